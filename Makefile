@@ -1,0 +1,46 @@
+# The one door. `make demo` and `make test` do all their own set-up.
+SHELL := /bin/bash
+PY := .venv/bin/python
+ARGS ?=
+
+.PHONY: demo test check bench lock clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/ready-central
+	$(PY) -m agent.cli.entry demo $(ARGS)
+
+test: .venv/ready-dev .venv/ready-browser check
+	$(PY) -m pytest $(ARGS)
+
+check: .venv/ready-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/deptry .
+	.venv/bin/codespell
+
+bench: .venv/ready-dev .venv/ready-browser
+	$(PY) -m tests.bench $(if $(ARGS),$(ARGS),all)
+
+# Debian packages come first: a virtual environment needs python3-venv there.
+.venv/ready-central: requirements/central.txt pyproject.toml
+	installer/setup.sh python3-venv
+	installer/venv.sh requirements/central.txt
+	touch $@
+
+.venv/ready-dev: requirements/dev.txt pyproject.toml
+	installer/setup.sh python3-venv
+	installer/venv.sh requirements/dev.txt
+	touch $@ .venv/ready-central
+
+.venv/ready-browser: .venv/ready-dev
+	installer/setup.sh chromium
+	touch $@
+
+# Hashes, no index lines: the files name no registry.
+lock:
+	installer/lock.sh
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

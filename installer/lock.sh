@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Compile the hash-pinned requirements from pyproject.toml. Needs uv on the path; run it after changing a dependency.
+set -euo pipefail
+compile() {
+  local out=$1
+  shift
+  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --no-annotate --no-header "$@" -o "requirements/$out.txt"
+}
+printf 'hatchling>=1.27\neditables>=0.5\n' | compile build -
+compile run pyproject.toml
+compile central pyproject.toml --extra central
+compile dev pyproject.toml --extra central --extra dev --extra bench

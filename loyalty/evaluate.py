@@ -1,0 +1,238 @@
+"""What a receipt is worth: one pure evaluator for the till and for the centre.
+
+`evaluate` looks at one receipt; `Account` folds many, letting a return wait for its original. All
+arithmetic is on integers; the whole product is made before the one rounding.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from loyalty.identity import identity_keys, key_of, pos_id
+from loyalty.ledger import LedgerEntry, balance_of
+from loyalty.member import Balance
+from loyalty.program import Duration, EarnRule, Program
+from loyalty.receipt import Original, Receipt
+from loyalty.reconcile import TOTAL_MISMATCH
+
+
+class OriginalUnknownError(LookupError):
+    """A return came before the receipt it gives back; it waits for that one."""
+
+
+class Settled(Struct, frozen=True, kw_only=True):
+    """A sale that was evaluated, with what came back of it so far."""
+
+    receipt: Receipt
+    entries: tuple[LedgerEntry, ...]
+    reversed: tuple[LedgerEntry, ...] = ()
+
+
+def evaluate(
+    receipt: Receipt, *, tier: str | UnsetType, program: Program, original: Settled | None = None
+) -> tuple[LedgerEntry, ...]:
+    """Ledger entries that `receipt` gives a member of `tier`.
+
+    A return takes back from `original`; without one it raises OriginalUnknownError. Receipts that are
+    not final, do not reconcile, or are in another currency than the program give nothing.
+    """
+    if not _earns(receipt, program):
+        return ()
+    if receipt.kind == "return":
+        if original is None:
+            raise OriginalUnknownError(receipt.key)
+        return tuple(
+            reversal for entry in original.entries if (reversal := _reversal(receipt, entry, original)) is not None
+        )
+    basis_minor = earning_basis_minor(receipt)
+    given = (_given(receipt, rule, basis_minor, tier, program) for rule in program.ordered_rules())
+    return tuple(entry for entry in given if entry is not None)
+
+
+def _earns(receipt: Receipt, program: Program) -> bool:
+    if receipt.status != "final" or receipt.has_problem(TOTAL_MISMATCH):
+        return False
+    return receipt.currency == program.currency
+
+
+def earning_basis_minor(receipt: Receipt) -> int:
+    """The money that earns: goods after discounts with tax; the total where a source gives no lines.
+
+    Discounts on the whole receipt and taxes not included in the lines fall on goods in proportion to
+    their share of all lines, rounded towards zero.
+    """
+    if not receipt.lines:
+        return receipt.total_minor
+    live = [line for line in receipt.lines if not line.voided]
+    goods = sum(line.amount_minor for line in live if line.kind == "goods")
+    others = sum(line.amount_minor for line in live if line.kind != "goods")
+    shared = sum(tax.amount_minor for tax in receipt.taxes if not tax.included)
+    shared -= sum(discount.amount_minor for discount in receipt.discounts)
+    if others == 0:
+        return goods + shared
+    everything = goods + others
+    if everything == 0:
+        return goods
+    share = abs(shared * goods) // abs(everything)
+    return goods + (share if (shared * goods < 0) == (everything < 0) else -share)
+
+
+def _given(
+    receipt: Receipt, rule: EarnRule, basis_minor: int, tier: str | UnsetType, program: Program
+) -> LedgerEntry | None:
+    numerator, denominator = program.multiplier(tier)
+    product = basis_minor * rule.give.points * numerator
+    points = product // (rule.give.per_minor * denominator) if product > 0 else 0
+    if points == 0:
+        return None
+    times = f" × {numerator}/{denominator} ({tier})" if (numerator, denominator) != (1, 1) else ""
+    return LedgerEntry(
+        receipt=receipt.key,
+        rule=rule.id,
+        points=points,
+        basis_minor=basis_minor,
+        pending_until=_pending_until(receipt, rule, program),
+        why=f"floor({basis_minor} × {rule.give.points}{times} ÷ {rule.give.per_minor}) = {points}",
+    )
+
+
+def _pending_until(receipt: Receipt, rule: EarnRule, program: Program) -> datetime | None:
+    if rule.pending is UNSET or receipt.issued_at is UNSET:
+        return None
+    return later(receipt.issued_at, rule.pending, program.time_zone)
+
+
+def later(moment: datetime, duration: Duration, time_zone: str) -> datetime:
+    """`moment` plus an ISO 8601 duration of days, months or years, on the wall clock of `time_zone`.
+
+    A day that the target month does not have becomes that month's last day.
+    """
+    local = moment.astimezone(ZoneInfo(time_zone))
+    count, unit = int(duration[1:-1]), duration[-1]
+    if unit == "D":
+        return local + timedelta(days=count)
+    months = local.month - 1 + count * (12 if unit == "Y" else 1)
+    year, month = local.year + months // 12, months % 12 + 1
+    return local.replace(year=year, month=month, day=min(local.day, calendar.monthrange(year, month)[1]))
+
+
+def _reversal(receipt: Receipt, entry: LedgerEntry, original: Settled) -> LedgerEntry | None:
+    """Telescoping: reversed so far = floor(earned × returned so far ÷ basis), never beyond the whole."""
+    if entry.basis_minor <= 0:
+        return None
+    before = [earlier for earlier in original.reversed if earlier.reverses == entry.entry_id]
+    returned_before = -sum(earlier.basis_minor for earlier in before)
+    reversed_before = -sum(earlier.points for earlier in before)
+    returning = min(-earning_basis_minor(receipt), entry.basis_minor - returned_before)
+    if returning <= 0:
+        return None
+    returned = returned_before + returning
+    reversed_now = entry.points * returned // entry.basis_minor - reversed_before
+    return LedgerEntry(
+        receipt=receipt.key,
+        rule=entry.rule,
+        points=-reversed_now,
+        basis_minor=-returning,
+        pending_until=entry.pending_until,
+        reverses=entry.entry_id,
+        why=f"floor({entry.points} × {returned} ÷ {entry.basis_minor}) − {reversed_before} = {reversed_now} taken back",
+    )
+
+
+def original_keys(original: Original, receipt: Receipt) -> tuple[str, ...]:
+    """Keys under which the original of a return may be known, most exact first.
+
+    The number alone is completed with the return's own store and register, the ones a till leaves out.
+    """
+    keys = [original.key] if original.key else []
+    if not original.number:
+        return tuple(keys)
+    if receipt.fiscal:
+        keys.append(key_of(f"{receipt.fiscal.scheme}:{''.join(original.number.split()).upper()}"))
+    store, register = original.store or receipt.store, original.register or receipt.register
+    day = original.business_day
+    if store and register and day:
+        keys.append(key_of(pos_id(store, register, day.isoformat(), original.number)))
+    return tuple(keys)
+
+
+class Account:
+    """One member's receipts under one program, folded in the order they arrive.
+
+    A receipt seen again, under any of its ids, counts once. A return waits for its original.
+    """
+
+    def __init__(self, program: Program, tier: str | UnsetType = UNSET, opening: Balance | None = None) -> None:
+        self._program = program
+        self._tier = tier
+        self._opening = opening or Balance()
+        self._known: dict[str, str] = {}
+        self._settled: dict[str, Settled] = {}
+        self._by_number: dict[str, str] = {}
+        self._waiting: dict[str, Receipt] = {}
+        self.entries: list[LedgerEntry] = []
+
+    @property
+    def waiting(self) -> tuple[Receipt, ...]:
+        """Returns whose original has not come."""
+        return tuple(self._waiting.values())
+
+    def add(self, receipt: Receipt) -> tuple[LedgerEntry, ...]:
+        """Entries that this receipt gives now, those of returns that waited for it included."""
+        if any(key in self._known for key in identity_keys(receipt)):
+            return ()
+        for key in identity_keys(receipt):
+            self._known[key] = receipt.key
+        return tuple(self._settle(receipt))
+
+    def _settle(self, receipt: Receipt) -> Iterable[LedgerEntry]:
+        original = self._original_of(receipt)
+        try:
+            entries = evaluate(receipt, tier=self._tier, program=self._program, original=original)
+        except OriginalUnknownError:
+            self._waiting[receipt.key] = receipt
+            return []
+        self.entries.extend(entries)
+        if original is not None:
+            key = original.receipt.key
+            self._settled[key] = replace(original, reversed=(*original.reversed, *entries))
+            return entries
+        self._settled[receipt.key] = Settled(receipt=receipt, entries=entries)
+        if receipt.number:
+            self._by_number.setdefault(receipt.number, receipt.key)
+        if receipt.fiscal and receipt.fiscal.number:
+            self._by_number.setdefault(receipt.fiscal.number, receipt.key)
+        return [*entries, *self._settle_waiting()]
+
+    def _settle_waiting(self) -> list[LedgerEntry]:
+        ready = [receipt for receipt in self._waiting.values() if self._original_of(receipt) is not None]
+        given: list[LedgerEntry] = []
+        for receipt in ready:
+            del self._waiting[receipt.key]
+            given.extend(self._settle(receipt))
+        return given
+
+    def _original_of(self, receipt: Receipt) -> Settled | None:
+        if receipt.kind != "return" or receipt.original is UNSET:
+            return None
+        for key in original_keys(receipt.original, receipt):
+            if key in self._known and self._known[key] in self._settled:
+                return self._settled[self._known[key]]
+        number = receipt.original.number
+        key_by_number = self._by_number.get(number) if number else None
+        return self._settled[key_by_number] if key_by_number else None
+
+    def balance(self, as_of: datetime) -> Balance:
+        """Opening balance plus the fold of the entries at `as_of`."""
+        earned = balance_of(self.entries, as_of)
+        return Balance(
+            confirmed=self._opening.confirmed + earned.confirmed,
+            pending=self._opening.pending + earned.pending,
+            spendable=self._opening.spendable + earned.spendable,
+        )

@@ -1,0 +1,170 @@
+"""The receipt as every reader makes it and every rule reads it.
+
+Owns the value types of a receipt in the JSON of the published contract. Never decodes a device or a
+file, and never says what a receipt is worth.
+
+Amounts are signed integers in minor units; quantities and unit prices are decimal texts in major
+units. Signs are the shop's: on a return lines, discounts, taxes, tenders and total are negative.
+A fact the source did not give is UNSET and its key is absent in JSON.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+DecimalText = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,9})?$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+AwareDatetime = Annotated[datetime, Meta(tz=True)]
+Minor = Annotated[int, Meta(ge=-(10**14), le=10**14)]
+
+ReceiptKind = Literal["sale", "return", "exchange"]
+ReceiptStatus = Literal["final", "voided", "suspended", "training", "copy", "proforma", "advance"]
+LineKind = Literal["goods", "deposit", "giftcard", "tip", "fee", "donation"]
+TenderKind = Literal[
+    "cash", "card", "instant", "giftcard", "voucher", "coupon", "points", "transfer", "cheque", "foreign", "other"
+]
+MemberKind = Literal["card", "phone", "email", "wallet", "nfc"]
+Entry = Literal["scanned", "swiped", "typed", "receipt"]
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One printed line. `amount_minor` is what was printed; a discount hidden in it is derived."""
+
+    position: int
+    kind: LineKind = "goods"
+    description: str | UnsetType = UNSET
+    gtin: str | UnsetType = UNSET
+    sku: str | UnsetType = UNSET
+    quantity: DecimalText | UnsetType = UNSET
+    unit: str | UnsetType = UNSET
+    unit_price: DecimalText | UnsetType = UNSET
+    discount_minor: Minor = 0
+    amount_minor: Minor
+    tax_labels: tuple[str, ...] = ()
+    voided: bool = False
+    tags: tuple[str, ...] = ()
+
+
+class Discount(Struct, frozen=True, kw_only=True):
+    """A discount on the whole receipt; discounts of a line stand in the line only."""
+
+    description: str | UnsetType = UNSET
+    amount_minor: Minor
+
+
+class Tax(Struct, frozen=True, kw_only=True):
+    """One tax row. `included` says whether the line amounts already hold it."""
+
+    label: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    rate: DecimalText | UnsetType = UNSET
+    amount_minor: Minor
+    included: bool = True
+
+
+class Tender(Struct, frozen=True, kw_only=True):
+    """One means of payment. `currency` and `foreign_minor` go with kind `foreign`."""
+
+    kind: TenderKind
+    description: str | UnsetType = UNSET
+    amount_minor: Minor
+    currency: Currency | UnsetType = UNSET
+    foreign_minor: Minor | UnsetType = UNSET
+
+
+class Issuer(Struct, frozen=True, kw_only=True):
+    """Who issued a fiscal receipt, as printed."""
+
+    tin: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    location_id: str | UnsetType = UNSET
+    location_name: str | UnsetType = UNSET
+    address: str | UnsetType = UNSET
+    city: str | UnsetType = UNSET
+
+
+class Fiscal(Struct, frozen=True, kw_only=True):
+    """What a fiscal authority's scheme adds. Of a buyer only the kind prefix is kept."""
+
+    scheme: Literal["rs-purs", "hr-fisk", "si-furs"]
+    number: str | UnsetType = UNSET
+    counter: str | UnsetType = UNSET
+    issuer: Issuer | UnsetType = UNSET
+    buyer_kind: str | UnsetType = UNSET
+    verification_url: str | UnsetType = UNSET
+
+
+class Original(Struct, frozen=True, kw_only=True):
+    """Which earlier receipt a return gives back, as far as the source says."""
+
+    key: str | UnsetType = UNSET
+    number: str | UnsetType = UNSET
+    store: str | UnsetType = UNSET
+    register: str | UnsetType = UNSET
+    business_day: date | UnsetType = UNSET
+    issued_at: AwareDatetime | UnsetType = UNSET
+
+
+class MemberReference(Struct, frozen=True, kw_only=True):
+    """The member code seen with a receipt, and how it came in."""
+
+    code: str
+    kind: MemberKind = "card"
+    entry: Entry = "scanned"
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Something about a receipt that a person should know, such as `total_mismatch`."""
+
+    code: str
+    detail: str | UnsetType = UNSET
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """One receipt. `key` and `also` come from `loyalty.identity`, `problems` from `loyalty.reconcile`."""
+
+    key: str
+    also: tuple[str, ...] = ()
+    source: str | UnsetType = UNSET
+    kind: ReceiptKind
+    status: ReceiptStatus = "final"
+    store: str | UnsetType = UNSET
+    register: str | UnsetType = UNSET
+    number: str | UnsetType = UNSET
+    business_day: date | UnsetType = UNSET
+    issued_at: AwareDatetime | UnsetType = UNSET
+    captured_at: AwareDatetime | UnsetType = UNSET
+    operator: str | UnsetType = UNSET
+    currency: Currency
+    total_minor: Minor
+    rounding_minor: Minor = 0
+    lines: tuple[Line, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    taxes: tuple[Tax, ...] = ()
+    tenders: tuple[Tender, ...] = ()
+    change_minor: Minor = 0
+    fiscal: Fiscal | UnsetType = UNSET
+    original: Original | UnsetType = UNSET
+    member: MemberReference | UnsetType = UNSET
+    problems: tuple[Problem, ...] = ()
+
+    def has_problem(self, code: str) -> bool:
+        return any(problem.code == code for problem in self.problems)
+
+
+class ReceiptFile(Struct, frozen=True, kw_only=True):
+    """The JSON document that holds receipts on disk: `{"receipts": […]}`."""
+
+    receipts: tuple[Receipt, ...]
+
+
+def receipts_from_json(document: bytes) -> tuple[Receipt, ...]:
+    """Receipts of a `{"receipts": […]}` document.
+
+    Raises msgspec.DecodeError (or its subclass ValidationError, which names the path) on anything else.
+    """
+    return msgspec.json.decode(document, type=ReceiptFile).receipts
