@@ -1,0 +1,215 @@
+"""Requests and answers between register and centre, as typed JSON.
+
+Owns the shapes of the sync protocol and its compression (zstd above 1 KiB). Never sends anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from loyalty.member import Member
+from loyalty.receipt import AwareDatetime
+from sync.records import Entry, HexDigest
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+COMPRESS_ABOVE_BYTES = 1024
+# An ingest batch is at most 500 entries of a few KiB; a snapshot chunk stays below this too.
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
+PublicKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
+"""Ed25519 public key: 32 raw bytes in unpadded URL-safe base64."""
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a register says of itself when it enrols or opens an epoch."""
+
+    version: str
+    platform: str
+    hostname: str | UnsetType = UNSET
+
+
+class EnrolRequest(Struct, frozen=True, kw_only=True):
+    token: str
+    public_key: PublicKey
+    facts: Facts
+
+
+class EnrolResponse(Struct, frozen=True, kw_only=True):
+    """`program_key` is the Ed25519 key that signs programs."""
+
+    device: str
+    store: str
+    register: str
+    centre_epoch: str
+    program_key: PublicKey
+    server_time: AwareDatetime
+
+
+class EpochRequest(Struct, frozen=True, kw_only=True):
+    """Opens a live epoch; `previous`, `through` and `hash` tell where the last one ended."""
+
+    previous: str | UnsetType = UNSET
+    through: int = 0
+    hash: HexDigest | UnsetType = UNSET
+    facts: Facts
+
+
+class EpochResponse(Struct, frozen=True, kw_only=True):
+    epoch: str
+    centre_epoch: str
+    server_time: AwareDatetime
+
+
+class IngestRequest(Struct, frozen=True, kw_only=True):
+    device: str
+    epoch: str
+    first_seq: Annotated[int, Meta(ge=1)]
+    prev_hash: HexDigest
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=500)]
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of one entry. `pos` is the feed position that shows its effect."""
+
+    seq: int
+    code: Literal["accepted", "duplicate", "quarantined"]
+    detail: str | UnsetType = UNSET
+    pos: int | UnsetType = UNSET
+
+
+class IngestResponse(Struct, frozen=True, kw_only=True):
+    """`acked_through` is the high-water mark, `chain_hash` the chain's h there, `credit` entries allowed next."""
+
+    centre_epoch: str
+    acked_through: int
+    chain_hash: HexDigest
+    outcomes: tuple[Outcome, ...]
+    server_time: AwareDatetime
+    credit: int
+
+
+class SequenceGap(Struct, frozen=True, kw_only=True):
+    """409: send again from `expected_seq`."""
+
+    expected_seq: int
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One change of the feed; `row` goes with `upsert` only."""
+
+    pos: int
+    op: Literal["upsert", "leave", "erase"]
+    member: str
+    row: Member | UnsetType = UNSET
+
+
+class ChangesResponse(Struct, frozen=True, kw_only=True):
+    """Ask again with `after=next`, at once where `more`. `as_of` is when the centre read this."""
+
+    centre_epoch: str
+    changes: tuple[Change, ...]
+    next: int
+    more: bool
+    as_of: AwareDatetime
+
+
+class SnapshotChunk(Struct, frozen=True, kw_only=True):
+    """`sha256` is over the chunk as served (zstd of JSON lines, a Change each)."""
+
+    url: str
+    sha256: HexDigest
+    rows: int
+
+
+class SnapshotResponse(Struct, frozen=True, kw_only=True):
+    """`as_of` is the feed position to go on from."""
+
+    centre_epoch: str
+    as_of: int
+    scope: str
+    chunks: tuple[SnapshotChunk, ...]
+
+
+class MemberResponse(Struct, frozen=True, kw_only=True):
+    """Answer to `GET /v1/members/{code}`."""
+
+    pos: int
+    row: Member
+
+
+class HeartbeatRequest(Struct, frozen=True, kw_only=True):
+    version: str
+    queued: int
+    quarantined: int
+    oldest_queued_at: AwareDatetime | UnsetType = UNSET
+
+
+class HeartbeatResponse(Struct, frozen=True, kw_only=True):
+    """`program` is the hash of the program in force, `feed` the newest position."""
+
+    server_time: AwareDatetime
+    program: str | UnsetType = UNSET
+    feed: int
+
+
+class SignedProgram(Struct, frozen=True, kw_only=True):
+    """`GET /v1/programs/{hash}`: the program's JSON as text and an Ed25519 signature over its bytes."""
+
+    hash: HexDigest
+    program: str
+    signature: str
+
+
+class LiveHint(Struct, frozen=True, kw_only=True):
+    """A WebSocket message: a hint only, never the truth."""
+
+    feed: int | UnsetType = UNSET
+    command: str | UnsetType = UNSET
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """RFC 9457 problem document."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str | UnsetType = UNSET
+
+
+class BodyTooLargeError(ValueError):
+    """A body is larger than MAX_BODY_BYTES once decompressed."""
+
+
+def compress(body: bytes) -> tuple[bytes, str | None]:
+    """The bytes to send and their Content-Encoding (None when sent as they are)."""
+    if len(body) <= COMPRESS_ABOVE_BYTES:
+        return body, None
+    return zstd.compress(body), "zstd"
+
+
+def decompress(body: bytes, encoding: str | None) -> bytes:
+    """The inverse, never making more than MAX_BODY_BYTES.
+
+    Raises BodyTooLargeError, or ValueError for an unknown encoding or a broken frame.
+    """
+    if encoding in (None, "", "identity"):
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLargeError(f"body exceeds {MAX_BODY_BYTES} bytes")
+        return body
+    if encoding != "zstd":
+        raise ValueError(f"Content-Encoding {encoding!r} is not known; send zstd or none")
+    decompressor = zstd.ZstdDecompressor()
+    try:
+        plain = decompressor.decompress(body, max_length=MAX_BODY_BYTES)
+    except zstd.ZstdError as error:
+        raise ValueError("the body is no zstd frame") from error
+    if not decompressor.eof:
+        raise BodyTooLargeError(f"body exceeds {MAX_BODY_BYTES} bytes or is cut off")
+    return plain
