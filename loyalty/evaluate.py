@@ -124,8 +124,6 @@ def later(moment: datetime, duration: Duration, time_zone: str) -> datetime:
 
 def _reversal(receipt: Receipt, entry: LedgerEntry, original: Settled) -> LedgerEntry | None:
     """Telescoping: reversed so far = floor(earned × returned so far ÷ basis), never beyond the whole."""
-    if entry.basis_minor <= 0:
-        return None
     before = [earlier for earlier in original.reversed if earlier.reverses == entry.entry_id]
     returned_before = -sum(earlier.basis_minor for earlier in before)
     reversed_before = -sum(earlier.points for earlier in before)
@@ -203,11 +201,11 @@ class Account:
             key = original.receipt.key
             self._settled[key] = replace(original, reversed=(*original.reversed, *entries))
             return entries
+        if receipt.kind == "return" or receipt.status != "final":
+            return entries
         self._settled[receipt.key] = Settled(receipt=receipt, entries=entries)
         if receipt.number:
             self._by_number.setdefault(receipt.number, receipt.key)
-        if receipt.fiscal and receipt.fiscal.number:
-            self._by_number.setdefault(receipt.fiscal.number, receipt.key)
         return [*entries, *self._settle_waiting()]
 
     def _settle_waiting(self) -> list[LedgerEntry]:

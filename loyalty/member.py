@@ -39,14 +39,22 @@ class Member(Struct, frozen=True, kw_only=True):
 
 
 class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What evaluation knows of a member: the JSON of a member file (every key but `code` optional)."""
+    """What evaluation knows of a member: the JSON of a member file (every key but `code` optional).
+
+    Without `spendable` nothing is reserved: all that is confirmed may be spent.
+    """
 
     code: str
     tier: str | UnsetType = UNSET
     confirmed: int = 0
     pending: int = 0
-    spendable: int = 0
+    spendable: int | UnsetType = UNSET
     counters: dict[str, int] = {}
+
+    @property
+    def balance(self) -> Balance:
+        spendable = self.confirmed if self.spendable is UNSET else self.spendable
+        return Balance(confirmed=self.confirmed, pending=self.pending, spendable=spendable)
 
 
 def normal_code(code: str) -> str:

@@ -1,0 +1,1 @@
+"""Tests mirror the folders; `faults`, `browser` and `bench` cut across them."""

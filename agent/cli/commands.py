@@ -1,0 +1,150 @@
+"""Every `tillside` command and its options; a command's own module is imported only to run it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    str | None, typer.Option("--config", help="The settings file; else TILLSIDE_CONFIG, else the system's.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+app = typer.Typer(
+    name="tillside",
+    help="Links this register to one customer profile, with or without a network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def decode(
+    file: Annotated[str, typer.Argument(help="A printer dump, journal or text file; - reads standard input.")],
+    format: Annotated[  # noqa: A002 — the option is called --format
+        str,
+        typer.Option(help="auto, escpos, star, purs-journal, purs-qr, hr-qr, si-qr, poslog, json or csv."),
+    ] = "auto",
+    code_page: Annotated[str | None, typer.Option(help="Code page of the printer, such as CP852.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Printer profile by python-escpos' name.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print what the paper shows.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the receipts in a file."""
+    from agent.cli.decode import decode_command
+
+    raise typer.Exit(
+        decode_command(file=file, format=format, code_page=code_page, profile=profile, text=text, as_json=as_json)
+    )
+
+
+@app.command("parse-scan")
+def parse_scan(
+    text: Annotated[str, typer.Argument(help="What the scanner sent.")],
+    hex: Annotated[bool, typer.Option("--hex", help="TEXT is hexadecimal.")] = False,  # noqa: A002
+    as_json: Json = False,
+) -> None:
+    """Print what a scanned code is."""
+    from agent.cli.parse_scan import parse_scan_command
+
+    raise typer.Exit(parse_scan_command(text=text, hex=hex, as_json=as_json))
+
+
+@app.command()
+def evaluate(
+    receipts: Annotated[str, typer.Argument(help='A file with {"receipts":[…]}; - reads standard input.')],
+    program: Annotated[str, typer.Option(help="The program's JSON file.")],
+    member: Annotated[str | None, typer.Option(help="The member's JSON file; a new member without it.")] = None,
+    as_json: Json = False,  # noqa: ARG001 — the output is JSON either way
+) -> None:
+    """Print the ledger entries that receipts give."""
+    from agent.cli.evaluate import evaluate_command
+
+    raise typer.Exit(evaluate_command(receipts=receipts, program=program, member=member))
+
+
+@app.command()
+def run(config: Config = None, as_json: Json = False) -> None:
+    """Run this register's agent until stopped."""
+    from agent.cli.run import run_command
+
+    raise typer.Exit(run_command(config=config, as_json=as_json))
+
+
+@app.command()
+def enroll(
+    code: Annotated[str, typer.Argument(help="The code that `tillside-central enrolment create` printed.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Enrol this register at the centre."""
+    from agent.cli.enroll import enroll_command
+
+    raise typer.Exit(enroll_command(code=code, config=config, as_json=as_json))
+
+
+@app.command()
+def status(config: Config = None, as_json: Json = False) -> None:
+    """Say how this register is."""
+    from agent.cli.status import status_command
+
+    raise typer.Exit(status_command(config=config, as_json=as_json))
+
+
+@app.command()
+def queue(
+    action: Annotated[str, typer.Argument(help="list, show, retry or export.")] = "list",
+    ident: Annotated[str | None, typer.Argument(help="The item, for show and retry; a file, for export.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show what waits for the centre, and what was put into quarantine."""
+    from agent.cli.queue import queue_command
+
+    raise typer.Exit(queue_command(action=action, ident=ident, config=config, as_json=as_json))
+
+
+@app.command()
+def members(
+    action: Annotated[str, typer.Argument(help="find or show.")],
+    query: Annotated[str, typer.Argument(help="A card code, or the centre's member id.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Look a member up in this register's own store."""
+    from agent.cli.members import members_command
+
+    raise typer.Exit(members_command(action=action, query=query, config=config, as_json=as_json))
+
+
+@app.command("open")
+def open_page(
+    print_only: Annotated[bool, typer.Option("--print", help="Print the address; open no browser.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Open the cashier page, already paired."""
+    from agent.cli.open import open_command
+
+    raise typer.Exit(open_command(config=config, print_only=print_only, as_json=as_json))
+
+
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def relay(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Stand between the POS and its printer (see `tillside relay --help`)."""
+    from drivers.relay.process import main as relay_main
+
+    raise typer.Exit(relay_main(arguments or []))
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Exit after the table; 1 if any figure is off.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a whole shop on this machine: a centre, two registers, a shift of receipts."""
+    from agent.demo.shift import demo_command
+
+    raise typer.Exit(demo_command(once=once, as_json=as_json))

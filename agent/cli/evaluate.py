@@ -1,0 +1,87 @@
+"""`tillside evaluate`: what receipts give under a program, with no configuration and no enrolment."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from loyalty.evaluate import Account
+from loyalty.ledger import LedgerEntry
+from loyalty.member import MemberState
+from loyalty.program import ProgramError, program_from_json
+from loyalty.receipt import Problem, Receipt, receipts_from_json
+
+DONE, PROBLEM, USAGE = 0, 1, 2
+
+
+class EvaluatedMember(Struct, frozen=True, kw_only=True):
+    """Where the member stands after the last receipt."""
+
+    code: str | UnsetType = UNSET
+    tier: str | None
+    confirmed: int
+    pending: int
+    spendable: int
+
+
+class Evaluated(Struct, frozen=True, kw_only=True):
+    """What the command prints. `waiting` holds keys of returns whose original has not come."""
+
+    entries: tuple[LedgerEntry, ...]
+    member: EvaluatedMember
+    waiting: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
+    """Print the ledger entries of the receipts in file `receipts` (`-` for standard input).
+
+    Exit codes: 0 done, 1 a receipt could not be evaluated, 2 a file is missing or malformed.
+    """
+    try:
+        rules = program_from_json(_document(program))
+        state = msgspec.json.decode(_document(member), type=MemberState) if member else MemberState(code="new")
+        seen = receipts_from_json(_document(receipts))
+    except (OSError, ProgramError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"tillside evaluate: {error}\n")
+        return USAGE
+    account = Account(rules, state.tier, state.balance)
+    problems = []
+    for receipt in seen:
+        if receipt.currency != rules.currency:
+            detail = f"receipt {receipt.key} is in {receipt.currency}, the program in {rules.currency}: nothing earned"
+            problems.append(Problem(code="currency_mismatch", detail=detail))
+            continue
+        account.add(receipt)
+    balance = account.balance(_as_of(seen))
+    result = Evaluated(
+        entries=tuple(account.entries),
+        member=EvaluatedMember(
+            code=state.code if member else UNSET,
+            tier=state.tier or None,
+            confirmed=balance.confirmed,
+            pending=balance.pending,
+            spendable=balance.spendable,
+        ),
+        waiting=tuple(receipt.key for receipt in account.waiting),
+        problems=tuple(problems),
+    )
+    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+    return PROBLEM if problems else DONE
+
+
+def _document(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise OSError(f"cannot read {name}: {error.strerror}; check the path") from error
+
+
+def _as_of(receipts: tuple[Receipt, ...]) -> datetime:
+    """Balances stand as of the newest receipt's own time."""
+    times = [receipt.issued_at for receipt in receipts if receipt.issued_at is not UNSET]
+    return max(times, default=datetime.min.replace(tzinfo=UTC))

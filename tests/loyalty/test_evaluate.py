@@ -1,0 +1,251 @@
+"""What receipts are worth."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from loyalty.evaluate import Account, OriginalUnknownError, earning_basis_minor, evaluate, later
+from loyalty.identity import pos_id, rs_purs
+from loyalty.ledger import balance_of
+from loyalty.member import Balance
+from loyalty.program import EarnRule, Give, Program, Tier
+from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Tax
+from tests.loyalty.receipts import MORNING, refund, sale
+
+EVENING = MORNING + timedelta(hours=12)
+
+
+def program(*rules: EarnRule, tiers: tuple[Tier, ...] = (Tier(id="gold", multiplier=(3, 2)),)) -> Program:
+    rules = rules or (EarnRule(id="base", give=Give(points=3, per_minor=100)),)
+    return Program(program="test", currency="EUR", time_zone="Europe/Ljubljana", tiers=tiers, earn=rules)
+
+
+def test_the_whole_product_is_made_before_the_one_rounding() -> None:
+    # 12.345 × 3 × 3/2 = 55.55…; rounding the basis or the tier first would give 54 or 55.5
+    (entry,) = evaluate(sale("1", 1235), tier="gold", program=program())
+
+    assert entry.points == 1235 * 3 * 3 // (100 * 2) == 55
+    assert entry.why == "floor(1235 × 3 × 3/2 (gold) ÷ 100) = 55"
+
+
+@pytest.mark.parametrize("tier", [UNSET, "silver"])
+def test_a_tier_the_program_does_not_know_multiplies_by_one(tier: str) -> None:
+    (entry,) = evaluate(sale("1", 1000), tier=tier, program=program())
+
+    assert entry.points == 30
+
+
+def test_a_basis_too_small_for_a_point_gives_no_entry() -> None:
+    assert evaluate(sale("1", 33), tier=UNSET, program=program()) == ()
+
+
+@pytest.mark.parametrize("status", ["voided", "suspended", "training", "copy", "proforma", "advance"])
+def test_only_a_final_receipt_earns(status: str) -> None:
+    receipt = replace(sale("1", 1000), status=status)
+
+    assert evaluate(receipt, tier=UNSET, program=program()) == ()
+
+
+def test_a_receipt_that_does_not_reconcile_earns_nothing() -> None:
+    receipt = replace(sale("1", 1000), problems=(Problem(code="total_mismatch"),))
+
+    assert evaluate(receipt, tier=UNSET, program=program()) == ()
+
+
+def test_a_receipt_in_another_currency_earns_nothing() -> None:
+    assert evaluate(sale("1", 1000, currency="RSD"), tier=UNSET, program=program()) == ()
+
+
+def test_rules_run_in_the_order_of_priority_and_id() -> None:
+    give = Give(points=1, per_minor=100)
+    rules = (EarnRule(id="b", give=give), EarnRule(id="a", priority=2, give=give), EarnRule(id="a2", give=give))
+
+    entries = evaluate(sale("1", 1000), tier=UNSET, program=program(*rules))
+
+    assert [entry.rule for entry in entries] == ["a2", "b", "a"]
+
+
+def test_only_goods_earn_and_share_the_discounts_and_taxes_of_the_whole_receipt() -> None:
+    lines = (
+        Line(position=1, amount_minor=3000),
+        Line(position=2, amount_minor=500, voided=True),
+        Line(position=3, kind="giftcard", amount_minor=1000),
+    )
+    receipt = replace(
+        sale("1", lines=lines),
+        discounts=(Discount(amount_minor=401),),
+        taxes=(Tax(amount_minor=600, included=True), Tax(amount_minor=100, included=False)),
+    )
+
+    # (100 − 401) × 3000 ÷ 4000 = −225.75, towards zero
+    assert earning_basis_minor(receipt) == 3000 - 225
+
+
+def test_without_lines_the_total_earns() -> None:
+    assert earning_basis_minor(replace(sale("1", 700), lines=())) == 700
+
+
+def test_points_are_pending_until_the_rules_time_after_the_receipt() -> None:
+    rule = EarnRule(id="base", give=Give(points=1, per_minor=100), pending="P14D")
+    (entry,) = evaluate(sale("1", 1000), tier=UNSET, program=program(rule))
+
+    assert entry.pending_until == MORNING + timedelta(days=14)
+    assert balance_of([entry], EVENING) == Balance(confirmed=0, pending=10, spendable=0)
+    assert balance_of([entry], MORNING + timedelta(days=14)) == Balance(confirmed=10, pending=0, spendable=10)
+
+
+@pytest.mark.parametrize(
+    ("start", "duration", "end"),
+    [
+        ("2026-01-31T10:00:00+01:00", "P1M", "2026-02-28T10:00:00+01:00"),
+        ("2024-02-29T10:00:00+01:00", "P1Y", "2025-02-28T10:00:00+01:00"),
+        ("2026-11-30T10:00:00+01:00", "P14M", "2028-01-30T10:00:00+01:00"),
+        ("2026-03-28T12:00:00+01:00", "P1D", "2026-03-29T12:00:00+02:00"),  # the night of the clock change
+    ],
+)
+def test_durations_run_on_the_programs_wall_clock(start: str, duration: str, end: str) -> None:
+    assert later(datetime.fromisoformat(start), duration, "Europe/Ljubljana") == datetime.fromisoformat(end)
+
+
+def test_a_full_return_takes_back_exactly_what_was_given() -> None:
+    account = Account(program(), "gold")
+    account.add(sale("1", 1235, 77))
+    (entry,) = account.add(refund("2", "1", 1235, 77))
+
+    assert entry.reverses == "key-1/base"
+    assert account.balance(EVENING) == Balance()
+
+
+def test_a_return_before_its_original_waits_for_it() -> None:
+    account = Account(program())
+    assert account.add(refund("2", "1", 1000)) == ()
+    assert [receipt.number for receipt in account.waiting] == ["2"]
+
+    entries = account.add(sale("1", 1000))
+
+    assert [entry.points for entry in entries] == [30, -30]
+    assert account.waiting == ()
+
+
+def test_evaluating_a_return_without_its_original_says_so() -> None:
+    with pytest.raises(OriginalUnknownError, match="key-2"):
+        evaluate(refund("2", "1", 1000), tier=UNSET, program=program())
+
+
+def test_a_receipt_seen_again_under_another_of_its_ids_counts_once() -> None:
+    account = Account(program())
+    first = replace(sale("1", 1000), also=("pos:12/3/2026-11-22/1",))
+    account.add(first)
+
+    assert account.add(first) == ()
+    assert account.add(replace(first, key="another")) == ()
+    assert account.balance(EVENING).confirmed == 30
+
+
+def test_returning_more_than_was_bought_takes_back_no_more_than_was_given() -> None:
+    account = Account(program())
+    account.add(sale("1", 1000))
+    account.add(refund("2", "1", 900))
+    account.add(refund("3", "1", 900))
+    account.add(refund("4", "1", 900))
+
+    assert account.balance(EVENING) == Balance()
+
+
+@given(
+    basis=st.integers(1, 10**7),
+    points=st.integers(1, 50),
+    cuts=st.lists(st.integers(1, 10**6), max_size=6),
+    data=st.data(),
+)
+def test_returning_everything_in_any_steps_takes_back_everything(
+    basis: int, points: int, cuts: list[int], data: st.DataObject
+) -> None:
+    account = Account(program(EarnRule(id="base", give=Give(points=points, per_minor=100))), "gold")
+    account.add(sale("1", basis))
+    left = basis
+    for index, cut in enumerate(cuts):
+        step = min(cut, left)
+        if step:
+            account.add(refund(f"r{index}", "1", step))
+            left -= step
+            assert account.balance(EVENING).confirmed >= 0
+    if left:
+        account.add(refund("last", "1", left))
+
+    assert account.balance(EVENING) == Balance()
+
+
+@given(
+    st.permutations([sale("1", 1235), sale("2", 999), refund("3", "1", 1235), refund("4", "2", 999), sale("5", 421)])
+)
+def test_the_balance_does_not_depend_on_the_order_of_arrival(receipts: list) -> None:  # type: ignore[type-arg]
+    account = Account(program(), "gold")
+    for receipt in receipts:
+        account.add(receipt)
+
+    assert account.balance(EVENING).confirmed == 421 * 9 // 200
+    assert account.waiting == ()
+
+
+@pytest.mark.parametrize(
+    ("original", "found"),
+    [
+        (Original(key="key-1"), True),
+        (Original(number="1"), True),
+        (Original(number="746DUV64-746DUV64- 16898"), True),
+        (Original(number="9", business_day=date(2026, 11, 22)), True),
+        (Original(number="9", business_day=date(2026, 11, 22), register="4"), False),
+        (Original(number="2"), False),
+        (Original(), False),
+    ],
+)
+def test_an_original_is_found_by_key_fiscal_number_or_the_tills_number(original: Original, found: bool) -> None:
+    fiscal = Fiscal(scheme="rs-purs", number="X-X-1")
+    bought = replace(sale("1", 1000), also=(rs_purs("746DUV64-746DUV64-16898"), pos_id("12", "3", "2026-11-22", "9")))
+    back = replace(refund("r", "", 1000), store="12", register="3", fiscal=fiscal, original=original)
+    account = Account(program())
+    account.add(bought)
+
+    account.add(back)
+
+    assert (account.balance(EVENING) == Balance()) is found
+    assert bool(account.waiting) is not found
+
+
+def test_a_training_receipt_is_no_original_and_hides_none() -> None:
+    account = Account(program())
+    account.add(sale("1", 1000, status="training", key="key-training"))
+    account.add(refund("2", "1", 1000))
+    assert [receipt.number for receipt in account.waiting] == ["2"]
+
+    account.add(sale("1", 1000))
+
+    assert account.balance(EVENING) == Balance()
+
+
+def test_goods_and_deposit_returned_together_share_nothing_when_they_cancel_out() -> None:
+    lines = (Line(position=1, amount_minor=1000), Line(position=2, kind="deposit", amount_minor=-1000))
+    receipt = replace(sale("1", lines=lines), discounts=(Discount(amount_minor=100),))
+
+    assert earning_basis_minor(receipt) == 1000
+
+
+def test_an_entry_without_basis_or_a_return_of_nothing_takes_nothing_back() -> None:
+    account = Account(program())
+    account.add(sale("1", 1000))
+
+    assert account.add(refund("2", "1")) == ()
+
+
+def test_without_a_time_on_the_receipt_points_are_not_held_back() -> None:
+    rule = EarnRule(id="base", give=Give(points=1, per_minor=100), pending="P14D")
+    (entry,) = evaluate(sale("1", 1000, issued_at=UNSET), tier=UNSET, program=program(rule))
+
+    assert entry.pending_until is None

@@ -1,0 +1,72 @@
+"""Amounts, and whether a receipt adds up."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from loyalty.money import AmountError, line_product_minor, minor_digits, to_major, to_minor
+from loyalty.receipt import Discount, Tax, Tender
+from loyalty.reconcile import TOTAL_MISMATCH, reconciled
+from tests.loyalty.receipts import sale
+
+
+@pytest.mark.parametrize(("currency", "digits"), [("RSD", 2), ("EUR", 2), ("JPY", 0), ("KWD", 3)])
+def test_currencies_have_their_own_minor_digits(currency: str, digits: int) -> None:
+    assert minor_digits(currency) == digits
+
+
+def test_the_float_that_users_complained_of_is_exact() -> None:
+    assert to_minor("268.28", "RSD") == 26828
+    assert to_major(26828, "RSD") == "268.28"
+
+
+@pytest.mark.parametrize("text", ["", "1,50", "1.505", "NaN", "Infinity", "1e30", "١٢x"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(AmountError):
+        to_minor(text, "EUR")
+
+
+@given(st.integers(-(10**14), 10**14), st.sampled_from(["JPY", "EUR", "KWD"]))
+def test_major_and_minor_are_inverse(minor: int, currency: str) -> None:
+    assert to_minor(to_major(minor, currency), currency) == minor
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "minor"),
+    [("1.482", "199.99", 29639), ("0.5", "0.01", 1), ("-1", "5.99", -599), ("-0.5", "0.01", -1)],
+)
+def test_a_line_rounds_half_away_from_zero(quantity: str, price: str, minor: int) -> None:
+    assert line_product_minor(quantity, price, "RSD") == minor
+
+
+def test_a_receipt_that_adds_up_has_no_problem() -> None:
+    receipt = replace(
+        sale("1", 1000, 500),
+        discounts=(Discount(amount_minor=100),),
+        taxes=(Tax(amount_minor=200, included=True), Tax(amount_minor=50, included=False)),
+        rounding_minor=-5,
+        total_minor=1445,
+        tenders=(Tender(kind="cash", amount_minor=2000),),
+        change_minor=555,
+    )
+
+    assert reconciled(receipt) == receipt
+
+
+@pytest.mark.parametrize(("off_by", "mismatch"), [(2, False), (-2, False), (3, True), (-3, True)])
+def test_one_minor_unit_a_line_is_rounding_and_more_is_not(off_by: int, mismatch: bool) -> None:
+    receipt = replace(sale("1", 1000, 500), total_minor=1500 + off_by)
+
+    assert reconciled(receipt).has_problem(TOTAL_MISMATCH) is mismatch
+
+
+def test_tenders_that_do_not_cover_the_total_are_a_mismatch_said_once() -> None:
+    receipt = replace(sale("1", 1000), tenders=(Tender(kind="card", amount_minor=900),))
+
+    once = reconciled(receipt)
+
+    assert [problem.detail for problem in once.problems] == ["tenders and total differ by -1.00 EUR"]
+    assert reconciled(once) == once
