@@ -1,0 +1,82 @@
+"""Reads settings from the file and the environment of this process.
+
+Owns where the file and the state folder are looked for. Never judges a value (`config.settings` does).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from msgspec.structs import replace
+
+from config.settings import PathSettings, Settings, SettingsError, settings_from
+
+FILE_NAME = "tillside.toml"
+FILE_VARIABLE = "TILLSIDE_CONFIG"
+MAX_FILE_BYTES = 1024 * 1024
+
+
+def load_settings(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `path`, else from the file that TILLSIDE_CONFIG names, else from the default place.
+
+    Only the file at the default place may be missing. Relative folders are taken from the file's own
+    folder, and `paths.state` is always set in the result. Raises SettingsError.
+    """
+    environment = os.environ if environment is None else environment
+    named = path or environment.get(FILE_VARIABLE)
+    file = Path(named).absolute() if named else default_file()
+    document = _read(file, must_exist=bool(named))
+    settings = settings_from(document, environment, where=str(file))
+    state = settings.paths.state or default_state_folder()
+    receipts = tuple(replace(source, spool=file.parent / source.spool) for source in settings.receipts)
+    return replace(settings, paths=PathSettings(state=file.parent / state), receipts=receipts)
+
+
+def state_folder(settings: Settings) -> Path:
+    """The folder that holds everything this register keeps."""
+    return settings.paths.state or default_state_folder()
+
+
+def default_file() -> Path:
+    """`/etc/tillside/tillside.toml` for the system's service, the user's configuration folder otherwise."""
+    if _runs_as_service():
+        return Path("/etc/tillside") / FILE_NAME
+    return platformdirs.user_config_path("tillside", appauthor=False) / FILE_NAME
+
+
+def default_state_folder() -> Path:
+    """`/var/lib/tillside` for the system's service, the user's state folder otherwise."""
+    if _runs_as_service():
+        return Path("/var/lib/tillside")
+    return platformdirs.user_state_path("tillside", appauthor=False)
+
+
+def _runs_as_service() -> bool:
+    return sys.platform != "win32" and os.geteuid() == 0
+
+
+def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
+    where = str(file)
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        if not must_exist:
+            return {}
+        raise SettingsError(where, "", "no such file", "Create it, or name another with --config") from error
+    except OSError as error:
+        raise SettingsError(where, "", f"cannot be read ({error.strerror})", "Check its owner and mode") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise SettingsError(where, "", f"larger than {MAX_FILE_BYTES} bytes", "This is no settings file; name another")
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise SettingsError(where, f"byte {error.start}", "not UTF-8", "Save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(where, "", f"not TOML: {error}", "Correct that line") from error

@@ -1,0 +1,264 @@
+"""The settings of a register: their types, defaults and checks.
+
+Owns what may be set, and the message when a setting is wrong: it names the file, the key and the
+remedy. Never reads a file or the environment (`config.load` does) and holds no state.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta, Struct
+
+from loyalty.receipt import Currency
+
+ENVIRONMENT_PREFIX = "TILLSIDE_"
+MAX_DEVICES = 32  # scanners, and receipt sources, of one register
+
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+DeadlineMs = Annotated[int, Meta(ge=50, le=10_000)]
+Option = str | int | float | bool
+
+_PATH_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]")
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used. The message names the file (or variable), the key and the remedy."""
+
+    def __init__(self, where: str, key: str, problem: str, remedy: str) -> None:
+        place = f"{where}: {key}" if key else where
+        super().__init__(f"{place}: {problem}. {remedy}")
+        self.where = where
+        self.key = key
+        self.remedy = remedy
+
+
+class RegisterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which register this is. Store and register come with the enrolment; these are for receipts that
+    name neither, and for a register that is not enrolled.
+    """
+
+    store: Name | None = None
+    register: Name | None = None
+    currency: Currency | None = None
+    time_zone: Name | None = None
+    language: Literal["en", "sr"] = "en"
+
+
+class PathSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where state is kept. None means the default of the operating system (`config.load`)."""
+
+    state: Path | None = None
+
+
+class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Deadlines towards the centre; its address and key come with the enrolment."""
+
+    lookup_deadline_ms: DeadlineMs = 1500
+
+
+class PageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the cashier page and the local API listen. Only this machine may reach them."""
+
+    host: Name = "127.0.0.1"
+    port: Port = 8787
+
+
+class ScannerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One scanner. Every other key of its table is an option, checked by the driver itself."""
+
+    name: Name
+    driver: Name = "serial"
+    options: dict[str, Option] = {}
+
+
+class ReceiptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One source of receipts: the folder in which a relay spools print jobs, and how to read them."""
+
+    name: Name
+    spool: Path
+    format: Name = "auto"
+    code_page: Name | None = None
+    profile: Name | None = None
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an operator may set."""
+
+    register: RegisterSettings = RegisterSettings()
+    paths: PathSettings = PathSettings()
+    centre: CentreSettings = CentreSettings()
+    page: PageSettings = PageSettings()
+    scanners: Annotated[tuple[ScannerSettings, ...], Meta(max_length=MAX_DEVICES)] = ()
+    receipts: Annotated[tuple[ReceiptSettings, ...], Meta(max_length=MAX_DEVICES)] = ()
+
+
+def setting_names() -> tuple[str, ...]:
+    """Every setting as the documentation writes it: `page.port`, `scanners[].name`."""
+    return tuple(
+        f"{name}{'[]' if many else ''}.{'*' if key == 'options' else key}"
+        for name, (section, many) in _sections().items()
+        for key in section.__struct_fields__
+    )
+
+
+def _sections() -> dict[str, tuple[type[Struct], bool]]:
+    """Of each section, its type and whether it is a list of tables."""
+    hints = get_type_hints(Settings)
+    return {name: (get_args(hint)[0], True) if get_args(hint) else (hint, False) for name, hint in hints.items()}
+
+
+def settings_from(document: Mapping[str, Any], environment: Mapping[str, str], where: str) -> Settings:
+    """Checked settings: defaults, then `document` (parsed TOML, from `where`), then the environment.
+
+    Raises SettingsError.
+    """
+    _refuse_unknown(document, where)
+    merged = _with_options(document)
+    for variable, section, key, value in _environment_values(environment):
+        _convert({section: {key: value}}, where=f"environment variable {variable}")
+        merged.setdefault(section, {})[key] = value
+    settings = _convert(merged, where=where)
+    _check(settings, where)
+    return settings
+
+
+def _refuse_unknown(document: Mapping[str, Any], where: str) -> None:
+    sections = _sections()
+    for name, content in document.items():
+        if name not in sections:
+            raise SettingsError(where, f"[{name}]", "no such section", _suggestion(name, sections))
+        section, many = sections[name]
+        tables = content if many else [content]
+        brackets = f"[[{name}]]" if many else f"[{name}]"
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise SettingsError(where, name, "not a table", f"Write it as {brackets} with its keys below")
+        for table in tables:
+            _refuse_unknown_keys(section, table, where, brackets)
+
+
+def _refuse_unknown_keys(section: type[Struct], table: Mapping[str, Any], where: str, brackets: str) -> None:
+    known = section.__struct_fields__
+    for key, value in table.items():
+        if key in known and key != "options":
+            continue
+        if "options" not in known:
+            raise SettingsError(where, f"{brackets} {key}", "no such key", _suggestion(key, known))
+        if not isinstance(value, Option):
+            raise SettingsError(where, f"{brackets} {key}", "not a single value", "Give a text, number, true or false")
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(names)}"
+
+
+def _with_options(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which the free keys of each scanner stand under `options`."""
+    merged = {section: dict(content) if isinstance(content, dict) else content for section, content in document.items()}
+    merged["scanners"] = [
+        {key: table[key] for key in ("name", "driver") if key in table}
+        | {"options": {key: value for key, value in table.items() if key not in ("name", "driver")}}
+        for table in document.get("scanners", [])
+    ]
+    return merged
+
+
+def _environment_values(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
+    """Variable, section, key and typed value of each `TILLSIDE_SECTION__KEY`."""
+    sections = _sections()
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or "__" not in variable:
+            continue
+        where = f"environment variable {variable}"
+        name, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+        if name not in sections:
+            raise SettingsError(where, "", f"no section {name!r}", _suggestion(name, sections))
+        section, many = sections[name]
+        if many:
+            raise SettingsError(where, "", f"[[{name}]] is a list", "Set it in the settings file")
+        keys = get_type_hints(section)
+        if key not in keys:
+            raise SettingsError(where, "", f"[{name}] has no key {key!r}", _suggestion(key, keys))
+        yield variable, name, key, int(text) if _is_int(keys[key]) and text.isdecimal() else text
+
+
+def _is_int(hint: Any) -> bool:
+    if get_origin(hint) in (Union, UnionType):
+        return any(_is_int(member) for member in get_args(hint))
+    return hint is int
+
+
+def _convert(document: Mapping[str, Any], where: str) -> Settings:
+    try:
+        return msgspec.convert(document, Settings, dec_hook=_path_from)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at ")
+        raise SettingsError(where, _readable(path.strip("`")), _plain(problem), "Correct the value") from error
+
+
+def _path_from(wanted: type, value: Any) -> Path:
+    if wanted is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError("Expected the path of a folder, as text")
+
+
+def _plain(problem: str) -> str:
+    return problem[:1].lower() + problem[1:].replace("`", "")
+
+
+def _readable(path: str) -> str:
+    """`$.scanners[0].options.port` as `[[scanners]] number 1, port`."""
+    steps = [name or int(index) for name, index in _PATH_STEP.findall(path)]
+    names = [str(step) for step in steps if isinstance(step, str) and step != "options"]
+    number = next((step + 1 for step in steps if isinstance(step, int)), None)
+    if not names:
+        return ""
+    section = f"[{names[0]}]" if number is None else f"[[{names[0]}]] number {number},"
+    return " ".join([section, *names[1:]]).rstrip(",")
+
+
+def _check(settings: Settings, where: str) -> None:
+    """What types cannot say."""
+    try:
+        loopback = ipaddress.ip_address(settings.page.host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise SettingsError(
+            where,
+            "[page] host",
+            f"{settings.page.host!r} is not a loopback address",
+            "The page shows members' points to whoever reaches it: use 127.0.0.1",
+        )
+    zone = settings.register.time_zone
+    if zone is not None and not _is_time_zone(zone):
+        raise SettingsError(
+            where, "[register] time_zone", f"{zone!r} is no IANA time zone", "Write it like Europe/Belgrade"
+        )
+    for section in ("scanners", "receipts"):
+        names = [device.name for device in getattr(settings, section)]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise SettingsError(
+                where, f"[[{section}]] name", f"{repeated!r} is used twice", "Give each its own name: messages use it"
+            )
+
+
+def _is_time_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""Settings: precedence, and messages that name the place, the key and the remedy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config.load import load_settings
+from config.settings import Settings, SettingsError, setting_names, settings_from
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+WHOLE = """
+[register]
+store = "12"
+register = "3"
+currency = "RSD"
+time_zone = "Europe/Belgrade"
+language = "sr"
+
+[paths]
+state = "state"
+
+[page]
+port = 9000
+
+[[scanners]]
+name = "counter"
+port = "/dev/ttyACM0"
+baud = 115200
+
+[[receipts]]
+name = "printer"
+spool = "/var/spool/tillside"
+code_page = "CP852"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "tillside.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_whole_file_is_read_and_relative_folders_stand_beside_it(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, WHOLE), environment={})
+
+    assert settings.register.store == "12"
+    assert settings.page.port == 9000
+    assert settings.page.host == "127.0.0.1"
+    assert settings.paths.state == tmp_path / "state"
+    assert settings.scanners[0].driver == "serial"
+    assert settings.scanners[0].options == {"port": "/dev/ttyACM0", "baud": 115200}
+    assert settings.receipts[0].spool == Path("/var/spool/tillside")
+    assert settings.receipts[0].format == "auto"
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    file = written(tmp_path, WHOLE)
+
+    settings = load_settings(
+        None, environment={"TILLSIDE_CONFIG": str(file), "TILLSIDE_PAGE__PORT": "9001", "TILLSIDE_REGISTER__STORE": "7"}
+    )
+
+    assert (settings.page.port, settings.register.store, settings.register.register) == (9001, "7", "3")
+
+
+def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
+    settings = settings_from({}, {}, where="nowhere")
+
+    assert settings == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[page]\nprot = 1", ["tillside.toml", "[page] prot", "no such key", "'port'"]),
+        ("[pages]\nport = 1", ["[pages]", "no such section", "'page'"]),
+        ("page = 3", ["page", "not a table", "[page]"]),
+        ('[scanners]\nname = "a"', ["scanners", "not a table", "[[scanners]]"]),
+        ('[page]\nport = "8787"', ["[page] port", "expected int, got str"]),
+        ("[page]\nport = 0", ["[page] port", ">= 1"]),
+        ("[page]\nport = 70000", ["[page] port", "<= 65535"]),
+        ('[page]\nhost = "0.0.0.0"', ["[page] host", "loopback", "127.0.0.1"]),
+        ('[page]\nhost = "localhost"', ["[page] host", "loopback", "127.0.0.1"]),
+        ('[register]\ncurrency = "din"', ["[register] currency"]),
+        ('[register]\nlanguage = "xx"', ["[register] language"]),
+        ('[register]\ntime_zone = "Mars/Base"', ["[register] time_zone", "Europe/Belgrade"]),
+        ('[register]\ntime_zone = "../../etc/passwd"', ["[register] time_zone"]),
+        ("[paths]\nstate = 5", ["[paths] state", "folder"]),
+        ('[[scanners]]\nport = "x"', ["[[scanners]] number 1", "name"]),
+        ('[[scanners]]\nname = "a"\nlimits = [1]', ["[[scanners]] limits", "not a single value"]),
+        ('[[receipts]]\nname = "a"\nspool = "x"\nspol = "y"', ["[[receipts]] spol", "'spool'"]),
+        ('[[scanners]]\nname="a"\n[[scanners]]\nname="a"', ["[[scanners]] name", "'a' is used twice"]),
+        ("[page\nport = 1", ["not TOML", "line 1"]),
+    ],
+)
+def test_a_wrong_setting_names_file_key_and_remedy(tmp_path: Path, text: str, parts: list[str]) -> None:
+    file = written(tmp_path, text)
+
+    with pytest.raises(SettingsError) as raised:
+        load_settings(file, environment={})
+
+    for part in [str(file), *parts]:
+        assert part in str(raised.value)
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml: no such file\. Create it"):
+        load_settings(tmp_path / "none.toml", environment={})
+
+
+def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:
+    (tmp_path / "tillside.toml").write_bytes(b"[page]\n\xff")
+
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        load_settings(tmp_path / "tillside.toml", environment={})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "parts"),
+    [
+        ("TILLSIDE_PAGE__PROT", "1", ["TILLSIDE_PAGE__PROT", "'prot'", "'port'"]),
+        ("TILLSIDE_PAGES__PORT", "1", ["TILLSIDE_PAGES__PORT", "'pages'", "'page'"]),
+        ("TILLSIDE_PAGE__PORT", "http", ["TILLSIDE_PAGE__PORT", "expected int"]),
+        ("TILLSIDE_SCANNERS__NAME", "x", ["TILLSIDE_SCANNERS__NAME", "a list", "settings file"]),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, value: str, parts: list[str]) -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings_from({}, {variable: value}, where="file")
+
+    for part in parts:
+        assert part in str(raised.value)
+
+
+def test_other_programs_variables_are_none_of_our_business() -> None:
+    assert settings_from({}, {"TILLSIDE_HOME": "x", "PAGE__PORT": "1"}, where="file") == Settings()
+
+
+def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
+    rows = re.findall(r"^\| `([a-z_.\[\]*]+)` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert sorted(rows) == sorted(setting_names())
+    assert len(rows) == len(set(rows))
+
+
+def test_documented_defaults_are_the_real_ones() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    settings = Settings()
+
+    for name in setting_names():
+        section, _, key = name.partition(".")
+        if section in ("scanners[]", "receipts[]", "paths"):
+            continue
+        default = getattr(getattr(settings, section), key)
+        expected = "none" if default is None else f"`{default}`"
+        assert f"| `{name}` | {expected} |" in text, name
+
+
+def test_the_example_in_the_documentation_is_valid(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+
+    load_settings(written(tmp_path, example[1]), environment={})
