@@ -1,0 +1,175 @@
+"""The checkout: which member a sale belongs to.
+
+Owns the rule that joins member scans to receipts by their instants, so that the answer is the same
+whether the agent was there when the receipt printed or found it in the spool after a crash. Pure:
+state and event in, state and effects out. Never looks a member up, never stores, never reads a clock.
+
+The rule: a receipt captured at T takes the last unused member scan that was made at or before T, after
+the receipt before it, and not longer than ten minutes before T. Earlier scans are used up with it (a
+second scan replaces the first); a scan made after T stays for the next sale.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from loyalty.instant import Instant
+from loyalty.receipt import MemberKind, Receipt
+
+UNUSED_MEMBER_CLEARS_AFTER = timedelta(minutes=10)
+# Between two receipts; the oldest go first. A cashier scans one or two.
+MAX_UNUSED_SCANS = 64
+
+_CLEARS_AFTER_NS = UNUSED_MEMBER_CLEARS_AFTER // timedelta(microseconds=1) * 1000
+# These end a customer's turn. Training, proforma and copies print beside the sale that goes on.
+_ENDS_A_SALE = frozenset({"final", "advance", "suspended", "voided"})
+
+
+class MemberScan(Struct, frozen=True, kw_only=True):
+    """A member code that was scanned. `id` names it in the store and grows with every scan."""
+
+    id: int
+    code: str
+    kind: MemberKind = "card"
+    at: Instant
+    member: str | UnsetType = UNSET
+
+
+class MemberScanned(Struct, frozen=True, kw_only=True):
+    """A member code came from a scanner."""
+
+    scan: MemberScan
+
+
+class GoodsScanned(Struct, frozen=True, kw_only=True):
+    """Goods came from a scanner shared with the POS: none of our business."""
+
+    at: Instant
+
+
+class ReceiptPrinted(Struct, frozen=True, kw_only=True):
+    """A receipt that ends a sale (`ends_a_sale`) was captured at `at`."""
+
+    at: Instant
+
+
+class TimePassed(Struct, frozen=True, kw_only=True):
+    """Nothing happened until `at`."""
+
+    at: Instant
+
+
+Event = MemberScanned | GoodsScanned | ReceiptPrinted | TimePassed
+
+
+class ShowMember(Struct, frozen=True, kw_only=True):
+    """Effect: this scan's member is the customer now."""
+
+    scan: MemberScan
+
+
+class AttachMember(Struct, frozen=True, kw_only=True):
+    """Effect: the receipt belongs to this scan's member; None where nobody was scanned."""
+
+    scan: MemberScan | None
+
+
+class UseUp(Struct, frozen=True, kw_only=True):
+    """Effect: these scans can serve no later receipt."""
+
+    ids: tuple[int, ...]
+
+
+class ClearMember(Struct, frozen=True, kw_only=True):
+    """Effect: there is no customer now."""
+
+
+Effect = ShowMember | AttachMember | UseUp | ClearMember
+
+
+class Checkout(Struct, frozen=True, kw_only=True):
+    """Unused scans in the order in which they were made, and when the last receipt was captured.
+
+    `boot` is the run of the operating system that this is decided in. `shown` is the id of the scan whose
+    member the page shows.
+    """
+
+    boot: str
+    scans: tuple[MemberScan, ...] = ()
+    previous: Instant | None = None
+    shown: int | None = None
+
+
+def ends_a_sale(receipt: Receipt) -> bool:
+    """Whether this receipt closes a customer's turn, so that a scan is used up by it."""
+    return receipt.status in _ENDS_A_SALE
+
+
+def step(state: Checkout, event: Event) -> tuple[Checkout, tuple[Effect, ...]]:
+    """The next state, and what has to be done."""
+    match event:
+        case MemberScanned(scan=scan):
+            return _scanned(state, scan)
+        case ReceiptPrinted(at=at):
+            return _printed(state, at)
+        case TimePassed(at=at):
+            return _passed(state, at)
+        case GoodsScanned():
+            return state, ()
+
+
+def current(state: Checkout, now: Instant) -> MemberScan | None:
+    """The scan that a receipt printed `now` would take."""
+    return next((scan for scan in reversed(state.scans) if _belongs(state, scan, now)), None)
+
+
+def _scanned(state: Checkout, scan: MemberScan) -> tuple[Checkout, tuple[Effect, ...]]:
+    scans = (*state.scans, scan)
+    used_up = tuple(old.id for old in scans[:-MAX_UNUSED_SCANS])
+    effects: tuple[Effect, ...] = (ShowMember(scan=scan),)
+    if used_up:
+        effects = (*effects, UseUp(ids=used_up))
+    return replace(state, scans=scans[-MAX_UNUSED_SCANS:], shown=scan.id), effects
+
+
+def _printed(state: Checkout, at: Instant) -> tuple[Checkout, tuple[Effect, ...]]:
+    taken = current(state, at)
+    later = tuple(scan for scan in state.scans if _is_after(scan.at, at, state.boot))
+    ids = tuple(scan.id for scan in state.scans if scan not in later)
+    shown = later[-1].id if later else None
+    previous = at if state.previous is None or _is_after(at, state.previous, state.boot) else state.previous
+    effects: list[Effect] = [AttachMember(scan=taken)]
+    if ids:
+        effects.append(UseUp(ids=ids))
+    if state.shown is not None and shown is None:
+        effects.append(ClearMember())
+    return replace(state, scans=later, previous=previous, shown=shown), tuple(effects)
+
+
+def _passed(state: Checkout, now: Instant) -> tuple[Checkout, tuple[Effect, ...]]:
+    """Time only clears the page: a receipt that is found later still takes the scan that was in time."""
+    if state.shown is None or current(state, now) is not None:
+        return state, ()
+    return replace(state, shown=None), (ClearMember(),)
+
+
+def _belongs(state: Checkout, scan: MemberScan, at: Instant) -> bool:
+    if _is_after(scan.at, at, state.boot):
+        return False
+    if state.previous is not None and not _is_after(scan.at, state.previous, state.boot):
+        return False
+    # Across a restart with a clock that went back, the age is unknown: then nobody's points go astray.
+    return 0 <= at.ns_since(scan.at) <= _CLEARS_AFTER_NS
+
+
+def _is_after(first: Instant, second: Instant, boot: str) -> bool:
+    """Whether `first` came after `second`: by the monotonic clock within one run of the machine, and
+    everything of the present run after everything of earlier ones. Only between two earlier runs does the
+    wall clock decide.
+    """
+    if first.boot != second.boot and boot in (first.boot, second.boot):
+        return first.boot == boot
+    return first.ns_since(second) > 0
