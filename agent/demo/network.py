@@ -53,12 +53,13 @@ class Cable:
 
     async def _pass_through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or not self._plugged:
-            writer.transport.abort()
+        onward: asyncio.StreamWriter | None = None
+        if task is None:
             return
         self._passing.add(task)
-        onward: asyncio.StreamWriter | None = None
         try:
+            if not self._plugged:
+                return
             answer, onward = await asyncio.open_connection(*self._target)
             async with asyncio.TaskGroup() as both_ways:
                 both_ways.create_task(_pump(reader, onward))
@@ -70,6 +71,8 @@ class Cable:
             for end in (writer, onward):
                 if end is not None:
                     end.transport.abort()
+                    with contextlib.suppress(OSError):
+                        await end.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

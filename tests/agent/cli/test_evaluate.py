@@ -1,0 +1,91 @@
+"""`tillside evaluate`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = {
+    "program": "p",
+    "currency": "EUR",
+    "time_zone": "Europe/Ljubljana",
+    "tiers": [{"id": "gold", "multiplier": [3, 2]}],
+    "earn": [{"id": "base", "give": {"points": 3, "per_minor": 100, "round": "floor"}}],
+}
+
+
+def receipt(number: str, total: int, **more: object) -> dict[str, object]:
+    return {
+        "key": f"k{number}",
+        "kind": "sale" if total > 0 else "return",
+        "number": number,
+        "issued_at": "2026-11-22T09:07:14+01:00",
+        "currency": "EUR",
+        "total_minor": total,
+        "lines": [{"position": 1, "amount_minor": total}],
+        **more,
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path):  # type: ignore[no-untyped-def]
+    def run_evaluate(receipts: list[dict[str, object]], member: object = None, program: object = PROGRAM):  # type: ignore[no-untyped-def]
+        (tmp_path / "program.json").write_text(json.dumps(program))
+        (tmp_path / "member.json").write_text(json.dumps(member))
+        command = [sys.executable, "-m", "agent.cli.entry", "evaluate", "--program", str(tmp_path / "program.json")]
+        if member is not None:
+            command += ["--member", str(tmp_path / "member.json")]
+        document = json.dumps({"receipts": receipts})
+        return subprocess.run([*command, "-"], input=document, capture_output=True, text=True, check=False)
+
+    return run_evaluate
+
+
+def test_a_sale_its_return_and_a_repeat(run) -> None:  # type: ignore[no-untyped-def]
+    bought = receipt("1", 12345)
+    back = receipt("2", -12345, original={"number": "1"})
+
+    done = run([bought, bought, back], member={"code": "1", "tier": "gold", "confirmed": 10})
+
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert [(entry["receipt"], entry["rule"], entry["points"]) for entry in result["entries"]] == [
+        ("k1", "base", 555),
+        ("k2", "base", -555),
+    ]
+    assert result["member"] == {"code": "1", "tier": "gold", "confirmed": 10, "pending": 0, "spendable": 10}
+
+
+def test_a_return_without_its_original_is_shown_as_waiting(run) -> None:  # type: ignore[no-untyped-def]
+    result = json.loads(run([receipt("2", -500, original={"number": "1"})]).stdout)
+
+    assert result["waiting"] == ["k2"]
+    assert result["entries"] == []
+
+
+def test_a_receipt_in_another_currency_is_a_named_problem(run) -> None:  # type: ignore[no-untyped-def]
+    done = run([receipt("1", 500, currency="RSD"), receipt("2", 500)])
+
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert [problem["code"] for problem in result["problems"]] == ["currency_mismatch"]
+    assert [entry["receipt"] for entry in result["entries"]] == ["k2"]
+
+
+def test_a_wrong_program_says_where(run) -> None:  # type: ignore[no-untyped-def]
+    done = run([], program={**PROGRAM, "currency": "euro"})
+
+    assert done.returncode == 2
+    assert "$.currency" in done.stderr
+
+
+def test_it_starts_without_what_a_register_needs() -> None:
+    probe = (
+        "import sys, agent.cli.evaluate; print([m for m in ('aiohttp', 'sqlcipher3', 'structlog') if m in sys.modules])"
+    )
+
+    assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout == "[]\n"
