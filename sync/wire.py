@@ -20,7 +20,8 @@ else:
     from backports import zstd
 
 COMPRESS_ABOVE_BYTES = 1024
-# An ingest batch is at most 500 entries of a few KiB; a snapshot chunk stays below this too.
+MAX_ENTRIES = 500  # of one ingest batch
+# A batch of entries of a few KiB each; a snapshot chunk stays below this too.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 PublicKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
@@ -72,7 +73,7 @@ class IngestRequest(Struct, frozen=True, kw_only=True):
     epoch: str
     first_seq: Annotated[int, Meta(ge=1)]
     prev_hash: HexDigest
-    entries: Annotated[tuple[Entry, ...], Meta(max_length=500)]
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_ENTRIES)]
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
