@@ -1,0 +1,180 @@
+"""The supervisor: a worker that fails comes back, says why, and takes nobody with it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from msgspec import UNSET
+
+from agent.supervisor import BACKOFF, STEADY_AFTER_S, Clocks, Health, Supervisor, Worker
+from drivers.transport.port import PortMissingError
+
+START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+class VirtualTime:
+    """Sleeping moves the clock at once; after `stop_after` sleeps it never wakes again."""
+
+    def __init__(self, stop_after: int, chance: Callable[[], float] = lambda: 1.0) -> None:
+        self.seconds = 0.0
+        self.slept: list[float] = []
+        self.done = asyncio.Event()
+        self._stop_after = stop_after
+        self._chance = chance
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
+        if len(self.slept) >= self._stop_after:
+            self.done.set()
+            await asyncio.Event().wait()
+
+    def clocks(self) -> Clocks:
+        return Clocks(
+            monotonic_s=lambda: self.seconds,
+            now=lambda: START + timedelta(seconds=self.seconds),
+            sleep=self.sleep,
+            chance=self._chance,
+        )
+
+
+async def run_until(supervisor: Supervisor, done: Awaitable[object]) -> None:
+    task = asyncio.create_task(supervisor.run())
+    await done
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def failing(name: str, error: Exception) -> Worker:
+    async def run(_ready: Callable[[], None]) -> None:
+        raise error
+
+    return Worker(name=name, kind="scanner", run=run)
+
+
+async def test_delays_grow_to_the_cap_and_no_further() -> None:
+    time = VirtualTime(stop_after=8)
+
+    await run_until(Supervisor([failing("counter", OSError("gone"))], time.clocks(), lambda: None), time.done.wait())
+
+    assert time.slept == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
+
+
+async def test_delays_are_spread_over_the_whole_capped_span() -> None:
+    seed = 20261122
+    time = VirtualTime(stop_after=200, chance=random.Random(seed).random)
+
+    await run_until(Supervisor([failing("counter", OSError("gone"))], time.clocks(), lambda: None), time.done.wait())
+
+    late = time.slept[5:]
+    assert max(late) <= BACKOFF.cap_s, f"seed {seed}"
+    assert min(late) < BACKOFF.cap_s / 10, f"seed {seed}"
+
+
+async def test_the_reason_is_visible_with_the_next_try() -> None:
+    time = VirtualTime(stop_after=1)
+    supervisor = Supervisor(
+        [failing("counter", PortMissingError("/dev/ttyACM0 is not there: plug it in"))], time.clocks(), lambda: None
+    )
+
+    await run_until(supervisor, time.done.wait())
+
+    assert supervisor.health == (
+        Health(
+            name="counter",
+            kind="scanner",
+            condition="failing",
+            problem="/dev/ttyACM0 is not there: plug it in",
+            next_try=START + timedelta(seconds=0.25),
+            restarts=1,
+        ),
+    )
+
+
+async def test_one_worker_that_crashes_leaves_the_others_alone() -> None:
+    time = VirtualTime(stop_after=20)
+    beats = 0
+    cancelled = False
+
+    async def steady(ready: Callable[[], None]) -> None:
+        nonlocal beats, cancelled
+        ready()
+        try:
+            while True:
+                beats += 1
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+
+    workers = [failing("counter", ZeroDivisionError()), Worker(name="centre", kind="sync", run=steady)]
+    supervisor = Supervisor(workers, time.clocks(), lambda: None)
+
+    await run_until(supervisor, time.done.wait())
+
+    counter, centre = supervisor.health
+    assert (counter.condition, counter.problem) == ("failing", "ZeroDivisionError")
+    assert (centre.condition, centre.restarts) == ("ready", 0)
+    assert beats > 1
+    assert cancelled
+
+
+async def test_a_worker_that_comes_back_is_ready_without_a_problem() -> None:
+    time = VirtualTime(stop_after=99)
+    attempts = 0
+    back = asyncio.Event()
+    changes = 0
+
+    async def flaky(ready: Callable[[], None]) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise OSError("unplugged")
+        ready()
+        back.set()
+        await asyncio.Event().wait()
+
+    def changed() -> None:
+        nonlocal changes
+        changes += 1
+
+    supervisor = Supervisor([Worker(name="counter", kind="scanner", run=flaky)], time.clocks(), changed)
+
+    await run_until(supervisor, back.wait())
+
+    (health,) = supervisor.health
+    assert (health.condition, health.problem, health.next_try, health.restarts) == ("ready", UNSET, UNSET, 2)
+    assert changes == 3
+
+
+async def test_a_worker_that_worked_for_long_starts_over_with_short_delays() -> None:
+    time = VirtualTime(stop_after=6)
+
+    async def long_then_gone(ready: Callable[[], None]) -> None:
+        if len(time.slept) >= 4:
+            ready()
+            time.seconds += STEADY_AFTER_S
+        raise OSError("unplugged")
+
+    worker = Worker(name="counter", kind="scanner", run=long_then_gone)
+    await run_until(Supervisor([worker], time.clocks(), lambda: None), time.done.wait())
+
+    assert time.slept == [0.25, 0.5, 1.0, 2.0, 0.25, 0.25]
+
+
+async def test_a_worker_that_just_ends_is_started_again() -> None:
+    time = VirtualTime(stop_after=1)
+
+    async def ends(ready: Callable[[], None]) -> None:
+        ready()
+
+    supervisor = Supervisor([Worker(name="counter", kind="scanner", run=ends)], time.clocks(), lambda: None)
+
+    await run_until(supervisor, time.done.wait())
+
+    assert supervisor.health[0].problem == "it ended by itself"
