@@ -1,0 +1,251 @@
+"""Serial ports: USB and RS-232 devices, and pseudo-terminals, through pyserial.
+
+Owns one thread per open port, which alone opens, reads and closes it, so that no call of the operating
+system ever blocks the event loop. Never interprets a byte.
+
+What arrived while nobody had the port open: Linux keeps it only for a pseudo-terminal whose other users
+hold it open, and then it is read. A real UART or USB adapter throws it away, before any program can help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import sys
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import serial
+from msgspec import Struct
+
+from drivers.transport.port import (
+    INPUT_LIMIT_BYTES,
+    PortBusyError,
+    PortMissingError,
+    PortUnpluggedError,
+    TransportClosedError,
+    TransportError,
+)
+
+# Some drivers (Bluetooth, a hung USB hub) never return from open.
+OPEN_DEADLINE_S = 10.0
+# `close` wakes the thread at once on Linux; on Windows the wake can miss, and this is the longest wait then.
+READ_WAKE_S = 1.0
+# A device that does not take a command within this time has gone or holds its flow control.
+WRITE_DEADLINE_S = 5.0
+
+_MISSING = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO, errno.ENOTTY, errno.EISDIR, errno.ENOTDIR}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM}
+_PARITY = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
+
+
+class SerialLine(Struct, frozen=True, kw_only=True):
+    """How the line is set. USB devices and pseudo-terminals ignore it."""
+
+    baud: int = 9600
+    data_bits: Literal[7, 8] = 8
+    parity: Literal["none", "even", "odd"] = "none"
+    stop_bits: Literal[1, 2] = 1
+
+
+class SerialTransport:
+    """The `Transport` of the serial port at `path`, such as `/dev/serial/by-id/…` or `COM3`."""
+
+    def __init__(self, path: str, line: SerialLine | None = None) -> None:
+        self._path = path
+        self._line = line or SerialLine()
+        self._thread: _PortThread | None = None
+
+    async def open(self) -> None:
+        await self.close()
+        thread = _PortThread(self._path, self._line, asyncio.get_running_loop())
+        thread.start()
+        try:
+            async with asyncio.timeout(OPEN_DEADLINE_S):
+                await thread.opened
+        except TimeoutError as error:
+            thread.stop()
+            raise PortMissingError(f"{self._path} does not open. Unplug the device and plug it in again.") from error
+        except BaseException:
+            thread.stop()
+            raise
+        self._thread = thread
+
+    async def read(self) -> bytes:
+        thread = self._open_thread()
+        while not (data := thread.take()):
+            await thread.changed.wait()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await asyncio.to_thread(self._open_thread().write, data)
+
+    async def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
+            await thread.closed.wait()
+
+    def _open_thread(self) -> _PortThread:
+        if self._thread is None:
+            raise TransportClosedError(f"{self._path} is not open.")
+        return self._thread
+
+
+class _PortThread(threading.Thread):
+    """Opens, reads and closes one port. Its `asyncio` parts are touched by the loop's thread only."""
+
+    def __init__(self, path: str, line: SerialLine, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(name=f"port {path}", daemon=True)
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.changed = asyncio.Event()
+        self.closed = asyncio.Event()
+        self._path = path
+        self._line = line
+        self._loop = loop
+        self._using = threading.Lock()  # a port is not closed under a write; taken before `_state`
+        self._state = threading.Condition()  # guards all below
+        self._port: serial.Serial | None = None
+        self._input = bytearray()
+        self._told = False
+        self._stopping = False
+        self._failure: TransportError | None = None
+
+    # On the loop's thread
+
+    def take(self) -> bytes:
+        """Everything that has arrived; empty when nothing has. Raises what ended the thread."""
+        with self._state:
+            if self._stopping:
+                raise TransportClosedError(f"{self._path} was closed.")
+            self._told = False
+            self.changed.clear()
+            if not self._input and self._failure is not None:
+                raise self._failure
+            data = bytes(self._input)
+            self._input.clear()
+            self._state.notify()
+            return data
+
+    def stop(self) -> None:
+        """End the thread, and a `take` that is waited for."""
+        with self._state:
+            self._stopping = True
+            self._state.notify()
+            if self._port is not None:
+                self._port.cancel_read()
+                self._port.cancel_write()
+        self.changed.set()
+
+    # On any thread
+
+    def write(self, data: bytes) -> None:
+        with self._using:
+            port = self._port
+            if port is None or self._stopping:
+                raise TransportClosedError(f"{self._path} was closed.")
+            try:
+                port.write(data)
+            except (serial.SerialException, OSError) as error:
+                raise self._gone() from error
+
+    # On its own thread
+
+    def run(self) -> None:
+        try:
+            port = _open(self._path, self._line)
+        except TransportError as error:
+            self._tell(functools.partial(_settle, self.opened, error))
+        else:
+            with self._state:
+                self._port = port
+            self._tell(functools.partial(_settle, self.opened, None))
+            self._read_until_stopped(port)
+            with self._using:
+                with self._state:
+                    self._port = None
+                port.close()
+        self._tell(self.closed.set)
+
+    def _read_until_stopped(self, port: serial.Serial) -> None:
+        try:
+            while not self._stopping:
+                data = port.read(1)
+                if data:
+                    self._hand_over(data + port.read(port.in_waiting))
+        except (serial.SerialException, OSError) as error:
+            with self._state:
+                self._failure = self._gone()
+                self._failure.__cause__ = error
+            self._tell(self.changed.set)
+
+    def _hand_over(self, data: bytes) -> None:
+        """Give `data` to the loop: one wake for all that arrives before it looks; wait while it is behind."""
+        with self._state:
+            self._input += data
+            tell = not self._told
+            self._told = True
+        if tell:
+            self._tell(self.changed.set)
+        with self._state:
+            self._state.wait_for(lambda: len(self._input) < INPUT_LIMIT_BYTES or self._stopping)
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:  # the loop has ended without closing the port
+            self._stopping = True
+
+    def _gone(self) -> PortUnpluggedError:
+        return PortUnpluggedError(f"{self._path} was unplugged or switched off. Plug it in again.")
+
+
+class _KeepingSerial(serial.Serial):
+    """pyserial throws away at open what the operating system already holds; this keeps it (on Linux)."""
+
+    def _reset_input_buffer(self) -> None:
+        pass
+
+
+def _open(path: str, line: SerialLine) -> serial.Serial:
+    try:
+        return _KeepingSerial(
+            path,
+            baudrate=line.baud,
+            bytesize=line.data_bits,
+            parity=_PARITY[line.parity],
+            stopbits=line.stop_bits,
+            timeout=READ_WAKE_S,
+            write_timeout=WRITE_DEADLINE_S,
+            exclusive=True,
+        )
+    except (serial.SerialException, OSError, ValueError) as error:
+        raise _open_error(path, error) from error
+
+
+def _open_error(path: str, error: Exception) -> TransportError:
+    number = getattr(error, "errno", None)
+    if number is None and "PermissionError" in str(error):  # how pyserial reports a port in use on Windows
+        number = errno.EBUSY
+    if sys.platform != "win32" and number in _NOT_ALLOWED:
+        return PortBusyError(
+            f"This user may not open {path}. Add it to the group that owns the port (on Debian: "
+            "`usermod -aG dialout USER`) and start again."
+        )
+    if number is None or number in _MISSING:
+        return PortMissingError(
+            f"{path} is not there, or no serial port. Plug the device in, or correct the port: "
+            "`ls /dev/serial/by-id` lists them."
+        )
+    return PortBusyError(f"{path} is used by another program. Stop that program, or name another port.")
+
+
+def _settle(opened: asyncio.Future[None], error: TransportError | None) -> None:
+    if opened.done():
+        return
+    if error is None:
+        opened.set_result(None)
+    else:
+        opened.set_exception(error)
