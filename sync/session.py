@@ -1,0 +1,451 @@
+"""What a register says to its centre next: the whole protocol as a state machine without I/O.
+
+Owns the order of steps, the reactions to every answer and error, and when to try again. Never opens a
+socket, reads a clock, rolls a die or looks into the store: `Held` says what the store holds, `now` and
+`chance` come with each call, and the caller carries out the step that is returned.
+
+    step = session.next(held, now)         what to do
+    session.received(step, answer, held)   True: put the answer into the store
+    session.failed(step, error, held, …)   the exchange gave no answer
+
+Every answer is treated as one that may be late, doubled or from a centre that was restored: only the
+hash chain (checked by the store), positions and epochs decide, never the order in which things arrive.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Literal
+
+from msgspec import Struct
+
+from sync.errors import CentreBusyError, CentreError, CentreRefusedError
+from sync.retry import Backoff
+from sync.wire import (
+    MAX_ENTRIES,
+    ChangesResponse,
+    EpochResponse,
+    HeartbeatResponse,
+    IngestResponse,
+    SignedProgram,
+    SnapshotChunk,
+    SnapshotResponse,
+)
+
+# JSON bytes of one batch before compression; far below what a centre takes, so that a slow line is not
+# held by one request for minutes.
+MAX_BATCH_BYTES = 1024 * 1024
+CHANGES_PER_PULL = 1000
+# Also the poll for news where no live connection stands.
+HEARTBEAT_S = 30.0
+# A centre that asks for more than this has a broken clock or is no centre.
+MAX_RETRY_AFTER_S = 3600.0
+# An entry or device that the centre will not take: a person has to act, so ask seldom.
+REFUSED_RETRY_S = 300.0
+# A granted credit of 0 is asked about again after this.
+NO_CREDIT_S = 5.0
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """What the store holds, as far as the session decides on it.
+
+    `next_seq` is the first unacknowledged number of `epoch`, `queued` how many entries wait from there on.
+    `feed` is the position reached (None before the first snapshot). `epoch_centre` and `feed_centre` are
+    the centre's own epoch when each was begun. `program` is the hash in force.
+    """
+
+    epoch: str | None = None
+    epoch_centre: str | None = None
+    next_seq: int = 1
+    queued: int = 0
+    feed: int | None = None
+    feed_centre: str | None = None
+    program: str | None = None
+
+    @property
+    def last_seq(self) -> int:
+        return self.next_seq + self.queued - 1
+
+
+class OpenEpoch(Struct, frozen=True, kw_only=True):
+    """POST /v1/epochs; the answer makes the store number what is unacknowledged from 1 again."""
+
+
+class SendBatch(Struct, frozen=True, kw_only=True):
+    """POST /v1/ingest with entries from `first_seq` on, at most so many, and bytes as far as one fits."""
+
+    first_seq: int
+    max_entries: int
+    max_bytes: int = MAX_BATCH_BYTES
+
+
+class PullChanges(Struct, frozen=True, kw_only=True):
+    """GET /v1/changes."""
+
+    after: int
+    limit: int = CHANGES_PER_PULL
+
+
+class AskSnapshot(Struct, frozen=True, kw_only=True):
+    """GET /v1/snapshot; its chunks are fetched by FetchChunk."""
+
+
+class FetchChunk(Struct, frozen=True, kw_only=True):
+    """One chunk of the snapshot; `first` and `last` say where it stands in the whole."""
+
+    snapshot: SnapshotResponse
+    index: int
+
+    @property
+    def chunk(self) -> SnapshotChunk:
+        return self.snapshot.chunks[self.index]
+
+    @property
+    def first(self) -> bool:
+        return self.index == 0
+
+    @property
+    def last(self) -> bool:
+        return self.index == len(self.snapshot.chunks) - 1
+
+
+class FetchProgram(Struct, frozen=True, kw_only=True):
+    """GET /v1/programs/{hash}."""
+
+    hash: str
+
+
+class SendHeartbeat(Struct, frozen=True, kw_only=True):
+    """POST /v1/heartbeat."""
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """Nothing to do before `until`, unless something new is in the store or a hint comes."""
+
+    until: float
+
+
+Exchange = OpenEpoch | SendBatch | PullChanges | AskSnapshot | FetchChunk | FetchProgram | SendHeartbeat
+Step = Exchange | Wait
+Answer = EpochResponse | IngestResponse | ChangesResponse | SnapshotResponse | HeartbeatResponse | SignedProgram | bytes
+
+ProblemCode = Literal["device_refused", "entry_too_large", "entry_unreadable", "program_unusable", "request_refused"]
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What a person has to look at; selling and everything else go on."""
+
+    code: ProblemCode
+    detail: str
+
+
+class _Pause:
+    """When one lane may go on, and how often in a row it had to stop."""
+
+    __slots__ = ("failures", "until")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = float("-inf")
+
+    def stop(self, backoff: Backoff, now: float, chance: float) -> None:
+        self.failures += 1
+        self.until = now + backoff.delay_s(self.failures, chance)
+
+    def go_on(self) -> None:
+        self.failures = 0
+        self.until = float("-inf")
+
+
+class Session:
+    """The state of one register's conversation with its centre.
+
+    Four lanes run through one connection, one exchange at a time: up (epochs, entries), down (snapshot,
+    changes), program, heartbeat. A lane that stops does not stop the others; an unreachable centre stops
+    all. Each step that `next` returns is answered by exactly one `received` or `failed`.
+    """
+
+    def __init__(self, backoff: Backoff | None = None) -> None:
+        self._backoff = backoff or Backoff()
+        self._refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
+        self._all, self._up, self._down, self._program, self._heartbeat = (_Pause() for _ in range(5))
+        self._online = False
+        self._problems: dict[ProblemCode, Problem] = {}
+        self._centre_epoch: str | None = None
+        self._epoch_due = False
+        self._credit = self._batch_cap = MAX_ENTRIES
+        self._resend_from: int | None = None
+        self._up_last = False
+        self._pull_due = True
+        self._goal = 0  # the furthest feed position heard of
+        self._snapshot_due = False
+        self._snapshot: FetchChunk | None = None
+        self._program_wanted: str | None = None
+
+    @property
+    def online(self) -> bool:
+        """Whether the last exchange reached a centre that takes this register."""
+        return self._online
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(self._problems.values())
+
+    # -- what to do ------------------------------------------------------------------------------
+
+    def next(self, held: Held, now: float) -> Step:
+        """The step to take at `now` (monotonic seconds)."""
+        if now < self._all.until:
+            return Wait(until=self._all.until)
+        if now >= self._heartbeat.until:
+            return SendHeartbeat()
+        wakes = [self._heartbeat.until]
+        lanes = [(self._program, self._program_step), (self._up, self._up_step), (self._down, self._down_step)]
+        if self._up_last:
+            lanes[1], lanes[2] = lanes[2], lanes[1]
+        for pause, step_of in lanes:
+            step = step_of(held)
+            if step is not None and now >= pause.until:
+                return step
+            if step is not None:
+                wakes.append(pause.until)
+        return Wait(until=min(wakes))
+
+    def _program_step(self, held: Held) -> Exchange | None:
+        if self._program_wanted in (None, held.program):
+            return None
+        return FetchProgram(hash=self._program_wanted or "")
+
+    def _up_step(self, held: Held) -> Exchange | None:
+        if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):
+            return OpenEpoch()
+        first = self._resend_from or held.next_seq
+        waiting = held.last_seq - first + 1
+        if waiting <= 0:
+            return None
+        return SendBatch(first_seq=first, max_entries=max(1, min(waiting, self._credit, self._batch_cap)))
+
+    def _down_step(self, held: Held) -> Exchange | None:
+        if held.feed is None or self._snapshot_due or self._restored(held.feed_centre):
+            if self._snapshot is not None and self._snapshot.snapshot.centre_epoch == self._centre_epoch:
+                return self._snapshot
+            return AskSnapshot()
+        return PullChanges(after=held.feed) if self._pull_due or self._goal > held.feed else None
+
+    def _restored(self, known: str | None) -> bool:
+        """Whether the centre that answers is no longer the one that `known` was got from."""
+        return self._centre_epoch is not None and known is not None and self._centre_epoch != known
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    def received(self, step: Exchange, answer: Answer, held: Held, now: float, chance: float) -> bool:
+        """Take an answer in; True where the caller has to put it into the store before the next step."""
+        self._up_last = isinstance(step, OpenEpoch | SendBatch)
+        self._online = True
+        self._all.go_on()
+        for code in ("device_refused", "request_refused"):
+            self._problems.pop(code, None)
+        match answer:
+            case HeartbeatResponse():
+                self._heard_of(answer, now)
+                return False
+            case SignedProgram():
+                self._program.go_on()
+                self._problems.pop("program_unusable", None)
+                return True
+            case EpochResponse():
+                return self._opened(answer)
+            case IngestResponse() if isinstance(step, SendBatch):
+                return self._acknowledged(step, answer, held, now, chance)
+            case ChangesResponse() if isinstance(step, PullChanges):
+                return self._pulled(step, answer, held, now, chance)
+            case SnapshotResponse():
+                return self._snapshot_named(answer)
+            case bytes() if isinstance(step, FetchChunk):
+                return self._chunk_fetched(step)
+            case _:
+                raise TypeError(f"{type(answer).__name__} is no answer to {type(step).__name__}")
+
+    def _heard_of(self, answer: HeartbeatResponse, now: float) -> None:
+        self._heartbeat.failures = 0
+        self._heartbeat.until = now + HEARTBEAT_S
+        self._program_wanted = answer.program or None
+        self.hinted(answer.feed)
+
+    def _opened(self, answer: EpochResponse) -> bool:
+        self._centre_epoch = answer.centre_epoch
+        self._epoch_due = False
+        self._resend_from = None
+        self._credit = MAX_ENTRIES
+        return True
+
+    def _acknowledged(self, step: SendBatch, answer: IngestResponse, held: Held, now: float, chance: float) -> bool:
+        self._centre_epoch = answer.centre_epoch
+        if self._restored(held.epoch_centre):
+            return False
+        if answer.acked_through > held.last_seq:
+            self._epoch_due = True
+            self._up.stop(self._backoff, now, chance)
+            return False
+        if answer.acked_through < step.first_seq:
+            # An answer to an earlier batch, doubled or late; the same batch goes again.
+            self._up.stop(self._backoff, now, chance)
+            return False
+        self._up.go_on()
+        self._drop_entry_problems()
+        self._batch_cap = min(self._batch_cap * 2, MAX_ENTRIES)
+        self._credit = answer.credit
+        if answer.credit <= 0:
+            self._up.until = now + NO_CREDIT_S * (1 + chance)
+        rewound = self._resend_from is not None and answer.acked_through + 1 < held.next_seq
+        self._resend_from = answer.acked_through + 1 if rewound else None
+        self.hinted(max((outcome.pos or 0 for outcome in answer.outcomes), default=0))
+        return answer.acked_through >= held.next_seq
+
+    def _pulled(self, step: PullChanges, answer: ChangesResponse, held: Held, now: float, chance: float) -> bool:
+        self._centre_epoch = answer.centre_epoch
+        if self._restored(held.feed_centre):
+            return False
+        if held.feed != step.after or answer.next < step.after:
+            self._down.stop(self._backoff, now, chance)
+            return False
+        self._pull_due = answer.more
+        if answer.next == step.after and (answer.more or self._goal > answer.next):
+            # News is promised and does not come: ask on, less and less.
+            self._down.stop(self._backoff, now, chance)
+        else:
+            self._down.go_on()
+        return True
+
+    def _snapshot_named(self, answer: SnapshotResponse) -> bool:
+        """An empty snapshot is put into the store at once, else its chunks are."""
+        self._centre_epoch = answer.centre_epoch
+        self._down.go_on()
+        if answer.chunks:
+            self._snapshot = FetchChunk(snapshot=answer, index=0)
+            return False
+        self._snapshot_finished()
+        return True
+
+    def _chunk_fetched(self, step: FetchChunk) -> bool:
+        self._down.go_on()
+        if step.last:
+            self._snapshot_finished()
+        else:
+            self._snapshot = FetchChunk(snapshot=step.snapshot, index=step.index + 1)
+        return True
+
+    def _snapshot_finished(self) -> None:
+        self._snapshot = None
+        self._snapshot_due = False
+        self._pull_due = True
+        self._goal = 0
+
+    # -- what went wrong -------------------------------------------------------------------------
+
+    def failed(self, step: Exchange, error: CentreError, now: float, chance: float) -> None:
+        """Take in that an exchange gave no usable answer."""
+        self._up_last = isinstance(step, OpenEpoch | SendBatch)
+        match error:
+            case CentreRefusedError():
+                self._refused(step, error, now, chance)
+            case CentreBusyError():
+                # The centre's own pace, and as much jitter again: what it turned away must not come back in step.
+                self._all.until = now + min(error.retry_after_s, MAX_RETRY_AFTER_S) * (1 + chance)
+            case _:
+                self._online = False
+                self._all.stop(self._backoff, now, chance)
+
+    def _refused(self, step: Exchange, error: CentreRefusedError, now: float, chance: float) -> None:
+        if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            self._online = False
+            self._say("device_refused", f"{error.detail}; enrol this register anew if it should be in service")
+            self._all.stop(self._refusals, now, chance)
+            return
+        self._online = True
+        self._all.go_on()
+        match step, error.status:
+            case SendBatch(), HTTPStatus.CONFLICT | HTTPStatus.GONE:
+                self._disagreed(step, error, now, chance)
+            case SendBatch(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE | HTTPStatus.UNPROCESSABLE_ENTITY:
+                self._split(step, error, now, chance)
+            case PullChanges(), HTTPStatus.GONE:
+                self._snapshot_due = True
+            case FetchChunk(), HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
+                self._snapshot = None
+                self._down.stop(self._backoff, now, chance)
+            case FetchProgram(), _:
+                self.program_unusable(str(error), now, chance)
+            case _:
+                self._say("request_refused", str(error))
+                self._lane_of(step).stop(self._refusals, now, chance)
+
+    def _disagreed(self, step: SendBatch, error: CentreRefusedError, now: float, chance: float) -> None:
+        """409 or 410: go back to where the centre stands, or begin a new epoch where that makes no sense."""
+        expected = error.expected_seq
+        if error.status == HTTPStatus.CONFLICT and expected is not None and 1 <= expected < step.first_seq:
+            self._resend_from = expected
+        else:
+            self._epoch_due = True
+        self._up.stop(self._backoff, now, chance)
+
+    def _split(self, step: SendBatch, error: CentreRefusedError, now: float, chance: float) -> None:
+        if step.max_entries > 1:
+            self._batch_cap = step.max_entries // 2
+            return
+        too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        self._say(
+            "entry_too_large" if too_large else "entry_unreadable",
+            f"entry {step.first_seq} holds up those after it: {error.detail}; "
+            "it is kept, see `tillside queue`, and it is offered again from time to time",
+        )
+        self._up.stop(self._refusals, now, chance)
+
+    def _lane_of(self, step: Exchange) -> _Pause:
+        match step:
+            case SendHeartbeat():
+                return self._heartbeat
+            case FetchProgram():
+                return self._program
+            case OpenEpoch() | SendBatch():
+                return self._up
+            case _:
+                return self._down
+
+    # -- what the caller found out itself --------------------------------------------------------
+
+    def ack_refused(self, now: float, chance: float) -> None:
+        """The store found an acknowledgement whose chain is not its own: someone else wrote here."""
+        self._epoch_due = True
+        self._up.stop(self._backoff, now, chance)
+
+    def cannot_resend(self) -> None:
+        """The store no longer keeps what the centre asked for again; it numbers what it has anew."""
+        self._epoch_due = True
+
+    def chunk_broken(self, now: float, chance: float) -> None:
+        """A chunk did not have its digest or could not be read; the snapshot is asked for again."""
+        self._snapshot = None
+        self._snapshot_due = True
+        self._down.stop(self._backoff, now, chance)
+
+    def program_unusable(self, detail: str, now: float, chance: float) -> None:
+        """The program in force at the centre cannot be used here; the one before stays in force."""
+        self._say("program_unusable", detail)
+        self._program.stop(self._refusals, now, chance)
+
+    def hinted(self, feed: int) -> None:
+        """Something says that the feed has reached `feed`."""
+        self._goal = max(self._goal, feed)
+
+    def reachable(self) -> None:
+        """A live connection stands: no need to sit out a pause that was for an unreachable centre."""
+        if not self._online:
+            self._all.until = float("-inf")
+
+    def _say(self, code: ProblemCode, detail: str) -> None:
+        self._problems[code] = Problem(code=code, detail=detail)
+
+    def _drop_entry_problems(self) -> None:
+        self._problems.pop("entry_too_large", None)
+        self._problems.pop("entry_unreadable", None)

@@ -1,0 +1,577 @@
+"""The rules of the conversation, one by one, without a socket."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sync.errors import CentreBusyError, CentreError, CentreRefusedError, CentreUnavailableError
+from sync.retry import Backoff
+from sync.session import (
+    HEARTBEAT_S,
+    MAX_RETRY_AFTER_S,
+    NO_CREDIT_S,
+    Answer,
+    AskSnapshot,
+    Exchange,
+    FetchChunk,
+    FetchProgram,
+    Held,
+    OpenEpoch,
+    PullChanges,
+    SendBatch,
+    SendHeartbeat,
+    Session,
+    Step,
+    Wait,
+)
+from sync.wire import (
+    MAX_ENTRIES,
+    ChangesResponse,
+    EpochResponse,
+    HeartbeatResponse,
+    IngestResponse,
+    Outcome,
+    SignedProgram,
+    SnapshotChunk,
+    SnapshotResponse,
+)
+
+NOW = datetime(2026, 11, 22, 9, 7, 14, tzinfo=UTC)
+HASH = "0" * 64
+BACKOFF = Backoff(base_s=1.0, cap_s=16.0)
+READY = Held(epoch="e1", epoch_centre="c1", feed=10, feed_centre="c1")
+
+
+def heartbeat(feed: int = 10, program: str | None = None) -> HeartbeatResponse:
+    return HeartbeatResponse(server_time=NOW, feed=feed, program=program or "")
+
+
+def epoch(centre_epoch: str = "c1") -> EpochResponse:
+    return EpochResponse(epoch="e2", centre_epoch=centre_epoch, server_time=NOW)
+
+
+def acked(through: int, *, centre_epoch: str = "c1", credit: int = MAX_ENTRIES, pos: int = 0) -> IngestResponse:
+    return IngestResponse(
+        centre_epoch=centre_epoch,
+        acked_through=through,
+        chain_hash=HASH,
+        outcomes=(Outcome(seq=through, code="accepted", pos=pos),),
+        server_time=NOW,
+        credit=credit,
+    )
+
+
+def changes(next_: int, *, more: bool = False, centre_epoch: str = "c1") -> ChangesResponse:
+    return ChangesResponse(centre_epoch=centre_epoch, changes=(), next=next_, more=more, as_of=NOW)
+
+
+def snapshot(chunks: int, centre_epoch: str = "c1") -> SnapshotResponse:
+    return SnapshotResponse(
+        centre_epoch=centre_epoch,
+        as_of=50,
+        scope="all",
+        chunks=tuple(SnapshotChunk(url=f"/v1/snapshot/{n}", sha256=HASH, rows=1) for n in range(chunks)),
+    )
+
+
+class Talk:
+    """A session beside a clock that the test turns by hand."""
+
+    def __init__(self, held: Held = READY) -> None:
+        self.session = Session(BACKOFF)
+        self.held = held
+        self.now = 1000.0
+
+    def next(self) -> Step:
+        return self.session.next(self.held, self.now)
+
+    def take(self, kind: type[Exchange]) -> Any:
+        step = self.next()
+        assert isinstance(step, kind), step
+        return step
+
+    def answer(self, answer: Answer, chance: float = 0.5) -> bool:
+        step = self.next()
+        assert not isinstance(step, Wait)
+        return self.session.received(step, answer, self.held, self.now, chance)
+
+    def fail(self, error: CentreError, chance: float = 0.5) -> Exchange:
+        step = self.next()
+        assert not isinstance(step, Wait)
+        self.session.failed(step, error, self.now, chance)
+        return step
+
+    def settled(self) -> Talk:
+        """Past the first heartbeat and the first pull; nothing is left to do."""
+        self.answer(heartbeat(self.held.feed or 0))
+        assert self.held.feed is not None
+        self.answer(changes(self.held.feed))
+        assert isinstance(self.next(), Wait)
+        return self
+
+    def hold(self, **changed: Any) -> None:
+        self.held = Held(**{name: changed.get(name, getattr(self.held, name)) for name in Held.__struct_fields__})
+
+
+def wait_s(talk: Talk) -> float:
+    step = talk.next()
+    assert isinstance(step, Wait), step
+    return step.until - talk.now
+
+
+# -- the way in ------------------------------------------------------------------------------------
+
+
+def test_a_new_register_says_hello_then_opens_an_epoch_then_takes_a_snapshot() -> None:
+    talk = Talk(Held())
+
+    talk.take(SendHeartbeat)
+    talk.answer(heartbeat(50, program=HASH))
+    assert talk.take(FetchProgram).hash == HASH
+    assert talk.answer(SignedProgram(hash=HASH, program="{}", signature=""))
+    talk.hold(program=HASH)
+
+    talk.take(OpenEpoch)
+    assert talk.answer(epoch())
+    talk.hold(epoch="e2", epoch_centre="c1")
+
+    talk.take(AskSnapshot)
+    assert not talk.answer(snapshot(chunks=2))
+    assert talk.take(FetchChunk).first
+    assert talk.answer(b"chunk")
+    assert talk.take(FetchChunk).last
+    assert talk.answer(b"chunk")
+    talk.hold(feed=50, feed_centre="c1")
+
+    assert talk.take(PullChanges).after == 50
+    assert talk.answer(changes(50))
+    assert wait_s(talk) == HEARTBEAT_S
+
+
+def test_an_empty_snapshot_is_put_into_the_store_at_once() -> None:
+    talk = Talk(Held(epoch="e1", epoch_centre="c1"))
+    talk.answer(heartbeat(0))
+
+    talk.take(AskSnapshot)
+    assert talk.answer(snapshot(chunks=0))
+
+
+def test_a_snapshot_goes_on_where_the_network_left_it() -> None:
+    talk = Talk(Held(epoch="e1", epoch_centre="c1"))
+    talk.answer(heartbeat(50))
+    talk.answer(snapshot(chunks=3))
+    talk.answer(b"first")
+
+    talk.fail(CentreUnavailableError())
+    talk.now += BACKOFF.cap_s
+
+    assert talk.take(FetchChunk).index == 1
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_snapshot_that_is_gone_is_asked_for_again(status: int) -> None:
+    talk = Talk(Held(epoch="e1", epoch_centre="c1"))
+    talk.answer(heartbeat(50))
+    talk.answer(snapshot(chunks=3))
+
+    talk.fail(CentreRefusedError(status, "gone"))
+    talk.now += BACKOFF.cap_s
+
+    talk.take(AskSnapshot)
+
+
+def test_a_broken_chunk_starts_the_snapshot_anew_after_a_pause() -> None:
+    talk = Talk(Held(epoch="e1", epoch_centre="c1"))
+    talk.answer(heartbeat(50))
+    talk.answer(snapshot(chunks=2))
+    talk.take(FetchChunk)
+
+    talk.session.chunk_broken(talk.now, 0.5)
+
+    assert wait_s(talk) == 0.5
+    talk.now += 0.5
+    talk.take(AskSnapshot)
+
+
+# -- up --------------------------------------------------------------------------------------------
+
+
+def test_something_new_is_sent_at_once() -> None:
+    talk = Talk().settled()
+
+    talk.hold(queued=3)
+
+    step = talk.take(SendBatch)
+    assert (step.first_seq, step.max_entries) == (1, 3)
+    assert talk.answer(acked(3))
+
+
+def test_a_batch_never_exceeds_the_limit_or_the_credit() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=2000)
+
+    assert talk.take(SendBatch).max_entries == MAX_ENTRIES
+    talk.answer(acked(500, credit=20))
+    talk.hold(next_seq=501, queued=1500)
+
+    assert talk.take(SendBatch) == SendBatch(first_seq=501, max_entries=20)
+
+
+def test_without_credit_it_waits_and_then_probes_with_one_entry() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=10)
+    talk.answer(acked(5, credit=0), chance=0.2)
+    talk.hold(next_seq=6, queued=5)
+
+    assert wait_s(talk) == pytest.approx(NO_CREDIT_S * 1.2)
+    talk.now += NO_CREDIT_S * 1.2
+    assert talk.take(SendBatch).max_entries == 1
+
+
+def test_uploads_and_downloads_take_turns() -> None:
+    talk = Talk()
+    talk.hold(queued=1000)
+    talk.answer(heartbeat(99))
+    kinds = []
+    for _ in range(4):
+        step = talk.next()
+        kinds.append(type(step))
+        if isinstance(step, SendBatch):
+            talk.answer(acked(step.first_seq))
+            talk.hold(next_seq=step.first_seq + 1, queued=talk.held.queued - 1)
+        elif isinstance(step, PullChanges):
+            talk.answer(changes(step.after + 1, more=True))
+            talk.hold(feed=step.after + 1)
+
+    assert kinds == [SendBatch, PullChanges, SendBatch, PullChanges]
+
+
+def test_what_an_entry_did_is_pulled_right_after() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=1)
+
+    talk.answer(acked(1, pos=11))
+    talk.hold(next_seq=2, queued=0)
+
+    assert talk.take(PullChanges).after == 10
+
+
+def test_an_acknowledgement_beyond_the_own_last_number_opens_a_new_epoch() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=3)
+
+    assert not talk.answer(acked(4))
+
+    talk.now += BACKOFF.cap_s
+    talk.take(OpenEpoch)
+
+
+def test_an_acknowledgement_the_store_refuses_opens_a_new_epoch() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=3)
+    talk.answer(acked(3))
+
+    talk.session.ack_refused(talk.now, 0.5)
+
+    assert wait_s(talk) == 0.5
+    talk.now += 0.5
+    talk.take(OpenEpoch)
+
+
+def test_a_late_answer_to_an_earlier_batch_moves_nothing_back() -> None:
+    talk = Talk().settled()
+    talk.hold(next_seq=11, queued=3)
+    first = talk.take(SendBatch)
+
+    assert not talk.answer(acked(7))
+
+    assert wait_s(talk) == 0.5
+    talk.now += 0.5
+    assert talk.take(SendBatch) == first
+
+
+def test_a_gap_is_sent_again_from_where_the_centre_stands() -> None:
+    talk = Talk().settled()
+    talk.hold(next_seq=11, queued=3)
+
+    talk.fail(CentreRefusedError(409, "gap", expected_seq=9), chance=0)
+    assert talk.take(SendBatch) == SendBatch(first_seq=9, max_entries=5)
+    # An acknowledgement of what was acknowledged before is nothing for the store
+    assert not talk.answer(acked(9))
+    assert talk.take(SendBatch).first_seq == 10
+
+    assert talk.answer(acked(13))
+    talk.hold(next_seq=14, queued=0)
+    assert isinstance(talk.next(), Wait)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(409, 12), (409, 11), (409, 0), (409, None), (410, None)])
+def test_a_disagreement_about_the_chain_opens_a_new_epoch(status: int, expected: int | None) -> None:
+    talk = Talk().settled()
+    talk.hold(next_seq=11, queued=3)
+
+    talk.fail(CentreRefusedError(status, "fenced", expected_seq=expected), chance=0)
+
+    talk.take(OpenEpoch)
+    assert talk.answer(epoch())
+    talk.hold(epoch="e2", next_seq=1, queued=3)
+    assert talk.take(SendBatch).first_seq == 1
+
+
+def test_what_is_no_longer_kept_is_numbered_anew() -> None:
+    talk = Talk().settled()
+    talk.hold(next_seq=11, queued=3)
+    talk.fail(CentreRefusedError(409, "gap", expected_seq=2), chance=0)
+    talk.take(SendBatch)
+
+    talk.session.cannot_resend()
+
+    talk.take(OpenEpoch)
+
+
+@pytest.mark.parametrize(("status", "code"), [(413, "entry_too_large"), (422, "entry_unreadable")])
+def test_a_batch_that_is_not_taken_is_halved_down_to_the_entry_to_blame(status: int, code: str) -> None:
+    talk = Talk().settled()
+    talk.hold(queued=4)
+
+    sizes = []
+    for _ in range(3):
+        step = talk.fail(CentreRefusedError(status, "no"))
+        assert isinstance(step, SendBatch)
+        sizes.append(step.max_entries)
+
+    # Then the entry is named, the lane rests, and the others go on
+    assert sizes == [4, 2, 1]
+    assert [problem.code for problem in talk.session.problems] == [code]
+    assert talk.session.online
+    talk.session.hinted(11)
+    assert isinstance(talk.next(), PullChanges)
+
+
+def test_a_split_batch_grows_back() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=8)
+    talk.fail(CentreRefusedError(413, "too large"))
+    talk.answer(acked(4))
+    talk.hold(next_seq=5, queued=400)
+    assert talk.take(SendBatch).max_entries == 8
+
+
+# -- down ------------------------------------------------------------------------------------------
+
+
+def test_changes_are_pulled_until_there_are_no_more() -> None:
+    talk = Talk()
+    talk.answer(heartbeat(30))
+
+    assert talk.answer(changes(20, more=True))
+    talk.hold(feed=20)
+    assert talk.take(PullChanges).after == 20
+    assert talk.answer(changes(30))
+    talk.hold(feed=30)
+
+    assert isinstance(talk.next(), Wait)
+
+
+def test_a_hint_during_a_pull_is_not_lost() -> None:
+    talk = Talk()
+    talk.answer(heartbeat(10))
+    step = talk.take(PullChanges)
+
+    talk.session.hinted(12)
+    assert talk.session.received(step, changes(11), talk.held, talk.now, 0.5)
+    talk.hold(feed=11)
+
+    assert talk.take(PullChanges).after == 11
+
+
+def test_a_hint_of_what_is_known_wakes_nothing() -> None:
+    talk = Talk().settled()
+
+    talk.session.hinted(10)
+
+    assert isinstance(talk.next(), Wait)
+
+
+def test_a_position_that_is_too_old_needs_a_snapshot() -> None:
+    talk = Talk()
+    talk.answer(heartbeat(99))
+
+    talk.fail(CentreRefusedError(410, "too old"))
+
+    talk.take(AskSnapshot)
+
+
+def test_changes_for_another_position_are_dropped() -> None:
+    talk = Talk()
+    talk.answer(heartbeat(10))
+    step = talk.take(PullChanges)
+    talk.hold(feed=15)
+
+    assert not talk.session.received(step, changes(12), talk.held, talk.now, 0.5)
+
+    talk.now += 0.5
+    assert talk.take(PullChanges).after == 15
+
+
+@pytest.mark.parametrize("answer", [changes(9), changes(10, more=True), changes(10)], ids=["back", "more", "news"])
+def test_a_feed_that_does_not_move_is_not_asked_in_a_hot_loop(answer: ChangesResponse) -> None:
+    talk = Talk()
+    talk.answer(heartbeat(11))
+
+    for wait in (0.5, 1.0, 2.0):
+        talk.answer(answer)
+        assert wait_s(talk) == wait
+        talk.now += wait
+
+    talk.answer(changes(11))
+    talk.hold(feed=11)
+    assert isinstance(talk.next(), Wait)
+
+
+# -- a restored centre -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [acked(1, centre_epoch="c2"), changes(30, centre_epoch="c2")], ids=["up", "down"])
+def test_a_restored_centre_gets_everything_again_and_gives_a_snapshot(answer: Answer) -> None:
+    # Given a register that is about to exchange something
+    talk = Talk()
+    if isinstance(answer, IngestResponse):
+        talk = talk.settled()
+        talk.hold(queued=1)
+    else:
+        talk.answer(heartbeat(10))
+
+    # When the answer comes from a centre that was restored from a backup
+    assert not talk.answer(answer)
+
+    # Then both ways begin anew
+    talk.hold(queued=0)
+    kinds = set()
+    for _ in range(2):
+        step = talk.next()
+        kinds.add(type(step))
+        if isinstance(step, OpenEpoch):
+            assert talk.answer(epoch("c2"))
+            talk.hold(epoch="e2", epoch_centre="c2")
+        else:
+            assert talk.answer(snapshot(0, "c2"))
+            talk.hold(feed=50, feed_centre="c2")
+    assert kinds == {OpenEpoch, AskSnapshot}
+    assert isinstance(talk.next(), PullChanges)
+
+
+def test_a_snapshot_of_the_centre_before_it_was_restored_is_left() -> None:
+    talk = Talk(Held(epoch="e1", epoch_centre="c1"))
+    talk.answer(heartbeat(50))
+    talk.answer(snapshot(3))
+    talk.hold(queued=1)
+    talk.answer(acked(1, centre_epoch="c2"))
+    talk.hold(queued=0)
+    talk.answer(epoch("c2"))
+    talk.hold(epoch_centre="c2")
+
+    talk.take(AskSnapshot)
+
+
+# -- pauses ----------------------------------------------------------------------------------------
+
+
+def test_an_unreachable_centre_is_asked_less_and_less_and_everything_waits() -> None:
+    talk = Talk()
+    waits = []
+    for _ in range(7):
+        talk.fail(CentreUnavailableError())
+        waits.append(wait_s(talk))
+        talk.now += waits[-1]
+
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert not talk.session.online
+
+
+def test_one_answer_ends_the_pauses() -> None:
+    talk = Talk()
+    for _ in range(7):
+        talk.fail(CentreUnavailableError())
+        talk.now += wait_s(talk)
+
+    talk.answer(heartbeat())
+    assert talk.session.online
+
+    talk.fail(CentreUnavailableError())
+    assert wait_s(talk) == 0.5
+
+
+def test_a_live_connection_ends_the_pause_for_an_unreachable_centre() -> None:
+    talk = Talk()
+    talk.fail(CentreUnavailableError())
+    assert isinstance(talk.next(), Wait)
+
+    talk.session.reachable()
+
+    assert isinstance(talk.next(), SendHeartbeat)
+
+
+@pytest.mark.parametrize(("asked_s", "chance", "waited_s"), [(10, 0, 10), (10, 0.5, 15), (1e9, 0, MAX_RETRY_AFTER_S)])
+def test_a_busy_centre_sets_the_pace_and_jitter_spreads_it(asked_s: float, chance: float, waited_s: float) -> None:
+    talk = Talk().settled()
+    talk.hold(queued=5)
+
+    talk.fail(CentreBusyError(asked_s), chance=chance)
+
+    assert wait_s(talk) == waited_s
+    # A live connection does not excuse from it
+    talk.session.reachable()
+    assert wait_s(talk) == waited_s
+    assert talk.session.online
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_device_asks_seldom_and_says_so(status: int) -> None:
+    talk = Talk()
+
+    talk.fail(CentreRefusedError(status, "this device was revoked"))
+
+    assert wait_s(talk) == BACKOFF.cap_s / 2
+    assert not talk.session.online
+    [problem] = talk.session.problems
+    assert problem.code == "device_refused"
+    assert "enrol" in problem.detail
+
+    talk.now += 3600
+    talk.answer(heartbeat())
+    assert talk.session.problems == ()
+
+
+def test_a_program_that_cannot_be_used_stops_nothing_else() -> None:
+    talk = Talk().settled()
+    talk.now += HEARTBEAT_S
+    talk.answer(heartbeat(program=HASH))
+    assert talk.answer(SignedProgram(hash=HASH, program="{", signature=""))
+
+    talk.session.program_unusable("not JSON", talk.now, 0.5)
+    talk.hold(queued=1)
+
+    assert [problem.code for problem in talk.session.problems] == ["program_unusable"]
+    talk.take(SendBatch)
+    talk.now += 3600
+    talk.answer(heartbeat(program=HASH))
+    talk.take(FetchProgram)
+
+
+def test_a_refused_heartbeat_stops_nothing_else() -> None:
+    talk = Talk()
+    talk.fail(CentreRefusedError(400, "no"))
+
+    talk.take(PullChanges)
+    assert [problem.code for problem in talk.session.problems] == ["request_refused"]
+
+
+def test_an_answer_to_another_question_is_a_mistake_of_the_caller() -> None:
+    talk = Talk()
+
+    with pytest.raises(TypeError):
+        talk.session.received(SendHeartbeat(), b"chunk", talk.held, talk.now, 0.5)
