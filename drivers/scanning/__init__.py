@@ -1,0 +1,1 @@
+"""What a barcode scanner sends, and the drivers that hear it."""

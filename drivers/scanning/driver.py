@@ -1,0 +1,63 @@
+"""The port between a scanner's driver and the agent that supervises it.
+
+Owns the protocol, and the typed reading of a driver's options. Never opens a device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from drivers.clock import Clock
+from drivers.scanning.scan import ScanEvent
+
+Emit = Callable[[ScanEvent], Awaitable[None]]
+Ready = Callable[[], None]
+Options = TypeVar("Options", bound=Struct)
+
+_MISSING = re.compile("Object missing required field `(.*)`")
+
+
+class DriverOptionsError(ValueError):
+    """An option of a driver cannot be used. `key` is empty when no single one is at fault."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}" if key else problem)
+        self.key = key
+        self.problem = problem
+
+
+class ScannerDriver(Protocol):
+    """One configured scanner; made anew for each start."""
+
+    def __init__(self, options: Mapping[str, object], clock: Clock) -> None:
+        """`options` are the keys of the scanner's table: `name`, and the driver's own.
+
+        Raises DriverOptionsError. Opens nothing yet.
+        """
+
+    async def run(self, emit: Emit, ready: Ready) -> None:
+        """Open the device, call `ready` once, and await `emit` for each scan, in order, until cancelled.
+
+        Raises TransportError when the device cannot be opened or has gone; the supervisor then starts a new
+        driver after a while. Always leaves the device closed.
+        """
+
+
+def typed_options(kind: type[Options], options: Mapping[str, object]) -> Options:
+    """`options` as a `kind`, a Struct that forbids unknown fields. Raises DriverOptionsError, naming the key."""
+    for key in options:
+        if key not in kind.__struct_fields__:
+            raise DriverOptionsError(key, f"no such option; known are {', '.join(kind.__struct_fields__)}")
+    try:
+        return msgspec.convert(options, kind)
+    except msgspec.ValidationError as error:
+        missing = _MISSING.fullmatch(str(error))
+        if missing is not None:
+            raise DriverOptionsError(missing[1], "is needed") from error
+        problem, _, path = str(error).replace("`", "").partition(" - at $.")
+        raise DriverOptionsError(path, problem[:1].lower() + problem[1:]) from error
