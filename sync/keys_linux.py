@@ -1,0 +1,107 @@
+"""Secrets on Linux: systemd credentials where the unit passes them, else files of mode 0600.
+
+Owns the checks of owner and mode. A credential is read-only: a secret that is not among them is made as
+a file. Never repairs permissions by itself: whoever could read a secret may have done so.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from sync.keys import DEVICE_KEY, STORE_KEY, SecretError
+
+CREDENTIALS = "systemd credentials"
+FILES = "files, mode 0600"
+
+
+class SecretExposedError(SecretError):
+    """Others than the owner can read a secret, or someone else owns it."""
+
+
+class SecretDamagedError(SecretError):
+    """A secret has not the length it was made with."""
+
+
+class LinuxKeyKeeper:
+    """Reads `$CREDENTIALS_DIRECTORY/NAME`, else `folder/NAME`; makes the latter where both are absent."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] = os.environ) -> None:
+        self._folder = folder
+        credentials = environment.get("CREDENTIALS_DIRECTORY")
+        self._credentials = Path(credentials) if credentials else None
+
+    def get_or_create(self, name: str, length: int) -> bytes:
+        found = self.find(name, length)
+        return found if found is not None else self._create(name, length)
+
+    def find(self, name: str, length: int) -> bytes | None:
+        credential = self._credential(name)
+        if credential is not None:
+            return _of_length(credential.read_bytes(), length, credential)
+        path = self._folder / name
+        if not path.exists():
+            return None
+        _check(self._folder, 0o700)
+        _check(path, 0o600)
+        return _of_length(path.read_bytes(), length, path)
+
+    def where(self) -> str:
+        places = {CREDENTIALS if self._credential(name) else FILES for name in (STORE_KEY, DEVICE_KEY)}
+        return " and ".join(sorted(places, reverse=True))
+
+    def _credential(self, name: str) -> Path | None:
+        if self._credentials is None or not (self._credentials / name).is_file():
+            return None
+        return self._credentials / name
+
+    def _create(self, name: str, length: int) -> bytes:
+        """Written beside, synced, then linked to its name: a power cut leaves all of it or nothing."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check(self._folder, 0o700)
+        secret = secrets.token_bytes(length)
+        beside = self._folder / f".{name}.{secrets.token_hex(8)}"
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(descriptor, secret)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        try:
+            os.link(beside, self._folder / name)
+        except FileExistsError:
+            # Another process made it first; its secret counts.
+            return _of_length((self._folder / name).read_bytes(), length, self._folder / name)
+        finally:
+            beside.unlink()
+        _sync_folder(self._folder)
+        return secret
+
+
+def _check(path: Path, allowed: int) -> None:
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.geteuid():
+        raise SecretExposedError(f"{path} belongs to user {status.st_uid}; run `chown {os.geteuid()} {path}`")
+    if mode & ~allowed:
+        raise SecretExposedError(
+            f"{path} has mode {mode:04o}, so others can reach the secret; run `chmod {allowed:04o} {path}`, "
+            "and enrol the register anew if someone else may have read it"
+        )
+
+
+def _of_length(secret: bytes, length: int, path: Path) -> bytes:
+    if len(secret) != length:
+        raise SecretDamagedError(f"{path} holds {len(secret)} bytes, not {length}; put the original back")
+    return secret
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

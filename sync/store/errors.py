@@ -1,0 +1,51 @@
+"""What can go wrong with the store, each with its remedy."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked. The message says what to do."""
+
+
+class SqliteUnsafeError(StoreError):
+    """The linked SQLite can lose commits (the WAL-reset bug of 3.7.0 to 3.51.2)."""
+
+
+class StoreInUseError(StoreError):
+    """Another process has this store open."""
+
+
+class StoreTooNewError(StoreError):
+    """A newer version of the program made this store; it was left untouched."""
+
+
+class StoreKeyError(StoreError):
+    """The key at hand does not open this store; it was left untouched."""
+
+
+class StoreUnavailableError(StoreError):
+    """The disk did not take a write (full, failing, read-only). Nothing of it was kept; later writes work again."""
+
+
+class StoreBusyError(StoreError):
+    """More writes wait than the store queues."""
+
+
+class StoreClosedError(StoreError):
+    """The store was closed."""
+
+
+class AckRefusedError(StoreError):
+    """The centre acknowledged what this register did not write; a new epoch must be opened."""
+
+
+class NoEpochError(StoreError):
+    """No epoch was opened yet, so nothing can be sent or acknowledged."""
+
+
+class UnknownReceiptError(StoreError):
+    """No receipt is stored under this key."""
+
+
+class UnknownEntryError(StoreError):
+    """No entry is stored under this number, or it is not in a state that allows this."""

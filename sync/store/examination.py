@@ -1,0 +1,125 @@
+"""Before a file is trusted: is it whole, is this its key, is this program new enough for it?
+
+Owns the difference between a wrong key (refuse, touch nothing) and a damaged file (rename it, go on). Both
+look the same to SQLCipher, so a fingerprint of the key stands beside the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
+from sync.store.errors import StoreKeyError, StoreUnavailableError
+from sync.store.rows import Recovered
+from sync.store.schema import refuse_newer, version_of
+from sync.store.sqlite import PAGE_BYTES, DatabaseError, connect, is_corruption
+
+log = structlog.get_logger(__name__)
+
+SUFFIXES = ("", "-wal", "-shm")
+
+
+def key_is_kept(path: Path, keeper: KeyKeeper) -> None:
+    """Raises StoreKeyError where there is a store but its key is gone: a new key could never open it."""
+    if _size(path) and keeper.find(STORE_KEY, STORE_KEY_BYTES) is None:
+        raise StoreKeyError(
+            f"{path} is there, its key {STORE_KEY!r} is not ({keeper.where()}); put the key back, or move the "
+            "store away to start with an empty one"
+        )
+
+
+def examined(path: Path, key: bytes, clock: Callable[[], datetime]) -> Recovered | None:
+    """Makes sure that `path` can be opened with `key`; what was renamed for that, if anything.
+
+    Raises StoreKeyError, StoreTooNewError, StoreUnavailableError, and has then changed nothing.
+    """
+    reason = _damage(path, key) if _size(path) else None
+    recovered = None
+    if reason is not None:
+        recovered = _set_aside(path, reason, clock)
+        log.error("store_corrupt", moved_to=recovered.moved_to, reason=reason)
+    _make_private(path)
+    _fingerprint(path).write_text(_fingerprint_of(key))
+    return recovered
+
+
+def _damage(path: Path, key: bytes) -> str | None:
+    """What is wrong with the file, None if nothing."""
+    unclean = _size(_beside(path, "-wal")) > 0
+    try:
+        connection = connect(path, key, read_only=True)
+        try:
+            refuse_newer(version_of(connection))
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            # Only a register that was cut off has to read its whole file.
+            bad = connection.execute("PRAGMA cipher_integrity_check").fetchmany(1) if unclean else []
+        finally:
+            connection.close()
+    except DatabaseError as error:
+        if not is_corruption(error):
+            raise StoreUnavailableError(f"{path} cannot be read ({error}); check the disk and its mount") from error
+        if not _is_its_key(path, key):
+            raise StoreKeyError(
+                f"the key at hand does not open {path}; put the key back that was made with it, or move the "
+                "store away to start with an empty one"
+            ) from error
+        return str(error)
+    if bad:
+        return str(bad[0][0])
+    if not unclean and _size(path) < pages * PAGE_BYTES:
+        return f"{pages * PAGE_BYTES - _size(path)} bytes are missing at its end"
+    return None
+
+
+def _is_its_key(path: Path, key: bytes) -> bool:
+    """By the fingerprint; without one, by the salt that SQLCipher leaves in the first 16 bytes."""
+    try:
+        return _fingerprint(path).read_text().strip() == _fingerprint_of(key)
+    except FileNotFoundError:
+        with path.open("rb") as file:
+            return file.read(16) == key[32:]
+
+
+def _set_aside(path: Path, reason: str, clock: Callable[[], datetime]) -> Recovered:
+    """Renames the file and its log, and never overwrites an earlier one."""
+    stamp = clock().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    number = 0
+    while (moved_to := path.with_name(f"{path.name}.corrupt-{stamp}-{number}")).exists():
+        number += 1
+    for suffix in SUFFIXES:
+        if _beside(path, suffix).exists():
+            _beside(path, suffix).rename(_beside(moved_to, suffix))
+    return Recovered(moved_to=str(moved_to), reason=reason)
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives the log and the index the mode of the file."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fingerprint(path: Path) -> Path:
+    return _beside(path, ".key-id")
+
+
+def _fingerprint_of(key: bytes) -> str:
+    return hashlib.sha256(b"tillside-store-key-1" + key).hexdigest()[:32]
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,396 @@
+"""Reads: direct and indexed, on whatever connection they are given.
+
+Owns every SELECT but the writer's own. Never writes. A member's balance is the feed's row plus the own
+claims that the row does not show yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, Raw
+from msgspec.structs import replace
+
+from loyalty.evaluate import Settled
+from loyalty.instant import Instant
+from loyalty.ledger import LedgerEntry
+from loyalty.member import Balance, Member, normal_code
+from loyalty.receipt import AwareDatetime, MemberKind, Receipt
+from sync.records import Entry
+from sync.store.errors import UnknownEntryError
+from sync.store.rows import (
+    EntryState,
+    EpochState,
+    FeedState,
+    KeptScan,
+    Quarantined,
+    QueuedEntry,
+    SourcePosition,
+    StoredReceipt,
+)
+from sync.wire import IngestRequest, SignedProgram
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+Parameters = Sequence[object] | Mapping[str, object]
+
+# One page of a listing.
+MAX_LISTED = 1000
+# Scans that wait for a receipt; more than a busy till makes while its receipts are held up.
+MAX_UNUSED_SCANS = 100
+# One ingest request; the wire allows 500 entries and 16 MiB.
+MAX_BATCH_ENTRIES = 100
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+
+# Which member a code names where two kinds share it.
+_KIND_ORDER: tuple[MemberKind, ...] = ("card", "wallet", "nfc", "phone", "email")
+
+_member = msgspec.json.Decoder(Member)
+_receipt = msgspec.json.Decoder(Receipt)
+_claims = msgspec.json.Decoder(tuple[LedgerEntry, ...])
+_instant = msgspec.json.Decoder(Instant)
+
+_BY_CODE = """
+SELECT i.kind, m.member, m.pos, m.row, (SELECT as_of FROM feed)
+FROM identifiers i JOIN members m ON m.id = i.member WHERE i.code = ? ORDER BY m.pos DESC"""
+_BY_ID = "SELECT '', member, pos, row, (SELECT as_of FROM feed) FROM members WHERE member = ? AND row IS NOT NULL"
+_RECEIPT = """
+SELECT r.id, r.member, r.captured, r.claims, r.body FROM receipt_keys k JOIN receipts r ON r.id = k.receipt
+WHERE k.key = ?"""
+_RECEIPT_BY_NUMBER = "SELECT id, member, captured, claims, body FROM receipts WHERE number = ? LIMIT 2"
+_ENTRY = "SELECT number, key, kind, hlc, wall, salt, body FROM entries"
+
+_QUEUED = """
+SELECT e.number, e.key, e.kind, e.wall, length(e.body), o.code, o.pos, o.detail
+FROM entries e LEFT JOIN outcomes o ON o.number = e.number
+WHERE e.number > :after AND """
+_STATES: dict[EntryState | None, str] = {
+    None: "TRUE",
+    "pending": "e.number > :settled",
+    "acknowledged": "e.number <= :settled AND coalesce(o.code, '') NOT IN ('quarantined', 'requeued')",
+    "quarantined": "o.code = 'quarantined'",
+    "requeued": "o.code = 'requeued'",
+}
+_QUEUE = {state: f"{_QUEUED} {condition} ORDER BY e.number LIMIT :limit" for state, condition in _STATES.items()}
+
+
+def moment(text: str) -> datetime:
+    """The wall time written as `text` by the store."""
+    return msgspec.convert(text, AwareDatetime)
+
+
+class Reading:
+    """Reads of one connection. `clock` tells which claims are still pending."""
+
+    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    def _rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def _row(self, sql: str, parameters: Parameters = ()) -> Any:
+        """The first row or None; the statement is done with, so it holds no read transaction open."""
+        found = self._rows(sql, parameters)
+        return found[0] if found else None
+
+    # Members
+
+    def member_by_code(self, code: str) -> Member | None:
+        """The member that a scanned or typed `code` names, with the balance to show. Any spelling of the code."""
+        found = self._rows(_BY_CODE, (normal_code(code),))
+        if not found:
+            return None
+        if len(found) > 1:
+            # The newest row of each kind counts; among kinds, the one a till meets most.
+            found.sort(key=lambda row: _KIND_ORDER.index(row[0]))
+        return self._shown(found[0])
+
+    def member(self, member: str) -> Member | None:
+        """The member with the centre's id `member`, with the balance to show."""
+        row = self._row(_BY_ID, (member,))
+        return self._shown(row) if row else None
+
+    def member_pos(self, member: str) -> int | None:
+        """Feed position of the row held of `member`."""
+        row = self._row("SELECT pos FROM members WHERE member = ? AND row IS NOT NULL", (member,))
+        return int(row[0]) if row else None
+
+    def find_members(self, text: str, limit: int = 20) -> tuple[Member, ...]:
+        """Members one of whose codes starts with `text`."""
+        start = normal_code(text)
+        if not start:
+            return ()
+        rows = self._rows(
+            "SELECT DISTINCT m.member FROM identifiers i JOIN members m ON m.id = i.member "
+            "WHERE i.code >= ? AND i.code < ? LIMIT ?",
+            (start, start + "\U0010ffff", min(limit, MAX_LISTED)),
+        )
+        found = (self.member(row[0]) for row in rows)
+        return tuple(member for member in found if member is not None)
+
+    def count_members(self) -> int:
+        """Members held. Reads the whole index: not for a hot path."""
+        return int(self._row("SELECT count(*) FROM members WHERE row IS NOT NULL")[0])
+
+    def _shown(self, row: Any) -> Member:
+        _, member_id, _, body, as_of = row
+        member = _member.decode(body)
+        claims = self._rows("SELECT points, pending_until FROM claims WHERE member = ?", (member_id,))
+        if not claims and as_of is None:
+            return member
+        if as_of is not None:
+            fed = moment(as_of)
+            # A row asked for by itself may be newer than the feed.
+            as_of = fed if member.as_of is UNSET else max(fed, member.as_of)
+        else:
+            as_of = member.as_of
+        return replace(
+            member, as_of=as_of, balance=self._with_claims(member.balance, claims) if claims else member.balance
+        )
+
+    def _with_claims(self, balance: Balance, claims: Iterable[tuple[int, str | None]]) -> Balance:
+        """Own claims are pending until the centre confirms them; points taken back are not promised any more."""
+        now = self._clock()
+        claimed = due = 0
+        for points, pending_until in claims:
+            claimed += points
+            if pending_until is None or moment(pending_until) <= now:
+                due += points
+        return Balance(
+            confirmed=balance.confirmed,
+            pending=balance.pending + claimed,
+            spendable=balance.spendable + min(0, due),
+        )
+
+    # Receipts
+
+    def known_receipt(self, keys: Iterable[str]) -> StoredReceipt | None:
+        """The receipt stored under the first known of `keys`."""
+        found = self.known_receipts(keys)
+        return found[0] if found else None
+
+    def known_receipts(self, keys: Iterable[str]) -> tuple[StoredReceipt, ...]:
+        """Each receipt stored under any of `keys`, once. More than one means that they contradict one another."""
+        rows = (self._row(_RECEIPT, (key,)) for key in keys)
+        found = {row[0]: row for row in rows if row}
+        return tuple(self._stored(row) for row in found.values())
+
+    def receipt_by_number(self, number: str) -> StoredReceipt | None:
+        """The receipt with this printed number; None where it is absent or not the only one."""
+        rows = self._rows(_RECEIPT_BY_NUMBER, (number,))
+        return self._stored(rows[0]) if len(rows) == 1 else None
+
+    def settled(self, keys: Iterable[str]) -> Settled | None:
+        """The sale stored under any of `keys`, as a return needs it."""
+        stored = self.known_receipt(keys)
+        if stored is None:
+            return None
+        return Settled(receipt=stored.receipt, entries=stored.claims, reversed=stored.reversed)
+
+    def _stored(self, row: Any) -> StoredReceipt:
+        row_id, member, captured, claims, body = row
+        returns = self._rows("SELECT claims FROM receipts WHERE original = ? ORDER BY id", (row_id,))
+        return StoredReceipt(
+            receipt=_receipt.decode(body),
+            member=member,
+            claims=_claims.decode(claims),
+            reversed=tuple(entry for (given,) in returns for entry in _claims.decode(given)),
+            captured=_instant.decode(captured),
+        )
+
+    # Scans, spools, quarantine, programs
+
+    def unused_scans(self) -> tuple[KeptScan, ...]:
+        """Scans that belong to no receipt yet, in the order they were kept."""
+        rows = self._rows(
+            "SELECT id, code, kind, entry, member, at, reader FROM scans WHERE used = 0 ORDER BY id DESC LIMIT ?",
+            (MAX_UNUSED_SCANS,),
+        )
+        return tuple(_scan(row) for row in reversed(rows))
+
+    def last_unused_scan(self) -> KeptScan | None:
+        """The newest scan that belongs to no receipt yet."""
+        scans = self.unused_scans()
+        return scans[-1] if scans else None
+
+    def spool_position(self, source: str) -> SourcePosition | None:
+        """How far the spool `source` was read; None where it never was."""
+        row = self._row('SELECT segment, "offset" FROM spools WHERE source = ?', (source,))
+        return SourcePosition(segment=row[0], offset=row[1]) if row else None
+
+    def quarantined(self, limit: int = MAX_LISTED) -> tuple[Quarantined, ...]:
+        """What waits for a person, oldest first."""
+        rows = self._rows(
+            "SELECT id, source, reason, detail, at, length(raw) FROM quarantine WHERE resolved_at IS NULL "
+            "ORDER BY id LIMIT ?",
+            (min(limit, MAX_LISTED),),
+        )
+        return tuple(
+            Quarantined(id=row[0], source=row[1], reason=row[2], detail=row[3], at=moment(row[4]), size=row[5])
+            for row in rows
+        )
+
+    def quarantined_raw(self, quarantine_id: int) -> bytes | None:
+        """The bytes that were quarantined, exactly."""
+        row = self._row("SELECT raw FROM quarantine WHERE id = ?", (quarantine_id,))
+        return bytes(row[0]) if row else None
+
+    def current_program(self) -> SignedProgram | None:
+        """The program in force."""
+        row = self._row("SELECT hash, program, signature FROM programs WHERE current = 1")
+        return SignedProgram(hash=row[0], program=row[1], signature=row[2]) if row else None
+
+    def program(self, content_hash: str) -> SignedProgram | None:
+        """The program with this content hash, in force or not."""
+        row = self._row("SELECT hash, program, signature FROM programs WHERE hash = ?", (content_hash,))
+        return SignedProgram(hash=row[0], program=row[1], signature=row[2]) if row else None
+
+    def meta(self, name: str) -> str | None:
+        """A fact about the register itself, kept by `Writing.set_meta`."""
+        row = self._row("SELECT value FROM meta WHERE name = ?", (name,))
+        return str(row[0]) if row else None
+
+    # Outbox
+
+    def feed(self) -> FeedState:
+        row = self._row("SELECT position, as_of, centre_epoch FROM feed")
+        return FeedState(position=row[0], as_of=moment(row[1]) if row[1] else None, centre_epoch=row[2])
+
+    def epoch(self) -> EpochState | None:
+        """The live epoch, None before the first."""
+        row = self._live_epoch()
+        if row is None:
+            return None
+        return EpochState(
+            epoch=row[0],
+            device=row[1],
+            acked_through=row[3],
+            chain_hash=bytes(row[4]).hex(),
+            last_seq=self.last_number() - row[2],
+        )
+
+    def next_batch(self, limit: int = MAX_BATCH_ENTRIES) -> IngestRequest | None:
+        """The oldest entries the centre has not acknowledged, at most MAX_BATCH_BYTES of bodies (or one entry).
+
+        None where nothing waits or no epoch is open.
+        """
+        live = self._live_epoch()
+        if live is None:
+            return None
+        epoch, device, base, acked, chain_hash = live
+        entries = _within(self._entries_after(base + acked, limit, base), MAX_BATCH_BYTES)
+        if not entries:
+            return None
+        return IngestRequest(
+            device=device,
+            epoch=epoch,
+            first_seq=acked + 1,
+            prev_hash=bytes(chain_hash).hex(),
+            entries=tuple(entries),
+        )
+
+    def queue(
+        self, *, state: EntryState | None = None, after: int = 0, limit: int = MAX_LISTED
+    ) -> tuple[QueuedEntry, ...]:
+        """Entries with a number beyond `after`, oldest first; of one `state` only, if given."""
+        settled = self.settled_through()
+        base = self.base()
+        rows = self._rows(_QUEUE[state], {"after": after, "settled": settled, "limit": min(limit, MAX_LISTED)})
+        return tuple(
+            QueuedEntry(
+                number=row[0],
+                seq=row[0] - base if row[0] > base else None,
+                key=row[1],
+                kind=row[2],
+                wall=moment(row[3]),
+                state=_state(row[0] <= settled, row[5]),
+                pos=row[6],
+                detail=row[7],
+                size=row[4],
+            )
+            for row in rows
+        )
+
+    def entry(self, number: int) -> Entry:
+        """One entry with its body. Raises UnknownEntryError."""
+        found = self._entries_after(number - 1, 1, self.base())
+        if not found or found[0].seq != number - self.base():
+            raise UnknownEntryError(f"there is no entry {number}; `tillside queue list` shows them")
+        return found[0]
+
+    def queued(self) -> int:
+        """Entries that the centre has not acknowledged."""
+        return self.last_number() - self.settled_through()
+
+    def oldest_queued_at(self) -> datetime | None:
+        row = self._row("SELECT wall FROM entries WHERE number = ?", (self.settled_through() + 1,))
+        return moment(row[0]) if row else None
+
+    def count_quarantined(self) -> int:
+        """What waits for a person: kept here, or refused by the centre."""
+        row = self._row(
+            "SELECT (SELECT count(*) FROM quarantine WHERE resolved_at IS NULL)"
+            " + (SELECT count(*) FROM outcomes WHERE code = 'quarantined')"
+        )
+        return int(row[0])
+
+    def last_number(self) -> int:
+        """The number of the newest entry, 0 before the first."""
+        return int(self._row("SELECT coalesce(max(number), 0) FROM entries")[0])
+
+    def _live_epoch(self) -> Any:
+        return self._row("SELECT epoch, device, base, acked, hash FROM epochs ORDER BY id DESC LIMIT 1")
+
+    def base(self) -> int:
+        """What the live epoch's `seq` is counted from: seq = number − base."""
+        live = self._live_epoch()
+        return int(live[2]) if live else 0
+
+    def settled_through(self) -> int:
+        """The greatest number that the centre acknowledged."""
+        live = self._live_epoch()
+        return int(live[2] + live[3]) if live else 0
+
+    def _entries_after(self, number: int, limit: int, base: int) -> list[Entry]:
+        rows = self._rows(f"{_ENTRY} WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
+        return [
+            Entry(
+                seq=row[0] - base,
+                key=row[1],
+                kind=row[2],
+                hlc=row[3],
+                wall=moment(row[4]),
+                salt=row[5],
+                body=Raw(bytes(row[6])),
+            )
+            for row in rows
+        ]
+
+
+def _scan(row: Any) -> KeptScan:
+    return KeptScan(
+        id=row[0], code=row[1], kind=row[2], entry=row[3], member=row[4], at=_instant.decode(row[5]), reader=row[6]
+    )
+
+
+def _state(settled: bool, code: str | None) -> EntryState:
+    if not settled:
+        return "pending"
+    if code == "quarantined":
+        return "quarantined"
+    return "requeued" if code == "requeued" else "acknowledged"
+
+
+def _within(entries: list[Entry], limit_bytes: int) -> list[Entry]:
+    """The longest start of `entries` whose bodies fit, but at least one."""
+    total = 0
+    for index, entry in enumerate(entries):
+        total += len(bytes(entry.body))
+        if total > limit_bytes and index:
+            return entries[:index]
+    return entries

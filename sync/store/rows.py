@@ -1,0 +1,118 @@
+"""What the store gives and takes: plain values, no rows of any database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from loyalty.instant import Instant
+from loyalty.ledger import LedgerEntry
+from loyalty.receipt import Entry as MemberEntry
+from loyalty.receipt import MemberKind, Receipt
+
+EntryState = Literal["pending", "acknowledged", "quarantined", "requeued"]
+
+
+class SourcePosition(Struct, frozen=True, kw_only=True):
+    """How far a spool was read: the byte `offset` after the last job taken from `segment`."""
+
+    segment: int
+    offset: int
+
+
+class StoredReceipt(Struct, frozen=True, kw_only=True):
+    """A receipt this register captured. `member` is the centre's id; `reversed` what came back of it so far."""
+
+    receipt: Receipt
+    member: str | None
+    claims: tuple[LedgerEntry, ...]
+    reversed: tuple[LedgerEntry, ...]
+    captured: Instant
+
+
+class KeptScan(Struct, frozen=True, kw_only=True):
+    """A member code that was scanned and belongs to no receipt yet. `member` is the centre's id, if known."""
+
+    id: int
+    code: str
+    kind: MemberKind
+    entry: MemberEntry
+    member: str | None
+    at: Instant
+    reader: str
+
+
+class Quarantined(Struct, frozen=True, kw_only=True):
+    """Something that could not be read or believed, kept for a person. `size` is that of the raw bytes."""
+
+    id: int
+    source: str
+    reason: str
+    detail: str
+    at: datetime
+    size: int
+
+
+class QueuedEntry(Struct, frozen=True, kw_only=True):
+    """An entry as `queue list` shows it.
+
+    `number` is the register's own and never changes; `seq` is its number in the live epoch, None for one
+    settled before it.
+    """
+
+    number: int
+    seq: int | None
+    key: str
+    kind: str
+    wall: datetime
+    state: EntryState
+    pos: int | None
+    detail: str | None
+    size: int
+
+
+class EpochState(Struct, frozen=True, kw_only=True):
+    """The live epoch. `chain_hash` is the chain's h at `acked_through`; `last_seq` the last entry written."""
+
+    epoch: str
+    device: str
+    acked_through: int
+    chain_hash: str
+    last_seq: int
+
+
+class FeedState(Struct, frozen=True, kw_only=True):
+    """How far the member cache follows the centre, and when the centre last said so."""
+
+    position: int
+    as_of: datetime | None
+    centre_epoch: str | None
+
+
+class Recovered(Struct, frozen=True, kw_only=True):
+    """The store found at start was corrupt and was renamed; nothing was salvaged from it yet."""
+
+    moved_to: str
+    reason: str
+
+
+class StoreStatus(Struct, frozen=True, kw_only=True):
+    """What `status` says of the store. `queued` counts entries the centre has not acknowledged."""
+
+    queued: int
+    oldest_queued_at: datetime | None
+    quarantined: int
+    epoch: EpochState | None
+    feed: FeedState
+    keys: str
+    file_bytes: int
+    recovered: Recovered | None
+
+
+class Committed(Struct, frozen=True, kw_only=True):
+    """One durable batch: how many entries it added to the outbox, and whose row or claims changed."""
+
+    appended: int
+    members: frozenset[str]

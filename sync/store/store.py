@@ -1,0 +1,143 @@
+"""The register's store: opening it, reading directly, writing through the one writer.
+
+Owns the life of the file. The statements are in `reading.py` and `writing.py`, the batches in
+`writer.py`, what is checked before a file is trusted in `examination.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from sync.hlc import HybridClock, parse_hlc
+from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
+from sync.store.examination import examined, key_is_kept
+from sync.store.lock import StoreLock
+from sync.store.reading import Reading
+from sync.store.rows import Committed, Recovered, StoreStatus
+from sync.store.schema import migrate
+from sync.store.sqlite import connect, make_durable, refuse_unsafe
+from sync.store.writer import GroupWriter
+from sync.store.writing import Writing
+
+T = TypeVar("T")
+
+_NODE = "node"
+_NODE_BYTES = 4
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store(Reading):
+    """One open store. Reads are direct and belong to one thread, the event loop's; writes may come from any."""
+
+    def __init__(
+        self,
+        path: Path,
+        key: bytes,
+        keys: str,
+        *,
+        clock: Callable[[], datetime],
+        randomness: Callable[[int], bytes],
+        lock: StoreLock,
+        recovered: Recovered | None,
+    ) -> None:
+        self.path = path
+        self._key = key
+        self._keys = keys
+        self._randomness = randomness
+        self._lock = lock
+        self._recovered = recovered
+        self._clock = clock
+        self._writer = GroupWriter(self._writing(), self._writing)
+        super().__init__(connect(path, key), clock)
+        self._connection.execute("PRAGMA query_only = ON")
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        keeper: KeyKeeper,
+        *,
+        clock: Callable[[], datetime] = _now,
+        randomness: Callable[[int], bytes] = os.urandom,
+    ) -> Store:
+        """Opens the store at `path`, making it the first time; call it before the event loop is busy.
+
+        A corrupt file is renamed, never deleted, and a new one made: see `status().recovered`. Raises
+        SqliteUnsafeError, StoreInUseError, StoreKeyError, StoreTooNewError, StoreUnavailableError, SecretError.
+        """
+        refuse_unsafe()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = StoreLock.take(path.with_name(path.name + ".lock"))
+        try:
+            key_is_kept(path, keeper)
+            key = keeper.get_or_create(STORE_KEY, STORE_KEY_BYTES)
+            recovered = examined(path, key, clock)
+            store = cls(path, key, keeper.where(), clock=clock, randomness=randomness, lock=lock, recovered=recovered)
+        except BaseException:
+            lock.release()
+            raise
+        if recovered is not None:
+            detail = f"kept as {recovered.moved_to}: {recovered.reason}"
+            store.submit(lambda writing: writing.quarantine("store", "corrupt_store", detail, b"")).result()
+        return store
+
+    async def write(self, work: Callable[[Writing], T]) -> T:
+        """Runs `work` in the writer's thread, inside a transaction, and returns its result once it is durable.
+
+        Either all that it wrote is kept or nothing. What `work` raises comes out here; a full or failing disk
+        raises StoreUnavailableError, too many waiting writes StoreBusyError. A caller that is cancelled may
+        or may not have written.
+        """
+        return await self._writer.write(work)
+
+    def submit(self, work: Callable[[Writing], T]) -> Future[T]:
+        """`write` for threads."""
+        return self._writer.submit(work)
+
+    def listen(self, committed: Callable[[Committed], None]) -> None:
+        """Calls `committed` on the running event loop after every commit, before the writers of it go on."""
+        self._writer.listen(committed)
+
+    def status(self) -> StoreStatus:
+        """What `status` says of the store; cheap enough to ask after every commit."""
+        return StoreStatus(
+            queued=self.queued(),
+            oldest_queued_at=self.oldest_queued_at(),
+            quarantined=self.count_quarantined(),
+            epoch=self.epoch(),
+            feed=self.feed(),
+            keys=self._keys,
+            file_bytes=sum(file.stat().st_size for file in _files(self.path) if file.exists()),
+            recovered=self._recovered,
+        )
+
+    def close(self) -> None:
+        """Writes what waits, then closes the file. A closed store answers nothing any more."""
+        self._writer.close()
+        self._connection.close()
+        self._lock.release()
+
+    def _writing(self) -> Writing:
+        """The writing connection with the numbers and the clock as they are on the disk."""
+        connection = connect(self.path, self._key)
+        make_durable(connection)
+        migrate(connection)
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (_NODE,)).fetchone()
+        if row is None:
+            row = (self._randomness(_NODE_BYTES).hex(),)
+            connection.execute("INSERT INTO meta (name, value) VALUES (?, ?)", (_NODE, row[0]))
+        last = connection.execute("SELECT hlc FROM entries ORDER BY number DESC LIMIT 1").fetchone()
+        hybrid = HybridClock(row[0], parse_hlc(last[0]) if last else None)
+        return Writing(connection, self._clock, self._randomness, hybrid)
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm"))
