@@ -1,0 +1,40 @@
+"""The register's clocks, as every job is stamped with them. Owns reading them; never compares two."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A wall time in UTC, and the machine's monotonic clock (ns since it started) beside it."""
+
+    wall: datetime
+    monotonic_ns: int
+
+
+Clock = Callable[[], Moment]
+
+
+def system_clock() -> Moment:
+    return Moment(wall=datetime.now(UTC), monotonic_ns=time.monotonic_ns())
+
+
+@cache
+def boot_id() -> str:
+    """Names this run of the operating system: Linux' own boot id.
+
+    Elsewhere a random name for this process, so that its moments are compared by wall time only.
+    """
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return f"process-{secrets.token_hex(8)}"

@@ -1,0 +1,194 @@
+"""Makes printed jobs durable, in a thread of its own, all that wait at once with one sync.
+
+Owns the grouping, and what happens to a job that the disk refuses: it waits in memory, within a limit,
+until the disk takes it. Never raises into the passage of a sale.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from drivers.relay.announce import Announcer
+from drivers.relay.spool import Job, Origin, SpoolWriter, encode_record
+from drivers.relay.status import Status
+
+# Jobs that are printed and not durable yet, in all: 1,000 receipts of 4 KiB in a relay of under 30 MB.
+MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
+# One group on its way to the disk.
+GROUP_BYTES: Final = 512 * 1024
+# A disk that refused is tried again this often, and with each new job.
+RETRY_EVERY_S: Final = 5.0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Ticket:
+    """A job on its way to the disk.
+
+    `durable` becomes True once it is, or False when the disk refused it for now (it is tried again) or
+    no room was left to wait. `late` is set by who prints before that.
+    """
+
+    job: Job
+    origin: Origin
+    late: bool = False
+    durable: Future[bool] = field(default_factory=Future)
+
+    def settle(self, *, durable: bool) -> None:
+        if not self.durable.done():
+            self.durable.set_result(durable)
+
+
+class JobKeeper:
+    """Takes jobs from any thread and brings them to the spool in the order they came."""
+
+    def __init__(
+        self,
+        *,
+        writer: SpoolWriter,
+        status: Status,
+        announcer: Announcer,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+        retry_every_s: float = RETRY_EVERY_S,
+    ) -> None:
+        self._writer = writer
+        self._status = status
+        self._announcer = announcer
+        self._max_waiting_bytes = max_waiting_bytes
+        self._retry_every_s = retry_every_s
+        self._lock = threading.Lock()
+        self._waiting_jobs = 0
+        self._waiting_bytes = 0
+        self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def keep(self, job: Job, origin: Origin) -> Ticket:
+        """Bring `job` to the disk. Returns at once."""
+        ticket = Ticket(job=job, origin=origin)
+        size = len(job.payload)
+        with self._lock:
+            fits = self._waiting_bytes + size <= self._max_waiting_bytes
+            if fits:
+                self._waiting_jobs += 1
+                self._waiting_bytes += size
+        if fits:
+            self._inbox.put(ticket)
+            return ticket
+        ticket.settle(durable=False)
+        with self._status.changing() as figures:
+            figures.unspooled += 1
+        self._announcer.say(
+            "error",
+            "job_not_kept",
+            f"a printed job is lost to the agent: {self._max_waiting_bytes} bytes wait already for a disk that "
+            "takes none; free the disk of the spool",
+        )
+        return ticket
+
+    def look_at_status(self) -> None:
+        """The status has changed outside of this thread."""
+        self._inbox.put(None)
+
+    def close(self, within_s: float) -> int:
+        """Bring what waits to the disk one last time and end. Returns the number of jobs that stay unkept."""
+        self._ending = True
+        self._inbox.put(None)
+        self._thread.join(within_s)
+        with self._lock:
+            return self._waiting_jobs
+
+    def _run(self) -> None:
+        waiting: list[Ticket] = []
+        while True:
+            waiting += self._next(has_waiting=bool(waiting))
+            ending = self._ending and self._inbox.empty()
+            try:
+                waiting = self._bring(waiting) if waiting else []
+            except Exception as error:  # noqa: BLE001  whoever waits for these jobs must be let go
+                waiting = [ticket for ticket in waiting if not (ticket.durable.done() and ticket.durable.result())]
+                self._refused(waiting, OSError(f"{type(error).__name__}: {error}"))
+            if ending or self._status.due_in_s() == 0:
+                self._status.write()
+            if ending:
+                self._writer.close()
+                return
+
+    def _next(self, *, has_waiting: bool) -> list[Ticket]:
+        """What has come in; waits for something to do."""
+        status_due_s = self._status.due_in_s()
+        limits = [status_due_s] if status_due_s is not None else []
+        if has_waiting:
+            limits.append(self._retry_every_s)
+        tickets: list[Ticket | None] = []
+        with suppress(queue.Empty):
+            tickets.append(self._inbox.get(timeout=min(limits, default=None)))
+            while True:
+                tickets.append(self._inbox.get_nowait())
+        return [ticket for ticket in tickets if ticket is not None]
+
+    def _bring(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Bring `tickets` to the disk, group by group; return those that it does not take now."""
+        while tickets:
+            records = [encode_record(ticket.job, ticket.origin, late=ticket.late) for ticket in _first_group(tickets)]
+            kept = self._writer.keep(records)
+            self._settle(tickets[: kept.count])
+            tickets = tickets[kept.count :]
+            if kept.error is not None:
+                self._refused(tickets, kept.error)
+                return tickets
+        self._accepted()
+        return []
+
+    def _settle(self, tickets: list[Ticket]) -> None:
+        size = sum(len(ticket.job.payload) for ticket in tickets)
+        with self._lock:
+            self._waiting_jobs -= len(tickets)
+            self._waiting_bytes -= size
+        for ticket in tickets:
+            ticket.settle(durable=True)
+        with self._status.changing() as figures:
+            figures.jobs += len(tickets)
+            figures.bytes += size
+            if tickets:
+                figures.last_job_at = tickets[-1].job.captured.wall
+
+    def _refused(self, tickets: list[Ticket], error: OSError) -> None:
+        for ticket in tickets:
+            ticket.settle(durable=False)
+            ticket.late = True
+        reason = error.strerror or str(error)
+        with self._status.changing() as figures:
+            figures.waiting = len(tickets)
+            figures.spool_trouble = reason
+        self._announcer.say(
+            "error",
+            "spool_refused",
+            f"receipts print, but the spool takes no jobs: {reason}. Free or mend its disk; {len(tickets)} wait in "
+            "memory and are brought by themselves",
+        )
+
+    def _accepted(self) -> None:
+        with self._status.changing() as figures:
+            was_refused = bool(figures.spool_trouble)
+            figures.waiting = 0
+            figures.spool_trouble = ""
+        if was_refused:
+            self._announcer.say("info", "spool_accepts", "the spool takes jobs again; those that waited are in it")
+
+
+def _first_group(tickets: list[Ticket]) -> list[Ticket]:
+    """At least one ticket, and as many more as GROUP_BYTES hold."""
+    size = 0
+    for count, ticket in enumerate(tickets):
+        size += len(ticket.job.payload)
+        if count and size > GROUP_BYTES:
+            return tickets[:count]
+    return tickets
