@@ -130,10 +130,11 @@ class SnapshotChunk(Struct, frozen=True, kw_only=True):
 
 
 class SnapshotResponse(Struct, frozen=True, kw_only=True):
-    """`as_of` is the feed position to go on from."""
+    """`as_of` is the feed position to go on from, `made_at` when the centre read its rows."""
 
     centre_epoch: str
     as_of: int
+    made_at: AwareDatetime | UnsetType = UNSET
     scope: str
     chunks: tuple[SnapshotChunk, ...]
 
@@ -192,7 +193,12 @@ def compress(body: bytes) -> tuple[bytes, str | None]:
     """The bytes to send and their Content-Encoding (None when sent as they are)."""
     if len(body) <= COMPRESS_ABOVE_BYTES:
         return body, None
-    return zstd.compress(body), "zstd"
+    return compress_always(body), "zstd"
+
+
+def compress_always(body: bytes) -> bytes:
+    """`body` as one zstd frame, whatever its size: the form of a snapshot chunk."""
+    return zstd.compress(body)
 
 
 def decompress(body: bytes, encoding: str | None) -> bytes:
