@@ -306,7 +306,7 @@ class Session:
         self._centre_epoch = answer.centre_epoch
         if self._restored(held.feed_centre):
             return False
-        if held.feed != step.after or answer.next < step.after:
+        if answer.next < step.after:
             self._down.stop(self._backoff, now, chance)
             return False
         self._pull_due = answer.more

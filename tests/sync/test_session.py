@@ -405,18 +405,6 @@ def test_a_position_that_is_too_old_needs_a_snapshot() -> None:
     talk.take(AskSnapshot)
 
 
-def test_changes_for_another_position_are_dropped() -> None:
-    talk = Talk()
-    talk.answer(heartbeat(10))
-    step = talk.take(PullChanges)
-    talk.hold(feed=15)
-
-    assert not talk.session.received(step, changes(12), talk.held, talk.now, 0.5)
-
-    talk.now += 0.5
-    assert talk.take(PullChanges).after == 15
-
-
 @pytest.mark.parametrize("answer", [changes(9), changes(10, more=True), changes(10)], ids=["back", "more", "news"])
 def test_a_feed_that_does_not_move_is_not_asked_in_a_hot_loop(answer: ChangesResponse) -> None:
     talk = Talk()
