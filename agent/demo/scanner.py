@@ -26,8 +26,9 @@ class VirtualScanner:
     Codes sent while nobody has the port open wait in the terminal. Use it as a context manager.
     """
 
-    def __init__(self, port: Path, *, suffix: str = "\r") -> None:
+    def __init__(self, port: Path, *, suffix: str = "\r", deadline_s: float = SEND_DEADLINE_S) -> None:
         self.port = port
+        self._deadline_s = deadline_s
         self._suffix = suffix.encode("iso-8859-1")
         self._ends: tuple[int, int] | None = None
 
@@ -73,7 +74,7 @@ class VirtualScanner:
             raise NobodyListensError(f"{self.port} is unplugged.")
         end = self._ends[0]
         while data:
-            _, writable, _ = select.select([], [end], [], SEND_DEADLINE_S)
+            _, writable, _ = select.select([], [end], [], self._deadline_s)
             if not writable:
                 raise NobodyListensError(f"{self.port} is full: nobody reads it.")
             data = data[os.write(end, data) :]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -50,9 +50,12 @@ class ScannerDriver(Protocol):
 
 def typed_options(kind: type[Options], options: Mapping[str, object]) -> Options:
     """`options` as a `kind`, a Struct that forbids unknown fields. Raises DriverOptionsError, naming the key."""
-    for key in options:
-        if key not in kind.__struct_fields__:
-            raise DriverOptionsError(key, f"no such option; known are {', '.join(kind.__struct_fields__)}")
+    types = get_type_hints(kind)
+    for key, value in options.items():
+        if key not in types:
+            raise DriverOptionsError(key, f"no such option; known are {', '.join(types)}")
+        if get_origin(types[key]) is Literal and value not in get_args(types[key]):
+            raise DriverOptionsError(key, f"{value!r} is none of {', '.join(map(repr, get_args(types[key])))}")
     try:
         return msgspec.convert(options, kind)
     except msgspec.ValidationError as error:

@@ -40,12 +40,19 @@ class ScanFramer:
     none after `idle_ms` is dropped: half a member code may be somebody else's. `dropped` counts by reason.
     """
 
-    def __init__(self, *, prefix: bytes = b"", suffix: bytes | None = None, idle_ms: int = IDLE_MS) -> None:
+    def __init__(
+        self,
+        *,
+        prefix: bytes = b"",
+        suffix: bytes | None = None,
+        idle_ms: int = IDLE_MS,
+        max_bytes: int = MAX_FRAME_BYTES,
+    ) -> None:
         self.dropped: Counter[Dropped] = Counter()
         self._prefix = prefix
         self._end = _LINE_ENDS if suffix is None else re.compile(re.escape(suffix)) if suffix else None
         self._tail = max(len(suffix or b"") - 1, 0)  # bytes at the end that may be the start of the suffix
-        self._limit = MAX_FRAME_BYTES + len(prefix)
+        self._limit = max_bytes + len(prefix)
         self._idle_ns = idle_ms * 1_000_000
         self._pending = bytearray()
         self._discarding = False  # the rest of a scan that was too long
@@ -55,9 +62,10 @@ class ScanFramer:
         """Scans that `data`, arrived at `at`, completes."""
         frames = self.idle(at)
         if data:
+            searched = max(len(self._pending) - self._tail, 0)
             self._pending += data
             self._last = at
-            self._split(at, frames)
+            self._split(searched, at, frames)
         return frames
 
     def idle(self, now: Instant) -> list[ScanFrame]:
@@ -81,10 +89,10 @@ class ScanFramer:
             return None
         return max(self._idle_ns - now.ns_since(self._last), 0) / 1e9
 
-    def _split(self, at: Instant, frames: list[ScanFrame]) -> None:
+    def _split(self, searched: int, at: Instant, frames: list[ScanFrame]) -> None:
         start = 0
         if self._end is not None:
-            for end in self._end.finditer(self._pending):
+            for end in self._end.finditer(self._pending, searched):
                 if self._discarding:
                     self._discarding = False
                 else:
@@ -102,10 +110,10 @@ class ScanFramer:
     def _complete(self, data: bytes, at: Instant, frames: list[ScanFrame]) -> None:
         if not data:
             return
-        if not data.startswith(self._prefix):
-            self.dropped["prefix_missing"] += 1
-        elif len(data) > self._limit:
+        if len(data) > self._limit:
             self.dropped["too_long"] += 1
+        elif not data.startswith(self._prefix):
+            self.dropped["prefix_missing"] += 1
         elif len(data) > len(self._prefix):
             frames.append(ScanFrame(data=data[len(self._prefix) :], at=at))
 

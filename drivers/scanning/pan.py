@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from itertools import accumulate
 
 from drivers.scanning.check_digit import has_valid_check_digit
@@ -45,15 +46,14 @@ _ISSUER_RANGES: tuple[tuple[str, str, frozenset[int]], ...] = (
     ("9792", "9792", frozenset({16})),  # Troy
     ("9891", "9891", frozenset({16})),  # DinaCard
 )
+_DOUBLED_DIGIT_SUM = str.maketrans("0123456789", "0246813579")
 # Digits, alone or in groups with one separator between, as people and terminals write them.
 _GROUPS = re.compile(r"\d+(?:[ .\-\u00a0]\d+)*")
 
 
 def is_pan(digits: str) -> bool:
     """Whether `digits` is a payment card number: issuer range, its length, Luhn check; never a valid EAN-13."""
-    if len(digits) == 13 and has_valid_check_digit(digits):
-        return False
-    return len(digits) in _issued_lengths(digits) and _luhn_holds(digits)
+    return len(digits) in _issued_lengths(digits[:4]) and _luhn_holds(digits) and not _is_ean_13(digits)
 
 
 def first_pan(text: str) -> str | None:
@@ -68,10 +68,9 @@ def first_pan(text: str) -> str | None:
 
 def _leading_pan(groups: list[str]) -> str | None:
     joined = "".join(groups)
-    lengths = _issued_lengths(joined)
-    if not lengths:
-        return None
-    return next((joined[:end] for end in accumulate(map(len, groups)) if end in lengths and is_pan(joined[:end])), None)
+    lengths = _issued_lengths(joined[:4])
+    candidates = (joined[:end] for end in accumulate(map(len, groups)) if end in lengths)
+    return next((digits for digits in candidates if is_pan(digits)), None)
 
 
 def masked(pan: str) -> str:
@@ -80,9 +79,10 @@ def masked(pan: str) -> str:
     return pan[:KEPT_LEADING] + "*" * hidden + pan[-KEPT_TRAILING:]
 
 
-def _issued_lengths(digits: str) -> frozenset[int]:
-    """Lengths that a card number starting with these digits may have."""
-    ranges = (lengths for first, last, lengths in _ISSUER_RANGES if first <= digits[: len(first)] <= last)
+@cache
+def _issued_lengths(leading: str) -> frozenset[int]:
+    """Lengths that a card number starting with these four digits may have."""
+    ranges = (lengths for first, last, lengths in _ISSUER_RANGES if first <= leading[: len(first)] <= last)
     return frozenset().union(*ranges)
 
 
@@ -92,10 +92,11 @@ def _with_ascii_digits(text: str) -> str:
     return "".join(str(unicodedata.decimal(character, character)) for character in text)
 
 
+def _is_ean_13(digits: str) -> bool:
+    return len(digits) == 13 and has_valid_check_digit(digits)
+
+
 def _luhn_holds(digits: str) -> bool:
     """ISO/IEC 7812-1 annex B: every second digit from the right doubled, digit sums, total a multiple of ten."""
-    total = 0
-    for index, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + index % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+    doubled = digits[-2::-2].translate(_DOUBLED_DIGIT_SUM)
+    return (sum(map(int, digits[-1::-2])) + sum(map(int, doubled))) % 10 == 0

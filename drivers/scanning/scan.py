@@ -25,6 +25,8 @@ from loyalty.receipt import MemberKind
 MAX_TEXT_CHARS = MAX_FRAME_BYTES
 # Longer than any card number, wallet code or GSRN; what is longer is data, not a name.
 MAX_CODE_CHARS = 64
+# The most that any GS1 carrier of retail holds (composite CC-C); real messages have 20 to 120.
+MAX_GS1_CHARS = 2361
 
 SEPARATOR = "\x1d"
 """FNC1 inside a GS1 message, as scanners send it (ASCII GS)."""
@@ -281,7 +283,7 @@ def _gs1_scan(aim: str, text: str, problems: list[ScanProblem]) -> Scan:
 
 def _element_strings(message: str) -> dict[str, str] | None:
     """Values by application identifier (the first, where one is repeated); None if it is no GS1 message."""
-    if not message.isascii():
+    if not message.isascii() or len(message) > MAX_GS1_CHARS:
         return None
     # 120 ms and 14 MB, which a register that never sees a GS1 message need not spend.
     from biip import ParseConfig, ParseError  # noqa: PLC0415

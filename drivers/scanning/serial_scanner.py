@@ -47,7 +47,7 @@ class SerialScannerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     suffix: Annotated[str, Meta(max_length=16)] | None = None
     idle_ms: Annotated[int, Meta(ge=20, le=10_000)] = IDLE_MS
     repeat_ms: Annotated[int, Meta(ge=0, le=60_000)] = REPEAT_WITHIN_MS
-    member_prefixes: Annotated[str, Meta(pattern=r"^[0-9, ]*$")] = ""
+    member_prefixes: str = ""
 
 
 class SerialScannerDriver:
@@ -60,7 +60,7 @@ class SerialScannerDriver:
         self._transport = _transport(self._options)
         self._prefix = _as_bytes("prefix", self._options.prefix)
         self._suffix = None if self._options.suffix is None else _as_bytes("suffix", self._options.suffix)
-        self._member_prefixes = tuple(self._options.member_prefixes.replace(",", " ").split())
+        self._member_prefixes = _prefixes(self._options.member_prefixes)
         self._repeats = RepeatFilter(self._options.repeat_ms)
 
     async def run(self, emit: Emit, ready: Ready) -> None:
@@ -126,6 +126,13 @@ def _transport(options: SerialScannerOptions) -> Transport:
     if not host or not port:
         raise DriverOptionsError("port", "write a TCP scanner as tcp://host:port")
     return TcpTransport(host, port)
+
+
+def _prefixes(text: str) -> tuple[str, ...]:
+    prefixes = tuple(text.replace(",", " ").split())
+    if not all(prefix.isascii() and prefix.isdecimal() for prefix in prefixes):
+        raise DriverOptionsError("member_prefixes", "write the leading digits, separated by commas")
+    return prefixes
 
 
 def _as_bytes(key: str, text: str) -> bytes:

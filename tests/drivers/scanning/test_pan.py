@@ -1,0 +1,75 @@
+"""Which numbers are payment cards'."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from drivers.scanning.pan import first_pan, is_pan, masked
+
+# Numbers that the networks and payment processors publish for tests.
+PUBLISHED = [
+    "4111111111111111",
+    "4012888888881881",
+    "5555555555554444",
+    "5105105105105100",
+    "2223003122003222",
+    "378282246310005",
+    "371449635398431",
+    "30569309025904",
+    "38520000023237",
+    "36700102000000",
+    "3530111333300000",
+    "6011111111111117",
+    "6011000990139424",
+    "6205500000000000004",
+    "6759649826438453",
+    "2201382000000013",
+]
+
+
+@pytest.mark.parametrize("pan", PUBLISHED)
+def test_published_card_numbers_are_found_in_every_writing(pan: str) -> None:
+    in_groups = " ".join(pan[start : start + 4] for start in range(0, len(pan), 4))
+
+    assert is_pan(pan)
+    for text in (pan, in_groups, in_groups.replace(" ", "-"), f"no. 12 {in_groups} ok", f";{pan}=2512?"):
+        assert first_pan(text) == pan
+
+
+def test_digits_of_other_scripts_are_digits() -> None:
+    assert first_pan("٤١١١ ١١١١ ١١١١ ١١١١") == "4111111111111111"
+
+
+@pytest.mark.parametrize(
+    "digits",
+    [
+        "4111111111111112",  # Luhn
+        "9111111111111111",  # nobody's range
+        "411111111111",  # too short
+        "41111111111111",  # a length that Visa has not
+        "4006381333931",  # EAN-13
+        "2100012345674",
+    ],
+)
+def test_other_numbers_are_none(digits: str) -> None:
+    assert first_pan(digits) is None
+
+
+def test_no_ean_13_is_taken_for_a_card() -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    for _ in range(2000):
+        payload = f"{chance.randrange(10**12):012}"
+        check = -sum(int(digit) * (1, 3)[index % 2] for index, digit in enumerate(payload)) % 10
+        assert first_pan(f"{payload}{check}") is None
+
+
+def test_a_masked_number_keeps_its_length_and_its_ends() -> None:
+    assert masked("378282246310005") == "378282*****0005"
+
+
+def test_a_text_of_single_digits_is_searched_in_bounded_time() -> None:
+    assert first_pan("4 " * 4096) is None

@@ -1,0 +1,249 @@
+"""The scanner driver on real pseudo-terminals and sockets, as a supervisor runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import structlog
+
+from agent.demo.scanner import VirtualScanner
+from drivers.clock import now
+from drivers.scanning.driver import DriverOptionsError
+from drivers.scanning.scan import ScanEvent
+from drivers.scanning.serial_scanner import SerialScannerDriver
+from drivers.transport.port import PortMissingError, PortUnpluggedError
+from loyalty.instant import Instant
+
+
+@pytest.fixture
+def scanner(tmp_path: Path) -> Iterator[VirtualScanner]:
+    with VirtualScanner(tmp_path / "scanner") as scanner:
+        yield scanner
+
+
+@pytest.fixture
+def logs() -> Iterator[asyncio.Queue[dict[str, object]]]:
+    """What is logged, as it is logged."""
+    lines: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+
+    def keep(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        lines.put_nowait(dict(line))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep])
+    yield lines
+    structlog.reset_defaults()
+
+
+class Running:
+    """A driver that runs, and what it has emitted."""
+
+    def __init__(self, driver: SerialScannerDriver) -> None:
+        self.events: asyncio.Queue[ScanEvent] = asyncio.Queue()
+        self.ready = asyncio.Event()
+        self.task = asyncio.create_task(driver.run(self.events.put, self.ready.set))
+
+    async def text(self) -> str:
+        return (await self.events.get()).scan.text
+
+
+@asynccontextmanager
+async def running(scanner: VirtualScanner, **options: object) -> AsyncIterator[Running]:
+    running = Running(SerialScannerDriver({"name": "counter", "port": str(scanner.port), **options}, now))
+    try:
+        await running.ready.wait()
+        yield running
+    finally:
+        running.task.cancel()
+        await asyncio.gather(running.task, return_exceptions=True)
+
+
+async def test_a_scan_becomes_an_event_with_its_reader_and_its_instant(scanner: VirtualScanner) -> None:
+    async with running(scanner) as driver:
+        before = now()
+        scanner.scan("M-00 1234", aim="]C0")
+        event = await driver.events.get()
+
+    assert event.reader == "counter"
+    assert event.scan.member is not None
+    assert event.scan.member.code == "M001234"
+    assert event.at.ns_since(before) >= 0
+    assert now().ns_since(event.at) >= 0
+
+
+async def test_scans_in_pieces_and_in_one_go_come_in_order(scanner: VirtualScanner) -> None:
+    async with running(scanner) as driver:
+        scanner.send(b"]C0ONE\r\n]C0T")
+        assert await driver.text() == "ONE"
+        scanner.send(b"WO\r\n")
+        assert await driver.text() == "TWO"
+
+
+async def test_a_scan_made_while_the_agent_was_away_is_heard_when_it_starts(scanner: VirtualScanner) -> None:
+    scanner.scan("EARLY")
+
+    async with running(scanner) as driver:
+        assert await driver.text() == "EARLY"
+
+
+async def test_a_true_repeat_is_heard_once(scanner: VirtualScanner) -> None:
+    async with running(scanner, repeat_ms=60_000) as driver:
+        for code in ("A1", "A1", "A1", "B2", "A1"):
+            scanner.scan(code)
+
+        assert [await driver.text() for _ in range(3)] == ["A1", "B2", "A1"]
+
+
+async def test_scans_keep_their_instants_and_are_kept_while_the_agent_is_busy(scanner: VirtualScanner) -> None:
+    # given an agent that takes its time over the first scan
+    heard: list[ScanEvent] = []
+    first, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(event: ScanEvent) -> None:
+        heard.append(event)
+        first.set()
+        await go_on.wait()
+
+    ticks = 0
+    second = asyncio.Event()
+
+    def clock() -> Instant:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 4:  # each scan takes two looks at the clock
+            second.set()
+        return Instant(wall=datetime(2026, 11, 22, tzinfo=UTC), boot="b", monotonic_ns=ticks)
+
+    driver = SerialScannerDriver({"port": str(scanner.port), "repeat_ms": 0}, clock)
+    task = asyncio.create_task(driver.run(slow, lambda: None))
+    scanner.scan("FIRST")
+    await first.wait()
+
+    # when a second one comes meanwhile, and the device is pulled out
+    scanner.scan("SECOND")
+    await second.wait()
+    heard_at = ticks
+    scanner.unplug()
+    go_on.set()
+    with pytest.raises(PortUnpluggedError):
+        await task
+
+    # then it was heard at its own time, and nothing was lost with the device
+    assert [event.scan.text for event in heard] == ["FIRST", "SECOND"]
+    assert heard[1].at.monotonic_ns <= heard_at
+
+
+async def test_an_unplugged_scanner_ends_the_run_and_works_again_when_plugged_in(scanner: VirtualScanner) -> None:
+    async with running(scanner) as driver:
+        scanner.unplug()
+        with pytest.raises(PortUnpluggedError, match="Plug it in again"):
+            await driver.task
+    with pytest.raises(PortMissingError):
+        await SerialScannerDriver({"port": str(scanner.port)}, now).run(driver.events.put, lambda: None)
+
+    scanner.plug_in()
+
+    async with running(scanner) as driver:
+        scanner.scan("BACK")
+        assert await driver.text() == "BACK"
+
+
+async def test_cancelling_leaves_the_port_free(scanner: VirtualScanner) -> None:
+    for _ in range(3):
+        async with running(scanner) as driver:
+            scanner.scan("CODE")
+            assert await driver.text() == "CODE"
+
+
+async def test_an_error_of_the_agent_ends_the_run_and_frees_the_port(scanner: VirtualScanner) -> None:
+    async def broken(event: ScanEvent) -> None:
+        raise LookupError(event.reader)
+
+    scanner.scan("CODE")
+    with pytest.raises(LookupError):
+        await SerialScannerDriver({"port": str(scanner.port)}, now).run(broken, lambda: None)
+
+    async with running(scanner) as driver:
+        scanner.scan("NEXT")
+        assert await driver.text() == "NEXT"
+
+
+async def test_a_scanner_that_sends_no_suffix_is_understood_after_silence(scanner: VirtualScanner) -> None:
+    async with running(scanner, suffix="", idle_ms=20) as driver:
+        scanner.send(b"]C0CODE")
+
+        assert await driver.text() == "CODE"
+
+
+async def test_a_torn_scan_is_dropped_and_reported_without_its_text(
+    scanner: VirtualScanner, logs: asyncio.Queue[dict[str, object]]
+) -> None:
+    async with running(scanner, idle_ms=20) as driver:
+        scanner.send(b"9876543")
+        log = await logs.get()
+        scanner.scan("WHOLE")
+        assert await driver.text() == "WHOLE"
+
+    assert (log["event"], log["reason"], log["reader"]) == ("scan_dropped", "suffix_missing", "counter")
+    assert "suffix" in str(log["remedy"])
+    assert "9876543" not in repr(log)
+
+
+async def test_prefix_and_suffix_can_be_set(scanner: VirtualScanner) -> None:
+    async with running(scanner, prefix="\x02", suffix="\x03") as driver:
+        scanner.send(b"\x02A\rB\x03")
+
+        assert (await driver.events.get()).scan.problems == ("control_characters_removed",)
+
+
+async def test_this_shops_card_range_is_let_through(scanner: VirtualScanner) -> None:
+    async with running(scanner, member_prefixes="9000, 601100") as driver:
+        scanner.scan("6011000990139424")
+
+        assert await driver.text() == "6011000990139424"
+
+
+async def test_a_scanner_on_the_network_is_the_same() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"]C0NETWORK\r")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    running = Running(SerialScannerDriver({"port": f"tcp://127.0.0.1:{port}"}, now))
+
+    assert await running.text() == "NETWORK"
+    with pytest.raises(PortUnpluggedError):
+        await running.task
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "problem"),
+    [
+        ({}, "port", "is needed"),
+        ({"port": ""}, "port", "length >= 1"),
+        ({"port": 3}, "port", "expected str"),
+        ({"port": "COM3", "bauds": 9600}, "bauds", "known are name, port, baud"),
+        ({"port": "COM3", "baud": "fast"}, "baud", "expected int"),
+        ({"port": "COM3", "parity": "mark"}, "parity", "'mark' is none of 'none', 'even', 'odd'"),
+        ({"port": "COM3", "stop_bits": 3}, "stop_bits", "3 is none of 1, 2"),
+        ({"port": "COM3", "prefix": "Ђ"}, "prefix", "single bytes"),
+        ({"port": "COM3", "member_prefixes": "no digits"}, "member_prefixes", "digits, separated by commas"),
+        ({"port": "tcp://host"}, "port", "tcp://host:port"),
+        ({"port": "tcp://host:99999"}, "port", "tcp://host:port"),
+        ({"port": "tcp://:4000"}, "port", "tcp://host:port"),
+    ],
+)
+def test_a_wrong_option_names_its_key(options: dict[str, object], key: str, problem: str) -> None:
+    with pytest.raises(DriverOptionsError, match=problem) as caught:
+        SerialScannerDriver(options, now)
+
+    assert caught.value.key == key
