@@ -1,0 +1,1 @@
+"""The admin pages: plain, server-rendered, behind a door of their own."""

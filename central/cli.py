@@ -1,0 +1,328 @@
+"""`tillside-central`: the centre's command line.
+
+Owns arguments, exit codes and what is printed. Every command has `--json`. Exit codes: 0 done, 1 a
+problem was found, 2 usage, 3 not set up here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import secrets
+import signal
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import msgspec
+import qrcode
+import structlog
+import typer
+from msgspec import Struct
+from sqlalchemy.exc import OperationalError
+
+from central import devices, operations
+from central.certificates import ca_sha256
+from central.clock import utc_now
+from central.db.database import Database, DatabaseError
+from central.folder import Address, DataFolder, FolderError
+from central.members import CodeTakenError, MembersFileError, UnknownMemberError
+from central.server import Ready, Server
+from central.setup import InitOptions, initialise
+from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
+
+if sys.platform != "win32":
+    import uvloop
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The centre of Tillside: one ledger for every register."
+)
+enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
+program = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
+members = typer.Typer(no_args_is_help=True, help="Import, link and show members.")
+registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
+app.add_typer(enrolment, name="enrolment")
+app.add_typer(program, name="program")
+app.add_typer(members, name="members")
+app.add_typer(registers, name="registers")
+
+DONE, PROBLEM, USAGE, NOT_SET_UP = 0, 1, 2, 3
+# A code left lying about must not open a register months later.
+MAX_VALID_FOR = timedelta(days=30)
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+Data = Annotated[Path, typer.Option("--data", help="The centre's data folder.", envvar="TILLSIDE_CENTRE_DATA")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+File = Annotated[Path, typer.Argument(help="A file, or - for standard input.", allow_dash=True)]
+
+
+def main() -> None:
+    """Entry point of `tillside-central`."""
+    app()
+
+
+@app.command()
+def init(
+    data: Data,
+    listen: Annotated[str, typer.Option(help="Where registers connect, over TLS; port 0 lets the system choose.")] = "",
+    admin: Annotated[str, typer.Option(help="Where the admin pages are, on loopback.")] = "",
+    host: Annotated[list[str] | None, typer.Option(help="A name or address registers use; may be repeated.")] = None,
+    brand: Annotated[str, typer.Option(help="The shop's name, shown on the admin pages.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a centre, or bring the one that is there to this version; keys that exist are kept."""
+    options = InitOptions(listen=listen or None, admin=admin or None, hosts=tuple(host or ()), brand=brand or None)
+    with _failures(as_json):
+        done = initialise(data, options, utc_now())
+    _say(as_json, done, f"The centre is ready in {data}.\nStart it: tillside-central serve --data {data}")
+
+
+@app.command()
+def serve(data: Data, as_json: Json = False) -> None:
+    """Serve registers and the admin pages until SIGTERM or Ctrl-C. Logs are JSON lines on standard error."""
+    _log_json()
+
+    def ready(addresses: Ready) -> None:
+        text = f"Registers connect to {addresses.device_api}\nAdmin pages: {addresses.open} (opens once)"
+        _say(as_json, addresses, text)
+        sys.stdout.flush()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await Server(DataFolder(data), clock=utc_now).run(ready, stop)
+
+    with _failures(as_json):
+        _run_fast(run())
+
+
+@app.command(name="open")
+def open_admin(data: Data, as_json: Json = False) -> None:
+    """Print a link that opens the admin pages once, within five minutes."""
+    with _opened(data, as_json) as (folder, database):
+        admin = folder.serving()["admin"]
+        link = database.write_now(
+            lambda connection: operations.admin_link(connection, admin, utc_now(), secrets.token_bytes)
+        )
+    _say(as_json, link, f"{link.open}\nIt opens once, until {link.expires_at:%H:%M:%S} UTC.")
+
+
+@enrolment.command("create")
+def enrolment_create(
+    data: Data,
+    store: Annotated[str, typer.Option(help="The store's number or name.")],
+    register: Annotated[str, typer.Option(help="The register's number in the store.")],
+    valid_for: Annotated[str, typer.Option(help="How long the code can be used: 30m, 24h, 7d.")] = "24h",
+    url: Annotated[str, typer.Option(help="The address registers use, if it is not the one served.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print a one-time code, and its QR, that lets one register in."""
+    life = _duration(valid_for, as_json)
+    with _opened(data, as_json) as (folder, database):
+        address, pinned = url or _device_url(folder), ca_sha256(folder)
+        created = database.write_now(
+            lambda connection: operations.create_enrolment(
+                connection,
+                store=store,
+                register=register,
+                valid_for=life,
+                url=address,
+                ca_sha256=pinned,
+                now=utc_now(),
+                randomness=secrets.token_bytes,
+            )
+        )
+    text = (
+        f"{_qr(created.code)}\n{created.code}\n\n"
+        f"Store {store}, register {register}; usable once, until {created.expires_at:%Y-%m-%d %H:%M} UTC.\n"
+        "At the register: tillside enroll CODE"
+    )
+    _say(as_json, created, text)
+
+
+@program.command("check")
+def program_check(file: File, as_json: Json = False) -> None:
+    """Say whether a program can be published, and what in it is probably not meant."""
+    checked = _program(file, as_json)
+    report = operations.ProgramReport(hash=program_hash(checked), warnings=program_warnings(checked))
+    _say(as_json, report, "\n".join([f"The program is good: {report.hash}", *report.warnings]))
+
+
+@program.command("publish")
+def program_publish(data: Data, file: File, as_json: Json = False) -> None:
+    """Sign a program and put it in force; receipts that waited for one are evaluated."""
+    checked = _program(file, as_json)
+    with _opened(data, as_json) as (folder, database):
+        key = folder.program_key()
+        hashed = database.write_now(lambda connection: operations.publish(connection, checked, key, utc_now()))
+    report = operations.ProgramReport(hash=hashed, warnings=program_warnings(checked))
+    _say(as_json, report, "\n".join([f"In force: {hashed}", *report.warnings]))
+
+
+@members.command("import")
+def members_import(data: Data, file: File, as_json: Json = False) -> None:
+    """Add or change members from a JSON file; all of them or none."""
+    with _opened(data, as_json) as (_, database):
+        document = _read(file, as_json)
+        report = database.write_now(lambda connection: operations.import_file(connection, document, utc_now()))
+    _say(
+        as_json,
+        report,
+        f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged; "
+        f"{report.receipts} receipts found their member",
+    )
+
+
+@members.command("link")
+def members_link(
+    data: Data,
+    member: Annotated[str, typer.Argument(help="The member's id.")],
+    code: Annotated[str, typer.Argument(help="The card code, in any way of writing it.")],
+    as_json: Json = False,
+) -> None:
+    """Let a code name a member; what was bought under it before earns now."""
+    with _opened(data, as_json) as (_, database):
+        linked = database.write_now(lambda connection: operations.link(connection, member, code, utc_now()))
+    _say(as_json, linked, f"Linked. {linked.receipts} receipts gave {linked.points} points.")
+
+
+@members.command("show")
+def members_show(
+    data: Data,
+    which: Annotated[str, typer.Argument(help="A code or a member's id.")],
+    as_json: Json = False,
+) -> None:
+    """Show a member with balance and ledger."""
+    with _opened(data, as_json) as (_, database):
+        shown = database.read_now(lambda connection: operations.show(connection, which, utc_now()))
+    balance = shown.member.balance
+    lines = [f"{entry.points:>8}  {entry.rule}  {entry.why}" for entry in shown.entries]
+    head = f"{shown.member.member}  {shown.member.tier or 'no tier'}  confirmed {balance.confirmed}"
+    _say(as_json, shown, "\n".join([f"{head}  pending {balance.pending}", *lines]))
+
+
+@registers.command("list")
+def registers_list(data: Data, as_json: Json = False) -> None:
+    """List the registers with last contact and queue depth."""
+    with _opened(data, as_json) as (_, database):
+        listed = database.read_now(operations.registers)
+    lines = [
+        f"{one.device}  store {one.store} register {one.register}  queued {one.queued}"
+        f"  {'revoked' if one.revoked else one.last_contact or 'never seen'}"
+        for one in listed.registers
+    ]
+    _say(as_json, listed, "\n".join(lines) or "No register is enrolled.")
+
+
+@registers.command("revoke")
+def registers_revoke(
+    data: Data, device: Annotated[str, typer.Argument(help="The device's id.")], as_json: Json = False
+) -> None:
+    """Refuse a register from now on and shut its live connection; a new code lets it in again."""
+    with _opened(data, as_json) as (_, database):
+        found = database.write_now(lambda connection: devices.revoke(connection, device, utc_now()))
+    if not found:
+        _fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
+    _say(as_json, operations.Revoked(device=device), f"{device} is refused from now on.")
+
+
+# ---- around the commands
+
+
+def _say(as_json: bool, document: Struct, text: str) -> None:
+    typer.echo(msgspec.json.encode(document).decode() if as_json else text)
+
+
+def _fail(as_json: bool, message: str, code: int = PROBLEM) -> NoReturn:
+    if as_json:
+        typer.echo(msgspec.json.encode({"error": message}).decode())
+    else:
+        typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _failures(as_json: bool) -> Iterator[None]:
+    """Named errors become one line and an exit code."""
+    try:
+        yield
+    except (FolderError, DatabaseError, CodeTakenError, MembersFileError, UnknownMemberError) as error:
+        _fail(as_json, str(error), getattr(error, "exit_code", PROBLEM))
+    except OperationalError as error:
+        _fail(as_json, f"the database cannot be used now ({error.orig}); nothing was changed, try again")
+
+
+@contextmanager
+def _opened(data: Path, as_json: bool) -> Iterator[tuple[DataFolder, Database]]:
+    """The data folder and its database, both checked."""
+    folder = DataFolder(data)
+    with _failures(as_json):
+        folder.settings()
+        database = Database(folder.database)
+        try:
+            database.check_version()
+            yield folder, database
+        finally:
+            database.close()
+
+
+def _program(file: Path, as_json: bool) -> Program:
+    try:
+        return program_from_json(_read(file, as_json))
+    except ProgramError as error:
+        _fail(as_json, str(error))
+
+
+def _read(file: Path, as_json: bool) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        _fail(as_json, f"{file} cannot be read: {error.strerror}", USAGE)
+
+
+def _duration(text: str, as_json: bool) -> timedelta:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    life = int(match[1]) * _UNITS[match[2]] if match else None
+    if life is None or life > MAX_VALID_FOR:
+        _fail(as_json, f"{text!r} is no time a code may be valid for; write 30m, 24h or 7d, 30d at most", USAGE)
+    return life
+
+
+def _device_url(folder: DataFolder) -> str:
+    """Where registers reach this centre: the first host it was given, the port it really has."""
+    listen, hosts = folder.serving()["listen"], folder.settings().hosts
+    if listen.port == 0:
+        raise FolderError("the port is not known before the centre runs; start `serve`, or give --url")
+    return f"https://{Address(host=hosts[0] if hosts else listen.host, port=listen.port)}"
+
+
+def _qr(text: str) -> str:
+    image = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_L, border=2)
+    image.add_data(text)
+    drawn = io.StringIO()
+    image.print_ascii(out=drawn, invert=True)
+    return drawn.getvalue()
+
+
+def _run_fast(work: Coroutine[None, None, None]) -> None:
+    """Run on uvloop where there is one; it is not made for Windows."""
+    if sys.platform == "win32":
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
+
+
+def _log_json() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )

@@ -1,0 +1,343 @@
+"""Every table of the centre, as SQLAlchemy Core knows it.
+
+Owns names, types, keys and indexes; a change here needs a migration beside it (a test compares the
+two). Never holds a query. Nothing here is particular to SQLite: moments are stored in UTC, ids that
+must not be reused are AUTOINCREMENT there and identity columns elsewhere.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC on every database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+# SQLite gives rowids to INTEGER columns only.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# One row: which life of the centre this is, and the newest position the sequencer gave.
+centre = Table(
+    "centre",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("centre_epoch", String(64), nullable=False),
+    Column("feed_pos", BigInteger, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+# ---- registers
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("store", String(64), nullable=False),
+    Column("register", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    Column("device", String(64)),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("store", String(64), nullable=False),
+    Column("register", String(64), nullable=False),
+    Column("public_key", String(64), nullable=False),
+    Column("enrolled_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Column("version", String(64), nullable=False),
+    Column("platform", String(128), nullable=False),
+    Column("hostname", String(255)),
+    Column("epoch", String(64)),
+    Column("last_contact", Moment),
+    Column("queued", Integer, nullable=False, server_default="0"),
+    Column("quarantined", Integer, nullable=False, server_default="0"),
+    Column("oldest_queued_at", Moment),
+)
+
+# One row per epoch a register opened. `acked_through` and `chain_hash` are the high-water mark.
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("epoch", String(64), primary_key=True),
+    Column("device", ForeignKey("devices.id"), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("closed_at", Moment),
+    Column("acked_through", BigInteger, nullable=False),
+    Column("chain_hash", String(64), nullable=False),
+    Column("note", Text),
+    UniqueConstraint("device", "request_id"),
+)
+
+# Request ids already used by a request that may change something.
+requests = Table(
+    "requests",
+    metadata,
+    Column("device", String(64), primary_key=True),
+    Column("request_id", String(128), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("received_at", Moment, nullable=False, index=True),
+)
+
+# ---- what registers sent
+
+# Append-only, exactly as hashed.
+entries = Table(
+    "entries",
+    metadata,
+    Column("epoch", ForeignKey("epochs.epoch"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("device", String(64), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("hlc", Text, nullable=False),
+    Column("wall", Moment, nullable=False),
+    Column("salt", String(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("h", String(64), nullable=False),
+    Column("code", String(16), nullable=False),
+    Column("detail", Text),
+    Column("change", BigInteger),
+    Column("received_at", Moment, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("device", String(64), nullable=False),
+    Column("epoch", String(64), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# One row per transaction, whatever number of times it was seen. `body` is its JSON with absent facts
+# filled in since; `claims` what the register gave; `state` where its evaluation stands.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("device", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("store", Text),
+    Column("register", Text),
+    Column("number", Text),
+    Column("fiscal_number", Text),
+    Column("issued_at", Moment),
+    Column("currency", String(3), nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("member", ForeignKey("members.id")),
+    Column("code", Text),
+    Column("claims", LargeBinary, nullable=False),
+    Column("knew_member", Integer, nullable=False),
+    Column("program", String(64)),
+    Column("original", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Index("ix_receipts_number", "number"),
+    Index("ix_receipts_fiscal_number", "fiscal_number"),
+    Index("ix_receipts_member", "member"),
+    Index("ix_receipts_code", "code"),
+    Index("ix_receipts_original", "original"),
+    Index("ix_receipts_state", "state"),
+)
+
+# Every key under which a receipt is known; the primary key makes each count once.
+receipt_keys = Table(
+    "receipt_keys",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("receipt", ForeignKey("receipts.key"), nullable=False),
+)
+
+# Returns that wait for their original, by each key or number it may come under.
+waits = Table(
+    "waits",
+    metadata,
+    Column("receipt", ForeignKey("receipts.key"), primary_key=True),
+    Column("what", String(255), primary_key=True),
+    Index("ix_waits_what", "what"),
+)
+
+# `attach` entries whose receipt has not come.
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("code", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("entry", String(16), nullable=False),
+)
+
+# ---- members and points
+
+members = Table(
+    "members",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("short_name", Text),
+    Column("tier", String(64)),
+    Column("language", String(16)),
+    Column("created_at", Moment, nullable=False),
+)
+
+# `code` is in normal form; a code names one member.
+identifiers = Table(
+    "identifiers",
+    metadata,
+    Column("code", String(255), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("member", ForeignKey("members.id"), nullable=False, index=True),
+    Column("added_at", Moment, nullable=False),
+)
+
+# Append-only. A receipt gives one row per rule.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("member", ForeignKey("members.id"), nullable=False, index=True),
+    Column("receipt", ForeignKey("receipts.key"), nullable=False),
+    Column("rule", String(64), nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("basis_minor", BigInteger, nullable=False),
+    Column("pending_until", Moment),
+    Column("expires_at", Moment),
+    Column("reverses", Text),
+    Column("why", Text, nullable=False),
+    Column("program", String(64), nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    UniqueConstraint("receipt", "rule"),
+    sqlite_autoincrement=True,
+)
+
+# The fold of `ledger`, kept in the same transaction; `matures_at` is when pending points next confirm.
+balances = Table(
+    "balances",
+    metadata,
+    Column("member", ForeignKey("members.id"), primary_key=True),
+    Column("confirmed", BigInteger, nullable=False),
+    Column("pending", BigInteger, nullable=False),
+    Column("matures_at", Moment, index=True),
+)
+
+variances = Table(
+    "variances",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("receipt", ForeignKey("receipts.key"), nullable=False, index=True),
+    Column("device", String(64), nullable=False),
+    Column("member", String(64), nullable=False),
+    Column("claimed", BigInteger, nullable=False),
+    Column("given", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# ---- what goes down to registers
+
+# Committed changes; the sequencer gives `pos`.
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("member", String(64), nullable=False, index=True),
+    Column("pos", BigInteger, index=True),
+    Column("created_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The newest change of each member, with the row as it was when its position was given.
+feed = Table(
+    "feed",
+    metadata,
+    Column("member", String(64), primary_key=True),
+    Column("pos", BigInteger, nullable=False, unique=True),
+    Column("op", String(16), nullable=False),
+    Column("row", LargeBinary, nullable=False),
+)
+
+programs = Table(
+    "programs",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("signature", String(128), nullable=False),
+)
+
+# The newest row names the program in force.
+publications = Table(
+    "publications",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("program", ForeignKey("programs.hash"), nullable=False),
+    Column("published_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# ---- people
+
+# One-time links that open the admin pages.
+admin_links = Table(
+    "admin_links",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("expires_at", Moment, nullable=False),
+    Column("used_at", Moment),
+)

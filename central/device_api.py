@@ -1,0 +1,439 @@
+"""The device API: HTTP in, the centre's functions, HTTP out.
+
+Owns the edge: size limits before reading, the signature before decompressing, decoding before acting,
+and the one place where errors become problem documents. Decides nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+import structlog
+from aiohttp import WSCloseCode, web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Struct
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from central import devices, feed, members, problems, programs
+from central.clock import Clock
+from central.db.database import Database
+from central.devices import Device, Randomness
+from central.feed import Sequencer
+from central.ingest import CREDIT, Applied, ingest
+from central.openapi import openapi_document
+from central.routes import OPERATIONS, Operation
+from central.snapshots import Snapshots
+from sync.signing import DEVICE_HEADER, MAX_ID_LENGTH, REQUEST_ID_HEADER, SignatureError, verify_request
+from sync.wire import (
+    BodyTooLargeError,
+    EnrolRequest,
+    EnrolResponse,
+    EpochRequest,
+    EpochResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    IngestRequest,
+    IngestResponse,
+    LiveHint,
+    MemberResponse,
+    compress,
+    decompress,
+)
+
+_log = structlog.get_logger(__name__)
+
+RequestType = TypeVar("RequestType", bound=Struct)
+
+# A WebSocket that answers no ping for this long is gone.
+LIVE_HEARTBEAT_S = 20.0
+# Live connections of one device: a register has one, and a second while it reconnects.
+LIVE_PER_DEVICE = 2
+# A register sends nothing on its live connection.
+MAX_LIVE_MESSAGE_BYTES = 1024
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A request whose signature held. `body` is as sent, still compressed."""
+
+    device: str
+    request_id: str
+    fingerprint: str
+    http: web.Request
+    body: bytes
+
+
+class LiveConnections:
+    """Who listens for hints. A hint is only ever a reason to look."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, list[web.WebSocketResponse]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, device: str, socket: web.WebSocketResponse) -> None:
+        sockets = self._sockets.setdefault(device, [])
+        sockets.append(socket)
+        for old in sockets[:-LIVE_PER_DEVICE]:
+            self._start(_close(old, WSCloseCode.POLICY_VIOLATION, b"a newer connection of this device took over"))
+
+    def remove(self, device: str, socket: web.WebSocketResponse) -> None:
+        sockets = self._sockets.get(device, [])
+        if socket in sockets:
+            sockets.remove(socket)
+        if not sockets:
+            self._sockets.pop(device, None)
+
+    def announce(self, pos: int) -> None:
+        text = msgspec.json.encode(LiveHint(feed=pos)).decode()
+        for sockets in self._sockets.values():
+            for socket in sockets:
+                self._start(_send(socket, text))
+
+    def devices(self) -> frozenset[str]:
+        return frozenset(self._sockets)
+
+    async def shut(self, device: str, reason: bytes) -> None:
+        for socket in list(self._sockets.get(device, [])):
+            await _close(socket, WSCloseCode.POLICY_VIOLATION, reason)
+
+    async def shut_all(self) -> None:
+        everyone = [socket for sockets in self._sockets.values() for socket in sockets]
+        await asyncio.gather(*(_close(socket, WSCloseCode.GOING_AWAY, b"the centre stops") for socket in everyone))
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class DeviceApi:
+    """One handler per operation of the route table, named as the operation is."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sequencer: Sequencer,
+        snapshots: Snapshots,
+        live: LiveConnections,
+        ca_pem: bytes,
+        program_key: str,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._database = database
+        self._sequencer = sequencer
+        self._snapshots = snapshots
+        self._live = live
+        self._ca_pem = ca_pem
+        self._program_key = program_key
+        self._clock = clock
+        self._randomness = randomness
+        self._document = msgspec.json.encode(openapi_document())
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[_problems])
+        for operation in OPERATIONS:
+            app.router.add_route(operation.method, operation.path, self._endpoint(operation))
+        return app
+
+    def _endpoint(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        if not operation.signed:
+            unsigned: Callable[[web.Request], Awaitable[web.StreamResponse]] = getattr(self, operation.id)
+            return unsigned
+        handler: Callable[[Call], Awaitable[web.StreamResponse]] = getattr(self, operation.id)
+
+        async def signed(request: web.Request) -> web.StreamResponse:
+            return await handler(await self._verified(request, operation.max_body_bytes))
+
+        return signed
+
+    # ---- for anyone
+
+    async def ca(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._ca_pem, content_type="application/x-pem-file")
+
+    async def openapi(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._document, content_type="application/json")
+
+    async def enrol(self, request: web.Request) -> web.StreamResponse:
+        operation = next(known for known in OPERATIONS if known.id == "enrol")
+        body = await _read_body(request, operation.max_body_bytes)
+        wanted = _decoded(body, request, EnrolRequest)
+        now = self._clock()
+        device = await self._database.write(
+            lambda connection: devices.enrol(connection, wanted, now=now, randomness=self._randomness)
+        )
+        epoch = await self._database.read(feed.centre_epoch)
+        _log.info("device_enrolled", device=device.id, store=device.store, register=device.register)
+        return _answer(
+            request,
+            EnrolResponse(
+                device=device.id,
+                store=device.store,
+                register=device.register,
+                centre_epoch=epoch,
+                program_key=self._program_key,
+                server_time=now,
+            ),
+        )
+
+    # ---- for enrolled devices
+
+    async def open_epoch(self, call: Call) -> web.StreamResponse:
+        wanted = _decoded(call.body, call.http, EpochRequest)
+        now = self._clock()
+
+        def work(connection: Connection) -> EpochResponse:
+            device = devices.locked_device(connection, call.device)
+            devices.first_use(connection, call.device, call.request_id, call.fingerprint, now)
+            epoch = devices.open_epoch(
+                connection, device, wanted, request_id=call.request_id, now=now, randomness=self._randomness
+            )
+            return EpochResponse(epoch=epoch, centre_epoch=feed.centre_epoch(connection), server_time=now)
+
+        return _answer(call.http, await self._database.write(work))
+
+    async def ingest(self, call: Call) -> web.StreamResponse:
+        batch = _decoded(call.body, call.http, IngestRequest)
+        now = self._clock()
+        applied = await self._database.write(
+            lambda connection: ingest(
+                connection,
+                call.device,
+                batch,
+                request_id=call.request_id,
+                fingerprint=call.fingerprint,
+                now=now,
+            )
+        )
+        if isinstance(applied, problems.EpochFencedError):
+            raise applied
+        await self._sequencer.place()
+        return _answer(call.http, await self._database.read(lambda connection: _ingested(connection, applied, now)))
+
+    async def changes(self, call: Call) -> web.StreamResponse:
+        after = _number(call.http, "after", minimum=0, maximum=2**63 - 1)
+        limit = _number(call.http, "limit", minimum=1, maximum=feed.MAX_CHANGES, default=feed.MAX_CHANGES)
+        now = self._clock()
+
+        def work(connection: Connection) -> Struct:
+            if after > feed.feed_position(connection):
+                raise problems.SnapshotNeededError(
+                    "this centre's feed has not come that far: it was restored from a backup; "
+                    "take a new snapshot with GET /v1/snapshot"
+                )
+            return feed.changes_after(connection, after, limit, now)
+
+        return _answer(call.http, await self._database.read(work))
+
+    async def snapshot(self, call: Call) -> web.StreamResponse:
+        return _answer(call.http, await self._snapshots.newest(self._clock()))
+
+    async def snapshot_chunk(self, call: Call) -> web.StreamResponse:
+        match = call.http.match_info
+        content = await asyncio.to_thread(self._snapshots.chunk, match["snapshot"], match["chunk"])
+        return web.Response(body=content, content_type="application/zstd")
+
+    async def member(self, call: Call) -> web.StreamResponse:
+        code = call.http.match_info["code"]
+
+        def work(connection: Connection) -> MemberResponse | None:
+            owner = members.owner_of(connection, code)
+            return None if owner is None else feed.newest_row(connection, owner)
+
+        row = await self._database.read(work)
+        if row is None:
+            raise problems.NotFoundError("no member has this code")
+        return _answer(call.http, row)
+
+    async def heartbeat(self, call: Call) -> web.StreamResponse:
+        state = _decoded(call.body, call.http, HeartbeatRequest)
+        now = self._clock()
+
+        def work(connection: Connection) -> HeartbeatResponse:
+            device = devices.locked_device(connection, call.device)
+            if devices.first_use(connection, call.device, call.request_id, call.fingerprint, now):
+                devices.heartbeat(connection, device, state, now)
+            hashed = programs.hash_in_force(connection)
+            return HeartbeatResponse(
+                server_time=now,
+                program=msgspec.UNSET if hashed is None else hashed,
+                feed=feed.feed_position(connection),
+            )
+
+        return _answer(call.http, await self._database.write(work))
+
+    async def program(self, call: Call) -> web.StreamResponse:
+        hashed = call.http.match_info["hash"]
+        signed = await self._database.read(lambda connection: programs.signed_program(connection, hashed))
+        if signed is None:
+            raise problems.NotFoundError("no program with this hash was published here")
+        return _answer(call.http, signed)
+
+    async def live(self, call: Call) -> web.StreamResponse:
+        socket = web.WebSocketResponse(heartbeat=LIVE_HEARTBEAT_S, max_msg_size=MAX_LIVE_MESSAGE_BYTES)
+        await socket.prepare(call.http)
+        self._live.add(call.device, socket)
+        try:
+            pos = await self._database.read(feed.feed_position)
+            await _send(socket, msgspec.json.encode(LiveHint(feed=pos)).decode())
+            async for _ in socket:
+                pass  # hints go down only
+        finally:
+            self._live.remove(call.device, socket)
+        return socket
+
+    # ---- who calls
+
+    async def _verified(self, request: web.Request, max_body_bytes: int) -> Call:
+        """The device is known before the body is read, and the signature holds before it is opened."""
+        device_id = request.headers.get(DEVICE_HEADER, "")
+        device = await self._known_device(device_id[: MAX_ID_LENGTH + 1])
+        body = await _read_body(request, max_body_bytes)
+        try:
+            verify_request(
+                method=request.method,
+                url=request.raw_path,
+                headers=request.headers,
+                body=body,
+                key_of_device=lambda _: _public_key(device),
+            )
+        except SignatureError as error:
+            _log.warning("signature_refused", device=device.id, error=type(error).__name__)
+            raise problems.NotSignedError(str(error)) from error
+        fingerprint = hashlib.sha256(f"{request.method} {request.raw_path}\n".encode() + body).hexdigest()
+        return Call(
+            device=device.id,
+            request_id=request.headers[REQUEST_ID_HEADER],
+            fingerprint=fingerprint,
+            http=request,
+            body=body,
+        )
+
+    async def _known_device(self, device_id: str) -> Device:
+        if not device_id:
+            raise problems.NotSignedError(f"sign the request and name the device in {DEVICE_HEADER}")
+        device = await self._database.read(lambda connection: devices.find_device(connection, device_id))
+        if device is None:
+            raise problems.NotSignedError("this device is not enrolled here; enrol the register with a new code")
+        if device.revoked:
+            raise problems.DeviceRevokedError("enrol the register again with a new code")
+        return device
+
+
+def _ingested(connection: Connection, applied: Applied, now: datetime) -> IngestResponse:
+    """The answer, with the positions that the sequencer gave."""
+    ids = [change for _, change in applied.outcomes if change is not None]
+    positions = feed.positions_of(connection, ids)
+    outcomes = tuple(
+        outcome if change not in positions else msgspec.structs.replace(outcome, pos=positions[change])
+        for outcome, change in applied.outcomes
+    )
+    return IngestResponse(
+        centre_epoch=feed.centre_epoch(connection),
+        acked_through=applied.acked_through,
+        chain_hash=applied.chain_hash,
+        outcomes=outcomes,
+        server_time=now,
+        credit=CREDIT,
+    )
+
+
+def _public_key(device: Device) -> Ed25519PublicKey:
+    raw = base64.urlsafe_b64decode(device.public_key + "=")
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+async def _read_body(request: web.Request, limit: int) -> bytes:
+    """At most `limit` bytes; refused by its length where one is given."""
+    too_large = problems.TooLargeError(f"send at most {limit} bytes in one request")
+    if request.content_length is not None and request.content_length > limit:
+        raise too_large
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+def _decoded(body: bytes, request: web.Request, expected: type[RequestType]) -> RequestType:
+    try:
+        return msgspec.json.decode(decompress(body, request.headers.get("Content-Encoding")), type=expected)
+    except BodyTooLargeError as error:
+        raise problems.TooLargeError(str(error)) from error
+    except msgspec.DecodeError as error:
+        raise problems.UnreadableError(str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise problems.UnreadableError(str(error)) from error
+
+
+def _number(request: web.Request, name: str, *, minimum: int, maximum: int, default: int | None = None) -> int:
+    text = request.query.get(name, "" if default is None else str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and minimum <= int(text) <= maximum):
+        raise problems.UnreadableError(f"{name} is a number from {minimum} to {maximum}")
+    return int(text)
+
+
+def _answer(request: web.Request, answer: Struct) -> web.Response:
+    body = msgspec.json.encode(answer)
+    headers = {"Cache-Control": "no-store"}
+    if "zstd" in request.headers.get("Accept-Encoding", ""):
+        body, encoding = compress(body)
+        if encoding is not None:
+            headers["Content-Encoding"] = encoding
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+@web.middleware
+async def _problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Every refusal leaves as a problem document."""
+    try:
+        return await handler(request)
+    except problems.RefusedError as error:
+        return _refused(error)
+    except web.HTTPNotFound:
+        return _refused(problems.NotFoundError("see /openapi.json for what this version answers"))
+    except web.HTTPMethodNotAllowed:
+        return _refused(problems.MethodError("see /openapi.json for what this version answers"))
+    except OperationalError as error:
+        _log.error("database_failed", error=str(error.orig))
+        return _refused(problems.BusyError("nothing of this request was stored; send it again"))
+    except (asyncio.CancelledError, web.HTTPException, ConnectionError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the edge: whatever failed, the register hears one form
+        _log.error("request_failed", path=request.match_info.route.resource, error=type(error).__name__)
+        return _refused(problems.BrokenError("the failure is in the centre's log; send the request again later"))
+
+
+def _refused(error: problems.RefusedError) -> web.Response:
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    return web.Response(
+        status=error.status,
+        body=msgspec.json.encode(error.refusal()),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+async def _send(socket: web.WebSocketResponse, text: str) -> None:
+    try:
+        await socket.send_str(text)
+    except ConnectionError:
+        return  # gone between two hints; its handler removes it
+
+
+async def _close(socket: web.WebSocketResponse, code: int, reason: bytes) -> None:
+    try:
+        await socket.close(code=code, message=reason)
+    except ConnectionError:
+        return

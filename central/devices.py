@@ -1,0 +1,262 @@
+"""Registers as the centre knows them: enrolment tokens, devices, epochs, contact.
+
+Owns who may talk to the device API. Never sees what a register sends in its entries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import UNSET, Struct
+from sqlalchemy import Connection, Row, insert, select, update
+
+from central.db import tables
+from central.problems import DeviceRevokedError, RequestIdReusedError, TokenRefusedError
+from sync.records import chain_start
+from sync.wire import EnrolRequest, EpochRequest, Facts, HeartbeatRequest
+
+Randomness = Callable[[int], bytes]
+
+TOKEN_BYTES = 32
+DEVICE_ID_BYTES = 10
+EPOCH_BYTES = 16
+# Facts and counts come from a register and are shown to people: kept to a size that fits a page.
+MAX_FACT_CHARS = 120
+MAX_COUNT = 2**31 - 1
+# A replayed heartbeat older than this could change the shown queue depth, and nothing else.
+REQUEST_IDS_KEPT = timedelta(days=30)
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    id: str
+    store: str
+    register: str
+    public_key: str
+    revoked: bool
+    epoch: str | None
+
+
+def token_hash(token: str) -> str:
+    """What is kept of a one-time token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def create_enrolment(
+    connection: Connection, *, token: str, store: str, register: str, valid_for: timedelta, now: datetime
+) -> datetime:
+    """Keep the hash of a one-time token for one register; returns when it expires."""
+    expires_at = now + valid_for
+    connection.execute(
+        insert(tables.enrolments).values(
+            token_hash=token_hash(token), store=store, register=register, created_at=now, expires_at=expires_at
+        )
+    )
+    return expires_at
+
+
+def enrol(connection: Connection, request: EnrolRequest, *, now: datetime, randomness: Randomness) -> Device:
+    """The device of a token. The same key with the same token is an honest retry and gets the first answer."""
+    hashed = token_hash(request.token)
+    row = connection.execute(
+        select(tables.enrolments).where(tables.enrolments.c.token_hash == hashed).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise TokenRefusedError("the code is not known here; make a new one: tillside-central enrolment create")
+    if row.used_at is not None:
+        device = find_device(connection, row.device)
+        if device is not None and device.public_key == request.public_key and not device.revoked:
+            return device
+        raise TokenRefusedError("the code was used before; make a new one: tillside-central enrolment create")
+    if now >= row.expires_at:
+        raise TokenRefusedError("the code has expired; make a new one: tillside-central enrolment create")
+    device_id = f"d{randomness(DEVICE_ID_BYTES).hex()}"
+    connection.execute(
+        insert(tables.devices).values(
+            id=device_id,
+            store=row.store,
+            register=row.register,
+            public_key=request.public_key,
+            enrolled_at=now,
+            last_contact=now,
+            **_facts(request.facts),
+        )
+    )
+    connection.execute(
+        update(tables.enrolments).where(tables.enrolments.c.token_hash == hashed).values(used_at=now, device=device_id)
+    )
+    return Device(
+        id=device_id,
+        store=row.store,
+        register=row.register,
+        public_key=request.public_key,
+        revoked=False,
+        epoch=None,
+    )
+
+
+def find_device(connection: Connection, device_id: str) -> Device | None:
+    row = connection.execute(select(tables.devices).where(tables.devices.c.id == device_id)).one_or_none()
+    return None if row is None else _device(row)
+
+
+def locked_device(connection: Connection, device_id: str) -> Device:
+    """The device, held against changes until the end of this transaction. Raises DeviceRevokedError."""
+    row = connection.execute(
+        select(tables.devices).where(tables.devices.c.id == device_id).with_for_update()
+    ).one_or_none()
+    device = None if row is None else _device(row)
+    if device is None or device.revoked:
+        raise DeviceRevokedError("enrol the register again with a new code")
+    return device
+
+
+def revoke(connection: Connection, device_id: str, now: datetime) -> bool:
+    """Refuse a device from now on. False where there is no such device."""
+    found = connection.execute(
+        update(tables.devices)
+        .where(tables.devices.c.id == device_id, tables.devices.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+    return found.rowcount == 1 or find_device(connection, device_id) is not None
+
+
+def revoked_devices(connection: Connection) -> frozenset[str]:
+    return frozenset(
+        connection.execute(select(tables.devices.c.id).where(tables.devices.c.revoked_at.is_not(None))).scalars()
+    )
+
+
+def first_use(connection: Connection, device: str, request_id: str, fingerprint: str, now: datetime) -> bool:
+    """Whether this request id is new. Raises RequestIdReusedError when it stood for another request."""
+    known = connection.execute(
+        select(tables.requests.c.fingerprint).where(
+            tables.requests.c.device == device, tables.requests.c.request_id == request_id
+        )
+    ).scalar_one_or_none()
+    if known == fingerprint:
+        return False
+    if known is not None:
+        raise RequestIdReusedError("make a fresh random Tillside-Request-Id for every new request")
+    connection.execute(
+        insert(tables.requests).values(device=device, request_id=request_id, fingerprint=fingerprint, received_at=now)
+    )
+    return True
+
+
+def forget_old_requests(connection: Connection, now: datetime) -> None:
+    connection.execute(tables.requests.delete().where(tables.requests.c.received_at < now - REQUEST_IDS_KEPT))
+
+
+def open_epoch(
+    connection: Connection,
+    device: Device,
+    request: EpochRequest,
+    *,
+    request_id: str,
+    now: datetime,
+    randomness: Randomness,
+) -> str:
+    """A new live epoch for the device; the one before it is fenced. A retry gets the epoch it opened."""
+    opened = connection.execute(
+        select(tables.epochs.c.epoch).where(
+            tables.epochs.c.device == device.id, tables.epochs.c.request_id == request_id
+        )
+    ).scalar_one_or_none()
+    if opened is not None:
+        return str(opened)
+    epoch = randomness(EPOCH_BYTES).hex()
+    note = _epoch_note(connection, device, request)
+    close_epoch(connection, device, now)
+    connection.execute(
+        insert(tables.epochs).values(
+            epoch=epoch,
+            device=device.id,
+            request_id=request_id,
+            opened_at=now,
+            acked_through=0,
+            chain_hash=chain_start(device.id, epoch).hex(),
+            note=note,
+        )
+    )
+    connection.execute(
+        update(tables.devices)
+        .where(tables.devices.c.id == device.id)
+        .values(epoch=epoch, last_contact=now, **_facts(request.facts))
+    )
+    return epoch
+
+
+def close_epoch(connection: Connection, device: Device, now: datetime) -> None:
+    """Fence the device's live epoch, if it has one."""
+    connection.execute(
+        update(tables.epochs)
+        .where(tables.epochs.c.device == device.id, tables.epochs.c.closed_at.is_(None))
+        .values(closed_at=now)
+    )
+    connection.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(epoch=None))
+
+
+def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest, now: datetime) -> None:
+    connection.execute(
+        update(tables.devices)
+        .where(tables.devices.c.id == device.id)
+        .values(
+            version=_fact(request.version),
+            queued=_count(request.queued),
+            quarantined=_count(request.quarantined),
+            oldest_queued_at=None if request.oldest_queued_at is UNSET else request.oldest_queued_at,
+            last_contact=now,
+        )
+    )
+
+
+def _epoch_note(connection: Connection, device: Device, request: EpochRequest) -> str | None:
+    """What people should know of how the last epoch ended, seen from both sides."""
+    if device.epoch is None and request.previous is UNSET:
+        return None
+    if request.previous is UNSET:
+        return "opened without naming the epoch before it: the register lost its store, or was cloned"
+    before = connection.execute(
+        select(tables.epochs.c.acked_through, tables.epochs.c.chain_hash).where(
+            tables.epochs.c.epoch == request.previous, tables.epochs.c.device == device.id
+        )
+    ).one_or_none()
+    if before is None:
+        return "names an epoch before it that this centre does not know"
+    if device.epoch is not None and request.previous != device.epoch:
+        return "did not follow the live epoch: two machines may share this identity"
+    if request.through < before.acked_through:
+        return f"the register ended at {request.through}, the centre holds {before.acked_through}: a restored backup"
+    if request.through == before.acked_through and request.hash not in (UNSET, before.chain_hash):
+        return f"the register's chain differs at {request.through}: a restored backup or a clone"
+    return None
+
+
+def _facts(facts: Facts) -> dict[str, Any]:
+    return {
+        "version": _fact(facts.version)[:64],
+        "platform": _fact(facts.platform),
+        "hostname": None if facts.hostname is UNSET else _fact(facts.hostname),
+    }
+
+
+def _fact(text: str) -> str:
+    return text[:MAX_FACT_CHARS]
+
+
+def _count(value: int) -> int:
+    return min(max(value, 0), MAX_COUNT)
+
+
+def _device(row: Row[Any]) -> Device:
+    return Device(
+        id=row.id,
+        store=row.store,
+        register=row.register,
+        public_key=row.public_key,
+        revoked=row.revoked_at is not None,
+        epoch=row.epoch,
+    )

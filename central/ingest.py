@@ -1,0 +1,263 @@
+"""Taking in a register's entries: sequence, chain, effects and high-water mark in one transaction.
+
+Owns the answer to `POST /v1/ingest`. An entry is stored exactly as it was hashed, whatever became of
+it. Each is applied under its own savepoint: one that cannot be applied is quarantined alone and delays
+nothing behind it. Never judges what a receipt is worth.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+import msgspec
+import structlog
+from msgspec import Struct
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.exc import OperationalError
+
+from central import feed, ledger, receipts
+from central.db import tables
+from central.devices import Device, close_epoch, first_use, locked_device
+from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
+from central.receipts import Seen
+from sync.records import AttachBody, Entry, EntryKind, ReceiptBody, SignalBody, chain_next, chain_start
+from sync.wire import IngestRequest, Outcome
+
+# Entries a register may send next; one batch's worth until there is something to slow down for.
+CREDIT = 500
+
+_log = structlog.get_logger(__name__)
+
+KNOWN_KINDS = frozenset(get_args(EntryKind))
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """Where the chain stands after the batch, and each entry's outcome with its change, still unplaced."""
+
+    acked_through: int
+    chain_hash: str
+    outcomes: tuple[tuple[Outcome, int | None], ...]
+
+
+class _Taken(Struct, frozen=True, kw_only=True):
+    entry: Entry
+    h: bytes
+    seen: Seen
+    reason: str = ""
+
+
+class _Mark(Struct, frozen=True, kw_only=True):
+    """The high-water mark of a live epoch."""
+
+    acked_through: int
+    chain_hash: str
+
+
+def ingest(
+    connection: Connection, device_id: str, request: IngestRequest, *, request_id: str, fingerprint: str, now: datetime
+) -> Applied | EpochFencedError:
+    """Apply a batch, all of it with its high-water mark or nothing.
+
+    A fork is returned, not raised, so that its quarantined entries and the fenced epoch are committed.
+    Raises RefusedError (and changes nothing) for everything else that is refused.
+    """
+    device = locked_device(connection, device_id)
+    if request.device != device.id:
+        raise WrongDeviceError("sign with the key of the device that the body names")
+    if any(entry.seq != request.first_seq + index for index, entry in enumerate(request.entries)):
+        raise UnreadableError("$.entries[…].seq must count up from first_seq by one")
+    mark = _live_mark(connection, device, request.epoch)
+    first_use(connection, device.id, request_id, fingerprint, now)
+    if request.first_seq > mark.acked_through + 1:
+        raise SequenceGapError(mark.acked_through + 1)
+    stored = _stored(connection, request)
+    before = _hash_before(connection, device, request, mark)
+    if request.prev_hash != before.hex():
+        detail = f"the chain differs already at seq {request.first_seq - 1}"
+        return _fork(connection, device, request.epoch, request.entries, detail, now)
+    outcomes: list[tuple[Outcome, int | None]] = []
+    h = before
+    taken: list[_Taken] = []
+    for index, entry in enumerate(request.entries):
+        h = chain_next(h, entry)
+        known = stored.get(entry.seq)
+        if known is None:
+            taken.append(_take(connection, device, request.epoch, entry, h, now))
+        elif known.h == h.hex():
+            outcomes.append((_outcome(entry.seq, known.code, known.detail), known.change))
+        else:
+            detail = f"seq {entry.seq} is known with other content"
+            return _fork(connection, device, request.epoch, request.entries[index:], detail, now)
+    outcomes += _keep(connection, device, request.epoch, taken, now)
+    if taken:
+        mark = _Mark(acked_through=taken[-1].entry.seq, chain_hash=h.hex())
+        _raise_mark(connection, request.epoch, mark)
+    connection.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(last_contact=now))
+    return Applied(acked_through=mark.acked_through, chain_hash=mark.chain_hash, outcomes=tuple(outcomes))
+
+
+def _live_mark(connection: Connection, device: Device, epoch: str) -> _Mark:
+    row = connection.execute(
+        select(tables.epochs).where(tables.epochs.c.epoch == epoch, tables.epochs.c.device == device.id)
+    ).one_or_none()
+    if row is None or row.closed_at is not None:
+        raise EpochFencedError("open a new epoch with POST /v1/epochs and send what is unacknowledged again")
+    return _Mark(acked_through=row.acked_through, chain_hash=row.chain_hash)
+
+
+def _raise_mark(connection: Connection, epoch: str, mark: _Mark) -> None:
+    connection.execute(
+        update(tables.epochs)
+        .where(tables.epochs.c.epoch == epoch)
+        .values(acked_through=mark.acked_through, chain_hash=mark.chain_hash)
+    )
+
+
+def _stored(connection: Connection, request: IngestRequest) -> dict[int, Any]:
+    """What is held already of the numbers that this batch names."""
+    columns = tables.entries.c
+    rows = connection.execute(
+        select(columns.seq, columns.h, columns.code, columns.detail, columns.change).where(
+            columns.epoch == request.epoch,
+            columns.seq >= request.first_seq,
+            columns.seq < request.first_seq + len(request.entries),
+        )
+    )
+    return {row.seq: row for row in rows}
+
+
+def _hash_before(connection: Connection, device: Device, request: IngestRequest, mark: _Mark) -> bytes:
+    """h at `first_seq − 1`, as this centre holds it."""
+    if request.first_seq == mark.acked_through + 1:
+        return bytes.fromhex(mark.chain_hash)
+    if request.first_seq == 1:
+        return chain_start(device.id, request.epoch)
+    held = connection.execute(
+        select(tables.entries.c.h).where(
+            tables.entries.c.epoch == request.epoch, tables.entries.c.seq == request.first_seq - 1
+        )
+    ).scalar_one()
+    return bytes.fromhex(held)
+
+
+# ---- one entry
+
+
+def _take(connection: Connection, device: Device, epoch: str, entry: Entry, h: bytes, now: datetime) -> _Taken:
+    """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
+    try:
+        with connection.begin_nested():
+            seen, reason = _apply(connection, device, epoch, entry, now)
+    except OperationalError:
+        raise  # the database itself failed; nothing may be acknowledged
+    except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
+        _log.warning("entry_not_applied", device=device.id, seq=entry.seq, kind=entry.kind, error=type(error).__name__)
+        seen = Seen(code="quarantined", detail=f"could not be applied ({type(error).__name__}); report this")
+        reason = "poison"
+    return _Taken(entry=entry, h=h, seen=seen, reason=reason if seen.code == "quarantined" else "")
+
+
+def _apply(connection: Connection, device: Device, epoch: str, entry: Entry, now: datetime) -> tuple[Seen, str]:
+    """What became of an entry, and why it was quarantined if it was."""
+    try:
+        match entry.kind:
+            case "receipt":
+                body = msgspec.json.decode(entry.body, type=ReceiptBody)
+                if body.receipt.key != entry.key:
+                    return Seen(code="quarantined", detail="the entry's key is not its receipt's"), "unreadable"
+                return receipts.see_receipt(connection, device.id, body, now), "identity"
+            case "attach":
+                attach_body = msgspec.json.decode(entry.body, type=AttachBody)
+                return receipts.attach(connection, epoch, entry.seq, attach_body, now), "member"
+            case "signal":
+                msgspec.json.decode(entry.body, type=SignalBody)
+                return Seen(code="accepted"), ""
+    except msgspec.DecodeError as error:
+        return Seen(code="quarantined", detail=f"the body cannot be read: {error}"), "unreadable"
+    if entry.kind in KNOWN_KINDS:
+        return Seen(code="quarantined", detail=f"{entry.kind!r} is not handled by this version yet"), "not_yet"
+    return Seen(code="quarantined", detail="this kind is not known here; is the centre older?"), "unknown_kind"
+
+
+def _keep(
+    connection: Connection, device: Device, epoch: str, taken: list[_Taken], now: datetime
+) -> list[tuple[Outcome, int | None]]:
+    """Store the entries with their outcomes, and note whose feed rows they change."""
+    if not taken:
+        return []
+    moved = sorted({member for one in taken for member in one.seen.touched})
+    ledger.refresh_balances(connection, moved, now)
+    change_of = feed.note_changes(connection, moved, now)
+    shown = {one.seen.member for one in taken if one.seen.member is not None}
+    change_of = feed.newest_changes(connection, shown.difference(change_of)) | change_of
+    rows, outcomes = [], []
+    for one in taken:
+        change = change_of.get(one.seen.member) if one.seen.member is not None else None
+        outcomes.append((_outcome(one.entry.seq, one.seen.code, one.seen.detail), change))
+        rows.append(
+            {
+                "epoch": epoch,
+                "seq": one.entry.seq,
+                "device": device.id,
+                "key": one.entry.key,
+                "kind": one.entry.kind,
+                "hlc": one.entry.hlc,
+                "wall": one.entry.wall,
+                "salt": one.entry.salt,
+                "body": bytes(one.entry.body),
+                "h": one.h.hex(),
+                "code": one.seen.code,
+                "detail": one.seen.detail or None,
+                "change": change,
+                "received_at": now,
+            }
+        )
+    connection.execute(insert(tables.entries), rows)
+    set_aside = [one for one in taken if one.seen.code == "quarantined"]
+    if set_aside:
+        connection.execute(
+            insert(tables.quarantine),
+            [_quarantined(device, epoch, one.entry, one.reason, one.seen.detail, now) for one in set_aside],
+        )
+    return outcomes
+
+
+def _fork(
+    connection: Connection, device: Device, epoch: str, entries: tuple[Entry, ...], detail: str, now: datetime
+) -> EpochFencedError:
+    """Set the other history aside, where people see it, and fence the epoch.
+
+    The register opens a new one and sends what is unacknowledged again under the same keys, so nothing
+    is lost by setting these aside and nothing counts twice.
+    """
+    _log.warning("fork_found", device=device.id, epoch=epoch, first_seq=entries[0].seq if entries else None)
+    if entries:
+        connection.execute(
+            insert(tables.quarantine),
+            [_quarantined(device, epoch, entry, "fork", detail, now) for entry in entries],
+        )
+    connection.execute(update(tables.epochs).where(tables.epochs.c.epoch == epoch).values(note=f"fork: {detail}"))
+    close_epoch(connection, device, now)
+    return EpochFencedError(
+        f"{detail}: a restored backup or a clone; open a new epoch with POST /v1/epochs "
+        "and send what is unacknowledged again"
+    )
+
+
+def _quarantined(device: Device, epoch: str, entry: Entry, reason: str, detail: str, now: datetime) -> dict[str, Any]:
+    return {
+        "device": device.id,
+        "epoch": epoch,
+        "seq": entry.seq,
+        "key": entry.key,
+        "kind": entry.kind,
+        "reason": reason,
+        "detail": detail,
+        "raw": msgspec.json.encode(entry),
+        "received_at": now,
+    }
+
+
+def _outcome(seq: int, code: Literal["accepted", "duplicate", "quarantined"] | str, detail: str | None) -> Outcome:
+    return Outcome(seq=seq, code=code, **({"detail": detail} if detail else {}))  # type: ignore[arg-type]

@@ -1,0 +1,385 @@
+"""The ledger: what each receipt gives, and every balance as the fold of its entries.
+
+Owns the centre's evaluation. A register's claims are compared with it, and a difference is kept where
+people see it; no receipt is ever refused for one. Rows are only appended. Never reads a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import UNSET, Struct
+from sqlalchemy import Connection, Row, case, func, insert, select, update
+
+from central import members, programs
+from central.db import tables
+from central.stored import StoredReceipt, stored_receipt
+from loyalty.evaluate import Settled, evaluate, original_keys
+from loyalty.identity import identity_keys
+from loyalty.ledger import LedgerEntry, balance_of
+from loyalty.member import Balance
+from loyalty.receipt import Original, Receipt
+
+# Where the evaluation of a receipt stands.
+NEW = "new"
+SETTLED = "settled"
+NO_MEMBER = "no_member"
+NO_PROGRAM = "no_program"
+WAITING = "waiting"
+
+_AT_ONCE = 500
+
+
+class BalanceMismatch(Struct, frozen=True, kw_only=True):
+    """A balance that is not the fold of its ledger."""
+
+    member: str
+    held: Balance
+    folded: Balance
+
+
+def settle(connection: Connection, stored: StoredReceipt, now: datetime) -> set[str]:
+    """Evaluate a receipt that was not evaluated yet, as far as that is possible now.
+
+    Returns the members whose points moved. The returns of a sale that is settled here are settled too.
+    """
+    if stored.state == SETTLED:
+        return set()
+    if stored.receipt.kind == "return" and stored.receipt.status == "final":
+        return _settle_return(connection, stored, now)
+    if stored.member is None:
+        _set_state(connection, stored.key, NO_MEMBER)
+        return set()
+    program = _program_for(connection, stored)
+    if program is None:
+        _set_state(connection, stored.key, NO_PROGRAM)
+        return set()
+    tier = members.tier_of(connection, stored.member)
+    entries = evaluate(stored.receipt, tier=tier, program=program.program)
+    _append(connection, stored.member, entries, program.hash, now)
+    _set_state(connection, stored.key, SETTLED)
+    _note_variance(connection, stored, stored.member, entries, now)
+    touched = {stored.member} if entries else set()
+    return touched | _settle_returns_of(connection, stored.key, now)
+
+
+def settle_waiting_for(connection: Connection, arrived: StoredReceipt, now: datetime) -> set[str]:
+    """Settle the returns whose original this may be."""
+    receipt = arrived.receipt
+    if receipt.kind == "return":
+        return set()
+    names = [*identity_keys(receipt), *_number_names(receipt)]
+    waiting = connection.execute(
+        select(tables.waits.c.receipt).where(tables.waits.c.what.in_(names)).distinct()
+    ).scalars()
+    touched: set[str] = set()
+    for stored in sorted((stored_receipt(connection, key) for key in waiting.all()), key=_canonical):
+        touched |= settle(connection, stored, now)
+    return touched
+
+
+def settle_without_program(connection: Connection, now: datetime) -> set[str]:
+    """Evaluate what came before the first program was published."""
+    keys = connection.execute(
+        select(tables.receipts.c.key)
+        .where(tables.receipts.c.state == NO_PROGRAM)
+        .order_by(tables.receipts.c.issued_at, tables.receipts.c.key)
+    ).scalars()
+    touched: set[str] = set()
+    for key in keys.all():
+        touched |= settle(connection, stored_receipt(connection, key), now)
+    return touched
+
+
+def has_entries(connection: Connection, key: str) -> bool:
+    return (
+        connection.execute(select(tables.ledger.c.id).where(tables.ledger.c.receipt == key).limit(1)).first()
+        is not None
+    )
+
+
+def entries_of_receipt(connection: Connection, key: str) -> tuple[LedgerEntry, ...]:
+    rows = connection.execute(select(tables.ledger).where(tables.ledger.c.receipt == key).order_by(tables.ledger.c.id))
+    return tuple(_entry(row) for row in rows)
+
+
+def entries_of_member(connection: Connection, member: str) -> tuple[LedgerEntry, ...]:
+    """All of a member's entries in the order they were recorded."""
+    rows = connection.execute(
+        select(tables.ledger).where(tables.ledger.c.member == member).order_by(tables.ledger.c.id)
+    )
+    return tuple(_entry(row) for row in rows)
+
+
+def refresh_balances(connection: Connection, touched: Sequence[str], now: datetime) -> None:
+    """Fold the ledgers of these members again and keep the result."""
+    ledger = tables.ledger.c
+    pending = case((ledger.pending_until > now, ledger.points), else_=0)
+    for start in range(0, len(touched), _AT_ONCE):
+        some = touched[start : start + _AT_ONCE]
+        rows = connection.execute(
+            select(
+                ledger.member,
+                func.sum(ledger.points - pending).label("confirmed"),
+                func.sum(pending).label("pending"),
+                func.min(case((ledger.pending_until > now, ledger.pending_until))).label("matures_at"),
+            )
+            .where(ledger.member.in_(some))
+            .group_by(ledger.member)
+        ).all()
+        for row in rows:
+            connection.execute(
+                update(tables.balances)
+                .where(tables.balances.c.member == row.member)
+                .values(confirmed=row.confirmed, pending=row.pending, matures_at=row.matures_at)
+            )
+
+
+def matured(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Members some of whose pending points are due to be confirmed."""
+    return list(
+        connection.execute(
+            select(tables.balances.c.member).where(tables.balances.c.matures_at <= now).limit(limit)
+        ).scalars()
+    )
+
+
+def check_balances(connection: Connection, now: datetime) -> list[BalanceMismatch]:
+    """Members whose kept balance is not the fold of their entries: always none.
+
+    Members with points that matured since the balance was kept are refreshed by the server, so run
+    this after `matured` gives none.
+    """
+    wrong = []
+    for row in connection.execute(select(tables.balances).order_by(tables.balances.c.member)).all():
+        folded = balance_of(entries_of_member(connection, row.member), now)
+        held = Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed)
+        if held != folded:
+            wrong.append(BalanceMismatch(member=row.member, held=held, folded=folded))
+    return wrong
+
+
+def _settle_return(connection: Connection, stored: StoredReceipt, now: datetime) -> set[str]:
+    """Take back from whoever earned; wait where the original is not known or not evaluated yet."""
+    original_key = stored.original or _find_original(connection, stored)
+    if original_key is None:
+        _wait(connection, stored)
+        return set()
+    connection.execute(tables.waits.delete().where(tables.waits.c.receipt == stored.key))
+    connection.execute(update(tables.receipts).where(tables.receipts.c.key == stored.key).values(original=original_key))
+    original = stored_receipt(connection, original_key)
+    if original.state != SETTLED or original.member is None:
+        _set_state(connection, stored.key, original.state)
+        return set()
+    program = _program_for(connection, stored)
+    if program is None:
+        _set_state(connection, stored.key, NO_PROGRAM)
+        return set()
+    settled = _settled(connection, original)
+    entries = evaluate(
+        stored.receipt,
+        tier=members.tier_of(connection, original.member),
+        program=program.program,
+        original=settled,
+    )
+    _append(connection, original.member, entries, program.hash, now)
+    _set_state(connection, stored.key, SETTLED)
+    _note_variance(connection, stored, original.member, entries, now)
+    return {original.member} if entries else set()
+
+
+def _settle_returns_of(connection: Connection, sale: str, now: datetime) -> set[str]:
+    keys = connection.execute(
+        select(tables.receipts.c.key).where(tables.receipts.c.original == sale, tables.receipts.c.state != SETTLED)
+    ).scalars()
+    touched: set[str] = set()
+    for stored in sorted((stored_receipt(connection, key) for key in keys.all()), key=_canonical):
+        touched |= settle(connection, stored, now)
+    return touched
+
+
+def _wait(connection: Connection, stored: StoredReceipt) -> None:
+    if stored.state != WAITING and stored.receipt.original is not UNSET:
+        original = stored.receipt.original
+        names = dict.fromkeys((*original_keys(original, stored.receipt), *_original_number_names(original)))
+        if names:
+            connection.execute(insert(tables.waits), [{"receipt": stored.key, "what": name} for name in names])
+    _set_state(connection, stored.key, WAITING)
+
+
+def _settled(connection: Connection, original: StoredReceipt) -> Settled:
+    entries = entries_of_receipt(connection, original.key)
+    rows = connection.execute(
+        select(tables.ledger)
+        .where(
+            tables.ledger.c.member == original.member,
+            tables.ledger.c.reverses.in_([entry.entry_id for entry in entries]),
+        )
+        .order_by(tables.ledger.c.id)
+    )
+    return Settled(receipt=original.receipt, entries=entries, reversed=tuple(_entry(row) for row in rows))
+
+
+# ---- which receipt a return gives back
+
+
+def _find_original(connection: Connection, stored: StoredReceipt) -> str | None:
+    """By key, then by the fiscal number, then by a number that only one receipt can mean."""
+    original = stored.receipt.original
+    if original is UNSET:
+        return None
+    keys = original_keys(original, stored.receipt)
+    rows = connection.execute(select(tables.receipt_keys).where(tables.receipt_keys.c.key.in_(keys)))
+    known = {row.key: row.receipt for row in rows}
+    for key in keys:
+        if key in known:
+            return str(known[key])
+    if not original.number:
+        return None
+    return _by_fiscal_number(connection, original.number) or _by_number(connection, stored, original)
+
+
+def _by_fiscal_number(connection: Connection, number: str) -> str | None:
+    found = connection.execute(
+        select(tables.receipts.c.key).where(
+            tables.receipts.c.fiscal_number == _fiscal(number),
+            tables.receipts.c.kind != "return",
+            tables.receipts.c.status == "final",
+        )
+    ).scalars()
+    keys = found.all()
+    return keys[0] if len(keys) == 1 else None
+
+
+def _by_number(connection: Connection, stored: StoredReceipt, original: Original) -> str | None:
+    """A till's own number is not unique: what the return says must leave one, nearest to its register."""
+    columns = tables.receipts.c
+    query = select(columns.key, columns.store, columns.register, columns.member).where(
+        columns.number == original.number,
+        columns.kind != "return",
+        columns.status == "final",
+        columns.currency == stored.receipt.currency,
+        columns.total_minor >= -stored.receipt.total_minor,
+    )
+    if original.store:
+        query = query.where(columns.store == original.store)
+    if original.register:
+        query = query.where(columns.register == original.register)
+    if original.issued_at:
+        query = query.where(columns.issued_at == original.issued_at)
+    rows = connection.execute(query).all()
+    if stored.member is not None:
+        rows = [row for row in rows if row.member == stored.member]
+    receipt = stored.receipt
+    for near in (
+        [row for row in rows if (row.store, row.register) == (receipt.store or None, receipt.register or None)],
+        [row for row in rows if row.store == (receipt.store or None)],
+        rows,
+    ):
+        if near:
+            return str(near[0].key) if len(near) == 1 else None
+    return None
+
+
+def _number_names(receipt: Receipt) -> list[str]:
+    """What a return that names a number waits for."""
+    names = [f"number:{receipt.number}"[:255]] if receipt.number else []
+    if receipt.fiscal and receipt.fiscal.number:
+        names.append(f"fiscal:{_fiscal(receipt.fiscal.number)}"[:255])
+    return names
+
+
+def _original_number_names(original: Original) -> list[str]:
+    if not original.number:
+        return []
+    return [f"number:{original.number}"[:255], f"fiscal:{_fiscal(original.number)}"[:255]]
+
+
+def _fiscal(number: str) -> str:
+    return "".join(number.split()).upper()
+
+
+# ---- rows
+
+
+def _program_for(connection: Connection, stored: StoredReceipt) -> programs.PublishedProgram | None:
+    """The published program that the register named, else the one in force."""
+    named = programs.published(connection, stored.program) if stored.program else None
+    return named or programs.program_in_force(connection)
+
+
+def _append(connection: Connection, member: str, entries: Iterable[LedgerEntry], program: str, now: datetime) -> None:
+    values = [
+        {
+            "member": member,
+            "receipt": entry.receipt,
+            "rule": entry.rule,
+            "points": entry.points,
+            "basis_minor": entry.basis_minor,
+            "pending_until": entry.pending_until,
+            "expires_at": entry.expires_at,
+            "reverses": entry.reverses,
+            "why": entry.why,
+            "program": program,
+            "recorded_at": now,
+        }
+        for entry in entries
+    ]
+    if values:
+        connection.execute(insert(tables.ledger), values)
+
+
+def _note_variance(
+    connection: Connection, stored: StoredReceipt, member: str, entries: Sequence[LedgerEntry], now: datetime
+) -> None:
+    """Keep what the register showed where it is not what the ledger says.
+
+    A register that knew no member, or not the original of a return, claimed nothing and said nothing wrong.
+    """
+    claimed = {claim.rule: claim.points for claim in stored.claims}
+    given = {entry.rule: entry.points for entry in entries}
+    if claimed == given:
+        return
+    if not claimed and (not stored.knew_member or stored.receipt.kind == "return"):
+        return
+    rules = [
+        f"{rule}: claimed {claimed.get(rule, 0)}, given {given.get(rule, 0)}"
+        for rule in sorted(claimed.keys() | given.keys())
+        if claimed.get(rule) != given.get(rule)
+    ]
+    connection.execute(
+        insert(tables.variances).values(
+            receipt=stored.key,
+            device=stored.device,
+            member=member,
+            claimed=sum(claimed.values()),
+            given=sum(given.values()),
+            detail="; ".join(rules),
+            recorded_at=now,
+        )
+    )
+
+
+def _set_state(connection: Connection, key: str, state: str) -> None:
+    connection.execute(update(tables.receipts).where(tables.receipts.c.key == key).values(state=state))
+
+
+def _canonical(stored: StoredReceipt) -> tuple[str, str]:
+    """(issued_at, key): the order in which a member's receipts count, whatever order they came in."""
+    issued_at = stored.receipt.issued_at
+    return (issued_at.astimezone(UTC).isoformat() if issued_at else "", stored.key)
+
+
+def _entry(row: Row[Any]) -> LedgerEntry:
+    return LedgerEntry(
+        receipt=row.receipt,
+        rule=row.rule,
+        points=row.points,
+        basis_minor=row.basis_minor,
+        pending_until=row.pending_until,
+        expires_at=row.expires_at,
+        reverses=row.reverses,
+        why=row.why,
+    )

@@ -1,0 +1,279 @@
+"""Receipts at the centre: one row per transaction, whichever of its ids it arrives under.
+
+Owns what happens when a receipt is seen: first, again, revised, or in contradiction; and which member
+it belongs to. What it is worth is `central.ledger`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import fields, replace
+from sqlalchemy import Connection, Row, insert, select, update
+
+from central import ledger, members
+from central.db import tables
+from central.stored import StoredReceipt, stored_receipt
+from loyalty.identity import identity_keys, same_content
+from loyalty.member import normal_code
+from loyalty.receipt import MemberReference, Receipt
+from sync.records import AttachBody, ReceiptBody
+
+# Revisions go up only: what is not final yet, final, voided.
+_RANK = {"training": 0, "copy": 0, "proforma": 0, "advance": 0, "suspended": 0, "final": 1, "voided": 2}
+_ABSENT = (UNSET, (), 0)
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What became of one sighting. `member` is whose feed row shows it; `touched` whose points moved."""
+
+    code: Literal["accepted", "duplicate", "quarantined"]
+    detail: str = ""
+    member: str | None = None
+    touched: frozenset[str] = frozenset()
+
+
+def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:
+    """Take one receipt in: store it, or find it known and fill in, revise or refuse."""
+    receipt = body.receipt
+    keys = identity_keys(receipt)
+    known_as = list(
+        connection.execute(
+            select(tables.receipt_keys.c.receipt).where(tables.receipt_keys.c.key.in_(keys)).distinct()
+        ).scalars()
+    )
+    if len(known_as) > 1:
+        return Seen(code="quarantined", detail="its ids belong to two receipts known already; a person has to look")
+    if not known_as:
+        return _first_sight(connection, device, body, keys, now)
+    return _seen_again(connection, stored_receipt(connection, known_as[0]), body, now)
+
+
+def attach(connection: Connection, epoch: str, seq: int, body: AttachBody, now: datetime) -> Seen:
+    """Let a receipt belong to a member; kept until the receipt comes where it is not here yet."""
+    key = connection.execute(
+        select(tables.receipt_keys.c.receipt).where(tables.receipt_keys.c.key == body.target)
+    ).scalar_one_or_none()
+    if key is None:
+        connection.execute(
+            insert(tables.attachments).values(
+                target=body.target,
+                epoch=epoch,
+                seq=seq,
+                code=body.member.code,
+                kind=body.member.kind,
+                entry=body.member.entry,
+            )
+        )
+        return Seen(code="accepted", detail="waits for its receipt")
+    stored = stored_receipt(connection, key)
+    if stored.code == normal_code(body.member.code):
+        return Seen(code="duplicate", member=stored.member)
+    owner = members.owner_of(connection, body.member.code)
+    if stored.code is not None or stored.member is not None:
+        if owner is not None and owner == stored.member:
+            return Seen(code="duplicate", member=stored.member)
+        return Seen(
+            code="quarantined", detail="the receipt belongs to another member already; detaching is not handled yet"
+        )
+    return _give_to(connection, stored, body.member, owner, now)
+
+
+def adopt_code(connection: Connection, member: str, code: str, now: datetime) -> tuple[int, frozenset[str]]:
+    """Receipts kept under a code that nobody had are `member`'s now; how many, and whose points moved."""
+    keys = (
+        connection.execute(
+            select(tables.receipts.c.key)
+            .where(tables.receipts.c.code == normal_code(code), tables.receipts.c.member.is_(None))
+            .order_by(tables.receipts.c.issued_at, tables.receipts.c.key)
+        )
+        .scalars()
+        .all()
+    )
+    touched: set[str] = set()
+    for key in keys:
+        connection.execute(update(tables.receipts).where(tables.receipts.c.key == key).values(member=member))
+        touched |= ledger.settle(connection, stored_receipt(connection, key), now)
+    return len(keys), frozenset(touched)
+
+
+def reference_in(body: bytes) -> MemberReference | UnsetType:
+    """The member code printed on or scanned with a stored receipt."""
+    return msgspec.json.decode(body, type=Receipt).member
+
+
+def _first_sight(connection: Connection, device: str, body: ReceiptBody, keys: Iterable[str], now: datetime) -> Seen:
+    receipt = body.receipt
+    member = _member_of(connection, body)
+    values = _facts(receipt) | {
+        "key": receipt.key,
+        "device": device,
+        "member": member,
+        "claims": msgspec.json.encode(body.claims),
+        "knew_member": int(body.member is not UNSET),
+        "program": None if body.program is UNSET else body.program,
+        "state": ledger.NEW,
+        "received_at": now,
+    }
+    connection.execute(insert(tables.receipts).values(values))
+    connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": receipt.key} for key in keys])
+    touched = _arrived(connection, stored_receipt(connection, receipt.key), now)
+    return Seen(code="accepted", member=_member_now(connection, receipt.key), touched=touched)
+
+
+def _seen_again(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
+    seen = body.receipt
+    rank_known, rank_seen = _RANK[known.receipt.status], _RANK[seen.status]
+    if rank_seen > rank_known:
+        return _revise(connection, known, body, now)
+    if not same_content(known.receipt, seen):
+        return Seen(
+            code="quarantined",
+            detail="a receipt with this identity is known, with another kind, currency, total or minute",
+            member=known.member,
+        )
+    filled = _filled(known.receipt, seen)
+    member = known.member or _member_of(connection, body)
+    touched = _rewrite(connection, known, filled, identity_keys(seen), member, now)
+    return Seen(code="duplicate", member=member, touched=touched)
+
+
+def _revise(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
+    """suspended → final → voided: the later one says what is true."""
+    if ledger.has_entries(connection, known.key):
+        return Seen(
+            code="quarantined",
+            detail="voids a receipt that gave points; taking them back is not handled yet",
+            member=known.member,
+        )
+    revised = replace(_filled(body.receipt, known.receipt), key=known.key, status=body.receipt.status)
+    member = known.member or _member_of(connection, body)
+    connection.execute(
+        update(tables.receipts)
+        .where(tables.receipts.c.key == known.key)
+        .values(
+            state=ledger.NEW,
+            claims=msgspec.json.encode(body.claims),
+            knew_member=int(body.member is not UNSET),
+            program=None if body.program is UNSET else body.program,
+        )
+    )
+    touched = _rewrite(connection, known, revised, identity_keys(body.receipt), member, now)
+    return Seen(code="accepted", detail=f"revises {known.receipt.status}", member=member, touched=touched)
+
+
+def _rewrite(
+    connection: Connection,
+    known: StoredReceipt,
+    receipt: Receipt,
+    seen_as: Iterable[str],
+    member: str | None,
+    now: datetime,
+) -> frozenset[str]:
+    """Keep the fuller receipt and its new ids, and evaluate what could not be evaluated before."""
+    held = set(
+        connection.execute(
+            select(tables.receipt_keys.c.key).where(tables.receipt_keys.c.receipt == known.key)
+        ).scalars()
+    )
+    new = [key for key in seen_as if key not in held]
+    if not new and receipt == known.receipt and member == known.member:
+        return frozenset()
+    if new:
+        connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": known.key} for key in new])
+    connection.execute(
+        update(tables.receipts).where(tables.receipts.c.key == known.key).values(_facts(receipt) | {"member": member})
+    )
+    return _arrived(connection, stored_receipt(connection, known.key), now)
+
+
+def _arrived(connection: Connection, stored: StoredReceipt, now: datetime) -> frozenset[str]:
+    """Apply what waited for this receipt, then evaluate it and the returns that waited for it."""
+    reference = _waiting_attachment(connection, stored)
+    if reference is not None and stored.code is None and stored.member is None:
+        owner = members.owner_of(connection, reference.code)
+        stored = _with_member(connection, stored, reference, owner)
+    touched = ledger.settle(connection, stored, now)
+    return frozenset(touched | ledger.settle_waiting_for(connection, stored, now))
+
+
+def _give_to(
+    connection: Connection, stored: StoredReceipt, reference: MemberReference, owner: str | None, now: datetime
+) -> Seen:
+    given = _with_member(connection, stored, reference, owner)
+    return Seen(code="accepted", member=owner, touched=frozenset(ledger.settle(connection, given, now)))
+
+
+def _with_member(
+    connection: Connection, stored: StoredReceipt, reference: MemberReference, owner: str | None
+) -> StoredReceipt:
+    connection.execute(
+        update(tables.receipts)
+        .where(tables.receipts.c.key == stored.key)
+        .values(code=normal_code(reference.code), member=owner)
+    )
+    return replace(stored, code=normal_code(reference.code), member=owner)
+
+
+def _waiting_attachment(connection: Connection, stored: StoredReceipt) -> MemberReference | None:
+    """The newest `attach` that came before its receipt."""
+    table = tables.attachments
+    rows: list[Row[Any]] = list(
+        connection.execute(
+            select(table).where(table.c.target.in_(identity_keys(stored.receipt))).order_by(table.c.seq.desc())
+        )
+    )
+    if not rows:
+        return None
+    connection.execute(table.delete().where(table.c.target.in_(identity_keys(stored.receipt))))
+    return MemberReference(code=rows[0].code, kind=rows[0].kind, entry=rows[0].entry)
+
+
+def _member_of(connection: Connection, body: ReceiptBody) -> str | None:
+    if body.member is not UNSET and members.member_exists(connection, body.member):
+        return body.member
+    if body.receipt.member is UNSET:
+        return None
+    return members.owner_of(connection, body.receipt.member.code)
+
+
+def _member_now(connection: Connection, key: str) -> str | None:
+    member: str | None = connection.execute(
+        select(tables.receipts.c.member).where(tables.receipts.c.key == key)
+    ).scalar_one()
+    return member
+
+
+def _facts(receipt: Receipt) -> dict[str, Any]:
+    """The columns that repeat facts of the receipt, to find it by."""
+    fiscal_number = receipt.fiscal.number if receipt.fiscal else UNSET
+    return {
+        "kind": receipt.kind,
+        "status": receipt.status,
+        "store": receipt.store or None,
+        "register": receipt.register or None,
+        "number": receipt.number or None,
+        "fiscal_number": "".join(fiscal_number.split()).upper() if fiscal_number else None,
+        "issued_at": receipt.issued_at or None,
+        "currency": receipt.currency,
+        "total_minor": receipt.total_minor,
+        "body": msgspec.json.encode(receipt),
+        "code": normal_code(receipt.member.code) if receipt.member else None,
+    }
+
+
+def _filled(known: Receipt, seen: Receipt) -> Receipt:
+    """`known` with the facts it lacks taken from `seen`, and the ids of both."""
+    facts = {}
+    for field in fields(Receipt):
+        if field.name in ("key", "also", "status", "captured_at"):
+            continue
+        held, other = getattr(known, field.name), getattr(seen, field.name)
+        if held in _ABSENT and other not in _ABSENT:
+            facts[field.name] = other
+    also = tuple(dict.fromkeys((*known.also, *seen.also)))
+    return replace(known, also=also, **facts)

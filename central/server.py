@@ -1,0 +1,162 @@
+"""The serving process: both listeners, the sequencer, and what happens by itself.
+
+Owns starting, stopping and the periodic work. Decides nothing about members or points.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from aiohttp import web
+from msgspec import Struct
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from central import devices, feed, ledger, programs
+from central.admin.pages import AdminPages
+from central.certificates import ensure_certificates, server_context
+from central.clock import Clock
+from central.db.database import Database
+from central.device_api import DeviceApi, LiveConnections
+from central.devices import Randomness
+from central.feed import Sequencer
+from central.folder import Address, DataFolder, FolderError
+from central.snapshots import Snapshots
+
+_log = structlog.get_logger(__name__)
+
+# How often to look for what other processes did: members imported or linked, registers revoked.
+LOOK_EVERY_S = 0.5
+# Points mature by the day; a minute is soon enough.
+MATURE_EVERY = timedelta(minutes=1)
+MATURED_AT_ONCE = 1000
+# Answers still under way when told to stop get this long.
+SHUTDOWN_S = 5.0
+
+
+class Ready(Struct, frozen=True, kw_only=True):
+    """Printed once both listeners take connections."""
+
+    device_api: str
+    admin: str
+    open: str
+
+
+class Server:
+    """A centre that serves from one data folder until it is told to stop."""
+
+    def __init__(self, folder: DataFolder, *, clock: Clock, randomness: Randomness = secrets.token_bytes) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._randomness = randomness
+
+    async def run(self, ready: Callable[[Ready], None], stop: asyncio.Event) -> None:
+        """Raises DatabaseError or FolderError when the data folder cannot be served as it is."""
+        settings = self._folder.settings()
+        database = Database(self._folder.database)
+        try:
+            database.check_version()
+            await asyncio.to_thread(ensure_certificates, self._folder, settings.hosts, self._clock())
+            await self._serve(database, ready, stop)
+        finally:
+            database.close()
+
+    async def _serve(self, database: Database, ready: Callable[[Ready], None], stop: asyncio.Event) -> None:
+        settings = self._folder.settings()
+        live = LiveConnections()
+        sequencer = Sequencer(database, self._clock, live.announce)
+        api = DeviceApi(
+            database=database,
+            sequencer=sequencer,
+            snapshots=Snapshots(self._folder.snapshots, database),
+            live=live,
+            ca_pem=self._folder.ca_certificate.read_bytes(),
+            program_key=programs.public_key_text(self._folder.program_key()),
+            clock=self._clock,
+            randomness=self._randomness,
+        )
+        pages = AdminPages(
+            database=database,
+            sequencer=sequencer,
+            secret=self._folder.admin_secret(),
+            brand=settings.brand,
+            clock=self._clock,
+            randomness=self._randomness,
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            devices_at = await _listen(stack, api.application(), settings.listen, server_context(self._folder))
+            stack.push_async_callback(live.shut_all)
+            admin_at = await _listen(stack, pages.application(), settings.admin, None)
+            pages.bound_to(admin_at)
+            await asyncio.to_thread(self._folder.note_serving, devices_at, admin_at)
+            await sequencer.place()
+            upkeep = asyncio.create_task(self._upkeep(database, sequencer, live))
+            stack.push_async_callback(_cancelled, upkeep)
+            link = await pages.one_time_link()
+            ready(Ready(device_api=f"https://{devices_at}", admin=f"http://{admin_at}", open=link))
+            _log.info("serving", device_api=str(devices_at), admin=str(admin_at))
+            await stop.wait()
+            _log.info("stopping")
+
+    async def _upkeep(self, database: Database, sequencer: Sequencer, live: LiveConnections) -> None:
+        """What no request asks for. A failure is told and tried again."""
+        next_mature = self._clock()
+        while True:
+            try:
+                if self._clock() >= next_mature:
+                    await database.write(lambda connection: _mature(connection, self._clock))
+                    next_mature = self._clock() + MATURE_EVERY
+                await sequencer.place_if_any()
+                await _shut_revoked(database, live)
+            except OperationalError as error:
+                _log.error("upkeep_failed", error=str(error.orig))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _mature(connection: Connection, clock: Clock) -> None:
+    """Confirm what is no longer pending, and forget request ids that are old."""
+    now = clock()
+    devices.forget_old_requests(connection, now)
+    due = ledger.matured(connection, now, MATURED_AT_ONCE)
+    ledger.refresh_balances(connection, due, now)
+    feed.note_changes(connection, due, now)
+
+
+async def _shut_revoked(database: Database, live: LiveConnections) -> None:
+    connected = live.devices()
+    if not connected:
+        return
+    for device in connected & await database.read(devices.revoked_devices):
+        _log.info("live_connection_shut", device=device)
+        await live.shut(device, b"this device was revoked")
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack, app: web.Application, address: Address, tls: object | None
+) -> Address:
+    """Start a listener; returns where it really is."""
+    # Bodies stay as sent: a signature covers them compressed, and must hold before they are opened.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, auto_decompress=False)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, address.host, address.port, ssl_context=tls)  # type: ignore[arg-type]
+    try:
+        await site.start()
+    except OSError as error:
+        raise FolderError(
+            f"cannot listen on {address}: {error.strerror or error}; stop what listens there, "
+            "or give another address to `tillside-central init`"
+        ) from error
+    port = runner.addresses[0][1]
+    return Address(host=address.host, port=port)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

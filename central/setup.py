@@ -1,0 +1,88 @@
+"""`init`: everything a centre needs before it can serve.
+
+Owns what is made and what is kept when it is run again on a centre that exists: keys, members and
+ledgers stay, the schema is brought to this version, given options replace the old ones.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct
+from sqlalchemy import Connection, insert, select
+
+from central.certificates import ca_sha256, ensure_certificates
+from central.db import tables
+from central.db.database import Database
+from central.folder import Address, AddressError, CentreSettings, DataFolder
+
+DEFAULT_LISTEN = Address(host="127.0.0.1", port=8443)
+DEFAULT_ADMIN = Address(host="127.0.0.1", port=8790)
+
+
+class InitOptions(Struct, frozen=True, kw_only=True):
+    """What the operator gave; None keeps what was there, or the default."""
+
+    listen: str | None = None
+    admin: str | None = None
+    hosts: tuple[str, ...] = ()
+    brand: str | None = None
+
+
+class InitDone(Struct, frozen=True, kw_only=True):
+    data: str
+    listen: str
+    admin: str
+    ca_sha256: str
+
+
+def initialise(data: Path, options: InitOptions, now: datetime) -> InitDone:
+    """Make or bring up to date. Raises FolderError, DatabaseError."""
+    folder = DataFolder(data)
+    settings = _settings(folder, options)
+    folder.create()
+    database = Database(folder.database)
+    try:
+        database.upgrade()
+        database.write_now(lambda connection: _first_row(connection, now))
+    finally:
+        database.close()
+    folder.create_secrets()
+    ensure_certificates(folder, settings.hosts, now)
+    folder.save_settings(settings)
+    return InitDone(data=str(data), listen=str(settings.listen), admin=str(settings.admin), ca_sha256=ca_sha256(folder))
+
+
+def _settings(folder: DataFolder, options: InitOptions) -> CentreSettings:
+    before = (
+        folder.settings()
+        if folder.has_settings()
+        else CentreSettings(listen=DEFAULT_LISTEN, admin=DEFAULT_ADMIN, hosts=())
+    )
+    listen = Address.parse(options.listen) if options.listen else before.listen
+    admin = Address.parse(options.admin) if options.admin else before.admin
+    if not _is_loopback(admin.host):
+        raise AddressError(
+            f"{admin} is no address for them: the admin pages listen on loopback only (127.0.0.1, ::1, localhost); "
+            "put your own proxy with TLS and sign-in before them to reach them from elsewhere"
+        )
+    return CentreSettings(
+        listen=listen, admin=admin, hosts=options.hosts or before.hosts, brand=options.brand or before.brand
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _first_row(connection: Connection, now: datetime) -> None:
+    if connection.execute(select(tables.centre.c.id)).first() is None:
+        connection.execute(
+            insert(tables.centre).values(id=1, centre_epoch=secrets.token_hex(16), feed_pos=0, created_at=now)
+        )

@@ -1,0 +1,1 @@
+"""Tests of the centre, and the register they talk to it with."""
