@@ -25,12 +25,12 @@ _WOMEN = (
     "Ana Anđela Biljana Bojana Branka Daliborka Danica Dragana Dunja Đurđa Gordana Iva Ivana Jasmina Jelena Jovana "
     "Katarina Ljiljana Maja Marija Marina Milena Milica Mirjana Nada Nataša Nevena Olivera Radmila Sanja Slavica "
     "Snežana Sofija Sonja Svetlana Tamara Tanja Teodora Vesna Višnja Zorica Žaklina Živka"
-).split()
+)
 _MEN = (
     "Aleksandar Bogdan Bojan Boško Branislav Čedomir Dejan Dragan Dušan Đorđe Filip Goran Igor Ilija Ivan Jovan Lazar "
     "Luka Marko Milan Miloš Miodrag Mirko Nebojša Nemanja Nenad Nikola Ognjen Petar Predrag Radovan Saša Slobodan "
     "Srđan Stefan Strahinja Uroš Vladimir Vuk Zoran Željko Živojin"
-).split()
+)
 _INITIALS = "AABBBCĆDDĐGIIJJJKKLLMMMNNOPPPRRSSSŠTTUVVZŽ"
 _TIERS = ("gold",) * 5 + ("silver",) * 15 + (None,) * 80
 _LANGUAGES = ("sr",) * 18 + ("hu", "en")
@@ -64,12 +64,13 @@ def sample_program() -> bytes:
 
 def sample_members(count: int = MEMBER_COUNT) -> tuple[SampleMember, ...]:
     """The first `count` members, always the same."""
-    chance = random.Random("kod savete")  # noqa: S311 - invented names, not secrets
+    chance = random.Random("kod savete")
+    names = (_WOMEN.split(), _MEN.split())
     return tuple(
         SampleMember(
             member=f"m{number:05d}",
             card=card_code(_FIRST_CARD + number * _CARD_STEP),
-            short_name=f"{chance.choice(chance.choice((_WOMEN, _MEN)))} {chance.choice(_INITIALS)}.",
+            short_name=f"{chance.choice(chance.choice(names))} {chance.choice(_INITIALS)}.",
             tier=chance.choice(_TIERS),
             language=chance.choice(_LANGUAGES),
         )
