@@ -32,10 +32,8 @@ from sync.wire import (
     SnapshotResponse,
 )
 
-# JSON bytes of one batch before compression; far below what a centre takes, so that a slow line is not
-# held by one request for minutes.
-MAX_BATCH_BYTES = 1024 * 1024
-CHANGES_PER_PULL = 1000
+# One page goes into the store in one transaction, and a receipt may be waiting for its turn behind it.
+CHANGES_PER_PULL = 500
 # Also the poll for news where no live connection stands.
 HEARTBEAT_S = 30.0
 # A centre that asks for more than this has a broken clock or is no centre.
@@ -46,12 +44,21 @@ REFUSED_RETRY_S = 300.0
 NO_CREDIT_S = 5.0
 
 
+class SnapshotProgress(Struct, frozen=True, kw_only=True):
+    """How much of which snapshot the store has: chunks up to the one with digest `last`."""
+
+    centre_epoch: str
+    as_of: int
+    chunks: int
+    last: str
+
+
 class Held(Struct, frozen=True, kw_only=True):
     """What the store holds, as far as the session decides on it.
 
     `next_seq` is the first unacknowledged number of `epoch`, `queued` how many entries wait from there on.
     `feed` is the position reached (None before the first snapshot). `epoch_centre` and `feed_centre` are
-    the centre's own epoch when each was begun. `program` is the hash in force.
+    the centre's own epoch when each was begun. `program` is the hash in force, `snapshot` how far one came.
     """
 
     epoch: str | None = None
@@ -61,6 +68,7 @@ class Held(Struct, frozen=True, kw_only=True):
     feed: int | None = None
     feed_centre: str | None = None
     program: str | None = None
+    snapshot: SnapshotProgress | None = None
 
     @property
     def last_seq(self) -> int:
@@ -72,11 +80,10 @@ class OpenEpoch(Struct, frozen=True, kw_only=True):
 
 
 class SendBatch(Struct, frozen=True, kw_only=True):
-    """POST /v1/ingest with entries from `first_seq` on, at most so many, and bytes as far as one fits."""
+    """POST /v1/ingest with entries from `first_seq` on, at most so many."""
 
     first_seq: int
     max_entries: int
-    max_bytes: int = MAX_BATCH_BYTES
 
 
 class PullChanges(Struct, frozen=True, kw_only=True):
@@ -91,7 +98,7 @@ class AskSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class FetchChunk(Struct, frozen=True, kw_only=True):
-    """One chunk of the snapshot; `first` and `last` say where it stands in the whole."""
+    """One chunk of the snapshot."""
 
     snapshot: SnapshotResponse
     index: int
@@ -107,6 +114,16 @@ class FetchChunk(Struct, frozen=True, kw_only=True):
     @property
     def last(self) -> bool:
         return self.index == len(self.snapshot.chunks) - 1
+
+    @property
+    def progress(self) -> SnapshotProgress:
+        """What the store has once this chunk is in it."""
+        return SnapshotProgress(
+            centre_epoch=self.snapshot.centre_epoch,
+            as_of=self.snapshot.as_of,
+            chunks=self.index + 1,
+            last=self.chunk.sha256,
+        )
 
 
 class FetchProgram(Struct, frozen=True, kw_only=True):
@@ -260,7 +277,7 @@ class Session:
             case ChangesResponse() if isinstance(step, PullChanges):
                 return self._pulled(step, answer, held, now, chance)
             case SnapshotResponse():
-                return self._snapshot_named(answer)
+                return self._snapshot_named(answer, held)
             case bytes() if isinstance(step, FetchChunk):
                 return self._chunk_fetched(step)
             case _:
@@ -317,12 +334,14 @@ class Session:
             self._down.go_on()
         return True
 
-    def _snapshot_named(self, answer: SnapshotResponse) -> bool:
-        """An empty snapshot is put into the store at once, else its chunks are."""
+    def _snapshot_named(self, answer: SnapshotResponse, held: Held) -> bool:
+        """An empty snapshot is put into the store at once, else its chunks are, those it lacks."""
         self._centre_epoch = answer.centre_epoch
         self._down.go_on()
         if answer.chunks:
-            self._snapshot = FetchChunk(snapshot=answer, index=0)
+            had = [FetchChunk(snapshot=answer, index=index).progress for index in range(len(answer.chunks) - 1)]
+            index = had.index(held.snapshot) + 1 if held.snapshot in had else 0
+            self._snapshot = FetchChunk(snapshot=answer, index=index)
             return False
         self._snapshot_finished()
         return True

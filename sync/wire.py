@@ -134,7 +134,7 @@ class SnapshotResponse(Struct, frozen=True, kw_only=True):
 
     centre_epoch: str
     as_of: int
-    made_at: AwareDatetime | UnsetType = UNSET
+    made_at: AwareDatetime
     scope: str
     chunks: tuple[SnapshotChunk, ...]
 

@@ -24,6 +24,7 @@ from sync.session import (
     SendBatch,
     SendHeartbeat,
     Session,
+    SnapshotProgress,
     Step,
     Wait,
 )
@@ -72,6 +73,7 @@ def snapshot(chunks: int, centre_epoch: str = "c1") -> SnapshotResponse:
     return SnapshotResponse(
         centre_epoch=centre_epoch,
         as_of=50,
+        made_at=NOW,
         scope="all",
         chunks=tuple(SnapshotChunk(url=f"/v1/snapshot/{n}", sha256=HASH, rows=1) for n in range(chunks)),
     )
@@ -171,6 +173,26 @@ def test_a_snapshot_goes_on_where_the_network_left_it() -> None:
     assert talk.take(FetchChunk).index == 1
 
 
+@pytest.mark.parametrize(
+    ("held", "index"),
+    [
+        (SnapshotProgress(centre_epoch="c1", as_of=50, chunks=2, last=HASH), 2),
+        (SnapshotProgress(centre_epoch="c1", as_of=50, chunks=3, last=HASH), 0),
+        (SnapshotProgress(centre_epoch="c1", as_of=49, chunks=2, last=HASH), 0),
+        (SnapshotProgress(centre_epoch="c0", as_of=50, chunks=2, last=HASH), 0),
+        (SnapshotProgress(centre_epoch="c1", as_of=50, chunks=2, last="f" * 64), 0),
+    ],
+    ids=["the same", "finished", "another position", "another centre", "another digest"],
+)
+def test_a_restarted_register_goes_on_with_the_same_snapshot_only(held: SnapshotProgress, index: int) -> None:
+    talk = Talk(Held(epoch="e1", epoch_centre="c1", snapshot=held))
+    talk.answer(heartbeat(50))
+
+    talk.answer(snapshot(chunks=3))
+
+    assert talk.take(FetchChunk).index == index
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_snapshot_that_is_gone_is_asked_for_again(status: int) -> None:
     talk = Talk(Held(epoch="e1", epoch_centre="c1"))
@@ -235,7 +257,7 @@ def test_uploads_and_downloads_take_turns() -> None:
     talk = Talk()
     talk.hold(queued=1000)
     talk.answer(heartbeat(99))
-    kinds = []
+    kinds: list[type] = []
     for _ in range(4):
         step = talk.next()
         kinds.append(type(step))
@@ -246,7 +268,8 @@ def test_uploads_and_downloads_take_turns() -> None:
             talk.answer(changes(step.after + 1, more=True))
             talk.hold(feed=step.after + 1)
 
-    assert kinds == [SendBatch, PullChanges, SendBatch, PullChanges]
+    in_turns: list[type] = [SendBatch, PullChanges, SendBatch, PullChanges]
+    assert kinds == in_turns
 
 
 def test_what_an_entry_did_is_pulled_right_after() -> None:

@@ -180,7 +180,7 @@ class ModelCentre:
     def snapshot(self) -> SnapshotResponse:
         chunk = SnapshotChunk(url=f"/{len(self.feed)}", sha256="0" * 64, rows=len(self.feed))
         return SnapshotResponse(
-            centre_epoch=self.centre_epoch, as_of=len(self.feed), scope="all", chunks=(chunk, chunk)
+            centre_epoch=self.centre_epoch, as_of=len(self.feed), made_at=NOW, scope="all", chunks=(chunk, chunk)
         )
 
     def restore_backup(self, keep: int) -> None:

@@ -1,0 +1,310 @@
+"""The register's HTTP side: one signed exchange at a time with the pinned centre.
+
+Owns TLS, deadlines, compression, the size of answers and the translation of every failure into a
+CentreError. Never decides what to say next (`sync.session` does), and never logs a path: it may hold a
+member's code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+
+from sync.errors import (
+    CentreAnswerError,
+    CentreBusyError,
+    CentreError,
+    CentreRefusedError,
+    CentreUnavailableError,
+    CentreUntrustedError,
+)
+from sync.retry import Backoff, CappedFullJitter
+from sync.signing import sign_request
+from sync.wire import (
+    MAX_BODY_BYTES,
+    ChangesResponse,
+    EpochRequest,
+    EpochResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    IngestRequest,
+    IngestResponse,
+    LiveHint,
+    MemberResponse,
+    Refusal,
+    SignedProgram,
+    SnapshotChunk,
+    SnapshotResponse,
+    compress,
+    decompress,
+)
+
+# No machine that runs this program is younger than it.
+EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
+# A register's clock beyond this is set wrong; our certificates are renewed long before.
+LATEST_PLAUSIBLE = EARLIEST_PLAUSIBLE + timedelta(days=15 * 365)
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name.
+_NO_CHECK_TIME = 0x200000
+
+CONNECT_S = 5.0
+# One exchange with a full batch over a slow line, the centre's commit included.
+EXCHANGE_S = 30.0
+# A cashier's page shows "checking" meanwhile.
+LOOKUP_S = 1.5
+# Pings on the live connection; a dead peer is noticed within one and a half of these.
+LIVE_PING_S = 20.0
+MAX_HINT_BYTES = 4096
+# A problem document, as far as it is read and shown.
+MAX_DETAIL_CHARS = 300
+DEFAULT_RETRY_AFTER_S = 5.0
+# A kept connection that the other side has just closed deserves a second try at once, under the same id.
+ATTEMPTS = 2
+_SECOND_TRY = Backoff(base_s=0.1, cap_s=0.1)
+
+T = TypeVar("T")
+
+
+class _Refusal(Refusal, frozen=True, kw_only=True):
+    """A problem document, with what a 409 of ingest adds."""
+
+    expected_seq: int | None = None
+
+
+class _Answer(Struct, frozen=True, kw_only=True):
+    status: int
+    retry_after: str
+    body: bytes
+
+
+def plausible(now: datetime) -> bool:
+    """Whether a register's clock can be right at all."""
+    return EARLIEST_PLAUSIBLE <= now <= LATEST_PLAUSIBLE
+
+
+def pinned_context(ca_pem: str, *, check_time: bool) -> ssl.SSLContext:
+    """TLS that trusts one CA and nothing else.
+
+    Without `check_time` validity periods are left out, for a register whose clock cannot be right.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=ca_pem)
+    if not check_time:
+        context.verify_flags |= _NO_CHECK_TIME
+    return context
+
+
+class CentreClient:
+    """Signed exchanges of one device with its centre. Every method raises CentreError in a named form."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        ca_pem: str,
+        device: str,
+        key: Ed25519PrivateKey,
+        clock: Callable[[], datetime],
+        request_id: Callable[[], str],
+        chance: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        exchange_s: float = EXCHANGE_S,
+        lookup_s: float = LOOKUP_S,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._device = device
+        self._key = key
+        self._clock = clock
+        self._request_id = request_id
+        self._exchange_s = exchange_s
+        self._lookup_s = lookup_s
+        self._contexts = {check: pinned_context(ca_pem, check_time=check) for check in (True, False)}
+        self._retrying = AsyncRetrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=CappedFullJitter(_SECOND_TRY, chance),
+            retry=retry_if_exception_type((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)),
+            sleep=sleep,
+            reraise=True,
+        )
+        self._http = aiohttp.ClientSession(
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=exchange_s, connect=CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def open_epoch(self, request: EpochRequest) -> EpochResponse:
+        return await self._typed("POST", "/v1/epochs", EpochResponse, request)
+
+    async def ingest(self, request: IngestRequest) -> IngestResponse:
+        return await self._typed("POST", "/v1/ingest", IngestResponse, request)
+
+    async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
+        return await self._typed("POST", "/v1/heartbeat", HeartbeatResponse, request)
+
+    async def changes(self, after: int, limit: int) -> ChangesResponse:
+        return await self._typed("GET", f"/v1/changes?after={after}&limit={limit}", ChangesResponse)
+
+    async def snapshot(self) -> SnapshotResponse:
+        return await self._typed("GET", "/v1/snapshot", SnapshotResponse)
+
+    async def chunk(self, chunk: SnapshotChunk) -> bytes:
+        """The chunk as served; its digest is for the caller to check."""
+        if not chunk.url.startswith("/"):
+            raise CentreAnswerError("the centre's snapshot names another server; update the centre")
+        return _accepted(await self._exchange("GET", chunk.url)).body
+
+    async def program(self, program_hash: str) -> SignedProgram:
+        return await self._typed("GET", f"/v1/programs/{quote(program_hash, safe='')}", SignedProgram)
+
+    async def member(self, code: str) -> MemberResponse | None:
+        """The member of a code, None where the centre knows none. Within the lookup's own short deadline."""
+        try:
+            async with asyncio.timeout(self._lookup_s):
+                return await self._typed("GET", f"/v1/members/{quote(code, safe='')}", MemberResponse)
+        except TimeoutError as error:
+            raise CentreUnavailableError(f"the centre did not answer within {self._lookup_s:g} s") from error
+        except CentreRefusedError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    async def hints(self) -> AsyncGenerator[LiveHint, None]:
+        """Hints of one live connection, the first one empty as soon as it stands, until it ends.
+
+        Ends without an error when the centre closes it.
+        """
+        target = "/v1/live"
+        try:
+            async with self._http.ws_connect(
+                self._url + target,
+                headers=self._signed("GET", target, {}, b""),
+                ssl=self._context(),
+                heartbeat=LIVE_PING_S,
+                max_msg_size=MAX_HINT_BYTES,
+            ) as live:
+                yield LiveHint()
+                async for message in live:
+                    if message.type == aiohttp.WSMsgType.TEXT:
+                        yield msgspec.json.decode(message.data, type=LiveHint)
+        except aiohttp.WSServerHandshakeError as error:
+            raise CentreRefusedError(error.status, "no live connection") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            raise self._translated(error) from error
+
+    async def _typed(self, method: str, target: str, type_: type[T], request: Struct | None = None) -> T:
+        body = msgspec.json.encode(request) if request is not None else b""
+        answer = _accepted(await self._exchange(method, target, body))
+        try:
+            return msgspec.json.decode(answer.body, type=type_)
+        except msgspec.DecodeError as error:
+            raise CentreAnswerError(
+                f"the answer cannot be read ({error}); is something between this register and its centre?"
+            ) from error
+
+    async def _exchange(self, method: str, target: str, body: bytes = b"") -> _Answer:
+        headers = {"Accept": "application/json", "Accept-Encoding": "zstd"}
+        sent, encoding = compress(body)
+        if body:
+            headers["Content-Type"] = "application/json"
+        if encoding is not None:
+            headers["Content-Encoding"] = encoding
+        signed = self._signed(method, target, headers, sent)
+        try:
+            return await self._retrying.copy()(self._once, method, target, signed, sent)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise self._translated(error) from error
+
+    async def _once(self, method: str, target: str, headers: dict[str, str], body: bytes) -> _Answer:
+        async with self._http.request(
+            method,
+            self._url + target,
+            headers=headers,
+            data=body or None,
+            ssl=self._context(),
+            allow_redirects=False,
+        ) as response:
+            received = await _bounded(response.content)
+            return _Answer(
+                status=response.status,
+                retry_after=response.headers.get("Retry-After", ""),
+                body=decompress(received, response.headers.get("Content-Encoding")),
+            )
+
+    def _signed(self, method: str, target: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        return sign_request(
+            method=method,
+            url=target,
+            headers=headers,
+            body=body,
+            device=self._device,
+            request_id=self._request_id(),
+            key=self._key,
+            created=self._clock(),
+        )
+
+    def _context(self) -> ssl.SSLContext:
+        return self._contexts[plausible(self._clock())]
+
+    def _translated(self, error: Exception) -> CentreError:
+        match error:
+            case aiohttp.ClientSSLError() | ssl.SSLError():
+                return CentreUntrustedError(
+                    f"{self._url} is not the centre this register was enrolled with, or its certificate does "
+                    "not name this address; check the address, the network and the clock"
+                )
+            case TimeoutError():
+                return CentreUnavailableError(f"{self._url} did not answer within {self._exchange_s:g} s")
+            case aiohttp.ClientConnectionError() | OSError():
+                return CentreUnavailableError(f"{self._url} cannot be reached; check the network")
+            case _:
+                return CentreAnswerError(
+                    f"the answer cannot be read ({type(error).__name__}); "
+                    "is something between this register and its centre?"
+                )
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    """Everything of an answer, and never more than one may hold."""
+    received = bytearray()
+    async for piece in content.iter_any():
+        received += piece
+        if len(received) > MAX_BODY_BYTES:
+            raise ValueError(f"answer exceeds {MAX_BODY_BYTES} bytes")
+    return bytes(received)
+
+
+def _accepted(answer: _Answer) -> _Answer:
+    """The answer, if it is a 200; else the error that its status stands for."""
+    status = answer.status
+    if status == HTTPStatus.OK:
+        return answer
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        raise CentreBusyError(_seconds(answer.retry_after))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise CentreUnavailableError(f"the centre failed ({status}); its log says why")
+    if status < HTTPStatus.BAD_REQUEST:
+        raise CentreAnswerError(f"unexpected answer {status}; is something between this register and its centre?")
+    try:
+        refusal = msgspec.json.decode(answer.body, type=_Refusal)
+    except msgspec.DecodeError:
+        raise CentreRefusedError(status, "no reason given") from None
+    raise CentreRefusedError(status, (refusal.detail or refusal.title)[:MAX_DETAIL_CHARS], refusal.expected_seq)
+
+
+def _seconds(retry_after: str) -> float:
+    """Retry-After in seconds; its other form, a date, would need a clock that agrees."""
+    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else DEFAULT_RETRY_AFTER_S

@@ -1,0 +1,350 @@
+"""Joins store, session and client: the register's exchange with its centre, for as long as it runs.
+
+Owns when to wake (a commit, a hint, a timer), putting answers into the store, and the state behind the
+badge. Decides nothing about the protocol: `sync.session` does. Never raises what the centre or the
+network did; an error of the store ends it, and whoever supervises starts it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import datetime
+from functools import partial
+
+import msgspec
+import structlog
+from msgspec import UNSET, Struct
+
+from loyalty.member import Member
+from loyalty.receipt import AwareDatetime
+from sync.client import CentreClient
+from sync.errors import CentreError, CentreRefusedError
+from sync.programs import ProgramUnusableError, verified_program
+from sync.retry import Backoff
+from sync.session import (
+    Answer,
+    AskSnapshot,
+    Exchange,
+    FetchChunk,
+    FetchProgram,
+    Held,
+    OpenEpoch,
+    Problem,
+    PullChanges,
+    SendBatch,
+    SendHeartbeat,
+    Session,
+    SnapshotProgress,
+    Wait,
+)
+from sync.store.errors import AckRefusedError
+from sync.store.rows import EpochState
+from sync.store.store import Store
+from sync.store.writing import Writing
+from sync.wire import (
+    Change,
+    ChangesResponse,
+    EpochRequest,
+    EpochResponse,
+    Facts,
+    HeartbeatRequest,
+    IngestResponse,
+    SignedProgram,
+    SnapshotResponse,
+    decompress,
+)
+
+# Rows of a snapshot put into the store in one transaction; a receipt may be waiting behind it.
+SNAPSHOT_ROWS_PER_WRITE = 500
+
+_EPOCH_CENTRE = "epoch_centre"
+_SNAPSHOT = "snapshot"
+
+_log = structlog.get_logger(__name__)
+
+
+class SyncState(Struct, frozen=True, kw_only=True):
+    """What the badge shows. `since` is when `online` last changed, `last_contact` the last answer."""
+
+    online: bool
+    since: AwareDatetime
+    queued: int
+    last_contact: AwareDatetime | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class SyncLoop:
+    """One register's exchange. Call `wake` after every commit of the store."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        client: CentreClient,
+        device: str,
+        program_key: str,
+        facts: Facts,
+        clock: Callable[[], datetime],
+        chance: Callable[[], float],
+        changed: Callable[[SyncState], None],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._device = device
+        self._program_key = program_key
+        self._facts = facts
+        self._clock = clock
+        self._chance = chance
+        self._changed = changed
+        self._backoff = backoff or Backoff()
+        self._session = Session(self._backoff)
+        self._woken = asyncio.Event()
+        self._last_contact: datetime | None = None
+        self._state = SyncState(online=False, since=clock(), queued=store.queued())
+
+    @property
+    def state(self) -> SyncState:
+        return self._state
+
+    def wake(self) -> None:
+        """Something is new in the store."""
+        self._woken.set()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Runs until cancelled. Raises StoreError when the store does; then it may be run again."""
+        self._session = Session(self._backoff)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(), name="live hints")
+                tasks.create_task(self._converse(ready), name="exchange")
+        except BaseExceptionGroup as errors:
+            # One of the two failed and the other was cancelled for it; the operator reads its own words.
+            raise errors.exceptions[0] from errors
+
+    async def lookup(self, code: str) -> Member | None:
+        """Asks the centre about a code that this register does not know; the member is then in the store.
+
+        None where nobody knows it or there is no answer in time. Never raises for the network.
+        """
+        if not self._state.online:
+            return None
+        try:
+            answer = await self._client.member(code)
+        except CentreError as error:
+            _log.info("lookup_failed", error=type(error).__name__)
+            return None
+        if answer is None:
+            return None
+        await self._store.write(lambda writing: writing.keep_member(answer.pos, answer.row))
+        return self._store.member(answer.row.member)
+
+    # -- the conversation ------------------------------------------------------------------------
+
+    async def _converse(self, ready: Callable[[], None]) -> None:
+        self._changed(self._state)
+        ready()
+        while True:
+            self._woken.clear()
+            step = self._session.next(self._held(), _now())
+            self._publish()
+            if isinstance(step, Wait):
+                await self._sleep_until(step.until)
+            else:
+                await self._take(step)
+
+    async def _sleep_until(self, until: float) -> None:
+        try:
+            async with asyncio.timeout_at(until):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _take(self, step: Exchange) -> None:
+        """One exchange, and what came of it into session and store."""
+        try:
+            answer = await self._ask(step)
+        except CentreError as error:
+            self._session.failed(step, error, _now(), self._chance())
+            _log.info("exchange_failed", step=type(step).__name__, error=type(error).__name__, status=_status(error))
+            return
+        if answer is None:
+            self._session.cannot_resend()
+            return
+        self._last_contact = self._clock()
+        if self._session.received(step, answer, self._held(), _now(), self._chance()):
+            await self._apply(step, answer)
+
+    async def _ask(self, step: Exchange) -> Answer | None:
+        """The centre's answer; None where the store no longer numbers what was to be sent."""
+        client = self._client
+        match step:
+            case SendBatch():
+                batch = self._store.next_batch(step.max_entries)
+                if batch is None or batch.first_seq != step.first_seq:
+                    return None
+                return await client.ingest(batch)
+            case OpenEpoch():
+                return await client.open_epoch(self._epoch_request())
+            case PullChanges():
+                return await client.changes(step.after, step.limit)
+            case AskSnapshot():
+                return await client.snapshot()
+            case FetchChunk():
+                return await client.chunk(step.chunk)
+            case FetchProgram():
+                return await client.program(step.hash)
+            case SendHeartbeat():
+                return await client.heartbeat(self._heartbeat_request())
+
+    def _epoch_request(self) -> EpochRequest:
+        live = self._live_epoch()
+        if live is None:
+            return EpochRequest(facts=self._facts)
+        return EpochRequest(previous=live.epoch, through=live.acked_through, hash=live.chain_hash, facts=self._facts)
+
+    def _heartbeat_request(self) -> HeartbeatRequest:
+        oldest = self._store.oldest_queued_at()
+        return HeartbeatRequest(
+            version=self._facts.version,
+            queued=self._store.queued(),
+            quarantined=self._store.count_quarantined(),
+            oldest_queued_at=oldest if oldest is not None else UNSET,
+        )
+
+    def _live_epoch(self) -> EpochState | None:
+        """None also where it was another device's: this register was enrolled anew since."""
+        live = self._store.epoch()
+        return live if live is not None and live.device == self._device else None
+
+    def _held(self) -> Held:
+        store, epoch = self._store, self._live_epoch()
+        feed, program, snapshot = store.feed(), store.current_program(), store.meta(_SNAPSHOT)
+        return Held(
+            epoch=epoch.epoch if epoch else None,
+            epoch_centre=store.meta(_EPOCH_CENTRE),
+            next_seq=epoch.acked_through + 1 if epoch else 1,
+            queued=epoch.last_seq - epoch.acked_through if epoch else 0,
+            feed=feed.position if feed.centre_epoch is not None else None,
+            feed_centre=feed.centre_epoch,
+            program=program.hash if program else None,
+            snapshot=msgspec.json.decode(snapshot, type=SnapshotProgress) if snapshot else None,
+        )
+
+    # -- into the store --------------------------------------------------------------------------
+
+    async def _apply(self, step: Exchange, answer: Answer) -> None:
+        match answer:
+            case EpochResponse():
+                await self._store.write(lambda writing: self._open_epoch(writing, answer))
+            case IngestResponse():
+                await self._acknowledge(answer)
+            case ChangesResponse():
+                as_of = None if answer.more else answer.as_of
+                await self._store.write(lambda writing: writing.apply_changes(answer.changes, answer.next, as_of))
+            case SnapshotResponse():
+                await self._store.write(lambda writing: self._finish_snapshot(writing, answer))
+            case SignedProgram() if isinstance(step, FetchProgram):
+                await self._put_in_force(step, answer)
+            case bytes() if isinstance(step, FetchChunk):
+                await self._apply_chunk(step, answer)
+
+    def _open_epoch(self, writing: Writing, answer: EpochResponse) -> None:
+        writing.open_epoch(answer.epoch, self._device)
+        writing.set_meta(_EPOCH_CENTRE, answer.centre_epoch)
+
+    async def _acknowledge(self, answer: IngestResponse) -> None:
+        try:
+            await self._store.write(lambda writing: writing.acknowledge(answer))
+        except AckRefusedError as error:
+            _log.warning("acknowledgement_refused", acked_through=answer.acked_through, reason=str(error))
+            self._session.ack_refused(_now(), self._chance())
+
+    async def _put_in_force(self, step: FetchProgram, answer: SignedProgram) -> None:
+        try:
+            verified_program(answer, step.hash, self._program_key)
+        except ProgramUnusableError as error:
+            _log.warning("program_unusable", program=step.hash, reason=str(error))
+            self._session.program_unusable(str(error), _now(), self._chance())
+            return
+        await self._store.write(lambda writing: writing.keep_program(answer))
+        _log.info("program_in_force", program=step.hash)
+
+    async def _apply_chunk(self, step: FetchChunk, chunk: bytes) -> None:
+        """The rows of a chunk in small transactions, and with the last of them how far the snapshot came."""
+        rows = _rows_of(step, chunk)
+        if rows is None:
+            _log.warning("snapshot_chunk_broken", index=step.index)
+            self._session.chunk_broken(_now(), self._chance())
+            return
+        if step.first:
+            await self._store.write(lambda writing: writing.begin_snapshot())
+        for start in range(0, len(rows), SNAPSHOT_ROWS_PER_WRITE):
+            some = rows[start : start + SNAPSHOT_ROWS_PER_WRITE]
+            await self._store.write(partial(Writing.apply_snapshot, changes=some))
+        await self._store.write(lambda writing: self._chunk_done(writing, step))
+
+    def _chunk_done(self, writing: Writing, step: FetchChunk) -> None:
+        if step.last:
+            self._finish_snapshot(writing, step.snapshot)
+        else:
+            writing.set_meta(_SNAPSHOT, msgspec.json.encode(step.progress).decode())
+
+    def _finish_snapshot(self, writing: Writing, snapshot: SnapshotResponse) -> None:
+        if not snapshot.chunks:
+            writing.begin_snapshot()
+        writing.finish_snapshot(snapshot.centre_epoch, snapshot.as_of, snapshot.made_at)
+        writing.set_meta(_SNAPSHOT, "")
+
+    # -- hints and state -------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Keeps a live connection; what it says only wakes, and nothing waits for it."""
+        failures = 0
+        while True:
+            try:
+                async with aclosing(self._client.hints()) as hints:
+                    async for hint in hints:
+                        failures = 0
+                        self._session.reachable()
+                        self._session.hinted(hint.feed or 0)
+                        self.wake()
+            except CentreError as error:
+                _log.debug("live_connection_failed", error=type(error).__name__)
+            failures += 1
+            await asyncio.sleep(self._backoff.delay_s(failures, self._chance()))
+
+    def _publish(self) -> None:
+        online = self._session.online
+        state = SyncState(
+            online=online,
+            since=self._state.since if online == self._state.online else self._clock(),
+            queued=self._store.queued(),
+            last_contact=self._last_contact,
+            problems=self._session.problems,
+        )
+        if state != self._state:
+            self._state = state
+            self._changed(state)
+
+
+def _rows_of(step: FetchChunk, chunk: bytes) -> list[Change] | None:
+    """The rows of a chunk as served; None where it is not the one that the snapshot names."""
+    if hashlib.sha256(chunk).hexdigest() != step.chunk.sha256:
+        return None
+    try:
+        rows = msgspec.json.Decoder(Change).decode_lines(decompress(chunk, "zstd"))
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return rows if len(rows) == step.chunk.rows else None
+
+
+def _status(error: CentreError) -> int | None:
+    return error.status if isinstance(error, CentreRefusedError) else None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,41 @@
+"""A program from the centre: is it the one that was asked for, signed, and readable here?
+
+Owns that check. Never puts a program in force.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from loyalty.program import Program, ProgramError, program_from_json, program_hash
+from sync.wire import SignedProgram
+
+
+class ProgramUnusableError(ValueError):
+    """A program cannot be put in force; the one before stays. The message says whose turn it is."""
+
+
+def verified_program(signed: SignedProgram, wanted: str, key: str) -> Program:
+    """The program with the hash `wanted`, signed with the public key `key` (unpadded URL-safe base64)."""
+    document = signed.program.encode()
+    try:
+        Ed25519PublicKey.from_public_bytes(_raw(key)).verify(_raw(signed.signature), document)
+    except (InvalidSignature, binascii.Error, ValueError) as error:
+        raise ProgramUnusableError(
+            "the program is not signed by the centre this register was enrolled with; publish it again there"
+        ) from error
+    try:
+        program = program_from_json(document)
+    except ProgramError as error:
+        raise ProgramUnusableError(f"this version cannot read the program ({error}); update the register") from error
+    if program_hash(program) != wanted:
+        raise ProgramUnusableError("the centre sent another program than the one in force; publish it again there")
+    return program
+
+
+def _raw(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
