@@ -95,9 +95,15 @@ class Supervisor:
         try:
             await worker.run(lambda: self._ready(worker))
         except Exception as error:  # noqa: BLE001 — whatever a driver raises, the others go on
-            log.warning("worker_failed", worker=worker.name, kind=worker.kind, error=type(error).__name__)
-            return (str(error) or type(error).__name__)[:MAX_PROBLEM_CHARACTERS]
+            return self._reported(worker, error)
         return "it ended by itself"
+
+    def _reported(self, worker: Worker, error: Exception) -> str:
+        """The problem in the error's words; logged once, however often a missing port is tried."""
+        problem = (str(error) or type(error).__name__)[:MAX_PROBLEM_CHARACTERS]
+        if self._health[worker.name].problem != problem:
+            log.warning("worker_failed", worker=worker.name, kind=worker.kind, error=type(error).__name__)
+        return problem
 
     async def _wait(self, worker: Worker, problem: str, delay_s: float) -> None:
         health = self._health[worker.name]

@@ -29,13 +29,19 @@ def load_settings(path: str | Path | None = None, environment: Mapping[str, str]
     folder, and `paths.state` is always set in the result. Raises SettingsError.
     """
     environment = os.environ if environment is None else environment
-    named = path or environment.get(FILE_VARIABLE)
-    file = Path(named).absolute() if named else default_file()
-    document = _read(file, must_exist=bool(named))
+    file = settings_file(path, environment)
+    document = _read(file, must_exist=bool(path or environment.get(FILE_VARIABLE)))
     settings = settings_from(document, environment, where=str(file))
     state = settings.paths.state or default_state_folder()
     receipts = tuple(replace(source, spool=file.parent / source.spool) for source in settings.receipts)
     return replace(settings, paths=PathSettings(state=file.parent / state), receipts=receipts)
+
+
+def settings_file(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Path:
+    """The file that `load_settings` reads, whether it is there or not."""
+    environment = os.environ if environment is None else environment
+    named = path or environment.get(FILE_VARIABLE)
+    return Path(named).absolute() if named else default_file()
 
 
 def state_folder(settings: Settings) -> Path:

@@ -37,7 +37,7 @@ class SettingsError(ValueError):
 
     def __init__(self, where: str, key: str, problem: str, remedy: str) -> None:
         place = f"{where}: {key}" if key else where
-        super().__init__(f"{place}: {problem}. {remedy}")
+        super().__init__(f"{place}: {problem.rstrip('.')}. {remedy}".rstrip())
         self.where = where
         self.key = key
         self.remedy = remedy

@@ -1,0 +1,100 @@
+"""Who may use the local API: the control token, pairing codes and the page's cookie.
+
+Owns deciding from a request's own words whether it comes from this machine's cashier page or command
+line. Never keeps a cookie: one is valid when this register made it, so that a restart of the agent does
+not send the cashier away. Pure but for the clock and the randomness it is given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+# Long enough for a browser's cold start, short enough to be useless in a shell's history.
+PAIRING_LIVES_S = 60.0
+# One person opens one page; more open codes than this were not asked for by one.
+MAX_OPEN_PAIRINGS = 16
+TOKEN_BYTES = 32
+
+Party = Literal["page", "control"]
+
+
+class Pairing(Struct, frozen=True, kw_only=True):
+    """A one-time way in: open `url` within `expires_in_s`."""
+
+    code: str
+    url: str
+    expires_in_s: float
+
+
+class Access:
+    """The gate of one register's API at `host:port`."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        key: bytes,
+        control_token: str,
+        monotonic_s: Callable[[], float],
+        token: Callable[[], str],
+    ) -> None:
+        self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.origin = f"http://{self.authority}"
+        # A browser keeps one jar per host, whatever the port: two registers on one machine need two names.
+        self.cookie_name = f"tillside-{port}"
+        self._key = key
+        self._control_token = control_token
+        self._monotonic_s = monotonic_s
+        self._token = token
+        self._pairings: dict[str, float] = {}
+
+    def is_ours(self, host: str | None, origin: str | None) -> bool:
+        """Whether the request was meant for this listener and comes from no other site.
+
+        A name that was rebound to 127.0.0.1 shows in Host, another site's page in Origin. Programs send
+        no Origin.
+        """
+        return host == self.authority and origin in (None, self.origin)
+
+    def party(self, authorization: str | None, cookie: str | None) -> Party | None:
+        """Who is asking, or None for nobody we know."""
+        if authorization is not None:
+            expected = f"Bearer {self._control_token}"
+            return "control" if hmac.compare_digest(authorization.encode(), expected.encode()) else None
+        if cookie is not None and self._is_our_cookie(cookie):
+            return "page"
+        return None
+
+    def open_pairing(self) -> Pairing:
+        """A new code; the oldest gives way where too many are open."""
+        self._forget_expired()
+        while len(self._pairings) >= MAX_OPEN_PAIRINGS:
+            self._pairings.pop(next(iter(self._pairings)))
+        code = self._token()
+        self._pairings[code] = self._monotonic_s() + PAIRING_LIVES_S
+        return Pairing(code=code, url=f"{self.origin}/pair?code={code}", expires_in_s=PAIRING_LIVES_S)
+
+    def redeem(self, code: str) -> str | None:
+        """The cookie for a code, once; None for a code that is unknown, used or too old."""
+        self._forget_expired()
+        if self._pairings.pop(code, None) is None:
+            return None
+        name = self._token()
+        return f"{name}.{self._seal(name)}"
+
+    def _forget_expired(self) -> None:
+        now = self._monotonic_s()
+        self._pairings = {code: until for code, until in self._pairings.items() if until > now}
+
+    def _is_our_cookie(self, cookie: str) -> bool:
+        name, _, seal = cookie.partition(".")
+        return hmac.compare_digest(seal.encode(), self._seal(name).encode())
+
+    def _seal(self, name: str) -> str:
+        return hmac.new(self._key, f"{self.cookie_name} {name}".encode(), hashlib.sha256).hexdigest()

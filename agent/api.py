@@ -1,0 +1,323 @@
+"""The local API and the cashier page, for this machine only.
+
+Owns the routes, the checks every request passes, and the page's files. Host and Origin must be exactly
+ours and the caller must be known before anything else is looked at; whatever fails a check gets 403 and
+changes nothing. Never renders data into HTML: the page gets JSON and writes it as text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+import structlog
+from aiohttp import WSCloseCode, web
+from aiohttp.typedefs import Handler
+from msgspec import Struct
+
+from agent.access import Access, Pairing
+from agent.desk import Desk
+from agent.inspection import (
+    EntryReport,
+    ExportReport,
+    FoundMembers,
+    Inspection,
+    NotFoundError,
+    QueueReport,
+    StatusReport,
+)
+from agent.openapi import Route, openapi
+from agent.problem import MEDIA_TYPE, Problem
+from agent.view import PageState
+from loyalty.member import Member
+
+# The page calls the register silent after 12 s without a word.
+ALIVE_EVERY_S = 5.0
+# One cashier page, perhaps a second display, and room for a POS that listens.
+MAX_WATCHERS = 16
+# Nothing is sent to this API but a few empty requests.
+MAX_BODY_BYTES = 64 * 1024
+MAX_INCOMING_MESSAGE_BYTES = 4096
+_ALIVE = '{"type":"alive"}'
+
+_FOLDER = Path(__file__).parent / "page"
+_ASSETS = {
+    "cashier.css": "text/css",
+    "cashier.js": "text/javascript",
+    "strings.json": "application/json",
+    "icon.svg": "image/svg+xml",
+}
+
+log = structlog.get_logger(__name__)
+
+
+class LocalApi:
+    """The handlers of one register."""
+
+    def __init__(self, access: Access, desk: Desk, inspection: Inspection) -> None:
+        self._access = access
+        self._desk = desk
+        self._inspection = inspection
+        self._watchers: set[web.WebSocketResponse] = set()
+        self.routes = self._routes()
+        self._by_place = {(route.method, route.path): route for route in self.routes}
+        self._openapi = openapi(self.routes, access.origin)
+        self._headers = _headers(access.authority)
+        self._index = (_FOLDER / "index.html").read_bytes()
+        self._assets = {name: (_FOLDER / name).read_bytes() for name in _ASSETS}
+
+    def application(self) -> web.Application:
+        application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
+        for route in self.routes:
+            application.router.add_route(route.method, route.path, route.handler)
+        application.on_shutdown.append(self._leave)
+        return application
+
+    def _routes(self) -> tuple[Route, ...]:
+        get, post = "GET", "POST"
+        return (
+            Route(method=get, path="/", handler=self._page, summary="The cashier page.", page=True),
+            Route(method=get, path="/page/{file}", handler=self._asset, summary="A file of the page.", page=True),
+            Route(
+                method=get,
+                path="/pair",
+                handler=self._pair,
+                summary="Spends a pairing code: sets the page's cookie and leads to the page.",
+                status=303,
+                query=("code",),
+                open=True,
+            ),
+            Route(
+                method=get,
+                path="/openapi.json",
+                handler=self._document,
+                summary="This document.",
+                open=True,
+            ),
+            Route(
+                method=get,
+                path="/v1/events",
+                handler=self._events,
+                summary="WebSocket: a PageState at once and after every change, and a sign of life in between.",
+                answer=PageState,
+                status=101,
+                page=True,
+            ),
+            Route(
+                method=get,
+                path="/v1/status",
+                handler=self._status,
+                summary="How this register is.",
+                answer=StatusReport,
+                page=True,
+            ),
+            Route(
+                method=get,
+                path="/v1/members/{code}",
+                handler=self._member,
+                summary="A member by code, from this register's own store.",
+                answer=Member,
+                page=True,
+            ),
+            Route(
+                method=get,
+                path="/v1/members",
+                handler=self._members,
+                summary="Members one of whose codes starts with the text.",
+                answer=FoundMembers,
+                query=("starts",),
+            ),
+            Route(
+                method=post,
+                path="/v1/pairings",
+                handler=self._open_pairing,
+                summary="A one-time address that opens the page, already paired.",
+                answer=Pairing,
+                status=201,
+            ),
+            Route(
+                method=get,
+                path="/v1/queue",
+                handler=self._queue,
+                summary="What waits for the centre, and for a person.",
+                answer=QueueReport,
+            ),
+            Route(
+                method=get,
+                path="/v1/queue/{number}",
+                handler=self._entry,
+                summary="One entry with its body.",
+                answer=EntryReport,
+            ),
+            Route(
+                method=post,
+                path="/v1/queue/{number}/retry",
+                handler=self._retry,
+                summary="Sends an entry again that the centre refused.",
+                status=204,
+            ),
+            Route(
+                method=get,
+                path="/v1/quarantine",
+                handler=self._export,
+                summary="What could not be read or believed, with its bytes.",
+                answer=ExportReport,
+            ),
+        )
+
+    # The checks
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = self._refusal(request) or await self._answer(request, handler)
+        if not response.prepared:
+            response.headers.update(self._headers)
+        return response
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        headers = request.headers
+        # A second Host or Origin would let one be checked and the other be meant.
+        if any(len(headers.getall(name, [])) > 1 for name in ("Host", "Origin", "Authorization")):
+            return problem(HTTPStatus.FORBIDDEN, "Send each header once.")
+        if not self._access.is_ours(headers.get("Host"), headers.get("Origin")):
+            return problem(HTTPStatus.FORBIDDEN, f"This register answers at {self._access.origin} only.")
+        route = self._route(request)
+        if route is not None and route.open:
+            return None
+        party = self._access.party(headers.get("Authorization"), request.cookies.get(self._access.cookie_name))
+        if party is None or (party == "page" and (route is None or not route.page)):
+            return problem(HTTPStatus.FORBIDDEN, "Run `tillside open` to open the page, already paired.")
+        return None
+
+    def _route(self, request: web.Request) -> Route | None:
+        resource = request.match_info.route.resource
+        if resource is None:
+            return None
+        # aiohttp answers HEAD with what GET answers.
+        method = "GET" if request.method == "HEAD" else request.method
+        return self._by_place.get((method, resource.canonical))
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except NotFoundError as error:
+            return problem(HTTPStatus.NOT_FOUND, str(error))
+        except web.HTTPException as error:
+            return problem(HTTPStatus(error.status), "Nothing here; see /openapi.json for what is.")
+
+    # The page
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._index, content_type="text/html", charset="utf-8")
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        name = request.match_info["file"]
+        if name not in self._assets:
+            raise NotFoundError("the page has no such file")
+        return web.Response(body=self._assets[name], content_type=_ASSETS[name], charset="utf-8")
+
+    async def _pair(self, request: web.Request) -> web.Response:
+        cookie = self._access.redeem(request.query.get("code", ""))
+        if cookie is None:
+            return problem(HTTPStatus.FORBIDDEN, "This address was used or is too old: run `tillside open` again.")
+        response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/"})
+        response.set_cookie(self._access.cookie_name, cookie, httponly=True, samesite="Strict", path="/")
+        return response
+
+    async def _document(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._openapi, content_type="application/json")
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        if len(self._watchers) >= MAX_WATCHERS:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_WATCHERS} pages are open already: close one.")
+        socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False)
+        await socket.prepare(request)
+        self._watchers.add(socket)
+        telling = asyncio.create_task(self._tell(socket))
+        try:
+            async for _ in socket:
+                pass  # the page has nothing to say yet; reading is what notices that it left
+        finally:
+            telling.cancel()
+            self._watchers.discard(socket)
+        return socket
+
+    async def _tell(self, socket: web.WebSocketResponse) -> None:
+        """The newest state whenever it changes; a slow reader misses what was in between, never the last."""
+        with suppress(ConnectionError), self._desk.watching() as changed:
+            await socket.send_str(self._desk.told.decode())
+            while True:
+                try:
+                    await asyncio.wait_for(changed.wait(), ALIVE_EVERY_S)
+                except TimeoutError:
+                    await socket.send_str(_ALIVE)
+                    continue
+                changed.clear()
+                await socket.send_str(self._desk.told.decode())
+
+    async def _leave(self, _application: web.Application) -> None:
+        for socket in tuple(self._watchers):
+            await socket.close(code=WSCloseCode.GOING_AWAY)
+
+    # Questions
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return _json(self._inspection.status())
+
+    async def _member(self, request: web.Request) -> web.Response:
+        return _json(self._inspection.member(request.match_info["code"]))
+
+    async def _members(self, request: web.Request) -> web.Response:
+        return _json(FoundMembers(members=self._inspection.find_members(request.query.get("starts", ""))))
+
+    async def _open_pairing(self, _request: web.Request) -> web.Response:
+        return _json(self._access.open_pairing(), HTTPStatus.CREATED)
+
+    async def _queue(self, _request: web.Request) -> web.Response:
+        return _json(self._inspection.queue())
+
+    async def _entry(self, request: web.Request) -> web.Response:
+        return _json(self._inspection.entry(_number(request)))
+
+    async def _retry(self, request: web.Request) -> web.Response:
+        await asyncio.to_thread(self._inspection.retry, _number(request))
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _export(self, _request: web.Request) -> web.Response:
+        return _json(ExportReport(items=self._inspection.export()))
+
+
+def problem(status: HTTPStatus, detail: str) -> web.Response:
+    document = Problem(title=status.phrase, status=status.value, detail=detail)
+    return web.Response(status=status.value, body=msgspec.json.encode(document), content_type=MEDIA_TYPE)
+
+
+def _number(request: web.Request) -> int:
+    text = request.match_info["number"]
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise NotFoundError("an entry is named by its number; `tillside queue list` shows them")
+    return int(text)
+
+
+def _json(answer: Struct, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
+
+
+def _headers(authority: str) -> dict[str, str]:
+    """Sent with every answer: the page runs our own files and nothing else, and nobody frames or keeps it."""
+    return {
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+            f"connect-src 'self' ws://{authority}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+            "require-trusted-types-for 'script'; trusted-types 'none'"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Server": "tillside",
+    }

@@ -1,0 +1,142 @@
+"""How a command asks a register: its running agent, or its store where none runs.
+
+Owns finding the agent through `control.json` and translating its refusals. Never opens the store beside a
+running agent: the store belongs to one process.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from agent.access import Pairing
+from agent.control import Control, read_control
+from agent.inspection import (
+    EntryReport,
+    ExportedItem,
+    ExportReport,
+    FoundMembers,
+    Inspection,
+    NotFoundError,
+    QueueReport,
+    StatusReport,
+)
+from agent.problem import Problem
+from config.load import state_folder
+from config.settings import Settings
+from loyalty.member import Member
+
+# The agent answers from its own store; more than this and it hangs.
+TIMEOUT_S = 5.0
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+T = TypeVar("T", bound=Struct)
+
+
+class AgentUnreachableError(Exception):
+    """The agent does not answer. The message says what to do."""
+
+
+class RunningAgent:
+    """Asks the agent that `control` tells of."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def status(self) -> StatusReport:
+        return self._get("/v1/status", StatusReport)
+
+    def queue(self) -> QueueReport:
+        return self._get("/v1/queue", QueueReport)
+
+    def entry(self, number: int) -> EntryReport:
+        return self._get(f"/v1/queue/{number}", EntryReport)
+
+    def retry(self, number: int) -> None:
+        self._exchange("POST", f"/v1/queue/{number}/retry")
+
+    def export(self) -> tuple[ExportedItem, ...]:
+        return self._get("/v1/quarantine", ExportReport).items
+
+    def find_members(self, text: str) -> tuple[Member, ...]:
+        return self._get(f"/v1/members?starts={quote(text, safe='')}", FoundMembers).members
+
+    def member(self, code: str) -> Member:
+        return self._get(f"/v1/members/{quote(code, safe='')}", Member)
+
+    def open_pairing(self) -> Pairing:
+        return msgspec.json.decode(self._exchange("POST", "/v1/pairings"), type=Pairing)
+
+    def _get(self, path: str, kind: type[T]) -> T:
+        return msgspec.json.decode(self._exchange("GET", path), type=kind)
+
+    def _exchange(self, method: str, path: str) -> bytes:
+        connection = http.client.HTTPConnection(self._control.host, self._control.port, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, path, headers={"Authorization": f"Bearer {self._control.token}"})
+            answer = connection.getresponse()
+            body = answer.read(MAX_ANSWER_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise AgentUnreachableError(
+                f"the agent (process {self._control.pid}) does not answer ({error}): see its log, or start it again "
+                "with `tillside run`"
+            ) from error
+        finally:
+            connection.close()
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            return body
+        raise self._refused(answer.status, body)
+
+    def _refused(self, status: int, body: bytes) -> Exception:
+        try:
+            detail = msgspec.json.decode(body, type=Problem).detail or ""
+        except msgspec.DecodeError:
+            detail = ""
+        if status == HTTPStatus.NOT_FOUND:
+            return NotFoundError(detail)
+        if status == HTTPStatus.FORBIDDEN:
+            return AgentUnreachableError(
+                f"another program answers at {self._control.host}:{self._control.port}: stop it, or set another "
+                "[page] port and start the agent again"
+            )
+        return AgentUnreachableError(f"the agent answered {status}: {detail}")
+
+
+def running_agent(settings: Settings) -> RunningAgent | None:
+    """The agent of this state folder, if one runs; what a killed one left behind is nobody."""
+    control = read_control(state_folder(settings))
+    return RunningAgent(control) if control is not None and _listens(control) else None
+
+
+def _listens(control: Control) -> bool:
+    try:
+        socket.create_connection((control.host, control.port), TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return True  # it is there and does not answer, which the question itself will say
+    return True
+
+
+@contextmanager
+def inspection(settings: Settings) -> Iterator[Inspection]:
+    """The agent if it runs, else its store for as long as the block lasts.
+
+    Raises AgentUnreachableError, NotFoundError, StoreError and SecretError.
+    """
+    agent = running_agent(settings)
+    if agent is not None:
+        yield agent
+        return
+    from agent.cli.stopped import stopped_register
+
+    with stopped_register(settings) as stopped:
+        yield stopped

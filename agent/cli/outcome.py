@@ -1,0 +1,47 @@
+"""Exit codes of every command, and the errors that all of them can meet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from agent.cli.connection import AgentUnreachableError
+from agent.inspection import NotFoundError, Verdict
+from config.settings import SettingsError
+from sync.keys import SecretError
+from sync.store.errors import StoreError
+
+DONE, PROBLEM, USAGE, NOT_ENROLLED, DEGRADED = 0, 1, 2, 3, 4
+OF_VERDICT: dict[Verdict, int] = {
+    "healthy": DONE,
+    "problem": PROBLEM,
+    "not_enrolled": NOT_ENROLLED,
+    "degraded": DEGRADED,
+}
+
+
+def guarded(command: str, work: Callable[[], int]) -> int:
+    """Runs a command's work; what goes wrong is one line on standard error and an exit code."""
+    try:
+        return work()
+    except SettingsError as error:
+        return complain(command, error, USAGE)
+    except (AgentUnreachableError, NotFoundError, StoreError, SecretError, OSError) as error:
+        return complain(command, error, PROBLEM)
+
+
+def complain(command: str, error: Exception | str, code: int) -> int:
+    sys.stderr.write(f"tillside {command}: {error}\n")
+    return code
+
+
+def say(text: str) -> None:
+    """One line on standard output. What a device or a stranger wrote cannot steer the terminal."""
+    sys.stdout.write("".join(character if character.isprintable() else "?" for character in text) + "\n")
+
+
+def say_json(answer: Struct) -> None:
+    sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")

@@ -1,0 +1,95 @@
+"""`tillside run`: this register's agent, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import msgspec
+import structlog
+
+from agent.register import PageUnavailableError, Register, Running, scanner_driver
+from agent.state import keeper_of, open_store
+from config.load import load_settings, settings_file
+from config.settings import Settings, SettingsError
+from drivers.registry import RegistryError
+from drivers.scanning.driver import DriverOptionsError
+from sync.keys import SecretError
+from sync.store.errors import StoreError
+
+DONE, PROBLEM, USAGE = 0, 1, 2
+
+
+def run_command(*, config: str | None, as_json: bool) -> int:
+    """Run the agent. Exit codes: 0 stopped, 1 it cannot start, 2 a setting is wrong."""
+    try:
+        settings = load_settings(config)
+        _check_scanners(settings, where=str(settings_file(config)))
+    except SettingsError as error:
+        sys.stderr.write(f"tillside run: {error}\n")
+        return USAGE
+    _log_to_stderr()
+    keeper = keeper_of(settings)
+    try:
+        store = open_store(settings, keeper)
+    except (StoreError, SecretError, OSError) as error:
+        sys.stderr.write(f"tillside run: {error}\n")
+        return PROBLEM
+    try:
+        asyncio.run(_run(Register(settings, store, keeper), as_json=as_json))
+    except (PageUnavailableError, SecretError) as error:
+        sys.stderr.write(f"tillside run: {error}\n")
+        return PROBLEM
+    finally:
+        store.close()
+    return DONE
+
+
+async def _run(register: Register, *, as_json: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await register.run(lambda running: _say_ready(running, as_json=as_json), stop)
+
+
+def _say_ready(running: Running, *, as_json: bool) -> None:
+    if as_json:
+        line = msgspec.json.encode(running).decode()
+    else:
+        enrolled = "" if running.enrolled else " Not enrolled yet: scans and receipts are kept until it is."
+        line = f"Ready. The cashier page is {running.page} (open it with `tillside open`).{enrolled}"
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _check_scanners(settings: Settings, where: str) -> None:
+    """An option that its driver does not take is a wrong setting, not a device that is missing."""
+    for scanner in settings.scanners:
+        try:
+            scanner_driver(scanner)
+        except DriverOptionsError as error:
+            key = f"[[scanners]] {scanner.name!r} {error.key}".strip()
+            raise SettingsError(where, key, error.problem, "See docs/settings.md") from error
+        except RegistryError as error:
+            raise SettingsError(where, f"[[scanners]] {scanner.name!r} driver", str(error), "") from error
+
+
+def _log_to_stderr() -> None:
+    """JSON lines; standard output holds the ready line only."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(serializer=_line),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _line(event: object, **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()

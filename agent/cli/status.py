@@ -1,0 +1,85 @@
+"""`tillside status`: how this register is, in a few lines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from agent.cli.connection import inspection
+from agent.cli.outcome import OF_VERDICT, guarded, say, say_json
+from agent.inspection import StatusReport
+from config.load import load_settings
+
+
+def status_command(*, config: str | None, as_json: bool) -> int:
+    """Print the status. Exit codes: 0 healthy, 1 problem, 2 a setting is wrong, 3 not enrolled, 4 degraded."""
+
+    def work() -> int:
+        with inspection(load_settings(config)) as register:
+            report = register.status()
+        if as_json:
+            say_json(report)
+        else:
+            _print(report, datetime.now(UTC))
+        return OF_VERDICT[report.verdict]
+
+    return guarded("status", work)
+
+
+def _print(report: StatusReport, now: datetime) -> None:
+    say(f"{report.verdict.replace('_', ' ').capitalize()}.")
+    for reason in report.reasons:
+        say(f"  ! {reason}")
+    for label, value in _facts(report, now):
+        say(f"{label:<12}{value}")
+
+
+def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
+    place, badge = report.place, report.badge
+    facts = [
+        ("Register", f"store {place.store or '?'}, register {place.register or '?'}"),
+        ("Agent", "runs" if report.running else "does not run"),
+        ("Enrolled", f"as {report.device}" if badge.enrolled else "no"),
+        ("Centre", _centre(report, now)),
+        ("Queue", _queue(report, now)),
+        ("Quarantine", str(report.quarantined)),
+        ("Members", _members(report, now)),
+        ("Program", report.program[:12] if report.program else "none yet"),
+    ]
+    facts += [(worker.kind.capitalize(), f"{worker.name}: {worker.condition}") for worker in report.workers]
+    if report.ignored:
+        counted = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(report.ignored.items()))
+        facts.append(("Ignored", counted))
+    return [
+        *facts,
+        ("Keys", report.keys),
+        ("State", f"{report.state}, {report.store_bytes // 1024} KiB"),
+        ("Page", report.page),
+        ("Versions", f"tillside {report.versions.tillside}, Python {report.versions.python}, "
+                     f"SQLite {report.versions.sqlite}"),
+    ]  # fmt: skip
+
+
+def _centre(report: StatusReport, now: datetime) -> str:
+    if not report.badge.enrolled:
+        return "none"
+    last = f", last contact {_age(now - report.last_contact)} ago" if report.last_contact else ", never reached"
+    return ("online" if report.badge.online else "offline") + last
+
+
+def _queue(report: StatusReport, now: datetime) -> str:
+    if report.oldest_queued_at is None:
+        return str(report.queued)
+    return f"{report.queued}, the oldest {_age(now - report.oldest_queued_at)} old"
+
+
+def _members(report: StatusReport, now: datetime) -> str:
+    as_of = f", as of {_age(now - report.members_as_of)} ago" if report.members_as_of else ""
+    return f"{report.members}{as_of}"
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(0, int(age.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,127 @@
+"""What can be asked of a register: its status, its queue, its quarantine, its members.
+
+Owns the shapes of the answers and the port that gives them. The local API and the command line give the
+same answers, whether the agent runs or not. Never shows more of a member than the store holds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from msgspec import Raw, Struct
+
+from agent.supervisor import Health
+from agent.view import BadgeView, PlaceView
+from loyalty.member import Member
+from loyalty.receipt import AwareDatetime
+from sync.store.rows import Quarantined, QueuedEntry, Recovered
+
+Verdict = Literal["healthy", "degraded", "not_enrolled", "problem"]
+
+
+class Versions(Struct, frozen=True, kw_only=True):
+    """Of this program, Python and the SQLite in use."""
+
+    tillside: str
+    python: str
+    sqlite: str
+
+
+class StatusReport(Struct, frozen=True, kw_only=True):
+    """How a register is. `running` is false where the store was read without the agent.
+
+    `keys` says where secrets are kept, `ignored` counts what was heard and is no receipt by kind, `reasons`
+    why the verdict is not `healthy`.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    running: bool
+    place: PlaceView
+    badge: BadgeView
+    device: str | None
+    last_contact: AwareDatetime | None
+    queued: int
+    oldest_queued_at: AwareDatetime | None
+    quarantined: int
+    ignored: dict[str, int]
+    members: int
+    members_as_of: AwareDatetime | None
+    program: str | None
+    workers: tuple[Health, ...]
+    keys: str
+    state: str
+    store_bytes: int
+    recovered: Recovered | None
+    page: str
+    versions: Versions
+
+
+class QueueReport(Struct, frozen=True, kw_only=True):
+    """What waits for the centre, and what waits for a person."""
+
+    queued: int
+    entries: tuple[QueuedEntry, ...]
+    quarantined: tuple[Quarantined, ...]
+
+
+class EntryReport(Struct, frozen=True, kw_only=True):
+    """One entry of the outbox with its body."""
+
+    number: int
+    key: str
+    kind: str
+    hlc: str
+    wall: AwareDatetime
+    body: Raw
+
+
+class ExportedItem(Struct, frozen=True, kw_only=True):
+    """One quarantined item with its bytes (`raw_base64`), as `queue export` writes it, one a line."""
+
+    id: int
+    source: str
+    reason: str
+    detail: str
+    at: AwareDatetime
+    raw_base64: str
+
+
+class ExportReport(Struct, frozen=True, kw_only=True):
+    """The quarantine with its bytes."""
+
+    items: tuple[ExportedItem, ...]
+
+
+class FoundMembers(Struct, frozen=True, kw_only=True):
+    """Members that a search found."""
+
+    members: tuple[Member, ...]
+
+
+class NotFoundError(LookupError):
+    """Nothing is kept under that name. The message says where to look."""
+
+
+class Inspection(Protocol):
+    """The questions; asked of the running agent, or of its store where none runs."""
+
+    def status(self) -> StatusReport: ...
+
+    def queue(self) -> QueueReport: ...
+
+    def entry(self, number: int) -> EntryReport:
+        """Raises NotFoundError."""
+        ...
+
+    def retry(self, number: int) -> None:
+        """Sends an entry that the centre refused again. Raises NotFoundError."""
+        ...
+
+    def export(self) -> tuple[ExportedItem, ...]: ...
+
+    def find_members(self, text: str) -> tuple[Member, ...]: ...
+
+    def member(self, code: str) -> Member:
+        """By code or by the centre's id. Raises NotFoundError."""
+        ...

@@ -1,0 +1,98 @@
+"""The OpenAPI 3.1 description of the local API, made from the routes themselves.
+
+Owns turning routes and value types into the document. Never lists what is not served.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from aiohttp.typedefs import Handler
+from msgspec import Struct
+
+from agent.problem import MEDIA_TYPE, Problem
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One operation: what it is for, what it answers, and who may ask.
+
+    `answer` is None where there is no JSON body; `query` names its query parameters; `page` is true where
+    the cashier page may ask too, not only the command line; `open` where anyone on this machine may.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answer: type[Struct] | None = None
+    status: int = 200
+    query: tuple[str, ...] = ()
+    page: bool = False
+    open: bool = False
+
+
+def openapi(routes: Sequence[Route], origin: str) -> bytes:
+    """The document, as JSON."""
+    answers = [route.answer for route in routes if route.answer is not None]
+    types: tuple[type[Struct], ...] = tuple(dict.fromkeys([*answers, Problem]))
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(types, schemas, strict=True))
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tillside local API",
+            "version": version("tillside"),
+            "description": "Served to this machine only. Every request needs the exact Host; one with an Origin, ours.",
+        },
+        "servers": [{"url": origin}],
+        "paths": _paths(routes, schema_of),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "control": {"type": "http", "scheme": "bearer", "description": "The token in control.json."},
+                "page": {"type": "apiKey", "in": "cookie", "name": "tillside-PORT", "description": "Set by /pair."},
+            },
+        },
+    }
+    return msgspec.json.encode(document)
+
+
+def _paths(routes: Iterable[Route], schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
+    return paths
+
+
+def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": route.summary}
+    if route.answer is not None:
+        answer["content"] = {"application/json": {"schema": schema_of[route.answer]}}
+    refusal = {"content": {MEDIA_TYPE: {"schema": schema_of[Problem]}}}
+    names = [(name, "path") for name in _PARAMETER.findall(route.path)] + [(name, "query") for name in route.query]
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "responses": {
+            str(route.status): answer,
+            "403": {"description": "Not from this machine's page or command line.", **refusal},
+            "default": {"description": "What went wrong.", **refusal},
+        },
+        "security": _security(route),
+    }
+    if names:
+        operation["parameters"] = [
+            {"name": name, "in": place, "required": True, "schema": {"type": "string"}} for name, place in names
+        ]
+    return operation
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    if route.open:
+        return []
+    return [{"control": []}, {"page": []}] if route.page else [{"control": []}]

@@ -1,0 +1,15 @@
+"""Errors of the local API as RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What went wrong; `detail` tells the caller what to do."""
+
+    title: str
+    status: int
+    detail: str | UnsetType = UNSET

@@ -1,0 +1,207 @@
+"""One register, put together: store, checkout, drivers, exchange with the centre, local API.
+
+Owns starting and stopping in the right order, and joining the parts. Never decides anything that a part
+can decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import web
+from msgspec import Struct
+
+from agent.access import TOKEN_BYTES, Access
+from agent.api import LocalApi
+from agent.booking import Rules, checkout_of
+from agent.control import Control, new_token, remove_control, write_control
+from agent.desk import Desk, restored
+from agent.scans import ScanIntake
+from agent.store_inspection import Live, StoreInspection
+from agent.supervisor import Clocks, Supervisor, Worker
+from agent.view import BadgeView, PlaceView
+from config.load import state_folder
+from config.settings import ReceiptSettings, ScannerSettings, Settings
+from drivers.clock import boot_id, now
+from drivers.registry import load_scanner
+from drivers.scanning.driver import ScannerDriver
+from sync.keys import KeyKeeper
+from sync.store.rows import Committed
+from sync.store.store import Store
+
+PAGE_KEY = "page-key"
+PAGE_KEY_BYTES = 32
+# Pages that are open are told; they do not hold up the end.
+STOP_WITHIN_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+Run = Callable[[Callable[[], None]], Awaitable[None]]
+
+
+class PageUnavailableError(OSError):
+    """The local API cannot listen. The message names the address and the remedy."""
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """Where a register that runs can be found."""
+
+    page: str
+    pid: int
+    enrolled: bool
+
+
+class Register:
+    """The running register of one settings file."""
+
+    def __init__(self, settings: Settings, store: Store, keeper: KeyKeeper) -> None:
+        self._settings = settings
+        self._store = store
+        self._state = state_folder(settings)
+        page = settings.page
+        self._control = Control(host=page.host, port=page.port, token=new_token(), pid=os.getpid())
+        self._access = Access(
+            host=page.host,
+            port=page.port,
+            key=keeper.get_or_create(PAGE_KEY, PAGE_KEY_BYTES),
+            control_token=self._control.token,
+            monotonic_s=time.monotonic,
+            token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
+        )
+        self._place = PlaceView(store=settings.register.store, register=settings.register.register)
+        self._rules = Rules()
+
+    async def run(self, ready: Callable[[Running], None], stop: asyncio.Event) -> None:
+        """Runs until `stop` is set. Raises PageUnavailableError."""
+        loop = asyncio.get_running_loop()
+        self._desk = Desk(
+            language=self._settings.register.language,
+            place=self._place,
+            clock=now,
+            find_member=self._store.member_by_code,
+            checkout=restored(checkout_of(self._store, boot_id()), now()),
+            schedule=loop.call_later,
+        )
+        self._scans = ScanIntake(store=self._store, desk=self._desk, lookup=None)
+        self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
+        self._store.listen(self._committed)
+        self._show_badge()
+        api = LocalApi(self._access, self._desk, StoreInspection(self._store, self._live))
+        runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=STOP_WITHIN_S)
+        await runner.setup()
+        try:
+            await self._listen(runner)
+            write_control(self._state, self._control)
+            ready(Running(page=f"{self._access.origin}/", pid=self._control.pid, enrolled=self._badge().enrolled))
+            await self._work_until(stop)
+        finally:
+            remove_control(self._state, self._control)
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        page = self._settings.page
+        try:
+            await web.TCPSite(runner, page.host, page.port).start()
+        except OSError as error:
+            raise PageUnavailableError(
+                f"cannot listen on {page.host}:{page.port} ({error.strerror}): another agent may run there; stop it, "
+                "or set another [page] port"
+            ) from error
+
+    async def _work_until(self, stop: asyncio.Event) -> None:
+        working = asyncio.create_task(self._supervisor.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        log.info("register_stopping")
+        for task in (working, stopping):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    # The workers
+
+    def _workers(self) -> list[Worker]:
+        scanners = [Worker(name=each.name, kind="scanner", run=self._scanner(each)) for each in self._settings.scanners]
+        receipts = [Worker(name=each.name, kind="receipts", run=self._intake(each)) for each in self._settings.receipts]
+        return [*scanners, *receipts]
+
+    def _scanner(self, scanner: ScannerSettings) -> Run:
+        async def run(ready: Callable[[], None]) -> None:
+            await scanner_driver(scanner).run(self._scans.take, ready)
+
+        return run
+
+    def _intake(self, receipts: ReceiptSettings) -> Run:
+        async def run(ready: Callable[[], None]) -> None:
+            # Decoders are loaded where there is something to decode.
+            from agent.receipts import ReceiptIntake  # noqa: PLC0415
+            from drivers.receipts.port import DecodeOptions  # noqa: PLC0415
+            from drivers.receipts.spool_source import SpoolReader  # noqa: PLC0415
+
+            register = self._settings.register
+            intake = ReceiptIntake(
+                name=receipts.name,
+                source=SpoolReader(receipts.spool),
+                store=self._store,
+                options=lambda: DecodeOptions(
+                    format=receipts.format,
+                    code_page=receipts.code_page,
+                    profile=receipts.profile,
+                    store=self._place.store,
+                    register=self._place.register,
+                    currency=register.currency,
+                    time_zone=register.time_zone,
+                ),
+                boot=boot_id(),
+                rules=self._rules,
+                settled=self._desk.settled,
+            )
+            await intake.run(ready)
+
+        return run
+
+    # What the page and the command line are told
+
+    def _committed(self, _committed: Committed) -> None:
+        self._show_badge()
+
+    def _workers_changed(self) -> None:
+        self._desk.set_health(self._supervisor.health)
+
+    def _show_badge(self) -> None:
+        self._desk.set_badge(self._badge())
+
+    def _badge(self) -> BadgeView:
+        return BadgeView(enrolled=False, online=False, since=None, queued=self._store.queued())
+
+    def _live(self) -> Live:
+        return Live(
+            running=True,
+            place=self._place,
+            badge=self._badge(),
+            page=f"{self._access.origin}/",
+            workers=self._supervisor.health,
+        )
+
+
+def scanner_driver(scanner: ScannerSettings) -> ScannerDriver:
+    """A driver for one start. Raises RegistryError and DriverOptionsError."""
+    return load_scanner(scanner.driver)({"name": scanner.name, **scanner.options}, now)
+
+
+def _clocks() -> Clocks:
+    return Clocks(
+        monotonic_s=time.monotonic,
+        now=lambda: datetime.now(UTC),
+        sleep=asyncio.sleep,
+        chance=random.SystemRandom().random,
+    )

@@ -1,0 +1,86 @@
+"""From a scan to the customer on the page: the register's first way.
+
+Owns the order of steps: find the member in the local store, keep the scan, show it; ask the centre only
+about a code that nobody here knows, while the page already says so. Never waits for the network before
+showing something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from msgspec import UNSET
+
+from agent.checkout import MemberScan
+from agent.desk import Desk
+from drivers.scanning.scan import ScanEvent
+from loyalty.member import Identifier, Member
+from sync.store.errors import StoreError
+from sync.store.store import Store
+
+# A scan is shown once it is durable, which takes a millisecond or two. A disk that takes longer than this
+# must not keep the cashier waiting; the scan is written behind what is shown.
+SHOW_WITHIN_S = 0.02
+# Lookups at the centre under way at once; a code scanned beyond them counts as unknown.
+MAX_LOOKUPS = 4
+
+log = structlog.get_logger(__name__)
+
+Lookup = Callable[[str], Awaitable[Member | None]]
+
+
+class ScanIntake:
+    """Takes the scans of all scanners of a register."""
+
+    def __init__(self, *, store: Store, desk: Desk, lookup: Lookup | None) -> None:
+        self._store = store
+        self._desk = desk
+        self._lookup = lookup
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lookups = 0
+
+    async def take(self, event: ScanEvent) -> None:
+        """Keeps and shows a member's scan; goods are none of our business."""
+        code = event.scan.member
+        if code is None:
+            return
+        member = self._store.member_by_code(code.code)
+        keeping = self._spawn(self._keep(event, code, member))
+        await asyncio.wait([keeping], timeout=SHOW_WITHIN_S)
+        ask = self._lookup if member is None and self._lookups < MAX_LOOKUPS else None
+        scan = MemberScan(
+            id=self._desk.next_scan_id(),
+            code=code.code,
+            kind=code.kind,
+            at=event.at,
+            member=member.member if member is not None else UNSET,
+        )
+        self._desk.scanned(scan, checking=ask is not None)
+        if ask is not None:
+            self._spawn(self._ask(ask, scan))
+
+    async def _keep(self, event: ScanEvent, code: Identifier, member: Member | None) -> None:
+        known = member.member if member is not None else None
+        try:
+            await self._store.write(
+                lambda writing: writing.keep_scan(code.code, code.kind, known, event.at, reader=event.reader)
+            )
+        except StoreError as error:
+            # The store's own alarm is on the page; the member stays shown, and the sale goes on.
+            log.error("scan_not_kept", reader=event.reader, error=type(error).__name__)
+
+    async def _ask(self, lookup: Lookup, scan: MemberScan) -> None:
+        self._lookups += 1
+        try:
+            await lookup(scan.code)
+        finally:
+            self._lookups -= 1
+            self._desk.checked(scan)
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,164 @@
+"""Answers about a register, read from its store.
+
+Owns how the questions of `agent.inspection` become reads, and the verdict. What only a running agent knows
+comes from outside as `Live`.
+"""
+
+from __future__ import annotations
+
+import platform
+from base64 import b64encode
+from collections.abc import Callable
+from importlib.metadata import version
+
+import msgspec
+from msgspec import Raw, Struct
+from sqlcipher3 import dbapi2
+
+from agent.inspection import (
+    EntryReport,
+    ExportedItem,
+    NotFoundError,
+    QueueReport,
+    StatusReport,
+    Verdict,
+    Versions,
+)
+from agent.supervisor import Health
+from agent.view import BadgeView, PlaceView
+from loyalty.member import Member
+from loyalty.receipt import AwareDatetime
+from sync.store.errors import UnknownEntryError
+from sync.store.reading import Reading
+from sync.store.rows import Recovered, StoreStatus
+from sync.store.store import Store
+
+# Counters by kind, kept in the store as one JSON object.
+IGNORED = "ignored"
+MAX_FOUND = 20
+
+
+class Live(Struct, frozen=True, kw_only=True):
+    """What is known of a register besides its store. `running` is false where no agent runs."""
+
+    running: bool
+    place: PlaceView
+    badge: BadgeView
+    page: str
+    device: str | None = None
+    last_contact: AwareDatetime | None = None
+    workers: tuple[Health, ...] = ()
+
+
+class StoreInspection:
+    """The answers of one open store."""
+
+    def __init__(self, store: Store, live: Callable[[], Live]) -> None:
+        self._store = store
+        self._live = live
+
+    def status(self) -> StatusReport:
+        live, kept = self._live(), self._store.status()
+        verdict, reasons = _verdict(live, kept)
+        program = self._store.current_program()
+        return StatusReport(
+            verdict=verdict,
+            reasons=reasons,
+            running=live.running,
+            place=live.place,
+            badge=live.badge,
+            device=live.device,
+            last_contact=live.last_contact,
+            queued=kept.queued,
+            oldest_queued_at=kept.oldest_queued_at,
+            quarantined=kept.quarantined,
+            ignored=ignored_of(self._store),
+            members=self._store.count_members(),
+            members_as_of=kept.feed.as_of,
+            program=program.hash if program is not None else None,
+            workers=live.workers,
+            keys=kept.keys,
+            state=str(self._store.path.parent),
+            store_bytes=kept.file_bytes,
+            recovered=kept.recovered,
+            page=live.page,
+            versions=Versions(
+                tillside=version("tillside"), python=platform.python_version(), sqlite=dbapi2.sqlite_version
+            ),
+        )
+
+    def queue(self) -> QueueReport:
+        store = self._store
+        entries = (*store.queue(state="quarantined"), *store.queue(state="pending"))
+        return QueueReport(queued=store.queued(), entries=entries, quarantined=store.quarantined())
+
+    def entry(self, number: int) -> EntryReport:
+        try:
+            entry = self._store.entry(number)
+        except UnknownEntryError as error:
+            raise NotFoundError(str(error)) from error
+        body = Raw(bytes(entry.body))
+        return EntryReport(number=number, key=entry.key, kind=entry.kind, hlc=entry.hlc, wall=entry.wall, body=body)
+
+    def retry(self, number: int) -> None:
+        try:
+            self._store.submit(lambda writing: writing.requeue(number)).result()
+        except UnknownEntryError as error:
+            raise NotFoundError(str(error)) from error
+
+    def export(self) -> tuple[ExportedItem, ...]:
+        return tuple(
+            ExportedItem(
+                id=item.id,
+                source=item.source,
+                reason=item.reason,
+                detail=item.detail,
+                at=item.at,
+                raw_base64=b64encode(self._store.quarantined_raw(item.id) or b"").decode(),
+            )
+            for item in self._store.quarantined()
+        )
+
+    def find_members(self, text: str) -> tuple[Member, ...]:
+        return self._store.find_members(text, MAX_FOUND)
+
+    def member(self, code: str) -> Member:
+        member = self._store.member_by_code(code) or self._store.member(code)
+        if member is None:
+            raise NotFoundError("no member has this code here; the centre may know one that was never at this shop")
+        return member
+
+
+def ignored_of(store: Reading) -> dict[str, int]:
+    """What was heard and is no receipt, by kind."""
+    kept = store.meta(IGNORED)
+    return msgspec.json.decode(kept, type=dict[str, int]) if kept is not None else {}
+
+
+def _verdict(live: Live, kept: StoreStatus) -> tuple[Verdict, tuple[str, ...]]:
+    """The gravest condition, and everything that is not as it should be."""
+    problems, degraded = [], []
+    if not live.running:
+        problems.append("the agent does not run: start it with `tillside run`")
+    if kept.recovered is not None:
+        degraded.append(_recovered(kept.recovered))
+    degraded += [
+        f"{worker.kind} {worker.name}: {worker.problem}"
+        for worker in live.workers
+        if worker.condition == "failing" and worker.problem
+    ]
+    if live.badge.enrolled and live.running and not live.badge.online:
+        degraded.append("the centre cannot be reached; the queue keeps everything until it can")
+    if kept.quarantined:
+        degraded.append(f"{kept.quarantined} in quarantine: see `tillside queue list`")
+    not_enrolled = [] if live.badge.enrolled else ["not enrolled: run `tillside enroll CODE`"]
+    reasons = (*problems, *not_enrolled, *degraded)
+    if problems:
+        return "problem", reasons
+    if not_enrolled:
+        return "not_enrolled", reasons
+    return ("degraded" if degraded else "healthy"), reasons
+
+
+def _recovered(recovered: Recovered) -> str:
+    return f"the store was corrupt ({recovered.reason}) and is kept as {recovered.moved_to}; a new one is in use"

@@ -1,0 +1,116 @@
+"""What the cashier page is told: one value that says everything it shows.
+
+Owns the shape of that value. Never formats a number or a sentence (the page does, in its language), and
+never carries more of a card than its last four characters.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from agent.supervisor import Health
+from loyalty.member import Member
+from loyalty.receipt import AwareDatetime, ReceiptKind
+
+SHOWN_OF_A_CARD = 4
+
+Standing = Literal["known", "unknown", "checking"]
+Outcome = Literal["points", "held", "no_card", "at_centre"]
+
+
+class PlaceView(Struct, frozen=True, kw_only=True):
+    """Which register this is."""
+
+    store: str | None
+    register: str | None
+
+
+class BadgeView(Struct, frozen=True, kw_only=True):
+    """How the exchange with the centre stands; `since` is when `online` last changed."""
+
+    enrolled: bool
+    online: bool
+    since: AwareDatetime | None
+    queued: int
+
+
+class MemberView(Struct, frozen=True, kw_only=True):
+    """The member, with points as of `as_of` by the centre's word."""
+
+    name: str | None
+    tier: str | None
+    confirmed: int
+    pending: int
+    spendable: int
+    as_of: AwareDatetime | None
+
+
+class CustomerView(Struct, frozen=True, kw_only=True):
+    """Who was scanned. `member` goes with standing `known`."""
+
+    standing: Standing
+    ending: str
+    member: MemberView | None = None
+
+
+class SaleView(Struct, frozen=True, kw_only=True):
+    """The last receipt, and what it gave: `pending` of the `points` are held back for now.
+
+    `held`: the card is unknown, points are kept for it. `at_centre`: this register cannot tell what the
+    receipt gives, the centre will. `current` until the next customer is scanned.
+    """
+
+    kind: ReceiptKind
+    total_minor: int
+    digits: int
+    currency: str
+    outcome: Outcome
+    points: int
+    pending: int
+    current: bool
+
+
+class ProblemView(Struct, frozen=True, kw_only=True):
+    """A worker that does not work."""
+
+    kind: str
+    name: str
+    problem: str
+
+
+class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"):
+    """Everything the page shows."""
+
+    language: str
+    place: PlaceView
+    badge: BadgeView
+    customer: CustomerView | None = None
+    sale: SaleView | None = None
+    problems: tuple[ProblemView, ...] = ()
+
+
+def ending_of(code: str) -> str:
+    """The last characters of a card's code; nothing of one too short to hide the rest."""
+    return code[-SHOWN_OF_A_CARD:] if len(code) > SHOWN_OF_A_CARD else ""
+
+
+def member_view(member: Member) -> MemberView:
+    return MemberView(
+        name=member.short_name or None,
+        tier=member.tier or None,
+        confirmed=member.balance.confirmed,
+        pending=member.balance.pending,
+        spendable=member.balance.spendable,
+        as_of=member.as_of or None,
+    )
+
+
+def problem_views(health: tuple[Health, ...]) -> tuple[ProblemView, ...]:
+    """The workers that fail, in the operator's words."""
+    return tuple(
+        ProblemView(kind=worker.kind, name=worker.name, problem=worker.problem)
+        for worker in health
+        if worker.condition == "failing" and worker.problem
+    )

@@ -1,0 +1,118 @@
+"""The gate of the local API, decided without a socket."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from agent.access import MAX_OPEN_PAIRINGS, PAIRING_LIVES_S, Access
+
+KEY = b"k" * 32
+
+
+class Gate(Access):
+    """An Access whose clock and tokens the test moves."""
+
+    def __init__(self, *, port: int = 8787, key: bytes = KEY, host: str = "127.0.0.1") -> None:
+        self.seconds = 0.0
+        numbers = count(1)
+        super().__init__(
+            host=host,
+            port=port,
+            key=key,
+            control_token="secret",
+            monotonic_s=lambda: self.seconds,
+            token=lambda: f"token-{next(numbers)}",
+        )
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "ours"),
+    [
+        ("127.0.0.1:8787", None, True),
+        ("127.0.0.1:8787", "http://127.0.0.1:8787", True),
+        ("127.0.0.1:8787", "null", False),
+        ("127.0.0.1:8787", "", False),
+        ("127.0.0.1:8787", "https://127.0.0.1:8787", False),
+        ("127.0.0.1:8787", "http://127.0.0.1:8788", False),
+        ("127.0.0.1:8787", "http://shop.example", False),
+        ("127.0.0.1", None, False),
+        ("localhost:8787", None, False),
+        ("attacker.example:8787", None, False),
+        ("127.0.0.1:8788", None, False),
+        (None, None, False),
+    ],
+)
+def test_only_our_own_host_and_origin_are_ours(host: str | None, origin: str | None, ours: bool) -> None:
+    assert Gate().is_ours(host, origin) is ours
+
+
+def test_ipv6_loopback_is_written_as_browsers_write_it() -> None:
+    assert Gate(host="::1").is_ours("[::1]:8787", "http://[::1]:8787")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "party"),
+    [
+        ("Bearer secret", "control"),
+        ("Bearer secre", None),
+        ("Bearer secretx", None),
+        ("bearer secret", None),
+        ("secret", None),
+        ("", None),
+        ("Bearer sécret", None),
+    ],
+)
+def test_the_control_token_is_exact(authorization: str, party: str | None) -> None:
+    assert Gate().party(authorization, None) == party
+
+
+def test_a_pairing_code_gives_one_cookie_once() -> None:
+    gate = Gate()
+    pairing = gate.open_pairing()
+    assert pairing.url == f"http://127.0.0.1:8787/pair?code={pairing.code}"
+
+    cookie = gate.redeem(pairing.code)
+
+    assert cookie is not None
+    assert gate.party(None, cookie) == "page"
+    assert gate.redeem(pairing.code) is None
+
+
+def test_a_pairing_code_lives_shortly() -> None:
+    gate = Gate()
+    code = gate.open_pairing().code
+
+    gate.seconds = PAIRING_LIVES_S
+
+    assert gate.redeem(code) is None
+
+
+def test_open_pairings_are_bounded_and_the_newest_stay() -> None:
+    gate = Gate()
+    codes = [gate.open_pairing().code for _ in range(MAX_OPEN_PAIRINGS + 1)]
+
+    assert gate.redeem(codes[0]) is None
+    assert gate.redeem(codes[-1]) is not None
+
+
+@pytest.mark.parametrize("cookie", ["", ".", "x", "x.", "x.0", ".0", "token-2.é"])
+def test_a_made_up_cookie_is_nobody(cookie: str) -> None:
+    assert Gate().party(None, cookie) is None
+
+
+def test_a_cookie_survives_a_restart_but_not_another_register_or_key() -> None:
+    gate = Gate()
+    cookie = gate.redeem(gate.open_pairing().code)
+
+    assert Gate().party(None, cookie) == "page"
+    assert Gate(port=8788).party(None, cookie) is None
+    assert Gate(key=b"x" * 32).party(None, cookie) is None
+
+
+def test_a_wrong_token_is_not_saved_by_a_good_cookie() -> None:
+    gate = Gate()
+    cookie = gate.redeem(gate.open_pairing().code)
+
+    assert gate.party("Bearer wrong", cookie) is None
