@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 
-from drivers.scanning.driver import ScannerDriver
+if TYPE_CHECKING:  # finding a scanner loads nothing about receipts, and the other way round
+    from drivers.receipts.port import ReceiptReader
+    from drivers.scanning.driver import ScannerDriver
 
 SCANNERS = "tillside.scanners"
 READERS = "tillside.readers"
@@ -37,7 +39,7 @@ class BrokenDriverError(RegistryError):
 class LoadedReaders(Struct, frozen=True, kw_only=True):
     """Readers by name, in the order of their names, and what kept the others away."""
 
-    readers: dict[str, Any]
+    readers: dict[str, type[ReceiptReader]]
     broken: tuple[RegistryError, ...]
 
 
@@ -51,14 +53,14 @@ def load_scanner(name: str) -> type[ScannerDriver]:
     return cast("type[ScannerDriver]", _load(SCANNERS, name))
 
 
-def load_reader(name: str) -> Any:
+def load_reader(name: str) -> type[ReceiptReader]:
     """The receipt reader registered as `name`. Raises RegistryError."""
-    return _load(READERS, name)
+    return cast("type[ReceiptReader]", _load(READERS, name))
 
 
 def load_readers() -> LoadedReaders:
     """Every receipt reader: finding out what a receipt is takes all of them. A broken one stops no other."""
-    readers: dict[str, Any] = {}
+    readers: dict[str, type[ReceiptReader]] = {}
     broken: list[RegistryError] = []
     for name in installed(READERS):
         try:

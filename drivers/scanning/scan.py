@@ -147,16 +147,16 @@ _REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 def parse_scan(raw: bytes | str, *, member_prefixes: tuple[str, ...] = ()) -> Scan:
     """The scan that `raw` is: one frame, without the scanner's own prefix and suffix.
 
-    Digits that start with one of `member_prefixes` are this shop's card numbers, even where a payment card's
-    would look the same.
+    Digits that start with one of `member_prefixes` are this shop's card numbers, even where goods (an EAN-13
+    that starts with 2) or payment cards look the same.
     """
     problems: list[ScanProblem] = []
     aim, text = _split_aim(_cleaned(_decoded(raw, problems), problems))
     gtin = _gtin(aim, text)
-    if gtin is not None:
-        identifier = ScannedIdentifier(kind="gtin", code=shortest_gtin(gtin))
-        return _scan(aim, text, identifier, problems, symbology=_SYMBOLOGY_OF_GTIN[len(gtin)])
     is_ours = _is_digits(text) and text.startswith(member_prefixes)
+    if gtin is not None:
+        identifier = _card(text) if is_ours else ScannedIdentifier(kind="gtin", code=shortest_gtin(gtin))
+        return _scan(aim, text, identifier, problems, symbology=_SYMBOLOGY_OF_GTIN[len(gtin)])
     if not is_ours and (pan := first_pan(text)) is not None:
         return _refused_card(aim, pan, problems)
     if "too_long" in problems:

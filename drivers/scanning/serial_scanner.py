@@ -33,8 +33,8 @@ class SerialScannerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `port` is a device path, a COM name or `tcp://host:port`. `suffix` is what the scanner sends after each code:
     absent, it may be CR, LF or TAB; empty, there is none and silence of `idle_ms` ends a code.
-    `member_prefixes` are leading digits of this shop's card numbers, separated by commas, that would else be
-    taken for payment cards.
+    `member_prefixes` are the leading digits of this shop's card numbers, separated by commas, where these would
+    else be taken for goods (an EAN-13 that starts with 2) or for payment cards.
     """
 
     name: str = ""

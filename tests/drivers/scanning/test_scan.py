@@ -201,9 +201,9 @@ def test_what_is_too_long_is_cut_and_names_nobody() -> None:
 
 
 def test_bytes_that_are_not_utf_8_are_read_as_latin_1_and_said_so() -> None:
-    scan = parse_scan(b"caf\xe9")
+    scan = parse_scan(b"\xd6l 1")
 
-    assert scan.text == "café"
+    assert scan.text == "Öl 1"
     assert scan.problems == ("encoding_guessed",)
 
 
@@ -235,7 +235,15 @@ def test_of_a_payment_card_only_the_ends_are_kept(raw: str) -> None:
     assert scan.gs1 is msgspec.UNSET
 
 
-def test_this_shops_own_range_is_let_through() -> None:
+def test_this_shops_cards_may_be_ean_13() -> None:
+    card, goods = (parse_scan(raw, member_prefixes=("29",)) for raw in ("]E02912345678906", "]E05901234123457"))
+
+    assert card.member == Identifier(kind="card", code="2912345678906")
+    assert card.symbology == "ean13"
+    assert goods.member is None
+
+
+def test_this_shops_own_range_is_no_payment_card() -> None:
     assert parse_scan("6011000990139424").identifier is None
 
     scan = parse_scan("6011000990139424", member_prefixes=("9000", "601100"))
