@@ -1,0 +1,1 @@
+"""Networks that misbehave on purpose, and the tests of what must be survived."""
