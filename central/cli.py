@@ -67,6 +67,7 @@ def main() -> None:
 
 @app.command()
 def init(
+    *,
     data: Data,
     listen: Annotated[str, typer.Option(help="Where registers connect, over TLS; port 0 lets the system choose.")] = "",
     admin: Annotated[str, typer.Option(help="Where the admin pages are, on loopback.")] = "",
@@ -114,6 +115,7 @@ def open_admin(data: Data, as_json: Json = False) -> None:
 
 @enrolment.command("create")
 def enrolment_create(
+    *,
     data: Data,
     store: Annotated[str, typer.Option(help="The store's number or name.")],
     register: Annotated[str, typer.Option(help="The register's number in the store.")],

@@ -263,6 +263,7 @@ class DeviceApi:
                 devices.heartbeat(connection, device, state, now)
             hashed = programs.hash_in_force(connection)
             return HeartbeatResponse(
+                centre_epoch=feed.centre_epoch(connection),
                 server_time=now,
                 program=msgspec.UNSET if hashed is None else hashed,
                 feed=feed.feed_position(connection),

@@ -9,7 +9,7 @@ Never decides what a member's balance is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -36,8 +36,10 @@ def note_changes(connection: Connection, members: Iterable[str], now: datetime) 
     return ids
 
 
-def newest_changes(connection: Connection, members: Iterable[str]) -> dict[str, int]:
+def newest_changes(connection: Connection, members: Collection[str]) -> dict[str, int]:
     """The newest change of each member that has one."""
+    if not members:
+        return {}
     rows = connection.execute(
         select(tables.changes.c.member, func.max(tables.changes.c.id).label("newest"))
         .where(tables.changes.c.member.in_(tuple(members)))

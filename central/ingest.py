@@ -8,12 +8,12 @@ nothing behind it. Never judges what a receipt is worth.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import msgspec
 import structlog
 from msgspec import Struct
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from central import feed, ledger, receipts
@@ -21,7 +21,7 @@ from central.db import tables
 from central.devices import Device, close_epoch, first_use, locked_device
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
-from sync.records import AttachBody, Entry, EntryKind, ReceiptBody, SignalBody, chain_next, chain_start
+from sync.records import AttachBody, Entry, EntryKind, ReceiptBody, SignalBody, chain_next, chain_start, wall_text
 from sync.wire import IngestRequest, Outcome
 
 # Entries a register may send next; one batch's worth until there is something to slow down for.
@@ -44,7 +44,7 @@ class _Taken(Struct, frozen=True, kw_only=True):
     entry: Entry
     h: bytes
     seen: Seen
-    reason: str = ""
+    reason: str
 
 
 class _Mark(Struct, frozen=True, kw_only=True):
@@ -71,30 +71,27 @@ def ingest(
     first_use(connection, device.id, request_id, fingerprint, now)
     if request.first_seq > mark.acked_through + 1:
         raise SequenceGapError(mark.acked_through + 1)
+    batch = _Batch(connection, device, request.epoch, now)
     stored = _stored(connection, request)
-    before = _hash_before(connection, device, request, mark)
-    if request.prev_hash != before.hex():
-        detail = f"the chain differs already at seq {request.first_seq - 1}"
-        return _fork(connection, device, request.epoch, request.entries, detail, now)
-    outcomes: list[tuple[Outcome, int | None]] = []
-    h = before
-    taken: list[_Taken] = []
+    h = _hash_before(connection, device, request, mark)
+    if request.prev_hash != h.hex():
+        return batch.fork(request.entries, f"the chain differs already at seq {request.first_seq - 1}")
+    repeated: list[tuple[Outcome, int | None]] = []
     for index, entry in enumerate(request.entries):
         h = chain_next(h, entry)
         known = stored.get(entry.seq)
         if known is None:
-            taken.append(_take(connection, device, request.epoch, entry, h, now))
+            batch.take(entry, h)
         elif known.h == h.hex():
-            outcomes.append((_outcome(entry.seq, known.code, known.detail), known.change))
+            repeated.append((_outcome(entry.seq, known.code, known.detail), known.change))
         else:
-            detail = f"seq {entry.seq} is known with other content"
-            return _fork(connection, device, request.epoch, request.entries[index:], detail, now)
-    outcomes += _keep(connection, device, request.epoch, taken, now)
+            return batch.fork(request.entries[index:], f"seq {entry.seq} is known with other content")
+    taken = batch.keep()
     if taken:
-        mark = _Mark(acked_through=taken[-1].entry.seq, chain_hash=h.hex())
+        mark = _Mark(acked_through=request.entries[-1].seq, chain_hash=h.hex())
         _raise_mark(connection, request.epoch, mark)
     connection.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(last_contact=now))
-    return Applied(acked_through=mark.acked_through, chain_hash=mark.chain_hash, outcomes=tuple(outcomes))
+    return Applied(acked_through=mark.acked_through, chain_hash=mark.chain_hash, outcomes=(*repeated, *taken))
 
 
 def _live_mark(connection: Connection, device: Device, epoch: str) -> _Mark:
@@ -141,123 +138,123 @@ def _hash_before(connection: Connection, device: Device, request: IngestRequest,
     return bytes.fromhex(held)
 
 
-# ---- one entry
+class _Batch:
+    """The new entries of one request, on their way into the database."""
 
+    def __init__(self, connection: Connection, device: Device, epoch: str, now: datetime) -> None:
+        self._connection = connection
+        self._device = device
+        self._epoch = epoch
+        self._now = now
+        self._taken: list[_Taken] = []
 
-def _take(connection: Connection, device: Device, epoch: str, entry: Entry, h: bytes, now: datetime) -> _Taken:
-    """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
-    try:
-        with connection.begin_nested():
-            seen, reason = _apply(connection, device, epoch, entry, now)
-    except OperationalError:
-        raise  # the database itself failed; nothing may be acknowledged
-    except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
-        _log.warning("entry_not_applied", device=device.id, seq=entry.seq, kind=entry.kind, error=type(error).__name__)
-        seen = Seen(code="quarantined", detail=f"could not be applied ({type(error).__name__}); report this")
-        reason = "poison"
-    return _Taken(entry=entry, h=h, seen=seen, reason=reason if seen.code == "quarantined" else "")
+    def take(self, entry: Entry, h: bytes) -> None:
+        """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
+        try:
+            with self._connection.begin_nested():
+                seen, reason = self._apply(entry)
+        except OperationalError:
+            raise  # the database itself failed; nothing may be acknowledged
+        except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
+            name = type(error).__name__
+            _log.warning("entry_not_applied", device=self._device.id, seq=entry.seq, kind=entry.kind, error=name)
+            seen, reason = Seen(code="quarantined", detail=f"could not be applied ({name}); report this"), "poison"
+        self._taken.append(_Taken(entry=entry, h=h, seen=seen, reason=reason))
 
+    def _apply(self, entry: Entry) -> tuple[Seen, str]:
+        """What became of an entry, and the reason to show if it is quarantined."""
+        connection, now = self._connection, self._now
+        try:
+            match entry.kind:
+                case "receipt":
+                    receipt_body = msgspec.json.decode(entry.body, type=ReceiptBody)
+                    if receipt_body.receipt.key != entry.key:
+                        return Seen(code="quarantined", detail="the entry's key is not its receipt's"), "unreadable"
+                    return receipts.see_receipt(connection, self._device.id, receipt_body, now), "identity"
+                case "attach":
+                    attach_body = msgspec.json.decode(entry.body, type=AttachBody)
+                    return receipts.attach(connection, self._epoch, entry.seq, attach_body, now), "member"
+                case "signal":
+                    msgspec.json.decode(entry.body, type=SignalBody)
+                    return Seen(code="accepted"), ""
+        except msgspec.DecodeError as error:
+            return Seen(code="quarantined", detail=f"the body cannot be read: {error}"), "unreadable"
+        if entry.kind in KNOWN_KINDS:
+            return Seen(code="quarantined", detail=f"{entry.kind!r} is not handled by this version yet"), "not_yet"
+        return Seen(code="quarantined", detail="this kind is not known here; is the centre older?"), "unknown_kind"
 
-def _apply(connection: Connection, device: Device, epoch: str, entry: Entry, now: datetime) -> tuple[Seen, str]:
-    """What became of an entry, and why it was quarantined if it was."""
-    try:
-        match entry.kind:
-            case "receipt":
-                body = msgspec.json.decode(entry.body, type=ReceiptBody)
-                if body.receipt.key != entry.key:
-                    return Seen(code="quarantined", detail="the entry's key is not its receipt's"), "unreadable"
-                return receipts.see_receipt(connection, device.id, body, now), "identity"
-            case "attach":
-                attach_body = msgspec.json.decode(entry.body, type=AttachBody)
-                return receipts.attach(connection, epoch, entry.seq, attach_body, now), "member"
-            case "signal":
-                msgspec.json.decode(entry.body, type=SignalBody)
-                return Seen(code="accepted"), ""
-    except msgspec.DecodeError as error:
-        return Seen(code="quarantined", detail=f"the body cannot be read: {error}"), "unreadable"
-    if entry.kind in KNOWN_KINDS:
-        return Seen(code="quarantined", detail=f"{entry.kind!r} is not handled by this version yet"), "not_yet"
-    return Seen(code="quarantined", detail="this kind is not known here; is the centre older?"), "unknown_kind"
+    def keep(self) -> list[tuple[Outcome, int | None]]:
+        """Store the entries with their outcomes, and note whose feed rows they change."""
+        if not self._taken:
+            return []
+        moved = sorted({member for one in self._taken for member in one.seen.touched})
+        ledger.refresh_balances(self._connection, moved, self._now)
+        change_of = feed.note_changes(self._connection, moved, self._now)
+        shown = {one.seen.member for one in self._taken if one.seen.member is not None}
+        change_of |= feed.newest_changes(self._connection, shown.difference(change_of))
+        rows, outcomes = [], []
+        for one in self._taken:
+            change = None if one.seen.member is None else change_of.get(one.seen.member)
+            rows.append(self._row(one, change))
+            outcomes.append((_outcome(one.entry.seq, one.seen.code, one.seen.detail), change))
+        self._connection.execute(insert(tables.entries), rows)
+        self._set_aside([one for one in self._taken if one.seen.code == "quarantined"])
+        return outcomes
 
+    def fork(self, entries: tuple[Entry, ...], detail: str) -> EpochFencedError:
+        """Set the other history aside, where people see it, and fence the epoch.
 
-def _keep(
-    connection: Connection, device: Device, epoch: str, taken: list[_Taken], now: datetime
-) -> list[tuple[Outcome, int | None]]:
-    """Store the entries with their outcomes, and note whose feed rows they change."""
-    if not taken:
-        return []
-    moved = sorted({member for one in taken for member in one.seen.touched})
-    ledger.refresh_balances(connection, moved, now)
-    change_of = feed.note_changes(connection, moved, now)
-    shown = {one.seen.member for one in taken if one.seen.member is not None}
-    change_of = feed.newest_changes(connection, shown.difference(change_of)) | change_of
-    rows, outcomes = [], []
-    for one in taken:
-        change = change_of.get(one.seen.member) if one.seen.member is not None else None
-        outcomes.append((_outcome(one.entry.seq, one.seen.code, one.seen.detail), change))
-        rows.append(
+        The register opens a new one and sends what is unacknowledged again under the same keys, so
+        nothing is lost by setting these aside and nothing counts twice.
+        """
+        _log.warning("fork_found", device=self._device.id, epoch=self._epoch)
+        seen = Seen(code="quarantined", detail=detail)
+        self._set_aside([_Taken(entry=entry, h=b"", seen=seen, reason="fork") for entry in entries])
+        epochs = tables.epochs
+        self._connection.execute(update(epochs).where(epochs.c.epoch == self._epoch).values(note=f"fork: {detail}"))
+        close_epoch(self._connection, self._device, self._now)
+        return EpochFencedError(
+            f"{detail}: a restored backup or a clone; open a new epoch with POST /v1/epochs "
+            "and send what is unacknowledged again"
+        )
+
+    def _row(self, one: _Taken, change: int | None) -> dict[str, Any]:
+        return {
+            "epoch": self._epoch,
+            "seq": one.entry.seq,
+            "device": self._device.id,
+            "key": one.entry.key,
+            "kind": one.entry.kind,
+            "hlc": one.entry.hlc,
+            "wall": wall_text(one.entry.wall),
+            "salt": one.entry.salt,
+            "body": bytes(one.entry.body),
+            "h": one.h.hex(),
+            "code": one.seen.code,
+            "detail": one.seen.detail or None,
+            "change": change,
+            "received_at": self._now,
+        }
+
+    def _set_aside(self, ones: list[_Taken]) -> None:
+        if not ones:
+            return
+        rows = [
             {
-                "epoch": epoch,
+                "device": self._device.id,
+                "epoch": self._epoch,
                 "seq": one.entry.seq,
-                "device": device.id,
                 "key": one.entry.key,
                 "kind": one.entry.kind,
-                "hlc": one.entry.hlc,
-                "wall": one.entry.wall,
-                "salt": one.entry.salt,
-                "body": bytes(one.entry.body),
-                "h": one.h.hex(),
-                "code": one.seen.code,
-                "detail": one.seen.detail or None,
-                "change": change,
-                "received_at": now,
+                "reason": one.reason,
+                "detail": one.seen.detail,
+                "raw": msgspec.json.encode(one.entry),
+                "received_at": self._now,
             }
-        )
-    connection.execute(insert(tables.entries), rows)
-    set_aside = [one for one in taken if one.seen.code == "quarantined"]
-    if set_aside:
-        connection.execute(
-            insert(tables.quarantine),
-            [_quarantined(device, epoch, one.entry, one.reason, one.seen.detail, now) for one in set_aside],
-        )
-    return outcomes
+            for one in ones
+        ]
+        self._connection.execute(insert(tables.quarantine), rows)
 
 
-def _fork(
-    connection: Connection, device: Device, epoch: str, entries: tuple[Entry, ...], detail: str, now: datetime
-) -> EpochFencedError:
-    """Set the other history aside, where people see it, and fence the epoch.
-
-    The register opens a new one and sends what is unacknowledged again under the same keys, so nothing
-    is lost by setting these aside and nothing counts twice.
-    """
-    _log.warning("fork_found", device=device.id, epoch=epoch, first_seq=entries[0].seq if entries else None)
-    if entries:
-        connection.execute(
-            insert(tables.quarantine),
-            [_quarantined(device, epoch, entry, "fork", detail, now) for entry in entries],
-        )
-    connection.execute(update(tables.epochs).where(tables.epochs.c.epoch == epoch).values(note=f"fork: {detail}"))
-    close_epoch(connection, device, now)
-    return EpochFencedError(
-        f"{detail}: a restored backup or a clone; open a new epoch with POST /v1/epochs "
-        "and send what is unacknowledged again"
-    )
-
-
-def _quarantined(device: Device, epoch: str, entry: Entry, reason: str, detail: str, now: datetime) -> dict[str, Any]:
-    return {
-        "device": device.id,
-        "epoch": epoch,
-        "seq": entry.seq,
-        "key": entry.key,
-        "kind": entry.kind,
-        "reason": reason,
-        "detail": detail,
-        "raw": msgspec.json.encode(entry),
-        "received_at": now,
-    }
-
-
-def _outcome(seq: int, code: Literal["accepted", "duplicate", "quarantined"] | str, detail: str | None) -> Outcome:
-    return Outcome(seq=seq, code=code, **({"detail": detail} if detail else {}))  # type: ignore[arg-type]
+def _outcome(seq: int, code: str, detail: str | None) -> Outcome:
+    return msgspec.convert({"seq": seq, "code": code} | ({"detail": detail} if detail else {}), Outcome)

@@ -138,7 +138,7 @@ def _seen_again(connection: Connection, known: StoredReceipt, body: ReceiptBody,
         )
     filled = _filled(known.receipt, seen)
     member = known.member or _member_of(connection, body)
-    touched = _rewrite(connection, known, filled, identity_keys(seen), member, now)
+    touched = _rewrite(connection, known, receipt=filled, seen_as=identity_keys(seen), member=member, now=now)
     return Seen(code="duplicate", member=member, touched=touched)
 
 
@@ -162,13 +162,14 @@ def _revise(connection: Connection, known: StoredReceipt, body: ReceiptBody, now
             program=None if body.program is UNSET else body.program,
         )
     )
-    touched = _rewrite(connection, known, revised, identity_keys(body.receipt), member, now)
+    touched = _rewrite(connection, known, receipt=revised, seen_as=identity_keys(body.receipt), member=member, now=now)
     return Seen(code="accepted", detail=f"revises {known.receipt.status}", member=member, touched=touched)
 
 
 def _rewrite(
     connection: Connection,
     known: StoredReceipt,
+    *,
     receipt: Receipt,
     seen_as: Iterable[str],
     member: str | None,

@@ -1,18 +1,62 @@
-"""The admin pages (a door, and nothing behind it yet)."""
+"""The admin pages: server-rendered HTML on a listener of their own.
+
+Owns routes, the checks before every page, and the headers after it. Plain HTTP on loopback, so every
+request must name this very address, forms must carry their session's token, and a page may load
+nothing but its own style sheet. Says nothing about what a page shows: `central.admin.views` does.
+"""
 
 from __future__ import annotations
 
-from aiohttp import web
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
 
-from central import operations
+import structlog
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from central import devices, members, operations
+from central.admin import views
+from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
 from central.clock import Clock
 from central.db.database import Database
 from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address
 
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# The forms here carry a few short fields.
+MAX_FORM_BYTES = 16 * 1024
+MAX_FIELD_CHARS = 255
+REGISTERS_REFRESH_S = 10
+_STYLE = (Path(__file__).parent / "style.css").read_bytes()
+_OPEN_TO_ALL = frozenset({"/open", "/style.css"})
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class _RefusedError(Exception):
+    """A request that gets no page; the message is shown."""
+
 
 class AdminPages:
+    """Pages, and the few forms on them."""
+
     def __init__(
         self,
         *,
@@ -24,14 +68,39 @@ class AdminPages:
         randomness: Randomness,
     ) -> None:
         self._database = database
+        self._sequencer = sequencer
+        self._sessions = Sessions(secret, randomness)
         self._clock = clock
         self._randomness = randomness
         self._at = Address(host="127.0.0.1", port=0)
+        self._templates = Environment(
+            loader=PackageLoader("central.admin"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals["brand"] = brand
 
     def application(self) -> web.Application:
-        return web.Application()
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_FORM_BYTES)
+        for path, handler in {
+            "/": self._registers,
+            "/members": self._members,
+            "/members/{member}": self._member,
+            "/cards": self._cards,
+            "/quarantine": self._quarantine,
+            "/variances": self._variances,
+            "/open": self._open,
+            "/style.css": self._style,
+        }.items():
+            app.router.add_get(path, handler, allow_head=False)
+        app.router.add_post("/cards/link", self._link)
+        app.router.add_post("/registers/revoke", self._revoke)
+        return app
 
     def bound_to(self, address: Address) -> None:
+        """Where the listener really is: the only place these pages may be asked for."""
         self._at = address
 
     async def one_time_link(self) -> str:
@@ -39,3 +108,139 @@ class AdminPages:
             lambda connection: operations.admin_link(connection, self._at, self._clock(), self._randomness)
         )
         return link.open
+
+    # ---- before and after every page
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            self._check_origin(request)
+            if request.path not in _OPEN_TO_ALL:
+                self._check_session(request)
+            if request.method == "POST":
+                await self._check_form(request)
+            response = await handler(request)
+        except _RefusedError as error:
+            response = self._page("message.html", 403, title="Not open", text=str(error))
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = self._page("message.html", error.status, title="Not here", text=error.reason)
+        except OperationalError as error:
+            _log.error("database_failed", error=str(error.orig))
+            text = "The database is busy or full. Nothing was changed; try again."
+            response = self._page("message.html", 503, title="Not now", text=text)
+        response.headers.update(_HEADERS)
+        return response
+
+    def _check_origin(self, request: web.Request) -> None:
+        """Exactly this listener, asked for by its own pages: a name that was bound to it is refused."""
+        hosts = allowed_hosts(self._at)
+        if request.headers.getall("Host", []) not in [[host] for host in hosts]:
+            raise _RefusedError(f"Open these pages at http://{self._at} itself.")
+        origins = request.headers.getall("Origin", [])
+        if origins not in ([], [f"http://{request.headers['Host']}"]):
+            raise _RefusedError("Another site's page asked for this.")
+        if request.method not in ("GET", "HEAD") and not origins:
+            raise _RefusedError("A form must come from a page of this centre.")
+
+    def _check_session(self, request: web.Request) -> None:
+        if not self._sessions.holds(request.cookies.get(COOKIE, ""), self._clock()):
+            raise _RefusedError("Run `tillside-central open` on the centre's machine and open the link it prints.")
+
+    async def _check_form(self, request: web.Request) -> None:
+        if request.content_type != "application/x-www-form-urlencoded":
+            raise _RefusedError("A form must come from a page of this centre.")
+        token = (await request.post()).get("token", "")
+        if not isinstance(token, str) or not self._sessions.form_holds(request.cookies[COOKIE], token):
+            raise _RefusedError("This form is too old; go back, reload the page and send it again.")
+
+    def _page(self, template: str, status: int = 200, /, **values: object) -> web.Response:
+        text = self._templates.get_template(template).render(**values)
+        return web.Response(text=text, content_type="text/html", status=status)
+
+    def _form_token(self, request: web.Request) -> str:
+        return self._sessions.form_token(request.cookies[COOKIE])
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        return await self._database.read(work)
+
+    # ---- pages
+
+    async def _open(self, request: web.Request) -> web.StreamResponse:
+        token, now = request.query.get("token", ""), self._clock()
+        if not await self._database.write(lambda connection: use_link(connection, token, now)):
+            raise _RefusedError("This link was used or is too old. Run `tillside-central open` for another.")
+        response = web.Response(status=303, headers={"Location": "/"})
+        response.set_cookie(
+            COOKIE,
+            self._sessions.cookie(now),
+            max_age=int(SESSION_LIFE.total_seconds()),
+            httponly=True,
+            samesite="Strict",
+            path="/",
+        )
+        return response
+
+    async def _style(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=_STYLE, content_type="text/css", charset="utf-8")
+
+    async def _registers(self, request: web.Request) -> web.StreamResponse:
+        now = self._clock()
+        rows, totals = await self._read(lambda connection: (views.registers(connection, now), views.totals(connection)))
+        return self._page(
+            "registers.html",
+            registers=rows,
+            totals=totals,
+            token=self._form_token(request),
+            refresh_s=REGISTERS_REFRESH_S,
+        )
+
+    async def _members(self, request: web.Request) -> web.StreamResponse:
+        text = request.query.get("q", "")[:MAX_FIELD_CHARS]
+        rows = await self._read(lambda connection: views.member_list(connection, text))
+        return self._page("members.html", members=rows, text=text, limit=views.MEMBERS_SHOWN)
+
+    async def _member(self, request: web.Request) -> web.StreamResponse:
+        member, now = request.match_info["member"], self._clock()
+        page = await self._read(lambda connection: views.member_page(connection, member, now))
+        if page is None:
+            raise web.HTTPNotFound(reason="There is no such member.")
+        return self._page("member.html", page=page)
+
+    async def _cards(self, request: web.Request) -> web.StreamResponse:
+        cards = await self._read(views.unknown_cards)
+        return self._page("cards.html", cards=cards, token=self._form_token(request))
+
+    async def _quarantine(self, _request: web.Request) -> web.StreamResponse:
+        return self._page("quarantine.html", rows=await self._read(views.quarantine))
+
+    async def _variances(self, _request: web.Request) -> web.StreamResponse:
+        return self._page("variances.html", rows=await self._read(views.variances))
+
+    # ---- forms
+
+    async def _link(self, request: web.Request) -> web.StreamResponse:
+        code, which, now = await _field(request, "code"), await _field(request, "member"), self._clock()
+
+        def work(connection: Connection) -> str:
+            member = members.owner_of(connection, which) or which
+            operations.link(connection, member, code, now)
+            return member
+
+        try:
+            member = await self._database.write(work)
+        except (members.UnknownMemberError, members.CodeTakenError) as error:
+            return self._page("message.html", 409, title="Not linked", text=str(error))
+        await self._sequencer.place()
+        raise web.HTTPSeeOther(f"/members/{member}")
+
+    async def _revoke(self, request: web.Request) -> web.StreamResponse:
+        device, now = await _field(request, "device"), self._clock()
+        await self._database.write(lambda connection: devices.revoke(connection, device, now))
+        raise web.HTTPSeeOther("/")
+
+
+async def _field(request: web.Request, name: str) -> str:
+    value = (await request.post()).get(name, "")
+    return value.strip()[:MAX_FIELD_CHARS] if isinstance(value, str) else ""

@@ -126,7 +126,7 @@ requests = Table(
 
 # ---- what registers sent
 
-# Append-only, exactly as hashed.
+# Append-only, exactly as hashed: `wall` is the text that the hash covers.
 entries = Table(
     "entries",
     metadata,
@@ -136,7 +136,7 @@ entries = Table(
     Column("key", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("hlc", Text, nullable=False),
-    Column("wall", Moment, nullable=False),
+    Column("wall", Text, nullable=False),
     Column("salt", String(32), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("h", String(64), nullable=False),

@@ -213,7 +213,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("hlc", sa.Text(), nullable=False),
-        sa.Column("wall", Moment(), nullable=False),
+        sa.Column("wall", sa.Text(), nullable=False),
         sa.Column("salt", sa.String(length=32), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("h", sa.String(length=64), nullable=False),

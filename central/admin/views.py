@@ -1,0 +1,327 @@
+"""What each admin page shows, as values: read from the database, ready to render.
+
+Owns the queries of the admin pages. Never changes anything and never writes HTML.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, func, select
+
+from central import ledger, members, operations, programs
+from central.db import tables
+from central.stored import stored_receipt
+from loyalty.ledger import LedgerEntry
+from loyalty.member import Member
+from loyalty.money import to_major
+from loyalty.receipt import Receipt
+
+# A register says something every half minute; silent for this long, it is offline.
+ONLINE_FOR = timedelta(seconds=90)
+# Rows on one page; search narrows, and the newest stand first.
+MEMBERS_SHOWN = 50
+ROWS_SHOWN = 200
+RAW_SHOWN_CHARS = 4000
+
+_STATES = {
+    ledger.SETTLED: "evaluated",
+    ledger.NO_MEMBER: "no member",
+    ledger.NO_PROGRAM: "waits for a program",
+    ledger.WAITING: "waits for its original",
+    ledger.NEW: "new",
+}
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    members: int
+    receipts: int
+    points: int
+    unknown_cards: int
+    quarantined: int
+    variances: int
+
+
+class RegisterRow(Struct, frozen=True, kw_only=True):
+    device: str
+    store: str
+    register: str
+    state: str
+    since: str
+    last_contact: str
+    queued: int
+    queued_since: str
+    quarantined: int
+    version: str
+    epochs: int
+    note: str
+    revoked: bool
+
+
+class MemberRow(Struct, frozen=True, kw_only=True):
+    member: str
+    short_name: str
+    tier: str
+    confirmed: int
+    pending: int
+
+
+class ReceiptRow(Struct, frozen=True, kw_only=True):
+    key: str
+    issued_at: str
+    place: str
+    number: str
+    kind: str
+    status: str
+    total: str
+    state: str
+    points: int
+
+
+class EntryRow(Struct, frozen=True, kw_only=True):
+    recorded_at: str
+    rule: str
+    points: int
+    pending_until: str
+    why: str
+    number: str
+
+
+class MemberPage(Struct, frozen=True, kw_only=True):
+    member: Member
+    receipts: tuple[ReceiptRow, ...]
+    entries: tuple[EntryRow, ...]
+
+
+class CardRow(Struct, frozen=True, kw_only=True):
+    code: str
+    receipts: int
+    last_seen: str
+
+
+class QuarantineRow(Struct, frozen=True, kw_only=True):
+    received_at: str
+    place: str
+    seq: int
+    kind: str
+    reason: str
+    detail: str
+    raw: str
+
+
+class VarianceRow(Struct, frozen=True, kw_only=True):
+    recorded_at: str
+    place: str
+    number: str
+    member: str
+    claimed: int
+    given: int
+    detail: str
+
+
+class Zone:
+    """Times as the shop reads them: in the zone of the program in force."""
+
+    def __init__(self, connection: Connection) -> None:
+        program = programs.program_in_force(connection)
+        self._zone = ZoneInfo(program.program.time_zone if program else "UTC")
+
+    def text(self, moment: datetime | None) -> str:
+        return "" if moment is None else moment.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def totals(connection: Connection) -> Totals:
+    receipts = tables.receipts.c
+
+    def count(column: object, *where: object) -> int:
+        query = select(func.count(column)).where(*where)  # type: ignore[arg-type]
+        return int(connection.execute(query).scalar_one())
+
+    unknown = select(func.count(receipts.code.distinct())).where(receipts.member.is_(None))
+    points = connection.execute(select(func.sum(tables.ledger.c.points))).scalar_one()
+    return Totals(
+        members=count(tables.members.c.id),
+        receipts=count(receipts.key),
+        points=int(points or 0),
+        unknown_cards=int(connection.execute(unknown).scalar_one()),
+        quarantined=count(tables.quarantine.c.id),
+        variances=count(tables.variances.c.id),
+    )
+
+
+def registers(connection: Connection, now: datetime) -> tuple[RegisterRow, ...]:
+    zone = Zone(connection)
+    rows = []
+    for one in operations.registers(connection).registers:
+        online = one.last_contact is not None and now - one.last_contact < ONLINE_FOR
+        rows.append(
+            RegisterRow(
+                device=one.device,
+                store=one.store,
+                register=one.register,
+                state="revoked" if one.revoked else "online" if online else "offline",
+                since="" if one.last_contact is None else _ago(now - one.last_contact),
+                last_contact=zone.text(one.last_contact),
+                queued=one.queued,
+                queued_since="" if one.oldest_queued_at is None else _ago(now - one.oldest_queued_at),
+                quarantined=one.quarantined,
+                version=one.version,
+                epochs=one.epochs,
+                note=one.note or "",
+                revoked=one.revoked,
+            )
+        )
+    return tuple(rows)
+
+
+def member_list(connection: Connection, text: str) -> tuple[MemberRow, ...]:
+    found = members.find_members(connection, text, MEMBERS_SHOWN)
+    joined = tables.members.join(tables.balances, tables.balances.c.member == tables.members.c.id)
+    rows = connection.execute(
+        select(tables.members, tables.balances.c.confirmed, tables.balances.c.pending)
+        .select_from(joined)
+        .where(tables.members.c.id.in_(found))
+        .order_by(tables.members.c.id)
+    )
+    return tuple(
+        MemberRow(
+            member=row.id,
+            short_name=row.short_name or "",
+            tier=row.tier or "",
+            confirmed=row.confirmed,
+            pending=row.pending,
+        )
+        for row in rows
+    )
+
+
+def member_page(connection: Connection, member: str, now: datetime) -> MemberPage | None:
+    """A member with the newest receipts and ledger entries; None where there is no such member."""
+    if not members.member_exists(connection, member):
+        return None
+    zone = Zone(connection)
+    columns = tables.receipts.c
+    keys = connection.execute(
+        select(columns.key)
+        .where(columns.member == member)
+        .order_by(columns.issued_at.desc(), columns.key)
+        .limit(ROWS_SHOWN)
+    ).scalars()
+    entries = connection.execute(
+        select(tables.ledger, columns.number)
+        .join(tables.receipts, columns.key == tables.ledger.c.receipt)
+        .where(tables.ledger.c.member == member)
+        .order_by(tables.ledger.c.id.desc())
+        .limit(ROWS_SHOWN)
+    )
+    return MemberPage(
+        member=members.rows_of(connection, [member], now)[member],
+        receipts=tuple(_receipt_row(connection, key, zone) for key in keys.all()),
+        entries=tuple(
+            EntryRow(
+                recorded_at=zone.text(row.recorded_at),
+                rule=row.rule,
+                points=row.points,
+                pending_until=zone.text(row.pending_until) if row.pending_until and row.pending_until > now else "",
+                why=row.why,
+                number=row.number or "",
+            )
+            for row in entries
+        ),
+    )
+
+
+def unknown_cards(connection: Connection) -> tuple[CardRow, ...]:
+    """Codes that came with receipts and name nobody, the latest first."""
+    zone = Zone(connection)
+    columns = tables.receipts.c
+    rows = connection.execute(
+        select(columns.code, func.count().label("receipts"), func.max(columns.received_at).label("last_seen"))
+        .where(columns.member.is_(None), columns.code.is_not(None))
+        .group_by(columns.code)
+        .order_by(func.max(columns.received_at).desc(), columns.code)
+        .limit(ROWS_SHOWN)
+    )
+    return tuple(CardRow(code=row.code, receipts=row.receipts, last_seen=zone.text(row.last_seen)) for row in rows)
+
+
+def quarantine(connection: Connection) -> tuple[QuarantineRow, ...]:
+    zone, places = Zone(connection), _places(connection)
+    table = tables.quarantine
+    rows = connection.execute(select(table).order_by(table.c.id.desc()).limit(ROWS_SHOWN))
+    return tuple(
+        QuarantineRow(
+            received_at=zone.text(row.received_at),
+            place=places.get(row.device, row.device),
+            seq=row.seq,
+            kind=row.kind,
+            reason=row.reason,
+            detail=row.detail,
+            raw=_pretty(row.raw),
+        )
+        for row in rows
+    )
+
+
+def variances(connection: Connection) -> tuple[VarianceRow, ...]:
+    zone, places = Zone(connection), _places(connection)
+    table = tables.variances
+    rows = connection.execute(
+        select(table, tables.receipts.c.number)
+        .join(tables.receipts, tables.receipts.c.key == table.c.receipt)
+        .order_by(table.c.id.desc())
+        .limit(ROWS_SHOWN)
+    )
+    return tuple(
+        VarianceRow(
+            recorded_at=zone.text(row.recorded_at),
+            place=places.get(row.device, row.device),
+            number=row.number or "",
+            member=row.member,
+            claimed=row.claimed,
+            given=row.given,
+            detail=row.detail,
+        )
+        for row in rows
+    )
+
+
+def _receipt_row(connection: Connection, key: str, zone: Zone) -> ReceiptRow:
+    stored = stored_receipt(connection, key)
+    receipt: Receipt = stored.receipt
+    entries: tuple[LedgerEntry, ...] = ledger.entries_of_receipt(connection, key)
+    return ReceiptRow(
+        key=key,
+        issued_at=zone.text(receipt.issued_at or None),
+        place=f"{receipt.store or '?'} / {receipt.register or '?'}",
+        number=receipt.number or (receipt.fiscal.number or "" if receipt.fiscal else ""),
+        kind=receipt.kind,
+        status=receipt.status,
+        total=f"{to_major(receipt.total_minor, receipt.currency)} {receipt.currency}",
+        state=_STATES.get(stored.state, stored.state),
+        points=sum(entry.points for entry in entries),
+    )
+
+
+def _places(connection: Connection) -> dict[str, str]:
+    """Store and register of each device."""
+    columns = tables.devices.c
+    rows = connection.execute(select(columns.id, columns.store, columns.register))
+    return {row.id: f"{row.store} / {row.register}" for row in rows}
+
+
+def _pretty(raw: bytes) -> str:
+    text = msgspec.json.format(raw, indent=2).decode(errors="replace")
+    return text if len(text) <= RAW_SHOWN_CHARS else text[:RAW_SHOWN_CHARS] + "\n…"
+
+
+def _ago(span: timedelta) -> str:
+    """A span in the one unit that people would say."""
+    seconds = max(int(span.total_seconds()), 0)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
