@@ -51,6 +51,7 @@ from sync.wire import (
     EpochResponse,
     Facts,
     HeartbeatRequest,
+    HeartbeatResponse,
     IngestResponse,
     SignedProgram,
     SnapshotResponse,
@@ -245,6 +246,8 @@ class SyncLoop:
             case ChangesResponse():
                 as_of = None if answer.more else answer.as_of
                 await self._store.write(lambda writing: writing.apply_changes(answer.changes, answer.next, as_of))
+            case HeartbeatResponse():
+                await self._store.write(lambda writing: writing.apply_changes((), answer.feed, answer.server_time))
             case SnapshotResponse():
                 await self._store.write(lambda writing: self._finish_snapshot(writing, answer))
             case SignedProgram() if isinstance(step, FetchProgram):

@@ -264,8 +264,7 @@ class Session:
             self._problems.pop(code, None)
         match answer:
             case HeartbeatResponse():
-                self._heard_of(answer, now)
-                return False
+                return self._heard_of(answer, held, now)
             case SignedProgram():
                 self._program.go_on()
                 self._problems.pop("program_unusable", None)
@@ -283,11 +282,14 @@ class Session:
             case _:
                 raise TypeError(f"{type(answer).__name__} is no answer to {type(step).__name__}")
 
-    def _heard_of(self, answer: HeartbeatResponse, now: float) -> None:
+    def _heard_of(self, answer: HeartbeatResponse, held: Held, now: float) -> bool:
+        """Where there is no news, the store may say that what it holds is true as of now."""
+        self._centre_epoch = answer.centre_epoch
         self._heartbeat.failures = 0
         self._heartbeat.until = now + HEARTBEAT_S
         self._program_wanted = answer.program or None
         self.hinted(answer.feed)
+        return held.feed == answer.feed and not self._restored(held.feed_centre)
 
     def _opened(self, answer: EpochResponse) -> bool:
         self._centre_epoch = answer.centre_epoch

@@ -156,6 +156,7 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     """`program` is the hash of the program in force, `feed` the newest position."""
 
+    centre_epoch: str
     server_time: AwareDatetime
     program: str | UnsetType = UNSET
     feed: int

@@ -46,8 +46,8 @@ BACKOFF = Backoff(base_s=1.0, cap_s=16.0)
 READY = Held(epoch="e1", epoch_centre="c1", feed=10, feed_centre="c1")
 
 
-def heartbeat(feed: int = 10, program: str | None = None) -> HeartbeatResponse:
-    return HeartbeatResponse(server_time=NOW, feed=feed, program=program or "")
+def heartbeat(feed: int = 10, program: str | None = None, centre_epoch: str = "c1") -> HeartbeatResponse:
+    return HeartbeatResponse(centre_epoch=centre_epoch, server_time=NOW, feed=feed, program=program or "")
 
 
 def epoch(centre_epoch: str = "c1") -> EpochResponse:
@@ -419,6 +419,13 @@ def test_a_hint_of_what_is_known_wakes_nothing() -> None:
     assert isinstance(talk.next(), Wait)
 
 
+@pytest.mark.parametrize(("feed", "current"), [(10, True), (11, False), (9, False)])
+def test_a_heartbeat_without_news_makes_what_is_held_current(feed: int, current: bool) -> None:
+    talk = Talk()
+
+    assert talk.answer(heartbeat(feed)) is current
+
+
 def test_a_position_that_is_too_old_needs_a_snapshot() -> None:
     talk = Talk()
     talk.answer(heartbeat(99))
@@ -446,14 +453,18 @@ def test_a_feed_that_does_not_move_is_not_asked_in_a_hot_loop(answer: ChangesRes
 # -- a restored centre -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer", [acked(1, centre_epoch="c2"), changes(30, centre_epoch="c2")], ids=["up", "down"])
+@pytest.mark.parametrize(
+    "answer",
+    [acked(1, centre_epoch="c2"), changes(30, centre_epoch="c2"), heartbeat(centre_epoch="c2")],
+    ids=["up", "down", "idle"],
+)
 def test_a_restored_centre_gets_everything_again_and_gives_a_snapshot(answer: Answer) -> None:
     # Given a register that is about to exchange something
     talk = Talk()
     if isinstance(answer, IngestResponse):
         talk = talk.settled()
         talk.hold(queued=1)
-    else:
+    elif isinstance(answer, ChangesResponse):
         talk.answer(heartbeat(10))
 
     # When the answer comes from a centre that was restored from a backup

@@ -284,7 +284,9 @@ class Conversation(RuleBasedStateMachine):
                 members = self.centre.feed[:half] if step.first else self.centre.feed[half:as_of]
                 return " ".join(members).encode()
             case SendHeartbeat():
-                return HeartbeatResponse(server_time=NOW, feed=len(self.centre.feed))
+                return HeartbeatResponse(
+                    centre_epoch=self.centre.centre_epoch, server_time=NOW, feed=len(self.centre.feed)
+                )
             case _:
                 raise AssertionError(step)
 
