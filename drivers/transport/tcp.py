@@ -68,9 +68,8 @@ class TcpTransport:
         streams, self._streams = self._streams, None
         if streams is None:
             return
-        reader, writer = streams
-        reader.feed_eof()  # ends a pending read
-        writer.close()
+        _, writer = streams
+        writer.close()  # ends a pending read, too
         try:
             async with asyncio.timeout(WRITE_DEADLINE_S):
                 await writer.wait_closed()

@@ -128,7 +128,9 @@ async def test_scans_keep_their_instants_and_are_kept_while_the_agent_is_busy(sc
     scanner.scan("SECOND")
     await second.wait()
     heard_at = ticks
+    listening = next(each for each in asyncio.all_tasks() if each.get_name().startswith("scanner "))
     scanner.unplug()
+    await asyncio.wait([listening])
     go_on.set()
     with pytest.raises(PortUnpluggedError):
         await task

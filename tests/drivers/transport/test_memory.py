@@ -51,7 +51,20 @@ async def test_reads_can_be_split() -> None:
     assert [await near.read() for _ in range(3)] == [b"123", b"456", b"78"]
 
 
-async def test_a_delayed_byte_is_not_there_before_its_time_and_is_lost_when_unplugged() -> None:
+async def test_what_is_under_way_when_unplugged_is_lost() -> None:
+    near, far = memory_pair(delay_s=0.002)
+    await near.open()
+    await far.open()
+    await far.write(b"lost")
+
+    near.unplug()
+    near.plug_in()
+    await far.write(b"new")
+
+    assert await near.read() == b"new"
+
+
+async def test_a_delayed_byte_is_not_there_before_its_time() -> None:
     near, far = memory_pair(delay_s=3600)
     await near.open()
     await far.open()

@@ -84,9 +84,20 @@ async def test_what_came_while_nobody_listened_is_read(device: Device) -> None:
     await port.close()
 
 
-async def test_an_unplugged_device_is_named_after_its_last_bytes(device: Device, port: SerialTransport) -> None:
+async def test_what_came_before_it_was_unplugged_is_read_first(device: Device, port: SerialTransport) -> None:
+    thread = port._thread
+    assert thread is not None
     device.send(b"last words")
-    assert await read_exactly(port, 10) == b"last words"
+    await thread.changed.wait()
+    device.unplug()
+    await thread.closed.wait()
+
+    assert await port.read() == b"last words"
+    with pytest.raises(PortUnpluggedError):
+        await port.read()
+
+
+async def test_an_unplugged_device_ends_a_pending_read(device: Device, port: SerialTransport) -> None:
     reading = asyncio.create_task(port.read())
     await asyncio.sleep(0)
 
