@@ -1,0 +1,66 @@
+"""`tillside decode`: the receipts in a file, with no configuration and no enrolment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, decode, paper_text
+from drivers.receipts.port import DecodeOptions
+
+DONE, PROBLEM, USAGE = 0, 1, 2
+
+
+def decode_command(
+    *,
+    file: str,
+    format: str,  # noqa: A002 - named as its option
+    code_page: str | None,
+    profile: str | None,
+    text: bool,
+    as_json: bool,
+) -> int:
+    """Print `{"receipts":[…],"ignored":[…],"problems":[…]}`, on one line with `as_json`; or the paper's text.
+
+    Exit codes: 0 all was read, 1 something was not, 2 the file or an option is wrong.
+    """
+    options = DecodeOptions(format=format, code_page=code_page, profile=profile)
+    try:
+        document = _document(file)
+        if text:
+            for part in paper_text(document, options):
+                _write(_harmless(part))
+            return DONE
+        decoded = decode(document, options)
+    except OSError as error:
+        sys.stderr.write(f"tillside decode: {file}: {error.strerror or error}. Name a file that can be read, or -.\n")
+        return USAGE
+    except DecodeOptionsError as error:
+        sys.stderr.write(f"tillside decode: {error}\n")
+        return USAGE
+    answer = msgspec.json.encode(decoded)
+    _write((answer if as_json else msgspec.json.format(answer)).decode() + "\n")
+    return PROBLEM if decoded.problems else DONE
+
+
+def _document(file: str) -> bytes:
+    """The file, up to a byte more than `decode` takes, so that it can say so."""
+    if file == "-":
+        return sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
+    with Path(file).open("rb") as source:
+        return source.read(MAX_DOCUMENT_BYTES + 1)
+
+
+def _harmless(text: str) -> str:
+    """Text that cannot steer the terminal."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text)
+
+
+def _write(text: str) -> None:
+    """UTF-8 whatever the terminal's locale says: the contract is Unicode."""
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()

@@ -1,0 +1,256 @@
+"""One door for every receipt source: bytes in; receipts, what was no receipt, and problems out.
+
+Owns the choice of the reader, and that nothing in a document can stop the rest of it from being read.
+Never raises on malformed input; wrong options are DecodeOptionsError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from drivers.escpos.codepages import CodePageError
+from drivers.escpos.paper import PrintedCode
+from drivers.receipts.classify import IgnoredKind, classified
+from drivers.receipts.documents import Job, is_printer_stream, printed_jobs, text_jobs, text_of
+from drivers.receipts.json_receipts import JsonReceiptError, journal_of, read_json
+from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
+from drivers.registry import load_readers
+from loyalty.identity import identified
+from loyalty.receipt import Receipt
+from loyalty.reconcile import reconciled
+
+# A day's paper of a busy till is some megabytes, with pictures some tens.
+MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
+
+# Named by the command line's contract; their readers are not written yet.
+PLANNED_FORMATS: Final = ("star", "purs-qr", "hr-qr", "si-qr", "poslog", "csv")
+
+
+class DecodeOptionsError(ValueError):
+    """The options cannot be followed. The message says what to change."""
+
+
+class Ignored(Struct, frozen=True, kw_only=True):
+    """Something printed that is no receipt, and the bytes it came from."""
+
+    kind: IgnoredKind
+    start: int
+    end: int
+
+
+class DecodeProblem(Struct, frozen=True, kw_only=True):
+    """Something that could not be read. Its bytes are `document[start:end]`."""
+
+    code: str
+    detail: str
+    start: int
+    end: int
+
+
+class Decoded(Struct, frozen=True, kw_only=True):
+    """All that a document holds, each part in the order of the document."""
+
+    receipts: tuple[Receipt, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    problems: tuple[DecodeProblem, ...] = ()
+
+
+_Piece = Receipt | Ignored | DecodeProblem
+
+
+def formats() -> tuple[str, ...]:
+    """Formats that can be asked for in this installation."""
+    return tuple(dict.fromkeys(("auto", "escpos", "json", *_readers())))
+
+
+def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
+    """Everything in `document`. Raises DecodeOptionsError on an unknown format, code page or profile."""
+    options = options or DecodeOptions()
+    readers = _asked_readers(options.format)
+    if len(document) > MAX_DOCUMENT_BYTES:
+        detail = f"more than {MAX_DOCUMENT_BYTES // 1024**2} MiB; cut it into smaller files"
+        return Decoded(problems=(DecodeProblem(code="too_large", detail=detail, start=0, end=len(document)),))
+    try:
+        return _gathered(_pieces(document, options, readers))
+    except CodePageError as error:
+        raise DecodeOptionsError(str(error)) from error
+
+
+def paper_text(document: bytes, options: DecodeOptions | None = None) -> Iterator[str]:
+    """What the paper shows, in parts that end in a line end. Raises DecodeOptionsError, as `decode` does."""
+    options = options or DecodeOptions()
+    _asked_readers(options.format)
+    as_stream = options.format == "escpos" or is_printer_stream(document)
+    try:
+        yield from text_of(document, code_page=options.code_page, profile=options.profile, as_printer_stream=as_stream)
+    except CodePageError as error:
+        raise DecodeOptionsError(str(error)) from error
+
+
+@cache
+def _readers() -> Mapping[str, ReceiptReader]:
+    return {name: reader() for name, reader in load_readers().readers.items()}
+
+
+def _asked_readers(name: str) -> Mapping[str, ReceiptReader]:
+    if name in ("auto", "escpos", "json"):
+        return _readers()
+    if name in _readers():
+        return {name: _readers()[name]}
+    known = ", ".join(formats())
+    if name in PLANNED_FORMATS:
+        raise DecodeOptionsError(f"format {name!r} is not read by this version; it reads {known}")
+    raise DecodeOptionsError(f"no format {name!r}; choose one of {known}")
+
+
+def _gathered(pieces: Iterable[_Piece]) -> Decoded:
+    receipts: list[Receipt] = []
+    ignored: list[Ignored] = []
+    problems: list[DecodeProblem] = []
+    for piece in pieces:
+        if isinstance(piece, Receipt):
+            receipts.append(piece)
+        elif isinstance(piece, Ignored):
+            ignored.append(piece)
+        else:
+            problems.append(piece)
+    return Decoded(receipts=tuple(receipts), ignored=tuple(ignored), problems=tuple(problems))
+
+
+def _pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, ReceiptReader]) -> Iterator[_Piece]:
+    if options.format == "json" or (options.format == "auto" and document.lstrip()[:1] in (b"{", b"[")):
+        yield from _json_pieces(document, options, readers)
+        return
+    if options.format == "escpos" or is_printer_stream(document):
+        jobs = printed_jobs(document, code_page=options.code_page, profile=options.profile)
+        source = "escpos"
+    else:
+        jobs = text_jobs(document, code_page=options.code_page)
+        source = None
+    found = False
+    for job in jobs:
+        found = True
+        yield from _pieces_of_job(document, job, options, readers, source)
+    if not found:
+        yield Ignored(kind="blank", start=0, end=len(document))
+
+
+def _json_pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, ReceiptReader]) -> Iterator[_Piece]:
+    journal = journal_of(document)
+    if journal is not None:
+        for job in text_jobs(journal.encode(), code_page=None):
+            whole = Job(printed=job.printed, start=0, end=len(document))
+            yield from _pieces_of_job(document, whole, options, readers, None, ranges=False)
+        return
+    try:
+        for receipt, start, end in read_json(document):
+            if isinstance(receipt, Receipt):
+                yield reconciled(receipt)
+            else:
+                yield DecodeProblem(code="bad_receipt", detail=receipt, start=start, end=end)
+    except JsonReceiptError as error:
+        yield DecodeProblem(code="bad_json", detail=str(error), start=0, end=len(document))
+
+
+_Chosen = tuple[Found, str]
+
+
+def _pieces_of_job(
+    document: bytes,
+    job: Job,
+    options: DecodeOptions,
+    readers: Mapping[str, ReceiptReader],
+    source: str | None,
+    *,
+    ranges: bool = True,
+) -> Iterator[_Piece]:
+    """Receipts of one sheet, and what the rest of it is."""
+    lines = job.printed.lines
+    chosen = _chosen(job.printed, readers)
+    at = 0
+    for found, name in chosen:
+        yield from _rest(job, at, found.first, has_receipts=True)
+        start, end = (lines[found.first].start, lines[found.last - 1].end) if ranges else (job.start, job.end)
+        part = PrintedJob(lines=lines[found.first : found.last], codes=_codes(job.printed, found, chosen))
+        yield _read(readers[name], part, options, document=document[start:end], start=start, source=source or name)
+        at = found.last
+    yield from _rest(job, at, len(lines), has_receipts=bool(chosen))
+
+
+def _chosen(job: PrintedJob, readers: Mapping[str, ReceiptReader]) -> list[_Chosen]:
+    """What to read by whom: the surest first, then whatever does not overlap, in the order of the paper."""
+    offers = [(found, name) for name, reader in readers.items() for found in _found(reader, job)]
+    offers.sort(key=lambda offer: (-offer[0].certainty, offer[0].first))
+    chosen: list[_Chosen] = []
+    for found, name in offers:
+        if all(found.last <= other.first or other.last <= found.first for other, _ in chosen):
+            chosen.append((found, name))
+    return sorted(chosen, key=lambda offer: offer[0].first)
+
+
+def _found(reader: ReceiptReader, job: PrintedJob) -> Sequence[Found]:
+    try:
+        return [found for found in reader.find(job) if 0 <= found.first < found.last <= len(job.lines)]
+    except Exception:  # noqa: BLE001 - a third party's reader may fail in any way and stops no other
+        return ()
+
+
+def _codes(job: PrintedJob, found: Found, chosen: Sequence[_Chosen]) -> tuple[PrintedCode, ...]:
+    """Codes printed from this receipt's first line up to the next receipt's."""
+    start = job.lines[found.first].start
+    following = [other.first for other, _ in chosen if other.first >= found.last]
+    end = job.lines[min(following)].start if following else None
+    return tuple(code for code in job.codes if start <= code.start and (end is None or code.start < end))
+
+
+def _read(
+    reader: ReceiptReader, part: PrintedJob, options: DecodeOptions, *, document: bytes, start: int, source: str
+) -> Receipt | DecodeProblem:
+    end = start + len(document)
+    try:
+        receipt = replace(reader.read(part, options), source=source)
+        receipt = reconciled(identified(receipt, document))
+        # Structs do not check themselves when made: what leaves here can be read back.
+        msgspec.json.decode(msgspec.json.encode(receipt), type=Receipt)
+    except MalformedReceiptError as error:
+        return DecodeProblem(code=error.code, detail=str(error), start=start, end=end)
+    except msgspec.ValidationError as error:
+        return DecodeProblem(code="out_of_bounds", detail=f"{error}; the receipt is damaged", start=start, end=end)
+    except Exception as error:  # noqa: BLE001 - one bad receipt never stops the others
+        detail = f"reader {reader.name} failed ({type(error).__name__}); report it with these bytes"
+        return DecodeProblem(code="reader_failed", detail=detail, start=start, end=end)
+    return receipt
+
+
+_Rest = Literal["raster_only", "torn", "unknown_layout"]
+_REST_DETAILS: Final[Mapping[_Rest, str]] = {
+    "raster_only": "the printer driver draws its text as a picture; choose a text driver on the till",
+    "torn": "the job ends inside a command; print it again",
+    "unknown_layout": "no reader knows this layout; docs/decoding.md says which are known and how to add one",
+}
+
+
+def _rest(job: Job, first: int, last: int, *, has_receipts: bool) -> Iterator[Ignored | DecodeProblem]:
+    """Lines that belong to no receipt. Beside a receipt, only what is surely something else counts."""
+    lines = job.printed.lines[first:last]
+    printed = any(line.text.strip() for line in lines)
+    if has_receipts and not printed:
+        return
+    start, end = (lines[0].start, lines[-1].end) if has_receipts else (job.start, job.end)
+    kind = classified([line.text for line in lines], drawer_kicks=job.drawer_kicks)
+    if not has_receipts and job.raster_only:
+        yield _problem("raster_only", start, end)
+    elif kind is not None and not (kind == "blank" and job.torn):
+        yield Ignored(kind=kind, start=start, end=end)
+    elif not has_receipts:
+        yield _problem("torn" if job.torn else "unknown_layout", start, end)
+
+
+def _problem(code: _Rest, start: int, end: int) -> DecodeProblem:
+    return DecodeProblem(code=code, detail=_REST_DETAILS[code], start=start, end=end)

@@ -1,0 +1,194 @@
+"""From the bytes of a file or a spooled job to sheets of text with byte ranges.
+
+Owns the choice between printer stream and text, the alphabet of plain text, and page breaks. Never reads
+a receipt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from drivers.escpos import codepages
+from drivers.escpos.codepages import DEFAULT_PROFILE, CodePage
+from drivers.escpos.framing import EscposFramer
+from drivers.escpos.paper import FEED_CHUNK_BYTES, EscposPrinter, Paper, Sheet
+from drivers.receipts.port import PrintedJob, TextLine
+
+# Enough text to tell an alphabet by.
+SAMPLE_BYTES: Final = 256 * 1024
+# How the text of a cut is written, so that what `--text` prints can be read again.
+CUT_LINE: Final = "[cut]"
+
+_LINE: Final = re.compile(
+    rb"[^\r\n\x0c<]*(?:<(?!br\s{0,3}/?>)[^\r\n\x0c<]*)*(\r\n|\r|\n|\x0c|<br\s{0,3}/?>|$)", re.IGNORECASE
+)
+_WIDE_LINE: Final = re.compile(r"[^\r\n\f]*(\r\n|\r|\n|\f|$)")
+_HIGH_RUN: Final = re.compile(rb"[\x80-\xff]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A sheet of a document. `start` and `end` are its byte range."""
+
+    printed: PrintedJob
+    start: int
+    end: int
+    drawer_kicks: int = 0
+    raster_only: bool = False
+    torn: bool = False
+
+
+def is_printer_stream(document: bytes) -> bool:
+    """Whether `document` holds printer commands rather than plain text."""
+    if _wide_codec(document) is not None:
+        return False
+    return b"\x1b" in document or b"\x1d" in document or b"\x10\x04" in document
+
+
+def printed_jobs(document: bytes, *, code_page: str | None, profile: str | None) -> Iterator[Job]:
+    """Sheets of a printer stream as jobs. Raises CodePageError on an unknown page or profile."""
+    return map(_job, sheets(document, code_page=code_page, profile=profile))
+
+
+def sheets(document: bytes, *, code_page: str | None, profile: str | None) -> Iterator[Sheet]:
+    """Sheets of a printer stream. Raises CodePageError on an unknown page or profile."""
+    page = code_page or ("UTF-8" if _prints_utf8(document) else None)
+    printer = EscposPrinter(code_page=page, profile=profile or DEFAULT_PROFILE)
+    framer = EscposFramer()
+    for at in range(0, len(document), FEED_CHUNK_BYTES):
+        printer.feed(framer.feed(document[at : at + FEED_CHUNK_BYTES]))
+        yield from printer.take()
+    printer.feed(framer.finish())
+    yield from printer.finish()
+
+
+def _job(sheet: Sheet) -> Job:
+    lines = tuple(
+        TextLine(text=line.text, start=line.start, end=line.end) for line in sheet.lines if line.kind == "text"
+    )
+    return Job(
+        printed=PrintedJob(lines=lines, codes=sheet.codes),
+        start=sheet.start,
+        end=sheet.end,
+        drawer_kicks=sheet.drawer_kicks,
+        raster_only=sheet.is_raster_only,
+        torn=sheet.torn,
+    )
+
+
+def _prints_utf8(document: bytes) -> bool:
+    """Whether a stream that selects no code page prints UTF-8, as some drivers do on some printers."""
+    sample = document[:SAMPLE_BYTES]
+    if b"\x1bt" in sample or sample.isascii():
+        return False
+    framer = EscposFramer()
+    text = b"".join(frame.data for frame in framer.feed(sample) if frame.kind == "text")
+    return not text.isascii() and _is_utf8(text)
+
+
+def _is_utf8(text: bytes) -> bool:
+    """Whether `text`, which may be cut in its last letter, is UTF-8."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data" and error.start >= len(text) - 3
+    return True
+
+
+def text_jobs(document: bytes, *, code_page: str | None) -> Iterator[Job]:
+    """Pages of a plain text: up to a form feed or a `[cut]` line. Raises CodePageError."""
+    codec = _wide_codec(document) if code_page is None else None
+    if codec is not None:
+        return _pages(_wide_lines(document, codec))
+    return _pages(_narrow_lines(document, _page_of(document, code_page)))
+
+
+def text_of(document: bytes, *, code_page: str | None, profile: str | None, as_printer_stream: bool) -> Iterator[str]:
+    """What the paper shows, in parts: printed lines, codes and pictures by name, a `[cut]` line for a cut."""
+    if as_printer_stream:
+        for sheet in sheets(document, code_page=code_page, profile=profile):
+            yield Paper(sheets=(sheet,)).text
+        return
+    for job in text_jobs(document, code_page=code_page):
+        yield "".join(f"{line.text}\n" for line in job.printed.lines)
+
+
+def _pages(lines: Iterator[tuple[TextLine, bool]]) -> Iterator[Job]:
+    page: list[TextLine] = []
+    for line, is_last in lines:
+        is_cut = line.text.strip() == CUT_LINE
+        if not is_cut:
+            page.append(line)
+        if (is_cut or is_last) and page:
+            yield _page(page)
+            page = []
+    if page:
+        yield _page(page)
+
+
+def _page(lines: list[TextLine]) -> Job:
+    return Job(printed=PrintedJob(lines=tuple(lines)), start=lines[0].start, end=lines[-1].end)
+
+
+def _narrow_lines(document: bytes, page: CodePage) -> Iterator[tuple[TextLine, bool]]:
+    at = 3 if document.startswith(b"\xef\xbb\xbf") else 0
+    while at < len(document):
+        match = _LINE.match(document, at)
+        if match is None or match.end() == at:
+            return
+        text = page.decode(document[at : match.start(1)])
+        yield TextLine(text=text, start=at, end=match.end()), match[1] == b"\x0c"
+        at = match.end()
+
+
+def _wide_lines(document: bytes, codec: str) -> Iterator[tuple[TextLine, bool]]:
+    at = 2 if document[:2] in (b"\xff\xfe", b"\xfe\xff") else 0
+    for match in _WIDE_LINE.finditer(document[at:].decode(codec, "replace")):
+        size = len(match.group().encode(codec, "replace"))
+        if size:
+            yield (
+                TextLine(text=match.group()[: match.start(1) - match.start()], start=at, end=at + size),
+                match[1] == "\f",
+            )
+        at += size
+
+
+def _wide_codec(document: bytes) -> str | None:
+    """UTF-16, by its mark or by the zero bytes of its digits and spaces."""
+    if document.startswith(b"\xff\xfe"):
+        return "utf-16-le"
+    if document.startswith(b"\xfe\xff"):
+        return "utf-16-be"
+    sample = document[:1024]
+    if len(sample) < 8:
+        return None
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if odd > len(sample) // 8 and even == 0:
+        return "utf-16-le"
+    return "utf-16-be" if even > len(sample) // 8 and odd == 0 else None
+
+
+def _page_of(document: bytes, code_page: str | None) -> CodePage:
+    """The alphabet of a plain text: as told, or UTF-8, or guessed between Cyrillic and Latin Windows pages."""
+    if code_page is not None:
+        return codepages.code_page(code_page)
+    return codepages.code_page(_guessed_page(document[:SAMPLE_BYTES]))
+
+
+def _guessed_page(sample: bytes) -> str:
+    if _is_utf8(sample) or _mostly_utf8(sample):
+        return "UTF-8"
+    runs = _HIGH_RUN.findall(sample)
+    letters = sum(map(len, runs))
+    # Cyrillic words are all high bytes; in Latin ones a high byte stands alone.
+    return "CP1251" if sum(len(run) for run in runs if len(run) > 1) * 2 > letters else "CP1250"
+
+
+def _mostly_utf8(sample: bytes) -> bool:
+    """Whether a damaged text is still UTF-8: nine in ten of its letters beyond ASCII are whole."""
+    text = sample.decode("utf-8", "replace")
+    beyond = sum(letter > "\x7f" for letter in text)
+    return text.count("\ufffd") * 10 <= beyond

@@ -1,0 +1,605 @@
+"""The generic text layout: a plain receipt with English, German or Serbian (Latin) labels.
+
+Owns that one layout, which `docs/decoding.md` defines and the demo's till prints. Lines it does not know
+are tolerated; a receipt without a total is not one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
+from typing import ClassVar, Final
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from drivers.receipts.classify import classified
+from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, TextLine
+from drivers.receipts.wording import (
+    AMOUNT,
+    amount_minor,
+    article_number,
+    decimal_text,
+    folded,
+    line_kind,
+    plain,
+    printed_date,
+    printed_moment,
+)
+from loyalty.identity import key_of, pos_id
+from loyalty.member import normal_code
+from loyalty.money import AmountError, line_product_minor
+from loyalty.receipt import (
+    Discount,
+    Line,
+    MemberReference,
+    Original,
+    Problem,
+    Receipt,
+    ReceiptKind,
+    ReceiptStatus,
+    Tax,
+    Tender,
+    TenderKind,
+)
+
+# ISO 4217 for "no currency": neither the receipt nor the settings name one.
+NO_CURRENCY: Final = "XXX"
+# Printed lines are at most 64 columns (80 mm, small font); longer ones are no receipt lines.
+MAX_LINE_LETTERS: Final = 200
+
+_NO: Final = r"(?:\s*(?:NO|NR|NUMBER|NUMMER|BR|BROJ)\b)?[\s.:#]*"
+_ID: Final = r"((?=[A-Z/_-]*\d)[A-Z0-9][A-Z0-9/_-]{0,31})(?![A-Z0-9/_-]|[.,]\d)"
+_RECEIPT: Final = re.compile(rf"\b(?:RECEIPT|INVOICE|KASSENBON|BON|BELEG|RECHNUNG|RACUN){_NO}{_ID}")
+_REGISTER: Final = re.compile(rf"\b(?:REGISTER|TILL|LANE|KASSE|KASA|BLAGAJNA){_NO}{_ID}")
+_STORE: Final = re.compile(rf"\b(?:STORE|SHOP|BRANCH|FILIALE|MARKT|PRODAVNICA|POSLOVNICA|RADNJA|OBJEKAT){_NO}{_ID}")
+_OPERATOR: Final = re.compile(
+    r"\b(?:operator|cashier|clerk|served by|bediener(?:in)?|kassierer(?:in)?|kasir|prodavac)\b[\s.:]*"
+    r"(\S.*?)(?:\s{2,}|$)",
+    re.IGNORECASE,
+)
+_BUSINESS_DAY: Final = re.compile(r"\b(?:BUSINESS DAY|BUCHUNGSTAG|POSLOVNI DAN)\b")
+_RETURN: Final = re.compile(r"^\W*(?:RETURN|REFUND|RUE?CKGABE|RETOURE|GUTSCHRIFT|POVRAT|REFUNDACIJA)\b(.*)")
+_EXCHANGE: Final = re.compile(r"^\W*(?:EXCHANGE|UMTAUSCH|ZAMENA)\b")
+_OF: Final = re.compile(rf"^[\s.:#]*(?:(?:OF|FOR|ZU|VON|ZA|OD|PO)\b)?\s*(?:(?:RECEIPT|BON|BELEG|RACUNA?)\b)?{_NO}{_ID}")
+_MEMBER: Final = re.compile(
+    rf"\b(?:MEMBER|LOYALTY(?: CARD)?|KUNDENKARTE|KARTICA (?:LOJALNOSTI|KUPCA)|CLAN){_NO}([A-Z0-9][A-Z0-9 -]{{3,30}})$"
+)
+_STATUS_WORDS: Final[dict[str, ReceiptStatus]] = {
+    **dict.fromkeys(("COPY", "DUPLICATE", "REPRINT", "KOPIE", "DUPLIKAT", "ZWEITSCHRIFT", "KOPIJA"), "copy"),
+    **dict.fromkeys(("TRAINING", "TRAINING MODE", "SCHULUNG", "UEBUNG", "OBUKA"), "training"),
+    **dict.fromkeys(("VOID", "VOIDED", "CANCELLED", "STORNO", "STORNIERT", "STORNIRANO", "PONISTENO"), "voided"),
+    **dict.fromkeys(("SUSPENDED", "PARKED", "GEPARKT", "ODLOZENO"), "suspended"),
+    **dict.fromkeys(("PROFORMA", "PRO FORMA", "PREDRACUN"), "proforma"),
+}
+
+_CURRENCY: Final = (
+    r"(?:(?:EUR|RSD|DIN|BAM|KM|USD|GBP|CHF|HUF|FT|PLN|CZK|RON|LEI|BGN|MKD|DEN|DKK|SEK|NOK|TRY|UAH)\b\.?|[€$£])"
+)
+_CODE_OF: Final = {
+    "DIN": "RSD",
+    "KM": "BAM",
+    "FT": "HUF",
+    "LEI": "RON",
+    "DEN": "MKD",
+    "€": "EUR",
+    "$": "USD",
+    "£": "GBP",
+}
+_QUANTITY: Final = r"(\d{1,6}(?:[.,]\d{1,3})?)\s?([A-Z]{1,4})?\s?[X×*@]\s?"
+_PRICE: Final = r"(\d[\d.,'’]{0,14})"
+_LABEL: Final = r"(?:\s+([A-Z0-9*]{1,2}))?"
+_FULL_ITEM: Final = re.compile(rf"\s*{_QUANTITY}{_PRICE}\s+(\S.*?\S)\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL}\s*")
+_TRAILING_ITEM: Final = re.compile(rf"\s*(\S.*?\S)\s+{_QUANTITY}{_PRICE}\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL}\s*")
+_DETAIL: Final = re.compile(
+    rf"\s*{_QUANTITY}{_PRICE}(?:\s*/\s*[A-Z]{{1,4}})?(?:\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL})?\s*"
+)
+_PLAIN_ITEM: Final = re.compile(rf"\s*(\S.*?)\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL}\s*")
+_DISCOUNT: Final = re.compile(
+    r"(\s*)[-*]?\s*((?:DISCOUNT|SAVINGS?|RABATT|NACHLASS|POPUST|SNIZENJE|COUPON|KUPON)\b.*?)"
+    rf"\s+({AMOUNT})\s*{_CURRENCY}?\s*"
+)
+_SUBTOTAL: Final = re.compile(r"\s*(?:SUB ?-?TOTAL|ZWISCHENSUMME|MEDJ?UZBIR|NETTO|NET)\b")
+_TOTAL: Final = re.compile(
+    r"\s*(?:GRAND )?(?:TOTAL|SUMME|GESAMT(?:BETRAG|SUMME)?|ENDBETRAG|ZU ZAHLEN|AMOUNT DUE|BALANCE DUE|TO PAY|UKUPNO"
+    rf"|ZA PLACANJE|ZA UPLATU|UKUPAN IZNOS)\b[\s.:=*]*({_CURRENCY})?[\s.:=*]*({AMOUNT})\s*({_CURRENCY})?\s*"
+)
+_TAX: Final = re.compile(
+    r"\s*(?:([A-Z0-9])\s*[:=]?\s+)?(?:INCL\.?|INKL\.?)?\s*((?:SALES )?TAX|VAT|GST|MWST|UST|PDV|POREZ)\b(.*)"
+)
+_RATE: Final = re.compile(r"(\d{1,2}(?:[.,]\d{1,3})?)\s?%")
+_ROUNDING: Final = re.compile(rf"\s*(?:ROUNDING|RUNDUNG|ZAOKRUZ\w+)\b.*?({AMOUNT})\s*{_CURRENCY}?\s*")
+_CHANGE: Final = re.compile(rf"\s*(?:CHANGE|RUE?CKGELD|WECHSELGELD|KUSUR|POVRACAJ)\b.*?({AMOUNT})\s*{_CURRENCY}?\s*")
+_TENDER: Final = re.compile(rf"\s*([A-Z].*?)[\s.:]+{_CURRENCY}?\s*({AMOUNT})\s*{_CURRENCY}?\s*")
+_AMOUNT: Final = re.compile(AMOUNT)
+_RULE: Final = re.compile(r"[\s=\-–—_*.#]*")
+_TENDER_KINDS: Final[tuple[tuple[TenderKind, str], ...]] = (
+    ("giftcard", "GIFT ?CARD|GESCHENKKARTE|POKLON KARTICA"),
+    ("points", "POINTS|PUNKTE|POENI|BODOVI"),
+    ("instant", "INSTANT|IPS"),
+    ("transfer", "TRANSFER|BANK TRANSFER|UE?BERWEISUNG|PRENOS|VIRMAN"),
+    ("cheque", "CHEQUE|CHECK|SCHECK|CEK"),
+    ("voucher", "VOUCHER|GUTSCHEIN|VAUCER"),
+    ("coupon", "COUPON|KUPON"),
+    ("cash", "CASH|BAR|BARGELD|GOTOVINA"),
+    (
+        "card",
+        "CARD|CREDIT|DEBIT|KARTE|EC|GIROCARD|KREDITKARTE|VISA|MASTERCARD|MAESTRO|AMEX|DINA ?CARD|(?:PLATNA )?KARTICA",
+    ),
+)
+_TENDER_WORDS: Final = tuple((kind, re.compile(rf"(?:{words})\b")) for kind, words in _TENDER_KINDS)
+
+
+class _Text(Struct, frozen=True, kw_only=True):
+    """A printed line and its form for comparing."""
+
+    printed: str
+    plain: str
+
+
+class _Facts(Struct, frozen=True, kw_only=True):
+    """What the lines beside items and money say."""
+
+    number: str | None = None
+    register: str | None = None
+    store: str | None = None
+    operator: str | None = None
+    member: str | None = None
+    day: date | None = None
+    business_day: date | None = None
+    time_text: str = ""
+    kind: ReceiptKind = "sale"
+    status: ReceiptStatus = "final"
+    original: Original | None = None
+
+
+class _Money(Struct, frozen=True, kw_only=True):
+    """What the lines of money say, in printed signs."""
+
+    total_minor: int
+    lines: tuple[Line, ...]
+    discounts: tuple[Discount, ...]
+    taxes: tuple[Tax, ...]
+    tenders: tuple[Tender, ...]
+    change_minor: int | None
+    rounding_minor: int
+
+
+# The longest till roll holds some hundred items; more lines than this are no receipt.
+MAX_RECEIPT_LINES: Final = 3_000
+
+
+class TextLayoutReader:
+    """Reads `text`."""
+
+    name: ClassVar[str] = "text"
+
+    def find(self, job: PrintedJob) -> Sequence[Found]:
+        """One receipt for each total under a receipt number of its own; the job's lines are shared out."""
+        texts = [_text(line) for line in job.lines]
+        if classified([text.printed for text in texts]) in ("z_report", "x_report"):
+            return []
+        bounds = [*_starts(texts), len(texts)]
+        found = []
+        for first, last in pairwise(bounds):
+            certainty = _certainty(texts[first:last]) if last - first <= MAX_RECEIPT_LINES else 0
+            if certainty:
+                found.append(Found(first=first, last=last, certainty=certainty))
+        return found
+
+    def read(self, job: PrintedJob, options: DecodeOptions) -> Receipt:
+        """The receipt of one job. Raises MalformedReceiptError."""
+        texts = [_text(line) for line in job.lines]
+        currency = _printed_currency(texts) or options.currency or NO_CURRENCY
+        try:
+            facts = _facts(texts, options.time_zone)
+            money = _money(texts, currency)
+            return _receipt(facts, money, currency, options)
+        except AmountError as error:
+            raise MalformedReceiptError("bad_amount", f"{error}; the receipt is damaged, print it again") from error
+
+
+def _text(line: TextLine) -> _Text:
+    printed = line.text[:MAX_LINE_LETTERS]
+    return _Text(printed=printed, plain=plain(printed).rstrip())
+
+
+def _number_of(text: _Text) -> str | None:
+    if _RETURN.match(text.plain):
+        return None
+    match = _RECEIPT.search(text.plain)
+    return match[1] if match is not None else None
+
+
+def _starts(texts: Sequence[_Text]) -> list[int]:
+    """Where receipts begin: a new number after a total begins the next, at the block it stands in."""
+    starts = [0]
+    number: str | None = None
+    total_at: int | None = None
+    for at, text in enumerate(texts):
+        if _TOTAL.fullmatch(text.plain):
+            total_at = at
+        elif (new := _number_of(text)) is not None and new != number:
+            if total_at is not None and number is not None:
+                starts.append(_block_start(texts, at, total_at))
+                total_at = None
+            number = new
+    return starts
+
+
+def _block_start(texts: Sequence[_Text], at: int, after: int) -> int:
+    while at - 1 > after and texts[at - 1].plain:
+        at -= 1
+    return at
+
+
+def _certainty(texts: Sequence[_Text]) -> int:
+    total_at = next((at for at, text in enumerate(texts) if _TOTAL.fullmatch(text.plain)), None)
+    if total_at is None:
+        return 0
+    has_number = any(_number_of(text) for text in texts)
+    items = sum(bool(_PLAIN_ITEM.fullmatch(text.plain)) for text in texts[:total_at])
+    has_day = any(printed_date(text.printed) for text in texts)
+    if not items or not (has_number or has_day):
+        return 0
+    return 30 + 30 * has_number + 15 * has_day + min(items, 5)
+
+
+def _facts(texts: Sequence[_Text], time_zone: str | None) -> _Facts:
+    facts = _Facts()
+    for text in texts:
+        if not text.plain:
+            continue
+        returned = _RETURN.match(text.plain)
+        if returned is not None and facts.kind == "sale" and not _AMOUNT.search(returned[1]):
+            facts = replace(facts, kind="return", original=_original(returned[1], text.printed, time_zone))
+        elif _EXCHANGE.match(text.plain):
+            facts = replace(facts, kind="exchange")
+        elif (status := _STATUS_WORDS.get(folded(text.printed).rstrip(" 0123456789"))) is not None:
+            facts = replace(facts, status=status)
+        else:
+            facts = _with_facts_of(facts, text)
+    return facts
+
+
+def _with_facts_of(facts: _Facts, text: _Text) -> _Facts:
+    """`facts` and what one line adds; what is known already stays."""
+
+    def first(known: str | None, pattern: re.Pattern[str], source: str) -> str | None:
+        match = pattern.search(source) if known is None else None
+        return match[1].strip() if match is not None else known
+
+    day = printed_date(text.printed)
+    if day is not None and _BUSINESS_DAY.search(text.plain):
+        return replace(facts, business_day=day)
+    member = first(facts.member, _MEMBER, text.plain)
+    return replace(
+        facts,
+        number=facts.number or _number_of(text),
+        register=first(facts.register, _REGISTER, text.plain),
+        store=first(facts.store, _STORE, text.plain),
+        operator=first(facts.operator, _OPERATOR, text.printed),
+        member=member,
+        day=facts.day or day,
+        time_text=facts.time_text or _clock(text.printed),
+    )
+
+
+_CLOCK: Final = re.compile(r"(?<![\d:.,])\d{1,2}:\d{2}(?::\d{2})?(?:\s?(?:Z|[+-]\d{2}:?\d{2}))?(?![\d:])")
+
+
+def _clock(printed: str) -> str:
+    match = _CLOCK.search(printed.replace("T", " "))
+    return match.group() if match is not None else ""
+
+
+def _original(rest: str, printed: str, time_zone: str | None) -> Original | None:
+    """`of 4710`, and after it, as far as the till prints them, store, register, date and time."""
+    match = _OF.match(rest)
+    if match is None:
+        return None
+    after = rest[match.end() :]
+    store, register = _STORE.search(after), _REGISTER.search(after)
+    day = printed_date(printed)
+    issued_at = printed_moment(day, _clock(printed), time_zone) if day is not None else None
+    return Original(
+        number=match[1],
+        store=store[1] if store is not None else UNSET,
+        register=register[1] if register is not None else UNSET,
+        business_day=day or UNSET,
+        issued_at=issued_at or UNSET,
+    )
+
+
+def _printed_currency(texts: Sequence[_Text]) -> str | None:
+    for text in texts:
+        match = _TOTAL.fullmatch(text.plain)
+        if match is not None and (mark := match[1] or match[3]):
+            code = mark.rstrip(".")
+            return _CODE_OF.get(code, code)
+    return None
+
+
+def _money(texts: Sequence[_Text], currency: str) -> _Money:
+    total_at = next((at for at, text in enumerate(texts) if _TOTAL.fullmatch(text.plain)), None)
+    if total_at is None:
+        raise MalformedReceiptError("no_total", "the receipt has no total; its end is missing, print it again")
+    total = _TOTAL.fullmatch(texts[total_at].plain)
+    goods = _Goods(currency)
+    for text in texts[:total_at]:
+        goods.take(text)
+    foot = _Foot(currency)
+    for text in texts[total_at + 1 :]:
+        foot.take(text)
+    return _Money(
+        total_minor=amount_minor(total[2], currency) if total is not None else 0,
+        lines=goods.finished(),
+        discounts=tuple(goods.discounts),
+        taxes=(*goods.taxes, *foot.taxes),
+        tenders=tuple(foot.tenders),
+        change_minor=foot.change_minor,
+        rounding_minor=goods.rounding_minor + foot.rounding_minor,
+    )
+
+
+class _Goods:
+    """Lines between the head and the total."""
+
+    def __init__(self, currency: str) -> None:
+        self.discounts: list[Discount] = []
+        self.taxes: list[Tax] = []
+        self.rounding_minor = 0
+        self._currency = currency
+        self._lines: list[Line] = []
+        self._name: str | None = None  # a name that waits for its amounts
+        self._detail: re.Match[str] | None = None  # quantity and price that wait for their line
+        self._closed = False  # a subtotal was printed
+
+    def finished(self) -> tuple[Line, ...]:
+        return tuple(self._lines)
+
+    def take(self, text: _Text) -> None:
+        """Read one line; what it does not know, it passes over."""
+        if not text.plain or _RULE.fullmatch(text.plain):
+            self._name = None
+        elif _SUBTOTAL.match(text.plain):
+            self._closed = True
+        elif (match := _ROUNDING.fullmatch(text.plain)) is not None:
+            self.rounding_minor += amount_minor(match[1], self._currency)
+        elif (tax := _tax(text, self._currency, included=False)) is not None:
+            self.taxes.append(tax)
+        elif (match := _DISCOUNT.fullmatch(text.plain)) is not None:
+            self._discount(match, text)
+        elif not self._closed:
+            self._item(text)
+
+    def _discount(self, match: re.Match[str], text: _Text) -> None:
+        """An indented discount belongs to the line above it, any other to the whole receipt."""
+        amount = -amount_minor(match[3], self._currency)
+        if match[3][0] not in "-−" and match[3][-1] not in "-−":
+            amount = -amount
+        if len(match[1]) >= 2 and self._lines and not self._closed:
+            last = self._lines[-1]
+            self._lines[-1] = replace(
+                last, amount_minor=last.amount_minor - amount, discount_minor=last.discount_minor + amount
+            )
+        else:
+            name = " ".join(text.printed[: match.end(2)].split())
+            self.discounts.append(Discount(description=name, amount_minor=amount))
+
+    def _item(self, text: _Text) -> None:
+        if (match := _FULL_ITEM.fullmatch(text.plain)) is not None:
+            quantity, unit, price, _, amount, label = match.groups()
+            self._add(_part(text, match, 4), amount, label, (quantity, unit, price))
+        elif (match := _DETAIL.fullmatch(text.plain)) is not None:
+            self._details(match)
+        elif (match := _TRAILING_ITEM.fullmatch(text.plain)) is not None:
+            _, quantity, unit, price, amount, label = match.groups()
+            self._add(_part(text, match, 1), amount, label, (quantity, unit, price))
+        elif (match := _PLAIN_ITEM.fullmatch(text.plain)) is not None:
+            self._plain_item(match, text)
+        else:
+            self._name = text.printed
+
+    def _plain_item(self, match: re.Match[str], text: _Text) -> None:
+        name, held = _part(text, match, 1), self._detail
+        if not any(letter.isalpha() for letter in name):
+            return
+        if held is not None:
+            self._add(name, match[2], match[3], (held[1], held[2], held[3]))
+        else:
+            self._add(name, match[2], match[3], None)
+
+    def _details(self, match: re.Match[str]) -> None:
+        """Quantity and price on a line of their own: under a name, under a priced line, or above one."""
+        quantity, unit, price, amount, label = match.groups()
+        if amount is not None and self._name is not None:
+            self._add(self._name, amount, label, (quantity, unit, price))
+            return
+        last = self._lines[-1] if self._lines else None
+        if last is not None and last.quantity is UNSET and last.amount_minor == self._product(quantity, price):
+            self._lines[-1] = replace(
+                last, quantity=decimal_text(quantity), unit_price=decimal_text(price), unit=unit or UNSET
+            )
+        else:
+            self._detail = match
+
+    def _product(self, quantity: str, price: str) -> int:
+        return line_product_minor(decimal_text(quantity), decimal_text(price), self._currency)
+
+    def _add(
+        self, name: str, amount: str, label: str | None, count_and_price: tuple[str, str | None, str] | None
+    ) -> None:
+        quantity, unit, price = count_and_price or (None, None, None)
+        minor = amount_minor(amount, self._currency)
+        count = decimal_text(quantity) if quantity else None
+        unit_price = decimal_text(price) if price else None
+        if count is not None and minor < 0:
+            count = f"-{count}"
+        hidden = line_product_minor(count, unit_price, self._currency) - minor if count and unit_price else 0
+        description = " ".join(name.split())
+        self._lines.append(
+            Line(
+                position=len(self._lines) + 1,
+                kind=line_kind(description),
+                description=description,
+                gtin=article_number(description) or UNSET,
+                quantity=count or UNSET,
+                unit=unit or UNSET,
+                unit_price=unit_price or UNSET,
+                discount_minor=hidden if _is_discount(hidden, minor, count) else 0,
+                amount_minor=minor,
+                tax_labels=(label,) if label else (),
+            )
+        )
+        self._name = self._detail = None
+
+
+def _is_discount(hidden: int, amount: int, count: str | None) -> bool:
+    """Whether quantity × price − amount is more than the rounding of printed prices."""
+    rounding = (1 + abs(Decimal(count or 0))) / 2
+    return abs(hidden) > rounding and (hidden > 0) == (amount >= 0)
+
+
+def _part(text: _Text, match: re.Match[str], group: int) -> str:
+    """A matched part as it was printed: positions in `plain` are those in `printed`."""
+    return text.printed[match.start(group) : match.end(group)]
+
+
+class _Foot:
+    """Lines after the total."""
+
+    def __init__(self, currency: str) -> None:
+        self.taxes: list[Tax] = []
+        self.tenders: list[Tender] = []
+        self.change_minor: int | None = None
+        self.rounding_minor = 0
+        self._currency = currency
+
+    def take(self, text: _Text) -> None:
+        if (tax := _tax(text, self._currency, included=True)) is not None:
+            self.taxes.append(tax)
+        elif (match := _CHANGE.fullmatch(text.plain)) is not None:
+            self.change_minor = amount_minor(match[1], self._currency)
+        elif (match := _ROUNDING.fullmatch(text.plain)) is not None:
+            self.rounding_minor += amount_minor(match[1], self._currency)
+        elif (match := _TENDER.fullmatch(text.plain)) is not None and (kind := _tender_kind(match[1])) is not None:
+            name = " ".join(_part(text, match, 1).split())
+            self.tenders.append(
+                Tender(kind=kind, description=name, amount_minor=amount_minor(match[2], self._currency))
+            )
+
+
+def _tender_kind(words: str) -> TenderKind | None:
+    word = folded(words)
+    return next((kind for kind, pattern in _TENDER_WORDS if pattern.match(word)), None)
+
+
+def _tax(text: _Text, currency: str, *, included: bool) -> Tax | None:
+    """`[A] VAT 20% [net] 0.91`: the last amount is the tax."""
+    match = _TAX.fullmatch(text.plain)
+    amounts = _AMOUNT.findall(match[3]) if match is not None else []
+    if match is None or not amounts:
+        return None
+    rate = _RATE.search(match[3])
+    return Tax(
+        label=match[1] or UNSET,
+        name=match[2],
+        rate=decimal_text(rate[1]) if rate is not None else UNSET,
+        amount_minor=amount_minor(amounts[-1], currency),
+        included=included,
+    )
+
+
+def _receipt(facts: _Facts, money: _Money, currency: str, options: DecodeOptions) -> Receipt:
+    if facts.kind == "return":
+        money = _as_return(money)
+    store, register = facts.store or options.store, facts.register or options.register
+    business_day = facts.business_day or facts.day
+    issued_at = printed_moment(facts.day, facts.time_text, options.time_zone) if facts.day is not None else None
+    problems = []
+    if currency == NO_CURRENCY:
+        problems.append(Problem(code="currency_unknown", detail="name the currency in the settings"))
+    if issued_at is None and facts.day is not None and facts.time_text:
+        problems.append(Problem(code="time_zone_unknown", detail="name the time zone in the settings"))
+    return Receipt(
+        key="",
+        kind=facts.kind,
+        status=facts.status,
+        store=store or UNSET,
+        register=register or UNSET,
+        number=facts.number or UNSET,
+        business_day=business_day or UNSET,
+        issued_at=issued_at or UNSET,
+        operator=facts.operator or UNSET,
+        currency=currency,
+        total_minor=money.total_minor,
+        rounding_minor=money.rounding_minor,
+        lines=money.lines,
+        discounts=money.discounts,
+        taxes=_with_inclusion(money),
+        tenders=money.tenders,
+        change_minor=_change(money),
+        original=_completed(facts.original, store, register),
+        member=_member(facts.member),
+        problems=tuple(problems),
+    )
+
+
+def _member(code: str | None) -> MemberReference | UnsetType:
+    return MemberReference(code=normal_code(code), entry="receipt") if code else UNSET
+
+
+def _completed(original: Original | None, store: str | None, register: str | None) -> Original | UnsetType:
+    """The original with its key, where number and day are printed; a till leaves its own store and register out."""
+    if original is None:
+        return UNSET
+    number, day = original.number, original.business_day
+    store, register = original.store or store, original.register or register
+    if not (number and day and store and register):
+        return original
+    return replace(
+        original, store=store, register=register, key=key_of(pos_id(store, register, day.isoformat(), number))
+    )
+
+
+def _as_return(money: _Money) -> _Money:
+    """The shop's signs: whatever a return prints, everything on it is negative."""
+    flip_lines = sum(line.amount_minor for line in money.lines) > 0
+    return replace(
+        money,
+        total_minor=-abs(money.total_minor),
+        lines=tuple(_turned(line) for line in money.lines) if flip_lines else money.lines,
+        discounts=tuple(replace(each, amount_minor=-abs(each.amount_minor)) for each in money.discounts),
+        taxes=tuple(replace(tax, amount_minor=-abs(tax.amount_minor)) for tax in money.taxes),
+        tenders=tuple(replace(tender, amount_minor=-abs(tender.amount_minor)) for tender in money.tenders),
+        change_minor=-abs(money.change_minor) if money.change_minor is not None else None,
+    )
+
+
+def _turned(line: Line) -> Line:
+    quantity = line.quantity
+    if quantity is not UNSET:
+        quantity = quantity[1:] if quantity.startswith("-") else f"-{quantity}"
+    return replace(line, amount_minor=-line.amount_minor, discount_minor=-line.discount_minor, quantity=quantity)
+
+
+def _with_inclusion(money: _Money) -> tuple[Tax, ...]:
+    """Taxes printed before the total are added to it only where the sum needs them."""
+    added = sum(tax.amount_minor for tax in money.taxes if not tax.included)
+    lines = sum(line.amount_minor for line in money.lines)
+    discounts = sum(discount.amount_minor for discount in money.discounts)
+    missing = money.total_minor - (lines - discounts + money.rounding_minor)
+    if abs(missing - added) < abs(missing):
+        return money.taxes
+    return tuple(replace(tax, included=True) for tax in money.taxes)
+
+
+def _change(money: _Money) -> int:
+    if money.change_minor is not None:
+        return money.change_minor
+    over = sum(tender.amount_minor for tender in money.tenders) - money.total_minor
+    return over if money.tenders and over and (over > 0) == (money.total_minor >= 0) else 0

@@ -1,0 +1,85 @@
+"""What a receipt reader gets and gives. Owns the port that built-in and third-party readers implement.
+
+A reader is a class registered under the entry-point group `tillside.readers`. It is made without
+arguments, keeps no state between calls, and gets text: bytes, code pages and cuts are settled before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from msgspec import Struct
+
+from drivers.escpos.paper import PrintedCode
+from loyalty.receipt import Receipt
+
+
+class DecodeOptions(Struct, frozen=True, kw_only=True):
+    """What the operator knows about a source; nothing is needed.
+
+    `format` is `auto`, `escpos`, `text` (any reader), `json`, or the name of one reader. `code_page`
+    overrules what the printer stream selects. `store`, `register`, `currency` and `time_zone` complete
+    receipts that do not print them.
+    """
+
+    format: str = "auto"
+    code_page: str | None = None
+    profile: str | None = None
+    store: str | None = None
+    register: str | None = None
+    currency: str | None = None
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextLine:
+    """A line and the byte range of the document that made it."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedJob:
+    """One sheet of paper, or one text up to its page break."""
+
+    lines: tuple[TextLine, ...]
+    codes: tuple[PrintedCode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A reader says: lines `first` up to `last` (exclusive) are a receipt of mine.
+
+    `certainty` is 1 to 100. Where readers differ, the surer one reads.
+    """
+
+    first: int
+    last: int
+    certainty: int
+
+
+class MalformedReceiptError(ValueError):
+    """A receipt was found and cannot be read. `code` names why, the message says what to do."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class ReceiptReader(Protocol):
+    """Reads one kind of printed receipt."""
+
+    name: ClassVar[str]
+
+    def find(self, job: PrintedJob) -> Sequence[Found]:
+        """Where receipts of this kind stand in `job`, in order, not overlapping. Never raises."""
+
+    def read(self, job: PrintedJob, options: DecodeOptions) -> Receipt:
+        """The receipt that `job`, cut to one Found, holds. `key` may be empty: the caller sets it.
+
+        Raises MalformedReceiptError.
+        """

@@ -1,0 +1,144 @@
+"""Printed words and numbers in a form that can be compared: one alphabet, one decimal point.
+
+Owns the folding of Cyrillic and accented letters, printed amounts, dates and article numbers. Never
+knows a receipt's layout.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from loyalty.money import AmountError, minor_digits, to_minor
+from loyalty.receipt import LineKind
+
+_CYRILLIC: Final = dict(zip("АБВГДЕЖЗИЈКЛМНОПРСТЋУФХЦЧШ", "ABVGDEZZIJKLMNOPRSTCUFHCCS", strict=True))
+_LETTERS: Final = str.maketrans(
+    {
+        **_CYRILLIC, "Ђ": "DJ", "Љ": "LJ", "Њ": "NJ", "Џ": "DZ",
+        "Đ": "DJ", "Ð": "DJ", "Š": "S", "Ž": "Z", "Č": "C", "Ć": "C",
+        "Ä": "AE", "Ö": "OE", "Ü": "UE", "ẞ": "SS", "É": "E",
+    }
+)  # fmt: skip
+_NO_WORD: Final = re.compile(r"[^0-9A-Z]+")
+
+
+def folded(text: str) -> str:
+    """Upper-case Latin words without accents, one space between: `Број рачуна:` → `BROJ RACUNA`."""
+    return _NO_WORD.sub(" ", text.upper().translate(_LETTERS)).strip()
+
+
+_ONE_TO_ONE: Final = str.maketrans("ĐÐŠŽČĆÄÖÜÉđðšžčćäöüéß", "DDSZCCAOUEDDSZCCAOUES")
+
+
+def plain(text: str) -> str:
+    """Upper-case letters without accents, one for one, so that positions are those of `text`."""
+    replaced = text.translate(_ONE_TO_ONE)
+    upper = replaced.upper()
+    if len(upper) == len(text):
+        return upper
+    return "".join(letter.upper() if len(letter.upper()) == 1 else letter for letter in replaced)
+
+
+def compact(text: str) -> str:
+    """`folded` without spaces, for labels that may be wrapped or spaced out."""
+    return _NO_WORD.sub("", text.upper().translate(_LETTERS))
+
+
+# 15 digits at most, so that a torn or hostile number stays a number of the contract.
+AMOUNT: Final = r"[-−+]?(?:\d{1,3}(?:[.,'’\u00a0]\d{3}){1,4}|\d{1,12})[.,]\d{2}(?![\d%])[-−]?"
+
+
+def amount_minor(text: str, currency: str) -> int:
+    """Minor units of a printed amount; its last `.` or `,` is the decimal point. Raises AmountError."""
+    bare = re.sub(r"[\s'’\u00a0]", "", text).replace("−", "-")
+    negative = bare.startswith("-") or bare.endswith("-")
+    bare = bare.strip("+-")
+    point = max(bare.rfind("."), bare.rfind(","))
+    whole, fraction = (bare[:point], bare[point + 1 :]) if point >= 0 else (bare, "")
+    digits = whole.replace(".", "").replace(",", "") or "0"
+    if minor_digits(currency) < len(fraction) and not fraction.strip("0"):
+        fraction = ""
+    minor = to_minor(f"{digits}.{fraction}" if fraction else digits, currency)
+    return -minor if negative else minor
+
+
+def decimal_text(text: str) -> str:
+    """A printed quantity or price as a plain decimal: `1.234,50` → `1234.50`. Raises AmountError."""
+    bare = re.sub(r"[\s'’\u00a0]", "", text).replace("−", "-")
+    point = max(bare.rfind("."), bare.rfind(","))
+    plain = bare if point < 0 else bare[:point].replace(".", "").replace(",", "") + "." + bare[point + 1 :]
+    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", plain):
+        raise AmountError(f"{text!r} is not a number")
+    return plain
+
+
+_DATES: Final = (
+    re.compile(r"(?<!\d)(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?!\d)"),
+    re.compile(r"(?<!\d)(?P<d>\d{1,2})\s?[./]\s?(?P<m>\d{1,2})\s?[./]\s?(?P<y>\d{4})(?!\d)"),
+)
+_TIME: Final = re.compile(
+    r"(?<![\d:])(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2}))?(?:[.,]\d+)?\s?(?P<z>Z|[+-]\d{2}:?\d{2})?(?![\d:])"
+)
+
+
+def printed_date(text: str) -> date | None:
+    """The first date in `text`: `2026-11-22`, `22.11.2026.` or `22/11/2026` (the day first)."""
+    for pattern in _DATES:
+        if (match := pattern.search(text)) is not None:
+            try:
+                return date(int(match["y"]), int(match["m"]), int(match["d"]))
+            except ValueError:
+                continue
+    return None
+
+
+def printed_moment(day: date, text: str, zone: str | None) -> datetime | None:
+    """`day` at the first clock time in `text`, at its printed offset or else in `zone`."""
+    match = _TIME.search(text)
+    if match is None:
+        return None
+    try:
+        place = _offset(match["z"]) if match["z"] else ZoneInfo(zone) if zone else None
+        hour, minute, second = int(match["h"]), int(match["min"]), int(match["s"] or 0)
+        return datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=place) if place else None
+    except (ValueError, ZoneInfoNotFoundError):
+        return None
+
+
+def _offset(text: str) -> timezone:
+    if text == "Z":
+        return UTC
+    sign = -1 if text[0] == "-" else 1
+    return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
+
+
+_DIGITS_13: Final = re.compile(r"(?<!\d)\d{13}(?!\d)")
+
+
+def article_number(text: str) -> str | None:
+    """The first 13-digit article number (GTIN) in `text` whose check digit is right."""
+    for match in _DIGITS_13.finditer(text):
+        digits = [int(digit) for digit in match.group()]
+        if (sum(digits[:12:2]) + 3 * sum(digits[1:12:2]) + digits[12]) % 10 == 0 and digits[0] + digits[1]:
+            return match.group()
+    return None
+
+
+# What a line is when it is not goods, by the first words of its name (folded).
+_LINE_KINDS: Final[tuple[tuple[LineKind, tuple[str, ...]], ...]] = (
+    ("tip", ("NAPOJNICA", "TIP", "TRINKGELD", "BAKSIS", "GRATUITY")),
+    ("deposit", ("DEPOSIT", "PFAND", "LEERGUT", "DEPOZIT", "KAUCIJA", "POVRATNA AMBALAZA", "BOTTLE RETURN")),
+    ("giftcard", ("GIFT CARD", "GIFTCARD", "GUTSCHEIN", "GESCHENKKARTE", "POKLON KARTICA", "POKLON VAUCER")),
+    ("donation", ("DONATION", "SPENDE", "DONACIJA")),
+    ("fee", ("DELIVERY", "LIEFERUNG", "LIEFERKOSTEN", "DOSTAVA", "SERVICE FEE", "SERVICE CHARGE", "SERVICEGEBUEHR")),
+)  # fmt: skip
+_FIRST_WORDS: Final = {words: kind for kind, names in _LINE_KINDS for words in names}
+
+
+def line_kind(description: str) -> LineKind:
+    """What a line sells, by the first one or two words of its printed name."""
+    words = folded(description).split()
+    return _FIRST_WORDS.get(" ".join(words[:2])) or _FIRST_WORDS.get(words[0] if words else "") or "goods"
