@@ -8,6 +8,7 @@ changes nothing. Never renders data into HTML: the page gets JSON and writes it 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -57,10 +58,13 @@ log = structlog.get_logger(__name__)
 class LocalApi:
     """The handlers of one register."""
 
-    def __init__(self, access: Access, desk: Desk, inspection: Inspection) -> None:
+    def __init__(
+        self, access: Access, desk: Desk, inspection: Inspection, take_up_enrolment: Callable[[], None]
+    ) -> None:
         self._access = access
         self._desk = desk
         self._inspection = inspection
+        self._take_up_enrolment = take_up_enrolment
         self._watchers: set[web.WebSocketResponse] = set()
         self.routes = self._routes()
         self._by_place = {(route.method, route.path): route for route in self.routes}
@@ -137,6 +141,13 @@ class LocalApi:
                 summary="A one-time address that opens the page, already paired.",
                 answer=Pairing,
                 status=201,
+            ),
+            Route(
+                method=post,
+                path="/v1/enrolment",
+                handler=self._enrolled,
+                summary="Take up the enrolment that the command line has just saved.",
+                status=204,
             ),
             Route(
                 method=get,
@@ -275,6 +286,10 @@ class LocalApi:
 
     async def _open_pairing(self, _request: web.Request) -> web.Response:
         return _json(self._access.open_pairing(), HTTPStatus.CREATED)
+
+    async def _enrolled(self, _request: web.Request) -> web.Response:
+        self._take_up_enrolment()
+        return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _queue(self, _request: web.Request) -> web.Response:
         return _json(self._inspection.queue())

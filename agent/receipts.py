@@ -15,13 +15,13 @@ from typing import Protocol
 
 import msgspec
 import structlog
-from drivers.receipts.decode import Decoded, decode
 from msgspec import Struct
 
 from agent.booking import Rules, book
 from agent.card_numbers import masked_bytes, masked_receipt
 from agent.desk import Settlement
 from agent.store_inspection import IGNORED, ignored_of
+from drivers.receipts.decode import Decoded, DecodeOptionsError, decode
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition
 from sync.store.errors import StoreError
@@ -82,6 +82,8 @@ class ReceiptIntake:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Books jobs as they come, until cancelled. Raises what the folder or the store raise."""
+        # Wrong options are told before the first receipt comes.
+        await asyncio.to_thread(decode, b"", self._options())
         position = self._position()
         ready()
         while True:
@@ -120,6 +122,8 @@ class ReceiptIntake:
         """The job's receipts, or why its decoder failed. Runs in a thread."""
         try:
             return decode(job.payload, self._options())
+        except DecodeOptionsError:
+            raise  # the operator's to correct; no receipt is at fault
         except Exception as error:  # noqa: BLE001 — third-party readers may raise anything
             log.warning("decoder_failed", source=self._name, error=type(error).__name__)
             return f"{type(error).__name__}: {error}"

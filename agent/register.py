@@ -22,12 +22,14 @@ from msgspec import Struct
 from agent.access import TOKEN_BYTES, Access
 from agent.api import LocalApi
 from agent.booking import Rules, checkout_of
+from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
 from agent.desk import Desk, restored
 from agent.scans import ScanIntake
+from agent.state import place_of
 from agent.store_inspection import Live, StoreInspection
-from agent.supervisor import Clocks, Supervisor, Worker
-from agent.view import BadgeView, PlaceView
+from agent.supervisor import Clocks, Health, Supervisor, Worker
+from agent.view import PlaceView
 from config.load import state_folder
 from config.settings import ReceiptSettings, ScannerSettings, Settings
 from drivers.clock import boot_id, now
@@ -77,7 +79,13 @@ class Register:
             monotonic_s=time.monotonic,
             token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
         )
-        self._place = PlaceView(store=settings.register.store, register=settings.register.register)
+        self._link = CentreLink(
+            folder=self._state,
+            keeper=keeper,
+            store=store,
+            lookup_deadline_ms=settings.centre.lookup_deadline_ms,
+            changed=self._centre_changed,
+        )
         self._rules = Rules()
 
     async def run(self, ready: Callable[[Running], None], stop: asyncio.Event) -> None:
@@ -85,23 +93,27 @@ class Register:
         loop = asyncio.get_running_loop()
         self._desk = Desk(
             language=self._settings.register.language,
-            place=self._place,
+            place=self._place(),
             clock=now,
             find_member=self._store.member_by_code,
             checkout=restored(checkout_of(self._store, boot_id()), now()),
             schedule=loop.call_later,
         )
-        self._scans = ScanIntake(store=self._store, desk=self._desk, lookup=None)
+        self._scans = ScanIntake(store=self._store, desk=self._desk, lookup=self._link.lookup)
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
-        self._show_badge()
-        api = LocalApi(self._access, self._desk, StoreInspection(self._store, self._live))
+        self._desk.set_badge(self._link.badge)
+        api = LocalApi(self._access, self._desk, StoreInspection(self._store, self._live), self._link.take_up_enrolment)
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
         try:
             await self._listen(runner)
             write_control(self._state, self._control)
-            ready(Running(page=f"{self._access.origin}/", pid=self._control.pid, enrolled=self._badge().enrolled))
+            ready(
+                Running(
+                    page=f"{self._access.origin}/", pid=self._control.pid, enrolled=self._link.enrolment is not None
+                )
+            )
             await self._work_until(stop)
         finally:
             remove_control(self._state, self._control)
@@ -132,7 +144,7 @@ class Register:
     def _workers(self) -> list[Worker]:
         scanners = [Worker(name=each.name, kind="scanner", run=self._scanner(each)) for each in self._settings.scanners]
         receipts = [Worker(name=each.name, kind="receipts", run=self._intake(each)) for each in self._settings.receipts]
-        return [*scanners, *receipts]
+        return [Worker(name="centre", kind="sync", run=self._link.run), *scanners, *receipts]
 
     def _scanner(self, scanner: ScannerSettings) -> Run:
         async def run(ready: Callable[[], None]) -> None:
@@ -156,8 +168,8 @@ class Register:
                     format=receipts.format,
                     code_page=receipts.code_page,
                     profile=receipts.profile,
-                    store=self._place.store,
-                    register=self._place.register,
+                    store=self._place().store,
+                    register=self._place().register,
                     currency=register.currency,
                     time_zone=register.time_zone,
                 ),
@@ -172,25 +184,38 @@ class Register:
     # What the page and the command line are told
 
     def _committed(self, _committed: Committed) -> None:
-        self._show_badge()
+        self._link.committed()
+        self._desk.set_badge(self._link.badge)
+
+    def _centre_changed(self) -> None:
+        self._desk.set_place(self._place())
+        self._desk.set_badge(self._link.badge)
+        self._desk.set_health(self._health())
 
     def _workers_changed(self) -> None:
-        self._desk.set_health(self._supervisor.health)
+        self._desk.set_health(self._health())
 
-    def _show_badge(self) -> None:
-        self._desk.set_badge(self._badge())
+    def _health(self) -> tuple[Health, ...]:
+        return (*self._supervisor.health, *(_of_centre(problem) for problem in self._link.problems))
 
-    def _badge(self) -> BadgeView:
-        return BadgeView(enrolled=False, online=False, since=None, queued=self._store.queued())
+    def _place(self) -> PlaceView:
+        return place_of(self._settings, self._link.enrolment)
 
     def _live(self) -> Live:
         return Live(
             running=True,
-            place=self._place,
-            badge=self._badge(),
+            place=self._place(),
+            badge=self._link.badge,
             page=f"{self._access.origin}/",
-            workers=self._supervisor.health,
+            device=self._link.enrolment.device if self._link.enrolment is not None else None,
+            last_contact=self._link.last_contact,
+            workers=self._health(),
         )
+
+
+def _of_centre(problem: str) -> Health:
+    """What the centre will not do, told like a worker that fails."""
+    return Health(name="centre", kind="sync", condition="failing", problem=problem)
 
 
 def scanner_driver(scanner: ScannerSettings) -> ScannerDriver:

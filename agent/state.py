@@ -1,14 +1,16 @@
-"""The state folder of a register: where its store is.
+"""The state folder of a register: its store, its keys, and which register it is.
 
-Owns opening the store that settings name. Never keeps it open beyond its caller.
+Owns opening what settings name. Never keeps it open beyond its caller.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from agent.view import PlaceView
 from config.load import state_folder
 from config.settings import Settings
+from sync.enrolment import Enrolment
 from sync.keys import KeyKeeper, keeper_for
 from sync.store.store import Store
 
@@ -27,3 +29,10 @@ def store_path(settings: Settings) -> Path:
 def open_store(settings: Settings, keeper: KeyKeeper) -> Store:
     """The register's store, made the first time. Raises StoreError, SecretError and OSError."""
     return Store.open(store_path(settings), keeper)
+
+
+def place_of(settings: Settings, enrolment: Enrolment | None) -> PlaceView:
+    """Which register this is: as the centre says, else as the operator does."""
+    if enrolment is not None:
+        return PlaceView(store=enrolment.store, register=enrolment.register)
+    return PlaceView(store=settings.register.store, register=settings.register.register)

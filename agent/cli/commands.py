@@ -76,13 +76,16 @@ def run(config: Config = None, as_json: Json = False) -> None:
 @app.command()
 def enroll(
     code: Annotated[str, typer.Argument(help="The code that `tillside-central enrolment create` printed.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let an earlier enrolment go; what is queued is kept.")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Enrol this register at the centre."""
     from agent.cli.enroll import enroll_command
 
-    raise typer.Exit(enroll_command(code=code, config=config, as_json=as_json))
+    raise typer.Exit(enroll_command(code=code, replace=replace, config=config, as_json=as_json))
 
 
 @app.command()

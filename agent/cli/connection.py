@@ -75,6 +75,9 @@ class RunningAgent:
     def open_pairing(self) -> Pairing:
         return msgspec.json.decode(self._exchange("POST", "/v1/pairings"), type=Pairing)
 
+    def take_up_enrolment(self) -> None:
+        self._exchange("POST", "/v1/enrolment")
+
     def _get(self, path: str, kind: type[T]) -> T:
         return msgspec.json.decode(self._exchange("GET", path), type=kind)
 

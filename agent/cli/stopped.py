@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.inspection import NotFoundError
-from agent.state import keeper_of, open_store, store_path
+from agent.state import keeper_of, open_store, place_of, store_path
 from agent.store_inspection import Live, StoreInspection
-from agent.view import BadgeView, PlaceView
+from agent.view import BadgeView
+from config.load import state_folder
 from config.settings import Settings
+from sync.enrolment import Enrolment, EnrolmentError, load_enrolment
 
 
 @contextmanager
@@ -23,12 +25,21 @@ def stopped_register(settings: Settings) -> Iterator[StoreInspection]:
     store = open_store(settings, keeper_of(settings))
     try:
         page = settings.page
+        enrolment = _enrolment(settings)
         live = Live(
             running=False,
-            place=PlaceView(store=settings.register.store, register=settings.register.register),
-            badge=BadgeView(enrolled=False, online=False, since=None, queued=store.queued()),
+            place=place_of(settings, enrolment),
+            badge=BadgeView(enrolled=enrolment is not None, online=False, since=None, queued=store.queued()),
+            device=enrolment.device if enrolment is not None else None,
             page=f"http://{page.host}:{page.port}/",
         )
         yield StoreInspection(store, lambda: live)
     finally:
         store.close()
+
+
+def _enrolment(settings: Settings) -> Enrolment | None:
+    try:
+        return load_enrolment(state_folder(settings))
+    except EnrolmentError:
+        return None

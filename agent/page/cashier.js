@@ -58,7 +58,7 @@ function write(id, text) {
 const live = () => lost === null;
 
 function phaseOf({ customer, sale }) {
-  if (sale?.current) return "sale";
+  if (sale?.current && customer) return "sale";
   if (customer) return customer.standing;
   return "idle";
 }
@@ -73,7 +73,8 @@ function show() {
   const phase = phaseOf(state);
   body.dataset.phase = phase;
   body.dataset.live = live();
-  showWho(state.customer, phase);
+  showWho(state.customer, phase === "sale");
+  if (!state.customer && state.sale?.current) write("message", saleText(state.sale));
   showPoints(state.customer?.member);
   showSale(state.sale, state.customer);
   showPlace(state.place);
@@ -81,7 +82,7 @@ function show() {
   showBadge();
 }
 
-function showWho(customer, phase) {
+function showWho(customer, sold) {
   const ending = customer?.ending;
   const card = ending ? say("card", { ending }) : say("card_short");
   const member = customer?.member;
@@ -89,7 +90,7 @@ function showWho(customer, phase) {
   if (!customer) {
     write("eyebrow", "");
     write("name", say("idle_title"));
-    write("message", phase === "sale" ? "" : say("idle_text"));
+    write("message", say("idle_text"));
   } else if (customer.standing === "checking") {
     write("eyebrow", "");
     write("name", card);
@@ -97,7 +98,7 @@ function showWho(customer, phase) {
   } else if (customer.standing === "unknown") {
     write("eyebrow", "");
     write("name", ending ? say("unknown_title", { ending }) : say("unknown_title_short"));
-    write("message", say("unknown_text"));
+    write("message", sold ? "" : say("unknown_text"));
   } else {
     write("eyebrow", member.tier ?? say("welcome"));
     write("name", member.name ?? card);
@@ -112,12 +113,13 @@ function showPoints(member) {
     write(`${key}-label`, say(key));
     write(key, number(member[key]));
   }
+  section("spendable").dataset.length = at("spendable").textContent.length > 6 ? "long" : "short";
   if (member.as_of === null) write("as-of", say("as_of_unknown"));
   else write("as-of", say(live() ? "as_of" : "as_of_not_live", { age: ago(member.as_of) }));
 }
 
 function showSale(sale, customer) {
-  const current = Boolean(sale?.current);
+  const current = Boolean(sale?.current && customer);
   section("gave").hidden = !current;
   body.dataset.outcome = current ? sale.outcome : "";
   if (current) {
@@ -125,7 +127,7 @@ function showSale(sale, customer) {
     write("gave-points", counted && sale.points !== 0 ? signed(sale.points) : "");
     write("gave-text", saleText(sale));
   }
-  if (sale && !current) {
+  if (sale && !sale.current) {
     const total = money(sale);
     write("last-sale", sale.outcome === "points" && customer
       ? say("last_sale_points", { total, points: signed(sale.points) })
@@ -140,6 +142,7 @@ function saleText(sale) {
   if (sale.outcome !== "points") return say(`${sale.outcome}${back}`, { total });
   if (sale.points < 0) return say("took_points", { total });
   if (sale.points === 0) return say("gave_nothing", { total });
+  if (sale.pending === sale.points) return say("gave_all_pending", { total });
   return say(sale.pending > 0 ? "gave_pending" : "gave_points", { total, pending: number(sale.pending) });
 }
 
@@ -168,7 +171,8 @@ function badge() {
   if (!paired) return ["silent", say("not_paired")];
   if (!live()) {
     if (state === null && failures === 0) return ["connecting", say("connecting")];
-    return ["silent", say("not_live", { age: span((performance.now() - lost) / 1000) })];
+    const silent = (performance.now() - lost) / 1000;
+    return ["silent", silent < MINUTE_S ? say("reconnecting") : say("not_live", { age: span(silent) })];
   }
   const { enrolled, online, since, queued } = state.badge;
   const waiting = queued > 0 ? ` · ${say("queued", { count: number(queued) })}` : "";

@@ -1,0 +1,148 @@
+"""The register's tie to its centre, from before it is enrolled to every exchange after.
+
+Owns loading the enrolment, making client and loop from it, and what the badge says of them. Never decides
+what is exchanged (`sync` does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import random
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from agent.view import BadgeView
+from loyalty.member import Member
+from sync.client import CentreClient
+from sync.enrolment import Enrolment, EnrolmentError, NotEnrolledError, device_key, load_enrolment
+from sync.keys import KeyKeeper
+from sync.loop import SyncLoop, SyncState
+from sync.store.store import Store
+from sync.wire import Facts
+
+log = structlog.get_logger(__name__)
+
+
+def facts() -> Facts:
+    """What this machine says of itself to the centre."""
+    return Facts(version=version("tillside"), platform=platform.platform(), hostname=platform.node())
+
+
+class CentreLink:
+    """Exchanges with the centre as long as the register is enrolled; waits for that until then."""
+
+    def __init__(
+        self, *, folder: Path, keeper: KeyKeeper, store: Store, lookup_deadline_ms: int, changed: Callable[[], None]
+    ) -> None:
+        self._folder = folder
+        self._keeper = keeper
+        self._store = store
+        self._lookup_s = lookup_deadline_ms / 1000
+        self._changed = changed
+        self._enrolment_changed = asyncio.Event()
+        self._loop: SyncLoop | None = None
+        self._state: SyncState | None = None
+        self.enrolment: Enrolment | None = None
+        # A damaged one is told by `run`, again and again, where it can be seen.
+        with suppress(EnrolmentError):
+            self.enrolment = load_enrolment(folder)
+
+    @property
+    def badge(self) -> BadgeView:
+        state = self._state
+        return BadgeView(
+            enrolled=self.enrolment is not None,
+            online=state.online if state is not None else False,
+            since=state.since if state is not None else None,
+            queued=self._store.queued(),
+        )
+
+    @property
+    def last_contact(self) -> datetime | None:
+        return self._state.last_contact if self._state is not None else None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What of the exchange needs a person, in the operator's words."""
+        return tuple(problem.detail for problem in self._state.problems) if self._state is not None else ()
+
+    def committed(self) -> None:
+        """The store has something new."""
+        if self._loop is not None:
+            self._loop.wake()
+
+    def take_up_enrolment(self) -> None:
+        """The enrolment on the disk has changed: go on with that."""
+        self._enrolment_changed.set()
+
+    async def lookup(self, code: str) -> Member | None:
+        """The member that the centre knows under `code`, if it says so in time; then also in the store."""
+        return await self._loop.lookup(code) if self._loop is not None else None
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Exchanges until cancelled. Raises EnrolmentError, SecretError and StoreError."""
+        while True:
+            self._enrolment_changed.clear()
+            self._load()
+            if self.enrolment is None:
+                ready()
+                await self._enrolment_changed.wait()
+            else:
+                await self._exchange(self.enrolment, ready)
+
+    def _load(self) -> None:
+        try:
+            self.enrolment = load_enrolment(self._folder)
+        except NotEnrolledError:
+            self.enrolment = None
+        self._changed()
+
+    async def _exchange(self, enrolment: Enrolment, ready: Callable[[], None]) -> None:
+        """Until the enrolment changes."""
+        client = CentreClient(
+            url=enrolment.url,
+            ca_pem=enrolment.ca_pem,
+            device=enrolment.device,
+            key=device_key(enrolment, self._keeper),
+            clock=_now,
+            request_id=lambda: str(uuid.uuid4()),
+            chance=random.SystemRandom().random,
+            lookup_s=self._lookup_s,
+        )
+        self._loop = SyncLoop(
+            store=self._store,
+            client=client,
+            device=enrolment.device,
+            program_key=enrolment.program_key,
+            facts=facts(),
+            clock=_now,
+            chance=random.SystemRandom().random,
+            changed=self._told,
+        )
+        exchanging = asyncio.create_task(self._loop.run(ready))
+        replaced = asyncio.create_task(self._enrolment_changed.wait())
+        try:
+            await asyncio.wait([exchanging, replaced], return_when=asyncio.FIRST_COMPLETED)
+            if exchanging.done():
+                exchanging.result()
+        finally:
+            self._loop = None
+            for task in (exchanging, replaced):
+                task.cancel()
+            await asyncio.gather(exchanging, replaced, return_exceptions=True)
+            await client.close()
+
+    def _told(self, state: SyncState) -> None:
+        self._state = state
+        self._changed()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

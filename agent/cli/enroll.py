@@ -1,0 +1,63 @@
+"""`tillside enroll`: this register comes to belong to a centre."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from agent.centre import facts
+from agent.cli.connection import AgentUnreachableError, running_agent
+from agent.cli.outcome import DONE, PROBLEM, USAGE, complain, guarded, say, say_json
+from agent.state import keeper_of
+from config.load import load_settings, state_folder
+from sync.enrolment import CodeMalformedError, EnrolmentError, enrol, parse_code
+
+
+class Enrolled(Struct, frozen=True, kw_only=True):
+    """Which register this machine is now; `running` tells whether its agent goes on with it."""
+
+    device: str
+    store: str
+    register: str
+    centre: str
+    running: bool
+
+
+def enroll_command(*, code: str, replace: bool, config: str | None, as_json: bool) -> int:
+    """Spend an enrolment code. Exit codes: 0 enrolled, 1 the centre refused or cannot be reached, 2 no code."""
+
+    def work() -> int:
+        try:
+            parsed = parse_code(code)
+        except CodeMalformedError as error:
+            return complain("enroll", error, USAGE)
+        settings = load_settings(config)
+        folder, keeper = state_folder(settings), keeper_of(settings)
+        try:
+            enrolment = asyncio.run(enrol(parsed, folder, keeper, facts(), now=datetime.now(UTC), replace=replace))
+        except EnrolmentError as error:
+            return complain("enroll", error, PROBLEM)
+        agent = running_agent(settings)
+        if agent is not None:
+            try:
+                agent.take_up_enrolment()
+            except AgentUnreachableError as error:
+                return complain("enroll", f"enrolled, but {error}", PROBLEM)
+        enrolled = Enrolled(
+            device=enrolment.device,
+            store=enrolment.store,
+            register=enrolment.register,
+            centre=enrolment.url,
+            running=agent is not None,
+        )
+        if as_json:
+            say_json(enrolled)
+            return DONE
+        say(f"This is register {enrolled.register} of store {enrolled.store} at {enrolled.centre} now.")
+        if not enrolled.running:
+            say("Start its agent with `tillside run`.")
+        return DONE
+
+    return guarded("enroll", work)

@@ -1,0 +1,1 @@
+"""The cashier page in a real Chromium, against a real register process."""

@@ -1,0 +1,175 @@
+"""A till for tests: a register process with a scanner on a real pty and a spool to print into."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import socket
+import sys
+import tty
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from drivers.clock import boot_id, now
+from drivers.relay.clock import Moment
+from drivers.relay.spool import Job, Origin, SpoolWriter, encode_record
+from loyalty.member import Balance, Identifier, Member
+from loyalty.program import Program, program_hash, program_json
+from sync.keys import keeper_for
+from sync.store.store import Store
+from sync.wire import Change, SignedProgram
+
+READY_WITHIN_S = 30.0
+STOP_WITHIN_S = 10.0
+SPOOL_CAP_BYTES = 16 * 1024 * 1024
+
+
+def member(number: int, *, name: str = "", tier: str = "", balance: Balance | None = None) -> Member:
+    """A member with card `TS` and nine digits."""
+    return Member(
+        member=f"m{number}",
+        identifiers=(Identifier(kind="card", code=card(number)),),
+        short_name=name or f"Member {number}",
+        tier=tier or "silver",
+        balance=balance or Balance(confirmed=number, pending=0, spendable=number),
+        as_of=datetime.now(UTC),
+    )
+
+
+def card(number: int) -> str:
+    return f"TS{number:09}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Till:
+    """One register in `folder`. Seed it before it starts."""
+
+    def __init__(self, folder: Path, *, language: str = "en") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.spool = folder / "spool"
+        self.spool.mkdir()
+        self._scanner, terminal = pty.openpty()
+        tty.setraw(self._scanner)
+        tty.setraw(terminal)
+        self._terminal = terminal
+        self.config = folder / "tillside.toml"
+        self.config.write_text(
+            f"""
+[register]
+store = "12"
+register = "3"
+currency = "RSD"
+time_zone = "Europe/Belgrade"
+language = "{language}"
+[paths]
+state = "state"
+[page]
+port = {self.port}
+[[scanners]]
+name = "counter"
+port = "{os.ttyname(terminal)}"
+repeat_ms = 0
+[[receipts]]
+name = "printer"
+spool = "spool"
+""",
+            encoding="utf-8",
+        )
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: SpoolWriter | None = None
+
+    async def seed(self, members: Iterable[Member], program: Program | None = None) -> None:
+        """What the centre would have sent."""
+        state = self.folder / "state"
+        store = Store.open(state / "store.db", keeper_for(state))
+        changes = [Change(pos=n, op="upsert", member=row.member, row=row) for n, row in enumerate(members, start=1)]
+        for start in range(0, len(changes), 1000):
+            some = changes[start : start + 1000]
+            await store.write(lambda writing, some=some: writing.apply_changes(some, len(changes), datetime.now(UTC)))
+        if program is not None:
+            text = program_json(program).decode()
+            signed = SignedProgram(hash=program_hash(program), program=text, signature="")
+            await store.write(lambda writing: writing.keep_program(signed))
+        await asyncio.to_thread(store.close)
+
+    async def start(self) -> dict[str, object]:
+        """Starts the agent; returns what its ready line says."""
+        with (self.folder / "agent.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "agent.cli.entry", "run", "--config", str(self.config), "--json"),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), READY_WITHIN_S)
+        assert line, (self.folder / "agent.log").read_text()
+        ready: dict[str, object] = msgspec.json.decode(line)
+        return ready
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        return await asyncio.wait_for(self._process.wait(), STOP_WITHIN_S)
+
+    async def command(self, *arguments: str) -> tuple[int, str, str]:
+        """Runs a `tillside` command for this register: exit code, output, errors."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agent.cli.entry", *arguments, "--config", str(self.config)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def pairing_url(self) -> str:
+        code, out, err = await self.command("open", "--print")
+        assert code == 0, err
+        return out.strip()
+
+    def scan(self, code: str) -> None:
+        """What a scanner sends for a Code 128."""
+        os.write(self._scanner, f"]C0{code}\r".encode())
+
+    def print(self, job: bytes) -> None:
+        """One printed job, as the relay spools it."""
+        if self._writer is None:
+            self._writer = SpoolWriter(self.spool, cap_bytes=SPOOL_CAP_BYTES)
+        at = now()
+        moment = Moment(wall=at.wall, monotonic_ns=at.monotonic_ns)
+        origin = Origin(register="3", connection="test", boot=boot_id())
+        record = encode_record(Job(payload=job, length=len(job), ended_by="cut", captured=moment), origin, late=False)
+        kept = self._writer.keep([record])
+        assert kept.error is None
+
+    def close(self) -> None:
+        os.close(self._scanner)
+        os.close(self._terminal)
+        if self._writer is not None:
+            self._writer.close()
