@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,11 +29,11 @@ def system_clock() -> Moment:
 
 @cache
 def boot_id() -> str:
-    """Names this run of the operating system: Linux' own boot id.
+    """Names this run of the operating system, as `drivers.clock` names it for scans.
 
-    Elsewhere a random name for this process, so that its moments are compared by wall time only.
+    Where the system has no name for it, it is the second in which it started.
     """
     try:
         return _BOOT_ID.read_text("ascii").strip()
     except OSError:
-        return f"process-{secrets.token_hex(8)}"
+        return f"started-{round(time.time() - time.monotonic())}"

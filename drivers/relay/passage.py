@@ -20,7 +20,7 @@ MAX_PROLOGUE_BYTES: Final = 4096
 Step = bytes | Job
 """Bytes to pass on, or a job that must be durable before the steps after it."""
 
-# Questions about the printer's state. A chunk of nothing else is no part of any job, however often
+# Questions about the printer's state: no part of a job when they come before it or alone, however often
 # a POS asks.
 _QUESTIONS: Final = frozenset({"DLE EOT", "DLE ENQ", "GS r", "GS I", "GS a", "ESC u", "ESC v"})
 # Commands that put something on paper. The others set up, feed, cut, or open the drawer.
@@ -91,12 +91,15 @@ class Passage:
         steps: list[Step] = []
         taken = 0
         for frame in frames:
-            if not frame.is_cut:
-                self._prints = self._prints or _draws(frame)
-                continue
             # Offsets are the framing's word; they may never make us drop or repeat a byte.
             start = min(max(frame.start - base, taken), len(waiting))
             end = min(max(frame.end - base, start), len(waiting))
+            if not frame.is_cut:
+                self._prints = self._prints or _draws(frame)
+                if frame.name in _QUESTIONS and start == taken and not self._payload:
+                    _pass(steps, waiting[taken:end])
+                    taken = end
+                continue
             _pass(steps, waiting[taken:start])
             self._take(waiting[taken:end])
             steps.extend(self._end_job("cut"))

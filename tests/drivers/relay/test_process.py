@@ -1,0 +1,309 @@
+"""The relay as a process: its command line, and that killing it loses nothing that was spooled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from agent.demo.printer import VirtualPrinter
+from drivers.clock import boot_id
+from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
+from drivers.relay.process import main
+from drivers.relay.spool import STATUS_NAME, segment_numbers
+
+CUT = b"\x1dVB\x00"
+ASK = b"\x10\x04\x01"
+ANSWER = b"\x12"
+WAIT_S = 20.0
+MAX_RSS_KB = 30 * 1024
+
+
+class RelayProcess:
+    """A real relay, started from the command line."""
+
+    def __init__(self, printer: str, spool: Path, *more: str) -> None:
+        self.spool = spool
+        self._arguments = ["--listen", "127.0.0.1:0", "--printer", printer, "--spool", str(spool), "--json", *more]
+        self._process: asyncio.subprocess.Process | None = None
+        self.ready: dict[str, object] = {}
+        self.said = ""
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        assert self._process is not None
+        return self._process
+
+    async def start(self) -> RelayProcess:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agent.cli.entry", "relay", *self._arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        self.ready = json.loads(await asyncio.wait_for(self._process.stdout.readline(), WAIT_S))
+        return self
+
+    async def end(self, how: signal.Signals) -> int:
+        """The exit code."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(how)
+        _, errors = await asyncio.wait_for(self.process.communicate(), WAIT_S)
+        self.said = errors.decode()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = str(self.ready["listening"]).rpartition(":")
+        return await asyncio.open_connection(host, int(port))
+
+    async def print(self, job: bytes) -> None:
+        """Print over a connection of its own, and wait for the printer's word."""
+        reader, writer = await self.connect()
+        writer.write(job + ASK)
+        assert await asyncio.wait_for(reader.readexactly(1), WAIT_S) == ANSWER
+        writer.close()
+
+    def jobs(self) -> list[SpooledJob]:
+        reader = SpoolReader(self.spool)
+        jobs: list[SpooledJob] = []
+        while more := reader.read_after(jobs[-1].position if jobs else SpoolPosition()):
+            jobs += more
+        return jobs
+
+
+@pytest.fixture
+async def printer() -> AsyncIterator[VirtualPrinter]:
+    virtual = VirtualPrinter()
+    await virtual.switch_on()
+    yield virtual
+    await virtual.switch_off()
+
+
+def most_memory_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def spool_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.spool"))
+
+
+def receipt(number: int) -> bytes:
+    return b"\x1b@" + b"receipt %d 159,99\n" % number * 40 + CUT
+
+
+@pytest.mark.processes
+async def test_it_says_when_it_is_ready_and_ends_on_sigterm_with_the_begun_job_kept(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    relay = await RelayProcess(printer.address, tmp_path / "spool", "--register", "12/3", "--idle-ms", "50").start()
+    assert relay.ready == {
+        "listening": relay.ready["listening"],
+        "printer": printer.address,
+        "spool": str(tmp_path / "spool"),
+        "pid": relay.process.pid,
+    }
+    await relay.print(receipt(1))
+    reader, writer = await relay.connect()
+    writer.write(b"begun" + ASK)
+    assert await reader.readexactly(1) == ANSWER
+
+    code = await relay.end(signal.SIGTERM)
+    writer.close()
+
+    assert code == 0
+    assert [job.payload for job in relay.jobs()] == [receipt(1), b"begun" + ASK]
+    assert relay.jobs()[0].register == "12/3"
+    assert relay.jobs()[0].captured.boot == boot_id()
+    status = json.loads((relay.spool / STATUS_NAME).read_bytes())
+    assert (status["pid"], status["jobs"], status["late"], status["unspooled"]) == (relay.process.pid, 2, 0, 0)
+    assert relay.said == ""
+
+
+def test_it_needs_nothing_but_the_standard_library() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import drivers.relay.process; "
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+
+    assert loaded.split() == ["drivers"]
+
+
+@pytest.mark.processes
+async def test_it_stays_small(printer: VirtualPrinter, tmp_path: Path) -> None:
+    relay = await RelayProcess(printer.address, tmp_path).start()
+    for number in range(100):
+        await relay.print(receipt(number))
+
+    largest_kb = most_memory_kb(relay.process.pid)
+    await relay.end(signal.SIGTERM)
+
+    assert largest_kb <= MAX_RSS_KB
+
+
+@pytest.mark.processes
+async def test_sigkill_at_any_moment_loses_no_spooled_job_and_the_next_start_works(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    confirmed: list[bytes] = []
+    number = 0
+    for _ in range(12):
+        relay = await RelayProcess(printer.address, tmp_path).start()
+        for _ in range(chance.randrange(1, 4)):
+            await relay.print(receipt(number))
+            confirmed.append(receipt(number))
+            number += 1
+        reader, writer = await relay.connect()
+        torn = receipt(number)
+        number += 1
+        writer.write(torn[: chance.randrange(len(torn) + 1)])
+        await asyncio.sleep(chance.random() * 0.003)
+        await relay.end(signal.SIGKILL)
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    relay = await RelayProcess(printer.address, tmp_path).start()
+    await relay.print(receipt(number))
+    confirmed.append(receipt(number))
+    assert await relay.end(signal.SIGTERM) == 0
+
+    jobs = relay.jobs()
+    assert [job for job in jobs if job.damage] == []
+    kept = [job.payload for job in jobs]
+    assert [payload for payload in kept if payload in confirmed] == confirmed
+    assert set(kept) <= {receipt(any_number) for any_number in range(number + 1)}, "a torn job is no job"
+    assert len(segment_numbers(tmp_path)) >= 12
+
+
+@pytest.mark.processes
+async def test_two_relays_cannot_share_a_spool_or_a_port(
+    printer: VirtualPrinter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relay = await RelayProcess(printer.address, tmp_path / "one").start()
+    taken = str(relay.ready["listening"])
+
+    same_spool = await asyncio.to_thread(
+        main, ["--listen", "127.0.0.1:0", "--printer", printer.address, "--spool", str(tmp_path / "one")]
+    )
+    assert "another relay writes the spool" in capsys.readouterr().err
+    same_port = await asyncio.to_thread(
+        main, ["--listen", taken, "--printer", printer.address, "--spool", str(tmp_path / "two")]
+    )
+    assert f"cannot listen on {taken}" in capsys.readouterr().err
+    await relay.end(signal.SIGTERM)
+
+    assert (same_spool, same_port) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--listen", "9100", "--printer", "10.0.0.5:9100", "--spool", "x"],
+        ["--listen", "127.0.0.1:9100", "--printer", "10.0.0.5:99999", "--spool", "x"],
+        ["--listen", "127.0.0.1:9100", "--printer", "10.0.0.5:9100", "--spool", "x", "--hold-ms", "-1"],
+        ["--listen", "127.0.0.1:9100", "--printer", "10.0.0.5:9100", "--spool", "x", "--idle-ms", "0"],
+    ],
+)
+def test_a_command_line_it_cannot_use_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "usage: tillside relay" in capsys.readouterr().err
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 512 KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "tmpfs", str(place)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this machine does not let us mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.processes
+async def test_on_a_full_disk_every_receipt_prints_and_each_is_kept_once_there_is_room(
+    printer: VirtualPrinter, small_disk: Path
+) -> None:
+    spool, ballast = small_disk / "spool", small_disk / "ballast"
+    relay = await RelayProcess(printer.address, spool).start()
+    await relay.print(receipt(0))
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+    for number in range(1, 30):
+        await relay.print(receipt(number))
+    kept_while_full = len(relay.jobs())
+    ballast.unlink()
+    await relay.print(receipt(30))
+    code = await relay.end(signal.SIGTERM)
+
+    assert printer.cuts == 31
+    assert kept_while_full < 30
+    assert "No space left on device" in relay.said
+    assert code == 0
+    assert [job.payload for job in relay.jobs()] == [receipt(number) for number in range(31)]
+    assert [job for job in relay.jobs() if job.damage] == []
+
+
+@pytest.mark.processes
+async def test_without_an_agent_the_spool_stops_at_its_cap_and_printing_does_not(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    relay = await RelayProcess(printer.address, tmp_path, "--spool-cap-mb", "1").start()
+    long = b"x" * 99_990 + CUT
+    for _ in range(15):
+        await relay.print(long)
+    in_spool = len(relay.jobs())
+    before = SpoolReader(tmp_path)
+    before.acknowledge(relay.jobs()[-1].position)
+
+    await relay.print(receipt(1))
+    code = await relay.end(signal.SIGTERM)
+
+    assert printer.cuts == 16
+    assert in_spool == 9
+    assert "start the agent" in relay.said
+    assert code == 0
+    assert [len(job.payload) for job in relay.jobs()][-7:] == [len(long)] * 6 + [len(receipt(1))]
+    assert spool_size(tmp_path) <= 1_000_000
+
+
+@pytest.mark.processes
+async def test_a_spool_that_cannot_be_made_does_not_stop_the_sale(printer: VirtualPrinter, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    relay = await RelayProcess(printer.address, blocked / "spool").start()
+
+    await relay.print(receipt(1))
+    blocked.unlink()
+    await relay.print(receipt(2))
+    code = await relay.end(signal.SIGTERM)
+
+    assert code == 0
+    assert "receipts will print, but none is kept" in relay.said
+    assert [job.payload for job in relay.jobs()] == [receipt(1), receipt(2)]

@@ -1,0 +1,410 @@
+"""POS and printer see each other through the relay as they would without it, whatever its disk does."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import random
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from agent.demo.printer import VirtualPrinter
+from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
+from drivers.relay.announce import Announcer
+from drivers.relay.clock import system_clock
+from drivers.relay.connection import Surroundings
+from drivers.relay.keeper import JobKeeper
+from drivers.relay.line import Endpoint
+from drivers.relay.process import MAX_CONNECTIONS, Relay, listen
+from drivers.relay.spool import SpoolWriter
+from drivers.relay.status import Facts, Status
+
+CUT = b"\x1dVB\x00"
+ASK = b"\x10\x04\x01"
+ANSWER = b"\x12"
+RECEIPT = b"\x1b@" + b"MLEKO 2,8% 1L              159,99\n" * 40
+WAIT_S = 20.0
+
+
+def endpoint(address: str) -> Endpoint:
+    host, _, port = address.rpartition(":")
+    return Endpoint(host=host, port=int(port))
+
+
+class Running:
+    """A relay in this process, with real sockets and a real spool."""
+
+    def __init__(self, address: Endpoint, folder: Path, stop: asyncio.Event) -> None:
+        self.address = address
+        self.folder = folder
+        self.stop = stop
+        self.ended = asyncio.Event()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self.address.host, self.address.port)
+
+    def jobs(self) -> list[SpooledJob]:
+        return SpoolReader(self.folder).read_after(SpoolPosition())
+
+    def texts(self) -> list[bytes]:
+        return [job.payload for job in self.jobs()]
+
+    async def spools(self, count: int) -> list[bytes]:
+        """Payloads, once `count` jobs are kept."""
+        reader = SpoolReader(self.folder)
+        async with asyncio.timeout(WAIT_S):
+            while len(jobs := reader.read_after(SpoolPosition())) < count:
+                await reader.changed()
+        reader.close()
+        return [job.payload for job in jobs]
+
+
+@asynccontextmanager
+async def relaying(
+    printer: str,
+    folder: Path,
+    *,
+    sync: Callable[[int], None] = os.fdatasync,
+    idle_ms: int = 60_000,
+    hold_ms: int = 20_000,
+) -> AsyncIterator[Running]:
+    listening = listen(Endpoint(host="127.0.0.1", port=0))
+    address = Endpoint(host="127.0.0.1", port=listening.getsockname()[1])
+    status = Status(
+        folder, Facts(pid=1, listen=str(address), printer=printer, register="3", started_at=system_clock().wall)
+    )
+    announcer = Announcer(as_json=True)
+    keeper = JobKeeper(writer=SpoolWriter(folder, cap_bytes=100_000_000, sync=sync), status=status, announcer=announcer)
+    keeper.start()
+    around = Surroundings(
+        printer=endpoint(printer),
+        idle_ms=idle_ms,
+        hold_ms=hold_ms,
+        keeper=keeper,
+        status=status,
+        announcer=announcer,
+        clock=system_clock,
+    )
+    running = Running(address, folder, asyncio.Event())
+    serving = asyncio.create_task(Relay(around, "3").serve(listening, running.stop))
+    serving.add_done_callback(lambda _: running.ended.set())
+    try:
+        yield running
+    finally:
+        running.stop.set()
+        await serving
+        keeper.close(WAIT_S)
+
+
+@pytest.fixture
+async def printer() -> AsyncIterator[VirtualPrinter]:
+    virtual = VirtualPrinter()
+    await virtual.switch_on()
+    yield virtual
+    await virtual.switch_off()
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_bytes_are_the_same_on_both_sides_however_they_are_split(
+    seed: int, printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    print("seed", seed)
+    chance = random.Random(seed)
+    sent = b""
+    async with relaying(printer.address, tmp_path) as relay:
+        reader, writer = await relay.connect()
+        for _ in range(20):
+            receipt = chance.randbytes(chance.randrange(1, 3000)) if chance.random() < 0.3 else RECEIPT + CUT
+            at = 0
+            while at < len(receipt):
+                size = chance.randrange(1, 2000)
+                writer.write(receipt[at : at + size])
+                await writer.drain()
+                at += size
+            sent += receipt
+        writer.write_eof()
+        await reader.read()
+        await hang_up(writer)
+
+    assert printer.printed == sent
+
+
+async def test_a_job_is_in_the_spool_when_its_cut_reaches_the_printer(tmp_path: Path) -> None:
+    seen: list[list[bytes]] = []
+    printer = VirtualPrinter(
+        on_cut=lambda: seen.append([job.payload for job in SpoolReader(tmp_path).read_after(SpoolPosition())])
+    )
+    await printer.switch_on()
+    async with relaying(printer.address, tmp_path) as relay:
+        reader, writer = await relay.connect()
+        for number in range(3):
+            writer.write(b"receipt %d" % number + CUT + ASK)
+            assert await reader.readexactly(1) == ANSWER
+        await hang_up(writer)
+    await printer.switch_off()
+
+    assert seen == [[b"receipt %d" % number + CUT for number in range(until + 1)] for until in range(3)]
+
+
+async def test_text_prints_while_its_job_still_waits_for_the_disk_and_answers_pass(tmp_path: Path) -> None:
+    may_answer = threading.Event()
+
+    def hanging(handle: int) -> None:
+        may_answer.wait(WAIT_S)
+        os.fdatasync(handle)
+
+    papers: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    server = await asyncio.start_server(lambda *streams: papers.put(streams), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with relaying(f"127.0.0.1:{port}", tmp_path, sync=hanging) as relay:
+        reader, writer = await relay.connect()
+        paper_reader, paper_writer = await papers.get()
+        writer.write(RECEIPT + CUT)
+        assert await paper_reader.readexactly(len(RECEIPT)) == RECEIPT
+        # The cut is held now; the printer has something to say meanwhile.
+        paper_writer.write(b"\x14\x00\x00\x0f")
+        assert await reader.readexactly(4) == b"\x14\x00\x00\x0f"
+        may_answer.set()
+        assert await paper_reader.readexactly(len(CUT)) == CUT
+        await hang_up(writer)
+        await hang_up(paper_writer)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_disk_that_hangs_holds_a_cut_no_longer_than_the_limit(
+    printer: VirtualPrinter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    may_answer = threading.Event()
+
+    def hanging(handle: int) -> None:
+        may_answer.wait(WAIT_S)
+        os.fdatasync(handle)
+
+    async with relaying(printer.address, tmp_path, sync=hanging, hold_ms=20) as relay:
+        reader, writer = await relay.connect()
+        for number in range(3):
+            writer.write(b"receipt %d" % number + CUT + ASK)
+            assert await reader.readexactly(1) == ANSWER
+        may_answer.set()
+        await hang_up(writer)
+        await relay.spools(3)
+
+    assert printer.cuts == 3
+    assert [(job.payload, job.late) for job in relay.jobs()] == [
+        (b"receipt 0" + CUT, False),  # its record was written before anyone knew
+        (b"receipt 1" + CUT, True),
+        (b"receipt 2" + CUT, True),
+    ]
+    assert "printed_before_kept" in capsys.readouterr().err
+
+
+async def test_a_disk_that_refuses_holds_nothing(printer: VirtualPrinter, tmp_path: Path) -> None:
+    is_full = True
+
+    def full(handle: int) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(handle)
+
+    async with relaying(printer.address, tmp_path, sync=full) as relay:
+        reader, writer = await relay.connect()
+        writer.write(b"one" + CUT + b"two" + CUT + ASK)
+        assert await reader.readexactly(1) == ANSWER
+        is_full = False
+        writer.write(b"three" + CUT + ASK)
+        assert await reader.readexactly(1) == ANSWER
+        await hang_up(writer)
+
+    assert printer.printed == b"one" + CUT + b"two" + CUT + ASK + b"three" + CUT + ASK
+    assert relay.texts() == [b"one" + CUT, b"two" + CUT, b"three" + CUT]
+
+
+async def test_a_job_without_cut_ends_by_idle_or_by_hanging_up(printer: VirtualPrinter, tmp_path: Path) -> None:
+    async with relaying(printer.address, tmp_path, idle_ms=10) as relay:
+        _, writer = await relay.connect()
+        writer.write(b"first")
+        assert await relay.spools(1) == [b"first"]
+        writer.write(b"second\n")
+        await writer.drain()
+        await hang_up(writer)
+        await relay.spools(2)
+
+    assert [job.payload for job in relay.jobs()] == [b"first", b"second\n"]
+    assert relay.jobs()[0].ended_by == "idle"
+    assert relay.jobs()[1].ended_by in ("idle", "close")
+    assert printer.printed == b"firstsecond\n"
+
+
+async def test_the_printers_last_answer_comes_after_the_pos_has_said_its_last_word(tmp_path: Path) -> None:
+    async def thorough(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"got %d" % len(await reader.read()))
+        writer.close()
+
+    server = await asyncio.start_server(thorough, "127.0.0.1", 0)
+    async with relaying(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", tmp_path) as relay:
+        reader, writer = await relay.connect()
+        writer.write(RECEIPT)
+        writer.write_eof()
+        assert await reader.read() == b"got %d" % len(RECEIPT)
+        await hang_up(writer)
+    server.close()
+    await server.wait_closed()
+
+    assert relay.texts() == [RECEIPT]
+    assert relay.jobs()[0].ended_by == "close"
+
+
+async def test_an_unreachable_printer_looks_like_one_to_the_pos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = VirtualPrinter()
+    await off.switch_on()
+    await off.switch_off()
+    async with relaying(off.address, tmp_path) as relay:
+        reader, writer = await relay.connect()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        await hang_up(writer)
+        assert "Check that the printer is on" in capsys.readouterr().err
+        await off.switch_on()
+        reader, writer = await relay.connect()
+        writer.write(ASK)
+        assert await reader.readexactly(1) == ANSWER
+        await hang_up(writer)
+    await off.switch_off()
+
+
+async def test_a_printer_that_dies_breaks_the_pos_connection_and_the_begun_job_is_kept(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    async with relaying(printer.address, tmp_path) as relay:
+        reader, writer = await relay.connect()
+        writer.write(b"half a receipt" + ASK)
+        assert await reader.readexactly(1) == ANSWER
+        await printer.switch_off()
+        with suppress(ConnectionError):  # a broken or an ended connection, as the printer's end was
+            await reader.read()
+        writer.close()
+        assert await relay.spools(1) == [b"half a receipt" + ASK]
+
+
+async def test_a_slow_printer_slows_the_pos_and_not_the_relays_memory(tmp_path: Path) -> None:
+    may_print = asyncio.Event()
+    got = bytearray()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await may_print.wait()
+        while data := await reader.read(65536):
+            got.extend(data)
+        writer.close()
+
+    server = await asyncio.start_server(slow, "127.0.0.1", 0, limit=65536)
+    async with relaying(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", tmp_path) as relay:
+        pos = socket.create_connection((relay.address.host, relay.address.port))
+        pos.setblocking(False)
+        paper = bytes(range(32, 127)) * 100_000
+        sent = 0
+        stalls = 0
+        while stalls < 20:  # the relay takes no more once printer and kernel are full
+            try:
+                sent += pos.send(paper[sent : sent + 65536])
+                stalls = 0
+            except BlockingIOError:
+                stalls += 1
+                await asyncio.sleep(0.005)
+        assert sent < len(paper)
+        may_print.set()
+        await asyncio.get_running_loop().sock_sendall(pos, paper[sent:])
+        pos.close()
+        (job,) = await relay.spools(1)
+    server.close()
+    await server.wait_closed()
+
+    assert bytes(got) == paper
+    assert paper.startswith(job)
+    assert relay.jobs()[0].truncated
+
+
+async def test_a_pos_that_resets_after_its_receipt_gets_it_printed_and_kept(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    async with relaying(printer.address, tmp_path) as relay:
+        pos = socket.create_connection((relay.address.host, relay.address.port))
+        pos.sendall(ASK)
+        await asyncio.to_thread(pos.recv, 1, socket.MSG_PEEK)
+        pos.sendall(RECEIPT)
+        pos.close()  # with an unread answer: the kernel resets
+        assert await relay.spools(1) == [RECEIPT]
+
+    assert printer.printed == ASK + RECEIPT
+
+
+async def test_two_connections_at_once_keep_their_jobs_apart(printer: VirtualPrinter, tmp_path: Path) -> None:
+    async with relaying(printer.address, tmp_path) as relay:
+        first_reader, first = await relay.connect()
+        second_reader, second = await relay.connect()
+        first.write(b"first ")
+        await first.drain()
+        second.write(b"second" + CUT + ASK)
+        assert await second_reader.readexactly(1) == ANSWER
+        first.write(b"goes on" + CUT + ASK)
+        assert await first_reader.readexactly(1) == ANSWER
+        await hang_up(first)
+        await hang_up(second)
+
+    assert relay.texts() == [b"second" + CUT, b"first goes on" + CUT]
+    assert len({job.connection for job in relay.jobs()}) == 2
+
+
+async def test_a_pos_that_never_closes_is_told_when_too_many_are_open(
+    printer: VirtualPrinter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with relaying(printer.address, tmp_path) as relay:
+        opened = [await relay.connect() for _ in range(MAX_CONNECTIONS)]
+        for reader, writer in opened:
+            writer.write(ASK)
+            assert await reader.readexactly(1) == ANSWER
+        reader, writer = await relay.connect()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        await hang_up(writer)
+        for _, opened_writer in opened:
+            await hang_up(opened_writer)
+
+    assert "too_many_connections" in capsys.readouterr().err
+
+
+async def test_stopping_lets_the_begun_job_finish_and_takes_no_new_one(printer: VirtualPrinter, tmp_path: Path) -> None:
+    async with relaying(printer.address, tmp_path) as relay:
+        idle_reader, idle = await relay.connect()
+        reader, writer = await relay.connect()
+        writer.write(b"begun ")
+        writer.write(ASK)
+        idle.write(ASK)
+        assert await reader.readexactly(1) == ANSWER
+        assert await idle_reader.readexactly(1) == ANSWER
+        relay.stop.set()
+        assert await idle_reader.read() == b"", "a connection without a job ends at once"
+        with pytest.raises(ConnectionRefusedError):
+            await relay.connect()
+        writer.write(b"done" + CUT + ASK)
+        assert await reader.readexactly(1) == ANSWER
+        assert await reader.read() == b""
+        await hang_up(writer)
+        await hang_up(idle)
+        await asyncio.wait_for(relay.ended.wait(), WAIT_S)
+
+    assert relay.texts() == [b"begun " + ASK + b"done" + CUT]
