@@ -72,6 +72,10 @@ DEFAULT_RETRY_AFTER_S = 5.0
 ATTEMPTS = 2
 _SECOND_TRY = Backoff(base_s=0.1, cap_s=0.1)
 
+# RFC 3986 pchar: what may stand in a path segment as it is. The signature covers the path as sent, and the
+# HTTP library writes these so.
+_PCHAR = "!$&'()*+,;=:@"
+
 T = TypeVar("T")
 
 
@@ -168,13 +172,15 @@ class CentreClient:
         return _accepted(await self._exchange("GET", chunk.url)).body
 
     async def program(self, program_hash: str) -> SignedProgram:
-        return await self._typed("GET", f"/v1/programs/{quote(program_hash, safe='')}", SignedProgram)
+        return await self._typed("GET", f"/v1/programs/{program_hash}", SignedProgram)
 
     async def member(self, code: str) -> MemberResponse | None:
         """The member of a code, None where the centre knows none. Within the lookup's own short deadline."""
+        if not code.strip("."):
+            return None  # a dot segment is no code, and would be another path
         try:
             async with asyncio.timeout(self._lookup_s):
-                return await self._typed("GET", f"/v1/members/{quote(code, safe='')}", MemberResponse)
+                return await self._typed("GET", f"/v1/members/{quote(code, safe=_PCHAR)}", MemberResponse)
         except TimeoutError as error:
             raise CentreUnavailableError(f"the centre did not answer within {self._lookup_s:g} s") from error
         except CentreRefusedError as error:

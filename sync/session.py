@@ -229,9 +229,9 @@ class Session:
         return Wait(until=min(wakes))
 
     def _program_step(self, held: Held) -> Exchange | None:
-        if self._program_wanted in (None, held.program):
+        if self._program_wanted is None or self._program_wanted == held.program:
             return None
-        return FetchProgram(hash=self._program_wanted or "")
+        return FetchProgram(hash=self._program_wanted)
 
     def _up_step(self, held: Held) -> Exchange | None:
         if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):

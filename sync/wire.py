@@ -158,7 +158,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
 
     centre_epoch: str
     server_time: AwareDatetime
-    program: str | UnsetType = UNSET
+    program: HexDigest | UnsetType = UNSET
     feed: int
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from sync.errors import CentreBusyError, CentreError, CentreRefusedError, CentreUnavailableError
 from sync.retry import Backoff
@@ -47,7 +48,7 @@ READY = Held(epoch="e1", epoch_centre="c1", feed=10, feed_centre="c1")
 
 
 def heartbeat(feed: int = 10, program: str | None = None, centre_epoch: str = "c1") -> HeartbeatResponse:
-    return HeartbeatResponse(centre_epoch=centre_epoch, server_time=NOW, feed=feed, program=program or "")
+    return HeartbeatResponse(centre_epoch=centre_epoch, server_time=NOW, feed=feed, program=program or UNSET)
 
 
 def epoch(centre_epoch: str = "c1") -> EpochResponse:

@@ -1,0 +1,1 @@
+"""What travels between a register and its centre, from pure rules to real sockets."""
