@@ -25,7 +25,7 @@ import typer
 from msgspec import Struct
 from sqlalchemy.exc import OperationalError
 
-from central import devices, operations
+from central import audit, devices, operations
 from central.certificates import ca_sha256
 from central.clock import utc_now
 from central.db.database import Database, DatabaseError
@@ -45,10 +45,12 @@ enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
 program = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
 members = typer.Typer(no_args_is_help=True, help="Import, link and show members.")
 registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
+accounts = typer.Typer(no_args_is_help=True, help="Check and export the ledger.")
 app.add_typer(enrolment, name="enrolment")
 app.add_typer(program, name="program")
 app.add_typer(members, name="members")
 app.add_typer(registers, name="registers")
+app.add_typer(accounts, name="ledger")
 
 DONE, PROBLEM, USAGE, NOT_SET_UP = 0, 1, 2, 3
 # A code left lying about must not open a register months later.
@@ -231,6 +233,27 @@ def registers_revoke(
     if not found:
         _fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
     _say(as_json, operations.Revoked(device=device), f"{device} is refused from now on.")
+
+
+@accounts.command("check")
+def ledger_check(data: Data, as_json: Json = False) -> None:
+    """Count receipts, entries and points, and fold every balance anew; 1 where one differs."""
+    with _opened(data, as_json) as (_, database):
+        found = database.read_now(lambda connection: audit.check(connection, utc_now()))
+    text = f"{found.receipts} receipts, {found.entries} entries, {found.points} points"
+    wrong = [f"{one.member}: kept {one.held}, folded {one.folded}" for one in found.balance_mismatch]
+    _say(as_json, found, "\n".join([text, *wrong]))
+    if wrong:
+        raise typer.Exit(PROBLEM)
+
+
+@accounts.command("export")
+def ledger_export(data: Data, as_json: Json = False) -> None:
+    """Print every receipt, entry and balance, one JSON object a line."""
+    with _opened(data, as_json) as (_, database):
+        lines = database.read_now(lambda connection: list(audit.lines(connection)))
+    for line in lines:
+        typer.echo(msgspec.json.encode(line).decode())
 
 
 # ---- around the commands

@@ -64,8 +64,8 @@ class Cable:
             async with asyncio.TaskGroup() as both_ways:
                 both_ways.create_task(_pump(reader, onward))
                 both_ways.create_task(_pump(answer, writer))
-        except* OSError:
-            pass  # either side hung up
+        except* (OSError, asyncio.CancelledError):
+            pass  # either side hung up, or the cable was pulled
         finally:
             self._passing.discard(task)
             for end in (writer, onward):

@@ -20,17 +20,17 @@ class DemoError(RuntimeError):
 
 
 class Process:
-    """One long-running command that prints a JSON line when it is ready; its log goes to a file."""
+    """One long-running command that prints a JSON line when it is ready; its log goes to a file in `folder`."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
         self.name = name
-        self._command = [sys.executable, "-m", *command]
-        self._log = log
+        self.log = folder / f"{command[1]}.log"
+        self._command = [_script(command[0]), *command[1:]]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> dict[str, object]:
         """Start it and return what its ready line says. Raises DemoError when it does not come up."""
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log
             )
@@ -41,7 +41,7 @@ class Process:
             ready: dict[str, object] = msgspec.json.decode(line)
         except (TimeoutError, msgspec.DecodeError) as error:
             await self.kill()
-            raise DemoError(f"{self.name} did not come up; its log is {self._log}") from error
+            raise DemoError(f"{self.name} did not come up; its log is {self.log}") from error
         return ready
 
     @property
@@ -73,18 +73,30 @@ class Process:
 
 async def run_once(*command: str) -> dict[str, object]:
     """Run a command with `--json` to its end and return the object on its last line of output."""
+    lines = await run_lines(*command)
+    if not lines:
+        raise DemoError(f"{' '.join(command[:3])} printed nothing")
+    result: dict[str, object] = msgspec.json.decode(lines[-1])
+    return result
+
+
+async def run_lines(*command: str) -> list[str]:
+    """Run a command with `--json` to its end and return its lines of output."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *command,
+        _script(command[0]),
+        *command[1:],
         "--json",
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
-    lines = out.decode().strip().splitlines()
-    if process.returncode != 0 or not lines:
-        raise DemoError(f"{' '.join(command[:3])} ended with {process.returncode}: {err.decode().strip()[-500:]}")
-    result: dict[str, object] = msgspec.json.decode(lines[-1])
-    return result
+    if process.returncode != 0:
+        said = (err or out).decode().strip()[-500:]
+        raise DemoError(f"{' '.join(command[:3])} ended with {process.returncode}: {said}")
+    return out.decode().splitlines()
+
+
+def _script(name: str) -> str:
+    """The command as it was installed beside this Python."""
+    return str(Path(sys.executable).with_name(name))

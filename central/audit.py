@@ -1,0 +1,101 @@
+"""The ledger for accountants: every receipt and entry as lines, and whether the sums hold.
+
+Owns reading only. Never settles, repairs or changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import Connection, func, select
+
+from central import ledger
+from central.db import tables
+from loyalty.receipt import AwareDatetime
+
+
+class ReceiptLine(Struct, frozen=True, kw_only=True, tag_field="type", tag="receipt"):
+    """One transaction. `state` says where its evaluation stands."""
+
+    key: str
+    kind: str
+    status: str
+    store: str | None
+    register: str | None
+    number: str | None
+    issued_at: AwareDatetime | None
+    currency: str
+    total_minor: int
+    member: str | None
+    state: str
+
+
+class EntryLine(Struct, frozen=True, kw_only=True, tag_field="type", tag="entry"):
+    """One row of the ledger."""
+
+    member: str
+    receipt: str
+    rule: str
+    points: int
+    pending_until: AwareDatetime | None
+    reverses: str | None
+    why: str
+    recorded_at: AwareDatetime
+
+
+class BalanceLine(Struct, frozen=True, kw_only=True, tag_field="type", tag="balance"):
+    """What a member holds; members who never had a point are left out."""
+
+    member: str
+    confirmed: int
+    pending: int
+
+
+Line = ReceiptLine | EntryLine | BalanceLine
+
+
+class LedgerCheck(Struct, frozen=True, kw_only=True):
+    """Counts, and what is not as it has to be: balances that are not the fold of their entries."""
+
+    receipts: int
+    entries: int
+    points: int
+    waiting: int
+    no_member: int
+    quarantined: int
+    variances: int
+    balance_mismatch: tuple[ledger.BalanceMismatch, ...]
+
+
+def check(connection: Connection, now: datetime) -> LedgerCheck:
+    """Count everything and fold every balance anew."""
+
+    def count(statement: object) -> int:
+        return int(connection.execute(statement).scalar_one())  # type: ignore[call-overload]
+
+    receipts, states = tables.receipts, tables.receipts.c.state
+    return LedgerCheck(
+        receipts=count(select(func.count()).select_from(receipts)),
+        entries=count(select(func.count()).select_from(tables.ledger)),
+        points=count(select(func.coalesce(func.sum(tables.ledger.c.points), 0))),
+        waiting=count(select(func.count()).select_from(receipts).where(states == ledger.WAITING)),
+        no_member=count(select(func.count()).select_from(receipts).where(states == ledger.NO_MEMBER)),
+        quarantined=count(select(func.count()).select_from(tables.quarantine)),
+        variances=count(select(func.count()).select_from(tables.variances)),
+        balance_mismatch=tuple(ledger.check_balances(connection, now)),
+    )
+
+
+def lines(connection: Connection) -> Iterator[Line]:
+    """Every receipt, then every entry in the order recorded, then every balance."""
+    receipts = tables.receipts
+    for row in connection.execute(select(receipts).order_by(receipts.c.issued_at, receipts.c.key)):
+        yield ReceiptLine(**{name: getattr(row, name) for name in ReceiptLine.__struct_fields__})
+    for row in connection.execute(select(tables.ledger).order_by(tables.ledger.c.id)):
+        yield EntryLine(**{name: getattr(row, name) for name in EntryLine.__struct_fields__})
+    balances = tables.balances
+    held = select(balances).where((balances.c.confirmed != 0) | (balances.c.pending != 0)).order_by(balances.c.member)
+    for row in connection.execute(held):
+        yield BalanceLine(member=row.member, confirmed=row.confirmed, pending=row.pending)
