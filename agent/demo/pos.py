@@ -186,6 +186,37 @@ def compose_fiscal_receipt(spec: ReceiptSpec, shop: Shop) -> bytes:
     )
 
 
+def compose_text_receipt(spec: ReceiptSpec, shop: Shop, *, member: str | None = None) -> bytes:
+    """A receipt of a till without a fiscal processor, in the text layout of `docs/decoding.md`.
+
+    On a refund or a copy `spec.original` gives the number that was printed as `Račun`.
+    """
+    lines = [
+        shop.company.center(COLUMNS),
+        f"{shop.address}, {shop.city}".center(COLUMNS),
+        _apart(f"Prodavnica: {shop.store}", f"Kasa: {shop.register}"),
+        _apart(f"Račun: {spec.number}", f"Kasir: {spec.cashier}"),
+        f"{spec.issued_at:%d.%m.%Y %H:%M:%S}",
+    ]
+    if spec.is_copy:
+        lines.append("KOPIJA")
+    elif spec.original is not None:
+        lines.append(f"POVRAT računa {spec.original.number} od {spec.original.issued_at:%d.%m.%Y}")
+    if member is not None:
+        lines.append(f"Član: {member}")
+    lines.append("-" * COLUMNS)
+    for item in spec.items:
+        count = f"  {_quantity(item.thousandths)} {item.article.unit} x {_amount(item.article.price_minor)}"
+        lines += [item.article.name, _apart(count, _amount(item.amount_minor))]
+    lines += ["-" * COLUMNS, _apart("UKUPNO RSD", _amount(spec.total_minor))]
+    paid = spec.total_minor if spec.paid_minor is None else spec.paid_minor
+    lines.append(_apart({"cash": "GOTOVINA", "card": "KARTICA", "instant": "IPS"}[spec.tender], _amount(paid)))
+    if paid > spec.total_minor:
+        lines.append(_apart("KUSUR", _amount(paid - spec.total_minor)))
+    lines += ["", "Hvala na kupovini!".center(COLUMNS)]
+    return _INIT + _text("\n".join(lines)) + _FEED_AND_CUT
+
+
 def compose_card_slip(*, amount_minor: int, at: datetime, terminal: str, authorisation: str) -> bytes:
     """The slip of the card terminal that some tills print themselves; no receipt."""
     lines = [
