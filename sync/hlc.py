@@ -7,7 +7,7 @@ Never reads a clock: the wall time is passed in. Texts compare as the clock does
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -16,8 +16,6 @@ MAX_AHEAD_MS = 5 * 60 * 1000
 # Four hexadecimal digits; the next event after it borrows a millisecond from the future.
 MAX_COUNTER = 0xFFFF
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _TEXT = re.compile(r"^([0-9a-f]{12})([0-9a-f]{4})-([0-9a-f]{8})$")
 
 
@@ -77,4 +75,4 @@ class HybridClock:
 
 
 def _milliseconds(wall: datetime) -> int:
-    return max(0, (wall - _EPOCH) // _MILLISECOND)
+    return max(0, int(wall.timestamp() * 1000))

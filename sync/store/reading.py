@@ -19,8 +19,9 @@ from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, Member, normal_code
 from loyalty.receipt import AwareDatetime, MemberKind, Receipt
-from sync.records import Entry
+from sync.records import Entry, chain_next, chain_start
 from sync.store.errors import UnknownEntryError
+from sync.store.packing import unpacked
 from sync.store.rows import (
     EntryState,
     EpochState,
@@ -196,7 +197,7 @@ class Reading:
         row_id, member, captured, claims, body = row
         returns = self._rows("SELECT claims FROM receipts WHERE original = ? ORDER BY id", (row_id,))
         return StoredReceipt(
-            receipt=_receipt.decode(body),
+            receipt=_receipt.decode(unpacked(body)),
             member=member,
             claims=_claims.decode(claims),
             reversed=tuple(entry for (given,) in returns for entry in _claims.decode(given)),
@@ -294,6 +295,24 @@ class Reading:
             entries=tuple(entries),
         )
 
+    def batch_from(self, first_seq: int, limit: int = MAX_BATCH_ENTRIES) -> IngestRequest | None:
+        """`next_batch`, but from `first_seq` on: entries that were acknowledged, for a centre that lost them.
+
+        The chain before them is walked from the start of the epoch.
+        """
+        live = self._live_epoch()
+        if live is None or first_seq > live[3]:
+            return self.next_batch(limit)
+        epoch, device, base, _, _ = live
+        chain_hash = chain_start(device, epoch)
+        for walked in range(0, first_seq - 1, MAX_LISTED):
+            for entry in self._entries_after(base + walked, min(MAX_LISTED, first_seq - 1 - walked), base):
+                chain_hash = chain_next(chain_hash, entry)
+        entries = _within(self._entries_after(base + first_seq - 1, limit, base), MAX_BATCH_BYTES)
+        return IngestRequest(
+            device=device, epoch=epoch, first_seq=first_seq, prev_hash=chain_hash.hex(), entries=tuple(entries)
+        )
+
     def queue(
         self, *, state: EntryState | None = None, after: int = 0, limit: int = MAX_LISTED
     ) -> tuple[QueuedEntry, ...]:
@@ -366,7 +385,7 @@ class Reading:
                 hlc=row[3],
                 wall=moment(row[4]),
                 salt=row[5],
-                body=Raw(bytes(row[6])),
+                body=Raw(unpacked(row[6])),
             )
             for row in rows
         ]

@@ -59,7 +59,7 @@ class QueuedEntry(Struct, frozen=True, kw_only=True):
     """An entry as `queue list` shows it.
 
     `number` is the register's own and never changes; `seq` is its number in the live epoch, None for one
-    settled before it.
+    settled before it. `size` is what it takes in the store.
     """
 
     number: int

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -47,12 +47,9 @@ W = TypeVar("W", bound=Transaction)
 T = TypeVar("T")
 
 
-class _Outcome(NamedTuple):
-    """What one item's caller is told."""
-
-    answer: Answer
-    result: Any
-    error: BaseException | None
+Item = tuple[Callable[[W], Any], Answer]
+Told = tuple[Answer, Any, BaseException | None]
+"""What one item's caller is told: a result or an error."""
 
 
 class GroupWriter(Generic[W]):
@@ -64,18 +61,18 @@ class GroupWriter(Generic[W]):
     def __init__(self, transaction: W, connect: Callable[[], W]) -> None:
         self._connect = connect
         self._transaction: W | None = transaction
-        self._waiting: SimpleQueue[tuple[Callable[[W], Any], Answer] | None] = SimpleQueue()
-        self._held_over: list[tuple[Callable[[W], Any], Answer]] = []
+        self._waiting: SimpleQueue[Item[W] | None] = SimpleQueue()
+        self._held_over: list[Item[W]] = []
         self._listener: tuple[asyncio.AbstractEventLoop, Callable[[Committed], None]] | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, work: Callable[[W], T]) -> T:
-        """Runs `work` in the writer and returns its result once it is durable."""
+    def write(self, work: Callable[[W], T]) -> asyncio.Future[T]:
+        """Runs `work` in the writer; the future has its result once it is durable."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._put(work, answer)
-        return await answer
+        return answer
 
     def submit(self, work: Callable[[W], T]) -> ThreadFuture[T]:
         """`write` for threads."""
@@ -114,7 +111,7 @@ class GroupWriter(Generic[W]):
         if self._transaction is not None:
             self._transaction.discard()
 
-    def _gather(self) -> tuple[list[tuple[Callable[[W], Any], Answer]], bool]:
+    def _gather(self) -> tuple[list[Item[W]], bool]:
         """What waits now, at least one; and whether the store is being closed."""
         batch, self._held_over = self._held_over, []
         try:
@@ -127,7 +124,7 @@ class GroupWriter(Generic[W]):
             pass
         return batch, False
 
-    def _write(self, batch: list[tuple[Callable[[W], Any], Answer]]) -> None:
+    def _write(self, batch: list[Item[W]]) -> None:
         self._held_over = []
         try:
             if self._transaction is None:
@@ -139,7 +136,7 @@ class GroupWriter(Generic[W]):
         else:
             self._answer(outcomes, committed)
 
-    def _run_items(self, transaction: W, batch: list[tuple[Callable[[W], Any], Answer]]) -> list[_Outcome]:
+    def _run_items(self, transaction: W, batch: list[Item[W]]) -> list[Told]:
         transaction.begin()
         outcomes = []
         commit_by_ns = time.monotonic_ns() + MAX_BATCH_NS
@@ -151,7 +148,7 @@ class GroupWriter(Generic[W]):
                 outcomes.append(_run_item(transaction, work, answer))
         return outcomes
 
-    def _abandon(self, batch: list[tuple[Callable[[W], Any], Answer]], error: Exception) -> None:
+    def _abandon(self, batch: list[Item[W]], error: Exception) -> None:
         """Nothing of the batch was kept; the connection is opened again for the next one."""
         self._held_over = []
         if self._transaction is not None:
@@ -163,27 +160,28 @@ class GroupWriter(Generic[W]):
             "writing goes on by itself as soon as it works again"
         )
         failure.__cause__ = error
-        self._answer([_Outcome(answer, None, failure) for _, answer in batch], None)
+        self._answer([(answer, None, failure) for _, answer in batch], None)
 
-    def _answer(self, outcomes: list[_Outcome], committed: Committed | None) -> None:
+    def _answer(self, outcomes: list[Told], committed: Committed | None) -> None:
         """One wake-up of each event loop, however many of its tasks wait."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
-        for outcome in outcomes:
-            if isinstance(outcome.answer, ThreadFuture):
-                _tell_thread(outcome.answer, outcome)
+        by_loop: dict[asyncio.AbstractEventLoop, list[Told]] = {}
+        for told in outcomes:
+            answer = told[0]
+            if isinstance(answer, ThreadFuture):
+                _tell_thread(answer, told[1], told[2])
             else:
-                by_loop.setdefault(outcome.answer.get_loop(), []).append(outcome)
+                by_loop.setdefault(answer.get_loop(), []).append(told)
         listener = self._listener
         if listener and committed is not None:
             by_loop.setdefault(listener[0], [])
-        for loop, told in by_loop.items():
+        for loop, tasks in by_loop.items():
             listening = listener[1] if listener and listener[0] is loop else None
             # A loop that was closed has nobody waiting any more.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_tell_tasks, told, listening, committed)
+                loop.call_soon_threadsafe(_tell_tasks, tasks, listening, committed)
 
 
-def _run_item(transaction: Transaction, work: Callable[[Any], Any], answer: Answer) -> _Outcome:
+def _run_item(transaction: Transaction, work: Callable[[Any], Any], answer: Answer) -> Told:
     """Runs one item; its own failure stays its own, a failure of the disk is everybody's."""
     transaction.begin_item()
     try:
@@ -193,21 +191,21 @@ def _run_item(transaction: Transaction, work: Callable[[Any], Any], answer: Answ
         if is_storage_failure(error):
             raise
         transaction.undo_item()
-        return _Outcome(answer, None, error)
-    return _Outcome(answer, result, None)
+        return answer, None, error
+    return answer, result, None
 
 
-def _tell_thread(answer: ThreadFuture[Any], outcome: _Outcome) -> None:
+def _tell_thread(answer: ThreadFuture[Any], result: object, error: BaseException | None) -> None:
     if not answer.set_running_or_notify_cancel():
         return
-    if outcome.error is None:
-        answer.set_result(outcome.result)
+    if error is None:
+        answer.set_result(result)
     else:
-        answer.set_exception(outcome.error)
+        answer.set_exception(error)
 
 
 def _tell_tasks(
-    outcomes: list[_Outcome], listening: Callable[[Committed], None] | None, committed: Committed | None
+    outcomes: list[Told], listening: Callable[[Committed], None] | None, committed: Committed | None
 ) -> None:
     for answer, result, error in outcomes:
         if answer.done():

@@ -24,6 +24,7 @@ from loyalty.receipt import MemberKind, Receipt
 from sync.hlc import HybridClock
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
+from sync.store.packing import Packer, unpacked
 from sync.store.reading import Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
 from sync.store.sqlite import DatabaseError
@@ -53,6 +54,7 @@ class Writing(Reading):
         before = Reading(connection, clock)
         self._randomness = randomness
         self._hybrid = hybrid
+        self._packer = Packer()
         self._buffer: list[tuple[object, ...]] = []
         self._item_start = 0
         self._item_number = 0
@@ -144,7 +146,7 @@ class Writing(Reading):
         hlc = self._hybrid.tick(wall)
         salt = self._randomness(_SALT_BYTES).hex()
         self._number += 1
-        self._buffer.append((self._number, key, kind, hlc, wall_text(wall), salt, body))
+        self._buffer.append((self._number, key, kind, hlc, wall_text(wall), salt, self._packer.pack(body)))
         return Entry(
             seq=self._number - self._numbering, key=key, kind=kind, hlc=hlc, wall=wall, salt=salt, body=Raw(body)
         )
@@ -162,7 +164,7 @@ class Writing(Reading):
         if row is None:
             raise UnknownEntryError(f"entry {number} is not quarantined; `tillside queue list` shows which are")
         self._execute("UPDATE outcomes SET code = 'requeued' WHERE number = ?", (number,))
-        return self._append(row[0], row[1], bytes(row[2]))
+        return self._append(row[0], row[1], unpacked(row[2]))
 
     def open_epoch(self, epoch: str, device: str) -> None:
         """Makes `epoch` the live one: what is unacknowledged is numbered from 1 in it, under the same keys.
@@ -252,7 +254,7 @@ class Writing(Reading):
                 member,
                 _encode(captured).decode(),
                 _encode(given),
-                _encode(receipt),
+                self._packer.pack(_encode(receipt)),
             ),
         )
         for key in identity_keys(receipt):
@@ -268,7 +270,7 @@ class Writing(Reading):
         receipt_id = self._receipt_id(receipt.key)
         self._execute(
             "UPDATE receipts SET number = ?, member = ?, claims = ?, body = ? WHERE id = ?",
-            (receipt.number or None, member, _encode(tuple(claims)), _encode(receipt), receipt_id),
+            (receipt.number or None, member, _encode(tuple(claims)), self._packer.pack(_encode(receipt)), receipt_id),
         )
         for key in identity_keys(receipt):
             self._execute(
@@ -299,9 +301,7 @@ class Writing(Reading):
         A row changes only where the change is newer than it. `as_of` is when the centre read the page; None
         keeps the earlier one, for a page that is not the last.
         """
-        generation = self._generation()
-        for change in changes:
-            self._apply(change, generation)
+        self._apply(changes)
         self._execute(
             "UPDATE feed SET position = ?, as_of = coalesce(?, as_of)",
             (through, wall_text(as_of) if as_of is not None else None),
@@ -309,7 +309,7 @@ class Writing(Reading):
 
     def keep_member(self, pos: int, row: Member) -> None:
         """A member asked for by itself; the feed's position stays."""
-        self._apply(Change(pos=pos, op="upsert", member=row.member, row=row), self._generation())
+        self._apply((Change(pos=pos, op="upsert", member=row.member, row=row),))
 
     def begin_snapshot(self) -> None:
         """From here on every row counts as older than the snapshot's, whatever its position."""
@@ -317,9 +317,7 @@ class Writing(Reading):
 
     def apply_snapshot(self, changes: Iterable[Change]) -> None:
         """Some rows of the snapshot; members stay known while it comes in."""
-        generation = self._generation()
-        for change in changes:
-            self._apply(change, generation)
+        self._apply(changes)
 
     def finish_snapshot(self, centre_epoch: str, position: int, as_of: datetime) -> None:
         """Drops the members that were not in the snapshot, and goes on from its position."""
@@ -340,8 +338,17 @@ class Writing(Reading):
     def _generation(self) -> int:
         return int(self._row("SELECT generation FROM feed")[0])
 
-    def _apply(self, change: Change, generation: int) -> None:
-        """Erasure is final, whatever comes before or after it; else the newest position wins."""
+    def _apply(self, changes: Iterable[Change]) -> None:
+        generation = self._generation()
+        claimed = {row[0] for row in self._rows("SELECT DISTINCT member FROM claims")}
+        for change in changes:
+            if self._apply_row(change, generation):
+                self._touched.add(change.member)
+                if change.member in claimed or change.op == "erase":
+                    self._drop_claims(change)
+
+    def _apply_row(self, change: Change, generation: int) -> bool:
+        """Whether the row changed. Erasure is final, whatever comes before or after; else the newest position wins."""
         held = self._row("SELECT id, pos, op, generation, row FROM members WHERE member = ?", (change.member,))
         row = change.row if change.op == "upsert" and change.row is not UNSET else None
         body = _encode(row) if row is not None else None
@@ -354,19 +361,18 @@ class Writing(Reading):
             member_id, pos, op, row_generation, old_body = held
             newer = change.pos > pos or row_generation < generation
             if op == "erase" or not (newer or change.op == "erase"):
-                return
+                return False
             self._forget_codes(member_id, old_body)
             self._execute(
                 "UPDATE members SET pos = ?, op = ?, generation = ?, row = ? WHERE id = ?",
                 (max(change.pos, pos) if change.op == "erase" else change.pos, change.op, generation, body, member_id),
             )
-        for identifier in row.identifiers if row is not None else ():
-            self._execute(
+        if row is not None:
+            self._connection.executemany(
                 "INSERT OR IGNORE INTO identifiers (code, kind, member) VALUES (?, ?, ?)",
-                (normal_code(identifier.code), identifier.kind, member_id),
+                [(normal_code(identifier.code), identifier.kind, member_id) for identifier in row.identifiers],
             )
-        self._touched.add(change.member)
-        self._drop_claims(change)
+        return True
 
     def _forget_codes(self, member_id: int, body: bytes | None) -> None:
         for identifier in _member.decode(body).identifiers if body is not None else ():

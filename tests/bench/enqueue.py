@@ -1,0 +1,258 @@
+"""`enqueue`: receipts made durable per second, beside raw SQLite and two queues that sync each put.
+
+Every contender keeps the same receipts as rows of the same size, in write-ahead-log mode with a sync for
+each commit. The queues are run from one thread and from 64, and their better figure counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import statistics
+import threading
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from loyalty.ledger import LedgerEntry
+from loyalty.receipt import Line, MemberReference, Receipt, Tax, Tender
+from sync.keys_linux import LinuxKeyKeeper
+from sync.records import ReceiptBody
+from sync.store.sqlite import PAGE_BYTES
+from sync.store.store import Store
+from sync.store.writing import Writing
+from tests.bench.machine import disk_folder, measured
+from tests.bench.report import Report, rounded
+
+ROUNDS = 3
+PRODUCERS = 64
+ROWS_PER_COMMIT = 64
+# Per round: enough that a round lasts about half a second where a sync takes 0.3 ms.
+ONE_BY_ONE = 1_500
+GROUPED = 20_000
+PEER = 1_500
+
+# Rows compress as well as their texts repeat, so no two receipts have the same lines.
+SEED = 20261122
+LINES = 8
+_GOODS = (
+    "Hleb beli 500 g", "Mleko sveže 2,8 % 1 l", "Jabuka ajdared", "Kafa mlevena 200 g", "Deterdžent prašak 3 kg",
+    "Čokolada mlečna 100 g", "Jogurt čašica 180 g", "Sir gauda rinfuz", "Pileći file", "Paradajz čeri 250 g",
+    "Ulje suncokretovo 1 l", "Brašno T-500 1 kg", "Šećer kristal 1 kg", "Testenina penne 400 g", "Pirinač 1 kg",
+    "Sok narandža 1,5 l", "Voda gazirana 1,5 l", "Pivo svetlo 0,5 l", "Šampon 400 ml", "Pasta za zube 75 ml",
+    "Toalet papir 10/1", "Kesa treger", "Banane", "Limun", "Krompir mladi", "Crni luk", "Jaja L 10/1", "Puter 250 g",
+    "Pavlaka 20 % 400 g", "Salama čajna 100 g", "Tuna u ulju 160 g", "Kukuruz šećerac 340 g", "Ajvar blagi 690 g",
+    "Keks plazma 300 g", "Smoki 150 g", "Sladoled vanila 1 l", "Pelene 4 maxi", "Sijalica LED 9 W", "Baterije AA 4/1",
+    "Hrana za mačke 400 g",
+)  # fmt: skip
+
+
+def receipts(count: int) -> list[ReceiptBody]:
+    """Sales of eight lines with a member and a claim, each with lines and an identity of its own."""
+    random = Random(SEED)
+    return [_receipt(number, random) for number in range(count)]
+
+
+def _receipt(number: int, random: Random) -> ReceiptBody:
+    moment = datetime(2026, 11, 22, 9, 7, 14, tzinfo=UTC) + timedelta(seconds=37 * number)
+    lines = tuple(_line(position, random) for position in range(1, LINES + 1))
+    total = sum(line.amount_minor for line in lines)
+    receipt = Receipt(
+        key=str(uuid.uuid5(uuid.NAMESPACE_URL, f"tillside:bench:{number}")),
+        source="escpos",
+        kind="sale",
+        store="12",
+        register="3",
+        number=str(4711 + number),
+        business_day=moment.date(),
+        issued_at=moment,
+        captured_at=moment + timedelta(milliseconds=random.randrange(5000)),
+        operator="Milica",
+        currency="RSD",
+        total_minor=total,
+        lines=lines,
+        taxes=(Tax(label="Ђ", name="О-ПДВ", rate="20.00", amount_minor=total // 6, included=True),),
+        tenders=(Tender(kind="card", amount_minor=total),),
+        member=MemberReference(code=f"29{random.randrange(10**10):010d}"),
+    )
+    points = total // 100
+    claim = LedgerEntry(
+        receipt=receipt.key, rule="base", points=points, basis_minor=total, why=f"floor({total} × 1 ÷ 100) = {points}"
+    )
+    return ReceiptBody(
+        receipt=receipt, member=str(uuid.UUID(int=random.getrandbits(128))), claims=(claim,), as_of=number
+    )
+
+
+def _line(position: int, random: Random) -> Line:
+    price, thousandths = random.randrange(1999, 99999), random.randrange(100, 4000)
+    return Line(
+        position=position,
+        description=random.choice(_GOODS),
+        gtin=f"860{random.randrange(10**10):010d}",
+        quantity=f"{thousandths / 1000:.3f}",
+        unit="KOM",
+        unit_price=f"{price / 100:.2f}",
+        amount_minor=price * thousandths // 1000,
+        tax_labels=("Ђ",),
+    )
+
+
+def run() -> Report:
+    bodies = receipts(GROUPED)
+    absent = tuple(
+        name for name, module in (("persist_queue", "persistqueue"), ("huey", "huey")) if not find_spec(module)
+    )
+    contenders: dict[str, Callable[[Path, list[ReceiptBody]], float]] = {
+        "sixty_four_producers_per_s": _sixty_four_producers,
+        "raw_group_commit_per_s": lambda folder, given: _raw(folder, given, ROWS_PER_COMMIT),
+        "one_producer_per_s": _one_producer,
+        "raw_single_commit_per_s": lambda folder, given: _raw(folder, given[:ONE_BY_ONE], 1),
+    }
+    peers = {"persist_queue_per_s": _persist_queue, "huey_per_s": _huey}
+    contenders.update({name: peer for name, peer in peers.items() if name.removesuffix("_per_s") not in absent})
+    with disk_folder() as folder:
+        machine = measured(folder)
+        taken: dict[str, list[float]] = {name: [] for name in contenders}
+        for turn in range(ROUNDS):
+            for name, contender in contenders.items():
+                place = folder / f"{name}-{turn}"
+                place.mkdir()
+                taken[name].append(contender(place, bodies))
+    figures = {name: statistics.median(rates) for name, rates in taken.items()}
+    best_peer = max((figures[name] for name in peers if name in figures), default=None)
+    ratios = {
+        "vs_raw_single_commit": figures["one_producer_per_s"] / figures["raw_single_commit_per_s"],
+        "vs_raw_group_commit": figures["sixty_four_producers_per_s"] / figures["raw_group_commit_per_s"],
+    }
+    if best_peer is not None:
+        ratios["vs_best_peer"] = figures["sixty_four_producers_per_s"] / best_peer
+    return Report(
+        name="enqueue",
+        figures={name: rounded(rate) for name, rate in figures.items()},
+        ratios={name: rounded(ratio) for name, ratio in ratios.items()},
+        machine=machine,
+        absent=absent,
+    )
+
+
+def _appending(body: ReceiptBody) -> Callable[[Writing], object]:
+    return lambda writing: writing.append("receipt", body.receipt.key, body)
+
+
+async def _produce(store: Store, bodies: Sequence[ReceiptBody]) -> None:
+    for body in bodies:
+        await store.write(_appending(body))
+
+
+def _one_producer(folder: Path, bodies: list[ReceiptBody]) -> float:
+    async def produce(store: Store) -> float:
+        started = time.perf_counter()
+        await _produce(store, bodies[:ONE_BY_ONE])
+        return ONE_BY_ONE / (time.perf_counter() - started)
+
+    with closing(_store(folder)) as store:
+        return _loop_runner()(produce(store))
+
+
+def _sixty_four_producers(folder: Path, bodies: list[ReceiptBody]) -> float:
+    async def produce(store: Store) -> float:
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for number in range(PRODUCERS):
+                group.create_task(_produce(store, bodies[number::PRODUCERS]))
+        return len(bodies) / (time.perf_counter() - started)
+
+    with closing(_store(folder)) as store:
+        return _loop_runner()(produce(store))
+
+
+def _loop_runner() -> Callable[[Coroutine[Any, Any, float]], float]:
+    """The event loop that the register runs on."""
+    if find_spec("uvloop") is None:
+        return asyncio.run
+    import uvloop
+
+    return uvloop.run
+
+
+def _store(folder: Path) -> Store:
+    return Store.open(folder / "store.db", LinuxKeyKeeper(folder / "keys", {}))
+
+
+def _raw(folder: Path, bodies: list[ReceiptBody], rows_per_commit: int) -> float:
+    """Plain SQLite with the store's pragmas and rows of the store's size, made beforehand."""
+    rows = [
+        (
+            number,
+            body.receipt.key,
+            "receipt",
+            "019ab0c1d2e30000-5e1f00a4",
+            "2026-11-22T09:07:14.000000Z",
+            "0" * 32,
+            msgspec.json.encode(body),
+        )
+        for number, body in enumerate(bodies, start=1)
+    ]
+    with closing(sqlite3.connect(folder / "raw.db", isolation_level=None)) as raw:
+        raw.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+            raw.execute(f"PRAGMA {pragma}")
+        raw.execute(
+            "CREATE TABLE entries (number INTEGER PRIMARY KEY, key TEXT, kind TEXT, hlc TEXT, wall TEXT, salt TEXT, "
+            "body BLOB)"
+        )
+        started = time.perf_counter()
+        for first in range(0, len(rows), rows_per_commit):
+            raw.execute("BEGIN IMMEDIATE")
+            for row in rows[first : first + rows_per_commit]:
+                raw.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            raw.execute("COMMIT")
+        return len(rows) / (time.perf_counter() - started)
+
+
+def _persist_queue(folder: Path, bodies: list[ReceiptBody]) -> float:
+    from persistqueue import SQLiteQueue
+
+    queue = SQLiteQueue(str(folder), auto_commit=True, multithreading=True)
+    try:
+        return _best_of_threads(queue.put, bodies)
+    finally:
+        queue.close()
+
+
+def _huey(folder: Path, bodies: list[ReceiptBody]) -> float:
+    from huey.storage import SqliteStorage
+
+    storage = SqliteStorage("bench", str(folder / "huey.db"), fsync=True)
+    try:
+        return _best_of_threads(storage.enqueue, bodies)
+    finally:
+        storage.close()
+
+
+def _best_of_threads(put: Callable[[bytes], object], bodies: list[ReceiptBody]) -> float:
+    items = [msgspec.json.encode(body) for body in bodies[:PEER]]
+    return max(_from_threads(put, items, 1), _from_threads(put, items, PRODUCERS))
+
+
+def _from_threads(put: Callable[[bytes], object], items: list[bytes], threads: int) -> float:
+    def produce(mine: list[bytes]) -> None:
+        for item in mine:
+            put(item)
+
+    producers = [threading.Thread(target=produce, args=(items[number::threads],)) for number in range(threads)]
+    started = time.perf_counter()
+    for producer in producers:
+        producer.start()
+    for producer in producers:
+        producer.join()
+    return len(items) / (time.perf_counter() - started)
