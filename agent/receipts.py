@@ -84,13 +84,15 @@ class ReceiptIntake:
         """Books jobs as they come, until cancelled. Raises what the folder or the store raise."""
         # Wrong options are told before the first receipt comes.
         await asyncio.to_thread(decode, b"", self._options())
-        position = self._position()
         ready()
         while True:
-            jobs = await asyncio.to_thread(self._source.read_after, position)
-            if not jobs:
-                await self._source.changed()
-                continue
+            await self.take_new()
+            await self._source.changed()
+
+    async def take_new(self) -> None:
+        """Books what the spool holds now."""
+        position = self._position()
+        while jobs := await asyncio.to_thread(self._source.read_after, position):
             for job in jobs:
                 await self._take(job)
                 position = job.position
@@ -135,7 +137,7 @@ class ReceiptIntake:
             return self._set_aside(writing, job, "decoder_failed", decoded)
         settlements: list[Settlement] = []
         quarantined = 0
-        ignored = [item.kind for item in decoded.ignored]
+        ignored: list[str] = [item.kind for item in decoded.ignored]
         for receipt in decoded.receipts:
             booked = book(writing, masked_receipt(receipt), job.captured, boot=self._boot, rules=self._rules)
             if booked.settlement is not None:

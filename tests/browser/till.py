@@ -10,6 +10,7 @@ import sys
 import tty
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,10 +22,12 @@ from loyalty.member import Balance, Identifier, Member
 from loyalty.program import Program, program_hash, program_json
 from sync.keys import keeper_for
 from sync.store.store import Store
+from sync.store.writing import Writing
 from sync.wire import Change, SignedProgram
 
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
+ROWS_PER_WRITE = 1000
 SPOOL_CAP_BYTES = 16 * 1024 * 1024
 
 
@@ -94,9 +97,10 @@ spool = "spool"
         state = self.folder / "state"
         store = Store.open(state / "store.db", keeper_for(state))
         changes = [Change(pos=n, op="upsert", member=row.member, row=row) for n, row in enumerate(members, start=1)]
-        for start in range(0, len(changes), 1000):
-            some = changes[start : start + 1000]
-            await store.write(lambda writing, some=some: writing.apply_changes(some, len(changes), datetime.now(UTC)))
+        as_of = datetime.now(UTC)
+        for start in range(0, len(changes), ROWS_PER_WRITE):
+            some = changes[start : start + ROWS_PER_WRITE]
+            await store.write(partial(Writing.apply_changes, changes=some, through=len(changes), as_of=as_of))
         if program is not None:
             text = program_json(program).decode()
             signed = SignedProgram(hash=program_hash(program), program=text, signature="")

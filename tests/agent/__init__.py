@@ -1,0 +1,1 @@
+"""The register: its parts one by one, and put together."""

@@ -1,0 +1,387 @@
+"""From printed jobs to booked receipts, with a real spool and a real store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+from msgspec import UNSET
+
+from agent.receipts import ReceiptIntake
+from agent.store_inspection import ignored_of
+from drivers.receipts.decode import DecodeOptionsError
+from drivers.receipts.port import DecodeOptions
+from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
+from loyalty.member import Balance
+from loyalty.program import program_hash
+from sync.store.store import Store
+from sync.store.writing import Writing
+from tests.agent.shop import BOOT, OPTIONS, PROGRAM, Shop, at, printed_return, receipt
+
+T = TypeVar("T")
+CARD_SLIP = "\x1b@CARD PAYMENT\nTERMINAL 77\nVISA 4111 1111 1111 1111\nAPPROVED\nAUTH 123456\nMERCHANT COPY\n\x1dV\x00"
+GIBBERISH = b"\x1b@MYSTERY SHEET\n4111111111111111 SOMETHING ELSE\n\x1dV\x00"
+
+
+async def test_a_scanned_member_gets_the_receipt_with_its_claims(shop: Shop) -> None:
+    # given
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    shop.print(receipt(1), 30)
+
+    # when
+    await shop.take_all()
+
+    # then
+    (body,) = shop.bodies()
+    assert body.member == "m-ana"
+    assert body.receipt.member
+    assert body.receipt.member.code == "TS1001"
+    assert [claim.points for claim in body.claims] == [40]  # floor(26828 × 3/2 ÷ 1000)
+    assert body.program == program_hash(PROGRAM)
+    assert body.as_of == 1
+    assert body.receipt.captured_at == at(30).wall
+    assert shop.store.unused_scans() == ()
+    member = shop.store.member_by_code("TS1001")
+    assert member is not None
+    assert member.balance == Balance(confirmed=100, pending=40, spendable=100)
+    (settlement,) = shop.settlements
+    assert (settlement.outcome, settlement.points, settlement.pending, settlement.code) == ("points", 40, 40, "TS1001")
+
+
+async def test_nobody_scanned_gets_nothing(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(receipt(1))
+
+    await shop.take_all()
+
+    (body,) = shop.bodies()
+    assert (body.member, body.claims, body.receipt.member) == (UNSET, (), UNSET)
+    assert shop.settlements[0].outcome == "no_card"
+
+
+async def test_an_unknown_card_travels_with_the_receipt(shop: Shop) -> None:
+    await shop.seed()
+    await shop.scan("NEW77", 5)
+    shop.print(receipt(1), 30)
+
+    await shop.take_all()
+
+    (body,) = shop.bodies()
+    assert (body.member, body.claims) == (UNSET, ())
+    assert body.receipt.member
+    assert body.receipt.member.code == "NEW77"
+    assert shop.settlements[0].outcome == "held"
+
+
+async def test_a_receipt_that_names_its_member_needs_no_scan(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(receipt(1, tail="MEMBER TS1001\n"))
+
+    await shop.take_all()
+
+    assert shop.bodies()[0].member == "m-ana"
+
+
+async def test_without_a_program_the_centre_will_tell(shop: Shop) -> None:
+    await shop.seed(program=None)
+    await shop.scan("TS1001", 5)
+    shop.print(receipt(1), 30)
+
+    await shop.take_all()
+
+    (body,) = shop.bodies()
+    assert (body.member, body.claims, body.program) == ("m-ana", (), UNSET)
+    assert shop.settlements[0].outcome == "at_centre"
+
+
+async def test_a_reprint_counts_once_and_takes_nobodys_scan(shop: Shop) -> None:
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    shop.print(receipt(1), 30)
+    await shop.take_all()
+    await shop.scan("TS1002", 40)
+
+    shop.print(receipt(1), 50)
+    shop.print(receipt(1, head="COPY\n"), 55)
+    shop.print(receipt(2), 60)
+    await shop.take_all()
+
+    assert [body.member for body in shop.bodies()] == ["m-ana", "m-bora"]
+    assert ignored_of(shop.store) == {"seen_again": 1, "copy": 1}
+
+
+async def test_the_same_number_with_another_total_is_kept_for_a_person(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(receipt(1))
+    shop.print(receipt(1, total="99,00"))
+
+    await shop.take_all()
+
+    assert len(shop.bodies()) == 1
+    (item,) = shop.store.quarantined()
+    assert (item.source, item.reason) == ("printer", "conflict")
+
+
+async def test_a_return_takes_back_from_whom_the_sale_gave(shop: Shop) -> None:
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    shop.print(receipt(1), 30)
+    shop.print(printed_return(2, of=1), 90)
+
+    await shop.take_all()
+
+    sale, back = shop.bodies()
+    assert back.receipt.kind == "return"
+    assert back.member == "m-ana"
+    assert [claim.points for claim in back.claims] == [-40]
+    assert back.claims[0].reverses == sale.claims[0].entry_id
+    member = shop.store.member_by_code("TS1001")
+    assert member is not None
+    assert member.balance.pending == 0
+
+
+async def test_two_returns_of_one_sale_take_back_no_more_than_it_gave(shop: Shop) -> None:
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    shop.print(receipt(1), 30)
+    shop.print(printed_return(2, of=1))
+    shop.print(printed_return(3, of=1))
+
+    await shop.take_all()
+
+    assert sum(claim.points for body in shop.bodies() for claim in body.claims) == 0
+
+
+async def test_a_return_whose_sale_is_elsewhere_waits_at_the_centre(shop: Shop) -> None:
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    shop.print(printed_return(2, of=4711), 30)
+
+    await shop.take_all()
+
+    (body,) = shop.bodies()
+    assert (body.member, body.claims) == ("m-ana", ())
+    assert shop.settlements[0].outcome == "at_centre"
+
+
+@pytest.mark.parametrize(
+    ("head", "takes_scan"), [("TRAINING\n", False), ("PROFORMA\n", False), ("VOID\n", True), ("SUSPENDED\n", True)]
+)
+async def test_only_a_final_receipt_earns(shop: Shop, head: str, takes_scan: bool) -> None:
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    shop.print(receipt(1, head=head), 30)
+
+    await shop.take_all()
+
+    (body,) = shop.bodies()
+    assert body.claims == ()
+    assert bool(shop.store.unused_scans()) is not takes_scan
+
+
+async def test_what_is_no_receipt_is_counted_and_takes_no_scan(shop: Shop) -> None:
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    shop.print(CARD_SLIP.encode(), 20)
+    shop.print(receipt(1), 30)
+
+    await shop.take_all()
+
+    assert [body.member for body in shop.bodies()] == ["m-ana"]
+    assert sum(ignored_of(shop.store).values()) == 1
+
+
+async def test_what_cannot_be_read_is_kept_without_card_numbers(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(GIBBERISH)
+    shop.print(receipt(1))
+
+    await shop.take_all()
+
+    assert len(shop.bodies()) == 1
+    (item,) = shop.store.quarantined()
+    raw = shop.store.quarantined_raw(item.id)
+    assert raw is not None
+    assert b"411111******1111" in raw
+    assert b"4111111111111111" not in raw
+
+
+async def test_a_card_number_on_a_receipt_is_masked_before_it_is_kept(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(receipt(1).replace(b"KAFA", b"GIFT 4111111111111111"))
+
+    await shop.take_all()
+
+    files = b"".join(file.read_bytes() for file in (shop.folder / "state").iterdir() if file.is_file())
+    assert b"4111111111111111" not in files
+    assert "4111111111111111" not in str(shop.bodies())
+    assert "411111******1111" in str(shop.bodies())
+
+
+async def test_the_relay_is_told_only_what_is_kept(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(receipt(1))
+
+    class Watched(SpoolReader):
+        told: list[SpoolPosition] = []  # noqa: RUF012
+
+        def acknowledge(self, position: SpoolPosition) -> None:
+            kept = shop.store.spool_position("printer")
+            assert kept is not None
+            assert (kept.segment, kept.offset) == (position.segment, position.offset)
+            self.told.append(position)
+            super().acknowledge(position)
+
+    source = Watched(shop.spool)
+    intake = ReceiptIntake(
+        name="printer",
+        source=source,
+        store=shop.store,
+        options=lambda: OPTIONS,
+        boot=BOOT,
+        rules=shop.rules,
+        settled=shop.settlements.append,
+    )
+    await intake.take_new()
+
+    assert len(source.told) == 1
+
+
+async def test_wrong_options_stop_the_source_and_touch_no_receipt(shop: Shop) -> None:
+    shop.print(receipt(1))
+    intake = ReceiptIntake(
+        name="printer",
+        source=SpoolReader(shop.spool),
+        store=shop.store,
+        options=lambda: DecodeOptions(format="papyrus"),
+        boot=BOOT,
+        rules=shop.rules,
+        settled=shop.settlements.append,
+    )
+
+    with pytest.raises(DecodeOptionsError, match="papyrus"):
+        await intake.run(lambda: None)
+
+    assert shop.store.quarantined() == ()
+
+
+class PowerCutError(BaseException):
+    """Not an Exception, so that nothing on the way can handle it."""
+
+
+class FaultyStore:
+    """A store whose writes are cut before or after they take effect."""
+
+    def __init__(self, store: Store, chance: random.Random) -> None:
+        self._store = store
+        self._chance = chance
+
+    def spool_position(self, source: str) -> object:
+        return self._store.spool_position(source)
+
+    async def write(self, work: Callable[[Writing], T]) -> T:
+        roll = self._chance.random()
+        if roll < 0.2:
+            raise PowerCutError
+        result = await self._store.write(work)
+        if roll < 0.4:
+            raise PowerCutError
+        return result
+
+
+async def test_a_crash_anywhere_loses_and_doubles_nothing(shop: Shop) -> None:
+    # given a shift in the spool, and the answer without a crash
+    seed = 4242
+    chance = random.Random(seed)
+    await shop.seed()
+    expected = []
+    for number in range(1, 41):
+        code = chance.choice([None, "TS1001", "TS1002", "NEW9"])
+        if code is not None:
+            await shop.scan(code, number * 100)
+        shop.print(receipt(number), number * 100 + 50)
+        if chance.random() < 0.2:
+            shop.print(receipt(number), number * 100 + 60)
+        if chance.random() < 0.2:
+            shop.print(CARD_SLIP.encode(), number * 100 + 70)
+        expected.append((str(number), code))
+
+    # when the agent dies at random moments and starts again until all is read
+    crashes = 0
+    while True:
+        intake = ReceiptIntake(
+            name="printer",
+            source=SpoolReader(shop.spool),
+            store=FaultyStore(shop.store, chance),  # type: ignore[arg-type]
+            options=lambda: OPTIONS,
+            boot=BOOT,
+            rules=shop.rules,
+            settled=shop.settlements.append,
+        )
+        try:
+            await intake.take_new()
+            break
+        except PowerCutError:
+            crashes += 1
+            shop.reopen()
+
+    # then
+    seen = [(body.receipt.number, body.receipt.member.code if body.receipt.member else None) for body in shop.bodies()]
+    assert seen == expected, f"seed {seed}"
+    assert crashes >= 10, f"seed {seed}"
+    ana = shop.store.member_by_code("TS1001")
+    assert ana is not None
+    assert ana.balance.pending == 40 * sum(code == "TS1001" for _, code in expected), f"seed {seed}"
+
+
+async def test_a_job_that_breaks_the_booking_is_set_aside_and_the_next_goes_on(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(receipt(1))
+    shop.print(receipt(2))
+
+    class BrokenRules(type(shop.rules)):  # type: ignore[misc]
+        asked = 0
+
+        def current(self, writing: Writing) -> object:
+            self.asked += 1
+            if self.asked == 1:
+                raise ZeroDivisionError("a bug")
+            return super().current(writing)
+
+    shop.rules = BrokenRules()
+
+    await shop.take_all()
+
+    assert [body.receipt.number for body in shop.bodies()] == ["2"]
+    assert shop.store.quarantined()[0].reason == "not_booked"
+
+
+async def test_a_job_that_the_spool_does_not_hold_whole_is_set_aside(shop: Shop) -> None:
+    class Torn(SpoolReader):
+        def read_after(self, position: SpoolPosition) -> list[SpooledJob]:
+            if position >= SpoolPosition(segment=1, offset=9):
+                return []
+            whole = SpoolPosition(segment=1, offset=9)
+            job = SpooledJob(
+                position=whole, payload=receipt(1), captured=at(1), register="3", ended_by="cut", truncated=True
+            )
+            return [job]
+
+    intake = ReceiptIntake(
+        name="printer",
+        source=Torn(shop.spool),
+        store=shop.store,
+        options=lambda: OPTIONS,
+        boot=BOOT,
+        rules=shop.rules,
+        settled=shop.settlements.append,
+    )
+    shop.spool.mkdir()
+
+    await intake.take_new()
+
+    assert shop.store.quarantined()[0].reason == "job_too_long"
+    assert shop.bodies() == []
