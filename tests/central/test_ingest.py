@@ -1,9 +1,17 @@
-"""Ingest: sequence, chain and effects in one transaction."""
+"""Ingest: sequence, chain, effects and high-water mark in one transaction."""
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from central.db import tables
+from central.ingest import ingest
+from sync.records import Entry
 from tests.central.conftest import RunningCentre
-from tests.central.till import receipt
+from tests.central.till import NOON, RefusedError, receipt
 
 
 async def test_a_receipt_becomes_points_and_a_change(centre: RunningCentre) -> None:
@@ -11,7 +19,7 @@ async def test_a_receipt_becomes_points_and_a_change(centre: RunningCentre) -> N
     till = await centre.till()
     # When it sends a receipt of a member
     answer = await till.sell(receipt(1, 123_45, code="ts 0001"))
-    # Then the centre's ledger holds the points, and the feed shows them at the position it names
+    # Then the ledger holds the points, and the feed shows them at the position the answer names
     assert answer.acked_through == 1
     assert answer.chain_hash == till.hash_at(1).hex()
     [outcome] = answer.outcomes
@@ -22,3 +30,180 @@ async def test_a_receipt_becomes_points_and_a_change(centre: RunningCentre) -> N
     assert row.pos == outcome.pos
     assert row.row
     assert row.row.balance.confirmed == 12
+
+
+async def test_batch_boundaries_mean_nothing(centre: RunningCentre) -> None:
+    # Given five entries
+    till = await centre.till()
+    for number in range(1, 6):
+        till.sale(receipt(number, code="TS0001"))
+    # When they come in overlapping batches
+    first = await till.send(1, 3)
+    second = await till.send(2, 4)
+    third = await till.send(1, 5)
+    # Then each counts once, and an entry that is known gets its first outcome
+    assert (first.acked_through, second.acked_through, third.acked_through) == (3, 4, 5)
+    assert third.outcomes[:3] == first.outcomes
+    assert third.outcomes[1:4] == second.outcomes
+    assert centre.points("m1") == 50
+
+
+async def test_a_gap_is_named(centre: RunningCentre) -> None:
+    till = await centre.till()
+    for number in range(1, 4):
+        till.sale(receipt(number))
+    await till.send(1, 1)
+    with pytest.raises(RefusedError) as refused:
+        await till.send(3)
+    assert refused.value.status == 409
+    assert refused.value.problem["expected_seq"] == 2
+    assert (await till.send(2)).acked_through == 3
+
+
+async def test_numbers_that_do_not_count_up_are_unreadable(centre: RunningCentre) -> None:
+    till = await centre.till()
+    till.sale(receipt(1))
+    till.sale(receipt(2))
+    batch = till.batch(1)
+    with pytest.raises(RefusedError) as refused:
+        await till.ingest(msgspec.structs.replace(batch, entries=batch.entries[::-1]))
+    assert refused.value.status == 422
+
+
+async def test_an_epoch_that_was_left_is_fenced(centre: RunningCentre) -> None:
+    till = await centre.till()
+    till.sale(receipt(1, code="TS0001"))
+    left = till.batch(1)
+    await till.open_epoch()
+    with pytest.raises(RefusedError) as refused:
+        await till.ingest(left)
+    assert refused.value.status == 410
+    assert "POST /v1/epochs" in refused.value.problem["detail"]
+    assert centre.count(tables.entries) == 0
+
+
+async def test_a_fork_is_set_aside_and_the_resend_counts_once(centre: RunningCentre) -> None:
+    # Given a register whose disk was cloned after two entries
+    till = await centre.till()
+    await till.sell(receipt(1, code="TS0001"), receipt(2, code="TS0001"))
+    epoch, sent, hashes = till.epoch, list(till.sent), list(till.hashes)
+    await till.sell(receipt(3, code="TS0001"))
+    # When the clone sends another third entry
+    till.sent, till.hashes = sent, hashes
+    till.sale(receipt(4, code="TS0001"))
+    with pytest.raises(RefusedError) as refused:
+        await till.send(3)
+    # Then the epoch is fenced and what was sent is set aside, in sight
+    assert refused.value.status == 410
+    [aside] = centre.read(lambda connection: connection.execute(tables.quarantine.select()).all())
+    assert (aside.reason, aside.seq, aside.epoch) == ("fork", 3, epoch)
+    assert msgspec.json.decode(aside.raw, type=Entry).key == receipt(4).key
+    assert centre.points("m1") == 30
+    # And both histories count once when they are sent again in epochs of their own
+    await till.open_epoch(previous=epoch)
+    answer = await till.sell(receipt(4, code="TS0001"), receipt(3, code="TS0001"))
+    assert [outcome.code for outcome in answer.outcomes] == ["accepted", "duplicate"]
+    assert centre.points("m1") == 40
+
+
+async def test_a_chain_that_differs_before_the_batch_is_a_fork(centre: RunningCentre) -> None:
+    till = await centre.till()
+    till.sale(receipt(1, code="TS0001"))
+    batch = msgspec.structs.replace(till.batch(1), prev_hash="00" * 32)
+    with pytest.raises(RefusedError) as refused:
+        await till.ingest(batch)
+    assert refused.value.status == 410
+    assert centre.count(tables.receipts) == 0
+    assert centre.count(tables.quarantine) == 1
+
+
+async def test_a_poison_entry_is_set_aside_alone(centre: RunningCentre) -> None:
+    # Given entries among which are a body of another shape, a kind of the future, one not handled yet,
+    # and one that breaks the database's own rules
+    till = await centre.till()
+    till.sale(receipt(1, code="TS0001"))
+    till.entry("receipt", "k", b'{"receipt":{"key":1}}')
+    till.entry("levitate", "k", b"{}")
+    till.entry("redeem", "k", b'{"reward":"r5"}')
+    till.sale(receipt(2, code="TS0001"))
+    poison = receipt(3, code="TS0002", also=("pos:a", "pos:b"))
+    centre.write(
+        lambda connection: connection.execute(
+            text(
+                "create trigger poison before insert on ledger when new.member = 'm2' "
+                "begin select raise(abort, 'broken'); end"
+            )
+        )
+    )
+    till.sale(poison)
+    till.sale(receipt(4, code="TS0001"))
+    # When they come in one batch
+    answer = await till.send(1)
+    # Then each of them is quarantined alone, with a reason, and all are acknowledged
+    codes = [outcome.code for outcome in answer.outcomes]
+    assert codes == ["accepted", "quarantined", "quarantined", "quarantined", "accepted", "quarantined", "accepted"]
+    assert answer.acked_through == 7
+    aside = centre.read(lambda connection: connection.execute(tables.quarantine.select()).all())
+    assert [row.reason for row in aside] == ["unreadable", "unknown_kind", "not_yet", "poison"]
+    assert centre.points("m1") == 30
+    assert centre.points("m2") == 0
+    # And nothing of the poison stays behind
+    assert centre.count(tables.receipts) == 3
+
+
+async def test_effects_and_high_water_mark_are_one_transaction(centre: RunningCentre) -> None:
+    # Given a batch
+    till = await centre.till()
+    for number in range(1, 4):
+        till.sale(receipt(number, code="TS0001"))
+
+    # When the power fails after the effects and before the commit
+    class PowerCutError(Exception):
+        pass
+
+    def cut(connection: Connection) -> None:
+        ingest(connection, till.device, till.batch(1), request_id="r", fingerprint="f", now=NOON)
+        raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        centre.write(cut)
+    # Then nothing of it is there, and the register's next attempt is taken whole
+    assert [centre.count(table) for table in (tables.entries, tables.receipts, tables.ledger)] == [0, 0, 0]
+    assert (await till.send(1)).acked_through == 3
+    assert centre.points("m1") == 30
+
+
+async def test_a_database_that_fails_acknowledges_nothing(centre: RunningCentre) -> None:
+    # Given a disk on which the entries cannot be stored
+    till = await centre.till()
+    till.sale(receipt(1, code="TS0001"))
+    # When a batch hits it in the middle
+    centre.write(lambda connection: connection.execute(text("alter table entries rename to moved")))
+    status, problem = await till.request("POST", "/v1/ingest", msgspec.json.encode(till.batch(1)))
+    # Then it is asked for again, and nothing counted
+    assert status == 503
+    assert "send it again" in msgspec.json.decode(problem)["detail"]
+    centre.write(lambda connection: connection.execute(text("alter table moved rename to entries")))
+    assert centre.count(tables.receipts) == 0
+    assert (await till.send(1)).acked_through == 1
+
+
+async def test_an_operational_error_inside_an_entry_is_no_poison(centre: RunningCentre) -> None:
+    till = await centre.till()
+    till.sale(receipt(1, code="TS0001"))
+
+    def without_ledger(connection: Connection) -> None:
+        connection.execute(text("alter table ledger rename to moved"))
+        ingest(connection, till.device, till.batch(1), request_id="r", fingerprint="f", now=NOON)
+
+    with pytest.raises(OperationalError):
+        centre.write(without_ledger)
+    assert centre.count(tables.quarantine) == 0
+
+
+async def test_signals_are_kept(centre: RunningCentre) -> None:
+    till = await centre.till()
+    till.entry("signal", "s1", b'{"what":"unknown_card"}')
+    answer = await till.send(1)
+    assert [outcome.code for outcome in answer.outcomes] == ["accepted"]
+    assert centre.count(tables.entries) == 1

@@ -55,16 +55,16 @@ class RefusedError(Exception):
         self.problem = problem
 
 
-def receipt(number: int, total_minor: int = 100_00, *, code: str | None = None, **facts: Any) -> Receipt:
-    """A final sale of one line at store 12, register 3, a minute per number."""
+def receipt(count: int, total_minor: int = 100_00, /, *, code: str | None = None, **facts: Any) -> Receipt:
+    """A final sale of one line at store 12, register 3; `count` gives its number and its minute."""
     fields: dict[str, Any] = {
         "key": "",
         "kind": "sale",
         "store": "12",
         "register": "3",
-        "number": str(number),
+        "number": str(count),
         "business_day": NOON.date(),
-        "issued_at": NOON + timedelta(minutes=number),
+        "issued_at": NOON + timedelta(minutes=count),
         "currency": "RSD",
         "total_minor": total_minor,
         "lines": (Line(position=1, amount_minor=total_minor),),
@@ -74,10 +74,11 @@ def receipt(number: int, total_minor: int = 100_00, *, code: str | None = None, 
     return identified(reconciled(Receipt(**fields)), b"")
 
 
-def returned(number: int, original: Receipt, total_minor: int | None = None, **facts: Any) -> Receipt:
-    """A return of `original`, all of it or so much, named by its number alone."""
-    total = -original.total_minor if total_minor is None else total_minor
-    return receipt(number, total, kind="return", original=Original(number=original.number), **facts)
+def returned(count: int, sold: Receipt, total_minor: int | None = None, /, **facts: Any) -> Receipt:
+    """A return of `sold`, all of it or so much, which names it by its number alone."""
+    total = -sold.total_minor if total_minor is None else total_minor
+    named: dict[str, Any] = {"kind": "return", "original": Original(number=sold.number)}
+    return receipt(count, total, **named | facts)
 
 
 class Till:
