@@ -1,0 +1,126 @@
+"""How much later a receipt's cut reaches the printer through the relay, its spool on a real disk.
+
+A till prints receipts over one connection, directly and through a relay process in turns, and asks for
+the paper's state right after each cut; the answer ends the measurement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from agent.demo.pos import Article, Item, ReceiptSpec, Shop, compose_fiscal_receipt
+from agent.demo.printer import VirtualPrinter
+from drivers.receipts.spool_source import SpoolPosition, SpoolReader
+from tests.bench.machine import disk_folder, measured
+from tests.bench.report import Report, rounded
+
+ROUNDS = 20
+JOBS_PER_ROUND = 50
+ASK = b"\x10\x04\x04"
+SHOP = Shop(
+    store="12",
+    register="3",
+    tin="109876543",
+    company="KOD ČESME DOO",
+    location_id="1204567",
+    location="Kod Česme",
+    address="ГОСПОДАР ЈЕВРЕМОВА 21",
+    city="Београд-Стари Град",
+    fiscal_device="TQ7XK2RD",
+)
+
+
+def run() -> Report:
+    with disk_folder() as folder:
+        figures = asyncio.run(_measure(folder / "spool"))
+        return Report(name="relay", figures=figures, machine=measured(folder))
+
+
+async def _measure(spool: Path) -> dict[str, int | float | str]:
+    printer = VirtualPrinter()
+    await printer.switch_on()
+    relay = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent.cli.entry", "relay", "--json"),
+        *("--listen", "127.0.0.1:0", "--printer", printer.address, "--spool", str(spool)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert relay.stdout is not None
+        ready = msgspec.json.decode(await relay.stdout.readline())
+        direct: list[float] = []
+        relayed: list[float] = []
+        for number in range(ROUNDS):
+            direct += await _print(printer.address, number)
+            relayed += await _print(ready["listening"], number)
+        rss_mb = _rss_mb(relay.pid)
+    finally:
+        relay.terminate()
+        await relay.wait()
+        await printer.switch_off()
+    return {
+        "added_p50_ms": rounded(_quantile(relayed, 0.50) - _quantile(direct, 0.50)),
+        "added_p99_ms": rounded(_quantile(relayed, 0.99) - _quantile(direct, 0.99)),
+        "jobs": _jobs(spool),
+        "bytes_changed": _changed(printer.connections),
+        "rss_mb": rounded(rss_mb),
+    }
+
+
+async def _print(address: str, number: int) -> list[float]:
+    """Milliseconds from sending a receipt to the printer's answer behind its cut, for each of a round."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    took = []
+    for index in range(JOBS_PER_ROUND):
+        job = _receipt(number * JOBS_PER_ROUND + index)
+        started = time.perf_counter()
+        writer.write(job + ASK)
+        await reader.readexactly(1)
+        took.append((time.perf_counter() - started) * 1000)
+    writer.close()
+    await writer.wait_closed()
+    return took
+
+
+def _receipt(number: int) -> bytes:
+    items = tuple(
+        Item(article=Article(name=f"ARTIKAL {number} {line}", price_minor=9_999 + 100 * line)) for line in range(12)
+    )
+    at = datetime(2026, 11, 22, 9, 0, tzinfo=ZoneInfo("Europe/Belgrade"))
+    spec = ReceiptSpec(number=number, number_of_kind=number, items=items, issued_at=at, cashier="Savka")
+    return compose_fiscal_receipt(spec, SHOP)
+
+
+def _jobs(spool: Path) -> int:
+    """Jobs in the spool that are whole and in their order."""
+    reader = SpoolReader(spool)
+    position, count = SpoolPosition(), 0
+    while jobs := reader.read_after(position):
+        position = jobs[-1].position
+        count += sum(job.damage is None for job in jobs)
+    return count
+
+
+def _changed(connections: list[bytearray]) -> int:
+    """Bytes that differ between a round printed directly and the same one through the relay."""
+    return sum(
+        sum(one != other for one, other in zip(direct, relayed, strict=False)) + abs(len(direct) - len(relayed))
+        for direct, relayed in list(pairwise(connections))[::2]
+    )
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return sorted(values)[int(share * (len(values) - 1))]
+
+
+def _rss_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
