@@ -116,6 +116,7 @@ class Register:
             )
             await self._work_until(stop)
         finally:
+            await self._scans.close()
             remove_control(self._state, self._control)
             await runner.cleanup()
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from msgspec import UNSET
 
-from agent.checkout import MemberScan
+from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
 from drivers.scanning.scan import ScanEvent
 from loyalty.member import Identifier, Member
@@ -23,6 +23,9 @@ from sync.store.store import Store
 # A scan is shown once it is durable, which takes a millisecond or two. A disk that takes longer than this
 # must not keep the cashier waiting; the scan is written behind what is shown.
 SHOW_WITHIN_S = 0.02
+# A disk that refuses is tried again this often, until the scan is too old to be used.
+KEEP_AGAIN_AFTER_S = 1.0
+KEEP_ATTEMPTS = int(UNUSED_MEMBER_CLEARS_AFTER.total_seconds() / KEEP_AGAIN_AFTER_S)
 # Lookups at the centre under way at once; a code scanned beyond them counts as unknown.
 MAX_LOOKUPS = 4
 
@@ -34,10 +37,18 @@ Lookup = Callable[[str], Awaitable[Member | None]]
 class ScanIntake:
     """Takes the scans of all scanners of a register."""
 
-    def __init__(self, *, store: Store, desk: Desk, lookup: Lookup | None) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        desk: Desk,
+        lookup: Lookup,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._store = store
         self._desk = desk
         self._lookup = lookup
+        self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
         self._lookups = 0
 
@@ -49,7 +60,7 @@ class ScanIntake:
         member = self._store.member_by_code(code.code)
         keeping = self._spawn(self._keep(event, code, member))
         await asyncio.wait([keeping], timeout=SHOW_WITHIN_S)
-        ask = self._lookup if member is None and self._lookups < MAX_LOOKUPS else None
+        ask = member is None and self._lookups < MAX_LOOKUPS
         scan = MemberScan(
             id=self._desk.next_scan_id(),
             code=code.code,
@@ -57,24 +68,40 @@ class ScanIntake:
             at=event.at,
             member=member.member if member is not None else UNSET,
         )
-        self._desk.scanned(scan, checking=ask is not None)
-        if ask is not None:
-            self._spawn(self._ask(ask, scan))
+        self._desk.scanned(scan, checking=ask)
+        if ask:
+            self._lookups += 1
+            self._spawn(self._ask(scan))
+
+    async def settled(self) -> None:
+        """Returns when everything that was scanned is kept, and every lookup answered."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Lets lookups go; what waits to be kept had its time."""
+        for task in self._tasks:
+            task.cancel()
+        await self.settled()
 
     async def _keep(self, event: ScanEvent, code: Identifier, member: Member | None) -> None:
+        """Writes the scan; a disk that refuses is asked again for as long as the scan could serve."""
         known = member.member if member is not None else None
-        try:
-            await self._store.write(
-                lambda writing: writing.keep_scan(code.code, code.kind, known, event.at, reader=event.reader)
-            )
-        except StoreError as error:
-            # The store's own alarm is on the page; the member stays shown, and the sale goes on.
-            log.error("scan_not_kept", reader=event.reader, error=type(error).__name__)
+        for _ in range(KEEP_ATTEMPTS):
+            try:
+                await self._store.write(
+                    lambda writing: writing.keep_scan(code.code, code.kind, known, event.at, reader=event.reader)
+                )
+            except StoreError as error:
+                log.warning("scan_not_kept_yet", reader=event.reader, error=type(error).__name__)
+                await self._sleep(KEEP_AGAIN_AFTER_S)
+            else:
+                return
+        log.error("scan_lost", reader=event.reader)
 
-    async def _ask(self, lookup: Lookup, scan: MemberScan) -> None:
-        self._lookups += 1
+    async def _ask(self, scan: MemberScan) -> None:
         try:
-            await lookup(scan.code)
+            await self._lookup(scan.code)
         finally:
             self._lookups -= 1
             self._desk.checked(scan)

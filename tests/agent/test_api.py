@@ -1,0 +1,269 @@
+"""The local API over real HTTP: who gets in, what is answered, and what the document says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+from openapi_spec_validator import validate
+
+from agent.access import Access
+from agent.api import MAX_WATCHERS, LocalApi
+from agent.booking import checkout_of
+from agent.checkout import MemberScan
+from agent.desk import Desk
+from agent.inspection import EntryReport, ExportReport, FoundMembers, QueueReport, StatusReport
+from agent.store_inspection import Live, StoreInspection
+from agent.view import BadgeView, PlaceView
+from loyalty.member import Member
+from tests.agent.shop import BOOT, Shop, at, receipt
+from tests.browser.till import free_port
+
+TOKEN = "control-token"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class Served:
+    """A local API that runs, and what it did."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.port = free_port()
+        numbers = count(1)
+        self.access = Access(
+            host="127.0.0.1",
+            port=self.port,
+            key=b"k" * 32,
+            control_token=TOKEN,
+            monotonic_s=lambda: 0.0,
+            token=lambda: f"token-{next(numbers)}",
+        )
+        place = PlaceView(store="12", register="3")
+        self.desk = Desk(
+            language="en",
+            place=place,
+            clock=lambda: at(10),
+            find_member=shop.store.member_by_code,
+            checkout=checkout_of(shop.store, BOOT),
+            schedule=lambda _delay, _callback: None,
+        )
+        self.enrolments = 0
+        badge = BadgeView(enrolled=False, online=False, since=None, queued=0)
+        live = Live(running=True, place=place, badge=badge, page=f"{self.access.origin}/")
+        self.api = LocalApi(self.access, self.desk, StoreInspection(shop.store, lambda: live), self._enrolled)
+        self.url = self.access.origin
+
+    def _enrolled(self) -> None:
+        self.enrolments += 1
+
+    def cookie(self) -> dict[str, str]:
+        value = self.access.redeem(self.access.open_pairing().code)
+        return {"Cookie": f"{self.access.cookie_name}={value}"}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[aiohttp.ClientSession]:
+        runner = web.AppRunner(self.api.application(), access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        try:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+                yield session
+        finally:
+            await runner.cleanup()
+
+
+async def test_the_page_is_paired_once_and_then_known_by_its_cookie(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        async with http.post(f"{served.url}/v1/pairings", headers=BEARER) as answer:
+            assert answer.status == 201
+            pairing = await answer.json()
+
+        async with http.get(pairing["url"], allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
+            cookie = answer.headers["Set-Cookie"]
+            assert "HttpOnly" in cookie
+            assert "SameSite=Strict" in cookie
+        async with http.get(pairing["url"], allow_redirects=False) as answer:
+            assert answer.status == 403
+
+        async with http.get(f"{served.url}/", headers={"Cookie": cookie.partition(";")[0]}) as answer:
+            assert answer.status == 200
+            assert "cashier.js" in await answer.text()
+
+
+async def test_every_answer_forbids_foreign_code_frames_and_copies(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        for path, headers in (("/", served.cookie()), ("/", {}), ("/openapi.json", {}), ("/nowhere", BEARER)):
+            async with http.get(f"{served.url}{path}", headers=headers) as answer:
+                policy = answer.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "unsafe" not in policy
+                assert "frame-ancestors 'none'" in policy
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                assert answer.headers["Cache-Control"] == "no-store"
+
+
+def foreign(served: Served) -> list[dict[str, str]]:
+    """Headers of requests that come from elsewhere or from nobody we know; each must be refused."""
+    cookie = served.cookie()
+    own = {"Host": f"127.0.0.1:{served.port}"}
+    return [
+        {},
+        own,
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic Y29udHJvbC10b2tlbjo="},
+        {"Cookie": f"{served.access.cookie_name}=made-up.0"},
+        {**cookie, "Authorization": "Bearer wrong"},
+        {**BEARER, "Host": "attacker.example"},
+        {**BEARER, "Host": f"localhost:{served.port}"},
+        {**BEARER, "Host": "127.0.0.1"},
+        {**BEARER, "Origin": "https://attacker.example"},
+        {**BEARER, "Origin": "null"},
+        {**cookie, "Origin": f"http://127.0.0.1:{served.port + 1}"},
+        {**cookie, "Host": f"rebound.example:{served.port}"},
+    ]
+
+
+async def test_strangers_get_403_everywhere_and_change_nothing(shop: Shop) -> None:
+    served = Served(shop)
+    await shop.seed()
+    async with served.running() as http:
+        routes = [route for route in served.api.routes if not route.open]
+        for headers in foreign(served):
+            for route in routes:
+                path = route.path.format(file="cashier.js", code="TS1001", number="1")
+                async with http.request(route.method, f"{served.url}{path}", headers=headers) as answer:
+                    assert answer.status == 403, (route.path, headers)
+                    assert b"Ana" not in await answer.read()
+
+    assert served.enrolments == 0
+    assert served.access.redeem("token-100") is None
+
+
+async def test_open_routes_still_need_our_own_host_and_origin(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        code = served.access.open_pairing().code
+        for headers in ({"Host": "attacker.example"}, {"Origin": "https://attacker.example"}):
+            for path in ("/openapi.json", f"/pair?code={code}"):
+                async with http.get(f"{served.url}{path}", headers=headers, allow_redirects=False) as answer:
+                    assert answer.status == 403
+        assert served.access.redeem(code) is not None
+
+
+async def test_the_page_may_look_and_not_command(shop: Shop) -> None:
+    served = Served(shop)
+    await shop.seed()
+    async with served.running() as http:
+        for route in served.api.routes:
+            if route.path in ("/v1/events", "/pair"):
+                continue
+            path = route.path.format(file="cashier.js", code="TS1001", number="1")
+            async with http.request(route.method, f"{served.url}{path}", headers=served.cookie()) as answer:
+                assert (answer.status != 403) == (route.page or route.open), route.path
+
+
+async def test_a_foreign_websocket_is_refused(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        for headers in foreign(served):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await http.ws_connect(f"{served.url}/v1/events", headers=headers)
+            assert refused.value.status == 403
+
+
+async def test_events_tell_the_state_at_once_and_after_every_change(shop: Shop) -> None:
+    served = Served(shop)
+    await shop.seed()
+    async with served.running() as http:
+        headers = {**served.cookie(), "Origin": served.url}
+        async with http.ws_connect(f"{served.url}/v1/events", headers=headers) as socket:
+            first = await socket.receive_json(timeout=5)
+            assert (first["type"], first["customer"]) == ("state", None)
+
+            served.desk.scanned(MemberScan(id=1, code="TS1001", at=at(9)), checking=False)
+
+            second = await socket.receive_json(timeout=5)
+            assert second["customer"]["member"]["name"] == "Ana P."
+
+
+async def test_open_pages_are_bounded(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        sockets = [await http.ws_connect(f"{served.url}/v1/events", headers=BEARER) for _ in range(MAX_WATCHERS)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(f"{served.url}/v1/events", headers=BEARER)
+        assert refused.value.status == 503
+        for socket in sockets:
+            await socket.close()
+
+
+async def test_questions_are_answered_in_the_documented_shapes(shop: Shop) -> None:
+    served = Served(shop)
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    shop.print(receipt(1), 30)
+    shop.print(b"\x1b@MYSTERY\n\x1dV\x00", 40)
+    await shop.take_all()
+    async with served.running() as http:
+
+        async def ask(path: str, kind: Any) -> Any:
+            async with http.get(f"{served.url}{path}", headers=BEARER) as answer:
+                assert answer.status == 200, path
+                return msgspec.json.decode(await answer.read(), type=kind)
+
+        status = await ask("/v1/status", StatusReport)
+        assert (status.verdict, status.queued, status.quarantined, status.members) == ("not_enrolled", 1, 1, 2)
+        assert status.keys == "files, mode 0600"
+        queue = await ask("/v1/queue", QueueReport)
+        assert [entry.kind for entry in queue.entries] == ["receipt"]
+        assert [item.reason for item in queue.quarantined] == ["unknown_layout"]
+        entry = await ask("/v1/queue/1", EntryReport)
+        assert entry.kind == "receipt"
+        export = await ask("/v1/quarantine", ExportReport)
+        assert len(export.items) == 1
+        found = await ask("/v1/members?starts=ts10", FoundMembers)
+        assert {member.member for member in found.members} == {"m-ana", "m-bora"}
+        member = await ask("/v1/members/ts%201001", Member)
+        assert member.balance.pending == 40
+
+
+@pytest.mark.parametrize("path", ["/v1/members/NOBODY", "/v1/queue/99", "/v1/queue/x", "/page/../api.py", "/nowhere"])
+async def test_what_is_not_there_is_a_problem_document(shop: Shop, path: str) -> None:
+    served = Served(shop)
+    async with served.running() as http, http.get(f"{served.url}{path}", headers=BEARER) as answer:
+        assert (answer.status, answer.content_type) == (404, "application/problem+json")
+        assert (await answer.json())["detail"]
+
+
+async def test_an_entry_that_was_not_refused_cannot_be_retried(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http, http.post(f"{served.url}/v1/queue/1/retry", headers=BEARER) as answer:
+        assert answer.status == 404
+        assert "not quarantined" in (await answer.json())["detail"]
+
+
+async def test_an_enrolment_is_taken_up(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http, http.post(f"{served.url}/v1/enrolment", headers=BEARER) as answer:
+        assert answer.status == 204
+    assert served.enrolments == 1
+
+
+async def test_the_openapi_document_is_valid_and_lists_every_route(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http, http.get(f"{served.url}/openapi.json") as answer:
+        document = json.loads(await answer.read())
+
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+    operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    assert operations == {(route.method, route.path) for route in served.api.routes}
