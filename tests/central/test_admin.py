@@ -1,0 +1,230 @@
+"""The admin pages: who gets in, what they show, and that nothing in them runs."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from aiohttp import ClientResponse
+
+from central import devices, operations, programs
+from tests.central.conftest import RunningCentre
+from tests.central.till import NOON, claims_of, receipt
+
+PAGES = ("/", "/members", "/members/m1", "/cards", "/quarantine", "/variances")
+
+
+class Browser:
+    """A person's browser on the centre's machine."""
+
+    def __init__(self, centre: RunningCentre) -> None:
+        self.centre = centre
+        self.at = centre.ready.admin
+        self.cookie = ""
+
+    async def ask(self, method: str, path: str, headers: dict[str, str] | None = None, data: Any = None) -> Any:
+        sent = {"Cookie": f"tillside_admin={self.cookie}"} | (headers or {})
+        async with self.centre.session.request(
+            method, self.at + path, headers=sent, data=data, allow_redirects=False
+        ) as answer:
+            await answer.read()
+            return answer
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        answer: ClientResponse = await self.ask("GET", path, headers)
+        return answer.status, await answer.text()
+
+    async def post(self, path: str, fields: dict[str, str], **headers: str) -> ClientResponse:
+        answer: ClientResponse = await self.ask("POST", path, {"Origin": self.at} | headers, fields)
+        return answer
+
+    async def open(self, link: str) -> ClientResponse:
+        answer: ClientResponse = await self.ask("GET", link.removeprefix(self.at))
+        if "tillside_admin" in answer.cookies:
+            self.cookie = answer.cookies["tillside_admin"].value
+        return answer
+
+    async def token(self, path: str) -> str:
+        _, text = await self.get(path)
+        found = re.search(r'name="token" value="([0-9a-f]+)"', text)
+        assert found
+        return found[1]
+
+
+@pytest.fixture
+async def browser(centre: RunningCentre) -> Browser:
+    """A browser that opened the link `serve` printed."""
+    browser = Browser(centre)
+    assert (await browser.open(centre.ready.open)).status == 303
+    return browser
+
+
+async def test_a_link_opens_once_and_its_cookie_is_for_this_site_only(centre: RunningCentre) -> None:
+    browser = Browser(centre)
+    answer = await browser.open(centre.ready.open)
+    assert answer.status == 303
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    again = await browser.open(centre.ready.open)
+    assert again.status == 403
+    assert "tillside-central open" in await again.text()
+
+
+async def test_a_link_ends(centre: RunningCentre) -> None:
+    centre.clock.now = NOON + operations.ADMIN_LINK_LIFE
+    assert (await Browser(centre).open(centre.ready.open)).status == 403
+
+
+async def test_a_session_ends(browser: Browser) -> None:
+    assert (await browser.get("/"))[0] == 200
+    browser.centre.clock.now = NOON + timedelta(hours=12)
+    assert (await browser.get("/"))[0] == 403
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_without_a_session_there_is_nothing(centre: RunningCentre, path: str) -> None:
+    browser = Browser(centre)
+    for cookie in ("", "x", "1.2.3", "99999999999.00." + "0" * 64, "é"):
+        browser.cookie = cookie
+        status, text = await browser.get(path)
+        assert status == 403
+        assert "Ana" not in text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1"},
+        {"Host": "127.0.0.1:1"},
+        {"Host": "localhost.evil.example:80"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://127.0.0.1"},
+    ],
+    ids=str,
+)
+async def test_a_foreign_host_or_origin_is_refused(browser: Browser, headers: dict[str, str]) -> None:
+    # Given a form that would be taken from the right place
+    till = await browser.centre.till()
+    fields = {"token": await browser.token("/"), "device": till.device}
+    # When a page of another site, or a name bound to this address, asks
+    for path in (*PAGES, "/style.css"):
+        assert (await browser.ask("GET", path, headers)).status == 403
+    assert (await browser.post("/registers/revoke", fields, **headers)).status == 403
+    # Then it gets nothing and changes nothing
+    assert browser.centre.read(devices.revoked_devices) == frozenset()
+
+
+async def test_a_form_needs_origin_session_and_token(browser: Browser) -> None:
+    # Given a register that could be revoked
+    centre = browser.centre
+    till = await centre.till()
+    token = await browser.token("/")
+    fields = {"token": token, "device": till.device}
+    # When a form comes without one of them, or with another session's
+    other = Browser(centre)
+    link = centre.write(
+        lambda connection: operations.admin_link(
+            connection, centre.folder.serving()["admin"], NOON, lambda length: b"x" * length
+        )
+    )
+    await other.open(link.open)
+    refused = [
+        await browser.ask("POST", "/registers/revoke", {}, fields),
+        await browser.post("/registers/revoke", {"device": till.device}),
+        await browser.post("/registers/revoke", fields | {"token": "0" * 64}),
+        await browser.post("/registers/revoke", fields | {"token": await other.token("/")}),
+        await browser.post("/registers/revoke", fields, **{"Content-Type": "text/plain"}),
+        await Browser(centre).post("/registers/revoke", fields),
+    ]
+    # Then it is refused without effect
+    assert [answer.status for answer in refused] == [403] * len(refused)
+    assert centre.read(devices.revoked_devices) == frozenset()
+    # And the honest one works
+    assert (await browser.post("/registers/revoke", fields)).status == 303
+    assert centre.read(devices.revoked_devices) == {till.device}
+
+
+async def test_every_answer_forbids_what_a_page_does_not_need(browser: Browser) -> None:
+    for path in (*PAGES, "/style.css", "/nowhere"):
+        answer = await browser.ask("GET", path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        text = await answer.text()
+        assert "<script" not in text
+        assert "style=" not in text
+        assert not re.search(r'(src|href)="(?!/)', text)
+
+
+async def test_the_pages_show_what_happened(browser: Browser) -> None:
+    # Given a register with sales of a known and an unknown card, a wrong claim, and something unreadable
+    centre = browser.centre
+    till = await centre.till()
+    sold = receipt(1, 100_00, code="TS0002")
+    till.sale(sold, member="m2", claims=claims_of(sold, _program(centre)))
+    till.sale(receipt(2, 70_00, code="TS-999"))
+    till.entry("levitate", "k", b'{"<script>":"alert(1)"}')
+    await till.send(1)
+    await till.heartbeat(queued=7)
+    # Then each page says so
+    _, registers = await browser.get("/")
+    assert "12 / 3" in registers
+    assert "online" in registers
+    assert ">7" in registers
+    _, member = await browser.get("/members/m2")
+    assert "floor(10000 × 1 × 3/2 (gold) ÷ 1000) = 15" in member
+    assert "100.00 RSD" in member
+    _, cards = await browser.get("/cards")
+    assert "TS999" in cards
+    _, aside = await browser.get("/quarantine")
+    assert "levitate" in aside
+    assert "&lt;script&gt;" in aside
+    _, variances = await browser.get("/variances")
+    assert "claimed 10, given 15" in variances
+    # And a name with markup in it is only text
+    assert "Vuk &lt;b&gt;" in member
+    # And after a while the register is offline
+    centre.clock.now = NOON + timedelta(minutes=12)
+    _, registers = await browser.get("/")
+    assert "offline" in registers
+    assert "12 min ago" in registers
+
+
+async def test_an_unknown_card_is_linked_from_its_page(browser: Browser) -> None:
+    centre = browser.centre
+    till = await centre.till()
+    await till.sell(receipt(1, 70_00, code="TS999"))
+    fields = {"token": await browser.token("/cards"), "code": "TS999", "member": "ts-0001"}
+    answer = await browser.post("/cards/link", fields)
+    assert (answer.status, answer.headers["Location"]) == (303, "/members/m1")
+    assert centre.points("m1") == 7
+    # And what cannot be linked says why
+    answer = await browser.post("/cards/link", fields | {"member": "nobody"})
+    assert answer.status == 409
+    answer = await browser.post("/cards/link", fields | {"member": "m2"})
+    assert "already names another member" in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", {"m1", "m2", "m3"}), ("ana", {"m1"}), ("ts 0002", {"m2"}), ("m3", {"m3"}), ("%", set()), ("'--", set())],
+)
+async def test_members_are_searched(browser: Browser, text: str, found: set[str]) -> None:
+    _, page = await browser.get(f"/members?q={quote(text)}")
+    assert set(re.findall(r'href="/members/(\w+)"', page)) == found
+
+
+async def test_a_page_that_is_not_there(browser: Browser) -> None:
+    assert (await browser.get("/nowhere"))[0] == 404
+    assert (await browser.get("/members/nobody"))[0] == 404
+
+
+def _program(centre: RunningCentre) -> Any:
+    return centre.read(programs.program_in_force).program

@@ -1,0 +1,200 @@
+"""`tillside-central` as operators run it: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from central.cli import app
+from central.db.database import Database
+from tests.central.conftest import MEMBERS
+from tests.central.till import Till, client_session, receipt
+
+PROGRAM = {"program": "p", "currency": "RSD", "earn": [{"id": "base", "give": {"points": 1, "per_minor": 1000}}]}
+
+
+def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments), input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def answer(*arguments: str, stdin: bytes = b"") -> tuple[int, Any]:
+    """Exit code and the one JSON object printed."""
+    code, output = run(*arguments, "--json", stdin=stdin)
+    return code, json.loads(output)
+
+
+def test_program_check_names_the_path(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(json.dumps(PROGRAM))
+    bad.write_text(json.dumps(PROGRAM | {"earn": [{"id": "base", "give": {"points": 1.5, "per_minor": 1}}]}))
+    code, checked = answer("program", "check", str(good))
+    assert (code, checked["warnings"]) == (0, [])
+    code, refused = answer("program", "check", str(bad))
+    assert code == 1
+    assert "$.earn[0].give.points" in refused["error"]
+    assert answer("program", "check", str(tmp_path / "absent.json"))[0] == 2
+    assert answer("program", "check", "-", stdin=good.read_bytes())[0] == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("serve",),
+        ("open",),
+        ("members", "show", "m1"),
+        ("registers", "list"),
+        ("enrolment", "create", "--store", "1", "--register", "1"),
+    ],
+    ids=" ".join,
+)
+def test_without_a_centre_every_command_says_what_to_run(tmp_path: Path, command: tuple[str, ...]) -> None:
+    code, refused = answer(*command, "--data", str(tmp_path / "none"))
+    assert code == 3
+    assert "tillside-central init" in refused["error"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_usage_is_two(data: Path) -> None:
+    where = ("--data", str(data))
+    assert run("levitate")[0] == 2
+    for valid in ("0h", "31d", "1w", "-1h", "99999999h"):
+        code, refused = answer("enrolment", "create", *where, "--store", "1", "--register", "1", "--valid-for", valid)
+        assert code == 2
+        assert "24h" in refused["error"]
+    assert answer("init", "--data", str(data), "--listen", "nowhere")[0] == 2
+
+
+def test_a_code_can_be_shown_as_text_with_its_qr(data: Path) -> None:
+    arguments = ("--data", str(data), "--store", "12", "--register", "3", "--url", "https://centre.example:8443")
+    code, output = run("enrolment", "create", *arguments)
+    assert code == 0
+    assert "tillside-enrol:" in output
+    assert "█" in output
+    # Without an address there is nothing to put in it
+    code, refused = answer("enrolment", "create", *arguments[:-2])
+    assert code == 1
+    assert "--url" in refused["error"]
+
+
+def test_members_are_imported_linked_and_shown(data: Path, tmp_path: Path) -> None:
+    where = ("--data", str(data))
+    file = tmp_path / "members.json"
+    file.write_text(json.dumps(MEMBERS))
+    assert answer("members", "import", *where, str(file)) == (
+        0,
+        {"added": 0, "changed": 0, "unchanged": 3, "receipts": 0},
+    )
+    code, linked = answer("members", "link", *where, "m3", "ts-0003")
+    assert (code, linked) == (0, {"member": "m3", "receipts": 0, "points": 0})
+    assert answer("members", "link", *where, "m1", "TS0003")[0] == 1
+    assert answer("members", "link", *where, "nobody", "TS0004")[0] == 1
+    code, shown = answer("members", "show", *where, "TS 0003")
+    assert (code, shown["member"]["member"]) == (0, "m3")
+    assert answer("members", "show", *where, "nobody")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"members": [{"member": "../x"}]}, "$.members[0].member"),
+        ({"members": [{"member": "a"}, {"member": "a"}]}, "$.members[1].member"),
+        ({"members": [{"member": "a", "birth_date": "1990-01-01"}]}, "birth_date"),
+        ({"members": [{"member": "a", "identifiers": [{"code": " - "}]}]}, "$.members[0].identifiers[0].code"),
+        ({"members": [{"member": "new", "identifiers": [{"code": "TS0001"}]}]}, "already names m1"),
+        (
+            {
+                "members": [
+                    {"member": "a", "identifiers": [{"code": "X1"}]},
+                    {"member": "b", "identifiers": [{"code": "x-1"}]},
+                ]
+            },
+            "the same code",
+        ),
+    ],
+)
+def test_an_import_is_taken_whole_or_not_at_all(data: Path, document: Any, says: str) -> None:
+    before = _members(data)
+    code, refused = answer("members", "import", "--data", str(data), "-", stdin=json.dumps(document).encode())
+    assert code == 1
+    assert says in refused["error"]
+    assert _members(data) == before
+
+
+def _members(data: Path) -> Any:
+    from central.db import tables
+
+    database = Database(data / "centre.db")
+    try:
+        return database.read_now(lambda connection: connection.execute(tables.members.select()).all())
+    finally:
+        database.close()
+
+
+async def _serving(data: Path) -> tuple[asyncio.subprocess.Process, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from central.cli import main; main()",
+        "serve",
+        "--data",
+        str(data),
+        "--json",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+
+
+async def test_a_centre_from_nothing_to_points_and_a_clean_stop(tmp_path: Path) -> None:
+    # Given a centre made and started by command
+    data, program = tmp_path / "centre", tmp_path / "program.json"
+    where = ("--data", str(data))
+    program.write_text(json.dumps(PROGRAM))
+    assert run("init", *where, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--brand", "Kod Savete")[0] == 0
+    assert run("program", "publish", *where, str(program))[0] == 0
+    assert answer("members", "import", *where, "-", stdin=json.dumps(MEMBERS).encode())[0] == 0
+    process, ready = await _serving(data)
+    try:
+        # When a register enrols with a code made beside the running server, and sells
+        code, created = await asyncio.to_thread(
+            answer, "enrolment", "create", *where, "--store", "12", "--register", "3"
+        )
+        assert code == 0
+        async with client_session() as session:
+            till = await Till.enrolled(ready["device_api"], created["code"], session)
+            await till.sell(receipt(1, 100_00, code="TS0001"))
+            # Then the member has the points, and a link opens the admin pages
+            _, shown = await asyncio.to_thread(answer, "members", "show", *where, "m1")
+            assert shown["member"]["balance"]["confirmed"] == 10
+            assert [entry["points"] for entry in shown["entries"]] == [10]
+            _, listed = await asyncio.to_thread(answer, "registers", "list", *where)
+            assert [register["device"] for register in listed["registers"]] == [till.device]
+            _, link = await asyncio.to_thread(answer, "open", *where)
+            async with session.get(link["open"], allow_redirects=False) as opened:
+                assert opened.status == 303
+            code, _ = await asyncio.to_thread(answer, "registers", "revoke", *where, till.device)
+            assert code == 0
+            assert (await till.request("GET", "/v1/snapshot", b""))[0] == 403
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, log = await asyncio.wait_for(process.communicate(), 30)
+    # And it stops cleanly, with a log of JSON lines that names nobody
+    assert process.returncode == 0
+    events = [json.loads(line) for line in log.splitlines()]
+    assert [event["event"] for event in events][:1] == ["serving"]
+    assert events[-1]["event"] == "stopping"
+    assert b"TS0001" not in log
+    assert b"Ana" not in log

@@ -1,0 +1,110 @@
+"""The database: migrations, versions, durability settings, and no SQL that only SQLite knows."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.schema import CreateTable
+
+from central.clock import utc_now
+from central.db.database import Database, DatabaseMissingError, DatabaseNewerError, DatabaseOlderError
+from central.db.tables import metadata
+from central.folder import AddressError, DataFolder, FolderError, NotSetUpError
+from central.server import Server
+from central.setup import InitOptions, initialise
+from tests.central.till import NOON
+
+
+def test_the_migrations_make_exactly_the_tables(data: Path) -> None:
+    database = Database(data / "centre.db")
+    difference: Any = database.read_now(
+        lambda connection: compare_metadata(MigrationContext.configure(connection), metadata)
+    )
+    database.close()
+    assert difference == []
+
+
+def test_the_tables_can_be_made_on_postgresql() -> None:
+    dialect = make_url("postgresql+asyncpg://").get_dialect()()
+    for table in metadata.sorted_tables:
+        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
+
+
+def test_commits_are_durable_and_there_is_no_wal(data: Path) -> None:
+    database = Database(data / "centre.db")
+    names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+    pragmas = database.read_now(
+        lambda connection: {name: connection.execute(text(f"pragma {name}")).scalar_one() for name in names}
+    )
+    database.close()
+    assert pragmas == {"journal_mode": "persist", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+async def test_a_database_from_a_newer_version_is_refused(data: Path) -> None:
+    _set_revision(data, "9999")
+    with pytest.raises(DatabaseNewerError, match="install that version again"):
+        await _served(data)
+    with pytest.raises(DatabaseNewerError):
+        initialise(data, InitOptions(), NOON)
+
+
+async def test_a_database_from_an_older_version_asks_for_init(data: Path) -> None:
+    _set_revision(data, None)
+    with pytest.raises(DatabaseOlderError, match="tillside-central init"):
+        await _served(data)
+
+
+async def test_a_folder_without_a_centre_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NotSetUpError, match="tillside-central init"):
+        await _served(tmp_path)
+    database = Database(tmp_path / "centre.db")
+    with pytest.raises(DatabaseMissingError):
+        database.check_version()
+    database.close()
+
+
+def test_init_again_keeps_keys_and_ledger(data: Path) -> None:
+    kept = ("ca.pem", "ca.key", "server.pem", "program.key", "admin.secret")
+    before = {name: (data / name).read_bytes() for name in kept}
+    initialise(data, InitOptions(brand="Other"), NOON)
+    assert {name: (data / name).read_bytes() for name in kept} == before
+    assert DataFolder(data).settings().brand == "Other"
+    assert DataFolder(data).settings().listen.port == 0
+
+
+def test_the_admin_pages_stay_on_loopback(tmp_path: Path) -> None:
+    with pytest.raises(AddressError, match="loopback"):
+        initialise(tmp_path / "c", InitOptions(admin="0.0.0.0:8790"), NOON)
+    with pytest.raises(AddressError, match="HOST:PORT"):
+        initialise(tmp_path / "c", InitOptions(listen="8443"), NOON)
+
+
+async def test_a_port_that_is_taken_is_named(data: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        initialise(data, InitOptions(listen=f"127.0.0.1:{port}"), NOON)
+        with pytest.raises(FolderError, match=f"cannot listen on 127.0.0.1:{port}"):
+            await asyncio.wait_for(_served(data), 10)
+
+
+def _set_revision(data: Path, revision: str | None) -> None:
+    database = Database(data / "centre.db")
+    with database._engine.begin() as connection:
+        connection.execute(text("delete from alembic_version"))
+        if revision is not None:
+            connection.execute(text("insert into alembic_version values (:revision)"), {"revision": revision})
+    database.close()
+
+
+async def _served(data: Path) -> None:
+    await Server(DataFolder(data), clock=utc_now).run(lambda _: None, asyncio.Event())
