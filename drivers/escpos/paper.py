@@ -184,7 +184,8 @@ class EscposPrinter:
         self._kicks = 0
         self._torn = False
         self._lost_lines = 0
-        self._strip = (0, 0)
+        self._strip = (0, 0)  # width and height of the strips printed last
+        self._on_strip = False
 
     # Text
 
@@ -267,15 +268,16 @@ class EscposPrinter:
     def _end_line(self, *, always: bool = False) -> None:
         self._settle()
         text = self._line.rstrip()
-        if text or always:
+        # The line feed after a strip only moves past it.
+        if text or (always and not self._on_strip):
             start = self._line_start if self._line_start is not None else self._at
             self._add(PaperLine(text=text, start=start, end=self._at))
         self._line = ""
         self._line_start = None
+        self._on_strip = False
 
     def _add(self, line: PaperLine) -> None:
-        if line.kind != "image":
-            self._strip = (0, 0) if line.text else self._strip
+        self._strip = (0, 0)
         self._blank_lines = 0 if line.text else self._blank_lines + 1
         if self._blank_lines > MAX_BLANK_LINES:
             return
@@ -293,24 +295,18 @@ class EscposPrinter:
 
     def _add_image(self, what: str, frame: Frame) -> None:
         self._end_line()
-        self._strip = (0, 0)
         self._add(PaperLine(text=f"[image {what}]", start=frame.start, end=frame.end, kind="image"))
 
     def _add_strip(self, width: int, height: int, frame: Frame) -> None:
         """ESC * prints a picture in strips, a line each; strips of one width are one picture."""
-        before_width, before_height = self._strip
-        while before_width == width and self._lines and not self._lines[-1].text:
-            self._lines.pop()
-        self._blank_lines = 0
-        if before_width == width and self._lines and self._lines[-1].kind == "image" and not self._line:
-            last = self._lines.pop()
-            height += before_height
-            start = last.start
-        else:
-            self._end_line()
-            start = frame.start
+        self._end_line()
+        start = frame.start
+        if self._strip[0] == width and self._lines and self._lines[-1].kind == "image":
+            start = self._lines.pop().start
+            height += self._strip[1]
         self._add(PaperLine(text=f"[image {width}x{height}]", start=start, end=frame.end, kind="image"))
         self._strip = (width, height)
+        self._on_strip = True
 
     def _end_sheet(self, *, cut: bool) -> None:
         self._sheets.append(

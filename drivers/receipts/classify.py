@@ -51,11 +51,9 @@ _CARD: Final = _any_of(
 _AMOUNT: Final = re.compile(AMOUNT)
 
 
-def classified(texts: Sequence[str], *, drawer_kicks: int = 0) -> IgnoredKind | None:
+def classified(texts: Sequence[str]) -> IgnoredKind | None:
     """What the lines of a job are, or None where nothing gives it away."""
     printed = [text for text in texts if text.strip()]
-    if not printed:
-        return "drawer" if drawer_kicks else "blank"
     words = [folded(text) for text in printed]
     title = "\n".join(words[:TITLE_LINES])
     if _Z.search(title):

@@ -133,12 +133,15 @@ def _pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, Recei
     else:
         jobs = text_jobs(document, code_page=options.code_page)
         source = None
-    found = False
+    kicks, printed = 0, False
     for job in jobs:
-        found = True
-        yield from _pieces_of_job(document, job, options, readers, source)
-    if not found:
-        yield Ignored(kind="blank", start=0, end=len(document))
+        kicks += job.drawer_kicks
+        if job.is_printed:
+            printed = True
+            yield from _pieces_of_job(document, job, options, readers, source)
+    # Paper without print beside a receipt is a feed or the drawer's kick; alone it says what happened.
+    if not printed:
+        yield Ignored(kind="drawer" if kicks else "blank", start=0, end=len(document))
 
 
 def _json_pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, ReceiptReader]) -> Iterator[_Piece]:
@@ -243,10 +246,10 @@ def _rest(job: Job, first: int, last: int, *, has_receipts: bool) -> Iterator[Ig
     if has_receipts and not printed:
         return
     start, end = (lines[0].start, lines[-1].end) if has_receipts else (job.start, job.end)
-    kind = classified([line.text for line in lines], drawer_kicks=job.drawer_kicks)
+    kind = classified([line.text for line in lines])
     if not has_receipts and job.raster_only:
         yield _problem("raster_only", start, end)
-    elif kind is not None and not (kind == "blank" and job.torn):
+    elif kind is not None:
         yield Ignored(kind=kind, start=start, end=end)
     elif not has_receipts:
         yield _problem("torn" if job.torn else "unknown_layout", start, end)

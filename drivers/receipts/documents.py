@@ -40,6 +40,13 @@ class Job:
     raster_only: bool = False
     torn: bool = False
 
+    @property
+    def is_printed(self) -> bool:
+        """Whether anything is on it, or was meant to be."""
+        if self.raster_only or self.torn or self.printed.codes:
+            return True
+        return any(line.text.strip() for line in self.printed.lines)
+
 
 def is_printer_stream(document: bytes) -> bool:
     """Whether `document` holds printer commands rather than plain text."""
@@ -112,8 +119,9 @@ def text_of(document: bytes, *, code_page: str | None, profile: str | None, as_p
         for sheet in sheets(document, code_page=code_page, profile=profile):
             yield Paper(sheets=(sheet,)).text
         return
-    for job in text_jobs(document, code_page=code_page):
-        yield "".join(f"{line.text}\n" for line in job.printed.lines)
+    for index, job in enumerate(text_jobs(document, code_page=code_page)):
+        cut = f"{CUT_LINE}\n" if index else ""
+        yield cut + "".join(f"{line.text}\n" for line in job.printed.lines)
 
 
 def _pages(lines: Iterator[tuple[TextLine, bool]]) -> Iterator[Job]:

@@ -12,7 +12,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import ClassVar, Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
@@ -108,6 +108,7 @@ _LABELLED: Final = re.compile(r"\s*([^:]{2,40}):(.*)", re.DOTALL)
 _NUMBER: Final = r"[-−]?\s?(?:\d{1,3}(?:[.,]\d{3}){1,4}|\d{1,12})[.,]\d{2}"
 _AMOUNTS: Final = re.compile(rf"\s*({_NUMBER})\s+([-−]?\s?\d[\d.,]{{0,14}})\s+({_NUMBER})\s*")
 _LABELLED_AMOUNT: Final = re.compile(rf"\s*(.{{2,60}}?)\s*:\s*({_NUMBER})\s*", re.DOTALL)
+_REST_OF_AMOUNT: Final = re.compile(r"\s*[-−]?[\d.,]+\s*")
 _TAX_ROW: Final = re.compile(rf"\s*(\S{{1,3}})\s+(\S.*?)\s+(\d{{1,3}}[.,]\d{{1,2}})\s*%\s+({_NUMBER})\s*")
 _PLAIN_TAG: Final = re.compile(r"</?(?:pre|b|i|u|strong|span|div|p|code)\b[^<>]{0,200}>", re.IGNORECASE)
 _ANY_TAG: Final = re.compile(r"<\s*[/!]?\s*[A-Za-z-]")
@@ -175,7 +176,7 @@ _Mark = Literal["title", "end", "counter", "separator", ""]
 
 
 def _mark(text: str) -> _Mark:
-    if len(text) > 4 * DEFAULT_WIDTH:
+    if "<" in text or len(text) > 4 * DEFAULT_WIDTH:
         text = _row(text).text
     word = compact(text) if len(text) <= 4 * DEFAULT_WIDTH else ""
     if word in _TITLES:
@@ -421,7 +422,12 @@ def _issuer(rows: Sequence[_Row], width: int) -> Issuer | UnsetType:
 
 
 def _words(rows: Sequence[_Row], width: int) -> str:
-    return " ".join(_joined(rows, width).split())
+    """Header lines as one. What continues a full line may be centred: then its indent is no space of the text."""
+    uncentred = [
+        _Row(text=row.text.lstrip(), raw_length=row.raw_length) if index and row.text.startswith("  ") else row
+        for index, row in enumerate(rows)
+    ]
+    return " ".join(_joined(uncentred, width).split())
 
 
 def _unwrapped(rows: Sequence[_Row], width: int) -> list[str]:
@@ -579,11 +585,13 @@ def _signed(amount: int, sign: int) -> int:
 
 def _labelled_amounts(rows: Sequence[_Row], width: int) -> Iterable[tuple[str, int]]:
     begun: list[_Row] = []
-    for row in rows:
+    for row, following in zip_longest(rows, rows[1:]):
         if _SEPARATOR.fullmatch(row.text) or not row.text.strip() or compact(row.text) in _TITLES:
             begun = []
             continue
         begun = [*begun[1 - MAX_LABEL_LINES :], row]
+        if following is not None and _REST_OF_AMOUNT.fullmatch(following.text):
+            continue
         match = _LABELLED_AMOUNT.fullmatch(_joined(begun, width))
         if match is None and len(begun) > 1:
             match = _LABELLED_AMOUNT.fullmatch("".join(part.text.rstrip() for part in begun))

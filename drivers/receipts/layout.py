@@ -51,7 +51,7 @@ NO_CURRENCY: Final = "XXX"
 # Printed lines are at most 64 columns (80 mm, small font); longer ones are no receipt lines.
 MAX_LINE_LETTERS: Final = 200
 
-_NO: Final = r"(?:\s*(?:NO|NR|NUMBER|NUMMER|BR|BROJ)\b)?[\s.:#]*"
+_NO: Final = r"(?:[\s-]*(?:NO|NR|NUMBER|NUMMER|BR|BROJ)\b)?[\s.:#]*"
 _ID: Final = r"((?=[A-Z/_-]*\d)[A-Z0-9][A-Z0-9/_-]{0,31})(?![A-Z0-9/_-]|[.,]\d)"
 _RECEIPT: Final = re.compile(rf"\b(?:RECEIPT|INVOICE|KASSENBON|BON|BELEG|RECHNUNG|RACUN){_NO}{_ID}")
 _REGISTER: Final = re.compile(rf"\b(?:REGISTER|TILL|LANE|KASSE|KASA|BLAGAJNA){_NO}{_ID}")
@@ -89,18 +89,21 @@ _CODE_OF: Final = {
     "$": "USD",
     "£": "GBP",
 }
-_QUANTITY: Final = r"(\d{1,6}(?:[.,]\d{1,3})?)\s?([A-Z]{1,4})?\s?[X×*@]\s?"
-_PRICE: Final = r"(\d[\d.,'’]{0,14})"
+_QUANTITY: Final = r"(\d{1,6}(?:[.,]\d{1,3})?)\s?([A-Z]{1,4})?\s?[X×*@]\s{0,8}"
+_PRICE: Final = rf"(\d[\d.,'’]{{0,14}})(?:\s?{_CURRENCY})?(?:\s?/\s?[A-Z]{{1,4}})?"
 _LABEL: Final = r"(?:\s+([A-Z0-9*]{1,2}))?"
 _FULL_ITEM: Final = re.compile(rf"\s*{_QUANTITY}{_PRICE}\s+(\S.*?\S)\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL}\s*")
 _TRAILING_ITEM: Final = re.compile(rf"\s*(\S.*?\S)\s+{_QUANTITY}{_PRICE}\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL}\s*")
-_DETAIL: Final = re.compile(
-    rf"\s*{_QUANTITY}{_PRICE}(?:\s*/\s*[A-Z]{{1,4}})?(?:\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL})?\s*"
-)
+_DETAIL: Final = re.compile(rf"\s*{_QUANTITY}{_PRICE}(?:\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL})?\s*")
 _PLAIN_ITEM: Final = re.compile(rf"\s*(\S.*?)\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL}\s*")
 _DISCOUNT: Final = re.compile(
     r"(\s*)[-*]?\s*((?:DISCOUNT|SAVINGS?|RABATT|NACHLASS|POPUST|SNIZENJE|COUPON|KUPON)\b.*?)"
     rf"\s+({AMOUNT})\s*{_CURRENCY}?\s*"
+)
+# Names that stand before an amount on card slips and sums, and sell nothing.
+_NO_ITEM: Final = re.compile(
+    r"(?:SUB ?-?TOTAL|ZWISCHENSUMME|MEDJ?UZBIR|NETTO|NET|AMOUNT|BETRAG|IZNOS|PURCHASE|KUPOVINA|ZAHLUNG|PAYMENT|SALE"
+    r"|BASE|VAT|TAX|MWST|UST|PDV|DISCOUNT|RABATT|POPUST|CASH|BALANCE|FLOAT)\b"
 )
 _SUBTOTAL: Final = re.compile(r"\s*(?:SUB ?-?TOTAL|ZWISCHENSUMME|MEDJ?UZBIR|NETTO|NET)\b")
 _TOTAL: Final = re.compile(
@@ -110,6 +113,7 @@ _TOTAL: Final = re.compile(
 _TAX: Final = re.compile(
     r"\s*(?:([A-Z0-9])\s*[:=]?\s+)?(?:INCL\.?|INKL\.?)?\s*((?:SALES )?TAX|VAT|GST|MWST|UST|PDV|POREZ)\b(.*)"
 )
+_LOOSE_TAX: Final = re.compile(r"()\s*(.*\b(?:TAX|VAT|GST|MWST|UST|PDV|POREZ)\b)(.*)")
 _RATE: Final = re.compile(r"(\d{1,2}(?:[.,]\d{1,3})?)\s?%")
 _ROUNDING: Final = re.compile(rf"\s*(?:ROUNDING|RUNDUNG|ZAOKRUZ\w+)\b.*?({AMOUNT})\s*{_CURRENCY}?\s*")
 _CHANGE: Final = re.compile(rf"\s*(?:CHANGE|RUE?CKGELD|WECHSELGELD|KUSUR|POVRACAJ)\b.*?({AMOUNT})\s*{_CURRENCY}?\s*")
@@ -180,12 +184,10 @@ class TextLayoutReader:
     def find(self, job: PrintedJob) -> Sequence[Found]:
         """One receipt for each total under a receipt number of its own; the job's lines are shared out."""
         texts = [_text(line) for line in job.lines]
-        if classified([text.printed for text in texts]) in ("z_report", "x_report"):
-            return []
         bounds = [*_starts(texts), len(texts)]
         found = []
         for first, last in pairwise(bounds):
-            certainty = _certainty(texts[first:last]) if last - first <= MAX_RECEIPT_LINES else 0
+            certainty = _certainty(texts[first:last])
             if certainty:
                 found.append(Found(first=first, last=last, certainty=certainty))
         return found
@@ -193,7 +195,7 @@ class TextLayoutReader:
     def read(self, job: PrintedJob, options: DecodeOptions) -> Receipt:
         """The receipt of one job. Raises MalformedReceiptError."""
         texts = [_text(line) for line in job.lines]
-        currency = _printed_currency(texts) or options.currency or NO_CURRENCY
+        currency = _printed_currency(texts, options.currency) or NO_CURRENCY
         try:
             facts = _facts(texts, options.time_zone)
             money = _money(texts, currency)
@@ -237,15 +239,20 @@ def _block_start(texts: Sequence[_Text], at: int, after: int) -> int:
 
 
 def _certainty(texts: Sequence[_Text]) -> int:
+    """How surely these lines are one receipt: it sells something, has a total, and says when or which."""
     total_at = next((at for at, text in enumerate(texts) if _TOTAL.fullmatch(text.plain)), None)
-    if total_at is None:
+    if total_at is None or len(texts) > MAX_RECEIPT_LINES:
+        return 0
+    items = [match for text in texts[:total_at] if (match := _PLAIN_ITEM.fullmatch(text.plain)) is not None]
+    sold = sum(not _NO_ITEM.match(item[1]) for item in items)
+    what = classified([text.printed for text in texts])
+    if not sold or what in ("z_report", "x_report"):
         return 0
     has_number = any(_number_of(text) for text in texts)
-    items = sum(bool(_PLAIN_ITEM.fullmatch(text.plain)) for text in texts[:total_at])
     has_day = any(printed_date(text.printed) for text in texts)
-    if not items or not (has_number or has_day):
+    if (what is not None and not (has_number and has_day)) or (sold == 1 and not (has_number or has_day)):
         return 0
-    return 30 + 30 * has_number + 15 * has_day + min(items, 5)
+    return 20 + 40 * has_number + 20 * has_day + min(sold, 5)
 
 
 def _facts(texts: Sequence[_Text], time_zone: str | None) -> _Facts:
@@ -314,13 +321,14 @@ def _original(rest: str, printed: str, time_zone: str | None) -> Original | None
     )
 
 
-def _printed_currency(texts: Sequence[_Text]) -> str | None:
+def _printed_currency(texts: Sequence[_Text], expected: str | None) -> str | None:
+    """The currency beside the total. A dollar sign is many countries': there, the settings know better."""
     for text in texts:
         match = _TOTAL.fullmatch(text.plain)
         if match is not None and (mark := match[1] or match[3]):
             code = mark.rstrip(".")
-            return _CODE_OF.get(code, code)
-    return None
+            return expected if code == "$" and expected else _CODE_OF.get(code, code)
+    return expected
 
 
 def _money(texts: Sequence[_Text], currency: str) -> _Money:
@@ -369,7 +377,7 @@ class _Goods:
             self._closed = True
         elif (match := _ROUNDING.fullmatch(text.plain)) is not None:
             self.rounding_minor += amount_minor(match[1], self._currency)
-        elif (tax := _tax(text, self._currency, included=False)) is not None:
+        elif (tax := _tax(text, self._currency, included=False, loose=self._closed)) is not None:
             self.taxes.append(tax)
         elif (match := _DISCOUNT.fullmatch(text.plain)) is not None:
             self._discount(match, text)
@@ -378,13 +386,12 @@ class _Goods:
 
     def _discount(self, match: re.Match[str], text: _Text) -> None:
         """An indented discount belongs to the line above it, any other to the whole receipt."""
-        amount = -amount_minor(match[3], self._currency)
-        if match[3][0] not in "-−" and match[3][-1] not in "-−":
-            amount = -amount
+        amount = abs(amount_minor(match[3], self._currency))
         if len(match[1]) >= 2 and self._lines and not self._closed:
             last = self._lines[-1]
+            signed = amount if last.amount_minor >= 0 else -amount
             self._lines[-1] = replace(
-                last, amount_minor=last.amount_minor - amount, discount_minor=last.discount_minor + amount
+                last, amount_minor=last.amount_minor - signed, discount_minor=last.discount_minor + signed
             )
         else:
             name = " ".join(text.printed[: match.end(2)].split())
@@ -480,7 +487,7 @@ class _Foot:
         self._currency = currency
 
     def take(self, text: _Text) -> None:
-        if (tax := _tax(text, self._currency, included=True)) is not None:
+        if (tax := _tax(text, self._currency, included=True, loose=False)) is not None:
             self.taxes.append(tax)
         elif (match := _CHANGE.fullmatch(text.plain)) is not None:
             self.change_minor = amount_minor(match[1], self._currency)
@@ -498,16 +505,16 @@ def _tender_kind(words: str) -> TenderKind | None:
     return next((kind for kind, pattern in _TENDER_WORDS if pattern.match(word)), None)
 
 
-def _tax(text: _Text, currency: str, *, included: bool) -> Tax | None:
-    """`[A] VAT 20% [net] 0.91`: the last amount is the tax."""
-    match = _TAX.fullmatch(text.plain)
+def _tax(text: _Text, currency: str, *, included: bool, loose: bool) -> Tax | None:
+    """`[A] VAT 20% [net] 0.91`: the last amount is the tax. Under a subtotal any name with such a word will do."""
+    match = _TAX.fullmatch(text.plain) or (_LOOSE_TAX.fullmatch(text.plain) if loose else None)
     amounts = _AMOUNT.findall(match[3]) if match is not None else []
     if match is None or not amounts:
         return None
     rate = _RATE.search(match[3])
     return Tax(
         label=match[1] or UNSET,
-        name=match[2],
+        name=" ".join(_part(text, match, 2).split()),
         rate=decimal_text(rate[1]) if rate is not None else UNSET,
         amount_minor=amount_minor(amounts[-1], currency),
         included=included,

@@ -48,7 +48,7 @@ def compact(text: str) -> str:
 
 
 # 15 digits at most, so that a torn or hostile number stays a number of the contract.
-AMOUNT: Final = r"[-−+]?(?:\d{1,3}(?:[.,'’\u00a0]\d{3}){1,4}|\d{1,12})[.,]\d{2}(?![\d%])[-−]?"
+AMOUNT: Final = r"[-−+]?(?:\d{1,3}(?:[.,'’\u00a0]\d{3}){1,4}|\d{1,12})[.,]\d{2}(?![\d%]|[.,]\d)[-−]?"
 
 
 def amount_minor(text: str, currency: str) -> int:

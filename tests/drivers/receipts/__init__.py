@@ -1,0 +1,1 @@
+"""Tests of the receipt readers, and the printers of receipts they use."""
