@@ -74,6 +74,7 @@ class Shop:
         self._seconds = itertools.count(1_000)
         self._writer = SpoolWriter(self.spool, cap_bytes=SPOOL_CAP_BYTES)
         self.store = self._opened()
+        self._closed = False
         self.settlements: list[Settlement] = []
         self.rules = Rules()
 
@@ -88,8 +89,11 @@ class Shop:
         self.rules = Rules()
 
     def close(self) -> None:
-        self.store.close()
-        self._writer.close()
+        """Leaves the folder to others; a second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.store.close()
+            self._writer.close()
 
     async def seed(self, members: Sequence[Member] = (ANA, BORA), program: Program | None = PROGRAM) -> None:
         changes = [Change(pos=n, op="upsert", member=row.member, row=row) for n, row in enumerate(members, start=1)]

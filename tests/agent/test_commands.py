@@ -1,0 +1,104 @@
+"""Commands of a register whose agent does not run: exit codes and what is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.cli.enroll import enroll_command
+from agent.cli.members import members_command
+from agent.cli.open import open_command
+from agent.cli.outcome import say
+from agent.cli.queue import queue_command
+from agent.cli.status import status_command
+from loyalty.member import Identifier, Member
+from tests.agent.shop import ANA, Shop, receipt
+
+Command = Callable[[str], int]
+
+
+@pytest.fixture
+async def config(shop: Shop) -> str:
+    """Settings of a register with a member, a receipt and something in quarantine; nobody has its store open."""
+    hostile = Member(
+        member="m-evil",
+        identifiers=(Identifier(kind="card", code="TS6666"),),
+        short_name="Eve\x1b[2J\u202e<b>",
+    )
+    await shop.seed((ANA, hostile))
+    shop.print(receipt(1))
+    shop.print(b"\x1b@MYSTERY SHEET\n\x1dV\x00")
+    await shop.take_all()
+    shop.close()
+    file = shop.folder / "tillside.toml"
+    file.write_text('[register]\nstore = "12"\nregister = "3"\n[paths]\nstate = "state"\n')
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (lambda config: queue_command(action="burn", ident=None, config=config, as_json=False), 2),
+        (lambda config: queue_command(action="show", ident=None, config=config, as_json=False), 2),
+        (lambda config: queue_command(action="show", ident="x", config=config, as_json=False), 2),
+        (lambda config: queue_command(action="show", ident="99", config=config, as_json=False), 1),
+        (lambda config: queue_command(action="show", ident="1", config=config, as_json=False), 0),
+        (lambda config: queue_command(action="retry", ident="1", config=config, as_json=False), 1),
+        (lambda config: queue_command(action="list", ident=None, config=config, as_json=False), 4),
+        (lambda config: queue_command(action="export", ident="/nowhere/file", config=config, as_json=False), 1),
+        (lambda config: members_command(action="greet", query="x", config=config, as_json=False), 2),
+        (lambda config: members_command(action="find", query="ZZZ", config=config, as_json=False), 1),
+        (lambda config: members_command(action="find", query="ts1", config=config, as_json=False), 0),
+        (lambda config: members_command(action="show", query="ZZZ", config=config, as_json=False), 1),
+        (lambda config: members_command(action="show", query="TS1001", config=config, as_json=False), 0),
+        (lambda config: open_command(config=config, print_only=True, as_json=False), 1),
+        (lambda config: status_command(config=config, as_json=False), 1),
+        (lambda config: status_command(config="/nowhere/tillside.toml", as_json=False), 2),
+        (lambda config: enroll_command(code="nonsense", replace=False, config=config, as_json=False), 2),
+    ],
+)
+def test_exit_codes(config: str, command: Command, code: int) -> None:
+    assert command(config) == code
+
+
+def test_status_says_what_an_operator_needs(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status_command(config=config, as_json=False)
+
+    told = capsys.readouterr().out
+    for part in ("agent does not run", "not enrolled", "store 12, register 3", "1 in quarantine", "files, mode 0600"):
+        assert part in told
+
+
+def test_a_members_name_cannot_steer_the_terminal(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    members_command(action="show", query="TS6666", config=config, as_json=False)
+
+    told = capsys.readouterr().out
+    assert "Eve?[2J?<b>" in told
+
+
+def test_queue_list_as_json_is_one_document(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    queue_command(action="list", ident=None, config=config, as_json=True)
+
+    report = json.loads(capsys.readouterr().out)
+    assert (report["queued"], report["entries"][0]["kind"]) == (1, "receipt")
+    assert report["quarantined"][0]["reason"] == "unknown_layout"
+
+
+def test_an_export_never_overwrites(config: str, shop: Shop) -> None:
+    target: Path = shop.folder / "export.jsonl"
+    assert queue_command(action="export", ident=str(target), config=config, as_json=False) == 0
+    before = target.read_bytes()
+
+    assert queue_command(action="export", ident=str(target), config=config, as_json=False) == 1
+
+    assert target.read_bytes() == before
+    assert b"MYSTERY" not in before  # raw bytes travel in base64
+
+
+def test_what_is_said_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\nb\tc\x07")
+
+    assert capsys.readouterr().out == "a?b?c?\n"

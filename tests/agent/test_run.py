@@ -1,0 +1,207 @@
+"""A register as a process: it starts, answers, is killed and stopped, and keeps everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.cli.connection import RunningAgent
+from agent.control import read_control
+from tests.agent.shop import PROGRAM, receipt
+from tests.browser.till import Till, card, member
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+async def till(tmp_path: Path) -> AsyncIterator[Till]:
+    till = Till(tmp_path)
+    await till.seed([member(number) for number in range(20)], PROGRAM)
+    yield till
+    await till.kill()
+    till.close()
+
+
+async def asked(till: Till, *command: str) -> tuple[int, dict[str, object]]:
+    code, out, err = await till.command(*command, "--json")
+    assert out, err
+    answer: dict[str, object] = json.loads(out)
+    return code, answer
+
+
+async def until_queued(till: Till, count: int) -> None:
+    """Waits until the agent has booked so many receipts."""
+    control = read_control(till.folder / "state")
+    assert control is not None
+    agent = RunningAgent(control)
+    for _ in range(500):
+        if (await asyncio.to_thread(agent.status)).queued == count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError((till.folder / "agent.log").read_text())
+
+
+async def test_not_enrolled_it_runs_keeps_and_says_so(till: Till) -> None:
+    # given
+    ready = await till.start()
+    assert ready["page"] == f"http://127.0.0.1:{till.port}/"
+    assert ready["enrolled"] is False
+
+    # when
+    till.scan(card(7))
+    till.print(receipt(1))
+    await until_queued(till, 1)
+
+    # then
+    code, status = await asked(till, "status")
+    assert (code, status["verdict"], status["running"]) == (3, "not_enrolled", True)
+    code, found = await asked(till, "members", "show", card(7))
+    assert (code, found["short_name"]) == (0, "Member 7")
+    code, queue = await asked(till, "queue", "list")
+    assert (code, queue["queued"]) == (0, 1)
+    code, entry = await asked(till, "queue", "show", "1")
+    assert entry["kind"] == "receipt"
+
+
+async def test_control_json_is_for_this_user_only_and_leaves_with_the_agent(till: Till) -> None:
+    await till.start()
+    control = till.folder / "state" / "control.json"
+    assert stat.S_IMODE(control.stat().st_mode) == 0o600
+
+    assert await till.stop() == 0
+
+    assert not control.exists()
+
+
+async def test_a_killed_agent_loses_and_doubles_nothing(till: Till) -> None:
+    await till.start()
+    till.scan(card(7))
+    till.print(receipt(1))
+    await till.kill()
+    till.print(receipt(2))
+
+    await till.start()
+    till.print(receipt(3))
+    await until_queued(till, 3)
+
+    _, queue = await asked(till, "queue", "list")
+    entries = queue["entries"]
+    assert isinstance(entries, list)
+    assert len({entry["key"] for entry in entries}) == 3
+
+
+async def test_without_its_agent_a_register_still_answers_and_says_what_is_wrong(till: Till) -> None:
+    # given an agent that was killed, with control.json left behind
+    await till.start()
+    till.print(receipt(1))
+    await until_queued(till, 1)
+    await till.kill()
+
+    code, status = await asked(till, "status")
+
+    assert (code, status["verdict"], status["running"], status["queued"]) == (1, "problem", False, 1)
+    code, _, err = await till.command("open", "--print")
+    assert code == 1
+    assert "tillside run" in err
+
+
+async def test_a_second_agent_for_the_same_register_is_refused(till: Till) -> None:
+    await till.start()
+
+    code, _, err = await till.command("run")
+
+    assert code == 1
+    assert "Traceback" not in err
+    assert "store" in err
+
+
+async def test_a_port_that_is_taken_is_named_with_the_remedy(till: Till) -> None:
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", till.port)
+    async with server:
+        code, _, err = await till.command("run")
+
+    assert code == 1
+    assert f"127.0.0.1:{till.port}" in err
+    assert "[page] port" in err
+
+
+@pytest.mark.parametrize(
+    ("added", "parts"),
+    [
+        ('[[scanners]]\nname = "second"\n', ["second", "port"]),
+        ('[[scanners]]\nname = "second"\nport = "/dev/x"\nbaud = "fast"\n', ["second", "baud"]),
+        ('[[scanners]]\nname = "second"\ndriver = "magic"\n', ["second", "magic", "serial"]),
+        ("[pages]\nport = 1\n", ["[pages]", "'page'"]),
+    ],
+)
+async def test_a_wrong_setting_stops_the_start(till: Till, added: str, parts: list[str]) -> None:
+    till.config.write_text(till.config.read_text() + added)
+
+    code, out, err = await till.command("run")
+
+    assert (code, out) == (2, "")
+    for part in [str(till.config), *parts]:
+        assert part in err
+
+
+async def test_a_missing_scanner_stops_nothing_and_is_named(till: Till) -> None:
+    text = till.config.read_text()
+    till.config.write_text(text + '[[scanners]]\nname = "handheld"\nport = "/dev/tillside-none"\n')
+    await till.start()
+
+    till.scan(card(7))
+    till.print(receipt(1))
+    await until_queued(till, 1)
+
+    _, status = await asked(till, "status")
+    workers = status["workers"]
+    assert isinstance(workers, list)
+    (handheld,) = [worker for worker in workers if worker["name"] == "handheld"]
+    assert handheld["condition"] == "failing"
+    assert "/dev/tillside-none" in handheld["problem"]
+
+
+async def test_the_quarantine_is_exported_for_this_user_only(till: Till) -> None:
+    await till.start()
+    till.print(b"\x1b@MYSTERY SHEET\n\x1dV\x00")
+    till.print(receipt(1))
+    await until_queued(till, 1)
+
+    code, _ = await asked(till, "queue", "list")
+    assert code == 4
+    target = till.folder / "export.jsonl"
+    code, _, err = await till.command("queue", "export", str(target))
+
+    assert code == 0, err
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    (line,) = target.read_text().splitlines()
+    assert json.loads(line)["reason"] == "unknown_layout"
+
+
+async def test_a_register_that_never_ran_is_named(tmp_path: Path) -> None:
+    till = Till(tmp_path)
+    code, _, err = await till.command("status")
+
+    assert code == 1
+    assert str(tmp_path / "state") in err
+    assert not (tmp_path / "state").exists()
+    till.close()
+
+
+async def test_logs_hold_no_codes_names_or_receipts(till: Till) -> None:
+    await till.start()
+    till.scan(card(7))
+    till.scan("SECRETCARD123")
+    till.print(receipt(1))
+    till.print(b"\x1b@MYSTERY SHEET\n\x1dV\x00")
+    await until_queued(till, 1)
+    await till.stop()
+
+    log = (till.folder / "agent.log").read_text()
+    for secret in (card(7), "SECRETCARD", "Member 7", "KAFA", "MYSTERY"):
+        assert secret not in log
