@@ -25,6 +25,7 @@ from sync.errors import CentreError, CentreRefusedError
 from sync.programs import ProgramUnusableError, verified_program
 from sync.retry import Backoff
 from sync.session import (
+    REFUSED_RETRY_S,
     Answer,
     AskSnapshot,
     Exchange,
@@ -184,7 +185,7 @@ class SyncLoop:
         client = self._client
         match step:
             case SendBatch():
-                batch = self._store.next_batch(step.max_entries)
+                batch = self._store.batch_from(step.first_seq, step.max_entries)
                 if batch is None or batch.first_seq != step.first_seq:
                     return None
                 return await client.ingest(batch)
@@ -306,8 +307,10 @@ class SyncLoop:
 
     async def _listen(self) -> None:
         """Keeps a live connection; what it says only wakes, and nothing waits for it."""
+        refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
         failures = 0
         while True:
+            backoff = self._backoff
             try:
                 async with aclosing(self._client.hints()) as hints:
                     async for hint in hints:
@@ -315,10 +318,14 @@ class SyncLoop:
                         self._session.reachable()
                         self._session.hinted(hint.feed or 0)
                         self.wake()
+            except CentreRefusedError as error:
+                # A proxy that passes no live connections, or a device that is not let in: ask seldom.
+                backoff = refusals
+                _log.info("live_connection_refused", status=error.status)
             except CentreError as error:
                 _log.debug("live_connection_failed", error=type(error).__name__)
             failures += 1
-            await asyncio.sleep(self._backoff.delay_s(failures, self._chance()))
+            await asyncio.sleep(backoff.delay_s(failures, self._chance()))
 
     def _publish(self) -> None:
         online = self._session.online

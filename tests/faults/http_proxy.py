@@ -31,17 +31,23 @@ class _Answer:
 class HttpFaultProxy:
     """Listens on a free port of 127.0.0.1 with the centre's own certificate and passes requests to `target`.
 
-    `fate_of` is asked with the path of each request. `delivered` counts the requests that reached the
-    centre, by their request id: one that counts n was delivered n − 1 times too often.
+    `fate_of` is asked with the path of each request. `ingested` is told the body and Content-Encoding of
+    each ingest that reached the centre, as often as it did.
     """
 
-    def __init__(self, target: str, certificate: ssl.SSLContext, fate_of: Callable[[str], Fate]) -> None:
+    def __init__(
+        self,
+        target: str,
+        certificate: ssl.SSLContext,
+        fate_of: Callable[[str], Fate],
+        ingested: Callable[[bytes, str | None], None] = lambda _body, _encoding: None,
+    ) -> None:
         self._target = target
         self._certificate = certificate
         self._fate_of = fate_of
+        self._ingested = ingested
         self._last: dict[str, _Answer] = {}
         self.fates: Counter[Fate] = Counter()
-        self.delivered: Counter[str] = Counter()
         self.url = ""
 
     async def __aenter__(self) -> HttpFaultProxy:
@@ -81,7 +87,8 @@ class HttpFaultProxy:
 
     async def _deliver(self, request: web.Request, body: bytes) -> _Answer:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
-        self.delivered[request.headers.get("Tillside-Request-Id", "")] += 1
+        if request.path == "/v1/ingest":
+            self._ingested(body, request.headers.get("Content-Encoding"))
         async with self._http.request(
             request.method, self._target + request.raw_path, headers=headers, data=body or None
         ) as response:

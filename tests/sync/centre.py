@@ -1,0 +1,279 @@
+"""A real centre in this process, and a real register beside it: TLS sockets, SQLite files, no fakes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from sqlalchemy import Connection
+
+from central import ledger, operations
+from central.certificates import ca_sha256
+from central.db.database import Database
+from central.folder import DataFolder
+from central.server import Ready, Server
+from central.setup import InitOptions, initialise
+from loyalty.evaluate import evaluate
+from loyalty.identity import identified
+from loyalty.instant import Instant
+from loyalty.ledger import LedgerEntry
+from loyalty.program import Program, program_from_json
+from loyalty.receipt import Line, MemberReference, Receipt
+from loyalty.reconcile import reconciled
+from sync.client import CentreClient
+from sync.enrolment import Enrolment, NotEnrolledError, device_key, enrol, load_enrolment, parse_code
+from sync.keys import KeyKeeper, keeper_for
+from sync.loop import SyncLoop, SyncState
+from sync.records import ReceiptBody
+from sync.retry import Backoff
+from sync.store.store import Store
+from sync.store.writing import Writing
+from sync.wire import Facts
+
+FACTS = Facts(version="0.1.0", platform="test")
+# A test waits for a state, never for a time; this only ends one that hangs.
+PATIENCE_S = 60.0
+QUICK = Backoff(base_s=0.002, cap_s=0.02)
+DAY = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+def program(points: int = 1) -> Program:
+    return program_from_json(
+        msgspec.json.encode(
+            {
+                "program": "test",
+                "currency": "RSD",
+                "earn": [{"id": "base", "give": {"points": points, "per_minor": 100}}],
+            }
+        )
+    )
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Centre:
+    """A centre's data, and where it serves."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self.folder = folder
+        self.url = ""
+        self.database = Database(folder.database)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def write(self, work: Callable[[Connection], Any]) -> Any:
+        return self.database.write_now(work)
+
+    def code(self, register: str = "3", *, url: str | None = None, valid_for: timedelta = timedelta(hours=1)) -> str:
+        created: operations.EnrolmentCreated = self.write(
+            lambda connection: operations.create_enrolment(
+                connection,
+                store="12",
+                register=register,
+                valid_for=valid_for,
+                url=url or self.url,
+                ca_sha256=ca_sha256(self.folder),
+                now=utc_now(),
+                randomness=secrets.token_bytes,
+            )
+        )
+        return created.code
+
+    def publish(self, published: Program) -> str:
+        return str(self.write(lambda c: operations.publish(c, published, self.folder.program_key(), utc_now())))
+
+    def add_members(self, first: int, count: int) -> None:
+        members = [
+            {"member": f"m{n}", "short_name": f"M {n}", "identifiers": [{"kind": "card", "code": f"TS{n:05}"}]}
+            for n in range(first, first + count)
+        ]
+        document = msgspec.json.encode({"members": members})
+        self.write(lambda connection: operations.import_file(connection, document, utc_now()))
+
+    def counted(self, member: str) -> dict[str, int]:
+        """Points by receipt, as the ledger holds them; a receipt that counts twice fails at once."""
+        entries: list[LedgerEntry] = list(
+            self.database.read_now(lambda connection: ledger.entries_of_member(connection, member))
+        )
+        counted = {entry.receipt: entry.points for entry in entries}
+        assert len(counted) == len(entries), "a receipt counts twice"
+        assert self.database.read_now(lambda connection: ledger.check_balances(connection, utc_now())) == []
+        return counted
+
+
+@asynccontextmanager
+async def running_centre(path: Path, *, members: int = 5) -> AsyncIterator[Centre]:
+    """Set up, with a program in force and some members, and serving."""
+    initialise(path, InitOptions(listen="127.0.0.1:0", admin="127.0.0.1:0"), utc_now())
+    centre = Centre(DataFolder(path))
+    centre.publish(program())
+    centre.add_members(1, members)
+    centre.database.close()
+    async with serving(path) as centre:
+        yield centre
+
+
+@asynccontextmanager
+async def serving(path: Path) -> AsyncIterator[Centre]:
+    """The centre whose data is in `path`, for as long as the context lasts."""
+    stop = asyncio.Event()
+    ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(Server(DataFolder(path), clock=utc_now).run(ready.set_result, stop))
+    tasks: set[asyncio.Future[Any]] = {running, ready}
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        running.result()
+    centre = Centre(DataFolder(path))
+    centre.url = ready.result().device_api
+    try:
+        yield centre
+    finally:
+        centre.database.close()
+        stop.set()
+        await running
+
+
+class Register:
+    """A till's store and exchange, without a till."""
+
+    def __init__(self, folder: Path, enrolment: Enrolment, keeper: KeyKeeper, url: str | None, seed: int) -> None:
+        dice = random.Random(seed)
+        self.enrolment = enrolment
+        self.states: list[SyncState] = []
+        self._changed = asyncio.Event()
+        self._boot = secrets.token_hex(8)
+        self.store = Store.open(folder / "store.db", keeper)
+        self.client = CentreClient(
+            url=url or enrolment.url,
+            ca_pem=enrolment.ca_pem,
+            device=enrolment.device,
+            key=device_key(enrolment, keeper),
+            clock=utc_now,
+            request_id=lambda: secrets.token_hex(16),
+            chance=dice.random,
+            sleep=lambda _delay_s: asyncio.sleep(0),
+        )
+        self.loop = SyncLoop(
+            store=self.store,
+            client=self.client,
+            device=enrolment.device,
+            program_key=enrolment.program_key,
+            facts=FACTS,
+            clock=utc_now,
+            chance=dice.random,
+            changed=self._told,
+            backoff=QUICK,
+        )
+        self.store.listen(lambda _: self._woken())
+
+    def _told(self, state: SyncState) -> None:
+        self.states.append(state)
+        self._changed.set()
+
+    def _woken(self) -> None:
+        self.loop.wake()
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Waits until `condition` holds; looked at after every commit and every change of state."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def confirmed(self, code: str) -> int | None:
+        """What the page would show; None where nobody is known by this code."""
+        member = self.store.member_by_code(code)
+        return member.balance.confirmed if member else None
+
+    async def sell(self, receipt: Receipt) -> None:
+        """Keeps a receipt as the agent does: receipt, claims and outbox entry in one transaction."""
+        code = receipt.member.code if receipt.member else ""
+        member = self.store.member_by_code(code)
+        claims = evaluate(receipt, tier=UNSET, program=program()) if member else ()
+        captured = Instant(wall=utc_now(), boot=self._boot, monotonic_ns=0)
+
+        def keep(writing: Writing) -> None:
+            body = ReceiptBody(receipt=receipt, member=member.member if member else UNSET, claims=claims)
+            writing.append("receipt", receipt.key, body)
+            writing.add_receipt(receipt, member.member if member else None, claims, captured)
+
+        await self.store.write(keep)
+
+
+@asynccontextmanager
+async def register(
+    folder: Path,
+    centre: Centre,
+    *,
+    url: str | None = None,
+    number: str = "3",
+    seed: int = 0,
+    exchanging: bool = True,
+    program_key: str | None = None,
+) -> AsyncIterator[Register]:
+    """A register in `folder`, enrolled the first time and started again after that.
+
+    It reaches its centre through `url` where that is given, and only if `exchanging`.
+    """
+    keeper = keeper_for(folder)
+    try:
+        enrolment = load_enrolment(folder)
+    except NotEnrolledError:
+        enrolment = await enrol(parse_code(centre.code(number)), folder, keeper, FACTS, now=utc_now())
+    if program_key is not None:
+        enrolment = msgspec.structs.replace(enrolment, program_key=program_key)
+    till = Register(folder, enrolment, keeper, url, seed)
+    running = asyncio.create_task(till.loop.run(lambda: None)) if exchanging else None
+    try:
+        yield till
+    finally:
+        if running is not None:
+            running.cancel()
+            await asyncio.wait({running})
+        await till.client.close()
+        till.store.close()
+        if running is not None and not running.cancelled():
+            running.result()
+
+
+def receipt(number: int, code: str, total_minor: int = 100_00, register_number: str = "3") -> Receipt:
+    """A final sale of one line, a minute per number."""
+    return identified(
+        reconciled(
+            Receipt(
+                key="",
+                kind="sale",
+                store="12",
+                register=register_number,
+                number=str(number),
+                business_day=DAY.date(),
+                issued_at=DAY + timedelta(minutes=number),
+                currency="RSD",
+                total_minor=total_minor,
+                lines=(Line(position=1, amount_minor=total_minor),),
+                member=MemberReference(code=code),
+            )
+        ),
+        b"",
+    )
+
+
+def seed_of_this_run() -> int:
+    """Printed, so that a failure can be replayed with TILLSIDE_SEED."""
+    seed = int(os.environ.get("TILLSIDE_SEED") or random.randrange(2**32))
+    print(f"TILLSIDE_SEED={seed}")
+    return seed

@@ -1,0 +1,432 @@
+"""Register and centre over real sockets: the way in, both directions, and networks that go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, insert
+
+from central import devices, programs
+from central.certificates import server_context
+from central.db import tables
+from loyalty.program import program_hash
+from sync.enrolment import enrol, parse_code
+from sync.keys import keeper_for
+from sync.session import HEARTBEAT_S
+from sync.wire import IngestRequest, decompress
+from tests.faults.http_proxy import Fate, HttpFaultProxy
+from tests.faults.proxy import FINE, REFUSED, Fault, FaultyProxy
+from tests.sync.centre import (
+    FACTS,
+    Centre,
+    Register,
+    program,
+    receipt,
+    register,
+    running_centre,
+    seed_of_this_run,
+    serving,
+    utc_now,
+)
+
+CARD, MEMBER = "TS00001", "m1"
+
+
+async def up_to_date(till: Register) -> None:
+    await till.until(lambda: till.store.queued() == 0 and till.loop.state.queued == 0)
+
+
+async def known(till: Register, code: str = CARD) -> None:
+    await till.until(lambda: till.store.member_by_code(code))
+
+
+def expected(count: int, points: int = 100) -> dict[str, int]:
+    return {receipt(number, CARD).key: points for number in range(1, count + 1)}
+
+
+# -- the way in, up and down -----------------------------------------------------------------------
+
+
+async def test_a_new_register_gets_members_program_and_an_honest_badge(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre", members=20) as centre, register(tmp_path / "till", centre) as till:
+        await till.until(lambda: till.store.current_program() and till.store.count_members() == 20)
+
+        signed = till.store.current_program()
+        assert signed is not None
+        assert signed.hash == program_hash(program())
+        await till.until(lambda: till.loop.state.online)
+        assert till.states[0].online is False
+        assert till.loop.state.last_contact is not None
+        assert till.loop.state.problems == ()
+
+
+async def test_a_receipt_goes_up_at_once_and_its_points_come_back(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+
+        await till.sell(receipt(1, CARD, 250_00))
+        await up_to_date(till)
+        await till.until(lambda: till.confirmed(CARD) == 250)
+
+        assert centre.counted(MEMBER) == {receipt(1, CARD).key: 250}
+
+
+async def test_a_change_at_the_centre_is_here_before_the_next_heartbeat(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+
+        async with asyncio.timeout(HEARTBEAT_S / 2):
+            centre.add_members(100, 1)
+            await known(till, "TS00100")
+
+
+async def test_a_member_that_is_not_here_is_asked_for(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+
+        found = await till.loop.lookup("ts-00002")
+        assert found is not None
+        assert found.member == "m2"
+        assert await till.loop.lookup("nobody") is None
+
+
+async def test_a_lookup_costs_nothing_while_offline(tmp_path: Path) -> None:
+    async with (
+        running_centre(tmp_path / "centre") as centre,
+        register(tmp_path / "till", centre, exchanging=False) as till,
+    ):
+        assert await till.loop.lookup(CARD) is None
+
+
+async def test_an_idle_register_keeps_its_balances_current(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        async with register(tmp_path / "till", centre) as till:
+            await till.until(lambda: till.store.feed().as_of)
+            before = till.store.feed()
+
+        # When it comes back and nothing has changed at the centre
+        async with register(tmp_path / "till", centre) as till:
+            await till.until(lambda: till.store.feed().as_of != before.as_of)
+
+            assert till.store.feed().position == before.position
+
+
+# -- programs --------------------------------------------------------------------------------------
+
+
+def publish_document(centre: Centre, document: bytes, hash_: str) -> None:
+    """What a centre of a later version might have in force, signed by its real key."""
+    signature = programs.base64_url(centre.folder.program_key().sign(document))
+
+    def work(connection: Connection) -> None:
+        connection.execute(insert(tables.programs).values(hash=hash_, document=document, signature=signature))
+        connection.execute(insert(tables.publications).values(program=hash_, published_at=utc_now()))
+
+    centre.write(work)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (b'{"program":"later","currency":"RSD","earn":[],"magic":true}', "update the register"),
+        (b"{", "update the register"),
+        (b'{"program":"other","currency":"RSD","earn":[]}', "another program"),
+    ],
+)
+async def test_a_program_that_cannot_be_used_leaves_the_old_one(tmp_path: Path, document: bytes, words: str) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        async with register(tmp_path / "till", centre) as till:
+            await till.until(till.store.current_program)
+        publish_document(centre, document, "0" * 64)
+
+        async with register(tmp_path / "till", centre) as till:
+            await till.until(lambda: till.loop.state.problems)
+
+            [problem] = till.loop.state.problems
+            assert problem.code == "program_unusable"
+            assert words in problem.detail
+            assert till.loop.state.online
+            signed = till.store.current_program()
+            assert signed is not None
+            assert signed.hash == program_hash(program())
+
+
+async def test_a_program_signed_by_another_key_is_refused(tmp_path: Path) -> None:
+    async with (
+        running_centre(tmp_path / "centre") as centre,
+        register(tmp_path / "till", centre, program_key="A" * 43) as till,
+    ):
+        await till.until(lambda: till.loop.state.problems)
+
+        assert "not signed by the centre" in till.loop.state.problems[0].detail
+        assert till.store.current_program() is None
+
+
+# -- networks that go wrong ------------------------------------------------------------------------
+
+
+async def test_what_is_sold_offline_goes_up_when_the_network_returns(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, FaultyProxy("127.0.0.1", centre.port) as network:
+        url = f"https://127.0.0.1:{network.port}"
+        async with register(tmp_path / "till", centre, url=url) as till:
+            await known(till)
+            await till.until(lambda: till.loop.state.online)
+
+            await network.take_down()
+            for number in range(1, 31):
+                await till.sell(receipt(number, CARD))
+            await till.until(lambda: not till.loop.state.online)
+            assert till.loop.state.queued == 30
+            # The page shows what was promised meanwhile
+            member = till.store.member_by_code(CARD)
+            assert member is not None
+            assert member.balance.pending == 3000
+
+            network.bring_up()
+            await up_to_date(till)
+            await till.until(lambda: till.confirmed(CARD) == 3000)
+
+        assert centre.counted(MEMBER) == expected(30)
+
+
+async def test_a_register_that_starts_without_network_says_so_and_recovers(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        async with FaultyProxy("127.0.0.1", centre.port, lambda number: REFUSED if number < 6 else FINE) as network:
+            async with register(tmp_path / "till", centre, url=f"https://127.0.0.1:{network.port}") as till:
+                await till.sell(receipt(1, CARD))
+                await till.until(lambda: till.loop.state.online)
+                await up_to_date(till)
+
+                assert till.states[0].online is False
+            assert network.connections > 6
+        assert centre.counted(MEMBER) == expected(1)
+
+
+async def test_300_transactions_through_lost_cut_doubled_and_late_answers(tmp_path: Path) -> None:
+    dice = random.Random(seed_of_this_run())
+    sent: Counter[tuple[str, int]] = Counter()
+
+    def overheard(body: bytes, encoding: str | None) -> None:
+        batch = msgspec.json.decode(decompress(body, encoding), type=IngestRequest)
+        sent.update((batch.epoch, entry.seq) for entry in batch.entries)
+
+    def fate_of(path: str) -> Fate:
+        if path != "/v1/ingest":
+            return dice.choice(["fine", "fine", "fine", "answer lost", "answer cut"])
+        return dice.choice(["fine", "request lost", "answer lost", "answer cut", "request doubled", "answer late"])
+
+    async with running_centre(tmp_path / "centre") as centre:
+        certificate = server_context(centre.folder)
+        async with (
+            HttpFaultProxy(centre.url, certificate, fate_of, overheard) as network,
+            register(tmp_path / "till", centre, url=network.url, seed=dice.randrange(2**32)) as till,
+        ):
+            number = 0
+            while number < 300:
+                for _ in range(dice.randint(1, 9)):
+                    if number < 300:
+                        number += 1
+                        await till.sell(receipt(number, CARD))
+                if dice.random() < 0.9:
+                    await up_to_date(till)
+            await up_to_date(till)
+            await till.until(lambda: till.confirmed(CARD) == 30_000)
+
+        redelivered = sum(times - 1 for times in sent.values())
+        print(f"{redelivered} redeliveries; {dict(network.fates)}")
+        assert redelivered >= 100
+        assert centre.counted(MEMBER) == expected(300)
+        # Nothing was taken for a fork: one epoch carried everything
+        assert len({epoch for epoch, _ in sent}) == 1
+
+
+async def test_connections_cut_at_any_byte_lose_and_double_nothing(tmp_path: Path) -> None:
+    dice = random.Random(seed_of_this_run())
+
+    def fault_of(_number: int) -> Fault:
+        at = dice.randrange(1_500, 15_000)
+        return dice.choice(
+            [
+                Fault(cut_request_after=at),
+                Fault(cut_answer_after=at),
+                Fault(double_request_at=at),
+                Fault(double_answer_at=at),
+            ]
+        )
+
+    async with running_centre(tmp_path / "centre") as centre:
+        async with FaultyProxy("127.0.0.1", centre.port, fault_of) as network:
+            url = f"https://127.0.0.1:{network.port}"
+            async with register(tmp_path / "till", centre, url=url, seed=dice.randrange(2**32)) as till:
+                for number in range(1, 101):
+                    await till.sell(receipt(number, CARD))
+                    if number % 3 == 0:
+                        await up_to_date(till)
+                await up_to_date(till)
+            print(f"{network.connections} connections")
+            assert network.connections > 10
+        assert centre.counted(MEMBER) == expected(100)
+
+
+async def test_a_snapshot_goes_on_after_a_restart(tmp_path: Path) -> None:
+    stuck = True
+    asked: Counter[str] = Counter()
+
+    def fate_of(path: str) -> Fate:
+        if path.startswith("/v1/snapshots/"):
+            asked[path[-1]] += 1
+            if stuck and path.endswith("/1"):
+                return "request lost"
+        return "fine"
+
+    async with (
+        running_centre(tmp_path / "centre", members=5200) as centre,  # more than a chunk holds
+        HttpFaultProxy(centre.url, server_context(centre.folder), fate_of) as network,
+    ):
+        # Given a register that was switched off between the first and the second chunk
+        async with register(tmp_path / "till", centre, url=network.url) as till:
+            await till.until(lambda: asked["1"])
+            assert till.store.count_members() == 5000
+            assert till.store.feed().centre_epoch is None
+
+        # When it is switched on again
+        stuck = False
+        async with register(tmp_path / "till", centre, url=network.url) as till:
+            await till.until(lambda: till.store.feed().centre_epoch)
+
+            assert till.store.count_members() == 5200
+
+    assert asked["0"] == 1
+
+
+# -- identity, copies and backups ------------------------------------------------------------------
+
+
+async def test_a_restarted_register_goes_on_in_its_epoch(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        async with register(tmp_path / "till", centre) as till:
+            await known(till)
+            await till.sell(receipt(1, CARD))
+            await up_to_date(till)
+            first = till.store.epoch()
+        async with register(tmp_path / "till", centre, exchanging=False) as till:
+            await till.sell(receipt(2, CARD))
+        async with register(tmp_path / "till", centre) as till:
+            await till.sell(receipt(3, CARD))
+            await up_to_date(till)
+            second = till.store.epoch()
+
+        assert first is not None
+        assert second is not None
+        assert second.epoch == first.epoch
+        assert second.acked_through == 3
+        assert centre.counted(MEMBER) == expected(3)
+
+
+async def test_a_revoked_device_is_told_and_keeps_what_it_sold(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+        centre.write(lambda connection: devices.revoke(connection, till.enrolment.device, utc_now()))
+
+        await till.sell(receipt(1, CARD))
+        await till.until(lambda: till.loop.state.problems)
+
+        assert [problem.code for problem in till.loop.state.problems] == ["device_refused"]
+        assert not till.loop.state.online
+        assert till.store.queued() == 1
+        assert centre.counted(MEMBER) == {}
+
+
+async def test_a_copied_disk_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        # Given a register whose disk was copied after its first receipt
+        async with register(tmp_path / "till", centre) as till:
+            await known(till)
+            await till.sell(receipt(1, CARD))
+            await up_to_date(till)
+        shutil.copytree(tmp_path / "till", tmp_path / "copy")
+
+        # When both machines sell under one identity
+        async with register(tmp_path / "till", centre) as till:
+            await till.sell(receipt(2, CARD))
+            await up_to_date(till)
+        async with register(tmp_path / "copy", centre) as copy:
+            await copy.sell(receipt(3, CARD))
+            await up_to_date(copy)
+        async with register(tmp_path / "till", centre) as till:
+            await till.sell(receipt(4, CARD))
+            await up_to_date(till)
+
+        assert centre.counted(MEMBER) == expected(4)
+
+
+async def test_a_register_restored_from_an_old_backup_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        async with register(tmp_path / "till", centre) as till:
+            await known(till)
+            await till.sell(receipt(1, CARD))
+            await up_to_date(till)
+        shutil.copytree(tmp_path / "till", tmp_path / "backup")
+        async with register(tmp_path / "till", centre) as till:
+            for number in (2, 3):
+                await till.sell(receipt(number, CARD))
+            await up_to_date(till)
+
+        # When the disk of yesterday comes back and sells on
+        async with register(tmp_path / "backup", centre) as till:
+            await till.sell(receipt(4, CARD))
+            await up_to_date(till)
+
+        assert centre.counted(MEMBER) == expected(4)
+
+
+async def test_a_centre_that_lost_its_last_hour_gets_it_again(tmp_path: Path) -> None:
+    # Given a backup of the centre's data, and a register that went on after it
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+        await till.sell(receipt(1, CARD))
+        await up_to_date(till)
+        await till.until(lambda: till.confirmed(CARD) == 100)
+    shutil.copytree(tmp_path / "centre", tmp_path / "backup")
+    async with serving(tmp_path / "centre") as centre, register(tmp_path / "till", centre, url=centre.url) as till:
+        for number in (2, 3):
+            await till.sell(receipt(number, CARD))
+        await up_to_date(till)
+        await till.until(lambda: till.confirmed(CARD) == 300)
+
+    # When the centre comes back as it was
+    async with serving(tmp_path / "backup") as centre:
+        async with register(tmp_path / "till", centre, url=centre.url) as till:
+            await till.sell(receipt(4, CARD))
+            await up_to_date(till)
+            await till.until(lambda: till.confirmed(CARD) == 400)
+
+        assert centre.counted(MEMBER) == expected(4)
+
+
+async def test_a_register_enrolled_anew_sends_what_waits_as_another_device(tmp_path: Path) -> None:
+    folder = tmp_path / "till"
+    async with running_centre(tmp_path / "centre") as centre:
+        # Given a register that was revoked and sold on
+        async with register(folder, centre) as till:
+            await known(till)
+            await till.sell(receipt(1, CARD))
+            await up_to_date(till)
+            before = till.enrolment
+        centre.write(lambda connection: devices.revoke(connection, before.device, utc_now()))
+        async with register(folder, centre, exchanging=False) as till:
+            await till.sell(receipt(2, CARD))
+
+        code = parse_code(centre.code())
+        after = await enrol(code, folder, keeper_for(folder), FACTS, now=utc_now(), replace=True)
+
+        assert (after.device, after.key) != (before.device, before.key)
+        async with register(folder, centre) as till:
+            await up_to_date(till)
+        assert centre.counted(MEMBER) == expected(2)
