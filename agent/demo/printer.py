@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -12,6 +14,7 @@ from drivers.escpos.framing import EscposFramer, Frame
 READ_BYTES: Final = 64 * 1024
 # Answers to DLE EOT 1…4 of a printer that is on, has paper and no error: bits 1 and 4 are always set.
 _ALL_WELL: Final = b"\x12"
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class VirtualPrinter:
@@ -50,6 +53,7 @@ class VirtualPrinter:
             return
         self._server.close()
         for writer in self._writers:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             writer.transport.abort()
         await self._server.wait_closed()
         self._server = None

@@ -295,10 +295,32 @@ async def test_a_printer_that_dies_breaks_the_pos_connection_and_the_begun_job_i
         writer.write(b"half a receipt" + ASK)
         assert await reader.readexactly(1) == ANSWER
         await printer.switch_off()
-        with suppress(ConnectionError):  # a broken or an ended connection, as the printer's end was
+        with pytest.raises(ConnectionResetError):
             await reader.read()
-        writer.close()
+        await hang_up(writer)
         assert await relay.spools(1) == [b"half a receipt" + ASK]
+
+
+async def test_a_printer_that_dies_while_a_cut_waits_loses_no_job_behind_it(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def hanging(handle: int) -> None:
+        is_asked.set()
+        may_answer.wait(WAIT_S)
+        os.fdatasync(handle)
+
+    async with relaying(printer.address, tmp_path, sync=hanging) as relay:
+        reader, writer = await relay.connect()
+        writer.write(b"one" + CUT + b"two" + CUT + b"three")
+        assert await asyncio.to_thread(is_asked.wait, WAIT_S)
+        await printer.switch_off()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        await hang_up(writer)
+        may_answer.set()
+        assert await relay.spools(3) == [b"one" + CUT, b"two" + CUT, b"three"]
 
 
 async def test_a_slow_printer_slows_the_pos_and_not_the_relays_memory(tmp_path: Path) -> None:
