@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,7 @@ from loyalty.member import Member
 SHOWN_WITHIN_S = 1.0
 SCANS_TRIED = 10
 RECONNECT_AFTER_S = 0.05
+ASK_AGAIN_S = 0.1
 CENTRE, AGENT = "tillside-central", "tillside"
 
 
@@ -294,9 +295,21 @@ spool = "{spool}"
         await self.printer.switch_off()
 
 
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float, otherwise: str) -> None:
+    """Ask until the answer is yes. Raises DemoError with `otherwise`."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not await condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise DemoError(otherwise)
+        await asyncio.sleep(ASK_AGAIN_S)
+
+
 def _shows(page: PageState, card: str) -> bool:
+    """Whether this card is the customer now; what the last sale gave still names the customer before."""
     customer = page.customer
-    return customer is not None and customer.standing != "checking" and customer.ending == ending_of(card)
+    if customer is None or customer.standing == "checking" or (page.sale is not None and page.sale.current):
+        return False
+    return customer.ending == ending_of(card)
 
 
 def _free_port() -> int:

@@ -7,6 +7,7 @@ with fractions, apart from the evaluator that is being shown. Pure: the same see
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
@@ -94,7 +95,7 @@ class Shift:
         return tuple(step for phase in self.phases for step in phase.steps)
 
 
-class _Cashiers:
+class Cashiers:
     """Makes steps, giving each its name and no card twice in a row at one register."""
 
     def __init__(self, members: tuple[SampleMember, ...], seed: int) -> None:
@@ -139,7 +140,7 @@ class _Cashiers:
 def plan_shift(members: tuple[SampleMember, ...], seed: int = SEED) -> Shift:
     """A shift of about seventy receipts at two registers."""
     regulars, new_member = members[:60], members[60]
-    at = _Cashiers(regulars, seed)
+    at = Cashiers(regulars, seed)
     gold = next(member.card for member in regulars if member.tier == "gold")
     silver = next(member.card for member in regulars if member.tier == "silver")
 
@@ -169,14 +170,15 @@ def plan_shift(members: tuple[SampleMember, ...], seed: int = SEED) -> Shift:
     )
 
 
-def expected_entries(shift: Shift, members: tuple[SampleMember, ...]) -> tuple[Given, ...]:
+def expected_entries(steps: Iterable[Step], members: tuple[SampleMember, ...], new_member: str) -> tuple[Given, ...]:
     """What the terms promise: a point for 100 RSD, another for each 500 RSD held back for two weeks,
-    both times 5/4 for silver and 3/2 for gold; a return takes back what its sale gave.
+    both times 5/4 for silver and 3/2 for gold; a return takes back what its sale gave. `new_member` is
+    whom NEW_CARD belongs to.
     """
     of_card = {member.card: member for member in members}
-    of_card[NEW_CARD] = next(member for member in members if member.member == shift.new_member)
+    of_card[NEW_CARD] = next(member for member in members if member.member == new_member)
     given: list[Given] = []
-    for step in shift.steps:
+    for step in steps:
         if step.kind == "return":
             given += [
                 Given(step=step.name, member=entry.member, rule=entry.rule, points=-entry.points)

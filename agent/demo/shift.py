@@ -12,31 +12,23 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from agent.demo.floor import BalanceLine, Centre, EntryLine, ReceiptLine, Register
+from agent.demo.floor import Centre, ReceiptLine, Register, until
 from agent.demo.network import Cable
-from agent.demo.plan import NEW_CARD, REGISTERS, Given, Phase, Step, expected_entries, plan_shift
-from agent.demo.pos import (
-    Issued,
-    ReceiptSpec,
-    compose_card_slip,
-    compose_fiscal_receipt,
-    pfr_number,
-)
+from agent.demo.plan import NEW_CARD, REGISTERS, Phase, expected_entries, plan_shift
 from agent.demo.processes import DemoError
-from agent.demo.shop import BRAND, TIME_ZONE, sample_members
+from agent.demo.shop import BRAND, sample_members
+from agent.demo.tally import balances_in, promised_balances, tally
+from agent.demo.till import Printed, Till
 from agent.inspection import StatusReport
 from loyalty.identity import key_of, rs_purs
 
@@ -45,8 +37,7 @@ DONE, PROBLEM = 0, 1
 WATCHED_PAUSE_S = 0.35
 DRAINED_WITHIN_S = 60.0
 RETURN_ARRIVES_WITHIN_S = 30.0
-ASK_AGAIN_S = 0.1
-CASHIER = "Savka"
+Balances = dict[str, tuple[int, int]]
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -68,24 +59,6 @@ class Figures(Struct, frozen=True, kw_only=True):
         return not (self.lost or self.double or self.balance_mismatch or self.printed_differently)
 
 
-@dataclass(slots=True)
-class _Till:
-    """A register while it is played: its counters, and what was sent to its printer."""
-
-    register: Register
-    receipts: int = 0
-    by_kind: Counter[str] = field(default_factory=Counter)
-    sent: list[bytes] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Printed:
-    """A receipt that was printed in the shift: how it is named, and its bytes."""
-
-    issued: Issued
-    job: bytes
-
-
 class Demo:
     """One run of the demonstration."""
 
@@ -95,13 +68,13 @@ class Demo:
         self._pause_s = pause_s
         self._members = sample_members()
         self._shift = plan_shift(self._members)
-        self._printed: dict[str, _Printed] = {}
+        self._printed: dict[str, Printed] = {}
         self._returns_that_waited = 0
         self._stack = AsyncExitStack()
         self.centre = Centre(folder)
         self.registers = {number: Register(number, folder) for number in REGISTERS}
         self._cables: dict[int, Cable] = {}
-        self._tills = {number: _Till(register) for number, register in self.registers.items()}
+        self._tills = {number: Till(register, self._printed) for number, register in self.registers.items()}
 
     async def __aenter__(self) -> Demo:
         self._stack.push_async_callback(self.centre.close)
@@ -121,7 +94,7 @@ class Demo:
 
     async def _until_members_are_there(self, register: Register) -> None:
         """A register may sell at once; the expected answer counts on its members."""
-        await _until(
+        await until(
             lambda: _members_held(register, len(self._members)),
             DRAINED_WITHIN_S,
             f"register {register.number} did not get its members",
@@ -158,64 +131,29 @@ class Demo:
             case _:
                 pass
 
-    async def _play_at(self, till: _Till, phase: Phase) -> None:
+    async def _play_at(self, till: Till, phase: Phase) -> None:
         done = {"kill": 2}.get(phase.event, 0) if till.register.number == 1 else 0
         steps = [step for step in phase.steps if step.register == till.register.number]
         for step in steps[done:]:
-            await self._scan(till, step)
-            await self._print(till, step)
+            await till.serve(step)
             await asyncio.sleep(self._pause_s)
 
-    async def _kill_during_a_sale(self, till: _Till, phase: Phase) -> None:
+    async def _kill_during_a_sale(self, till: Till, phase: Phase) -> None:
         """The card is on the page, the agent dies, two customers are served, the agent comes back."""
         with_card, without = [step for step in phase.steps if step.register == 1][:2]
-        await self._scan(till, with_card)
+        await till.scan(with_card)
         await till.register.kill_agent()
-        await self._print(till, with_card)
-        await self._print(till, without)
+        await till.print(with_card)
+        await till.print(without)
         await till.register.start_agent()
         self._say("  … it is back, and finds in the spool what was printed meanwhile")
-
-    async def _scan(self, till: _Till, step: Step) -> None:
-        for card in (step.first_card, step.card):
-            if card is not None:
-                await till.register.scan(card)
-
-    async def _print(self, till: _Till, step: Step) -> None:
-        job = self._job(till, step)
-        till.sent.append(job)
-        await till.register.print(job)
-
-    def _job(self, till: _Till, step: Step) -> bytes:
-        """The bytes of a step, printed now."""
-        now = datetime.now(ZoneInfo(TIME_ZONE))
-        if step.kind == "card_slip":
-            return compose_card_slip(amount_minor=step.total_minor, at=now, terminal="T0004711", authorisation="083421")
-        if step.kind == "reprint":
-            return self._printed[step.of or ""].job
-        till.receipts += 1
-        till.by_kind[step.kind] += 1
-        spec = ReceiptSpec(
-            number=till.receipts,
-            number_of_kind=till.by_kind[step.kind],
-            items=step.items,
-            issued_at=now,
-            cashier=CASHIER,
-            tender=step.tender,
-            original=self._printed[step.of].issued if step.of is not None else None,
-            is_copy=step.kind == "copy",
-        )
-        shop = till.register.shop
-        job = compose_fiscal_receipt(spec, shop)
-        self._printed[step.name] = _Printed(issued=Issued(number=pfr_number(spec, shop), issued_at=now), job=job)
-        return job
 
     async def _until_the_return_waits(self) -> None:
         async def waits() -> bool:
             self._returns_that_waited = await self.centre.waiting_returns()
             return self._returns_that_waited > 0
 
-        await _until(waits, RETURN_ARRIVES_WITHIN_S, "the return at register 1 did not reach the centre")
+        await until(waits, RETURN_ARRIVES_WITHIN_S, "the return at register 1 did not reach the centre")
         self._say("  … the centre holds the return of a sale that it does not know yet")
 
     async def _until_drained(self, register: Register) -> None:
@@ -230,7 +168,7 @@ class Demo:
             return heard >= expected and (await register.status()).queued == 0
 
         with contextlib.suppress(DemoError):  # what is missing is counted as lost
-            await _until(drained, DRAINED_WITHIN_S, f"register {register.number} did not drain")
+            await until(drained, DRAINED_WITHIN_S, f"register {register.number} did not drain")
 
     def _is_of(self, line: ReceiptLine, register: Register) -> bool:
         return line.number is not None and line.number.startswith(register.shop.fiscal_device)
@@ -239,23 +177,12 @@ class Demo:
 
     async def _count(self, seconds: float) -> Figures:
         ledger = await self.centre.ledger()
-        keys = {step.name: key_of(rs_purs(self._printed[step.name].issued.number)) for step in self._transactions()}
-        receipts = Counter(line.key for line in ledger if isinstance(line, ReceiptLine))
-        wanted = Counter(
-            (keys[given.step], given.member, given.rule, given.points)
-            for given in expected_entries(self._shift, self._members)
-        )
-        entries = Counter(
-            (line.receipt, line.member, line.rule, line.points) for line in ledger if isinstance(line, EntryLine)
-        )
+        keys = {name: key_of(rs_purs(printed.issued.number)) for name, printed in self._printed.items()}
+        expected = expected_entries(self._shift.steps, self._members, self._shift.new_member)
         return Figures(
-            receipts=receipts.total(),
-            entries=entries.total(),
-            points=sum(points * times for (_, _, _, points), times in entries.items()),
-            lost=(Counter(keys.values()) - receipts).total() + (wanted - entries).total(),
-            double=(receipts - Counter(keys.values())).total() + (entries - wanted).total(),
-            balance_mismatch=await self._wrong_balances(ledger),
-            printed_differently=sum(self._printed_differently(till) for till in self._tills.values()),
+            **msgspec.structs.asdict(tally(ledger, self._shift.steps, expected, keys)),
+            balance_mismatch=await self._wrong_balances(balances_in(ledger), promised_balances(expected)),
+            printed_differently=sum(till.printed_differently() for till in self._tills.values()),
             returns_that_waited=self._returns_that_waited,
             not_receipts=sum(sum(status.ignored.values()) for status in await self._statuses()),
             seconds=round(seconds, 1),
@@ -264,37 +191,15 @@ class Demo:
     async def _statuses(self) -> list[StatusReport]:
         return [await register.status() for register in self.registers.values()]
 
-    def _transactions(self) -> list[Step]:
-        return [step for step in self._shift.steps if step.is_transaction]
-
-    async def _wrong_balances(self, ledger: list[ReceiptLine | EntryLine | BalanceLine]) -> int:
-        """Balances that are not the fold, not the expected answer, or not what the registers show."""
-        expected = _balances(expected_entries(self._shift, self._members))
-        held = {line.member: (line.confirmed, line.pending) for line in ledger if isinstance(line, BalanceLine)}
-        wrong = {member for member in expected.keys() | held.keys() if expected.get(member) != held.get(member)}
+    async def _wrong_balances(self, held: Balances, promised: Balances) -> int:
+        """Balances that are not the fold, not the promised ones, or not what the registers show."""
+        wrong = {member for member in promised.keys() | held.keys() if promised.get(member) != held.get(member)}
         cards = {member.member: member.card for member in self._members}
         for register in self.registers.values():
-            for member, balance in expected.items():
+            for member, balance in promised.items():
                 if not await _shows_balance(register, cards[member], balance):
                     wrong.add(member)
         return len(wrong) + await self.centre.mismatches()
-
-    def _printed_differently(self, till: _Till) -> int:
-        """Jobs whose bytes on paper are not those that the POS sent (it asks for the paper's state after each)."""
-        printed = [
-            bytes(job)[: len(sent)] for job, sent in zip(till.register.printer.connections, till.sent, strict=False)
-        ]
-        return sum(1 for job, sent in zip(printed, till.sent, strict=False) if job != sent) + abs(
-            len(till.sent) - len(printed)
-        )
-
-
-def _balances(entries: tuple[Given, ...]) -> dict[str, tuple[int, int]]:
-    """Confirmed and pending points of each member; those of the rule `kept` are held back for two weeks."""
-    sums: dict[str, list[int]] = {}
-    for entry in entries:
-        sums.setdefault(entry.member, [0, 0])[entry.rule == "kept"] += entry.points
-    return {member: (confirmed, pending) for member, (confirmed, pending) in sums.items() if confirmed or pending}
 
 
 async def _members_held(register: Register, count: int) -> bool:
@@ -309,18 +214,9 @@ async def _shows_balance(register: Register, card: str, balance: tuple[int, int]
         return (shown.confirmed, shown.pending) == balance
 
     with contextlib.suppress(DemoError):
-        await _until(shows, DRAINED_WITHIN_S, "")
+        await until(shows, DRAINED_WITHIN_S, "")
         return True
     return False
-
-
-async def _until(condition: Callable[[], object], within_s: float, otherwise: str) -> None:
-    """Ask until the answer is yes. Raises DemoError with `otherwise`."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while not await condition():  # type: ignore[misc]
-        if asyncio.get_running_loop().time() > deadline:
-            raise DemoError(otherwise)
-        await asyncio.sleep(ASK_AGAIN_S)
 
 
 def demo_command(*, once: bool, as_json: bool) -> int:
@@ -346,6 +242,8 @@ async def _demonstrate(folder: Path, console: Console, *, once: bool, as_json: b
         console.print(f"[dim]{datetime.now().astimezone():%H:%M:%S}[/dim]  {what}")
 
     async with Demo(folder, say, 0.0 if once else WATCHED_PAUSE_S) as demo:
+        if not once:
+            await _say_where(demo, console)
         figures = await demo.play()
         console.print(_table(figures))
         if as_json:
@@ -356,11 +254,15 @@ async def _demonstrate(folder: Path, console: Console, *, once: bool, as_json: b
     return figures
 
 
-async def _stay(demo: Demo, console: Console) -> None:
-    """Leave everything running, with its addresses, until Ctrl-C."""
+async def _say_where(demo: Demo, console: Console) -> None:
     for number, register in demo.registers.items():
         console.print(f"Cashier page of register {number} (opens once): {await register.open_link()}", soft_wrap=True)
     console.print(f"Admin pages (open once): {await demo.centre.admin_link()}", soft_wrap=True)
+
+
+async def _stay(demo: Demo, console: Console) -> None:
+    """Leave everything running, with its addresses, until Ctrl-C."""
+    await _say_where(demo, console)
     console.print(f"Everything is in {demo.folder}. Ctrl-C ends the demonstration.", soft_wrap=True)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.demo.floor import Centre, ReceiptLine, Register
+from agent.demo.floor import Centre, ReceiptLine, Register, until
 from agent.demo.network import Cable
 from agent.demo.plan import Cashiers, Step, expected_entries
 from agent.demo.shop import sample_members
@@ -78,9 +78,7 @@ async def test_an_agent_killed_a_hundred_times_loses_and_doubles_nothing(tmp_pat
                 both.create_task(shift.kill())
 
             transactions = sum(step.is_transaction for step in shift.steps)
-            async with asyncio.timeout(DRAINED_WITHIN_S):
-                while not await drained(centre, register, transactions):
-                    await asyncio.sleep(0.2)
+            await until(lambda: drained(centre, register, transactions), DRAINED_WITHIN_S, "not everything arrived")
             ledger = await centre.ledger()
             expected = expected_entries(shift.steps, members, new_member=members[-1].member)
             keys = {name: key_of(rs_purs(printed.issued.number)) for name, printed in shift.printed.items()}

@@ -43,7 +43,7 @@ def test_the_fractions_and_the_evaluator_agree_on_every_sale() -> None:
     program = program_from_json(sample_program())
     tiers = {member.card: member.tier for member in MEMBERS}
     tiers[NEW_CARD] = next(member.tier for member in MEMBERS if member.member == SHIFT.new_member)
-    given = expected_entries(SHIFT, MEMBERS)
+    given = expected_entries(SHIFT.steps, MEMBERS, SHIFT.new_member)
     for step in SHIFT.steps:
         if step.kind != "sale" or step.card is None:
             continue

@@ -1,0 +1,60 @@
+"""The count after a shift: the centre's ledger against what the terms promise.
+
+Owns what counts as lost and as doubled. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from agent.demo.floor import BalanceLine, EntryLine, LedgerLine, ReceiptLine
+from agent.demo.plan import Given, Step
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """What the ledger holds, what it lacks (`lost`), and what it has too much of (`double`)."""
+
+    receipts: int
+    entries: int
+    points: int
+    lost: int
+    double: int
+
+
+def tally(
+    ledger: Iterable[LedgerLine], steps: Iterable[Step], expected: Iterable[Given], keys: Mapping[str, str]
+) -> Tally:
+    """Compare transactions by key and entries by receipt, member, rule and points.
+
+    `keys` gives the receipt key of each step that was played.
+    """
+    lines = list(ledger)
+    receipts = Counter(line.key for line in lines if isinstance(line, ReceiptLine))
+    entries = Counter(
+        (line.receipt, line.member, line.rule, line.points) for line in lines if isinstance(line, EntryLine)
+    )
+    transactions = Counter(keys[step.name] for step in steps if step.is_transaction)
+    promised = Counter((keys[given.step], given.member, given.rule, given.points) for given in expected)
+    return Tally(
+        receipts=receipts.total(),
+        entries=entries.total(),
+        points=sum(points * times for (_, _, _, points), times in entries.items()),
+        lost=(transactions - receipts).total() + (promised - entries).total(),
+        double=(receipts - transactions).total() + (entries - promised).total(),
+    )
+
+
+def promised_balances(expected: Iterable[Given]) -> dict[str, tuple[int, int]]:
+    """Confirmed and pending points of each member; those of the rule `kept` are held back for two weeks."""
+    sums: dict[str, list[int]] = {}
+    for given in expected:
+        sums.setdefault(given.member, [0, 0])[given.rule == "kept"] += given.points
+    return {member: (confirmed, pending) for member, (confirmed, pending) in sums.items() if confirmed or pending}
+
+
+def balances_in(ledger: Iterable[LedgerLine]) -> dict[str, tuple[int, int]]:
+    """Confirmed and pending points of each member as the centre holds them."""
+    return {line.member: (line.confirmed, line.pending) for line in ledger if isinstance(line, BalanceLine)}
