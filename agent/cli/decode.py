@@ -29,14 +29,15 @@ def decode_command(
     options = DecodeOptions(format=format, code_page=code_page, profile=profile)
     try:
         document = _document(file)
+    except OSError as error:
+        sys.stderr.write(f"tillside decode: {file}: {error.strerror or error}. Name a file that can be read, or -.\n")
+        return USAGE
+    try:
         if text:
             for part in paper_text(document, options):
                 _write(_harmless(part))
             return DONE
         decoded = decode(document, options)
-    except OSError as error:
-        sys.stderr.write(f"tillside decode: {file}: {error.strerror or error}. Name a file that can be read, or -.\n")
-        return USAGE
     except DecodeOptionsError as error:
         sys.stderr.write(f"tillside decode: {error}\n")
         return USAGE

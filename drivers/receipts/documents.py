@@ -155,13 +155,12 @@ def _narrow_lines(document: bytes, page: CodePage) -> Iterator[tuple[TextLine, b
 def _wide_lines(document: bytes, codec: str) -> Iterator[tuple[TextLine, bool]]:
     at = 2 if document[:2] in (b"\xff\xfe", b"\xfe\xff") else 0
     for match in _WIDE_LINE.finditer(document[at:].decode(codec, "replace")):
-        size = len(match.group().encode(codec, "replace"))
-        if size:
-            yield (
-                TextLine(text=match.group()[: match.start(1) - match.start()], start=at, end=at + size),
-                match[1] == "\f",
-            )
-        at += size
+        # A damaged letter may count for more bytes than it had.
+        end = min(at + len(match.group().encode(codec, "replace")), len(document))
+        if end > at:
+            text = match.group()[: match.start(1) - match.start()]
+            yield TextLine(text=text, start=at, end=end), match[1] == "\f"
+        at = end
 
 
 def _wide_codec(document: bytes) -> str | None:

@@ -1,0 +1,103 @@
+"""`tillside decode` as a person runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.cli.decode import decode_command
+
+CAPTURES = Path(__file__).parents[2] / "captures"
+CYRILLIC = CAPTURES / "till-cyrillic-cp855.bin"
+
+
+def run(
+    file: Path | str,
+    *,
+    format: str = "auto",  # noqa: A002
+    code_page: str | None = None,
+    profile: str | None = None,
+    text: bool = False,
+    as_json: bool = False,
+) -> int:
+    return decode_command(
+        file=str(file), format=format, code_page=code_page, profile=profile, text=text, as_json=as_json
+    )
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_it_prints_the_contracts_json(capsysbinary: pytest.CaptureFixture[bytes], as_json: bool) -> None:
+    assert run(CYRILLIC, as_json=as_json) == 0
+    printed = capsysbinary.readouterr().out
+    decoded = json.loads(printed)
+    assert list(decoded) == ["receipts", "ignored", "problems"]
+    assert [receipt["number"] for receipt in decoded["receipts"]] == ["ABCD2345-ABCD2345-10235"]
+    assert [ignored["kind"] for ignored in decoded["ignored"]] == ["card_slip"]
+    assert (printed.count(b"\n") == 1) is as_json
+
+
+def test_it_prints_what_the_paper_shows(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run(CYRILLIC, text=True) == 0
+    shown = capsysbinary.readouterr().out.decode()
+    assert "============ ФИСКАЛНИ РАЧУН ============\n100000001\n" in shown
+    assert "[QR https://suf.purs.gov.rs/v/?vl=" in shown
+
+
+def test_what_was_not_read_makes_it_fail(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    (tmp_path / "job").write_bytes(b"nothing known\n")
+    assert run(tmp_path / "job") == 1
+    assert [problem["code"] for problem in json.loads(capsysbinary.readouterr().out)["problems"]] == ["unknown_layout"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"format": "star"}, b"not read by this version"),
+        ({"format": "nonsense"}, b"choose one of auto"),
+        ({"code_page": "nonsense"}, b"CP852"),
+        ({"profile": "nonsense"}, b"TM-T88V"),
+    ],
+)
+@pytest.mark.parametrize("text", [False, True])
+def test_wrong_usage_says_what_to_do(
+    capsysbinary: pytest.CaptureFixture[bytes], options: dict[str, str], said: bytes, text: bool
+) -> None:
+    assert run(CYRILLIC, text=text, **options) == 2  # type: ignore[arg-type]
+    output = capsysbinary.readouterr()
+    assert output.out == b""
+    assert said in output.err
+
+
+def test_a_missing_file_says_what_to_do(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    assert run(tmp_path / "missing") == 2
+    assert b"Name a file" in capsysbinary.readouterr().err
+    assert run(tmp_path) == 2
+
+
+def test_standard_input(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CYRILLIC.read_bytes())))
+    assert run("-") == 0
+    assert json.loads(capsysbinary.readouterr().out)["receipts"]
+
+
+def test_text_cannot_steer_the_terminal(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    (tmp_path / "job").write_bytes("a\x07b\u202ec\x9b31m\n".encode())
+    run(tmp_path / "job", text=True)
+    assert capsysbinary.readouterr().out.decode() == "a\ufffdb\ufffdc\ufffd31m\n"
+
+
+def test_it_starts_light() -> None:
+    code = (
+        "import sys; from agent.cli.decode import decode_command\n"
+        f"decode_command(file={str(CYRILLIC)!r}, format='auto', code_page=None, profile=None,\n"
+        "    text=False, as_json=True)\n"
+        "heavy = {'aiohttp', 'structlog', 'sqlcipher3', 'sqlite_utils', 'serial', 'biip', 'escpos', 'cryptography'}\n"
+        "sys.stderr.write(str(sorted(heavy & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stderr == b"[]"

@@ -1,0 +1,270 @@
+"""The generic text layout, as `docs/decoding.md` defines it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from drivers.receipts.decode import decode
+from drivers.receipts.port import DecodeOptions
+from loyalty.identity import key_of, pos_id
+from loyalty.receipt import Receipt
+
+VIENNA = DecodeOptions(time_zone="Europe/Vienna", currency="EUR")
+
+SALE = """\
+          EXAMPLE SHOP
+     Main Street 1, 11000 Belgrade
+Store 12                     Register 3
+Receipt 4711           22.11.2026 09:07
+Operator Ana Maria
+----------------------------------------
+2 x 1.50   Bread 500 g              3.00
+Milk 1 l                            1.20
+Bananas
+  0.532 kg x 2.99                   1.59
+Coffee                              5.00
+  Discount 10%                     -0.50
+Pfand                               0.25
+----------------------------------------
+Subtotal                           10.54
+Discount for members               -0.54
+TOTAL EUR                          10.00
+VAT 20%            8.33             1.67
+CASH                               20.00
+CHANGE                             10.00
+Member 2900 0001 2345
+Thank you, come again
+"""
+
+
+def read(text: str, options: DecodeOptions = VIENNA) -> Receipt:
+    decoded = decode(text.encode(), options)
+    assert (decoded.ignored, decoded.problems) == ((), ())
+    (receipt,) = decoded.receipts
+    return receipt
+
+
+def lines_of(body: str, total: str, *, head: str = "Store 12 Register 3 Receipt 1  22.11.2026 09:07") -> Receipt:
+    return read(f"{head}\n{body}\nTOTAL EUR {total}\n")
+
+
+def test_a_sale_gives_all_its_facts() -> None:
+    receipt = read(SALE)
+    assert receipt.problems == ()
+    assert (receipt.kind, receipt.status, receipt.source) == ("sale", "final", "text")
+    assert (receipt.store, receipt.register, receipt.number) == ("12", "3", "4711")
+    assert receipt.key == key_of(pos_id("12", "3", "2026-11-22", "4711"))
+    assert receipt.operator == "Ana Maria"
+    assert receipt.business_day == date(2026, 11, 22)
+    assert receipt.issued_at == datetime(2026, 11, 22, 9, 7, tzinfo=ZoneInfo("Europe/Vienna"))
+    assert (receipt.currency, receipt.total_minor, receipt.change_minor) == ("EUR", 1000, 1000)
+    assert [(line.description, line.amount_minor, line.discount_minor, line.kind) for line in receipt.lines] == [
+        ("Bread 500 g", 300, 0, "goods"),
+        ("Milk 1 l", 120, 0, "goods"),
+        ("Bananas", 159, 0, "goods"),
+        ("Coffee", 450, 50, "goods"),
+        ("Pfand", 25, 0, "deposit"),
+    ]
+    assert [(line.quantity or None, line.unit_price or None, line.unit or None) for line in receipt.lines[:3]] == [
+        ("2", "1.50", None),
+        (None, None, None),
+        ("0.532", "2.99", "KG"),
+    ]
+    assert [(each.description, each.amount_minor) for each in receipt.discounts] == [("Discount for members", 54)]
+    assert [(tax.name, tax.rate, tax.amount_minor, tax.included) for tax in receipt.taxes] == [("VAT", "20", 167, True)]
+    assert [(tender.kind, tender.amount_minor) for tender in receipt.tenders] == [("cash", 2000)]
+    assert receipt.member
+    assert (receipt.member.code, receipt.member.entry) == ("290000012345", "receipt")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "2 x 1.50 Bread  3.00",
+        "2 × 1,50  Bread  3,00",
+        "2 PCS x 1.50  Bread  3.00",
+        "Bread  2 x 1.50  3.00",
+        "Bread\n  2 x 1.50   3.00",
+        "Bread   3.00\n  2 x 1.50",
+        "2 x   1.50\nBread   3.00",
+        "2 Stk x 1,50 EUR\nBread   3,00 EUR",
+    ],
+)
+def test_quantity_and_price_may_stand_anywhere(body: str) -> None:
+    (line,) = lines_of(body, "3.00").lines
+    assert (line.description, line.quantity, line.unit_price, line.amount_minor) == ("Bread", "2", "1.50", 300)
+
+
+@pytest.mark.parametrize(
+    ("printed", "minor"),
+    [
+        ("1.234,56", 123456),
+        ("1,234.56", 123456),
+        ("1'234.56", 123456),
+        ("1234,56", 123456),
+        ("12.345.678,90", 1234567890),
+    ],
+)
+def test_points_and_commas(printed: str, minor: int) -> None:
+    receipt = lines_of(f"Machine {printed}", printed)
+    assert (receipt.total_minor, receipt.lines[0].amount_minor, receipt.problems) == (minor, minor, ())
+
+
+def test_german_labels() -> None:
+    receipt = read("""\
+MUSTERMARKT
+Filiale 12   Kasse 3   Bon-Nr. 4721
+Datum: 22.11.2026 Uhrzeit: 10:02
+Es bediente Sie: Frau Müller
+Bediener: Müller
+Brötchen Größe L             2,40 A
+Käse, jung  0,250 kg x 12,00 EUR/kg  3,00 B
+  Rabatt 10%                -0,30
+Zwischensumme                5,10
+Rundung                      0,05-
+Summe                        5,05 EUR
+A MwSt 7,00%   2,24  0,16
+Geschenkkarte               10,00
+Rückgeld                     4,95
+""")
+    assert (receipt.store, receipt.register, receipt.number) == ("12", "3", "4721")
+    assert receipt.operator == "Müller"
+    assert [(line.description, line.amount_minor, line.tax_labels) for line in receipt.lines] == [
+        ("Brötchen Größe L", 240, ("A",)),
+        ("Käse, jung", 270, ("B",)),
+    ]
+    assert (receipt.rounding_minor, receipt.total_minor, receipt.change_minor) == (-5, 505, 495)
+    assert [(tax.label, tax.rate, tax.amount_minor) for tax in receipt.taxes] == [("A", "7.00", 16)]
+    assert [tender.kind for tender in receipt.tenders] == ["giftcard"]
+    assert receipt.problems == ()
+
+
+def test_serbian_labels() -> None:
+    receipt = read(
+        """\
+Prodavnica 12   Kasa 3
+Račun br. 88/26   22.11.2026. 9:07:05
+Kasir: Đorđe
+Čokolada            120,00
+  Popust            -20,00
+UKUPNO RSD          100,00
+PDV 20%  83,33       16,67
+Platna kartica      100,00
+""",
+        DecodeOptions(time_zone="Europe/Belgrade"),
+    )
+    assert (receipt.number, receipt.operator, receipt.currency) == ("88/26", "Đorđe", "RSD")
+    assert receipt.key == key_of(pos_id("12", "3", "2026-11-22", "88/26"))
+    assert [(line.description, line.amount_minor, line.discount_minor) for line in receipt.lines] == [
+        ("Čokolada", 10000, 2000)
+    ]
+    assert [tender.kind for tender in receipt.tenders] == ["card"]
+    assert receipt.problems == ()
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_return_is_negative_and_names_its_original(sign: str) -> None:
+    # given a return at another register, with or without printed minus
+    receipt = read(f"""\
+Store 12   Register 1
+RETURN of 4711, register 3, 2026-11-21
+Receipt 5001   2026-11-22 10:00:01
+2 x 1.20 Milk 1 l   {sign}2.40
+TOTAL EUR  {sign}2.40
+VAT 10%  {sign}0.22
+CASH  {sign}2.40
+""")
+    # then
+    assert (receipt.kind, receipt.number, receipt.total_minor) == ("return", "5001", -240)
+    assert [(line.amount_minor, line.quantity) for line in receipt.lines] == [(-240, "-2")]
+    assert [tender.amount_minor for tender in receipt.tenders] == [-240]
+    assert [tax.amount_minor for tax in receipt.taxes] == [-22]
+    assert receipt.original
+    assert receipt.original.number == "4711"
+    assert receipt.original.key == key_of(pos_id("12", "3", "2026-11-21", "4711"))
+    assert receipt.problems == ()
+
+
+def test_a_return_that_prints_a_number_only() -> None:
+    receipt = read("Receipt 5001  22.11.2026 10:00\nREFUND 4711\nMilk 1.20\nTOTAL EUR 1.20\n")
+    assert receipt.kind == "return"
+    assert receipt.original
+    assert (receipt.original.number, receipt.original.key or None) == ("4711", None)
+
+
+def test_a_returned_bottle_leaves_a_sale_a_sale() -> None:
+    receipt = lines_of("Cola 1.50\nBottle return -0.25", "1.25")
+    assert receipt.kind == "sale"
+    assert [(line.amount_minor, line.kind) for line in receipt.lines] == [(150, "goods"), (-25, "deposit")]
+    assert receipt.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("mark", "status"),
+    [
+        ("*** COPY ***", "copy"), ("COPY 2", "copy"), ("DUPLIKAT", "copy"), ("== TRAINING ==", "training"),
+        ("SCHULUNG", "training"), ("VOIDED", "voided"), ("SUSPENDED", "suspended"), ("Proforma", "proforma"),
+        ("copy of the menu at the till", "final"),
+    ],
+)  # fmt: skip
+def test_marks_on_a_line_of_their_own(mark: str, status: str) -> None:
+    assert read(SALE + mark + "\n").status == status
+
+
+def test_tax_on_top_is_added_and_tax_within_is_not() -> None:
+    on_top = lines_of("Thing 10.00\nSubtotal 10.00\nSales Tax 8.25% 0.83", "10.83")
+    assert [(tax.included, tax.amount_minor) for tax in on_top.taxes] == [(False, 83)]
+    within = lines_of("Thing 10.00\nSubtotal 10.00\nincl. VAT 20% 1.67", "10.00")
+    assert [(tax.included, tax.amount_minor) for tax in within.taxes] == [(True, 167)]
+    assert on_top.problems == within.problems == ()
+
+
+def test_a_business_day_of_its_own_and_a_printed_offset() -> None:
+    receipt = read(
+        "Receipt 9  2026-11-23T00:30:00+01:00\nBusiness day 2026-11-22\nBeer 3.00\nTOTAL EUR 3.00\n",
+        DecodeOptions(store="12", register="3"),
+    )
+    assert receipt.business_day == date(2026, 11, 22)
+    assert receipt.issued_at == datetime(2026, 11, 23, 0, 30, tzinfo=timezone(timedelta(hours=1)))
+    assert receipt.key == key_of(pos_id("12", "3", "2026-11-22", "9"))
+    zulu = read("Receipt 9  2026-11-23 00:30:00Z\nBeer 3.00\nTOTAL EUR 3.00\n")
+    assert zulu.issued_at == datetime(2026, 11, 23, 0, 30, tzinfo=UTC)
+
+
+def test_what_nobody_said_is_said_to_be_missing() -> None:
+    receipt = read("Receipt 9  22.11.2026 09:07\nBeer 3.00\nTOTAL 3.00\n", DecodeOptions())
+    assert receipt.currency == "XXX"
+    assert not receipt.issued_at
+    assert [problem.code for problem in receipt.problems] == ["currency_unknown", "time_zone_unknown", "weak_identity"]
+
+
+def test_a_masked_card_is_no_member() -> None:
+    assert not lines_of("Beer 3.00", "3.00\nMember ****1234").member
+
+
+def test_several_receipts_in_a_row_without_a_cut() -> None:
+    text = SALE + "\n\n" + SALE.replace("4711", "4712") + "\n" + SALE.replace("4711", "4713")
+    decoded = decode(text.encode(), VIENNA)
+    assert [receipt.number for receipt in decoded.receipts] == ["4711", "4712", "4713"]
+    assert [receipt.store for receipt in decoded.receipts] == ["12", "12", "12"]
+    assert [receipt.problems for receipt in decoded.receipts] == [(), (), ()]
+
+
+def test_a_number_repeated_in_the_foot_begins_no_receipt() -> None:
+    assert read(SALE + "Receipt 4711\n").number == "4711"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello\nworld\n",
+        "TOTAL 5.00\n",
+        "Receipt 1 22.11.2026\nno amounts at all\n",
+        "VISA\nAmount 5.49\nTOTAL EUR 5.49\n22.11.2026 10:01\n",
+    ],
+)
+def test_what_is_no_receipt_is_not_read_as_one(text: str) -> None:
+    assert decode(text.encode(), VIENNA).receipts == ()
