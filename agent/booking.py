@@ -209,6 +209,9 @@ def _settle(
 def _settlement(receipt: Receipt, captured: Instant, owner: Ownership, evaluation: Evaluation) -> Settlement:
     claims = evaluation.claims
     code = owner.reference.code if owner.reference is not None else None
+    original = evaluation.original
+    if code is None and original is not None and original.receipt.member:
+        code = original.receipt.member.code
     if evaluation.counted:
         return Settlement(
             receipt=receipt,

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.connection import RunningAgent
-from agent.control import read_control
 from tests.agent.shop import PROGRAM, receipt
 from tests.browser.till import Till, card, member
 
@@ -36,9 +34,7 @@ async def asked(till: Till, *command: str) -> tuple[int, dict[str, object]]:
 
 async def until_queued(till: Till, count: int) -> None:
     """Waits until the agent has booked so many receipts."""
-    control = read_control(till.folder / "state")
-    assert control is not None
-    agent = RunningAgent(control)
+    agent = await till.agent()
     for _ in range(500):
         if (await asyncio.to_thread(agent.status)).queued == count:
             return
@@ -66,6 +62,15 @@ async def test_not_enrolled_it_runs_keeps_and_says_so(till: Till) -> None:
     assert (code, queue["queued"]) == (0, 1)
     code, entry = await asked(till, "queue", "show", "1")
     assert entry["kind"] == "receipt"
+
+
+async def test_open_gives_a_one_time_address(till: Till) -> None:
+    await till.start()
+
+    code, out, _ = await till.command("open", "--print")
+
+    assert code == 0
+    assert out.startswith(f"http://127.0.0.1:{till.port}/pair?code=")
 
 
 async def test_control_json_is_for_this_user_only_and_leaves_with_the_agent(till: Till) -> None:

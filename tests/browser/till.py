@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent.cli.connection import RunningAgent
+from agent.control import read_control
 from drivers.clock import boot_id, now
 from drivers.relay.clock import Moment
 from drivers.relay.spool import Job, Origin, SpoolWriter, encode_record
@@ -25,6 +27,7 @@ from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, SignedProgram
 
+CODE_128, EAN_13 = "]C0", "]E0"
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
 ROWS_PER_WRITE = 1000
@@ -152,14 +155,20 @@ spool = "spool"
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
 
-    async def pairing_url(self) -> str:
-        code, out, err = await self.command("open", "--print")
-        assert code == 0, err
-        return out.strip()
+    async def agent(self) -> RunningAgent:
+        """The running agent, asked as the command line asks it."""
+        control = await asyncio.to_thread(read_control, self.folder / "state")
+        assert control is not None
+        return RunningAgent(control)
 
-    def scan(self, code: str) -> None:
-        """What a scanner sends for a Code 128."""
-        os.write(self._scanner, f"]C0{code}\r".encode())
+    async def pairing_url(self) -> str:
+        """The address that `tillside open` opens."""
+        pairing = await asyncio.to_thread((await self.agent()).open_pairing)
+        return pairing.url
+
+    def scan(self, code: str, *, aim: str = CODE_128) -> None:
+        """What a scanner sends for a code."""
+        os.write(self._scanner, f"{aim}{code}\r".encode())
 
     def print(self, job: bytes) -> None:
         """One printed job, as the relay spools it."""
