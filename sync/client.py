@@ -60,6 +60,8 @@ _NO_CHECK_TIME = 0x200000
 CONNECT_S = 5.0
 # One exchange with a full batch over a slow line, the centre's commit included.
 EXCHANGE_S = 30.0
+# Not one byte for this long: the other side is gone, and the badge should say so.
+SILENCE_S = 10.0
 # A cashier's page shows "checking" meanwhile.
 LOOKUP_S = 1.5
 # Pings on the live connection; a dead peer is noticed within one and a half of these.
@@ -131,7 +133,6 @@ class CentreClient:
         self._key = key
         self._clock = clock
         self._request_id = request_id
-        self._exchange_s = exchange_s
         self._lookup_s = lookup_s
         self._contexts = {check: pinned_context(ca_pem, check_time=check) for check in (True, False)}
         self._retrying = AsyncRetrying(
@@ -143,7 +144,7 @@ class CentreClient:
         )
         self._http = aiohttp.ClientSession(
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=exchange_s, connect=CONNECT_S),
+            timeout=aiohttp.ClientTimeout(total=exchange_s, connect=CONNECT_S, sock_read=SILENCE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -273,7 +274,7 @@ class CentreClient:
                     "not name this address; check the address, the network and the clock"
                 )
             case TimeoutError():
-                return CentreUnavailableError(f"{self._url} did not answer within {self._exchange_s:g} s")
+                return CentreUnavailableError(f"{self._url} did not answer in time; check the network")
             case aiohttp.ClientConnectionError() | OSError():
                 return CentreUnavailableError(f"{self._url} cannot be reached; check the network")
             case _:

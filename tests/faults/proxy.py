@@ -39,14 +39,21 @@ SILENT = Fault(silent=True)
 
 
 class FaultyProxy:
-    """Listens on a free port of 127.0.0.1 and carries connections to `host:port`.
+    """Listens on a free port of `host` and carries connections to `target_host:target_port`.
 
-    `fault_of` is asked with the number of each connection, from 0. `network` overrides it for all
-    connections while it is not None, those that stand already included.
+    `fault_of` is asked with the number of each connection, from 0.
     """
 
-    def __init__(self, host: str, port: int, fault_of: Callable[[int], Fault] = lambda _: FINE) -> None:
-        self._target = host, port
+    def __init__(
+        self,
+        target_host: str,
+        target_port: int,
+        fault_of: Callable[[int], Fault] = lambda _: FINE,
+        *,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self._target = target_host, target_port
+        self._host = host
         self._fault_of = fault_of
         self._server: asyncio.Server | None = None
         self._standing: set[asyncio.Task[None]] = set()
@@ -55,7 +62,7 @@ class FaultyProxy:
         self.port = 0
 
     async def __aenter__(self) -> FaultyProxy:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, self._host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from central.certificates import ensure_certificates, server_context
+from central.certificates import ca_sha256, ensure_certificates, server_context
 from central.folder import DataFolder
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,6 +32,7 @@ class Listener:
 
     port: int
     ca_pem: str
+    ca_sha256: str
     answer: Answer
     asked: list[Asked] = field(default_factory=list)
 
@@ -46,7 +47,7 @@ async def listening(folder: Path, answer: Answer, *, made_at: datetime) -> Async
     data = DataFolder(folder)
     data.create()
     ensure_certificates(data, (), made_at)
-    listener = Listener(0, data.ca_certificate.read_text(), answer)
+    listener = Listener(0, data.ca_certificate.read_text(), ca_sha256(data), answer)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         listener.asked.append(

@@ -181,8 +181,7 @@ async def test_what_is_sold_offline_goes_up_when_the_network_returns(tmp_path: P
             await network.take_down()
             for number in range(1, 31):
                 await till.sell(receipt(number, CARD))
-            await till.until(lambda: not till.loop.state.online)
-            assert till.loop.state.queued == 30
+            await till.until(lambda: not till.loop.state.online and till.loop.state.queued == 30)
             # The page shows what was promised meanwhile
             member = till.store.member_by_code(CARD)
             assert member is not None
@@ -430,3 +429,38 @@ async def test_a_register_enrolled_anew_sends_what_waits_as_another_device(tmp_p
         async with register(folder, centre) as till:
             await up_to_date(till)
         assert centre.counted(MEMBER) == expected(2)
+
+
+async def test_a_chunk_that_is_not_the_one_named_is_never_taken(tmp_path: Path) -> None:
+    asked = 0
+    asked_twice = asyncio.Event()
+
+    def fate_of(path: str) -> Fate:
+        nonlocal asked
+        asked += path.startswith("/v1/snapshots/")
+        if asked == 2:
+            asked_twice.set()
+        return "fine"
+
+    async with (
+        running_centre(tmp_path / "centre") as centre,
+        HttpFaultProxy(centre.url, server_context(centre.folder), fate_of) as network,
+    ):
+        # Given a centre whose snapshot is damaged on its disk
+        async with register(tmp_path / "first", centre) as till:
+            await till.until(lambda: till.store.feed().centre_epoch)
+        [chunk] = centre.folder.snapshots.glob("*/0.jsonl.zst")
+        whole = chunk.read_bytes()
+        chunk.write_bytes(whole[:-1] + b"?")
+
+        async with register(tmp_path / "second", centre, url=network.url, number="4") as till:
+            # When it was fetched twice, nothing of it is here, and other things go on
+            await till.sell(receipt(1, CARD, register_number="4"))
+            await up_to_date(till)
+            await asked_twice.wait()
+            assert till.store.count_members() == 0
+            assert till.store.feed().centre_epoch is None
+
+            chunk.write_bytes(whole)
+            await till.until(lambda: till.store.feed().centre_epoch)
+            assert till.store.count_members() == 5

@@ -1,0 +1,267 @@
+"""The way in: codes, the pinned CA, the file that stays, and every way it can fail."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from socket import create_server
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from sync.enrolment import (
+    CODE_PREFIX,
+    FILE_NAME,
+    AlreadyEnrolledError,
+    CentreMismatchError,
+    CodeMalformedError,
+    Enrolment,
+    EnrolmentAnswerError,
+    EnrolmentCode,
+    EnrolmentDamagedError,
+    EnrolmentError,
+    EnrolmentUnreachableError,
+    NotEnrolledError,
+    TokenRefusedError,
+    code_text,
+    device_key,
+    enrol,
+    load_enrolment,
+    parse_code,
+)
+from sync.keys import KeyKeeper, keeper_for
+from tests.faults.proxy import FaultyProxy
+from tests.sync.centre import FACTS, Centre, running_centre, utc_now
+from tests.sync.listener import listening
+
+CODE = EnrolmentCode(url="https://centre.example:8443", token="t-1", ca_sha256="a" * 64)
+
+
+async def enrolled(
+    centre: Centre, folder: Path, code: str | None = None, *, replace: bool = False, now: datetime | None = None
+) -> tuple[Enrolment, KeyKeeper]:
+    keeper = keeper_for(folder)
+    parsed = parse_code(code or centre.code())
+    return await enrol(parsed, folder, keeper, FACTS, now=now or utc_now(), replace=replace), keeper
+
+
+# -- codes -----------------------------------------------------------------------------------------
+
+
+def test_a_code_is_read_as_it_was_made() -> None:
+    assert parse_code(code_text(CODE)) == CODE
+
+
+def test_a_code_that_was_wrapped_by_a_mail_or_a_terminal_is_read() -> None:
+    text = code_text(CODE)
+
+    assert parse_code(f"  {text[:40]}\r\n {text[40:]}\n") == CODE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        CODE_PREFIX,
+        CODE_PREFIX + "!!!",
+        CODE_PREFIX + "e30",
+        code_text(CODE)[:-3],
+        code_text(CODE).removeprefix(CODE_PREFIX),
+        code_text(msgspec.structs.replace(CODE, url="http://centre.example")),
+        code_text(msgspec.structs.replace(CODE, url="https://centre.example/path")),
+        code_text(msgspec.structs.replace(CODE, url="https://")),
+        code_text(msgspec.structs.replace(CODE, ca_sha256="short")),
+        CODE_PREFIX + "A" * 3000,
+    ],
+)
+def test_what_is_no_code_is_refused_before_anything_is_sent(text: str) -> None:
+    with pytest.raises(CodeMalformedError):
+        parse_code(text)
+
+
+async def test_the_centres_own_codes_are_read(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        text = centre.code()
+        packed = text.removeprefix(CODE_PREFIX)
+        document = json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
+
+        assert sorted(document) == ["ca_sha256", "token", "url"]
+        assert parse_code(text).url == centre.url
+
+
+# -- the way in ------------------------------------------------------------------------------------
+
+
+async def test_a_register_knows_where_it_belongs_ever_after(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        enrolment, keeper = await enrolled(centre, tmp_path / "till")
+
+    assert (enrolment.store, enrolment.register, enrolment.url) == ("12", "3", centre.url)
+    assert load_enrolment(tmp_path / "till") == enrolment
+    file = tmp_path / "till" / FILE_NAME
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    # Neither token nor private key is in it
+    assert device_key(enrolment, keeper).private_bytes_raw().hex() not in file.read_text()
+    assert "token" not in file.read_text()
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+async def test_a_clock_that_cannot_be_right_does_not_lock_a_register_out(tmp_path: Path, years: int) -> None:
+    now = utc_now()
+    async with running_centre(tmp_path / "centre") as centre:
+        enrolment, _ = await enrolled(centre, tmp_path / "till", now=now.replace(year=now.year + years, day=1))
+
+    assert enrolment.register == "3"
+
+
+async def test_an_answer_that_was_lost_is_had_with_the_same_code(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        code = centre.code()
+        first, _ = await enrolled(centre, tmp_path / "till", code)
+        # Given a power cut before the file was written; the key was made durable before anything was sent
+        (tmp_path / "till" / FILE_NAME).unlink()
+
+        again, _ = await enrolled(centre, tmp_path / "till", code)
+
+    assert again == first
+
+
+async def test_a_register_is_not_enrolled_twice_by_mistake(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        first, _ = await enrolled(centre, tmp_path / "till")
+
+        with pytest.raises(AlreadyEnrolledError, match="register 3 of store 12"):
+            await enrolled(centre, tmp_path / "till")
+
+    assert load_enrolment(tmp_path / "till") == first
+
+
+async def test_a_replaced_enrolment_has_a_key_of_its_own(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        first, keeper = await enrolled(centre, tmp_path / "till")
+        second, _ = await enrolled(centre, tmp_path / "till", centre.code("4"), replace=True)
+
+    assert second.register == "4"
+    assert device_key(first, keeper).private_bytes_raw() != device_key(second, keeper).private_bytes_raw()
+    assert load_enrolment(tmp_path / "till") == second
+
+
+# -- every way it can fail -------------------------------------------------------------------------
+
+
+async def test_a_used_code_is_refused(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        code = centre.code()
+        await enrolled(centre, tmp_path / "till", code)
+
+        with pytest.raises(TokenRefusedError, match="used before"):
+            await enrolled(centre, tmp_path / "other", code)
+
+    assert not (tmp_path / "other" / FILE_NAME).exists()
+
+
+async def test_an_expired_code_is_refused(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        with pytest.raises(TokenRefusedError, match="expired"):
+            await enrolled(centre, tmp_path / "till", centre.code(valid_for=timedelta(seconds=-1)))
+
+
+async def test_an_unknown_code_is_refused(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        known = parse_code(centre.code())
+
+        with pytest.raises(TokenRefusedError, match="not known"):
+            await enrolled(centre, tmp_path / "till", code_text(msgspec.structs.replace(known, token="guessed")))
+
+
+async def test_another_centre_at_the_address_gets_no_token(tmp_path: Path) -> None:
+    # Given someone who answers everything with friendly words
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text=listener.ca_pem)
+
+    async with listening(tmp_path / "them", answer, made_at=utc_now()) as listener:
+        code = msgspec.structs.replace(CODE, url=listener.url)
+
+        with pytest.raises(CentreMismatchError, match="not the centre that made this code"):
+            await enrol(code, tmp_path / "till", keeper_for(tmp_path / "till"), FACTS, now=utc_now())
+
+    assert [asked.target for asked in listener.asked] == ["/v1/ca"]
+
+
+async def test_a_certificate_that_does_not_name_the_address_is_told(tmp_path: Path) -> None:
+    # Given a centre that is reached under an address it was not set up for
+    async with (
+        running_centre(tmp_path / "centre") as centre,
+        FaultyProxy("127.0.0.1", centre.port, host="127.0.0.2") as network,
+    ):
+        with pytest.raises(CentreMismatchError, match="does not name"):
+            await enrolled(centre, tmp_path / "till", centre.code(url=f"https://127.0.0.2:{network.port}"))
+
+
+async def test_nobody_at_the_address(tmp_path: Path) -> None:
+    with closing(create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    code = msgspec.structs.replace(CODE, url=f"https://127.0.0.1:{port}")
+
+    with pytest.raises(EnrolmentUnreachableError, match="same code again"):
+        await enrol(code, tmp_path / "till", keeper_for(tmp_path / "till"), FACTS, now=utc_now())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, b"{}", EnrolmentAnswerError),
+        (200, b"<html>", EnrolmentAnswerError),
+        (404, b"<html>", EnrolmentAnswerError),
+        (422, b'{"title":"Unreadable","status":422}', EnrolmentAnswerError),
+        (503, b'{"title":"Busy","status":503}', EnrolmentUnreachableError),
+        (200, b" " * 70_000, EnrolmentAnswerError),
+    ],
+)
+async def test_an_answer_that_is_none_is_named(
+    tmp_path: Path, status: int, body: bytes, error: type[EnrolmentError]
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/v1/ca":
+            return web.Response(text=listener.ca_pem)
+        return web.Response(status=status, body=body)
+
+    async with listening(tmp_path / "them", answer, made_at=utc_now()) as listener:
+        code = EnrolmentCode(url=listener.url, token="t", ca_sha256=listener.ca_sha256)
+        with pytest.raises(error):
+            await enrol(code, tmp_path / "till", keeper_for(tmp_path / "till"), FACTS, now=utc_now())
+
+    assert not (tmp_path / "till" / FILE_NAME).exists()
+
+
+def test_a_register_that_was_never_enrolled_says_how(tmp_path: Path) -> None:
+    with pytest.raises(NotEnrolledError, match="tillside enroll"):
+        load_enrolment(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"device":1}'])
+def test_a_damaged_file_says_what_is_kept(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+
+    with pytest.raises(EnrolmentDamagedError, match="queue is kept"):
+        load_enrolment(tmp_path)
+
+
+def test_a_lost_key_is_named(tmp_path: Path) -> None:
+    enrolment = Enrolment(
+        device="d",
+        store="12",
+        register="3",
+        url="https://centre.example",
+        ca_pem="",
+        centre_epoch="c",
+        program_key="A" * 43,
+    )
+    with pytest.raises(EnrolmentDamagedError, match="device's key"):
+        device_key(enrolment, keeper_for(tmp_path))

@@ -1,0 +1,120 @@
+"""The chain that binds entries, byte by byte, and the vector published in docs/sync.md."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+from msgspec.structs import replace
+
+from sync.records import Entry, ReceiptBody, body_digest, chain_next, chain_start, wall_text
+from sync.wire import IngestRequest
+
+DEVICE, EPOCH = "d00112233445566778899", "0123456789abcdef0123456789abcdef"
+ENTRY = Entry(
+    seq=1,
+    key="6f1ed002-ab5a-5959-9f4c-0b1f0f1e2d3c",
+    kind="signal",
+    hlc="019ab3c4d5e60000-a1b2c3d4",
+    wall=datetime(2026, 11, 22, 9, 7, 14, 250000, tzinfo=timezone(timedelta(hours=1))),
+    salt="000102030405060708090a0b0c0d0e0f",
+    body=Raw(b'{"what":"drawer_opened"}'),
+)
+START = "82252d1c1400f97653908d4b0a060714ef42d13bcec33769cff78a085e029bdb"
+FIRST = "750f973ed5a5a52937fa38b85c71b346104b6f4e3c17dc35a97719d635db4332"
+
+
+def text(value: str) -> bytes:
+    """As docs/sync.md writes it, made here by other means than the code's."""
+    raw = value.encode("utf-8")
+    return len(raw).to_bytes(4, "big") + raw
+
+
+def test_the_start_of_a_chain_names_device_and_epoch() -> None:
+    start = chain_start(DEVICE, EPOCH)
+
+    assert start == hashlib.sha256(b"tillside-chain-1" + text(DEVICE) + text(EPOCH)).digest()
+    assert start.hex() == START
+
+
+def test_an_entry_is_bound_byte_by_byte() -> None:
+    digest = hashlib.sha256(bytes(range(16)) + b'{"what":"drawer_opened"}').digest()
+    by_hand = hashlib.sha256(
+        bytes.fromhex(START)
+        + struct.pack(">Q", 1)
+        + text("6f1ed002-ab5a-5959-9f4c-0b1f0f1e2d3c")
+        + text("signal")
+        + text("019ab3c4d5e60000-a1b2c3d4")
+        + text("2026-11-22T09:07:14.250000+01:00")
+        + digest
+    )
+
+    assert chain_next(bytes.fromhex(START), ENTRY).hex() == by_hand.hexdigest() == FIRST
+    assert body_digest(ENTRY.salt, bytes(ENTRY.body)) == digest
+
+
+def test_the_published_vector_is_this_one() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "sync.md").read_text()
+
+    assert START in page
+    assert FIRST in page
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seq": 2},
+        {"key": "6f1ed002-ab5a-5959-9f4c-0b1f0f1e2d3d"},
+        {"kind": "receipt"},
+        {"hlc": "019ab3c4d5e60001-a1b2c3d4"},
+        {"wall": ENTRY.wall + timedelta(microseconds=1)},
+        {"wall": ENTRY.wall.astimezone(UTC)},
+        {"salt": "000102030405060708090a0b0c0d0e10"},
+        {"body": Raw(b'{"what":"drawer_opened" }')},
+        # A boundary cannot move from one text to the next
+        {"key": "6f1ed002-ab5a-5959-9f4c-0b1f0f1e2d3cs", "kind": "ignal"},
+    ],
+)
+def test_every_part_changes_the_chain(changed: dict[str, Any]) -> None:
+    start = chain_start(DEVICE, EPOCH)
+
+    assert chain_next(start, replace(ENTRY, **changed)) != chain_next(start, ENTRY)
+
+
+def test_an_entry_comes_out_of_a_batch_as_it_was_hashed() -> None:
+    # Given a body in a form that no encoder of ours would write
+    entry = replace(ENTRY, body=Raw(b'{ "what" : "x", "later":1.50 }'))
+    batch = IngestRequest(device=DEVICE, epoch=EPOCH, first_seq=1, prev_hash="0" * 64, entries=(entry,))
+
+    [received] = msgspec.json.decode(msgspec.json.encode(batch), type=IngestRequest).entries
+
+    assert bytes(received.body) == bytes(entry.body)
+    start = chain_start(DEVICE, EPOCH)
+    assert chain_next(start, received) == chain_next(start, entry)
+
+
+@pytest.mark.parametrize(
+    ("wall", "written"),
+    [
+        (datetime(2026, 11, 22, 9, 7, 14, tzinfo=UTC), "2026-11-22T09:07:14Z"),
+        (datetime(2026, 11, 22, 9, 7, 14, 250000, tzinfo=UTC), "2026-11-22T09:07:14.250000Z"),
+        (datetime(2026, 11, 22, 9, 7, tzinfo=timezone(-timedelta(hours=3, minutes=30))), "2026-11-22T09:07:00-03:30"),
+    ],
+)
+def test_a_wall_time_has_one_text(wall: datetime, written: str) -> None:
+    assert wall_text(wall) == written
+    assert wall_text(msgspec.json.decode(f'"{written}"', type=datetime)) == written
+
+
+def test_a_receipt_body_leaves_out_what_is_not_known() -> None:
+    document = b'{"receipt":{"key":"k","kind":"sale","currency":"EUR","total_minor":1}}'
+
+    body = msgspec.json.decode(document, type=ReceiptBody)
+
+    assert "member" not in msgspec.json.decode(msgspec.json.encode(body))
