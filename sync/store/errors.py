@@ -49,3 +49,12 @@ class UnknownReceiptError(StoreError):
 
 class UnknownEntryError(StoreError):
     """No entry is stored under this number, or it is not in a state that allows this."""
+
+
+def unavailable(verb: str, error: BaseException) -> StoreUnavailableError:
+    """What the operator is told when the disk failed to `verb`."""
+    if str(error).startswith(("database disk image is malformed", "file is not a database")):
+        remedy = "the file is damaged: restart the register, it keeps the damaged file and goes on with a new one"
+    else:
+        remedy = "free some space or check the disk: it goes on by itself as soon as the disk works again"
+    return StoreUnavailableError(f"the store cannot {verb} ({error}); {remedy}")

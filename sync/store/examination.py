@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +23,15 @@ from sync.store.sqlite import PAGE_BYTES, DatabaseError, connect, is_corruption
 
 log = structlog.get_logger(__name__)
 
-SUFFIXES = ("", "-wal", "-shm")
+# Files up to this are read whole at every start (0.1 s); longer ones only after the disk was seen to fail.
+READ_WHOLE_BYTES = 16 * 1024 * 1024
+
+_SUFFIXES = ("", "-wal", "-shm")
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The store's file, its log and the log's index."""
+    return tuple(_beside(path, suffix) for suffix in _SUFFIXES)
 
 
 def key_is_kept(path: Path, keeper: KeyKeeper) -> None:
@@ -45,23 +54,29 @@ def examined(path: Path, key: bytes, clock: Callable[[], datetime]) -> Recovered
         recovered = _set_aside(path, reason, clock)
         log.error("store_corrupt", moved_to=recovered.moved_to, reason=reason)
     _make_private(path)
-    _fingerprint(path).write_text(_fingerprint_of(key))
+    _suspicion(path).unlink(missing_ok=True)
+    _keep_fingerprint(path, key)
     return recovered
+
+
+def suspect(path: Path) -> None:
+    """Has the whole file read at the next start, since the disk gave or took something wrong."""
+    # A full disk may not even take an empty file.
+    with suppress(OSError):
+        _suspicion(path).touch(mode=0o600)
 
 
 def _damage(path: Path, key: bytes) -> str | None:
     """What is wrong with the file, None if nothing."""
-    unclean = _size(_beside(path, "-wal")) > 0
+    cut_off = _size(_beside(path, "-wal")) > 0
     try:
-        connection = connect(path, key, read_only=True)
-        try:
+        with closing(connect(path, key, read_only=True)) as connection:
             refuse_newer(version_of(connection))
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            # Only a register that was cut off has to read its whole file.
-            bad = connection.execute("PRAGMA cipher_integrity_check").fetchmany(1) if unclean else []
-        finally:
-            connection.close()
+            if _size(path) <= READ_WHOLE_BYTES or _suspicion(path).exists():
+                found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+                return None if found == "ok" else found
     except DatabaseError as error:
         if not is_corruption(error):
             raise StoreUnavailableError(f"{path} cannot be read ({error}); check the disk and its mount") from error
@@ -71,9 +86,8 @@ def _damage(path: Path, key: bytes) -> str | None:
                 "store away to start with an empty one"
             ) from error
         return str(error)
-    if bad:
-        return str(bad[0][0])
-    if not unclean and _size(path) < pages * PAGE_BYTES:
+    # Until a cut-off register's log is folded in, its file may rightly be shorter.
+    if not cut_off and _size(path) < pages * PAGE_BYTES:
         return f"{pages * PAGE_BYTES - _size(path)} bytes are missing at its end"
     return None
 
@@ -81,7 +95,7 @@ def _damage(path: Path, key: bytes) -> str | None:
 def _is_its_key(path: Path, key: bytes) -> bool:
     """By the fingerprint; without one, by the salt that SQLCipher leaves in the first 16 bytes."""
     try:
-        return _fingerprint(path).read_text().strip() == _fingerprint_of(key)
+        return _fingerprint(path).read_text() == _fingerprint_of(key)
     except FileNotFoundError:
         with path.open("rb") as file:
             return file.read(16) == key[32:]
@@ -93,9 +107,9 @@ def _set_aside(path: Path, reason: str, clock: Callable[[], datetime]) -> Recove
     number = 0
     while (moved_to := path.with_name(f"{path.name}.corrupt-{stamp}-{number}")).exists():
         number += 1
-    for suffix in SUFFIXES:
-        if _beside(path, suffix).exists():
-            _beside(path, suffix).rename(_beside(moved_to, suffix))
+    for file, renamed in zip(files_of(path), files_of(moved_to), strict=True):
+        if file.exists():
+            file.rename(renamed)
     return Recovered(moved_to=str(moved_to), reason=reason)
 
 
@@ -107,6 +121,23 @@ def _make_private(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _keep_fingerprint(path: Path, key: bytes) -> None:
+    text = _fingerprint_of(key)
+    if _fingerprint(path).exists() and _fingerprint(path).read_text() == text:
+        return
+    beside = _beside(path, ".key-id.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    beside.replace(_fingerprint(path))
+
+
+def _suspicion(path: Path) -> Path:
+    return _beside(path, ".suspect")
 
 
 def _fingerprint(path: Path) -> Path:

@@ -275,8 +275,8 @@ class Reading:
             last_seq=self.last_number() - row[2],
         )
 
-    def next_batch(self, limit: int = MAX_BATCH_ENTRIES) -> IngestRequest | None:
-        """The oldest entries the centre has not acknowledged, at most MAX_BATCH_BYTES of bodies (or one entry).
+    def next_batch(self, limit: int = MAX_BATCH_ENTRIES, limit_bytes: int = MAX_BATCH_BYTES) -> IngestRequest | None:
+        """The oldest entries the centre has not acknowledged, at most `limit_bytes` of bodies (or one entry).
 
         None where nothing waits or no epoch is open.
         """
@@ -284,7 +284,7 @@ class Reading:
         if live is None:
             return None
         epoch, device, base, acked, chain_hash = live
-        entries = _within(self._entries_after(base + acked, limit, base), MAX_BATCH_BYTES)
+        entries = _within(self._entries_after(base + acked, limit, base), limit_bytes)
         if not entries:
             return None
         return IngestRequest(

@@ -1,7 +1,8 @@
 """The register's store: opening it, reading directly, writing through the one writer.
 
 Owns the life of the file. The statements are in `reading.py` and `writing.py`, the batches in
-`writer.py`, what is checked before a file is trusted in `examination.py`.
+`writer.py`, what is checked before a file is
+trusted in `examination.py`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sync.hlc import HybridClock, parse_hlc
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
-from sync.store.examination import examined, key_is_kept
+from sync.store.errors import unavailable
+from sync.store.examination import examined, files_of, key_is_kept, suspect
 from sync.store.lock import StoreLock
-from sync.store.reading import Reading
+from sync.store.reading import Parameters, Reading
 from sync.store.rows import Committed, Recovered, StoreStatus
 from sync.store.schema import migrate
-from sync.store.sqlite import connect, make_durable, refuse_unsafe
+from sync.store.sqlite import DatabaseError, connect, is_storage_failure, make_durable, refuse_unsafe
 from sync.store.writer import GroupWriter
 from sync.store.writing import Writing
 
@@ -55,9 +57,10 @@ class Store(Reading):
         self._lock = lock
         self._recovered = recovered
         self._clock = clock
-        self._writer = GroupWriter(self._writing(), self._writing)
+        writing = self._writing()
         super().__init__(connect(path, key), clock)
         self._connection.execute("PRAGMA query_only = ON")
+        self._writer = GroupWriter(writing, self._writing_again)
 
     @classmethod
     def open(
@@ -115,7 +118,7 @@ class Store(Reading):
             epoch=self.epoch(),
             feed=self.feed(),
             keys=self._keys,
-            file_bytes=sum(file.stat().st_size for file in _files(self.path) if file.exists()),
+            file_bytes=sum(file.stat().st_size for file in files_of(self.path) if file.exists()),
             recovered=self._recovered,
         )
 
@@ -124,6 +127,20 @@ class Store(Reading):
         self._writer.close()
         self._connection.close()
         self._lock.release()
+
+    def _rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
+        try:
+            return super()._rows(sql, parameters)
+        except DatabaseError as error:
+            if not is_storage_failure(error):
+                raise
+            suspect(self.path)
+            raise unavailable("read", error) from error
+
+    def _writing_again(self) -> Writing:
+        """After the disk failed."""
+        suspect(self.path)
+        return self._writing()
 
     def _writing(self) -> Writing:
         """The writing connection with the numbers and the clock as they are on the disk."""
@@ -137,7 +154,3 @@ class Store(Reading):
         last = connection.execute("SELECT hlc FROM entries ORDER BY number DESC LIMIT 1").fetchone()
         hybrid = HybridClock(row[0], parse_hlc(last[0]) if last else None)
         return Writing(connection, self._clock, self._randomness, hybrid)
-
-
-def _files(path: Path) -> tuple[Path, ...]:
-    return tuple(path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm"))

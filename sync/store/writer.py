@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from sync.store.errors import StoreBusyError, StoreClosedError, StoreUnavailableError
+from sync.store.errors import StoreBusyError, StoreClosedError, StoreUnavailableError, unavailable
 from sync.store.rows import Committed
 from sync.store.sqlite import is_storage_failure
 
@@ -64,6 +64,7 @@ class GroupWriter(Generic[W]):
         self._waiting: SimpleQueue[Item[W] | None] = SimpleQueue()
         self._held_over: list[Item[W]] = []
         self._listener: tuple[asyncio.AbstractEventLoop, Callable[[Committed], None]] | None = None
+        self._door = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -81,22 +82,25 @@ class GroupWriter(Generic[W]):
         return answer
 
     def listen(self, committed: Callable[[Committed], None]) -> None:
-        """Calls `committed` on the running event loop after every commit."""
+        """Calls `committed` on the running event loop after every commit; one listener, the last to ask."""
         self._listener = (asyncio.get_running_loop(), committed)
 
     def close(self) -> None:
         """Writes what waits, then ends the thread."""
-        if not self._closed:
-            self._closed = True
-            self._waiting.put(None)
+        with self._door:
+            if not self._closed:
+                self._closed = True
+                self._waiting.put(None)
         self._thread.join()
 
     def _put(self, work: Callable[[W], Any], answer: Answer) -> None:
-        if self._closed:
-            raise StoreClosedError("the store is closed; start the register again")
-        if self._waiting.qsize() >= MAX_WAITING:
-            raise StoreBusyError(f"{MAX_WAITING} writes wait for the disk; check its health, then try again")
-        self._waiting.put((work, answer))
+        # Nothing may come after the mark that ends the thread: nobody would answer it.
+        with self._door:
+            if self._closed:
+                raise StoreClosedError("the store is closed; start the register again")
+            if self._waiting.qsize() >= MAX_WAITING:
+                raise StoreBusyError(f"{MAX_WAITING} writes wait for the disk; check its health, then try again")
+            self._waiting.put((work, answer))
 
     # In the writer's thread
 
@@ -155,12 +159,7 @@ class GroupWriter(Generic[W]):
             self._transaction.discard()
             self._transaction = None
         log.error("store_unavailable", reason=str(error), items=len(batch))
-        failure = StoreUnavailableError(
-            f"the disk did not take the write ({error}); free some space or check the disk: "
-            "writing goes on by itself as soon as it works again"
-        )
-        failure.__cause__ = error
-        self._answer([(answer, None, failure) for _, answer in batch], None)
+        self._answer([(answer, None, _caused(error)) for _, answer in batch], None)
 
     def _answer(self, outcomes: list[Told], committed: Committed | None) -> None:
         """One wake-up of each event loop, however many of its tasks wait."""
@@ -181,6 +180,12 @@ class GroupWriter(Generic[W]):
                 loop.call_soon_threadsafe(_tell_tasks, tasks, listening, committed)
 
 
+def _caused(error: Exception) -> StoreUnavailableError:
+    failure = unavailable("write", error)
+    failure.__cause__ = error
+    return failure
+
+
 def _run_item(transaction: Transaction, work: Callable[[Any], Any], answer: Answer) -> Told:
     """Runs one item; its own failure stays its own, a failure of the disk is everybody's."""
     transaction.begin_item()
@@ -191,7 +196,8 @@ def _run_item(transaction: Transaction, work: Callable[[Any], Any], answer: Answ
         if is_storage_failure(error):
             raise
         transaction.undo_item()
-        return answer, None, error
+        # No future takes a StopIteration.
+        return answer, None, RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
     return answer, result, None
 
 

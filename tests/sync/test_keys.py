@@ -43,7 +43,7 @@ def test_what_others_can_read_is_refused_with_the_remedy(tmp_path: Path, exposed
     in_files(tmp_path).get_or_create(STORE_KEY, STORE_KEY_BYTES)
     (tmp_path / exposed).chmod(mode)
 
-    with pytest.raises(SecretExposedError, match="chmod 0[67]00") as refused:
+    with pytest.raises(SecretExposedError, match=r"chmod 0[67]00") as refused:
         in_files(tmp_path).get_or_create(STORE_KEY, STORE_KEY_BYTES)
     assert str(tmp_path / exposed) in str(refused.value)
 

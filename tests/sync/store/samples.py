@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, Identifier, Member
 from loyalty.receipt import Receipt
 from sync.keys_linux import LinuxKeyKeeper
-from sync.records import ReceiptBody, chain_next
+from sync.records import ReceiptBody, SignalBody, chain_next
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, IngestRequest, IngestResponse, Outcome
@@ -63,6 +64,15 @@ def capture(writing: Writing, sale: Receipt, member: str | None, *claims: Ledger
     """What the register does with a receipt, in one item."""
     writing.add_receipt(sale, member, claims, CAPTURED)
     writing.append("receipt", sale.key, ReceiptBody(receipt=sale, claims=claims))
+
+
+def capturing(number: int) -> Callable[[Writing], None]:
+    return lambda writing: capture(writing, receipt(number), None)
+
+
+def signalling(what: str) -> Callable[[Writing], int]:
+    """Appends a small entry under the key `what`; its `seq` is the result."""
+    return lambda writing: writing.append("signal", what, SignalBody(what=what)).seq
 
 
 def member(name: str, code: str, confirmed: int = 0) -> Member:
