@@ -6,15 +6,17 @@ Never raises on malformed input; wrong options are DecodeOptionsError.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from drivers.escpos.codepages import CodePageError
+from drivers.escpos.codepages import CodePageError, code_page, profile_pages
 from drivers.escpos.paper import PrintedCode
 from drivers.receipts.classify import IgnoredKind, classified
 from drivers.receipts.documents import Job, is_printer_stream, printed_jobs, text_jobs, text_of
@@ -30,6 +32,8 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 
 # Named by the command line's contract; their readers are not written yet.
 PLANNED_FORMATS: Final = ("star", "purs-qr", "hr-qr", "si-qr", "poslog", "csv")
+
+_CURRENCY: Final = re.compile(r"[A-Z]{3}").fullmatch
 
 
 class DecodeOptionsError(ValueError):
@@ -73,24 +77,37 @@ def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
     """Everything in `document`. Raises DecodeOptionsError on an unknown format, code page or profile."""
     options = options or DecodeOptions()
     readers = _asked_readers(options.format)
+    _check(options)
     if len(document) > MAX_DOCUMENT_BYTES:
         detail = f"more than {MAX_DOCUMENT_BYTES // 1024**2} MiB; cut it into smaller files"
         return Decoded(problems=(DecodeProblem(code="too_large", detail=detail, start=0, end=len(document)),))
-    try:
-        return _gathered(_pieces(document, options, readers))
-    except CodePageError as error:
-        raise DecodeOptionsError(str(error)) from error
+    return _gathered(_pieces(document, options, readers))
 
 
 def paper_text(document: bytes, options: DecodeOptions | None = None) -> Iterator[str]:
     """What the paper shows, in parts that end in a line end. Raises DecodeOptionsError, as `decode` does."""
     options = options or DecodeOptions()
     _asked_readers(options.format)
+    _check(options)
     as_stream = options.format == "escpos" or is_printer_stream(document)
+    yield from text_of(document, code_page=options.code_page, profile=options.profile, as_printer_stream=as_stream)
+
+
+def _check(options: DecodeOptions) -> None:
+    """Raises DecodeOptionsError on an option that no document could make right."""
     try:
-        yield from text_of(document, code_page=options.code_page, profile=options.profile, as_printer_stream=as_stream)
+        if options.code_page is not None:
+            code_page(options.code_page)
+        if options.profile is not None:
+            profile_pages(options.profile)
+        if options.time_zone is not None:
+            ZoneInfo(options.time_zone)
     except CodePageError as error:
         raise DecodeOptionsError(str(error)) from error
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise DecodeOptionsError(f"{options.time_zone!r} is no IANA time zone, such as Europe/Belgrade") from error
+    if options.currency is not None and not _CURRENCY(options.currency):
+        raise DecodeOptionsError(f"{options.currency!r} is no ISO 4217 currency, such as EUR")
 
 
 @cache

@@ -168,11 +168,17 @@ def test_formats_that_are_not_read_yet_say_so(name: str) -> None:
 def test_wrong_options_say_what_is_right() -> None:
     with pytest.raises(DecodeOptionsError, match="purs-journal"):
         decode(b"", DecodeOptions(format="no such format"))
-    for options in (DecodeOptions(code_page="no such page"), DecodeOptions(profile="no such printer")):
-        with pytest.raises(DecodeOptionsError, match="known are"):
-            decode(b"\x1b@text\n", options)
-        with pytest.raises(DecodeOptionsError, match="known are"):
-            list(paper_text(b"\x1b@text\n", options))
+    for options, right in (
+        (DecodeOptions(code_page="no such page"), "CP852"),
+        (DecodeOptions(profile="no such printer"), "TM-T88V"),
+        (DecodeOptions(time_zone="Europe/Nowhere"), "Europe/Belgrade"),
+        (DecodeOptions(currency="euro"), "EUR"),
+    ):
+        for document in (b"", b"\x1b@text\n", b"{}"):
+            with pytest.raises(DecodeOptionsError, match=right):
+                decode(document, options)
+            with pytest.raises(DecodeOptionsError, match=right):
+                list(paper_text(document, options))
 
 
 def test_a_format_asks_one_reader() -> None:
