@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,6 +22,7 @@ from agent.booking import checkout_of
 from agent.checkout import MemberScan
 from agent.desk import Desk
 from agent.inspection import EntryReport, ExportReport, FoundMembers, QueueReport, StatusReport
+from agent.openapi import Route
 from agent.store_inspection import Live, StoreInspection
 from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
@@ -267,3 +270,14 @@ async def test_the_openapi_document_is_valid_and_lists_every_route(shop: Shop) -
     assert document["openapi"].startswith("3.1")
     operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert operations == {(route.method, route.path) for route in served.api.routes}
+
+
+def test_the_documentation_lists_every_route_with_its_party(shop: Shop) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "local-api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z]+) (/\S*)` \| ([a-z]+)", text, re.MULTILINE)
+
+    def party(route: Route) -> str:
+        return "anyone" if route.open else "page" if route.page else "control"
+
+    routes = Served(shop).api.routes
+    assert sorted(rows) == sorted((route.method, route.path, party(route)) for route in routes)

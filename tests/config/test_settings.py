@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from config.load import load_settings
 from config.settings import Settings, SettingsError, setting_names, settings_from
+from drivers.scanning.serial_scanner import SerialScannerOptions
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 WHOLE = """
@@ -139,8 +141,12 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
     assert settings_from({}, {"TILLSIDE_HOME": "x", "PAGE__PORT": "1"}, where="file") == Settings()
 
 
+def documented(text: str) -> list[str]:
+    return re.findall(r"^\| `([a-z_.\[\]*]+)` \|", text, re.MULTILINE)
+
+
 def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
-    rows = re.findall(r"^\| `([a-z_.\[\]*]+)` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = documented(DOCUMENT.read_text(encoding="utf-8").partition("## Options")[0])
 
     assert sorted(rows) == sorted(setting_names())
     assert len(rows) == len(set(rows))
@@ -164,3 +170,13 @@ def test_the_example_in_the_documentation_is_valid(tmp_path: Path) -> None:
     assert example is not None
 
     load_settings(written(tmp_path, example[1]), environment={})
+
+
+def test_every_option_of_the_serial_driver_is_documented_with_its_default() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## Options of the `serial`")[2]
+    options = msgspec.structs.asdict(SerialScannerOptions(port="x"))
+    del options["name"]  # the table's own key
+
+    assert sorted(documented(text)) == sorted(options)
+    for name in ("baud", "data_bits", "parity", "stop_bits", "idle_ms", "repeat_ms"):
+        assert f"| `{name}` | `{options[name]}` |" in text, name
