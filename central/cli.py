@@ -87,21 +87,23 @@ def init(
 @app.command()
 def serve(data: Data, as_json: Json = False) -> None:
     """Serve registers and the admin pages until SIGTERM or Ctrl-C. Logs are JSON lines on standard error."""
-    _log_json()
 
     def ready(addresses: Ready) -> None:
         text = f"Registers connect to {addresses.device_api}\nAdmin pages: {addresses.open} (opens once)"
         _say(as_json, addresses, text)
         sys.stdout.flush()
 
-    async def run() -> None:
+    async def run(folder: DataFolder) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await Server(DataFolder(data), clock=utc_now).run(ready, stop)
+        await Server(folder, clock=utc_now).run(ready, stop)
 
+    with _opened(data, as_json) as (folder, _):
+        pass  # what is wrong with the folder is said as by any command, before the log begins
+    _log_json()
     with _failures(as_json):
-        _run_fast(run())
+        _run_fast(run(folder))
 
 
 @app.command(name="open")

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from central.db import tables
 from central.db.database import Database
@@ -22,18 +22,18 @@ from central.members import rows_of
 from loyalty.member import Member
 from sync.wire import Change, ChangesResponse, MemberResponse
 
-# Members placed in one transaction: an import must not hold the writers for long.
+# Changes placed in one transaction: an import must not hold the writers for long.
 PLACED_AT_ONCE = 1000
 MAX_CHANGES = 1000
 
 
 def note_changes(connection: Connection, members: Iterable[str], now: datetime) -> dict[str, int]:
     """Leave an unplaced change for each member; returns the change's id for each."""
-    ids: dict[str, int] = {}
-    for member in dict.fromkeys(members):
-        result = connection.execute(insert(tables.changes).values(member=member, created_at=now))
-        ids[member] = int(result.inserted_primary_key[0])  # type: ignore[index]
-    return ids
+    rows = [{"member": member, "created_at": now} for member in dict.fromkeys(members)]
+    if not rows:
+        return {}
+    made = connection.execute(insert(tables.changes).returning(tables.changes.c.member, tables.changes.c.id), rows)
+    return {row.member: row.id for row in made}
 
 
 def newest_changes(connection: Connection, members: Collection[str]) -> dict[str, int]:
@@ -49,35 +49,38 @@ def newest_changes(connection: Connection, members: Collection[str]) -> dict[str
 
 
 def place_changes(connection: Connection, now: datetime) -> int:
-    """Give positions to at most PLACED_AT_ONCE members with unplaced changes; returns how many."""
+    """Give positions to at most PLACED_AT_ONCE unplaced changes; returns how many.
+
+    A member's changes share one position. Exactly the changes found are placed: the rows are read after
+    them, so they hold their effect, and whatever is committed meanwhile waits for the next time.
+    """
     changes = tables.changes
-    waiting = connection.execute(
-        select(changes.c.member, func.min(changes.c.id).label("first"), func.max(changes.c.id).label("last"))
+    found = connection.execute(
+        select(changes.c.id, changes.c.member)
         .where(changes.c.pos.is_(None))
-        .group_by(changes.c.member)
-        .order_by(func.min(changes.c.id))
+        .order_by(changes.c.id)
         .limit(PLACED_AT_ONCE)
     ).all()
-    if not waiting:
+    if not found:
         return 0
     newest = feed_position(connection)
-    members = [row.member for row in waiting]
+    members = list(dict.fromkeys(change.member for change in found))
+    pos_of = {member: newest + place for place, member in enumerate(members, start=1)}
     rows = rows_of(connection, members, now)
-    placed = []
-    for pos, waiter in enumerate(waiting, start=newest + 1):
-        placed.append(
-            {"member": waiter.member, "pos": pos, "op": "upsert", "row": msgspec.json.encode(rows[waiter.member])}
-        )
     connection.execute(tables.feed.delete().where(tables.feed.c.member.in_(members)))
-    connection.execute(insert(tables.feed), placed)
-    for change, waiter in zip(placed, waiting, strict=True):
-        connection.execute(
-            update(changes)
-            .where(changes.c.member == waiter.member, changes.c.pos.is_(None), changes.c.id <= waiter.last)
-            .values(pos=change["pos"])
-        )
-    connection.execute(update(tables.centre).values(feed_pos=newest + len(placed)))
-    return len(placed)
+    connection.execute(
+        insert(tables.feed),
+        [
+            {"member": member, "pos": pos, "op": "upsert", "row": msgspec.json.encode(rows[member])}
+            for member, pos in pos_of.items()
+        ],
+    )
+    connection.execute(
+        update(changes).where(changes.c.id == bindparam("which")).values(pos=bindparam("given")),
+        [{"which": change.id, "given": pos_of[change.member]} for change in found],
+    )
+    connection.execute(update(tables.centre).values(feed_pos=newest + len(members)))
+    return len(found)
 
 
 def feed_position(connection: Connection) -> int:

@@ -16,9 +16,10 @@ from msgspec import Struct
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from central import feed, ledger, receipts
+from central import feed, fresh, ledger, receipts
 from central.db import tables
 from central.devices import Device, close_epoch, first_use, locked_device
+from central.fresh import Books, FreshReceipt
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
 from sync.records import AttachBody, Entry, EntryKind, ReceiptBody, SignalBody, chain_next, chain_start, wall_text
@@ -30,6 +31,11 @@ CREDIT = 500
 _log = structlog.get_logger(__name__)
 
 KNOWN_KINDS = frozenset(get_args(EntryKind))
+HANDLED: dict[str, type[ReceiptBody | AttachBody | SignalBody]] = {
+    "receipt": ReceiptBody,
+    "attach": AttachBody,
+    "signal": SignalBody,
+}
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -38,6 +44,19 @@ class Applied(Struct, frozen=True, kw_only=True):
     acked_through: int
     chain_hash: str
     outcomes: tuple[tuple[Outcome, int | None], ...]
+
+
+class _Fault(Struct, frozen=True, kw_only=True):
+    """Why an entry can have no effect, found by looking at it alone."""
+
+    reason: str
+    detail: str
+
+
+class _New(Struct, frozen=True, kw_only=True):
+    entry: Entry
+    h: bytes
+    body: ReceiptBody | AttachBody | SignalBody | _Fault
 
 
 class _Taken(Struct, frozen=True, kw_only=True):
@@ -81,7 +100,7 @@ def ingest(
         h = chain_next(h, entry)
         known = stored.get(entry.seq)
         if known is None:
-            batch.take(entry, h)
+            batch.add(entry, h)
         elif known.h == h.hex():
             repeated.append((_outcome(entry.seq, known.code, known.detail), known.change))
         else:
@@ -146,47 +165,78 @@ class _Batch:
         self._device = device
         self._epoch = epoch
         self._now = now
+        self._new: list[_New] = []
+        self._plain: list[tuple[_New, FreshReceipt]] = []
         self._taken: list[_Taken] = []
 
-    def take(self, entry: Entry, h: bytes) -> None:
-        """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
+    def add(self, entry: Entry, h: bytes) -> None:
+        """A new entry whose place in the chain holds."""
+        self._new.append(_New(entry=entry, h=h, body=_opened(entry)))
+
+    def _take_all(self) -> None:
+        """Apply the entries in their order: runs of plain receipts together, all others one by one."""
+        bodies = [new.body for new in self._new if isinstance(new.body, ReceiptBody)]
+        books = Books(self._connection, self._device.id, bodies, self._now)
+        for new in self._new:
+            plain = _plain(books, new.body) if isinstance(new.body, ReceiptBody) else None
+            if plain is not None:
+                self._plain.append((new, plain))
+                continue
+            self._flush()
+            self._take(new)
+            if isinstance(new.body, ReceiptBody | AttachBody):
+                books.note(new.body)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Store the plain receipts so far; if that fails, each by itself, to find the one it is."""
+        plain, self._plain = self._plain, []
+        if not plain:
+            return
         try:
             with self._connection.begin_nested():
-                seen, reason = self._apply(entry)
+                fresh.keep(self._connection, [one for _, one in plain], self._now)
+        except OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - found out below, where it is one entry's own
+            _log.warning("plain_receipts_not_kept", device=self._device.id, error=type(error).__name__)
+            for new, _ in plain:
+                self._take(new)
+        else:
+            self._taken += [_Taken(entry=new.entry, h=new.h, seen=one.seen, reason="") for new, one in plain]
+
+    def _take(self, new: _New) -> None:
+        """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
+        entry = new.entry
+        try:
+            with self._connection.begin_nested():
+                seen, reason = self._apply(new)
         except OperationalError:
             raise  # the database itself failed; nothing may be acknowledged
         except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
             name = type(error).__name__
             _log.warning("entry_not_applied", device=self._device.id, seq=entry.seq, kind=entry.kind, error=name)
             seen, reason = Seen(code="quarantined", detail=f"could not be applied ({name}); report this"), "poison"
-        self._taken.append(_Taken(entry=entry, h=h, seen=seen, reason=reason))
+        self._taken.append(_Taken(entry=entry, h=new.h, seen=seen, reason=reason))
 
-    def _apply(self, entry: Entry) -> tuple[Seen, str]:
+    def _apply(self, new: _New) -> tuple[Seen, str]:
         """What became of an entry, and the reason to show if it is quarantined."""
         connection, now = self._connection, self._now
-        try:
-            match entry.kind:
-                case "receipt":
-                    receipt_body = msgspec.json.decode(entry.body, type=ReceiptBody)
-                    if receipt_body.receipt.key != entry.key:
-                        return Seen(code="quarantined", detail="the entry's key is not its receipt's"), "unreadable"
-                    return receipts.see_receipt(connection, self._device.id, receipt_body, now), "identity"
-                case "attach":
-                    attach_body = msgspec.json.decode(entry.body, type=AttachBody)
-                    return receipts.attach(connection, self._epoch, entry.seq, attach_body, now), "member"
-                case "signal":
-                    msgspec.json.decode(entry.body, type=SignalBody)
-                    return Seen(code="accepted"), ""
-        except msgspec.DecodeError as error:
-            return Seen(code="quarantined", detail=f"the body cannot be read: {error}"), "unreadable"
-        if entry.kind in KNOWN_KINDS:
-            return Seen(code="quarantined", detail=f"{entry.kind!r} is not handled by this version yet"), "not_yet"
-        return Seen(code="quarantined", detail="this kind is not known here; is the centre older?"), "unknown_kind"
+        match new.body:
+            case ReceiptBody():
+                return receipts.see_receipt(connection, self._device.id, new.body, now), "identity"
+            case AttachBody():
+                return receipts.attach(connection, self._epoch, new.entry.seq, new.body, now), "member"
+            case SignalBody():
+                return Seen(code="accepted"), ""
+            case _Fault():
+                return Seen(code="quarantined", detail=new.body.detail), new.body.reason
 
     def keep(self) -> list[tuple[Outcome, int | None]]:
-        """Store the entries with their outcomes, and note whose feed rows they change."""
-        if not self._taken:
+        """Apply and store the new entries, and note whose feed rows they change; returns their outcomes."""
+        if not self._new:
             return []
+        self._take_all()
         moved = sorted({member for one in self._taken for member in one.seen.touched})
         ledger.refresh_balances(self._connection, moved, self._now)
         change_of = feed.note_changes(self._connection, moved, self._now)
@@ -254,6 +304,29 @@ class _Batch:
             for one in ones
         ]
         self._connection.execute(insert(tables.quarantine), rows)
+
+
+def _opened(entry: Entry) -> ReceiptBody | AttachBody | SignalBody | _Fault:
+    """The entry's body, or why it has none that is handled."""
+    expected = HANDLED.get(entry.kind)
+    if expected is None and entry.kind in KNOWN_KINDS:
+        return _Fault(reason="not_yet", detail=f"{entry.kind!r} is not handled by this version yet")
+    if expected is None:
+        return _Fault(reason="unknown_kind", detail="this kind is not known here; is the centre older?")
+    try:
+        body = msgspec.json.decode(entry.body, type=expected)
+    except msgspec.DecodeError as error:
+        return _Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
+    if isinstance(body, ReceiptBody) and body.receipt.key != entry.key:
+        return _Fault(reason="unreadable", detail="the entry's key is not its receipt's")
+    return body
+
+
+def _plain(books: Books, body: ReceiptBody) -> FreshReceipt | None:
+    try:
+        return books.fresh(body)
+    except Exception:  # noqa: BLE001 - applied by itself instead, where it is set aside with its reason
+        return None
 
 
 def _outcome(seq: int, code: str, detail: str | None) -> Outcome:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, Row, case, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
 from central import members, programs
 from central.db import tables
@@ -30,6 +30,8 @@ NO_PROGRAM = "no_program"
 WAITING = "waiting"
 
 _AT_ONCE = 500
+# As wide as the column that holds them.
+MAX_NAME_CHARS = 255
 
 
 class BalanceMismatch(Struct, frozen=True, kw_only=True):
@@ -70,9 +72,8 @@ def settle_waiting_for(connection: Connection, arrived: StoredReceipt, now: date
     receipt = arrived.receipt
     if receipt.kind == "return":
         return set()
-    names = [*identity_keys(receipt), *_number_names(receipt)]
     waiting = connection.execute(
-        select(tables.waits.c.receipt).where(tables.waits.c.what.in_(names)).distinct()
+        select(tables.waits.c.receipt).where(tables.waits.c.what.in_(names_of(receipt))).distinct()
     ).scalars()
     touched: set[str] = set()
     for stored in sorted((stored_receipt(connection, key) for key in waiting.all()), key=_canonical):
@@ -129,11 +130,15 @@ def refresh_balances(connection: Connection, touched: Sequence[str], now: dateti
             .where(ledger.member.in_(some))
             .group_by(ledger.member)
         ).all()
-        for row in rows:
+        if rows:
             connection.execute(
                 update(tables.balances)
-                .where(tables.balances.c.member == row.member)
-                .values(confirmed=row.confirmed, pending=row.pending, matures_at=row.matures_at)
+                .where(tables.balances.c.member == bindparam("whose"))
+                .values(confirmed=bindparam("sure"), pending=bindparam("held"), matures_at=bindparam("due")),
+                [
+                    {"whose": row.member, "sure": row.confirmed, "held": row.pending, "due": row.matures_at}
+                    for row in rows
+                ],
             )
 
 
@@ -202,8 +207,7 @@ def _settle_returns_of(connection: Connection, sale: str, now: datetime) -> set[
 
 def _wait(connection: Connection, stored: StoredReceipt) -> None:
     if stored.state != WAITING and stored.receipt.original is not UNSET:
-        original = stored.receipt.original
-        names = dict.fromkeys((*original_keys(original, stored.receipt), *_original_number_names(original)))
+        names = awaited_names(stored.receipt)
         if names:
             connection.execute(insert(tables.waits), [{"receipt": stored.key, "what": name} for name in names])
     _set_state(connection, stored.key, WAITING)
@@ -283,18 +287,26 @@ def _by_number(connection: Connection, stored: StoredReceipt, original: Original
     return None
 
 
-def _number_names(receipt: Receipt) -> list[str]:
-    """What a return that names a number waits for."""
-    names = [f"number:{receipt.number}"[:255]] if receipt.number else []
+def names_of(receipt: Receipt) -> tuple[str, ...]:
+    """Everything a return may name this receipt by."""
+    names = list(identity_keys(receipt))
+    if receipt.number:
+        names.append(f"number:{receipt.number}"[:MAX_NAME_CHARS])
     if receipt.fiscal and receipt.fiscal.number:
-        names.append(f"fiscal:{_fiscal(receipt.fiscal.number)}"[:255])
-    return names
+        names.append(f"fiscal:{_fiscal(receipt.fiscal.number)}"[:MAX_NAME_CHARS])
+    return tuple(names)
 
 
-def _original_number_names(original: Original) -> list[str]:
-    if not original.number:
-        return []
-    return [f"number:{original.number}"[:255], f"fiscal:{_fiscal(original.number)}"[:255]]
+def awaited_names(receipt: Receipt) -> tuple[str, ...]:
+    """Everything the original of this return may come under."""
+    original = receipt.original
+    if original is UNSET:
+        return ()
+    names = list(original_keys(original, receipt))
+    if original.number:
+        names.append(f"number:{original.number}"[:MAX_NAME_CHARS])
+        names.append(f"fiscal:{_fiscal(original.number)}"[:MAX_NAME_CHARS])
+    return tuple(dict.fromkeys(names))
 
 
 def _fiscal(number: str) -> str:
@@ -310,23 +322,54 @@ def _program_for(connection: Connection, stored: StoredReceipt) -> programs.Publ
     return named or programs.program_in_force(connection)
 
 
-def _append(connection: Connection, member: str, entries: Iterable[LedgerEntry], program: str, now: datetime) -> None:
-    values = [
-        {
-            "member": member,
-            "receipt": entry.receipt,
-            "rule": entry.rule,
-            "points": entry.points,
-            "basis_minor": entry.basis_minor,
-            "pending_until": entry.pending_until,
-            "expires_at": entry.expires_at,
-            "reverses": entry.reverses,
-            "why": entry.why,
-            "program": program,
-            "recorded_at": now,
-        }
-        for entry in entries
+def row_of(entry: LedgerEntry, member: str, program: str, now: datetime) -> dict[str, Any]:
+    """The row of one ledger entry."""
+    return {
+        "member": member,
+        "receipt": entry.receipt,
+        "rule": entry.rule,
+        "points": entry.points,
+        "basis_minor": entry.basis_minor,
+        "pending_until": entry.pending_until,
+        "expires_at": entry.expires_at,
+        "reverses": entry.reverses,
+        "why": entry.why,
+        "program": program,
+        "recorded_at": now,
+    }
+
+
+def variance_row(
+    stored: StoredReceipt, member: str, entries: Sequence[LedgerEntry], now: datetime
+) -> dict[str, Any] | None:
+    """What people should see where the register showed something else than the ledger says.
+
+    A register that knew no member, or not the original of a return, claimed nothing and said nothing wrong.
+    """
+    claimed = {claim.rule: claim.points for claim in stored.claims}
+    given = {entry.rule: entry.points for entry in entries}
+    if claimed == given:
+        return None
+    if not claimed and (not stored.knew_member or stored.receipt.kind == "return"):
+        return None
+    rules = [
+        f"{rule}: claimed {claimed.get(rule, 0)}, given {given.get(rule, 0)}"
+        for rule in sorted(claimed.keys() | given.keys())
+        if claimed.get(rule) != given.get(rule)
     ]
+    return {
+        "receipt": stored.key,
+        "device": stored.device,
+        "member": member,
+        "claimed": sum(claimed.values()),
+        "given": sum(given.values()),
+        "detail": "; ".join(rules),
+        "recorded_at": now,
+    }
+
+
+def _append(connection: Connection, member: str, entries: Iterable[LedgerEntry], program: str, now: datetime) -> None:
+    values = [row_of(entry, member, program, now) for entry in entries]
     if values:
         connection.execute(insert(tables.ledger), values)
 
@@ -334,32 +377,9 @@ def _append(connection: Connection, member: str, entries: Iterable[LedgerEntry],
 def _note_variance(
     connection: Connection, stored: StoredReceipt, member: str, entries: Sequence[LedgerEntry], now: datetime
 ) -> None:
-    """Keep what the register showed where it is not what the ledger says.
-
-    A register that knew no member, or not the original of a return, claimed nothing and said nothing wrong.
-    """
-    claimed = {claim.rule: claim.points for claim in stored.claims}
-    given = {entry.rule: entry.points for entry in entries}
-    if claimed == given:
-        return
-    if not claimed and (not stored.knew_member or stored.receipt.kind == "return"):
-        return
-    rules = [
-        f"{rule}: claimed {claimed.get(rule, 0)}, given {given.get(rule, 0)}"
-        for rule in sorted(claimed.keys() | given.keys())
-        if claimed.get(rule) != given.get(rule)
-    ]
-    connection.execute(
-        insert(tables.variances).values(
-            receipt=stored.key,
-            device=stored.device,
-            member=member,
-            claimed=sum(claimed.values()),
-            given=sum(given.values()),
-            detail="; ".join(rules),
-            recorded_at=now,
-        )
-    )
+    row = variance_row(stored, member, entries, now)
+    if row is not None:
+        connection.execute(insert(tables.variances).values(row))
 
 
 def _set_state(connection: Connection, key: str, state: str) -> None:

@@ -26,6 +26,8 @@ from sync.records import AttachBody, ReceiptBody
 # Revisions go up only: what is not final yet, final, voided.
 _RANK = {"training": 0, "copy": 0, "proforma": 0, "advance": 0, "suspended": 0, "final": 1, "voided": 2}
 _ABSENT = (UNSET, (), 0)
+# A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
+MAX_ALSO = 16
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -39,8 +41,9 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:
     """Take one receipt in: store it, or find it known and fill in, revise or refuse."""
-    receipt = body.receipt
-    keys = identity_keys(receipt)
+    if len(body.receipt.also) > MAX_ALSO:
+        return Seen(code="quarantined", detail=f"more than {MAX_ALSO} ids on one receipt")
+    keys = identity_keys(body.receipt)
     known_as = list(
         connection.execute(
             select(tables.receipt_keys.c.receipt).where(tables.receipt_keys.c.key.in_(keys)).distinct()
@@ -101,28 +104,48 @@ def adopt_code(connection: Connection, member: str, code: str, now: datetime) ->
     return len(keys), frozenset(touched)
 
 
+def stored_of(body: ReceiptBody, *, device: str, member: str | None, state: str) -> StoredReceipt:
+    """A receipt seen for the first time, as it will be kept."""
+    return StoredReceipt(
+        key=body.receipt.key,
+        device=device,
+        receipt=body.receipt,
+        member=member,
+        code=normal_code(body.receipt.member.code) if body.receipt.member else None,
+        claims=body.claims,
+        knew_member=body.member is not UNSET,
+        program=None if body.program is UNSET else body.program,
+        original=None,
+        state=state,
+    )
+
+
+def row_of(stored: StoredReceipt, now: datetime) -> dict[str, Any]:
+    """The row of a receipt seen for the first time."""
+    return _facts(stored.receipt) | {
+        "key": stored.key,
+        "device": stored.device,
+        "member": stored.member,
+        "claims": msgspec.json.encode(stored.claims),
+        "knew_member": int(stored.knew_member),
+        "program": stored.program,
+        "original": stored.original,
+        "state": stored.state,
+        "received_at": now,
+    }
+
+
 def reference_in(body: bytes) -> MemberReference | UnsetType:
     """The member code printed on or scanned with a stored receipt."""
     return msgspec.json.decode(body, type=Receipt).member
 
 
 def _first_sight(connection: Connection, device: str, body: ReceiptBody, keys: Iterable[str], now: datetime) -> Seen:
-    receipt = body.receipt
-    member = _member_of(connection, body)
-    values = _facts(receipt) | {
-        "key": receipt.key,
-        "device": device,
-        "member": member,
-        "claims": msgspec.json.encode(body.claims),
-        "knew_member": int(body.member is not UNSET),
-        "program": None if body.program is UNSET else body.program,
-        "state": ledger.NEW,
-        "received_at": now,
-    }
-    connection.execute(insert(tables.receipts).values(values))
-    connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": receipt.key} for key in keys])
-    touched = _arrived(connection, stored_receipt(connection, receipt.key), now)
-    return Seen(code="accepted", member=_member_now(connection, receipt.key), touched=touched)
+    stored = stored_of(body, device=device, member=_member_of(connection, body), state=ledger.NEW)
+    connection.execute(insert(tables.receipts).values(row_of(stored, now)))
+    connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": stored.key} for key in keys])
+    touched = _arrived(connection, stored, now)
+    return Seen(code="accepted", member=_member_now(connection, stored.key), touched=touched)
 
 
 def _seen_again(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -96,10 +97,10 @@ class SetClock:
         return self.now
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder after `init`, with the program published and the members imported."""
-    path = tmp_path / "centre"
+    path = tmp_path_factory.mktemp("made") / "centre"
     initialise(path, InitOptions(listen="127.0.0.1:0", admin="127.0.0.1:0", brand="Test & Co"), NOON)
     folder = DataFolder(path)
     database = Database(folder.database)
@@ -107,6 +108,12 @@ def data(tmp_path: Path) -> Path:
     database.write_now(lambda connection: operations.import_file(connection, msgspec.json.encode(MEMBERS), NOON))
     database.close()
     return path
+
+
+@pytest.fixture
+def data(made_once: Path, tmp_path: Path) -> Path:
+    """A copy of that folder for one test."""
+    return Path(shutil.copytree(made_once, tmp_path / "centre"))
 
 
 @pytest.fixture

@@ -1,0 +1,148 @@
+"""Many receipts at once come to the same as one by one."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Connection
+
+from central import devices, ledger, receipts
+from central.db import tables
+from central.db.database import Database
+from central.ingest import Applied, ingest
+from loyalty.program import Program
+from loyalty.receipt import Fiscal, Receipt
+from sync.records import AttachBody, ReceiptBody
+from sync.wire import EnrolRequest, EpochRequest
+from tests.central.till import FACTS, NOON, Till, claims_of, receipt, returned
+
+ENTRIES = 120
+# What must be the same, without what only says in which order rows came.
+COMPARED = {
+    tables.receipts: ("key", "status", "member", "code", "original", "state", "body", "claims", "knew_member"),
+    tables.receipt_keys: ("key", "receipt"),
+    tables.waits: ("receipt", "what"),
+    tables.ledger: ("member", "receipt", "rule", "points", "basis_minor", "reverses", "why"),
+    tables.variances: ("receipt", "member", "claimed", "given", "detail"),
+    tables.balances: ("member", "confirmed", "pending"),
+}
+
+
+@contextmanager
+def _database(made: Path, folder: Path) -> Iterator[Database]:
+    shutil.copytree(made, folder)
+    database = Database(folder / "centre.db")
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _shift(till: Till, program: Program, chance: random.Random) -> None:
+    """A shift in which everything happens: repeats, other ids, returns early and late, unknown cards."""
+    sales: list[Receipt] = []
+    late: list[Receipt] = []
+    for count in range(1, ENTRIES + 1):
+        code = chance.choice([None, "TS0001", "TS0002", "TS9999"])
+        fiscal = chance.choice([msgspec.UNSET, Fiscal(scheme="rs-purs", number=f"A-A-{count}")])
+        made = receipt(count, chance.randrange(1, 500_00), code=code, fiscal=fiscal)
+        match chance.choice(["sale"] * 5 + ["again", "back", "early", "late", "attach", "other"]):
+            case "again" if sales:
+                seen = chance.choice(sales)
+                till.sale(msgspec.structs.replace(seen, source="again", lines=seen.lines if count % 2 else ()))
+            case "back" if sales:
+                till.sale(returned(count, chance.choice(sales), -chance.randrange(1, 100_00)))
+            case "early":
+                till.sale(returned(count + 1000, made))
+                late.append(made)
+            case "late" if late:
+                till.sale(late.pop())
+            case "attach" if sales:
+                till.attach(
+                    chance.choice([made, chance.choice(sales)]).key, chance.choice(["TS0001", "TS0002", "TS9999"])
+                )
+                till.sale(made)
+            case "other" if sales:
+                till.sale(msgspec.structs.replace(chance.choice(sales), total_minor=1))
+            case _:
+                wrong = count % 7 == 0 and code is not None
+                till.sale(made, member="m2" if wrong else None, claims=claims_of(made, program) if wrong else ())
+                sales.append(made)
+
+
+def _enrolled(connection: Connection, till: Till) -> None:
+    """A device with an epoch; the same ids in every database."""
+    devices.create_enrolment(
+        connection, token="t", store="12", register="3", valid_for=devices.REQUEST_IDS_KEPT, now=NOON
+    )
+    request = EnrolRequest(token="t", public_key=till.public_key, facts=FACTS)
+    device = devices.enrol(connection, request, now=NOON, randomness=bytes)
+    epoch = EpochRequest(facts=FACTS)
+    till.device = device.id
+    till.epoch = devices.open_epoch(connection, device, epoch, request_id="e", now=NOON, randomness=bytes)
+
+
+def _one_by_one(connection: Connection, till: Till) -> None:
+    for entry in till.sent:
+        if entry.kind == "receipt":
+            receipt_body = msgspec.json.decode(entry.body, type=ReceiptBody)
+            seen = receipts.see_receipt(connection, till.device, receipt_body, NOON)
+        else:
+            attach_body = msgspec.json.decode(entry.body, type=AttachBody)
+            seen = receipts.attach(connection, till.epoch, entry.seq, attach_body, NOON)
+        ledger.refresh_balances(connection, sorted(seen.touched), NOON)
+
+
+def _state(database: Database) -> dict[str, Any]:
+    return {
+        table.name: sorted(
+            tuple(map(repr, row))
+            for row in database.read_now(
+                lambda connection, table=table, names=names: connection.execute(  # type: ignore[misc]
+                    table.select().with_only_columns(*(table.c[name] for name in names))
+                ).all()
+            )
+        )
+        for table, names in COMPARED.items()
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 7, ENTRIES])
+def test_batches_come_to_the_same_as_single_receipts(
+    made_once: Path, tmp_path: Path, program: Program, batch: int
+) -> None:
+    # Given a shift with everything in it
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    with _database(made_once, tmp_path / "a") as together, _database(made_once, tmp_path / "b") as single:
+        till = Till("", (made_once / "ca.pem").read_text(), None)  # type: ignore[arg-type]
+        for database in (together, single):
+            database.write_now(lambda connection: _enrolled(connection, till))
+        _shift(till, program, random.Random(seed))
+        # When one centre takes it in batches and another entry by entry
+        for first in range(1, len(till.sent) + 1, batch):
+            request = till.batch(first, first + batch - 1)
+            applied = together.write_now(
+                lambda connection, request=request: ingest(  # type: ignore[misc]
+                    connection,
+                    till.device,
+                    request,
+                    request_id=secrets.token_hex(8),
+                    fingerprint="f",
+                    now=NOON,
+                )
+            )
+            assert isinstance(applied, Applied)
+        single.write_now(lambda connection: _one_by_one(connection, till))
+        # Then both hold the same receipts, ledger, variances and balances
+        assert _state(together) == _state(single)
+        assert together.read_now(lambda connection: ledger.check_balances(connection, NOON)) == []
+        assert len(_state(together)["ledger"]) > ENTRIES // 10
