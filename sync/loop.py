@@ -41,7 +41,7 @@ from sync.session import (
     SnapshotProgress,
     Wait,
 )
-from sync.store.errors import AckRefusedError
+from sync.store.errors import AckRefusedError, StoreError
 from sync.store.rows import EpochState
 from sync.store.store import Store
 from sync.store.writing import Writing
@@ -130,7 +130,7 @@ class SyncLoop:
     async def lookup(self, code: str) -> Member | None:
         """Asks the centre about a code that this register does not know; the member is then in the store.
 
-        None where nobody knows it or there is no answer in time. Never raises for the network.
+        None where nobody knows it or there is no answer in time. Never raises: what failed is logged.
         """
         if not self._state.online:
             return None
@@ -141,7 +141,11 @@ class SyncLoop:
             return None
         if answer is None:
             return None
-        await self._store.write(lambda writing: writing.keep_member(answer.pos, answer.row))
+        try:
+            await self._store.write(lambda writing: writing.keep_member(answer.pos, answer.row))
+        except StoreError as error:
+            _log.warning("member_not_kept", error=type(error).__name__)
+            return answer.row
         return self._store.member(answer.row.member)
 
     # -- the conversation ------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from agent.cli.connection import AgentUnreachableError, running_agent
 from agent.cli.outcome import DONE, PROBLEM, USAGE, complain, guarded, say, say_json
 from agent.state import keeper_of
 from config.load import load_settings, state_folder
-from sync.enrolment import CodeMalformedError, EnrolmentError, enrol, parse_code
+from sync.enrolling import enrol
+from sync.enrolment import CodeMalformedError, EnrolmentError, parse_code
 
 
 class Enrolled(Struct, frozen=True, kw_only=True):

@@ -30,7 +30,8 @@ from loyalty.program import Program, program_from_json
 from loyalty.receipt import Line, MemberReference, Receipt
 from loyalty.reconcile import reconciled
 from sync.client import CentreClient
-from sync.enrolment import Enrolment, NotEnrolledError, device_key, enrol, load_enrolment, parse_code
+from sync.enrolling import enrol
+from sync.enrolment import Enrolment, NotEnrolledError, device_key, load_enrolment, parse_code
 from sync.keys import KeyKeeper, keeper_for
 from sync.loop import SyncLoop, SyncState
 from sync.records import ReceiptBody
@@ -155,6 +156,7 @@ class Register:
         self.states: list[SyncState] = []
         self._changed = asyncio.Event()
         self._boot = secrets.token_hex(8)
+        self._open = True
         self.store = Store.open(folder / "store.db", keeper)
         self.client = CentreClient(
             url=url or enrolment.url,
@@ -186,6 +188,12 @@ class Register:
     def _woken(self) -> None:
         self.loop.wake()
         self._changed.set()
+
+    def close_store(self) -> None:
+        """At the end, or earlier where a test wants the store gone."""
+        if self._open:
+            self._open = False
+            self.store.close()
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Waits until `condition` holds; looked at after every commit and every change of state."""
@@ -245,7 +253,7 @@ async def register(
             running.cancel()
             await asyncio.wait({running})
         await till.client.close()
-        till.store.close()
+        till.close_store()
         if running is not None and not running.cancelled():
             running.result()
 

@@ -16,7 +16,8 @@ from central import devices, programs
 from central.certificates import server_context
 from central.db import tables
 from loyalty.program import program_hash
-from sync.enrolment import enrol, parse_code
+from sync.enrolling import enrol
+from sync.enrolment import parse_code
 from sync.keys import keeper_for
 from sync.session import HEARTBEAT_S
 from sync.wire import IngestRequest, decompress

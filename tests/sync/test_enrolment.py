@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from sync.enrolling import enrol
 from sync.enrolment import (
     CODE_PREFIX,
     FILE_NAME,
@@ -30,7 +31,6 @@ from sync.enrolment import (
     TokenRefusedError,
     code_text,
     device_key,
-    enrol,
     load_enrolment,
     parse_code,
 )

@@ -1,0 +1,151 @@
+"""The one exchange that makes a machine a register of a centre.
+
+Owns pinning the centre's CA by the digest in the code, and the order that makes a lost answer harmless: the
+key is durable before the token goes out, the same pair gets the same answer. Never sends the token to anyone
+but the centre that made the code.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ssl
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+
+import aiohttp
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from sync.client import CONNECT_S, pinned_context, plausible
+from sync.enrolment import (
+    FILE_NAME,
+    AlreadyEnrolledError,
+    CentreMismatchError,
+    Enrolment,
+    EnrolmentAnswerError,
+    EnrolmentCode,
+    EnrolmentUnreachableError,
+    TokenRefusedError,
+    load_enrolment,
+    save_enrolment,
+)
+from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper
+from sync.wire import EnrolRequest, EnrolResponse, Facts, Refusal
+
+MAX_ANSWER_BYTES = 64 * 1024
+EXCHANGE_S = 20.0
+
+
+async def enrol(
+    code: EnrolmentCode, folder: Path, keeper: KeyKeeper, facts: Facts, *, now: datetime, replace: bool = False
+) -> Enrolment:
+    """Enrols this register and saves the result to `folder`; asked again with the same code it goes on.
+
+    With `replace` an earlier enrolment gives way, with a key of its own, once the new one stands. Raises
+    EnrolmentError in one of its named forms, or SecretError.
+    """
+    key_name = DEVICE_KEY
+    if (folder / FILE_NAME).exists():
+        if not replace:
+            raise _already(folder)
+        key_name = f"{DEVICE_KEY}-{hashlib.sha256(code.token.encode()).hexdigest()[:16]}"
+    key = Ed25519PrivateKey.from_private_bytes(keeper.get_or_create(key_name, DEVICE_KEY_BYTES))
+    request = EnrolRequest(token=code.token, public_key=_public_text(key), facts=facts)
+    url = code.url.rstrip("/")
+    timeout = aiohttp.ClientTimeout(total=EXCHANGE_S, connect=CONNECT_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http:
+            ca_pem = await _pinned_ca(http, url, code.ca_sha256)
+            context = pinned_context(ca_pem, check_time=plausible(now))
+            answer = await _enrolled(http, url, request, context)
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise CentreMismatchError(
+            f"the centre's certificate does not name {url}; run `tillside-central init` there with this host's name"
+        ) from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise EnrolmentUnreachableError(
+            f"no usable answer from {url}; check the network and that the centre runs there, "
+            "then give the same code again"
+        ) from error
+    enrolment = Enrolment(
+        device=answer.device,
+        store=answer.store,
+        register=answer.register,
+        url=url,
+        ca_pem=ca_pem,
+        centre_epoch=answer.centre_epoch,
+        program_key=answer.program_key,
+        key=key_name,
+    )
+    save_enrolment(folder, enrolment)
+    return enrolment
+
+
+async def _pinned_ca(http: aiohttp.ClientSession, url: str, ca_sha256: str) -> str:
+    """The centre's CA certificate: fetched from anyone, believed only if it is the one the code names."""
+    async with http.get(f"{url}/v1/ca", ssl=False, allow_redirects=False) as response:
+        pem = await _bounded(response)
+        found = response.status == HTTPStatus.OK
+    try:
+        der = ssl.PEM_cert_to_DER_cert(pem.decode("ascii")) if found else b""
+    except ValueError:
+        der = b""
+    if hashlib.sha256(der).hexdigest() != ca_sha256:
+        raise CentreMismatchError(
+            f"what answers at {url} is not the centre that made this code; check the address and the network, "
+            "and do not enrol until you know why"
+        )
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+async def _enrolled(
+    http: aiohttp.ClientSession, url: str, request: EnrolRequest, context: ssl.SSLContext
+) -> EnrolResponse:
+    async with http.post(
+        f"{url}/v1/enrol",
+        data=msgspec.json.encode(request),
+        headers={"Content-Type": "application/json"},
+        ssl=context,
+        allow_redirects=False,
+    ) as response:
+        body = await _bounded(response)
+        status = response.status
+    try:
+        if status == HTTPStatus.OK:
+            return msgspec.json.decode(body, type=EnrolResponse)
+        refusal = msgspec.json.decode(body, type=Refusal)
+    except msgspec.DecodeError as error:
+        raise EnrolmentAnswerError(
+            f"the answer of {url} ({status}) cannot be read; update the register or the centre"
+        ) from error
+    detail = f"{refusal.title}: {refusal.detail or status}"
+    if status == HTTPStatus.FORBIDDEN:
+        raise TokenRefusedError(detail)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise EnrolmentUnreachableError(f"{detail}; give the same code again in a minute")
+    raise EnrolmentAnswerError(f"{detail}; update the register or the centre")
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            raise EnrolmentAnswerError("the answer is far too long; what answers is no centre")
+    return bytes(body)
+
+
+def _already(folder: Path) -> AlreadyEnrolledError:
+    known = load_enrolment(folder)
+    return AlreadyEnrolledError(
+        f"this machine is register {known.register} of store {known.store} at {known.url} already; "
+        "to enrol it anew, give `tillside enroll --replace` with a new code"
+    )
+
+
+def _public_text(key: Ed25519PrivateKey) -> str:
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
