@@ -6,20 +6,20 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlcipher3 import dbapi2
 
-from sync.store.errors import StoreError
 from tests.faults.proxy import REFUSED, FaultyProxy
 from tests.sync.centre import register, running_centre
 
 
-async def test_an_error_of_the_store_comes_out_as_itself(tmp_path: Path) -> None:
+async def test_what_the_store_raises_comes_out_as_itself(tmp_path: Path) -> None:
     async with (
         running_centre(tmp_path / "centre") as centre,
         register(tmp_path / "till", centre, exchanging=False) as till,
     ):
         till.close_store()
 
-        with pytest.raises(StoreError):
+        with pytest.raises(dbapi2.ProgrammingError, match="closed"):
             await till.loop.run(lambda: None)
 
 
