@@ -96,7 +96,9 @@ class Shift:
 
 
 class Cashiers:
-    """Makes steps, giving each its name and no card twice in a row at one register."""
+    """Makes steps, giving each its name. No card is scanned twice in a row at one register: people are not that
+    fast, and a scanner's true repeats are dropped.
+    """
 
     def __init__(self, members: tuple[SampleMember, ...], seed: int) -> None:
         self._chance = random.Random(seed)
@@ -105,7 +107,7 @@ class Cashiers:
         self._count = 0
 
     def sale(self, register: int, card: str | None = None, *, first_card: str | None = None) -> Step:
-        self._last[register] = card
+        self._last[register] = card or self._last.get(register)
         return Step(
             name=self._name(),
             register=register,
