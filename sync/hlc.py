@@ -49,30 +49,34 @@ class HybridClock:
 
     def __init__(self, node: str, last: Hlc | None = None) -> None:
         self._suffix = f"-{node}"
-        self._ms = last.ms if last else 0
         self._counter = last.counter if last else 0
+        self._set_ms(last.ms if last else 0)
 
     def tick(self, wall: datetime) -> str:
         """The text of a reading for an event that happens now."""
         ms = _milliseconds(wall)
         if ms > self._ms:
-            self._ms, self._counter = ms, 0
+            self._set_ms(ms)
+            self._counter = 0
+        elif self._counter < MAX_COUNTER:
+            self._counter += 1
         else:
-            self._advance()
-        return f"{self._ms:012x}{self._counter:04x}{self._suffix}"
+            self._set_ms(self._ms + 1)
+            self._counter = 0
+        return f"{self._ms_text}{self._counter:04x}{self._suffix}"
 
     def observe(self, other: Hlc, wall: datetime) -> None:
         """Makes later readings later than `other` too, unless it is more than MAX_AHEAD_MS ahead of `wall`."""
         if other.ms - _milliseconds(wall) > MAX_AHEAD_MS:
             return
-        self._ms, self._counter = max((self._ms, self._counter), (other.ms, other.counter))
+        if (other.ms, other.counter) > (self._ms, self._counter):
+            self._set_ms(other.ms)
+            self._counter = other.counter
 
-    def _advance(self) -> None:
-        if self._counter < MAX_COUNTER:
-            self._counter += 1
-        else:
-            self._ms, self._counter = self._ms + 1, 0
+    def _set_ms(self, ms: int) -> None:
+        # Many readings fall in one millisecond; its text is made once.
+        self._ms, self._ms_text = ms, f"{ms:012x}"
 
 
 def _milliseconds(wall: datetime) -> int:
-    return max(0, int(wall.timestamp() * 1000))
+    return int(wall.timestamp() * 1000)

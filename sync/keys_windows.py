@@ -68,19 +68,21 @@ class DpapiKeyKeeper:
 
 def _call(function: str, data: bytes) -> bytes:
     """One of the two functions of crypt32, which share their signature, on `data`."""
-    windll: Any = getattr(ctypes, "windll")  # noqa: B009 - absent on the platforms mypy sees
-    entry = windll.crypt32[function]
+    load: Any = getattr(ctypes, "WinDLL")  # noqa: B009 - absent on the platforms mypy sees
+    crypt32, kernel32 = load("crypt32", use_last_error=True), load("kernel32")
+    entry = crypt32[function]
     entry.argtypes = (POINTER(_Blob), c_wchar_p, POINTER(_Blob), c_void_p, c_void_p, _DWORD, POINTER(_Blob))
     entry.restype = ctypes.c_int
     buffer = create_string_buffer(data, len(data))
     given, made = _Blob(len(data), cast(buffer, POINTER(c_char))), _Blob()
     if not entry(byref(given), None, None, None, None, _NO_PROMPT, byref(made)):
+        error: Any = getattr(ctypes, "get_last_error")  # noqa: B009 - likewise
         raise SecretSealedError(
-            f"{function} failed with error {windll.kernel32.GetLastError()}; run the register under the account "
-            "that enrolled it, or enrol it anew"
+            f"{function} failed with error {error()}; run the register under the account that enrolled it, "
+            "or enrol it anew"
         )
     try:
         return ctypes.string_at(made.pbData, made.cbData)
     finally:
-        windll.kernel32.LocalFree.argtypes = (c_void_p,)
-        windll.kernel32.LocalFree(cast(made.pbData, c_void_p))
+        kernel32.LocalFree.argtypes = (c_void_p,)
+        kernel32.LocalFree(cast(made.pbData, c_void_p))

@@ -115,12 +115,8 @@ def _set_aside(path: Path, reason: str, clock: Callable[[], datetime]) -> Recove
 
 def _make_private(path: Path) -> None:
     """SQLite gives the log and the index the mode of the file."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    path.chmod(0o600)
 
 
 def _keep_fingerprint(path: Path, key: bytes) -> None:
