@@ -250,7 +250,7 @@ async def test_connections_cut_at_any_byte_lose_and_double_nothing(tmp_path: Pat
     dice = random.Random(seed_of_this_run())
 
     def fault_of(_number: int) -> Fault:
-        at = dice.randrange(1_500, 15_000)
+        at = dice.randrange(1_500, 8_000)
         return dice.choice(
             [
                 Fault(cut_request_after=at),
@@ -266,7 +266,7 @@ async def test_connections_cut_at_any_byte_lose_and_double_nothing(tmp_path: Pat
             async with register(tmp_path / "till", centre, url=url, seed=dice.randrange(2**32)) as till:
                 for number in range(1, 101):
                     await till.sell(receipt(number, CARD))
-                    if number % 3 == 0:
+                    if number % 2 == 0:
                         await up_to_date(till)
                 await up_to_date(till)
             print(f"{network.connections} connections")
