@@ -31,6 +31,8 @@ CREDIT = 500
 _log = structlog.get_logger(__name__)
 
 KNOWN_KINDS = frozenset(get_args(EntryKind))
+# A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
+MAX_ALSO = 16
 HANDLED: dict[str, type[ReceiptBody | AttachBody | SignalBody]] = {
     "receipt": ReceiptBody,
     "attach": AttachBody,
@@ -319,6 +321,8 @@ def _opened(entry: Entry) -> ReceiptBody | AttachBody | SignalBody | _Fault:
         return _Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
     if isinstance(body, ReceiptBody) and body.receipt.key != entry.key:
         return _Fault(reason="unreadable", detail="the entry's key is not its receipt's")
+    if isinstance(body, ReceiptBody) and len(body.receipt.also) > MAX_ALSO:
+        return _Fault(reason="unreadable", detail=f"more than {MAX_ALSO} ids on one receipt")
     return body
 
 

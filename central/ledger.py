@@ -7,7 +7,8 @@ people see it; no receipt is ever refused for one. Rows are only appended. Never
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -154,12 +155,14 @@ def matured(connection: Connection, now: datetime, limit: int) -> list[str]:
 def check_balances(connection: Connection, now: datetime) -> list[BalanceMismatch]:
     """Members whose kept balance is not the fold of their entries: always none.
 
-    Members with points that matured since the balance was kept are refreshed by the server, so run
-    this after `matured` gives none.
+    Where points matured that the server has not confirmed yet, both sides count as of just before.
     """
+    rows = connection.execute(select(tables.ledger).order_by(tables.ledger.c.member, tables.ledger.c.id))
+    entries = {member: [_entry(row) for row in own] for member, own in groupby(rows, key=lambda row: str(row.member))}
     wrong = []
-    for row in connection.execute(select(tables.balances).order_by(tables.balances.c.member)).all():
-        folded = balance_of(entries_of_member(connection, row.member), now)
+    for row in connection.execute(select(tables.balances).order_by(tables.balances.c.member)):
+        as_of = now if row.matures_at is None else min(now, row.matures_at - timedelta.resolution)
+        folded = balance_of(entries.get(row.member, ()), as_of)
         held = Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed)
         if held != folded:
             wrong.append(BalanceMismatch(member=row.member, held=held, folded=folded))

@@ -26,8 +26,6 @@ from sync.records import AttachBody, ReceiptBody
 # Revisions go up only: what is not final yet, final, voided.
 _RANK = {"training": 0, "copy": 0, "proforma": 0, "advance": 0, "suspended": 0, "final": 1, "voided": 2}
 _ABSENT = (UNSET, (), 0)
-# A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
-MAX_ALSO = 16
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -41,8 +39,6 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:
     """Take one receipt in: store it, or find it known and fill in, revise or refuse."""
-    if len(body.receipt.also) > MAX_ALSO:
-        return Seen(code="quarantined", detail=f"more than {MAX_ALSO} ids on one receipt")
     keys = identity_keys(body.receipt)
     known_as = list(
         connection.execute(

@@ -141,6 +141,17 @@ def _members(data: Path) -> Any:
         database.close()
 
 
+def test_a_wrong_balance_is_a_problem_found(data: Path) -> None:
+    from central.db import tables
+
+    database = Database(data / "centre.db")
+    database.write_now(lambda connection: connection.execute(tables.balances.update().values(confirmed=1)))
+    database.close()
+    code, checked = answer("ledger", "check", "--data", str(data))
+    assert code == 1
+    assert [wrong["member"] for wrong in checked["balance_mismatch"]] == ["m1", "m2", "m3"]
+
+
 async def _serving(data: Path) -> tuple[asyncio.subprocess.Process, Any]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -185,6 +196,12 @@ async def test_a_centre_from_nothing_to_points_and_a_clean_stop(tmp_path: Path) 
             _, link = await asyncio.to_thread(answer, "open", *where)
             async with session.get(link["open"], allow_redirects=False) as opened:
                 assert opened.status == 303
+            code, checked = await asyncio.to_thread(answer, "ledger", "check", *where)
+            assert (code, checked["entries"], checked["balance_mismatch"]) == (0, 1, [])
+            code, output = await asyncio.to_thread(run, "ledger", "export", *where, "--json")
+            lines = [json.loads(line) for line in output.splitlines()]
+            assert [line["type"] for line in lines] == ["receipt", "entry", "balance"]
+            assert (lines[1]["member"], lines[1]["points"]) == ("m1", 10)
             code, _ = await asyncio.to_thread(answer, "registers", "revoke", *where, till.device)
             assert code == 0
             assert (await till.request("GET", "/v1/snapshot", b""))[0] == 403

@@ -151,6 +151,14 @@ async def test_a_poison_entry_is_set_aside_alone(centre: RunningCentre) -> None:
     assert centre.count(tables.receipts) == 3
 
 
+async def test_a_receipt_with_thousands_of_ids_holds_up_nothing(centre: RunningCentre) -> None:
+    till = await centre.till()
+    till.sale(msgspec.structs.replace(receipt(1), also=tuple(f"pos:{n}" for n in range(40_000))))
+    till.sale(receipt(2, code="TS0001"))
+    answer = await till.send(1)
+    assert [outcome.code for outcome in answer.outcomes] == ["quarantined", "accepted"]
+
+
 async def test_effects_and_high_water_mark_are_one_transaction(centre: RunningCentre) -> None:
     # Given a batch
     till = await centre.till()
