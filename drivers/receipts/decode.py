@@ -7,8 +7,9 @@ Never raises on malformed input; wrong options are DecodeOptionsError.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice, zip_longest
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,11 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from drivers.escpos.codepages import CodePageError, code_page, profile_pages
-from drivers.escpos.paper import PrintedCode
 from drivers.receipts.classify import IgnoredKind, classified
 from drivers.receipts.documents import Job, is_printer_stream, printed_jobs, text_jobs, text_of
 from drivers.receipts.json_receipts import JsonReceiptError, journal_of, read_json
-from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
+from drivers.receipts.port import CERTAIN, DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
 from drivers.registry import load_readers
 from loyalty.identity import identified
 from loyalty.receipt import Receipt
@@ -29,6 +29,8 @@ from loyalty.reconcile import reconciled
 
 # A day's paper of a busy till is some megabytes, with pictures some tens.
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
+# A busy shop's year; each piece takes about a kilobyte.
+MAX_PIECES: Final = 200_000
 
 # Named by the command line's contract; their readers are not written yet.
 PLANNED_FORMATS: Final = ("star", "purs-qr", "hr-qr", "si-qr", "poslog", "csv")
@@ -81,7 +83,7 @@ def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
     if len(document) > MAX_DOCUMENT_BYTES:
         detail = f"more than {MAX_DOCUMENT_BYTES // 1024**2} MiB; cut it into smaller files"
         return Decoded(problems=(DecodeProblem(code="too_large", detail=detail, start=0, end=len(document)),))
-    return _gathered(_pieces(document, options, readers))
+    return _gathered(_pieces(document, options, readers), len(document))
 
 
 def paper_text(document: bytes, options: DecodeOptions | None = None) -> Iterator[str]:
@@ -126,17 +128,20 @@ def _asked_readers(name: str) -> Mapping[str, ReceiptReader]:
     raise DecodeOptionsError(f"no format {name!r}; choose one of {known}")
 
 
-def _gathered(pieces: Iterable[_Piece]) -> Decoded:
+def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:
     receipts: list[Receipt] = []
     ignored: list[Ignored] = []
     problems: list[DecodeProblem] = []
-    for piece in pieces:
+    for piece in islice(pieces, MAX_PIECES):
         if isinstance(piece, Receipt):
             receipts.append(piece)
         elif isinstance(piece, Ignored):
             ignored.append(piece)
         else:
             problems.append(piece)
+    if next(pieces, None) is not None:
+        detail = f"more than {MAX_PIECES} receipts and other pieces; cut it into smaller files"
+        problems.append(DecodeProblem(code="too_many", detail=detail, start=0, end=size))
     return Decoded(receipts=tuple(receipts), ignored=tuple(ignored), problems=tuple(problems))
 
 
@@ -144,18 +149,17 @@ def _pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, Recei
     if options.format == "json" or (options.format == "auto" and document.lstrip()[:1] in (b"{", b"[")):
         yield from _json_pieces(document, options, readers)
         return
-    if options.format == "escpos" or is_printer_stream(document):
+    is_stream = options.format == "escpos" or is_printer_stream(document)
+    if is_stream:
         jobs = printed_jobs(document, code_page=options.code_page, profile=options.profile)
-        source = "escpos"
     else:
         jobs = text_jobs(document, code_page=options.code_page)
-        source = None
     kicks, printed = 0, False
     for job in jobs:
         kicks += job.drawer_kicks
         if job.is_printed:
             printed = True
-            yield from _pieces_of_job(document, job, options, readers, source)
+            yield from _pieces_of_job(job, document, options, readers, source="escpos" if is_stream else None)
     # Paper without print beside a receipt is a feed or the drawer's kick; alone it says what happened.
     if not printed:
         yield Ignored(kind="drawer" if kicks else "blank", start=0, end=len(document))
@@ -164,9 +168,9 @@ def _pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, Recei
 def _json_pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, ReceiptReader]) -> Iterator[_Piece]:
     journal = journal_of(document)
     if journal is not None:
-        for job in text_jobs(journal.encode(), code_page=None):
-            whole = Job(printed=job.printed, start=0, end=len(document))
-            yield from _pieces_of_job(document, whole, options, readers, None, ranges=False)
+        whole = {"start": 0, "end": len(document)}
+        for piece in _pieces(journal.encode(), replace(options, format="auto"), readers):
+            yield piece if isinstance(piece, Receipt) else replace(piece, **whole)
         return
     try:
         for receipt, start, end in read_json(document):
@@ -182,36 +186,54 @@ _Chosen = tuple[Found, str]
 
 
 def _pieces_of_job(
-    document: bytes,
-    job: Job,
-    options: DecodeOptions,
-    readers: Mapping[str, ReceiptReader],
-    source: str | None,
-    *,
-    ranges: bool = True,
+    job: Job, document: bytes, options: DecodeOptions, readers: Mapping[str, ReceiptReader], *, source: str | None
 ) -> Iterator[_Piece]:
     """Receipts of one sheet, and what the rest of it is."""
     lines = job.printed.lines
     chosen = _chosen(job.printed, readers)
     at = 0
-    for found, name in chosen:
+    for (found, name), after in zip_longest(chosen, chosen[1:]):
         yield from _rest(job, at, found.first, has_receipts=True)
-        start, end = (lines[found.first].start, lines[found.last - 1].end) if ranges else (job.start, job.end)
-        part = PrintedJob(lines=lines[found.first : found.last], codes=_codes(job.printed, found, chosen))
-        yield _read(readers[name], part, options, document=document[start:end], start=start, source=source or name)
         at = found.last
+        start, end = lines[found.first].start, lines[found.last - 1].end
+        codes_end = lines[after[0].first].start if after is not None else job.end
+        part = PrintedJob(
+            lines=lines[found.first : found.last],
+            codes=tuple(code for code in job.printed.codes if start <= code.start < codes_end),
+        )
+        piece = _read(readers[name], part, options, start, end)
+        if isinstance(piece, Receipt):
+            # A job is what weak identity is made of; receipts that share one take their own part of it.
+            job_bytes = document[job.start : job.end] if len(chosen) == 1 else document[start:end]
+            piece = reconciled(identified(replace(piece, source=source or name), job_bytes))
+        yield piece
     yield from _rest(job, at, len(lines), has_receipts=bool(chosen))
 
 
 def _chosen(job: PrintedJob, readers: Mapping[str, ReceiptReader]) -> list[_Chosen]:
     """What to read by whom: the surest first, then whatever does not overlap, in the order of the paper."""
-    offers = [(found, name) for name, reader in readers.items() for found in _found(reader, job)]
+    offers: list[_Chosen] = []
+    for name, reader in readers.items():
+        offers += [(found, name) for found in _found(reader, job)]
+        if _settles(offers, job):
+            break
     offers.sort(key=lambda offer: (-offer[0].certainty, offer[0].first))
+    taken = bytearray(len(job.lines))
     chosen: list[_Chosen] = []
     for found, name in offers:
-        if all(found.last <= other.first or other.last <= found.first for other, _ in chosen):
+        if not any(taken[found.first : found.last]):
+            taken[found.first : found.last] = b"\x01" * (found.last - found.first)
             chosen.append((found, name))
     return sorted(chosen, key=lambda offer: offer[0].first)
+
+
+def _settles(offers: Sequence[_Chosen], job: PrintedJob) -> bool:
+    """Whether certain offers cover all that is printed, so that no other reader needs to look."""
+    covered = bytearray(len(job.lines))
+    for found, _ in offers:
+        if found.certainty == CERTAIN:
+            covered[found.first : found.last] = b"\x01" * (found.last - found.first)
+    return not any(line.text.strip() for line, is_covered in zip(job.lines, covered, strict=True) if not is_covered)
 
 
 def _found(reader: ReceiptReader, job: PrintedJob) -> Sequence[Found]:
@@ -221,21 +243,11 @@ def _found(reader: ReceiptReader, job: PrintedJob) -> Sequence[Found]:
         return ()
 
 
-def _codes(job: PrintedJob, found: Found, chosen: Sequence[_Chosen]) -> tuple[PrintedCode, ...]:
-    """Codes printed from this receipt's first line up to the next receipt's."""
-    start = job.lines[found.first].start
-    following = [other.first for other, _ in chosen if other.first >= found.last]
-    end = job.lines[min(following)].start if following else None
-    return tuple(code for code in job.codes if start <= code.start and (end is None or code.start < end))
-
-
 def _read(
-    reader: ReceiptReader, part: PrintedJob, options: DecodeOptions, *, document: bytes, start: int, source: str
+    reader: ReceiptReader, part: PrintedJob, options: DecodeOptions, start: int, end: int
 ) -> Receipt | DecodeProblem:
-    end = start + len(document)
     try:
-        receipt = replace(reader.read(part, options), source=source)
-        receipt = reconciled(identified(receipt, document))
+        receipt = reader.read(part, options)
         # Structs do not check themselves when made: what leaves here can be read back.
         msgspec.json.decode(msgspec.json.encode(receipt), type=Receipt)
     except MalformedReceiptError as error:

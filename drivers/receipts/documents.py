@@ -14,11 +14,21 @@ from typing import Final
 from drivers.escpos import codepages
 from drivers.escpos.codepages import DEFAULT_PROFILE, CodePage
 from drivers.escpos.framing import EscposFramer
-from drivers.escpos.paper import FEED_CHUNK_BYTES, EscposPrinter, Paper, Sheet
+from drivers.escpos.paper import (
+    FEED_CHUNK_BYTES,
+    MAX_BLANK_LINES,
+    MAX_SHEET_LINES,
+    EscposPrinter,
+    Paper,
+    Sheet,
+)
 from drivers.receipts.port import PrintedJob, TextLine
 
 # Enough text to tell an alphabet by.
 SAMPLE_BYTES: Final = 256 * 1024
+# A text without page breaks is parted at the next gap after this many lines, so that a year's journal in one
+# file needs no more memory than a day's.
+LONG_PAGE_LINES: Final = 5_000
 # How the text of a cut is written, so that what `--text` prints can be read again.
 CUT_LINE: Final = "[cut]"
 
@@ -126,15 +136,26 @@ def text_of(document: bytes, *, code_page: str | None, profile: str | None, as_p
 
 def _pages(lines: Iterator[tuple[TextLine, bool]]) -> Iterator[Job]:
     page: list[TextLine] = []
+    blank_lines = 0
     for line, is_last in lines:
+        is_blank = not line.text.strip()
+        blank_lines = blank_lines + 1 if is_blank else 0
         is_cut = line.text.strip() == CUT_LINE
-        if not is_cut:
+        if len(page) >= MAX_SHEET_LINES or (len(page) >= LONG_PAGE_LINES and _may_part(page[-1].text, line.text)):
+            yield _page(page)
+            page = []
+        if not is_cut and blank_lines <= MAX_BLANK_LINES:
             page.append(line)
         if (is_cut or is_last) and page:
             yield _page(page)
             page = []
     if page:
         yield _page(page)
+
+
+def _may_part(before: str, after: str) -> bool:
+    """Whether a file of many receipts may be parted here: at a blank line, after markup, between two rules."""
+    return not after.strip() or "<" in before or (before.startswith("=") and after.startswith("="))
 
 
 def _page(lines: list[TextLine]) -> Job:

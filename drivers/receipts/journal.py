@@ -17,7 +17,7 @@ from typing import ClassVar, Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, TextLine
+from drivers.receipts.port import CERTAIN, DecodeOptions, Found, MalformedReceiptError, PrintedJob, TextLine
 from drivers.receipts.wording import (
     amount_minor,
     article_number,
@@ -127,7 +127,7 @@ _UNITS: Final = frozenset(
         "L", "LI", "LIT", "LITAR", "LTR", "DL", "CL", "ML", "M", "MET", "METAR", "M1", "M2", "M3", "CM", "MM", "KM",
         "PAK", "PKT", "PAKET", "PAR", "SET", "KUT", "KUTIJA", "FL", "FLASA", "BOCA", "CASA", "H", "HR", "SAT", "SATI",
         "DAN", "MES", "MESEC", "USL", "USLUGA", "KWH", "KVH", "TABLA", "ROL", "ROLNA", "VRECA", "KES", "KART",
-        "KARTON", "POR", "PORCIJA", "NOC", "GAR",
+        "KARTON", "POR", "PORCIJA", "NOC", "GAR", "BOX", "KPL", "KOMPLET", "TUBA", "TEGLA", "LIM", "PCE", "EA",
     )
 )  # fmt: skip
 
@@ -159,7 +159,7 @@ class PursJournalReader:
             if mark == "title" and _tin_follows(job.lines[index + 1 : index + 8])
         ]
         return [
-            Found(first=first, last=_end(marks, first, following), certainty=100)
+            Found(first=first, last=_end(marks, first, following), certainty=CERTAIN)
             for first, following in pairwise([*starts, len(marks)])
         ]
 
@@ -291,13 +291,12 @@ def _index(words: Sequence[str], start: int, field: _Field, what: str) -> int:
 
 def _field_of(word: str) -> _Field | None:
     """The field whose label a line begins with: the label alone or followed by its value."""
-    if word in _LABELS:
-        return _LABELS[word]
-    label = next((label for label in _LABELS_BY_LENGTH if word.startswith(label)), None)
-    return _LABELS[label] if label is not None else None
+    match = _LABEL_AT_START.match(word)
+    return _LABELS[match.group()] if match is not None else None
 
 
-_LABELS_BY_LENGTH: Final = sorted(_LABELS, key=len, reverse=True)
+# The longest label that fits: UKUPANIZNOSPOREZA is not UKUPANIZNOS.
+_LABEL_AT_START: Final = re.compile("|".join(sorted(_LABELS, key=len, reverse=True)))
 
 
 def _after_columns(words: Sequence[str], start: int, headings: tuple[str, ...], what: str) -> int:
@@ -450,7 +449,7 @@ def _lines(rows: Sequence[_Row], width: int, sign: int) -> tuple[Line, ...]:
     for row in rows:
         if _SEPARATOR.fullmatch(row.text) or not row.text.strip():
             continue
-        amounts = _AMOUNTS.fullmatch(row.text) if name else None
+        amounts = _AMOUNTS.fullmatch(row.text)
         if amounts is None:
             name.append(row)
             if len(name) > MAX_NAME_LINES:

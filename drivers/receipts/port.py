@@ -15,6 +15,8 @@ from msgspec import Struct
 from drivers.escpos.paper import PrintedCode
 from loyalty.receipt import Receipt
 
+CERTAIN = 100
+
 
 class DecodeOptions(Struct, frozen=True, kw_only=True):
     """What the operator knows about a source; nothing is needed.
@@ -54,7 +56,7 @@ class PrintedJob:
 class Found:
     """A reader says: lines `first` up to `last` (exclusive) are a receipt of mine.
 
-    `certainty` is 1 to 100. Where readers differ, the surer one reads.
+    `certainty` is 1 to CERTAIN. Where readers differ, the surer one reads.
     """
 
     first: int

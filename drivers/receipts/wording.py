@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -42,6 +43,11 @@ def plain(text: str) -> str:
     return "".join(letter.upper() if len(letter.upper()) == 1 else letter for letter in replaced)
 
 
+# Labels and headings repeat on every receipt of a shop.
+WORDS_REMEMBERED: Final = 4096
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
 def compact(text: str) -> str:
     """`folded` without spaces, for labels that may be wrapped or spaced out."""
     return _NO_WORD.sub("", text.upper().translate(_LETTERS))
