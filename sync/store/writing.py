@@ -25,7 +25,7 @@ from sync.hlc import HybridClock
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
 from sync.store.packing import Packer, unpacked
-from sync.store.reading import Parameters, Reading
+from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
 from sync.store.sqlite import DatabaseError
 from sync.wire import Change, IngestResponse, Outcome, SignedProgram
@@ -207,8 +207,9 @@ class Writing(Reading):
             self._settle(base + seq, outcomes.get(seq) or Outcome(seq=seq, code="accepted"))
 
     def _chain_through(self, chain_hash: bytes, base: int, acked: int, through: int) -> bytes:
-        for entry in self._entries_after(base + acked, through - acked, base):
-            chain_hash = chain_next(chain_hash, entry)
+        for start in range(acked, through, MAX_LISTED):
+            for entry in self._entries_after(base + start, min(MAX_LISTED, through - start), base):
+                chain_hash = chain_next(chain_hash, entry)
         return chain_hash
 
     def _settle(self, number: int, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from sync.hlc import parse_hlc
 from sync.records import ReceiptBody, chain_start
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError
+from sync.store.reading import MAX_LISTED
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import IngestRequest, IngestResponse, Outcome
@@ -267,3 +268,18 @@ async def test_a_captured_receipt_is_one_entry(store: Store) -> None:
 
     [entry] = store.queue()
     assert (entry.kind, entry.key, entry.state, entry.seq) == ("receipt", receipt(1).key, "pending", 1)
+
+
+async def test_a_long_acknowledgement_is_walked_to_its_end(outbox: Outbox) -> None:
+    count = MAX_LISTED + 5
+
+    def many(writing: Writing) -> None:
+        for number in range(count):
+            signalling(f"s-{number}")(writing)
+
+    await outbox.open_epoch("epoch-1")
+    await outbox.store.write(many)
+
+    await outbox.acknowledge(answer(outbox.batch(limit=count), count))
+
+    assert outbox.store.queued() == 0
