@@ -29,9 +29,10 @@ def system_clock() -> Moment:
 
 @cache
 def boot_id() -> str:
-    """Names this run of the operating system, as `drivers.clock` names it for scans.
+    """A name for this run of the operating system, the same in every process of it.
 
-    Where the system has no name for it, it is the second in which it started.
+    Where the system has none it is the second in which it started, as the clocks tell. Two processes may
+    then differ after the wall clock was set; instants of different names are ordered by wall time.
     """
     try:
         return _BOOT_ID.read_text("ascii").strip()
