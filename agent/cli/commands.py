@@ -65,12 +65,12 @@ def evaluate(
     raise typer.Exit(evaluate_command(receipts=receipts, program=program, member=member))
 
 
-@app.command()
-def run(config: Config = None, as_json: Json = False) -> None:
-    """Run this register's agent until stopped."""
-    from agent.cli.run import run_command
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Run this register's agent until stopped (see `tillside run --help`)."""
+    from agent.cli.run import main as run_main
 
-    raise typer.Exit(run_command(config=config, as_json=as_json))
+    raise typer.Exit(run_main(arguments or []))
 
 
 @app.command()

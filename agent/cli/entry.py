@@ -1,7 +1,8 @@
 """The `tillside` entry point.
 
-`relay` leaves before anything but the standard library is imported: it stands between the POS and its
-printer and has to stay small.
+The two that run for years leave before the command line's own libraries are loaded: `relay` with nothing
+but the standard library, since it stands between the POS and its printer, and `run` to spare every
+register the memory.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ def main() -> None:
         from drivers.relay.process import main as relay
 
         sys.exit(relay(sys.argv[2:]))
+    if sys.argv[1:2] == ["run"]:
+        from agent.cli.run import main as run
+
+        sys.exit(run(sys.argv[2:]))
     from agent.cli.commands import app
 
     app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import signal
@@ -20,6 +21,15 @@ from sync.keys import SecretError
 from sync.store.errors import StoreError
 
 DONE, PROBLEM, USAGE = 0, 1, 2
+
+
+def main(arguments: list[str]) -> int:
+    """`tillside run` with its own small parser: see `agent.cli.entry`."""
+    parser = argparse.ArgumentParser(prog="tillside run", description="Run this register's agent until stopped.")
+    parser.add_argument("--config", help="The settings file; else TILLSIDE_CONFIG, else the system's.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    chosen = parser.parse_args(arguments)
+    return run_command(config=chosen.config, as_json=chosen.json)
 
 
 def run_command(*, config: str | None, as_json: bool) -> int:
