@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -53,6 +54,8 @@ RequestType = TypeVar("RequestType", bound=Struct)
 
 # A WebSocket that answers no ping for this long is gone.
 LIVE_HEARTBEAT_S = 20.0
+# A connection that is shut has this long to say goodbye.
+LIVE_CLOSE_S = 0.5
 # Live connections of one device: a register has one, and a second while it reconnects.
 LIVE_PER_DEVICE = 2
 # A register sends nothing on its live connection.
@@ -69,47 +72,69 @@ class Call(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class LiveConnection:
+    """One register that listens. However many hints come while one is sent, only the newest goes next."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.socket = socket
+        self._pos: int | None = None
+        self._news = asyncio.Event()
+
+    def announce(self, pos: int) -> None:
+        self._pos = pos
+        self._news.set()
+
+    async def tell(self) -> None:
+        """Send hints until the connection is gone."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._pos is not None:
+                await self.socket.send_str(msgspec.json.encode(LiveHint(feed=self._pos)).decode())
+
+    async def shut(self, code: int, reason: bytes) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self.socket.close(code=code, message=reason)
+
+
 class LiveConnections:
     """Who listens for hints. A hint is only ever a reason to look."""
 
     def __init__(self) -> None:
-        self._sockets: dict[str, list[web.WebSocketResponse]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._of: dict[str, list[LiveConnection]] = {}
 
-    def add(self, device: str, socket: web.WebSocketResponse) -> None:
-        sockets = self._sockets.setdefault(device, [])
-        sockets.append(socket)
-        for old in sockets[:-LIVE_PER_DEVICE]:
-            self._start(_close(old, WSCloseCode.POLICY_VIOLATION, b"a newer connection of this device took over"))
-
-    def remove(self, device: str, socket: web.WebSocketResponse) -> None:
-        sockets = self._sockets.get(device, [])
-        if socket in sockets:
-            sockets.remove(socket)
-        if not sockets:
-            self._sockets.pop(device, None)
+    async def serve(self, device: str, connection: LiveConnection) -> None:
+        """Keep a connection until it ends; the oldest goes where a device has too many."""
+        listening = self._of.setdefault(device, [])
+        listening.append(connection)
+        telling = asyncio.create_task(connection.tell())
+        try:
+            for old in listening[:-LIVE_PER_DEVICE]:
+                await old.shut(WSCloseCode.POLICY_VIOLATION, b"a newer connection of this device took over")
+            async for _ in connection.socket:
+                pass  # hints go down only
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            listening.remove(connection)
+            if not listening:
+                self._of.pop(device, None)
 
     def announce(self, pos: int) -> None:
-        text = msgspec.json.encode(LiveHint(feed=pos)).decode()
-        for sockets in self._sockets.values():
-            for socket in sockets:
-                self._start(_send(socket, text))
+        for listening in self._of.values():
+            for connection in listening:
+                connection.announce(pos)
 
     def devices(self) -> frozenset[str]:
-        return frozenset(self._sockets)
+        return frozenset(self._of)
 
-    async def shut(self, device: str, reason: bytes) -> None:
-        for socket in list(self._sockets.get(device, [])):
-            await _close(socket, WSCloseCode.POLICY_VIOLATION, reason)
+    async def shut(self, devices: frozenset[str], reason: bytes) -> None:
+        going = [connection for device in devices for connection in self._of.get(device, [])]
+        await asyncio.gather(*(connection.shut(WSCloseCode.POLICY_VIOLATION, reason) for connection in going))
 
     async def shut_all(self) -> None:
-        everyone = [socket for sockets in self._sockets.values() for socket in sockets]
-        await asyncio.gather(*(_close(socket, WSCloseCode.GOING_AWAY, b"the centre stops") for socket in everyone))
-
-    def _start(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        everyone = [connection for listening in self._of.values() for connection in listening]
+        await asyncio.gather(*(one.shut(WSCloseCode.GOING_AWAY, b"the centre stops") for one in everyone))
 
 
 class DeviceApi:
@@ -279,16 +304,13 @@ class DeviceApi:
         return _answer(call.http, signed)
 
     async def live(self, call: Call) -> web.StreamResponse:
-        socket = web.WebSocketResponse(heartbeat=LIVE_HEARTBEAT_S, max_msg_size=MAX_LIVE_MESSAGE_BYTES)
+        socket = web.WebSocketResponse(
+            heartbeat=LIVE_HEARTBEAT_S, timeout=LIVE_CLOSE_S, max_msg_size=MAX_LIVE_MESSAGE_BYTES
+        )
         await socket.prepare(call.http)
-        self._live.add(call.device, socket)
-        try:
-            pos = await self._database.read(feed.feed_position)
-            await _send(socket, msgspec.json.encode(LiveHint(feed=pos)).decode())
-            async for _ in socket:
-                pass  # hints go down only
-        finally:
-            self._live.remove(call.device, socket)
+        connection = LiveConnection(socket)
+        connection.announce(await self._database.read(feed.feed_position))
+        await self._live.serve(call.device, connection)
         return socket
 
     # ---- who calls
@@ -424,17 +446,3 @@ def _refused(error: problems.RefusedError) -> web.Response:
         content_type="application/problem+json",
         headers=headers,
     )
-
-
-async def _send(socket: web.WebSocketResponse, text: str) -> None:
-    try:
-        await socket.send_str(text)
-    except ConnectionError:
-        return  # gone between two hints; its handler removes it
-
-
-async def _close(socket: web.WebSocketResponse, code: int, reason: bytes) -> None:
-    try:
-        await socket.close(code=code, message=reason)
-    except ConnectionError:
-        return

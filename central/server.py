@@ -10,6 +10,7 @@ import contextlib
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -100,11 +101,15 @@ class Server:
             link = await pages.one_time_link()
             ready(Ready(device_api=f"https://{devices_at}", admin=f"http://{admin_at}", open=link))
             _log.info("serving", device_api=str(devices_at), admin=str(admin_at))
-            await stop.wait()
+            stopped = asyncio.create_task(stop.wait())
+            stack.push_async_callback(_cancelled, stopped)
+            await asyncio.wait({stopped, upkeep}, return_when=asyncio.FIRST_COMPLETED)
             _log.info("stopping")
+            if upkeep.done():
+                upkeep.result()
 
     async def _upkeep(self, database: Database, sequencer: Sequencer, live: LiveConnections) -> None:
-        """What no request asks for. A failure is told and tried again."""
+        """What no request asks for. A busy or full database is tried again; anything else ends `serve`."""
         next_mature = self._clock()
         while True:
             try:
@@ -131,9 +136,10 @@ async def _shut_revoked(database: Database, live: LiveConnections) -> None:
     connected = live.devices()
     if not connected:
         return
-    for device in connected & await database.read(devices.revoked_devices):
+    revoked = connected & await database.read(devices.revoked_devices)
+    for device in revoked:
         _log.info("live_connection_shut", device=device)
-        await live.shut(device, b"this device was revoked")
+    await live.shut(revoked, b"this device was revoked")
 
 
 async def _listen(
@@ -156,7 +162,6 @@ async def _listen(
     return Address(host=address.host, port=port)
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.gather(task, return_exceptions=True)
