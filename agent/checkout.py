@@ -129,10 +129,13 @@ def current(state: Checkout, now: Instant) -> MemberScan | None:
 def _scanned(state: Checkout, scan: MemberScan) -> tuple[Checkout, tuple[Effect, ...]]:
     scans = (*state.scans, scan)
     used_up = tuple(old.id for old in scans[:-MAX_UNUSED_SCANS])
-    effects: tuple[Effect, ...] = (ShowMember(scan=scan),)
-    if used_up:
-        effects = (*effects, UseUp(ids=used_up))
-    return replace(state, scans=scans[-MAX_UNUSED_SCANS:], shown=scan.id), effects
+    state = replace(state, scans=scans[-MAX_UNUSED_SCANS:])
+    effects: list[Effect] = [UseUp(ids=used_up)] if used_up else []
+    # One that is told of late, after the receipt it was too late for, is nobody's customer.
+    if state.previous is None or _is_after(scan.at, state.previous, state.boot):
+        state = replace(state, shown=scan.id)
+        effects.append(ShowMember(scan=scan))
+    return state, tuple(effects)
 
 
 def _printed(state: Checkout, at: Instant) -> tuple[Checkout, tuple[Effect, ...]]:

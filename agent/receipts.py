@@ -49,6 +49,10 @@ class JobSource(Protocol):
         """Returns when there may be new jobs."""
         ...
 
+    def close(self) -> None:
+        """Lets go of the folder."""
+        ...
+
 
 class JobResult(Struct, frozen=True, kw_only=True):
     """What one job came to."""
@@ -85,9 +89,12 @@ class ReceiptIntake:
         # Wrong options are told before the first receipt comes.
         await asyncio.to_thread(decode, b"", self._options())
         ready()
-        while True:
-            await self.take_new()
-            await self._source.changed()
+        try:
+            while True:
+                await self.take_new()
+                await self._source.changed()
+        finally:
+            self._source.close()
 
     async def take_new(self) -> None:
         """Books what the spool holds now."""

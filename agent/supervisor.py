@@ -68,7 +68,7 @@ class Supervisor:
         self._workers = tuple(workers)
         self._clocks = clocks
         self._changed = changed
-        self._health = {worker.name: Health(name=worker.name, kind=worker.kind) for worker in workers}
+        self._health = {_id(worker): Health(name=worker.name, kind=worker.kind) for worker in workers}
 
     @property
     def health(self) -> tuple[Health, ...]:
@@ -86,7 +86,7 @@ class Supervisor:
             began = self._clocks.monotonic_s()
             problem = await self._once(worker)
             steady = self._clocks.monotonic_s() - began >= STEADY_AFTER_S
-            was_ready = self._health[worker.name].condition == "ready"
+            was_ready = self._health[_id(worker)].condition == "ready"
             failures = 1 if was_ready and steady else failures + 1
             await self._wait(worker, problem, BACKOFF.delay_s(failures, self._clocks.chance()))
 
@@ -101,12 +101,12 @@ class Supervisor:
     def _reported(self, worker: Worker, error: Exception) -> str:
         """The problem in the error's words; logged once, however often a missing port is tried."""
         problem = (str(error) or type(error).__name__)[:MAX_PROBLEM_CHARACTERS]
-        if self._health[worker.name].problem != problem:
+        if self._health[_id(worker)].problem != problem:
             log.warning("worker_failed", worker=worker.name, kind=worker.kind, error=type(error).__name__)
         return problem
 
     async def _wait(self, worker: Worker, problem: str, delay_s: float) -> None:
-        health = self._health[worker.name]
+        health = self._health[_id(worker)]
         self._set(
             replace(
                 health,
@@ -119,11 +119,16 @@ class Supervisor:
         await self._clocks.sleep(delay_s)
 
     def _ready(self, worker: Worker) -> None:
-        health = self._health[worker.name]
+        health = self._health[_id(worker)]
         if health.condition != "ready":
             log.info("worker_ready", worker=worker.name, kind=worker.kind)
             self._set(replace(health, condition="ready", problem=UNSET, next_try=UNSET))
 
     def _set(self, health: Health) -> None:
-        self._health[health.name] = health
+        self._health[_id(health)] = health
         self._changed()
+
+
+def _id(worker: Worker | Health) -> tuple[str, str]:
+    """A scanner and a receipt source may share a name."""
+    return worker.kind, worker.name

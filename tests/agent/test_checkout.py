@@ -152,6 +152,14 @@ def test_a_job_from_the_run_before_comes_before_every_scan_of_this_run() -> None
     ]
 
 
+def test_a_scan_that_is_told_of_after_the_receipt_it_missed_is_shown_to_nobody() -> None:
+    state, effects = play(printed(30), scan(1, 20))
+
+    assert not any(isinstance(effect, ShowMember) for effect in effects)
+    assert state.shown is None
+    assert attached(printed(40), state=state) == [None]
+
+
 def test_unused_scans_are_bounded() -> None:
     state, effects = play(*(scan(number, number) for number in range(MAX_UNUSED_SCANS + 3)))
 

@@ -178,3 +178,21 @@ async def test_a_worker_that_just_ends_is_started_again() -> None:
     await run_until(supervisor, time.done.wait())
 
     assert supervisor.health[0].problem == "it ended by itself"
+
+
+async def test_a_scanner_and_a_receipt_source_may_share_a_name() -> None:
+    time = VirtualTime(stop_after=1)
+
+    async def steady(ready: Callable[[], None]) -> None:
+        ready()
+        await asyncio.Event().wait()
+
+    workers = [failing("printer", OSError("gone")), Worker(name="printer", kind="receipts", run=steady)]
+    supervisor = Supervisor(workers, time.clocks(), lambda: None)
+
+    await run_until(supervisor, time.done.wait())
+
+    assert [(health.kind, health.condition) for health in supervisor.health] == [
+        ("scanner", "failing"),
+        ("receipts", "ready"),
+    ]
