@@ -52,7 +52,7 @@ app.add_typer(members, name="members")
 app.add_typer(registers, name="registers")
 app.add_typer(accounts, name="ledger")
 
-DONE, PROBLEM, USAGE, NOT_SET_UP = 0, 1, 2, 3
+PROBLEM, USAGE = 1, 2
 # A code left lying about must not open a register months later.
 MAX_VALID_FOR = timedelta(days=30)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
