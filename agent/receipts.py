@@ -138,8 +138,6 @@ class ReceiptIntake:
             return f"{type(error).__name__}: {error}"
 
     def _write(self, writing: Writing, job: SpooledJob, decoded: Decoded | str) -> JobResult:
-        if self._is_done(writing, job):
-            return JobResult()
         if isinstance(decoded, str):
             return self._set_aside(writing, job, "decoder_failed", decoded)
         settlements: list[Settlement] = []
@@ -168,10 +166,6 @@ class ReceiptIntake:
 
     def _quarantine(self, writing: Writing, raw: bytes, reason: str, detail: str) -> None:
         writing.quarantine(self._name, reason, detail[:MAX_DETAIL_CHARACTERS], masked_bytes(raw))
-
-    def _is_done(self, writing: Writing, job: SpooledJob) -> bool:
-        kept = writing.spool_position(self._name)
-        return kept is not None and (kept.segment, kept.offset) >= (job.position.segment, job.position.offset)
 
     def _move(self, writing: Writing, job: SpooledJob) -> None:
         position = SourcePosition(segment=job.position.segment, offset=job.position.offset)

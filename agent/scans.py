@@ -20,9 +20,10 @@ from loyalty.member import Identifier, Member
 from sync.store.errors import StoreError
 from sync.store.store import Store
 
-# A scan is shown once it is durable, which takes a millisecond or two. A disk that takes longer than this
-# must not keep the cashier waiting; the scan is written behind what is shown.
-SHOW_WITHIN_S = 0.02
+# A scan is shown once it is durable, which takes a few milliseconds: what the cashier has seen survives a
+# crash. Only a disk that hangs for longer than this must not keep the till waiting; the scan is then written
+# behind what is shown.
+SHOW_WITHIN_S = 0.5
 # A disk that refuses is tried again this often, until the scan is too old to be used.
 KEEP_AGAIN_AFTER_S = 1.0
 KEEP_ATTEMPTS = int(UNUSED_MEMBER_CLEARS_AFTER.total_seconds() / KEEP_AGAIN_AFTER_S)

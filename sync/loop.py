@@ -328,6 +328,9 @@ class SyncLoop:
                 _log.info("live_connection_refused", status=error.status)
             except CentreError as error:
                 _log.debug("live_connection_failed", error=type(error).__name__)
+            if failures == 0:
+                self._session.doubted()
+                self.wake()
             failures += 1
             await asyncio.sleep(backoff.delay_s(failures, self._chance()))
 

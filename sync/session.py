@@ -464,6 +464,10 @@ class Session:
         if not self._online:
             self._all.until = float("-inf")
 
+    def doubted(self) -> None:
+        """A live connection broke: find out now whether the centre is there, not at the next heartbeat."""
+        self._heartbeat.until = float("-inf")
+
     def _say(self, code: ProblemCode, detail: str) -> None:
         self._problems[code] = Problem(code=code, detail=detail)
 

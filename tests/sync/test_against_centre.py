@@ -47,6 +47,14 @@ async def known(till: Register, code: str = CARD) -> None:
     await till.until(lambda: till.store.member_by_code(code))
 
 
+async def nothing_to_say(till: Register) -> None:
+    """Online, with every exchange made that was due."""
+    contact = None
+    while not till.loop.state.online or till.loop.state.last_contact != contact:
+        contact = till.loop.state.last_contact
+        await asyncio.sleep(0.3)
+
+
 def expected(count: int, points: int = 100) -> dict[str, int]:
     return {receipt(number, CARD).key: points for number in range(1, count + 1)}
 
@@ -193,6 +201,20 @@ async def test_what_is_sold_offline_goes_up_when_the_network_returns(tmp_path: P
             await till.until(lambda: till.confirmed(CARD) == 3000)
 
         assert centre.counted(MEMBER) == expected(30)
+
+
+async def test_a_register_cut_off_while_idle_says_so_before_the_next_heartbeat(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, FaultyProxy("127.0.0.1", centre.port) as network:
+        url = f"https://127.0.0.1:{network.port}"
+        async with register(tmp_path / "till", centre, url=url) as till:
+            await known(till)
+            await nothing_to_say(till)
+            cut_at = asyncio.get_running_loop().time()
+
+            await network.take_down()
+            await till.until(lambda: not till.loop.state.online)
+
+            assert asyncio.get_running_loop().time() - cut_at < HEARTBEAT_S / 2
 
 
 async def test_a_register_that_starts_without_network_says_so_and_recovers(tmp_path: Path) -> None:

@@ -538,6 +538,15 @@ def test_a_live_connection_ends_the_pause_for_an_unreachable_centre() -> None:
     assert isinstance(talk.next(), SendHeartbeat)
 
 
+def test_a_broken_live_connection_is_looked_into_at_once() -> None:
+    talk = Talk().settled()
+    assert isinstance(talk.next(), Wait)
+
+    talk.session.doubted()
+
+    assert isinstance(talk.next(), SendHeartbeat)
+
+
 @pytest.mark.parametrize(("asked_s", "chance", "waited_s"), [(10, 0, 10), (10, 0.5, 15), (1e9, 0, MAX_RETRY_AFTER_S)])
 def test_a_busy_centre_sets_the_pace_and_jitter_spreads_it(asked_s: float, chance: float, waited_s: float) -> None:
     talk = Talk().settled()
