@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import typer
 from typer.main import get_command
 
-from agent.cli import commands
+from agent.cli import commands, run
 from central import cli
 from drivers.relay import process
 
@@ -51,12 +51,17 @@ def offered(app: typer.Typer) -> Iterator[tuple[str, set[str]]]:
             yield path, options - {"--json", "--help"}
 
 
-def test_every_command_of_a_register_is_described_and_exists(capsys: pytest.CaptureFixture[str]) -> None:
+def options_in_help(main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """Options of a command that has a parser of its own."""
     with pytest.raises(SystemExit):
-        process.main(["--help"])
-    relay = set(re.findall(r"--[\w-]+", capsys.readouterr().out)) - {"--help", "--json"}
+        main(["--help"])
+    return set(re.findall(r"--[\w-]+", capsys.readouterr().out)) - {"--help", "--json"}
 
-    assert described("tillside") == {**dict(offered(commands.app)), "relay": relay}
+
+def test_every_command_of_a_register_is_described_and_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    parsed_apart = {"relay": options_in_help(process.main, capsys), "run": options_in_help(run.main, capsys)}
+
+    assert described("tillside") == {**dict(offered(commands.app)), **parsed_apart}
 
 
 def test_every_command_of_the_centre_is_described_and_exists() -> None:
