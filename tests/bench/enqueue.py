@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import shutil
 import sqlite3
 import statistics
 import threading
@@ -133,7 +135,10 @@ def run() -> Report:
             for name, contender in contenders.items():
                 place = folder / f"{name}-{turn}"
                 place.mkdir()
+                # What an earlier contender left for the disk to write is not this one's burden.
+                os.sync()
                 taken[name].append(contender(place, bodies))
+                shutil.rmtree(place)
     figures = {name: statistics.median(rates) for name, rates in taken.items()}
     best_peer = max((figures[name] for name in peers if name in figures), default=None)
     ratios = {
