@@ -24,7 +24,7 @@ from agent.demo.pos import Shop, VirtualPos
 from agent.demo.printer import VirtualPrinter
 from agent.demo.processes import DemoError, Process, run_lines, run_once
 from agent.demo.scanner import VirtualScanner
-from agent.demo.shop import BRAND, CURRENCY, STORE, TIME_ZONE, members_file, sample_members, sample_program
+from agent.demo.shop import BRAND, CURRENCY, NEW_CARD, STORE, TIME_ZONE, members_file, sample_members, sample_program
 from agent.inspection import StatusReport
 from agent.view import PageState, ending_of
 from loyalty.member import Member
@@ -306,11 +306,16 @@ async def until(condition: Callable[[], Awaitable[bool]], within_s: float, other
 
 
 def _shows(page: PageState, card: str) -> bool:
-    """Whether this card is the customer now; what the last sale gave still names the customer before."""
+    """Whether this card is the customer now, as one who knows the customers would see it.
+
+    What the last sale gave still names the customer before; and half a code, read by an agent that came
+    up in the middle of it, looks like a new card.
+    """
     customer = page.customer
-    if customer is None or customer.standing == "checking" or (page.sale is not None and page.sale.current):
+    if customer is None or (page.sale is not None and page.sale.current):
         return False
-    return customer.ending == ending_of(card)
+    standing = "unknown" if card == NEW_CARD else "known"
+    return (customer.standing, customer.ending) == (standing, ending_of(card))
 
 
 def _free_port() -> int:

@@ -13,11 +13,9 @@ from fractions import Fraction
 from typing import Final, Literal
 
 from agent.demo.pos import Article, Item, TenderName
-from agent.demo.shop import SampleMember
+from agent.demo.shop import NEW_CARD, SampleMember
 
 SEED: Final = 20261122
-# A loyalty card that no member has yet; it is linked after the shift.
-NEW_CARD: Final = "TS99000001X"
 REGISTERS: Final = (1, 2)
 
 _ARTICLES: Final = (

@@ -24,9 +24,9 @@ from rich.table import Table
 
 from agent.demo.floor import Centre, ReceiptLine, Register, until
 from agent.demo.network import Cable
-from agent.demo.plan import NEW_CARD, REGISTERS, Phase, expected_entries, plan_shift
+from agent.demo.plan import REGISTERS, Phase, expected_entries, plan_shift
 from agent.demo.processes import DemoError
-from agent.demo.shop import BRAND, sample_members
+from agent.demo.shop import BRAND, NEW_CARD, sample_members
 from agent.demo.tally import balances_in, promised_balances, tally
 from agent.demo.till import Printed, Till
 from agent.inspection import StatusReport

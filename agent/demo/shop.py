@@ -16,6 +16,8 @@ CURRENCY = "RSD"
 TIME_ZONE = "Europe/Belgrade"
 MEMBER_COUNT = 1000
 
+# A card that no member has yet.
+NEW_CARD = "TS99000001X"
 CARD_PREFIX = "TS"
 _CHECK_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"  # 23, a prime; none that is taken for a digit
 _FIRST_CARD = 10_000_019

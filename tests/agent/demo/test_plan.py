@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from agent.demo.plan import NEW_CARD, expected_entries, plan_shift
+from agent.demo.plan import expected_entries, plan_shift
 from agent.demo.pos import Article, Item
-from agent.demo.shop import sample_members, sample_program
+from agent.demo.shop import NEW_CARD, sample_members, sample_program
 from loyalty.evaluate import evaluate
 from loyalty.program import program_from_json
 from loyalty.receipt import Receipt
