@@ -282,6 +282,12 @@ def _failures(as_json: bool) -> Iterator[None]:
         _fail(as_json, str(error), getattr(error, "exit_code", PROBLEM))
     except OperationalError as error:
         _fail(as_json, f"the database cannot be used now ({error.orig}); nothing was changed, try again")
+    except typer.Exit:
+        raise
+    except OSError as error:
+        _fail(as_json, f"{error}; nothing was changed, correct that and try again")
+    except Exception as error:  # noqa: BLE001 - the edge: what it says may hold a member's code
+        _fail(as_json, f"the centre failed ({type(error).__name__}); what was under way was undone, report this")
 
 
 @contextmanager

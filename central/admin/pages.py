@@ -7,6 +7,7 @@ nothing but its own style sheet. Says nothing about what a page shows: `central.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -130,6 +131,12 @@ class AdminPages:
             _log.error("database_failed", error=str(error.orig))
             text = "The database is busy or full. Nothing was changed; try again."
             response = self._page("message.html", 503, title="Not now", text=text)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: what it says may hold a member's code
+            _log.error("page_failed", page=request.match_info.route.resource, error=type(error).__name__)
+            text = f"The centre failed ({type(error).__name__}). Nothing was changed; its log has the time."
+            response = self._page("message.html", 500, title="Failed", text=text)
         response.headers.update(_HEADERS)
         return response
 

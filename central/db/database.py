@@ -127,7 +127,8 @@ def _scripts() -> ScriptDirectory:
 
 def _engine(path: Path) -> Engine:
     url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, pool_size=READERS + 1, max_overflow=0)
+    # An error is logged and printed: the values of a statement are codes and receipts, and stay out of it.
+    engine = create_engine(url, pool_size=READERS + 1, max_overflow=0, hide_parameters=True)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

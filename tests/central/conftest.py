@@ -87,6 +87,15 @@ class RunningCentre:
         return len(self.read(lambda connection: connection.execute(table.select()).all()))
 
 
+def refuse_identifiers(database: Database) -> None:
+    """Let the database refuse every new code with an IntegrityError, which no code here expects."""
+    database.write_now(
+        lambda connection: connection.exec_driver_sql(
+            "CREATE TRIGGER refused BEFORE INSERT ON identifiers BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+    )
+
+
 class SetClock:
     """A clock that stands still until a test moves it."""
 

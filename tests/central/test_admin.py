@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from central import devices, operations, programs
-from tests.central.conftest import RunningCentre
+from tests.central.conftest import RunningCentre, refuse_identifiers
 from tests.central.till import NOON, claims_of, receipt
 
 PAGES = ("/", "/members", "/members/m1", "/cards", "/quarantine", "/variances")
@@ -224,6 +224,23 @@ async def test_members_are_searched(browser: Browser, text: str, found: set[str]
 async def test_a_page_that_is_not_there(browser: Browser) -> None:
     assert (await browser.get("/nowhere"))[0] == 404
     assert (await browser.get("/members/nobody"))[0] == 404
+
+
+async def test_a_page_that_fails_says_so_and_names_nobody(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a database that refuses what a form writes, for a reason that no code here expects
+    await browser.centre.till()
+    refuse_identifiers(browser.centre.database)
+    # When a card is linked
+    fields = {"token": await browser.token("/"), "code": "TS-PRIVATE", "member": "m1"}
+    answer = await browser.post("/cards/link", fields)
+    # Then the person sees that it failed, with the headers of every page, and neither page nor log has the code
+    text = await answer.text()
+    assert answer.status == 500
+    assert "IntegrityError" in text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    logged = "".join(capsys.readouterr())
+    assert "page_failed" in logged
+    assert "PRIVATE" not in text + logged
 
 
 def _program(centre: RunningCentre) -> Any:

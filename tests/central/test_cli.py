@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from central.cli import app
 from central.db.database import Database
-from tests.central.conftest import MEMBERS
+from tests.central.conftest import MEMBERS, refuse_identifiers
 from tests.central.till import Till, client_session, receipt
 
 PROGRAM = {"program": "p", "currency": "RSD", "earn": [{"id": "base", "give": {"points": 1, "per_minor": 1000}}]}
@@ -139,6 +139,18 @@ def _members(data: Path) -> Any:
         return database.read_now(lambda connection: connection.execute(tables.members.select()).all())
     finally:
         database.close()
+
+
+def test_a_failure_nobody_expected_is_one_line_that_names_nobody(data: Path) -> None:
+    database = Database(data / "centre.db")
+    refuse_identifiers(database)
+    database.close()
+    for as_json in ((), ("--json",)):
+        code, output = run("members", "link", "--data", str(data), "m1", "TS-PRIVATE", *as_json)
+        assert code == 1
+        assert output.count("\n") == 1
+        assert "IntegrityError" in output
+        assert "PRIVATE" not in output
 
 
 def test_a_wrong_balance_is_a_problem_found(data: Path) -> None:

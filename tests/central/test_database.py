@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from central.clock import utc_now
@@ -20,6 +21,7 @@ from central.db.tables import metadata
 from central.folder import AddressError, DataFolder, FolderError, NotSetUpError
 from central.server import Server
 from central.setup import InitOptions, initialise
+from tests.central.conftest import refuse_identifiers
 from tests.central.till import NOON
 
 
@@ -46,6 +48,19 @@ def test_commits_are_durable_and_there_is_no_wal(data: Path) -> None:
     )
     database.close()
     assert pragmas == {"journal_mode": "persist", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+def test_an_error_of_the_database_does_not_tell_what_was_written(data: Path) -> None:
+    database = Database(data / "centre.db")
+    refuse_identifiers(database)
+    with pytest.raises(IntegrityError) as refused:
+        database.write_now(
+            lambda connection: connection.execute(
+                text("insert into identifiers (code, kind, member) values (:code, 'card', 'm1')"), {"code": "PRIVATE"}
+            )
+        )
+    database.close()
+    assert "PRIVATE" not in str(refused.value)
 
 
 async def test_a_database_from_a_newer_version_is_refused(data: Path) -> None:
