@@ -189,7 +189,7 @@ class SyncLoop:
         client = self._client
         match step:
             case SendBatch():
-                batch = self._store.batch_from(step.first_seq, step.max_entries)
+                batch = await self._store.batch(step.first_seq, step.max_entries)
                 if batch is None or batch.first_seq != step.first_seq:
                     return None
                 return await client.ingest(batch)

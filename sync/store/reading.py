@@ -20,9 +20,10 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, Member, normal_code
 from loyalty.receipt import AwareDatetime, MemberKind, Receipt
 from sync.records import Entry, chain_next, chain_start
-from sync.store.errors import UnknownEntryError
+from sync.store.errors import NoEpochError, UnknownEntryError
 from sync.store.packing import unpacked
 from sync.store.rows import (
+    ChainPoint,
     EntryState,
     EpochState,
     FeedState,
@@ -85,11 +86,12 @@ def moment(text: str) -> datetime:
 
 
 class Reading:
-    """Reads of one connection. `clock` tells which claims are still pending."""
+    """Reads of one connection. `clock` tells which claims are still pending; `walked` a known place in the chain."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], datetime], walked: ChainPoint | None = None) -> None:
         self._connection = connection
         self._clock = clock
+        self._walked = walked
 
     def _rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
         return self._connection.execute(sql, parameters).fetchall()
@@ -298,20 +300,42 @@ class Reading:
     def batch_from(self, first_seq: int, limit: int = MAX_BATCH_ENTRIES) -> IngestRequest | None:
         """`next_batch`, but from `first_seq` on: entries that were acknowledged, for a centre that lost them.
 
-        The chain before them is walked from the start of the epoch.
+        The chain before them is walked from where the last call got to, else from the start of the epoch.
         """
         live = self._live_epoch()
         if live is None or first_seq > live[3]:
             return self.next_batch(limit)
         epoch, device, base, _, _ = live
-        chain_hash = chain_start(device, epoch)
-        for walked in range(0, first_seq - 1, MAX_LISTED):
-            for entry in self._entries_after(base + walked, min(MAX_LISTED, first_seq - 1 - walked), base):
-                chain_hash = chain_next(chain_hash, entry)
+        before = self.walk(first_seq - 1)
         entries = _within(self._entries_after(base + first_seq - 1, limit, base), MAX_BATCH_BYTES)
         return IngestRequest(
-            device=device, epoch=epoch, first_seq=first_seq, prev_hash=chain_hash.hex(), entries=tuple(entries)
+            device=device, epoch=epoch, first_seq=first_seq, prev_hash=before.hash.hex(), entries=tuple(entries)
         )
+
+    def steps_to(self, seq: int) -> int:
+        """How many entries `walk(seq)` would read."""
+        live = self._live_epoch()
+        return max(0, seq - self._walked_before(seq, live).seq) if live else 0
+
+    def walk(self, seq: int) -> ChainPoint:
+        """The chain of the live epoch at `seq`, or at its end, if that comes first. Raises NoEpochError."""
+        live = self._live_epoch()
+        if live is None:
+            raise NoEpochError("nothing was sent yet; open an epoch first")
+        known = self._walked_before(seq, live)
+        reached, chain_hash = known.seq, known.hash
+        while some := self._entries_after(live[2] + reached, min(MAX_LISTED, seq - reached), live[2]):
+            for entry in some:
+                chain_hash = chain_next(chain_hash, entry)
+            reached += len(some)
+        self._walked = ChainPoint(epoch=live[0], seq=reached, hash=chain_hash)
+        return self._walked
+
+    def _walked_before(self, seq: int, live: Any) -> ChainPoint:
+        epoch, device, *_ = live
+        if self._walked is not None and self._walked.epoch == epoch and self._walked.seq <= seq:
+            return self._walked
+        return ChainPoint(epoch=epoch, seq=0, hash=chain_start(device, epoch))
 
     def queue(
         self, *, state: EntryState | None = None, after: int = 0, limit: int = MAX_LISTED

@@ -83,6 +83,14 @@ class EpochState(Struct, frozen=True, kw_only=True):
     last_seq: int
 
 
+class ChainPoint(Struct, frozen=True, kw_only=True):
+    """The chain's h at `seq` of `epoch`."""
+
+    epoch: str
+    seq: int
+    hash: bytes
+
+
 class FeedState(Struct, frozen=True, kw_only=True):
     """How far the member cache follows the centre, and when the centre last said so."""
 

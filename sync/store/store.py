@@ -7,9 +7,11 @@ trusted in `examination.py`.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,13 +22,17 @@ from sync.store.errors import unavailable
 from sync.store.examination import examined, files_of, key_is_kept, suspect
 from sync.store.lock import StoreLock
 from sync.store.reading import Parameters, Reading
-from sync.store.rows import Committed, Recovered, StoreStatus
+from sync.store.rows import ChainPoint, Committed, Recovered, StoreStatus
 from sync.store.schema import migrate
 from sync.store.sqlite import DatabaseError, connect, is_storage_failure, make_durable, refuse_unsafe
 from sync.store.writer import GroupWriter
 from sync.store.writing import Writing
+from sync.wire import IngestRequest
 
 T = TypeVar("T")
+
+# Entries of the chain walked on the event loop (10 ms); a longer walk goes on in a thread.
+WALKED_AT_ONCE = 500
 
 _NODE = "node"
 _NODE_BYTES = 4
@@ -109,6 +115,12 @@ class Store(Reading):
         """Calls `committed` on the running event loop after every commit, before the writers of it go on."""
         self._writer.listen(committed)
 
+    async def batch(self, first_seq: int, limit: int) -> IngestRequest | None:
+        """`batch_from` without holding up the event loop, however long the chain before `first_seq` is."""
+        if self.steps_to(first_seq - 1) > WALKED_AT_ONCE:
+            self._walked = await asyncio.to_thread(self._walk_apart, first_seq - 1)
+        return self.batch_from(first_seq, limit)
+
     def status(self) -> StoreStatus:
         """What `status` says of the store; cheap enough to ask after every commit."""
         return StoreStatus(
@@ -136,6 +148,11 @@ class Store(Reading):
                 raise
             suspect(self.path)
             raise unavailable("read", error) from error
+
+    def _walk_apart(self, seq: int) -> ChainPoint:
+        """In a thread: on a connection of its own, since this one belongs to the event loop's."""
+        with closing(connect(self.path, self._key, read_only=True)) as connection:
+            return Reading(connection, self._clock, self._walked).walk(seq)
 
     def _writing_again(self) -> Writing:
         """After the disk failed."""

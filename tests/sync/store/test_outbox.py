@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
@@ -13,11 +16,14 @@ from msgspec.structs import replace
 from sync.hlc import parse_hlc
 from sync.records import ReceiptBody, chain_start
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError
-from sync.store.reading import MAX_LISTED
-from sync.store.store import Store
+from sync.store.reading import MAX_LISTED, Reading
+from sync.store.store import WALKED_AT_ONCE, Store
 from sync.store.writing import Writing
 from sync.wire import IngestRequest, IngestResponse, Outcome
 from tests.sync.store.samples import NOON, Clock, answer, capture, chain_through, opened, receipt, signalling
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
 
 
 @dataclass(slots=True)
@@ -268,6 +274,96 @@ async def test_a_captured_receipt_is_one_entry(store: Store) -> None:
 
     [entry] = store.queue()
     assert (entry.kind, entry.key, entry.state, entry.seq) == ("receipt", receipt(1).key, "pending", 1)
+
+
+class CountingConnection:
+    """The store's reading connection, counting how often it gives each entry."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.given: Counter[int] = Counter()
+
+    def execute(self, sql: str, parameters: Any = ()) -> Any:
+        rows = self._connection.execute(sql, parameters)
+        if not sql.startswith("SELECT number, key"):
+            return rows
+        found = rows.fetchall()
+        self.given.update(row[0] for row in found)
+        return Found(found)
+
+
+@dataclass(slots=True)
+class Found:
+    rows: list[Any]
+
+    def fetchall(self) -> list[Any]:
+        return self.rows
+
+
+async def acknowledged(outbox: Outbox, count: int) -> str:
+    """Fills the live epoch with `count` entries that the centre has; the chain's h there."""
+
+    def many(writing: Writing) -> None:
+        for number in range(count):
+            signalling(f"s-{number}")(writing)
+
+    await outbox.open_epoch("epoch-1")
+    await outbox.store.write(many)
+    response = answer(outbox.batch(limit=count), count)
+    await outbox.acknowledge(response)
+    return response.chain_hash
+
+
+async def test_a_rewind_reads_each_entry_twice_at_most(outbox: Outbox) -> None:
+    # Given a long epoch, acknowledged to its end
+    count = 20_000
+    end = await acknowledged(outbox, count)
+    connection = CountingConnection(outbox.store._connection)
+    reading = Reading(cast("Connection", connection), Clock())
+    # When the centre asks for all of it again, batch by batch
+    first_seq, chain_hash = 1, chain_start("device-1", "epoch-1").hex()
+    while first_seq <= count:
+        batch = reading.batch_from(first_seq, 500)
+        assert batch is not None
+        # Then each batch follows from the one before
+        assert (batch.first_seq, batch.prev_hash) == (first_seq, chain_hash)
+        chain_hash = chain_through(batch, count)
+        first_seq += len(batch.entries)
+    # And no entry was read more than once for its batch and once for the chain
+    assert chain_hash == end
+    assert set(connection.given) == set(range(1, count + 1))
+    assert max(connection.given.values()) <= 2
+
+
+async def test_a_walk_is_good_for_its_own_epoch_and_for_what_comes_after_it(outbox: Outbox) -> None:
+    await acknowledged(outbox, 20)
+    honest = {first_seq: Reading(outbox.store._connection, Clock()).batch_from(first_seq, 5) for first_seq in (3, 12)}
+    # When it is asked for a later place and then for an earlier one
+    assert {first_seq: outbox.store.batch_from(first_seq, 5) for first_seq in (12, 3)} == honest
+    # And in another epoch the old chain says nothing
+    await outbox.open_epoch("epoch-2")
+    await outbox.append("a", "b")
+    await outbox.acknowledge(answer(outbox.batch(), 2))
+    batch = outbox.store.batch_from(1, 5)
+    assert batch is not None
+    assert batch.prev_hash == chain_start("device-1", "epoch-2").hex()
+
+
+async def test_a_long_walk_leaves_the_event_loop_free(outbox: Outbox) -> None:
+    count = 10 * WALKED_AT_ONCE
+    end = await acknowledged(outbox, count)
+    await outbox.append("one more")
+    asked = asyncio.create_task(outbox.store.batch(count, 5))
+    turns = 0
+    while not asked.done():
+        await asyncio.sleep(0)
+        turns += 1
+    batch = asked.result()
+    assert batch is not None
+    assert chain_through(batch, count) == end
+    assert turns > 10
+    # And the next batch is not walked to again
+    assert outbox.store.steps_to(count) == 1
 
 
 async def test_a_long_acknowledgement_is_walked_to_its_end(outbox: Outbox) -> None:
