@@ -157,11 +157,12 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class _Pause:
-    """When one lane may go on, and how often in a row it had to stop."""
+    """When one lane may go on, how often in a row it had to stop, and what the centre refused on it last."""
 
-    __slots__ = ("failures", "until")
+    __slots__ = ("failures", "refusal", "until")
 
     def __init__(self) -> None:
+        self.refusal: Problem | None = None
         self.failures = 0
         self.until = float("-inf")
 
@@ -206,7 +207,9 @@ class Session:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        return tuple(self._problems.values())
+        lanes = (self._heartbeat, self._program, self._up, self._down)
+        refusals = {lane.refusal: None for lane in lanes if lane.refusal is not None}
+        return (*self._problems.values(), *refusals)
 
     # -- what to do ------------------------------------------------------------------------------
 
@@ -260,8 +263,8 @@ class Session:
         self._up_last = isinstance(step, OpenEpoch | SendBatch)
         self._online = True
         self._all.go_on()
-        for code in ("device_refused", "request_refused"):
-            self._problems.pop(code, None)
+        # Another lane's answer says nothing of what was refused on this one.
+        self._lane_of(step).refusal = None
         match answer:
             case HeartbeatResponse():
                 return self._heard_of(answer, held, now)
@@ -288,6 +291,10 @@ class Session:
         self._heartbeat.failures = 0
         self._heartbeat.until = now + HEARTBEAT_S
         self._program_wanted = answer.program or None
+        if self._program_step(held) is None:
+            self._program.go_on()
+            self._program.refusal = None
+            self._problems.pop("program_unusable", None)
         self.hinted(answer.feed)
         return held.feed == answer.feed and not self._restored(held.feed_centre)
 
@@ -380,7 +387,8 @@ class Session:
     def _refused(self, step: Exchange, error: CentreRefusedError, now: float, chance: float) -> None:
         if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             self._online = False
-            self._say("device_refused", f"{error.detail}; enrol this register anew if it should be in service")
+            detail = f"{error.detail}; enrol this register anew if it should be in service"
+            self._lane_of(step).refusal = Problem(code="device_refused", detail=detail)
             self._all.stop(self._refusals, now, chance)
             return
         self._online = True
@@ -398,8 +406,9 @@ class Session:
             case FetchProgram(), _:
                 self.program_unusable(str(error), now, chance)
             case _:
-                self._say("request_refused", str(error))
-                self._lane_of(step).stop(self._refusals, now, chance)
+                lane = self._lane_of(step)
+                lane.refusal = Problem(code="request_refused", detail=str(error))
+                lane.stop(self._refusals, now, chance)
 
     def _disagreed(self, step: SendBatch, error: CentreRefusedError, now: float, chance: float) -> None:
         """409 or 410: go back to where the centre stands, or begin a new epoch where that makes no sense."""

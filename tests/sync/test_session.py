@@ -602,6 +602,38 @@ def test_a_refused_heartbeat_stops_nothing_else() -> None:
     assert [problem.code for problem in talk.session.problems] == ["request_refused"]
 
 
+@pytest.mark.parametrize(("status", "code"), [(400, "request_refused"), (403, "device_refused")])
+def test_what_was_refused_on_one_lane_is_said_until_that_lane_succeeds(status: int, code: str) -> None:
+    # Given a centre that refuses what is sent, and answers everything else
+    talk = Talk().settled()
+    talk.hold(queued=1)
+    talk.take(SendBatch)
+    talk.fail(CentreRefusedError(status, "no"))
+    talk.now += 3600
+    # When it answers a heartbeat and a pull
+    talk.answer(heartbeat(11))
+    talk.session.received(PullChanges(after=10), changes(11), talk.held, talk.now, 0.5)
+    # Then it is still said, once
+    assert [problem.code for problem in talk.session.problems] == [code]
+    # Until a batch is taken
+    talk.take(SendBatch)
+    talk.answer(acked(1))
+    assert talk.session.problems == ()
+
+
+def test_a_program_that_is_no_longer_wanted_is_no_problem_any_more() -> None:
+    talk = Talk().settled()
+    for refused in (CentreRefusedError(404, "gone"), CentreRefusedError(403, "no")):
+        talk.now += 3600
+        talk.answer(heartbeat(program=HASH))
+        talk.take(FetchProgram)
+        talk.fail(refused)
+        assert talk.session.problems
+        talk.now += 3600
+        talk.answer(heartbeat())
+        assert talk.session.problems == ()
+
+
 def test_an_answer_to_another_question_is_a_mistake_of_the_caller() -> None:
     talk = Talk()
 
