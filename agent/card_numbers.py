@@ -1,7 +1,12 @@
 """Keeps payment card numbers out of everything that is stored.
 
-Owns masking in texts, raw bytes and the free texts of a receipt. What a card number is, `drivers.scanning.pan`
-knows. Masks digits only: nothing is dropped, and what surrounds a number stays as it was.
+Owns masking in texts, raw bytes and every text of a receipt. What a card number is, `drivers.scanning.pan`
+knows. Masks digits only: nothing is dropped but what would be no use masked, and what surrounds a number
+stays as it was.
+
+A receipt's identity is made of what is kept: where its number is a card number, of the masked number, since
+a key made of the full one could be guessed back from it. What a fiscal authority gave stays as it is: it
+holds no card number, and hexadecimal would look like one now and then.
 """
 
 from __future__ import annotations
@@ -10,85 +15,100 @@ import re
 from typing import TypeVar
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from drivers.scanning.pan import KEPT_LEADING, KEPT_TRAILING, is_pan
-from loyalty.receipt import Receipt
+from drivers.scanning.check_digit import GTIN_LENGTHS, has_valid_check_digit
+from drivers.scanning.pan import KEPT_LEADING, KEPT_TRAILING, first_pan, pan_spans
+from loyalty.identity import key_of, natural_ids
+from loyalty.receipt import Problem, Receipt
 
-# ISO/IEC 7812-1: a card number has at most 19 digits; the shortest in use has 13.
-SHORTEST, LONGEST = 13, 19
 STAR = "*"
+PAYMENT_CARD = Problem(code="payment_card", detail="a payment card number stood in its place and was left out")
 
-# Digits in groups with one separator between, at least as many as a card number has.
-_RUN = re.compile(r"[0-9](?:[ .\-\u00a0]?[0-9]){12,}")
-_GROUP = re.compile(r"[0-9]+")
-# Texts of a receipt that a till or a payment terminal fills freely.
-_FREE_TEXTS = ("description", "name")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_AUTHORITIES = ("rs-purs:", "hr-fisk:", "hr-jir:", "si-furs:")
+# Amounts in words of digits: a masked one would be no amount.
+_DECIMALS = ("quantity", "unit_price", "rate")
 
 
 def masked_text(text: str) -> str:
     """`text` with all but the first six and last four digits of each card number starred."""
-    return _RUN.sub(lambda run: _masked_run(run[0]), text)
+    parts: list[str] = []
+    at = 0
+    for start, end in pan_spans(text):
+        parts += (text[at:start], _starred(text[start:end]))
+        at = end
+    return "".join((*parts, text[at:])) if parts else text
 
 
 def masked_bytes(raw: bytes) -> bytes:
-    """The same for bytes of any code page that has ASCII digits."""
-    text = raw.decode("latin-1")
-    return masked_text(text).encode("latin-1")
+    """The same for bytes of any code page that has ASCII digits; its length stays."""
+    return masked_text(raw.decode("latin-1")).encode("latin-1")
 
 
 def masked_receipt(receipt: Receipt) -> Receipt:
-    """The same for every free text of a receipt; its identity, numbers and amounts stay."""
-    if _RUN.search(msgspec.json.encode(receipt).decode()) is None:
-        return receipt
-    return replace(
-        receipt,
-        operator=masked_text(receipt.operator) if receipt.operator else receipt.operator,
-        lines=_masked_all(receipt.lines),
-        discounts=_masked_all(receipt.discounts),
-        taxes=_masked_all(receipt.taxes),
-        tenders=_masked_all(receipt.tenders),
+    """The same for every text of a receipt. A member reference that is a card number is dropped."""
+    member = receipt.member
+    is_card = member is not UNSET and first_pan(member.code) is not None
+    fiscal = receipt.fiscal
+    if fiscal:
+        fiscal = replace(_masked(fiscal), number=fiscal.number, verification_url=fiscal.verification_url)
+    kept = replace(
+        _masked(replace(receipt, member=UNSET, fiscal=UNSET, also=())),
+        member=UNSET if is_card else member,
+        fiscal=fiscal,
     )
+    if is_card:
+        kept = replace(kept, problems=(*kept.problems, PAYMENT_CARD))
+    return _identified_again(receipt, kept)
+
+
+def _identified_again(receipt: Receipt, kept: Receipt) -> Receipt:
+    """`kept` with the ids that its own texts give, and a key made of them where one of those made it."""
+    own = natural_ids(replace(receipt, also=()))
+    also = tuple(_masked_id(each) for each in receipt.also if each not in own)
+    before, after = natural_ids(receipt), natural_ids(replace(kept, also=also))
+    if before == after:
+        return replace(kept, also=receipt.also)
+    if receipt.key == key_of(before[0]):
+        return replace(kept, key=key_of(after[0]), also=after[1:])
+    return replace(kept, also=after)
+
+
+def _masked_id(natural_id: str) -> str:
+    if natural_id.startswith(_AUTHORITIES):
+        return natural_id
+    # Spaces within a part of an id are written so.
+    return masked_text(natural_id.replace("+", " ")).replace(" ", "+")
 
 
 _Item = TypeVar("_Item", bound=msgspec.Struct)
 
 
-def _masked_all(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
-    return tuple(_masked_item(item) for item in items)
+def _masked(item: _Item) -> _Item:
+    changed = {}
+    for name in item.__struct_fields__:
+        value = getattr(item, name)
+        masked = _masked_value(name, value)
+        if masked is not value:
+            changed[name] = masked
+    return replace(item, **changed) if changed else item
 
 
-def _masked_item(item: _Item) -> _Item:
-    texts = {name: getattr(item, name) for name in _FREE_TEXTS if getattr(item, name, None)}
-    return replace(item, **{name: masked_text(text) for name, text in texts.items()}) if texts else item
+def _masked_value(name: str, value: object) -> object:
+    if isinstance(value, str):
+        if name in _DECIMALS:
+            return value if first_pan(value) is None else UNSET
+        return value if _is_gtin(name, value) or _UUID(value) else masked_text(value)
+    if isinstance(value, tuple):
+        masked = tuple(_masked_value(name, each) for each in value)
+        return masked if any(new is not old for new, old in zip(masked, value, strict=True)) else value
+    return _masked(value) if isinstance(value, msgspec.Struct) else value
 
 
-def _masked_run(run: str) -> str:
-    """Card numbers are made of whole groups, so that a long number which contains one by chance is left."""
-    groups = [(match.start(), match.end()) for match in _GROUP.finditer(run)]
-    index = 0
-    while index < len(groups):
-        end = _card_from(run, groups, index)
-        if end is None:
-            index += 1
-            continue
-        start, stop = groups[index][0], groups[end][1]
-        run = run[:start] + _starred(run[start:stop]) + run[stop:]
-        index = end + 1
-    return run
-
-
-def _card_from(run: str, groups: list[tuple[int, int]], first: int) -> int | None:
-    """Index of the last group of the longest card number that begins with group `first`."""
-    digits, found = "", None
-    for index in range(first, len(groups)):
-        start, end = groups[index]
-        digits += run[start:end]
-        if len(digits) > LONGEST:
-            break
-        if len(digits) >= SHORTEST and is_pan(digits):
-            found = index
-    return found
+def _is_gtin(name: str, text: str) -> bool:
+    return name == "gtin" and len(text) in GTIN_LENGTHS and text.isdecimal() and has_valid_check_digit(text)
 
 
 def _starred(card: str) -> str:

@@ -1,6 +1,6 @@
 """From printed jobs to booked receipts: the register's second way.
 
-Owns the order of steps for a job of a spool: decode off the event loop; then, in one transaction, the
+Owns the order of steps for a job of a spool: decode and mask off the event loop; then, in one transaction, the
 receipts, their claims and entries, the scans they use up and the spool position; only then tell the relay
 what it may delete. A crash anywhere reads the job again, and its receipts are known by then or nothing
 of it was kept. Never decides whose a receipt is (`agent.booking` and `agent.checkout` do).
@@ -18,12 +18,13 @@ import structlog
 from msgspec import Struct
 
 from agent.booking import Rules, book
-from agent.card_numbers import masked_bytes, masked_receipt
+from agent.card_numbers import masked_bytes, masked_receipt, masked_text
 from agent.desk import Settlement
 from agent.store_inspection import IGNORED, ignored_of
-from drivers.receipts.decode import Decoded, DecodeOptionsError, decode
+from drivers.receipts.decode import DecodeOptionsError, decode
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition
+from loyalty.receipt import Receipt
 from sync.store.errors import StoreError
 from sync.store.rows import SourcePosition
 from sync.store.store import Store
@@ -60,6 +61,23 @@ class JobResult(Struct, frozen=True, kw_only=True):
     settlements: tuple[Settlement, ...] = ()
     ignored: int = 0
     quarantined: int = 0
+
+
+class SetAside(Struct, frozen=True, kw_only=True):
+    """What a person must look at; without card numbers, as all that is kept."""
+
+    reason: str
+    detail: str
+    raw: bytes
+
+
+class Prepared(Struct, frozen=True, kw_only=True):
+    """A job as it is written to the store: nothing in it holds a card number. `masked` is all of it."""
+
+    masked: bytes
+    receipts: tuple[Receipt, ...] = ()
+    ignored: tuple[str, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
 
 
 class ReceiptIntake:
@@ -110,66 +128,69 @@ class ReceiptIntake:
         return SpoolPosition(segment=0, offset=0) if kept is None else _spool_position(kept)
 
     async def _take(self, job: SpooledJob) -> None:
-        if job.damage is not None or job.truncated:
-            await self._store.write(lambda writing: self._set_aside(writing, job, *_incomplete(job)))
-            return
-        decoded = await asyncio.to_thread(self._decoded, job)
+        prepared = await asyncio.to_thread(self._prepared, job)
         try:
-            result = await self._store.write(lambda writing: self._write(writing, job, decoded))
+            result = await self._store.write(lambda writing: self._write(writing, job, prepared))
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 — a job that cannot be booked must not hold up the next
             log.warning("job_not_booked", source=self._name, error=type(error).__name__)
-            reason = f"{type(error).__name__}: {error}"
-            result = await self._store.write(lambda writing: self._set_aside(writing, job, "not_booked", reason))
+            not_booked = _set_aside(prepared.masked, "not_booked", f"{type(error).__name__}: {error}")
+            instead = Prepared(masked=prepared.masked, set_aside=(not_booked,))
+            result = await self._store.write(lambda writing: self._write(writing, job, instead))
         for settlement in result.settlements:
             self._settled(settlement)
         if result.quarantined:
             log.warning("job_quarantined", source=self._name, count=result.quarantined)
 
-    def _decoded(self, job: SpooledJob) -> Decoded | str:
-        """The job's receipts, or why its decoder failed. Runs in a thread."""
+    def _prepared(self, job: SpooledJob) -> Prepared:
+        """The job read, and free of card numbers: both take time that the store's writer has not."""
+        masked = masked_bytes(job.payload)
+        if job.damage is not None or job.truncated:
+            return Prepared(masked=masked, set_aside=(_set_aside(masked, *_incomplete(job)),))
         try:
-            return decode(job.payload, self._options())
+            decoded = decode(job.payload, self._options())
         except DecodeOptionsError:
             raise  # the operator's to correct; no receipt is at fault
         except Exception as error:  # noqa: BLE001 — third-party readers may raise anything
             log.warning("decoder_failed", source=self._name, error=type(error).__name__)
-            return f"{type(error).__name__}: {error}"
+            failed = _set_aside(masked, "decoder_failed", f"{type(error).__name__}: {error}")
+            return Prepared(masked=masked, set_aside=(failed,))
+        return Prepared(
+            masked=masked,
+            receipts=tuple(masked_receipt(receipt) for receipt in decoded.receipts),
+            ignored=tuple(item.kind for item in decoded.ignored),
+            set_aside=tuple(
+                _set_aside(masked[problem.start : problem.end], problem.code, problem.detail)
+                for problem in decoded.problems
+            ),
+        )
 
-    def _write(self, writing: Writing, job: SpooledJob, decoded: Decoded | str) -> JobResult:
-        if isinstance(decoded, str):
-            return self._set_aside(writing, job, "decoder_failed", decoded)
+    def _write(self, writing: Writing, job: SpooledJob, prepared: Prepared) -> JobResult:
         settlements: list[Settlement] = []
-        quarantined = 0
-        ignored: list[str] = [item.kind for item in decoded.ignored]
-        for receipt in decoded.receipts:
-            booked = book(writing, masked_receipt(receipt), job.captured, boot=self._boot, rules=self._rules)
+        set_aside = list(prepared.set_aside)
+        ignored = list(prepared.ignored)
+        for receipt in prepared.receipts:
+            booked = book(writing, receipt, job.captured, boot=self._boot, rules=self._rules)
             if booked.settlement is not None:
                 settlements.append(booked.settlement)
             elif booked.fate == "conflict":
-                self._quarantine(writing, job.payload, "conflict", booked.detail)
-                quarantined += 1
+                set_aside.append(SetAside(reason="conflict", detail=booked.detail, raw=prepared.masked))
             else:
                 ignored.append(booked.fate)
-        for problem in decoded.problems:
-            self._quarantine(writing, job.payload[problem.start : problem.end], problem.code, problem.detail)
-            quarantined += 1
+        for item in set_aside:
+            writing.quarantine(self._name, item.reason, item.detail, item.raw)
         _count(writing, ignored)
         self._move(writing, job)
-        return JobResult(settlements=tuple(settlements), ignored=len(ignored), quarantined=quarantined)
-
-    def _set_aside(self, writing: Writing, job: SpooledJob, reason: str, detail: str) -> JobResult:
-        self._quarantine(writing, job.payload, reason, detail)
-        self._move(writing, job)
-        return JobResult(quarantined=1)
-
-    def _quarantine(self, writing: Writing, raw: bytes, reason: str, detail: str) -> None:
-        writing.quarantine(self._name, reason, detail[:MAX_DETAIL_CHARACTERS], masked_bytes(raw))
+        return JobResult(settlements=tuple(settlements), ignored=len(ignored), quarantined=len(set_aside))
 
     def _move(self, writing: Writing, job: SpooledJob) -> None:
         position = SourcePosition(segment=job.position.segment, offset=job.position.offset)
         writing.set_spool_position(self._name, position)
+
+
+def _set_aside(masked: bytes, reason: str, detail: str) -> SetAside:
+    return SetAside(reason=reason, detail=masked_text(detail)[:MAX_DETAIL_CHARACTERS], raw=masked)
 
 
 def _incomplete(job: SpooledJob) -> tuple[str, str]:

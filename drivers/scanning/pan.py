@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
-from itertools import accumulate
 
 from drivers.scanning.check_digit import has_valid_check_digit
 
 KEPT_LEADING, KEPT_TRAILING = 6, 4  # what PCI DSS 3.4.1 lets be shown
-MAX_DIGITS = 19
 
 _ALL = frozenset(range(16, 20))
 # First and last prefix, and the lengths in use.
@@ -46,9 +45,12 @@ _ISSUER_RANGES: tuple[tuple[str, str, frozenset[int]], ...] = (
     ("9792", "9792", frozenset({16})),  # Troy
     ("9891", "9891", frozenset({16})),  # DinaCard
 )
-_DOUBLED_DIGIT_SUM = str.maketrans("0123456789", "0246813579")
-# Digits, alone or in groups with one separator between, as people and terminals write them.
-_GROUPS = re.compile(r"\d+(?:[ .\-\u00a0]\d+)*")
+_DOUBLED_DIGIT_SUM = bytes.maketrans(b"0123456789", b"0246813579")
+# Digits, alone or in groups with one separator between, as people and terminals write them; at least as
+# many as the shortest card number has.
+_RUN = re.compile(r"\d(?:[ .\-\u00a0]?\d){12,}")
+_GROUP = re.compile(r"\d+")
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 
 
 def is_pan(digits: str) -> bool:
@@ -56,21 +58,42 @@ def is_pan(digits: str) -> bool:
     return len(digits) in _issued_lengths(digits[:4]) and _luhn_holds(digits) and not _is_ean_13(digits)
 
 
-def first_pan(text: str) -> str | None:
-    """Digits of the first payment card number in `text`, written in one piece or in groups."""
-    for run in _GROUPS.finditer(_with_ascii_digits(text)):
-        groups = re.findall(r"\d+", run[0])
-        for start in range(len(groups)):
-            if (pan := _leading_pan(groups[start : start + MAX_DIGITS])) is not None:
-                return pan
+def pan_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each payment card number in `text`, in order, written in one piece or in groups.
+
+    Card numbers are made of whole groups, so that a long number which contains one by chance is none. Takes
+    time in proportion to `text`, whatever it holds.
+    """
+    for run in _RUN.finditer(text):
+        written = _with_ascii_digits(run[0])
+        groups = [match.span() for match in _GROUP.finditer(written)]
+        digits = "".join(written[start:end] for start, end in groups)
+        # Of each count of digits that ends a group, where that group ends.
+        ends: dict[int, int] = {}
+        count = 0
+        for start, end in groups:
+            count += end - start
+            ends[count] = end
+        before = taken = 0
+        for start, end in groups:
+            if before >= taken and (length := _pan_length(digits, before, ends)) is not None:
+                taken = before + length
+                yield run.start() + start, run.start() + ends[taken]
+            before += end - start
+
+
+def _pan_length(digits: str, first: int, ends: dict[int, int]) -> int | None:
+    """How many digits the longest card number has that begins at digit `first` and ends with a group."""
+    for length in _issued_lengths(digits[first : first + 4]):
+        if first + length in ends and is_pan(digits[first : first + length]):
+            return length
     return None
 
 
-def _leading_pan(groups: list[str]) -> str | None:
-    joined = "".join(groups)
-    lengths = _issued_lengths(joined[:4])
-    candidates = (joined[:end] for end in accumulate(map(len, groups)) if end in lengths)
-    return next((digits for digits in candidates if is_pan(digits)), None)
+def first_pan(text: str) -> str | None:
+    """Digits of the first payment card number in `text`."""
+    span = next(pan_spans(text), None)
+    return None if span is None else "".join(_GROUP.findall(_with_ascii_digits(text[slice(*span)])))
 
 
 def masked(pan: str) -> str:
@@ -80,16 +103,14 @@ def masked(pan: str) -> str:
 
 
 @cache
-def _issued_lengths(leading: str) -> frozenset[int]:
-    """Lengths that a card number starting with these four digits may have."""
+def _issued_lengths(leading: str) -> tuple[int, ...]:
+    """Lengths that a card number starting with these four digits may have, the longest first."""
     ranges = (lengths for first, last, lengths in _ISSUER_RANGES if first <= leading[: len(first)] <= last)
-    return frozenset().union(*ranges)
+    return tuple(sorted(frozenset().union(*ranges), reverse=True))
 
 
 def _with_ascii_digits(text: str) -> str:
-    if text.isascii():
-        return text
-    return "".join(str(unicodedata.decimal(character, character)) for character in text)
+    return _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
 
 
 def _is_ean_13(digits: str) -> bool:
@@ -98,5 +119,6 @@ def _is_ean_13(digits: str) -> bool:
 
 def _luhn_holds(digits: str) -> bool:
     """ISO/IEC 7812-1 annex B: every second digit from the right doubled, digit sums, total a multiple of ten."""
-    doubled = digits[-2::-2].translate(_DOUBLED_DIGIT_SUM)
-    return (sum(map(int, digits[-1::-2])) + sum(map(int, doubled))) % 10 == 0
+    codes = digits.encode()
+    total = sum(codes[-1::-2]) + sum(codes[-2::-2].translate(_DOUBLED_DIGIT_SUM))
+    return (total - len(codes) * ord("0")) % 10 == 0

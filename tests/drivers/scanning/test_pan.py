@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from drivers.scanning.pan import first_pan, is_pan, masked
+from drivers.scanning.pan import first_pan, is_pan, masked, pan_spans
 
 # Numbers that the networks and payment processors publish for tests.
 PUBLISHED = [
@@ -69,6 +69,16 @@ def test_no_ean_13_is_taken_for_a_card() -> None:
 
 def test_a_masked_number_keeps_its_length_and_its_ends() -> None:
     assert masked("378282246310005") == "378282*****0005"
+
+
+def test_every_number_in_a_text_is_found_where_it_stands() -> None:
+    text = "a 4111 1111 1111 1111 b 378282246310005;5555-5555-5555-4444 4111111111111112"
+
+    assert [text[start:end] for start, end in pan_spans(text)] == [
+        "4111 1111 1111 1111",
+        "378282246310005",
+        "5555-5555-5555-4444",
+    ]
 
 
 def test_a_text_of_single_digits_is_searched_in_bounded_time() -> None:
