@@ -51,6 +51,11 @@ class UnknownEntryError(StoreError):
     """No entry is stored under this number, or it is not in a state that allows this."""
 
 
+def closed() -> StoreClosedError:
+    """What whoever asks a closed store is told."""
+    return StoreClosedError("the store is closed; start the register again")
+
+
 def unavailable(verb: str, error: BaseException) -> StoreUnavailableError:
     """What the operator is told when the disk failed to `verb`."""
     if str(error).startswith(("database disk image is malformed", "file is not a database")):

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from sync.hlc import HybridClock, parse_hlc
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
-from sync.store.errors import unavailable
+from sync.store.errors import closed, unavailable
 from sync.store.examination import examined, files_of, key_is_kept, suspect
 from sync.store.lock import StoreLock
 from sync.store.reading import Parameters, Reading
@@ -63,6 +63,7 @@ class Store(Reading):
         self._lock = lock
         self._recovered = recovered
         self._clock = clock
+        self._closed = False
         writing = self._writing()
         super().__init__(connect(path, key), clock)
         self._connection.execute("PRAGMA query_only = ON")
@@ -135,24 +136,37 @@ class Store(Reading):
         )
 
     def close(self) -> None:
-        """Writes what waits, then closes the file. A closed store answers nothing any more."""
+        """Writes what waits, then closes the file; again, it does nothing. What is asked later: StoreClosedError."""
+        if self._closed:
+            return
+        self._closed = True
         self._writer.close()
         self._connection.close()
         self._lock.release()
 
     def _rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
+        if self._closed:
+            raise closed()
         try:
             return super()._rows(sql, parameters)
         except DatabaseError as error:
-            if not is_storage_failure(error):
-                raise
-            suspect(self.path)
-            raise unavailable("read", error) from error
+            self._blame_disk(error)
+            raise
 
     def _walk_apart(self, seq: int) -> ChainPoint:
         """In a thread: on a connection of its own, since this one belongs to the event loop's."""
-        with closing(connect(self.path, self._key, read_only=True)) as connection:
-            return Reading(connection, self._clock, self._walked).walk(seq)
+        try:
+            with closing(connect(self.path, self._key, read_only=True)) as connection:
+                return Reading(connection, self._clock, self._walked).walk(seq)
+        except DatabaseError as error:
+            self._blame_disk(error)
+            raise
+
+    def _blame_disk(self, error: Exception) -> None:
+        """Raises StoreUnavailableError where the disk failed, rather than one statement."""
+        if is_storage_failure(error):
+            suspect(self.path)
+            raise unavailable("read", error) from error
 
     def _writing_again(self) -> Writing:
         """After the disk failed."""

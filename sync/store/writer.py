@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from sync.store.errors import StoreBusyError, StoreClosedError, StoreUnavailableError, unavailable
+from sync.store.errors import StoreBusyError, StoreUnavailableError, closed, unavailable
 from sync.store.rows import Committed
 from sync.store.sqlite import is_storage_failure
 
@@ -97,7 +97,7 @@ class GroupWriter(Generic[W]):
         # Nothing may come after the mark that ends the thread: nobody would answer it.
         with self._door:
             if self._closed:
-                raise StoreClosedError("the store is closed; start the register again")
+                raise closed()
             if self._waiting.qsize() >= MAX_WAITING:
                 raise StoreBusyError(f"{MAX_WAITING} writes wait for the disk; check its health, then try again")
             self._waiting.put((work, answer))

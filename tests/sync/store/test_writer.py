@@ -197,6 +197,25 @@ def test_closing_writes_what_waits_and_refuses_what_comes_later(tmp_path: Path) 
         store.submit(signalling("late"))
 
 
+async def test_a_store_can_be_closed_twice_and_then_says_that_it_is_closed(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.close()
+    # Given a file that took the number of the store's lock
+    other = (tmp_path / "other").open("wb")
+    # When it is closed again
+    store.close()
+    # Then nothing of others is closed
+    other.write(b"x")
+    other.close()
+    # And whatever is asked is answered by name
+    with pytest.raises(StoreClosedError, match="start the register again"):
+        store.queued()
+    with pytest.raises(StoreClosedError):
+        await store.batch(1000, 1)
+    with pytest.raises(StoreClosedError):
+        await store.write(signalling("late"))
+
+
 async def test_a_listener_hears_what_changed_before_its_writer_goes_on(store: Store) -> None:
     heard: list[Committed] = []
     store.listen(heard.append)
