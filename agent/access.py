@@ -66,7 +66,7 @@ class Access:
         """Who is asking, or None for nobody we know."""
         if authorization is not None:
             expected = f"Bearer {self._control_token}"
-            return "control" if hmac.compare_digest(authorization.encode(), expected.encode()) else None
+            return "control" if hmac.compare_digest(_bytes(authorization), _bytes(expected)) else None
         if cookie is not None and self._is_our_cookie(cookie):
             return "page"
         return None
@@ -94,7 +94,12 @@ class Access:
 
     def _is_our_cookie(self, cookie: str) -> bool:
         name, _, seal = cookie.partition(".")
-        return hmac.compare_digest(seal.encode(), self._seal(name).encode())
+        return hmac.compare_digest(_bytes(seal), _bytes(self._seal(name)))
 
     def _seal(self, name: str) -> str:
-        return hmac.new(self._key, f"{self.cookie_name} {name}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, _bytes(f"{self.cookie_name} {name}"), hashlib.sha256).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """What was sent; bytes that are no UTF-8 come in as surrogates, which plain UTF-8 would refuse."""
+    return text.encode(errors="surrogatepass")

@@ -34,6 +34,7 @@ from agent.openapi import Route, openapi
 from agent.problem import MEDIA_TYPE, Problem
 from agent.view import PageState
 from loyalty.member import Member
+from sync.store.errors import StoreError
 
 # The page calls the register silent after 12 s without a word.
 ALIVE_EVERY_S = 5.0
@@ -183,7 +184,7 @@ class LocalApi:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = self._refusal(request) or await self._answer(request, handler)
+        response = await self._answer(request, handler)
         if not response.prepared:
             response.headers.update(self._headers)
         return response
@@ -213,11 +214,16 @@ class LocalApi:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return await handler(request)
+            return self._refusal(request) or await handler(request)
         except NotFoundError as error:
             return problem(HTTPStatus.NOT_FOUND, str(error))
+        except StoreError as error:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except web.HTTPException as error:
             return problem(HTTPStatus(error.status), "Nothing here; see /openapi.json for what is.")
+        except Exception as error:  # noqa: BLE001 — the caller gets an answer, the log the kind of error
+            log.error("request_failed", method=request.method, error=type(error).__name__)
+            return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; the agent's log names it.")
 
     # The page
 

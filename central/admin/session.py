@@ -36,7 +36,7 @@ class Sessions:
     def holds(self, cookie: str, now: datetime) -> bool:
         """Whether this centre made the cookie and its time is not over."""
         content, _, mac = cookie.rpartition(".")
-        if not hmac.compare_digest(mac.encode(), self._mac("session", content).encode()):
+        if not hmac.compare_digest(_bytes(mac), _bytes(self._mac("session", content))):
             return False
         expires = datetime.fromtimestamp(int(content.partition(".")[0]), UTC)
         return now < expires
@@ -46,10 +46,15 @@ class Sessions:
         return self._mac("form", cookie)
 
     def form_holds(self, cookie: str, token: str) -> bool:
-        return hmac.compare_digest(token.encode(), self.form_token(cookie).encode())
+        return hmac.compare_digest(_bytes(token), _bytes(self.form_token(cookie)))
 
     def _mac(self, purpose: str, content: str) -> str:
-        return hmac.new(self._secret, f"{purpose}:{content}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, _bytes(f"{purpose}:{content}"), hashlib.sha256).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """What was sent; bytes that are no UTF-8 come in as surrogates, which plain UTF-8 would refuse."""
+    return text.encode(errors="surrogatepass")
 
 
 def use_link(connection: Connection, token: str, now: datetime) -> bool:

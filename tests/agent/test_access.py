@@ -116,3 +116,12 @@ def test_a_wrong_token_is_not_saved_by_a_good_cookie() -> None:
     cookie = gate.redeem(gate.open_pairing().code)
 
     assert gate.party("Bearer wrong", cookie) is None
+
+
+@pytest.mark.parametrize("text", ["\udcff", "Bearer \udcff", "token-2.\udcff", "\udcff.token"])
+def test_bytes_that_are_no_text_are_nobody(text: str) -> None:
+    access = Gate()
+
+    assert access.party(text, None) is None
+    assert access.party(None, text) is None
+    assert access.redeem(text) is None

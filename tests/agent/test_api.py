@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+import structlog
 from aiohttp import web
 from openapi_spec_validator import validate
 
@@ -21,11 +23,12 @@ from agent.api import MAX_WATCHERS, LocalApi
 from agent.booking import checkout_of
 from agent.checkout import MemberScan
 from agent.desk import Desk
-from agent.inspection import EntryReport, ExportReport, FoundMembers, QueueReport, StatusReport
+from agent.inspection import EntryReport, ExportReport, FoundMembers, Inspection, QueueReport, StatusReport
 from agent.openapi import Route
 from agent.store_inspection import Live, StoreInspection
 from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
+from sync.store.errors import StoreUnavailableError
 from tests.agent.shop import BOOT, Shop, at, receipt
 from tests.browser.till import free_port
 
@@ -36,7 +39,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 class Served:
     """A local API that runs, and what it did."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, inspection: Callable[[Callable[[], Live]], Inspection] | None = None) -> None:
         self.port = free_port()
         numbers = count(1)
         self.access = Access(
@@ -59,7 +62,8 @@ class Served:
         self.enrolments = 0
         badge = BadgeView(enrolled=False, online=False, since=None, queued=0)
         live = Live(running=True, place=place, badge=badge, page=f"{self.access.origin}/")
-        self.api = LocalApi(self.access, self.desk, StoreInspection(shop.store, lambda: live), self._enrolled)
+        asked = inspection(lambda: live) if inspection is not None else StoreInspection(shop.store, lambda: live)
+        self.api = LocalApi(self.access, self.desk, asked, self._enrolled)
         self.url = self.access.origin
 
     def _enrolled(self) -> None:
@@ -245,6 +249,44 @@ async def test_what_is_not_there_is_a_problem_document(shop: Shop, path: str) ->
     async with served.running() as http, http.get(f"{served.url}{path}", headers=BEARER) as answer:
         assert (answer.status, answer.content_type) == (404, "application/problem+json")
         assert (await answer.json())["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "detail"),
+    [
+        (StoreUnavailableError("the disk is full; free some space"), 503, "the disk is full; free some space"),
+        (ValueError("about TS1001"), 500, "Something went wrong here; the agent's log names it."),
+    ],
+)
+async def test_what_fails_here_is_a_problem_document_without_details(
+    shop: Shop, error: Exception, status: int, detail: str
+) -> None:
+    class Failing(StoreInspection):
+        def status(self) -> StatusReport:
+            raise error
+
+    served = Served(shop, lambda live: Failing(shop.store, live))
+    with structlog.testing.capture_logs() as logged:
+        async with served.running() as http, http.get(f"{served.url}/v1/status", headers=BEARER) as answer:
+            assert (answer.status, answer.content_type) == (status, "application/problem+json")
+            assert (await answer.json())["detail"] == detail
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert "TS1001" not in str(logged)
+    assert [line["error"] for line in logged] == (["ValueError"] if status == 500 else [])
+
+
+@pytest.mark.parametrize("header", [b"Authorization: Bearer \xff", b"Cookie: tillside-%d=\xff.\xfe"])
+async def test_headers_that_are_no_text_are_a_strangers(shop: Shop, header: bytes) -> None:
+    served = Served(shop)
+    line = header % served.port if b"%d" in header else header
+    async with served.running():
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        host = f"127.0.0.1:{served.port}".encode()
+        writer.write(b"GET /v1/status HTTP/1.1\r\nHost: " + host + b"\r\n" + line + b"\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 403 ")
 
 
 async def test_an_entry_that_was_not_refused_cannot_be_retried(shop: Shop) -> None:
