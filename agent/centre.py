@@ -15,8 +15,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from agent.view import BadgeView
 from loyalty.member import Member
@@ -94,8 +96,12 @@ class CentreLink:
             if self.enrolment is None:
                 ready()
                 await self._enrolment_changed.wait()
-            else:
+                continue
+            try:
                 await self._exchange(self.enrolment, ready)
+            except Exception:
+                self._changed()  # the badge goes offline with the exchange; a cancelled one tells nobody
+                raise
 
     def _load(self) -> None:
         try:
@@ -116,32 +122,39 @@ class CentreLink:
             chance=random.SystemRandom().random,
             lookup_s=self._lookup_s,
         )
-        self._loop = SyncLoop(
-            store=self._store,
-            client=client,
-            device=enrolment.device,
-            program_key=enrolment.program_key,
-            facts=facts(),
-            clock=_now,
-            chance=random.SystemRandom().random,
-            changed=self._told,
-        )
-        exchanging = asyncio.create_task(self._loop.run(ready))
-        replaced = asyncio.create_task(self._enrolment_changed.wait())
+        tasks: list[asyncio.Task[Any]] = []
         try:
-            await asyncio.wait([exchanging, replaced], return_when=asyncio.FIRST_COMPLETED)
+            self._loop = SyncLoop(
+                store=self._store,
+                client=client,
+                device=enrolment.device,
+                program_key=enrolment.program_key,
+                facts=facts(),
+                clock=_now,
+                chance=random.SystemRandom().random,
+                changed=self._told,
+            )
+            exchanging = asyncio.create_task(self._loop.run(ready))
+            tasks += (exchanging, asyncio.create_task(self._enrolment_changed.wait()))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if exchanging.done():
                 exchanging.result()
         finally:
             self._loop = None
-            for task in (exchanging, replaced):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(exchanging, replaced, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._state = _ended(self._state)
             await client.close()
 
     def _told(self, state: SyncState) -> None:
         self._state = state
         self._changed()
+
+
+def _ended(state: SyncState | None) -> SyncState | None:
+    """Nothing is exchanged any more, whatever the last exchange came to."""
+    return replace(state, online=False, since=_now()) if state is not None and state.online else state
 
 
 def _now() -> datetime:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,10 +17,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from agent.centre import CentreLink
-from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError
+from sync.enrolling import enrol
+from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, parse_code
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
+from sync.store.errors import StoreUnavailableError
+from sync.store.rows import EpochState
+from sync.store.store import Store
 from tests.agent.shop import Shop
 from tests.browser.till import free_port
+from tests.sync.centre import FACTS, running_centre
 
 
 def ca_pem() -> str:
@@ -54,6 +62,10 @@ def link_of(shop: Shop, changed: asyncio.Event) -> CentreLink:
 
 def is_tied(link: CentreLink) -> bool:
     return link.badge.enrolled and link.badge.since is not None
+
+
+def is_online(link: CentreLink) -> bool:
+    return link.badge.online
 
 
 async def test_it_waits_for_an_enrolment_and_goes_on_with_it(shop: Shop) -> None:
@@ -98,3 +110,63 @@ async def test_a_lost_device_key_is_told(shop: Shop) -> None:
 
     with pytest.raises(EnrolmentDamagedError, match="device's key"):
         await link_of(shop, asyncio.Event()).run(lambda: None)
+
+
+class BreakingStore:
+    """A store whose outbox cannot be read any more once it is `broken`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def epoch(self) -> EpochState | None:
+        if self.broken:
+            raise StoreUnavailableError("the disk is gone")
+        return self._store.epoch()
+
+
+async def test_an_exchange_that_failed_is_never_shown_as_online(shop: Shop, tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        # given a register that is online
+        state, keeper = shop.folder / "state", keeper_for(shop.folder / "state")
+        await enrol(parse_code(centre.code()), state, keeper, FACTS, now=datetime.now(UTC))
+        store, changed = BreakingStore(shop.store), asyncio.Event()
+        link = CentreLink(
+            folder=state,
+            keeper=keeper,
+            store=store,  # type: ignore[arg-type]
+            lookup_deadline_ms=100,
+            changed=changed.set,
+        )
+        running = asyncio.create_task(link.run(lambda: None))
+        while not is_online(link):
+            changed.clear()
+            await changed.wait()
+
+        # when its store fails and the worker with it
+        store.broken = True
+        changed.clear()
+        link.committed()
+        with pytest.raises(StoreUnavailableError):
+            await running
+
+        # then the page is told, and for how long
+        assert changed.is_set()
+        assert not is_online(link)
+        assert link.badge.since is not None
+        assert link.last_contact is not None
+
+
+async def test_a_loop_that_cannot_be_made_leaves_no_connection_open(shop: Shop) -> None:
+    # an unclosed session is a warning, and warnings are errors here
+    save_enrolment(shop)
+    link = link_of(shop, asyncio.Event())
+    shop.store.close()
+
+    with pytest.raises(Exception, match="closed"):
+        await link.run(lambda: None)
+    del link
+    gc.collect()
