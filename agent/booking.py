@@ -15,11 +15,12 @@ from msgspec.structs import replace
 
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, step
 from agent.desk import Settlement
-from loyalty.evaluate import OriginalUnknownError, Settled, evaluate, original_keys
+from loyalty.evaluate import OriginalUnknownError, Settled, evaluate
 from loyalty.identity import identity_keys, same_content
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
+from loyalty.originals import original_among, original_keys, original_number
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.reconcile import TOTAL_MISMATCH
@@ -167,12 +168,15 @@ def _evaluation(writing: Writing, receipt: Receipt, owner: Ownership, rules: Rul
 
 
 def _original(writing: Writing, receipt: Receipt) -> StoredReceipt | None:
-    if receipt.kind != "return" or receipt.original is UNSET:
+    if receipt.kind != "return":
         return None
-    found = writing.known_receipt(original_keys(receipt.original, receipt))
-    if found is None and receipt.original.number:
-        found = writing.receipt_by_number(receipt.original.number)
-    return found
+    found = {stored.receipt.key: stored for stored in writing.known_receipts(original_keys(receipt))}
+    number = original_number(receipt)
+    numbered = writing.receipt_by_number(number) if number is not None else None
+    if numbered is not None:
+        found[numbered.receipt.key] = numbered
+    original = original_among(receipt, (stored.receipt for stored in found.values()))
+    return found[original.key] if original is not None else None
 
 
 def _settled(original: StoredReceipt) -> Settled:

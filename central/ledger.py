@@ -11,17 +11,19 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
 from central import members, programs
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
-from loyalty.evaluate import Settled, evaluate, original_keys
-from loyalty.identity import identity_keys
+from loyalty import originals
+from loyalty.evaluate import Settled, evaluate
+from loyalty.identity import minute_of
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
-from loyalty.receipt import Original, Receipt
+from loyalty.receipt import Receipt
 
 # Where the evaluation of a receipt stands.
 NEW = "new"
@@ -33,6 +35,8 @@ WAITING = "waiting"
 _AT_ONCE = 500
 # As wide as the column that holds them.
 MAX_NAME_CHARS = 255
+# Sales with one printed number that a return is compared with; beyond that many it names none of them.
+MAX_CANDIDATES = 1000
 
 
 class BalanceMismatch(Struct, frozen=True, kw_only=True):
@@ -233,87 +237,54 @@ def _settled(connection: Connection, original: StoredReceipt) -> Settled:
 
 
 def _find_original(connection: Connection, stored: StoredReceipt) -> str | None:
-    """By key, then by the fiscal number, then by a number that only one receipt can mean."""
-    original = stored.receipt.original
-    if original is UNSET:
-        return None
-    keys = original_keys(original, stored.receipt)
-    rows = connection.execute(select(tables.receipt_keys).where(tables.receipt_keys.c.key.in_(keys)))
-    known = {row.key: row.receipt for row in rows}
-    for key in keys:
-        if key in known:
-            return str(known[key])
-    if not original.number:
-        return None
-    return _by_fiscal_number(connection, original.number) or _by_number(connection, stored, original)
+    """The one sale that fits what the return says of it; none where two do."""
+    of_return = stored.receipt
+    candidates = _known_under(connection, originals.original_keys(of_return))
+    number = originals.original_number(of_return)
+    if number is not None:
+        numbered = _numbered(connection, of_return, number)
+        if len(numbered) > MAX_CANDIDATES:
+            return None
+        candidates += numbered
+    original = originals.original_among(of_return, candidates)
+    return original.key if original is not None else None
 
 
-def _by_fiscal_number(connection: Connection, number: str) -> str | None:
-    found = connection.execute(
-        select(tables.receipts.c.key).where(
-            tables.receipts.c.fiscal_number == _fiscal(number),
-            tables.receipts.c.kind != "return",
-            tables.receipts.c.status == "final",
-        )
-    ).scalars()
-    keys = found.all()
-    return keys[0] if len(keys) == 1 else None
+def _known_under(connection: Connection, keys: Sequence[str]) -> list[Receipt]:
+    columns = tables.receipt_keys.c
+    known = connection.execute(select(columns.receipt).where(columns.key.in_(keys)).distinct()).scalars()
+    return [stored_receipt(connection, key).receipt for key in known.all()]
 
 
-def _by_number(connection: Connection, stored: StoredReceipt, original: Original) -> str | None:
-    """A till's own number is not unique: what the return says must leave one, nearest to its register."""
+def _numbered(connection: Connection, of_return: Receipt, number: str) -> list[Receipt]:
+    """Sales with this printed number, narrowed by what the database can compare; one more than the limit at most."""
     columns = tables.receipts.c
-    query = select(columns.key, columns.store, columns.register, columns.member).where(
-        columns.number == original.number,
+    query = select(columns.body).where(
+        columns.number == number,
         columns.kind != "return",
         columns.status == "final",
-        columns.currency == stored.receipt.currency,
-        columns.total_minor >= -stored.receipt.total_minor,
+        columns.currency == of_return.currency,
     )
-    if original.store:
+    original = of_return.original
+    if original and original.store:
         query = query.where(columns.store == original.store)
-    if original.register:
+    if original and original.register:
         query = query.where(columns.register == original.register)
-    if original.issued_at:
-        query = query.where(columns.issued_at == original.issued_at)
-    rows = connection.execute(query).all()
-    if stored.member is not None:
-        rows = [row for row in rows if row.member == stored.member]
-    receipt = stored.receipt
-    for near in (
-        [row for row in rows if (row.store, row.register) == (receipt.store or None, receipt.register or None)],
-        [row for row in rows if row.store == (receipt.store or None)],
-        rows,
-    ):
-        if near:
-            return str(near[0].key) if len(near) == 1 else None
-    return None
+    if original and original.issued_at:
+        minute = minute_of(original.issued_at)
+        query = query.where(columns.issued_at >= minute, columns.issued_at < minute + timedelta(minutes=1))
+    bodies = connection.execute(query.limit(MAX_CANDIDATES + 1)).scalars()
+    return [msgspec.json.decode(body, type=Receipt) for body in bodies]
 
 
 def names_of(receipt: Receipt) -> tuple[str, ...]:
-    """Everything a return may name this receipt by."""
-    names = list(identity_keys(receipt))
-    if receipt.number:
-        names.append(f"number:{receipt.number}"[:MAX_NAME_CHARS])
-    if receipt.fiscal and receipt.fiscal.number:
-        names.append(f"fiscal:{_fiscal(receipt.fiscal.number)}"[:MAX_NAME_CHARS])
-    return tuple(names)
+    """Everything a return may name this receipt by, as the column of `waits` holds it."""
+    return tuple(name[:MAX_NAME_CHARS] for name in originals.names_of(receipt))
 
 
 def awaited_names(receipt: Receipt) -> tuple[str, ...]:
-    """Everything the original of this return may come under."""
-    original = receipt.original
-    if original is UNSET:
-        return ()
-    names = list(original_keys(original, receipt))
-    if original.number:
-        names.append(f"number:{original.number}"[:MAX_NAME_CHARS])
-        names.append(f"fiscal:{_fiscal(original.number)}"[:MAX_NAME_CHARS])
-    return tuple(dict.fromkeys(names))
-
-
-def _fiscal(number: str) -> str:
-    return "".join(number.split()).upper()
+    """Everything the original of this return may come under, as the column of `waits` holds it."""
+    return tuple(dict.fromkeys(name[:MAX_NAME_CHARS] for name in originals.awaited_names(receipt)))
 
 
 # ---- rows

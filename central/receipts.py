@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Row, insert, select, update
 from central import ledger, members
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
-from loyalty.identity import identity_keys, same_content
+from loyalty.identity import fiscal_number, identity_keys, same_content
 from loyalty.member import normal_code
+from loyalty.originals import printed_number
 from loyalty.receipt import MemberReference, Receipt
 from sync.records import AttachBody, ReceiptBody
 
@@ -270,14 +271,13 @@ def _member_now(connection: Connection, key: str) -> str | None:
 
 def _facts(receipt: Receipt) -> dict[str, Any]:
     """The columns that repeat facts of the receipt, to find it by."""
-    fiscal_number = receipt.fiscal.number if receipt.fiscal else UNSET
     return {
         "kind": receipt.kind,
         "status": receipt.status,
         "store": receipt.store or None,
         "register": receipt.register or None,
-        "number": receipt.number or None,
-        "fiscal_number": "".join(fiscal_number.split()).upper() if fiscal_number else None,
+        "number": printed_number(receipt.number) if receipt.number else None,
+        "fiscal_number": fiscal_number(receipt.fiscal) if receipt.fiscal else None,
         "issued_at": receipt.issued_at or None,
         "currency": receipt.currency,
         "total_minor": receipt.total_minor,

@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from loyalty.identity import identity_keys, key_of, pos_id
+from loyalty.identity import identity_keys
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
+from loyalty.originals import awaited_names, names_of, original_among
 from loyalty.program import Duration, EarnRule, Program
-from loyalty.receipt import Original, Receipt
+from loyalty.receipt import Receipt
 from loyalty.reconcile import TOTAL_MISMATCH
 
 
@@ -143,23 +144,6 @@ def _reversal(receipt: Receipt, entry: LedgerEntry, original: Settled) -> Ledger
     )
 
 
-def original_keys(original: Original, receipt: Receipt) -> tuple[str, ...]:
-    """Keys under which the original of a return may be known, most exact first.
-
-    The number alone is completed with the return's own store and register, the ones a till leaves out.
-    """
-    keys = [original.key] if original.key else []
-    if not original.number:
-        return tuple(keys)
-    if receipt.fiscal:
-        keys.append(key_of(f"{receipt.fiscal.scheme}:{''.join(original.number.split()).upper()}"))
-    store, register = original.store or receipt.store, original.register or receipt.register
-    day = original.business_day
-    if store and register and day:
-        keys.append(key_of(pos_id(store, register, day.isoformat(), original.number)))
-    return tuple(keys)
-
-
 class Account:
     """One member's receipts under one program, folded in the order they arrive.
 
@@ -172,7 +156,7 @@ class Account:
         self._opening = opening or Balance()
         self._known: dict[str, str] = {}
         self._settled: dict[str, Settled] = {}
-        self._by_number: dict[str, str] = {}
+        self._named: dict[str, list[str]] = {}
         self._waiting: dict[str, Receipt] = {}
         self.entries: list[LedgerEntry] = []
 
@@ -204,8 +188,8 @@ class Account:
         if receipt.kind == "return" or receipt.status != "final":
             return entries
         self._settled[receipt.key] = Settled(receipt=receipt, entries=entries)
-        if receipt.number:
-            self._by_number.setdefault(receipt.number, receipt.key)
+        for name in names_of(receipt):
+            self._named.setdefault(name, []).append(receipt.key)
         return [*entries, *self._settle_waiting()]
 
     def _settle_waiting(self) -> list[LedgerEntry]:
@@ -217,14 +201,11 @@ class Account:
         return given
 
     def _original_of(self, receipt: Receipt) -> Settled | None:
-        if receipt.kind != "return" or receipt.original is UNSET:
+        if receipt.kind != "return":
             return None
-        for key in original_keys(receipt.original, receipt):
-            if key in self._known and self._known[key] in self._settled:
-                return self._settled[self._known[key]]
-        number = receipt.original.number
-        key_by_number = self._by_number.get(number) if number else None
-        return self._settled[key_by_number] if key_by_number else None
+        named = [key for name in awaited_names(receipt) for key in self._named.get(name, ())]
+        original = original_among(receipt, (self._settled[key].receipt for key in named))
+        return self._settled[original.key] if original is not None else None
 
     def balance(self, as_of: datetime) -> Balance:
         """Opening balance plus the fold of the entries at `as_of`."""

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from loyalty.receipt import Problem, Receipt
+from loyalty.receipt import Fiscal, Problem, Receipt
 
 # Published: uuid5(NAMESPACE_URL, "tillside:receipt"). It never changes.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "tillside:receipt")
@@ -71,11 +71,23 @@ _PRECEDENCE = ("rs-purs:", "hr-fisk:", "si-furs:", "hr-jir:", "pos:")
 _FISCAL_ID = {"rs-purs": rs_purs, "hr-fisk": hr_fisk, "si-furs": si_furs}
 
 
+def fiscal_number(fiscal: Fiscal) -> str | None:
+    """The fiscal number in its scheme's normal form, which is what stands after the colon of its id."""
+    if not fiscal.number:
+        return None
+    return _FISCAL_ID[fiscal.scheme](fiscal.number).removeprefix(f"{fiscal.scheme}:")
+
+
+def fiscal_ids(number: str) -> tuple[str, ...]:
+    """The natural ids that `number` may be, where nobody says of which scheme it is."""
+    return tuple(made(number) for made in (*_FISCAL_ID.values(), hr_jir)) if number.strip() else ()
+
+
 def natural_ids(receipt: Receipt) -> tuple[str, ...]:
     """Every natural id that the receipt's own facts and its `also` give, most authoritative first."""
     found = set(receipt.also)
-    if receipt.fiscal and receipt.fiscal.number:
-        found.add(_FISCAL_ID[receipt.fiscal.scheme](receipt.fiscal.number))
+    if receipt.fiscal and (number := fiscal_number(receipt.fiscal)):
+        found.add(f"{receipt.fiscal.scheme}:{number}")
     if receipt.store and receipt.register and receipt.business_day and receipt.number:
         found.add(pos_id(receipt.store, receipt.register, receipt.business_day.isoformat(), receipt.number))
 
@@ -102,8 +114,13 @@ def identity_keys(receipt: Receipt) -> tuple[str, ...]:
     return tuple(dict.fromkeys((receipt.key, *(key_of(natural_id) for natural_id in receipt.also))))
 
 
+def minute_of(moment: datetime) -> datetime:
+    """The minute of a moment, which is all that most receipts print."""
+    return moment.replace(second=0, microsecond=0)
+
+
 def _minute(moment: datetime | UnsetType) -> datetime | None:
-    return moment.replace(second=0, microsecond=0) if moment is not UNSET else None
+    return minute_of(moment) if moment is not UNSET else None
 
 
 def same_content(known: Receipt, seen: Receipt) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 import pytest
 
 from central import feed, ledger, members, operations
 from central.db import tables
+from loyalty.identity import fiscal_number
 from loyalty.program import Program, program_from_json, program_json
 from loyalty.receipt import Fiscal, Line, Original
 from tests.central.conftest import RunningCentre
@@ -131,6 +133,53 @@ async def test_a_number_that_two_receipts_have_is_not_guessed(centre: RunningCen
     assert centre.points("m1") == 20
     states = centre.read(lambda connection: connection.execute(tables.receipts.select()).all())
     assert [row.state for row in states if row.kind == "return"] == [ledger.WAITING]
+
+
+async def test_what_a_return_says_of_its_original_is_heeded(centre: RunningCentre) -> None:
+    # Given number 1 of today at register 3, and a return of number 1 of yesterday, of another register
+    # and of another store, brought back at that same register 3
+    till = await centre.till()
+    sold = receipt(1, code="TS0001")
+    yesterday = NOON.date() - timedelta(days=1)
+    wrong = [
+        Original(number="1", business_day=yesterday),
+        Original(number="1", register="4"),
+        Original(number="1", store="13"),
+        Original(number="1", issued_at=NOON),
+        Original(number="1", store="12", register="3", business_day=yesterday),
+        Original(key="00000000-0000-0000-0000-000000000000", number="1"),
+    ]
+    await till.sell(sold, *(returned(5 + count, sold, original=original) for count, original in enumerate(wrong)))
+    # Then none of them takes anything back; each waits, in sight
+    assert centre.points("m1") == 10
+    states = centre.read(lambda connection: connection.execute(tables.receipts.select()).all())
+    assert [row.state for row in states if row.kind == "return"] == [ledger.WAITING] * len(wrong)
+    # And when yesterday's comes, its returns take from it
+    await till.sell(receipt(1, 50_00, code="TS0002", business_day=yesterday, issued_at=NOON - timedelta(days=1)))
+    assert (centre.points("m1"), centre.points("m2")) == (10, 0)
+
+
+async def test_a_return_at_another_store_names_its_original_by_number(centre: RunningCentre) -> None:
+    till = await centre.till()
+    sold = receipt(1, code="TS0001")
+    day = NOON.date() + timedelta(days=3)
+    back = returned(9, sold, store="99", register="7", business_day=day, original=Original(number=" 1"))
+    await till.sell(sold, back)
+    assert centre.points("m1") == 0
+
+
+@pytest.mark.parametrize(("scheme", "named"), [("hr-fisk", "ABCDEF01"), ("si-furs", "abcdef 01"), ("rs-purs", "a-a-1")])
+async def test_a_fiscal_number_finds_its_sale_however_it_is_written(
+    centre: RunningCentre, scheme: Literal["rs-purs", "hr-fisk", "si-furs"], named: str
+) -> None:
+    till = await centre.till()
+    sold = receipt(1, code="TS0001", fiscal=Fiscal(scheme=scheme, number=named.swapcase()))
+    await till.sell(sold, returned(9, sold, original=Original(number=named)))
+    assert centre.points("m1") == 0
+    [row] = centre.read(
+        lambda connection: connection.execute(tables.receipts.select().where(tables.receipts.c.key == sold.key)).all()
+    )
+    assert row.fiscal_number == fiscal_number(sold.fiscal or Fiscal(scheme=scheme))
 
 
 async def test_an_unknown_card_earns_when_it_is_linked(centre: RunningCentre) -> None:

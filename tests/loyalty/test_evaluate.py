@@ -200,8 +200,11 @@ def test_the_balance_does_not_depend_on_the_order_of_arrival(receipts: list) -> 
         (Original(key="key-1"), True),
         (Original(number="1"), True),
         (Original(number="746DUV64-746DUV64- 16898"), True),
-        (Original(number="9", business_day=date(2026, 11, 22)), True),
-        (Original(number="9", business_day=date(2026, 11, 22), register="4"), False),
+        (Original(number="1", business_day=date(2026, 11, 22)), True),
+        (Original(number="1", business_day=date(2026, 11, 21)), False),
+        (Original(number="1", register="4"), False),
+        (Original(number="9", business_day=date(2026, 11, 22), store="12", register="3"), True),
+        (Original(number="9", business_day=date(2026, 11, 22), store="12", register="4"), False),
         (Original(number="2"), False),
         (Original(), False),
     ],
@@ -209,7 +212,9 @@ def test_the_balance_does_not_depend_on_the_order_of_arrival(receipts: list) -> 
 def test_an_original_is_found_by_key_fiscal_number_or_the_tills_number(original: Original, found: bool) -> None:
     fiscal = Fiscal(scheme="rs-purs", number="X-X-1")
     bought = replace(sale("1", 1000), also=(rs_purs("746DUV64-746DUV64-16898"), pos_id("12", "3", "2026-11-22", "9")))
-    back = replace(refund("r", "", 1000), store="12", register="3", fiscal=fiscal, original=original)
+    # The return itself is made at another store, on another day.
+    back = replace(refund("r", "", 1000), store="9", register="9", business_day=date(2026, 12, 24), original=original)
+    back = replace(back, fiscal=fiscal)
     account = Account(program())
     account.add(bought)
 

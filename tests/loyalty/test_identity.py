@@ -53,6 +53,27 @@ def test_croatian_and_slovenian_ids_are_lower_case() -> None:
     assert identity.si_furs("AB") == "si-furs:ab"
 
 
+@pytest.mark.parametrize(
+    ("fiscal", "normal"),
+    [
+        (Fiscal(scheme="rs-purs", number="746duv64-746DUV64- 16898"), "746DUV64-746DUV64-16898"),
+        (Fiscal(scheme="hr-fisk", number=" ABC1 "), "abc1"),
+        (Fiscal(scheme="si-furs", number="AB"), "ab"),
+        (Fiscal(scheme="si-furs"), None),
+    ],
+)
+def test_a_fiscal_number_has_the_form_of_its_scheme(fiscal: Fiscal, normal: str | None) -> None:
+    receipt = replace(sale("1", 100), fiscal=fiscal)
+
+    assert identity.fiscal_number(fiscal) == normal
+    assert identity.natural_ids(receipt) == (() if normal is None else (f"{fiscal.scheme}:{normal}",))
+
+
+def test_a_number_of_no_scheme_may_be_of_any() -> None:
+    assert identity.fiscal_ids("Ab 1") == ("rs-purs:AB1", "hr-fisk:ab1", "si-furs:ab1", "hr-jir:ab1")
+    assert identity.fiscal_ids(" ") == ()
+
+
 def test_an_id_of_an_unknown_scheme_ranks_last() -> None:
     receipt = replace(sale("1", 100), also=("xx:1", "pos:1/1/2026-11-22/1"))
 
