@@ -34,6 +34,7 @@ from central.members import CodeTakenError, MembersFileError, UnknownMemberError
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
+from sync.enrolment import AddressRefusedError
 
 if sys.platform != "win32":
     import uvloop
@@ -280,6 +281,8 @@ def _failures(as_json: bool) -> Iterator[None]:
         yield
     except (FolderError, DatabaseError, CodeTakenError, MembersFileError, UnknownMemberError) as error:
         _fail(as_json, str(error), getattr(error, "exit_code", PROBLEM))
+    except AddressRefusedError as error:
+        _fail(as_json, str(error), USAGE)
     except OperationalError as error:
         _fail(as_json, f"the database cannot be used now ({error.orig}); nothing was changed, try again")
     except typer.Exit:

@@ -7,7 +7,6 @@ and the one place where errors become problem documents. Decides nothing else.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -17,7 +16,6 @@ from typing import TypeVar
 import msgspec
 import structlog
 from aiohttp import WSCloseCode, web
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -31,7 +29,7 @@ from central.ingest import CREDIT, Applied, ingest
 from central.openapi import openapi_document
 from central.routes import OPERATIONS, Operation
 from central.snapshots import Snapshots
-from sync.signing import DEVICE_HEADER, MAX_ID_LENGTH, REQUEST_ID_HEADER, SignatureError, verify_request
+from sync.signing import DEVICE_HEADER, MAX_ID_LENGTH, REQUEST_ID_HEADER, SignatureError, public_key_of, verify_request
 from sync.wire import (
     BodyTooLargeError,
     EnrolRequest,
@@ -326,7 +324,7 @@ class DeviceApi:
                 url=request.raw_path,
                 headers=request.headers,
                 body=body,
-                key_of_device=lambda _: _public_key(device),
+                key_of_device=lambda _: public_key_of(device.public_key),
             )
         except SignatureError as error:
             _log.warning("signature_refused", device=device.id, error=type(error).__name__)
@@ -367,11 +365,6 @@ def _ingested(connection: Connection, applied: Applied, now: datetime) -> Ingest
         server_time=now,
         credit=CREDIT,
     )
-
-
-def _public_key(device: Device) -> Ed25519PublicKey:
-    raw = base64.urlsafe_b64decode(device.public_key + "=")
-    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 async def _read_body(request: web.Request, limit: int) -> bytes:

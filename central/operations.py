@@ -5,10 +5,8 @@ Owns joining members, ledger and feed in one transaction. Never prints and never
 
 from __future__ import annotations
 
-import base64
 from datetime import datetime, timedelta
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, func, insert, select
@@ -21,8 +19,9 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import Member, normal_code
 from loyalty.program import Program
 from loyalty.receipt import AwareDatetime
+from sync import base64url
+from sync.enrolment import EnrolmentCode, code_text
 
-ENROLMENT_PREFIX = "tillside-enrol:"
 ADMIN_LINK_LIFE = timedelta(minutes=5)
 LINK_TOKEN_BYTES = 32
 
@@ -84,12 +83,6 @@ class Revoked(Struct, frozen=True, kw_only=True):
     device: str
 
 
-class _EnrolmentCode(Struct, frozen=True, kw_only=True):
-    url: str
-    token: str
-    ca_sha256: str
-
-
 def create_enrolment(
     connection: Connection,
     *,
@@ -101,19 +94,21 @@ def create_enrolment(
     now: datetime,
     randomness: Randomness,
 ) -> EnrolmentCreated:
-    """A one-time code for one register: address, token and the digest of the CA to pin."""
-    token = programs.base64_url(randomness(devices.TOKEN_BYTES))
+    """A one-time code for one register: address, token and the digest of the CA to pin.
+
+    Raises AddressRefusedError where no register could connect to `url`.
+    """
+    token = base64url.encoded(randomness(devices.TOKEN_BYTES))
+    code = code_text(EnrolmentCode(url=url, token=token, ca_sha256=ca_sha256))
     expires_at = devices.create_enrolment(
         connection, token=token, store=store, register=register, valid_for=valid_for, now=now
     )
-    content = msgspec.json.encode(_EnrolmentCode(url=url, token=token, ca_sha256=ca_sha256))
-    code = ENROLMENT_PREFIX + base64.urlsafe_b64encode(content).rstrip(b"=").decode()
     return EnrolmentCreated(code=code, store=store, register=register, expires_at=expires_at)
 
 
 def admin_link(connection: Connection, admin: Address, now: datetime, randomness: Randomness) -> AdminLink:
     """A link that opens the admin pages once."""
-    token = programs.base64_url(randomness(LINK_TOKEN_BYTES))
+    token = base64url.encoded(randomness(LINK_TOKEN_BYTES))
     expires_at = now + ADMIN_LINK_LIFE
     links = tables.admin_links
     connection.execute(links.delete().where(links.c.expires_at < now))

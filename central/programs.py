@@ -5,17 +5,16 @@ Owns which program a receipt is evaluated with. Never evaluates one.
 
 from __future__ import annotations
 
-import base64
 from datetime import datetime
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 from sqlalchemy import Connection, insert, select
 
 from central.db import tables
 from loyalty.program import Program, program_from_json, program_hash, program_json
+from sync import base64url
 from sync.wire import SignedProgram
 
 # Programs kept decoded; a shop has one or two alive at a time.
@@ -34,9 +33,8 @@ def publish(connection: Connection, program: Program, key: Ed25519PrivateKey, no
         select(tables.programs.c.hash).where(tables.programs.c.hash == hashed)
     ).scalar_one_or_none()
     if known is None:
-        connection.execute(
-            insert(tables.programs).values(hash=hashed, document=document, signature=base64_url(key.sign(document)))
-        )
+        signature = base64url.encoded(key.sign(document))
+        connection.execute(insert(tables.programs).values(hash=hashed, document=document, signature=signature))
     connection.execute(insert(tables.publications).values(program=hashed, published_at=now))
     return hashed
 
@@ -65,15 +63,6 @@ def signed_program(connection: Connection, hashed: str) -> SignedProgram | None:
     if row is None:
         return None
     return SignedProgram(hash=row.hash, program=row.document.decode(), signature=row.signature)
-
-
-def public_key_text(key: Ed25519PrivateKey) -> str:
-    """The public half as the wire carries it."""
-    return base64_url(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
-
-
-def base64_url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 @lru_cache(maxsize=_DECODED)

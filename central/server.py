@@ -18,7 +18,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import devices, feed, ledger, programs
+from central import devices, feed, ledger
 from central.admin.pages import AdminPages
 from central.certificates import ensure_certificates, server_context
 from central.clock import Clock
@@ -28,6 +28,7 @@ from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address, DataFolder, FolderError
 from central.snapshots import Snapshots
+from sync.signing import public_key_text
 
 _log = structlog.get_logger(__name__)
 
@@ -77,7 +78,7 @@ class Server:
             snapshots=Snapshots(self._folder.snapshots, database),
             live=live,
             ca_pem=self._folder.ca_certificate.read_bytes(),
-            program_key=programs.public_key_text(self._folder.program_key()),
+            program_key=public_key_text(self._folder.program_key()),
             clock=self._clock,
             randomness=self._randomness,
         )

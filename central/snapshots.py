@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import secrets
 import shutil
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,12 +22,8 @@ from central.db.database import Database
 from central.folder import write_private
 from central.problems import NotFoundError, SnapshotNeededError
 from loyalty.receipt import AwareDatetime
+from sync.compression import zstd
 from sync.wire import Change, SnapshotChunk, SnapshotResponse
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 ROWS_PER_CHUNK = 5000
 # A snapshot this old is still correct, only longer to catch up from.

@@ -7,7 +7,6 @@ but the centre that made the code.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import ssl
 from datetime import datetime
@@ -17,7 +16,6 @@ from pathlib import Path
 import aiohttp
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sync.client import CONNECT_S, pinned_context, plausible
 from sync.enrolment import (
@@ -33,6 +31,7 @@ from sync.enrolment import (
     save_enrolment,
 )
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper
+from sync.signing import public_key_text
 from sync.wire import EnrolRequest, EnrolResponse, Facts, Refusal
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -53,7 +52,7 @@ async def enrol(
             raise _already(folder)
         key_name = f"{DEVICE_KEY}-{hashlib.sha256(code.token.encode()).hexdigest()[:16]}"
     key = Ed25519PrivateKey.from_private_bytes(keeper.get_or_create(key_name, DEVICE_KEY_BYTES))
-    request = EnrolRequest(token=code.token, public_key=_public_text(key), facts=facts)
+    request = EnrolRequest(token=code.token, public_key=public_key_text(key), facts=facts)
     url = code.url.rstrip("/")
     timeout = aiohttp.ClientTimeout(total=EXCHANGE_S, connect=CONNECT_S)
     try:
@@ -144,8 +143,3 @@ def _already(folder: Path) -> AlreadyEnrolledError:
         f"this machine is register {known.register} of store {known.store} at {known.url} already; "
         "to enrol it anew, give `tillside enroll --replace` with a new code"
     )
-
-
-def _public_text(key: Ed25519PrivateKey) -> str:
-    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

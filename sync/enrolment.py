@@ -7,8 +7,6 @@ this register belongs start light.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
+from sync import base64url
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper
 from sync.records import HexDigest
 from sync.wire import PublicKey
@@ -56,6 +55,10 @@ class CodeMalformedError(EnrolmentError):
     """What was given is no enrolment code."""
 
 
+class AddressRefusedError(EnrolmentError):
+    """A text is no address at which a register can reach its centre."""
+
+
 class TokenRefusedError(EnrolmentError):
     """The centre does not take this code: used, expired or unknown."""
 
@@ -85,8 +88,9 @@ class EnrolmentDamagedError(EnrolmentError):
 
 
 def code_text(code: EnrolmentCode) -> str:
-    """The one line that `tillside enroll` takes."""
-    return CODE_PREFIX + base64.urlsafe_b64encode(msgspec.json.encode(code)).rstrip(b"=").decode()
+    """The one line that `tillside enroll` takes. Raises AddressRefusedError."""
+    _check_address(code.url)
+    return CODE_PREFIX + base64url.encoded(msgspec.json.encode(code))
 
 
 def parse_code(text: str) -> EnrolmentCode:
@@ -99,14 +103,28 @@ def parse_code(text: str) -> EnrolmentCode:
         )
     packed = text.removeprefix(CODE_PREFIX)
     try:
-        document = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
-        code = msgspec.json.decode(document, type=EnrolmentCode)
-    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+        code = msgspec.json.decode(base64url.decoded(packed), type=EnrolmentCode)
+    except ValueError as error:
         raise CodeMalformedError("the enrolment code is incomplete; copy the whole line again") from error
-    address = urlsplit(code.url)
-    if address.scheme != "https" or not address.hostname or address.path.strip("/") or address.query:
-        raise CodeMalformedError("the enrolment code names no https address; make a new one at the centre")
+    try:
+        _check_address(code.url)
+    except AddressRefusedError as error:
+        raise CodeMalformedError("the enrolment code names no https address; make a new one at the centre") from error
     return code
+
+
+def _check_address(url: str) -> None:
+    try:
+        address = urlsplit(url)
+        usable = address.scheme == "https" and address.hostname and address.port != 0
+        usable = usable and not (address.path.strip("/") or address.query or address.fragment or address.username)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise AddressRefusedError(
+            f"{url!r} is no address for registers: they connect over TLS only; "
+            "give https://HOST:PORT, such as https://centre.example:8443"
+        )
 
 
 def load_enrolment(folder: Path) -> Enrolment:

@@ -5,13 +5,11 @@ Owns that check. Never puts a program in force.
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from loyalty.program import Program, ProgramError, program_from_json, program_hash
+from sync import base64url
+from sync.signing import public_key_of
 from sync.wire import SignedProgram
 
 
@@ -23,8 +21,8 @@ def verified_program(signed: SignedProgram, wanted: str, key: str) -> Program:
     """The program with the hash `wanted`, signed with the public key `key` (unpadded URL-safe base64)."""
     document = signed.program.encode()
     try:
-        Ed25519PublicKey.from_public_bytes(_raw(key)).verify(_raw(signed.signature), document)
-    except (InvalidSignature, binascii.Error, ValueError) as error:
+        public_key_of(key).verify(base64url.decoded(signed.signature), document)
+    except (InvalidSignature, ValueError) as error:
         raise ProgramUnusableError(
             "the program is not signed by the centre this register was enrolled with; publish it again there"
         ) from error
@@ -35,7 +33,3 @@ def verified_program(signed: SignedProgram, wanted: str, key: str) -> Program:
     if program_hash(program) != wanted:
         raise ProgramUnusableError("the centre sent another program than the one in force; publish it again there")
     return program
-
-
-def _raw(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

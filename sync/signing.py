@@ -26,6 +26,8 @@ from http_message_signatures import (
     algorithms,
 )
 
+from sync import base64url
+
 DEVICE_HEADER = "Tillside-Device"
 REQUEST_ID_HEADER = "Tillside-Request-Id"
 LABEL = "tillside"
@@ -91,6 +93,16 @@ class _DeviceKeys(HTTPSignatureKeyResolver):
         if key_id != self._device:
             raise SignatureDeviceError(f"signed as another device than {DEVICE_HEADER} names")
         return self._key
+
+
+def public_key_text(key: Ed25519PrivateKey) -> str:
+    """The public half of `key` as the wire carries it."""
+    return base64url.encoded(key.public_key().public_bytes_raw())
+
+
+def public_key_of(text: str) -> Ed25519PublicKey:
+    """The key written as `text` by `public_key_text`. Raises ValueError."""
+    return Ed25519PublicKey.from_public_bytes(base64url.decoded(text))
 
 
 def sign_request(

@@ -5,19 +5,14 @@ Owns the shapes of the sync protocol and its compression (zstd above 1 KiB). Nev
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loyalty.member import Member
 from loyalty.receipt import AwareDatetime
+from sync.compression import zstd
 from sync.records import Entry, HexDigest
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 COMPRESS_ABOVE_BYTES = 1024
 MAX_ENTRIES = 500  # of one ingest batch

@@ -6,12 +6,7 @@ since it is what was hashed.
 
 from __future__ import annotations
 
-import sys
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from sync.compression import zstd
 
 # With the model this halves a receipt twice (1,490 bytes of a real one become 560), in 3 to 5 µs. The default level
 # saves another fifth for twice the time.

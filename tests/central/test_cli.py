@@ -81,6 +81,10 @@ def test_a_code_can_be_shown_as_text_with_its_qr(data: Path) -> None:
     assert code == 0
     assert "tillside-enrol:" in output
     assert "█" in output
+    # One that no register would take is refused here, and no code is kept
+    code, refused = answer("enrolment", "create", *arguments[:-1], "http://centre.example:8443")
+    assert code == 2
+    assert "https://HOST:PORT" in refused["error"]
     # Without an address there is nothing to put in it
     code, refused = answer("enrolment", "create", *arguments[:-2])
     assert code == 1

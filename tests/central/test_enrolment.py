@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import stat
 from datetime import timedelta
 
@@ -13,13 +11,14 @@ from aiohttp import WSMsgType
 
 from central import devices
 from central.db import tables
+from sync import base64url
+from sync.enrolment import parse_code
 from tests.central.conftest import RunningCentre
 from tests.central.till import NOON, RefusedError, Till, receipt
 
 
 def _token(code: str) -> str:
-    content = code.removeprefix("tillside-enrol:")
-    return str(json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4)))["token"])
+    return parse_code(code).token
 
 
 async def test_a_code_lets_one_register_in_and_only_its_hash_is_kept(centre: RunningCentre) -> None:
@@ -31,7 +30,7 @@ async def test_a_code_lets_one_register_in_and_only_its_hash_is_kept(centre: Run
     # Then it is a device of that store and register, and the token is nowhere
     [device] = centre.read(lambda connection: connection.execute(tables.devices.select()).all())
     assert (device.id, device.store, device.register) == (till.device, "12", "3")
-    assert len(base64.urlsafe_b64decode(token + "=")) == devices.TOKEN_BYTES
+    assert len(base64url.decoded(token)) == devices.TOKEN_BYTES
     assert token.encode() not in centre.folder.database.read_bytes()
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import random
-import sys
 from typing import Any
 from urllib.parse import quote
 
@@ -17,14 +15,11 @@ from aiohttp import WSMsgType
 from central import feed, operations, snapshots
 from central.db import tables
 from loyalty.member import Member
+from sync import base64url
+from sync.compression import zstd
 from sync.wire import Change, LiveHint, SnapshotResponse
 from tests.central.conftest import RunningCentre
 from tests.central.till import NOON, RefusedError, Till, receipt
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 
 def _import(centre: RunningCentre, *members: dict[str, Any]) -> None:
@@ -201,7 +196,7 @@ async def test_a_program_comes_with_its_signature(centre: RunningCentre) -> None
     assert status == 200
     signed = msgspec.json.decode(body)
     assert hashlib.sha256(signed["program"].encode()).hexdigest() == hashed
-    signature = base64.urlsafe_b64decode(signed["signature"] + "==")
+    signature = base64url.decoded(signed["signature"])
     centre.folder.program_key().public_key().verify(signature, signed["program"].encode())
     status, _ = await till.request("GET", "/v1/programs/unknown", b"")
     assert status == 404

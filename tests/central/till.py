@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import secrets
@@ -13,7 +12,6 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Raw, Struct
 
 from loyalty.evaluate import evaluate
@@ -22,8 +20,9 @@ from loyalty.ledger import LedgerEntry
 from loyalty.program import Program
 from loyalty.receipt import Line, MemberReference, Original, Receipt
 from loyalty.reconcile import reconciled
+from sync.enrolment import parse_code
 from sync.records import AttachBody, Entry, ReceiptBody, chain_next, chain_start
-from sync.signing import sign_request
+from sync.signing import public_key_text, sign_request
 from sync.wire import (
     ChangesResponse,
     EnrolRequest,
@@ -97,20 +96,18 @@ class Till:
     @classmethod
     async def enrolled(cls, url: str, code: str, session: ClientSession) -> Till:
         """Pin the CA by the code's digest, enrol, open an epoch."""
-        content = code.removeprefix("tillside-enrol:")
-        parts = json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4)))
+        parts = parse_code(code)
         async with session.get(f"{url}/v1/ca", ssl=False) as answer:
             pem = await answer.text()
-        assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest() == parts["ca_sha256"]
+        assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest() == parts.ca_sha256
         till = cls(url, pem, session)
-        await till.enrol(parts["token"])
+        await till.enrol(parts.token)
         await till.open_epoch()
         return till
 
     @property
     def public_key(self) -> str:
-        raw = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        return public_key_text(self.key)
 
     async def enrol(self, token: str) -> EnrolResponse:
         body = msgspec.json.encode(EnrolRequest(token=token, public_key=self.public_key, facts=FACTS))

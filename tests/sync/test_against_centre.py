@@ -12,10 +12,11 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert
 
-from central import devices, programs
+from central import devices
 from central.certificates import server_context
 from central.db import tables
 from loyalty.program import program_hash
+from sync import base64url
 from sync.enrolling import enrol
 from sync.enrolment import parse_code
 from sync.keys import keeper_for
@@ -131,7 +132,7 @@ async def test_an_idle_register_keeps_its_balances_current(tmp_path: Path) -> No
 
 def publish_document(centre: Centre, document: bytes, hash_: str) -> None:
     """What a centre of a later version might have in force, signed by its real key."""
-    signature = programs.base64_url(centre.folder.program_key().sign(document))
+    signature = base64url.encoded(centre.folder.program_key().sign(document))
 
     def work(connection: Connection) -> None:
         connection.execute(insert(tables.programs).values(hash=hash_, document=document, signature=signature))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import stat
 from contextlib import closing
@@ -13,11 +12,14 @@ from socket import create_server
 import msgspec
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
+from sync import base64url
 from sync.enrolling import enrol
 from sync.enrolment import (
     CODE_PREFIX,
     FILE_NAME,
+    AddressRefusedError,
     AlreadyEnrolledError,
     CentreMismatchError,
     CodeMalformedError,
@@ -40,6 +42,17 @@ from tests.sync.centre import FACTS, Centre, running_centre, utc_now
 from tests.sync.listener import listening
 
 CODE = EnrolmentCode(url="https://centre.example:8443", token="t-1", ca_sha256="a" * 64)
+NO_ADDRESSES = (
+    "http://centre.example",
+    "https://centre.example/path",
+    "https://centre.example?x=1",
+    "https://centre.example#x",
+    "https://me@centre.example",
+    "https://centre.example:99999",
+    "https://[",
+    "https://",
+    "centre.example:8443",
+)
 
 
 async def enrolled(
@@ -73,10 +86,8 @@ def test_a_code_that_was_wrapped_by_a_mail_or_a_terminal_is_read() -> None:
         CODE_PREFIX + "e30",
         code_text(CODE)[:-3],
         code_text(CODE).removeprefix(CODE_PREFIX),
-        code_text(msgspec.structs.replace(CODE, url="http://centre.example")),
-        code_text(msgspec.structs.replace(CODE, url="https://centre.example/path")),
-        code_text(msgspec.structs.replace(CODE, url="https://")),
-        code_text(msgspec.structs.replace(CODE, ca_sha256="short")),
+        *(CODE_PREFIX + base64url.encoded(msgspec.json.encode(replace(CODE, url=url))) for url in NO_ADDRESSES),
+        code_text(replace(CODE, ca_sha256="short")),
         CODE_PREFIX + "A" * 3000,
     ],
 )
@@ -85,11 +96,16 @@ def test_what_is_no_code_is_refused_before_anything_is_sent(text: str) -> None:
         parse_code(text)
 
 
+@pytest.mark.parametrize("url", NO_ADDRESSES)
+def test_no_code_is_made_for_an_address_that_no_register_takes(url: str) -> None:
+    with pytest.raises(AddressRefusedError, match="https://HOST:PORT"):
+        code_text(replace(CODE, url=url))
+
+
 async def test_the_centres_own_codes_are_read(tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         text = centre.code()
-        packed = text.removeprefix(CODE_PREFIX)
-        document = json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
+        document = json.loads(base64url.decoded(text.removeprefix(CODE_PREFIX)))
 
         assert sorted(document) == ["ca_sha256", "token", "url"]
         assert parse_code(text).url == centre.url
