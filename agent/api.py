@@ -175,8 +175,16 @@ class LocalApi:
                 method=get,
                 path="/v1/quarantine",
                 handler=self._export,
-                summary="What could not be read or believed, with its bytes.",
+                summary="What could not be read or believed, with its bytes, in pages: ask `after` the last `next`.",
                 answer=ExportReport,
+                optional=("after",),
+            ),
+            Route(
+                method=post,
+                path="/v1/quarantine/{id}/resolve",
+                handler=self._resolve,
+                summary="Takes an item out of the quarantine: a person has dealt with it.",
+                status=204,
             ),
         )
 
@@ -301,14 +309,18 @@ class LocalApi:
         return _json(self._inspection.queue())
 
     async def _entry(self, request: web.Request) -> web.Response:
-        return _json(self._inspection.entry(_number(request)))
+        return _json(self._inspection.entry(_number(request.match_info["number"])))
 
     async def _retry(self, request: web.Request) -> web.Response:
-        await asyncio.to_thread(self._inspection.retry, _number(request))
+        await asyncio.to_thread(self._inspection.retry, _number(request.match_info["number"]))
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
-    async def _export(self, _request: web.Request) -> web.Response:
-        return _json(ExportReport(items=self._inspection.export()))
+    async def _export(self, request: web.Request) -> web.Response:
+        return _json(self._inspection.export(_number(request.query.get("after", "0"))))
+
+    async def _resolve(self, request: web.Request) -> web.Response:
+        await asyncio.to_thread(self._inspection.resolve, _number(request.match_info["id"]))
+        return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
 def problem(status: HTTPStatus, detail: str) -> web.Response:
@@ -316,10 +328,9 @@ def problem(status: HTTPStatus, detail: str) -> web.Response:
     return web.Response(status=status.value, body=msgspec.json.encode(document), content_type=MEDIA_TYPE)
 
 
-def _number(request: web.Request) -> int:
-    text = request.match_info["number"]
+def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise NotFoundError("an entry is named by its number; `tillside queue list` shows them")
+        raise NotFoundError("what waits is named by its number; `tillside queue list` shows them")
     return int(text)
 
 

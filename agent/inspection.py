@@ -88,9 +88,10 @@ class ExportedItem(Struct, frozen=True, kw_only=True):
 
 
 class ExportReport(Struct, frozen=True, kw_only=True):
-    """The quarantine with its bytes."""
+    """A page of the quarantine with its bytes. `next` is what to ask `after` for more, None at the end."""
 
     items: tuple[ExportedItem, ...]
+    next: int | None = None
 
 
 class FoundMembers(Struct, frozen=True, kw_only=True):
@@ -118,7 +119,13 @@ class Inspection(Protocol):
         """Sends an entry that the centre refused again. Raises NotFoundError."""
         ...
 
-    def export(self) -> tuple[ExportedItem, ...]: ...
+    def resolve(self, item: int) -> None:
+        """Takes an item out of the quarantine kept here; its bytes stay. Raises NotFoundError."""
+        ...
+
+    def export(self, after: int) -> ExportReport:
+        """What is in quarantine here beyond the item `after`, a bounded number of bytes of it."""
+        ...
 
     def find_members(self, text: str) -> tuple[Member, ...]: ...
 

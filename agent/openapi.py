@@ -22,8 +22,9 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 class Route(Struct, frozen=True, kw_only=True):
     """One operation: what it is for, what it answers, and who may ask.
 
-    `answer` is None where there is no JSON body; `query` names its query parameters; `page` is true where
-    the cashier page may ask too, not only the command line; `open` where anyone on this machine may.
+    `answer` is None where there is no JSON body; `query` names the query parameters it needs, `optional`
+    those it can do without; `page` is true where the cashier page may ask too, not only the command line;
+    `open` where anyone on this machine may.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Route(Struct, frozen=True, kw_only=True):
     answer: type[Struct] | None = None
     status: int = 200
     query: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     page: bool = False
     open: bool = False
 
@@ -75,7 +77,8 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
     if route.answer is not None:
         answer["content"] = {"application/json": {"schema": schema_of[route.answer]}}
     refusal = {"content": {MEDIA_TYPE: {"schema": schema_of[Problem]}}}
-    names = [(name, "path") for name in _PARAMETER.findall(route.path)] + [(name, "query") for name in route.query]
+    names = [(name, "path", True) for name in _PARAMETER.findall(route.path)]
+    names += [(name, "query", name in route.query) for name in (*route.query, *route.optional)]
     operation: dict[str, Any] = {
         "summary": route.summary,
         "responses": {
@@ -87,7 +90,8 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
     }
     if names:
         operation["parameters"] = [
-            {"name": name, "in": place, "required": True, "schema": {"type": "string"}} for name, place in names
+            {"name": name, "in": place, "required": required, "schema": {"type": "string"}}
+            for name, place, required in names
         ]
     return operation
 

@@ -18,6 +18,7 @@ from sqlcipher3 import dbapi2
 from agent.inspection import (
     EntryReport,
     ExportedItem,
+    ExportReport,
     NotFoundError,
     QueueReport,
     StatusReport,
@@ -29,13 +30,16 @@ from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
 from loyalty.receipt import AwareDatetime
 from sync.store.errors import UnknownEntryError
-from sync.store.reading import Reading
+from sync.store.reading import MAX_LISTED, Reading
 from sync.store.rows import Recovered, StoreStatus
 from sync.store.store import Store
+from sync.store.writing import Writing
 
 # Counters by kind, kept in the store as one JSON object.
 IGNORED = "ignored"
 MAX_FOUND = 20
+# One page of an export, before base64; an item alone may be larger.
+MAX_EXPORTED_BYTES = 4 * 1024 * 1024
 
 
 class Live(Struct, frozen=True, kw_only=True):
@@ -106,18 +110,28 @@ class StoreInspection:
         except UnknownEntryError as error:
             raise NotFoundError(str(error)) from error
 
-    def export(self) -> tuple[ExportedItem, ...]:
-        return tuple(
-            ExportedItem(
-                id=item.id,
-                source=item.source,
-                reason=item.reason,
-                detail=item.detail,
-                at=item.at,
-                raw_base64=b64encode(self._store.quarantined_raw(item.id) or b"").decode(),
+    def resolve(self, item: int) -> None:
+        self._store.submit(lambda writing: _resolve(writing, item)).result()
+
+    def export(self, after: int) -> ExportReport:
+        items: list[ExportedItem] = []
+        room = MAX_EXPORTED_BYTES
+        for item in self._store.quarantined(after=after):
+            if items and item.size > room:
+                return ExportReport(items=tuple(items), next=items[-1].id)
+            room -= item.size
+            raw = self._store.quarantined_raw(item.id) or b""
+            items.append(
+                ExportedItem(
+                    id=item.id,
+                    source=item.source,
+                    reason=item.reason,
+                    detail=item.detail,
+                    at=item.at,
+                    raw_base64=b64encode(raw).decode(),
+                )
             )
-            for item in self._store.quarantined()
-        )
+        return ExportReport(items=tuple(items), next=items[-1].id if len(items) == MAX_LISTED else None)
 
     def find_members(self, text: str) -> tuple[Member, ...]:
         return self._store.find_members(text, MAX_FOUND)
@@ -127,6 +141,12 @@ class StoreInspection:
         if member is None:
             raise NotFoundError("no member has this code here; the centre may know one that was never at this shop")
         return member
+
+
+def _resolve(writing: Writing, item: int) -> None:
+    if not any(waiting.id == item for waiting in writing.quarantined(1, after=item - 1)):
+        raise NotFoundError(f"nothing waits in quarantine under {item}; `tillside queue list` shows what does")
+    writing.resolve_quarantine(item)
 
 
 def ignored_of(store: Reading) -> dict[str, int]:

@@ -98,8 +98,10 @@ def status(config: Config = None, as_json: Json = False) -> None:
 
 @app.command()
 def queue(
-    action: Annotated[str, typer.Argument(help="list, show, retry or export.")] = "list",
-    ident: Annotated[str | None, typer.Argument(help="The item, for show and retry; a file, for export.")] = None,
+    action: Annotated[str, typer.Argument(help="list, show, retry, resolve or export.")] = "list",
+    ident: Annotated[
+        str | None, typer.Argument(help="The number, for show, retry and resolve; a file, for export.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:

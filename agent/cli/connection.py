@@ -21,7 +21,6 @@ from agent.access import Pairing
 from agent.control import Control, read_control
 from agent.inspection import (
     EntryReport,
-    ExportedItem,
     ExportReport,
     FoundMembers,
     Inspection,
@@ -63,8 +62,11 @@ class RunningAgent:
     def retry(self, number: int) -> None:
         self._exchange("POST", f"/v1/queue/{number}/retry")
 
-    def export(self) -> tuple[ExportedItem, ...]:
-        return self._get("/v1/quarantine", ExportReport).items
+    def resolve(self, item: int) -> None:
+        self._exchange("POST", f"/v1/quarantine/{item}/resolve")
+
+    def export(self, after: int) -> ExportReport:
+        return self._get(f"/v1/quarantine?after={after}", ExportReport)
 
     def find_members(self, text: str) -> tuple[Member, ...]:
         return self._get(f"/v1/members?starts={quote(text, safe='')}", FoundMembers).members

@@ -226,12 +226,12 @@ class Reading:
         row = self._row('SELECT segment, "offset" FROM spools WHERE source = ?', (source,))
         return SourcePosition(segment=row[0], offset=row[1]) if row else None
 
-    def quarantined(self, limit: int = MAX_LISTED) -> tuple[Quarantined, ...]:
-        """What waits for a person, oldest first."""
+    def quarantined(self, limit: int = MAX_LISTED, after: int = 0) -> tuple[Quarantined, ...]:
+        """What waits for a person, with an id beyond `after`, oldest first."""
         rows = self._rows(
             "SELECT id, source, reason, detail, at, length(raw) FROM quarantine WHERE resolved_at IS NULL "
-            "ORDER BY id LIMIT ?",
-            (min(limit, MAX_LISTED),),
+            "AND id > ? ORDER BY id LIMIT ?",
+            (after, min(limit, MAX_LISTED)),
         )
         return tuple(
             Quarantined(id=row[0], source=row[1], reason=row[2], detail=row[3], at=moment(row[4]), size=row[5])

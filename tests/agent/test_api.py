@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -23,12 +24,22 @@ from agent.api import MAX_WATCHERS, LocalApi
 from agent.booking import checkout_of
 from agent.checkout import MemberScan
 from agent.desk import Desk
-from agent.inspection import EntryReport, ExportReport, FoundMembers, Inspection, QueueReport, StatusReport
+from agent.inspection import (
+    EntryReport,
+    ExportedItem,
+    ExportReport,
+    FoundMembers,
+    Inspection,
+    QueueReport,
+    StatusReport,
+)
 from agent.openapi import Route
-from agent.store_inspection import Live, StoreInspection
+from agent.store_inspection import MAX_EXPORTED_BYTES, Live, StoreInspection
 from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
 from sync.store.errors import StoreUnavailableError
+from sync.store.reading import MAX_LISTED
+from sync.store.writing import Writing
 from tests.agent.shop import BOOT, Shop, at, receipt
 from tests.browser.till import free_port
 
@@ -146,7 +157,7 @@ async def test_strangers_get_403_everywhere_and_change_nothing(shop: Shop) -> No
         routes = [route for route in served.api.routes if not route.open]
         for headers in foreign(served):
             for route in routes:
-                path = route.path.format(file="cashier.js", code="TS1001", number="1")
+                path = route.path.format(file="cashier.js", code="TS1001", number="1", id="1")
                 async with http.request(route.method, f"{served.url}{path}", headers=headers) as answer:
                     assert answer.status == 403, (route.path, headers)
                     assert b"Ana" not in await answer.read()
@@ -173,7 +184,7 @@ async def test_the_page_may_look_and_not_command(shop: Shop) -> None:
         for route in served.api.routes:
             if route.path in ("/v1/events", "/pair"):
                 continue
-            path = route.path.format(file="cashier.js", code="TS1001", number="1")
+            path = route.path.format(file="cashier.js", code="TS1001", number="1", id="1")
             async with http.request(route.method, f"{served.url}{path}", headers=served.cookie()) as answer:
                 assert (answer.status != 403) == (route.page or route.open), route.path
 
@@ -243,7 +254,10 @@ async def test_questions_are_answered_in_the_documented_shapes(shop: Shop) -> No
         assert member.balance.pending == 40
 
 
-@pytest.mark.parametrize("path", ["/v1/members/NOBODY", "/v1/queue/99", "/v1/queue/x", "/page/../api.py", "/nowhere"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/members/NOBODY", "/v1/queue/99", "/v1/queue/x", "/v1/quarantine?after=x", "/page/../api.py", "/nowhere"],
+)
 async def test_what_is_not_there_is_a_problem_document(shop: Shop, path: str) -> None:
     served = Served(shop)
     async with served.running() as http, http.get(f"{served.url}{path}", headers=BEARER) as answer:
@@ -294,6 +308,46 @@ async def test_an_entry_that_was_not_refused_cannot_be_retried(shop: Shop) -> No
     async with served.running() as http, http.post(f"{served.url}/v1/queue/1/retry", headers=BEARER) as answer:
         assert answer.status == 404
         assert "not quarantined" in (await answer.json())["detail"]
+
+
+async def test_what_a_person_dealt_with_is_out_of_quarantine_once(shop: Shop) -> None:
+    served = Served(shop)
+    shop.print(b"\x1b@MYSTERY\n\x1dV\x00", 40)
+    await shop.take_all()
+    async with served.running() as http:
+        for status in (204, 404):
+            async with http.post(f"{served.url}/v1/quarantine/1/resolve", headers=BEARER) as answer:
+                assert answer.status == status
+        async with http.get(f"{served.url}/v1/status", headers=BEARER) as answer:
+            assert (await answer.json())["quarantined"] == 0
+
+
+async def test_the_quarantine_comes_in_pages_of_bounded_size(shop: Shop) -> None:
+    # given more items than are listed at once, then some that are large, and one that is more than a page
+    large = MAX_EXPORTED_BYTES // 2
+    sizes = [1] * (MAX_LISTED + 1) + [large, large, large, MAX_EXPORTED_BYTES + 1, 1]
+
+    def fill(writing: Writing) -> None:
+        for size in sizes:
+            writing.quarantine("printer", "unknown_layout", "", b"x" * size)
+
+    await shop.store.write(fill)
+    served = Served(shop)
+    seen: list[ExportedItem] = []
+    pages = 0
+    async with served.running() as http:
+        after: int | None = 0
+        while after is not None:
+            async with http.get(f"{served.url}/v1/quarantine?after={after}", headers=BEARER) as answer:
+                page = msgspec.json.decode(await answer.read(), type=ExportReport)
+            raw = [len(b64decode(item.raw_base64)) for item in page.items]
+            assert sum(raw) <= MAX_EXPORTED_BYTES or len(raw) == 1
+            seen += page.items
+            after = page.next
+            pages += 1
+
+    assert [len(b64decode(item.raw_base64)) for item in seen] == sizes
+    assert pages == 5
 
 
 async def test_an_enrolment_is_taken_up(shop: Shop) -> None:

@@ -49,6 +49,8 @@ async def config(shop: Shop) -> str:
         (lambda config: queue_command(action="retry", ident="1", config=config, as_json=False), 1),
         (lambda config: queue_command(action="list", ident=None, config=config, as_json=False), 4),
         (lambda config: queue_command(action="export", ident="/nowhere/file", config=config, as_json=False), 1),
+        (lambda config: queue_command(action="resolve", ident="x", config=config, as_json=False), 2),
+        (lambda config: queue_command(action="resolve", ident="99", config=config, as_json=False), 1),
         (lambda config: members_command(action="greet", query="x", config=config, as_json=False), 2),
         (lambda config: members_command(action="find", query="ZZZ", config=config, as_json=False), 1),
         (lambda config: members_command(action="find", query="ts1", config=config, as_json=False), 0),
@@ -85,6 +87,22 @@ def test_queue_list_as_json_is_one_document(config: str, capsys: pytest.CaptureF
     report = json.loads(capsys.readouterr().out)
     assert (report["queued"], report["entries"][0]["kind"]) == (1, "receipt")
     assert report["quarantined"][0]["reason"] == "unknown_layout"
+
+
+def test_a_resolved_item_is_listed_and_counted_no_more(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert queue_command(action="resolve", ident="1", config=config, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out) == {"resolved": 1}
+
+    assert queue_command(action="list", ident=None, config=config, as_json=False) == 0
+    assert "quarantine" not in capsys.readouterr().out
+
+
+def test_an_export_says_how_much_as_json(config: str, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    target = str(shop.folder / "export.jsonl")
+
+    assert queue_command(action="export", ident=target, config=config, as_json=True) == 0
+
+    assert json.loads(capsys.readouterr().out) == {"file": target, "items": 1}
 
 
 def test_an_export_never_overwrites(config: str, shop: Shop) -> None:
