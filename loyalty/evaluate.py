@@ -19,8 +19,12 @@ from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
 from loyalty.originals import awaited_names, names_of, original_among
 from loyalty.program import Duration, EarnRule, Program
-from loyalty.receipt import Receipt
+from loyalty.receipt import Problem, Receipt
 from loyalty.reconcile import TOTAL_MISMATCH
+from loyalty.sightings import filled, revised, sighting_of
+
+# Ends the rule of an entry that a voiding makes, so that it has an id of its own beside the one it takes back.
+VOIDED = "/voided"
 
 
 class OriginalUnknownError(LookupError):
@@ -110,14 +114,14 @@ def _pending_until(receipt: Receipt, rule: EarnRule, program: Program) -> dateti
 
 
 def later(moment: datetime, duration: Duration, time_zone: str) -> datetime:
-    """`moment` plus an ISO 8601 duration of days, months or years, on the wall clock of `time_zone`.
+    """`moment` plus an ISO 8601 duration of days, weeks, months or years, on the wall clock of `time_zone`.
 
     A day that the target month does not have becomes that month's last day.
     """
     local = moment.astimezone(ZoneInfo(time_zone))
     count, unit = int(duration[1:-1]), duration[-1]
-    if unit == "D":
-        return local + timedelta(days=count)
+    if unit in "DW":
+        return local + timedelta(days=count * (7 if unit == "W" else 1))
     months = local.month - 1 + count * (12 if unit == "Y" else 1)
     year, month = local.year + months // 12, months % 12 + 1
     return local.replace(year=year, month=month, day=min(local.day, calendar.monthrange(year, month)[1]))
@@ -144,10 +148,34 @@ def _reversal(receipt: Receipt, entry: LedgerEntry, original: Settled) -> Ledger
     )
 
 
+def voiding(voided: Settled) -> tuple[LedgerEntry, ...]:
+    """Entries that take back whatever a sale still gives, now that it does not count."""
+    taken = []
+    for entry in voided.entries:
+        before = [earlier for earlier in voided.reversed if earlier.reverses == entry.entry_id]
+        points = entry.points + sum(earlier.points for earlier in before)
+        basis_minor = entry.basis_minor + sum(earlier.basis_minor for earlier in before)
+        if points == 0:
+            continue
+        taken.append(
+            LedgerEntry(
+                receipt=entry.receipt,
+                rule=f"{entry.rule}{VOIDED}",
+                points=-points,
+                basis_minor=-basis_minor,
+                pending_until=entry.pending_until,
+                reverses=entry.entry_id,
+                why=f"voided: {points} taken back",
+            )
+        )
+    return tuple(taken)
+
+
 class Account:
     """One member's receipts under one program, folded in the order they arrive.
 
-    A receipt seen again, under any of its ids, counts once. A return waits for its original.
+    A receipt seen again, under any of its ids, counts once, in its latest stage. A return waits for its
+    original. `problems` names what contradicts what was there before; it gives nothing.
     """
 
     def __init__(self, program: Program, tier: str | UnsetType = UNSET, opening: Balance | None = None) -> None:
@@ -155,10 +183,12 @@ class Account:
         self._tier = tier
         self._opening = opening or Balance()
         self._known: dict[str, str] = {}
+        self._receipts: dict[str, Receipt] = {}
         self._settled: dict[str, Settled] = {}
-        self._named: dict[str, list[str]] = {}
+        self._named: dict[str, dict[str, None]] = {}
         self._waiting: dict[str, Receipt] = {}
         self.entries: list[LedgerEntry] = []
+        self.problems: list[Problem] = []
 
     @property
     def waiting(self) -> tuple[Receipt, ...]:
@@ -167,11 +197,58 @@ class Account:
 
     def add(self, receipt: Receipt) -> tuple[LedgerEntry, ...]:
         """Entries that this receipt gives now, those of returns that waited for it included."""
-        if any(key in self._known for key in identity_keys(receipt)):
+        if receipt.status == "copy":
             return ()
-        for key in identity_keys(receipt):
-            self._known[key] = receipt.key
-        return tuple(self._settle(receipt))
+        known = {self._known[key] for key in identity_keys(receipt) if key in self._known}
+        if len(known) > 1:
+            return self._refuse(receipt, "its ids belong to two receipts")
+        if not known:
+            self._keep(receipt.key, receipt)
+            return tuple(self._settle(receipt))
+        return tuple(self._again(self._receipts[known.pop()], receipt))
+
+    def _again(self, known: Receipt, seen: Receipt) -> Iterable[LedgerEntry]:
+        match sighting_of(known, seen):
+            case "conflict":
+                return self._refuse(seen, "it is known with another kind, currency, total or minute")
+            case "told_before":
+                return ()
+            case "same":
+                self._keep(known.key, seen, filled(known, seen))
+                return self._learn(self._receipts[known.key])
+            case "revision":
+                if known.status != "final":
+                    self._keep(known.key, seen, revised(known, seen))
+                    return self._settle(self._receipts[known.key])
+                return self._void(known, seen)
+
+    def _keep(self, key: str, seen: Receipt, whole: Receipt | None = None) -> None:
+        """All that is known of the receipt with `key`, under the ids of this sighting too."""
+        self._receipts[key] = whole or seen
+        for each in (*identity_keys(seen), *identity_keys(self._receipts[key])):
+            self._known.setdefault(each, key)
+
+    def _learn(self, receipt: Receipt) -> Iterable[LedgerEntry]:
+        """A receipt was filled in: a return may find it by what was absent, or say now what it gives back."""
+        if receipt.key in self._waiting:
+            self._waiting[receipt.key] = receipt
+        elif receipt.key in self._settled:
+            self._settle_as(replace(self._settled[receipt.key], receipt=receipt))
+        return self._settle_waiting()
+
+    def _void(self, known: Receipt, seen: Receipt) -> Iterable[LedgerEntry]:
+        if known.kind == "return" and known.key not in self._waiting:
+            return self._refuse(seen, "it voids a return that took points back; only a person can undo that")
+        self._keep(known.key, seen, revised(known, seen))
+        self._waiting.pop(known.key, None)
+        settled = self._settled.pop(known.key, None)
+        entries = voiding(settled) if settled is not None else ()
+        self.entries.extend(entries)
+        return entries
+
+    def _refuse(self, receipt: Receipt, why: str) -> tuple[LedgerEntry, ...]:
+        self.problems.append(Problem(code="identity_conflict", detail=f"receipt {receipt.key}: {why}"))
+        return ()
 
     def _settle(self, receipt: Receipt) -> Iterable[LedgerEntry]:
         original = self._original_of(receipt)
@@ -187,10 +264,13 @@ class Account:
             return entries
         if receipt.kind == "return" or receipt.status != "final":
             return entries
-        self._settled[receipt.key] = Settled(receipt=receipt, entries=entries)
-        for name in names_of(receipt):
-            self._named.setdefault(name, []).append(receipt.key)
+        self._settle_as(Settled(receipt=receipt, entries=entries))
         return [*entries, *self._settle_waiting()]
+
+    def _settle_as(self, settled: Settled) -> None:
+        self._settled[settled.receipt.key] = settled
+        for name in names_of(settled.receipt):
+            self._named.setdefault(name, {})[settled.receipt.key] = None
 
     def _settle_waiting(self) -> list[LedgerEntry]:
         ready = [receipt for receipt in self._waiting.values() if self._original_of(receipt) is not None]
@@ -204,7 +284,7 @@ class Account:
         if receipt.kind != "return":
             return None
         named = [key for name in awaited_names(receipt) for key in self._named.get(name, ())]
-        original = original_among(receipt, (self._settled[key].receipt for key in named))
+        original = original_among(receipt, (self._settled[key].receipt for key in named if key in self._settled))
         return self._settled[original.key] if original is not None else None
 
     def balance(self, as_of: datetime) -> Balance:

@@ -17,8 +17,10 @@ from loyalty.receipt import Currency
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 PositiveInt = Annotated[int, Meta(ge=1, le=10**9)]
-Duration = Annotated[str, Meta(pattern=r"^P[1-9][0-9]{0,3}[DMY]$")]
+Duration = Annotated[str, Meta(pattern=r"^P[1-9][0-9]{0,3}[DWMY]$")]
 Ratio = tuple[PositiveInt, PositiveInt]
+# What a program may say and this version does not do yet: a place that has to be empty.
+NotYet = Annotated[tuple[msgspec.Raw, ...], Meta(max_length=0)]
 
 
 class ProgramError(ValueError):
@@ -51,11 +53,13 @@ class Give(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class EarnRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rule that gives points for what was bought.
 
-    `pending` holds the points back for that long after the receipt.
+    `pending` holds the points back for that long after the receipt. Where all rules add up (conflict `sum`),
+    a `group` only says which belong together.
     """
 
     id: Name
     priority: int = 0
+    group: Name | UnsetType = UNSET
     give: Give
     pending: Duration | UnsetType = UNSET
 
@@ -74,6 +78,9 @@ class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     time_zone: str = "UTC"
     tiers: tuple[Tier, ...] = ()
     earn: tuple[EarnRule, ...]
+    visits: NotYet = ()
+    events: NotYet = ()
+    rewards: NotYet = ()
     returns: Returns = Returns()
     conflict: Literal["sum"] = "sum"
     goodwill: Literal["none"] = "none"

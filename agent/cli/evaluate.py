@@ -57,6 +57,7 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
             problems.append(Problem(code="currency_mismatch", detail=detail))
             continue
         account.add(receipt)
+    problems.extend(account.problems)
     balance = account.balance(_as_of(seen))
     result = Evaluated(
         entries=tuple(account.entries),

@@ -45,6 +45,14 @@ def test_a_wrong_program_is_refused_with_its_path(document: bytes, says: str) ->
     assert says in str(refused.value)
 
 
+def test_places_for_what_comes_later_may_stand_there_empty_only() -> None:
+    empty = GOOD.replace(b'"EUR"', b'"EUR","visits":[],"events":[],"rewards":[]')
+    assert program_from_json(empty) == program_from_json(GOOD)
+
+    with pytest.raises(ProgramError, match=r"\$\.rewards"):
+        program_from_json(empty.replace(b'"rewards":[]', b'"rewards":[{"id":"r5","cost":500}]'))
+
+
 def test_what_is_probably_not_meant_is_warned_of() -> None:
     tiers = b'"EUR","tiers":[{"id":"gold","from":{"points_in":"P12M","at_least":5000}}]'
     program = program_from_json(

@@ -76,6 +76,39 @@ def test_a_receipt_in_another_currency_is_a_named_problem(run) -> None:  # type:
     assert [entry["receipt"] for entry in result["entries"]] == ["k2"]
 
 
+def test_the_stages_of_a_receipt_and_a_contradiction(run) -> None:  # type: ignore[no-untyped-def]
+    done = run(
+        [
+            receipt("1", 500, status="suspended"),
+            receipt("1", 1000),
+            receipt("1", 1000, status="copy"),
+            receipt("2", 1000, status="training"),
+            receipt("2", 1000),
+            receipt("2", 1000, status="voided"),
+            receipt("1", 7000),
+        ]
+    )
+
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert [(entry["receipt"], entry["points"]) for entry in result["entries"]] == [("k1", 30), ("k2", 30), ("k2", -30)]
+    assert [problem["code"] for problem in result["problems"]] == ["identity_conflict"]
+
+
+def test_a_return_elsewhere_names_its_original_by_its_number_alone(run) -> None:  # type: ignore[no-untyped-def]
+    fiscal = {"scheme": "si-furs", "number": "ABCDEF01"}
+    bought = receipt("1", 1000, store="12", register="3", business_day="2026-11-22", fiscal=fiscal)
+    elsewhere = {"store": "13", "register": "1", "business_day": "2026-12-01"}
+    backs = [
+        receipt("2", -300, original={"number": "1"}, **elsewhere),
+        receipt("3", -700, original={"number": "abcdef01"}, **elsewhere),
+    ]
+
+    result = json.loads(run([bought, *backs]).stdout)
+
+    assert [entry["points"] for entry in result["entries"]] == [30, -9, -21]
+
+
 def test_a_wrong_program_says_where(run) -> None:  # type: ignore[no-untyped-def]
     done = run([], program={**PROGRAM, "currency": "euro"})
 
