@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from central.folder import DataFolder, FolderError, write_private
+from central.folder import DataFolder, FolderError
+from sync.durable import write_private
 
 CA_LIFE = timedelta(days=50 * 365)
 SERVER_LIFE = timedelta(days=5 * 365)
@@ -32,12 +33,22 @@ BACKDATED = timedelta(days=2)
 ALWAYS_NAMED = ("127.0.0.1", "::1", "localhost")
 
 
-def ensure_certificates(folder: DataFolder, hosts: tuple[str, ...], now: datetime) -> None:
-    """Make what is missing; renew the server's certificate when its end is near or its hosts changed."""
+def ensure_certificates(folder: DataFolder, hosts: tuple[str, ...], now: datetime) -> bool:
+    """Make what is missing; renew the server's certificate when its end is near or its hosts changed.
+
+    Whether the server's certificate is a new one. Raises FolderError, OSError, ValueError.
+    """
     if not folder.ca_certificate.exists():
+        if folder.server_certificate.exists():
+            raise FolderError(
+                f"{folder.ca_certificate} is gone; take it from a backup: registers trust it alone. To begin with "
+                f"another CA, and enrol every register anew, remove {folder.server_certificate.name} too"
+            )
         _make_ca(folder, now)
     if not folder.server_certificate.exists() or _wants_renewal(folder, hosts, now):
         _make_server_certificate(folder, hosts, now)
+        return True
+    return False
 
 
 def ca_sha256(folder: DataFolder) -> str:
@@ -50,6 +61,12 @@ def server_context(folder: DataFolder) -> ssl.SSLContext:
     """TLS for the device API: 1.2 or newer, our certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    present_certificate(context, folder)
+    return context
+
+
+def present_certificate(context: ssl.SSLContext, folder: DataFolder) -> None:
+    """Let `context` present the certificate that is in the folder now, to connections that come from here on."""
     try:
         context.load_cert_chain(folder.server_certificate, folder.server_key)
     except (OSError, ssl.SSLError) as error:
@@ -57,7 +74,6 @@ def server_context(folder: DataFolder) -> ssl.SSLContext:
             f"the server's certificate cannot be used ({error}); remove server.pem and server.key in "
             f"{folder.path} and start again, which makes new ones from the same CA"
         ) from error
-    return context
 
 
 def _make_ca(folder: DataFolder, now: datetime) -> None:

@@ -26,8 +26,9 @@ EPOCH_BYTES = 16
 # Facts and counts come from a register and are shown to people: kept to a size that fits a page.
 MAX_FACT_CHARS = 120
 MAX_COUNT = 2**31 - 1
-# A replayed heartbeat older than this could change the shown queue depth, and nothing else.
-REQUEST_IDS_KEPT = timedelta(days=30)
+# A register repeats a request within seconds. A heartbeat replayed after this could change the shown queue depth, until
+# the next honest one half a minute later, and nothing else: entries have their chain, epochs their own request id.
+REQUEST_IDS_KEPT = timedelta(hours=1)
 
 
 class Device(Struct, frozen=True, kw_only=True):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import ssl
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from central import devices, feed, ledger
 from central.admin.pages import AdminPages
-from central.certificates import ensure_certificates, server_context
+from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
 from central.db.database import Database
 from central.device_api import DeviceApi, LiveConnections
@@ -37,6 +38,9 @@ LOOK_EVERY_S = 0.5
 # Points mature by the day; a minute is soon enough.
 MATURE_EVERY = timedelta(minutes=1)
 MATURED_AT_ONCE = 1000
+FORGET_EVERY = timedelta(minutes=1)
+# The server's certificate is renewed a year before its end.
+CERTIFICATE_EVERY = timedelta(days=1)
 # Answers still under way when told to stop get this long.
 SHUTDOWN_S = 5.0
 
@@ -91,13 +95,14 @@ class Server:
             randomness=self._randomness,
         )
         async with contextlib.AsyncExitStack() as stack:
-            devices_at = await _listen(stack, api.application(), settings.listen, server_context(self._folder))
+            tls = server_context(self._folder)
+            devices_at = await _listen(stack, api.application(), settings.listen, tls)
             stack.push_async_callback(live.shut_all)
             admin_at = await _listen(stack, pages.application(), settings.admin, None)
             pages.bound_to(admin_at)
             await asyncio.to_thread(self._folder.note_serving, devices_at, admin_at)
             await sequencer.place()
-            upkeep = asyncio.create_task(self._upkeep(database, sequencer, live))
+            upkeep = asyncio.create_task(self._upkeep(database, sequencer, live, tls))
             stack.push_async_callback(_cancelled, upkeep)
             link = await pages.one_time_link()
             ready(Ready(device_api=f"https://{devices_at}", admin=f"http://{admin_at}", open=link))
@@ -109,28 +114,68 @@ class Server:
             if upkeep.done():
                 upkeep.result()
 
-    async def _upkeep(self, database: Database, sequencer: Sequencer, live: LiveConnections) -> None:
+    async def _upkeep(
+        self, database: Database, sequencer: Sequencer, live: LiveConnections, tls: ssl.SSLContext
+    ) -> None:
         """What no request asks for. A busy or full database is tried again; anything else ends `serve`."""
-        next_mature = self._clock()
+        mature, forget, renew = (
+            _Every(span, self._clock()) for span in (MATURE_EVERY, FORGET_EVERY, CERTIFICATE_EVERY)
+        )
         while True:
             try:
-                if self._clock() >= next_mature:
-                    await database.write(lambda connection: _mature(connection, self._clock))
-                    next_mature = self._clock() + MATURE_EVERY
+                if mature.due(self._clock()):
+                    await self._mature(database)
+                if renew.due(self._clock()):
+                    await self._renew_certificate(tls)
+                if forget.due(self._clock()):
+                    await database.write(lambda connection: devices.forget_old_requests(connection, self._clock()))
                 await sequencer.place_if_any()
                 await _shut_revoked(database, live)
             except OperationalError as error:
                 _log.error("upkeep_failed", error=str(error.orig))
             await asyncio.sleep(LOOK_EVERY_S)
 
+    async def _mature(self, database: Database) -> None:
+        """Confirm what is no longer pending, in transactions that leave room for others between them."""
+        done: list[str] = []
+        while True:
+            due = await database.write(lambda connection: _mature(connection, self._clock()))
+            # The same members again would mean that nothing came of it: the next minute is soon enough for that.
+            if len(due) < MATURED_AT_ONCE or due == done:
+                return
+            done = due
 
-def _mature(connection: Connection, clock: Clock) -> None:
-    """Confirm what is no longer pending, and forget request ids that are old."""
-    now = clock()
-    devices.forget_old_requests(connection, now)
+    async def _renew_certificate(self, tls: ssl.SSLContext) -> None:
+        """Registers connect on; the certificate in use is good for a year more, so a failure is only said."""
+        try:
+            hosts = self._folder.settings().hosts
+            if await asyncio.to_thread(ensure_certificates, self._folder, hosts, self._clock()):
+                present_certificate(tls, self._folder)
+                _log.info("certificate_renewed")
+        except (FolderError, OSError, ValueError) as error:
+            _log.error("certificate_not_renewed", error=str(error))
+
+
+class _Every:
+    """Something that is due now, and again each time `span` has passed."""
+
+    def __init__(self, span: timedelta, now: datetime) -> None:
+        self._span = span
+        self._next = now
+
+    def due(self, now: datetime) -> bool:
+        if now < self._next:
+            return False
+        self._next = now + self._span
+        return True
+
+
+def _mature(connection: Connection, now: datetime) -> list[str]:
+    """Confirm what is no longer pending, of MATURED_AT_ONCE members at most; returns which."""
     due = ledger.matured(connection, now, MATURED_AT_ONCE)
     ledger.refresh_balances(connection, due, now)
     feed.note_changes(connection, due, now)
+    return due
 
 
 async def _shut_revoked(database: Database, live: LiveConnections) -> None:
@@ -144,14 +189,14 @@ async def _shut_revoked(database: Database, live: LiveConnections) -> None:
 
 
 async def _listen(
-    stack: contextlib.AsyncExitStack, app: web.Application, address: Address, tls: object | None
+    stack: contextlib.AsyncExitStack, app: web.Application, address: Address, tls: ssl.SSLContext | None
 ) -> Address:
     """Start a listener; returns where it really is."""
     # Bodies stay as sent: a signature covers them compressed, and must hold before they are opened.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, auto_decompress=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, address.host, address.port, ssl_context=tls)  # type: ignore[arg-type]
+    site = web.TCPSite(runner, address.host, address.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:

@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from central import feed
 from central.db.database import Database
-from central.folder import write_private
 from central.problems import NotFoundError, SnapshotNeededError
 from loyalty.receipt import AwareDatetime
 from sync.compression import zstd
+from sync.durable import write_private
 from sync.wire import Change, SnapshotChunk, SnapshotResponse
 
 ROWS_PER_CHUNK = 5000

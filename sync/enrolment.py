@@ -7,7 +7,6 @@ this register belongs start light.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
 from sync import base64url
+from sync.durable import write_private
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper
 from sync.records import HexDigest
 from sync.wire import PublicKey
@@ -156,18 +156,6 @@ def device_key(enrolment: Enrolment, keeper: KeyKeeper) -> Ed25519PrivateKey:
 
 
 def save_enrolment(folder: Path, enrolment: Enrolment) -> None:
-    """Written beside, synced, renamed: a power cut leaves the old file or the new one."""
+    """A power cut leaves the old enrolment or the new one."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = folder / f".{FILE_NAME}.new"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(enrolment), indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / FILE_NAME)
-    if os.name == "posix":
-        directory = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    write_private(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(enrolment), indent=2) + b"\n")

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from sync.durable import sync_folder
 from sync.keys import DEVICE_KEY, STORE_KEY, SecretError
 
 CREDENTIALS = "systemd credentials"
@@ -77,7 +78,7 @@ class LinuxKeyKeeper:
             return _of_length((self._folder / name).read_bytes(), length, self._folder / name)
         finally:
             beside.unlink()
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return secret
 
 
@@ -97,11 +98,3 @@ def _of_length(secret: bytes, length: int, path: Path) -> bytes:
     if len(secret) != length:
         raise SecretDamagedError(f"{path} holds {len(secret)} bytes, not {length}; put the original back")
     return secret
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

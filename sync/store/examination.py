@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from sync.durable import write_private
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
 from sync.store.errors import StoreKeyError, StoreUnavailableError
 from sync.store.rows import Recovered
@@ -123,13 +124,7 @@ def _keep_fingerprint(path: Path, key: bytes) -> None:
     text = _fingerprint_of(key)
     if _fingerprint(path).exists() and _fingerprint(path).read_text() == text:
         return
-    beside = _beside(path, ".key-id.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    beside.replace(_fingerprint(path))
+    write_private(_fingerprint(path), text.encode())
 
 
 def _suspicion(path: Path) -> Path:

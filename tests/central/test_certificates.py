@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 
 from central.certificates import RENEW_BEFORE, SERVER_LIFE, ca_sha256, ensure_certificates
-from central.folder import DataFolder
+from central.folder import DataFolder, FolderError
 from tests.central.till import NOON
 
 
@@ -41,6 +42,17 @@ def test_it_is_renewed_before_its_end_from_the_same_ca(tmp_path: Path) -> None:
     ensure_certificates(folder, (), NOON + SERVER_LIFE - RENEW_BEFORE + timedelta(seconds=1))
     assert _server(folder) != first
     assert ca_sha256(folder) == pinned
+
+
+def test_a_lost_ca_is_not_replaced_behind_the_registers_backs(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.create()
+    ensure_certificates(folder, (), NOON)
+    key = folder.ca_key.read_bytes()
+    folder.ca_certificate.unlink()
+    with pytest.raises(FolderError, match="from a backup"):
+        ensure_certificates(folder, (), NOON)
+    assert folder.ca_key.read_bytes() == key
 
 
 def test_it_is_renewed_when_the_hosts_change(tmp_path: Path) -> None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+import ssl
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import WSMsgType
+from sqlalchemy import Connection
 
+from central import ledger
+from central.certificates import RENEW_BEFORE, SERVER_LIFE
 from central.db import tables
+from central.devices import REQUEST_IDS_KEPT
 from central.folder import DataFolder
-from central.server import Server
+from central.server import CERTIFICATE_EVERY, FORGET_EVERY, MATURE_EVERY, MATURED_AT_ONCE, Server
 from sync.wire import LiveHint
 from tests.central.conftest import RunningCentre
 from tests.central.till import NOON, receipt
@@ -61,6 +68,91 @@ async def test_what_another_process_committed_is_placed_at_start(data: Path) -> 
     centre.database.close()
     stop.set()
     await running
+
+
+async def until(reached: Callable[[], Any]) -> None:
+    """Wait for the server's periodic work."""
+    async with asyncio.timeout(10):
+        while True:
+            if await asyncio.to_thread(reached):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_the_certificate_is_renewed_while_it_serves(centre: RunningCentre) -> None:
+    address = centre.folder.serving()["listen"]
+
+    def presented() -> str:
+        return ssl.get_server_certificate((address.host, address.port))
+
+    # Given a register that is connected
+    till = await centre.till()
+    before = await asyncio.to_thread(presented)
+    # When its end is less than a year away, and a day passes
+    centre.clock.now = NOON + SERVER_LIFE - RENEW_BEFORE + timedelta(seconds=1)
+    # Then new connections see a new one, of the same CA, and old connections go on
+    await until(lambda: presented() != before)
+    await till.heartbeat()
+    # And it is not made anew every day
+    after = await asyncio.to_thread(presented)
+    centre.clock.now += CERTIFICATE_EVERY
+    await until(lambda: centre.count(tables.requests) == 0)
+    assert await asyncio.to_thread(presented) == after
+
+
+async def test_a_certificate_that_cannot_be_renewed_does_not_end_the_server(
+    centre: RunningCentre, capsys: pytest.CaptureFixture[str]
+) -> None:
+    till = await centre.till()
+    centre.folder.ca_key.unlink()
+    centre.clock.now = NOON + SERVER_LIFE - RENEW_BEFORE + timedelta(seconds=1)
+    logged: list[str] = []
+
+    def said() -> bool:
+        logged.append(capsys.readouterr().out)
+        return "certificate_not_renewed" in "".join(logged)
+
+    await until(said)
+    await till.heartbeat()
+
+
+async def test_however_much_matures_at_once_is_confirmed_in_one_go(centre: RunningCentre) -> None:
+    # Given more members than one transaction takes, with points that are due in a minute
+    till = await centre.till()
+    await till.sell(receipt(1, code="TS0001"))
+    [given] = centre.read(lambda connection: connection.execute(tables.ledger.select()).mappings().all())
+    names = [f"x{number}" for number in range(2 * MATURED_AT_ONCE + 1)]
+    due = NOON + MATURE_EVERY
+
+    def work(connection: Connection) -> None:
+        connection.execute(tables.members.insert(), [{"id": name, "created_at": NOON} for name in names])
+        connection.execute(
+            tables.ledger.insert(),
+            [
+                {**given, "id": given["id"] + count, "member": name, "rule": name, "points": 1, "pending_until": due}
+                for count, name in enumerate(names, start=1)
+            ],
+        )
+        connection.execute(
+            tables.balances.insert(),
+            [{"member": name, "confirmed": 0, "pending": 1, "matures_at": due} for name in names],
+        )
+
+    centre.write(work)
+    # When that minute has passed, and time stands still from there
+    centre.clock.now += MATURE_EVERY
+    # Then none of them is left for the next time
+    await until(lambda: not centre.read(lambda connection: ledger.matured(connection, centre.clock.now, 1)))
+
+
+async def test_old_request_ids_are_forgotten(centre: RunningCentre) -> None:
+    till = await centre.till()
+    await till.heartbeat()
+    assert centre.count(tables.requests) == 2
+    centre.clock.now += REQUEST_IDS_KEPT
+    await till.heartbeat()
+    centre.clock.now += FORGET_EVERY
+    await until(lambda: centre.count(tables.requests) == 1)
 
 
 async def test_a_failure_of_the_periodic_work_ends_the_process_loudly(data: Path) -> None:
