@@ -25,13 +25,13 @@ from agent.inspection import (
     EntryReport,
     ExportReport,
     FoundMembers,
-    Inspection,
     NotFoundError,
     QueueReport,
     StatusReport,
 )
 from agent.openapi import Route, openapi
 from agent.problem import MEDIA_TYPE, Problem
+from agent.store_inspection import StoreInspection
 from agent.view import PageState
 from loyalty.member import Member
 from sync.store.errors import StoreError
@@ -60,7 +60,7 @@ class LocalApi:
     """The handlers of one register."""
 
     def __init__(
-        self, access: Access, desk: Desk, inspection: Inspection, take_up_enrolment: Callable[[], None]
+        self, access: Access, desk: Desk, inspection: StoreInspection, take_up_enrolment: Callable[[], None]
     ) -> None:
         self._access = access
         self._desk = desk
@@ -109,6 +109,14 @@ class LocalApi:
                 summary="WebSocket: a PageState at once and after every change, and a sign of life in between.",
                 answer=PageState,
                 status=101,
+                page=True,
+            ),
+            Route(
+                method=get,
+                path="/v1/ping",
+                handler=self._ping,
+                summary="Whether the caller is known here; costs nothing.",
+                status=204,
                 page=True,
             ),
             Route(
@@ -290,7 +298,11 @@ class LocalApi:
     # Questions
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return _json(self._inspection.status())
+        members = await asyncio.to_thread(self._inspection.count_members)
+        return _json(self._inspection.status_with(members))
+
+    async def _ping(self, _request: web.Request) -> web.Response:
+        return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _member(self, request: web.Request) -> web.Response:
         return _json(self._inspection.member(request.match_info["code"]))

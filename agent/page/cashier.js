@@ -221,7 +221,7 @@ function connect() {
 async function reconnect() {
   // A socket cannot say why it was refused; a plain request can.
   try {
-    paired = (await fetch("/v1/status", { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })).status !== 403;
+    paired = (await fetch("/v1/ping", { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })).status !== 403;
   } catch {
     paired = true; // the register is away, which says nothing about the pairing
   }

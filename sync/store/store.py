@@ -153,6 +153,15 @@ class Store(Reading):
             self._blame_disk(error)
             raise
 
+    def count_members_apart(self) -> int:
+        """`count_members` in a thread, on a connection of its own: it reads a whole table."""
+        try:
+            with closing(connect(self.path, self._key, read_only=True)) as connection:
+                return Reading(connection, self._clock).count_members()
+        except DatabaseError as error:
+            self._blame_disk(error)
+            raise
+
     def _walk_apart(self, seq: int) -> ChainPoint:
         """In a thread: on a connection of its own, since this one belongs to the event loop's."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,16 +30,17 @@ from agent.inspection import (
     ExportedItem,
     ExportReport,
     FoundMembers,
-    Inspection,
     QueueReport,
     StatusReport,
 )
 from agent.openapi import Route
-from agent.store_inspection import MAX_EXPORTED_BYTES, Live, StoreInspection
+from agent.store_inspection import COUNTED_FOR_S, MAX_EXPORTED_BYTES, Live, StoreInspection
 from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
+from sync.keys import keeper_for
 from sync.store.errors import StoreUnavailableError
 from sync.store.reading import MAX_LISTED
+from sync.store.store import Store
 from sync.store.writing import Writing
 from tests.agent.shop import BOOT, Shop, at, receipt
 from tests.browser.till import free_port
@@ -50,7 +52,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 class Served:
     """A local API that runs, and what it did."""
 
-    def __init__(self, shop: Shop, inspection: Callable[[Callable[[], Live]], Inspection] | None = None) -> None:
+    def __init__(self, shop: Shop, inspection: Callable[[Callable[[], Live]], StoreInspection] | None = None) -> None:
         self.port = free_port()
         numbers = count(1)
         self.access = Access(
@@ -276,7 +278,7 @@ async def test_what_fails_here_is_a_problem_document_without_details(
     shop: Shop, error: Exception, status: int, detail: str
 ) -> None:
     class Failing(StoreInspection):
-        def status(self) -> StatusReport:
+        def status_with(self, members: int) -> StatusReport:
             raise error
 
     served = Served(shop, lambda live: Failing(shop.store, live))
@@ -308,6 +310,39 @@ async def test_an_entry_that_was_not_refused_cannot_be_retried(shop: Shop) -> No
     async with served.running() as http, http.post(f"{served.url}/v1/queue/1/retry", headers=BEARER) as answer:
         assert answer.status == 404
         assert "not quarantined" in (await answer.json())["detail"]
+
+
+async def test_members_are_counted_off_the_event_loop_and_once_in_a_while(shop: Shop) -> None:
+    # given
+    class Counting(Store):
+        counted_in: list[int] = []  # noqa: RUF012
+
+        def count_members_apart(self) -> int:
+            self.counted_in.append(threading.get_ident())
+            return super().count_members_apart()
+
+        def count_members(self) -> int:
+            raise AssertionError("this reads every row")
+
+    shop.store.close()
+    state = shop.folder / "state"
+    shop.store = store = Counting.open(state / "store.db", keeper_for(state))
+    assert isinstance(store, Counting)
+    clock = [0.0]
+    served = Served(shop, lambda live: StoreInspection(store, live, lambda: clock[0]))
+
+    # when it is asked twice at once, and once later
+    async with served.running() as http:
+        for now in (0.0, 1.0, COUNTED_FOR_S):
+            clock[0] = now
+            async with http.get(f"{served.url}/v1/status", headers=BEARER) as answer:
+                assert answer.status == 200
+        async with http.get(f"{served.url}/v1/ping", headers=served.cookie()) as answer:
+            assert answer.status == 204
+
+    # then
+    assert len(store.counted_in) == 2
+    assert threading.get_ident() not in store.counted_in
 
 
 async def test_what_a_person_dealt_with_is_out_of_quarantine_once(shop: Shop) -> None:
