@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from msgspec import UNSET, Struct, UnsetType
@@ -108,9 +108,19 @@ def _given(
 
 
 def _pending_until(receipt: Receipt, rule: EarnRule, program: Program) -> datetime | None:
-    if rule.pending is UNSET or receipt.issued_at is UNSET:
+    if rule.pending is UNSET:
         return None
-    return later(receipt.issued_at, rule.pending, program.time_zone)
+    bought = _bought(receipt, program)
+    return later(bought, rule.pending, program.time_zone) if bought is not None else None
+
+
+def _bought(receipt: Receipt, program: Program) -> datetime | None:
+    """When a receipt was issued; by its day alone the end of it, by nothing at all when it was captured."""
+    if receipt.issued_at is not UNSET:
+        return receipt.issued_at
+    if receipt.business_day is not UNSET:
+        return datetime.combine(receipt.business_day + timedelta(days=1), time(), ZoneInfo(program.time_zone))
+    return receipt.captured_at or None
 
 
 def later(moment: datetime, duration: Duration, time_zone: str) -> datetime:

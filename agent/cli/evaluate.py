@@ -7,15 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from loyalty.evaluate import Account
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState
 from loyalty.program import ProgramError, program_from_json
-from loyalty.receipt import Problem, Receipt, receipts_from_json
+from loyalty.receipt import Problem, Receipt
 
 DONE, PROBLEM, USAGE = 0, 1, 2
+
+
+class _Receipts(Struct, frozen=True, kw_only=True):
+    """RECEIPTS, each still to be read, so that a wrong one stops no other."""
+
+    receipts: tuple[Raw, ...]
 
 
 class EvaluatedMember(Struct, frozen=True, kw_only=True):
@@ -45,12 +51,12 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
     try:
         rules = program_from_json(_document(program))
         state = msgspec.json.decode(_document(member), type=MemberState) if member else MemberState(code="new")
-        seen = receipts_from_json(_document(receipts))
+        given = msgspec.json.decode(_document(receipts), type=_Receipts).receipts
     except (OSError, ProgramError, msgspec.DecodeError, UnicodeDecodeError) as error:
         sys.stderr.write(f"tillside evaluate: {error}\n")
         return USAGE
-    account = Account(rules, state.tier, state.balance)
-    problems = []
+    seen, problems = _read(given)
+    account = Account(rules, state.tier or UNSET, state.balance)
     for receipt in seen:
         if receipt.currency != rules.currency:
             detail = f"receipt {receipt.key} is in {receipt.currency}, the program in {rules.currency}: nothing earned"
@@ -75,6 +81,17 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
     return PROBLEM if problems else DONE
 
 
+def _read(given: tuple[Raw, ...]) -> tuple[list[Receipt], list[Problem]]:
+    """The receipts, and what is wrong with those that are none."""
+    receipts, problems = [], []
+    for number, raw in enumerate(given, 1):
+        try:
+            receipts.append(msgspec.json.decode(raw, type=Receipt))
+        except msgspec.DecodeError as error:
+            problems.append(Problem(code="unreadable", detail=f"receipt number {number} in the file: {error}"))
+    return receipts, problems
+
+
 def _document(name: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
@@ -82,7 +99,7 @@ def _document(name: str) -> bytes:
         raise OSError(f"cannot read {name}: {error.strerror}; check the path") from error
 
 
-def _as_of(receipts: tuple[Receipt, ...]) -> datetime:
+def _as_of(receipts: list[Receipt]) -> datetime:
     """Balances stand as of the newest receipt's own time."""
     times = [receipt.issued_at for receipt in receipts if receipt.issued_at is not UNSET]
     return max(times, default=datetime.min.replace(tzinfo=UTC))

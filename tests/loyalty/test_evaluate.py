@@ -250,8 +250,20 @@ def test_an_entry_without_basis_or_a_return_of_nothing_takes_nothing_back() -> N
     assert account.add(refund("2", "1")) == ()
 
 
-def test_without_a_time_on_the_receipt_points_are_not_held_back() -> None:
+@pytest.mark.parametrize(
+    ("facts", "pending_until"),
+    [
+        ({"business_day": date(2026, 11, 22), "captured_at": EVENING}, "2026-12-07T00:00:00+01:00"),
+        ({"captured_at": EVENING}, (EVENING + timedelta(days=14)).isoformat()),
+        ({}, None),
+    ],
+)
+def test_without_a_time_on_the_receipt_its_day_or_its_capture_counts(
+    facts: dict[str, object], pending_until: str | None
+) -> None:
     rule = EarnRule(id="base", give=Give(points=1, per_minor=100), pending="P14D")
-    (entry,) = evaluate(sale("1", 1000, issued_at=UNSET), tier=UNSET, program=program(rule))
+    receipt = replace(sale("1", 1000, issued_at=UNSET), **facts)
 
-    assert entry.pending_until is None
+    (entry,) = evaluate(receipt, tier=UNSET, program=program(rule))
+
+    assert entry.pending_until == (datetime.fromisoformat(pending_until) if pending_until else None)

@@ -109,6 +109,24 @@ def test_a_return_elsewhere_names_its_original_by_its_number_alone(run) -> None:
     assert [entry["points"] for entry in result["entries"]] == [30, -9, -21]
 
 
+def test_a_receipt_that_cannot_be_read_stops_no_other(run) -> None:  # type: ignore[no-untyped-def]
+    done = run([receipt("1", 500, total_minor=1.5), receipt("2", 500)])
+
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert [problem["code"] for problem in result["problems"]] == ["unreadable"]
+    assert "$.total_minor" in result["problems"][0]["detail"]
+    assert [entry["receipt"] for entry in result["entries"]] == ["k2"]
+
+
+def test_what_it_prints_of_the_member_can_be_read_again(run) -> None:  # type: ignore[no-untyped-def]
+    first = json.loads(run([receipt("1", 500)], member={"code": "1", "tier": None}).stdout)
+
+    again = json.loads(run([receipt("2", 500)], member=first["member"]).stdout)
+
+    assert again["member"]["confirmed"] == 30
+
+
 def test_a_wrong_program_says_where(run) -> None:  # type: ignore[no-untyped-def]
     done = run([], program={**PROGRAM, "currency": "euro"})
 
