@@ -19,7 +19,7 @@ from central import members, programs
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty import originals
-from loyalty.evaluate import Settled, evaluate
+from loyalty.evaluate import Settled, evaluate, voiding
 from loyalty.identity import minute_of
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
@@ -99,6 +99,17 @@ def settle_without_program(connection: Connection, now: datetime) -> set[str]:
     return touched
 
 
+def void(connection: Connection, stored: StoredReceipt, now: datetime) -> set[str]:
+    """Take back what a sale still gives; its claims are what the register says is taken back."""
+    program = _program_for(connection, stored)
+    if stored.member is None or program is None:
+        return set()
+    entries = voiding(_settled(connection, stored))
+    _append(connection, stored.member, entries, program.hash, now)
+    _note_variance(connection, stored, stored.member, entries, now)
+    return {stored.member} if entries else set()
+
+
 def has_entries(connection: Connection, key: str) -> bool:
     return (
         connection.execute(select(tables.ledger.c.id).where(tables.ledger.c.receipt == key).limit(1)).first()
@@ -175,7 +186,7 @@ def check_balances(connection: Connection, now: datetime) -> list[BalanceMismatc
 
 def _settle_return(connection: Connection, stored: StoredReceipt, now: datetime) -> set[str]:
     """Take back from whoever earned; wait where the original is not known or not evaluated yet."""
-    original_key = stored.original or _find_original(connection, stored)
+    original_key = _still_final(connection, stored.original) or _find_original(connection, stored)
     if original_key is None:
         _wait(connection, stored)
         return set()
@@ -202,6 +213,15 @@ def _settle_return(connection: Connection, stored: StoredReceipt, now: datetime)
     return {original.member} if entries else set()
 
 
+def _still_final(connection: Connection, original: str | None) -> str | None:
+    """The original that was found before; none where there was none, or it was voided since."""
+    columns = tables.receipts.c
+    found: str | None = connection.execute(
+        select(columns.key).where(columns.key == original, columns.status == "final")
+    ).scalar_one_or_none()
+    return found
+
+
 def _settle_returns_of(connection: Connection, sale: str, now: datetime) -> set[str]:
     keys = connection.execute(
         select(tables.receipts.c.key).where(tables.receipts.c.original == sale, tables.receipts.c.state != SETTLED)
@@ -217,7 +237,9 @@ def _wait(connection: Connection, stored: StoredReceipt) -> None:
         names = awaited_names(stored.receipt)
         if names:
             connection.execute(insert(tables.waits), [{"receipt": stored.key, "what": name} for name in names])
-    _set_state(connection, stored.key, WAITING)
+    connection.execute(
+        update(tables.receipts).where(tables.receipts.c.key == stored.key).values(state=WAITING, original=None)
+    )
 
 
 def _settled(connection: Connection, original: StoredReceipt) -> Settled:

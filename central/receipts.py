@@ -12,21 +12,18 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
 from central import ledger, members
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
-from loyalty.identity import fiscal_number, identity_keys, same_content
+from loyalty.identity import fiscal_number, identity_keys
 from loyalty.member import normal_code
 from loyalty.originals import printed_number
 from loyalty.receipt import MemberReference, Receipt
+from loyalty.sightings import filled, revised, sighting_of
 from sync.records import AttachBody, ReceiptBody
-
-# Revisions go up only: what is not final yet, final, voided.
-_RANK = {"training": 0, "copy": 0, "proforma": 0, "advance": 0, "suspended": 0, "final": 1, "voided": 2}
-_ABSENT = (UNSET, (), 0)
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -146,44 +143,69 @@ def _first_sight(connection: Connection, device: str, body: ReceiptBody, keys: I
 
 
 def _seen_again(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
-    seen = body.receipt
-    rank_known, rank_seen = _RANK[known.receipt.status], _RANK[seen.status]
-    if rank_seen > rank_known:
-        return _revise(connection, known, body, now)
-    if not same_content(known.receipt, seen):
-        return Seen(
-            code="quarantined",
-            detail="a receipt with this identity is known, with another kind, currency, total or minute",
-            member=known.member,
-        )
-    filled = _filled(known.receipt, seen)
+    match sighting_of(known.receipt, body.receipt):
+        case "revision" if ledger.has_entries(connection, known.key):
+            return _void(connection, known, body, now)
+        case "revision":
+            return _revise(connection, known, body, now)
+        case "told_before":
+            return Seen(code="duplicate", detail=f"is {known.receipt.status} already", member=known.member)
+        case "conflict":
+            return Seen(
+                code="quarantined",
+                detail="a receipt with this identity is known, with another kind, currency, total or minute",
+                member=known.member,
+            )
+    whole = filled(known.receipt, body.receipt)
     member = known.member or _member_of(connection, body)
-    touched = _rewrite(connection, known, receipt=filled, seen_as=identity_keys(seen), member=member, now=now)
+    seen_as = identity_keys(body.receipt)
+    touched = _rewrite(connection, known, receipt=whole, seen_as=seen_as, member=member, now=now)
     return Seen(code="duplicate", member=member, touched=touched)
 
 
 def _revise(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
-    """suspended → final → voided: the later one says what is true."""
-    if ledger.has_entries(connection, known.key):
+    """suspended → final → voided: the later one says what is true, and whose it is if it names anybody."""
+    names_member = body.member is not UNSET or body.receipt.member is not UNSET
+    member = _member_of(connection, body) if names_member else known.member
+    _evaluate_anew(connection, known.key, body, ledger.NEW)
+    touched = _rewrite(
+        connection,
+        known,
+        receipt=revised(known.receipt, body.receipt),
+        seen_as=identity_keys(body.receipt),
+        member=member,
+        now=now,
+    )
+    return Seen(code="accepted", detail=f"revises {known.receipt.status}", member=member, touched=touched)
+
+
+def _void(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
+    """Take back what a sale still gives."""
+    if known.receipt.kind == "return" or known.member is None:
         return Seen(
             code="quarantined",
-            detail="voids a receipt that gave points; taking them back is not handled yet",
+            detail="voids a return that took points back; a person has to undo that",
             member=known.member,
         )
-    revised = replace(_filled(body.receipt, known.receipt), key=known.key, status=body.receipt.status)
-    member = known.member or _member_of(connection, body)
+    _evaluate_anew(connection, known.key, body, ledger.SETTLED)
+    touched = ledger.void(connection, replace(known, claims=body.claims), now)
+    whole = revised(known.receipt, body.receipt)
+    seen_as = identity_keys(body.receipt)
+    touched |= _rewrite(connection, known, receipt=whole, seen_as=seen_as, member=known.member, now=now)
+    return Seen(code="accepted", detail="voids final", member=known.member, touched=frozenset(touched))
+
+
+def _evaluate_anew(connection: Connection, key: str, body: ReceiptBody, state: str) -> None:
     connection.execute(
         update(tables.receipts)
-        .where(tables.receipts.c.key == known.key)
+        .where(tables.receipts.c.key == key)
         .values(
-            state=ledger.NEW,
+            state=state,
             claims=msgspec.json.encode(body.claims),
             knew_member=int(body.member is not UNSET),
             program=None if body.program is UNSET else body.program,
         )
     )
-    touched = _rewrite(connection, known, receipt=revised, seen_as=identity_keys(body.receipt), member=member, now=now)
-    return Seen(code="accepted", detail=f"revises {known.receipt.status}", member=member, touched=touched)
 
 
 def _rewrite(
@@ -206,9 +228,10 @@ def _rewrite(
         return frozenset()
     if new:
         connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": known.key} for key in new])
-    connection.execute(
-        update(tables.receipts).where(tables.receipts.c.key == known.key).values(_facts(receipt) | {"member": member})
-    )
+    facts = _facts(receipt) | {"member": member}
+    if receipt.member is UNSET:
+        facts["code"] = known.code  # an `attach` gave it, no print says it
+    connection.execute(update(tables.receipts).where(tables.receipts.c.key == known.key).values(facts))
     return _arrived(connection, stored_receipt(connection, known.key), now)
 
 
@@ -284,16 +307,3 @@ def _facts(receipt: Receipt) -> dict[str, Any]:
         "body": msgspec.json.encode(receipt),
         "code": normal_code(receipt.member.code) if receipt.member else None,
     }
-
-
-def _filled(known: Receipt, seen: Receipt) -> Receipt:
-    """`known` with the facts it lacks taken from `seen`, and the ids of both."""
-    facts = {}
-    for field in fields(Receipt):
-        if field.name in ("key", "also", "status", "captured_at"):
-            continue
-        held, other = getattr(known, field.name), getattr(seen, field.name)
-        if held in _ABSENT and other not in _ABSENT:
-            facts[field.name] = other
-    also = tuple(dict.fromkeys((*known.also, *seen.also)))
-    return replace(known, also=also, **facts)

@@ -54,7 +54,7 @@ def _shift(till: Till, program: Program, chance: random.Random) -> None:
         code = chance.choice([None, "TS0001", "TS0002", "TS9999"])
         fiscal = chance.choice([msgspec.UNSET, Fiscal(scheme="rs-purs", number=f"A-A-{count}")])
         made = receipt(count, chance.randrange(1, 500_00), code=code, fiscal=fiscal)
-        match chance.choice(["sale"] * 5 + ["again", "back", "early", "late", "attach", "other"]):
+        match chance.choice(["sale"] * 5 + ["again", "back", "early", "late", "attach", "other", "parked", "void"]):
             case "again" if sales:
                 seen = chance.choice(sales)
                 till.sale(msgspec.structs.replace(seen, source="again", lines=seen.lines if count % 2 else ()))
@@ -70,6 +70,12 @@ def _shift(till: Till, program: Program, chance: random.Random) -> None:
                     chance.choice([made, chance.choice(sales)]).key, chance.choice(["TS0001", "TS0002", "TS9999"])
                 )
                 till.sale(made)
+            case "parked":
+                till.sale(msgspec.structs.replace(made, status="suspended", total_minor=1))
+                till.sale(made)
+                sales.append(made)
+            case "void" if sales:
+                till.sale(msgspec.structs.replace(chance.choice(sales), status="voided"))
             case "other" if sales:
                 till.sale(msgspec.structs.replace(chance.choice(sales), total_minor=1))
             case _:

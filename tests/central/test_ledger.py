@@ -82,9 +82,76 @@ async def test_a_suspended_sale_earns_when_it_is_final(centre: RunningCentre) ->
     assert centre.points("m1") == 30
     answer = await till.sell(receipt(1, 300_00, code="TS0001", status="copy"))
     assert [outcome.code for outcome in answer.outcomes] == ["duplicate"]
-    answer = await till.sell(receipt(1, 300_00, code="TS0001", status="voided"))
-    assert [outcome.code for outcome in answer.outcomes] == ["quarantined"]
+    # And the suspended one, sent again after its store was restored, changes nothing
+    answer = await till.sell(receipt(1, 100_00, code="TS0001", status="suspended"), receipt(1, 300_00, code="TS0001"))
+    assert [outcome.code for outcome in answer.outcomes] == ["duplicate", "duplicate"]
     assert centre.points("m1") == 30
+
+
+async def test_the_final_sale_says_whose_it_is(centre: RunningCentre) -> None:
+    till = await centre.till()
+    await till.sell(receipt(1, 100_00, code="TS0001", status="suspended"), receipt(1, 100_00, code="TS0002"))
+    assert (centre.points("m1"), centre.points("m2")) == (0, 15)
+
+
+async def test_a_voided_sale_gives_back_what_it_gave(centre: RunningCentre, program: Program) -> None:
+    # Given a sale of which some came back
+    till = await centre.till()
+    sold = receipt(1, 100_00, code="TS0001")
+    await till.sell(sold, returned(2, sold, -40_00))
+    # When it is voided, on a print without a total
+    voided = receipt(1, 0, code="TS0001", status="voided", lines=())
+    answer = await till.sell(voided)
+    # Then the rest goes too, and the ledger is still the fold of its entries
+    assert [outcome.code for outcome in answer.outcomes] == ["accepted"]
+    entries = centre.read(lambda connection: ledger.entries_of_member(connection, "m1"))
+    assert [entry.points for entry in entries] == [10, -4, -6]
+    assert len({entry.entry_id for entry in entries}) == 3
+    assert centre.read(lambda connection: ledger.check_balances(connection, NOON)) == []
+    # And nothing of it counts again, nor is it the original of anything
+    answer = await till.sell(voided, sold, returned(3, sold))
+    assert [outcome.code for outcome in answer.outcomes] == ["duplicate", "duplicate", "accepted"]
+    assert centre.points("m1") == 0
+    rows = centre.read(lambda connection: connection.execute(tables.receipts.select()).all())
+    assert {row.number: row.state for row in rows} == {"1": "settled", "2": "settled", "3": "waiting"}
+    assert centre.count(tables.variances) == 0
+
+
+async def test_a_return_waits_again_when_its_sale_is_voided(centre: RunningCentre) -> None:
+    # Given a return of a sale under a card that nobody has
+    till = await centre.till()
+    sold = receipt(1, 100_00, code="TS999")
+    await till.sell(sold, returned(2, sold))
+    # When the sale is voided and the card then linked
+    await till.sell(receipt(1, 100_00, code="TS999", status="voided"))
+    centre.write(lambda connection: operations.link(connection, "m1", "TS999", NOON))
+    # Then nothing was given or taken, and the return waits in sight
+    assert centre.points("m1") == 0
+    rows = centre.read(lambda connection: connection.execute(tables.receipts.select()).all())
+    assert [(row.state, row.original) for row in rows if row.kind == "return"] == [(ledger.WAITING, None)]
+
+
+async def test_voiding_a_return_that_took_points_is_set_aside(centre: RunningCentre) -> None:
+    till = await centre.till()
+    sold = receipt(1, 100_00, code="TS0001")
+    await till.sell(sold, returned(2, sold))
+    answer = await till.sell(returned(2, sold, status="voided"))
+    assert [outcome.code for outcome in answer.outcomes] == ["quarantined"]
+    assert centre.points("m1") == 0
+
+
+async def test_an_attached_code_survives_a_fuller_print(centre: RunningCentre) -> None:
+    # Given a receipt attached to a card that nobody has yet, then printed again with its operator
+    till = await centre.till()
+    sold = receipt(1, 100_00)
+    till.sale(sold)
+    till.attach(sold.key, "TS999")
+    till.sale(msgspec.structs.replace(sold, operator="Ana"))
+    await till.send(1)
+    # When the card is linked
+    linked = centre.write(lambda connection: operations.link(connection, "m1", "TS999", NOON))
+    # Then it earns
+    assert (linked.receipts, centre.points("m1")) == (1, 10)
 
 
 async def test_a_return_takes_back_from_whoever_earned(centre: RunningCentre) -> None:
