@@ -45,7 +45,7 @@ class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """
 
     code: str
-    tier: str | None | UnsetType = UNSET
+    tier: str | UnsetType | None = UNSET
     confirmed: int = 0
     pending: int = 0
     spendable: int | UnsetType = UNSET

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 
+README = Path(__file__).parents[3] / "README.md"
+
+
 @pytest.mark.processes
 def test_the_shift_comes_out_to_the_point() -> None:
     command = [str(Path(sys.executable).with_name("tillside")), "demo", "--once", "--json"]
@@ -29,3 +32,8 @@ def test_the_shift_comes_out_to_the_point() -> None:
     assert figures["returns_that_waited"] == 1
     assert figures["not_receipts"] == 4  # two card slips, a reprint and a copy
     assert "Traceback" not in done.stderr
+    told = " · ".join(
+        f"{name.replace('_', ' ')} {figures[name]}"
+        for name in ("receipts", "entries", "points", "lost", "double", "balance_mismatch")
+    )
+    assert told in README.read_text(encoding="utf-8")
