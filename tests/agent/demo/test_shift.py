@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-
 README = Path(__file__).parents[3] / "README.md"
 
 
