@@ -21,7 +21,10 @@ from msgspec import Meta, Struct
 from loyalty.receipt import Currency
 
 ENVIRONMENT_PREFIX = "TILLSIDE_"
-MAX_DEVICES = 32  # scanners, and receipt sources, of one register
+MAX_SCANNERS = 32
+# A register has one authoritative source of receipts; a second one would count each sale twice until its
+# receipts can be matched to the first's.
+MAX_RECEIPT_SOURCES = 1
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -99,8 +102,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     paths: PathSettings = PathSettings()
     centre: CentreSettings = CentreSettings()
     page: PageSettings = PageSettings()
-    scanners: Annotated[tuple[ScannerSettings, ...], Meta(max_length=MAX_DEVICES)] = ()
-    receipts: Annotated[tuple[ReceiptSettings, ...], Meta(max_length=MAX_DEVICES)] = ()
+    scanners: Annotated[tuple[ScannerSettings, ...], Meta(max_length=MAX_SCANNERS)] = ()
+    receipts: tuple[ReceiptSettings, ...] = ()  # MAX_RECEIPT_SOURCES of them
 
 
 def setting_names() -> tuple[str, ...]:
@@ -247,13 +250,21 @@ def _check(settings: Settings, where: str) -> None:
         raise SettingsError(
             where, "[register] time_zone", f"{zone!r} is no IANA time zone", "Write it like Europe/Belgrade"
         )
-    for section in ("scanners", "receipts"):
-        names = [device.name for device in getattr(settings, section)]
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if repeated is not None:
-            raise SettingsError(
-                where, f"[[{section}]] name", f"{repeated!r} is used twice", "Give each its own name: messages use it"
-            )
+    if len(settings.receipts) > MAX_RECEIPT_SOURCES:
+        second = settings.receipts[MAX_RECEIPT_SOURCES].name
+        raise SettingsError(
+            where,
+            "[[receipts]]",
+            f"{second!r} is one source too many: a register reads {MAX_RECEIPT_SOURCES}, and two would count each sale "
+            "twice",
+            "Keep the source that prints every sale, and remove the others",
+        )
+    names = [scanner.name for scanner in settings.scanners]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise SettingsError(
+            where, "[[scanners]] name", f"{repeated!r} is used twice", "Give each its own name: messages use it"
+        )
 
 
 def _is_time_zone(name: str) -> bool:

@@ -95,6 +95,10 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
         ('[[scanners]]\nname = "a"\nlimits = [1]', ["[[scanners]] limits", "not a single value"]),
         ('[[receipts]]\nname = "a"\nspool = "x"\nspol = "y"', ["[[receipts]] spol", "'spool'"]),
         ('[[scanners]]\nname="a"\n[[scanners]]\nname="a"', ["[[scanners]] name", "'a' is used twice"]),
+        (
+            '[[receipts]]\nname="a"\nspool="x"\n[[receipts]]\nname="b"\nspool="y"',
+            ["[[receipts]]: 'b' is one source too many", "count each sale twice", "remove the others"],
+        ),
         ("[page\nport = 1", ["not TOML", "line 1"]),
     ],
 )
