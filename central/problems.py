@@ -8,13 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sync.wire import Refusal
-
-
-class SequenceRefusal(Refusal, frozen=True, kw_only=True):
-    """409: the entries before these have not come. Send again from `expected_seq`."""
-
-    expected_seq: int
+from sync.wire import Refusal, SequenceGap
 
 
 class RefusedError(Exception):
@@ -68,8 +62,8 @@ class SequenceGapError(RefusedError):
         super().__init__(f"send again from seq {expected_seq}")
         self.expected_seq = expected_seq
 
-    def refusal(self) -> SequenceRefusal:
-        return SequenceRefusal(
+    def refusal(self) -> SequenceGap:
+        return SequenceGap(
             type=self.type(),
             title=self.title,
             status=self.status,

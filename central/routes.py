@@ -9,7 +9,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-from central.problems import SequenceRefusal
 from sync.wire import (
     MAX_BODY_BYTES,
     ChangesResponse,
@@ -23,6 +22,7 @@ from sync.wire import (
     IngestResponse,
     LiveHint,
     MemberResponse,
+    SequenceGap,
     SignedProgram,
     SnapshotResponse,
 )
@@ -108,7 +108,7 @@ OPERATIONS = (
         answer=IngestResponse,
         max_body_bytes=MAX_BODY_BYTES,
         refusals=(410, 413, 422),
-        special={409: SequenceRefusal},
+        special={409: SequenceGap},
     ),
     Operation(
         id="changes",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TypeVar
@@ -43,6 +44,7 @@ from sync.wire import (
     LiveHint,
     MemberResponse,
     Refusal,
+    SequenceGap,
     SignedProgram,
     SnapshotChunk,
     SnapshotResponse,
@@ -79,12 +81,6 @@ _SECOND_TRY = Backoff(base_s=0.1, cap_s=0.1)
 _PCHAR = "!$&'()*+,;=:@"
 
 T = TypeVar("T")
-
-
-class _Refusal(Refusal, frozen=True, kw_only=True):
-    """A problem document, with what a 409 of ingest adds."""
-
-    expected_seq: int | None = None
 
 
 class _Answer(Struct, frozen=True, kw_only=True):
@@ -305,11 +301,17 @@ def _accepted(answer: _Answer) -> _Answer:
         raise CentreUnavailableError(f"the centre failed ({status}); its log says why")
     if status < HTTPStatus.BAD_REQUEST:
         raise CentreAnswerError(f"unexpected answer {status}; is something between this register and its centre?")
-    try:
-        refusal = msgspec.json.decode(answer.body, type=_Refusal)
-    except msgspec.DecodeError:
-        raise CentreRefusedError(status, "no reason given") from None
-    raise CentreRefusedError(status, (refusal.detail or refusal.title)[:MAX_DETAIL_CHARS], refusal.expected_seq)
+    raise _refusal(answer)
+
+
+def _refusal(answer: _Answer) -> CentreRefusedError:
+    for shape in (SequenceGap, Refusal):
+        with suppress(msgspec.DecodeError):
+            refusal = msgspec.json.decode(answer.body, type=shape)
+            detail = (refusal.detail or refusal.title)[:MAX_DETAIL_CHARS]
+            expected_seq = refusal.expected_seq if isinstance(refusal, SequenceGap) else None
+            return CentreRefusedError(answer.status, detail, expected_seq)
+    return CentreRefusedError(answer.status, "no reason given")
 
 
 def _seconds(retry_after: str) -> float:

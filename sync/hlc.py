@@ -1,6 +1,7 @@
 """Hybrid logical clock: an order for entries and edits that a jump of the register's clock cannot break.
 
-Owns the text form and the two rules of the clock (Kulkarni et al., "Logical Physical Clocks", 2014).
+Owns the text form and the rule for local events (Kulkarni et al., "Logical Physical Clocks", 2014); no other
+clock is followed yet.
 Never reads a clock: the wall time is passed in. Texts compare as the clock does.
 """
 
@@ -11,8 +12,6 @@ from datetime import datetime
 
 from msgspec import Struct
 
-# What another clock may be ahead before it is not followed; the centre holds registers to the same.
-MAX_AHEAD_MS = 5 * 60 * 1000
 # Four hexadecimal digits; the next event after it borrows a millisecond from the future.
 MAX_COUNTER = 0xFFFF
 
@@ -64,14 +63,6 @@ class HybridClock:
             self._set_ms(self._ms + 1)
             self._counter = 0
         return f"{self._ms_text}{self._counter:04x}{self._suffix}"
-
-    def observe(self, other: Hlc, wall: datetime) -> None:
-        """Makes later readings later than `other` too, unless it is more than MAX_AHEAD_MS ahead of `wall`."""
-        if other.ms - _milliseconds(wall) > MAX_AHEAD_MS:
-            return
-        if (other.ms, other.counter) > (self._ms, self._counter):
-            self._set_ms(other.ms)
-            self._counter = other.counter
 
     def _set_ms(self, ms: int) -> None:
         # Many readings fall in one millisecond; its text is made once.

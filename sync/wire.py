@@ -91,12 +91,6 @@ class IngestResponse(Struct, frozen=True, kw_only=True):
     credit: int
 
 
-class SequenceGap(Struct, frozen=True, kw_only=True):
-    """409: send again from `expected_seq`."""
-
-    expected_seq: int
-
-
 class Change(Struct, frozen=True, kw_only=True):
     """One change of the feed; `row` goes with `upsert` only."""
 
@@ -179,6 +173,12 @@ class Refusal(Struct, frozen=True, kw_only=True):
     title: str
     status: int
     detail: str | UnsetType = UNSET
+
+
+class SequenceGap(Refusal, frozen=True, kw_only=True):
+    """409 of ingest: the entries before these have not come. Send again from `expected_seq`."""
+
+    expected_seq: int
 
 
 class BodyTooLargeError(ValueError):

@@ -14,7 +14,6 @@ import msgspec
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
-from loyalty.evaluate import Settled
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, Member, normal_code
@@ -33,7 +32,7 @@ from sync.store.rows import (
     SourcePosition,
     StoredReceipt,
 )
-from sync.wire import IngestRequest, SignedProgram
+from sync.wire import MAX_ENTRIES, IngestRequest, SignedProgram
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -44,8 +43,7 @@ Parameters = Sequence[object] | Mapping[str, object]
 MAX_LISTED = 1000
 # Scans that wait for a receipt; more than a busy till makes while its receipts are held up.
 MAX_UNUSED_SCANS = 100
-# One ingest request; the wire allows 500 entries and 16 MiB.
-MAX_BATCH_ENTRIES = 100
+# Bodies of one ingest request, which may hold 16 MiB with all that is around them.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 # Which member a code names where two kinds share it.
@@ -188,13 +186,6 @@ class Reading:
         rows = self._rows(_RECEIPT_BY_NUMBER, (number,))
         return self._stored(rows[0]) if len(rows) == 1 else None
 
-    def settled(self, keys: Iterable[str]) -> Settled | None:
-        """The sale stored under any of `keys`, as a return needs it."""
-        stored = self.known_receipt(keys)
-        if stored is None:
-            return None
-        return Settled(receipt=stored.receipt, entries=stored.claims, reversed=stored.reversed)
-
     def _stored(self, row: Any) -> StoredReceipt:
         row_id, member, captured, claims, body = row
         returns = self._rows("SELECT claims FROM receipts WHERE original = ? ORDER BY id", (row_id,))
@@ -215,11 +206,6 @@ class Reading:
             (MAX_UNUSED_SCANS,),
         )
         return tuple(_scan(row) for row in reversed(rows))
-
-    def last_unused_scan(self) -> KeptScan | None:
-        """The newest scan that belongs to no receipt yet."""
-        scans = self.unused_scans()
-        return scans[-1] if scans else None
 
     def spool_position(self, source: str) -> SourcePosition | None:
         """How far the spool `source` was read; None where it never was."""
@@ -277,7 +263,7 @@ class Reading:
             last_seq=self.last_number() - row[2],
         )
 
-    def next_batch(self, limit: int = MAX_BATCH_ENTRIES, limit_bytes: int = MAX_BATCH_BYTES) -> IngestRequest | None:
+    def next_batch(self, limit: int = MAX_ENTRIES, limit_bytes: int = MAX_BATCH_BYTES) -> IngestRequest | None:
         """The oldest entries the centre has not acknowledged, at most `limit_bytes` of bodies (or one entry).
 
         None where nothing waits or no epoch is open.
@@ -297,7 +283,7 @@ class Reading:
             entries=tuple(entries),
         )
 
-    def batch_from(self, first_seq: int, limit: int = MAX_BATCH_ENTRIES) -> IngestRequest | None:
+    def batch_from(self, first_seq: int, limit: int = MAX_ENTRIES) -> IngestRequest | None:
         """`next_batch`, but from `first_seq` on: entries that were acknowledged, for a centre that lost them.
 
         The chain before them is walked from where the last call got to, else from the start of the epoch.

@@ -263,15 +263,26 @@ class Writing(Reading):
         if member is not None:
             self.add_claims(receipt.key, member, given)
 
-    def update_receipt(self, receipt: Receipt, member: str | None, claims: Iterable[LedgerEntry]) -> None:
+    def update_receipt(
+        self, receipt: Receipt, member: str | None, claims: Iterable[LedgerEntry], original: str | None = None
+    ) -> None:
         """Replaces what is kept of a receipt: facts filled in, a revision, a member attached later.
 
-        Keys it gained are added. Claims of entries already written stay; see `add_claims`.
+        Keys it gained are added; without `original` the one it had stays. Claims of entries already written
+        stay; see `add_claims`.
         """
         receipt_id = self._receipt_id(receipt.key)
         self._execute(
-            "UPDATE receipts SET number = ?, member = ?, claims = ?, body = ? WHERE id = ?",
-            (receipt.number or None, member, _encode(tuple(claims)), self._packer.pack(_encode(receipt)), receipt_id),
+            "UPDATE receipts SET number = ?, original = coalesce(?, original), member = ?, claims = ?, body = ? "
+            "WHERE id = ?",
+            (
+                receipt.number or None,
+                self._receipt_id(original) if original is not None else None,
+                member,
+                _encode(tuple(claims)),
+                self._packer.pack(_encode(receipt)),
+                receipt_id,
+            ),
         )
         for key in identity_keys(receipt):
             self._execute(
@@ -331,10 +342,6 @@ class Writing(Reading):
         self._execute(
             "UPDATE feed SET position = ?, as_of = ?, centre_epoch = ?", (position, wall_text(as_of), centre_epoch)
         )
-
-    def set_centre_epoch(self, centre_epoch: str) -> None:
-        """Which life of the centre the feed's position belongs to."""
-        self._execute("UPDATE feed SET centre_epoch = ?", (centre_epoch,))
 
     def _generation(self) -> int:
         return int(self._row("SELECT generation FROM feed")[0])

@@ -1,4 +1,4 @@
-"""docs/sync.md says what the code does: endpoints, entry kinds, limits and the signature's vector."""
+"""docs/sync.md and docs/store.md say what the code does: endpoints, kinds, limits, the signature's vector."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from central.routes import OPERATIONS
 from sync import client, retry, session, signing, wire
 from sync.records import EntryKind
+from sync.store import packing, reading, writer
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "sync.md").read_text()
+STORE_PAGE = Path(__file__).parents[2].joinpath("docs", "store.md").read_text()
 # Named by the contract, and by the page as what comes later.
 LATER = {"POST /v1/allowances", "GET /v1/config"}
 
@@ -54,6 +56,21 @@ def test_every_entry_kind_is_named() -> None:
 )
 def test_every_limit_is_the_codes(words: str) -> None:
     assert words in PAGE
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"| {wire.MAX_ENTRIES} entries, {reading.MAX_BATCH_BYTES // 1024**2} MiB of bodies |",
+        f"| {writer.MAX_BATCH_ITEMS}, or {writer.MAX_BATCH_NS // 10**6} ms of work |",
+        f"| {writer.MAX_WAITING:,} |",
+        f"| {reading.MAX_LISTED:,} rows |",
+        f"| {reading.MAX_UNUSED_SCANS} newest |",
+        f"compressed above {packing.PACK_ABOVE_BYTES} bytes",
+    ],
+)
+def test_every_limit_of_the_store_is_the_codes(words: str) -> None:
+    assert words in STORE_PAGE
 
 
 def test_the_published_signature_base_gives_the_published_signature() -> None:
