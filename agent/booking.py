@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, step
 from agent.desk import Settlement
-from loyalty.evaluate import OriginalUnknownError, Settled, evaluate
-from loyalty.identity import identity_keys, same_content
+from loyalty.evaluate import OriginalUnknownError, Settled, evaluate, voiding
+from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
@@ -24,6 +24,7 @@ from loyalty.originals import original_among, original_keys, original_number
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.reconcile import TOTAL_MISMATCH
+from loyalty.sightings import filled, revised, sighting_of
 from sync.records import ReceiptBody
 from sync.store.reading import Reading
 from sync.store.rows import KeptScan, StoredReceipt
@@ -98,14 +99,23 @@ def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, ru
     if receipt.status == "copy":
         return Booked(fate="copy")
     if known:
-        return _again(known[0].receipt, receipt)
+        return _again(writing, known[0], receipt, captured, boot=boot, rules=rules)
     if receipt.captured_at is UNSET:
         receipt = replace(receipt, captured_at=captured.wall)
     owner = _owner(writing, receipt, captured, boot)
     if owner.reference is not None:
         receipt = replace(receipt, member=owner.reference)
     evaluation = _evaluation(writing, receipt, owner, rules)
-    return Booked(fate="booked", settlement=_settle(writing, receipt, captured, owner, evaluation))
+    original, member = evaluation.original, _beneficiary(owner, evaluation)
+    writing.add_receipt(
+        receipt,
+        member,
+        evaluation.claims,
+        captured,
+        original=original.receipt.key if original is not None else None,
+    )
+    _append(writing, receipt, member, evaluation)
+    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation))
 
 
 def _known(writing: Writing, receipt: Receipt) -> list[StoredReceipt]:
@@ -113,27 +123,87 @@ def _known(writing: Writing, receipt: Receipt) -> list[StoredReceipt]:
     return list({stored.receipt.key: stored for stored in found if stored is not None}.values())
 
 
-def _again(known: Receipt, seen: Receipt) -> Booked:
-    if not same_content(known, seen):
-        return Booked(fate="conflict", detail=f"receipt {known.key} is known with other content")
-    if known.status != seen.status:
-        return Booked(fate="conflict", detail=f"receipt {known.key} is known as {known.status}, now as {seen.status}")
+def _again(
+    writing: Writing, known: StoredReceipt, seen: Receipt, captured: Instant, *, boot: str, rules: Rules
+) -> Booked:
+    match sighting_of(known.receipt, seen):
+        case "revision" if known.receipt.status == "final":
+            return _void(writing, known, seen, captured, boot=boot, rules=rules)
+        case "revision":
+            return _revise(writing, known, seen, captured, boot=boot, rules=rules)
+        case "same":
+            return _fill_in(writing, known, seen, rules)
+        case "told_before":
+            return Booked(fate="seen_again")
+        case "conflict":
+            return Booked(fate="conflict", detail=f"receipt {known.receipt.key} is known with other content")
+
+
+def _revise(
+    writing: Writing, known: StoredReceipt, seen: Receipt, captured: Instant, *, boot: str, rules: Rules
+) -> Booked:
+    """What was suspended is final (or voided) now: it keeps its member unless another was scanned for it."""
+    receipt = replace(revised(known.receipt, seen), captured_at=captured.wall)
+    owner = _owner(writing, receipt, captured, boot)
+    if owner.reference is not None:
+        receipt = replace(receipt, member=owner.reference)
+    evaluation = _evaluation(writing, receipt, owner, rules)
+    member = _beneficiary(owner, evaluation)
+    _rewrite(writing, receipt, member, evaluation)
+    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation))
+
+
+def _void(
+    writing: Writing, known: StoredReceipt, seen: Receipt, captured: Instant, *, boot: str, rules: Rules
+) -> Booked:
+    """A final sale is voided: what it claimed is claimed back. It ends a turn and gives no scan a receipt."""
+    if known.receipt.kind == "return":
+        detail = f"receipt {known.receipt.key} voids a return; what that took back, a person has to give again"
+        return Booked(fate="conflict", detail=detail)
+    _taken(writing, captured, boot, None)
+    receipt = revised(known.receipt, seen)
+    program = rules.current(writing)
+    evaluation = Evaluation(
+        claims=voiding(_settled(known)), counted=bool(known.claims), program=program[0] if program is not None else None
+    )
+    _rewrite(writing, receipt, known.member, evaluation)
+    owner = _named(writing, receipt)
+    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation))
+
+
+def _fill_in(writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules) -> Booked:
+    """The centre hears of a further print only if it adds something."""
+    receipt = filled(known.receipt, seen)
+    if receipt == known.receipt:
+        return Booked(fate="seen_again")
+    learned = (receipt.member, receipt.original) != (known.receipt.member, known.receipt.original)
+    if known.claims or not learned:
+        writing.update_receipt(receipt, known.member, known.claims)
+        _append(writing, receipt, known.member, Evaluation(claims=known.claims))
+        return Booked(fate="seen_again")
+    owner = _named(writing, receipt)
+    evaluation = _evaluation(writing, receipt, owner, rules)
+    _rewrite(writing, receipt, known.member or _beneficiary(owner, evaluation), evaluation)
     return Booked(fate="seen_again")
 
 
 def _owner(writing: Writing, receipt: Receipt, captured: Instant, boot: str) -> Ownership:
     """The scan that this receipt takes, else the member that the receipt itself names."""
     if ends_a_sale(receipt):
-        scan = _taken(writing, receipt, captured, boot)
+        scan = _taken(writing, captured, boot, receipt.key)
         if scan is not None:
             reference = MemberReference(code=scan.code, kind=scan.kind, entry="scanned")
             return Ownership(reference=reference, scan=scan.id, member=writing.member_by_code(scan.code))
+    return _named(writing, receipt)
+
+
+def _named(writing: Writing, receipt: Receipt) -> Ownership:
     if receipt.member:
         return Ownership(reference=receipt.member, member=writing.member_by_code(receipt.member.code))
     return Ownership()
 
 
-def _taken(writing: Writing, receipt: Receipt, captured: Instant, boot: str) -> MemberScan | None:
+def _taken(writing: Writing, captured: Instant, boot: str, used_by: str | None) -> MemberScan | None:
     state, effects = step(checkout_of(writing, boot), ReceiptPrinted(at=captured))
     writing.set_meta(LAST_SALE, msgspec.json.encode(state.previous).decode())
     taken: MemberScan | None = None
@@ -142,7 +212,7 @@ def _taken(writing: Writing, receipt: Receipt, captured: Instant, boot: str) -> 
             taken = effect.scan
         elif isinstance(effect, UseUp):
             for scan in effect.ids:
-                writing.consume_scan(scan, receipt.key if taken is not None and scan == taken.id else None)
+                writing.consume_scan(scan, used_by if taken is not None and scan == taken.id else None)
     return taken
 
 
@@ -183,21 +253,25 @@ def _settled(original: StoredReceipt) -> Settled:
     return Settled(receipt=original.receipt, entries=original.claims, reversed=original.reversed)
 
 
-def _settle(
-    writing: Writing, receipt: Receipt, captured: Instant, owner: Ownership, evaluation: Evaluation
-) -> Settlement:
-    # What a return takes back, it takes from whom the sale gave it to.
+def _beneficiary(owner: Ownership, evaluation: Evaluation) -> str | None:
+    """The centre's id of whom the claims are about: what a return takes back, it takes from whom the sale gave it."""
     original = evaluation.original
-    member = original.member if original is not None else None
-    if member is None and owner.member is not None:
-        member = owner.member.member
-    writing.add_receipt(
-        receipt,
-        member,
-        evaluation.claims,
-        captured,
-        original=original.receipt.key if original is not None else None,
-    )
+    if original is not None and original.member is not None:
+        return original.member
+    return owner.member.member if owner.member is not None else None
+
+
+def _rewrite(writing: Writing, receipt: Receipt, member: str | None, evaluation: Evaluation) -> None:
+    """Keeps a receipt that is known already as it is now, shows what it claims now, and tells the centre."""
+    original = evaluation.original
+    original_key = original.receipt.key if original is not None else None
+    writing.update_receipt(receipt, member, evaluation.claims, original_key)
+    if member is not None:
+        writing.add_claims(receipt.key, member, evaluation.claims)
+    _append(writing, receipt, member, evaluation)
+
+
+def _append(writing: Writing, receipt: Receipt, member: str | None, evaluation: Evaluation) -> None:
     position = writing.member_pos(member) if member is not None else None
     body = ReceiptBody(
         receipt=receipt,
@@ -207,7 +281,6 @@ def _settle(
         as_of=UNSET if position is None else position,
     )
     writing.append("receipt", receipt.key, body)
-    return _settlement(receipt, captured, owner, evaluation)
 
 
 def _settlement(receipt: Receipt, captured: Instant, owner: Ownership, evaluation: Evaluation) -> Settlement:
