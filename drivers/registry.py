@@ -37,10 +37,10 @@ class BrokenDriverError(RegistryError):
 
 
 class LoadedReaders(Struct, frozen=True, kw_only=True):
-    """Readers by name, in the order of their names, and what kept the others away."""
+    """Readers by name, in the order of their names, and what keeps the others away, also by name."""
 
     readers: dict[str, type[ReceiptReader]]
-    broken: tuple[RegistryError, ...]
+    broken: dict[str, RegistryError]
 
 
 def installed(group: str) -> tuple[str, ...]:
@@ -53,21 +53,16 @@ def load_scanner(name: str) -> type[ScannerDriver]:
     return cast("type[ScannerDriver]", _load(SCANNERS, name))
 
 
-def load_reader(name: str) -> type[ReceiptReader]:
-    """The receipt reader registered as `name`. Raises RegistryError."""
-    return cast("type[ReceiptReader]", _load(READERS, name))
-
-
 def load_readers() -> LoadedReaders:
     """Every receipt reader: finding out what a receipt is takes all of them. A broken one stops no other."""
     readers: dict[str, type[ReceiptReader]] = {}
-    broken: list[RegistryError] = []
+    broken: dict[str, RegistryError] = {}
     for name in installed(READERS):
         try:
             readers[name] = _load(READERS, name)
         except RegistryError as error:
-            broken.append(error)
-    return LoadedReaders(readers=readers, broken=tuple(broken))
+            broken[name] = error
+    return LoadedReaders(readers=readers, broken=broken)
 
 
 def _load(group: str, name: str) -> Any:

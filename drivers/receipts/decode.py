@@ -1,13 +1,16 @@
 """One door for every receipt source: bytes in; receipts, what was no receipt, and problems out.
 
-Owns the choice of the reader, and that nothing in a document can stop the rest of it from being read.
+Owns the choice of the reader, and that nothing in a document can stop the rest of it from being read. A
+reader that does not work is logged, and named where a receipt might have been its.
 Never raises on malformed input; wrong options are DecodeOptionsError.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice, zip_longest
 from typing import Final, Literal
@@ -34,6 +37,8 @@ MAX_PIECES: Final = 200_000
 
 # Named by the command line's contract; their readers are not written yet.
 PLANNED_FORMATS: Final = ("star", "purs-qr", "hr-qr", "si-qr", "poslog", "csv")
+
+log = logging.getLogger(__name__)
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}").fullmatch
 
@@ -72,7 +77,7 @@ _Piece = Receipt | Ignored | DecodeProblem
 
 def formats() -> tuple[str, ...]:
     """Formats that can be asked for in this installation."""
-    return tuple(dict.fromkeys(("auto", "escpos", "json", *_readers())))
+    return tuple(dict.fromkeys(("auto", "escpos", "json", *_installed().working)))
 
 
 def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
@@ -112,16 +117,51 @@ def _check(options: DecodeOptions) -> None:
         raise DecodeOptionsError(f"{options.currency!r} is no ISO 4217 currency, such as EUR")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Readers:
+    """Readers by name. `broken` says of the others what is wrong with them."""
+
+    working: Mapping[str, ReceiptReader]
+    broken: Mapping[str, str]
+
+
 @cache
-def _readers() -> Mapping[str, ReceiptReader]:
-    return {name: reader() for name, reader in load_readers().readers.items()}
+def _installed() -> _Readers:
+    loaded = load_readers()
+    working: dict[str, ReceiptReader] = {}
+    broken = {name: str(error) for name, error in loaded.broken.items()}
+    for name, error in loaded.broken.items():
+        _say_broken(name, type(error.__cause__ or error).__name__)
+    for name, reader in loaded.readers.items():
+        try:
+            working[name] = reader()
+        except Exception as error:  # noqa: BLE001 - a third party's reader may fail in any way and stops no other
+            broken[name] = _failed(name, error)
+    return _Readers(working=working, broken=broken)
 
 
-def _asked_readers(name: str) -> Mapping[str, ReceiptReader]:
+def _failed(name: str, error: Exception) -> str:
+    _say_broken(name, type(error).__name__)
+    return f"The reader {name!r} failed ({type(error).__name__}). Update or uninstall the package it came with."
+
+
+@cache
+def _say_broken(reader: str, error: str) -> None:
+    """Once for each reader and kind of error: it fails at every receipt.
+
+    Through the standard library, which writes to standard error and costs `tillside decode` nothing.
+    """
+    log.warning(msgspec.json.encode({"event": "reader_broken", "reader": reader, "error": error}).decode())
+
+
+def _asked_readers(name: str) -> _Readers:
+    installed = _installed()
     if name in ("auto", "escpos", "json"):
-        return _readers()
-    if name in _readers():
-        return {name: _readers()[name]}
+        return installed
+    if name in installed.working:
+        return _Readers(working={name: installed.working[name]}, broken={})
+    if name in installed.broken:
+        raise DecodeOptionsError(installed.broken[name])
     known = ", ".join(formats())
     if name in PLANNED_FORMATS:
         raise DecodeOptionsError(f"format {name!r} is not read by this version; it reads {known}")
@@ -145,7 +185,7 @@ def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:
     return Decoded(receipts=tuple(receipts), ignored=tuple(ignored), problems=tuple(problems))
 
 
-def _pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, ReceiptReader]) -> Iterator[_Piece]:
+def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
     if options.format == "json" or (options.format == "auto" and document.lstrip()[:1] in (b"{", b"[")):
         yield from _json_pieces(document, options, readers)
         return
@@ -165,7 +205,7 @@ def _pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, Recei
         yield Ignored(kind="drawer" if kicks else "blank", start=0, end=len(document))
 
 
-def _json_pieces(document: bytes, options: DecodeOptions, readers: Mapping[str, ReceiptReader]) -> Iterator[_Piece]:
+def _json_pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
     journal = journal_of(document)
     if journal is not None:
         whole = {"start": 0, "end": len(document)}
@@ -186,14 +226,14 @@ _Chosen = tuple[Found, str]
 
 
 def _pieces_of_job(
-    job: Job, document: bytes, options: DecodeOptions, readers: Mapping[str, ReceiptReader], *, source: str | None
+    job: Job, document: bytes, options: DecodeOptions, readers: _Readers, *, source: str | None
 ) -> Iterator[_Piece]:
     """Receipts of one sheet, and what the rest of it is."""
     lines = job.printed.lines
-    chosen = _chosen(job.printed, readers)
+    chosen, broken = _chosen(job.printed, readers)
     at = 0
     for (found, name), after in zip_longest(chosen, chosen[1:]):
-        yield from _rest(job, at, found.first, has_receipts=True)
+        yield from _rest(job, at, found.first, has_receipts=True, broken=broken)
         at = found.last
         start, end = lines[found.first].start, lines[found.last - 1].end
         codes_end = lines[after[0].first].start if after is not None else job.end
@@ -201,20 +241,27 @@ def _pieces_of_job(
             lines=lines[found.first : found.last],
             codes=tuple(code for code in job.printed.codes if start <= code.start < codes_end),
         )
-        piece = _read(readers[name], part, options, start, end)
+        piece = _read(readers.working[name], part, options, start, end)
         if isinstance(piece, Receipt):
             # A job is what weak identity is made of; receipts that share one take their own part of it.
             job_bytes = document[job.start : job.end] if len(chosen) == 1 else document[start:end]
             piece = reconciled(identified(replace(piece, source=source or name), job_bytes))
         yield piece
-    yield from _rest(job, at, len(lines), has_receipts=bool(chosen))
+    yield from _rest(job, at, len(lines), has_receipts=bool(chosen), broken=broken)
 
 
-def _chosen(job: PrintedJob, readers: Mapping[str, ReceiptReader]) -> list[_Chosen]:
-    """What to read by whom: the surest first, then whatever does not overlap, in the order of the paper."""
+def _chosen(job: PrintedJob, readers: _Readers) -> tuple[list[_Chosen], Sequence[str]]:
+    """What to read by whom: the surest first, then whatever does not overlap, in the order of the paper.
+
+    And what is wrong with the readers that could not be asked.
+    """
     offers: list[_Chosen] = []
-    for name, reader in readers.items():
-        offers += [(found, name) for found in _found(reader, job)]
+    broken = list(readers.broken.values())
+    for name, reader in readers.working.items():
+        try:
+            offers += [(found, name) for found in reader.find(job) if 0 <= found.first < found.last <= len(job.lines)]
+        except Exception as error:  # noqa: BLE001 - a third party's reader may fail in any way and stops no other
+            broken.append(_failed(name, error))
         if _settles(offers, job):
             break
     offers.sort(key=lambda offer: (-offer[0].certainty, offer[0].first))
@@ -224,7 +271,7 @@ def _chosen(job: PrintedJob, readers: Mapping[str, ReceiptReader]) -> list[_Chos
         if not any(taken[found.first : found.last]):
             taken[found.first : found.last] = b"\x01" * (found.last - found.first)
             chosen.append((found, name))
-    return sorted(chosen, key=lambda offer: offer[0].first)
+    return sorted(chosen, key=lambda offer: offer[0].first), broken
 
 
 def _settles(offers: Sequence[_Chosen], job: PrintedJob) -> bool:
@@ -234,13 +281,6 @@ def _settles(offers: Sequence[_Chosen], job: PrintedJob) -> bool:
         if found.certainty == CERTAIN:
             covered[found.first : found.last] = b"\x01" * (found.last - found.first)
     return not any(line.text.strip() for line, is_covered in zip(job.lines, covered, strict=True) if not is_covered)
-
-
-def _found(reader: ReceiptReader, job: PrintedJob) -> Sequence[Found]:
-    try:
-        return [found for found in reader.find(job) if 0 <= found.first < found.last <= len(job.lines)]
-    except Exception:  # noqa: BLE001 - a third party's reader may fail in any way and stops no other
-        return ()
 
 
 def _read(
@@ -268,7 +308,9 @@ _REST_DETAILS: Final[Mapping[_Rest, str]] = {
 }
 
 
-def _rest(job: Job, first: int, last: int, *, has_receipts: bool) -> Iterator[Ignored | DecodeProblem]:
+def _rest(
+    job: Job, first: int, last: int, *, has_receipts: bool, broken: Sequence[str]
+) -> Iterator[Ignored | DecodeProblem]:
     """Lines that belong to no receipt. Beside a receipt, only what is surely something else counts."""
     lines = job.printed.lines[first:last]
     printed = any(line.text.strip() for line in lines)
@@ -280,6 +322,8 @@ def _rest(job: Job, first: int, last: int, *, has_receipts: bool) -> Iterator[Ig
         yield _problem("raster_only", start, end)
     elif kind is not None:
         yield Ignored(kind=kind, start=start, end=end)
+    elif not has_receipts and broken and not job.torn:
+        yield DecodeProblem(code="reader_broken", detail=" ".join(broken), start=start, end=end)
     elif not has_receipts:
         yield _problem("torn" if job.torn else "unknown_layout", start, end)
 

@@ -89,5 +89,4 @@ def test_a_broken_reader_stops_no_other(packages: Packages) -> None:
 
     assert loaded.readers["acme-good"].__name__ == "Driver"
     assert "acme-bad" not in loaded.readers
-    assert any("acme-bad" in str(error) for error in loaded.broken)
-    assert registry.load_reader("acme-good") is loaded.readers["acme-good"]
+    assert "acme-bad" in str(loaded.broken["acme-bad"])

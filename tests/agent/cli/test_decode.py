@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +91,46 @@ def test_text_cannot_steer_the_terminal(capsysbinary: pytest.CaptureFixture[byte
     (tmp_path / "job").write_bytes("a\x07b\u202ec\x9b31m\n".encode())
     run(tmp_path / "job", text=True)
     assert capsysbinary.readouterr().out.decode() == "a\ufffdb\ufffdc\ufffd31m\n"
+
+
+def test_installed_readers_that_do_not_work_are_named_and_the_json_stays_json(tmp_path: Path) -> None:
+    # given two packages of other people: one cannot be imported, one cannot be made
+    for name, code in (
+        ("acme_bad", "raise ValueError('no')"),
+        ("acme_needy", "class Driver:\n def __init__(self, x): 1"),
+    ):
+        (tmp_path / f"{name}.py").write_text(code)
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[tillside.readers]\n{name} = {name}:Driver\n")
+
+    # when
+    def decoded(document: bytes) -> tuple[int, list[Any], list[Any]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "agent.cli.entry", "decode", "-"],
+            input=document,
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            cwd=Path(__file__).parents[3],
+        )
+        return (
+            done.returncode,
+            json.loads(done.stdout)["problems"],
+            [json.loads(line) for line in done.stderr.splitlines()],
+        )
+
+    # then what could be read is read, and what could not says why
+    assert decoded(CYRILLIC.read_bytes())[:2] == (0, [])
+    exit_code, problems, log = decoded(b"nothing known\n")
+    assert (exit_code, [problem["code"] for problem in problems]) == (1, ["reader_broken"])
+    assert "acme_bad" in problems[0]["detail"]
+    assert "acme_needy" in problems[0]["detail"]
+    assert {(line["reader"], line["error"]) for line in log} == {
+        ("acme_bad", "ValueError"),
+        ("acme_needy", "TypeError"),
+    }
 
 
 def test_it_starts_light() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import ClassVar
@@ -24,7 +24,7 @@ from drivers.receipts.decode import (
     paper_text,
 )
 from drivers.receipts.documents import LONG_PAGE_LINES
-from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob
+from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
 from loyalty.receipt import Receipt, receipts_from_json
 from tests.drivers.receipts.journals import Item, Journal, printed
 
@@ -254,14 +254,54 @@ class _RaisingReader:
         raise self._error
 
 
+class _BlindReader(_RaisingReader):
+    """A third party's reader that fails before it can tell."""
+
+    name: ClassVar[str] = "blind"
+
+    def find(self, job: PrintedJob) -> Sequence[Found]:
+        raise self._error
+
+
+def _readers(*working: ReceiptReader, broken: Mapping[str, str] | None = None) -> door._Readers:
+    return door._Readers(working={reader.name: reader for reader in working}, broken=broken or {})
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(MalformedReceiptError("torn", "is torn"), "torn"), (ZeroDivisionError(), "reader_failed")]
 )
 def test_a_failing_reader_is_a_problem_with_the_bytes(error: Exception, code: str) -> None:
     pieces = door._gathered(
-        door._pieces(RECEIPT.encode(), DecodeOptions(), {"raising": _RaisingReader(error)}), len(RECEIPT)
+        door._pieces(RECEIPT.encode(), DecodeOptions(), _readers(_RaisingReader(error))), len(RECEIPT)
     )
     assert [(problem.code, problem.start, problem.end) for problem in pieces.problems] == [(code, 0, len(RECEIPT))]
+
+
+@pytest.mark.parametrize(
+    ("readers", "said"),
+    [
+        (_readers(_BlindReader(KeyError("x"))), "'blind' failed (KeyError)"),
+        (_readers(broken={"acme": "The driver 'acme' cannot be imported."}), "'acme' cannot be imported"),
+    ],
+)
+def test_what_a_broken_reader_might_have_read_says_so(readers: door._Readers, said: str) -> None:
+    pieces = door._gathered(door._pieces(b"a sheet of somebody\n", DecodeOptions(), readers), 20)
+
+    (problem,) = pieces.problems
+    assert (problem.code, problem.start, problem.end) == ("reader_broken", 0, 20)
+    assert said in problem.detail
+
+
+def test_a_broken_reader_is_logged_once_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    door._say_broken.cache_clear()
+    built_in = door._installed().working
+    readers = door._Readers(working={"blind": _BlindReader(OSError()), **built_in}, broken={})
+
+    for _ in range(2):
+        pieces = door._gathered(door._pieces(RECEIPT.encode(), DecodeOptions(), readers), len(RECEIPT))
+        assert (len(pieces.receipts), pieces.problems) == (1, ())
+
+    assert caplog.messages == ['{"event":"reader_broken","reader":"blind","error":"OSError"}']
 
 
 def _mutated(document: bytes, dice: random.Random) -> bytes:
