@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlcipher3 import dbapi2
 
+from sync.store.errors import StoreClosedError
 from tests.faults.proxy import REFUSED, FaultyProxy
 from tests.sync.centre import register, running_centre
 
@@ -19,7 +19,7 @@ async def test_what_the_store_raises_comes_out_as_itself(tmp_path: Path) -> None
     ):
         till.close_store()
 
-        with pytest.raises(dbapi2.ProgrammingError, match="closed"):
+        with pytest.raises(StoreClosedError):
             await till.loop.run(lambda: None)
 
 
