@@ -44,12 +44,6 @@ class MemberScanned(Struct, frozen=True, kw_only=True):
     scan: MemberScan
 
 
-class GoodsScanned(Struct, frozen=True, kw_only=True):
-    """Goods came from a scanner shared with the POS: none of our business."""
-
-    at: Instant
-
-
 class ReceiptPrinted(Struct, frozen=True, kw_only=True):
     """A receipt that ends a sale (`ends_a_sale`) was captured at `at`."""
 
@@ -62,7 +56,7 @@ class TimePassed(Struct, frozen=True, kw_only=True):
     at: Instant
 
 
-Event = MemberScanned | GoodsScanned | ReceiptPrinted | TimePassed
+Event = MemberScanned | ReceiptPrinted | TimePassed
 
 
 class ShowMember(Struct, frozen=True, kw_only=True):
@@ -117,8 +111,6 @@ def step(state: Checkout, event: Event) -> tuple[Checkout, tuple[Effect, ...]]:
             return _printed(state, at)
         case TimePassed(at=at):
             return _passed(state, at)
-        case GoodsScanned():
-            return state, ()
 
 
 def current(state: Checkout, now: Instant) -> MemberScan | None:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, decode, paper_text
 from drivers.receipts.port import DecodeOptions
-
-DONE, PROBLEM, USAGE = 0, 1, 2
 
 
 def decode_command(

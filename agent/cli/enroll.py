@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from agent.centre import facts
 from agent.cli.connection import AgentUnreachableError, running_agent
-from agent.cli.outcome import DONE, PROBLEM, USAGE, complain, guarded, say, say_json
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
+from agent.cli.outcome import complain, guarded, say, say_json
 from agent.state import keeper_of
 from config.load import load_settings, state_folder
 from sync.enrolling import enrol

@@ -9,13 +9,12 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from loyalty.evaluate import Account
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState
 from loyalty.program import ProgramError, program_from_json
 from loyalty.receipt import Problem, Receipt
-
-DONE, PROBLEM, USAGE = 0, 1, 2
 
 
 class _Receipts(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent.cli.connection import inspection
-from agent.cli.outcome import DONE, PROBLEM, USAGE, complain, guarded, say, say_json
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
+from agent.cli.outcome import complain, guarded, say, say_json
 from agent.inspection import FoundMembers
 from config.load import load_settings
 from loyalty.member import Member

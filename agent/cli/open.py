@@ -5,7 +5,8 @@ from __future__ import annotations
 import webbrowser
 
 from agent.cli.connection import running_agent
-from agent.cli.outcome import DONE, PROBLEM, complain, guarded, say, say_json
+from agent.cli.exit_codes import DONE, PROBLEM
+from agent.cli.outcome import complain, guarded, say, say_json
 from config.load import load_settings
 
 

@@ -1,4 +1,4 @@
-"""Exit codes of every command, and the errors that all of them can meet."""
+"""What a command says and exits with, and the errors that all of them can meet."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 
 from agent.cli.connection import AgentUnreachableError
+from agent.cli.exit_codes import DEGRADED, DONE, NOT_ENROLLED, PROBLEM, USAGE
 from agent.inspection import NotFoundError, Verdict
 from config.settings import SettingsError
 from sync.keys import SecretError
 from sync.store.errors import StoreError
 
-DONE, PROBLEM, USAGE, NOT_ENROLLED, DEGRADED = 0, 1, 2, 3, 4
 OF_VERDICT: dict[Verdict, int] = {
     "healthy": DONE,
     "problem": PROBLEM,

@@ -7,9 +7,8 @@ import sys
 
 import msgspec
 
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from drivers.scanning.scan import parse_scan
-
-DONE, PROBLEM, USAGE = 0, 1, 2
 
 
 def parse_scan_command(*, text: str, hex: bool, as_json: bool) -> int:  # noqa: A002 — named as its option

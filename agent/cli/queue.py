@@ -11,7 +11,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from agent.cli.connection import inspection
-from agent.cli.outcome import DEGRADED, DONE, USAGE, complain, guarded, say, say_json
+from agent.cli.exit_codes import DEGRADED, DONE, USAGE
+from agent.cli.outcome import complain, guarded, say, say_json
 from agent.inspection import ExportedItem, Inspection
 from config.load import load_settings
 from sync.store.reading import MAX_LISTED

@@ -11,6 +11,7 @@ import sys
 import msgspec
 import structlog
 
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.register import PageUnavailableError, Register, Running, scanner_driver
 from agent.state import keeper_of, open_store
 from config.load import load_settings, settings_file
@@ -19,8 +20,6 @@ from drivers.registry import RegistryError
 from drivers.scanning.driver import DriverOptionsError
 from sync.keys import SecretError
 from sync.store.errors import StoreError
-
-DONE, PROBLEM, USAGE = 0, 1, 2
 
 
 def main(arguments: list[str]) -> int:

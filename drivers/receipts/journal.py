@@ -102,7 +102,6 @@ _TENDERS: Final[dict[str, TenderKind]] = {
     "DRUGOBEZGOTOVINSKOPLACANJE": "other", "OTHERCASHLESSPAYMENT": "other", "OTHER": "other",
 }  # fmt: skip
 _COLUMNS: Final = ("NAZIVCENAKOLUKUPNO", "NAMEPRICEQTYTOTAL")
-_TAX_COLUMNS: Final = ("OZNAKAIMESTOPAPOREZ", "LABELNAMERATETAX")
 
 _LABELLED: Final = re.compile(r"\s*([^:]{2,40}):(.*)", re.DOTALL)
 _NUMBER: Final = r"[-−]?\s?(?:\d{1,3}(?:[.,]\d{3}){1,4}|\d{1,12})[.,]\d{2}"

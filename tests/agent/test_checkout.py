@@ -17,7 +17,6 @@ from agent.checkout import (
     ClearMember,
     Effect,
     Event,
-    GoodsScanned,
     MemberScan,
     MemberScanned,
     ReceiptPrinted,
@@ -98,14 +97,6 @@ def test_an_unused_member_clears_from_the_page_after_ten_minutes() -> None:
 
 def test_clearing_the_page_takes_nothing_from_a_receipt_that_is_read_late() -> None:
     assert attached(scan(1, 0), TimePassed(at=at(LIMIT_S + 60)), printed(30)) == [1]
-
-
-def test_goods_never_touch_the_member() -> None:
-    before, _ = play(scan(1, 0))
-
-    after, effects = play(GoodsScanned(at=at(1)), state=before)
-
-    assert (after, effects) == (before, [])
 
 
 def test_a_receipt_says_which_scans_are_used_up_and_what_the_page_shows() -> None:
