@@ -20,7 +20,7 @@ from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty import originals
 from loyalty.evaluate import Settled, evaluate, voiding
-from loyalty.identity import minute_of
+from loyalty.identity import identity_keys, minute_of
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
 from loyalty.receipt import Receipt
@@ -300,8 +300,11 @@ def _numbered(connection: Connection, of_return: Receipt, number: str) -> list[R
 
 
 def names_of(receipt: Receipt) -> tuple[str, ...]:
-    """Everything a return may name this receipt by, as the column of `waits` holds it."""
-    return tuple(name[:MAX_NAME_CHARS] for name in originals.names_of(receipt))
+    """Everything a return may name this receipt by, as the column of `waits` holds it: its ids are all in `also`."""
+    names = list(identity_keys(receipt))
+    if receipt.number:
+        names.append(originals.number_name(receipt.number)[:MAX_NAME_CHARS])
+    return tuple(names)
 
 
 def awaited_names(receipt: Receipt) -> tuple[str, ...]:

@@ -36,14 +36,14 @@ def awaited_names(of_return: Receipt) -> tuple[str, ...]:
     """Everything that the original of this return may come under; `names_of` it has one of them."""
     number = original_number(of_return)
     keys = original_keys(of_return)
-    return keys if number is None else (*keys, _number_name(number))
+    return keys if number is None else (*keys, number_name(number))
 
 
 def names_of(receipt: Receipt) -> tuple[str, ...]:
     """Everything that a return may name this receipt by."""
     names = [receipt.key, *(key_of(natural_id) for natural_id in natural_ids(receipt))]
     if receipt.number:
-        names.append(_number_name(receipt.number))
+        names.append(number_name(receipt.number))
     return tuple(dict.fromkeys(names))
 
 
@@ -70,6 +70,11 @@ def may_be_original(candidate: Receipt, of_return: Receipt) -> bool:
 def printed_number(number: str) -> str:
     """The form in which printed numbers are compared: trimmed, single spaces."""
     return " ".join(number.split())
+
+
+def number_name(number: str) -> str:
+    """The name that a printed number gives."""
+    return f"number:{printed_number(number)}"
 
 
 def _exact_keys(original: Original) -> tuple[str, ...]:
@@ -99,7 +104,3 @@ def _day_of(receipt: Receipt) -> date | None:
 
 def _minute_of(receipt: Receipt) -> datetime | None:
     return minute_of(receipt.issued_at) if receipt.issued_at else None
-
-
-def _number_name(number: str) -> str:
-    return f"number:{printed_number(number)}"
