@@ -100,6 +100,10 @@ class FoundMembers(Struct, frozen=True, kw_only=True):
     members: tuple[Member, ...]
 
 
+class NoRegisterError(LookupError):
+    """Nothing was ever run or enrolled here. The message says how to begin."""
+
+
 class NotFoundError(LookupError):
     """Nothing is kept under that name. The message says where to look."""
 

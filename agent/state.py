@@ -26,9 +26,9 @@ def store_path(settings: Settings) -> Path:
     return state_folder(settings) / STORE_FILE
 
 
-def open_store(settings: Settings, keeper: KeyKeeper) -> Store:
+def open_store(settings: Settings, keeper: KeyKeeper, *, recover: bool = True) -> Store:
     """The register's store, made the first time. Raises StoreError, SecretError and OSError."""
-    return Store.open(store_path(settings), keeper)
+    return Store.open(store_path(settings), keeper, recover=recover)
 
 
 def place_of(settings: Settings, enrolment: Enrolment | None) -> PlaceView:

@@ -176,26 +176,22 @@ def ignored_of(store: Reading) -> dict[str, int]:
 
 def _verdict(live: Live, kept: StoreStatus) -> tuple[Verdict, tuple[str, ...]]:
     """The gravest condition, and everything that is not as it should be."""
-    problems, degraded = [], []
-    if not live.running:
-        problems.append("the agent does not run: start it with `tillside run`")
+    not_enrolled = [] if live.badge.enrolled else ["not enrolled: run `tillside enroll CODE`"]
+    problems = [] if live.running else ["the agent does not run: start it with `tillside run`"]
+    failing = [worker for worker in live.workers if worker.condition == "failing" and worker.problem]
+    degraded = [f"{worker.kind} {worker.name}: {worker.problem}" for worker in failing]
     if kept.recovered is not None:
         degraded.append(_recovered(kept.recovered))
-    degraded += [
-        f"{worker.kind} {worker.name}: {worker.problem}"
-        for worker in live.workers
-        if worker.condition == "failing" and worker.problem
-    ]
-    if live.badge.enrolled and live.running and not live.badge.online:
+    silent = live.badge.enrolled and live.running and not live.badge.online
+    if silent and not any(worker.kind == "sync" for worker in failing):
         degraded.append("the centre cannot be reached; the queue keeps everything until it can")
     if kept.quarantined:
         degraded.append(f"{kept.quarantined} in quarantine: see `tillside queue list`")
-    not_enrolled = [] if live.badge.enrolled else ["not enrolled: run `tillside enroll CODE`"]
-    reasons = (*problems, *not_enrolled, *degraded)
-    if problems:
-        return "problem", reasons
+    reasons = (*not_enrolled, *problems, *degraded)
     if not_enrolled:
         return "not_enrolled", reasons
+    if problems:
+        return "problem", reasons
     return ("degraded" if degraded else "healthy"), reasons
 
 

@@ -135,7 +135,7 @@ def _listens(control: Control) -> bool:
 def inspection(settings: Settings) -> Iterator[Inspection]:
     """The agent if it runs, else its store for as long as the block lasts.
 
-    Raises AgentUnreachableError, NotFoundError, StoreError and SecretError.
+    Raises AgentUnreachableError, NoRegisterError, NotFoundError, StoreError and SecretError.
     """
     agent = running_agent(settings)
     if agent is not None:

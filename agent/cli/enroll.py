@@ -34,19 +34,19 @@ def enroll_command(*, code: str, replace: bool, config: str | None, as_json: boo
         try:
             parsed = parse_code(code)
         except CodeMalformedError as error:
-            return complain("enroll", error, USAGE)
+            return complain("enroll", error, USAGE, as_json=as_json)
         settings = load_settings(config)
         folder, keeper = state_folder(settings), keeper_of(settings)
         try:
             enrolment = asyncio.run(enrol(parsed, folder, keeper, facts(), now=datetime.now(UTC), replace=replace))
         except EnrolmentError as error:
-            return complain("enroll", error, PROBLEM)
+            return complain("enroll", error, PROBLEM, as_json=as_json)
         agent = running_agent(settings)
         if agent is not None:
             try:
                 agent.take_up_enrolment()
             except AgentUnreachableError as error:
-                return complain("enroll", f"enrolled, but {error}", PROBLEM)
+                return complain("enroll", f"enrolled, but {error}", PROBLEM, as_json=as_json)
         enrolled = Enrolled(
             device=enrolment.device,
             store=enrolment.store,
@@ -62,4 +62,4 @@ def enroll_command(*, code: str, replace: bool, config: str | None, as_json: boo
             say("Start its agent with `tillside run`.")
         return DONE
 
-    return guarded("enroll", work)
+    return guarded("enroll", work, as_json=as_json)

@@ -16,7 +16,7 @@ def open_command(*, config: str | None, print_only: bool, as_json: bool) -> int:
     def work() -> int:
         agent = running_agent(load_settings(config))
         if agent is None:
-            return complain("open", "the agent does not run: start it with `tillside run`", PROBLEM)
+            return complain("open", "the agent does not run: start it with `tillside run`", PROBLEM, as_json=as_json)
         pairing = agent.open_pairing()
         if as_json:
             say_json(pairing)
@@ -28,4 +28,4 @@ def open_command(*, config: str | None, print_only: bool, as_json: bool) -> int:
             say(f"No browser was found here; open this within {pairing.expires_in_s:.0f} s: {pairing.url}")
         return DONE
 
-    return guarded("open", work)
+    return guarded("open", work, as_json=as_json)

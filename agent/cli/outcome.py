@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent.cli.connection import AgentUnreachableError
 from agent.cli.exit_codes import DEGRADED, DONE, NOT_ENROLLED, PROBLEM, USAGE
-from agent.inspection import NotFoundError, Verdict
+from agent.inspection import NoRegisterError, NotFoundError, Verdict
 from config.settings import SettingsError
 from sync.keys import SecretError
 from sync.store.errors import StoreError
@@ -23,18 +23,30 @@ OF_VERDICT: dict[Verdict, int] = {
 }
 
 
-def guarded(command: str, work: Callable[[], int]) -> int:
-    """Runs a command's work; what goes wrong is one line on standard error and an exit code."""
+class Failure(Struct, frozen=True, kw_only=True):
+    """What `--json` prints instead of an answer."""
+
+    error: str
+
+
+def guarded(command: str, work: Callable[[], int], *, as_json: bool) -> int:
+    """Runs a command's work; what goes wrong is one line and an exit code."""
     try:
         return work()
     except SettingsError as error:
-        return complain(command, error, USAGE)
+        return complain(command, error, USAGE, as_json=as_json)
+    except NoRegisterError as error:
+        return complain(command, error, NOT_ENROLLED, as_json=as_json)
     except (AgentUnreachableError, NotFoundError, StoreError, SecretError, OSError) as error:
-        return complain(command, error, PROBLEM)
+        return complain(command, error, PROBLEM, as_json=as_json)
 
 
-def complain(command: str, error: Exception | str, code: int) -> int:
-    sys.stderr.write(f"tillside {command}: {error}\n")
+def complain(command: str, error: Exception | str, code: int, *, as_json: bool) -> int:
+    """Says what went wrong on standard error, or as JSON where the answer would have been."""
+    if as_json:
+        say_json(Failure(error=str(error)))
+    else:
+        sys.stderr.write(f"tillside {command}: {error}\n")
     return code
 
 

@@ -45,13 +45,13 @@ def queue_command(*, action: str, ident: str | None, config: str | None, as_json
     }
     needs_number = action in ("show", "retry", "resolve")
     if action not in actions or (needs_number and not (ident and ident.isascii() and ident.isdecimal())):
-        return complain("queue", _USAGE, USAGE)
+        return complain("queue", _USAGE, USAGE, as_json=as_json)
 
     def work() -> int:
         with inspection(load_settings(config)) as register:
             return actions[action](register)
 
-    return guarded("queue", work)
+    return guarded("queue", work, as_json=as_json)
 
 
 def _list(register: Inspection, *, as_json: bool) -> int:

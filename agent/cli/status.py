@@ -22,7 +22,7 @@ def status_command(*, config: str | None, as_json: bool) -> int:
             _print(report, datetime.now(UTC))
         return OF_VERDICT[report.verdict]
 
-    return guarded("status", work)
+    return guarded("status", work, as_json=as_json)
 
 
 def _print(report: StatusReport, now: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.inspection import NotFoundError
+from agent.inspection import NoRegisterError
 from agent.state import keeper_of, open_store, place_of, store_path
 from agent.store_inspection import Live, StoreInspection
 from agent.view import BadgeView
@@ -16,13 +16,13 @@ from sync.enrolment import Enrolment, EnrolmentError, load_enrolment
 
 @contextmanager
 def stopped_register(settings: Settings) -> Iterator[StoreInspection]:
-    """Its answers. Raises NotFoundError where there is no store yet, StoreError and SecretError."""
+    """Its answers; asking repairs nothing. Raises NoRegisterError, StoreError and SecretError."""
     if not store_path(settings).exists():
-        raise NotFoundError(
+        raise NoRegisterError(
             f"there is no register at {store_path(settings).parent}: start it with `tillside run`, or name its "
             "settings with --config"
         )
-    store = open_store(settings, keeper_of(settings))
+    store = open_store(settings, keeper_of(settings), recover=False)
     try:
         page = settings.page
         enrolment = _enrolment(settings)

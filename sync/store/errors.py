@@ -23,6 +23,10 @@ class StoreKeyError(StoreError):
     """The key at hand does not open this store; it was left untouched."""
 
 
+class StoreCorruptError(StoreError):
+    """The file is damaged, and whoever asked was not to put it right; it was left untouched."""
+
+
 class StoreUnavailableError(StoreError):
     """The disk did not take a write (full, failing, read-only). Nothing of it was kept; later writes work again."""
 

@@ -17,7 +17,7 @@ import structlog
 
 from sync.durable import write_private
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
-from sync.store.errors import StoreKeyError, StoreUnavailableError
+from sync.store.errors import StoreCorruptError, StoreKeyError, StoreUnavailableError
 from sync.store.rows import Recovered
 from sync.store.schema import refuse_newer, version_of
 from sync.store.sqlite import PAGE_BYTES, DatabaseError, connect, is_corruption
@@ -44,13 +44,19 @@ def key_is_kept(path: Path, keeper: KeyKeeper) -> None:
         )
 
 
-def examined(path: Path, key: bytes, clock: Callable[[], datetime]) -> Recovered | None:
+def examined(path: Path, key: bytes, clock: Callable[[], datetime], *, recover: bool) -> Recovered | None:
     """Makes sure that `path` can be opened with `key`; what was renamed for that, if anything.
 
-    Raises StoreKeyError, StoreTooNewError, StoreUnavailableError, and has then changed nothing.
+    Raises StoreKeyError, StoreTooNewError, StoreUnavailableError, without `recover` also StoreCorruptError, and
+    has then changed nothing.
     """
     reason = _damage(path, key) if _size(path) else None
     recovered = None
+    if reason is not None and not recover:
+        raise StoreCorruptError(
+            f"{path} is damaged ({reason}); start the agent with `tillside run`: it keeps the file aside and goes on "
+            "with a new one"
+        )
     if reason is not None:
         recovered = _set_aside(path, reason, clock)
         log.error("store_corrupt", moved_to=recovered.moved_to, reason=reason)

@@ -77,11 +77,13 @@ class Store(Reading):
         *,
         clock: Callable[[], datetime] = _now,
         randomness: Callable[[int], bytes] = os.urandom,
+        recover: bool = True,
     ) -> Store:
         """Opens the store at `path`, making it the first time; call it before the event loop is busy.
 
-        A corrupt file is renamed, never deleted, and a new one made: see `status().recovered`. Raises
-        SqliteUnsafeError, StoreInUseError, StoreKeyError, StoreTooNewError, StoreUnavailableError, SecretError.
+        A corrupt file is renamed, never deleted, and a new one made: see `status().recovered`; without `recover`
+        StoreCorruptError is raised instead. Raises SqliteUnsafeError, StoreInUseError, StoreKeyError,
+        StoreTooNewError, StoreUnavailableError, SecretError.
         """
         refuse_unsafe()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,7 +91,7 @@ class Store(Reading):
         try:
             key_is_kept(path, keeper)
             key = keeper.get_or_create(STORE_KEY, STORE_KEY_BYTES)
-            recovered = examined(path, key, clock)
+            recovered = examined(path, key, clock, recover=recover)
             store = cls(path, key, keeper.where(), clock=clock, randomness=randomness, lock=lock, recovered=recovered)
         except BaseException:
             lock.release()

@@ -57,7 +57,7 @@ async def config(shop: Shop) -> str:
         (lambda config: members_command(action="show", query="ZZZ", config=config, as_json=False), 1),
         (lambda config: members_command(action="show", query="TS1001", config=config, as_json=False), 0),
         (lambda config: open_command(config=config, print_only=True, as_json=False), 1),
-        (lambda config: status_command(config=config, as_json=False), 1),
+        (lambda config: status_command(config=config, as_json=False), 3),
         (lambda config: status_command(config="/nowhere/tillside.toml", as_json=False), 2),
         (lambda config: enroll_command(code="nonsense", replace=False, config=config, as_json=False), 2),
     ],
@@ -120,3 +120,34 @@ def test_what_is_said_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> N
     say("a\nb\tc\x07")
 
     assert capsys.readouterr().out == "a?b?c?\n"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda config: status_command(config=config, as_json=True),
+        lambda config: queue_command(action="list", ident=None, config=config, as_json=True),
+        lambda config: members_command(action="find", query="TS1", config=config, as_json=True),
+    ],
+)
+def test_where_nothing_was_ever_run_there_is_no_register(
+    ask: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "tillside.toml"
+    settings.write_text('[paths]\nstate = "state"\n')
+
+    assert ask(str(settings)) == 3
+
+    assert "tillside run" in json.loads(capsys.readouterr().out)["error"]
+    assert not (tmp_path / "state").exists()
+
+
+def test_asking_a_damaged_store_leaves_it_as_it_is(config: str, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    store = shop.folder / "state" / "store.db"
+    damaged = b"\xff" * 64 + store.read_bytes()[64:]
+    store.write_bytes(damaged)
+
+    assert status_command(config=config, as_json=False) == 1
+
+    assert "is damaged" in capsys.readouterr().err
+    assert store.read_bytes() == damaged

@@ -192,7 +192,7 @@ async def test_a_register_that_never_ran_is_named(tmp_path: Path) -> None:
     till = Till(tmp_path)
     code, _, err = await till.command("status")
 
-    assert code == 1
+    assert code == 3
     assert str(tmp_path / "state") in err
     assert not (tmp_path / "state").exists()
     till.close()
