@@ -109,7 +109,7 @@ async def test_without_its_agent_a_register_still_answers_and_says_what_is_wrong
 
     code, status = await asked(till, "status")
 
-    assert (code, status["verdict"], status["running"], status["queued"]) == (1, "problem", False, 1)
+    assert (code, status["verdict"], status["running"], status["queued"]) == (3, "not_enrolled", False, 1)
     code, _, err = await till.command("open", "--print")
     assert code == 1
     assert "tillside run" in err
