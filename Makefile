@@ -34,8 +34,9 @@ bench: .venv/ready-dev .venv/ready-browser
 	installer/venv.sh requirements/dev.txt
 	touch $@ .venv/ready-central
 
+# Chromium draws nothing without a font, and what drives it needs libatomic.
 .venv/ready-browser: .venv/ready-dev
-	installer/setup.sh chromium
+	installer/setup.sh chromium fonts-dejavu-core libatomic1
 	touch $@
 
 # Hashes, no index lines: the files name no registry.
