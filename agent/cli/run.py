@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Coroutine
 
 import msgspec
 import structlog
@@ -20,6 +21,9 @@ from drivers.registry import RegistryError
 from drivers.scanning.driver import DriverOptionsError
 from sync.keys import SecretError
 from sync.store.errors import StoreError
+
+if sys.platform != "win32":
+    import uvloop
 
 
 def main(arguments: list[str]) -> int:
@@ -47,13 +51,21 @@ def run_command(*, config: str | None, as_json: bool) -> int:
         sys.stderr.write(f"tillside run: {error}\n")
         return PROBLEM
     try:
-        asyncio.run(_run(Register(settings, store, keeper), as_json=as_json))
+        _run_fast(_run(Register(settings, store, keeper), as_json=as_json))
     except (PageUnavailableError, SecretError) as error:
         sys.stderr.write(f"tillside run: {error}\n")
         return PROBLEM
     finally:
         store.close()
     return DONE
+
+
+def _run_fast(work: Coroutine[None, None, None]) -> None:
+    """Run on uvloop where there is one; it is not made for Windows."""
+    if sys.platform == "win32":
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
 
 
 async def _run(register: Register, *, as_json: bool) -> None:
