@@ -156,19 +156,17 @@ class Store(Reading):
             raise
 
     def count_members_apart(self) -> int:
-        """`count_members` in a thread, on a connection of its own: it reads a whole table."""
-        try:
-            with closing(connect(self.path, self._key, read_only=True)) as connection:
-                return Reading(connection, self._clock).count_members()
-        except DatabaseError as error:
-            self._blame_disk(error)
-            raise
+        """`count_members` for a thread: it reads a whole table."""
+        return self._apart(lambda reading: reading.count_members())
 
     def _walk_apart(self, seq: int) -> ChainPoint:
-        """In a thread: on a connection of its own, since this one belongs to the event loop's."""
+        return self._apart(lambda reading: reading.walk(seq))
+
+    def _apart(self, read: Callable[[Reading], T]) -> T:
+        """`read` in a thread: on a connection of its own, since this one belongs to the event loop's."""
         try:
             with closing(connect(self.path, self._key, read_only=True)) as connection:
-                return Reading(connection, self._clock, self._walked).walk(seq)
+                return read(Reading(connection, self._clock, self._walked))
         except DatabaseError as error:
             self._blame_disk(error)
             raise
