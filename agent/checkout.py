@@ -16,8 +16,9 @@ from datetime import timedelta
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from loyalty.identification import MemberKind
 from loyalty.instant import Instant
-from loyalty.receipt import MemberKind, Receipt
+from loyalty.receipt import Receipt
 
 UNUSED_MEMBER_CLEARS_AFTER = timedelta(minutes=10)
 # Between two receipts; the oldest go first. A cashier scans one or two.

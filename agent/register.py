@@ -35,6 +35,7 @@ from config.settings import ReceiptSettings, ScannerSettings, Settings
 from drivers.clock import boot_id, now
 from drivers.registry import load_scanner
 from drivers.scanning.driver import ScannerDriver
+from drivers.scanning.scan import parse_scan
 from sync.keys import KeyKeeper
 from sync.store.rows import Committed
 from sync.store.store import Store
@@ -221,7 +222,7 @@ def _of_centre(problem: str) -> Health:
 
 def scanner_driver(scanner: ScannerSettings) -> ScannerDriver:
     """A driver for one start. Raises RegistryError and DriverOptionsError."""
-    return load_scanner(scanner.driver)({"name": scanner.name, **scanner.options}, now)
+    return load_scanner(scanner.driver)({"name": scanner.name, **scanner.options}, now, parse_scan)
 
 
 def _clocks() -> Clocks:

@@ -15,8 +15,9 @@ from msgspec import UNSET
 
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
-from drivers.scanning.scan import ScanEvent
-from loyalty.member import Identifier, Member
+from drivers.scanning.driver import ScanEvent
+from drivers.scanning.scan import MemberCode
+from loyalty.member import Member
 from sync.store.errors import StoreError
 from sync.store.store import Store
 
@@ -85,7 +86,7 @@ class ScanIntake:
             task.cancel()
         await self.settled()
 
-    async def _keep(self, event: ScanEvent, code: Identifier, member: Member | None) -> None:
+    async def _keep(self, event: ScanEvent, code: MemberCode, member: Member | None) -> None:
         """Writes the scan; a disk that refuses is asked again for as long as the scan could serve."""
         known = member.member if member is not None else None
         for _ in range(KEEP_ATTEMPTS):

@@ -20,8 +20,8 @@ from central.programs import PublishedProgram
 from central.receipts import Seen
 from central.stored import StoredReceipt
 from loyalty.evaluate import evaluate
+from loyalty.identification import normal_code
 from loyalty.identity import identity_keys
-from loyalty.member import normal_code
 from sync.records import AttachBody, ReceiptBody
 
 

@@ -15,8 +15,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection, insert, select, update
 
 from central.db import tables
-from loyalty.member import Balance, Identifier, Member, normal_code
-from loyalty.receipt import MemberKind
+from loyalty.identification import MemberKind, normal_code
+from loyalty.member import Balance, Identifier, Member
 
 MemberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Code = Annotated[str, Meta(min_length=1, max_length=255)]

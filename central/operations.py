@@ -15,8 +15,9 @@ from central import devices, feed, ledger, members, programs, receipts
 from central.db import tables
 from central.devices import Randomness
 from central.folder import Address
+from loyalty.identification import normal_code
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Member, normal_code
+from loyalty.member import Member
 from loyalty.program import Program
 from loyalty.receipt import AwareDatetime
 from sync import base64url

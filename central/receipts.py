@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 from central import ledger, members
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
+from loyalty.identification import normal_code
 from loyalty.identity import fiscal_number, identity_keys
-from loyalty.member import normal_code
 from loyalty.originals import printed_number
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.sightings import filled, revised, sighting_of

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
 
-from loyalty.receipt import AwareDatetime, MemberKind
+from loyalty.identification import MemberKind
+from loyalty.receipt import AwareDatetime
 
 
 class Identifier(Struct, frozen=True, kw_only=True):
-    """A code that names a member. `code` is in normal form (see `normal_code`)."""
+    """A code that names a member. `code` is in normal form (`loyalty.identification.normal_code`)."""
 
     kind: MemberKind
     code: str
@@ -55,8 +56,3 @@ class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def balance(self) -> Balance:
         spendable = self.confirmed if self.spendable is UNSET else self.spendable
         return Balance(confirmed=self.confirmed, pending=self.pending, spendable=spendable)
-
-
-def normal_code(code: str) -> str:
-    """The form in which member codes are compared: no spaces or hyphens, upper case."""
-    return "".join(code.split()).replace("-", "").upper()

@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from loyalty.identification import MemberKind
+
 DecimalText = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,9})?$")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 AwareDatetime = Annotated[datetime, Meta(tz=True)]
@@ -27,7 +29,6 @@ LineKind = Literal["goods", "deposit", "giftcard", "tip", "fee", "donation"]
 TenderKind = Literal[
     "cash", "card", "instant", "giftcard", "voucher", "coupon", "points", "transfer", "cheque", "foreign", "other"
 ]
-MemberKind = Literal["card", "phone", "email", "wallet", "nfc"]
 Entry = Literal["scanned", "swiped", "typed", "receipt"]
 
 

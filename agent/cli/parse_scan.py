@@ -24,6 +24,6 @@ def parse_scan_command(*, text: str, hex: bool, as_json: bool) -> int:  # noqa: 
         )
         return USAGE
     scan = parse_scan(raw)
-    document = msgspec.json.encode(scan)
+    document = msgspec.json.encode(scan.document())
     print((document if as_json else msgspec.json.format(document)).decode())
     return PROBLEM if scan.problems else DONE

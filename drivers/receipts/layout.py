@@ -29,8 +29,8 @@ from drivers.receipts.wording import (
     printed_date,
     printed_moment,
 )
+from loyalty.identification import normal_code
 from loyalty.identity import key_of, pos_id
-from loyalty.member import normal_code
 from loyalty.money import AmountError, line_product_minor
 from loyalty.receipt import (
     Discount,

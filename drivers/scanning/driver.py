@@ -13,7 +13,21 @@ import msgspec
 from msgspec import Struct
 
 from drivers.clock import Clock
-from drivers.scanning.scan import ScanEvent
+from drivers.scanning.scan import Parse, Scan
+from loyalty.instant import Instant
+
+
+class ScanEvent(Struct, frozen=True, kw_only=True):
+    """A scan, when its last byte arrived, and the name of the reader it came from.
+
+    `shared` where the POS heard it too: then most of what is no goods to us is something to the POS.
+    """
+
+    scan: Scan
+    at: Instant
+    reader: str
+    shared: bool = False
+
 
 Emit = Callable[[ScanEvent], Awaitable[None]]
 Ready = Callable[[], None]
@@ -34,8 +48,9 @@ class DriverOptionsError(ValueError):
 class ScannerDriver(Protocol):
     """One configured scanner; made anew for each start."""
 
-    def __init__(self, options: Mapping[str, object], clock: Clock) -> None:
-        """`options` are the keys of the scanner's table: `name`, and the driver's own.
+    def __init__(self, options: Mapping[str, object], clock: Clock, parse: Parse) -> None:
+        """`options` are the keys of the scanner's table: `name`, and the driver's own. `parse` makes a scan of
+        each code that is heard, by the identification rules in force at that moment.
 
         Raises DriverOptionsError. Opens nothing yet.
         """

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from msgspec import Struct
-
-from loyalty.instant import Instant
+if TYPE_CHECKING:  # the relay cuts scans too, and stays small
+    from loyalty.instant import Instant
 
 # The largest barcode there is, a version 40 QR code, holds 7,089 digits.
 MAX_FRAME_BYTES = 8192
@@ -25,7 +25,8 @@ Dropped = Literal["too_long", "suffix_missing", "prefix_missing"]
 _LINE_ENDS = re.compile(rb"[\r\n\t]")
 
 
-class ScanFrame(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanFrame:
     """The bytes of one scan without prefix and suffix. `at` is when the last of them arrived."""
 
     data: bytes

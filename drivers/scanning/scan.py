@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
-
-from msgspec import UNSET, Struct, UnsetType
 
 from drivers.scanning.check_digit import has_valid_check_digit, shortest_gtin
 from drivers.scanning.framing import MAX_FRAME_BYTES
 from drivers.scanning.pan import first_pan, masked
-from loyalty.instant import Instant
-from loyalty.member import Identifier, normal_code
-from loyalty.receipt import MemberKind
+from loyalty.identification import IdentificationRule, MemberKind, claimed, normal_code
 
 MAX_TEXT_CHARS = MAX_FRAME_BYTES
 # Longer than any card number, wallet code or GSRN; what is longer is data, not a name.
@@ -42,40 +40,67 @@ ScanProblem = Literal[
 ]
 
 
-class ScannedIdentifier(Struct, frozen=True, kw_only=True):
-    """The code a scan stands for: a member's, in normal form, or with kind `gtin` a product's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannedIdentifier:
+    """The code a scan stands for: a member's, in normal form, or with kind `gtin` a product's.
+
+    `rule` names the identification rule that said so; empty where none did, and a member code is then a guess.
+    """
 
     kind: MemberKind | Literal["gtin"]
     code: str
+    rule: str = ""
 
 
-class Scan(Struct, frozen=True, kw_only=True):
-    """One scan, in the JSON of the published contract. `text` is without the AIM identifier.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberCode:
+    """A member's code in normal form. `claimed` by a rule; else it is a guess."""
+
+    kind: MemberKind
+    code: str
+    claimed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """One scan. `text` is without the AIM identifier `aim`, which is empty where the scanner sent none.
 
     `gs1` maps application identifiers to values. Without an `identifier` the scan names nobody and nothing.
     """
 
     symbology: str
-    aim: str | UnsetType = UNSET
+    aim: str = ""
     text: str
-    gs1: dict[str, str] | UnsetType = UNSET
-    identifier: ScannedIdentifier | None
+    gs1: dict[str, str] | None = None
+    identifier: ScannedIdentifier | None = None
     problems: tuple[ScanProblem, ...] = ()
 
     @property
-    def member(self) -> Identifier | None:
+    def member(self) -> MemberCode | None:
         """The member code it carries; None for goods."""
-        if self.identifier is None or self.identifier.kind == "gtin":
+        found = self.identifier
+        if found is None or found.kind == "gtin":
             return None
-        return Identifier(kind=self.identifier.kind, code=self.identifier.code)
+        return MemberCode(kind=found.kind, code=found.code, claimed=bool(found.rule))
+
+    def document(self) -> dict[str, object]:
+        """The JSON of the published contract; absent facts are absent keys."""
+        identifier: dict[str, object] | None = None
+        if self.identifier is not None:
+            identifier = {"kind": self.identifier.kind, "code": self.identifier.code}
+            if self.identifier.rule:
+                identifier["rule"] = self.identifier.rule
+        document: dict[str, object] = {"symbology": self.symbology}
+        if self.aim:
+            document["aim"] = self.aim
+        document["text"] = self.text
+        if self.gs1 is not None:
+            document["gs1"] = self.gs1
+        return document | {"identifier": identifier, "problems": list(self.problems)}
 
 
-class ScanEvent(Struct, frozen=True, kw_only=True):
-    """A scan, when its last byte arrived, and the name of the reader it came from."""
-
-    scan: Scan
-    at: Instant
-    reader: str
+Parse = Callable[[bytes | str], Scan]
+"""How a driver makes a scan of what it heard: `parse_scan` with the rules in force."""
 
 
 _AIM = re.compile(r"\][A-Za-z][0-9A-Za-z]")
@@ -144,20 +169,24 @@ _CODE = re.compile(r"[A-Z0-9][A-Z0-9._:/+$%]*")
 _REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
-def parse_scan(raw: bytes | str, *, member_prefixes: tuple[str, ...] = ()) -> Scan:
+def parse_scan(raw: bytes | str, rules: Sequence[IdentificationRule] = ()) -> Scan:
     """The scan that `raw` is: one frame, without the scanner's own prefix and suffix.
 
-    Digits that start with one of `member_prefixes` are this shop's card numbers, even where goods (an EAN-13
-    that starts with 2) or payment cards look the same.
+    What one of `rules` claims is this shop's member code, even where goods (an EAN-13 that starts with 2) or
+    payment cards look the same.
     """
     problems: list[ScanProblem] = []
     aim, text = _split_aim(_cleaned(_decoded(raw, problems), problems))
     gtin = _gtin(aim, text)
-    is_ours = _is_digits(text) and text.startswith(member_prefixes)
+    symbology = _SYMBOLOGY_OF_GTIN[len(gtin)] if gtin is not None else _symbology(aim)
+    claim = claimed(rules, symbology=symbology, text=text, gs1=None)
+    if claim is not None and claim.rule.kind != "goods":
+        identifier = ScannedIdentifier(kind=claim.rule.kind, code=claim.code, rule=claim.rule.name)
+        return _scan(aim, text, identifier, problems, symbology=symbology)
     if gtin is not None:
-        identifier = _card(text) if is_ours else ScannedIdentifier(kind="gtin", code=shortest_gtin(gtin))
-        return _scan(aim, text, identifier, problems, symbology=_SYMBOLOGY_OF_GTIN[len(gtin)])
-    if not is_ours and (pan := first_pan(text)) is not None:
+        identifier = ScannedIdentifier(kind="gtin", code=shortest_gtin(gtin))
+        return _scan(aim, text, identifier, problems, symbology=symbology)
+    if (pan := first_pan(text)) is not None:
         return _refused_card(aim, pan, problems)
     if "too_long" in problems:
         return _scan(aim, text, None, problems)
@@ -176,16 +205,20 @@ def _scan(
     problems: list[ScanProblem],
     *,
     symbology: str | None = None,
-    gs1: dict[str, str] | UnsetType = UNSET,
+    gs1: dict[str, str] | None = None,
 ) -> Scan:
     return Scan(
-        symbology=symbology or _SYMBOLOGIES.get(aim) or _FAMILIES.get(aim[1:2], "unknown"),
-        aim=aim or UNSET,
+        symbology=symbology or _symbology(aim),
+        aim=aim,
         text=text,
         gs1=gs1,
         identifier=identifier,
         problems=tuple(problems),
     )
+
+
+def _symbology(aim: str) -> str:
+    return _SYMBOLOGIES.get(aim) or _FAMILIES.get(aim[1:2], "unknown")
 
 
 def _decoded(raw: bytes | str, problems: list[ScanProblem]) -> str:

@@ -14,10 +14,10 @@ import structlog
 from msgspec import Meta, Struct
 
 from drivers.clock import Clock
-from drivers.scanning.driver import DriverOptionsError, Emit, Ready, typed_options
+from drivers.scanning.driver import DriverOptionsError, Emit, Ready, ScanEvent, typed_options
 from drivers.scanning.framing import IDLE_MS, REMEDIES, ScanFrame, ScanFramer
 from drivers.scanning.repeats import REPEAT_WITHIN_MS, RepeatFilter
-from drivers.scanning.scan import ScanEvent, parse_scan
+from drivers.scanning.scan import Parse
 from drivers.transport.port import Transport
 from drivers.transport.serial import SerialLine, SerialTransport
 from drivers.transport.tcp import TcpTransport
@@ -33,8 +33,6 @@ class SerialScannerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `port` is a device path, a COM name or `tcp://host:port`. `suffix` is what the scanner sends after each code:
     absent, it may be CR, LF or TAB; empty, there is none and silence of `idle_ms` ends a code.
-    `member_prefixes` are the leading digits of this shop's card numbers, separated by commas, where these would
-    else be taken for goods (an EAN-13 that starts with 2) or for payment cards.
     """
 
     name: str = ""
@@ -47,20 +45,19 @@ class SerialScannerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     suffix: Annotated[str, Meta(max_length=16)] | None = None
     idle_ms: Annotated[int, Meta(ge=20, le=10_000)] = IDLE_MS
     repeat_ms: Annotated[int, Meta(ge=0, le=60_000)] = REPEAT_WITHIN_MS
-    member_prefixes: str = ""
 
 
 class SerialScannerDriver:
     """The `ScannerDriver` of every scanner that sends its codes as bytes."""
 
-    def __init__(self, options: Mapping[str, object], clock: Clock) -> None:
+    def __init__(self, options: Mapping[str, object], clock: Clock, parse: Parse) -> None:
         self._options = typed_options(SerialScannerOptions, options)
         self._clock = clock
+        self._parse = parse
         self._reader = self._options.name or self._options.port
         self._transport = _transport(self._options)
         self._prefix = _as_bytes("prefix", self._options.prefix)
         self._suffix = None if self._options.suffix is None else _as_bytes("suffix", self._options.suffix)
-        self._member_prefixes = _prefixes(self._options.member_prefixes)
         self._repeats = RepeatFilter(self._options.repeat_ms)
 
     async def run(self, emit: Emit, ready: Ready) -> None:
@@ -104,8 +101,7 @@ class SerialScannerDriver:
         return framer.feed(data, self._clock())
 
     def _event(self, frame: ScanFrame) -> ScanEvent:
-        scan = parse_scan(frame.data, member_prefixes=self._member_prefixes)
-        return ScanEvent(scan=scan, at=frame.at, reader=self._reader)
+        return ScanEvent(scan=self._parse(frame.data), at=frame.at, reader=self._reader)
 
     def _report(self, framer: ScanFramer) -> None:
         for reason, times in framer.dropped.items():
@@ -126,13 +122,6 @@ def _transport(options: SerialScannerOptions) -> Transport:
     if not host or not port:
         raise DriverOptionsError("port", "write a TCP scanner as tcp://host:port")
     return TcpTransport(host, port)
-
-
-def _prefixes(text: str) -> tuple[str, ...]:
-    prefixes = tuple(text.replace(",", " ").split())
-    if not all(prefix.isascii() and prefix.isdecimal() for prefix in prefixes):
-        raise DriverOptionsError("member_prefixes", "write the leading digits, separated by commas")
-    return prefixes
 
 
 def _as_bytes(key: str, text: str) -> bytes:

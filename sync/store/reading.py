@@ -14,10 +14,11 @@ import msgspec
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
+from loyalty.identification import MemberKind, normal_code
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Balance, Member, normal_code
-from loyalty.receipt import AwareDatetime, MemberKind, Receipt
+from loyalty.member import Balance, Member
+from loyalty.receipt import AwareDatetime, Receipt
 from sync.records import Entry, chain_next, chain_start
 from sync.store.errors import NoEpochError, UnknownEntryError
 from sync.store.packing import unpacked

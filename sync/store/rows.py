@@ -7,10 +7,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from loyalty.identification import MemberKind
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import Entry as MemberEntry
-from loyalty.receipt import MemberKind, Receipt
+from loyalty.receipt import Receipt
 
 EntryState = Literal["pending", "acknowledged", "quarantined", "requeued"]
 

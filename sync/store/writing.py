@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
+from loyalty.identification import MemberKind, normal_code
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Member, normal_code
+from loyalty.member import Member
 from loyalty.receipt import Entry as MemberEntry
-from loyalty.receipt import MemberKind, Receipt
+from loyalty.receipt import Receipt
 from sync.hlc import HybridClock
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError

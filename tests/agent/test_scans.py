@@ -10,7 +10,8 @@ from agent.booking import checkout_of
 from agent.desk import Desk
 from agent.scans import MAX_LOOKUPS, ScanIntake
 from agent.view import PlaceView
-from drivers.scanning.scan import ScanEvent, parse_scan
+from drivers.scanning.driver import ScanEvent
+from drivers.scanning.scan import parse_scan
 from loyalty.member import Member
 from sync.store.errors import StoreUnavailableError
 from tests.agent.shop import BOOT, Shop, at

@@ -13,7 +13,8 @@ import pytest
 from agent.demo.scanner import VirtualScanner
 from drivers.clock import now
 from drivers.scanning import framing, scan, serial_scanner
-from drivers.scanning.scan import ScanEvent, ScanProblem
+from drivers.scanning.driver import ScanEvent
+from drivers.scanning.scan import ScanProblem, parse_scan
 from drivers.scanning.serial_scanner import SerialScannerDriver, SerialScannerOptions
 from drivers.transport import port, serial, tcp
 
@@ -64,7 +65,7 @@ async def test_the_driver_on_the_page_works(tmp_path: Path) -> None:
     events: asyncio.Queue[ScanEvent] = asyncio.Queue()
 
     with VirtualScanner(tmp_path / "wand") as wand:
-        driver = page["WandDriver"]({"name": "wand", "port": str(wand.port)}, now)
+        driver = page["WandDriver"]({"name": "wand", "port": str(wand.port)}, now, parse_scan)
         task = asyncio.create_task(driver.run(events.put, lambda: None))
         wand.send(b"\x02\x02M1\x02\x02M")
         wand.send(b"2")
@@ -81,4 +82,4 @@ def test_the_settings_on_the_page_are_taken() -> None:
     (scanner,) = msgspec.toml.decode(document)["scanners"]
     assert scanner.pop("driver") == "serial"
 
-    SerialScannerDriver(scanner, now)
+    SerialScannerDriver(scanner, now, parse_scan)

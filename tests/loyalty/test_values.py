@@ -7,9 +7,10 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from loyalty.identification import normal_code
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Balance, MemberState, normal_code
+from loyalty.member import Balance, MemberState
 from loyalty.receipt import receipts_from_json
 from tests.loyalty.receipts import MORNING
 
