@@ -331,6 +331,25 @@ publications = Table(
     sqlite_autoincrement=True,
 )
 
+# What registers are told to do besides the program, as signed.
+configs = Table(
+    "configs",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("signature", String(128), nullable=False),
+)
+
+# The newest row names the config in force.
+config_publications = Table(
+    "config_publications",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("config", ForeignKey("configs.hash"), nullable=False),
+    Column("published_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 # ---- people
 
 # One-time links that open the admin pages.
