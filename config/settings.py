@@ -6,6 +6,7 @@ remedy. Never reads a file or the environment (`config.load` does) and holds no 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import ipaddress
 import re
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta, Struct
 
+from loyalty.identification import MAX_RULES, IdentificationRule
 from loyalty.receipt import Currency
 
 ENVIRONMENT_PREFIX = "TILLSIDE_"
@@ -31,6 +33,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 DeadlineMs = Annotated[int, Meta(ge=50, le=10_000)]
 Option = str | int | float | bool
+Section = type[Struct] | type[IdentificationRule]
 
 _PATH_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]")
 
@@ -104,6 +107,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     page: PageSettings = PageSettings()
     scanners: Annotated[tuple[ScannerSettings, ...], Meta(max_length=MAX_SCANNERS)] = ()
     receipts: tuple[ReceiptSettings, ...] = ()  # MAX_RECEIPT_SOURCES of them
+    identification: Annotated[tuple[IdentificationRule, ...], Meta(max_length=MAX_RULES)] = ()
 
 
 def setting_names() -> tuple[str, ...]:
@@ -111,14 +115,20 @@ def setting_names() -> tuple[str, ...]:
     return tuple(
         f"{name}{'[]' if many else ''}.{'*' if key == 'options' else key}"
         for name, (section, many) in _sections().items()
-        for key in section.__struct_fields__
+        for key in _keys(section)
     )
 
 
-def _sections() -> dict[str, tuple[type[Struct], bool]]:
+def _sections() -> dict[str, tuple[Section, bool]]:
     """Of each section, its type and whether it is a list of tables."""
     hints = get_type_hints(Settings)
     return {name: (get_args(hint)[0], True) if get_args(hint) else (hint, False) for name, hint in hints.items()}
+
+
+def _keys(section: Section) -> tuple[str, ...]:
+    if issubclass(section, Struct):
+        return section.__struct_fields__
+    return tuple(field.name for field in dataclasses.fields(section))
 
 
 def settings_from(document: Mapping[str, Any], environment: Mapping[str, str], where: str) -> Settings:
@@ -146,19 +156,20 @@ def _refuse_unknown(document: Mapping[str, Any], where: str) -> None:
         brackets = f"[[{name}]]" if many else f"[{name}]"
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise SettingsError(where, name, "not a table", f"Write it as {brackets} with its keys below")
-        for table in tables:
-            _refuse_unknown_keys(section, table, where, brackets)
+        for index, table in enumerate(tables):
+            place = f"{_table(name, index, table)}," if many else brackets
+            _refuse_unknown_keys(section, table, where, place)
 
 
-def _refuse_unknown_keys(section: type[Struct], table: Mapping[str, Any], where: str, brackets: str) -> None:
-    known = section.__struct_fields__
+def _refuse_unknown_keys(section: Section, table: Mapping[str, Any], where: str, place: str) -> None:
+    known = _keys(section)
     for key, value in table.items():
         if key in known and key != "options":
             continue
         if "options" not in known:
-            raise SettingsError(where, f"{brackets} {key}", "no such key", _suggestion(key, known))
+            raise SettingsError(where, f"{place} {key}", "no such key", _suggestion(key, known))
         if not isinstance(value, Option):
-            raise SettingsError(where, f"{brackets} {key}", "not a single value", "Give a text, number, true or false")
+            raise SettingsError(where, f"{place} {key}", "not a single value", "Give a text, number, true or false")
 
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
@@ -208,7 +219,8 @@ def _convert(document: Mapping[str, Any], where: str) -> Settings:
         return msgspec.convert(document, Settings, dec_hook=_path_from)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at ")
-        raise SettingsError(where, _readable(path.strip("`")), _plain(problem), "Correct the value") from error
+        place = _readable(path.strip("`"), document)
+        raise SettingsError(where, place, _plain(problem), "Correct the value") from error
 
 
 def _path_from(wanted: type, value: Any) -> Path:
@@ -221,15 +233,24 @@ def _plain(problem: str) -> str:
     return problem[:1].lower() + problem[1:].replace("`", "")
 
 
-def _readable(path: str) -> str:
-    """`$.scanners[0].options.port` as `[[scanners]] number 1, port`."""
+def _readable(path: str, document: Mapping[str, Any]) -> str:
+    """`$.scanners[0].options.port` as `[[scanners]] number 1 'counter', port`."""
     steps = [name or int(index) for name, index in _PATH_STEP.findall(path)]
-    names = [str(step) for step in steps if isinstance(step, str) and step != "options"]
-    number = next((step + 1 for step in steps if isinstance(step, int)), None)
-    if not names:
-        return ""
-    section = f"[{names[0]}]" if number is None else f"[[{names[0]}]] number {number},"
-    return " ".join([section, *names[1:]]).rstrip(",")
+    match steps:
+        case [str(section), int(index), *rest]:
+            place = _table(section, index, document[section][index]) + ","
+        case [str(section), *rest]:
+            place = f"[{section}]"
+        case _:
+            return ""
+    keys = [step for step in rest if isinstance(step, str) and step != "options"]
+    return " ".join([place, *keys]).rstrip(",")
+
+
+def _table(section: str, index: int, table: Any) -> str:
+    """One of several tables as the operator finds it: by its number, and its name if it has one."""
+    name = table.get("name") if isinstance(table, Mapping) else None
+    return f"[[{section}]] number {index + 1}" + (f" {name!r}" if isinstance(name, str) else "")
 
 
 def _check(settings: Settings, where: str) -> None:

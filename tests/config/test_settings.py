@@ -11,6 +11,7 @@ import pytest
 from config.load import load_settings
 from config.settings import Settings, SettingsError, setting_names, settings_from
 from drivers.scanning.serial_scanner import SerialScannerOptions
+from loyalty.identification import IdentificationRule
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 WHOLE = """
@@ -36,6 +37,14 @@ baud = 115200
 name = "printer"
 spool = "/var/spool/tillside"
 code_page = "CP852"
+
+[[identification]]
+name = "plastic"
+prefixes = ["29", "28"]
+ranges = [["2900", "2949"]]
+lengths = [13]
+check_digit = "gs1"
+to_pos = true
 """
 
 
@@ -56,6 +65,16 @@ def test_a_whole_file_is_read_and_relative_folders_stand_beside_it(tmp_path: Pat
     assert settings.scanners[0].options == {"port": "/dev/ttyACM0", "baud": 115200}
     assert settings.receipts[0].spool == Path("/var/spool/tillside")
     assert settings.receipts[0].format == "auto"
+    assert settings.identification == (
+        IdentificationRule(
+            name="plastic",
+            prefixes=("29", "28"),
+            ranges=(("2900", "2949"),),
+            lengths=(13,),
+            check_digit="gs1",
+            to_pos=True,
+        ),
+    )
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
@@ -91,15 +110,28 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
         ('[register]\ntime_zone = "Mars/Base"', ["[register] time_zone", "Europe/Belgrade"]),
         ('[register]\ntime_zone = "../../etc/passwd"', ["[register] time_zone"]),
         ("[paths]\nstate = 5", ["[paths] state", "folder"]),
-        ('[[scanners]]\nport = "x"', ["[[scanners]] number 1", "name"]),
-        ('[[scanners]]\nname = "a"\nlimits = [1]', ["[[scanners]] limits", "not a single value"]),
-        ('[[receipts]]\nname = "a"\nspool = "x"\nspol = "y"', ["[[receipts]] spol", "'spool'"]),
+        ('[[scanners]]\nport = "x"', ["[[scanners]] number 1:", "name"]),
+        ('[[scanners]]\nname = "a"\nlimits = [1]', ["[[scanners]] number 1 'a', limits", "not a single value"]),
+        ('[[receipts]]\nname = "a"\nspool = "x"\nspol = "y"', ["[[receipts]] number 1 'a', spol", "'spool'"]),
         ('[[scanners]]\nname="a"\n[[scanners]]\nname="a"', ["[[scanners]] name", "'a' is used twice"]),
         (
             '[[receipts]]\nname="a"\nspool="x"\n[[receipts]]\nname="b"\nspool="y"',
             ["[[receipts]]: 'b' is one source too many", "count each sale twice", "remove the others"],
         ),
         ("[page\nport = 1", ["not TOML", "line 1"]),
+        ("identification = 3", ["identification", "not a table", "[[identification]]"]),
+        ('[[identification]]\nprefixes = ["29"]', ["[[identification]] number 1:", "name"]),
+        (
+            '[[identification]]\nname="a"\n[[identification]]\nname="gold"\nprefix = "29"',
+            ["[[identification]] number 2 'gold', prefix", "no such key", "'prefixes'"],
+        ),
+        (
+            '[[identification]]\nname="a"\nprefixes = "29"',
+            ["[[identification]] number 1 'a', prefixes", "expected array, got str"],
+        ),
+        ('[[identification]]\nname="a"\nlengths = ["13"]', ["number 1 'a', lengths", "expected int"]),
+        ('[[identification]]\nname="a"\nranges = [["1"]]', ["number 1 'a', ranges", "length 2"]),
+        ('[[identification]]\nname="a"\nkind = "vip"', ["number 1 'a', kind", "'vip'"]),
     ],
 )
 def test_a_wrong_setting_names_file_key_and_remedy(tmp_path: Path, text: str, parts: list[str]) -> None:
@@ -131,6 +163,7 @@ def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:
         ("TILLSIDE_PAGES__PORT", "1", ["TILLSIDE_PAGES__PORT", "'pages'", "'page'"]),
         ("TILLSIDE_PAGE__PORT", "http", ["TILLSIDE_PAGE__PORT", "expected int"]),
         ("TILLSIDE_SCANNERS__NAME", "x", ["TILLSIDE_SCANNERS__NAME", "a list", "settings file"]),
+        ("TILLSIDE_IDENTIFICATION__NAME", "x", ["TILLSIDE_IDENTIFICATION__NAME", "a list", "settings file"]),
     ],
 )
 def test_a_wrong_variable_is_named(variable: str, value: str, parts: list[str]) -> None:
@@ -162,18 +195,30 @@ def test_documented_defaults_are_the_real_ones() -> None:
 
     for name in setting_names():
         section, _, key = name.partition(".")
-        if section in ("scanners[]", "receipts[]", "paths"):
+        if section in ("scanners[]", "receipts[]", "identification[]", "paths"):
             continue
         default = getattr(getattr(settings, section), key)
         expected = "none" if default is None else f"`{default}`"
         assert f"| `{name}` | {expected} |" in text, name
 
 
-def test_the_example_in_the_documentation_is_valid(tmp_path: Path) -> None:
-    example = re.search(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    assert example is not None
+def test_documented_defaults_of_a_rule_are_the_real_ones() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rule = IdentificationRule(name="x")
 
-    load_settings(written(tmp_path, example[1]), environment={})
+    for name, value in {"kind": "card", "check_digit": "none", "drop_leading": 0, "drop_trailing": 0}.items():
+        assert getattr(rule, name) == value
+        assert f"| `identification[].{name}` | `{value}` |" in text
+    assert rule.to_pos is False
+    assert "| `identification[].to_pos` | `false` |" in text
+
+
+def test_the_examples_in_the_documentation_are_valid(tmp_path: Path) -> None:
+    examples = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+
+    for example in examples:
+        load_settings(written(tmp_path, example), environment={})
+    assert len(examples) == 2
 
 
 def test_every_option_of_the_serial_driver_is_documented_with_its_default() -> None:
