@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:  # the relay cuts scans too, and stays small
     from loyalty.instant import Instant
@@ -20,7 +20,7 @@ MAX_FRAME_BYTES = 8192
 # A scanner sends a scan in one go: 9600 baud is a byte per millisecond, a USB hiccup tens of them.
 IDLE_MS = 1000
 
-Dropped = Literal["too_long", "suffix_missing", "prefix_missing"]
+Dropped = Literal["too_long", "suffix_missing", "prefix_missing", "aim_missing"]
 
 _LINE_ENDS = re.compile(rb"[\r\n\t]")
 
@@ -33,8 +33,28 @@ class ScanFrame:
     at: Instant
 
 
+class Framer(Protocol):
+    """Cuts what one scanner sends into scans; made anew for each start.
+
+    Takes any bytes in any split, gives the same frames for all splits, raises nothing and keeps a bounded buffer.
+    """
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many codes were dropped so far, by reason; each reason has a remedy with its driver."""
+
+    def feed(self, data: bytes, at: Instant) -> list[ScanFrame]:
+        """Scans that `data`, arrived at `at`, completes."""
+
+    def idle(self, now: Instant) -> list[ScanFrame]:
+        """The scan that silence until `now` completes."""
+
+    def idle_due_in_s(self, now: Instant) -> float | None:
+        """Seconds from `now` until `idle` should be called; None while nothing is pending."""
+
+
 class ScanFramer:
-    """Cuts a scanner's bytes into scans.
+    """The `Framer` of scanners that send a suffix after each code, or nothing.
 
     `suffix` None ends a scan at CR, LF or TAB, alone or together; empty means that the scanner sends none,
     and that `idle_ms` without a byte ends a scan. `prefix` must lead each scan. With a suffix, a scan that has
@@ -49,7 +69,7 @@ class ScanFramer:
         idle_ms: int = IDLE_MS,
         max_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
-        self.dropped: Counter[Dropped] = Counter()
+        self.dropped: Counter[str] = Counter()
         self._prefix = prefix
         self._end = _LINE_ENDS if suffix is None else re.compile(re.escape(suffix)) if suffix else None
         self._tail = max(len(suffix or b"") - 1, 0)  # bytes at the end that may be the start of the suffix
@@ -124,8 +144,9 @@ class ScanFramer:
         self._last = None
 
 
-REMEDIES: Mapping[Dropped, str] = {
+REMEDIES: Mapping[str, str] = {
     "too_long": f"More than {MAX_FRAME_BYTES} bytes without a suffix: check the baud rate and `suffix`.",
     "suffix_missing": 'Let the scanner send CR after each code, or set suffix = "" if it cannot.',
     "prefix_missing": "The scanner does not send the prefix that is set: correct `prefix`.",
+    "aim_missing": 'Let the scanner send AIM identifiers, or set aim = "optional" if it cannot.',
 }

@@ -24,6 +24,10 @@ class PortBusyError(TransportError):
     """The device is there and may not be used: another program holds it, or this user has no right to it."""
 
 
+class PortAmbiguousError(TransportError):
+    """Several devices are what the settings name."""
+
+
 class PortUnpluggedError(TransportError):
     """The device went away while it was open."""
 
@@ -40,7 +44,7 @@ class Transport(Protocol):
     """
 
     async def open(self) -> None:
-        """Open the port. Raises PortMissingError or PortBusyError."""
+        """Open the port. Raises PortMissingError, PortBusyError or PortAmbiguousError."""
 
     async def read(self) -> bytes:
         """At least one byte, as soon as there is one.

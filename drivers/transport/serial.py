@@ -15,11 +15,12 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import serial
-from msgspec import Struct
 
+from drivers.transport.holder import Holder, Holders
 from drivers.transport.port import (
     INPUT_LIMIT_BYTES,
     PortBusyError,
@@ -29,19 +30,27 @@ from drivers.transport.port import (
     TransportError,
 )
 
+if sys.platform == "win32":
+    from drivers.transport.holder_windows import WindowsHolders as HoldersHere
+else:
+    from drivers.transport.holder_linux import LinuxHolders as HoldersHere
+
 # Some drivers (Bluetooth, a hung USB hub) never return from open.
 OPEN_DEADLINE_S = 10.0
 # `close` wakes the thread at once on Linux; on Windows the wake can miss, and this is the longest wait then.
 READ_WAKE_S = 1.0
 # A device that does not take a command within this time has gone or holds its flow control.
 WRITE_DEADLINE_S = 5.0
+# A message names so many programs that hold a port; there is hardly ever more than one.
+MAX_HOLDERS_NAMED = 3
 
 _MISSING = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO, errno.ENOTTY, errno.EISDIR, errno.ENOTDIR}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM}
 _PARITY = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
 
-class SerialLine(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerialLine:
     """How the line is set. USB devices and pseudo-terminals ignore it."""
 
     baud: int = 9600
@@ -51,23 +60,36 @@ class SerialLine(Struct, frozen=True, kw_only=True):
 
 
 class SerialTransport:
-    """The `Transport` of the serial port at `path`, such as `/dev/serial/by-id/…` or `COM3`."""
+    """The `Transport` of the serial port that messages call `name`: `/dev/serial/by-id/…`, `COM3`.
 
-    def __init__(self, path: str, line: SerialLine | None = None) -> None:
-        self._path = path
+    `find` says at each open which path that is, or raises PortMissingError or PortAmbiguousError; without it, the
+    name is the path. `holders` tell who has a port that is busy.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        line: SerialLine | None = None,
+        *,
+        find: Callable[[], str] | None = None,
+        holders: Holders | None = None,
+    ) -> None:
+        self._name = name
         self._line = line or SerialLine()
+        self._find = find or (lambda: name)
+        self._holders = holders or HoldersHere()
         self._thread: _PortThread | None = None
 
     async def open(self) -> None:
         await self.close()
-        thread = _PortThread(self._path, self._line, asyncio.get_running_loop())
+        thread = _PortThread(self._name, self._opened_port, asyncio.get_running_loop())
         thread.start()
         try:
             async with asyncio.timeout(OPEN_DEADLINE_S):
                 await thread.opened
         except TimeoutError as error:
             thread.stop()
-            raise PortMissingError(f"{self._path} does not open. Unplug the device and plug it in again.") from error
+            raise PortMissingError(f"{self._name} does not open. Unplug the device and plug it in again.") from error
         except BaseException:
             thread.stop()
             raise
@@ -90,20 +112,56 @@ class SerialTransport:
 
     def _open_thread(self) -> _PortThread:
         if self._thread is None:
-            raise TransportClosedError(f"{self._path} is not open.")
+            raise TransportClosedError(f"{self._name} is not open.")
         return self._thread
+
+    def _opened_port(self) -> serial.Serial:
+        """Runs on the port's own thread: looking for a device takes its time, too."""
+        path = self._find()
+        try:
+            port = _opened(path, self._line)
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise self._refusal(path, error) from error
+        if others := self._holders.claim(path, port):
+            port.close()
+            raise self._busy(path, others)
+        return port
+
+    def _refusal(self, path: str, error: Exception) -> TransportError:
+        number = getattr(error, "errno", None)
+        if number is None and "PermissionError" in str(error):  # how pyserial reports a port in use on Windows
+            number = errno.EBUSY
+        if sys.platform != "win32" and number in _NOT_ALLOWED:
+            return PortBusyError(
+                f"This user may not open {path}. Add it to the group that owns the port (on Debian: "
+                "`usermod -aG dialout USER`) and start again."
+            )
+        if number is None or number in _MISSING:
+            return PortMissingError(
+                f"{self._name} is not there, or no serial port. Plug the device in, or correct the port: "
+                "`ls /dev/serial/by-id` lists them."
+            )
+        return self._busy(path, self._holders.of(path))
+
+    def _busy(self, path: str, others: tuple[Holder, ...]) -> PortBusyError:
+        if others:
+            named = ", ".join(map(str, others[:MAX_HOLDERS_NAMED]))
+            return PortBusyError(f"{self._name} is used by {named}. Stop that program, or name another port.")
+        return PortBusyError(
+            f"{self._name} is used by another program. {self._holders.untold(path)} Stop it, or name another port."
+        )
 
 
 class _PortThread(threading.Thread):
     """Opens, reads and closes one port. Its `asyncio` parts are touched by the loop's thread only."""
 
-    def __init__(self, path: str, line: SerialLine, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(name=f"port {path}", daemon=True)
+    def __init__(self, name: str, open_port: Callable[[], serial.Serial], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(name=f"port {name}", daemon=True)
         self.opened: asyncio.Future[None] = loop.create_future()
         self.changed = asyncio.Event()
         self.closed = asyncio.Event()
-        self._path = path
-        self._line = line
+        self._device = name
+        self._open_port = open_port
         self._loop = loop
         self._using = threading.Lock()  # a port is not closed under a write; taken before `_state`
         self._state = threading.Condition()  # guards all below
@@ -119,7 +177,7 @@ class _PortThread(threading.Thread):
         """Everything that has arrived; empty when nothing has. Raises what ended the thread."""
         with self._state:
             if self._stopping:
-                raise TransportClosedError(f"{self._path} was closed.")
+                raise TransportClosedError(f"{self._device} was closed.")
             self._told = False
             self.changed.clear()
             if not self._input and self._failure is not None:
@@ -145,7 +203,7 @@ class _PortThread(threading.Thread):
         with self._using:
             port = self._port
             if port is None or self._stopping:
-                raise TransportClosedError(f"{self._path} was closed.")
+                raise TransportClosedError(f"{self._device} was closed.")
             try:
                 port.write(data)
             except (serial.SerialException, OSError) as error:
@@ -155,7 +213,7 @@ class _PortThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            port = _open(self._path, self._line)
+            port = self._open_port()
         except TransportError as error:
             self._tell(functools.partial(_settle, self.opened, error))
         else:
@@ -199,7 +257,7 @@ class _PortThread(threading.Thread):
             self._stopping = True
 
     def _gone(self) -> PortUnpluggedError:
-        return PortUnpluggedError(f"{self._path} was unplugged or switched off. Plug it in again.")
+        return PortUnpluggedError(f"{self._device} was unplugged or switched off. Plug it in again.")
 
 
 class _KeepingSerial(serial.Serial):
@@ -209,37 +267,17 @@ class _KeepingSerial(serial.Serial):
         pass
 
 
-def _open(path: str, line: SerialLine) -> serial.Serial:
-    try:
-        return _KeepingSerial(
-            path,
-            baudrate=line.baud,
-            bytesize=line.data_bits,
-            parity=_PARITY[line.parity],
-            stopbits=line.stop_bits,
-            timeout=READ_WAKE_S,
-            write_timeout=WRITE_DEADLINE_S,
-            exclusive=True,
-        )
-    except (serial.SerialException, OSError, ValueError) as error:
-        raise _open_error(path, error) from error
-
-
-def _open_error(path: str, error: Exception) -> TransportError:
-    number = getattr(error, "errno", None)
-    if number is None and "PermissionError" in str(error):  # how pyserial reports a port in use on Windows
-        number = errno.EBUSY
-    if sys.platform != "win32" and number in _NOT_ALLOWED:
-        return PortBusyError(
-            f"This user may not open {path}. Add it to the group that owns the port (on Debian: "
-            "`usermod -aG dialout USER`) and start again."
-        )
-    if number is None or number in _MISSING:
-        return PortMissingError(
-            f"{path} is not there, or no serial port. Plug the device in, or correct the port: "
-            "`ls /dev/serial/by-id` lists them."
-        )
-    return PortBusyError(f"{path} is used by another program. Stop that program, or name another port.")
+def _opened(path: str, line: SerialLine) -> serial.Serial:
+    return _KeepingSerial(
+        path,
+        baudrate=line.baud,
+        bytesize=line.data_bits,
+        parity=_PARITY[line.parity],
+        stopbits=line.stop_bits,
+        timeout=READ_WAKE_S,
+        write_timeout=WRITE_DEADLINE_S,
+        exclusive=True,
+    )
 
 
 def _settle(opened: asyncio.Future[None], error: TransportError | None) -> None:
