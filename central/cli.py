@@ -25,14 +25,16 @@ import typer
 from msgspec import Struct
 from sqlalchemy.exc import OperationalError
 
-from central import audit, devices, operations
+from central import audit, configs, devices, operations
 from central.certificates import ca_sha256
 from central.clock import utc_now
 from central.db.database import Database, DatabaseError
 from central.folder import Address, DataFolder, FolderError
 from central.members import CodeTakenError, MembersFileError, UnknownMemberError
+from central.rules_file import config_from_file, rules_toml
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
+from loyalty.centre_config import CentreConfig, ConfigError, config_hash, config_json, config_warnings
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
 from sync.enrolment import AddressRefusedError
 
@@ -44,11 +46,13 @@ app = typer.Typer(
 )
 enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
 program = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
+identification = typer.Typer(no_args_is_help=True, help="Check and publish the rules of which codes are members'.")
 members = typer.Typer(no_args_is_help=True, help="Import, link and show members.")
 registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
 accounts = typer.Typer(no_args_is_help=True, help="Check and export the ledger.")
 app.add_typer(enrolment, name="enrolment")
 app.add_typer(program, name="program")
+app.add_typer(identification, name="identification")
 app.add_typer(members, name="members")
 app.add_typer(registers, name="registers")
 app.add_typer(accounts, name="ledger")
@@ -169,6 +173,35 @@ def program_publish(data: Data, file: File, as_json: Json = False) -> None:
         hashed = database.write_now(lambda connection: operations.publish(connection, checked, key, utc_now()))
     report = operations.ProgramReport(hash=hashed, warnings=program_warnings(checked))
     _say(as_json, report, "\n".join([f"In force: {hashed}", *report.warnings]))
+
+
+@identification.command("check")
+def identification_check(file: File, as_json: Json = False) -> None:
+    """Say whether identification rules can be published, and what in them is probably not meant."""
+    config = _config(file, as_json)
+    _say_rules(as_json, "The rules are good:", config)
+
+
+@identification.command("publish")
+def identification_publish(data: Data, file: File, as_json: Json = False) -> None:
+    """Sign identification rules and put them in force, in place of those before, on every register."""
+    config = _config(file, as_json)
+    with _opened(data, as_json) as (folder, database):
+        key = folder.program_key()
+        database.write_now(lambda connection: configs.publish(connection, config, key, utc_now()))
+    _say_rules(as_json, "In force:", config)
+
+
+@identification.command("show")
+def identification_show(data: Data, as_json: Json = False) -> None:
+    """Print the identification rules in force, as a file that can be edited and published again."""
+    with _opened(data, as_json) as (_, database):
+        shown = database.read_now(operations.rules_in_force)
+    if shown.published_at is None:
+        head = "# No rules were published."
+    else:
+        head = f"# In force since {shown.published_at:%Y-%m-%d %H:%M} UTC: {shown.hash}"
+    _say(as_json, shown, f"{head}\n{rules_toml(shown.identification)}".rstrip())
 
 
 @members.command("import")
@@ -312,6 +345,22 @@ def _program(file: Path, as_json: bool) -> Program:
         return program_from_json(_read(file, as_json))
     except ProgramError as error:
         _fail(as_json, str(error))
+
+
+def _config(file: Path, as_json: bool) -> CentreConfig:
+    try:
+        return config_from_file(_read(file, as_json))
+    except ConfigError as error:
+        _fail(as_json, str(error))
+
+
+def _say_rules(as_json: bool, head: str, config: CentreConfig) -> None:
+    report = operations.RulesReport(
+        hash=config_hash(config_json(config)),
+        rules=len(config.identification),
+        warnings=tuple(map(str, config_warnings(config))),
+    )
+    _say(as_json, report, "\n".join([f"{head} {report.rules}, {report.hash}", *report.warnings]))
 
 
 def _read(file: Path, as_json: bool) -> bytes:

@@ -20,7 +20,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import devices, feed, members, problems, programs
+from central import configs, devices, feed, members, problems, programs
 from central.clock import Clock
 from central.db.database import Database
 from central.devices import Device, Randomness
@@ -284,11 +284,12 @@ class DeviceApi:
             device = devices.locked_device(connection, call.device)
             if devices.first_use(connection, call.device, call.request_id, call.fingerprint, now):
                 devices.heartbeat(connection, device, state, now)
-            hashed = programs.hash_in_force(connection)
+            program, config = programs.hash_in_force(connection), configs.hash_in_force(connection)
             return HeartbeatResponse(
                 centre_epoch=feed.centre_epoch(connection),
                 server_time=now,
-                program=msgspec.UNSET if hashed is None else hashed,
+                program=msgspec.UNSET if program is None else program,
+                config=msgspec.UNSET if config is None else config,
                 feed=feed.feed_position(connection),
             )
 
@@ -299,6 +300,12 @@ class DeviceApi:
         signed = await self._database.read(lambda connection: programs.signed_program(connection, hashed))
         if signed is None:
             raise problems.NotFoundError("no program with this hash was published here")
+        return _answer(call.http, signed)
+
+    async def config(self, call: Call) -> web.StreamResponse:
+        signed = await self._database.read(configs.signed_config)
+        if signed is None:
+            raise problems.NotFoundError("no identification rules were published here")
         return _answer(call.http, signed)
 
     async def live(self, call: Call) -> web.StreamResponse:

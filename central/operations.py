@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, func, insert, select
 
-from central import devices, feed, ledger, members, programs, receipts
+from central import configs, devices, feed, ledger, members, programs, receipts
 from central.db import tables
 from central.devices import Randomness
 from central.folder import Address
-from loyalty.identification import normal_code
+from loyalty.identification import IdentificationRule, normal_code
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
 from loyalty.program import Program
@@ -42,6 +42,20 @@ class AdminLink(Struct, frozen=True, kw_only=True):
 class ProgramReport(Struct, frozen=True, kw_only=True):
     hash: str
     warnings: tuple[str, ...]
+
+
+class RulesReport(Struct, frozen=True, kw_only=True):
+    hash: str
+    rules: int
+    warnings: tuple[str, ...]
+
+
+class RulesShown(Struct, frozen=True, kw_only=True):
+    """The identification rules in force; `hash` and `published_at` are None before the first were published."""
+
+    hash: str | None
+    published_at: AwareDatetime | None
+    identification: tuple[IdentificationRule, ...]
 
 
 class ImportReport(Struct, frozen=True, kw_only=True):
@@ -122,6 +136,15 @@ def publish(connection: Connection, program: Program, key: Ed25519PrivateKey, no
     hashed = programs.publish(connection, program, key, now)
     _moved(connection, ledger.settle_without_program(connection, now), now)
     return hashed
+
+
+def rules_in_force(connection: Connection) -> RulesShown:
+    published = configs.config_in_force(connection)
+    if published is None:
+        return RulesShown(hash=None, published_at=None, identification=())
+    return RulesShown(
+        hash=published.hash, published_at=published.published_at, identification=published.config.identification
+    )
 
 
 def import_file(connection: Connection, document: bytes, now: datetime) -> ImportReport:

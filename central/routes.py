@@ -23,6 +23,7 @@ from sync.wire import (
     LiveHint,
     MemberResponse,
     SequenceGap,
+    SignedConfig,
     SignedProgram,
     SnapshotResponse,
 )
@@ -171,7 +172,7 @@ OPERATIONS = (
         id="heartbeat",
         method="POST",
         path="/v1/heartbeat",
-        summary="Tell how the register is; hear of the program in force",
+        summary="Tell how the register is; hear of the program and the config in force",
         request=HeartbeatRequest,
         answer=HeartbeatResponse,
         max_body_bytes=SMALL_BODY_BYTES,
@@ -184,6 +185,14 @@ OPERATIONS = (
         summary="A published program and its signature",
         answer=SignedProgram,
         parameters=(_path("hash", "SHA-256 of the program's JSON, hexadecimal"),),
+        refusals=(404,),
+    ),
+    Operation(
+        id="config",
+        method="GET",
+        path="/v1/config",
+        summary="The config in force (identification rules) and its signature",
+        answer=SignedConfig,
         refusals=(404,),
     ),
 )

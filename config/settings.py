@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from loyalty.identification import MAX_RULES, IdentificationRule
+from loyalty.identification_checks import rule_problems
 from loyalty.receipt import Currency
 
 ENVIRONMENT_PREFIX = "TILLSIDE_"
@@ -286,6 +287,11 @@ def _check(settings: Settings, where: str) -> None:
         raise SettingsError(
             where, "[[scanners]] name", f"{repeated!r} is used twice", "Give each its own name: messages use it"
         )
+    wrong = next((problem for problem in rule_problems(settings.identification) if problem.serious), None)
+    if wrong is not None:
+        place = _table("identification", wrong.index or 0, {"name": wrong.name})
+        key = f"{place}, {wrong.field}" if wrong.field else place
+        raise SettingsError(where, key, wrong.problem, f"{wrong.remedy[:1].upper()}{wrong.remedy[1:]}")
 
 
 def _is_time_zone(name: str) -> bool:

@@ -7,22 +7,18 @@ other people's codes members'.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from loyalty.identification import IdentificationRule
-
-_RULE_FIELDS = {field.name: field for field in dataclasses.fields(IdentificationRule)}
+from loyalty.identification_checks import RuleProblem, RulesError, rule_problems
+from loyalty.identification_json import rule_documents, rules_from_documents
 
 
 class ConfigError(ValueError):
-    """A config cannot be used. The message names the path and the remedy."""
+    """A config cannot be used. The message says where it is wrong and the remedy."""
 
 
 class CentreConfig(Struct, frozen=True, kw_only=True):
@@ -32,7 +28,7 @@ class CentreConfig(Struct, frozen=True, kw_only=True):
 
 
 def config_from_json(document: bytes) -> CentreConfig:
-    """A checked config. Raises ConfigError with path and remedy."""
+    """A checked config. Raises ConfigError."""
     try:
         values = msgspec.json.decode(document)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -40,50 +36,34 @@ def config_from_json(document: bytes) -> CentreConfig:
     return config_from_values(values)
 
 
-def config_from_values(values: Any) -> CentreConfig:
-    """A checked config from what a JSON or TOML parser gives. Raises ConfigError with path and remedy."""
-    if not isinstance(values, dict):
-        raise ConfigError('$: write an object with the key "identification"')
-    _refuse_unknown(values, CentreConfig.__struct_fields__, "$")
-    rules = values.get("identification")
-    for index, table in enumerate(rules if isinstance(rules, list) else ()):
-        if isinstance(table, dict):
-            _refuse_unknown(table, _RULE_FIELDS, f"$.identification[{index}]")
+def config_from_values(values: object) -> CentreConfig:
+    """A checked config from what a JSON or TOML parser gives. Raises ConfigError."""
+    if not isinstance(values, dict) or "identification" not in values:
+        raise ConfigError('there is no "identification"; write its list of rules, an empty one for none')
+    for key in values:
+        if key != "identification":
+            raise ConfigError(f"{key!r}: no such key; this version reads identification")
     try:
-        config = msgspec.convert(values, CentreConfig)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise ConfigError(_with_remedy(str(error))) from error
-    return config
+        rules = rules_from_documents(values["identification"])
+    except RulesError as error:
+        raise ConfigError(str(error)) from error
+    wrong = [problem for problem in rule_problems(rules) if problem.serious]
+    if wrong:
+        raise ConfigError("; ".join(map(str, wrong)))
+    return CentreConfig(identification=rules)
 
 
-def _refuse_unknown(table: Mapping[Any, Any], known: Iterable[str], path: str) -> None:
-    names = sorted(known)
-    for key in table:
-        if key not in names:
-            close = difflib.get_close_matches(str(key), names, n=1)
-            remedy = f"did you mean {close[0]!r}?" if close else f"this version reads {', '.join(names)}"
-            raise ConfigError(f"{path}.{key}: no such key; {remedy}")
-
-
-def _with_remedy(problem: str) -> str:
-    """`Expected int, got str - at $.a` as `$.a: expected int, got str; correct it`."""
-    what, _, path = problem.partition(" - at ")
-    path = path.strip("`") or "$"
-    return f"{path}: {what[:1].lower()}{what[1:].replace('`', '')}; correct it"
-
-
-def rule_values(rule: IdentificationRule) -> dict[str, object]:
-    """A rule as its JSON and TOML have it: what stands at its default is left out.
-
-    So a rule that uses nothing new can be read by an older register, or by a relay that has not been restarted.
-    """
-    return {name: value for name, field in _RULE_FIELDS.items() if (value := getattr(rule, name)) != field.default}
+def config_warnings(config: CentreConfig) -> tuple[RuleProblem, ...]:
+    """What is allowed but probably not meant."""
+    return rule_problems(config.identification)
 
 
 def config_json(config: CentreConfig) -> bytes:
-    """The one byte form of a config: sorted keys, no spaces, defaults left out."""
-    values = {"identification": [rule_values(rule) for rule in config.identification]}
-    return msgspec.json.encode(values, order="sorted")
+    """The one byte form of a config: sorted keys, no spaces.
+
+    Defaults are left out, so that a rule which uses nothing new can be read by an older register.
+    """
+    return msgspec.json.encode({"identification": rule_documents(config.identification)}, order="sorted")
 
 
 def config_hash(document: bytes) -> str:

@@ -45,6 +45,7 @@ from sync.wire import (
     MemberResponse,
     Refusal,
     SequenceGap,
+    SignedConfig,
     SignedProgram,
     SnapshotChunk,
     SnapshotResponse,
@@ -170,6 +171,9 @@ class CentreClient:
 
     async def program(self, program_hash: str) -> SignedProgram:
         return await self._typed("GET", f"/v1/programs/{program_hash}", SignedProgram)
+
+    async def config(self) -> SignedConfig:
+        return await self._typed("GET", "/v1/config", SignedConfig)
 
     async def member(self, code: str) -> MemberResponse | None:
         """The member of a code, None where the centre knows none. Within the lookup's own short deadline."""

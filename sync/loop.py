@@ -18,9 +18,11 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct
 
+from loyalty.centre_config import CentreConfig
 from loyalty.member import Member
 from loyalty.receipt import AwareDatetime
 from sync.client import CentreClient
+from sync.configs import ConfigUnusableError, keep_config, kept_config, verified_config
 from sync.errors import CentreError, CentreRefusedError
 from sync.programs import ProgramUnusableError, verified_program
 from sync.retry import Backoff
@@ -30,6 +32,7 @@ from sync.session import (
     AskSnapshot,
     Exchange,
     FetchChunk,
+    FetchConfig,
     FetchProgram,
     Held,
     OpenEpoch,
@@ -54,6 +57,7 @@ from sync.wire import (
     HeartbeatRequest,
     HeartbeatResponse,
     IngestResponse,
+    SignedConfig,
     SignedProgram,
     SnapshotResponse,
     decompress,
@@ -79,7 +83,10 @@ class SyncState(Struct, frozen=True, kw_only=True):
 
 
 class SyncLoop:
-    """One register's exchange. Call `wake` after every commit of the store."""
+    """One register's exchange. Call `wake` after every commit of the store.
+
+    `configured` is told each config that comes and is kept; the one kept before is for `kept_config` to tell.
+    """
 
     def __init__(
         self,
@@ -92,6 +99,7 @@ class SyncLoop:
         clock: Callable[[], datetime],
         chance: Callable[[], float],
         changed: Callable[[SyncState], None],
+        configured: Callable[[CentreConfig], None],
         backoff: Backoff | None = None,
     ) -> None:
         self._store = store
@@ -102,10 +110,13 @@ class SyncLoop:
         self._clock = clock
         self._chance = chance
         self._changed = changed
+        self._configured = configured
         self._backoff = backoff or Backoff()
         self._session = Session(self._backoff)
         self._woken = asyncio.Event()
         self._last_contact: datetime | None = None
+        kept = kept_config(store, program_key)
+        self._config_hash = kept[0] if kept is not None else None
         self._state = SyncState(online=False, since=clock(), queued=store.queued())
 
     @property
@@ -189,10 +200,7 @@ class SyncLoop:
         client = self._client
         match step:
             case SendBatch():
-                batch = await self._store.batch(step.first_seq, step.max_entries)
-                if batch is None or batch.first_seq != step.first_seq:
-                    return None
-                return await client.ingest(batch)
+                return await self._send(step)
             case OpenEpoch():
                 return await client.open_epoch(self._epoch_request())
             case PullChanges():
@@ -203,8 +211,16 @@ class SyncLoop:
                 return await client.chunk(step.chunk)
             case FetchProgram():
                 return await client.program(step.hash)
+            case FetchConfig():
+                return await client.config()
             case SendHeartbeat():
                 return await client.heartbeat(self._heartbeat_request())
+
+    async def _send(self, step: SendBatch) -> IngestResponse | None:
+        batch = await self._store.batch(step.first_seq, step.max_entries)
+        if batch is None or batch.first_seq != step.first_seq:
+            return None
+        return await self._client.ingest(batch)
 
     def _epoch_request(self) -> EpochRequest:
         live = self._live_epoch()
@@ -237,6 +253,7 @@ class SyncLoop:
             feed=feed.position if feed.centre_epoch is not None else None,
             feed_centre=feed.centre_epoch,
             program=program.hash if program else None,
+            config=self._config_hash,
             snapshot=msgspec.json.decode(snapshot, type=SnapshotProgress) if snapshot else None,
         )
 
@@ -257,6 +274,8 @@ class SyncLoop:
                 await self._store.write(lambda writing: self._finish_snapshot(writing, answer))
             case SignedProgram() if isinstance(step, FetchProgram):
                 await self._put_in_force(step, answer)
+            case SignedConfig():
+                await self._put_config_in_force(answer)
             case bytes() if isinstance(step, FetchChunk):
                 await self._apply_chunk(step, answer)
 
@@ -280,6 +299,18 @@ class SyncLoop:
             return
         await self._store.write(lambda writing: writing.keep_program(answer))
         _log.info("program_in_force", program=step.hash)
+
+    async def _put_config_in_force(self, answer: SignedConfig) -> None:
+        try:
+            config = verified_config(answer, self._program_key)
+        except ConfigUnusableError as error:
+            _log.warning("config_unusable", config=answer.hash, reason=str(error))
+            self._session.config_unusable(str(error), _now(), self._chance())
+            return
+        await self._store.write(lambda writing: keep_config(writing, answer))
+        self._config_hash = answer.hash
+        _log.info("config_in_force", config=answer.hash)
+        self._configured(config)
 
     async def _apply_chunk(self, step: FetchChunk, chunk: bytes) -> None:
         """The rows of a chunk in small transactions, and with the last of them how far the snapshot came."""

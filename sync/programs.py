@@ -5,11 +5,8 @@ Owns that check. Never puts a program in force.
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature
-
 from loyalty.program import Program, ProgramError, program_from_json, program_hash
-from sync import base64url
-from sync.signing import public_key_of
+from sync.signing import is_signed
 from sync.wire import SignedProgram
 
 
@@ -20,12 +17,10 @@ class ProgramUnusableError(ValueError):
 def verified_program(signed: SignedProgram, wanted: str, key: str) -> Program:
     """The program with the hash `wanted`, signed with the public key `key` (unpadded URL-safe base64)."""
     document = signed.program.encode()
-    try:
-        public_key_of(key).verify(base64url.decoded(signed.signature), document)
-    except (InvalidSignature, ValueError) as error:
+    if not is_signed(document, signed.signature, key):
         raise ProgramUnusableError(
             "the program is not signed by the centre this register was enrolled with; publish it again there"
-        ) from error
+        )
     try:
         program = program_from_json(document)
     except ProgramError as error:

@@ -27,6 +27,7 @@ from sync.wire import (
     EpochResponse,
     HeartbeatResponse,
     IngestResponse,
+    SignedConfig,
     SignedProgram,
     SnapshotChunk,
     SnapshotResponse,
@@ -58,7 +59,8 @@ class Held(Struct, frozen=True, kw_only=True):
 
     `next_seq` is the first unacknowledged number of `epoch`, `queued` how many entries wait from there on.
     `feed` is the position reached (None before the first snapshot). `epoch_centre` and `feed_centre` are
-    the centre's own epoch when each was begun. `program` is the hash in force, `snapshot` how far one came.
+    the centre's own epoch when each was begun. `program` and `config` are the hashes in force, `snapshot` how
+    far one came.
     """
 
     epoch: str | None = None
@@ -68,6 +70,7 @@ class Held(Struct, frozen=True, kw_only=True):
     feed: int | None = None
     feed_centre: str | None = None
     program: str | None = None
+    config: str | None = None
     snapshot: SnapshotProgress | None = None
 
     @property
@@ -132,6 +135,10 @@ class FetchProgram(Struct, frozen=True, kw_only=True):
     hash: str
 
 
+class FetchConfig(Struct, frozen=True, kw_only=True):
+    """GET /v1/config."""
+
+
 class SendHeartbeat(Struct, frozen=True, kw_only=True):
     """POST /v1/heartbeat."""
 
@@ -142,11 +149,22 @@ class Wait(Struct, frozen=True, kw_only=True):
     until: float
 
 
-Exchange = OpenEpoch | SendBatch | PullChanges | AskSnapshot | FetchChunk | FetchProgram | SendHeartbeat
+Exchange = OpenEpoch | SendBatch | PullChanges | AskSnapshot | FetchChunk | FetchProgram | FetchConfig | SendHeartbeat
 Step = Exchange | Wait
-Answer = EpochResponse | IngestResponse | ChangesResponse | SnapshotResponse | HeartbeatResponse | SignedProgram | bytes
+Answer = (
+    EpochResponse
+    | IngestResponse
+    | ChangesResponse
+    | SnapshotResponse
+    | HeartbeatResponse
+    | SignedProgram
+    | SignedConfig
+    | bytes
+)
 
-ProblemCode = Literal["device_refused", "entry_too_large", "entry_unreadable", "program_unusable", "request_refused"]
+ProblemCode = Literal[
+    "device_refused", "entry_too_large", "entry_unreadable", "program_unusable", "config_unusable", "request_refused"
+]
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -178,15 +196,16 @@ class _Pause:
 class Session:
     """The state of one register's conversation with its centre.
 
-    Four lanes run through one connection, one exchange at a time: up (epochs, entries), down (snapshot,
-    changes), program, heartbeat. A lane that stops does not stop the others; an unreachable centre stops
-    all. Each step that `next` returns is answered by exactly one `received` or `failed`.
+    Five lanes run through one connection, one exchange at a time: up (epochs, entries), down (snapshot,
+    changes), config, program, heartbeat. A lane that stops does not stop the others; an unreachable centre
+    stops all. Each step that `next` returns is answered by exactly one `received` or `failed`.
     """
 
     def __init__(self, backoff: Backoff | None = None) -> None:
         self._backoff = backoff or Backoff()
         self._refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
-        self._all, self._up, self._down, self._program, self._heartbeat = (_Pause() for _ in range(5))
+        self._all, self._up, self._down = _Pause(), _Pause(), _Pause()
+        self._config, self._program, self._heartbeat = _Pause(), _Pause(), _Pause()
         self._online = False
         self._problems: dict[ProblemCode, Problem] = {}
         self._centre_epoch: str | None = None
@@ -199,6 +218,7 @@ class Session:
         self._snapshot_due = False
         self._snapshot: FetchChunk | None = None
         self._program_wanted: str | None = None
+        self._config_wanted: str | None = None
 
     @property
     def online(self) -> bool:
@@ -207,7 +227,7 @@ class Session:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        lanes = (self._heartbeat, self._program, self._up, self._down)
+        lanes = (self._heartbeat, self._config, self._program, self._up, self._down)
         refusals = {lane.refusal: None for lane in lanes if lane.refusal is not None}
         return (*self._problems.values(), *refusals)
 
@@ -220,16 +240,18 @@ class Session:
         if now >= self._heartbeat.until:
             return SendHeartbeat()
         wakes = [self._heartbeat.until]
-        lanes = [(self._program, self._program_step), (self._up, self._up_step), (self._down, self._down_step)]
-        if self._up_last:
-            lanes[1], lanes[2] = lanes[2], lanes[1]
-        for pause, step_of in lanes:
+        up, down = (self._up, self._up_step), (self._down, self._down_step)
+        turns = (down, up) if self._up_last else (up, down)
+        for pause, step_of in ((self._config, self._config_step), (self._program, self._program_step), *turns):
             step = step_of(held)
             if step is not None and now >= pause.until:
                 return step
             if step is not None:
                 wakes.append(pause.until)
         return Wait(until=min(wakes))
+
+    def _config_step(self, held: Held) -> Exchange | None:
+        return None if self._config_wanted in (None, held.config) else FetchConfig()
 
     def _program_step(self, held: Held) -> Exchange | None:
         if self._program_wanted is None or self._program_wanted == held.program:
@@ -272,6 +294,12 @@ class Session:
                 self._program.go_on()
                 self._problems.pop("program_unusable", None)
                 return True
+            case SignedConfig():
+                # The one in force now, which may be a newer one than the heartbeat named.
+                self._config_wanted = answer.hash
+                self._config.go_on()
+                self._problems.pop("config_unusable", None)
+                return True
             case EpochResponse():
                 return self._opened(answer)
             case IngestResponse() if isinstance(step, SendBatch):
@@ -295,6 +323,11 @@ class Session:
             self._program.go_on()
             self._program.refusal = None
             self._problems.pop("program_unusable", None)
+        self._config_wanted = answer.config or None
+        if self._config_step(held) is None:
+            self._config.go_on()
+            self._config.refusal = None
+            self._problems.pop("config_unusable", None)
         self.hinted(answer.feed)
         return held.feed == answer.feed and not self._restored(held.feed_centre)
 
@@ -405,6 +438,8 @@ class Session:
                 self._down.stop(self._backoff, now, chance)
             case FetchProgram(), _:
                 self.program_unusable(str(error), now, chance)
+            case FetchConfig(), _:
+                self.config_unusable(str(error), now, chance)
             case _:
                 lane = self._lane_of(step)
                 lane.refusal = Problem(code="request_refused", detail=str(error))
@@ -437,6 +472,8 @@ class Session:
                 return self._heartbeat
             case FetchProgram():
                 return self._program
+            case FetchConfig():
+                return self._config
             case OpenEpoch() | SendBatch():
                 return self._up
             case _:
@@ -463,6 +500,11 @@ class Session:
         """The program in force at the centre cannot be used here; the one before stays in force."""
         self._say("program_unusable", detail)
         self._program.stop(self._refusals, now, chance)
+
+    def config_unusable(self, detail: str, now: float, chance: float) -> None:
+        """The config in force at the centre cannot be used here; the one before stays in force."""
+        self._say("config_unusable", detail)
+        self._config.stop(self._refusals, now, chance)
 
     def hinted(self, feed: int) -> None:
         """Something says that the feed has reached `feed`."""

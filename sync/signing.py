@@ -1,4 +1,4 @@
-"""Signatures of the register's requests: RFC 9421 with Ed25519, digests as RFC 9530.
+"""Signatures of the register's requests, RFC 9421 with Ed25519, digests as RFC 9530; and of the centre's documents.
 
 Owns which parts of a request are covered and the one form that is accepted; both sides use it. Never
 judges freshness: no clock is trusted, so a replay is caught by sequence numbers and request ids. Never
@@ -103,6 +103,15 @@ def public_key_text(key: Ed25519PrivateKey) -> str:
 def public_key_of(text: str) -> Ed25519PublicKey:
     """The key written as `text` by `public_key_text`. Raises ValueError."""
     return Ed25519PublicKey.from_public_bytes(base64url.decoded(text))
+
+
+def is_signed(document: bytes, signature: str, key: str) -> bool:
+    """Whether `signature` over `document` is by the key written as `key`; both are unpadded URL-safe base64."""
+    try:
+        public_key_of(key).verify(base64url.decoded(signature), document)
+    except (WrongSignature, ValueError):
+        return False
+    return True
 
 
 def sign_request(

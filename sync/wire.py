@@ -143,11 +143,12 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
 
 
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):
-    """`program` is the hash of the program in force, `feed` the newest position."""
+    """`program` and `config` are the hashes of what is in force, `feed` the newest position."""
 
     centre_epoch: str
     server_time: AwareDatetime
     program: HexDigest | UnsetType = UNSET
+    config: HexDigest | UnsetType = UNSET
     feed: int
 
 
@@ -156,6 +157,14 @@ class SignedProgram(Struct, frozen=True, kw_only=True):
 
     hash: HexDigest
     program: str
+    signature: str
+
+
+class SignedConfig(Struct, frozen=True, kw_only=True):
+    """`GET /v1/config`: the config in force as JSON text, SHA-256 and an Ed25519 signature over its bytes."""
+
+    hash: HexDigest
+    config: str
     signature: str
 
 

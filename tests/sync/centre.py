@@ -22,6 +22,7 @@ from central.db.database import Database
 from central.folder import DataFolder
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
+from loyalty.centre_config import CentreConfig
 from loyalty.evaluate import evaluate
 from loyalty.identity import identified
 from loyalty.instant import Instant
@@ -154,6 +155,7 @@ class Register:
         dice = random.Random(seed)
         self.enrolment = enrolment
         self.states: list[SyncState] = []
+        self.configs: list[CentreConfig] = []
         self._changed = asyncio.Event()
         self._boot = secrets.token_hex(8)
         self._open = True
@@ -177,12 +179,17 @@ class Register:
             clock=utc_now,
             chance=dice.random,
             changed=self._told,
+            configured=self._configured,
             backoff=QUICK,
         )
         self.store.listen(lambda _: self._woken())
 
     def _told(self, state: SyncState) -> None:
         self.states.append(state)
+        self._changed.set()
+
+    def _configured(self, config: CentreConfig) -> None:
+        self.configs.append(config)
         self._changed.set()
 
     def _woken(self) -> None:
