@@ -160,9 +160,9 @@ def plugged_in(devices: Sequence[SerialDevice]) -> str:
     return f"On USB: {named}{', …' if len(usb) > MAX_NAMED else ''}."
 
 
-def _links_by_id() -> dict[str, str]:
-    """The link in /dev/serial/by-id of each path that has one."""
+def _links_by_id(folder: Path = BY_ID) -> dict[str, str]:
+    """The link in `folder` of each path that has one."""
     try:
-        return {str(link.resolve()): str(link) for link in sorted(BY_ID.iterdir())}
+        return {str(link.resolve()): str(link) for link in sorted(folder.iterdir())}
     except OSError:
         return {}
