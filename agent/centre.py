@@ -21,8 +21,10 @@ import structlog
 from msgspec.structs import replace
 
 from agent.view import BadgeView
+from loyalty.centre_config import CentreConfig
 from loyalty.member import Member
 from sync.client import CentreClient
+from sync.configs import kept_config
 from sync.enrolment import Enrolment, EnrolmentError, NotEnrolledError, device_key, load_enrolment
 from sync.keys import KeyKeeper
 from sync.loop import SyncLoop, SyncState
@@ -38,16 +40,27 @@ def facts() -> Facts:
 
 
 class CentreLink:
-    """Exchanges with the centre as long as the register is enrolled; waits for that until then."""
+    """Exchanges with the centre as long as the register is enrolled; waits for that until then.
+
+    `configured` is told at once what the centre last said to do, and again whenever it says something else.
+    """
 
     def __init__(
-        self, *, folder: Path, keeper: KeyKeeper, store: Store, lookup_deadline_ms: int, changed: Callable[[], None]
+        self,
+        *,
+        folder: Path,
+        keeper: KeyKeeper,
+        store: Store,
+        lookup_deadline_ms: int,
+        changed: Callable[[], None],
+        configured: Callable[[CentreConfig | None], None],
     ) -> None:
         self._folder = folder
         self._keeper = keeper
         self._store = store
         self._lookup_s = lookup_deadline_ms / 1000
         self._changed = changed
+        self._configured = configured
         self._enrolment_changed = asyncio.Event()
         self._loop: SyncLoop | None = None
         self._state: SyncState | None = None
@@ -55,6 +68,7 @@ class CentreLink:
         # A damaged one is told by `run`, again and again, where it can be seen.
         with suppress(EnrolmentError):
             self.enrolment = load_enrolment(folder)
+        self._tell_config()
 
     @property
     def badge(self) -> BadgeView:
@@ -108,7 +122,13 @@ class CentreLink:
             self.enrolment = load_enrolment(self._folder)
         except NotEnrolledError:
             self.enrolment = None
+        self._tell_config()
         self._changed()
+
+    def _tell_config(self) -> None:
+        """What this centre said last, network or not; None where it never said anything."""
+        kept = kept_config(self._store, self.enrolment.program_key) if self.enrolment is not None else None
+        self._configured(kept[1] if kept is not None else None)
 
     async def _exchange(self, enrolment: Enrolment, ready: Callable[[], None]) -> None:
         """Until the enrolment changes."""
@@ -133,6 +153,7 @@ class CentreLink:
                 clock=_now,
                 chance=random.SystemRandom().random,
                 changed=self._told,
+                configured=self._configured,
             )
             exchanging = asyncio.create_task(self._loop.run(ready))
             tasks += (exchanging, asyncio.create_task(self._enrolment_changed.wait()))

@@ -27,6 +27,13 @@ class Versions(Struct, frozen=True, kw_only=True):
     sqlite: str
 
 
+class RulesInForce(Struct, frozen=True, kw_only=True):
+    """How many identification rules count at this register, and who gave them."""
+
+    settings: int = 0
+    centre: int = 0
+
+
 class StatusReport(Struct, frozen=True, kw_only=True):
     """How a register is. `running` is false where the store was read without the agent.
 
@@ -48,6 +55,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     members: int
     members_as_of: AwareDatetime | None
     program: str | None
+    rules: RulesInForce
     workers: tuple[Health, ...]
     keys: str
     state: str

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -25,23 +26,27 @@ from agent.booking import Rules, checkout_of
 from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
 from agent.desk import Desk, restored
+from agent.recognition import Recognition
 from agent.scans import ScanIntake
 from agent.state import place_of
 from agent.store_inspection import Live, StoreInspection
 from agent.supervisor import Clocks, Health, Supervisor, Worker
 from agent.view import PlaceView
-from config.load import state_folder
+from config.load import SPOOL_OPTION, state_folder
 from config.settings import ReceiptSettings, ScannerSettings, Settings
 from drivers.clock import boot_id, now
 from drivers.registry import load_scanner
 from drivers.scanning.driver import ScannerDriver
-from drivers.scanning.scan import parse_scan
+from drivers.scanning.scan import Parse
+from loyalty.centre_config import CentreConfig
 from sync.keys import KeyKeeper
 from sync.store.rows import Committed
 from sync.store.store import Store
 
 PAGE_KEY = "page-key"
 PAGE_KEY_BYTES = 32
+# The driver that reads what the relay heard; the rules are handed to its relay.
+SHARED = "shared"
 # Pages that are open are told; they do not hold up the end.
 STOP_WITHIN_S = 2.0
 
@@ -80,12 +85,14 @@ class Register:
             monotonic_s=time.monotonic,
             token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
         )
+        self._recognition = Recognition(settings.identification)
         self._link = CentreLink(
             folder=self._state,
             keeper=keeper,
             store=store,
             lookup_deadline_ms=settings.centre.lookup_deadline_ms,
             changed=self._centre_changed,
+            configured=self._configured,
         )
         self._rules = Rules()
 
@@ -146,11 +153,22 @@ class Register:
     def _workers(self) -> list[Worker]:
         scanners = [Worker(name=each.name, kind="scanner", run=self._scanner(each)) for each in self._settings.scanners]
         receipts = [Worker(name=each.name, kind="receipts", run=self._intake(each)) for each in self._settings.receipts]
-        return [Worker(name="centre", kind="sync", run=self._link.run), *scanners, *receipts]
+        rules = [
+            Worker(name=each.name, kind="rules", run=self._rules_for(spool))
+            for each in self._settings.scanners
+            if (spool := spool_of_shared(each)) is not None
+        ]
+        return [Worker(name="centre", kind="sync", run=self._link.run), *scanners, *rules, *receipts]
 
     def _scanner(self, scanner: ScannerSettings) -> Run:
         async def run(ready: Callable[[], None]) -> None:
-            await scanner_driver(scanner).run(self._scans.take, ready)
+            await scanner_driver(scanner, self._recognition.parse).run(self._scans.take, ready)
+
+        return run
+
+    def _rules_for(self, spool: Path) -> Run:
+        async def run(ready: Callable[[], None]) -> None:
+            await self._recognition.hand_over(spool, ready)
 
         return run
 
@@ -194,11 +212,15 @@ class Register:
         self._desk.set_badge(self._link.badge)
         self._desk.set_health(self._health())
 
+    def _configured(self, config: CentreConfig | None) -> None:
+        self._recognition.use_central(config.identification if config is not None else ())
+
     def _workers_changed(self) -> None:
         self._desk.set_health(self._health())
 
     def _health(self) -> tuple[Health, ...]:
-        return (*self._supervisor.health, *(_of_centre(problem) for problem in self._link.problems))
+        problems = (*self._link.problems, *filter(None, [self._recognition.problem]))
+        return (*self._supervisor.health, *map(_of_centre, problems))
 
     def _place(self) -> PlaceView:
         return place_of(self._settings, self._link.enrolment)
@@ -212,6 +234,7 @@ class Register:
             device=self._link.enrolment.device if self._link.enrolment is not None else None,
             last_contact=self._link.last_contact,
             workers=self._health(),
+            rules=self._recognition.in_force,
         )
 
 
@@ -220,9 +243,15 @@ def _of_centre(problem: str) -> Health:
     return Health(name="centre", kind="sync", condition="failing", problem=problem)
 
 
-def scanner_driver(scanner: ScannerSettings) -> ScannerDriver:
+def scanner_driver(scanner: ScannerSettings, parse: Parse) -> ScannerDriver:
     """A driver for one start. Raises RegistryError and DriverOptionsError."""
-    return load_scanner(scanner.driver)({"name": scanner.name, **scanner.options}, now, parse_scan)
+    return load_scanner(scanner.driver)({"name": scanner.name, **scanner.options}, now, parse)
+
+
+def spool_of_shared(scanner: ScannerSettings) -> Path | None:
+    """Where the relay keeps the scans of a scanner that it shares with the POS; None for a scanner of our own."""
+    spool = scanner.options.get(SPOOL_OPTION) if scanner.driver == SHARED else None
+    return Path(spool) if isinstance(spool, str) else None
 
 
 def _clocks() -> Clocks:

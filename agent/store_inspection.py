@@ -22,6 +22,7 @@ from agent.inspection import (
     ExportReport,
     NotFoundError,
     QueueReport,
+    RulesInForce,
     StatusReport,
     Verdict,
     Versions,
@@ -55,6 +56,7 @@ class Live(Struct, frozen=True, kw_only=True):
     device: str | None = None
     last_contact: AwareDatetime | None = None
     workers: tuple[Health, ...] = ()
+    rules: RulesInForce = RulesInForce()
 
 
 class StoreInspection:
@@ -99,6 +101,7 @@ class StoreInspection:
             members=members,
             members_as_of=kept.feed.as_of,
             program=program.hash if program is not None else None,
+            rules=live.rules,
             workers=live.workers,
             keys=kept.keys,
             state=str(self._store.path.parent),

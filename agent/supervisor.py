@@ -27,7 +27,7 @@ MAX_PROBLEM_CHARACTERS = 300
 log = structlog.get_logger(__name__)
 
 Condition = Literal["starting", "ready", "failing"]
-Kind = Literal["scanner", "receipts", "sync"]
+Kind = Literal["scanner", "rules", "receipts", "sync"]
 
 
 class Health(Struct, frozen=True, kw_only=True):

@@ -15,11 +15,12 @@ from typing import Any
 import platformdirs
 from msgspec.structs import replace
 
-from config.settings import PathSettings, Settings, SettingsError, settings_from
+from config.settings import PathSettings, ScannerSettings, Settings, SettingsError, settings_from
 
 FILE_NAME = "tillside.toml"
 FILE_VARIABLE = "TILLSIDE_CONFIG"
 MAX_FILE_BYTES = 1024 * 1024
+SPOOL_OPTION = "spool"
 
 
 def load_settings(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -34,7 +35,16 @@ def load_settings(path: str | Path | None = None, environment: Mapping[str, str]
     settings = settings_from(document, environment, where=str(file))
     state = settings.paths.state or default_state_folder()
     receipts = tuple(replace(source, spool=file.parent / source.spool) for source in settings.receipts)
-    return replace(settings, paths=PathSettings(state=file.parent / state), receipts=receipts)
+    scanners = tuple(_with_folder_from(file.parent, scanner) for scanner in settings.scanners)
+    return replace(settings, paths=PathSettings(state=file.parent / state), scanners=scanners, receipts=receipts)
+
+
+def _with_folder_from(folder: Path, scanner: ScannerSettings) -> ScannerSettings:
+    """The scanner with its `spool`, the one option that names a folder, taken from `folder`."""
+    spool = scanner.options.get(SPOOL_OPTION)
+    if not isinstance(spool, str) or not spool:
+        return scanner
+    return replace(scanner, options={**scanner.options, SPOOL_OPTION: str(folder / spool)})
 
 
 def settings_file(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Path:

@@ -19,6 +19,7 @@ from config.load import load_settings, settings_file
 from config.settings import Settings, SettingsError
 from drivers.registry import RegistryError
 from drivers.scanning.driver import DriverOptionsError
+from drivers.scanning.scan import parse_scan
 from sync.keys import SecretError
 from sync.store.errors import StoreError
 
@@ -90,7 +91,7 @@ def _check_scanners(settings: Settings, where: str) -> None:
     """An option that its driver does not take is a wrong setting, not a device that is missing."""
     for scanner in settings.scanners:
         try:
-            scanner_driver(scanner)
+            scanner_driver(scanner, parse_scan)
         except DriverOptionsError as error:
             key = f"[[scanners]] {scanner.name!r} {error.key}".strip()
             raise SettingsError(where, key, error.problem, "See docs/settings.md") from error

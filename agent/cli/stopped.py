@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.inspection import NoRegisterError
+from agent.inspection import NoRegisterError, RulesInForce
+from agent.recognition import Recognition
 from agent.state import keeper_of, open_store, place_of, store_path
 from agent.store_inspection import Live, StoreInspection
 from agent.view import BadgeView
 from config.load import state_folder
 from config.settings import Settings
+from sync.configs import kept_config
 from sync.enrolment import Enrolment, EnrolmentError, load_enrolment
+from sync.store.store import Store
 
 
 @contextmanager
@@ -32,10 +35,19 @@ def stopped_register(settings: Settings) -> Iterator[StoreInspection]:
             badge=BadgeView(enrolled=enrolment is not None, online=False, since=None, queued=store.queued()),
             device=enrolment.device if enrolment is not None else None,
             page=f"http://{page.host}:{page.port}/",
+            rules=_rules(settings, enrolment, store),
         )
         yield StoreInspection(store, lambda: live)
     finally:
         store.close()
+
+
+def _rules(settings: Settings, enrolment: Enrolment | None, store: Store) -> RulesInForce:
+    """Those that would be in force if the agent ran."""
+    recognition = Recognition(settings.identification)
+    kept = kept_config(store, enrolment.program_key) if enrolment is not None else None
+    recognition.use_central(kept[1].identification if kept is not None else ())
+    return recognition.in_force
 
 
 def _enrolment(settings: Settings) -> Enrolment | None:

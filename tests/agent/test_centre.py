@@ -56,7 +56,12 @@ def save_enrolment(shop: Shop, *, with_key: bool = True) -> None:
 def link_of(shop: Shop, changed: asyncio.Event) -> CentreLink:
     state = shop.folder / "state"
     return CentreLink(
-        folder=state, keeper=keeper_for(state), store=shop.store, lookup_deadline_ms=100, changed=changed.set
+        folder=state,
+        keeper=keeper_for(state),
+        store=shop.store,
+        lookup_deadline_ms=100,
+        changed=changed.set,
+        configured=lambda _: None,
     )
 
 
@@ -140,6 +145,7 @@ async def test_an_exchange_that_failed_is_never_shown_as_online(shop: Shop, tmp_
             store=store,  # type: ignore[arg-type]
             lookup_deadline_ms=100,
             changed=changed.set,
+            configured=lambda _: None,
         )
         running = asyncio.create_task(link.run(lambda: None))
         while not is_online(link):

@@ -77,6 +77,16 @@ def test_a_whole_file_is_read_and_relative_folders_stand_beside_it(tmp_path: Pat
     )
 
 
+def test_the_spool_of_a_shared_scanner_stands_beside_the_file_too(tmp_path: Path) -> None:
+    shared = '[[scanners]]\nname = "counter"\ndriver = "shared"\nspool = "{}"'
+
+    relative = load_settings(written(tmp_path, shared.format("scans")), environment={})
+    absolute = load_settings(written(tmp_path, shared.format("/var/spool/scans")), environment={})
+
+    assert relative.scanners[0].options == {"spool": str(tmp_path / "scans")}
+    assert absolute.scanners[0].options == {"spool": "/var/spool/scans"}
+
+
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
     file = written(tmp_path, WHOLE)
 
