@@ -1,0 +1,1 @@
+"""Keyboard-wedge scanners on Linux: scanners that type what they read."""
