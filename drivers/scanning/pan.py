@@ -55,7 +55,7 @@ _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 
 def is_pan(digits: str) -> bool:
     """Whether `digits` is a payment card number: issuer range, its length, Luhn check; never a valid EAN-13."""
-    return len(digits) in _issued_lengths(digits[:4]) and _luhn_holds(digits) and not _is_ean_13(digits)
+    return len(digits) in _issued_lengths(digits[:4]) and luhn_holds(digits) and not _is_ean_13(digits)
 
 
 def pan_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -117,7 +117,7 @@ def _is_ean_13(digits: str) -> bool:
     return len(digits) == 13 and has_valid_check_digit(digits)
 
 
-def _luhn_holds(digits: str) -> bool:
+def luhn_holds(digits: str) -> bool:
     """ISO/IEC 7812-1 annex B: every second digit from the right doubled, digit sums, total a multiple of ten."""
     codes = digits.encode()
     total = sum(codes[-1::-2]) + sum(codes[-2::-2].translate(_DOUBLED_DIGIT_SUM))
