@@ -22,12 +22,11 @@ from msgspec.structs import replace
 
 from agent.view import BadgeView
 from loyalty.centre_config import CentreConfig
-from loyalty.member import Member
 from sync.client import CentreClient
 from sync.configs import kept_config
 from sync.enrolment import Enrolment, EnrolmentError, NotEnrolledError, device_key, load_enrolment
 from sync.keys import KeyKeeper
-from sync.loop import SyncLoop, SyncState
+from sync.loop import LookedUp, SyncLoop, SyncState
 from sync.store.store import Store
 from sync.wire import Facts
 
@@ -98,9 +97,9 @@ class CentreLink:
         """The enrolment on the disk has changed: go on with that."""
         self._enrolment_changed.set()
 
-    async def lookup(self, code: str) -> Member | None:
-        """The member that the centre knows under `code`, if it says so in time; then also in the store."""
-        return await self._loop.lookup(code) if self._loop is not None else None
+    async def lookup(self, code: str) -> LookedUp:
+        """What the centre knows of `code`, if it says so in time; a member is then also in the store."""
+        return await self._loop.lookup(code) if self._loop is not None else LookedUp()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Exchanges until cancelled. Raises EnrolmentError, SecretError and StoreError."""

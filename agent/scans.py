@@ -18,6 +18,7 @@ from agent.desk import Desk
 from drivers.scanning.driver import ScanEvent
 from drivers.scanning.scan import MemberCode
 from loyalty.member import Member
+from sync.loop import LookedUp
 from sync.store.errors import StoreError
 from sync.store.store import Store
 
@@ -33,7 +34,7 @@ MAX_LOOKUPS = 4
 
 log = structlog.get_logger(__name__)
 
-Lookup = Callable[[str], Awaitable[Member | None]]
+Lookup = Callable[[str], Awaitable[LookedUp]]
 
 
 class ScanIntake:

@@ -26,11 +26,12 @@ from msgspec import Struct
 from sqlalchemy.exc import OperationalError
 
 from central import audit, configs, devices, operations
+from central.cards import CardError
 from central.certificates import ca_sha256
 from central.clock import utc_now
 from central.db.database import Database, DatabaseError
 from central.folder import Address, DataFolder, FolderError
-from central.members import CodeTakenError, MembersFileError, UnknownMemberError
+from central.members import MembersFileError, UnknownMemberError
 from central.rules_file import config_from_file, rules_toml
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
@@ -312,7 +313,7 @@ def _failures(as_json: bool) -> Iterator[None]:
     """Named errors become one line and an exit code."""
     try:
         yield
-    except (FolderError, DatabaseError, CodeTakenError, MembersFileError, UnknownMemberError) as error:
+    except (FolderError, DatabaseError, CardError, MembersFileError, UnknownMemberError) as error:
         _fail(as_json, str(error), getattr(error, "exit_code", PROBLEM))
     except AddressRefusedError as error:
         _fail(as_json, str(error), USAGE)

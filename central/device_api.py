@@ -20,7 +20,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import configs, devices, feed, members, problems, programs
+from central import cards, configs, devices, feed, problems, programs
 from central.clock import Clock
 from central.db.database import Database
 from central.devices import Device, Randomness
@@ -267,14 +267,14 @@ class DeviceApi:
     async def member(self, call: Call) -> web.StreamResponse:
         code = call.http.match_info["code"]
 
-        def work(connection: Connection) -> MemberResponse | None:
-            owner = members.owner_of(connection, code)
-            return None if owner is None else feed.newest_row(connection, owner)
+        def work(connection: Connection) -> MemberResponse:
+            card = cards.find(connection, code)
+            row = None if card is None or card.member is None else feed.newest_row(connection, card.member)
+            if row is None:
+                raise problems.NobodysCodeError(None if card is None or card.member is not None else card.state)
+            return row
 
-        row = await self._database.read(work)
-        if row is None:
-            raise problems.NotFoundError("no member has this code")
-        return _answer(call.http, row)
+        return _answer(call.http, await self._database.read(work))
 
     async def heartbeat(self, call: Call) -> web.StreamResponse:
         state = _decoded(call.body, call.http, HeartbeatRequest)

@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection, insert, select
 
-from central import ledger, programs, receipts
+from central import cards, ledger, programs, receipts
+from central.cards import Holder
 from central.db import tables
 from central.programs import PublishedProgram
 from central.receipts import Seen
@@ -49,9 +50,10 @@ class Books:
             *_matching(connection, tables.waits.c.what, names),
             *_matching(connection, tables.attachments.c.target, keys),
         }
-        self._owners = _owners(connection, codes)
+        self._holders = cards.holders(connection, codes)
         named = {body.member for body in bodies if body.member is not UNSET}
-        self._tiers = _tiers(connection, named.union(self._owners.values()))
+        held_by = {holder.member for holder in self._holders.values() if holder.member is not None}
+        self._tiers = _tiers(connection, named | held_by)
         self._in_force = programs.program_in_force(connection)
         hashes = {body.program for body in bodies if body.program is not UNSET}
         self._programs = {hashed: programs.published(connection, hashed) for hashed in hashes}
@@ -65,9 +67,12 @@ class Books:
             return None
         if not self._known.isdisjoint(keys) or not self._awaited.isdisjoint(ledger.names_of(receipt)):
             return None
-        member = self._member(body)
+        holder = self._holder(body)
+        held = holder.refuses(receipt)
+        member = None if held else self._member(body, holder)
         entries = () if member is None else evaluate(receipt, tier=self._tiers[member], program=program.program)
-        state = ledger.NO_MEMBER if member is None else ledger.SETTLED
+        unsettled = ledger.BLOCKED if held else ledger.NO_MEMBER
+        state = unsettled if member is None else ledger.SETTLED
         stored = receipts.stored_of(body, device=self._device, member=member, state=state)
         self.note(body)
         return FreshReceipt(
@@ -75,7 +80,12 @@ class Books:
             keys=keys,
             ledger_rows=tuple(ledger.row_of(entry, member or "", program.hash, self._now) for entry in entries),
             variance_row=None if member is None else ledger.variance_row(stored, member, entries, self._now),
-            seen=Seen(code="accepted", member=member, touched=frozenset({member} if member and entries else ())),
+            seen=Seen(
+                code="accepted",
+                detail=receipts.HELD if held else "",
+                member=member,
+                touched=frozenset({member} if member and entries else ()),
+            ),
         )
 
     def note(self, body: ReceiptBody | AttachBody) -> None:
@@ -87,10 +97,14 @@ class Books:
         if body.receipt.kind == "return":
             self._awaited.update(ledger.awaited_names(body.receipt))
 
-    def _member(self, body: ReceiptBody) -> str | None:
+    def _holder(self, body: ReceiptBody) -> Holder:
+        reference = body.receipt.member
+        return self._holders.get(normal_code(reference.code), cards.NOBODY) if reference else cards.NOBODY
+
+    def _member(self, body: ReceiptBody, holder: Holder) -> str | None:
         if body.member is not UNSET and body.member in self._tiers:
             return body.member
-        return self._owners.get(normal_code(body.receipt.member.code)) if body.receipt.member else None
+        return holder.member
 
     def _program(self, body: ReceiptBody) -> PublishedProgram | None:
         named = None if body.program is UNSET else self._programs[body.program]
@@ -117,12 +131,6 @@ def _insert(connection: Connection, table: Any, rows: Iterable[dict[str, Any]]) 
 
 def _matching(connection: Connection, column: Any, values: set[str]) -> Iterable[str]:
     return connection.execute(select(column).where(column.in_(values))).scalars() if values else ()
-
-
-def _owners(connection: Connection, codes: set[str]) -> dict[str, str]:
-    columns = tables.identifiers.c
-    rows = connection.execute(select(columns.code, columns.member).where(columns.code.in_(codes)))
-    return {row.code: row.member for row in rows}
 
 
 def _tiers(connection: Connection, members: set[str]) -> dict[str, str | UnsetType]:

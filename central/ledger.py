@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
-from central import members, programs
+from central import cards, members, programs
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty import originals
@@ -30,6 +30,7 @@ NEW = "new"
 SETTLED = "settled"
 NO_MEMBER = "no_member"
 NO_PROGRAM = "no_program"
+BLOCKED = "blocked"
 WAITING = "waiting"
 
 _AT_ONCE = 500
@@ -57,7 +58,8 @@ def settle(connection: Connection, stored: StoredReceipt, now: datetime) -> set[
     if stored.receipt.kind == "return" and stored.receipt.status == "final":
         return _settle_return(connection, stored, now)
     if stored.member is None:
-        _set_state(connection, stored.key, NO_MEMBER)
+        held = stored.code is not None and cards.holder_of(connection, stored.code).refuses(stored.receipt)
+        _set_state(connection, stored.key, BLOCKED if held else NO_MEMBER)
         return set()
     program = _program_for(connection, stored)
     if program is None:

@@ -1,11 +1,11 @@
-"""Members at the centre: who they are by which code, and the row a register may hold.
+"""Members at the centre: who they are, and the row a register may hold.
 
-Owns importing and finding members. Never touches points: `central.ledger` does.
+Owns importing and finding members. Never touches points (`central.ledger` does), and says nothing of the states
+of their cards (`central.cards` does).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
@@ -14,9 +14,11 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection, insert, select, update
 
+from central import cards
+from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
 from loyalty.identification import MemberKind, normal_code
-from loyalty.member import Balance, Identifier, Member
+from loyalty.member import Balance, Member
 
 MemberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Code = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -24,16 +26,9 @@ ShortName = Annotated[str, Meta(max_length=80)]
 TierName = Annotated[str, Meta(max_length=64)]
 Language = Annotated[str, Meta(max_length=16)]
 
-# Ids in one IN (…): far below what any database takes.
-_AT_ONCE = 500
-
 
 class MembersFileError(ValueError):
     """A members file cannot be imported. The message names the path and the remedy; nothing was changed."""
-
-
-class CodeTakenError(ValueError):
-    """A code already names another member."""
 
 
 class UnknownMemberError(LookupError):
@@ -41,8 +36,21 @@ class UnknownMemberError(LookupError):
 
 
 class ImportedIdentifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A code, and the number printed on the same card where that is another."""
+
     kind: MemberKind = "card"
     code: Code
+    printed: Code | UnsetType = UNSET
+
+    @property
+    def numbers(self) -> tuple[CardNumber, ...]:
+        code, printed = normal_code(self.code), normal_code(self.printed or "")
+        if not printed or printed == code:
+            return (CardNumber(kind=self.kind, code=code),)
+        return (
+            CardNumber(kind=self.kind, code=code),
+            CardNumber(kind=self.kind, code=printed, printed=True),
+        )
 
 
 class ImportedMember(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +70,7 @@ class MembersFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Imported(Struct, frozen=True, kw_only=True):
-    """What an import did. `linked` are codes new to their member."""
+    """What an import did. `linked` are codes new to their member; `changed` are members known before."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
@@ -88,13 +96,17 @@ def members_from_json(document: bytes) -> tuple[ImportedMember, ...]:
                 raise MembersFileError(
                     f"$.members[{index}].identifiers[{place}].code is empty; give the code or leave it out"
                 )
+            if identifier.printed is not UNSET and not normal_code(identifier.printed):
+                raise MembersFileError(
+                    f"$.members[{index}].identifiers[{place}].printed is empty; give the number or leave it out"
+                )
     return members
 
 
 def import_members(connection: Connection, members: Sequence[ImportedMember], now: datetime) -> Imported:
     """Add or change members; all of them or none.
 
-    Raises CodeTakenError when a code already names another member.
+    Raises CodeTakenError when a code already names another member, CardStateError when its card is blocked.
     """
     known = _known_members(connection, [member.member for member in members])
     added = [member for member in members if member.member not in known]
@@ -104,8 +116,8 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
             insert(tables.balances), [{"member": member.member, "confirmed": 0, "pending": 0} for member in added]
         )
     changed = [member.member for member in members if member.member in known and _update(connection, member, known)]
-    linked = _add_identifiers(connection, members, now)
-    grown = {member for member, _ in linked}.difference(changed, (member.member for member in added))
+    linked, grown = _add_identifiers(connection, members, now)
+    grown = grown.difference(changed, (member.member for member in added))
     touched = (*changed, *sorted(grown))
     return Imported(
         added=tuple(member.member for member in added),
@@ -113,28 +125,6 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
         unchanged=len(members) - len(added) - len(touched),
         linked=linked,
     )
-
-
-def add_identifier(connection: Connection, member: str, kind: str, code: str, now: datetime) -> bool:
-    """Let `code` name `member`; False when it already does. Raises UnknownMemberError, CodeTakenError."""
-    if not _known_members(connection, [member]):
-        raise UnknownMemberError(f"there is no member {member}; `members show` and the admin pages find ids")
-    owner = owner_of(connection, code)
-    if owner == member:
-        return False
-    if owner is not None:
-        raise CodeTakenError("the code already names another member; a code is never moved silently")
-    connection.execute(
-        insert(tables.identifiers).values(code=normal_code(code), kind=kind, member=member, added_at=now)
-    )
-    return True
-
-
-def owner_of(connection: Connection, code: str) -> str | None:
-    """The member that a code names, in any way of writing it."""
-    return connection.execute(
-        select(tables.identifiers.c.member).where(tables.identifiers.c.code == normal_code(code))
-    ).scalar_one_or_none()
 
 
 def member_exists(connection: Connection, member: str) -> bool:
@@ -149,16 +139,13 @@ def tier_of(connection: Connection, member: str) -> str | UnsetType:
 def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
     """The rows registers may hold, as of `now`."""
     found: dict[str, Member] = {}
-    for start in range(0, len(members), _AT_ONCE):
-        found.update(_rows(connection, members[start : start + _AT_ONCE], now))
+    for start in range(0, len(members), AT_ONCE):
+        found.update(_rows(connection, members[start : start + AT_ONCE], now))
     return found
 
 
 def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
-    identifiers: dict[str, list[Identifier]] = defaultdict(list)
-    query = select(tables.identifiers).where(tables.identifiers.c.member.in_(members))
-    for row in connection.execute(query.order_by(tables.identifiers.c.code)):
-        identifiers[row.member].append(Identifier(kind=row.kind, code=row.code))
+    identifiers = cards.identifiers_of(connection, members)
     joined = tables.members.join(tables.balances, tables.balances.c.member == tables.members.c.id)
     rows = connection.execute(
         select(tables.members, tables.balances.c.confirmed, tables.balances.c.pending)
@@ -168,7 +155,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
     return {
         row.id: Member(
             member=row.id,
-            identifiers=tuple(identifiers[row.id]),
+            identifiers=identifiers.get(row.id, ()),
             short_name=UNSET if row.short_name is None else row.short_name,
             tier=UNSET if row.tier is None else row.tier,
             language=UNSET if row.language is None else row.language,
@@ -182,8 +169,8 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
 def _known_members(connection: Connection, members: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
     known: dict[str, tuple[str | None, ...]] = {}
     columns = tables.members.c
-    for start in range(0, len(members), _AT_ONCE):
-        rows = connection.execute(select(tables.members).where(columns.id.in_(members[start : start + _AT_ONCE])))
+    for start in range(0, len(members), AT_ONCE):
+        rows = connection.execute(select(tables.members).where(columns.id.in_(members[start : start + AT_ONCE])))
         known.update({row.id: (row.short_name, row.tier, row.language) for row in rows})
     return known
 
@@ -215,37 +202,54 @@ def _update(connection: Connection, member: ImportedMember, known: dict[str, tup
 
 def _add_identifiers(
     connection: Connection, members: Sequence[ImportedMember], now: datetime
-) -> tuple[tuple[str, str], ...]:
-    """Add the codes that are new; returns them as (member, code)."""
-    wanted: dict[str, tuple[str, str]] = {}
-    for member in members:
-        for identifier in member.identifiers:
-            code = normal_code(identifier.code)
-            owner, _ = wanted.setdefault(code, (member.member, identifier.kind))
-            if owner != member.member:
-                raise CodeTakenError(f"{owner} and {member.member} are given the same code; give it to one of them")
-    owners = _owners(connection, list(wanted))
-    for code, owner in owners.items():
-        if owner != wanted[code][0]:
-            raise CodeTakenError(f"a code given to {wanted[code][0]} already names {owner}; take it out of the file")
-    new = {code: whose for code, whose in wanted.items() if code not in owners}
-    if new:
-        connection.execute(
-            insert(tables.identifiers),
-            [{"code": code, "kind": kind, "member": member, "added_at": now} for code, (member, kind) in new.items()],
-        )
-    return tuple((member, code) for code, (member, _) in new.items())
+) -> tuple[tuple[tuple[str, str], ...], set[str]]:
+    """Add the codes that are new and hand out the stock that is named.
+
+    Returns what names somebody only now as (member, code), and the members whose cards changed.
+    """
+    wanted = [(member.member, one.numbers) for member in members for one in member.identifiers]
+    places = cards.places(connection, _owners(wanted).keys())
+    plain: dict[str, tuple[str, tuple[CardNumber, ...]]] = {}
+    others: list[tuple[str, tuple[CardNumber, ...]]] = []
+    for member, numbers in wanted:
+        codes = [number.code for number in numbers]
+        standing = [places[code] for code in codes if code in places]
+        owner = next((place.member for place in standing if place.member not in (None, member)), None)
+        if owner is not None:
+            raise CodeTakenError(f"a code given to {member} already names {owner}; take it out of the file")
+        if not standing and plain.keys().isdisjoint(codes):
+            plain |= dict.fromkeys(codes, (member, numbers))
+        elif not cards.stand_together(numbers, places) or places[codes[0]].member is None:
+            others.append((member, numbers))
+    cards.insert_new(connection, [(numbers, member) for member, numbers in dict.fromkeys(plain.values())], now)
+    linked = [(member, code) for code, (member, _) in plain.items()]
+    grown = {member for member, _ in linked}
+    for member, numbers in others:
+        named = _united(connection, numbers, member, now)
+        if named is not None:
+            linked += [(member, code) for code in named]
+            grown.add(member)
+    return tuple(linked), grown
 
 
-def _owners(connection: Connection, codes: Sequence[str]) -> dict[str, str]:
+def _owners(wanted: Sequence[tuple[str, tuple[CardNumber, ...]]]) -> dict[str, str]:
+    """Whom the file gives each code."""
     owners: dict[str, str] = {}
-    columns = tables.identifiers.c
-    for start in range(0, len(codes), _AT_ONCE):
-        rows = connection.execute(
-            select(columns.code, columns.member).where(columns.code.in_(codes[start : start + _AT_ONCE]))
-        )
-        owners.update({row.code: row.member for row in rows})
+    for member, numbers in wanted:
+        for number in numbers:
+            owner = owners.setdefault(number.code, member)
+            if owner != member:
+                raise CodeTakenError(f"{owner} and {member} are given the same code; give it to one of them")
     return owners
+
+
+def _united(
+    connection: Connection, numbers: Sequence[CardNumber], member: str, now: datetime
+) -> tuple[str, ...] | None:
+    try:
+        return cards.unite(connection, numbers, member, now)
+    except CardError as error:
+        raise type(error)(f"{member} cannot have a card of the file: {error}") from error
 
 
 def find_members(connection: Connection, text: str, limit: int) -> list[str]:
@@ -254,7 +258,7 @@ def find_members(connection: Connection, text: str, limit: int) -> list[str]:
     words = text.strip()
     if not words:
         return list(connection.execute(query).scalars())
-    exact = owner_of(connection, words)
+    exact = cards.owner_of(connection, words)
     if exact is not None:
         return [exact]
     matched = tables.members.c.short_name.icontains(words, autoescape=True)

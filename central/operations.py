@@ -5,19 +5,21 @@ Owns joining members, ledger and feed in one transaction. Never prints and never
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, func, insert, select
 
-from central import configs, devices, feed, ledger, members, programs, receipts
+from central import cards, configs, devices, feed, ledger, members, programs, receipts, stock
+from central.cards import Card, CardChange, CardNumber
 from central.db import tables
 from central.devices import Randomness
 from central.folder import Address
-from loyalty.identification import IdentificationRule, normal_code
+from loyalty.identification import IdentificationRule, MemberKind, normal_code
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Member
+from loyalty.member import CardState, Member
 from loyalty.program import Program
 from loyalty.receipt import AwareDatetime
 from sync import base64url
@@ -67,6 +69,37 @@ class ImportReport(Struct, frozen=True, kw_only=True):
 
 class Linked(Struct, frozen=True, kw_only=True):
     member: str
+    receipts: int
+    points: int
+
+
+class StockReport(Struct, frozen=True, kw_only=True):
+    """`changed` are cards known before that got a number more."""
+
+    added: int
+    changed: int
+    unchanged: int
+    receipts: int
+
+
+class CardShown(Struct, frozen=True, kw_only=True):
+    """A card as `cards show` tells of it. `held` are receipts kept for it that belong to nobody."""
+
+    card: str
+    state: CardState
+    member: str | None
+    numbers: tuple[CardNumber, ...]
+    blocked_at: AwareDatetime | None
+    blocked_because: str | None
+    replaced_by: str | None
+    held: int
+    changes: tuple[CardChange, ...]
+
+
+class CardDone(Struct, frozen=True, kw_only=True):
+    """A card after something was done to it, and what its receipts gave by that."""
+
+    card: CardShown
     receipts: int
     points: int
 
@@ -148,7 +181,7 @@ def rules_in_force(connection: Connection) -> RulesShown:
 
 
 def import_file(connection: Connection, document: bytes, now: datetime) -> ImportReport:
-    """Import a members file. Raises MembersFileError, CodeTakenError; then nothing is changed."""
+    """Import a members file. Raises MembersFileError, CardError; then nothing is changed."""
     imported = members.import_members(connection, members.members_from_json(document), now)
     adopted, touched = _adopt(connection, imported.linked, now)
     ledger.refresh_balances(connection, sorted(touched), now)
@@ -158,23 +191,91 @@ def import_file(connection: Connection, document: bytes, now: datetime) -> Impor
     )
 
 
-def link(connection: Connection, member: str, code: str, now: datetime) -> Linked:
+def link(
+    connection: Connection, member: str, code: str, now: datetime, *, printed: str = "", alias_of: str = ""
+) -> Linked:
     """Let a code name a member, and give the member what was bought under it.
 
-    Raises UnknownMemberError, CodeTakenError. Linking the same again changes nothing.
+    `printed` is the number on the same card; `alias_of` a number of the card that `code` is another one of. A card of
+    stock is handed out by this. Raises UnknownMemberError, CardError. Linking the same again changes nothing.
     """
+    if not members.member_exists(connection, member):
+        raise members.UnknownMemberError(f"there is no member {member}; `members show` and the admin pages find ids")
+    kind = _kind_seen(connection, code)
+    others = [CardNumber(code=normal_code(printed), kind=kind, printed=True)] if printed else []
+    if alias_of:
+        others += cards.named(connection, alias_of).numbers
+    numbers = _one_card(CardNumber(code=normal_code(code), kind=kind), others)
     before = _points(connection, member)
-    if not members.add_identifier(connection, member, _kind_seen(connection, code), code, now):
+    named = cards.unite(connection, numbers, member, now)
+    if named is None:
         return Linked(member=member, receipts=0, points=0)
-    adopted, touched = receipts.adopt_code(connection, member, code, now)
-    ledger.refresh_balances(connection, sorted(touched), now)
-    feed.note_changes(connection, sorted({member, *touched}), now)
+    adopted = _adopted(connection, member, named, now)
     return Linked(member=member, receipts=adopted, points=_points(connection, member) - before)
+
+
+def import_stock(connection: Connection, document: bytes, now: datetime) -> StockReport:
+    """Take in a list of printed cards. Raises StockFileError, CardError; then nothing is changed."""
+    taken = stock.take_in(connection, stock.stock_from(document), now)
+    adopted, touched = _adopt(connection, taken.named, now)
+    ledger.refresh_balances(connection, sorted(touched), now)
+    feed.note_changes(connection, sorted({*taken.members, *touched}), now)
+    return StockReport(added=taken.added, changed=taken.changed, unchanged=taken.unchanged, receipts=adopted)
+
+
+def card(connection: Connection, code: str) -> CardShown:
+    """A card by any of its numbers. Raises UnknownCardError."""
+    return _card_shown(connection, cards.named(connection, code))
+
+
+def issue(connection: Connection, code: str, member: str, now: datetime) -> CardDone:
+    """Hand a card of stock out to a member, with what was bought under it.
+
+    Raises UnknownMemberError, CardError. Again, it changes nothing.
+    """
+    if not members.member_exists(connection, member):
+        raise members.UnknownMemberError(f"there is no member {member}; `members show` and the admin pages find ids")
+    before = _points(connection, member)
+    named = cards.issue(connection, code, member, now)
+    adopted = _adopted(connection, member, named, now) if named else 0
+    return _card_done(connection, code, adopted, _points(connection, member) - before)
+
+
+def block(connection: Connection, code: str, because: str, now: datetime) -> CardDone:
+    """Let a card be accepted no more, by any of its numbers. Raises UnknownCardError."""
+    blocked = cards.block(connection, code, because, now)
+    owner = cards.owner_of(connection, code)
+    if blocked and owner is not None:
+        feed.note_changes(connection, [owner], now)
+    return _card_done(connection, code, 0, 0)
+
+
+def unblock(connection: Connection, code: str, now: datetime) -> CardDone:
+    """Let a card be what it was, and book the receipts that were held for it. Raises UnknownCardError."""
+    unblocked = cards.unblock(connection, code, now)
+    owner = cards.owner_of(connection, code)
+    if not unblocked or owner is None:
+        return _card_done(connection, code, 0, 0)
+    before = _points(connection, owner)
+    numbers = [number.code for number in cards.named(connection, code).numbers]
+    adopted = _adopted(connection, owner, numbers, now)
+    return _card_done(connection, code, adopted, _points(connection, owner) - before)
+
+
+def replace(connection: Connection, old: str, new: str, now: datetime) -> CardDone:
+    """Let another card take the place of a member's; both name the member. Raises CardError."""
+    named = cards.replace(connection, old, new, now)
+    owner = cards.owner_of(connection, old)
+    if named is None or owner is None:
+        return _card_done(connection, old, 0, 0)
+    before = _points(connection, owner)
+    adopted = _adopted(connection, owner, named, now)
+    return _card_done(connection, old, adopted, _points(connection, owner) - before)
 
 
 def show(connection: Connection, which: str, now: datetime) -> MemberShown:
     """A member by code or id. Raises UnknownMemberError."""
-    member = members.owner_of(connection, which) or which
+    member = cards.owner_of(connection, which) or which
     if not members.member_exists(connection, member):
         raise members.UnknownMemberError("no member has this code or id")
     row = members.rows_of(connection, [member], now)[member]
@@ -234,12 +335,54 @@ def _adopt(connection: Connection, linked: tuple[tuple[str, str], ...], now: dat
     return adopted, touched
 
 
+def _adopted(connection: Connection, member: str, codes: Iterable[str], now: datetime) -> int:
+    """Give a member the receipts kept under codes of a card, and tell registers of the card; returns how many."""
+    adopted = 0
+    touched: set[str] = set()
+    for code in codes:
+        count, moved = receipts.adopt_code(connection, member, code, now)
+        adopted += count
+        touched |= moved
+    ledger.refresh_balances(connection, sorted(touched), now)
+    feed.note_changes(connection, sorted({member, *touched}), now)
+    return adopted
+
+
+def _one_card(first: CardNumber, others: Iterable[CardNumber]) -> tuple[CardNumber, ...]:
+    """Each number once; what one of them is known to be stays."""
+    together = {first.code: first}
+    for number in others:
+        together[number.code] = number
+    return tuple(together.values())
+
+
+def _card_shown(connection: Connection, card: Card) -> CardShown:
+    columns = tables.receipts.c
+    codes = [number.code for number in card.numbers]
+    held = select(func.count()).where(columns.code.in_(codes), columns.member.is_(None))
+    return CardShown(
+        card=card.card,
+        state=card.state,
+        member=card.member,
+        numbers=card.numbers,
+        blocked_at=card.blocked_at,
+        blocked_because=card.blocked_because,
+        replaced_by=card.replaced_by,
+        held=int(connection.execute(held).scalar_one()),
+        changes=cards.changes_of(connection, card),
+    )
+
+
+def _card_done(connection: Connection, code: str, adopted: int, points: int) -> CardDone:
+    return CardDone(card=card(connection, code), receipts=adopted, points=points)
+
+
 def _moved(connection: Connection, touched: set[str], now: datetime) -> None:
     ledger.refresh_balances(connection, sorted(touched), now)
     feed.note_changes(connection, sorted(touched), now)
 
 
-def _kind_seen(connection: Connection, code: str) -> str:
+def _kind_seen(connection: Connection, code: str) -> MemberKind:
     """The kind under which registers saw an unknown code; a card if none did."""
     body = connection.execute(
         select(tables.receipts.c.body).where(tables.receipts.c.code == normal_code(code)).limit(1)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sync.wire import Refusal, SequenceGap
+from msgspec import UNSET
+
+from loyalty.member import CardState
+from sync.wire import NobodysCode, Refusal, SequenceGap
 
 
 class RefusedError(Exception):
@@ -82,6 +85,19 @@ class SnapshotNeededError(RefusedError):
 
 class NotFoundError(RefusedError):
     status, name, title = 404, "not-found", "There is nothing under this address"
+
+
+class NobodysCodeError(RefusedError):
+    status, name, title = 404, "nobodys-code", "No member has this code"
+
+    def __init__(self, card: CardState | None) -> None:
+        super().__init__("the card is ours and nobody has it" if card else "no member has this code")
+        self.card = card
+
+    def refusal(self) -> NobodysCode:
+        return NobodysCode(
+            type=self.type(), title=self.title, status=self.status, detail=str(self), card=self.card or UNSET
+        )
 
 
 class MethodError(RefusedError):

@@ -15,7 +15,8 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import ledger, members
+from central import cards, ledger, members
+from central.cards import Holder
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty.identification import normal_code
@@ -24,6 +25,8 @@ from loyalty.originals import printed_number
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.sightings import filled, revised, sighting_of
 from sync.records import AttachBody, ReceiptBody
+
+HELD = "held: its card was blocked before"
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -68,20 +71,23 @@ def attach(connection: Connection, epoch: str, seq: int, body: AttachBody, now: 
         )
         return Seen(code="accepted", detail="waits for its receipt")
     stored = stored_receipt(connection, key)
-    if stored.code == normal_code(body.member.code):
+    if stored.code is not None and cards.same_card(connection, stored.code, body.member.code):
         return Seen(code="duplicate", member=stored.member)
-    owner = members.owner_of(connection, body.member.code)
+    holder = cards.holder_of(connection, body.member.code)
     if stored.code is not None or stored.member is not None:
-        if owner is not None and owner == stored.member:
+        if holder.member is not None and holder.member == stored.member:
             return Seen(code="duplicate", member=stored.member)
         return Seen(
             code="quarantined", detail="the receipt belongs to another member already; detaching is not handled yet"
         )
-    return _give_to(connection, stored, body.member, owner, now)
+    return _give_to(connection, stored, body.member, holder, now)
 
 
 def adopt_code(connection: Connection, member: str, code: str, now: datetime) -> tuple[int, frozenset[str]]:
-    """Receipts kept under a code that nobody had are `member`'s now; how many, and whose points moved."""
+    """Receipts kept under a code that nobody had, or that was blocked, are `member`'s now.
+
+    Returns how many, and whose points moved.
+    """
     keys = (
         connection.execute(
             select(tables.receipts.c.key)
@@ -139,7 +145,8 @@ def _first_sight(connection: Connection, device: str, body: ReceiptBody, keys: I
     connection.execute(insert(tables.receipts).values(row_of(stored, now)))
     connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": stored.key} for key in keys])
     touched = _arrived(connection, stored, now)
-    return Seen(code="accepted", member=_member_now(connection, stored.key), touched=touched)
+    member, state = _now(connection, stored.key)
+    return Seen(code="accepted", detail=HELD if state == ledger.BLOCKED else "", member=member, touched=touched)
 
 
 def _seen_again(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
@@ -167,6 +174,8 @@ def _revise(connection: Connection, known: StoredReceipt, body: ReceiptBody, now
     """suspended → final → voided: the later one says what is true, and whose it is if it names anybody."""
     names_member = body.member is not UNSET or body.receipt.member is not UNSET
     member = _member_of(connection, body) if names_member else known.member
+    if not names_member and known.code and cards.holder_of(connection, known.code).refuses(body.receipt):
+        member = None
     _evaluate_anew(connection, known.key, body, ledger.NEW)
     touched = _rewrite(
         connection,
@@ -239,28 +248,30 @@ def _arrived(connection: Connection, stored: StoredReceipt, now: datetime) -> fr
     """Apply what waited for this receipt, then evaluate it and the returns that waited for it."""
     reference = _waiting_attachment(connection, stored)
     if reference is not None and stored.code is None and stored.member is None:
-        owner = members.owner_of(connection, reference.code)
-        stored = _with_member(connection, stored, reference, owner)
+        stored = _with_member(connection, stored, reference, cards.holder_of(connection, reference.code))
     touched = ledger.settle(connection, stored, now)
     return frozenset(touched | ledger.settle_waiting_for(connection, stored, now))
 
 
 def _give_to(
-    connection: Connection, stored: StoredReceipt, reference: MemberReference, owner: str | None, now: datetime
+    connection: Connection, stored: StoredReceipt, reference: MemberReference, holder: Holder, now: datetime
 ) -> Seen:
-    given = _with_member(connection, stored, reference, owner)
-    return Seen(code="accepted", member=owner, touched=frozenset(ledger.settle(connection, given, now)))
+    given = _with_member(connection, stored, reference, holder)
+    touched = frozenset(ledger.settle(connection, given, now))
+    held = given.member is None and holder.refuses(stored.receipt)
+    return Seen(code="accepted", detail=HELD if held else "", member=given.member, touched=touched)
 
 
 def _with_member(
-    connection: Connection, stored: StoredReceipt, reference: MemberReference, owner: str | None
+    connection: Connection, stored: StoredReceipt, reference: MemberReference, holder: Holder
 ) -> StoredReceipt:
+    member = None if holder.refuses(stored.receipt) else holder.member
     connection.execute(
         update(tables.receipts)
         .where(tables.receipts.c.key == stored.key)
-        .values(code=normal_code(reference.code), member=owner)
+        .values(code=normal_code(reference.code), member=member)
     )
-    return replace(stored, code=normal_code(reference.code), member=owner)
+    return replace(stored, code=normal_code(reference.code), member=member)
 
 
 def _waiting_attachment(connection: Connection, stored: StoredReceipt) -> MemberReference | None:
@@ -278,18 +289,21 @@ def _waiting_attachment(connection: Connection, stored: StoredReceipt) -> Member
 
 
 def _member_of(connection: Connection, body: ReceiptBody) -> str | None:
+    """Whose a receipt is; nobody's where its card was blocked before, whatever the register still took it for."""
+    reference = body.receipt.member
+    holder = cards.holder_of(connection, reference.code) if reference else cards.NOBODY
+    if holder.refuses(body.receipt):
+        return None
     if body.member is not UNSET and members.member_exists(connection, body.member):
         return body.member
-    if body.receipt.member is UNSET:
-        return None
-    return members.owner_of(connection, body.receipt.member.code)
+    return holder.member
 
 
-def _member_now(connection: Connection, key: str) -> str | None:
-    member: str | None = connection.execute(
-        select(tables.receipts.c.member).where(tables.receipts.c.key == key)
-    ).scalar_one()
-    return member
+def _now(connection: Connection, key: str) -> tuple[str | None, str]:
+    """Whose a receipt is now, and where its evaluation stands."""
+    columns = tables.receipts.c
+    row = connection.execute(select(columns.member, columns.state).where(columns.key == key)).one()
+    return row.member, row.state
 
 
 def _facts(receipt: Receipt) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sync.wire import (
     IngestResponse,
     LiveHint,
     MemberResponse,
+    NobodysCode,
     SequenceGap,
     SignedConfig,
     SignedProgram,
@@ -157,7 +158,7 @@ OPERATIONS = (
         summary="The member that a code names",
         answer=MemberResponse,
         parameters=(_path("code", "any identifier of the member, in any way of writing it"),),
-        refusals=(404,),
+        special={404: NobodysCode},
     ),
     Operation(
         id="live",

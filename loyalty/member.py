@@ -6,17 +6,32 @@ address or a birth date: those stay at the centre.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import UNSET, Struct, UnsetType
 
-from loyalty.identification import MemberKind
+from loyalty.identification import MemberKind, normal_code
 from loyalty.receipt import AwareDatetime
 
+CardState = Literal["unissued", "active", "blocked", "replaced"]
+"""Printed and not handed out yet; in use; not to be accepted; an old one that still earns."""
 
-class Identifier(Struct, frozen=True, kw_only=True):
-    """A code that names a member. `code` is in normal form (`loyalty.identification.normal_code`)."""
+# What may be shown of a card where others can see it.
+ENDING_CHARS = 4
+
+
+class Identifier(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A code that names a member. `code` is in normal form (`loyalty.identification.normal_code`).
+
+    `card` is the same for all numbers of one card (the printed and the encoded one) and absent where there is
+    only this one. `replaced_by` is the ending of the card that took its place, where it can be told.
+    """
 
     kind: MemberKind
     code: str
+    card: str = ""
+    state: CardState = "active"
+    replaced_by: str = ""
 
 
 class Balance(Struct, frozen=True, kw_only=True):
@@ -38,6 +53,16 @@ class Member(Struct, frozen=True, kw_only=True):
     balance: Balance = Balance()
     as_of: AwareDatetime | UnsetType = UNSET
 
+    def identifier(self, code: str) -> Identifier | None:
+        """Which of the member's identifiers `code`, in any way of writing it, is."""
+        normal = normal_code(code)
+        return next((one for one in self.identifiers if one.code == normal), None)
+
+    def accepts(self, code: str) -> bool:
+        """Whether a sale may go to this member by `code`: it is theirs and not blocked."""
+        found = self.identifier(code)
+        return found is not None and found.state != "blocked"
+
 
 class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What evaluation knows of a member: the JSON of a member file (every key but `code` optional).
@@ -56,3 +81,8 @@ class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def balance(self) -> Balance:
         spendable = self.confirmed if self.spendable is UNSET else self.spendable
         return Balance(confirmed=self.confirmed, pending=self.pending, spendable=spendable)
+
+
+def ending_of(code: str) -> str:
+    """The last characters of a card's code; nothing of one too short to hide the rest."""
+    return code[-ENDING_CHARS:] if len(code) > ENDING_CHARS else ""

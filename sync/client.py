@@ -43,6 +43,7 @@ from sync.wire import (
     IngestResponse,
     LiveHint,
     MemberResponse,
+    NobodysCode,
     Refusal,
     SequenceGap,
     SignedConfig,
@@ -175,19 +176,24 @@ class CentreClient:
     async def config(self) -> SignedConfig:
         return await self._typed("GET", "/v1/config", SignedConfig)
 
-    async def member(self, code: str) -> MemberResponse | None:
-        """The member of a code, None where the centre knows none. Within the lookup's own short deadline."""
+    async def member(self, code: str) -> MemberResponse | NobodysCode | None:
+        """The member of a code, or the state of a card that nobody has; None where the centre knows nothing.
+
+        Within the lookup's own short deadline.
+        """
         if not code.strip("."):
             return None  # a dot segment is no code, and would be another path
         try:
             async with asyncio.timeout(self._lookup_s):
-                return await self._typed("GET", f"/v1/members/{quote(code, safe=_PCHAR)}", MemberResponse)
+                answer = await self._exchange("GET", f"/v1/members/{quote(code, safe=_PCHAR)}")
         except TimeoutError as error:
             raise CentreUnavailableError(f"the centre did not answer within {self._lookup_s:g} s") from error
-        except CentreRefusedError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise
+        if answer.status != HTTPStatus.NOT_FOUND:
+            return _decoded(_accepted(answer), MemberResponse)
+        with suppress(msgspec.DecodeError):
+            said = msgspec.json.decode(answer.body, type=NobodysCode)
+            return said if said.card else None
+        return None  # whatever stands before the centre says no more than the status does
 
     async def hints(self) -> AsyncGenerator[LiveHint, None]:
         """Hints of one live connection, the first one empty as soon as it stands, until it ends.
@@ -214,13 +220,7 @@ class CentreClient:
 
     async def _typed(self, method: str, target: str, type_: type[T], request: Struct | None = None) -> T:
         body = msgspec.json.encode(request) if request is not None else b""
-        answer = _accepted(await self._exchange(method, target, body))
-        try:
-            return msgspec.json.decode(answer.body, type=type_)
-        except msgspec.DecodeError as error:
-            raise CentreAnswerError(
-                f"the answer cannot be read ({error}); is something between this register and its centre?"
-            ) from error
+        return _decoded(_accepted(await self._exchange(method, target, body)), type_)
 
     async def _exchange(self, method: str, target: str, body: bytes = b"") -> _Answer:
         headers = {"Accept": "application/json", "Accept-Encoding": "zstd"}
@@ -306,6 +306,15 @@ def _accepted(answer: _Answer) -> _Answer:
     if status < HTTPStatus.BAD_REQUEST:
         raise CentreAnswerError(f"unexpected answer {status}; is something between this register and its centre?")
     raise _refusal(answer)
+
+
+def _decoded(answer: _Answer, type_: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=type_)
+    except msgspec.DecodeError as error:
+        raise CentreAnswerError(
+            f"the answer cannot be read ({error}); is something between this register and its centre?"
+        ) from error
 
 
 def _refusal(answer: _Answer) -> CentreRefusedError:

@@ -19,7 +19,7 @@ import structlog
 from msgspec import UNSET, Struct
 
 from loyalty.centre_config import CentreConfig
-from loyalty.member import Member
+from loyalty.member import CardState, Member
 from loyalty.receipt import AwareDatetime
 from sync.client import CentreClient
 from sync.configs import ConfigUnusableError, keep_config, kept_config, verified_config
@@ -57,6 +57,7 @@ from sync.wire import (
     HeartbeatRequest,
     HeartbeatResponse,
     IngestResponse,
+    MemberResponse,
     SignedConfig,
     SignedProgram,
     SnapshotResponse,
@@ -80,6 +81,13 @@ class SyncState(Struct, frozen=True, kw_only=True):
     queued: int
     last_contact: AwareDatetime | None = None
     problems: tuple[Problem, ...] = ()
+
+
+class LookedUp(Struct, frozen=True, kw_only=True):
+    """What the centre says of a code: its member, else the state of a card that nobody has, else nothing."""
+
+    member: Member | None = None
+    card: CardState | None = None
 
 
 class SyncLoop:
@@ -138,26 +146,26 @@ class SyncLoop:
             # One of the two failed and the other was cancelled for it; the operator reads its own words.
             raise errors.exceptions[0] from errors
 
-    async def lookup(self, code: str) -> Member | None:
-        """Asks the centre about a code that this register does not know; the member is then in the store.
+    async def lookup(self, code: str) -> LookedUp:
+        """Asks the centre about a code that this register does not know; a member is then in the store.
 
-        None where nobody knows it or there is no answer in time. Never raises: what failed is logged.
+        Empty where the centre knows nothing or does not answer in time. Never raises: what failed is logged.
         """
         if not self._state.online:
-            return None
+            return LookedUp()
         try:
             answer = await self._client.member(code)
         except CentreError as error:
             _log.info("lookup_failed", error=type(error).__name__)
-            return None
-        if answer is None:
-            return None
+            return LookedUp()
+        if not isinstance(answer, MemberResponse):
+            return LookedUp(card=answer.card or None) if answer is not None else LookedUp()
         try:
             await self._store.write(lambda writing: writing.keep_member(answer.pos, answer.row))
         except StoreError as error:
             _log.warning("member_not_kept", error=type(error).__name__)
-            return answer.row
-        return self._store.member(answer.row.member)
+            return LookedUp(member=answer.row)
+        return LookedUp(member=self._store.member(answer.row.member))
 
     # -- the conversation ------------------------------------------------------------------------
 

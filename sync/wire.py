@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from loyalty.member import Member
+from loyalty.member import CardState, Member
 from loyalty.receipt import AwareDatetime
 from sync.compression import zstd
 from sync.records import Entry, HexDigest
@@ -188,6 +188,12 @@ class SequenceGap(Refusal, frozen=True, kw_only=True):
     """409 of ingest: the entries before these have not come. Send again from `expected_seq`."""
 
     expected_seq: int
+
+
+class NobodysCode(Refusal, frozen=True, kw_only=True):
+    """404 of members: nobody has this code. `card` is the state of a card of ours that has it all the same."""
+
+    card: CardState | UnsetType = UNSET
 
 
 class BodyTooLargeError(ValueError):

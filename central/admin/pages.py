@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import devices, members, operations
+from central import cards, devices, members, operations
 from central.admin import views
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
 from central.clock import Clock
@@ -194,11 +194,14 @@ class AdminPages:
 
     async def _registers(self, request: web.Request) -> web.StreamResponse:
         now = self._clock()
-        rows, totals = await self._read(lambda connection: (views.registers(connection, now), views.totals(connection)))
+        rows, totals, rules = await self._read(
+            lambda connection: (views.registers(connection, now), views.totals(connection), views.rules(connection))
+        )
         return self._page(
             "registers.html",
             registers=rows,
             totals=totals,
+            rules=rules,
             token=self._form_token(request),
             refresh_s=REGISTERS_REFRESH_S,
         )
@@ -231,13 +234,13 @@ class AdminPages:
         code, which, now = await _field(request, "code"), await _field(request, "member"), self._clock()
 
         def work(connection: Connection) -> str:
-            member = members.owner_of(connection, which) or which
+            member = cards.owner_of(connection, which) or which
             operations.link(connection, member, code, now)
             return member
 
         try:
             member = await self._database.write(work)
-        except (members.UnknownMemberError, members.CodeTakenError) as error:
+        except (members.UnknownMemberError, cards.CardError) as error:
             return self._page("message.html", 409, title="Not linked", text=str(error))
         await self._sequencer.place()
         raise web.HTTPSeeOther(f"/members/{member}")

@@ -236,14 +236,33 @@ members = Table(
     Column("created_at", Moment, nullable=False),
 )
 
-# `code` is in normal form; a code names one member.
+# One row per number, in normal form. The numbers of one card have the same `card` (one of them), and the same in
+# the columns after it; without `member` it is stock that nobody has. See `central.cards` for what that makes.
 identifiers = Table(
     "identifiers",
     metadata,
     Column("code", String(255), primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("member", ForeignKey("members.id"), nullable=False, index=True),
+    Column("member", ForeignKey("members.id"), index=True),
     Column("added_at", Moment, nullable=False),
+    Column("card", String(255), nullable=False, index=True),
+    Column("printed", Integer, nullable=False, server_default="0"),
+    Column("blocked_at", Moment),
+    Column("blocked_because", Text),
+    Column("replaced_by", String(255)),
+)
+
+# What people did to one card, under the number they named. Append-only.
+card_changes = Table(
+    "card_changes",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("code", String(255), nullable=False, index=True),
+    Column("what", String(16), nullable=False),
+    Column("member", String(64)),
+    Column("detail", Text),
+    Column("changed_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # Append-only. A receipt gives one row per rule.

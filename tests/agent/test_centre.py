@@ -20,6 +20,7 @@ from agent.centre import CentreLink
 from sync.enrolling import enrol
 from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, parse_code
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
+from sync.loop import LookedUp
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import EpochState
 from sync.store.store import Store
@@ -80,7 +81,7 @@ async def test_it_waits_for_an_enrolment_and_goes_on_with_it(shop: Shop) -> None
     running = asyncio.create_task(link.run(ready.set))
     await ready.wait()
     assert not is_tied(link)
-    assert await link.lookup("TS1") is None
+    assert await link.lookup("TS1") == LookedUp()
 
     # when it is enrolled while it runs, with a centre that is away
     save_enrolment(shop)
@@ -94,7 +95,7 @@ async def test_it_waits_for_an_enrolment_and_goes_on_with_it(shop: Shop) -> None
     assert link.enrolment is not None
     assert link.enrolment.device == "d1"
     assert not link.badge.online
-    assert await link.lookup("TS1") is None
+    assert await link.lookup("TS1") == LookedUp()
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running

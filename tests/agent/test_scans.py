@@ -12,7 +12,7 @@ from agent.scans import MAX_LOOKUPS, ScanIntake
 from agent.view import PlaceView
 from drivers.scanning.driver import ScanEvent
 from drivers.scanning.scan import parse_scan
-from loyalty.member import Member
+from sync.loop import LookedUp
 from sync.store.errors import StoreUnavailableError
 from tests.agent.shop import BOOT, Shop, at
 
@@ -32,8 +32,8 @@ def event(text: str, seconds: float = 5) -> ScanEvent:
     return ScanEvent(scan=parse_scan(text), at=at(seconds), reader="counter")
 
 
-async def centre_is_away(_code: str) -> Member | None:
-    return None
+async def centre_is_away(_code: str) -> LookedUp:
+    return LookedUp()
 
 
 async def test_a_members_scan_is_durable_when_it_is_shown(shop: Shop) -> None:
@@ -66,11 +66,11 @@ async def test_an_unknown_card_is_checked_while_the_page_says_so(shop: Shop) -> 
     desk = desk_of(shop)
     asked, answer = asyncio.Event(), asyncio.Event()
 
-    async def slow_centre(code: str) -> Member | None:
+    async def slow_centre(code: str) -> LookedUp:
         assert code == "NEW1"
         asked.set()
         await answer.wait()
-        return None
+        return LookedUp()
 
     await ScanIntake(store=shop.store, desk=desk, lookup=slow_centre).take(event("]C0NEW1"))
     await asked.wait()
@@ -87,10 +87,10 @@ async def test_lookups_under_way_are_bounded(shop: Shop) -> None:
     asked: list[str] = []
     never = asyncio.Event()
 
-    async def silent_centre(code: str) -> Member | None:
+    async def silent_centre(code: str) -> LookedUp:
         asked.append(code)
         await never.wait()
-        return None
+        return LookedUp()
 
     intake = ScanIntake(store=shop.store, desk=desk_of(shop), lookup=silent_centre)
     for number in range(MAX_LOOKUPS + 3):

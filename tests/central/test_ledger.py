@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from central import feed, ledger, members, operations
+from central import cards, feed, ledger, members, operations
 from central.db import tables
 from loyalty.identity import fiscal_number
 from loyalty.program import Program, program_from_json, program_json
@@ -264,7 +264,7 @@ async def test_an_unknown_card_earns_when_it_is_linked(centre: RunningCentre) ->
     # And linking it again changes nothing
     again = centre.write(lambda connection: operations.link(connection, "m1", "TS999", NOON))
     assert (again.receipts, again.points) == (0, 0)
-    with pytest.raises(members.CodeTakenError):
+    with pytest.raises(cards.CodeTakenError):
         centre.write(lambda connection: operations.link(connection, "m2", "TS999", NOON))
     with pytest.raises(members.UnknownMemberError):
         centre.write(lambda connection: operations.link(connection, "nobody", "TS1000", NOON))

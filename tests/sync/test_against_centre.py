@@ -20,6 +20,7 @@ from sync import base64url
 from sync.enrolling import enrol
 from sync.enrolment import parse_code
 from sync.keys import keeper_for
+from sync.loop import LookedUp
 from sync.session import HEARTBEAT_S
 from sync.wire import IngestRequest, decompress
 from tests.faults.http_proxy import Fate, HttpFaultProxy
@@ -101,9 +102,9 @@ async def test_a_member_that_is_not_here_is_asked_for(tmp_path: Path) -> None:
         await known(till)
 
         found = await till.loop.lookup("ts-00002")
-        assert found is not None
-        assert found.member == "m2"
-        assert await till.loop.lookup("nobody") is None
+        assert found.member is not None
+        assert found.member.member == "m2"
+        assert await till.loop.lookup("nobody") == LookedUp()
 
 
 async def test_a_lookup_costs_nothing_while_offline(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ async def test_a_lookup_costs_nothing_while_offline(tmp_path: Path) -> None:
         running_centre(tmp_path / "centre") as centre,
         register(tmp_path / "till", centre, exchanging=False) as till,
     ):
-        assert await till.loop.lookup(CARD) is None
+        assert await till.loop.lookup(CARD) == LookedUp()
 
 
 async def test_an_idle_register_keeps_its_balances_current(tmp_path: Path) -> None:
