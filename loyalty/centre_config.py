@@ -31,7 +31,7 @@ def config_from_json(document: bytes) -> CentreConfig:
     """A checked config. Raises ConfigError."""
     try:
         values = msgspec.json.decode(document)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"not JSON: {error}") from error
     return config_from_values(values)
 
