@@ -34,7 +34,7 @@ SYMBOLOGIES = (
     *("anker", "aztec", "channel-code", "codabar", "codablock", "code-one", "code11", "code128", "code16k", "code39"),
     *("code49", "code93", "databar", "datamatrix", "dotcode", "ean-upc", "ean13", "ean8", "gs1-128", "gs1-datamatrix"),
     *("gs1-dotcode", "gs1-qr", "han-xin", "itf", "magstripe", "maxicode", "msi", "ocr", "pdf417", "plessey"),
-    *("posicode", "qr", "straight-2of5", "supercode", "telepen", "unknown", "upca"),
+    *("posicode", "qr", "straight-2of5", "supercode", "telepen", "unknown", "upca", "upce"),
 )
 """The names that `parse-scan` gives to symbologies."""
 

@@ -49,3 +49,19 @@ def test_a_clock_that_went_back_hides_no_scan() -> None:
     repeats.is_repeat("A", "counter", at(60_000, boot="first"))
 
     assert not repeats.is_repeat("A", "counter", at(0, boot="second"))
+
+
+def test_five_scans_in_a_second_are_five() -> None:
+    repeats = RepeatFilter()
+
+    assert not any(repeats.is_repeat(f"M{n}", "counter", at(200 * n)) for n in range(5))
+
+
+def test_of_each_reader_only_the_last_code_is_remembered() -> None:
+    repeats = RepeatFilter()
+
+    for n in range(1000):
+        repeats.is_repeat(f"M{n}", f"reader {n % 3}", at(n))
+        repeats.is_repeat("LOT", f"reader {n % 3}", at(n), component=True)
+
+    assert len(repeats._codes) == len(repeats._components) == 3
