@@ -1,43 +1,55 @@
 """What one scan is: its symbology, its text, its GS1 fields, and the code it identifies.
 
-Owns the reading of AIM identifiers and GS1 element strings, and what is kept of a scan: no control
-character but the GS1 separator, no payment card number. Total: any text or bytes give a `Scan`. Never
-looks a code up, and never acts on one.
+Owns what is kept of a scan (no control character but the GS1 separator, no payment card number), and who has the
+last word on a code: this shop's rules, then goods, and a guess only after them. Total: any text or bytes give a
+`Scan`. Never looks a code up, and never acts on one.
 
-Sources: ISO/IEC 15424 (symbology identifiers), GS1 General Specifications sections 3, 5.1.2 and 7.8.
+Sources: ISO/IEC 15424 (symbology identifiers), GS1 General Specifications sections 2, 5 and 7.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
+from urllib.parse import unquote_plus
 
+from drivers.scanning.aim import ECI_IDENTIFIERS, GS1_IDENTIFIERS, split_identifier, symbology_of
 from drivers.scanning.check_digit import has_valid_check_digit, shortest_gtin
+from drivers.scanning.digital_link import LinkProblem, read_link
+from drivers.scanning.element_strings import (
+    SEPARATOR,
+    element_strings,
+    has_separator,
+    message_in_brackets,
+    with_separators,
+)
 from drivers.scanning.framing import MAX_FRAME_BYTES
-from drivers.scanning.pan import first_pan, masked
-from loyalty.identification import IdentificationRule, MemberKind, claimed, normal_code
+from drivers.scanning.goods import goods_in, what_is_wrong
+from drivers.scanning.gs1_identifiers import FORM_OF
+from drivers.scanning.magstripe import SwipeProblem, read_swipe
+from drivers.scanning.pan import first_pan, masked, pan_spans
+from loyalty.identification import (
+    MAX_CODE_CHARS,
+    Claim,
+    IdentificationRule,
+    MemberKind,
+    claimed,
+    normal_code,
+    owns_number,
+)
 
 MAX_TEXT_CHARS = MAX_FRAME_BYTES
-# Longer than any card number, wallet code or GSRN; what is longer is data, not a name.
-MAX_CODE_CHARS = 64
 # The most that any GS1 carrier of retail holds (composite CC-C); real messages have 20 to 120.
 MAX_GS1_CHARS = 2361
 
-SEPARATOR = "\x1d"
-"""FNC1 inside a GS1 message, as scanners send it (ASCII GS)."""
-
 ScanProblem = Literal[
-    "too_long",  # cut to MAX_TEXT_CHARS; identifies nothing
-    "control_characters_removed",  # control, formatting, bidirectional and unassigned characters
-    "encoding_guessed",  # not UTF-8; read as ISO 8859-1
-    "payment_card",  # cut to the first six and last four digits; identifies nothing
-    "check_digit_wrong",
-    "length_wrong",  # not a length that the symbology has
-    "gs1_unparsable",
+    "empty", "too_long", "control_characters_removed", "encoding_guessed", "length_wrong", LinkProblem, SwipeProblem
 ]
+"""What was wrong with a scan; `docs/scans.md` says what to do about each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +66,12 @@ class ScannedIdentifier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberCode:
-    """A member's code in normal form. `claimed` by a rule; else it is a guess."""
+    """A member's code in normal form, and how it came in. `claimed` by a rule; else it is a guess."""
 
     kind: MemberKind
     code: str
     claimed: bool
+    entry: Literal["scanned", "swiped"] = "scanned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +94,8 @@ class Scan:
         found = self.identifier
         if found is None or found.kind == "gtin":
             return None
-        return MemberCode(kind=found.kind, code=found.code, claimed=bool(found.rule))
+        entry: Literal["scanned", "swiped"] = "swiped" if self.symbology == "magstripe" else "scanned"
+        return MemberCode(kind=found.kind, code=found.code, claimed=bool(found.rule), entry=entry)
 
     def document(self) -> dict[str, object]:
         """The JSON of the published contract; absent facts are absent keys."""
@@ -102,123 +116,228 @@ class Scan:
 Parse = Callable[[bytes | str], Scan]
 """How a driver makes a scan of what it heard: `parse_scan` with the rules in force."""
 
-
-_AIM = re.compile(r"\][A-Za-z][0-9A-Za-z]")
-# By code character, then by the whole identifier where its modifier makes it another symbology.
-_FAMILIES = {
-    "A": "code39",
-    "B": "telepen",
-    "C": "code128",
-    "D": "code-one",
-    "E": "ean-upc",
-    "F": "codabar",
-    "G": "code93",
-    "H": "code11",
-    "I": "itf",
-    "J": "dotcode",
-    "K": "code16k",
-    "L": "pdf417",
-    "M": "msi",
-    "N": "anker",
-    "O": "codablock",
-    "P": "plessey",
-    "Q": "qr",
-    "R": "straight-2of5",
-    "S": "straight-2of5",
-    "T": "code49",
-    "U": "maxicode",
-    "X": "unknown",
-    "Z": "unknown",
-    "c": "channel-code",
-    "d": "datamatrix",
-    "e": "databar",
-    "h": "han-xin",
-    "o": "ocr",
-    "p": "posicode",
-    "s": "supercode",
-    "z": "aztec",
-}
-_SYMBOLOGIES = {
-    "]C1": "gs1-128",
-    "]E0": "ean13",
-    "]E3": "ean13",
-    "]E4": "ean8",
-    "]J1": "gs1-dotcode",
-    "]Q3": "gs1-qr",
-    "]d2": "gs1-datamatrix",
-}
-_GS1_AIMS = {"]C1", "]J1", "]Q3", "]d2", "]e0", "]e1", "]e2", "]e3"}
-# Of each length that a goods symbology transmits, how many digits are the GTIN; the rest is an add-on.
-_GTIN_DIGITS = {
-    "]E0": {12: 12, 13: 13},
-    "]E3": {14: 12, 15: 13, 17: 12, 18: 13},
-    "]E4": {8: 8},
-    "]I0": {14: 14},
-    "]I1": {14: 14},
-    "": {8: 8, 12: 12, 13: 13},  # without an AIM identifier a right check digit is the only sign
-}
-_SYMBOLOGY_OF_GTIN = {8: "ean8", 12: "upca", 13: "ean13", 14: "itf"}
-_WRITTEN_SEPARATOR = re.compile(r"<GS>|\{GS\}|\^\]")
-_LEADING_GTIN = re.compile(r"01([0-9]{14})")
-# GTIN (01) and service relation number (8018), GS1's own kind of member number.
-_GTIN_AI, _MEMBER_AI = "01", "8018"
-# Keys that GS1 itself issues (SSCC, GTINs, service relations): long numbers, never a payment card's.
-_KEY_AIS = {"00", "01", "02", "8017", "8018"}
+# Element strings that begin a message and prove themselves, for scanners that send no symbology identifier: a GTIN,
+# an SSCC, a service relation number.
+_PROVEN_START = re.compile(r"(?:01(?=[0-9]{14})|00(?=[0-9]{18})|8018(?=[0-9]{18}))")
+# GS1's own kind of member number, the service relation number of a recipient; and where goods are named. An ITIP
+# (8006) is a GTIN and the number of a piece.
+_MEMBER_AI, _GOODS_AIS = "8018", ("01", "03", "8006")
+_GTIN_DIGITS = 14
+_MAGSTRIPE = "magstripe"
+# Numbers that GS1's members issue, with a check digit: long, and never a payment card's.
+_ISSUED_AIS = frozenset(
+    ai for ai, form in FORM_OF.items() if form in {"n18:check", "n17:check", "n14:check", "n13:check"}
+)
+_ECI = re.compile(r"\\(?:(\\)|[0-9]{6})")
+# Where one message of a composite symbol ends and the next begins.
+_NEXT_MESSAGE = re.compile(r"[\r\n|]+(?=\]e[0-3])")
 # The characters of Code 39, which older cards carry, and those of wallet codes.
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9._:/+$%]*")
+# What looks like a code and is none: contents that phones act on, web addresses without a scheme, and digits in
+# groups (dates, telephone numbers).
+_NO_CODE = re.compile(
+    r"(?:BEGIN|BITCOIN|BIZCARD|DATA|DPP|FACETIME|FILE|FTP|GEO|HTTPS?|JAVASCRIPT|LPA|MAILTO|MARKET|MATMSG|MECARD|MMS"
+    r"|MMSTO|OTPAUTH|SIPS?|SKYPE|SMS|SMSTO|SMTP|TEL|URL|URLTO|URN|VIBER|WHATSAPP|WIFI):.*"
+    r"|WWW\..*|[^/:]+\.[A-Z]{2,}(?:[:/].*)?|[0-9]+(?:[./][0-9]+)+"
+)
 _REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """What a text is, before any rule is asked.
+
+    `gtin` are the digits of goods, `gsrn` those of a member whom GS1 numbers. `guess` is text that may be a member's
+    code. `free` is all that a payment card number may hide in.
+    """
+
+    symbology: str
+    text: str
+    gs1: dict[str, str] | None = None
+    gtin: str = ""
+    gsrn: str = ""
+    guess: str = ""
+    free: str = ""
+    problems: tuple[ScanProblem, ...] = ()
 
 
 def parse_scan(raw: bytes | str, rules: Sequence[IdentificationRule] = ()) -> Scan:
     """The scan that `raw` is: one frame, without the scanner's own prefix and suffix.
 
-    What one of `rules` claims is this shop's member code, even where goods (an EAN-13 that starts with 2) or
-    payment cards look the same.
+    What one of `rules` claims is this shop's member code, even where goods (an EAN-13 that starts with 2) look the
+    same; and payment cards, where the rule fixes the number's first digits.
     """
     problems: list[ScanProblem] = []
-    aim, text = _split_aim(_cleaned(_decoded(raw, problems), problems))
-    gtin = _gtin(aim, text)
-    symbology = _SYMBOLOGY_OF_GTIN[len(gtin)] if gtin is not None else _symbology(aim)
-    claim = claimed(rules, symbology=symbology, text=text, gs1=None)
+    text = _decoded(raw, problems).strip(" \t\r\n")
+    if text[:1] in {"%", ";", "+"} and (swipe := _swiped(text, rules, problems)) is not None:
+        return swipe
+    aim, body = split_identifier(_cleaned(text, problems))
+    if "too_long" in problems:
+        reading = _Reading(symbology=symbology_of(aim), text=body, free=body)
+    else:
+        reading = _read(aim, body)
+    return _judged(aim, reading, rules, problems)
+
+
+def _judged(aim: str, reading: _Reading, rules: Sequence[IdentificationRule], problems: list[ScanProblem]) -> Scan:
+    """The scan of what was read: rules first, then goods, GS1's members, and a guess."""
+    claim = None
+    if rules and "too_long" not in problems:
+        claim = claimed(rules, symbology=reading.symbology, text=reading.text, gs1=reading.gs1)
+    pan = _foreign_pan(reading.free, claim) if reading.free else None
+    if pan is not None:
+        # Of a payment card, and of all that was scanned with it, only the ends of the number stay.
+        return _scan(aim, _Reading(symbology=reading.symbology, text=masked(pan)), None, [*problems, "payment_card"])
+    if claim is not None and claim.misread:
+        return _scan(aim, reading, None, [*problems, *reading.problems, "check_digit_wrong"])
+    identifier: ScannedIdentifier | None = None
     if claim is not None and claim.rule.kind != "goods":
         identifier = ScannedIdentifier(kind=claim.rule.kind, code=claim.code, rule=claim.rule.name)
-        return _scan(aim, text, identifier, problems, symbology=symbology)
-    if gtin is not None:
-        identifier = ScannedIdentifier(kind="gtin", code=shortest_gtin(gtin))
-        return _scan(aim, text, identifier, problems, symbology=symbology)
-    if (pan := first_pan(text)) is not None:
-        return _refused_card(aim, pan, problems)
-    if "too_long" in problems:
-        return _scan(aim, text, None, problems)
-    if aim in _GS1_AIMS or (not aim and _looks_like_gs1(text)):
-        return _gs1_scan(aim, text, problems)
-    if aim.startswith("]E"):
-        problems.append(_what_is_wrong(aim, text))
-        return _scan(aim, text, None, problems)
-    return _scan(aim, text, _card(text), problems)
+        return _scan(aim, reading, identifier, problems)
+    if reading.gtin:
+        identifier = ScannedIdentifier(kind="gtin", code=shortest_gtin(reading.gtin))
+    elif claim is None and (code := reading.gsrn or _guessed(reading.guess)):
+        identifier = ScannedIdentifier(kind="card", code=code)
+    return _scan(aim, reading, identifier, [*problems, *reading.problems])
 
 
-def _scan(
-    aim: str,
-    text: str,
-    identifier: ScannedIdentifier | None,
-    problems: list[ScanProblem],
-    *,
-    symbology: str | None = None,
-    gs1: dict[str, str] | None = None,
-) -> Scan:
+def _scan(aim: str, reading: _Reading, identifier: ScannedIdentifier | None, problems: Sequence[ScanProblem]) -> Scan:
     return Scan(
-        symbology=symbology or _symbology(aim),
+        symbology=reading.symbology,
         aim=aim,
-        text=text,
-        gs1=gs1,
+        text=reading.text,
+        gs1=reading.gs1,
         identifier=identifier,
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
     )
 
 
-def _symbology(aim: str) -> str:
-    return _SYMBOLOGIES.get(aim) or _FAMILIES.get(aim[1:2], "unknown")
+def _foreign_pan(free: str, claim: Claim | None) -> str | None:
+    """The first payment card number that is not this shop's own."""
+    for start, end in pan_spans(free):
+        pan = first_pan(free[start:end])
+        if pan is not None and not (claim is not None and claim.is_own(pan)):
+            return pan
+    return None
+
+
+def _guessed(text: str) -> str:
+    """`text` as a member code, if it can be one; empty for links, sentences and data."""
+    code = normal_code(text)
+    if len(code) > MAX_CODE_CHARS or "://" in code or not _CODE.fullmatch(code) or _NO_CODE.fullmatch(code):
+        return ""
+    return code
+
+
+# What a text is
+
+
+def _swiped(text: str, rules: Sequence[IdentificationRule], problems: list[ScanProblem]) -> Scan | None:
+    """The scan that a swipe is; None where `text` is none."""
+    swipe = read_swipe(text, partial(owns_number, rules))
+    if swipe is None:
+        return None
+    problems += swipe.problems
+    if not swipe.numbers:
+        return _scan("", _Reading(symbology=_MAGSTRIPE, text=swipe.pan_ends), None, problems)
+    number = next(
+        (number for number in swipe.numbers if claimed(rules, symbology=_MAGSTRIPE, text=number, gs1=None) is not None),
+        swipe.numbers[0],
+    )
+    return _judged("", _Reading(symbology=_MAGSTRIPE, text=number, guess=number, free=number), rules, problems)
+
+
+def _read(aim: str, text: str) -> _Reading:
+    """What `text` is under the symbology identifier `aim`, which may be empty."""
+    goods = goods_in(aim, text)
+    if goods is not None:
+        # Without a symbology, 14 digits may as well be a card's number: the payment card then wins.
+        free = text if len(text) == _GTIN_DIGITS and symbology_of(aim) == "unknown" else ""
+        return _Reading(symbology=goods.symbology, text=text, gtin=goods.gtin, free=free)
+    symbology = symbology_of(aim)
+    if aim in ECI_IDENTIFIERS and "\\" in text:
+        text = _ECI.sub(r"\1", text)
+    if not text and aim not in GS1_IDENTIFIERS and aim[:2] != "]E":
+        return _Reading(symbology=symbology, text="", problems=("empty",))
+    if aim in GS1_IDENTIFIERS:
+        return _read_message(symbology, with_separators(text))
+    if "://" in text:
+        return _read_address(symbology, text)
+    reading = _read_unannounced(symbology, text)
+    if reading is not None:
+        return reading
+    problem = what_is_wrong(aim, text)
+    if problem is not None:
+        return _Reading(symbology=symbology, text=text, free=text, problems=(problem,))
+    guess = "" if aim[:2] == "]E" or SEPARATOR in text else text
+    return _Reading(symbology=symbology, text=text, guess=guess, free=text)
+
+
+def _read_message(symbology: str, message: str) -> _Reading:
+    """A message of GS1 element strings."""
+    if len(message) > MAX_GS1_CHARS:
+        return _Reading(symbology=symbology, text=message, free=message, problems=("gs1_unparsable",))
+    found = element_strings(message)
+    return _Reading(
+        symbology=symbology,
+        text=message,
+        gs1=found.values or None,
+        gtin=_gtin_in(found.values),
+        gsrn=_gsrn_in(found.values) if found.whole else "",  # half a message may hold half a number
+        free=_free_values(found.values) if found.whole else message,
+        problems=tuple(found.problems),
+    )
+
+
+def _read_unannounced(symbology: str, text: str) -> _Reading | None:
+    """A message that no symbology identifier announces: in brackets, with separators, or by how it begins."""
+    message = message_in_brackets(text)
+    if message is None and symbology == "unknown":
+        if has_separator(text):
+            text = message = with_separators(text)
+        elif _PROVEN_START.match(text):
+            message = text
+    if message is None or len(message) > MAX_GS1_CHARS:
+        return None
+    reading = _read_message(symbology, message)
+    if "gs1_unparsable" in reading.problems or (message is text and not reading.gs1):
+        return None
+    return reading
+
+
+def _read_address(symbology: str, text: str) -> _Reading:
+    """A web address: a Digital Link, or one that names nobody and nothing."""
+    link = read_link(text)
+    if link is None:
+        return _Reading(symbology=symbology, text=text, free=f"{text}\n{unquote_plus(text)}")
+    return _Reading(
+        symbology=symbology,
+        text=text,
+        gs1=link.values or None,
+        gtin=_gtin_in(link.values),
+        gsrn=_gsrn_in(link.values),
+        free=f"{link.rest}\n{_free_values(link.values)}",
+        problems=link.problems,
+    )
+
+
+def _gtin_in(values: Mapping[str, str]) -> str:
+    for ai in _GOODS_AIS:
+        if ai in values and has_valid_check_digit(gtin := values[ai][:_GTIN_DIGITS]):
+            return gtin
+    return ""
+
+
+def _gsrn_in(values: Mapping[str, str]) -> str:
+    gsrn = values.get(_MEMBER_AI, "")
+    return gsrn if gsrn and has_valid_check_digit(gsrn) else ""
+
+
+def _free_values(values: Mapping[str, str]) -> str:
+    return "\n".join(value for ai, value in values.items() if ai not in _ISSUED_AIS or not has_valid_check_digit(value))
+
+
+# What is kept
 
 
 def _decoded(raw: bytes | str, problems: list[ScanProblem]) -> str:
@@ -232,8 +351,7 @@ def _decoded(raw: bytes | str, problems: list[ScanProblem]) -> str:
 
 
 def _cleaned(text: str, problems: list[ScanProblem]) -> str:
-    """`text` cut to its limit, without the line ends around it and without what could act on a terminal or page."""
-    text = text.strip(" \t\r\n")
+    """`text` cut to its limit, without what could act on a terminal or a page."""
     if len(text) > MAX_TEXT_CHARS:
         problems.append("too_long")
         text = text[:MAX_TEXT_CHARS]
@@ -247,91 +365,3 @@ def _cleaned(text: str, problems: list[ScanProblem]) -> str:
     if kept != text:
         problems.append("control_characters_removed")
     return kept
-
-
-def _split_aim(text: str) -> tuple[str, str]:
-    match = _AIM.match(text)
-    if match is None or match[0][1] not in _FAMILIES:
-        return "", text
-    return match[0], text[match.end() :]
-
-
-def _gtin(aim: str, text: str) -> str | None:
-    """The digits of the GTIN, where the symbology carries one and its check digit is right."""
-    digits = _GTIN_DIGITS.get(aim, {}).get(len(text))
-    if digits is None or not _is_digits(text) or not has_valid_check_digit(text[:digits]):
-        return None
-    return text[:digits]
-
-
-def _what_is_wrong(aim: str, text: str) -> ScanProblem:
-    """Why an EAN or UPC scan holds no GTIN."""
-    if _is_digits(text) and len(text) in _GTIN_DIGITS.get(aim, {}):
-        return "check_digit_wrong"
-    return "length_wrong"
-
-
-def _card(text: str) -> ScannedIdentifier | None:
-    """A member code, if `text` can be one: links, sentences and data are not."""
-    code = normal_code(text)
-    if SEPARATOR in text or len(code) > MAX_CODE_CHARS or "://" in code or not _CODE.fullmatch(code):
-        return None
-    return ScannedIdentifier(kind="card", code=code)
-
-
-def _refused_card(aim: str, pan: str, problems: list[ScanProblem]) -> Scan:
-    """Of a payment card, and of all that was scanned with it, only the ends of the number stay."""
-    return _scan(aim, masked(pan), None, [*problems, "payment_card"])
-
-
-def _looks_like_gs1(text: str) -> bool:
-    if SEPARATOR in text or _WRITTEN_SEPARATOR.search(text):
-        return True
-    leading = _LEADING_GTIN.match(text)
-    return leading is not None and has_valid_check_digit(leading[1])
-
-
-def _gs1_scan(aim: str, text: str, problems: list[ScanProblem]) -> Scan:
-    message = _WRITTEN_SEPARATOR.sub(SEPARATOR, text).strip(SEPARATOR)
-    elements = _element_strings(message)
-    if elements is None:
-        if aim:
-            return _scan(aim, message, None, [*problems, "gs1_unparsable"])
-        return _scan(aim, text, _card(text), problems)
-    free = "\n".join(value for ai, value in elements.items() if ai not in _KEY_AIS)
-    if (pan := first_pan(free)) is not None:
-        return _refused_card(aim, pan, problems)
-    identifier = None
-    for ai in (_MEMBER_AI, _GTIN_AI):
-        if ai not in elements:
-            continue
-        if not has_valid_check_digit(elements[ai]):
-            problems.append("check_digit_wrong")
-        elif ai == _GTIN_AI:
-            identifier = ScannedIdentifier(kind="gtin", code=shortest_gtin(elements[ai]))
-        else:
-            identifier = ScannedIdentifier(kind="card", code=elements[ai])
-    return _scan(aim, message, identifier, problems, gs1=elements)
-
-
-def _element_strings(message: str) -> dict[str, str] | None:
-    """Values by application identifier (the first, where one is repeated); None if it is no GS1 message."""
-    if not message.isascii() or len(message) > MAX_GS1_CHARS:
-        return None
-    # 120 ms and 14 MB, which a register that never sees a GS1 message need not spend.
-    from biip import ParseConfig, ParseError  # noqa: PLC0415
-    from biip.gs1_messages import GS1Message  # noqa: PLC0415
-
-    try:
-        # Shops print dates such as 000000; a product stays a product.
-        parsed = GS1Message.parse(message, config=ParseConfig(gs1_element_strings_verify_date=False))
-    except ParseError:
-        return None
-    elements: dict[str, str] = {}
-    for element in parsed.element_strings:
-        elements.setdefault(element.ai.ai, element.value)
-    return elements or None
-
-
-def _is_digits(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
