@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 from urllib.parse import unquote_plus
@@ -78,7 +78,8 @@ class MemberCode:
 class Scan:
     """One scan. `text` is without the AIM identifier `aim`, which is empty where the scanner sent none.
 
-    `gs1` maps application identifiers to values. Without an `identifier` the scan names nobody and nothing.
+    `gs1` maps application identifiers to values. Without an `identifier` the scan names nobody and nothing;
+    `misread` says that it would have named a member but for its check digit.
     """
 
     symbology: str
@@ -87,6 +88,7 @@ class Scan:
     gs1: dict[str, str] | None = None
     identifier: ScannedIdentifier | None = None
     problems: tuple[ScanProblem, ...] = ()
+    misread: bool = False
 
     @property
     def member(self) -> MemberCode | None:
@@ -189,7 +191,8 @@ def _judged(aim: str, reading: _Reading, rules: Sequence[IdentificationRule], pr
         # Of a payment card, and of all that was scanned with it, only the ends of the number stay.
         return _scan(aim, _Reading(symbology=reading.symbology, text=masked(pan)), None, [*problems, "payment_card"])
     if claim is not None and claim.misread:
-        return _scan(aim, reading, None, [*problems, *reading.problems, "check_digit_wrong"])
+        scan = _scan(aim, reading, None, [*problems, *reading.problems, "check_digit_wrong"])
+        return replace(scan, misread=True)
     identifier: ScannedIdentifier | None = None
     if claim is not None and claim.rule.kind != "goods":
         identifier = ScannedIdentifier(kind=claim.rule.kind, code=claim.code, rule=claim.rule.name)
