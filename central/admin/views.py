@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select
 from central import ledger, members, operations, programs
 from central.db import tables
 from central.stored import stored_receipt
+from loyalty.identification_json import rule_documents
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
 from loyalty.money import to_major
@@ -26,6 +27,8 @@ ONLINE_FOR = timedelta(seconds=90)
 MEMBERS_SHOWN = 50
 ROWS_SHOWN = 200
 RAW_SHOWN_CHARS = 4000
+# What a rule's own columns show.
+_RULE_NAMED = frozenset({"name", "kind"})
 
 _STATES = {
     ledger.SETTLED: "evaluated",
@@ -59,6 +62,12 @@ class RegisterRow(Struct, frozen=True, kw_only=True):
     epochs: int
     note: str
     revoked: bool
+
+
+class RuleRow(Struct, frozen=True, kw_only=True):
+    name: str
+    kind: str
+    conditions: str
 
 
 class MemberRow(Struct, frozen=True, kw_only=True):
@@ -175,6 +184,19 @@ def registers(connection: Connection, now: datetime) -> tuple[RegisterRow, ...]:
             )
         )
     return tuple(rows)
+
+
+def rules(connection: Connection) -> tuple[RuleRow, ...]:
+    """The identification rules in force, in their order."""
+    return tuple(
+        RuleRow(
+            name=rule.name,
+            kind=rule.kind,
+            conditions="; ".join(f"{key} {_plain(value)}" for key, value in document.items() if key not in _RULE_NAMED),
+        )
+        for rule in operations.rules_in_force(connection).identification
+        for document in rule_documents([rule])
+    )
 
 
 def member_list(connection: Connection, text: str) -> tuple[MemberRow, ...]:
@@ -311,6 +333,13 @@ def _places(connection: Connection) -> dict[str, str]:
     columns = tables.devices.c
     rows = connection.execute(select(columns.id, columns.store, columns.register))
     return {row.id: f"{row.store} / {row.register}" for row in rows}
+
+
+def _plain(value: object) -> str:
+    """A value of a rule's condition without the marks of its JSON."""
+    if isinstance(value, list):
+        return ", ".join("–".join(one) if isinstance(one, list) else str(one) for one in value)
+    return str(value)
 
 
 def _pretty(raw: bytes) -> str:
