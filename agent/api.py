@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -25,6 +26,8 @@ from agent.inspection import (
     EntryReport,
     ExportReport,
     FoundMembers,
+    Lending,
+    Lent,
     NotFoundError,
     QueueReport,
     StatusReport,
@@ -32,6 +35,7 @@ from agent.inspection import (
 from agent.openapi import Route, openapi
 from agent.problem import MEDIA_TYPE, Problem
 from agent.store_inspection import StoreInspection
+from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
 from agent.view import PageState
 from loyalty.member import Member
 from sync.store.errors import StoreError
@@ -40,7 +44,7 @@ from sync.store.errors import StoreError
 ALIVE_EVERY_S = 5.0
 # One cashier page, perhaps a second display, and room for a POS that listens.
 MAX_WATCHERS = 16
-# Nothing is sent to this API but a few empty requests.
+# Nothing is sent to this API but a few small requests.
 MAX_BODY_BYTES = 64 * 1024
 MAX_INCOMING_MESSAGE_BYTES = 4096
 _ALIVE = '{"type":"alive"}'
@@ -55,16 +59,28 @@ _ASSETS = {
 
 log = structlog.get_logger(__name__)
 
+_Body = TypeVar("_Body", bound=Struct)
+
+
+class MalformedBodyError(ValueError):
+    """The caller sent something else than the operation takes."""
+
 
 class LocalApi:
     """The handlers of one register."""
 
     def __init__(
-        self, access: Access, desk: Desk, inspection: StoreInspection, take_up_enrolment: Callable[[], None]
+        self,
+        access: Access,
+        desk: Desk,
+        inspection: StoreInspection,
+        supervisor: Supervisor,
+        take_up_enrolment: Callable[[], None],
     ) -> None:
         self._access = access
         self._desk = desk
         self._inspection = inspection
+        self._supervisor = supervisor
         self._take_up_enrolment = take_up_enrolment
         self._watchers: set[web.WebSocketResponse] = set()
         self.routes = self._routes()
@@ -194,6 +210,21 @@ class LocalApi:
                 summary="Takes an item out of the quarantine: a person has dealt with it.",
                 status=204,
             ),
+            Route(
+                method=post,
+                path="/v1/scanners/{name}/lend",
+                handler=self._lend,
+                summary="Closes a scanner's port for a while, so that the caller can test it; asked again, anew.",
+                body=Lending,
+                answer=Lent,
+            ),
+            Route(
+                method="DELETE",
+                path="/v1/scanners/{name}/lend",
+                handler=self._give_back,
+                summary="Takes the scanner back before its time is up.",
+                status=204,
+            ),
         )
 
     # The checks
@@ -231,9 +262,11 @@ class LocalApi:
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return self._refusal(request) or await handler(request)
-        except NotFoundError as error:
+        except (NotFoundError, UnknownWorkerError) as error:
             return problem(HTTPStatus.NOT_FOUND, str(error))
-        except StoreError as error:
+        except MalformedBodyError as error:
+            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        except (StoreError, StuckWorkerError) as error:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except web.HTTPException as error:
             return problem(HTTPStatus(error.status), "Nothing here; see /openapi.json for what is.")
@@ -334,10 +367,26 @@ class LocalApi:
         await asyncio.to_thread(self._inspection.resolve, _number(request.match_info["id"]))
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
+    async def _lend(self, request: web.Request) -> web.Response:
+        lending = await _body(request, Lending)
+        name = request.match_info["name"]
+        return _json(Lent(name=name, until=await self._supervisor.lend("scanner", name, lending.seconds)))
+
+    async def _give_back(self, request: web.Request) -> web.Response:
+        self._supervisor.give_back("scanner", request.match_info["name"])
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
 
 def problem(status: HTTPStatus, detail: str) -> web.Response:
     document = Problem(title=status.phrase, status=status.value, detail=detail)
     return web.Response(status=status.value, body=msgspec.json.encode(document), content_type=MEDIA_TYPE)
+
+
+async def _body(request: web.Request, kind: type[_Body]) -> _Body:
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBodyError(f"The body is not as /openapi.json has it: {error}.") from error
 
 
 def _number(text: str) -> int:

@@ -6,11 +6,11 @@ same answers, whether the agent runs or not. Never shows more of a member than t
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
-from agent.supervisor import Health
+from agent.supervisor import MAX_LEND_S, Health
 from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
 from loyalty.receipt import AwareDatetime
@@ -106,6 +106,19 @@ class FoundMembers(Struct, frozen=True, kw_only=True):
     """Members that a search found."""
 
     members: tuple[Member, ...]
+
+
+class Lending(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how long a scanner is wanted."""
+
+    seconds: Annotated[int, Meta(ge=1, le=MAX_LEND_S)]
+
+
+class Lent(Struct, frozen=True, kw_only=True):
+    """A scanner whose port is closed until then, unless it is given back before."""
+
+    name: str
+    until: AwareDatetime
 
 
 class NoRegisterError(LookupError):

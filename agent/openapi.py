@@ -22,9 +22,9 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 class Route(Struct, frozen=True, kw_only=True):
     """One operation: what it is for, what it answers, and who may ask.
 
-    `answer` is None where there is no JSON body; `query` names the query parameters it needs, `optional`
-    those it can do without; `page` is true where the cashier page may ask too, not only the command line;
-    `open` where anyone on this machine may.
+    `answer` is None where there is no JSON in the answer, `body` where there is none in the request; `query`
+    names the query parameters it needs, `optional` those it can do without; `page` is true where the cashier
+    page may ask too, not only the command line; `open` where anyone on this machine may.
     """
 
     method: str
@@ -32,6 +32,7 @@ class Route(Struct, frozen=True, kw_only=True):
     handler: Handler
     summary: str
     answer: type[Struct] | None = None
+    body: type[Struct] | None = None
     status: int = 200
     query: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
@@ -41,8 +42,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
 def openapi(routes: Sequence[Route], origin: str) -> bytes:
     """The document, as JSON."""
-    answers = [route.answer for route in routes if route.answer is not None]
-    types: tuple[type[Struct], ...] = tuple(dict.fromkeys([*answers, Problem]))
+    named = [kind for route in routes for kind in (route.answer, route.body) if kind is not None]
+    types: tuple[type[Struct], ...] = tuple(dict.fromkeys([*named, Problem]))
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(types, schemas, strict=True))
     document = {
@@ -88,6 +89,9 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
         },
         "security": _security(route),
     }
+    if route.body is not None:
+        schema = schema_of[route.body]
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if names:
         operation["parameters"] = [
             {"name": name, "in": place, "required": required, "schema": {"type": "string"}}

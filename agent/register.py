@@ -111,7 +111,13 @@ class Register:
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
         self._desk.set_badge(self._link.badge)
-        api = LocalApi(self._access, self._desk, StoreInspection(self._store, self._live), self._link.take_up_enrolment)
+        api = LocalApi(
+            self._access,
+            self._desk,
+            StoreInspection(self._store, self._live),
+            self._supervisor,
+            self._link.take_up_enrolment,
+        )
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
         try:

@@ -181,7 +181,7 @@ def _verdict(live: Live, kept: StoreStatus) -> tuple[Verdict, tuple[str, ...]]:
     """The gravest condition, and everything that is not as it should be."""
     not_enrolled = [] if live.badge.enrolled else ["not enrolled: run `tillside enroll CODE`"]
     problems = [] if live.running else ["the agent does not run: start it with `tillside run`"]
-    failing = [worker for worker in live.workers if worker.condition == "failing" and worker.problem]
+    failing = [worker for worker in live.workers if worker.condition in ("failing", "lent") and worker.problem]
     degraded = [f"{worker.kind} {worker.name}: {worker.problem}" for worker in failing]
     if kept.recovered is not None:
         degraded.append(_recovered(kept.recovered))

@@ -1,7 +1,8 @@
 """Keeps the register's workers running: scanners, receipt sources, the exchange with the centre.
 
-Owns restarting a worker that failed, with capped, jittered delays and a visible reason. One worker's
-crash never takes another down. Never looks into what a worker does.
+Owns restarting a worker that failed, with capped, jittered delays and a visible reason, and lending a worker's
+device to another program for a while. One worker's crash never takes another down. Never looks into what a
+worker does.
 """
 
 from __future__ import annotations
@@ -23,15 +24,23 @@ BACKOFF = Backoff(base_s=0.25, cap_s=5.0)
 # A worker that was ready this long starts over with short delays when it fails.
 STEADY_AFTER_S = 30.0
 MAX_PROBLEM_CHARACTERS = 300
+# A test of a scanner takes minutes. Whoever is killed before it gives back keeps a till without scanner no longer.
+MAX_LEND_S = 600
+# A driver closes its port within moments of being cancelled; one that does not will not.
+LET_GO_WITHIN_S = 5.0
+LENT = "lent to `tillside doctor`: what it scans now is a test, and counts for nothing"
 
 log = structlog.get_logger(__name__)
 
-Condition = Literal["starting", "ready", "failing"]
+Condition = Literal["starting", "ready", "failing", "lent"]
 Kind = Literal["scanner", "rules", "receipts", "sync"]
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """How one worker is. `problem` says in the operator's words what is wrong and what to do."""
+    """How one worker is. `problem` says in the operator's words what is wrong and what to do.
+
+    `next_try` is when a failing worker starts again, and when a lent one does if nobody gives it back before.
+    """
 
     name: str
     kind: Kind
@@ -52,6 +61,14 @@ class Worker(Struct, frozen=True, kw_only=True):
     run: Callable[[Callable[[], None]], Awaitable[None]]
 
 
+class UnknownWorkerError(LookupError):
+    """No worker has that name."""
+
+
+class StuckWorkerError(Exception):
+    """A worker does not let go of its device. The message says what to do."""
+
+
 class Clocks(Struct, frozen=True, kw_only=True):
     """Time and chance for restarts; tests pass their own."""
 
@@ -69,6 +86,10 @@ class Supervisor:
         self._clocks = clocks
         self._changed = changed
         self._health = {_id(worker): Health(name=worker.name, kind=worker.kind) for worker in workers}
+        self._runs: dict[_Id, asyncio.Task[None]] = {}
+        self._lent_until_s: dict[_Id, float] = {}
+        # Set when lending begins or ends: whoever waits has to look again.
+        self._turns = {_id(worker): asyncio.Event() for worker in workers}
 
     @property
     def health(self) -> tuple[Health, ...]:
@@ -80,22 +101,97 @@ class Supervisor:
             for worker in self._workers:
                 group.create_task(self._keep(worker), name=f"{worker.kind} {worker.name}")
 
+    async def lend(self, kind: Kind, name: str, seconds: float) -> datetime:
+        """Stop a worker, so that another program can have its device; returns when, at the latest, it goes on.
+
+        The device is closed by then. Lending what is lent counts its time anew. Raises UnknownWorkerError and
+        StuckWorkerError.
+        """
+        worker = self._known(kind, name)
+        seconds = min(seconds, MAX_LEND_S)
+        until = self._clocks.now().astimezone(UTC) + timedelta(seconds=seconds)
+        self._lent_until_s[worker] = self._clocks.monotonic_s() + seconds
+        self._turns[worker].set()
+        log.info("worker_lent", worker=name, kind=kind)
+        self._set(replace(self._health[worker], condition="lent", problem=LENT, next_try=until))
+        run = self._runs.get(worker)
+        if run is not None:
+            run.cancel()
+            await asyncio.wait([run], timeout=LET_GO_WITHIN_S)
+            if not run.done():
+                raise StuckWorkerError(f"{kind} {name} does not let go of its device: stop the agent, and try again")
+        return until
+
+    def give_back(self, kind: Kind, name: str) -> None:
+        """Let a worker that was lent go on; does nothing to one that is not. Raises UnknownWorkerError."""
+        worker = self._known(kind, name)
+        if self._lent_until_s.pop(worker, None) is not None:
+            self._turns[worker].set()
+
+    def _known(self, kind: Kind, name: str) -> _Id:
+        if (kind, name) not in self._health:
+            known = ", ".join(repr(worker.name) for worker in self._workers if worker.kind == kind) or "none"
+            raise UnknownWorkerError(f"there is no {kind} {name!r} here; known are: {known}")
+        return kind, name
+
     async def _keep(self, worker: Worker) -> None:
         failures = 0
+        turn = self._turns[_id(worker)]
         while True:
+            turn.clear()
+            if await self._is_lent(worker):
+                failures = 0
+                continue
             began = self._clocks.monotonic_s()
             problem = await self._once(worker)
+            if _id(worker) in self._lent_until_s:
+                continue
             steady = self._clocks.monotonic_s() - began >= STEADY_AFTER_S
             was_ready = self._health[_id(worker)].condition == "ready"
             failures = 1 if was_ready and steady else failures + 1
             await self._wait(worker, problem, BACKOFF.delay_s(failures, self._clocks.chance()))
 
+    async def _is_lent(self, worker: Worker) -> bool:
+        """Whether it was; then waits until that changes."""
+        health, until_s = self._health[_id(worker)], self._lent_until_s.get(_id(worker))
+        left_s = until_s - self._clocks.monotonic_s() if until_s is not None else 0
+        if left_s > 0:
+            await self._sleep(worker, left_s)
+            return True
+        self._lent_until_s.pop(_id(worker), None)
+        if health.condition == "lent":
+            self._set(replace(health, condition="starting", problem=UNSET, next_try=UNSET))
+        return False
+
+    async def _sleep(self, worker: Worker, seconds: float) -> None:
+        """Waits that long, or until lending begins or ends."""
+        sleeping = asyncio.ensure_future(self._clocks.sleep(seconds))
+        turning = asyncio.ensure_future(self._turns[_id(worker)].wait())
+        try:
+            await asyncio.wait([sleeping, turning], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            turning.cancel()
+
     async def _once(self, worker: Worker) -> str:
         """Runs the worker to its end, and says what ended it."""
-        try:
+
+        async def work() -> None:
             await worker.run(lambda: self._ready(worker))
-        except Exception as error:  # noqa: BLE001 — whatever a driver raises, the others go on
+
+        run = self._runs[_id(worker)] = asyncio.create_task(work(), name=f"{worker.kind} {worker.name} at work")
+        try:
+            await asyncio.wait([run])
+        finally:
+            del self._runs[_id(worker)]
+            if not run.done():  # the agent stops
+                run.cancel()
+                await asyncio.gather(run, return_exceptions=True)
+        error = None if run.cancelled() else run.exception()
+        if isinstance(error, Exception):  # whatever a driver raises, the others go on
             return self._reported(worker, error)
+        if error is not None:
+            raise error
         return "it ended by itself"
 
     def _reported(self, worker: Worker, error: Exception) -> str:
@@ -116,11 +212,11 @@ class Supervisor:
                 restarts=health.restarts + 1,
             )
         )
-        await self._clocks.sleep(delay_s)
+        await self._sleep(worker, delay_s)
 
     def _ready(self, worker: Worker) -> None:
         health = self._health[_id(worker)]
-        if health.condition != "ready":
+        if health.condition not in ("ready", "lent"):
             log.info("worker_ready", worker=worker.name, kind=worker.kind)
             self._set(replace(health, condition="ready", problem=UNSET, next_try=UNSET))
 
@@ -129,6 +225,9 @@ class Supervisor:
         self._changed()
 
 
-def _id(worker: Worker | Health) -> tuple[str, str]:
+_Id = tuple[Kind, str]
+
+
+def _id(worker: Worker | Health) -> _Id:
     """A scanner and a receipt source may share a name."""
     return worker.kind, worker.name

@@ -108,9 +108,9 @@ def member_view(member: Member) -> MemberView:
 
 
 def problem_views(health: tuple[Health, ...]) -> tuple[ProblemView, ...]:
-    """The workers that fail, in the operator's words."""
+    """The workers that fail or are lent, in the operator's words."""
     return tuple(
         ProblemView(kind=worker.kind, name=worker.name, problem=worker.problem)
         for worker in health
-        if worker.condition == "failing" and worker.problem
+        if worker.condition in ("failing", "lent") and worker.problem
     )

@@ -24,17 +24,21 @@ from agent.inspection import (
     ExportReport,
     FoundMembers,
     Inspection,
+    Lending,
     NotFoundError,
     QueueReport,
     StatusReport,
 )
 from agent.problem import Problem
+from agent.supervisor import LET_GO_WITHIN_S
 from config.load import state_folder
 from config.settings import Settings
 from loyalty.member import Member
 
 # The agent answers from its own store; more than this and it hangs.
 TIMEOUT_S = 5.0
+# The agent's answer may take as long as a driver takes to let go of its port.
+LEND_TIMEOUT_S = LET_GO_WITHIN_S + TIMEOUT_S
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 T = TypeVar("T", bound=Struct)
@@ -80,13 +84,24 @@ class RunningAgent:
     def take_up_enrolment(self) -> None:
         self._exchange("POST", "/v1/enrolment")
 
+    def lend(self, scanner: str, seconds: int) -> None:
+        """Have the agent close a scanner's port for so long. Raises NotFoundError."""
+        body = msgspec.json.encode(Lending(seconds=seconds))
+        self._exchange("POST", f"/v1/scanners/{quote(scanner, safe='')}/lend", body, timeout_s=LEND_TIMEOUT_S)
+
+    def give_back(self, scanner: str) -> None:
+        self._exchange("DELETE", f"/v1/scanners/{quote(scanner, safe='')}/lend")
+
     def _get(self, path: str, kind: type[T]) -> T:
         return msgspec.json.decode(self._exchange("GET", path), type=kind)
 
-    def _exchange(self, method: str, path: str) -> bytes:
-        connection = http.client.HTTPConnection(self._control.host, self._control.port, timeout=TIMEOUT_S)
+    def _exchange(self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = TIMEOUT_S) -> bytes:
+        connection = http.client.HTTPConnection(self._control.host, self._control.port, timeout=timeout_s)
+        headers = {"Authorization": f"Bearer {self._control.token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self._control.token}"})
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             body = answer.read(MAX_ANSWER_BYTES)
         except (OSError, http.client.HTTPException) as error:

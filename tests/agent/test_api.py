@@ -35,6 +35,7 @@ from agent.inspection import (
 )
 from agent.openapi import Route
 from agent.store_inspection import COUNTED_FOR_S, MAX_EXPORTED_BYTES, Live, StoreInspection
+from agent.supervisor import Clocks, Supervisor, Worker
 from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
 from sync.keys import keeper_for
@@ -47,6 +48,27 @@ from tests.browser.till import free_port
 
 TOKEN = "control-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+async def _never(_seconds: float) -> None:
+    await asyncio.Event().wait()
+
+
+class LentScanner:
+    """A scanner's worker that says whether its port is open."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.worker = Worker(name="counter", kind="scanner", run=self._run)
+
+    async def _run(self, ready: Callable[[], None]) -> None:
+        self.opened.set()
+        ready()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # a port takes a moment to close
+            self.opened.clear()
 
 
 class Served:
@@ -76,7 +98,10 @@ class Served:
         badge = BadgeView(enrolled=False, online=False, since=None, queued=0)
         live = Live(running=True, place=place, badge=badge, page=f"{self.access.origin}/")
         asked = inspection(lambda: live) if inspection is not None else StoreInspection(shop.store, lambda: live)
-        self.api = LocalApi(self.access, self.desk, asked, self._enrolled)
+        self.scanner = LentScanner()
+        clocks = Clocks(monotonic_s=lambda: 0.0, now=lambda: at(10).wall, sleep=_never, chance=lambda: 0.0)
+        self.supervisor = Supervisor([self.scanner.worker], clocks, lambda: None)
+        self.api = LocalApi(self.access, self.desk, asked, self.supervisor, self._enrolled)
         self.url = self.access.origin
 
     def _enrolled(self) -> None:
@@ -159,12 +184,13 @@ async def test_strangers_get_403_everywhere_and_change_nothing(shop: Shop) -> No
         routes = [route for route in served.api.routes if not route.open]
         for headers in foreign(served):
             for route in routes:
-                path = route.path.format(file="cashier.js", code="TS1001", number="1", id="1")
+                path = route.path.format(file="cashier.js", code="TS1001", number="1", id="1", name="counter")
                 async with http.request(route.method, f"{served.url}{path}", headers=headers) as answer:
                     assert answer.status == 403, (route.path, headers)
                     assert b"Ana" not in await answer.read()
 
     assert served.enrolments == 0
+    assert [worker.condition for worker in served.supervisor.health] == ["starting"]
     assert served.access.redeem("token-100") is None
 
 
@@ -186,7 +212,7 @@ async def test_the_page_may_look_and_not_command(shop: Shop) -> None:
         for route in served.api.routes:
             if route.path in ("/v1/events", "/pair"):
                 continue
-            path = route.path.format(file="cashier.js", code="TS1001", number="1", id="1")
+            path = route.path.format(file="cashier.js", code="TS1001", number="1", id="1", name="counter")
             async with http.request(route.method, f"{served.url}{path}", headers=served.cookie()) as answer:
                 assert (answer.status != 403) == (route.page or route.open), route.path
 
@@ -412,3 +438,48 @@ def test_the_documentation_lists_every_route_with_its_party(shop: Shop) -> None:
 
     routes = Served(shop).api.routes
     assert sorted(rows) == sorted((route.method, route.path, party(route)) for route in routes)
+
+
+async def test_a_scanner_is_lent_with_its_port_closed_and_taken_back(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        working = asyncio.create_task(served.supervisor.run())
+        await served.scanner.opened.wait()
+        url = f"{served.url}/v1/scanners/counter/lend"
+
+        async with http.post(url, headers=BEARER, json={"seconds": 90}) as answer:
+            assert answer.status == 200
+            assert await answer.json() == {"name": "counter", "until": "2026-11-22T09:01:40Z"}
+            assert not served.scanner.opened.is_set()
+        assert [worker.condition for worker in served.supervisor.health] == ["lent"]
+
+        for _ in range(2):  # what is not lent is given back, too
+            async with http.delete(url, headers=BEARER) as answer:
+                assert answer.status == 204
+        await served.scanner.opened.wait()
+        assert [worker.condition for worker in served.supervisor.health] == ["ready"]
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[]", b"\xff", b'{"seconds":0}', b'{"seconds":601}', b'{"seconds":1.5}', b'{"seconds":1,"a":1}'],
+)
+async def test_lending_for_no_sensible_time_is_refused(shop: Shop, body: bytes) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        async with http.post(f"{served.url}/v1/scanners/counter/lend", headers=BEARER, data=body) as answer:
+            assert answer.status == 422
+            assert "openapi.json" in (await answer.json())["detail"]
+        assert [worker.condition for worker in served.supervisor.health] == ["starting"]
+
+
+async def test_a_scanner_that_is_not_there_cannot_be_lent(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        for method in ("POST", "DELETE"):
+            url = f"{served.url}/v1/scanners/other/lend"
+            async with http.request(method, url, headers=BEARER, data=b'{"seconds":1}') as answer:
+                assert answer.status == 404
+                assert "'counter'" in (await answer.json())["detail"]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from msgspec import UNSET
 
-from agent.supervisor import BACKOFF, STEADY_AFTER_S, Clocks, Health, Supervisor, Worker
+from agent.supervisor import (
+    BACKOFF,
+    MAX_LEND_S,
+    STEADY_AFTER_S,
+    Clocks,
+    Health,
+    Supervisor,
+    UnknownWorkerError,
+    Worker,
+)
 from drivers.transport.port import PortMissingError
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -196,3 +206,202 @@ async def test_a_scanner_and_a_receipt_source_may_share_a_name() -> None:
         ("scanner", "failing"),
         ("receipts", "ready"),
     ]
+
+
+# Lending
+
+
+class Scanner:
+    """A worker that holds a port open while it runs."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.runs = 0
+        self.worker = Worker(name="counter", kind="scanner", run=self._run)
+
+    async def _run(self, ready: Callable[[], None]) -> None:
+        self.runs += 1
+        self.closed.clear()
+        self.opened.set()
+        ready()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            self.opened.clear()
+            self.closed.set()
+
+
+class HandTime:
+    """Time that goes on when told; a sleep ends when it is over."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        over = asyncio.Event()
+        self._sleepers.append((self.seconds + seconds, over))
+        await over.wait()
+
+    def go_on(self, seconds: float) -> None:
+        self.seconds += seconds
+        for due, over in self._sleepers:
+            if due <= self.seconds:
+                over.set()
+
+    def clocks(self) -> Clocks:
+        return Clocks(
+            monotonic_s=lambda: self.seconds,
+            now=lambda: START + timedelta(seconds=self.seconds),
+            sleep=self.sleep,
+            chance=lambda: 1.0,
+        )
+
+
+@asynccontextmanager
+async def running(supervisor: Supervisor) -> AsyncIterator[None]:
+    task = asyncio.create_task(supervisor.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_lent_worker_has_closed_its_port_and_says_so() -> None:
+    time, scanner = HandTime(), Scanner()
+    supervisor = Supervisor([scanner.worker], time.clocks(), lambda: None)
+    async with running(supervisor):
+        await scanner.opened.wait()
+
+        until = await supervisor.lend("scanner", "counter", 60)
+
+        assert scanner.closed.is_set()
+        assert until == START + timedelta(seconds=60)
+        (health,) = supervisor.health
+        assert (health.condition, health.next_try, health.restarts) == ("lent", until, 0)
+        assert "tillside doctor" in str(health.problem)
+
+
+async def test_a_worker_given_back_goes_on_at_once() -> None:
+    time, scanner = HandTime(), Scanner()
+    supervisor = Supervisor([scanner.worker], time.clocks(), lambda: None)
+    async with running(supervisor):
+        await scanner.opened.wait()
+        await supervisor.lend("scanner", "counter", 60)
+
+        supervisor.give_back("scanner", "counter")
+        await scanner.opened.wait()
+
+        (health,) = supervisor.health
+        assert (health.condition, health.problem, health.next_try) == ("ready", UNSET, UNSET)
+        assert (time.seconds, scanner.runs) == (0.0, 2)
+
+
+async def test_a_worker_nobody_gives_back_goes_on_when_its_time_is_up() -> None:
+    time, scanner = HandTime(), Scanner()
+    supervisor = Supervisor([scanner.worker], time.clocks(), lambda: None)
+    async with running(supervisor):
+        await scanner.opened.wait()
+        await supervisor.lend("scanner", "counter", 60)
+        await turns()
+
+        time.go_on(59.9)
+        await turns()
+        assert not scanner.opened.is_set()
+        time.go_on(0.1)
+        await scanner.opened.wait()
+
+        assert supervisor.health[0].condition == "ready"
+
+
+async def test_lending_again_counts_the_time_anew_and_never_beyond_the_limit() -> None:
+    time, scanner = HandTime(), Scanner()
+    supervisor = Supervisor([scanner.worker], time.clocks(), lambda: None)
+    async with running(supervisor):
+        await scanner.opened.wait()
+        await supervisor.lend("scanner", "counter", 60)
+        await turns()
+        time.go_on(50)
+
+        until = await supervisor.lend("scanner", "counter", 99_999)
+        await turns()
+        time.go_on(20)
+        await turns()
+
+        assert until == START + timedelta(seconds=50 + MAX_LEND_S)
+        assert not scanner.opened.is_set()
+
+
+async def test_a_worker_that_fails_is_lent_at_once_and_not_tried_meanwhile() -> None:
+    time = HandTime()
+    tries = 0
+
+    async def missing(_ready: Callable[[], None]) -> None:
+        nonlocal tries
+        tries += 1
+        raise PortMissingError("not there")
+
+    supervisor = Supervisor([Worker(name="counter", kind="scanner", run=missing)], time.clocks(), lambda: None)
+    async with running(supervisor):
+        await turns()
+        assert tries == 1
+
+        await supervisor.lend("scanner", "counter", 60)
+        time.go_on(30)
+        await turns()
+        assert (tries, supervisor.health[0].condition) == (1, "lent")
+
+        supervisor.give_back("scanner", "counter")
+        await turns()
+        assert (tries, supervisor.health[0].condition) == (2, "failing")
+
+
+async def test_lending_one_leaves_the_others_alone() -> None:
+    time, scanner, other = HandTime(), Scanner(), Scanner()
+    workers = [scanner.worker, Worker(name="counter", kind="receipts", run=other.worker.run)]
+    supervisor = Supervisor(workers, time.clocks(), lambda: None)
+    async with running(supervisor):
+        await scanner.opened.wait()
+        await other.opened.wait()
+
+        await supervisor.lend("scanner", "counter", 60)
+
+        assert other.opened.is_set()
+        assert [health.condition for health in supervisor.health] == ["lent", "ready"]
+
+
+async def test_what_is_not_there_cannot_be_lent() -> None:
+    supervisor = Supervisor([Scanner().worker], HandTime().clocks(), lambda: None)
+
+    with pytest.raises(UnknownWorkerError, match="'counter'"):
+        await supervisor.lend("scanner", "other", 60)
+    with pytest.raises(UnknownWorkerError):
+        supervisor.give_back("receipts", "counter")
+
+
+async def test_stopping_while_lent_ends_all() -> None:
+    time, scanner = HandTime(), Scanner()
+    supervisor = Supervisor([scanner.worker], time.clocks(), lambda: None)
+    async with running(supervisor):
+        await scanner.opened.wait()
+        await supervisor.lend("scanner", "counter", 60)
+
+    assert scanner.closed.is_set()
+    assert scanner.runs == 1
+
+
+async def test_stopping_closes_the_port_first() -> None:
+    scanner = Scanner()
+    async with running(Supervisor([scanner.worker], HandTime().clocks(), lambda: None)):
+        await scanner.opened.wait()
+
+    assert scanner.closed.is_set()
+
+
+async def turns() -> None:
+    """Lets everything that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
