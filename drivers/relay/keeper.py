@@ -1,4 +1,4 @@
-"""Makes printed jobs durable, in a thread of its own, all that wait at once with one sync.
+"""Makes printed jobs and scans durable, in a thread of its own, all that wait at once with one sync.
 
 Owns the grouping, and what happens to a job that the disk refuses: it waits in memory, within a limit,
 until the disk takes it. Never raises into the passage of a sale.
@@ -15,10 +15,12 @@ from typing import Final
 
 from drivers.relay.announce import Announcer
 from drivers.relay.spool import Job, Origin, SpoolWriter, encode_record
-from drivers.relay.status import Status
+from drivers.relay.status import SpoolFigures, StatusFile
 
 # Jobs that are printed and not durable yet, in all: 1,000 receipts of 4 KiB in a relay of under 30 MB.
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
+# A job is an object of 1 to 2 KiB beside its bytes, and a scan has ten of those.
+MAX_WAITING_JOBS: Final = 4096
 # One group on its way to the disk.
 GROUP_BYTES: Final = 512 * 1024
 # A disk that refused is tried again this often, and with each new job.
@@ -43,6 +45,18 @@ class Ticket:
             self.durable.set_result(durable)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """What the log calls a job, and what goes on while its disk does not."""
+
+    job: str
+    goes_on: str
+
+
+PRINTED: Final = Wording(job="a printed job", goes_on="receipts print")
+SCANNED: Final = Wording(job="a scanned code", goes_on="codes reach the POS")
+
+
 class JobKeeper:
     """Takes jobs from any thread and brings them to the spool in the order they came."""
 
@@ -50,14 +64,16 @@ class JobKeeper:
         self,
         *,
         writer: SpoolWriter,
-        status: Status,
+        status: StatusFile[SpoolFigures],
         announcer: Announcer,
+        wording: Wording = PRINTED,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
         retry_every_s: float = RETRY_EVERY_S,
     ) -> None:
         self._writer = writer
         self._status = status
         self._announcer = announcer
+        self._wording = wording
         self._max_waiting_bytes = max_waiting_bytes
         self._retry_every_s = retry_every_s
         self._lock = threading.Lock()
@@ -75,7 +91,7 @@ class JobKeeper:
         ticket = Ticket(job=job, origin=origin)
         size = len(job.payload)
         with self._lock:
-            fits = self._waiting_bytes + size <= self._max_waiting_bytes
+            fits = self._waiting_bytes + size <= self._max_waiting_bytes and self._waiting_jobs < MAX_WAITING_JOBS
             if fits:
                 self._waiting_jobs += 1
                 self._waiting_bytes += size
@@ -88,8 +104,8 @@ class JobKeeper:
         self._announcer.say(
             "error",
             "job_not_kept",
-            f"a printed job is lost to the agent: {self._max_waiting_bytes} bytes wait already for a disk that "
-            "takes none; free the disk of the spool",
+            f"{self._wording.job} is lost to the agent: as many as may wait already for a disk that takes none; free "
+            "the disk of the spool",
         )
         return ticket
 
@@ -171,8 +187,8 @@ class JobKeeper:
         self._announcer.say(
             "error",
             "spool_refused",
-            f"receipts print, but the spool takes no jobs: {reason}. Free or mend its disk; {len(tickets)} wait in "
-            "memory and are brought by themselves",
+            f"{self._wording.goes_on}, but the spool takes no jobs: {reason}. Free or mend its disk; {len(tickets)} "
+            "wait in memory and are brought by themselves",
         )
 
     def _accepted(self) -> None:

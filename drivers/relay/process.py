@@ -1,24 +1,22 @@
-"""`tillside relay`: the process that stands between the POS and its printer.
+"""`tillside relay`: the process that stands between the POS and its printer, between a scanner and the POS, or both.
 
-Owns the command line, the listening port and a start and an end that lose nothing. It starts with the
-standard library alone and needs neither configuration nor agent.
+Owns the listening port and a start and an end that lose nothing. It starts with the standard library alone and
+needs neither configuration nor agent.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from drivers.relay.announce import Announcer
+from drivers.relay.arguments import PrinterSettings, Settings, read_arguments
 from drivers.relay.clock import boot_id, system_clock
 from drivers.relay.connection import Connection, Surroundings
 from drivers.relay.keeper import JobKeeper
@@ -26,9 +24,6 @@ from drivers.relay.line import KERNEL_BUFFER_BYTES, Endpoint, Line
 from drivers.relay.spool import Origin, SpoolLockedError, SpoolWriter
 from drivers.relay.status import Facts, Status
 
-IDLE_MS: Final = 2000
-HOLD_MS: Final = 250
-SPOOL_CAP_MB: Final = 256
 # A POS has one or two connections. More than this and it forgets to close them.
 MAX_CONNECTIONS: Final = 64
 BACKLOG: Final = 16
@@ -40,83 +35,34 @@ ACCEPT_AGAIN_AFTER_S: Final = 0.1
 EXIT_DONE, EXIT_PROBLEM = 0, 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the command line says. An empty `register` leaves the name to the agent."""
+class Part(Protocol):
+    """What a relay carries: a printer, or a shared scanner. `ready` is what the ready line says of it."""
 
-    listen: Endpoint
-    printer: Endpoint
-    spool: Path
-    register: str
-    idle_ms: int
-    hold_ms: int
-    spool_cap_bytes: int
-    as_json: bool
+    @property
+    def ready(self) -> dict[str, object]: ...
+
+    def start(self) -> bool:
+        """Take what no other program may have. Whether that was possible; what was not is told."""
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Carry until `stop` is set. Returns how much of what was to be kept is not."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the relay until SIGTERM or SIGINT. Returns the exit code: 0 ended, 1 could not start or lost a job."""
     settings = read_arguments(argv)
-    announcer = Announcer(as_json=settings.as_json)
-    writer = SpoolWriter(settings.spool, cap_bytes=settings.spool_cap_bytes)
-    try:
-        writer.open()
-    except SpoolLockedError as error:
-        announcer.say("error", "spool_locked", str(error.strerror))
-        return EXIT_PROBLEM
-    except OSError as error:
-        announcer.say(
-            "error",
-            "spool_missing",
-            f"receipts will print, but none is kept until {settings.spool} can be written "
-            f"({error.strerror}): check that it exists, its rights, and its disk",
-        )
-    try:
-        listening = listen(settings.listen)
-    except OSError as error:
-        announcer.say(
-            "error",
-            "cannot_listen",
-            f"cannot listen on {settings.listen} ({error.strerror}): another program, maybe another relay, has that "
-            "port, or this machine has no such address. Stop it, or choose another --listen",
-        )
-        return EXIT_PROBLEM
-    return asyncio.run(_serve(settings, writer, announcer, listening))
+    parts: list[Part] = []
+    if settings.printer is not None:
+        parts.append(PrinterPart(settings, settings.printer))
+    if settings.scanner is not None:
+        # A relay without a scanner stays as small as it is.
+        from drivers.relay.scanner_part import ScannerPart  # noqa: PLC0415
 
-
-def read_arguments(argv: Sequence[str]) -> Settings:
-    """Settings of a command line. Prints what is wrong and exits with 2 on one that cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="tillside relay",
-        description="Passes the POS's bytes to the printer and keeps each printed job in a spool for the agent.",
-    )
-    parser.add_argument("--listen", type=_endpoint, required=True, metavar="HOST:PORT", help="where the POS prints to")
-    parser.add_argument(
-        "--printer", type=_endpoint, required=True, metavar="HOST:PORT", help="the printer, often :9100"
-    )
-    parser.add_argument("--spool", type=Path, required=True, metavar="FOLDER", help="where jobs are kept for the agent")
-    parser.add_argument("--register", default="", metavar="NAME", help="name of this register in the jobs it keeps")
-    parser.add_argument(
-        "--idle-ms", type=_at_least(1), default=IDLE_MS, metavar="MS", help="a pause that ends a job (%(default)s)"
-    )
-    parser.add_argument(
-        "--hold-ms", type=_at_least(0), default=HOLD_MS, metavar="MS", help="a cut waits for a sick disk (%(default)s)"
-    )
-    parser.add_argument(
-        "--spool-cap-mb", type=_at_least(1), default=SPOOL_CAP_MB, metavar="MB", help="room for the spool (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="the ready line and the log as JSON lines")
-    arguments = parser.parse_args(argv)
-    return Settings(
-        listen=arguments.listen,
-        printer=arguments.printer,
-        spool=arguments.spool,
-        register=arguments.register,
-        idle_ms=arguments.idle_ms,
-        hold_ms=arguments.hold_ms,
-        spool_cap_bytes=arguments.spool_cap_mb * 1_000_000,
-        as_json=arguments.json,
-    )
+        parts.append(ScannerPart(settings, settings.scanner))
+    started = [part.start() for part in parts]
+    if not started[0]:  # a printer, where there is one, goes on without the scanner's folder
+        return EXIT_PROBLEM
+    return asyncio.run(_serve(parts, settings))
 
 
 def listen(endpoint: Endpoint) -> socket.socket:
@@ -208,63 +154,102 @@ class Relay:
         await asyncio.gather(*unfinished, return_exceptions=True)
 
 
-async def _serve(settings: Settings, writer: SpoolWriter, announcer: Announcer, listening: socket.socket) -> int:
-    host, port = listening.getsockname()[:2]
-    facts = Facts(
-        pid=os.getpid(),
-        listen=str(Endpoint(host=host, port=port)),
-        printer=str(settings.printer),
-        register=settings.register,
-        started_at=system_clock().wall,
-    )
-    status = Status(settings.spool, facts)
-    keeper = JobKeeper(writer=writer, status=status, announcer=announcer)
-    keeper.start()
+class PrinterPart:
+    """The printer's way through this process."""
+
+    def __init__(self, settings: Settings, printer: PrinterSettings) -> None:
+        self._printer = printer
+        self._register = settings.register
+        self._announcer = Announcer(as_json=settings.as_json)
+        self._writer = SpoolWriter(printer.spool, cap_bytes=settings.spool_cap_bytes)
+        self._listening: socket.socket | None = None
+
+    @property
+    def ready(self) -> dict[str, object]:
+        return {"listening": self._address, "printer": str(self._printer.printer), "spool": str(self._printer.spool)}
+
+    def start(self) -> bool:
+        try:
+            self._writer.open()
+        except SpoolLockedError as error:
+            self._announcer.say("error", "spool_locked", str(error.strerror))
+            return False
+        except OSError as error:
+            self._announcer.say(
+                "error",
+                "spool_missing",
+                f"receipts will print, but none is kept until {self._printer.spool} can be written "
+                f"({error.strerror}): check that it exists, its rights, and its disk",
+            )
+        try:
+            self._listening = listen(self._printer.listen)
+        except OSError as error:
+            self._announcer.say(
+                "error",
+                "cannot_listen",
+                f"cannot listen on {self._printer.listen} ({error.strerror}): another program, maybe another relay, "
+                "has that port, or this machine has no such address. Stop it, or choose another --listen",
+            )
+            return False
+        return True
+
+    async def run(self, stop: asyncio.Event) -> int:
+        assert self._listening is not None  # noqa: S101  it has started
+        facts = Facts(
+            pid=os.getpid(),
+            listen=self._address,
+            printer=str(self._printer.printer),
+            register=self._register,
+            started_at=system_clock().wall,
+        )
+        status = Status(self._printer.spool, facts)
+        keeper = JobKeeper(writer=self._writer, status=status, announcer=self._announcer)
+        keeper.start()
+        around = Surroundings(
+            printer=self._printer.printer,
+            idle_ms=self._printer.idle_ms,
+            hold_ms=self._printer.hold_ms,
+            keeper=keeper,
+            status=status,
+            announcer=self._announcer,
+            clock=system_clock,
+        )
+        await Relay(around, self._register).serve(self._listening, stop)
+        unkept = await asyncio.to_thread(keeper.close, KEEP_WITHIN_S)
+        if unkept:
+            self._announcer.say(
+                "error", "jobs_lost", f"{unkept} printed jobs did not reach the spool before the relay ended"
+            )
+        return unkept
+
+    @property
+    def _address(self) -> str:
+        assert self._listening is not None  # noqa: S101  it has started
+        host, port = self._listening.getsockname()[:2]
+        return str(Endpoint(host=host, port=port))
+
+
+async def _serve(parts: Sequence[Part], settings: Settings) -> int:
     stop = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
-    around = Surroundings(
-        printer=settings.printer,
-        idle_ms=settings.idle_ms,
-        hold_ms=settings.hold_ms,
-        keeper=keeper,
-        status=status,
-        announcer=announcer,
-        clock=system_clock,
-    )
-    _tell_ready(settings, facts)
-    await Relay(around, settings.register).serve(listening, stop)
-    unkept = keeper.close(KEEP_WITHIN_S)
-    if unkept:
-        announcer.say("error", "jobs_lost", f"{unkept} printed jobs did not reach the spool before the relay ended")
-    return EXIT_PROBLEM if unkept else EXIT_DONE
+    _tell_ready(parts, settings)
+    unkept = await asyncio.gather(*(part.run(stop) for part in parts))
+    return EXIT_PROBLEM if any(unkept) else EXIT_DONE
 
 
-def _tell_ready(settings: Settings, facts: Facts) -> None:
+def _tell_ready(parts: Sequence[Part], settings: Settings) -> None:
+    ready = {key: value for part in parts for key, value in part.ready.items()}
     if settings.as_json:
-        line = json.dumps(
-            {"listening": facts.listen, "printer": facts.printer, "spool": str(settings.spool), "pid": facts.pid}
-        )
+        line = json.dumps(ready | {"pid": os.getpid()})
     else:
-        line = f"relay: {facts.listen} → {facts.printer}, jobs kept in {settings.spool}"
+        line = "relay: " + "; ".join(_told(part) for part in parts)
     print(line, flush=True)
 
 
-def _endpoint(text: str) -> Endpoint:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 192.168.1.50:9100")
-    return Endpoint(host=host, port=int(port))
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and int(text) >= least):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
-        return int(text)
-
-    return number
+def _told(part: Part) -> str:
+    first, second, folder = part.ready.values()
+    return f"{first} → {second}, kept in {folder}"
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ _LENGTHS = struct.Struct(">4sBBHI")
 _CRC = struct.Struct(">I")
 FRAME_BYTES = _LENGTHS.size + _CRC.size
 
-EndedBy = Literal["cut", "idle", "close", "shutdown"]
+# Of a printed job, and of a scan.
+EndedBy = Literal["cut", "idle", "close", "shutdown", "suffix", "silence"]
 
 
 class SpoolError(OSError):
@@ -58,10 +59,10 @@ class SpoolLockedError(SpoolError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One printed job: the POS's bytes up to and including what ended it.
+    """One printed job: the POS's bytes up to and including what ended it. Or one scan: a code's bytes.
 
-    `captured` is when its last printing byte came in. `length` counts all its bytes; `payload` holds
-    the first MAX_JOB_BYTES of them.
+    `captured` is when its last printing byte came in, or the code's last. `length` counts all its bytes;
+    `payload` holds the first MAX_JOB_BYTES of them.
     """
 
     payload: bytes

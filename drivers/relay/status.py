@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from drivers.relay.clock import Clock, system_clock
 from drivers.relay.spool import STATUS_NAME
@@ -23,23 +23,49 @@ WRITE_EVERY_S: Final = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Figures:
-    """Counters since the relay started.
+class SpoolFigures:
+    """Counters of a spool since the relay started.
 
-    `jobs` and `bytes` are durable in the spool. `late` printed before they were. `waiting` printed and
-    are kept in memory until the disk takes them. `unspooled` printed and are not kept anywhere. `plain`
-    counts connections that were passed on without being understood.
+    `jobs` and `bytes` are durable in it. `waiting` are kept in memory until the disk takes them. `unspooled` are
+    not kept anywhere.
     """
 
     jobs: int = 0
     bytes: int = 0
-    late: int = 0
     waiting: int = 0
     unspooled: int = 0
-    plain: int = 0
     last_job_at: datetime | None = None
     spool_trouble: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Figures(SpoolFigures):
+    """Those of the printer's way. `late` jobs printed before they were durable. `plain` counts connections that
+    were passed on without being understood.
+    """
+
+    late: int = 0
+    plain: int = 0
     printer_trouble: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class ScannerFigures(SpoolFigures):
+    """Those of a shared scanner's way, whose jobs are codes that may be a member's.
+
+    `passed` codes went to the POS, `withheld` did not, `pos_lost` should have and could not. `late_codes` reached the
+    POS though a rule claims them; `unjudged` could not be told apart. `rules` are in force.
+    """
+
+    passed: int = 0
+    withheld: int = 0
+    pos_lost: int = 0
+    late_codes: int = 0
+    unjudged: int = 0
+    rules: int = 0
+    scanner_trouble: str = ""
+    pos_trouble: str = ""
+    rules_trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,20 +79,36 @@ class Facts:
     started_at: datetime
 
 
-class Status:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannerFacts:
+    """The same of a shared scanner."""
+
+    pid: int
+    scanner: str
+    pos: str
+    register: str
+    started_at: datetime
+
+
+Figures_co = TypeVar("Figures_co", bound=SpoolFigures, covariant=True)
+
+
+class StatusFile(Generic[Figures_co]):
     """The figures, for any thread to change, and the file that shows them."""
 
-    def __init__(self, folder: Path, facts: Facts, clock: Clock = system_clock) -> None:
+    def __init__(
+        self, folder: Path, facts: Facts | ScannerFacts, figures: Figures_co, clock: Clock = system_clock
+    ) -> None:
         self._path = folder / STATUS_NAME
         self._facts = facts
         self._clock = clock
         self._lock = threading.Lock()
-        self._figures = Figures()
+        self._figures = figures
         self._changed = True
         self._written_ns: int | None = None
 
     @contextmanager
-    def changing(self) -> Iterator[Figures]:
+    def changing(self) -> Iterator[Figures_co]:
         """The figures, alone for the time of the `with` block."""
         with self._lock:
             yield self._figures
@@ -94,3 +136,10 @@ class Status:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(shown, file, default=datetime.isoformat)
             fresh.replace(self._path)
+
+
+class Status(StatusFile[Figures]):
+    """That of the printer's way."""
+
+    def __init__(self, folder: Path, facts: Facts, clock: Clock = system_clock) -> None:
+        super().__init__(folder, facts, Figures(), clock)

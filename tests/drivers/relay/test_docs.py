@@ -8,8 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from drivers.relay import announce, connection, keeper, line, passage, process, spool
-from drivers.relay.status import Facts, Figures
+from drivers.relay import (
+    announce,
+    arguments,
+    connection,
+    keeper,
+    line,
+    passage,
+    pos_outbox,
+    pos_pty,
+    process,
+    rules_in_force,
+    scanner_part,
+    scanner_passage,
+    shared_scanner,
+    spool,
+)
+from drivers.relay.status import Facts, Figures, ScannerFacts, ScannerFigures
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "relay.md").read_text(encoding="utf-8")
@@ -18,6 +33,16 @@ LIMITS = {
     "MAX_JOB_BYTES": (spool.MAX_JOB_BYTES, "2 MiB", 2 << 20),
     "SEGMENT_BYTES": (spool.SEGMENT_BYTES, "4 MiB", 4 << 20),
     "MAX_WAITING_BYTES": (keeper.MAX_WAITING_BYTES, "4 MiB", 4 << 20),
+    "MAX_WAITING_JOBS": (keeper.MAX_WAITING_JOBS, "4,096", 4096),
+    "HOLD_MS": (scanner_passage.HOLD_MS, "15 ms", 15),
+    "POS_WAITS_S": (pos_outbox.POS_WAITS_S, "3 s", 3),
+    "MAX_POS_BYTES": (pos_outbox.MAX_POS_BYTES, "64 KiB", 65536),
+    "PORT_RETRY_EVERY_S": (shared_scanner.PORT_RETRY_EVERY_S, "every 0.5 s", 0.5),
+    "PTY_LOOK_EVERY_S": (scanner_part.PTY_LOOK_EVERY_S, "every 20 ms", 0.02),
+    "SCANS_SEGMENT_BYTES": (scanner_part.SCANS_SEGMENT_BYTES, "64 KiB", 65536),
+    "LOOK_EVERY_S": (rules_in_force.LOOK_EVERY_S, "every 1 s", 1),
+    "FLUSH_WITHIN_S": (shared_scanner.FLUSH_WITHIN_S, "1 s", 1),
+    "DRAIN_WITHIN_S": (pos_pty.DRAIN_WITHIN_S, "0.5 s", 0.5),
     "RETRY_EVERY_S": (keeper.RETRY_EVERY_S, "every 5 s", 5),
     "MAX_PROLOGUE_BYTES": (passage.MAX_PROLOGUE_BYTES, "4 KiB", 4096),
     "READ_BYTES": (line.READ_BYTES, "64 KiB", 65536),
@@ -50,11 +75,17 @@ def test_the_page_knows_every_limit_that_is_tested_and_no_other() -> None:
 
 def test_options_and_their_defaults_are_told() -> None:
     told = dict(re.findall(r"^\| `(--[a-z-]+)[^`]*` \| ([^|]+) \|", PAGE, re.MULTILINE))
-    settings = process.read_arguments(["--listen", "a:1", "--printer", "b:2", "--spool", "c"])
+    printer = ["--listen", "a:1", "--printer", "b:2", "--spool", "c"]
+    settings = arguments.read_arguments([*printer, "--scanner", "/dev/a", "--pos", "pty:b", "--scans", "d"])
+    assert settings.printer is not None
+    assert settings.scanner is not None
 
     assert set(told) == set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', SOURCE))
-    assert told["--idle-ms"] == str(settings.idle_ms)
-    assert told["--hold-ms"] == str(settings.hold_ms)
+    assert told["--idle-ms"] == str(settings.printer.idle_ms)
+    assert told["--hold-ms"] == str(settings.printer.hold_ms)
+    assert told["--to-pos"] == settings.scanner.to_pos
+    assert told["--scanner-baud"] == str(settings.scanner.baud)
+    assert told["--scanner-bits"] == arguments.SCANNER_BITS
     assert told["--spool-cap-mb"] == str(settings.spool_cap_bytes // 1_000_000)
 
 
@@ -66,7 +97,8 @@ def test_events_of_the_log_are_told() -> None:
 
 
 def test_figures_of_the_status_file_are_told() -> None:
-    shown = {field.name for kind in (Facts, Figures) for field in fields(kind)} | {"written_at"}
+    kinds = (Facts, Figures, ScannerFacts, ScannerFigures)
+    shown = {field.name for kind in kinds for field in fields(kind)} | {"written_at"}
     told = set(re.findall(r"`([a-z_]+)`", section("Watching it").split("| event |")[0]))
 
     assert shown <= told

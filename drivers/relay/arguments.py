@@ -1,0 +1,255 @@
+"""The relay's command line. Owns its options, their defaults, and saying what cannot be used."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from drivers.relay.line import Endpoint
+
+IDLE_MS: Final = 2000
+HOLD_MS: Final = 250
+SPOOL_CAP_MB: Final = 256
+SCANNER_BAUD: Final = 9600
+SCANNER_BITS: Final = "8N1"
+MAX_AFFIX_BYTES: Final = 16
+
+PTY: Final = "pty:"
+
+DataBits = Literal[7, 8]
+Parity = Literal["none", "even", "odd"]
+StopBits = Literal[1, 2]
+ToPos = Literal["others", "all"]
+
+_BITS = re.compile(r"([78])([NEO])([12])")
+_DATA_BITS: Final[dict[str, DataBits]] = {"7": 7, "8": 8}
+_PARITIES: Final[dict[str, Parity]] = {"N": "none", "E": "even", "O": "odd"}
+_STOP_BITS: Final[dict[str, StopBits]] = {"1": 1, "2": 2}
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))")
+_ESCAPED = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrinterSettings:
+    """The printer's way: where the POS prints to, the printer, and the spool of its jobs."""
+
+    listen: Endpoint
+    printer: Endpoint
+    spool: Path
+    idle_ms: int
+    hold_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannerSettings:
+    """The way of a serial scanner: its port, the POS's, and the spool of its codes.
+
+    `suffix` None means CR, LF or TAB; empty, that silence ends a code. Both ports are set alike.
+    """
+
+    port: str
+    pos: str
+    pos_group: str | None
+    scans: Path
+    baud: int
+    data_bits: DataBits
+    parity: Parity
+    stop_bits: StopBits
+    prefix: bytes
+    suffix: bytes | None
+    to_pos: ToPos
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line says: one way, or both. An empty `register` leaves the name to the agent."""
+
+    printer: PrinterSettings | None
+    scanner: ScannerSettings | None
+    register: str
+    spool_cap_bytes: int
+    as_json: bool
+
+
+def read_arguments(argv: Sequence[str]) -> Settings:
+    """Settings of a command line. Prints what is wrong and exits with 2 on one that cannot be used."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    printer = _group(parser, arguments, "listen", "printer", "spool")
+    scanner = _group(parser, arguments, "scanner", "pos", "scans")
+    if not (printer or scanner):
+        parser.error("give --listen, --printer and --spool, or --scanner, --pos and --scans, or all of them")
+    return Settings(
+        printer=_printer(arguments) if printer else None,
+        scanner=_scanner(parser, arguments) if scanner else None,
+        register=arguments.register,
+        spool_cap_bytes=arguments.spool_cap_mb * 1_000_000,
+        as_json=arguments.json,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tillside relay",
+        description="Passes the POS's bytes to the printer, a shared scanner's codes to the POS, or both, and keeps "
+        "printed jobs and members' codes in spools for the agent.",
+    )
+    printer = parser.add_argument_group("a printer", "all three of the first are needed")
+    printer.add_argument("--listen", type=_endpoint, metavar="HOST:PORT", help="where the POS prints to")
+    printer.add_argument("--printer", type=_endpoint, metavar="HOST:PORT", help="the printer, often :9100")
+    printer.add_argument("--spool", type=Path, metavar="FOLDER", help="where jobs are kept for the agent")
+    printer.add_argument(
+        "--idle-ms", type=_whole(1), default=IDLE_MS, metavar="MS", help="a pause that ends a job (%(default)s)"
+    )
+    printer.add_argument(
+        "--hold-ms", type=_whole(0), default=HOLD_MS, metavar="MS", help="a cut waits for a sick disk (%(default)s)"
+    )
+    scanner = parser.add_argument_group("a scanner shared with the POS", "all three of the first are needed")
+    scanner.add_argument(
+        "--scanner", type=_scanner_port, metavar="PORT", help="device path, usb:serial=…, usb:VID:PID or tcp://…"
+    )
+    scanner.add_argument(
+        "--pos", type=_pos_port, metavar="PORT", help="the port to the POS, or pty:LINK for one to be made"
+    )
+    scanner.add_argument("--scans", type=Path, metavar="FOLDER", help="where members' codes are kept for the agent")
+    scanner.add_argument("--pos-group", metavar="GROUP", help="group that may open pty:LINK (this user alone)")
+    scanner.add_argument(
+        "--to-pos", choices=("others", "all"), default="others", help="codes that the POS gets (%(default)s)"
+    )
+    scanner.add_argument(
+        "--scanner-baud", type=_whole(300), default=SCANNER_BAUD, metavar="BAUD", help="of both ports (%(default)s)"
+    )
+    scanner.add_argument(
+        "--scanner-bits", type=_bits, default=SCANNER_BITS, metavar="BITS", help="of both ports (%(default)s)"
+    )
+    scanner.add_argument(
+        "--scanner-prefix", type=_prefix, default=b"", metavar="TEXT", help=r"sent before each code, such as \x02"
+    )
+    scanner.add_argument(
+        "--scanner-suffix", type=_affix, metavar="TEXT", help=r"sent after each code (\r, \n or \t); empty: nothing"
+    )
+    parser.add_argument("--register", default="", metavar="NAME", help="name of this register in what it keeps")
+    parser.add_argument(
+        "--spool-cap-mb", type=_whole(1), default=SPOOL_CAP_MB, metavar="MB", help="room for a spool (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="the ready line and the log as JSON lines")
+    return parser
+
+
+def _group(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *names: str) -> bool:
+    """Whether these options, which belong together, are given. Exits where only some are."""
+    missing = [f"--{name}" for name in names if getattr(arguments, name) is None]
+    if missing and len(missing) < len(names):
+        parser.error(f"{' and '.join(missing)} must be given too")
+    return not missing
+
+
+def _printer(arguments: argparse.Namespace) -> PrinterSettings:
+    return PrinterSettings(
+        listen=arguments.listen,
+        printer=arguments.printer,
+        spool=arguments.spool,
+        idle_ms=arguments.idle_ms,
+        hold_ms=arguments.hold_ms,
+    )
+
+
+def _scanner(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> ScannerSettings:
+    if arguments.pos == arguments.scanner:
+        parser.error("--scanner and --pos are the same port: the POS needs one of its own")
+    if arguments.pos_group is not None and not arguments.pos.startswith(PTY):
+        parser.error("--pos-group is for --pos pty:LINK")
+    if arguments.spool is not None and arguments.spool.absolute() == arguments.scans.absolute():
+        parser.error("--spool and --scans are the same folder: give each its own")
+    data_bits, parity, stop_bits = arguments.scanner_bits
+    return ScannerSettings(
+        port=arguments.scanner,
+        pos=arguments.pos,
+        pos_group=arguments.pos_group,
+        scans=arguments.scans,
+        baud=arguments.scanner_baud,
+        data_bits=_DATA_BITS[data_bits],
+        parity=_PARITIES[parity],
+        stop_bits=_STOP_BITS[stop_bits],
+        prefix=arguments.scanner_prefix,
+        suffix=arguments.scanner_suffix,
+        to_pos=arguments.to_pos,
+    )
+
+
+# What an option's text means
+
+
+def _endpoint(text: str) -> Endpoint:
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 192.168.1.50:9100")
+    return Endpoint(host=host, port=int(port))
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
+        return int(text)
+
+    return number
+
+
+def _scanner_port(text: str) -> str:
+    # pyserial, which a relay without a scanner need not load.
+    from drivers.transport.ports import PortNameError, transport_for  # noqa: PLC0415
+
+    try:
+        transport_for(text)
+    except PortNameError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: {error}") from error
+    return text
+
+
+def _pos_port(text: str) -> str:
+    if text.startswith(PTY):
+        if sys.platform == "win32" or not text.removeprefix(PTY):
+            raise argparse.ArgumentTypeError(f"{text!r}: write pty:LINK with the path of a link; on Linux only")
+        return text
+    if text.startswith(("tcp://", "socket://")):
+        raise argparse.ArgumentTypeError(f"{text!r}: a POS listens to a scanner on a serial port or pty:LINK")
+    return _scanner_port(text)
+
+
+def _bits(text: str) -> str:
+    if not _BITS.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not data bits, parity and stop bits, such as 8N1 or 7E1")
+    return text
+
+
+def _affix(text: str) -> bytes:
+    """What a scanner sends, written with \\r, \\n, \\t, \\\\ and \\xHH."""
+
+    def unescaped(match: re.Match[str]) -> str:
+        if match[1]:
+            return chr(int(match[1], 16))
+        if match[2] not in _ESCAPED:
+            raise argparse.ArgumentTypeError(rf"{text!r}: known after a backslash are r, n, t, \ and xHH")
+        return _ESCAPED[match[2]]
+
+    try:
+        meant = _ESCAPE.sub(unescaped, text).encode("iso-8859-1")
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: a scanner sends single bytes") from error
+    if len(meant) > MAX_AFFIX_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is longer than {MAX_AFFIX_BYTES} bytes")
+    return meant
+
+
+def _prefix(text: str) -> bytes:
+    meant = _affix(text)
+    if meant.strip(b"\r\n\t") != meant:
+        raise argparse.ArgumentTypeError(f"{text!r}: line ends before a code are understood without being set")
+    return meant

@@ -1,0 +1,260 @@
+"""One scanner between itself and the POS, as if there were no relay, but for the members' codes.
+
+Owns carrying out what the scanner passage says, both ports, and their going and coming back. Never decides what a
+code is (`rules_in_force`), and never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from drivers.relay.announce import Announcer
+from drivers.relay.clock import Clock
+from drivers.relay.keeper import JobKeeper
+from drivers.relay.pos_outbox import PosOutbox
+from drivers.relay.scanner_passage import HOLD_MS, Heard, Passed, ScannerPassage, Step, Unjudged
+from drivers.relay.spool import Job, Origin
+from drivers.relay.status import ScannerFigures, StatusFile
+from drivers.transport.port import PortMissingError, Transport, TransportClosedError, TransportError
+
+# A port that is away is tried again this often.
+PORT_RETRY_EVERY_S: Final = 0.5
+# At the end, for the POS to take what is on its way, and for a port that hangs to close.
+FLUSH_WITHIN_S: Final = 1.0
+CLOSE_WITHIN_S: Final = 2.0
+
+_REMEDIES: Final[dict[Unjudged, str]] = {
+    "too_long": "it is longer than any barcode: check --scanner-baud and --scanner-suffix",
+    "suffix_missing": 'let the scanner send CR after each code, or set --scanner-suffix "" if it cannot',
+    "prefix_missing": "the scanner does not send the prefix that is set: correct --scanner-prefix",
+    "fault": "this is a fault of the relay: report it with the kind of the code",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """The two ports, by the names that the command line has for them. `pos_retry_s` is how soon the POS is seen."""
+
+    scanner: Transport
+    scanner_name: str
+    pos: Transport
+    pos_name: str
+    pos_retry_s: float = PORT_RETRY_EVERY_S
+
+
+class SharedScanner:
+    """Carries a scanner's codes to the POS and the POS's commands to the scanner, until it is stopped."""
+
+    def __init__(
+        self,
+        ends: Ends,
+        passage: ScannerPassage,
+        *,
+        keeper: JobKeeper,
+        origin: Origin,
+        status: StatusFile[ScannerFigures],
+        announcer: Announcer,
+        clock: Clock,
+        outbox: PosOutbox | None = None,
+    ) -> None:
+        self._ends = ends
+        self._passage = passage
+        self._keeper = keeper
+        self._origin = origin
+        self._status = status
+        self._announcer = announcer
+        self._clock = clock
+        self._outbox = outbox or PosOutbox()
+        self._filled = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._sent.set()
+        self._last_passed = -1
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Carry bytes until `stop` is set; then what is held goes to the POS, and both ports close."""
+        hearing = asyncio.create_task(self._again_and_again(self._hear))
+        serving = asyncio.create_task(self._again_and_again(self._serve_pos))
+        try:
+            await stop.wait()
+            await _ended(hearing)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_WITHIN_S):
+                    await self._sent.wait()
+        finally:
+            await _ended(hearing)
+            await _ended(serving)
+            self._outbox.give_up(self._outbox.take(self._clock().monotonic_ns))
+            self._tell_lost()
+
+    async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> NoReturn:
+        while True:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  the next code must find a way to the POS
+                self._announcer.say(
+                    "error", "scanner_failed", f"a fault of the relay; it goes on with the next code: {error!r}"
+                )
+                await asyncio.sleep(PORT_RETRY_EVERY_S)
+
+    # From the scanner
+
+    async def _hear(self) -> None:
+        """The scanner's bytes for as long as its port is there."""
+        try:
+            await self._ends.scanner.open()
+            self._scanner_is("")
+            while True:
+                data = await self._next()
+                now = self._clock()
+                self._carry_out(self._passage.feed(data, now) if data else self._passage.idle(now))
+        except TransportError as error:
+            self._scanner_is(str(error))
+        finally:
+            self._carry_out(self._passage.end())
+            await _closed(self._ends.scanner)
+        await asyncio.sleep(PORT_RETRY_EVERY_S)
+
+    async def _next(self) -> bytes:
+        """What the scanner sends next; nothing when it is time to look at the passage again."""
+        due_at_ns = self._passage.due_at_ns
+        within_s = None if due_at_ns is None else max(0.0, (due_at_ns - self._clock().monotonic_ns) / 1e9)
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._ends.scanner.read()
+        except TimeoutError:
+            return b""
+
+    def _carry_out(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            if isinstance(step, Passed):
+                self._outbox.put(step, self._clock().monotonic_ns)
+                self._sent.clear()
+                self._filled.set()
+                if step.code != self._last_passed:
+                    self._last_passed = step.code
+                    with self._status.changing() as figures:
+                        figures.passed += 1
+            elif isinstance(step, Heard):
+                self._keep(step)
+        self._tell_lost()
+        self._tell_unjudged()
+
+    def _keep(self, heard: Heard) -> None:
+        job = Job(payload=heard.data, length=len(heard.data), ended_by=heard.ended_by, captured=heard.at)
+        self._keeper.keep(job, self._origin)
+        with self._status.changing() as figures:
+            figures.withheld += heard.withheld
+
+    # To and from the POS
+
+    async def _serve_pos(self) -> None:
+        """The POS for as long as its port is there."""
+        self._filled.clear()
+        try:
+            await self._ends.pos.open()
+            self._pos_is("")
+            async with asyncio.TaskGroup() as directions:
+                directions.create_task(self._send_codes())
+                directions.create_task(self._pass_commands())
+        except* TransportError as errors:
+            self._pos_is(str(errors.exceptions[0]))
+        finally:
+            await _closed(self._ends.pos)
+        with suppress(TimeoutError):  # a code that is there is a reason to look at once
+            async with asyncio.timeout(self._ends.pos_retry_s):
+                await self._filled.wait()
+
+    async def _send_codes(self) -> None:
+        while True:
+            self._filled.clear()
+            if taken := self._outbox.take(self._clock().monotonic_ns):
+                await self._send(taken)
+            else:
+                self._sent.set()
+                await self._filled.wait()
+
+    async def _send(self, taken: list[Passed]) -> None:
+        try:
+            await self._ends.pos.write(b"".join(passed.data for passed in taken))
+        except (PortMissingError, TransportClosedError):
+            self._outbox.put_back(taken, self._clock().monotonic_ns)
+            raise
+        except BaseException:
+            self._outbox.give_up(taken)
+            raise
+
+    async def _pass_commands(self) -> None:
+        """What the POS tells the scanner (beep, wait, go on), at once; without a scanner nobody hears it."""
+        while True:
+            commands = await self._ends.pos.read()
+            with suppress(TransportError):  # it tells of itself where it is read
+                await self._ends.scanner.write(commands)
+
+    # What is told
+
+    def _scanner_is(self, trouble: str) -> None:
+        with self._status.changing() as figures:
+            was, figures.scanner_trouble = figures.scanner_trouble, trouble
+        if was == trouble:
+            return
+        self._keeper.look_at_status()
+        if trouble:
+            self._announcer.say("error", "scanner_away", trouble)
+        else:
+            self._announcer.say("info", "scanner_there", f"the scanner at {self._ends.scanner_name} is there again")
+
+    def _pos_is(self, trouble: str) -> None:
+        with self._status.changing() as figures:
+            was, figures.pos_trouble = figures.pos_trouble, trouble
+        if was == trouble:
+            return
+        self._keeper.look_at_status()
+        if trouble:
+            self._announcer.say("warning", "pos_away", trouble)
+        else:
+            self._announcer.say("info", "pos_there", f"the POS has its port again: {self._ends.pos_name}")
+
+    def _tell_lost(self) -> None:
+        with self._status.changing() as figures:
+            before, figures.pos_lost = figures.pos_lost, self._outbox.dropped
+        if self._outbox.dropped > before:
+            self._announcer.say(
+                "error",
+                "codes_lost_to_pos",
+                f"the POS did not take codes at {self._ends.pos_name} in time, and it does not get them any more: they "
+                "would be put onto the next sale. Scan them again, and check that the POS has its port open",
+                codes=self._outbox.dropped,
+            )
+
+    def _tell_unjudged(self) -> None:
+        unjudged, late = self._passage.unjudged, self._passage.late
+        with self._status.changing() as figures:
+            before, figures.unjudged = figures.unjudged, unjudged.total()
+            late_before, figures.late_codes = figures.late_codes, late
+        if unjudged.total() > before:
+            remedies = "; ".join(f"{reason}: {_REMEDIES[reason]}" for reason in unjudged)
+            self._announcer.say(
+                "warning", "code_not_judged", f"a code went to the POS and could not be told apart: {remedies}"
+            )
+        if late > late_before:
+            self._announcer.say(
+                "warning",
+                "member_code_at_pos",
+                f"a member's code reached the POS too, since the scanner paused for more than {HOLD_MS} ms within it. "
+                "Raise the scanner's speed, or lower the latency timer of its adapter to 1 ms",
+            )
+
+
+async def _ended(task: asyncio.Task[NoReturn]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _closed(port: Transport) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_WITHIN_S):
+            await port.close()
