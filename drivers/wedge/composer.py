@@ -20,6 +20,11 @@ MAX_CODE_CHARS: Final = 8192
 # Scanners type a key every 1 to 16 ms, and with the largest pause between keys that is in use every 100 ms.
 IDLE_MS: Final = 300
 
+# What people type and scanners do not: with a longer pause between two keys, or shorter. The fastest typists need
+# 60 ms a key, over several keys.
+TYPED_GAP_MS: Final = 50
+TYPED_CHARS: Final = 4
+
 EndKey = Literal["enter", "tab"]
 Prefix = Literal["none", "enter", "tab"]
 Suffix = Literal["none", "enter", "tab"]
@@ -46,8 +51,9 @@ class KeyComposer:
     the scanner sends none, and that `idle_ms` without a key ends a code. With a suffix, a code that has none after
     `idle_ms` is dropped. `prefix` must lead each code.
 
-    Where people type on the same device, `gap_ms` and `min_chars` tell their typing from a scan: a text with a longer
-    gap between two keys, or with fewer characters, is no code. `dropped` counts by reason.
+    Where people type on the same device, `gap_ms` and `min_chars` (TYPED_GAP_MS, TYPED_CHARS) tell their typing from
+    a scan: a text with a longer gap between two characters, or with fewer of them, is no code. `dropped` counts by
+    reason.
     """
 
     def __init__(
@@ -110,7 +116,7 @@ class KeyComposer:
         self._keyboard.forget()
         code = None
         if self._text and "none" not in self._ends:
-            self._tear("suffix_missing")
+            self._tear("typed" if self._looks_typed() else "suffix_missing")
         elif self._text:
             code = self._end(self._char_ns, "idle")
         self._begin(started=self._prefix == "none")
@@ -148,11 +154,14 @@ class KeyComposer:
             return None
         if not self._started:
             self.dropped["prefix_missing"] += 1
-        elif self._typed or len(self._text) < self._min_chars:
+        elif self._looks_typed():
             self.dropped["typed"] += 1
         else:
             return ComposedCode(text="".join(self._text), at_ns=at_ns, ended_by=ended_by)
         return None
+
+    def _looks_typed(self) -> bool:
+        return self._typed or len(self._text) < self._min_chars
 
     def _tear(self, reason: Dropped) -> None:
         if not self._torn:

@@ -8,7 +8,8 @@ For whoever wires it (the relay):
     passage = WedgePassage("de", judge)       # judge(text) -> True: a member's, withhold it from the POS
     for event in await device.read():         # a grabbed device of `backend`
         for step in passage.feed(event): …
-    for step in passage.idle(now_ns): …       # when `due_in_s(now_ns)` has passed; None: nothing is held
+    for step in passage.idle(now_ns): …       # when `due_in_s(now_ns)` has passed and a last look at the device
+                                              # shows no event; None: nothing is held
     for step in passage.end(now_ns): …        # the device has gone, or we stop: everything held goes, no key stays down
 
 A step is either `Release`, whose events are to be injected in this order at once, or `Judged`: a code was read to
@@ -80,7 +81,10 @@ _PREFIX_KEYS: Final[dict[str, frozenset[int]]] = {
 
 
 class WedgePassage:
-    """The way of one grabbed device's keys to the POS. `layout`, `prefix` and `suffix` are the composer's."""
+    """The way of one grabbed device's keys to the POS. `layout`, `prefix` and `suffix` are the composer's.
+
+    While `may_withhold` says no, as where no rule is in force, nothing is held, not even for a moment.
+    """
 
     def __init__(
         self,
@@ -89,11 +93,13 @@ class WedgePassage:
         *,
         prefix: Prefix = "none",
         suffix: Suffix | None = None,
+        may_withhold: Callable[[], bool] = lambda: True,
         hold_ms: int = HOLD_MS,
         held_code_ms: int = HELD_CODE_MS,
     ) -> None:
         self._composer = KeyComposer(layout, prefix=prefix, suffix=suffix)
         self._judge = judge
+        self._may_withhold = may_withhold
         self._beginnings = _BEGINNINGS | _PREFIX_KEYS[prefix]
         self._hold_ns = hold_ms * 1_000_000
         self._held_code_ns = held_code_ms * 1_000_000
@@ -154,12 +160,16 @@ class WedgePassage:
         if event.value != DOWN and event.code in self._withheld:
             if event.value == UP:
                 self._withheld.discard(event.code)
-        elif self._gone or not (self._held or (event.value == DOWN and event.code in self._beginnings)):
+        elif self._gone or not (self._held or self._begins(event)):
             self._release([event], steps)
         else:
             self._held.append(event)
             if len(self._held) >= MAX_HELD_EVENTS or self._held_too_long(event.at_ns):
                 self._let_go(steps)
+
+    def _begins(self, event: KeyEvent) -> bool:
+        """Whether this may be the first key of a code that will be withheld."""
+        return event.value == DOWN and event.code in self._beginnings and self._may_withhold()
 
     def _end_code(self, code: ComposedCode, steps: list[Step]) -> None:
         withheld = not self._gone and bool(self._held) and self._claims(code.text)
