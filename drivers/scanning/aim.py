@@ -64,6 +64,8 @@ _OWN_NAMES = {
 GS1_IDENTIFIERS = frozenset(
     {"]C1", "]J1", "]J4", "]L3", "]Q3", "]Q4", "]d2", "]d5", "]e0", "]e1", "]e2", "]e3", "]z1", "]z4"}
 )
+# Where a label's maker left the first FNC1 out, its element strings come under these, as any text does.
+FNC1_LEFT_OUT = frozenset({"]C0", "]Q1", "]d1"})
 # Under the ECI protocol a reader doubles each backslash, and writes a change of character set as \nnnnnn.
 ECI_IDENTIFIERS = frozenset(
     {"]J3", "]J4", "]J5", "]L1", "]Q2", "]Q4", "]Q6", "]d4", "]d5", "]d6", "]e3", "]h1", "]z3", "]z4", "]z5"}

@@ -17,8 +17,9 @@ from functools import partial
 from typing import Literal
 from urllib.parse import unquote_plus
 
-from drivers.scanning.aim import ECI_IDENTIFIERS, GS1_IDENTIFIERS, split_identifier, symbology_of
+from drivers.scanning.aim import ECI_IDENTIFIERS, FNC1_LEFT_OUT, GS1_IDENTIFIERS, split_identifier, symbology_of
 from drivers.scanning.check_digit import has_valid_check_digit, shortest_gtin
+from drivers.scanning.composite import with_linear
 from drivers.scanning.digital_link import LinkProblem, read_link
 from drivers.scanning.element_strings import (
     SEPARATOR,
@@ -131,8 +132,8 @@ _ISSUED_AIS = frozenset(
     ai for ai, form in FORM_OF.items() if form in {"n18:check", "n17:check", "n14:check", "n13:check"}
 )
 _ECI = re.compile(r"\\(?:(\\)|[0-9]{6})")
-# Where one message of a composite symbol ends and the next begins.
-_NEXT_MESSAGE = re.compile(r"[\r\n|]+(?=\]e[0-3])")
+# Between the messages of a composite symbol in one text: line ends, or the bar of GS1's own notation.
+_MESSAGE_END = re.compile(r"[\r\n|](?=\]e[0-3])")
 # The characters of Code 39, which older cards carry, and those of wallet codes.
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9._:/+$%]*")
 # What looks like a code and is none: contents that phones act on, web addresses without a scheme, and digits in
@@ -142,6 +143,7 @@ _NO_CODE = re.compile(
     r"|MMSTO|OTPAUTH|SIPS?|SKYPE|SMS|SMSTO|SMTP|TEL|URL|URLTO|URN|VIBER|WHATSAPP|WIFI):.*"
     r"|WWW\..*|[^/:]+\.[A-Z]{2,}(?:[:/].*)?|[0-9]+(?:[./][0-9]+)+"
 )
+_BLANKS = " \t\r\n"
 _REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -170,7 +172,15 @@ def parse_scan(raw: bytes | str, rules: Sequence[IdentificationRule] = ()) -> Sc
     same; and payment cards, where the rule fixes the number's first digits.
     """
     problems: list[ScanProblem] = []
-    text = _decoded(raw, problems).strip(" \t\r\n")
+    text = _decoded(raw, problems).strip(_BLANKS)
+    if "]e" in text and (composite := _composite(text, rules, problems)) is not None:
+        return composite
+    return _parsed(text, rules, problems)
+
+
+def _parsed(text: str, rules: Sequence[IdentificationRule], faults: Sequence[ScanProblem]) -> Scan:
+    """The scan of one message, found with `faults`."""
+    problems = list(faults)
     if text[:1] in {"%", ";", "+"} and (swipe := _swiped(text, rules, problems)) is not None:
         return swipe
     aim, body = split_identifier(_cleaned(text, problems))
@@ -179,6 +189,25 @@ def parse_scan(raw: bytes | str, rules: Sequence[IdentificationRule] = ()) -> Sc
     else:
         reading = _read(aim, body)
     return _judged(aim, reading, rules, problems)
+
+
+def _composite(text: str, rules: Sequence[IdentificationRule], faults: Sequence[ScanProblem]) -> Scan | None:
+    """The scan of a linear message of goods and what stands above it; None if `text` holds no two such messages."""
+    messages = _MESSAGE_END.split(text, maxsplit=1)
+    if len(messages) < 2:
+        return None
+    linear, component = (_parsed(message.strip(_BLANKS + "|"), rules, faults) for message in messages)
+    joined = with_linear(component, linear)
+    if joined is component:
+        return None
+    return replace(
+        joined,
+        symbology=linear.symbology,
+        aim=linear.aim,
+        text=f"{linear.text}|{component.aim}{component.text}",
+        gs1={**(linear.gs1 or {}), **(joined.gs1 or {})},
+        problems=tuple(dict.fromkeys([*linear.problems, *component.problems])),
+    )
 
 
 def _judged(aim: str, reading: _Reading, rules: Sequence[IdentificationRule], problems: list[ScanProblem]) -> Scan:
@@ -266,7 +295,7 @@ def _read(aim: str, text: str) -> _Reading:
         return _read_message(symbology, with_separators(text))
     if "://" in text:
         return _read_address(symbology, text)
-    reading = _read_unannounced(symbology, text)
+    reading = _read_unannounced(aim, text)
     if reading is not None:
         return reading
     problem = what_is_wrong(aim, text)
@@ -292,20 +321,21 @@ def _read_message(symbology: str, message: str) -> _Reading:
     )
 
 
-def _read_unannounced(symbology: str, text: str) -> _Reading | None:
-    """A message that no symbology identifier announces: in brackets, with separators, or by how it begins."""
-    message = message_in_brackets(text)
-    if message is None and symbology == "unknown":
-        if has_separator(text):
-            text = message = with_separators(text)
-        elif _PROVEN_START.match(text):
-            message = text
-    if message is None or len(message) > MAX_GS1_CHARS:
+def _read_unannounced(aim: str, text: str) -> _Reading | None:
+    """A whole message that no symbology identifier announces: in brackets, with separators, or by how it begins."""
+    untold = symbology_of(aim) == "unknown"
+    printed = message_in_brackets(text)
+    message = with_separators(text) if printed is None else printed
+    sure = printed is not None or (untold and has_separator(text))
+    if not sure and not ((untold or aim in FNC1_LEFT_OUT) and _PROVEN_START.match(message)):
         return None
-    reading = _read_message(symbology, message)
-    if "gs1_unparsable" in reading.problems or (message is text and not reading.gs1):
+    reading = _read_message(symbology_of(aim), message)
+    if reading.gs1 is None or "gs1_unparsable" in reading.problems:
         return None
-    return reading
+    # A lone number that begins like a GTIN's may be anybody's, where the symbology is one of any texts.
+    if not sure and ("check_digit_wrong" in reading.problems or (not untold and len(reading.gs1) < 2)):
+        return None
+    return reading if printed is None else replace(reading, text=text)
 
 
 def _read_address(symbology: str, text: str) -> _Reading:
