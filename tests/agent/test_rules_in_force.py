@@ -1,0 +1,197 @@
+"""Rules in a register that runs: from its settings, from its centre, without a network, and while it sells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.inspection import RulesInForce, StatusReport
+from agent.register import Register, Running
+from agent.state import keeper_of, open_store
+from agent.store_inspection import StoreInspection
+from central import configs
+from config.load import load_settings
+from loyalty.centre_config import CentreConfig
+from loyalty.identification import IdentificationRule
+from sync.enrolling import enrol
+from sync.enrolment import parse_code
+from sync.store.store import Store
+from tests.browser.till import free_port
+from tests.faults.proxy import FaultyProxy
+from tests.sync.centre import FACTS, Centre, running_centre, utc_now
+
+PATIENCE_S = 60.0
+LOOK_AGAIN_S = 0.005
+LOOKS = int(PATIENCE_S / LOOK_AGAIN_S)
+PLASTIC = CentreConfig(identification=(IdentificationRule(name="plastic", prefixes=("29",), lengths=(13,)),))
+PAPER = CentreConfig(identification=(IdentificationRule(name="paper", prefixes=("28",), lengths=(13,)),))
+SETTINGS = """
+[paths]
+state = "state"
+[page]
+port = {page}
+[[scanners]]
+name = "counter"
+port = "tcp://127.0.0.1:{scanner}"
+"""
+
+
+class Scanner:
+    """A scanner on the network, and what it sends."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._connected = asyncio.Event()
+        self._writers: list[asyncio.StreamWriter] = []
+        self.port = 0
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _accept(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        self._connected.set()
+
+    async def scan(self, code: str) -> None:
+        await asyncio.wait_for(self._connected.wait(), PATIENCE_S)
+        self._writers[-1].write(f"]E0{code}\r".encode())
+        await self._writers[-1].drain()
+
+    def let_go(self) -> None:
+        """The register is gone, and may come again."""
+        self._connected.clear()
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+            await writer.wait_closed()
+
+
+@pytest.fixture
+async def scanner() -> AsyncIterator[Scanner]:
+    scanner = Scanner()
+    await scanner.open()
+    yield scanner
+    await scanner.close()
+
+
+class Till:
+    """A register that runs in this process."""
+
+    def __init__(self, register: Register, store: Store) -> None:
+        self.store = store
+        self._register = register
+
+    @property
+    def status(self) -> StatusReport:
+        return StoreInspection(self.store, self._register._live).status()
+
+    def kept(self) -> list[str]:
+        """Codes that were taken for a member's."""
+        return [scan.code for scan in self.store.unused_scans()]
+
+    def beat(self) -> None:
+        """The next heartbeat, now."""
+        loop = self._register._link._loop
+        assert loop is not None
+        loop._session.doubted()
+        loop.wake()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        for _ in range(LOOKS):
+            if condition():
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+        raise AssertionError(f"still not so: {self.status}")
+
+
+def configured(folder: Path, scanner: Scanner, more: str = "") -> Path:
+    file = folder / "tillside.toml"
+    file.write_text(SETTINGS.format(page=free_port(), scanner=scanner.port) + more)
+    return file
+
+
+@asynccontextmanager
+async def running(config: Path, scanner: Scanner) -> AsyncIterator[Till]:
+    settings = load_settings(config, environment={})
+    keeper = keeper_of(settings)
+    store = open_store(settings, keeper)
+    register, stop = Register(settings, store, keeper), asyncio.Event()
+    ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(register.run(ready.set_result, stop))
+    await ready
+    try:
+        yield Till(register, store)
+    finally:
+        stop.set()
+        await task
+        store.close()
+        scanner.let_go()
+
+
+def publish(centre: Centre, config: CentreConfig) -> None:
+    centre.write(lambda c: configs.publish(c, config, centre.folder.program_key(), utc_now()))
+
+
+async def test_rules_of_the_settings_count_without_a_centre(tmp_path: Path, scanner: Scanner) -> None:
+    rule = '[[identification]]\nname = "plastic"\nprefixes = ["29"]\nlengths = [13]\n'
+    async with running(configured(tmp_path, scanner, rule), scanner) as till:
+        await scanner.scan("3800065711135")
+        await scanner.scan("2912345678900")
+        await till.until(till.kept)
+
+        assert till.kept() == ["2912345678900"]
+        assert till.status.rules == RulesInForce(settings=1, centre=0)
+
+
+async def test_rules_of_the_centre_change_what_a_scan_is_while_the_register_runs(
+    tmp_path: Path, scanner: Scanner
+) -> None:
+    async with running_centre(tmp_path / "centre") as centre, FaultyProxy("127.0.0.1", centre.port) as network:
+        config = configured(tmp_path, scanner)
+        await enrolled(centre, config, network.port)
+
+        async with running(config, scanner) as till:
+            # given a register for which a 29 is goods
+            await till.until(lambda: till.status.badge.online)
+            await scanner.scan("2912345678900")
+
+            # when its centre says that these are cards
+            publish(centre, PLASTIC)
+            till.beat()
+            await till.until(lambda: till.status.rules == RulesInForce(settings=0, centre=1))
+            await scanner.scan("2912345678917")
+            await till.until(till.kept)
+            assert till.kept() == ["2912345678917"]
+
+            # and then that others are
+            publish(centre, PAPER)
+            till.beat()
+            await till.until(lambda: "paper" in repr(till._register._recognition.rules))
+            await scanner.scan("2912345678924")
+            await scanner.scan("2812345678901")
+            await till.until(lambda: len(till.kept()) == 2)
+            assert till.kept() == ["2912345678917", "2812345678901"]
+
+        # and when it starts again without a network
+        await network.take_down()
+        async with running(config, scanner) as till:
+            assert till.status.rules == RulesInForce(settings=0, centre=1)
+            await scanner.scan("2812345678918")
+            await till.until(lambda: len(till.kept()) == 3)
+            assert not till.status.badge.online
+
+
+async def enrolled(centre: Centre, config: Path, port: int) -> None:
+    settings = load_settings(config, environment={})
+    keeper = keeper_of(settings)
+    assert settings.paths.state is not None
+    code = centre.code(url=f"https://127.0.0.1:{port}")
+    await enrol(parse_code(code), settings.paths.state, keeper, FACTS, now=utc_now())
