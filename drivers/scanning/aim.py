@@ -2,50 +2,49 @@
 
 Owns which identifiers there are, and what their modifiers say of the data behind. Never reads the data.
 
-Sources: ISO/IEC 15424, GS1 General Specifications figure 5.1.2-2, and the symbologies' own standards (ISO/IEC
-16022, 18004, 24778, 24728, 15417, 24724) for the modifiers.
+Sources: ISO/IEC 15424; GS1 General Specifications figure 5.1.2-2; and for the modifiers the symbologies' own
+standards (ISO/IEC 15417, 15438, 16022, 18004, 20830, 24724, 24728, 24778 and AIM's for DotCode).
 """
 
 from __future__ import annotations
 
-# By code character: what the symbology is called, and its modifiers in use. Where a shop meets only one of a
-# symbology's variants, and for makers' own values, any digit or capital goes.
-_ANY = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_FAMILIES: dict[str, tuple[str, str]] = {
-    "A": ("code39", _ANY),
-    "B": ("telepen", _ANY),
-    "C": ("code128", "0124"),
-    "D": ("code-one", _ANY),
-    "E": ("ean-upc", "01234"),
-    "F": ("codabar", _ANY),
-    "G": ("code93", _ANY),
-    "H": ("code11", _ANY),
-    "I": ("itf", _ANY),
-    "J": ("dotcode", "012345"),
-    "K": ("code16k", _ANY),
-    "L": ("pdf417", "012345"),
-    "M": ("msi", _ANY),
-    "N": ("anker", _ANY),
-    "O": ("codablock", _ANY),
-    "P": ("plessey", _ANY),
-    "Q": ("qr", "0123456"),
-    "R": ("straight-2of5", _ANY),
-    "S": ("straight-2of5", _ANY),
-    "T": ("code49", _ANY),
-    "U": ("maxicode", _ANY),
-    "X": ("unknown", _ANY),  # a symbology without a code character of its own
-    "Y": ("unknown", _ANY),  # system expansion
-    "Z": ("unknown", _ANY),  # no barcode
-    "c": ("channel-code", _ANY),
-    "d": ("datamatrix", "0123456"),
-    "e": ("databar", "0123"),
-    "h": ("han-xin", _ANY),
-    "o": ("ocr", _ANY),
-    "p": ("posicode", _ANY),
-    "s": ("supercode", _ANY),
-    "z": ("aztec", "0123456789ABC"),
+# By code character. Modifiers are not checked further than this: makers have some of their own.
+_FAMILIES = {
+    "A": "code39",
+    "B": "telepen",
+    "C": "code128",
+    "D": "code-one",
+    "E": "ean-upc",
+    "F": "codabar",
+    "G": "code93",
+    "H": "code11",
+    "I": "itf",
+    "J": "dotcode",
+    "K": "code16k",
+    "L": "pdf417",
+    "M": "msi",
+    "N": "anker",
+    "O": "codablock",
+    "P": "plessey",
+    "Q": "qr",
+    "R": "straight-2of5",
+    "S": "straight-2of5",
+    "T": "code49",
+    "U": "maxicode",
+    "X": "unknown",  # a symbology without a code character of its own
+    "Y": "unknown",  # system expansion
+    "Z": "unknown",  # no barcode
+    "c": "channel-code",
+    "d": "datamatrix",
+    "e": "databar",
+    "h": "han-xin",
+    "o": "ocr",
+    "p": "posicode",
+    "s": "supercode",
+    "z": "aztec",
 }
-# Whole identifiers that GS1 gives another name.
+_MODIFIERS = "0123456789ABCDEF"
+# Whole identifiers that have another name.
 _OWN_NAMES = {
     "]C1": "gs1-128",
     "]E0": "ean13",
@@ -74,13 +73,11 @@ ECI_IDENTIFIERS = frozenset(
 
 def split_identifier(text: str) -> tuple[str, str]:
     """The identifier that leads `text`, empty where there is none, and the rest."""
-    if text[:1] == "]":
-        _, modifiers = _FAMILIES.get(text[1:2], ("", ""))
-        if text[2:3] and text[2:3] in modifiers:
-            return text[:3], text[3:]
+    if text[:1] == "]" and text[1:2] in _FAMILIES and text[2:3] in _MODIFIERS and len(text) > 2:
+        return text[:3], text[3:]
     return "", text
 
 
 def symbology_of(aim: str) -> str:
     """The name of the symbology that an identifier, or none, stands for."""
-    return _OWN_NAMES.get(aim) or _FAMILIES.get(aim[1:2], ("unknown", ""))[0]
+    return _OWN_NAMES.get(aim) or _FAMILIES.get(aim[1:2], "unknown")

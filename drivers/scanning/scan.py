@@ -219,11 +219,11 @@ def _judged(aim: str, reading: _Reading, rules: Sequence[IdentificationRule], pr
     if pan is not None:
         # Of a payment card, and of all that was scanned with it, only the ends of the number stay.
         return _scan(aim, _Reading(symbology=reading.symbology, text=masked(pan)), None, [*problems, "payment_card"])
-    if claim is not None and claim.misread:
+    if claim is not None and claim.misread and not reading.gtin:
         scan = _scan(aim, reading, None, [*problems, *reading.problems, "check_digit_wrong"])
         return replace(scan, misread=True)
     identifier: ScannedIdentifier | None = None
-    if claim is not None and claim.rule.kind != "goods":
+    if claim is not None and claim.code and claim.rule.kind != "goods":
         identifier = ScannedIdentifier(kind=claim.rule.kind, code=claim.code, rule=claim.rule.name)
         return _scan(aim, reading, identifier, problems)
     if reading.gtin:
