@@ -13,8 +13,9 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, step
+from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
+from agent.view import Outcome
 from loyalty.evaluate import OriginalUnknownError, Settled, evaluate, voiding
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
@@ -45,11 +46,14 @@ class Booked(Struct, frozen=True, kw_only=True):
 
 
 class Ownership(Struct, frozen=True, kw_only=True):
-    """Whose a receipt is: the code that was seen, and the member if this register knows them."""
+    """Whose a receipt is: the code that was seen, and the member if this register knows them.
+
+    A card that was `blocked` since it was scanned gives nobody; the centre decides by the times.
+    """
 
     reference: MemberReference | None = None
-    scan: int | None = None
     member: Member | None = None
+    blocked: bool = False
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
@@ -82,13 +86,15 @@ def checkout_of(store: Reading, boot: str) -> Checkout:
     last = store.meta(LAST_SALE)
     return Checkout(
         boot=boot,
-        scans=tuple(_scan(kept) for kept in store.unused_scans()),
+        scans=in_order((_scan(kept) for kept in store.unused_scans()), boot),
         previous=msgspec.json.decode(last, type=Instant) if last is not None else None,
     )
 
 
 def _scan(kept: KeptScan) -> MemberScan:
-    return MemberScan(id=kept.id, code=kept.code, kind=kept.kind, at=kept.at, member=kept.member or UNSET)
+    return MemberScan(
+        id=kept.id, code=kept.code, kind=kept.kind, entry=kept.entry, at=kept.at, member=kept.member or UNSET
+    )
 
 
 def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, rules: Rules) -> Booked:
@@ -192,15 +198,19 @@ def _owner(writing: Writing, receipt: Receipt, captured: Instant, boot: str) -> 
     if ends_a_sale(receipt):
         scan = _taken(writing, captured, boot, receipt.key)
         if scan is not None:
-            reference = MemberReference(code=scan.code, kind=scan.kind, entry="scanned")
-            return Ownership(reference=reference, scan=scan.id, member=writing.member_by_code(scan.code))
+            return _of(writing, MemberReference(code=scan.code, kind=scan.kind, entry=scan.entry))
     return _named(writing, receipt)
 
 
 def _named(writing: Writing, receipt: Receipt) -> Ownership:
-    if receipt.member:
-        return Ownership(reference=receipt.member, member=writing.member_by_code(receipt.member.code))
-    return Ownership()
+    return _of(writing, receipt.member) if receipt.member else Ownership()
+
+
+def _of(writing: Writing, reference: MemberReference) -> Ownership:
+    member = writing.member_by_code(reference.code)
+    if member is not None and member.refuses(reference.code):
+        return Ownership(reference=reference, blocked=True)
+    return Ownership(reference=reference, member=member)
 
 
 def _taken(writing: Writing, captured: Instant, boot: str, used_by: str | None) -> MemberScan | None:
@@ -300,8 +310,10 @@ def _settlement(receipt: Receipt, captured: Instant, owner: Ownership, evaluatio
         )
     if code is None and receipt.kind == "sale":
         return Settlement(receipt=receipt, captured=captured, code=None, outcome="no_card")
-    unknown = owner.member is None and code is not None and receipt.kind == "sale"
-    return Settlement(receipt=receipt, captured=captured, code=code, outcome="held" if unknown else "at_centre")
+    outcome: Outcome = "at_centre"
+    if owner.member is None and code is not None and receipt.kind == "sale":
+        outcome = "blocked" if owner.blocked else "held"
+    return Settlement(receipt=receipt, captured=captured, code=code, outcome=outcome)
 
 
 def _is_pending(claim: LedgerEntry, now: datetime) -> bool:

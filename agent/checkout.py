@@ -6,19 +6,22 @@ state and event in, state and effects out. Never looks a member up, never stores
 
 The rule: a receipt captured at T takes the last unused member scan that was made at or before T, after
 the receipt before it, and not longer than ten minutes before T. Earlier scans are used up with it (a
-second scan replaces the first); a scan made after T stays for the next sale.
+second scan replaces the first); a scan made after T stays for the next sale. A card that may not be accepted
+replaces nobody.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
+from functools import cmp_to_key
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from loyalty.identification import MemberKind
 from loyalty.instant import Instant
-from loyalty.receipt import Receipt
+from loyalty.receipt import Entry, Receipt
 
 UNUSED_MEMBER_CLEARS_AFTER = timedelta(minutes=10)
 # Between two receipts; the oldest go first. A cashier scans one or two.
@@ -35,12 +38,19 @@ class MemberScan(Struct, frozen=True, kw_only=True):
     id: int
     code: str
     kind: MemberKind = "card"
+    entry: Entry = "scanned"
     at: Instant
     member: str | UnsetType = UNSET
 
 
 class MemberScanned(Struct, frozen=True, kw_only=True):
     """A member code came from a scanner."""
+
+    scan: MemberScan
+
+
+class MemberRefused(Struct, frozen=True, kw_only=True):
+    """The card of this scan turned out to be one that may not be accepted."""
 
     scan: MemberScan
 
@@ -57,7 +67,7 @@ class TimePassed(Struct, frozen=True, kw_only=True):
     at: Instant
 
 
-Event = MemberScanned | ReceiptPrinted | TimePassed
+Event = MemberScanned | MemberRefused | ReceiptPrinted | TimePassed
 
 
 class ShowMember(Struct, frozen=True, kw_only=True):
@@ -108,6 +118,8 @@ def step(state: Checkout, event: Event) -> tuple[Checkout, tuple[Effect, ...]]:
     match event:
         case MemberScanned(scan=scan):
             return _scanned(state, scan)
+        case MemberRefused(scan=scan):
+            return _refused(state, scan)
         case ReceiptPrinted(at=at):
             return _printed(state, at)
         case TimePassed(at=at):
@@ -119,16 +131,38 @@ def current(state: Checkout, now: Instant) -> MemberScan | None:
     return next((scan for scan in reversed(state.scans) if _belongs(state, scan, now)), None)
 
 
+def in_order(scans: Iterable[MemberScan], boot: str) -> tuple[MemberScan, ...]:
+    """Scans in the order in which they were made, which is not always the one in which they are told."""
+
+    def later(one: MemberScan, other: MemberScan) -> int:
+        return _is_after(one.at, other.at, boot) - _is_after(other.at, one.at, boot)
+
+    return tuple(sorted(scans, key=cmp_to_key(later)))
+
+
 def _scanned(state: Checkout, scan: MemberScan) -> tuple[Checkout, tuple[Effect, ...]]:
-    scans = (*state.scans, scan)
+    scans = in_order((*state.scans, scan), state.boot)
     used_up = tuple(old.id for old in scans[:-MAX_UNUSED_SCANS])
     state = replace(state, scans=scans[-MAX_UNUSED_SCANS:])
     effects: list[Effect] = [UseUp(ids=used_up)] if used_up else []
-    # One that is told of late, after the receipt it was too late for, is nobody's customer.
-    if state.previous is None or _is_after(scan.at, state.previous, state.boot):
+    # One that is told of late, after the receipt it was too late for or a later scan, is nobody's customer.
+    in_time = state.previous is None or _is_after(scan.at, state.previous, state.boot)
+    if in_time and scans[-1] is scan:
         state = replace(state, shown=scan.id)
         effects.append(ShowMember(scan=scan))
     return state, tuple(effects)
+
+
+def _refused(state: Checkout, scan: MemberScan) -> tuple[Checkout, tuple[Effect, ...]]:
+    """The customer is whoever was scanned before, if that one could still be."""
+    if all(kept.id != scan.id for kept in state.scans):
+        return state, ()
+    left = replace(state, scans=tuple(kept for kept in state.scans if kept.id != scan.id))
+    if state.shown != scan.id:
+        return left, (UseUp(ids=(scan.id,)),)
+    before = current(left, scan.at)
+    shown: Effect = ClearMember() if before is None else ShowMember(scan=before)
+    return replace(left, shown=before.id if before is not None else None), (UseUp(ids=(scan.id,)), shown)
 
 
 def _printed(state: Checkout, at: Instant) -> tuple[Checkout, tuple[Effect, ...]]:

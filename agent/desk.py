@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from agent.checkout import (
     UNUSED_MEMBER_CLEARS_AFTER,
     Checkout,
+    MemberRefused,
     MemberScan,
     MemberScanned,
     ReceiptPrinted,
@@ -30,22 +31,27 @@ from agent.supervisor import Health
 from agent.view import (
     BadgeView,
     CustomerView,
+    NoticeKind,
+    NoticeView,
     Outcome,
     PageState,
     PlaceView,
     SaleView,
     Standing,
-    ending_of,
     member_view,
     problem_views,
 )
 from loyalty.instant import Instant
-from loyalty.member import Member
+from loyalty.member import Member, ending_of
 from loyalty.money import minor_digits
 from loyalty.receipt import Receipt
 
 # What a sale gave stays large for as long as a customer packs; a new scan replaces it at once.
 SALE_SHOWN_FOR = timedelta(seconds=60)
+# That a scan was misread or a payment card's: read in a glance, and gone before it is in the way.
+NOTICE_SHOWN_FOR = timedelta(seconds=6)
+# That a card is blocked: long enough to tell the customer.
+BLOCKED_SHOWN_FOR = timedelta(seconds=60)
 # Timers may fire a little early; the state is asked again just after its limit.
 _AFTER_S = 0.05
 
@@ -59,6 +65,16 @@ class Settlement(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     points: int = 0
     pending: int = 0
+
+
+class _Notice(Struct, frozen=True, kw_only=True):
+    kind: NoticeKind
+    at: Instant
+    code: str = ""
+
+    @property
+    def shown_for(self) -> timedelta:
+        return BLOCKED_SHOWN_FOR if self.kind == "blocked" else NOTICE_SHOWN_FOR
 
 
 class Desk:
@@ -80,6 +96,8 @@ class Desk:
         self._checkout = checkout
         self._last_scan_id = max((scan.id for scan in checkout.scans), default=0)
         self._checking: set[int] = set()
+        self._unissued: frozenset[str] = frozenset()
+        self._notice: _Notice | None = None
         self._settled: Settlement | None = None
         self._language = language
         self._place = place
@@ -109,23 +127,43 @@ class Desk:
         self._last_scan_id += 1
         return self._last_scan_id
 
-    def scanned(self, scan: MemberScan, *, checking: bool) -> None:
-        """A member code was scanned; `checking` while the centre is being asked about it."""
+    def scanned(self, scan: MemberScan, *, checking: bool = False, unissued: bool = False) -> None:
+        """A member code was scanned; `checking` while the centre is asked about it."""
         self._checkout, _ = step(self._checkout, MemberScanned(scan=scan))
+        self._notice = None
+        self._unissued = self._unissued.intersection(waiting.code for waiting in self._checkout.scans)
         if checking:
             self._checking.add(scan.id)
-        self._schedule(UNUSED_MEMBER_CLEARS_AFTER.total_seconds() + _AFTER_S, self._time_passed)
+        if unissued:
+            self._unissued |= {scan.code}
+        left = UNUSED_MEMBER_CLEARS_AFTER - self._since(scan.at)
+        self._schedule(max(0.0, left.total_seconds()) + _AFTER_S, self._time_passed)
+        self._time_passed()  # one that waited in a spool may be too old already
+
+    def checked(self, scan: MemberScan, *, unissued: bool = False) -> None:
+        """The centre has answered, or its time is up; `unissued` where the card was not handed out yet."""
+        self._checking.discard(scan.id)
+        if unissued:
+            self._unissued |= {scan.code}
         self.publish()
 
-    def checked(self, scan: MemberScan) -> None:
-        """The centre has answered, or its time is up."""
+    def refused(self, scan: MemberScan) -> None:
+        """The centre has answered that this card is blocked: whoever was scanned before stays the customer."""
         self._checking.discard(scan.id)
+        self._checkout, _ = step(self._checkout, MemberRefused(scan=scan))
+        self.tell("blocked", scan.at, scan.code)
+
+    def tell(self, kind: NoticeKind, at: Instant, code: str = "") -> None:
+        """Something that the cashier should see of a scan that is no member's; `code` is a blocked card's."""
+        self._notice = _Notice(kind=kind, at=at, code=code)
+        self._schedule(self._notice.shown_for.total_seconds() + _AFTER_S, self.publish)
         self.publish()
 
     def settled(self, settlement: Settlement) -> None:
         """A receipt was written."""
         if ends_a_sale(settlement.receipt):
             self._checkout, _ = step(self._checkout, ReceiptPrinted(at=settlement.captured))
+            self._notice = None
         self._settled = settlement
         self._schedule(SALE_SHOWN_FOR.total_seconds() + _AFTER_S, self.publish)
         self.publish()
@@ -154,11 +192,15 @@ class Desk:
     def state(self) -> PageState:
         """Everything the page shows at this moment."""
         shown = next((scan for scan in self._checkout.scans if scan.id == self._checkout.shown), None)
-        sale = self._sale(current=shown is None)
+        notice = self._current_notice()
+        # A card that is refused is the next customer's, like any other.
+        sale = self._sale(current=shown is None and (notice is None or notice.kind != "blocked"))
         if shown is not None:
             customer = self._customer(shown.code, checking=shown.id in self._checking)
         elif sale is not None and sale.current and self._settled is not None and self._settled.code is not None:
             customer = self._customer(self._settled.code, checking=False)
+        elif notice is not None and notice.kind == "blocked":
+            customer, notice = CustomerView(standing="blocked", ending=notice.ending), None
         else:
             customer = None
         return PageState(
@@ -166,6 +208,7 @@ class Desk:
             place=self._place,
             badge=self._badge,
             customer=customer,
+            notice=notice,
             sale=sale,
             problems=problem_views(self._health),
         )
@@ -175,17 +218,34 @@ class Desk:
         self.publish()
 
     def _customer(self, code: str, *, checking: bool) -> CustomerView:
-        member = self._find_member(code)
+        member, ending = self._find_member(code), ending_of(code)
         if member is None:
-            standing: Standing = "checking" if checking else "unknown"
-            return CustomerView(standing=standing, ending=ending_of(code))
-        return CustomerView(standing="known", ending=ending_of(code), member=member_view(member))
+            unheard_of: Standing = "unissued" if code in self._unissued else "unknown"
+            return CustomerView(standing="checking" if checking else unheard_of, ending=ending)
+        if member.refuses(code):
+            return CustomerView(standing="blocked", ending=ending)
+        card = member.identifier(code)
+        return CustomerView(
+            standing="known",
+            ending=ending,
+            member=member_view(member),
+            replaced_by=card.replaced_by if card is not None and card.state == "replaced" else None,
+        )
+
+    def _current_notice(self) -> NoticeView | None:
+        notice = self._notice
+        if notice is None or not timedelta(0) <= self._since(notice.at) < notice.shown_for:
+            return None
+        return NoticeView(kind=notice.kind, ending=ending_of(notice.code))
+
+    def _since(self, at: Instant) -> timedelta:
+        return timedelta(microseconds=self._clock().ns_since(at) // 1000)
 
     def _sale(self, *, current: bool) -> SaleView | None:
         settled = self._settled
         if settled is None:
             return None
-        age = timedelta(microseconds=self._clock().ns_since(settled.captured) // 1000)
+        age = self._since(settled.captured)
         receipt = settled.receipt
         return SaleView(
             kind=receipt.kind,

@@ -107,7 +107,12 @@ class Register:
             checkout=restored(checkout_of(self._store, boot_id()), now()),
             schedule=loop.call_later,
         )
-        self._scans = ScanIntake(store=self._store, desk=self._desk, lookup=self._link.lookup)
+        self._scans = ScanIntake(
+            store=self._store,
+            desk=self._desk,
+            lookup=self._link.lookup,
+            guesses=lambda: self._recognition.guesses,
+        )
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
         self._desk.set_badge(self._link.badge)

@@ -1,14 +1,17 @@
 """From a scan to the customer on the page: the register's first way.
 
 Owns the order of steps: find the member in the local store, keep the scan, show it; ask the centre only
-about a code that nobody here knows, while the page already says so. Never waits for the network before
-showing something.
+about a code that nobody here knows, while the page already says so. Of a code that may as well be goods nothing is
+kept or shown unless the centre knows it as a card. A blocked card is shown and never kept. Never waits for the
+network before showing something.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from msgspec import UNSET
@@ -34,11 +37,15 @@ MAX_LOOKUPS = 4
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 Lookup = Callable[[str], Awaitable[LookedUp]]
 
 
 class ScanIntake:
-    """Takes the scans of all scanners of a register."""
+    """Takes the scans of all scanners of a register.
+
+    `guesses` says whether a code that no rule claims may be a card's: nobody has said what the cards are.
+    """
 
     def __init__(
         self,
@@ -46,35 +53,37 @@ class ScanIntake:
         store: Store,
         desk: Desk,
         lookup: Lookup,
+        guesses: Callable[[], bool],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._desk = desk
         self._lookup = lookup
+        self._guesses = guesses
         self._sleep = sleep
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._keeping: asyncio.Future[int | None] | None = None
+        self._disk_hangs = False
         self._lookups = 0
 
     async def take(self, event: ScanEvent) -> None:
-        """Keeps and shows a member's scan; goods are none of our business."""
+        """Keeps and shows a member's scan; goods are none of our business. Returns when the next may be taken."""
         code = event.scan.member
         if code is None:
+            self._tell(event)
             return
         member = self._store.member_by_code(code.code)
-        keeping = self._spawn(self._keep(event, code, member))
-        await asyncio.wait([keeping], timeout=SHOW_WITHIN_S)
-        ask = member is None and self._lookups < MAX_LOOKUPS
-        scan = MemberScan(
-            id=self._desk.next_scan_id(),
-            code=code.code,
-            kind=code.kind,
-            at=event.at,
-            member=member.member if member is not None else UNSET,
-        )
-        self._desk.scanned(scan, checking=ask)
-        if ask:
-            self._lookups += 1
-            self._spawn(self._ask(scan))
+        if member is not None and member.refuses(code.code):
+            self._desk.tell("blocked", event.at, code.code)
+        elif member is None and self._may_be_goods(event, code):
+            if self._lookups < MAX_LOOKUPS:
+                self._look_up(code.code, partial(self._answered_quietly, event, code))
+        else:
+            scan, keeping = await self._keep_first(event, code, member)
+            ask = member is None and self._lookups < MAX_LOOKUPS
+            self._desk.scanned(scan, checking=ask)
+            if ask:
+                self._look_up(code.code, partial(self._answered, scan, keeping))
 
     async def settled(self) -> None:
         """Returns when everything that was scanned is kept, and every lookup answered."""
@@ -87,30 +96,112 @@ class ScanIntake:
             task.cancel()
         await self.settled()
 
-    async def _keep(self, event: ScanEvent, code: MemberCode, member: Member | None) -> None:
-        """Writes the scan; a disk that refuses is asked again for as long as the scan could serve."""
+    def _tell(self, event: ScanEvent) -> None:
+        """What of a scan that names nobody the cashier can do something about."""
+        scan = event.scan
+        if "payment_card" in scan.problems:
+            self._desk.tell("payment_card", event.at)
+        elif scan.misread:
+            self._desk.tell("misread", event.at)
+        elif "swipe_error" in scan.problems:
+            self._desk.tell("swipe_error", event.at)
+
+    def _may_be_goods(self, event: ScanEvent, code: MemberCode) -> bool:
+        """Nobody claims it, and on this scanner, or by these rules, what nobody claims is no card as a rule."""
+        return not code.claimed and (event.shared or not self._guesses())
+
+    # -- keeping ---------------------------------------------------------------------------------
+
+    async def _keep_first(
+        self, event: ScanEvent, code: MemberCode, member: Member | None
+    ) -> tuple[MemberScan, asyncio.Future[int | None]]:
+        """The scan as it is shown, once it is durable or the disk has had its time."""
+        keeping = self._keeping = self._spawn(self._keep(event, code, member, behind=self._keeping))
+        await asyncio.wait([keeping], timeout=0 if self._disk_hangs else SHOW_WITHIN_S)
+        if not keeping.done():
+            self._disk_hangs = True  # so the scans behind it are shown at once: five in a second wait once
+        scan = MemberScan(
+            id=self._desk.next_scan_id(),
+            code=code.code,
+            kind=code.kind,
+            entry=code.entry,
+            at=event.at,
+            member=member.member if member is not None else UNSET,
+        )
+        return scan, keeping
+
+    async def _keep(
+        self, event: ScanEvent, code: MemberCode, member: Member | None, *, behind: asyncio.Future[int | None] | None
+    ) -> int | None:
+        """Writes the scan, after those before it; a disk that refuses is asked for as long as the scan could serve.
+
+        Returns the scan's id in the store, None where it could not be kept.
+        """
+        if behind is not None and not behind.done():
+            await asyncio.wait([behind])
         known = member.member if member is not None else None
         for _ in range(KEEP_ATTEMPTS):
             try:
-                await self._store.write(
-                    lambda writing: writing.keep_scan(code.code, code.kind, known, event.at, reader=event.reader)
+                kept = await self._store.write(
+                    lambda writing: writing.keep_scan(
+                        code.code, code.kind, known, event.at, reader=event.reader, entry=code.entry
+                    )
                 )
             except StoreError as error:
                 log.warning("scan_not_kept_yet", reader=event.reader, error=type(error).__name__)
                 await self._sleep(KEEP_AGAIN_AFTER_S)
             else:
-                return
+                self._disk_hangs = False
+                return kept
         log.error("scan_lost", reader=event.reader)
+        return None
 
-    async def _ask(self, scan: MemberScan) -> None:
+    async def _let_go(self, keeping: asyncio.Future[int | None]) -> None:
+        """A scan that was kept may serve no receipt. If that cannot be written, the centre refuses it by its times."""
+        kept = await keeping
+        if kept is None:
+            return
         try:
-            await self._lookup(scan.code)
+            await self._store.write(lambda writing: writing.consume_scan(kept))
+        except StoreError as error:
+            log.warning("blocked_scan_kept", error=type(error).__name__)
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def _look_up(self, code: str, answered: Callable[[LookedUp], Awaitable[None]]) -> None:
+        self._lookups += 1
+        self._spawn(self._ask(code, answered))
+
+    async def _ask(self, code: str, answered: Callable[[LookedUp], Awaitable[None]]) -> None:
+        found = LookedUp()
+        try:
+            found = await self._lookup(code)
         finally:
             self._lookups -= 1
-            self._desk.checked(scan)
+            await answered(found)
 
-    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+    async def _answered(self, scan: MemberScan, keeping: asyncio.Future[int | None], found: LookedUp) -> None:
+        """The centre's word on a scan that is shown already."""
+        if _is_blocked(found, scan.code):
+            self._desk.refused(scan)
+            await self._let_go(keeping)
+        else:
+            self._desk.checked(scan, unissued=found.card == "unissued")
+
+    async def _answered_quietly(self, event: ScanEvent, code: MemberCode, found: LookedUp) -> None:
+        """The centre's word on a code that may have been goods; nothing is known of it here so far."""
+        if _is_blocked(found, code.code):
+            self._desk.tell("blocked", event.at, code.code)
+        elif found.member is not None or found.card is not None:
+            scan, _ = await self._keep_first(event, code, found.member)
+            self._desk.scanned(scan, unissued=found.card == "unissued")
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _is_blocked(found: LookedUp, code: str) -> bool:
+    return found.card == "blocked" or (found.member is not None and found.member.refuses(code))

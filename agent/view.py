@@ -14,10 +14,9 @@ from agent.supervisor import Health
 from loyalty.member import Member
 from loyalty.receipt import AwareDatetime, ReceiptKind
 
-SHOWN_OF_A_CARD = 4
-
-Standing = Literal["known", "unknown", "checking"]
-Outcome = Literal["points", "held", "no_card", "at_centre"]
+Standing = Literal["known", "unknown", "checking", "unissued", "blocked"]
+Outcome = Literal["points", "held", "no_card", "at_centre", "blocked"]
+NoticeKind = Literal["misread", "swipe_error", "payment_card", "blocked"]
 
 
 class PlaceView(Struct, frozen=True, kw_only=True):
@@ -48,17 +47,30 @@ class MemberView(Struct, frozen=True, kw_only=True):
 
 
 class CustomerView(Struct, frozen=True, kw_only=True):
-    """Who was scanned. `member` goes with standing `known`."""
+    """Who was scanned. `member` goes with standing `known`.
+
+    `replaced_by` is there where this is an old card: how the one ends that took its place, empty where that is
+    not known.
+    """
 
     standing: Standing
     ending: str
     member: MemberView | None = None
+    replaced_by: str | None = None
+
+
+class NoticeView(Struct, frozen=True, kw_only=True):
+    """A scan that is nobody's, for a short while: `blocked` beside a customer who stays; `ending` is that card's."""
+
+    kind: NoticeKind
+    ending: str = ""
 
 
 class SaleView(Struct, frozen=True, kw_only=True):
     """The last receipt, and what it gave: `pending` of the `points` are held back for now.
 
-    `held`: the card is unknown, points are kept for it. `at_centre`: this register cannot tell what the
+    `held`: the card is unknown, points are kept for it. `blocked`: the card was blocked while the customer was
+    served, nothing is given. `at_centre`: this register cannot tell what the
     receipt gives, the centre will. `current` until the next customer is scanned.
     """
 
@@ -87,13 +99,9 @@ class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"
     place: PlaceView
     badge: BadgeView
     customer: CustomerView | None = None
+    notice: NoticeView | None = None
     sale: SaleView | None = None
     problems: tuple[ProblemView, ...] = ()
-
-
-def ending_of(code: str) -> str:
-    """The last characters of a card's code; nothing of one too short to hide the rest."""
-    return code[-SHOWN_OF_A_CARD:] if len(code) > SHOWN_OF_A_CARD else ""
 
 
 def member_view(member: Member) -> MemberView:

@@ -24,6 +24,8 @@ from loyalty.receipt import AwareDatetime, Receipt
 
 ChangeKind = Literal["linked", "issued", "blocked", "unblocked", "replaced"]
 
+# As wide as the column that holds a code.
+MAX_CODE_CHARS = 255
 # Values in one IN (…): far below what any database takes.
 AT_ONCE = 500
 
@@ -44,6 +46,10 @@ class CardStateError(CardError):
 
 class UnknownCardError(CardError):
     """No card has this number."""
+
+
+class NoCodeError(CardError):
+    """What was given cannot be a card's number."""
 
 
 class CardNumber(Struct, frozen=True, kw_only=True):
@@ -235,6 +241,14 @@ def places(connection: Connection, codes: Collection[str]) -> dict[str, Place]:
     }
 
 
+def code_of(text: str) -> str:
+    """The normal form of a number that is to be kept. Raises NoCodeError."""
+    code = normal_code(text)
+    if not 0 < len(code) <= MAX_CODE_CHARS:
+        raise NoCodeError(f"a card's number has 1 to {MAX_CODE_CHARS} characters besides spaces and hyphens")
+    return code
+
+
 def same_card(connection: Connection, one: str, other: str) -> bool:
     """Whether two codes, in any way of writing them, are one or numbers of one card."""
     codes = {normal_code(one), normal_code(other)}
@@ -288,7 +302,7 @@ def replace(connection: Connection, old: str, new: str, now: datetime) -> tuple[
     this was done already.
     """
     worn, taking = named(connection, old), find(connection, new)
-    code = normal_code(new)
+    code = code_of(new)
     if worn.member is None:
         raise CardStateError("the old card was never handed out; issue the new one with `cards issue`")
     if taking is not None and taking.card == worn.card:

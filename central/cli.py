@@ -35,6 +35,7 @@ from central.members import MembersFileError, UnknownMemberError
 from central.rules_file import config_from_file, rules_toml
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
+from central.stock import StockFileError
 from loyalty.centre_config import CentreConfig, ConfigError, config_hash, config_json, config_warnings
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
 from sync.enrolment import AddressRefusedError
@@ -49,12 +50,14 @@ enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
 program = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
 identification = typer.Typer(no_args_is_help=True, help="Check and publish the rules of which codes are members'.")
 members = typer.Typer(no_args_is_help=True, help="Import, link and show members.")
+cards = typer.Typer(no_args_is_help=True, help="Hand out, block and replace cards.")
 registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
 accounts = typer.Typer(no_args_is_help=True, help="Check and export the ledger.")
 app.add_typer(enrolment, name="enrolment")
 app.add_typer(program, name="program")
 app.add_typer(identification, name="identification")
 app.add_typer(members, name="members")
+app.add_typer(cards, name="cards")
 app.add_typer(registers, name="registers")
 app.add_typer(accounts, name="ledger")
 
@@ -66,6 +69,7 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 Data = Annotated[Path, typer.Option("--data", help="The centre's data folder.", envvar="TILLSIDE_CENTRE_DATA")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 File = Annotated[Path, typer.Argument(help="A file, or - for standard input.", allow_dash=True)]
+Number = Annotated[str, typer.Argument(help="Any number of the card, in any way of writing it.")]
 
 
 def main() -> None:
@@ -221,14 +225,19 @@ def members_import(data: Data, file: File, as_json: Json = False) -> None:
 
 @members.command("link")
 def members_link(
+    *,
     data: Data,
     member: Annotated[str, typer.Argument(help="The member's id.")],
     code: Annotated[str, typer.Argument(help="The card code, in any way of writing it.")],
+    printed: Annotated[str, typer.Option(help="The number printed on the same card.")] = "",
+    alias_of: Annotated[str, typer.Option(help="A number of the card that CODE is another number of.")] = "",
     as_json: Json = False,
 ) -> None:
     """Let a code name a member; what was bought under it before earns now."""
     with _opened(data, as_json) as (_, database):
-        linked = database.write_now(lambda connection: operations.link(connection, member, code, utc_now()))
+        linked = database.write_now(
+            lambda connection: operations.link(connection, member, code, utc_now(), printed=printed, alias_of=alias_of)
+        )
     _say(as_json, linked, f"Linked. {linked.receipts} receipts gave {linked.points} points.")
 
 
@@ -238,13 +247,84 @@ def members_show(
     which: Annotated[str, typer.Argument(help="A code or a member's id.")],
     as_json: Json = False,
 ) -> None:
-    """Show a member with balance and ledger."""
+    """Show a member with cards, balance and ledger."""
     with _opened(data, as_json) as (_, database):
         shown = database.read_now(lambda connection: operations.show(connection, which, utc_now()))
     balance = shown.member.balance
+    codes = [f"{one.kind} {one.code}  {one.state}" for one in shown.member.identifiers]
     lines = [f"{entry.points:>8}  {entry.rule}  {entry.why}" for entry in shown.entries]
     head = f"{shown.member.member}  {shown.member.tier or 'no tier'}  confirmed {balance.confirmed}"
-    _say(as_json, shown, "\n".join([f"{head}  pending {balance.pending}", *lines]))
+    _say(as_json, shown, "\n".join([f"{head}  pending {balance.pending}", *codes, *lines]))
+
+
+@cards.command("import")
+def cards_import(data: Data, file: File, as_json: Json = False) -> None:
+    """Take in printed cards that nobody has yet, from lines CODE[,PRINTED] or JSON; all of them or none."""
+    with _opened(data, as_json) as (_, database):
+        document = _read(file, as_json)
+        report = database.write_now(lambda connection: operations.import_stock(connection, document, utc_now()))
+    _say(
+        as_json,
+        report,
+        f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged; "
+        f"{report.receipts} receipts found their member",
+    )
+
+
+@cards.command("issue")
+def cards_issue(
+    data: Data,
+    code: Number,
+    member: Annotated[str, typer.Argument(help="The member's id.")],
+    as_json: Json = False,
+) -> None:
+    """Hand a card out to a member; what was bought under it before earns now."""
+    with _opened(data, as_json) as (_, database):
+        done = database.write_now(lambda connection: operations.issue(connection, code, member, utc_now()))
+    _say(as_json, done, _card_text(done.card, done))
+
+
+@cards.command("block")
+def cards_block(
+    *,
+    data: Data,
+    code: Number,
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Let a card be accepted no more, from now on, by any of its numbers."""
+    with _opened(data, as_json) as (_, database):
+        done = database.write_now(lambda connection: operations.block(connection, code, reason, utc_now()))
+    _say(as_json, done, _card_text(done.card))
+
+
+@cards.command("unblock")
+def cards_unblock(data: Data, code: Number, as_json: Json = False) -> None:
+    """Let a blocked card be what it was; receipts held for it are booked."""
+    with _opened(data, as_json) as (_, database):
+        done = database.write_now(lambda connection: operations.unblock(connection, code, utc_now()))
+    _say(as_json, done, _card_text(done.card, done))
+
+
+@cards.command("replace")
+def cards_replace(
+    data: Data,
+    old: Annotated[str, typer.Argument(help="Any number of the card the member has.")],
+    new: Annotated[str, typer.Argument(help="A number of the card that takes its place.")],
+    as_json: Json = False,
+) -> None:
+    """Give a member another card; the old one still earns, and the cashier is told to take it in."""
+    with _opened(data, as_json) as (_, database):
+        done = database.write_now(lambda connection: operations.replace(connection, old, new, utc_now()))
+    _say(as_json, done, _card_text(done.card, done))
+
+
+@cards.command("show")
+def cards_show(data: Data, code: Number, as_json: Json = False) -> None:
+    """Show a card: its numbers, its state, whose it is and what was done to it."""
+    with _opened(data, as_json) as (_, database):
+        shown = database.read_now(lambda connection: operations.card(connection, code))
+    _say(as_json, shown, _card_text(shown))
 
 
 @registers.command("list")
@@ -300,6 +380,24 @@ def _say(as_json: bool, document: Struct, text: str) -> None:
     typer.echo(msgspec.json.encode(document).decode() if as_json else text)
 
 
+def _card_text(card: operations.CardShown, done: operations.CardDone | None = None) -> str:
+    numbers = ", ".join(f"{number.code}{' (printed)' if number.printed else ''}" for number in card.numbers)
+    lines = [f"{numbers}  {card.state}  {card.member or 'nobody has it'}"]
+    if card.blocked_at is not None:
+        lines.append(f"blocked {card.blocked_at:%Y-%m-%d %H:%M} UTC: {card.blocked_because or 'no reason given'}")
+    if card.replaced_by is not None:
+        lines.append(f"replaced by {card.replaced_by}")
+    if card.held:
+        lines.append(f"{card.held} receipts are kept for it")
+    if done is not None and done.receipts:
+        lines.append(f"{done.receipts} receipts gave {done.points} points")
+    lines += [
+        f"{change.changed_at:%Y-%m-%d %H:%M} UTC  {change.what}  {change.member or ''}  {change.detail or ''}".rstrip()
+        for change in card.changes
+    ]
+    return "\n".join(lines)
+
+
 def _fail(as_json: bool, message: str, code: int = PROBLEM) -> NoReturn:
     if as_json:
         typer.echo(msgspec.json.encode({"error": message}).decode())
@@ -313,7 +411,7 @@ def _failures(as_json: bool) -> Iterator[None]:
     """Named errors become one line and an exit code."""
     try:
         yield
-    except (FolderError, DatabaseError, CardError, MembersFileError, UnknownMemberError) as error:
+    except (FolderError, DatabaseError, CardError, MembersFileError, StockFileError, UnknownMemberError) as error:
         _fail(as_json, str(error), getattr(error, "exit_code", PROBLEM))
     except AddressRefusedError as error:
         _fail(as_json, str(error), USAGE)

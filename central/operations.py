@@ -202,10 +202,10 @@ def link(
     if not members.member_exists(connection, member):
         raise members.UnknownMemberError(f"there is no member {member}; `members show` and the admin pages find ids")
     kind = _kind_seen(connection, code)
-    others = [CardNumber(code=normal_code(printed), kind=kind, printed=True)] if printed else []
+    others = [CardNumber(code=cards.code_of(printed), kind=kind, printed=True)] if printed else []
     if alias_of:
         others += cards.named(connection, alias_of).numbers
-    numbers = _one_card(CardNumber(code=normal_code(code), kind=kind), others)
+    numbers = _one_card(CardNumber(code=cards.code_of(code), kind=kind), others)
     before = _points(connection, member)
     named = cards.unite(connection, numbers, member, now)
     if named is None:

@@ -16,11 +16,9 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from central import cards
-from central.cards import CardError, CardNumber
+from central.cards import MAX_CODE_CHARS, CardError, CardNumber
 from central.members import ImportedIdentifier
 
-# As long as any code of a members file.
-MAX_CODE_CHARS = 255
 _BYTE_ORDER_MARK = "\ufeff"
 _HEADINGS = ("code", "printed")
 

@@ -56,12 +56,12 @@ class Member(Struct, frozen=True, kw_only=True):
     def identifier(self, code: str) -> Identifier | None:
         """Which of the member's identifiers `code`, in any way of writing it, is."""
         normal = normal_code(code)
-        return next((one for one in self.identifiers if one.code == normal), None)
+        return next((one for one in self.identifiers if normal_code(one.code) == normal), None)
 
-    def accepts(self, code: str) -> bool:
-        """Whether a sale may go to this member by `code`: it is theirs and not blocked."""
+    def refuses(self, code: str) -> bool:
+        """Whether `code` is one of theirs that is not to be accepted."""
         found = self.identifier(code)
-        return found is not None and found.state != "blocked"
+        return found is not None and found.state == "blocked"
 
 
 class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

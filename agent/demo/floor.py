@@ -26,8 +26,8 @@ from agent.demo.processes import DemoError, Process, run_lines, run_once
 from agent.demo.scanner import VirtualScanner
 from agent.demo.shop import BRAND, CURRENCY, NEW_CARD, STORE, TIME_ZONE, members_file, sample_members, sample_program
 from agent.inspection import StatusReport
-from agent.view import PageState, ending_of
-from loyalty.member import Member
+from agent.view import PageState
+from loyalty.member import Member, ending_of
 
 SHOWN_WITHIN_S = 1.0
 # A cashier would not; on a loaded machine an agent that is killed and started again may take as long.

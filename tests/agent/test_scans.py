@@ -40,7 +40,7 @@ async def test_a_members_scan_is_durable_when_it_is_shown(shop: Shop) -> None:
     await shop.seed()
     desk = desk_of(shop)
 
-    await ScanIntake(store=shop.store, desk=desk, lookup=centre_is_away).take(event("]C0TS1001"))
+    await ScanIntake(store=shop.store, desk=desk, lookup=centre_is_away, guesses=lambda: True).take(event("]C0TS1001"))
 
     (kept,) = shop.store.unused_scans()
     assert (kept.code, kept.member, kept.at, kept.reader) == ("TS1001", "m-ana", at(5), "counter")
@@ -55,7 +55,7 @@ async def test_goods_leave_no_trace(shop: Shop, goods: str) -> None:
     desk = desk_of(shop)
     before = desk.told
 
-    await ScanIntake(store=shop.store, desk=desk, lookup=centre_is_away).take(event(goods))
+    await ScanIntake(store=shop.store, desk=desk, lookup=centre_is_away, guesses=lambda: True).take(event(goods))
 
     assert shop.store.unused_scans() == ()
     assert desk.told == before
@@ -72,7 +72,7 @@ async def test_an_unknown_card_is_checked_while_the_page_says_so(shop: Shop) -> 
         await answer.wait()
         return LookedUp()
 
-    await ScanIntake(store=shop.store, desk=desk, lookup=slow_centre).take(event("]C0NEW1"))
+    await ScanIntake(store=shop.store, desk=desk, lookup=slow_centre, guesses=lambda: True).take(event("]C0NEW1"))
     await asked.wait()
     assert desk.state().customer.standing == "checking"  # type: ignore[union-attr]
 
@@ -92,7 +92,7 @@ async def test_lookups_under_way_are_bounded(shop: Shop) -> None:
         await never.wait()
         return LookedUp()
 
-    intake = ScanIntake(store=shop.store, desk=desk_of(shop), lookup=silent_centre)
+    intake = ScanIntake(store=shop.store, desk=desk_of(shop), lookup=silent_centre, guesses=lambda: True)
     for number in range(MAX_LOOKUPS + 3):
         await intake.take(event(f"]C0NEW{number}"))
         await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def test_a_disk_that_does_not_answer_delays_nobody_and_the_scan_follows(sh
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    intake = ScanIntake(store=FullDisk(), desk=desk, lookup=centre_is_away, sleep=sleep)  # type: ignore[arg-type]
+    intake = ScanIntake(store=FullDisk(), desk=desk, lookup=centre_is_away, guesses=lambda: True, sleep=sleep)  # type: ignore[arg-type]
     await intake.take(event("]C0TS1001"))
     assert desk.state().customer is not None
     await intake.settled()
