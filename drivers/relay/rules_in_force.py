@@ -62,12 +62,15 @@ class RulesInForce:
     def judge(self, code: bytes) -> Verdict:
         """What is done with a code: kept for the agent if it may be a member's, withheld if a rule says that it is.
 
-        Payment cards and goods are never kept.
+        One that a rule would claim but for its check digit is kept, for the page to ask for another scan, and the
+        POS has it too. Payment cards and goods are never kept.
         """
         now = self._in_force
         scan = parse_scan(code, now.rules)
-        if scan.identifier is None or scan.member is None or "payment_card" in scan.problems:
+        if "payment_card" in scan.problems:
             return Verdict()
+        if scan.identifier is None or scan.member is None:
+            return Verdict(keep=scan.misread)
         return Verdict(keep=True, withhold=scan.identifier.rule in now.withheld)
 
     def start(self) -> None:
