@@ -201,8 +201,11 @@ class _PortThread(threading.Thread):
 
     def write(self, data: bytes) -> None:
         with self._using:
-            port = self._port
-            if port is None or self._stopping:
+            with self._state:
+                port, failure, stopping = self._port, self._failure, self._stopping
+            if failure is not None and not stopping:
+                raise failure
+            if port is None or stopping:
                 raise TransportClosedError(f"{self._device} was closed.")
             try:
                 port.write(data)
