@@ -1,7 +1,7 @@
 """What every scanner has in common that sends its codes as bytes over a port.
 
-Owns the port, the repeats, and the scans that wait for the agent, from start to cancellation. A model says only
-where its codes begin and end (`framer`) and what may be set (`options_type`). Never looks a code up.
+Owns the port, composites and repeats, and the scans that wait for the agent, from start to cancellation. A model
+says only where its codes begin and end (`framer`) and what may be set (`options_type`). Never looks a code up.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import structlog
 from msgspec import Meta, Struct
 
 from drivers.clock import Clock
+from drivers.scanning.composite import CompositeJoiner
 from drivers.scanning.driver import DriverOptionsError, Emit, Ready, ScanEvent, typed_options
 from drivers.scanning.framing import REMEDIES, Framer, ScanFrame
 from drivers.scanning.repeats import REPEAT_WITHIN_MS, RepeatFilter
@@ -67,6 +68,7 @@ class PortScannerDriver(ABC, Generic[OptionsOf]):
         self._reader = self.options.name or self.options.port
         self._transport = self.transport()
         self._framer = self.framer()
+        self._composites = CompositeJoiner()
         self._repeats = RepeatFilter(self.options.repeat_ms)
         self._without_aim = 0
         self._reported: Counter[str] = Counter()
@@ -122,12 +124,16 @@ class PortScannerDriver(ABC, Generic[OptionsOf]):
         return self._framer.feed(data, self._clock())
 
     def _scan(self, frame: ScanFrame) -> Scan | None:
-        """The scan that a frame is; None for what is no scan of its own."""
-        scan = self._parse(frame.data)
-        if self.options.aim == "required" and not scan.aim:
+        """The scan that a frame is; None for a code that is dropped, and for a repeat."""
+        parsed = self._parse(frame.data)
+        if self.options.aim == "required" and not parsed.aim:
             self._without_aim += 1
             return None
-        return None if self._repeats.is_repeat(scan.text, self._reader, frame.at) else scan
+        scan = self._composites.joined(parsed, self._reader, frame.at)
+        is_component = scan is not parsed
+        if self._repeats.is_repeat(scan.text, self._reader, frame.at, component=is_component):
+            return None
+        return scan
 
     def _report(self) -> None:
         """Say once for each code that was dropped why it was. Never what it said."""

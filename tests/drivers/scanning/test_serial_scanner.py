@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,9 @@ import structlog
 
 from agent.demo.scanner import VirtualScanner
 from drivers.clock import now
-from drivers.scanning.driver import DriverOptionsError, ScanEvent
+from drivers.scanning.driver import DriverOptionsError, ScanEvent, ScannerDriver
+from drivers.scanning.framing import REMEDIES, ScanFrame
+from drivers.scanning.port_scanner import PortOptions, PortScannerDriver
 from drivers.scanning.scan import parse_scan
 from drivers.scanning.serial_scanner import SerialScannerDriver
 from drivers.transport.port import PortMissingError, PortUnpluggedError
@@ -43,7 +46,7 @@ def logs() -> Iterator[asyncio.Queue[dict[str, object]]]:
 class Running:
     """A driver that runs, and what it has emitted."""
 
-    def __init__(self, driver: SerialScannerDriver) -> None:
+    def __init__(self, driver: ScannerDriver) -> None:
         self.events: asyncio.Queue[ScanEvent] = asyncio.Queue()
         self.ready = asyncio.Event()
         self.task = asyncio.create_task(driver.run(self.events.put, self.ready.set))
@@ -196,6 +199,118 @@ async def test_a_torn_scan_is_dropped_and_reported_without_its_text(
     assert "9876543" not in repr(log)
 
 
+async def test_a_code_whose_beginning_was_lost_is_dropped_where_aim_identifiers_are_required(
+    scanner: VirtualScanner, logs: asyncio.Queue[dict[str, object]]
+) -> None:
+    # given a scan whose first half went by before the agent was there
+    scanner.send(b"001234\r")
+
+    async with running(scanner, aim="required") as driver:
+        scanner.scan("M-001234", aim="]C0")
+        event = await driver.events.get()
+        log = await logs.get()
+
+    assert event.scan.text == "M-001234"
+    assert driver.events.empty()
+    assert (log["event"], log["reason"], log["times"]) == ("scan_dropped", "aim_missing", 1)
+    assert "AIM identifiers" in str(log["remedy"])
+    assert "001234" not in repr(log)
+
+
+async def test_each_reason_is_reported_when_it_happens_and_only_then(
+    scanner: VirtualScanner, logs: asyncio.Queue[dict[str, object]]
+) -> None:
+    async with running(scanner, aim="required", prefix="\x02") as driver:
+        for sent in (b"\x02no aim\r", b"no prefix\r", b"\x02]C0A1\r", b"no prefix\r", b"\x02]C0B2\r"):
+            scanner.send(sent)
+            await asyncio.sleep(0.002)
+        assert [await driver.text() for _ in range(2)] == ["A1", "B2"]
+
+    told = [logs.get_nowait() for _ in range(logs.qsize())]
+    assert {(log["reason"], log["times"]) for log in told} >= {("aim_missing", 1), ("prefix_missing", 2)}
+    assert max(int(str(log["times"])) for log in told if log["reason"] == "aim_missing") == 1
+
+
+async def test_the_second_message_of_a_composite_is_goods_and_a_repeat_of_it_is_one(scanner: VirtualScanner) -> None:
+    async with running(scanner) as driver:
+        for _ in range(3):  # a presentation scanner reads both again and again
+            scanner.scan("4006381333931", aim="]E0")
+            scanner.scan("10LOT7", aim="]e0")
+        scanner.scan("M-001234", aim="]C0")
+        goods, lot, card = [await driver.events.get() for _ in range(3)]
+
+    assert goods.scan.identifier is not None
+    assert lot.scan.identifier == goods.scan.identifier
+    assert lot.scan.gs1 == {"01": "04006381333931", "10": "LOT7"}
+    assert card.scan.member is not None
+
+
+async def test_the_first_message_of_a_composite_is_not_held_back(scanner: VirtualScanner) -> None:
+    async with running(scanner) as driver:
+        scanner.scan("4006381333931", aim="]E0")
+
+        assert await driver.text() == "4006381333931"
+
+
+class LengthFramer:
+    """Codes that begin with their length, as a byte."""
+
+    def __init__(self) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._pending = b""
+
+    def feed(self, data: bytes, at: Instant) -> list[ScanFrame]:
+        self._pending += data
+        frames = []
+        while self._pending and len(self._pending) > self._pending[0]:
+            end = 1 + self._pending[0]
+            if self._pending[0] > 20:
+                self.dropped["too_fast"] += 1
+            else:
+                frames.append(ScanFrame(data=self._pending[1:end], at=at))
+            self._pending = self._pending[end:]
+        return frames
+
+    def idle(self, now: Instant) -> list[ScanFrame]:
+        return []
+
+    def idle_due_in_s(self, now: Instant) -> float | None:
+        return None
+
+
+MORE_REMEDIES = {**REMEDIES, "too_fast": "Slow it down."}
+
+
+class LengthScanner(PortScannerDriver[PortOptions]):
+    """A model with a framing of its own: this is all there is to write."""
+
+    options_type = PortOptions
+    remedies = MORE_REMEDIES
+
+    def framer(self) -> LengthFramer:
+        return LengthFramer()
+
+
+async def test_a_model_with_a_framing_of_its_own_inherits_all_else(
+    scanner: VirtualScanner, logs: asyncio.Queue[dict[str, object]]
+) -> None:
+    running = Running(LengthScanner({"name": "length", "port": str(scanner.port)}, now, parse_scan))
+    await running.ready.wait()
+    scanner.send(b"\x02A1\x02A1\x02B2" + bytes([30]) + b"x" * 30 + b"\x10" + b"4111111111111111")
+
+    assert [await running.text() for _ in range(3)] == ["A1", "B2", "411111******1111"], "repeats and cards are seen to"
+    log = await logs.get()
+    assert (log["reason"], log["remedy"]) == ("too_fast", "Slow it down.")
+    scanner.unplug()
+    with pytest.raises(PortUnpluggedError):
+        await running.task
+
+
+def test_options_of_the_built_in_framing_are_none_of_another_models() -> None:
+    with pytest.raises(DriverOptionsError, match="no such option; known are name, port, baud"):
+        LengthScanner({"port": "COM3", "suffix": "\r"}, now, parse_scan)
+
+
 async def test_prefix_and_suffix_can_be_set(scanner: VirtualScanner) -> None:
     async with running(scanner, prefix="\x02", suffix="\x03") as driver:
         scanner.send(b"\x02A\rB\x03")
@@ -234,6 +349,8 @@ async def test_a_scanner_on_the_network_is_the_same() -> None:
         ({"port": "tcp://host"}, "port", "tcp://host:port"),
         ({"port": "tcp://host:99999"}, "port", "tcp://host:port"),
         ({"port": "tcp://:4000"}, "port", "tcp://host:port"),
+        ({"port": "usb:1900"}, "port", "usb:serial="),
+        ({"port": "COM3", "aim": "always"}, "aim", "'always' is none of 'optional', 'required'"),
     ],
 )
 def test_a_wrong_option_names_its_key(options: dict[str, object], key: str, problem: str) -> None:
