@@ -29,9 +29,6 @@ class PosOutbox:
         self._bytes = 0
         self._given_up = -1  # the last code of which the POS does not get all
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     def put(self, passed: Passed, now_ns: int) -> None:
         """Add what the scanner passage passed at `now_ns`."""
         self._drop_old(now_ns)

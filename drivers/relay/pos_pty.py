@@ -25,7 +25,7 @@ from drivers.transport.port import PortMissingError, PortUnpluggedError, Transpo
 READ_BYTES: Final = 4096
 # A terminal's content goes with it. So long the POS may take to read what is in it when the relay ends.
 DRAIN_WITHIN_S: Final = 0.5
-_DRAIN_STEP_S: Final = 0.005
+_DRAIN_STEP_S: Final = 0.01
 
 
 class PosPty:
@@ -107,15 +107,17 @@ class PosPty:
         for ready in self._waiting:
             _wake(ready)
         if self._ours is not None and not self._pos_is_there():
-            self._throw_away_unread()
+            self._throw_away_unread(self._ours)
 
     async def remove(self) -> None:
         """Take terminal and link away, after the POS has read what is in it or its time is up."""
         ours, self._ours = self._ours, None
         if ours is None:
             return
+        empty = 0  # twice: bytes are a moment under way in the kernel, where nobody can count them
         for _ in range(round(DRAIN_WITHIN_S / _DRAIN_STEP_S)):
-            if not self._unread():
+            empty = 0 if self._unread() else empty + 1
+            if empty == 2:
                 break
             await asyncio.sleep(_DRAIN_STEP_S)
         with suppress(OSError):
@@ -147,7 +149,10 @@ class PosPty:
         if self._group is None:
             Path(terminal).chmod(0o600)
         else:
-            shutil.chown(terminal, group=self._group)
+            try:
+                shutil.chown(terminal, group=self._group)
+            except LookupError as error:
+                raise OSError(errno.EINVAL, str(error)) from error
             Path(terminal).chmod(0o660)
 
     def _point_link(self) -> None:
@@ -159,8 +164,9 @@ class PosPty:
         fresh.symlink_to(self._theirs)
         fresh.replace(self._link)
 
-    def _throw_away_unread(self) -> None:
+    def _throw_away_unread(self, ours: int) -> None:
         with suppress(OSError, termios.error):
+            termios.tcflush(ours, termios.TCOFLUSH)  # what is under way; then what has arrived
             theirs = os.open(self._theirs, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 termios.tcflush(theirs, termios.TCIFLUSH)

@@ -60,6 +60,7 @@ class SharedScanner:
         announcer: Announcer,
         clock: Clock,
         outbox: PosOutbox | None = None,
+        retry_every_s: float = PORT_RETRY_EVERY_S,
     ) -> None:
         self._ends = ends
         self._passage = passage
@@ -69,6 +70,7 @@ class SharedScanner:
         self._announcer = announcer
         self._clock = clock
         self._outbox = outbox or PosOutbox()
+        self._retry_every_s = retry_every_s
         self._filled = asyncio.Event()
         self._sent = asyncio.Event()
         self._sent.set()
@@ -98,7 +100,7 @@ class SharedScanner:
                 self._announcer.say(
                     "error", "scanner_failed", f"a fault of the relay; it goes on with the next code: {error!r}"
                 )
-                await asyncio.sleep(PORT_RETRY_EVERY_S)
+                await asyncio.sleep(self._retry_every_s)
 
     # From the scanner
 
@@ -116,7 +118,7 @@ class SharedScanner:
         finally:
             self._carry_out(self._passage.end())
             await _closed(self._ends.scanner)
-        await asyncio.sleep(PORT_RETRY_EVERY_S)
+        await asyncio.sleep(self._retry_every_s)
 
     async def _next(self) -> bytes:
         """What the scanner sends next; nothing when it is time to look at the passage again."""
