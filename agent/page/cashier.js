@@ -73,6 +73,8 @@ function show() {
   const phase = phaseOf(state);
   body.dataset.phase = phase;
   body.dataset.live = live();
+  body.dataset.crowded = Boolean(state.notice) || typeof state.customer?.replaced_by === "string";
+  showNotice(state.notice);
   showWho(state.customer, phase === "sale");
   if (!state.customer && state.sale?.current) write("message", saleText(state.sale));
   showPoints(state.customer?.member);
@@ -82,28 +84,41 @@ function show() {
   showBadge();
 }
 
+const cardName = (ending) => (ending ? say("card", { ending }) : say("card_short"));
+
+function showNotice(notice) {
+  at("notice").hidden = !notice;
+  at("notice").dataset.kind = notice?.kind ?? "";
+  write("notice", notice ? say(`notice_${notice.kind}`, { card: cardName(notice.ending) }) : "");
+}
+
 function showWho(customer, sold) {
-  const ending = customer?.ending;
-  const card = ending ? say("card", { ending }) : say("card_short");
   const member = customer?.member;
   body.dataset.tier = member?.tier ?? "";
+  body.dataset.replaced = typeof customer?.replaced_by === "string";
   if (!customer) {
     write("eyebrow", "");
     write("name", say("idle_title"));
     write("message", say("idle_text"));
+  } else if (member) {
+    write("eyebrow", member.tier ?? say("welcome"));
+    write("name", member.name ?? cardName(customer.ending));
+    write("message", replacedText(customer.replaced_by));
   } else if (customer.standing === "checking") {
     write("eyebrow", "");
-    write("name", card);
+    write("name", cardName(customer.ending));
     write("message", say("checking"));
-  } else if (customer.standing === "unknown") {
-    write("eyebrow", "");
-    write("name", ending ? say("unknown_title", { ending }) : say("unknown_title_short"));
-    write("message", sold ? "" : say("unknown_text"));
   } else {
-    write("eyebrow", member.tier ?? say("welcome"));
-    write("name", member.name ?? card);
-    write("message", "");
+    const { standing, ending } = customer;
+    write("eyebrow", "");
+    write("name", ending ? say(`${standing}_title`, { ending }) : say(`${standing}_title_short`));
+    write("message", sold ? "" : say(`${standing}_text`));
   }
+}
+
+function replacedText(ending) {
+  if (typeof ending !== "string") return "";
+  return ending ? say("replaced", { ending }) : say("replaced_short");
 }
 
 function showPoints(member) {
@@ -138,7 +153,7 @@ function showSale(sale, customer) {
 function saleText(sale) {
   const total = money(sale);
   const back = sale.kind === "return" ? "_return" : "";
-  if (sale.outcome === "held") return say("held", { total });
+  if (sale.outcome === "held" || sale.outcome === "blocked") return say(sale.outcome, { total });
   if (sale.outcome !== "points") return say(`${sale.outcome}${back}`, { total });
   if (sale.points < 0) return say("took_points", { total });
   if (sale.points === 0) return say("gave_nothing", { total });

@@ -34,11 +34,18 @@ ROWS_PER_WRITE = 1000
 SPOOL_CAP_BYTES = 16 * 1024 * 1024
 
 
-def member(number: int, *, name: str = "", tier: str = "", balance: Balance | None = None) -> Member:
-    """A member with card `TS` and nine digits."""
+def member(
+    number: int,
+    *,
+    name: str = "",
+    tier: str = "",
+    balance: Balance | None = None,
+    identifiers: tuple[Identifier, ...] = (),
+) -> Member:
+    """A member with card `TS` and nine digits, or with other `identifiers`."""
     return Member(
         member=f"m{number}",
-        identifiers=(Identifier(kind="card", code=card(number)),),
+        identifiers=identifiers or (Identifier(kind="card", code=card(number)),),
         short_name=name or f"Member {number}",
         tier=tier or "silver",
         balance=balance or Balance(confirmed=number, pending=0, spendable=number),
@@ -60,7 +67,8 @@ def free_port() -> int:
 class Till:
     """One register in `folder`. Seed it before it starts."""
 
-    def __init__(self, folder: Path, *, language: str = "en") -> None:
+    def __init__(self, folder: Path, *, language: str = "en", settings: str = "") -> None:
+        """`settings` are further tables of the settings file."""
         self.folder = folder
         self.port = free_port()
         self.spool = folder / "spool"
@@ -89,7 +97,7 @@ repeat_ms = 0
 [[receipts]]
 name = "printer"
 spool = "spool"
-""",
+{settings}""",
             encoding="utf-8",
         )
         self._process: asyncio.subprocess.Process | None = None
