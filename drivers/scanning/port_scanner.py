@@ -72,6 +72,7 @@ class PortScannerDriver(ABC, Generic[OptionsOf]):
         self._repeats = RepeatFilter(self.options.repeat_ms)
         self._without_aim = 0
         self._reported: Counter[str] = Counter()
+        self._last_read = clock()
 
     @abstractmethod
     def framer(self) -> Framer:
@@ -116,12 +117,25 @@ class PortScannerDriver(ABC, Generic[OptionsOf]):
             raise
 
     async def _next_frames(self) -> list[ScanFrame]:
+        due_s = self._framer.idle_due_in_s(self._clock())
         try:
-            async with asyncio.timeout(self._framer.idle_due_in_s(self._clock())):
+            async with asyncio.timeout(due_s):
+                data = await self._transport.read()
+        except TimeoutError:
+            return await self._frames_when_due()
+        self._last_read = self._clock()
+        return self._framer.feed(data, self._last_read)
+
+    async def _frames_when_due(self) -> list[ScanFrame]:
+        """What is there although silence should be over came while this process was kept from looking (a busy machine,
+        a stopped process). So it goes with what came last: the rest of a code alone would be another code.
+        """
+        try:
+            async with asyncio.timeout(0):
                 data = await self._transport.read()
         except TimeoutError:
             return self._framer.idle(self._clock())
-        return self._framer.feed(data, self._clock())
+        return self._framer.feed(data, self._last_read)
 
     def _scan(self, frame: ScanFrame) -> Scan | None:
         """The scan that a frame is; None for a code that is dropped, and for a repeat."""

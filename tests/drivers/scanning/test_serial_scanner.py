@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -118,7 +119,7 @@ async def test_scans_keep_their_instants_and_are_kept_while_the_agent_is_busy(sc
     def clock() -> Instant:
         nonlocal ticks
         ticks += 1
-        if ticks == 4:  # each scan takes two looks at the clock
+        if ticks == 5:  # one look at the beginning, two for each scan
             second.set()
         return Instant(wall=datetime(2026, 11, 22, tzinfo=UTC), boot="b", monotonic_ns=ticks)
 
@@ -183,6 +184,18 @@ async def test_a_scanner_that_sends_no_suffix_is_understood_after_silence(scanne
         scanner.send(b"]C0CODE")
 
         assert await driver.text() == "CODE"
+
+
+async def test_a_code_during_which_this_process_was_stopped_stays_whole(scanner: VirtualScanner) -> None:
+    async with running(scanner, idle_ms=20) as driver:
+        for _ in range(5):
+            scanner.send(b"]C0M-00")
+            await asyncio.sleep(0.002)
+            scanner.send(b"1234\r")
+            time.sleep(0.03)  # noqa: ASYNC251 — nobody looks for longer than a code may take
+            assert await driver.text() == "M-001234"
+            scanner.scan("between")
+            assert await driver.text() == "between"
 
 
 async def test_a_torn_scan_is_dropped_and_reported_without_its_text(
