@@ -38,7 +38,7 @@ class SheetCode(Struct, frozen=True, kw_only=True):
 
 # Letters that QWERTY, QWERTZ and AZERTY keyboards have in different places, both cases, digits (which need SHIFT
 # in France), and the signs that wander most.
-LAYOUT_TEXT = "AZerty-QWERTZ/12:30;m?"
+LAYOUT_TEXT = "AZerty-QWERTZ/12:30;m+?"
 
 _CODE_128, _EAN_13, _EAN_8, _ITF = ("]C0",), ("]E0",), ("]E4",), ("]I0", "]I1", "]I3")
 _CODE_39 = ("]A0", "]A1", "]A2", "]A3", "]A4", "]A5", "]A7")
