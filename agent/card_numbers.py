@@ -1,8 +1,8 @@
 """Keeps payment card numbers out of everything that is stored.
 
 Owns masking in texts, raw bytes and every text of a receipt. What a card number is, `drivers.scanning.pan`
-knows. Masks digits only: nothing is dropped but what would be no use masked, and what surrounds a number
-stays as it was.
+knows; numbers that an identification rule surely claims are the shop's own, and stay. Masks digits only: nothing
+is dropped but what would be no use masked, and what surrounds a number stays as it was.
 
 A receipt's identity is made of what is kept: where its number is a card number, of the masked number, since
 a key made of the full one could be guessed back from it. What a fiscal authority gave stays as it is: it
@@ -12,6 +12,8 @@ holds no card number, and hexadecimal would look like one now and then.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -19,7 +21,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from drivers.scanning.check_digit import GTIN_LENGTHS, has_valid_check_digit
-from drivers.scanning.pan import KEPT_LEADING, KEPT_TRAILING, first_pan, pan_spans
+from drivers.scanning.pan import KEPT_LEADING, KEPT_TRAILING, Own, first_pan, pan_spans
+from loyalty.identification import IdentificationRule, owns_number
 from loyalty.identity import key_of, natural_ids
 from loyalty.receipt import Problem, Receipt
 
@@ -32,42 +35,38 @@ _AUTHORITIES = ("rs-purs:", "hr-fisk:", "hr-jir:", "si-furs:")
 _DECIMALS = ("quantity", "unit_price", "rate")
 
 
-def masked_text(text: str) -> str:
+def masked_text(text: str, rules: Sequence[IdentificationRule] = ()) -> str:
     """`text` with all but the first six and last four digits of each card number starred."""
-    parts: list[str] = []
-    at = 0
-    for start, end in pan_spans(text):
-        parts += (text[at:start], _starred(text[start:end]))
-        at = end
-    return "".join((*parts, text[at:])) if parts else text
+    return _masked_text(text, partial(owns_number, rules))
 
 
-def masked_bytes(raw: bytes) -> bytes:
+def masked_bytes(raw: bytes, rules: Sequence[IdentificationRule] = ()) -> bytes:
     """The same for bytes of any code page that has ASCII digits; its length stays."""
-    return masked_text(raw.decode("latin-1")).encode("latin-1")
+    return masked_text(raw.decode("latin-1"), rules).encode("latin-1")
 
 
-def masked_receipt(receipt: Receipt) -> Receipt:
+def masked_receipt(receipt: Receipt, rules: Sequence[IdentificationRule] = ()) -> Receipt:
     """The same for every text of a receipt. A member reference that is a card number is dropped."""
+    own = partial(owns_number, rules)
     member = receipt.member
-    is_card = member is not UNSET and first_pan(member.code) is not None
+    is_card = member is not UNSET and first_pan(member.code, own) is not None
     fiscal = receipt.fiscal
     if fiscal:
-        fiscal = replace(_masked(fiscal), number=fiscal.number, verification_url=fiscal.verification_url)
+        fiscal = replace(_masked(fiscal, own), number=fiscal.number, verification_url=fiscal.verification_url)
     kept = replace(
-        _masked(replace(receipt, member=UNSET, fiscal=UNSET, also=())),
+        _masked(replace(receipt, member=UNSET, fiscal=UNSET, also=()), own),
         member=UNSET if is_card else member,
         fiscal=fiscal,
     )
     if is_card:
         kept = replace(kept, problems=(*kept.problems, PAYMENT_CARD))
-    return _identified_again(receipt, kept)
+    return _identified_again(receipt, kept, own)
 
 
-def _identified_again(receipt: Receipt, kept: Receipt) -> Receipt:
+def _identified_again(receipt: Receipt, kept: Receipt, own: Own) -> Receipt:
     """`kept` with the ids that its own texts give, and a key made of them where one of those made it."""
-    own = natural_ids(replace(receipt, also=()))
-    also = tuple(_masked_id(each) for each in receipt.also if each not in own)
+    of_texts = natural_ids(replace(receipt, also=()))
+    also = tuple(_masked_id(each, own) for each in receipt.also if each not in of_texts)
     before, after = natural_ids(receipt), natural_ids(replace(kept, also=also))
     if before == after:
         return replace(kept, also=receipt.also)
@@ -76,35 +75,44 @@ def _identified_again(receipt: Receipt, kept: Receipt) -> Receipt:
     return replace(kept, also=after)
 
 
-def _masked_id(natural_id: str) -> str:
+def _masked_id(natural_id: str, own: Own) -> str:
     if natural_id.startswith(_AUTHORITIES):
         return natural_id
     # Spaces within a part of an id are written so.
-    return masked_text(natural_id.replace("+", " ")).replace(" ", "+")
+    return _masked_text(natural_id.replace("+", " "), own).replace(" ", "+")
+
+
+def _masked_text(text: str, own: Own) -> str:
+    parts: list[str] = []
+    at = 0
+    for start, end in pan_spans(text, own):
+        parts += (text[at:start], _starred(text[start:end]))
+        at = end
+    return "".join((*parts, text[at:])) if parts else text
 
 
 _Item = TypeVar("_Item", bound=msgspec.Struct)
 
 
-def _masked(item: _Item) -> _Item:
+def _masked(item: _Item, own: Own) -> _Item:
     changed = {}
     for name in item.__struct_fields__:
         value = getattr(item, name)
-        masked = _masked_value(name, value)
+        masked = _masked_value(name, value, own)
         if masked is not value:
             changed[name] = masked
     return replace(item, **changed) if changed else item
 
 
-def _masked_value(name: str, value: object) -> object:
+def _masked_value(name: str, value: object, own: Own) -> object:
     if isinstance(value, str):
         if name in _DECIMALS:
-            return value if first_pan(value) is None else UNSET
-        return value if _is_gtin(name, value) or _UUID(value) else masked_text(value)
+            return value if first_pan(value, own) is None else UNSET
+        return value if _is_gtin(name, value) or _UUID(value) else _masked_text(value, own)
     if isinstance(value, tuple):
-        masked = tuple(_masked_value(name, each) for each in value)
+        masked = tuple(_masked_value(name, each, own) for each in value)
         return masked if any(new is not old for new, old in zip(masked, value, strict=True)) else value
-    return _masked(value) if isinstance(value, msgspec.Struct) else value
+    return _masked(value, own) if isinstance(value, msgspec.Struct) else value
 
 
 def _is_gtin(name: str, text: str) -> bool:

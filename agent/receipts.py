@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -24,6 +24,7 @@ from agent.store_inspection import IGNORED, ignored_of
 from drivers.receipts.decode import DecodeOptionsError, decode
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition
+from loyalty.identification import IdentificationRule
 from loyalty.receipt import Receipt
 from sync.store.errors import StoreError
 from sync.store.rows import SourcePosition
@@ -93,7 +94,9 @@ class ReceiptIntake:
         boot: str,
         rules: Rules,
         settled: Callable[[Settlement], None],
+        identification: Callable[[], Sequence[IdentificationRule]] = tuple,
     ) -> None:
+        """`identification` gives the rules in force, by which the shop's own card numbers are known on paper."""
         self._name = name
         self._source = source
         self._store = store
@@ -101,6 +104,7 @@ class ReceiptIntake:
         self._boot = boot
         self._rules = rules
         self._settled = settled
+        self._identification = identification
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Books jobs as they come, until cancelled. Raises what the folder or the store raise."""
@@ -145,7 +149,8 @@ class ReceiptIntake:
 
     def _prepared(self, job: SpooledJob) -> Prepared:
         """The job read, and free of card numbers: both take time that the store's writer has not."""
-        masked = masked_bytes(job.payload)
+        own = self._identification()
+        masked = masked_bytes(job.payload, own)
         if job.damage is not None or job.truncated:
             return Prepared(masked=masked, set_aside=(_set_aside(masked, *_incomplete(job)),))
         try:
@@ -158,7 +163,7 @@ class ReceiptIntake:
             return Prepared(masked=masked, set_aside=(failed,))
         return Prepared(
             masked=masked,
-            receipts=tuple(masked_receipt(receipt) for receipt in decoded.receipts),
+            receipts=tuple(masked_receipt(receipt, own) for receipt in decoded.receipts),
             ignored=tuple(item.kind for item in decoded.ignored),
             set_aside=tuple(
                 _set_aside(masked[problem.start : problem.end], problem.code, problem.detail)

@@ -11,13 +11,13 @@ Sources: ISO/IEC 7811-2 and 7811-6 (character sets, sentinels, longitudinal redu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from typing import Literal
 
-from drivers.scanning.pan import is_pan, luhn_holds, masked
+from drivers.scanning.pan import Own, is_pan, luhn_holds, masked, nobodys
 
 SwipeProblem = Literal["swipe_error", "payment_card"]
 TrackNumber = Literal[1, 2, 3]
@@ -74,11 +74,7 @@ class _Card:
     validity: str
 
 
-def _nobodys(_number: str) -> bool:
-    return False
-
-
-def read_swipe(text: str, own: Callable[[str], bool] = _nobodys) -> Swipe | None:
+def read_swipe(text: str, own: Own = nobodys) -> Swipe | None:
     """The swipe that `text` is, with or without line ends between its tracks; None if it is none.
 
     `own` tells which numbers are surely this shop's, though they look like payment cards'.

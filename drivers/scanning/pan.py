@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from drivers.scanning.check_digit import has_valid_check_digit
@@ -32,7 +32,9 @@ _ISSUER_RANGES: tuple[tuple[str, str, frozenset[int]], ...] = (
     ("3528", "3589", _ALL),  # JCB
     ("6011", "6011", _ALL),  # Discover
     ("644", "649", _ALL),  # Discover
-    ("65", "65", _ALL),  # Discover, RuPay, DinaCard
+    ("65", "65", _ALL),  # Discover, RuPay, DinaCard, Verve, Elo
+    ("636", "636", _ALL),  # InterPayment, Elo
+    ("637", "639", frozenset({16})),  # InstaPayment
     ("60", "60", frozenset({16})),  # RuPay
     ("62", "62", _ALL),  # UnionPay
     ("81", "82", _ALL),  # UnionPay, RuPay
@@ -42,15 +44,32 @@ _ISSUER_RANGES: tuple[tuple[str, str, frozenset[int]], ...] = (
     ("6390", "6390", frozenset(range(13, 20))),  # Maestro
     ("67", "67", frozenset(range(13, 20))),  # Maestro
     ("2200", "2205", _ALL),  # Mir, Borica
+    ("8600", "8600", frozenset({16})),  # Uzcard
+    ("9860", "9860", frozenset({16})),  # Humo
     ("9792", "9792", frozenset({16})),  # Troy
     ("9891", "9891", frozenset({16})),  # DinaCard
 )
+# The longest first: a number's beginning may look like another.
+_CARD_LENGTHS = range(19, 12, -1)
 _DOUBLED_DIGIT_SUM = bytes.maketrans(b"0123456789", b"0246813579")
 # Digits, alone or in groups with one separator between, as people and terminals write them; at least as
 # many as the shortest card number has.
-_RUN = re.compile(r"\d(?:[ .\-\u00a0]?\d){12,}")
+_RUN = re.compile(r"\d(?:[ .\-\u00a0\u2007-\u2015\u202f\u2212]?\d){12,}")
+# What stands before the digits of a magnetic stripe's third track: the start sentinel, and a format code of two
+# digits without a separator (ISO/IEC 4909).
+_SENTINELS = (";", "+")
+_FORMAT_CODE_DIGITS = 2
 _GROUP = re.compile(r"\d+")
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+
+
+Own = Callable[[str], bool]
+"""Whether a number that looks like a payment card's is surely this shop's own (`identification.owns_number`)."""
+
+
+def nobodys(_number: str) -> bool:
+    """An `Own` for a shop without rules."""
+    return False
 
 
 def is_pan(digits: str) -> bool:
@@ -58,15 +77,15 @@ def is_pan(digits: str) -> bool:
     return len(digits) in _issued_lengths(digits[:4]) and luhn_holds(digits) and not _is_ean_13(digits)
 
 
-def pan_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each payment card number in `text`, in order, written in one piece or in groups.
+def pan_spans(text: str, own: Own = nobodys) -> Iterator[tuple[int, int]]:
+    """Start and end of each payment card number in `text` that is not `own`, written in one piece or in groups.
 
     Card numbers are made of whole groups, so that a long number which contains one by chance is none. Takes
     time in proportion to `text`, whatever it holds.
     """
     for run in _RUN.finditer(text):
         written = _with_ascii_digits(run[0])
-        groups = [match.span() for match in _GROUP.finditer(written)]
+        groups = _groups(written, after=text[run.start() - 1 : run.start()])
         digits = "".join(written[start:end] for start, end in groups)
         # Of each count of digits that ends a group, where that group ends.
         ends: dict[int, int] = {}
@@ -77,9 +96,20 @@ def pan_spans(text: str) -> Iterator[tuple[int, int]]:
         before = taken = 0
         for start, end in groups:
             if before >= taken and (length := _pan_length(digits, before, ends)) is not None:
-                taken = before + length
-                yield run.start() + start, run.start() + ends[taken]
+                owned = _own_length(digits, before, ends, own)
+                taken = before + (owned or length)
+                if owned is None:
+                    yield run.start() + start, run.start() + ends[taken]
             before += end - start
+
+
+def _groups(written: str, *, after: str) -> list[tuple[int, int]]:
+    """Start and end of each group of digits in `written`; a third track's format code is one of its own."""
+    groups = [match.span() for match in _GROUP.finditer(written)]
+    end = groups[0][1]
+    if after in _SENTINELS and is_pan(written[_FORMAT_CODE_DIGITS:end]):
+        groups[:1] = [(0, _FORMAT_CODE_DIGITS), (_FORMAT_CODE_DIGITS, end)]
+    return groups
 
 
 def _pan_length(digits: str, first: int, ends: dict[int, int]) -> int | None:
@@ -90,9 +120,15 @@ def _pan_length(digits: str, first: int, ends: dict[int, int]) -> int | None:
     return None
 
 
-def first_pan(text: str) -> str | None:
-    """Digits of the first payment card number in `text`."""
-    span = next(pan_spans(text), None)
+def _own_length(digits: str, first: int, ends: dict[int, int], own: Own) -> int | None:
+    """How many digits the shop's own number has that begins at digit `first` and ends with a group."""
+    lengths = (length for length in _CARD_LENGTHS if first + length in ends)
+    return next((length for length in lengths if own(digits[first : first + length])), None)
+
+
+def first_pan(text: str, own: Own = nobodys) -> str | None:
+    """Digits of the first payment card number in `text` that is not `own`."""
+    span = next(pan_spans(text, own), None)
     return None if span is None else "".join(_GROUP.findall(_with_ascii_digits(text[slice(*span)])))
 
 

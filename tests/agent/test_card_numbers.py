@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from agent.card_numbers import masked_bytes, masked_receipt, masked_text
 from drivers.scanning.pan import first_pan
+from loyalty.identification import IdentificationRule
 from loyalty.identity import identified, identity_keys, key_of, rs_purs
 from loyalty.receipt import (
     Discount,
@@ -213,3 +214,46 @@ def test_what_an_authority_gave_stays_whatever_it_looks_like() -> None:
     )
 
     assert masked_receipt(receipt) == receipt
+
+
+OWN = "6011000990139424"
+RULES = (IdentificationRule(name="club", ranges=(("601100", "601100"),), lengths=(16,), check_digit="luhn"),)
+
+
+def test_the_shops_own_cards_are_no_payment_cards() -> None:
+    text = f"CLUB {OWN} VISA {CARD}"
+
+    assert masked_text(text, RULES) == f"CLUB {OWN} VISA {MASKED}"
+    assert masked_bytes(text.encode(), RULES) == f"CLUB {OWN} VISA {MASKED}".encode()
+    assert OWN not in masked_text(text)
+
+
+def test_a_member_whose_card_looks_like_a_payment_card_keeps_the_points() -> None:
+    receipt = Receipt(
+        key="k",
+        kind="sale",
+        currency="EUR",
+        total_minor=1,
+        number=OWN,
+        tenders=(Tender(kind="card", amount_minor=1, description=f"VISA {CARD}"),),
+        member=MemberReference(code=OWN),
+    )
+
+    masked = masked_receipt(receipt, RULES)
+
+    assert masked.member == receipt.member
+    assert (masked.number, masked.problems) == (OWN, ())
+    assert masked.tenders[0].description == f"VISA {MASKED}"
+    assert masked_receipt(receipt).member is UNSET
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        IdentificationRule(name="broad", prefixes=("41",)),  # would let an issuer through
+        IdentificationRule(name="lengths", lengths=(16,), check_digit="luhn"),
+        IdentificationRule(name="longer", prefixes=("4111",), lengths=(18,)),
+    ],
+)
+def test_a_rule_that_does_not_surely_mean_it_lets_nothing_through(rule: IdentificationRule) -> None:
+    assert masked_text(CARD, (rule,)) == MASKED

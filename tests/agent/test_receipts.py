@@ -14,6 +14,7 @@ from agent.store_inspection import ignored_of
 from drivers.receipts.decode import DecodeOptionsError
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
+from loyalty.identification import IdentificationRule
 from loyalty.member import Balance
 from loyalty.program import program_hash
 from sync.store.store import Store
@@ -232,6 +233,29 @@ async def test_a_payment_card_where_the_member_should_stand_is_nobodys(shop: Sho
     assert body.member == "m-ana"  # the scan that was made counts
     assert [problem.code for problem in body.receipt.problems] == ["payment_card"]
     assert "4111111111111111" not in str(body)
+
+
+async def test_a_shop_card_that_looks_like_a_payment_card_keeps_its_points(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(receipt(1, tail="MEMBER 6011000990139424\n"), 30)
+    club = IdentificationRule(name="club", prefixes=("601100",), lengths=(16,), check_digit="luhn")
+    intake = ReceiptIntake(
+        name="printer",
+        source=SpoolReader(shop.spool),
+        store=shop.store,
+        options=lambda: OPTIONS,
+        boot=BOOT,
+        rules=shop.rules,
+        settled=shop.settlements.append,
+        identification=lambda: (club,),
+    )
+
+    await intake.take_new()
+
+    (body,) = shop.bodies()
+    assert body.receipt.member
+    assert body.receipt.member.code == "6011000990139424"
+    assert body.receipt.problems == ()
 
 
 async def test_the_relay_is_told_only_what_is_kept(shop: Shop) -> None:

@@ -36,6 +36,25 @@ def test_published_card_numbers_are_found_in_every_writing(pan: str) -> None:
     assert is_pan(pan)
     for text in (pan, in_groups, in_groups.replace(" ", "-"), f"no. 12 {in_groups} ok", f";{pan}=2512?"):
         assert first_pan(text) == pan
+    for separator in "\u00a0\u2009\u202f\u2011\u2013\u2212":
+        assert first_pan(in_groups.replace(" ", separator)) == pan
+
+
+def test_a_third_track_has_a_format_code_before_the_number() -> None:
+    for text in (";014111111111111111=724?", "x+594111111111111111=?"):
+        (span,) = pan_spans(text)
+        assert text[slice(*span)] == "4111111111111111"
+    assert first_pan("014111111111111111") is None
+
+
+def test_the_shops_own_numbers_are_left_out_and_hide_nobody_elses() -> None:
+    def own(number: str) -> bool:
+        return number == "6011000990139424"
+
+    assert first_pan("6011000990139424", own) is None
+    assert first_pan("no. 6011 0009 9013 9424 paid by 4111 1111 1111 1111", own) == "4111111111111111"
+    assert first_pan("6011 0009 9013 9424 4111 1111 1111 1111", own) == "4111111111111111"
+    assert first_pan("6011000990139424") == "6011000990139424"
 
 
 def test_digits_of_other_scripts_are_digits() -> None:
