@@ -24,7 +24,17 @@ from agent.demo.pos import Shop, VirtualPos
 from agent.demo.printer import VirtualPrinter
 from agent.demo.processes import DemoError, Process, run_lines, run_once
 from agent.demo.scanner import VirtualScanner
-from agent.demo.shop import BRAND, CURRENCY, NEW_CARD, STORE, TIME_ZONE, members_file, sample_members, sample_program
+from agent.demo.shop import (
+    BRAND,
+    CURRENCY,
+    NEW_CARD,
+    STORE,
+    TIME_ZONE,
+    members_file,
+    sample_members,
+    sample_program,
+    sample_rules,
+)
 from agent.inspection import StatusReport
 from agent.view import PageState
 from loyalty.member import Member, ending_of
@@ -95,13 +105,15 @@ class Centre:
 
     async def open(self) -> None:
         """Make it, load the sample shop and serve."""
-        members, program = self._folder / "members.json", self._folder / "program.json"
+        members, program, rules = (self._folder / name for name in ("members.json", "program.json", "rules.toml"))
         members.write_bytes(members_file(sample_members()))
         program.write_bytes(sample_program())
+        rules.write_bytes(sample_rules())
         local = "127.0.0.1:0"
         await self.run("init", "--listen", local, "--admin", local, "--brand", BRAND)
         await self.run("members", "import", str(members))
         await self.run("program", "publish", str(program))
+        await self.run("identification", "publish", str(rules))
         self.addresses = msgspec.convert(await self._process.start(), CentreAddresses)
 
     @property

@@ -1,4 +1,4 @@
-"""The sample shop of the demonstration: its name, its program and its thousand members.
+"""The sample shop of the demonstration: its name, its program, its rules and its thousand members.
 
 Owns invented data only, the same on every machine. Never starts or sends anything.
 """
@@ -62,6 +62,12 @@ def sample_program() -> bytes:
         "returns": {"policy": "reverse"},
     }
     return msgspec.json.format(msgspec.json.encode(program), indent=2) + b"\n"
+
+
+def sample_rules() -> bytes:
+    """What the shop's cards are: the one identification rule that its centre tells every register."""
+    length = len(card_code(_FIRST_CARD))
+    return f'[[identification]]\nname = "{BRAND} card"\nprefixes = ["{CARD_PREFIX}"]\nlengths = [{length}]\n'.encode()
 
 
 def sample_members(count: int = MEMBER_COUNT) -> tuple[SampleMember, ...]:

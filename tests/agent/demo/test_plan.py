@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from agent.demo.plan import expected_entries, plan_shift
 from agent.demo.pos import Article, Item
-from agent.demo.shop import NEW_CARD, sample_members, sample_program
+from agent.demo.shop import NEW_CARD, sample_members, sample_program, sample_rules
+from central.rules_file import config_from_file
+from drivers.scanning.scan import parse_scan
 from loyalty.evaluate import evaluate
 from loyalty.program import program_from_json
 from loyalty.receipt import Receipt
@@ -59,3 +61,12 @@ def test_the_fractions_and_the_evaluator_agree_on_every_sale() -> None:
 
 def test_a_weighed_article_costs_its_part() -> None:
     assert Item(article=Article(name="Jabuka", price_minor=12_999, unit="KG"), thousandths=1_482).amount_minor == 19_265
+
+
+def test_the_shops_one_rule_knows_all_its_cards_and_the_new_one() -> None:
+    rules = config_from_file(sample_rules()).identification
+
+    for code in (*(member.card for member in MEMBERS), NEW_CARD):
+        member = parse_scan(f"]C0{code}", rules).member
+        assert member is not None
+        assert (member.code, member.claimed) == (code, True)
