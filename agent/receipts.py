@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -81,6 +81,10 @@ class Prepared(Struct, frozen=True, kw_only=True):
     set_aside: tuple[SetAside, ...] = ()
 
 
+async def _at_once() -> None:
+    """Where all scans come from scanners of our own, none waits anywhere."""
+
+
 class ReceiptIntake:
     """Reads one spool and books what it holds."""
 
@@ -95,8 +99,11 @@ class ReceiptIntake:
         rules: Rules,
         settled: Callable[[Settlement], None],
         identification: Callable[[], Sequence[IdentificationRule]] = tuple,
+        scans_taken: Callable[[], Awaitable[None]] = _at_once,
     ) -> None:
-        """`identification` gives the rules in force, by which the shop's own card numbers are known on paper."""
+        """`identification` gives the rules in force, by which the shop's own card numbers are known on paper.
+        `scans_taken` returns once no scan waits in another spool that may have been made before these receipts.
+        """
         self._name = name
         self._source = source
         self._store = store
@@ -105,6 +112,7 @@ class ReceiptIntake:
         self._rules = rules
         self._settled = settled
         self._identification = identification
+        self._scans_taken = scans_taken
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Books jobs as they come, until cancelled. Raises what the folder or the store raise."""
@@ -122,6 +130,7 @@ class ReceiptIntake:
         """Books what the spool holds now."""
         position = self._position()
         while jobs := await asyncio.to_thread(self._source.read_after, position):
+            await self._scans_taken()
             for job in jobs:
                 await self._take(job)
                 position = job.position

@@ -189,6 +189,12 @@ class Register:
             from agent.receipts import ReceiptIntake  # noqa: PLC0415
             from drivers.receipts.port import DecodeOptions  # noqa: PLC0415
             from drivers.receipts.spool_source import SpoolReader  # noqa: PLC0415
+            from drivers.scanning.shared_scanner import scans_taken  # noqa: PLC0415
+
+            shared = [spool for each in self._settings.scanners if (spool := spool_of_shared(each)) is not None]
+
+            async def shared_scans_taken() -> None:
+                await asyncio.gather(*map(scans_taken, shared))
 
             register = self._settings.register
             intake = ReceiptIntake(
@@ -207,6 +213,8 @@ class Register:
                 boot=boot_id(),
                 rules=self._rules,
                 settled=self._desk.settled,
+                identification=lambda: self._recognition.rules,
+                scans_taken=shared_scans_taken,
             )
             await intake.run(ready)
 

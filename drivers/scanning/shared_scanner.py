@@ -22,7 +22,7 @@ from drivers.scanning.repeats import RepeatFilter
 from drivers.scanning.scan import Parse
 from drivers.transport.port import PortMissingError
 
-# A receipt waits no longer for scans that were made before it; the driver takes one in a millisecond or two.
+# A receipt waits no longer for the next scan that was made before it; the driver takes one in a few milliseconds.
 TAKEN_WITHIN_S = 2.0
 TAKEN_LOOK_EVERY_S = 0.01
 
@@ -84,20 +84,28 @@ class SharedScannerDriver:
 
 
 async def scans_taken(folder: Path, *, within_s: float = TAKEN_WITHIN_S) -> None:
-    """Returns once the agent has taken every scan that the relay's `folder` holds now, or the time is up.
+    """Returns once the agent has taken every scan that the relay's `folder` holds now, or takes none for `within_s`.
 
     For who is about to book a receipt: a scan that was made before it may be waiting still, as after an agent that
     was away. Raises nothing: a folder that cannot be read holds up no receipt.
     """
     try:
-        async with asyncio.timeout(within_s):
-            last = await asyncio.to_thread(_last_waiting, folder)
-            while last is not None and await asyncio.to_thread(_acknowledged, folder) < last:  # noqa: ASYNC110  in a file
-                await asyncio.sleep(TAKEN_LOOK_EVERY_S)
+        last = await asyncio.to_thread(_last_waiting, folder)
+        taken = None
+        while last is not None and (taken is None or taken < last):
+            async with asyncio.timeout(within_s):
+                taken = await _taken_beyond(folder, taken)
     except TimeoutError:
         _log.warning("scans_not_taken_yet", folder=str(folder))
     except OSError as error:
         _log.warning("scans_not_readable", folder=str(folder), reason=error.strerror)
+
+
+async def _taken_beyond(folder: Path, before: SpoolPosition | None) -> SpoolPosition:
+    """Up to where scans are taken, once that is beyond `before`."""
+    while (taken := await asyncio.to_thread(_acknowledged, folder)) == before:
+        await asyncio.sleep(TAKEN_LOOK_EVERY_S)
+    return taken
 
 
 def _last_waiting(folder: Path) -> SpoolPosition | None:

@@ -200,6 +200,24 @@ async def test_a_receipt_does_not_wait_where_nothing_waits(tmp_path: Path) -> No
     await scans_taken(tmp_path / "scans", within_s=WAIT_S)
 
 
+async def test_a_receipt_waits_for_many_scans_as_long_as_they_are_taken(tmp_path: Path) -> None:
+    Relay(tmp_path).keeps(*(f"M{number}" for number in range(40)))
+    waiting = asyncio.create_task(scans_taken(tmp_path, within_s=1.0))
+    taken: list[str] = []
+
+    async def slow(event: ScanEvent) -> None:
+        await asyncio.sleep(0.001)
+        taken.append(event.scan.text)
+
+    driver = SharedScannerDriver({"name": "counter", "spool": str(tmp_path)}, now, parse_scan)
+    task = asyncio.create_task(driver.run(slow, lambda: None))
+    await asyncio.wait_for(waiting, WAIT_S)
+
+    assert len(taken) == 40
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_receipt_waits_no_longer_than_it_may(tmp_path: Path) -> None:
     Relay(tmp_path).keeps("M1")
 
