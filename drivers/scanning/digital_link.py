@@ -61,8 +61,10 @@ def read_link(text: str) -> DigitalLink | None:
     link = _Link()
     key, *qualifiers = segments[first::2]
     value, *others = map(unquote, segments[first + 1 :: 2])
-    if not link.take(key, value) or (len(value) == 8 and "check_digit_wrong" in link.found.problems):
-        return None  # an address with a number, or a date, where a link names its thing
+    if not link.take(key, value):
+        return None  # an address with something else where a link names its thing
+    if key == "01" and len(value) == 8 and link.found.problems:
+        return None  # a date
     link.take_qualifiers(key, qualifiers, others)
     link.take_query(key, qualifiers, query)
     problems: list[LinkProblem] = ["digital_link_wrong"] if link.is_wrong else []

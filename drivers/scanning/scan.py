@@ -196,7 +196,10 @@ def _composite(text: str, rules: Sequence[IdentificationRule], faults: Sequence[
     messages = _MESSAGE_END.split(text, maxsplit=1)
     if len(messages) < 2:
         return None
-    linear, component = (_parsed(message.strip(_BLANKS + "|"), rules, faults) for message in messages)
+    linear, component = (_parsed(part.strip(_BLANKS + "|"), rules, faults) for part in messages)
+    for message in (linear, component):
+        if "payment_card" in message.problems:
+            return message
     joined = with_linear(component, linear)
     if joined is component:
         return None
