@@ -57,13 +57,17 @@ Line = ReceiptLine | EntryLine | BalanceLine
 
 
 class LedgerCheck(Struct, frozen=True, kw_only=True):
-    """Counts, and what is not as it has to be: balances that are not the fold of their entries."""
+    """Counts, and what is not as it has to be: balances that are not the fold of their entries.
+
+    `blocked` are receipts held because their card was blocked before.
+    """
 
     receipts: int
     entries: int
     points: int
     waiting: int
     no_member: int
+    blocked: int
     quarantined: int
     variances: int
     balance_mismatch: tuple[ledger.BalanceMismatch, ...]
@@ -82,6 +86,7 @@ def check(connection: Connection, now: datetime) -> LedgerCheck:
         points=count(select(func.coalesce(func.sum(tables.ledger.c.points), 0))),
         waiting=count(select(func.count()).select_from(receipts).where(states == ledger.WAITING)),
         no_member=count(select(func.count()).select_from(receipts).where(states == ledger.NO_MEMBER)),
+        blocked=count(select(func.count()).select_from(receipts).where(states == ledger.BLOCKED)),
         quarantined=count(select(func.count()).select_from(tables.quarantine)),
         variances=count(select(func.count()).select_from(tables.variances)),
         balance_mismatch=tuple(ledger.check_balances(connection, now)),

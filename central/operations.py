@@ -225,7 +225,25 @@ def import_stock(connection: Connection, document: bytes, now: datetime) -> Stoc
 
 def card(connection: Connection, code: str) -> CardShown:
     """A card by any of its numbers. Raises UnknownCardError."""
-    return _card_shown(connection, cards.named(connection, code))
+    return card_shown(connection, cards.named(connection, code))
+
+
+def card_shown(connection: Connection, card: Card) -> CardShown:
+    """A card with the receipts kept for it and what was done to it."""
+    columns = tables.receipts.c
+    codes = [number.code for number in card.numbers]
+    held = select(func.count()).where(columns.code.in_(codes), columns.member.is_(None))
+    return CardShown(
+        card=card.card,
+        state=card.state,
+        member=card.member,
+        numbers=card.numbers,
+        blocked_at=card.blocked_at,
+        blocked_because=card.blocked_because,
+        replaced_by=card.replaced_by,
+        held=int(connection.execute(held).scalar_one()),
+        changes=cards.changes_of(connection, card),
+    )
 
 
 def issue(connection: Connection, code: str, member: str, now: datetime) -> CardDone:
@@ -354,23 +372,6 @@ def _one_card(first: CardNumber, others: Iterable[CardNumber]) -> tuple[CardNumb
     for number in others:
         together[number.code] = number
     return tuple(together.values())
-
-
-def _card_shown(connection: Connection, card: Card) -> CardShown:
-    columns = tables.receipts.c
-    codes = [number.code for number in card.numbers]
-    held = select(func.count()).where(columns.code.in_(codes), columns.member.is_(None))
-    return CardShown(
-        card=card.card,
-        state=card.state,
-        member=card.member,
-        numbers=card.numbers,
-        blocked_at=card.blocked_at,
-        blocked_because=card.blocked_because,
-        replaced_by=card.replaced_by,
-        held=int(connection.execute(held).scalar_one()),
-        changes=cards.changes_of(connection, card),
-    )
 
 
 def _card_done(connection: Connection, code: str, adopted: int, points: int) -> CardDone:

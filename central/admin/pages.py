@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
@@ -97,6 +98,8 @@ class AdminPages:
         }.items():
             app.router.add_get(path, handler, allow_head=False)
         app.router.add_post("/cards/link", self._link)
+        app.router.add_post("/cards/block", self._block)
+        app.router.add_post("/cards/unblock", self._unblock)
         app.router.add_post("/registers/revoke", self._revoke)
         return app
 
@@ -216,11 +219,20 @@ class AdminPages:
         page = await self._read(lambda connection: views.member_page(connection, member, now))
         if page is None:
             raise web.HTTPNotFound(reason="There is no such member.")
-        return self._page("member.html", page=page)
+        return self._page("member.html", page=page, token=self._form_token(request))
 
     async def _cards(self, request: web.Request) -> web.StreamResponse:
-        cards = await self._read(views.unknown_cards)
-        return self._page("cards.html", cards=cards, token=self._form_token(request))
+        text = request.query.get("q", "").strip()[:MAX_FIELD_CHARS]
+        unknown, blocked, found = await self._read(
+            lambda connection: (
+                views.unknown_cards(connection),
+                views.blocked_cards(connection),
+                views.card(connection, text) if text else None,
+            )
+        )
+        return self._page(
+            "cards.html", unknown=unknown, blocked=blocked, text=text, found=found, token=self._form_token(request)
+        )
 
     async def _quarantine(self, _request: web.Request) -> web.StreamResponse:
         return self._page("quarantine.html", rows=await self._read(views.quarantine))
@@ -244,6 +256,29 @@ class AdminPages:
             return self._page("message.html", 409, title="Not linked", text=str(error))
         await self._sequencer.place()
         raise web.HTTPSeeOther(f"/members/{member}")
+
+    async def _block(self, request: web.Request) -> web.StreamResponse:
+        reason = await _field(request, "reason")
+        return await self._change_card(
+            request, lambda connection, code: operations.block(connection, code, reason, self._clock())
+        )
+
+    async def _unblock(self, request: web.Request) -> web.StreamResponse:
+        return await self._change_card(
+            request, lambda connection, code: operations.unblock(connection, code, self._clock())
+        )
+
+    async def _change_card(
+        self, request: web.Request, work: Callable[[Connection, str], operations.CardDone]
+    ) -> web.StreamResponse:
+        """Do something to a card, and show it."""
+        code = await _field(request, "code")
+        try:
+            await self._database.write(lambda connection: work(connection, code))
+        except cards.CardError as error:
+            return self._page("message.html", 409, title="Not changed", text=str(error))
+        await self._sequencer.place()
+        raise web.HTTPSeeOther(f"/cards?{urlencode({'q': code})}")
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         device, now = await _field(request, "device"), self._clock()

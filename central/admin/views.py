@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
-from central import ledger, members, operations, programs
+from central import cards, ledger, members, operations, programs
+from central.cards import Card
 from central.db import tables
 from central.stored import stored_receipt
 from loyalty.identification_json import rule_documents
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Member
+from loyalty.member import CardState, Member
 from loyalty.money import to_major
 from loyalty.receipt import Receipt
 
@@ -33,10 +34,15 @@ _RULE_NAMED = frozenset({"name", "kind"})
 _STATES = {
     ledger.SETTLED: "evaluated",
     ledger.NO_MEMBER: "no member",
+    ledger.BLOCKED: "held: card blocked",
     ledger.NO_PROGRAM: "waits for a program",
     ledger.WAITING: "waits for its original",
     ledger.NEW: "new",
 }
+
+
+# Receipts whose code nobody has; what is held for a blocked card stands with that card.
+_UNKNOWN = (tables.receipts.c.member.is_(None), tables.receipts.c.state != ledger.BLOCKED)
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -101,14 +107,38 @@ class EntryRow(Struct, frozen=True, kw_only=True):
 
 class MemberPage(Struct, frozen=True, kw_only=True):
     member: Member
+    cards: tuple[CardView, ...]
     receipts: tuple[ReceiptRow, ...]
     entries: tuple[EntryRow, ...]
 
 
 class CardRow(Struct, frozen=True, kw_only=True):
+    """A code that came with receipts; `stock` where it is a card of ours that nobody has."""
+
     code: str
     receipts: int
     last_seen: str
+    stock: bool
+
+
+class NumberRow(Struct, frozen=True, kw_only=True):
+    code: str
+    kind: str
+    printed: bool
+
+
+class CardView(Struct, frozen=True, kw_only=True):
+    """A card with its numbers, state and history. `code` is the number its forms name it by."""
+
+    code: str
+    numbers: tuple[NumberRow, ...]
+    state: CardState
+    member: str
+    blocked_at: str
+    because: str
+    replaced_by: str
+    held: int
+    changes: tuple[str, ...]
 
 
 class QuarantineRow(Struct, frozen=True, kw_only=True):
@@ -149,7 +179,7 @@ def totals(connection: Connection) -> Totals:
         query = select(func.count(column)).where(*where)  # type: ignore[arg-type]
         return int(connection.execute(query).scalar_one())
 
-    unknown = select(func.count(receipts.code.distinct())).where(receipts.member.is_(None))
+    unknown = select(func.count(receipts.code.distinct())).where(*_UNKNOWN)
     points = connection.execute(select(func.sum(tables.ledger.c.points))).scalar_one()
     return Totals(
         members=count(tables.members.c.id),
@@ -241,6 +271,7 @@ def member_page(connection: Connection, member: str, now: datetime) -> MemberPag
     )
     return MemberPage(
         member=members.rows_of(connection, [member], now)[member],
+        cards=tuple(_card(connection, one, zone) for one in cards.cards_of(connection, member)),
         receipts=tuple(_receipt_row(connection, key, zone) for key in keys.all()),
         entries=tuple(
             EntryRow(
@@ -262,12 +293,28 @@ def unknown_cards(connection: Connection) -> tuple[CardRow, ...]:
     columns = tables.receipts.c
     rows = connection.execute(
         select(columns.code, func.count().label("receipts"), func.max(columns.received_at).label("last_seen"))
-        .where(columns.member.is_(None), columns.code.is_not(None))
+        .where(*_UNKNOWN, columns.code.is_not(None))
         .group_by(columns.code)
         .order_by(func.max(columns.received_at).desc(), columns.code)
         .limit(ROWS_SHOWN)
+    ).all()
+    stock = cards.places(connection, {row.code for row in rows})
+    return tuple(
+        CardRow(code=row.code, receipts=row.receipts, last_seen=zone.text(row.last_seen), stock=row.code in stock)
+        for row in rows
     )
-    return tuple(CardRow(code=row.code, receipts=row.receipts, last_seen=zone.text(row.last_seen)) for row in rows)
+
+
+def blocked_cards(connection: Connection) -> tuple[CardView, ...]:
+    """Cards that are not accepted, the latest first."""
+    zone = Zone(connection)
+    return tuple(_card(connection, one, zone) for one in cards.blocked_cards(connection, ROWS_SHOWN))
+
+
+def card(connection: Connection, code: str) -> CardView | None:
+    """The card with this number, in any way of writing it."""
+    found = cards.find(connection, code)
+    return None if found is None else _card(connection, found, Zone(connection))
 
 
 def quarantine(connection: Connection) -> tuple[QuarantineRow, ...]:
@@ -308,6 +355,24 @@ def variances(connection: Connection) -> tuple[VarianceRow, ...]:
             detail=row.detail,
         )
         for row in rows
+    )
+
+
+def _card(connection: Connection, card: Card, zone: Zone) -> CardView:
+    shown = operations.card_shown(connection, card)
+    return CardView(
+        code=card.numbers[0].code,
+        numbers=tuple(NumberRow(code=one.code, kind=one.kind, printed=one.printed) for one in card.numbers),
+        state=card.state,
+        member=card.member or "",
+        blocked_at=zone.text(card.blocked_at),
+        because=card.blocked_because or "",
+        replaced_by=card.replaced_by or "",
+        held=shown.held,
+        changes=tuple(
+            " ".join(filter(None, (zone.text(one.changed_at), one.what, one.member, one.detail)))
+            for one in shown.changes
+        ),
     )
 
 
