@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.status import status_command
+from agent.cli.stopped import stopped_register
 from agent.inspection import RulesInForce, StatusReport
+from agent.recognition import FILE_NAME
 from agent.register import Register, Running
 from agent.state import keeper_of, open_store
 from agent.store_inspection import StoreInspection
@@ -17,6 +20,7 @@ from central import configs
 from config.load import load_settings
 from loyalty.centre_config import CentreConfig
 from loyalty.identification import IdentificationRule
+from loyalty.identification_json import rules_from_json
 from sync.enrolling import enrol
 from sync.enrolment import parse_code
 from sync.store.store import Store
@@ -140,7 +144,9 @@ def publish(centre: Centre, config: CentreConfig) -> None:
     centre.write(lambda c: configs.publish(c, config, centre.folder.program_key(), utc_now()))
 
 
-async def test_rules_of_the_settings_count_without_a_centre(tmp_path: Path, scanner: Scanner) -> None:
+async def test_rules_of_the_settings_count_without_a_centre(
+    tmp_path: Path, scanner: Scanner, capsys: pytest.CaptureFixture[str]
+) -> None:
     rule = '[[identification]]\nname = "plastic"\nprefixes = ["29"]\nlengths = [13]\n'
     async with running(configured(tmp_path, scanner, rule), scanner) as till:
         await scanner.scan("3800065711135")
@@ -149,6 +155,9 @@ async def test_rules_of_the_settings_count_without_a_centre(tmp_path: Path, scan
 
         assert till.kept() == ["2912345678900"]
         assert till.status.rules == RulesInForce(settings=1, centre=0)
+
+    status_command(config=str(tmp_path / "tillside.toml"), as_json=False)
+    assert "Card rules  1 from the settings, 0 from the centre" in capsys.readouterr().out
 
 
 async def test_rules_of_the_centre_change_what_a_scan_is_while_the_register_runs(
@@ -188,6 +197,10 @@ async def test_rules_of_the_centre_change_what_a_scan_is_while_the_register_runs
             await till.until(lambda: len(till.kept()) == 3)
             assert not till.status.badge.online
 
+        # and when nobody runs it, it can still be asked
+        with stopped_register(load_settings(config, environment={})) as stopped:
+            assert stopped.status().rules == RulesInForce(settings=0, centre=1)
+
 
 async def enrolled(centre: Centre, config: Path, port: int) -> None:
     settings = load_settings(config, environment={})
@@ -195,3 +208,41 @@ async def enrolled(centre: Centre, config: Path, port: int) -> None:
     assert settings.paths.state is not None
     code = centre.code(url=f"https://127.0.0.1:{port}")
     await enrol(parse_code(code), settings.paths.state, keeper, FACTS, now=utc_now())
+
+
+def shared(name: str) -> str:
+    return f'[[scanners]]\nname = "{name}"\ndriver = "shared"\nspool = "{name}"\n'
+
+
+async def test_a_shared_scanners_relay_has_the_same_rules(tmp_path: Path, scanner: Scanner) -> None:
+    rule = '[[identification]]\nname = "plastic"\nprefixes = ["29"]\nlengths = [13]\n'
+    folder = tmp_path / "counter-2"
+    folder.mkdir()
+    config = configured(tmp_path, scanner, shared("counter-2") + rule)
+
+    async with running(config, scanner) as till:
+        await till.until((folder / FILE_NAME).exists)
+        assert rules_from_json((folder / FILE_NAME).read_bytes()) == PLASTIC.identification
+
+        till._register._recognition.use_central(PAPER.identification)
+        both = (*PLASTIC.identification, *PAPER.identification)
+        await till.until(lambda: rules_from_json((folder / FILE_NAME).read_bytes()) == both)
+
+
+async def test_a_relay_that_was_never_started_is_named_and_stops_nothing(tmp_path: Path, scanner: Scanner) -> None:
+    rule = '[[identification]]\nname = "plastic"\nprefixes = ["29"]\nlengths = [13]\n'
+    config = configured(tmp_path, scanner, shared("counter-2") + rule)
+
+    async with running(config, scanner) as till:
+        await till.until(lambda: "failing" in {one.condition for one in till.status.workers})
+        await scanner.scan("2912345678900")
+        await till.until(till.kept)
+
+        [failing] = [one for one in till.status.workers if one.condition == "failing"]
+        assert (failing.kind, failing.name) == ("rules", "counter-2")
+        assert str(tmp_path / "counter-2") in str(failing.problem)
+        assert "start the relay" in str(failing.problem)
+
+        # and once it runs, the rules are there
+        (tmp_path / "counter-2").mkdir()
+        await till.until((tmp_path / "counter-2" / FILE_NAME).exists)
