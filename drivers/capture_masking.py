@@ -6,7 +6,7 @@ track) is replaced, one for one, so that lengths and times stay. Sans-IO: reads 
 a card number is, `drivers.scanning.pan` knows. Never keeps what it has given out.
 
 It errs on the side of masking: which digits a key types depends on the scanner's layout, which may be set
-wrong, so a number counts as one if it is one on any layout.
+wrong, so a number counts as one if it is one on any layout. Numbers that are surely the shop's `own` stay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from drivers.capture import BytesRead, KeyRead, Read
-from drivers.scanning.pan import KEPT_LEADING, KEPT_TRAILING, is_pan, pan_spans
+from drivers.scanning.pan import KEPT_LEADING, KEPT_TRAILING, Own, is_pan, luhn_holds, nobodys, pan_spans
 from drivers.wedge.keymaps import (
     KEY_ENTER,
     KEY_KPENTER,
@@ -53,6 +53,8 @@ _LINE_ENDS = r"[\x00-\x1c\x1e\x1f\x7f]+"
 _AIM = re.compile(r"\][A-Za-z][0-9A-Za-z]")
 # An AIM identifier typed on a layout that has no ] there: two characters, and its digit before the number.
 _UNREADABLE_AIM = re.compile(r"[^0-9].(\d)(?=\d{13})|.[^0-9](\d)(?=\d{13})")
+# ISO/IEC 7813: number, separator (and name), expiry date, service code; of issuers that `pan` does not know, too.
+_FINANCIAL = re.compile(r"(?<!\d)([345]\d{11,18})(?=[^\d\n]{1,28}\d\d(?:0[1-9]|1[0-2])[125679]\d[0-7])")
 # ISO 4909: the third track has a format code of two digits before the number.
 _THIRD_TRACK = re.compile(r"(?<!\d)\d\d(\d{12,19})(?!\d)")
 _TRACK = re.compile(r"[%;+]|.*\?.?$", re.DOTALL)
@@ -61,11 +63,14 @@ _TRACK = re.compile(r"[%;+]|.*\?.?$", re.DOTALL)
 class ByteMasker:
     """Masks what a device sends as bytes. `prefix` and `suffix` are the scanner's own, around each code."""
 
-    def __init__(self, *, prefix: bytes = b"", suffix: bytes = b"", quiet_ms: int = QUIET_MS) -> None:
+    def __init__(
+        self, *, prefix: bytes = b"", suffix: bytes = b"", quiet_ms: int = QUIET_MS, own: Own = nobodys
+    ) -> None:
         self._prefix = prefix.decode("latin-1")
         ends = _LINE_ENDS + (f"|{re.escape(suffix.decode('latin-1'))}" if suffix else "")
         self._ends = re.compile(f"({ends})")
         self._quiet_ms = quiet_ms
+        self._own = own
         self._held: list[BytesRead] = []
         self._bytes = 0
 
@@ -107,7 +112,9 @@ class ByteMasker:
     def _masked(self, data: bytes) -> bytes:
         text, codec = _decoded(data)
         parts = self._ends.split(text)  # lines, with what ends them in between
-        cards = [_kept(self._without_prefix(part)) if index % 2 == 0 else None for index, part in enumerate(parts)]
+        cards = [
+            _kept(self._without_prefix(part), self._own) if index % 2 == 0 else None for index, part in enumerate(parts)
+        ]
         if all(kept is None for kept in cards):
             return data
         for index, kept in enumerate(cards):
@@ -125,8 +132,9 @@ class ByteMasker:
 class KeyMasker:
     """Masks what a keyboard device types."""
 
-    def __init__(self, *, quiet_ms: int = QUIET_MS) -> None:
+    def __init__(self, *, quiet_ms: int = QUIET_MS, own: Own = nobodys) -> None:
         self._quiet_ms = quiet_ms
+        self._own = own
         self._held: list[Read] = []
 
     def heard(self, read: Read) -> list[Read]:
@@ -142,7 +150,7 @@ class KeyMasker:
     def end(self) -> list[Read]:
         """All that is left. A burst that holds a card number keeps nothing but the ends of that number."""
         reads, self._held = self._held, []
-        return _masked_keys(reads)
+        return _masked_keys(reads, self._own)
 
     def _flushed_to_line_end(self) -> list[Read]:
         ends = [index for index, read in enumerate(self._held) if isinstance(read, KeyRead) and read.code in _LINE_KEYS]
@@ -151,14 +159,14 @@ class KeyMasker:
             _star_keys(reads, list(_typed(reads)), frozenset())
             return reads
         reads, self._held = self._held[: ends[-1] + 1], self._held[ends[-1] + 1 :]
-        return _masked_keys(reads)
+        return _masked_keys(reads, self._own)
 
 
-def _masked_keys(reads: list[Read]) -> list[Read]:
+def _masked_keys(reads: list[Read], own: Own) -> list[Read]:
     """One burst; `reads` is changed."""
     typed = list(_typed(reads))
     for digits_of in _READINGS:
-        kept = _kept_of_burst("".join(map(digits_of, typed)))
+        kept = _kept_of_burst("".join(map(digits_of, typed)), own)
         if kept is not None:
             _star_keys(reads, typed, kept)
             break
@@ -168,37 +176,40 @@ def _masked_keys(reads: list[Read]) -> list[Read]:
 # What of a line may stay
 
 
-def _kept(line: str) -> frozenset[int] | None:
+def _kept(line: str, own: Own) -> frozenset[int] | None:
     """Indexes of the characters of `line` that may stay of its card numbers; None where it holds none."""
     kept: set[int] = set()
     found = False
-    for start, end in _card_spans(line):
+    for start, end in _card_spans(line, own):
         found = True
         digits = [index for index in range(start, end) if line[index].isdecimal()]
         kept.update(digits[:KEPT_LEADING], digits[-KEPT_TRAILING:])
     return frozenset(kept) if found else None
 
 
-def _kept_of_burst(characters: str) -> frozenset[int] | None:
+def _kept_of_burst(characters: str, own: Own) -> frozenset[int] | None:
     kept: set[int] = set()
     found = False
     for line in re.finditer(r"[^\n]+", characters):
-        of_line = _kept(line[0])
+        of_line = _kept(line[0], own)
         if of_line is not None:
             found = True
             kept.update(line.start() + index for index in of_line)
     return frozenset(kept) if found else None
 
 
-def _card_spans(line: str) -> Iterator[tuple[int, int]]:
+def _card_spans(line: str, own: Own) -> Iterator[tuple[int, int]]:
     line = _AIM.sub("___", line)
-    yield from pan_spans(line)
+    yield from pan_spans(line, own)
     for match in _THIRD_TRACK.finditer(line):
-        if is_pan(match[1]):
+        if is_pan(match[1]) and not own(match[1]):
+            yield match.span(1)
+    for match in _FINANCIAL.finditer(line):
+        if luhn_holds(match[1]) and not own(match[1]):
             yield match.span(1)
     unreadable = _UNREADABLE_AIM.match(line)
     if unreadable is not None:
-        for start, end in pan_spans(line[unreadable.end() :]):
+        for start, end in pan_spans(line[unreadable.end() :], own):
             yield unreadable.end() + start, unreadable.end() + end
 
 

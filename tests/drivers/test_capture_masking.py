@@ -78,6 +78,18 @@ def test_of_a_swipe_only_the_ends_of_the_number_stay() -> None:
     )
 
 
+@pytest.mark.parametrize("track", ["%B{}^DOE/JOHN^2512101123?", "%B{}^^2512101123?", ";{}=25121010000?"])
+def test_a_financial_card_of_an_unknown_issuer_is_one(track: str) -> None:
+    number = "590000000000"  # of no issuer's range, twelve digits as Maestro may have
+    swiped = track.format(number)
+
+    assert number not in text_of(masked(byte_by_byte(f"{swiped}\r".encode())))
+    if swiped.startswith(";"):
+        typed_before = typed(us(f"{swiped}\r"))
+        assert number in composed(typed_before, "us")
+        assert number not in composed(masked_keys(typed_before), "us")
+
+
 def test_tracks_sent_one_by_one_are_masked_together_and_the_scans_around_are_not() -> None:
     tracks = [
         b"]C0TS0001\r",
@@ -127,6 +139,18 @@ def test_a_printable_suffix_stands_between_codes() -> None:
     text = text_of(masked(byte_by_byte(f"]C0TS1#]C0{VISA}#]C0TS2#".encode()), ByteMasker(suffix=b"#")))
 
     assert text == "]C0TS1#]C0411111******1111#]C0TS2#"
+
+
+def test_numbers_that_are_surely_the_shops_own_stay() -> None:
+    def own(number: str) -> bool:
+        return number.startswith("4111")
+
+    assert text_of(masked(byte_by_byte(f"{VISA}\r{AMEX}\r".encode()), ByteMasker(own=own))) == (
+        f"{VISA}\r378282*****0005\r"
+    )
+    masker = KeyMasker(own=own)
+    kept = [out for read in typed(us(f"{VISA}\r")) for out in masker.heard(read)] + masker.end()
+    assert composed(kept, "us") == VISA
 
 
 def test_digits_of_other_scripts_are_digits() -> None:
