@@ -5,12 +5,12 @@ Owns choosing a key for a character. Pure. Serves tests, the virtual scanner, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Final
 
 from drivers.wedge.composer import EndKey
-from drivers.wedge.events import DOWN, UP, KeyEvent
+from drivers.wedge.events import DOWN, UP, DeviceEvent, KeyEvent
 from drivers.wedge.keyboard import UNKNOWN, Keyboard
 from drivers.wedge.keymaps import (
     CONTROL_POSITIONS,
@@ -70,9 +70,22 @@ def as_seen(text: str, scanner_layout: str, host_layout: str) -> str:
 
     Keys that the host's layout does not have give nothing. Raises UntypableError.
     """
-    keyboard = Keyboard(HOST_LAYOUTS[host_layout])
-    seen = "".join(keyboard.feed(event) for event in encode(scanner_layout, text, suffix="enter"))
+    seen = _typed(HOST_LAYOUTS[host_layout], encode(scanner_layout, text))
     return seen.removesuffix("\r").replace(UNKNOWN, "")
+
+
+def layouts_reading(events: Iterable[DeviceEvent], text: str) -> tuple[str, ...]:
+    """The layouts on which these keys, less line ends around them, say `text`: what a scanner may be set to.
+
+    All of them, where it sends ALT codes; none, where it sent something else.
+    """
+    heard = list(events)
+    return tuple(name for name, layout in LAYOUTS.items() if _typed(layout, heard).strip("\r\n\t") == text)
+
+
+def _typed(layout: Layout, events: Iterable[DeviceEvent]) -> str:
+    keyboard = Keyboard(layout)
+    return "".join(keyboard.feed(event) for event in events)
 
 
 _Move = tuple[int, int]
