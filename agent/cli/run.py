@@ -20,11 +20,14 @@ from config.settings import Settings, SettingsError
 from drivers.registry import RegistryError
 from drivers.scanning.driver import DriverOptionsError
 from drivers.scanning.scan import parse_scan
+from loyalty.identification_checks import rule_problems
 from sync.keys import SecretError
 from sync.store.errors import StoreError
 
 if sys.platform != "win32":
     import uvloop
+
+log = structlog.get_logger(__name__)
 
 
 def main(arguments: list[str]) -> int:
@@ -45,6 +48,7 @@ def run_command(*, config: str | None, as_json: bool) -> int:
         sys.stderr.write(f"tillside run: {error}\n")
         return USAGE
     _log_to_stderr()
+    _warn_of_rules(settings)
     keeper = keeper_of(settings)
     try:
         store = open_store(settings, keeper)
@@ -97,6 +101,12 @@ def _check_scanners(settings: Settings, where: str) -> None:
             raise SettingsError(where, key, error.problem, "See docs/settings.md") from error
         except RegistryError as error:
             raise SettingsError(where, f"[[scanners]] {scanner.name!r} driver", str(error), "") from error
+
+
+def _warn_of_rules(settings: Settings) -> None:
+    """What is probably not meant, and can be used; the centre's command says the same of its rules."""
+    for problem in rule_problems(settings.identification):
+        log.warning("identification_rule_doubtful", problem=str(problem))
 
 
 def _log_to_stderr() -> None:

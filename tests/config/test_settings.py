@@ -142,6 +142,15 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
         ('[[identification]]\nname="a"\nlengths = ["13"]', ["number 1 'a', lengths", "expected int"]),
         ('[[identification]]\nname="a"\nranges = [["1"]]', ["number 1 'a', ranges", "length 2"]),
         ('[[identification]]\nname="a"\nkind = "vip"', ["number 1 'a', kind", "'vip'"]),
+        (
+            '[[identification]]\nname="a"\nprefixes=["29"]\n[[identification]]\nname="b"\nranges=[["29", "28"]]',
+            ["[[identification]] number 2 'b', ranges", "ends before it begins", "Write the smaller"],
+        ),
+        (
+            '[[identification]]\nname="a"\nprefixes=["29"]\n[[identification]]\nname="a"\nprefixes=["28"]',
+            ["[[identification]] number 1 'a', name", "another rule has this name", "Give each rule a name of its own"],
+        ),
+        ('[[identification]]\nname="a"', ["[[identification]] number 1 'a'", "every code"]),
     ],
 )
 def test_a_wrong_setting_names_file_key_and_remedy(tmp_path: Path, text: str, parts: list[str]) -> None:
@@ -164,6 +173,13 @@ def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="not UTF-8"):
         load_settings(tmp_path / "tillside.toml", environment={})
+
+
+def test_there_is_a_limit_to_rules(tmp_path: Path) -> None:
+    tables = (f'[[identification]]\nname = "r{number}"\nprefixes = ["29{number:03}"]' for number in range(101))
+
+    with pytest.raises(SettingsError, match=r"identification.*100"):
+        load_settings(written(tmp_path, "\n".join(tables)), environment={})
 
 
 @pytest.mark.parametrize(
