@@ -17,7 +17,7 @@ from functools import reduce
 from operator import xor
 from typing import Literal
 
-from drivers.scanning.pan import Own, is_pan, luhn_holds, masked, nobodys
+from drivers.scanning.pan import Own, first_pan, luhn_holds, masked, nobodys
 
 SwipeProblem = Literal["swipe_error", "payment_card"]
 TrackNumber = Literal[1, 2, 3]
@@ -86,7 +86,7 @@ def read_swipe(text: str, own: Own = nobodys) -> Swipe | None:
     cards.sort(key=lambda card: (2, 1, 3).index(card.track))
     for card in cards:
         pan = _pan(card)
-        if pan is not None and not own(card.number):
+        if pan is not None and not own(pan):
             return Swipe(pan_ends=masked(pan), problems=("payment_card",))
     failed = not cards or any(track.body is None for track in tracks)
     return Swipe(
@@ -160,17 +160,21 @@ def _card(track: TrackNumber, body: str) -> _Card:
 
 
 def _pan(card: _Card) -> str | None:
-    """The payment card number among what the card's number may hold it in."""
-    digits = card.number.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    """The payment card number in what may be one."""
     # Track 3 of a financial card begins with a format code of two digits.
-    candidates = (digits, digits[2:]) if card.track == 3 else (digits,)
-    return next((each for each in candidates if is_pan(each) or _is_financial(each, card.validity)), None)
+    candidates = (card.number, card.number[2:]) if card.track == 3 else (card.number,)
+    for each in candidates:
+        pan = each if _is_financial(each, card.validity) else first_pan(each)
+        if pan is not None:
+            return pan
+    return None
 
 
 def _is_financial(digits: str, validity: str) -> bool:
     """Whether this is a bank's or a travel card of an issuer that `pan` does not know."""
     return (
         len(digits) in _FINANCIAL_LENGTHS
+        and _is_digits(digits)
         and digits[0] in _FINANCIAL_INDUSTRIES
         and luhn_holds(digits)
         and _VALIDITY.match(validity) is not None
