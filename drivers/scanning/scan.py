@@ -132,8 +132,9 @@ _ISSUED_AIS = frozenset(
     ai for ai, form in FORM_OF.items() if form in {"n18:check", "n17:check", "n14:check", "n13:check"}
 )
 _ECI = re.compile(r"\\(?:(\\)|[0-9]{6})")
-# Between the messages of a composite symbol in one text: line ends, or the bar of GS1's own notation.
-_MESSAGE_END = re.compile(r"[\r\n|](?=\]e[0-3])")
+# Where the second message of a composite symbol begins. Before it stand line ends, the bar of GS1's own notation,
+# or nothing.
+_SECOND_MESSAGE = re.compile(r"\]e[0-3]")
 # The characters of Code 39, which older cards carry, and those of wallet codes.
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9._:/+$%]*")
 # What looks like a code and is none: contents that phones act on, web addresses without a scheme, and digits in
@@ -193,10 +194,11 @@ def _parsed(text: str, rules: Sequence[IdentificationRule], faults: Sequence[Sca
 
 def _composite(text: str, rules: Sequence[IdentificationRule], faults: Sequence[ScanProblem]) -> Scan | None:
     """The scan of a linear message of goods and what stands above it; None if `text` holds no two such messages."""
-    messages = _MESSAGE_END.split(text, maxsplit=1)
-    if len(messages) < 2:
+    second = _SECOND_MESSAGE.search(text, 1)
+    if second is None:
         return None
-    linear, component = (_parsed(part.strip(_BLANKS + "|"), rules, faults) for part in messages)
+    linear = _parsed(text[: second.start()].strip(_BLANKS + "|"), rules, faults)
+    component = _parsed(text[second.start() :], rules, faults)
     for message in (linear, component):
         if "payment_card" in message.problems:
             return message

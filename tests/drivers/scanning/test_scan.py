@@ -105,7 +105,7 @@ def test_gs1_is_read_without_an_aim_identifier_too() -> None:
 
 
 def test_the_second_message_of_a_composite_names_nothing() -> None:
-    scan = parse_scan("]e010LOT7\x1d21SERIAL")
+    scan = parse_scan("]e010LOT7\x1d21S7IAL")
 
     assert scan.gs1 == {"10": "LOT7", "21": "SERIAL"}
     assert scan.identifier is None
@@ -267,13 +267,13 @@ def test_under_the_eci_protocol_backslashes_are_doubled_and_character_sets_named
     assert parse_scan(r"]Q1\000026").text == r"\000026"
 
 
-@pytest.mark.parametrize("between", ["\r\n", "\n", "\r", "|", "\r\n\r\n"])
+@pytest.mark.parametrize("between", ["\r\n", "\n", "\r", "|", "\r\n\r\n", ""])
 def test_both_messages_of_a_composite_in_one_text_are_one_scan(between: str) -> None:
-    scan = parse_scan(f"]E05901234123457{between}]e110LOT7\x1d21SER\r\n")
+    scan = parse_scan(f"]E05901234123457{between}]e110LOT7\x1d21S7\r\n")
 
     assert (scan.symbology, scan.aim) == ("ean13", "]E0")
-    assert scan.text == "5901234123457|]e110LOT7\x1d21SER"
-    assert scan.gs1 == {"01": "05901234123457", "10": "LOT7", "21": "SER"}
+    assert scan.text == "5901234123457|]e110LOT7\x1d21S7"
+    assert scan.gs1 == {"01": "05901234123457", "10": "LOT7", "21": "S7"}
     assert scan.identifier is not None
     assert (scan.identifier.kind, scan.identifier.code) == ("gtin", "5901234123457")
     assert scan.problems == ()
