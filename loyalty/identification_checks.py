@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from loyalty.identification import (
@@ -235,10 +236,10 @@ def _covers(broad: IdentificationRule, narrow: IdentificationRule) -> bool:
 def _begins_within(narrow: IdentificationRule, broad: IdentificationRule) -> bool:
     if not broad.prefixes and not broad.ranges:
         return True
-    prefixes = tuple(map(normal_code, broad.prefixes))
-    beginnings = (*((prefix, prefix) for prefix in map(normal_code, narrow.prefixes)), *narrow.ranges)
+    prefixes = _normal(broad.prefixes)
+    beginnings = (*((prefix, prefix) for prefix in _normal(narrow.prefixes)), *narrow.ranges)
     return bool(beginnings) and all(
-        any(first.startswith(prefix) and last.startswith(prefix) for prefix in prefixes)
+        _has_prefix(first, last, prefixes)
         or any(
             low <= first[: len(low)] and last[: len(low)] <= high
             for low, high in broad.ranges
@@ -246,3 +247,15 @@ def _begins_within(narrow: IdentificationRule, broad: IdentificationRule) -> boo
         )
         for first, last in beginnings
     )
+
+
+def _has_prefix(first: str, last: str, prefixes: tuple[str, ...]) -> bool:
+    """Whether all codes from `first` to `last` begin with the same one of `prefixes`."""
+    if not first.startswith(prefixes):
+        return False
+    return first == last or any(first.startswith(prefix) and last.startswith(prefix) for prefix in prefixes)
+
+
+@lru_cache(maxsize=2 * MAX_RULES)
+def _normal(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(normal_code, prefixes))
