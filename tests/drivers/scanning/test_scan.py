@@ -105,7 +105,7 @@ def test_gs1_is_read_without_an_aim_identifier_too() -> None:
 
 
 def test_the_second_message_of_a_composite_names_nothing() -> None:
-    scan = parse_scan("]e010LOT7\x1d21S7IAL")
+    scan = parse_scan("]e010LOT7\x1d21SERIAL")
 
     assert scan.gs1 == {"10": "LOT7", "21": "SERIAL"}
     assert scan.identifier is None
