@@ -388,7 +388,7 @@ def _card_text(card: operations.CardShown, done: operations.CardDone | None = No
     if card.replaced_by is not None:
         lines.append(f"replaced by {card.replaced_by}")
     if card.held:
-        lines.append(f"{card.held} receipts are kept for it")
+        lines.append(f"receipts kept for it: {card.held}")
     if done is not None and done.receipts:
         lines.append(f"{done.receipts} receipts gave {done.points} points")
     lines += [

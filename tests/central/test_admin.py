@@ -212,6 +212,39 @@ async def test_an_unknown_card_is_linked_from_its_page(browser: Browser) -> None
     assert "already names another member" in await answer.text()
 
 
+async def test_a_card_is_found_blocked_and_unblocked(browser: Browser) -> None:
+    # Given a member's card with two numbers, one of stock, and a receipt for each
+    centre = browser.centre
+    stock = b"TS0001,900 1\nTS-101\n"
+    centre.write(lambda connection: operations.import_stock(connection, stock, NOON))
+    till = await centre.till()
+    await till.sell(receipt(1, 70_00, code="TS101"))
+    # When it is blocked by its printed number, for a reason with markup in it
+    fields = {"token": await browser.token("/members/m1"), "code": "9001", "reason": "<b>lost</b>"}
+    answer = await browser.post("/cards/block", fields)
+    assert (answer.status, answer.headers["Location"]) == (303, "/cards?q=9001")
+    await till.sell(receipt(2, 80_00, code="TS0001"))
+    # Then pages say so
+    for path in ("/members/m1", "/cards", "/cards?q=ts-0001"):
+        _, text = await browser.get(path)
+        assert ">TS0001<" in text, path
+        assert ">9001<" in text, path
+        assert "blocked 2026-11-22 13:00:00: &lt;b&gt;lost&lt;/b&gt;" in text, path
+        assert "receipts kept: 1" in text, path
+    _, unknown = await browser.get("/cards")
+    assert 'class="badge unissued"' in unknown
+    assert "No card has this number." in (await browser.get("/cards?q=nobody"))[1]
+    assert '<div class="tile"><b>1</b><span>unknown cards</span>' in (await browser.get("/"))[1]
+    # And unblocking books what was held
+    answer = await browser.post("/cards/unblock", fields)
+    assert answer.status == 303
+    assert centre.points("m1") == 8
+    # And a number that nobody has is refused
+    answer = await browser.post("/cards/block", fields | {"code": "NOBODY"})
+    assert answer.status == 409
+    assert "no card has this number" in await answer.text()
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [("", {"m1", "m2", "m3"}), ("ana", {"m1"}), ("ts 0002", {"m2"}), ("m3", {"m3"}), ("%", set()), ("'--", set())],

@@ -53,6 +53,7 @@ def test_program_check_names_the_path(tmp_path: Path) -> None:
         ("serve",),
         ("open",),
         ("members", "show", "m1"),
+        ("cards", "show", "TS0001"),
         ("registers", "list"),
         ("enrolment", "create", "--store", "1", "--register", "1"),
     ],
@@ -106,6 +107,61 @@ def test_members_are_imported_linked_and_shown(data: Path, tmp_path: Path) -> No
     code, shown = answer("members", "show", *where, "TS 0003")
     assert (code, shown["member"]["member"]) == (0, "m3")
     assert answer("members", "show", *where, "nobody")[0] == 1
+
+
+def test_a_card_from_the_drawer_to_its_replacement(data: Path, tmp_path: Path) -> None:
+    where = ("--data", str(data))
+    stock = tmp_path / "cards.csv"
+    stock.write_text("code,printed\nTS-101,900 101\nTS-102,900 102\n", encoding="utf-8")
+    # stock
+    assert answer("cards", "import", *where, str(stock)) == (
+        0,
+        {"added": 2, "changed": 0, "unchanged": 0, "receipts": 0},
+    )
+    # handed out, and linked with a card that has one number more
+    code, issued = answer("cards", "issue", *where, "900101", "m3")
+    assert (code, issued["card"]["state"], issued["card"]["member"], issued["points"]) == (0, "active", "m3", 0)
+    assert answer("members", "link", *where, "m3", "NEW-1", "--printed", "77")[0] == 0
+    assert answer("members", "link", *where, "m3", "NEW-2", "--alias-of", "77")[0] == 0
+    _, shown = answer("cards", "show", *where, "new 2")
+    assert [number["code"] for number in shown["numbers"]] == ["NEW1", "NEW2", "77"]
+    # blocked by its printed number, and let go
+    code, blocked = answer("cards", "block", *where, "900 101", "--reason", "lost on the bus")
+    assert (code, blocked["card"]["state"], blocked["card"]["blocked_because"]) == (0, "blocked", "lost on the bus")
+    code, output = run("cards", "show", *where, "TS101")
+    assert code == 0
+    assert "TS101, 900101 (printed)  blocked  m3" in output
+    assert "lost on the bus" in output
+    assert "blocked" in run("members", "show", *where, "m3")[1]
+    assert answer("cards", "unblock", *where, "TS101")[1]["card"]["state"] == "active"
+    # replaced
+    code, replaced = answer("cards", "replace", *where, "TS101", "900102")
+    assert (code, replaced["card"]["state"], replaced["card"]["replaced_by"]) == (0, "replaced", "TS102")
+    assert [change["what"] for change in replaced["card"]["changes"]] == ["issued", "blocked", "unblocked", "replaced"]
+    assert "replaced by TS102" in run("cards", "show", *where, "TS101")[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("show", "NOBODY"), "no card has this number"),
+        (("block", "NOBODY"), "no card has this number"),
+        (("unblock", "NOBODY"), "no card has this number"),
+        (("issue", "NOBODY", "m1"), "no card has this number"),
+        (("issue", "TS0001", "nobody"), "there is no member nobody"),
+        (("issue", "TS0001", "m2"), "already names another member"),
+        (("replace", "TS0001", "TS0002"), "already names another member"),
+        (("import", "-"), "line 1: write CODE"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_to_a_card_is_one_line_and_exit_code_one(
+    data: Path, command: tuple[str, ...], says: str
+) -> None:
+    code, refused = answer("cards", command[0], "--data", str(data), *command[1:], stdin=b"1,2,3\n")
+    assert code == 1
+    assert says in refused["error"]
+    assert answer("cards", "import", "--data", str(data), "/nowhere")[0] == 2
 
 
 @pytest.mark.parametrize(

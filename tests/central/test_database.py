@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
+from central import members, operations
 from central.clock import utc_now
-from central.db.database import Database, DatabaseMissingError, DatabaseNewerError, DatabaseOlderError
+from central.db.database import MIGRATIONS, Database, DatabaseMissingError, DatabaseNewerError, DatabaseOlderError
 from central.db.tables import metadata
 from central.folder import AddressError, DataFolder, FolderError, NotSetUpError
 from central.server import Server
 from central.setup import InitOptions, initialise
+from loyalty.member import Identifier
 from tests.central.conftest import refuse_identifiers
 from tests.central.till import NOON
 
@@ -110,6 +114,44 @@ async def test_a_port_that_is_taken_is_named(data: Path) -> None:
         initialise(data, InitOptions(listen=f"127.0.0.1:{port}"), NOON)
         with pytest.raises(FolderError, match=f"cannot listen on 127.0.0.1:{port}"):
             await asyncio.wait_for(_served(data), 10)
+
+
+def test_members_and_their_codes_outlive_the_coming_of_cards(tmp_path: Path) -> None:
+    # Given a database of the version before cards, with members and receipts
+    path = tmp_path / "centre.db"
+    database = Database(path)
+    upgrade(database, "0002")
+    old = [
+        "insert into members (id, short_name, created_at) values ('m1', 'Ana P.', '2026-11-22 12:00:00')",
+        "insert into balances (member, confirmed, pending) values ('m1', 7, 0)",
+        "insert into identifiers (code, kind, member, added_at) values ('TS1', 'card', 'm1', '2026-11-22 12:00:00')",
+        "insert into identifiers (code, kind, member, added_at) values ('38160', 'phone', 'm1', '2026-11-22 12:00:00')",
+    ]
+    for statement in old:
+        database.write_now(lambda connection, statement=statement: connection.execute(text(statement)))  # type: ignore[misc]
+    # When it is brought to this version
+    database.upgrade()
+    database.check_version()
+    # Then every code is a card of its own, in use by whom it named, and can be blocked
+    [shown] = database.read_now(lambda connection: members.rows_of(connection, ["m1"], NOON)).values()
+    assert (shown.short_name, shown.balance.confirmed) == ("Ana P.", 7)
+    assert shown.identifiers == (Identifier(kind="phone", code="38160"), Identifier(kind="card", code="TS1"))
+    done = database.write_now(lambda connection: operations.block(connection, "ts-1", "lost", NOON))
+    assert (done.card.state, len(done.card.numbers)) == ("blocked", 1)
+    with pytest.raises(IntegrityError):
+        database.write_now(
+            lambda connection: connection.execute(text("update identifiers set member = 'nobody' where code = 'TS1'"))
+        )
+    database.close()
+
+
+def upgrade(database: Database, revision: str) -> None:
+    """The schema as an earlier version of the program made it."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database._writing.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def _set_revision(data: Path, revision: str | None) -> None:

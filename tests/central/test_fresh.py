@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from central import devices, ledger, receipts
+from central import devices, ledger, operations, receipts
 from central.db import tables
 from central.db.database import Database
 from central.ingest import Applied, ingest
@@ -25,6 +26,8 @@ from sync.wire import EnrolRequest, EpochRequest
 from tests.central.till import FACTS, NOON, Till, claims_of, receipt, returned
 
 ENTRIES = 120
+# In the middle of the shift: the second member's card is good before and held after.
+BLOCKED_AT = NOON + timedelta(minutes=ENTRIES // 2)
 # What must be the same, without what only says in which order rows came.
 COMPARED = {
     tables.receipts: ("key", "status", "member", "code", "original", "state", "body", "claims", "knew_member"),
@@ -132,6 +135,7 @@ def test_batches_come_to_the_same_as_single_receipts(
         till = Till("", (made_once / "ca.pem").read_text(), None)  # type: ignore[arg-type]
         for database in (together, single):
             database.write_now(lambda connection: _enrolled(connection, till))
+            database.write_now(lambda connection: operations.block(connection, "TS0002", "", BLOCKED_AT))
         _shift(till, program, random.Random(seed))
         # When one centre takes it in batches and another entry by entry
         for first in range(1, len(till.sent) + 1, batch):
@@ -152,3 +156,4 @@ def test_batches_come_to_the_same_as_single_receipts(
         assert _state(together) == _state(single)
         assert together.read_now(lambda connection: ledger.check_balances(connection, NOON)) == []
         assert len(_state(together)["ledger"]) > ENTRIES // 10
+        assert any("'blocked'" in row for row in _state(together)["receipts"])

@@ -1,0 +1,34 @@
+"""A member's cards: what their JSON says, and which code is which."""
+
+from __future__ import annotations
+
+import msgspec
+
+from loyalty.member import Identifier, Member, ending_of
+
+BLOCKED = Identifier(kind="card", code="TS2", card="TS2", state="blocked")
+
+
+def test_a_plain_card_says_nothing_of_states() -> None:
+    plain = Identifier(kind="card", code="TS1")
+
+    assert msgspec.json.encode(plain) == b'{"kind":"card","code":"TS1"}'
+    assert msgspec.json.decode(b'{"kind":"card","code":"TS1"}', type=Identifier) == plain
+
+
+def test_what_is_said_of_a_card_comes_back() -> None:
+    old = Identifier(kind="card", code="TS1", card="TS1", state="replaced", replaced_by="1234")
+
+    assert msgspec.json.decode(msgspec.json.encode(old), type=Identifier) == old
+
+
+def test_a_code_in_any_spelling_is_the_members_identifier() -> None:
+    member = Member(member="m", identifiers=(Identifier(kind="card", code="TS1"), BLOCKED))
+
+    assert member.identifier("ts-2") is member.identifiers[1]
+    assert member.identifier("TS3") is None
+    assert [member.refuses(code) for code in ("TS1", "ts 2", "TS3")] == [False, True, False]
+
+
+def test_a_short_code_has_no_ending_to_show() -> None:
+    assert [ending_of(code) for code in ("", "1234", "12345")] == ["", "", "2345"]
