@@ -32,10 +32,9 @@ from drivers.scanning.framing import MAX_FRAME_BYTES
 from drivers.scanning.goods import goods_in, what_is_wrong
 from drivers.scanning.gs1_identifiers import FORM_OF
 from drivers.scanning.magstripe import SwipeProblem, read_swipe
-from drivers.scanning.pan import first_pan, masked, pan_spans
+from drivers.scanning.pan import first_pan, masked, nobodys
 from loyalty.identification import (
     MAX_CODE_CHARS,
-    Claim,
     IdentificationRule,
     MemberKind,
     claimed,
@@ -220,7 +219,7 @@ def _judged(aim: str, reading: _Reading, rules: Sequence[IdentificationRule], pr
     claim = None
     if rules and "too_long" not in problems:
         claim = claimed(rules, symbology=reading.symbology, text=reading.text, gs1=reading.gs1)
-    pan = _foreign_pan(reading.free, claim) if reading.free else None
+    pan = first_pan(reading.free, nobodys if claim is None else claim.is_own) if reading.free else None
     if pan is not None:
         # Of a payment card, and of all that was scanned with it, only the ends of the number stay.
         return _scan(aim, _Reading(symbology=reading.symbology, text=masked(pan)), None, [*problems, "payment_card"])
@@ -247,15 +246,6 @@ def _scan(aim: str, reading: _Reading, identifier: ScannedIdentifier | None, pro
         identifier=identifier,
         problems=tuple(dict.fromkeys(problems)),
     )
-
-
-def _foreign_pan(free: str, claim: Claim | None) -> str | None:
-    """The first payment card number that is not this shop's own."""
-    for start, end in pan_spans(free):
-        pan = first_pan(free[start:end])
-        if pan is not None and not (claim is not None and claim.is_own(pan)):
-            return pan
-    return None
 
 
 def _guessed(text: str) -> str:

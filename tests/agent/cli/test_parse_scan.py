@@ -46,6 +46,12 @@ def test_a_problem_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["problems"] == ["check_digit_wrong"]
 
 
+@pytest.mark.parametrize("text", ["", "]C0"])
+def test_nothing_is_a_problem_too(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse_scan_command(text=text, hex=False, as_json=True) == 1
+    assert json.loads(capsys.readouterr().out)["problems"] == ["empty"]
+
+
 def test_bad_hexadecimal_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert parse_scan_command(text="5d4", hex=True, as_json=True) == 2
 
@@ -57,7 +63,7 @@ def test_bad_hexadecimal_is_a_usage_error(capsys: pytest.CaptureFixture[str]) ->
 def test_it_starts_light() -> None:
     code = (
         "import sys; from agent.cli.parse_scan import parse_scan_command as p;"
-        "p(text=']C0M1', hex=False, as_json=True);"
+        "p(text=']C1010950110153000310A', hex=False, as_json=True);"
         "print(*{'biip', 'aiohttp', 'sqlcipher3', 'structlog', 'serial', 'cryptography'} & set(sys.modules))"
     )
 
