@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from drivers.relay.line import Endpoint
 
@@ -17,6 +17,7 @@ HOLD_MS: Final = 250
 SPOOL_CAP_MB: Final = 256
 SCANNER_BAUD: Final = 9600
 SCANNER_BITS: Final = "8N1"
+LAYOUT: Final = "us"
 MAX_AFFIX_BYTES: Final = 16
 
 PTY: Final = "pty:"
@@ -25,6 +26,8 @@ DataBits = Literal[7, 8]
 Parity = Literal["none", "even", "odd"]
 StopBits = Literal[1, 2]
 ToPos = Literal["others", "all"]
+Prefix = Literal["none", "enter", "tab"]
+Suffix = Literal["none", "enter", "tab"]
 
 _BITS = re.compile(r"([78])([NEO])([12])")
 _DATA_BITS: Final[dict[str, DataBits]] = {"7": 7, "8": 8}
@@ -46,23 +49,48 @@ class PrinterSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScannerSettings:
-    """The way of a serial scanner: its port, the POS's, and the spool of its codes.
+class SerialSettings:
+    """A scanner on a port, and the POS's port; both are set alike.
 
-    `suffix` None means CR, LF or TAB; empty, that silence ends a code. Both ports are set alike.
+    `suffix` None means CR, LF or TAB; empty, that silence ends a code.
     """
 
     port: str
     pos: str
     pos_group: str | None
-    scans: Path
     baud: int
     data_bits: DataBits
     parity: Parity
     stop_bits: StopBits
     prefix: bytes
     suffix: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WedgeSettings:
+    """A keyboard wedge: which device, and how it types."""
+
+    device: str
+    layout: str
+    prefix: Prefix
+    suffix: Suffix | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannerSettings:
+    """The way of a scanner, and the spool of its codes."""
+
+    source: SerialSettings | WedgeSettings
+    scans: Path
     to_pos: ToPos
+
+    @property
+    def name(self) -> str:
+        return self.source.device if isinstance(self.source, WedgeSettings) else self.source.port
+
+    @property
+    def pos(self) -> str:
+        return "its keyboard" if isinstance(self.source, WedgeSettings) else self.source.pos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +109,15 @@ def read_arguments(argv: Sequence[str]) -> Settings:
     parser = _parser()
     arguments = parser.parse_args(argv)
     printer = _group(parser, arguments, "listen", "printer", "spool")
-    scanner = _group(parser, arguments, "scanner", "pos", "scans")
-    if not (printer or scanner):
-        parser.error("give --listen, --printer and --spool, or --scanner, --pos and --scans, or all of them")
+    source = _source(parser, arguments)
+    if not (printer or source):
+        parser.error(
+            "give --listen, --printer and --spool for a printer, or --scans with --scanner and --pos or with --wedge "
+            "for a scanner, or both"
+        )
     return Settings(
         printer=_printer(arguments) if printer else None,
-        scanner=_scanner(parser, arguments) if scanner else None,
+        scanner=ScannerSettings(source=source, scans=arguments.scans, to_pos=arguments.to_pos) if source else None,
         register=arguments.register,
         spool_cap_bytes=arguments.spool_cap_mb * 1_000_000,
         as_json=arguments.json,
@@ -109,18 +140,20 @@ def _parser() -> argparse.ArgumentParser:
     printer.add_argument(
         "--hold-ms", type=_whole(0), default=HOLD_MS, metavar="MS", help="a cut waits for a sick disk (%(default)s)"
     )
-    scanner = parser.add_argument_group("a scanner shared with the POS", "all three of the first are needed")
+    scanner = parser.add_argument_group(
+        "a scanner shared with the POS", "--scans is needed, with --scanner and --pos or with --wedge"
+    )
+    scanner.add_argument("--scans", type=Path, metavar="FOLDER", help="where members' codes are kept for the agent")
+    scanner.add_argument(
+        "--to-pos", choices=("others", "all"), default="others", help="codes that the POS gets (%(default)s)"
+    )
     scanner.add_argument(
         "--scanner", type=_scanner_port, metavar="PORT", help="device path, usb:serial=…, usb:VID:PID or tcp://…"
     )
     scanner.add_argument(
         "--pos", type=_pos_port, metavar="PORT", help="the port to the POS, or pty:LINK for one to be made"
     )
-    scanner.add_argument("--scans", type=Path, metavar="FOLDER", help="where members' codes are kept for the agent")
     scanner.add_argument("--pos-group", metavar="GROUP", help="group that may open pty:LINK (this user alone)")
-    scanner.add_argument(
-        "--to-pos", choices=("others", "all"), default="others", help="codes that the POS gets (%(default)s)"
-    )
     scanner.add_argument(
         "--scanner-baud", type=_whole(300), default=SCANNER_BAUD, metavar="BAUD", help="of both ports (%(default)s)"
     )
@@ -132,6 +165,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     scanner.add_argument(
         "--scanner-suffix", type=_affix, metavar="TEXT", help=r"sent after each code (\r, \n or \t); empty: nothing"
+    )
+    scanner.add_argument(
+        "--wedge",
+        type=_wedge_device,
+        metavar="DEVICE",
+        help="/dev/input/by-id/…, usb:serial=…, usb:VID:PID or its name",
+    )
+    scanner.add_argument(
+        "--layout", type=_layout, default=LAYOUT, metavar="NAME", help="keyboard that it is set to (%(default)s)"
+    )
+    scanner.add_argument(
+        "--wedge-prefix", choices=get_args(Prefix), default="none", help="its key before each code (%(default)s)"
+    )
+    scanner.add_argument(
+        "--wedge-suffix",
+        choices=("either", *get_args(Suffix)),
+        default="either",
+        help="its key after each code: enter or tab (%(default)s), one of them, or none",
     )
     parser.add_argument("--register", default="", metavar="NAME", help="name of this register in what it keeps")
     parser.add_argument(
@@ -159,26 +210,42 @@ def _printer(arguments: argparse.Namespace) -> PrinterSettings:
     )
 
 
-def _scanner(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> ScannerSettings:
+def _source(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> SerialSettings | WedgeSettings | None:
+    """The scanner, None where none is given. Exits where it cannot be used."""
+    if arguments.wedge is None:
+        is_given = _group(parser, arguments, "scanner", "pos", "scans")
+    else:
+        is_given = _group(parser, arguments, "wedge", "scans")
+        if arguments.scanner is not None or arguments.pos is not None:
+            parser.error("--wedge goes without --scanner and --pos: start a relay for each scanner")
+    if not is_given:
+        return None
+    if arguments.spool is not None and arguments.spool.absolute() == arguments.scans.absolute():
+        parser.error("--spool and --scans are the same folder: give each its own")
+    return _wedge(arguments) if arguments.wedge is not None else _serial(parser, arguments)
+
+
+def _wedge(arguments: argparse.Namespace) -> WedgeSettings:
+    suffix = None if arguments.wedge_suffix == "either" else arguments.wedge_suffix
+    return WedgeSettings(device=arguments.wedge, layout=arguments.layout, prefix=arguments.wedge_prefix, suffix=suffix)
+
+
+def _serial(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> SerialSettings:
     if arguments.pos == arguments.scanner:
         parser.error("--scanner and --pos are the same port: the POS needs one of its own")
     if arguments.pos_group is not None and not arguments.pos.startswith(PTY):
         parser.error("--pos-group is for --pos pty:LINK")
-    if arguments.spool is not None and arguments.spool.absolute() == arguments.scans.absolute():
-        parser.error("--spool and --scans are the same folder: give each its own")
     data_bits, parity, stop_bits = arguments.scanner_bits
-    return ScannerSettings(
+    return SerialSettings(
         port=arguments.scanner,
         pos=arguments.pos,
         pos_group=arguments.pos_group,
-        scans=arguments.scans,
         baud=arguments.scanner_baud,
         data_bits=_DATA_BITS[data_bits],
         parity=_PARITIES[parity],
         stop_bits=_STOP_BITS[stop_bits],
         prefix=arguments.scanner_prefix,
         suffix=arguments.scanner_suffix,
-        to_pos=arguments.to_pos,
     )
 
 
@@ -221,6 +288,24 @@ def _pos_port(text: str) -> str:
     if text.startswith(("tcp://", "socket://")):
         raise argparse.ArgumentTypeError(f"{text!r}: a POS listens to a scanner on a serial port or pty:LINK")
     return _scanner_port(text)
+
+
+def _wedge_device(text: str) -> str:
+    from drivers.wedge.backend import WedgeNameError, check_name  # noqa: PLC0415  as above
+
+    try:
+        check_name(text)
+    except WedgeNameError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no device: {error}") from error
+    return text
+
+
+def _layout(text: str) -> str:
+    from drivers.wedge.keymaps import LAYOUTS  # noqa: PLC0415  as above
+
+    if text not in LAYOUTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no layout; known are {', '.join(LAYOUTS)}")
+    return text
 
 
 def _bits(text: str) -> str:

@@ -59,7 +59,7 @@ class RulesInForce:
         """Whether there is any code that the POS would not get."""
         return bool(self._in_force.withheld)
 
-    def judge(self, code: bytes) -> Verdict:
+    def judge(self, code: bytes | str) -> Verdict:
         """What is done with a code: kept for the agent if it may be a member's, withheld if a rule says that it is.
 
         One that a rule would claim but for its check digit is kept, for the page to ask for another scan, and the

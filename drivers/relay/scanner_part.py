@@ -10,20 +10,22 @@ import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from drivers.relay.announce import Announcer
-from drivers.relay.arguments import PTY, ScannerSettings, Settings
+from drivers.relay.arguments import PTY, ScannerSettings, SerialSettings, Settings, WedgeSettings
 from drivers.relay.clock import boot_id, system_clock
 from drivers.relay.keeper import SCANNED, JobKeeper
 from drivers.relay.pos_pty import PosPty
 from drivers.relay.rules_in_force import RulesInForce
+from drivers.relay.scan_records import ScanRecords
 from drivers.relay.scanner_passage import ScannerPassage
 from drivers.relay.shared_scanner import PORT_RETRY_EVERY_S, Ends, SharedScanner
 from drivers.relay.spool import Origin, SpoolLockedError, SpoolWriter
 from drivers.relay.status import ScannerFacts, ScannerFigures, StatusFile
-from drivers.transport.ports import transport_for
-from drivers.transport.serial import SerialLine
+
+if TYPE_CHECKING:
+    from drivers.relay.shared_wedge import SharedWedge
 
 # A scan is some 300 bytes here. Members' codes that the agent has taken are deleted with the next few hundred.
 SCANS_SEGMENT_BYTES: Final = 64 * 1024
@@ -42,25 +44,28 @@ class ScannerPart:
         self._writer = SpoolWriter(scanner.scans, cap_bytes=settings.spool_cap_bytes, segment_bytes=SCANS_SEGMENT_BYTES)
         facts = ScannerFacts(
             pid=os.getpid(),
-            scanner=scanner.port,
+            scanner=scanner.name,
             pos=scanner.pos,
             register=settings.register,
             started_at=system_clock().wall,
         )
-        self._origin = Origin(register=settings.register, connection=f"{facts.pid}-scanner", boot=boot_id())
         self._status = StatusFile(scanner.scans, facts, ScannerFigures())
         self._keeper = JobKeeper(writer=self._writer, status=self._status, announcer=self._announcer, wording=SCANNED)
         self._rules = RulesInForce(scanner.scans, to_pos=scanner.to_pos, status=self._status, announcer=self._announcer)
-        self._pty = (
-            PosPty(Path(scanner.pos.removeprefix(PTY)), group=scanner.pos_group)
-            if scanner.pos.startswith(PTY)
-            else None
+        self._records = ScanRecords(
+            keeper=self._keeper,
+            origin=Origin(register=settings.register, connection=f"{facts.pid}-scanner", boot=boot_id()),
+            status=self._status,
+            announcer=self._announcer,
+            scanner_name=scanner.name,
+            pos_name=scanner.pos,
         )
+        self._pty = _pty_of(scanner)
 
     @property
     def ready(self) -> dict[str, object]:
         """What the ready line says of it."""
-        return {"scanner": self._scanner.port, "pos": self._scanner.pos, "scans": str(self._scanner.scans)}
+        return {"scanner": self._scanner.name, "pos": self._scanner.pos, "scans": str(self._scanner.scans)}
 
     def start(self) -> bool:
         """Make the POS's port and take the folder. Returns whether that is not another relay's; other trouble is told,
@@ -87,21 +92,8 @@ class ScannerPart:
         """Carry the scanner until `stop` is set. Returns how many codes did not reach the spool."""
         self._keeper.start()
         await asyncio.to_thread(self._rules.start)
-        passage = ScannerPassage(
-            judge=self._rules.judge,
-            may_withhold=self._rules.may_withhold,
-            prefix=self._scanner.prefix,
-            suffix=self._scanner.suffix,
-        )
-        shared = SharedScanner(
-            self._ends(),
-            passage,
-            keeper=self._keeper,
-            origin=self._origin,
-            status=self._status,
-            announcer=self._announcer,
-            clock=system_clock,
-        )
+        source = self._scanner.source
+        shared = self._wedge(source) if isinstance(source, WedgeSettings) else self._serial(source)
         await shared.run(stop)
         if self._pty is not None:
             await self._pty.remove()
@@ -111,15 +103,42 @@ class ScannerPart:
             self._announcer.say("error", "scans_lost", f"{unkept} codes did not reach the spool before the relay ended")
         return unkept
 
-    def _ends(self) -> Ends:
-        scanner = self._scanner
+    def _serial(self, source: SerialSettings) -> SharedScanner:
+        # pyserial, which a wedge need not load.
+        from drivers.transport.ports import transport_for  # noqa: PLC0415
+        from drivers.transport.serial import SerialLine  # noqa: PLC0415
+
         line = SerialLine(
-            baud=scanner.baud, data_bits=scanner.data_bits, parity=scanner.parity, stop_bits=scanner.stop_bits
+            baud=source.baud, data_bits=source.data_bits, parity=source.parity, stop_bits=source.stop_bits
         )
-        return Ends(
-            scanner=transport_for(scanner.port, line),
-            scanner_name=scanner.port,
-            pos=self._pty or transport_for(scanner.pos, line),
-            pos_name=scanner.pos,
+        passage = ScannerPassage(
+            judge=self._rules.judge,
+            may_withhold=self._rules.may_withhold,
+            prefix=source.prefix,
+            suffix=source.suffix,
+        )
+        ends = Ends(
+            scanner=transport_for(source.port, line),
+            pos=self._pty or transport_for(source.pos, line),
             pos_retry_s=PTY_LOOK_EVERY_S if self._pty is not None else PORT_RETRY_EVERY_S,
         )
+        return SharedScanner(ends, passage, self._records, clock=system_clock)
+
+    def _wedge(self, source: WedgeSettings) -> SharedWedge:
+        from drivers.relay.shared_wedge import Rules, SharedWedge, Wedge  # noqa: PLC0415
+        from drivers.wedge.evdev_backend import EvdevBackend  # noqa: PLC0415
+
+        return SharedWedge(
+            Wedge(device=source.device, layout=source.layout, prefix=source.prefix, suffix=source.suffix),
+            EvdevBackend(),
+            Rules(judge=self._rules.judge, may_withhold=self._rules.may_withhold),
+            self._records,
+            clock=system_clock,
+        )
+
+
+def _pty_of(scanner: ScannerSettings) -> PosPty | None:
+    source = scanner.source
+    if isinstance(source, WedgeSettings) or not source.pos.startswith(PTY):
+        return None
+    return PosPty(Path(source.pos.removeprefix(PTY)), group=source.pos_group)

@@ -7,18 +7,15 @@ code is (`rules_in_force`), and never waits for a disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from drivers.relay.announce import Announcer
 from drivers.relay.clock import Clock
-from drivers.relay.keeper import JobKeeper
 from drivers.relay.pos_outbox import PosOutbox
-from drivers.relay.scanner_passage import HOLD_MS, Heard, Passed, ScannerPassage, Step, Unjudged
-from drivers.relay.spool import Job, Origin
-from drivers.relay.status import ScannerFigures, StatusFile
+from drivers.relay.scan_records import ScanRecords
+from drivers.relay.scanner_passage import Heard, Passed, ScannerPassage, Step, Unjudged
 from drivers.transport.port import PortMissingError, Transport, TransportClosedError, TransportError
 
 # A port that is away is tried again this often.
@@ -27,7 +24,7 @@ PORT_RETRY_EVERY_S: Final = 0.5
 FLUSH_WITHIN_S: Final = 1.0
 CLOSE_WITHIN_S: Final = 2.0
 
-_REMEDIES: Final[dict[Unjudged, str]] = {
+_REMEDIES: Final[Mapping[Unjudged, str]] = {
     "too_long": "it is longer than any barcode: check --scanner-baud and --scanner-suffix",
     "suffix_missing": 'let the scanner send CR after each code, or set --scanner-suffix "" if it cannot',
     "prefix_missing": "the scanner does not send the prefix that is set: correct --scanner-prefix",
@@ -37,12 +34,10 @@ _REMEDIES: Final[dict[Unjudged, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """The two ports, by the names that the command line has for them. `pos_retry_s` is how soon the POS is seen."""
+    """The two ports. `pos_retry_s` is how often a POS that is away is looked for."""
 
     scanner: Transport
-    scanner_name: str
     pos: Transport
-    pos_name: str
     pos_retry_s: float = PORT_RETRY_EVERY_S
 
 
@@ -53,21 +48,15 @@ class SharedScanner:
         self,
         ends: Ends,
         passage: ScannerPassage,
+        records: ScanRecords,
         *,
-        keeper: JobKeeper,
-        origin: Origin,
-        status: StatusFile[ScannerFigures],
-        announcer: Announcer,
         clock: Clock,
         outbox: PosOutbox | None = None,
         retry_every_s: float = PORT_RETRY_EVERY_S,
     ) -> None:
         self._ends = ends
         self._passage = passage
-        self._keeper = keeper
-        self._origin = origin
-        self._status = status
-        self._announcer = announcer
+        self._records = records
         self._clock = clock
         self._outbox = outbox or PosOutbox()
         self._retry_every_s = retry_every_s
@@ -90,16 +79,14 @@ class SharedScanner:
             await _ended(hearing)
             await _ended(serving)
             self._outbox.give_up(self._outbox.take(self._clock().monotonic_ns))
-            self._tell_lost()
+            self._records.lost_to_pos(self._outbox.dropped)
 
     async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> NoReturn:
         while True:
             try:
                 await work()
             except Exception as error:  # noqa: BLE001  the next code must find a way to the POS
-                self._announcer.say(
-                    "error", "scanner_failed", f"a fault of the relay; it goes on with the next code: {error!r}"
-                )
+                self._records.failed(error)
                 await asyncio.sleep(self._retry_every_s)
 
     # From the scanner
@@ -108,13 +95,13 @@ class SharedScanner:
         """The scanner's bytes for as long as its port is there."""
         try:
             await self._ends.scanner.open()
-            self._scanner_is("")
+            self._records.scanner_is("")
             while True:
                 data = await self._next()
                 now = self._clock()
                 self._carry_out(self._passage.feed(data, now) if data else self._passage.idle(now))
         except TransportError as error:
-            self._scanner_is(str(error))
+            self._records.scanner_is(str(error))
         finally:
             self._carry_out(self._passage.end())
             await _closed(self._ends.scanner)
@@ -133,23 +120,20 @@ class SharedScanner:
     def _carry_out(self, steps: Iterable[Step]) -> None:
         for step in steps:
             if isinstance(step, Passed):
-                self._outbox.put(step, self._clock().monotonic_ns)
-                self._sent.clear()
-                self._filled.set()
-                if step.code != self._last_passed:
-                    self._last_passed = step.code
-                    with self._status.changing() as figures:
-                        figures.passed += 1
+                self._pass(step)
             elif isinstance(step, Heard):
-                self._keep(step)
-        self._tell_lost()
-        self._tell_unjudged()
+                self._records.keep(step.data, step.at, step.ended_by, withheld=step.withheld)
+        self._records.lost_to_pos(self._outbox.dropped)
+        self._records.unjudged(self._passage.unjudged, _REMEDIES)
+        self._records.late(self._passage.late)
 
-    def _keep(self, heard: Heard) -> None:
-        job = Job(payload=heard.data, length=len(heard.data), ended_by=heard.ended_by, captured=heard.at)
-        self._keeper.keep(job, self._origin)
-        with self._status.changing() as figures:
-            figures.withheld += heard.withheld
+    def _pass(self, passed: Passed) -> None:
+        self._outbox.put(passed, self._clock().monotonic_ns)
+        self._sent.clear()
+        self._filled.set()
+        if passed.code != self._last_passed:
+            self._last_passed = passed.code
+            self._records.passed()
 
     # To and from the POS
 
@@ -158,12 +142,12 @@ class SharedScanner:
         self._filled.clear()
         try:
             await self._ends.pos.open()
-            self._pos_is("")
+            self._records.pos_is("")
             async with asyncio.TaskGroup() as directions:
                 directions.create_task(self._send_codes())
                 directions.create_task(self._pass_commands())
         except* TransportError as errors:
-            self._pos_is(str(errors.exceptions[0]))
+            self._records.pos_is(str(errors.exceptions[0]))
         finally:
             await _closed(self._ends.pos)
         with suppress(TimeoutError):  # a code that is there is a reason to look at once
@@ -195,60 +179,6 @@ class SharedScanner:
             commands = await self._ends.pos.read()
             with suppress(TransportError):  # it tells of itself where it is read
                 await self._ends.scanner.write(commands)
-
-    # What is told
-
-    def _scanner_is(self, trouble: str) -> None:
-        with self._status.changing() as figures:
-            was, figures.scanner_trouble = figures.scanner_trouble, trouble
-        if was == trouble:
-            return
-        self._keeper.look_at_status()
-        if trouble:
-            self._announcer.say("error", "scanner_away", trouble)
-        else:
-            self._announcer.say("info", "scanner_there", f"the scanner at {self._ends.scanner_name} is there again")
-
-    def _pos_is(self, trouble: str) -> None:
-        with self._status.changing() as figures:
-            was, figures.pos_trouble = figures.pos_trouble, trouble
-        if was == trouble:
-            return
-        self._keeper.look_at_status()
-        if trouble:
-            self._announcer.say("warning", "pos_away", trouble)
-        else:
-            self._announcer.say("info", "pos_there", f"the POS has its port again: {self._ends.pos_name}")
-
-    def _tell_lost(self) -> None:
-        with self._status.changing() as figures:
-            before, figures.pos_lost = figures.pos_lost, self._outbox.dropped
-        if self._outbox.dropped > before:
-            self._announcer.say(
-                "error",
-                "codes_lost_to_pos",
-                f"the POS did not take codes at {self._ends.pos_name} in time, and it does not get them any more: they "
-                "would be put onto the next sale. Scan them again, and check that the POS has its port open",
-                codes=self._outbox.dropped,
-            )
-
-    def _tell_unjudged(self) -> None:
-        unjudged, late = self._passage.unjudged, self._passage.late
-        with self._status.changing() as figures:
-            before, figures.unjudged = figures.unjudged, unjudged.total()
-            late_before, figures.late_codes = figures.late_codes, late
-        if unjudged.total() > before:
-            remedies = "; ".join(f"{reason}: {_REMEDIES[reason]}" for reason in unjudged)
-            self._announcer.say(
-                "warning", "code_not_judged", f"a code went to the POS and could not be told apart: {remedies}"
-            )
-        if late > late_before:
-            self._announcer.say(
-                "warning",
-                "member_code_at_pos",
-                f"a member's code reached the POS too, since the scanner paused for more than {HOLD_MS} ms within it. "
-                "Raise the scanner's speed, or lower the latency timer of its adapter to 1 ms",
-            )
 
 
 async def _ended(task: asyncio.Task[NoReturn]) -> None:

@@ -25,6 +25,7 @@ from drivers.relay import (
     spool,
 )
 from drivers.relay.status import Facts, Figures, ScannerFacts, ScannerFigures
+from drivers.wedge import passage as wedge_passage
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "relay.md").read_text(encoding="utf-8")
@@ -35,6 +36,8 @@ LIMITS = {
     "MAX_WAITING_BYTES": (keeper.MAX_WAITING_BYTES, "4 MiB", 4 << 20),
     "MAX_WAITING_JOBS": (keeper.MAX_WAITING_JOBS, "4,096", 4096),
     "HOLD_MS": (scanner_passage.HOLD_MS, "15 ms", 15),
+    "HELD_CODE_MS": (wedge_passage.HELD_CODE_MS, "600 ms", 600),
+    "MAX_HELD_EVENTS": (wedge_passage.MAX_HELD_EVENTS, "400 events", 400),
     "POS_WAITS_S": (pos_outbox.POS_WAITS_S, "3 s", 3),
     "MAX_POS_BYTES": (pos_outbox.MAX_POS_BYTES, "64 KiB", 65536),
     "PORT_RETRY_EVERY_S": (shared_scanner.PORT_RETRY_EVERY_S, "every 0.5 s", 0.5),
@@ -79,12 +82,18 @@ def test_options_and_their_defaults_are_told() -> None:
     settings = arguments.read_arguments([*printer, "--scanner", "/dev/a", "--pos", "pty:b", "--scans", "d"])
     assert settings.printer is not None
     assert settings.scanner is not None
+    assert isinstance(settings.scanner.source, arguments.SerialSettings)
 
     assert set(told) == set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', SOURCE))
     assert told["--idle-ms"] == str(settings.printer.idle_ms)
     assert told["--hold-ms"] == str(settings.printer.hold_ms)
     assert told["--to-pos"] == settings.scanner.to_pos
-    assert told["--scanner-baud"] == str(settings.scanner.baud)
+    wedge = arguments.read_arguments(["--wedge", "A wedge", "--scans", "d"]).scanner
+    assert wedge is not None
+    assert isinstance(wedge.source, arguments.WedgeSettings)
+    assert (told["--layout"], told["--wedge-prefix"]) == (wedge.source.layout, wedge.source.prefix)
+    assert (told["--wedge-suffix"], wedge.source.suffix) == ("either", None)
+    assert told["--scanner-baud"] == str(settings.scanner.source.baud)
     assert told["--scanner-bits"] == arguments.SCANNER_BITS
     assert told["--spool-cap-mb"] == str(settings.spool_cap_bytes // 1_000_000)
 

@@ -129,15 +129,22 @@ async def test_it_says_when_it_is_ready_and_ends_on_sigterm_with_the_begun_job_k
     assert relay.said == ""
 
 
-def test_it_needs_nothing_but_the_standard_library() -> None:
+@pytest.mark.parametrize(
+    ("modules", "packages"),
+    [
+        ("drivers.relay.process", {"drivers"}),
+        ("drivers.relay.process, drivers.relay.scanner_part, drivers.relay.shared_wedge", {"drivers", "loyalty"}),
+    ],
+)
+def test_it_needs_nothing_but_the_standard_library(modules: str, packages: set[str]) -> None:
     program = (
-        "import sys; before = set(sys.modules); import drivers.relay.process; "
+        f"import sys; before = set(sys.modules); import {modules}; "
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
     )
 
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
 
-    assert loaded.split() == ["drivers"]
+    assert set(loaded.split()) == packages
 
 
 @pytest.mark.processes

@@ -19,6 +19,7 @@ from drivers.relay.clock import system_clock
 from drivers.relay.keeper import SCANNED, JobKeeper
 from drivers.relay.pos_outbox import PosOutbox
 from drivers.relay.rules_in_force import RULES_NAME, RulesInForce
+from drivers.relay.scan_records import ScanRecords
 from drivers.relay.scanner_passage import ScannerPassage
 from drivers.relay.shared_scanner import Ends, SharedScanner
 from drivers.relay.spool import Origin, SpoolWriter
@@ -103,12 +104,16 @@ async def counter(
     in_force = RulesInForce(folder, to_pos=to_pos, status=status, announcer=announcer)
     in_force.look()
     shared = SharedScanner(
-        Ends(scanner=scanner_port, scanner_name="scanner", pos=pos_port, pos_name="pos", pos_retry_s=0.005),
+        Ends(scanner=scanner_port, pos=pos_port, pos_retry_s=0.005),
         ScannerPassage(judge=judge or in_force.judge, may_withhold=in_force.may_withhold),  # type: ignore[arg-type]
-        keeper=keeper,
-        origin=Origin(register="3", connection="1-scanner", boot="boot"),
-        status=status,
-        announcer=announcer,
+        ScanRecords(
+            keeper=keeper,
+            origin=Origin(register="3", connection="1-scanner", boot="boot"),
+            status=status,
+            announcer=announcer,
+            scanner_name="scanner",
+            pos_name="pos",
+        ),
         clock=system_clock,
         outbox=PosOutbox(waits_s=waits_s),
         retry_every_s=0.005,
