@@ -144,7 +144,7 @@ class ScanFramer:
         self._last = None
 
 
-REMEDIES: Mapping[str, str] = {
+REMEDIES: dict[str, str] = {
     "too_long": f"More than {MAX_FRAME_BYTES} bytes without a suffix: check the baud rate and `suffix`.",
     "suffix_missing": 'Let the scanner send CR after each code, or set suffix = "" if it cannot.',
     "prefix_missing": "The scanner does not send the prefix that is set: correct `prefix`.",
