@@ -411,7 +411,15 @@ def _failures(as_json: bool) -> Iterator[None]:
     """Named errors become one line and an exit code."""
     try:
         yield
-    except (FolderError, DatabaseError, CardError, MembersFileError, StockFileError, UnknownMemberError) as error:
+    except (
+        ConfigError,
+        FolderError,
+        DatabaseError,
+        CardError,
+        MembersFileError,
+        StockFileError,
+        UnknownMemberError,
+    ) as error:
         _fail(as_json, str(error), getattr(error, "exit_code", PROBLEM))
     except AddressRefusedError as error:
         _fail(as_json, str(error), USAGE)

@@ -172,6 +172,7 @@ def publish(connection: Connection, program: Program, key: Ed25519PrivateKey, no
 
 
 def rules_in_force(connection: Connection) -> RulesShown:
+    """Raises ConfigError for rules of another version that this one would not publish."""
     published = configs.config_in_force(connection)
     if published is None:
         return RulesShown(hash=None, published_at=None, identification=())

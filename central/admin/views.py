@@ -16,6 +16,7 @@ from central import cards, ledger, members, operations, programs
 from central.cards import Card
 from central.db import tables
 from central.stored import stored_receipt
+from loyalty.centre_config import ConfigError
 from loyalty.identification_json import rule_documents
 from loyalty.ledger import LedgerEntry
 from loyalty.member import CardState, Member
@@ -217,14 +218,18 @@ def registers(connection: Connection, now: datetime) -> tuple[RegisterRow, ...]:
 
 
 def rules(connection: Connection) -> tuple[RuleRow, ...]:
-    """The identification rules in force, in their order."""
+    """The identification rules in force, in their order; one row that says so where this version reads them not."""
+    try:
+        in_force = operations.rules_in_force(connection).identification
+    except ConfigError as error:
+        return (RuleRow(name="", kind="", conditions=f"cannot be read: {error}"),)
     return tuple(
         RuleRow(
             name=rule.name,
             kind=rule.kind,
             conditions="; ".join(f"{key} {_plain(value)}" for key, value in document.items() if key not in _RULE_NAMED),
         )
-        for rule in operations.rules_in_force(connection).identification
+        for rule in in_force
         for document in rule_documents([rule])
     )
 

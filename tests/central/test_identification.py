@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from msgspec import UNSET
+from sqlalchemy import Connection, insert
 
 from central import configs
 from central.clock import utc_now
+from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
 from loyalty.centre_config import CentreConfig, config_hash
@@ -150,3 +153,23 @@ async def test_the_admin_pages_list_the_rules_in_force(centre: RunningCentre) ->
     _, page = await browser.get("/")
     assert "&lt;b&gt;gold&lt;/b&gt;" in page
     assert "<b>gold</b>" not in page
+
+
+async def test_rules_that_this_version_would_not_publish_are_said_to_be_so(centre: RunningCentre) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(
+            insert(tables.configs).values(hash="0" * 64, document=b'{"identification":[{}]}', signature="")
+        )
+        connection.execute(insert(tables.config_publications).values(config="0" * 64, published_at=utc_now()))
+
+    centre.write(work)
+    browser = Browser(centre)
+    await browser.open(centre.ready.open)
+
+    status, page = await browser.get("/")
+    code, refused = await asyncio.to_thread(answer, "identification", "show", "--data", str(centre.folder.path))
+
+    assert (status, code) == (200, 1)
+    for text in (page, refused["error"]):
+        assert "rule 1" in text
+        assert "is missing" in text
