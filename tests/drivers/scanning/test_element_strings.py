@@ -106,6 +106,7 @@ def test_a_message_of_the_standard_is_read_without_a_problem(message: str, value
         ("0195012345678903" + "11131313", {"01": "95012345678903", "11": "131313"}, "date_wrong"),
         ("10A^10B", {"10": "A"}, "gs1_conflict"),
         # What cannot be read hides nothing that a separator parts from it.
+        ("15^0195012345678903", {"01": "95012345678903"}, "gs1_unparsable"),
         ("89X^0195012345678903", {"01": "95012345678903"}, "gs1_unparsable"),
         ("0195012345678903" + "89X", {"01": "95012345678903"}, "gs1_unparsable"),
     ],

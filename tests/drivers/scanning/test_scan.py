@@ -439,8 +439,11 @@ def test_a_card_misread_is_neither_a_card_nor_goods() -> None:
 def test_goods_are_not_a_misread_card() -> None:
     rule = IdentificationRule(name="cards", prefixes=("590",), check_digit="luhn")
 
-    assert parse_scan("]E05901234123457", (rule,)).identifier is not None
-    assert not parse_scan("]E05901234123457", (rule,)).misread
+    scan = parse_scan("]E05901234123006", (rule,))
+
+    assert scan.identifier is not None
+    assert scan.identifier.kind == "gtin"
+    assert not scan.misread
 
 
 def test_a_rule_may_say_that_codes_are_goods() -> None:
@@ -485,6 +488,8 @@ def test_a_payment_card_beside_this_shops_own_number_is_still_one() -> None:
         "(01)09501101530003(21)4111111111111111",
         "30569309025904",
         "36006666333344",
+        "36006666333310",  # with the check digit of a GTIN-14 too
+        "]C100" + "601100099013942400",  # with a wrong check digit for an SSCC
     ],
 )
 def test_a_payment_card_is_found_wherever_it_hides(raw: str) -> None:
