@@ -43,7 +43,8 @@ CODE_PLACE = "{code}"
 
 # A member code as it may be written, and in normal form: the characters of Code 39, e-mail addresses and base64.
 _WRITTEN_CODE = re.compile(r"[A-Za-z0-9 ._:/+$%@=~-]+")
-_MEMBER_CODE = re.compile(r"[A-Z0-9][A-Z0-9._:/+$%@=~]*|\+[0-9]+")
+_MEMBER_CODE = re.compile(r"[A-Z0-9][A-Z0-9._:/+$%@=~]*")
+_PHONE_NUMBER = re.compile(r"\+?[0-9]+")
 # `{code}` ends where the next part of an address begins.
 _CODE_IN_PATTERN = re.compile(r"[A-Za-z0-9 ._:+$%@=~-]*")
 _UPPER = {ord(lower): ord(lower.upper()) for lower in "abcdefghijklmnopqrstuvwxyz"}
@@ -140,9 +141,10 @@ def normal_code(code: str) -> str:
     return "".join(code.split()).replace("-", "").upper()
 
 
-def is_member_code(code: str) -> bool:
+def is_member_code(code: str, kind: RuleKind = "card") -> bool:
     """Whether `code`, in normal form, can name a member: nothing in it acts on a page, a shell or a spreadsheet."""
-    return len(code) <= MAX_CODE_CHARS and _MEMBER_CODE.fullmatch(code) is not None
+    characters = _PHONE_NUMBER if kind == "phone" else _MEMBER_CODE
+    return len(code) <= MAX_CODE_CHARS and characters.fullmatch(code) is not None
 
 
 def can_be_code(written: str) -> bool:
@@ -175,7 +177,7 @@ def _claim(rule: IdentificationRule, text: str) -> Claim | None:
     if rule.kind == "goods":
         return Claim(rule=rule, code="", number=number)
     member = normal_code(rule.add_leading + code[rule.drop_leading : len(code) - rule.drop_trailing])
-    if not is_member_code(member):
+    if not is_member_code(member, rule.kind):
         return None
     return Claim(rule=rule, code=member, number=number)
 

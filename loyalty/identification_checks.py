@@ -190,7 +190,7 @@ def _member_code(rule: IdentificationRule) -> Iterator[_Finding]:
     if rule.lengths and dropped >= min(rule.lengths):
         problem = f"nothing is left of a code of {min(rule.lengths)} characters"
         yield _Finding("drop_leading" if rule.drop_leading else "drop_trailing", problem, "drop fewer")
-    if rule.add_leading and not is_member_code(normal_code(rule.add_leading) + "0"):
+    if rule.add_leading and not is_member_code(normal_code(rule.add_leading) + "0", rule.kind):
         yield _Finding("add_leading", f"{rule.add_leading!r} begins no member code", "write letters and digits")
 
 

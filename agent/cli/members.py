@@ -12,7 +12,7 @@ from loyalty.member import Member
 
 def members_command(*, action: str, query: str, config: str | None, as_json: bool) -> int:
     """`find` a start of a code, or `show` a code or id. Exit codes: 0 found, 1 nobody or a problem, 2 usage."""
-    if action not in ("find", "show") or not query.strip():
+    if action not in ("find", "show") or not query.strip() or not query.isprintable():
         return complain("members", "use `members find START_OF_CODE` or `members show CODE`", USAGE, as_json=as_json)
 
     def work() -> int:

@@ -76,6 +76,9 @@ def test_the_member_code_is_what_the_rule_makes_of_it() -> None:
     assert (
         code_of("041234567", rule(kind="phone", prefixes=("04",), drop_leading=1, add_leading="+386")) == "+38641234567"
     )
+    assert code_of("+386 41 234-567", rule(kind="phone", prefixes=("+",))) == "+38641234567"
+    assert code_of("41ABC", rule(kind="phone", prefixes=("41",))) is None
+    assert code_of("+41", rule(prefixes=("+",))) is None  # a spreadsheet would count with it
     assert code_of("https://club.example/m/ab-12", rule(pattern="https://club.example/m/{code}")) == "AB12"
     assert code_of("12", rule(prefixes=("12",), drop_leading=1, drop_trailing=1)) is None
 
