@@ -117,18 +117,22 @@ class PortScannerDriver(ABC, Generic[OptionsOf]):
             raise
 
     async def _next_frames(self) -> list[ScanFrame]:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         due_s = self._framer.idle_due_in_s(self._clock())
         try:
             async with asyncio.timeout(due_s):
                 data = await self._transport.read()
         except TimeoutError:
             return await self._frames_when_due()
-        self._last_read = self._clock()
+        if due_s is None or loop.time() - began_s < due_s:
+            self._last_read = self._clock()
         return self._framer.feed(data, self._last_read)
 
     async def _frames_when_due(self) -> list[ScanFrame]:
-        """What is there although silence should be over came while this process was kept from looking (a busy machine,
-        a stopped process). So it goes with what came last: the rest of a code alone would be another code.
+        """What is there although silence should be over came while nobody looked: the agent was busy, or stopped.
+
+        So it goes with what came last. Its beginning dropped for silence, the rest would be another's code.
         """
         try:
             async with asyncio.timeout(0):

@@ -17,7 +17,7 @@ from agent.demo.scanner import VirtualScanner
 from drivers.clock import now
 from drivers.scanning.driver import DriverOptionsError, ScanEvent, ScannerDriver
 from drivers.scanning.framing import REMEDIES, ScanFrame
-from drivers.scanning.port_scanner import PortOptions, PortScannerDriver
+from drivers.scanning.port_scanner import MAX_SCANS_AHEAD, PortOptions, PortScannerDriver
 from drivers.scanning.scan import parse_scan
 from drivers.scanning.serial_scanner import SerialScannerDriver
 from drivers.transport.port import PortMissingError, PortUnpluggedError
@@ -196,6 +196,32 @@ async def test_a_code_during_which_this_process_was_stopped_stays_whole(scanner:
             assert await driver.text() == "M-001234"
             scanner.scan("between")
             assert await driver.text() == "between"
+
+
+async def test_a_code_that_waits_half_read_for_a_busy_agent_stays_whole(scanner: VirtualScanner) -> None:
+    # given an agent that takes longer over one scan than a code may take, and more scans than are read ahead
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    go_on = asyncio.Event()
+
+    async def slow(event: ScanEvent) -> None:
+        await go_on.wait()
+        await heard.put(event.scan.text)
+
+    driver = SerialScannerDriver({"port": str(scanner.port), "idle_ms": 20}, now, parse_scan)
+    task = asyncio.create_task(driver.run(slow, lambda: None))
+    codes = [f"M-{number:03d}" for number in range(MAX_SCANS_AHEAD + 10)]
+    scanner.send("".join(f"]C0{code}\r" for code in codes).encode() + b"]C0M-")
+    await asyncio.sleep(0.03)
+
+    # when the rest of a code comes before the agent goes on
+    scanner.send(b"999\r")
+    await asyncio.sleep(0.03)
+    go_on.set()
+
+    # then it is the code that was scanned
+    assert [await heard.get() for _ in range(len(codes) + 1)] == [*codes, "M-999"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_torn_scan_is_dropped_and_reported_without_its_text(
