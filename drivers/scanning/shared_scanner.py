@@ -103,7 +103,7 @@ async def scans_taken(folder: Path, *, within_s: float = TAKEN_WITHIN_S) -> None
 
 async def _taken_beyond(folder: Path, before: SpoolPosition | None) -> SpoolPosition:
     """Up to where scans are taken, once that is beyond `before`."""
-    while (taken := await asyncio.to_thread(_acknowledged, folder)) == before:
+    while (taken := await asyncio.to_thread(_acknowledged, folder)) == before:  # noqa: ASYNC110  it is said in a file
         await asyncio.sleep(TAKEN_LOOK_EVERY_S)
     return taken
 
