@@ -12,7 +12,7 @@ A capture is JSON Lines in UTF-8. The first line is the header, each other line 
     {"ms":905,"caps":true}              the host switched the CapsLock light
     {"ms":990,"lost":[42]}              the operating system dropped events; these keys are down now
 
-`ms` counts from the first read on and never falls. A last line that was torn, as by a power cut, is left out.
+`ms` counts from `started_at` on and never falls. A last line that was torn, as by a power cut, is left out.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def read_line(read: Read) -> bytes:
     return msgspec.json.encode(_written(read)) + b"\n"
 
 
-def encoded(capture: Capture) -> bytes:
+def encode_capture(capture: Capture) -> bytes:
     """The whole file."""
     return header_line(capture.header) + b"".join(map(read_line, capture.reads))
 
@@ -148,7 +148,7 @@ def is_capture(start: bytes) -> bool:
     return line.lstrip().startswith(b"{") and b'"tillside_capture"' in line[:MAX_LINE_BYTES]
 
 
-def decoded(document: bytes) -> Capture:
+def decode_capture(document: bytes) -> Capture:
     """The capture that a file holds. Raises CaptureError."""
     if len(document) > MAX_CAPTURE_BYTES:
         raise CaptureError(f"larger than {MAX_CAPTURE_BYTES} bytes: capture for a shorter time")

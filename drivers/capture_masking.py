@@ -74,9 +74,11 @@ class ByteMasker:
         self._held: list[BytesRead] = []
         self._bytes = 0
 
-    def heard(self, read: BytesRead) -> list[Read]:
-        """Reads that may be written now that `read` was heard."""
+    def heard(self, read: Read) -> list[Read]:
+        """Reads that may be written now that `read` was heard. What is no bytes is dropped: it was not masked."""
         given = self.until(read.ms)
+        if not isinstance(read, BytesRead):
+            return given
         self._held.append(read)
         self._bytes += len(read.data)
         return given + (self._flushed(self._masked_to_line_end) if self._bytes > MAX_HELD_BYTES else [])

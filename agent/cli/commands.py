@@ -42,14 +42,19 @@ def decode(
 
 @app.command("parse-scan")
 def parse_scan(
-    text: Annotated[str, typer.Argument(help="What the scanner sent.")],
+    text: Annotated[str | None, typer.Argument(help="What the scanner sent.")] = None,
     hex: Annotated[bool, typer.Option("--hex", help="TEXT is hexadecimal.")] = False,  # noqa: A002
+    file: Annotated[str | None, typer.Option(help="A capture, instead of TEXT: print all its scans.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print what a scanned code is."""
-    from agent.cli.parse_scan import parse_scan_command
+    from agent.cli.parse_scan import parse_capture_command, parse_scan_command
 
-    raise typer.Exit(parse_scan_command(text=text, hex=hex, as_json=as_json))
+    if (text is None) == (file is None) or (hex and file is not None):
+        raise typer.BadParameter("give the text of one scan, or a capture with --file")
+    if file is not None:
+        raise typer.Exit(parse_capture_command(file=file, as_json=as_json))
+    raise typer.Exit(parse_scan_command(text=text or "", hex=hex, as_json=as_json))
 
 
 @app.command()
@@ -94,6 +99,64 @@ def status(config: Config = None, as_json: Json = False) -> None:
     from agent.cli.status import status_command
 
     raise typer.Exit(status_command(config=config, as_json=as_json))
+
+
+@app.command()
+def doctor(
+    test_sheet: Annotated[
+        str | None, typer.Option("--test-sheet", help="Write the page of test codes to this file, .pdf or .png.")
+    ] = None,
+    scan_test: Annotated[bool, typer.Option("--scan-test", help="Test a scanner with that page.")] = False,
+    scanner: Annotated[str | None, typer.Option(help="Which scanner to test, where there are several.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Find out what is wrong with this register and its scanners."""
+    from agent.cli.doctor import doctor_command
+
+    raise typer.Exit(
+        doctor_command(test_sheet=test_sheet, scan_test=scan_test, scanner=scanner, config=config, as_json=as_json)
+    )
+
+
+@app.command()
+def capture(
+    file: Annotated[str | None, typer.Argument(help="The file to write; it must not be there yet.")] = None,
+    scanner: Annotated[str | None, typer.Option(help="A scanner of the settings.")] = None,
+    port: Annotated[str | None, typer.Option(help="A port or an input device, with its driver's defaults.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after so long; else Ctrl-C does.")] = None,
+    list_devices: Annotated[bool, typer.Option("--list", help="List the devices that are there.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Record what a scanner sends, with times, without payment cards."""
+    from agent.cli.capture import capture_command
+
+    raise typer.Exit(
+        capture_command(
+            file=file,
+            scanner=scanner,
+            port=port,
+            seconds=seconds,
+            list_devices=list_devices,
+            config=config,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def replay(
+    file: Annotated[str, typer.Argument(help="A capture.")],
+    to: Annotated[str, typer.Option(help="A serial port, tcp://host:port, or pty:PATH for a new terminal.")],
+    speed: Annotated[float, typer.Option(help="2 is twice as fast as it was.")] = 1.0,
+    fast: Annotated[bool, typer.Option("--fast", help="Leave all pauses out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Play a capture as the device that it was taken from."""
+    from agent.cli.replay import replay_command
+
+    raise typer.Exit(replay_command(file=file, to=to, speed=speed, fast=fast, as_json=as_json))
 
 
 @app.command()

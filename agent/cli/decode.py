@@ -8,8 +8,12 @@ from pathlib import Path
 import msgspec
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
+from drivers.capture import MAX_CAPTURE_BYTES, CaptureError, decode_capture, is_capture
 from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, decode, paper_text
 from drivers.receipts.port import DecodeOptions
+
+# A capture is larger than what was captured.
+MAX_READ_BYTES = max(MAX_DOCUMENT_BYTES, MAX_CAPTURE_BYTES) + 1
 
 
 def decode_command(
@@ -23,13 +27,17 @@ def decode_command(
 ) -> int:
     """Print `{"receipts":[…],"ignored":[…],"problems":[…]}`, on one line with `as_json`; or the paper's text.
 
-    Exit codes: 0 all was read, 1 something was not, 2 the file or an option is wrong.
+    Of a capture, what was captured is read. Exit codes: 0 all was read, 1 something was not, 2 the file or an
+    option is wrong.
     """
     options = DecodeOptions(format=format, code_page=code_page, profile=profile)
     try:
         document = _document(file)
     except OSError as error:
         sys.stderr.write(f"tillside decode: {file}: {error.strerror or error}. Name a file that can be read, or -.\n")
+        return USAGE
+    except CaptureError as error:
+        sys.stderr.write(f"tillside decode: {file}: {error}.\n")
         return USAGE
     try:
         if text:
@@ -46,11 +54,23 @@ def decode_command(
 
 
 def _document(file: str) -> bytes:
-    """The file, up to a byte more than `decode` takes, so that it can say so."""
+    """The file, or what was captured in it, up to a byte more than `decode` takes, so that it can say so."""
     if file == "-":
-        return sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
-    with Path(file).open("rb") as source:
-        return source.read(MAX_DOCUMENT_BYTES + 1)
+        document = sys.stdin.buffer.read(MAX_READ_BYTES)
+    else:
+        with Path(file).open("rb") as source:
+            document = source.read(MAX_READ_BYTES)
+    return (_captured(document) if is_capture(document) else document)[: MAX_DOCUMENT_BYTES + 1]
+
+
+def _captured(document: bytes) -> bytes:
+    """The bytes of a capture; of a scanner that types, a line for each code."""
+    capture = decode_capture(document)
+    if not capture.has_keys:
+        return capture.data
+    from drivers.capture_codes import codes_of
+
+    return "\n".join(str(code.said) for code in codes_of(capture).codes).encode()
 
 
 def _harmless(text: str) -> str:

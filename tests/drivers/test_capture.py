@@ -21,8 +21,8 @@ from drivers.capture import (
     LostRead,
     Option,
     Read,
-    decoded,
-    encoded,
+    decode_capture,
+    encode_capture,
     harmless_options,
     header_line,
     is_capture,
@@ -45,7 +45,7 @@ def test_a_capture_reads_as_documented() -> None:
         b'{"ms":990,"lost":[42]}\n'
     )
 
-    capture = decoded(document)
+    capture = decode_capture(document)
 
     assert capture.header.started_at == STARTED
     assert capture.header.options == {"baud": 9600}
@@ -71,7 +71,7 @@ reads = st.one_of(
 def test_what_is_written_is_read_again(reads: list[Read]) -> None:
     capture = Capture(header=HEADER, reads=tuple(reads))
 
-    assert decoded(encoded(capture)) == capture
+    assert decode_capture(encode_capture(capture)) == capture
 
 
 def test_lines_are_ascii_and_inert() -> None:
@@ -86,25 +86,25 @@ def test_a_torn_last_line_is_left_out_wherever_it_was_torn() -> None:
     whole = HEAD + read_line(BytesRead(ms=1, data=b"A\r")) + read_line(BytesRead(ms=2, data=b"\xffB\r"))
     last = whole.rstrip(b"\n").rfind(b"\n") + 1
     for end in range(last + 1, len(whole) - 1):
-        capture = decoded(whole[:end])
+        capture = decode_capture(whole[:end])
         assert (capture.data, capture.torn) == (b"A\r", True), end
 
     # without its line end alone, it is whole
-    assert decoded(whole[:-1]) == decoded(whole)
+    assert decode_capture(whole[:-1]) == decode_capture(whole)
 
 
 def test_a_line_torn_in_the_middle_is_an_error_and_named() -> None:
     with pytest.raises(CaptureError, match="line 2"):
-        decoded(HEAD + b'{"ms":1,"te\n' + read_line(BytesRead(ms=2, data=b"A")))
+        decode_capture(HEAD + b'{"ms":1,"te\n' + read_line(BytesRead(ms=2, data=b"A")))
 
 
 def test_a_header_alone_is_an_empty_capture() -> None:
     for document in (HEAD, HEAD.rstrip(), HEAD + b"\n\n", b"\xef\xbb\xbf" + HEAD):
-        assert decoded(document) == Capture(header=HEADER, reads=())
+        assert decode_capture(document) == Capture(header=HEADER, reads=())
 
 
 def test_unknown_keys_of_the_header_are_for_later_versions_of_the_program() -> None:
-    assert decoded(HEAD.replace(b'"kind"', b'"more":{"a":1},"kind"')).header == HEADER
+    assert decode_capture(HEAD.replace(b'"kind"', b'"more":{"a":1},"kind"')).header == HEADER
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_unknown_keys_of_the_header_are_for_later_versions_of_the_program() -> N
 )
 def test_what_is_wrong_names_its_line(document: bytes, said: str) -> None:
     with pytest.raises(CaptureError, match=said):
-        decoded(document)
+        decode_capture(document)
 
 
 def test_any_bytes_are_a_capture_or_a_capture_error() -> None:
@@ -148,7 +148,7 @@ def test_any_bytes_are_a_capture_or_a_capture_error() -> None:
         for _ in range(chance.randint(1, 6)):
             mutated[chance.randrange(len(mutated))] = chance.randrange(256)
         try:
-            decoded(bytes(mutated[: chance.randint(0, len(mutated))]))
+            decode_capture(bytes(mutated[: chance.randint(0, len(mutated))]))
         except CaptureError:
             continue
         except Exception as error:

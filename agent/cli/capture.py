@@ -1,0 +1,198 @@
+"""`tillside capture`: what a scanner sends, with times, in a file that `parse-scan`, `decode` and `replay` read.
+
+Owns the file, which is this user's alone, and which device is meant. Payment cards never get into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from msgspec import Struct
+
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
+from agent.cli.outcome import complain, guarded, say, say_json
+from agent.cli.terminal import without_typing
+from agent.doctor.borrowing import borrowed
+from agent.doctor.listening import Ear, NotRawError, ear_of
+from agent.doctor.recording import Recording
+from config.load import load_settings
+from config.settings import ScannerSettings, Settings
+from drivers.registry import RegistryError
+from drivers.scanning.driver import DriverOptionsError
+from drivers.transport.port import TransportError
+from loyalty.identification import owns_number
+
+INPUT_DEVICES = "/dev/input/"
+MAX_SECONDS = 7 * 24 * 3600
+
+
+class CaptureUsageError(ValueError):
+    """What to capture cannot be told from the command line. The message says how to name it."""
+
+
+class Captured(Struct, frozen=True, kw_only=True):
+    """Where a capture is, and how many reads it holds."""
+
+    file: str
+    reads: int
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """A device that may be a scanner: how to write it, the steadiest way first, and what it says of itself."""
+
+    kind: str
+    ports: tuple[str, ...]
+    description: str
+
+
+class Devices(Struct, frozen=True, kw_only=True):
+    """All that are there now."""
+
+    devices: tuple[Device, ...]
+
+
+def capture_command(
+    *,
+    file: str | None,
+    scanner: str | None,
+    port: str | None,
+    seconds: float | None,
+    list_devices: bool,
+    config: str | None,
+    as_json: bool,
+) -> int:
+    """Record one scanner until Ctrl-C or for `seconds`, or list what is there.
+
+    Exit codes: 0 done, 1 the device or the file cannot be used, or went away meanwhile, 2 usage.
+    """
+
+    def work() -> int:
+        if list_devices:
+            return _list(as_json=as_json)
+        settings = load_settings(config)
+        return _capture(settings, _meant(settings, scanner, port), _file(file), _time(seconds), as_json=as_json)
+
+    try:
+        return guarded("capture", work, as_json=as_json)
+    except (NotRawError, TransportError, RegistryError) as error:
+        return complain("capture", error, PROBLEM, as_json=as_json)
+    except (CaptureUsageError, DriverOptionsError) as error:
+        return complain("capture", error, USAGE, as_json=as_json)
+
+
+def _file(file: str | None) -> Path:
+    if file is None:
+        raise CaptureUsageError("name the file to write, such as counter.jsonl")
+    return Path(file)
+
+
+def _time(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+        raise CaptureUsageError(f"--seconds is more than 0 and at most {MAX_SECONDS}")
+    return seconds
+
+
+def _meant(settings: Settings, name: str | None, port: str | None) -> ScannerSettings:
+    """The scanner of the settings that has that name or port; else one at `port` with every default."""
+    if (name is None) == (port is None):
+        raise CaptureUsageError("name the scanner with --scanner, or its port with --port; --list shows what is there")
+    for each in settings.scanners:
+        if name == each.name or (port is not None and port in (each.options.get("port"), each.options.get("device"))):
+            return each
+    if port is None:
+        names = ", ".join(repr(each.name) for each in settings.scanners) or "none"
+        raise CaptureUsageError(f"there is no scanner {name!r} in the settings; there are: {names}")
+    if port.startswith(INPUT_DEVICES):
+        return ScannerSettings(name=port, driver="wedge", options={"device": port})
+    return ScannerSettings(name=port, driver="serial", options={"port": port})
+
+
+def _capture(settings: Settings, scanner: ScannerSettings, file: Path, seconds: float | None, *, as_json: bool) -> int:
+    ear = ear_of(scanner)
+    # Codes are personal: only this user may read the file.
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        recording = Recording(ear, partial(_write, stream), own=partial(owns_number, settings.identification))
+
+        def begun() -> None:
+            _announce(f"Capturing {scanner.name!r} to {file}; Ctrl-C ends it.", as_json=as_json)
+
+        try:
+            with without_typing(), suppress(KeyboardInterrupt):
+                asyncio.run(_record(recording, ear, settings, scanner, seconds, begun))
+        except BaseException:
+            if not recording.reads:
+                file.unlink(missing_ok=True)
+            raise
+    if as_json:
+        say_json(Captured(file=str(file), reads=recording.reads))
+    else:
+        say(f"{recording.reads} reads written to {file}.")
+    return DONE
+
+
+async def _record(
+    recording: Recording,
+    ear: Ear,
+    settings: Settings,
+    scanner: ScannerSettings,
+    seconds: float | None,
+    begun: Callable[[], None],
+) -> None:
+    async with borrowed(settings, scanner.name):
+        await ear.open()
+        try:
+            begun()
+            await recording.run(seconds)
+        finally:
+            await ear.close()
+
+
+def _write(stream: IO[bytes], line: bytes) -> None:
+    """A whole line at once, so that what can be read of the file is whole."""
+    stream.write(line)
+    stream.flush()
+
+
+def _announce(line: str, *, as_json: bool) -> None:
+    out = sys.stderr if as_json else sys.stdout
+    out.write(line + "\n")
+    out.flush()
+
+
+def _list(*, as_json: bool) -> int:
+    found = Devices(devices=(*_serial_devices(), *_keyboards()))
+    if as_json:
+        say_json(found)
+        return DONE
+    for device in found.devices:
+        say(f"{device.kind:<8} {device.ports[0]}  {device.description}")
+        for port in device.ports[1:]:
+            say(f"{'':<8} {port}")
+    if not found.devices:
+        say("No serial device and no keyboard device is there.")
+    return DONE
+
+
+def _serial_devices() -> list[Device]:
+    from drivers.transport.ports import list_devices, ways_to_write
+
+    devices = list_devices()
+    return [Device(kind="serial", ports=ways_to_write(each, devices), description=each.description) for each in devices]
+
+
+def _keyboards() -> list[Device]:
+    if sys.platform != "linux":
+        return []
+    from drivers.wedge.backend import ways_to_write
+    from drivers.wedge.input_devices import input_devices
+
+    devices = input_devices()
+    return [Device(kind="keyboard", ports=ways_to_write(each, devices), description=each.name) for each in devices]

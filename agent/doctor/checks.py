@@ -1,0 +1,236 @@
+"""What can be found out about a register without its help: settings, enrolment, agent, scanners, rules, spools.
+
+Owns the checks and the verdict over them. A check says one line and, where something is wrong, what to do; it
+repairs nothing, and leaves every port as it was. More checks are more functions in `CHECKS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from agent.cli.connection import AgentUnreachableError, running_agent
+from agent.doctor.listening import Ear, NotRawError, ear_of
+from agent.inspection import StatusReport, Verdict
+from agent.supervisor import Health
+from config.load import state_folder
+from config.settings import ScannerSettings, Settings
+from drivers.registry import RegistryError
+from drivers.relay.spool import STATUS_NAME
+from drivers.scanning.driver import DriverOptionsError
+from drivers.transport.port import TransportError
+from loyalty.identification_checks import rule_problems
+from sync.enrolment import EnrolmentDamagedError, NotEnrolledError, load_enrolment
+
+# Below this a store cannot be relied on to take a day of receipts.
+MIN_FREE_BYTES = 100 * 1024 * 1024
+MAX_STATUS_BYTES = 64 * 1024
+SHARED = "shared"
+
+Area = Literal["settings", "enrolment", "agent", "scanner", "rules", "spool", "disk"]
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """What was looked at, and what it is like. `said` holds the remedy where something is wrong."""
+
+    area: Area
+    name: str
+    verdict: Verdict
+    said: str
+
+
+class DoctorReport(Struct, frozen=True, kw_only=True):
+    """All checks; the gravest gives the verdict."""
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What the checks look at. `status` is the running agent's, None where none runs."""
+
+    settings: Settings
+    file: Path
+    ear: Callable[[ScannerSettings], Ear] = ear_of
+    status: StatusReport | None = None
+    agent_problem: str = ""
+
+
+async def examined(settings: Settings, file: Path) -> DoctorReport:
+    """The report on the register of `settings`, which were read from `file`."""
+    status, problem = await asyncio.to_thread(_asked, settings)
+    return await checked(Surroundings(settings=settings, file=file, status=status, agent_problem=problem))
+
+
+async def checked(surroundings: Surroundings) -> DoctorReport:
+    """The report on these surroundings."""
+    checks = [check for each in CHECKS async for check in each(surroundings)]
+    return DoctorReport(verdict=_gravest(checks), checks=tuple(checks))
+
+
+def _gravest(checks: Sequence[Check]) -> Verdict:
+    """In the order in which `tillside status` has it: what is not enrolled is not set up yet."""
+    order: tuple[Verdict, ...] = ("not_enrolled", "problem", "degraded")
+    verdicts = {check.verdict for check in checks}
+    return next((verdict for verdict in order if verdict in verdicts), "healthy")
+
+
+def _asked(settings: Settings) -> tuple[StatusReport | None, str]:
+    try:
+        agent = running_agent(settings)
+        return (agent.status() if agent is not None else None), ""
+    except AgentUnreachableError as error:
+        return None, str(error)
+
+
+async def _settings(look: Surroundings) -> AsyncIterator[Check]:
+    found = str(look.file) if look.file.exists() else f"{look.file} is not there: every setting has its default"
+    yield Check(area="settings", name="file", verdict="healthy", said=found)
+
+
+async def _enrolment(look: Surroundings) -> AsyncIterator[Check]:
+    verdict: Verdict = "healthy"
+    try:
+        enrolment = load_enrolment(state_folder(look.settings))
+        said = f"enrolled as store {enrolment.store}, register {enrolment.register}"
+    except NotEnrolledError as error:
+        verdict, said = "not_enrolled", str(error)
+    except EnrolmentDamagedError as error:
+        verdict, said = "problem", str(error)
+    yield Check(area="enrolment", name="centre", verdict=verdict, said=said)
+
+
+async def _agent(look: Surroundings) -> AsyncIterator[Check]:
+    if look.agent_problem:
+        yield Check(area="agent", name="agent", verdict="problem", said=look.agent_problem)
+    elif look.status is None:
+        said = "does not run: start it with `tillside run`, or its service"
+        yield Check(area="agent", name="agent", verdict="problem", said=said)
+    else:
+        yield Check(area="agent", name="agent", verdict="healthy", said=f"runs; its page is {look.status.page}")
+
+
+async def _scanners(look: Surroundings) -> AsyncIterator[Check]:
+    if not look.settings.scanners:
+        yield Check(area="scanner", name="", verdict="healthy", said="no scanner is set")
+    workers = look.status.workers if look.status is not None else ()
+    health = {worker.name: worker for worker in workers if worker.kind == "scanner"}
+    for scanner in look.settings.scanners:
+        held = health.get(scanner.name)
+        verdict, said = _of_health(held) if held is not None else await _opened(look, scanner)
+        yield Check(area="scanner", name=scanner.name, verdict=verdict, said=said)
+
+
+def _of_health(health: Health) -> tuple[Verdict, str]:
+    """What the agent says, which has the port open or has tried."""
+    if health.condition == "failing":
+        return "problem", str(health.problem or "does not work")
+    if health.condition == "lent":
+        return "degraded", str(health.problem)
+    return "healthy", "works" if health.condition == "ready" else "is being opened by the agent"
+
+
+async def _opened(look: Surroundings, scanner: ScannerSettings) -> tuple[Verdict, str]:
+    """Whether its port can be opened; it is closed again at once."""
+    try:
+        ear = look.ear(scanner)
+        await ear.open()
+    except NotRawError:
+        return "healthy", f"is read by the driver {scanner.driver!r}, which only the agent can try"
+    except (TransportError, RegistryError, DriverOptionsError) as error:
+        return "problem", str(error)
+    await ear.close()
+    return "healthy", "its port can be opened"
+
+
+async def _rules(look: Surroundings) -> AsyncIterator[Check]:
+    rules = look.settings.identification
+    for problem in rule_problems(rules):
+        verdict: Verdict = "problem" if problem.serious else "degraded"
+        yield Check(area="rules", name=problem.name, verdict=verdict, said=str(problem))
+    if look.status is not None:
+        said = f"{look.status.rules.settings} from the settings, {look.status.rules.centre} from the centre"
+    else:
+        said = f"{len(rules)} in the settings"
+    yield Check(area="rules", name="", verdict="healthy", said=said)
+
+
+async def _spools(look: Surroundings) -> AsyncIterator[Check]:
+    folders = [(source.name, source.spool) for source in look.settings.receipts]
+    shared = [scanner for scanner in look.settings.scanners if scanner.driver == SHARED]
+    folders += [(scanner.name, Path(str(scanner.options.get("spool", "")))) for scanner in shared]
+    for name, folder in folders:
+        verdict, said = await asyncio.to_thread(_of_spool, folder)
+        yield Check(area="spool", name=name, verdict=verdict, said=said)
+
+
+def _of_spool(folder: Path) -> tuple[Verdict, str]:
+    if not folder.is_dir():
+        return "problem", f"{folder} is not there: start the relay (`tillside relay`) with this folder"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return "problem", f"{folder} may not be used by this user: run agent, relay and doctor as the same user"
+    relay = _status_of_relay(folder)
+    if relay is None:
+        return "degraded", f"no relay has used {folder} yet: start it (`tillside relay`) with this folder"
+    if not _lives(relay.get("pid")):
+        return "problem", f"the relay of {folder} does not run: start its service, or `tillside relay`"
+    troubles = [str(said) for key, said in relay.items() if key.endswith("_trouble") and said]
+    if relay.get("unspooled"):
+        troubles.append(f"{relay['unspooled']} could not be kept since the relay started: look at its log")
+    return ("degraded", "; ".join(troubles)) if troubles else ("healthy", f"{folder}, its relay runs")
+
+
+def _status_of_relay(folder: Path) -> dict[str, Any] | None:
+    """What the relay says of itself; None where it has said nothing that can be read."""
+    try:
+        with (folder / STATUS_NAME).open("rb") as file:
+            return msgspec.json.decode(file.read(MAX_STATUS_BYTES), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _lives(pid: object) -> bool:
+    if sys.platform == "win32":  # has no relay, and signal 0 would end the process there
+        return True
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+async def _disk(look: Surroundings) -> AsyncIterator[Check]:
+    folder = state_folder(look.settings)
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(existing).free
+    if not os.access(existing, os.W_OK):
+        said = f"{folder} cannot be written by this user: run the doctor as the agent's user, or correct its owner"
+        yield Check(area="disk", name="state", verdict="problem", said=said)
+    elif free < MIN_FREE_BYTES:
+        said = f"{free // 2**20} MB are free for {folder}: make room, at least {MIN_FREE_BYTES // 2**20} MB"
+        yield Check(area="disk", name="state", verdict="degraded", said=said)
+    else:
+        yield Check(area="disk", name="state", verdict="healthy", said=f"{folder}, {free // 2**20} MB free")
+
+
+CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
+    _settings,
+    _enrolment,
+    _agent,
+    _scanners,
+    _rules,
+    _spools,
+    _disk,
+)
