@@ -106,7 +106,7 @@ class WedgePassage:
         self._held: list[KeyEvent] = []
         self._gone = False  # keys of the code being read have gone to the POS
         self._down: set[int] = set()  # at the POS
-        self._withheld: set[int] = set()  # down at the scanner, and the POS does not know
+        self._withheld: set[int] = set()  # pressed last for a withheld code: what follows the press is withheld too
         self._fault = ""
 
     @property
@@ -157,10 +157,11 @@ class WedgePassage:
         return self.feed(EventsLost(held=frozenset(), at_ns=now_ns))
 
     def _take(self, event: KeyEvent, steps: list[Step]) -> None:
-        if event.value != DOWN and event.code in self._withheld:
-            if event.value == UP:
-                self._withheld.discard(event.code)
-        elif self._gone or not (self._held or self._begins(event)):
+        if event.value == DOWN:
+            self._withheld.discard(event.code)
+        elif event.code in self._withheld:
+            return
+        if self._gone or not (self._held or self._begins(event)):
             self._release([event], steps)
         else:
             self._held.append(event)
@@ -172,7 +173,7 @@ class WedgePassage:
         return event.value == DOWN and event.code in self._beginnings and self._may_withhold()
 
     def _end_code(self, code: ComposedCode, steps: list[Step]) -> None:
-        withheld = not self._gone and bool(self._held) and self._claims(code.text)
+        withheld = bool(self._held) and self._claims(code.text)
         if withheld:
             self._withhold(steps)
         else:
@@ -193,9 +194,7 @@ class WedgePassage:
         for event in held:
             if event.code in LOCK_KEYS or (event.value == UP and event.code in self._down):
                 going.append(event)
-            elif event.value == UP:
-                self._withheld.discard(event.code)
-            elif event.code not in self._down:
+            elif event.value == DOWN and event.code not in self._down:
                 self._withheld.add(event.code)
         self._release(going, steps)
 
@@ -208,7 +207,6 @@ class WedgePassage:
         for event in events:
             if event.value == DOWN:
                 self._down.add(event.code)
-                self._withheld.discard(event.code)
             elif event.value == UP:
                 self._down.discard(event.code)
         if events:
@@ -218,7 +216,6 @@ class WedgePassage:
     def _resume(self, event: EventsLost, steps: list[Step]) -> None:
         """After a loss the device says which keys are down; the POS is to think the same."""
         self._let_go(steps)
-        self._withheld &= event.held
         self._release(
             [KeyEvent(code=code, value=UP, at_ns=event.at_ns) for code in sorted(self._down - event.held)], steps
         )

@@ -38,6 +38,8 @@ class FakeNode:
     forbidden: bool = False
     grabbed_by: object = None
     opened: list[InputDevice] = field(default_factory=list)
+    pressed_while_grabbed: list[int] = field(default_factory=list)
+    """Keys that go down just before each grab takes hold."""
 
 
 class FakeKernel:
@@ -124,6 +126,8 @@ class InputDevice:
         if self._node.grabbed_by is not None:
             raise OSError(errno.EBUSY, "Device or resource busy")
         self._node.grabbed_by = self
+        if self._node.pressed_while_grabbed:
+            self._node.held.add(self._node.pressed_while_grabbed.pop())
 
     def ungrab(self) -> None:
         if self._node.grabbed_by is not self:

@@ -24,7 +24,7 @@ from drivers.wedge.composer import (
     Suffix,
 )
 from drivers.wedge.encode import encode
-from drivers.wedge.events import CapsLight, DeviceEvent, EventsLost, KeyEvent
+from drivers.wedge.events import REPEAT, CapsLight, DeviceEvent, EventsLost, KeyEvent
 from drivers.wedge.keymaps import LAYOUTS
 from tests.drivers.wedge.keys import MS, at, down, press
 
@@ -193,17 +193,21 @@ def test_commands_inside_a_code_are_inert() -> None:
 def test_the_caps_light_counts_between_codes_not_within_one() -> None:
     composer = KeyComposer("us")
     # the scanner presses CapsLock around its letters, and the host switches the light late
-    events: list[DeviceEvent] = [
-        *press(CAPS),
-        down(A),
-        CapsLight(on=True, at_ns=0),
-        down(A),
-        *press(CAPS),
-        down(A),
-        CapsLight(on=False, at_ns=0),
-    ]
+    scan: list[DeviceEvent] = [*press(CAPS), down(A), *press(CAPS), CapsLight(on=True, at_ns=0), down(A)]
 
-    assert codes_of(composer, *events, *press(ENTER), down(A), *press(ENTER)) == ["AAa", "a"]
+    assert codes_of(composer, *scan, CapsLight(on=False, at_ns=0), *press(ENTER), down(A), *press(ENTER)) == ["Aa", "a"]
+    assert codes_of(composer, down(A), CapsLight(on=True, at_ns=0), *press(ENTER), down(A), *press(ENTER)) == ["a", "A"]
+
+
+def test_a_key_that_repeats_does_not_keep_a_torn_code_alive() -> None:
+    composer = KeyComposer("us", idle_ms=100)
+
+    texts = codes_of(
+        composer, down(A), *[KeyEvent(code=A, value=REPEAT, at_ns=n * 30 * MS) for n in range(9)], *press(ENTER, ms=270)
+    )
+
+    assert texts == []
+    assert composer.dropped == {"suffix_missing": 1}
 
 
 def typist(text: str, gap_ms: float) -> list[KeyEvent]:

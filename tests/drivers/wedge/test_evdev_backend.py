@@ -230,6 +230,20 @@ async def test_grabbing_waits_for_a_moment_without_a_key_down(kernel: FakeKernel
         assert kernel.nodes[TWO].grabbed_by is not None
 
 
+async def test_a_key_that_goes_down_while_grabbing_is_left_to_those_who_heard_it(kernel: FakeKernel) -> None:
+    keyboard = await backend_of(kernel).virtual_keyboard(SCANNER)
+    kernel.nodes[TWO].pressed_while_grabbed.append(A)
+    async with opened(kernel) as device:
+        grabbing = asyncio.create_task(device.grab(keyboard))
+        await asyncio.sleep(0)
+        assert kernel.nodes[ONE].grabbed_by is kernel.nodes[TWO].grabbed_by is None
+
+        kernel.send(TWO, *key(A, 0))
+        await grabbing
+
+        assert kernel.nodes[ONE].grabbed_by is not None
+
+
 async def test_the_virtual_keyboard_has_the_keys_of_the_scanner_and_a_name_of_its_own(kernel: FakeKernel) -> None:
     await backend_of(kernel).virtual_keyboard(SCANNER)
 

@@ -170,6 +170,26 @@ def test_a_modifier_that_the_pos_has_down_is_released_to_it_from_within_a_member
     assert judged(steps) == [("M1", True)]
 
 
+def test_a_modifier_that_the_pos_has_down_is_released_to_it_after_a_member_s_code_too() -> None:
+    passage = WedgePassage("us", members)
+    steps = fed(passage, down(SHIFT, 0))
+    steps += passage.idle(HOLD_MS * MS)  # its release is lost, and it is pressed again
+    steps += fed(passage, *at([down(SHIFT), *press(50), *press(2), *press(ENTER), up(SHIFT)], 50))
+
+    assert released(steps) == [down(SHIFT, 0), up(SHIFT, 57)]
+    assert judged(steps) == [("M!", True)]
+
+
+def test_a_key_whose_release_was_lost_in_a_member_s_code_reaches_the_pos_at_its_next_press() -> None:
+    passage = WedgePassage("us", members)
+    goods = at([*press(2), *press(ENTER)], 100)
+
+    steps = fed(passage, *at([down(SHIFT), *press(50), up(SHIFT), down(2), *press(ENTER)], 0), *goods)
+
+    assert judged(steps) == [("M1", True), ("1", False)]
+    assert released(steps) == goods
+
+
 def test_releases_after_a_withheld_code_are_withheld_and_a_new_press_is_not() -> None:
     passage = WedgePassage("us", members)
     code = at(encode("us", "M1"), 0)
