@@ -53,14 +53,18 @@ def main(argv: Sequence[str]) -> int:
     settings = read_arguments(argv)
     parts: list[Part] = []
     if settings.printer is not None:
-        parts.append(PrinterPart(settings, settings.printer))
+        printer = PrinterPart(settings, settings.printer)
+        if not printer.start():
+            return EXIT_PROBLEM
+        parts.append(printer)
     if settings.scanner is not None:
         # A relay without a scanner stays as small as it is.
         from drivers.relay.scanner_part import ScannerPart  # noqa: PLC0415
 
-        parts.append(ScannerPart(settings, settings.scanner))
-    started = [part.start() for part in parts]
-    if not started[0]:  # a printer, where there is one, goes on without the scanner's folder
+        scanner = ScannerPart(settings, settings.scanner)
+        if scanner.start():  # else another relay has it, and a printer goes on without
+            parts.append(scanner)
+    if not parts:
         return EXIT_PROBLEM
     return asyncio.run(_serve(parts, settings))
 

@@ -68,12 +68,9 @@ class ScannerPart:
         return {"scanner": self._scanner.name, "pos": self._scanner.pos, "scans": str(self._scanner.scans)}
 
     def start(self) -> bool:
-        """Make the POS's port and take the folder. Returns whether that is not another relay's; other trouble is told,
-        and tried again.
+        """Take the folder and make the POS's port. Returns whether the folder is not another relay's, which then has
+        the scanner as well; other trouble is told, and tried again.
         """
-        if self._pty is not None:
-            with suppress(OSError):  # told when it is opened
-                self._pty.make()
         try:
             self._writer.open()
         except SpoolLockedError as error:
@@ -86,6 +83,9 @@ class ScannerPart:
                 f"codes will reach the POS, but no member's code is kept until {self._scanner.scans} can be written "
                 f"({error.strerror}): check that it exists, its rights, and its disk",
             )
+        if self._pty is not None:
+            with suppress(OSError):  # told when it is opened
+                self._pty.make()
         return True
 
     async def run(self, stop: asyncio.Event) -> int:

@@ -18,6 +18,7 @@ import pytest
 from agent.demo.printer import VirtualPrinter
 from drivers.clock import boot_id
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
+from drivers.relay.arguments import SerialSettings, read_arguments
 from drivers.relay.process import main
 from drivers.relay.spool import STATUS_NAME, segment_numbers
 
@@ -233,6 +234,74 @@ def test_a_command_line_it_cannot_use_ends_with_2(arguments: list[str], capsys: 
 
     assert ended.value.code == 2
     assert "usage: tillside relay" in capsys.readouterr().err
+
+
+SCANNER = ["--scanner", "/dev/ttyUSB0", "--pos", "pty:pos", "--scans", "scans"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--scanner", "/dev/ttyUSB0"], "--pos and --scans must be given too"),
+        (["--scanner", "/dev/ttyUSB0", "--pos", "pty:pos"], "--scans must be given too"),
+        (["--wedge", "A wedge"], "--scans must be given too"),
+        (["--wedge", "A wedge", *SCANNER], "start a relay for each scanner"),
+        ([*SCANNER, "--listen", "127.0.0.1:0"], "--printer and --spool must be given too"),
+        ([*SCANNER[:2], "--pos", "/dev/ttyUSB0", "--scans", "x"], "the same port"),
+        ([*SCANNER[:2], "--pos", "tcp://10.0.0.5:4001", "--scans", "x"], "a serial port or pty:LINK"),
+        ([*SCANNER[:2], "--pos", "pty:", "--scans", "x"], "path of a link"),
+        (["--scanner", "usb:nothing", *SCANNER[2:]], "write a USB device as"),
+        ([*SCANNER[:2], "--pos", "/dev/ttyS1", "--scans", "x", "--pos-group", "pos"], "--pos-group is for"),
+        (
+            [*SCANNER, "--listen", "127.0.0.1:0", "--printer", "127.0.0.1:1", "--spool", "scans"],
+            "give each its own",
+        ),
+        ([*SCANNER, "--scanner-bits", "9N1"], "such as 8N1"),
+        ([*SCANNER, "--scanner-suffix", r"\q"], "known after a backslash"),
+        ([*SCANNER, "--scanner-suffix", "€"], "single bytes"),
+        ([*SCANNER, "--scanner-suffix", "x" * 17], "longer than 16"),
+        ([*SCANNER, "--scanner-prefix", r"\t"], "line ends before a code"),
+        ([*SCANNER, "--scanner-baud", "fast"], "whole number"),
+        (["--wedge", "usb:nothing", "--scans", "x"], "usb:serial="),
+        (["--wedge", "A wedge", "--scans", "x", "--layout", "tlh"], "known are us, de"),
+    ],
+)
+def test_a_scanner_it_cannot_use_ends_with_2_and_says_why(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_a_scanner_sends_is_written_with_escapes() -> None:
+    settings = read_arguments([*SCANNER, "--scanner-prefix", r"\x02~", "--scanner-suffix", r"\x03\r\n\\"])
+    assert settings.scanner is not None
+    assert isinstance(settings.scanner.source, SerialSettings)
+
+    assert (settings.scanner.source.prefix, settings.scanner.source.suffix) == (b"\x02~", b"\x03\r\n\\")
+
+
+@pytest.mark.processes
+async def test_two_relays_cannot_share_a_folder_of_scans_but_the_printer_goes_on(
+    printer: VirtualPrinter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scanner = ["--scanner", str(tmp_path / "none"), "--pos", f"pty:{tmp_path / 'pos'}", "--scans", str(tmp_path / "s")]
+    first = await RelayProcess(printer.address, tmp_path / "one", *scanner).start()
+    scanner[3] = f"pty:{tmp_path / 'other'}"
+
+    alone = await asyncio.to_thread(main, scanner)
+    assert "another relay writes the spool" in capsys.readouterr().err
+    with_printer = await RelayProcess(printer.address, tmp_path / "two", *scanner).start()
+    await with_printer.print(receipt(1))
+    await with_printer.end(signal.SIGTERM)
+    await first.end(signal.SIGTERM)
+
+    assert alone == 1
+    assert "scans_locked" in with_printer.said
+    assert [job.payload for job in with_printer.jobs()] == [receipt(1)]
 
 
 @pytest.fixture
