@@ -24,6 +24,11 @@ def test_each_key_goes_down_and_up_inside_its_modifier() -> None:
     ]
 
 
+def test_a_key_that_is_not_dead_is_taken_where_there_is_one() -> None:
+    assert [event.code for event in encode("fr", "^", suffix=None)] == [ALTGR, 10, 10, ALTGR]
+    assert [event.code for event in encode("de", "^", suffix=None)] == [41, 41, 57, 57]
+
+
 def test_prefix_and_suffix_and_time_are_as_asked() -> None:
     assert encode("us", "1", prefix="tab", suffix=None, start_ns=5, step_ns=7) == [
         KeyEvent(code=15, value=1, at_ns=5),
