@@ -161,9 +161,10 @@ def _card(track: TrackNumber, body: str) -> _Card:
 
 def _pan(card: _Card) -> str | None:
     """The payment card number in what may be one."""
-    # Track 3 of a financial card begins with a format code of two digits.
-    candidates = (card.number, card.number[2:]) if card.track == 3 else (card.number,)
-    for each in candidates:
+    # Track 3 of a financial card begins with a format code of two digits, 01 as a rule; where it comes alone, its
+    # sentinel may be track 2's.
+    coded = card.track == 3 or card.number.startswith("0")
+    for each in (card.number, card.number[2:]) if coded else (card.number,):
         pan = each if _is_financial(each, card.validity) else first_pan(each)
         if pan is not None:
             return pan

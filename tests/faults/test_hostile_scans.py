@@ -7,12 +7,10 @@ import json
 import random
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from agent.booking import checkout_of
 from agent.cli.members import members_command
@@ -27,6 +25,7 @@ from loyalty.identification import IdentificationRule, normal_code
 from sync.loop import LookedUp
 from sync.store.reading import MAX_LISTED
 from tests.agent.shop import BOOT, Shop, at, receipt
+from tests.faults.evidence import all_logs
 from tests.faults.hostile import WRITTEN, hostile_codes
 
 COUNT = 500
@@ -73,16 +72,6 @@ def desk_of(shop: Shop) -> Desk:
         checkout=checkout_of(shop.store, BOOT),
         schedule=lambda _delay, _callback: None,
     )
-
-
-@contextmanager
-def all_logs(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What is logged, by whichever way."""
-    told: list[str] = []
-    with capture_logs() as structured, caplog.at_level(0):
-        yield told
-    told += [repr(entry) for entry in structured]
-    told += [record.getMessage() for record in caplog.records]
 
 
 def test_there_are_as_many_as_are_asked_for_and_each_seed_gives_its_own() -> None:

@@ -162,6 +162,7 @@ def test_of_a_payment_card_only_the_ends_of_its_number_are_kept() -> None:
     [
         "%B3782 822463 10005^DOE/J^2512101?",
         f"%E?;E?;59{PAN}=?",
+        f";01{PAN}=724?",  # track 3 alone, by a reader that knows no +
         f"%M77?;{PAN}=2512101?",  # a card of both kinds
         f"%B{PAN}?",
         ";5999990000000004=2512101?",  # an issuer that nobody lists, with validity and service code
