@@ -15,6 +15,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -271,7 +272,7 @@ class _KeepingSerial(serial.Serial):
 
 
 def _opened(path: str, line: SerialLine) -> serial.Serial:
-    return _KeepingSerial(
+    port = _KeepingSerial(
         path,
         baudrate=line.baud,
         bytesize=line.data_bits,
@@ -281,6 +282,11 @@ def _opened(path: str, line: SerialLine) -> serial.Serial:
         write_timeout=WRITE_DEADLINE_S,
         exclusive=True,
     )
+    if sys.platform == "linux":
+        # FTDI's adapters gather bytes for 16 ms otherwise: longer than a code that the POS waits for may be held.
+        with suppress(ValueError):  # a pseudo-terminal, or an adapter that knows no such thing
+            port.set_low_latency_mode(True)
+    return port
 
 
 def _settle(opened: asyncio.Future[None], error: TransportError | None) -> None:
