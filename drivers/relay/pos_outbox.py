@@ -6,7 +6,6 @@ A code is given up whole or not at all: half a code is another product. Sans-IO:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
 from drivers.relay.scanner_passage import Passed
@@ -27,6 +26,7 @@ class PosOutbox:
         self._max_bytes = max_bytes
         self._waiting: deque[tuple[Passed, int]] = deque()
         self._bytes = 0
+        self._taken: list[tuple[Passed, int]] = []
         self._given_up = -1  # the last code of which the POS does not get all
 
     def put(self, passed: Passed, now_ns: int) -> None:
@@ -39,24 +39,25 @@ class PosOutbox:
         while self._bytes > self._max_bytes:
             self._give_up_first()
 
-    def take(self, now_ns: int) -> list[Passed]:
-        """Everything that is still worth sending."""
+    def take(self, now_ns: int) -> bytes:
+        """Everything that is still worth sending, to be sent as one."""
         self._drop_old(now_ns)
-        taken = [passed for passed, _ in self._waiting]
+        self._taken = list(self._waiting)
         self._waiting.clear()
         self._bytes = 0
-        return taken
+        return b"".join(passed.data for passed, _ in self._taken)
 
-    def put_back(self, taken: Sequence[Passed], now_ns: int) -> None:
-        """The POS got nothing of what was taken."""
-        for passed in reversed(taken):
-            self._waiting.appendleft((passed, now_ns))
-            self._bytes += len(passed.data)
+    def put_back(self) -> None:
+        """The POS got nothing of what was taken; it waits on, as old as it is."""
+        self._waiting.extendleft(reversed(self._taken))
+        self._bytes += sum(len(passed.data) for passed, _ in self._taken)
+        self._taken = []
 
-    def give_up(self, taken: Sequence[Passed]) -> None:
-        """Nobody knows what the POS got of `taken`: a product must not be sold twice, so it is not sent again."""
-        for code in sorted({passed.code for passed in taken}):
+    def give_up(self) -> None:
+        """Nobody knows what the POS got of what was taken. A product must not be sold twice, so it is not sent again."""
+        for code in sorted({passed.code for passed, _ in self._taken}):
             self._drop(code)
+        self._taken = []
 
     def _drop_old(self, now_ns: int) -> None:
         while self._waiting and now_ns - self._waiting[0][1] > self._waits_ns:

@@ -78,7 +78,8 @@ class SharedScanner:
         finally:
             await _ended(hearing)
             await _ended(serving)
-            self._outbox.give_up(self._outbox.take(self._clock().monotonic_ns))
+            self._outbox.take(self._clock().monotonic_ns)
+            self._outbox.give_up()
             self._records.lost_to_pos(self._outbox.dropped)
 
     async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> NoReturn:
@@ -157,20 +158,20 @@ class SharedScanner:
     async def _send_codes(self) -> None:
         while True:
             self._filled.clear()
-            if taken := self._outbox.take(self._clock().monotonic_ns):
-                await self._send(taken)
+            if data := self._outbox.take(self._clock().monotonic_ns):
+                await self._send(data)
             else:
                 self._sent.set()
                 await self._filled.wait()
 
-    async def _send(self, taken: list[Passed]) -> None:
+    async def _send(self, data: bytes) -> None:
         try:
-            await self._ends.pos.write(b"".join(passed.data for passed in taken))
+            await self._ends.pos.write(data)
         except (PortMissingError, TransportClosedError):
-            self._outbox.put_back(taken, self._clock().monotonic_ns)
+            self._outbox.put_back()
             raise
         except BaseException:
-            self._outbox.give_up(taken)
+            self._outbox.give_up()
             raise
 
     async def _pass_commands(self) -> None:
