@@ -1,0 +1,185 @@
+"""The checks of `doctor`: what is well, what is not, and which of it is gravest."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import tty
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from agent.cli.stopped import stopped_register
+from agent.doctor.checks import Check, DoctorReport, Surroundings, checked, examined
+from agent.inspection import StatusReport
+from agent.supervisor import Health
+from config.load import load_settings
+from config.settings import PathSettings, ReceiptSettings, ScannerSettings, Settings
+from drivers.relay.spool import STATUS_NAME
+from loyalty.identification import IdentificationRule
+from tests.agent.shop import Shop
+
+NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    yield os.ttyname(theirs)
+    os.close(ours)
+    os.close(theirs)
+
+
+def look(folder: Path, **settings: Any) -> Surroundings:
+    file = folder / "tillside.toml"
+    file.touch()
+    return Surroundings(settings=Settings(paths=PathSettings(state=folder), **settings), file=file)
+
+
+def of(report: DoctorReport, area: str, name: str = "") -> Check:
+    (check,) = [each for each in report.checks if each.area == area and (not name or each.name == name)]
+    return check
+
+
+async def test_a_fresh_machine_is_not_enrolled(tmp_path: Path) -> None:
+    settings = Settings(paths=PathSettings(state=tmp_path / "state"))
+    report = await examined(settings, tmp_path / "none.toml")
+
+    assert report.verdict == "not_enrolled"
+    assert "has its default" in of(report, "settings").said
+    assert "tillside enroll" in of(report, "enrolment").said
+    assert "tillside run" in of(report, "agent").said
+
+
+async def test_a_damaged_enrolment_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "enrolment.json").write_text("{")
+
+    report = await checked(look(tmp_path))
+
+    assert of(report, "enrolment").verdict == "problem"
+
+
+async def test_ports_are_tried_and_left_as_they_were(tmp_path: Path, port: str) -> None:
+    scanners = (
+        ScannerSettings(name="counter", options={"port": port}),
+        ScannerSettings(name="gone", options={"port": "/dev/tillside-none"}),
+        ScannerSettings(name="magic", driver="magic"),
+        ScannerSettings(name="fast", options={"port": port, "baud": "fast"}),
+        ScannerSettings(name="relayed", driver="shared", options={"spool": str(tmp_path)}),
+    )
+    for _ in range(2):
+        report = await checked(look(tmp_path, scanners=scanners))
+
+        assert of(report, "scanner", "counter").verdict == "healthy"
+        assert "/dev/tillside-none" in of(report, "scanner", "gone").said
+        assert "No driver 'magic'" in of(report, "scanner", "magic").said
+        assert "baud" in of(report, "scanner", "fast").said
+        assert of(report, "scanner", "relayed").verdict == "healthy"
+        assert {check.name for check in report.checks if check.verdict == "problem" and check.area == "scanner"} == {
+            "gone",
+            "magic",
+            "fast",
+        }
+
+
+async def test_a_running_agent_is_believed_about_its_scanners(tmp_path: Path, shop: Shop) -> None:
+    shop.close()
+    settings = load_settings(_config(shop.folder), environment={})
+    workers = (
+        Health(name="counter", kind="scanner", condition="ready"),
+        Health(name="second", kind="scanner", condition="failing", problem="/dev/x was unplugged. Plug it in again."),
+        Health(name="third", kind="scanner", condition="lent", problem="lent to `tillside doctor`"),
+        Health(name="printer", kind="receipts", condition="ready"),
+    )
+    scanners = tuple(
+        ScannerSettings(name=name, options={"port": "/dev/none"}) for name in ("counter", "second", "third")
+    )
+    with stopped_register(settings) as register:
+        status: StatusReport = replace(register.status(), running=True, workers=workers)
+
+    report = await checked(replace(look(tmp_path, scanners=scanners), status=status))
+
+    assert [of(report, "scanner", name).verdict for name in ("counter", "second", "third")] == [
+        "healthy",
+        "problem",
+        "degraded",
+    ]
+    assert "unplugged" in of(report, "scanner", "second").said
+    assert of(report, "agent").verdict == "healthy"
+    assert "from the centre" in of(report, "rules").said
+
+
+async def test_rules_that_are_likely_a_mistake_are_named(tmp_path: Path) -> None:
+    rules = (
+        IdentificationRule(name="club", prefixes=("29",)),
+        IdentificationRule(name="wrong", symbologies=("ean31",)),
+    )
+
+    report = await checked(look(tmp_path, identification=rules))
+
+    named = {check.name: check for check in report.checks if check.area == "rules" and check.name}
+    assert named["wrong"].verdict == "problem"
+    assert "ean31" in named["wrong"].said
+
+
+def relay_says(folder: Path, **said: object) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / STATUS_NAME).write_text(json.dumps({"pid": os.getpid(), "unspooled": 0, "spool_trouble": "", **said}))
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "part"),
+    [
+        ({}, "healthy", "runs"),
+        ({"printer_trouble": "the printer does not answer"}, "degraded", "does not answer"),
+        ({"unspooled": 3}, "degraded", "3 could not be kept"),
+        ({"pid": 2**22 + 7}, "problem", "does not run"),
+        ({"pid": "x"}, "problem", "does not run"),
+    ],
+)
+async def test_a_spools_relay_speaks_for_it(tmp_path: Path, said: dict[str, object], verdict: str, part: str) -> None:
+    relay_says(tmp_path / "spool", **said)
+
+    report = await checked(look(tmp_path, receipts=(ReceiptSettings(name="printer", spool=tmp_path / "spool"),)))
+
+    check = of(report, "spool", "printer")
+    assert check.verdict == verdict
+    assert part in check.said
+
+
+async def test_a_spool_without_a_relay_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / STATUS_NAME).write_bytes(b"\xff{")
+    for folder, verdict in (("missing", "problem"), ("empty", "degraded"), ("torn", "degraded")):
+        report = await checked(look(tmp_path, receipts=(ReceiptSettings(name="printer", spool=tmp_path / folder),)))
+        assert of(report, "spool", "printer").verdict == verdict
+        assert "tillside relay" in of(report, "spool", "printer").said
+
+
+async def test_a_shared_scanners_spool_is_looked_at_too(tmp_path: Path) -> None:
+    relay_says(tmp_path / "scans", scanner_trouble="/dev/ttyACM0 is not there")
+    scanner = ScannerSettings(name="counter", driver="shared", options={"spool": str(tmp_path / "scans")})
+
+    report = await checked(look(tmp_path, scanners=(scanner,)))
+
+    assert "ttyACM0" in of(report, "spool", "counter").said
+
+
+async def test_the_gravest_gives_the_verdict(tmp_path: Path) -> None:
+    report = await checked(look(tmp_path))
+
+    assert {check.verdict for check in report.checks} >= {"not_enrolled", "problem", "healthy"}
+    assert report.verdict == "not_enrolled"
+
+
+def _config(folder: Path) -> Path:
+    file = folder / "tillside.toml"
+    file.write_text('[paths]\nstate = "state"\n')
+    return file
