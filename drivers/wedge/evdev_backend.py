@@ -7,6 +7,7 @@ read or passed on. python-evdev is imported at the first open, so that who only 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import struct
 import time
@@ -61,11 +62,13 @@ class EvdevBackend:
         devices: Callable[[], tuple[WedgeDevice, ...]] = input_devices,
         set_clock: Callable[[int], None] = use_monotonic_clock,
         settle_s: float = SETTLE_S,
+        grab_within_s: float = GRAB_WITHIN_S,
     ) -> None:
         self._evdev = evdev
         self._devices = devices
         self._set_clock = set_clock
         self._settle_s = settle_s
+        self._grab_within_s = grab_within_s
 
     async def devices(self) -> tuple[WedgeDevice, ...]:
         return await asyncio.to_thread(self._devices)
@@ -73,7 +76,7 @@ class EvdevBackend:
     async def open(self, device: str) -> OpenEvdevWedge:
         found = chosen(device, await self.devices())
         inputs = await asyncio.to_thread(self._open_nodes, found)
-        return OpenEvdevWedge(found, inputs)
+        return OpenEvdevWedge(found, inputs, self._grab_within_s)
 
     async def virtual_keyboard(self, like: WedgeDevice) -> EvdevKeyboard:
         uinput = await asyncio.to_thread(self._make_keyboard, like)
@@ -122,9 +125,10 @@ class EvdevBackend:
 class OpenEvdevWedge:
     """An open device: an `OpenWedge`. Made on the event loop that reads it."""
 
-    def __init__(self, device: WedgeDevice, inputs: Sequence[Any]) -> None:
+    def __init__(self, device: WedgeDevice, inputs: Sequence[Any], grab_within_s: float) -> None:
         self._device = device
         self._inputs = list(inputs)
+        self._grab_within_s = grab_within_s
         self._loop = asyncio.get_running_loop()
         self._nodes = [_Node(each, self._held) for each in inputs]
         self._merger = NodeMerger([each.read for each in self._nodes])
@@ -147,14 +151,14 @@ class OpenEvdevWedge:
                 self._listen()
                 return events
             if self._has_gone():
-                raise PortUnpluggedError(f"{self._device.name} was unplugged or switched off. Plug it in again.")
+                raise self._unplugged()
             self._arrived.clear()
             await self._arrived.wait()
 
     async def grab(self, into: VirtualKeyboard) -> None:
         if not into.is_open:
             raise TransportClosedError("Grabbing needs a virtual keyboard that is open.")
-        until = self._loop.time() + GRAB_WITHIN_S
+        until = self._loop.time() + self._grab_within_s
         while not self._grab_at_rest():
             if self._loop.time() >= until:
                 raise PortBusyError(f"A key of {self._device.name} is held down. Let go of it, or plug it in again.")
@@ -197,18 +201,21 @@ class OpenEvdevWedge:
                 grabbed.append(each)
         except OSError as error:
             _let_go(grabbed)
-            raise self._grab_error() from error
+            raise self._grab_error(error) from error
         if not self._held():
             return True
         _let_go(grabbed)
         return False
 
-    def _grab_error(self) -> TransportError:
-        if self._has_gone():
-            return PortUnpluggedError(f"{self._device.name} was unplugged or switched off. Plug it in again.")
+    def _grab_error(self, error: OSError) -> TransportError:
+        if error.errno != errno.EBUSY:
+            return self._unplugged()
         return PortBusyError(
             f"{self._device.name} is grabbed by another program, maybe another relay. Stop that program."
         )
+
+    def _unplugged(self) -> PortUnpluggedError:
+        return PortUnpluggedError(f"{self._device.name} was unplugged or switched off. Plug it in again.")
 
     def _has_gone(self) -> bool:
         return any(each.has_gone for each in self._nodes)

@@ -244,6 +244,42 @@ async def test_a_key_that_goes_down_while_grabbing_is_left_to_those_who_heard_it
         assert kernel.nodes[ONE].grabbed_by is not None
 
 
+async def test_a_key_that_stays_down_keeps_the_device_with_the_others(kernel: FakeKernel) -> None:
+    backend = EvdevBackend(
+        evdev=kernel, devices=lambda: (SCANNER,), set_clock=kernel.set_clock, settle_s=0, grab_within_s=0
+    )
+    keyboard = await backend.virtual_keyboard(SCANNER)
+    device = await backend.open("Scanner")
+    kernel.send(ONE, *key(SHIFT, 1))
+
+    with pytest.raises(PortBusyError, match="held down"):
+        await device.grab(keyboard)
+
+    assert kernel.nodes[ONE].grabbed_by is None
+    await device.close()
+
+
+async def test_a_device_that_goes_while_it_is_grabbed_is_unplugged(kernel: FakeKernel) -> None:
+    keyboard = await backend_of(kernel).virtual_keyboard(SCANNER)
+    async with opened(kernel) as device:
+        kernel.nodes[TWO].gone = True
+
+        with pytest.raises(PortUnpluggedError):
+            await device.grab(keyboard)
+
+        assert device.device == SCANNER
+
+
+async def test_a_device_that_has_gone_when_it_was_opened_says_so_at_the_first_read(kernel: FakeKernel) -> None:
+    device = OpenEvdevWedge(SCANNER, [kernel.InputDevice(ONE, readonly=True)], 0)
+    kernel.unplug(ONE)
+    await device.read()
+
+    with pytest.raises(PortUnpluggedError):
+        await device.read()
+    await device.close()
+
+
 async def test_the_virtual_keyboard_has_the_keys_of_the_scanner_and_a_name_of_its_own(kernel: FakeKernel) -> None:
     await backend_of(kernel).virtual_keyboard(SCANNER)
 
