@@ -12,6 +12,8 @@ from drivers import registry
 from drivers.registry import AmbiguousDriverError, BrokenDriverError, UnknownDriverError
 from drivers.scanning.serial_scanner import SerialScannerDriver
 
+BUILT_IN = ("serial", "shared", "wedge")
+
 
 class Packages:
     """A folder on the import path into which packages are installed as an installer would."""
@@ -39,15 +41,19 @@ def test_the_built_in_scanner_is_found_by_its_name() -> None:
     assert registry.load_scanner("serial") is SerialScannerDriver
 
 
+def test_the_built_in_scanners_are_those_of_the_package() -> None:
+    assert registry.installed(registry.SCANNERS) == BUILT_IN
+
+
 def test_a_third_partys_scanner_is_found_by_its_name(packages: Packages) -> None:
     packages.install("acme-wand", registry.SCANNERS, "wand", code="class Driver: make = 'Acme'")
 
-    assert registry.installed(registry.SCANNERS) == ("serial", "wand")
+    assert registry.installed(registry.SCANNERS) == tuple(sorted((*BUILT_IN, "wand")))
     assert registry.load_scanner("wand").__name__ == "Driver"
 
 
 def test_an_unknown_name_says_what_is_installed_and_what_to_do() -> None:
-    with pytest.raises(UnknownDriverError, match=r"'seriell'.*Installed are: serial\..*tillside\.scanners"):
+    with pytest.raises(UnknownDriverError, match=r"'seriell'.*Installed are: serial, .*\..*tillside\.scanners"):
         registry.load_scanner("seriell")
 
 
