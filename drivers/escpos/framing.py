@@ -10,6 +10,7 @@ little-endian count, m and n single bytes), with the few additions of other make
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
@@ -24,6 +25,7 @@ MAX_NUL_BARCODE_BYTES: Final = 255
 MAX_COUNTER_TEXT_BYTES: Final = 40
 
 FrameKind = Literal["text", "command", "torn"]
+FrameEffect = Literal["", "cut", "kick"]
 
 _NUL, _EOT, _ENQ, _FF, _DLE, _DC4, _CAN = 0x00, 0x04, 0x05, 0x0C, 0x10, 0x14, 0x18
 _ESC, _FS, _GS, _US = 0x1B, 0x1C, 0x1D, 0x1F
@@ -44,6 +46,7 @@ class Frame(NamedTuple):
 
     `start` and `end` are offsets in everything fed so far. `data` is the frame's own bytes, command
     included, of which MAX_KEPT_BYTES are kept. `name` is "" for text and torn, else like `GS V` or `GS ( k`.
+    `effect` is the framer's word, since one command cuts in one printer language and feeds in another.
     """
 
     kind: FrameKind
@@ -51,6 +54,7 @@ class Frame(NamedTuple):
     start: int
     end: int
     data: bytes
+    effect: FrameEffect = ""
 
     @property
     def skipped(self) -> int:
@@ -59,31 +63,25 @@ class Frame(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Whether paper is cut here: ESC i, ESC m and the four forms of GS V."""
-        if self.kind != "command":
-            return False
-        if self.name == "GS V":
-            return self.data[2] in _PLAIN_CUTS or self.data[2] in _FEED_CUTS
-        return self.name in ("ESC i", "ESC m")
+        """Whether paper is cut here."""
+        return self.effect == "cut"
 
     @property
     def is_drawer_kick(self) -> bool:
-        """Whether the cash drawer is opened: ESC p, or in real time DLE DC4 1."""
-        if self.kind != "command":
-            return False
-        return self.name == "ESC p" or (self.name == "DLE DC4" and self.data[2] == 1)
+        """Whether the cash drawer is opened."""
+        return self.effect == "kick"
 
 
 # A measure looks at `data` from `at`, where the command begins, and returns the command's whole length,
 # or None while too little is there to know. It never looks beyond the end of `data`.
-_Measure = Callable[[bytes, int], int | None]
+Measure = Callable[[bytes, int], int | None]
 
 
 def _u16(data: bytes, at: int) -> int:
     return data[at] | data[at + 1] << 8
 
 
-def _counted(count_at: int) -> _Measure:
+def _counted(count_at: int) -> Measure:
     """A 16-bit count at `count_at`, then that many bytes."""
 
     def measure(data: bytes, at: int) -> int | None:
@@ -94,7 +92,7 @@ def _counted(count_at: int) -> _Measure:
     return measure
 
 
-def _by_byte(index: int, lengths: dict[int, int], otherwise: int) -> _Measure:
+def _by_byte(index: int, lengths: dict[int, int], otherwise: int) -> Measure:
     """The byte at `index` says the whole length."""
 
     def measure(data: bytes, at: int) -> int | None:
@@ -219,7 +217,7 @@ def _picture_part(data: bytes, at: int) -> int | None:
     return 4 + _u16(data, at) * _u16(data, at + 2) * 8 if len(data) >= at + 4 else None
 
 
-def _letter_part(height: int) -> _Measure:
+def _letter_part(height: int) -> Measure:
     # A part of ESC & y c1 c2 [x d1…d(y·x)], one for each code from c1 to c2.
     def measure(data: bytes, at: int) -> int | None:
         return 1 + height * data[at] if len(data) > at else None
@@ -247,9 +245,9 @@ _DLE_DC4: Final = _by_byte(2, {1: 5, 2: 5, 3: 8, 7: 4, 8: 10}, 3)
 _GS_V: Final = _by_byte(2, dict.fromkeys(_FEED_CUTS, 4), 3)
 
 
-def _table() -> dict[bytes, int | _Measure]:
+def _table() -> dict[bytes, int | Measure]:
     """The first two bytes of every command → its whole length, or how to measure it."""
-    table: dict[bytes, int | _Measure] = {
+    table: dict[bytes, int | Measure] = {
         b"\x1b(": _esc_parenthesis,
         b"\x1c(": _esc_parenthesis,
         b"\x1d(": _esc_parenthesis,
@@ -339,12 +337,23 @@ def _known_name(data: bytes) -> str:
     return name
 
 
-class EscposFramer:
-    """Cuts a byte stream into frames, however it is split when fed.
+def _effect(name: str, command: bytes) -> FrameEffect:
+    """ESC i, ESC m and the four forms of GS V cut; ESC p, and in real time DLE DC4 1, open the drawer."""
+    if name == "GS V":
+        return "cut" if command[2] in _PLAIN_CUTS or command[2] in _FEED_CUTS else ""
+    if name == "DLE DC4":
+        return "kick" if command[2] == 1 else ""
+    return "kick" if name == "ESC p" else "cut"
 
-    Text comes out as soon as it is fed, so one run may arrive in several frames; commands come out whole.
-    ESC & and FS q come out as their head and then one frame, named `ESC & part` or `FS q part`, for each
-    letter or picture they define.
+
+_EFFECTFUL: Final = frozenset(("GS V", "ESC i", "ESC m", "ESC p", "DLE DC4"))
+
+
+class CommandFramer(ABC):
+    """What the framers of all printer languages share: commands whose end has not come yet.
+
+    A command that repeats a part whose length only the part itself says comes out as its head and then one
+    frame, named `… part`, for each part.
     """
 
     def __init__(self) -> None:
@@ -355,10 +364,72 @@ class EscposFramer:
         self._seen = 0
         self._parts_left = 0
         self._part_name = ""
-        self._part_length: _Measure = _picture_part
+        self._part_length: Measure = _picture_part
 
+    @abstractmethod
     def feed(self, data: bytes) -> list[Frame]:
         """Frames that `data` completes."""
+
+    @abstractmethod
+    def _named(self, command: bytes) -> tuple[str, FrameEffect]:
+        """The name of a whole command and what it does."""
+
+    def _command(self, command: bytes, start: int, end: int) -> Frame:
+        """The frame of a whole command, counting the parts of those that repeat."""
+        if self._parts_left:
+            self._parts_left -= 1
+            return Frame("command", self._part_name, start, end, command)
+        name, effect = self._named(command)
+        return Frame("command", name, start, end, command, effect)
+
+    def _expect_parts(self, count: int, length: Measure, name: str) -> None:
+        self._parts_left, self._part_length, self._part_name = count, length, f"{name} part"
+
+    def _begin(self, begun: bytes, length: int | None) -> None:
+        """Hold a command whose end has not come yet."""
+        if length is None:
+            self._head = begun
+            return
+        self._payload = bytearray(begun[:MAX_KEPT_BYTES])
+        self._length = length
+        self._seen = len(begun)
+
+    def _collect(self, data: bytes, frames: list[Frame]) -> bytes:
+        """Take what belongs to the begun command; return what comes after it."""
+        assert self._payload is not None  # noqa: S101 - the caller has looked
+        taken = data[: self._length - self._seen]
+        self._payload += taken[: MAX_KEPT_BYTES - len(self._payload)]
+        self._seen += len(taken)
+        if self._seen < self._length:
+            return b""
+        command, end = bytes(self._payload), self._start + self._seen
+        frames.append(self._command(command, self._start, end))
+        self._start, self._payload = end, None
+        return data[len(taken) :]
+
+    def finish(self) -> list[Frame]:
+        """The stream ends here, or pauses for good: a begun command comes out as `torn`.
+
+        Afterwards the framer is ready for the next job; offsets go on counting.
+        """
+        self._parts_left = 0
+        if self._payload is None and not self._head:
+            return []
+        data = bytes(self._payload) if self._payload is not None else self._head
+        end = self._start + (self._seen if self._payload is not None else len(self._head))
+        torn = Frame("torn", "", self._start, end, data)
+        self._start, self._head, self._payload = end, b"", None
+        return [torn]
+
+
+class EscposFramer(CommandFramer):
+    """Cuts a byte stream into frames, however it is split when fed.
+
+    Text comes out as soon as it is fed, so one run may arrive in several frames; commands come out whole,
+    but for ESC & and FS q, which repeat a part.
+    """
+
+    def feed(self, data: bytes) -> list[Frame]:
         frames: list[Frame] = []
         if self._payload is not None:
             data = self._collect(data, frames)
@@ -383,58 +454,16 @@ class EscposFramer:
                 self._begin(data[at:], length)
                 return frames
             command = data[at : at + min(length, MAX_KEPT_BYTES)]
-            frames.append(Frame("command", self._name(command), base + at, base + at + length, command))
+            frames.append(self._command(command, base + at, base + at + length))
             at += length
         self._start = base + at
         return frames
 
-    def _name(self, command: bytes) -> str:
-        """The name of a whole command, counting the parts of those that repeat."""
-        if self._parts_left:
-            self._parts_left -= 1
-            return self._part_name
+    def _named(self, command: bytes) -> tuple[str, FrameEffect]:
+        name = _known_name(command)
         if command[:2] in _REPEATING:
-            self._expect_parts(command)
-        return _known_name(command)
-
-    def _expect_parts(self, head: bytes) -> None:
-        if head[:2] == b"\x1cq":
-            self._parts_left, self._part_length = head[2], _picture_part
-        else:
-            self._parts_left, self._part_length = max(0, head[4] - head[3] + 1), _letter_part(head[2])
-        self._part_name = f"{_known_name(head)} part"
-
-    def _begin(self, begun: bytes, length: int | None) -> None:
-        """Hold a command whose end has not come yet."""
-        if length is None:
-            self._head = begun
-            return
-        self._payload = bytearray(begun[:MAX_KEPT_BYTES])
-        self._length = length
-        self._seen = len(begun)
-
-    def _collect(self, data: bytes, frames: list[Frame]) -> bytes:
-        """Take what belongs to the begun command; return what comes after it."""
-        assert self._payload is not None  # noqa: S101 - the caller has looked
-        taken = data[: self._length - self._seen]
-        self._payload += taken[: MAX_KEPT_BYTES - len(self._payload)]
-        self._seen += len(taken)
-        if self._seen < self._length:
-            return b""
-        frames.append(self._held("command"))
-        return data[len(taken) :]
-
-    def _held(self, kind: FrameKind) -> Frame:
-        data = bytes(self._payload) if self._payload is not None else self._head
-        end = self._start + (self._seen if self._payload is not None else len(self._head))
-        frame = Frame(kind, self._name(data) if kind == "command" else "", self._start, end, data)
-        self._start, self._head, self._payload = end, b"", None
-        return frame
-
-    def finish(self) -> list[Frame]:
-        """The stream ends here, or pauses for good: a begun command comes out as `torn`.
-
-        Afterwards the framer is ready for the next job; offsets go on counting.
-        """
-        self._parts_left = 0
-        return [self._held("torn")] if self._payload is not None or self._head else []
+            if command[:2] == b"\x1cq":
+                self._expect_parts(command[2], _picture_part, name)
+            else:
+                self._expect_parts(max(0, command[4] - command[3] + 1), _letter_part(command[2]), name)
+        return name, _effect(name, command) if name in _EFFECTFUL else ""
