@@ -55,12 +55,14 @@ class ScanIntake:
         lookup: Lookup,
         guesses: Callable[[], bool],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        show_within_s: float = SHOW_WITHIN_S,
     ) -> None:
         self._store = store
         self._desk = desk
         self._lookup = lookup
         self._guesses = guesses
         self._sleep = sleep
+        self._show_within_s = show_within_s
         self._tasks: set[asyncio.Future[Any]] = set()
         self._keeping: asyncio.Future[int | None] | None = None
         self._disk_hangs = False
@@ -117,7 +119,7 @@ class ScanIntake:
     ) -> tuple[MemberScan, asyncio.Future[int | None]]:
         """The scan as it is shown, once it is durable or the disk has had its time."""
         keeping = self._keeping = self._spawn(self._keep(event, code, member, behind=self._keeping))
-        await asyncio.wait([keeping], timeout=0 if self._disk_hangs else SHOW_WITHIN_S)
+        await asyncio.wait([keeping], timeout=0 if self._disk_hangs else self._show_within_s)
         if not keeping.done():
             self._disk_hangs = True  # so the scans behind it are shown at once: five in a second wait once
         scan = MemberScan(

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from agent.booking import Booked, book
 from agent.desk import Settlement
 from loyalty.identity import identified
-from loyalty.member import Balance
+from loyalty.member import Balance, Identifier, Member
 from loyalty.receipt import Fiscal, Line, MemberReference, Original, Receipt
-from tests.agent.shop import BOOT, MORNING, Shop, at, printed_return, receipt
+from sync.wire import Change
+from tests.agent.shop import ANA, BOOT, MORNING, Shop, at, printed_return, receipt
 
 MEMBER = MemberReference(code="TS1001")
 
@@ -239,3 +240,54 @@ async def test_stages_in_any_order_and_number_count_once(shop: Shop) -> None:
         expected += 0 if voided else 40
     assert balance(shop).pending == expected
     assert sum(claim.points for body in shop.bodies() for claim in body.claims) == expected
+
+
+# ---- states of cards
+
+
+def with_card(state: str) -> Member:
+    return replace(ANA, identifiers=(Identifier(kind="card", code="TS1001", state=state),))  # type: ignore[arg-type]
+
+
+async def test_a_card_that_was_blocked_since_it_was_scanned_goes_up_with_its_code_and_claims_nothing(
+    shop: Shop,
+) -> None:
+    # given a card that was good when it was scanned
+    await shop.seed([with_card("blocked")])
+    await shop.scan("TS1001", 5)
+
+    booked_ = settled(await booked(shop, sale("1"), 8))
+
+    assert (booked_.outcome, booked_.points, booked_.code) == ("blocked", 0, "TS1001")
+    [body] = shop.bodies()
+    assert (body.member, body.claims) == (UNSET, ())
+    assert body.receipt.member == MEMBER
+    assert balance(shop).pending == 0
+
+
+async def test_a_replaced_card_earns(shop: Shop) -> None:
+    await shop.seed([with_card("replaced")])
+    await shop.scan("TS1001", 5)
+
+    assert settled(await booked(shop, sale("1"), 8)).points == 40
+
+
+async def test_a_blocked_card_on_a_return_takes_back_all_the_same(shop: Shop) -> None:
+    await shop.seed()
+    await shop.scan("TS1001", 5)
+    await booked(shop, sale("1"), 8)
+    change = Change(pos=99, op="upsert", member="m-ana", row=with_card("blocked"))
+    await shop.store.write(lambda writing: writing.apply_changes([change], 99, None))
+    await shop.scan("TS1001", 9)
+
+    back = sale("2", -268_28, kind="return", original=Original(number="1"))
+    assert settled(await booked(shop, back, 12)).points == -40
+    assert shop.bodies()[-1].member == "m-ana"
+
+
+async def test_scans_are_joined_in_the_order_they_were_made_however_they_were_kept(shop: Shop) -> None:
+    await shop.seed()
+    await shop.scan("TS1002", 7)
+    await shop.scan("TS1001", 5)
+
+    assert settled(await booked(shop, sale("1"), 8)).code == "TS1002"

@@ -17,6 +17,7 @@ from agent.checkout import (
     ClearMember,
     Effect,
     Event,
+    MemberRefused,
     MemberScan,
     MemberScanned,
     ReceiptPrinted,
@@ -151,6 +152,44 @@ def test_a_scan_that_is_told_of_after_the_receipt_it_missed_is_shown_to_nobody()
     assert attached(printed(40), state=state) == [None]
 
 
+def refused(number: int, seconds: float) -> MemberRefused:
+    return MemberRefused(scan=scan(number, seconds).scan)
+
+
+def test_a_refused_card_leaves_the_sale_to_the_one_before() -> None:
+    state, effects = play(scan(1, 0), scan(2, 5), refused(2, 5))
+
+    assert effects[-2:] == [UseUp(ids=(2,)), ShowMember(scan=scan(1, 0).scan)]
+    assert state.shown == 1
+    assert attached(printed(30), state=state) == [1]
+
+
+def test_a_refused_card_alone_leaves_nobody() -> None:
+    state, effects = play(scan(1, 0), refused(1, 0))
+
+    assert ClearMember() in effects
+    assert state.shown is None
+    assert attached(printed(30), state=state) == [None]
+
+
+def test_a_card_that_is_refused_late_takes_the_page_from_nobody() -> None:
+    # given the centre's answer after the next scan, and once more after the receipt
+    state, _ = play(scan(1, 0), scan(2, 5), refused(1, 0))
+    assert state.shown == 2
+
+    state, _ = play(printed(30), state=state)
+    assert play(refused(2, 5), state=state) == (state, [])
+
+
+def test_a_scan_that_is_told_of_after_a_later_one_does_not_replace_it() -> None:
+    state, effects = play(scan(2, 5), scan(1, 0))
+
+    assert [effect.scan.id for effect in effects if isinstance(effect, ShowMember)] == [2]
+    assert state.shown == 2
+    assert attached(printed(30), state=state) == [2]
+    assert attached(printed(3), printed(30), state=state) == [1, 2]
+
+
 def test_unused_scans_are_bounded() -> None:
     state, effects = play(*(scan(number, number) for number in range(MAX_UNUSED_SCANS + 3)))
 
@@ -208,6 +247,15 @@ def test_reading_receipts_late_changes_no_assignment(timeline: list[tuple[str, i
             read.append(TimePassed(at=at(timeline[-1][1] + chance.randrange(LIMIT_S * 2))))
 
     assert attached(*read, *pending) == by_the_rule(timeline)
+
+
+@given(timelines(), st.integers(0, 2**32))
+def test_telling_of_scans_in_any_order_changes_no_assignment(timeline: list[tuple[str, int]], seed: int) -> None:
+    events = events_of(timeline)
+    scans = [event for event in events if isinstance(event, MemberScanned)]
+    random.Random(seed).shuffle(scans)
+
+    assert attached(*scans, *(event for event in events if event not in scans)) == by_the_rule(timeline)
 
 
 @given(timelines(), st.integers(0, 24))

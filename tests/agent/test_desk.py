@@ -7,11 +7,11 @@ from collections.abc import Callable
 import msgspec
 
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, Checkout, MemberScan
-from agent.desk import SALE_SHOWN_FOR, Desk, Settlement, restored
+from agent.desk import BLOCKED_SHOWN_FOR, NOTICE_SHOWN_FOR, SALE_SHOWN_FOR, Desk, Settlement, restored
 from agent.supervisor import Health
-from agent.view import BadgeView, PlaceView
+from agent.view import BadgeView, CustomerView, NoticeKind, NoticeView, PlaceView
 from loyalty.instant import Instant
-from loyalty.member import Member
+from loyalty.member import Identifier, Member
 from loyalty.receipt import Receipt
 from tests.agent.shop import ANA, BOOT, BORA, at
 
@@ -204,3 +204,154 @@ def test_only_workers_that_fail_are_problems() -> None:
 
     (problem,) = bench.desk.state().problems
     assert (problem.kind, problem.name, problem.problem) == ("scanner", "counter", "not there: plug it in")
+
+
+# ---- states of cards, and notices
+
+WORN = Member(
+    member="m-jelena",
+    identifiers=(Identifier(kind="card", code="TS1003", state="replaced", replaced_by="1234"),),
+    short_name="Jelena",
+)
+LOST = Member(
+    member="m-lost", identifiers=(Identifier(kind="card", code="TS1666", state="blocked"),), short_name="Secret"
+)
+BLOCKED = CustomerView(standing="blocked", ending="1666")
+
+
+def test_an_old_card_is_the_members_and_names_the_new_one() -> None:
+    bench = Bench()
+    bench.members["TS1003"] = WORN
+
+    bench.scan("TS1003")
+
+    customer = bench.desk.state().customer
+    assert customer is not None
+    assert (customer.standing, customer.replaced_by) == ("known", "1234")
+    assert customer.member is not None
+    # and one whose successor cannot be named says so
+    bench.members["TS1003"] = msgspec.structs.replace(
+        WORN, identifiers=(Identifier(kind="card", code="TS1003", state="replaced"),)
+    )
+    assert bench.desk.state().customer.replaced_by == ""  # type: ignore[union-attr]
+    bench.scan("TS1001")
+    assert bench.desk.state().customer.replaced_by is None  # type: ignore[union-attr]
+
+
+def test_a_card_that_is_blocked_while_its_customer_is_served_loses_name_and_points() -> None:
+    bench = Bench()
+    bench.scan("TS1666")
+    bench.members["TS1666"] = LOST
+
+    bench.desk.publish()
+
+    assert bench.desk.state().customer == BLOCKED
+    assert b"Secret" not in bench.desk.told
+
+
+def test_a_blocked_card_is_shown_for_a_minute_or_until_the_next() -> None:
+    bench = Bench()
+    bench.desk.tell("blocked", bench.now(), "TS1666")
+    assert (bench.desk.state().customer, bench.desk.state().notice) == (BLOCKED, None)
+
+    bench.move_to(BLOCKED_SHOWN_FOR.total_seconds() - 1)
+    assert bench.desk.state().customer == BLOCKED
+    bench.move_to(BLOCKED_SHOWN_FOR.total_seconds() + 1)
+    assert bench.desk.state().customer is None
+    assert b"blocked" not in bench.desk.told
+
+    bench.desk.tell("blocked", bench.now(), "TS1666")
+    bench.scan("TS1001")
+    assert bench.desk.state().customer.standing == "known"  # type: ignore[union-attr]
+    assert bench.desk.state().notice is None
+
+
+def test_a_blocked_card_beside_a_customer_is_a_notice_until_the_receipt() -> None:
+    bench = Bench()
+    bench.scan("TS1001")
+    bench.desk.tell("blocked", bench.now(), "TS1666")
+
+    state = bench.desk.state()
+    assert state.customer is not None
+    assert state.customer.standing == "known"
+    assert state.notice == NoticeView(kind="blocked", ending="1666")
+
+    bench.sell("TS1001")
+    state = bench.desk.state()
+    assert state.notice is None
+    assert state.sale is not None
+    assert state.sale.current
+
+
+def test_a_blocked_card_after_a_sale_is_the_next_customers() -> None:
+    bench = Bench()
+    bench.scan("TS1001")
+    bench.sell("TS1001")
+    bench.move_to(5)
+
+    bench.desk.tell("blocked", bench.now(), "TS1666")
+
+    state = bench.desk.state()
+    assert state.customer == BLOCKED
+    assert state.sale is not None
+    assert not state.sale.current
+
+
+def test_a_card_that_the_centre_refuses_leaves_whoever_was_there() -> None:
+    bench = Bench()
+    bench.scan("TS1001")
+    refused = bench.scan("NEW12345", checking=True)
+
+    bench.desk.refused(refused)
+
+    state = bench.desk.state()
+    assert state.customer is not None
+    assert state.customer.standing == "known"
+    assert state.notice == NoticeView(kind="blocked", ending="2345")
+
+
+def test_a_card_from_the_drawer_is_new_until_it_is_somebodys() -> None:
+    bench = Bench()
+    scan = bench.scan("NEW12345", checking=True)
+    bench.desk.checked(scan, unissued=True)
+    assert bench.desk.state().customer == CustomerView(standing="unissued", ending="2345")
+
+    # the sale's own view says so too
+    bench.sell("NEW12345")
+    assert bench.desk.state().customer == CustomerView(standing="unissued", ending="2345")
+
+    # and once a member has it
+    bench.members["NEW12345"] = BORA
+    assert bench.desk.state().customer.standing == "known"  # type: ignore[union-attr]
+
+
+def test_a_notice_is_gone_after_a_few_seconds_or_with_the_next_scan() -> None:
+    bench = Bench()
+    kinds: tuple[NoticeKind, ...] = ("misread", "swipe_error", "payment_card")
+    for kind in kinds:
+        bench.desk.tell(kind, bench.now())
+        assert bench.desk.state().notice == NoticeView(kind=kind)
+        assert bench.desk.state().customer is None
+        bench.move_to(bench.seconds + NOTICE_SHOWN_FOR.total_seconds() + 1)
+        assert bench.desk.state().notice is None
+        assert msgspec.json.decode(bench.desk.told)["notice"] is None
+
+    bench.desk.tell("misread", bench.now())
+    bench.scan("TS1001")
+    assert bench.desk.state().notice is None
+
+
+def test_what_was_scanned_long_ago_is_no_notice_and_no_customer() -> None:
+    # given scans that lay in a spool while no agent ran
+    bench = Bench()
+    bench.move_to(3_600)
+
+    bench.desk.tell("misread", at(10))
+    assert bench.desk.state().notice is None
+
+    bench.desk.scanned(MemberScan(id=bench.desk.next_scan_id(), code="TS1001", at=at(20)))
+    assert bench.desk.state().customer is None
+    bench.desk.scanned(MemberScan(id=bench.desk.next_scan_id(), code="TS1002", at=at(3_500)))
+    assert bench.desk.state().customer is not None
+    bench.move_to(3_500 + UNUSED_MEMBER_CLEARS_AFTER.total_seconds() + 1)
+    assert bench.desk.state().customer is None

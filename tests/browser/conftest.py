@@ -8,24 +8,42 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from loyalty.member import Balance
+from loyalty.member import Balance, CardState, Identifier
 from tests.agent.shop import PROGRAM
 from tests.browser.chromium import CHROMIUM, launched
-from tests.browser.till import Till, member
+from tests.browser.till import Till, card, member
 
 ANA = 77
 HOSTILE = 66
+LOST = 55
+WORN = 56
 HOSTILE_NAME = "<img src=x onerror=\"document.title='owned'\">{{7*7}}<script>document.title='owned'</script>"
 
 
+def cards(number: int, state: CardState, *, replaced_by: str = "") -> tuple[Identifier, ...]:
+    """One card with the number that is encoded on it and the one that is printed."""
+    codes = (card(number), f"900{number:07}")
+    return tuple(
+        Identifier(kind="card", code=code, card=codes[0], state=state, replaced_by=replaced_by) for code in codes
+    )
+
+
 @pytest.fixture
-async def till(tmp_path: Path) -> AsyncIterator[Till]:
+def settings() -> str:
+    """Further tables of the register's settings file."""
+    return ""
+
+
+@pytest.fixture
+async def till(tmp_path: Path, settings: str) -> AsyncIterator[Till]:
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not here: apt-get install chromium")
-    till = Till(tmp_path)
+    till = Till(tmp_path, settings=settings)
     ana = member(ANA, name="Ana P.", tier="gold", balance=Balance(confirmed=12480, pending=320, spendable=12000))
+    lost = member(LOST, name="Secret", identifiers=cards(LOST, "blocked"))
+    worn = member(WORN, name="Jelena M.", identifiers=cards(WORN, "replaced", replaced_by="1234"))
     hostile = member(HOSTILE, name=HOSTILE_NAME, tier="<b>gold</b>")
-    await till.seed([*(member(number) for number in range(20)), ana, hostile], PROGRAM)
+    await till.seed([*(member(number) for number in range(20)), ana, hostile, lost, worn], PROGRAM)
     await till.start()
     yield till
     await till.kill()

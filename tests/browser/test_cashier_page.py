@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.agent.shop import printed_return, receipt
 from tests.browser.conftest import ANA, HOSTILE, HOSTILE_NAME
+from tests.browser.measures import CONTRAST, CUT_OFF
 from tests.browser.till import EAN_13, Till, card
 
 pytestmark = pytest.mark.browser
@@ -158,11 +159,11 @@ async def test_it_can_be_read_at_every_size_by_day_and_by_night(till: Till, page
 
     for width, height in ((1280, 1024), (1024, 768), (800, 600), (360, 740), (320, 560)):
         await page.set_viewport_size({"width": width, "height": height})
-        assert await page.evaluate(_CUT_OFF) == [], (width, height)
+        assert await page.evaluate(CUT_OFF) == [], (width, height)
     for dark in (False, True):
         await page.emulate_media(color_scheme="dark" if dark else "light")
         for element in _READ:
-            assert await page.evaluate(_CONTRAST, element) >= 4.5, (element, dark)
+            assert await page.evaluate(CONTRAST, element) >= 4.5, (element, dark)
 
 
 async def test_at_the_usual_size_a_sale_fits_without_scrolling(till: Till, page: Page) -> None:
@@ -185,23 +186,3 @@ _READ = (
     "#spendable-label",
     "#gave-text",
 )
-# Ids of texts that are wider than their place or the window.
-_CUT_OFF = """() => [...document.querySelectorAll("h1, p, dt, dd, li")]
-  .filter((e) => e.offsetParent
-    && (e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1))
-  .map((e) => e.id)"""
-# WCAG 2.2, 1.4.3: contrast of the text's colour against the first opaque background behind it.
-_CONTRAST = """selector => {
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => {
-    const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    const [x, y, z] = [r, g, b].map((v) => linear(v / 255));
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  let element = document.querySelector(selector);
-  const text = luminance(rgb(getComputedStyle(element).color));
-  let behind = element;
-  while (behind && rgb(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
-  const back = luminance(rgb(getComputedStyle(behind ?? document.body).backgroundColor));
-  return (Math.max(text, back) + 0.05) / (Math.min(text, back) + 0.05);
-}"""

@@ -6,13 +6,14 @@ import asyncio
 import random
 import shutil
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 from sqlalchemy import Connection, insert
 
-from central import devices
+from central import devices, operations
 from central.certificates import server_context
 from central.db import tables
 from loyalty.program import program_hash
@@ -26,6 +27,7 @@ from sync.wire import IngestRequest, decompress
 from tests.faults.http_proxy import Fate, HttpFaultProxy
 from tests.faults.proxy import FINE, REFUSED, Fault, FaultyProxy
 from tests.sync.centre import (
+    DAY,
     FACTS,
     Centre,
     Register,
@@ -105,6 +107,63 @@ async def test_a_member_that_is_not_here_is_asked_for(tmp_path: Path) -> None:
         assert found.member is not None
         assert found.member.member == "m2"
         assert await till.loop.lookup("nobody") == LookedUp()
+
+
+async def test_of_a_card_in_the_drawer_the_centre_says_that_it_is_there(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+        centre.write(lambda connection: operations.import_stock(connection, b"NEW1,9001\nNEW2\n", utc_now()))
+        centre.write(lambda connection: operations.block(connection, "NEW2", "", utc_now()))
+
+        assert await till.loop.lookup("9001") == LookedUp(card="unissued")
+        assert await till.loop.lookup("new-2") == LookedUp(card="blocked")
+
+
+async def test_what_becomes_of_a_card_is_known_here_before_the_next_heartbeat(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+
+        def state_of(code: str) -> str | None:
+            member = till.store.member_by_code(code)
+            found = member.identifier(code) if member is not None else None
+            return found.state if found is not None else None
+
+        async with asyncio.timeout(HEARTBEAT_S / 2):
+            centre.write(lambda connection: operations.link(connection, "m1", CARD, utc_now(), printed="9001"))
+            await till.until(lambda: state_of("9001") == "active")
+            centre.write(lambda connection: operations.block(connection, "9001", "lost", utc_now()))
+            await till.until(lambda: state_of(CARD) == state_of("9001") == "blocked")
+            centre.write(lambda connection: operations.unblock(connection, CARD, utc_now()))
+            await till.until(lambda: state_of("9001") == "active")
+            centre.write(lambda connection: operations.replace(connection, CARD, "NEW1", utc_now()))
+            await till.until(lambda: (state_of("9001"), state_of("NEW1")) == ("replaced", "active"))
+        # And the printed number finds the member
+        assert [member.member for member in till.store.find_members("90")] == ["m1"]
+
+
+async def test_what_an_offline_register_took_for_a_blocked_card_is_held_and_right_in_the_end(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        # Given a register that lost the network before the card was blocked, and sold on
+        async with register(tmp_path / "till", centre) as till:
+            await known(till)
+        blocked_at = DAY + timedelta(minutes=2, seconds=30)
+        centre.write(lambda connection: operations.block(connection, CARD, "lost", blocked_at))
+        async with register(tmp_path / "till", centre, exchanging=False) as till:
+            for number in (1, 2, 3, 4):
+                await till.sell(receipt(number, CARD))
+        # When it is back
+        async with register(tmp_path / "till", centre) as till:
+            await up_to_date(till)
+            # Then only what was sold before counts, and the register promises no more
+            await till.until(lambda: till.confirmed(CARD) == 200)
+            member = till.store.member_by_code(CARD)
+            assert member is not None
+            assert member.balance.pending == 0
+            assert centre.counted(MEMBER) == expected(2)
+            # And unblocking gives the rest
+            centre.write(lambda connection: operations.unblock(connection, CARD, utc_now()))
+            await till.until(lambda: till.confirmed(CARD) == 400)
+        assert centre.counted(MEMBER) == expected(4)
 
 
 async def test_a_lookup_costs_nothing_while_offline(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from sync.wire import (
     IngestResponse,
     LiveHint,
     MemberResponse,
+    NobodysCode,
     SnapshotChunk,
     compress_always,
     decompress,
@@ -360,6 +361,20 @@ async def test_an_answer_that_is_cut_off_is_not_taken(tmp_path: Path) -> None:
 async def test_a_code_that_the_centre_does_not_know_is_no_error(tmp_path: Path) -> None:
     async with talking(tmp_path, said(b'{"title":"Nothing","status":404}', 404)) as (client, _):
         assert await client.member("nobody") is None
+
+
+async def test_of_a_card_that_nobody_has_the_centre_says_what_it_is(tmp_path: Path) -> None:
+    async with talking(tmp_path, said(b'{"title":"Nobody","status":404,"card":"unissued"}', 404)) as (client, _):
+        answer = await client.member("TS1")
+
+    assert isinstance(answer, NobodysCode)
+    assert answer.card == "unissued"
+
+
+@pytest.mark.parametrize("body", [b"<html>not found</html>", b'{"title":"N","status":404,"card":"golden"}', b""])
+async def test_a_404_that_says_nothing_we_know_is_nobody(tmp_path: Path, body: bytes) -> None:
+    async with talking(tmp_path, said(body, 404)) as (client, _):
+        assert await client.member("TS1") is None
 
 
 async def test_a_lookup_has_its_own_short_deadline(tmp_path: Path) -> None:
