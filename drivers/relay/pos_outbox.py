@@ -54,7 +54,7 @@ class PosOutbox:
         self._taken = []
 
     def give_up(self) -> None:
-        """Nobody knows what the POS got of what was taken. A product must not be sold twice, so it is not sent again."""
+        """Nobody knows what the POS got of what was taken; it is not sent again, as nothing must be sold twice."""
         for code in sorted({passed.code for passed, _ in self._taken}):
             self._drop(code)
         self._taken = []

@@ -19,7 +19,8 @@ from drivers.relay.announce import Announcer
 from drivers.relay.arguments import ToPos
 from drivers.relay.scanner_passage import Verdict
 from drivers.relay.status import ScannerFigures, StatusFile
-from drivers.scanning.scan import parse_scan
+from drivers.scanning.pan import first_pan
+from drivers.scanning.scan import Scan, parse_scan
 from loyalty.identification import IdentificationRule
 from loyalty.identification_checks import RulesError
 from loyalty.identification_json import MAX_JSON_BYTES, rules_from_json
@@ -70,8 +71,8 @@ class RulesInForce:
         if "payment_card" in scan.problems:
             return Verdict()
         if scan.identifier is None or scan.member is None:
-            return Verdict(keep=scan.misread)
-        return Verdict(keep=True, withhold=scan.identifier.rule in now.withheld)
+            return Verdict(keep=_kept(code, scan) if scan.misread else None)
+        return Verdict(keep=_kept(code, scan), withhold=scan.identifier.rule in now.withheld)
 
     def start(self) -> None:
         self._thread.start()
@@ -137,3 +138,11 @@ class RulesInForce:
                 "rules_unreadable",
                 f"{self._path} cannot be used, so the rules stay as they were: {reason}",
             )
+
+
+def _kept(code: bytes | str, scan: Scan) -> bytes:
+    """The code as it came, for the agent to read it anew. Where more was swiped with a member's number, and it looks
+    like a payment card's, only the member's.
+    """
+    raw = code.encode() if isinstance(code, str) else code
+    return raw if first_pan(raw.decode(errors="replace")) is None else (scan.aim + scan.text).encode()

@@ -31,10 +31,10 @@ Unjudged = Literal["too_long", "suffix_missing", "prefix_missing", "fault"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is done with a code: `withhold` it from the POS, `keep` it for the agent."""
+    """What is done with a code: `withhold` it from the POS, `keep` this of it for the agent; None: nothing."""
 
     withhold: bool = False
-    keep: bool = False
+    keep: bytes | None = None
 
 
 Judge = Callable[[bytes], Verdict]
@@ -58,7 +58,7 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A code that may be a member's: its bytes, and when the last of them came."""
+    """A code that may be a member's: what is kept of it, and when its last byte came."""
 
     data: bytes
     at: Moment
@@ -191,8 +191,8 @@ class ScannerPassage:
             steps.append(Withheld(data=whole))
         elif gone < end:
             steps.append(Passed(data=whole[gone:], code=self._number))
-        if content is not None and verdict.keep:
-            steps.append(Heard(data=content, at=at, ended_by=ended_by, withheld=withheld))
+        if verdict.keep is not None:
+            steps.append(Heard(data=verdict.keep, at=at, ended_by=ended_by, withheld=withheld))
         rest = bytes(self._code[end:])
         self._begin()
         self._before = withheld, at

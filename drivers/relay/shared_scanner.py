@@ -20,6 +20,8 @@ from drivers.transport.port import PortMissingError, Transport, TransportClosedE
 
 # A port that is away is tried again this often.
 PORT_RETRY_EVERY_S: Final = 0.5
+# Some 50 codes, which take a few milliseconds.
+SLICE_BYTES: Final = 1024
 # At the end, for the POS to take what is on its way, and for a port that hangs to close.
 FLUSH_WITHIN_S: Final = 1.0
 CLOSE_WITHIN_S: Final = 2.0
@@ -98,9 +100,7 @@ class SharedScanner:
             await self._ends.scanner.open()
             self._records.scanner_is("")
             while True:
-                data = await self._next()
-                now = self._clock()
-                self._carry_out(self._passage.feed(data, now) if data else self._passage.idle(now))
+                await self._take(await self._next())
         except TransportError as error:
             self._records.scanner_is(str(error))
         finally:
@@ -117,6 +117,22 @@ class SharedScanner:
                 return await self._ends.scanner.read()
         except TimeoutError:
             return b""
+
+    async def _take(self, data: bytes) -> None:
+        """What the scanner sent, in slices: a scanner that floods must not keep the printer's way waiting."""
+        now = self._clock()
+        if not data:
+            self._carry_out(self._passage.idle(now))
+        rest = data
+        try:
+            while rest:
+                slice_, rest = rest[:SLICE_BYTES], rest[SLICE_BYTES:]
+                self._carry_out(self._passage.feed(slice_, now))
+                if rest:
+                    await asyncio.sleep(0)
+        finally:
+            if rest:
+                self._carry_out(self._passage.feed(rest, now))
 
     def _carry_out(self, steps: Iterable[Step]) -> None:
         for step in steps:

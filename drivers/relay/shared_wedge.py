@@ -169,9 +169,9 @@ class SharedWedge:
         if not step.withheld:
             self._records.passed()
         verdict = way.verdict(step.code.text)
-        if verdict.keep:
+        if verdict.keep is not None:
             ended_by: EndedBy = "silence" if step.code.ended_by == "idle" else "suffix"
-            self._records.keep(step.code.text.encode(), self._moment(step.code.at_ns), ended_by, withheld=step.withheld)
+            self._records.keep(verdict.keep, self._moment(step.code.at_ns), ended_by, withheld=step.withheld)
         self._late += verdict.withhold and not step.withheld and way.keyboard is not None
         self._records.late(self._late)
 

@@ -27,7 +27,7 @@ def judge(code: bytes) -> Verdict:
     """A rule claims what begins with M after its AIM identifier; goods are goods; the rest is a guess."""
     if code.startswith(b"]E0"):
         return Verdict()
-    return Verdict(keep=True, withhold=code.startswith(b"]C0M"))
+    return Verdict(keep=code, withhold=code.startswith(b"]C0M"))
 
 
 def scanner(
@@ -278,7 +278,7 @@ def test_when_no_rule_claims_anything_the_pos_gets_what_the_scanner_sent(seed: i
     chance = random.Random(seed)
     stream = b"".join(codes(chance))
     passage = ScannerPassage(
-        judge=lambda code: Verdict(keep=chance.random() < 0.5),
+        judge=lambda code: Verdict(keep=code if chance.random() < 0.5 else None),
         may_withhold=lambda: chance.random() < 0.5,
         suffix=chance.choice([None, b"\r", b"\x03", b""]),
         max_bytes=100,

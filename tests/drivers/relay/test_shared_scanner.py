@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,13 +26,14 @@ from drivers.relay.scanner_passage import ScannerPassage
 from drivers.relay.shared_scanner import Ends, SharedScanner
 from drivers.relay.spool import Origin, SpoolWriter
 from drivers.relay.status import ScannerFacts, ScannerFigures, StatusFile
+from drivers.scanning.pan import luhn_holds
 from drivers.transport.memory import MemoryTransport, memory_pair
 
 GOODS = b"]E04006381333931\r"
 MEMBER = b"]C0M001234\r"
 GUESS = b"]C0X999\r"
 CARD = b"]C04111111111111111\r"
-RULES = [{"name": "club", "prefixes": ["M"], "lengths": [7]}]
+RULES: list[dict[str, object]] = [{"name": "club", "prefixes": ["M"], "lengths": [7]}]
 WAIT_S = 20.0
 
 
@@ -78,7 +81,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def counter(
     folder: Path,
     *,
-    rules: list[dict[str, object]] | None = RULES,  # type: ignore[assignment]
+    rules: list[dict[str, object]] | None = RULES,
     to_pos: ToPos = "others",
     sync: Callable[[int], None] = os.fdatasync,
     judge: Callable[[bytes], object] | None = None,
@@ -300,14 +303,20 @@ async def test_what_is_held_goes_to_the_pos_when_the_relay_is_stopped(tmp_path: 
 # The rules
 
 
+def rules_of(folder: Path, figures: ScannerFigures | None = None) -> RulesInForce:
+    """The rules that are in a folder now."""
+    facts = ScannerFacts(pid=1, scanner="scanner", pos="pos", register="3", started_at=system_clock().wall)
+    status = StatusFile(folder, facts, figures or ScannerFigures())
+    rules = RulesInForce(folder, to_pos="others", status=status, announcer=Announcer(as_json=True))
+    rules.look()
+    return rules
+
+
 async def test_rules_are_taken_as_they_change_and_what_cannot_be_read_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = ScannerFigures()
-    facts = ScannerFacts(pid=1, scanner="scanner", pos="pos", register="3", started_at=system_clock().wall)
-    rules = RulesInForce(
-        tmp_path, to_pos="others", status=StatusFile(tmp_path, facts, figures), announcer=Announcer(as_json=True)
-    )
+    rules = rules_of(tmp_path, figures)
     path = tmp_path / RULES_NAME
 
     def look(content: bytes) -> bool:
@@ -317,7 +326,6 @@ async def test_rules_are_taken_as_they_change_and_what_cannot_be_read_changes_no
         rules.look()
         return rules.judge(MEMBER.strip()).withhold
 
-    rules.look()
     assert (rules.may_withhold(), figures.rules_trouble) == (False, ""), "no file is no trouble"
     assert look(json.dumps({"rules": RULES}).encode())
     assert look(b'{"rules": [')
@@ -344,12 +352,7 @@ def test_only_a_plain_file_is_read_as_rules(kind: str, tmp_path: Path) -> None:
     else:
         os.mkfifo(path)
     figures = ScannerFigures()
-    facts = ScannerFacts(pid=1, scanner="scanner", pos="pos", register="3", started_at=system_clock().wall)
-    rules = RulesInForce(
-        tmp_path, to_pos="others", status=StatusFile(tmp_path, facts, figures), announcer=Announcer(as_json=True)
-    )
-
-    rules.look()
+    rules = rules_of(tmp_path, figures)
 
     assert not rules.may_withhold()
     assert figures.rules_trouble
@@ -359,16 +362,52 @@ def test_a_misread_card_goes_to_both(tmp_path: Path) -> None:
     (tmp_path / RULES_NAME).write_text(
         json.dumps({"rules": [{"name": "club", "prefixes": ["29"], "lengths": [13], "check_digit": "gs1"}]})
     )
-    facts = ScannerFacts(pid=1, scanner="scanner", pos="pos", register="3", started_at=system_clock().wall)
-    rules = RulesInForce(
-        tmp_path,
-        to_pos="others",
-        status=StatusFile(tmp_path, facts, ScannerFigures()),
-        announcer=Announcer(as_json=True),
-    )
-    rules.look()
+    rules = rules_of(tmp_path)
 
     misread, right = rules.judge(b"]E02900000000013"), rules.judge(b"]E02900000000018")
 
-    assert (misread.keep, misread.withhold) == (True, False)
-    assert right.keep == right.withhold
+    assert (misread.keep, misread.withhold) == (b"]E02900000000013", False)
+    assert (right.keep, right.withhold) == (b"]E02900000000018", True)
+
+
+def test_of_a_payment_card_swiped_with_a_members_nothing_is_kept(tmp_path: Path) -> None:
+    (tmp_path / RULES_NAME).write_text(json.dumps({"rules": [{"name": "club", "prefixes": ["29"]}]}))
+    rules = rules_of(tmp_path)
+
+    for swiped in (b";29000000000018=4111111111111111?", b"%B4111111111111111^DOE?;29000000000018=2512?"):
+        kept = rules.judge(swiped).keep
+        assert kept is None or b"4111111111111111" not in kept
+    assert rules.judge(b";29000000000018=4111111111111111?").keep == b"29000000000018"
+
+
+def payment_card(chance: random.Random) -> str:
+    leading = chance.choice(["4", "51", "55", "2221", "37", "6011", "36", "3528", "62", "67"])
+    length = {"37": 15, "36": 14}.get(leading, 16)
+    digits = leading + "".join(chance.choices("0123456789", k=length - len(leading) - 1))
+    return next(digits + last for last in "0123456789" if luhn_holds(digits + last))
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_payment_card_is_kept_however_it_is_read_and_the_pos_gets_each(seed: int, tmp_path: Path) -> None:
+    print("seed", seed)
+    chance = random.Random(seed)
+    forms = [
+        "{}", "]C0{}", "]Q1{}", "]d1CARD {}", "%B{}^DOE/J^2512101?", ";{}=25121010000012300000?", "CARD-{}",
+        "https://club.example/m/{}", "https://club.example/m/M1?n={}", "M {} M", "]C110A\x1d21{}", "+01{}=?",
+    ]  # fmt: skip
+    cards = [payment_card(chance) for _ in range(50)]
+    written = [
+        chance.choice(forms).format(chance.choice([card, " ".join(card[at : at + 4] for at in range(0, len(card), 4))]))
+        for card in cards
+    ]
+    wallet: dict[str, object] = {"name": "app", "kind": "wallet", "pattern": "https://club.example/m/{code}*"}
+    async with counter(tmp_path, rules=[*RULES, wallet]) as shop:
+        for code in written:
+            await shop.scanner.write(code.encode() + b"\r")
+        await shop.scanner.write(MEMBER)
+        await shop.pos_gets("".join(code + "\r" for code in written).encode())
+        await until(lambda: shop.figures.withheld == 1)
+        await until(lambda: MEMBER.strip() in content_of(tmp_path))
+    content = re.sub(rb"[ -]", b"", content_of(tmp_path))
+
+    assert [card for card in cards if card.encode() in content] == []

@@ -31,7 +31,7 @@ from drivers.wedge.memory_backend import MemoryMachine, MemoryScanner
 GOODS = "]E04006381333931"
 MEMBER = "]C0M001234"
 CARD = "]C04111111111111111"
-RULES = [{"name": "club", "prefixes": ["M"], "lengths": [7]}]
+RULES: list[dict[str, object]] = [{"name": "club", "prefixes": ["M"], "lengths": [7]}]
 NAME = "Scanner in memory"
 WAIT_S = 20.0
 
