@@ -13,6 +13,7 @@ from typing import ClassVar, Final, Literal
 from drivers.escpos import codepages
 from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, national_letters, selected_page
 from drivers.escpos.framing import EscposFramer, Frame
+from drivers.escpos.raster import Picture, PictureMemory
 
 # The longest receipt seen in shops is some metres; 3.75 mm a line makes 20,000 lines 75 m.
 MAX_SHEET_LINES: Final = 20_000
@@ -29,6 +30,8 @@ BLANK_FEED_DOTS: Final = 30
 # The most a QR code holds in bytes (version 40, level L); the payload of a stored symbol is cut there.
 MAX_CODE_BYTES: Final = 7089
 FEED_CHUNK_BYTES: Final = 65536
+# A line of 80 mm paper; strips that go beyond it without a line end between them are printed below each other.
+MAX_PICTURE_LINE_DOTS: Final = 576
 
 _SYMBOLS: Final = {
     48: "PDF417",
@@ -49,12 +52,16 @@ LineKind = Literal["text", "code", "image"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperLine:
-    """One printed line and the bytes (offsets in the stream) that made it."""
+    """One printed line and the bytes (offsets in the stream) that made it.
+
+    `picture` has the dots of an image, where its commands say them and the printer's memory had room.
+    """
 
     text: str
     start: int
     end: int
     kind: LineKind = "text"
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +138,7 @@ class EscposPrinter:
         self._symbol_kind = 49
         self._stored_image = ""
         self._defined_image = ""
+        self._pictures = PictureMemory()
         self._at = 0
         self._sheet_start = 0
         self._after_cr = False
@@ -184,8 +192,9 @@ class EscposPrinter:
         self._kicks = 0
         self._torn = False
         self._lost_lines = 0
-        self._strip = (0, 0)  # width and height of the strips printed last
+        self._strips: _Strips | None = None
         self._on_strip = False
+        self._pictures.new_sheet()
 
     # Text
 
@@ -277,7 +286,7 @@ class EscposPrinter:
         self._on_strip = False
 
     def _add(self, line: PaperLine) -> None:
-        self._strip = (0, 0)
+        self._strips = None
         self._blank_lines = 0 if line.text else self._blank_lines + 1
         if self._blank_lines > MAX_BLANK_LINES:
             return
@@ -295,17 +304,29 @@ class EscposPrinter:
 
     def _add_image(self, what: str, frame: Frame) -> None:
         self._end_line()
-        self._add(PaperLine(text=f"[image {what}]", start=frame.start, end=frame.end, kind="image"))
+        picture = self._pictures.take(frame)
+        self._add(PaperLine(text=f"[image {what}]", start=frame.start, end=frame.end, kind="image", picture=picture))
 
     def _add_strip(self, width: int, height: int, frame: Frame) -> None:
-        """ESC * prints a picture in strips, a line each; strips of one width are one picture."""
+        """ESC * prints a picture in strips, a line each, or several side by side where no line ends between them.
+
+        Lines that begin with a strip of one width are one picture.
+        """
+        beside = self._on_strip
         self._end_line()
-        start = frame.start
-        if self._strip[0] == width and self._lines and self._lines[-1].kind == "image":
-            start = self._lines.pop().start
-            height += self._strip[1]
-        self._add(PaperLine(text=f"[image {width}x{height}]", start=start, end=frame.end, kind="image"))
-        self._strip = (width, height)
+        strip = _Strips(first=width, line=width, width=width, height=height)
+        picture, start = self._pictures.take(frame), frame.start
+        if self._strips is not None and self._lines and self._lines[-1].kind == "image":
+            beside = beside and self._strips.line + width <= MAX_PICTURE_LINE_DOTS
+            joined = self._strips.joined(strip, beside=beside)
+            if joined is not None:
+                strip, above = joined, self._lines.pop()
+                start = above.start
+                if above.picture is not None and picture is not None:
+                    picture = above.picture.followed_by(picture, beside=beside)
+        what = f"[image {strip.width}x{strip.height}]"
+        self._add(PaperLine(text=what, start=start, end=frame.end, kind="image", picture=picture))
+        self._strips = strip
         self._on_strip = True
 
     def _end_sheet(self, *, cut: bool) -> None:
@@ -454,17 +475,24 @@ class EscposPrinter:
             # m 112 a bx by c xL xH yL yH d…: a picture into the buffer, bx and by wide and high
             width, height = _u16(parameters, 6) * parameters[3], _u16(parameters, 8) * parameters[4]
             self._stored_image = f"{width}x{height}"
+            self._pictures.take(frame)
         elif function in (2, 50) and self._stored_image:
             self._add_image(self._stored_image, frame)
             self._stored_image = ""
         elif function in (69, 85) and len(parameters) >= 4:
             self._add_image(f"stored {_shown(parameters[2:4])}", frame)
+        elif function in (67, 68, 83, 84):
+            self._pictures.take(frame)
 
     def _act_stored(self, frame: Frame) -> None:
         self._add_image(f"stored {frame.data[2]}", frame)
 
     def _act_define(self, frame: Frame) -> None:
         self._defined_image = f"{frame.data[2] * 8}x{frame.data[3] * 8}"
+        self._pictures.take(frame)
+
+    def _act_logos(self, frame: Frame) -> None:
+        self._pictures.take(frame)
 
     def _act_defined(self, frame: Frame) -> None:
         if self._defined_image:
@@ -499,9 +527,32 @@ class EscposPrinter:
         "GS ( L": _act_graphics,
         "GS 8 L": _act_graphics,
         "FS p": _act_stored,
+        "FS q": _act_logos,
+        "FS q part": _act_logos,
         "GS *": _act_define,
         "GS /": _act_defined,
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Strips:
+    """Sizes in columns and dots of a picture printed in strips: of its first strip, its last line, and all of it."""
+
+    first: int
+    line: int
+    width: int
+    height: int
+
+    def joined(self, strip: _Strips, *, beside: bool) -> _Strips | None:
+        """With a `strip` beside the last line or below; None where that is another picture."""
+        if beside:
+            line = self.line + strip.width
+            return _Strips(first=self.first, line=line, width=max(self.width, line), height=self.height)
+        if strip.first != self.first:
+            return None
+        return _Strips(
+            first=self.first, line=strip.line, width=max(self.width, strip.width), height=self.height + strip.height
+        )
 
 
 def _u16(data: bytes, at: int) -> int:
