@@ -175,14 +175,14 @@ class _Prompts:
 
     def asked(self, code: SheetCode, *, again: bool) -> None:
         if again:
-            self._say("      That was another code of the sheet.")
-        self._say(f"{code.number:>3}/{len(CODES)}  Scan {code.number}: {code.title}  {code.shown}")
+            self._say("    That was another code of the sheet.")
+        self._say(f"Scan {code.number} of {len(CODES)}: {code.title}  {code.shown}")
 
     def told(self, result: CodeResult, findings: Sequence[Finding]) -> None:
         if result.result == "right":
-            self._say("      Right.")
+            self._say("    Right.")
         for found in findings:
-            self._say(f"      {'!' if found.severity == 'problem' else '-'} {found.what}")
+            self._say(f"    {'!' if found.severity == 'problem' else '-'} {found.what}")
 
 
 def _print_scan_test(report: ScanTestReport) -> None:
@@ -194,8 +194,8 @@ def _print_scan_test(report: ScanTestReport) -> None:
         say(f"Not tested: {', '.join(untested)}.")
     for found in report.findings:
         say("")
-        numbers = ", ".join(map(str, found.codes))
-        _say_wrapped("! " if found.severity == "problem" else "- ", f"{found.what} (code {numbers})")
+        codes = f"code{'s' if len(found.codes) > 1 else ''} {', '.join(map(str, found.codes))}"
+        _say_wrapped("! " if found.severity == "problem" else "- ", f"{found.what} ({codes})")
         _say_wrapped("    Effect:  ", found.effect)
         _say_wrapped("    Remedy:  ", found.remedy)
         if found.setting:
@@ -204,7 +204,8 @@ def _print_scan_test(report: ScanTestReport) -> None:
 
 def _say_wrapped(start: str, text: str) -> None:
     columns = min(shutil.get_terminal_size().columns, MAX_COLUMNS)
-    for line in textwrap.wrap(text, columns, initial_indent=start, subsequent_indent=" " * len(start)):
+    indent = " " * len(start)
+    for line in textwrap.wrap(text, columns, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False):
         say(line)
 
 

@@ -110,12 +110,12 @@ async def _enrolment(look: Surroundings) -> AsyncIterator[Check]:
 
 async def _agent(look: Surroundings) -> AsyncIterator[Check]:
     if look.agent_problem:
-        yield Check(area="agent", name="agent", verdict="problem", said=look.agent_problem)
+        yield Check(area="agent", name="", verdict="problem", said=look.agent_problem)
     elif look.status is None:
         said = "does not run: start it with `tillside run`, or its service"
-        yield Check(area="agent", name="agent", verdict="problem", said=said)
+        yield Check(area="agent", name="", verdict="problem", said=said)
     else:
-        yield Check(area="agent", name="agent", verdict="healthy", said=f"runs; its page is {look.status.page}")
+        yield Check(area="agent", name="", verdict="healthy", said=f"runs; its page is {look.status.page}")
 
 
 async def _scanners(look: Surroundings) -> AsyncIterator[Check]:

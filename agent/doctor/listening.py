@@ -23,7 +23,7 @@ from drivers.scanning.port_scanner import PortOptions, PortScannerDriver
 from drivers.scanning.scan import parse_scan
 from drivers.scanning.serial_scanner import SerialScannerDriver
 from drivers.transport.port import Transport, TransportClosedError
-from drivers.wedge.backend import OpenWedge, WedgeBackend
+from drivers.wedge.backend import OpenWedge, WedgeBackend, WedgeNameError, check_name
 from drivers.wedge.driver import WedgeDriver, WedgeOptions
 from drivers.wedge.events import DeviceEvent
 
@@ -69,7 +69,12 @@ def ear_of(scanner: ScannerSettings, backend: WedgeBackend | None = None) -> Ear
     if issubclass(driver, PortScannerDriver):
         return ByteEar(scanner, driver(options, now, parse_scan))
     if driver is WedgeDriver:
-        return KeyEar(scanner, typed_options(WedgeOptions, options), backend or _machine())
+        wedge = typed_options(WedgeOptions, options)
+        try:
+            check_name(wedge.device)
+        except WedgeNameError as error:
+            raise DriverOptionsError("device", str(error)) from error
+        return KeyEar(scanner, wedge, backend or _machine())
     raise NotRawError(_why_not(scanner, driver))
 
 

@@ -185,7 +185,7 @@ async def answered(
         line = (await asyncio.wait_for(doctor.stderr.readline(), 30)).decode()
         assert line, "the doctor ended early"
         if "Scan " in line:
-            number = int(line.split("Scan ")[1].split(":")[0])
+            number = int(line.split("Scan ")[1].split()[0])
             scanner.send(sent(CODES[number - 1]))
             asked += 1
 
@@ -223,7 +223,7 @@ async def test_ctrl_c_ends_it_with_what_was_tested(tmp_path: Path, scanner: Scan
     doctor = await started(settings(tmp_path, f'name = "counter"\nport = "{scanner.port}"'))
     await answered(doctor, scanner, lambda code: f"{code.aims[0]}{code.text}\r", codes=2)
     assert doctor.stderr is not None
-    while "Scan 3" not in (line := (await doctor.stderr.readline()).decode()):
+    while "Scan 3 of" not in (line := (await doctor.stderr.readline()).decode()):
         assert line
 
     doctor.send_signal(signal.SIGINT)
@@ -240,12 +240,12 @@ async def test_what_a_wedge_types_is_neither_shown_nor_left_for_the_shell(tmp_pa
     config = settings(tmp_path, f'name = "counter"\nport = "{scanner.port}"')
     doctor = await started(config, as_json=False, stdin=theirs, stdout=theirs, stderr=theirs)
     shown = b""
-    while b"Scan 1:" not in shown:
+    while b"Scan 1 of" not in shown:
         shown += await asyncio.to_thread(os.read, ours, 4096)
 
     os.write(ours, b"reboot-from-a-barcode\n")
     scanner.send(f"{CODES[0].aims[0]}{CODES[0].text}\r")
-    while b"Scan 2:" not in shown:
+    while b"Scan 2 of" not in shown:
         shown += await asyncio.to_thread(os.read, ours, 4096)
     doctor.send_signal(signal.SIGINT)
     await doctor.wait()

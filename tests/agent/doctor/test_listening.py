@@ -117,6 +117,7 @@ def test_a_shared_scanner_is_the_relays(tmp_path: Path) -> None:
         (settings(), DriverOptionsError),
         (settings(port="tcp://nowhere"), DriverOptionsError),
         (settings("wedge", device="x", layout="dvorak"), DriverOptionsError),
+        (settings("wedge", device="usb:wrong"), DriverOptionsError),
     ],
 )
 def test_wrong_settings_are_named(scanner: ScannerSettings, error: type[Exception]) -> None:
