@@ -406,8 +406,7 @@ async def test_no_payment_card_is_kept_however_it_is_read_and_the_pos_gets_each(
             await shop.scanner.write(code.encode() + b"\r")
         await shop.scanner.write(MEMBER)
         await shop.pos_gets("".join(code + "\r" for code in written).encode())
-        await until(lambda: shop.figures.withheld == 1)
-        await until(lambda: MEMBER.strip() in content_of(tmp_path))
+    assert MEMBER.strip() in content_of(tmp_path)
     content = re.sub(rb"[ -]", b"", content_of(tmp_path))
 
     assert [card for card in cards if card.encode() in content] == []
