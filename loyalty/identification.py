@@ -176,7 +176,7 @@ def _claim(rule: IdentificationRule, text: str) -> Claim | None:
         return None if rule.kind == "goods" else Claim(rule=rule, code="", misread=True)
     if rule.kind == "goods":
         return Claim(rule=rule, code="", number=number)
-    member = normal_code(rule.add_leading + code[rule.drop_leading : len(code) - rule.drop_trailing])
+    member = normal_code(rule.add_leading + code[rule.drop_leading : max(len(code) - rule.drop_trailing, 0)])
     if not is_member_code(member, rule.kind):
         return None
     return Claim(rule=rule, code=member, number=number)

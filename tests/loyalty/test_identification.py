@@ -81,6 +81,7 @@ def test_the_member_code_is_what_the_rule_makes_of_it() -> None:
     assert code_of("+41", rule(prefixes=("+",))) is None  # a spreadsheet would count with it
     assert code_of("https://club.example/m/ab-12", rule(pattern="https://club.example/m/{code}")) == "AB12"
     assert code_of("12", rule(prefixes=("12",), drop_leading=1, drop_trailing=1)) is None
+    assert code_of("123", rule(prefixes=("12",), drop_trailing=5)) is None
 
 
 def test_an_application_identifiers_value_is_matched_alone() -> None:
