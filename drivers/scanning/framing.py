@@ -20,7 +20,7 @@ MAX_FRAME_BYTES = 8192
 # A scanner sends a scan in one go: 9600 baud is a byte per millisecond, a USB hiccup tens of them.
 IDLE_MS = 1000
 
-Dropped = Literal["too_long", "suffix_missing", "prefix_missing", "aim_missing"]
+Dropped = Literal["too_long", "suffix_missing", "prefix_missing"]
 
 _LINE_ENDS = re.compile(rb"[\r\n\t]")
 
@@ -148,5 +148,4 @@ REMEDIES: dict[str, str] = {
     "too_long": f"More than {MAX_FRAME_BYTES} bytes without a suffix: check the baud rate and `suffix`.",
     "suffix_missing": 'Let the scanner send CR after each code, or set suffix = "" if it cannot.',
     "prefix_missing": "The scanner does not send the prefix that is set: correct `prefix`.",
-    "aim_missing": 'Let the scanner send AIM identifiers, or set aim = "optional" if it cannot.',
 }

@@ -1,34 +1,27 @@
 """What every scanner has in common that sends its codes as bytes over a port.
 
-Owns the port, composites and repeats, and the scans that wait for the agent, from start to cancellation. A model
-says only where its codes begin and end (`framer`) and what may be set (`options_type`). Never looks a code up.
+Owns the port, from start to cancellation. A model says only where its codes begin and end (`framer`) and what may
+be set (`options_type`). Never looks a code up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Generic, Literal, TypeVar
 
-import structlog
 from msgspec import Meta, Struct
 
 from drivers.clock import Clock
-from drivers.scanning.composite import CompositeJoiner
-from drivers.scanning.driver import DriverOptionsError, Emit, Ready, ScanEvent, typed_options
+from drivers.scanning.driver import DriverOptionsError, Emit, Ready, typed_options
 from drivers.scanning.framing import REMEDIES, Framer, ScanFrame
-from drivers.scanning.repeats import REPEAT_WITHIN_MS, RepeatFilter
-from drivers.scanning.scan import Parse, Scan
+from drivers.scanning.hearing import AimOption, Hearing, Put
+from drivers.scanning.repeats import REPEAT_WITHIN_MS
+from drivers.scanning.scan import Parse
 from drivers.transport.port import Transport
 from drivers.transport.ports import PortNameError, transport_for
 from drivers.transport.serial import SerialLine
-
-# Scans heard while the agent is still busy with one. Then the port's own buffer fills.
-MAX_SCANS_AHEAD = 64
-
-_log = structlog.get_logger(__name__)
 
 
 class PortOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +37,7 @@ class PortOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     data_bits: Literal[7, 8] = 8
     parity: Literal["none", "even", "odd"] = "none"
     stop_bits: Literal[1, 2] = 1
-    aim: Literal["optional", "required"] = "optional"
+    aim: AimOption = "optional"
     repeat_ms: Annotated[int, Meta(ge=0, le=60_000)] = REPEAT_WITHIN_MS
 
 
@@ -64,14 +57,15 @@ class PortScannerDriver(ABC, Generic[OptionsOf]):
     def __init__(self, options: Mapping[str, object], clock: Clock, parse: Parse) -> None:
         self.options = typed_options(self.options_type, options)
         self._clock = clock
-        self._parse = parse
-        self._reader = self.options.name or self.options.port
         self._transport = self.transport()
         self._framer = self.framer()
-        self._composites = CompositeJoiner()
-        self._repeats = RepeatFilter(self.options.repeat_ms)
-        self._without_aim = 0
-        self._reported: Counter[str] = Counter()
+        self._hearing = Hearing(
+            self.options.name or self.options.port,
+            parse,
+            aim=self.options.aim,
+            repeat_ms=self.options.repeat_ms,
+            remedies=self.remedies,
+        )
         self._last_read = clock()
 
     @abstractmethod
@@ -90,31 +84,19 @@ class PortScannerDriver(ABC, Generic[OptionsOf]):
             raise DriverOptionsError("port", str(error)) from error
 
     async def run(self, emit: Emit, ready: Ready) -> None:
-        heard: asyncio.Queue[ScanEvent | None] = asyncio.Queue(MAX_SCANS_AHEAD)
         await self._transport.open()
-        # Listening goes on while `emit` works, so that each scan carries the time at which it was made.
-        listening = asyncio.create_task(self._listen(heard), name=f"scanner {self._reader}")
         try:
             ready()
-            while (event := await heard.get()) is not None:
-                await emit(event)
-            await listening
+            await self._hearing.run(self._listen, emit)
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
             await self._transport.close()
 
-    async def _listen(self, heard: asyncio.Queue[ScanEvent | None]) -> None:
-        """Put every scan into `heard`; None when the port fails, which is then raised."""
-        try:
-            while True:
-                for frame in await self._next_frames():
-                    if (scan := self._scan(frame)) is not None:
-                        await heard.put(ScanEvent(scan=scan, at=frame.at, reader=self._reader))
-                self._report()
-        except Exception:
-            await heard.put(None)
-            raise
+    async def _listen(self, put: Put) -> None:
+        while True:
+            for frame in await self._next_frames():
+                if (event := self._hearing.event(frame.data, frame.at)) is not None:
+                    await put(event)
+            self._hearing.report(self._framer.dropped)
 
     async def _next_frames(self) -> list[ScanFrame]:
         loop = asyncio.get_running_loop()
@@ -140,24 +122,3 @@ class PortScannerDriver(ABC, Generic[OptionsOf]):
         except TimeoutError:
             return self._framer.idle(self._clock())
         return self._framer.feed(data, self._last_read)
-
-    def _scan(self, frame: ScanFrame) -> Scan | None:
-        """The scan that a frame is; None for a code that is dropped, and for a repeat."""
-        parsed = self._parse(frame.data)
-        if self.options.aim == "required" and not parsed.aim:
-            self._without_aim += 1
-            return None
-        scan = self._composites.joined(parsed, self._reader, frame.at)
-        is_component = scan is not parsed
-        if self._repeats.is_repeat(scan.text, self._reader, frame.at, component=is_component):
-            return None
-        return scan
-
-    def _report(self) -> None:
-        """Say once for each code that was dropped why it was. Never what it said."""
-        dropped = Counter(self._framer.dropped)
-        dropped["aim_missing"] += self._without_aim
-        for reason in dropped - self._reported:
-            remedy = self.remedies.get(reason, "See the description of this scanner's driver.")
-            _log.warning("scan_dropped", reader=self._reader, reason=reason, times=dropped[reason], remedy=remedy)
-        self._reported = dropped

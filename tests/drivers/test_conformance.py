@@ -10,12 +10,13 @@ from contextlib import suppress
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from drivers import testing
 from drivers.clock import Clock
 from drivers.scanning.driver import Emit, Ready, ScanEvent
 from drivers.scanning.framing import ScanFrame, ScanFramer
-from drivers.scanning.scan import Parse, Scan, parse_scan
+from drivers.scanning.scan import Parse, parse_scan
 from drivers.scanning.serial_scanner import SerialScannerDriver
 from drivers.testing import SCANNER_CHECKS, ConformanceError, Sample, ScannerCheck, ScannerUnderTest, check_scanner
 from drivers.transport.port import Transport, TransportError
@@ -177,8 +178,8 @@ class Plain(SerialScannerDriver):
             ready()
             while True:
                 for frame in await self._next_frames():
-                    if (scan := self._scan(frame)) is not None:
-                        await self.take(emit, ScanEvent(scan=scan, at=self._clock(), reader=self._reader))
+                    if (event := self._hearing.event(frame.data, frame.at)) is not None:
+                        await self.take(emit, replace(event, at=self._clock()))
         finally:
             await self._transport.close()
 
@@ -257,15 +258,17 @@ class LeavesTasks(SerialScannerDriver):
 
 
 class LogsWithStructlog(SerialScannerDriver):
-    def _scan(self, frame: ScanFrame) -> Scan | None:
-        structlog.get_logger().info("heard", code=frame.data)
-        return super()._scan(frame)
+    async def _next_frames(self) -> list[ScanFrame]:
+        frames = await super()._next_frames()
+        structlog.get_logger().info("heard", codes=frames)
+        return frames
 
 
 class LogsWithLogging(SerialScannerDriver):
-    def _scan(self, frame: ScanFrame) -> Scan | None:
-        logging.getLogger("acme").debug("heard %s", frame.data)
-        return super()._scan(frame)
+    async def _next_frames(self) -> list[ScanFrame]:
+        frames = await super()._next_frames()
+        logging.getLogger("acme").debug("heard %s", frames)
+        return frames
 
 
 class PrintsTornCodes(ScanFramer):

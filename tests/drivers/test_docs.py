@@ -12,7 +12,7 @@ import pytest
 
 from agent.demo.scanner import VirtualScanner
 from drivers.clock import now
-from drivers.scanning import framing, port_scanner
+from drivers.scanning import framing, hearing
 from drivers.scanning.driver import ScanEvent
 from drivers.scanning.framing import REMEDIES, Dropped
 from drivers.scanning.scan import parse_scan
@@ -28,7 +28,7 @@ EXAMPLE = ROOT / "examples" / "acme-wand"
 MODULES = {
     "framing": framing,
     "port": port,
-    "port_scanner": port_scanner,
+    "hearing": hearing,
     "serial": serial,
     "tcp": tcp,
     "testing": testing,

@@ -17,7 +17,8 @@ from agent.demo.scanner import VirtualScanner
 from drivers.clock import now
 from drivers.scanning.driver import DriverOptionsError, ScanEvent, ScannerDriver
 from drivers.scanning.framing import REMEDIES, ScanFrame
-from drivers.scanning.port_scanner import MAX_SCANS_AHEAD, PortOptions, PortScannerDriver
+from drivers.scanning.hearing import MAX_SCANS_AHEAD
+from drivers.scanning.port_scanner import PortOptions, PortScannerDriver
 from drivers.scanning.scan import parse_scan
 from drivers.scanning.serial_scanner import SerialScannerDriver
 from drivers.transport.port import PortMissingError, PortUnpluggedError

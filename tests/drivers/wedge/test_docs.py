@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from drivers.clock import now
+from drivers.scanning import hearing
 from drivers.scanning.scan import parse_scan
-from drivers.wedge import backend, composer, driver, evdev_backend, passage
+from drivers.wedge import backend, composer, evdev_backend, passage
 from drivers.wedge.backend import VIRTUAL_PHYS
 from drivers.wedge.driver import WedgeDriver, WedgeOptions
 from drivers.wedge.encode import as_seen
@@ -21,7 +22,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "wedges.md").read_text(encoding="ut
 MODULES = {
     "backend": backend,
     "composer": composer,
-    "driver": driver,
+    "hearing": hearing,
     "evdev_backend": evdev_backend,
     "passage": passage,
 }

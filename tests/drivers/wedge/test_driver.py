@@ -14,10 +14,11 @@ import structlog
 from drivers.clock import now
 from drivers.registry import load_scanner
 from drivers.scanning.driver import DriverOptionsError, ScanEvent
+from drivers.scanning.hearing import MAX_SCANS_AHEAD
 from drivers.scanning.scan import parse_scan
 from drivers.transport.port import PortAmbiguousError, PortBusyError, PortMissingError, PortUnpluggedError
 from drivers.wedge.backend import VirtualKeyboard, WedgeDevice
-from drivers.wedge.driver import MAX_SCANS_AHEAD, WedgeDriver
+from drivers.wedge.driver import WedgeDriver
 from drivers.wedge.encode import encode
 from drivers.wedge.events import DeviceEvent, KeyEvent
 from drivers.wedge.memory_backend import MemoryMachine, MemoryScanner
