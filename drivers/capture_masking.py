@@ -12,7 +12,7 @@ wrong, so a number counts as one if it is one on any layout. Numbers that are su
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -44,15 +44,18 @@ KEY_X = 45
 # ALT with these keypad digits types a star.
 _STAR_BY_ALT = "42"
 _DIGIT_KEYS = {2: "1", 3: "2", 4: "3", 5: "4", 6: "5", 7: "6", 8: "7", 9: "8", 10: "9", 11: "0"}
-_SEPARATORS = {KEY_SPACE: " ", 12: "-", 52: "."}
+# Keys that type a separator between groups of digits: where digits are typed plain, and on a French keyboard.
+_SEPARATORS = {KEY_SPACE: " ", 12: "-", 53: "-", 52: "."}
+_FRENCH_SEPARATORS = {KEY_SPACE: " ", 7: "-", 51: "."}
 _ALT_KEYS = {KEY_LEFTALT, KEY_RIGHTALT}
 _LINE_KEYS = {KEY_ENTER, KEY_KPENTER, KEY_TAB}
 
 # GS is part of a code, every other control character stands between codes.
 _LINE_ENDS = r"[\x00-\x1c\x1e\x1f\x7f]+"
 _AIM = re.compile(r"\][A-Za-z][0-9A-Za-z]")
-# An AIM identifier typed on a layout that has no ] there: two characters, and its digit before the number.
-_UNREADABLE_AIM = re.compile(r"[^0-9].(\d)(?=\d{13})|.[^0-9](\d)(?=\d{13})")
+# A maker's code ID such as A0, or an AIM identifier typed on a layout that has no ] there: a digit that is not the
+# number's stands before it.
+_UNREADABLE_AIM = re.compile(r"(?:[^0-9].?|.[^0-9])\d(?=(?:\d[ .-]?){12})")
 # ISO/IEC 7813: number, separator (and name), expiry date, service code; of issuers that `pan` does not know, too.
 _FINANCIAL = re.compile(r"(?<!\d)([345]\d{11,18})(?=[^\d\n]{1,28}\d\d(?:0[1-9]|1[0-2])[125679]\d[0-7])")
 # ISO 4909: the third track has a format code of two digits before the number.
@@ -278,7 +281,7 @@ def _typed(reads: Sequence[Read]) -> Iterator[_Typed]:
         yield by_number
 
 
-def _reading(counts: Callable[[_Typed], bool]) -> Callable[[_Typed], str]:
+def _reading(counts: Callable[[_Typed], bool], separators: Mapping[int, str]) -> Callable[[_Typed], str]:
     """What a character is, as far as it matters here, where keys of the digit row give digits if `counts`."""
 
     def character(typed: _Typed) -> str:
@@ -291,23 +294,23 @@ def _reading(counts: Callable[[_Typed], bool]) -> Callable[[_Typed], str]:
             return KEYPAD_DIGITS[typed.code]
         if typed.code in _DIGIT_KEYS and not typed.altgr and counts(typed):
             return _DIGIT_KEYS[typed.code]
-        return _SEPARATORS.get(typed.code, "_")
+        return separators.get(typed.code, "_")
 
     return character
 
 
 # Digits are typed plain (US, DE, SI, RS), with SHIFT (FR), or with CapsLock on, either way.
 _READINGS = (
-    _reading(lambda typed: not typed.shifted),
-    _reading(lambda typed: typed.shifted),
-    _reading(lambda _typed: True),
+    _reading(lambda typed: not typed.shifted, _SEPARATORS),
+    _reading(lambda typed: typed.shifted, _FRENCH_SEPARATORS),
+    _reading(lambda _typed: True, _SEPARATORS),
 )
 
 
 def _star_keys(reads: list[Read], typed: Iterable[_Typed], kept: frozenset[int]) -> None:
-    """Put another key in the place of each that typed a letter or digit which may not stay."""
+    """Put another key in the place of each that typed a letter or digit which may not stay; ALTGR types neither."""
     for index, each in enumerate(typed):
-        if index in kept:
+        if index in kept or each.altgr:
             continue
         if each.number:
             _star_by_alt(reads, each)

@@ -10,6 +10,7 @@ import pytest
 from drivers.capture import BytesRead, KeyRead, Read
 from drivers.capture_masking import MAX_HELD_BYTES, MAX_HELD_KEYS, QUIET_MS, ByteMasker, KeyMasker
 from drivers.wedge.composer import KeyComposer
+from drivers.wedge.encode import encode
 from drivers.wedge.events import KeyEvent
 
 VISA, AMEX, MAESTRO = "4111111111111111", "378282246310005", "6759649826438453"
@@ -42,6 +43,7 @@ def byte_by_byte(data: bytes) -> list[BytesRead]:
         "{}\r",
         "]C0{}\r",
         "]Q1{}\r\n",
+        "A0{}\r",
         "{}",
         ";{}=25121010000012300000?\r",
         "%B{}^MUSTERMANN/ERIKA^2512101?\r",
@@ -299,6 +301,21 @@ def test_of_a_swiped_burst_nothing_but_the_ends_of_the_number_stays() -> None:
 
     shown = "411111xxxxxx1111"
     assert text.lower() == f"xx{shown}x|x{shown}xxxxxx"
+
+
+@pytest.mark.parametrize("layout", ["us", "de", "fr", "si", "hr", "rs"])
+@pytest.mark.parametrize("separator", ["", " ", "-", "."])
+def test_groups_typed_on_any_keyboard_are_found(layout: str, separator: str) -> None:
+    text = f"]C0{separator.join(VISA[at : at + 4] for at in range(0, 16, 4))}"
+    before = [
+        KeyRead(ms=event.at_ns // 1_000_000, code=event.code, value=event.value) for event in encode(layout, text)
+    ]
+    assert composed(before, layout) == text
+
+    after = composed(masked_keys(before), layout)
+
+    digits = "".join(character for character in after if character.isdecimal())
+    assert digits == "4111111111"
 
 
 @pytest.mark.parametrize("form", ["{:04}", "{:03}", "{}"])
