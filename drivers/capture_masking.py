@@ -53,9 +53,9 @@ _LINE_KEYS = {KEY_ENTER, KEY_KPENTER, KEY_TAB}
 # GS is part of a code, every other control character stands between codes.
 _LINE_ENDS = r"[\x00-\x1c\x1e\x1f\x7f]+"
 _AIM = re.compile(r"\][A-Za-z][0-9A-Za-z]")
-# A maker's code ID such as A0, or an AIM identifier typed on a layout that has no ] there: a digit that is not the
-# number's stands before it.
-_UNREADABLE_AIM = re.compile(r"(?:[^0-9].?|.[^0-9])\d(?=(?:\d[ .-]?){12})")
+# A maker's code ID such as A0, or an AIM identifier typed on a layout that has no ] there, ends in a digit that is
+# not the number's.
+_CODE_ID_LENGTHS = (2, 3)
 # ISO/IEC 7813: number, separator (and name), expiry date, service code; of issuers that `pan` does not know, too.
 _FINANCIAL = re.compile(r"(?<!\d)([345]\d{11,18})(?=[^\d\n]{1,28}\d\d(?:0[1-9]|1[0-2])[125679]\d[0-7])")
 # ISO 4909: the third track has a format code of two digits before the number.
@@ -212,10 +212,9 @@ def _card_spans(line: str, own: Own) -> Iterator[tuple[int, int]]:
     for match in _FINANCIAL.finditer(line):
         if luhn_holds(match[1]) and not own(match[1]):
             yield match.span(1)
-    unreadable = _UNREADABLE_AIM.match(line)
-    if unreadable is not None:
-        for start, end in pan_spans(line[unreadable.end() :], own):
-            yield unreadable.end() + start, unreadable.end() + end
+    for length in _CODE_ID_LENGTHS:
+        if line[length - 1 : length].isdecimal() and not line[: length - 1].isdecimal():
+            yield from ((length + start, length + end) for start, end in pan_spans(line[length:], own))
 
 
 def _starred(line: str, kept: frozenset[int], codec: str) -> str:
