@@ -191,12 +191,13 @@ class _Way:
         self._rules = rules
         self._faults = 0
         self._passage = WedgePassage(wedge.layout, self._claims, prefix=wedge.prefix, suffix=wedge.suffix)
+        self._uncounted: Counter[str] = Counter()  # torn by us, not by the machine
         self._grabbed_into = keyboard
         self._grabbed_ns: int | None = None
 
     @property
     def unjudged(self) -> Counter[str]:
-        return Counter[str](self._passage.composer.dropped) + Counter(fault=self._faults)
+        return Counter[str](self._passage.composer.dropped) - self._uncounted + Counter(fault=self._faults)
 
     def grabbed(self, now_ns: int) -> None:
         """The device is ours from now on; what it sent before, the POS has heard."""
@@ -206,7 +207,7 @@ class _Way:
         heard: list[Step] = []
         if self.keyboard is None and self._grabbed_ns is not None and event.at_ns >= self._grabbed_ns:
             if self._passage.composer.is_open:  # half of it is at the POS; so the rest goes there, too
-                heard = [step for step in self._passage.end(event.at_ns) if isinstance(step, Judged)]
+                heard = [step for step in self.end(event.at_ns) if isinstance(step, Judged)]
             self.keyboard = self._grabbed_into
         return heard + self._passage.feed(event)
 
@@ -217,7 +218,10 @@ class _Way:
         return self._passage.due_in_s(now_ns)
 
     def end(self, now_ns: int) -> list[Step]:
-        return self._passage.end(now_ns)
+        before = Counter[str](self._passage.composer.dropped)
+        steps = self._passage.end(now_ns)
+        self._uncounted += Counter[str](self._passage.composer.dropped) - before
+        return steps
 
     def verdict(self, text: str) -> Verdict:
         try:
