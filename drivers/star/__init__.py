@@ -1,0 +1,1 @@
+"""Star printers: where their commands begin and end, and what the paper shows."""
