@@ -1,0 +1,102 @@
+"""How fast paper becomes receipts, on one core: processor time, so that a busy machine tells the same.
+
+`escpos_mb_s` is a shift of a till that prints its logo as a picture and a QR code under every receipt, through the
+whole door; `escpos_text_mb_s` the same without logo and code, where every byte is a letter; `paper_mb_s` the latter
+only as far as the paper. `journal_receipts_per_s` is a file of fiscal journals as they are downloaded, `receipt_p99_ms`
+one printed receipt at a time, as the agent gets them.
+
+POSLog is not read yet, so `poslog_mb_s` is absent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from agent.demo.pos import Article, Item, ReceiptSpec, compose_fiscal_receipt
+from drivers.escpos.paper import printed as paper_of
+from drivers.receipts.decode import decode
+from drivers.receipts.port import DecodeOptions
+from tests.bench.machine import disk_folder, measured
+from tests.bench.relay import SHOP
+from tests.bench.report import Report, rounded
+from tests.drivers.receipts import journals
+
+RECEIPTS = 400
+JOURNALS = 1_500
+SINGLE_RECEIPTS = 2_000
+ROUNDS = 3
+OPTIONS = DecodeOptions(time_zone="Europe/Belgrade")
+# A logo of 384 by 120 dots, as small printers print it; its bytes are those of commands, and none of them.
+LOGO = b"\x1dv0\x00\x30\x00\x78\x00" + bytes(range(240)) * 24
+TILL_ITEMS = (2, 5, 9, 14)
+NAMES = ("Hleb beli", "Mleko 2,8% mm", "Kafa mlevena 200 g", "Voda negazirana", "Jabuke crvene", "Deterdžent 3 kg")
+
+
+def run() -> Report:
+    with_pictures = b"".join(_job(number, with_pictures=True) for number in range(RECEIPTS))
+    text_only = b"".join(_job(number, with_pictures=False) for number in range(RECEIPTS))
+    journal = "".join(_journal(number) for number in range(JOURNALS)).encode()
+    figures: dict[str, int | float | str] = {
+        "escpos_mb_s": rounded(len(with_pictures) / 1e6 / _best_s(lambda: _all_read(with_pictures, RECEIPTS))),
+        "escpos_text_mb_s": rounded(len(text_only) / 1e6 / _best_s(lambda: _all_read(text_only, RECEIPTS))),
+        "paper_mb_s": rounded(len(text_only) / 1e6 / _best_s(lambda: paper_of(text_only))),
+        "journal_receipts_per_s": rounded(JOURNALS / _best_s(lambda: _all_read(journal, JOURNALS))),
+        "receipt_p99_ms": rounded(_single_p99_ms()),
+    }
+    with disk_folder() as folder:
+        return Report(name="decode", figures=figures, machine=measured(folder), absent=("poslog_mb_s",))
+
+
+def _all_read(document: bytes, expected: int) -> None:
+    decoded = decode(document, OPTIONS)
+    if len(decoded.receipts) != expected or decoded.problems:
+        raise AssertionError(f"{len(decoded.receipts)} of {expected} receipts, {len(decoded.problems)} problems")
+
+
+def _best_s(work: Callable[[], object]) -> float:
+    """Processor seconds of the best of some rounds."""
+    took = []
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        work()
+        took.append(time.process_time() - started)
+    return min(took)
+
+
+def _single_p99_ms() -> float:
+    jobs = [_job(number, with_pictures=True) for number in range(SINGLE_RECEIPTS)]
+    took = []
+    for job in jobs:
+        started = time.process_time()
+        _all_read(job, 1)
+        took.append((time.process_time() - started) * 1000)
+    return sorted(took)[int(0.99 * (len(took) - 1))]
+
+
+def _job(number: int, *, with_pictures: bool) -> bytes:
+    items = tuple(
+        Item(article=Article(name=f"{NAMES[line % len(NAMES)]} {number % 97}", price_minor=9_999 + 100 * line))
+        for line in range(TILL_ITEMS[number % len(TILL_ITEMS)])
+    )
+    at = datetime(2026, 11, 22, 9, 0, tzinfo=ZoneInfo("Europe/Belgrade"))
+    spec = ReceiptSpec(number=number + 1, number_of_kind=number + 1, items=items, issued_at=at, cashier="Savka")
+    job = compose_fiscal_receipt(spec, SHOP)
+    return job.replace(b"\x1b@", b"\x1b@" + LOGO, 1) if with_pictures else _without_codes(job)
+
+
+def _without_codes(job: bytes) -> bytes:
+    """The job without its QR code, which the printer stores and draws with GS ( k."""
+    head, _, rest = job.partition(b"\x1d(k")
+    return head + rest[rest.rindex(b"\x1d(k") + 8 :] if rest else job
+
+
+def _journal(number: int) -> str:
+    items = tuple(
+        journals.Item(text=f"{NAMES[line % len(NAMES)]} {number % 97}/KOM (Ђ)", price_minor=9_999, quantity="1",
+                      amount_minor=9_999)
+        for line in range(1 + number % 6)
+    )  # fmt: skip
+    return journals.printed(journals.Journal(items=items, number=f"746DUV64-746DUV64-{number}", tail=""))
