@@ -25,6 +25,8 @@ MAX_SPEED = 1000.0
 # What was written to a terminal is lost if it goes before it is read.
 READ_OUT_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.01
+# The kernel hands over what was written a moment later; so often in a row it must have nothing.
+EMPTY_LOOKS = 10
 # Somebody has to connect to a scanner on the network before it can send.
 CONNECT_WITHIN_S = 60.0
 
@@ -135,14 +137,17 @@ async def _terminal(path: Path, *, as_json: bool) -> AsyncIterator[Send]:
 
 
 async def _read_out(path: Path) -> None:
+    """Returns when nothing waits in the terminal any more, for long enough that nothing is on its way there."""
     import fcntl
     import termios
 
+    empty = 0
     with path.open("rb", buffering=0) as terminal:
         for _ in range(int(READ_OUT_WITHIN_S / LOOK_EVERY_S)):
             waiting = array.array("i", [0])
             fcntl.ioctl(terminal, termios.FIONREAD, waiting)
-            if not waiting[0]:
+            empty = 0 if waiting[0] else empty + 1
+            if empty == EMPTY_LOOKS:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
     raise ReplayError(f"nobody has read {path} to its end: start the agent with {path} as a scanner's port")

@@ -43,7 +43,7 @@ def settings(folder: Path, text: str = "") -> Path:
 
 
 def capture(config: Path, file: Path | None, **options: Any) -> int:
-    chosen = {"scanner": None, "port": None, "seconds": 0.05, "list_devices": False, **options}
+    chosen = {"scanner": None, "port": None, "seconds": 0.2, "list_devices": False, **options}
     return capture_command(file=str(file) if file else None, config=str(config), as_json=True, **chosen)
 
 
