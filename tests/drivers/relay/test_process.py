@@ -285,6 +285,17 @@ def test_what_a_scanner_sends_is_written_with_escapes() -> None:
 
 
 @pytest.mark.processes
+async def test_a_wedge_that_is_not_plugged_in_is_told_and_waited_for(printer: VirtualPrinter, tmp_path: Path) -> None:
+    wedge = ["--wedge", "A scanner that nobody has", "--layout", "de", "--scans", str(tmp_path / "scans")]
+    relay = await RelayProcess(printer.address, tmp_path / "spool", *wedge).start()
+    await relay.print(receipt(1))
+
+    assert await relay.end(signal.SIGTERM) == 0
+    assert "is not plugged in" in relay.said
+    assert relay.ready["scanner"] == "A scanner that nobody has"
+
+
+@pytest.mark.processes
 async def test_two_relays_cannot_share_a_folder_of_scans_but_the_printer_goes_on(
     printer: VirtualPrinter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
