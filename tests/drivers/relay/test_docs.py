@@ -25,6 +25,7 @@ from drivers.relay import (
     spool,
 )
 from drivers.relay.status import Facts, Figures, ScannerFacts, ScannerFigures
+from drivers.scanning.shared_scanner import SharedScannerOptions
 from drivers.wedge import passage as wedge_passage
 
 ROOT = Path(__file__).parents[3]
@@ -96,6 +97,12 @@ def test_options_and_their_defaults_are_told() -> None:
     assert told["--scanner-baud"] == str(settings.scanner.source.baud)
     assert told["--scanner-bits"] == arguments.SCANNER_BITS
     assert told["--spool-cap-mb"] == str(settings.spool_cap_bytes // 1_000_000)
+
+
+def test_the_options_of_the_driver_are_told() -> None:
+    told = re.findall(r"^\| `([a-z_]+)` \| required \|", section("A scanner shared with the POS"), re.MULTILINE)
+
+    assert tuple(told) == SharedScannerOptions.__struct_fields__
 
 
 def test_events_of_the_log_are_told() -> None:
