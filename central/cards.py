@@ -151,7 +151,9 @@ def named(connection: Connection, code: str) -> Card:
 def cards_of(connection: Connection, member: str) -> tuple[Card, ...]:
     """A member's cards, the first one first."""
     rows = connection.execute(
-        select(tables.identifiers).where(_numbers.member == member).order_by(_numbers.added_at, _numbers.code)
+        select(tables.identifiers)
+        .where(_numbers.member == member)
+        .order_by(_numbers.added_at, _numbers.printed, _numbers.code)
     )
     together: dict[str, list[Row[Any]]] = {}
     for row in rows:

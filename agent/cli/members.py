@@ -7,7 +7,7 @@ from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, guarded, say, say_json
 from agent.inspection import FoundMembers
 from config.load import load_settings
-from loyalty.member import Member
+from loyalty.member import Identifier, Member
 
 
 def members_command(*, action: str, query: str, config: str | None, as_json: bool) -> int:
@@ -32,8 +32,13 @@ def _print(found: tuple[Member, ...]) -> None:
         say("Nobody here.")
     for member in found:
         balance = member.balance
-        codes = ", ".join(f"{identifier.kind} {identifier.code}" for identifier in member.identifiers)
+        codes = ", ".join(_named(identifier) for identifier in member.identifiers)
         as_of = f", as of {member.as_of:%Y-%m-%d %H:%M:%S %Z}" if member.as_of else ""
         say(f"{member.short_name or '(no name)'}  {member.tier or 'no tier'}  {member.member}")
         say(f"  {balance.spendable} to spend, {balance.confirmed} confirmed, {balance.pending} pending{as_of}")
         say(f"  {codes}")
+
+
+def _named(identifier: Identifier) -> str:
+    state = "" if identifier.state == "active" else f" ({identifier.state})"
+    return f"{identifier.kind} {identifier.code}{state}"

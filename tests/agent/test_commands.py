@@ -28,7 +28,15 @@ async def config(shop: Shop) -> str:
         identifiers=(Identifier(kind="card", code="TS6666"),),
         short_name="Eve\x1b[2J\u202e<b>",
     )
-    await shop.seed((ANA, hostile))
+    lost = Member(
+        member="m-lost",
+        identifiers=(
+            Identifier(kind="card", code="9001666", card="TS1666", state="blocked"),
+            Identifier(kind="card", code="TS1666", card="TS1666", state="blocked"),
+        ),
+        short_name="Mila",
+    )
+    await shop.seed((ANA, hostile, lost))
     shop.print(receipt(1))
     shop.print(b"\x1b@MYSTERY SHEET\n\x1dV\x00")
     await shop.take_all()
@@ -72,6 +80,15 @@ def test_status_says_what_an_operator_needs(config: str, capsys: pytest.CaptureF
     told = capsys.readouterr().out
     for part in ("agent does not run", "not enrolled", "store 12, register 3", "1 in quarantine", "files, mode 0600"):
         assert part in told
+
+
+def test_the_number_printed_on_a_card_finds_its_member(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for action, query in (("find", "900"), ("show", "900-1666"), ("show", "ts1666")):
+        assert members_command(action=action, query=query, config=config, as_json=False) == 0
+
+        told = capsys.readouterr().out
+        assert "Mila" in told
+        assert "card 9001666 (blocked), card TS1666 (blocked)" in told
 
 
 def test_a_members_name_cannot_steer_the_terminal(config: str, capsys: pytest.CaptureFixture[str]) -> None:
