@@ -12,6 +12,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise, zip_longest
 from typing import ClassVar, Final, Literal
 
@@ -19,6 +20,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from drivers.receipts.port import CERTAIN, DecodeOptions, Found, MalformedReceiptError, PrintedJob, TextLine
 from drivers.receipts.wording import (
+    WORDS_REMEMBERED,
     amount_minor,
     article_number,
     compact,
@@ -33,6 +35,7 @@ from loyalty.receipt import (
     Fiscal,
     Issuer,
     Line,
+    LineKind,
     Original,
     Receipt,
     ReceiptKind,
@@ -52,6 +55,8 @@ MAX_LABEL_LETTERS: Final = 40
 MAX_LABEL_LINES: Final = 3
 # Names of items have up to 2048 letters by the tax authority's rules; on 20 columns that is 103 lines.
 MAX_NAME_LINES: Final = 104
+# A journal's longest line, by far, on the widest paper.
+MAX_PAPER_LETTERS: Final = 4 * DEFAULT_WIDTH
 # A line without markup; what is longer holds no journal text.
 MAX_LINE_LETTERS: Final = 400
 
@@ -131,11 +136,33 @@ _UNITS: Final = frozenset(
 )  # fmt: skip
 
 
-class _Row(Struct, frozen=True, kw_only=True):
-    """A line of the journal without markup; `raw_length` is its length as it came."""
+_Mark = Literal["title", "end", "counter", "separator", ""]
+
+
+class _Row(Struct, frozen=True, kw_only=True, gc=False):
+    """A line of the journal without markup.
+
+    `raw_length` is its length as it came. `word` is its letters and digits, for comparing; a line longer than any paper
+    has none. `field` and `value` stand where it is a label that is known, a colon, and what follows.
+    """
 
     text: str
     raw_length: int
+    word: str = ""
+    mark: _Mark = ""
+    is_rule: bool = False
+    field: _Field | None = None
+    value: str = ""
+
+
+class _Article(Struct, frozen=True, kw_only=True):
+    """What the text of an item says of the article."""
+
+    name: str
+    unit: str | UnsetType
+    labels: tuple[str, ...]
+    kind: LineKind
+    gtin: str | UnsetType
 
 
 class _Payments(Struct, frozen=True, kw_only=True):
@@ -151,7 +178,7 @@ class PursJournalReader:
 
     def find(self, job: PrintedJob) -> Sequence[Found]:
         """From each title to its end line, or to the line after the counter where there is none."""
-        marks = [_mark(line.text) for line in job.lines]
+        marks = [_row(line.text).mark for line in job.lines]
         starts = [
             index
             for index, mark in enumerate(marks)
@@ -171,13 +198,7 @@ class PursJournalReader:
             raise MalformedReceiptError("bad_amount", f"{error}; the journal is damaged, print it again") from error
 
 
-_Mark = Literal["title", "end", "counter", "separator", ""]
-
-
-def _mark(text: str) -> _Mark:
-    if "<" in text or len(text) > 4 * DEFAULT_WIDTH:
-        text = _row(text).text
-    word = compact(text) if len(text) <= 4 * DEFAULT_WIDTH else ""
+def _mark(text: str, word: str) -> _Mark:
     if word in _TITLES:
         return "title"
     if word in _ENDS:
@@ -193,7 +214,7 @@ def _tin_follows(lines: Sequence[TextLine]) -> bool:
     for text in printed[:TITLE_TO_TIN_LINES]:
         if _TIN.fullmatch(text):
             return True
-        if _mark(text) in ("title", "end"):
+        if _row(text).mark in ("title", "end"):
             return False
     return False
 
@@ -214,6 +235,15 @@ def _end(marks: Sequence[_Mark], first: int, following: int) -> int:
 
 def _row(text: str) -> _Row:
     """`text` without what HTML adds: the picture after `<br/>`, tags, entities."""
+    return _short_row(text) if len(text) <= MAX_PAPER_LETTERS else _read_row(text)
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _short_row(text: str) -> _Row:
+    return _read_row(text)
+
+
+def _read_row(text: str) -> _Row:
     if "<" in text:
         text = _PLAIN_TAG.sub("", text)
         if (tag := _ANY_TAG.search(text)) is not None:
@@ -222,25 +252,37 @@ def _row(text: str) -> _Row:
     raw_length = len(text)
     if "&" in text:
         text = html.unescape(text)
-    return _Row(text=text.replace("\u00a0", " "), raw_length=raw_length)
+    text = text.replace("\u00a0", " ")
+    word = compact(text) if raw_length <= MAX_PAPER_LETTERS else ""
+    label = _LABELLED.fullmatch(text) if ":" in text else None
+    field = _LABELS.get(compact(label[1])) if label is not None else None
+    return _Row(
+        text=text,
+        raw_length=raw_length,
+        word=word,
+        mark=_mark(text, word),
+        is_rule=_SEPARATOR.fullmatch(text) is not None,
+        field=field,
+        value=label[2] if label is not None and field is not None else "",
+    )
 
 
 def _read(rows: list[_Row], job: PrintedJob, options: DecodeOptions) -> Receipt:
-    width = max((len(row.text.strip()) for row in rows if _SEPARATOR.fullmatch(row.text)), default=DEFAULT_WIDTH)
-    words = [compact(row.text) if row.raw_length <= 4 * DEFAULT_WIDTH else "" for row in rows]
+    width = max((len(row.text.strip()) for row in rows if row.is_rule), default=DEFAULT_WIDTH)
+    words = [row.word for row in rows]
     kind_at, status, kind = _type(words)
-    header = _Fields(rows[1:kind_at], words[1:kind_at], width)
+    header = _Fields(rows[1:kind_at], width)
     columns_at = _after_columns(words, kind_at, _COLUMNS, "columns")
     total_at = _index(words, columns_at, "total", "the total")
     taxes_at = next((at for at in range(total_at, len(words)) if words[at].startswith(("OZNAKA", "LABELNAME"))), None)
     number_at = _index(words, total_at, "time", "the PFR time")
-    fiscal = _Fields(rows[number_at:], words[number_at:], width)
+    fiscal = _Fields(rows[number_at:], width)
     number = _pfr_number(fiscal.joined("number"))
     counter = _counter(fiscal.joined("counter"))
     sign = -1 if kind == "return" else 1
     payments = _payments(rows[total_at : taxes_at or number_at], width, sign)
     lines = _lines(rows[columns_at:total_at], width, sign)
-    taxes = _taxes(rows[taxes_at:number_at], words[taxes_at:number_at], sign) if taxes_at is not None else ()
+    taxes = _taxes(rows[taxes_at:number_at], sign) if taxes_at is not None else ()
     time_text = fiscal.text("time") or ""
     day = printed_date(time_text)
     if day is None:
@@ -282,8 +324,9 @@ def _type(words: Sequence[str]) -> tuple[int, ReceiptStatus, ReceiptKind]:
 
 
 def _index(words: Sequence[str], start: int, field: _Field, what: str) -> int:
+    beginnings = _BEGINNINGS[field]
     for at in range(start, len(words)):
-        if _field_of(words[at]) == field:
+        if words[at].startswith(beginnings) and _field_of(words[at]) == field:
             return at
     raise MalformedReceiptError("torn", f"the journal ends before {what}; it is incomplete, print it again")
 
@@ -296,6 +339,9 @@ def _field_of(word: str) -> _Field | None:
 
 # The longest label that fits: UKUPANIZNOSPOREZA is not UKUPANIZNOS.
 _LABEL_AT_START: Final = re.compile("|".join(sorted(_LABELS, key=len, reverse=True)))
+_BEGINNINGS: Final = {
+    field: tuple(label for label, its in _LABELS.items() if its == field) for field in set(_LABELS.values())
+}
 
 
 def _after_columns(words: Sequence[str], start: int, headings: tuple[str, ...], what: str) -> int:
@@ -316,21 +362,18 @@ def _after_columns(words: Sequence[str], start: int, headings: tuple[str, ...], 
 class _Fields:
     """Labelled values of a block, and the lines before the first label."""
 
-    def __init__(self, rows: Sequence[_Row], words: Sequence[str], width: int) -> None:
+    def __init__(self, rows: Sequence[_Row], width: int) -> None:
         self.unlabelled: list[_Row] = []
         self._values: dict[_Field, list[_Row]] = {}
         self._width = width
         current: list[_Row] | None = None
-        for row, word in zip(rows, words, strict=True):
-            if _SEPARATOR.fullmatch(row.text) or word in _TITLES or word in _ENDS:
+        for row in rows:
+            if row.is_rule or row.mark in ("title", "end"):
                 current = None if self._values else current
-                continue
-            match = _LABELLED.fullmatch(row.text) if ":" in row.text else None
-            field = _LABELS.get(compact(match[1])) if match is not None else None
-            if match is not None and field is not None:
-                current = self._values.setdefault(field, [])
+            elif row.field is not None:
+                current = self._values.setdefault(row.field, [])
                 # Padding before the value says how long the line was.
-                current.append(_Row(text=match[2], raw_length=row.raw_length))
+                current.append(_Row(text=row.value, raw_length=row.raw_length))
             elif current is not None:
                 current.append(row)
             elif not self._values:
@@ -446,7 +489,7 @@ def _lines(rows: Sequence[_Row], width: int, sign: int) -> tuple[Line, ...]:
     lines: list[Line] = []
     name: list[_Row] = []
     for row in rows:
-        if _SEPARATOR.fullmatch(row.text) or not row.text.strip():
+        if row.is_rule or not row.text.strip():
             continue
         amounts = _AMOUNTS.fullmatch(row.text)
         if amounts is None:
@@ -471,18 +514,18 @@ def _line(position: int, name: Sequence[_Row], width: int, amounts: re.Match[str
     count = decimal_text(_plain_quantity(quantity, price))
     if amount_in_minor < 0 and not count.startswith("-") and not unit_price.startswith("-"):
         count = f"-{count}"
-    description, unit, labels = _article(_joined(name, width), fractional=Decimal(count) % 1 != 0)
+    article = _article(_joined(name, width), fractional="." in count and Decimal(count) % 1 != 0)
     return Line(
         position=position,
-        kind=line_kind(description),
-        description=description or UNSET,
-        gtin=article_number(description) or UNSET,
+        kind=article.kind,
+        description=article.name or UNSET,
+        gtin=article.gtin,
         quantity=count,
-        unit=unit,
+        unit=article.unit,
         unit_price=unit_price,
         discount_minor=_hidden_discount(count, unit_price, amount_in_minor),
         amount_minor=amount_in_minor,
-        tax_labels=labels,
+        tax_labels=article.labels,
     )
 
 
@@ -518,8 +561,17 @@ def _turned(line: Line) -> Line:
     )
 
 
-def _article(text: str, *, fractional: bool) -> tuple[str, str | UnsetType, tuple[str, ...]]:
-    """Name, unit and tax labels of an item's text."""
+def _article(text: str, *, fractional: bool) -> _Article:
+    """What an item's text says; a shop sells the same all day."""
+    return _known_article(text, fractional) if len(text) <= MAX_PAPER_LETTERS else _read_article(text, fractional)
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _known_article(text: str, fractional: bool) -> _Article:
+    return _read_article(text, fractional)
+
+
+def _read_article(text: str, fractional: bool) -> _Article:
     labels: tuple[str, ...] = ()
     match = _TAX_LABELS.search(text)
     if match is not None:
@@ -527,7 +579,10 @@ def _article(text: str, *, fractional: bool) -> tuple[str, str | UnsetType, tupl
         text = text[: match.start()]
     text = text.rstrip()
     name, unit = _without_unit(text, fractional=fractional)
-    return " ".join(name.split()), unit or UNSET, labels
+    name = " ".join(name.split())
+    return _Article(
+        name=name, unit=unit or UNSET, labels=labels, kind=line_kind(name), gtin=article_number(name) or UNSET
+    )
 
 
 def _without_unit(text: str, *, fractional: bool) -> tuple[str, str]:
@@ -584,7 +639,7 @@ def _signed(amount: int, sign: int) -> int:
 def _labelled_amounts(rows: Sequence[_Row], width: int) -> Iterable[tuple[str, int]]:
     begun: list[_Row] = []
     for row, following in zip_longest(rows, rows[1:]):
-        if _SEPARATOR.fullmatch(row.text) or not row.text.strip() or compact(row.text) in _TITLES:
+        if row.is_rule or not row.text.strip() or row.mark == "title":
             begun = []
             continue
         begun = [*begun[1 - MAX_LABEL_LINES :], row]
@@ -606,10 +661,10 @@ def _change(payments: _Payments) -> int:
     return over if payments.tenders and (over > 0) == (payments.total_minor >= 0) else 0
 
 
-def _taxes(rows: Sequence[_Row], words: Sequence[str], sign: int) -> tuple[Tax, ...]:
+def _taxes(rows: Sequence[_Row], sign: int) -> tuple[Tax, ...]:
     taxes = []
-    for row, word in zip(rows, words, strict=True):
-        if _LABELS.get(word) == "tax_total" or word.startswith(("UKUPANIZNOSPOREZA", "TOTALTAX")):
+    for row in rows:
+        if row.word.startswith(_BEGINNINGS["tax_total"]):
             break
         match = _TAX_ROW.fullmatch(row.text)
         if match is not None:

@@ -35,8 +35,7 @@ class DecodeOptions(Struct, frozen=True, kw_only=True):
     time_zone: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextLine:
+class TextLine(Struct, frozen=True, kw_only=True, gc=False):
     """A line and the byte range of the document that made it."""
 
     text: str

@@ -56,10 +56,15 @@ def compact(text: str) -> str:
 # 15 digits at most, so that a torn or hostile number stays a number of the contract.
 AMOUNT: Final = r"[-−+]?(?:\d{1,3}(?:[.,'’\u00a0]\d{3}){1,4}|\d{1,12})[.,]\d{2}(?![\d%]|[.,]\d)[-−]?"
 
+# What parts thousands beside the points, and signs off amounts.
+_THOUSANDS: Final = re.compile(r"[\s'’\u00a0]")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?").fullmatch
 
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
 def amount_minor(text: str, currency: str) -> int:
     """Minor units of a printed amount; its last `.` or `,` is the decimal point. Raises AmountError."""
-    bare = re.sub(r"[\s'’\u00a0]", "", text).replace("−", "-")
+    bare = _THOUSANDS.sub("", text).replace("−", "-")
     negative = bare.startswith("-") or bare.endswith("-")
     bare = bare.strip("+-")
     point = max(bare.rfind("."), bare.rfind(","))
@@ -71,12 +76,13 @@ def amount_minor(text: str, currency: str) -> int:
     return -minor if negative else minor
 
 
+@lru_cache(maxsize=WORDS_REMEMBERED)
 def decimal_text(text: str) -> str:
     """A printed quantity or price as a plain decimal: `1.234,50` → `1234.50`. Raises AmountError."""
-    bare = re.sub(r"[\s'’\u00a0]", "", text).replace("−", "-")
+    bare = _THOUSANDS.sub("", text).replace("−", "-")
     point = max(bare.rfind("."), bare.rfind(","))
     plain = bare if point < 0 else bare[:point].replace(".", "").replace(",", "") + "." + bare[point + 1 :]
-    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", plain):
+    if _DECIMAL(plain) is None:
         raise AmountError(f"{text!r} is not a number")
     return plain
 
@@ -144,7 +150,11 @@ _LINE_KINDS: Final[tuple[tuple[LineKind, tuple[str, ...]], ...]] = (
 _FIRST_WORDS: Final = {words: kind for kind, names in _LINE_KINDS for words in names}
 
 
+# Where the first two words of a name stand, with any ornament before them.
+KIND_LETTERS: Final = 64
+
+
 def line_kind(description: str) -> LineKind:
     """What a line sells, by the first one or two words of its printed name."""
-    words = folded(description).split()
+    words = folded(description[:KIND_LETTERS]).split()
     return _FIRST_WORDS.get(" ".join(words[:2])) or _FIRST_WORDS.get(words[0] if words else "") or "goods"
