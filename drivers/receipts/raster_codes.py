@@ -1,0 +1,123 @@
+"""QR codes and bar codes in pictures, for receipts that a driver drew instead of printing them.
+
+Owns what is searched and how much. Never says what a code means. The library that reads codes (zxing-cpp) is loaded at
+the first picture that is searched, so that a register whose receipts are text never loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import groupby
+from typing import Any, Final
+
+from drivers.escpos.paper import MAX_CODE_BYTES, PaperLine, PrintedCode
+from drivers.escpos.picture import Bitmap, greys, stacked
+
+# Searched on one sheet, from its end backwards, since fiscal codes stand at the foot: 90 cm of 80 mm paper.
+MAX_SEARCHED_DOTS: Final = 4 * 1024 * 1024
+# Nothing found there, so much of it is searched again with turned and enlarged codes in mind: 26 cm.
+MAX_THOROUGH_DOTS: Final = 1_200_000
+# Pictures searched on a sheet; bands of one picture are joined before.
+MAX_PICTURES: Final = 16
+# Codes taken from one sheet.
+MAX_CODES: Final = 32
+# The smallest code is one of 21 modules; printers cannot print a readable one with dots of one.
+MIN_SIDE_DOTS: Final = 21
+# White paper that a code needs around it and a picture may have been cut to: 4 modules of at most 8 dots.
+QUIET_DOTS: Final = 32
+# A shop's logo is on every receipt: what was found in the last pictures of its size is known.
+REMEMBERED: Final = 64
+MAX_REMEMBERED_BYTES: Final = 32 * 1024
+
+_SYMBOLOGIES: Final = {"QRCode": "QR", "DataMatrix": "DATAMATRIX", "PDF417": "PDF417", "Code128": "CODE128"}
+
+
+class CodesUnreadableError(RuntimeError):
+    """Pictures cannot be searched on this machine. The message says what to install."""
+
+
+def codes_in(lines: Sequence[PaperLine]) -> tuple[PrintedCode, ...]:
+    """Codes in the pictures of a sheet, in the order of the paper, with the byte range of their picture.
+
+    Raises CodesUnreadableError.
+    """
+    found: list[PrintedCode] = []
+    left = MAX_SEARCHED_DOTS
+    for number, bands in enumerate(reversed(list(_pictures(lines)))):
+        if number >= MAX_PICTURES or left <= 0 or len(found) >= MAX_CODES:
+            break
+        bitmap = _foot(stacked([band.picture.bitmap() for band in bands if band.picture is not None]), left)
+        left -= bitmap.width * bitmap.height
+        found += [
+            PrintedCode(symbology=symbology, data=data[:MAX_CODE_BYTES], start=bands[0].start, end=bands[-1].end)
+            for symbology, data in reversed(_found(bitmap))
+        ]
+    return tuple(reversed(found[:MAX_CODES]))
+
+
+def _pictures(lines: Sequence[PaperLine]) -> Iterator[list[PaperLine]]:
+    """Pictures that follow one another with nothing printed between them are bands of one."""
+    printed = (line for line in lines if line.text)
+    for is_picture, run in groupby(printed, key=lambda line: line.kind == "image" and line.picture is not None):
+        if is_picture:
+            yield list(run)
+
+
+def _foot(bitmap: Bitmap, dots: int) -> Bitmap:
+    """As much of the lower end as `dots` allow."""
+    rows = min(bitmap.height, dots // max(bitmap.width, 1))
+    if rows == bitmap.height:
+        return bitmap
+    return Bitmap(width=bitmap.width, height=rows, rows=bitmap.rows[(bitmap.height - rows) * bitmap.stride :])
+
+
+_Found = tuple[tuple[str, bytes], ...]
+
+
+def _found(bitmap: Bitmap) -> _Found:
+    """Symbology and payload of each code, from top to bottom."""
+    if min(bitmap.width, bitmap.height) < MIN_SIDE_DOTS or bitmap.is_blank:
+        return ()
+    return _found_in_small(bitmap) if len(bitmap.rows) <= MAX_REMEMBERED_BYTES else _found_anew(bitmap)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _found_in_small(bitmap: Bitmap) -> _Found:
+    return _found_anew(bitmap)
+
+
+def _found_anew(bitmap: Bitmap) -> _Found:
+    return _searched(bitmap, thorough=False) or _searched(_foot(bitmap, MAX_THOROUGH_DOTS), thorough=True)
+
+
+def _searched(bitmap: Bitmap, *, thorough: bool) -> _Found:
+    zxing = _library()
+    dots, width, height = greys(bitmap, margin=QUIET_DOTS)
+    read = zxing.read_barcodes(
+        memoryview(dots).cast("B", shape=(height, width)),
+        formats=[getattr(zxing.BarcodeFormat, name) for name in _SYMBOLOGIES],
+        binarizer=zxing.Binarizer.FixedThreshold,
+        try_rotate=thorough,
+        try_downscale=thorough,
+        try_invert=thorough,
+    )
+    codes = [(code.position.top_left.y, _symbology(zxing, code), bytes(code.bytes)) for code in read]
+    return tuple((symbology, data) for _, symbology, data in sorted(codes) if data)[:MAX_CODES]
+
+
+def _symbology(zxing: Any, code: Any) -> str:
+    for name, symbology in _SYMBOLOGIES.items():
+        if code.format == getattr(zxing.BarcodeFormat, name):
+            return symbology
+    return "CODE"
+
+
+@cache
+def _library() -> Any:
+    try:
+        import zxingcpp  # noqa: PLC0415 - only a register that prints pictures pays for it
+    except ImportError as error:
+        detail = "QR codes in pictures are not read here; install zxing-cpp beside tillside"
+        raise CodesUnreadableError(detail) from error
+    return zxingcpp
