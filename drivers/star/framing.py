@@ -314,9 +314,10 @@ def _known_name(data: bytes) -> str:
     head = data[: _named_bytes(data)]
     name = _NAMES.get(head)
     if name is None:
-        name = _NAMES[head] = " ".join(map(_code_name, head))
-        if head[:3] == b"\x1b\x1dP" and len(head) > 3:
-            name = _NAMES[head] = f"ESC GS P {head[3] & 0x0F}"
+        # The function of page mode is a digit, or the number it stands for.
+        function = head[3:4] if head[:3] == b"\x1b\x1dP" else b""
+        last = f"P {function[0]}" if function and function[0] <= 8 else ""
+        name = _NAMES[head] = f"ESC GS {last}" if last else " ".join(map(_code_name, head))
     return name
 
 
