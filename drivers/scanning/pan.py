@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import accumulate
 
 from drivers.scanning.check_digit import has_valid_check_digit
 
@@ -60,6 +61,8 @@ _RUN = re.compile(r"\d(?:[ .\-\u00a0\u2007-\u2015\u202f\u2212]?\d){12,}")
 _SENTINELS = (";", "+")
 _FORMAT_CODE_DIGITS = 2
 _GROUP = re.compile(r"\d+")
+# A text that is one number and nothing else, whatever stands between its digits.
+_ONE_NUMBER = re.compile(r"[\W_]*(?:\d[\W_]*){13,19}")
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 
 
@@ -87,6 +90,7 @@ def pan_spans(text: str, own: Own = nobodys) -> Iterator[tuple[int, int]]:
         written = _with_ascii_digits(run[0])
         groups = _groups(written, after=text[run.start() - 1 : run.start()])
         digits = "".join(written[start:end] for start, end in groups)
+        luhn = _Luhn(digits)
         # Of each count of digits that ends a group, where that group ends.
         ends: dict[int, int] = {}
         count = 0
@@ -95,7 +99,7 @@ def pan_spans(text: str, own: Own = nobodys) -> Iterator[tuple[int, int]]:
             ends[count] = end
         before = taken = 0
         for start, end in groups:
-            if before >= taken and (length := _pan_length(digits, before, ends)) is not None:
+            if before >= taken and (length := _pan_length(digits, before, ends, luhn)) is not None:
                 owned = _own_length(digits, before, ends, own)
                 taken = before + (owned or length)
                 if owned is None:
@@ -112,10 +116,11 @@ def _groups(written: str, *, after: str) -> list[tuple[int, int]]:
     return groups
 
 
-def _pan_length(digits: str, first: int, ends: dict[int, int]) -> int | None:
+def _pan_length(digits: str, first: int, ends: dict[int, int], luhn: _Luhn) -> int | None:
     """How many digits the longest card number has that begins at digit `first` and ends with a group."""
     for length in _issued_lengths(digits[first : first + 4]):
-        if first + length in ends and is_pan(digits[first : first + length]):
+        last = first + length
+        if last in ends and luhn.holds(first, last) and is_pan(digits[first:last]):
             return length
     return None
 
@@ -127,9 +132,17 @@ def _own_length(digits: str, first: int, ends: dict[int, int], own: Own) -> int 
 
 
 def first_pan(text: str, own: Own = nobodys) -> str | None:
-    """Digits of the first payment card number in `text` that is not `own`."""
+    """Digits of the first payment card number in `text` that is not `own`; also of one that is a whole line, with
+    anything but letters between its digits."""
     span = next(pan_spans(text, own), None)
-    return None if span is None else "".join(_GROUP.findall(_with_ascii_digits(text[slice(*span)])))
+    if span is not None:
+        return "".join(_GROUP.findall(_with_ascii_digits(text[slice(*span)])))
+    for line in unicodedata.normalize("NFKC", text).split("\n"):
+        if _ONE_NUMBER.fullmatch(line) is not None:
+            number = "".join(_GROUP.findall(_with_ascii_digits(line)))
+            if is_pan(number) and not own(number):
+                return number
+    return None
 
 
 def masked(pan: str) -> str:
@@ -151,6 +164,23 @@ def _with_ascii_digits(text: str) -> str:
 
 def _is_ean_13(digits: str) -> bool:
     return len(digits) == 13 and has_valid_check_digit(digits)
+
+
+class _Luhn:
+    """The sums of a long number, by which the check of each part of it takes the same short time."""
+
+    def __init__(self, digits: str) -> None:
+        plain = digits.encode()
+        doubled = plain.translate(_DOUBLED_DIGIT_SUM)
+        mixed = bytearray(plain), bytearray(plain)
+        mixed[0][::2], mixed[1][1::2] = doubled[::2], doubled[1::2]
+        # Up to each digit; the first doubles digits 0, 2, …, the second digits 1, 3, …
+        self._sums = tuple(list(accumulate(each, initial=0)) for each in mixed)
+
+    def holds(self, first: int, end: int) -> bool:
+        """`luhn_holds` for the digits from `first` up to `end`, whose last one is never doubled."""
+        sums = self._sums[end % 2]
+        return (sums[end] - sums[first] - (end - first) * ord("0")) % 10 == 0
 
 
 def luhn_holds(digits: str) -> bool:

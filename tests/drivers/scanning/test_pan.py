@@ -102,3 +102,42 @@ def test_every_number_in_a_text_is_found_where_it_stands() -> None:
 
 def test_a_text_of_single_digits_is_searched_in_bounded_time() -> None:
     assert first_pan("4 " * 4096) is None
+
+
+def test_the_longest_number_at_each_place_is_found() -> None:
+    """Held against trying every number of whole groups."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    found = 0
+    for _ in range(500):
+        groups = ["".join(chance.choices("0123456789", k=chance.randint(1, 6))) for _ in range(chance.randint(4, 12))]
+        groups[chance.randrange(3)] = chance.choice(["4", "67", "3792", "5105"])
+        text, at = " ".join(groups), 0
+        expected = []
+        while at < len(groups):
+            ends = range(len(groups), at, -1)
+            end = next((end for end in ends if is_pan("".join(groups[at:end]))), None)
+            if end is not None:
+                expected.append(" ".join(groups[at:end]))
+            at = end or at + 1
+
+        assert [text[start:end] for start, end in pan_spans(text)] == expected, text
+        found += len(expected)
+    assert found > 20
+
+
+@pytest.mark.parametrize("separator", ["  ", " - ", "\u3000", "_", "/", ":", "*", ", ", "\x1d"])
+def test_a_number_alone_is_found_whatever_stands_between_its_digits(separator: str) -> None:
+    number = separator.join(("4111", "1111", "1111", "1111"))
+
+    assert first_pan(number) == first_pan(f"12/34\n{separator}{number}{separator}") == "4111111111111111"
+    assert first_pan(number, "4111111111111111".__eq__) is None
+    assert first_pan(f"{number}{separator}1") is None
+    assert first_pan(f"{number} for A") is None
+    assert first_pan(number.replace(separator, "\n", 1)) is None
+
+
+@pytest.mark.parametrize("number", ["⁴¹¹¹¹¹¹¹¹¹¹¹¹¹¹¹", "④①①①①①①①①①①①①①①①"])
+def test_digits_of_any_shape_are_digits(number: str) -> None:
+    assert first_pan(number) == "4111111111111111"
