@@ -65,10 +65,13 @@ class SheetCodes:
         if placed is None and not (receipt.fiscal and receipt.fiscal.number):
             self.search()
             placed = self._fitting(receipt, start, end)
-        if placed is None:
-            return receipt
-        self._take(placed)
-        return completed(receipt, placed.code)
+        if placed is not None:
+            self._take(placed)
+            return completed(receipt, placed.code)
+        if receipt.fiscal and any(start <= each.start < end for each in self._left):
+            # Its reader took the address from a code that names another receipt.
+            return replace(receipt, fiscal=replace(receipt.fiscal, verification_url=UNSET))
+        return receipt
 
     def instead(self, problem: Problem, start: int, end: int) -> Receipt | None:
         """The receipt of the code in `start` to `end`, where its text could not be read for this `problem`."""
