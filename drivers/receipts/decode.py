@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from drivers.escpos.codepages import CodePageError, code_page, profile_pages
 from drivers.receipts.classify import IgnoredKind, classified
-from drivers.receipts.documents import Job, is_printer_stream, printed_jobs, text_jobs, text_of
+from drivers.receipts.documents import Job, PrinterLanguage, printed_jobs, printer_language, text_jobs, text_of
 from drivers.receipts.fiscal_codes import KnownOfReceipt, SheetCodes, known_of
 from drivers.receipts.fiscal_qr import FiscalFormat, fiscal_code, receipt_of
 from drivers.receipts.json_receipts import JsonReceiptError, journal_of, read_json
@@ -38,7 +38,9 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 MAX_PIECES: Final = 200_000
 
 # Named by the command line's contract; their readers are not written yet.
-PLANNED_FORMATS: Final = ("star", "poslog", "csv")
+PLANNED_FORMATS: Final = ("poslog", "csv")
+# A printer stream, whatever it looks like.
+PRINTER_FORMATS: Final[tuple[PrinterLanguage, ...]] = get_args(PrinterLanguage)
 # The texts of fiscal codes, one a line, as a scanner sends them.
 CODE_FORMATS: Final[tuple[str, ...]] = get_args(FiscalFormat)
 _ONLY_CODES: Final = re.compile(
@@ -90,7 +92,7 @@ _Piece = Receipt | Ignored | DecodeProblem
 
 def formats() -> tuple[str, ...]:
     """Formats that can be asked for in this installation."""
-    return tuple(dict.fromkeys(("auto", "escpos", "json", *CODE_FORMATS, *_installed().working)))
+    return tuple(dict.fromkeys(("auto", *PRINTER_FORMATS, "json", *CODE_FORMATS, *_installed().working)))
 
 
 def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
@@ -109,8 +111,14 @@ def paper_text(document: bytes, options: DecodeOptions | None = None) -> Iterato
     options = options or DecodeOptions()
     _asked_readers(options.format)
     _check(options)
-    as_stream = options.format == "escpos" or is_printer_stream(document)
-    yield from text_of(document, code_page=options.code_page, profile=options.profile, as_printer_stream=as_stream)
+    language = _language(document, options)
+    yield from text_of(document, code_page=options.code_page, profile=options.profile, language=language)
+
+
+def _language(document: bytes, options: DecodeOptions) -> PrinterLanguage | None:
+    """Whose printer commands to read `document` as; None for plain text."""
+    asked = next((language for language in PRINTER_FORMATS if language == options.format), None)
+    return asked or printer_language(document)
 
 
 def _check(options: DecodeOptions) -> None:
@@ -169,7 +177,7 @@ def _say_broken(reader: str, error: str) -> None:
 
 def _asked_readers(name: str) -> _Readers:
     installed = _installed()
-    if name in ("auto", "escpos", "json", *CODE_FORMATS):
+    if name in ("auto", *PRINTER_FORMATS, "json", *CODE_FORMATS):
         return installed
     if name in installed.working:
         return _Readers(working={name: installed.working[name]}, broken={})
@@ -205,9 +213,9 @@ def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Itera
     if options.format in CODE_FORMATS or (options.format == "auto" and _ONLY_CODES.fullmatch(document)):
         yield from _code_pieces(document, options)
         return
-    is_stream = options.format == "escpos" or is_printer_stream(document)
-    if is_stream:
-        jobs = printed_jobs(document, code_page=options.code_page, profile=options.profile)
+    language = _language(document, options)
+    if language is not None:
+        jobs = printed_jobs(document, code_page=options.code_page, profile=options.profile, language=language)
     else:
         jobs = text_jobs(document, code_page=options.code_page)
     kicks, printed = 0, False
@@ -215,7 +223,7 @@ def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Itera
         kicks += job.drawer_kicks
         if job.is_printed:
             printed = True
-            yield from _pieces_of_job(job, document, options, readers, source="escpos" if is_stream else None)
+            yield from _pieces_of_job(job, document, options, readers, source=language)
     # Paper without print beside a receipt is a feed or the drawer's kick; alone it says what happened.
     if not printed:
         yield Ignored(kind="drawer" if kicks else "blank", start=0, end=len(document))

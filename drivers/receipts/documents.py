@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from drivers.escpos import codepages
 from drivers.escpos.codepages import DEFAULT_PROFILE, CodePage
@@ -23,6 +23,12 @@ from drivers.escpos.paper import (
     Sheet,
 )
 from drivers.receipts.port import PrintedJob, TextLine
+from drivers.star.framing import StarFramer
+from drivers.star.paper import STAR_PROFILE, StarPrinter
+from drivers.star.recognition import is_star_stream
+
+# Whose commands a printer stream is made of.
+PrinterLanguage = Literal["escpos", "star"]
 
 # Enough text to tell an alphabet by.
 SAMPLE_BYTES: Final = 256 * 1024
@@ -60,23 +66,37 @@ class Job:
         return any(line.text.strip() for line in self.printed.lines)
 
 
-def is_printer_stream(document: bytes) -> bool:
-    """Whether `document` holds printer commands rather than plain text."""
+def printer_language(document: bytes) -> PrinterLanguage | None:
+    """Whose printer commands `document` holds; None where it is plain text. Star's only if that is certain."""
     if _wide_codec(document) is not None:
-        return False
-    return b"\x1b" in document or b"\x1d" in document or b"\x10\x04" in document
+        return None
+    if b"\x1b" not in document and b"\x1d" not in document and b"\x10\x04" not in document:
+        return None
+    return "star" if is_star_stream(document) else "escpos"
 
 
-def printed_jobs(document: bytes, *, code_page: str | None, profile: str | None) -> Iterator[Job]:
+def printed_jobs(
+    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None = None
+) -> Iterator[Job]:
     """Sheets of a printer stream as jobs. Raises CodePageError on an unknown page or profile."""
-    return map(_job, sheets(document, code_page=code_page, profile=profile))
+    return map(_job, sheets(document, code_page=code_page, profile=profile, language=language))
 
 
-def sheets(document: bytes, *, code_page: str | None, profile: str | None) -> Iterator[Sheet]:
-    """Sheets of a printer stream. Raises CodePageError on an unknown page or profile."""
-    page = code_page or ("UTF-8" if _prints_utf8(document) else None)
-    printer = EscposPrinter(code_page=page, profile=profile or DEFAULT_PROFILE)
-    framer = EscposFramer()
+def sheets(
+    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None = None
+) -> Iterator[Sheet]:
+    """Sheets of a printer stream; without a `language` it is recognised.
+
+    Raises CodePageError on an unknown page or profile.
+    """
+    is_star = (language or printer_language(document)) == "star"
+    page = code_page or ("UTF-8" if _prints_utf8(document, is_star=is_star) else None)
+    framer = StarFramer() if is_star else EscposFramer()
+    printer = (
+        StarPrinter(code_page=page, profile=profile or STAR_PROFILE)
+        if is_star
+        else EscposPrinter(code_page=page, profile=profile or DEFAULT_PROFILE)
+    )
     for at in range(0, len(document), FEED_CHUNK_BYTES):
         printer.feed(framer.feed(document[at : at + FEED_CHUNK_BYTES]))
         yield from printer.take()
@@ -99,12 +119,13 @@ def _job(sheet: Sheet) -> Job:
     )
 
 
-def _prints_utf8(document: bytes) -> bool:
+def _prints_utf8(document: bytes, *, is_star: bool) -> bool:
     """Whether a stream that selects no code page prints UTF-8, as some drivers do on some printers."""
     sample = document[:SAMPLE_BYTES]
-    if b"\x1bt" in sample or sample.isascii():
+    selections = (b"\x1b\x1dt", b"\x1b\x1d)U") if is_star else (b"\x1bt",)
+    if sample.isascii() or any(selection in sample for selection in selections):
         return False
-    framer = EscposFramer()
+    framer = StarFramer() if is_star else EscposFramer()
     text = b"".join(frame.data for frame in framer.feed(sample) if frame.kind == "text")
     return not text.isascii() and _is_utf8(text)
 
@@ -126,10 +147,15 @@ def text_jobs(document: bytes, *, code_page: str | None) -> Iterator[Job]:
     return _pages(_narrow_lines(document, _page_of(document, code_page)))
 
 
-def text_of(document: bytes, *, code_page: str | None, profile: str | None, as_printer_stream: bool) -> Iterator[str]:
-    """What the paper shows, in parts: printed lines, codes and pictures by name, a `[cut]` line for a cut."""
-    if as_printer_stream:
-        for sheet in sheets(document, code_page=code_page, profile=profile):
+def text_of(
+    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None
+) -> Iterator[str]:
+    """What the paper shows, in parts: printed lines, codes and pictures by name, a `[cut]` line for a cut.
+
+    Without a `language` the document is plain text.
+    """
+    if language is not None:
+        for sheet in sheets(document, code_page=code_page, profile=profile, language=language):
             yield Paper(sheets=(sheet,)).text
         return
     for index, job in enumerate(text_jobs(document, code_page=code_page)):

@@ -21,7 +21,7 @@ CERTAIN = 100
 class DecodeOptions(Struct, frozen=True, kw_only=True):
     """What the operator knows about a source; nothing is needed.
 
-    `format` is `auto`, `escpos`, `text` (any reader), `json`, or the name of one reader. `code_page`
+    `format` is `auto`, `escpos`, `star`, `text` (any reader), `json`, or the name of one reader. `code_page`
     overrules what the printer stream selects. `store`, `register`, `currency` and `time_zone` complete
     receipts that do not print them.
     """

@@ -260,7 +260,7 @@ def _table() -> dict[bytes, int | Measure]:
         b"\x1b": {
             0: "@MP:gpqEFO0124567\x0e\x14",
             1: "R/ -_WhadzJjIlQNA3yU%$\x06\x0c\x0f",
-            2: "ist\x07\x0b\x16",
+            2: "its\x07\x0b\x16",
             4: "+",
         },
         b"\x1b\x1c": {1: "q", 2: "pM"},
