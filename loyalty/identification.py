@@ -106,14 +106,23 @@ class Claim:
 
 
 def claimed(
-    rules: Sequence[IdentificationRule], *, symbology: str, text: str, gs1: Mapping[str, str] | None
+    rules: Sequence[IdentificationRule],
+    *,
+    symbology: str,
+    text: str,
+    gs1: Mapping[str, str] | None,
+    goods: bool = False,
 ) -> Claim | None:
     """What the first rule that fits says of a code; else that it was misread, by the first that fits but for the
     check digit; None where no rule claims it.
+
+    `goods`: it is surely a product's. Only a rule that says how its codes begin may claim it then.
     """
     misread: Claim | None = None
     for rule in rules:
         if rule.symbologies and symbology not in rule.symbologies:
+            continue
+        if goods and not (rule.prefixes or rule.ranges or rule.pattern):
             continue
         written = text if not rule.ai else (gs1 or {}).get(rule.ai, "")
         claim = _claim(rule, written)

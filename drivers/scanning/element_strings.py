@@ -24,7 +24,8 @@ MAX_SEARCHED_CHARS = 100
 
 Gs1Problem = Literal["gs1_unparsable", "gs1_conflict", "separator_missing", ValueProblem]
 
-_WRITTEN_SEPARATOR = re.compile(r"<GS>|\{GS\}|\^\]")
+# `<GS>`, `{FNC1}`, `^]`, and the picture of the control character, as phones and scanners' tables of characters have.
+_WRITTEN_SEPARATOR = re.compile(r"[<{\[](?:GS|FNC1)[>}\]]|\^\]|\u241d", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\(([0-9]{2,4})\)")
 # Identifiers whose value proves itself: a check digit or a date tells a true one from digits by chance.
 _PROVEN = frozenset(ai for ai, written in FORM_OF.items() if written.startswith(("n18:", "n14:", "n13:", "n6:date")))

@@ -160,6 +160,22 @@ _SETS = {"n": "[0-9]", "x": '[!-"%-?A-Z_a-z]', "y": "[#\\-/0-9A-Z]", "z": "[\\-0
 _PRINTABLE = "[^\\x1d]"
 
 
+def _checked_digits(written: str) -> int:
+    """How many digits a value of this form begins with, the last of which is their check digit; 0 if it is not so."""
+    count = 0
+    for _bracket, _characters, _up_to, length, test in _COMPONENT.findall(written):
+        count += int(length)
+        if test == "check":
+            return count
+    return 0
+
+
+CHECKED_DIGITS: Mapping[str, int] = {
+    ai: count for ai, written in FORM_OF.items() if (count := _checked_digits(written))
+}
+"""Of identifiers whose value begins with a number that GS1's members issue: how many digits that has."""
+
+
 @cache
 def form(written: str) -> Form:
     """The form that a value of `FORM_OF` describes."""
@@ -175,11 +191,10 @@ def form(written: str) -> Form:
 
 
 def _is_day(yymmdd: str) -> bool:
-    """Whether this is a date. Section 7.12: the year is less than 50 from now, so each fourth one has a leap day."""
+    """Whether this is a date. Of a year in two digits 00 is 2000, less than 50 years from now (section 7.12)."""
     year, month, day = int(yymmdd[:-4]), int(yymmdd[-4:-2]), int(yymmdd[-2:])
-    return (
-        1 <= month <= 12 and 1 <= day <= (31, 28 + (year % 4 == 0), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]
-    )
+    february = 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    return 1 <= month <= 12 and 1 <= day <= (31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]
 
 
 def _is_date(yymmdd: str) -> bool:

@@ -30,11 +30,12 @@ from drivers.scanning.element_strings import (
 )
 from drivers.scanning.framing import MAX_FRAME_BYTES
 from drivers.scanning.goods import goods_in, what_is_wrong
-from drivers.scanning.gs1_identifiers import FORM_OF
+from drivers.scanning.gs1_identifiers import CHECKED_DIGITS
 from drivers.scanning.magstripe import SwipeProblem, read_swipe
 from drivers.scanning.pan import first_pan, masked, nobodys
 from loyalty.identification import (
     MAX_CODE_CHARS,
+    Claim,
     IdentificationRule,
     MemberKind,
     claimed,
@@ -126,10 +127,6 @@ _PROVEN_START = re.compile(r"(?:01(?=[0-9]{14})|00(?=[0-9]{18})|8018(?=[0-9]{18}
 _MEMBER_AI, _GOODS_AIS = "8018", ("01", "03", "8006")
 _GTIN_DIGITS = 14
 _MAGSTRIPE = "magstripe"
-# Numbers that GS1's members issue, with a check digit: long, and never a payment card's.
-_ISSUED_AIS = frozenset(
-    ai for ai, form in FORM_OF.items() if form in {"n18:check", "n17:check", "n14:check", "n13:check"}
-)
 _ECI = re.compile(r"\\(?:(\\)|[0-9]{6})")
 # Where the second message of a composite symbol begins. Before it stand line ends, the bar of GS1's own notation,
 # or nothing.
@@ -140,10 +137,11 @@ _CODE = re.compile(r"[A-Z0-9][A-Z0-9._:/+$%]*")
 # groups (dates, telephone numbers).
 _NO_CODE = re.compile(
     r"(?:BEGIN|BITCOIN|BIZCARD|DATA|DPP|FACETIME|FILE|FTP|GEO|HTTPS?|JAVASCRIPT|LPA|MAILTO|MARKET|MATMSG|MECARD|MMS"
-    r"|MMSTO|OTPAUTH|SIPS?|SKYPE|SMS|SMSTO|SMTP|TEL|URL|URLTO|URN|VIBER|WHATSAPP|WIFI):.*"
+    r"|MMSTO|OTPAUTH|SIPS?|SKYPE|SMS|SMSTO|SMTP|TEL|URL|URLTO|URN|VIBER|WHATSAPP|WIFI)(?::|%3A).*"
     r"|WWW\..*|[^/:]+\.[A-Z]{2,}(?:[:/].*)?|[0-9]+(?:[./][0-9]+)+"
 )
-_BLANKS = " \t\r\n"
+# What readers send around a code or a swipe: blanks, line ends, and STX and ETX.
+_AROUND = " \t\r\n\x02\x03"
 _REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -172,7 +170,7 @@ def parse_scan(raw: bytes | str, rules: Sequence[IdentificationRule] = ()) -> Sc
     same; and payment cards, where the rule fixes the number's first digits.
     """
     problems: list[ScanProblem] = []
-    text = _decoded(raw, problems).strip(_BLANKS)
+    text = _decoded(raw, problems).strip(_AROUND)
     if "]e" in text and (composite := _composite(text, rules, problems)) is not None:
         return composite
     return _parsed(text, rules, problems)
@@ -196,7 +194,7 @@ def _composite(text: str, rules: Sequence[IdentificationRule], faults: Sequence[
     second = _SECOND_MESSAGE.search(text, 1)
     if second is None:
         return None
-    linear = _parsed(text[: second.start()].strip(_BLANKS + "|"), rules, faults)
+    linear = _parsed(text[: second.start()].strip(_AROUND + "|"), rules, faults)
     component = _parsed(text[second.start() :], rules, faults)
     for message in (linear, component):
         if "payment_card" in message.problems:
@@ -218,23 +216,35 @@ def _judged(aim: str, reading: _Reading, rules: Sequence[IdentificationRule], pr
     """The scan of what was read: rules first, then goods, GS1's members, and a guess."""
     claim = None
     if rules and "too_long" not in problems:
-        claim = claimed(rules, symbology=reading.symbology, text=reading.text, gs1=reading.gs1)
-    pan = first_pan(reading.free, nobodys if claim is None else claim.is_own) if reading.free else None
+        claim = claimed(
+            rules, symbology=reading.symbology, text=reading.text, gs1=reading.gs1, goods=bool(reading.gtin)
+        )
+    goods = ScannedIdentifier(kind="gtin", code=shortest_gtin(reading.gtin)) if reading.gtin else None
+    pan = first_pan(_and_decoded(reading.free), nobodys if claim is None else claim.is_own) if reading.free else None
     if pan is not None:
-        # Of a payment card, and of all that was scanned with it, only the ends of the number stay.
-        return _scan(aim, _Reading(symbology=reading.symbology, text=masked(pan)), None, [*problems, "payment_card"])
-    if claim is not None and claim.misread and not reading.gtin:
+        # Of a payment card, and of all that was scanned with it, only the ends of the number stay, and a GTIN: a
+        # serial number may look like a card's, and goods are goods.
+        hidden = _Reading(symbology=reading.symbology, text=masked(pan))
+        return _scan(aim, hidden, goods if reading.gs1 else None, [*problems, "payment_card"])
+    if claim is not None and _is_misread(claim, reading):
         scan = _scan(aim, reading, None, [*problems, *reading.problems, "check_digit_wrong"])
         return replace(scan, misread=True)
-    identifier: ScannedIdentifier | None = None
     if claim is not None and claim.code and claim.rule.kind != "goods":
-        identifier = ScannedIdentifier(kind=claim.rule.kind, code=claim.code, rule=claim.rule.name)
-        return _scan(aim, reading, identifier, problems)
-    if reading.gtin:
-        identifier = ScannedIdentifier(kind="gtin", code=shortest_gtin(reading.gtin))
-    elif claim is None and (code := reading.gsrn or _guessed(reading.guess)):
+        member = ScannedIdentifier(kind=claim.rule.kind, code=claim.code, rule=claim.rule.name)
+        return _scan(aim, reading, member, problems)
+    identifier = goods
+    if goods is None and claim is None and (code := reading.gsrn or _guessed(reading.guess)):
         identifier = ScannedIdentifier(kind="card", code=code)
     return _scan(aim, reading, identifier, [*problems, *reading.problems])
+
+
+def _is_misread(claim: Claim, reading: _Reading) -> bool:
+    """Whether it would be a member's code but for a check digit, the rule's or GS1's own."""
+    if reading.gtin:
+        return False
+    value = (reading.gs1 or {}).get(claim.rule.ai, "")
+    issued = claim.rule.kind != "goods" and claim.rule.ai in CHECKED_DIGITS
+    return claim.misread or (issued and not _is_issued(claim.rule.ai, value))
 
 
 def _scan(aim: str, reading: _Reading, identifier: ScannedIdentifier | None, problems: Sequence[ScanProblem]) -> Scan:
@@ -287,7 +297,7 @@ def _read(aim: str, text: str) -> _Reading:
     if not text and aim not in GS1_IDENTIFIERS and aim[:2] != "]E":
         return _Reading(symbology=symbology, text="", problems=("empty",))
     if aim in GS1_IDENTIFIERS:
-        return _read_message(symbology, with_separators(text))
+        return _read_announced(symbology, text)
     if "://" in text:
         return _read_address(symbology, text)
     reading = _read_unannounced(aim, text)
@@ -298,6 +308,15 @@ def _read(aim: str, text: str) -> _Reading:
         return _Reading(symbology=symbology, text=text, free=text, problems=(problem,))
     guess = "" if aim[:2] == "]E" or SEPARATOR in text else text
     return _Reading(symbology=symbology, text=text, guess=guess, free=text)
+
+
+def _read_announced(symbology: str, text: str) -> _Reading:
+    """A message of GS1 element strings, also where the brackets of the printed form were encoded with it."""
+    printed = message_in_brackets(text)
+    if printed is None:
+        return _read_message(symbology, with_separators(text))
+    reading = _read_message(symbology, printed)
+    return replace(reading, text=text, problems=(*reading.problems, "gs1_unparsable"))
 
 
 def _read_message(symbology: str, message: str) -> _Reading:
@@ -337,7 +356,7 @@ def _read_address(symbology: str, text: str) -> _Reading:
     """A web address: a Digital Link, or one that names nobody and nothing."""
     link = read_link(text)
     if link is None:
-        return _Reading(symbology=symbology, text=text, free=f"{text}\n{unquote_plus(text)}")
+        return _Reading(symbology=symbology, text=text, free=text)
     return _Reading(
         symbology=symbology,
         text=text,
@@ -361,8 +380,20 @@ def _gsrn_in(values: Mapping[str, str]) -> str:
     return gsrn if gsrn and has_valid_check_digit(gsrn) else ""
 
 
+def _is_issued(ai: str, value: str) -> bool:
+    """Whether a value begins with a number that one of GS1's members issued, which is never a payment card's."""
+    count = CHECKED_DIGITS.get(ai, 0)
+    return 0 < count <= len(value) and has_valid_check_digit(value[:count])
+
+
 def _free_values(values: Mapping[str, str]) -> str:
-    return "\n".join(value for ai, value in values.items() if ai not in _ISSUED_AIS or not has_valid_check_digit(value))
+    return "\n".join(value[CHECKED_DIGITS[ai] :] if _is_issued(ai, value) else value for ai, value in values.items())
+
+
+def _and_decoded(text: str) -> str:
+    """`text`, and where it is written as in an address, what it says."""
+    decoded = unquote_plus(text)
+    return text if decoded == text else f"{text}\n{decoded}"
 
 
 # What is kept

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.scanning.scan import MAX_TEXT_CHARS, MemberCode, parse_scan
+from drivers.scanning.scan import MAX_TEXT_CHARS, MemberCode, ScannedIdentifier, parse_scan
 from loyalty.identification import MAX_CODE_CHARS, IdentificationRule
 
 
@@ -82,7 +83,7 @@ def test_without_an_aim_identifier_only_what_is_sure_is_guessed(
     ("aim", "symbology"),
     [("]C1", "gs1-128"), ("]Q3", "gs1-qr"), ("]d2", "gs1-datamatrix"), ("]J1", "gs1-dotcode"), ("]e0", "databar")],
 )
-@pytest.mark.parametrize("separator", ["\x1d", "<GS>", "{GS}", "^]"])
+@pytest.mark.parametrize("separator", ["\x1d", "<GS>", "{GS}", "^]", "<FNC1>", "{fnc1}", "[GS]", "\u241d"])
 @pytest.mark.parametrize("leading", ["", "\x1d", "<GS>"])
 def test_gs1_fields_are_read_however_the_scanner_writes_fnc1(
     aim: str, symbology: str, separator: str, leading: str
@@ -158,6 +159,7 @@ def test_broken_goods_are_never_cards(raw: str, problem: str) -> None:
         "mailto:ana@shop.example",
         "ana@shop.example",
         "WIFI:S:shop;T:WPA;P:secret;;",
+        "https%3A%2F%2Fshop.example%2Foffer",
         "BEGIN:VCARD\r\nVERSION:3.0\r\nN:Doe\r\nEND:VCARD",
         "MECARD:N:Doe;;",
         "geo:44.81,20.46",
@@ -378,8 +380,9 @@ def test_bytes_that_are_not_utf_8_are_read_as_latin_1_and_said_so() -> None:
     assert scan.problems == ("encoding_guessed",)
 
 
-def test_the_scanners_own_line_ends_are_no_problem() -> None:
-    assert parse_scan(b"]C0M1\r\n") == parse_scan("]C0M1")
+def test_what_a_reader_sends_around_a_code_is_no_problem() -> None:
+    assert parse_scan(b"]C0M1\r\n") == parse_scan(b"\x02]C0M1\x03") == parse_scan("]C0M1")
+    assert parse_scan("\x02;9000123456789012?\r\x03") == parse_scan(";9000123456789012?")
 
 
 @pytest.mark.parametrize(
@@ -391,8 +394,6 @@ def test_the_scanners_own_line_ends_are_no_problem() -> None:
         ";4111111111111111=25121010000012345678?",
         "%B4111111111111111^DOE/JANE^2512101?",
         "]C121" + "4111111111111111",
-        "]C10109501101530003" + "21" + "4111111111111111",
-        "0109501101530003" + "2199<GS>10" + "4111111111111111",
         "pay 4111 1111 1111 1111 now",
         "41111\u200b11111111111",
     ],
@@ -434,6 +435,38 @@ def test_a_card_misread_is_neither_a_card_nor_goods() -> None:
     assert scan.identifier is None
     assert scan.problems == ("check_digit_wrong",)
     assert scan.misread
+
+
+def test_a_gs1_number_misread_is_no_member_whatever_the_rule_leaves_out() -> None:
+    rules = (IdentificationRule(name="members", ai="8018"), IdentificationRule(name="staff", kind="goods", ai="8017"))
+    member, misread, staff = (
+        parse_scan(raw, rules)
+        for raw in ("]C18018950110153000000014", "]C18018950110153000000015", "]C18017950110153000000015")
+    )
+
+    assert member.member == MemberCode(kind="card", code="950110153000000014", claimed=True)
+    assert misread.member is None
+    assert misread.misread
+    assert misread.problems == ("check_digit_wrong",)
+    assert not staff.misread
+
+
+@pytest.mark.parametrize(
+    ("rule", "raw"),
+    [
+        (IdentificationRule(name="all", symbologies=("gs1-datamatrix",)), "]d2010950110153000310LOT7"),
+        (IdentificationRule(name="all", symbologies=("upce",)), "]E001234565"),
+        (IdentificationRule(name="sixteen digits", lengths=(16,)), "0109501101530003"),  # a DataBar's, on bananas
+        (IdentificationRule(name="serials", ai="21"), "]d2010950110153000321M42"),
+        (IdentificationRule(name="products", ai="01"), "]C10109501101530003"),
+    ],
+)
+def test_goods_are_no_members_for_a_rule_that_tells_no_beginning(rule: IdentificationRule, raw: str) -> None:
+    scan = parse_scan(raw, (rule,))
+
+    assert scan.identifier is not None
+    assert scan.identifier.kind == "gtin"
+    assert parse_scan(raw, (replace(rule, prefixes=("0", "M")),)).member is not None
 
 
 def test_goods_are_not_a_misread_card() -> None:
@@ -481,11 +514,10 @@ def test_a_payment_card_beside_this_shops_own_number_is_still_one() -> None:
     [
         "]Q1https://shop.example/pay?card=4111111111111111",
         "]Q1https://shop.example/pay?card=4111%201111%201111%201111",
-        "]Q1https://a/01/12312312312333?98=4111+1111+1111+1111",
-        "]Q1https://a/01/12312312312333?98=4111111111111111",
-        "]Q1https://a/01/12312312312333/10/4111111111111111",
         "]C189X\x1d4111111111111111",
-        "(01)09501101530003(21)4111111111111111",
+        "]Q1pan=%34111%201111%201111%201111",
+        "4111_1111_1111_1111",
+        "]C04111  1111  1111  1111",
         "30569309025904",
         "36006666333344",
         "36006666333310",  # with the check digit of a GTIN-14 too
@@ -501,7 +533,37 @@ def test_a_payment_card_is_found_wherever_it_hides(raw: str) -> None:
     assert scan.identifier is None
 
 
-@pytest.mark.parametrize("raw", ["]I136901234567862", "]C100" + "601100099013942467", "]Q1https://a/01/4006381333931"])
+@pytest.mark.parametrize(
+    ("raw", "gtin"),
+    [
+        ("]C10109501101530003" + "21" + "4111111111111111", "9501101530003"),
+        ("0109501101530003" + "2199<GS>10" + "4111111111111111", "9501101530003"),
+        ("(01)09501101530003(21)4111111111111111", "9501101530003"),
+        ("]Q1https://a/01/12312312312333?98=4111+1111+1111+1111", "12312312312333"),
+        ("]Q1https://a/01/12312312312333?98=4111111111111111", "12312312312333"),
+        ("]Q1https://a/01/12312312312333/10/4111111111111111", "12312312312333"),
+    ],
+)
+def test_goods_with_a_serial_number_like_a_payment_cards_are_goods(raw: str, gtin: str) -> None:
+    """Of the number only the ends stay: nobody can tell which of the two it is."""
+    scan = parse_scan(raw)
+
+    assert scan.identifier == ScannedIdentifier(kind="gtin", code=gtin)
+    assert scan.problems == ("payment_card",)
+    assert (scan.text, scan.gs1) == ("411111******1111", None)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "]I136901234567862",
+        "]C100" + "601100099013942467",
+        "]Q1https://a/01/4006381333931",
+        "]C1255" + "4012345000009" + "002",  # a coupon's number and serial
+        "]C18003" + "04012345000009" + "02",
+        "]C18006" + "56012345678906" + "0101",
+    ],
+)
 def test_numbers_that_gs1_issues_are_no_payment_cards(raw: str) -> None:
     assert "payment_card" not in parse_scan(raw).problems
 
@@ -512,3 +574,12 @@ def test_anything_gives_a_scan(raw: bytes | str) -> None:
 
     assert not any(unicodedata.category(c) in {"Cc", "Cf", "Cs"} for c in scan.text.replace("\x1d", ""))
     msgspec.json.encode(scan.document())
+
+
+@pytest.mark.parametrize("aim", ["]C1", "]d2", "]e0"])
+def test_brackets_that_were_encoded_are_no_part_of_a_message(aim: str) -> None:
+    scan = parse_scan(f"{aim}(01)09501101530003(10)LOT7")
+
+    assert scan.gs1 == {"01": "09501101530003", "10": "LOT7"}
+    assert scan.identifier == ScannedIdentifier(kind="gtin", code="9501101530003")
+    assert scan.problems == ("gs1_unparsable",)
