@@ -1,7 +1,7 @@
 """What is wrong with identification rules, and how to put it right.
 
-Owns the checks that the shape of a rule does not make: what can never match, what would claim products, what is
-never reached. Pure and of the standard library alone. Never drops or corrects a rule.
+Owns the checks that the shape of a rule does not make: what can never match, what is not told from products, what
+is never reached. Pure and of the standard library alone. Never drops or corrects a rule.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from loyalty.identification import (
     CODE_PLACE,
+    MAX_CODE_CHARS,
     MAX_RULES,
     MAX_WRITTEN_CHARS,
     SYMBOLOGIES,
@@ -36,6 +37,8 @@ _GOODS_SYMBOLOGIES = frozenset({"ean13", "ean8", "upca", "ean-upc", "itf", "data
 _GOODS_LENGTHS = frozenset({8, 12, 13, 14})
 # Beginnings of EAN-13s that GS1 leaves to shops (GS1 General Specifications, section 1.4).
 _SHOPS_OWN = re.compile(r"2|0[24]")
+# What every web address begins with.
+_SCHEMES = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +178,8 @@ def _pattern(rule: IdentificationRule) -> Iterator[_Finding]:
         yield _Finding("pattern", "holds other braces than one {code}, or a * before its end", example)
     if not literal:
         yield _Finding("pattern", "holds no text but {code} and *", example)
+    if literal.lower() in _SCHEMES:
+        yield _Finding("pattern", "fits every web address", example)
 
 
 def _member_code(rule: IdentificationRule) -> Iterator[_Finding]:
@@ -187,27 +192,45 @@ def _member_code(rule: IdentificationRule) -> Iterator[_Finding]:
         if not 0 <= getattr(rule, field) < MAX_WRITTEN_CHARS:
             yield _Finding(field, "is no number of characters to drop", f"write 0 to {MAX_WRITTEN_CHARS - 1}")
     dropped = rule.drop_leading + rule.drop_trailing
-    if rule.lengths and dropped >= min(rule.lengths):
+    if dropped and rule.lengths and dropped >= min(rule.lengths):
         problem = f"nothing is left of a code of {min(rule.lengths)} characters"
         yield _Finding("drop_leading" if rule.drop_leading else "drop_trailing", problem, "drop fewer")
     if rule.add_leading and not is_member_code(normal_code(rule.add_leading) + "0", rule.kind):
         yield _Finding("add_leading", f"{rule.add_leading!r} begins no member code", "write letters and digits")
+    else:
+        yield from _no_member_code(rule)
+
+
+def _no_member_code(rule: IdentificationRule) -> Iterator[_Finding]:
+    """Of what codes that the rule is about no member code can be made."""
+    added = normal_code(rule.add_leading)
+    for prefix in filter(can_be_code, rule.prefixes):
+        beginning = added + normal_code(prefix)[rule.drop_leading :]
+        if not is_member_code(beginning + "0", rule.kind):
+            problem = f"no member code of kind {rule.kind} begins with {beginning!r}"
+            yield _Finding("prefixes", problem, "correct one of the two, or drop_leading")
+    for length in rule.lengths:
+        if length - rule.drop_leading - rule.drop_trailing + len(added) > MAX_CODE_CHARS:
+            problem = f"{length} characters make no member code, which has at most {MAX_CODE_CHARS}"
+            yield _Finding("lengths", problem, "write less, or drop some")
 
 
 def _breadth(rule: IdentificationRule) -> Iterator[_Finding]:
-    """A rule that claims what is not the shop's."""
+    """A rule about codes that are not the shop's."""
     if not (rule.symbologies or rule.ai or rule.pattern or rule.prefixes or rule.ranges or rule.lengths):
         yield _Finding("", "would claim every code", "say which codes it is about: prefixes, ranges, symbologies, …")
     elif rule.kind == "goods" or rule.ai or rule.pattern or not _fits_products(rule):
         return
     elif not rule.prefixes and not rule.ranges:
         remedy = "give prefixes or ranges, or symbologies or lengths that products do not have"
-        yield _Finding("", "would claim products as members' cards", remedy)
+        yield _Finding("", "does not tell members' codes from products", remedy)
     else:
         remedy = "give symbologies or lengths that products do not have"
-        for beginning in (*map(normal_code, rule.prefixes), *(first for first, _ in rule.ranges)):
+        beginnings = (("prefixes", normal_code(prefix)) for prefix in rule.prefixes)
+        ends = (("ranges", end) for pair in rule.ranges for end in dict.fromkeys(pair))
+        for field, beginning in (*beginnings, *ends):
             if is_digits(beginning) and _SHOPS_OWN.match(beginning) is None:
-                yield _Finding("prefixes", f"products' numbers may begin with {beginning} too", remedy, False)
+                yield _Finding(field, f"products' numbers may begin with {beginning} too", remedy, False)
 
 
 def _fits_products(rule: IdentificationRule) -> bool:

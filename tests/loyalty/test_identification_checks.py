@@ -81,6 +81,11 @@ def test_rules_as_shops_have_them_are_all_right() -> None:
         ({"prefixes": ("2",), "lengths": (5,), "drop_trailing": 5}, "drop_trailing"),
         ({"prefixes": ("2",), "add_leading": "="}, "add_leading"),
         ({"prefixes": ("2",), "add_leading": "+X"}, "add_leading"),
+        ({"pattern": "HTTPS://{code}*"}, "pattern"),
+        ({"kind": "phone", "prefixes": ("M",)}, "prefixes"),
+        ({"prefixes": ("+386",)}, "prefixes"),
+        ({"prefixes": ("M",), "lengths": (12, 70)}, "lengths"),
+        ({"prefixes": ("M",), "lengths": (64,), "add_leading": "C"}, "lengths"),
     ],
 )
 def test_what_cannot_be_right_is_named(fields: dict[str, object], field: str) -> None:
@@ -91,7 +96,8 @@ def test_what_cannot_be_right_is_named(fields: dict[str, object], field: str) ->
     ("fields", "field"),
     [
         ({"prefixes": ("38",)}, "prefixes"),
-        ({"ranges": (("6011", "6011"),)}, "prefixes"),
+        ({"ranges": (("6011", "6011"),)}, "ranges"),
+        ({"ranges": (("29", "30"),)}, "ranges"),
         ({"kind": "goods", "symbologies": ("code39",), "to_pos": True}, "to_pos"),
         ({"kind": "goods", "symbologies": ("code39",), "drop_leading": 1}, "drop_leading"),
     ],
@@ -107,10 +113,16 @@ def test_what_is_likely_a_mistake_is_named_and_can_be_used(fields: dict[str, obj
         {"prefixes": ("38",), "lengths": (10, 16)},
         {"prefixes": ("38",), "symbologies": ("code128", "qr")},
         {"prefixes": ("38",), "pattern": "TS:{code}"},
+        {"kind": "phone", "prefixes": ("M+386",), "drop_leading": 1},
+        {"prefixes": ("M",), "lengths": (65,), "drop_trailing": 1},
     ],
 )
 def test_cards_that_cannot_be_mistaken_for_products_are_all_right(fields: dict[str, object]) -> None:
     assert found(**fields) == []
+
+
+def test_a_length_that_is_none_is_named_once() -> None:
+    assert found(symbologies=("qr",), lengths=(0,)) == [("lengths", True)]
 
 
 def test_names_are_each_rules_own() -> None:
