@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from drivers.relay.language import LanguageName
 from drivers.relay.line import Endpoint
 
 IDLE_MS: Final = 2000
@@ -46,6 +47,7 @@ class PrinterSettings:
     spool: Path
     idle_ms: int
     hold_ms: int
+    language: LanguageName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     printer.add_argument(
         "--hold-ms", type=_whole(0), default=HOLD_MS, metavar="MS", help="a cut waits for a sick disk (%(default)s)"
     )
+    printer.add_argument(
+        "--language", choices=get_args(LanguageName), default="escpos", help="of the printer's commands (%(default)s)"
+    )
     scanner = parser.add_argument_group(
         "a scanner shared with the POS", "--scans is needed, with --scanner and --pos or with --wedge"
     )
@@ -207,6 +212,7 @@ def _printer(arguments: argparse.Namespace) -> PrinterSettings:
         spool=arguments.spool,
         idle_ms=arguments.idle_ms,
         hold_ms=arguments.hold_ms,
+        language=arguments.language,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from drivers.relay.announce import Announcer
 from drivers.relay.clock import Clock
 from drivers.relay.keeper import JobKeeper, Ticket
+from drivers.relay.language import ESCPOS, Language
 from drivers.relay.line import Endpoint, Line
 from drivers.relay.passage import Passage, Step
 from drivers.relay.spool import EndedBy, Job, Origin
@@ -38,6 +39,7 @@ class Surroundings:
     status: Status
     announcer: Announcer
     clock: Clock
+    language: Language = ESCPOS
 
 
 class Connection:
@@ -47,7 +49,7 @@ class Connection:
         self._pos = pos
         self._origin = origin
         self._around = around
-        self._passage = Passage(idle_ms=around.idle_ms)
+        self._passage = Passage(idle_ms=around.idle_ms, language=around.language)
         self._plain = False
         self._stopping = False
         self._wait: asyncio.Timeout | None = None

@@ -8,10 +8,11 @@ never loses, changes or reorders a byte: whatever goes wrong in here, the rest i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
-from drivers.escpos.framing import EscposFramer, Frame
+from drivers.escpos.framing import Frame
 from drivers.relay.clock import Moment
+from drivers.relay.language import ESCPOS, Framing, Language
 from drivers.relay.spool import MAX_JOB_BYTES, EndedBy, Job
 
 # Between jobs a POS sets up the printer; so much of that is put before the next job's bytes.
@@ -20,37 +21,23 @@ MAX_PROLOGUE_BYTES: Final = 4096
 Step = bytes | Job
 """Bytes to pass on, or a job that must be durable before the steps after it."""
 
-# Questions about the printer's state: no part of a job when they come before it or alone, however often
-# a POS asks.
-_QUESTIONS: Final = frozenset({"DLE EOT", "DLE ENQ", "GS r", "GS I", "GS a", "ESC u", "ESC v"})
-# Commands that put something on paper. The others set up, feed, cut, or open the drawer.
-_DRAWING: Final = frozenset(
-    {"ESC *", "ESC Z", "FS p", "GS ( L", "GS ( k", "GS /", "GS 8 L", "GS D", "GS Q", "GS k", "GS v"}
-)
 _BLANK: Final = b" \t\r\n\0"
-
-# A cut that has begun: these last bytes wait until it is known whether it is one.
-_BEGUN_CUTS: Final = (
-    b"\x1b",
-    b"\x1d",
-    b"\x1dV",
-    *(b"\x1dV" + bytes((form,)) for form in (65, 66, 97, 98, 103, 104)),
-)
-
-
-class Framing(Protocol):
-    """What finds commands in the stream: `EscposFramer`, or another printer language's."""
-
-    def feed(self, data: bytes) -> Sequence[Frame]: ...
-
-    def finish(self) -> Sequence[Frame]: ...
 
 
 class Passage:
     """The way of one connection's bytes from the POS to the printer."""
 
-    def __init__(self, *, idle_ms: int, max_job_bytes: int = MAX_JOB_BYTES, framing: Framing | None = None) -> None:
-        self._framing: Framing | None = framing or EscposFramer()
+    def __init__(
+        self,
+        *,
+        idle_ms: int,
+        max_job_bytes: int = MAX_JOB_BYTES,
+        language: Language = ESCPOS,
+        framing: Framing | None = None,
+    ) -> None:
+        self._questions, self._drawing = language.questions, language.drawing
+        self._begun_cuts = language.begun_cuts
+        self._framing: Framing | None = framing or language.framing()
         self._idle_ns = idle_ms * 1_000_000
         self._max_job_bytes = max_job_bytes
         self._fed = 0
@@ -95,8 +82,8 @@ class Passage:
             start = min(max(frame.start - base, taken), len(waiting))
             end = min(max(frame.end - base, start), len(waiting))
             if not frame.is_cut:
-                self._prints = self._prints or _draws(frame)
-                if frame.name in _QUESTIONS and start == taken and not self._payload:
+                self._prints = self._prints or self._draws(frame)
+                if frame.name in self._questions and start == taken and not self._payload:
                     _pass(steps, waiting[taken:end])
                     taken = end
                 continue
@@ -119,7 +106,7 @@ class Passage:
         held, self._held = self._held, b""
         if self._framing is not None:
             torn = self._guarded(self._framing.finish)
-            self._prints = self._prints or any(_draws(frame) for frame in torn)
+            self._prints = self._prints or any(self._draws(frame) for frame in torn)
             self._framed = self._fed
         steps: list[Step] = []
         if held:
@@ -149,12 +136,12 @@ class Passage:
 
     def _only_asks(self, frames: Sequence[Frame], base: int) -> bool:
         whole = frames[0].start == base and frames[-1].end == self._fed
-        return whole and all(frame.name in _QUESTIONS for frame in frames)
+        return whole and all(frame.name in self._questions for frame in frames)
 
     def _hold(self, rest: bytes, steps: list[Step]) -> None:
         """Pass `rest` but for a begun cut at its end."""
         if self._framing is not None:
-            self._held = max((begun for begun in _BEGUN_CUTS if rest.endswith(begun)), key=len, default=b"")
+            self._held = max((begun for begun in self._begun_cuts if rest.endswith(begun)), key=len, default=b"")
         going = rest[: len(rest) - len(self._held)]
         self._take(going)
         _pass(steps, going)
@@ -175,16 +162,15 @@ class Passage:
         self._begin_job()
         return (job,)
 
+    def _draws(self, frame: Frame) -> bool:
+        if frame.kind == "text":
+            return bool(frame.data.strip(_BLANK))
+        return frame.name in self._drawing
+
     def _begin_job(self) -> None:
         self._payload.clear()
         self._length = 0
         self._prints = False
-
-
-def _draws(frame: Frame) -> bool:
-    if frame.kind == "text":
-        return bool(frame.data.strip(_BLANK))
-    return frame.name in _DRAWING
 
 
 def _pass(steps: list[Step], data: bytes) -> None:

@@ -20,6 +20,7 @@ from drivers.relay.arguments import PrinterSettings, Settings, read_arguments
 from drivers.relay.clock import boot_id, system_clock
 from drivers.relay.connection import Connection, Surroundings
 from drivers.relay.keeper import JobKeeper
+from drivers.relay.language import language_named
 from drivers.relay.line import KERNEL_BUFFER_BYTES, Endpoint, Line
 from drivers.relay.spool import Origin, SpoolLockedError, SpoolWriter
 from drivers.relay.status import Facts, Status
@@ -217,6 +218,7 @@ class PrinterPart:
             status=status,
             announcer=self._announcer,
             clock=system_clock,
+            language=language_named(self._printer.language),
         )
         await Relay(around, self._register).serve(self._listening, stop)
         unkept = await asyncio.to_thread(keeper.close, KEEP_WITHIN_S)

@@ -88,6 +88,7 @@ def test_options_and_their_defaults_are_told() -> None:
     assert set(told) == set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', SOURCE))
     assert told["--idle-ms"] == str(settings.printer.idle_ms)
     assert told["--hold-ms"] == str(settings.printer.hold_ms)
+    assert told["--language"] == settings.printer.language
     assert told["--to-pos"] == settings.scanner.to_pos
     wedge = arguments.read_arguments(["--wedge", "A wedge", "--scans", "d"]).scanner
     assert wedge is not None
