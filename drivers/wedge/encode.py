@@ -1,20 +1,19 @@
 """The way back: which keys a scanner types for a text, and what another layout makes of them.
 
-Owns choosing a key for a character. Pure. Serves tests, the virtual scanner, and naming a wrong layout.
+Owns choosing a key for a character. Pure. Serves whoever plays a scanner: tests, and drivers' authors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
 from drivers.wedge.composer import EndKey
-from drivers.wedge.events import DOWN, UP, DeviceEvent, KeyEvent
+from drivers.wedge.events import DOWN, UP, KeyEvent
 from drivers.wedge.keyboard import UNKNOWN, Keyboard
 from drivers.wedge.keymaps import (
     CONTROL_POSITIONS,
-    HOST_LAYOUTS,
     KEY_ENTER,
     KEY_LEFTALT,
     KEY_LEFTCTRL,
@@ -70,22 +69,9 @@ def as_seen(text: str, scanner_layout: str, host_layout: str) -> str:
 
     Keys that the host's layout does not have give nothing. Raises UntypableError.
     """
-    seen = _typed(HOST_LAYOUTS[host_layout], encode(scanner_layout, text))
+    keyboard = Keyboard(LAYOUTS[host_layout])
+    seen = "".join(keyboard.feed(event) for event in encode(scanner_layout, text))
     return seen.removesuffix("\r").replace(UNKNOWN, "")
-
-
-def layouts_reading(events: Iterable[DeviceEvent], text: str) -> tuple[str, ...]:
-    """The layouts on which these keys, less line ends around them, say `text`: what a scanner may be set to.
-
-    All of them, where it sends ALT codes; none, where it sent something else.
-    """
-    heard = list(events)
-    return tuple(name for name, layout in LAYOUTS.items() if _typed(layout, heard).strip("\r\n\t") == text)
-
-
-def _typed(layout: Layout, events: Iterable[DeviceEvent]) -> str:
-    keyboard = Keyboard(layout)
-    return "".join(keyboard.feed(event) for event in events)
 
 
 _Move = tuple[int, int]

@@ -191,24 +191,8 @@ _RS: Final = _layout(
     decimal=",",
     oem="cp852",
 )
-# What a till in Cyrillic makes of a scanner's keys, as Linux has it. No scanner can be set to it and still send codes.
-_RS_CYRILLIC: Final = _layout(
-    "rs-cyrillic",
-    (
-        ("`1234567890'+", "љњертзуиопшђ", "асдфгхјклчћж", "<жџцвбнм,.-"),
-        ('~!"#$%&/()=?*', "ЉЊЕРТЗУИОПШЂ", "АСДФГХЈКЛЧЋЖ", ">ЖЏЦВБНМ;:_"),
-        ("°··^···`·´···", "\\|€·······÷×", "···[]······¤", "····@{}·<>·"),
-    ),
-    dead=("", "", "^`´"),
-    decimal=",",
-    oem="cp855",
-)
-
 LayoutName = Literal["us", "de", "fr", "si", "hr", "rs"]
 LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
     {"us": _US, "de": _DE, "fr": _FR, "si": _SI, "hr": _SI, "rs": _RS}
 )
 """Layouts that a scanner can be set to, by name; Croatia's is Slovenia's."""
-
-HOST_LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType({**LAYOUTS, "rs-cyrillic": _RS_CYRILLIC})
-"""Layouts that a till can have."""

@@ -6,7 +6,7 @@ import pytest
 
 from drivers.wedge.events import REPEAT, CapsLight, DeviceEvent, EventsLost, KeyEvent
 from drivers.wedge.keyboard import UNKNOWN, Keyboard
-from drivers.wedge.keymaps import HOST_LAYOUTS, KEYPAD_DIGITS
+from drivers.wedge.keymaps import KEYPAD_DIGITS, LAYOUTS
 from tests.drivers.wedge.keys import down, press, up
 
 SHIFT, RIGHT_SHIFT, CTRL, RIGHT_CTRL, ALT, ALTGR, META = 42, 54, 29, 97, 56, 100, 125
@@ -16,7 +16,7 @@ KEYPAD = {digit: code for code, digit in KEYPAD_DIGITS.items()}
 
 
 def typed(layout: str, *events: DeviceEvent) -> str:
-    keyboard = Keyboard(HOST_LAYOUTS[layout])
+    keyboard = Keyboard(LAYOUTS[layout])
     return "".join(keyboard.feed(event) for event in events)
 
 
@@ -138,7 +138,7 @@ def test_an_alt_code_that_is_none_is_an_unknown_character(digits: str) -> None:
 def test_alt_codes_work_on_every_layout_alike() -> None:
     keys = [key for char in "]C1Y-z" for key in alt_code(f"{ord(char):04}")]
 
-    assert {typed(layout, *keys) for layout in HOST_LAYOUTS} == {"]C1Y-z"}
+    assert {typed(layout, *keys) for layout in LAYOUTS} == {"]C1Y-z"}
 
 
 @pytest.mark.parametrize(
