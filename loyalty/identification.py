@@ -95,11 +95,6 @@ class Claim:
     misread: bool = False
     number: str = ""
 
-    @property
-    def fixes_digits(self) -> bool:
-        """Whether the claim holds against the look of a payment card."""
-        return bool(self.number)
-
     def is_own(self, number: str) -> bool:
         """Whether `number`, found in the scanned text, is the one that is claimed for sure."""
         return bool(number) and number == self.number
