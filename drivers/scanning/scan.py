@@ -199,15 +199,17 @@ def _composite(text: str, rules: Sequence[IdentificationRule], faults: Sequence[
     for message in (linear, component):
         if "payment_card" in message.problems:
             return message
-    joined = with_linear(component, linear)
-    if joined is component:
+    goods = linear.identifier
+    if goods is None or goods.kind != "gtin":
         return None
+    joined = with_linear(component, linear)
     return replace(
         joined,
         symbology=linear.symbology,
         aim=linear.aim,
         text=f"{linear.text}|{component.aim}{component.text}",
-        gs1={**(linear.gs1 or {}), **(joined.gs1 or {})},
+        gs1={**(linear.gs1 or {}), **(joined.gs1 or {})} or None,
+        identifier=joined.identifier or goods,  # also where nothing above the goods can be read
         problems=tuple(dict.fromkeys([*linear.problems, *component.problems])),
     )
 

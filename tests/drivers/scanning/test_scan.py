@@ -583,3 +583,27 @@ def test_brackets_that_were_encoded_are_no_part_of_a_message(aim: str) -> None:
     assert scan.gs1 == {"01": "09501101530003", "10": "LOT7"}
     assert scan.identifier == ScannedIdentifier(kind="gtin", code="9501101530003")
     assert scan.problems == ("gs1_unparsable",)
+
+
+@pytest.mark.parametrize(
+    ("component", "gs1", "problems"),
+    [
+        ("]e0", None, ("gs1_unparsable",)),
+        ("]e0XYZ", None, ("gs1_unparsable",)),
+        ("]e00104006381333931" + "10LOT", {"01": "04006381333931", "10": "LOT"}, ()),
+    ],
+)
+def test_goods_are_goods_whatever_stands_above_them(
+    component: str, gs1: dict[str, str] | None, problems: tuple[str, ...]
+) -> None:
+    for between in ("", "|", "\r\n"):
+        scan = parse_scan(f"]E04006381333931{between}{component}")
+
+        assert scan.identifier == ScannedIdentifier(kind="gtin", code="4006381333931")
+        assert (scan.symbology, scan.gs1, scan.problems) == ("ean13", gs1, problems)
+
+
+def test_a_member_named_above_goods_is_one() -> None:
+    scan = parse_scan("]E04006381333931|]e08018950110153000000014")
+
+    assert scan.member == MemberCode(kind="card", code="950110153000000014", claimed=False)
