@@ -30,13 +30,16 @@ def decode(
     code_page: Annotated[str | None, typer.Option(help="Code page of the printer, such as CP852.")] = None,
     profile: Annotated[str | None, typer.Option(help="Printer profile by python-escpos' name.")] = None,
     text: Annotated[bool, typer.Option("--text", help="Print what the paper shows.")] = False,
+    png: Annotated[str | None, typer.Option("--png", help="Write what the paper looked like to this file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print the receipts in a file."""
     from agent.cli.decode import decode_command
 
     raise typer.Exit(
-        decode_command(file=file, format=format, code_page=code_page, profile=profile, text=text, as_json=as_json)
+        decode_command(
+            file=file, format=format, code_page=code_page, profile=profile, text=text, png=png, as_json=as_json
+        )
     )
 
 

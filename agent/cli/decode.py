@@ -9,7 +9,7 @@ import msgspec
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from drivers.capture import MAX_CAPTURE_BYTES, CaptureError, decode_capture, is_capture
-from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, decode, paper_text
+from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, decode, paper_sheets, paper_text
 from drivers.receipts.port import DecodeOptions
 
 # A capture is larger than what was captured.
@@ -24,8 +24,11 @@ def decode_command(
     profile: str | None,
     text: bool,
     as_json: bool,
+    png: str | None = None,
 ) -> int:
     """Print `{"receipts":[…],"ignored":[…],"problems":[…]}`, on one line with `as_json`; or the paper's text.
+
+    Or write what the paper looked like to the file `png` and print nothing; with `as_json`, `{"png":[files]}`.
 
     Of a capture, what was captured is read. Exit codes: 0 all was read, 1 something was not, 2 the file or an
     option is wrong.
@@ -40,6 +43,8 @@ def decode_command(
         sys.stderr.write(f"tillside decode: {file}: {error}.\n")
         return USAGE
     try:
+        if png is not None:
+            return _draw(document, options, Path(png), as_json=as_json)
         if text:
             for part in paper_text(document, options):
                 _write(_harmless(part))
@@ -51,6 +56,24 @@ def decode_command(
     answer = msgspec.json.encode(decoded)
     _write((answer if as_json else msgspec.json.format(answer)).decode() + "\n")
     return PROBLEM if decoded.problems else DONE
+
+
+def _draw(document: bytes, options: DecodeOptions, first: Path, *, as_json: bool) -> int:
+    """Write the paper to `first`, and what is too long for it to files numbered beside it."""
+    from drivers.receipts.paper_png import paper_pngs
+
+    written = []
+    for number, image in enumerate(paper_pngs(paper_sheets(document, options)), 1):
+        path = first if number == 1 else first.with_stem(f"{first.stem}-{number}")
+        try:
+            path.write_bytes(image)
+        except OSError as error:
+            sys.stderr.write(f"tillside decode: {path}: {error.strerror or error}. Name a file that can be written.\n")
+            return USAGE
+        written.append(str(path))
+    if as_json:
+        _write(msgspec.json.encode({"png": written}).decode() + "\n")
+    return DONE
 
 
 def _document(file: str) -> bytes:

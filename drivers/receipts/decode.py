@@ -21,8 +21,17 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from drivers.escpos.codepages import CodePageError, code_page, profile_pages
+from drivers.escpos.paper import Sheet
 from drivers.receipts.classify import IgnoredKind, classified
-from drivers.receipts.documents import Job, PrinterLanguage, printed_jobs, printer_language, text_jobs, text_of
+from drivers.receipts.documents import (
+    Job,
+    PrinterLanguage,
+    printed_jobs,
+    printer_language,
+    sheets_of,
+    text_jobs,
+    text_of,
+)
 from drivers.receipts.fiscal_codes import KnownOfReceipt, SheetCodes, known_of
 from drivers.receipts.fiscal_qr import FiscalFormat, fiscal_code, receipt_of
 from drivers.receipts.json_receipts import JsonReceiptError, journal_of, read_json
@@ -113,6 +122,15 @@ def paper_text(document: bytes, options: DecodeOptions | None = None) -> Iterato
     _check(options)
     language = _language(document, options)
     yield from text_of(document, code_page=options.code_page, profile=options.profile, language=language)
+
+
+def paper_sheets(document: bytes, options: DecodeOptions | None = None) -> Iterator[Sheet]:
+    """The sheets of paper that `document` prints, with their pictures. Raises DecodeOptionsError, as `decode` does."""
+    options = options or DecodeOptions()
+    _asked_readers(options.format)
+    _check(options)
+    language = _language(document, options)
+    yield from sheets_of(document, code_page=options.code_page, profile=options.profile, language=language)
 
 
 def _language(document: bytes, options: DecodeOptions) -> PrinterLanguage | None:

@@ -20,6 +20,7 @@ from drivers.escpos.paper import (
     MAX_SHEET_LINES,
     EscposPrinter,
     Paper,
+    PaperLine,
     Sheet,
 )
 from drivers.receipts.port import PrintedJob, TextLine
@@ -161,6 +162,29 @@ def text_of(
     for index, job in enumerate(text_jobs(document, code_page=code_page)):
         cut = f"{CUT_LINE}\n" if index else ""
         yield cut + "".join(f"{line.text}\n" for line in job.printed.lines)
+
+
+def sheets_of(
+    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None
+) -> Iterator[Sheet]:
+    """The paper of a printer stream, or, without a `language`, the pages of a plain text as if they were printed."""
+    if language is not None:
+        yield from sheets(document, code_page=code_page, profile=profile, language=language)
+        return
+    page: Job | None = None
+    for job in text_jobs(document, code_page=code_page):
+        if page is not None:
+            yield _text_sheet(page, cut=True)
+        page = job
+    if page is not None:
+        yield _text_sheet(page, cut=False)
+
+
+def _text_sheet(page: Job, *, cut: bool) -> Sheet:
+    lines = tuple(PaperLine(text=line.text, start=line.start, end=line.end) for line in page.printed.lines)
+    return Sheet(
+        lines=lines, codes=(), drawer_kicks=0, start=page.start, end=page.end, cut=cut, torn=False, lost_lines=0
+    )
 
 
 def _pages(lines: Iterator[tuple[TextLine, bool]]) -> Iterator[Job]:

@@ -50,6 +50,27 @@ def test_it_prints_what_the_paper_shows(capsysbinary: pytest.CaptureFixture[byte
     assert "[QR https://suf.purs.gov.rs/v/?vl=" in shown
 
 
+def test_it_draws_what_the_paper_looked_like(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    # given a job that is longer than one image
+    (tmp_path / "job").write_bytes(b"x\n" * 1005)
+    out = tmp_path / "paper.png"
+    # when it is drawn
+    assert decode_command(
+        file=str(tmp_path / "job"), format="auto", code_page=None, profile=None, text=False, png=str(out), as_json=True
+    ) == 0  # fmt: skip
+    # then it stands in files that are named
+    files = json.loads(capsysbinary.readouterr().out)["png"]
+    assert files == [str(out), str(tmp_path / "paper-2.png")]
+    assert [Path(file).read_bytes()[:4] for file in files] == [b"\x89PNG"] * 2
+
+
+def test_a_picture_that_cannot_be_written_is_usage(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert decode_command(
+        file=str(CYRILLIC), format="auto", code_page=None, profile=None, text=False, png=str(tmp_path), as_json=False
+    ) == 2  # fmt: skip
+    assert "Name a file that can be written" in capsys.readouterr().err
+
+
 def test_what_was_not_read_makes_it_fail(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
     (tmp_path / "job").write_bytes(b"nothing known\n")
     assert run(tmp_path / "job") == 1
