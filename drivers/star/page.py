@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from drivers.escpos.paper import DOTS_A_COLUMN, MAX_COLUMN, MAX_SHEET_LINES, PaperLine, PrintedCode
+from drivers.escpos.paper import MAX_SHEET_LINES, PaperLine, PrintedCode
 
+# Dots of one column in font A; horizontal positions are converted by it.
+DOTS_A_COLUMN: Final = 12
+MAX_COLUMN: Final = 256
 # 300 mm of paper, the most that a page may be high, at 8 dots a millimetre.
 MAX_PAGE_DOTS: Final = 2400
 

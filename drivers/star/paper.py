@@ -13,14 +13,10 @@ from drivers.escpos import codepages
 from drivers.escpos.codepages import UNKNOWN_LETTER, CodePage, national_letters, selected_page
 from drivers.escpos.framing import Frame
 from drivers.escpos.paper import (
-    DOTS_A_COLUMN,
     FEED_CHUNK_BYTES,
     MAX_BLANK_LINES,
     MAX_CODE_BYTES,
-    MAX_COLUMN,
-    MAX_LINE_BYTES,
     MAX_SHEET_LINES,
-    TAB_COLUMNS,
     Paper,
     PaperLine,
     PrintedCode,
@@ -28,7 +24,18 @@ from drivers.escpos.paper import (
 )
 from drivers.escpos.raster import MAX_SHEET_PICTURE_BYTES, Block, Picture
 from drivers.star.framing import StarFramer
-from drivers.star.page import Page
+from drivers.star.page import DOTS_A_COLUMN, MAX_COLUMN, Page
+
+# 48 columns are 80 mm wide; text without a line end is broken here.
+MAX_LINE_BYTES: Final = 4096
+# Printers without tab stops of their own pass a tab over; apart, its words can be read.
+TAB_COLUMNS: Final = 8
+
+# Rows of dots are cut off at the paper's edge: 832 dots on the widest.
+MAX_ROW_BYTES: Final = 256
+# A few bytes feed much white paper (ESC * r Y) or print a page again (ESC GS P 6): so much of either in one stream.
+MAX_WHITE_BYTES: Final = 8 * 1024 * 1024
+MAX_REPRINTED_LINES: Final = MAX_SHEET_LINES
 
 # Star printers share one numbering of code pages; this profile has all of it.
 STAR_PROFILE: Final = "TSP600"
@@ -74,6 +81,8 @@ class StarPrinter:
         self._raster = False
         self._dots = _RasterBuffer()
         self._own_letters: set[int] = set()
+        self._white_room = MAX_WHITE_BYTES
+        self._reprint_room = MAX_REPRINTED_LINES
         self._reset()
         self._new_sheet()
 
@@ -274,8 +283,10 @@ class StarPrinter:
         dots, self._dots = self._dots, _RasterBuffer()
         if dots.start is None:
             return
-        block = dots.block()
-        picture = self._picture_of(block) if block is not None else None
+        picture = None
+        if dots.is_kept and dots.white_bytes <= self._white_room:
+            self._white_room -= dots.white_bytes
+            picture = self._picture_of(dots.block())
         self._put_image(f"{dots.width}x{dots.height}", dots.start, end, picture)
 
     def _end_sheet(self, *, cut: bool) -> None:
@@ -506,6 +517,9 @@ class StarPrinter:
         self._codes += codes[: MAX_SHEET_LINES - len(self._codes)]
         if frame.name == "ESC GS P 6":
             self._layout = layout
+            self._reprint_room -= len(lines)
+            if self._reprint_room < 0:
+                layout.clear(frame.end)
 
     def _act_forget_page(self, frame: Frame) -> None:
         if self._layout is None:
@@ -578,7 +592,8 @@ class _RasterBuffer:
     def __init__(self) -> None:
         self.start: int | None = None
         self.height = 0
-        self._rows: list[bytes] = []
+        self.is_kept = True  # its rows are all here
+        self._rows: list[bytes | int] = []  # a number is so many white rows
         self._bytes = 0
         self._widest = 0
         self._open = False  # the last row has not been fed yet
@@ -587,38 +602,43 @@ class _RasterBuffer:
     def width(self) -> int:
         return self._widest * 8
 
+    @property
+    def white_bytes(self) -> int:
+        """Bytes of the picture that nobody sent."""
+        return self.height * self._widest - self._bytes
+
     def add(self, row: bytes, start: int, *, feeds: bool) -> None:
         """A row; where the one before was not fed, both are printed over each other."""
         self.start = start if self.start is None else self.start
-        self._widest = max(self._widest, len(row))
-        if self._open and self._rows:
-            self._keep(_overlaid(self._rows.pop(), row))
-        else:
+        row = row[:MAX_ROW_BYTES]
+        if not self._open:
             self.height += 1
-            self._keep(row)
+        elif self.is_kept and isinstance(above := self._rows.pop(), bytes):
+            self._bytes -= len(above)
+            row = _overlaid(above, row)
+        self._keep(row)
+        self._bytes += len(row)
+        self._widest = max(self._widest, len(row))
         self._open = not feeds
 
     def skip(self, rows: int) -> None:
         """White rows; one that was not fed is the first of them."""
-        if self.start is None:
-            return
         rows -= self._open
         self._open = False
-        self.height += rows
-        for _ in range(min(rows, MAX_SHEET_LINES)):
-            self._keep(b"")
+        if self.start is not None and rows > 0:
+            self.height += rows
+            self._keep(rows)
 
-    def _keep(self, row: bytes) -> None:
-        self._bytes += len(row)
-        if self._bytes <= MAX_SHEET_PICTURE_BYTES and len(self._rows) < MAX_SHEET_LINES:
+    def _keep(self, row: bytes | int) -> None:
+        self.is_kept = self.is_kept and self._bytes <= MAX_SHEET_PICTURE_BYTES
+        if self.is_kept:
             self._rows.append(row)
 
-    def block(self) -> Block | None:
-        """All rows as one picture; None where they are too many to keep."""
-        if len(self._rows) < self.height or self.height * self._widest > MAX_SHEET_PICTURE_BYTES:
-            return None
-        data = b"".join(row.ljust(self._widest, b"\0") for row in self._rows)
-        return Block(data=data, offset=0, width=self.width, height=self.height)
+    def block(self) -> Block:
+        """All rows as one picture."""
+        width = self._widest
+        rows = [bytes(row * width) if isinstance(row, int) else row.ljust(width, b"\0") for row in self._rows]
+        return Block(data=b"".join(rows), offset=0, width=self.width, height=self.height)
 
 
 def _overlaid(one: bytes, other: bytes) -> bytes:

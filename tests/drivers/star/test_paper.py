@@ -10,7 +10,7 @@ import pytest
 from drivers.escpos.codepages import CodePageError
 from drivers.escpos.paper import MAX_SHEET_LINES, Paper
 from drivers.star.framing import StarFramer
-from drivers.star.paper import StarPrinter, printed
+from drivers.star.paper import MAX_REPRINTED_LINES, MAX_ROW_BYTES, MAX_WHITE_BYTES, StarPrinter, printed
 from tests.drivers.star.commands import COMMANDS, CUTS, KICKS, TRAP, raster_document, u16
 
 
@@ -215,6 +215,28 @@ def test_a_roll_without_an_end_is_bounded() -> None:
     (sheet,) = printed(b"x\n" * (MAX_SHEET_LINES + 5) + b"\n" * 100).sheets
     assert len(sheet.lines) == MAX_SHEET_LINES
     assert sheet.lost_lines >= 5
+
+
+def test_a_few_bytes_make_no_more_than_a_bounded_roll() -> None:
+    # white paper between two rows of dots, again and again
+    rows = b"b" + u16(72) + b"\xff" * 72 + b"\x1b*rY65535\x00b\x01\x00\x01\x1b\x0c\x04"
+    sheets = printed(b"\x1b*rA" + rows * 200).sheets
+    assert [sheet.text for sheet in sheets] == ["[image 576x65537]\n"] * 200
+    drawn = [sheet.lines[0].picture is not None for sheet in sheets]
+    assert drawn[0]
+    assert sum(drawn) * 72 * 65537 <= MAX_WHITE_BYTES + 200 * len(rows)
+    # a page of many lines, printed again and again
+    sheets = printed(b"\x1b\x1dP0" + b"a\n" * 5_000 + b"\x1b\x1dP6\x1bd0" * 200).sheets
+    assert sum(len(sheet.lines) for sheet in sheets) <= MAX_REPRINTED_LINES + 2 * 5_000
+    # more dots than a sheet keeps, and then rows over each other
+    many = b"b" + u16(MAX_ROW_BYTES) + b"\xff" * MAX_ROW_BYTES
+    (sheet,) = printed(b"\x1b*rA" + many * 33_000 + b"k\x01\x00a" * 33_000 + b"\x1b*rB").sheets
+    assert (sheet.text, sheet.lines[0].picture) == (f"[image {MAX_ROW_BYTES * 8}x33001]\n", None)
+    # rows wider than any paper, printed over each other
+    (sheet,) = printed(
+        b"\x1b*rA" + (b"k" + u16(60_000) + bytes(60_000)) * 20 + b"k\x00\x00" * 5_000 + b"\x1b*rB"
+    ).sheets
+    assert sheet.text == f"[image {MAX_ROW_BYTES * 8}x1]\n"
 
 
 def test_split_anywhere_it_is_the_same_paper() -> None:
