@@ -56,7 +56,7 @@ class SheetCodes:
         """`lines` are those of the sheet, for its pictures."""
         self.trouble = ""
         self._lines = lines
-        self._searched = not any(line.picture is not None for line in lines)
+        self._searched = not lines
         self._left = list(self._fiscal(codes)) if codes else []
 
     def completed(self, receipt: Receipt, start: int, end: int) -> Receipt:

@@ -15,10 +15,10 @@ from typing import Any, Final
 from drivers.escpos.paper import MAX_CODE_BYTES, PaperLine, PrintedCode
 from drivers.escpos.picture import Bitmap, greys, stacked
 
-# Searched on one sheet, from its end backwards, since fiscal codes stand at the foot: 90 cm of 80 mm paper.
-MAX_SEARCHED_DOTS: Final = 4 * 1024 * 1024
-# Nothing found there, so much of it is searched again with turned and enlarged codes in mind: 26 cm.
-MAX_THOROUGH_DOTS: Final = 1_200_000
+# Searched on one sheet, from its end backwards, since fiscal codes stand at the foot: 65 cm of 80 mm paper.
+MAX_SEARCHED_DOTS: Final = 3_000_000
+# Nothing found there, so much of it is searched again with turned and enlarged codes in mind: 11 cm.
+MAX_THOROUGH_DOTS: Final = 500_000
 # Pictures searched on a sheet; bands of one picture are joined before.
 MAX_PICTURES: Final = 16
 # Codes taken from one sheet.
