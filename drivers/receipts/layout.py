@@ -1,25 +1,28 @@
-"""The generic text layout: a plain receipt with English, German or Serbian (Latin) labels.
+"""The generic text layout: a plain receipt with English, German, Serbian, Croatian or Slovenian labels.
 
 Owns that one layout, which `docs/decoding.md` defines and the demo's till prints. Lines it does not know
-are tolerated; a receipt without a total is not one.
+are tolerated; a receipt without a total is torn.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
-from typing import ClassVar, Final
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from drivers.receipts.classify import classified
+from drivers.receipts.classify import card_slips, classified
 from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, TextLine
 from drivers.receipts.wording import (
     AMOUNT,
+    WORDS_REMEMBERED,
     amount_minor,
     article_number,
     decimal_text,
@@ -30,10 +33,11 @@ from drivers.receipts.wording import (
     printed_moment,
 )
 from loyalty.identification import normal_code
-from loyalty.identity import key_of, pos_id
+from loyalty.identity import hr_jir, key_of, pos_id
 from loyalty.money import AmountError, line_product_minor
 from loyalty.receipt import (
     Discount,
+    Fiscal,
     Line,
     MemberReference,
     Original,
@@ -51,30 +55,49 @@ NO_CURRENCY: Final = "XXX"
 # Printed lines are at most 64 columns (80 mm, small font); longer ones are no receipt lines.
 MAX_LINE_LETTERS: Final = 200
 
-_NO: Final = r"(?:[\s-]*(?:NO|NR|NUMBER|NUMMER|BR|BROJ)\b)?[\s.:#]*"
+_NO: Final = r"(?:[\s-]*(?:NO|NR|NUMBER|NUMMER|BR|BROJ|ST|STEVILKA)\b)?[\s.:#]*"
 _ID: Final = r"((?=[A-Z/_-]*\d)[A-Z0-9][A-Z0-9/_-]{0,31})(?![A-Z0-9/_-]|[.,]\d)"
 _RECEIPT: Final = re.compile(rf"\b(?:RECEIPT|INVOICE|KASSENBON|BON|BELEG|RECHNUNG|RACUN){_NO}{_ID}")
-_REGISTER: Final = re.compile(rf"\b(?:REGISTER|TILL|LANE|KASSE|KASA|BLAGAJNA){_NO}{_ID}")
-_STORE: Final = re.compile(rf"\b(?:STORE|SHOP|BRANCH|FILIALE|MARKT|PRODAVNICA|POSLOVNICA|RADNJA|OBJEKAT){_NO}{_ID}")
+_REGISTER: Final = re.compile(rf"\b(?:REGISTER|TILL|LANE|KASSE|KASA|BLAGAJNA|NAPLATNI UREDAJ){_NO}{_ID}")
+_STORE: Final = re.compile(
+    r"\b(?:STORE|SHOP|BRANCH|FILIALE|MARKT|PRODAVNICA|POSLOVNICA|RADNJA|OBJEKAT|POSLOVNI PROSTOR|POSLOVALNICA|TRGOVINA"
+    rf"|PRODAJALNA){_NO}{_ID}"
+)
 _OPERATOR: Final = re.compile(
-    r"\b(?:operator|cashier|clerk|served by|bediener(?:in)?|kassierer(?:in)?|kasir|prodavac)\b[\s.:]*"
+    r"\b(?:operator|cashier|clerk|served by|bediener(?:in)?|kassierer(?:in)?|kasir|prodava[cč]|operater|blagajni[kč]"
+    r"|blagajničarka|prodajalec|prodajalka|konobar|natakar)\b[\s.:]*"
     r"(\S.*?)(?:\s{2,}|$)",
     re.IGNORECASE,
 )
 _BUSINESS_DAY: Final = re.compile(r"\b(?:BUSINESS DAY|BUCHUNGSTAG|POSLOVNI DAN)\b")
-_RETURN: Final = re.compile(r"^\W*(?:RETURN|REFUND|RUE?CKGABE|RETOURE|GUTSCHRIFT|POVRAT|REFUNDACIJA)\b(.*)")
-_EXCHANGE: Final = re.compile(r"^\W*(?:EXCHANGE|UMTAUSCH|ZAMENA)\b")
-_OF: Final = re.compile(rf"^[\s.:#]*(?:(?:OF|FOR|ZU|VON|ZA|OD|PO)\b)?\s*(?:(?:RECEIPT|BON|BELEG|RACUNA?)\b)?{_NO}{_ID}")
+_RETURN: Final = re.compile(
+    r"^\W*(?:RETURN|REFUND|RUE?CKGABE|RETOURE|GUTSCHRIFT|POVRAT|REFUNDACIJA|VRACILO BLAGA|DOBROPIS)\b(.*)"
+)
+_EXCHANGE: Final = re.compile(r"^\W*(?:EXCHANGE|UMTAUSCH|ZAMENA|ZAMJENA|ZAMENJAVA)\b")
+_OF: Final = re.compile(
+    rf"^[\s.:#]*(?:(?:OF|FOR|ZU|VON|ZA|OD|PO|K)\b)?\s*(?:(?:RECEIPT|BON|BELEG|RACUNA?)\b)?{_NO}{_ID}"
+)
 _MEMBER: Final = re.compile(
-    rf"\b(?:MEMBER|LOYALTY(?: CARD)?|KUNDENKARTE|KARTICA (?:LOJALNOSTI|KUPCA)|CLAN){_NO}([A-Z0-9][A-Z0-9 -]{{3,30}})$"
+    r"\b(?:MEMBER|LOYALTY(?: CARD)?|KUNDENKARTE|KARTICA (?:LOJALNOSTI|VJERNOSTI|ZVESTOBE|KUPCA|KLUBA)|CLAN"
+    rf"|CLANSKA KARTICA){_NO}([A-Z0-9][A-Z0-9 -]{{3,30}})$"
 )
 _STATUS_WORDS: Final[dict[str, ReceiptStatus]] = {
     **dict.fromkeys(("COPY", "DUPLICATE", "REPRINT", "KOPIE", "DUPLIKAT", "ZWEITSCHRIFT", "KOPIJA"), "copy"),
-    **dict.fromkeys(("TRAINING", "TRAINING MODE", "SCHULUNG", "UEBUNG", "OBUKA"), "training"),
-    **dict.fromkeys(("VOID", "VOIDED", "CANCELLED", "STORNO", "STORNIERT", "STORNIRANO", "PONISTENO"), "voided"),
-    **dict.fromkeys(("SUSPENDED", "PARKED", "GEPARKT", "ODLOZENO"), "suspended"),
+    **dict.fromkeys(("TRAINING", "TRAINING MODE", "SCHULUNG", "UEBUNG", "OBUKA", "UCNI NACIN"), "training"),
+    **dict.fromkeys(
+        ("VOID", "VOIDED", "CANCELLED", "STORNO", "STORNIERT", "STORNIRANO", "PONISTENO", "RAZVELJAVLJENO"), "voided"
+    ),
+    **dict.fromkeys(("SUSPENDED", "PARKED", "GEPARKT", "ODLOZENO", "ODGODJENO"), "suspended"),
     **dict.fromkeys(("PROFORMA", "PRO FORMA", "PREDRACUN"), "proforma"),
 }
+
+FiscalName = Literal["ZKI", "JIR", "ZOI"]
+# Croatia prints ZKI and JIR under the receipt, Slovenia ZOI and EOR; the EOR names the receipt to the authority only.
+_FISCAL_NUMBERS: Final[tuple[tuple[FiscalName, re.Pattern[str]], ...]] = (
+    ("ZKI", re.compile(r"\bZKI\b[\s.:]*([0-9A-F]{32})\b")),
+    ("JIR", re.compile(r"\bJIR\b[\s.:]*([0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})\b")),
+    ("ZOI", re.compile(r"\bZOI\b[\s.:]*([0-9A-F]{32})\b")),
+)
 
 _CURRENCY: Final = (
     r"(?:(?:EUR|RSD|DIN|BAM|KM|USD|GBP|CHF|HUF|FT|PLN|CZK|RON|LEI|BGN|MKD|DEN|DKK|SEK|NOK|TRY|UAH)\b\.?|[€$£])"
@@ -97,51 +120,79 @@ _TRAILING_ITEM: Final = re.compile(rf"\s*(\S.*?\S)\s+{_QUANTITY}{_PRICE}\s+({AMO
 _DETAIL: Final = re.compile(rf"\s*{_QUANTITY}{_PRICE}(?:\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL})?\s*")
 _PLAIN_ITEM: Final = re.compile(rf"\s*(\S.*?)\s+({AMOUNT})\s*{_CURRENCY}?{_LABEL}\s*")
 _DISCOUNT: Final = re.compile(
-    r"(\s*)[-*]?\s*((?:DISCOUNT|SAVINGS?|RABATT|NACHLASS|POPUST|SNIZENJE|COUPON|KUPON)\b.*?)"
+    r"(\s*)[-*]?\s*((?:DISCOUNT|SAVINGS?|RABATT|NACHLASS|POPUST|SNIZENJE|ZNIZANJE|COUPON|KUPON)\b.*?)"
     rf"\s+({AMOUNT})\s*{_CURRENCY}?\s*"
 )
 # Names that stand before an amount on card slips and sums, and sell nothing.
 _NO_ITEM: Final = re.compile(
-    r"(?:SUB ?-?TOTAL|ZWISCHENSUMME|MEDJ?UZBIR|NETTO|NET|AMOUNT|BETRAG|IZNOS|PURCHASE|KUPOVINA|ZAHLUNG|PAYMENT|SALE"
-    r"|BASE|VAT|TAX|MWST|UST|PDV|DISCOUNT|RABATT|POPUST|CASH|BALANCE|FLOAT)\b"
+    r"(?:SUB ?-?TOTAL|ZWISCHENSUMME|MEDJ?UZB(?:IR|ROJ)|VMESNA VSOTA|NETTO|NET|AMOUNT|BETRAG|IZNOS|ZNESEK|PURCHASE"
+    r"|KUPOVINA|KUPNJA|NAKUP|ZAHLUNG|KARTENZAHLUNG|PAYMENT|CARD PAYMENT|PLACANJE|PLACILO|SALE|BASE|OSNOVICA|VAT|TAX"
+    r"|MWST|UST|PDV|DDV|DISCOUNT|RABATT|POPUST|CASH|BALANCE|FLOAT|TIP|VISA|MASTERCARD|MAESTRO|AMEX|DINACARD|GIROCARD|EC)\b"
 )
-_SUBTOTAL: Final = re.compile(r"\s*(?:SUB ?-?TOTAL|ZWISCHENSUMME|MEDJ?UZBIR|NETTO|NET)\b")
+_SUBTOTAL: Final = re.compile(r"\s*(?:SUB ?-?TOTAL|ZWISCHENSUMME|MEDJ?UZB(?:IR|ROJ)|VMESNA VSOTA|NETTO|NET)\b")
 _TOTAL: Final = re.compile(
     r"\s*(?:GRAND )?(?:TOTAL|SUMME|GESAMT(?:BETRAG|SUMME)?|ENDBETRAG|ZU ZAHLEN|AMOUNT DUE|BALANCE DUE|TO PAY|UKUPNO"
-    rf"|ZA PLACANJE|ZA UPLATU|UKUPAN IZNOS)\b[\s.:=*]*({_CURRENCY})?[\s.:=*]*({AMOUNT})\s*({_CURRENCY})?\s*"
+    r"|SVEUKUPNO|ZA PLACANJE|ZA PLATITI|ZA UPLATU|UKUPAN IZNOS|SKUPAJ(?: ZA PLACILO)?|ZA PLACILO|ZNESEK RACUNA)"
+    rf"\b[\s.:=*]*({_CURRENCY})?[\s.:=*]*({AMOUNT})\s*({_CURRENCY})?\s*"
 )
 _TAX: Final = re.compile(
-    r"\s*(?:([A-Z0-9])\s*[:=]?\s+)?(?:INCL\.?|INKL\.?)?\s*((?:SALES )?TAX|VAT|GST|MWST|UST|PDV|POREZ)\b(.*)"
+    r"\s*(?:([A-Z0-9])\s*[:=]?\s+)?(?:INCL\.?|INKL\.?)?\s*((?:SALES )?TAX|VAT|GST|MWST|UST|PDV|DDV|POREZ)\b(.*)"
 )
-_LOOSE_TAX: Final = re.compile(r"()\s*(.*\b(?:TAX|VAT|GST|MWST|UST|PDV|POREZ)\b)(.*)")
+_LOOSE_TAX: Final = re.compile(r"()\s*(.*\b(?:TAX|VAT|GST|MWST|UST|PDV|DDV|POREZ)\b)(.*)")
 _RATE: Final = re.compile(r"(\d{1,2}(?:[.,]\d{1,3})?)\s?%")
-_ROUNDING: Final = re.compile(rf"\s*(?:ROUNDING|RUNDUNG|ZAOKRUZ\w+)\b.*?({AMOUNT})\s*{_CURRENCY}?\s*")
-_CHANGE: Final = re.compile(rf"\s*(?:CHANGE|RUE?CKGELD|WECHSELGELD|KUSUR|POVRACAJ)\b.*?({AMOUNT})\s*{_CURRENCY}?\s*")
+_ROUNDING: Final = re.compile(rf"\s*(?:ROUNDING|RUNDUNG|ZAOKR[UO]Z\w+|IZRAVNAVA)\b.*?({AMOUNT})\s*{_CURRENCY}?\s*")
+_CHANGE: Final = re.compile(
+    r"\s*(?:CHANGE|RUE?CKGELD|WECHSELGELD|KUSUR|POVRACAJ|POVRAT|ZA VRATITI|VRACENO|VRACILO|VRNJENO)\b.*?"
+    rf"({AMOUNT})\s*{_CURRENCY}?\s*"
+)
 _TENDER: Final = re.compile(rf"\s*([A-Z].*?)[\s.:]+{_CURRENCY}?\s*({AMOUNT})\s*{_CURRENCY}?\s*")
 _AMOUNT: Final = re.compile(AMOUNT)
 _RULE: Final = re.compile(r"[\s=\-–—_*.#]*")
 _TENDER_KINDS: Final[tuple[tuple[TenderKind, str], ...]] = (
-    ("giftcard", "GIFT ?CARD|GESCHENKKARTE|POKLON KARTICA"),
-    ("points", "POINTS|PUNKTE|POENI|BODOVI"),
+    ("giftcard", "GIFT ?CARD|GESCHENKKARTE|(?:POKLON|DARILNA|DAROVNA) KARTICA"),
+    ("points", "POINTS|PUNKTE|POENI|BODOVI|TOCKE"),
     ("instant", "INSTANT|IPS"),
-    ("transfer", "TRANSFER|BANK TRANSFER|UE?BERWEISUNG|PRENOS|VIRMAN"),
+    ("transfer", "TRANSFER|BANK TRANSFER|UE?BERWEISUNG|PRENOS|VIRMAN|NAKAZILO"),
     ("cheque", "CHEQUE|CHECK|SCHECK|CEK"),
-    ("voucher", "VOUCHER|GUTSCHEIN|VAUCER"),
+    ("voucher", "VOUCHER|GUTSCHEIN|VAUCER|(?:POKLON|DARILNI) BON"),
     ("coupon", "COUPON|KUPON"),
-    ("cash", "CASH|BAR|BARGELD|GOTOVINA"),
+    ("cash", "CASH|BAR|BARGELD|GOTOVINA|NOVCANICE"),
     (
         "card",
-        "CARD|CREDIT|DEBIT|KARTE|EC|GIROCARD|KREDITKARTE|VISA|MASTERCARD|MAESTRO|AMEX|DINA ?CARD|(?:PLATNA )?KARTICA",
+        "CARD|CREDIT|DEBIT|KARTE|EC|GIROCARD|KREDITKARTE|VISA|MASTERCARD|MAESTRO|AMEX|DINA ?CARD"
+        "|(?:(?:PLATNA|PLACILNA|KREDITNA|DEBITNA) )?KARTIC[AE]",
     ),
 )
 _TENDER_WORDS: Final = tuple((kind, re.compile(rf"(?:{words})\b")) for kind, words in _TENDER_KINDS)
 
 
-class _Text(Struct, frozen=True, kw_only=True):
-    """A printed line and its form for comparing."""
+class _Text(Struct, frozen=True, kw_only=True, gc=False):
+    """A printed line, its form for comparing, and what tells receipts apart.
+
+    `is_sold` says that the line sells something, or may: an amount behind a name that stands for no sum.
+    """
 
     printed: str
     plain: str
+    number: str | None
+    day: date | None
+    is_total: bool
+    is_sold: bool
+
+
+class _Said(Struct, frozen=True, kw_only=True, gc=False):
+    """What one line beside items and money says."""
+
+    returned: str | None
+    is_exchange: bool
+    status: ReceiptStatus | None
+    register: str | None
+    store: str | None
+    operator: str | None
+    member: str | None
+    is_business_day: bool
+    time_text: str
+    fiscal: tuple[FiscalName, str] | None
 
 
 class _Facts(Struct, frozen=True, kw_only=True):
@@ -158,6 +209,7 @@ class _Facts(Struct, frozen=True, kw_only=True):
     kind: ReceiptKind = "sale"
     status: ReceiptStatus = "final"
     original: Original | None = None
+    fiscal: Mapping[FiscalName, str] = MappingProxyType({})
 
 
 class _Money(Struct, frozen=True, kw_only=True):
@@ -182,53 +234,132 @@ class TextLayoutReader:
     name: ClassVar[str] = "text"
 
     def find(self, job: PrintedJob) -> Sequence[Found]:
-        """One receipt for each total under a receipt number of its own; the job's lines are shared out."""
+        """One receipt for each total under a head of its own; the job's lines are shared out.
+
+        The last of them may be torn: it has a head and sells something, and its total is missing.
+        """
         texts = [_text(line) for line in job.lines]
-        bounds = [*_starts(texts), len(texts)]
+        slips = _slips(texts)
+        bounds = [*_starts(texts, slips), len(texts)]
         found = []
-        for first, last in pairwise(bounds):
-            certainty = _certainty(texts[first:last])
+        for bound, following in pairwise(bounds):
+            first, last = _without_slips_around(texts, bound, following, slips)
+            certainty = _certainty(_without_slips(texts[first:last]))
             if certainty:
                 found.append(Found(first=first, last=last, certainty=certainty))
         return found
 
     def read(self, job: PrintedJob, options: DecodeOptions) -> Receipt:
         """The receipt of one job. Raises MalformedReceiptError."""
-        texts = [_text(line) for line in job.lines]
+        whole = [_text(line) for line in job.lines]
+        texts = _without_slips(whole)
         currency = _printed_currency(texts, options.currency) or NO_CURRENCY
         try:
             facts = _facts(texts, options.time_zone)
             money = _money(texts, currency)
+            if not money.tenders and len(texts) < len(whole):
+                money = replace(money, tenders=_slip_tender(whole, money.total_minor, currency))
             return _receipt(facts, money, currency, options)
         except AmountError as error:
             raise MalformedReceiptError("bad_amount", f"{error}; the receipt is damaged, print it again") from error
 
 
 def _text(line: TextLine) -> _Text:
-    printed = line.text[:MAX_LINE_LETTERS]
-    return _Text(printed=printed, plain=plain(printed).rstrip())
+    return _known_text(line.text[:MAX_LINE_LETTERS])
 
 
-def _number_of(text: _Text) -> str | None:
-    if _RETURN.match(text.plain):
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _known_text(printed: str) -> _Text:
+    letters = plain(printed).rstrip()
+    item = _PLAIN_ITEM.fullmatch(letters)
+    return _Text(
+        printed=printed,
+        plain=letters,
+        number=_number_in(letters),
+        day=printed_date(printed),
+        is_total=_TOTAL.fullmatch(letters) is not None,
+        is_sold=item is not None and not _NO_ITEM.match(item[1]) and any(map(str.isalpha, item[1])),
+    )
+
+
+def _number_in(letters: str) -> str | None:
+    if _RETURN.match(letters):
         return None
-    match = _RECEIPT.search(text.plain)
+    match = _RECEIPT.search(letters)
     return match[1] if match is not None else None
 
 
-def _starts(texts: Sequence[_Text]) -> list[int]:
-    """Where receipts begin: a new number after a total begins the next, at the block it stands in."""
+_Slips = Sequence[tuple[int, int]]
+
+
+def _slips(texts: Sequence[_Text]) -> _Slips:
+    return card_slips(
+        [text.printed for text in texts],
+        is_goods=lambda at: texts[at].is_sold and not texts[at].is_total,
+        is_total=lambda at: texts[at].is_total,
+    )
+
+
+def _without_slips(texts: Sequence[_Text]) -> Sequence[_Text]:
+    """The lines of a receipt without the card slips printed within it, unless those are all that has a total."""
+    kept = list(texts)
+    for first, last in reversed(_slips(texts)):
+        del kept[first:last]
+    return texts if len(kept) == len(texts) or _total_at(kept) is None else kept
+
+
+def _without_slips_around(texts: Sequence[_Text], first: int, last: int, slips: _Slips) -> tuple[int, int]:
+    """The range without a slip before its goods, and without one that ends it, where a receipt is left."""
+    for start, end in slips:
+        if (
+            first <= start
+            and end < last
+            and _total_at(texts[end:last]) is not None
+            and _total_at(texts[first:start]) is None
+        ):
+            first = end
+        after = any(text.plain for text in texts[end:last])
+        if first < start < last and not after and _total_at(texts[first:start]) is not None:
+            last = start
+    return first, last
+
+
+def _total_at(texts: Sequence[_Text]) -> int | None:
+    """The line of the total: the first one under something sold."""
+    sold = False
+    for at, text in enumerate(texts):
+        if text.is_total and sold:
+            return at
+        sold = sold or (text.is_sold and not text.is_total)
+    return None
+
+
+def _starts(texts: Sequence[_Text], slips: _Slips) -> list[int]:
+    """Where receipts begin.
+
+    After a total the next one begins with a new number, at the block it stands in, or with the first line of the
+    paper printed again; in either case if it sells something.
+    """
+    in_slip = {at for first, last in slips for at in range(first, last)}
+    outside = [at for at in range(len(texts)) if at not in in_slip]
+    last_sold = max((at for at in outside if texts[at].is_sold and not texts[at].is_total), default=-1)
+    head = next((texts[at].plain for at in outside if any(map(str.isalpha, texts[at].plain))), "")
     starts = [0]
     number: str | None = None
     total_at: int | None = None
-    for at, text in enumerate(texts):
-        if _TOTAL.fullmatch(text.plain):
+    sold = False
+    for at in outside:
+        text = texts[at]
+        sold = sold or (text.is_sold and not text.is_total)
+        if text.is_total and sold:
             total_at = at
-        elif (new := _number_of(text)) is not None and new != number:
-            if total_at is not None and number is not None:
-                starts.append(_block_start(texts, at, total_at))
-                total_at = None
-            number = new
+        elif total_at is None or at > last_sold:
+            number = text.number or number
+        elif text.plain == head or (text.number is not None and number is not None and text.number != number):
+            starts.append(at if text.plain == head else _block_start(texts, at, total_at))
+            number, total_at, sold = text.number, None, False
+        elif text.number is not None:
+            number = text.number
     return starts
 
 
@@ -238,61 +369,102 @@ def _block_start(texts: Sequence[_Text], at: int, after: int) -> int:
     return at
 
 
+# Below that of any whole receipt.
+TORN_CERTAINTY: Final = 10
+
+
 def _certainty(texts: Sequence[_Text]) -> int:
-    """How surely these lines are one receipt: it sells something, has a total, and says when or which."""
-    total_at = next((at for at, text in enumerate(texts) if _TOTAL.fullmatch(text.plain)), None)
-    if total_at is None or len(texts) > MAX_RECEIPT_LINES:
+    """How surely these lines are one receipt: it sells something, has a total, and says when or which.
+
+    Without a total it is torn.
+    """
+    if len(texts) > MAX_RECEIPT_LINES:
         return 0
-    items = [match for text in texts[:total_at] if (match := _PLAIN_ITEM.fullmatch(text.plain)) is not None]
-    sold = sum(not _NO_ITEM.match(item[1]) for item in items)
+    total_at = _total_at(texts)
+    sold = sum(text.is_sold for text in (texts if total_at is None else texts[:total_at]))
+    if not sold:
+        return 0
+    has_number = any(text.number for text in texts)
+    has_day = any(text.day for text in texts)
+    if not (has_number or has_day) and (sold == 1 or total_at is None):
+        return 0
     what = classified([text.printed for text in texts])
-    if not sold or what in ("z_report", "x_report"):
+    if what in ("z_report", "x_report", "kitchen_ticket") or (what is not None and not (has_number and has_day)):
         return 0
-    has_number = any(_number_of(text) for text in texts)
-    has_day = any(printed_date(text.printed) for text in texts)
-    if (what is not None and not (has_number and has_day)) or (sold == 1 and not (has_number or has_day)):
-        return 0
+    if total_at is None:
+        return TORN_CERTAINTY if what is None else 0
     return 20 + 40 * has_number + 20 * has_day + min(sold, 5)
 
 
 def _facts(texts: Sequence[_Text], time_zone: str | None) -> _Facts:
-    facts = _Facts()
+    """What is said first counts, but for the kind and the status of the receipt."""
+    facts: dict[str, object] = {}
+    fiscal: dict[FiscalName, str] = {}
     for text in texts:
         if not text.plain:
             continue
-        returned = _RETURN.match(text.plain)
-        if returned is not None and facts.kind == "sale" and not _AMOUNT.search(returned[1]):
-            facts = replace(facts, kind="return", original=_original(returned[1], text.printed, time_zone))
-        elif _EXCHANGE.match(text.plain):
-            facts = replace(facts, kind="exchange")
-        elif (status := _STATUS_WORDS.get(folded(text.printed).rstrip(" 0123456789"))) is not None:
-            facts = replace(facts, status=status)
+        said = _said(text)
+        if said.returned is not None and "kind" not in facts:
+            facts |= {"kind": "return", "original": _original(said.returned, text.printed, time_zone)}
+        elif said.is_exchange:
+            facts["kind"] = "exchange"
+        elif said.status is not None:
+            facts["status"] = said.status
+        elif said.is_business_day:
+            facts["business_day"] = text.day
         else:
-            facts = _with_facts_of(facts, text)
-    return facts
+            _add_facts(facts, text, said)
+            if said.fiscal is not None:
+                fiscal.setdefault(*said.fiscal)
+    return _Facts(**facts, fiscal=fiscal)  # type: ignore[arg-type]
 
 
-def _with_facts_of(facts: _Facts, text: _Text) -> _Facts:
-    """`facts` and what one line adds; what is known already stays."""
+def _add_facts(facts: dict[str, object], text: _Text, said: _Said) -> None:
+    for name, value in (
+        ("number", text.number),
+        ("day", text.day),
+        ("register", said.register),
+        ("store", said.store),
+        ("operator", said.operator),
+        ("member", said.member),
+        ("time_text", said.time_text),
+    ):
+        if value and name not in facts:
+            facts[name] = value
 
-    def first(known: str | None, pattern: re.Pattern[str], source: str) -> str | None:
-        match = pattern.search(source) if known is None else None
-        return match[1].strip() if match is not None else known
 
-    day = printed_date(text.printed)
-    if day is not None and _BUSINESS_DAY.search(text.plain):
-        return replace(facts, business_day=day)
-    member = first(facts.member, _MEMBER, text.plain)
-    return replace(
-        facts,
-        number=facts.number or _number_of(text),
-        register=first(facts.register, _REGISTER, text.plain),
-        store=first(facts.store, _STORE, text.plain),
-        operator=first(facts.operator, _OPERATOR, text.printed),
-        member=member,
-        day=facts.day or day,
-        time_text=facts.time_text or _clock(text.printed),
+def _said(text: _Text) -> _Said:
+    return _known_said(text.printed, text.plain, text.day is not None)
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _known_said(printed: str, letters: str, has_day: bool) -> _Said:
+    returned = _RETURN.match(letters)
+
+    def first(pattern: re.Pattern[str], source: str) -> str | None:
+        match = pattern.search(source)
+        return match[1].strip() if match is not None else None
+
+    return _Said(
+        returned=returned[1] if returned is not None and not _AMOUNT.search(returned[1]) else None,
+        is_exchange=_EXCHANGE.match(letters) is not None,
+        status=_STATUS_WORDS.get(folded(printed).rstrip(" 0123456789")),
+        register=first(_REGISTER, letters),
+        store=first(_STORE, letters),
+        operator=first(_OPERATOR, printed),
+        member=first(_MEMBER, letters),
+        is_business_day=has_day and _BUSINESS_DAY.search(letters) is not None,
+        time_text=_clock(printed),
+        fiscal=_fiscal_number(letters),
     )
+
+
+def _fiscal_number(letters: str) -> tuple[FiscalName, str] | None:
+    """The code that a fiscal authority or the till's signature gave the receipt, where it is printed as text."""
+    for name, pattern in _FISCAL_NUMBERS:
+        if (match := pattern.search(letters)) is not None:
+            return name, match[1].lower()
+    return None
 
 
 _CLOCK: Final = re.compile(r"(?<![\d:.,])\d{1,2}:\d{2}(?::\d{2})?(?:\s?(?:Z|[+-]\d{2}:?\d{2}))?(?![\d:])")
@@ -324,7 +496,7 @@ def _original(rest: str, printed: str, time_zone: str | None) -> Original | None
 def _printed_currency(texts: Sequence[_Text], expected: str | None) -> str | None:
     """The currency beside the total. A dollar sign is many countries': there, the settings know better."""
     for text in texts:
-        match = _TOTAL.fullmatch(text.plain)
+        match = _TOTAL.fullmatch(text.plain) if text.is_total else None
         if match is not None and (mark := match[1] or match[3]):
             code = mark.rstrip(".")
             return expected if code == "$" and expected else _CODE_OF.get(code, code)
@@ -332,9 +504,9 @@ def _printed_currency(texts: Sequence[_Text], expected: str | None) -> str | Non
 
 
 def _money(texts: Sequence[_Text], currency: str) -> _Money:
-    total_at = next((at for at, text in enumerate(texts) if _TOTAL.fullmatch(text.plain)), None)
+    total_at = _total_at(texts)
     if total_at is None:
-        raise MalformedReceiptError("no_total", "the receipt has no total; its end is missing, print it again")
+        raise MalformedReceiptError("torn", "the receipt has no total; its end is missing, print it again")
     total = _TOTAL.fullmatch(texts[total_at].plain)
     goods = _Goods(currency)
     for text in texts[:total_at]:
@@ -500,6 +672,14 @@ class _Foot:
             )
 
 
+def _slip_tender(texts: Sequence[_Text], total_minor: int, currency: str) -> tuple[Tender, ...]:
+    """The payment of a receipt that names it in its card slip only."""
+    foot = _Foot(currency)
+    for text in texts[(_total_at(texts) or 0) + 1 :]:
+        foot.take(text)
+    return tuple(tender for tender in foot.tenders if tender.amount_minor == total_minor)[:1]
+
+
 def _tender_kind(words: str) -> TenderKind | None:
     word = folded(words)
     return next((kind for kind, pattern in _TENDER_WORDS if pattern.match(word)), None)
@@ -550,10 +730,21 @@ def _receipt(facts: _Facts, money: _Money, currency: str, options: DecodeOptions
         taxes=_with_inclusion(money),
         tenders=money.tenders,
         change_minor=_change(money),
+        fiscal=_fiscal(facts.fiscal),
+        also=(hr_jir(facts.fiscal["JIR"]),) if "JIR" in facts.fiscal else (),
         original=_completed(facts.original, store, register),
         member=_member(facts.member),
         problems=tuple(problems),
     )
+
+
+def _fiscal(numbers: Mapping[FiscalName, str]) -> Fiscal | UnsetType:
+    """Croatia's and Slovenia's codes; a JIR alone still says whose scheme it is."""
+    if "ZOI" in numbers:
+        return Fiscal(scheme="si-furs", number=numbers["ZOI"])
+    if "ZKI" in numbers or "JIR" in numbers:
+        return Fiscal(scheme="hr-fisk", number=numbers.get("ZKI", UNSET))
+    return UNSET
 
 
 def _member(code: str | None) -> MemberReference | UnsetType:

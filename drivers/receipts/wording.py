@@ -141,9 +141,11 @@ def article_number(text: str) -> str | None:
 
 # What a line is when it is not goods, by the first words of its name (folded).
 _LINE_KINDS: Final[tuple[tuple[LineKind, tuple[str, ...]], ...]] = (
-    ("tip", ("NAPOJNICA", "TIP", "TRINKGELD", "BAKSIS", "GRATUITY")),
-    ("deposit", ("DEPOSIT", "PFAND", "LEERGUT", "DEPOZIT", "KAUCIJA", "POVRATNA AMBALAZA", "BOTTLE RETURN")),
+    ("tip", ("NAPOJNICA", "NAPITNINA", "TIP", "TRINKGELD", "BAKSIS", "GRATUITY")),
+    ("deposit", ("DEPOSIT", "PFAND", "LEERGUT", "DEPOZIT", "KAUCIJA", "KAVCIJA", "POVRATNA AMBALAZA", "BOTTLE RETURN")),
+    ("deposit", ("POVRATNA NAKNADA",)),
     ("giftcard", ("GIFT CARD", "GIFTCARD", "GUTSCHEIN", "GESCHENKKARTE", "POKLON KARTICA", "POKLON VAUCER")),
+    ("giftcard", ("POKLON BON", "DAROVNA KARTICA", "DARILNA KARTICA", "DARILNI BON")),
     ("donation", ("DONATION", "SPENDE", "DONACIJA")),
     ("fee", ("DELIVERY", "LIEFERUNG", "LIEFERKOSTEN", "DOSTAVA", "SERVICE FEE", "SERVICE CHARGE", "SERVICEGEBUEHR")),
 )  # fmt: skip

@@ -268,3 +268,101 @@ def test_a_number_repeated_in_the_foot_begins_no_receipt() -> None:
 )
 def test_what_is_no_receipt_is_not_read_as_one(text: str) -> None:
     assert decode(text.encode(), VIENNA).receipts == ()
+
+
+CROATIAN = """\
+KOD ČESME d.o.o.
+Poslovni prostor: 1   Naplatni uređaj: 2
+Račun br. 118/1/2
+Datum: 22.11.2026.  Vrijeme: 10:01
+Operater: Ana
+----------------------------------------
+Kruh bijeli                         1,20
+2 x 1,50  Mlijeko                   3,00
+  Popust 10%                       -0,30
+Povratna naknada                    0,07
+----------------------------------------
+UKUPNO EUR                          3,97
+Gotovina                            5,00
+Za vratiti                          1,03
+PDV 25%            3,12             0,78
+ZKI: 0123456789abcdef0123456789abcdef
+JIR: 01234567-89ab-cdef-0123-456789abcdef
+Hvala na povjerenju!
+"""
+SLOVENIAN = """\
+PRI VODNJAKU d.o.o.
+Poslovalnica: 1   Blagajna: 2
+Račun št. 118
+22. 11. 2026  10:01
+Prodajalec: Ana
+----------------------------------------
+Kruh beli                           1,20
+2 x 1,50  Mleko                     3,00
+----------------------------------------
+SKUPAJ ZA PLAČILO EUR               4,20
+Plačilna kartica                    5,20
+Vračilo                             1,00
+DDV 9,5%           3,84             0,36
+ZOI: 0123456789ABCDEF0123456789ABCDEF
+EOR: 01234567-89ab-cdef-0123-456789abcdef
+"""
+
+
+def test_a_croatian_receipt() -> None:
+    receipt = read(CROATIAN)
+    assert (receipt.number, receipt.store, receipt.register, receipt.operator) == ("118/1/2", "1", "2", "Ana")
+    assert [(line.amount_minor, line.kind) for line in receipt.lines] == [
+        (120, "goods"),
+        (270, "goods"),
+        (7, "deposit"),
+    ]
+    assert (receipt.total_minor, receipt.change_minor, receipt.problems) == (397, 103, ())
+    assert [(tax.name, tax.rate, tax.amount_minor) for tax in receipt.taxes] == [("PDV", "25", 78)]
+    assert receipt.fiscal
+    assert (receipt.fiscal.scheme, receipt.fiscal.number) == ("hr-fisk", "0123456789abcdef0123456789abcdef")
+    assert receipt.key == key_of("hr-fisk:0123456789abcdef0123456789abcdef")
+    assert receipt.also == (
+        "hr-jir:01234567-89ab-cdef-0123-456789abcdef",
+        pos_id("1", "2", "2026-11-22", "118/1/2"),
+    )
+
+
+def test_a_slovenian_receipt() -> None:
+    receipt = read(SLOVENIAN)
+    assert (receipt.number, receipt.store, receipt.register, receipt.operator) == ("118", "1", "2", "Ana")
+    assert (receipt.total_minor, receipt.change_minor, receipt.problems) == (420, 100, ())
+    assert [(tender.kind, tender.amount_minor) for tender in receipt.tenders] == [("card", 520)]
+    assert [(tax.name, tax.rate, tax.amount_minor) for tax in receipt.taxes] == [("DDV", "9.5", 36)]
+    assert receipt.key == key_of("si-furs:0123456789abcdef0123456789abcdef")
+
+
+def test_receipts_without_numbers_begin_with_the_shops_name() -> None:
+    # given three receipts on one paper, which only the shop's name and the time tell apart
+    one = "EXAMPLE SHOP\nMain Str. 1\n\n22.11.2026 09:0{n}\nTea  3.0{n}\nMilk  1.00\nTOTAL EUR  4.0{n}\nCASH  4.0{n}\n\n"
+    decoded = decode("\n".join(one.format(n=n) for n in range(3)).encode(), VIENNA)
+    assert [receipt.total_minor for receipt in decoded.receipts] == [400, 401, 402]
+    assert [receipt.issued_at.minute for receipt in decoded.receipts if receipt.issued_at] == [0, 1, 2]
+    assert [tender.amount_minor for receipt in decoded.receipts for tender in receipt.tenders] == [400, 401, 402]
+
+
+def test_the_shops_name_at_the_foot_begins_nothing() -> None:
+    receipt = read(SALE + "\nEXAMPLE SHOP\nwww.example.com\nInvoice 99 on request\n")
+    assert (receipt.number, receipt.problems) == ("4711", ())
+
+
+@pytest.mark.parametrize("kept", [8, 11, 14])
+def test_a_receipt_without_its_end_is_torn(kept: int) -> None:
+    # given a whole receipt, and one whose end is missing, on one paper
+    begun = "\n".join(SALE.replace("4711", "4712").split("\n")[:kept])
+    decoded = decode(f"{SALE}\n{begun}\n".encode(), VIENNA)
+    assert [receipt.number for receipt in decoded.receipts] == ["4711"]
+    (problem,) = decoded.problems
+    assert problem.code == "torn"
+    assert problem.end == len(f"{SALE}\n{begun}\n")
+
+
+def test_a_receipt_printed_twice_has_one_identity() -> None:
+    decoded = decode(f"{SALE}\n{SALE}".encode(), VIENNA)
+    assert len({receipt.key for receipt in decoded.receipts}) == 1
+    assert [receipt.problems for receipt in decoded.receipts] == [(), ()]
