@@ -35,7 +35,15 @@ from drivers.receipts.documents import (
 from drivers.receipts.fiscal_codes import KnownOfReceipt, SheetCodes, known_of
 from drivers.receipts.fiscal_qr import FiscalFormat, fiscal_code, receipt_of
 from drivers.receipts.json_receipts import JsonReceiptError, journal_of, read_json
-from drivers.receipts.port import CERTAIN, DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
+from drivers.receipts.port import (
+    CERTAIN,
+    DecodeOptions,
+    Found,
+    MalformedReceiptError,
+    PrintedJob,
+    ReceiptReader,
+    TextLine,
+)
 from drivers.registry import load_readers
 from loyalty.identity import identified
 from loyalty.receipt import Problem, Receipt
@@ -305,7 +313,7 @@ def _pieces_of_job(
         # What stands above the first receipt of a sheet is its own.
         codes_start = lines[found.first].start if at else job.start
         at = found.last
-        start, end = lines[found.first].start, lines[found.last - 1].end
+        start, end = _bytes_of(lines[found.first : found.last])
         codes_end = lines[after[0].first].start if after is not None else job.end
         part = PrintedJob(
             lines=lines[found.first : found.last],
@@ -322,6 +330,11 @@ def _pieces_of_job(
             yield _coded(rest, document[job.start : job.end], options, source=source)
         else:
             yield rest
+
+
+def _bytes_of(lines: Sequence[TextLine]) -> tuple[int, int]:
+    """From the first byte of `lines` to the last: paper that is fed back gets its lines out of the stream's order."""
+    return min(line.start for line in lines), max(line.end for line in lines)
 
 
 def _with_code(piece: Receipt | DecodeProblem, codes: SheetCodes, start: int, end: int) -> Receipt | DecodeProblem:
@@ -416,7 +429,7 @@ def _rest(
     printed = any(line.text.strip() for line in lines)
     if has_receipts and not printed:
         return
-    start, end = (lines[0].start, lines[-1].end) if has_receipts else (job.start, job.end)
+    start, end = _bytes_of(lines) if has_receipts else (job.start, job.end)
     kind = classified([line.text for line in lines])
     if not has_receipts and job.raster_only:
         yield _problem("raster_only", start, end)

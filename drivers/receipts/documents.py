@@ -18,11 +18,11 @@ from drivers.escpos.paper import (
     FEED_CHUNK_BYTES,
     MAX_BLANK_LINES,
     MAX_SHEET_LINES,
-    EscposPrinter,
     Paper,
     PaperLine,
     Sheet,
 )
+from drivers.escpos.printer import EscposPrinter
 from drivers.receipts.port import PrintedJob, TextLine
 from drivers.star.framing import StarFramer
 from drivers.star.paper import STAR_PROFILE, StarPrinter
@@ -252,7 +252,8 @@ def _wide_codec(document: bytes) -> str | None:
     if document.startswith(b"\xfe\xff"):
         return "utf-16-be"
     sample = document[:1024]
-    if len(sample) < 8:
+    # No text begins with a printer's command; a short job of one may have its zero bytes anywhere.
+    if len(sample) < 8 or sample[0] in b"\x10\x1b\x1d":
         return None
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     if odd > len(sample) // 8 and even == 0:
