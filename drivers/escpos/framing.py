@@ -34,7 +34,14 @@ _PREFIX_NAMES: Final = {_DLE: "DLE", _ESC: "ESC", _FS: "FS", _GS: "GS", _US: "US
 _CODE_NAMES: Final = {_NUL: "NUL", _EOT: "EOT", _ENQ: "ENQ", 0x0A: "LF", _FF: "FF", 0x0D: "CR", _DC4: "DC4", 0x20: "SP"}
 
 # Everything a printer takes as letters, line ends or noise up to the next command.
-_TEXT: Final = re.compile(rb"[^\x0c\x10\x18\x1b\x1c\x1d\x1f]+").match
+_LETTERS: Final = rb"[^\x0c\x10\x18\x1b\x1c\x1d\x1f]"
+# Commands that only say how or where on its line text is printed: ESC SP ! - 2 3 E G M a r $ \ and GS ! B. A till
+# sends several with every line.
+_STYLING: Final = rb"\x1b(?:[ !\-3EGMar][\s\S]|2|[$\\][\s\S]{2})|\x1d[!B][\s\S]"
+_STYLING_HEADS: Final = frozenset((*(b"\x1b" + bytes((code,)) for code in b" !-23EGMar$\\"), b"\x1d!", b"\x1dB"))
+_TEXT: Final = re.compile(_LETTERS + rb"+").match
+_STYLED_TEXT: Final = re.compile(rb"(?:" + _LETTERS + rb"++|" + _STYLING + rb")++").match
+_MARKS: Final = re.compile(rb"(\r\n|[\r\n\t]|" + _STYLING + rb")")
 
 # GS V: plain, feed and cut, cut at a set position, feed, cut and return.
 _PLAIN_CUTS: Final = frozenset((0, 1, 48, 49))
@@ -422,12 +429,26 @@ class CommandFramer(ABC):
         return [torn]
 
 
+def split_text(data: bytes) -> list[bytes]:
+    """The data of a text frame: letters, mark, letters, mark … letters.
+
+    A mark is a line end, a tab, or a whole styling command; letters may be b"".
+    """
+    return _MARKS.split(data)
+
+
 class EscposFramer(CommandFramer):
     """Cuts a byte stream into frames, however it is split when fed.
 
     Text comes out as soon as it is fed, so one run may arrive in several frames; commands come out whole,
-    but for ESC & and FS q, which repeat a part.
+    but for ESC & and FS q, which repeat a part. With `styled_text`, commands that only style text or place it on
+    its line stay within the text, in one frame of kind `text`; `split_text` takes it apart.
     """
+
+    def __init__(self, *, styled_text: bool = False) -> None:
+        super().__init__()
+        self._run = _STYLED_TEXT if styled_text else _TEXT
+        self._run_heads = _STYLING_HEADS if styled_text else frozenset()
 
     def feed(self, data: bytes) -> list[Frame]:
         frames: list[Frame] = []
@@ -438,7 +459,7 @@ class EscposFramer(CommandFramer):
             self._head = b""
         at, size, base = 0, len(data), self._start
         while at < size:
-            run = _TEXT(data, at) if not self._parts_left else None
+            run = self._run(data, at) if not self._parts_left else None
             if run is not None:
                 end = run.end()
                 frames.append(Frame("text", "", base + at, base + end, data[at:end]))
@@ -451,7 +472,9 @@ class EscposFramer(CommandFramer):
                 length = _FIXED.get(data[at : at + 2]) or _command_length(data, at)
             if length is None or at + length > size:
                 self._start = base + at
-                self._begin(data[at:], length)
+                # Held as what begins a run, so that it joins the text that follows.
+                joins_text = not self._parts_left and data[at : at + 2] in self._run_heads
+                self._begin(data[at:], None if joins_text else length)
                 return frames
             command = data[at : at + min(length, MAX_KEPT_BYTES)]
             frames.append(self._command(command, base + at, base + at + length))

@@ -5,9 +5,11 @@ Owns where on the page a line stands, and the order in which it is read. Never d
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
+
+from msgspec.structs import replace
 
 from drivers.escpos.paper import MAX_SHEET_LINES, PaperLine, PrintedCode
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from agent.demo.pos import Article, Item, ReceiptSpec, compose_fiscal_receipt
-from drivers.escpos.paper import printed as paper_of
+from drivers.escpos.printer import printed as paper_of
 from drivers.receipts.decode import decode
 from drivers.receipts.port import DecodeOptions
 from tests.bench.machine import disk_folder, measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from escpos.printer import Dummy
 
-from drivers.escpos.paper import printed
+from drivers.escpos.printer import printed
 
 TEXTS = {
     "Čokolada Šećer Đuveč žito ćup": {"default", "TM-T88V", "POS-5890", "RP326", "OCD-300", "TH230", "CT-S651"},

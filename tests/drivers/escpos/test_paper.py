@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from drivers.escpos.codepages import CodePageError
 from drivers.escpos.framing import EscposFramer
-from drivers.escpos.paper import MAX_BLANK_LINES, MAX_SHEET_LINES, EscposPrinter, Paper, printed
+from drivers.escpos.paper import MAX_BLANK_LINES, MAX_SHEET_LINES, Paper
+from drivers.escpos.printer import EscposPrinter, printed
 
 CORPUS = Path(__file__).parents[4] / "shared" / "corpora" / "escpos"
 CUT = b"\x1dVA\x03"

@@ -12,8 +12,9 @@ from escpos.printer import Dummy
 from PIL import Image
 
 from drivers.escpos.framing import EscposFramer
-from drivers.escpos.paper import PaperLine, printed
+from drivers.escpos.paper import PaperLine
 from drivers.escpos.picture import MAX_PICTURE_DOTS, Bitmap, greys
+from drivers.escpos.printer import printed
 from drivers.escpos.raster import MAX_SHEET_PICTURE_BYTES, MAX_STRIPS
 
 CORPORA = Path("/work/shared/corpora/escpos")

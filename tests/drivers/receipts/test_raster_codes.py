@@ -11,7 +11,8 @@ import pytest
 import zxingcpp
 from PIL import Image, ImageOps
 
-from drivers.escpos.paper import PaperLine, PrintedCode, printed
+from drivers.escpos.paper import PaperLine, PrintedCode
+from drivers.escpos.printer import printed
 from drivers.receipts.decode import decode
 from drivers.receipts.raster_codes import MAX_CODES, MAX_SEARCHED_DOTS, codes_in
 from tests.drivers.receipts.codes import HR_URL, SI_DIGITS, purs_url
