@@ -18,7 +18,7 @@ from msgspec import UNSET
 
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
-from drivers.scanning.driver import ScanEvent
+from drivers.scanning.driver import Keeping, ScanEvent
 from drivers.scanning.scan import MemberCode
 from loyalty.member import Member
 from sync.loop import LookedUp
@@ -68,24 +68,30 @@ class ScanIntake:
         self._disk_hangs = False
         self._lookups = 0
 
-    async def take(self, event: ScanEvent) -> None:
-        """Keeps and shows a member's scan; goods are none of our business. Returns when the next may be taken."""
+    async def take(self, event: ScanEvent) -> Keeping:
+        """Keeps and shows a member's scan; goods are none of our business. Returns when the next may be taken.
+
+        That may be before this one is durable, or before it is known whether it has to be: then it gives what is done
+        once it is.
+        """
         code = event.scan.member
         if code is None:
             self._tell(event)
-            return
+            return None
         member = self._store.member_by_code(code.code)
         if member is not None and member.refuses(code.code):
             self._desk.tell("blocked", event.at, code.code)
         elif member is None and self._may_be_goods(event, code):
             if self._lookups < MAX_LOOKUPS:
-                self._look_up(code.code, partial(self._answered_quietly, event, code))
+                return self._look_up(code.code, partial(self._answered_quietly, event, code))
         else:
             scan, keeping = await self._keep_first(event, code, member)
             ask = member is None and self._lookups < MAX_LOOKUPS
             self._desk.scanned(scan, checking=ask)
             if ask:
                 self._look_up(code.code, partial(self._answered, scan, keeping))
+            return keeping
+        return None
 
     async def settled(self) -> None:
         """Returns when everything that was scanned is kept, and every lookup answered."""
@@ -170,9 +176,9 @@ class ScanIntake:
 
     # -- asking ----------------------------------------------------------------------------------
 
-    def _look_up(self, code: str, answered: Callable[[LookedUp], Awaitable[None]]) -> None:
+    def _look_up(self, code: str, answered: Callable[[LookedUp], Awaitable[None]]) -> asyncio.Future[None]:
         self._lookups += 1
-        self._spawn(self._ask(code, answered))
+        return self._spawn(self._ask(code, answered))
 
     async def _ask(self, code: str, answered: Callable[[LookedUp], Awaitable[None]]) -> None:
         found = LookedUp()
@@ -195,8 +201,9 @@ class ScanIntake:
         if _is_blocked(found, code.code):
             self._desk.tell("blocked", event.at, code.code)
         elif found.member is not None or found.card is not None:
-            scan, _ = await self._keep_first(event, code, found.member)
+            scan, keeping = await self._keep_first(event, code, found.member)
             self._desk.scanned(scan, unissued=found.card == "unissued")
+            await asyncio.wait([keeping])
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         task = asyncio.ensure_future(work)

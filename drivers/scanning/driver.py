@@ -5,9 +5,10 @@ Owns the protocol, and the typed reading of a driver's options. Never opens a de
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -29,7 +30,10 @@ class ScanEvent(Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
-Emit = Callable[[ScanEvent], Awaitable[None]]
+# What is still to come before a taken scan is durable, or counts for nothing; None where that is nothing. Only a
+# driver whose scans are kept elsewhere until then has to look at it.
+Keeping = asyncio.Future[Any] | None
+Emit = Callable[[ScanEvent], Awaitable[Keeping]]
 Ready = Callable[[], None]
 Options = TypeVar("Options", bound=Struct)
 

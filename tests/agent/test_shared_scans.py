@@ -6,6 +6,9 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from agent.booking import checkout_of
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER
@@ -21,7 +24,7 @@ from drivers.scanning.scan import parse_scan
 from drivers.scanning.shared_scanner import SharedScannerDriver, scans_taken
 from loyalty.identification import IdentificationRule
 from sync.loop import LookedUp
-from tests.agent.shop import BOOT, MORNING, OPTIONS, Shop, at, receipt
+from tests.agent.shop import ANA, BOOT, MORNING, OPTIONS, Shop, at, receipt
 
 RULES = (IdentificationRule(name="club", prefixes=("TS",), lengths=(6,)),)
 WAIT_S = 20.0
@@ -30,7 +33,7 @@ WAIT_S = 20.0
 class Counter:
     """A shop whose scanner is the relay's. `seconds` is what time it is."""
 
-    def __init__(self, shop: Shop, folder: Path, seconds: float) -> None:
+    def __init__(self, shop: Shop, folder: Path, seconds: float, **how: Any) -> None:
         self.shop = shop
         self.folder = folder
         self._relay = SpoolWriter(folder, cap_bytes=1_000_000)
@@ -42,7 +45,8 @@ class Counter:
             checkout=checkout_of(shop.store, BOOT),
             schedule=lambda _delay, _callback: None,
         )
-        self.scans = ScanIntake(store=shop.store, desk=self.desk, lookup=_centre_is_away, guesses=lambda: False)
+        intake: dict[str, Any] = {"store": shop.store, "lookup": _centre_is_away, **how}
+        self.scans = ScanIntake(desk=self.desk, guesses=lambda: False, **intake)
 
     def relay_keeps(self, code: str, seconds: float) -> None:
         moment = Moment(wall=MORNING + timedelta(seconds=seconds), monotonic_ns=int(seconds * 1e9))
@@ -122,6 +126,44 @@ async def test_a_scan_that_is_told_twice_serves_one_receipt(shop: Shop, tmp_path
 
     assert counter.codes() == ["TS1001", None]
     assert shop.store.unused_scans() == ()
+
+
+class HangingDisk:
+    """A store whose disk does not answer any more."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.member_by_code = shop.store.member_by_code
+
+    async def write(self, _work: object) -> None:
+        await asyncio.Event().wait()
+
+
+async def unheard(_code: str) -> LookedUp:
+    return await asyncio.Future()
+
+
+@pytest.mark.parametrize("code", ["]C0TS1001", "]C0GUESS1"])
+async def test_a_scan_that_was_taken_and_not_written_outlives_the_agent(shop: Shop, tmp_path: Path, code: str) -> None:
+    # given an agent that ends while its disk hangs, or the centre has not said whether a code is a card's
+    await shop.seed()
+    counter = Counter(shop, tmp_path / "scans", 20, store=HangingDisk(shop), lookup=unheard, show_within_s=0.0)
+    counter.relay_keeps(code, seconds=10)
+    await counter.take_scans()
+    assert (counter.desk.state().customer is not None) == (code == "]C0TS1001")
+    await counter.scans.close()
+    # when it is started again, and asks
+    again = Counter(shop, tmp_path / "nobody", 20, lookup=_guess_is_anas)
+    again.folder = counter.folder
+    await again.take_scans()
+    await again.scans.settled()
+    shop.print(receipt(1), seconds=30)
+    await again.take_receipts()
+    # then the receipt has its member
+    assert again.codes() == [code.removeprefix("]C0")]
+
+
+async def _guess_is_anas(_code: str) -> LookedUp:
+    return LookedUp(member=ANA)
 
 
 async def test_a_scan_that_is_told_again_after_its_receipt_serves_no_other_and_is_not_shown(

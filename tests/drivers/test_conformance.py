@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from drivers import testing
 from drivers.clock import Clock
-from drivers.scanning.driver import Emit, Ready, ScanEvent
+from drivers.scanning.driver import Emit, Keeping, Ready, ScanEvent
 from drivers.scanning.framing import ScanFrame, ScanFramer
 from drivers.scanning.scan import Parse, parse_scan
 from drivers.scanning.serial_scanner import SerialScannerDriver
@@ -190,7 +190,7 @@ class Plain(SerialScannerDriver):
 class EmitsAtOnce(Plain):
     def __init__(self, options: Mapping[str, object], clock: Clock, parse: Parse) -> None:
         super().__init__(options, clock, parse)
-        self._emitting: set[asyncio.Task[None]] = set()
+        self._emitting: set[asyncio.Future[Keeping]] = set()
 
     async def run(self, emit: Emit, ready: Ready) -> None:
         try:

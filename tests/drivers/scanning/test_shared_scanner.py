@@ -11,12 +11,21 @@ from pathlib import Path
 import pytest
 
 from drivers.clock import now
+from drivers.receipts.spool_source import SpoolPosition, SpoolReader
 from drivers.registry import load_scanner
 from drivers.relay.clock import Moment
-from drivers.relay.spool import Job, Origin, SpoolWriter, encode_record, segment_name, segment_numbers
-from drivers.scanning.driver import DriverOptionsError, ScanEvent
+from drivers.relay.spool import (
+    Job,
+    Origin,
+    SpoolWriter,
+    encode_record,
+    read_acknowledged,
+    segment_name,
+    segment_numbers,
+)
+from drivers.scanning.driver import DriverOptionsError, Keeping, ScanEvent
 from drivers.scanning.scan import parse_scan
-from drivers.scanning.shared_scanner import SharedScannerDriver, scans_taken
+from drivers.scanning.shared_scanner import MAX_UNKEPT, SharedScannerDriver, scans_taken
 from loyalty.instant import Instant
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -146,6 +155,75 @@ async def test_a_code_is_taken_again_where_the_agent_ended_before_it_said_so(tmp
         await asyncio.wait_for(again.ready.wait(), WAIT_S)
         assert again.events.empty()
     assert (event.scan.text, event.at) == ("M2", taken[1].at)
+
+
+class SlowDisk:
+    """An agent whose scans are durable when the test says so."""
+
+    def __init__(self, folder: Path) -> None:
+        self.heard: asyncio.Queue[str] = asyncio.Queue()
+        self.keeping: dict[str, asyncio.Future[None]] = {}
+        driver = SharedScannerDriver({"name": "counter", "spool": str(folder)}, now, parse_scan)
+        self.task = asyncio.create_task(driver.run(self.take, lambda: None))
+
+    async def take(self, event: ScanEvent) -> Keeping:
+        text = event.scan.text
+        self.keeping[text] = asyncio.get_running_loop().create_future()
+        self.heard.put_nowait(text)
+        return self.keeping[text]
+
+    async def hears(self, count: int) -> list[str]:
+        return [await asyncio.wait_for(self.heard.get(), WAIT_S) for _ in range(count)]
+
+    async def ends(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+async def test_what_is_not_durable_yet_comes_again_with_all_behind_it(tmp_path: Path) -> None:
+    # given four scans, of which the disk has kept the first and the third
+    Relay(tmp_path).keeps("M1", "M2", "M3", "M4")
+    agent = SlowDisk(tmp_path)
+    assert await agent.hears(4) == ["M1", "M2", "M3", "M4"]
+    agent.keeping["M3"].set_result(None)
+    agent.keeping["M1"].set_result(None)
+    await acknowledged(tmp_path, 1)
+    # when the agent ends, which writes nothing more
+    agent.keeping["M2"].cancel()
+    await agent.ends()
+    # then all from the second on come again
+    again = SlowDisk(tmp_path)
+    assert await again.hears(3) == ["M2", "M3", "M4"]
+    # and none, once they are durable
+    for keeping in again.keeping.values():
+        keeping.set_result(None)
+    await asyncio.wait_for(scans_taken(tmp_path, within_s=WAIT_S), WAIT_S)
+    await again.ends()
+    async with running(tmp_path) as third:
+        await asyncio.wait_for(third.ready.wait(), WAIT_S)
+        assert third.events.empty()
+
+
+async def test_a_disk_that_hangs_for_long_leaves_further_scans_in_the_folder(tmp_path: Path) -> None:
+    codes = [f"M{number}" for number in range(MAX_UNKEPT + 2)]
+    Relay(tmp_path).keeps(*codes)
+    agent = SlowDisk(tmp_path)
+    assert await agent.hears(MAX_UNKEPT) == codes[:MAX_UNKEPT]
+    await asyncio.sleep(0.02)
+    assert agent.heard.empty()
+    # when the first is durable, there is room for one
+    agent.keeping["M0"].set_result(None)
+    assert await agent.hears(1) == [codes[MAX_UNKEPT]]
+    await agent.ends()
+
+
+async def acknowledged(folder: Path, count: int) -> None:
+    """Returns once just so many scans are said to be taken."""
+    reader = SpoolReader(folder)
+    positions = [job.position for job in reader.read_after(SpoolPosition())]
+    async with asyncio.timeout(WAIT_S):
+        while read_acknowledged(folder) != (positions[count - 1].segment, positions[count - 1].offset):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 async def test_a_true_repeat_is_one_scan(tmp_path: Path) -> None:
