@@ -14,10 +14,10 @@ from drivers.receipts.decode import DecodeOptionsError, paper_sheets
 from drivers.receipts.paper_png import (
     LINE_DOTS,
     MARGIN_DOTS,
-    MAX_COLUMNS,
     MAX_DRAWN_CODES,
     MAX_IMAGE_ROWS,
     MAX_IMAGES,
+    MAX_LINE_DOTS,
     MIN_WIDTH_DOTS,
     paper_pngs,
 )
@@ -124,8 +124,51 @@ def test_cuts_are_drawn_and_text_pages_are_parted_likewise() -> None:
 
 
 def test_long_lines_are_wrapped() -> None:
-    picture = image(b"x" * (MAX_COLUMNS + 1) + b"\n")
-    assert picture.size == (MAX_COLUMNS * 12 + 2 * MARGIN_DOTS, 2 * LINE_DOTS + 2 * MARGIN_DOTS)
+    picture = image(b"x" * (MAX_LINE_DOTS // 12 + 1) + b"\n")
+    assert picture.size == (MAX_LINE_DOTS + 2 * MARGIN_DOTS, 2 * LINE_DOTS + 2 * MARGIN_DOTS)
+
+
+def box(document: bytes) -> tuple[int, int, int, int]:
+    """Where ink is, within the margins."""
+    found = ImageChops.invert(image(document)).getbbox()
+    assert found is not None
+    left, top, right, bottom = found
+    return left - MARGIN_DOTS, top - MARGIN_DOTS, right - MARGIN_DOTS, bottom - MARGIN_DOTS
+
+
+def ink(document: bytes) -> int:
+    return sum(255 - dot for dot in image(document).tobytes())
+
+
+def test_letters_are_as_large_as_they_were_printed() -> None:
+    plain, wide, high, small = (
+        box(b"\x1b@" + style + b"MMMM\n") for style in (b"", b"\x1b!\x20", b"\x1d!\x01", b"\x1bM\x01")
+    )
+    assert 3 * 12 < plain[2] <= 4 * 12
+    assert 3 * 24 < wide[2] <= 4 * 24
+    assert (high[2], LINE_DOTS < high[3] < 2 * LINE_DOTS) == (plain[2], True)
+    assert 3 * 9 < small[2] <= 4 * 9
+
+
+def test_bold_underlined_and_inverse_letters_have_more_ink() -> None:
+    plain, bold, underlined, inverse = (
+        ink(b"\x1b@" + style + b"MMMM\n") for style in (b"", b"\x1bE\x01", b"\x1b-\x01", b"\x1dB\x01")
+    )
+    assert plain < bold < inverse
+    assert plain < underlined
+    # and only the letters that are so
+    assert ink(b"\x1b@MM\x1bE\x01MM\n") == (plain + bold) // 2
+
+
+def test_lines_codes_and_pictures_stand_left_centred_or_right() -> None:
+    dot = b"\x1dv0\x00\x01\x00\x08\x00" + b"\xff" * 8
+    for thing in (b"MM\n", dot, b"\x1dkD\x0896385074"):
+        left, centred, right = (box(b"\x1b@\x1ba" + bytes((where,)) + thing) for where in range(3))
+        width = left[2] - left[0]
+        assert left[0] < 40
+        assert abs((centred[0] + centred[2]) // 2 - MIN_WIDTH_DOTS // 2) <= 2
+        assert right[2] > MIN_WIDTH_DOTS - 40
+        assert width == centred[2] - centred[0] == right[2] - right[0]
 
 
 def test_nothing_printed_is_white_paper() -> None:
