@@ -276,7 +276,7 @@ def _has_prefix(first: str, last: str, prefixes: tuple[str, ...]) -> bool:
     """Whether all codes from `first` to `last` begin with the same one of `prefixes`."""
     if not first.startswith(prefixes):
         return False
-    return first == last or any(first.startswith(prefix) and last.startswith(prefix) for prefix in prefixes)
+    return any(first.startswith(prefix) and last.startswith(prefix) for prefix in prefixes)
 
 
 @lru_cache(maxsize=2 * MAX_RULES)

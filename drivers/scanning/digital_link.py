@@ -106,7 +106,7 @@ class _Link:
         """Take the values behind the question mark."""
         for parameter in _PARAMETER_END.split(query):
             name, equals, value = parameter.partition("=")
-            if not (equals and name.isascii() and name.isdecimal()):
+            if not (equals and name.isdecimal()):
                 self.left.append(unquote_plus(parameter))  # anybody may add some
             elif name not in FORM_OF:
                 self.is_wrong = True  # names of digits alone are kept for GS1

@@ -53,16 +53,16 @@ def goods_in(aim: str, text: str) -> Goods | None:
     if count is not None and has_valid_check_digit(text[:count]):
         return Goods(symbology=_SYMBOLOGIES[count], gtin=text[:count])
     if length in {7, 8} and (aim == "]E0" or (untold and length == 8)):
-        return _short_upc(aim, text)
+        return _short_upc(text)
     return None
 
 
-def _short_upc(aim: str, digits: str) -> Goods | None:
+def _short_upc(digits: str) -> Goods | None:
     """A UPC-E, with or without its first digit, the zero; or an EAN-8 of a scanner that calls it `]E0`."""
     upc_a = upc_a_of(digits.zfill(8))
     if upc_a is not None:
         return Goods(symbology="upce", gtin=upc_a)
-    if aim and len(digits) == 8 and has_valid_check_digit(digits):
+    if len(digits) == 8 and has_valid_check_digit(digits):
         return Goods(symbology="ean8", gtin=digits)
     return None
 

@@ -80,6 +80,8 @@ def test_the_member_code_is_what_the_rule_makes_of_it() -> None:
     assert code_of("41ABC", rule(kind="phone", prefixes=("41",))) is None
     assert code_of("+41", rule(prefixes=("+",))) is None  # a spreadsheet would count with it
     assert code_of("https://club.example/m/ab-12", rule(pattern="https://club.example/m/{code}")) == "AB12"
+    assert code_of("ab-12@club", rule(pattern="{code}@club")) == "AB12"
+    assert code_of("ab-12@clux", rule(pattern="{code}@club")) is None
     assert code_of("12", rule(prefixes=("12",), drop_leading=1, drop_trailing=1)) is None
     assert code_of("123", rule(prefixes=("12",), drop_trailing=5)) is None
 

@@ -44,6 +44,8 @@ def test_whatever_a_scanner_calls_a_component(aim: str) -> None:
         "M001234",
         "]e00109501101530003" + "10A",  # goods of its own
         "]C110LOT7",  # no component
+        "]e000" + "006141411234567890",  # a pallet
+        "]Q1https://example.org",  # nobody and nothing
         "]C18018950110153000000014",  # a member's service relation
         "]E05901234123457",
     ],
@@ -115,3 +117,22 @@ def test_the_same_lot_of_another_product_is_no_repeat() -> None:
     ]
 
     assert not any(repeated)
+
+
+def test_a_component_belongs_to_one_sight_of_its_goods_until_others_are_read() -> None:
+    repeats = RepeatFilter(within_ms=1000)
+
+    sightings = [("A", False), ("LOT", True), ("A", False), ("LOT", True), ("B", False), ("LOT", True)]
+    repeated = [
+        repeats.is_repeat(code, "counter", at(10 * number), component=component)
+        for number, (code, component) in enumerate(sightings)
+    ]
+
+    assert repeated == [False, False, True, True, False, False]
+
+
+def test_what_comes_within_the_time_is_joined_to_its_last_moment() -> None:
+    joiner = CompositeJoiner(within_ms=100)
+    joiner.joined(EAN, "counter", at(0))
+
+    assert joiner.joined(COMPONENT, "counter", at(100)) is not COMPONENT

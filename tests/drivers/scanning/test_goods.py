@@ -65,6 +65,7 @@ def test_goods_are_goods(aim: str, text: str, symbology: str, gtin: str) -> None
         ("]E4", "12ABC678", "length_wrong"),
         ("]I1", "15012345678908", "check_digit_wrong"),
         ("]I1", "123456", None),
+        ("]I1", "A5012345678908", None),
         ("]I0", "15012345678908", None),  # nobody said that it has a check digit
         ("]C0", "5901234123457", None),
         ("]Q1", "5901234123457", None),

@@ -10,7 +10,7 @@ from operator import xor
 import pytest
 
 from drivers.scanning.magstripe import MAX_TRACK_CHARS, Swipe, read_swipe
-from drivers.scanning.pan import first_pan, masked
+from drivers.scanning.pan import first_pan, luhn_holds, masked
 from loyalty.identification import IdentificationRule, owns_number
 
 PAN = "4111111111111111"
@@ -112,6 +112,7 @@ def test_the_number_is_track_two_before_one_before_three(text: str, numbers: tup
         ("%M77?;88", ("M77",)),  # the end of track 2 was lost
         ("%?;?+?", ()),  # an empty stripe
         (";7A7?+88?", ("88",)),  # no character of track 2
+        (";88?+7A7?", ("88",)),
     ],
 )
 def test_a_track_that_cannot_be_read_is_said(text: str, numbers: tuple[str, ...]) -> None:
@@ -234,3 +235,9 @@ def test_the_check_of_these_tests_is_a_sum_without_carry() -> None:
     text = ";1234567890=991210?"
 
     assert check_character(text) == chr(0x30 + reduce(xor, (ord(character) - 0x30 for character in text)))
+
+
+@pytest.mark.parametrize("number", ["30000000007", "30000000000000000004"])
+def test_a_number_too_short_or_too_long_for_a_bank_is_a_loyalty_cards(number: str) -> None:
+    assert luhn_holds(number)
+    assert read_swipe(f"%{number}^^2512101?") == Swipe(numbers=(number,))

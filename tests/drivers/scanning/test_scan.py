@@ -607,3 +607,9 @@ def test_a_member_named_above_goods_is_one() -> None:
     scan = parse_scan("]E04006381333931|]e08018950110153000000014")
 
     assert scan.member == MemberCode(kind="card", code="950110153000000014", claimed=False)
+
+
+@pytest.mark.parametrize("aim", ["]C0", "]Q1", "]d1"])
+def test_a_message_without_its_first_fnc1_needs_one_value_more_than_a_gtin(aim: str) -> None:
+    assert parse_scan(f"{aim}0109501101530003" + "10LOT7").gs1 == {"01": "09501101530003", "10": "LOT7"}
+    assert parse_scan(f"{aim}0109501101530003").gs1 is None

@@ -370,3 +370,14 @@ def _down(events: list[KeyEvent]) -> set[int]:
 
 def _toggles(events: list[KeyEvent]) -> int:
     return sum(event.value == DOWN and event.code in LOCK_KEYS for event in events)
+
+
+def test_a_code_after_a_torn_one_is_withheld_like_any_other() -> None:
+    passage = WedgePassage("us", members, suffix="enter")
+    torn = at(encode("us", "12", suffix=None), 0, 1)
+    code = at(encode("us", "M1"), IDLE_MS + 50, 1)
+
+    steps = fed(passage, *torn) + passage.idle(torn[-1].at_ns + HOLD_MS * MS) + fed(passage, *code)
+
+    assert released(steps) == torn
+    assert judged(steps) == [("M1", True)]
