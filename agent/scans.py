@@ -107,7 +107,7 @@ class ScanIntake:
     def _tell(self, event: ScanEvent) -> None:
         """What of a scan that names nobody the cashier can do something about."""
         scan = event.scan
-        if "payment_card" in scan.problems:
+        if "payment_card" in scan.problems and scan.identifier is None:  # not a serial number beside goods
             self._desk.tell("payment_card", event.at)
         elif scan.misread:
             self._desk.tell("misread", event.at)

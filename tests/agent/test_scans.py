@@ -479,11 +479,16 @@ async def test_a_scan_that_is_nobodys_is_told_of(shop: Shop, text: str, kind: st
     assert len(shop.store.unused_scans()) == 1
 
 
-async def test_goods_with_a_wrong_check_digit_are_not_told_of(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["]E05901234123458", "]d2010950110153000321" + "4111111111111111"],
+    ids=["a wrong check digit", "a serial number like a payment card's"],
+)
+async def test_goods_are_not_told_of(shop: Shop, text: str) -> None:
     desk = desk_of(shop)
     before = desk.told
 
-    await intake_of(shop, desk).take(event("]E05901234123458", rules=[NUMBERS]))
+    await intake_of(shop, desk).take(event(text, rules=[NUMBERS]))
 
     assert desk.told == before
 
