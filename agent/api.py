@@ -38,6 +38,7 @@ from agent.store_inspection import StoreInspection
 from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
 from agent.view import PageState
 from loyalty.member import Member
+from loyalty.undecodable import UNDECODABLE
 from sync.store.errors import StoreError
 
 # The page calls the register silent after 12 s without a word.
@@ -385,7 +386,7 @@ def problem(status: HTTPStatus, detail: str) -> web.Response:
 async def _body(request: web.Request, kind: type[_Body]) -> _Body:
     try:
         return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise MalformedBodyError(f"The body is not as /openapi.json has it: {error}.") from error
 
 

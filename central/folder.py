@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from msgspec import Struct
 
+from loyalty.undecodable import UNDECODABLE
 from sync.durable import write_private
 
 SECRET_BYTES = 32
@@ -95,7 +96,7 @@ class DataFolder:
             raise NotSetUpError(
                 f"{self.path} holds no centre; run: tillside-central init --data {self.path}"
             ) from error
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise FolderError(f"{self._settings}: {error}; correct it, or take it from a backup") from error
 
     def has_settings(self) -> bool:
@@ -112,7 +113,7 @@ class DataFolder:
         """The addresses last bound by `serve`, or the settings' own."""
         try:
             return msgspec.json.decode(self._serving.read_bytes(), type=dict[str, Address])
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, *UNDECODABLE):
             settings = self.settings()
             return {"listen": settings.listen, "admin": settings.admin}
 

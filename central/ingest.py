@@ -22,6 +22,7 @@ from central.devices import Device, close_epoch, first_use, locked_device
 from central.fresh import Books, FreshReceipt
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
+from loyalty.undecodable import UNDECODABLE
 from sync.records import AttachBody, Entry, EntryKind, ReceiptBody, SignalBody, chain_next, chain_start, wall_text
 from sync.wire import IngestRequest, Outcome
 
@@ -317,7 +318,7 @@ def _opened(entry: Entry) -> ReceiptBody | AttachBody | SignalBody | _Fault:
         return _Fault(reason="unknown_kind", detail="this kind is not known here; is the centre older?")
     try:
         body = msgspec.json.decode(entry.body, type=expected)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         return _Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
     if isinstance(body, ReceiptBody) and body.receipt.key != entry.key:
         return _Fault(reason="unreadable", detail="the entry's key is not its receipt's")

@@ -19,6 +19,7 @@ from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
 from loyalty.identification import MemberKind, normal_code
 from loyalty.member import Balance, Member
+from loyalty.undecodable import UNDECODABLE
 
 MemberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Code = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -82,7 +83,7 @@ def members_from_json(document: bytes) -> tuple[ImportedMember, ...]:
     """Raises MembersFileError with the path of what is wrong."""
     try:
         members = msgspec.json.decode(document, type=MembersFile).members
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise MembersFileError(f"{error}; the format is described in docs/central.md") from error
     seen: dict[str, int] = {}
     for index, member in enumerate(members):

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from central import cards
 from central.cards import MAX_CODE_CHARS, CardError, CardNumber
 from central.members import ImportedIdentifier
+from loyalty.undecodable import UNDECODABLE
 
 _BYTE_ORDER_MARK = "\ufeff"
 _HEADINGS = ("code", "printed")
@@ -104,7 +105,7 @@ def _united(connection: Connection, one: Listed, now: datetime) -> tuple[str, ..
 def _from_json(text: str) -> tuple[Listed, ...]:
     try:
         listed = msgspec.json.decode(text, type=StockFile).cards
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise StockFileError(f"{error}; the format is described in docs/central.md") from error
     return tuple(Listed(place=f"$.cards[{index}]", numbers=one.numbers) for index, one in enumerate(listed))
 

@@ -25,6 +25,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from loyalty.receipt import AwareDatetime
+from loyalty.undecodable import UNDECODABLE
 
 VERSION = 1
 # A day of a busy till's scans is a megabyte; a day of its receipts a few tens.
@@ -169,7 +170,7 @@ def decode_capture(document: bytes) -> Capture:
 def _header(line: bytes) -> Header:
     try:
         version = msgspec.json.decode(line, type=dict[str, object]).get("tillside_capture")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise CaptureError("line 1: no capture: its header is not JSON") from error
     if version is None:
         raise CaptureError('line 1: no capture: the first line lacks "tillside_capture"')
@@ -189,7 +190,7 @@ def _reads(lines: Iterable[bytes], *, first: int = 2, after: int = 0) -> Iterabl
             continue
         try:
             read = _read(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, CaptureError) as error:
+        except (*UNDECODABLE, CaptureError) as error:
             raise CaptureError(f"line {number}: {_plain(error)}") from error
         if not after <= read.ms <= MAX_MS:
             raise CaptureError(f"line {number}: ms {read.ms} is before the line above it, or beyond {MAX_MS}")

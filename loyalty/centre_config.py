@@ -15,6 +15,7 @@ from msgspec import Struct
 from loyalty.identification import IdentificationRule
 from loyalty.identification_checks import RuleProblem, RulesError, rule_problems
 from loyalty.identification_json import rule_documents, rules_from_documents
+from loyalty.undecodable import UNDECODABLE
 
 
 class ConfigError(ValueError):
@@ -31,7 +32,7 @@ def config_from_json(document: bytes) -> CentreConfig:
     """A checked config. Raises ConfigError."""
     try:
         values = msgspec.json.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise ConfigError(f"not JSON: {error}") from error
     return config_from_values(values)
 

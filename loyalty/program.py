@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loyalty.receipt import Currency
+from loyalty.undecodable import UNDECODABLE
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 PositiveInt = Annotated[int, Meta(ge=1, le=10**9)]
@@ -102,7 +103,7 @@ def program_from_json(document: bytes) -> Program:
         program = msgspec.json.decode(document, type=Program)
     except msgspec.ValidationError as error:
         raise ProgramError(f"{error}: correct it, or take out what this version does not read yet") from error
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ProgramError(f"not JSON: {error}") from error
     try:
         ZoneInfo(program.time_zone)

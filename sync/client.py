@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
+from loyalty.undecodable import UNDECODABLE
 from sync.errors import (
     CentreAnswerError,
     CentreBusyError,
@@ -190,7 +191,7 @@ class CentreClient:
             raise CentreUnavailableError(f"the centre did not answer within {self._lookup_s:g} s") from error
         if answer.status != HTTPStatus.NOT_FOUND:
             return _decoded(_accepted(answer), MemberResponse)
-        with suppress(msgspec.DecodeError):
+        with suppress(*UNDECODABLE):
             said = msgspec.json.decode(answer.body, type=NobodysCode)
             return said if said.card else None
         return None  # whatever stands before the centre says no more than the status does
@@ -215,7 +216,7 @@ class CentreClient:
                         yield msgspec.json.decode(message.data, type=LiveHint)
         except aiohttp.WSServerHandshakeError as error:
             raise CentreRefusedError(error.status, "no live connection") from error
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, *UNDECODABLE) as error:
             raise self._translated(error) from error
 
     async def _typed(self, method: str, target: str, type_: type[T], request: Struct | None = None) -> T:
@@ -311,7 +312,7 @@ def _accepted(answer: _Answer) -> _Answer:
 def _decoded(answer: _Answer, type_: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.body, type=type_)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise CentreAnswerError(
             f"the answer cannot be read ({error}); is something between this register and its centre?"
         ) from error
@@ -319,7 +320,7 @@ def _decoded(answer: _Answer, type_: type[T]) -> T:
 
 def _refusal(answer: _Answer) -> CentreRefusedError:
     for shape in (SequenceGap, Refusal):
-        with suppress(msgspec.DecodeError):
+        with suppress(*UNDECODABLE):
             refusal = msgspec.json.decode(answer.body, type=shape)
             detail = (refusal.detail or refusal.title)[:MAX_DETAIL_CHARS]
             expected_seq = refusal.expected_seq if isinstance(refusal, SequenceGap) else None

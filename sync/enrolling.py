@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from loyalty.undecodable import UNDECODABLE
 from sync.client import CONNECT_S, pinned_context, plausible
 from sync.enrolment import (
     FILE_NAME,
@@ -116,7 +117,7 @@ async def _enrolled(
         if status == HTTPStatus.OK:
             return msgspec.json.decode(body, type=EnrolResponse)
         refusal = msgspec.json.decode(body, type=Refusal)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise EnrolmentAnswerError(
             f"the answer of {url} ({status}) cannot be read; update the register or the centre"
         ) from error

@@ -21,6 +21,7 @@ from msgspec import UNSET, Struct
 from loyalty.centre_config import CentreConfig
 from loyalty.member import CardState, Member
 from loyalty.receipt import AwareDatetime
+from loyalty.undecodable import UNDECODABLE
 from sync.client import CentreClient
 from sync.configs import ConfigUnusableError, keep_config, kept_config, verified_config
 from sync.errors import CentreError, CentreRefusedError
@@ -393,7 +394,7 @@ def _rows_of(step: FetchChunk, chunk: bytes) -> list[Change] | None:
         return None
     try:
         rows = msgspec.json.Decoder(Change).decode_lines(decompress(chunk, "zstd"))
-    except (msgspec.DecodeError, ValueError):
+    except (*UNDECODABLE, ValueError):
         return None
     return rows if len(rows) == step.chunk.rows else None
 

@@ -34,6 +34,7 @@ from agent.supervisor import LET_GO_WITHIN_S
 from config.load import state_folder
 from config.settings import Settings
 from loyalty.member import Member
+from loyalty.undecodable import UNDECODABLE
 
 # The agent answers from its own store; more than this and it hangs.
 TIMEOUT_S = 5.0
@@ -118,7 +119,7 @@ class RunningAgent:
     def _refused(self, status: int, body: bytes) -> Exception:
         try:
             detail = msgspec.json.decode(body, type=Problem).detail or ""
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             detail = ""
         if status == HTTPStatus.NOT_FOUND:
             return NotFoundError(detail)

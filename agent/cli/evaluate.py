@@ -15,6 +15,7 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState
 from loyalty.program import ProgramError, program_from_json
 from loyalty.receipt import Problem, Receipt
+from loyalty.undecodable import UNDECODABLE
 
 
 class _Receipts(Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
         rules = program_from_json(_document(program))
         state = msgspec.json.decode(_document(member), type=MemberState) if member else MemberState(code="new")
         given = msgspec.json.decode(_document(receipts), type=_Receipts).receipts
-    except (OSError, ProgramError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, ProgramError, *UNDECODABLE) as error:
         sys.stderr.write(f"tillside evaluate: {error}\n")
         return USAGE
     seen, problems = _read(given)
@@ -86,7 +87,7 @@ def _read(given: tuple[Raw, ...]) -> tuple[list[Receipt], list[Problem]]:
     for number, raw in enumerate(given, 1):
         try:
             receipts.append(msgspec.json.decode(raw, type=Receipt))
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             problems.append(Problem(code="unreadable", detail=f"receipt number {number} in the file: {error}"))
     return receipts, problems
 

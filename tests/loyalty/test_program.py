@@ -29,6 +29,7 @@ def test_the_hash_is_of_the_content_not_of_its_writing() -> None:
     ("document", "says"),
     [
         (b"{", "not JSON"),
+        (GOOD.replace(b'"program":"p"', b'"program":"\xff"'), "not JSON"),
         (GOOD.replace(b'"points":1', b'"points":1.5'), "$.earn[0].give.points"),
         (GOOD.replace(b'"points":1', b'"points":0'), "$.earn[0].give.points"),
         (GOOD.replace(b'"program":"p"', b'"program":"p","surprise":1'), "surprise"),

@@ -246,6 +246,8 @@ def test_plausible_clocks() -> None:
         (said(b"<html>"), CentreAnswerError),
         (said(b"{}"), CentreAnswerError),
         (said(b'{"server_time":"yesterday"}'), CentreAnswerError),
+        (said(b'{"centre_epoch":"\xff"}'), CentreAnswerError),
+        (said(b'{"x":' + b"[" * 100_000), CentreAnswerError),
         (said(b"", 302, Location="https://portal.example/"), CentreAnswerError),
         (said(b"", 204), CentreAnswerError),
         (said(b"no frame", Content_Encoding="zstd"), CentreAnswerError),
@@ -281,8 +283,9 @@ async def test_a_refusal_keeps_status_and_reason(tmp_path: Path) -> None:
     assert (caught.value.status, caught.value.detail, caught.value.expected_seq) == (409, "send again from seq 9", 9)
 
 
-async def test_a_refusal_without_a_readable_reason_is_still_one(tmp_path: Path) -> None:
-    async with talking(tmp_path, said(b"<html>", 403)) as (client, _):
+@pytest.mark.parametrize("body", [b"<html>", b'{"title":"\xff","status":403}'])
+async def test_a_refusal_without_a_readable_reason_is_still_one(tmp_path: Path, body: bytes) -> None:
+    async with talking(tmp_path, said(body, 403)) as (client, _):
         with pytest.raises(CentreRefusedError, match="no reason"):
             await client.heartbeat(ALIVE)
 
@@ -371,7 +374,10 @@ async def test_of_a_card_that_nobody_has_the_centre_says_what_it_is(tmp_path: Pa
     assert answer.card == "unissued"
 
 
-@pytest.mark.parametrize("body", [b"<html>not found</html>", b'{"title":"N","status":404,"card":"golden"}', b""])
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>not found</html>", b'{"title":"N","status":404,"card":"golden"}', b'{"title":"\xff","status":404}', b""],
+)
 async def test_a_404_that_says_nothing_we_know_is_nobody(tmp_path: Path, body: bytes) -> None:
     async with talking(tmp_path, said(body, 404)) as (client, _):
         assert await client.member("TS1") is None
