@@ -113,9 +113,10 @@ class RulesInForce:
 
     def _read(self) -> bytes:
         handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise OSError(f"{self._path} is no plain file")
         with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(f"{self._path} is no plain file")
             return file.read(MAX_JSON_BYTES + 1)
 
     def _put_in_force(self, rules: Sequence[IdentificationRule]) -> None:

@@ -110,7 +110,9 @@ class ScanRecords:
             self._announcer.say("info", "pos_there", f"the POS has its port again: {self._pos_name}")
 
     def failed(self, error: Exception) -> None:
-        """A fault of our own."""
+        """A fault of our own. Its message may quote a code, which no log has."""
         self._announcer.say(
-            "error", "scanner_failed", f"a fault of the relay; it goes on with the next code: {error!r}"
+            "error",
+            "scanner_failed",
+            f"a fault of the relay ({type(error).__name__}), which goes on with the next code: report it",
         )

@@ -340,6 +340,11 @@ async def test_rules_are_taken_as_they_change_and_what_cannot_be_read_changes_no
     assert {"rules_in_force", "rules_unreadable"} <= set(events(capsys.readouterr().err))
 
 
+def open_files() -> int:
+    """How many this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 @pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
 def test_only_a_plain_file_is_read_as_rules(kind: str, tmp_path: Path) -> None:
     path = tmp_path / RULES_NAME
@@ -353,9 +358,30 @@ def test_only_a_plain_file_is_read_as_rules(kind: str, tmp_path: Path) -> None:
         os.mkfifo(path)
     figures = ScannerFigures()
     rules = rules_of(tmp_path, figures)
+    handles = open_files()
+    rules.look()
 
     assert not rules.may_withhold()
     assert figures.rules_trouble
+    assert open_files() == handles, "it is looked at every second, for years"
+
+
+def test_a_fault_of_our_own_is_told_without_the_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = ScannerFacts(pid=1, scanner="scanner", pos="pos", register="3", started_at=system_clock().wall)
+    status, announcer = StatusFile(tmp_path, facts, ScannerFigures()), Announcer(as_json=True)
+    keeper = JobKeeper(
+        writer=SpoolWriter(tmp_path, cap_bytes=1_000_000), status=status, announcer=announcer, wording=SCANNED
+    )
+    origin = Origin(register="3", connection="1-scanner", boot="boot")
+    records = ScanRecords(
+        keeper=keeper, origin=origin, status=status, announcer=announcer, scanner_name="scanner", pos_name="pos"
+    )
+
+    records.failed(UnicodeDecodeError("utf-8", MEMBER, 0, 1, "no such byte"))
+
+    said = capsys.readouterr().err
+    assert (events(said), "UnicodeDecodeError" in said) == (["scanner_failed"], True)
+    assert MEMBER.strip().decode() not in said
 
 
 def test_a_misread_card_goes_to_both(tmp_path: Path) -> None:
