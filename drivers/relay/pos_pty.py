@@ -26,6 +26,8 @@ READ_BYTES: Final = 4096
 # A terminal's content goes with it. So long the POS may take to read what is in it when the relay ends.
 DRAIN_WITHIN_S: Final = 0.5
 _DRAIN_STEP_S: Final = 0.01
+# Where pseudo-terminals are (Linux, Documentation/admin-guide/devices.txt).
+_TERMINALS: Final = Path("/dev/pts")
 
 
 class PosPty:
@@ -157,12 +159,15 @@ class PosPty:
 
     def _point_link(self) -> None:
         """Replace a link that another run left; anything else in its place belongs to somebody."""
-        if self._link.exists() and not self._link.is_symlink():
+        if os.path.lexists(self._link) and not self._is_of_a_run():
             raise FileExistsError(errno.EEXIST, "something else has that name; give another to --pos")
         fresh = self._link.with_name(f"{self._link.name}.new")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(self._theirs)
         fresh.replace(self._link)
+
+    def _is_of_a_run(self) -> bool:
+        return self._link.is_symlink() and self._link.readlink().parent == _TERMINALS
 
     def _throw_away_unread(self, ours: int) -> None:
         with suppress(OSError, termios.error):

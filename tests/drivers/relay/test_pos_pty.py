@@ -151,6 +151,18 @@ async def test_something_else_of_that_name_is_never_replaced(tmp_path: Path) -> 
     assert link.read_text() == "precious"
 
 
+@pytest.mark.parametrize("device", ["/dev/ttyUSB-not-there", "../../ttyACM0", "/dev/null"])
+async def test_a_link_of_somebody_elses_is_never_replaced(tmp_path: Path, device: str) -> None:
+    # as the scanner's own in /dev/serial/by-id, given to --pos by mistake
+    link = tmp_path / "usb-Maker_Scanner-if00"
+    link.symlink_to(device)
+
+    with pytest.raises(PortMissingError, match="give another to --pos"):
+        await PosPty(link).open()
+
+    assert str(link.readlink()) == device
+
+
 async def test_only_this_user_may_open_it_or_a_group(tmp_path: Path) -> None:
     alone = PosPty(tmp_path / "alone")
     group = grp.getgrgid(os.getegid()).gr_name
