@@ -82,6 +82,7 @@ class JobKeeper:
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        status.when_changed(self.look_at_status)
 
     def start(self) -> None:
         self._thread.start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -106,13 +106,20 @@ class StatusFile(Generic[Figures_co]):
         self._figures = figures
         self._changed = True
         self._written_ns: int | None = None
+        self._wake: Callable[[], None] = lambda: None
+
+    def when_changed(self, wake: Callable[[], None]) -> None:
+        """From now on call `wake`, from any thread, when the file no longer says what is so."""
+        self._wake = wake
 
     @contextmanager
     def changing(self) -> Iterator[Figures_co]:
         """The figures, alone for the time of the `with` block."""
         with self._lock:
             yield self._figures
-            self._changed = True
+            was, self._changed = self._changed, True
+        if not was:
+            self._wake()
 
     def due_in_s(self) -> float | None:
         """Seconds until the file is to be written; None while it says what is so."""

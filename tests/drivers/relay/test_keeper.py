@@ -6,7 +6,8 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +85,31 @@ def texts(folder: Path) -> list[bytes]:
 def status(folder: Path) -> dict[str, object]:
     figures: dict[str, object] = json.loads((folder / STATUS_NAME).read_bytes())
     return figures
+
+
+def test_the_status_follows_figures_that_no_job_changes(tmp_path: Path) -> None:
+    facts = Facts(pid=1, listen="", printer="", register="3", started_at=system_clock().wall)
+    shown = Status(tmp_path, facts)
+    keeper = JobKeeper(
+        writer=SpoolWriter(tmp_path, cap_bytes=1_000_000), status=shown, announcer=Announcer(as_json=True)
+    )
+    keeper.start()
+    try:
+        until((tmp_path / STATUS_NAME).exists)
+
+        with shown.changing() as figures:
+            figures.printer_trouble = "off"
+
+        until(lambda: status(tmp_path)["printer_trouble"] == "off")
+    finally:
+        keeper.close(WAIT_S)
+
+
+def until(so: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_a_kept_job_is_durable_when_it_says_so(tmp_path: Path) -> None:
