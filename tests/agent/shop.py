@@ -14,7 +14,7 @@ from agent.receipts import ReceiptIntake
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpoolReader
 from drivers.relay.clock import Moment
-from drivers.relay.spool import Job, Origin, SpoolWriter, encode_record
+from drivers.relay.spool import EndedBy, Job, Origin, SpoolWriter, encode_record
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
 from loyalty.program import Program, program_from_json, program_hash, program_json
@@ -77,6 +77,7 @@ class Shop:
         self._closed = False
         self.settlements: list[Settlement] = []
         self.rules = Rules()
+        self.moment = at(0)
 
     def _opened(self) -> Store:
         state = self.folder / "state"
@@ -105,24 +106,30 @@ class Shop:
     async def scan(self, code: str, seconds: float) -> None:
         await self.store.write(lambda writing: writing.keep_scan(code, "card", None, at(seconds)))
 
-    def print(self, job: bytes, seconds: float | None = None) -> None:
+    def print(
+        self, job: bytes, seconds: float | None = None, *, ended_by: EndedBy = "cut", register: str = "3"
+    ) -> None:
         """Spools a job that was printed at that second; by default one second after the one before."""
         second = next(self._seconds) if seconds is None else seconds
+        self.moment = at(second)
         moment = Moment(wall=MORNING + timedelta(seconds=second), monotonic_ns=int(second * 1e9))
-        origin = Origin(register="3", connection="test", boot=BOOT)
-        record = encode_record(Job(payload=job, length=len(job), ended_by="cut", captured=moment), origin, late=False)
+        origin = Origin(register=register, connection="test", boot=BOOT)
+        record = encode_record(
+            Job(payload=job, length=len(job), ended_by=ended_by, captured=moment), origin, late=False
+        )
         kept = self._writer.keep([record])
         assert kept.error is None
 
-    def intake(self) -> ReceiptIntake:
+    def intake(self, store: object | None = None) -> ReceiptIntake:
         return ReceiptIntake(
             name="printer",
             source=SpoolReader(self.spool),
-            store=self.store,
+            store=store or self.store,  # type: ignore[arg-type]
             options=lambda: OPTIONS,
             boot=BOOT,
             rules=self.rules,
             settled=self.settlements.append,
+            now=lambda: self.moment,
         )
 
     async def take_all(self) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from agent.receipts import ReceiptIntake
 from agent.store_inspection import ignored_of
 from drivers.receipts.decode import DecodeOptionsError
+from drivers.receipts.joining import JOIN_WITHIN_S
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
+from drivers.relay.spool import EndedBy, read_acknowledged
 from loyalty.identification import IdentificationRule
 from loyalty.member import Balance
 from loyalty.program import program_hash
@@ -319,6 +321,9 @@ class FaultyStore:
     def spool_position(self, source: str) -> object:
         return self._store.spool_position(source)
 
+    def meta(self, name: str) -> str | None:
+        return self._store.meta(name)
+
     async def write(self, work: Callable[[Writing], T]) -> T:
         roll = self._chance.random()
         if roll < 0.2:
@@ -372,6 +377,163 @@ async def test_a_crash_anywhere_loses_and_doubles_nothing(shop: Shop) -> None:
     ana = shop.store.member_by_code("TS1001")
     assert ana is not None
     assert ana.balance.pending == 40 * sum(code == "TS1001" for _, code in expected), f"seed {seed}"
+
+
+def kept(shop: Shop) -> tuple[int, int]:
+    """The position in the store."""
+    position = shop.store.spool_position("printer")
+    assert position is not None
+    return position.segment, position.offset
+
+
+def unread(shop: Shop) -> list[SpooledJob]:
+    """What a restart would read again."""
+    segment, offset = kept(shop)
+    return SpoolReader(shop.spool).read_after(SpoolPosition(segment=segment, offset=offset))
+
+
+def halves(job: bytes) -> tuple[bytes, bytes]:
+    """A printed receipt, parted above its total."""
+    at = job.index(b"TOTAL")
+    return job[:at], job[at:]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_receipt_in_two_jobs_is_booked_once_both_are_there(shop: Shop, restarted: bool) -> None:
+    # given a member's receipt whose till pauses before the total, and a slip of another register between
+    await shop.seed()
+    first, second = halves(receipt(1))
+    intake = shop.intake()
+    shop.print(receipt(7), 10, register="4")
+    await shop.scan("TS1001", 20)
+    await intake.take_new()
+    before = kept(shop)
+    shop.print(first, 30, ended_by="idle")
+    shop.print(CARD_SLIP.encode(), 31, register="4")
+    await intake.take_new()
+
+    # then nothing of it is booked, and the relay keeps it
+    assert [body.receipt.number for body in shop.bodies()] == ["7"]
+    assert kept(shop) == read_acknowledged(shop.spool) == before
+    assert sum(ignored_of(shop.store).values()) == 1
+
+    # when the rest comes
+    if restarted:
+        shop.reopen()
+        intake = shop.intake()
+    shop.print(second, 40)
+    await intake.take_new()
+
+    # then it is one receipt, made when its last part was printed; the slip counted once, and nothing waits
+    body = shop.bodies()[1]
+    assert (body.receipt.number, body.receipt.problems, body.member) == ("1", (), "m-ana")
+    assert body.receipt.captured_at == at(40).wall
+    assert (shop.store.quarantined(), sum(ignored_of(shop.store).values())) == ((), 1)
+    assert unread(shop) == []
+
+
+async def test_a_receipt_whose_rest_does_not_come_is_set_aside_torn(shop: Shop) -> None:
+    # given a begun receipt, and another register's whole one after it
+    await shop.seed()
+    intake = shop.intake()
+    shop.print(halves(receipt(1).replace(b"KAFA", b"KAFA 4111111111111111"))[0], 10, ended_by="close")
+    shop.print(receipt(2), 20, register="4")
+    await intake.take_new()
+    assert [body.receipt.number for body in shop.bodies()] == ["2"]
+    assert shop.store.quarantined() == ()
+
+    # when the time is over
+    shop.moment = at(10 + JOIN_WITHIN_S + 1)
+    await intake.take_new()
+
+    # then a person is told, and the relay may delete it
+    (item,) = shop.store.quarantined()
+    assert item.reason == "torn"
+    assert b"4111111111111111" not in (shop.store.quarantined_raw(item.id) or b"")
+    assert read_acknowledged(shop.spool) == kept(shop)
+    await shop.intake().take_new()
+    assert len(shop.store.quarantined()) == 1
+    assert len(shop.bodies()) == 1
+
+
+async def test_a_broken_off_receipt_stops_no_whole_one(shop: Shop) -> None:
+    await shop.seed()
+    shop.print(halves(receipt(1))[0], 10, ended_by="idle")
+    shop.print(receipt(2), 20)
+
+    await shop.take_all()
+
+    assert [(body.receipt.number, body.receipt.problems) for body in shop.bodies()] == [("2", ())]
+    assert [item.reason for item in shop.store.quarantined()] == ["torn"]
+
+
+async def test_receipts_in_parts_survive_crashes_anywhere(shop: Shop) -> None:
+    # given two registers on one spool, whose receipts come whole, in parts, with a slip between, or are broken off
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    await shop.seed()
+    days = {register: _day_in_parts(chance, register) for register in ("3", "4")}
+    parts = [part for day in days.values() for part in day]
+    second = 0.0
+    while any(days.values()):
+        register = chance.choice([name for name, day in days.items() if day])
+        part = days[register].pop(0)
+        second += chance.random()
+        shop.print(part.payload, second, ended_by=part.ended_by, register=register)
+
+    # when the agent dies at random moments and starts again until all is read
+    crashes = 0
+    while True:
+        intake = shop.intake(FaultyStore(shop.store, chance))
+        try:
+            await intake.take_new()
+            break
+        except PowerCutError:
+            crashes += 1
+            shop.reopen()
+
+    # then every receipt is booked once, every broken-off one is set aside once, and every slip counted once
+    booked = sorted(body.receipt.number for body in shop.bodies() if body.receipt.number)
+    assert booked == sorted(part.completes for part in parts if part.completes)
+    assert all(body.receipt.problems == () for body in shop.bodies())
+    assert [item.reason for item in shop.store.quarantined()] == ["torn"] * sum(part.is_lost for part in parts)
+    assert ignored_of(shop.store) == {"card_slip": sum(part.payload == CARD_SLIP.encode() for part in parts)}
+    assert read_acknowledged(shop.spool) <= kept(shop)
+    assert unread(shop) == []
+    assert crashes >= 5
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """A job of a day; `completes` is the number of the receipt that is whole with it."""
+
+    payload: bytes
+    ended_by: EndedBy = "cut"
+    completes: str = ""
+    is_lost: bool = False
+
+
+def _day_in_parts(chance: random.Random, register: str) -> list[Part]:
+    parts = [Part(payload=CARD_SLIP.encode())]
+    for index in range(12):
+        number = int(f"{register}{index:02}")
+        whole = receipt(number).replace(b"REGISTER 3", f"REGISTER {register}".encode())
+        first, rest = halves(whole)
+        begun = Part(payload=first, ended_by=chance.choice(("idle", "close")))
+        completed = Part(payload=rest, completes=str(number))
+        match chance.randrange(4):
+            case 0:
+                parts.append(Part(payload=whole, completes=str(number)))
+            case 1:
+                parts += [begun, completed]
+            case 2:
+                parts += [begun, Part(payload=CARD_SLIP.encode()), completed]
+            case _:
+                broken_off = Part(
+                    payload=first.replace(str(number).encode(), b"9%d" % number), ended_by="close", is_lost=True
+                )
+                parts += [broken_off, Part(payload=whole, completes=str(number))]
+    return parts
 
 
 async def test_a_job_that_breaks_the_booking_is_set_aside_and_the_next_goes_on(shop: Shop) -> None:
