@@ -88,6 +88,7 @@ class Supervisor:
         self._health = {_id(worker): Health(name=worker.name, kind=worker.kind) for worker in workers}
         self._runs: dict[_Id, asyncio.Task[None]] = {}
         self._lent_until_s: dict[_Id, float] = {}
+        self._stopped: set[_Id] = set()  # to be lent; they may be back before they have ended
         # Set when lending begins or ends: whoever waits has to look again.
         self._turns = {_id(worker): asyncio.Event() for worker in workers}
 
@@ -116,6 +117,7 @@ class Supervisor:
         self._set(replace(self._health[worker], condition="lent", problem=LENT, next_try=until))
         run = self._runs.get(worker)
         if run is not None:
+            self._stopped.add(worker)
             run.cancel()
             await asyncio.wait([run], timeout=LET_GO_WITHIN_S)
             if not run.done():
@@ -144,7 +146,8 @@ class Supervisor:
                 continue
             began = self._clocks.monotonic_s()
             problem = await self._once(worker)
-            if _id(worker) in self._lent_until_s:
+            if _id(worker) in self._stopped:
+                self._stopped.discard(_id(worker))
                 continue
             steady = self._clocks.monotonic_s() - began >= STEADY_AFTER_S
             was_ready = self._health[_id(worker)].condition == "ready"

@@ -48,6 +48,8 @@ from tests.browser.till import free_port
 
 TOKEN = "control-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+# Whatever takes longer never comes; the test that waits for it then says so.
+WAIT_S = 20.0
 
 
 async def _never(_seconds: float) -> None:
@@ -117,7 +119,8 @@ class Served:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port).start()
         try:
-            async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            timeout = aiohttp.ClientTimeout(total=WAIT_S)
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout) as session:
                 yield session
         finally:
             await runner.cleanup()
@@ -444,7 +447,7 @@ async def test_a_scanner_is_lent_with_its_port_closed_and_taken_back(shop: Shop)
     served = Served(shop)
     async with served.running() as http:
         working = asyncio.create_task(served.supervisor.run())
-        await served.scanner.opened.wait()
+        await asyncio.wait_for(served.scanner.opened.wait(), WAIT_S)
         url = f"{served.url}/v1/scanners/counter/lend"
 
         async with http.post(url, headers=BEARER, json={"seconds": 90}) as answer:
@@ -456,10 +459,11 @@ async def test_a_scanner_is_lent_with_its_port_closed_and_taken_back(shop: Shop)
         for _ in range(2):  # what is not lent is given back, too
             async with http.delete(url, headers=BEARER) as answer:
                 assert answer.status == 204
-        await served.scanner.opened.wait()
+        await asyncio.wait_for(served.scanner.opened.wait(), WAIT_S)
         assert [worker.condition for worker in served.supervisor.health] == ["ready"]
         working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await asyncio.wait([working], timeout=WAIT_S)
+        assert working.done()
 
 
 @pytest.mark.parametrize(

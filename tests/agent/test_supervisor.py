@@ -382,6 +382,40 @@ async def test_what_is_not_there_cannot_be_lent() -> None:
         supervisor.give_back("receipts", "counter")
 
 
+async def test_a_worker_that_is_given_back_before_it_has_ended_did_not_fail() -> None:
+    # given a device that takes its time to close, and a caller that waits no longer
+    closing = asyncio.Event()
+    runs = 0
+
+    async def slow(ready: Callable[[], None]) -> None:
+        nonlocal runs
+        runs += 1
+        ready()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await closing.wait()
+
+    seen: list[str] = []
+    supervisor = Supervisor(
+        [Worker(name="counter", kind="scanner", run=slow)],
+        HandTime().clocks(),
+        lambda: seen.append(supervisor.health[0].condition),
+    )
+    async with running(supervisor):
+        await turns()
+        lending = asyncio.create_task(supervisor.lend("scanner", "counter", 60))
+        await turns()
+
+        supervisor.give_back("scanner", "counter")
+        closing.set()
+        await lending
+        await turns()
+
+        assert (runs, supervisor.health[0].restarts) == (2, 0)
+    assert seen == ["ready", "lent", "starting", "ready"]
+
+
 async def test_stopping_while_lent_ends_all() -> None:
     time, scanner = HandTime(), Scanner()
     supervisor = Supervisor([scanner.worker], time.clocks(), lambda: None)
