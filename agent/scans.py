@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 import structlog
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
 from drivers.scanning.driver import Keeping, ScanEvent
 from drivers.scanning.scan import MemberCode
+from loyalty.instant import Instant
 from loyalty.member import Member
 from sync.loop import LookedUp
 from sync.store.errors import StoreError
@@ -34,6 +36,8 @@ KEEP_AGAIN_AFTER_S = 1.0
 KEEP_ATTEMPTS = int(UNUSED_MEMBER_CLEARS_AFTER.total_seconds() / KEEP_AGAIN_AFTER_S)
 # Lookups at the centre under way at once; a code scanned beyond them counts as unknown.
 MAX_LOOKUPS = 4
+# A price look-up number (PLU), as on a till's sheet of fruit: four digits, five where it tells how it was grown (IFPA).
+MAX_LOOK_UP_DIGITS = 5
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +71,7 @@ class ScanIntake:
         self._keeping: asyncio.Future[int | None] | None = None
         self._disk_hangs = False
         self._lookups = 0
+        self._latest: dict[str, Instant] = {}
 
     async def take(self, event: ScanEvent) -> Keeping:
         """Keeps and shows a member's scan; goods are none of our business. Returns when the next may be taken.
@@ -74,6 +79,7 @@ class ScanIntake:
         That may be before this one is durable, or before it is known whether it has to be: then it gives what is done
         once it is.
         """
+        event = self._after_the_latest(event)
         code = event.scan.member
         if code is None:
             self._tell(event)
@@ -104,6 +110,16 @@ class ScanIntake:
             task.cancel()
         await self.settled()
 
+    def _after_the_latest(self, event: ScanEvent) -> ScanEvent:
+        """Codes that a reader sent in one go have one instant. A nanosecond between them keeps their order, also where
+        the centre's word on the first comes after the second.
+        """
+        latest, at = self._latest.get(event.reader), event.at
+        if latest is not None and latest.wall == at.wall and latest.ns_since(at) >= 0:
+            at = replace(at, monotonic_ns=latest.monotonic_ns + 1)
+        self._latest[event.reader] = at
+        return event if at is event.at else replace(event, at=at)
+
     def _tell(self, event: ScanEvent) -> None:
         """What of a scan that names nobody the cashier can do something about."""
         scan = event.scan
@@ -115,8 +131,10 @@ class ScanIntake:
             self._desk.tell("swipe_error", event.at)
 
     def _may_be_goods(self, event: ScanEvent, code: MemberCode) -> bool:
-        """Nobody claims it, and on this scanner, or by these rules, what nobody claims is no card as a rule."""
-        return not code.claimed and (event.shared or not self._guesses())
+        """Nobody claims it, and on this scanner, or by these rules, what nobody claims is no card as a rule; nor are
+        the short numbers by which fruit is looked up.
+        """
+        return not code.claimed and (event.shared or not self._guesses() or _may_be_fruit(code))
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -210,6 +228,10 @@ class ScanIntake:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _may_be_fruit(code: MemberCode) -> bool:
+    return code.entry == "scanned" and len(code.code) <= MAX_LOOK_UP_DIGITS and code.code.isdecimal()
 
 
 def _is_blocked(found: LookedUp, code: str) -> bool:

@@ -377,6 +377,30 @@ async def test_a_label_that_may_be_goods_is_never_an_unknown_card(
     assert [kept.code for kept in shop.store.unused_scans()] == ["TS1001"]
 
 
+@pytest.mark.parametrize("banana", ["]C04011", "]A094011", "4011", "]E4200012340", "]e00100033383040110"])
+async def test_a_banana_is_never_an_unknown_card(shop: Shop, banana: str) -> None:
+    # given a scanner of our own, and nobody who said what the cards are
+    desk = desk_of(shop)
+    before = desk.told
+
+    intake = intake_of(shop, desk)
+    await intake.take(event(banana))
+    await intake.settled()
+
+    assert desk.told == before
+    assert not shop.store.unused_scans()
+
+
+async def test_a_short_number_that_somebody_has_is_a_card(shop: Shop) -> None:
+    desk = desk_of(shop)
+
+    intake = intake_of(shop, desk, answering(LookedUp(card="unissued")))
+    await intake.take(event("]C04011"))
+    await intake.settled()
+
+    assert customer_of(desk).standing == "unissued"
+
+
 @pytest.mark.parametrize(
     ("found", "standing"), [(LookedUp(member=BORA), "known"), (LookedUp(card="unissued"), "unissued")], ids=str
 )
@@ -402,7 +426,11 @@ async def test_a_guess_that_the_centre_knows_is_shown_and_kept_with_its_own_time
     assert (kept.code, kept.at) == ("TS1002", at(7))
 
 
-async def test_a_guess_that_the_centre_knows_late_does_not_replace_the_card_scanned_since(shop: Shop) -> None:
+@pytest.mark.parametrize("seconds", [6, 5])
+async def test_a_guess_that_the_centre_knows_late_does_not_replace_the_card_scanned_since(
+    shop: Shop, seconds: float
+) -> None:
+    # given two cards, perhaps in what the scanner sent at once, so that they have one instant
     await shop.seed()
     desk = desk_of(shop)
     answer = asyncio.Event()
@@ -413,7 +441,7 @@ async def test_a_guess_that_the_centre_knows_late_does_not_replace_the_card_scan
 
     intake = intake_of(shop, desk, slow_centre, guesses=False)
     await intake.take(event("]C0NEW1", 5))
-    await intake.take(event("]C0TS1001", 6))
+    await intake.take(event("]C0TS1001", seconds))
     answer.set()
     await intake.settled()
 
