@@ -38,6 +38,8 @@ else:
 
 # Some drivers (Bluetooth, a hung USB hub) never return from open.
 OPEN_DEADLINE_S = 10.0
+# An open that is cancelled ends within moments, or is one of those.
+LET_GO_WITHIN_S = 2.0
 # `close` wakes the thread at once on Linux; on Windows the wake can miss, and this is the longest wait then.
 READ_WAKE_S = 1.0
 # A device that does not take a command within this time has gone or holds its flow control.
@@ -91,8 +93,11 @@ class SerialTransport:
         except TimeoutError as error:
             thread.stop()
             raise PortMissingError(f"{self._name} does not open. Unplug the device and plug it in again.") from error
-        except BaseException:
+        except BaseException:  # whoever cancels wants the port; one that is being opened is closed in a moment
             thread.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LET_GO_WITHIN_S):
+                    await thread.closed.wait()
             raise
         self._thread = thread
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import tty
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from drivers.transport.port import (
     TransportClosedError,
 )
 from drivers.transport.serial import SerialLine, SerialTransport
+
+WAIT_S = 20.0
 
 
 class Device:
@@ -236,12 +239,28 @@ async def test_a_cancelled_open_leaves_the_port_free(device: Device) -> None:
     await asyncio.gather(opening, return_exceptions=True)
 
     port = SerialTransport(device.path, SerialLine(baud=115200))
-    for _ in range(1000):  # until the abandoned thread has let go
-        try:
-            await port.open()
-            break
-        except PortBusyError:
-            await asyncio.sleep(0.001)
+    await port.open()
     device.send(b"free")
     assert await read_exactly(port, 4) == b"free"
     await port.close()
+
+
+async def test_a_cancelled_open_ends_once_nothing_has_the_port(device: Device) -> None:
+    # given a port that is slow to open
+    looking, found = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        looking.set()
+        found.wait(WAIT_S)
+        return device.path
+
+    opening = asyncio.create_task(SerialTransport("slow", find=slow).open())
+    await asyncio.to_thread(looking.wait, WAIT_S)
+    # when nobody wants it any more
+    opening.cancel()
+    await asyncio.sleep(0.01)
+    # then that is over when it is closed
+    assert not opening.done()
+    found.set()
+    await asyncio.gather(opening, return_exceptions=True)
+    assert opening.cancelled()
