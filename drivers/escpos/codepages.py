@@ -167,10 +167,11 @@ def code_page_names() -> tuple[str, ...]:
     return tuple(sorted(readable | _SAME_AS.keys() | _DERIVED.keys() | {"UTF-8"}))
 
 
+@cache
 def national_letters(country: int) -> Mapping[int, str]:
-    """What `ESC R country` prints in place of ASCII's own, for `str.translate`."""
+    """What `ESC R country`, a byte, prints in place of ASCII's own, for `str.translate`."""
     letters = _NATIONAL.get(country, _REPLACED)
-    return {ord(old): new for old, new in zip(_REPLACED, letters, strict=True) if old != new}
+    return MappingProxyType({ord(old): new for old, new in zip(_REPLACED, letters, strict=True) if old != new})
 
 
 def _ascii_and(upper: str) -> str:

@@ -12,6 +12,9 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from drivers.escpos.styles import PLAIN, Span, Style
 
 # Dots of one column in font A; horizontal positions are converted by it.
@@ -19,7 +22,7 @@ DOTS_A_COLUMN: Final = 12
 MAX_COLUMN: Final = 256
 
 
-class Piece(NamedTuple):
+class Piece(Struct, frozen=True, gc=False):
     """Text in one style. `left` is its distance from the margin in dots, None right behind the piece before."""
 
     text: str
@@ -49,6 +52,9 @@ class Segment(NamedTuple):
 Composed = tuple[str, tuple[Span, ...]]
 """A line's text, and the letters in it that are not plain."""
 
+Styled = tuple[Style, int, int]
+"""A style, and the letters it begins and ends at."""
+
 
 def width_of(text: str) -> int:
     """Columns of a text: a Chinese, Japanese or Korean letter takes two."""
@@ -60,9 +66,9 @@ def width_of(text: str) -> int:
 def composed(pieces: Sequence[Piece]) -> Composed:
     """The line that `pieces`, in the order of their printing, make on paper."""
     if len(pieces) == 1:
-        text, style, left = pieces[0]
-        if style is PLAIN and left is None:
-            return text.rstrip(), ()
+        only = pieces[0]
+        if only.style is PLAIN and only.left is None:
+            return only.text.rstrip(), ()
     for piece in pieces:
         if piece.left is not None:
             return laid_out(segments(pieces))
@@ -78,7 +84,7 @@ def segments(pieces: Iterable[Piece]) -> list[Segment]:
         if piece.left is not None and piece.left != right:
             made += _segment(run, left, right)
             run, left, right = [], piece.left, piece.left
-        run.append(piece if piece.left is None else piece._replace(left=None))
+        run.append(piece if piece.left is None else Piece(piece.text, piece.style))
         right += piece.dots
     return made + _segment(run, left, right)
 
@@ -97,7 +103,7 @@ def split_at(segment: Segment, edge: int) -> tuple[Segment | None, Segment | Non
         if fits < len(piece.text):
             here.append(Piece(piece.text[:fits], piece.style))
             rest = segments((Piece(piece.text[fits:], piece.style), *segment.pieces[number + 1 :]))
-            before = segments((here[0]._replace(left=segment.left), *here[1:]))
+            before = segments((replace(here[0], left=segment.left), *here[1:]))
             return (before[0] if before else None), (rest[0].moved(0) if rest else None)
         here.append(piece)
         right += piece.dots
@@ -126,30 +132,30 @@ def overprinted(lines: Iterable[Composed]) -> Composed | None:
     return _beside_each_other(placed)
 
 
+def spans_of(styled: Iterable[Styled], length: int) -> tuple[Span, ...]:
+    """Spans of the letters before `length`; those beside each other in one style are one."""
+    spans: list[Span] = []
+    before: Style | None = None
+    for style, start, end in styled:
+        if start >= length:
+            break
+        begun = spans.pop().start if style == before and spans and spans[-1].end == start else start
+        span = style.span(begun, min(length, end))
+        if span is not None:
+            spans.append(span)
+        before = style
+    return tuple(spans)
+
+
 def _run_on(pieces: Iterable[Piece]) -> Composed:
     line = ""
-    spans: list[Styled] = []
-    for text, style, _ in pieces:
-        if style is not PLAIN:
-            spans.append((style, len(line), len(line) + len(text)))
-        line += text
+    styled: list[Styled] = []
+    for piece in pieces:
+        if piece.style is not PLAIN:
+            styled.append((piece.style, len(line), len(line) + len(piece.text)))
+        line += piece.text
     line = line.rstrip()
-    return line, _spans(spans, len(line))
-
-
-Styled = tuple[Style, int, int]
-
-
-def _spans(styled: Iterable[Styled], length: int) -> tuple[Span, ...]:
-    """Spans of the letters before `length`; those beside each other in one style are one."""
-    merged: list[Styled] = []
-    for style, start, end in styled:
-        if merged and merged[-1][0] == style and merged[-1][2] == start:
-            merged[-1] = style, merged[-1][1], end
-        elif start < length:
-            merged.append((style, start, end))
-    spans = (style.span(start, min(end, length)) for style, start, end in merged)
-    return tuple(span for span in spans if span is not None)
+    return line, spans_of(styled, len(line))
 
 
 def _segment(run: list[Piece], left: int, right: int) -> list[Segment]:
@@ -161,10 +167,10 @@ def _segment(run: list[Piece], left: int, right: int) -> list[Segment]:
     if not run:
         return []
     last = run[-1]
-    run[-1] = last._replace(text=last.text.rstrip())
+    run[-1] = Piece(last.text.rstrip(), last.style)
     right -= last.dots - run[-1].dots
     first = run[0]
-    run[0] = first._replace(text=first.text.lstrip())
+    run[0] = Piece(first.text.lstrip(), first.style)
     left += first.dots - run[0].dots
     return [Segment(left, right, tuple(run))]
 
@@ -229,7 +235,7 @@ def _beside_each_other(placed: Iterable[Segment]) -> Composed:
                 spans.append((piece.style, len(text), len(text) + len(piece.text)))
             text += piece.text
         right, unit = segment.right, last.font_dots
-    return text, _spans(spans, len(text))
+    return text, spans_of(spans, len(text))
 
 
 def _pieces_of(text: str, spans: Sequence[Span]) -> Iterator[Piece]:
