@@ -1,6 +1,7 @@
 """The codes in a capture, cut as the scanner's own settings cut them.
 
-Owns feeding a capture to the framer or composer that its header describes. Pure. Never parses a code.
+Owns feeding a capture to the framer or composer that its header describes, a scanner model's own too. Never parses a
+code.
 """
 
 from __future__ import annotations
@@ -9,9 +10,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import ceil
 
 from drivers.capture import BytesRead, CapsRead, Capture, CaptureError, KeyRead, Read
-from drivers.scanning.framing import IDLE_MS, ScanFrame, ScanFramer
+from drivers.clock import now
+from drivers.registry import RegistryError, load_scanner
+from drivers.scanning.driver import DriverOptionsError
+from drivers.scanning.framing import IDLE_MS, Framer, ScanFrame, ScanFramer
+from drivers.scanning.port_scanner import PortScannerDriver
+from drivers.scanning.scan import parse_scan
 from drivers.wedge.composer import IDLE_MS as WEDGE_IDLE_MS
 from drivers.wedge.composer import ComposedCode, KeyComposer
 from drivers.wedge.events import CapsLight, DeviceEvent, EventsLost, KeyEvent
@@ -19,6 +26,7 @@ from drivers.wedge.keymaps import LAYOUTS
 from loyalty.instant import Instant
 
 _NS_PER_MS = 1_000_000
+_SERIAL = "serial"
 _WEDGE_ENDS = ("none", "enter", "tab")
 
 
@@ -44,22 +52,44 @@ def codes_of(capture: Capture) -> CapturedCodes:
 
 
 def _framed(capture: Capture) -> CapturedCodes:
-    options = capture.header.options
-    suffix = options.get("suffix")
-    framer = ScanFramer(
-        prefix=str(options.get("prefix", "")).encode("latin-1", "replace"),
-        suffix=None if suffix is None else str(suffix).encode("latin-1", "replace"),
-        idle_ms=_idle_ms(capture, IDLE_MS),
-    )
+    framer = _framer(capture)
     frames: list[ScanFrame] = []
     last = 0
     for read in capture.reads:
         if isinstance(read, BytesRead):
+            frames += _after_silence(capture, framer, last, until=read.ms)
             last = read.ms
-            frames += framer.feed(read.data, _at(capture, read.ms))
-    frames += framer.idle(_at(capture, last + _idle_ms(capture, IDLE_MS)))
+            frames += framer.feed(read.data, _at(capture, last))
+    frames += _after_silence(capture, framer, last)
     codes = tuple(Code(ms=frame.at.monotonic_ns // _NS_PER_MS, said=frame.data) for frame in frames)
-    return CapturedCodes(codes=codes, dropped=Counter(framer.dropped))
+    return CapturedCodes(codes=codes, dropped=+Counter(framer.dropped))
+
+
+def _framer(capture: Capture) -> Framer:
+    """The framer of the header's driver. A scanner model's own is where its package is installed."""
+    header, options = capture.header, capture.header.options
+    if header.driver != _SERIAL:
+        try:
+            driver = load_scanner(header.driver)
+            if issubclass(driver, PortScannerDriver):
+                return driver({"name": header.driver, **options}, now, parse_scan).framer()
+        except (RegistryError, DriverOptionsError) as error:
+            raise CaptureError(f"line 1: driver or options of its header cannot be used: {error}") from error
+    suffix = options.get("suffix")
+    return ScanFramer(
+        prefix=str(options.get("prefix", "")).encode("latin-1", "replace"),
+        suffix=None if suffix is None else str(suffix).encode("latin-1", "replace"),
+        idle_ms=_idle_ms(capture, IDLE_MS),
+    )
+
+
+def _after_silence(capture: Capture, framer: Framer, last_ms: int, until: int | None = None) -> list[ScanFrame]:
+    """What silence since `last_ms` ends, if it lasted `until` the next read; for ever without one."""
+    due_s = framer.idle_due_in_s(_at(capture, last_ms))
+    if due_s is None:
+        return []
+    over_ms = last_ms + ceil(due_s * 1000)
+    return framer.idle(_at(capture, over_ms)) if until is None or over_ms <= until else []
 
 
 def _typed(capture: Capture) -> CapturedCodes:

@@ -114,11 +114,19 @@ def _meant(settings: Settings, name: str | None, port: str | None) -> ScannerSet
     return ScannerSettings(name=port, driver="serial", options={"port": port})
 
 
+def _new(file: Path) -> int:
+    """A new file's descriptor. Codes are personal: only this user may read it."""
+    try:
+        return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise FileExistsError(f"{file} is there already: name another file") from error
+    except OSError as error:
+        raise OSError(f"{file} cannot be written ({error.strerror or error}): name another file") from error
+
+
 def _capture(settings: Settings, scanner: ScannerSettings, file: Path, seconds: float | None, *, as_json: bool) -> int:
     ear = ear_of(scanner)
-    # Codes are personal: only this user may read the file.
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
+    with os.fdopen(_new(file), "wb") as stream:
         recording = Recording(ear, partial(_write, stream), own=partial(owns_number, settings.identification))
 
         def begun() -> None:

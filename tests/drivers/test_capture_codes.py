@@ -83,3 +83,8 @@ def test_options_that_no_wedge_has_are_refused(options: dict[str, Option]) -> No
 
 def test_an_empty_capture_has_no_codes() -> None:
     assert codes_of(capture([])).codes == ()
+
+
+def test_a_driver_that_is_not_installed_is_named() -> None:
+    with pytest.raises(CaptureError, match="'acme-pen' is installed"):
+        codes_of(capture(sent((0, b"M-1")), "acme-pen"))

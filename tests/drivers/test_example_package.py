@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,21 @@ def test_it_is_found_by_its_name_and_conforms(site: Path) -> None:
     said = ran(sys.executable, "-c", IN_ANOTHER_PROCESS, str(test_module), path=site)
 
     assert said.endswith("\nacme_wand 3\n")
+
+
+def test_a_capture_of_it_is_cut_as_it_cuts(site: Path, tmp_path: Path) -> None:
+    # given what the wand sends for one code, in two reads, after noise
+    capture = tmp_path / "wand.jsonl"
+    header = '{"tillside_capture":1,"kind":"scanner","driver":"acme-wand","options":{"port":"/dev/wand"}'
+    capture.write_text(
+        header
+        + ',"started_at":"2026-11-22T09:00:00Z"}\n{"ms":5,"text":"noise\\u0002\\u0006]C0"}\n{"ms":9,"text":"M-1\\u007f"}\n'
+    )
+
+    said = ran(sys.executable, "-m", "agent.cli.entry", "parse-scan", "--json", "--file", str(capture), path=site)
+
+    [scan] = json.loads(said)["scans"]
+    assert (scan["ms"], scan["text"]) == (9, "M-1")
 
 
 def test_its_own_tests_pass(site: Path) -> None:

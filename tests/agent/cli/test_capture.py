@@ -110,6 +110,14 @@ def test_what_cannot_be_captured_says_what_to_do_and_leaves_no_file(
     assert not (tmp_path / "c.jsonl").exists()
 
 
+def test_a_folder_that_is_not_there_is_told_of(
+    tmp_path: Path, scanner: tuple[int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert capture(settings(tmp_path), tmp_path / "away" / "c.jsonl", port=scanner[1]) == 1
+
+    assert "c.jsonl cannot be written (No such file or directory): name another file" in capsys.readouterr().out
+
+
 def test_a_file_is_needed_and_none_is_overwritten(
     tmp_path: Path, scanner: tuple[int, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,7 +128,7 @@ def test_a_file_is_needed_and_none_is_overwritten(
     assert capture(settings(tmp_path), kept, port=scanner[1]) == 1
 
     assert kept.read_text() == "mine"
-    assert "kept.jsonl" in capsys.readouterr().out
+    assert "kept.jsonl is there already: name another file" in capsys.readouterr().out
 
 
 def test_the_list_is_of_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
