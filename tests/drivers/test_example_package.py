@@ -53,11 +53,11 @@ def test_it_is_found_by_its_name_and_conforms(site: Path) -> None:
 def test_a_capture_of_it_is_cut_as_it_cuts(site: Path, tmp_path: Path) -> None:
     # given what the wand sends for one code, in two reads, after noise
     capture = tmp_path / "wand.jsonl"
-    header = '{"tillside_capture":1,"kind":"scanner","driver":"acme-wand","options":{"port":"/dev/wand"}'
-    capture.write_text(
-        header
-        + ',"started_at":"2026-11-22T09:00:00Z"}\n{"ms":5,"text":"noise\\u0002\\u0006]C0"}\n{"ms":9,"text":"M-1\\u007f"}\n'
-    )
+    started = "2026-11-22T09:00:00Z"
+    header = {"tillside_capture": 1, "kind": "scanner", "driver": "acme-wand", "options": {"port": "/dev/wand"}}
+    reads = [{"ms": 5, "text": "noise\x02\x06]C0"}, {"ms": 9, "text": "M-1\x7f"}]
+    lines = [{**header, "started_at": started}, *reads]
+    capture.write_text("\n".join(map(json.dumps, lines)) + "\n")
 
     said = ran(sys.executable, "-m", "agent.cli.entry", "parse-scan", "--json", "--file", str(capture), path=site)
 
