@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 
@@ -250,6 +251,11 @@ identifiers = Table(
     Column("blocked_at", Moment),
     Column("blocked_because", Text),
     Column("replaced_by", String(255)),
+    *(
+        Index(f"ix_identifiers_{column}", column, sqlite_where=is_set, postgresql_where=is_set)
+        for column in ("blocked_at", "replaced_by")
+        for is_set in [text(f"{column} IS NOT NULL")]  # few cards are
+    ),
 )
 
 # What people did to one card, under the number they named. Append-only.

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import UNSET
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from central import audit, cards, feed, members, operations, programs
+from central.admin import views
 from central.cards import CardError, CardStateError, CodeTakenError, NoCodeError, UnknownCardError
 from central.db import tables
 from central.stock import StockFileError, stock_from
@@ -502,6 +503,40 @@ async def test_the_numbers_of_many_members_are_read_in_parts(centre: RunningCent
     centre.write(lambda c: operations.import_file(c, document, NOON))
     rows = centre.read(lambda c: members.rows_of(c, [f"n{n}" for n in range(count)], NOON))
     assert {len(one.identifiers) for one in rows.values()} == {2}
+
+
+async def test_no_card_is_looked_for_among_all(stocked: RunningCentre) -> None:
+    # Given what is done to cards, and the page that shows them
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    engines = (stocked.database._engine, stocked.database._writing)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", listen)
+    link = partial(operations.link, member="m1", now=NOON)
+    stocked.write(lambda connection: link(connection, code="TS0777"))
+    stocked.write(lambda connection: link(connection, code="TS0777", alias_of="TS0001"))
+    issue(stocked, "TS101", "m3")
+    replace(stocked, "TS101", "TS102")
+    block(stocked, "TS103")
+    stocked.read(views.blocked_cards)
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", listen)
+    # Then the database finds each by an index
+    plans = {
+        (statement, row.detail)
+        for statement, parameters in asked
+        if "identifiers" in statement and not statement.startswith("INSERT")
+        for row in stocked.read(partial(_plan, statement=statement, parameters=parameters))
+    }
+    assert len(plans) > 10
+    assert [plan for plan in plans if plan[1] == "SCAN identifiers"] == []
+
+
+def _plan(connection: Connection, statement: str, parameters: Any) -> Any:
+    return connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
 
 
 def _program(centre: RunningCentre) -> Any:
