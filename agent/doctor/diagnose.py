@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import permutations
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +19,7 @@ from agent.doctor.sheet import CODES, FNC1, SheetCode
 from drivers.scanning.framing import IDLE_MS
 from drivers.wedge.composer import IDLE_MS as WEDGE_IDLE_MS
 from drivers.wedge.composer import Prefix, Suffix
+from drivers.wedge.encode import as_seen
 from drivers.wedge.events import DeviceEvent
 from drivers.wedge.keyboard import Keyboard
 from drivers.wedge.keymaps import LAYOUTS
@@ -63,7 +66,7 @@ _SYMBOL_NAMES = {
 
 # How unlikely a fault is: of two explanations the one that weighs less is taken. From `_PIECE` on, what was heard
 # may as well have been another code of the sheet; `_GARBLED` explains nothing.
-_HARMLESS, _COMMON, _RARE, _LAYOUT, _EXTRA, _PIECE, _GARBLED = 1, 2, 3, 3, 5, 12, 60
+_HARMLESS, _COMMON, _RARE, _LAYOUT, _BETWEEN, _EXTRA, _PIECE, _GARBLED = 1, 2, 3, 3, 4, 5, 12, 60
 
 
 class SerialSetting(Struct, frozen=True, kw_only=True):
@@ -165,6 +168,8 @@ def _explanations(expected: SheetCode, heard: HeardCode) -> Iterator[_Explanatio
             around, body, end = _without_ends(text, heard.setting)
             for faults in _of_body(_Asked(code=expected, setting=heard.setting, end=end), body):
                 yield _Explanation(faults=(*before, *around, *faults))
+            for faults in _typed_between(expected, body):
+                yield _Explanation(faults=(*before, *around, *faults))
         yield _Explanation(faults=(_Fault(kind="garbled", weight=_GARBLED),))
         return
     for layout in (heard.setting.layout, *_TRIED_LAYOUTS):
@@ -199,6 +204,33 @@ def _composed(keys: Sequence[DeviceEvent], layout: str) -> str:
     """What a scanner set to `layout` meant by these keys."""
     keyboard = Keyboard(LAYOUTS[layout])
     return "".join(keyboard.feed(event) for event in keys)
+
+
+def _typed_between(code: SheetCode, body: str) -> Iterator[_Faults]:
+    """Faults that make `body` of the code if something on the line types it, and not for the keyboard it is read by."""
+    for aim in (*code.aims, ""):
+        missing = () if aim else (_Fault(kind="aim_missing", weight=_COMMON),)
+        for faults, text in _variants(code, has_aim=bool(aim)):
+            if pairs := _ways_to_see(aim + text).get(body):
+                details: dict[str, object] = {"scanner": _any_of(pair[0] for pair in pairs)}
+                details["host"] = _any_of(pair[1] for pair in pairs)
+                # Where a key gives nothing on the other keyboard, characters may have been lost as well.
+                weight = _BETWEEN if len(body) == len(aim + text) else _EXTRA + 1
+                yield (_Fault(kind="layout_between", weight=weight, details=details), *missing, *faults)
+
+
+@cache
+def _ways_to_see(text: str) -> dict[str, list[tuple[str, str]]]:
+    """What `text` looks like, typed for one keyboard and read by another: which pairs of them give it."""
+    ways: dict[str, list[tuple[str, str]]] = {}
+    for scanner, host in permutations(_TRIED_LAYOUTS, 2):
+        if (seen := as_seen(text, scanner, host)) != text:
+            ways.setdefault(seen, []).append((scanner, host))
+    return ways
+
+
+def _any_of(layouts: Iterator[str]) -> str:
+    return " or ".join(_LAYOUT_NAMES[each] for each in dict.fromkeys(layouts))
 
 
 # What stands around a code

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 FindingKind = Literal[
     "layout_wrong",
+    "layout_between",
     "layout_unknown",
     "caps_lock",
     "case_changed",
@@ -78,6 +79,14 @@ _WORDS: dict[FindingKind, _Words] = {
         remedy="Set the layout here. If the POS types them wrong too, set the scanner to the POS's keyboard instead: "
         "“Country keyboard”, “Keyboard layout” or “Keyboard country” in its manual.",
         setting="layout = {layout}",
+    ),
+    "layout_between": _Words(
+        severity="problem",
+        what="The code arrives as if a scanner had typed it for a {scanner} keyboard on a {host} one.",
+        effect="Letters and signs come out as others (such as Y for Z, or - for /), so cards are not recognised.",
+        remedy="A scanner on a line sends characters, so something between types them: a keyboard emulation, a "
+        "converter or an app. Set both to the same keyboard (“Country keyboard” or “Keyboard layout” in the scanner's "
+        "manual), or let the scanner send without keys (“USB serial”, “USB-CDC” or “RS-232”).",
     ),
     "layout_unknown": _Words(
         severity="problem",

@@ -71,6 +71,26 @@ def test_a_wrong_layout_is_named_with_both_sides(scanner: str, host: str) -> Non
     assert f'"{scanner}"' in found.setting
 
 
+@pytest.mark.parametrize(("scanner", "host"), list(itertools.permutations(NAMES, 2)))
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_what_was_typed_on_its_way_to_a_port_names_both_keyboards(scanner: str, host: str, end: str) -> None:
+    (found,) = diagnose(LAYOUT, serial(as_seen(sent(LAYOUT), scanner, host) + end))
+
+    assert found.kind == "layout_between"
+    assert NAMES[scanner] in found.what.partition(" keyboard on a ")[0]
+    assert NAMES[host] in found.what.partition(" keyboard on a ")[2]
+
+
+def test_what_was_typed_on_its_way_to_a_port_shows_on_all_codes_and_with_other_faults() -> None:
+    for code in CODES:
+        assert "layout_between" in kinds(diagnose(code, serial(as_seen(sent(code), "us", "de") + "\r"))), code
+    assert kinds(diagnose(CARD, serial(as_seen(CARD.text, "us", "de")))) == [
+        "suffix_missing",
+        "layout_between",
+        "aim_missing",
+    ]
+
+
 @pytest.mark.parametrize("host", ["us", "de", "fr"])
 def test_keyboards_that_the_sheet_cannot_tell_apart_are_all_named(host: str) -> None:
     for scanner in ("si", "rs", "hr"):
