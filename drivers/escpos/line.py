@@ -196,12 +196,12 @@ def _over(under: Segment, over: Segment) -> Segment | None:
     cell = widths.pop()
     cells = dict(enumerate(_letters(under)))
     for at, (letter, style) in enumerate(_letters(over), start=round((over.left - under.left) / cell)):
-        below, its_style = cells.get(at, (" ", PLAIN))
-        if below.isspace():
-            cells[at] = letter, style
-        elif letter == below:
+        below, its_style = cells.get(at, ("", PLAIN))
+        if letter == below:
             # Twice in the same place: thermal printers print it no blacker, but that is what was meant.
             cells[at] = letter, its_style._replace(double_strike=True)
+        elif not below or below.isspace():
+            cells[at] = letter, style
         elif not letter.isspace():
             return None
     first, last = min(cells), max(cells)

@@ -335,19 +335,21 @@ class EscposPrinter:
 
     def _feed_line(self) -> None:
         """LF and CR LF. After a lone CR that ended a line, LF is the rest of that line end."""
-        if self._after_cr:
-            self._after_cr = False
-            self._roll.extend_last(self._at)
-        else:
+        if not self._after_cr:
             self._end_line(feed=self._line_dots, leaves_blank=True)
-        self._roll.fed()
+        elif self._page_mode is None:
+            self._roll.extend_last(self._at)
+        self._after_cr = False
+        if self._page_mode is None:
+            self._roll.fed()
 
     def _return(self) -> None:
         """A lone CR ends a line that has text, as printers do where auto line feed is on."""
         self._after_cr = self._line_start is not None
         if self._after_cr:
             self._end_line(feed=self._line_dots, leaves_blank=True)
-            self._roll.returned()
+            if self._page_mode is None:
+                self._roll.returned()
 
     def _end_line(self, *, feed: int = 0, leaves_blank: bool = False) -> None:
         """Print the line, if one has begun, and feed paper."""

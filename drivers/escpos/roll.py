@@ -36,6 +36,7 @@ class Roll:
         self._tops: list[int] = []
         self._over = _ABOVE_ALL  # a line printed here or higher lies on another one, or above it
         self._blank_lines = 0
+        self._last = -1  # the line printed last, if it is here
         self._strips: _Strips | None = None
         self._first_pass: int | None = None
         self._turned_from: int | None = None
@@ -49,32 +50,35 @@ class Roll:
         else:
             self._blank_lines += 1
             if self._blank_lines > MAX_BLANK_LINES:
+                self._last = -1
                 return
         if self.top <= self._over and line.kind == "text":
-            self._add_above(line)
+            self._last = self._add_above(line)
         elif len(self.lines) >= MAX_SHEET_LINES:
             self.lost_lines += 1
+            self._last = -1
         else:
+            self._last = len(self.lines)
             self.lines.append(line)
             self._tops.append(self.top)
             self._over = self.top + SAME_LINE_DOTS
 
     def extend_last(self, end: int) -> None:
         """The last line's end turned out to have one byte more."""
-        if self.lines:
-            self.lines[-1] = replace(self.lines[-1], end=end)
+        if self._last >= 0:
+            self.lines[self._last] = replace(self.lines[self._last], end=end)
 
     def returned(self) -> None:
         """The last line was ended by a lone CR: what follows may lie over it."""
-        if self._first_pass is None:
-            self._first_pass = len(self.lines) - 1
+        if self._first_pass is None and self._last == len(self.lines) - 1 >= 0:
+            self._first_pass = self._last
 
     def fed(self) -> None:
         """The last line was ended by a line feed: lines with lone CRs between them become one, if they can be read."""
         if self._first_pass is None:
             return
         first, self._first_pass = self._first_pass, None
-        passes = self.lines[first:] if first >= 0 else []
+        passes = self.lines[first:]
         if not 1 < len(passes) <= MAX_PASSES or any(line.kind != "text" for line in passes):
             return
         joined = overprinted((line.text, line.spans) for line in passes)
@@ -84,9 +88,10 @@ class Roll:
             self.lines[first:] = [replace(passes[0], text=text, spans=spans, end=passes[-1].end)]
             del self._tops[first + 1 :]
             self._over = self._tops[-1] + SAME_LINE_DOTS
+            self._last = first
 
-    def _add_above(self, line: PaperLine) -> None:
-        """Paper was fed back: the line lies on another, or between two."""
+    def _add_above(self, line: PaperLine) -> int:
+        """Paper was fed back: the line lies on another, or between two. Its place, -1 if it has none."""
         first = bisect_left(self._tops, self.top - SAME_LINE_DOTS)
         after = bisect_right(self._tops, self.top + SAME_LINE_DOTS)
         for at in range(after - 1, first - 1, -1):
@@ -96,12 +101,13 @@ class Roll:
                 text, spans = joined
                 start, end = min(under.start, line.start), max(under.end, line.end)
                 self.lines[at] = replace(under, text=text, spans=spans, start=start, end=end)
-                return
-        if len(self.lines) >= MAX_SHEET_LINES:
-            self.lost_lines += 1
-        elif line.text:
-            self.lines.insert(after, line)
-            self._tops.insert(after, self.top)
+                return at
+        if not line.text or len(self.lines) >= MAX_SHEET_LINES:
+            self.lost_lines += bool(line.text)
+            return -1
+        self.lines.insert(after, line)
+        self._tops.insert(after, self.top)
+        return after
 
     def add_strip(
         self, width: int, height: int, picture: Picture | None, *, start: int, end: int, justification: Justification

@@ -92,7 +92,7 @@ def sheets(
     """
     is_star = (language or printer_language(document)) == "star"
     page = code_page or ("UTF-8" if _prints_utf8(document, is_star=is_star) else None)
-    framer = StarFramer() if is_star else EscposFramer()
+    framer = StarFramer() if is_star else EscposFramer(styled_text=True)
     printer = (
         StarPrinter(code_page=page, profile=profile or STAR_PROFILE)
         if is_star
