@@ -66,6 +66,8 @@ _ONLY_CODES: Final = re.compile(
 
 log = logging.getLogger(__name__)
 
+# A paper's text may begin with a picture or a code by name: `[image 384x64]`.
+_BEGINS_JSON: Final = re.compile(rb"\s*(?:\{|\[(?!\s*[A-Za-z]))").match
 _CURRENCY: Final = re.compile(r"[A-Z]{3}").fullmatch
 _JSON: Final = msgspec.json.Encoder()
 _RECEIPTS: Final = msgspec.json.Decoder(Receipt)
@@ -233,7 +235,7 @@ def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:
 
 
 def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
-    if options.format == "json" or (options.format == "auto" and document.lstrip()[:1] in (b"{", b"[")):
+    if options.format == "json" or (options.format == "auto" and _BEGINS_JSON(document)):
         yield from _json_pieces(document, options, readers)
         return
     if options.format in CODE_FORMATS or (options.format == "auto" and _ONLY_CODES.fullmatch(document)):
