@@ -81,10 +81,18 @@ class Clocks(Struct, frozen=True, kw_only=True):
 class Supervisor:
     """Runs workers side by side, each restarted on its own."""
 
-    def __init__(self, workers: Sequence[Worker], clocks: Clocks, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        clocks: Clocks,
+        changed: Callable[[], None],
+        *,
+        let_go_within_s: float = LET_GO_WITHIN_S,
+    ) -> None:
         self._workers = tuple(workers)
         self._clocks = clocks
         self._changed = changed
+        self._let_go_within_s = let_go_within_s
         self._health = {_id(worker): Health(name=worker.name, kind=worker.kind) for worker in workers}
         self._runs: dict[_Id, asyncio.Task[None]] = {}
         self._lent_until_s: dict[_Id, float] = {}
@@ -119,9 +127,9 @@ class Supervisor:
         if run is not None:
             self._stopped.add(worker)
             run.cancel()
-            await asyncio.wait([run], timeout=LET_GO_WITHIN_S)
+            await asyncio.wait([run], timeout=self._let_go_within_s)
             if not run.done():
-                raise StuckWorkerError(f"{kind} {name} does not let go of its device: stop the agent, and try again")
+                raise self._stuck(worker)
         return until
 
     def give_back(self, kind: Kind, name: str) -> None:
@@ -129,6 +137,13 @@ class Supervisor:
         worker = self._known(kind, name)
         if self._lent_until_s.pop(worker, None) is not None:
             self._turns[worker].set()
+
+    def _stuck(self, worker: _Id) -> StuckWorkerError:
+        """Nobody gets its device, so it is not lent; it starts anew should it end after all."""
+        self._lent_until_s.pop(worker, None)
+        error = StuckWorkerError(f"{' '.join(worker)} does not let go of its device: stop the agent, and try again")
+        self._set(replace(self._health[worker], condition="failing", problem=str(error), next_try=UNSET))
+        return error
 
     def _known(self, kind: Kind, name: str) -> _Id:
         if (kind, name) not in self._health:

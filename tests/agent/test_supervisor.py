@@ -17,6 +17,7 @@ from agent.supervisor import (
     STEADY_AFTER_S,
     Clocks,
     Health,
+    StuckWorkerError,
     Supervisor,
     UnknownWorkerError,
     Worker,
@@ -414,6 +415,34 @@ async def test_a_worker_that_is_given_back_before_it_has_ended_did_not_fail() ->
 
         assert (runs, supervisor.health[0].restarts) == (2, 0)
     assert seen == ["ready", "lent", "starting", "ready"]
+
+
+async def test_a_worker_that_does_not_end_is_not_lent_and_goes_on_once_it_has() -> None:
+    # given a driver that hangs when it is to close its port
+    closing = asyncio.Event()
+    runs = 0
+
+    async def stuck(ready: Callable[[], None]) -> None:
+        nonlocal runs
+        runs += 1
+        ready()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await closing.wait()
+
+    worker = Worker(name="counter", kind="scanner", run=stuck)
+    supervisor = Supervisor([worker], HandTime().clocks(), lambda: None, let_go_within_s=0.0)
+    async with running(supervisor):
+        await turns()
+        with pytest.raises(StuckWorkerError, match="scanner counter does not let go of its device: stop the agent"):
+            await supervisor.lend("scanner", "counter", 60)
+        assert (supervisor.health[0].condition, runs) == ("failing", 1)
+
+        closing.set()
+        await turns()
+
+        assert (supervisor.health[0].condition, runs) == ("ready", 2)
 
 
 async def test_stopping_while_lent_ends_all() -> None:
