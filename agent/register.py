@@ -32,8 +32,8 @@ from agent.state import place_of
 from agent.store_inspection import Live, StoreInspection
 from agent.supervisor import Clocks, Health, Supervisor, Worker
 from agent.view import PlaceView
-from config.load import SPOOL_OPTION, state_folder
-from config.settings import ReceiptSettings, ScannerSettings, Settings
+from config.load import state_folder
+from config.settings import SPOOL_OPTION, ReceiptSettings, ScannerSettings, Settings
 from drivers.clock import boot_id, now
 from drivers.registry import load_scanner
 from drivers.scanning.driver import ScannerDriver

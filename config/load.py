@@ -15,12 +15,19 @@ from typing import Any
 import platformdirs
 from msgspec.structs import replace
 
-from config.settings import PathSettings, ScannerSettings, Settings, SettingsError, settings_from
+from config.settings import (
+    SPOOL_OPTION,
+    PathSettings,
+    ScannerSettings,
+    Settings,
+    SettingsError,
+    refuse_one_folder_for_two,
+    settings_from,
+)
 
 FILE_NAME = "tillside.toml"
 FILE_VARIABLE = "TILLSIDE_CONFIG"
 MAX_FILE_BYTES = 1024 * 1024
-SPOOL_OPTION = "spool"
 
 
 def load_settings(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -36,6 +43,7 @@ def load_settings(path: str | Path | None = None, environment: Mapping[str, str]
     state = settings.paths.state or default_state_folder()
     receipts = tuple(replace(source, spool=file.parent / source.spool) for source in settings.receipts)
     scanners = tuple(_with_folder_from(file.parent, scanner) for scanner in settings.scanners)
+    refuse_one_folder_for_two(scanners, receipts, where=str(file))
     return replace(settings, paths=PathSettings(state=file.parent / state), scanners=scanners, receipts=receipts)
 
 

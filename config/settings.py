@@ -10,7 +10,8 @@ import dataclasses
 import difflib
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os.path import normpath
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -34,6 +35,8 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 DeadlineMs = Annotated[int, Meta(ge=50, le=10_000)]
 Option = str | int | float | bool
+# The option of a scanner's driver that names a folder.
+SPOOL_OPTION = "spool"
 Section = type[Struct] | type[IdentificationRule]
 
 _PATH_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]")
@@ -292,6 +295,22 @@ def _check(settings: Settings, where: str) -> None:
         place = _table("identification", wrong.index or 0, {"name": wrong.name})
         key = f"{place}, {wrong.field}" if wrong.field else place
         raise SettingsError(where, key, wrong.problem, f"{wrong.remedy[:1].upper()}{wrong.remedy[1:]}")
+
+
+def refuse_one_folder_for_two(
+    scanners: Sequence[ScannerSettings], receipts: Sequence[ReceiptSettings], *, where: str
+) -> None:
+    """Two readers of one spool would each take all of it, and each say for the other what is taken.
+
+    The folders are absolute by now. Raises SettingsError.
+    """
+    spools = [scanner.options.get(SPOOL_OPTION) for scanner in scanners] + [str(source.spool) for source in receipts]
+    folders = [normpath(spool) for spool in spools if isinstance(spool, str)]
+    repeated = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if repeated is not None:
+        raise SettingsError(
+            where, "spool", f"{repeated!r} is used twice", "Give each shared scanner and each source its own folder"
+        )
 
 
 def _is_time_zone(name: str) -> bool:

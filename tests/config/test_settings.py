@@ -77,6 +77,20 @@ def test_a_whole_file_is_read_and_relative_folders_stand_beside_it(tmp_path: Pat
     )
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        '[[scanners]]\nname = "b"\ndriver = "shared"\nspool = "./scans"',
+        '[[receipts]]\nname = "b"\nspool = "x/../scans"',
+    ],
+)
+def test_two_that_read_one_folder_are_refused(tmp_path: Path, second: str) -> None:
+    shared = '[[scanners]]\nname = "a"\ndriver = "shared"\nspool = "scans"'
+
+    with pytest.raises(SettingsError, match=r"scans' is used twice\. Give each"):
+        load_settings(written(tmp_path, f"{shared}\n{second}"), environment={})
+
+
 def test_the_spool_of_a_shared_scanner_stands_beside_the_file_too(tmp_path: Path) -> None:
     shared = '[[scanners]]\nname = "counter"\ndriver = "shared"\nspool = "{}"'
 
