@@ -20,10 +20,14 @@ Level = Literal["info", "warning", "error"]
 
 
 class Announcer:
-    """Writes events as `TIME level event: what to do key=value`, or as JSON. Any thread may call it."""
+    """Writes events as `TIME level event: what to do key=value`, or as JSON. Any thread may call it.
 
-    def __init__(self, *, as_json: bool, clock: Clock = system_clock) -> None:
+    `register` is named with each event where it has a name.
+    """
+
+    def __init__(self, *, as_json: bool, register: str = "", clock: Clock = system_clock) -> None:
         self._as_json = as_json
+        self._register: dict[str, str | int] = {"register": register} if register else {}
         self._clock = clock
         self._lock = threading.Lock()
         self._last_ns: dict[str, int] = {}
@@ -38,6 +42,7 @@ class Announcer:
                 return
             self._last_ns[event] = now.monotonic_ns
             unsaid = self._unsaid.pop(event, 0)
+        facts = self._register | facts
         if unsaid:
             facts["times_before"] = unsaid
         at = now.wall.isoformat(timespec="milliseconds")

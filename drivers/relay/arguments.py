@@ -5,27 +5,23 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from drivers.relay.device import DataBits, Flow, Parity, PortSettings, StopBits, speed_named
 from drivers.relay.language import LanguageName
-from drivers.relay.line import Endpoint
+from drivers.relay.ways import FIFO, PTY, USB, WayError, inlet_for, outlet_for
 
 IDLE_MS: Final = 2000
 HOLD_MS: Final = 250
 SPOOL_CAP_MB: Final = 256
-SCANNER_BAUD: Final = 9600
-SCANNER_BITS: Final = "8N1"
+BAUD: Final = 9600
+BITS: Final = "8N1"
 LAYOUT: Final = "us"
 MAX_AFFIX_BYTES: Final = 16
 
-PTY: Final = "pty:"
-
-DataBits = Literal[7, 8]
-Parity = Literal["none", "even", "odd"]
-StopBits = Literal[1, 2]
 ToPos = Literal["others", "all"]
 Prefix = Literal["none", "enter", "tab"]
 Suffix = Literal["none", "enter", "tab"]
@@ -34,6 +30,7 @@ _BITS = re.compile(r"([78])([NEO])([12])")
 _DATA_BITS: Final[dict[str, DataBits]] = {"7": 7, "8": 8}
 _PARITIES: Final[dict[str, Parity]] = {"N": "none", "E": "even", "O": "odd"}
 _STOP_BITS: Final[dict[str, StopBits]] = {"1": 1, "2": 2}
+_ANY_PORT: Final = PortSettings(baud=BAUD, data_bits=8, parity="none", stop_bits=1, flow="none")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))")
 _ESCAPED = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
 
@@ -42,8 +39,10 @@ _ESCAPED = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
 class PrinterSettings:
     """The printer's way: where the POS prints to, the printer, and the spool of its jobs."""
 
-    listen: Endpoint
-    printer: Endpoint
+    listen: str
+    printer: str
+    group: str | None
+    serial: PortSettings
     spool: Path
     idle_ms: int
     hold_ms: int
@@ -107,9 +106,24 @@ class Settings:
 
 
 def read_arguments(argv: Sequence[str]) -> Settings:
-    """Settings of a command line. Prints what is wrong and exits with 2 on one that cannot be used."""
+    """Settings of a command line for one register. Prints what is wrong and exits with 2 on one that cannot be used."""
+    parser = _parser()
+    return _settings(parser, parser.parse_args(argv))
+
+
+def read_all(argv: Sequence[str]) -> list[Settings]:
+    """The same for each register: the one of the command line, or those of the file that it names with --config."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    if arguments.config is None:
+        return [_settings(parser, arguments)]
+    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
+    if given - {"config", "json"}:
+        parser.error("--config goes with --json only: write the other options into its tables")
+    return _of_file(parser, arguments.config, as_json=arguments.json)
+
+
+def _settings(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Settings:
     printer = _group(parser, arguments, "listen", "printer", "spool")
     source = _source(parser, arguments)
     if not (printer or source):
@@ -118,7 +132,7 @@ def read_arguments(argv: Sequence[str]) -> Settings:
             "for a scanner, or both"
         )
     return Settings(
-        printer=_printer(arguments) if printer else None,
+        printer=_printer(parser, arguments) if printer else None,
         scanner=ScannerSettings(source=source, scans=arguments.scans, to_pos=arguments.to_pos) if source else None,
         register=arguments.register,
         spool_cap_bytes=arguments.spool_cap_mb * 1_000_000,
@@ -133,8 +147,22 @@ def _parser() -> argparse.ArgumentParser:
         "printed jobs and members' codes in spools for the agent.",
     )
     printer = parser.add_argument_group("a printer", "all three of the first are needed")
-    printer.add_argument("--listen", type=_endpoint, metavar="HOST:PORT", help="where the POS prints to")
-    printer.add_argument("--printer", type=_endpoint, metavar="HOST:PORT", help="the printer, often :9100")
+    printer.add_argument(
+        "--listen", type=_inlet, metavar="WAY", help="where the POS prints to: HOST:PORT, systemd, a port, pty:, fifo:"
+    )
+    printer.add_argument("--listen-group", metavar="GROUP", help="group that may open pty: or fifo: (this user alone)")
+    printer.add_argument(
+        "--printer", type=_outlet, metavar="WAY", help="the printer: HOST:PORT, a port, /dev/usb/lp0, cups:, spooler:"
+    )
+    printer.add_argument(
+        "--printer-baud", type=_speed, default=BAUD, metavar="BAUD", help="of both serial ports (%(default)s)"
+    )
+    printer.add_argument(
+        "--printer-bits", type=_bits, default=BITS, metavar="BITS", help="of both serial ports (%(default)s)"
+    )
+    printer.add_argument(
+        "--printer-flow", choices=get_args(Flow), default="none", help="of both serial ports (%(default)s)"
+    )
     printer.add_argument("--spool", type=Path, metavar="FOLDER", help="where jobs are kept for the agent")
     printer.add_argument(
         "--idle-ms", type=_whole(1), default=IDLE_MS, metavar="MS", help="a pause that ends a job (%(default)s)"
@@ -160,11 +188,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     scanner.add_argument("--pos-group", metavar="GROUP", help="group that may open pty:LINK (this user alone)")
     scanner.add_argument(
-        "--scanner-baud", type=_whole(300), default=SCANNER_BAUD, metavar="BAUD", help="of both ports (%(default)s)"
+        "--scanner-baud", type=_whole(300), default=BAUD, metavar="BAUD", help="of both ports (%(default)s)"
     )
-    scanner.add_argument(
-        "--scanner-bits", type=_bits, default=SCANNER_BITS, metavar="BITS", help="of both ports (%(default)s)"
-    )
+    scanner.add_argument("--scanner-bits", type=_bits, default=BITS, metavar="BITS", help="of both ports (%(default)s)")
     scanner.add_argument(
         "--scanner-prefix", type=_prefix, default=b"", metavar="TEXT", help=r"sent before each code, such as \x02"
     )
@@ -193,8 +219,61 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--spool-cap-mb", type=_whole(1), default=SPOOL_CAP_MB, metavar="MB", help="room for a spool (%(default)s)"
     )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="several registers: a table [[register]] for each")
     parser.add_argument("--json", action="store_true", help="the ready line and the log as JSON lines")
     return parser
+
+
+def _of_file(parser: argparse.ArgumentParser, path: Path, *, as_json: bool) -> list[Settings]:
+    """One for each table, whose keys are the options without their dashes. Exits where the file cannot be used."""
+    import tomllib  # noqa: PLC0415  a relay for one register need not load it
+
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        parser.error(f"--config {path}: {error}")
+    registers = tables.pop("register", None)
+    if tables or not isinstance(registers, list) or not registers:
+        parser.error(f"--config {path}: write a table [[register]] for each register, and nothing else")
+    read = []
+    for number, table in enumerate(registers, 1):
+        parser.usage = f"{path}, register {number}: the options of `tillside relay --help`, without the dashes"
+        options = [*_options(parser, table), *(["--json"] if as_json else [])]
+        read.append(_settings(parser, parser.parse_args(options)))
+    parser.usage = None
+    _must_differ(parser, path, read)
+    return read
+
+
+def _options(parser: argparse.ArgumentParser, table: object) -> Iterator[str]:
+    if not isinstance(table, dict):
+        parser.error("write a table [[register]]")
+    for key, value in table.items():
+        if key in {"config", "json", "help"} or isinstance(value, (bool, dict, list, float)):
+            parser.error(f"{key} = {value!r} is no option of a register")
+        yield f"--{key.replace('_', '-')}={value}"
+
+
+def _must_differ(parser: argparse.ArgumentParser, path: Path, registers: Sequence[Settings]) -> None:
+    """Two registers share a network printer at most."""
+    seen: set[str] = set()
+    for settings in registers:
+        for way in _taken_by(settings):
+            if way in seen:
+                parser.error(f"--config {path}: two registers have {way}: give each its own")
+            seen.add(way)
+
+
+def _taken_by(settings: Settings) -> Iterator[str]:
+    if settings.printer is not None:
+        if not settings.printer.listen.endswith(":0"):  # any free port
+            yield settings.printer.listen
+        yield str(settings.printer.spool.absolute())
+        if settings.printer.printer.startswith(("/", USB)):
+            yield settings.printer.printer
+    if settings.scanner is not None:
+        yield str(settings.scanner.scans.absolute())
+        yield settings.scanner.name
 
 
 def _group(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *names: str) -> bool:
@@ -205,10 +284,23 @@ def _group(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *name
     return not missing
 
 
-def _printer(arguments: argparse.Namespace) -> PrinterSettings:
+def _printer(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> PrinterSettings:
+    if arguments.listen == arguments.printer:
+        parser.error("--listen and --printer are the same: the POS needs a way of its own")
+    if arguments.listen_group is not None and not arguments.listen.startswith((PTY, FIFO)):
+        parser.error("--listen-group is for --listen pty:LINK and fifo:PATH")
+    data_bits, parity, stop_bits = arguments.printer_bits
     return PrinterSettings(
         listen=arguments.listen,
         printer=arguments.printer,
+        group=arguments.listen_group,
+        serial=PortSettings(
+            baud=arguments.printer_baud,
+            data_bits=_DATA_BITS[data_bits],
+            parity=_PARITIES[parity],
+            stop_bits=_STOP_BITS[stop_bits],
+            flow=arguments.printer_flow,
+        ),
         spool=arguments.spool,
         idle_ms=arguments.idle_ms,
         hold_ms=arguments.hold_ms,
@@ -258,12 +350,26 @@ def _serial(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> S
 # What an option's text means
 
 
-def _endpoint(text: str) -> Endpoint:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 192.168.1.50:9100")
-    return Endpoint(host=host, port=int(port))
+def _inlet(text: str) -> str:
+    try:
+        inlet_for(text, _ANY_PORT)
+    except WayError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no way in: {error}") from error
+    return text
+
+
+def _outlet(text: str) -> str:
+    try:
+        outlet_for(text, _ANY_PORT)
+    except WayError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no printer: {error}") from error
+    return text
+
+
+def _speed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and speed_named(int(text))):
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed of a serial port, such as 9600, 19200 or 115200")
+    return int(text)
 
 
 def _whole(least: int) -> Callable[[str], int]:

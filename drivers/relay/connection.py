@@ -1,4 +1,4 @@
-"""One POS connection and its own connection to the printer: bytes both ways, as if there were no relay.
+"""One connection of a POS and its line to the printer: bytes both ways, as if there were no relay.
 
 Owns carrying out what the passage says, and how a connection ends. Never decides what a job is
 (`passage`) and never waits for the disk longer than the hold.
@@ -16,23 +16,26 @@ from drivers.relay.announce import Announcer
 from drivers.relay.clock import Clock
 from drivers.relay.keeper import JobKeeper, Ticket
 from drivers.relay.language import ESCPOS, Language
-from drivers.relay.line import Endpoint, Line
+from drivers.relay.line import Arrival, Line, Outlet
 from drivers.relay.passage import Passage, Step
-from drivers.relay.spool import EndedBy, Job, Origin
+from drivers.relay.spool import Job, Origin
 from drivers.relay.status import Status
+from drivers.relay.unfinished import Unfinished
 
-# A printer on the same network answers in milliseconds; a POS gives up after some seconds.
-REACH_WITHIN_S: Final = 5.0
 # After the POS has said its last word a printer may still answer for so long.
 ANSWER_WITHIN_S: Final = 60.0
-STOPPING_ANSWER_WITHIN_S: Final = 1.0
+# Where nobody has hung up, or the relay ends, for no longer than this.
+LAST_ANSWER_WITHIN_S: Final = 1.0
+# A POS on a wire cannot be told that its printer is away: it is held up, and the printer tried so often.
+PRINTER_AGAIN_AFTER_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What all connections of a relay share."""
 
-    printer: Endpoint
+    printer: Outlet
+    unfinished: Unfinished
     idle_ms: int
     hold_ms: int
     keeper: JobKeeper
@@ -43,77 +46,135 @@ class Surroundings:
 
 
 class Connection:
-    """Carries one POS connection from its first byte to its last."""
+    """Carries one connection of a POS from its first byte to its last.
 
-    def __init__(self, pos: Line, origin: Origin, around: Surroundings) -> None:
-        self._pos = pos
+    On a wire a connection begins with the POS's first byte, and ends when the printer is lost or, where the line to
+    it should not stay open, with a pause after a job.
+    """
+
+    def __init__(self, arrival: Arrival, origin: Origin, around: Surroundings, *, on_wire: bool = False) -> None:
+        self._pos = arrival.line
+        self._pos_name = arrival.pos
         self._origin = origin
         self._around = around
-        self._passage = Passage(idle_ms=around.idle_ms, language=around.language)
+        self._on_wire = on_wire
+        self._passage = self._fresh_passage()
+        self._is_first = True
         self._plain = False
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._printer_is_done = False
         self._wait: asyncio.Timeout | None = None
 
     def stop(self) -> None:
         """End once the job that has begun is through; now where none has."""
-        self._stopping = True
-        if self._wait is not None and not self._passage.is_open:
-            self._wait.reschedule(0)
+        self._stopping.set()
+        self._end_wait()
 
     async def run(self) -> None:
         """Carry bytes until both sides are done. Raises nothing for what a POS or a printer does."""
-        printer = await self._reach_printer()
-        if printer is None:
-            return
         try:
-            async with asyncio.TaskGroup() as directions:
-                answers = directions.create_task(self._pass_answers(printer))
-                await self._pass_jobs(printer)
-                printer.finish_sending()
-                await self._last_answers(answers)
-        except* OSError:  # the printer's: those of the POS are dealt with where they come up
-            self._pos.reset()
-        finally:
-            printer.close()
-            self._pos.close()
-
-    async def _reach_printer(self) -> Line | None:
-        """The printer's line; None when there is none, and then the POS is told as a dead printer would."""
-        printer = None
-        try:
-            async with asyncio.timeout(REACH_WITHIN_S):
-                printer = await Line.reach(self._around.printer)
-        except OSError as error:
-            self._printer_is_away(error.strerror or str(error) or f"no answer within {REACH_WITHIN_S:g} s")
-        else:
-            self._printer_is_there()
-        finally:
+            heard = await self._first_heard() if self._on_wire else None
+            printer = None if heard == b"" else await self._printer_for_pos()
             if printer is None:
                 self._pos.reset()
+                self._keep_unprinted(heard)
+                return
+            try:
+                await self._carry(printer, heard)
+            except* OSError:  # the printer's: those of the POS are dealt with where they come up
+                self._pos.reset()
+            finally:
+                printer.close()
+        finally:
+            self._pos.close()
+
+    async def _carry(self, printer: Line, heard: bytes | None) -> None:
+        async with asyncio.TaskGroup() as directions:
+            answers = directions.create_task(self._pass_answers(printer))
+            await self._pass_jobs(printer, heard)
+            printer.finish_sending()
+            await self._last_answers(answers)
+
+    async def _first_heard(self) -> bytes:
+        """What the POS on a wire has to say; b"" when it goes, or the relay ends, before it says anything."""
+        while not self._stopping.is_set():
+            if (data := await self._receive()) is not None:
+                return data
+        return b""
+
+    async def _printer_for_pos(self) -> Line | None:
+        """A line to the printer. None when there is none: for a POS on a wire, only because the relay ends."""
+        while (printer := await self._reach_printer()) is None and self._on_wire:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), PRINTER_AGAIN_AFTER_S)
+            if self._stopping.is_set():
+                return None
         return printer
 
-    async def _pass_jobs(self, printer: Line) -> None:
-        """Everything the POS sends, to its end. Raises OSError when the printer is gone."""
-        ended_by: EndedBy = "close"
+    async def _reach_printer(self) -> Line | None:
         try:
-            while not (self._stopping and not self._passage.is_open):
-                data = await self._receive()
-                if data == b"":
+            printer = await self._around.printer.reach()
+        except OSError as error:
+            self._printer_is_away(error.strerror or str(error))
+            return None
+        self._printer_is_there()
+        return printer
+
+    def _keep_unprinted(self, heard: bytes | None) -> None:
+        """What was taken from a wire and finds no printer: no other program will ever see it."""
+        if heard:
+            self._go_on_with_begun_job()
+            self._keep_jobs([*self._passage.feed(heard, self._around.clock()), *self._passage.end("shutdown")])
+
+    async def _pass_jobs(self, printer: Line, heard: bytes | None) -> None:
+        """Everything the POS sends, to its end. Raises OSError when the printer is gone."""
+        try:
+            while heard or not self._is_over:
+                data = heard or await self._receive()
+                heard = None
+                if data == b"" or (data is None and self._may_end_in_pause):
                     break
+                if data:
+                    self._go_on_with_begun_job()
                 now = self._around.clock()
                 await self._carry_out(self._passage.feed(data, now) if data else self._passage.idle(now), printer)
                 self._tell_if_plain()
-            else:
-                ended_by = "shutdown"
-            await self._carry_out(self._passage.end(ended_by), printer)
+            await self._hang_up(printer)
         finally:
-            ended_by = "shutdown" if self._stopping else "close"
-            self._keep_jobs(self._passage.end(ended_by))
+            self._keep_jobs(self._passage.end("shutdown" if self._stopping.is_set() else "close"))
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether what the POS sends from now on is for another connection."""
+        ends = self._stopping.is_set() or (self._on_wire and self._printer_is_done)
+        return ends and not self._passage.is_open
+
+    @property
+    def _may_end_in_pause(self) -> bool:
+        """Whether a POS on a wire has no job open, and the line to its printer should not stay open."""
+        return self._on_wire and not self._around.printer.stays and not self._passage.is_open
+
+    def _go_on_with_begun_job(self) -> None:
+        """The POS's last connection may have closed in the middle of a job."""
+        if self._is_first:
+            self._is_first = False
+            self._passage = self._around.unfinished.take(self._pos_name) or self._passage
+
+    async def _hang_up(self, printer: Line) -> None:
+        if self._stopping.is_set():
+            await self._carry_out(self._passage.end("close"), printer)
+            return
+        await self._carry_out(self._passage.hang_up(), printer)
+        passage, self._passage = self._passage, self._fresh_passage()
+        self._around.unfinished.leave(self._pos_name, passage, self._origin)
+
+    def _fresh_passage(self) -> Passage:
+        return Passage(idle_ms=self._around.idle_ms, language=self._around.language)
 
     async def _receive(self) -> bytes | None:
         """What the POS sends next, b"" at its end, None when it is time to look at the passage again."""
         try:
-            async with asyncio.timeout(self._idle_in_s()) as self._wait:
+            async with asyncio.timeout(self._look_in_s()) as self._wait:
                 return await self._pos.receive()
         except TimeoutError:
             return None
@@ -122,10 +183,16 @@ class Connection:
         finally:
             self._wait = None
 
-    def _idle_in_s(self) -> float | None:
+    def _end_wait(self) -> None:
+        if self._wait is not None and not self._passage.is_open:
+            self._wait.reschedule(0)
+
+    def _look_in_s(self) -> float | None:
+        if self._is_first:
+            return None
         idle_at_ns = self._passage.idle_at_ns
         if idle_at_ns is None:
-            return None
+            return self._around.idle_ms / 1000 if self._may_end_in_pause else None
         return max(0.0, (idle_at_ns - self._around.clock().monotonic_ns) / 1e9)
 
     async def _carry_out(self, steps: Iterable[Step], printer: Line) -> None:
@@ -180,9 +247,13 @@ class Connection:
                 except OSError:
                     pos_listens = False
         self._pos.finish_sending()
+        self._printer_is_done = True
+        if self._on_wire:  # else it is the POS that hears of it, and ends
+            self._end_wait()
 
     async def _last_answers(self, answers: asyncio.Task[None]) -> None:
-        within_s = STOPPING_ANSWER_WITHIN_S if self._stopping else ANSWER_WITHIN_S
+        hurries = self._stopping.is_set() or self._on_wire
+        within_s = LAST_ANSWER_WITHIN_S if hurries else ANSWER_WITHIN_S
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s) as self._wait:
                 await asyncio.shield(answers)
@@ -204,19 +275,19 @@ class Connection:
         )
 
     def _printer_is_away(self, reason: str) -> None:
-        printer = self._around.printer
         self._set_printer_trouble(reason)
+        told = "the POS waits" if self._on_wire else "the POS was told"
         self._around.announcer.say(
             "error",
             "printer_unreachable",
-            f"no connection to the printer at {printer} ({reason}); the POS was told. Check that the printer is on "
-            "and on the network, and that --printer names its address and port",
+            f"no way to the printer {self._around.printer.name} ({reason}); {told}. Check that the printer is on and "
+            "connected, and that --printer names it",
         )
 
     def _printer_is_there(self) -> None:
         if self._set_printer_trouble(""):
-            printer = self._around.printer
-            self._around.announcer.say("info", "printer_reached", f"the printer at {printer} answers again")
+            name = self._around.printer.name
+            self._around.announcer.say("info", "printer_reached", f"the printer {name} is there again")
 
     def _set_printer_trouble(self, reason: str) -> bool:
         """Whether that was news."""

@@ -1,4 +1,4 @@
-"""One POS connection as a state machine: which bytes may go to the printer now, and which job must be
+"""What one POS prints as a state machine: which bytes may go to the printer now, and which job must be
 durable before which byte.
 
 Owns where jobs begin and end. Bytes in, steps out; never touches a socket, a disk or a clock, and
@@ -25,7 +25,7 @@ _BLANK: Final = b" \t\r\n\0"
 
 
 class Passage:
-    """The way of one connection's bytes from the POS to the printer."""
+    """The way of one connection's bytes from the POS to the printer, or of several that carry one job."""
 
     def __init__(
         self,
@@ -101,19 +101,21 @@ class Passage:
             return []
         return self.end("idle")
 
-    def end(self, ended_by: EndedBy) -> list[Step]:
-        """Steps for the end of the connection, or of waiting: everything held goes, and an open job ends."""
+    def hang_up(self) -> list[Step]:
+        """Steps when the connection closes, whose job another one may go on with: everything held goes."""
         held, self._held = self._held, b""
+        if not held:
+            return []
+        self._take(held)
+        return [held]
+
+    def end(self, ended_by: EndedBy) -> list[Step]:
+        """Steps for the end of the job, or of waiting: everything held goes, and an open job ends."""
         if self._framing is not None:
             torn = self._guarded(self._framing.finish)
             self._prints = self._prints or any(self._draws(frame) for frame in torn)
             self._framed = self._fed
-        steps: list[Step] = []
-        if held:
-            self._take(held)
-            steps.append(held)
-        steps.extend(self._end_job(ended_by))
-        return steps
+        return [*self.hang_up(), *self._end_job(ended_by)]
 
     def _frames(self, data: bytes) -> Sequence[Frame]:
         framing = self._framing

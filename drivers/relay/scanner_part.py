@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from drivers.relay.announce import Announcer
-from drivers.relay.arguments import PTY, ScannerSettings, SerialSettings, Settings, WedgeSettings
+from drivers.relay.arguments import ScannerSettings, SerialSettings, Settings, WedgeSettings
 from drivers.relay.clock import boot_id, system_clock
 from drivers.relay.keeper import SCANNED, JobKeeper
 from drivers.relay.pos_pty import PosPty
@@ -23,6 +23,7 @@ from drivers.relay.scanner_passage import ScannerPassage
 from drivers.relay.shared_scanner import PORT_RETRY_EVERY_S, Ends, SharedScanner
 from drivers.relay.spool import Origin, SpoolLockedError, SpoolWriter
 from drivers.relay.status import ScannerFacts, ScannerFigures, StatusFile
+from drivers.relay.ways import PTY
 
 if TYPE_CHECKING:
     from drivers.relay.shared_wedge import SharedWedge

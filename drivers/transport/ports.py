@@ -92,8 +92,15 @@ def transport_for(port: str, line: SerialLine | None = None, *, devices: Lister 
     if port.startswith(("tcp://", "socket://")):
         return TcpTransport(*_address(port))
     if port.startswith("usb:"):
-        return SerialTransport(port, line, find=functools.partial(_usb_path, port, _wanted(port), devices))
+        return SerialTransport(port, line, find=usb_path_finder(port, devices=devices))
     return SerialTransport(port, line, find=functools.partial(_present, port, devices))
+
+
+def usb_path_finder(port: str, *, devices: Lister = list_devices) -> Callable[[], str]:
+    """What says, each time, which path has the device that `usb:…` means. Raises PortNameError; it itself raises
+    PortMissingError or PortAmbiguousError.
+    """
+    return functools.partial(_usb_path, port, _wanted(port), devices)
 
 
 def ways_to_write(device: SerialDevice, devices: Sequence[SerialDevice]) -> tuple[str, ...]:

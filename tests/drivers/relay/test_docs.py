@@ -12,17 +12,21 @@ from drivers.relay import (
     announce,
     arguments,
     connection,
+    cups,
+    device,
     keeper,
     line,
     passage,
     pos_outbox,
     pos_pty,
-    process,
+    printer_part,
+    relay,
     rules_in_force,
     scanner_part,
     scanner_passage,
     shared_scanner,
     spool,
+    tcp,
 )
 from drivers.relay.status import Facts, Figures, ScannerFacts, ScannerFigures
 from drivers.scanning.shared_scanner import SharedScannerOptions
@@ -50,12 +54,19 @@ LIMITS = {
     "RETRY_EVERY_S": (keeper.RETRY_EVERY_S, "every 5 s", 5),
     "MAX_PROLOGUE_BYTES": (passage.MAX_PROLOGUE_BYTES, "4 KiB", 4096),
     "READ_BYTES": (line.READ_BYTES, "64 KiB", 65536),
-    "KERNEL_BUFFER_BYTES": (line.KERNEL_BUFFER_BYTES, "64 KiB", 65536),
-    "MAX_CONNECTIONS": (process.MAX_CONNECTIONS, "64", 64),
-    "REACH_WITHIN_S": (connection.REACH_WITHIN_S, "5 s", 5),
+    "KERNEL_BUFFER_BYTES": (tcp.KERNEL_BUFFER_BYTES, "64 KiB", 65536),
+    "MAX_CONNECTIONS": (relay.MAX_CONNECTIONS, "64", 64),
+    "REACH_WITHIN_S": (tcp.REACH_WITHIN_S, "5 s", 5),
     "ANSWER_WITHIN_S": (connection.ANSWER_WITHIN_S, "60 s", 60),
-    "FINISH_WITHIN_S": (process.FINISH_WITHIN_S, "5 s", 5),
-    "KEEP_WITHIN_S": (process.KEEP_WITHIN_S, "5 s", 5),
+    "LAST_ANSWER_WITHIN_S": (connection.LAST_ANSWER_WITHIN_S, "1 s at the end", 1),
+    "PORT_ANSWER_WITHIN_S": (device.PORT_ANSWER_WITHIN_S, "0.3 s", 0.3),
+    "TURN_WITHIN_S": (line.TURN_WITHIN_S, "60 s", 60),
+    "PRINTER_AGAIN_AFTER_S": (connection.PRINTER_AGAIN_AFTER_S, "every 0.5 s", 0.5),
+    "TAKE_AGAIN_AFTER_S": (relay.TAKE_AGAIN_AFTER_S, "every 0.5 s", 0.5),
+    "FINISH_WITHIN_S": (relay.FINISH_WITHIN_S, "5 s", 5),
+    "PORT_DRAIN_WITHIN_S": (device.PORT_DRAIN_WITHIN_S, "5 s", 5),
+    "BACKEND_ENDS_WITHIN_S": (cups.BACKEND_ENDS_WITHIN_S, "5 s", 5),
+    "KEEP_WITHIN_S": (printer_part.KEEP_WITHIN_S, "5 s", 5),
     "REPEAT_EVERY_S": (announce.REPEAT_EVERY_S, "60 s", 60),
 }
 
@@ -96,7 +107,10 @@ def test_options_and_their_defaults_are_told() -> None:
     assert (told["--layout"], told["--wedge-prefix"]) == (wedge.source.layout, wedge.source.prefix)
     assert (told["--wedge-suffix"], wedge.source.suffix) == ("either", None)
     assert told["--scanner-baud"] == str(settings.scanner.source.baud)
-    assert told["--scanner-bits"] == arguments.SCANNER_BITS
+    assert told["--scanner-bits"] == told["--printer-bits"] == arguments.BITS
+    assert told["--printer-baud"] == str(settings.printer.serial.baud)
+    assert told["--printer-flow"] == settings.printer.serial.flow
+    assert told["--language"] == settings.printer.language
     assert told["--spool-cap-mb"] == str(settings.spool_cap_bytes // 1_000_000)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -32,9 +33,11 @@ MAX_RSS_KB = 30 * 1024
 class RelayProcess:
     """A real relay, started from the command line."""
 
-    def __init__(self, printer: str, spool: Path, *more: str) -> None:
+    def __init__(self, printer: str, spool: Path, *more: str, arguments: list[str] | None = None) -> None:
+        """`arguments` stand in for those of one register."""
         self.spool = spool
-        self._arguments = ["--listen", "127.0.0.1:0", "--printer", printer, "--spool", str(spool), "--json", *more]
+        one = ["--listen", "127.0.0.1:0", "--printer", printer, "--spool", str(spool)]
+        self._arguments = [*(one if arguments is None else arguments), "--json", *more]
         self._process: asyncio.subprocess.Process | None = None
         self.ready: dict[str, object] = {}
         self.said = ""
@@ -62,13 +65,13 @@ class RelayProcess:
         assert self.process.returncode is not None
         return self.process.returncode
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, _, port = str(self.ready["listening"]).rpartition(":")
+    async def connect(self, address: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = str(address or self.ready["listening"]).rpartition(":")
         return await asyncio.open_connection(host, int(port))
 
-    async def print(self, job: bytes) -> None:
+    async def print(self, job: bytes, address: str = "") -> None:
         """Print over a connection of its own, and wait for the printer's word."""
-        reader, writer = await self.connect()
+        reader, writer = await self.connect(address)
         writer.write(job + ASK)
         assert await asyncio.wait_for(reader.readexactly(1), WAIT_S) == ANSWER
         writer.close()
@@ -394,3 +397,121 @@ async def test_a_spool_that_cannot_be_made_does_not_stop_the_sale(printer: Virtu
     assert code == 0
     assert "receipts will print, but none is kept" in relay.said
     assert [job.payload for job in relay.jobs()] == [receipt(1), receipt(2)]
+
+
+# Several registers in one process
+
+
+def config(folder: Path, text: str) -> str:
+    path = folder / "relay.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.processes
+async def test_one_process_serves_several_registers(printer: VirtualPrinter, tmp_path: Path) -> None:
+    other = VirtualPrinter()
+    await other.switch_on()
+    text = "".join(
+        f'[[register]]\nregister = "{number}"\nlisten = "127.0.0.1:0"\nprinter = "{each.address}"\n'
+        f'spool = "{tmp_path / str(number)}"\nidle_ms = 50\n'
+        for number, each in ((1, printer), (2, other))
+    )
+    relay = await RelayProcess(printer.address, tmp_path, arguments=["--config", config(tmp_path, text)]).start()
+    registers = relay.ready["registers"]
+    assert isinstance(registers, list)
+    for number, ready in enumerate(registers, 1):
+        await relay.print(receipt(number), ready["listening"])
+    code = await relay.end(signal.SIGTERM)
+    await other.switch_off()
+
+    assert code == 0
+    assert [ready["register"] for ready in registers] == ["1", "2"]
+    assert (printer.printed, other.printed) == (receipt(1) + ASK, receipt(2) + ASK)
+    for number in (1, 2):
+        (job,) = SpoolReader(tmp_path / str(number)).read_after(SpoolPosition())
+        assert (job.payload, job.register) == (receipt(number), str(number))
+
+
+@pytest.mark.processes
+async def test_a_register_that_cannot_start_keeps_no_other_from_selling(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    text = "".join(
+        f'[[register]]\nregister = "{number}"\nlisten = "127.0.0.1:{port}"\nprinter = "{printer.address}"\n'
+        f'spool = "{tmp_path / str(number)}"\n'
+        for number, port in ((1, taken.getsockname()[1]), (2, 0))
+    )
+    relay = await RelayProcess(printer.address, tmp_path, arguments=["--config", config(tmp_path, text)]).start()
+    registers = relay.ready["registers"]
+    assert isinstance(registers, list)
+    await relay.print(receipt(1), registers[0]["listening"])
+    code = await relay.end(signal.SIGTERM)
+    taken.close()
+
+    assert code == 0
+    assert [ready["register"] for ready in registers] == ["2"]
+    assert "cannot listen on" in relay.said
+    assert '"register": "1"' in relay.said
+
+
+REGISTER = '[[register]]\nlisten = "127.0.0.1:9100"\nprinter = "10.0.0.5:9100"\nspool = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "a table [[register]] for each register"),
+        ("nonsense", "Expected"),
+        ("idle_ms = 3\n" + REGISTER, "and nothing else"),
+        ("register = 3", "a table [[register]]"),
+        ("register = [3]", "write a table [[register]]"),
+        (REGISTER + "idle_ms = true\n", "idle_ms = True is no option"),
+        (REGISTER + 'config = "x"\n', "is no option of a register"),
+        (REGISTER + "idle_ms = 0\n", "whole number from 1"),
+        (REGISTER + "colour = 3\n", "unrecognized arguments: --colour=3"),
+        (REGISTER + "\n[[register]]\nlisten = 'a:1'\n", "register 2: the options"),
+        (REGISTER + REGISTER.replace('"a"', '"b"'), "two registers have 127.0.0.1:9100"),
+        (REGISTER + REGISTER.replace("127.0.0.1", "127.0.0.2"), "two registers have"),
+    ],
+)
+def test_a_file_of_registers_that_cannot_be_used_ends_with_2_and_says_why(
+    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", config(tmp_path, text)])
+
+    assert ended.value.code == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_file_of_registers_goes_with_no_other_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--idle-ms", "3", "--config", config(tmp_path, REGISTER)], ["--config", str(tmp_path / "none")]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+
+    told = capsys.readouterr().err
+    assert "--config goes with --json only" in told
+    assert "No such file" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--listen-group", "pos"], "--listen-group is for"),
+        (["--printer", "127.0.0.1:9100"], "the same"),
+        (["--printer-baud", "1234"], "no speed of a serial port"),
+        (["--printer", "lp0"], "is no printer: write HOST:PORT"),
+        (["--listen", "nowhere"], "is no way in: write HOST:PORT"),
+    ],
+)
+def test_a_printer_it_cannot_use_ends_with_2_and_says_why(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--listen", "127.0.0.1:9100", "--printer", "10.0.0.5:9100", "--spool", "x", *arguments])
+
+    assert ended.value.code == 2
+    assert told in " ".join(capsys.readouterr().err.split())

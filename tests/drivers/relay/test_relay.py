@@ -8,98 +8,21 @@ import os
 import random
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from agent.demo.printer import VirtualPrinter
-from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
-from drivers.relay.announce import Announcer
-from drivers.relay.clock import system_clock
-from drivers.relay.connection import Surroundings
-from drivers.relay.keeper import JobKeeper
-from drivers.relay.line import Endpoint
-from drivers.relay.process import MAX_CONNECTIONS, Relay, listen
-from drivers.relay.spool import SpoolWriter
-from drivers.relay.status import Facts, Status
+from drivers.receipts.spool_source import SpoolPosition, SpoolReader
+from drivers.relay.relay import MAX_CONNECTIONS
+from tests.drivers.relay.running import WAIT_S, relaying
 
 CUT = b"\x1dVB\x00"
 ASK = b"\x10\x04\x01"
 ANSWER = b"\x12"
 RECEIPT = b"\x1b@" + b"MLEKO 2,8% 1L              159,99\n" * 40
-WAIT_S = 20.0
-
-
-def endpoint(address: str) -> Endpoint:
-    host, _, port = address.rpartition(":")
-    return Endpoint(host=host, port=int(port))
-
-
-class Running:
-    """A relay in this process, with real sockets and a real spool."""
-
-    def __init__(self, address: Endpoint, folder: Path, stop: asyncio.Event) -> None:
-        self.address = address
-        self.folder = folder
-        self.stop = stop
-        self.ended = asyncio.Event()
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(self.address.host, self.address.port)
-
-    def jobs(self) -> list[SpooledJob]:
-        return SpoolReader(self.folder).read_after(SpoolPosition())
-
-    def texts(self) -> list[bytes]:
-        return [job.payload for job in self.jobs()]
-
-    async def spools(self, count: int) -> list[bytes]:
-        """Payloads, once `count` jobs are kept."""
-        reader = SpoolReader(self.folder)
-        async with asyncio.timeout(WAIT_S):
-            while len(jobs := reader.read_after(SpoolPosition())) < count:
-                await reader.changed()
-        reader.close()
-        return [job.payload for job in jobs]
-
-
-@asynccontextmanager
-async def relaying(
-    printer: str,
-    folder: Path,
-    *,
-    sync: Callable[[int], None] = os.fdatasync,
-    idle_ms: int = 60_000,
-    hold_ms: int = 20_000,
-) -> AsyncIterator[Running]:
-    listening = listen(Endpoint(host="127.0.0.1", port=0))
-    address = Endpoint(host="127.0.0.1", port=listening.getsockname()[1])
-    status = Status(
-        folder, Facts(pid=1, listen=str(address), printer=printer, register="3", started_at=system_clock().wall)
-    )
-    announcer = Announcer(as_json=True)
-    keeper = JobKeeper(writer=SpoolWriter(folder, cap_bytes=100_000_000, sync=sync), status=status, announcer=announcer)
-    keeper.start()
-    around = Surroundings(
-        printer=endpoint(printer),
-        idle_ms=idle_ms,
-        hold_ms=hold_ms,
-        keeper=keeper,
-        status=status,
-        announcer=announcer,
-        clock=system_clock,
-    )
-    running = Running(address, folder, asyncio.Event())
-    serving = asyncio.create_task(Relay(around, "3").serve(listening, running.stop))
-    serving.add_done_callback(lambda _: running.ended.set())
-    try:
-        yield running
-    finally:
-        running.stop.set()
-        await serving
-        keeper.close(WAIT_S)
 
 
 @pytest.fixture
@@ -324,7 +247,7 @@ async def test_a_printer_that_dies_while_a_cut_waits_loses_no_job_behind_it(
 
 
 async def test_a_slow_printer_slows_the_pos_and_not_the_relays_memory(tmp_path: Path) -> None:
-    may_print = asyncio.Event()
+    may_print, is_printed = asyncio.Event(), asyncio.Event()
     got = bytearray()
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -332,10 +255,11 @@ async def test_a_slow_printer_slows_the_pos_and_not_the_relays_memory(tmp_path: 
         while data := await reader.read(65536):
             got.extend(data)
         writer.close()
+        is_printed.set()
 
     server = await asyncio.start_server(slow, "127.0.0.1", 0, limit=65536)
     async with relaying(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", tmp_path) as relay:
-        pos = socket.create_connection((relay.address.host, relay.address.port))
+        pos = socket.create_connection(("127.0.0.1", int(relay.address.rpartition(":")[2])))
         pos.setblocking(False)
         paper = bytes(range(32, 127)) * 100_000
         sent = 0
@@ -351,11 +275,12 @@ async def test_a_slow_printer_slows_the_pos_and_not_the_relays_memory(tmp_path: 
         may_print.set()
         await asyncio.get_running_loop().sock_sendall(pos, paper[sent:])
         pos.close()
-        (job,) = await relay.spools(1)
+        await asyncio.wait_for(is_printed.wait(), WAIT_S)
     server.close()
     await server.wait_closed()
 
     assert bytes(got) == paper
+    (job,) = relay.texts()
     assert paper.startswith(job)
     assert relay.jobs()[0].truncated
 
@@ -363,8 +288,8 @@ async def test_a_slow_printer_slows_the_pos_and_not_the_relays_memory(tmp_path: 
 async def test_a_pos_that_resets_after_its_receipt_gets_it_printed_and_kept(
     printer: VirtualPrinter, tmp_path: Path
 ) -> None:
-    async with relaying(printer.address, tmp_path) as relay:
-        pos = socket.create_connection((relay.address.host, relay.address.port))
+    async with relaying(printer.address, tmp_path, idle_ms=10) as relay:
+        pos = socket.create_connection(("127.0.0.1", int(relay.address.rpartition(":")[2])))
         pos.sendall(ASK)
         await asyncio.to_thread(pos.recv, 1, socket.MSG_PEEK)
         pos.sendall(RECEIPT)
@@ -407,6 +332,72 @@ async def test_a_pos_that_never_closes_is_told_when_too_many_are_open(
             await hang_up(opened_writer)
 
     assert "too_many_connections" in capsys.readouterr().err
+
+
+async def test_a_job_that_comes_in_pieces_over_several_connections_is_kept_as_one(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    pieces = [b"\x1b@MLEKO ", b"159,99\n\x1d", b"V", b"B\x00"]
+    async with relaying(printer.address, tmp_path) as relay:
+        for piece in pieces:
+            reader, writer = await relay.connect()
+            writer.write(piece)
+            writer.write_eof()
+            await reader.read()
+            await hang_up(writer)
+        assert await relay.spools(1) == [b"".join(pieces)]
+
+    assert printer.connections == pieces
+    assert relay.jobs()[0].ended_by == "cut"
+
+
+async def test_a_job_whose_connection_closed_ends_when_its_pos_does_not_come_again(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    async with relaying(printer.address, tmp_path, idle_ms=20) as relay:
+        for text in (b"one\n", b"two\n"):
+            reader, writer = await relay.connect()
+            writer.write(text)
+            writer.write_eof()
+            await reader.read()
+            await hang_up(writer)
+            await relay.spools(1 if text == b"one\n" else 2)
+
+    assert [(job.payload, job.ended_by) for job in relay.jobs()] == [(b"one\n", "close"), (b"two\n", "close")]
+
+
+async def test_a_begun_job_is_not_gone_on_with_by_a_connection_that_was_there_before(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    async with relaying(printer.address, tmp_path) as relay:
+        other_reader, other = await relay.connect()
+        other.write(b"the other's " + ASK)
+        assert await other_reader.readexactly(1) == ANSWER
+        reader, writer = await relay.connect()
+        writer.write(b"first piece, ")
+        writer.write_eof()
+        await reader.read()
+        await hang_up(writer)
+        other.write(b"receipt" + CUT + ASK)
+        assert await other_reader.readexactly(1) == ANSWER
+        reader, writer = await relay.connect()
+        writer.write(b"second piece" + CUT + ASK)
+        assert await reader.readexactly(1) == ANSWER
+        await hang_up(writer)
+        await hang_up(other)
+
+    assert relay.texts() == [b"the other's " + ASK + b"receipt" + CUT, b"first piece, second piece" + CUT]
+
+
+async def test_stopping_keeps_a_job_that_waits_for_its_next_connection(printer: VirtualPrinter, tmp_path: Path) -> None:
+    async with relaying(printer.address, tmp_path) as relay:
+        reader, writer = await relay.connect()
+        writer.write(b"half a receipt\n")
+        writer.write_eof()
+        await reader.read()
+        await hang_up(writer)
+
+    assert relay.texts() == [b"half a receipt\n"]
 
 
 async def test_stopping_lets_the_begun_job_finish_and_takes_no_new_one(printer: VirtualPrinter, tmp_path: Path) -> None:
