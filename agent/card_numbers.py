@@ -1,6 +1,6 @@
 """Keeps payment card numbers out of everything that is stored.
 
-Owns masking in texts, raw bytes and every text of a receipt. What a card number is, `drivers.scanning.pan`
+Owns masking in texts, raw bytes and every text of a receipt. What a card number is, `loyalty.pan`
 knows; numbers that an identification rule surely claims are the shop's own, and stay. Masks digits only: nothing
 is dropped but what would be no use masked, and what surrounds a number stays as it was.
 
@@ -20,10 +20,10 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from drivers.scanning.check_digit import GTIN_LENGTHS, has_valid_check_digit
-from drivers.scanning.pan import KEPT_LEADING, KEPT_TRAILING, Own, first_pan, pan_spans
+from loyalty.check_digit import GTIN_LENGTHS, has_valid_check_digit
 from loyalty.identification import IdentificationRule, owns_number
 from loyalty.identity import key_of, natural_ids
+from loyalty.pan import KEPT_LEADING, KEPT_TRAILING, Own, first_pan, pan_spans
 from loyalty.receipt import Problem, Receipt
 
 STAR = "*"

@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, Row, insert, select, update
 
+from central import configs
 from central.db import tables
-from loyalty.identification import MemberKind, normal_code
+from loyalty.identification import MemberKind, normal_code, owns_number
 from loyalty.member import CardState, Identifier, ending_of
+from loyalty.pan import first_pan
 from loyalty.receipt import AwareDatetime, Receipt
 
 ChangeKind = Literal["linked", "issued", "blocked", "unblocked", "replaced"]
@@ -28,6 +31,9 @@ ChangeKind = Literal["linked", "issued", "blocked", "unblocked", "replaced"]
 MAX_CODE_CHARS = 255
 # Values in one IN (…): far below what any database takes.
 AT_ONCE = 500
+
+# Numbers of people, not of cards, though a telephone number may look like one.
+_ADDRESSES = frozenset({"phone", "email"})
 
 _numbers = tables.identifiers.c
 
@@ -46,6 +52,10 @@ class CardStateError(CardError):
 
 class UnknownCardError(CardError):
     """No card has this number."""
+
+
+class PaymentCardError(CardError):
+    """A number is a payment card's, and so is kept nowhere."""
 
 
 class NoCodeError(CardError):
@@ -380,8 +390,18 @@ def _merge(connection: Connection, card: str, others: Sequence[str]) -> None:
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(tables.identifiers), rows)
+    """Keeps new numbers. Raises PaymentCardError where one is a payment card's, and none is kept then."""
+    if not rows:
+        return
+    in_force = configs.config_in_force(connection)
+    rules = in_force.config.identification if in_force is not None else ()
+    for row in rows:
+        if row["kind"] not in _ADDRESSES and first_pan(row["code"], partial(owns_number, rules)) is not None:
+            raise PaymentCardError(
+                f"a number that ends in {ending_of(row['code'])} is a payment card's, and those are kept nowhere; if "
+                "it is the shop's own, publish an identification rule that names its first digits"
+            )
+    connection.execute(insert(tables.identifiers), rows)
 
 
 def _row(card: str, number: CardNumber, member: str | None, now: datetime) -> dict[str, Any]:

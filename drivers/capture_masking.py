@@ -3,7 +3,7 @@
 Owns the buffer between a device and the capture file. Of a scan or swipe that holds a payment card number only
 the first six and last four digits of it stay; all else that is a letter or digit (name, expiry and codes of a
 track) is replaced, one for one, so that lengths and times stay. Sans-IO: reads in, masked reads out, later. What
-a card number is, `drivers.scanning.pan` knows. Never keeps what it has given out.
+a card number is, `loyalty.pan` knows. Never keeps what it has given out.
 
 It errs on the side of masking: which digits a key types depends on the scanner's layout, which may be set
 wrong, so a number counts as one if it is one on any layout. Numbers that are surely the shop's `own` stay.
@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from drivers.capture import BytesRead, KeyRead, Read
-from drivers.scanning.pan import KEPT_LEADING, KEPT_TRAILING, Own, is_pan, luhn_holds, nobodys, pan_spans
 from drivers.wedge.keymaps import (
     KEY_ENTER,
     KEY_KPENTER,
@@ -30,6 +29,7 @@ from drivers.wedge.keymaps import (
     SHIFT_KEYS,
     TEXT_KEYS,
 )
+from loyalty.pan import KEPT_LEADING, KEPT_TRAILING, Own, is_pan, luhn_holds, nobodys, pan_spans
 
 # The tracks of a swipe, and the parts of a long code, follow one another within tens of milliseconds.
 QUIET_MS = 1000

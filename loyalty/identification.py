@@ -16,6 +16,9 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Literal
 
+from loyalty.check_digit import has_valid_check_digit
+from loyalty.pan import luhn_holds
+
 MemberKind = Literal["card", "phone", "email", "wallet", "nfc"]
 RuleKind = Literal["card", "phone", "email", "wallet", "nfc", "goods"]
 CheckDigit = Literal["none", "gs1", "luhn"]
@@ -216,12 +219,9 @@ def _bare_number(code: str) -> str:
 
 
 def _check_digit_holds(kind: CheckDigit, digits: str) -> bool:
-    if kind == "gs1":  # GS1 General Specifications, section 7.9: weights 1, 3, 1, … from the right
-        return sum(int(digit) * (1, 3)[index % 2] for index, digit in enumerate(reversed(digits))) % 10 == 0
-    if kind == "luhn":  # ISO/IEC 7812-1 annex B: every second digit doubled, and the digits of that added
-        doubled = "0246813579"
-        return sum(int((digit, doubled[int(digit)])[i % 2]) for i, digit in enumerate(reversed(digits))) % 10 == 0
-    return True
+    if kind == "gs1":
+        return has_valid_check_digit(digits)
+    return kind != "luhn" or luhn_holds(digits)
 
 
 def _of_member_code(rule: IdentificationRule) -> IdentificationRule | None:

@@ -28,8 +28,8 @@ from drivers.capture import (
     read_line,
 )
 from drivers.capture_masking import ByteMasker, KeyMasker
-from drivers.scanning.pan import Own, nobodys
 from drivers.wedge.events import CapsLight, DeviceEvent, KeyEvent
+from loyalty.pan import Own, nobodys
 
 # What was masked is written this often while nothing comes.
 LOOK_EVERY_S = 0.25

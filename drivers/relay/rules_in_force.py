@@ -19,11 +19,11 @@ from drivers.relay.announce import Announcer
 from drivers.relay.arguments import ToPos
 from drivers.relay.scanner_passage import Verdict
 from drivers.relay.status import ScannerFigures, StatusFile
-from drivers.scanning.pan import first_pan
 from drivers.scanning.scan import Scan, parse_scan
 from loyalty.identification import IdentificationRule
 from loyalty.identification_checks import RulesError
 from loyalty.identification_json import MAX_JSON_BYTES, rules_from_json
+from loyalty.pan import first_pan
 
 RULES_NAME: Final = "identification.json"
 # New rules are in force that soon.

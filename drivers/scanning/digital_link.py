@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote, unquote_plus
 
-from drivers.scanning.check_digit import GTIN_LENGTHS, has_valid_check_digit
 from drivers.scanning.element_strings import ElementStrings, Gs1Problem
 from drivers.scanning.gs1_identifiers import FORM_OF, NOT_IN_QUERY, PRIMARY_KEYS, form
+from loyalty.check_digit import GTIN_LENGTHS, has_valid_check_digit
 
 LinkProblem = Literal["digital_link_wrong", "digital_link_compressed", Gs1Problem]
 

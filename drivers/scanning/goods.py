@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drivers.scanning.aim import symbology_of
-from drivers.scanning.check_digit import has_valid_check_digit, upc_a_of
+from loyalty.check_digit import has_valid_check_digit, upc_a_of
 from loyalty.identification import is_digits
 
 # By symbology identifier and count of digits, how many of them are the GTIN; the rest is an add-on.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from drivers.scanning.check_digit import has_valid_check_digit, has_valid_check_pair
+from loyalty.check_digit import has_valid_check_digit, has_valid_check_pair
 
 ValueProblem = Literal["check_digit_wrong", "date_wrong", "gs1_value_wrong"]
 

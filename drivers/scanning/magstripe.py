@@ -17,7 +17,7 @@ from functools import reduce
 from operator import xor
 from typing import Literal
 
-from drivers.scanning.pan import Own, first_pan, luhn_holds, masked, nobodys
+from loyalty.pan import Own, first_pan, luhn_holds, masked, nobodys
 
 SwipeProblem = Literal["swipe_error", "payment_card"]
 TrackNumber = Literal[1, 2, 3]

@@ -18,7 +18,6 @@ from typing import Literal
 from urllib.parse import unquote_plus
 
 from drivers.scanning.aim import ECI_IDENTIFIERS, FNC1_LEFT_OUT, GS1_IDENTIFIERS, split_identifier, symbology_of
-from drivers.scanning.check_digit import has_valid_check_digit, shortest_gtin
 from drivers.scanning.composite import with_linear
 from drivers.scanning.digital_link import LinkProblem, read_link
 from drivers.scanning.element_strings import (
@@ -32,7 +31,7 @@ from drivers.scanning.framing import MAX_FRAME_BYTES
 from drivers.scanning.goods import goods_in, what_is_wrong
 from drivers.scanning.gs1_identifiers import CHECKED_DIGITS
 from drivers.scanning.magstripe import SwipeProblem, read_swipe
-from drivers.scanning.pan import first_pan, masked, nobodys
+from loyalty.check_digit import has_valid_check_digit, shortest_gtin
 from loyalty.identification import (
     MAX_CODE_CHARS,
     Claim,
@@ -42,6 +41,7 @@ from loyalty.identification import (
     normal_code,
     owns_number,
 )
+from loyalty.pan import first_pan, masked, nobodys
 
 MAX_TEXT_CHARS = MAX_FRAME_BYTES
 # The most that any GS1 carrier of retail holds (composite CC-C); real messages have 20 to 120.

@@ -12,9 +12,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from agent.card_numbers import masked_bytes, masked_receipt, masked_text
-from drivers.scanning.pan import first_pan
 from loyalty.identification import IdentificationRule
 from loyalty.identity import identified, identity_keys, key_of, rs_purs
+from loyalty.pan import first_pan
 from loyalty.receipt import (
     Discount,
     Fiscal,

@@ -8,19 +8,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET
 from sqlalchemy import Connection, event
 
-from central import audit, cards, feed, members, operations, programs
+from central import audit, cards, configs, feed, members, operations, programs
 from central.admin import views
 from central.cards import CardError, CardStateError, CodeTakenError, NoCodeError, UnknownCardError
 from central.db import tables
 from central.stock import StockFileError, stock_from
+from loyalty.centre_config import CentreConfig
+from loyalty.identification import IdentificationRule
 from loyalty.member import Identifier, Member
 from sync.wire import Change, MemberResponse, decompress
 from tests.central.conftest import RunningCentre
 from tests.central.till import NOON, RefusedError, claims_of, receipt, returned
 
+SIGNING_KEY = Ed25519PrivateKey.generate()
 STOCK = b"code,printed\nTS-101,900 101\nTS-102,900 102\nTS-103\n"
 
 
@@ -160,6 +164,44 @@ async def test_numbers_of_two_members_cannot_be_one_card(centre: RunningCentre) 
 
 
 # ---- stock
+
+
+PAYMENT_CARD = "4111 1111 1111 1111"
+
+
+async def test_a_payment_cards_number_is_kept_for_nobody(centre: RunningCentre) -> None:
+    stock = f"TS-201,{PAYMENT_CARD}\n".encode()
+    imported = msgspec.json.encode(
+        {"members": [{"member": "m9", "identifiers": [{"code": "TS-209", "printed": PAYMENT_CARD}]}]}
+    )
+
+    for keep in (
+        lambda: link(centre, "m3", PAYMENT_CARD),
+        lambda: link(centre, "m1", "TS0001", printed=PAYMENT_CARD),
+        lambda: centre.write(lambda c: operations.import_stock(c, stock, NOON)),
+        lambda: centre.write(lambda c: operations.import_file(c, imported, NOON)),
+    ):
+        with pytest.raises(CardError, match=r"ends in 1111 is a payment card's.*identification rule") as refused:
+            keep()
+        assert "411111" not in str(refused.value)
+
+    assert centre.read(lambda c: cards.places(c, ["4111111111111111"])) == {}
+
+
+async def test_numbers_that_only_look_like_a_payment_cards_are_kept(centre: RunningCentre) -> None:
+    rule = IdentificationRule(name="cards", prefixes=("411111",), lengths=(16,))
+    telephone = msgspec.json.encode(
+        {"members": [{"member": "m3", "identifiers": [{"kind": "phone", "code": "+4222222222222"}]}]}
+    )
+    centre.write(lambda c: configs.publish(c, CentreConfig(identification=(rule,)), SIGNING_KEY, NOON))
+
+    link(centre, "m3", PAYMENT_CARD)
+    link(centre, "m3", "4006381333931")
+    centre.write(lambda c: operations.import_file(c, telephone, NOON))
+
+    kept = centre.read(lambda c: cards.places(c, ["4111111111111111", "4006381333931", "+4222222222222"]))
+    assert {place.member for place in kept.values()} == {"m3"}
+    assert len(kept) == 3
 
 
 def test_a_list_of_cards_is_read_in_both_forms() -> None:

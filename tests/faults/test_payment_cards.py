@@ -22,9 +22,9 @@ from agent.store_inspection import ignored_of
 from agent.view import PlaceView
 from drivers.receipts.spool_source import SpoolReader
 from drivers.scanning.driver import ScanEvent
-from drivers.scanning.pan import _ISSUER_RANGES, first_pan, luhn_holds, masked
 from drivers.scanning.scan import parse_scan
 from loyalty.identification import IdentificationRule
+from loyalty.pan import _ISSUER_RANGES, first_pan, luhn_holds, masked
 from sync.loop import LookedUp
 from tests.agent.shop import BOOT, OPTIONS, Shop, at, receipt
 from tests.faults.evidence import all_logs, file_bytes, store_values, wire_entries

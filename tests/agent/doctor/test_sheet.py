@@ -12,8 +12,8 @@ from PIL import Image, ImageFilter
 
 from agent.doctor.sheet import CODES, SheetCode
 from agent.doctor.sheet_drawing import DPI, drawn_sheet, save_sheet
-from drivers.scanning.pan import first_pan
 from drivers.scanning.scan import parse_scan
+from loyalty.pan import first_pan
 
 MM_PER_INCH = 25.4
 

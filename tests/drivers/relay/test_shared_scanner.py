@@ -26,8 +26,8 @@ from drivers.relay.scanner_passage import ScannerPassage
 from drivers.relay.shared_scanner import Ends, SharedScanner
 from drivers.relay.spool import Origin, SpoolWriter
 from drivers.relay.status import ScannerFacts, ScannerFigures, StatusFile
-from drivers.scanning.pan import luhn_holds
 from drivers.transport.memory import MemoryTransport, memory_pair
+from loyalty.pan import luhn_holds
 
 GOODS = b"]E04006381333931\r"
 MEMBER = b"]C0M001234\r"

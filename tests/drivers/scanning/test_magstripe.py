@@ -10,8 +10,8 @@ from operator import xor
 import pytest
 
 from drivers.scanning.magstripe import MAX_TRACK_CHARS, Swipe, read_swipe
-from drivers.scanning.pan import first_pan, luhn_holds, masked
 from loyalty.identification import IdentificationRule, owns_number
+from loyalty.pan import first_pan, luhn_holds, masked
 
 PAN = "4111111111111111"
 NAME = "DOE/JANE"

@@ -13,11 +13,11 @@ from biip.gs1_messages import GS1Message
 from biip.gtin import Gtin
 from biip.upc import Upc
 
-from drivers.scanning.check_digit import has_valid_check_digit, upc_a_of
 from drivers.scanning.digital_link import read_link
 from drivers.scanning.element_strings import SEPARATOR, element_strings
 from drivers.scanning.gs1_identifiers import FORM_OF, PREDEFINED_LENGTHS, PRIMARY_KEYS, form
 from drivers.scanning.scan import parse_scan
+from loyalty.check_digit import has_valid_check_digit, upc_a_of
 
 MESSAGES = 4_000
 UNVERIFIED = ParseConfig(gs1_element_strings_verify_date=False)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import accumulate
 
-from drivers.scanning.check_digit import has_valid_check_digit
+from loyalty.check_digit import has_valid_check_digit
 
 KEPT_LEADING, KEPT_TRAILING = 6, 4  # what PCI DSS 3.4.1 lets be shown
 

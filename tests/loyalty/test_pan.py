@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from drivers.scanning.pan import first_pan, is_pan, masked, pan_spans
+from loyalty.pan import first_pan, is_pan, masked, pan_spans
 
 # Numbers that the networks and payment processors publish for tests.
 PUBLISHED = [

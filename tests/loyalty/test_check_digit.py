@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from drivers.scanning.check_digit import has_valid_check_digit, has_valid_check_pair, shortest_gtin, upc_a_of
+from loyalty.check_digit import has_valid_check_digit, has_valid_check_pair, shortest_gtin, upc_a_of
 
 
 @pytest.mark.parametrize(
