@@ -245,9 +245,21 @@ def _fs_g(data: bytes, at: int) -> int | None:
 
 
 def _esc_parenthesis(data: bytes, at: int) -> int | None:
-    # ESC ( x, FS ( x and GS ( x pL pH d…
+    # ESC ( x, FS ( x, GS ( x and US ( x pL pH d…
     return 5 + _u16(data, at + 3) if len(data) >= at + 5 else None
 
+
+def _display_window(data: bytes, at: int) -> int | None:
+    # ESC W n m [x1 y1 x2 y2], sent to a customer display: the window is set where m is 1
+    if len(data) < at + 4:
+        return None
+    if not 1 <= data[at + 2] <= 4:
+        return 3
+    return 8 if data[at + 3] in (1, 49) else 4
+
+
+# FS 2 c1 c2 d… has the dots of a letter: 24 by 24, 20 by 24 and 16 by 16 in the fonts that FS ( A selects.
+_KANJI_BYTES: Final = {48: 72, 49: 60, 50: 32, 0: 72, 1: 60, 2: 32}
 
 _DLE_DC4: Final = _by_byte(2, {1: 5, 2: 5, 3: 8, 7: 4, 8: 10}, 3)
 _GS_V: Final = _by_byte(2, dict.fromkeys(_FEED_CUTS, 4), 3)
@@ -259,6 +271,7 @@ def _table() -> dict[bytes, int | Measure]:
         b"\x1b(": _esc_parenthesis,
         b"\x1c(": _esc_parenthesis,
         b"\x1d(": _esc_parenthesis,
+        b"\x1f(": _esc_parenthesis,
         b"\x1d8": _gs_8,
         b"\x1b*": _esc_star,
         b"\x1bD": _esc_d,
@@ -270,6 +283,7 @@ def _table() -> dict[bytes, int | Measure]:
         b"\x1dC": _gs_c,
         b"\x1dD": _gs_d,
         b"\x1dV": _GS_V,
+        b"\x1ca": _by_byte(2, {0x30: 4}, 3),  # FS a 0 n reads a cheque, FS a 1 and FS a 2 move it
         b"\x1cg": _fs_g,
         b"\x10\x04": _by_byte(2, {7: 4, 8: 4, 18: 4}, 3),
         b"\x10\x14": _DLE_DC4,
@@ -277,13 +291,13 @@ def _table() -> dict[bytes, int | Measure]:
     parameters = {
         _ESC: {
             0: "@2<LSOimv01\x0c",
-            1: " !%-3=?AEFGIJKMNRTUVadegrtu{C|~_",
+            1: " !%-3=?AEFGIJKMNRTUVadegrtuz{C|~_",
             2: "$\\Bcf",
             3: "p&",
             8: "W",
         },
-        _FS: {0: "&.\x0e\x12\x14\x0f", 1: "!-CWbq", 2: "?Sp", 74: "2"},
-        _GS: {0: ":c", 1: "!/BEHITabefhjrwxy|~", 2: "$LPW\\", 3: "^z", 4: "g"},
+        _FS: {0: "&.Lbc\x0e\x12\x14\x0f", 1: "!-CWq", 2: "?Sp", 2 + _KANJI_BYTES[48]: "2"},
+        _GS: {0: ":c\x0c", 1: "!/BEHITabefhjrwxy|~", 2: "$&LPW\\", 3: "^z", 4: "g"},
         _US: {0: "\x01\x02\x03\x04\x05\x06\x07\x08\n\r@B:U", 1: "CEXrv.,;", 2: "$^T#"},
         _DLE: {1: "\x05"},
     }
@@ -331,7 +345,7 @@ def _code_name(code: int) -> str:
 
 _NAMES: dict[bytes, str] = {}
 # The third byte belongs to the name: GS ( k, GS 8 L.
-_LONG_NAMED: Final = frozenset((b"\x1b(", b"\x1c(", b"\x1d(", b"\x1d8"))
+_LONG_NAMED: Final = frozenset((b"\x1b(", b"\x1c(", b"\x1d(", b"\x1d8", b"\x1f("))
 
 
 def _known_name(data: bytes) -> str:
@@ -354,6 +368,7 @@ def _effect(name: str, command: bytes) -> FrameEffect:
     return "kick" if name == "ESC p" else "cut"
 
 
+_STEERING: Final = frozenset(("ESC @", "ESC =", "FS ( A"))
 _EFFECTFUL: Final = frozenset(("GS V", "ESC i", "ESC m", "ESC p", "DLE DC4"))
 
 
@@ -448,6 +463,7 @@ class EscposFramer(CommandFramer):
 
     def __init__(self, *, styled_text: bool = False) -> None:
         super().__init__()
+        self._fixed = _FIXED
         self._run = _STYLED_TEXT if styled_text else _TEXT
         self._run_heads = _STYLING_HEADS if styled_text else frozenset()
 
@@ -470,7 +486,7 @@ class EscposFramer(CommandFramer):
             if self._parts_left:
                 length = self._part_length(data, at)
             else:
-                length = _FIXED.get(data[at : at + 2]) or _command_length(data, at)
+                length = self._fixed.get(data[at : at + 2]) or self._measured(data, at)
             if length is None or at + length > size:
                 self._start = base + at
                 # Held as what begins a run, so that it joins the text that follows.
@@ -483,6 +499,10 @@ class EscposFramer(CommandFramer):
         self._start = base + at
         return frames
 
+    def _measured(self, data: bytes, at: int) -> int | None:
+        """The length of a command that has no fixed one now."""
+        return (_display_window if data.startswith(b"\x1bW", at) else _command_length)(data, at)
+
     def _named(self, command: bytes) -> tuple[str, FrameEffect]:
         name = _known_name(command)
         if command[:2] in _REPEATING:
@@ -490,4 +510,18 @@ class EscposFramer(CommandFramer):
                 self._expect_parts(command[2], _picture_part, name)
             else:
                 self._expect_parts(max(0, command[4] - command[3] + 1), _letter_part(command[2]), name)
+        elif name in _STEERING:
+            self._steer(name, command)
         return name, _effect(name, command) if name in _EFFECTFUL else ""
+
+    def _steer(self, name: str, command: bytes) -> None:
+        """Follow what makes other commands longer or shorter."""
+        if name == "ESC @":
+            self._fixed = _FIXED
+        elif name == "ESC =":
+            # What goes to a customer display alone: there ESC W is another command.
+            window = {} if command[2] & 3 == 2 else {b"\x1bW": _FIXED[b"\x1bW"]}
+            self._fixed = {code: length for code, length in self._fixed.items() if code != b"\x1bW"} | window
+        elif command[5:6] == b"0" and command[6:7]:
+            dots = _KANJI_BYTES.get(command[6], _KANJI_BYTES[48])
+            self._fixed = self._fixed | {b"\x1c2": 4 + dots}

@@ -144,7 +144,7 @@ class Roll:
         """
         if self._turned_from is not None and self._turned_from < len(self.lines):
             lines = self.lines[self._turned_from :]
-            start, end = lines[0].start, lines[-1].end
+            start, end = min(line.start for line in lines), max(line.end for line in lines)
             self.lines[self._turned_from :] = [replace(line, start=start, end=end) for line in reversed(lines)]
         self._turned_from = None
 
