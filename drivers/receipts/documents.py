@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from drivers.escpos import codepages
-from drivers.escpos.codepages import DEFAULT_PROFILE, CodePage
-from drivers.escpos.framing import EscposFramer
+from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, CodePage
+from drivers.escpos.framing import EscposFramer, Frame
 from drivers.escpos.paper import (
     FEED_CHUNK_BYTES,
     MAX_BLANK_LINES,
@@ -23,6 +23,7 @@ from drivers.escpos.paper import (
     Sheet,
 )
 from drivers.escpos.printer import EscposPrinter
+from drivers.receipts.alphabet import guesses
 from drivers.receipts.port import PrintedJob, TextLine
 from drivers.star.framing import StarFramer
 from drivers.star.paper import STAR_PROFILE, StarPrinter
@@ -31,6 +32,13 @@ from drivers.star.recognition import is_star_stream
 # Whose commands a printer stream is made of.
 PrinterLanguage = Literal["escpos", "star"]
 
+# What else a printer would print there is a page for frames and German; a guess that says anything is better.
+MIN_CERTAINTY: Final = 10
+# Text files are in Windows' pages, mostly; what is in another has to look like it.
+MIN_CERTAINTY_OF_FILE: Final = 50
+# A stream with one of these says itself which letters it means.
+_PAGE_SELECTIONS: Final = frozenset(("ESC t", "ESC GS t", "ESC GS ) U"))
+SELECTION_BYTES: Final = 1024
 # Enough text to tell an alphabet by.
 SAMPLE_BYTES: Final = 256 * 1024
 # A text without page breaks is parted at the next gap after this many lines, so that a year's journal in one
@@ -91,7 +99,7 @@ def sheets(
     Raises CodePageError on an unknown page or profile.
     """
     is_star = (language or printer_language(document)) == "star"
-    page = code_page or ("UTF-8" if _prints_utf8(document, is_star=is_star) else None)
+    page = code_page or _untold_page(document, profile, is_star=is_star)
     framer = StarFramer() if is_star else EscposFramer(styled_text=True)
     printer = (
         StarPrinter(code_page=page, profile=profile or STAR_PROFILE)
@@ -120,15 +128,34 @@ def _job(sheet: Sheet) -> Job:
     )
 
 
-def _prints_utf8(document: bytes, *, is_star: bool) -> bool:
-    """Whether a stream that selects no code page prints UTF-8, as some drivers do on some printers."""
+def _untold_page(document: bytes, profile: str | None, *, is_star: bool) -> str | None:
+    """The page of a stream that selects none, or none that its printer is known to have.
+
+    UTF-8, as some drivers print on some printers, or where nobody names the printer a guess.
+    """
     sample = document[:SAMPLE_BYTES]
-    selections = (b"\x1b\x1dt", b"\x1b\x1d)U") if is_star else (b"\x1bt",)
-    if sample.isascii() or any(selection in sample for selection in selections):
-        return False
-    framer = StarFramer() if is_star else EscposFramer()
-    text = b"".join(frame.data for frame in framer.feed(sample) if frame.kind == "text")
-    return not text.isascii() and _is_utf8(text)
+    if sample.isascii():
+        return None
+    framer, text = StarFramer() if is_star else EscposFramer(), b""
+    # A page is selected near the beginning, mostly.
+    for at in range(0, len(sample), SELECTION_BYTES):
+        frames = framer.feed(sample[at : at + SELECTION_BYTES])
+        if any(frame.name in _PAGE_SELECTIONS and _is_known(frame, profile) for frame in frames):
+            return None
+        text += b"".join(frame.data for frame in frames if frame.kind == "text")
+    if text.isascii():
+        return None
+    if _is_utf8(text):
+        return "UTF-8"
+    likely = guesses(text) if profile is None else ()
+    return likely[0].name if likely and likely[0].certainty >= MIN_CERTAINTY else None
+
+
+def _is_known(selection: Frame, profile: str | None) -> bool:
+    if selection.name != "ESC t":
+        return True
+    page = codepages.selected_page(profile or DEFAULT_PROFILE, selection.data[2])
+    return page.codec is not None or any(letter != UNKNOWN_LETTER for letter in page.letters[128:])
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -262,7 +289,7 @@ def _wide_codec(document: bytes) -> str | None:
 
 
 def _page_of(document: bytes, code_page: str | None) -> CodePage:
-    """The alphabet of a plain text: as told, or UTF-8, or guessed between Cyrillic and Latin Windows pages."""
+    """The alphabet of a plain text: as told, or UTF-8, or guessed."""
     if code_page is not None:
         return codepages.code_page(code_page)
     return codepages.code_page(_guessed_page(document[:SAMPLE_BYTES]))
@@ -271,6 +298,9 @@ def _page_of(document: bytes, code_page: str | None) -> CodePage:
 def _guessed_page(sample: bytes) -> str:
     if _is_utf8(sample) or _mostly_utf8(sample):
         return "UTF-8"
+    likely = guesses(sample)
+    if likely and likely[0].certainty >= MIN_CERTAINTY_OF_FILE:
+        return likely[0].name
     runs = _HIGH_RUN.findall(sample)
     letters = sum(map(len, runs))
     # Cyrillic words are all high bytes; in Latin ones a high byte stands alone.
