@@ -1,0 +1,85 @@
+"""The units are ones that systemd takes, start what there is, and fit each other."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drivers.relay.arguments import read_all
+
+UNITS = Path(__file__).parents[2] / "installer" / "systemd"
+COMMAND = "/opt/tillside/bin/tillside"
+# Of ten, by systemd's own reckoning; a service without any hardening has 9.6.
+MOST_EXPOSED = 2.5
+
+
+class Unit(configparser.ConfigParser):
+    """A unit file. Of a key that stands several times the last value counts here."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(strict=False, interpolation=None)
+        self.optionxform = str  # type: ignore[assignment,method-assign]
+        self.read_string((UNITS / name).read_text())
+
+
+@pytest.fixture
+def systemd_analyze() -> str:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed")
+    return program
+
+
+def installed(folder: Path) -> list[str]:
+    """The units as on a machine where the command is installed."""
+    for unit in UNITS.glob("*.s*"):
+        (folder / unit.name).write_text(unit.read_text().replace(COMMAND, sys.executable))
+    return [str(path) for path in sorted(folder.iterdir())]
+
+
+def test_systemd_takes_every_unit_without_a_word(systemd_analyze: str, tmp_path: Path) -> None:
+    verified = subprocess.run(
+        [systemd_analyze, "verify", "--man=no", *installed(tmp_path)], check=False, capture_output=True, text=True
+    )
+
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["tillside-relay.service", "tillside.service"])
+def test_a_service_may_do_little(systemd_analyze: str, name: str) -> None:
+    judged = subprocess.run(
+        [systemd_analyze, "security", "--offline=yes", f"--threshold={MOST_EXPOSED * 10:.0f}", str(UNITS / name)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if "invalid option" in judged.stderr or "unrecognized option" in judged.stderr:
+        pytest.skip("this systemd judges no unit that is not installed")
+
+    assert judged.returncode == 0, judged.stdout.splitlines()[-1:]
+
+
+def test_the_relay_is_watched_started_again_for_ever_and_has_its_port_from_its_socket() -> None:
+    service, socket = Unit("tillside-relay.service"), Unit("tillside-relay.socket")
+
+    assert service["Service"]["Type"] == "notify"
+    assert service["Service"]["Restart"] == "always"
+    assert service["Unit"]["StartLimitIntervalSec"] == "0"
+    assert service["Service"]["WatchdogSignal"] == "SIGKILL", "a stopped process hears no other"
+    assert "tillside-relay.socket" in service["Unit"]["Requires"]
+    (register,) = read_all(["--config", str(UNITS / "relay.toml")])
+    assert register.printer is not None
+    assert register.printer.listen == f"systemd:{socket['Socket']['FileDescriptorName']}"
+    assert str(register.printer.spool).startswith(service["Service"]["ReadWritePaths"])
+
+
+def test_both_services_are_one_user() -> None:
+    relay, register = Unit("tillside-relay.service")["Service"], Unit("tillside.service")["Service"]
+
+    assert relay["User"] == register["User"] == "tillside"
+    assert relay["ReadWritePaths"] == register["ReadWritePaths"]
