@@ -180,12 +180,14 @@ def _of_spool(folder: Path) -> tuple[Verdict, str]:
     relay = _status_of_relay(folder)
     if relay is None:
         return "degraded", f"no relay has used {folder} yet: start it (`tillside relay`) with this folder"
-    if not _lives(relay.get("pid")):
+    of_cups = str(relay.get("listen", "")).startswith("cups:")  # it runs while a job prints, and no longer
+    if not (of_cups or _lives(relay.get("pid"))):
         return "problem", f"the relay of {folder} does not run: start its service, or `tillside relay`"
     troubles = [str(said) for key, said in relay.items() if key.endswith("_trouble") and said]
     if relay.get("unspooled"):
         troubles.append(f"{relay['unspooled']} could not be kept since the relay started: look at its log")
-    return ("degraded", "; ".join(troubles)) if troubles else ("healthy", f"{folder}, its relay runs")
+    well = f"{folder}, of a queue of CUPS" if of_cups else f"{folder}, its relay runs"
+    return ("degraded", "; ".join(troubles)) if troubles else ("healthy", well)
 
 
 def _status_of_relay(folder: Path) -> dict[str, Any] | None:

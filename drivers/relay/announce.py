@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, Literal
 
@@ -45,10 +46,12 @@ class Announcer:
         facts = self._register | facts
         if unsaid:
             facts["times_before"] = unsaid
-        at = now.wall.isoformat(timespec="milliseconds")
-        if self._as_json:
-            line = json.dumps({"at": at, "level": level, "event": event, "message": message, **facts})
-        else:
-            line = f"{at} {level} {event}: {message}" + "".join(f" {key}={value}" for key, value in facts.items())
+        line = self.line(now.wall.isoformat(timespec="milliseconds"), level, event, message, facts)
         with suppress(OSError, ValueError):  # a log nobody takes stops no sale
             print(line, file=sys.stderr, flush=True)
+
+    def line(self, at: str, level: Level, event: str, message: str, facts: Mapping[str, str | int]) -> str:
+        """How it is written."""
+        if self._as_json:
+            return json.dumps({"at": at, "level": level, "event": event, "message": message, **facts})
+        return f"{at} {level} {event}: {message}" + "".join(f" {key}={value}" for key, value in facts.items())

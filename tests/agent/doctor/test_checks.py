@@ -141,6 +141,7 @@ def relay_says(folder: Path, **said: object) -> None:
         ({"unspooled": 3}, "degraded", "3 could not be kept"),
         ({"pid": 2**22 + 7}, "problem", "does not run"),
         ({"pid": "x"}, "problem", "does not run"),
+        ({"pid": 2**22 + 7, "listen": "cups:till"}, "healthy", "queue of CUPS"),
     ],
 )
 async def test_a_spools_relay_speaks_for_it(tmp_path: Path, said: dict[str, object], verdict: str, part: str) -> None:
