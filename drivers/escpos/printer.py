@@ -266,6 +266,8 @@ class EscposPrinter:
             self._settle()
             self._style = restyled(self._style, mark)
         elif head in _LINE_FEEDS:
+            # The CR of CR LF ends no line that another CR has ended.
+            self._after_cr = self._after_cr and head == b"\n"
             self._feed_line()
         elif head == b"\r":
             self._return()
