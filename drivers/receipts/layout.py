@@ -52,7 +52,8 @@ from loyalty.receipt import (
 
 # ISO 4217 for "no currency": neither the receipt nor the settings name one.
 NO_CURRENCY: Final = "XXX"
-# Printed lines are at most 64 columns (80 mm, small font); longer ones are no receipt lines.
+# Printed lines are at most 64 columns (80 mm, small font). Of a longer one, from a text file, both ends are read: what
+# it is about, and its amount.
 MAX_LINE_LETTERS: Final = 200
 
 _NO: Final = r"(?:[\s-]*(?:NO|NR|NUMBER|NUMMER|BR|BROJ|ST|STEVILKA)\b)?[\s.:#]*"
@@ -265,7 +266,10 @@ class TextLayoutReader:
 
 
 def _text(line: TextLine) -> _Text:
-    return _known_text(line.text[:MAX_LINE_LETTERS])
+    text = line.text
+    if len(text) > MAX_LINE_LETTERS:
+        text = text[: MAX_LINE_LETTERS // 2] + text[-MAX_LINE_LETTERS // 2 :]
+    return _known_text(text)
 
 
 @lru_cache(maxsize=WORDS_REMEMBERED)

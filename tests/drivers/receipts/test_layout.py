@@ -362,6 +362,14 @@ def test_a_receipt_without_its_end_is_torn(kept: int) -> None:
     assert problem.end == len(f"{SALE}\n{begun}\n")
 
 
+def test_of_a_line_that_no_paper_holds_both_ends_are_read() -> None:
+    receipt = lines_of(f"Bread {'x' * 400} 3.00", "3.00")
+
+    (line,) = receipt.lines
+    assert line.description.startswith("Bread xxx")
+    assert line.amount_minor == 300
+
+
 def test_a_receipt_printed_twice_has_one_identity() -> None:
     decoded = decode(f"{SALE}\n{SALE}".encode(), VIENNA)
     assert len({receipt.key for receipt in decoded.receipts}) == 1
