@@ -7,6 +7,7 @@ the paper's state right after each cut; the answer ends the measurement.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from datetime import datetime
@@ -22,8 +23,10 @@ from drivers.receipts.spool_source import SpoolPosition, SpoolReader
 from tests.bench.machine import disk_folder, measured
 from tests.bench.report import Report, rounded
 
-ROUNDS = 20
-JOBS_PER_ROUND = 50
+ROUNDS = 100
+JOBS_PER_ROUND = 100
+SYNCS_PER_ROUND = 20
+RECORD_BYTES = 5000
 ASK = b"\x10\x04\x04"
 SHOP = Shop(
     store="12",
@@ -57,9 +60,15 @@ async def _measure(spool: Path) -> dict[str, int | float | str]:
         ready = msgspec.json.decode(await relay.stdout.readline())
         direct: list[float] = []
         relayed: list[float] = []
+        answers_changed = 0
+        synced: list[float] = []
         for number in range(ROUNDS):
-            direct += await _print(printer.address, number)
-            relayed += await _print(ready["listening"], number)
+            took, answers = await _print(printer.address, number)
+            direct += took
+            took, answers_relayed = await _print(ready["listening"], number)
+            relayed += took
+            answers_changed += _differing(answers, answers_relayed)
+            synced += _syncs(spool.parent / "raw")
         rss_mb = _rss_mb(relay.pid)
     finally:
         relay.terminate()
@@ -69,24 +78,39 @@ async def _measure(spool: Path) -> dict[str, int | float | str]:
         "added_p50_ms": rounded(_quantile(relayed, 0.50) - _quantile(direct, 0.50)),
         "added_p99_ms": rounded(_quantile(relayed, 0.99) - _quantile(direct, 0.99)),
         "jobs": _jobs(spool),
-        "bytes_changed": _changed(printer.connections),
+        "bytes_changed": _changed(printer.connections) + answers_changed,
         "rss_mb": rounded(rss_mb),
+        "raw_sync_p50_ms": rounded(_quantile(synced, 0.50)),
+        "raw_sync_p99_ms": rounded(_quantile(synced, 0.99)),
     }
 
 
-async def _print(address: str, number: int) -> list[float]:
-    """Milliseconds from sending a receipt to the printer's answer behind its cut, for each of a round."""
+async def _print(address: str, number: int) -> tuple[list[float], bytearray]:
+    """Milliseconds from sending a receipt to the printer's answer behind its cut, for each of a round; the answers."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     took = []
+    answers = bytearray()
     for index in range(JOBS_PER_ROUND):
         job = _receipt(number * JOBS_PER_ROUND + index)
         started = time.perf_counter()
         writer.write(job + ASK)
-        await reader.readexactly(1)
+        answers += await reader.readexactly(1)
         took.append((time.perf_counter() - started) * 1000)
     writer.close()
     await writer.wait_closed()
+    return took, answers
+
+
+def _syncs(path: Path) -> list[float]:
+    """Milliseconds that the disk alone takes for a job, in between: what of the figures is not the relay's."""
+    took = []
+    with path.open("ab", buffering=0) as file:
+        for _ in range(SYNCS_PER_ROUND):
+            file.write(bytes(RECORD_BYTES))
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append((time.perf_counter() - started) * 1000)
     return took
 
 
@@ -111,10 +135,12 @@ def _jobs(spool: Path) -> int:
 
 def _changed(connections: list[bytearray]) -> int:
     """Bytes that differ between a round printed directly and the same one through the relay."""
-    return sum(
-        sum(one != other for one, other in zip(direct, relayed, strict=False)) + abs(len(direct) - len(relayed))
-        for direct, relayed in list(pairwise(connections))[::2]
-    )
+    return sum(_differing(direct, relayed) for direct, relayed in list(pairwise(connections))[::2])
+
+
+def _differing(direct: bytearray, relayed: bytearray) -> int:
+    same_place = sum(one != other for one, other in zip(direct, relayed, strict=False))
+    return same_place + abs(len(direct) - len(relayed))
 
 
 def _quantile(values: list[float], share: float) -> float:
