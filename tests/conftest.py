@@ -1,0 +1,9 @@
+"""What all tests stand on."""
+
+from __future__ import annotations
+
+import signal
+
+# A shell's background jobs ignore Ctrl-C, and every process that they start does; the tests' own must not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
