@@ -1,4 +1,5 @@
-"""`tillside capture`: what a scanner sends, with times, in a file that `parse-scan`, `decode` and `replay` read.
+"""`tillside capture`: what a scanner sends, or a register prints, with times, in a file that `parse-scan`, `decode` and
+`replay` read.
 
 Owns the file, which is this user's alone, and which device is meant. Payment cards never get into it.
 """
@@ -63,12 +64,13 @@ def capture_command(
     file: str | None,
     scanner: str | None,
     port: str | None,
+    spool: str | None,
     seconds: float | None,
     list_devices: bool,
     config: str | None,
     as_json: bool,
 ) -> int:
-    """Record one scanner until Ctrl-C or for `seconds`, or list what is there.
+    """Record one scanner or a relay's spool until Ctrl-C or for `seconds`, or list what is there.
 
     Exit codes: 0 done, 1 the device or the file cannot be used, or went away meanwhile, 2 usage.
     """
@@ -77,6 +79,10 @@ def capture_command(
         if list_devices:
             return _list(as_json=as_json)
         settings = load_settings(config)
+        if spool is not None:
+            if scanner is not None or port is not None:
+                raise CaptureUsageError("--spool goes without --scanner and --port: a capture is of one thing")
+            return _capture_spool(settings, Path(spool), _file(file), _time(seconds), as_json=as_json)
         return _capture(settings, _meant(settings, scanner, port), _file(file), _time(seconds), as_json=as_json)
 
     try:
@@ -102,7 +108,10 @@ def _time(seconds: float | None) -> float | None:
 def _meant(settings: Settings, name: str | None, port: str | None) -> ScannerSettings:
     """The scanner of the settings that has that name or port; else one at `port` with every default."""
     if (name is None) == (port is None):
-        raise CaptureUsageError("name the scanner with --scanner, or its port with --port; --list shows what is there")
+        raise CaptureUsageError(
+            "name the scanner with --scanner, or its port with --port (--list shows what is there), or the folder of a "
+            "relay with --spool"
+        )
     for each in settings.scanners:
         if name == each.name or (port is not None and port in (each.options.get("port"), each.options.get("device"))):
             return each
@@ -139,10 +148,28 @@ def _capture(settings: Settings, scanner: ScannerSettings, file: Path, seconds: 
             if not recording.reads:
                 file.unlink(missing_ok=True)
             raise
+    return _done(file, recording.reads, as_json=as_json)
+
+
+def _capture_spool(settings: Settings, folder: Path, file: Path, seconds: float | None, *, as_json: bool) -> int:
+    # The receipts' decoders, which a capture of a scanner need not load.
+    from agent.cli.capture_spool import SpoolRecording
+
+    if not folder.is_dir():
+        raise CaptureUsageError(f"{folder} is no folder: name that of a relay's --spool")
+    with os.fdopen(_new(file), "wb") as stream:
+        recording = SpoolRecording(folder, partial(_write, stream), own=partial(owns_number, settings.identification))
+        _announce(f"Capturing what is printed, from {folder} to {file}; Ctrl-C ends it.", as_json=as_json)
+        with suppress(KeyboardInterrupt):
+            asyncio.run(recording.run(seconds))
+    return _done(file, recording.reads, as_json=as_json)
+
+
+def _done(file: Path, reads: int, *, as_json: bool) -> int:
     if as_json:
-        say_json(Captured(file=str(file), reads=recording.reads))
+        say_json(Captured(file=str(file), reads=reads))
     else:
-        say(f"{recording.reads} reads written to {file}.")
+        say(f"{reads} reads written to {file}.")
     return DONE
 
 

@@ -127,12 +127,13 @@ def capture(
     file: Annotated[str | None, typer.Argument(help="The file to write; it must not be there yet.")] = None,
     scanner: Annotated[str | None, typer.Option(help="A scanner of the settings.")] = None,
     port: Annotated[str | None, typer.Option(help="A port or an input device, with its driver's defaults.")] = None,
+    spool: Annotated[str | None, typer.Option(help="A relay's folder: what is printed, and was.")] = None,
     seconds: Annotated[float | None, typer.Option(help="End after so long; else Ctrl-C does.")] = None,
     list_devices: Annotated[bool, typer.Option("--list", help="List the devices that are there.")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Record what a scanner sends, with times, without payment cards."""
+    """Record what a scanner sends, or a register prints, with times, without payment cards."""
     from agent.cli.capture import capture_command
 
     raise typer.Exit(
@@ -140,6 +141,7 @@ def capture(
             file=file,
             scanner=scanner,
             port=port,
+            spool=spool,
             seconds=seconds,
             list_devices=list_devices,
             config=config,

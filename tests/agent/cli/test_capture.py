@@ -43,7 +43,7 @@ def settings(folder: Path, text: str = "") -> Path:
 
 
 def capture(config: Path, file: Path | None, **options: Any) -> int:
-    chosen = {"scanner": None, "port": None, "seconds": 0.2, "list_devices": False, **options}
+    chosen = {"scanner": None, "port": None, "spool": None, "seconds": 0.2, "list_devices": False, **options}
     return capture_command(file=str(file) if file else None, config=str(config), as_json=True, **chosen)
 
 
@@ -90,6 +90,8 @@ def test_a_cards_number_that_a_rule_makes_the_shops_own_stays(tmp_path: Path, sc
     [
         ({}, 2, "--scanner"),
         ({"scanner": "a", "port": "/dev/none"}, 2, "--scanner"),
+        ({"spool": "/none", "port": "/dev/none"}, 2, "--spool goes without"),
+        ({"spool": "/none"}, 2, "is no folder"),
         ({"scanner": "other"}, 2, "'counter', 'relayed'"),
         ({"port": "/dev/tillside-none"}, 1, "/dev/tillside-none"),
         ({"port": "/dev/input/by-id/none"}, 1, "none"),
