@@ -136,7 +136,8 @@ async def test_it_says_when_it_is_ready_and_ends_on_sigterm_with_the_begun_job_k
 @pytest.mark.parametrize(
     ("modules", "packages"),
     [
-        ("drivers.relay.process", {"drivers"}),
+        ("drivers.relay.process, drivers.relay.device, drivers.relay.terminal, drivers.relay.fifo", {"drivers"}),
+        ("drivers.relay.cups, drivers.relay.cups_backend, drivers.relay.windows_spooler", {"drivers"}),
         ("drivers.relay.process, drivers.relay.scanner_part, drivers.relay.shared_wedge", {"drivers", "loyalty"}),
     ],
 )

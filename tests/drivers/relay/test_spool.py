@@ -200,6 +200,39 @@ def test_at_the_cap_acknowledged_jobs_make_room_even_in_the_newest_segment(tmp_p
     assert segment_numbers(tmp_path) != [number]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_under_its_cap_the_oldest_acknowledged_go_first_and_what_is_not_acknowledged_stays(
+    seed: int, tmp_path: Path
+) -> None:
+    """An agent that is behind, by chance more or less, over many times what the cap holds."""
+    print("seed", seed)
+    chance = random.Random(seed)
+    cap_bytes = 20 * len(record(b"%06d" % 0))
+    kept: list[tuple[bytes, int, int]] = []  # each with the place after it
+    acknowledged = refused = 0
+    writer = spool_writer(tmp_path, cap_bytes=cap_bytes, segment_bytes=chance.randrange(1, 1000))
+    for number in range(400):
+        if chance.random() < 0.02:
+            writer.close()
+            writer = spool_writer(tmp_path, cap_bytes=cap_bytes, segment_bytes=chance.randrange(1, 1000))
+        fresh = record(b"%06d" % number)
+        if writer.keep([fresh]).error is None:
+            newest = segment_numbers(tmp_path)[-1]
+            kept.append((fresh, newest, (tmp_path / segment_name(newest)).stat().st_size))
+        else:
+            refused += 1
+        if chance.random() < 0.3 and acknowledged < len(kept):
+            acknowledged = chance.randrange(acknowledged, len(kept)) + 1
+            acknowledge(tmp_path, *kept[acknowledged - 1][1:])
+
+        there = b"".join(segments(tmp_path))
+        all_kept = b"".join(each for each, _, _ in kept)
+        assert len(there) <= cap_bytes
+        assert all_kept.endswith(there), "what is there is the newest, whole and in order"
+        assert len(there) >= sum(len(each) for each, _, _ in kept[acknowledged:])
+    assert refused < 400
+
+
 def test_an_unreadable_acknowledgement_deletes_nothing(tmp_path: Path) -> None:
     writer = spool_writer(tmp_path, segment_bytes=1)
     writer.keep([record()] * 2)

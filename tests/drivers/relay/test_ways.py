@@ -9,6 +9,7 @@ import pty
 import random
 import stat
 import sys
+import threading
 import tty
 from collections.abc import Iterator
 from functools import partial
@@ -101,6 +102,26 @@ async def test_serial_to_serial_passes_every_byte_both_ways(
         await relay.spools(3)
 
     assert relay.texts() == [RECEIPT, bytes(range(256)) + CUT, picture + CUT]
+
+
+async def test_a_status_passes_back_while_a_cut_waits_for_the_disk(
+    tmp_path: Path, pos_cable: Cable, printer_cable: Cable
+) -> None:
+    may_answer = threading.Event()
+
+    def hanging(handle: int) -> None:
+        may_answer.wait(WAIT_S)
+        os.fdatasync(handle)
+
+    inlet, outlet = DeviceInlet(pos_cable.path, PORT), DeviceOutlet(printer_cable.path, PORT)
+    async with relaying(outlet, tmp_path, inlet=inlet, sync=hanging):
+        await pos_cable.say(RECEIPT)
+        text = RECEIPT.removesuffix(CUT)
+        assert await printer_cable.hear(len(text)) == text
+        await printer_cable.say(STATUS)
+        assert await pos_cable.hear(4) == STATUS
+        may_answer.set()
+        assert await printer_cable.hear(len(CUT)) == CUT
 
 
 async def test_a_pos_on_a_wire_waits_while_its_printer_is_away(
