@@ -22,6 +22,7 @@ from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
 from drivers.relay.arguments import SerialSettings, read_arguments
 from drivers.relay.process import main
 from drivers.relay.spool import STATUS_NAME, segment_numbers
+from tests.drivers.relay.running import until
 
 CUT = b"\x1dVB\x00"
 ASK = b"\x10\x04\x01"
@@ -293,6 +294,8 @@ async def test_a_wedge_that_is_not_plugged_in_is_told_and_waited_for(printer: Vi
     wedge = ["--wedge", "A scanner that nobody has", "--layout", "de", "--scans", str(tmp_path / "scans")]
     relay = await RelayProcess(printer.address, tmp_path / "spool", *wedge).start()
     await relay.print(receipt(1))
+    status = tmp_path / "scans" / STATUS_NAME
+    await until(lambda: status.exists() and "is not plugged in" in status.read_text())
 
     assert await relay.end(signal.SIGTERM) == 0
     assert "is not plugged in" in relay.said
