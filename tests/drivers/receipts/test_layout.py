@@ -366,6 +366,7 @@ def test_of_a_line_that_no_paper_holds_both_ends_are_read() -> None:
     receipt = lines_of(f"Bread {'x' * 400} 3.00", "3.00")
 
     (line,) = receipt.lines
+    assert line.description
     assert line.description.startswith("Bread xxx")
     assert line.amount_minor == 300
 
