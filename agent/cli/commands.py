@@ -31,6 +31,7 @@ def decode(
     profile: Annotated[str | None, typer.Option(help="Printer profile by python-escpos' name.")] = None,
     text: Annotated[bool, typer.Option("--text", help="Print what the paper shows.")] = False,
     png: Annotated[str | None, typer.Option("--png", help="Write what the paper looked like to this file.")] = None,
+    guess: Annotated[bool, typer.Option("--guess", help="Show a line in the code pages that it may be in.")] = False,
     as_json: Json = False,
 ) -> None:
     """Print the receipts in a file."""
@@ -38,9 +39,10 @@ def decode(
 
     raise typer.Exit(
         decode_command(
-            file=file, format=format, code_page=code_page, profile=profile, text=text, png=png, as_json=as_json
+            file=file, format=format, code_page=code_page, profile=profile, text=text, png=png, guess=guess,
+            as_json=as_json,
         )
-    )
+    )  # fmt: skip
 
 
 @app.command("parse-scan")

@@ -25,10 +25,12 @@ def decode_command(
     text: bool,
     as_json: bool,
     png: str | None = None,
+    guess: bool = False,
 ) -> int:
     """Print `{"receipts":[…],"ignored":[…],"problems":[…]}`, on one line with `as_json`; or the paper's text.
 
-    Or write what the paper looked like to the file `png` and print nothing; with `as_json`, `{"png":[files]}`.
+    Or write what the paper looked like to the file `png` and print nothing; with `as_json`, `{"png":[files]}`. With
+    `guess`, the code pages that nobody tells and a line of the paper in each.
 
     Of a capture, what was captured is read. Exit codes: 0 all was read, 1 something was not, 2 the file or an
     option is wrong.
@@ -45,6 +47,10 @@ def decode_command(
     try:
         if png is not None:
             return _draw(document, options, Path(png), as_json=as_json)
+        if guess:
+            from agent.cli.guess import guess_command
+
+            return guess_command(document, options, as_json=as_json)
         if text:
             for part in paper_text(document, options):
                 _write(_harmless(part))

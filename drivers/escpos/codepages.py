@@ -85,6 +85,11 @@ class CodePage:
     letters: str
     codec: str | None = None
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it has no letters beyond ASCII: nobody knows what they are."""
+        return self.codec is None and not self.letters[128:].strip(UNKNOWN_LETTER)
+
     def decode(self, data: bytes) -> str:
         """`data` in Unicode; a byte without a letter becomes U+FFFD."""
         if self.codec is None:

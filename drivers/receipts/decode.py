@@ -21,11 +21,14 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from drivers.escpos.codepages import CodePageError, code_page, profile_pages
+from drivers.escpos.guess import GuessedPage
 from drivers.escpos.paper import Sheet
 from drivers.receipts.classify import IgnoredKind, classified
 from drivers.receipts.documents import (
     Job,
     PrinterLanguage,
+    lines_in_pages,
+    pages_guessed,
     printed_jobs,
     printer_language,
     sheets_of,
@@ -99,14 +102,18 @@ class DecodeProblem(Struct, frozen=True, kw_only=True):
 
 
 class Decoded(Struct, frozen=True, kw_only=True):
-    """All that a document holds, each part in the order of the document."""
+    """All that a document holds, each part in the order of the document.
+
+    `code_page_guessed` says which parts of a printer stream were read in a page that nobody told, or other than told.
+    """
 
     receipts: tuple[Receipt, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     problems: tuple[DecodeProblem, ...] = ()
+    code_page_guessed: tuple[GuessedPage, ...] | UnsetType = UNSET
 
 
-_Piece = Receipt | Ignored | DecodeProblem
+_Piece = Receipt | Ignored | DecodeProblem | GuessedPage
 
 
 def formats() -> tuple[str, ...]:
@@ -141,6 +148,23 @@ def paper_sheets(document: bytes, options: DecodeOptions | None = None) -> Itera
     _check(options)
     language = _language(document, options)
     yield from sheets_of(document, code_page=options.code_page, profile=options.profile, language=language)
+
+
+def pages_to_choose(
+    document: bytes, options: DecodeOptions | None = None
+) -> Iterator[tuple[GuessedPage, dict[str, str]]]:
+    """Code pages that are guessed, each with the line that tells most in the pages it may be, the likeliest first.
+
+    Raises DecodeOptionsError, as `decode` does.
+    """
+    options = options or DecodeOptions()
+    _asked_readers(options.format)
+    _check(options)
+    language = _language(document, options)
+    if language is not None:
+        profile = options.profile
+        for guessed in pages_guessed(document, code_page=options.code_page, profile=profile, language=language):
+            yield guessed, lines_in_pages(document, guessed, profile=profile, language=language)
 
 
 def _language(document: bytes, options: DecodeOptions) -> PrinterLanguage | None:
@@ -221,17 +245,25 @@ def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:
     receipts: list[Receipt] = []
     ignored: list[Ignored] = []
     problems: list[DecodeProblem] = []
+    guessed: list[GuessedPage] = []
     for piece in islice(pieces, MAX_PIECES):
         if isinstance(piece, Receipt):
             receipts.append(piece)
         elif isinstance(piece, Ignored):
             ignored.append(piece)
+        elif isinstance(piece, GuessedPage):
+            guessed.append(piece)
         else:
             problems.append(piece)
     if next(pieces, None) is not None:
         detail = f"more than {MAX_PIECES} receipts and other pieces; cut it into smaller files"
         problems.append(DecodeProblem(code="too_many", detail=detail, start=0, end=size))
-    return Decoded(receipts=tuple(receipts), ignored=tuple(ignored), problems=tuple(problems))
+    return Decoded(
+        receipts=tuple(receipts),
+        ignored=tuple(ignored),
+        problems=tuple(problems),
+        code_page_guessed=tuple(guessed) or UNSET,
+    )
 
 
 def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
@@ -243,7 +275,10 @@ def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Itera
         return
     language = _language(document, options)
     if language is not None:
-        jobs = printed_jobs(document, code_page=options.code_page, profile=options.profile, language=language)
+        page, profile = options.code_page, options.profile
+        guessed = pages_guessed(document, code_page=page, profile=profile, language=language)
+        yield from guessed
+        jobs = printed_jobs(document, code_page=page, profile=profile, language=language, guessed=guessed)
     else:
         jobs = text_jobs(document, code_page=options.code_page)
     kicks, printed = 0, False
@@ -262,7 +297,7 @@ def _json_pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> 
     if journal is not None:
         whole = {"start": 0, "end": len(document)}
         for piece in _pieces(journal.encode(), replace(options, format="auto"), readers):
-            yield piece if isinstance(piece, Receipt) else replace(piece, **whole)
+            yield piece if isinstance(piece, Receipt | GuessedPage) else replace(piece, **whole)
         return
     try:
         for receipt, start, end in read_json(document):

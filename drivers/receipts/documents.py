@@ -7,13 +7,16 @@ a receipt.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from drivers.escpos import codepages
-from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, CodePage
-from drivers.escpos.framing import EscposFramer, Frame
+from drivers.escpos.codepages import DEFAULT_PROFILE, CodePage
+from drivers.escpos.framing import EscposFramer
+from drivers.escpos.guess import LIKELIEST_CERTAINTY, SAMPLE_BYTES, GuessedPage, guess, guessed_pages
 from drivers.escpos.paper import (
     FEED_CHUNK_BYTES,
     MAX_BLANK_LINES,
@@ -22,8 +25,7 @@ from drivers.escpos.paper import (
     PaperLine,
     Sheet,
 )
-from drivers.escpos.printer import EscposPrinter
-from drivers.receipts.alphabet import guesses
+from drivers.escpos.printer import UNSELECTED, EscposPrinter
 from drivers.receipts.port import PrintedJob, TextLine
 from drivers.star.framing import StarFramer
 from drivers.star.paper import STAR_PROFILE, StarPrinter
@@ -32,15 +34,11 @@ from drivers.star.recognition import is_star_stream
 # Whose commands a printer stream is made of.
 PrinterLanguage = Literal["escpos", "star"]
 
-# What else a printer would print there is a page for frames and German; a guess that says anything is better.
-MIN_CERTAINTY: Final = 10
 # Text files are in Windows' pages, mostly; what is in another has to look like it.
 MIN_CERTAINTY_OF_FILE: Final = 50
-# A stream with one of these says itself which letters it means.
-_PAGE_SELECTIONS: Final = frozenset(("ESC t", "ESC GS t", "ESC GS ) U"))
+# A Star stream with one of these says itself which letters it means.
+_STAR_SELECTIONS: Final = frozenset(("ESC GS t", "ESC GS ) U"))
 SELECTION_BYTES: Final = 1024
-# Enough text to tell an alphabet by.
-SAMPLE_BYTES: Final = 256 * 1024
 # A text without page breaks is parted at the next gap after this many lines, so that a year's journal in one
 # file needs no more memory than a day's.
 LONG_PAGE_LINES: Final = 5_000
@@ -85,27 +83,41 @@ def printer_language(document: bytes) -> PrinterLanguage | None:
 
 
 def printed_jobs(
-    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None = None
+    document: bytes,
+    *,
+    code_page: str | None,
+    profile: str | None,
+    language: PrinterLanguage | None = None,
+    guessed: Sequence[GuessedPage] | None = None,
 ) -> Iterator[Job]:
-    """Sheets of a printer stream as jobs. Raises CodePageError on an unknown page or profile."""
-    return map(_job, sheets(document, code_page=code_page, profile=profile, language=language))
+    """Sheets of a printer stream as jobs, as in `sheets`."""
+    return map(_job, sheets(document, code_page=code_page, profile=profile, language=language, guessed=guessed))
 
 
 def sheets(
-    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None = None
+    document: bytes,
+    *,
+    code_page: str | None,
+    profile: str | None,
+    language: PrinterLanguage | None = None,
+    guessed: Sequence[GuessedPage] | None = None,
 ) -> Iterator[Sheet]:
-    """Sheets of a printer stream; without a `language` it is recognised.
+    """Sheets of a printer stream; without a `language` it is recognised, without `guessed` the pages are guessed.
 
     Raises CodePageError on an unknown page or profile.
     """
-    is_star = (language or printer_language(document)) == "star"
-    page = code_page or _untold_page(document, profile, is_star=is_star)
-    framer = StarFramer() if is_star else EscposFramer(styled_text=True)
-    printer = (
-        StarPrinter(code_page=page, profile=profile or STAR_PROFILE)
-        if is_star
-        else EscposPrinter(code_page=page, profile=profile or DEFAULT_PROFILE)
-    )
+    language = language or printer_language(document)
+    if guessed is None:
+        guessed = pages_guessed(document, code_page=code_page, profile=profile, language=language)
+    framer: StarFramer | EscposFramer
+    printer: StarPrinter | EscposPrinter
+    if language == "star":
+        page = code_page or next((each.guess.code_page for each in guessed), None)
+        framer, printer = StarFramer(), StarPrinter(code_page=page, profile=profile or STAR_PROFILE)
+    else:
+        pages = {UNSELECTED if each.selected is None else each.selected: each.guess.code_page for each in guessed}
+        framer = EscposFramer(styled_text=True)
+        printer = EscposPrinter(code_page=code_page, profile=profile or DEFAULT_PROFILE, pages=pages)
     for at in range(0, len(document), FEED_CHUNK_BYTES):
         printer.feed(framer.feed(document[at : at + FEED_CHUNK_BYTES]))
         yield from printer.take()
@@ -128,34 +140,57 @@ def _job(sheet: Sheet) -> Job:
     )
 
 
-def _untold_page(document: bytes, profile: str | None, *, is_star: bool) -> str | None:
-    """The page of a stream that selects none, or none that its printer is known to have.
+def pages_guessed(
+    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None
+) -> tuple[GuessedPage, ...]:
+    """Code pages of a printer stream that nobody tells, or that are told and make no sense.
 
-    UTF-8, as some drivers print on some printers, or where nobody names the printer a guess.
+    Raises CodePageError on an unknown profile.
     """
+    if code_page is not None:
+        return ()
+    return _guessed_of_star(document) if language == "star" else guessed_pages(document, profile)
+
+
+def lines_in_pages(
+    document: bytes, guessed: GuessedPage, *, profile: str | None, language: PrinterLanguage | None
+) -> dict[str, str]:
+    """The printed line that tells most, in each of the pages of a guess, the likeliest first: for a person to choose.
+
+    Raises CodePageError on an unknown profile.
+    """
+    pages = [guessed.guess.code_page, *(other.code_page for other in guessed.guess.runners_up)]
+    read: list[dict[int, str]] = []
+    for page in pages:
+        tried = replace(guessed, guess=replace(guessed.guess, code_page=page))
+        printed = sheets(document[:SAMPLE_BYTES], code_page=None, profile=profile, language=language, guessed=(tried,))
+        read.append({line.start: line.text for sheet in printed for line in sheet.lines})
+    # The one that differs most, and of those the one with most letters beyond ASCII.
+    telling = max(
+        read[0], key=lambda start: (len({lines.get(start) for lines in read}), _beyond_ascii(read[0][start])), default=0
+    )
+    return {page: lines.get(telling, "") for page, lines in zip(pages, read, strict=True)}
+
+
+def _beyond_ascii(text: str) -> int:
+    return len({letter for letter in text if letter > "\x7f"})
+
+
+def _guessed_of_star(document: bytes) -> tuple[GuessedPage, ...]:
     sample = document[:SAMPLE_BYTES]
     if sample.isascii():
-        return None
-    framer, text = StarFramer() if is_star else EscposFramer(), b""
+        return ()
+    framer, text = StarFramer(), b""
     # A page is selected near the beginning, mostly.
     for at in range(0, len(sample), SELECTION_BYTES):
         frames = framer.feed(sample[at : at + SELECTION_BYTES])
-        if any(frame.name in _PAGE_SELECTIONS and _is_known(frame, profile) for frame in frames):
-            return None
+        if any(frame.name in _STAR_SELECTIONS for frame in frames):
+            return ()
         text += b"".join(frame.data for frame in frames if frame.kind == "text")
-    if text.isascii():
-        return None
-    if _is_utf8(text):
-        return "UTF-8"
-    likely = guesses(text) if profile is None else ()
-    return likely[0].name if likely and likely[0].certainty >= MIN_CERTAINTY else None
-
-
-def _is_known(selection: Frame, profile: str | None) -> bool:
-    if selection.name != "ESC t":
-        return True
-    page = codepages.selected_page(profile or DEFAULT_PROFILE, selection.data[2])
-    return page.codec is not None or any(letter != UNKNOWN_LETTER for letter in page.letters[128:])
+    guessed = guess(text)
+    if guessed is None or guessed.certainty < LIKELIEST_CERTAINTY:
+        return ()
+    return (GuessedPage(selected=None, guess=guessed),)
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -298,9 +333,9 @@ def _page_of(document: bytes, code_page: str | None) -> CodePage:
 def _guessed_page(sample: bytes) -> str:
     if _is_utf8(sample) or _mostly_utf8(sample):
         return "UTF-8"
-    likely = guesses(sample)
-    if likely and likely[0].certainty >= MIN_CERTAINTY_OF_FILE:
-        return likely[0].name
+    guessed = guess(sample)
+    if guessed is not None and guessed.certainty >= MIN_CERTAINTY_OF_FILE:
+        return guessed.code_page
     runs = _HIGH_RUN.findall(sample)
     letters = sum(map(len, runs))
     # Cyrillic words are all high bytes; in Latin ones a high byte stands alone.

@@ -1,0 +1,299 @@
+"""Which code page a text was written for, where nothing says so or what is said makes no sense.
+
+Owns the guess and how sure it is. Pure functions: bytes in, no state between calls. Never decodes for anyone.
+
+A page is as likely as the letters it makes, in the order they come, are in a language whose receipts are printed in it.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from math import exp, log
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, CodePage, code_page, selected_page
+from drivers.escpos.framing import EscposFramer, split_text
+from drivers.escpos.languages import LANGUAGES
+from drivers.escpos.printer import UNSELECTED
+
+# Enough of a document to tell its alphabet by.
+SAMPLE_BYTES: Final = 256 * 1024
+# So many different words tell as much as all of them.
+MAX_WORDS: Final = 200
+MAX_RUNNERS_UP: Final = 3
+# What a printer was told is overruled only by a guess this certain. Where nothing was told, a guess from one word is
+# better than what the printer would print, a page for frames and German; one from a lone sign is not.
+OVERRULING_CERTAINTY: Final = 85
+LIKELIEST_CERTAINTY: Final = 30
+# So many letters tell whether a page makes sense.
+MAX_SENSE_LETTERS: Final = 48
+# Of the letters beyond ASCII so many, in percent, may stand where no word has them before a page makes no sense.
+NONSENSE_PERCENT: Final = 20
+
+# Rules and frames drawn of one sign, with their corners.
+_RULE: Final = re.compile(rb"[\x80-\xff]?([\x80-\xff])\1{2,}[\x80-\xff]?")
+# Longer words are told as several.
+_WORD: Final = re.compile(rb"[A-Za-z]{0,12}[\x80-\xff][A-Za-z\x80-\xff]{0,16}")
+# Commands that begin or end an alphabet of its own.
+_OTHER_LETTERS: Final = frozenset(("FS &", "FS .", "FS C", "FS ( C", "ESC %"))
+# Signs that stand before, behind or between words, and those that seldom do.
+_SIGNS: Final = frozenset("€°§£„“”‚‘’«»–—…•×¡¿\xa0")
+_RARE_SIGNS: Final = frozenset("©®™·²³½¼¾ºª")
+# Unicode calls them letters.
+_NO_LETTERS: Final = frozenset("ºªµƒ")
+
+# Logarithms of how rare something is: a euro sign by itself, another sign at a word's edge, a rare one, one within a
+# word, any other sign, a letter that the language lacks, a capital within small letters or a small one within capitals.
+_EURO, _SIGN_AT_EDGE, _RARE_AT_EDGE, _SIGN_WITHIN = -2.0, -5.0, -9.0, -16.0
+_OTHER_SIGN, _STRANGE, _WRONG_CASE = -14.0, -13.0, -6.0
+_NOT_TELLING: Final = (_SIGN_AT_EDGE, _RARE_AT_EDGE)
+# Neighbours that were never seen count as a third of one.
+_UNSEEN: Final = 0.3
+_ALPHABET: Final = 30
+# Words of a receipt are no independent witnesses: each counts half.
+_WEIGHT: Final = 0.5
+# So many letters tell which readings can be left aside: those this much less likely.
+FIRST_LETTERS: Final = 16
+_RULED_OUT: Final = 40.0
+# For each language; receipts have some hundred.
+MAX_REMEMBERED: Final = 2_000
+
+
+class RunnerUp(Struct, frozen=True, kw_only=True):
+    """Another page that the text may have been written for. `certainty` is in percent."""
+
+    code_page: str
+    certainty: int
+
+
+class Guess(Struct, frozen=True, kw_only=True):
+    """The likeliest page. `certainty` is in percent, 99 at most; pages that give the same text are one."""
+
+    code_page: str
+    certainty: int
+    language: str
+    runners_up: tuple[RunnerUp, ...] = ()
+
+
+class GuessedPage(Struct, frozen=True, kw_only=True):
+    """A guess for what a document printed while `selected` (`ESC t`) was selected; None: nothing was."""
+
+    selected: int | None
+    guess: Guess
+
+
+def guess(text: bytes) -> Guess | None:
+    """The page that `text` was written for; None if it has no letters beyond ASCII."""
+    words = _words(text)
+    if not words:
+        return None
+    if _is_utf8(text):
+        return Guess(code_page="UTF-8", certainty=99, language="")
+    likely = _likely([_Reading(language, page) for language, (_, pages) in LANGUAGES.items() for page in pages], words)
+    texts: dict[str, _Scored] = {}
+    for scored in likely:
+        texts.setdefault(scored.text, scored)
+    best = likely[0].score
+    total = sum(exp(_WEIGHT * (scored.score - best)) for scored in texts.values())
+
+    def certainty(scored: _Scored) -> int:
+        share = exp(_WEIGHT * (scored.score - best)) / total
+        return min(99, round(100 * share * scored.known * (1 - 0.5**scored.letters)))
+
+    first, *others = texts.values()
+    return Guess(
+        code_page=first.reading.page,
+        certainty=certainty(first),
+        language=first.reading.language,
+        runners_up=tuple(
+            RunnerUp(code_page=other.reading.page, certainty=certainty(other)) for other in others[:MAX_RUNNERS_UP]
+        ),
+    )
+
+
+def guessed_pages(document: bytes, profile: str | None) -> tuple[GuessedPage, ...]:
+    """Pages to read parts of a printer stream in, other than the stream and its printer's profile say.
+
+    A stream that selects a page which the named `profile` has is believed; without a name it is believed as long as
+    its words make sense. Raises CodePageError on an unknown profile.
+    """
+    if document[:SAMPLE_BYTES].isascii():
+        return ()
+    guesses = []
+    for number, text in selected_texts(document).items():
+        page = selected_page(profile or DEFAULT_PROFILE, max(number, 0))
+        is_told = number != UNSELECTED and not page.is_unknown
+        if is_told and (profile is not None or page.codec is not None or makes_sense(text, page)):
+            continue
+        guessed = guess(text)
+        if guessed is None or guessed.certainty < (OVERRULING_CERTAINTY if is_told else LIKELIEST_CERTAINTY):
+            continue
+        sample = b" ".join(_words(text))
+        if page.decode(sample) != code_page(guessed.code_page).decode(sample):
+            guesses.append(GuessedPage(selected=None if number == UNSELECTED else number, guess=guessed))
+    return tuple(guesses)
+
+
+def selected_texts(document: bytes) -> Mapping[int, bytes]:
+    """What a printer stream prints beyond ASCII, by the number that `ESC t` selected, or UNSELECTED.
+
+    What it prints in alphabets of several bytes a letter, or in letters that it draws itself, is left out.
+    """
+    texts: dict[int, list[bytes]] = {}
+    number, is_plain = UNSELECTED, True
+    for frame in EscposFramer(styled_text=True).feed(document[:SAMPLE_BYTES]):
+        if frame.kind == "text":
+            if is_plain and not frame.data.isascii():
+                texts.setdefault(number, []).append(b" ".join(split_text(frame.data)[::2]))
+        elif frame.name == "ESC @":
+            number, is_plain = UNSELECTED, True
+        elif frame.name == "ESC t":
+            number = frame.data[2]
+        elif frame.name in _OTHER_LETTERS:
+            is_plain = frame.name == "FS ."
+    return {number: b" ".join(parts) for number, parts in texts.items()}
+
+
+def makes_sense(text: bytes, page: CodePage) -> bool:
+    """Whether `text`, read in `page`, has its letters where words have them."""
+    strange = letters = 0
+    for word in _words(text):
+        if letters >= MAX_SENSE_LETTERS:
+            break
+        shown = page.decode(word)
+        places = [at for at, letter in enumerate(shown) if letter > "\x7f"]
+        letters += len(places)
+        strange += sum(_is_strange(shown, at) for at in places)
+    return strange * 100 <= letters * NONSENSE_PERCENT
+
+
+def _words(text: bytes) -> list[bytes]:
+    """Different words with letters beyond ASCII, without rules drawn of one sign."""
+    return list(dict.fromkeys(_WORD.findall(_RULE.sub(b" ", text))))[:MAX_WORDS]
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        # The sample may end within a letter.
+        return error.start >= len(text) - 3 and error.reason == "unexpected end of data"
+    return True
+
+
+class _Reading(NamedTuple):
+    """A text is in `language`, written for `page`."""
+
+    language: str
+    page: str
+
+
+class _Scored(NamedTuple):
+    """A reading, the logarithm of how likely it is, how many letters tell, and the share that the language has."""
+
+    reading: _Reading
+    score: float
+    letters: int
+    known: float
+    text: str
+
+
+def _likely(readings: Iterable[_Reading], words: Sequence[bytes]) -> list[_Scored]:
+    """Readings, the likeliest first. Those that the first letters rule out are gone."""
+    few, letters = 0, 0
+    while few < len(words) and letters < FIRST_LETTERS:
+        letters += sum(byte >= 0x80 for byte in words[few])
+        few += 1
+    first = _scored(readings, words[:few])
+    left = [scored.reading for scored in first if scored.score > first[0].score - _RULED_OUT]
+    return first if few == len(words) else _scored(left, words)
+
+
+def _scored(readings: Iterable[_Reading], words: Sequence[bytes]) -> list[_Scored]:
+    made = []
+    joined = b" " + b"  ".join(words) + b" "
+    places = [at for at, byte in enumerate(joined) if byte >= 0x80]
+    for reading in readings:
+        values, shown = _alphabet(reading.language), code_page(reading.page).decode(joined)
+        all_values = [values[shown[at - 1 : at + 2]] for at in places]
+        letters = sum(value > _STRANGE and value not in _NOT_TELLING for value in all_values)
+        made.append(_Scored(reading, sum(all_values), letters, letters / len(places), shown))
+    return sorted(made, key=lambda scored: -scored.score)
+
+
+@cache
+def _alphabet(language: str) -> _Alphabet:
+    return _Alphabet(LANGUAGES[language][0])
+
+
+class _Alphabet(dict[str, float]):
+    """The logarithm of how likely a letter beyond ASCII is between its neighbours, in a language."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__()
+        self._letters: Counter[str] = Counter()
+        self._pairs: Counter[str] = Counter()
+        self._alone = {word for word in words if len(word) == 1}
+        for word in words:
+            padded = f" {word} "
+            for at, letter in enumerate(padded):
+                if letter > "\x7f":
+                    self._letters[letter] += 1
+                    self._pairs[padded[at - 1 : at + 1]] += 1
+                    self._pairs[f"{letter}>{padded[at + 1]}"] += 1
+        self._total = self._letters.total()
+
+    def __missing__(self, context: str) -> float:
+        value = self._value(*context)
+        if len(self) < MAX_REMEMBERED:
+            self[context] = value
+        return value
+
+    def _value(self, before: str, letter: str, after: str) -> float:
+        if letter == "€":
+            return _SIGN_WITHIN if before.isalpha() or after.isalpha() else _EURO
+        if not letter.isalpha() or letter in _NO_LETTERS:
+            if letter not in _SIGNS | _RARE_SIGNS:
+                return _OTHER_SIGN
+            if before.isalpha() and after.isalpha():
+                return _SIGN_WITHIN
+            return _SIGN_AT_EDGE if letter in _SIGNS else _RARE_AT_EDGE
+        value = _WRONG_CASE if _is_wrongly_cased(before, letter, after) else 0.0
+        before, letter, after = (each.lower()[:1] if each.isalpha() else " " for each in (before, letter, after))
+        count = self._letters[letter]
+        if not count or (before == after == " " and letter not in self._alone):
+            return value + _STRANGE
+        left, right = self._pairs[before + letter], self._pairs[f"{letter}>{after}"]
+        of = log(count + _UNSEEN * _ALPHABET)
+        return value + log(count / self._total) + log(left + _UNSEEN) + log(right + _UNSEEN) - 2 * of
+
+
+def _is_strange(shown: str, at: int) -> bool:
+    """Whether the letter at `at` stands where no word has it."""
+    before, letter, after = tuple(f" {shown} "[at : at + 3])
+    if letter == UNKNOWN_LETTER:
+        return True
+    if not letter.isalpha() or letter in _NO_LETTERS:
+        beside = before.isalpha() + after.isalpha()
+        return beside == 2 or (beside == 1 and letter not in _SIGNS | _RARE_SIGNS)
+    if any(each.isalpha() and _script(each) != _script(letter) for each in (before, after)):
+        return True
+    return _is_wrongly_cased(before, letter, after)
+
+
+def _is_wrongly_cased(before: str, letter: str, after: str) -> bool:
+    """A capital behind a small letter, or a small one between capitals."""
+    if letter.isupper():
+        return before.islower()
+    return letter.islower() and before.isupper() and after.isupper()
+
+
+def _script(letter: str) -> int:
+    """Latin, Greek, Cyrillic or another."""
+    return bisect_right((0x250, 0x370, 0x400, 0x530), ord(letter))
