@@ -75,6 +75,8 @@ class Pos:
         except ConnectionRefusedError:
             self.refused += 1
             return False
+        except ConnectionResetError:  # the relay has found its printer away before this side looked
+            return False
         try:
             writer.write(job + ASK)
             return await reader.read(1) == ANSWER
