@@ -205,6 +205,7 @@ class Register:
                     format=receipts.format,
                     code_page=receipts.code_page,
                     profile=receipts.profile,
+                    letters={int(code, 16): letter for code, letter in receipts.letters.items()},
                     store=self._place().store,
                     register=self._place().register,
                     currency=register.currency,

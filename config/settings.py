@@ -35,6 +35,9 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 DeadlineMs = Annotated[int, Meta(ge=50, le=10_000)]
 Option = str | int | float | bool
+# A byte that the POS sends for a letter that it draws itself, and that letter.
+LetterCode = Annotated[str, Meta(pattern="^0x[2-9a-fA-F][0-9a-fA-F]$")]
+Letter = Annotated[str, Meta(min_length=1, max_length=1)]
 # The option of a scanner's driver that names a folder.
 SPOOL_OPTION = "spool"
 Section = type[Struct] | type[IdentificationRule]
@@ -100,6 +103,7 @@ class ReceiptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     format: Name = "auto"
     code_page: Name | None = None
     profile: Name | None = None
+    letters: dict[LetterCode, Letter] = {}
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

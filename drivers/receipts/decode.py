@@ -138,7 +138,9 @@ def paper_text(document: bytes, options: DecodeOptions | None = None) -> Iterato
     _asked_readers(options.format)
     _check(options)
     language = _language(document, options)
-    yield from text_of(document, code_page=options.code_page, profile=options.profile, language=language)
+    yield from text_of(
+        document, code_page=options.code_page, profile=options.profile, language=language, letters=options.letters
+    )
 
 
 def paper_sheets(document: bytes, options: DecodeOptions | None = None) -> Iterator[Sheet]:
@@ -147,7 +149,9 @@ def paper_sheets(document: bytes, options: DecodeOptions | None = None) -> Itera
     _asked_readers(options.format)
     _check(options)
     language = _language(document, options)
-    yield from sheets_of(document, code_page=options.code_page, profile=options.profile, language=language)
+    yield from sheets_of(
+        document, code_page=options.code_page, profile=options.profile, language=language, letters=options.letters
+    )
 
 
 def pages_to_choose(
@@ -278,7 +282,9 @@ def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Itera
         page, profile = options.code_page, options.profile
         guessed = pages_guessed(document, code_page=page, profile=profile, language=language)
         yield from guessed
-        jobs = printed_jobs(document, code_page=page, profile=profile, language=language, guessed=guessed)
+        jobs = printed_jobs(
+            document, code_page=page, profile=profile, language=language, guessed=guessed, letters=options.letters
+        )
     else:
         jobs = text_jobs(document, code_page=options.code_page)
     kicks, printed = 0, False

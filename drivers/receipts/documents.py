@@ -7,8 +7,9 @@ a receipt.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -89,9 +90,13 @@ def printed_jobs(
     profile: str | None,
     language: PrinterLanguage | None = None,
     guessed: Sequence[GuessedPage] | None = None,
+    letters: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Job]:
     """Sheets of a printer stream as jobs, as in `sheets`."""
-    return map(_job, sheets(document, code_page=code_page, profile=profile, language=language, guessed=guessed))
+    printed = sheets(
+        document, code_page=code_page, profile=profile, language=language, guessed=guessed, letters=letters
+    )
+    return map(_job, printed)
 
 
 def sheets(
@@ -101,9 +106,11 @@ def sheets(
     profile: str | None,
     language: PrinterLanguage | None = None,
     guessed: Sequence[GuessedPage] | None = None,
+    letters: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Sheet]:
     """Sheets of a printer stream; without a `language` it is recognised, without `guessed` the pages are guessed.
 
+    `letters` names those that an ESC/POS stream draws itself, by code.
     Raises CodePageError on an unknown page or profile.
     """
     language = language or printer_language(document)
@@ -117,7 +124,7 @@ def sheets(
     else:
         pages = {UNSELECTED if each.selected is None else each.selected: each.guess.code_page for each in guessed}
         framer = EscposFramer(styled_text=True)
-        printer = EscposPrinter(code_page=code_page, profile=profile or DEFAULT_PROFILE, pages=pages)
+        printer = EscposPrinter(code_page=code_page, profile=profile or DEFAULT_PROFILE, pages=pages, letters=letters)
     for at in range(0, len(document), FEED_CHUNK_BYTES):
         printer.feed(framer.feed(document[at : at + FEED_CHUNK_BYTES]))
         yield from printer.take()
@@ -211,14 +218,19 @@ def text_jobs(document: bytes, *, code_page: str | None) -> Iterator[Job]:
 
 
 def text_of(
-    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None
+    document: bytes,
+    *,
+    code_page: str | None,
+    profile: str | None,
+    language: PrinterLanguage | None,
+    letters: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[str]:
     """What the paper shows, in parts: printed lines, codes and pictures by name, a `[cut]` line for a cut.
 
     Without a `language` the document is plain text.
     """
     if language is not None:
-        for sheet in sheets(document, code_page=code_page, profile=profile, language=language):
+        for sheet in sheets(document, code_page=code_page, profile=profile, language=language, letters=letters):
             yield Paper(sheets=(sheet,)).text
         return
     for index, job in enumerate(text_jobs(document, code_page=code_page)):
@@ -227,11 +239,16 @@ def text_of(
 
 
 def sheets_of(
-    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None
+    document: bytes,
+    *,
+    code_page: str | None,
+    profile: str | None,
+    language: PrinterLanguage | None,
+    letters: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Sheet]:
     """The paper of a printer stream, or, without a `language`, the pages of a plain text as if they were printed."""
     if language is not None:
-        yield from sheets(document, code_page=code_page, profile=profile, language=language)
+        yield from sheets(document, code_page=code_page, profile=profile, language=language, letters=letters)
         return
     page: Job | None = None
     for job in text_jobs(document, code_page=code_page):

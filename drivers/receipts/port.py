@@ -22,13 +22,14 @@ class DecodeOptions(Struct, frozen=True, kw_only=True):
     """What the operator knows about a source; nothing is needed.
 
     `format` is `auto`, `escpos`, `star`, `text` (any reader), `json`, or the name of one reader. `code_page`
-    overrules what the printer stream selects. `store`, `register`, `currency` and `time_zone` complete
-    receipts that do not print them.
+    overrules what the printer stream selects, `letters` names those that the POS draws itself, by code. `store`,
+    `register`, `currency` and `time_zone` complete receipts that do not print them.
     """
 
     format: str = "auto"
     code_page: str | None = None
     profile: str | None = None
+    letters: dict[int, str] = {}
     store: str | None = None
     register: str | None = None
     currency: str | None = None

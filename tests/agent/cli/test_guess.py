@@ -9,6 +9,8 @@ import pytest
 
 from agent.cli.decode import decode_command
 from agent.cli.exit_codes import DONE
+from drivers.receipts.decode import paper_text
+from drivers.receipts.port import DecodeOptions
 
 
 def guessed(file: Path, *, as_json: bool = False, code_page: str | None = None) -> int:
@@ -53,3 +55,19 @@ def test_where_nothing_is_to_guess_it_says_so(
     job.write_bytes(document)
     assert guessed(job, code_page=code_page) == DONE
     assert capfdbinary.readouterr().out.startswith(b"Nothing to guess")
+
+
+def test_letters_that_the_pos_draws_are_shown_to_be_named(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    # given a till that draws a letter of 3 by 8 dots for ^
+    job = tmp_path / "job.bin"
+    job.write_bytes(b"\x1b@\x1b&\x01^^\x03\xff\x81\xc3\x1b%\x01Pla^eno\n")
+    guessed(job)
+    shown = capfdbinary.readouterr().out.decode()
+    assert 'letters = { "0x5e" = "?" }' in shown
+    assert shown.endswith("0x5e\n  █▀█\n  █\n  █\n  █▄█\n")
+    guessed(job, as_json=True)
+    assert json.loads(capfdbinary.readouterr().out)["drawn_letters"] == ["0x5e"]
+    # when it is named, the receipt has it
+    assert "".join(paper_text(job.read_bytes(), DecodeOptions(letters={0x5E: "ć"}))) == "Plaćeno\n"
