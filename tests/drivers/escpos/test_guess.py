@@ -116,8 +116,8 @@ RECEIPT = "Prodavnica 12 Kasa 3\nRačun 4711  22.11.2026 09:07\nŠećer žuti  3
 CUT = b"\x1dV\x00"
 
 
-def read(document: bytes, **options: str) -> str:
-    return "".join(paper_text(document, DecodeOptions(**options)))
+def read(document: bytes, profile: str | None = None) -> str:
+    return "".join(paper_text(document, DecodeOptions(profile=profile)))
 
 
 @pytest.mark.parametrize("page", ["cp852", "cp1250", "iso8859-2", "utf-8"])
@@ -150,21 +150,21 @@ def test_a_page_in_which_no_word_makes_sense_is_guessed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "options"),
+    ("document", "page"),
     [
-        (b"\x1b@" + RECEIPT.encode("cp852") + CUT, {"code_page": "CP1250"}),
-        (b"\x1b@\x1bt\x12" + RECEIPT.encode("cp852") + CUT, {}),
-        (b"\x1b@\x1bt\x2d" + RECEIPT.encode("cp1250") + CUT, {}),
-        (b"\x1b@\x1bt\x02Sm\x94rg\x86s \x91bler" + CUT, {}),
-        (b"\x1b@plain ASCII\n" + CUT, {}),
-        (b"\x1b@\x1dv0\x00\x02\x00\x01\x00\xc8\xe8ASCII\n" + CUT, {}),
-        (b"\x1b@\xc4\xc4\xc4\xc4\xc4\xc4\nASCII\n" + CUT, {}),
-        (b"\x1b@\x1c&\xc4\xe3\xba\xc3\x1c.\n" + CUT, {}),
-        (b"\x1b@M\x81ller\n" + CUT, {}),
+        (b"\x1b@" + RECEIPT.encode("cp852") + CUT, "CP1250"),
+        (b"\x1b@\x1bt\x12" + RECEIPT.encode("cp852") + CUT, None),
+        (b"\x1b@\x1bt\x2d" + RECEIPT.encode("cp1250") + CUT, None),
+        (b"\x1b@\x1bt\x02Sm\x94rg\x86s \x91bler" + CUT, None),
+        (b"\x1b@plain ASCII\n" + CUT, None),
+        (b"\x1b@\x1dv0\x00\x02\x00\x01\x00\xc8\xe8ASCII\n" + CUT, None),
+        (b"\x1b@\xc4\xc4\xc4\xc4\xc4\xc4\nASCII\n" + CUT, None),
+        (b"\x1b@\x1c&\xc4\xe3\xba\xc3\x1c.\n" + CUT, None),
+        (b"\x1b@M\x81ller\n" + CUT, None),
     ],
 )
-def test_nothing_is_guessed_where_it_is_told_or_makes_no_difference(document: bytes, options: dict[str, str]) -> None:
-    assert decode(document, DecodeOptions(**options)).code_page_guessed is UNSET
+def test_nothing_is_guessed_where_it_is_told_or_makes_no_difference(document: bytes, page: str | None) -> None:
+    assert decode(document, DecodeOptions(code_page=page)).code_page_guessed is UNSET
 
 
 def test_each_selected_page_is_looked_at_by_itself() -> None:
