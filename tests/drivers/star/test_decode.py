@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import qrcode
@@ -24,7 +25,7 @@ ESCPOS = [*CORPUS.glob("*.bin"), *(path for path in FOLDER.glob("*.bin") if "sta
 PICTURE = b"\x1dv0\x00\x10\x00\x20\x00" + (b"\x1b\x1dt\x05\x1b\x1ea\x01\x1b*rA" * 64)[:512]
 
 
-def numbers(document: bytes, **options: str) -> list[str]:
+def numbers(document: bytes, **options: Any) -> list[str]:
     return [str(receipt.number) for receipt in decode(document, DecodeOptions(**options)).receipts]
 
 
@@ -45,11 +46,11 @@ def test_a_star_receipt_is_read_told_or_not(name: str) -> None:
 def test_letters_follow_the_stream_the_printer_and_the_operator() -> None:
     receipt = b"R\xccun 4711  22.11.2026\nHleb  3,00\nUKUPNO EUR  3,00\n\x1bd\x03"
     for begin, options in (
-        (b"\x1b@\x1b\x1dt\x0a", {}),
-        (b"\x1b@", {"format": "star", "code_page": "CP866"}),
-        (b"\x1b@\x1b\x1dt\x0a", {"profile": "SP2000"}),
+        (b"\x1b@\x1b\x1dt\x0a", DecodeOptions()),
+        (b"\x1b@", DecodeOptions(format="star", code_page="CP866")),
+        (b"\x1b@\x1b\x1dt\x0a", DecodeOptions(profile="SP2000")),
     ):
-        text = "".join(paper_text(begin + receipt, DecodeOptions(**options)))
+        text = "".join(paper_text(begin + receipt, options))
         assert text.startswith("R╠un 4711"), options
     # where nothing is selected, what is valid UTF-8 is UTF-8
     assert "".join(paper_text(b"\x1b\x1ea\x00" + "Рачун\n".encode())) == "Рачун\n"
