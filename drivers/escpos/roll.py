@@ -85,7 +85,8 @@ class Roll:
         if joined is not None:
             text, spans = joined
             self.top += self._tops[first] - self._tops[-1]
-            self.lines[first:] = [replace(passes[0], text=text, spans=spans, end=passes[-1].end)]
+            start, end = min(line.start for line in passes), max(line.end for line in passes)
+            self.lines[first:] = [replace(passes[0], text=text, spans=spans, start=start, end=end)]
             del self._tops[first + 1 :]
             self._over = self._tops[-1] + SAME_LINE_DOTS
             self._last = first
