@@ -17,7 +17,7 @@ from drivers.escpos.picture import MAX_PICTURE_DOTS, Bitmap, greys
 from drivers.escpos.printer import printed
 from drivers.escpos.raster import MAX_SHEET_PICTURE_BYTES, MAX_STRIPS
 
-CORPORA = Path("/work/shared/corpora/escpos")
+CORPORA = Path(__file__).parents[4] / "shared/corpora/escpos"
 SEED = random.randrange(2**32)
 
 

@@ -22,7 +22,7 @@ from loyalty.identity import key_of, natural_ids
 from loyalty.receipt import Receipt
 from tests.drivers.receipts.codes import HR_URL, JIR, SI_DIGITS, ZKI, ZOI, purs_bytes, purs_url
 
-JOURNALS = Path("/work/shared/corpora/purs")
+JOURNALS = Path(__file__).parents[4] / "shared/corpora/purs"
 SEED = random.randrange(2**32)
 
 

@@ -26,7 +26,7 @@ from tests.drivers.receipts.codes import HR_URL, purs_url
 from tests.drivers.receipts.drawn import bands, page, qr
 
 CAPTURES = Path(__file__).parents[2] / "captures"
-CORPORA = Path("/work/shared/corpora/escpos")
+CORPORA = Path(__file__).parents[4] / "shared/corpora/escpos"
 SEED = random.randrange(2**32)
 
 
