@@ -277,6 +277,7 @@ class EscposPrinter:
             self._place_or_align(head, mark)
 
     def _place_or_align(self, head: bytes, mark: bytes) -> None:
+        self._settle()  # what waits belongs before the mark, however the job was split
         if head == b"\x1b$":
             self._move_to(_u16(mark, 2))
         elif head == b"\x1b\\":
