@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -112,7 +111,7 @@ async def printer() -> AsyncIterator[VirtualPrinter]:
 async def test_a_relay_that_is_killed_again_and_again_fails_no_sale_and_loses_nothing_spooled(
     printer: VirtualPrinter, tmp_path: Path
 ) -> None:
-    seed = secrets.randbits(32)
+    seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
     spool = tmp_path / "spool"

@@ -86,7 +86,8 @@ def oracle_values(message: str) -> dict[str, str] | None:
 def test_messages_are_cut_alike(chance: random.Random) -> None:
     agreed = 0
     for _ in range(MESSAGES):
-        message = damaged(message_of(chance), chance).strip(SEPARATOR)
+        # The other library trims blanks around a message, which the standard's character set does not have.
+        message = damaged(message_of(chance), chance).strip(SEPARATOR + " ")
         expected = oracle_values(message)
         found = element_strings(message)
         if not found.problems:
