@@ -10,4 +10,4 @@ compile() {
 printf 'hatchling>=1.27\neditables>=0.5\n' | compile build -
 compile run pyproject.toml
 compile central pyproject.toml --extra central
-compile dev pyproject.toml --extra central --extra dev --extra bench
+compile dev pyproject.toml --extra central --extra sql --extra dev --extra bench
