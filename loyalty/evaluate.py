@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from loyalty.identity import identity_keys
+from loyalty.item_matching import as_sold
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
 from loyalty.originals import awaited_names, names_of, original_among
@@ -52,8 +53,9 @@ def evaluate(
     if receipt.kind == "return":
         if original is None:
             raise OriginalUnknownError(receipt.key)
+        returned = as_sold(receipt, original.receipt)
         return tuple(
-            reversal for entry in original.entries if (reversal := _reversal(receipt, entry, original)) is not None
+            reversal for entry in original.entries if (reversal := _reversal(returned, entry, original)) is not None
         )
     basis_minor = earning_basis_minor(receipt)
     given = (_given(receipt, rule, basis_minor, tier, program) for rule in program.ordered_rules())
@@ -75,8 +77,8 @@ def earning_basis_minor(receipt: Receipt) -> int:
     if not receipt.lines:
         return receipt.total_minor
     live = [line for line in receipt.lines if not line.voided]
-    goods = sum(line.amount_minor for line in live if line.kind == "goods")
-    others = sum(line.amount_minor for line in live if line.kind != "goods")
+    goods = sum(line.amount_minor for line in live if line.counts_as == "goods")
+    others = sum(line.amount_minor for line in live if line.counts_as != "goods")
     shared = sum(tax.amount_minor for tax in receipt.taxes if not tax.included)
     shared -= sum(discount.amount_minor for discount in receipt.discounts)
     if others == 0:

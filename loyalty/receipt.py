@@ -32,8 +32,19 @@ TenderKind = Literal[
 Entry = Literal["scanned", "swiped", "typed", "receipt"]
 
 
+class Mapped(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an item map says of a line (`loyalty.item_matching`)."""
+
+    kind: LineKind | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    tags: tuple[str, ...] = ()
+
+
 class Line(Struct, frozen=True, kw_only=True):
-    """One printed line. `amount_minor` is what was printed; a discount hidden in it is derived."""
+    """One printed line. `amount_minor` is what was printed; a discount hidden in it is derived.
+
+    `mapped` stands beside what was printed and changes none of it; absent where no entry of the map matched.
+    """
 
     position: int
     kind: LineKind = "goods"
@@ -48,6 +59,13 @@ class Line(Struct, frozen=True, kw_only=True):
     tax_labels: tuple[str, ...] = ()
     voided: bool = False
     tags: tuple[str, ...] = ()
+    department: str | UnsetType = UNSET
+    mapped: Mapped | UnsetType = UNSET
+
+    @property
+    def counts_as(self) -> LineKind:
+        """The kind that rules go by: the map's where it gives one, else what the source said."""
+        return (self.mapped.kind or self.kind) if self.mapped else self.kind
 
 
 class Discount(Struct, frozen=True, kw_only=True):
@@ -126,7 +144,10 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
-    """One receipt. `key` and `also` come from `loyalty.identity`, `problems` from `loyalty.reconcile`."""
+    """One receipt. `key` and `also` come from `loyalty.identity`, `problems` from `loyalty.reconcile`.
+
+    `item_map` is the hash of the map that its lines were mapped with.
+    """
 
     key: str
     also: tuple[str, ...] = ()
@@ -152,6 +173,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
     original: Original | UnsetType = UNSET
     member: MemberReference | UnsetType = UNSET
     problems: tuple[Problem, ...] = ()
+    item_map: str | UnsetType = UNSET
 
     def has_problem(self, code: str) -> bool:
         return any(problem.code == code for problem in self.problems)

@@ -22,7 +22,7 @@ _STAGE = {"training": 0, "copy": 0, "proforma": 0, "advance": 0, "suspended": 0,
 
 _ABSENT = (UNSET, (), 0)
 # These belong together: one print's lines and another's discounts do not add up.
-_SUMS = ("lines", "discounts", "taxes", "rounding_minor")
+_SUMS = ("lines", "item_map", "discounts", "taxes", "rounding_minor")
 _PAYMENT = ("tenders", "change_minor")
 _OWN = ("key", "also", "kind", "status", "captured_at", "currency", "total_minor", "problems", *_SUMS, *_PAYMENT)
 _FACTS = tuple(field.name for field in fields(Receipt) if field.name not in _OWN)
