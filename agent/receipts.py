@@ -11,37 +11,24 @@ beyond it is noted beside the position. Never decides whose a receipt is (`agent
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 import msgspec
-import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.booking import Rules, book
-from agent.card_numbers import masked_bytes, masked_receipt, masked_text
-from agent.desk import Settlement
-from agent.store_inspection import IGNORED, ignored_of
+from agent.bookkeeping import Bookkeeper, Prepared
 from drivers.clock import Clock
 from drivers.clock import now as system_now
 from drivers.receipts.decode import Decoded, DecodeOptionsError, decode
-from drivers.receipts.joining import JobJoiner, Torn, Whole
+from drivers.receipts.joining import JobJoiner, Torn
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition
-from loyalty.identification import IdentificationRule
-from loyalty.instant import Instant
-from loyalty.receipt import Receipt
-from sync.store.errors import StoreError
 from sync.store.rows import SourcePosition
 from sync.store.store import Store
 from sync.store.writing import Writing
-
-MAX_DETAIL_CHARACTERS = 300
-
-log = structlog.get_logger(__name__)
 
 
 class JobSource(Protocol):
@@ -64,32 +51,6 @@ class JobSource(Protocol):
         ...
 
 
-class JobResult(Struct, frozen=True, kw_only=True):
-    """What one job came to."""
-
-    settlements: tuple[Settlement, ...] = ()
-    ignored: int = 0
-    quarantined: int = 0
-
-
-class SetAside(Struct, frozen=True, kw_only=True):
-    """What a person must look at; without card numbers, as all that is kept."""
-
-    reason: str
-    detail: str
-    raw: bytes
-
-
-class Prepared(Struct, frozen=True, kw_only=True):
-    """A job as it is written to the store: nothing in it holds a card number. `masked` is all of it."""
-
-    masked: bytes
-    captured: Instant
-    receipts: tuple[Receipt, ...] = ()
-    ignored: tuple[str, ...] = ()
-    set_aside: tuple[SetAside, ...] = ()
-
-
 class Ahead(Struct, frozen=True, kw_only=True):
     """What was dealt with beyond the kept position: all `through` there, but for the jobs that end at `waiting`."""
 
@@ -97,7 +58,7 @@ class Ahead(Struct, frozen=True, kw_only=True):
     waiting: tuple[SpoolPosition, ...]
 
 
-async def _at_once() -> None:
+async def at_once() -> None:
     """Where all scans come from scanners of our own, none waits anywhere."""
 
 
@@ -107,28 +68,19 @@ class ReceiptIntake:
     def __init__(
         self,
         *,
-        name: str,
         source: JobSource,
+        books: Bookkeeper,
         store: Store,
         options: Callable[[], DecodeOptions],
-        boot: str,
-        rules: Rules,
-        settled: Callable[[Settlement], None],
-        identification: Callable[[], Sequence[IdentificationRule]] = tuple,
-        scans_taken: Callable[[], Awaitable[None]] = _at_once,
+        scans_taken: Callable[[], Awaitable[None]] = at_once,
         now: Clock = system_now,
     ) -> None:
-        """`identification` gives the rules in force, by which the shop's own card numbers are known on paper.
-        `scans_taken` returns once no scan waits in another spool that may have been made before these receipts.
-        """
-        self._name = name
+        """`scans_taken` returns once no scan waits in another spool that may have been made before these receipts."""
+        self._name = books.name
         self._source = source
+        self._books = books
         self._store = store
         self._options = options
-        self._boot = boot
-        self._rules = rules
-        self._settled = settled
-        self._identification = identification
         self._scans_taken = scans_taken
         self._now = now
         self._joiner = JobJoiner()
@@ -210,20 +162,8 @@ class ReceiptIntake:
             await self._keep(prepared, job.position)
 
     async def _keep(self, prepared: Prepared, through: SpoolPosition) -> None:
-        """Writes what came of the jobs up to `through`, and tells of it."""
-        try:
-            result = await self._store.write(lambda writing: self._write(writing, prepared, through))
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 — a job that cannot be booked must not hold up the next
-            log.warning("job_not_booked", source=self._name, error=type(error).__name__)
-            not_booked = _set_aside(prepared.masked, "not_booked", f"{type(error).__name__}: {error}")
-            instead = Prepared(masked=prepared.masked, captured=prepared.captured, set_aside=(not_booked,))
-            result = await self._store.write(lambda writing: self._write(writing, instead, through))
-        for settlement in result.settlements:
-            self._settled(settlement)
-        if result.quarantined:
-            log.warning("job_quarantined", source=self._name, count=result.quarantined)
+        """Writes what came of the jobs up to `through`."""
+        await self._books.keep(prepared, lambda writing: self._move(writing, through))
 
     def _prepared(self, job: SpooledJob, before: SpoolPosition) -> Prepared | None:
         """The job read, and free of card numbers: both take time that the store's writer has not.
@@ -231,68 +171,27 @@ class ReceiptIntake:
         None where it waits for its rest.
         """
         if job.damage is not None or job.truncated:
-            masked = masked_bytes(job.payload, self._identification())
-            incomplete = _set_aside(masked, *_incomplete(job))
-            return Prepared(masked=masked, captured=job.captured, set_aside=(incomplete,))
+            return self._books.refused(job.payload, job.captured, *_incomplete(job))
         try:
             taken = self._joiner.take(job, before, self._decoded)
         except DecodeOptionsError:
             raise  # the operator's to correct; no receipt is at fault
         except Exception as error:  # noqa: BLE001 — third-party readers may raise anything
-            log.warning("decoder_failed", source=self._name, error=type(error).__name__)
-            masked = masked_bytes(job.payload, self._identification())
-            failed = _set_aside(masked, "decoder_failed", f"{type(error).__name__}: {error}")
-            return Prepared(masked=masked, captured=job.captured, set_aside=(failed,))
+            return self._books.failed(job.payload, job.captured, error)
         given_up = self._given_up(taken.torn) if taken.torn else None
         if taken.whole is None:
             return given_up
-        whole = self._read(taken.whole)
+        whole = self._books.prepared(taken.whole.payload, taken.whole.decoded, taken.whole.captured)
         return replace(whole, set_aside=(*given_up.set_aside, *whole.set_aside)) if given_up is not None else whole
 
     def _decoded(self, payload: bytes) -> Decoded:
         return decode(payload, self._options())
 
-    def _read(self, whole: Whole) -> Prepared:
-        own = self._identification()
-        masked = masked_bytes(whole.payload, own)
-        return Prepared(
-            masked=masked,
-            captured=whole.captured,
-            receipts=tuple(masked_receipt(receipt, own) for receipt in whole.decoded.receipts),
-            ignored=tuple(item.kind for item in whole.decoded.ignored),
-            set_aside=tuple(
-                _set_aside(masked[problem.start : problem.end], problem.code, problem.detail)
-                for problem in whole.decoded.problems
-            ),
-        )
-
     def _given_up(self, torn: Sequence[Torn]) -> Prepared:
         """Begun receipts whose rest did not come."""
-        own = self._identification()
-        masked = [masked_bytes(each.payload, own) for each in torn]
-        return Prepared(
-            masked=masked[-1],
-            captured=torn[-1].captured,
-            set_aside=tuple(_set_aside(each, "torn", "the rest of this receipt did not come") for each in masked),
-        )
-
-    def _write(self, writing: Writing, prepared: Prepared, through: SpoolPosition) -> JobResult:
-        settlements: list[Settlement] = []
-        set_aside = list(prepared.set_aside)
-        ignored = list(prepared.ignored)
-        for receipt in prepared.receipts:
-            booked = book(writing, receipt, prepared.captured, boot=self._boot, rules=self._rules)
-            if booked.settlement is not None:
-                settlements.append(booked.settlement)
-            elif booked.fate == "conflict":
-                set_aside.append(SetAside(reason="conflict", detail=booked.detail, raw=prepared.masked))
-            else:
-                ignored.append(booked.fate)
-        for item in set_aside:
-            writing.quarantine(self._name, item.reason, item.detail, item.raw)
-        _count(writing, ignored)
-        self._move(writing, through)
-        return JobResult(settlements=tuple(settlements), ignored=len(ignored), quarantined=len(set_aside))
+        detail = "the rest of this receipt did not come"
+        parts = [self._books.refused(each.payload, each.captured, "torn", detail) for each in torn]
+        return replace(parts[-1], set_aside=tuple(item for part in parts for item in part.set_aside))
 
     def _move(self, writing: Writing, through: SpoolPosition) -> None:
         """All up to `through` is dealt with, but for what waits: the position stays before the first of that."""
@@ -304,10 +203,6 @@ class ReceiptIntake:
             writing.set_meta(name, msgspec.json.encode(ahead).decode())
 
 
-def _set_aside(masked: bytes, reason: str, detail: str) -> SetAside:
-    return SetAside(reason=reason, detail=masked_text(detail)[:MAX_DETAIL_CHARACTERS], raw=masked)
-
-
 def _incomplete(job: SpooledJob) -> tuple[str, str]:
     """Reason and detail of a job that the spool does not hold whole."""
     if job.damage is not None:
@@ -317,11 +212,3 @@ def _incomplete(job: SpooledJob) -> tuple[str, str]:
 
 def _ahead_name(source: str) -> str:
     return f"receipts-ahead:{source}"
-
-
-def _count(writing: Writing, kinds: list[str]) -> None:
-    """Adds to the counters of what was heard and gives no entry."""
-    if kinds:
-        counters = Counter(ignored_of(writing))
-        counters.update(kinds)
-        writing.set_meta(IGNORED, msgspec.json.encode(counters).decode())

@@ -14,7 +14,9 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -42,6 +44,10 @@ from loyalty.centre_config import CentreConfig
 from sync.keys import KeyKeeper
 from sync.store.rows import Committed
 from sync.store.store import Store
+
+if TYPE_CHECKING:
+    from agent.bookkeeping import Bookkeeper
+    from drivers.receipts.port import DecodeOptions
 
 PAGE_KEY = "page-key"
 PAGE_KEY_BYTES = 32
@@ -186,40 +192,51 @@ class Register:
     def _intake(self, receipts: ReceiptSettings) -> Run:
         async def run(ready: Callable[[], None]) -> None:
             # Decoders are loaded where there is something to decode.
-            from agent.receipts import ReceiptIntake  # noqa: PLC0415
-            from drivers.receipts.port import DecodeOptions  # noqa: PLC0415
-            from drivers.receipts.spool_source import SpoolReader  # noqa: PLC0415
-            from drivers.scanning.shared_scanner import scans_taken  # noqa: PLC0415
+            from agent.sources import intake_of  # noqa: PLC0415
 
-            shared = [spool for each in self._settings.scanners if (spool := spool_of_shared(each)) is not None]
-
-            async def shared_scans_taken() -> None:
-                await asyncio.gather(*map(scans_taken, shared))
-
-            register = self._settings.register
-            intake = ReceiptIntake(
-                name=receipts.name,
-                source=SpoolReader(receipts.spool),
+            intake = intake_of(
+                receipts,
+                books=self._books(receipts),
                 store=self._store,
-                options=lambda: DecodeOptions(
-                    format=receipts.format,
-                    code_page=receipts.code_page,
-                    profile=receipts.profile,
-                    letters={int(code, 16): letter for code, letter in receipts.letters.items()},
-                    store=self._place().store,
-                    register=self._place().register,
-                    currency=register.currency,
-                    time_zone=register.time_zone,
-                ),
-                boot=boot_id(),
-                rules=self._rules,
-                settled=self._desk.settled,
-                identification=lambda: self._recognition.rules,
-                scans_taken=shared_scans_taken,
+                options=partial(self._options, receipts),
+                scans_taken=self._shared_scans_taken,
             )
             await intake.run(ready)
 
         return run
+
+    def _books(self, receipts: ReceiptSettings) -> Bookkeeper:
+        from agent.bookkeeping import Bookkeeper  # noqa: PLC0415 - as above
+
+        return Bookkeeper(
+            name=receipts.name,
+            store=self._store,
+            boot=boot_id(),
+            rules=self._rules,
+            settled=self._desk.settled,
+            identification=lambda: self._recognition.rules,
+        )
+
+    def _options(self, receipts: ReceiptSettings) -> DecodeOptions:
+        from drivers.receipts.port import DecodeOptions  # noqa: PLC0415 - as above
+
+        register, place = self._settings.register, self._place()
+        return DecodeOptions(
+            format=receipts.format,
+            code_page=receipts.code_page,
+            profile=receipts.profile,
+            letters={int(code, 16): letter for code, letter in receipts.letters.items()},
+            store=place.store,
+            register=place.register,
+            currency=register.currency,
+            time_zone=register.time_zone,
+        )
+
+    async def _shared_scans_taken(self) -> None:
+        from drivers.scanning.shared_scanner import scans_taken  # noqa: PLC0415 - where there is one
+
+        shared = [spool for each in self._settings.scanners if (spool := spool_of_shared(each)) is not None]
+        await asyncio.gather(*map(scans_taken, shared))
 
     # What the page and the command line are told
 

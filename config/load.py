@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from config.settings import (
     SPOOL_OPTION,
     PathSettings,
+    ReceiptSettings,
     ScannerSettings,
     Settings,
     SettingsError,
@@ -41,10 +42,18 @@ def load_settings(path: str | Path | None = None, environment: Mapping[str, str]
     document = _read(file, must_exist=bool(path or environment.get(FILE_VARIABLE)))
     settings = settings_from(document, environment, where=str(file))
     state = settings.paths.state or default_state_folder()
-    receipts = tuple(replace(source, spool=file.parent / source.spool) for source in settings.receipts)
+    receipts = tuple(_with_folders_from(file.parent, source) for source in settings.receipts)
     scanners = tuple(_with_folder_from(file.parent, scanner) for scanner in settings.scanners)
     refuse_one_folder_for_two(scanners, receipts, where=str(file))
     return replace(settings, paths=PathSettings(state=file.parent / state), scanners=scanners, receipts=receipts)
+
+
+def _with_folders_from(folder: Path, source: ReceiptSettings) -> ReceiptSettings:
+    return replace(
+        source,
+        spool=folder / source.spool if source.spool is not None else None,
+        folder=folder / source.folder if source.folder is not None else None,
+    )
 
 
 def _with_folder_from(folder: Path, scanner: ScannerSettings) -> ScannerSettings:

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta, Struct
 
+from config.receipt_sources import source_problems
 from loyalty.identification import MAX_RULES, IdentificationRule
 from loyalty.identification_checks import rule_problems
 from loyalty.receipt import Currency
@@ -33,6 +34,8 @@ MAX_RECEIPT_SOURCES = 1
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+SettleMs = Annotated[int, Meta(ge=0, le=600_000)]
+Suffix = Annotated[str, Meta(min_length=1, max_length=32)]
 DeadlineMs = Annotated[int, Meta(ge=50, le=10_000)]
 Option = str | int | float | bool
 # A byte that the POS sends for a letter that it draws itself, and that letter.
@@ -96,10 +99,18 @@ class ScannerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ReceiptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source of receipts: the folder in which a relay spools print jobs, and how to read them."""
+    """One source of receipts and how to read them: the folder in which a relay spools print jobs, or one in which a
+    POS drops files. `config.receipt_sources` says which keys go with which kind.
+    """
 
     name: Name
-    spool: Path
+    spool: Path | None = None
+    folder: Path | None = None
+    pattern: Text = "*"
+    complete: Literal["rename", "size", "close"] = "size"
+    settle_ms: SettleMs = 1000
+    temporary: Annotated[tuple[Suffix, ...], Meta(max_length=16)] = (".tmp", ".part")
+    afterwards: Literal["move", "delete", "leave"] = "move"
     format: Name = "auto"
     code_page: Name | None = None
     profile: Name | None = None
@@ -151,6 +162,9 @@ def settings_from(document: Mapping[str, Any], environment: Mapping[str, str], w
         merged.setdefault(section, {})[key] = value
     settings = _convert(merged, where=where)
     _check(settings, where)
+    for wrong in source_problems(document.get("receipts", ())):
+        place = _table("receipts", wrong.index, document["receipts"][wrong.index])
+        raise SettingsError(where, f"{place}, {wrong.key}", wrong.problem, wrong.remedy)
     return settings
 
 
@@ -308,7 +322,8 @@ def refuse_one_folder_for_two(
 
     The folders are absolute by now. Raises SettingsError.
     """
-    spools = [scanner.options.get(SPOOL_OPTION) for scanner in scanners] + [str(source.spool) for source in receipts]
+    spools = [scanner.options.get(SPOOL_OPTION) for scanner in scanners]
+    spools += [str(folder) for source in receipts for folder in (source.spool, source.folder) if folder is not None]
     folders = [normpath(spool) for spool in spools if isinstance(spool, str)]
     repeated = next((folder for folder in folders if folders.count(folder) > 1), None)
     if repeated is not None:

@@ -164,7 +164,7 @@ async def _rules(look: Surroundings) -> AsyncIterator[Check]:
 
 
 async def _spools(look: Surroundings) -> AsyncIterator[Check]:
-    folders = [(source.name, source.spool) for source in look.settings.receipts]
+    folders = [(source.name, source.spool) for source in look.settings.receipts if source.spool is not None]
     shared = [scanner for scanner in look.settings.scanners if scanner.driver == SHARED]
     folders += [(scanner.name, Path(str(scanner.options.get("spool", "")))) for scanner in shared]
     for name, folder in folders:

@@ -14,10 +14,12 @@ from typing import Final
 
 # <sys/inotify.h>
 _IN_MODIFY: Final = 0x2
+_IN_CLOSE_WRITE: Final = 0x8
+_IN_MOVED_TO: Final = 0x80
 _IN_CREATE: Final = 0x100
 _IN_DELETE_SELF: Final = 0x400
 _IN_MOVE_SELF: Final = 0x800
-_EVENTS: Final = _IN_MODIFY | _IN_CREATE | _IN_DELETE_SELF | _IN_MOVE_SELF
+_EVENTS: Final = _IN_MODIFY | _IN_CLOSE_WRITE | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE_SELF | _IN_MOVE_SELF
 # Events are only counted as "something happened", so what does not fit here is read at the next wake-up.
 _READ_BYTES: Final = 4096
 

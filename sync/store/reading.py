@@ -44,6 +44,8 @@ Parameters = Sequence[object] | Mapping[str, object]
 MAX_LISTED = 1000
 # Scans that wait for a receipt; more than a busy till makes while its receipts are held up.
 MAX_UNUSED_SCANS = 100
+# Marks kept of one source: more than a folder may hold files.
+MAX_SOURCE_MARKS = 20_000
 # Bodies of one ingest request, which may hold 16 MiB with all that is around them.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
@@ -212,6 +214,13 @@ class Reading:
         """How far the spool `source` was read; None where it never was."""
         row = self._row('SELECT segment, "offset" FROM spools WHERE source = ?', (source,))
         return SourcePosition(segment=row[0], offset=row[1]) if row else None
+
+    def source_marks(self, source: str) -> dict[str, str]:
+        """What `source` need not give again, by name."""
+        rows = self._rows(
+            "SELECT name, mark FROM source_marks WHERE source = ? ORDER BY id DESC LIMIT ?", (source, MAX_SOURCE_MARKS)
+        )
+        return dict(rows)
 
     def quarantined(self, limit: int = MAX_LISTED, after: int = 0) -> tuple[Quarantined, ...]:
         """What waits for a person, with an id beyond `after`, oldest first."""

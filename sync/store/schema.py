@@ -80,7 +80,17 @@ _FIRST: Migration = (
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST,)
+_SOURCE_MARKS: Migration = (
+    "source marks",
+    (
+        # What a source of receipts need not give again: a file by its name, how far a database was read.
+        """CREATE TABLE source_marks (
+            id INTEGER PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT NULL, mark TEXT NOT NULL,
+            UNIQUE (source, name)) STRICT""",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SOURCE_MARKS)
 
 
 def version_of(connection: Connection) -> int:

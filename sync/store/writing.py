@@ -26,7 +26,7 @@ from sync.hlc import HybridClock
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
 from sync.store.packing import Packer, unpacked
-from sync.store.reading import MAX_LISTED, Parameters, Reading
+from sync.store.reading import MAX_LISTED, MAX_SOURCE_MARKS, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
 from sync.store.sqlite import DatabaseError
 from sync.wire import Change, IngestResponse, Outcome, SignedProgram
@@ -426,6 +426,18 @@ class Writing(Reading):
             'INSERT INTO spools (source, segment, "offset") VALUES (?, ?, ?) '
             'ON CONFLICT (source) DO UPDATE SET segment = excluded.segment, "offset" = excluded."offset"',
             (source, position.segment, position.offset),
+        )
+
+    def set_source_mark(self, source: str, name: str, mark: str) -> None:
+        """What `source` need not give again, in the same commit as what it gave. It becomes the newest mark."""
+        self._execute("INSERT OR REPLACE INTO source_marks (source, name, mark) VALUES (?, ?, ?)", (source, name, mark))
+
+    def trim_source_marks(self, source: str) -> None:
+        """Forgets the oldest marks of `source` beyond MAX_SOURCE_MARKS."""
+        self._execute(
+            "DELETE FROM source_marks WHERE source = ? AND id <= (SELECT id FROM source_marks WHERE source = ? "
+            "ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (source, source, MAX_SOURCE_MARKS),
         )
 
     def quarantine(self, source: str, reason: str, detail: str, raw: bytes) -> int:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from agent.booking import Rules
+from agent.bookkeeping import Bookkeeper
 from agent.desk import Settlement
-from agent.receipts import ReceiptIntake
+from agent.receipts import JobSource, ReceiptIntake, at_once
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpoolReader
 from drivers.relay.clock import Moment
 from drivers.relay.spool import EndedBy, Job, Origin, SpoolWriter, encode_record
+from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
 from loyalty.program import Program, program_from_json, program_hash, program_json
@@ -120,15 +122,38 @@ class Shop:
         kept = self._writer.keep([record])
         assert kept.error is None
 
-    def intake(self, store: object | None = None) -> ReceiptIntake:
-        return ReceiptIntake(
-            name="printer",
-            source=SpoolReader(self.spool),
+    def books(
+        self,
+        name: str = "printer",
+        *,
+        store: object | None = None,
+        identification: Callable[[], Sequence[IdentificationRule]] = tuple,
+    ) -> Bookkeeper:
+        return Bookkeeper(
+            name=name,
             store=store or self.store,  # type: ignore[arg-type]
-            options=lambda: OPTIONS,
             boot=BOOT,
             rules=self.rules,
             settled=self.settlements.append,
+            identification=identification,
+        )
+
+    def intake(
+        self,
+        store: object | None = None,
+        *,
+        source: JobSource | None = None,
+        options: Callable[[], DecodeOptions] = lambda: OPTIONS,
+        identification: Callable[[], Sequence[IdentificationRule]] = tuple,
+        scans_taken: Callable[[], Awaitable[None]] = at_once,
+    ) -> ReceiptIntake:
+        """What reads the spool; `store` may be one that fails."""
+        return ReceiptIntake(
+            source=source or SpoolReader(self.spool),
+            books=self.books(store=store, identification=identification),
+            store=store or self.store,  # type: ignore[arg-type]
+            options=options,
+            scans_taken=scans_taken,
             now=lambda: self.moment,
         )
 

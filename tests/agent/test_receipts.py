@@ -9,7 +9,6 @@ from typing import TypeVar
 import pytest
 from msgspec import UNSET, Struct
 
-from agent.receipts import ReceiptIntake
 from agent.store_inspection import ignored_of
 from drivers.receipts.decode import DecodeOptionsError
 from drivers.receipts.joining import JOIN_WITHIN_S
@@ -21,7 +20,7 @@ from loyalty.member import Balance
 from loyalty.program import program_hash
 from sync.store.store import Store
 from sync.store.writing import Writing
-from tests.agent.shop import BOOT, OPTIONS, PROGRAM, Shop, at, printed_return, receipt
+from tests.agent.shop import PROGRAM, Shop, at, printed_return, receipt
 
 T = TypeVar("T")
 CARD_SLIP = "\x1b@CARD PAYMENT\nTERMINAL 77\nVISA 4111 1111 1111 1111\nAPPROVED\nAUTH 123456\nMERCHANT COPY\n\x1dV\x00"
@@ -241,16 +240,7 @@ async def test_a_shop_card_that_looks_like_a_payment_card_keeps_its_points(shop:
     await shop.seed()
     shop.print(receipt(1, tail="MEMBER 6011000990139424\n"), 30)
     club = IdentificationRule(name="club", prefixes=("601100",), lengths=(16,), check_digit="luhn")
-    intake = ReceiptIntake(
-        name="printer",
-        source=SpoolReader(shop.spool),
-        store=shop.store,
-        options=lambda: OPTIONS,
-        boot=BOOT,
-        rules=shop.rules,
-        settled=shop.settlements.append,
-        identification=lambda: (club,),
-    )
+    intake = shop.intake(identification=lambda: (club,))
 
     await intake.take_new()
 
@@ -275,15 +265,7 @@ async def test_the_relay_is_told_only_what_is_kept(shop: Shop) -> None:
             super().acknowledge(position)
 
     source = Watched(shop.spool)
-    intake = ReceiptIntake(
-        name="printer",
-        source=source,
-        store=shop.store,
-        options=lambda: OPTIONS,
-        boot=BOOT,
-        rules=shop.rules,
-        settled=shop.settlements.append,
-    )
+    intake = shop.intake(source=source)
     await intake.take_new()
 
     assert len(source.told) == 1
@@ -291,15 +273,7 @@ async def test_the_relay_is_told_only_what_is_kept(shop: Shop) -> None:
 
 async def test_wrong_options_stop_the_source_and_touch_no_receipt(shop: Shop) -> None:
     shop.print(receipt(1))
-    intake = ReceiptIntake(
-        name="printer",
-        source=SpoolReader(shop.spool),
-        store=shop.store,
-        options=lambda: DecodeOptions(format="papyrus"),
-        boot=BOOT,
-        rules=shop.rules,
-        settled=shop.settlements.append,
-    )
+    intake = shop.intake(options=lambda: DecodeOptions(format="papyrus"))
 
     with pytest.raises(DecodeOptionsError, match="papyrus"):
         await intake.run(lambda: None)
@@ -354,15 +328,7 @@ async def test_a_crash_anywhere_loses_and_doubles_nothing(shop: Shop) -> None:
     # when the agent dies at random moments and starts again until all is read
     crashes = 0
     while True:
-        intake = ReceiptIntake(
-            name="printer",
-            source=SpoolReader(shop.spool),
-            store=FaultyStore(shop.store, chance),  # type: ignore[arg-type]
-            options=lambda: OPTIONS,
-            boot=BOOT,
-            rules=shop.rules,
-            settled=shop.settlements.append,
-        )
+        intake = shop.intake(FaultyStore(shop.store, chance))
         try:
             await intake.take_new()
             break
@@ -572,15 +538,7 @@ async def test_a_job_that_the_spool_does_not_hold_whole_is_set_aside(shop: Shop)
             )
             return [job]
 
-    intake = ReceiptIntake(
-        name="printer",
-        source=Torn(shop.spool),
-        store=shop.store,
-        options=lambda: OPTIONS,
-        boot=BOOT,
-        rules=shop.rules,
-        settled=shop.settlements.append,
-    )
+    intake = shop.intake(source=Torn(shop.spool))
     shop.spool.mkdir()
 
     await intake.take_new()

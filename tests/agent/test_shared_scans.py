@@ -13,18 +13,16 @@ import pytest
 from agent.booking import checkout_of
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER
 from agent.desk import Desk
-from agent.receipts import ReceiptIntake
 from agent.scans import ScanIntake
 from agent.view import PlaceView
 from drivers.clock import now
-from drivers.receipts.spool_source import SpoolReader
 from drivers.relay.clock import Moment
 from drivers.relay.spool import ACKNOWLEDGED_NAME, Job, Origin, SpoolWriter, encode_record
 from drivers.scanning.scan import parse_scan
 from drivers.scanning.shared_scanner import SharedScannerDriver, scans_taken
 from loyalty.identification import IdentificationRule
 from sync.loop import LookedUp
-from tests.agent.shop import ANA, BOOT, MORNING, OPTIONS, Shop, at, receipt
+from tests.agent.shop import ANA, BOOT, MORNING, Shop, at, receipt
 
 RULES = (IdentificationRule(name="club", prefixes=("TS",), lengths=(6,)),)
 WAIT_S = 20.0
@@ -71,16 +69,7 @@ class Counter:
 
     async def take_receipts(self) -> None:
         shop = self.shop
-        intake = ReceiptIntake(
-            name="printer",
-            source=SpoolReader(shop.spool),
-            store=shop.store,
-            options=lambda: OPTIONS,
-            boot=BOOT,
-            rules=shop.rules,
-            settled=shop.settlements.append,
-            scans_taken=partial(scans_taken, self.folder),
-        )
+        intake = shop.intake(scans_taken=partial(scans_taken, self.folder))
         await intake.take_new()
 
     def codes(self) -> list[str | None]:

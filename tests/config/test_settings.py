@@ -82,6 +82,7 @@ def test_a_whole_file_is_read_and_relative_folders_stand_beside_it(tmp_path: Pat
     [
         '[[scanners]]\nname = "b"\ndriver = "shared"\nspool = "./scans"',
         '[[receipts]]\nname = "b"\nspool = "x/../scans"',
+        '[[receipts]]\nname = "b"\nfolder = "scans"',
     ],
 )
 def test_two_that_read_one_folder_are_refused(tmp_path: Path, second: str) -> None:
@@ -142,6 +143,10 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
             '[[receipts]]\nname="a"\nspool="x"\n[[receipts]]\nname="b"\nspool="y"',
             ["[[receipts]]: 'b' is one source too many", "count each sale twice", "remove the others"],
         ),
+        ('[[receipts]]\nname="a"', ["[[receipts]] number 1 'a', spool, folder", "Say where the receipts come from"]),
+        ('[[receipts]]\nname="a"\nspool="x"\nfolder="y"', ["number 1 'a', spool and folder", "one kind"]),
+        ('[[receipts]]\nname="a"\nspool="x"\npattern="*"', ["number 1 'a', pattern", "goes with folder", "Remove it"]),
+        ('[[receipts]]\nname="a"\nfolder="x"\ncomplete="soon"', ["number 1 'a', complete", "'soon'"]),
         ("[page\nport = 1", ["not TOML", "line 1"]),
         ("identification = 3", ["identification", "not a table", "[[identification]]"]),
         ('[[identification]]\nprefixes = ["29"]', ["[[identification]] number 1:", "name"]),

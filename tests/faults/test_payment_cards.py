@@ -16,17 +16,15 @@ from msgspec import UNSET
 
 from agent.booking import checkout_of
 from agent.desk import Desk
-from agent.receipts import ReceiptIntake
 from agent.scans import ScanIntake
 from agent.store_inspection import ignored_of
 from agent.view import PlaceView
-from drivers.receipts.spool_source import SpoolReader
 from drivers.scanning.driver import ScanEvent
 from drivers.scanning.scan import parse_scan
 from loyalty.identification import IdentificationRule
 from loyalty.pan import _ISSUER_RANGES, first_pan, luhn_holds, masked
 from sync.loop import LookedUp
-from tests.agent.shop import BOOT, OPTIONS, Shop, at, receipt
+from tests.agent.shop import BOOT, Shop, at, receipt
 from tests.faults.evidence import all_logs, file_bytes, store_values, wire_entries
 
 COUNT = 200
@@ -340,16 +338,7 @@ async def test_the_shops_own_cards_are_members_on_every_way_in(shop: Shop) -> No
             assert member is not None, f"seed {seed}: {form}"
             assert (member.code, member.claimed) == (card, True), f"seed {seed}: {form}"
         shop.print(receipt(number, tail=f"MEMBER {card}\nVISA 4111111111111111\n"), number * 10)
-    intake = ReceiptIntake(
-        name="printer",
-        source=SpoolReader(shop.spool),
-        store=shop.store,
-        options=lambda: OPTIONS,
-        boot=BOOT,
-        rules=shop.rules,
-        settled=shop.settlements.append,
-        identification=lambda: (CLUB,),
-    )
+    intake = shop.intake(identification=lambda: (CLUB,))
     await intake.take_new()
 
     # then they are members', and payment cards beside them are still masked

@@ -1,0 +1,159 @@
+"""What every source of receipts shares: what was read becomes durable, together with the source's own mark.
+
+Owns what a decoded document is once it is free of card numbers, and its one transaction: receipts, claims and
+entries, quarantine and counters, and whatever tells the source that it need not give this again. Never reads a source
+(`agent.receipts` and `agent.arrivals` do), and never decides whose a receipt is (`agent.booking` does).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from agent.booking import Rules, book
+from agent.card_numbers import masked_bytes, masked_receipt, masked_text
+from agent.desk import Settlement
+from agent.store_inspection import IGNORED, ignored_of
+from drivers.receipts.decode import Decoded
+from loyalty.identification import IdentificationRule
+from loyalty.instant import Instant
+from loyalty.receipt import Receipt
+from sync.store.errors import StoreError
+from sync.store.store import Store
+from sync.store.writing import Writing
+
+MAX_DETAIL_CHARACTERS = 300
+
+log = structlog.get_logger(__name__)
+
+Mark = Callable[[Writing], None]
+"""Writes that the source need not give this again; in the transaction that books it."""
+
+
+class SetAside(Struct, frozen=True, kw_only=True):
+    """What a person must look at; without card numbers, as all that is kept."""
+
+    reason: str
+    detail: str
+    raw: bytes
+
+
+class Prepared(Struct, frozen=True, kw_only=True):
+    """A document as it is written to the store: nothing in it holds a card number. `masked` is all of it."""
+
+    masked: bytes
+    captured: Instant
+    receipts: tuple[Receipt, ...] = ()
+    ignored: tuple[str, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """What one document came to."""
+
+    settlements: tuple[Settlement, ...] = ()
+    ignored: int = 0
+    quarantined: int = 0
+
+
+class Bookkeeper:
+    """Writes what one source gives. `identification` gives the rules in force, by which the shop's own card numbers
+    are known on paper.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: Store,
+        boot: str,
+        rules: Rules,
+        settled: Callable[[Settlement], None],
+        identification: Callable[[], Sequence[IdentificationRule]] = tuple,
+    ) -> None:
+        self.name = name
+        self._store = store
+        self._boot = boot
+        self._rules = rules
+        self._settled = settled
+        self._identification = identification
+
+    def prepared(self, document: bytes, decoded: Decoded, captured: Instant) -> Prepared:
+        """`decoded` free of card numbers. It takes time that the store's writer has not: for a thread."""
+        own = self._identification()
+        masked = masked_bytes(document, own)
+        return Prepared(
+            masked=masked,
+            captured=captured,
+            receipts=tuple(masked_receipt(receipt, own) for receipt in decoded.receipts),
+            ignored=tuple(item.kind for item in decoded.ignored),
+            set_aside=tuple(
+                set_aside(masked[problem.start : problem.end], problem.code, problem.detail)
+                for problem in decoded.problems
+            ),
+        )
+
+    def refused(self, document: bytes, captured: Instant, reason: str, detail: str) -> Prepared:
+        """A document that is for a person as a whole."""
+        masked = masked_bytes(document, self._identification())
+        return Prepared(masked=masked, captured=captured, set_aside=(set_aside(masked, reason, detail),))
+
+    def failed(self, document: bytes, captured: Instant, error: Exception) -> Prepared:
+        """A document that a reader failed at. Third-party readers may raise anything."""
+        log.warning("decoder_failed", source=self.name, error=type(error).__name__)
+        return self.refused(document, captured, "decoder_failed", f"{type(error).__name__}: {error}")
+
+    async def keep(self, prepared: Prepared, mark: Mark) -> Kept:
+        """Writes what came of a document together with `mark`, and tells of it. Raises StoreError.
+
+        What cannot be booked is quarantined whole, so that it does not hold up the next.
+        """
+        try:
+            kept = await self._store.write(lambda writing: self._write(writing, prepared, mark))
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 — see above
+            log.warning("document_not_booked", source=self.name, error=type(error).__name__)
+            not_booked = set_aside(prepared.masked, "not_booked", f"{type(error).__name__}: {error}")
+            instead = Prepared(masked=prepared.masked, captured=prepared.captured, set_aside=(not_booked,))
+            kept = await self._store.write(lambda writing: self._write(writing, instead, mark))
+        for settlement in kept.settlements:
+            self._settled(settlement)
+        if kept.quarantined:
+            log.warning("document_quarantined", source=self.name, count=kept.quarantined)
+        return kept
+
+    def _write(self, writing: Writing, prepared: Prepared, mark: Mark) -> Kept:
+        settlements: list[Settlement] = []
+        aside = list(prepared.set_aside)
+        ignored = list(prepared.ignored)
+        for receipt in prepared.receipts:
+            booked = book(writing, receipt, prepared.captured, boot=self._boot, rules=self._rules)
+            if booked.settlement is not None:
+                settlements.append(booked.settlement)
+            elif booked.fate == "conflict":
+                aside.append(SetAside(reason="conflict", detail=booked.detail, raw=prepared.masked))
+            else:
+                ignored.append(booked.fate)
+        for item in aside:
+            writing.quarantine(self.name, item.reason, item.detail, item.raw)
+        _count(writing, ignored)
+        mark(writing)
+        return Kept(settlements=tuple(settlements), ignored=len(ignored), quarantined=len(aside))
+
+
+def set_aside(masked: bytes, reason: str, detail: str) -> SetAside:
+    """`masked` bytes for a person, with why. The detail is masked here."""
+    return SetAside(reason=reason, detail=masked_text(detail)[:MAX_DETAIL_CHARACTERS], raw=masked)
+
+
+def _count(writing: Writing, kinds: Sequence[str]) -> None:
+    """Adds to the counters of what was heard and gives no entry."""
+    if kinds:
+        counters = Counter(ignored_of(writing))
+        counters.update(kinds)
+        writing.set_meta(IGNORED, msgspec.json.encode(counters).decode())

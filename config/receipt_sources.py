@@ -1,0 +1,54 @@
+"""Which keys of `[[receipts]]` go together.
+
+Owns the kinds of source and the keys that only one kind has. Never judges a single value (`config.settings` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+# The key that makes a source one of its kind, and the keys that no other kind has.
+KEYS_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
+    "spool": frozenset(),
+    "folder": frozenset(("pattern", "complete", "settle_ms", "temporary", "afterwards")),
+}
+
+
+class SourceProblem(Struct, frozen=True, kw_only=True):
+    """What is wrong with the table number `index`, counted from 0, at its `key`."""
+
+    index: int
+    key: str
+    problem: str
+    remedy: str
+
+
+def source_problems(tables: Sequence[Mapping[str, Any]]) -> Iterator[SourceProblem]:
+    """What is wrong with the sources of a register, each table as the operator wrote it."""
+    for index, table in enumerate(tables):
+        kinds = [kind for kind in KEYS_OF_KIND if table.get(kind) not in (None, False)]
+        known = ", ".join(KEYS_OF_KIND)
+        if not kinds:
+            yield SourceProblem(
+                index=index, key=known, problem="none of these is there", remedy="Say where the receipts come from"
+            )
+        elif len(kinds) > 1:
+            yield SourceProblem(
+                index=index,
+                key=" and ".join(kinds),
+                problem="a source is of one kind",
+                remedy="Keep one of them, or make a second [[receipts]] of the other",
+            )
+        else:
+            yield from _foreign_keys(index, table, kinds[0])
+
+
+def _foreign_keys(index: int, table: Mapping[str, Any], kind: str) -> Iterator[SourceProblem]:
+    for other, keys in KEYS_OF_KIND.items():
+        for key in sorted(keys & table.keys()) if other != kind else ():
+            yield SourceProblem(
+                index=index, key=key, problem=f"goes with {other}, and this is a {kind}", remedy="Remove it"
+            )
