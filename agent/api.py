@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import structlog
@@ -33,20 +33,25 @@ from agent.inspection import (
     StatusReport,
 )
 from agent.openapi import Route, openapi
-from agent.problem import MEDIA_TYPE, Problem
+from agent.posted import BusyError, ReceiptsTaken
+from agent.problem import MEDIA_TYPE, MalformedBodyError, Problem
 from agent.store_inspection import StoreInspection
 from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
 from agent.view import PageState
+from drivers.receipts.json_receipts import GivenReceipt, GivenReceipts
 from loyalty.member import Member
 from loyalty.undecodable import UNDECODABLE
 from sync.store.errors import StoreError
+
+if TYPE_CHECKING:
+    from agent.webhook import Webhook
 
 # The page calls the register silent after 12 s without a word.
 ALIVE_EVERY_S = 5.0
 # One cashier page, perhaps a second display, and room for a POS that listens.
 MAX_WATCHERS = 16
-# Nothing is sent to this API but a few small requests.
-MAX_BODY_BYTES = 64 * 1024
+# A receipt of a thousand lines; everything else that is sent here is small.
+MAX_BODY_BYTES = 256 * 1024
 MAX_INCOMING_MESSAGE_BYTES = 4096
 _ALIVE = '{"type":"alive"}'
 
@@ -63,10 +68,6 @@ log = structlog.get_logger(__name__)
 _Body = TypeVar("_Body", bound=Struct)
 
 
-class MalformedBodyError(ValueError):
-    """The caller sent something else than the operation takes."""
-
-
 class LocalApi:
     """The handlers of one register."""
 
@@ -77,12 +78,16 @@ class LocalApi:
         inspection: StoreInspection,
         supervisor: Supervisor,
         take_up_enrolment: Callable[[], None],
+        *,
+        webhook: Webhook | None = None,
     ) -> None:
+        """`webhook` is the source that takes posted receipts, where the settings have one."""
         self._access = access
         self._desk = desk
         self._inspection = inspection
         self._supervisor = supervisor
         self._take_up_enrolment = take_up_enrolment
+        self._webhook = webhook
         self._watchers: set[web.WebSocketResponse] = set()
         self.routes = self._routes()
         self._by_place = {(route.method, route.path): route for route in self.routes}
@@ -176,6 +181,15 @@ class LocalApi:
                 status=204,
             ),
             Route(
+                method=post,
+                path="/v1/receipts",
+                handler=self._receipts,
+                summary="Receipts of a POS, answered once durable; a repeat under its key gets the first answer.",
+                body=(GivenReceipts, GivenReceipt),
+                answer=ReceiptsTaken,
+                headers=("Idempotency-Key",),
+            ),
+            Route(
                 method=get,
                 path="/v1/queue",
                 handler=self._queue,
@@ -216,7 +230,7 @@ class LocalApi:
                 path="/v1/scanners/{name}/lend",
                 handler=self._lend,
                 summary="Closes a scanner's port for a while, so that the caller can test it; asked again, anew.",
-                body=Lending,
+                body=(Lending,),
                 answer=Lent,
             ),
             Route(
@@ -239,8 +253,8 @@ class LocalApi:
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         headers = request.headers
-        # A second Host or Origin would let one be checked and the other be meant.
-        if any(len(headers.getall(name, [])) > 1 for name in ("Host", "Origin", "Authorization")):
+        # A second one would let one be checked and the other be meant.
+        if any(len(headers.getall(name, [])) > 1 for name in ("Host", "Origin", "Authorization", "Idempotency-Key")):
             return problem(HTTPStatus.FORBIDDEN, "Send each header once.")
         if not self._access.is_ours(headers.get("Host"), headers.get("Origin")):
             return problem(HTTPStatus.FORBIDDEN, f"This register answers at {self._access.origin} only.")
@@ -267,7 +281,10 @@ class LocalApi:
             return problem(HTTPStatus.NOT_FOUND, str(error))
         except MalformedBodyError as error:
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-        except (StoreError, StuckWorkerError) as error:
+        except web.HTTPRequestEntityTooLarge:
+            detail = f"The body is larger than {MAX_BODY_BYTES // 1024} KiB: send fewer receipts in one call."
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        except (StoreError, StuckWorkerError, BusyError) as error:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except web.HTTPException as error:
             return problem(HTTPStatus(error.status), "Nothing here; see /openapi.json for what is.")
@@ -350,6 +367,14 @@ class LocalApi:
     async def _enrolled(self, _request: web.Request) -> web.Response:
         self._take_up_enrolment()
         return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _receipts(self, request: web.Request) -> web.Response:
+        if self._webhook is None:
+            raise NotFoundError(
+                "no source takes posted receipts: add a [[receipts]] with webhook = true to the settings"
+            )
+        document = await request.read()
+        return _json(await self._webhook.take(document, request.headers.get("Idempotency-Key")))
 
     async def _queue(self, _request: web.Request) -> web.Response:
         return _json(self._inspection.queue())

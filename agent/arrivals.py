@@ -74,7 +74,7 @@ class ArrivalIntake:
             understood = True
         else:
             prepared = await asyncio.to_thread(self._prepared, arrival)
-            kept = await self._books.keep(prepared, mark)
+            kept = await self._books.keep(prepared, lambda writing, _kept: mark(writing))
             understood = not kept.quarantined
         self._marks = {**(self._marks or {}), arrival.name: arrival.mark}
         return understood

@@ -17,6 +17,7 @@ from msgspec import Struct
 from agent.booking import Rules, book
 from agent.card_numbers import masked_bytes, masked_receipt, masked_text
 from agent.desk import Settlement
+from agent.posted import Outcome
 from agent.store_inspection import IGNORED, ignored_of
 from drivers.receipts.decode import Decoded
 from loyalty.identification import IdentificationRule
@@ -29,9 +30,6 @@ from sync.store.writing import Writing
 MAX_DETAIL_CHARACTERS = 300
 
 log = structlog.get_logger(__name__)
-
-Mark = Callable[[Writing], None]
-"""Writes that the source need not give this again; in the transaction that books it."""
 
 
 class SetAside(Struct, frozen=True, kw_only=True):
@@ -53,11 +51,15 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
 
 class Kept(Struct, frozen=True, kw_only=True):
-    """What one document came to."""
+    """What one document came to. `quarantined` says of each part that is for a person why."""
 
     settlements: tuple[Settlement, ...] = ()
-    ignored: int = 0
-    quarantined: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+    quarantined: tuple[str, ...] = ()
+
+
+Mark = Callable[[Writing, Kept], None]
+"""Writes that the source need not give this again; in the transaction that books it."""
 
 
 class Bookkeeper:
@@ -124,15 +126,17 @@ class Bookkeeper:
         for settlement in kept.settlements:
             self._settled(settlement)
         if kept.quarantined:
-            log.warning("document_quarantined", source=self.name, count=kept.quarantined)
+            log.warning("document_quarantined", source=self.name, count=len(kept.quarantined))
         return kept
 
     def _write(self, writing: Writing, prepared: Prepared, mark: Mark) -> Kept:
         settlements: list[Settlement] = []
+        outcomes: list[Outcome] = []
         aside = list(prepared.set_aside)
         ignored = list(prepared.ignored)
         for receipt in prepared.receipts:
             booked = book(writing, receipt, prepared.captured, boot=self._boot, rules=self._rules)
+            outcomes.append(Outcome(key=receipt.key, fate=booked.fate))
             if booked.settlement is not None:
                 settlements.append(booked.settlement)
             elif booked.fate == "conflict":
@@ -142,8 +146,13 @@ class Bookkeeper:
         for item in aside:
             writing.quarantine(self.name, item.reason, item.detail, item.raw)
         _count(writing, ignored)
-        mark(writing)
-        return Kept(settlements=tuple(settlements), ignored=len(ignored), quarantined=len(aside))
+        kept = Kept(
+            settlements=tuple(settlements),
+            outcomes=tuple(outcomes),
+            quarantined=tuple(f"{item.reason}: {item.detail}" for item in aside),
+        )
+        mark(writing, kept)
+        return kept
 
 
 def set_aside(masked: bytes, reason: str, detail: str) -> SetAside:

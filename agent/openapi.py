@@ -22,9 +22,9 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 class Route(Struct, frozen=True, kw_only=True):
     """One operation: what it is for, what it answers, and who may ask.
 
-    `answer` is None where there is no JSON in the answer, `body` where there is none in the request; `query`
-    names the query parameters it needs, `optional` those it can do without; `page` is true where the cashier
-    page may ask too, not only the command line; `open` where anyone on this machine may.
+    `answer` is None where there is no JSON in the answer, `body` has the shapes that the request may be of, if any;
+    `query` names the query parameters it needs, `optional` and `headers` those it can do without; `page` is true where
+    the cashier page may ask too, not only the command line; `open` where anyone on this machine may.
     """
 
     method: str
@@ -32,17 +32,18 @@ class Route(Struct, frozen=True, kw_only=True):
     handler: Handler
     summary: str
     answer: type[Struct] | None = None
-    body: type[Struct] | None = None
+    body: tuple[type[Struct], ...] = ()
     status: int = 200
     query: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
     page: bool = False
     open: bool = False
 
 
 def openapi(routes: Sequence[Route], origin: str) -> bytes:
     """The document, as JSON."""
-    named = [kind for route in routes for kind in (route.answer, route.body) if kind is not None]
+    named = [kind for route in routes for kind in (route.answer, *route.body) if kind is not None]
     types: tuple[type[Struct], ...] = tuple(dict.fromkeys([*named, Problem]))
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(types, schemas, strict=True))
@@ -89,9 +90,11 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
         },
         "security": _security(route),
     }
-    if route.body is not None:
-        schema = schema_of[route.body]
+    if route.body:
+        shapes = [schema_of[kind] for kind in route.body]
+        schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    names += [(name, "header", False) for name in route.headers]
     if names:
         operation["parameters"] = [
             {"name": name, "in": place, "required": required, "schema": {"type": "string"}}

@@ -13,3 +13,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     title: str
     status: int
     detail: str | UnsetType = UNSET
+
+
+class MalformedBodyError(ValueError):
+    """The caller sent something else than the operation takes. The message says what to change."""

@@ -163,7 +163,7 @@ class ReceiptIntake:
 
     async def _keep(self, prepared: Prepared, through: SpoolPosition) -> None:
         """Writes what came of the jobs up to `through`."""
-        await self._books.keep(prepared, lambda writing: self._move(writing, through))
+        await self._books.keep(prepared, lambda writing, _kept: self._move(writing, through))
 
     def _prepared(self, job: SpooledJob, before: SpoolPosition) -> Prepared | None:
         """The job read, and free of card numbers: both take time that the store's writer has not.

@@ -47,6 +47,7 @@ from sync.store.store import Store
 
 if TYPE_CHECKING:
     from agent.bookkeeping import Bookkeeper
+    from agent.webhook import Webhook
     from drivers.receipts.port import DecodeOptions
 
 PAGE_KEY = "page-key"
@@ -119,6 +120,7 @@ class Register:
             lookup=self._link.lookup,
             guesses=lambda: self._recognition.guesses,
         )
+        self._webhook = self._webhook_source()
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
         self._desk.set_badge(self._link.badge)
@@ -128,6 +130,7 @@ class Register:
             StoreInspection(self._store, self._live),
             self._supervisor,
             self._link.take_up_enrolment,
+            webhook=self._webhook,
         )
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
@@ -169,7 +172,7 @@ class Register:
 
     def _workers(self) -> list[Worker]:
         scanners = [Worker(name=each.name, kind="scanner", run=self._scanner(each)) for each in self._settings.scanners]
-        receipts = [Worker(name=each.name, kind="receipts", run=self._intake(each)) for each in self._settings.receipts]
+        receipts = [Worker(name=each.name, kind="receipts", run=self._source(each)) for each in self._settings.receipts]
         rules = [
             Worker(name=each.name, kind="rules", run=self._rules_for(spool))
             for each in self._settings.scanners
@@ -188,6 +191,23 @@ class Register:
             await self._recognition.hand_over(spool, ready)
 
         return run
+
+    def _source(self, receipts: ReceiptSettings) -> Run:
+        return self._webhook.run if receipts.webhook and self._webhook is not None else self._intake(receipts)
+
+    def _webhook_source(self) -> Webhook | None:
+        """What takes the POS's calls, where a source does."""
+        source = next((each for each in self._settings.receipts if each.webhook), None)
+        if source is None:
+            return None
+        from agent.webhook import Webhook  # noqa: PLC0415 - as below
+
+        return Webhook(
+            books=self._books(source),
+            store=self._store,
+            options=partial(self._options, source),
+            scans_taken=self._shared_scans_taken,
+        )
 
     def _intake(self, receipts: ReceiptSettings) -> Run:
         async def run(ready: Callable[[], None]) -> None:

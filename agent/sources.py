@@ -34,7 +34,7 @@ def intake_of(
     options: Callable[[], DecodeOptions],
     scans_taken: Callable[[], Awaitable[None]],
 ) -> Intake:
-    """The intake of one source, for one start."""
+    """The intake of one source that is read, for one start."""
     if settings.spool is not None:
         return ReceiptIntake(
             source=SpoolReader(settings.spool), books=books, store=store, options=options, scans_taken=scans_taken

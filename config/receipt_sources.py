@@ -13,6 +13,7 @@ from msgspec import Struct
 # The key that makes a source one of its kind, and the keys that no other kind has.
 KEYS_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
     "spool": frozenset(),
+    "webhook": frozenset(),
     "folder": frozenset(("pattern", "complete", "settle_ms", "temporary", "afterwards")),
 }
 

@@ -99,12 +99,13 @@ class ScannerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ReceiptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source of receipts and how to read them: the folder in which a relay spools print jobs, or one in which a
-    POS drops files. `config.receipt_sources` says which keys go with which kind.
+    """One source of receipts and how to read them: the folder in which a relay spools print jobs, one in which a POS
+    drops files, or the POS's own calls of the local API. `config.receipt_sources` says which keys go with which kind.
     """
 
     name: Name
     spool: Path | None = None
+    webhook: bool = False
     folder: Path | None = None
     pattern: Text = "*"
     complete: Literal["rename", "size", "close"] = "size"

@@ -26,10 +26,16 @@ class _Journal(Struct, frozen=True, kw_only=True):
     journal: str
 
 
-class _Keyless(Receipt, frozen=True, kw_only=True):
-    """A receipt whose sender did not know its key."""
+class GivenReceipt(Receipt, frozen=True, kw_only=True):
+    """A receipt as its sender gives it, who need not know its key."""
 
     key: str = ""
+
+
+class GivenReceipts(Struct, frozen=True, kw_only=True):
+    """Several of them in one document."""
+
+    receipts: tuple[GivenReceipt, ...]
 
 
 def journal_of(document: bytes) -> str | None:
@@ -67,7 +73,7 @@ def _raw_receipts(document: bytes) -> list[Raw]:
 
 def _receipt(text: bytes) -> Receipt | str:
     try:
-        given = msgspec.json.decode(text, type=_Keyless)
+        given = msgspec.json.decode(text, type=GivenReceipt)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         return f"{error}; correct it at the sender"
     receipt = Receipt(**{name: getattr(given, name) for name in Receipt.__struct_fields__})

@@ -23,6 +23,7 @@ from sync.records import Entry, chain_next, chain_start
 from sync.store.errors import NoEpochError, UnknownEntryError
 from sync.store.packing import unpacked
 from sync.store.rows import (
+    AnsweredCall,
     ChainPoint,
     EntryState,
     EpochState,
@@ -221,6 +222,11 @@ class Reading:
             "SELECT name, mark FROM source_marks WHERE source = ? ORDER BY id DESC LIMIT ?", (source, MAX_SOURCE_MARKS)
         )
         return dict(rows)
+
+    def answered_call(self, source: str, call: str) -> AnsweredCall | None:
+        """What the call with this name was answered the first time; None where it never was."""
+        row = self._row("SELECT digest, answer FROM answered_calls WHERE source = ? AND call = ?", (source, call))
+        return AnsweredCall(digest=row[0], answer=bytes(row[1])) if row else None
 
     def quarantined(self, limit: int = MAX_LISTED, after: int = 0) -> tuple[Quarantined, ...]:
         """What waits for a person, with an id beyond `after`, oldest first."""

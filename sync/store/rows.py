@@ -74,6 +74,13 @@ class QueuedEntry(Struct, frozen=True, kw_only=True):
     size: int
 
 
+class AnsweredCall(Struct, frozen=True, kw_only=True):
+    """The first answer to a call, and the digest of what was asked."""
+
+    digest: str
+    answer: bytes
+
+
 class EpochState(Struct, frozen=True, kw_only=True):
     """The live epoch. `chain_hash` is the chain's h at `acked_through`; `last_seq` the last entry written."""
 

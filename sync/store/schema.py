@@ -90,7 +90,17 @@ _SOURCE_MARKS: Migration = (
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SOURCE_MARKS)
+_ANSWERED_CALLS: Migration = (
+    "answered calls",
+    (
+        # Calls to the local API by their Idempotency-Key's digest, and what was answered first.
+        """CREATE TABLE answered_calls (
+            source TEXT NOT NULL, call TEXT NOT NULL, digest TEXT NOT NULL, answer BLOB NOT NULL,
+            PRIMARY KEY (source, call)) STRICT, WITHOUT ROWID""",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SOURCE_MARKS, _ANSWERED_CALLS)
 
 
 def version_of(connection: Connection) -> int:

@@ -440,6 +440,13 @@ class Writing(Reading):
             (source, source, MAX_SOURCE_MARKS),
         )
 
+    def keep_answered_call(self, source: str, call: str, digest: str, answer: bytes) -> None:
+        """The answer to a call, in the same commit as what the call brought."""
+        self._execute(
+            "INSERT INTO answered_calls (source, call, digest, answer) VALUES (?, ?, ?, ?)",
+            (source, call, digest, answer),
+        )
+
     def quarantine(self, source: str, reason: str, detail: str, raw: bytes) -> int:
         """Keeps what could not be read or believed for a person; returns its id."""
         return self._execute(

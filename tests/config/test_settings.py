@@ -143,7 +143,10 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
             '[[receipts]]\nname="a"\nspool="x"\n[[receipts]]\nname="b"\nspool="y"',
             ["[[receipts]]: 'b' is one source too many", "count each sale twice", "remove the others"],
         ),
-        ('[[receipts]]\nname="a"', ["[[receipts]] number 1 'a', spool, folder", "Say where the receipts come from"]),
+        (
+            '[[receipts]]\nname="a"',
+            ["[[receipts]] number 1 'a', spool, webhook, folder", "Say where the receipts come from"],
+        ),
         ('[[receipts]]\nname="a"\nspool="x"\nfolder="y"', ["number 1 'a', spool and folder", "one kind"]),
         ('[[receipts]]\nname="a"\nspool="x"\npattern="*"', ["number 1 'a', pattern", "goes with folder", "Remove it"]),
         ('[[receipts]]\nname="a"\nfolder="x"\ncomplete="soon"', ["number 1 'a', complete", "'soon'"]),

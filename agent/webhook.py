@@ -1,0 +1,102 @@
+"""Receipts that a POS posts to the local API.
+
+Owns that nothing is answered before it is durable, and that a call repeated under its Idempotency-Key gets the first
+answer, for as long as the register keeps receipts. Never knows HTTP (`agent.api` does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from agent.bookkeeping import Bookkeeper, Kept
+from agent.posted import BusyError, ReceiptsTaken
+from agent.problem import MalformedBodyError
+from drivers.clock import Clock
+from drivers.clock import now as system_now
+from drivers.receipts.decode import Decoded, decode
+from drivers.receipts.port import DecodeOptions
+from sync.store.store import Store
+from sync.store.writing import Writing
+
+# Calls that wait for one another; a POS that posts one sale at a time has one.
+MAX_WAITING_CALLS: Final = 64
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
+
+
+class Webhook:
+    """Takes the calls of one source, one after the other."""
+
+    def __init__(
+        self,
+        *,
+        books: Bookkeeper,
+        store: Store,
+        options: Callable[[], DecodeOptions],
+        scans_taken: Callable[[], Awaitable[None]],
+        now: Clock = system_now,
+    ) -> None:
+        """`scans_taken` is as `agent.receipts.ReceiptIntake` has it."""
+        self._books = books
+        self._store = store
+        self._options = options
+        self._scans_taken = scans_taken
+        self._now = now
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """There is nothing to do but to be there."""
+        ready()
+        await asyncio.Event().wait()
+
+    async def take(self, document: bytes, idempotency_key: str | None) -> ReceiptsTaken:
+        """Books the receipts of a call. Raises MalformedBodyError, BusyError and StoreError; nothing is kept then."""
+        if idempotency_key is not None and not _KEY(idempotency_key):
+            raise MalformedBodyError("The Idempotency-Key is not 1 to 255 visible ASCII characters.")
+        if self._waiting >= MAX_WAITING_CALLS:
+            raise BusyError(f"{MAX_WAITING_CALLS} calls wait already: send the next when one is answered.")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await self._take(document, idempotency_key)
+        finally:
+            self._waiting -= 1
+
+    async def _take(self, document: bytes, idempotency_key: str | None) -> ReceiptsTaken:
+        captured = self._now()
+        decoded = await asyncio.to_thread(self._decoded, document)
+        prepared = await asyncio.to_thread(self._books.prepared, document, decoded, captured)
+        # Card numbers are gone from what the digest is made of, so that none can be guessed back from it.
+        digest = hashlib.sha256(prepared.masked).hexdigest()
+        call = hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key is not None else None
+        first = self._store.answered_call(self._books.name, call) if call is not None else None
+        if first is not None:
+            if first.digest != digest:
+                raise MalformedBodyError("This Idempotency-Key was used for another body: take a new key.")
+            return msgspec.json.decode(first.answer, type=ReceiptsTaken)
+        await self._scans_taken()
+
+        def mark(writing: Writing, kept: Kept) -> None:
+            if call is not None:
+                writing.keep_answered_call(self._books.name, call, digest, msgspec.json.encode(_taken(kept)))
+
+        return _taken(await self._books.keep(prepared, mark))
+
+    def _decoded(self, document: bytes) -> Decoded:
+        """What the call holds. A call of which nothing can be read is its sender's to correct."""
+        decoded = decode(document, replace(self._options(), format="json"))
+        if not decoded.receipts:
+            said = decoded.problems[0].detail if decoded.problems else "it holds no receipt"
+            raise MalformedBodyError(f"Nothing was kept: {said}.")
+        return decoded
+
+
+def _taken(kept: Kept) -> ReceiptsTaken:
+    return ReceiptsTaken(receipts=kept.outcomes, quarantined=kept.quarantined)
