@@ -32,7 +32,7 @@ TenderKind = Literal[
 Entry = Literal["scanned", "swiped", "typed", "receipt"]
 
 
-class Mapped(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Mapped(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What an item map says of a line (`loyalty.item_matching`)."""
 
     kind: LineKind | UnsetType = UNSET
@@ -40,7 +40,7 @@ class Mapped(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class Line(Struct, frozen=True, kw_only=True, gc=False):
     """One printed line. `amount_minor` is what was printed; a discount hidden in it is derived.
 
     `mapped` stands beside what was printed and changes none of it; absent where no entry of the map matched.
@@ -68,14 +68,14 @@ class Line(Struct, frozen=True, kw_only=True):
         return (self.mapped.kind or self.kind) if self.mapped else self.kind
 
 
-class Discount(Struct, frozen=True, kw_only=True):
+class Discount(Struct, frozen=True, kw_only=True, gc=False):
     """A discount on the whole receipt; discounts of a line stand in the line only."""
 
     description: str | UnsetType = UNSET
     amount_minor: Minor
 
 
-class Tax(Struct, frozen=True, kw_only=True):
+class Tax(Struct, frozen=True, kw_only=True, gc=False):
     """One tax row. `included` says whether the line amounts already hold it."""
 
     label: str | UnsetType = UNSET
@@ -85,7 +85,7 @@ class Tax(Struct, frozen=True, kw_only=True):
     included: bool = True
 
 
-class Tender(Struct, frozen=True, kw_only=True):
+class Tender(Struct, frozen=True, kw_only=True, gc=False):
     """One means of payment. `currency` and `foreign_minor` go with kind `foreign`."""
 
     kind: TenderKind
@@ -95,7 +95,7 @@ class Tender(Struct, frozen=True, kw_only=True):
     foreign_minor: Minor | UnsetType = UNSET
 
 
-class Issuer(Struct, frozen=True, kw_only=True):
+class Issuer(Struct, frozen=True, kw_only=True, gc=False):
     """Who issued a fiscal receipt, as printed."""
 
     tin: str | UnsetType = UNSET
@@ -106,7 +106,7 @@ class Issuer(Struct, frozen=True, kw_only=True):
     city: str | UnsetType = UNSET
 
 
-class Fiscal(Struct, frozen=True, kw_only=True):
+class Fiscal(Struct, frozen=True, kw_only=True, gc=False):
     """What a fiscal authority's scheme adds. Of a buyer only the kind prefix is kept."""
 
     scheme: Literal["rs-purs", "hr-fisk", "si-furs"]
@@ -117,7 +117,7 @@ class Fiscal(Struct, frozen=True, kw_only=True):
     verification_url: str | UnsetType = UNSET
 
 
-class Original(Struct, frozen=True, kw_only=True):
+class Original(Struct, frozen=True, kw_only=True, gc=False):
     """Which earlier receipt a return gives back, as far as the source says."""
 
     key: str | UnsetType = UNSET
@@ -128,7 +128,7 @@ class Original(Struct, frozen=True, kw_only=True):
     issued_at: AwareDatetime | UnsetType = UNSET
 
 
-class MemberReference(Struct, frozen=True, kw_only=True):
+class MemberReference(Struct, frozen=True, kw_only=True, gc=False):
     """The member code seen with a receipt, and how it came in."""
 
     code: str
@@ -136,14 +136,14 @@ class MemberReference(Struct, frozen=True, kw_only=True):
     entry: Entry = "scanned"
 
 
-class Problem(Struct, frozen=True, kw_only=True):
+class Problem(Struct, frozen=True, kw_only=True, gc=False):
     """Something about a receipt that a person should know, such as `total_mismatch`."""
 
     code: str
     detail: str | UnsetType = UNSET
 
 
-class Receipt(Struct, frozen=True, kw_only=True):
+class Receipt(Struct, frozen=True, kw_only=True, gc=False):
     """One receipt. `key` and `also` come from `loyalty.identity`, `problems` from `loyalty.reconcile`.
 
     `item_map` is the hash of the map that its lines were mapped with.
@@ -179,7 +179,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
         return any(problem.code == code for problem in self.problems)
 
 
-class ReceiptFile(Struct, frozen=True, kw_only=True):
+class ReceiptFile(Struct, frozen=True, kw_only=True, gc=False):
     """The JSON document that holds receipts on disk: `{"receipts": […]}`."""
 
     receipts: tuple[Receipt, ...]

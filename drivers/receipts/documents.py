@@ -6,9 +6,11 @@ a receipt.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -28,6 +30,7 @@ from drivers.escpos.paper import (
 )
 from drivers.escpos.printer import UNSELECTED, EscposPrinter
 from drivers.receipts.port import PrintedJob, TextLine
+from drivers.receipts.wording import WORDS_REMEMBERED
 from drivers.star.framing import StarFramer
 from drivers.star.paper import STAR_PROFILE, StarPrinter
 from drivers.star.recognition import is_star_stream
@@ -50,6 +53,10 @@ CUT_LINE: Final = "[cut]"
 _LINE: Final = re.compile(
     rb"[^\r\n\x0c<]*(?:<(?![bB][rR]\s{0,3}/?>)[^\r\n\x0c<]*)*(\r\n|\r|\n|\x0c|<[bB][rR]\s{0,3}/?>|$)"
 )
+# What parts a line but a line feed, with or without a CR.
+_PARTED: Final = re.compile(rb"[\x0c<]|\r(?!\n?\Z)")
+# What is longer is a picture in letters, or a damaged file: not to be remembered.
+PLAIN_LINE_BYTES: Final = 400
 _WIDE_LINE: Final = re.compile(r"[^\r\n\f]*(\r\n|\r|\n|\f|$)")
 _HIGH_RUN: Final = re.compile(rb"[\x80-\xff]+")
 
@@ -273,7 +280,7 @@ def _pages(lines: Iterator[tuple[TextLine, bool]]) -> Iterator[Job]:
         printed = line.text.strip()
         blank_lines = 0 if printed else blank_lines + 1
         is_cut = printed == CUT_LINE
-        if len(page) >= MAX_SHEET_LINES or (len(page) >= LONG_PAGE_LINES and _may_part(page[-1].text, line.text)):
+        if len(page) >= LONG_PAGE_LINES and (len(page) >= MAX_SHEET_LINES or _may_part(page[-1].text, line.text)):
             yield _page(page)
             page = []
         if not is_cut and blank_lines <= MAX_BLANK_LINES:
@@ -301,15 +308,30 @@ def _page(lines: list[TextLine]) -> Job:
 
 def _narrow_lines(document: bytes, page: CodePage) -> Iterator[tuple[TextLine, bool]]:
     at = 3 if document.startswith(b"\xef\xbb\xbf") else 0
-    size, decode = len(document), page.decode
-    while at < size:
-        match = _LINE.match(document, at)
-        if match is None:
+    # Lines repeat from receipt to receipt; as the same text they are known at once to whoever remembers lines.
+    decode = lru_cache(maxsize=WORDS_REMEMBERED)(page.decode)
+    may_be_parted = b"<" in document or b"\x0c" in document or document.count(b"\r") != document.count(b"\r\n")
+    stream = io.BytesIO(document)
+    stream.seek(at)
+    for line in stream:
+        end = at + len(line)
+        if len(line) > PLAIN_LINE_BYTES or (may_be_parted and _PARTED.search(line) is not None):
+            yield from _parted(line, at, page)
+        else:
+            yield TextLine(text=decode(line.rstrip(b"\r\n")), start=at, end=end), False
+        at = end
+
+
+def _parted(line: bytes, start: int, page: CodePage) -> Iterator[tuple[TextLine, bool]]:
+    """The lines in what ends in a line feed, or in nothing: a CR, a form feed and a `<br>` part it as well."""
+    at = 0
+    while at < len(line):
+        match = _LINE.match(line, at)
+        if match is None or match.end() == at:
             return
         text_end, end = match.span(1)
-        if end == at:
-            return
-        yield TextLine(text=decode(document[at:text_end]), start=at, end=end), document[text_end:end] == b"\x0c"
+        text = TextLine(text=page.decode(line[at:text_end]), start=start + at, end=start + end)
+        yield text, line[text_end:end] == b"\x0c"
         at = end
 
 
