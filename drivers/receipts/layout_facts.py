@@ -1,0 +1,183 @@
+"""What the lines beside items and money say: number, time, place, who, and what kind of receipt it is.
+
+Owns the reading of labels and marks by a layout's words. Never reads an amount.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from types import MappingProxyType
+from typing import Final, Literal
+
+from msgspec import UNSET, Struct
+
+from drivers.receipts.dates import date_in
+from drivers.receipts.wording import plain, printed_moment
+from drivers.receipts.words import Layout, Text
+from loyalty.receipt import Original, ReceiptKind, ReceiptStatus
+
+FiscalName = Literal["ZKI", "JIR", "ZOI"]
+# Croatia prints ZKI and JIR under the receipt, Slovenia ZOI and EOR; the EOR names the receipt to the authority only.
+_FISCAL_NUMBERS: Final[tuple[tuple[FiscalName, re.Pattern[str]], ...]] = (
+    ("ZKI", re.compile(r"\bZKI\b[\s.:]*([0-9A-F]{32})\b")),
+    ("JIR", re.compile(r"\bJIR\b[\s.:]*([0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})\b")),
+    ("ZOI", re.compile(r"\bZOI\b[\s.:]*([0-9A-F]{32})\b")),
+)
+_CLOCK: Final = re.compile(
+    r"(?<![\d:.,])(\d{1,2}:\d{2}(?::\d{2})?)(\s?(?:Z|[+-]\d{2}:?\d{2})\b)?(?:\s?([AP])\.?M\b)?(?![\d:])"
+)
+_DOTTED: Final = re.compile(r"(\d{1,2})\.(\d{2})(?:\.(\d{2}))?(?=\s|$|\D)")
+_SPOKEN: Final = re.compile(r"(?<![\d:.,])\d{1,2}\.\d{2}(?:\.\d{2})?(?=\s?(?:UHR|H)\b)")
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What the lines beside items and money say."""
+
+    number: str | None = None
+    register: str | None = None
+    store: str | None = None
+    operator: str | None = None
+    member: str | None = None
+    day: date | None = None
+    business_day: date | None = None
+    time_text: str = ""
+    kind: ReceiptKind = "sale"
+    status: ReceiptStatus = "final"
+    original: Original | None = None
+    fiscal: Mapping[FiscalName, str] = MappingProxyType({})
+
+
+def clock_in(printed: str, *, dotted: bool = False) -> str:
+    """The first clock time as `hh:mm[:ss]` with its offset; `dotted` says that the text is one, with points."""
+    letters = plain(printed)
+    if dotted and ":" not in letters:
+        letters = _DOTTED.sub(lambda found: ":".join(part for part in found.groups() if part), letters)
+    elif (spoken := _SPOKEN.search(letters)) is not None:
+        letters = spoken.group().replace(".", ":")
+    match = _CLOCK.search(letters.replace("T", " "))
+    if match is None:
+        return ""
+    if match[3]:
+        hour, _, rest = match[1].partition(":")
+        return f"{int(hour) % 12 + (12 if match[3] == 'P' else 0)}:{rest}"
+    return match[1] + (match[2] or "")
+
+
+def read_facts(texts: Sequence[Text], layout: Layout, time_zone: str | None) -> Facts:
+    """What is said first counts, but for the kind and the status of the receipt."""
+    facts = _by_shapes(texts, layout)
+    fiscal: dict[FiscalName, str] = {}
+    clocks: dict[int, str] = {}
+    for at, text in enumerate(texts):
+        if not text.plain or _took_mark(facts, text, layout, time_zone):
+            continue
+        _by_labels(facts, text, layout)
+        if clock := clock_in(text.printed):
+            clocks[at] = clock
+        if (code := _fiscal_number(text.plain)) is not None:
+            fiscal.setdefault(*code)
+    if clocks:
+        # The time stands with the date; opening hours may stand above both.
+        day_at = next((at for at, text in enumerate(texts) if text.day and text.day == facts.get("day")), 0)
+        facts.setdefault("time_text", clocks.get(day_at) or next(iter(clocks.values())))
+    return Facts(**facts, fiscal=fiscal)  # type: ignore[arg-type]
+
+
+def _took_mark(facts: dict[str, object], text: Text, layout: Layout, time_zone: str | None) -> bool:
+    """Whether the line says what the receipt is, or of which other one it is; kept then."""
+    if (original := layout.original.match(text.plain)) is not None:
+        facts.setdefault("original", _original(original[1], text.printed, layout, time_zone))
+    elif (rest := _returned(text, layout)) is not None and facts.get("kind") != "return":
+        found = _original(rest, text.printed, layout, time_zone)
+        facts |= {"kind": "return"} | ({"original": found} if found is not None else {})
+    elif layout.exchange.match(text.plain):
+        facts["kind"] = "exchange"
+    elif (status := layout.status(text.printed)) is not None:
+        facts["status"] = status
+    elif text.day is not None and layout.business_day.search(text.plain):
+        facts["business_day"] = text.day
+    else:
+        return False
+    return True
+
+
+def _returned(text: Text, layout: Layout) -> str | None:
+    """What follows the mark of a return; nothing where it stands before an amount, as a word for change may."""
+    match = layout.returned.match(text.plain)
+    return match[1] if match is not None and not layout.amount.search(match[1]) else None
+
+
+def _by_labels(facts: dict[str, object], text: Text, layout: Layout) -> None:
+    for name, value in (
+        ("number", text.number),
+        ("day", text.day),
+        ("register", _behind(layout.register, text)),
+        ("store", _behind(layout.store, text)),
+        ("operator", _behind(layout.operator, text, as_printed=True)),
+        ("member", _behind(layout.member, text)),
+    ):
+        if value:
+            facts.setdefault(name, value)
+
+
+def _behind(pattern: re.Pattern[str], text: Text, *, as_printed: bool = False) -> str | None:
+    match = pattern.search(text.plain)
+    if match is None:
+        return None
+    return (text.printed[match.start(1) : match.end(1)] if as_printed else match[1]).strip()
+
+
+def _by_shapes(texts: Sequence[Text], layout: Layout) -> dict[str, object]:
+    facts: dict[str, object] = {}
+    for shape in layout.head:
+        for at in range(len(texts) - len(shape.lines) + 1):
+            values: dict[str, str] = {}
+            for line, text in zip(shape.lines, texts[at:], strict=False):
+                found = line.match(text.printed, text.plain)
+                if found is None:
+                    break
+                values |= found
+            else:
+                _add_values(facts, values, layout)
+                break
+    return facts
+
+
+def _add_values(facts: dict[str, object], values: Mapping[str, str], layout: Layout) -> None:
+    for name in ("number", "store", "register", "operator", "member"):
+        if name in values:
+            facts.setdefault(name, values[name] if name == "operator" else plain(values[name]))
+    if "date" in values and (day := date_in(values["date"], layout.template.dates)) is not None:
+        facts.setdefault("day", day)
+    if "time" in values and (clock := clock_in(values["time"], dotted=True)):
+        facts.setdefault("time_text", clock)
+    if "original" in values:
+        facts.setdefault("original", Original(number=plain(values["original"])))
+
+
+def _fiscal_number(letters: str) -> tuple[FiscalName, str] | None:
+    """The code that a fiscal authority or the till's signature gave the receipt, where it is printed as text."""
+    for name, pattern in _FISCAL_NUMBERS:
+        if (match := pattern.search(letters)) is not None:
+            return name, match[1].lower()
+    return None
+
+
+def _original(rest: str, printed: str, layout: Layout, time_zone: str | None) -> Original | None:
+    """`of 4710`, and after it, as far as the till prints them, store, register, date and time."""
+    match = layout.of.match(rest)
+    if match is None:
+        return None
+    after = rest[match.end() :]
+    store, register = layout.store.search(after), layout.register.search(after)
+    day = date_in(printed, layout.template.dates)
+    issued_at = printed_moment(day, clock_in(printed), time_zone) if day is not None else None
+    return Original(
+        number=match[1],
+        store=store[1] if store is not None else UNSET,
+        register=register[1] if register is not None else UNSET,
+        business_day=day or UNSET,
+        issued_at=issued_at or UNSET,
+    )

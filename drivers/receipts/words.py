@@ -1,0 +1,245 @@
+"""A template made ready to read with: its words and shapes as patterns, and what each printed line is by them.
+
+Owns the patterns around a template's words. Never joins lines to a receipt (`layout` does).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Final, get_args
+
+from msgspec import Struct
+
+from drivers.receipts.dates import date_in
+from drivers.receipts.port import TextLine
+from drivers.receipts.shapes import CURRENCY, ID, Shape, amount_pattern, compiled_shape
+from drivers.receipts.template import SHAPE_FIELDS, Template
+from drivers.receipts.wording import WORDS_REMEMBERED, folded, plain
+from loyalty.receipt import ReceiptStatus, TenderKind
+
+# Printed lines are at most 64 columns (80 mm, small font). Of a longer one, from a text file, both ends are read: what
+# it is about, and its amount.
+MAX_LINE_LETTERS: Final = 200
+# In this order, since a gift card is a card too.
+_TENDER_ORDER: Final[tuple[TenderKind, ...]] = (
+    "giftcard", "points", "instant", "transfer", "cheque", "voucher", "coupon", "cash", "card", "other",
+)  # fmt: skip
+_STATUSES: Final = tuple(status for status in get_args(ReceiptStatus) if status != "final")
+_NOTHING: Final = re.compile(r"(?!)")
+_RULE: Final = re.compile(r"[\s=\-–—_*.#+~]*")
+_INCLUDING: Final = r"(?:(?:INCL|INKL|UKLJ|VKLJ)\.?\s*)?"
+
+
+class Text(Struct, frozen=True, kw_only=True, gc=False):
+    """A printed line, its form for comparing, and what tells receipts apart.
+
+    `is_sold` says that the line sells something, or may: an amount behind a name that stands for no sum. `is_name`
+    that it may be an item's name: words, and no amount.
+    """
+
+    printed: str
+    plain: str
+    number: str | None
+    day: date | None
+    is_total: bool
+    is_sold: bool
+    is_name: bool
+    is_end: bool
+
+
+def _any_of(words: Sequence[str]) -> str:
+    """The words as a pattern for plain letters, longer ones first."""
+    written = {r"\s+".join(map(re.escape, plain(word).split())): plain(word).strip() for word in words}
+    ordered = sorted(written.items(), key=lambda each: -len(each[1]))
+    return "|".join(pattern + (r"(?!\w)" if word[-1].isalnum() else "") for pattern, word in ordered)
+
+
+def _after(words: Sequence[str], rest: str, before: str = r"(?<!\w)") -> re.Pattern[str]:
+    """What follows one of the words, on the same line; nothing where there are no words."""
+    return re.compile(rf"{before}(?:{_any_of(words)}){rest}") if words else _NOTHING
+
+
+class Layout:
+    """The patterns of one template, all for plain letters, and what it says of a line."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.amount = re.compile(amount_pattern(template.notation))
+        self._labels(template)
+        self._sums(template)
+        self.items = self._shapes("items")
+        self.head = self._shapes("head")
+        self.recognise = template.recognise
+        self.text = lru_cache(maxsize=WORDS_REMEMBERED)(self._text)
+
+    def _shapes(self, table: str) -> tuple[Shape, ...]:
+        return tuple(
+            compiled_shape(
+                (written,) if isinstance(written, str) else written, SHAPE_FIELDS[table], self.template.notation
+            )
+            for written in getattr(self.template, table).lines
+        )
+
+    def _labels(self, template: Template) -> None:
+        labels, marks = template.labels, template.marks
+        numero = f"(?:[\\s-]*(?:{_any_of(labels.numero)}))?" if labels.numero else ""
+        self.numero = rf"{numero}[\s.:#]*"
+        value = rf"{self.numero}({ID})"
+        self.number = _after(labels.number, value)
+        self.register = _after(labels.register, value)
+        self.store = _after(labels.store, value)
+        self.operator = _after(labels.operator, rf"{numero}[\s.:]*(\S.*?)(?:\s{{2,}}|$)")
+        self.member = _after(labels.member, rf"{self.numero}([A-Z0-9][A-Z0-9 -]{{3,30}})$")
+        self.business_day = _after(labels.business_day, "")
+        self.original = _after(labels.original, "(.*)")
+        of = rf"(?:(?:{_any_of(labels.of)})\s*){{0,2}}" if labels.of else ""
+        receipt = f"(?:(?:{_any_of(labels.number)}))?" if labels.number else ""
+        self.of = re.compile(rf"[\s.:#]*{of}{receipt}{value}")
+        self.returned = _after(marks.returned, "(.*)", r"^\W*")
+        self.exchange = _after(marks.exchange, "", r"^\W*")
+        self.statuses: dict[str, ReceiptStatus] = {
+            folded(word): status for status in _STATUSES for word in getattr(marks, status)
+        }
+
+    def _sums(self, template: Template) -> None:
+        amount = self.amount.pattern
+        money = rf"({amount})\s*{CURRENCY}?\s*"
+        start = r"[\s*=#>]*"
+        self.priced = re.compile(rf"\s*(\S.*?)\s+({amount})\s*{CURRENCY}?(?:\s+\(?([^\W_]{{1,2}}|\*)\)?)?\s*")
+        self.total = _after(
+            template.total.words, rf"[\s.:=*]*({CURRENCY})?[\s.:=*]*({amount})\s*({CURRENCY})?[\s*]*", start
+        )
+        self.total_lines = self._shapes("total")
+        self.subtotal = _after(template.subtotal.words, "", start)
+        self.subtotal_lines = self._shapes("subtotal")
+        self.rounding = _after(template.rounding.words, rf".*?{money}", start)
+        self.rounding_lines = self._shapes("rounding")
+        self.change = _after(template.change.words, rf".*?{money}", start)
+        self.change_lines = self._shapes("change")
+        taxes = template.taxes.words
+        self.tax = re.compile(
+            rf"\s*(?:([A-Z0-9])\s*[:=]?\s+)?{_INCLUDING}((?:{_any_of(taxes)}))(.*)" if taxes else "(?!)"
+        )
+        self.loose_tax = re.compile(rf"()\s*(.*\b(?:{_any_of(taxes)}))(.*)" if taxes else "(?!)")
+        self.tax_lines = self._shapes("taxes")
+        words = template.discounts.words
+        self.discount = re.compile(
+            rf"(\s*)[-*]?\s*((?:{_any_of(words)}).*?)\s+({amount})\s*{CURRENCY}?(?:\s+[A-Z0-9*]{{1,2}})?\s*"
+            if words
+            else "(?!)"
+        )
+        self.discount_lines = self._shapes("discounts")
+        self.void = _after(template.items.void, "(.*)", r"^\W*")
+        self.skip = _after(template.items.skip, "", r"\s*")
+        self.begin = _after(template.items.begin, "", r"^\W*")
+        self.end = _after(template.end.words, "", r"^\W*")
+        self.tender = re.compile(rf"\W*([^\W\d_].*?)[\s.:]+{CURRENCY}?\s*({amount})\s*{CURRENCY}?\s*")
+        self._tenders = tuple(
+            (kind, re.compile(rf"(?:{'|'.join(sorted(map(folded, words), key=len, reverse=True))})\b"))
+            for kind in _TENDER_ORDER
+            if (words := getattr(template.tenders, kind))
+        )
+
+    def line(self, line: TextLine) -> Text:
+        """What a printed line is."""
+        text = line.text
+        if len(text) > MAX_LINE_LETTERS:
+            text = text[: MAX_LINE_LETTERS // 2] + text[-MAX_LINE_LETTERS // 2 :]
+        return self.text(text)
+
+    def _text(self, printed: str) -> Text:
+        letters = plain(printed).rstrip()
+        is_total = self.total_of(printed, letters) is not None
+        has_letters = any(map(str.isalpha, letters))
+        is_rule = _RULE.fullmatch(letters) is not None
+        return Text(
+            printed=printed,
+            plain="" if is_rule and not letters.strip() else letters,
+            number=self._number_in(printed, letters),
+            day=date_in(printed, self.template.dates),
+            is_total=is_total,
+            is_sold=not is_rule and self._sells(printed, letters),
+            is_name=has_letters and not is_total and self.priced.fullmatch(letters) is None,
+            is_end=self.end.match(letters) is not None,
+        )
+
+    def is_rule(self, text: Text) -> bool:
+        """Whether nothing but a rule, or nothing, is printed."""
+        return not text.plain or _RULE.fullmatch(text.plain) is not None
+
+    def _number_in(self, printed: str, letters: str) -> str | None:
+        if self.returned.match(letters) or self.original.match(letters):
+            return None
+        for shape in self.head:
+            if len(shape.lines) == 1 and (values := shape.lines[0].match(printed, letters)) and "number" in values:
+                return values["number"]
+        match = self.number.search(letters)
+        return match[1] if match is not None else None
+
+    def _sells(self, printed: str, letters: str) -> bool:
+        """Whether an amount stands where an item's may, behind a name that is no sum's."""
+        priced = self.priced.fullmatch(letters)
+        if priced is not None:
+            return not self.skip.match(priced[1]) and any(map(str.isalpha, priced[1]))
+        for shape in self.items:
+            for line in shape.lines:
+                if "amount" in line.fields and (values := line.match(printed, letters)) is not None:
+                    name = plain(values.get("name", ""))
+                    return not self.skip.match(name)
+        return False
+
+    def total_of(self, printed: str, letters: str) -> tuple[str, str | None] | None:
+        """The amount of a total and the currency beside it, where the line is one."""
+        match = self.total.fullmatch(letters)
+        if match is not None:
+            return match[2], match[1] or match[3]
+        values = first_match(self.total_lines, printed, letters)
+        return (values["amount"], values.get("currency")) if values else None
+
+    def sum_of(self, name: str, text: Text) -> str | None:
+        """The amount of a `rounding` or `change` line, where the line is one."""
+        match = getattr(self, name).fullmatch(text.plain)
+        if match is not None:
+            return str(match[1])
+        values = first_match(getattr(self, f"{name}_lines"), text.printed, text.plain)
+        return values["amount"] if values else None
+
+    def is_subtotal(self, text: Text) -> bool:
+        """Whether the line is a sum to be passed over."""
+        if self.subtotal.match(text.plain) is not None:
+            return True
+        return first_match(self.subtotal_lines, text.printed, text.plain) is not None
+
+    def tender_kind(self, words: str) -> TenderKind | None:
+        """How is paid, by the words before the amount."""
+        word = folded(words)
+        return next((kind for kind, pattern in self._tenders if pattern.match(word)), None)
+
+    def status(self, printed: str) -> ReceiptStatus | None:
+        """What a line of nothing but a mark says."""
+        return self.statuses.get(folded(printed).rstrip(" 0123456789"))
+
+    def is_recognised(self, texts: Sequence[Text]) -> bool:
+        """Whether the words stand there that tell the layout; without any, every layout may be it."""
+        paper = "\n".join(text.plain for text in texts)
+        rule = self.recognise
+        if any(plain(word) not in paper for word in rule.all) or any(plain(word) in paper for word in rule.none):
+            return False
+        return not rule.any or any(plain(word) in paper for word in rule.any)
+
+    @property
+    def tells_itself(self) -> bool:
+        """Whether it says by which words it is told."""
+        return bool(self.recognise.all or self.recognise.any)
+
+
+def first_match(shapes: Sequence[Shape], printed: str, letters: str) -> dict[str, str] | None:
+    """The fields of the first shape of one line that the line has."""
+    for shape in shapes:
+        values = shape.lines[0].match(printed, letters)
+        if values is not None:
+            return values
+    return None
