@@ -19,6 +19,7 @@ from agent.view import Outcome
 from loyalty.evaluate import OriginalUnknownError, Settled, evaluate, voiding
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
+from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
 from loyalty.originals import original_among, original_keys, original_number
@@ -66,11 +67,22 @@ class Evaluation(Struct, frozen=True, kw_only=True):
 
 
 class Rules:
-    """The program in force, parsed once for as long as it stays the same. Used by the writer only."""
+    """The program in force, parsed once for as long as it stays the same, and what the goods are.
+
+    Used by the writer; only `map_items_with` is for others.
+    """
 
     def __init__(self) -> None:
+        self._items: ItemMatcher | None = None
         self._hash: str | None = None
         self._program: Program | None = None
+
+    def map_items_with(self, matcher: ItemMatcher | None) -> None:
+        """Receipts booked from now on are mapped with this map; None takes them as printed."""
+        self._items = matcher
+
+    def mapped(self, receipt: Receipt) -> Receipt:
+        return mapped(receipt, self._items)
 
     def current(self, writing: Writing) -> tuple[str, Program] | None:
         signed = writing.current_program()
@@ -99,6 +111,7 @@ def _scan(kept: KeptScan) -> MemberScan:
 
 def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, rules: Rules) -> Booked:
     """Books `receipt`, or says why not. A receipt that is known under any of its ids counts once."""
+    receipt = rules.mapped(receipt)
     known = _known(writing, receipt)
     if len(known) > 1:
         return Booked(fate="conflict", detail="it names two receipts that are already known")

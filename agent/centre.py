@@ -22,9 +22,11 @@ from msgspec.structs import replace
 
 from agent.view import BadgeView
 from loyalty.centre_config import CentreConfig
+from loyalty.item_matching import ItemMatcher
 from sync.client import CentreClient
 from sync.configs import kept_config
 from sync.enrolment import Enrolment, EnrolmentError, NotEnrolledError, device_key, load_enrolment
+from sync.item_maps import kept_item_map
 from sync.keys import KeyKeeper
 from sync.loop import LookedUp, SyncLoop, SyncState
 from sync.store.store import Store
@@ -41,7 +43,8 @@ def facts() -> Facts:
 class CentreLink:
     """Exchanges with the centre as long as the register is enrolled; waits for that until then.
 
-    `configured` is told at once what the centre last said to do, and again whenever it says something else.
+    `configured` and `mapped` are told at once what the centre last said to do and what goods are, and again whenever
+    it says something else.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class CentreLink:
         lookup_deadline_ms: int,
         changed: Callable[[], None],
         configured: Callable[[CentreConfig | None], None],
+        mapped: Callable[[ItemMatcher | None], None],
     ) -> None:
         self._folder = folder
         self._keeper = keeper
@@ -60,6 +64,10 @@ class CentreLink:
         self._lookup_s = lookup_deadline_ms / 1000
         self._changed = changed
         self._configured = configured
+        self._mapped = mapped
+        # The item map in force, and the key of the centre that it is by: a large one is made ready once.
+        self._item_map: ItemMatcher | None = None
+        self._item_map_by: str | None = None
         self._enrolment_changed = asyncio.Event()
         self._loop: SyncLoop | None = None
         self._state: SyncState | None = None
@@ -128,6 +136,14 @@ class CentreLink:
         """What this centre said last, network or not; None where it never said anything."""
         kept = kept_config(self._store, self.enrolment.program_key) if self.enrolment is not None else None
         self._configured(kept[1] if kept is not None else None)
+        key = self.enrolment.program_key if self.enrolment is not None else None
+        if key != self._item_map_by:
+            self._item_map_by = key
+            self._use_item_map(kept_item_map(self._store, key) if key is not None else None)
+
+    def _use_item_map(self, matcher: ItemMatcher | None) -> None:
+        self._item_map = matcher
+        self._mapped(matcher)
 
     async def _exchange(self, enrolment: Enrolment, ready: Callable[[], None]) -> None:
         """Until the enrolment changes."""
@@ -153,6 +169,8 @@ class CentreLink:
                 chance=random.SystemRandom().random,
                 changed=self._told,
                 configured=self._configured,
+                mapped=self._use_item_map,
+                item_map=self._item_map.hash if self._item_map is not None else None,
             )
             exchanging = asyncio.create_task(self._loop.run(ready))
             tasks += (exchanging, asyncio.create_task(self._enrolment_changed.wait()))

@@ -93,6 +93,7 @@ class Register:
             token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
         )
         self._recognition = Recognition(settings.identification)
+        self._rules = Rules()
         self._link = CentreLink(
             folder=self._state,
             keeper=keeper,
@@ -100,8 +101,8 @@ class Register:
             lookup_deadline_ms=settings.centre.lookup_deadline_ms,
             changed=self._centre_changed,
             configured=self._configured,
+            mapped=self._rules.map_items_with,
         )
-        self._rules = Rules()
 
     async def run(self, ready: Callable[[Running], None], stop: asyncio.Event) -> None:
         """Runs until `stop` is set. Raises PageUnavailableError."""

@@ -25,7 +25,7 @@ import typer
 from msgspec import Struct
 from sqlalchemy.exc import OperationalError
 
-from central import audit, configs, devices, operations
+from central import audit, configs, devices, item_maps, operations
 from central.cards import CardError
 from central.certificates import ca_sha256
 from central.clock import utc_now
@@ -37,6 +37,16 @@ from central.server import Ready, Server
 from central.setup import InitOptions, initialise
 from central.stock import StockFileError
 from loyalty.centre_config import CentreConfig, ConfigError, config_hash, config_json, config_warnings
+from loyalty.item_map import (
+    ItemMap,
+    ItemMapError,
+    item_map_hash,
+    item_map_json,
+    kinds_given,
+    warnings_of,
+)
+from loyalty.item_map_file import ReadItemMap, item_map_from_file, item_map_toml
+from loyalty.item_matching import ItemMatcher
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
 from sync.enrolment import AddressRefusedError
 
@@ -49,6 +59,7 @@ app = typer.Typer(
 enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
 program = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
 identification = typer.Typer(no_args_is_help=True, help="Check and publish the rules of which codes are members'.")
+items = typer.Typer(no_args_is_help=True, help="Check and publish the map of what the goods are.")
 members = typer.Typer(no_args_is_help=True, help="Import, link and show members.")
 cards = typer.Typer(no_args_is_help=True, help="Hand out, block and replace cards.")
 registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
@@ -56,6 +67,7 @@ accounts = typer.Typer(no_args_is_help=True, help="Check and export the ledger."
 app.add_typer(enrolment, name="enrolment")
 app.add_typer(program, name="program")
 app.add_typer(identification, name="identification")
+app.add_typer(items, name="items")
 app.add_typer(members, name="members")
 app.add_typer(cards, name="cards")
 app.add_typer(registers, name="registers")
@@ -207,6 +219,35 @@ def identification_show(data: Data, as_json: Json = False) -> None:
     else:
         head = f"# In force since {shown.published_at:%Y-%m-%d %H:%M} UTC: {shown.hash}"
     _say(as_json, shown, f"{head}\n{rules_toml(shown.identification)}".rstrip())
+
+
+@items.command("check")
+def items_check(file: File, as_json: Json = False) -> None:
+    """Say whether an item map can be published, and what in it is probably not meant."""
+    read = _item_map(file, as_json)
+    _say_items(as_json, "The map is good:", read)
+
+
+@items.command("publish")
+def items_publish(data: Data, file: File, as_json: Json = False) -> None:
+    """Sign an item map and put it in force, in place of the one before, on every register."""
+    read = _item_map(file, as_json)
+    with _opened(data, as_json) as (folder, database):
+        key = folder.program_key()
+        database.write_now(lambda connection: item_maps.publish(connection, read.item_map, key, utc_now()))
+    _say_items(as_json, "In force:", read)
+
+
+@items.command("show")
+def items_show(data: Data, as_json: Json = False) -> None:
+    """Print the item map in force, as a file that can be edited and published again."""
+    with _opened(data, as_json) as (_, database):
+        shown = database.read_now(operations.item_map_in_force)
+    if shown.published_at is None:
+        head = "# No item map was published."
+    else:
+        head = f"# In force since {shown.published_at:%Y-%m-%d %H:%M} UTC: {shown.hash}"
+    _say(as_json, shown, f"{head}\n{item_map_toml(ItemMap(items=shown.items))}".rstrip())
 
 
 @members.command("import")
@@ -413,6 +454,7 @@ def _failures(as_json: bool) -> Iterator[None]:
         yield
     except (
         ConfigError,
+        ItemMapError,
         FolderError,
         DatabaseError,
         CardError,
@@ -468,6 +510,30 @@ def _say_rules(as_json: bool, head: str, config: CentreConfig) -> None:
         warnings=tuple(map(str, config_warnings(config))),
     )
     _say(as_json, report, "\n".join([f"{head} {report.rules}, {report.hash}", *report.warnings]))
+
+
+def _item_map(file: Path, as_json: bool) -> ReadItemMap:
+    try:
+        read = item_map_from_file(_read(file, as_json))
+        ItemMatcher(read.item_map)
+    except ItemMapError as error:
+        _fail(as_json, str(error))
+    return read
+
+
+def _say_items(as_json: bool, head: str, read: ReadItemMap) -> None:
+    report = operations.ItemMapReport(
+        hash=item_map_hash(item_map_json(read.item_map)),
+        entries=len(read.item_map.items),
+        kinds=kinds_given(read.item_map),
+        unfilled=read.unfilled,
+        warnings=warnings_of(read.item_map),
+    )
+    lines = [f"{head} {report.entries} entries, {report.hash}"]
+    lines += [f"{count} give the kind {kind}" for kind, count in report.kinds.items()]
+    if report.unfilled:
+        lines.append(f"{report.unfilled} rows give nothing yet and are left out")
+    _say(as_json, report, "\n".join([*lines, *report.warnings]))
 
 
 def _read(file: Path, as_json: bool) -> bytes:

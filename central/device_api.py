@@ -20,7 +20,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, configs, devices, feed, problems, programs
+from central import cards, configs, devices, feed, item_maps, problems, programs
 from central.clock import Clock
 from central.db.database import Database
 from central.devices import Device, Randomness
@@ -290,6 +290,7 @@ class DeviceApi:
                 server_time=now,
                 program=msgspec.UNSET if program is None else program,
                 config=msgspec.UNSET if config is None else config,
+                item_map=item_maps.hash_in_force(connection) or msgspec.UNSET,
                 feed=feed.feed_position(connection),
             )
 
@@ -301,6 +302,19 @@ class DeviceApi:
         if signed is None:
             raise problems.NotFoundError("no program with this hash was published here")
         return _answer(call.http, signed)
+
+    async def item_map(self, call: Call) -> web.StreamResponse:
+        """As it is stored: thousands of registers fetch a large one within the same half minute."""
+        hashed = call.http.match_info["hash"]
+        answer = await self._database.read(lambda connection: item_maps.answer_of(connection, hashed))
+        if answer is None:
+            raise problems.NotFoundError("no item map with this hash was published here")
+        headers = {"Cache-Control": "no-store"}
+        if "zstd" in call.http.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"] = "zstd"
+        else:
+            answer = decompress(answer, "zstd")
+        return web.Response(body=answer, content_type="application/json", headers=headers)
 
     async def config(self, call: Call) -> web.StreamResponse:
         signed = await self._database.read(configs.signed_config)

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import OperationalError
 
@@ -20,6 +21,7 @@ from central import feed, fresh, ledger, receipts
 from central.db import tables
 from central.devices import Device, close_epoch, first_use, locked_device
 from central.fresh import Books, FreshReceipt
+from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
 from loyalty.undecodable import UNDECODABLE
@@ -168,13 +170,17 @@ class _Batch:
         self._device = device
         self._epoch = epoch
         self._now = now
+        self._maps = Maps(connection)
         self._new: list[_New] = []
         self._plain: list[tuple[_New, FreshReceipt]] = []
         self._taken: list[_Taken] = []
 
     def add(self, entry: Entry, h: bytes) -> None:
         """A new entry whose place in the chain holds."""
-        self._new.append(_New(entry=entry, h=h, body=_opened(entry)))
+        body = _opened(entry)
+        if isinstance(body, ReceiptBody):
+            body = replace(body, receipt=self._maps.mapped(body.receipt))
+        self._new.append(_New(entry=entry, h=h, body=body))
 
     def _take_all(self) -> None:
         """Apply the entries in their order: runs of plain receipts together, all others one by one."""

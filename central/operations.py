@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, func, insert, select
 
-from central import cards, configs, devices, feed, ledger, members, programs, receipts, stock
+from central import cards, configs, devices, feed, item_maps, ledger, members, programs, receipts, stock
 from central.cards import Card, CardChange, CardNumber
 from central.db import tables
 from central.devices import Randomness
 from central.folder import Address
 from loyalty.identification import IdentificationRule, MemberKind, normal_code
+from loyalty.item_map import ItemEntry
 from loyalty.ledger import LedgerEntry
 from loyalty.member import CardState, Member
 from loyalty.program import Program
@@ -58,6 +59,24 @@ class RulesShown(Struct, frozen=True, kw_only=True):
     hash: str | None
     published_at: AwareDatetime | None
     identification: tuple[IdentificationRule, ...]
+
+
+class ItemMapReport(Struct, frozen=True, kw_only=True):
+    """`unfilled` are rows of a spreadsheet that give nothing yet and are left out."""
+
+    hash: str
+    entries: int
+    kinds: dict[str, int]
+    unfilled: int
+    warnings: tuple[str, ...]
+
+
+class ItemMapShown(Struct, frozen=True, kw_only=True):
+    """The item map in force; `hash` and `published_at` are None before the first was published."""
+
+    hash: str | None
+    published_at: AwareDatetime | None
+    items: tuple[ItemEntry, ...]
 
 
 class ImportReport(Struct, frozen=True, kw_only=True):
@@ -179,6 +198,14 @@ def rules_in_force(connection: Connection) -> RulesShown:
     return RulesShown(
         hash=published.hash, published_at=published.published_at, identification=published.config.identification
     )
+
+
+def item_map_in_force(connection: Connection) -> ItemMapShown:
+    """Raises ItemMapError for a map of another version that this one would not publish."""
+    published = item_maps.item_map_in_force(connection)
+    if published is None:
+        return ItemMapShown(hash=None, published_at=None, items=())
+    return ItemMapShown(hash=published.hash, published_at=published.published_at, items=published.item_map.items)
 
 
 def import_file(connection: Connection, document: bytes, now: datetime) -> ImportReport:

@@ -25,6 +25,7 @@ from sync.wire import (
     NobodysCode,
     SequenceGap,
     SignedConfig,
+    SignedItemMap,
     SignedProgram,
     SnapshotResponse,
 )
@@ -173,7 +174,7 @@ OPERATIONS = (
         id="heartbeat",
         method="POST",
         path="/v1/heartbeat",
-        summary="Tell how the register is; hear of the program and the config in force",
+        summary="Tell how the register is; hear of the program, the config and the item map in force",
         request=HeartbeatRequest,
         answer=HeartbeatResponse,
         max_body_bytes=SMALL_BODY_BYTES,
@@ -186,6 +187,15 @@ OPERATIONS = (
         summary="A published program and its signature",
         answer=SignedProgram,
         parameters=(_path("hash", "SHA-256 of the program's JSON, hexadecimal"),),
+        refusals=(404,),
+    ),
+    Operation(
+        id="item_map",
+        method="GET",
+        path="/v1/item-maps/{hash}",
+        summary="A published item map and its signature",
+        answer=SignedItemMap,
+        parameters=(_path("hash", "SHA-256 of the map's JSON, hexadecimal"),),
         refusals=(404,),
     ),
     Operation(

@@ -21,6 +21,7 @@ from loyalty.identification import MemberKind
 DecimalText = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,9})?$")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 AwareDatetime = Annotated[datetime, Meta(tz=True)]
+ContentHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Minor = Annotated[int, Meta(ge=-(10**14), le=10**14)]
 
 ReceiptKind = Literal["sale", "return", "exchange"]
@@ -173,7 +174,7 @@ class Receipt(Struct, frozen=True, kw_only=True, gc=False):
     original: Original | UnsetType = UNSET
     member: MemberReference | UnsetType = UNSET
     problems: tuple[Problem, ...] = ()
-    item_map: str | UnsetType = UNSET
+    item_map: ContentHash | UnsetType = UNSET
 
     def has_problem(self, code: str) -> bool:
         return any(problem.code == code for problem in self.problems)

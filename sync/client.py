@@ -48,6 +48,7 @@ from sync.wire import (
     Refusal,
     SequenceGap,
     SignedConfig,
+    SignedItemMap,
     SignedProgram,
     SnapshotChunk,
     SnapshotResponse,
@@ -173,6 +174,9 @@ class CentreClient:
 
     async def program(self, program_hash: str) -> SignedProgram:
         return await self._typed("GET", f"/v1/programs/{program_hash}", SignedProgram)
+
+    async def item_map(self, map_hash: str) -> SignedItemMap:
+        return await self._typed("GET", f"/v1/item-maps/{map_hash}", SignedItemMap)
 
     async def config(self) -> SignedConfig:
         return await self._typed("GET", "/v1/config", SignedConfig)

@@ -19,12 +19,14 @@ import structlog
 from msgspec import UNSET, Struct
 
 from loyalty.centre_config import CentreConfig
+from loyalty.item_matching import ItemMatcher
 from loyalty.member import CardState, Member
 from loyalty.receipt import AwareDatetime
 from loyalty.undecodable import UNDECODABLE
 from sync.client import CentreClient
 from sync.configs import ConfigUnusableError, keep_config, kept_config, verified_config
 from sync.errors import CentreError, CentreRefusedError
+from sync.item_maps import ItemMapUnusableError, keep_item_map, verified_item_map
 from sync.programs import ProgramUnusableError, verified_program
 from sync.retry import Backoff
 from sync.session import (
@@ -34,7 +36,9 @@ from sync.session import (
     Exchange,
     FetchChunk,
     FetchConfig,
+    FetchItemMap,
     FetchProgram,
+    FetchWanted,
     Held,
     OpenEpoch,
     Problem,
@@ -60,6 +64,7 @@ from sync.wire import (
     IngestResponse,
     MemberResponse,
     SignedConfig,
+    SignedItemMap,
     SignedProgram,
     SnapshotResponse,
     decompress,
@@ -94,7 +99,8 @@ class LookedUp(Struct, frozen=True, kw_only=True):
 class SyncLoop:
     """One register's exchange. Call `wake` after every commit of the store.
 
-    `configured` is told each config that comes and is kept; the one kept before is for `kept_config` to tell.
+    `configured` and `mapped` are told each config and item map that comes and is kept; those kept before are for
+    `kept_config` and `kept_item_map` to tell. `item_map` is the hash of the kept map.
     """
 
     def __init__(
@@ -109,6 +115,8 @@ class SyncLoop:
         chance: Callable[[], float],
         changed: Callable[[SyncState], None],
         configured: Callable[[CentreConfig], None],
+        mapped: Callable[[ItemMatcher], None],
+        item_map: str | None,
         backoff: Backoff | None = None,
     ) -> None:
         self._store = store
@@ -120,6 +128,8 @@ class SyncLoop:
         self._chance = chance
         self._changed = changed
         self._configured = configured
+        self._mapped = mapped
+        self._item_map_hash = item_map
         self._backoff = backoff or Backoff()
         self._session = Session(self._backoff)
         self._woken = asyncio.Event()
@@ -218,12 +228,19 @@ class SyncLoop:
                 return await client.snapshot()
             case FetchChunk():
                 return await client.chunk(step.chunk)
-            case FetchProgram():
-                return await client.program(step.hash)
-            case FetchConfig():
-                return await client.config()
+            case FetchProgram() | FetchConfig() | FetchItemMap():
+                return await self._fetch(step)
             case SendHeartbeat():
                 return await client.heartbeat(self._heartbeat_request())
+
+    async def _fetch(self, step: FetchWanted) -> Answer:
+        match step:
+            case FetchProgram():
+                return await self._client.program(step.hash)
+            case FetchItemMap():
+                return await self._client.item_map(step.hash)
+            case FetchConfig():
+                return await self._client.config()
 
     async def _send(self, step: SendBatch) -> IngestResponse | None:
         batch = await self._store.batch(step.first_seq, step.max_entries)
@@ -263,6 +280,7 @@ class SyncLoop:
             feed_centre=feed.centre_epoch,
             program=program.hash if program else None,
             config=self._config_hash,
+            item_map=self._item_map_hash,
             snapshot=msgspec.json.decode(snapshot, type=SnapshotProgress) if snapshot else None,
         )
 
@@ -285,6 +303,8 @@ class SyncLoop:
                 await self._put_in_force(step, answer)
             case SignedConfig():
                 await self._put_config_in_force(answer)
+            case SignedItemMap() if isinstance(step, FetchItemMap):
+                await self._put_item_map_in_force(step, answer)
             case bytes() if isinstance(step, FetchChunk):
                 await self._apply_chunk(step, answer)
 
@@ -320,6 +340,18 @@ class SyncLoop:
         self._config_hash = answer.hash
         _log.info("config_in_force", config=answer.hash)
         self._configured(config)
+
+    async def _put_item_map_in_force(self, step: FetchItemMap, answer: SignedItemMap) -> None:
+        try:
+            matcher = await asyncio.to_thread(verified_item_map, answer, step.hash, self._program_key)
+        except ItemMapUnusableError as error:
+            _log.warning("item_map_unusable", item_map=step.hash, reason=str(error))
+            self._session.item_map_unusable(str(error), _now(), self._chance())
+            return
+        await self._store.write(lambda writing: keep_item_map(writing, answer))
+        self._item_map_hash = matcher.hash
+        _log.info("item_map_in_force", item_map=matcher.hash)
+        self._mapped(matcher)
 
     async def _apply_chunk(self, step: FetchChunk, chunk: bytes) -> None:
         """The rows of a chunk in small transactions, and with the last of them how far the snapshot came."""

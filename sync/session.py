@@ -28,6 +28,7 @@ from sync.wire import (
     HeartbeatResponse,
     IngestResponse,
     SignedConfig,
+    SignedItemMap,
     SignedProgram,
     SnapshotChunk,
     SnapshotResponse,
@@ -59,8 +60,8 @@ class Held(Struct, frozen=True, kw_only=True):
 
     `next_seq` is the first unacknowledged number of `epoch`, `queued` how many entries wait from there on.
     `feed` is the position reached (None before the first snapshot). `epoch_centre` and `feed_centre` are
-    the centre's own epoch when each was begun. `program` and `config` are the hashes in force, `snapshot` how
-    far one came.
+    the centre's own epoch when each was begun. `program`, `config` and `item_map` are the hashes in force,
+    `snapshot` how far one came.
     """
 
     epoch: str | None = None
@@ -71,6 +72,7 @@ class Held(Struct, frozen=True, kw_only=True):
     feed_centre: str | None = None
     program: str | None = None
     config: str | None = None
+    item_map: str | None = None
     snapshot: SnapshotProgress | None = None
 
     @property
@@ -139,6 +141,12 @@ class FetchConfig(Struct, frozen=True, kw_only=True):
     """GET /v1/config."""
 
 
+class FetchItemMap(Struct, frozen=True, kw_only=True):
+    """GET /v1/item-maps/{hash}."""
+
+    hash: str
+
+
 class SendHeartbeat(Struct, frozen=True, kw_only=True):
     """POST /v1/heartbeat."""
 
@@ -149,7 +157,8 @@ class Wait(Struct, frozen=True, kw_only=True):
     until: float
 
 
-Exchange = OpenEpoch | SendBatch | PullChanges | AskSnapshot | FetchChunk | FetchProgram | FetchConfig | SendHeartbeat
+FetchWanted = FetchProgram | FetchConfig | FetchItemMap
+Exchange = OpenEpoch | SendBatch | PullChanges | AskSnapshot | FetchChunk | FetchWanted | SendHeartbeat
 Step = Exchange | Wait
 Answer = (
     EpochResponse
@@ -159,12 +168,12 @@ Answer = (
     | HeartbeatResponse
     | SignedProgram
     | SignedConfig
+    | SignedItemMap
     | bytes
 )
 
-ProblemCode = Literal[
-    "device_refused", "entry_too_large", "entry_unreadable", "program_unusable", "config_unusable", "request_refused"
-]
+Unusable = Literal["program_unusable", "config_unusable", "item_map_unusable"]
+ProblemCode = Unusable | Literal["device_refused", "entry_too_large", "entry_unreadable", "request_refused"]
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -193,19 +202,35 @@ class _Pause:
         self.until = float("-inf")
 
 
+class _Wanted(_Pause):
+    """The lane of something that the centre has in force: the hash that it last named, and what an unusable one is."""
+
+    __slots__ = ("hash", "unusable")
+
+    def __init__(self, unusable: Unusable) -> None:
+        super().__init__()
+        self.unusable = unusable
+        self.hash: str | None = None
+
+    def lacks(self, held: str | None) -> bool:
+        return self.hash is not None and self.hash != held
+
+
 class Session:
     """The state of one register's conversation with its centre.
 
-    Five lanes run through one connection, one exchange at a time: up (epochs, entries), down (snapshot,
-    changes), config, program, heartbeat. A lane that stops does not stop the others; an unreachable centre
-    stops all. Each step that `next` returns is answered by exactly one `received` or `failed`.
+    Six lanes run through one connection, one exchange at a time: up (epochs, entries), down (snapshot,
+    changes), config, item map, program, heartbeat. A lane that stops does not stop the others; an unreachable
+    centre stops all. Each step that `next` returns is answered by exactly one `received` or `failed`.
     """
 
     def __init__(self, backoff: Backoff | None = None) -> None:
         self._backoff = backoff or Backoff()
         self._refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
         self._all, self._up, self._down = _Pause(), _Pause(), _Pause()
-        self._config, self._program, self._heartbeat = _Pause(), _Pause(), _Pause()
+        self._heartbeat = _Pause()
+        self._config, self._program = _Wanted("config_unusable"), _Wanted("program_unusable")
+        self._item_map = _Wanted("item_map_unusable")
         self._online = False
         self._problems: dict[ProblemCode, Problem] = {}
         self._centre_epoch: str | None = None
@@ -217,8 +242,6 @@ class Session:
         self._goal = 0  # the furthest feed position heard of
         self._snapshot_due = False
         self._snapshot: FetchChunk | None = None
-        self._program_wanted: str | None = None
-        self._config_wanted: str | None = None
 
     @property
     def online(self) -> bool:
@@ -227,7 +250,7 @@ class Session:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        lanes = (self._heartbeat, self._config, self._program, self._up, self._down)
+        lanes = (self._heartbeat, self._config, self._item_map, self._program, self._up, self._down)
         refusals = {lane.refusal: None for lane in lanes if lane.refusal is not None}
         return (*self._problems.values(), *refusals)
 
@@ -242,7 +265,12 @@ class Session:
         wakes = [self._heartbeat.until]
         up, down = (self._up, self._up_step), (self._down, self._down_step)
         turns = (down, up) if self._up_last else (up, down)
-        for pause, step_of in ((self._config, self._config_step), (self._program, self._program_step), *turns):
+        in_force = (
+            (self._config, self._config_step),
+            (self._item_map, self._item_map_step),
+            (self._program, self._program_step),
+        )
+        for pause, step_of in (*in_force, *turns):
             step = step_of(held)
             if step is not None and now >= pause.until:
                 return step
@@ -251,12 +279,15 @@ class Session:
         return Wait(until=min(wakes))
 
     def _config_step(self, held: Held) -> Exchange | None:
-        return None if self._config_wanted in (None, held.config) else FetchConfig()
+        return FetchConfig() if self._config.lacks(held.config) else None
+
+    def _item_map_step(self, held: Held) -> Exchange | None:
+        wanted = self._item_map
+        return FetchItemMap(hash=wanted.hash) if wanted.hash is not None and wanted.lacks(held.item_map) else None
 
     def _program_step(self, held: Held) -> Exchange | None:
-        if self._program_wanted is None or self._program_wanted == held.program:
-            return None
-        return FetchProgram(hash=self._program_wanted)
+        wanted = self._program
+        return FetchProgram(hash=wanted.hash) if wanted.hash is not None and wanted.lacks(held.program) else None
 
     def _up_step(self, held: Held) -> Exchange | None:
         if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):
@@ -290,16 +321,8 @@ class Session:
         match answer:
             case HeartbeatResponse():
                 return self._heard_of(answer, held, now)
-            case SignedProgram():
-                self._program.go_on()
-                self._problems.pop("program_unusable", None)
-                return True
-            case SignedConfig():
-                # The one in force now, which may be a newer one than the heartbeat named.
-                self._config_wanted = answer.hash
-                self._config.go_on()
-                self._problems.pop("config_unusable", None)
-                return True
+            case SignedProgram() | SignedConfig() | SignedItemMap():
+                return self._fetched(answer)
             case EpochResponse():
                 return self._opened(answer)
             case IngestResponse() if isinstance(step, SendBatch):
@@ -318,18 +341,34 @@ class Session:
         self._centre_epoch = answer.centre_epoch
         self._heartbeat.failures = 0
         self._heartbeat.until = now + HEARTBEAT_S
-        self._program_wanted = answer.program or None
-        if self._program_step(held) is None:
-            self._program.go_on()
-            self._program.refusal = None
-            self._problems.pop("program_unusable", None)
-        self._config_wanted = answer.config or None
-        if self._config_step(held) is None:
-            self._config.go_on()
-            self._config.refusal = None
-            self._problems.pop("config_unusable", None)
+        named = (
+            (self._program, answer.program, held.program),
+            (self._config, answer.config, held.config),
+            (self._item_map, answer.item_map, held.item_map),
+        )
+        for lane, in_force, kept in named:
+            lane.hash = in_force or None
+            if not lane.lacks(kept):
+                lane.refusal = None
+                self._usable(lane)
         self.hinted(answer.feed)
         return held.feed == answer.feed and not self._restored(held.feed_centre)
+
+    def _fetched(self, answer: SignedProgram | SignedConfig | SignedItemMap) -> bool:
+        match answer:
+            case SignedProgram():
+                self._usable(self._program)
+            case SignedItemMap():
+                self._usable(self._item_map)
+            case SignedConfig():
+                # The one in force now, which may be a newer one than the heartbeat named.
+                self._config.hash = answer.hash
+                self._usable(self._config)
+        return True
+
+    def _usable(self, lane: _Wanted) -> None:
+        lane.go_on()
+        self._problems.pop(lane.unusable, None)
 
     def _opened(self, answer: EpochResponse) -> bool:
         self._centre_epoch = answer.centre_epoch
@@ -440,6 +479,8 @@ class Session:
                 self.program_unusable(str(error), now, chance)
             case FetchConfig(), _:
                 self.config_unusable(str(error), now, chance)
+            case FetchItemMap(), _:
+                self.item_map_unusable(str(error), now, chance)
             case _:
                 lane = self._lane_of(step)
                 lane.refusal = Problem(code="request_refused", detail=str(error))
@@ -474,6 +515,8 @@ class Session:
                 return self._program
             case FetchConfig():
                 return self._config
+            case FetchItemMap():
+                return self._item_map
             case OpenEpoch() | SendBatch():
                 return self._up
             case _:
@@ -498,13 +541,15 @@ class Session:
 
     def program_unusable(self, detail: str, now: float, chance: float) -> None:
         """The program in force at the centre cannot be used here; the one before stays in force."""
-        self._say("program_unusable", detail)
-        self._program.stop(self._refusals, now, chance)
+        self._unusable(self._program, detail, now, chance)
 
     def config_unusable(self, detail: str, now: float, chance: float) -> None:
         """The config in force at the centre cannot be used here; the one before stays in force."""
-        self._say("config_unusable", detail)
-        self._config.stop(self._refusals, now, chance)
+        self._unusable(self._config, detail, now, chance)
+
+    def item_map_unusable(self, detail: str, now: float, chance: float) -> None:
+        """The item map in force at the centre cannot be used here; the one before stays in force."""
+        self._unusable(self._item_map, detail, now, chance)
 
     def hinted(self, feed: int) -> None:
         """Something says that the feed has reached `feed`."""
@@ -518,6 +563,10 @@ class Session:
     def doubted(self) -> None:
         """A live connection broke: find out now whether the centre is there, not at the next heartbeat."""
         self._heartbeat.until = float("-inf")
+
+    def _unusable(self, lane: _Wanted, detail: str, now: float, chance: float) -> None:
+        self._say(lane.unusable, detail)
+        lane.stop(self._refusals, now, chance)
 
     def _say(self, code: ProblemCode, detail: str) -> None:
         self._problems[code] = Problem(code=code, detail=detail)

@@ -143,12 +143,13 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
 
 
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):
-    """`program` and `config` are the hashes of what is in force, `feed` the newest position."""
+    """`program`, `config` and `item_map` are the hashes of what is in force, `feed` the newest position."""
 
     centre_epoch: str
     server_time: AwareDatetime
     program: HexDigest | UnsetType = UNSET
     config: HexDigest | UnsetType = UNSET
+    item_map: HexDigest | UnsetType = UNSET
     feed: int
 
 
@@ -165,6 +166,14 @@ class SignedConfig(Struct, frozen=True, kw_only=True):
 
     hash: HexDigest
     config: str
+    signature: str
+
+
+class SignedItemMap(Struct, frozen=True, kw_only=True):
+    """`GET /v1/item-maps/{hash}`: the map's JSON as text and an Ed25519 signature over its bytes."""
+
+    hash: HexDigest
+    item_map: str
     signature: str
 
 

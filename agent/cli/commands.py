@@ -32,6 +32,7 @@ def decode(
     text: Annotated[bool, typer.Option("--text", help="Print what the paper shows.")] = False,
     png: Annotated[str | None, typer.Option("--png", help="Write what the paper looked like to this file.")] = None,
     guess: Annotated[bool, typer.Option("--guess", help="Show a line in the code pages that it may be in.")] = False,
+    items: Annotated[str | None, typer.Option(help="Map the lines with this item map.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print the receipts in a file."""
@@ -40,7 +41,7 @@ def decode(
     raise typer.Exit(
         decode_command(
             file=file, format=format, code_page=code_page, profile=profile, text=text, png=png, guess=guess,
-            as_json=as_json,
+            items=items, as_json=as_json,
         )
     )  # fmt: skip
 

@@ -6,11 +6,15 @@ import sys
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from drivers.capture import MAX_CAPTURE_BYTES, CaptureError, decode_capture, is_capture
 from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, decode, paper_sheets, paper_text
 from drivers.receipts.port import DecodeOptions
+from loyalty.item_map import ItemMapError
+from loyalty.item_map_file import MAX_FILE_BYTES, item_map_from_file
+from loyalty.item_matching import ItemMatcher, mapped
 
 # A capture is larger than what was captured.
 MAX_READ_BYTES = max(MAX_DOCUMENT_BYTES, MAX_CAPTURE_BYTES) + 1
@@ -26,15 +30,21 @@ def decode_command(
     as_json: bool,
     png: str | None = None,
     guess: bool = False,
+    items: str | None = None,
 ) -> int:
     """Print `{"receipts":[…],"ignored":[…],"problems":[…]}`, on one line with `as_json`; or the paper's text.
 
     Or write what the paper looked like to the file `png` and print nothing; with `as_json`, `{"png":[files]}`. With
     `guess`, the code pages that nobody tells and a line of the paper in each.
 
-    Of a capture, what was captured is read. Exit codes: 0 all was read, 1 something was not, 2 the file or an
-    option is wrong.
+    With `items`, the lines are mapped with the item map in that file. Of a capture, what was captured is read. Exit
+    codes: 0 all was read, 1 something was not, 2 the file or an option is wrong.
     """
+    try:
+        matcher = _item_map(items) if items is not None else None
+    except (OSError, ItemMapError) as error:
+        sys.stderr.write(f"tillside decode: {items}: {getattr(error, 'strerror', None) or error}.\n")
+        return USAGE
     options = DecodeOptions(format=format, code_page=code_page, profile=profile)
     try:
         document = _document(file)
@@ -59,6 +69,8 @@ def decode_command(
     except DecodeOptionsError as error:
         sys.stderr.write(f"tillside decode: {error}\n")
         return USAGE
+    if matcher is not None:
+        decoded = replace(decoded, receipts=tuple(mapped(receipt, matcher) for receipt in decoded.receipts))
     answer = msgspec.json.encode(decoded)
     _write((answer if as_json else msgspec.json.format(answer)).decode() + "\n")
     return PROBLEM if decoded.problems else DONE
@@ -80,6 +92,12 @@ def _draw(document: bytes, options: DecodeOptions, first: Path, *, as_json: bool
     if as_json:
         _write(msgspec.json.encode({"png": written}).decode() + "\n")
     return DONE
+
+
+def _item_map(file: str) -> ItemMatcher:
+    """An operator's file, made ready as a register makes it. Raises OSError and ItemMapError."""
+    with Path(file).open("rb") as source:
+        return ItemMatcher(item_map_from_file(source.read(MAX_FILE_BYTES + 1)).item_map)
 
 
 def _document(file: str) -> bytes:

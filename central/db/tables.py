@@ -375,6 +375,24 @@ config_publications = Table(
     sqlite_autoincrement=True,
 )
 
+# Signed item maps: each as registers get it, one zstd frame.
+item_maps = Table(
+    "item_maps",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("answer", LargeBinary, nullable=False),
+)
+
+# The newest row names the map in force.
+item_map_publications = Table(
+    "item_map_publications",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("item_map", ForeignKey("item_maps.hash"), nullable=False),
+    Column("published_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 # ---- people
 
 # One-time links that open the admin pages.

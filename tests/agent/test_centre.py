@@ -63,6 +63,7 @@ def link_of(shop: Shop, changed: asyncio.Event) -> CentreLink:
         lookup_deadline_ms=100,
         changed=changed.set,
         configured=lambda _: None,
+        mapped=lambda _: None,
     )
 
 
@@ -147,6 +148,7 @@ async def test_an_exchange_that_failed_is_never_shown_as_online(shop: Shop, tmp_
             lookup_deadline_ms=100,
             changed=changed.set,
             configured=lambda _: None,
+            mapped=lambda _: None,
         )
         running = asyncio.create_task(link.run(lambda: None))
         while not is_online(link):

@@ -26,6 +26,7 @@ from loyalty.centre_config import CentreConfig
 from loyalty.evaluate import evaluate
 from loyalty.identity import identified
 from loyalty.instant import Instant
+from loyalty.item_matching import ItemMatcher
 from loyalty.ledger import LedgerEntry
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Line, MemberReference, Receipt
@@ -33,6 +34,7 @@ from loyalty.reconcile import reconciled
 from sync.client import CentreClient
 from sync.enrolling import enrol
 from sync.enrolment import Enrolment, NotEnrolledError, device_key, load_enrolment, parse_code
+from sync.item_maps import kept_item_map
 from sync.keys import KeyKeeper, keeper_for
 from sync.loop import SyncLoop, SyncState
 from sync.records import ReceiptBody
@@ -156,6 +158,7 @@ class Register:
         self.enrolment = enrolment
         self.states: list[SyncState] = []
         self.configs: list[CentreConfig] = []
+        self.item_maps: list[ItemMatcher] = []
         self._changed = asyncio.Event()
         self._boot = secrets.token_hex(8)
         self._open = True
@@ -180,6 +183,8 @@ class Register:
             chance=dice.random,
             changed=self._told,
             configured=self._configured,
+            mapped=self._mapped,
+            item_map=self.kept_item_map,
             backoff=QUICK,
         )
         self.store.listen(lambda _: self._woken())
@@ -190,6 +195,16 @@ class Register:
 
     def _configured(self, config: CentreConfig) -> None:
         self.configs.append(config)
+        self._changed.set()
+
+    @property
+    def kept_item_map(self) -> str | None:
+        """The hash of the item map that counts without a network."""
+        kept = kept_item_map(self.store, self.enrolment.program_key)
+        return kept.hash if kept is not None else None
+
+    def _mapped(self, matcher: ItemMatcher) -> None:
+        self.item_maps.append(matcher)
         self._changed.set()
 
     def _woken(self) -> None:

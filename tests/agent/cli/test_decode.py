@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.cli.decode import decode_command
+from tests.agent.shop import receipt
 
 CAPTURES = Path(__file__).parents[2] / "captures"
 CYRILLIC = CAPTURES / "till-cyrillic-cp855.bin"
@@ -26,9 +27,10 @@ def run(
     profile: str | None = None,
     text: bool = False,
     as_json: bool = False,
+    items: str | None = None,
 ) -> int:
     return decode_command(
-        file=str(file), format=format, code_page=code_page, profile=profile, text=text, as_json=as_json
+        file=str(file), format=format, code_page=code_page, profile=profile, text=text, as_json=as_json, items=items
     )
 
 
@@ -164,3 +166,34 @@ def test_it_starts_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stderr == b"[]"
+
+
+def test_an_item_map_is_tried_before_it_is_published(
+    capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("name,kind\n*kesa*,fee\n")
+    job = tmp_path / "job"
+    job.write_bytes(receipt(1).replace(b"KAFA", b"KESA"))
+
+    assert run(job, items=str(items)) == 0
+    [mapped] = json.loads(capsysbinary.readouterr().out)["receipts"]
+    assert run(job) == 0
+    [plain] = json.loads(capsysbinary.readouterr().out)["receipts"]
+
+    assert mapped["lines"][0].pop("mapped") == {"kind": "fee"}
+    assert len(mapped.pop("item_map")) == 64
+    assert mapped == plain
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"name,kind\n*,fee\n", b"no letter"), (None, b"No such file")])
+def test_an_item_map_that_cannot_be_used_is_named(
+    capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path, content: bytes | None, said: bytes
+) -> None:
+    items = tmp_path / "items.csv"
+    if content is not None:
+        items.write_bytes(content)
+
+    assert run(CYRILLIC, items=str(items)) == 2
+    output = capsysbinary.readouterr()
+    assert (output.out, said in output.err, str(items).encode() in output.err) == (b"", True, True)

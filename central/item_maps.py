@@ -1,0 +1,135 @@
+"""What the goods are, at the centre: item maps published, signed, in force, and receipts mapped with them.
+
+Owns which map a receipt is mapped with: the one that its register named, if it was ever published here, else the one
+in force when the receipt comes. A map that is published later changes no receipt that is here. Never matches a line.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+from sqlalchemy import Connection, insert, select
+
+from central.db import tables
+from loyalty.item_map import ItemMap, ItemMapError, item_map_from_json, item_map_hash, item_map_json
+from loyalty.item_matching import ItemMatcher, mapped
+from loyalty.receipt import AwareDatetime, Receipt
+from sync import base64url
+from sync.wire import SignedItemMap, compress_always, decompress
+
+# Maps kept ready in this process: the one in force, and those that registers which were away still name.
+KEPT_READY = 4
+
+_log = structlog.get_logger(__name__)
+# By hash, which never comes to mean another map.
+_ready: dict[str, ItemMatcher] = {}
+
+
+class PublishedItemMap(Struct, frozen=True, kw_only=True):
+    """A map that is in force. `published_at` is since when."""
+
+    hash: str
+    published_at: AwareDatetime
+    item_map: ItemMap
+
+
+def publish(connection: Connection, item_map: ItemMap, key: Ed25519PrivateKey, now: datetime) -> str:
+    """Put a map in force; returns its hash. Publishing an earlier one again brings it back. Raises ItemMapError."""
+    document = item_map_json(item_map)
+    matcher = ItemMatcher(item_map, item_map_hash(document))
+    if not _is_published(connection, matcher.hash):
+        signed = SignedItemMap(
+            hash=matcher.hash, item_map=document.decode(), signature=base64url.encoded(key.sign(document))
+        )
+        answer = compress_always(msgspec.json.encode(signed))
+        connection.execute(insert(tables.item_maps).values(hash=matcher.hash, answer=answer))
+    connection.execute(insert(tables.item_map_publications).values(item_map=matcher.hash, published_at=now))
+    _keep_ready(matcher)
+    return matcher.hash
+
+
+def hash_in_force(connection: Connection) -> str | None:
+    columns = tables.item_map_publications.c
+    return connection.execute(select(columns.item_map).order_by(columns.id.desc()).limit(1)).scalar_one_or_none()
+
+
+def answer_of(connection: Connection, hashed: str) -> bytes | None:
+    """The map with this hash as registers get it: a SignedItemMap in JSON, one zstd frame."""
+    column = tables.item_maps.c
+    return connection.execute(select(column.answer).where(column.hash == hashed)).scalar_one_or_none()
+
+
+def item_map_in_force(connection: Connection) -> PublishedItemMap | None:
+    """Raises ItemMapError for a map of another version that this one would not publish."""
+    columns = tables.item_map_publications.c
+    row = connection.execute(
+        select(columns.item_map, columns.published_at).order_by(columns.id.desc()).limit(1)
+    ).first()
+    document = None if row is None else _document(connection, row.item_map)
+    if row is None or document is None:
+        return None
+    return PublishedItemMap(hash=row.item_map, published_at=row.published_at, item_map=item_map_from_json(document))
+
+
+def matcher_in_force(connection: Connection) -> ItemMatcher | None:
+    """The map in force, ready for use; None where there is none, or this version does not read it."""
+    hashed = hash_in_force(connection)
+    return None if hashed is None else _matcher(connection, hashed)
+
+
+class Maps:
+    """The maps that the receipts of one batch need, each looked up once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._in_force = matcher_in_force(connection)
+        self._named: dict[str, ItemMatcher | None] = {}
+
+    def mapped(self, receipt: Receipt) -> Receipt:
+        """The receipt with its lines as the map has them; what the register made of them does not count."""
+        named = self._by(receipt.item_map) if receipt.item_map else None
+        return mapped(receipt, named or self._in_force)
+
+    def _by(self, hashed: str) -> ItemMatcher | None:
+        if hashed not in self._named:
+            self._named[hashed] = _matcher(self._connection, hashed)
+        return self._named[hashed]
+
+
+def _is_published(connection: Connection, hashed: str) -> bool:
+    return (
+        connection.execute(select(tables.item_maps.c.hash).where(tables.item_maps.c.hash == hashed)).first() is not None
+    )
+
+
+def _matcher(connection: Connection, hashed: str) -> ItemMatcher | None:
+    if not _is_published(connection, hashed):
+        return None
+    ready = _ready.get(hashed)
+    if ready is not None:
+        return ready
+    document = _document(connection, hashed)
+    try:
+        matcher = ItemMatcher(item_map_from_json(document or b""), hashed)
+    except ItemMapError as error:
+        _log.error("item_map_unreadable", item_map=hashed, reason=str(error))
+        return None
+    _keep_ready(matcher)
+    return matcher
+
+
+def _document(connection: Connection, hashed: str) -> bytes | None:
+    answer = answer_of(connection, hashed)
+    if answer is None:
+        return None
+    return msgspec.json.decode(decompress(answer, "zstd"), type=SignedItemMap).item_map.encode()
+
+
+def _keep_ready(matcher: ItemMatcher) -> None:
+    _ready[matcher.hash] = matcher
+    while len(_ready) > KEPT_READY:
+        _ready.pop(next(iter(_ready)), None)
