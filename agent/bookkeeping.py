@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from agent.booking import Rules, book
-from agent.card_numbers import masked_bytes, masked_receipt, masked_text
+from agent.card_numbers import masked_receipt, masked_text
 from agent.desk import Settlement
 from agent.posted import Outcome
 from agent.store_inspection import IGNORED, ignored_of
 from drivers.receipts.decode import Decoded
-from loyalty.identification import IdentificationRule
+from drivers.receipts.job_masking import masked_job
+from loyalty.identification import IdentificationRule, owns_number
 from loyalty.instant import Instant
 from loyalty.receipt import Receipt
 from sync.store.errors import StoreError
@@ -87,7 +89,7 @@ class Bookkeeper:
     def prepared(self, document: bytes, decoded: Decoded, captured: Instant) -> Prepared:
         """`decoded` free of card numbers. It takes time that the store's writer has not: for a thread."""
         own = self._identification()
-        masked = masked_bytes(document, own)
+        masked = self._masked(document)
         return Prepared(
             masked=masked,
             captured=captured,
@@ -101,7 +103,7 @@ class Bookkeeper:
 
     def refused(self, document: bytes, captured: Instant, reason: str, detail: str) -> Prepared:
         """A document that is for a person as a whole."""
-        masked = masked_bytes(document, self._identification())
+        masked = self._masked(document)
         return Prepared(masked=masked, captured=captured, set_aside=(set_aside(masked, reason, detail),))
 
     def failed(self, document: bytes, captured: Instant, error: Exception) -> Prepared:
@@ -128,6 +130,10 @@ class Bookkeeper:
         if kept.quarantined:
             log.warning("document_quarantined", source=self.name, count=len(kept.quarantined))
         return kept
+
+    def _masked(self, document: bytes) -> bytes:
+        """`document` without card numbers. Its length stays, so that byte ranges hold."""
+        return masked_job(document, partial(owns_number, self._identification()))
 
     def _write(self, writing: Writing, prepared: Prepared, mark: Mark) -> Kept:
         settlements: list[Settlement] = []

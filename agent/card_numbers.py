@@ -1,8 +1,8 @@
 """Keeps payment card numbers out of everything that is stored.
 
-Owns masking in texts, raw bytes and every text of a receipt. What a card number is, `loyalty.pan`
-knows; numbers that an identification rule surely claims are the shop's own, and stay. Masks digits only: nothing
-is dropped but what would be no use masked, and what surrounds a number stays as it was.
+Owns masking in texts and every text of a receipt; `drivers.receipts.job_masking` does it in the bytes of a job. What
+a card number is, `loyalty.pan` knows; numbers that an identification rule surely claims are the shop's own, and stay.
+Masks digits only: nothing is dropped but what would be no use masked, and what surrounds a number stays as it was.
 
 A receipt's identity is made of what is kept: where its number is a card number, of the masked number, since
 a key made of the full one could be guessed back from it. What a fiscal authority gave stays as it is: it
@@ -38,11 +38,6 @@ _DECIMALS = ("quantity", "unit_price", "rate")
 def masked_text(text: str, rules: Sequence[IdentificationRule] = ()) -> str:
     """`text` with all but the first six and last four digits of each card number starred."""
     return _masked_text(text, partial(owns_number, rules))
-
-
-def masked_bytes(raw: bytes, rules: Sequence[IdentificationRule] = ()) -> bytes:
-    """The same for bytes of any code page that has ASCII digits; its length stays."""
-    return masked_text(raw.decode("latin-1"), rules).encode("latin-1")
 
 
 def masked_receipt(receipt: Receipt, rules: Sequence[IdentificationRule] = ()) -> Receipt:

@@ -7,13 +7,22 @@ number that is drawn cannot be told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
-from drivers.escpos.framing import EscposFramer
+from drivers.escpos.framing import EscposFramer, Frame
 from drivers.star.framing import StarFramer
 from loyalty.pan import KEPT_LEADING, KEPT_TRAILING, Own, nobodys, pan_spans
 
-_STAR = ord("*")
+_STAR: Final = ord("*")
+# In the text of a job, and nothing on the paper but a place further on.
+_UNSEEN: Final = b"\t\0"
+_LINE_END: Final = b"\n"
+_NO_DIGITS: Final = bytes(code for code in range(256) if not chr(code).isdecimal())
+# The shortest number, as `loyalty.pan` has it.
+MIN_DIGITS: Final = 13
+
+_Stretch = tuple[int, int]
 
 
 def masked_job(payload: bytes, own: Own = nobodys) -> bytes:
@@ -24,11 +33,32 @@ def masked_job(payload: bytes, own: Own = nobodys) -> bytes:
     masked = bytearray(payload)
     _star(masked, range(len(payload)), own)
     for framer in (EscposFramer(), StarFramer()):
-        frames = [*framer.feed(payload), *framer.finish()]
-        shown = [place for frame in frames if frame.kind == "text" for place in range(frame.start, frame.end)]
-        if len(shown) < len(payload):
-            _star(masked, shown, own)
+        for line in _lines(payload, [*framer.feed(payload), *framer.finish()]):
+            _star_line(masked, line, own)
     return bytes(masked)
+
+
+def _lines(payload: bytes, frames: Iterable[Frame]) -> Iterator[list[_Stretch]]:
+    """Lines of printed text that commands, or what is not seen, part in several stretches of `payload`."""
+    line: list[_Stretch] = []
+    for frame in frames:
+        if frame.kind != "text":
+            continue
+        at = frame.start
+        while (end := payload.find(_LINE_END, at, frame.end)) >= 0:
+            yield [*line, (at, end)]
+            line, at = [], end + 1
+        line.append((at, frame.end))
+    yield line
+
+
+def _star_line(masked: bytearray, line: Sequence[_Stretch], own: Own) -> None:
+    text = b"".join(masked[start:end] for start, end in line)
+    is_parted = len(line) > 1 or any(code in text for code in _UNSEEN)
+    if is_parted and len(text.translate(None, _NO_DIGITS)) >= MIN_DIGITS:
+        _star(
+            masked, [place for start, end in line for place in range(start, end) if masked[place] not in _UNSEEN], own
+        )
 
 
 def _star(masked: bytearray, places: Sequence[int], own: Own) -> None:

@@ -211,6 +211,58 @@ async def test_what_cannot_be_read_is_kept_without_card_numbers(shop: Shop) -> N
     assert b"4111111111111111" not in raw
 
 
+@pytest.mark.parametrize(
+    ("printed", "kept"),
+    [
+        (b"41111111\x1bE\x0111111111\x1bE\x00", b"411111**\x1bE\x01****1111\x1bE\x00"),
+        (b"4111 1111 \x1b!\x201111 1111\x1b!\x00", b"4111 11** \x1b!\x20**** 1111\x1b!\x00"),
+        (b"\x1d!\x11411111111111\x1d!\x001111", b"\x1d!\x11411111******\x1d!\x001111"),
+        (b"4111\x1b-\x0111111111\x1b-\x001111", b"4111\x1b-\x0111******\x1b-\x001111"),
+        (b"4111\t1111\x1b$\x10\x0011111111", b"4111\t11**\x1b$\x10\x00****1111"),
+        (b"\x1bM1" + b"\x1bE1".join(b"%c" % digit for digit in b"4111111111111111"), None),
+    ],
+    ids=["bold", "double width", "size", "underline", "columns", "digit by digit"],
+)
+async def test_a_card_number_that_commands_stand_in_is_masked_too(
+    shop: Shop, printed: bytes, kept: bytes | None
+) -> None:
+    """Digits that belong to a command stay: `ESC M 1` and `ESC E 1` are no part of a number."""
+    kept = kept or b"\x1bM1" + b"\x1bE1".join(b"%c" % digit for digit in b"411111******1111")
+    shop.print(b"\x1b@MYSTERY SHEET\nAUTH 123456\n" + printed + b"\n\x1dV\x00")
+
+    await shop.take_all()
+
+    (item,) = shop.store.quarantined()
+    assert shop.store.quarantined_raw(item.id) == b"\x1b@MYSTERY SHEET\nAUTH 123456\n" + kept + b"\n\x1dV\x00"
+
+
+async def test_what_is_kept_of_a_part_that_cannot_be_read_are_its_own_bytes(shop: Shop) -> None:
+    # given two sheets in one job, of which the second cannot be read, and a card number split on both
+    split, masked = b"41111111\x1bE\x0111111111", b"411111**\x1bE\x01****1111"
+    sale = receipt(1, tail=f"VISA {split.decode()}\n").removesuffix(b"\x1dV\x00")
+    mystery = b"\x1b@MYSTERY SHEET\n" + split + b"\n\x1dV\x00"
+    shop.print(sale + b"\x1dV\x00" + mystery, ended_by="idle")
+
+    # when
+    await shop.take_all()
+
+    # then
+    (item,) = shop.store.quarantined()
+    assert shop.store.quarantined_raw(item.id) == mystery.replace(split, masked)
+    assert [body.receipt.number for body in shop.bodies()] == ["1"]
+
+
+async def test_a_receipt_that_is_another_one_than_before_is_kept_without_card_numbers(shop: Shop) -> None:
+    shop.print(receipt(1))
+    shop.print(receipt(1, total="99,00", tail="VISA 41111111\x1bE\x0111111111\n"))
+
+    await shop.take_all()
+
+    (item,) = shop.store.quarantined()
+    assert item.reason == "conflict"
+    assert b"VISA 411111**\x1bE\x01****1111\n" in (shop.store.quarantined_raw(item.id) or b"")
+
+
 async def test_a_card_number_on_a_receipt_is_masked_before_it_is_kept(shop: Shop) -> None:
     await shop.seed()
     shop.print(receipt(1).replace(b"KAFA", b"GIFT 4111111111111111"))

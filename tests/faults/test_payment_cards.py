@@ -263,7 +263,8 @@ async def test_every_sale_is_kept_and_no_number_on_its_receipt(shop: Shop, caplo
             shop.print(printed(number, card, chance), number * 10 + 1)
             shop.print(as_json(number, card, chance), number * 10 + 2)
             if number % 10 == 0:
-                shop.print(f"\x1b@MYSTERY {card}\n{grouped(card, ' ')}\n\x1dV\x00".encode(), number * 10 + 3)
+                bold = f"{card[:6]}\x1bE\x01{card[6:]}\x1bE\x00"
+                shop.print(f"\x1b@MYSTERY {card}\n{grouped(card, ' ')}\n{bold}\n\x1dV\x00".encode(), number * 10 + 3)
                 shop.print(b'{"receipts":[{"kind":"sale","pan":' + card.encode(), number * 10 + 4)
             await intake.take_new()
 
