@@ -78,20 +78,22 @@ class Passage:
         steps: list[Step] = []
         taken = 0
         for frame in frames:
+            if not frame.is_cut:
+                self._prints = self._prints or self._draws(frame)
+                if self._payload or frame.name not in self._questions:
+                    continue
             # Offsets are the framing's word; they may never make us drop or repeat a byte.
             start = min(max(frame.start - base, taken), len(waiting))
             end = min(max(frame.end - base, start), len(waiting))
-            if not frame.is_cut:
-                self._prints = self._prints or self._draws(frame)
-                if frame.name in self._questions and start == taken and not self._payload:
-                    _pass(steps, waiting[taken:end])
-                    taken = end
-                continue
-            _pass(steps, waiting[taken:start])
-            self._take(waiting[taken:end])
-            steps.extend(self._end_job("cut"))
-            _pass(steps, waiting[start:end])
-            taken = end
+            if frame.is_cut:
+                _pass(steps, waiting[taken:start])
+                self._take(waiting[taken:end])
+                steps.extend(self._end_job("cut"))
+                _pass(steps, waiting[start:end])
+                taken = end
+            elif start == taken:
+                _pass(steps, waiting[taken:end])
+                taken = end
         self._hold(waiting[taken:], steps)
         return steps
 
