@@ -38,7 +38,7 @@ from config.load import state_folder
 from config.settings import SPOOL_OPTION, ReceiptSettings, ScannerSettings, Settings
 from drivers.clock import boot_id, now
 from drivers.registry import load_scanner
-from drivers.scanning.driver import ScannerDriver
+from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
 from loyalty.centre_config import CentreConfig
 from sync.keys import KeyKeeper
@@ -120,6 +120,7 @@ class Register:
             desk=self._desk,
             lookup=self._link.lookup,
             guesses=lambda: self._recognition.guesses,
+            book_receipt=self._book_receipt,
         )
         self._webhook = self._webhook_source()
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
@@ -186,6 +187,21 @@ class Register:
             await scanner_driver(scanner, self._recognition.parse).run(self._scans.take, ready)
 
         return run
+
+    async def _book_receipt(self, event: ScanEvent) -> None:
+        """The receipt whose code was scanned."""
+        # Decoders are loaded where there is something to decode.
+        from agent.scanned_receipts import ScannedReceipts  # noqa: PLC0415
+        from drivers.receipts.port import DecodeOptions  # noqa: PLC0415
+
+        scanned = ScannedReceipts(
+            store=self._store,
+            page=self._desk,
+            options=DecodeOptions(store=self._place().store, register=self._place().register),
+            boot=boot_id(),
+            rules=self._rules,
+        )
+        await scanned.take(event)
 
     def _rules_for(self, spool: Path) -> Run:
         async def run(ready: Callable[[], None]) -> None:

@@ -2,8 +2,8 @@
 
 Owns the order of steps: find the member in the local store, keep the scan, show it; ask the centre only
 about a code that nobody here knows, while the page already says so. Of a code that may as well be goods nothing is
-kept or shown unless the centre knows it as a card. A blocked card is shown and never kept. Never waits for the
-network before showing something.
+kept or shown unless the centre knows it as a card. A blocked card is shown and never kept. The code of a fiscal
+receipt goes to who books it (`agent.scanned_receipts`). Never waits for the network before showing something.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
 from drivers.scanning.driver import Keeping, ScanEvent
+from drivers.scanning.receipt_codes import names_receipt
 from drivers.scanning.scan import MemberCode
 from loyalty.instant import Instant
 from loyalty.member import Member
@@ -43,12 +44,14 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Lookup = Callable[[str], Awaitable[LookedUp]]
+BookReceipt = Callable[[ScanEvent], Coroutine[Any, Any, None]]
 
 
 class ScanIntake:
     """Takes the scans of all scanners of a register.
 
     `guesses` says whether a code that no rule claims may be a card's: nobody has said what the cards are.
+    `book_receipt` takes the codes of fiscal receipts; without it they are nobody's.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class ScanIntake:
         desk: Desk,
         lookup: Lookup,
         guesses: Callable[[], bool],
+        book_receipt: BookReceipt | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         show_within_s: float = SHOW_WITHIN_S,
     ) -> None:
@@ -65,6 +69,7 @@ class ScanIntake:
         self._desk = desk
         self._lookup = lookup
         self._guesses = guesses
+        self._book_receipt = book_receipt
         self._sleep = sleep
         self._show_within_s = show_within_s
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -74,13 +79,16 @@ class ScanIntake:
         self._latest: dict[str, Instant] = {}
 
     async def take(self, event: ScanEvent) -> Keeping:
-        """Keeps and shows a member's scan; goods are none of our business. Returns when the next may be taken.
+        """Keeps and shows a member's scan, and has a receipt's booked; goods are none of our business. Returns when the
+        next may be taken.
 
         That may be before this one is durable, or before it is known whether it has to be: then it gives what is done
         once it is.
         """
         event = self._after_the_latest(event)
         code = event.scan.member
+        if self._book_receipt is not None and names_receipt(event.scan):
+            return self._spawn(self._book_receipt(event))
         if code is None:
             self._tell(event)
             return None

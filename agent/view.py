@@ -16,7 +16,15 @@ from loyalty.receipt import AwareDatetime, ReceiptKind
 
 Standing = Literal["known", "unknown", "checking", "unissued", "blocked"]
 Outcome = Literal["points", "held", "no_card", "at_centre", "blocked"]
-NoticeKind = Literal["misread", "swipe_error", "payment_card", "blocked"]
+NoticeKind = Literal[
+    "misread",
+    "swipe_error",
+    "payment_card",
+    "blocked",
+    "receipt_known",
+    "receipt_code_old",
+    "receipt_code_broken",
+]
 
 
 class PlaceView(Struct, frozen=True, kw_only=True):

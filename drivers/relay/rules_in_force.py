@@ -19,6 +19,7 @@ from drivers.relay.announce import Announcer
 from drivers.relay.arguments import ToPos
 from drivers.relay.scanner_passage import Verdict
 from drivers.relay.status import ScannerFigures, StatusFile
+from drivers.scanning.receipt_codes import names_receipt
 from drivers.scanning.scan import Scan, parse_scan
 from loyalty.identification import IdentificationRule
 from loyalty.identification_checks import RulesError
@@ -64,14 +65,14 @@ class RulesInForce:
         """What is done with a code: kept for the agent if it may be a member's, withheld if a rule says that it is.
 
         One that a rule would claim but for its check digit is kept, for the page to ask for another scan, and the
-        POS has it too. Payment cards and goods are never kept.
+        POS has it too; so is the code of a fiscal receipt. Payment cards and goods are never kept.
         """
         now = self._in_force
         scan = parse_scan(code, now.rules)
         if "payment_card" in scan.problems:
             return Verdict()
         if scan.identifier is None or scan.member is None:
-            return Verdict(keep=_kept(code, scan) if scan.misread else None)
+            return Verdict(keep=_kept(code, scan) if scan.misread or names_receipt(scan) else None)
         return Verdict(keep=_kept(code, scan), withhold=scan.identifier.rule in now.withheld)
 
     def start(self) -> None:

@@ -327,7 +327,14 @@ def test_a_card_from_the_drawer_is_new_until_it_is_somebodys() -> None:
 
 def test_a_notice_is_gone_after_a_few_seconds_or_with_the_next_scan() -> None:
     bench = Bench()
-    kinds: tuple[NoticeKind, ...] = ("misread", "swipe_error", "payment_card")
+    kinds: tuple[NoticeKind, ...] = (
+        "misread",
+        "swipe_error",
+        "payment_card",
+        "receipt_known",
+        "receipt_code_old",
+        "receipt_code_broken",
+    )
     for kind in kinds:
         bench.desk.tell(kind, bench.now())
         assert bench.desk.state().notice == NoticeView(kind=kind)

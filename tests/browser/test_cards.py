@@ -147,6 +147,9 @@ STATES = {
     "unissued at the sale": replace(STATE, customer=CustomerView(standing="unissued", ending="0001"), sale=HELD),
     "misread": replace(STATE, notice=NoticeView(kind="misread")),
     "swipe error": replace(STATE, customer=KNOWN, notice=NoticeView(kind="swipe_error")),
+    "receipt known": replace(STATE, notice=NoticeView(kind="receipt_known")),
+    "receipt old": replace(STATE, customer=KNOWN, notice=NoticeView(kind="receipt_code_old")),
+    "receipt broken": replace(STATE, customer=KNOWN, sale=SALE, notice=NoticeView(kind="receipt_code_broken")),
     "payment card": replace(STATE, customer=KNOWN, sale=SALE, notice=NoticeView(kind="payment_card")),
 }
 

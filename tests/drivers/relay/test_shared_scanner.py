@@ -28,6 +28,7 @@ from drivers.relay.spool import Origin, SpoolWriter
 from drivers.relay.status import ScannerFacts, ScannerFigures, StatusFile
 from drivers.transport.memory import MemoryTransport, memory_pair
 from loyalty.pan import luhn_holds
+from tests.drivers.receipts.codes import HR_URL, SI_DIGITS
 
 GOODS = b"]E04006381333931\r"
 MEMBER = b"]C0M001234\r"
@@ -148,6 +149,16 @@ async def test_goods_and_guesses_and_payment_cards_reach_the_pos_and_a_members_c
         assert await shop.kept(2) == [MEMBER.strip(), GUESS.strip()]
         assert (shop.figures.passed, shop.figures.withheld) == (4, 1)
     assert b"4111111111111111" not in content_of(tmp_path)
+
+
+async def test_a_fiscal_receipts_code_reaches_the_pos_and_the_agent_alike(tmp_path: Path) -> None:
+    async with counter(tmp_path) as shop:
+        code = b"]Q1" + HR_URL.encode() + b"\r"
+        await shop.scanner.write(GOODS + code + b"]Q1" + SI_DIGITS.encode() + b"\r")
+        await shop.pos_gets(GOODS + code + b"]Q1" + SI_DIGITS.encode() + b"\r")
+
+        assert (await shop.kept(1))[0] == code.strip()
+        assert shop.figures.withheld == 0
 
 
 async def test_without_rules_the_pos_gets_everything_and_the_agent_its_guesses(tmp_path: Path) -> None:
