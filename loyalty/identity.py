@@ -87,20 +87,23 @@ def fiscal_ids(number: str) -> tuple[str, ...]:
 
 
 def natural_ids(receipt: Receipt) -> tuple[str, ...]:
-    """Every natural id that the receipt's own facts and its `also` give, most authoritative first."""
-    found = set(receipt.also)
-    if receipt.fiscal and (number := fiscal_number(receipt.fiscal)):
-        found.add(f"{receipt.fiscal.scheme}:{number}")
-    if receipt.store and receipt.register and receipt.business_day and receipt.number:
-        found.add(pos_id(receipt.store, receipt.register, receipt.business_day.isoformat(), receipt.number))
+    """Every natural id that the receipt's own facts and its `also` give, most authoritative first.
 
-    def rank(natural_id: str) -> tuple[int, str]:
+    Of two of one kind, the own facts' comes first: a sale that was parked under another number has its own key.
+    """
+    own = set()
+    if receipt.fiscal and (number := fiscal_number(receipt.fiscal)):
+        own.add(f"{receipt.fiscal.scheme}:{number}")
+    if receipt.store and receipt.register and receipt.business_day and receipt.number:
+        own.add(pos_id(receipt.store, receipt.register, receipt.business_day.isoformat(), receipt.number))
+
+    def rank(natural_id: str) -> tuple[int, bool, str]:
         for index, prefix in enumerate(_PRECEDENCE):
             if natural_id.startswith(prefix):
-                return index, natural_id
-        return len(_PRECEDENCE), natural_id
+                return index, natural_id not in own, natural_id
+        return len(_PRECEDENCE), natural_id not in own, natural_id
 
-    return tuple(sorted(found, key=rank))
+    return tuple(sorted(own.union(receipt.also), key=rank))
 
 
 def identified(receipt: Receipt, job: bytes) -> Receipt:

@@ -17,7 +17,16 @@ from msgspec import Struct
 from drivers.receipts.wording import AMOUNT, WORDS_REMEMBERED, folded
 
 IgnoredKind = Literal[
-    "blank", "card_slip", "z_report", "x_report", "kitchen_ticket", "cash_movement", "sign_on", "drawer", "test_page"
+    "blank",
+    "card_slip",
+    "z_report",
+    "x_report",
+    "kitchen_ticket",
+    "cash_movement",
+    "sign_on",
+    "drawer",
+    "test_page",
+    "control",
 ]
 
 # A report or a ticket says what it is in its first printed lines, after the shop's name and address.

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice, zip_longest
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -43,10 +43,13 @@ from drivers.receipts.port import (
     DecodeOptions,
     Found,
     MalformedReceiptError,
+    Part,
     PrintedJob,
     ReceiptReader,
     TextLine,
 )
+from drivers.receipts.poslog import read_poslog
+from drivers.receipts.poslog_cut import is_xml_document
 from drivers.registry import load_readers
 from loyalty.identity import identified
 from loyalty.receipt import Problem, Receipt
@@ -57,8 +60,8 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 # A busy shop's year; each piece takes about a kilobyte.
 MAX_PIECES: Final = 200_000
 
-# Named by the command line's contract; their readers are not written yet.
-PLANNED_FORMATS: Final = ("poslog", "csv")
+# Files of records, read as they are and never as paper.
+FILE_FORMATS: Final = ("json", "poslog")
 # A printer stream, whatever it looks like.
 PRINTER_FORMATS: Final[tuple[PrinterLanguage, ...]] = get_args(PrinterLanguage)
 # The texts of fiscal codes, one a line, as a scanner sends them.
@@ -118,7 +121,7 @@ _Piece = Receipt | Ignored | DecodeProblem | GuessedPage
 
 def formats() -> tuple[str, ...]:
     """Formats that can be asked for in this installation."""
-    return tuple(dict.fromkeys(("auto", *PRINTER_FORMATS, "json", *CODE_FORMATS, *_installed().working)))
+    return tuple(dict.fromkeys(("auto", *PRINTER_FORMATS, *FILE_FORMATS, *CODE_FORMATS, *_installed().working)))
 
 
 def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
@@ -233,15 +236,13 @@ def _say_broken(reader: str, error: str) -> None:
 
 def _asked_readers(name: str) -> _Readers:
     installed = _installed()
-    if name in ("auto", *PRINTER_FORMATS, "json", *CODE_FORMATS):
+    if name in ("auto", *PRINTER_FORMATS, *FILE_FORMATS, *CODE_FORMATS):
         return installed
     if name in installed.working:
         return _Readers(working={name: installed.working[name]}, broken={})
     if name in installed.broken:
         raise DecodeOptionsError(installed.broken[name])
     known = ", ".join(formats())
-    if name in PLANNED_FORMATS:
-        raise DecodeOptionsError(f"format {name!r} is not read by this version; it reads {known}")
     raise DecodeOptionsError(f"no format {name!r}; choose one of {known}")
 
 
@@ -273,6 +274,9 @@ def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:
 def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
     if options.format == "json" or (options.format == "auto" and _BEGINS_JSON(document)):
         yield from _json_pieces(document, options, readers)
+        return
+    if options.format == "poslog" or (options.format == "auto" and is_xml_document(document)):
+        yield from _file_pieces("poslog", read_poslog(document, options))
         return
     if options.format in CODE_FORMATS or (options.format == "auto" and _ONLY_CODES.fullmatch(document)):
         yield from _code_pieces(document, options)
@@ -313,6 +317,17 @@ def _json_pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> 
                 yield DecodeProblem(code="bad_receipt", detail=receipt, start=start, end=end)
     except JsonReceiptError as error:
         yield DecodeProblem(code="bad_json", detail=str(error), start=0, end=len(document))
+
+
+def _file_pieces(source: str, parts: Iterator[tuple[Part, int, int]]) -> Iterator[_Piece]:
+    """What a file of records holds, each part with its byte range."""
+    for part, start, end in parts:
+        if isinstance(part, Receipt):
+            yield _checked(source, partial(reconciled, part), start, end)
+        elif isinstance(part, MalformedReceiptError):
+            yield DecodeProblem(code=part.code, detail=str(part), start=start, end=end)
+        else:
+            yield Ignored(kind=part, start=start, end=end)
 
 
 def _code_pieces(document: bytes, options: DecodeOptions) -> Iterator[_Piece]:
@@ -442,8 +457,12 @@ def _settles(offers: Sequence[_Chosen], job: PrintedJob) -> bool:
 def _read(
     reader: ReceiptReader, part: PrintedJob, options: DecodeOptions, start: int, end: int
 ) -> Receipt | DecodeProblem:
+    return _checked(reader.name, partial(reader.read, part, options), start, end)
+
+
+def _checked(reader: str, read: Callable[[], Receipt], start: int, end: int) -> Receipt | DecodeProblem:
     try:
-        receipt = reader.read(part, options)
+        receipt = read()
         # Structs do not check themselves when made: what leaves here can be read back.
         _RECEIPTS.decode(_JSON.encode(receipt))
     except MalformedReceiptError as error:
@@ -451,7 +470,7 @@ def _read(
     except msgspec.ValidationError as error:
         return DecodeProblem(code="out_of_bounds", detail=f"{error}; the receipt is damaged", start=start, end=end)
     except Exception as error:  # noqa: BLE001 - one bad receipt never stops the others
-        detail = f"reader {reader.name} failed ({type(error).__name__}); report it with these bytes"
+        detail = f"reader {reader} failed ({type(error).__name__}); report it with these bytes"
         return DecodeProblem(code="reader_failed", detail=detail, start=start, end=end)
     return receipt
 

@@ -83,7 +83,7 @@ class Job:
 
 def printer_language(document: bytes) -> PrinterLanguage | None:
     """Whose printer commands `document` holds; None where it is plain text. Star's only if that is certain."""
-    if _wide_codec(document) is not None:
+    if wide_codec(document) is not None:
         return None
     if b"\x1b" not in document and b"\x1d" not in document and b"\x10\x04" not in document:
         return None
@@ -218,7 +218,7 @@ def _is_utf8(text: bytes) -> bool:
 
 def text_jobs(document: bytes, *, code_page: str | None) -> Iterator[Job]:
     """Pages of a plain text: up to a form feed or a `[cut]` line. Raises CodePageError."""
-    codec = _wide_codec(document) if code_page is None else None
+    codec = wide_codec(document) if code_page is None else None
     if codec is not None:
         return _pages(_wide_lines(document, codec))
     return _pages(_narrow_lines(document, _page_of(document, code_page)))
@@ -346,7 +346,7 @@ def _wide_lines(document: bytes, codec: str) -> Iterator[tuple[TextLine, bool]]:
         at = end
 
 
-def _wide_codec(document: bytes) -> str | None:
+def wide_codec(document: bytes) -> str | None:
     """UTF-16, by its mark or by the zero bytes of its digits and spaces."""
     if document.startswith(b"\xff\xfe"):
         return "utf-16-le"

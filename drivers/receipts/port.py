@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from msgspec import Struct
 
 from drivers.escpos.paper import PrintedCode
+from drivers.receipts.classify import IgnoredKind
 from loyalty.receipt import Receipt
 
 CERTAIN = 100
@@ -70,6 +71,10 @@ class MalformedReceiptError(ValueError):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+Part = Receipt | IgnoredKind | MalformedReceiptError
+"""What a record of a file is: a receipt, something else by its kind, or why it cannot be read."""
 
 
 class ReceiptReader(Protocol):

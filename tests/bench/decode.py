@@ -5,7 +5,7 @@ whole door; `escpos_text_mb_s` the same without logo and code, where every byte 
 only as far as the paper. `journal_receipts_per_s` is a file of fiscal journals as they are downloaded, `receipt_p99_ms`
 one printed receipt at a time, as the agent gets them.
 
-POSLog is not read yet, so `poslog_mb_s` is absent.
+`poslog_mb_s` is a day's POSLog 6.0 of small and large sales, half of them with discounts and taxes on their lines.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from drivers.receipts.port import DecodeOptions
 from tests.bench.machine import disk_folder, measured
 from tests.bench.relay import SHOP
 from tests.bench.report import Report, rounded
-from tests.drivers.receipts import journals
+from tests.drivers.receipts import journals, poslogs
 
 RECEIPTS = 400
 JOURNALS = 1_500
+TRANSACTIONS = 600
 SINGLE_RECEIPTS = 2_000
 ROUNDS = 3
 OPTIONS = DecodeOptions(time_zone="Europe/Belgrade")
@@ -39,15 +40,21 @@ def run() -> Report:
     with_pictures = b"".join(_job(number, with_pictures=True) for number in range(RECEIPTS))
     text_only = b"".join(_job(number, with_pictures=False) for number in range(RECEIPTS))
     journal = "".join(_journal(number) for number in range(JOURNALS)).encode()
+    poslog = poslogs.poslog(*(_transaction(number) for number in range(TRANSACTIONS))).encode()
     figures: dict[str, int | float | str] = {
         "escpos_mb_s": rounded(len(with_pictures) / 1e6 / _best_s(lambda: _all_read(with_pictures, RECEIPTS))),
         "escpos_text_mb_s": rounded(len(text_only) / 1e6 / _best_s(lambda: _all_read(text_only, RECEIPTS))),
         "paper_mb_s": rounded(len(text_only) / 1e6 / _best_s(lambda: paper_of(text_only))),
         "journal_receipts_per_s": rounded(JOURNALS / _best_s(lambda: _all_read(journal, JOURNALS))),
+        "poslog_mb_s": rounded(len(poslog) / 1e6 / _best_s(lambda: _all_read(poslog, TRANSACTIONS))),
         "receipt_p99_ms": rounded(_single_p99_ms()),
     }
     with disk_folder() as folder:
-        return Report(name="decode", figures=figures, machine=measured(folder), absent=("poslog_mb_s",))
+        return Report(
+            name="decode",
+            figures=figures,
+            machine=measured(folder),
+        )
 
 
 def _all_read(document: bytes, expected: int) -> None:
@@ -100,3 +107,17 @@ def _journal(number: int) -> str:
         for line in range(1 + number % 6)
     )  # fmt: skip
     return journals.printed(journals.Journal(items=items, number=f"746DUV64-746DUV64-{number}", tail=""))
+
+
+def _transaction(number: int) -> str:
+    """A sale as registers write it, one element a line."""
+    items = []
+    for line in range(TILL_ITEMS[number % len(TILL_ITEMS)]):
+        more = poslogs.modifier("0.50") + poslogs.tax("0.50", included=True) if line % 2 else ""
+        name = f"{NAMES[line % len(NAMES)]} {number % 97}"
+        items.append(
+            poslogs.sale("3.00", price="3.50" if more else "3.00", name=name, item=f"{line}{number % 97}", more=more)
+        )
+    total = f"{3 * len(items)}.00"
+    paid = (poslogs.tender(total), poslogs.line(poslogs.tax("0.50", included=True)))
+    return poslogs.transaction(*items, *paid, total=total, number=number + 1).replace("><", ">\n      <")

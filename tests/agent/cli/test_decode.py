@@ -82,7 +82,6 @@ def test_what_was_not_read_makes_it_fail(capsysbinary: pytest.CaptureFixture[byt
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"format": "poslog"}, b"not read by this version"),
         ({"format": "nonsense"}, b"choose one of auto"),
         ({"code_page": "nonsense"}, b"CP852"),
         ({"profile": "nonsense"}, b"TM-T88V"),

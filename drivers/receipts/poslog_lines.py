@@ -1,0 +1,413 @@
+"""What the line items of a POSLog say: goods, taxes, discounts, payments.
+
+Owns the elements in a line item and what their amounts are before anything is weighed: which of several readings
+adds up, `poslog_sums` finds. Never reads a payment card's number.
+
+Source: ARTS IXRetail POSLog 2.1 and 6.0, and what registers write under these names.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from msgspec import UNSET, Struct, UnsetType
+
+from drivers.receipts.poslog_tree import (
+    REMEMBERED,
+    amount_of,
+    attribute,
+    children,
+    decimal_of,
+    decimal_text_of,
+    is_flagged,
+    text_of,
+)
+from drivers.receipts.wording import line_kind
+from loyalty.check_digit import GTIN_LENGTHS, has_valid_check_digit, shortest_gtin
+from loyalty.money import line_product_minor
+from loyalty.pan import pan_spans
+from loyalty.receipt import Discount, Line, LineKind, Tax, Tender, TenderKind
+
+RETURN_ELEMENTS: Final = frozenset(("Return", "ReturnForPickup", "ReturnForDelivery"))
+GOODS_ELEMENTS: Final = frozenset(
+    (
+        "Sale", "SaleForPickup", "SaleForDelivery", "StoredValueFundSale", "GiftCardSale", "GiftCertificateSale", "Fee",
+        "Deposit", "Tip", "Donation", *RETURN_ELEMENTS,
+    )
+)  # fmt: skip
+DISCOUNT_ELEMENTS: Final = frozenset(("Discount", "LoyaltyReward", "TransactionDiscount"))
+
+VOID_FLAGS: Final = ("VoidFlag", "CancelFlag", "DeleteFlag")
+
+_KIND_WORDS: Final[tuple[tuple[str, LineKind], ...]] = (
+    ("DEPOSIT", "deposit"), ("GIFT", "giftcard"), ("STOREDVALUE", "giftcard"), ("TIP", "tip"), ("GRATUITY", "tip"),
+    ("DONATION", "donation"), ("CHARITY", "donation"), ("FEE", "fee"),
+)  # fmt: skip
+_TENDERS: Final[dict[str, TenderKind]] = {
+    "CASH": "cash", "CURRENCY": "cash",
+    "CREDITDEBIT": "card", "CREDIT": "card", "DEBIT": "card", "CREDITCARD": "card", "DEBITCARD": "card", "CARD": "card",
+    "EFT": "card", "EBT": "card", "ELECTRONICTOLL": "card",
+    "CHECK": "cheque", "CHEQUE": "cheque", "TRAVELERSCHECK": "cheque", "TRAVELLERSCHEQUE": "cheque",
+    "GIFTCARD": "giftcard", "GIFTCERTIFICATE": "giftcard", "STOREDVALUE": "giftcard", "STOREDVALUEFUND": "giftcard",
+    "STOREDVALUECARD": "giftcard", "PREPAIDCARD": "giftcard",
+    "VOUCHER": "voucher", "STORECREDIT": "voucher", "CREDITNOTE": "voucher", "CREDITMEMO": "voucher",
+    "COUPON": "coupon", "MANUFACTURERCOUPON": "coupon", "STORECOUPON": "coupon",
+    "LOYALTY": "points", "LOYALTYPOINTS": "points", "POINTS": "points",
+    "FOREIGNCURRENCY": "foreign",
+    "BANKTRANSFER": "transfer", "WIRETRANSFER": "transfer", "TRANSFER": "transfer", "DIRECTDEBIT": "transfer",
+    "INSTANT": "instant", "INSTANTPAYMENT": "instant", "MOBILEPAYMENT": "instant", "MOBILEMONEY": "instant",
+}  # fmt: skip
+_PRORATED_RULES: Final = frozenset(("TOTAL", "TRANSACTION", "RECEIPT", "BASKET", "TICKET"))
+# Loyalty programs also print messages and points in the shape of a reward.
+_NO_MONEY: Final = frozenset(("OTHER", "CUSTOMOFFER", "POINTS", "MESSAGE"))
+
+
+_named_kind = lru_cache(maxsize=REMEMBERED)(line_kind)
+
+
+class Goods(Struct, frozen=True, kw_only=True):
+    """An article sold or returned, signed as it counts: `line.amount_minor` is the extended amount as given.
+
+    `own_discount_minor` is what line discounts take off, `all_discount_minor` that and the line's share of discounts
+    on the receipt; `hidden_discount_minor` is what quantity × price is more than the amount. `is_gross` where the
+    extended amount is quantity × price, so that a discount is not in it yet.
+    """
+
+    line: Line
+    own_discount_minor: int = 0
+    all_discount_minor: int = 0
+    hidden_discount_minor: int = 0
+    states_discount: bool = False
+    is_gross: bool = False
+    is_return: bool = False
+    tax_in_price: bool | None = None
+    taxes: tuple[Tax, ...] = ()
+
+
+class Paid(Struct, frozen=True, kw_only=True):
+    """A payment; a refund is one that goes out. `cashback_minor` may or may not be in the amount."""
+
+    tender: Tender
+    is_refund: bool
+    cashback_minor: int = 0
+
+
+class RewardGroup(Struct, frozen=True, kw_only=True):
+    """Of a discount on the receipt: which promotion it is of, and whether it sums up others of it."""
+
+    discount: Discount
+    promotion: str
+    is_summary: bool
+
+
+def goods_of(item: Element, element: Element, position: int, currency: str) -> Goods | None:
+    """What `element` of the line `item` sells or takes back; None where it has no amount."""
+    parts = children(element)
+    extended = text_of(parts.get("ExtendedAmount"))
+    price_element = parts.get("RegularSalesUnitPrice")
+    actual = text_of(parts.get("ActualSalesUnitPrice")) or text_of(parts.get("UnitListPrice"))
+    if not extended and not (actual or text_of(price_element)):
+        return None
+    regular = _unit_price(price_element)
+    own, everything, states_discount = _discounts(element, parts, currency)
+    price = regular if regular is not None and (everything or not actual) else decimal_of(actual) if actual else None
+    stated = amount_of(extended, currency) if extended else None
+    quantity = _quantity(parts.get("Quantity"), price, stated, currency)
+    product = _product(quantity, price, currency)
+    if stated is None:
+        stated = product or 0
+    is_return = element.tag in RETURN_ELEMENTS
+    sign = -1 if is_return or stated < 0 or (quantity is not None and quantity < 0) else 1
+    taxes = tuple(tax_of(tax, currency, sign) for tax in element.findall("Tax"))
+    description = _description(parts)
+    kind = _kind(element, description)
+    gtin, sku = _article(element, parts)
+    line = Line(
+        position=position,
+        kind=kind,
+        description=description or UNSET,
+        gtin=gtin,
+        sku=sku,
+        quantity=decimal_text_of(abs(quantity).copy_sign(sign)) if quantity is not None else UNSET,
+        unit=attribute(parts.get("Quantity"), "UnitOfMeasureCode") or UNSET,
+        unit_price=decimal_text_of(price) if price is not None else UNSET,
+        amount_minor=sign * abs(stated),
+        tax_labels=tuple(dict.fromkeys(tax.label for tax in taxes if tax.label is not UNSET)),
+        voided=is_flagged(item, *VOID_FLAGS),
+    )
+    return Goods(
+        line=line,
+        own_discount_minor=sign * own,
+        all_discount_minor=sign * everything,
+        hidden_discount_minor=sign * _hidden_minor(product, stated, quantity),
+        states_discount=states_discount,
+        is_gross=product is not None and abs(product) == abs(stated),
+        is_return=sign < 0 and kind == "goods" and (is_return or (quantity is not None and quantity < 0)),
+        tax_in_price=_is_true(text_of(parts.get("TaxIncludedInPriceFlag"))),
+        taxes=taxes,
+    )
+
+
+def _is_true(text: str) -> bool | None:
+    return None if not text else text.lower() in ("true", "1")
+
+
+def _unit_price(element: Element | None) -> Decimal | None:
+    """The price of one; some state the price of a pack and how many it holds."""
+    text = text_of(element)
+    if not text:
+        return None
+    pack = attribute(element, "Quantity")
+    price = decimal_of(text)
+    return price / decimal_of(pack) if pack and decimal_of(pack) > 1 else price
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _product(quantity: Decimal | None, price: Decimal | None, currency: str) -> int | None:
+    if quantity is None or price is None:
+        return None
+    return line_product_minor(str(quantity), str(price), currency)
+
+
+def _hidden_minor(product: int | None, stated: int, quantity: Decimal | None) -> int:
+    """How much less than quantity × price was asked, where that is more than rounding makes."""
+    if product is None or quantity is None:
+        return 0
+    hidden = abs(product) - abs(stated)
+    return hidden if hidden > (1 + abs(quantity)) / 2 else 0
+
+
+def _quantity(element: Element | None, price: Decimal | None, stated: int | None, currency: str) -> Decimal | None:
+    """How much was sold. A weighed article may have it in `Units`, beside one piece: the one that makes the amount."""
+    text = text_of(element)
+    if not text:
+        return None
+    quantity = decimal_of(text)
+    units = attribute(element, "Units")
+    if not units or price is None or stated is None:
+        return quantity
+    pieces = decimal_of(units)
+    for choice in (quantity, pieces, quantity * pieces):
+        product = _product(choice, price, currency)
+        if product is not None and abs(abs(product) - abs(stated)) <= 1:
+            return choice
+    return quantity
+
+
+def _discounts(element: Element, parts: dict[str, Element], currency: str) -> tuple[int, int, bool]:
+    """What is taken off by the line's own discounts, and with its share of the receipt's; and whether that is said."""
+    own = shared = 0
+    if "RetailPriceModifier" in parts:
+        for modifier in element.findall("RetailPriceModifier"):
+            amount = _modifier_minor(modifier, currency)
+            if _is_prorated(modifier):
+                shared += amount
+            else:
+                own += amount
+    stated = text_of(parts.get("ExtendedDiscountAmount")) or text_of(parts.get("DiscountAmount"))
+    total = abs(amount_of(stated, currency)) if stated else 0
+    if not own and not shared:
+        own = total
+    return own, max(own + shared, total), bool(stated) or "RetailPriceModifier" in parts
+
+
+def _modifier_minor(modifier: Element, currency: str) -> int:
+    if is_flagged(modifier, "VoidFlag"):
+        return 0
+    parts = children(modifier)
+    amount = parts.get("Amount")
+    text, action = text_of(amount), attribute(amount, "Action").lower()
+    if not text or action == "replace":
+        before, after = text_of(parts.get("PreviousPrice")), text_of(parts.get("NewPrice")) or text
+        return amount_of(before, currency) - amount_of(after, currency) if before and after else 0
+    minor = abs(amount_of(text, currency))
+    return -minor if action == "add" else minor
+
+
+def _is_prorated(modifier: Element) -> bool:
+    if is_flagged(modifier, "ProratedFlag", "Prorated"):
+        return True
+    rule = modifier.find("PriceDerivationRule")
+    return attribute(rule, "ApplicationType").upper() in _PRORATED_RULES
+
+
+def _description(parts: dict[str, Element]) -> str:
+    """The first of its names; they may come in several languages and lengths."""
+    return (
+        text_of(parts.get("Description"))
+        or text_of(parts.get("ItemDescription"))
+        or attribute(parts.get("ItemID"), "Name")
+    )
+
+
+def _kind(element: Element, description: str) -> LineKind:
+    return _said_kind(attribute(element, "ItemType")) or _said_kind(element.tag) or _named_kind(description)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _said_kind(said: str) -> LineKind | None:
+    word = said.rpartition(":")[2].upper()
+    return next((kind for part, kind in _KIND_WORDS if part in word and not word.startswith("STOCK")), None)
+
+
+def _article(element: Element, parts: dict[str, Element]) -> tuple[str | UnsetType, str | UnsetType]:
+    """The article's GTIN, and the number that the shop gave it."""
+    identity = parts.get("POSIdentity")
+    named = [(text_of(parts.get("ItemID")), attribute(parts.get("ItemID"), "Type"))]
+    if identity is not None:
+        said = attribute(identity, "POSIDType")
+        named += [(text_of(number), said) for number in identity.findall("POSItemID")]
+    numbers = [number for number, _ in named if number]
+    if "SerialNumber" in parts:
+        serials = [one for one in element.findall("SerialNumber") if attribute(one, "Type") == "GTIN"]
+        named += [(text_of(serial), "GTIN") for serial in serials]
+    gtins = {number: found for number, said in named if (found := _gtin(number, said)) is not None}
+    gtin = next(iter(gtins.values()), UNSET)
+    sku = next((number for number in numbers if number not in gtins), numbers[0] if numbers else UNSET)
+    return gtin, sku
+
+
+def _gtin(number: str, said: str) -> str | None:
+    """The GTIN in its printed form. Eight digits are one only where the register says so."""
+    if len(number) not in GTIN_LENGTHS or not (number.isascii() and number.isdecimal()) or not number.strip("0"):
+        return None
+    if len(number) == 8 and not said.upper().rpartition(":")[2].startswith(("GTIN", "EAN", "UPC")):
+        return None
+    return shortest_gtin(number) if has_valid_check_digit(number) else None
+
+
+def tax_of(element: Element, currency: str, sign: int) -> Tax:
+    """A tax row; `included` as its own flag says, which registers do not mean alike."""
+    parts = children(element)
+    taxable = parts.get("TaxableAmount")
+    label = text_of(parts.get("TaxGroupID")) or text_of(parts.get("TaxRuleID")) or attribute(element, "TaxID")
+    name = attribute(element, "TaxType") or attribute(element, "TaxDescription") or text_of(parts.get("TaxAuthority"))
+    percent = text_of(parts.get("Percent"))
+    amount = amount_of(text_of(parts.get("Amount")) or "0", currency)
+    return Tax(
+        label=label or UNSET,
+        name=name or UNSET,
+        rate=decimal_text_of(decimal_of(percent)) if percent else UNSET,
+        amount_minor=sign * abs(amount) if sign < 0 else amount,
+        included=attribute(taxable, "TaxIncludedInTaxableAmountFlag").lower() in ("true", "1"),
+    )
+
+
+def discount_of(element: Element, currency: str) -> RewardGroup | None:
+    """A discount on the receipt that a line item is; None where it takes nothing off."""
+    parts = children(element)
+    if text_of(parts.get("RewardCategory")).upper() in _NO_MONEY:
+        return None
+    text = next(
+        (
+            text
+            for name in ("Amount", "ExtendedRewardAmount", "RewardAmount", "DiscountAmount")
+            if (text := text_of(parts.get(name)))
+        ),
+        "",
+    )
+    minor = abs(amount_of(text, currency)) if text else 0
+    if not minor:
+        return None
+    if attribute(parts.get("Amount"), "Action").lower() == "add":
+        minor = -minor
+    description = text_of(parts.get("Description")) or text_of(parts.get("Name")) or text_of(parts.get("PromotionID"))
+    return RewardGroup(
+        discount=Discount(description=description or UNSET, amount_minor=minor),
+        promotion="/".join(text_of(parts.get(name)) for name in ("PromotionID", "EventID")),
+        is_summary=attribute(element, "summarizedActivity") == "true" and attribute(element, "detailedData") != "true",
+    )
+
+
+def discounts_of(rewards: list[RewardGroup]) -> tuple[Discount, ...]:
+    """One discount for each promotion; a sum of others of it is not counted again."""
+    detailed = {reward.promotion for reward in rewards if not reward.is_summary and reward.promotion != "/"}
+    totals: dict[tuple[str, object], int] = {}
+    for number, reward in enumerate(rewards):
+        if reward.is_summary and reward.promotion in detailed:
+            continue
+        one = reward.promotion if reward.promotion != "/" else f"#{number}"
+        key = (one, reward.discount.description)
+        totals[key] = totals.get(key, 0) + reward.discount.amount_minor
+    return tuple(Discount(description=name, amount_minor=minor) for (_, name), minor in totals.items())  # type: ignore[arg-type]
+
+
+def tender_kind(element: Element) -> TenderKind:
+    """What was paid with. A vendor's own type has its prefix: `X:Points`."""
+    said = attribute(element, "TenderType").rpartition(":")[2]
+    kind = _TENDERS.get("".join(letter for letter in said.upper() if letter.isalnum()))
+    if kind is not None:
+        return kind
+    names = {child.tag for child in element}
+    return "card" if "CreditDebit" in names else "foreign" if "ForeignCurrency" in names else "other"
+
+
+def paid_of(element: Element, currency: str) -> Paid:
+    """A payment: its kind, name and amount, and nothing of the card that it was made with."""
+    parts = children(element)
+    kind = tender_kind(element)
+    amount = amount_of(text_of(parts.get("Amount")) or "0", currency)
+    name = (
+        attribute(element, "TenderDescription") or text_of(parts.get("TenderDescription"))
+        or text_of(parts.get("Description")) or text_of(parts.get("PaymentTypeDescription"))
+        or attribute(parts.get("ReasonCode"), "Description")
+    )  # fmt: skip
+    foreign = _foreign(parts) if kind == "foreign" else (UNSET, UNSET)
+    cashback = text_of(parts.get("Cashback"))
+    return Paid(
+        tender=Tender(
+            kind=kind,
+            description=without_cards(name) or UNSET,
+            amount_minor=abs(amount),
+            currency=foreign[0],
+            foreign_minor=foreign[1],
+        ),
+        is_refund=amount < 0 or attribute(element, "TypeCode").lower() == "refund",
+        cashback_minor=abs(amount_of(cashback, currency)) if cashback else 0,
+    )
+
+
+def _foreign(parts: dict[str, Element]) -> tuple[str | UnsetType, int | UnsetType]:
+    inner = parts.get("ForeignCurrency")
+    if inner is None:
+        return UNSET, UNSET
+    known = children(inner)
+    currency = text_of(known.get("CurrencyCode")) or attribute(inner, "CurrencyCode") or attribute(inner, "Currency")
+    face = next((known[name] for name in ("OriginalFaceAmount", "ForeignAmount", "Amount") if name in known), None)
+    currency = currency or attribute(face, "Currency")
+    if not (len(currency) == 3 and currency.isascii() and currency.isupper()) or not text_of(face):
+        return UNSET, UNSET
+    return currency, abs(amount_of(text_of(face), currency))
+
+
+def without_cards(text: str) -> str:
+    """`text` with a payment card's number starred: of a card nothing but its kind is wanted."""
+    for start, end in pan_spans(text):
+        text = text[:start] + "*" * (end - start) + text[end:]
+    return text
+
+
+def change_of(element: Element, currency: str) -> int:
+    """The change in a payment or in a line of its own; some systems write one in another."""
+    inner = element.find("TenderChange")
+    if inner is not None:
+        return change_of(inner, currency)
+    if element.tag != "TenderChange":
+        return 0
+    amount = text_of(element.find("Amount"))
+    return abs(amount_of(amount, currency)) if amount else 0
+
+
+def rounding_of(element: Element, currency: str) -> int:
+    """What rounding adds to the amount to pay, below zero where it takes off."""
+    text = text_of(element)
+    if not text:
+        amount = element.find("Amount")
+        text = text_of(amount)
+    if not text:
+        return 0
+    minor = amount_of(text, currency)
+    return -abs(minor) if attribute(element, "RoundingDirection").lower() == "down" else minor

@@ -1,0 +1,155 @@
+"""One transaction's XML as elements with plain names, and what their texts mean: amounts, numbers, flags, days.
+
+Owns the parsing, with neither document types nor entities, and the limits of it. Names are without their namespace,
+since vendors put the standard's elements into any. Never knows what an element is for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+from typing import Final
+from xml.etree.ElementTree import Element, ParseError, XMLParser
+from xml.parsers.expat import ErrorString
+
+from drivers.receipts.port import MalformedReceiptError
+from loyalty.money import AmountError, minor_digits, to_minor
+
+# Each element takes some hundred bytes of memory; a thousand lines have 40 tags each.
+MAX_TAGS: Final = 100_000
+# Texts repeat: names of elements, prices, quantities.
+REMEMBERED: Final = 4096
+# Vendors add three or four; what a hostile file adds is not remembered.
+MAX_PREFIXES: Final = 100
+# Of a quantity or unit price.
+MAX_DECIMALS: Final = 9
+# Expat's code for a prefix that nothing declares.
+_UNBOUND_PREFIX: Final = 27
+
+_PREFIX: Final = re.compile(r"[<\s/]([A-Za-z_][\w.\-]{0,62}):[A-Za-z_]")
+_AMOUNT: Final = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})").fullmatch
+_TRUE: Final = frozenset(("true", "1", "yes", "y"))
+
+
+def parsed(text: str, prefixes: set[str]) -> Element:
+    """The element that `text` is, with plain names. Raises MalformedReceiptError (`bad_xml`, `too_large`).
+
+    `prefixes` are those declared around it, as far as they are known; what it needs is added.
+    """
+    if text.count("<") > MAX_TAGS:
+        raise MalformedReceiptError("too_large", f"a transaction of more than {MAX_TAGS} tags; export fewer lines")
+    try:
+        return _plain(_parsed(text, prefixes))
+    except ParseError as error:
+        if error.code != _UNBOUND_PREFIX:
+            raise _malformed(error) from error
+    # Declared on an element around it, from which it was cut; what the namespace is does not matter.
+    needed = {*prefixes, *_PREFIX.findall(text)} - {"xml", "xmlns"}
+    try:
+        element = _plain(_parsed(text, needed))
+    except ParseError as error:
+        raise _malformed(error) from error
+    if len(needed) <= MAX_PREFIXES:
+        prefixes |= needed
+    return element
+
+
+def _parsed(text: str, prefixes: Iterable[str]) -> Element:
+    parser = XMLParser()  # noqa: S314 - a transaction has no document type, so there are no entities to expand
+    parser.feed("<a" + "".join(f' xmlns:{prefix}="{prefix}"' for prefix in prefixes) + ">")
+    parser.feed(text)
+    parser.feed("</a>")
+    around: Element = parser.close()
+    return around[0]
+
+
+def _plain(root: Element) -> Element:
+    for element in root.iter():
+        if element.tag[0] == "{":
+            element.tag = plain(element.tag)
+        for name, value in element.items():
+            if name[0] == "{":
+                element.set(plain(name), value)
+    return root
+
+
+def _malformed(error: ParseError) -> MalformedReceiptError:
+    return MalformedReceiptError(
+        "bad_xml", f"not well-formed XML ({ErrorString(error.code)}); correct it at the sender"
+    )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def plain(name: str) -> str:
+    """A name without its namespace."""
+    return name.rpartition("}")[2]
+
+
+def children(element: Element) -> dict[str, Element]:
+    """The first child of each name."""
+    found: dict[str, Element] = {}
+    for child in element:
+        found.setdefault(child.tag, child)
+    return found
+
+
+def each(element: Element, names: Container[str]) -> list[Element]:
+    """The children that have one of these names, in order."""
+    return [child for child in element if child.tag in names]
+
+
+def text_of(element: Element | None) -> str:
+    """Its text in single spaces; empty where there is none."""
+    if element is None or not element.text:
+        return ""
+    return " ".join(element.text.split())
+
+
+def innermost(element: Element | None, *names: str) -> Element | None:
+    """The child of one of these names, into which some put what others write at once; else the element itself."""
+    if element is None:
+        return None
+    return next((child for name in names if (child := element.find(name)) is not None), element)
+
+
+def attribute(element: Element | None, name: str) -> str:
+    """The attribute with this name, trimmed; empty where there is none."""
+    value = element.get(name) if element is not None else None
+    return value.strip() if value else ""
+
+
+def is_flagged(element: Element, *names: str) -> bool:
+    """Whether one of these flags is set, as an attribute or, as some write it, as a child."""
+    for name in names:
+        value = element.get(name) or element.findtext(name)
+        if value and value.strip().lower() in _TRUE:
+            return True
+    return False
+
+
+@lru_cache(maxsize=REMEMBERED)
+def amount_of(text: str, currency: str) -> int:
+    """Minor units of a decimal in major units, rounded half away from zero. Raises MalformedReceiptError."""
+    number = decimal_of(text)
+    unit = Decimal(1).scaleb(-minor_digits(currency))
+    try:
+        return to_minor(str(number.quantize(unit, ROUND_HALF_UP)), currency)
+    except AmountError as error:
+        raise MalformedReceiptError("bad_amount", f"{error}; correct it at the sender") from error
+
+
+@lru_cache(maxsize=REMEMBERED)
+def decimal_of(text: str) -> Decimal:
+    """A decimal as XML writes it. Raises MalformedReceiptError."""
+    if _AMOUNT(text) is None:
+        raise MalformedReceiptError("bad_amount", f"{text[:40]!r} is no amount; correct it at the sender")
+    return Decimal(text)
+
+
+def decimal_text_of(number: Decimal) -> str:
+    """A quantity or unit price of the contract: as given, with nine decimals at most."""
+    if -int(number.as_tuple().exponent) > MAX_DECIMALS:
+        number = number.quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_UP)
+    return f"{number:f}"
