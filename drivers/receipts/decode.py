@@ -35,7 +35,8 @@ from drivers.receipts.documents import (
     text_jobs,
     text_of,
 )
-from drivers.receipts.fiscal_codes import KnownOfReceipt, SheetCodes, known_of
+from drivers.receipts.fiscal_codes import KnownOfReceipt, SheetCodes, known_by, known_of
+from drivers.receipts.fiscal_lines import printed_numbers, with_numbers, written_codes
 from drivers.receipts.fiscal_qr import FiscalFormat, fiscal_code, receipt_of
 from drivers.receipts.json_receipts import JsonReceiptError, journal_of, read_json
 from drivers.receipts.port import (
@@ -364,7 +365,8 @@ def _pieces_of_job(
     """Receipts of one sheet, and what the rest of it is."""
     lines = job.printed.lines
     chosen, broken = _chosen(job.printed, readers)
-    codes = SheetCodes(job.printed.codes, job.sheet.lines if job.sheet is not None else ())
+    printed_codes = (*job.printed.codes, *written_codes(lines))
+    codes = SheetCodes(printed_codes, job.sheet.lines if job.sheet is not None else ())
     at = 0
     for (found, name), after in zip_longest(chosen, chosen[1:]):
         yield from _rest(job, at, found.first, has_receipts=True, broken=broken)
@@ -375,9 +377,11 @@ def _pieces_of_job(
         codes_end = lines[after[0].first].start if after is not None else job.end
         part = PrintedJob(
             lines=lines[found.first : found.last],
-            codes=tuple(code for code in job.printed.codes if start <= code.start < codes_end),
+            codes=tuple([code for code in printed_codes if start <= code.start < codes_end]),
         )
-        piece = _with_code(_read(readers.working[name], part, options, start, end), codes, codes_start, codes_end)
+        piece = _read(readers.working[name], part, options, start, end)
+        piece = _with_numbers(piece, lines[found.first : after[0].first if after is not None else len(lines)])
+        piece = _with_code(piece, codes, codes_start, codes_end)
         if isinstance(piece, Receipt):
             # A job is what weak identity is made of; receipts that share one take their own part of it.
             job_bytes = document[job.start : job.end] if len(chosen) == 1 else document[start:end]
@@ -392,7 +396,16 @@ def _pieces_of_job(
 
 def _bytes_of(lines: Sequence[TextLine]) -> tuple[int, int]:
     """From the first byte of `lines` to the last: paper that is fed back gets its lines out of the stream's order."""
-    return min(line.start for line in lines), max(line.end for line in lines)
+    return min([line.start for line in lines]), max([line.end for line in lines])
+
+
+def _with_numbers(piece: Receipt | DecodeProblem, lines: Sequence[TextLine]) -> Receipt | DecodeProblem:
+    """What a reader made of the first of `lines`, with the fiscal numbers that stand in them."""
+    if isinstance(piece, DecodeProblem):
+        return replace(piece, known=known_by(printed_numbers(lines)))
+    if piece.fiscal and piece.fiscal.scheme == "rs-purs":
+        return piece
+    return with_numbers(piece, printed_numbers(lines))
 
 
 def _with_code(piece: Receipt | DecodeProblem, codes: SheetCodes, start: int, end: int) -> Receipt | DecodeProblem:
@@ -416,7 +429,7 @@ def _rest_with_codes(
     for rest in _rest(job, first, len(job.printed.lines), has_receipts=has_receipts, broken=broken):
         if isinstance(rest, DecodeProblem) and not has_receipts:
             detail = f"{rest.detail} ({codes.trouble})" if codes.trouble else rest.detail
-            yield replace(rest, detail=detail, known=codes.known())
+            yield replace(rest, detail=detail, known=codes.known() or known_by(printed_numbers(job.printed.lines)))
         else:
             yield rest
 

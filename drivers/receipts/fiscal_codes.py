@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from drivers.escpos.paper import PaperLine, PrintedCode
+from drivers.receipts.fiscal_lines import PrintedNumbers
 from drivers.receipts.fiscal_qr import FiscalCode, agrees, completed, fiscal_code, joined_parts, may_be_of, receipt_of
 from drivers.receipts.port import MalformedReceiptError
 from drivers.receipts.raster_codes import CodesUnreadableError, codes_in
@@ -35,13 +36,24 @@ class KnownOfReceipt(Struct, frozen=True, kw_only=True):
 
 def known_of(code: FiscalCode) -> KnownOfReceipt:
     """Identity and time of the receipt that `code` stands on."""
-    bare = Receipt(key="", also=code.also, kind=code.kind, currency=code.currency, total_minor=0, fiscal=code.fiscal)
-    return KnownOfReceipt(
-        key=key_of(natural_ids(bare)[0]),
-        issued_at=code.issued_at,
-        business_day=code.business_day,
-        fiscal=code.fiscal,
-    )
+    return _known(code.fiscal, code.also, issued_at=code.issued_at, business_day=code.business_day)
+
+
+def known_by(numbers: PrintedNumbers) -> KnownOfReceipt | UnsetType:
+    """Identity of the receipt that prints these `numbers`."""
+    return _known(numbers.fiscal, numbers.also) if numbers.fiscal is not None else UNSET
+
+
+def _known(
+    fiscal: Fiscal,
+    also: tuple[str, ...],
+    *,
+    issued_at: AwareDatetime | UnsetType = UNSET,
+    business_day: date | UnsetType = UNSET,
+) -> KnownOfReceipt:
+    bare = Receipt(key="", also=also, kind="sale", currency="XXX", total_minor=0, fiscal=fiscal)
+    key = key_of(natural_ids(bare)[0])
+    return KnownOfReceipt(key=key, issued_at=issued_at, business_day=business_day, fiscal=fiscal)
 
 
 class _Placed(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ a receipt without a total is torn. What words and shapes a layout has is data (`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from drivers.receipts.classify import card_slips, classified
-from drivers.receipts.layout_facts import Facts, FiscalName, read_facts
+from drivers.receipts.layout_facts import Facts, read_facts
 from drivers.receipts.layout_money import Money, read_foot, read_money, total_at
 from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob
 from drivers.receipts.template import Template, merged
@@ -23,9 +23,9 @@ from drivers.receipts.template_files import SHIPPED, shipped
 from drivers.receipts.wording import printed_moment
 from drivers.receipts.words import Layout, Text
 from loyalty.identification import normal_code
-from loyalty.identity import hr_jir, key_of, pos_id
+from loyalty.identity import key_of, pos_id
 from loyalty.money import AmountError
-from loyalty.receipt import Fiscal, Line, MemberReference, Original, Problem, Receipt, Tax, Tender
+from loyalty.receipt import Line, MemberReference, Original, Problem, Receipt, Tax, Tender
 
 # ISO 4217 for "no currency": neither the receipt nor the settings name one.
 NO_CURRENCY: Final = "XXX"
@@ -248,21 +248,10 @@ def _receipt(facts: Facts, money: Money, currency: str, options: DecodeOptions) 
         taxes=_with_inclusion(money),
         tenders=money.tenders,
         change_minor=_change(money),
-        fiscal=_fiscal(facts.fiscal),
-        also=(hr_jir(facts.fiscal["JIR"]),) if "JIR" in facts.fiscal else (),
         original=_completed(facts.original, store, register),
         member=_member(facts.member),
         problems=tuple(problems),
     )
-
-
-def _fiscal(numbers: Mapping[FiscalName, str]) -> Fiscal | UnsetType:
-    """Croatia's and Slovenia's codes; a JIR alone still says whose scheme it is."""
-    if "ZOI" in numbers:
-        return Fiscal(scheme="si-furs", number=numbers["ZOI"])
-    if "ZKI" in numbers or "JIR" in numbers:
-        return Fiscal(scheme="hr-fisk", number=numbers.get("ZKI", UNSET))
-    return UNSET
 
 
 def _member(code: str | None) -> MemberReference | UnsetType:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
-from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import UNSET, Struct
 
@@ -18,13 +17,6 @@ from drivers.receipts.wording import plain, printed_moment
 from drivers.receipts.words import Layout, Text
 from loyalty.receipt import Original, ReceiptKind, ReceiptStatus
 
-FiscalName = Literal["ZKI", "JIR", "ZOI"]
-# Croatia prints ZKI and JIR under the receipt, Slovenia ZOI and EOR; the EOR names the receipt to the authority only.
-_FISCAL_NUMBERS: Final[tuple[tuple[FiscalName, re.Pattern[str]], ...]] = (
-    ("ZKI", re.compile(r"\bZKI\b[\s.:]*([0-9A-F]{32})\b")),
-    ("JIR", re.compile(r"\bJIR\b[\s.:]*([0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})\b")),
-    ("ZOI", re.compile(r"\bZOI\b[\s.:]*([0-9A-F]{32})\b")),
-)
 _CLOCK: Final = re.compile(
     r"(?<![\d:.,])(\d{1,2}:\d{2}(?::\d{2})?)(\s?(?:Z|[+-]\d{2}:?\d{2})\b)?(?:\s?([AP])\.?M\b)?(?![\d:])"
 )
@@ -46,7 +38,6 @@ class Facts(Struct, frozen=True, kw_only=True):
     kind: ReceiptKind = "sale"
     status: ReceiptStatus = "final"
     original: Original | None = None
-    fiscal: Mapping[FiscalName, str] = MappingProxyType({})
 
 
 def clock_in(printed: str, *, dotted: bool = False) -> str:
@@ -68,7 +59,6 @@ def clock_in(printed: str, *, dotted: bool = False) -> str:
 def read_facts(texts: Sequence[Text], layout: Layout, time_zone: str | None) -> Facts:
     """What is said first counts, but for the kind and the status of the receipt."""
     facts = _by_shapes(texts, layout)
-    fiscal: dict[FiscalName, str] = {}
     clocks: dict[int, str] = {}
     for at, text in enumerate(texts):
         if not text.plain or _took_mark(facts, text, layout, time_zone):
@@ -76,13 +66,11 @@ def read_facts(texts: Sequence[Text], layout: Layout, time_zone: str | None) -> 
         _by_labels(facts, text, layout)
         if clock := clock_in(text.printed):
             clocks[at] = clock
-        if (code := _fiscal_number(text.plain)) is not None:
-            fiscal.setdefault(*code)
     if clocks:
         # The time stands with the date; opening hours may stand above both.
         day_at = next((at for at, text in enumerate(texts) if text.day and text.day == facts.get("day")), 0)
         facts.setdefault("time_text", clocks.get(day_at) or next(iter(clocks.values())))
-    return Facts(**facts, fiscal=fiscal)  # type: ignore[arg-type]
+    return Facts(**facts)  # type: ignore[arg-type]
 
 
 def _took_mark(facts: dict[str, object], text: Text, layout: Layout, time_zone: str | None) -> bool:
@@ -155,14 +143,6 @@ def _add_values(facts: dict[str, object], values: Mapping[str, str], layout: Lay
         facts.setdefault("time_text", clock)
     if "original" in values:
         facts.setdefault("original", Original(number=plain(values["original"])))
-
-
-def _fiscal_number(letters: str) -> tuple[FiscalName, str] | None:
-    """The code that a fiscal authority or the till's signature gave the receipt, where it is printed as text."""
-    for name, pattern in _FISCAL_NUMBERS:
-        if (match := pattern.search(letters)) is not None:
-            return name, match[1].lower()
-    return None
 
 
 def _original(rest: str, printed: str, layout: Layout, time_zone: str | None) -> Original | None:
