@@ -25,7 +25,7 @@ import typer
 from msgspec import Struct
 from sqlalchemy.exc import OperationalError
 
-from central import audit, configs, devices, item_maps, operations
+from central import audit, configs, devices, item_maps, operations, unmapped
 from central.cards import CardError
 from central.certificates import ca_sha256
 from central.clock import utc_now
@@ -40,6 +40,7 @@ from loyalty.centre_config import CentreConfig, ConfigError, config_hash, config
 from loyalty.item_map import (
     ItemMap,
     ItemMapError,
+    checked,
     item_map_hash,
     item_map_json,
     kinds_given,
@@ -47,6 +48,7 @@ from loyalty.item_map import (
 )
 from loyalty.item_map_file import ReadItemMap, item_map_from_file, item_map_toml
 from loyalty.item_matching import ItemMatcher
+from loyalty.money import to_major
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
 from sync.enrolment import AddressRefusedError
 
@@ -81,6 +83,10 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 Data = Annotated[Path, typer.Option("--data", help="The centre's data folder.", envvar="TILLSIDE_CENTRE_DATA")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 File = Annotated[Path, typer.Argument(help="A file, or - for standard input.", allow_dash=True)]
+Files = Annotated[
+    list[Path],
+    typer.Argument(help="Files, or - for standard input; their entries count in this order.", allow_dash=True),
+]
 Number = Annotated[str, typer.Argument(help="Any number of the card, in any way of writing it.")]
 
 
@@ -222,16 +228,16 @@ def identification_show(data: Data, as_json: Json = False) -> None:
 
 
 @items.command("check")
-def items_check(file: File, as_json: Json = False) -> None:
+def items_check(files: Files, as_json: Json = False) -> None:
     """Say whether an item map can be published, and what in it is probably not meant."""
-    read = _item_map(file, as_json)
+    read = _item_map(files, as_json)
     _say_items(as_json, "The map is good:", read)
 
 
 @items.command("publish")
-def items_publish(data: Data, file: File, as_json: Json = False) -> None:
+def items_publish(data: Data, files: Files, as_json: Json = False) -> None:
     """Sign an item map and put it in force, in place of the one before, on every register."""
-    read = _item_map(file, as_json)
+    read = _item_map(files, as_json)
     with _opened(data, as_json) as (folder, database):
         key = folder.program_key()
         database.write_now(lambda connection: item_maps.publish(connection, read.item_map, key, utc_now()))
@@ -248,6 +254,27 @@ def items_show(data: Data, as_json: Json = False) -> None:
     else:
         head = f"# In force since {shown.published_at:%Y-%m-%d %H:%M} UTC: {shown.hash}"
     _say(as_json, shown, f"{head}\n{item_map_toml(ItemMap(items=shown.items))}".rstrip())
+
+
+@items.command("report")
+def items_report(
+    *,
+    data: Data,
+    top: Annotated[int, typer.Option(min=1, max=unmapped.MAX_TOP, help="Goods of each currency.")] = 50,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a list to fill in and publish.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the goods that the map in force says nothing of, those with the highest turnover first."""
+    with _opened(data, as_json) as (_, database):
+        report = database.read_now(lambda connection: unmapped.report(connection, top))
+    if as_csv and not as_json:
+        sys.stdout.write(unmapped.report_csv(report.unmapped))
+        return
+    rows = [
+        f"{to_major(one.turnover_minor, one.currency):>14} {one.currency}  {one.lines:>7}  {_goods_text(one.goods)}"
+        for one in report.unmapped
+    ]
+    _say(as_json, report, "\n".join(["      turnover        lines  goods", *rows]) if rows else "Nothing is unmapped.")
 
 
 @members.command("import")
@@ -421,6 +448,20 @@ def _say(as_json: bool, document: Struct, text: str) -> None:
     typer.echo(msgspec.json.encode(document).decode() if as_json else text)
 
 
+def _goods_text(goods: unmapped.Goods | None) -> str:
+    """Goods on one line; nothing of it steers the terminal."""
+    if goods is None:
+        return f"(all beyond {unmapped.MAX_GOODS} different goods)"
+    facts = {
+        "SKU": goods.sku,
+        "GTIN": goods.gtin,
+        "tax": ", ".join(goods.tax_labels),
+        "department": goods.department,
+    }
+    text = "  ".join([goods.name, *(f"{what} {value}" for what, value in facts.items() if value)])
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 def _card_text(card: operations.CardShown, done: operations.CardDone | None = None) -> str:
     numbers = ", ".join(f"{number.code}{' (printed)' if number.printed else ''}" for number in card.numbers)
     lines = [f"{numbers}  {card.state}  {card.member or 'nobody has it'}"]
@@ -512,13 +553,20 @@ def _say_rules(as_json: bool, head: str, config: CentreConfig) -> None:
     _say(as_json, report, "\n".join([f"{head} {report.rules}, {report.hash}", *report.warnings]))
 
 
-def _item_map(file: Path, as_json: bool) -> ReadItemMap:
+def _item_map(files: list[Path], as_json: bool) -> ReadItemMap:
+    """One map of several files, their entries in the order of the files."""
+    read = []
+    for file in files:
+        try:
+            read.append(item_map_from_file(_read(file, as_json)))
+        except ItemMapError as error:
+            _fail(as_json, f"{file}: {error}")
     try:
-        read = item_map_from_file(_read(file, as_json))
-        ItemMatcher(read.item_map)
+        joined = checked(ItemMap(items=tuple(entry for one in read for entry in one.item_map.items)))
+        ItemMatcher(joined)
     except ItemMapError as error:
         _fail(as_json, str(error))
-    return read
+    return ReadItemMap(item_map=joined, unfilled=sum(one.unfilled for one in read))
 
 
 def _say_items(as_json: bool, head: str, read: ReadItemMap) -> None:

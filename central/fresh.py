@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection, insert, select
 
-from central import cards, ledger, programs, receipts
+from central import cards, ledger, programs, receipts, unmapped
 from central.cards import Holder
 from central.db import tables
 from central.programs import PublishedProgram
@@ -112,7 +112,7 @@ class Books:
 
 
 def keep(connection: Connection, fresh: Sequence[FreshReceipt], now: datetime) -> None:
-    """Store receipts, their keys, ledger entries and variances: one statement for each table."""
+    """Store receipts, their keys, ledger entries and variances: one statement for each table; and what is unmapped."""
     _insert(connection, tables.receipts, (receipts.row_of(one.stored, now) for one in fresh))
     _insert(
         connection,
@@ -121,6 +121,7 @@ def keep(connection: Connection, fresh: Sequence[FreshReceipt], now: datetime) -
     )
     _insert(connection, tables.ledger, (row for one in fresh for row in one.ledger_rows))
     _insert(connection, tables.variances, (one.variance_row for one in fresh if one.variance_row is not None))
+    unmapped.note(connection, ((None, one.stored.receipt) for one in fresh), now)
 
 
 def _insert(connection: Connection, table: Any, rows: Iterable[dict[str, Any]]) -> None:

@@ -29,18 +29,17 @@ _log = structlog.get_logger(__name__)
 _ready: dict[str, ItemMatcher] = {}
 
 
-class PublishedItemMap(Struct, frozen=True, kw_only=True):
-    """A map that is in force. `published_at` is since when."""
+class Publication(Struct, frozen=True, kw_only=True):
+    """Which map is in force, and since when."""
 
     hash: str
     published_at: AwareDatetime
-    item_map: ItemMap
 
 
-def publish(connection: Connection, item_map: ItemMap, key: Ed25519PrivateKey, now: datetime) -> str:
+def publish(connection: Connection, new: ItemMap, key: Ed25519PrivateKey, now: datetime) -> str:
     """Put a map in force; returns its hash. Publishing an earlier one again brings it back. Raises ItemMapError."""
-    document = item_map_json(item_map)
-    matcher = ItemMatcher(item_map, item_map_hash(document))
+    document = item_map_json(new)
+    matcher = ItemMatcher(new, item_map_hash(document))
     if not _is_published(connection, matcher.hash):
         signed = SignedItemMap(
             hash=matcher.hash, item_map=document.decode(), signature=base64url.encoded(key.sign(document))
@@ -53,8 +52,8 @@ def publish(connection: Connection, item_map: ItemMap, key: Ed25519PrivateKey, n
 
 
 def hash_in_force(connection: Connection) -> str | None:
-    columns = tables.item_map_publications.c
-    return connection.execute(select(columns.item_map).order_by(columns.id.desc()).limit(1)).scalar_one_or_none()
+    newest = newest_publication(connection)
+    return None if newest is None else newest.hash
 
 
 def answer_of(connection: Connection, hashed: str) -> bytes | None:
@@ -63,16 +62,17 @@ def answer_of(connection: Connection, hashed: str) -> bytes | None:
     return connection.execute(select(column.answer).where(column.hash == hashed)).scalar_one_or_none()
 
 
-def item_map_in_force(connection: Connection) -> PublishedItemMap | None:
-    """Raises ItemMapError for a map of another version that this one would not publish."""
+def newest_publication(connection: Connection) -> Publication | None:
     columns = tables.item_map_publications.c
     row = connection.execute(
         select(columns.item_map, columns.published_at).order_by(columns.id.desc()).limit(1)
     ).first()
-    document = None if row is None else _document(connection, row.item_map)
-    if row is None or document is None:
-        return None
-    return PublishedItemMap(hash=row.item_map, published_at=row.published_at, item_map=item_map_from_json(document))
+    return None if row is None else Publication(hash=row.item_map, published_at=row.published_at)
+
+
+def item_map(connection: Connection, hashed: str) -> ItemMap:
+    """A published map. Raises ItemMapError for one of another version that this one would not publish."""
+    return item_map_from_json(_document(connection, hashed) or b"")
 
 
 def matcher_in_force(connection: Connection) -> ItemMatcher | None:
@@ -112,9 +112,8 @@ def _matcher(connection: Connection, hashed: str) -> ItemMatcher | None:
     ready = _ready.get(hashed)
     if ready is not None:
         return ready
-    document = _document(connection, hashed)
     try:
-        matcher = ItemMatcher(item_map_from_json(document or b""), hashed)
+        matcher = ItemMatcher(item_map(connection, hashed), hashed)
     except ItemMapError as error:
         _log.error("item_map_unreadable", item_map=hashed, reason=str(error))
         return None

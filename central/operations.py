@@ -202,10 +202,11 @@ def rules_in_force(connection: Connection) -> RulesShown:
 
 def item_map_in_force(connection: Connection) -> ItemMapShown:
     """Raises ItemMapError for a map of another version that this one would not publish."""
-    published = item_maps.item_map_in_force(connection)
-    if published is None:
+    newest = item_maps.newest_publication(connection)
+    if newest is None:
         return ItemMapShown(hash=None, published_at=None, items=())
-    return ItemMapShown(hash=published.hash, published_at=published.published_at, items=published.item_map.items)
+    items = item_maps.item_map(connection, newest.hash).items
+    return ItemMapShown(hash=newest.hash, published_at=newest.published_at, items=items)
 
 
 def import_file(connection: Connection, document: bytes, now: datetime) -> ImportReport:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import cards, ledger, members
+from central import cards, ledger, members, unmapped
 from central.cards import Holder
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
@@ -144,6 +144,7 @@ def _first_sight(connection: Connection, device: str, body: ReceiptBody, keys: I
     stored = stored_of(body, device=device, member=_member_of(connection, body), state=ledger.NEW)
     connection.execute(insert(tables.receipts).values(row_of(stored, now)))
     connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": stored.key} for key in keys])
+    unmapped.note(connection, [(None, stored.receipt)], now)
     touched = _arrived(connection, stored, now)
     member, state = _now(connection, stored.key)
     return Seen(code="accepted", detail=HELD if state == ledger.BLOCKED else "", member=member, touched=touched)
@@ -241,6 +242,7 @@ def _rewrite(
     if receipt.member is UNSET:
         facts["code"] = known.code  # an `attach` gave it, no print says it
     connection.execute(update(tables.receipts).where(tables.receipts.c.key == known.key).values(facts))
+    unmapped.note(connection, [(known.receipt, receipt)], now)
     return _arrived(connection, stored_receipt(connection, known.key), now)
 
 

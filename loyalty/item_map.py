@@ -97,7 +97,11 @@ def item_map_from_values(values: object) -> ItemMap:
 
 
 def checked(item_map: ItemMap) -> ItemMap:
-    """The map, if each entry can be used and all of them can be matched in time. Raises ItemMapError."""
+    """The map, if each entry can be used and all of them together keep to the limits. Raises ItemMapError."""
+    if len(item_map.items) > MAX_ENTRIES:
+        raise ItemMapError(
+            f"{len(item_map.items)} entries; write at most {MAX_ENTRIES}, with several values in one entry"
+        )
     for number, entry in enumerate(item_map.items, 1):
         wrong = next(_wrong_with(entry), None)
         if wrong is not None:

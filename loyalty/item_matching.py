@@ -91,6 +91,10 @@ class ItemMatcher:
         self._place()
         self._prefix_lengths = sorted({len(prefix) for ready in self._entries for prefix in ready.prefixes})
 
+    @property
+    def entries(self) -> int:
+        return len(self._entries)
+
     def _place(self) -> None:
         grams = Counter(gram for ready in self._entries for pattern in ready.patterns for gram in pattern.grams)
         for place, ready in enumerate(self._entries):

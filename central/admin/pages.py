@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, devices, members, operations
+from central import cards, devices, members, operations, unmapped
 from central.admin import views
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
 from central.clock import Clock
@@ -91,6 +91,8 @@ class AdminPages:
             "/members": self._members,
             "/members/{member}": self._member,
             "/cards": self._cards,
+            "/goods": self._goods,
+            "/goods.csv": self._goods_csv,
             "/quarantine": self._quarantine,
             "/variances": self._variances,
             "/open": self._open,
@@ -232,6 +234,17 @@ class AdminPages:
         )
         return self._page(
             "cards.html", unknown=unknown, blocked=blocked, text=text, found=found, token=self._form_token(request)
+        )
+
+    async def _goods(self, _request: web.Request) -> web.StreamResponse:
+        return self._page("goods.html", page=await self._read(views.goods))
+
+    async def _goods_csv(self, _request: web.Request) -> web.StreamResponse:
+        report = await self._read(lambda connection: unmapped.report(connection, unmapped.MAX_TOP))
+        return web.Response(
+            text=unmapped.report_csv(report.unmapped),
+            content_type="text/csv",
+            headers={"Content-Disposition": 'attachment; filename="unmapped-goods.csv"'},
         )
 
     async def _quarantine(self, _request: web.Request) -> web.StreamResponse:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
-from central import cards, ledger, members, operations, programs
+from central import cards, item_maps, ledger, members, operations, programs, unmapped
 from central.cards import Card
 from central.db import tables
 from central.stored import stored_receipt
@@ -28,6 +28,8 @@ ONLINE_FOR = timedelta(seconds=90)
 # Rows on one page; search narrows, and the newest stand first.
 MEMBERS_SHOWN = 50
 ROWS_SHOWN = 200
+# Of each currency; the list to download has more.
+GOODS_SHOWN = 50
 RAW_SHOWN_CHARS = 4000
 # What a rule's own columns show.
 _RULE_NAMED = frozenset({"name", "kind"})
@@ -75,6 +77,25 @@ class RuleRow(Struct, frozen=True, kw_only=True):
     name: str
     kind: str
     conditions: str
+
+
+class GoodsRow(Struct, frozen=True, kw_only=True):
+    """Goods that the item map in force says nothing of."""
+
+    name: str
+    facts: str
+    turnover: str
+    lines: int
+    last_seen: str
+
+
+class GoodsPage(Struct, frozen=True, kw_only=True):
+    """The item map in force, if one is, and what it says nothing of. `map_hash` is empty where there is none."""
+
+    map_hash: str
+    since: str
+    entries: str
+    rows: tuple[GoodsRow, ...]
 
 
 class MemberRow(Struct, frozen=True, kw_only=True):
@@ -231,6 +252,31 @@ def rules(connection: Connection) -> tuple[RuleRow, ...]:
         )
         for rule in in_force
         for document in rule_documents([rule])
+    )
+
+
+def goods(connection: Connection) -> GoodsPage:
+    """What goods are, and which nobody has said it of, by turnover; told where this version does not read the map."""
+    zone = Zone(connection)
+    in_force, matcher = item_maps.newest_publication(connection), item_maps.matcher_in_force(connection)
+    entries = f"{matcher.entries} entries" if matcher is not None else "this version cannot read it; update the centre"
+    rows = tuple(_goods_row(one, zone) for one in unmapped.report(connection, GOODS_SHOWN).unmapped)
+    if in_force is None:
+        return GoodsPage(map_hash="", since="", entries="", rows=rows)
+    return GoodsPage(map_hash=in_force.hash, since=zone.text(in_force.published_at), entries=entries, rows=rows)
+
+
+def _goods_row(one: unmapped.UnmappedGoods, zone: Zone) -> GoodsRow:
+    of = one.goods
+    facts = (
+        {} if of is None else {"SKU": of.sku, "GTIN": of.gtin, "tax": ", ".join(of.tax_labels), "dept.": of.department}
+    )
+    return GoodsRow(
+        name=f"(all beyond {unmapped.MAX_GOODS} different goods)" if of is None else of.name or "–",
+        facts="; ".join(f"{what} {value}" for what, value in facts.items() if value),
+        turnover=f"{to_major(one.turnover_minor, one.currency)} {one.currency}",
+        lines=one.lines,
+        last_seen=zone.text(one.last_seen),
     )
 
 

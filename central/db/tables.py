@@ -225,6 +225,19 @@ attachments = Table(
     Column("entry", String(16), nullable=False),
 )
 
+# The running sums of `central.unmapped`: `goods` in JSON, null in the row of all further ones.
+unmapped_goods = Table(
+    "unmapped_goods",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("currency", String(3), nullable=False),
+    Column("goods", LargeBinary, nullable=False),
+    Column("lines", BigInteger, nullable=False),
+    Column("turnover_minor", BigInteger, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Index("ix_unmapped_goods_turnover", "currency", "turnover_minor", "key"),
+)
+
 # ---- members and points
 
 members = Table(
