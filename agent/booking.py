@@ -35,7 +35,8 @@ from sync.store.writing import Writing
 # When the last receipt that ended a sale was captured, kept so that the checkout survives a restart.
 LAST_SALE = "last_sale"
 
-Fate = Literal["booked", "seen_again", "copy", "conflict"]
+# `waits` is a receipt of a further source without its partner (`agent.matching`).
+Fate = Literal["booked", "seen_again", "copy", "conflict", "waits"]
 
 
 class Booked(Struct, frozen=True, kw_only=True):
@@ -135,6 +136,11 @@ def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, ru
     )
     _append(writing, receipt, member, evaluation)
     return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation))
+
+
+def enrich(writing: Writing, known: StoredReceipt, seen: Receipt, *, rules: Rules) -> Booked:
+    """Adds what another source knows of a receipt. It ends no turn and takes no scan."""
+    return _fill_in(writing, known, rules.mapped(seen), rules)
 
 
 def _known(writing: Writing, receipt: Receipt) -> list[StoredReceipt]:

@@ -15,16 +15,17 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from agent.booking import Rules, book
+from agent.booking import Booked
 from agent.card_numbers import masked_receipt, masked_text
 from agent.desk import Settlement
 from agent.posted import Outcome
-from agent.store_inspection import IGNORED, ignored_of
+from agent.store_inspection import IGNORED, ignored_of, last_receipt_of
 from drivers.receipts.decode import Decoded
 from drivers.receipts.job_masking import masked_job
 from loyalty.identification import IdentificationRule, owns_number
 from loyalty.instant import Instant
 from loyalty.receipt import Receipt
+from sync.records import wall_text
 from sync.store.errors import StoreError
 from sync.store.store import Store
 from sync.store.writing import Writing
@@ -32,6 +33,10 @@ from sync.store.writing import Writing
 MAX_DETAIL_CHARACTERS = 300
 
 log = structlog.get_logger(__name__)
+
+
+Take = Callable[[Writing, Receipt, Instant], Booked]
+"""Decides what becomes of a receipt, in the transaction: `agent.booking.book`, or a way of `agent.matching`."""
 
 
 class SetAside(Struct, frozen=True, kw_only=True):
@@ -65,8 +70,10 @@ Mark = Callable[[Writing, Kept], None]
 
 
 class Bookkeeper:
-    """Writes what one source gives. `identification` gives the rules in force, by which the shop's own card numbers
-    are known on paper.
+    """Writes what one source gives.
+
+    `take` books a receipt, or matches it to a booked one; `identification` gives the rules in force, by which the
+    shop's own card numbers are known on paper.
     """
 
     def __init__(
@@ -74,15 +81,13 @@ class Bookkeeper:
         *,
         name: str,
         store: Store,
-        boot: str,
-        rules: Rules,
+        take: Take,
         settled: Callable[[Settlement], None],
         identification: Callable[[], Sequence[IdentificationRule]] = tuple,
     ) -> None:
         self.name = name
         self._store = store
-        self._boot = boot
-        self._rules = rules
+        self._take = take
         self._settled = settled
         self._identification = identification
 
@@ -141,17 +146,19 @@ class Bookkeeper:
         aside = list(prepared.set_aside)
         ignored = list(prepared.ignored)
         for receipt in prepared.receipts:
-            booked = book(writing, receipt, prepared.captured, boot=self._boot, rules=self._rules)
+            booked = self._take(writing, receipt, prepared.captured)
             outcomes.append(Outcome(key=receipt.key, fate=booked.fate))
             if booked.settlement is not None:
                 settlements.append(booked.settlement)
             elif booked.fate == "conflict":
                 aside.append(SetAside(reason="conflict", detail=booked.detail, raw=prepared.masked))
-            else:
+            elif booked.fate != "waits":
                 ignored.append(booked.fate)
         for item in aside:
             writing.quarantine(self.name, item.reason, item.detail, item.raw)
         _count(writing, ignored)
+        if prepared.receipts:
+            writing.set_meta(last_receipt_of(self.name), wall_text(prepared.captured.wall))
         kept = Kept(
             settlements=tuple(settlements),
             outcomes=tuple(outcomes),

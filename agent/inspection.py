@@ -34,11 +34,28 @@ class RulesInForce(Struct, frozen=True, kw_only=True):
     centre: int = 0
 
 
+class SourceView(Struct, frozen=True, kw_only=True):
+    """A source of receipts as the settings have it."""
+
+    name: str
+    kind: str
+    authoritative: bool
+
+
+class SourceReport(Struct, frozen=True, kw_only=True):
+    """The same, and when the last receipt came from it. How it is, `workers` say."""
+
+    name: str
+    kind: str
+    authoritative: bool
+    last_receipt: AwareDatetime | None
+
+
 class StatusReport(Struct, frozen=True, kw_only=True):
     """How a register is. `running` is false where the store was read without the agent.
 
     `keys` says where secrets are kept, `ignored` counts what was heard and is no receipt by kind, `reasons`
-    why the verdict is not `healthy`.
+    why the verdict is not `healthy`; `waiting` counts receipts of further sources without their partner.
     """
 
     verdict: Verdict
@@ -56,6 +73,8 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     members_as_of: AwareDatetime | None
     program: str | None
     rules: RulesInForce
+    sources: tuple[SourceReport, ...]
+    waiting: int
     workers: tuple[Health, ...]
     keys: str
     state: str

@@ -24,13 +24,13 @@ from msgspec import Struct
 
 from agent.access import TOKEN_BYTES, Access
 from agent.api import LocalApi
-from agent.booking import Rules, checkout_of
+from agent.booking import Rules, book, checkout_of
 from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
 from agent.desk import Desk, restored
 from agent.recognition import Recognition
 from agent.scans import ScanIntake
-from agent.state import place_of
+from agent.state import place_of, sources_of
 from agent.store_inspection import Live, StoreInspection
 from agent.supervisor import Clocks, Health, Supervisor, Worker
 from agent.view import PlaceView
@@ -46,7 +46,8 @@ from sync.store.rows import Committed
 from sync.store.store import Store
 
 if TYPE_CHECKING:
-    from agent.bookkeeping import Bookkeeper
+    from agent.bookkeeping import Bookkeeper, Take
+    from agent.matching import Matching
     from agent.webhook import Webhook
     from drivers.receipts.port import DecodeOptions
 
@@ -122,6 +123,7 @@ class Register:
             guesses=lambda: self._recognition.guesses,
             book_receipt=self._book_receipt,
         )
+        self._matching = self._matching_of_sources()
         self._webhook = self._webhook_source()
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
@@ -180,6 +182,8 @@ class Register:
             for each in self._settings.scanners
             if (spool := spool_of_shared(each)) is not None
         ]
+        if self._matching is not None:
+            receipts.append(Worker(name="matching", kind="matching", run=self._matching.run))
         return [Worker(name="centre", kind="sync", run=self._link.run), *scanners, *rules, *receipts]
 
     def _scanner(self, scanner: ScannerSettings) -> Run:
@@ -211,6 +215,13 @@ class Register:
 
     def _source(self, receipts: ReceiptSettings) -> Run:
         return self._webhook.run if receipts.webhook and self._webhook is not None else self._intake(receipts)
+
+    def _matching_of_sources(self) -> Matching | None:
+        if len(self._settings.receipts) < 2:
+            return None
+        from agent.matching import Matching  # noqa: PLC0415 - as below
+
+        return Matching(store=self._store, rules=self._rules, boot=boot_id())
 
     def _webhook_source(self) -> Webhook | None:
         """What takes the POS's calls, where a source does."""
@@ -248,11 +259,18 @@ class Register:
         return Bookkeeper(
             name=receipts.name,
             store=self._store,
-            boot=boot_id(),
-            rules=self._rules,
+            take=self._take_of(receipts),
             settled=self._desk.settled,
             identification=lambda: self._recognition.rules,
         )
+
+    def _take_of(self, receipts: ReceiptSettings) -> Take:
+        """Where a register has one source, nothing is matched to anything."""
+        if self._matching is None:
+            return partial(book, boot=boot_id(), rules=self._rules)
+        if receipts.authoritative:
+            return self._matching.take_authoritative
+        return partial(self._matching.take_further, receipts.name)
 
     def _options(self, receipts: ReceiptSettings) -> DecodeOptions:
         from drivers.receipts.port import DecodeOptions  # noqa: PLC0415 - as above
@@ -309,6 +327,7 @@ class Register:
             last_contact=self._link.last_contact,
             workers=self._health(),
             rules=self._recognition.in_force,
+            sources=sources_of(self._settings),
         )
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent.inspection import SourceView
 from agent.view import PlaceView
 from config.load import state_folder
-from config.settings import Settings
+from config.receipt_sources import KEYS_OF_KIND
+from config.settings import Settings, is_authoritative
 from sync.enrolment import Enrolment
 from sync.keys import KeyKeeper, keeper_for
 from sync.store.store import Store
@@ -36,3 +38,15 @@ def place_of(settings: Settings, enrolment: Enrolment | None) -> PlaceView:
     if enrolment is not None:
         return PlaceView(store=enrolment.store, register=enrolment.register)
     return PlaceView(store=settings.register.store, register=settings.register.register)
+
+
+def sources_of(settings: Settings) -> tuple[SourceView, ...]:
+    """The sources of receipts, as the operator set them."""
+    return tuple(
+        SourceView(
+            name=source.name,
+            kind=next(kind for kind in KEYS_OF_KIND if getattr(source, kind)),
+            authoritative=is_authoritative(source, settings.receipts),
+        )
+        for source in settings.receipts
+    )

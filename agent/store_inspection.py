@@ -23,6 +23,8 @@ from agent.inspection import (
     NotFoundError,
     QueueReport,
     RulesInForce,
+    SourceReport,
+    SourceView,
     StatusReport,
     Verdict,
     Versions,
@@ -32,7 +34,7 @@ from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
 from loyalty.receipt import AwareDatetime
 from sync.store.errors import UnknownEntryError
-from sync.store.reading import MAX_LISTED, Reading
+from sync.store.reading import MAX_LISTED, Reading, moment
 from sync.store.rows import Recovered, StoreStatus
 from sync.store.store import Store
 from sync.store.writing import Writing
@@ -57,6 +59,7 @@ class Live(Struct, frozen=True, kw_only=True):
     last_contact: AwareDatetime | None = None
     workers: tuple[Health, ...] = ()
     rules: RulesInForce = RulesInForce()
+    sources: tuple[SourceView, ...] = ()
 
 
 class StoreInspection:
@@ -102,6 +105,8 @@ class StoreInspection:
             members_as_of=kept.feed.as_of,
             program=program.hash if program is not None else None,
             rules=live.rules,
+            sources=tuple(self._source(source) for source in live.sources),
+            waiting=self._store.count_waiting(),
             workers=live.workers,
             keys=kept.keys,
             state=str(self._store.path.parent),
@@ -111,6 +116,15 @@ class StoreInspection:
             versions=Versions(
                 tillside=version("tillside"), python=platform.python_version(), sqlite=dbapi2.sqlite_version
             ),
+        )
+
+    def _source(self, source: SourceView) -> SourceReport:
+        last = self._store.meta(last_receipt_of(source.name))
+        return SourceReport(
+            name=source.name,
+            kind=source.kind,
+            authoritative=source.authoritative,
+            last_receipt=moment(last) if last is not None else None,
         )
 
     def queue(self) -> QueueReport:
@@ -169,6 +183,11 @@ def _resolve(writing: Writing, item: int) -> None:
     if not any(waiting.id == item for waiting in writing.quarantined(1, after=item - 1)):
         raise NotFoundError(f"nothing waits in quarantine under {item}; `tillside queue list` shows what does")
     writing.resolve_quarantine(item)
+
+
+def last_receipt_of(source: str) -> str:
+    """The name under which the store keeps when the last receipt of a source was captured."""
+    return f"last-receipt:{source}"
 
 
 def ignored_of(store: Reading) -> dict[str, int]:

@@ -45,6 +45,29 @@ def source_problems(tables: Sequence[Mapping[str, Any]]) -> Iterator[SourceProbl
             )
         else:
             yield from _foreign_keys(index, table, kinds[0])
+    yield from _between(tables)
+
+
+def _between(tables: Sequence[Mapping[str, Any]]) -> Iterator[SourceProblem]:
+    """What is wrong with sources only because there are others."""
+    names = [table.get("name") for table in tables]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            remedy = "Give each its own name: what it has read is kept under it"
+            yield SourceProblem(index=index, key="name", problem="is another source's as well", remedy=remedy)
+    hooks = [index for index, table in enumerate(tables) if table.get("webhook")]
+    if len(hooks) > 1:
+        yield SourceProblem(
+            index=hooks[1], key="webhook", problem="another source takes the calls already", remedy="Remove one of them"
+        )
+    chosen = [index for index, table in enumerate(tables) if table.get("authoritative")]
+    if len(chosen) > 1 or (len(tables) > 1 and not chosen):
+        yield SourceProblem(
+            index=chosen[1] if chosen else len(tables) - 1,
+            key="authoritative",
+            problem=f"{len(chosen) or 'none'} of {len(tables)} sources say it",
+            remedy="Each sale counts as one source has it: set authoritative = true for that one, and for no other",
+        )
 
 
 def _foreign_keys(index: int, table: Mapping[str, Any], kind: str) -> Iterator[SourceProblem]:

@@ -27,9 +27,8 @@ from loyalty.receipt import Currency
 
 ENVIRONMENT_PREFIX = "TILLSIDE_"
 MAX_SCANNERS = 32
-# A register has one authoritative source of receipts; a second one would count each sale twice until its
-# receipts can be matched to the first's.
-MAX_RECEIPT_SOURCES = 1
+# A printer, a POS's files, its calls and its database, twice.
+MAX_RECEIPT_SOURCES = 8
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -104,6 +103,7 @@ class ReceiptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     name: Name
+    authoritative: bool = False
     spool: Path | None = None
     webhook: bool = False
     folder: Path | None = None
@@ -126,8 +126,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     centre: CentreSettings = CentreSettings()
     page: PageSettings = PageSettings()
     scanners: Annotated[tuple[ScannerSettings, ...], Meta(max_length=MAX_SCANNERS)] = ()
-    receipts: tuple[ReceiptSettings, ...] = ()  # MAX_RECEIPT_SOURCES of them
+    receipts: Annotated[tuple[ReceiptSettings, ...], Meta(max_length=MAX_RECEIPT_SOURCES)] = ()
     identification: Annotated[tuple[IdentificationRule, ...], Meta(max_length=MAX_RULES)] = ()
+
+
+def is_authoritative(source: ReceiptSettings, sources: Sequence[ReceiptSettings]) -> bool:
+    """Whether the receipts of `source` are booked; those of the others are matched to them."""
+    return source.authoritative or len(sources) == 1
 
 
 def setting_names() -> tuple[str, ...]:
@@ -293,15 +298,6 @@ def _check(settings: Settings, where: str) -> None:
     if zone is not None and not _is_time_zone(zone):
         raise SettingsError(
             where, "[register] time_zone", f"{zone!r} is no IANA time zone", "Write it like Europe/Belgrade"
-        )
-    if len(settings.receipts) > MAX_RECEIPT_SOURCES:
-        second = settings.receipts[MAX_RECEIPT_SOURCES].name
-        raise SettingsError(
-            where,
-            "[[receipts]]",
-            f"{second!r} is one source too many: a register reads {MAX_RECEIPT_SOURCES}, and two would count each sale "
-            "twice",
-            "Keep the source that prints every sale, and remove the others",
         )
     names = [scanner.name for scanner in settings.scanners]
     repeated = next((name for name in names if names.count(name) > 1), None)

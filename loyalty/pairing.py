@@ -50,7 +50,7 @@ def gap_between(one: Told, other: Told) -> _Gap | None:
     if content_of(one.receipt) != content_of(other.receipt) or _contradict(one.receipt, other.receipt):
         return None
     came = abs(one.captured.wall - other.captured.wall)
-    said = abs(_said(one) - _said(other))
+    said = abs(said_at(one) - said_at(other))
     return (said, came) if said <= WITHIN else None
 
 
@@ -84,7 +84,8 @@ def _shares(edge: tuple[int, int], level: Iterable[tuple[int, int]]) -> bool:
     return any(other != edge and (other[0] == edge[0] or other[1] == edge[1]) for other in level)
 
 
-def _said(told: Told) -> datetime:
+def said_at(told: Told) -> datetime:
+    """When the sale was: as the receipt says, else when it was captured."""
     receipt = told.receipt
     return receipt.issued_at if receipt.issued_at is not UNSET else told.captured.wall
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.cli.connection import inspection
 from agent.cli.outcome import OF_VERDICT, guarded, say, say_json
-from agent.inspection import StatusReport
+from agent.inspection import SourceReport, StatusReport
 from config.load import load_settings
 
 
@@ -47,6 +47,9 @@ def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
         ("Card rules", f"{report.rules.settings} from the settings, {report.rules.centre} from the centre"),
     ]
     facts += [(worker.kind.capitalize(), f"{worker.name}: {worker.condition}") for worker in report.workers]
+    facts += [("Source", _source(source, now)) for source in report.sources]
+    if report.waiting:
+        facts.append(("Unmatched", f"{report.waiting} of further sources wait for the authoritative one"))
     if report.ignored:
         counted = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(report.ignored.items()))
         facts.append(("Ignored", counted))
@@ -65,6 +68,11 @@ def _centre(report: StatusReport, now: datetime) -> str:
         return "none"
     last = f", last contact {_age(now - report.last_contact)} ago" if report.last_contact else ", never reached"
     return ("online" if report.badge.online else "offline") + last
+
+
+def _source(source: SourceReport, now: datetime) -> str:
+    last = f"last receipt {_age(now - source.last_receipt)} ago" if source.last_receipt else "no receipt yet"
+    return f"{source.name} ({source.kind}{', authoritative' if source.authoritative else ''}): {last}"
 
 
 def _queue(report: StatusReport, now: datetime) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from agent.inspection import NoRegisterError, RulesInForce
 from agent.recognition import Recognition
-from agent.state import keeper_of, open_store, place_of, store_path
+from agent.state import keeper_of, open_store, place_of, sources_of, store_path
 from agent.store_inspection import Live, StoreInspection
 from agent.view import BadgeView
 from config.load import state_folder
@@ -36,6 +36,7 @@ def stopped_register(settings: Settings) -> Iterator[StoreInspection]:
             device=enrolment.device if enrolment is not None else None,
             page=f"http://{page.host}:{page.port}/",
             rules=_rules(settings, enrolment, store),
+            sources=sources_of(settings),
         )
         yield StoreInspection(store, lambda: live)
     finally:

@@ -35,7 +35,7 @@ MIN_FREE_BYTES = 100 * 1024 * 1024
 MAX_STATUS_BYTES = 64 * 1024
 SHARED = "shared"
 
-Area = Literal["settings", "enrolment", "agent", "scanner", "rules", "spool", "disk"]
+Area = Literal["settings", "enrolment", "agent", "scanner", "rules", "spool", "receipts", "disk"]
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -190,6 +190,21 @@ def _of_spool(folder: Path) -> tuple[Verdict, str]:
     return ("degraded", "; ".join(troubles)) if troubles else ("healthy", well)
 
 
+async def _sources(look: Surroundings) -> AsyncIterator[Check]:
+    """What the running agent says of its sources of receipts."""
+    if look.status is None:
+        return
+    workers = {worker.name: worker for worker in look.status.workers if worker.kind == "receipts"}
+    for source in look.status.sources:
+        worker, came = workers.get(source.name), source.last_receipt
+        said = f"{source.kind}{', authoritative' if source.authoritative else ''}"
+        said += f", last receipt {came:%Y-%m-%d %H:%M} UTC" if came is not None else ", no receipt yet"
+        if worker is not None and worker.problem:
+            yield Check(area="receipts", name=source.name, verdict="problem", said=f"{said}: {worker.problem}")
+        else:
+            yield Check(area="receipts", name=source.name, verdict="healthy", said=said)
+
+
 def _status_of_relay(folder: Path) -> dict[str, Any] | None:
     """What the relay says of itself; None where it has said nothing that can be read."""
     try:
@@ -234,5 +249,6 @@ CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
     _scanners,
     _rules,
     _spools,
+    _sources,
     _disk,
 )

@@ -228,6 +228,10 @@ class Reading:
         row = self._row("SELECT digest, answer FROM answered_calls WHERE source = ? AND call = ?", (source, call))
         return AnsweredCall(digest=row[0], answer=bytes(row[1])) if row else None
 
+    def count_waiting(self) -> int:
+        """Receipts of further sources that wait for their partners."""
+        return int(self._row("SELECT count(*) FROM waiting")[0])
+
     def quarantined(self, limit: int = MAX_LISTED, after: int = 0) -> tuple[Quarantined, ...]:
         """What waits for a person, with an id beyond `after`, oldest first."""
         rows = self._rows(

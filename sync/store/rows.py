@@ -74,6 +74,16 @@ class QueuedEntry(Struct, frozen=True, kw_only=True):
     size: int
 
 
+class WaitingReceipt(Struct, frozen=True, kw_only=True):
+    """A receipt of a further source that waits for the authoritative one's. `arrived` is when it began to wait."""
+
+    id: int
+    source: str
+    arrived: datetime
+    captured: Instant
+    receipt: Receipt
+
+
 class AnsweredCall(Struct, frozen=True, kw_only=True):
     """The first answer to a call, and the digest of what was asked."""
 

@@ -100,7 +100,32 @@ _ANSWERED_CALLS: Migration = (
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SOURCE_MARKS, _ANSWERED_CALLS)
+_MATCHING: Migration = (
+    "matching",
+    (
+        # Receipts of further sources. `keys` is a JSON list of identity keys; times are microseconds since 1970.
+        """CREATE TABLE waiting (
+            id INTEGER PRIMARY KEY, source TEXT NOT NULL, key TEXT NOT NULL, keys TEXT NOT NULL, content TEXT NOT NULL,
+            said INTEGER NOT NULL, arrived INTEGER NOT NULL, captured TEXT NOT NULL, body BLOB NOT NULL,
+            UNIQUE (source, key)) STRICT""",
+        "CREATE INDEX waiting_content ON waiting (source, content, said)",
+        "CREATE INDEX waiting_arrived ON waiting (arrived)",
+        # Receipts of the authoritative source that those may be matched to.
+        """CREATE TABLE candidates (
+            receipt INTEGER PRIMARY KEY REFERENCES receipts, content TEXT NOT NULL, said INTEGER NOT NULL,
+            booked INTEGER NOT NULL) STRICT""",
+        "CREATE INDEX candidates_content ON candidates (content, said)",
+        "CREATE INDEX candidates_booked ON candidates (booked)",
+        # Which receipt of which source was matched to which.
+        """CREATE TABLE pairs (
+            source TEXT NOT NULL, receipt INTEGER NOT NULL REFERENCES receipts, key TEXT NOT NULL,
+            paired INTEGER NOT NULL, PRIMARY KEY (source, receipt)) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX pairs_key ON pairs (source, key)",
+        "CREATE INDEX pairs_paired ON pairs (paired)",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SOURCE_MARKS, _ANSWERED_CALLS, _MATCHING)
 
 
 def version_of(connection: Connection) -> int:

@@ -26,8 +26,9 @@ from sync.hlc import HybridClock
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
 from sync.store.packing import Packer, unpacked
-from sync.store.reading import MAX_LISTED, MAX_SOURCE_MARKS, Parameters, Reading
+from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
+from sync.store.source_rows import SourceRows
 from sync.store.sqlite import DatabaseError
 from sync.wire import Change, IngestResponse, Outcome, SignedProgram
 
@@ -41,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 _member = msgspec.json.Decoder(Member)
 
 
-class Writing(Reading):
+class Writing(SourceRows):
     """What a `work` passed to `Store.write` may do; valid only during that call."""
 
     def __init__(
@@ -426,25 +427,6 @@ class Writing(Reading):
             'INSERT INTO spools (source, segment, "offset") VALUES (?, ?, ?) '
             'ON CONFLICT (source) DO UPDATE SET segment = excluded.segment, "offset" = excluded."offset"',
             (source, position.segment, position.offset),
-        )
-
-    def set_source_mark(self, source: str, name: str, mark: str) -> None:
-        """What `source` need not give again, in the same commit as what it gave. It becomes the newest mark."""
-        self._execute("INSERT OR REPLACE INTO source_marks (source, name, mark) VALUES (?, ?, ?)", (source, name, mark))
-
-    def trim_source_marks(self, source: str) -> None:
-        """Forgets the oldest marks of `source` beyond MAX_SOURCE_MARKS."""
-        self._execute(
-            "DELETE FROM source_marks WHERE source = ? AND id <= (SELECT id FROM source_marks WHERE source = ? "
-            "ORDER BY id DESC LIMIT 1 OFFSET ?)",
-            (source, source, MAX_SOURCE_MARKS),
-        )
-
-    def keep_answered_call(self, source: str, call: str, digest: str, answer: bytes) -> None:
-        """The answer to a call, in the same commit as what the call brought."""
-        self._execute(
-            "INSERT INTO answered_calls (source, call, digest, answer) VALUES (?, ?, ?, ?)",
-            (source, call, digest, answer),
         )
 
     def quarantine(self, source: str, reason: str, detail: str, raw: bytes) -> int:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from agent.booking import Rules
-from agent.bookkeeping import Bookkeeper
+from agent.booking import Rules, book
+from agent.bookkeeping import Bookkeeper, Take
 from agent.desk import Settlement
 from agent.receipts import JobSource, ReceiptIntake, at_once
 from drivers.receipts.port import DecodeOptions
@@ -127,13 +127,13 @@ class Shop:
         name: str = "printer",
         *,
         store: object | None = None,
+        take: Take | None = None,
         identification: Callable[[], Sequence[IdentificationRule]] = tuple,
     ) -> Bookkeeper:
         return Bookkeeper(
             name=name,
             store=store or self.store,  # type: ignore[arg-type]
-            boot=BOOT,
-            rules=self.rules,
+            take=take or partial(book, boot=BOOT, rules=self.rules),
             settled=self.settlements.append,
             identification=identification,
         )

@@ -141,7 +141,20 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
         ('[[scanners]]\nname="a"\n[[scanners]]\nname="a"', ["[[scanners]] name", "'a' is used twice"]),
         (
             '[[receipts]]\nname="a"\nspool="x"\n[[receipts]]\nname="b"\nspool="y"',
-            ["[[receipts]]: 'b' is one source too many", "count each sale twice", "remove the others"],
+            ["number 2 'b', authoritative", "none of 2 sources say it", "for that one, and for no other"],
+        ),
+        (
+            '[[receipts]]\nname="a"\nspool="x"\nauthoritative=true\n'
+            '[[receipts]]\nname="b"\nfolder="y"\nauthoritative=true',
+            ["number 2 'b', authoritative", "2 of 2 sources say it"],
+        ),
+        (
+            '[[receipts]]\nname="a"\nwebhook=true\nauthoritative=true\n[[receipts]]\nname="b"\nwebhook=true',
+            ["number 2 'b', webhook", "takes the calls already"],
+        ),
+        (
+            '[[receipts]]\nname="a"\nspool="x"\nauthoritative=true\n[[receipts]]\nname="a"\nfolder="y"',
+            ["number 2 'a', name", "Give each its own name"],
         ),
         (
             '[[receipts]]\nname="a"',

@@ -173,6 +173,27 @@ async def test_a_shared_scanners_spool_is_looked_at_too(tmp_path: Path) -> None:
     assert "ttyACM0" in of(report, "spool", "counter").said
 
 
+async def test_each_source_of_receipts_is_named_with_how_it_is(tmp_path: Path, shop: Shop) -> None:
+    shop.close()
+    sources = (
+        ReceiptSettings(name="printer", spool=tmp_path / "spool", authoritative=True),
+        ReceiptSettings(name="pos", folder=tmp_path / "drop"),
+    )
+    around = look(tmp_path, receipts=sources)
+    settings = Settings(paths=PathSettings(state=shop.folder / "state"), receipts=sources)
+    with stopped_register(settings) as register:
+        gone = Health(name="pos", kind="receipts", condition="failing", problem="connect the share")
+        status: StatusReport = replace(register.status(), running=True, workers=(gone,))
+
+    report = await checked(replace(around, status=status))
+
+    assert of(report, "receipts", "printer").said == "spool, authoritative, no receipt yet"
+    assert (of(report, "receipts", "pos").verdict, of(report, "receipts", "pos").said) == (
+        "problem",
+        "folder, no receipt yet: connect the share",
+    )
+
+
 async def test_the_gravest_gives_the_verdict(tmp_path: Path) -> None:
     report = await checked(look(tmp_path))
 
