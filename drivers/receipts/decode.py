@@ -38,7 +38,7 @@ from drivers.receipts.documents import (
 from drivers.receipts.fiscal_codes import KnownOfReceipt, SheetCodes, known_by, known_of
 from drivers.receipts.fiscal_lines import printed_numbers, with_numbers, written_codes
 from drivers.receipts.fiscal_qr import FiscalFormat, fiscal_code, receipt_of
-from drivers.receipts.json_receipts import JsonReceiptError, journal_of, read_json
+from drivers.receipts.json_receipts import JsonReceiptError, journals_of, read_json
 from drivers.receipts.port import (
     CERTAIN,
     DecodeOptions,
@@ -304,10 +304,10 @@ def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Itera
 
 
 def _json_pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
-    journal = journal_of(document)
-    if journal is not None:
+    journals = journals_of(document)
+    if journals is not None:
         whole = {"start": 0, "end": len(document)}
-        for piece in _pieces(journal.encode(), replace(options, format="auto"), readers):
+        for piece in _pieces(journals.encode(), replace(options, format="auto"), readers):
             yield piece if isinstance(piece, Receipt | GuessedPage) else replace(piece, **whole)
         return
     try:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from drivers.escpos.paper import PrintedCode
-from drivers.receipts.fiscal_qr import fiscal_code
+from drivers.receipts.fiscal_qr import MAX_CODE_LETTERS, fiscal_code
 from drivers.receipts.port import MalformedReceiptError, TextLine
 from drivers.receipts.wording import plain
 from loyalty.identity import hr_jir
@@ -112,6 +112,8 @@ def written_codes(lines: Sequence[TextLine]) -> Iterator[PrintedCode]:
 def _to_its_end(code: str, lines: Sequence[TextLine], at: int) -> tuple[str, int]:
     """The code that begins on line `at` with what its next lines hold of it, and its last line."""
     for next_at in range(at + 1, min(at + MAX_CODE_LINES, len(lines))):
+        if len(code) > MAX_CODE_LETTERS:
+            break
         more = _GOES_ON.fullmatch(lines[next_at].text)
         # What is whole may still lack the end of its amount.
         if more is None or (_is_whole(code) and not (_AMOUNT_LAST(code) and more[1][0].isdigit())):

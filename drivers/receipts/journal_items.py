@@ -33,6 +33,8 @@ MAX_NAME_LINES: Final = 104
 
 _AMOUNTS: Final = re.compile(rf"\s*({AMOUNT})\s+([-−]?\s?\d[\d.,]{{0,14}})\s+({AMOUNT})\s*")
 _ONLY_AMOUNTS: Final = re.compile(r"[\s\d.,−-]+")
+# A gap of more blanks says no more than one of two.
+_GAP: Final = re.compile(r"\s{3,}")
 _TAX_LABELS: Final = re.compile(r"\s*\(\s*(\w(?:\s*[,;/ ]\s*\w)*)\s*\)\s*$")
 _LABEL: Final = re.compile(r"\w")
 _UNIT_AFTER_SLASH: Final = re.compile(r"\s*[/\\]\s*([^\s/\\()]{1,10})$")
@@ -180,11 +182,12 @@ def _article(text: str, is_fraction: bool) -> _Article:
 
 def _read_article(text: str, is_fraction: bool) -> _Article:
     labels: tuple[str, ...] = ()
+    text = _GAP.sub("  ", text.strip())
     match = _TAX_LABELS.search(text)
     if match is not None:
         labels = tuple(_LABEL.findall(match[1]))
         text = text[: match.start()]
-    name, unit = _without_unit(text.strip(), is_fraction=is_fraction)
+    name, unit = _without_unit(text.rstrip(), is_fraction=is_fraction)
     name = " ".join(name.split())
     return _Article(
         name=name, unit=unit or UNSET, labels=labels, kind=line_kind(name), gtin=article_number(name) or UNSET

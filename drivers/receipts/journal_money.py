@@ -35,9 +35,10 @@ _TENDERS: Final[dict[str, TenderKind]] = {
 # Lines beside payments that sum up what others say.
 _SUMS: Final = ("UKUPNO", "TOTAL", "PREOSTALO", "ZAUPLATU", "REMAINING")
 
-_LABELLED_AMOUNT: Final = re.compile(rf"\s*(.{{2,60}}?)\s*(?::|\s\s)\s*({AMOUNT})\s*", re.DOTALL)
+# Texts are without blanks at their ends when these look at them; so what is hostile costs no more than its length.
+_LABELLED_AMOUNT: Final = re.compile(rf"(.{{1,60}}?\S)(?:\s?:\s*|\s{{2,}}:?\s*)({AMOUNT})", re.DOTALL)
 _TAX_ROW: Final = re.compile(
-    rf"\s*(\S{{1,3}})\s+(?:(\S.*?)\s+)?(\d{{1,3}}[.,]\d{{1,2}})\s*%\s*({AMOUNT})\s*", re.DOTALL
+    rf"(\S{{1,3}})\s+(?:(\S.{{0,60}}?)\s+)?(\d{{1,3}}[.,]\d{{1,2}})\s*%\s*({AMOUNT})", re.DOTALL
 )
 
 
@@ -104,7 +105,7 @@ def _labelled_amounts(rows: Sequence[Row], width: int) -> Iterator[tuple[str, in
 
 @lru_cache(maxsize=WORDS_REMEMBERED)
 def _labelled_amount(text: str) -> tuple[str, int] | None:
-    match = _LABELLED_AMOUNT.fullmatch(text)
+    match = _LABELLED_AMOUNT.fullmatch(text.strip())
     if match is None or len(match[1]) > MAX_LABEL_LETTERS:
         return None
     return " ".join(match[1].split()), amount_minor(match[2], CURRENCY)
@@ -136,7 +137,7 @@ def taxes_of(rows: Sequence[Row], width: int, *, is_return: bool) -> tuple[Tax, 
 
 @lru_cache(maxsize=WORDS_REMEMBERED)
 def _tax(text: str) -> Tax | None:
-    match = _TAX_ROW.fullmatch(text)
+    match = _TAX_ROW.fullmatch(text.strip())
     if match is None:
         return None
     label, name, rate, amount = match.groups()

@@ -1,17 +1,25 @@
-"""Receipts in the JSON of the contract, as another `decode` or a POS wrote them.
+"""Receipts in JSON: in that of the contract, as another `decode` or a POS wrote them, or as journals inside other JSON.
 
-Owns that form only: `{"receipts": […]}`, a list, or one receipt. One bad receipt stops no other.
+Owns these forms: `{"receipts": […]}`, a list, or one receipt; and the tax administration's, whose journal is text for
+its own reader. One bad receipt stops no other; nothing of a fiscal buyer but the kind comes in.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
+from msgspec.structs import replace
 
+from drivers.receipts.fiscal_qr import fiscal_code
+from drivers.receipts.port import MalformedReceiptError
 from loyalty.identity import identified, natural_ids
 from loyalty.receipt import Receipt
+
+_BUYER_KIND: Final = re.compile(r"(\d{2})(?!\d)")
 
 
 class JsonReceiptError(ValueError):
@@ -22,8 +30,11 @@ class _Receipts(Struct, frozen=True, kw_only=True):
     receipts: list[Raw]
 
 
-class _Journal(Struct, frozen=True, kw_only=True):
+class _Journal(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The tax administration's JSON of an invoice, as its portal and its processors give it."""
+
     journal: str
+    verification_url: str | None = None
 
 
 class GivenReceipt(Receipt, frozen=True, kw_only=True):
@@ -38,12 +49,19 @@ class GivenReceipts(Struct, frozen=True, kw_only=True):
     receipts: tuple[GivenReceipt, ...]
 
 
-def journal_of(document: bytes) -> str | None:
-    """The journal inside the tax administration's JSON of an invoice, or None for other JSON."""
+def journals_of(document: bytes) -> str | None:
+    """The journals inside the tax administration's JSON of an invoice, or of several; None for other JSON.
+
+    The address that checks an invoice stands below its journal, as a till prints it.
+    """
     try:
-        return msgspec.json.decode(document, type=_Journal).journal
-    except (msgspec.DecodeError, RecursionError):
+        if document.lstrip()[:1] == b"[":
+            invoices = msgspec.json.decode(document, type=list[_Journal])
+        else:
+            invoices = [msgspec.json.decode(document, type=_Journal)]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
+    return "\n".join([f"{invoice.journal}\n{invoice.verification_url or ''}\n" for invoice in invoices]) or None
 
 
 def read_json(document: bytes) -> Iterator[tuple[Receipt | str, int, int]]:
@@ -76,6 +94,25 @@ def _receipt(text: bytes) -> Receipt | str:
         given = msgspec.json.decode(text, type=GivenReceipt)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         return f"{error}; correct it at the sender"
-    receipt = Receipt(**{name: getattr(given, name) for name in Receipt.__struct_fields__})
+    receipt = without_buyer(Receipt(**{name: getattr(given, name) for name in Receipt.__struct_fields__}))
     # A key that its sender made of the job's bytes cannot be made again here, so it stays.
     return receipt if receipt.key and not natural_ids(receipt) else identified(receipt, text)
+
+
+def without_buyer(receipt: Receipt) -> Receipt:
+    """`receipt` without what its sender says of a fiscal buyer beyond the kind, also in the address."""
+    fiscal = receipt.fiscal
+    if not fiscal:
+        return receipt
+    kind = _BUYER_KIND.match(fiscal.buyer_kind or "")
+    address = fiscal.verification_url
+    try:
+        code = fiscal_code(address) if address else None
+    except MalformedReceiptError:
+        code = None
+    if code is not None:
+        address = code.fiscal.verification_url
+    return replace(
+        receipt,
+        fiscal=replace(fiscal, buyer_kind=kind[1] if kind is not None else UNSET, verification_url=address),
+    )
