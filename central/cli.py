@@ -36,7 +36,15 @@ from central.rules_file import config_from_file, rules_toml
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
 from central.stock import StockFileError
-from loyalty.centre_config import CentreConfig, ConfigError, config_hash, config_json, config_warnings
+from central.template_files import template_from_file
+from loyalty.centre_config import (
+    CentreConfig,
+    ConfigError,
+    LayoutTemplate,
+    config_hash,
+    config_json,
+    config_warnings,
+)
 from loyalty.item_map import (
     ItemMap,
     ItemMapError,
@@ -62,6 +70,7 @@ enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
 program = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
 identification = typer.Typer(no_args_is_help=True, help="Check and publish the rules of which codes are members'.")
 items = typer.Typer(no_args_is_help=True, help="Check and publish the map of what the goods are.")
+templates = typer.Typer(no_args_is_help=True, help="Publish the layouts of tills, as templates.")
 members = typer.Typer(no_args_is_help=True, help="Import, link and show members.")
 cards = typer.Typer(no_args_is_help=True, help="Hand out, block and replace cards.")
 registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
@@ -70,6 +79,7 @@ app.add_typer(enrolment, name="enrolment")
 app.add_typer(program, name="program")
 app.add_typer(identification, name="identification")
 app.add_typer(items, name="items")
+app.add_typer(templates, name="template")
 app.add_typer(members, name="members")
 app.add_typer(cards, name="cards")
 app.add_typer(registers, name="registers")
@@ -208,10 +218,10 @@ def identification_check(file: File, as_json: Json = False) -> None:
 @identification.command("publish")
 def identification_publish(data: Data, file: File, as_json: Json = False) -> None:
     """Sign identification rules and put them in force, in place of those before, on every register."""
-    config = _config(file, as_json)
+    rules = _config(file, as_json).identification
     with _opened(data, as_json) as (folder, database):
         key = folder.program_key()
-        database.write_now(lambda connection: configs.publish(connection, config, key, utc_now()))
+        config = database.write_now(lambda connection: configs.publish_rules(connection, rules, key, utc_now()))
     _say_rules(as_json, "In force:", config)
 
 
@@ -275,6 +285,53 @@ def items_report(
         for one in report.unmapped
     ]
     _say(as_json, report, "\n".join(["      turnover        lines  goods", *rows]) if rows else "Nothing is unmapped.")
+
+
+@templates.command("publish")
+def template_publish(
+    data: Data,
+    files: Annotated[list[Path], typer.Argument(help="Template files, as `tillside template test` found them good.")],
+    as_json: Json = False,
+) -> None:
+    """Sign templates and put them in force, in place of those of the same names; each register tries them first."""
+    read = [_template(file, as_json) for file in files]
+    with _opened(data, as_json) as (folder, database):
+        key = folder.program_key()
+        config = database.write_now(lambda connection: configs.publish_templates(connection, read, key, utc_now()))
+    _say_templates(as_json, config)
+
+
+@templates.command("withdraw")
+def template_withdraw(
+    data: Data, name: Annotated[str, typer.Argument(help="The template's name.")], as_json: Json = False
+) -> None:
+    """Take a template out of force."""
+    with _opened(data, as_json) as (folder, database):
+        key = folder.program_key()
+        try:
+            config = database.write_now(lambda connection: configs.withdraw_template(connection, name, key, utc_now()))
+        except LookupError:
+            _fail(as_json, f"no template {name!r} is in force; `tillside-central template show` names those that are")
+    _say_templates(as_json, config)
+
+
+@templates.command("show")
+def template_show(
+    data: Data,
+    name: Annotated[str | None, typer.Argument(help="Print this one's file; all names without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Name the templates in force, or print one as it was published."""
+    with _opened(data, as_json) as (_, database):
+        published = database.read_now(configs.config_in_force)
+    config = published.config if published is not None else CentreConfig(identification=())
+    if name is None:
+        _say_templates(as_json, config)
+        return
+    template = next((one for one in config.templates if one.name == name), None)
+    if template is None:
+        _fail(as_json, f"no template {name!r} is in force")
+    _say(as_json, template, template.toml.rstrip())
 
 
 @members.command("import")
@@ -542,6 +599,19 @@ def _config(file: Path, as_json: bool) -> CentreConfig:
         return config_from_file(_read(file, as_json))
     except ConfigError as error:
         _fail(as_json, str(error))
+
+
+def _template(file: Path, as_json: bool) -> LayoutTemplate:
+    try:
+        return template_from_file(_read(file, as_json))
+    except ConfigError as error:
+        _fail(as_json, f"{file}: {error}")
+
+
+def _say_templates(as_json: bool, config: CentreConfig) -> None:
+    names = tuple(template.name for template in config.templates)
+    report = operations.TemplatesReport(hash=config_hash(config_json(config)), templates=names)
+    _say(as_json, report, f"In force: {', '.join(names) or 'no template'}")
 
 
 def _say_rules(as_json: bool, head: str, config: CentreConfig) -> None:

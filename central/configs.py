@@ -1,19 +1,30 @@
 """What the centre tells every register to do: published, signed, in force.
 
-Owns which identification rules are in force. Never matches a code.
+Owns which identification rules and templates are in force. Never matches a code, and never reads a receipt.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select
 
 from central.db import tables
-from loyalty.centre_config import CentreConfig, config_from_json, config_hash, config_json
+from loyalty.centre_config import (
+    CentreConfig,
+    LayoutTemplate,
+    config_from_json,
+    config_hash,
+    config_json,
+    templates_from,
+)
+from loyalty.identification import IdentificationRule
 from loyalty.receipt import AwareDatetime
 from sync import base64url
 from sync.wire import SignedConfig
@@ -39,6 +50,51 @@ def publish(connection: Connection, config: CentreConfig, key: Ed25519PrivateKey
         connection.execute(insert(tables.configs).values(hash=hashed, document=document, signature=signature))
     connection.execute(insert(tables.config_publications).values(config=hashed, published_at=now))
     return hashed
+
+
+def publish_rules(
+    connection: Connection, rules: tuple[IdentificationRule, ...], key: Ed25519PrivateKey, now: datetime
+) -> CentreConfig:
+    """Put rules in force beside the templates that are; returns the whole."""
+    config = replace(_in_force(connection), identification=rules)
+    publish(connection, config, key, now)
+    return config
+
+
+def publish_templates(
+    connection: Connection, templates: Sequence[LayoutTemplate], key: Ed25519PrivateKey, now: datetime
+) -> CentreConfig:
+    """Put templates in force, in place of those of the same names; returns the whole. Raises ConfigError."""
+    config = _in_force(connection)
+    names = {template.name for template in templates}
+    kept = [template for template in config.templates if template.name not in names]
+    return _publish_these(connection, config, (*kept, *templates), key, now)
+
+
+def withdraw_template(connection: Connection, name: str, key: Ed25519PrivateKey, now: datetime) -> CentreConfig:
+    """Take a template out of force; returns the whole. Raises LookupError where it is not in force."""
+    config = _in_force(connection)
+    if name not in {template.name for template in config.templates}:
+        raise LookupError(name)
+    kept = [template for template in config.templates if template.name != name]
+    return _publish_these(connection, config, kept, key, now)
+
+
+def _publish_these(
+    connection: Connection,
+    config: CentreConfig,
+    templates: Sequence[LayoutTemplate],
+    key: Ed25519PrivateKey,
+    now: datetime,
+) -> CentreConfig:
+    whole = replace(config, templates=templates_from(msgspec.to_builtins(templates)))
+    publish(connection, whole, key, now)
+    return whole
+
+
+def _in_force(connection: Connection) -> CentreConfig:
+    published = config_in_force(connection)
+    return published.config if published is not None else CentreConfig(identification=())
 
 
 def hash_in_force(connection: Connection) -> str | None:

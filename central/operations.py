@@ -53,6 +53,13 @@ class RulesReport(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
+class TemplatesReport(Struct, frozen=True, kw_only=True):
+    """Names of the templates in force, and the hash of the config that they are part of."""
+
+    hash: str
+    templates: tuple[str, ...]
+
+
 class RulesShown(Struct, frozen=True, kw_only=True):
     """The identification rules in force; `hash` and `published_at` are None before the first were published."""
 

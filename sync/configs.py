@@ -25,16 +25,18 @@ def verified_config(signed: SignedConfig, key: str) -> CentreConfig:
     document = signed.config.encode()
     if not is_signed(document, signed.signature, key):
         raise ConfigUnusableError(
-            "the identification rules are not signed by the centre this register was enrolled with; "
-            "publish them again there"
+            "the config is not signed by the centre this register was enrolled with; "
+            "publish its rules or templates again there"
         )
     if config_hash(document) != signed.hash:
-        raise ConfigUnusableError("the centre sent other identification rules than it names; publish them again there")
+        raise ConfigUnusableError(
+            "the centre sent another config than it names; publish its rules or templates again there"
+        )
     try:
         return config_from_json(document)
     except ConfigError as error:
         raise ConfigUnusableError(
-            f"this version cannot read the identification rules ({error}); update the register"
+            f"this version cannot read the config of the centre ({error}); update the register"
         ) from error
 
 

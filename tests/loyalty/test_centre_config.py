@@ -10,6 +10,7 @@ import pytest
 from loyalty.centre_config import (
     CentreConfig,
     ConfigError,
+    LayoutTemplate,
     config_from_json,
     config_from_values,
     config_hash,
@@ -86,3 +87,25 @@ def test_what_is_probably_not_meant_is_a_warning() -> None:
     )
 
     assert "same codes" in str(warning)
+
+
+def test_templates_are_read_as_they_were_written_and_nothing_else_of_them_is() -> None:
+    templates = (LayoutTemplate(name="a", toml='name = "a"\n'), LayoutTemplate(name="b", toml='name = "b"\n'))
+    config = CentreConfig(identification=(), templates=templates)
+
+    assert config_from_json(config_json(config)) == config
+    assert b"templates" not in config_json(CentreConfig(identification=()))
+
+
+@pytest.mark.parametrize(
+    ("templates", "why"),
+    [
+        ("a", "list"),
+        ([{"name": "a"}], "toml"),
+        ([{"name": "a", "toml": "x", "sort": 1}], "sort"),
+        ([{"name": "a", "toml": "x"}, {"name": "a", "toml": "y"}], "twice"),
+    ],
+)
+def test_templates_of_another_shape_are_refused(templates: object, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        config_from_values({"identification": [], "templates": templates})

@@ -39,7 +39,7 @@ def test_what_the_centre_signed_is_used() -> None:
         (replace(signed(), signature="!" * 86), "not signed by the centre"),
         (replace(signed(), config=signed().config.replace("29", "28")), "not signed by the centre"),
         (replace(signed(), config=signed().config + " "), "not signed by the centre"),
-        (replace(signed(), hash="0" * 64), "publish them again"),
+        (replace(signed(), hash="0" * 64), "publish its rules or templates again"),
         (signed(b'{"identification":[],"later":1}'), "'later'.*update the register"),
         (signed(b'{"identification":[{"name":"a","prefixes":["29"],"later":1}]}'), "'a', later.*update the register"),
         (signed(b'{"identification":[{"name":"a"}]}'), "update the register"),
