@@ -33,6 +33,9 @@ def decode(
     png: Annotated[str | None, typer.Option("--png", help="Write what the paper looked like to this file.")] = None,
     guess: Annotated[bool, typer.Option("--guess", help="Show a line in the code pages that it may be in.")] = False,
     items: Annotated[str | None, typer.Option(help="Map the lines with this item map.")] = None,
+    mapping: Annotated[
+        str | None, typer.Option(help="The file that says which columns of a CSV file are what.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the receipts in a file."""
@@ -41,7 +44,7 @@ def decode(
     raise typer.Exit(
         decode_command(
             file=file, format=format, code_page=code_page, profile=profile, text=text, png=png, guess=guess,
-            items=items, as_json=as_json,
+            items=items, mapping=mapping, as_json=as_json,
         )
     )  # fmt: skip
 

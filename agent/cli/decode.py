@@ -12,6 +12,7 @@ from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from drivers.capture import MAX_CAPTURE_BYTES, CaptureError, decode_capture, is_capture
 from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, decode, paper_sheets, paper_text
 from drivers.receipts.port import DecodeOptions
+from drivers.receipts.row_mapping import MAX_MAPPING_BYTES, MappingError, RowMapping, mapping_from
 from loyalty.item_map import ItemMapError
 from loyalty.item_map_file import MAX_FILE_BYTES, item_map_from_file
 from loyalty.item_matching import ItemMatcher, mapped
@@ -31,29 +32,30 @@ def decode_command(
     png: str | None = None,
     guess: bool = False,
     items: str | None = None,
+    mapping: str | None = None,
 ) -> int:
     """Print `{"receipts":[…],"ignored":[…],"problems":[…]}`, on one line with `as_json`; or the paper's text.
 
     Or write what the paper looked like to the file `png` and print nothing; with `as_json`, `{"png":[files]}`. With
     `guess`, the code pages that nobody tells and a line of the paper in each.
 
-    With `items`, the lines are mapped with the item map in that file. Of a capture, what was captured is read. Exit
-    codes: 0 all was read, 1 something was not, 2 the file or an option is wrong.
+    `mapping` is the file that says which columns of a CSV file are what. With `items`, the lines are mapped with the
+    item map in that file. Of a capture, what was captured is read. Exit codes: 0 all was read, 1 something was not, 2
+    the file or an option is wrong.
     """
     try:
         matcher = _item_map(items) if items is not None else None
-    except (OSError, ItemMapError) as error:
-        sys.stderr.write(f"tillside decode: {items}: {getattr(error, 'strerror', None) or error}.\n")
-        return USAGE
-    options = DecodeOptions(format=format, code_page=code_page, profile=profile)
-    try:
+        columns = _mapping(mapping) if mapping is not None else None
         document = _document(file)
     except OSError as error:
-        sys.stderr.write(f"tillside decode: {file}: {error.strerror or error}. Name a file that can be read, or -.\n")
+        named = error.filename or file
+        sys.stderr.write(f"tillside decode: {named}: {error.strerror or error}. Name a file that can be read, or -.\n")
         return USAGE
-    except CaptureError as error:
-        sys.stderr.write(f"tillside decode: {file}: {error}.\n")
+    except (ItemMapError, CaptureError, MappingError) as error:
+        where = "" if isinstance(error, MappingError) else f"{items if isinstance(error, ItemMapError) else file}: "
+        sys.stderr.write(f"tillside decode: {where}{error}.\n")
         return USAGE
+    options = DecodeOptions(format=format, code_page=code_page, profile=profile, mapping=columns)
     try:
         if png is not None:
             return _draw(document, options, Path(png), as_json=as_json)
@@ -98,6 +100,11 @@ def _item_map(file: str) -> ItemMatcher:
     """An operator's file, made ready as a register makes it. Raises OSError and ItemMapError."""
     with Path(file).open("rb") as source:
         return ItemMatcher(item_map_from_file(source.read(MAX_FILE_BYTES + 1)).item_map)
+
+
+def _mapping(file: str) -> RowMapping:
+    with Path(file).open("rb") as source:
+        return mapping_from(source.read(MAX_MAPPING_BYTES + 1), file)
 
 
 def _document(file: str) -> bytes:

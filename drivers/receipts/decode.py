@@ -24,6 +24,7 @@ from drivers.escpos.codepages import CodePageError, code_page, profile_pages
 from drivers.escpos.guess import GuessedPage
 from drivers.escpos.paper import Sheet
 from drivers.receipts.classify import IgnoredKind, classified
+from drivers.receipts.csv_rows import read_csv
 from drivers.receipts.documents import (
     Job,
     PrinterLanguage,
@@ -62,7 +63,7 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 MAX_PIECES: Final = 200_000
 
 # Files of records, read as they are and never as paper.
-FILE_FORMATS: Final = ("json", "poslog")
+FILE_FORMATS: Final = ("json", "poslog", "csv")
 # A printer stream, whatever it looks like.
 PRINTER_FORMATS: Final[tuple[PrinterLanguage, ...]] = get_args(PrinterLanguage)
 # The texts of fiscal codes, one a line, as a scanner sends them.
@@ -194,6 +195,8 @@ def _check(options: DecodeOptions) -> None:
         raise DecodeOptionsError(str(error)) from error
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise DecodeOptionsError(f"{options.time_zone!r} is no IANA time zone, such as Europe/Belgrade") from error
+    if (options.format == "csv") != (options.mapping is not None):
+        raise DecodeOptionsError("a CSV file needs --format csv and --mapping FILE, which docs/csv.md explains")
     if options.currency is not None and not _CURRENCY(options.currency):
         raise DecodeOptionsError(f"{options.currency!r} is no ISO 4217 currency, such as EUR")
 
@@ -278,6 +281,9 @@ def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Itera
         return
     if options.format == "poslog" or (options.format == "auto" and is_xml_document(document)):
         yield from _file_pieces("poslog", read_poslog(document, options))
+        return
+    if options.mapping is not None:
+        yield from _file_pieces("csv", read_csv(document, options.mapping, options))
         return
     if options.format in CODE_FORMATS or (options.format == "auto" and _ONLY_CODES.fullmatch(document)):
         yield from _code_pieces(document, options)

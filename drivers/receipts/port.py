@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from drivers.escpos.paper import PrintedCode
 from drivers.receipts.classify import IgnoredKind
+from drivers.receipts.row_mapping import RowMapping
 from loyalty.receipt import Receipt
 
 CERTAIN = 100
@@ -22,9 +23,9 @@ CERTAIN = 100
 class DecodeOptions(Struct, frozen=True, kw_only=True):
     """What the operator knows about a source; nothing is needed.
 
-    `format` is `auto`, `escpos`, `star`, `text` (any reader), `json`, or the name of one reader. `code_page`
-    overrules what the printer stream selects, `letters` names those that the POS draws itself, by code. `store`,
-    `register`, `currency` and `time_zone` complete receipts that do not print them.
+    `format` is `auto`, `escpos`, `star`, `text` (any reader), `json`, `poslog`, `csv` (by its `mapping`), or the name
+    of one reader. `code_page` overrules what the printer stream selects, `letters` names those that the POS draws
+    itself, by code. `store`, `register`, `currency` and `time_zone` complete receipts that do not print them.
     """
 
     format: str = "auto"
@@ -35,6 +36,7 @@ class DecodeOptions(Struct, frozen=True, kw_only=True):
     register: str | None = None
     currency: str | None = None
     time_zone: str | None = None
+    mapping: RowMapping | None = None
 
 
 class TextLine(Struct, frozen=True, kw_only=True, gc=False):

@@ -196,3 +196,22 @@ def test_an_item_map_that_cannot_be_used_is_named(
     assert run(CYRILLIC, items=str(items)) == 2
     output = capsysbinary.readouterr()
     assert (output.out, said in output.err, str(items).encode() in output.err) == (b"", True, True)
+
+
+def test_a_csv_file_is_read_by_its_mapping(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("no,total\n7,1.50\n")
+    (tmp_path / "good.toml").write_text('[constants]\ncurrency = "EUR"\n[receipt]\nnumber = "no"\ntotal = "total"\n')
+    (tmp_path / "bad.toml").write_text('[receipt]\nnumber_ = "no"\n')
+
+    def decoded(mapping: str) -> int:
+        return decode_command(
+            file=str(tmp_path / "sales.csv"), format="csv", code_page=None, profile=None, text=False, as_json=True,
+            mapping=str(tmp_path / mapping),
+        )  # fmt: skip
+
+    assert decoded("good.toml") == 0
+    assert [each["total_minor"] for each in json.loads(capsysbinary.readouterr().out)["receipts"]] == [150]
+    assert decoded("bad.toml") == 2
+    assert b"bad.toml: [receipt] number_: no such key. Did you mean 'number'?" in capsysbinary.readouterr().err
+    assert decoded("none.toml") == 2
+    assert b"none.toml: No such file or directory. Name a file that can be read" in capsysbinary.readouterr().err

@@ -10,6 +10,17 @@ from drivers.receipts import decode as door
 from drivers.receipts.classify import IgnoredKind
 from drivers.receipts.decode import decode, formats
 from drivers.receipts.port import DecodeOptions
+from drivers.receipts.row_mapping import (
+    Constants,
+    LineColumns,
+    NamedTender,
+    ReceiptColumns,
+    RowMapping,
+    TaxColumn,
+    TenderColumn,
+    Values,
+    mapping_from,
+)
 from loyalty.identity import NAMESPACE, key_of
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -19,7 +30,16 @@ SOURCES = [
     path.read_text(encoding="utf-8")
     for path in (
         Path(door.__file__).parent / name
-        for name in ("decode.py", "journal.py", "layout.py", "poslog.py", "poslog_body.py", "poslog_tree.py")
+        for name in (
+            "decode.py",
+            "journal.py",
+            "layout.py",
+            "poslog.py",
+            "poslog_body.py",
+            "poslog_tree.py",
+            "csv_rows.py",
+            "row_receipts.py",
+        )
     )
 ]
 
@@ -48,3 +68,19 @@ def test_namespace_and_examples_of_identity() -> None:
     assert len(examples) == 2
     for natural_id, key in examples:
         assert key_of(natural_id) == key
+
+
+def test_every_key_of_a_mapping_is_described_and_the_example_is_read() -> None:
+    page = (DOCS / "csv.md").read_text(encoding="utf-8")
+    (mapping,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (table,) = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
+    options = DecodeOptions(format="csv", mapping=mapping_from(mapping.encode(), "docs"), time_zone="Europe/Belgrade")
+    decoded = decode(table.encode(), options)
+    assert decoded.problems == ()
+    assert [(each.kind, each.total_minor, each.problems) for each in decoded.receipts] == [
+        ("sale", 584, ()),
+        ("return", -250, ()),
+    ]
+    parts = (RowMapping, ReceiptColumns, Constants, LineColumns, NamedTender, TenderColumn, TaxColumn, Values)
+    for name in {name for part in parts for name in part.__struct_fields__}:
+        assert f"`{name}`" in page or f"`[{name}]`" in page or f"`[[{name}]]`" in page, name
