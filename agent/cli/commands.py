@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -124,7 +125,14 @@ def doctor(
     from agent.cli.doctor import doctor_command
 
     raise typer.Exit(
-        doctor_command(test_sheet=test_sheet, scan_test=scan_test, scanner=scanner, config=config, as_json=as_json)
+        doctor_command(
+            test_sheet=test_sheet,
+            scan_test=scan_test,
+            scanner=scanner,
+            config=config,
+            as_json=as_json,
+            ask=input if sys.stdin.isatty() and sys.stdout.isatty() else None,
+        )
     )
 
 

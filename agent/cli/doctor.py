@@ -6,6 +6,7 @@ Owns talking to the person at the till. What is looked at and judged is `agent.d
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from agent.cli.outcome import OF_VERDICT, complain, guarded, say, say_json
 from agent.cli.terminal import without_typing
 from agent.doctor.borrowing import borrowed
 from agent.doctor.checks import DoctorReport, examined
+from agent.doctor.code_pages import PageChoice, setting
 from agent.doctor.findings import Finding
 from agent.doctor.listening import QUIET_S, Ear, NotRawError, ear_of
 from agent.doctor.scan_test import WAITED_S, CodeResult, ScanTest, ScanTestReport
@@ -41,8 +43,11 @@ def doctor_command(
     as_json: bool,
     waited_s: float = WAITED_S,
     quiet_s: float = QUIET_S,
+    ask: Callable[[str], str] | None = None,
 ) -> int:
     """Check this register, print the test sheet, or test a scanner with it.
+
+    `ask` puts a question to the person at the till and returns the answer; without it nobody is asked.
 
     Exit codes: 0 all is well, 1 a problem was found, 2 usage or a wrong setting, 3 not enrolled, 4 degraded, or the
     scan test was broken off before a problem was found.
@@ -60,7 +65,7 @@ def doctor_command(
         if scan_test:
             chosen = _chosen(settings, scanner)
             return _scan_test(settings, chosen, as_json=as_json, waited_s=waited_s, quiet_s=quiet_s)
-        return _examine(settings, settings_file(config), as_json=as_json)
+        return _examine(settings, settings_file(config), as_json=as_json, ask=ask)
 
     try:
         return guarded("doctor", work, as_json=as_json)
@@ -101,12 +106,15 @@ def _sheet(file: Path, *, as_json: bool) -> int:
 # The checks
 
 
-def _examine(settings: Settings, file: Path, *, as_json: bool) -> int:
+def _examine(settings: Settings, file: Path, *, as_json: bool, ask: Callable[[str], str] | None) -> int:
     report = asyncio.run(examined(settings, file))
     if as_json:
         say_json(report)
     else:
         _print_checks(report)
+        for check in report.checks:
+            if check.choice:
+                _choose(check.name, check.choice, file, ask)
     return OF_VERDICT[report.verdict]
 
 
@@ -115,6 +123,21 @@ def _print_checks(report: DoctorReport) -> None:
     for check in report.checks:
         mark = " " if check.verdict == "healthy" else "!"
         _say_wrapped(f"  {mark} {check.area:<10}", f"{check.name}: {check.said}" if check.name else check.said)
+
+
+def _choose(source: str, choice: PageChoice, file: Path, ask: Callable[[str], str] | None) -> None:
+    """Show a line of the paper in each page, and say what to write for the one that reads right."""
+    say("")
+    say(f"The same line, printed by {source!r}, in the likeliest code pages:")
+    for number, page in enumerate(choice.pages, start=1):
+        say(f"  {number}  {page.code_page:<10} {page.certainty:>3} %  {page.line}")
+    answer = "1" if ask is None else ask("Which one reads as on the paper? Its number, or Enter for none: ").strip()
+    if not (answer.isdecimal() and 1 <= int(answer) <= len(choice.pages)):
+        say("Then look for the code page in the printer's self-test or manual, and write it there as code_page = …")
+        return
+    say("If the first one reads as on the paper, write" if ask is None else "Write")
+    say(f"  {setting(choice.pages[int(answer) - 1].code_page)}")
+    say(f"in {file}, under the [[receipts]] with name = {json.dumps(source)}, and start the agent again.")
 
 
 # The scan test

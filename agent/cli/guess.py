@@ -58,8 +58,7 @@ def _described(choice: _Choice) -> Iterator[str]:
         yield "Nothing says which code page the printer is in. The likeliest:\n"
     else:
         yield f"The words make no sense in the code page that ESC t {guessed.selected} selects. The likeliest:\n"
-    certainties = {guessed.guess.code_page: guessed.guess.certainty}
-    certainties |= {other.code_page: other.certainty for other in guessed.guess.runners_up}
+    certainties = guessed.guess.certainties
     for page, line in choice.lines.items():
         shown = "".join(letter if letter.isprintable() else " " for letter in line)[:SHOWN_LETTERS]
         yield f"  {page:<10} {certainties[page]:>3} %  {shown}\n"

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from agent.cli.connection import AgentUnreachableError, running_agent
+from agent.doctor.code_pages import PageChoice, choices_of, setting
 from agent.doctor.listening import Ear, NotRawError, ear_of
 from agent.inspection import StatusReport, Verdict
 from agent.supervisor import Health
 from config.load import state_folder
-from config.settings import ScannerSettings, Settings
+from config.settings import ReceiptSettings, ScannerSettings, Settings
 from drivers.registry import RegistryError
 from drivers.relay.spool import STATUS_NAME
 from drivers.scanning.driver import DriverOptionsError
@@ -35,16 +36,20 @@ MIN_FREE_BYTES = 100 * 1024 * 1024
 MAX_STATUS_BYTES = 64 * 1024
 SHARED = "shared"
 
-Area = Literal["settings", "enrolment", "agent", "scanner", "rules", "spool", "receipts", "disk"]
+Area = Literal["settings", "enrolment", "agent", "scanner", "rules", "spool", "code page", "receipts", "disk"]
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """What was looked at, and what it is like. `said` holds the remedy where something is wrong."""
+    """What was looked at, and what it is like. `said` holds the remedy where something is wrong.
+
+    `choice` goes with the area `code page` where a person has to say which one is right.
+    """
 
     area: Area
     name: str
     verdict: Verdict
     said: str
+    choice: PageChoice | UnsetType = UNSET
 
 
 class DoctorReport(Struct, frozen=True, kw_only=True):
@@ -228,6 +233,33 @@ def _lives(pid: object) -> bool:
     return True
 
 
+async def _code_pages(look: Surroundings) -> AsyncIterator[Check]:
+    for source in look.settings.receipts:
+        if source.spool is None:
+            continue
+        try:
+            choices = await asyncio.to_thread(choices_of, source, look.settings.identification)
+        except ValueError as error:  # DecodeOptionsError, whose module is loaded only where there is a spool
+            yield Check(area="code page", name=source.name, verdict="problem", said=str(error))
+        except OSError:
+            continue  # told of the spool
+        else:
+            for choice in choices:
+                yield _of_choice(source, choice)
+
+
+def _of_choice(source: ReceiptSettings, choice: PageChoice) -> Check:
+    likeliest = choice.pages[0]
+    why = "nobody says which code page the printer is in"
+    if choice.selected is not None:
+        why = f"words make no sense in the code page that ESC t {choice.selected} selects"
+    said = (
+        f"{why}; receipts are read as {likeliest.code_page}, {likeliest.certainty} % sure. Compare the line with the "
+        f"paper, and write what reads right under this [[receipts]]: {setting(likeliest.code_page)}"
+    )
+    return Check(area="code page", name=source.name, verdict="degraded", said=said, choice=choice)
+
+
 async def _disk(look: Surroundings) -> AsyncIterator[Check]:
     folder = state_folder(look.settings)
     existing = next(each for each in (folder, *folder.parents) if each.exists())
@@ -249,6 +281,7 @@ CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
     _scanners,
     _rules,
     _spools,
+    _code_pages,
     _sources,
     _disk,
 )

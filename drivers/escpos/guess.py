@@ -80,6 +80,11 @@ class Guess(Struct, frozen=True, kw_only=True):
     language: str
     runners_up: tuple[RunnerUp, ...] = ()
 
+    @property
+    def certainties(self) -> dict[str, int]:
+        """All pages that it may be and how certain each is, the likeliest first."""
+        return {self.code_page: self.certainty} | {other.code_page: other.certainty for other in self.runners_up}
+
 
 class GuessedPage(Struct, frozen=True, kw_only=True):
     """A guess for what a document printed while `selected` (`ESC t`) was selected; None: nothing was."""
