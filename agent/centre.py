@@ -96,6 +96,11 @@ class CentreLink:
         """What of the exchange needs a person, in the operator's words."""
         return tuple(problem.detail for problem in self._state.problems) if self._state is not None else ()
 
+    @property
+    def item_map(self) -> str | None:
+        """The hash of the item map in force."""
+        return self._item_map.hash if self._item_map is not None else None
+
     def committed(self) -> None:
         """The store has something new."""
         if self._loop is not None:
@@ -170,7 +175,7 @@ class CentreLink:
                 changed=self._told,
                 configured=self._configured,
                 mapped=self._use_item_map,
-                item_map=self._item_map.hash if self._item_map is not None else None,
+                item_map=self.item_map,
             )
             exchanging = asyncio.create_task(self._loop.run(ready))
             tasks += (exchanging, asyncio.create_task(self._enrolment_changed.wait()))

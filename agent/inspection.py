@@ -72,6 +72,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     members: int
     members_as_of: AwareDatetime | None
     program: str | None
+    item_map: str | None
     rules: RulesInForce
     sources: tuple[SourceReport, ...]
     waiting: int

@@ -328,6 +328,7 @@ class Register:
             workers=self._health(),
             rules=self._recognition.in_force,
             sources=sources_of(self._settings),
+            item_map=self._link.item_map,
         )
 
 

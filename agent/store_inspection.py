@@ -60,6 +60,7 @@ class Live(Struct, frozen=True, kw_only=True):
     workers: tuple[Health, ...] = ()
     rules: RulesInForce = RulesInForce()
     sources: tuple[SourceView, ...] = ()
+    item_map: str | None = None
 
 
 class StoreInspection:
@@ -104,6 +105,7 @@ class StoreInspection:
             members=members,
             members_as_of=kept.feed.as_of,
             program=program.hash if program is not None else None,
+            item_map=live.item_map,
             rules=live.rules,
             sources=tuple(self._source(source) for source in live.sources),
             waiting=self._store.count_waiting(),

@@ -49,12 +49,10 @@ from loyalty.item_map import (
     ItemMap,
     ItemMapError,
     checked,
-    item_map_hash,
-    item_map_json,
     kinds_given,
     warnings_of,
 )
-from loyalty.item_map_file import ReadItemMap, item_map_from_file, item_map_toml
+from loyalty.item_map_file import item_map_from_file, item_map_toml
 from loyalty.item_matching import ItemMatcher
 from loyalty.money import to_major
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
@@ -240,18 +238,17 @@ def identification_show(data: Data, as_json: Json = False) -> None:
 @items.command("check")
 def items_check(files: Files, as_json: Json = False) -> None:
     """Say whether an item map can be published, and what in it is probably not meant."""
-    read = _item_map(files, as_json)
-    _say_items(as_json, "The map is good:", read)
+    _say_items(as_json, "The map is good:", *_item_map(files, as_json))
 
 
 @items.command("publish")
 def items_publish(data: Data, files: Files, as_json: Json = False) -> None:
     """Sign an item map and put it in force, in place of the one before, on every register."""
-    read = _item_map(files, as_json)
+    matcher, unfilled = _item_map(files, as_json)
     with _opened(data, as_json) as (folder, database):
         key = folder.program_key()
-        database.write_now(lambda connection: item_maps.publish(connection, read.item_map, key, utc_now()))
-    _say_items(as_json, "In force:", read)
+        database.write_now(lambda connection: item_maps.publish(connection, matcher, key, utc_now()))
+    _say_items(as_json, "In force:", matcher, unfilled)
 
 
 @items.command("show")
@@ -623,8 +620,8 @@ def _say_rules(as_json: bool, head: str, config: CentreConfig) -> None:
     _say(as_json, report, "\n".join([f"{head} {report.rules}, {report.hash}", *report.warnings]))
 
 
-def _item_map(files: list[Path], as_json: bool) -> ReadItemMap:
-    """One map of several files, their entries in the order of the files."""
+def _item_map(files: list[Path], as_json: bool) -> tuple[ItemMatcher, int]:
+    """One map of several files, their entries in the order of the files; and how many rows give nothing yet."""
     read = []
     for file in files:
         try:
@@ -633,19 +630,18 @@ def _item_map(files: list[Path], as_json: bool) -> ReadItemMap:
             _fail(as_json, f"{file}: {error}")
     try:
         joined = checked(ItemMap(items=tuple(entry for one in read for entry in one.item_map.items)))
-        ItemMatcher(joined)
+        return ItemMatcher(joined), sum(one.unfilled for one in read)
     except ItemMapError as error:
         _fail(as_json, str(error))
-    return ReadItemMap(item_map=joined, unfilled=sum(one.unfilled for one in read))
 
 
-def _say_items(as_json: bool, head: str, read: ReadItemMap) -> None:
+def _say_items(as_json: bool, head: str, matcher: ItemMatcher, unfilled: int) -> None:
     report = operations.ItemMapReport(
-        hash=item_map_hash(item_map_json(read.item_map)),
-        entries=len(read.item_map.items),
-        kinds=kinds_given(read.item_map),
-        unfilled=read.unfilled,
-        warnings=warnings_of(read.item_map),
+        hash=matcher.hash,
+        entries=len(matcher.item_map.items),
+        kinds=kinds_given(matcher.item_map),
+        unfilled=unfilled,
+        warnings=warnings_of(matcher.item_map),
     )
     lines = [f"{head} {report.entries} entries, {report.hash}"]
     lines += [f"{count} give the kind {kind}" for kind, count in report.kinds.items()]

@@ -15,7 +15,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, insert, select
 
 from central.db import tables
-from loyalty.item_map import ItemMap, ItemMapError, item_map_from_json, item_map_hash, item_map_json
+from loyalty.item_map import ItemMap, ItemMapError, item_map_from_json, item_map_json
 from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.receipt import AwareDatetime, Receipt
 from sync import base64url
@@ -36,10 +36,12 @@ class Publication(Struct, frozen=True, kw_only=True):
     published_at: AwareDatetime
 
 
-def publish(connection: Connection, new: ItemMap, key: Ed25519PrivateKey, now: datetime) -> str:
-    """Put a map in force; returns its hash. Publishing an earlier one again brings it back. Raises ItemMapError."""
-    document = item_map_json(new)
-    matcher = ItemMatcher(new, item_map_hash(document))
+def publish(connection: Connection, matcher: ItemMatcher, key: Ed25519PrivateKey, now: datetime) -> str:
+    """Put a map in force; returns its hash. Publishing an earlier one again brings it back.
+
+    It comes made ready, which shows that it can be, and takes too long to be done while others wait to write.
+    """
+    document = item_map_json(matcher.item_map)
     if not _is_published(connection, matcher.hash):
         signed = SignedItemMap(
             hash=matcher.hash, item_map=document.decode(), signature=base64url.encoded(key.sign(document))

@@ -77,6 +77,7 @@ class ItemMatcher:
 
     def __init__(self, item_map: ItemMap, content_hash: str | None = None) -> None:
         """`content_hash` saves making the map's one form again, where it is known."""
+        self.item_map = item_map
         self.hash = content_hash or item_map_hash(item_map_json(item_map))
         self._entries = tuple(map(_ready, item_map.items))
         # Each entry stands in the index of its most telling condition, under each text of that.
@@ -90,10 +91,6 @@ class ItemMatcher:
         self._ranged: list[int] = []
         self._place()
         self._prefix_lengths = sorted({len(prefix) for ready in self._entries for prefix in ready.prefixes})
-
-    @property
-    def entries(self) -> int:
-        return len(self._entries)
 
     def _place(self) -> None:
         grams = Counter(gram for ready in self._entries for pattern in ready.patterns for gram in pattern.grams)

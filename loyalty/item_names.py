@@ -16,7 +16,7 @@ from msgspec import Struct
 # What is compared of a name; paper has 64 columns at most, and a name may be wrapped over a few lines.
 MAX_NAME_CHARS: Final = 200
 # Characters that stand together in a pattern with `*`: by runs of so many patterns are looked up.
-GRAMS: Final = (3, 5)
+GRAMS: Final = (3, 8)
 
 # Serbian and Macedonian as their own Latin is written, without accents; further letters so that a name has one form.
 _LETTERS: Final = str.maketrans(

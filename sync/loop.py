@@ -29,8 +29,8 @@ from sync.errors import CentreError, CentreRefusedError
 from sync.item_maps import ItemMapUnusableError, keep_item_map, verified_item_map
 from sync.programs import ProgramUnusableError, verified_program
 from sync.retry import Backoff
-from sync.session import (
-    REFUSED_RETRY_S,
+from sync.session import REFUSED_RETRY_S, Problem, Session
+from sync.steps import (
     Answer,
     AskSnapshot,
     Exchange,
@@ -41,11 +41,9 @@ from sync.session import (
     FetchWanted,
     Held,
     OpenEpoch,
-    Problem,
     PullChanges,
     SendBatch,
     SendHeartbeat,
-    Session,
     SnapshotProgress,
     Wait,
 )

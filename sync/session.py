@@ -21,6 +21,22 @@ from msgspec import Struct
 
 from sync.errors import CentreBusyError, CentreError, CentreRefusedError
 from sync.retry import Backoff
+from sync.steps import (
+    Answer,
+    AskSnapshot,
+    Exchange,
+    FetchChunk,
+    FetchConfig,
+    FetchItemMap,
+    FetchProgram,
+    Held,
+    OpenEpoch,
+    PullChanges,
+    SendBatch,
+    SendHeartbeat,
+    Step,
+    Wait,
+)
 from sync.wire import (
     MAX_ENTRIES,
     ChangesResponse,
@@ -30,12 +46,9 @@ from sync.wire import (
     SignedConfig,
     SignedItemMap,
     SignedProgram,
-    SnapshotChunk,
     SnapshotResponse,
 )
 
-# One page goes into the store in one transaction, and a receipt may be waiting for its turn behind it.
-CHANGES_PER_PULL = 500
 # Also the poll for news where no live connection stands.
 HEARTBEAT_S = 30.0
 # A centre that asks for more than this has a broken clock or is no centre.
@@ -45,132 +58,6 @@ REFUSED_RETRY_S = 300.0
 # A granted credit of 0 is asked about again after this.
 NO_CREDIT_S = 5.0
 
-
-class SnapshotProgress(Struct, frozen=True, kw_only=True):
-    """How much of which snapshot the store has: chunks up to the one with digest `last`."""
-
-    centre_epoch: str
-    as_of: int
-    chunks: int
-    last: str
-
-
-class Held(Struct, frozen=True, kw_only=True):
-    """What the store holds, as far as the session decides on it.
-
-    `next_seq` is the first unacknowledged number of `epoch`, `queued` how many entries wait from there on.
-    `feed` is the position reached (None before the first snapshot). `epoch_centre` and `feed_centre` are
-    the centre's own epoch when each was begun. `program`, `config` and `item_map` are the hashes in force,
-    `snapshot` how far one came.
-    """
-
-    epoch: str | None = None
-    epoch_centre: str | None = None
-    next_seq: int = 1
-    queued: int = 0
-    feed: int | None = None
-    feed_centre: str | None = None
-    program: str | None = None
-    config: str | None = None
-    item_map: str | None = None
-    snapshot: SnapshotProgress | None = None
-
-    @property
-    def last_seq(self) -> int:
-        return self.next_seq + self.queued - 1
-
-
-class OpenEpoch(Struct, frozen=True, kw_only=True):
-    """POST /v1/epochs; the answer makes the store number what is unacknowledged from 1 again."""
-
-
-class SendBatch(Struct, frozen=True, kw_only=True):
-    """POST /v1/ingest with entries from `first_seq` on, at most so many."""
-
-    first_seq: int
-    max_entries: int
-
-
-class PullChanges(Struct, frozen=True, kw_only=True):
-    """GET /v1/changes."""
-
-    after: int
-    limit: int = CHANGES_PER_PULL
-
-
-class AskSnapshot(Struct, frozen=True, kw_only=True):
-    """GET /v1/snapshot; its chunks are fetched by FetchChunk."""
-
-
-class FetchChunk(Struct, frozen=True, kw_only=True):
-    """One chunk of the snapshot."""
-
-    snapshot: SnapshotResponse
-    index: int
-
-    @property
-    def chunk(self) -> SnapshotChunk:
-        return self.snapshot.chunks[self.index]
-
-    @property
-    def first(self) -> bool:
-        return self.index == 0
-
-    @property
-    def last(self) -> bool:
-        return self.index == len(self.snapshot.chunks) - 1
-
-    @property
-    def progress(self) -> SnapshotProgress:
-        """What the store has once this chunk is in it."""
-        return SnapshotProgress(
-            centre_epoch=self.snapshot.centre_epoch,
-            as_of=self.snapshot.as_of,
-            chunks=self.index + 1,
-            last=self.chunk.sha256,
-        )
-
-
-class FetchProgram(Struct, frozen=True, kw_only=True):
-    """GET /v1/programs/{hash}."""
-
-    hash: str
-
-
-class FetchConfig(Struct, frozen=True, kw_only=True):
-    """GET /v1/config."""
-
-
-class FetchItemMap(Struct, frozen=True, kw_only=True):
-    """GET /v1/item-maps/{hash}."""
-
-    hash: str
-
-
-class SendHeartbeat(Struct, frozen=True, kw_only=True):
-    """POST /v1/heartbeat."""
-
-
-class Wait(Struct, frozen=True, kw_only=True):
-    """Nothing to do before `until`, unless something new is in the store or a hint comes."""
-
-    until: float
-
-
-FetchWanted = FetchProgram | FetchConfig | FetchItemMap
-Exchange = OpenEpoch | SendBatch | PullChanges | AskSnapshot | FetchChunk | FetchWanted | SendHeartbeat
-Step = Exchange | Wait
-Answer = (
-    EpochResponse
-    | IngestResponse
-    | ChangesResponse
-    | SnapshotResponse
-    | HeartbeatResponse
-    | SignedProgram
-    | SignedConfig
-    | SignedItemMap
-    | bytes
-)
 
 Unusable = Literal["program_unusable", "config_unusable", "item_map_unusable"]
 ProblemCode = Unusable | Literal["device_refused", "entry_too_large", "entry_unreadable", "request_refused"]

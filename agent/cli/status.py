@@ -44,6 +44,7 @@ def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
         ("Quarantine", str(report.quarantined)),
         ("Members", _members(report, now)),
         ("Program", report.program[:12] if report.program else "none yet"),
+        ("Item map", report.item_map[:12] if report.item_map else "none yet"),
         ("Card rules", f"{report.rules.settings} from the settings, {report.rules.centre} from the centre"),
     ]
     facts += [(worker.kind.capitalize(), f"{worker.name}: {worker.condition}") for worker in report.workers]

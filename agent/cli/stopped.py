@@ -14,6 +14,7 @@ from config.load import state_folder
 from config.settings import Settings
 from sync.configs import kept_config
 from sync.enrolment import Enrolment, EnrolmentError, load_enrolment
+from sync.item_maps import kept_item_map
 from sync.store.store import Store
 
 
@@ -37,6 +38,7 @@ def stopped_register(settings: Settings) -> Iterator[StoreInspection]:
             page=f"http://{page.host}:{page.port}/",
             rules=_rules(settings, enrolment, store),
             sources=sources_of(settings),
+            item_map=_item_map(enrolment, store),
         )
         yield StoreInspection(store, lambda: live)
     finally:
@@ -49,6 +51,11 @@ def _rules(settings: Settings, enrolment: Enrolment | None, store: Store) -> Rul
     kept = kept_config(store, enrolment.program_key) if enrolment is not None else None
     recognition.use_central(kept[1].identification if kept is not None else ())
     return recognition.in_force
+
+
+def _item_map(enrolment: Enrolment | None, store: Store) -> str | None:
+    kept = kept_item_map(store, enrolment.program_key) if enrolment is not None else None
+    return kept.hash if kept is not None else None
 
 
 def _enrolment(settings: Settings) -> Enrolment | None:

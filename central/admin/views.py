@@ -259,7 +259,11 @@ def goods(connection: Connection) -> GoodsPage:
     """What goods are, and which nobody has said it of, by turnover; told where this version does not read the map."""
     zone = Zone(connection)
     in_force, matcher = item_maps.newest_publication(connection), item_maps.matcher_in_force(connection)
-    entries = f"{matcher.entries} entries" if matcher is not None else "this version cannot read it; update the centre"
+    entries = (
+        f"{len(matcher.item_map.items)} entries"
+        if matcher is not None
+        else "this version cannot read it; update the centre"
+    )
     rows = tuple(_goods_row(one, zone) for one in unmapped.report(connection, GOODS_SHOWN).unmapped)
     if in_force is None:
         return GoodsPage(map_hash="", since="", entries="", rows=rows)

@@ -9,7 +9,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from agent.booking import Booked, book
+from agent.cli.stopped import stopped_register
 from central import item_maps
+from config.load import load_settings
 from loyalty.identity import identified
 from loyalty.item_map import ItemEntry, ItemMap
 from loyalty.item_matching import ItemMatcher
@@ -114,12 +116,19 @@ async def test_the_centres_map_is_in_force_while_the_register_runs_and_after_a_r
             assert till._register._rules.mapped(sale("1")) == sale("1")
 
             # when the centre publishes a map
-            hashed = centre.write(lambda c: item_maps.publish(c, DEPOSITS, centre.folder.program_key(), utc_now()))
+            hashed = centre.write(
+                lambda c: item_maps.publish(c, ItemMatcher(DEPOSITS), centre.folder.program_key(), utc_now())
+            )
             till.beat()
-            await till.until(lambda: till._register._rules.mapped(sale("1")).item_map == hashed)
+            await till.until(lambda: till.status.item_map == hashed)
+            assert till._register._rules.mapped(sale("1")).item_map == hashed
 
         # and when it starts again without a network
         await network.take_down()
         async with running(config, scanner) as till:
             assert till._register._rules.mapped(sale("1")).lines[1].counts_as == "deposit"
-            assert not till.status.badge.online
+            assert (till.status.item_map, till.status.badge.online) == (hashed, False)
+
+        # and when nobody runs it, it can still be asked
+        with stopped_register(load_settings(config, environment={})) as stopped:
+            assert stopped.status().item_map == hashed

@@ -13,7 +13,7 @@ from rich.table import Table
 from tests.bench.report import Report
 
 # Each is the module of that name in this package, with `run() -> Report`.
-NAMES = ("enqueue", "lookup", "scan", "scan_to_page", "footprint", "relay", "passthrough", "decode")
+NAMES = ("enqueue", "lookup", "scan", "scan_to_page", "footprint", "relay", "passthrough", "decode", "items")
 
 
 def main(arguments: list[str] | None = None) -> int:

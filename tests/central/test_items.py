@@ -39,7 +39,9 @@ def bought(count: int, *, code: str | None = "TS-0001", **facts: Any) -> Receipt
 
 
 def publish(centre: RunningCentre, item_map: ItemMap) -> str:
-    return str(centre.write(lambda c: item_maps.publish(c, item_map, centre.folder.program_key(), utc_now())))
+    return str(
+        centre.write(lambda c: item_maps.publish(c, ItemMatcher(item_map), centre.folder.program_key(), utc_now()))
+    )
 
 
 def kept(centre: RunningCentre, key: str) -> Receipt:

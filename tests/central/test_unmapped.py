@@ -41,7 +41,7 @@ def bought(count: int, *lines: Line, **facts: Any) -> Receipt:
 
 def publish(centre: RunningCentre, *entries: ItemEntry) -> str:
     key = centre.folder.program_key()
-    return str(centre.write(lambda c: item_maps.publish(c, ItemMap(items=entries), key, NOON)))
+    return str(centre.write(lambda c: item_maps.publish(c, ItemMatcher(ItemMap(items=entries)), key, NOON)))
 
 
 def reported(centre: RunningCentre, top: int = 50) -> list[tuple[str, int, int]]:

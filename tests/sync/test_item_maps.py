@@ -15,13 +15,14 @@ from sqlalchemy import Connection, insert
 from central import item_maps
 from central.db import tables
 from loyalty.item_map import MAX_DOCUMENT_BYTES, ItemEntry, ItemMap, item_map_hash, item_map_json
-from loyalty.item_matching import MAX_ALIKE
+from loyalty.item_matching import MAX_ALIKE, ItemMatcher
 from sync import base64url
 from sync.errors import CentreRefusedError
 from sync.item_maps import ItemMapUnusableError, keep_item_map, kept_item_map, verified_item_map
 from sync.keys import keeper_for
-from sync.session import REFUSED_RETRY_S, FetchItemMap, FetchProgram, PullChanges, SendHeartbeat, Wait
+from sync.session import REFUSED_RETRY_S
 from sync.signing import public_key_text
+from sync.steps import FetchItemMap, FetchProgram, PullChanges, SendHeartbeat, Wait
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import MAX_BODY_BYTES, HeartbeatResponse, SignedItemMap, compress_always
@@ -153,7 +154,9 @@ def test_one_that_cannot_be_used_is_shown_and_holds_up_nothing() -> None:
 
 
 def publish(centre: Centre, item_map: ItemMap) -> str:
-    return str(centre.write(lambda c: item_maps.publish(c, item_map, centre.folder.program_key(), utc_now())))
+    return str(
+        centre.write(lambda c: item_maps.publish(c, ItemMatcher(item_map), centre.folder.program_key(), utc_now()))
+    )
 
 
 def publish_document(centre: Centre, document: bytes) -> None:

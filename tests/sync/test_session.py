@@ -10,10 +10,8 @@ from msgspec import UNSET
 
 from sync.errors import CentreBusyError, CentreError, CentreRefusedError, CentreUnavailableError
 from sync.retry import Backoff
-from sync.session import (
-    HEARTBEAT_S,
-    MAX_RETRY_AFTER_S,
-    NO_CREDIT_S,
+from sync.session import HEARTBEAT_S, MAX_RETRY_AFTER_S, NO_CREDIT_S, Session
+from sync.steps import (
     Answer,
     AskSnapshot,
     Exchange,
@@ -24,7 +22,6 @@ from sync.session import (
     PullChanges,
     SendBatch,
     SendHeartbeat,
-    Session,
     SnapshotProgress,
     Step,
     Wait,

@@ -6,7 +6,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from sync.errors import CentreRefusedError, CentreUnavailableError
-from sync.session import REFUSED_RETRY_S, FetchConfig, FetchProgram, PullChanges, SendHeartbeat, Wait
+from sync.session import REFUSED_RETRY_S
+from sync.steps import FetchConfig, FetchProgram, PullChanges, SendHeartbeat, Wait
 from sync.wire import HeartbeatResponse, SignedConfig, SignedProgram
 from tests.sync.test_session import HASH, READY, Talk, changes, heartbeat
 

@@ -18,7 +18,8 @@ from loyalty.member import Member
 from sync.errors import CentreBusyError, CentreError, CentreRefusedError, CentreUnavailableError
 from sync.records import Entry, chain_next, chain_start
 from sync.retry import Backoff
-from sync.session import (
+from sync.session import Session
+from sync.steps import (
     Answer,
     AskSnapshot,
     Exchange,
@@ -28,7 +29,6 @@ from sync.session import (
     PullChanges,
     SendBatch,
     SendHeartbeat,
-    Session,
     Wait,
 )
 from sync.wire import (
