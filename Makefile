@@ -11,7 +11,7 @@ SEED ?= 20261128
 demo: .venv/ready-central
 	$(PY) -m agent.cli.entry demo $(ARGS)
 
-test: .venv/ready-dev .venv/ready-browser check
+test: .venv/ready-dev .venv/ready-browser .venv/ready-postgres check
 	$(PY) -m pytest --randomly-seed=$(SEED) $(ARGS)
 
 check: .venv/ready-dev
@@ -39,6 +39,11 @@ bench: .venv/ready-dev .venv/ready-browser
 # Chromium draws nothing without a font, and what drives it needs libatomic.
 .venv/ready-browser: .venv/ready-dev
 	installer/setup.sh chromium fonts-dejavu-core libatomic1
+	touch $@
+
+# Tests start a server of their own; where the system has no such package they are skipped.
+.venv/ready-postgres: .venv/ready-dev
+	installer/setup.sh postgresql-15
 	touch $@
 
 # Hashes, no index lines: the files name no registry.

@@ -15,6 +15,7 @@ from agent.bookkeeping import Bookkeeper, Prepared
 from drivers.receipts.arrivals import Arrival, ArrivalSource
 from drivers.receipts.decode import DecodeOptionsError, decode
 from drivers.receipts.port import DecodeOptions
+from sync.store.reading import MAX_SOURCE_MARKS
 from sync.store.store import Store
 from sync.store.writing import Writing
 
@@ -53,17 +54,22 @@ class ArrivalIntake:
 
     async def take_new(self) -> None:
         """Books what the source holds now."""
-        if self._marks is None:
-            # The oldest beyond a bound are forgotten: their receipts are known for ever, so nothing counts twice.
-            await self._store.write(lambda writing: writing.trim_source_marks(self._books.name))
-            self._marks = self._store.source_marks(self._books.name)
-        while arrivals := await asyncio.to_thread(self._source.read, dict(self._marks)):
+        marks = self._marks if self._marks is not None else await self._kept_marks()
+        while arrivals := await asyncio.to_thread(self._source.read, marks):
             await self._scans_taken()
             for arrival in arrivals:
-                understood = await self._take(arrival)
+                understood = await self._take(arrival, marks)
                 await asyncio.to_thread(self._source.finish, arrival, understood=understood)
+            if len(marks) > MAX_SOURCE_MARKS:
+                marks = await self._kept_marks()
 
-    async def _take(self, arrival: Arrival) -> bool:
+    async def _kept_marks(self) -> dict[str, str]:
+        """The newest marks. Older ones are forgotten: their receipts are known for ever, so nothing counts twice."""
+        await self._store.write(lambda writing: writing.trim_source_marks(self._books.name))
+        self._marks = self._store.source_marks(self._books.name)
+        return self._marks
+
+    async def _take(self, arrival: Arrival, marks: dict[str, str]) -> bool:
         """Books `arrival` unless that was done before; whether all of it was understood."""
 
         def mark(writing: Writing) -> None:
@@ -76,7 +82,7 @@ class ArrivalIntake:
             prepared = await asyncio.to_thread(self._prepared, arrival)
             kept = await self._books.keep(prepared, lambda writing, _kept: mark(writing))
             understood = not kept.quarantined
-        self._marks = {**(self._marks or {}), arrival.name: arrival.mark}
+        marks[arrival.name] = arrival.mark
         return understood
 
     def _prepared(self, arrival: Arrival) -> Prepared:

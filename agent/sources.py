@@ -6,16 +6,25 @@ Owns that choice alone. A kind of source is loaded where a register has one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from agent.arrivals import ArrivalIntake
 from agent.bookkeeping import Bookkeeper
 from agent.receipts import ReceiptIntake
 from config.settings import ReceiptSettings
+from drivers.receipts.arrivals import ArrivalSource
 from drivers.receipts.folder_source import FolderReader, FolderRules
 from drivers.receipts.port import DecodeOptions
+from drivers.receipts.row_mapping import MAX_MAPPING_BYTES, MappingError, RowMapping, mapping_from
 from drivers.receipts.spool_source import SpoolReader
 from sync.store.store import Store
+
+
+class MissingExtraError(Exception):
+    """Something is not installed. The message says what."""
 
 
 class Intake(Protocol):
@@ -39,6 +48,9 @@ def intake_of(
         return ReceiptIntake(
             source=SpoolReader(settings.spool), books=books, store=store, options=options, scans_taken=scans_taken
         )
+    if settings.database is not None:
+        source: ArrivalSource = _database(settings, options)
+        return ArrivalIntake(source=source, books=books, store=store, options=options, scans_taken=scans_taken)
     assert settings.folder is not None  # noqa: S101 — `config` has checked that one kind is named
     rules = FolderRules(
         pattern=settings.pattern,
@@ -48,4 +60,38 @@ def intake_of(
         afterwards=settings.afterwards,
     )
     source = FolderReader(settings.folder, rules)
-    return ArrivalIntake(source=source, books=books, store=store, options=options, scans_taken=scans_taken)
+    mapping = _mapping(settings.mapping) if settings.mapping is not None else None
+    return ArrivalIntake(
+        source=source,
+        books=books,
+        store=store,
+        options=lambda: replace(options(), mapping=mapping),
+        scans_taken=scans_taken,
+    )
+
+
+def _database(settings: ReceiptSettings, options: Callable[[], DecodeOptions]) -> ArrivalSource:
+    """Raises DatabaseSourceError and MappingError."""
+    try:
+        from drivers.receipts.database_source import DatabaseReader, DatabaseRules  # noqa: PLC0415 - an extra's
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("a database is read with SQLAlchemy: install tillside[sql]") from error
+    assert settings.database and settings.query and settings.high_water and settings.mapping  # noqa: S101, PT018 - checked
+    rules = DatabaseRules(
+        query=settings.query,
+        high_water=settings.high_water,
+        mapping=_mapping(settings.mapping),
+        start=settings.start,
+        overlap=settings.overlap,
+        poll_s=settings.poll_s,
+    )
+    return DatabaseReader(settings.database, rules, options)
+
+
+def _mapping(file: Path) -> RowMapping:
+    """The mapping in `file`. Raises MappingError."""
+    try:
+        with file.open("rb") as stream:
+            return mapping_from(stream.read(MAX_MAPPING_BYTES + 1), str(file))
+    except OSError as error:
+        raise MappingError(f"{file}: cannot be read ({error.strerror}). Name the mapping's file") from error

@@ -53,6 +53,7 @@ def _with_folders_from(folder: Path, source: ReceiptSettings) -> ReceiptSettings
         source,
         spool=folder / source.spool if source.spool is not None else None,
         folder=folder / source.folder if source.folder is not None else None,
+        mapping=folder / source.mapping if source.mapping is not None else None,
     )
 
 

@@ -1,20 +1,22 @@
 """Which keys of `[[receipts]]` go together.
 
-Owns the kinds of source and the keys that only one kind has. Never judges a single value (`config.settings` does).
+Owns the kinds of source and the keys that not every kind has. Never judges a single value (`config.settings` does).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
-# The key that makes a source one of its kind, and the keys that no other kind has.
+# The key that makes a source one of its kind, and the keys that not every kind has.
 KEYS_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
     "spool": frozenset(),
     "webhook": frozenset(),
-    "folder": frozenset(("pattern", "complete", "settle_ms", "temporary", "afterwards")),
+    "folder": frozenset(("pattern", "complete", "settle_ms", "temporary", "afterwards", "mapping")),
+    "database": frozenset(("query", "high_water", "start", "overlap", "poll_s", "mapping")),
 }
 
 
@@ -45,7 +47,24 @@ def source_problems(tables: Sequence[Mapping[str, Any]]) -> Iterator[SourceProbl
             )
         else:
             yield from _foreign_keys(index, table, kinds[0])
+            yield from _missing_keys(index, table, kinds[0])
     yield from _between(tables)
+
+
+def _missing_keys(index: int, table: Mapping[str, Any], kind: str) -> Iterator[SourceProblem]:
+    """What a database cannot be asked without."""
+    if kind != "database":
+        return
+    for key in ("query", "high_water", "mapping"):
+        if not table.get(key):
+            yield SourceProblem(index=index, key=key, problem="it is missing", remedy="docs/sources.md has an example")
+    if not re.search(r":high_water\b", str(table.get("query", ""))):
+        yield SourceProblem(
+            index=index,
+            key="query",
+            problem="it has no :high_water, and would give every row each time",
+            remedy="Write WHERE column > :high_water ORDER BY column",
+        )
 
 
 def _between(tables: Sequence[Mapping[str, Any]]) -> Iterator[SourceProblem]:
@@ -72,7 +91,7 @@ def _between(tables: Sequence[Mapping[str, Any]]) -> Iterator[SourceProblem]:
 
 def _foreign_keys(index: int, table: Mapping[str, Any], kind: str) -> Iterator[SourceProblem]:
     for other, keys in KEYS_OF_KIND.items():
-        for key in sorted(keys & table.keys()) if other != kind else ():
+        for key in sorted((keys - KEYS_OF_KIND[kind]) & table.keys()):
             yield SourceProblem(
                 index=index, key=key, problem=f"goes with {other}, and this is a {kind}", remedy="Remove it"
             )

@@ -32,6 +32,7 @@ MAX_RECEIPT_SOURCES = 8
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Query = Annotated[str, Meta(min_length=1, max_length=20_000)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 SettleMs = Annotated[int, Meta(ge=0, le=600_000)]
 Suffix = Annotated[str, Meta(min_length=1, max_length=32)]
@@ -99,7 +100,8 @@ class ScannerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class ReceiptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One source of receipts and how to read them: the folder in which a relay spools print jobs, one in which a POS
-    drops files, or the POS's own calls of the local API. `config.receipt_sources` says which keys go with which kind.
+    drops files, the POS's own calls of the local API, or its database. `config.receipt_sources` says which keys go
+    with which kind.
     """
 
     name: Name
@@ -112,6 +114,13 @@ class ReceiptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     settle_ms: SettleMs = 1000
     temporary: Annotated[tuple[Suffix, ...], Meta(max_length=16)] = (".tmp", ".part")
     afterwards: Literal["move", "delete", "leave"] = "move"
+    database: Text | None = None
+    query: Query | None = None
+    high_water: Name | None = None
+    start: int | Text = 0
+    overlap: Annotated[int, Meta(ge=0, le=1_000_000)] = 300
+    poll_s: Annotated[int, Meta(ge=1, le=3600)] = 10
+    mapping: Path | None = None
     format: Name = "auto"
     code_page: Name | None = None
     profile: Name | None = None

@@ -14,6 +14,21 @@ for package in "$@"; do
         [ -x /usr/bin/chromium ] || missing+=("$package")
       fi
       ;;
+    postgresql-15)
+      # Debian 12 has it. Elsewhere tests find another version, or are skipped.
+      if compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+        :
+      elif grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
+        missing+=("$package")
+        # Only its programs are wanted: no cluster is made, and no service runs.
+        if [ "$(id -u)" -eq 0 ] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+          mkdir -p /etc/postgresql-common
+          echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+        fi
+      else
+        echo "No postgresql-15 package here: tests that need PostgreSQL will be skipped." >&2
+      fi
+      ;;
     *) dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package") ;;
   esac
 done

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import signal
 
+from tests.postgres import postgres
+
+__all__ = ["postgres"]
+
 # A shell's background jobs ignore Ctrl-C, and every process that they start does; the tests' own must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ from agent.arrivals import ArrivalIntake
 from agent.receipts import at_once
 from agent.store_inspection import ignored_of
 from drivers.receipts.arrivals import Arrival
+from drivers.receipts.database_source import DatabaseReader, DatabaseRules
 from drivers.receipts.decode import DecodeOptionsError
 from drivers.receipts.folder_source import FolderReader, FolderRules
 from drivers.receipts.port import DecodeOptions
+from drivers.receipts.row_mapping import mapping_from
 from tests.agent.shop import OPTIONS, Shop, receipt
 
 AT_ONCE = FolderRules(complete="rename", settle_ms=0)
@@ -153,3 +157,49 @@ async def test_wrong_options_stop_the_source_and_touch_no_file(shop: Shop, folde
         await wrong.run(lambda: None)
 
     assert (folder / "1.prn").exists()
+
+
+def sold(file: Path, *numbers: int) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS sales (id INTEGER PRIMARY KEY, day TEXT, total TEXT)")
+        connection.executemany("INSERT INTO sales VALUES (?, '2026-11-22', '7.50')", [(number,) for number in numbers])
+
+
+async def test_a_database_is_read_on_after_power_cuts_and_no_sale_counts_twice(shop: Shop, tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    file = tmp_path / "pos.db"
+    mapping = b'dates = ["yyyy-mm-dd"]\n[receipt]\nnumber = "id"\nbusiness_day = "day"\ntotal = "total"\n'
+    rules = DatabaseRules(
+        query="SELECT id, day, total FROM sales WHERE id > :high_water ORDER BY id",
+        high_water="id",
+        mapping=mapping_from(mapping, "test"),
+    )
+
+    class Cut(DatabaseReader):
+        def finish(self, arrival: Arrival, *, understood: bool) -> None:
+            if chance.random() < 0.5:
+                raise PowerCutError
+
+    cuts, numbers = 0, list(range(1, 41))
+    sold(file, *numbers[:30:2])
+    while True:
+        source = Cut(f"sqlite:///{file}", rules, lambda: OPTIONS, environment={})
+        reading = ArrivalIntake(
+            source=source, books=shop.books("pos"), store=shop.store, options=lambda: OPTIONS, scans_taken=at_once
+        )
+        try:
+            await reading.take_new()
+            break
+        except PowerCutError:
+            cuts += 1
+            if cuts == 1:
+                sold(file, *numbers[1:30:2], *numbers[30:])
+            shop.reopen()
+        finally:
+            source.close()
+
+    assert cuts > 0, f"seed {seed}"
+    assert sorted(int(body.receipt.number or 0) for body in shop.bodies()) == numbers, f"seed {seed}"
+    assert ignored_of(shop.store) == {}, f"seed {seed}"
+    assert shop.store.quarantined() == (), f"seed {seed}"

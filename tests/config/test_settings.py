@@ -158,10 +158,15 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
         ),
         (
             '[[receipts]]\nname="a"',
-            ["[[receipts]] number 1 'a', spool, webhook, folder", "Say where the receipts come from"],
+            ["[[receipts]] number 1 'a', spool, webhook, folder, database", "Say where the receipts come from"],
         ),
         ('[[receipts]]\nname="a"\nspool="x"\nfolder="y"', ["number 1 'a', spool and folder", "one kind"]),
         ('[[receipts]]\nname="a"\nspool="x"\npattern="*"', ["number 1 'a', pattern", "goes with folder", "Remove it"]),
+        (
+            '[[receipts]]\nname="a"\ndatabase="env:X"\nquery="SELECT 1"\nhigh_water="id"\nmapping="m.toml"',
+            ["number 1 'a', query", "no :high_water", "ORDER BY"],
+        ),
+        ('[[receipts]]\nname="a"\ndatabase="env:X"', ["number 1 'a', query", "missing", "docs/sources.md"]),
         ('[[receipts]]\nname="a"\nfolder="x"\ncomplete="soon"', ["number 1 'a', complete", "'soon'"]),
         ("[page\nport = 1", ["not TOML", "line 1"]),
         ("identification = 3", ["identification", "not a table", "[[identification]]"]),

@@ -1,0 +1,87 @@
+"""One PostgreSQL server for all tests that need one, in a folder of its own, on a socket of its own.
+
+It is Debian's program, started and stopped here; no service of the system is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+# A server that takes longer does not come; it takes a second or two.
+START_WITHIN_S = 60
+_numbers = count(1)
+
+
+class Server:
+    """A running server; `database()` makes an empty database and gives its URL."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+
+    def start(self) -> None:
+        self._run("initdb", "--pgdata", self._data, "--username", "postgres", "--auth", "trust", "--no-sync")
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"
+        self._run(
+            *("pg_ctl", "start", "--pgdata", self._data, "--wait", "--timeout", str(START_WITHIN_S)),
+            *("--log", self._log, "--options", options),
+        )
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "--pgdata", self._data, "--mode", "immediate", "--wait")
+
+    def database(self) -> str:
+        name = f"db{next(_numbers)}"
+        self._run("createdb", "--host", str(self._folder), "--username", "postgres", name)
+        return f"postgresql://postgres@/{name}?host={self._folder}"
+
+    @property
+    def _data(self) -> str:
+        return str(self._folder / "data")
+
+    @property
+    def _log(self) -> str:
+        return str(self._folder / "log")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command: Sequence[str] = (str(self._programs / program), *arguments)
+        if os.geteuid() == 0:  # the server refuses to run as root
+            command = ("runuser", "-u", "postgres", "--", *command)
+        done = subprocess.run(
+            command, cwd=self._folder, capture_output=True, text=True, timeout=START_WITHIN_S, check=False
+        )
+        assert done.returncode == 0, f"{program}: {done.stderr[-2000:]}"
+
+
+def _programs() -> Path | None:
+    found = shutil.which("initdb")
+    places = (
+        [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    )
+    return next((place for place in places if (place / "initdb").exists()), None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The server; a test that asks for it is skipped where PostgreSQL is not installed."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: sudo apt-get install postgresql-15")
+    # The path of a socket may have 107 bytes, which pytest's own folders exceed.
+    with tempfile.TemporaryDirectory(prefix="tillside-pg-") as folder:
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+        server = Server(programs, Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
