@@ -19,6 +19,7 @@ from loyalty.receipt import Fiscal, Problem, Receipt
 
 # Published: uuid5(NAMESPACE_URL, "tillside:receipt"). It never changes.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "tillside:receipt")
+_NAMESPACE_BYTES = NAMESPACE.bytes
 
 _SPACE = re.compile(r"\s+")
 
@@ -65,7 +66,7 @@ def bytes_id(job: bytes) -> str:
 def key_of(natural_id: str) -> str:
     """The key (UUIDv5 text) of a natural id."""
     # As uuid.uuid5 does it, without an object for each.
-    digits = hashlib.sha1(NAMESPACE.bytes + natural_id.encode(), usedforsecurity=False).hexdigest()
+    digits = hashlib.sha1(_NAMESPACE_BYTES + natural_id.encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digits[16], 16) % 4]
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
@@ -104,6 +105,13 @@ def natural_ids(receipt: Receipt) -> tuple[str, ...]:
         return len(_PRECEDENCE), natural_id not in own, natural_id
 
     return tuple(sorted(own.union(receipt.also), key=rank))
+
+
+def _rank(natural_id: str) -> tuple[int, str]:
+    for index, prefix in enumerate(_PRECEDENCE):
+        if natural_id.startswith(prefix):
+            return index, natural_id
+    return len(_PRECEDENCE), natural_id
 
 
 def identified(receipt: Receipt, job: bytes) -> Receipt:

@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 from drivers.receipts.journal_issuer import TIN, issuer_of
 from drivers.receipts.journal_items import CURRENCY, lines_of
 from drivers.receipts.journal_money import payments_of, taxes_of
-from drivers.receipts.journal_rows import COLUMNS, PFR_NUMBER, TYPE, Fields, Mark, Row, row_of, width_of
+from drivers.receipts.journal_rows import COLUMNS, PFR_NUMBER, TYPE, Fields, Mark, Row, rows_of, width_of
 from drivers.receipts.port import CERTAIN, DecodeOptions, Found, MalformedReceiptError, PrintedJob, TextLine
 from drivers.receipts.wording import compact, printed_date, printed_moment
 from loyalty.identity import key_of, rs_purs
@@ -47,7 +47,7 @@ class PursJournalReader:
     def find(self, job: PrintedJob) -> Sequence[Found]:
         """From each title to its end line, or to the line after the counter where there is none."""
         lines = job.lines
-        marks = [row_of(line.text).mark for line in lines]
+        marks = [row.mark for row in rows_of([line.text for line in lines])]
         starts = [
             index
             for index, mark in enumerate(marks)
@@ -61,14 +61,15 @@ class PursJournalReader:
     def read(self, job: PrintedJob, options: DecodeOptions) -> Receipt:
         """The receipt of one journal. Raises MalformedReceiptError."""
         try:
-            return _read(job, [row_of(line.text) for line in job.lines], options)
+            return _read(job, rows_of([line.text for line in job.lines]), options)
         except AmountError as error:
             raise MalformedReceiptError("bad_amount", f"{error}; the journal is damaged, print it again") from error
 
 
 def _tin_follows(lines: Sequence[TextLine]) -> bool:
     """Whether a taxpayer's number comes soon, and no other title before it."""
-    printed = [row for line in lines if (row := row_of(line.text)).mark != "rule" and row.text.strip()]
+    rows = rows_of([line.text for line in lines])
+    printed = [row for row in rows if row.mark != "rule" and row.text.strip()]
     for row in printed[:TITLE_TO_TIN_LINES]:
         if TIN.fullmatch(row.text):
             return True
@@ -79,21 +80,22 @@ def _tin_follows(lines: Sequence[TextLine]) -> bool:
 
 def _end(marks: Sequence[Mark], first: int, following: int) -> int:
     """The line after the last of the journal that begins at `first`."""
-    counter = _mark_at(marks, ("counter",), first, following)
+    counter = _mark_at(marks, "counter", first, following)
     if counter is None:
         return following
-    end = _mark_at(marks, ("end", "title"), counter, following)
+    ends = [_mark_at(marks, mark, counter, following) for mark in ("end", "title")]
+    end = min([at for at in ends if at is not None], default=None)
     if end is None:
-        end = _mark_at(marks, ("rule",), counter, following)
+        end = _mark_at(marks, "rule", counter, following)
     return following if end is None else end + 1
 
 
-def _mark_at(marks: Sequence[Mark], wanted: tuple[Mark, ...], start: int, end: int) -> int | None:
-    """Where the first of the `wanted` marks stands from `start` up to `end`."""
-    for at in range(start, end):
-        if marks[at] in wanted:
-            return at
-    return None
+def _mark_at(marks: Sequence[Mark], wanted: Mark, start: int, end: int) -> int | None:
+    """Where the first `wanted` mark stands from `start` up to `end`."""
+    try:
+        return marks.index(wanted, start, end)
+    except ValueError:
+        return None
 
 
 def _read(job: PrintedJob, rows: Sequence[Row], options: DecodeOptions) -> Receipt:
@@ -102,7 +104,7 @@ def _read(job: PrintedJob, rows: Sequence[Row], options: DecodeOptions) -> Recei
     columns_at = _after_columns(rows, marks, type_at)
     total_at = _part_at(marks, "total", columns_at, "the total")
     time_at = _part_at(marks, "time", total_at, "the PFR time")
-    taxes_at = _mark_at(marks, ("tax columns",), total_at, time_at)
+    taxes_at = _mark_at(marks, "tax columns", total_at, time_at)
     width, is_return = width_of(rows), kind == "return"
     head_end = next((at for at in range(1, type_at) if rows[at].field is not None), type_at)
     head, fiscal = Fields(rows[head_end:type_at], width), Fields(rows[time_at:], width)
@@ -141,10 +143,10 @@ def _read(job: PrintedJob, rows: Sequence[Row], options: DecodeOptions) -> Recei
 
 def _type(rows: Sequence[Row], marks: Sequence[Mark]) -> tuple[int, ReceiptStatus, ReceiptKind]:
     """Where the type line stands, and what it says. A shop may be called like a type; then the last one is it."""
-    ends = _mark_at(marks, ("columns", "total", "time"), 0, len(marks))
-    at = _mark_at(marks, ("type",), 0, len(marks))
+    at = _mark_at(marks, "type", 0, len(marks))
     if at is None:
-        at = next((at for at in reversed(range(ends or len(marks))) if marks[at] == "bare type"), None)
+        columns_at = _mark_at(marks, "columns", 0, len(marks)) or _mark_at(marks, "total", 0, len(marks)) or len(marks)
+        at = next((at for at in reversed(range(columns_at)) if marks[at] == "bare type"), None)
     match = TYPE.fullmatch(compact(rows[at].text)) if at is not None else None
     if at is None or match is None:
         raise MalformedReceiptError(
@@ -154,7 +156,7 @@ def _type(rows: Sequence[Row], marks: Sequence[Mark]) -> tuple[int, ReceiptStatu
 
 
 def _part_at(marks: Sequence[Mark], mark: Mark, start: int, what: str) -> int:
-    at = _mark_at(marks, (mark,), start, len(marks))
+    at = _mark_at(marks, mark, start, len(marks))
     if at is None:
         raise MalformedReceiptError("torn", f"the journal ends before {what}; it is incomplete, print it again")
     return at
@@ -162,7 +164,7 @@ def _part_at(marks: Sequence[Mark], mark: Mark, start: int, what: str) -> int:
 
 def _after_columns(rows: Sequence[Row], marks: Sequence[Mark], start: int) -> int:
     """The line after the heading of the items, which narrow paper may have wrapped."""
-    at = _mark_at(marks, ("columns",), start, len(marks))
+    at = _mark_at(marks, "columns", start, len(marks))
     if at is not None:
         return at + 1
     for at in range(start, len(rows)):

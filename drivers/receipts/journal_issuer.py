@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from drivers.receipts.journal_rows import row_of
+from drivers.receipts.journal_rows import rows_of
 from loyalty.receipt import Issuer
 
 # A chain's shops on one register are few; what is longer than any head is no head.
@@ -28,7 +28,7 @@ _LOCATIONS: Final = (re.compile(r"(\d{7})\s*-\s*(.*)"), re.compile(r"(\d{4,9})\s
 @lru_cache(maxsize=HEADS_REMEMBERED)
 def issuer_of(printed: tuple[str, ...], width: int) -> Issuer | UnsetType:
     """The issuer in the lines between the title and the first label, on paper of `width`."""
-    texts = [text for line in printed[:MAX_HEAD_LINES] if (text := row_of(line).text.rstrip())]
+    texts = [text for row in rows_of(printed[:MAX_HEAD_LINES]) if (text := row.text.rstrip())]
     tin_at = next((at for at, text in enumerate(texts) if TIN.fullmatch(text)), None)
     tin = TIN.fullmatch(texts[tin_at]) if tin_at is not None else None
     if tin_at is None or tin is None:

@@ -120,9 +120,9 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
         return self.length >= width or self.raw_length == width
 
 
-def row_of(text: str) -> Row:
-    """`text` without what HTML adds: tags, the picture in one, entities."""
-    return _short_row(text) if len(text) <= MAX_PAPER_LETTERS else _read_row(text)
+def rows_of(texts: Iterable[str]) -> list[Row]:
+    """Lines without what HTML adds: tags, the picture in one, entities."""
+    return [_short_row(text) if len(text) <= MAX_PAPER_LETTERS else _read_row(text) for text in texts]
 
 
 def _read_row(text: str) -> Row:
@@ -138,11 +138,14 @@ def _read_row(text: str) -> Row:
     if not stripped or raw_length > MAX_PAPER_LETTERS:
         return Row(text=text, raw_length=raw_length, length=len(text))
     field, value, is_labelled = _label(text, stripped)
+    mark = _MARKS.get(field, "") if field is not None else _mark(stripped)
+    if mark == "rule":
+        return Row(text=stripped, raw_length=raw_length, length=len(stripped), mark=mark)
     return Row(
         text=text,
         raw_length=raw_length,
         length=len(text),
-        mark=_MARKS.get(field, "") if field is not None else _mark(stripped),
+        mark=mark,
         field=field,
         value=value,
         is_labelled=is_labelled,
@@ -202,7 +205,7 @@ def _mark(stripped: str) -> Mark:
 
 def width_of(rows: Iterable[Row]) -> int:
     """How many letters a line has, as the rules show it."""
-    return max((len(row.text.strip()) for row in rows if row.mark == "rule"), default=DEFAULT_WIDTH)
+    return max([row.length for row in rows if row.mark == "rule"], default=DEFAULT_WIDTH)
 
 
 def joined(rows: Sequence[Row], width: int) -> str:
@@ -245,7 +248,7 @@ class Fields:
 
     def word(self, field: Field) -> str:
         """The value as one word, wherever it was wrapped."""
-        return "".join("".join(row.text.split()) for row in self._values.get(field, ()))
+        return "".join("".join([row.text for row in self._values.get(field, ())]).split())
 
     def _goes_on(self, field: Field, row: Row) -> bool:
         """Whether `row` is the rest of what was said of `field`: there was no room for it, or only for the label."""
