@@ -88,7 +88,7 @@ def item_map_from_json(document: bytes) -> ItemMap:
 
 
 def item_map_from_values(values: object) -> ItemMap:
-    """A checked map from what a TOML or CSV parser gives. Raises ItemMapError."""
+    """A checked map from what a TOML parser gives. Raises ItemMapError."""
     try:
         item_map = msgspec.convert(values, ItemMap)
     except msgspec.ValidationError as error:

@@ -16,8 +16,10 @@ from msgspec import Struct
 
 from loyalty.item_map import (
     CONDITIONS,
+    ItemEntry,
     ItemMap,
     ItemMapError,
+    checked,
     item_map_from_json,
     item_map_from_values,
 )
@@ -88,10 +90,10 @@ def _from_csv(text: str) -> ReadItemMap:
             if entry.keys().isdisjoint(RESULTS):
                 unfilled += any(entry.values())
             else:
-                entries.append(entry)
-    except csv.Error as error:
-        raise ItemMapError(f"line {rows.line_num}: {error}") from error
-    return ReadItemMap(item_map=item_map_from_values({"items": entries}), unfilled=unfilled)
+                entries.append(msgspec.convert(entry, ItemEntry))
+    except (csv.Error, msgspec.ValidationError) as error:
+        raise ItemMapError(f"line {rows.line_num}: {error}; correct that line") from error
+    return ReadItemMap(item_map=checked(ItemMap(items=tuple(entries))), unfilled=unfilled)
 
 
 def _entry(cells: dict[str, str]) -> dict[str, object]:
