@@ -19,14 +19,17 @@ from agent.demo.printer import VirtualPrinter
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
 from tests.browser.till import Till
 from tests.drivers.relay.running import until
-from tests.drivers.relay.test_process import RelayProcess
+from tests.drivers.relay.test_process import RelayProcess, disk_of, fill
 from tests.faults.service_manager import ServiceManager
 
 CUT = b"\x1dVB\x00"
 ASK = b"\x10\x04\x01"
 ANSWER = b"\x12"
 WAIT_S = 30.0
-KILLS = 30
+KILLS = 20
+# Beside an agent, which has to keep up.
+KILLS_BESIDE_AGENT = 4
+DISK = "24m"
 SHOP = Shop(
     store="12",
     register="3",
@@ -290,3 +293,86 @@ async def test_receipts_print_as_fast_while_the_agent_is_stopped_killed_or_updat
     assert code == 0
     assert (pos.broken, printer.cuts, await booked(till)) == (0, 25, 25)
     assert relay.said == ""
+
+
+@pytest.mark.processes
+async def test_a_receipt_that_the_pos_prints_anew_after_a_kill_of_the_relay_is_booked_once(
+    printer: VirtualPrinter, till: Till, tmp_path: Path
+) -> None:
+    """A job that was cut off in the relay is neither kept nor booked; one that was kept already comes twice."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    sold: list[bytes] = []
+    await till.start()
+    async with ServiceManager(tmp_path, *relay_arguments(printer, till.spool)) as service:
+        pos = Pos(service.port)
+
+        async def sell() -> None:
+            while service.starts <= KILLS_BESIDE_AGENT:
+                sold.append(fiscal_receipt(len(sold) + 1))
+                await pos.sell(sold[-1])
+
+        async def kill() -> None:
+            for number in range(KILLS_BESIDE_AGENT):
+                await service.started_again(number)
+                await asyncio.sleep(chance.uniform(0, 0.1))
+                service.signal(signal.SIGKILL)
+                await service.started_again(number + 1)
+
+        async with asyncio.TaskGroup() as both:
+            both.create_task(sell())
+            both.create_task(kill())
+        # What was confirmed just before a kill: its answer is lost, and the POS prints it again.
+        for job in sold[:3]:
+            await pos.sell(job)
+        await service.stop()
+    # The last in the spool are the three that were printed again.
+    agent = await till.agent()
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            status = await asyncio.to_thread(agent.status)
+            if status.ignored.get("seen_again", 0) >= 3 and status.queued >= len(sold):
+                break
+            await asyncio.sleep(0.02)
+
+    print(f"{len(sold)} receipts, {pos.broken} printed anew")
+    assert pos.refused == 0
+    assert (status.queued, status.quarantined) == (len(sold), 0)
+
+
+@pytest.mark.processes
+async def test_on_a_full_disk_sales_go_on_and_all_are_booked_once_there_is_room(
+    printer: VirtualPrinter, tmp_path: Path
+) -> None:
+    with disk_of(tmp_path / "disk", DISK) as disk:
+        # given spool and agent on one disk
+        till = Till(disk)
+        await till.seed([])
+        try:
+            await till.start()
+            relay = await RelayProcess(printer.address, till.spool).start()
+            pos = Pos(int(str(relay.ready["listening"]).rpartition(":")[2]))
+            await pos.sell(fiscal_receipt(1))
+            await booked_all(till, 1)
+
+            # when it is full, and the agent is started again meanwhile
+            fill(disk / "ballast")
+            for number in range(2, 22):
+                await pos.sell(fiscal_receipt(number))
+            printed_while_full = printer.cuts
+            await till.kill()
+            await pos.sell(fiscal_receipt(22))
+            (disk / "ballast").unlink()
+            await till.start()
+            await pos.sell(fiscal_receipt(23))
+
+            # then
+            await booked_all(till, 23)
+            code = await relay.end(signal.SIGTERM)
+            assert (code, pos.broken, printed_while_full, printer.cuts) == (0, 0, 21, 23)
+            assert "No space left on device" in relay.said
+            assert await booked(till) == 23
+        finally:
+            await till.kill()
+            till.close()

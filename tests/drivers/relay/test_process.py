@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -322,20 +322,34 @@ async def test_two_relays_cannot_share_a_folder_of_scans_but_the_printer_goes_on
     assert [job.payload for job in with_printer.jobs()] == [receipt(1)]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB."""
+@contextmanager
+def disk_of(place: Path, size: str) -> Iterator[Path]:
+    """A file system of that size, mounted on the new folder `place`; the test is skipped where that may not be."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
-    place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "tmpfs", str(place)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)], check=False, capture_output=True
     )
     if mounted.returncode != 0:
         pytest.skip("this machine does not let us mount a small disk")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def fill(ballast: Path) -> None:
+    """Take all the room that is left on a disk."""
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with disk_of(tmp_path / "small", "512k") as place:
+        yield place
 
 
 @pytest.mark.processes
@@ -345,9 +359,7 @@ async def test_on_a_full_disk_every_receipt_prints_and_each_is_kept_once_there_i
     spool, ballast = small_disk / "spool", small_disk / "ballast"
     relay = await RelayProcess(printer.address, spool).start()
     await relay.print(receipt(0))
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    fill(ballast)
 
     for number in range(1, 30):
         await relay.print(receipt(number))
