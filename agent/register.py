@@ -28,6 +28,7 @@ from agent.booking import Rules, book, checkout_of
 from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
 from agent.desk import Desk, restored
+from agent.layouts import templates_of
 from agent.recognition import Recognition
 from agent.scans import ScanIntake
 from agent.state import place_of, sources_of
@@ -95,6 +96,7 @@ class Register:
         )
         self._recognition = Recognition(settings.identification)
         self._rules = Rules()
+        self._templates = templates_of(settings)
         self._link = CentreLink(
             folder=self._state,
             keeper=keeper,
@@ -285,6 +287,7 @@ class Register:
             register=place.register,
             currency=register.currency,
             time_zone=register.time_zone,
+            templates=self._templates.get(receipts.name, ()),
         )
 
     async def _shared_scans_taken(self) -> None:

@@ -29,6 +29,7 @@ from config.settings import (
 FILE_NAME = "tillside.toml"
 FILE_VARIABLE = "TILLSIDE_CONFIG"
 MAX_FILE_BYTES = 1024 * 1024
+TEMPLATE_ENDING = ".toml"
 
 
 def load_settings(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -54,7 +55,13 @@ def _with_folders_from(folder: Path, source: ReceiptSettings) -> ReceiptSettings
         spool=folder / source.spool if source.spool is not None else None,
         folder=folder / source.folder if source.folder is not None else None,
         mapping=folder / source.mapping if source.mapping is not None else None,
+        template=_template_from(folder, source.template),
     )
+
+
+def _template_from(folder: Path, template: str | None) -> str | None:
+    """A template's file taken from `folder`; one without the ending is the name of a shipped one."""
+    return str(folder / template) if template is not None and template.endswith(TEMPLATE_ENDING) else template
 
 
 def _with_folder_from(folder: Path, scanner: ScannerSettings) -> ScannerSettings:

@@ -125,6 +125,7 @@ class ReceiptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     code_page: Name | None = None
     profile: Name | None = None
     letters: dict[LetterCode, Letter] = {}
+    template: Text | None = None
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,6 +37,9 @@ def decode(
     mapping: Annotated[
         str | None, typer.Option(help="The file that says which columns of a CSV file are what.")
     ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Read with this template too: a file, or the name of a shipped one.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the receipts in a file."""
@@ -45,9 +48,74 @@ def decode(
     raise typer.Exit(
         decode_command(
             file=file, format=format, code_page=code_page, profile=profile, text=text, png=png, guess=guess,
-            items=items, mapping=mapping, as_json=as_json,
+            items=items, mapping=mapping, template=template, as_json=as_json,
         )
     )  # fmt: skip
+
+
+template_app = typer.Typer(help="Learn, test, check and show layouts of receipts.", no_args_is_help=True)
+app.add_typer(template_app, name="template")
+CodePageOption = Annotated[str | None, typer.Option("--code-page", help="Code page of the printer, such as CP852.")]
+CurrencyOption = Annotated[str | None, typer.Option("--currency", help="For receipts that print none, such as EUR.")]
+
+
+@template_app.command("learn")
+def template_learn(
+    captures: Annotated[list[str], typer.Argument(help="Printer dumps or text files of one till's receipts.")],
+    out: Annotated[str | None, typer.Option(help="Write the template to this file; else it is printed.")] = None,
+    name: Annotated[
+        str, typer.Option(help="What the template is called: small letters, digits and hyphens.")
+    ] = "learned",
+    code_page: CodePageOption = None,
+    currency: CurrencyOption = None,
+    as_json: Json = False,
+) -> None:
+    """Propose a template, and show line by line what it understands."""
+    from agent.cli.template import learn_command
+
+    raise typer.Exit(
+        learn_command(captures=captures, out=out, name=name, code_page=code_page, currency=currency, as_json=as_json)
+    )
+
+
+@template_app.command("test")
+def template_test(
+    folder: Annotated[str, typer.Argument(help="A folder of captures, or one capture.")],
+    template: Annotated[
+        str | None, typer.Option(help="A template's file, or the name of a shipped one; else all shipped ones.")
+    ] = None,
+    code_page: CodePageOption = None,
+    currency: CurrencyOption = None,
+    as_json: Json = False,
+) -> None:
+    """Say which receipts of a folder a template reads, and which of them add up."""
+    from agent.cli.template import try_command
+
+    raise typer.Exit(
+        try_command(folder=folder, template=template, code_page=code_page, currency=currency, as_json=as_json)
+    )
+
+
+@template_app.command("check")
+def template_check(
+    file: Annotated[str, typer.Argument(help="A template's file.")],
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a template, and what to do."""
+    from agent.cli.template import check_command
+
+    raise typer.Exit(check_command(file=file, as_json=as_json))
+
+
+@template_app.command("show")
+def template_show(
+    name: Annotated[str, typer.Argument(help="en, de, sr, hr or sl.")],
+    as_json: Json = False,
+) -> None:
+    """Print a shipped template to start from."""
+    from agent.cli.template import show_command
+
+    raise typer.Exit(show_command(name=name, as_json=as_json))
 
 
 @app.command("parse-scan")

@@ -13,6 +13,8 @@ from drivers.capture import MAX_CAPTURE_BYTES, CaptureError, decode_capture, is_
 from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, decode, paper_sheets, paper_text
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.row_mapping import MAX_MAPPING_BYTES, MappingError, RowMapping, mapping_from
+from drivers.receipts.template import TemplateError
+from drivers.receipts.template_files import load_template
 from loyalty.item_map import ItemMapError
 from loyalty.item_map_file import MAX_FILE_BYTES, item_map_from_file
 from loyalty.item_matching import ItemMatcher, mapped
@@ -33,29 +35,32 @@ def decode_command(
     guess: bool = False,
     items: str | None = None,
     mapping: str | None = None,
+    template: str | None = None,
 ) -> int:
     """Print `{"receipts":[…],"ignored":[…],"problems":[…]}`, on one line with `as_json`; or the paper's text.
 
     Or write what the paper looked like to the file `png` and print nothing; with `as_json`, `{"png":[files]}`. With
     `guess`, the code pages that nobody tells and a line of the paper in each.
 
-    `mapping` is the file that says which columns of a CSV file are what. With `items`, the lines are mapped with the
-    item map in that file. Of a capture, what was captured is read. Exit codes: 0 all was read, 1 something was not, 2
-    the file or an option is wrong.
+    `mapping` is the file that says which columns of a CSV file are what. With `template`, that template is read with
+    too; with `items`, the lines are mapped with the item map in that file. Of a capture, what was captured is read.
+    Exit codes: 0 all was read, 1 something was not, 2 the file or an option is wrong.
     """
     try:
         matcher = _item_map(items) if items is not None else None
         columns = _mapping(mapping) if mapping is not None else None
+        templates = (load_template(template),) if template is not None else ()
         document = _document(file)
     except OSError as error:
         named = error.filename or file
         sys.stderr.write(f"tillside decode: {named}: {error.strerror or error}. Name a file that can be read, or -.\n")
         return USAGE
-    except (ItemMapError, CaptureError, MappingError) as error:
-        where = "" if isinstance(error, MappingError) else f"{items if isinstance(error, ItemMapError) else file}: "
+    except (ItemMapError, CaptureError, MappingError, TemplateError) as error:
+        says_where = isinstance(error, MappingError | TemplateError)
+        where = "" if says_where else f"{items if isinstance(error, ItemMapError) else file}: "
         sys.stderr.write(f"tillside decode: {where}{error}.\n")
         return USAGE
-    options = DecodeOptions(format=format, code_page=code_page, profile=profile, mapping=columns)
+    options = DecodeOptions(format=format, code_page=code_page, profile=profile, mapping=columns, templates=templates)
     try:
         if png is not None:
             return _draw(document, options, Path(png), as_json=as_json)

@@ -26,6 +26,7 @@ _MONTHS: Final = (
     ("JUL", "SRP"), ("AUG", "AVG", "KOL"), ("SEP", "RUJ"), ("OCT", "OKT", "LIS"), ("NOV", "STU"), ("DEC", "DEZ", "PRO"),
 )  # fmt: skip
 _TOKENS: Final = re.compile(r"y{2,4}|m{2,3}|d{1,2}|, |[ ./-]")
+_DIGIT: Final = re.compile(r"\d")
 # Two digits of a year are of this century: no till prints older receipts.
 CENTURY: Final = 2000
 
@@ -72,6 +73,8 @@ def date_pattern(forms: Sequence[str]) -> str:
 
 def date_in(text: str, forms: Sequence[str]) -> date | None:
     """The first date of the first form that is met in `text`."""
+    if not _DIGIT.search(text):
+        return None
     letters = plain(text)
     for form in forms or USUAL_DATES:
         for match in _compiled(form).finditer(letters):

@@ -129,7 +129,7 @@ def formats() -> tuple[str, ...]:
 def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
     """Everything in `document`. Raises DecodeOptionsError on an unknown format, code page or profile."""
     options = options or DecodeOptions()
-    readers = _asked_readers(options.format)
+    readers = _with_templates(_asked_readers(options.format), options)
     _check(options)
     if len(document) > MAX_DOCUMENT_BYTES:
         detail = f"more than {MAX_DOCUMENT_BYTES // 1024**2} MiB; cut it into smaller files"
@@ -248,6 +248,18 @@ def _asked_readers(name: str) -> _Readers:
         raise DecodeOptionsError(installed.broken[name])
     known = ", ".join(formats())
     raise DecodeOptionsError(f"no format {name!r}; choose one of {known}")
+
+
+def _with_templates(readers: _Readers, options: DecodeOptions) -> _Readers:
+    """The readers, and those of the templates that are given, where a format does not ask for one reader."""
+    if not options.templates or options.format in _installed().working:
+        return readers
+    from drivers.receipts.layout import reader_of  # noqa: PLC0415 - loaded where there is a template
+
+    given: dict[str, ReceiptReader] = {
+        f"template:{template.name}": reader_of(template) for template in options.templates
+    }
+    return _Readers(working={**readers.working, **given}, broken=readers.broken)
 
 
 def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:

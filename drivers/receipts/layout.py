@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -42,19 +42,20 @@ _CODE_OF: Final = {
 
 
 class TemplateReader:
-    """Reads the layout of one template; its `name` is the template's."""
+    """Reads the layout of one template."""
+
+    name: ClassVar[str] = "template"
 
     def __init__(self, template: Template) -> None:
-        self.name = template.name
-        self._layout = Layout(template)
+        self.layout = Layout(template)
 
     def find(self, job: PrintedJob) -> Sequence[Found]:
         """One receipt for each total under a head of its own; the job's lines are shared out.
 
         The last of them may be torn: it has a head and sells something, and its total is missing.
         """
-        texts = [self._layout.line(line) for line in job.lines]
-        if not self._layout.is_recognised(texts):
+        texts = [self.layout.line(line) for line in job.lines]
+        if not self.layout.is_recognised(texts):
             return []
         slips = _slips(texts)
         bounds = [*_starts(texts, slips), len(texts)]
@@ -68,7 +69,7 @@ class TemplateReader:
 
     def read(self, job: PrintedJob, options: DecodeOptions) -> Receipt:
         """The receipt of one job. Raises MalformedReceiptError."""
-        layout = self._layout
+        layout = self.layout
         whole = [layout.line(line) for line in job.lines]
         texts = _without_slips(whole)
         expected = options.currency or layout.template.currency
@@ -84,7 +85,7 @@ class TemplateReader:
 
     def _certainty(self, texts: Sequence[Text]) -> int:
         certainty = _certainty(texts)
-        if certainty <= TORN_CERTAINTY or not self._layout.tells_itself:
+        if certainty <= TORN_CERTAINTY or not self.layout.tells_itself:
             return certainty
         return TEMPLATE_CERTAINTY + min(certainty // 10, 9)
 
@@ -102,6 +103,8 @@ def generic_template() -> Template:
 
 class TextLayoutReader(TemplateReader):
     """Reads `text`: any layout that the shipped templates know, whatever its language."""
+
+    name: ClassVar[str] = "text"
 
     def __init__(self) -> None:
         super().__init__(generic_template())

@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from msgspec import UNSET, Struct
 
 from drivers.receipts.dates import date_in
-from drivers.receipts.wording import plain, printed_moment
+from drivers.receipts.wording import WORDS_REMEMBERED, plain, printed_moment
 from drivers.receipts.words import Layout, Text
 from loyalty.receipt import Original, ReceiptKind, ReceiptStatus
 
+# What `fiscal_lines` reads.
+_FISCAL: Final = re.compile(r"\b(?:ZKI|JIR|ZOI|EOR)\b")
 _CLOCK: Final = re.compile(
     r"(?<![\d:.,])(\d{1,2}:\d{2}(?::\d{2})?)(\s?(?:Z|[+-]\d{2}:?\d{2})\b)?(?:\s?([AP])\.?M\b)?(?![\d:])"
 )
@@ -56,58 +59,81 @@ def clock_in(printed: str, *, dotted: bool = False) -> str:
     return match[1] + (match[2] or "")
 
 
+class _Said(Struct, frozen=True, kw_only=True, gc=False):
+    """What one line beside items and money says."""
+
+    original: str | None
+    returned: str | None
+    is_exchange: bool
+    status: ReceiptStatus | None
+    is_business_day: bool
+    labels: tuple[tuple[str, str], ...]
+    clock: str
+
+
+# Labels and headings repeat on every receipt of a shop.
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _said(text: Text, layout: Layout) -> _Said:
+    letters = text.plain
+    original, returned = layout.original.match(letters), layout.returned.match(letters)
+    labels = {
+        "register": _behind(layout.register, text),
+        "store": _behind(layout.store, text),
+        "operator": _behind(layout.operator, text, as_printed=True),
+        "member": _behind(layout.member, text),
+    }
+    # Before an amount the mark of a return may be the word for change.
+    is_return = returned is not None and layout.amount.search(returned[1]) is None
+    return _Said(
+        original=original[1] if original is not None else None,
+        returned=returned[1] if returned is not None and is_return else None,
+        is_exchange=layout.exchange.match(letters) is not None,
+        status=layout.status(text.printed),
+        is_business_day=text.day is not None and layout.business_day.search(letters) is not None,
+        labels=tuple((name, value) for name, value in labels.items() if value),
+        clock=clock_in(text.printed),
+    )
+
+
 def read_facts(texts: Sequence[Text], layout: Layout, time_zone: str | None) -> Facts:
     """What is said first counts, but for the kind and the status of the receipt."""
     facts = _by_shapes(texts, layout)
     clocks: dict[int, str] = {}
     for at, text in enumerate(texts):
-        if not text.plain or _took_mark(facts, text, layout, time_zone):
+        if not text.plain:
             continue
-        _by_labels(facts, text, layout)
-        if clock := clock_in(text.printed):
-            clocks[at] = clock
+        said = _said(text, layout)
+        if _took_mark(facts, text, said, layout, time_zone):
+            continue
+        for name, value in (("number", text.number), ("day", text.day), *said.labels):
+            if value:
+                facts.setdefault(name, value)
+        if said.clock:
+            clocks[at] = said.clock
     if clocks:
-        # The time stands with the date; opening hours may stand above both.
+        # The time stands with the date or beside it; opening hours may stand above both.
         day_at = next((at for at, text in enumerate(texts) if text.day and text.day == facts.get("day")), 0)
-        facts.setdefault("time_text", clocks.get(day_at) or next(iter(clocks.values())))
+        near = (clocks[at] for at in (day_at, day_at + 1, day_at - 1) if at in clocks)
+        facts.setdefault("time_text", next(near, next(iter(clocks.values()))))
     return Facts(**facts)  # type: ignore[arg-type]
 
 
-def _took_mark(facts: dict[str, object], text: Text, layout: Layout, time_zone: str | None) -> bool:
+def _took_mark(facts: dict[str, object], text: Text, said: _Said, layout: Layout, time_zone: str | None) -> bool:
     """Whether the line says what the receipt is, or of which other one it is; kept then."""
-    if (original := layout.original.match(text.plain)) is not None:
-        facts.setdefault("original", _original(original[1], text.printed, layout, time_zone))
-    elif (rest := _returned(text, layout)) is not None and facts.get("kind") != "return":
-        found = _original(rest, text.printed, layout, time_zone)
+    if said.original is not None:
+        facts.setdefault("original", _original(said.original, text.printed, layout, time_zone))
+    elif said.returned is not None and facts.get("kind") != "return":
+        found = _original(said.returned, text.printed, layout, time_zone)
         facts |= {"kind": "return"} | ({"original": found} if found is not None else {})
-    elif layout.exchange.match(text.plain):
+    elif said.is_exchange:
         facts["kind"] = "exchange"
-    elif (status := layout.status(text.printed)) is not None:
-        facts["status"] = status
-    elif text.day is not None and layout.business_day.search(text.plain):
+    elif said.status is not None:
+        facts["status"] = said.status
+    elif said.is_business_day:
         facts["business_day"] = text.day
     else:
         return False
     return True
-
-
-def _returned(text: Text, layout: Layout) -> str | None:
-    """What follows the mark of a return; nothing where it stands before an amount, as a word for change may."""
-    match = layout.returned.match(text.plain)
-    return match[1] if match is not None and not layout.amount.search(match[1]) else None
-
-
-def _by_labels(facts: dict[str, object], text: Text, layout: Layout) -> None:
-    for name, value in (
-        ("number", text.number),
-        ("day", text.day),
-        ("register", _behind(layout.register, text)),
-        ("store", _behind(layout.store, text)),
-        ("operator", _behind(layout.operator, text, as_printed=True)),
-        ("member", _behind(layout.member, text)),
-    ):
-        if value:
-            facts.setdefault(name, value)
 
 
 def _behind(pattern: re.Pattern[str], text: Text, *, as_printed: bool = False) -> str | None:
@@ -161,3 +187,14 @@ def _original(rest: str, printed: str, layout: Layout, time_zone: str | None) ->
         business_day=day or UNSET,
         issued_at=issued_at or UNSET,
     )
+
+
+def explains(text: Text, layout: Layout) -> bool:
+    """Whether a line beside items and money is understood."""
+    said = _said(text, layout)
+    marks = (said.original, said.returned, said.status)
+    if text.number is not None or text.day is not None or any(mark is not None for mark in marks):
+        return True
+    if said.labels or said.clock or said.is_exchange or _FISCAL.search(text.plain):
+        return True
+    return any(line.match(text.printed, text.plain) is not None for shape in layout.head for line in shape.lines)

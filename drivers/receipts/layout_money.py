@@ -102,6 +102,10 @@ def _shaped(shape: Shape, texts: Sequence[Text], at: int) -> dict[str, str] | No
     if at + len(shape.lines) > len(texts):
         return None
     values: dict[str, str] = {}
+    # The last line tells most: any line may be a name.
+    last = texts[at + len(shape.lines) - 1]
+    if len(shape.lines) > 1 and shape.lines[-1].match(last.printed, last.plain) is None:
+        return None
     for line, text in zip(shape.lines, texts[at : at + len(shape.lines)], strict=True):
         if not text.plain or (line.fields == ("name",) and not text.is_name):
             return None
@@ -269,11 +273,9 @@ def read_foot(texts: Sequence[Text], layout: Layout, currency: str) -> Foot:
             foot.change_minor = amount_minor(change, currency)
         elif (rounding := layout.sum_of("rounding", text)) is not None:
             foot.rounding_minor += amount_minor(rounding, currency)
-        elif (match := layout.tender.fullmatch(text.plain)) is not None:
-            kind = layout.tender_kind(text.printed[match.start(1) : match.end(1)])
-            if kind is not None:
-                name = " ".join(text.printed[match.start(1) : match.end(1)].split())
-                foot.tenders.append(Tender(kind=kind, description=name, amount_minor=amount_minor(match[2], currency)))
+        elif (tender := layout.tender_of(text)) is not None:
+            kind, words, amount = tender
+            foot.tenders.append(Tender(kind=kind, description=words, amount_minor=amount_minor(amount, currency)))
     return foot
 
 

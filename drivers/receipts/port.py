@@ -15,6 +15,7 @@ from msgspec import Struct
 from drivers.escpos.paper import PrintedCode
 from drivers.receipts.classify import IgnoredKind
 from drivers.receipts.row_mapping import RowMapping
+from drivers.receipts.template import Template
 from loyalty.receipt import Receipt
 
 CERTAIN = 100
@@ -26,6 +27,7 @@ class DecodeOptions(Struct, frozen=True, kw_only=True):
     `format` is `auto`, `escpos`, `star`, `text` (any reader), `json`, `poslog`, `csv` (by its `mapping`), or the name
     of one reader. `code_page` overrules what the printer stream selects, `letters` names those that the POS draws
     itself, by code. `store`, `register`, `currency` and `time_zone` complete receipts that do not print them.
+    `templates` are read with beside the installed readers.
     """
 
     format: str = "auto"
@@ -37,6 +39,7 @@ class DecodeOptions(Struct, frozen=True, kw_only=True):
     currency: str | None = None
     time_zone: str | None = None
     mapping: RowMapping | None = None
+    templates: tuple[Template, ...] = ()
 
 
 class TextLine(Struct, frozen=True, kw_only=True, gc=False):

@@ -80,7 +80,7 @@ def amount_pattern(notation: Notation) -> str:
     """An amount with two decimals; 15 digits at most, so that a hostile number stays a number of the contract."""
     mark = _MARKS[notation.decimal_mark]
     thousands = f"[{_THOUSANDS[notation.decimal_mark]}{' ' if notation.spaced else ''}]"
-    return rf"[-−+]?(?:\d{{1,3}}(?:{thousands}\d{{3}}){{1,4}}|\d{{1,12}}){mark}\d{{2}}(?![\d%]|[.,]\d)[-−]?"
+    return rf"(?<![\d.,])[-−+]?(?:\d{{1,3}}(?:{thousands}\d{{3}}){{1,4}}|\d{{1,12}}){mark}\d{{2}}(?![\d%]|[.,]\d)[-−]?"
 
 
 class LineShape(Struct, frozen=True, kw_only=True):

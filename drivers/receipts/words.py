@@ -112,6 +112,7 @@ class Layout:
         self.total = _after(
             template.total.words, rf"[\s.:=*]*({CURRENCY})?[\s.:=*]*({amount})\s*({CURRENCY})?[\s*]*", start
         )
+        self.total_word = _after(template.total.words, "", start)
         self.total_lines = self._shapes("total")
         self.subtotal = _after(template.subtotal.words, "", start)
         self.subtotal_lines = self._shapes("subtotal")
@@ -182,13 +183,13 @@ class Layout:
     def _sells(self, printed: str, letters: str) -> bool:
         """Whether an amount stands where an item's may, behind a name that is no sum's."""
         priced = self.priced.fullmatch(letters)
-        if priced is not None:
-            return not self.skip.match(priced[1]) and any(map(str.isalpha, priced[1]))
+        if priced is not None and any(map(str.isalpha, priced[1])):
+            return not self.skip.match(priced[1])
         for shape in self.items:
             for line in shape.lines:
                 if "amount" in line.fields and (values := line.match(printed, letters)) is not None:
                     name = plain(values.get("name", ""))
-                    return not self.skip.match(name)
+                    return not self.skip.match(name) and ("name" not in values or any(map(str.isalpha, name)))
         return False
 
     def total_of(self, printed: str, letters: str) -> tuple[str, str | None] | None:
@@ -212,6 +213,21 @@ class Layout:
         if self.subtotal.match(text.plain) is not None:
             return True
         return first_match(self.subtotal_lines, text.printed, text.plain) is not None
+
+    def is_discount(self, text: Text) -> bool:
+        """Whether the line takes something off."""
+        if self.discount.fullmatch(text.plain) is not None:
+            return True
+        return first_match(self.discount_lines, text.printed, text.plain) is not None
+
+    def tender_of(self, text: Text) -> tuple[TenderKind, str, str] | None:
+        """Kind, words and amount, where the line says how is paid."""
+        match = self.tender.fullmatch(text.plain)
+        if match is None:
+            return None
+        words = " ".join(text.printed[match.start(1) : match.end(1)].split())
+        kind = self.tender_kind(words)
+        return (kind, words, match[2]) if kind is not None else None
 
     def tender_kind(self, words: str) -> TenderKind | None:
         """How is paid, by the words before the amount."""

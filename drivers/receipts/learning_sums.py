@@ -1,0 +1,175 @@
+"""What stands below the total of a layout: rows of taxes, and words before payments and change, by arithmetic.
+
+Never reads an item.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import permutations
+from typing import Final
+
+from msgspec import Struct
+
+from drivers.receipts.learning_items import Token, tokens_of
+from drivers.receipts.shapes import escaped
+from drivers.receipts.wording import amount_minor, decimal_text, plain
+from drivers.receipts.words import Layout
+
+# A row of a tax holds its base, itself and both together, at most.
+_ROLES: Final = ("net", "tax", "gross")
+_RATES: Final = (Decimal(3), Decimal(30))
+MAX_TAX_SHAPES: Final = 8
+
+
+class Paid(Struct, frozen=True, kw_only=True):
+    """Words before payments that the shipped words do not know."""
+
+    cash: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    change: tuple[str, ...] = ()
+
+
+def learned_taxes(papers: Sequence[Sequence[str]], layout: Layout) -> tuple[str, ...]:
+    """Shapes of lines whose rate and amounts are those of a tax."""
+    shapes: Counter[str] = Counter()
+    for paper in papers:
+        for line in paper:
+            if layout.text(line).is_total:
+                continue
+            shapes.update(set(_tax_shapes(tokens_of(line, layout.amount), line)))
+    # Of the ways to read the same line the one that holds most often.
+    chosen = [shape for shape, count in shapes.most_common() if count > 1 or len(papers) < 3]
+    kept: list[str] = []
+    for shape in chosen:
+        form = re.sub(r"\{(?:net|tax|gross|text)\}", "{}", shape)
+        if all(re.sub(r"\{(?:net|tax|gross|text)\}", "{}", other) != form for other in kept):
+            kept.append(shape)
+    return tuple(kept[:MAX_TAX_SHAPES])
+
+
+def _tax_shapes(tokens: Sequence[Token], printed: str) -> Iterator[str]:
+    amounts = [at for at, token in enumerate(tokens) if token.kind == "amount"]
+    for rate_at, rate in _rates(tokens):
+        others = [at for at in amounts if at != rate_at]
+        for roles in permutations(_ROLES, len(others)) if 2 <= len(others) <= len(_ROLES) else ():
+            values = {
+                role: abs(Decimal(decimal_text(tokens[at].text.strip("-+−"))))
+                for role, at in zip(roles, others, strict=True)
+            }
+            if _holds(values, rate):
+                named = dict(zip(others, roles, strict=True))
+                yield _shape(tokens, rate_at, named, printed)
+
+
+def _rates(tokens: Sequence[Token]) -> Iterator[tuple[int, Decimal]]:
+    for at, token in enumerate(tokens):
+        if token.kind in ("percent", "decimal", "amount", "whole"):
+            bare = token.text.strip("%-")
+            if bare and _RATES[0] <= Decimal(decimal_text(bare)) <= _RATES[1]:
+                follows = at + 1 < len(tokens) and tokens[at + 1].text == "%"
+                if token.kind in ("percent", "amount") or follows or token.kind == "whole":
+                    yield at, Decimal(decimal_text(bare))
+
+
+def _holds(values: dict[str, Decimal], rate: Decimal) -> bool:
+    close = Decimal("0.011")
+    tax = values.get("tax")
+    if not tax or min(values.values()) == 0:
+        return False
+    net, gross = values.get("net"), values.get("gross")
+    if net is not None and abs(net * rate / 100 - tax) > close:
+        return False
+    return gross is None or abs(gross * rate / (100 + rate) - tax) <= close
+
+
+def _shape(tokens: Sequence[Token], rate_at: int, roles: dict[int, str], printed: str) -> str:
+    parts = []
+    for at, token in enumerate(tokens):
+        if at == rate_at:
+            parts.append("{rate}")
+        elif at in roles:
+            parts.append(f"{{{roles[at]}}}")
+        elif token.text == "%":
+            continue
+        elif token.kind == "letter" or (at == 0 and token.kind == "whole"):
+            parts.append("{label}" if "{label}" not in parts else escaped(token.text))
+        else:
+            found = re.search(re.escape(token.text), plain(printed))
+            parts.append(escaped(printed[found.start() : found.end()] if found else token.text))
+    return " ".join(parts)
+
+
+def paid_words(papers: Sequence[Sequence[str]], totals: Sequence[int | None], layout: Layout) -> Paid:
+    """Words below the total before amounts that pay it, or that are what is left of them."""
+    pays: Counter[str] = Counter()
+    gives: Counter[str] = Counter()
+    cash: Counter[str] = Counter()
+    for paper, total in zip(papers, totals, strict=True):
+        owed = _last_amount(paper[total], layout) if total is not None else None
+        if total is None or owed is None:
+            continue
+        known, unknown = _payments(paper[total + 1 :], layout)
+        explained = list(_explained(unknown, owed - known))
+        pays.update(words for words, role in explained if role == "pays")
+        gives.update(words for words, role in explained if role == "gives")
+        if any(role == "gives" for _, role in explained):
+            cash.update(words for words, role in explained if role == "pays")
+    # Change is given on cash.
+    changed = tuple(words for words, _ in cash.most_common(1))
+    return Paid(cash=changed, other=tuple(words for words in pays if words not in changed), change=tuple(gives))
+
+
+def _payments(lines: Sequence[str], layout: Layout) -> tuple[int, list[tuple[str, int]]]:
+    """What known words pay, and amounts behind words that are not known."""
+    known = 0
+    unknown: list[tuple[str, int]] = []
+    for line in lines:
+        text = layout.text(line)
+        match = layout.tender.fullmatch(text.plain)
+        if match is None or layout.tax.match(text.plain) or _is_tax(line, layout):
+            continue
+        words, amount = line[match.start(1) : match.end(1)].strip(" .:*"), amount_minor(match[2], "EUR")
+        if layout.sum_of("change", text) is not None:
+            known -= amount
+        elif layout.tender_kind(words) is not None:
+            known += amount
+        elif layout.sum_of("rounding", text) is None and len(words) > 1:
+            unknown.append((words, amount))
+    return known, unknown
+
+
+def _explained(unknown: Sequence[tuple[str, int]], owed: int) -> Iterator[tuple[str, str]]:
+    if not owed:
+        return
+    for words, amount in unknown:
+        if amount == owed:
+            yield words, "pays"
+            return
+    for at, (words, amount) in enumerate(unknown):
+        for later, second in unknown[at + 1 :]:
+            if amount - second == owed:
+                yield words, "pays"
+                yield later, "gives"
+                return
+            if amount + second == owed:
+                yield words, "pays"
+                yield later, "pays"
+                return
+    # A known payment that is more than the total leaves its change.
+    for words, amount in unknown:
+        if amount == -owed:
+            yield words, "gives"
+            return
+
+
+def _is_tax(line: str, layout: Layout) -> bool:
+    return any(shape.lines[0].match(line, plain(line)) is not None for shape in layout.tax_lines)
+
+
+def _last_amount(line: str, layout: Layout) -> int | None:
+    amounts = layout.amount.findall(plain(line))
+    return amount_minor(amounts[-1], "EUR") if amounts else None

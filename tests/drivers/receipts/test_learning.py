@@ -1,0 +1,192 @@
+"""Templates learned from a few receipts of tills that nobody has seen, and what they read of the tills' next ones."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from drivers.receipts.layout import TemplateReader
+from drivers.receipts.learning import learn
+from drivers.receipts.port import DecodeOptions
+from drivers.receipts.template import template_from
+from drivers.receipts.template_writing import template_text
+from drivers.receipts.trial import papers_of, tried, try_capture
+from loyalty.receipt import Line, Receipt
+from tests.drivers.receipts.layouts import ITEMS, Item, Sale, Till, columns, columns_first, columns_price, tax_none
+
+TILLS = 24
+LEARNED_FROM = 6
+READ = 6
+# Of all facts of the receipts that were not learned from. Of each till at least, so that none is simply not read.
+SHARE = Decimal("0.9")
+
+Fact = tuple[str, bool]
+
+
+def facts_of(till: Till, sale: Sale, receipt: Receipt | None) -> Iterator[Fact]:
+    """Every fact of a receipt, and whether it was read right; of one that was not read every fact is wrong."""
+    sign = -1 if sale.returned else 1
+    read = receipt or Receipt(key="", kind="exchange", currency="XXX", total_minor=-(10**12), change_minor=-1)
+    at = read.issued_at.replace(tzinfo=None, second=0) if read.issued_at else None
+    yield "number", read.number == sale.number
+    yield "time", at == sale.at
+    yield "kind", read.kind == ("return" if sale.returned else "sale")
+    yield "status", receipt is not None and read.status == ("copy" if sale.copied else "final")
+    yield "total", read.total_minor == sign * sale.total
+    yield "store", read.store == till.store
+    yield "register", read.register == till.register
+    yield "operator", read.operator == sale.operator
+    yield "change", read.change_minor == sign * sale.change
+    yield "rounding", receipt is not None and read.rounding_minor == sign * sale.rounding
+    yield "discount", receipt is not None and sum(each.amount_minor for each in read.discounts) == sign * sale.discount
+    yield "lines", len(read.lines) == len(sale.items)
+    for number, item in enumerate(sale.items):
+        line = read.lines[number] if number < len(read.lines) else Line(position=0, amount_minor=-(10**12))
+        yield from _facts_of_item(till, item, line, sign)
+    for number, (kind, amount) in enumerate(sale.tenders):
+        tender = read.tenders[number] if number < len(read.tenders) else None
+        yield "payment", tender is not None and tender.amount_minor == sign * amount
+        yield "kind of payment", tender is not None and tender.kind == kind
+    taxes = [] if till.tax_form is tax_none else till.taxes(sale)
+    for number, (_, rate, _, amount) in enumerate(taxes):
+        tax = read.taxes[number] if number < len(read.taxes) else None
+        yield "tax", tax is not None and tax.amount_minor == sign * amount
+        yield "rate", tax is not None and bool(tax.rate) and Decimal(tax.rate or 0) == rate
+
+
+def _facts_of_item(till: Till, item: Item, line: Line, sign: int) -> Iterator[Fact]:
+    name = line.description or ""
+    yield "name", bool(name) and item.name.startswith(name) and len(name) >= min(len(item.name), 5)
+    yield "amount", line.amount_minor == sign * (item.amount - item.discount)
+    yield "voided", line.voided == item.voided and line.position > 0
+    yield "discount of a line", line.discount_minor == sign * item.discount and line.position > 0
+    prints_all = till.has_quantity and (item.milli != 1000 or "many" not in till.item.__name__)
+    if prints_all:
+        yield "quantity", bool(line.quantity) and abs(Decimal(line.quantity or 0)) * 1000 == item.milli
+        yield "unit price", bool(line.unit_price) and Decimal(line.unit_price or 0) * 100 == item.price
+    if item.label and till.item not in (columns, columns_first, columns_price):
+        yield "label", line.tax_labels == (item.label,)
+
+
+def test_facts_of_tills_that_were_not_seen() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    right: Counter[str] = Counter()
+    every: Counter[str] = Counter()
+    of_tills = []
+    for number in range(TILLS):
+        # given a few receipts of a till
+        till = Till(f"{seed}-{number}")
+        options = DecodeOptions(time_zone="Europe/Belgrade", currency=till.currency)
+        learned = learn([till.paper(till.sale()) for _ in range(LEARNED_FROM)], options=options)
+        # when its next ones are read with what was learned, as a file says it
+        template = template_from(template_text(learned.template).encode(), "learned.toml")
+        assert template == learned.template
+        reader, own = TemplateReader(template), Counter[bool]()
+        for _ in range(READ):
+            sale = till.sale()
+            for fact, is_right in facts_of(till, sale, tried(till.paper(sale), reader, options).receipt):
+                every[fact] += 1
+                right[fact] += is_right
+                own[is_right] += 1
+        of_tills.append(Decimal(own[True]) / own.total())
+    # then nine in ten facts are right
+    share = Decimal(right.total()) / every.total()
+    print(f"{share:.4f} of {every.total()} facts; tills with less than nine in ten: {sum(x < SHARE for x in of_tills)}")
+    print({fact: f"{right[fact] / every[fact]:.3f}" for fact in every})
+    assert share >= SHARE
+    assert sum(each >= SHARE for each in of_tills) >= SHARE * TILLS
+
+
+def test_the_measure_can_fail() -> None:
+    # given a template of another till
+    ours, other = Till("1"), Till("2")
+    options = DecodeOptions(time_zone="Europe/Belgrade", currency=ours.currency)
+    learned = learn([other.paper(other.sale()) for _ in range(LEARNED_FROM)], options=options)
+    sale = ours.sale()
+    found = list(facts_of(ours, sale, tried(ours.paper(sale), TemplateReader(learned.template), options).receipt))
+    assert sum(is_right for _, is_right in found) < len(found) / 2
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.__name__)
+def test_every_way_to_print_an_item_is_learned(item: object) -> None:
+    # given a till that prints items in this way, whatever else it does
+    for seed in range(10_000):
+        till = Till(f"{seed}")
+        if till.item is item and till.language != "xx":
+            break
+    options = DecodeOptions(time_zone="Europe/Belgrade", currency=till.currency)
+    learned = learn([till.paper(till.sale()) for _ in range(LEARNED_FROM)], options=options)
+    # then what it learned from adds up
+    assert [each.why for each in learned.receipts if not each.holds] == []
+
+
+def test_what_was_not_understood_is_said() -> None:
+    learned = learn([["Something", "else", "is printed"]] * 2)
+    assert [each.holds for each in learned.receipts] == [False, False]
+    assert {line.role for each in learned.receipts for line in each.lines} == {"unknown"}
+    assert any("no total" in note for note in learned.notes)
+
+
+def test_nothing_is_learned_of_nothing() -> None:
+    assert learn([]).receipts == ()
+    assert learn([["", " "]]).receipts == ()
+
+
+def test_a_capture_of_many_receipts_is_parted_and_slips_are_ignored() -> None:
+    till = Till("3")
+    papers = [till.paper(till.sale()) for _ in range(4)]
+    slip = "CUSTOMER COPY\nTID 12345678\nAPPROVED\nAMOUNT EUR 5.00\n"
+    document = ("\n".join("\n".join(paper) for paper in papers) + "\f" + slip).encode()
+    options = DecodeOptions(currency=till.currency)
+    assert len(papers_of(document, options)) == 5
+    learned = learn(papers, options=options)
+    capture = try_capture("roll", document, learned.template, options)
+    assert (len(capture.receipts), capture.ignored) == (4, 1)
+
+
+def test_mutated_papers_are_learned_from_without_an_error() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for number in range(20):
+        till = Till(f"{seed}-{number}")
+        papers = []
+        for _ in range(3):
+            text = list("\n".join(till.paper(till.sale())))
+            for _ in range(chance.randrange(30)):
+                at = chance.randrange(len(text))
+                text[at] = chance.choice(("", "\n", "{", "[", "9" * 12, "\0", "%", "ß", "x", ",", "-", " " * 40, "İ"))
+            papers.append("".join(text).split("\n"))
+        learned = learn(papers)
+        assert template_from(template_text(learned.template).encode(), "") == learned.template
+
+
+def test_hostile_lines_take_no_longer_than_others() -> None:
+    """Patterns are bounded: a line of two hundred of anything is over before it could be noticed."""
+    import time
+
+    till = Till("5")
+    reader = TemplateReader(learn([till.paper(till.sale()) for _ in range(4)]).template)
+    lines = ["1,1" * 66, " " * 200, "A " * 100, "1 x " * 50, "9." * 100, "-" * 199 + "1", "1.00 " * 40, "(" * 200]
+    plain = [line for _ in range(4) for line in till.paper(till.sale())][: len(lines)]
+    spent = []
+    for paper in (plain, lines):
+        started = time.process_time()
+        for number in range(20):
+            tried([f"{line}{number}" for line in paper], reader, DecodeOptions())
+        spent.append(time.process_time() - started)
+    assert spent[1] < 100 * spent[0]
+
+
+def test_learned_from_captures_of_the_repository() -> None:
+    folder = Path(__file__).parents[2] / "captures"
+    document = (folder / "till-english-cp858.bin").read_bytes()
+    papers = papers_of(document, DecodeOptions())
+    assert papers
+    assert learn(papers).receipts
