@@ -106,7 +106,7 @@ def _read(job: PrintedJob, rows: Sequence[Row], options: DecodeOptions) -> Recei
     time_at = _part_at(marks, "time", total_at, "the PFR time")
     taxes_at = _mark_at(marks, "tax columns", total_at, time_at)
     width, is_return = width_of(rows), kind == "return"
-    head_end = next((at for at in range(1, type_at) if rows[at].field is not None), type_at)
+    head_end = next((at for at in range(1, type_at) if rows[at].is_labelled), type_at)
     head, fiscal = Fields(rows[head_end:type_at], width), Fields(rows[time_at:], width)
     payments = payments_of(rows[total_at : taxes_at or time_at], width, is_return=is_return)
     number, time_text = _pfr_number(fiscal.word("number")), fiscal.text("time")

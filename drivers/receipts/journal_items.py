@@ -31,7 +31,9 @@ CURRENCY: Final = "RSD"
 # Names of items have up to 2048 letters by the tax authority's rules; on 20 columns that is 103 lines.
 MAX_NAME_LINES: Final = 104
 
-_AMOUNTS: Final = re.compile(rf"\s*({AMOUNT})\s+([-−]?\s?\d[\d.,]{{0,14}})\s+({AMOUNT})\s*")
+# A price of less than a para has four decimals and more: three would be thousands.
+_PRICE: Final = rf"{AMOUNT}(?:\d{{2,4}})?"
+_AMOUNTS: Final = re.compile(rf"\s*({_PRICE})\s+([-−]?\s?\d[\d.,]{{0,14}})\s+({AMOUNT})\s*")
 _ONLY_AMOUNTS: Final = re.compile(r"[\s\d.,−-]+")
 # A gap of more blanks says no more than one of two.
 _GAP: Final = re.compile(r"\s{3,}")
@@ -144,7 +146,7 @@ def _amounts(text: str) -> _Amounts | None:
 def _quantity(printed: str, price: str, unit_price: str, amount: int) -> str:
     """A quantity's decimal mark is the price's, unless only the other makes the amount."""
     bare = printed.rstrip(".,")
-    thousands = "." if price.strip()[-3] == "," else ","
+    thousands = "." if price.rfind(",") > price.rfind(".") else ","
     usual = decimal_text(bare.replace(thousands, ""))
     if bare.count(thousands) != 1 or len(bare.replace(thousands, "")) != len(bare) - 1:
         return usual

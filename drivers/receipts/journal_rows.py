@@ -135,7 +135,7 @@ def _read_row(text: str) -> Row:
     if not text.isascii():
         text = _ODD_SPACES.sub(" ", text)
     stripped = text.strip()
-    if not stripped or raw_length > MAX_PAPER_LETTERS:
+    if not stripped or len(text) > MAX_PAPER_LETTERS:
         return Row(text=text, raw_length=raw_length, length=len(text))
     field, value, is_labelled = _label(text, stripped)
     mark = _MARKS.get(field, "") if field is not None else _mark(stripped)

@@ -7,7 +7,7 @@ import pytest
 
 from drivers.receipts.decode import Decoded, decode
 from drivers.receipts.port import DecodeOptions
-from loyalty.identity import key_of
+from loyalty.identity import key_of, same_content
 from loyalty.receipt import Receipt
 from tests.drivers.receipts.codes import HR_URL, JIR, SI_DIGITS, ZOI, purs_bytes, purs_url
 from tests.drivers.receipts.drawn import bands, page, qr, strips
@@ -221,3 +221,29 @@ def test_the_same_receipt_drawn_and_scanned_has_one_key() -> None:
     drawn = the_one(decode(bands(qr(url))))
     scanned = the_one(decode(url.encode(), DecodeOptions(format="purs-qr")))
     assert drawn.key == scanned.key
+
+
+@pytest.mark.parametrize("transaction", [0, 1])
+@pytest.mark.parametrize(("invoice", "status"), [*enumerate(("final", "proforma", "copy", "training", "advance"))])
+def test_text_and_code_of_each_type_are_one_transaction_in_either_order(
+    invoice: int, status: str, transaction: int
+) -> None:
+    # given the journal of a receipt, and its code by itself, as two sources give them
+    text = printed(
+        Journal(
+            status=status,
+            refund=bool(transaction),
+            time="31.12.2022. 15:51:57",
+            items=(Item(text="HLEB/KOM (Е)", price_minor=82912, quantity="1", amount_minor=82912),),
+        )
+    )
+    url = purs_url(purs_bytes(invoice=invoice, transaction=transaction))
+    (read,), (coded,) = decode(text.encode()).receipts, decode(url.encode()).receipts
+    # then both name the same and say the same, whichever comes first
+    assert (read.key, read.also) == (coded.key, coded.also)
+    assert (read.status, read.kind, read.number) == (coded.status, coded.kind, coded.number)
+    assert read.fiscal
+    assert coded.fiscal
+    assert read.fiscal.counter == coded.fiscal.counter
+    assert same_content(read, coded)
+    assert same_content(coded, read)

@@ -136,6 +136,26 @@ def test_means_of_payment(label: str, kind: str, latin: bool, width: int) -> Non
     assert receipt.problems == ()
 
 
+def test_what_a_till_adds_to_the_head_is_no_part_of_it() -> None:
+    text = printed(SALE).replace("Касир:", f"Магацин:{5:>32}\nКасир:", 1)
+    (receipt,) = decode(text.encode()).receipts
+    assert receipt.fiscal
+    assert receipt.fiscal.issuer
+    assert (receipt.fiscal.issuer.city, receipt.operator) == (SALE.city, SALE.operator)
+
+
+def test_blanks_as_entities_are_blanks() -> None:
+    (receipt,) = decode(printed(SALE).replace("  ", "&nbsp;&nbsp;").encode()).receipts
+    assert receipt == decode(printed(SALE).encode()).receipts[0]
+
+
+def test_a_price_below_a_para_and_a_quantity_beyond_a_thousand() -> None:
+    text = printed(SALE).replace(f"{'89,99':>13}{'2':>11}", f"{'0,08999':>13}{'2.000':>11}")
+    (receipt,) = decode(text.encode()).receipts
+    assert (receipt.lines[0].unit_price, receipt.lines[0].quantity) == ("0.08999", "2000")
+    assert receipt.problems == ()
+
+
 def test_mixed_payments_and_a_printed_change() -> None:
     receipt = read(replace(SALE, payments=(("Платна картица", 10000), ("Готовина", 30000)), change_minor=9211))
     assert [(tender.kind, tender.amount_minor) for tender in receipt.tenders] == [("card", 10000), ("cash", 30000)]
