@@ -304,7 +304,8 @@ class FolderReader:
         """All of the file, None where it is not whole or is another by now. Raises OSError."""
         handle = os.open(file.name, _FILE_FLAGS, dir_fd=directory)
         try:
-            if _Stamp.of(os.fstat(handle)) != file.stamp:
+            facts = os.fstat(handle)
+            if _Stamp.of(facts) != file.stamp or not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
                 return None
             if self._rules.complete == "close":
                 written = _is_written(handle)
