@@ -21,6 +21,8 @@ from loyalty.receipt import Fiscal, Problem, Receipt
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "tillside:receipt")
 _NAMESPACE_BYTES = NAMESPACE.bytes
 
+JIR_DIGITS = 32
+
 _SPACE = re.compile(r"\s+")
 
 
@@ -38,19 +40,26 @@ def rs_purs(pfr_number: str) -> str:
     return f"rs-purs:{_compact(pfr_number)}"
 
 
+def _hexadecimal(text: str) -> str:
+    return _compact(text).lower().replace("-", "")
+
+
 def hr_fisk(zki: str) -> str:
     """`hr-fisk:` id of a Croatian ZKI (32 hexadecimal digits)."""
-    return f"hr-fisk:{_compact(zki).lower()}"
+    return f"hr-fisk:{_hexadecimal(zki)}"
 
 
 def hr_jir(jir: str) -> str:
-    """`hr-jir:` id of a Croatian JIR (a UUID), which stands beside the ZKI's."""
-    return f"hr-jir:{_compact(jir).lower()}"
+    """`hr-jir:` id of a Croatian JIR (a UUID, with its hyphens or without), which stands beside the ZKI's."""
+    digits = _hexadecimal(jir)
+    if len(digits) != JIR_DIGITS:
+        return f"hr-jir:{_compact(jir).lower()}"
+    return f"hr-jir:{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def si_furs(zoi: str) -> str:
     """`si-furs:` id of a Slovenian ZOI (32 hexadecimal digits)."""
-    return f"si-furs:{_compact(zoi).lower()}"
+    return f"si-furs:{_hexadecimal(zoi)}"
 
 
 def pos_id(store: str, register: str, business_day: str, number: str) -> str:

@@ -47,7 +47,7 @@ _AMOUNT_LAST: Final = re.compile(r".*[?&]izn=[\d.,]*", re.IGNORECASE).fullmatch
 
 
 class PrintedNumbers(Struct, frozen=True, kw_only=True):
-    """The numbers of one receipt; lower case, without blanks. Empty where it prints none."""
+    """The numbers of one receipt: 32 hexadecimal digits each, in lower case. Empty where it prints none."""
 
     zki: str = ""
     jir: str = ""
@@ -79,8 +79,6 @@ def printed_numbers(lines: Sequence[TextLine]) -> PrintedNumbers:
         for name in ("zki", "jir", "zoi"):
             if match[name]:
                 found.setdefault(name, digits)
-    if jir := found.get("jir"):
-        found["jir"] = "-".join((jir[:8], jir[8:12], jir[12:16], jir[16:20], jir[20:]))
     return PrintedNumbers(**found)
 
 

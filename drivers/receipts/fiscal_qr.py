@@ -267,7 +267,7 @@ def _croatian(url: str, query: str) -> FiscalCode:
     return FiscalCode(
         format="hr-qr",
         fiscal=Fiscal(scheme="hr-fisk", number=zki.lower() or UNSET, verification_url=url),
-        also=(hr_jir(_hyphened(jir)),) if jir else (),
+        also=(hr_jir(jir),) if jir else (),
         issued_at=issued_at,
         business_day=day,
         kind="return" if total_minor < 0 else "sale",
@@ -282,11 +282,6 @@ def _field(fields: dict[str, list[str]], name: str) -> str:
     if len(values) > 1:
         raise MalformedReceiptError("bad_code", f"the code has more than one {name}; {BROKEN}")
     return values.pop() if values else ""
-
-
-def _hyphened(jir: str) -> str:
-    bare = jir.replace("-", "")
-    return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:]))
 
 
 def _croatian_moment(text: str) -> datetime | UnsetType:

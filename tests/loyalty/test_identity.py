@@ -110,3 +110,12 @@ def test_seconds_do_not_matter_and_minutes_do() -> None:
 
     assert identity.same_content(known, replace(known, issued_at=known.issued_at + timedelta(seconds=59)))
     assert not identity.same_content(known, replace(known, issued_at=known.issued_at + timedelta(seconds=60)))
+
+
+def test_hyphens_and_case_of_a_printed_number_name_no_other_receipt() -> None:
+    jir, zki = "9d6f5bb6-da48-4fcd-a803-4586a025e0e4", "e4d909c290d0fb1ca068ffaddf22cbd0"
+    for printed in (jir, jir.upper(), jir.replace("-", ""), jir.replace("-", " - ")):
+        assert identity.hr_jir(printed) == f"hr-jir:{jir}"
+    for printed in (zki, zki.upper(), f"{zki[:16]} {zki[16:]}", f"{zki[:8]}-{zki[8:]}"):
+        assert identity.hr_fisk(printed) == f"hr-fisk:{zki}"
+        assert identity.si_furs(printed) == f"si-furs:{zki}"

@@ -62,7 +62,7 @@ def test_a_zki_in_every_dress(text: str) -> None:
     ],
 )
 def test_a_jir_in_every_dress(text: str) -> None:
-    assert printed_numbers(lines(text)).jir == JIR
+    assert printed_numbers(lines(text)).also == (f"hr-jir:{JIR}",)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_any_wrapping_of_all_of_them_is_read() -> None:
         text = "\n".join([text[at : at + 34] for at in range(0, len(text), 34)]) if chance.random() < 0.5 else text
         width = chance.randrange(24, 60)
         text += "\n" + "\n".join(textwrap.wrap(f"JIR: {JIR}", width, break_on_hyphens=False))
-        assert printed_numbers(lines(text)) == PrintedNumbers(zki=ZKI, jir=JIR), text
+        assert printed_numbers(lines(text)) == PrintedNumbers(zki=ZKI, jir=JIR.replace("-", "")), text
 
 
 def test_a_text_receipt_is_named_by_lines_below_it() -> None:
