@@ -43,6 +43,7 @@ _TEXT: Final = re.compile(_LETTERS + rb"+").match
 _STYLED_TEXT: Final = re.compile(rb"(?:" + _LETTERS + rb"++|" + _STYLING + rb")++").match
 # Each alternative begins with a literal byte: the search then skips letters at the speed of C.
 _MARKS: Final = re.compile(rb"(\n|\r\n|\r|\t|" + _STYLING + rb")")
+_LINE: Final = re.compile(rb"(?:[^\n\x1b\x1d]++|" + _STYLING + rb")*+\n?").match
 
 # GS V: plain, feed and cut, cut at a set position, feed, cut and return.
 _PLAIN_CUTS: Final = frozenset((0, 1, 48, 49))
@@ -370,6 +371,12 @@ def _effect(name: str, command: bytes) -> FrameEffect:
 
 _STEERING: Final = frozenset(("ESC @", "ESC =", "FS ( A"))
 _EFFECTFUL: Final = frozenset(("GS V", "ESC i", "ESC m", "ESC p", "DLE DC4"))
+# Commands of which the name is all that there is to know: most that a till sends.
+_PLAIN_NAMES: Final = {
+    code: name
+    for code in _COMMANDS
+    if code not in _LONG_NAMED | _REPEATING and (name := _command_name(code)) not in _STEERING | _EFFECTFUL
+}
 
 
 class CommandFramer(ABC):
@@ -453,6 +460,12 @@ def split_text(data: bytes) -> list[bytes]:
     return _MARKS.split(data)
 
 
+def text_line_end(data: bytes, at: int) -> int:
+    """Where the line of a text frame's data that goes on at `at` ends: behind its line feed, or with the data."""
+    match = _LINE(data, at)
+    return match.end() if match is not None and match.end() > at else len(data)
+
+
 class EscposFramer(CommandFramer):
     """Cuts a byte stream into frames, however it is split when fed.
 
@@ -483,18 +496,22 @@ class EscposFramer(CommandFramer):
                 at = end
                 if at == size:
                     break
+            code, name = data[at : at + 2], None
             if self._parts_left:
                 length = self._part_length(data, at)
             else:
-                length = self._fixed.get(data[at : at + 2]) or self._measured(data, at)
+                length, name = self._fixed.get(code) or self._measured(data, at), _PLAIN_NAMES.get(code)
             if length is None or at + length > size:
                 self._start = base + at
                 # Held as what begins a run, so that it joins the text that follows.
-                joins_text = not self._parts_left and data[at : at + 2] in self._run_heads
+                joins_text = not self._parts_left and code in self._run_heads
                 self._begin(data[at:], None if joins_text else length)
                 return frames
             command = data[at : at + min(length, MAX_KEPT_BYTES)]
-            frames.append(self._command(command, base + at, base + at + length))
+            if name is not None:
+                frames.append(Frame("command", name, base + at, base + at + length, command))
+            else:
+                frames.append(self._command(command, base + at, base + at + length))
             at += length
         self._start = base + at
         return frames

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from itertools import islice
 from math import exp, log
 from typing import Final, NamedTuple
 
@@ -27,6 +28,8 @@ SAMPLE_BYTES: Final = 256 * 1024
 # So many different words tell as much as all of them.
 MAX_WORDS: Final = 200
 MAX_RUNNERS_UP: Final = 3
+# Tills select one page or two; what a stream of noise selects beyond these is believed.
+MAX_PAGES: Final = 8
 # What a printer was told is overruled only by a guess this certain. Where nothing was told, a guess from one word is
 # better than what the printer would print, a page for frames and German; one from a lone sign is not.
 OVERRULING_CERTAINTY: Final = 85
@@ -61,6 +64,8 @@ _WEIGHT: Final = 0.5
 # So many letters tell which readings can be left aside: those this much less likely.
 FIRST_LETTERS: Final = 16
 _RULED_OUT: Final = 40.0
+# Words are looked for in so much at a time: the first tell, mostly.
+SEARCHED_BYTES: Final = 512
 # For each language; receipts have some hundred.
 MAX_REMEMBERED: Final = 2_000
 
@@ -95,7 +100,7 @@ class GuessedPage(Struct, frozen=True, kw_only=True):
 
 def guess(text: bytes) -> Guess | None:
     """The page that `text` was written for; None if it has no letters beyond ASCII."""
-    words = _words(text)
+    words = list(_words(text))
     if not words:
         return None
     if _is_utf8(text):
@@ -131,7 +136,7 @@ def guessed_pages(document: bytes, profile: str | None) -> tuple[GuessedPage, ..
     if document[:SAMPLE_BYTES].isascii():
         return ()
     guesses = []
-    for number, text in selected_texts(document).items():
+    for number, text in islice(selected_texts(document).items(), MAX_PAGES):
         page = selected_page(profile or DEFAULT_PROFILE, max(number, 0))
         is_told = number != UNSELECTED and not page.is_unknown
         if is_told and (profile is not None or page.codec is not None or makes_sense(text, page)):
@@ -171,16 +176,27 @@ def makes_sense(text: bytes, page: CodePage) -> bool:
     for word in _words(text):
         if letters >= MAX_SENSE_LETTERS:
             break
-        shown = page.decode(word)
+        shown = f" {page.decode(word)} "
         places = [at for at, letter in enumerate(shown) if letter > "\x7f"]
         letters += len(places)
-        strange += sum(_is_strange(shown, at) for at in places)
+        strange += sum(_is_strange(shown[at - 1 : at + 2]) for at in places)
     return strange * 100 <= letters * NONSENSE_PERCENT
 
 
-def _words(text: bytes) -> list[bytes]:
-    """Different words with letters beyond ASCII, without rules drawn of one sign."""
-    return list(dict.fromkeys(_WORD.findall(_RULE.sub(b" ", text))))[:MAX_WORDS]
+def _words(text: bytes) -> Iterator[bytes]:
+    """Different words with letters beyond ASCII, without rules drawn of one sign; MAX_WORDS at most."""
+    known: set[bytes] = set()
+    at = 0
+    while at < len(text):
+        # No word and no rule goes on behind a space.
+        end = text.find(b" ", at + SEARCHED_BYTES) + 1 or len(text)
+        for word in _WORD.findall(_RULE.sub(b" ", text[at:end])):
+            if word not in known:
+                known.add(word)
+                yield word
+                if len(known) == MAX_WORDS:
+                    return
+        at = end
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -279,9 +295,10 @@ class _Alphabet(dict[str, float]):
         return value + log(count / self._total) + log(left + _UNSEEN) + log(right + _UNSEEN) - 2 * of
 
 
-def _is_strange(shown: str, at: int) -> bool:
-    """Whether the letter at `at` stands where no word has it."""
-    before, letter, after = tuple(f" {shown} "[at : at + 3])
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _is_strange(context: str) -> bool:
+    """Whether the middle one of three letters stands where no word has it."""
+    before, letter, after = tuple(context)
     if letter == UNKNOWN_LETTER:
         return True
     if not letter.isalpha() or letter in _NO_LETTERS:

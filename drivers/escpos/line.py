@@ -5,6 +5,7 @@ Owns what lies beside and what lies over each other. Never decodes, and knows no
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,6 +50,9 @@ class Segment(NamedTuple):
         return Segment(left, left + self.right - self.left, self.pieces)
 
 
+_LETTER: Final = re.compile(r"\S").search
+_MAY_BE_WIDE: Final = re.compile("[\u1100-\U0010ffff]").search
+
 Composed = tuple[str, tuple[Span, ...]]
 """A line's text, and the letters in it that are not plain."""
 
@@ -58,7 +62,7 @@ Styled = tuple[Style, int, int]
 
 def width_of(text: str) -> int:
     """Columns of a text: a Chinese, Japanese or Korean letter takes two."""
-    if text.isascii():
+    if text.isascii() or not _MAY_BE_WIDE(text):
         return len(text)
     return len(text) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
 
@@ -89,25 +93,35 @@ def segments(pieces: Iterable[Piece]) -> list[Segment]:
     return made + _segment(run, left, right)
 
 
-def split_at(segment: Segment, edge: int) -> tuple[Segment | None, Segment | None]:
-    """What of `segment` fits before `edge`, and the rest, which begins at 0.
+def wrapped(segment: Segment, edge: int) -> Iterator[Segment | None]:
+    """`segment` in rows that end before `edge`; all but the first begin at 0, with no blank. None where nothing fits.
 
-    Of a segment at 0 one letter fits in any case.
+    Of a row at 0 one letter fits in any case.
     """
-    here: list[Piece] = []
-    right = segment.left
-    for number, piece in enumerate(segment.pieces):
-        fits = max(edge - right, 0) // piece.style.letter_dots
-        fits = fits if piece.text.isascii() else fits * len(piece.text) // max(width_of(piece.text), 1)
-        fits = max(fits, not here and not segment.left)
-        if fits < len(piece.text):
-            here.append(Piece(piece.text[:fits], piece.style))
-            rest = segments((Piece(piece.text[fits:], piece.style), *segment.pieces[number + 1 :]))
-            before = segments((replace(here[0], left=segment.left), *here[1:]))
-            return (before[0] if before else None), (rest[0].moved(0) if rest else None)
-        here.append(piece)
-        right += piece.dots
-    return segment, None
+    left = right = segment.left
+    row: list[Piece] = []
+    is_first = True
+    for piece in segment.pieces:
+        text, style, at = piece.text, piece.style, 0
+        width = max(width_of(text), 1)
+        while at < len(text):
+            begin = _LETTER(text, at) if not row and not is_first else None
+            at = begin.start() if begin is not None else at
+            fits = max(edge - right, 0) // style.letter_dots * len(text) // width
+            fits = max(fits, not row and not left)
+            row.append(Piece(text[at : at + fits], style))
+            at += fits
+            if at < len(text):
+                yield _row(row, left)
+                row, left, right, is_first = [], 0, 0, False
+        right += row[-1].dots if row else 0
+    if row and (last := _row(row, left)) is not None:
+        yield last
+
+
+def _row(pieces: Sequence[Piece], left: int) -> Segment | None:
+    made = segments((replace(pieces[0], left=left), *pieces[1:]))
+    return made[0] if made else None
 
 
 def laid_out(segments: Iterable[Segment]) -> Composed:

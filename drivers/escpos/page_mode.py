@@ -7,11 +7,12 @@ Source: the public ESC/POS command lists of printer makers, on page mode.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from drivers.escpos.line import Composed, Segment, laid_out, split_at
+from drivers.escpos.line import Composed, Segment, laid_out, wrapped
 from drivers.escpos.styles import LETTER_DOTS_HIGH
 
 # A page is at most some tens of lines; this many pieces are two for each letter of them.
@@ -20,8 +21,11 @@ MAX_PAGE_PIECES: Final = 4096
 MAX_PAGE_DOTS: Final = 65536
 # Text whose base lines are this close is one line.
 SAME_LINE_DOTS: Final = LETTER_DOTS_HIGH // 2
-# A printer that is told to print the same page again and again uses up its paper; copies beyond these say no more.
-MAX_PAGE_COPIES: Final = 8
+# A printer that is told to print the same page again and again uses up its paper; copies beyond these say no more. Of
+# a page that grows, its pieces are printed so often on average.
+MAX_PAGE_COPIES: Final = 4
+# CAN looks at what stands in other areas too: so often at each piece, on average. A page cleared more stays as it is.
+MAX_PAGE_LOOKS: Final = 32
 
 T = TypeVar("T")
 
@@ -52,7 +56,10 @@ class Page(Generic[T]):
         self._area = Area()
         self._direction = 0
         self._down = LETTER_DOTS_HIGH
-        self._copies = 0
+        self._put_pieces = 0
+        self._printed = 0  # pieces that are on paper already
+        self._reprinted = 0
+        self._looks = 0
         self.lost = 0
 
     def set_area(self, area: Area) -> None:
@@ -76,14 +83,14 @@ class Page(Generic[T]):
     def write(self, segments: Iterable[Segment], line_dots: int) -> None:
         """Text on the current line. What goes beyond the area goes on `line_dots` further down."""
         for segment in segments:
-            rest: Segment | None = segment
-            while rest is not None and len(self._placed) < MAX_PAGE_PIECES:
-                here, rest = split_at(rest, self._area.width)
-                if here is not None:
-                    self._put(here, here.left)
-                if rest is not None:
+            for number, row in enumerate(wrapped(segment, self._area.width)):
+                if len(self._placed) >= MAX_PAGE_PIECES:
+                    self.lost += 1
+                    break
+                if number:
                     self.move_by(line_dots)
-            self.lost += rest is not None
+                if row is not None:
+                    self._put(row, row.left)
 
     def place(self, thing: T, left: int) -> None:
         """Something that is no text, `left` dots from the margin of the current line."""
@@ -94,16 +101,23 @@ class Page(Generic[T]):
 
     def clear_area(self) -> None:
         """CAN: what stands in the current area is gone."""
-        self._placed = [placed for placed in self._placed if not _is_in(placed, self._area)]
-
-    def printed(self) -> Iterator[Composed | T]:
-        """FF and ESC FF: the page as it is read, what is printed in one direction by itself, line by line.
-
-        The same page again comes out MAX_PAGE_COPIES times at most.
-        """
-        self._copies += 1
-        if self._copies > MAX_PAGE_COPIES:
+        if self._looks > MAX_PAGE_LOOKS * self._put_pieces:
             return
+        kept = [number for number, placed in enumerate(self._placed) if not _is_in(placed, self._area)]
+        self._looks += len(kept)
+        self._printed = bisect_left(kept, self._printed)
+        self._placed = [self._placed[number] for number in kept]
+
+    def printed(self, *, ends: bool) -> Iterator[Composed | T]:
+        """The page as it is read, what is printed in one direction by itself, line by line.
+
+        ESC FF prints it MAX_PAGE_COPIES times at most. FF, which `ends` it, also prints it if it holds anything new.
+        """
+        self._reprinted += self._printed
+        is_copied_out = self._reprinted >= MAX_PAGE_COPIES * self._put_pieces
+        if is_copied_out and not (ends and self._printed < len(self._placed)):
+            return
+        self._printed = len(self._placed)
         by_place = sorted(self._placed, key=lambda placed: (placed.direction, placed.down))
         for _, turned in groupby(by_place, key=lambda placed: placed.direction):
             side = list(turned)
@@ -117,7 +131,7 @@ class Page(Generic[T]):
                 yield from (placed.what for placed in row if not isinstance(placed.what, Segment))
 
     def _put(self, what: Segment | T, left: int) -> None:
-        self._copies = 0
+        self._put_pieces += 1
         x, y, width, height = self._area
         # Where lines begin on the page turned so that they can be read: the corner that the area is filled from.
         across, down = ((x, y), (-y - height, x), (-x - width, -y - height), (y, -x - width))[self._direction]

@@ -6,9 +6,11 @@ styles, tab stops, positions. Never draws, and never says what a receipt means.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
+from itertools import accumulate
 from types import MappingProxyType
 from typing import ClassVar, Final, NamedTuple
 
@@ -16,11 +18,12 @@ from msgspec.structs import replace
 
 from drivers.escpos import codepages
 from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, CodePage, national_letters, selected_page
-from drivers.escpos.framing import EscposFramer, Frame, split_text
+from drivers.escpos.framing import EscposFramer, Frame, split_text, text_line_end
 from drivers.escpos.line import DOTS_A_COLUMN, MAX_COLUMN, Piece, Styled, composed, segments, spans_of
 from drivers.escpos.page_mode import Area, Page
 from drivers.escpos.paper import (
     FEED_CHUNK_BYTES,
+    MAX_BLANK_LINES,
     MAX_CODE_BYTES,
     MAX_SHEET_LINES,
     Justification,
@@ -47,6 +50,9 @@ UNSELECTED: Final = -1
 
 _TABS: Final = tuple(column * DOTS_A_COLUMN for column in range(TAB_COLUMNS, MAX_COLUMN, TAB_COLUMNS))
 _LINE_FEEDS: Final = (b"\n", b"\r\n")
+# Whole lines of letters alone, that end in one way: most of what a till prints.
+_LETTERS: Final = rb"[^\x00-\x1f\x7f]{0,%d}+" % MAX_LINE_BYTES
+_PLAIN_LINES: Final = re.compile(rb"(?:" + _LETTERS + rb"\n)++|(?:" + _LETTERS + rb"\r\n)++").match
 _JUSTIFICATIONS: Final[Mapping[int, Justification]] = MappingProxyType(
     {0: "left", 1: "center", 2: "right", 48: "left", 49: "center", 50: "right"}
 )
@@ -128,7 +134,7 @@ class EscposPrinter:
         What still waits in the printer, a line or a page, is shown as if it had been printed.
         """
         self._end_line()
-        self._print_page()
+        self._print_page(ends=True)
         if self._roll.lines or self._kicks or self._torn:
             self._end_sheet(cut=False)
         return self.take()
@@ -152,7 +158,7 @@ class EscposPrinter:
         self._turned = False
         self._page_mode: Page[_Placed] | None = None
         self._page_start = 0
-        self._decode = self._decoder()
+        self._choose_decoder()
         self._new_line()
 
     def _new_line(self) -> None:
@@ -181,38 +187,63 @@ class EscposPrinter:
 
     # Text
 
-    def _text(self, data: bytes, at: int) -> None:
+    def _text(self, data: bytes, start: int) -> None:
+        at = 0
+        while at < len(data):
+            run = _PLAIN_LINES(data, at) if self._takes_lines else None
+            if run is not None:
+                self._add_lines(run.group(), start + at)
+                at = run.end()
+            else:
+                end = text_line_end(data, at)
+                self._add_marked(data[at:end], start + at)
+                at = end
+
+    @property
+    def _takes_lines(self) -> bool:
+        """Whether whole lines can be printed as they are decoded: a new line begins, and a byte is a letter."""
+        return (
+            self._line_start is None
+            and self._is_byte_a_letter
+            and self._page_mode is None
+            and not self._after_cr
+            and self._roll.takes_lines
+        )
+
+    def _add_lines(self, data: bytes, start: int) -> None:
+        """Print whole lines of letters alone. What it does is what `_add_marked` comes to for each of them."""
+        line_end = "\r\n" if data.endswith(b"\r\n") else "\n"
+        lines = self._decode(data).split(line_end)
+        del lines[-1]  # what stands behind the last line end: nothing
+        ends = accumulate((len(line) + len(line_end) for line in lines), initial=start)
+        if not "".join(lines).isprintable():
+            lines = list(map(_shown, lines))
+        self._roll.add_lines(lines, list(ends), self._style, self._justification, self._line_dots)
+        self._at = start + len(data)
+
+    def _add_marked(self, data: bytes, at: int) -> None:
+        """Print a line, or a part of one, with tabs, lone CRs and styling commands in it."""
         parts = split_text(data)
         parts.append(b"")  # the mark that the last letters lack
-        part = piecemeal = 0
-        while part < len(parts):
-            if part >= piecemeal and self._line_start is None and self._page_mode is None:
-                after, end = self._line_at_once(parts, part, at)
-                if end:
-                    part, at = after, end
-                    continue
-                piecemeal = after
-            letters, mark = parts[part], parts[part + 1]
+        begins = self._line_start is None and self._page_mode is None
+        if begins and data.endswith(b"\n") and self._line_at_once(parts, at):
+            return
+        for letters, mark in zip(parts[::2], parts[1::2], strict=True):
             if letters:
                 self._add_letters(letters, at, ends=bool(mark))
             at += len(letters) + len(mark)
             if mark:
                 self._at = at
                 self._mark(mark)
-            part += 2
 
-    def _line_at_once(self, parts: Sequence[bytes], first: int, start: int) -> tuple[int, int]:
-        """Print a line that is whole in `parts`, letters and marks from `first` on, as most are.
+    def _line_at_once(self, parts: Sequence[bytes], start: int) -> bool:
+        """Print a whole line of letters and marks that only style them, as most are; False where it is not that.
 
-        The part and the byte after it; or, where it is not such a line, the part from which to try again, and 0. What
-        it does is what `_add_letters` and `_mark` come to, in a third of the time.
+        What it does is what `_add_letters` and `_mark` come to, in a third of the time.
         """
         style, letters, begun, end = self._style, b"", start, start
         styled: list[Styled] = []
-        part, mark = first, b""
-        while mark not in _LINE_FEEDS:
-            piece, mark = parts[part], parts[part + 1]
-            part += 2
+        for piece, mark in zip(parts[::2], parts[1::2], strict=True):
             if piece:
                 if style is not PLAIN:
                     styled.append((style, len(letters), len(letters) + len(piece)))
@@ -221,16 +252,16 @@ class EscposPrinter:
             end += len(piece) + len(mark)
             if mark[:2] in _CHARACTER_STYLES:
                 style = restyled(style, mark)
-            elif mark not in _LINE_FEEDS:
-                return part, 0
+            elif mark and mark not in _LINE_FEEDS:
+                return False
         text = self._read(letters)
         if not letters or len(letters) > MAX_LINE_BYTES or (styled and len(text) != len(letters)):
-            return part, 0
+            return False
         text = text.rstrip()
         self._style, self._at, self._after_cr = style, end, False
         self._print(text, spans_of(styled, len(text)) if styled else (), begun, feed=self._line_dots, leaves_blank=True)
         self._roll.fed()
-        return part, end
+        return True
 
     def _print(self, text: str, spans: tuple[Span, ...], start: int, *, feed: int, leaves_blank: bool) -> None:
         """A line, and the feed after it. Without text the feed leaves a blank line, if `leaves_blank`."""
@@ -300,16 +331,19 @@ class EscposPrinter:
 
     def _read(self, data: bytes) -> str:
         text = self._decode(data)
-        return text if text.isprintable() else "".join(filter(_is_shown, text))
+        return text if text.isprintable() else _shown(text)
 
-    def _decoder(self) -> Callable[[bytes], str]:
-        """How letters are read in the printer's modes as they are now."""
+    def _choose_decoder(self) -> None:
+        """Read letters from here on in the printer's modes as they are now."""
         decode: Callable[[bytes], str] = self._page.decode
+        self._is_byte_a_letter = self._page.codec is None
         if self._forced is None and (self._utf8 or self._kanji_mode):
             decode = partial(str, encoding="utf-8" if self._utf8 else self._kanji, errors="replace")
+            self._is_byte_a_letter = False
         if self._own_letters_on and self._own_letters:
             decode = partial(_with_drawn, decode, dict(self._own_letters))
-        return partial(_translated, decode, self._letters) if self._letters else decode
+            self._is_byte_a_letter = False
+        self._decode = partial(_translated, decode, self._letters) if self._letters else decode
 
     # Positions
 
@@ -387,7 +421,7 @@ class EscposPrinter:
     def _add_code(self, symbology: str, data: bytes, frame: Frame) -> None:
         data = data[:MAX_CODE_BYTES]
         code = PrintedCode(symbology=symbology, data=data, start=frame.start, end=frame.end)
-        self._put(self._special(f"[{symbology} {shown(data)}]", "code", frame), code)
+        self._put(self._special(_code_text(symbology, data), "code", frame), code)
 
     def _add_image(self, what: str, frame: Frame) -> None:
         self._put(self._special(f"[image {what}]", "image", frame, self._pictures.take(frame)))
@@ -438,13 +472,13 @@ class EscposPrinter:
             self._new_line()
             self._left = None if ends_line else left
 
-    def _print_page(self) -> None:
+    def _print_page(self, *, ends: bool) -> None:
         """Print the page, if there is one, and keep it."""
         page, roll = self._page_mode, self._roll
         if page is None:
             return
         self._write_on_page(ends_line=True)
-        for item in page.printed():
+        for item in page.printed(ends=ends):
             if isinstance(item, _Placed):
                 self._keep_code(item.code)
                 roll.add(replace(item.line, start=self._page_start, end=self._at))
@@ -483,48 +517,48 @@ class EscposPrinter:
     def _act_page(self, frame: Frame) -> None:
         self._settle()
         self._page = self._page_of(frame.data[2])
-        self._decode = self._decoder()
+        self._choose_decoder()
 
     def _act_country(self, frame: Frame) -> None:
         self._settle()
         self._letters = national_letters(frame.data[2])
-        self._decode = self._decoder()
+        self._choose_decoder()
 
     def _act_kanji(self, frame: Frame) -> None:
         self._settle()
         self._kanji_mode = frame.name == "FS &"
-        self._decode = self._decoder()
+        self._choose_decoder()
 
     def _act_kanji_code(self, frame: Frame) -> None:
         self._settle()
         self._kanji = _KANJI_CODES.get(frame.data[2], self._kanji)
         if frame.data[2] == 255:  # FS C 255: UTF-8 on some hand-held printers
             self._utf8 = True
-        self._decode = self._decoder()
+        self._choose_decoder()
 
     def _act_encoding(self, frame: Frame) -> None:
         # FS ( C pL pH 48 m: 1 a byte a letter, 2 UTF-8
         if frame.data[5:6] == b"0" and len(frame.data) > 6:
             self._settle()
             self._utf8 = frame.data[6] in (2, 50)
-            self._decode = self._decoder()
+            self._choose_decoder()
 
     def _act_own_letters_on(self, frame: Frame) -> None:
         self._settle()
         self._own_letters_on = bool(frame.data[2] & 1)
-        self._decode = self._decoder()
+        self._choose_decoder()
 
     def _act_own_letters(self, frame: Frame) -> None:
         # What they look like only the operator can say.
         self._settle()
         for code in range(frame.data[3], frame.data[4] + 1):
             self._own_letters[code] = self._letter_names.get(code, UNKNOWN_LETTER)
-        self._decode = self._decoder()
+        self._choose_decoder()
 
     def _act_forget_letter(self, frame: Frame) -> None:
         self._settle()
         self._own_letters.pop(frame.data[2], None)
-        self._decode = self._decoder()
+        self._choose_decoder()
 
     def _act_tabs(self, frame: Frame) -> None:
         self._tabs = tuple(stop * self._style.letter_dots for stop in frame.data[2:] if stop)
@@ -540,8 +574,11 @@ class EscposPrinter:
     def _act_feed_lines(self, frame: Frame) -> None:
         lines, spacing = frame.data[2], self._line_dots
         self._end_line(feed=min(lines, 1) * spacing, leaves_blank=lines > 0)
-        for _ in range(lines - 1):
+        seen = min(lines - 1, MAX_BLANK_LINES + 1)
+        for _ in range(seen):
             self._end_line(feed=spacing, leaves_blank=True)
+        if lines - 1 > seen:
+            self._end_line(feed=(lines - 1 - seen) * spacing)
 
     def _act_feed_dots(self, frame: Frame) -> None:
         self._end_line(feed=frame.data[2], leaves_blank=frame.data[2] >= BLANK_FEED_DOTS)
@@ -566,13 +603,15 @@ class EscposPrinter:
             self._page_mode = None
 
     def _act_form_feed(self, _frame: Frame) -> None:
-        self._act_print_page(_frame)
+        if self._page_mode is None:
+            self._end_line()
+        self._print_page(ends=True)
         self._page_mode = None
 
     def _act_print_page(self, _frame: Frame) -> None:
         if self._page_mode is None:
             self._end_line()
-        self._print_page()
+        self._print_page(ends=False)
 
     def _act_cancel(self, _frame: Frame) -> None:
         if self._page_mode is not None:
@@ -621,7 +660,7 @@ class EscposPrinter:
             return
         kind, function = frame.data[5], frame.data[6]
         if function == 80:
-            self._symbol_kind, self._symbol = kind, frame.data[8:]
+            self._symbol_kind, self._symbol = kind, frame.data[8 : 8 + MAX_CODE_BYTES]
         elif function == 81 and self._symbol and kind == self._symbol_kind:
             self._add_code(SYMBOLS.get(kind, "CODE"), self._symbol, frame)
 
@@ -731,6 +770,16 @@ def _translated(decode: Callable[[bytes], str], letters: Mapping[int, str], data
 
 def _u16(data: bytes, at: int) -> int:
     return data[at] | data[at + 1] << 8
+
+
+@lru_cache(maxsize=8)
+def _code_text(symbology: str, data: bytes) -> str:
+    """One text for a code that is printed again and again."""
+    return f"[{symbology} {shown(data)}]"
+
+
+def _shown(text: str) -> str:
+    return "".join(filter(_is_shown, text))
 
 
 def _is_shown(letter: str) -> bool:

@@ -29,8 +29,10 @@ from drivers.escpos.picture import (
 
 # The relay keeps 2 MiB of a job. Pictures beyond this on one sheet are named and have no dots.
 MAX_SHEET_PICTURE_BYTES: Final = 8 * 1024 * 1024
-# Strips of 24 dots: 3 m of paper. Later strips of the same picture have no dots; nor have more than this on a line.
+# Strips of 24 dots: 3 m of paper. Later strips of the same picture have no dots.
 MAX_STRIPS: Final = 1024
+# Drivers print one or a few side by side; later ones on a line have no dots.
+MAX_STRIPS_A_LINE: Final = 32
 # The colours of a printer that has them; on paper all are black here.
 MAX_COLOURS: Final = 4
 # Pictures that a printer keeps by number or key, and their bytes: no printer has more user memory.
@@ -84,7 +86,7 @@ class Picture:
 
     def followed_by(self, strip: Picture, *, beside: bool) -> Picture:
         """This one with a `strip` below it, or at the right end of its last line."""
-        if len(self.lines) >= MAX_STRIPS or len(self.lines[-1]) >= MAX_STRIPS:
+        if len(self.lines) >= MAX_STRIPS or (beside and len(self.lines[-1]) >= MAX_STRIPS_A_LINE):
             return self
         if beside:
             return Picture(lines=(*self.lines[:-1], self.lines[-1] + strip.lines[0]))

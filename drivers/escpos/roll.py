@@ -6,20 +6,24 @@ Owns the lines of one sheet until it is cut. Never decodes, and knows no command
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec.structs import replace
 
-from drivers.escpos.line import overprinted
+from drivers.escpos.line import MAX_COLUMN, overprinted
 from drivers.escpos.paper import MAX_BLANK_LINES, MAX_SHEET_LINES, Justification, PaperLine
 from drivers.escpos.raster import Picture
-from drivers.escpos.styles import LETTER_DOTS_HIGH
+from drivers.escpos.styles import LETTER_DOTS_HIGH, PLAIN, Span, Style
 
 # Lines whose base lines are this close lie over each other.
 SAME_LINE_DOTS: Final = LETTER_DOTS_HIGH // 2
 # Lines printed over each other: bold by printing two or three times.
 MAX_PASSES: Final = 4
+# Lines that are tried to be printed over what lies in one place, when paper is fed back.
+MAX_TRIES: Final = 16
 # A line of 80 mm paper; strips that go beyond it without a line end between them are printed below each other.
 MAX_PICTURE_LINE_DOTS: Final = 576
 _ABOVE_ALL: Final = -(2**31)
@@ -37,6 +41,7 @@ class Roll:
         self._over = _ABOVE_ALL  # a line printed here or higher lies on another one, or above it
         self._blank_lines = 0
         self._last = -1  # the line printed last, if it is here
+        self._tried: Counter[int] = Counter()  # by where the line below lies
         self._strips: _Strips | None = None
         self._first_pass: int | None = None
         self._turned_from: int | None = None
@@ -62,6 +67,34 @@ class Roll:
             self.lines.append(line)
             self._tops.append(self.top)
             self._over = self.top + SAME_LINE_DOTS
+
+    @property
+    def takes_lines(self) -> bool:
+        """Whether nothing that was printed before waits for the next line: no strip, and no pass of a line."""
+        return not self.on_strip and self._first_pass is None
+
+    def add_lines(
+        self, texts: Sequence[str], bounds: Sequence[int], style: Style, justification: Justification, feed: int
+    ) -> None:
+        """Print whole lines in one style, each with a line feed of `feed` dots behind it.
+
+        `bounds` are where their bytes begin, and where the last one's end.
+        """
+        high = max(feed, LETTER_DOTS_HIGH if style.high == 1 else 2 * LETTER_DOTS_HIGH)
+        spans: tuple[Span, ...] = ()
+        for text, start, end in zip(texts, bounds, bounds[1:], strict=False):
+            shown = text.rstrip()
+            if not shown:
+                # A line without letters has no bytes but its end.
+                begun = start if text else end
+                self.add(PaperLine(text="", start=begun, end=end, justification=justification))
+                self.top += feed
+                continue
+            if style is not PLAIN:
+                span = style.span(0, len(shown))
+                spans = (span,) if span is not None else ()
+            self.add(PaperLine(text=shown, start=start, end=end, justification=justification, spans=spans))
+            self.top += high
 
     def extend_last(self, end: int) -> None:
         """The last line's end turned out to have one byte more."""
@@ -95,8 +128,11 @@ class Roll:
         """Paper was fed back: the line lies on another, or between two. Its place, -1 if it has none."""
         first = bisect_left(self._tops, self.top - SAME_LINE_DOTS)
         after = bisect_right(self._tops, self.top + SAME_LINE_DOTS)
-        for at in range(after - 1, first - 1, -1):
+        for at in range(after - 1, max(first, after - MAX_PASSES) - 1, -1):
             under = self.lines[at]
+            self._tried[self._tops[at]] += 1
+            if self._tried[self._tops[at]] > MAX_TRIES or len(under.text) > MAX_COLUMN:
+                continue
             joined = overprinted(((under.text, under.spans), (line.text, line.spans))) if under.kind == "text" else None
             if joined is not None:
                 text, spans = joined

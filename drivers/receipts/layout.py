@@ -6,6 +6,7 @@ a receipt without a total is torn. What words and shapes a layout has is data (`
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -58,10 +59,11 @@ class TemplateReader:
         if not self.layout.is_recognised(texts):
             return []
         slips = _slips(texts)
+        outline = _Outline(texts)
         bounds = [*_starts(texts, slips), len(texts)]
         found = []
         for bound, following in pairwise(bounds):
-            first, last = _without_slips_around(texts, bound, following, slips)
+            first, last = _without_slips_around(outline, bound, following, slips)
             certainty = self._certainty(_without_slips(texts[first:last]))
             if certainty:
                 found.append(Found(first=first, last=last, certainty=certainty))
@@ -129,18 +131,31 @@ def _without_slips(texts: Sequence[Text]) -> Sequence[Text]:
     return texts if len(kept) == len(texts) or total_at(kept) is None else kept
 
 
-def _without_slips_around(texts: Sequence[Text], first: int, last: int, slips: _Slips) -> tuple[int, int]:
+class _Outline:
+    """Where a paper sells something, has a total, and is printed at all."""
+
+    def __init__(self, texts: Sequence[Text]) -> None:
+        self._sold = [at for at, text in enumerate(texts) if text.is_sold and not text.is_total]
+        self._totals = [at for at, text in enumerate(texts) if text.is_total]
+        self._printed = [at for at, text in enumerate(texts) if text.plain]
+
+    def has_total(self, first: int, last: int) -> bool:
+        """Whether there is a total under something sold, as `total_at` finds it, in a range of lines."""
+        sold, after = bisect_left(self._sold, first), bisect_left(self._totals, last)
+        return sold < len(self._sold) and after > 0 and self._sold[sold] < self._totals[after - 1]
+
+    def is_blank(self, first: int, last: int) -> bool:
+        return bisect_left(self._printed, first) == bisect_left(self._printed, last)
+
+
+def _without_slips_around(outline: _Outline, first: int, last: int, slips: _Slips) -> tuple[int, int]:
     """The range without a slip before its goods, and without one that ends it, where a receipt is left."""
-    for start, end in slips:
-        if (
-            first <= start
-            and end < last
-            and total_at(texts[end:last]) is not None
-            and total_at(texts[first:start]) is None
-        ):
+    for start, end in slips[bisect_left(slips, (first, 0)) :]:
+        if start >= last:
+            break
+        if first <= start and end < last and outline.has_total(end, last) and not outline.has_total(first, start):
             first = end
-        after = any(text.plain for text in texts[end:last])
-        if first < start < last and not after and total_at(texts[first:start]) is not None:
+        if first < start and outline.is_blank(end, max(end, last)) and outline.has_total(first, start):
             last = start
     return first, last
 

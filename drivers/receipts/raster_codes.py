@@ -21,10 +21,16 @@ MAX_SEARCHED_DOTS: Final = 3_000_000
 MAX_THOROUGH_DOTS: Final = 500_000
 # Pictures searched on a sheet; bands of one picture are joined before.
 MAX_PICTURES: Final = 16
+# What a band counts at least, so that bands of a dot or none are not without end.
+MIN_BAND_DOTS: Final = 1024
 # Codes taken from one sheet.
 MAX_CODES: Final = 32
 # The smallest code is one of 21 modules; printers cannot print a readable one with dots of one.
 MIN_SIDE_DOTS: Final = 21
+# Of so many rows so many neighbouring dots, in percent, differ at most where a code is: one of random modules of 2 dots
+# has 25. What has more is noise or a dithered photo, takes ten times as long to search, and is taken for white paper.
+NOISE_ROWS: Final = 24
+MAX_CHANGES_PERCENT: Final = 40
 # White paper that a code needs around it and a picture may have been cut to: 4 modules of at most 8 dots.
 QUIET_DOTS: Final = 32
 # A shop's logo is on every receipt: what was found in the last pictures of its size is known.
@@ -50,7 +56,7 @@ def codes_in(lines: Sequence[PaperLine]) -> tuple[PrintedCode, ...]:
     for number, bands in enumerate(reversed(list(_pictures(lines)))):
         if number >= MAX_PICTURES or left <= 0 or len(found) >= MAX_CODES:
             break
-        bitmap = _foot(stacked([band.picture.bitmap() for band in bands if band.picture is not None]), left)
+        bitmap = _foot(stacked(_lowest(bands, left)), left)
         left -= bitmap.width * bitmap.height
         found += [
             PrintedCode(symbology=symbology, data=data[:MAX_CODE_BYTES], start=bands[0].start, end=bands[-1].end)
@@ -67,6 +73,18 @@ def _pictures(lines: Sequence[PaperLine]) -> Iterator[list[PaperLine]]:
             yield list(run)
 
 
+def _lowest(bands: Sequence[PaperLine], dots: int) -> list[Bitmap]:
+    """The last of the bands, in order, as many as have so many `dots`."""
+    lowest: list[Bitmap] = []
+    for band in reversed(bands):
+        if dots <= 0:
+            break
+        if band.picture is not None:
+            lowest.append(band.picture.bitmap())
+            dots -= max(lowest[-1].width * lowest[-1].height, MIN_BAND_DOTS)
+    return lowest[::-1]
+
+
 def _foot(bitmap: Bitmap, dots: int) -> Bitmap:
     """As much of the lower end as `dots` allow."""
     rows = min(bitmap.height, dots // max(bitmap.width, 1))
@@ -75,11 +93,24 @@ def _foot(bitmap: Bitmap, dots: int) -> Bitmap:
     return Bitmap(width=bitmap.width, height=rows, rows=bitmap.rows[(bitmap.height - rows) * bitmap.stride :])
 
 
+def without_noise(bitmap: Bitmap) -> Bitmap:
+    """`bitmap` with white paper where dots change too often for a code."""
+    parts = []
+    size = NOISE_ROWS * max(bitmap.stride, 1)
+    for at in range(0, len(bitmap.rows), size):
+        part = bitmap.rows[at : at + size]
+        dots = int.from_bytes(part, "big")
+        changes = (dots ^ dots >> 1).bit_count()
+        parts.append(bytes(len(part)) if changes * 100 > len(part) * 8 * MAX_CHANGES_PERCENT else part)
+    return Bitmap(width=bitmap.width, height=bitmap.height, rows=b"".join(parts))
+
+
 _Found = tuple[tuple[str, bytes], ...]
 
 
 def _found(bitmap: Bitmap) -> _Found:
     """Symbology and payload of each code, from top to bottom."""
+    bitmap = without_noise(bitmap)
     if min(bitmap.width, bitmap.height) < MIN_SIDE_DOTS or bitmap.is_blank:
         return ()
     return _found_in_small(bitmap) if len(bitmap.rows) <= MAX_REMEMBERED_BYTES else _found_anew(bitmap)

@@ -35,7 +35,7 @@ TAB_COLUMNS: Final = 8
 MAX_ROW_BYTES: Final = 256
 # A few bytes feed much white paper (ESC * r Y) or print a page again (ESC GS P 6): so much of either in one stream.
 MAX_WHITE_BYTES: Final = 8 * 1024 * 1024
-MAX_REPRINTED_LINES: Final = MAX_SHEET_LINES
+MAX_REPRINTED_LINES: Final = 4_000
 
 # Star printers share one numbering of code pages; this profile has all of it.
 STAR_PROFILE: Final = "TSP600"

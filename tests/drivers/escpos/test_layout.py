@@ -285,6 +285,22 @@ def test_a_page_without_end_is_bounded() -> None:
     assert len(texts(b"\x1bLx" + b"\x1b\x0c" * 1000)) == MAX_PAGE_COPIES
 
 
+def test_a_page_printed_at_every_word_is_bounded_and_complete() -> None:
+    # given a page that ESC FF prints again with each new line
+    lines = [f"line {number}" for number in range(600)]
+    growing = b"".join(down(30 * number) + across(0) + line.encode() + b"\x1b\x0c" for number, line in enumerate(lines))
+    # when its paper is printed
+    paper = texts(b"\x1bL" + growing + b"\x0c")
+    # then what is printed again is bounded, and FF has printed all of it
+    assert len(paper) <= (MAX_PAGE_COPIES + 1) * len(lines)
+    assert paper[-len(lines) :] == lines
+
+
+def test_a_page_printed_twice_and_cleared_each_time_never_wears_out() -> None:
+    page = across(0) + b"Hleb\n" + b"Mleko\n" + b"\x1b\x0c" * 2 + b"\x18" + b"\x1d$\x18\x00"
+    assert texts(b"\x1bL" + page * 300) == ["Hleb", "Mleko"] * 600
+
+
 pieces = st.one_of(
     st.sampled_from(
         [

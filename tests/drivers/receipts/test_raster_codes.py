@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from drivers.escpos.paper import PaperLine, PrintedCode
 from drivers.escpos.printer import printed
 from drivers.receipts.decode import decode
-from drivers.receipts.raster_codes import MAX_CODES, MAX_SEARCHED_DOTS, codes_in
+from drivers.receipts.raster_codes import MAX_CODES, MAX_SEARCHED_DOTS, codes_in, without_noise
 from tests.drivers.receipts.codes import HR_URL, SI_DIGITS, purs_url
 from tests.drivers.receipts.drawn import bands, graphics, page, qr, strips
 
@@ -179,3 +179,19 @@ def test_mutated_drawn_receipts_are_read_or_said_to_be_unread() -> None:
 def test_a_picture_without_dots_is_passed_over() -> None:
     line = PaperLine(text="[image stored 1]", start=0, end=4, kind="image")
     assert codes_in([line]) == ()
+
+
+def test_noise_is_not_searched_and_hides_no_code() -> None:
+    # given a page whose code stands below a picture of noise, and one of noise alone
+    code = page(TEXT, qr(HR_URL, dots=2))
+    noise = Image.frombytes("1", (code.width, 96), random.Random(SEED).randbytes(code.width * 96 // 8))
+    whole = Image.new("1", (code.width, noise.height + code.height), 1)
+    whole.paste(noise)
+    whole.paste(code, (0, noise.height))
+    print("seed", SEED)
+    # when both are searched
+    (sheet,) = printed(bands(noise)).sheets
+    (band, *_) = [line.picture.bitmap() for line in sheet.lines if line.picture is not None]
+    # then the code is found, and what is noise is white
+    assert texts(bands(whole)) == [HR_URL]
+    assert without_noise(band).is_blank

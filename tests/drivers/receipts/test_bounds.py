@@ -1,0 +1,108 @@
+"""Jobs made to keep a decoder busy take no more than twice the work when they are twice as long.
+
+Work is counted in the interpreter's instructions, so that a busy machine tells the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from drivers.receipts.decode import decode
+from drivers.receipts.port import DecodeOptions
+
+OPTIONS = DecodeOptions(time_zone="Europe/Belgrade", currency="RSD")
+JOB_BYTES = 1_500
+# Twice, and what a job costs however long it is.
+MAX_RATIO = 2.3
+# A letter by itself on a line of its own, composed on a page, is the dearest byte of those that are read one by one.
+MAX_INSTRUCTIONS_A_BYTE = 2_000
+
+BACK = b"\x1bK\x1e"
+PAGE = b"\x1bL"
+NARROW = PAGE + b"\x1bW\x00\x00\x00\x00\x01\x00\x64\x00"
+ELSEWHERE = b"\x1bW\x00\x00\x60\xea\x0a\x00\x0a\x00"
+QR = b"\x1d(k\x03\x001Q0"
+PICTURE = b"\x1d*\x04\x04" + bytes(range(128))
+SLIP = b"AID A0000000031010\nApples 1,00\nTOTAL 1,00\n\n"
+
+JOBS: dict[str, tuple[bytes, bytes]] = {
+    "letters": (b"\x1b@", b"a"),
+    "lines": (b"\x1b@", b"Hleb 1,00\n"),
+    "lone returns": (b"\x1b@", b"a\r"),
+    "tabs": (b"\x1bt.", b"\t\xc6"),
+    "positions": (b"", b"\x1b$\x0a\x00a"),
+    "styles": (b"", b"\x1bE\x01a\x1bE\x00b"),
+    "feeds of many lines": (b"", b"\x1bd\xff"),
+    "paper fed back under other letters": (b"", b"a\n" + BACK + b"b\n" + BACK),
+    "paper fed back under a long line": (b"a" + b" " * 250 + b"b\n" + BACK, b"a\n" + BACK),
+    "paper fed back without end": (b"", b"a\n\x1bK\xff\x1bK\xff"),
+    "a page printed at each letter": (PAGE, b"x\n\x1b\x0c"),
+    "a page cleared where nothing is": (PAGE + b"x\n" * 500 + ELSEWHERE, b"\x18"),
+    "a page as narrow as a dot": (NARROW, b"x"),
+    "a page of letters in one place": (PAGE, b"\x1b$\x0a\x00a"),
+    "codes": (b"\x1d(k\x07\x001P0abcd", QR),
+    "codes on a page": (b"\x1d(k\x07\x001P0abcd" + PAGE, QR),
+    "a picture again and again": (PICTURE, b"\x1d/\x00"),
+    "strips of one column": (b"", b"\x1b*\x00\x01\x00\xaa"),
+    "letters that are drawn anew": (b"\x1b%\x01", b"\x1b&\x00 \x7e" + bytes(95) + b"a"),
+    "turns": (b"", b"\x1b{\x01a\n\x1b{\x00"),
+    "cuts": (b"", b"\x1bi"),
+    "card slips": (b"\x1b@Receipt 1\nA 1,00\n", SLIP),
+    "card slips within a receipt": (b"\x1b@Receipt 1\nA 1,00\nTOTAL 1,00\n", b"\nTID 1\nAID 2\n\nB 1,00\n"),
+    "receipts": (b"\x1b@", b"Receipt 12\nA 1,00\nTOTAL 1,00\n"),
+    "goods without a total": (b"\x1b@Receipt 1\n", b"A 1,00\n"),
+    "code pages": (b"", b"".join(b"\x1bt" + bytes((page,)) + b"\x8a\x9ea\x8eb " for page in range(60))),
+    "Star lines": (b"\x1b\x1dt\x20", b"a\n"),
+    "a Star page printed at each letter": (b"\x1b\x1dt\x20\x1b\x1dP0", b"x\n\x1b\x1dP6"),
+    "Star positions": (b"\x1b\x1dt\x20", b"\x1b\x1dA\x10\x00a"),
+}
+
+
+def instructions(work: Callable[[], object]) -> int:
+    """Instructions of the interpreter that `work` takes."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal count
+        if event == "call":
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif event == "opcode":
+            count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def job(head: bytes, unit: bytes, size: int) -> bytes:
+    return head + unit * (size // len(unit))
+
+
+@pytest.mark.parametrize(("head", "unit"), JOBS.values(), ids=JOBS)
+def test_twice_the_bytes_are_twice_the_work(head: bytes, unit: bytes) -> None:
+    # given a job of one thing again and again, what it needs in memory loaded, and one twice as long
+    short, long = job(head, unit, JOB_BYTES), job(head, unit, 2 * JOB_BYTES)
+    decode(long, OPTIONS)
+    # when both are decoded
+    once, twice = (instructions(lambda each=each: decode(each, OPTIONS)) for each in (short, long))  # type: ignore[misc]
+    # then the work grows with the bytes
+    print(once, twice)
+    assert twice <= MAX_RATIO * once
+    assert twice <= MAX_INSTRUCTIONS_A_BYTE * len(long)
+
+
+def test_work_that_is_not_linear_is_seen() -> None:
+    def pairs(size: int) -> Callable[[], object]:
+        return lambda: [first + second for first in range(size) for second in range(size)]
+
+    assert instructions(pairs(200)) > MAX_RATIO * instructions(pairs(100))
