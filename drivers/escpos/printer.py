@@ -712,8 +712,8 @@ class EscposPrinter:
 
     _ACTS: ClassVar[dict[str, Callable[[EscposPrinter, Frame], None]]] = {
         **dict.fromkeys(
-            ("ESC SP", "ESC !", "ESC -", "ESC 2", "ESC 3", "ESC E", "ESC G", "ESC M", "ESC a", "ESC $", "ESC \\",
-             "GS !", "GS B"),
+            ("ESC SP", "ESC !", "ESC -", "ESC 2", "ESC 3", "ESC E", "ESC G", "ESC M", "ESC a", "ESC r", "ESC $",
+             "ESC \\", "GS !", "GS B"),
             _act_mark,
         ),
         "ESC @": _act_reset,

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.escpos.codepages import CodePageError
@@ -173,6 +173,7 @@ PIECES = [
         max_size=15,
     ).map(b"".join)
 )  # fmt: skip
+@example(b"\x1bt\x01\x81\x1br\x00@")  # a colour parts the bytes of a letter
 def test_any_split_prints_the_same(document: bytes) -> None:
     assert printed_bytewise(document).text == printed(document).text
 
