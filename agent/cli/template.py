@@ -20,7 +20,7 @@ from drivers.receipts.port import DecodeOptions
 from drivers.receipts.template import Template, TemplateError, TemplateProblem, content_hash
 from drivers.receipts.template_files import SHIPPED, load_template, shipped_text
 from drivers.receipts.template_writing import template_text
-from drivers.receipts.trial import ReadLine, Role, Trial, TriedReceipt, papers_of, try_capture
+from drivers.receipts.trial import ReadLine, Role, Trial, TriedReceipt, is_other, papers_of, try_capture
 from loyalty.receipt import Receipt
 
 # A folder of captures that a person collected.
@@ -84,7 +84,12 @@ def learn_command(
     """Propose a template, and show what it makes of each receipt. 1 where one of them does not add up."""
     options = DecodeOptions(code_page=code_page, currency=currency)
     try:
-        papers = [(file, paper) for file in captures for paper in papers_of(_document(Path(file)), options)]
+        papers = [
+            (file, paper)
+            for file in captures
+            for paper in papers_of(_document(Path(file)), options)
+            if not is_other(paper)
+        ]
     except (UnreadableCaptureError, CodePageError) as error:
         return complain("template learn", error, USAGE, as_json=as_json)
     if not papers:

@@ -19,6 +19,7 @@ from drivers.receipts.template import (
     MAX_WORD_LETTERS,
     MAX_WORDS,
     SHAPE_FIELDS,
+    WORD,
     Head,
     Labels,
     Recognise,
@@ -204,7 +205,7 @@ def with_valid_words(draft: Template) -> Template:
 
 
 def _is_word(word: str) -> bool:
-    return len(word) <= MAX_WORD_LETTERS and word.isprintable() and re.search(r"\w", word) is not None
+    return len(word) <= MAX_WORD_LETTERS and word.isprintable() and re.search(WORD, word) is not None
 
 
 def recognise_of(papers: Sequence[Paper], notes: list[str]) -> Recognise:

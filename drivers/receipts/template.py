@@ -28,7 +28,9 @@ MAX_WORD_LETTERS: Final = 64
 MAX_SHAPES: Final = 64
 MAX_DATES: Final = 8
 
-Word = Annotated[str, Meta(min_length=1, max_length=MAX_WORD_LETTERS, pattern=r"\w")]
+# More than signs; written so that every reader of a JSON Schema means the same by it, in any alphabet.
+WORD: Final = "[^ .:;,*#=_/-]"
+Word = Annotated[str, Meta(min_length=1, max_length=MAX_WORD_LETTERS, pattern=WORD)]
 Words = Annotated[tuple[Word, ...], Meta(max_length=MAX_WORDS)]
 ShapeText = str | tuple[str, ...]
 Shapes = Annotated[tuple[ShapeText, ...], Meta(max_length=MAX_SHAPES)]

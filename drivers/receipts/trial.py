@@ -6,6 +6,7 @@ and a register try a template before it is in force.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -20,6 +21,7 @@ from drivers.receipts.layout_facts import explains
 from drivers.receipts.layout_money import item_at, tax_in, total_at
 from drivers.receipts.port import DecodeOptions, MalformedReceiptError, PrintedJob, TextLine
 from drivers.receipts.template import Template
+from drivers.receipts.wording import AMOUNT
 from drivers.receipts.words import Layout, Text
 from loyalty.identity import identified
 from loyalty.receipt import Receipt
@@ -30,6 +32,9 @@ Role = Literal[
 ]
 # The shop's name, a time, an item, a total, a payment.
 LEAST_LINES: Final = 5
+# An item, a total and a payment have an amount each; a card slip has one.
+LEAST_PRICED: Final = 3
+AMOUNT_AT_END: Final = re.compile(rf"{AMOUNT}\W*\w{{0,3}}\W*$")
 _MISMATCH: Final = "total_mismatch"
 
 
@@ -76,6 +81,14 @@ def papers_of(document: bytes, options: DecodeOptions) -> list[list[str]]:
         if any(line.strip() for line in lines):
             papers += _parted(lines)
     return papers
+
+
+def is_other(paper: Sequence[str]) -> bool:
+    """Whether a job is surely no receipt: a report, a kitchen ticket, or a card slip alone."""
+    kind = classified(paper)
+    if kind != "card_slip":
+        return kind is not None
+    return sum(AMOUNT_AT_END.search(line) is not None for line in paper) < LEAST_PRICED
 
 
 def _parted(lines: list[str]) -> Iterable[list[str]]:
