@@ -39,7 +39,7 @@ from drivers.receipts.documents import (
 from drivers.receipts.fiscal_codes import KnownOfReceipt, SheetCodes, known_by, known_of
 from drivers.receipts.fiscal_lines import printed_numbers, with_numbers, written_codes
 from drivers.receipts.fiscal_qr import FiscalFormat, fiscal_code, receipt_of
-from drivers.receipts.json_receipts import JsonReceiptError, journals_of, read_json
+from drivers.receipts.json_receipts import journals_of, read_json
 from drivers.receipts.port import (
     CERTAIN,
     DecodeOptions,
@@ -328,14 +328,7 @@ def _json_pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> 
         for piece in _pieces(journals.encode(), replace(options, format="auto"), readers):
             yield piece if isinstance(piece, Receipt | GuessedPage) else replace(piece, **whole)
         return
-    try:
-        for receipt, start, end in read_json(document):
-            if isinstance(receipt, Receipt):
-                yield reconciled(receipt)
-            else:
-                yield DecodeProblem(code="bad_receipt", detail=receipt, start=start, end=end)
-    except JsonReceiptError as error:
-        yield DecodeProblem(code="bad_json", detail=str(error), start=0, end=len(document))
+    yield from _file_pieces("json", read_json(document))
 
 
 def _file_pieces(source: str, parts: Iterator[tuple[Part, int, int]]) -> Iterator[_Piece]:

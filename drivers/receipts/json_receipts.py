@@ -11,23 +11,20 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from drivers.receipts.fiscal_qr import fiscal_code
-from drivers.receipts.port import MalformedReceiptError
+from drivers.receipts.json_cut import AmbiguousError, elements, refuse_ambiguity
+from drivers.receipts.port import MalformedReceiptError, Part
 from loyalty.identity import identified, natural_ids
 from loyalty.receipt import Receipt
+from loyalty.undecodable import UNDECODABLE
+
+# A thousand lines with all that the contract knows take a third of it.
+MAX_RECEIPT_BYTES: Final = 1024 * 1024
 
 _BUYER_KIND: Final = re.compile(r"(\d{2})(?!\d)")
-
-
-class JsonReceiptError(ValueError):
-    """The document is no JSON of receipts. The message says what is wrong."""
-
-
-class _Receipts(Struct, frozen=True, kw_only=True):
-    receipts: list[Raw]
 
 
 class _Journal(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -64,36 +61,27 @@ def journals_of(document: bytes) -> str | None:
     return "\n".join([f"{invoice.journal}\n{invoice.verification_url or ''}\n" for invoice in invoices]) or None
 
 
-def read_json(document: bytes) -> Iterator[tuple[Receipt | str, int, int]]:
-    """Each receipt, or why it is none, with its byte range. Raises JsonReceiptError."""
-    at = 0
-    for raw in _raw_receipts(document):
-        text = bytes(raw)
-        start = document.find(text, at)
-        at = max(start, 0) + len(text)
-        yield _receipt(text), max(start, 0), at
+def read_json(document: bytes) -> Iterator[tuple[Part, int, int]]:
+    """Each receipt, or why it is none, with its byte range. Never raises."""
+    found = False
+    for start, end, is_listed in elements(document):
+        found = True
+        yield _receipt(document[start:end], is_listed=is_listed), start, end
+    if not found:
+        yield "blank", 0, len(document)
 
 
-def _raw_receipts(document: bytes) -> list[Raw]:
-    try:
-        opening = document.lstrip()[:1]
-        if opening == b"[":
-            return msgspec.json.decode(document, type=list[Raw])
-        members = msgspec.json.decode(document, type=dict[str, Raw])
-        if "receipts" in members:
-            return msgspec.json.decode(document, type=_Receipts).receipts
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise JsonReceiptError(f"not JSON of receipts: {error}") from error
-    if "currency" not in members or "total_minor" not in members:
-        raise JsonReceiptError('not JSON of receipts: it has neither "receipts" nor the keys of one')
-    return [Raw(document.strip())]
-
-
-def _receipt(text: bytes) -> Receipt | str:
+def _receipt(text: bytes, *, is_listed: bool) -> Part:
+    if len(text) > MAX_RECEIPT_BYTES:
+        return MalformedReceiptError("too_large", f"a receipt of more than {MAX_RECEIPT_BYTES // 1024} KiB; correct it")
     try:
         given = msgspec.json.decode(text, type=GivenReceipt)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return f"{error}; correct it at the sender"
+        refuse_ambiguity(text)
+    except (*UNDECODABLE, AmbiguousError) as error:
+        if not is_listed and b'"total_minor"' not in text:
+            detail = f'not JSON of receipts: it has neither "receipts" nor the keys of one ({error})'
+            return MalformedReceiptError("bad_json", detail)
+        return MalformedReceiptError("bad_receipt", f"{error}; correct it at the sender")
     receipt = without_buyer(Receipt(**{name: getattr(given, name) for name in Receipt.__struct_fields__}))
     # A key that its sender made of the job's bytes cannot be made again here, so it stays.
     return receipt if receipt.key and not natural_ids(receipt) else identified(receipt, text)

@@ -82,24 +82,25 @@ def hunt(door: Door, seed: str, jobs: int) -> Found:
     chance, documents, found = random.Random(seed), captures(), Found()
     for document in documents:
         decode(document, OPTIONS[0])
-    before = _resident_bytes()
+    before = resident_bytes()
     for number in range(jobs):
         job, options = mutated(chance, documents), chance.choice(OPTIONS)
         started = time.process_time()
         try:
             decoded = door(job, options)
             found.receipts += len(decoded.receipts)
-            _check(decoded, job)
+            check(decoded, job)
         except Exception as error:  # noqa: BLE001 - any error is what is hunted
             found.failures.append((f"{type(error).__name__}: {error}", job))
         found.slowest_ms = max(found.slowest_ms, (time.process_time() - started) * 1000)
         if number % LOOK_EVERY == 0:
-            found.grown_bytes = max(found.grown_bytes, _resident_bytes() - before)
-    found.grown_bytes = max(found.grown_bytes, _resident_bytes() - before)
+            found.grown_bytes = max(found.grown_bytes, resident_bytes() - before)
+    found.grown_bytes = max(found.grown_bytes, resident_bytes() - before)
     return found
 
 
-def _check(decoded: Decoded, job: bytes) -> None:
+def check(decoded: Decoded, job: bytes) -> None:
+    """Raises where an answer says what cannot be."""
     ranges = [(each.start, each.end) for each in decoded.ignored]
     for start, end in [*ranges, *((each.start, each.end) for each in decoded.problems)]:
         if not 0 <= start <= end <= len(job):
@@ -113,5 +114,6 @@ def _check(decoded: Decoded, job: bytes) -> None:
         raise AssertionError("nothing was said of it")
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """What this process holds."""
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * PAGE_BYTES
