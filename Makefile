@@ -12,7 +12,7 @@ demo: .venv/ready-central
 	$(PY) -m agent.cli.entry demo $(ARGS)
 
 test: .venv/ready-dev .venv/ready-browser .venv/ready-postgres check
-	$(PY) -m pytest --randomly-seed=$(SEED) $(ARGS)
+	$(PY) -m pytest --numprocesses=auto --dist=worksteal --randomly-seed=$(SEED) $(ARGS)
 
 check: .venv/ready-dev
 	.venv/bin/ruff check .
