@@ -20,12 +20,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta, Struct
 
+from config.connector import connector_named, connector_names, laid_over, still_to_say
 from config.receipt_sources import source_problems
 from loyalty.identification import MAX_RULES, IdentificationRule
 from loyalty.identification_checks import rule_problems
 from loyalty.receipt import Currency
 
 ENVIRONMENT_PREFIX = "TILLSIDE_"
+CONNECTOR_VARIABLE = f"{ENVIRONMENT_PREFIX}REGISTER__CONNECTOR"
 MAX_SCANNERS = 32
 # A printer, a POS's files, its calls and its database, twice.
 MAX_RECEIPT_SOURCES = 8
@@ -64,6 +66,7 @@ class RegisterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name neither, and for a register that is not enrolled.
     """
 
+    connector: Name | None = None
     store: Name | None = None
     register: Name | None = None
     currency: Currency | None = None
@@ -167,11 +170,12 @@ def _keys(section: Section) -> tuple[str, ...]:
 
 
 def settings_from(document: Mapping[str, Any], environment: Mapping[str, str], where: str) -> Settings:
-    """Checked settings: defaults, then `document` (parsed TOML, from `where`), then the environment.
+    """Checked settings: defaults, the connector's, then `document` (parsed TOML, from `where`), then the environment.
 
     Raises SettingsError.
     """
     _refuse_unknown(document, where)
+    document = _with_connector(document, environment, where)
     merged = _with_options(document)
     for variable, section, key, value in _environment_values(environment):
         _convert({section: {key: value}}, where=f"environment variable {variable}")
@@ -182,6 +186,24 @@ def settings_from(document: Mapping[str, Any], environment: Mapping[str, str], w
         place = _table("receipts", wrong.index, document["receipts"][wrong.index])
         raise SettingsError(where, f"{place}, {wrong.key}", wrong.problem, wrong.remedy)
     return settings
+
+
+def _with_connector(document: Mapping[str, Any], environment: Mapping[str, str], where: str) -> Mapping[str, Any]:
+    """`document` over the settings of the connector that it names, or the environment."""
+    name = environment.get(CONNECTOR_VARIABLE) or document.get("register", {}).get("connector")
+    if not isinstance(name, str):
+        return document
+    try:
+        connector = connector_named(name)
+    except LookupError as error:
+        remedy = _suggestion(name, connector_names())
+        raise SettingsError(where, "[register] connector", f"no connector {name!r}", remedy) from error
+    merged = laid_over(connector, document)
+    for missing in still_to_say(connector, merged):
+        place = f"[[{missing.section}]] {missing.table!r}, {missing.key}"
+        remedy = f"Say it below [[{missing.section}]] with name = {missing.table!r}: docs/connectors says what it is"
+        raise SettingsError(where, place, f"the connector {name!r} cannot know it", remedy)
+    return merged
 
 
 def _refuse_unknown(document: Mapping[str, Any], where: str) -> None:

@@ -262,6 +262,17 @@ def queue(
 
 
 @app.command()
+def connectors(
+    name: Annotated[str | None, typer.Argument(help="One of them; all without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the POS that a register can be set to by name, and what is known of each."""
+    from agent.cli.connectors import connectors_command
+
+    raise typer.Exit(connectors_command(name=name, as_json=as_json))
+
+
+@app.command()
 def members(
     action: Annotated[str, typer.Argument(help="find or show.")],
     query: Annotated[str, typer.Argument(help="A card code, or the centre's member id.")],
