@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.access import TOKEN_BYTES, Access
 from agent.api import LocalApi
@@ -41,13 +42,14 @@ from drivers.clock import boot_id, now
 from drivers.registry import load_scanner
 from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
-from loyalty.centre_config import CentreConfig
+from loyalty.centre_config import CentreConfig, LayoutTemplate
 from sync.keys import KeyKeeper
 from sync.store.rows import Committed
 from sync.store.store import Store
 
 if TYPE_CHECKING:
     from agent.bookkeeping import Bookkeeper, Take
+    from agent.central_templates import CentralTemplates
     from agent.matching import Matching
     from agent.webhook import Webhook
     from drivers.receipts.port import DecodeOptions
@@ -97,6 +99,8 @@ class Register:
         self._recognition = Recognition(settings.identification)
         self._rules = Rules()
         self._templates = templates_of(settings)
+        self._published: tuple[LayoutTemplate, ...] = ()
+        self._central_templates: CentralTemplates | None = None
         self._link = CentreLink(
             folder=self._state,
             keeper=keeper,
@@ -126,6 +130,7 @@ class Register:
             book_receipt=self._book_receipt,
         )
         self._matching = self._matching_of_sources()
+        self._central_templates = self._templates_of_centre()
         self._webhook = self._webhook_source()
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
@@ -186,6 +191,8 @@ class Register:
         ]
         if self._matching is not None:
             receipts.append(Worker(name="matching", kind="matching", run=self._matching.run))
+        if self._central_templates is not None:
+            rules.append(Worker(name="templates", kind="rules", run=self._central_templates.run))
         return [Worker(name="centre", kind="sync", run=self._link.run), *scanners, *rules, *receipts]
 
     def _scanner(self, scanner: ScannerSettings) -> Run:
@@ -275,6 +282,11 @@ class Register:
         return partial(self._matching.take_further, receipts.name)
 
     def _options(self, receipts: ReceiptSettings) -> DecodeOptions:
+        own = self._own_options(receipts)
+        central = self._central_templates.in_force if self._central_templates is not None else ()
+        return replace(own, templates=(*own.templates, *central))
+
+    def _own_options(self, receipts: ReceiptSettings) -> DecodeOptions:
         from drivers.receipts.port import DecodeOptions  # noqa: PLC0415 - as above
 
         register, place = self._settings.register, self._place()
@@ -289,6 +301,21 @@ class Register:
             time_zone=register.time_zone,
             templates=self._templates.get(receipts.name, ()),
         )
+
+    def _templates_of_centre(self) -> CentralTemplates | None:
+        """What tries the centre's templates, where there are receipts to read."""
+        if not self._settings.receipts:
+            return None
+        from agent.central_templates import CentralTemplates  # noqa: PLC0415 - as above
+
+        central = CentralTemplates(
+            store=self._store,
+            state=self._state,
+            options=lambda: {source.name: self._own_options(source) for source in self._settings.receipts},
+            changed=self._workers_changed,
+        )
+        central.publish(self._published)
+        return central
 
     async def _shared_scans_taken(self) -> None:
         from drivers.scanning.shared_scanner import scans_taken  # noqa: PLC0415 - where there is one
@@ -309,12 +336,16 @@ class Register:
 
     def _configured(self, config: CentreConfig | None) -> None:
         self._recognition.use_central(config.identification if config is not None else ())
+        self._published = config.templates if config is not None else ()
+        if self._central_templates is not None:
+            self._central_templates.publish(self._published)
 
     def _workers_changed(self) -> None:
         self._desk.set_health(self._health())
 
     def _health(self) -> tuple[Health, ...]:
-        problems = (*self._link.problems, *filter(None, [self._recognition.problem]))
+        refused = self._central_templates.problem if self._central_templates is not None else None
+        problems = (*self._link.problems, *filter(None, [self._recognition.problem, refused]))
         return (*self._supervisor.health, *map(_of_centre, problems))
 
     def _place(self) -> PlaceView:

@@ -16,7 +16,7 @@ SAID = {
     "esir-files": '[[receipts]]\nname = "answers"\nfolder = "out"\n',
     "sors-kasa-database": (
         '[[receipts]]\nname = "database"\ndatabase = "sqlite:///shop.db"\n'
-        'query = "select * from sales where no > :after"\nhigh_water = "no"\nmapping = "sales.toml"\n'
+        'query = "select * from sales where no > :high_water"\nhigh_water = "no"\nmapping = "sales.toml"\n'
     ),
 }
 
