@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice, zip_longest
+from threading import Lock
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -209,8 +210,18 @@ class _Readers:
     broken: Mapping[str, str]
 
 
-@cache
+# Sources decode in threads of their own, and a reader that is made makes msgspec look at its types: where two threads
+# do so at once the interpreter crashes (msgspec 0.22).
+_LOADING: Final = Lock()
+
+
 def _installed() -> _Readers:
+    with _LOADING:
+        return _loaded()
+
+
+@cache
+def _loaded() -> _Readers:
     loaded = load_readers()
     working: dict[str, ReceiptReader] = {}
     broken = {name: str(error) for name, error in loaded.broken.items()}

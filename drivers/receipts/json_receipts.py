@@ -46,16 +46,19 @@ class GivenReceipts(Struct, frozen=True, kw_only=True):
     receipts: tuple[GivenReceipt, ...]
 
 
+# Made here: two threads that made msgspec look at a type at once would crash the interpreter (0.22).
+_JOURNAL: Final = msgspec.json.Decoder(_Journal)
+_JOURNALS: Final = msgspec.json.Decoder(list[_Journal])
+_ONE: Final = msgspec.json.Decoder(GivenReceipt)
+
+
 def journals_of(document: bytes) -> str | None:
     """The journals inside the tax administration's JSON of an invoice, or of several; None for other JSON.
 
     The address that checks an invoice stands below its journal, as a till prints it.
     """
     try:
-        if document.lstrip()[:1] == b"[":
-            invoices = msgspec.json.decode(document, type=list[_Journal])
-        else:
-            invoices = [msgspec.json.decode(document, type=_Journal)]
+        invoices = _JOURNALS.decode(document) if document.lstrip()[:1] == b"[" else [_JOURNAL.decode(document)]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     return "\n".join([f"{invoice.journal}\n{invoice.verification_url or ''}\n" for invoice in invoices]) or None
@@ -75,7 +78,7 @@ def _receipt(text: bytes, *, is_listed: bool) -> Part:
     if len(text) > MAX_RECEIPT_BYTES:
         return MalformedReceiptError("too_large", f"a receipt of more than {MAX_RECEIPT_BYTES // 1024} KiB; correct it")
     try:
-        given = msgspec.json.decode(text, type=GivenReceipt)
+        given = _ONE.decode(text)
         refuse_ambiguity(text)
     except (*UNDECODABLE, AmbiguousError) as error:
         if not is_listed and b'"total_minor"' not in text:
