@@ -75,7 +75,7 @@ async def test_a_poison_file_is_read_once_where_files_stay(shop: Shop, folder: P
     shop.reopen()
     await intake(shop, folder, leave).take_new()
 
-    assert [item.reason for item in shop.store.quarantined()] == ["bad_json"]
+    assert [item.reason for item in shop.store.quarantined()] == ["bad_receipt"]
 
 
 async def test_the_same_file_dropped_again_counts_nothing(shop: Shop, folder: Path) -> None:
