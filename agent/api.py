@@ -26,10 +26,14 @@ from agent.inspection import (
     EntryReport,
     ExportReport,
     FoundMembers,
+    ItemReport,
     Lending,
     Lent,
     NotFoundError,
     QueueReport,
+    Reread,
+    RereadReport,
+    Resolve,
     StatusReport,
 )
 from agent.openapi import Route, openapi
@@ -44,6 +48,7 @@ from loyalty.undecodable import UNDECODABLE
 from sync.store.errors import StoreError
 
 if TYPE_CHECKING:
+    from agent.rereading import Rereader
     from agent.webhook import Webhook
 
 # The page calls the register silent after 12 s without a word.
@@ -80,14 +85,19 @@ class LocalApi:
         take_up_enrolment: Callable[[], None],
         *,
         webhook: Webhook | None = None,
+        rereader: Callable[[], Rereader] | None = None,
     ) -> None:
-        """`webhook` is the source that takes posted receipts, where the settings have one."""
+        """`webhook` is the source that takes posted receipts, where the settings have one.
+
+        `rereader` gives what reads the quarantine again: it is loaded when it is first asked.
+        """
         self._access = access
         self._desk = desk
         self._inspection = inspection
         self._supervisor = supervisor
         self._take_up_enrolment = take_up_enrolment
         self._webhook = webhook
+        self._rereader = rereader
         self._watchers: set[web.WebSocketResponse] = set()
         self.routes = self._routes()
         self._by_place = {(route.method, route.path): route for route in self.routes}
@@ -219,10 +229,33 @@ class LocalApi:
                 optional=("after",),
             ),
             Route(
+                method=get,
+                path="/v1/quarantine/{id}",
+                handler=self._item,
+                summary="One item of it: what the paper shows, what readers make of it, and what to do.",
+                answer=ItemReport,
+            ),
+            Route(
+                method=post,
+                path="/v1/quarantine/{id}/reread",
+                handler=self._reread,
+                summary="Reads an item again by what is in force now, and books what comes of it.",
+                answer=Reread,
+            ),
+            Route(
+                method=post,
+                path="/v1/quarantine/reread",
+                handler=self._reread_some,
+                summary="The same for the next items: ask `after` the last `next`.",
+                answer=RereadReport,
+                optional=("after",),
+            ),
+            Route(
                 method=post,
                 path="/v1/quarantine/{id}/resolve",
                 handler=self._resolve,
                 summary="Takes an item out of the quarantine: a person has dealt with it.",
+                body=(Resolve,),
                 status=204,
             ),
             Route(
@@ -377,7 +410,7 @@ class LocalApi:
         return _json(await self._webhook.take(document, request.headers.get("Idempotency-Key")))
 
     async def _queue(self, _request: web.Request) -> web.Response:
-        return _json(self._inspection.queue())
+        return _json(await asyncio.to_thread(self._inspection.queue))
 
     async def _entry(self, request: web.Request) -> web.Response:
         return _json(self._inspection.entry(_number(request.match_info["number"])))
@@ -389,8 +422,23 @@ class LocalApi:
     async def _export(self, request: web.Request) -> web.Response:
         return _json(self._inspection.export(_number(request.query.get("after", "0"))))
 
+    async def _item(self, request: web.Request) -> web.Response:
+        return _json(await asyncio.to_thread(self._inspection.item, _number(request.match_info["id"])))
+
+    async def _reread(self, request: web.Request) -> web.Response:
+        return _json(await self._rereading().reread(_number(request.match_info["id"])))
+
+    async def _reread_some(self, request: web.Request) -> web.Response:
+        return _json(await self._rereading().reread_some(_number(request.query.get("after", "0"))))
+
+    def _rereading(self) -> Rereader:
+        if self._rereader is None:
+            raise NotFoundError("nothing here reads receipts")
+        return self._rereader()
+
     async def _resolve(self, request: web.Request) -> web.Response:
-        await asyncio.to_thread(self._inspection.resolve, _number(request.match_info["id"]))
+        how = await _body(request, Resolve)
+        await asyncio.to_thread(self._inspection.resolve, _number(request.match_info["id"]), how)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _lend(self, request: web.Request) -> web.Response:

@@ -25,9 +25,9 @@ from loyalty.member import Member
 from loyalty.originals import original_among, original_keys, original_number
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import MemberReference, Receipt
-from loyalty.reconcile import TOTAL_MISMATCH
-from loyalty.sightings import filled, revised, sighting_of
-from sync.records import ReceiptBody
+from loyalty.reconcile import TOTAL_MISMATCH, unearning
+from loyalty.sightings import corrected, filled, revised, sighting_of
+from sync.records import CorrectBody, ReceiptBody
 from sync.store.reading import Reading
 from sync.store.rows import KeptScan, StoredReceipt
 from sync.store.writing import Writing
@@ -36,7 +36,7 @@ from sync.store.writing import Writing
 LAST_SALE = "last_sale"
 
 # `waits` is a receipt of a further source without its partner (`agent.matching`).
-Fate = Literal["booked", "seen_again", "copy", "conflict", "waits"]
+Fate = Literal["booked", "seen_again", "copy", "conflict", "waits", "corrected"]
 
 
 class Booked(Struct, frozen=True, kw_only=True):
@@ -141,6 +141,27 @@ def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, ru
 def enrich(writing: Writing, known: StoredReceipt, seen: Receipt, *, rules: Rules) -> Booked:
     """Adds what another source knows of a receipt. It ends no turn and takes no scan."""
     return _fill_in(writing, known, rules.mapped(seen), rules)
+
+
+def correct(writing: Writing, target: str, reading: Receipt, *, rules: Rules) -> Booked:
+    """The paper of a booked receipt that could not earn, read again and right: it earns now, and once.
+
+    A target that is not in that state any more changes nothing. It keeps its member and takes no scan.
+    """
+    known = writing.known_receipt((target,))
+    if known is None or unearning(known.receipt) is None or known.claims:
+        return Booked(fate="seen_again")
+    receipt = rules.mapped(corrected(known.receipt, reading))
+    if len(_known(writing, receipt)) > 1:
+        return Booked(fate="conflict", detail="read again, it names another receipt that is already known")
+    owner = _named(writing, receipt)
+    evaluation = _evaluation(writing, receipt, owner, rules)
+    member = known.member or _beneficiary(owner, evaluation)
+    _keep_anew(writing, receipt, member, evaluation)
+    writing.append(
+        "correct", receipt.key, CorrectBody(target=receipt.key, reading=_body(writing, receipt, member, evaluation))
+    )
+    return Booked(fate="corrected")
 
 
 def _known(writing: Writing, receipt: Receipt) -> list[StoredReceipt]:
@@ -292,24 +313,31 @@ def _beneficiary(owner: Ownership, evaluation: Evaluation) -> str | None:
 
 def _rewrite(writing: Writing, receipt: Receipt, member: str | None, evaluation: Evaluation) -> None:
     """Keeps a receipt that is known already as it is now, shows what it claims now, and tells the centre."""
+    _keep_anew(writing, receipt, member, evaluation)
+    _append(writing, receipt, member, evaluation)
+
+
+def _keep_anew(writing: Writing, receipt: Receipt, member: str | None, evaluation: Evaluation) -> None:
     original = evaluation.original
     original_key = original.receipt.key if original is not None else None
     writing.update_receipt(receipt, member, evaluation.claims, original_key)
     if member is not None:
         writing.add_claims(receipt.key, member, evaluation.claims)
-    _append(writing, receipt, member, evaluation)
 
 
 def _append(writing: Writing, receipt: Receipt, member: str | None, evaluation: Evaluation) -> None:
+    writing.append("receipt", receipt.key, _body(writing, receipt, member, evaluation))
+
+
+def _body(writing: Writing, receipt: Receipt, member: str | None, evaluation: Evaluation) -> ReceiptBody:
     position = writing.member_pos(member) if member is not None else None
-    body = ReceiptBody(
+    return ReceiptBody(
         receipt=receipt,
         member=member or UNSET,
         claims=evaluation.claims,
         program=evaluation.program or UNSET,
         as_of=UNSET if position is None else position,
     )
-    writing.append("receipt", receipt.key, body)
 
 
 def _settlement(receipt: Receipt, captured: Instant, owner: Ownership, evaluation: Evaluation) -> Settlement:

@@ -7,24 +7,24 @@ entries, quarantine and counters, and whatever tells the source that it need not
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.booking import Booked
 from agent.card_numbers import masked_receipt, masked_text
 from agent.desk import Settlement
 from agent.posted import Outcome
-from agent.store_inspection import IGNORED, ignored_of, last_receipt_of
+from agent.store_inspection import count_ignored, last_receipt_of
 from drivers.receipts.decode import Decoded
 from drivers.receipts.job_masking import masked_job
 from loyalty.identification import IdentificationRule, owns_number
 from loyalty.instant import Instant
 from loyalty.receipt import Receipt
+from loyalty.reconcile import unearning
 from sync.records import wall_text
 from sync.store.errors import StoreError
 from sync.store.store import Store
@@ -40,11 +40,12 @@ Take = Callable[[Writing, Receipt, Instant], Booked]
 
 
 class SetAside(Struct, frozen=True, kw_only=True):
-    """What a person must look at; without card numbers, as all that is kept."""
+    """What a person must look at; without card numbers, as all that is kept. `receipt` is the key of a booked one."""
 
     reason: str
     detail: str
     raw: bytes
+    receipt: str | None = None
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -87,7 +88,7 @@ class Bookkeeper:
     ) -> None:
         self.name = name
         self._store = store
-        self._take = take
+        self.take = take
         self._settled = settled
         self._identification = identification
 
@@ -145,18 +146,23 @@ class Bookkeeper:
         outcomes: list[Outcome] = []
         aside = list(prepared.set_aside)
         ignored = list(prepared.ignored)
+        unearned: list[SetAside] = []
         for receipt in prepared.receipts:
-            booked = self._take(writing, receipt, prepared.captured)
+            booked = self.take(writing, receipt, prepared.captured)
             outcomes.append(Outcome(key=receipt.key, fate=booked.fate))
             if booked.settlement is not None:
                 settlements.append(booked.settlement)
+                unearned += _unearned(receipt, prepared.masked)
             elif booked.fate == "conflict":
                 aside.append(SetAside(reason="conflict", detail=booked.detail, raw=prepared.masked))
             elif booked.fate != "waits":
                 ignored.append(booked.fate)
-        for item in aside:
-            writing.quarantine(self.name, item.reason, item.detail, item.raw)
-        _count(writing, ignored)
+        # One copy of the document serves all its receipts.
+        for item in (*aside, *unearned[:1]):
+            writing.quarantine(
+                self.name, item.reason, item.detail, item.raw, captured=prepared.captured, receipt=item.receipt
+            )
+        count_ignored(writing, ignored)
         if prepared.receipts:
             writing.set_meta(last_receipt_of(self.name), wall_text(prepared.captured.wall))
         kept = Kept(
@@ -168,14 +174,14 @@ class Bookkeeper:
         return kept
 
 
+def _unearned(receipt: Receipt, masked: bytes) -> Sequence[SetAside]:
+    """A booked receipt that earns nothing until someone resolves it: its bytes are kept to be read again."""
+    problem = unearning(receipt)
+    if problem is None:
+        return ()
+    return (replace(set_aside(masked, problem.code, problem.detail or ""), receipt=receipt.key),)
+
+
 def set_aside(masked: bytes, reason: str, detail: str) -> SetAside:
     """`masked` bytes for a person, with why. The detail is masked here."""
     return SetAside(reason=reason, detail=masked_text(detail)[:MAX_DETAIL_CHARACTERS], raw=masked)
-
-
-def _count(writing: Writing, kinds: Sequence[str]) -> None:
-    """Adds to the counters of what was heard and gives no entry."""
-    if kinds:
-        counters = Counter(ignored_of(writing))
-        counters.update(kinds)
-        writing.set_meta(IGNORED, msgspec.json.encode(counters).decode())

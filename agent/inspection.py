@@ -10,11 +10,15 @@ from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta, Raw, Struct
 
+from agent.posted import Outcome as ReceiptOutcome
 from agent.supervisor import MAX_LEND_S, Health
 from agent.view import BadgeView, PlaceView
+from drivers.receipts.glimpse import Glimpse
 from loyalty.member import Member
-from loyalty.receipt import AwareDatetime
-from sync.store.rows import Quarantined, QueuedEntry, Recovered
+from loyalty.receipt import AwareDatetime, Receipt
+from sync.store.rows import QueuedEntry, Recovered, Resolution
+
+MAX_NOTE_CHARACTERS = 300
 
 Verdict = Literal["healthy", "degraded", "not_enrolled", "problem"]
 
@@ -85,12 +89,90 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     versions: Versions
 
 
+class QueuedItem(Struct, frozen=True, kw_only=True):
+    """An item of the quarantine in a list.
+
+    `shows` is the total where the receipt is booked, else the first printed line; `receipt` the key of a booked receipt
+    that earns nothing until this is resolved.
+    """
+
+    id: int
+    source: str
+    reason: str
+    detail: str
+    at: AwareDatetime
+    size: int
+    receipt: str | None
+    shows: str
+    remedy: str
+
+
 class QueueReport(Struct, frozen=True, kw_only=True):
     """What waits for the centre, and what waits for a person."""
 
     queued: int
     entries: tuple[QueuedEntry, ...]
-    quarantined: tuple[Quarantined, ...]
+    quarantined: tuple[QueuedItem, ...]
+
+
+class Trouble(Struct, frozen=True, kw_only=True):
+    """What is wrong with a document, or a receipt in it, and what to do."""
+
+    code: str
+    detail: str
+    remedy: str
+
+
+class ItemReport(Struct, frozen=True, kw_only=True):
+    """One item of the quarantine as a person judges it.
+
+    `text` is what the paper shows, without payment cards; `receipts` what the readers in force now make of it,
+    `ignored` what of it is no receipt, `troubles` what they cannot read or what does not add up; `glimpse` is there
+    where they make no receipt. `resolved_as` and `note` say how it was dealt with, if it was.
+    """
+
+    id: int
+    source: str
+    reason: str
+    detail: str
+    remedy: str
+    at: AwareDatetime
+    captured_at: AwareDatetime
+    size: int
+    receipt: str | None
+    text: str
+    receipts: tuple[Receipt, ...]
+    ignored: tuple[str, ...]
+    troubles: tuple[Trouble, ...]
+    glimpse: Glimpse | None
+    resolved_at: AwareDatetime | None
+    resolved_as: Resolution | None
+    note: str | None
+
+
+class Resolve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a person deals with an item: it is no receipt, or nothing is to be made of it, and why."""
+
+    resolved_as: Literal["not_a_receipt", "dismissed"]
+    note: Annotated[str, Meta(max_length=MAX_NOTE_CHARACTERS)] = ""
+
+
+class Reread(Struct, frozen=True, kw_only=True):
+    """What became of an item that was read again. `outcome` `waits` goes with `reason`, `detail` and `remedy`."""
+
+    id: int
+    outcome: Literal["read", "no_receipt", "waits"]
+    receipts: tuple[ReceiptOutcome, ...] = ()
+    reason: str | None = None
+    detail: str | None = None
+    remedy: str | None = None
+
+
+class RereadReport(Struct, frozen=True, kw_only=True):
+    """Items that were read again. `next` is what to ask `after` for more, None at the end."""
+
+    items: tuple[Reread, ...]
+    next: int | None = None
 
 
 class EntryReport(Struct, frozen=True, kw_only=True):
@@ -149,6 +231,10 @@ class NotFoundError(LookupError):
     """Nothing is kept under that name. The message says where to look."""
 
 
+class NotRunningError(LookupError):
+    """Only a running agent can do that. The message says how to start it."""
+
+
 class Inspection(Protocol):
     """The questions; asked of the running agent, or of its store where none runs."""
 
@@ -164,8 +250,20 @@ class Inspection(Protocol):
         """Sends an entry that the centre refused again. Raises NotFoundError."""
         ...
 
-    def resolve(self, item: int) -> None:
-        """Takes an item out of the quarantine kept here; its bytes stay. Raises NotFoundError."""
+    def item(self, item: int) -> ItemReport:
+        """One item of the quarantine, open or resolved. Raises NotFoundError."""
+        ...
+
+    def reread(self, item: int) -> Reread:
+        """Reads an item again by what is in force now, and books what comes of it. Raises NotFoundError."""
+        ...
+
+    def reread_all(self, after: int) -> RereadReport:
+        """The same for a bounded number of items beyond the item `after`."""
+        ...
+
+    def resolve(self, item: int, how: Resolve) -> None:
+        """Takes an item out of the quarantine kept here; it stays in its history. Raises NotFoundError."""
         ...
 
     def export(self, after: int) -> ExportReport:

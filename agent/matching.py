@@ -198,5 +198,6 @@ def _agrees(known: StoredReceipt, receipt: Receipt) -> bool:
 
 
 def _give_up(writing: Writing, waiting: WaitingReceipt, reason: str, detail: str) -> None:
-    writing.quarantine(waiting.source, reason, detail, msgspec.json.encode(waiting.receipt))
+    raw = msgspec.json.encode(waiting.receipt)
+    writing.quarantine(waiting.source, reason, detail, raw, captured=waiting.captured)
     writing.remove_waiting(waiting.id)

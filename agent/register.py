@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from agent.bookkeeping import Bookkeeper, Take
     from agent.central_templates import CentralTemplates
     from agent.matching import Matching
+    from agent.rereading import Rereader
     from agent.webhook import Webhook
     from drivers.receipts.port import DecodeOptions
 
@@ -96,6 +97,7 @@ class Register:
             monotonic_s=time.monotonic,
             token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
         )
+        self._reading_changed = asyncio.Event()
         self._recognition = Recognition(settings.identification)
         self._rules = Rules()
         self._templates = templates_of(settings)
@@ -138,10 +140,11 @@ class Register:
         api = LocalApi(
             self._access,
             self._desk,
-            StoreInspection(self._store, self._live),
+            StoreInspection(self._store, self._live, options=self._options),
             self._supervisor,
             self._link.take_up_enrolment,
             webhook=self._webhook,
+            rereader=self._rereader,
         )
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
@@ -193,7 +196,8 @@ class Register:
             receipts.append(Worker(name="matching", kind="matching", run=self._matching.run))
         if self._central_templates is not None:
             rules.append(Worker(name="templates", kind="rules", run=self._central_templates.run))
-        return [Worker(name="centre", kind="sync", run=self._link.run), *scanners, *rules, *receipts]
+        quarantine = [Worker(name="quarantine", kind="quarantine", run=self._read_again)] if receipts else []
+        return [Worker(name="centre", kind="sync", run=self._link.run), *scanners, *rules, *receipts, *quarantine]
 
     def _scanner(self, scanner: ScannerSettings) -> Run:
         async def run(ready: Callable[[], None]) -> None:
@@ -240,9 +244,9 @@ class Register:
         from agent.webhook import Webhook  # noqa: PLC0415 - as below
 
         return Webhook(
-            books=self._books(source),
+            books=self._books(source.name),
             store=self._store,
-            options=partial(self._options, source),
+            options=lambda: self._options(source.name),
             scans_taken=self._shared_scans_taken,
         )
 
@@ -253,54 +257,70 @@ class Register:
 
             intake = intake_of(
                 receipts,
-                books=self._books(receipts),
+                books=self._books(receipts.name),
                 store=self._store,
-                options=partial(self._options, receipts),
+                options=lambda: self._options(receipts.name),
                 scans_taken=self._shared_scans_taken,
             )
             await intake.run(ready)
 
         return run
 
-    def _books(self, receipts: ReceiptSettings) -> Bookkeeper:
+    async def _read_again(self, ready: Callable[[], None]) -> None:
+        """What is in quarantine, once with what this start brought, and with the centre's templates as they change."""
+        ready()
+        while True:
+            self._reading_changed.clear()
+            if self._store.quarantined(1):
+                await self._rereader().reread_stale()
+            await self._reading_changed.wait()
+
+    def _templates_changed(self) -> None:
+        self._reading_changed.set()
+        self._workers_changed()
+
+    def _rereader(self) -> Rereader:
+        from agent.reading_options import reading_in_force  # noqa: PLC0415 - as above
+        from agent.rereading import Rereader  # noqa: PLC0415
+
+        receipts = self._settings.receipts
+        return Rereader(
+            store=self._store,
+            books=self._books,
+            options=self._options,
+            rules=self._rules,
+            read_with=reading_in_force(self._options(name) for name in ("", *(each.name for each in receipts))),
+        )
+
+    def _books(self, source: str) -> Bookkeeper:
         from agent.bookkeeping import Bookkeeper  # noqa: PLC0415 - as above
 
         return Bookkeeper(
-            name=receipts.name,
+            name=source,
             store=self._store,
-            take=self._take_of(receipts),
+            take=self._take_of(source),
             settled=self._desk.settled,
             identification=lambda: self._recognition.rules,
         )
 
-    def _take_of(self, receipts: ReceiptSettings) -> Take:
+    def _take_of(self, source: str) -> Take:
         """Where a register has one source, nothing is matched to anything."""
-        if self._matching is None:
+        receipts = next((each for each in self._settings.receipts if each.name == source), None)
+        if self._matching is None or receipts is None:
             return partial(book, boot=boot_id(), rules=self._rules)
         if receipts.authoritative:
             return self._matching.take_authoritative
-        return partial(self._matching.take_further, receipts.name)
+        return partial(self._matching.take_further, source)
 
-    def _options(self, receipts: ReceiptSettings) -> DecodeOptions:
-        own = self._own_options(receipts)
+    def _options(self, source: str) -> DecodeOptions:
+        own = self._own_options(source)
         central = self._central_templates.in_force if self._central_templates is not None else ()
         return replace(own, templates=(*own.templates, *central))
 
-    def _own_options(self, receipts: ReceiptSettings) -> DecodeOptions:
-        from drivers.receipts.port import DecodeOptions  # noqa: PLC0415 - as above
+    def _own_options(self, source: str) -> DecodeOptions:
+        from agent.reading_options import options_of  # noqa: PLC0415 - as above
 
-        register, place = self._settings.register, self._place()
-        return DecodeOptions(
-            format=receipts.format,
-            code_page=receipts.code_page,
-            profile=receipts.profile,
-            letters={int(code, 16): letter for code, letter in receipts.letters.items()},
-            store=place.store,
-            register=place.register,
-            currency=register.currency,
-            time_zone=register.time_zone,
-            templates=self._templates.get(receipts.name, ()),
-        )
+        return options_of(self._settings, self._place(), source, self._templates)
 
     def _templates_of_centre(self) -> CentralTemplates | None:
         """What tries the centre's templates, where there are receipts to read."""
@@ -311,8 +331,8 @@ class Register:
         central = CentralTemplates(
             store=self._store,
             state=self._state,
-            options=lambda: {source.name: self._own_options(source) for source in self._settings.receipts},
-            changed=self._workers_changed,
+            options=lambda: {source.name: self._own_options(source.name) for source in self._settings.receipts},
+            changed=self._templates_changed,
         )
         central.publish(self._published)
         return central

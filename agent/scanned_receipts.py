@@ -98,7 +98,7 @@ class ScannedReceipts:
     def _write(self, writing: Writing, *, event: ScanEvent, receipt: Receipt) -> Booked:
         booked = book(writing, receipt, event.at, boot=self._boot, rules=self._rules)
         if booked.fate == "conflict":
-            writing.quarantine(event.reader, "conflict", booked.detail, event.scan.text.encode())
+            writing.quarantine(event.reader, "conflict", booked.detail, event.scan.text.encode(), captured=event.at)
         return booked
 
 

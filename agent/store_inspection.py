@@ -9,19 +9,28 @@ from __future__ import annotations
 import platform
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw, Struct
 from sqlcipher3 import dbapi2
 
+from agent.card_numbers import masked_text
 from agent.inspection import (
     EntryReport,
     ExportedItem,
     ExportReport,
+    ItemReport,
     NotFoundError,
+    NotRunningError,
+    QueuedItem,
     QueueReport,
+    Reread,
+    RereadReport,
+    Resolve,
     RulesInForce,
     SourceReport,
     SourceView,
@@ -32,13 +41,24 @@ from agent.inspection import (
 from agent.supervisor import Health
 from agent.view import BadgeView, PlaceView
 from loyalty.member import Member
+from loyalty.money import to_major
 from loyalty.receipt import AwareDatetime
+from loyalty.remedies import remedy_for
 from sync.store.errors import UnknownEntryError
+from sync.store.quarantine_rows import MAX_QUARANTINE_BYTES, QUARANTINE_ALARM_BYTES
 from sync.store.reading import MAX_LISTED, Reading, moment
-from sync.store.rows import Recovered, StoreStatus
+from sync.store.rows import Quarantined, Recovered, StoreStatus
 from sync.store.store import Store
 from sync.store.writing import Writing
 
+if TYPE_CHECKING:
+    from drivers.receipts.port import DecodeOptions
+
+# A list shows the first line of what could not be read; that stands at the beginning.
+READ_FOR_FIRST_LINE = 4096
+_NOT_RUNNING = (
+    "the agent does not run, and it is the one that books: start it with `tillside run`, it reads all of it again"
+)
 # Counters by kind, kept in the store as one JSON object.
 IGNORED = "ignored"
 MAX_FOUND = 20
@@ -67,10 +87,16 @@ class StoreInspection:
     """The answers of one open store."""
 
     def __init__(
-        self, store: Store, live: Callable[[], Live], monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        live: Callable[[], Live],
+        monotonic_s: Callable[[], float] = time.monotonic,
+        options: Callable[[str], DecodeOptions] | None = None,
     ) -> None:
+        """`options` are those by which what came from a source is read now."""
         self._store = store
         self._live = live
+        self._asked_options = options
         self._monotonic_s = monotonic_s
         self._members: tuple[float, int] | None = None
 
@@ -88,7 +114,7 @@ class StoreInspection:
     def status_with(self, members: int) -> StatusReport:
         """`status` of a register that holds so many members."""
         live, kept = self._live(), self._store.status()
-        verdict, reasons = _verdict(live, kept)
+        verdict, reasons = _verdict(live, kept, self._store.quarantine_bytes())
         program = self._store.current_program()
         return StatusReport(
             verdict=verdict,
@@ -132,7 +158,52 @@ class StoreInspection:
     def queue(self) -> QueueReport:
         store = self._store
         entries = (*store.queue(state="quarantined"), *store.queue(state="pending"))
-        return QueueReport(queued=store.queued(), entries=entries, quarantined=store.quarantined())
+        items = tuple(self._queued_item(item) for item in store.quarantined())
+        return QueueReport(queued=store.queued(), entries=entries, quarantined=items)
+
+    def _queued_item(self, item: Quarantined) -> QueuedItem:
+        return QueuedItem(
+            id=item.id,
+            source=item.source,
+            reason=item.reason,
+            detail=item.detail,
+            at=item.at,
+            size=item.size,
+            receipt=item.receipt,
+            shows=self._shows(item),
+            remedy=remedy_for(item.reason),
+        )
+
+    def _options(self, source: str) -> DecodeOptions:
+        from drivers.receipts.port import DecodeOptions  # noqa: PLC0415 - readers are loaded where there is something to read
+
+        return self._asked_options(source) if self._asked_options is not None else DecodeOptions()
+
+    def _shows(self, item: Quarantined) -> str:
+        known = self._store.known_receipt((item.receipt,)) if item.receipt is not None else None
+        if known is not None:
+            number = f"{known.receipt.number}  " if known.receipt.number else ""
+            return f"{number}{to_major(known.receipt.total_minor, known.receipt.currency)} {known.receipt.currency}"
+        from agent.quarantine_view import first_line  # noqa: PLC0415 - as above
+
+        return first_line(self._store.quarantined_raw(item.id, READ_FOR_FIRST_LINE) or b"", self._options(item.source))
+
+    def item(self, item: int) -> ItemReport:
+        kept = self._store.kept_item(item)
+        if kept is None:
+            raise _no_item(item)
+        from agent.quarantine_view import item_report  # noqa: PLC0415 - as above
+
+        return item_report(kept, self._options(kept.item.source))
+
+    def reread(self, item: int) -> Reread:
+        kept = self._store.kept_item(item)
+        if kept is None or kept.resolved_at is not None:
+            raise _no_item(item)
+        raise NotRunningError(_NOT_RUNNING)
+
+    def reread_all(self, after: int) -> RereadReport:  # noqa: ARG002 - the port's
+        raise NotRunningError(_NOT_RUNNING)
 
     def entry(self, number: int) -> EntryReport:
         try:
@@ -148,8 +219,8 @@ class StoreInspection:
         except UnknownEntryError as error:
             raise NotFoundError(str(error)) from error
 
-    def resolve(self, item: int) -> None:
-        self._store.submit(lambda writing: _resolve(writing, item)).result()
+    def resolve(self, item: int, how: Resolve) -> None:
+        self._store.submit(lambda writing: _resolve(writing, item, how)).result()
 
     def export(self, after: int) -> ExportReport:
         items: list[ExportedItem] = []
@@ -181,10 +252,25 @@ class StoreInspection:
         return member
 
 
-def _resolve(writing: Writing, item: int) -> None:
-    if not any(waiting.id == item for waiting in writing.quarantined(1, after=item - 1)):
-        raise NotFoundError(f"nothing waits in quarantine under {item}; `tillside queue list` shows what does")
-    writing.resolve_quarantine(item)
+def _resolve(writing: Writing, item: int, how: Resolve) -> None:
+    kept = writing.kept_item(item)
+    if kept is None or kept.resolved_at is not None:
+        raise _no_item(item)
+    writing.resolve_quarantine(item, how.resolved_as, masked_text(how.note))
+    if how.resolved_as == "not_a_receipt":
+        count_ignored(writing, ["not_a_receipt"])
+
+
+def _no_item(item: int) -> NotFoundError:
+    return NotFoundError(f"nothing waits in quarantine under {item}; `tillside queue list` shows what does")
+
+
+def count_ignored(writing: Writing, kinds: Sequence[str]) -> None:
+    """Adds to the counters of what was heard and gives no entry."""
+    if kinds:
+        counters = Counter(ignored_of(writing))
+        counters.update(kinds)
+        writing.set_meta(IGNORED, msgspec.json.encode(counters).decode())
 
 
 def last_receipt_of(source: str) -> str:
@@ -198,7 +284,7 @@ def ignored_of(store: Reading) -> dict[str, int]:
     return msgspec.json.decode(kept, type=dict[str, int]) if kept is not None else {}
 
 
-def _verdict(live: Live, kept: StoreStatus) -> tuple[Verdict, tuple[str, ...]]:
+def _verdict(live: Live, kept: StoreStatus, quarantine_bytes: int) -> tuple[Verdict, tuple[str, ...]]:
     """The gravest condition, and everything that is not as it should be."""
     not_enrolled = [] if live.badge.enrolled else ["not enrolled: run `tillside enroll CODE`"]
     problems = [] if live.running else ["the agent does not run: start it with `tillside run`"]
@@ -211,6 +297,11 @@ def _verdict(live: Live, kept: StoreStatus) -> tuple[Verdict, tuple[str, ...]]:
         degraded.append("the centre cannot be reached; the queue keeps everything until it can")
     if kept.quarantined:
         degraded.append(f"{kept.quarantined} in quarantine: see `tillside queue list`")
+    if quarantine_bytes >= QUARANTINE_ALARM_BYTES:
+        degraded.append(
+            f"the quarantine is nearly full ({quarantine_bytes // 1024**2} of {MAX_QUARANTINE_BYTES // 1024**2} MiB): "
+            "resolve what is in it, or sources will be refused"
+        )
     reasons = (*not_enrolled, *problems, *degraded)
     if not_enrolled:
         return "not_enrolled", reasons

@@ -25,7 +25,17 @@ from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
 from loyalty.undecodable import UNDECODABLE
-from sync.records import AttachBody, Entry, EntryKind, ReceiptBody, SignalBody, chain_next, chain_start, wall_text
+from sync.records import (
+    AttachBody,
+    CorrectBody,
+    Entry,
+    EntryKind,
+    ReceiptBody,
+    SignalBody,
+    chain_next,
+    chain_start,
+    wall_text,
+)
 from sync.wire import IngestRequest, Outcome
 
 # Entries a register may send next; one batch's worth until there is something to slow down for.
@@ -36,9 +46,11 @@ _log = structlog.get_logger(__name__)
 KNOWN_KINDS = frozenset(get_args(EntryKind))
 # A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
 MAX_ALSO = 16
-HANDLED: dict[str, type[ReceiptBody | AttachBody | SignalBody]] = {
+Body = ReceiptBody | AttachBody | CorrectBody | SignalBody
+HANDLED: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
     "attach": AttachBody,
+    "correct": CorrectBody,
     "signal": SignalBody,
 }
 
@@ -61,7 +73,7 @@ class _Fault(Struct, frozen=True, kw_only=True):
 class _New(Struct, frozen=True, kw_only=True):
     entry: Entry
     h: bytes
-    body: ReceiptBody | AttachBody | SignalBody | _Fault
+    body: Body | _Fault
 
 
 class _Taken(Struct, frozen=True, kw_only=True):
@@ -180,6 +192,8 @@ class _Batch:
         body = _opened(entry)
         if isinstance(body, ReceiptBody):
             body = replace(body, receipt=self._maps.mapped(body.receipt))
+        elif isinstance(body, CorrectBody):
+            body = replace(body, reading=replace(body.reading, receipt=self._maps.mapped(body.reading.receipt)))
         self._new.append(_New(entry=entry, h=h, body=body))
 
     def _take_all(self) -> None:
@@ -195,6 +209,8 @@ class _Batch:
             self._take(new)
             if isinstance(new.body, ReceiptBody | AttachBody):
                 books.note(new.body)
+            elif isinstance(new.body, CorrectBody):
+                books.note(new.body.reading)
         self._flush()
 
     def _flush(self) -> None:
@@ -236,6 +252,8 @@ class _Batch:
                 return receipts.see_receipt(connection, self._device.id, new.body, now), "identity"
             case AttachBody():
                 return receipts.attach(connection, self._epoch, new.entry.seq, new.body, now), "member"
+            case CorrectBody():
+                return receipts.correct(connection, new.body, now), "correction"
             case SignalBody():
                 return Seen(code="accepted"), ""
             case _Fault():
@@ -315,7 +333,7 @@ class _Batch:
         self._connection.execute(insert(tables.quarantine), rows)
 
 
-def _opened(entry: Entry) -> ReceiptBody | AttachBody | SignalBody | _Fault:
+def _opened(entry: Entry) -> Body | _Fault:
     """The entry's body, or why it has none that is handled."""
     expected = HANDLED.get(entry.kind)
     if expected is None and entry.kind in KNOWN_KINDS:
@@ -326,9 +344,12 @@ def _opened(entry: Entry) -> ReceiptBody | AttachBody | SignalBody | _Fault:
         body = msgspec.json.decode(entry.body, type=expected)
     except UNDECODABLE as error:
         return _Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
-    if isinstance(body, ReceiptBody) and body.receipt.key != entry.key:
+    receipt = body.receipt if isinstance(body, ReceiptBody) else None
+    if isinstance(body, CorrectBody):
+        receipt = body.reading.receipt
+    if receipt is not None and receipt.key != entry.key:
         return _Fault(reason="unreadable", detail="the entry's key is not its receipt's")
-    if isinstance(body, ReceiptBody) and len(body.receipt.also) > MAX_ALSO:
+    if receipt is not None and len(receipt.also) > MAX_ALSO:
         return _Fault(reason="unreadable", detail=f"more than {MAX_ALSO} ids on one receipt")
     return body
 

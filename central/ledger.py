@@ -234,6 +234,12 @@ def _settle_returns_of(connection: Connection, sale: str, now: datetime) -> set[
     return touched
 
 
+def reopen_returns_of(connection: Connection, sale: str) -> None:
+    """Returns of a sale that gave nothing took nothing back: they are to be evaluated again."""
+    took_back = select(tables.ledger.c.receipt).where(tables.ledger.c.receipt == tables.receipts.c.key).exists()
+    connection.execute(update(tables.receipts).where(tables.receipts.c.original == sale, ~took_back).values(state=NEW))
+
+
 def _wait(connection: Connection, stored: StoredReceipt) -> None:
     if stored.state != WAITING and stored.receipt.original is not UNSET:
         names = awaited_names(stored.receipt)

@@ -20,11 +20,12 @@ from central.cards import Holder
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty.identification import normal_code
-from loyalty.identity import fiscal_number, identity_keys
+from loyalty.identity import fiscal_number, identity_keys, same_content
 from loyalty.originals import printed_number
 from loyalty.receipt import MemberReference, Receipt
-from loyalty.sightings import filled, revised, sighting_of
-from sync.records import AttachBody, ReceiptBody
+from loyalty.reconcile import unearning
+from loyalty.sightings import corrected, filled, revised, sighting_of
+from sync.records import AttachBody, CorrectBody, ReceiptBody
 
 HELD = "held: its card was blocked before"
 
@@ -81,6 +82,34 @@ def attach(connection: Connection, epoch: str, seq: int, body: AttachBody, now: 
             code="quarantined", detail="the receipt belongs to another member already; detaching is not handled yet"
         )
     return _give_to(connection, stored, body.member, holder, now)
+
+
+def correct(connection: Connection, body: CorrectBody, now: datetime) -> Seen:
+    """A receipt that earned nothing for what was wrong with it, read right now: it is evaluated, once.
+
+    Its returns, which had nothing to take back, are settled anew.
+    """
+    reading = body.reading
+    seen_as = {body.target, *identity_keys(reading.receipt)}
+    found = connection.execute(
+        select(tables.receipt_keys.c.receipt).where(tables.receipt_keys.c.key.in_(seen_as)).distinct()
+    ).scalars()
+    known_as = list(found)
+    if len(known_as) != 1:
+        detail = "its receipt is not here" if not known_as else "it is also another receipt that is known already"
+        return Seen(code="quarantined", detail=detail)
+    known = stored_receipt(connection, known_as[0])
+    problem = unearning(known.receipt)
+    if problem is None and same_content(known.receipt, reading.receipt):
+        return Seen(code="duplicate", detail="is corrected already", member=known.member)
+    if problem is None or ledger.has_entries(connection, known.key):
+        return Seen(code="quarantined", detail="the receipt has nothing to correct, or it earned", member=known.member)
+    whole = corrected(known.receipt, reading.receipt)
+    member = known.member or _member_of(connection, reading)
+    _evaluate_anew(connection, known.key, reading, ledger.NEW)
+    ledger.reopen_returns_of(connection, known.key)
+    touched = _rewrite(connection, known, receipt=whole, seen_as=identity_keys(whole), member=member, now=now)
+    return Seen(code="accepted", detail=f"corrects {problem.code}", member=member, touched=touched)
 
 
 def adopt_code(connection: Connection, member: str, code: str, now: datetime) -> tuple[int, frozenset[str]]:

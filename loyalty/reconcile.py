@@ -8,6 +8,16 @@ from loyalty.money import to_major
 from loyalty.receipt import Problem, Receipt
 
 TOTAL_MISMATCH = "total_mismatch"
+CURRENCY_UNKNOWN = "currency_unknown"
+# A receipt with one of these earns nothing until someone resolves it.
+EARNS_NOTHING = (TOTAL_MISMATCH, CURRENCY_UNKNOWN)
+
+
+def unearning(receipt: Receipt) -> Problem | None:
+    """Why a receipt that would count earns nothing until someone resolves it; None where nothing is wrong."""
+    if receipt.status != "final":
+        return None
+    return next((problem for problem in receipt.problems if problem.code in EARNS_NOTHING), None)
 
 
 def goods_difference_minor(receipt: Receipt) -> int:

@@ -71,5 +71,18 @@ def revised(known: Receipt, seen: Receipt) -> Receipt:
     return replace(filled(seen, known), key=known.key, also=both.also)
 
 
+def corrected(known: Receipt, reading: Receipt) -> Receipt:
+    """What is true once the same paper was read right: the new reading, under the key and ids of `known`."""
+    held = identity_keys(known)
+    further = tuple(natural_id for natural_id in natural_ids(reading) if key_of(natural_id) not in held)
+    return replace(
+        reading,
+        key=known.key,
+        also=(*known.also, *further),
+        captured_at=known.captured_at,
+        member=known.member or reading.member,
+    )
+
+
 def _adds(known: Receipt, seen: Receipt, name: str) -> bool:
     return getattr(known, name) in _ABSENT and getattr(seen, name) not in _ABSENT

@@ -75,6 +75,16 @@ class AttachBody(Struct, frozen=True, kw_only=True):
     member: MemberReference
 
 
+class CorrectBody(Struct, frozen=True, kw_only=True):
+    """Body of `correct`: how the receipt with key `target`, which earned nothing, reads now that it is read right.
+
+    `reading` is whole, as a `receipt` entry would have it, under the target's key.
+    """
+
+    target: str
+    reading: ReceiptBody
+
+
 class SignalBody(Struct, frozen=True, kw_only=True):
     """Body of `signal`: something happened at the register that is no transaction."""
 

@@ -250,15 +250,22 @@ def replay(
 def queue(
     action: Annotated[str, typer.Argument(help="list, show, retry, resolve or export.")] = "list",
     ident: Annotated[
-        str | None, typer.Argument(help="The number, for show, retry and resolve; a file, for export.")
+        str | None,
+        typer.Argument(help="An item's number, or e and an entry's, for show, retry and resolve; a file, for export."),
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Read all of the quarantine again (retry).")] = False,
+    resolved_as: Annotated[
+        str | None, typer.Option("--as", help="What an item is (resolve): not-a-receipt or dismissed.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why an item is dismissed (resolve).")] = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Show what waits for the centre, and what was put into quarantine."""
-    from agent.cli.queue import queue_command
+    """Show what waits for the centre and for a person, read it again, or say what it is."""
+    from agent.cli.queue import Asked, queue_command
 
-    raise typer.Exit(queue_command(action=action, ident=ident, config=config, as_json=as_json))
+    asked = Asked(action=action, ident=ident, everything=everything, as_=resolved_as, reason=reason, as_json=as_json)
+    raise typer.Exit(queue_command(asked, config))
 
 
 @app.command()

@@ -24,9 +24,13 @@ from agent.inspection import (
     ExportReport,
     FoundMembers,
     Inspection,
+    ItemReport,
     Lending,
     NotFoundError,
     QueueReport,
+    Reread,
+    RereadReport,
+    Resolve,
     StatusReport,
 )
 from agent.problem import Problem
@@ -40,6 +44,8 @@ from loyalty.undecodable import UNDECODABLE
 TIMEOUT_S = 5.0
 # The agent's answer may take as long as a driver takes to let go of its port.
 LEND_TIMEOUT_S = LET_GO_WITHIN_S + TIMEOUT_S
+# Some papers hold pictures, which take a second each to read.
+READ_TIMEOUT_S = 120.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 T = TypeVar("T", bound=Struct)
@@ -59,7 +65,7 @@ class RunningAgent:
         return self._get("/v1/status", StatusReport)
 
     def queue(self) -> QueueReport:
-        return self._get("/v1/queue", QueueReport)
+        return self._get("/v1/queue", QueueReport, timeout_s=READ_TIMEOUT_S)
 
     def entry(self, number: int) -> EntryReport:
         return self._get(f"/v1/queue/{number}", EntryReport)
@@ -67,8 +73,19 @@ class RunningAgent:
     def retry(self, number: int) -> None:
         self._exchange("POST", f"/v1/queue/{number}/retry")
 
-    def resolve(self, item: int) -> None:
-        self._exchange("POST", f"/v1/quarantine/{item}/resolve")
+    def item(self, item: int) -> ItemReport:
+        return self._get(f"/v1/quarantine/{item}", ItemReport, timeout_s=READ_TIMEOUT_S)
+
+    def reread(self, item: int) -> Reread:
+        answer = self._exchange("POST", f"/v1/quarantine/{item}/reread", timeout_s=READ_TIMEOUT_S)
+        return msgspec.json.decode(answer, type=Reread)
+
+    def reread_all(self, after: int) -> RereadReport:
+        answer = self._exchange("POST", f"/v1/quarantine/reread?after={after}", timeout_s=READ_TIMEOUT_S)
+        return msgspec.json.decode(answer, type=RereadReport)
+
+    def resolve(self, item: int, how: Resolve) -> None:
+        self._exchange("POST", f"/v1/quarantine/{item}/resolve", msgspec.json.encode(how))
 
     def export(self, after: int) -> ExportReport:
         return self._get(f"/v1/quarantine?after={after}", ExportReport)
@@ -93,8 +110,8 @@ class RunningAgent:
     def give_back(self, scanner: str) -> None:
         self._exchange("DELETE", f"/v1/scanners/{quote(scanner, safe='')}/lend")
 
-    def _get(self, path: str, kind: type[T]) -> T:
-        return msgspec.json.decode(self._exchange("GET", path), type=kind)
+    def _get(self, path: str, kind: type[T], *, timeout_s: float = TIMEOUT_S) -> T:
+        return msgspec.json.decode(self._exchange("GET", path, timeout_s=timeout_s), type=kind)
 
     def _exchange(self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = TIMEOUT_S) -> bytes:
         connection = http.client.HTTPConnection(self._control.host, self._control.port, timeout=timeout_s)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent.cli.connection import AgentUnreachableError
 from agent.cli.exit_codes import DEGRADED, DONE, NOT_ENROLLED, PROBLEM, USAGE
-from agent.inspection import NoRegisterError, NotFoundError, Verdict
+from agent.inspection import NoRegisterError, NotFoundError, NotRunningError, Verdict
 from config.settings import SettingsError
 from sync.keys import SecretError
 from sync.store.errors import StoreError
@@ -37,7 +37,7 @@ def guarded(command: str, work: Callable[[], int], *, as_json: bool) -> int:
         return complain(command, error, USAGE, as_json=as_json)
     except NoRegisterError as error:
         return complain(command, error, NOT_ENROLLED, as_json=as_json)
-    except (AgentUnreachableError, NotFoundError, StoreError, SecretError, OSError) as error:
+    except (AgentUnreachableError, NotFoundError, NotRunningError, StoreError, SecretError, OSError) as error:
         return complain(command, error, PROBLEM, as_json=as_json)
 
 

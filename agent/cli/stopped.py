@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from agent.inspection import NoRegisterError, RulesInForce
 from agent.recognition import Recognition
 from agent.state import keeper_of, open_store, place_of, sources_of, store_path
 from agent.store_inspection import Live, StoreInspection
-from agent.view import BadgeView
+from agent.view import BadgeView, PlaceView
 from config.load import state_folder
 from config.settings import Settings
 from sync.configs import kept_config
 from sync.enrolment import Enrolment, EnrolmentError, load_enrolment
 from sync.item_maps import kept_item_map
 from sync.store.store import Store
+
+if TYPE_CHECKING:
+    from drivers.receipts.port import DecodeOptions
 
 
 @contextmanager
@@ -40,9 +44,16 @@ def stopped_register(settings: Settings) -> Iterator[StoreInspection]:
             sources=sources_of(settings),
             item_map=_item_map(enrolment, store),
         )
-        yield StoreInspection(store, lambda: live)
+        yield StoreInspection(store, lambda: live, options=lambda source: _options(settings, live.place, source))
     finally:
         store.close()
+
+
+def _options(settings: Settings, place: PlaceView, source: str) -> DecodeOptions:
+    from agent.layouts import templates_of
+    from agent.reading_options import options_of
+
+    return options_of(settings, place, source, templates_of(settings))
 
 
 def _rules(settings: Settings, enrolment: Enrolment | None, store: Store) -> RulesInForce:

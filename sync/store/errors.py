@@ -67,3 +67,7 @@ def unavailable(verb: str, error: BaseException) -> StoreUnavailableError:
     else:
         remedy = "free some space or check the disk: it goes on by itself as soon as the disk works again"
     return StoreUnavailableError(f"the store cannot {verb} ({error}); {remedy}")
+
+
+class QuarantineFullError(StoreError):
+    """Nothing more can be set aside. The message names the limit and the remedy; whoever gave it has to keep it."""

@@ -28,6 +28,7 @@ from sync.store.rows import (
     EntryState,
     EpochState,
     FeedState,
+    KeptItem,
     KeptScan,
     Quarantined,
     QueuedEntry,
@@ -47,6 +48,8 @@ MAX_LISTED = 1000
 MAX_UNUSED_SCANS = 100
 # Marks kept of one source: more than a folder may hold files.
 MAX_SOURCE_MARKS = 20_000
+# What an item of the quarantine takes besides its bytes.
+ITEM_BYTES = 512
 # Bodies of one ingest request, which may hold 16 MiB with all that is around them.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
@@ -235,19 +238,54 @@ class Reading:
     def quarantined(self, limit: int = MAX_LISTED, after: int = 0) -> tuple[Quarantined, ...]:
         """What waits for a person, with an id beyond `after`, oldest first."""
         rows = self._rows(
-            "SELECT id, source, reason, detail, at, length(raw) FROM quarantine WHERE resolved_at IS NULL "
+            "SELECT id, source, reason, detail, at, size, receipt FROM quarantine WHERE resolved_at IS NULL "
             "AND id > ? ORDER BY id LIMIT ?",
             (after, min(limit, MAX_LISTED)),
         )
-        return tuple(
-            Quarantined(id=row[0], source=row[1], reason=row[2], detail=row[3], at=moment(row[4]), size=row[5])
-            for row in rows
+        return tuple(_quarantined(row) for row in rows)
+
+    def quarantined_raw(self, quarantine_id: int, first: int = -1) -> bytes | None:
+        """The bytes that were quarantined, exactly; only the `first` so many if it is given."""
+        column = "raw" if first < 0 else "substr(raw, 1, ?)"
+        bound = () if first < 0 else (first,)
+        row = self._row(f"SELECT {column} FROM quarantine WHERE id = ?", (*bound, quarantine_id))  # noqa: S608 - ours
+        return bytes(row[0]) if row else None
+
+    def kept_item(self, quarantine_id: int) -> KeptItem | None:
+        """One item of the quarantine, open or resolved."""
+        row = self._row(
+            "SELECT id, source, reason, detail, at, size, receipt, raw, captured, resolved_at, resolved_as, note "
+            "FROM quarantine WHERE id = ?",
+            (quarantine_id,),
+        )
+        if row is None:
+            return None
+        item, (raw, captured, resolved_at, resolved_as, note) = _quarantined(row), row[7:]
+        return KeptItem(
+            item=item,
+            raw=bytes(raw),
+            # One of an earlier version of the program has its wall time only.
+            captured=_instant.decode(captured) if captured else Instant(wall=item.at, boot="", monotonic_ns=0),
+            resolved_at=moment(resolved_at) if resolved_at else None,
+            resolved_as=resolved_as,
+            note=note,
         )
 
-    def quarantined_raw(self, quarantine_id: int) -> bytes | None:
-        """The bytes that were quarantined, exactly."""
-        row = self._row("SELECT raw FROM quarantine WHERE id = ?", (quarantine_id,))
-        return bytes(row[0]) if row else None
+    def not_read_with(self, read_with: str, limit: int) -> tuple[int, ...]:
+        """Open items that were last read by something else than `read_with` names, oldest first."""
+        rows = self._rows(
+            "SELECT id FROM quarantine WHERE resolved_at IS NULL AND read_with IS NOT ? ORDER BY id LIMIT ?",
+            (read_with, limit),
+        )
+        return tuple(row[0] for row in rows)
+
+    def quarantine_reasons(self) -> dict[str, int]:
+        """How many open items there are by reason."""
+        return dict(self._rows("SELECT reason, count(*) FROM quarantine WHERE resolved_at IS NULL GROUP BY reason"))
+
+    def quarantine_bytes(self) -> int:
+        """What the quarantine takes, resolved items too."""
+        return int(self._row("SELECT coalesce(sum(size), 0) + count(*) * ? FROM quarantine", (ITEM_BYTES,))[0])
 
     def current_program(self) -> SignedProgram | None:
         """The program in force."""
@@ -424,6 +462,12 @@ class Reading:
 def _scan(row: Any) -> KeptScan:
     return KeptScan(
         id=row[0], code=row[1], kind=row[2], entry=row[3], member=row[4], at=_instant.decode(row[5]), reader=row[6]
+    )
+
+
+def _quarantined(row: Any) -> Quarantined:
+    return Quarantined(
+        id=row[0], source=row[1], reason=row[2], detail=row[3], at=moment(row[4]), size=row[5], receipt=row[6]
     )
 
 

@@ -45,8 +45,14 @@ class KeptScan(Struct, frozen=True, kw_only=True):
     reader: str
 
 
+Resolution = Literal["read", "not_a_receipt", "dismissed"]
+
+
 class Quarantined(Struct, frozen=True, kw_only=True):
-    """Something that could not be read or believed, kept for a person. `size` is that of the raw bytes."""
+    """Something that could not be read or believed, kept for a person. `size` is that of the raw bytes.
+
+    `receipt` is the key of a receipt that is booked and earns nothing for that reason.
+    """
 
     id: int
     source: str
@@ -54,6 +60,18 @@ class Quarantined(Struct, frozen=True, kw_only=True):
     detail: str
     at: datetime
     size: int
+    receipt: str | None = None
+
+
+class KeptItem(Struct, frozen=True, kw_only=True):
+    """The same with its bytes, and what became of it. `captured` is when the source heard it."""
+
+    item: Quarantined
+    raw: bytes
+    captured: Instant
+    resolved_at: datetime | None = None
+    resolved_as: Resolution | None = None
+    note: str | None = None
 
 
 class QueuedEntry(Struct, frozen=True, kw_only=True):

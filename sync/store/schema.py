@@ -125,7 +125,25 @@ _MATCHING: Migration = (
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SOURCE_MARKS, _ANSWERED_CALLS, _MATCHING)
+_QUARANTINE_DESK: Migration = (
+    "quarantine desk",
+    (
+        # When it was captured, so that it can be booked as if it were fresh; the booked receipt whose problem it is.
+        "ALTER TABLE quarantine ADD COLUMN captured TEXT",
+        "ALTER TABLE quarantine ADD COLUMN receipt TEXT",
+        # What a person or a re-reading made of it, and why; by which readers and options it was read last.
+        "ALTER TABLE quarantine ADD COLUMN resolved_as TEXT",
+        "ALTER TABLE quarantine ADD COLUMN note TEXT",
+        "ALTER TABLE quarantine ADD COLUMN read_with TEXT",
+        # Of `raw`: summed at each new item, which must not read all bytes.
+        "ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+        "UPDATE quarantine SET size = length(raw)",
+        "UPDATE quarantine SET resolved_as = 'dismissed' WHERE resolved_at IS NOT NULL",
+        "CREATE INDEX quarantine_size ON quarantine (size)",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SOURCE_MARKS, _ANSWERED_CALLS, _MATCHING, _QUARANTINE_DESK)
 
 
 def version_of(connection: Connection) -> int:

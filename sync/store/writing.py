@@ -26,6 +26,7 @@ from sync.hlc import HybridClock
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
 from sync.store.packing import Packer, unpacked
+from sync.store.quarantine_rows import QuarantineRows
 from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
 from sync.store.source_rows import SourceRows
@@ -42,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 _member = msgspec.json.Decoder(Member)
 
 
-class Writing(SourceRows):
+class Writing(SourceRows, QuarantineRows):
     """What a `work` passed to `Store.write` may do; valid only during that call."""
 
     def __init__(
@@ -428,17 +429,6 @@ class Writing(SourceRows):
             'ON CONFLICT (source) DO UPDATE SET segment = excluded.segment, "offset" = excluded."offset"',
             (source, position.segment, position.offset),
         )
-
-    def quarantine(self, source: str, reason: str, detail: str, raw: bytes) -> int:
-        """Keeps what could not be read or believed for a person; returns its id."""
-        return self._execute(
-            "INSERT INTO quarantine (source, reason, detail, at, raw) VALUES (?, ?, ?, ?, ?)",
-            (source, reason, detail, wall_text(self._clock()), raw),
-        )
-
-    def resolve_quarantine(self, quarantine_id: int) -> None:
-        """A person has dealt with it; the bytes stay."""
-        self._execute("UPDATE quarantine SET resolved_at = ? WHERE id = ?", (wall_text(self._clock()), quarantine_id))
 
     def keep_program(self, signed: SignedProgram) -> None:
         """Keeps a program and puts it in force. Its hash and signature were checked by the caller."""

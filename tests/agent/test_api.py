@@ -48,6 +48,7 @@ from tests.browser.till import free_port
 
 TOKEN = "control-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+DISMISSED = {"resolved_as": "dismissed", "note": "a kitchen note"}
 # Whatever takes longer never comes; the test that waits for it then says so.
 WAIT_S = 20.0
 
@@ -380,7 +381,7 @@ async def test_what_a_person_dealt_with_is_out_of_quarantine_once(shop: Shop) ->
     await shop.take_all()
     async with served.running() as http:
         for status in (204, 404):
-            async with http.post(f"{served.url}/v1/quarantine/1/resolve", headers=BEARER) as answer:
+            async with http.post(f"{served.url}/v1/quarantine/1/resolve", json=DISMISSED, headers=BEARER) as answer:
                 assert answer.status == status
         async with http.get(f"{served.url}/v1/status", headers=BEARER) as answer:
             assert (await answer.json())["quarantined"] == 0

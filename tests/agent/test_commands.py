@@ -12,7 +12,7 @@ from agent.cli.enroll import enroll_command
 from agent.cli.members import members_command
 from agent.cli.open import open_command
 from agent.cli.outcome import say
-from agent.cli.queue import queue_command
+from agent.cli.queue import Asked, queue_command
 from agent.cli.status import status_command
 from loyalty.member import Identifier, Member
 from tests.agent.shop import ANA, Shop, receipt
@@ -49,16 +49,25 @@ async def config(shop: Shop) -> str:
 @pytest.mark.parametrize(
     ("command", "code"),
     [
-        (lambda config: queue_command(action="burn", ident=None, config=config, as_json=False), 2),
-        (lambda config: queue_command(action="show", ident=None, config=config, as_json=False), 2),
-        (lambda config: queue_command(action="show", ident="x", config=config, as_json=False), 2),
-        (lambda config: queue_command(action="show", ident="99", config=config, as_json=False), 1),
-        (lambda config: queue_command(action="show", ident="1", config=config, as_json=False), 0),
-        (lambda config: queue_command(action="retry", ident="1", config=config, as_json=False), 1),
-        (lambda config: queue_command(action="list", ident=None, config=config, as_json=False), 4),
-        (lambda config: queue_command(action="export", ident="/nowhere/file", config=config, as_json=False), 1),
-        (lambda config: queue_command(action="resolve", ident="x", config=config, as_json=False), 2),
-        (lambda config: queue_command(action="resolve", ident="99", config=config, as_json=False), 1),
+        (lambda config: queue_command(Asked(action="burn"), config), 2),
+        (lambda config: queue_command(Asked(action="show"), config), 2),
+        (lambda config: queue_command(Asked(action="show", ident="x"), config), 2),
+        (lambda config: queue_command(Asked(action="show", ident="99"), config), 1),
+        (lambda config: queue_command(Asked(action="show", ident="1"), config), 0),
+        (lambda config: queue_command(Asked(action="retry", ident="1"), config), 1),
+        (lambda config: queue_command(Asked(action="list"), config), 4),
+        (lambda config: queue_command(Asked(action="export", ident="/nowhere/file"), config), 1),
+        (lambda config: queue_command(Asked(action="show", ident="e99"), config), 1),
+        (lambda config: queue_command(Asked(action="show", ident="e1"), config), 0),
+        (lambda config: queue_command(Asked(action="retry", ident="e1"), config), 1),
+        (lambda config: queue_command(Asked(action="retry"), config), 2),
+        (lambda config: queue_command(Asked(action="retry", everything=True), config), 1),
+        (lambda config: queue_command(Asked(action="retry", ident="1", everything=True), config), 2),
+        (lambda config: queue_command(Asked(action="resolve", ident="1"), config), 2),
+        (lambda config: queue_command(Asked(action="resolve", ident="1", as_="dismissed"), config), 2),
+        (lambda config: queue_command(Asked(action="resolve", ident="e1", as_="not-a-receipt"), config), 2),
+        (lambda config: queue_command(Asked(action="resolve", ident="x", as_="dismissed", reason="seen"), config), 2),
+        (lambda config: queue_command(Asked(action="resolve", ident="99", as_="dismissed", reason="seen"), config), 1),
         (lambda config: members_command(action="greet", query="x", config=config, as_json=False), 2),
         (lambda config: members_command(action="find", query="ZZZ", config=config, as_json=False), 1),
         (lambda config: members_command(action="find", query="ts1", config=config, as_json=False), 0),
@@ -99,35 +108,59 @@ def test_a_members_name_cannot_steer_the_terminal(config: str, capsys: pytest.Ca
 
 
 def test_queue_list_as_json_is_one_document(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    queue_command(action="list", ident=None, config=config, as_json=True)
+    queue_command(Asked(action="list", as_json=True), config)
 
     report = json.loads(capsys.readouterr().out)
     assert (report["queued"], report["entries"][0]["kind"]) == (1, "receipt")
     assert report["quarantined"][0]["reason"] == "unknown_layout"
 
 
+def test_the_list_says_what_each_item_shows_and_what_to_do(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    queue_command(Asked(action="list"), config)
+
+    told = capsys.readouterr().out
+    assert "MYSTERY SHEET" in told
+    assert "choose its template, format or code page under [[receipts]]" in told
+
+
+def test_an_item_is_shown_as_its_paper_with_nothing_that_acts(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    queue_command(Asked(action="show", ident="1", as_json=True), config)
+
+    report = json.loads(capsys.readouterr().out)
+    assert "MYSTERY SHEET" in report["text"]
+    assert all(letter.isprintable() or letter == "\n" for letter in report["text"])
+    assert (report["reason"], report["receipts"]) == ("unknown_layout", [])
+    assert [trouble["code"] for trouble in report["troubles"]] == ["unknown_layout"]
+
+
+def test_only_a_running_agent_reads_again(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    queue_command(Asked(action="retry", everything=True), config)
+
+    assert "`tillside run`" in capsys.readouterr().err
+
+
 def test_a_resolved_item_is_listed_and_counted_no_more(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert queue_command(action="resolve", ident="1", config=config, as_json=True) == 0
+    assert queue_command(Asked(action="resolve", ident="1", as_json=True, as_="dismissed", reason="seen"), config) == 0
     assert json.loads(capsys.readouterr().out) == {"resolved": 1}
 
-    assert queue_command(action="list", ident=None, config=config, as_json=False) == 0
+    assert queue_command(Asked(action="list"), config) == 0
     assert "quarantine" not in capsys.readouterr().out
 
 
 def test_an_export_says_how_much_as_json(config: str, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     target = str(shop.folder / "export.jsonl")
 
-    assert queue_command(action="export", ident=target, config=config, as_json=True) == 0
+    assert queue_command(Asked(action="export", ident=target, as_json=True), config) == 0
 
     assert json.loads(capsys.readouterr().out) == {"file": target, "items": 1}
 
 
 def test_an_export_never_overwrites(config: str, shop: Shop) -> None:
     target: Path = shop.folder / "export.jsonl"
-    assert queue_command(action="export", ident=str(target), config=config, as_json=False) == 0
+    assert queue_command(Asked(action="export", ident=str(target)), config) == 0
     before = target.read_bytes()
 
-    assert queue_command(action="export", ident=str(target), config=config, as_json=False) == 1
+    assert queue_command(Asked(action="export", ident=str(target)), config) == 1
 
     assert target.read_bytes() == before
     assert b"MYSTERY" not in before  # raw bytes travel in base64
@@ -143,7 +176,7 @@ def test_what_is_said_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> N
     "ask",
     [
         lambda config: status_command(config=config, as_json=True),
-        lambda config: queue_command(action="list", ident=None, config=config, as_json=True),
+        lambda config: queue_command(Asked(action="list", as_json=True), config),
         lambda config: members_command(action="find", query="TS1", config=config, as_json=True),
     ],
 )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
 from central import cards, feed, ledger, members, operations
 from central.db import tables
-from loyalty.identity import fiscal_number
+from loyalty.identity import fiscal_number, natural_ids
 from loyalty.program import Program, program_from_json, program_json
-from loyalty.receipt import Fiscal, Line, Original
+from loyalty.receipt import Fiscal, Line, Original, Receipt
+from sync.records import CorrectBody, ReceiptBody
 from tests.central.conftest import RunningCentre
-from tests.central.till import NOON, claims_of, receipt, returned
+from tests.central.till import NOON, Till, claims_of, receipt, returned
 
 
 async def test_the_tier_counts(centre: RunningCentre) -> None:
@@ -382,3 +383,60 @@ async def test_a_balance_that_is_not_the_fold_is_found(centre: RunningCentre) ->
     centre.write(lambda connection: connection.execute(tables.balances.update().values(confirmed=99)))
     wrong = centre.read(lambda connection: ledger.check_balances(connection, NOON))
     assert "m1" in {mismatch.member for mismatch in wrong}
+
+
+def mismatched(count: int, **facts: Any) -> Receipt:
+    """A receipt whose lines were read wrong: they do not make its total."""
+    return receipt(count, 100_00, code="TS0001", lines=(Line(position=1, amount_minor=70_00),), **facts)
+
+
+async def correction(till: Till, target: Receipt, reading: Receipt) -> str:
+    """Send how `target` reads now; what the centre says of it."""
+    body = CorrectBody(target=target.key, reading=ReceiptBody(receipt=reading))
+    first = till.entry("correct", target.key, msgspec.json.encode(body)).seq
+    (outcome,) = (await till.send(first)).outcomes
+    return outcome.code
+
+
+async def test_a_corrected_receipt_earns_exactly_once(centre: RunningCentre) -> None:
+    # Given a receipt that does not add up, and so gives nothing
+    till = await centre.till()
+    wrong, right = mismatched(1), receipt(1, 100_00, code="TS0001")
+    await till.sell(wrong)
+    assert centre.points("m1") == 0
+    # When its paper is read right
+    assert await correction(till, wrong, right) == "accepted"
+    # Then it earns, and telling again in any way adds nothing
+    assert centre.points("m1") == 10
+    assert await correction(till, wrong, right) == "duplicate"
+    await till.sell(wrong, right)
+    assert centre.points("m1") == 10
+    assert centre.count(tables.receipts) == 1
+
+
+async def test_a_return_of_a_receipt_that_is_corrected_later_takes_back(centre: RunningCentre) -> None:
+    till = await centre.till()
+    wrong, right = mismatched(1), receipt(1, 100_00, code="TS0001")
+    await till.sell(wrong, returned(2, right))
+    assert centre.points("m1") == 0
+
+    await correction(till, wrong, right)
+
+    assert centre.points("m1") == 0
+    given = centre.read(lambda connection: ledger.entries_of_member(connection, "m1"))
+    assert sorted(entry.points for entry in given) == [-10, 10]
+
+
+async def test_what_earned_or_is_another_receipt_is_not_corrected(centre: RunningCentre) -> None:
+    till = await centre.till()
+    earned, other, wrong = receipt(1, code="TS0001"), receipt(2, code="TS0001"), mismatched(3)
+    await till.sell(earned, other, wrong)
+    before = centre.points("m1")
+
+    more = receipt(1, 900_00, code="TS0001")
+    assert await correction(till, earned, more) == "quarantined"
+    as_other = msgspec.structs.replace(receipt(3, code="TS0001"), also=natural_ids(other))
+    assert await correction(till, wrong, msgspec.structs.replace(as_other, key=wrong.key)) == "quarantined"
+    assert await correction(till, receipt(9), receipt(9)) == "quarantined"
+
+    assert centre.points("m1") == before

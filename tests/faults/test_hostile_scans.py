@@ -15,7 +15,7 @@ import pytest
 from agent.booking import checkout_of
 from agent.cli.members import members_command
 from agent.cli.parse_scan import parse_scan_command
-from agent.cli.queue import queue_command
+from agent.cli.queue import Asked, queue_command
 from agent.desk import Desk
 from agent.scans import ScanIntake
 from agent.view import PageState, PlaceView
@@ -170,7 +170,7 @@ async def test_what_is_printed_and_set_aside_is_inert_in_every_listing_and_expor
     config.write_text('[register]\nstore = "12"\nregister = "3"\n[paths]\nstate = "state"\n')
 
     def said(action: str, ident: str | None = None, *, as_json: bool = False) -> str:
-        assert queue_command(action=action, ident=ident, config=str(config), as_json=as_json) in (0, 4)
+        assert queue_command(Asked(action=action, ident=ident, as_json=as_json), str(config)) in (0, 4)
         return capsys.readouterr().out
 
     # then lists show nothing that acts
@@ -178,7 +178,10 @@ async def test_what_is_printed_and_set_aside_is_inert_in_every_listing_and_expor
         listing = said("list", as_json=as_json)
         assert [acting(line) for line in listing.splitlines() if acting(line)] == [], f"seed {seed}"
     for number in range(1, 40):
-        assert acting(said("show", str(number)).rstrip("\n")) == [], f"seed {seed}"
+        assert acting(said("show", f"e{number}").rstrip("\n")) == [], f"seed {seed}"
+        for line in said("show", str(number)).splitlines():
+            assert acting(line) == [], f"seed {seed}"
+        assert acting(said("show", str(number), as_json=True).rstrip("\n")) == [], f"seed {seed}"
 
     # and the export is one JSON document a line, with the bytes in base64
     exported = [json.loads(line) for line in said("export").splitlines()]

@@ -141,7 +141,7 @@ async def test_quarantined_bytes_are_kept_exactly_until_a_person_dealt_with_them
     )
     assert store.quarantined_raw(kept_id) == raw
 
-    await store.write(lambda writing: writing.resolve_quarantine(kept_id))
+    await store.write(lambda writing: writing.resolve_quarantine(kept_id, "dismissed", "seen"))
     assert store.quarantined() == ()
     assert store.count_quarantined() == 0
     assert store.quarantined_raw(kept_id) == raw
