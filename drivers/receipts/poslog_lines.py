@@ -137,6 +137,7 @@ def goods_of(item: Element, element: Element, position: int, currency: str) -> G
         amount_minor=sign * abs(stated),
         tax_labels=tuple(dict.fromkeys(tax.label for tax in taxes if tax.label is not UNSET)),
         voided=is_flagged(item, *VOID_FLAGS),
+        department=_department(element),
     )
     return Goods(
         line=line,
@@ -149,6 +150,14 @@ def goods_of(item: Element, element: Element, position: int, currency: str) -> G
         tax_in_price=_is_true(text_of(parts.get("TaxIncludedInPriceFlag"))),
         taxes=taxes,
     )
+
+
+def _department(element: Element) -> str | UnsetType:
+    """The level of the shop's assortment that is its department; where no level has that name, the only one."""
+    levels = element.findall("MerchandiseHierarchy")
+    named = [level for level in levels if (attribute(level, "Level") or "").lower() == "department"]
+    (level,) = named[:1] or (levels if len(levels) == 1 else [None])
+    return text_of(level) or UNSET
 
 
 def _is_true(text: str) -> bool | None:

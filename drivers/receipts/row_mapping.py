@@ -79,6 +79,7 @@ class LineColumns(_Part, frozen=True, kw_only=True):
     unit_price: Column | None = None
     discount: Column | None = None
     tax_label: Column | None = None
+    department: Column | None = None
     kind: Column | None = None
     voided: Column | None = None
 

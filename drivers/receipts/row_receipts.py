@@ -249,6 +249,7 @@ class _Reading:
                     amount_minor=amount,
                     tax_labels=(label,) if label else (),
                     voided=text(columns.voided) in self._mapping.values.voided,
+                    department=text(columns.department),
                 )
             )
         return lines

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
+from msgspec import UNSET
 
 from drivers.receipts.decode import Decoded, DecodeOptionsError, decode
 from drivers.receipts.port import DecodeOptions
@@ -226,3 +227,9 @@ def test_csv_needs_a_mapping_and_a_mapping_is_for_csv() -> None:
         decode(b"a,b\n", DecodeOptions(format="csv"))
     with pytest.raises(DecodeOptionsError, match="--format csv"):
         decode(b"a,b\n", DecodeOptions(mapping=mapping_from(LINES.encode(), "m")))
+
+
+def test_a_line_has_the_department_that_a_column_says() -> None:
+    decoded = read(HEADER + FIRST, LINES.replace('gtin = "EAN"', 'gtin = "EAN"\ndepartment = "EAN"'))
+
+    assert [line.department for line in decoded.receipts[0].lines] == ["3838800000015", UNSET]

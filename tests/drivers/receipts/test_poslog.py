@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import UNSET, UnsetType
 
 from drivers.receipts.decode import Decoded, decode
 from drivers.receipts.port import DecodeOptions
@@ -56,9 +57,26 @@ def test_the_foreign_capture() -> None:
     # a reward counts once, though it is told for its line, summed up, and as an offer without money
     assert (amounts(receipt), [each.amount_minor for each in receipt.discounts]) == ([(126, 0)], [19])
     assert receipt.lines[0].quantity == "0.42"
+    assert receipt.lines[0].department == "6"
     assert receipt.member
     assert receipt.member.code == "0000000000000040000066677"
     assert receipt.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("levels", "department"),
+    [
+        ('<MerchandiseHierarchy Level="Class">9</MerchandiseHierarchy>'
+         '<MerchandiseHierarchy Level="Department">6</MerchandiseHierarchy>', "6"),
+        ("<MerchandiseHierarchy>7</MerchandiseHierarchy>", "7"),
+        ('<MerchandiseHierarchy Level="Class">9</MerchandiseHierarchy>'
+         '<MerchandiseHierarchy Level="Line">8</MerchandiseHierarchy>', UNSET),
+    ],
+)  # fmt: skip
+def test_the_department_of_goods(levels: str, department: str | UnsetType) -> None:
+    receipt = only(sale("2.99", more=levels), tender("2.99"), total="2.99")
+
+    assert [goods.department for goods in receipt.lines] == [department]
 
 
 def test_a_sale_says_who_when_and_what() -> None:
