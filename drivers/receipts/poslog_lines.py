@@ -156,8 +156,8 @@ def _department(element: Element) -> str | UnsetType:
     """The level of the shop's assortment that is its department; where no level has that name, the only one."""
     levels = element.findall("MerchandiseHierarchy")
     named = [level for level in levels if (attribute(level, "Level") or "").lower() == "department"]
-    (level,) = named[:1] or (levels if len(levels) == 1 else [None])
-    return text_of(level) or UNSET
+    telling = named or (levels if len(levels) == 1 else [])
+    return text_of(telling[0]) or UNSET if telling else UNSET
 
 
 def _is_true(text: str) -> bool | None:
