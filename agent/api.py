@@ -42,7 +42,7 @@ from agent.problem import MEDIA_TYPE, MalformedBodyError, Problem
 from agent.store_inspection import StoreInspection
 from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
 from agent.view import PageState
-from drivers.receipts.json_receipts import GivenReceipt, GivenReceipts
+from drivers.receipts.given import GivenReceipt, GivenReceipts
 from loyalty.member import Member
 from loyalty.undecodable import UNDECODABLE
 from sync.store.errors import StoreError

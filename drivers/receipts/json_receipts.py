@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from drivers.receipts.fiscal_qr import fiscal_code
+from drivers.receipts.given import GivenReceipt
 from drivers.receipts.json_cut import AmbiguousError, elements, refuse_ambiguity
 from drivers.receipts.port import MalformedReceiptError, Part
 from loyalty.identity import identified, natural_ids
@@ -32,18 +33,6 @@ class _Journal(Struct, frozen=True, kw_only=True, rename="camel"):
 
     journal: str
     verification_url: str | None = None
-
-
-class GivenReceipt(Receipt, frozen=True, kw_only=True):
-    """A receipt as its sender gives it, who need not know its key."""
-
-    key: str = ""
-
-
-class GivenReceipts(Struct, frozen=True, kw_only=True):
-    """Several of them in one document."""
-
-    receipts: tuple[GivenReceipt, ...]
 
 
 # Made here: two threads that made msgspec look at a type at once would crash the interpreter (0.22).
