@@ -114,6 +114,11 @@ def locked_device(connection: Connection, device_id: str) -> Device:
     return device
 
 
+def device_of(connection: Connection, device_id: str) -> Device:
+    """The device, revoked or not; it must be there."""
+    return _device(connection.execute(select(tables.devices).where(tables.devices.c.id == device_id)).one())
+
+
 def revoke(connection: Connection, device_id: str, now: datetime) -> bool:
     """Refuse a device from now on. False where there is no such device."""
     found = connection.execute(

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from central import feed, fresh, ledger, receipts
 from central.db import tables
-from central.devices import Device, close_epoch, first_use, locked_device
+from central.devices import Device, close_epoch, device_of, first_use, locked_device
 from central.fresh import Books, FreshReceipt
 from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
@@ -40,6 +40,8 @@ from sync.wire import IngestRequest, Outcome
 
 # Entries a register may send next; one batch's worth until there is something to slow down for.
 CREDIT = 500
+# Entries that were set aside and are applied again in one transaction.
+AGAIN = 2000
 
 _log = structlog.get_logger(__name__)
 
@@ -174,6 +176,52 @@ def _hash_before(connection: Connection, device: Device, request: IngestRequest,
     return bytes.fromhex(held)
 
 
+class Again(Struct, frozen=True, kw_only=True):
+    """How many entries that were set aside have an effect now, and how many still wait for a person."""
+
+    applied: int
+    waiting: int
+
+
+def apply_again(connection: Connection, now: datetime) -> Again:
+    """Apply what was set aside once more, as if it came now, oldest first; what has an effect is out of quarantine.
+
+    The register's chain and the answer that it got stay as they are. Identity makes that nothing counts twice: what was
+    applied under its key since is a duplicate. Another history of a fork is never applied.
+    """
+    table = tables.quarantine
+    rows = connection.execute(
+        select(table).where(table.c.resolved_at.is_(None), table.c.reason != "fork").order_by(table.c.id).limit(AGAIN)
+    ).all()
+    touched: set[str] = set()
+    applied = 0
+    for row in rows:
+        batch = _Batch(connection, device_of(connection, row.device), row.epoch, now)
+        seen, reason = batch.apply_again(msgspec.json.decode(row.raw, type=Entry))
+        if seen.code == "quarantined":
+            values: dict[str, Any] = {"reason": reason, "detail": seen.detail}
+        else:
+            applied += 1
+            touched |= seen.touched
+            values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
+        connection.execute(update(table).where(table.c.id == row.id).values(values))
+    moved = sorted(touched)
+    ledger.refresh_balances(connection, moved, now)
+    feed.note_changes(connection, moved, now)
+    return Again(applied=applied, waiting=len(rows) - applied)
+
+
+def dismiss(connection: Connection, item: int, note: str, now: datetime) -> bool:
+    """A person says that nothing is to be made of an entry, and why. False where it does not wait."""
+    table = tables.quarantine
+    done = connection.execute(
+        update(table)
+        .where(table.c.id == item, table.c.resolved_at.is_(None))
+        .values(resolved_at=now, resolved_as="dismissed", note=note)
+    )
+    return done.rowcount == 1
+
+
 class _Batch:
     """The new entries of one request, on their way into the database."""
 
@@ -189,12 +237,21 @@ class _Batch:
 
     def add(self, entry: Entry, h: bytes) -> None:
         """A new entry whose place in the chain holds."""
+        self._new.append(self._made(entry, h))
+
+    def apply_again(self, entry: Entry) -> tuple[Seen, str]:
+        """Apply an entry that was set aside before: what becomes of it, and the reason if it is set aside again."""
+        self._take(self._made(entry, b""))
+        taken = self._taken.pop()
+        return taken.seen, taken.reason
+
+    def _made(self, entry: Entry, h: bytes) -> _New:
         body = _opened(entry)
         if isinstance(body, ReceiptBody):
             body = replace(body, receipt=self._maps.mapped(body.receipt))
         elif isinstance(body, CorrectBody):
             body = replace(body, reading=replace(body.reading, receipt=self._maps.mapped(body.reading.receipt)))
-        self._new.append(_New(entry=entry, h=h, body=body))
+        return _New(entry=entry, h=h, body=body)
 
     def _take_all(self) -> None:
         """Apply the entries in their order: runs of plain receipts together, all others one by one."""

@@ -351,4 +351,5 @@ def _facts(receipt: Receipt) -> dict[str, Any]:
         "total_minor": receipt.total_minor,
         "body": msgspec.json.encode(receipt),
         "code": normal_code(receipt.member.code) if receipt.member else None,
+        "problem": problem.code if (problem := unearning(receipt)) is not None else None,
     }

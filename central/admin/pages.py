@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, devices, members, operations, unmapped
+from central import cards, devices, ingest, members, operations, unmapped
 from central.admin import views
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
 from central.clock import Clock
@@ -36,6 +36,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The forms here carry a few short fields.
 MAX_FORM_BYTES = 16 * 1024
 MAX_FIELD_CHARS = 255
+MAX_NUMBER_DIGITS = 18
 REGISTERS_REFRESH_S = 10
 _STYLE = (Path(__file__).parent / "style.css").read_bytes()
 _OPEN_TO_ALL = frozenset({"/open", "/style.css"})
@@ -103,6 +104,8 @@ class AdminPages:
         app.router.add_post("/cards/block", self._block)
         app.router.add_post("/cards/unblock", self._unblock)
         app.router.add_post("/registers/revoke", self._revoke)
+        app.router.add_post("/quarantine/again", self._apply_again)
+        app.router.add_post("/quarantine/dismiss", self._dismiss)
         return app
 
     def bound_to(self, address: Address) -> None:
@@ -247,8 +250,9 @@ class AdminPages:
             headers={"Content-Disposition": 'attachment; filename="unmapped-goods.csv"'},
         )
 
-    async def _quarantine(self, _request: web.Request) -> web.StreamResponse:
-        return self._page("quarantine.html", rows=await self._read(views.quarantine))
+    async def _quarantine(self, request: web.Request) -> web.StreamResponse:
+        desk = await self._read(views.quarantine)
+        return self._page("quarantine.html", desk=desk, token=self._form_token(request))
 
     async def _variances(self, _request: web.Request) -> web.StreamResponse:
         return self._page("variances.html", rows=await self._read(views.variances))
@@ -292,6 +296,21 @@ class AdminPages:
             return self._page("message.html", 409, title="Not changed", text=str(error))
         await self._sequencer.place()
         raise web.HTTPSeeOther(f"/cards?{urlencode({'q': code})}")
+
+    async def _apply_again(self, _request: web.Request) -> web.StreamResponse:
+        now = self._clock()
+        again = await self._database.write(lambda connection: ingest.apply_again(connection, now))
+        await self._sequencer.place()
+        text = f"{again.applied} have an effect now, {again.waiting} still wait."
+        return self._page("message.html", title="Re-evaluated", text=text)
+
+    async def _dismiss(self, request: web.Request) -> web.StreamResponse:
+        item, note, now = await _field(request, "item"), await _field(request, "note"), self._clock()
+        if not note or not (item.isascii() and item.isdecimal() and len(item) < MAX_NUMBER_DIGITS):
+            return self._page("message.html", 409, title="Not dismissed", text="Say why nothing is to be made of it.")
+        if not await self._database.write(lambda connection: ingest.dismiss(connection, int(item), note, now)):
+            return self._page("message.html", 409, title="Not dismissed", text="It does not wait any more.")
+        raise web.HTTPSeeOther("/quarantine")
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         device, now = await _field(request, "device"), self._clock()

@@ -22,12 +22,16 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import CardState, Member
 from loyalty.money import to_major
 from loyalty.receipt import Receipt
+from loyalty.remedies import remedy_for
+from loyalty.undecodable import UNDECODABLE
+from sync.records import CorrectBody, Entry, ReceiptBody
 
 # A register says something every half minute; silent for this long, it is offline.
 ONLINE_FOR = timedelta(seconds=90)
 # Rows on one page; search narrows, and the newest stand first.
 MEMBERS_SHOWN = 50
 ROWS_SHOWN = 200
+LINES_SHOWN = 100
 # Of each currency; the list to download has more.
 GOODS_SHOWN = 50
 RAW_SHOWN_CHARS = 4000
@@ -163,14 +167,52 @@ class CardView(Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...]
 
 
+class UnderstoodRow(Struct, frozen=True, kw_only=True):
+    """A receipt as a person compares it with its paper."""
+
+    facts: str
+    lines: tuple[tuple[str, str], ...]
+    total: str
+    problems: tuple[str, ...]
+
+
 class QuarantineRow(Struct, frozen=True, kw_only=True):
+    """`understood` is there where the entry holds a receipt that can be read."""
+
+    id: int
     received_at: str
     place: str
     seq: int
     kind: str
     reason: str
     detail: str
+    remedy: str
+    understood: UnderstoodRow | None
     raw: str
+
+
+class ProblemRow(Struct, frozen=True, kw_only=True):
+    """A receipt that is booked and earns nothing until someone resolves it."""
+
+    received_at: str
+    place: str
+    problem: str
+    remedy: str
+    understood: UnderstoodRow
+
+
+class RegisterQuarantineRow(Struct, frozen=True, kw_only=True):
+    place: str
+    quarantined: int
+
+
+class QuarantineDesk(Struct, frozen=True, kw_only=True):
+    """All that waits for a person, here and at the registers."""
+
+    entries: tuple[QuarantineRow, ...]
+    receipts: tuple[ProblemRow, ...]
+    registers: tuple[RegisterQuarantineRow, ...]
+    shown: int
 
 
 class VarianceRow(Struct, frozen=True, kw_only=True):
@@ -208,7 +250,7 @@ def totals(connection: Connection) -> Totals:
         receipts=count(receipts.key),
         points=int(points or 0),
         unknown_cards=int(connection.execute(unknown).scalar_one()),
-        quarantined=count(tables.quarantine.c.id),
+        quarantined=count(tables.quarantine.c.id, tables.quarantine.c.resolved_at.is_(None)),
         variances=count(tables.variances.c.id),
     )
 
@@ -372,21 +414,91 @@ def card(connection: Connection, code: str) -> CardView | None:
     return None if found is None else _card(connection, found, Zone(connection))
 
 
-def quarantine(connection: Connection) -> tuple[QuarantineRow, ...]:
+def quarantine(connection: Connection) -> QuarantineDesk:
     zone, places = Zone(connection), _places(connection)
+    return QuarantineDesk(
+        entries=_set_aside(connection, zone, places),
+        receipts=_earning_nothing(connection, zone, places),
+        registers=_set_aside_there(connection),
+        shown=ROWS_SHOWN,
+    )
+
+
+def _set_aside(connection: Connection, zone: Zone, places: dict[str, str]) -> tuple[QuarantineRow, ...]:
     table = tables.quarantine
-    rows = connection.execute(select(table).order_by(table.c.id.desc()).limit(ROWS_SHOWN))
+    rows = connection.execute(
+        select(table).where(table.c.resolved_at.is_(None)).order_by(table.c.id.desc()).limit(ROWS_SHOWN)
+    )
     return tuple(
         QuarantineRow(
+            id=row.id,
             received_at=zone.text(row.received_at),
             place=places.get(row.device, row.device),
             seq=row.seq,
             kind=row.kind,
             reason=row.reason,
             detail=row.detail,
+            remedy=remedy_for(row.reason),
+            understood=_understood_entry(row.raw, zone),
             raw=_pretty(row.raw),
         )
         for row in rows
+    )
+
+
+def _earning_nothing(connection: Connection, zone: Zone, places: dict[str, str]) -> tuple[ProblemRow, ...]:
+    columns = tables.receipts.c
+    rows = connection.execute(
+        select(columns.received_at, columns.device, columns.problem, columns.body)
+        .where(columns.problem.is_not(None))
+        .order_by(columns.received_at.desc(), columns.key)
+        .limit(ROWS_SHOWN)
+    )
+    return tuple(
+        ProblemRow(
+            received_at=zone.text(row.received_at),
+            place=places.get(row.device, row.device),
+            problem=row.problem,
+            remedy=remedy_for(row.problem),
+            understood=_understood(msgspec.json.decode(row.body, type=Receipt), zone),
+        )
+        for row in rows
+    )
+
+
+def _set_aside_there(connection: Connection) -> tuple[RegisterQuarantineRow, ...]:
+    return tuple(
+        RegisterQuarantineRow(place=f"{one.store} / {one.register}", quarantined=one.quarantined)
+        for one in operations.registers(connection).registers
+        if one.quarantined and not one.revoked
+    )
+
+
+def _understood_entry(raw: bytes, zone: Zone) -> UnderstoodRow | None:
+    """The receipt in an entry; None where there is none, or nothing that can be read as one."""
+    try:
+        entry = msgspec.json.decode(raw, type=Entry)
+        match entry.kind:
+            case "receipt":
+                return _understood(msgspec.json.decode(entry.body, type=ReceiptBody).receipt, zone)
+            case "correct":
+                return _understood(msgspec.json.decode(entry.body, type=CorrectBody).reading.receipt, zone)
+    except UNDECODABLE:
+        return None
+    return None
+
+
+def _understood(receipt: Receipt, zone: Zone) -> UnderstoodRow:
+    def money(minor: int) -> str:
+        return f"{to_major(minor, receipt.currency)} {receipt.currency}"
+
+    when = zone.text(receipt.issued_at) if receipt.issued_at else str(receipt.business_day or "no time")
+    place = f"store {receipt.store or '?'}, register {receipt.register or '?'}, number {receipt.number or '?'}"
+    return UnderstoodRow(
+        facts=f"{receipt.kind}, {receipt.status}, {place}, {when}",
+        lines=tuple((line.description or "?", money(line.amount_minor)) for line in receipt.lines[:LINES_SHOWN]),
+        total=money(receipt.total_minor),
+        problems=tuple(f"{problem.code}: {problem.detail or ''}".rstrip(": ") for problem in receipt.problems),
     )
 
 

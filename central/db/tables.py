@@ -160,6 +160,9 @@ quarantine = Table(
     Column("detail", Text, nullable=False),
     Column("raw", LargeBinary, nullable=False),
     Column("received_at", Moment, nullable=False),
+    Column("resolved_at", Moment),
+    Column("resolved_as", String(16)),
+    Column("note", Text),
     sqlite_autoincrement=True,
 )
 
@@ -188,6 +191,11 @@ receipts = Table(
     Column("original", String(64)),
     Column("state", String(16), nullable=False),
     Column("received_at", Moment, nullable=False),
+    Column("problem", String(32)),
+    *(
+        Index("ix_receipts_problem", "problem", sqlite_where=is_set, postgresql_where=is_set)
+        for is_set in [text("problem IS NOT NULL")]  # few earn nothing
+    ),
     Index("ix_receipts_number", "number"),
     Index("ix_receipts_fiscal_number", "fiscal_number"),
     Index("ix_receipts_member", "member"),

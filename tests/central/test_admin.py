@@ -7,10 +7,14 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from aiohttp import ClientResponse
 
 from central import devices, operations, programs
+from central.db import tables
+from loyalty.receipt import Line
+from sync.records import CorrectBody, ReceiptBody
 from tests.central.conftest import RunningCentre, refuse_identifiers
 from tests.central.till import NOON, claims_of, receipt
 
@@ -278,3 +282,59 @@ async def test_a_page_that_fails_says_so_and_names_nobody(browser: Browser, caps
 
 def _program(centre: RunningCentre) -> Any:
     return centre.read(programs.program_in_force).program
+
+
+async def test_what_is_set_aside_stands_with_its_receipt_and_what_to_do(browser: Browser) -> None:
+    till = await browser.centre.till()
+    await till.sell(
+        receipt(1, 100_00), receipt(1, 900_00, lines=(Line(position=1, description="<b>", amount_minor=900_00),))
+    )
+    _, page = await browser.get("/quarantine")
+    for part in ("identity", "900.00 RSD", "&lt;b&gt;", "number 1", "Compare the two", "Re-evaluate all of them"):
+        assert part in page
+
+
+async def test_what_came_too_early_is_applied_once_when_it_can_be(browser: Browser) -> None:
+    # Given a correction that came before its receipt, which does not add up
+    centre = browser.centre
+    till = await centre.till()
+    wrong = receipt(1, 100_00, code="TS0001", lines=(Line(position=1, amount_minor=70_00),))
+    body = CorrectBody(target=wrong.key, reading=ReceiptBody(receipt=receipt(1, 100_00, code="TS0001")))
+    till.entry("correct", wrong.key, msgspec.json.encode(body))
+    await till.send(1)
+    token = {"token": await browser.token("/quarantine")}
+    await till.sell(wrong)
+    _, page = await browser.get("/quarantine")
+    assert "total_mismatch" in page
+    assert centre.points("m1") == 0
+    # When a person has all applied again
+    assert (await browser.post("/quarantine/again", token)).status == 200
+    # Then it counts, once however often that is asked, and nothing waits
+    assert centre.points("m1") == 10
+    await browser.post("/quarantine/again", token)
+    assert centre.points("m1") == 10
+    _, page = await browser.get("/quarantine")
+    assert "total_mismatch" not in page
+    assert "Re-evaluate all" not in page
+
+
+async def test_what_still_has_no_effect_waits_until_somebody_says_why_not(browser: Browser) -> None:
+    till = await browser.centre.till()
+    till.entry("levitate", "k", b"{}")
+    await till.send(1)
+    token = {"token": await browser.token("/quarantine")}
+    answer = await browser.post("/quarantine/again", token)
+    assert "1 still wait" in await answer.text()
+
+    assert (await browser.post("/quarantine/dismiss", token | {"item": "1"})).status == 409
+    assert (await browser.post("/quarantine/dismiss", token | {"item": "1", "note": "a test"})).status == 303
+    assert (await browser.post("/quarantine/dismiss", token | {"item": "1", "note": "a test"})).status == 409
+
+    assert browser.centre.count(tables.quarantine) == 1
+    _, page = await browser.get("/quarantine")
+    assert "levitate" not in page
+
+
+async def test_the_quarantine_is_changed_by_its_own_forms_only(browser: Browser) -> None:
+    for path in ("/quarantine/again", "/quarantine/dismiss"):
+        assert (await browser.post(path, {"token": "f" * 64, "item": "1", "note": "x"})).status == 403
