@@ -170,6 +170,10 @@ class Template(_Part, frozen=True, kw_only=True):
         return Notation(decimal_mark=self.decimal_mark, spaced=self.spaced_thousands, dates=self.dates)
 
 
+# Made here, so that msgspec has looked at the type before threads read templates: two that make it do so at once crash
+# the interpreter (0.22).
+_LOOKED_AT: Final = msgspec.json.Decoder(Template)
+
 # Fields that shapes of each table may name.
 SHAPE_FIELDS: Final[dict[str, frozenset[Field]]] = {
     "head": frozenset(

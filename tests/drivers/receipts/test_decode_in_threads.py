@@ -13,11 +13,16 @@ THREADS = """
 import threading
 from drivers.receipts.decode import decode
 from drivers.receipts.port import DecodeOptions
+from drivers.receipts.template import template_from
 start = threading.Barrier(8)
+template = b'name = "a"\\n[items]\\nlines = ["{name} {amount}"]\\n[total]\\nwords = ["total"]'
 documents = (b"", b'{"receipts":[{"kind":"sale","currency":"EUR","total_minor":1}]}', b'[{"journal":"x"}]')
 def first(number):
     start.wait()
-    decode(documents[number % 3], DecodeOptions())
+    if number % 4 == 3:
+        template_from(template, "a test")
+    else:
+        decode(documents[number % 4], DecodeOptions())
 threads = [threading.Thread(target=first, args=(number,)) for number in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
