@@ -210,3 +210,34 @@ async def test_logs_hold_no_codes_names_or_receipts(till: Till) -> None:
     log = (till.folder / "agent.log").read_text()
     for secret in (card(7), "SECRETCARD", "Member 7", "KAFA", "MYSTERY"):
         assert secret not in log
+
+
+async def test_corrected_settings_read_the_quarantine_at_the_next_start(till: Till) -> None:
+    # given a register whose settings name another reader than its receipts need
+    right = till.config.read_text(encoding="utf-8")
+    till.config.write_text(right + 'format = "purs-journal"\n', encoding="utf-8")
+    await till.start()
+    till.print(receipt(1))
+    agent = await till.agent()
+    for _ in range(500):
+        if (await asyncio.to_thread(agent.status)).quarantined:
+            break
+        await asyncio.sleep(0.01)
+
+    # when it is asked to read it again, nothing has changed yet
+    code, queue = await asked(till, "queue", "list")
+    assert (code, queue["queued"]) == (4, 0)
+    code, reread = await asked(till, "queue", "retry", "1")
+    assert (code, reread["outcome"], reread["reason"]) == (4, "waits", "unknown_layout")
+
+    # then with the right settings it is booked by itself, and nothing waits
+    await till.kill()
+    till.config.write_text(right, encoding="utf-8")
+    await till.start()
+    await until_queued(till, 1)
+    code, item = await asked(till, "queue", "show", "1")
+    assert (code, item["resolved_as"]) == (0, "read")
+    code, _ = await asked(till, "queue", "retry", "--all")
+    assert code == 0
+    code, queue = await asked(till, "queue", "list")
+    assert (code, queue["queued"]) == (0, 1)

@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from loyalty.identity import key_of
-from sync.store.errors import UnknownReceiptError
+from sync.store.errors import QuarantineFullError, UnknownReceiptError
+from sync.store.reading import ITEM_BYTES
 from sync.store.rows import SourcePosition
 from sync.store.sqlite import DatabaseError
 from sync.store.store import Store
@@ -169,3 +170,34 @@ async def test_facts_about_the_register_are_replaced(store: Store) -> None:
 
     assert store.meta("device") == "d-2"
     assert store.meta("unknown") is None
+
+
+async def test_a_resolved_item_keeps_how_and_why_and_is_resolved_once(store: Store) -> None:
+    item = await store.write(lambda writing: writing.quarantine("till", "torn", "", b"raw", captured=CAPTURED))
+    await store.write(lambda writing: writing.resolve_quarantine(item, "dismissed", "a test page"))
+
+    await store.write(lambda writing: writing.resolve_quarantine(item, "read"))
+
+    kept = store.kept_item(item)
+    assert kept is not None
+    assert (kept.resolved_as, kept.note, kept.captured, kept.raw) == ("dismissed", "a test page", CAPTURED, b"raw")
+
+
+async def test_a_full_quarantine_gives_up_what_was_dealt_with_and_then_refuses(store: Store) -> None:
+    def aside(raw: bytes, receipt: str | None = None) -> Callable[[Writing], int]:
+        return lambda writing: writing.quarantine("till", "torn", "", raw, receipt=receipt, limit_bytes=4 * ITEM_BYTES)
+
+    # given two items, one of them dealt with, and room for no third
+    first = await store.write(aside(b"1" * ITEM_BYTES))
+    second = await store.write(aside(b"2" * 100))
+    await store.write(lambda writing: writing.resolve_quarantine(first, "dismissed", "seen"))
+
+    # then the bytes of the one make room
+    third = await store.write(aside(b"3" * (ITEM_BYTES // 2)))
+    assert (store.quarantined_raw(first), store.quarantined_raw(second)) == (b"", b"2" * 100)
+    # and what is open is never given up: a booked receipt's item goes without its bytes, anything else is refused
+    with pytest.raises(QuarantineFullError):
+        await store.write(aside(b"4" * ITEM_BYTES))
+    fourth = await store.write(aside(b"4" * ITEM_BYTES, "key"))
+    assert (store.quarantined_raw(third), store.quarantined_raw(fourth)) == (b"3" * (ITEM_BYTES // 2), b"")
+    assert [item.id for item in store.quarantined()] == [second, third, fourth]
