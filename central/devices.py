@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, Row, insert, select, update
 
@@ -26,6 +27,8 @@ EPOCH_BYTES = 16
 # Facts and counts come from a register and are shown to people: kept to a size that fits a page.
 MAX_FACT_CHARS = 120
 MAX_COUNT = 2**31 - 1
+# Why things are set aside at a register: more than there are reasons.
+MAX_REASONS = 64
 # A register repeats a request within seconds. A heartbeat replayed after this could change the shown queue depth, until
 # the next honest one half a minute later, and nothing else: entries have their chain, epochs their own request id.
 REQUEST_IDS_KEPT = timedelta(hours=1)
@@ -213,10 +216,17 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
             version=_fact(request.version),
             queued=_count(request.queued),
             quarantined=_count(request.quarantined),
+            quarantine_reasons=_reasons(request.reasons or {}),
             oldest_queued_at=None if request.oldest_queued_at is UNSET else request.oldest_queued_at,
             last_contact=now,
         )
     )
+
+
+def _reasons(told: dict[str, int]) -> str:
+    """Counts by reason as JSON, the greatest first, a bounded number of them."""
+    greatest = sorted(told.items(), key=lambda one: (-one[1], one[0]))[:MAX_REASONS]
+    return msgspec.json.encode({_fact(reason): _count(count) for reason, count in greatest}).decode()
 
 
 def _epoch_note(connection: Connection, device: Device, request: EpochRequest) -> str | None:

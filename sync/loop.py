@@ -259,6 +259,7 @@ class SyncLoop:
             queued=self._store.queued(),
             quarantined=self._store.count_quarantined(),
             oldest_queued_at=oldest if oldest is not None else UNSET,
+            reasons=self._store.quarantine_reasons() or UNSET,
         )
 
     def _live_epoch(self) -> EpochState | None:

@@ -136,10 +136,13 @@ class MemberResponse(Struct, frozen=True, kw_only=True):
 
 
 class HeartbeatRequest(Struct, frozen=True, kw_only=True):
+    """`reasons` counts by reason what the register itself set aside; the rest of `quarantined` the centre refused."""
+
     version: str
     queued: int
     quarantined: int
     oldest_queued_at: AwareDatetime | UnsetType = UNSET
+    reasons: dict[str, int] | UnsetType = UNSET
 
 
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):

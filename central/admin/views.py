@@ -201,9 +201,16 @@ class ProblemRow(Struct, frozen=True, kw_only=True):
     understood: UnderstoodRow
 
 
+class ReasonRow(Struct, frozen=True, kw_only=True):
+    reason: str
+    count: int
+    remedy: str
+
+
 class RegisterQuarantineRow(Struct, frozen=True, kw_only=True):
     place: str
     quarantined: int
+    reasons: tuple[ReasonRow, ...]
 
 
 class QuarantineDesk(Struct, frozen=True, kw_only=True):
@@ -467,10 +474,23 @@ def _earning_nothing(connection: Connection, zone: Zone, places: dict[str, str])
 
 
 def _set_aside_there(connection: Connection) -> tuple[RegisterQuarantineRow, ...]:
+    columns = tables.devices.c
+    rows = connection.execute(
+        select(columns.store, columns.register, columns.quarantined, columns.quarantine_reasons)
+        .where(columns.quarantined > 0, columns.revoked_at.is_(None))
+        .order_by(columns.quarantined.desc(), columns.store, columns.register)
+        .limit(ROWS_SHOWN)
+    )
     return tuple(
-        RegisterQuarantineRow(place=f"{one.store} / {one.register}", quarantined=one.quarantined)
-        for one in operations.registers(connection).registers
-        if one.quarantined and not one.revoked
+        RegisterQuarantineRow(
+            place=f"{row.store} / {row.register}",
+            quarantined=row.quarantined,
+            reasons=tuple(
+                ReasonRow(reason=reason, count=count, remedy=remedy_for(reason))
+                for reason, count in msgspec.json.decode(row.quarantine_reasons, type=dict[str, int]).items()
+            ),
+        )
+        for row in rows
     )
 
 

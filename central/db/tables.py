@@ -97,6 +97,7 @@ devices = Table(
     Column("last_contact", Moment),
     Column("queued", Integer, nullable=False, server_default="0"),
     Column("quarantined", Integer, nullable=False, server_default="0"),
+    Column("quarantine_reasons", Text, nullable=False, server_default="{}"),
     Column("oldest_queued_at", Moment),
 )
 

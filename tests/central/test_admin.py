@@ -13,6 +13,7 @@ from aiohttp import ClientResponse
 
 from central import devices, operations, programs
 from central.db import tables
+from central.devices import MAX_REASONS
 from loyalty.receipt import Line
 from sync.records import CorrectBody, ReceiptBody
 from tests.central.conftest import RunningCentre, refuse_identifiers
@@ -338,3 +339,21 @@ async def test_what_still_has_no_effect_waits_until_somebody_says_why_not(browse
 async def test_the_quarantine_is_changed_by_its_own_forms_only(browser: Browser) -> None:
     for path in ("/quarantine/again", "/quarantine/dismiss"):
         assert (await browser.post(path, {"token": "f" * 64, "item": "1", "note": "x"})).status == 403
+
+
+async def test_the_page_says_why_registers_set_things_aside(browser: Browser) -> None:
+    till = await browser.centre.till()
+    many = {f"<reason>{number}": 1 for number in range(100)}
+    await till.heartbeat(reasons={"unknown_layout": 12, "torn": 3} | many)
+
+    _, page = await browser.get("/quarantine")
+
+    assert "unknown_layout: 12" in page
+    assert "torn: 3" in page
+    assert "choose its template, format or code page" in page
+    assert "&lt;reason&gt;0: 1" in page
+    assert page.count("&lt;reason&gt;") == MAX_REASONS - 2
+    # And once a person has dealt with them, the next heartbeat says so
+    await till.heartbeat()
+    _, page = await browser.get("/quarantine")
+    assert "unknown_layout" not in page

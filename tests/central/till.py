@@ -175,7 +175,8 @@ class Till:
     # ---- the rest
 
     async def heartbeat(self, queued: int = 0, **how: Any) -> HeartbeatResponse:
-        request = HeartbeatRequest(version="0.1.0", queued=queued, quarantined=0)
+        aside = how.pop("reasons", {})
+        request = HeartbeatRequest(version="0.1.0", queued=queued, quarantined=sum(aside.values()), reasons=aside)
         return await self.post("/v1/heartbeat", request, HeartbeatResponse, **how)
 
     async def changes(self, after: int = 0, limit: int = 1000) -> ChangesResponse:
