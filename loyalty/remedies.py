@@ -13,12 +13,12 @@ REMEDIES: Final[Mapping[str, str]] = {
     # A document of which no receipt came.
     "unknown_layout": (
         "No reader knows this layout. If it is a receipt, choose its template, format or code page under "
-        "[[receipts]] in the settings, then `tillside queue retry` reads it again. If it is none, resolve it as "
-        "not-a-receipt."
+        "[[receipts]] in the settings and start the agent again: it reads this by itself. If it is none, resolve "
+        "it as not-a-receipt."
     ),
     "reader_broken": (
-        "An installed reader does not work: update or uninstall the package it came with, then `tillside queue "
-        "retry` reads it again."
+        "An installed reader does not work: update or uninstall the package it came with and start the agent "
+        "again: it reads this by itself."
     ),
     "reader_failed": (
         "A reader has a fault: report it with the bytes that `tillside queue export` gives. After an update, "
@@ -29,24 +29,26 @@ REMEDIES: Final[Mapping[str, str]] = {
         "`tillside queue retry` reads it again."
     ),
     "torn": (
-        "The receipt is incomplete. Print the receipt again at the till. If that cannot be done, dismiss the "
-        "item; raise the relay's --idle-ms if the till pauses within receipts."
+        "The receipt is incomplete, or its template does not know how its total is written. Where the paper has "
+        "all of it, correct the template and start the agent again: it reads this by itself. Else print the "
+        "receipt again at the till, and dismiss the item; raise the relay's --idle-ms if the till pauses within "
+        "receipts."
     ),
     "no_total": (
-        "The receipt's total cannot be read. Correct the template or the code page, then `tillside queue retry` "
-        "reads it again; else print it again."
+        "The receipt's total cannot be read. Correct the template or the code page and start the agent again: it "
+        "reads this by itself; else print it again."
     ),
     "no_time": (
-        "The receipt's time cannot be read. Correct the template or the code page, then `tillside queue retry` "
-        "reads it again; else print it again."
+        "The receipt's time cannot be read. Correct the template or the code page and start the agent again: it "
+        "reads this by itself; else print it again."
     ),
     "no_number": (
-        "The receipt's number cannot be read. Correct the template or the code page, then `tillside queue retry` "
-        "reads it again; else print it again."
+        "The receipt's number cannot be read. Correct the template or the code page and start the agent again: it "
+        "reads this by itself; else print it again."
     ),
     "bad_amount": (
-        "An amount cannot be read. Correct the template or the code page, then `tillside queue retry` reads it "
-        "again; else print it again."
+        "An amount cannot be read. Correct the template or the code page and start the agent again: it reads this "
+        "by itself; else print it again."
     ),
     "raster_only": (
         "The till prints its text as a picture: choose a text driver (Generic / Text Only) there. For this "
@@ -58,31 +60,31 @@ REMEDIES: Final[Mapping[str, str]] = {
         "dismiss the item."
     ),
     "bad_json": (
-        "The file is no JSON of receipts. Correct the POS's export or the source's format, then `tillside queue "
-        "retry` reads it again."
+        "The file is no JSON of receipts. Correct the POS's export or the source's format and start the agent "
+        "again: it reads this by itself."
     ),
     "bad_receipt": "A receipt in the file is not in the documented shape: correct the POS's export and send it again.",
     "bad_xml": (
-        "The file is no XML that can be read. Correct the POS's export or the source's format, then `tillside "
-        "queue retry` reads it again."
+        "The file is no XML that can be read. Correct the POS's export or the source's format and start the agent "
+        "again: it reads this by itself."
     ),
     "dtd_refused": (
         "The file declares a DTD, which is never read: let the POS write its XML without one, and send it again."
     ),
     "no_transaction": (
-        "The file holds no transaction. Check the source's format and the POS's export, then `tillside queue "
-        "retry` reads it again."
+        "The file holds no transaction. Check the source's format and the POS's export and start the agent again: "
+        "it reads this by itself."
     ),
     "bad_header": (
-        "The file's first line does not name the columns that the source's mapping names. Correct the mapping or the "
-        "export, then `tillside queue retry` reads it again."
+        "The file's first line does not name the columns that the source's mapping names. Correct the mapping or "
+        "the export and start the agent again: it reads this by itself."
     ),
     "bad_row": (
         "A row has not the columns of the file: correct the POS's export and send it again, and dismiss the item."
     ),
     "bad_value": (
-        "A column holds something else than the mapping says. Correct the mapping or the export, then `tillside queue "
-        "retry` reads it again."
+        "A column holds something else than the mapping says. Correct the mapping or the export and start the "
+        "agent again: it reads this by itself."
     ),
     "too_large": "The document is too large: let the POS write smaller files, and send it again.",
     "too_many": "The document holds too many receipts: let the POS write smaller files, and send it again.",
@@ -110,22 +112,23 @@ REMEDIES: Final[Mapping[str, str]] = {
     "identity_conflict": "Two receipts of the file have one identity and differ: give each its own number.",
     # A receipt of a further source, which only adds to the authoritative one's.
     "unmatched": (
-        "The authoritative source has no receipt of this total at this time. Look there whether the sale was made, and "
-        "let it send the receipt again; then `tillside queue retry` matches this one. Else dismiss the item."
+        "The authoritative source has no receipt of this total at this time. Look there whether the sale was "
+        "made, and let it send the receipt again; then `tillside queue retry` matches this one. Else dismiss the "
+        "item."
     ),
     "ambiguous": (
-        "Several receipts have this total at this time. The sale is booked as the authoritative source has it; attach "
-        "the member by hand if this one names one, and dismiss the item."
+        "Several receipts have this total at this time. The sale is booked as the authoritative source has it; "
+        "attach the member by hand if this one names one, and dismiss the item."
     ),
     # Problems that stand on a booked receipt.
     "total_mismatch": (
         "Lines, payments and total of this receipt do not add up, so it earns nothing. Correct the template or "
-        "the code page, then `tillside queue retry` reads it again and it earns, once. If the paper itself is "
-        "wrong, dismiss the item."
+        "the code page and start the agent again: it reads this by itself, and it earns, once. If the paper "
+        "itself is wrong, dismiss the item."
     ),
     "currency_unknown": (
-        "The receipt prints no currency, so it earns nothing. Set [register] currency, then `tillside queue "
-        "retry` reads it again and it earns, once."
+        "The receipt prints no currency, so it earns nothing. Set [register] currency and start the agent again: "
+        "it reads this by itself, and it earns, once."
     ),
     "time_zone_unknown": (
         "The receipt's time has no zone: set [register] time_zone. It earns; time rules go by its day."
