@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
 from agent.view import Outcome
-from loyalty.evaluate import OriginalUnknownError, Settled, evaluate, voiding
+from loyalty.evaluate import OriginalUnknownError, evaluate
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.item_matching import ItemMatcher, mapped
@@ -24,8 +24,10 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
 from loyalty.originals import original_among, original_keys, original_number
 from loyalty.program import Program, program_from_json
+from loyalty.purchase import Known
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.reconcile import TOTAL_MISMATCH, unearning
+from loyalty.returns import Settled, voiding
 from loyalty.sightings import corrected, filled, revised, sighting_of
 from sync.records import CorrectBody, ReceiptBody
 from sync.store.reading import Reading
@@ -277,7 +279,7 @@ def _evaluation(writing: Writing, receipt: Receipt, owner: Ownership, rules: Rul
     try:
         claims = evaluate(
             receipt,
-            tier=owner.member.tier if owner.member is not None else UNSET,
+            known=Known(tier=owner.member.tier if owner.member is not None else UNSET),
             program=terms,
             original=_settled(original) if original is not None else None,
         )
@@ -300,7 +302,9 @@ def _original(writing: Writing, receipt: Receipt) -> StoredReceipt | None:
 
 
 def _settled(original: StoredReceipt) -> Settled:
-    return Settled(receipt=original.receipt, entries=original.claims, reversed=original.reversed)
+    return Settled(
+        receipt=original.receipt, entries=original.claims, reversed=original.reversed, returns=original.returns
+    )
 
 
 def _beneficiary(owner: Ownership, evaluation: Evaluation) -> str | None:

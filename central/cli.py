@@ -201,7 +201,10 @@ def program_publish(data: Data, file: File, as_json: Json = False) -> None:
     checked = _program(file, as_json)
     with _opened(data, as_json) as (folder, database):
         key = folder.program_key()
-        hashed = database.write_now(lambda connection: operations.publish(connection, checked, key, utc_now()))
+        try:
+            hashed = database.write_now(lambda connection: operations.publish(connection, checked, key, utc_now()))
+        except ProgramError as error:
+            _fail(as_json, str(error))
     report = operations.ProgramReport(hash=hashed, warnings=program_warnings(checked))
     _say(as_json, report, "\n".join([f"In force: {hashed}", *report.warnings]))
 

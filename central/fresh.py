@@ -23,6 +23,8 @@ from central.stored import StoredReceipt
 from loyalty.evaluate import evaluate
 from loyalty.identification import normal_code
 from loyalty.identity import identity_keys
+from loyalty.ledger import LedgerEntry
+from loyalty.purchase import Known
 from sync.records import AttachBody, ReceiptBody
 
 
@@ -70,7 +72,9 @@ class Books:
         holder = self._holder(body)
         held = holder.refuses(receipt)
         member = None if held else self._member(body, holder)
-        entries = () if member is None else evaluate(receipt, tier=self._tiers[member], program=program.program)
+        entries: tuple[LedgerEntry, ...] = ()
+        if member is not None:
+            entries = evaluate(receipt, known=Known(tier=self._tiers[member]), program=program.program)
         unsettled = ledger.BLOCKED if held else ledger.NO_MEMBER
         state = unsettled if member is None else ledger.SETTLED
         stored = receipts.stored_of(body, device=self._device, member=member, state=state)

@@ -19,11 +19,13 @@ from central import cards, members, programs
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty import originals
-from loyalty.evaluate import Settled, evaluate, voiding
+from loyalty.evaluate import evaluate
 from loyalty.identity import identity_keys, minute_of
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
+from loyalty.purchase import Known
 from loyalty.receipt import Receipt
+from loyalty.returns import Settled, voiding
 
 # Where the evaluation of a receipt stands.
 NEW = "new"
@@ -66,7 +68,7 @@ def settle(connection: Connection, stored: StoredReceipt, now: datetime) -> set[
         _set_state(connection, stored.key, NO_PROGRAM)
         return set()
     tier = members.tier_of(connection, stored.member)
-    entries = evaluate(stored.receipt, tier=tier, program=program.program)
+    entries = evaluate(stored.receipt, known=Known(tier=tier), program=program.program)
     _append(connection, stored.member, entries, program.hash, now)
     _set_state(connection, stored.key, SETTLED)
     _note_variance(connection, stored, stored.member, entries, now)
@@ -135,15 +137,17 @@ def entries_of_member(connection: Connection, member: str) -> tuple[LedgerEntry,
 def refresh_balances(connection: Connection, touched: Sequence[str], now: datetime) -> None:
     """Fold the ledgers of these members again and keep the result."""
     ledger = tables.ledger.c
-    pending = case((ledger.pending_until > now, ledger.points), else_=0)
+    live = case((ledger.expires_at <= now, 0), else_=ledger.points)
+    pending = case((ledger.pending_until > now, live), else_=0)
     for start in range(0, len(touched), _AT_ONCE):
         some = touched[start : start + _AT_ONCE]
         rows = connection.execute(
             select(
                 ledger.member,
-                func.sum(ledger.points - pending).label("confirmed"),
+                func.sum(live - pending).label("confirmed"),
                 func.sum(pending).label("pending"),
                 func.min(case((ledger.pending_until > now, ledger.pending_until))).label("matures_at"),
+                func.min(case((ledger.expires_at > now, ledger.expires_at))).label("expires_at"),
             )
             .where(ledger.member.in_(some))
             .group_by(ledger.member)
@@ -154,14 +158,23 @@ def refresh_balances(connection: Connection, touched: Sequence[str], now: dateti
                 .where(tables.balances.c.member == bindparam("whose"))
                 .values(confirmed=bindparam("sure"), pending=bindparam("held"), matures_at=bindparam("due")),
                 [
-                    {"whose": row.member, "sure": row.confirmed, "held": row.pending, "due": row.matures_at}
+                    {
+                        "whose": row.member,
+                        "sure": row.confirmed,
+                        "held": row.pending,
+                        "due": _earlier(row.matures_at, row.expires_at),
+                    }
                     for row in rows
                 ],
             )
 
 
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((moment for moment in (one, other) if moment is not None), default=None)
+
+
 def matured(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Members some of whose pending points are due to be confirmed."""
+    """Members some of whose points are due to be confirmed, or to expire."""
     return list(
         connection.execute(
             select(tables.balances.c.member).where(tables.balances.c.matures_at <= now).limit(limit)
@@ -172,7 +185,7 @@ def matured(connection: Connection, now: datetime, limit: int) -> list[str]:
 def check_balances(connection: Connection, now: datetime) -> list[BalanceMismatch]:
     """Members whose kept balance is not the fold of their entries: always none.
 
-    Where points matured that the server has not confirmed yet, both sides count as of just before.
+    Where points matured or expired that the server has not confirmed yet, both sides count as of just before.
     """
     rows = connection.execute(select(tables.ledger).order_by(tables.ledger.c.member, tables.ledger.c.id))
     entries = {member: [_entry(row) for row in own] for member, own in groupby(rows, key=lambda row: str(row.member))}
@@ -205,7 +218,7 @@ def _settle_return(connection: Connection, stored: StoredReceipt, now: datetime)
     settled = _settled(connection, original)
     entries = evaluate(
         stored.receipt,
-        tier=members.tier_of(connection, original.member),
+        known=Known(tier=members.tier_of(connection, original.member)),
         program=program.program,
         original=settled,
     )
@@ -260,7 +273,16 @@ def _settled(connection: Connection, original: StoredReceipt) -> Settled:
         )
         .order_by(tables.ledger.c.id)
     )
-    return Settled(receipt=original.receipt, entries=entries, reversed=tuple(_entry(row) for row in rows))
+    columns = tables.receipts.c
+    returns = connection.execute(
+        select(columns.body).where(columns.original == original.key, columns.state == SETTLED).order_by(columns.key)
+    ).scalars()
+    return Settled(
+        receipt=original.receipt,
+        entries=entries,
+        reversed=tuple(_entry(row) for row in rows),
+        returns=tuple(msgspec.json.decode(body, type=Receipt) for body in returns),
+    )
 
 
 # ---- which receipt a return gives back

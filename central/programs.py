@@ -13,7 +13,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, insert, select
 
 from central.db import tables
-from loyalty.program import Program, program_from_json, program_hash, program_json
+from loyalty.program import Program, ProgramError, not_yet_at_centre, program_from_json, program_hash, program_json
 from sync import base64url
 from sync.wire import SignedProgram
 
@@ -27,7 +27,16 @@ class PublishedProgram(Struct, frozen=True, kw_only=True):
 
 
 def publish(connection: Connection, program: Program, key: Ed25519PrivateKey, now: datetime) -> str:
-    """Put a program in force; returns its hash. Publishing an earlier one again brings it back."""
+    """Put a program in force; returns its hash. Publishing an earlier one again brings it back.
+
+    Raises ProgramError for one whose rules need what the centre does not keep yet: none is left out silently.
+    """
+    unkept = not_yet_at_centre(program)
+    if unkept:
+        raise ProgramError(
+            f"{', '.join(unkept)}: the centre does not evaluate this yet; take it out to publish the program "
+            "(`tillside evaluate` shows already what it gives)"
+        )
     document, hashed = program_json(program), program_hash(program)
     known = connection.execute(
         select(tables.programs.c.hash).where(tables.programs.c.hash == hashed)

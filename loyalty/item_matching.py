@@ -168,17 +168,26 @@ def mapped(receipt: Receipt, matcher: ItemMatcher | None) -> Receipt:
 
 
 def as_sold(returned: Receipt, original: Receipt) -> Receipt:
-    """The return with its lines mapped as those of the sale were, where they are the same goods.
+    """The return with its lines as those of the sale were, where they are the same goods: what they are, and mapped to.
 
-    So goods that were mapped otherwise since then give back what they gave.
+    So goods that were mapped otherwise since then, or whose tags a return does not print, give back what they gave.
     """
-    sold = {_goods(line): line.mapped for line in original.lines}
-    lines = tuple(_with(line, sold.get(_goods(line), line.mapped)) for line in returned.lines)
+    sold = {goods_of(line): line for line in original.lines}
+    lines = tuple(_sold_as(line, sold.get(goods_of(line))) for line in returned.lines)
     return returned if lines == returned.lines else replace(returned, lines=lines)
 
 
-def _goods(line: Line) -> tuple[str, str, str]:
+def goods_of(line: Line) -> tuple[str, str, str]:
+    """What tells goods apart on a receipt: name, SKU and GTIN; all empty where a line says none of them."""
     return (normal_name(line.description or ""), line.sku or "", line.gtin or "")
+
+
+def _sold_as(line: Line, sold: Line | None) -> Line:
+    if sold is None:
+        return line
+    if any(goods_of(sold)):
+        return replace(line, kind=sold.kind, tags=sold.tags, tax_labels=sold.tax_labels, mapped=sold.mapped)
+    return _with(line, sold.mapped)
 
 
 def _with(line: Line, says: Mapped | UnsetType) -> Line:

@@ -36,10 +36,13 @@ class LedgerEntry(Struct, frozen=True, kw_only=True):
 def balance_of(entries: Iterable[LedgerEntry], as_of: datetime) -> Balance:
     """The fold of a member's entries at `as_of`; the order of entries does not matter.
 
-    An entry counts as pending until its `pending_until`.
+    An entry counts as pending until its `pending_until`, and for nothing from its `expires_at` on; one that takes
+    points back has the times of those.
     """
     confirmed = pending = 0
     for entry in entries:
+        if entry.expires_at is not None and entry.expires_at <= as_of:
+            continue
         if entry.pending_until is not None and entry.pending_until > as_of:
             pending += entry.points
         else:

@@ -6,13 +6,14 @@ address or a birth date: those stay at the centre.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loyalty.identification import MemberKind, normal_code
 from loyalty.receipt import AwareDatetime
 
+Points = Annotated[int, Meta(ge=-(10**14), le=10**14)]
 CardState = Literal["unissued", "active", "blocked", "replaced"]
 """Printed and not handed out yet; in use; not to be accepted; an old one that still earns."""
 
@@ -64,6 +65,19 @@ class Member(Struct, frozen=True, kw_only=True):
         return found is not None and found.state == "blocked"
 
 
+class Counters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What rules need of a member's past; what is not told is taken for nothing, and the answer is an estimate.
+
+    `used` is what each rule gave in each period (`{"base": {"2026-11-22": 120, "2026-11": 300, "member": 900}}`), net
+    of returns; `purchases` how many sales there were; `birth_month` 1 to 12.
+    """
+
+    used: dict[str, dict[str, Points]] | UnsetType = UNSET
+    purchases: Annotated[int, Meta(ge=0, le=10**9)] | UnsetType = UNSET
+    birth_month: Annotated[int, Meta(ge=1, le=12)] | UnsetType = UNSET
+    segments: tuple[str, ...] | UnsetType = UNSET
+
+
 class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What evaluation knows of a member: the JSON of a member file (every key but `code` optional).
 
@@ -72,10 +86,10 @@ class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     code: str
     tier: str | UnsetType | None = UNSET
-    confirmed: int = 0
-    pending: int = 0
-    spendable: int | UnsetType = UNSET
-    counters: dict[str, int] = {}
+    confirmed: Points = 0
+    pending: Points = 0
+    spendable: Points | UnsetType = UNSET
+    counters: Counters = Counters()
 
     @property
     def balance(self) -> Balance:

@@ -7,21 +7,27 @@ ignores a field it does not know: an unread rule would give wrong points silentl
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from datetime import date
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from loyalty.conditions import MAX_DEPTH, Condition, keys_in, within
+from loyalty.periods import Duration, Expiry
+from loyalty.purchase import ALL_GOODS, Basis
 from loyalty.receipt import Currency
 from loyalty.undecodable import UNDECODABLE
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
+# Shorter than the column that holds it, so that what undoes an entry has a name too.
+RuleName = Annotated[str, Meta(min_length=1, max_length=48)]
 PositiveInt = Annotated[int, Meta(ge=1, le=10**9)]
-Duration = Annotated[str, Meta(pattern=r"^P[1-9][0-9]{0,3}[DWMY]$")]
 Ratio = tuple[PositiveInt, PositiveInt]
-# What a program may say and this version does not do yet: a place that has to be empty.
-NotYet = Annotated[tuple[msgspec.Raw, ...], Meta(max_length=0)]
+Threshold = Annotated[int, Meta(ge=1, le=10**14)]
+Bracket = tuple[Threshold, PositiveInt]
 
 
 class ProgramError(ValueError):
@@ -29,62 +35,156 @@ class ProgramError(ValueError):
 
 
 class TierThreshold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a tier is reached: at least so many points within a window."""
+    """How a tier is reached: at least so many points, minor units spent on goods, or visits, within a window."""
 
-    points_in: Duration
-    at_least: PositiveInt
+    points_in: Duration | UnsetType = UNSET
+    spend_in: Duration | UnsetType = UNSET
+    visits_in: Duration | UnsetType = UNSET
+    at_least: Threshold
 
 
 class Tier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tier. `multiplier` is a fraction, `[3, 2]` for one and a half."""
+    """A tier, the lower ones first. `multiplier` is a fraction, `[3, 2]` for one and a half.
+
+    One without `from` is given by hand. `grace` is for how long it stays when its threshold is no longer met.
+    `discount_percent` is a standing discount that the till gives; it moves no points.
+    """
 
     id: Name
     from_: TierThreshold | UnsetType = msgspec.field(name="from", default=UNSET)
     multiplier: Ratio = (1, 1)
+    grace: Duration | UnsetType = UNSET
+    discount_percent: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
 
 
 class Give(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`points` for every `per_minor` of the basis."""
+    """`points` for every `per_minor` of the basis (of pieces, with scope `quantity`); without `per_minor`, once.
+
+    Or `brackets` of `[threshold, points]`: the highest that the basis reaches gives its points.
+    """
+
+    points: PositiveInt | UnsetType = UNSET
+    per_minor: PositiveInt | UnsetType = UNSET
+    round: Literal["floor"] = "floor"
+    brackets: Annotated[tuple[Bracket, ...], Meta(min_length=1, max_length=100)] | UnsetType = UNSET
+
+
+class Points(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many points each time."""
 
     points: PositiveInt
-    per_minor: PositiveInt
-    round: Literal["floor"] = "floor"
+
+
+class Cap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The most points that a rule gives a member: by one receipt, on a day, in a month, ever."""
+
+    receipt: PositiveInt | UnsetType = UNSET
+    day: PositiveInt | UnsetType = UNSET
+    month: PositiveInt | UnsetType = UNSET
+    member: PositiveInt | UnsetType = UNSET
 
 
 class EarnRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rule that gives points for what was bought.
 
-    `pending` holds the points back for that long after the receipt. Where all rules add up (conflict `sum`),
-    a `group` only says which belong together.
+    `min_basis_minor` is the least basis that gives anything. `pending` holds the points back for that long after
+    the receipt. Where the program's `conflict` is `best_per_group`, only the best of a `group` gives; a rule without
+    one always does.
     """
 
-    id: Name
+    id: RuleName
     priority: int = 0
     group: Name | UnsetType = UNSET
+    when: Condition | UnsetType = UNSET
+    basis: Basis = ALL_GOODS
+    min_basis_minor: Threshold | UnsetType = UNSET
     give: Give
+    cap: Cap = Cap()
     pending: Duration | UnsetType = UNSET
+    expires: Expiry | UnsetType = UNSET
+
+
+class VisitRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Points for every so many visits within a window. A visit is a receipt, or a day with one (`per`)."""
+
+    id: RuleName
+    every: Annotated[int, Meta(ge=1, le=1_000)]
+    within: Duration
+    per: Literal["receipt", "day"] = "receipt"
+    when: Condition | UnsetType = UNSET
+    give: Points
+    pending: Duration | UnsetType = UNSET
+    expires: Expiry | UnsetType = UNSET
+
+
+class StampRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stamp for each whole piece that `when` names; points for every so many stamps."""
+
+    id: RuleName
+    every: Annotated[int, Meta(ge=1, le=1_000)]
+    when: Condition | UnsetType = UNSET
+    give: Points
+    pending: Duration | UnsetType = UNSET
+    expires: Expiry | UnsetType = UNSET
+
+
+class EventCap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often an event rule gives a member points: on a day, in a month, ever."""
+
+    day: PositiveInt | UnsetType = UNSET
+    month: PositiveInt | UnsetType = UNSET
+    member: PositiveInt | UnsetType = UNSET
+
+
+class EventRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Points for something else than a purchase: `on` is the event's name, such as `member.referred`."""
+
+    id: RuleName
+    on: Name
+    give: Points
+    cap: EventCap = EventCap()
+    pending: Duration | UnsetType = UNSET
+    expires: Expiry | UnsetType = UNSET
+
+
+class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What points buy. It has its place here; nothing redeems one yet, and receipts earn without regard to it."""
+
+    id: RuleName
+    cost: PositiveInt
+    discount_minor: Threshold
+    min_basket_minor: Threshold | UnsetType = UNSET
+    stack_group: Name | UnsetType = UNSET
+    max_per_receipt: PositiveInt | UnsetType = UNSET
+    offline: Literal["allowance", "refuse", "floor"] = "refuse"
+    floor_points: PositiveInt | UnsetType = UNSET
 
 
 class Returns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a return does to points: `reverse` takes back what the original gave."""
+    """What a return does to points.
 
-    policy: Literal["reverse"] = "reverse"
+    `reverse` takes back what the original gave, below zero where it was spent; `within_balance` at most what the
+    member has; `pending_only` what is still pending.
+    """
+
+    policy: Literal["reverse", "within_balance", "pending_only"] = "reverse"
 
 
-class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
     """A whole program. Rules run in the order of `(priority, id)`."""
 
     program: Name
     currency: Currency
     time_zone: str = "UTC"
     tiers: tuple[Tier, ...] = ()
-    earn: tuple[EarnRule, ...]
-    visits: NotYet = ()
-    events: NotYet = ()
-    rewards: NotYet = ()
+    earn: Annotated[tuple[EarnRule, ...], Meta(max_length=1_000)]
+    visits: Annotated[tuple[VisitRule, ...], Meta(max_length=0)] = ()
+    stamps: Annotated[tuple[StampRule, ...], Meta(max_length=0)] = ()
+    events: Annotated[tuple[EventRule, ...], Meta(max_length=0)] = ()
+    rewards: Annotated[tuple[Reward, ...], Meta(max_length=100)] = ()
     returns: Returns = Returns()
-    conflict: Literal["sum"] = "sum"
-    goodwill: Literal["none"] = "none"
+    conflict: Literal["sum", "best_per_group"] = "sum"
+    goodwill: Literal["honour", "none"] = "none"
 
     def multiplier(self, tier: str | UnsetType) -> Ratio:
         """The multiplier of a tier; a tier this program does not know multiplies by one."""
@@ -105,38 +205,139 @@ def program_from_json(document: bytes) -> Program:
         raise ProgramError(f"{error}: correct it, or take out what this version does not read yet") from error
     except UNDECODABLE as error:
         raise ProgramError(f"not JSON: {error}") from error
-    try:
-        ZoneInfo(program.time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ProgramError(
-            f"$.time_zone: {program.time_zone!r} is no IANA time zone, such as Europe/Belgrade"
-        ) from error
-    _refuse_repeated("earn", [rule.id for rule in program.earn])
-    _refuse_repeated("tiers", [tier.id for tier in program.tiers])
+    for wrong in _wrong(program):
+        raise ProgramError(wrong)
     return program
 
 
-def _refuse_repeated(path: str, ids: list[str]) -> None:
+def _wrong(program: Program) -> Iterator[str]:
+    """What the shapes cannot say, each with path and remedy."""
+    try:
+        ZoneInfo(program.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        yield f"$.time_zone: {program.time_zone!r} is no IANA time zone, such as Europe/Belgrade"
+    yield from _repeated(
+        (f"$.{part}[{index}].id", rule.id)
+        for part in ("earn", "visits", "stamps", "events")
+        for index, rule in enumerate(getattr(program, part))
+    )
+    yield from _repeated((f"$.tiers[{index}].id", tier.id) for index, tier in enumerate(program.tiers))
+    yield from _wrong_tiers(program)
+    for index, rule in enumerate(program.earn):
+        yield from _wrong_give(f"$.earn[{index}].give", rule.give)
+    for part in ("earn", "visits", "stamps", "events"):
+        for index, rule in enumerate(getattr(program, part)):
+            yield from _wrong_rule(f"$.{part}[{index}]", rule)
+
+
+def _repeated(ids: Iterator[tuple[str, str]]) -> Iterator[str]:
     seen: set[str] = set()
-    for index, name in enumerate(ids):
+    for path, name in ids:
         if name in seen:
-            raise ProgramError(
-                f"$.{path}[{index}].id: {name!r} is used twice; ids name ledger entries, so each is used once"
-            )
+            yield f"{path}: {name!r} is used twice; ids name ledger entries, so each is used once"
         seen.add(name)
+
+
+def _wrong_tiers(program: Program) -> Iterator[str]:
+    least: dict[tuple[str, str], int] = {}
+    for index, tier in enumerate(program.tiers):
+        if tier.from_ is UNSET:
+            continue
+        path = f"$.tiers[{index}].from"
+        measures = [
+            (name, window)
+            for name in ("points_in", "spend_in", "visits_in")
+            if (window := getattr(tier.from_, name)) is not UNSET
+        ]
+        if len(measures) != 1:
+            yield f"{path}: give one of points_in, spend_in and visits_in, with its window"
+            continue
+        if tier.from_.at_least <= least.get(measures[0], 0):
+            yield f"{path}.at_least: not above a tier before it by the same measure; list tiers from the lowest up"
+        least[measures[0]] = tier.from_.at_least
+
+
+def _wrong_give(path: str, give: Give) -> Iterator[str]:
+    if (give.points is UNSET) is (give.brackets is UNSET):
+        yield f"{path}: give either points (with per_minor, or once without it) or brackets"
+    elif give.brackets is not UNSET:
+        if give.per_minor is not UNSET:
+            yield f"{path}.per_minor: brackets give their points once; take it out"
+        thresholds = [threshold for threshold, _ in give.brackets]
+        if sorted(set(thresholds)) != thresholds:
+            yield f"{path}.brackets: list each threshold once, from the lowest to the highest"
+
+
+def _wrong_rule(path: str, rule: EarnRule | VisitRule | StampRule | EventRule) -> Iterator[str]:
+    expires = rule.expires
+    if expires is not UNSET and not expires.startswith("P"):
+        try:
+            date.fromisoformat(expires)
+        except ValueError:
+            yield f"{path}.expires: {expires!r} is no day of the calendar; write it as 2027-12-31"
+    if not isinstance(rule, EventRule) and rule.when is not UNSET:
+        yield from _wrong_condition(f"{path}.when", rule.when, 1)
+
+
+def _wrong_condition(path: str, condition: Condition, depth: int) -> Iterator[str]:
+    if depth > MAX_DEPTH:
+        yield f"{path}: more than {MAX_DEPTH} conditions within one another; write it flatter"
+        return
+    if not any(getattr(condition, name) is not UNSET for name in condition.__struct_fields__):
+        yield f"{path}: a condition that asks nothing; take it out or say what has to hold"
+    for span in condition.time_in or ():
+        if span[0] == span[1] or span[0] == "24:00":
+            yield f"{path}.time_in: {span[0]} to {span[1]} is no span of the day"
+    for name, inner in (("all", condition.all_), ("any", condition.any_)):
+        for index, each in enumerate(inner or ()):
+            yield from _wrong_condition(f"{path}.{name}[{index}]", each, depth + 1)
+    if condition.not_:
+        yield from _wrong_condition(f"{path}.not", condition.not_, depth + 1)
 
 
 def program_warnings(program: Program) -> tuple[str, ...]:
     """What is allowed but probably not meant, each with its path."""
     warnings = []
+    tiers = {tier.id for tier in program.tiers}
     for index, tier in enumerate(program.tiers):
         if tier.from_ is not UNSET:
-            warnings.append(
-                f"$.tiers[{index}].from: carried, not evaluated yet; the tier of a member is set at the centre"
-            )
+            warnings.append(f"$.tiers[{index}].from: carried, not evaluated yet; a member has the tier that is given")
+        if tier.discount_percent is not UNSET:
+            warnings.append(f"$.tiers[{index}].discount_percent: carried; no till gives the discount by itself yet")
+    for index, rule in enumerate(program.earn):
+        unknown = sorted(_tiers_asked(rule.when) - tiers)
+        if unknown:
+            warnings.append(f"$.earn[{index}].when: no tier of the program is called {', '.join(unknown)}")
     if not program.earn:
         warnings.append("$.earn: no rule, so nothing earns points")
     return tuple(warnings)
+
+
+def _tiers_asked(condition: Condition | UnsetType) -> set[str]:
+    return set() if condition is UNSET else {tier for part in within(condition) for tier in part.tier_in or ()}
+
+
+# Conditions about a member that only a member file tells so far.
+_OF_MEMBER: Final = {"first_purchase", "birthday_month", "segment_in"}
+
+
+def not_yet_at_centre(program: Program) -> tuple[str, ...]:
+    """Paths of what needs more of a member's history than the centre keeps so far, or of a sale's redeeming."""
+    found = [f"$.{part}" for part in ("visits", "stamps", "events", "rewards") if getattr(program, part)]
+    found += [f"$.tiers[{index}].from" for index, tier in enumerate(program.tiers) if tier.from_ is not UNSET]
+    for index, rule in enumerate(program.earn):
+        found += [
+            f"$.earn[{index}].cap.{period}"
+            for period in ("day", "month", "member")
+            if getattr(rule.cap, period) is not UNSET
+        ]
+        if rule.when is not UNSET:
+            found += [f"$.earn[{index}].when ({name})" for name in sorted(_OF_MEMBER & keys_in(rule.when))]
+    if program.returns.policy == "within_balance":
+        found.append("$.returns.policy (within_balance)")
+    if program.goodwill == "honour":
+        found.append("$.goodwill (honour)")
+    return tuple(found)
 
 
 def program_json(program: Program) -> bytes:

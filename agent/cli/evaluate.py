@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
-from loyalty.evaluate import Account
+from loyalty.account import NEW, Account, newest
+from loyalty.history import missing
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState
 from loyalty.program import ProgramError, program_from_json
@@ -35,12 +35,16 @@ class EvaluatedMember(Struct, frozen=True, kw_only=True):
 
 
 class Evaluated(Struct, frozen=True, kw_only=True):
-    """What the command prints. `waiting` holds keys of returns whose original has not come."""
+    """What the command prints. `waiting` holds keys of returns whose original has not come.
+
+    `estimated_without` names counters that the program's rules ask for and the member file does not tell.
+    """
 
     entries: tuple[LedgerEntry, ...]
     member: EvaluatedMember
     waiting: tuple[str, ...]
     problems: tuple[Problem, ...]
+    estimated_without: tuple[str, ...] | UnsetType = UNSET
 
 
 def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
@@ -50,13 +54,13 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
     """
     try:
         rules = program_from_json(_document(program))
-        state = msgspec.json.decode(_document(member), type=MemberState) if member else MemberState(code="new")
+        state = msgspec.json.decode(_document(member), type=MemberState) if member else NEW
         given = msgspec.json.decode(_document(receipts), type=_Receipts).receipts
     except (OSError, ProgramError, *UNDECODABLE) as error:
         sys.stderr.write(f"tillside evaluate: {error}\n")
         return USAGE
     seen, problems = _read(given)
-    account = Account(rules, state.tier or UNSET, state.balance)
+    account = Account(rules, state)
     for receipt in seen:
         if receipt.currency != rules.currency:
             detail = f"receipt {receipt.key} is in {receipt.currency}, the program in {rules.currency}: nothing earned"
@@ -64,18 +68,19 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
             continue
         account.add(receipt)
     problems.extend(account.problems)
-    balance = account.balance(_as_of(seen))
+    balance = account.balance(newest(seen))
     result = Evaluated(
         entries=tuple(account.entries),
         member=EvaluatedMember(
             code=state.code if member else UNSET,
-            tier=state.tier or None,
+            tier=account.tier or None,
             confirmed=balance.confirmed,
             pending=balance.pending,
             spendable=balance.spendable,
         ),
         waiting=tuple(receipt.key for receipt in account.waiting),
         problems=tuple(problems),
+        estimated_without=(missing(rules, state.counters) if member else ()) or UNSET,
     )
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return PROBLEM if problems else DONE
@@ -97,9 +102,3 @@ def _document(name: str) -> bytes:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise OSError(f"cannot read {name}: {error.strerror}; check the path") from error
-
-
-def _as_of(receipts: list[Receipt]) -> datetime:
-    """Balances stand as of the newest receipt's own time."""
-    times = [receipt.issued_at for receipt in receipts if receipt.issued_at is not UNSET]
-    return max(times, default=datetime.min.replace(tzinfo=UTC))

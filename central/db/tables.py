@@ -313,7 +313,7 @@ ledger = Table(
     sqlite_autoincrement=True,
 )
 
-# The fold of `ledger`, kept in the same transaction; `matures_at` is when pending points next confirm.
+# The fold of `ledger`, kept in the same transaction; `matures_at` is when points next confirm or expire.
 balances = Table(
     "balances",
     metadata,

@@ -195,12 +195,13 @@ class Reading:
 
     def _stored(self, row: Any) -> StoredReceipt:
         row_id, member, captured, claims, body = row
-        returns = self._rows("SELECT claims FROM receipts WHERE original = ? ORDER BY id", (row_id,))
+        returns = self._rows("SELECT claims, body FROM receipts WHERE original = ? ORDER BY id", (row_id,))
         return StoredReceipt(
             receipt=_receipt.decode(unpacked(body)),
             member=member,
             claims=_claims.decode(claims),
-            reversed=tuple(entry for (given,) in returns for entry in _claims.decode(given)),
+            reversed=tuple(entry for taken, _ in returns for entry in _claims.decode(taken)),
+            returns=tuple(_receipt.decode(unpacked(given_back)) for _, given_back in returns),
             captured=_instant.decode(captured),
         )
 

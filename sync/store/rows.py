@@ -24,12 +24,16 @@ class SourcePosition(Struct, frozen=True, kw_only=True):
 
 
 class StoredReceipt(Struct, frozen=True, kw_only=True):
-    """A receipt this register captured. `member` is the centre's id; `reversed` what came back of it so far."""
+    """A receipt this register captured. `member` is the centre's id.
+
+    `returns` gave some of it back, and `reversed` is what they took.
+    """
 
     receipt: Receipt
     member: str | None
     claims: tuple[LedgerEntry, ...]
     reversed: tuple[LedgerEntry, ...]
+    returns: tuple[Receipt, ...]
     captured: Instant
 
 

@@ -140,7 +140,7 @@ async def test_a_receipt_is_mapped_with_the_map_that_its_register_named(
     register_has = ItemMatcher(BAGS)
     publish(centre, NONE)
     sold = mapped(bought(1), register_has)
-    claims = evaluate(sold, tier=UNSET, program=program)
+    claims = evaluate(sold, program=program)
 
     # when its receipt comes
     till.sale(sold, member="m1", claims=claims)
@@ -160,7 +160,7 @@ async def test_a_map_that_was_never_published_here_does_not_count_and_the_differ
     theirs = mapped(bought(1), ItemMatcher(BAGS))
     forged = replace(theirs, lines=(theirs.lines[0], replace(theirs.lines[1], mapped=Mapped(kind="tip"))))
 
-    till.sale(forged, member="m1", claims=evaluate(forged, tier=UNSET, program=program))
+    till.sale(forged, member="m1", claims=evaluate(forged, program=program))
     await till.send(1)
 
     assert kept(centre, forged.key).item_map == in_force

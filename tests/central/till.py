@@ -18,6 +18,7 @@ from loyalty.evaluate import evaluate
 from loyalty.identity import identified
 from loyalty.ledger import LedgerEntry
 from loyalty.program import Program
+from loyalty.purchase import Known
 from loyalty.receipt import Line, MemberReference, Original, Receipt
 from loyalty.reconcile import reconciled
 from sync.enrolment import parse_code
@@ -236,7 +237,7 @@ def claims_of(
     sold: Receipt, program: Program, tier: str | msgspec.UnsetType = msgspec.UNSET
 ) -> tuple[LedgerEntry, ...]:
     """What an honest register would claim."""
-    return evaluate(sold, tier=tier, program=program)
+    return evaluate(sold, known=Known(tier=tier), program=program)
 
 
 def _decoded(status: int, body: bytes, expected: type[T]) -> T:

@@ -10,14 +10,18 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from loyalty.evaluate import Account, OriginalUnknownError, earning_basis_minor, evaluate, later
+from loyalty.account import Account
+from loyalty.evaluate import OriginalUnknownError, evaluate
 from loyalty.identity import pos_id, rs_purs
 from loyalty.ledger import balance_of
-from loyalty.member import Balance
+from loyalty.member import Balance, MemberState
+from loyalty.periods import later
 from loyalty.program import EarnRule, Give, Program, Tier
+from loyalty.purchase import Known, earning_basis_minor
 from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Tax
 from tests.loyalty.receipts import MORNING, refund, sale
 
+GOLD = MemberState(code="1", tier="gold")
 EVENING = MORNING + timedelta(hours=12)
 
 
@@ -28,7 +32,7 @@ def program(*rules: EarnRule, tiers: tuple[Tier, ...] = (Tier(id="gold", multipl
 
 def test_the_whole_product_is_made_before_the_one_rounding() -> None:
     # 12.345 × 3 × 3/2 = 55.55…; rounding the basis or the tier first would give 54 or 55.5
-    (entry,) = evaluate(sale("1", 1235), tier="gold", program=program())
+    (entry,) = evaluate(sale("1", 1235), known=Known(tier="gold"), program=program())
 
     assert entry.points == 1235 * 3 * 3 // (100 * 2) == 55
     assert entry.why == "floor(1235 × 3 × 3/2 (gold) ÷ 100) = 55"
@@ -36,37 +40,37 @@ def test_the_whole_product_is_made_before_the_one_rounding() -> None:
 
 @pytest.mark.parametrize("tier", [UNSET, "silver"])
 def test_a_tier_the_program_does_not_know_multiplies_by_one(tier: str) -> None:
-    (entry,) = evaluate(sale("1", 1000), tier=tier, program=program())
+    (entry,) = evaluate(sale("1", 1000), known=Known(tier=tier), program=program())
 
     assert entry.points == 30
 
 
 def test_a_basis_too_small_for_a_point_gives_no_entry() -> None:
-    assert evaluate(sale("1", 33), tier=UNSET, program=program()) == ()
+    assert evaluate(sale("1", 33), program=program()) == ()
 
 
 @pytest.mark.parametrize("status", ["voided", "suspended", "training", "copy", "proforma", "advance"])
 def test_only_a_final_receipt_earns(status: str) -> None:
     receipt = replace(sale("1", 1000), status=status)
 
-    assert evaluate(receipt, tier=UNSET, program=program()) == ()
+    assert evaluate(receipt, program=program()) == ()
 
 
 def test_a_receipt_that_does_not_reconcile_earns_nothing() -> None:
     receipt = replace(sale("1", 1000), problems=(Problem(code="total_mismatch"),))
 
-    assert evaluate(receipt, tier=UNSET, program=program()) == ()
+    assert evaluate(receipt, program=program()) == ()
 
 
 def test_a_receipt_in_another_currency_earns_nothing() -> None:
-    assert evaluate(sale("1", 1000, currency="RSD"), tier=UNSET, program=program()) == ()
+    assert evaluate(sale("1", 1000, currency="RSD"), program=program()) == ()
 
 
 def test_rules_run_in_the_order_of_priority_and_id() -> None:
     give = Give(points=1, per_minor=100)
     rules = (EarnRule(id="b", give=give), EarnRule(id="a", priority=2, give=give), EarnRule(id="a2", give=give))
 
-    entries = evaluate(sale("1", 1000), tier=UNSET, program=program(*rules))
+    entries = evaluate(sale("1", 1000), program=program(*rules))
 
     assert [entry.rule for entry in entries] == ["a2", "b", "a"]
 
@@ -93,7 +97,7 @@ def test_without_lines_the_total_earns() -> None:
 
 def test_points_are_pending_until_the_rules_time_after_the_receipt() -> None:
     rule = EarnRule(id="base", give=Give(points=1, per_minor=100), pending="P14D")
-    (entry,) = evaluate(sale("1", 1000), tier=UNSET, program=program(rule))
+    (entry,) = evaluate(sale("1", 1000), program=program(rule))
 
     assert entry.pending_until == MORNING + timedelta(days=14)
     assert balance_of([entry], EVENING) == Balance(confirmed=0, pending=10, spendable=0)
@@ -115,7 +119,7 @@ def test_durations_run_on_the_programs_wall_clock(start: str, duration: str, end
 
 
 def test_a_full_return_takes_back_exactly_what_was_given() -> None:
-    account = Account(program(), "gold")
+    account = Account(program(), GOLD)
     account.add(sale("1", 1235, 77))
     (entry,) = account.add(refund("2", "1", 1235, 77))
 
@@ -136,7 +140,7 @@ def test_a_return_before_its_original_waits_for_it() -> None:
 
 def test_evaluating_a_return_without_its_original_says_so() -> None:
     with pytest.raises(OriginalUnknownError, match="key-2"):
-        evaluate(refund("2", "1", 1000), tier=UNSET, program=program())
+        evaluate(refund("2", "1", 1000), program=program())
 
 
 def test_a_receipt_seen_again_under_another_of_its_ids_counts_once() -> None:
@@ -168,7 +172,7 @@ def test_returning_more_than_was_bought_takes_back_no_more_than_was_given() -> N
 def test_returning_everything_in_any_steps_takes_back_everything(
     basis: int, points: int, cuts: list[int], data: st.DataObject
 ) -> None:
-    account = Account(program(EarnRule(id="base", give=Give(points=points, per_minor=100))), "gold")
+    account = Account(program(EarnRule(id="base", give=Give(points=points, per_minor=100))), GOLD)
     account.add(sale("1", basis))
     left = basis
     for index, cut in enumerate(cuts):
@@ -187,7 +191,7 @@ def test_returning_everything_in_any_steps_takes_back_everything(
     st.permutations([sale("1", 1235), sale("2", 999), refund("3", "1", 1235), refund("4", "2", 999), sale("5", 421)])
 )
 def test_the_balance_does_not_depend_on_the_order_of_arrival(receipts: list) -> None:  # type: ignore[type-arg]
-    account = Account(program(), "gold")
+    account = Account(program(), GOLD)
     for receipt in receipts:
         account.add(receipt)
 
@@ -264,6 +268,6 @@ def test_without_a_time_on_the_receipt_its_day_or_its_capture_counts(
     rule = EarnRule(id="base", give=Give(points=1, per_minor=100), pending="P14D")
     receipt = replace(sale("1", 1000, issued_at=UNSET), **facts)
 
-    (entry,) = evaluate(receipt, tier=UNSET, program=program(rule))
+    (entry,) = evaluate(receipt, program=program(rule))
 
     assert entry.pending_until == (datetime.fromisoformat(pending_until) if pending_until else None)

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from loyalty.evaluate import Settled, earning_basis_minor, evaluate
+from loyalty.evaluate import evaluate
 from loyalty.identity import identified, same_content
 from loyalty.item_map import ItemEntry, ItemMap, ItemMapError, item_map_from_json, item_map_json
 from loyalty.item_matching import MAX_ALIKE, ItemMatcher, _facts, as_sold, mapped
 from loyalty.item_names import edged, normal_name, pattern_of
 from loyalty.program import Program, program_from_json
+from loyalty.purchase import earning_basis_minor
 from loyalty.receipt import Line, Mapped, Receipt
+from loyalty.returns import Settled
 from loyalty.sightings import filled, revised, sighting_of
 from tests.loyalty.receipts import refund, sale
 
@@ -195,7 +197,7 @@ def test_what_the_map_says_is_no_goods_earns_nothing(kind: Any) -> None:
     after = mapped(sale("1", lines=lines), other)
 
     assert earning_basis_minor(after) == 1000
-    assert [entry.points for entry in evaluate(after, tier=UNSET, program=PROGRAM)] == [1000]
+    assert [entry.points for entry in evaluate(after, program=PROGRAM)] == [1000]
 
 
 def test_the_map_corrects_what_a_reader_guessed() -> None:
@@ -218,8 +220,8 @@ def test_what_comes_back_is_judged_as_it_was_sold(later: bool) -> None:
     returned = mapped(replace(refund("2", "1", 1250), lines=back), at_return)
 
     # when all of it comes back
-    earned = evaluate(sold, tier=UNSET, program=PROGRAM)
-    taken = evaluate(returned, tier=UNSET, program=PROGRAM, original=Settled(receipt=sold, entries=earned))
+    earned = evaluate(sold, program=PROGRAM)
+    taken = evaluate(returned, program=PROGRAM, original=Settled(receipt=sold, entries=earned))
 
     # then all of it is taken back, exactly
     assert sum(entry.points for entry in (*earned, *taken)) == 0

@@ -8,6 +8,7 @@ import pytest
 
 from loyalty.program import (
     ProgramError,
+    not_yet_at_centre,
     program_from_json,
     program_hash,
     program_json,
@@ -46,12 +47,76 @@ def test_a_wrong_program_is_refused_with_its_path(document: bytes, says: str) ->
     assert says in str(refused.value)
 
 
-def test_places_for_what_comes_later_may_stand_there_empty_only() -> None:
-    empty = GOOD.replace(b'"EUR"', b'"EUR","visits":[],"events":[],"rewards":[]')
-    assert program_from_json(empty) == program_from_json(GOOD)
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (b'"give":{"points":1,"brackets":[[1,1]]}', "$.earn[0].give: give either points"),
+        (b'"give":{}', "$.earn[0].give: give either points"),
+        (b'"give":{"brackets":[[1,1]],"per_minor":1}', "$.earn[0].give.per_minor"),
+        (b'"give":{"brackets":[[2,1],[1,5]]}', "$.earn[0].give.brackets: list each threshold once"),
+        (b'"give":{"points":1},"expires":"2027-02-30"', "$.earn[0].expires"),
+        (b'"give":{"points":1},"expires":"P12M/end-of-week"', "$.earn[0].expires"),
+        (b'"give":{"points":1},"pending":"P"', "$.earn[0].pending"),
+        (b'"give":{"points":1},"when":{}', "$.earn[0].when: a condition that asks nothing"),
+        (b'"give":{"points":1},"when":{"any":[{"not":{}}]}', "$.earn[0].when.any[0].not: a condition that asks"),
+        (b'"give":{"points":1},"when":{"moon_in":["full"]}', "moon_in"),
+        (b'"give":{"points":1},"when":{"weekday_in":[0]}', "$.earn[0].when.weekday_in[0]"),
+        (b'"give":{"points":1},"when":{"time_in":[["09:00","09:00"]]}', "$.earn[0].when.time_in"),
+        (b'"give":{"points":1},"when":' + b'{"not":' * 8 + b'{"first_purchase":true}' + b"}" * 8, "write it flatter"),
+    ],
+)
+def test_a_wrong_rule_is_refused_with_its_path(rule: bytes, says: str) -> None:
+    with pytest.raises(ProgramError) as refused:
+        program_from_json(GOOD.replace(b'"give":{"points":1,"per_minor":100}', rule))
 
-    with pytest.raises(ProgramError, match=r"\$\.rewards"):
-        program_from_json(empty.replace(b'"rewards":[]', b'"rewards":[{"id":"r5","cost":500}]'))
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "says"),
+    [
+        (b'{"at_least":1}', "$.tiers[1].from: give one of"),
+        (b'{"at_least":1,"points_in":"P1M","spend_in":"P1M"}', "$.tiers[1].from: give one of"),
+        (b'{"at_least":500,"points_in":"P1Y"}', "$.tiers[1].from.at_least: not above a tier before it"),
+    ],
+)
+def test_a_tier_that_cannot_be_reached_is_refused(threshold: bytes, says: str) -> None:
+    tiers = b'"tiers":[{"id":"a","from":{"points_in":"P1Y","at_least":500}},{"id":"b","from":' + threshold + b"}]"
+
+    with pytest.raises(ProgramError) as refused:
+        program_from_json(GOOD.replace(b'"program"', tiers + b',"program"'))
+
+    assert says in str(refused.value)
+
+
+def test_rewards_have_their_place() -> None:
+    reward = b'"rewards":[{"id":"r5","cost":500,"discount_minor":500,"offline":"floor","floor_points":200}]'
+
+    program = program_from_json(GOOD.replace(b'"program"', reward + b',"program"'))
+
+    assert program.rewards[0].floor_points == 200
+
+
+def test_what_the_centre_does_not_keep_is_named_by_path() -> None:
+    rule = (
+        b'"give":{"points":1},"cap":{"receipt":1,"day":2,"member":3},'
+        b'"when":{"any":[{"first_purchase":true},{"not":{"segment_in":["a"]}},{"tier_in":["gold"]}]}'
+    )
+    more = (
+        b'"rewards":[{"id":"r","cost":1,"discount_minor":1}],"returns":{"policy":"within_balance"},"goodwill":"honour",'
+    )
+    document = GOOD.replace(b'"give":{"points":1,"per_minor":100}', rule).replace(b'"program"', more + b'"program"')
+
+    assert not_yet_at_centre(program_from_json(document)) == (
+        "$.rewards",
+        "$.earn[0].cap.day",
+        "$.earn[0].cap.member",
+        "$.earn[0].when (first_purchase)",
+        "$.earn[0].when (segment_in)",
+        "$.returns.policy (within_balance)",
+        "$.goodwill (honour)",
+    )
+    assert not_yet_at_centre(program_from_json(GOOD)) == ()
 
 
 def test_what_is_probably_not_meant_is_warned_of() -> None:
@@ -61,6 +126,8 @@ def test_what_is_probably_not_meant_is_warned_of() -> None:
     )
 
     assert [warning.split(":")[0] for warning in program_warnings(program)] == ["$.tiers[0].from", "$.earn"]
+    gold = GOOD.replace(b'"give"', b'"when":{"not":{"tier_in":["gold"]}},"give"')
+    assert program_warnings(program_from_json(gold)) == ("$.earn[0].when: no tier of the program is called gold",)
     assert program_warnings(program_from_json(GOOD)) == ()
 
 

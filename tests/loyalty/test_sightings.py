@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from loyalty.evaluate import Account
+from loyalty.account import Account
 from loyalty.identity import identified, key_of, rs_purs
 from loyalty.member import Balance
 from loyalty.receipt import (

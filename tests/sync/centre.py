@@ -233,7 +233,7 @@ class Register:
         """Keeps a receipt as the agent does: receipt, claims and outbox entry in one transaction."""
         code = receipt.member.code if receipt.member else ""
         member = self.store.member_by_code(code)
-        claims = evaluate(receipt, tier=UNSET, program=program()) if member else ()
+        claims = evaluate(receipt, program=program()) if member else ()
         captured = Instant(wall=utc_now(), boot=self._boot, monotonic_ns=0)
 
         def keep(writing: Writing) -> None:

@@ -11,6 +11,7 @@ from central.rules_file import config_from_file
 from drivers.scanning.scan import parse_scan
 from loyalty.evaluate import evaluate
 from loyalty.program import program_from_json
+from loyalty.purchase import Known
 from loyalty.receipt import Receipt
 
 MEMBERS = sample_members()
@@ -52,7 +53,7 @@ def test_the_fractions_and_the_evaluator_agree_on_every_sale() -> None:
         receipt = Receipt(
             key=step.name, kind="sale", currency="RSD", total_minor=step.total_minor, issued_at=datetime.now(UTC)
         )
-        entries = evaluate(receipt, tier=tiers[step.card] or "", program=program)
+        entries = evaluate(receipt, known=Known(tier=tiers[step.card] or ""), program=program)
 
         assert [(entry.rule, entry.points) for entry in entries] == [
             (entry.rule, entry.points) for entry in given if entry.step == step.name

@@ -1,0 +1,105 @@
+"""Time as a program means it: durations on the wall clock of its zone, days, months, and when points expire.
+
+Owns that arithmetic. Never asks a clock: the moment is passed in.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+from msgspec import UNSET, Meta
+
+from loyalty.receipt import Receipt
+
+_DURATION: Final = (
+    r"P(?=[1-9T])([1-9][0-9]?Y)?([1-9][0-9]{0,2}M)?([1-9][0-9]{0,3}W)?([1-9][0-9]{0,3}D)?"
+    r"(T(?=[1-9])([1-9][0-9]{0,3}H)?([1-9][0-9]{0,3}M)?)?"
+)
+_UTC: Final = ZoneInfo("UTC")
+_FIRST: Final = datetime.min.replace(tzinfo=_UTC)
+_LAST: Final = datetime.max.replace(tzinfo=_UTC)
+_END_OF: Final = "/end-of-"
+
+Duration = Annotated[str, Meta(pattern=rf"^{_DURATION}$")]
+"""ISO 8601, such as `P14D`, `P1Y6M` or `PT36H`."""
+Expiry = Annotated[str, Meta(pattern=rf"^({_DURATION}(/end-of-(month|year))?|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})$")]
+"""A duration, the end of the month or year in which it ends, or the last day that the points are good."""
+
+_PARTS: Final = re.compile(rf"^{_DURATION}$")
+
+
+def bought_at(receipt: Receipt, time_zone: str) -> datetime | None:
+    """When a receipt was issued; by its day alone the end of it, by nothing at all when it was captured."""
+    if receipt.issued_at is not UNSET:
+        return receipt.issued_at
+    if receipt.business_day is not UNSET:
+        return _after(receipt.business_day, ZoneInfo(time_zone))
+    return receipt.captured_at or None
+
+
+def later(moment: datetime, duration: Duration, time_zone: str) -> datetime:
+    """`moment` plus an ISO 8601 duration: days and more on `time_zone`'s wall clock, hours and minutes as they pass.
+
+    A day that the target month does not have becomes that month's last day. Nothing is later than the year 9999.
+    """
+    return _moved(moment, duration, time_zone, 1)
+
+
+def earlier(moment: datetime, duration: Duration, time_zone: str) -> datetime:
+    """`moment` less a duration, as `later`: where a window that ends at `moment` begins."""
+    return _moved(moment, duration, time_zone, -1)
+
+
+def expiry(moment: datetime, expires: Expiry, time_zone: str) -> datetime:
+    """From when points given at `moment` are gone: the end of a day, month or year is the next one's start."""
+    zone = ZoneInfo(time_zone)
+    if not expires.startswith("P"):
+        return _after(date.fromisoformat(expires), zone)
+    duration, _, period = expires.partition(_END_OF)
+    ends = later(moment, duration, time_zone).astimezone(zone)
+    match period:
+        case "month":
+            return _after(date(ends.year, ends.month, calendar.monthrange(ends.year, ends.month)[1]), zone)
+        case "year":
+            return _after(date(ends.year, 12, 31), zone)
+        case _:
+            return ends
+
+
+def _moved(moment: datetime, duration: Duration, time_zone: str, sign: int) -> datetime:
+    months, days, minutes = _amounts(duration)
+    local = moment.astimezone(ZoneInfo(time_zone))
+    try:
+        if months:
+            month = local.year * 12 + local.month - 1 + sign * months
+            year, month = month // 12, month % 12 + 1
+            local = local.replace(year=year, month=month, day=min(local.day, calendar.monthrange(year, month)[1]))
+        local += timedelta(days=sign * days)
+        if minutes:
+            passed = local.astimezone(_UTC) + timedelta(minutes=sign * minutes)
+            local = passed.astimezone(local.tzinfo)
+    except (OverflowError, ValueError):
+        return _LAST if sign > 0 else _FIRST
+    return local
+
+
+@lru_cache(maxsize=256)
+def _amounts(duration: str) -> tuple[int, int, int]:
+    """Months, days and minutes of a duration."""
+    parts = _PARTS.match(duration)
+    if parts is None:
+        raise ValueError(f"{duration!r} is no ISO 8601 duration, such as P14D")
+    years, months, weeks, days, _, hours, minutes = (
+        int(part[:-1]) if part and part[0] != "T" else 0 for part in parts.groups()
+    )
+    return years * 12 + months, weeks * 7 + days, hours * 60 + minutes
+
+
+def _after(day: date, zone: ZoneInfo) -> datetime:
+    """The end of `day`: the first instant of the next."""
+    return datetime.combine(min(day, date.max - timedelta(days=1)) + timedelta(days=1), time(), zone)

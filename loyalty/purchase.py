@@ -1,0 +1,184 @@
+"""A receipt as rules look at it: its lines, the money they stand for, its time, and what is known of its member.
+
+Owns what the money is that earns. Never says what a rule gives. Each instance is for one evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from loyalty.periods import Duration, Expiry, bought_at, expiry, later
+from loyalty.receipt import Line, Receipt
+
+# Quantities count in thousandths of a piece, kilogram or litre; what is less than one does not count.
+QUANTITY_SCALE: Final = 1_000
+
+
+class Basis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
+    """What a rule looks at. With scope `quantity` pieces (or kilograms, litres) take the place of minor units.
+
+    `receipt` is all goods; `lines` the same for a source that gives lines, and nothing without them. Discounts on the
+    whole receipt, taxes that are not in the lines, and what was paid with points fall on lines by their share.
+    """
+
+    scope: Literal["receipt", "lines", "quantity"] = "receipt"
+    exclude_tags: Annotated[tuple[str, ...], Meta(max_length=1_000)] = ()
+    tax: Literal["included", "excluded"] = "included"
+    after_discount: bool = True
+    less_points_paid: bool = False
+
+
+ALL_GOODS: Final = Basis()
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What is known of a member when a receipt is evaluated.
+
+    `used` is what each rule gave already in a period: `{"base": {"2026-11-22": 120, "2026-11": 300, "member": 4200}}`.
+    """
+
+    tier: str | UnsetType = UNSET
+    purchases: int = 0
+    birth_month: int | None = None
+    segments: frozenset[str] = frozenset()
+    used: Mapping[str, Mapping[str, int]] = {}
+
+
+class Purchase:
+    """A sale, or what of it is asked again after a part came back (`basket_minor` is then what remains)."""
+
+    def __init__(self, receipt: Receipt, time_zone: str, known: Known, *, basket_minor: int | None = None) -> None:
+        self.receipt = receipt
+        self.time_zone = time_zone
+        self.known = known
+        self.lines: Sequence[Line] = [line for line in receipt.lines if not line.voided]
+        self.goods: Sequence[Line] = [line for line in self.lines if line.counts_as == "goods"]
+        self._basket_minor = basket_minor
+        self._bases: dict[Basis, int] = {}
+        self._moments: dict[str, datetime | None] = {}
+
+    @cached_property
+    def at(self) -> datetime | None:
+        return bought_at(self.receipt, self.time_zone)
+
+    @cached_property
+    def local(self) -> datetime | None:
+        """Its time on the program's clock."""
+        return None if self.at is None else self.at.astimezone(ZoneInfo(self.time_zone))
+
+    def matures(self, pending: Duration | UnsetType) -> datetime | None:
+        """When points of a rule are confirmed; None for at once."""
+        if pending is UNSET or self.at is None:
+            return None
+        name = f"after {pending}"
+        if name not in self._moments:
+            self._moments[name] = later(self.at, pending, self.time_zone)
+        return self._moments[name]
+
+    def expires(self, expires: Expiry | UnsetType) -> datetime | None:
+        """From when points of a rule are gone; None for never."""
+        if expires is UNSET or self.at is None:
+            return None
+        if expires not in self._moments:
+            self._moments[expires] = expiry(self.at, expires, self.time_zone)
+        return self._moments[expires]
+
+    @property
+    def basket_minor(self) -> int:
+        """Goods after discounts with tax; the total where a source gives no lines."""
+        return self.basis_of_goods(ALL_GOODS) if self._basket_minor is None else self._basket_minor
+
+    def basis_of_goods(self, basis: Basis) -> int:
+        """The basis over all goods, worked out once."""
+        found = self._bases.get(basis)
+        if found is None:
+            found = self._bases[basis] = self.basis_of(self.goods, basis)
+        return found
+
+    def basis_of(self, lines: Sequence[Line], basis: Basis) -> int:
+        """What these lines come to, in minor units or thousandths of a piece; signs are the receipt's."""
+        if not self.receipt.lines:
+            return 0 if basis.scope != "receipt" else self._without_lines(basis)
+        if basis.exclude_tags:
+            excluded = set(basis.exclude_tags)
+            lines = [line for line in lines if excluded.isdisjoint(tags_of(line))]
+        if basis.scope == "quantity":
+            return sum(map(thousandths_of, lines))
+        part = sum(line.amount_minor for line in lines)
+        whole = sum(line.amount_minor for line in self.lines)
+        money = part + _share(self._shared(basis), part, whole, is_all=len(lines) == len(self.lines))
+        if not basis.after_discount:
+            money += sum(line.discount_minor for line in lines)
+        return money - self._taxes_in(lines, basis)
+
+    def _without_lines(self, basis: Basis) -> int:
+        """A receipt that says its total alone: discounts are in it, taxes where it tells them."""
+        money = self.receipt.total_minor
+        if basis.tax == "excluded":
+            money -= sum(tax.amount_minor for tax in self.receipt.taxes)
+        return money - self._paid_with_points() if basis.less_points_paid else money
+
+    def _shared(self, basis: Basis) -> int:
+        """What falls on all lines by their share."""
+        shared = 0
+        if basis.after_discount:
+            shared -= sum(discount.amount_minor for discount in self.receipt.discounts)
+        if basis.tax == "included":
+            shared += sum(tax.amount_minor for tax in self.receipt.taxes if not tax.included)
+        if basis.less_points_paid:
+            shared -= self._paid_with_points()
+        return shared
+
+    def _paid_with_points(self) -> int:
+        return sum(tender.amount_minor for tender in self.receipt.tenders if tender.kind == "points")
+
+    def _taxes_in(self, lines: Sequence[Line], basis: Basis) -> int:
+        """The tax in these lines: each row of it is in the lines with its label, or in all where none has it."""
+        if basis.tax == "included":
+            return 0
+        total = 0
+        for tax in self.receipt.taxes:
+            if not tax.included:
+                continue
+            labelled = [line for line in self.lines if tax.label in line.tax_labels] or self.lines
+            among = lines if labelled is self.lines else [line for line in lines if tax.label in line.tax_labels]
+            whole = sum(line.amount_minor for line in labelled)
+            part = sum(line.amount_minor for line in among)
+            total += _share(tax.amount_minor, part, whole, is_all=len(among) == len(labelled))
+        return total
+
+
+def _share(amount: int, part: int, whole: int, *, is_all: bool) -> int:
+    """`amount` × part ÷ whole, towards zero; lines that cancel out have no share."""
+    if is_all:
+        return amount
+    if whole == 0:
+        return 0
+    share = abs(amount * part) // abs(whole)
+    return share if (amount * part >= 0) == (whole > 0) else -share
+
+
+def tags_of(line: Line) -> tuple[str, ...]:
+    """What the source said of a line, and what the item map adds."""
+    return (*line.tags, *line.mapped.tags) if line.mapped else line.tags
+
+
+def thousandths_of(line: Line) -> int:
+    """A line's quantity, with the sign of its amount; one where it says none."""
+    if line.quantity is UNSET:
+        size = QUANTITY_SCALE
+    else:
+        whole, _, fraction = line.quantity.lstrip("-").partition(".")
+        size = int(whole) * QUANTITY_SCALE + int(fraction[:3].ljust(3, "0"))
+    return -size if line.amount_minor < 0 else size
+
+
+def earning_basis_minor(receipt: Receipt) -> int:
+    """The money that earns by default: goods after discounts with tax; the total where a source gives no lines."""
+    return Purchase(receipt, "UTC", Known()).basket_minor

@@ -1,0 +1,193 @@
+"""What a return takes back, and a voiding.
+
+Owns the two ways in which points go: in proportion to what came back, telescoping so that any number of steps comes to
+the whole; and, where they hang on a threshold or bracket, by asking again of what remains. Lines of a return count
+as the same goods did when they were sold. Never finds an original (`loyalty.originals` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from loyalty.item_matching import as_sold, goods_of
+from loyalty.ledger import LedgerEntry
+from loyalty.purchase import ALL_GOODS, QUANTITY_SCALE, Known, Purchase, tags_of, thousandths_of
+from loyalty.receipt import Line, Receipt
+from loyalty.terms import Rule, Terms, written
+
+# Ends the rule of an entry that a voiding makes, so that it has an id of its own beside the one it takes back.
+VOIDED = "/voided"
+
+
+class Settled(Struct, frozen=True, kw_only=True):
+    """A sale that was evaluated, with what came back of it so far: the returns themselves, and what they took."""
+
+    receipt: Receipt
+    entries: tuple[LedgerEntry, ...]
+    reversed: tuple[LedgerEntry, ...] = ()
+    returns: tuple[Receipt, ...] = ()
+
+
+def taken_back(receipt: Receipt, original: Settled, terms: Terms, known: Known) -> tuple[LedgerEntry, ...]:
+    """Entries that take back what `receipt`, a return, gives back of `original`; `known` is of the sale's time."""
+    back = _Back(receipt, original, terms.program.time_zone, known)
+    taken = (
+        _reversal(entry, terms.by_id.get(entry.rule), back)
+        for entry in original.entries
+        if terms.program.returns.policy != "pending_only" or _is_pending(entry, back.now)
+    )
+    return tuple(entry for entry in taken if entry is not None)
+
+
+def _is_pending(entry: LedgerEntry, purchase: Purchase) -> bool:
+    return entry.pending_until is not None and (purchase.at is None or purchase.at < entry.pending_until)
+
+
+class _Back:
+    """A return beside the sale that it gives back, and beside the returns before it."""
+
+    def __init__(self, receipt: Receipt, original: Settled, time_zone: str, known: Known) -> None:
+        self.original = original
+        self.sold = Purchase(original.receipt, time_zone, known)
+        self.now = self._purchase(receipt)
+        self._before = [self._purchase(each) for each in original.returns]
+        everything = sum(each.receipt.total_minor for each in (*self._before, self.now))
+        # Shares of discounts and taxes are rounded in each step; what is all given back is all taken back.
+        self.is_whole = 0 < original.receipt.total_minor <= -everything
+
+    def _purchase(self, receipt: Receipt) -> Purchase:
+        return Purchase(as_sold(receipt, self.original.receipt), self.sold.time_zone, self.sold.known)
+
+    def basis_of(self, rule: Rule | None) -> int:
+        """The basis of what came back now, of the lines that counted when they were sold."""
+        if rule is None:
+            return -self.now.basis_of_goods(ALL_GOODS)
+        if not self.now.receipt.lines:
+            # Which goods came back is not said: as many of the rule's as the money may stand for.
+            pieces = rule.earn.basis.scope == "quantity"
+            return rule.basis_of(self.sold) if pieces else -self.now.receipt.total_minor
+        lines = [line for line in self.now.lines if self._counted(line, rule)]
+        return -self.now.basis_of(lines, rule.earn.basis) if lines else 0
+
+    def _counted(self, line: Line, rule: Rule) -> bool:
+        twin = next((self.sold.lines[place] for place in _twins(line, self.sold.lines)), line)
+        return line.counts_as in rule.criterion.kinds and all(test(self.sold, twin) for test in rule.criterion.of_lines)
+
+    def lost(self, rule: Rule, remaining: int) -> int:
+        """How much of the `remaining` basis counts no more, now that a condition is asked of what remains."""
+        if not rule.criterion.has_threshold or remaining <= 0:
+            return 0
+        left, basket_minor = list(self.sold.lines), self.sold.basket_minor
+        for back in (*self._before, self.now):
+            basket_minor += back.basket_minor
+            left = _less(left, back.lines)
+        chosen = {id(line) for line in rule.lines_of(self.sold)}
+        counted = [one for one, line in zip(left, self.sold.lines, strict=True) if id(line) in chosen]
+        rest = replace(self.original.receipt, lines=tuple(left))
+        asked = Purchase(rest, self.sold.time_zone, self.sold.known, basket_minor=basket_minor)
+        if not rule.criterion.holds(asked):
+            return remaining
+        kept = [line for line in counted if all(test(asked, line) for test in rule.criterion.of_lines)]
+        whole = sum(line.amount_minor for line in counted)
+        return remaining - remaining * sum(line.amount_minor for line in kept) // whole if whole > 0 else 0
+
+
+def _reversal(entry: LedgerEntry, rule: Rule | None, back: _Back) -> LedgerEntry | None:
+    before = [earlier for earlier in back.original.reversed if earlier.reverses == entry.entry_id]
+    returned_before = -sum(earlier.basis_minor for earlier in before)
+    reversed_before = -sum(earlier.points for earlier in before)
+    came_back = entry.basis_minor if back.is_whole else returned_before + max(0, back.basis_of(rule))
+    returned = min(entry.basis_minor, came_back)
+    if rule is not None and returned > returned_before:
+        returned += back.lost(rule, entry.basis_minor - returned)
+        if entry.basis_minor - returned < rule.least:
+            returned = entry.basis_minor
+    if returned <= returned_before:
+        return None
+    if rule is not None and rule.gives_once:
+        left = min(entry.points, rule.points_once(entry.basis_minor - returned))
+        target = max(reversed_before, entry.points - left)
+        remains = written(entry.basis_minor - returned, rule.scale)
+        why = f"{entry.points} − {left} for the {remains} that remain − {reversed_before}"
+    else:
+        target = max(reversed_before, entry.points * returned // entry.basis_minor)
+        scale = 1 if rule is None else rule.scale
+        parts = f"{written(returned, scale)} ÷ {written(entry.basis_minor, scale)}"
+        why = f"floor({entry.points} × {parts}) − {reversed_before}"
+    return LedgerEntry(
+        receipt=back.now.receipt.key,
+        rule=entry.rule,
+        points=reversed_before - target,
+        basis_minor=returned_before - returned,
+        pending_until=entry.pending_until,
+        expires_at=entry.expires_at,
+        reverses=entry.entry_id,
+        why=f"{why} = {target - reversed_before} taken back",
+    )
+
+
+def _twins(line: Line, sold: Sequence[Line]) -> Iterator[int]:
+    """Places of sold lines that a returned one may be of: first of the same goods, then of the same sort."""
+    goods = goods_of(line)
+    if any(goods):
+        yield from (place for place, one in enumerate(sold) if goods_of(one) == goods)
+    sort = (line.counts_as, set(tags_of(line)))
+    yield from (place for place, one in enumerate(sold) if (one.counts_as, set(tags_of(one))) == sort)
+
+
+def _less(sold: Sequence[Line], returned: Iterable[Line]) -> list[Line]:
+    """Sold lines with what came back taken off, line by line, and off the next alike where one is not enough."""
+    left = list(sold)
+    for line in returned:
+        amount, pieces = -line.amount_minor, -thousandths_of(line)
+        for place in dict.fromkeys((*_twins(line, sold), *range(len(sold)))):
+            if amount <= 0:
+                break
+            one = left[place]
+            off = min(amount, max(0, one.amount_minor))
+            fewer = pieces * off // amount
+            amount, pieces = amount - off, pieces - fewer
+            left[place] = replace(
+                one,
+                amount_minor=one.amount_minor - off,
+                quantity=written(max(0, thousandths_of(one) - fewer), QUANTITY_SCALE),
+            )
+    return left
+
+
+def within(taken: Iterable[LedgerEntry], held: int) -> tuple[LedgerEntry, ...]:
+    """The same reversals, together taking no more than the points `held`; a later return takes up what was left."""
+    cut = []
+    for entry in taken:
+        points = max(entry.points, -max(0, held))
+        held += points
+        why = entry.why if points == entry.points else f"{entry.why}, cut to the {-points} that were there"
+        cut.append(replace(entry, points=points, why=why))
+    return tuple(cut)
+
+
+def voiding(voided: Settled) -> tuple[LedgerEntry, ...]:
+    """Entries that take back whatever a sale still gives, now that it does not count."""
+    taken = []
+    for entry in voided.entries:
+        before = [earlier for earlier in voided.reversed if earlier.reverses == entry.entry_id]
+        points = entry.points + sum(earlier.points for earlier in before)
+        basis_minor = entry.basis_minor + sum(earlier.basis_minor for earlier in before)
+        if points == 0:
+            continue
+        taken.append(
+            LedgerEntry(
+                receipt=entry.receipt,
+                rule=f"{entry.rule}{VOIDED}",
+                points=-points,
+                basis_minor=-basis_minor,
+                pending_until=entry.pending_until,
+                expires_at=entry.expires_at,
+                reverses=entry.entry_id,
+                why=f"voided: {points} taken back",
+            )
+        )
+    return tuple(taken)

@@ -1,0 +1,104 @@
+"""A program made ready to be asked: its rules in their order, their conditions as functions, its tiers by name.
+
+Owns what one rule gives for a basis, before anything that was given earlier counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from msgspec import UNSET, Struct, UnsetType
+
+from loyalty.conditions import Criterion, criterion_of
+from loyalty.program import EarnRule, Give, Program, Ratio
+from loyalty.purchase import QUANTITY_SCALE, Purchase
+from loyalty.receipt import Line
+
+# Programs kept ready; a shop has one or two alive at a time.
+_READY: Final = 32
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """An earn rule made ready."""
+
+    earn: EarnRule
+    criterion: Criterion
+
+    def lines_of(self, purchase: Purchase) -> Sequence[Line]:
+        """The lines whose money or pieces count."""
+        return self.criterion.lines_of(purchase)
+
+    def basis_of(self, purchase: Purchase) -> int:
+        """What it looks at, in minor units or thousandths of a piece; nothing where it does not apply."""
+        if not self.criterion.holds(purchase):
+            return 0
+        if not self.criterion.of_lines and len(self.criterion.kinds) == 1:
+            basis = purchase.basis_of_goods(self.earn.basis)
+        elif purchase.receipt.lines:
+            lines = self.lines_of(purchase)
+            basis = purchase.basis_of(lines, self.earn.basis) if lines else 0
+        else:
+            return 0
+        return basis if basis >= self.least else 0
+
+    @property
+    def scale(self) -> int:
+        return QUANTITY_SCALE if self.earn.basis.scope == "quantity" else 1
+
+    @property
+    def least(self) -> int:
+        return self.earn.min_basis_minor * self.scale if self.earn.min_basis_minor else 1
+
+    def points(self, basis: int, multiplier: Ratio) -> int:
+        """What a basis gives, before caps: the whole product before the one rounding."""
+        give = self.earn.give
+        if give.per_minor is UNSET or give.points is UNSET:
+            return self.points_once(basis)
+        numerator, denominator = multiplier
+        return basis * give.points * numerator // (give.per_minor * denominator * self.scale)
+
+    @property
+    def gives_once(self) -> bool:
+        """Whether the points hang on a threshold or bracket, and not on each unit of the basis."""
+        return self.earn.give.per_minor is UNSET
+
+    def points_once(self, basis: int) -> int:
+        give = self.earn.give
+        if give.brackets is UNSET:
+            return (give.points or 0) if basis >= self.least else 0
+        return max((points for threshold, points in give.brackets if basis >= threshold * self.scale), default=0)
+
+    def arithmetic(self, basis: int, multiplier: Ratio, tier: str | UnsetType) -> str:
+        """How `points` came about, for people."""
+        shown = written(basis, self.scale)
+        give: Give = self.earn.give
+        if give.per_minor is UNSET:
+            return f"once for {shown}" if give.brackets is UNSET else f"bracket of {shown}"
+        numerator, denominator = multiplier
+        times = f" × {numerator}/{denominator} ({tier})" if numerator != denominator else ""
+        return f"floor({shown} × {give.points}{times} ÷ {give.per_minor})"
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """A whole program made ready. `rules` stand in the order of `(priority, id)`."""
+
+    program: Program
+    rules: tuple[Rule, ...]
+    by_id: dict[str, Rule]
+
+
+@lru_cache(maxsize=_READY)
+def terms_of(program: Program) -> Terms:
+    """The program made ready; made once for as long as it is in use."""
+    rules = tuple(Rule(earn=rule, criterion=criterion_of(rule.when)) for rule in program.ordered_rules())
+    return Terms(program=program, rules=rules, by_id={rule.earn.id: rule for rule in rules})
+
+
+def written(amount: int, scale: int) -> str:
+    """A basis as people read it: minor units as they are, pieces as a decimal."""
+    if scale == 1:
+        return str(amount)
+    whole, part = divmod(amount, scale)
+    return f"{whole}.{part:03}".rstrip("0").rstrip(".")
