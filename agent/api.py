@@ -295,6 +295,9 @@ class LocalApi:
         if route is not None and route.open:
             return None
         party = self._access.party(headers.get("Authorization"), request.cookies.get(self._access.cookie_name))
+        if party is None and "Authorization" in headers:
+            remedy = "Read the token anew in control.json in the state folder: each start makes another."
+            return problem(HTTPStatus.FORBIDDEN, remedy)
         if party is None or (party == "page" and (route is None or not route.page)):
             return problem(HTTPStatus.FORBIDDEN, "Run `tillside open` to open the page, already paired.")
         return None

@@ -98,7 +98,8 @@ def tried_templates(
     try:
         after = tuple(template_from(one.toml.encode(), f"the centre's template {one.name}") for one in wanted)
     except TemplateError as error:
-        return Refused(why=f"{error} The templates before stay in force: correct it and publish it again")
+        told = " ".join(str(error).splitlines())
+        return Refused(why=f"{told}. The templates before stay in force: correct it and publish it again")
     for source, own in options.items():
         with_before = replace(own, templates=(*own.templates, *before))
         with_after = replace(own, templates=(*own.templates, *after))

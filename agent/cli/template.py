@@ -182,11 +182,11 @@ def _number(tried: TriedReceipt) -> str:
 
 def _show_trial(trial: Trial, result: TestResult) -> None:
     width = max([len(capture.name) for capture in trial.captures] + [len("file")])
-    say(f"{'file':<{width}}  receipts  read  add up")
+    say(f"{'file':<{width}}  receipts  read  add up  other paper")
     for capture in trial.captures:
         each = Trial(captures=(capture,)).counts
-        say(f"{capture.name:<{width}}  {each['all']:>8}  {each['read']:>4}  {each['hold']:>6}")
-    say(f"{'':<{width}}  {result.receipts:>8}  {result.read:>4}  {result.reconciled:>6}")
+        say(f"{capture.name:<{width}}  {each['all']:>8}  {each['read']:>4}  {each['hold']:>6}  {capture.ignored:>11}")
+    say(f"{'':<{width}}  {result.receipts:>8}  {result.read:>4}  {result.reconciled:>6}  {result.ignored:>11}")
     for row in result.problems:
         say(f"{row.file}: {'receipt ' + row.number + ': ' if row.number else ''}{row.why}")
 

@@ -70,6 +70,9 @@ def _receipt(text: bytes, *, is_listed: bool) -> Part:
         given = _ONE.decode(text)
         refuse_ambiguity(text)
     except (*UNDECODABLE, AmbiguousError) as error:
+        if not is_listed and b'"verificationUrl"' in text:
+            detail = "the answer of a fiscal device without its `journal`: have the till ask for the receipt as text"
+            return MalformedReceiptError("bad_json", detail)
         if not is_listed and b'"total_minor"' not in text:
             detail = f'not JSON of receipts: it has neither "receipts" nor the keys of one ({error})'
             return MalformedReceiptError("bad_json", detail)

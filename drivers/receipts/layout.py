@@ -248,9 +248,10 @@ def _receipt(facts: Facts, money: Money, currency: str, options: DecodeOptions) 
         problems.append(Problem(code="currency_unknown", detail="name the currency in the settings"))
     if issued_at is None and facts.day is not None and facts.time_text:
         problems.append(Problem(code="time_zone_unknown", detail="name the time zone in the settings"))
+    is_returned = facts.kind == "sale" and money.total_minor < 0 and all(line.amount_minor <= 0 for line in money.lines)
     return Receipt(
         key="",
-        kind=facts.kind,
+        kind="return" if is_returned else facts.kind,
         status=facts.status,
         store=store or UNSET,
         register=register or UNSET,

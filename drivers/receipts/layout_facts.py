@@ -122,6 +122,8 @@ def _took_mark(facts: dict[str, object], text: Text, said: _Said, layout: Layout
     """Whether the line says what the receipt is, or of which other one it is; kept then."""
     if said.original is not None:
         facts.setdefault("original", _original(said.original, text.printed, layout, time_zone))
+        if said.returned is not None:
+            facts["kind"] = "return"
     elif said.returned is not None and facts.get("kind") != "return":
         found = _original(said.returned, text.printed, layout, time_zone)
         facts |= {"kind": "return"} | ({"original": found} if found is not None else {})

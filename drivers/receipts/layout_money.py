@@ -21,6 +21,10 @@ from drivers.receipts.words import Layout, Text, first_match
 from loyalty.money import AmountError, line_product_minor
 from loyalty.receipt import Discount, Line, Tax, Tender
 
+_NO_TOTAL: Final = (
+    "no total is found; where the paper has one, a template has to name its word (docs/templates.md), "
+    "else its end is missing: print it again"
+)
 _RATE: Final = re.compile(r"(\d{1,2}(?:[.,]\d{1,3})?)\s?%")
 _COUNT_AND_UNIT: Final = re.compile(r"(-?)([\d.,]+)([-−]?)\s?(.*)")
 
@@ -51,7 +55,7 @@ def read_money(texts: Sequence[Text], layout: Layout, currency: str) -> Money:
     """The money of one receipt. Raises MalformedReceiptError where it has no total, AmountError."""
     last = total_at(texts)
     if last is None:
-        raise MalformedReceiptError("torn", "the receipt has no total; its end is missing, print it again")
+        raise MalformedReceiptError("torn", _NO_TOTAL)
     total = layout.total_of(texts[last].printed, texts[last].plain)
     begin = next((at + 1 for at, text in enumerate(texts[:last]) if layout.begin.match(text.plain)), 0)
     goods = _Goods(layout, currency)

@@ -38,13 +38,13 @@ class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReceiptColumns(_Part, frozen=True, kw_only=True):
-    """Columns of a receipt's facts. `issued_at` may be in two: the date and the time."""
+    """Columns of a receipt's facts. `issued_at` may be one, or several: the date and the time."""
 
     number: Column | None = None
     store: Column | None = None
     register: Column | None = None
     business_day: Column | None = None
-    issued_at: Columns | None = None
+    issued_at: Column | Columns | None = None
     operator: Column | None = None
     currency: Column | None = None
     kind: Column | None = None

@@ -278,7 +278,8 @@ class _Reading:
 
     def _when(self) -> tuple[date | None, datetime | UnsetType, tuple[Problem, ...]]:
         columns, forms = self._mapping.receipt, self._mapping.dates
-        text = " ".join(self._fact(column) for column in columns.issued_at or ())
+        named = columns.issued_at or ()
+        text = " ".join(self._fact(column) for column in ((named,) if isinstance(named, str) else named))
         printed = date_in(text, forms)
         written = self._fact(columns.business_day)
         day = date_in(written, forms)

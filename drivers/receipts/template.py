@@ -119,7 +119,7 @@ class Sum(_Part, frozen=True, kw_only=True):
 
 
 class Tenders(_Part, frozen=True, kw_only=True):
-    """Words before what was paid, by kind. They stand below the total."""
+    """Words before or behind what was paid, by kind. They stand below the total."""
 
     cash: Words = ()
     card: Words = ()

@@ -59,7 +59,7 @@ class TriedReceipt(Struct, frozen=True, kw_only=True):
 
 
 class TriedCapture(Struct, frozen=True, kw_only=True):
-    """A capture's receipts. `ignored` counts jobs that are none, such as card slips."""
+    """A capture's receipts. `ignored` counts papers that are none, such as card slips, or of another layout."""
 
     name: str
     receipts: tuple[TriedReceipt, ...]
@@ -106,9 +106,18 @@ def try_capture(name: str, document: bytes, template: Template, options: DecodeO
     reader = reader_of(template)
     papers = papers_of(document, options)
     tries = [tried(paper, reader, options) for paper in papers]
-    is_other = [each.receipt is None and classified([line.text for line in each.lines]) is not None for each in tries]
-    kept = tuple(each for each, other in zip(tries, is_other, strict=True) if not other)
-    return TriedCapture(name=name, receipts=kept, ignored=sum(is_other))
+    kept = tuple(
+        each
+        for paper, each in zip(papers, tries, strict=True)
+        if each.receipt is not None or not _is_anothers(paper, reader.layout)
+    )
+    return TriedCapture(name=name, receipts=kept, ignored=len(tries) - len(kept))
+
+
+def _is_anothers(paper: Sequence[str], layout: Layout) -> bool:
+    """Whether paper that is not read has no word of the layout, or is known to be no receipt."""
+    texts = [layout.text(line) for line in paper]
+    return classified(paper) is not None or not layout.is_recognised(texts)
 
 
 def tried(paper: Sequence[str], reader: TemplateReader, options: DecodeOptions) -> TriedReceipt:
@@ -119,8 +128,7 @@ def tried(paper: Sequence[str], reader: TemplateReader, options: DecodeOptions) 
     found = reader.find(job)
     lines = tuple(ReadLine(text=line, role=role) for line, role in zip(paper, roles(texts, layout), strict=True))
     if not found:
-        why = "its words stand nowhere" if not layout.is_recognised(texts) else "nothing sold above a total was found"
-        return TriedReceipt(lines=lines, why=f"not read: {why}")
+        return TriedReceipt(lines=lines, why="not read: nothing sold above a total was found")
     try:
         receipt = reader.read(PrintedJob(lines=job.lines[found[0].first : found[0].last]), options)
     except MalformedReceiptError as error:

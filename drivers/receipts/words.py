@@ -137,7 +137,10 @@ class Layout:
         self.skip = _after(template.items.skip, "", r"\s*")
         self.begin = _after(template.items.begin, "", r"^\W*")
         self.end = _after(template.end.words, "", r"^\W*")
-        self.tender = re.compile(rf"\W*([^\W\d_].*?)[\s.:]+{CURRENCY}?\s*({amount})\s*{CURRENCY}?\s*")
+        self.tender = re.compile(
+            rf"\W*(?P<words>[^\W\d_].*?)[\s.:]+{CURRENCY}?\s*(?P<amount>{amount})\s*{CURRENCY}?\s*"
+        )
+        self.tender_behind = re.compile(rf"\s*(?P<amount>{amount})\s+(?P<words>[^\W\d_].*?)\s*")
         self._tenders = tuple(
             (kind, re.compile(rf"(?:{'|'.join(sorted(map(folded, words), key=len, reverse=True))})\b"))
             for kind in _TENDER_ORDER
@@ -222,12 +225,12 @@ class Layout:
 
     def tender_of(self, text: Text) -> tuple[TenderKind, str, str] | None:
         """Kind, words and amount, where the line says how is paid."""
-        match = self.tender.fullmatch(text.plain)
+        match = self.tender.fullmatch(text.plain) or self.tender_behind.fullmatch(text.plain)
         if match is None:
             return None
-        words = " ".join(text.printed[match.start(1) : match.end(1)].split())
+        words = " ".join(text.printed[match.start("words") : match.end("words")].split())
         kind = self.tender_kind(words)
-        return (kind, words, match[2]) if kind is not None else None
+        return (kind, words, match["amount"]) if kind is not None else None
 
     def tender_kind(self, words: str) -> TenderKind | None:
         """How is paid, by the words before the amount."""

@@ -198,6 +198,16 @@ async def test_strangers_get_403_everywhere_and_change_nothing(shop: Shop) -> No
     assert served.access.redeem("token-100") is None
 
 
+async def test_a_token_of_an_earlier_start_is_refused_with_where_the_new_one_is(shop: Shop) -> None:
+    served = Served(shop)
+    async with (
+        served.running() as http,
+        http.get(f"{served.url}/v1/status", headers={"Authorization": "Bearer of-yesterday"}) as answer,
+    ):
+        assert answer.status == 403
+        assert "control.json" in (await answer.json(content_type=None))["detail"]
+
+
 async def test_open_routes_still_need_our_own_host_and_origin(shop: Shop) -> None:
     served = Served(shop)
     async with served.running() as http:

@@ -73,6 +73,15 @@ def test_one_that_this_version_cannot_read_is_refused_with_its_key(tmp_path: Pat
     assert "the centre's template new: sheen: no such key" in tried.why
 
 
+def test_all_that_is_wrong_with_one_is_told_on_one_line(tmp_path: Path) -> None:
+    tried = tried_templates([layout('name = "x"\n', "x")], (), OPTIONS, tmp_path)
+
+    assert isinstance(tried, Refused)
+    assert "such as TOTAL. The templates before stay in force" in tried.why
+    assert tried.why.count("the centre's template x: [") == 2
+    assert "\n" not in tried.why
+
+
 def test_settings_that_cannot_be_followed_are_the_sources_to_tell(tmp_path: Path) -> None:
     folder = captures_in(tmp_path, monday=SALE)
 

@@ -48,7 +48,13 @@ def test_learn_then_check_then_test(captures: Path, tmp_path: Path, capsys: pyte
 
     code, said, _ = run(capsys, "test", str(captures), "--template", out)
     assert code == DONE
-    assert said.splitlines()[-1].split() == ["6", "6", "6"]
+    assert said.splitlines()[-1].split() == ["6", "6", "6", "0"]
+
+    # paper without the layout's words is counted as another's, and no receipt that fails
+    (captures / "kitchen.txt").write_text("KUZINA\nTavlu 6\n2 x Pan sera\n", encoding="utf-8")
+    code, said, _ = run(capsys, "test", str(captures), "--template", out)
+    assert code == DONE
+    assert said.splitlines()[-1].split() == ["6", "6", "6", "1"]
 
     # a receipt that does not add up is named with its reason
     first = captures / "0.txt"

@@ -233,3 +233,15 @@ def test_a_line_has_the_department_that_a_column_says() -> None:
     decoded = read(HEADER + FIRST, LINES.replace('gtin = "EAN"', 'gtin = "EAN"\ndepartment = "EAN"'))
 
     assert [line.department for line in decoded.receipts[0].lines] == ["3838800000015", UNSET]
+
+
+def test_date_and_time_in_one_column_need_no_list() -> None:
+    one = read("Kada;Iznos\r\n22.11.2026 09:07;5,00\r\n", """
+        delimiter = ";"
+        decimal_mark = ","
+        constants = { currency = "EUR" }
+        receipt = { issued_at = "Kada", total = "Iznos" }
+        line = { amount = "Iznos" }
+        """)  # fmt: skip
+    (receipt,) = one.receipts
+    assert receipt.issued_at == datetime.fromisoformat("2026-11-22T09:07:00+01:00")

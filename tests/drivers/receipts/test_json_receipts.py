@@ -26,6 +26,12 @@ def test_an_invoice_of_the_tax_administration_has_its_journal_and_its_address() 
     assert receipt.fiscal.verification_url == purs_url()
 
 
+def test_an_answer_without_its_journal_says_what_to_ask_for() -> None:
+    (problem,) = decode(json.dumps({"invoiceNumber": "A-A-1", "verificationUrl": purs_url()}).encode()).problems
+    assert problem.code == "bad_json"
+    assert "`journal`" in problem.detail
+
+
 def test_several_invoices_in_one_document() -> None:
     invoices = [{"journal": JOURNAL.replace("16898", str(number))} for number in (16898, 16899)]
     assert [receipt.number for receipt in decode(json.dumps(invoices).encode()).receipts] == [

@@ -114,6 +114,65 @@ def test_a_line_has_the_shape_whose_arithmetic_holds() -> None:
     assert [line.description for line in receipt.lines] == ["Bread 500 g", "Tea 2 x 9", "Nails 3 x 40"]
 
 
+AMOUNTS_FIRST = """
+name = "lavke"
+currency = "EUR"
+decimal_mark = "."
+dates = ["dd/mm/yyyy"]
+[recognise]
+all = ["ORTANA LAVKE"]
+[labels]
+original = ["REPORTA il Kvitu"]
+[marks]
+returned = ["REPORTA"]
+[head]
+lines = ["Kvitu {number} {date} {time}"]
+[items]
+lines = ["{amount} {quantity} x {price} {name} {label}"]
+[total]
+lines = ["{amount} TOTAU"]
+[change]
+lines = ["{amount} Retur"]
+[tenders]
+cash = ["Monetu"]
+"""
+AMOUNTS_FIRST_SALE = """ORTANA LAVKE
+Kvitu 31-17   27/11/2026 09:12
+ 11.80 2 x 5.90 Pan sera K
+ 11.80 TOTAU
+ 20.00 Monetu
+  8.20 Retur
+"""
+AMOUNTS_FIRST_RETURN = """ORTANA LAVKE
+REPORTA il Kvitu 31-17
+Kvitu 31-20   27/11/2026 09:31
+ -5.90 -1 x 5.90 Pan sera K
+ -5.90 TOTAU
+ -5.90 Monetu
+"""
+
+
+def test_payments_may_stand_behind_their_amounts() -> None:
+    receipt = read(AMOUNTS_FIRST_SALE, AMOUNTS_FIRST)
+    assert [(tender.kind, tender.amount_minor) for tender in receipt.tenders] == [("cash", 2000)]
+    assert (receipt.kind, receipt.total_minor, receipt.change_minor) == ("sale", 1180, 820)
+
+
+def test_one_line_may_say_that_it_is_a_return_and_of_what() -> None:
+    # given a mark of a return that also begins the label of the original, and lines that are positive all the same
+    receipt = read(AMOUNTS_FIRST_RETURN.replace("-5.90", "5.90").replace("-1 x", "1 x"), AMOUNTS_FIRST)
+    assert receipt.kind == "return"
+    assert receipt.original
+    assert (receipt.original.number, receipt.total_minor) == ("31-17", -590)
+
+
+def test_a_total_below_zero_is_a_return_unless_something_is_sold_besides() -> None:
+    unmarked = AMOUNTS_FIRST_RETURN.replace("REPORTA il Kvitu 31-17\n", "")
+    assert read(unmarked, AMOUNTS_FIRST).kind == "return"
+    mixed = unmarked.replace("-5.90 TOTAU", "2.50 1 x 2.50 Aqvu blu K\n -3.40 TOTAU")
+    assert read(mixed, AMOUNTS_FIRST).kind == "sale"
+
+
 def test_the_published_schema_is_that_of_the_types() -> None:
     assert (ROOT / "docs" / "template.schema.json").read_bytes() == schema()
 
