@@ -59,7 +59,8 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     """How a register is. `running` is false where the store was read without the agent.
 
     `keys` says where secrets are kept, `ignored` counts what was heard and is no receipt by kind, `reasons`
-    why the verdict is not `healthy`; `waiting` counts receipts of further sources without their partner.
+    why the verdict is not `healthy`; `waiting` counts receipts of further sources without their partner;
+    `templates` names those of the centre that a running agent reads with.
     """
 
     verdict: Verdict
@@ -78,6 +79,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     program: str | None
     item_map: str | None
     rules: RulesInForce
+    templates: tuple[str, ...]
     sources: tuple[SourceReport, ...]
     waiting: int
     workers: tuple[Health, ...]

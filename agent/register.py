@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from agent.rereading import Rereader
     from agent.webhook import Webhook
     from drivers.receipts.port import DecodeOptions
+    from drivers.receipts.template import Template
 
 PAGE_KEY = "page-key"
 PAGE_KEY_BYTES = 32
@@ -314,8 +315,10 @@ class Register:
 
     def _options(self, source: str) -> DecodeOptions:
         own = self._own_options(source)
-        central = self._central_templates.in_force if self._central_templates is not None else ()
-        return replace(own, templates=(*own.templates, *central))
+        return replace(own, templates=(*own.templates, *self._central_in_force()))
+
+    def _central_in_force(self) -> tuple[Template, ...]:
+        return self._central_templates.in_force if self._central_templates is not None else ()
 
     def _own_options(self, source: str) -> DecodeOptions:
         from agent.reading_options import options_of  # noqa: PLC0415 - as above
@@ -381,6 +384,7 @@ class Register:
             last_contact=self._link.last_contact,
             workers=self._health(),
             rules=self._recognition.in_force,
+            templates=tuple(template.name for template in self._central_in_force()),
             sources=sources_of(self._settings),
             item_map=self._link.item_map,
         )

@@ -79,6 +79,7 @@ class Live(Struct, frozen=True, kw_only=True):
     last_contact: AwareDatetime | None = None
     workers: tuple[Health, ...] = ()
     rules: RulesInForce = RulesInForce()
+    templates: tuple[str, ...] = ()
     sources: tuple[SourceView, ...] = ()
     item_map: str | None = None
 
@@ -133,6 +134,7 @@ class StoreInspection:
             program=program.hash if program is not None else None,
             item_map=live.item_map,
             rules=live.rules,
+            templates=live.templates,
             sources=tuple(self._source(source) for source in live.sources),
             waiting=self._store.count_waiting(),
             workers=live.workers,

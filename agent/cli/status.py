@@ -47,6 +47,8 @@ def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
         ("Item map", report.item_map[:12] if report.item_map else "none yet"),
         ("Card rules", f"{report.rules.settings} from the settings, {report.rules.centre} from the centre"),
     ]
+    if report.running:
+        facts.append(("Templates", f"{', '.join(report.templates) or 'none'} from the centre"))
     facts += [(worker.kind.capitalize(), f"{worker.name}: {worker.condition}") for worker in report.workers]
     facts += [("Source", _source(source, now)) for source in report.sources]
     if report.waiting:

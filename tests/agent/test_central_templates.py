@@ -129,6 +129,7 @@ async def test_a_register_takes_a_template_keeps_it_and_refuses_a_worse_one(tmp_
             publish(centre, [layout(FINNISH, "kioski")])
             till.beat()
             await till.until(lambda: [one.name for one in central.in_force] == ["kioski"])
+            assert till.status.templates == ("kioski",)
 
             # then the next paper is read
             (tmp_path / "drop" / "1.txt").write_text(FOREIGN, encoding="utf-8")
