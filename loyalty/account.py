@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from loyalty.evaluate import earns, evaluate
+from loyalty.exchange import parts_of
 from loyalty.history import History
 from loyalty.identity import identity_keys
 from loyalty.ledger import LedgerEntry, balance_of
@@ -23,8 +24,10 @@ from loyalty.periods import bought_at
 from loyalty.program import Program
 from loyalty.purchase import Purchase
 from loyalty.receipt import Problem, Receipt
-from loyalty.returns import Settled, voiding, within
+from loyalty.returns import EXCHANGED, VOIDED, Returned, Settled, voiding, within
+from loyalty.roll import roll
 from loyalty.sightings import filled, revised, sighting_of
+from loyalty.streaks import Streaks, Undoing
 
 NEW: Final = MemberState(code="new")
 
@@ -39,8 +42,10 @@ class Account:
     def __init__(self, program: Program, state: MemberState = NEW) -> None:
         self._program = program
         self._history = History(program, state.tier or UNSET, state.counters)
-        self._opening = state.balance
+        self._streaks = Streaks(program, state.counters)
+        self._opening = state
         self._sold: dict[str, Purchase] = {}
+        self._took_back: set[str] = set()
         self._known: dict[str, str] = {}
         self._receipts: dict[str, Receipt] = {}
         self._settled: dict[str, Settled] = {}
@@ -49,10 +54,9 @@ class Account:
         self.entries: list[LedgerEntry] = []
         self.problems: list[Problem] = []
 
-    @property
-    def tier(self) -> str | UnsetType:
-        """The tier after the last receipt."""
-        return self._history.tier
+    def tier(self, as_of: datetime) -> str | UnsetType:
+        """The tier at `as_of`."""
+        return self._history.tier(as_of)
 
     @property
     def waiting(self) -> tuple[Receipt, ...]:
@@ -94,23 +98,25 @@ class Account:
 
     def _learn(self, receipt: Receipt) -> Iterable[LedgerEntry]:
         """A receipt was filled in: a return may find it by what was absent, or say now what it gives back."""
-        if receipt.key in self._waiting:
-            self._waiting[receipt.key] = receipt
-        elif receipt.key in self._settled:
-            self._settle_as(replace(self._settled[receipt.key], receipt=receipt))
+        sold, returned = parts_of(receipt)
+        if receipt.key in self._waiting and returned is not None:
+            self._waiting[receipt.key] = returned
+        if receipt.key in self._settled and sold is not None:
+            self._settle_as(replace(self._settled[receipt.key], receipt=sold))
         return self._settle_waiting()
 
     def _void(self, known: Receipt, seen: Receipt) -> Iterable[LedgerEntry]:
-        if known.kind == "return" and known.key not in self._waiting:
+        if known.key in self._took_back:
             return self._refuse(seen, "it voids a return that took points back; only a person can undo that")
         self._keep(known.key, seen, revised(known, seen))
         self._waiting.pop(known.key, None)
         settled = self._settled.pop(known.key, None)
         if settled is None:
             return ()
-        entries = voiding(settled)
-        self._note(self._sold[known.key], entries)
-        self._history.bought(-1)
+        sale = self._sold[known.key]
+        entries = [*voiding(settled), *self._streaks.voided(sale, Undoing(receipt=known.key, suffix=VOIDED))]
+        self._history.voided(sale)
+        self._note(sale, entries)
         return entries
 
     def _refuse(self, receipt: Receipt, why: str) -> tuple[LedgerEntry, ...]:
@@ -120,26 +126,39 @@ class Account:
     def _settle(self, receipt: Receipt) -> Iterable[LedgerEntry]:
         if not earns(receipt, self._program):
             return ()
-        if receipt.kind == "return":
-            return self._take_back(receipt)
-        purchase = Purchase(receipt, self._program.time_zone, self._history.known())
-        entries = evaluate(receipt, known=purchase.known, program=self._program)
-        self._sold[receipt.key] = purchase
-        self._history.bought()
-        self._note(purchase, entries)
-        self._settle_as(Settled(receipt=receipt, entries=entries))
-        return [*entries, *self._settle_waiting()]
+        sold, returned = parts_of(receipt)
+        taken = self._take_back(returned, EXCHANGED if sold is not None else "") if returned is not None else []
+        return [*taken, *(self._give(sold) if sold is not None else ())]
 
-    def _take_back(self, receipt: Receipt) -> Iterable[LedgerEntry]:
+    def _give(self, receipt: Receipt) -> Iterable[LedgerEntry]:
+        at = bought_at(receipt, self._program.time_zone)
+        sale = Purchase(receipt, self._program.time_zone, self._history.known(at))
+        entries = evaluate(receipt, known=sale.known, program=self._program)
+        self._sold[receipt.key] = sale
+        self._history.bought(sale)
+        self._note(sale, [*entries, *(beside := self._streaks.sold(sale))])
+        self._settle_as(Settled(receipt=receipt, entries=entries))
+        return [*entries, *beside, *self._settle_waiting()]
+
+    def _take_back(self, receipt: Receipt, suffix: str = "") -> list[LedgerEntry]:
         original = self._original_of(receipt)
         if original is None:
             self._waiting[receipt.key] = receipt
-            return ()
-        sold = self._sold[original.receipt.key]
-        taken = evaluate(receipt, known=sold.known, program=self._program, original=original)
+            return []
+        sale = self._sold[original.receipt.key]
+        back = Returned(receipt, original, self._program.time_zone, sale.known)
+        pending_only = self._program.returns.policy == "pending_only"
+        undoing = Undoing(receipt=receipt.key, suffix=suffix, pending_at=back.now.at if pending_only else None)
+        taken = [
+            replace(entry, rule=f"{entry.rule}{suffix}")
+            for entry in evaluate(receipt, known=sale.known, program=self._program, original=original)
+        ]
+        taken += self._streaks.returned(sale, back, undoing)
         if self._program.returns.policy == "within_balance":
-            taken = within(taken, self._held(receipt))
-        self._note(sold, taken)
+            taken = list(within(taken, self._held(back.now.at)))
+        self._history.brought_back(sale, back.basket_left())
+        self._took_back.add(receipt.key)
+        self._note(sale, taken)
         self._settled[original.receipt.key] = replace(
             original, reversed=(*original.reversed, *taken), returns=(*original.returns, receipt)
         )
@@ -149,9 +168,8 @@ class Account:
         self.entries.extend(entries)
         self._history.given(sale, entries)
 
-    def _held(self, receipt: Receipt) -> int:
+    def _held(self, at: datetime | None) -> int:
         """All points that a member has when a return is made, pending ones too."""
-        at = bought_at(receipt, self._program.time_zone)
         balance = self.balance(at or datetime.min.replace(tzinfo=UTC))
         return balance.spendable + balance.pending
 
@@ -165,23 +183,21 @@ class Account:
         given: list[LedgerEntry] = []
         for receipt in ready:
             del self._waiting[receipt.key]
-            given.extend(self._settle(receipt))
+            given.extend(self._take_back(receipt, EXCHANGED if receipt.key in self._sold else ""))
         return given
 
     def _original_of(self, receipt: Receipt) -> Settled | None:
-        if receipt.kind != "return":
-            return None
         named = [key for name in awaited_names(receipt) for key in self._named.get(name, ())]
         original = original_among(receipt, (self._settled[key].receipt for key in named if key in self._settled))
         return self._settled[original.key] if original is not None else None
 
     def balance(self, as_of: datetime) -> Balance:
-        """Opening balance plus the fold of the entries at `as_of`."""
-        earned = balance_of(self.entries, as_of)
+        """The opening balance, rolled on to `as_of`, plus the fold of the entries then."""
+        earned, opening = balance_of(self.entries, as_of), roll(self._opening, self._program, as_of).balance
         return Balance(
-            confirmed=self._opening.confirmed + earned.confirmed,
-            pending=self._opening.pending + earned.pending,
-            spendable=self._opening.spendable + earned.spendable,
+            confirmed=opening.confirmed + earned.confirmed,
+            pending=opening.pending + earned.pending,
+            spendable=opening.spendable + earned.spendable,
         )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import UNSET
 
 from loyalty.ledger import LedgerEntry
-from loyalty.program import EarnRule, Program
+from loyalty.program import NO_CAP, EarnRule, Program, Ratio
 from loyalty.purchase import Known, Purchase
 from loyalty.receipt import Receipt
 from loyalty.reconcile import unearning
@@ -44,7 +44,8 @@ def evaluate(
             raise OriginalUnknownError(receipt.key)
         return taken_back(receipt, original, terms, known)
     purchase = Purchase(receipt, program.time_zone, known)
-    given = [entry for rule in terms.rules if (entry := _given(purchase, rule, terms)) is not None]
+    multiplier = program.multiplier(known.tier)
+    given = [entry for rule in terms.rules if (entry := _given(purchase, rule, multiplier)) is not None]
     return tuple(_best(given, terms) if program.conflict == "best_per_group" else given)
 
 
@@ -53,17 +54,15 @@ def earns(receipt: Receipt, program: Program) -> bool:
     return receipt.status == "final" and unearning(receipt) is None and receipt.currency == program.currency
 
 
-def _given(purchase: Purchase, rule: Rule, terms: Terms) -> LedgerEntry | None:
+def _given(purchase: Purchase, rule: Rule, multiplier: Ratio) -> LedgerEntry | None:
     basis = rule.basis_of(purchase)
     if basis <= 0:
         return None
-    tier = purchase.known.tier
-    multiplier = terms.program.multiplier(tier)
     uncut = rule.points(basis, multiplier)
-    points, cut_by = _cut(uncut, purchase, rule.earn)
+    points, cut_by = (uncut, "") if rule.earn.cap is NO_CAP else _cut(uncut, purchase, rule.earn)
     if points <= 0:
         return None
-    why = f"{rule.arithmetic(basis, multiplier, tier)} = {uncut}"
+    why = f"{rule.arithmetic(basis, multiplier, purchase.known.tier)} = {uncut}"
     return LedgerEntry(
         receipt=purchase.receipt.key,
         rule=rule.earn.id,

@@ -65,17 +65,40 @@ class Member(Struct, frozen=True, kw_only=True):
         return found is not None and found.state == "blocked"
 
 
+class Activity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a member earned, spent on goods, and how often they came, at one time or on one day; net of returns."""
+
+    at: AwareDatetime
+    points: Points = 0
+    spent_minor: Points = 0
+    visits: int = 0
+
+
+class Lot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Points that mature and expire together: pending ones have `pending_until`; without `expires_at` they stay."""
+
+    points: Points
+    pending_until: AwareDatetime | UnsetType = UNSET
+    expires_at: AwareDatetime | UnsetType = UNSET
+
+
 class Counters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What rules need of a member's past; what is not told is taken for nothing, and the answer is an estimate.
 
     `used` is what each rule gave in each period (`{"base": {"2026-11-22": 120, "2026-11": 300, "member": 900}}`), net
-    of returns; `purchases` how many sales there were; `birth_month` 1 to 12.
+    of returns; `purchases` how
+    many sales there were; `birth_month` 1 to 12; `activity` what tiers are reached with; `visits`
+    and `stamps` what each rule counted and gave nothing for yet; `lots` what the balances are made of.
     """
 
     used: dict[str, dict[str, Points]] | UnsetType = UNSET
     purchases: Annotated[int, Meta(ge=0, le=10**9)] | UnsetType = UNSET
     birth_month: Annotated[int, Meta(ge=1, le=12)] | UnsetType = UNSET
     segments: tuple[str, ...] | UnsetType = UNSET
+    activity: tuple[Activity, ...] | UnsetType = UNSET
+    visits: dict[str, tuple[AwareDatetime, ...]] | UnsetType = UNSET
+    stamps: dict[str, Annotated[int, Meta(ge=0, le=10**9)]] | UnsetType = UNSET
+    lots: tuple[Lot, ...] | UnsetType = UNSET
 
 
 class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

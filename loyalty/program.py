@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from loyalty.conditions import MAX_DEPTH, Condition, keys_in, within
+from loyalty.conditions import MAX_DEPTH, Condition, about_lines, keys_in, within
 from loyalty.periods import Duration, Expiry
 from loyalty.purchase import ALL_GOODS, Basis
 from loyalty.receipt import Currency
@@ -84,6 +84,9 @@ class Cap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     member: PositiveInt | UnsetType = UNSET
 
 
+NO_CAP: Final = Cap()
+
+
 class EarnRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rule that gives points for what was bought.
 
@@ -99,7 +102,7 @@ class EarnRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     basis: Basis = ALL_GOODS
     min_basis_minor: Threshold | UnsetType = UNSET
     give: Give
-    cap: Cap = Cap()
+    cap: Cap = NO_CAP
     pending: Duration | UnsetType = UNSET
     expires: Expiry | UnsetType = UNSET
 
@@ -178,9 +181,9 @@ class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cac
     time_zone: str = "UTC"
     tiers: tuple[Tier, ...] = ()
     earn: Annotated[tuple[EarnRule, ...], Meta(max_length=1_000)]
-    visits: Annotated[tuple[VisitRule, ...], Meta(max_length=0)] = ()
-    stamps: Annotated[tuple[StampRule, ...], Meta(max_length=0)] = ()
-    events: Annotated[tuple[EventRule, ...], Meta(max_length=0)] = ()
+    visits: Annotated[tuple[VisitRule, ...], Meta(max_length=100)] = ()
+    stamps: Annotated[tuple[StampRule, ...], Meta(max_length=100)] = ()
+    events: Annotated[tuple[EventRule, ...], Meta(max_length=100)] = ()
     rewards: Annotated[tuple[Reward, ...], Meta(max_length=100)] = ()
     returns: Returns = Returns()
     conflict: Literal["sum", "best_per_group"] = "sum"
@@ -275,8 +278,11 @@ def _wrong_rule(path: str, rule: EarnRule | VisitRule | StampRule | EventRule) -
             date.fromisoformat(expires)
         except ValueError:
             yield f"{path}.expires: {expires!r} is no day of the calendar; write it as 2027-12-31"
-    if not isinstance(rule, EventRule) and rule.when is not UNSET:
-        yield from _wrong_condition(f"{path}.when", rule.when, 1)
+    if isinstance(rule, EventRule) or rule.when is UNSET:
+        return
+    yield from _wrong_condition(f"{path}.when", rule.when, 1)
+    if isinstance(rule, VisitRule) and about_lines(rule.when):
+        yield f"{path}.when: a visit is of a whole receipt; ask nothing about its lines"
 
 
 def _wrong_condition(path: str, condition: Condition, depth: int) -> Iterator[str]:
@@ -300,8 +306,6 @@ def program_warnings(program: Program) -> tuple[str, ...]:
     warnings = []
     tiers = {tier.id for tier in program.tiers}
     for index, tier in enumerate(program.tiers):
-        if tier.from_ is not UNSET:
-            warnings.append(f"$.tiers[{index}].from: carried, not evaluated yet; a member has the tier that is given")
         if tier.discount_percent is not UNSET:
             warnings.append(f"$.tiers[{index}].discount_percent: carried; no till gives the discount by itself yet")
     for index, rule in enumerate(program.earn):

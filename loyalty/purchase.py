@@ -62,10 +62,8 @@ class Purchase:
         self._basket_minor = basket_minor
         self._bases: dict[Basis, int] = {}
         self._moments: dict[str, datetime | None] = {}
-
-    @cached_property
-    def at(self) -> datetime | None:
-        return bought_at(self.receipt, self.time_zone)
+        self.at: datetime | None = bought_at(receipt, time_zone)
+        self._whole = sum(line.amount_minor for line in self.lines)
 
     @cached_property
     def local(self) -> datetime | None:
@@ -111,8 +109,7 @@ class Purchase:
         if basis.scope == "quantity":
             return sum(map(thousandths_of, lines))
         part = sum(line.amount_minor for line in lines)
-        whole = sum(line.amount_minor for line in self.lines)
-        money = part + _share(self._shared(basis), part, whole, is_all=len(lines) == len(self.lines))
+        money = part + _share(self._shared(basis), part, self._whole, is_all=len(lines) == len(self.lines))
         if not basis.after_discount:
             money += sum(line.discount_minor for line in lines)
         return money - self._taxes_in(lines, basis)

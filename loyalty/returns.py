@@ -8,18 +8,23 @@ as the same goods did when they were sold. Never finds an original (`loyalty.ori
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from loyalty.item_matching import as_sold, goods_of
 from loyalty.ledger import LedgerEntry
+from loyalty.program import Program
 from loyalty.purchase import ALL_GOODS, QUANTITY_SCALE, Known, Purchase, tags_of, thousandths_of
 from loyalty.receipt import Line, Receipt
 from loyalty.terms import Rule, Terms, written
 
-# Ends the rule of an entry that a voiding makes, so that it has an id of its own beside the one it takes back.
-VOIDED = "/voided"
+# End the rule of an entry that a voiding makes, or the return part of an exchange: it has an id of its own beside what
+# the same receipt gave.
+VOIDED: Final = "/voided"
+EXCHANGED: Final = "/returned"
 
 
 class Settled(Struct, frozen=True, kw_only=True):
@@ -33,21 +38,25 @@ class Settled(Struct, frozen=True, kw_only=True):
 
 def taken_back(receipt: Receipt, original: Settled, terms: Terms, known: Known) -> tuple[LedgerEntry, ...]:
     """Entries that take back what `receipt`, a return, gives back of `original`; `known` is of the sale's time."""
-    back = _Back(receipt, original, terms.program.time_zone, known)
-    taken = (
-        _reversal(entry, terms.by_id.get(entry.rule), back)
-        for entry in original.entries
-        if terms.program.returns.policy != "pending_only" or _is_pending(entry, back.now)
+    back = Returned(receipt, original, terms.program.time_zone, known)
+    taken = (_reversal(entry, terms.by_id.get(entry.rule), back) for entry in original.entries)
+    return allowed((entry for entry in taken if entry is not None), terms.program, back.now.at)
+
+
+def allowed(taken: Iterable[LedgerEntry], program: Program, at: datetime | None) -> tuple[LedgerEntry, ...]:
+    """Of what a return made at `at` would take back, what the program lets go: all, or what is still pending."""
+    if program.returns.policy != "pending_only":
+        return tuple(taken)
+    return tuple(
+        entry for entry in taken if entry.pending_until is not None and (at is None or at < entry.pending_until)
     )
-    return tuple(entry for entry in taken if entry is not None)
 
 
-def _is_pending(entry: LedgerEntry, purchase: Purchase) -> bool:
-    return entry.pending_until is not None and (purchase.at is None or purchase.at < entry.pending_until)
+class Returned:
+    """A return beside the sale that it gives back, and beside the returns before it.
 
-
-class _Back:
-    """A return beside the sale that it gives back, and beside the returns before it."""
+    `is_whole` says that with it everything came back.
+    """
 
     def __init__(self, receipt: Receipt, original: Settled, time_zone: str, known: Known) -> None:
         self.original = original
@@ -72,6 +81,12 @@ class _Back:
         lines = [line for line in self.now.lines if self._counted(line, rule)]
         return -self.now.basis_of(lines, rule.earn.basis) if lines else 0
 
+    def basket_left(self) -> int:
+        """What of the goods was not brought back, in minor units."""
+        if self.is_whole:
+            return 0
+        return self.sold.basket_minor + sum(back.basket_minor for back in (*self._before, self.now))
+
     def _counted(self, line: Line, rule: Rule) -> bool:
         twin = next((self.sold.lines[place] for place in _twins(line, self.sold.lines)), line)
         return line.counts_as in rule.criterion.kinds and all(test(self.sold, twin) for test in rule.criterion.of_lines)
@@ -80,14 +95,13 @@ class _Back:
         """How much of the `remaining` basis counts no more, now that a condition is asked of what remains."""
         if not rule.criterion.has_threshold or remaining <= 0:
             return 0
-        left, basket_minor = list(self.sold.lines), self.sold.basket_minor
+        left = list(self.sold.lines)
         for back in (*self._before, self.now):
-            basket_minor += back.basket_minor
             left = _less(left, back.lines)
         chosen = {id(line) for line in rule.lines_of(self.sold)}
         counted = [one for one, line in zip(left, self.sold.lines, strict=True) if id(line) in chosen]
         rest = replace(self.original.receipt, lines=tuple(left))
-        asked = Purchase(rest, self.sold.time_zone, self.sold.known, basket_minor=basket_minor)
+        asked = Purchase(rest, self.sold.time_zone, self.sold.known, basket_minor=self.basket_left())
         if not rule.criterion.holds(asked):
             return remaining
         kept = [line for line in counted if all(test(asked, line) for test in rule.criterion.of_lines)]
@@ -95,7 +109,7 @@ class _Back:
         return remaining - remaining * sum(line.amount_minor for line in kept) // whole if whole > 0 else 0
 
 
-def _reversal(entry: LedgerEntry, rule: Rule | None, back: _Back) -> LedgerEntry | None:
+def _reversal(entry: LedgerEntry, rule: Rule | None, back: Returned) -> LedgerEntry | None:
     before = [earlier for earlier in back.original.reversed if earlier.reverses == entry.entry_id]
     returned_before = -sum(earlier.basis_minor for earlier in before)
     reversed_before = -sum(earlier.points for earlier in before)

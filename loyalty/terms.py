@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from loyalty.conditions import Criterion, criterion_of
-from loyalty.program import EarnRule, Give, Program, Ratio
+from loyalty.program import EarnRule, Program, Ratio
 from loyalty.purchase import QUANTITY_SCALE, Purchase
 from loyalty.receipt import Line
 
@@ -20,11 +20,21 @@ from loyalty.receipt import Line
 _READY: Final = 32
 
 
-class Rule(Struct, frozen=True, kw_only=True):
-    """An earn rule made ready."""
+class Rule:
+    """An earn rule made ready: `scale` is how many units of its basis make one of `per_minor`, `least` what gives."""
 
-    earn: EarnRule
-    criterion: Criterion
+    __slots__ = ("_is_of_goods", "_per", "_points", "criterion", "earn", "gives_once", "least", "scale")
+
+    def __init__(self, earn: EarnRule) -> None:
+        self.earn = earn
+        self.criterion: Criterion = criterion_of(earn.when)
+        self.scale = QUANTITY_SCALE if earn.basis.scope == "quantity" else 1
+        self.least = earn.min_basis_minor * self.scale if earn.min_basis_minor else 1
+        # Whether the points hang on a threshold or bracket, and not on each unit of the basis.
+        self.gives_once = earn.give.per_minor is UNSET
+        self._points = earn.give.points or 0
+        self._per = (earn.give.per_minor or 1) * self.scale
+        self._is_of_goods = not self.criterion.of_lines and len(self.criterion.kinds) == 1
 
     def lines_of(self, purchase: Purchase) -> Sequence[Line]:
         """The lines whose money or pieces count."""
@@ -34,51 +44,34 @@ class Rule(Struct, frozen=True, kw_only=True):
         """What it looks at, in minor units or thousandths of a piece; nothing where it does not apply."""
         if not self.criterion.holds(purchase):
             return 0
-        if not self.criterion.of_lines and len(self.criterion.kinds) == 1:
+        if self._is_of_goods:
             basis = purchase.basis_of_goods(self.earn.basis)
-        elif purchase.receipt.lines:
-            lines = self.lines_of(purchase)
-            basis = purchase.basis_of(lines, self.earn.basis) if lines else 0
+        elif lines := self.criterion.lines_of(purchase):
+            basis = purchase.basis_of(lines, self.earn.basis)
         else:
             return 0
         return basis if basis >= self.least else 0
 
-    @property
-    def scale(self) -> int:
-        return QUANTITY_SCALE if self.earn.basis.scope == "quantity" else 1
-
-    @property
-    def least(self) -> int:
-        return self.earn.min_basis_minor * self.scale if self.earn.min_basis_minor else 1
-
     def points(self, basis: int, multiplier: Ratio) -> int:
         """What a basis gives, before caps: the whole product before the one rounding."""
-        give = self.earn.give
-        if give.per_minor is UNSET or give.points is UNSET:
+        if self.gives_once:
             return self.points_once(basis)
-        numerator, denominator = multiplier
-        return basis * give.points * numerator // (give.per_minor * denominator * self.scale)
-
-    @property
-    def gives_once(self) -> bool:
-        """Whether the points hang on a threshold or bracket, and not on each unit of the basis."""
-        return self.earn.give.per_minor is UNSET
+        return basis * self._points * multiplier[0] // (self._per * multiplier[1])
 
     def points_once(self, basis: int) -> int:
         give = self.earn.give
         if give.brackets is UNSET:
-            return (give.points or 0) if basis >= self.least else 0
+            return self._points if basis >= self.least else 0
         return max((points for threshold, points in give.brackets if basis >= threshold * self.scale), default=0)
 
     def arithmetic(self, basis: int, multiplier: Ratio, tier: str | UnsetType) -> str:
         """How `points` came about, for people."""
-        shown = written(basis, self.scale)
-        give: Give = self.earn.give
-        if give.per_minor is UNSET:
-            return f"once for {shown}" if give.brackets is UNSET else f"bracket of {shown}"
+        shown = basis if self.scale == 1 else written(basis, self.scale)
+        if self.gives_once:
+            return f"once for {shown}" if self.earn.give.brackets is UNSET else f"bracket of {shown}"
         numerator, denominator = multiplier
         times = f" × {numerator}/{denominator} ({tier})" if numerator != denominator else ""
-        return f"floor({shown} × {give.points}{times} ÷ {give.per_minor})"
+        return f"floor({shown} × {self._points}{times} ÷ {self.earn.give.per_minor})"
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -92,7 +85,7 @@ class Terms(Struct, frozen=True, kw_only=True):
 @lru_cache(maxsize=_READY)
 def terms_of(program: Program) -> Terms:
     """The program made ready; made once for as long as it is in use."""
-    rules = tuple(Rule(earn=rule, criterion=criterion_of(rule.when)) for rule in program.ordered_rules())
+    rules = tuple(Rule(rule) for rule in program.ordered_rules())
     return Terms(program=program, rules=rules, by_id={rule.earn.id: rule for rule in rules})
 
 

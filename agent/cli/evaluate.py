@@ -68,12 +68,13 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
             continue
         account.add(receipt)
     problems.extend(account.problems)
-    balance = account.balance(newest(seen))
+    as_of = newest(seen)
+    balance = account.balance(as_of)
     result = Evaluated(
         entries=tuple(account.entries),
         member=EvaluatedMember(
             code=state.code if member else UNSET,
-            tier=account.tier or None,
+            tier=account.tier(as_of) or None,
             confirmed=balance.confirmed,
             pending=balance.pending,
             spendable=balance.spendable,

@@ -13,7 +13,18 @@ from rich.table import Table
 from tests.bench.report import Report
 
 # Each is the module of that name in this package, with `run() -> Report`.
-NAMES = ("enqueue", "lookup", "scan", "scan_to_page", "footprint", "relay", "passthrough", "decode", "items")
+NAMES = (
+    "enqueue",
+    "lookup",
+    "scan",
+    "scan_to_page",
+    "footprint",
+    "relay",
+    "passthrough",
+    "decode",
+    "items",
+    "evaluate",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -89,6 +89,13 @@ def test_a_tier_that_cannot_be_reached_is_refused(threshold: bytes, says: str) -
     assert says in str(refused.value)
 
 
+def test_a_visit_is_of_a_whole_receipt() -> None:
+    visits = b'"visits":[{"id":"v","every":5,"within":"P30D","when":{"sku_in":["1"]},"give":{"points":1}}],'
+
+    with pytest.raises(ProgramError, match=r"\$\.visits\[0\]\.when: a visit is of a whole receipt"):
+        program_from_json(GOOD.replace(b'"program"', visits + b'"program"'))
+
+
 def test_rewards_have_their_place() -> None:
     reward = b'"rewards":[{"id":"r5","cost":500,"discount_minor":500,"offline":"floor","floor_points":200}]'
 
@@ -105,10 +112,19 @@ def test_what_the_centre_does_not_keep_is_named_by_path() -> None:
     more = (
         b'"rewards":[{"id":"r","cost":1,"discount_minor":1}],"returns":{"policy":"within_balance"},"goodwill":"honour",'
     )
+    more += (
+        b'"visits":[{"id":"v","every":5,"within":"P30D","give":{"points":1}}],'
+        b'"stamps":[{"id":"s","every":5,"give":{"points":1}}],"events":[{"id":"e","on":"x","give":{"points":1}}],'
+        b'"tiers":[{"id":"gold","from":{"visits_in":"P1Y","at_least":5}}],'
+    )
     document = GOOD.replace(b'"give":{"points":1,"per_minor":100}', rule).replace(b'"program"', more + b'"program"')
 
     assert not_yet_at_centre(program_from_json(document)) == (
+        "$.visits",
+        "$.stamps",
+        "$.events",
         "$.rewards",
+        "$.tiers[0].from",
         "$.earn[0].cap.day",
         "$.earn[0].cap.member",
         "$.earn[0].when (first_purchase)",
@@ -120,12 +136,12 @@ def test_what_the_centre_does_not_keep_is_named_by_path() -> None:
 
 
 def test_what_is_probably_not_meant_is_warned_of() -> None:
-    tiers = b'"EUR","tiers":[{"id":"gold","from":{"points_in":"P12M","at_least":5000}}]'
+    tiers = b'"EUR","tiers":[{"id":"gold","discount_percent":5}]'
     program = program_from_json(
         GOOD.replace(b'"EUR"', tiers).replace(b'{"id":"base","give":{"points":1,"per_minor":100}}', b"")
     )
 
-    assert [warning.split(":")[0] for warning in program_warnings(program)] == ["$.tiers[0].from", "$.earn"]
+    assert [warning.split(":")[0] for warning in program_warnings(program)] == ["$.tiers[0].discount_percent", "$.earn"]
     gold = GOOD.replace(b'"give"', b'"when":{"not":{"tier_in":["gold"]}},"give"')
     assert program_warnings(program_from_json(gold)) == ("$.earn[0].when: no tier of the program is called gold",)
     assert program_warnings(program_from_json(GOOD)) == ()

@@ -1,0 +1,77 @@
+"""What time alone does to a member."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loyalty.member import Activity, Counters, Lot, MemberState
+from loyalty.program import program_from_json
+from loyalty.roll import roll
+from tests.loyalty.receipts import MORNING
+
+PROGRAM = program_from_json(
+    b"""{"program":"p","currency":"EUR","earn":[],
+    "tiers":[{"id":"gold","from":{"points_in":"P30D","at_least":100},"grace":"P10D"}]}"""
+)
+
+
+def on(day: str) -> datetime:
+    return datetime.fromisoformat(f"{day}T00:00:00+00:00")
+
+
+MEMBER = MemberState(
+    code="1",
+    confirmed=100,
+    pending=40,
+    spendable=90,
+    counters=Counters(
+        lots=(
+            Lot(points=70, expires_at=on("2027-03-01")),
+            Lot(points=60, expires_at=on("2027-01-01")),
+            Lot(points=40, pending_until=on("2026-12-01"), expires_at=on("2027-02-01")),
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("until", "confirmed", "pending", "spendable"),
+    [
+        ("2026-11-30", 100, 40, 90),
+        ("2026-12-01", 140, 0, 130),
+        ("2027-01-01", 110, 0, 100),  # 30 of the 60 were spent before
+        ("2027-02-01", 70, 0, 60),
+        ("2027-03-01", 0, 0, -10),  # what is reserved is told by the reserving, not by time
+    ],
+)
+def test_points_mature_and_expire_the_soonest_first(until: str, confirmed: int, pending: int, spendable: int) -> None:
+    rolled = roll(MEMBER, PROGRAM, on(until))
+
+    assert (rolled.confirmed, rolled.pending, rolled.spendable) == (confirmed, pending, spendable)
+
+
+def test_points_in_no_lot_stay() -> None:
+    assert roll(MemberState(code="1", confirmed=7, pending=3), PROGRAM, on("2030-01-01")).balance.confirmed == 7
+
+
+@pytest.mark.parametrize(("until", "tier"), [("2026-11-30", "gold"), ("2026-12-10", "gold"), ("2026-12-11", None)])
+def test_a_tier_ends_after_its_window_and_grace(until: str, tier: str | None) -> None:
+    activity = (Activity(at=on("2026-11-01"), points=60), Activity(at=on("2026-11-25"), points=40))
+
+    rolled = roll(MemberState(code="1", tier="gold", counters=Counters(activity=activity)), PROGRAM, on(until))
+
+    # 100 points until the first are 30 days old, on 1 December, and ten days of grace after that
+    assert (rolled.tier or None) == tier
+
+
+@given(st.lists(st.dates(MORNING.date(), date(2028, 1, 1)), min_size=1, max_size=4))
+def test_rolling_in_steps_comes_to_the_same(days: list[date]) -> None:
+    member = MEMBER
+    for day in sorted(days):
+        member = roll(member, PROGRAM, on(str(day)))
+
+    assert member == roll(MEMBER, PROGRAM, on(str(max(days))))
