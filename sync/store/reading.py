@@ -44,8 +44,8 @@ Parameters = Sequence[object] | Mapping[str, object]
 
 # One page of a listing.
 MAX_LISTED = 1000
-# Scans that wait for a receipt; more than a busy till makes while its receipts are held up.
-MAX_UNUSED_SCANS = 100
+# Scans that wait for a receipt: a long day of a busy till whose receipts are held up.
+MAX_UNUSED_SCANS = 1_000
 # Marks kept of one source: more than a folder may hold files.
 MAX_SOURCE_MARKS = 20_000
 # What an item of the quarantine takes besides its bytes.

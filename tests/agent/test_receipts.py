@@ -53,6 +53,22 @@ async def test_a_scanned_member_gets_the_receipt_with_its_claims(shop: Shop) -> 
     assert (settlement.outcome, settlement.points, settlement.pending, settlement.code) == ("points", 40, 40, "TS1001")
 
 
+async def test_receipts_that_were_held_up_for_a_day_still_find_the_cards_that_were_scanned_then(shop: Shop) -> None:
+    # given a day of customers whose receipts nobody read yet
+    await shop.seed()
+    customers = 150
+    for number in range(customers):
+        await shop.scan(("TS1001", "TS1002")[number % 2], 100 * number + 5)
+        shop.print(receipt(number + 1), 100 * number + 30)
+
+    # when
+    await shop.take_all()
+
+    # then each is the one's who was scanned before it
+    assert [body.member for body in shop.bodies()] == ["m-ana", "m-bora"] * (customers // 2)
+    assert shop.store.unused_scans() == ()
+
+
 async def test_nobody_scanned_gets_nothing(shop: Shop) -> None:
     await shop.seed()
     shop.print(receipt(1))
