@@ -24,8 +24,8 @@ from loyalty.instant import Instant
 from loyalty.receipt import Entry, Receipt
 
 UNUSED_MEMBER_CLEARS_AFTER = timedelta(minutes=10)
-# The oldest go first. A cashier scans one or two between two receipts; a long day of them waits where receipts are held up
-# while cards are scanned, and each is somebody's points.
+# The oldest go first. A cashier scans one or two between two receipts; a long day of them waits where receipts are held
+# up while cards are scanned, and each is somebody's points.
 MAX_UNUSED_SCANS = 1_000
 
 _CLEARS_AFTER_NS = UNUSED_MEMBER_CLEARS_AFTER // timedelta(microseconds=1) * 1000

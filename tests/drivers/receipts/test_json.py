@@ -14,7 +14,7 @@ GOOD = (
 LAST = GOOD.replace(b'"3"', b'"4"')
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("bad", "code"),
     [

@@ -17,7 +17,7 @@ SHARDS = 2
 MAX_GROWN_BYTES = 50 * 1024 * 1024
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", FILES)
 def test_mutated_files_raise_nothing_and_hold_little(name: str) -> None:
     seeds = [f"{random.randrange(2**32)}-{shard}" for shard in range(SHARDS)]
