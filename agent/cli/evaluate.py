@@ -35,9 +35,10 @@ class EvaluatedMember(Struct, frozen=True, kw_only=True):
 
 
 class Evaluated(Struct, frozen=True, kw_only=True):
-    """What the command prints. `waiting` holds keys of returns whose original has not come.
+    """What the command prints: entries that move points; one that only keeps count of what came back is left out.
 
-    `estimated_without` names counters that the program's rules ask for and the member file does not tell.
+    `waiting` holds keys of returns whose original has not come. `estimated_without` names counters that the program's
+    rules ask for and the member file does not tell.
     """
 
     entries: tuple[LedgerEntry, ...]
@@ -71,7 +72,7 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
     as_of = newest(seen)
     balance = account.balance(as_of)
     result = Evaluated(
-        entries=tuple(account.entries),
+        entries=tuple(entry for entry in account.entries if entry.points),
         member=EvaluatedMember(
             code=state.code if member else UNSET,
             tier=account.tier(as_of) or None,

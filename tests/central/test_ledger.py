@@ -368,6 +368,30 @@ async def test_pending_points_are_confirmed_when_their_time_comes(centre: Runnin
     assert (row.balance.confirmed, row.balance.pending) == (10, 0)
 
 
+async def test_points_are_gone_when_they_expire(centre: RunningCentre, program: Program) -> None:
+    # Given a program whose points are good for two weeks
+    short = msgspec.json.decode(program_json(program))
+    short["earn"][0]["expires"] = "P14D"
+    terms = program_from_json(msgspec.json.encode(short))
+    centre.write(lambda connection: operations.publish(connection, terms, centre.folder.program_key(), NOON))
+    till = await centre.till()
+    await till.sell(receipt(1, 100_00, code="TS0001"))
+    assert centre.points("m1") == 10
+    # When they have passed
+    after = NOON + timedelta(days=15)
+    due = centre.read(lambda connection: ledger.matured(connection, after, 10))
+    centre.write(lambda connection: ledger.refresh_balances(connection, due, after))
+    # Then the balance is without them, and they are not due again
+    assert due == ["m1"]
+    centre.write(lambda connection: feed.note_changes(connection, due, after))
+    centre.write(lambda connection: feed.place_changes(connection, after))
+    [row] = [change.row for change in (await till.changes()).changes if change.member == "m1"]
+    assert row
+    assert (row.balance.confirmed, row.balance.pending) == (0, 0)
+    assert centre.read(lambda connection: ledger.matured(connection, after, 10)) == []
+    assert centre.read(lambda connection: ledger.check_balances(connection, after)) == []
+
+
 async def test_what_does_not_reconcile_earns_nothing(centre: RunningCentre) -> None:
     till = await centre.till()
     wrong = receipt(1, 100_00, code="TS0001", lines=(Line(position=1, amount_minor=1_00),))

@@ -19,6 +19,7 @@ from loyalty.periods import later
 from loyalty.program import EarnRule, Give, Program, Tier
 from loyalty.purchase import Known, earning_basis_minor
 from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Tax
+from loyalty.returns import Settled
 from tests.loyalty.receipts import MORNING, refund, sale
 
 GOLD = MemberState(code="1", tier="gold")
@@ -107,6 +108,9 @@ def test_points_are_pending_until_the_rules_time_after_the_receipt() -> None:
 @pytest.mark.parametrize(
     ("start", "duration", "end"),
     [
+        ("2026-01-01T10:00:00+01:00", "P1Y2M3DT4H5M", "2027-03-04T14:05:00+01:00"),
+        ("2026-03-28T12:00:00+01:00", "PT24H", "2026-03-29T13:00:00+02:00"),
+        ("9990-01-01T00:00:00+01:00", "P99Y", "9999-12-31T23:59:59.999999+00:00"),
         ("2026-01-31T10:00:00+01:00", "P1M", "2026-02-28T10:00:00+01:00"),
         ("2026-10-20T10:00:00+02:00", "P2W", "2026-11-03T10:00:00+01:00"),
         ("2024-02-29T10:00:00+01:00", "P1Y", "2025-02-28T10:00:00+01:00"),
@@ -271,3 +275,13 @@ def test_without_a_time_on_the_receipt_its_day_or_its_capture_counts(
     (entry,) = evaluate(receipt, program=program(rule))
 
     assert entry.pending_until == (datetime.fromisoformat(pending_until) if pending_until else None)
+
+
+def test_a_rule_that_a_later_program_lacks_is_taken_back_in_proportion() -> None:
+    sold = sale("1", 1000)
+    entries = evaluate(sold, program=program())
+    later_program = program(EarnRule(id="other", give=Give(points=1, per_minor=1)))
+
+    (entry,) = evaluate(refund("2", "1", 400), program=later_program, original=Settled(receipt=sold, entries=entries))
+
+    assert (entry.points, entry.reverses) == (-12, "key-1/base")

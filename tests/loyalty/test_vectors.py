@@ -32,7 +32,7 @@ def test_a_vector_gives_what_it_says(case: dict[str, Any]) -> None:
     for receipt in receipts:
         account.add(receipt)
 
-    given = [msgspec.to_builtins(entry) for entry in account.entries]
+    given = [msgspec.to_builtins(entry) for entry in account.entries if entry.points]
     assert [(entry["receipt"], entry["rule"], entry["points"]) for entry in given] == [
         (entry["receipt"], entry["rule"], entry["points"]) for entry in case["entries"]
     ]

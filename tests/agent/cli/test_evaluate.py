@@ -60,6 +60,29 @@ def test_a_sale_its_return_and_a_repeat(run) -> None:  # type: ignore[no-untyped
     assert result["member"] == {"code": "1", "tier": "gold", "confirmed": 10, "pending": 0, "spendable": 10}
 
 
+def test_what_the_member_file_does_not_tell_makes_an_estimate(run) -> None:  # type: ignore[no-untyped-def]
+    capped = {"id": "base", "give": {"points": 3, "per_minor": 100}, "cap": {"day": 5}}
+    streak = {"id": "streak", "every": 2, "within": "P5D", "give": {"points": 7}, "when": {"first_purchase": False}}
+    program = PROGRAM | {"earn": [capped], "visits": [streak]}
+
+    told = {"code": "1", "counters": {"used": {"base": {"2026-11-22": 3}}, "purchases": 1, "visits": {"streak": []}}}
+    whole = json.loads(run([receipt("1", 500)], member=told, program=program).stdout)
+    estimate = json.loads(run([receipt("1", 500)], member={"code": "1"}, program=program).stdout)
+    new = json.loads(run([receipt("1", 500)], program=program).stdout)
+
+    assert [entry["points"] for entry in whole["entries"]] == [2]
+    assert estimate["estimated_without"] == ["used", "purchases", "visits"]
+    assert "estimated_without" not in whole
+    assert "estimated_without" not in new
+
+
+def test_a_member_file_with_an_unknown_counter_is_refused(run) -> None:  # type: ignore[no-untyped-def]
+    done = run([], member={"code": "1", "counters": {"luck": 7}})
+
+    assert done.returncode == 2
+    assert "luck" in done.stderr
+
+
 def test_a_return_without_its_original_is_shown_as_waiting(run) -> None:  # type: ignore[no-untyped-def]
     result = json.loads(run([receipt("2", -500, original={"number": "1"})]).stdout)
 
