@@ -299,6 +299,8 @@ def template_publish(
         key = folder.program_key()
         config = database.write_now(lambda connection: configs.publish_templates(connection, read, key, utc_now()))
     _say_templates(as_json, config)
+    if not as_json:
+        typer.echo("Each register tries them first; `tillside template check FILE` says beforehand what none can read.")
 
 
 @templates.command("withdraw")

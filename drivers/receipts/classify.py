@@ -27,6 +27,7 @@ IgnoredKind = Literal[
     "drawer",
     "test_page",
     "control",
+    "voided_sale",
 ]
 
 # A report or a ticket says what it is in its first printed lines, after the shop's name and address.
@@ -141,6 +142,14 @@ _CARD_TOO: Final = _any_of(
 _AMOUNT: Final = re.compile(AMOUNT)
 
 
+# All that a line says where a sale is given up before its end.
+_VOIDED: Final = re.compile(
+    r"(?:(?:SALE|TRANSACTION|RECEIPT|BON|BELEG|RACUN|PRODAJA|TRANSAKCIJA) )?"
+    r"(?:VOID(?:ED)?|CANCEL(?:L?ED)?|ABORTED|STORNO|STORNIERT|ABGEBROCHEN|ABBRUCH|STORNIRANO?|PONISTENO?|OTKAZANO?"
+    r"|PREKINUTO?|RAZVELJAVLJENO?|PREKINJENO?)"
+)
+
+
 class _Clues(Struct, frozen=True, kw_only=True):
     """What one line gives away: words of card terminals, their own and others', and the sums of reports."""
 
@@ -182,6 +191,11 @@ def classified(texts: Sequence[str]) -> IgnoredKind | None:
     if _is_kitchen_ticket(title, printed):
         return "kitchen_ticket"
     return next((kind for kind, pattern in _TITLED if _is_titled(title, pattern)), None)
+
+
+def voided_before_total(texts: Sequence[str]) -> bool:
+    """Whether lines without a total are of a sale that was given up: one of them says that and no more."""
+    return any(_VOIDED.fullmatch(_clues(text).words.strip(" *-=#.!")) for text in texts)
 
 
 _TITLED: Final[tuple[tuple[IgnoredKind, re.Pattern[str]], ...]] = (

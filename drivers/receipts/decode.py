@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from drivers.escpos.codepages import CodePageError, code_page, profile_pages
 from drivers.escpos.guess import GuessedPage
 from drivers.escpos.paper import Sheet
-from drivers.receipts.classify import IgnoredKind, classified
+from drivers.receipts.classify import IgnoredKind, classified, voided_before_total
 from drivers.receipts.csv_rows import read_csv
 from drivers.receipts.documents import (
     Job,
@@ -532,6 +532,8 @@ def _rest(
         yield _problem("raster_only", start, end)
     elif kind is not None:
         yield Ignored(kind=kind, start=start, end=end)
+    elif not has_receipts and voided_before_total([line.text for line in lines]):
+        yield Ignored(kind="voided_sale", start=start, end=end)
     elif not has_receipts and broken and not job.torn:
         yield DecodeProblem(code="reader_broken", detail=" ".join(broken), start=start, end=end)
     elif not has_receipts:

@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from drivers.receipts.classify import card_slips, classified
+from drivers.receipts.classify import card_slips, classified, voided_before_total
 from drivers.receipts.layout_facts import Facts, read_facts
 from drivers.receipts.layout_money import Money, read_foot, read_money, total_at
 from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob
@@ -217,7 +217,7 @@ def _certainty(texts: Sequence[Text]) -> int:
     if what in ("z_report", "x_report", "kitchen_ticket") or (what is not None and not (has_number and has_day)):
         return 0
     if closed_at is None:
-        return TORN_CERTAINTY if what is None else 0
+        return 0 if what is not None or voided_before_total([text.printed for text in texts]) else TORN_CERTAINTY
     return 20 + 40 * has_number + 20 * has_day + min(sold, 5)
 
 

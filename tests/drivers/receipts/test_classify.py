@@ -184,3 +184,24 @@ def test_both_copies_of_a_slip_between_two_receipts() -> None:
         ("8", 549, ()),
     ]
     assert {ignored.kind for ignored in decoded.ignored} == {"card_slip"}
+
+
+GIVEN_UP = "CORNER SHOP\nReceipt No 17\n22.11.2026 09:07\nBread  1 x 5.90      5.90\n"
+
+
+@pytest.mark.parametrize(
+    "said", ["*** VOIDED ***", "SALE CANCELLED", "STORNIERT", "- STORNIRANO -", "PONIŠTENO", "Поништено"]
+)
+def test_a_sale_that_was_given_up_before_its_total_is_none(said: str) -> None:
+    decoded = decode(f"{GIVEN_UP}{said}\n".encode())
+
+    assert [ignored.kind for ignored in decoded.ignored] == ["voided_sale"]
+    assert (decoded.receipts, decoded.problems) == ((), ())
+
+
+def test_with_a_total_it_is_a_voided_receipt_and_without_the_word_it_is_torn() -> None:
+    (voided,) = decode(f"{GIVEN_UP}TOTAL EUR            5.90\n*** VOIDED ***\n".encode()).receipts
+    (torn,) = decode(f"{GIVEN_UP}Void-proof bag       1.00\n".encode()).problems
+
+    assert voided.status == "voided"
+    assert torn.code == "torn"
