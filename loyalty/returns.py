@@ -19,6 +19,7 @@ from loyalty.ledger import LedgerEntry
 from loyalty.program import Program
 from loyalty.purchase import ALL_GOODS, QUANTITY_SCALE, Known, Purchase, tags_of, thousandths_of
 from loyalty.receipt import Line, Receipt
+from loyalty.reconcile import unearning
 from loyalty.terms import Rule, Terms, written
 
 # End the rule of an entry that a voiding makes, or the return part of an exchange: it has an id of its own beside what
@@ -62,8 +63,10 @@ class Returned:
         self.original = original
         self.sold = Purchase(original.receipt, time_zone, known)
         self.now = self._purchase(receipt)
-        self._before = [self._purchase(each) for each in original.returns]
-        everything = sum(each.receipt.total_minor for each in (*self._before, self.now))
+        # One that does not add up took nothing, and is not asked until someone resolves it.
+        before = [each for each in original.returns if each.key != receipt.key and unearning(each) is None]
+        self._all = (*map(self._purchase, before), self.now)
+        everything = sum(each.receipt.total_minor for each in self._all)
         # Shares of discounts and taxes are rounded in each step; what is all given back is all taken back.
         self.is_whole = 0 < original.receipt.total_minor <= -everything
 
@@ -71,21 +74,24 @@ class Returned:
         return Purchase(as_sold(receipt, self.original.receipt), self.sold.time_zone, self.sold.known)
 
     def basis_of(self, rule: Rule | None) -> int:
-        """The basis of what came back now, of the lines that counted when they were sold."""
+        """The basis of all that came back so far, of the lines that counted when they were sold."""
+        return sum(max(0, self._basis_of(back, rule)) for back in self._all)
+
+    def _basis_of(self, back: Purchase, rule: Rule | None) -> int:
         if rule is None:
-            return -self.now.basis_of_goods(ALL_GOODS)
-        if not self.now.receipt.lines:
+            return -back.basis_of_goods(ALL_GOODS)
+        if not back.receipt.lines:
             # Which goods came back is not said: as many of the rule's as the money may stand for.
             pieces = rule.earn.basis.scope == "quantity"
-            return rule.basis_of(self.sold) if pieces else -self.now.receipt.total_minor
-        lines = [line for line in self.now.lines if self._counted(line, rule)]
-        return -self.now.basis_of(lines, rule.earn.basis) if lines else 0
+            return rule.basis_of(self.sold) if pieces else -back.receipt.total_minor
+        lines = [line for line in back.lines if self._counted(line, rule)]
+        return -back.basis_of(lines, rule.earn.basis) if lines else 0
 
     def basket_left(self) -> int:
         """What of the goods was not brought back, in minor units."""
         if self.is_whole:
             return 0
-        return self.sold.basket_minor + sum(back.basket_minor for back in (*self._before, self.now))
+        return self.sold.basket_minor + sum(back.basket_minor for back in self._all)
 
     def _counted(self, line: Line, rule: Rule) -> bool:
         twin = next((self.sold.lines[place] for place in _twins(line, self.sold.lines)), line)
@@ -96,7 +102,7 @@ class Returned:
         if not rule.criterion.has_threshold or remaining <= 0:
             return 0
         left = list(self.sold.lines)
-        for back in (*self._before, self.now):
+        for back in self._all:
             left = _less(left, back.lines)
         chosen = {id(line) for line in rule.lines_of(self.sold)}
         counted = [one for one, line in zip(left, self.sold.lines, strict=True) if id(line) in chosen]
@@ -113,9 +119,8 @@ def _reversal(entry: LedgerEntry, rule: Rule | None, back: Returned) -> LedgerEn
     before = [earlier for earlier in back.original.reversed if earlier.reverses == entry.entry_id]
     returned_before = -sum(earlier.basis_minor for earlier in before)
     reversed_before = -sum(earlier.points for earlier in before)
-    came_back = entry.basis_minor if back.is_whole else returned_before + max(0, back.basis_of(rule))
-    returned = min(entry.basis_minor, came_back)
-    if rule is not None and returned > returned_before:
+    returned = min(entry.basis_minor, entry.basis_minor if back.is_whole else back.basis_of(rule))
+    if rule is not None:
         returned += back.lost(rule, entry.basis_minor - returned)
         if entry.basis_minor - returned < rule.least:
             returned = entry.basis_minor

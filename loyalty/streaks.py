@@ -178,8 +178,7 @@ class _Stamps:
         yield entry
 
     def returned(self, sale: Purchase, back: Returned, by: Undoing) -> Iterator[LedgerEntry]:
-        before = self._sold.get(sale.receipt.key, 0)
-        left = 0 if back.is_whole else max(0, before - max(0, back.basis_of(self._pieces)))
+        left = 0 if back.is_whole else max(0, self._pieces.basis_of(sale) - back.basis_of(self._pieces))
         yield from self._taken(sale, left, by)
 
     def voided(self, sale: Purchase, by: Undoing) -> Iterator[LedgerEntry]:
