@@ -11,7 +11,7 @@ from loyalty.member import Balance
 from loyalty.receipt import AwareDatetime
 
 
-class LedgerEntry(Struct, frozen=True, kw_only=True):
+class LedgerEntry(Struct, frozen=True, kw_only=True, gc=False):
     """Points that one receipt gave or took under one rule.
 
     `points` is negative where points are taken back; `reverses` is then the `entry_id` of the entry
