@@ -9,7 +9,7 @@ Source: ARTS IXRetail POSLog 2.1 and 6.0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from xml.etree.ElementTree import Element
@@ -108,8 +108,9 @@ def _receipt(transaction: Element, sale: Element, options: DecodeOptions) -> Rec
     currency = _currency(sale, parts, inner) or options.currency or NO_CURRENCY
     body = body_of(transaction, sale, currency)
     business_day = printed_date(text_of(innermost(parts.get("BusinessDayDate"), "Date")))
-    issued_at, problems = _issued_at(transaction, sale, options.time_zone)
-    printed_day = printed_date(_time_text(transaction, sale) or "")
+    times = list(_times(transaction, sale))
+    issued_at, problems = _issued_at(times, options.time_zone)
+    printed_day = printed_date(times[0]) if times else None
     problems = [*problems, *_currency_problem(currency)]
     own = Original(
         store=_store(transaction) or options.store or UNSET,
@@ -216,20 +217,14 @@ def _times(transaction: Element, sale: Element) -> Iterator[str]:
                 yield text
 
 
-def _time_text(transaction: Element, sale: Element) -> str | None:
-    return next(_times(transaction, sale), None)
-
-
-def _issued_at(transaction: Element, sale: Element, zone: str | None) -> tuple[datetime | UnsetType, list[Problem]]:
+def _issued_at(times: Sequence[str], zone: str | None) -> tuple[datetime | UnsetType, list[Problem]]:
     """The first time that says its zone, or that the shop's zone makes whole."""
-    found = False
-    for text in _times(transaction, sale):
-        found = True
+    for text in times:
         day = printed_date(text)
         moment = printed_moment(day, text, zone) if day is not None else None
         if moment is not None:
             return (moment.astimezone(ZoneInfo(zone)) if zone and moment.tzinfo is UTC else moment), []
-    if not found:
+    if not times:
         return UNSET, []
     return UNSET, [Problem(code="time_zone_unknown", detail="name the time zone in the settings")]
 

@@ -118,7 +118,7 @@ def _take(item: Element, items: _Items, currency: str) -> None:
     for element in item:
         name = element.tag
         if name in GOODS_ELEMENTS:
-            goods = goods_of(item, element, len(items.goods) + 1, currency)
+            goods = goods_of(element, len(items.goods) + 1, currency, voided=voided)
             if goods is not None:
                 items.goods.append(goods)
             items.links += [(link, _reason(link)) for link in element.findall("TransactionLink")]

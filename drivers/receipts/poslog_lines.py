@@ -103,8 +103,8 @@ class RewardGroup(Struct, frozen=True, kw_only=True):
     is_summary: bool
 
 
-def goods_of(item: Element, element: Element, position: int, currency: str) -> Goods | None:
-    """What `element` of the line `item` sells or takes back; None where it has no amount."""
+def goods_of(element: Element, position: int, currency: str, *, voided: bool) -> Goods | None:
+    """What `element` of a line item sells or takes back; None where it has no amount."""
     parts = children(element)
     extended = text_of(parts.get("ExtendedAmount"))
     price_element = parts.get("RegularSalesUnitPrice")
@@ -121,7 +121,7 @@ def goods_of(item: Element, element: Element, position: int, currency: str) -> G
         stated = product or 0
     is_return = element.tag in RETURN_ELEMENTS
     sign = -1 if is_return or stated < 0 or (quantity is not None and quantity < 0) else 1
-    taxes = tuple(tax_of(tax, currency, sign) for tax in element.findall("Tax"))
+    taxes = tuple([tax_of(tax, currency, sign) for tax in element.findall("Tax")])
     description = _description(parts)
     kind = _kind(element, description)
     gtin, sku = _article(element, parts)
@@ -135,8 +135,8 @@ def goods_of(item: Element, element: Element, position: int, currency: str) -> G
         unit=attribute(parts.get("Quantity"), "UnitOfMeasureCode") or UNSET,
         unit_price=decimal_text_of(price) if price is not None else UNSET,
         amount_minor=sign * abs(stated),
-        tax_labels=tuple(dict.fromkeys(tax.label for tax in taxes if tax.label is not UNSET)),
-        voided=is_flagged(item, *VOID_FLAGS),
+        tax_labels=tuple(dict.fromkeys([tax.label for tax in taxes if tax.label is not UNSET])) if taxes else (),
+        voided=voided,
         department=_department(element),
     )
     return Goods(
@@ -155,6 +155,8 @@ def goods_of(item: Element, element: Element, position: int, currency: str) -> G
 def _department(element: Element) -> str | UnsetType:
     """The level of the shop's assortment that is its department; where no level has that name, the only one."""
     levels = element.findall("MerchandiseHierarchy")
+    if not levels:
+        return UNSET
     named = [level for level in levels if (attribute(level, "Level") or "").lower() == "department"]
     telling = named or (levels if len(levels) == 1 else [])
     return text_of(telling[0]) or UNSET if telling else UNSET
@@ -186,7 +188,7 @@ def _hidden_minor(product: int | None, stated: int, quantity: Decimal | None) ->
     if product is None or quantity is None:
         return 0
     hidden = abs(product) - abs(stated)
-    return hidden if hidden > (1 + abs(quantity)) / 2 else 0
+    return hidden if hidden > 0 and hidden > (1 + abs(quantity)) / 2 else 0
 
 
 def _quantity(element: Element | None, price: Decimal | None, stated: int | None, currency: str) -> Decimal | None:
@@ -265,7 +267,8 @@ def _said_kind(said: str) -> LineKind | None:
 def _article(element: Element, parts: dict[str, Element]) -> tuple[str | UnsetType, str | UnsetType]:
     """The article's GTIN, and the number that the shop gave it."""
     identity = parts.get("POSIdentity")
-    named = [(text_of(parts.get("ItemID")), attribute(parts.get("ItemID"), "Type"))]
+    item = parts.get("ItemID")
+    named = [(text_of(item), attribute(item, "Type"))]
     if identity is not None:
         said = attribute(identity, "POSIDType")
         named += [(text_of(number), said) for number in identity.findall("POSItemID")]

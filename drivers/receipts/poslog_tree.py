@@ -21,6 +21,8 @@ from loyalty.money import AmountError, minor_digits, to_minor
 MAX_TAGS: Final = 100_000
 # Texts repeat: names of elements, prices, quantities.
 REMEMBERED: Final = 4096
+# Of a text that is remembered; no name of an article is longer, and a hostile one may be as long as its file.
+MAX_REMEMBERED_LETTERS: Final = 80
 # Vendors add three or four; what a hostile file adds is not remembered.
 MAX_PREFIXES: Final = 100
 # Of a quantity or unit price.
@@ -41,7 +43,9 @@ def parsed(text: str, prefixes: set[str]) -> Element:
     if text.count("<") > MAX_TAGS:
         raise MalformedReceiptError("too_large", f"a transaction of more than {MAX_TAGS} tags; export fewer lines")
     try:
-        return _plain(_parsed(text, prefixes))
+        root = _parsed(text, prefixes)
+        # Most files declare one namespace, around all transactions: what is cut out of it has plain names.
+        return _plain(root) if prefixes or "xmlns" in text or "xml:" in text else root
     except ParseError as error:
         if error.code != _UNBOUND_PREFIX:
             raise _malformed(error) from error
@@ -102,9 +106,15 @@ def each(element: Element, names: Container[str]) -> list[Element]:
 
 def text_of(element: Element | None) -> str:
     """Its text in single spaces; empty where there is none."""
-    if element is None or not element.text:
+    text = element.text if element is not None else None
+    if not text:
         return ""
-    return " ".join(element.text.split())
+    return _spaced(text) if len(text) <= MAX_REMEMBERED_LETTERS else " ".join(text.split())
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def innermost(element: Element | None, *names: str) -> Element | None:
@@ -150,6 +160,7 @@ def decimal_of(text: str) -> Decimal:
 
 def decimal_text_of(number: Decimal) -> str:
     """A quantity or unit price of the contract: as given, with nine decimals at most."""
-    if -int(number.as_tuple().exponent) > MAX_DECIMALS:
-        number = number.quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_UP)
-    return f"{number:f}"
+    text = f"{number:f}"
+    if len(text.partition(".")[2]) > MAX_DECIMALS:
+        return f"{number.quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_UP):f}"
+    return text
