@@ -18,7 +18,17 @@ from msgspec import UNSET, UnsetType
 from drivers.receipts.journal_issuer import TIN, issuer_of
 from drivers.receipts.journal_items import CURRENCY, lines_of
 from drivers.receipts.journal_money import payments_of, taxes_of
-from drivers.receipts.journal_rows import COLUMNS, PFR_NUMBER, TYPE, Fields, Mark, Row, rows_of, width_of
+from drivers.receipts.journal_rows import (
+    COLUMNS,
+    PFR_NUMBER,
+    TYPE,
+    Fields,
+    Mark,
+    Row,
+    may_hold_title,
+    rows_of,
+    width_of,
+)
 from drivers.receipts.port import CERTAIN, DecodeOptions, Found, MalformedReceiptError, PrintedJob, TextLine
 from drivers.receipts.wording import compact, printed_date, printed_moment
 from loyalty.identity import key_of, rs_purs
@@ -47,7 +57,10 @@ class PursJournalReader:
     def find(self, job: PrintedJob) -> Sequence[Found]:
         """From each title to its end line, or to the line after the counter where there is none."""
         lines = job.lines
-        marks = [row.mark for row in rows_of([line.text for line in lines])]
+        texts = [line.text for line in lines]
+        if not may_hold_title(texts):
+            return []
+        marks = [row.mark for row in rows_of(texts)]
         starts = [
             index
             for index, mark in enumerate(marks)

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from drivers.receipts.wording import WORDS_REMEMBERED, compact
+from drivers.receipts.wording import WORDS_REMEMBERED, compact, compacted
 
 DEFAULT_WIDTH: Final = 40
 # A journal's longest line, by far, on the widest paper.
@@ -62,6 +62,8 @@ _TITLES: Final = frozenset(
         "OVONIJEFISKALNIRACUN", "THISISNOTAFISCALINVOICE", "THISISNOTAFISCALRECEIPT",
     )
 )  # fmt: skip
+# As most papers print it: told without folding the whole text.
+_TITLE_WORD: Final = re.compile("ФИСКАЛНИ|FISKALNI|FISCAL")
 _ENDS: Final = frozenset(("KRAJFISKALNOGRACUNA", "ENDOFFISCALINVOICE", "ENDOFFISCALRECEIPT"))
 COLUMNS: Final = ("NAZIVCENAKOLUKUPNO", "NAMEPRICEQTYTOTAL")
 _TAX_COLUMNS: Final = ("OZNAKAIME", "LABELNAME")
@@ -123,6 +125,16 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
 def rows_of(texts: Iterable[str]) -> list[Row]:
     """Lines without what HTML adds: tags, the picture in one, entities."""
     return [_short_row(text) if len(text) <= MAX_PAPER_LETTERS else _read_row(text) for text in texts]
+
+
+def may_hold_title(texts: Sequence[str]) -> bool:
+    """Whether a title may be among the lines; where there is none, no line has to be looked at."""
+    text = "\n".join(texts)
+    if _TITLE_WORD.search(text) is not None or "<" in text or "&" in text:
+        return True
+    # The words may be spaced out.
+    word = compacted(text)
+    return any(title in word for title in _TITLES)
 
 
 def _read_row(text: str) -> Row:

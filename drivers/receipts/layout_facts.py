@@ -77,8 +77,8 @@ def _said(text: Text, layout: Layout) -> _Said:
     letters = text.plain
     original, returned = layout.original.match(letters), layout.returned.match(letters)
     labels = {
-        "register": _behind(layout.register, text),
-        "store": _behind(layout.store, text),
+        "register": _behind(layout.register, text) if text.has_digit else None,
+        "store": _behind(layout.store, text) if text.has_digit else None,
         "operator": _behind(layout.operator, text, as_printed=True),
         "member": _behind(layout.member, text),
     }
@@ -91,7 +91,7 @@ def _said(text: Text, layout: Layout) -> _Said:
         status=layout.status(text.printed),
         is_business_day=text.day is not None and layout.business_day.search(letters) is not None,
         labels=tuple((name, value) for name, value in labels.items() if value),
-        clock=clock_in(text.printed),
+        clock=clock_in(text.printed) if text.has_digit else "",
     )
 
 

@@ -108,6 +108,8 @@ def _shaped(shape: Shape, texts: Sequence[Text], at: int) -> dict[str, str] | No
     values: dict[str, str] = {}
     # The last line tells most: any line may be a name.
     last = texts[at + len(shape.lines) - 1]
+    if "amount" in shape.lines[-1].fields and not last.has_digit:
+        return None
     if len(shape.lines) > 1 and shape.lines[-1].match(last.printed, last.plain) is None:
         return None
     for line, text in zip(shape.lines, texts[at : at + len(shape.lines)], strict=True):
@@ -192,7 +194,9 @@ class _Goods:
 
     def _took_discount(self, text: Text) -> bool:
         layout = self._layout
-        match = layout.discount.fullmatch(text.plain)
+        if not text.has_digit:
+            return False
+        match = layout.discount.fullmatch(text.plain) if text.has_amount else None
         if match is not None:
             indent, name, printed = len(match[1]), text.printed[: match.end(2)], match[3]
         elif (values := first_match(layout.discount_lines, text.printed, text.plain)) is not None:
@@ -288,6 +292,8 @@ def tax_in(text: Text, layout: Layout, currency: str, *, included: bool, loose: 
 
     Where `loose`, under a subtotal, any name with a tax's word will do.
     """
+    if not text.has_digit:
+        return None
     if (included or loose) and (values := first_match(layout.tax_lines, text.printed, text.plain)) is not None:
         return Tax(
             label=values.get("label", UNSET),

@@ -28,7 +28,12 @@ _NO_WORD: Final = re.compile(r"[^0-9A-Z]+")
 
 def folded(text: str) -> str:
     """Upper-case Latin words without accents, one space between: `Број рачуна:` → `BROJ RACUNA`."""
-    return _NO_WORD.sub(" ", text.upper().translate(_LETTERS)).strip()
+    return _NO_WORD.sub(" ", _latin(text)).strip()
+
+
+def _latin(text: str) -> str:
+    upper = text.upper()
+    return upper if upper.isascii() else upper.translate(_LETTERS)
 
 
 _ONE_TO_ONE: Final = str.maketrans("ĐÐŠŽČĆÄÖÜÉđðšžčćäöüéß", "DDSZCCAOUEDDSZCCAOUES")
@@ -36,6 +41,8 @@ _ONE_TO_ONE: Final = str.maketrans("ĐÐŠŽČĆÄÖÜÉđðšžčćäöüéß",
 
 def plain(text: str) -> str:
     """Upper-case letters without accents, one for one, so that positions are those of `text`."""
+    if text.isascii():
+        return text.upper()
     replaced = text.translate(_ONE_TO_ONE)
     upper = replaced.upper()
     if len(upper) == len(text):
@@ -47,10 +54,12 @@ def plain(text: str) -> str:
 WORDS_REMEMBERED: Final = 4096
 
 
-@lru_cache(maxsize=WORDS_REMEMBERED)
-def compact(text: str) -> str:
+def compacted(text: str) -> str:
     """`folded` without spaces, for labels that may be wrapped or spaced out."""
-    return _NO_WORD.sub("", text.upper().translate(_LETTERS))
+    return _NO_WORD.sub("", _latin(text))
+
+
+compact: Final = lru_cache(maxsize=WORDS_REMEMBERED)(compacted)
 
 
 # 15 digits at most, so that a torn or hostile number stays a number of the contract.

@@ -30,18 +30,23 @@ _TENDER_ORDER: Final[tuple[TenderKind, ...]] = (
 _STATUSES: Final = tuple(status for status in get_args(ReceiptStatus) if status != "final")
 _NOTHING: Final = re.compile(r"(?!)")
 _RULE: Final = re.compile(r"[\s=\-–—_*.#+~]*")
+_DIGIT: Final = re.compile(r"\d")
 _INCLUDING: Final = r"(?:(?:INCL|INKL|UKLJ|VKLJ)\.?\s*)?"
 
 
-class Text(Struct, frozen=True, kw_only=True, gc=False):
+class Text(Struct, frozen=True, kw_only=True, gc=False, eq=False):
     """A printed line, its form for comparing, and what tells receipts apart.
 
     `is_sold` says that the line sells something, or may: an amount behind a name that stands for no sum. `is_name`
-    that it may be an item's name: words, and no amount.
+    that it may be an item's name: words, and no amount. Without `has_digit` nothing on it is an amount or a number,
+    without `has_amount` no amount stands by itself. Two are the same only if they are one: what is remembered of a line
+    is found by it.
     """
 
     printed: str
     plain: str
+    has_digit: bool
+    has_amount: bool
     number: str | None
     day: date | None
     is_total: bool
@@ -156,17 +161,21 @@ class Layout:
 
     def _text(self, printed: str) -> Text:
         letters = plain(printed).rstrip()
-        is_total = self.total_of(printed, letters) is not None
-        has_letters = any(map(str.isalpha, letters))
         is_rule = _RULE.fullmatch(letters) is not None
+        has_digit = _DIGIT.search(letters) is not None
+        has_amount = has_digit and self.amount.search(letters) is not None
+        is_total = has_digit and self.total_of(printed, letters) is not None
+        priced = self.priced.fullmatch(letters) if has_amount else None
         return Text(
             printed=printed,
             plain="" if is_rule and not letters.strip() else letters,
-            number=self._number_in(printed, letters),
-            day=date_in(printed, self.template.dates),
+            has_digit=has_digit,
+            has_amount=has_amount,
+            number=self._number_in(printed, letters) if has_digit else None,
+            day=date_in(printed, self.template.dates) if has_digit else None,
             is_total=is_total,
-            is_sold=not is_rule and self._sells(printed, letters),
-            is_name=has_letters and not is_total and self.priced.fullmatch(letters) is None,
+            is_sold=has_digit and not is_rule and self._sells(printed, letters, priced),
+            is_name=not is_total and priced is None and any(map(str.isalpha, letters)),
             is_end=self.end.match(letters) is not None,
         )
 
@@ -183,9 +192,8 @@ class Layout:
         match = self.number.search(letters)
         return match[1] if match is not None else None
 
-    def _sells(self, printed: str, letters: str) -> bool:
+    def _sells(self, printed: str, letters: str, priced: re.Match[str] | None) -> bool:
         """Whether an amount stands where an item's may, behind a name that is no sum's."""
-        priced = self.priced.fullmatch(letters)
         if priced is not None and any(map(str.isalpha, priced[1])):
             return not self.skip.match(priced[1])
         for shape in self.items:
@@ -205,6 +213,8 @@ class Layout:
 
     def sum_of(self, name: str, text: Text) -> str | None:
         """The amount of a `rounding` or `change` line, where the line is one."""
+        if not text.has_digit:
+            return None
         match = getattr(self, name).fullmatch(text.plain)
         if match is not None:
             return str(match[1])
@@ -219,12 +229,14 @@ class Layout:
 
     def is_discount(self, text: Text) -> bool:
         """Whether the line takes something off."""
-        if self.discount.fullmatch(text.plain) is not None:
+        if text.has_amount and self.discount.fullmatch(text.plain) is not None:
             return True
         return first_match(self.discount_lines, text.printed, text.plain) is not None
 
     def tender_of(self, text: Text) -> tuple[TenderKind, str, str] | None:
         """Kind, words and amount, where the line says how is paid."""
+        if not text.has_amount:
+            return None
         match = self.tender.fullmatch(text.plain) or self.tender_behind.fullmatch(text.plain)
         if match is None:
             return None
