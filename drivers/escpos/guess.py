@@ -176,11 +176,17 @@ def makes_sense(text: bytes, page: CodePage) -> bool:
     for word in _words(text):
         if letters >= MAX_SENSE_LETTERS:
             break
-        shown = f" {page.decode(word)} "
-        places = [at for at, letter in enumerate(shown) if letter > "\x7f"]
-        letters += len(places)
-        strange += sum(_is_strange(shown[at - 1 : at + 2]) for at in places)
+        of_word, strange_of_word = _strangeness(f" {page.decode(word)} ")
+        letters += of_word
+        strange += strange_of_word
     return strange * 100 <= letters * NONSENSE_PERCENT
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _strangeness(word: str) -> tuple[int, int]:
+    """How many letters beyond ASCII `word`, with a space at either end, has, and how many of them are strange."""
+    places = [at for at, letter in enumerate(word) if letter > "\x7f"]
+    return len(places), sum([_is_strange(word[at - 1 : at + 2]) for at in places])
 
 
 def _words(text: bytes) -> Iterator[bytes]:

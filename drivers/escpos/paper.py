@@ -75,8 +75,8 @@ class Sheet:
     @property
     def is_raster_only(self) -> bool:
         """Whether all that was printed is pictures: a driver that draws text gives us none."""
-        printed = [line for line in self.lines if line.text]
-        return bool(printed) and all(line.kind == "image" for line in printed)
+        kinds = {line.kind for line in self.lines if line.text}
+        return kinds == {"image"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

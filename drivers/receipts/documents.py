@@ -140,11 +140,9 @@ def sheets(
 
 
 def _job(sheet: Sheet) -> Job:
-    lines = tuple(
-        TextLine(text=line.text, start=line.start, end=line.end) for line in sheet.lines if line.kind == "text"
-    )
+    lines = [TextLine(text=line.text, start=line.start, end=line.end) for line in sheet.lines if line.kind == "text"]
     return Job(
-        printed=PrintedJob(lines=lines, codes=sheet.codes),
+        printed=PrintedJob(lines=tuple(lines), codes=sheet.codes),
         start=sheet.start,
         end=sheet.end,
         drawer_kicks=sheet.drawer_kicks,
