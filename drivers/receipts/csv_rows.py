@@ -28,7 +28,7 @@ _Placed = tuple[str, int, int]
 
 
 def read_csv(document: bytes, mapping: RowMapping, options: DecodeOptions) -> Iterator[tuple[Part, int, int]]:
-    """Each receipt, or why it cannot be read, with its byte range. Never raises."""
+    """Each receipt, or why it cannot be read, with its byte range; `blank` where there is no row. Never raises."""
     records = _records(_lines(document, options.code_page or mapping.encoding), mapping)
     names: Sequence[str] | None = None
     if mapping.header:
@@ -42,7 +42,12 @@ def read_csv(document: bytes, mapping: RowMapping, options: DecodeOptions) -> It
             detail = f"the header has no column {missing[0]!r}; correct the mapping, or its delimiter or encoding"
             yield MalformedReceiptError("bad_header", detail), 0, len(document)
             return
-    yield from receipts_of(_rows(records, names), mapping, options)
+    is_blank = True
+    for part in receipts_of(_rows(records, names), mapping, options):
+        is_blank = False
+        yield part
+    if is_blank:
+        yield "blank", 0, len(document)
 
 
 def _rows(records: Iterator[tuple[list[str] | str, int, int]], names: Sequence[str] | None) -> Iterator[Row]:

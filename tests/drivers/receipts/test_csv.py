@@ -47,6 +47,14 @@ R = "return"
 KARTICA = "card"
 GOTOVINA = "cash"
 """
+UNNAMED = """
+header = false
+group = ["1"]
+[receipt]
+number = "1"
+[line]
+amount = "2"
+"""
 HEADER = "Racun;Datum;Vreme;Vrsta;Artikl;EAN;Kol;Cena;Iznos;Ukupno;Placanje;Kartica\r\n"
 FIRST = (
     "1;22.11.2026;09:07;P;Čaj;3838800000015;2;2,50;5,00;1.005,84;KARTICA;2900\r\n"
@@ -58,6 +66,18 @@ SECOND = "2;22.11.2026;09:09;R;Čaj;;1;2,50;2,50;2,50;GOTOVINA;\r\n"
 def read(text: str, mapping: str = LINES, codec: str = "utf-8") -> Decoded:
     options = DecodeOptions(format="csv", mapping=mapping_from(mapping.encode(), "m.toml"), time_zone="Europe/Belgrade")
     return decode(text.encode(codec), options)
+
+
+@pytest.mark.parametrize(
+    ("document", "mapping"),
+    [("", LINES), (HEADER, LINES), (f"{HEADER}\r\n \r\n", LINES), ("", UNNAMED), ("\n", UNNAMED), (" \n\n", UNNAMED)],
+)
+def test_a_file_without_rows_is_blank(document: str, mapping: str) -> None:
+    # given the export of a day without sales, with its header or without one
+    decoded = read(document, mapping)
+    # then that is said, of all of it
+    assert [(each.kind, each.start, each.end) for each in decoded.ignored] == [("blank", 0, len(document))]
+    assert (decoded.receipts, decoded.problems) == ((), ())
 
 
 def test_one_row_a_line() -> None:
