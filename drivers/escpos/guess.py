@@ -246,10 +246,16 @@ def _scored(readings: Iterable[_Reading], words: Sequence[bytes]) -> list[_Score
     made = []
     joined = b" " + b"  ".join(words) + b" "
     places = [at for at, byte in enumerate(joined) if byte >= 0x80]
+    # Several languages are printed in one page.
+    in_pages: dict[str, tuple[str, list[str]]] = {}
     for reading in readings:
-        values, shown = _alphabet(reading.language), code_page(reading.page).decode(joined)
-        all_values = [values[shown[at - 1 : at + 2]] for at in places]
-        letters = sum(value > _STRANGE and value not in _NOT_TELLING for value in all_values)
+        if reading.page not in in_pages:
+            shown = code_page(reading.page).decode(joined)
+            in_pages[reading.page] = shown, [shown[at - 1 : at + 2] for at in places]
+        shown, contexts = in_pages[reading.page]
+        values = _alphabet(reading.language)
+        all_values = [values[context] for context in contexts]
+        letters = sum([value > _STRANGE and value not in _NOT_TELLING for value in all_values])
         made.append(_Scored(reading, sum(all_values), letters, letters / len(places), shown))
     return sorted(made, key=lambda scored: -scored.score)
 
@@ -277,28 +283,40 @@ class _Alphabet(dict[str, float]):
         self._total = self._letters.total()
 
     def __missing__(self, context: str) -> float:
-        value = self._value(*context)
+        value, before, letter, after = _told_of(context)
+        if letter:
+            value = self._with_neighbours(value, before, letter, after)
         if len(self) < MAX_REMEMBERED:
             self[context] = value
         return value
 
-    def _value(self, before: str, letter: str, after: str) -> float:
-        if letter == "€":
-            return _SIGN_WITHIN if before.isalpha() or after.isalpha() else _EURO
-        if not letter.isalpha() or letter in _NO_LETTERS:
-            if letter not in _SIGNS | _RARE_SIGNS:
-                return _OTHER_SIGN
-            if before.isalpha() and after.isalpha():
-                return _SIGN_WITHIN
-            return _SIGN_AT_EDGE if letter in _SIGNS else _RARE_AT_EDGE
-        value = _WRONG_CASE if _is_wrongly_cased(before, letter, after) else 0.0
-        before, letter, after = (each.lower()[:1] if each.isalpha() else " " for each in (before, letter, after))
-        count = self._letters[letter]
+    def _with_neighbours(self, value: float, before: str, letter: str, after: str) -> float:
+        count = self._letters.get(letter)
         if not count or (before == after == " " and letter not in self._alone):
             return value + _STRANGE
-        left, right = self._pairs[before + letter], self._pairs[f"{letter}>{after}"]
+        left, right = self._pairs.get(before + letter, 0), self._pairs.get(f"{letter}>{after}", 0)
         of = log(count + _UNSEEN * _ALPHABET)
         return value + log(count / self._total) + log(left + _UNSEEN) + log(right + _UNSEEN) - 2 * of
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _told_of(context: str) -> tuple[float, str, str, str]:
+    """What three letters say of the middle one in any language, and the small letters that a language says more of.
+
+    No letter is left of a sign.
+    """
+    before, letter, after = tuple(context)
+    if letter == "€":
+        return (_SIGN_WITHIN if before.isalpha() or after.isalpha() else _EURO), "", "", ""
+    if not letter.isalpha() or letter in _NO_LETTERS:
+        if letter not in _SIGNS | _RARE_SIGNS:
+            return _OTHER_SIGN, "", "", ""
+        if before.isalpha() and after.isalpha():
+            return _SIGN_WITHIN, "", "", ""
+        return (_SIGN_AT_EDGE if letter in _SIGNS else _RARE_AT_EDGE), "", "", ""
+    value = _WRONG_CASE if _is_wrongly_cased(before, letter, after) else 0.0
+    before, letter, after = (each.lower()[:1] if each.isalpha() else " " for each in (before, letter, after))
+    return value, before, letter, after
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)
