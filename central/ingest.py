@@ -246,12 +246,26 @@ class _Batch:
         return taken.seen, taken.reason
 
     def _made(self, entry: Entry, h: bytes) -> _New:
-        body = _opened(entry)
-        if isinstance(body, ReceiptBody):
-            body = replace(body, receipt=self._maps.mapped(body.receipt))
-        elif isinstance(body, CorrectBody):
-            body = replace(body, reading=replace(body.reading, receipt=self._maps.mapped(body.reading.receipt)))
+        """The entry with what it says, its lines as the maps have them; whatever goes wrong in it stays its own."""
+        try:
+            body = self._mapped(_opened(entry))
+        except OperationalError:
+            raise  # the database itself failed; nothing may be acknowledged
+        except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
+            body = self._poison(entry, error)
         return _New(entry=entry, h=h, body=body)
+
+    def _mapped(self, body: Body | _Fault) -> Body | _Fault:
+        if isinstance(body, ReceiptBody):
+            return replace(body, receipt=self._maps.mapped(body.receipt))
+        if isinstance(body, CorrectBody):
+            return replace(body, reading=replace(body.reading, receipt=self._maps.mapped(body.reading.receipt)))
+        return body
+
+    def _poison(self, entry: Entry, error: Exception) -> _Fault:
+        name = type(error).__name__
+        _log.warning("entry_not_applied", device=self._device.id, seq=entry.seq, kind=entry.kind, error=name)
+        return _Fault(reason="poison", detail=f"could not be applied ({name}); report this")
 
     def _take_all(self) -> None:
         """Apply the entries in their order: runs of plain receipts together, all others one by one."""
@@ -296,9 +310,8 @@ class _Batch:
         except OperationalError:
             raise  # the database itself failed; nothing may be acknowledged
         except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
-            name = type(error).__name__
-            _log.warning("entry_not_applied", device=self._device.id, seq=entry.seq, kind=entry.kind, error=name)
-            seen, reason = Seen(code="quarantined", detail=f"could not be applied ({name}); report this"), "poison"
+            fault = self._poison(entry, error)
+            seen, reason = Seen(code="quarantined", detail=fault.detail), fault.reason
         self._taken.append(_Taken(entry=entry, h=new.h, seen=seen, reason=reason))
 
     def _apply(self, new: _New) -> tuple[Seen, str]:

@@ -209,3 +209,22 @@ async def test_a_return_under_another_map_takes_back_what_the_sale_gave(centre: 
     await till.sell(returned(2, sold, lines=back))
 
     assert centre.points("m1") == 0
+
+
+async def test_a_receipt_whose_map_cannot_be_opened_is_set_aside_alone(centre: RunningCentre) -> None:
+    # Given a stored map whose bytes are damaged, and a batch in which one receipt names it
+    till = await centre.till()
+    hashed = "d" * 64
+    centre.write(lambda c: c.execute(tables.item_maps.insert().values(hash=hashed, answer=b"no zstd frame")))
+    till.sale(bought(1))
+    till.sale(replace(bought(2), item_map=hashed))
+    till.sale(bought(3))
+
+    # When it comes
+    answered = await till.send(1)
+
+    # Then all are acknowledged, and that one waits for a person
+    assert answered.acked_through == 3
+    assert [outcome.code for outcome in answered.outcomes] == ["accepted", "quarantined", "accepted"]
+    aside = centre.read(lambda c: c.execute(tables.quarantine.select()).all())
+    assert [(row.seq, row.reason) for row in aside] == [(2, "poison")]
