@@ -102,7 +102,9 @@ _DATES: Final = (
 )
 _TIME: Final = re.compile(
     r"(?<![\d:])(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2}))?(?:[.,]\d+)?\s?(?P<z>Z|[+-]\d{2}:?\d{2})?(?![\d:])"
+    r"(?:\s?(?P<half>[APap])\.?[Mm]\b)?"
 )
+_NOON: Final = 12
 
 
 def printed_date(text: str) -> date | None:
@@ -117,13 +119,15 @@ def printed_date(text: str) -> date | None:
 
 
 def printed_moment(day: date, text: str, zone: str | None) -> datetime | None:
-    """`day` at the first clock time in `text`, at its printed offset or else in `zone`."""
+    """`day` at the first clock time in `text`, which may say AM or PM, at its printed offset or else in `zone`."""
     match = _TIME.search(text)
     if match is None:
         return None
     try:
         place = _offset(match["z"]) if match["z"] else ZoneInfo(zone) if zone else None
         hour, minute, second = int(match["h"]), int(match["min"]), int(match["s"] or 0)
+        if match["half"] and 0 < hour <= _NOON:
+            hour = hour % _NOON + (_NOON if match["half"] in "Pp" else 0)
         return datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=place) if place else None
     except (ValueError, ZoneInfoNotFoundError):
         return None

@@ -80,6 +80,15 @@ def test_a_file_without_rows_is_blank(document: str, mapping: str) -> None:
     assert (decoded.receipts, decoded.problems) == ((), ())
 
 
+@pytest.mark.parametrize(
+    ("printed", "hour"),
+    [("09:07", 9), ("9:07 AM", 9), ("9:07 PM", 21), ("9:07 p.m.", 21), ("12:07 am", 0), ("12:07:00 PM", 12)],
+)
+def test_a_time_may_be_of_twelve_hours(printed: str, hour: int) -> None:
+    (receipt,) = read(HEADER + SECOND.replace("09:09", printed)).receipts
+    assert receipt.issued_at == datetime.fromisoformat(f"2026-11-22T{hour:02}:07:00+01:00")
+
+
 def test_one_row_a_line() -> None:
     decoded = read(HEADER + FIRST + SECOND)
     assert decoded.problems == ()
