@@ -211,9 +211,13 @@ def _quantity(element: Element | None, price: Decimal | None, stated: int | None
 def _discounts(element: Element, parts: dict[str, Element], currency: str) -> tuple[int, int, bool]:
     """What is taken off by the line's own discounts, and with its share of the receipt's; and whether that is said."""
     own = shared = 0
+    is_said = False
     if "RetailPriceModifier" in parts:
         for modifier in element.findall("RetailPriceModifier"):
             amount = _modifier_minor(modifier, currency)
+            if amount is None:
+                continue
+            is_said = True
             if _is_prorated(modifier):
                 shared += amount
             else:
@@ -222,10 +226,11 @@ def _discounts(element: Element, parts: dict[str, Element], currency: str) -> tu
     total = abs(amount_of(stated, currency)) if stated else 0
     if not own and not shared:
         own = total
-    return own, max(own + shared, total), bool(stated) or "RetailPriceModifier" in parts
+    return own, max(own + shared, total), bool(stated) or is_said
 
 
-def _modifier_minor(modifier: Element, currency: str) -> int:
+def _modifier_minor(modifier: Element, currency: str) -> int | None:
+    """What a modifier takes off; None where it names no amount, such as a percentage alone."""
     if is_flagged(modifier, "VoidFlag"):
         return 0
     parts = children(modifier)
@@ -233,7 +238,7 @@ def _modifier_minor(modifier: Element, currency: str) -> int:
     text, action = text_of(amount), attribute(amount, "Action").lower()
     if not text or action == "replace":
         before, after = text_of(parts.get("PreviousPrice")), text_of(parts.get("NewPrice")) or text
-        return amount_of(before, currency) - amount_of(after, currency) if before and after else 0
+        return amount_of(before, currency) - amount_of(after, currency) if before and after else None
     minor = abs(amount_of(text, currency))
     return -minor if action == "add" else minor
 

@@ -198,8 +198,18 @@ def test_a_bottle_given_back_and_a_corrected_line_make_no_return() -> None:
         (sale("10.00", price="10.00", more=modifier("2.00", rule="Transaction")), "2.00", [(1000, 0)], [200]),
         (sale("8.00", price="10.00", more=modifier("2.00", rule="Transaction")), "2.00", [(800, 200)], []),
         (sale("10.00", price="10.00", more=modifier("2.00")), "2.00", [(800, 200)], []),
-        # nothing names it
+        # nothing names it, or nothing but its percentage
         (sale("8.00", price="10.00"), "", [(800, 200)], []),
+        (
+            sale(
+                "8.00",
+                price="10.00",
+                more='<RetailPriceModifier><Percent Action="Subtract">20</Percent></RetailPriceModifier>',
+            ),
+            "",
+            [(800, 200)],
+            [],
+        ),
     ],
 )
 def test_a_discount_counts_once(
