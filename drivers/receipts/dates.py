@@ -27,6 +27,8 @@ _MONTHS: Final = (
 )  # fmt: skip
 _TOKENS: Final = re.compile(r"y{2,4}|m{2,3}|d{1,2}|, |[ ./-]")
 _DIGIT: Final = re.compile(r"\d")
+# A day before or after a month's name: `6`, `6.`, `6th`, `6th of`.
+_SPOKEN_DAY: Final = r"(?P<d>\d{1,2})(?:\.|[SNRT][TDH]\b(?:\s+OF\b)?)?"
 # Two digits of a year are of this century: no till prints older receipts.
 CENTURY: Final = 2000
 
@@ -45,7 +47,7 @@ def _compiled(form: str) -> re.Pattern[str]:
             case "m":
                 parts.append(r"(?P<name>[A-Z]{3,9})\.?" if written == "mmm" else r"(?P<m>\d{1,2})")
             case "d":
-                parts.append(r"(?P<d>\d{1,2})\.?" if "mmm" in form else r"(?P<d>\d{1,2})")
+                parts.append(_SPOKEN_DAY if "mmm" in form else r"(?P<d>\d{1,2})")
             case ".":
                 parts.append(r"\s?\.\s?")
             case "/" | "-":

@@ -156,7 +156,7 @@ def article_number(text: str) -> str | None:
 _LINE_KINDS: Final[tuple[tuple[LineKind, tuple[str, ...]], ...]] = (
     ("tip", ("NAPOJNICA", "NAPITNINA", "TIP", "TRINKGELD", "BAKSIS", "GRATUITY")),
     ("deposit", ("DEPOSIT", "PFAND", "LEERGUT", "DEPOZIT", "KAUCIJA", "KAVCIJA", "POVRATNA AMBALAZA", "BOTTLE RETURN")),
-    ("deposit", ("POVRATNA NAKNADA",)),
+    ("deposit", ("POVRATNA NAKNADA", "BOTTLE DEPOSIT", "CAN DEPOSIT", "CONTAINER DEPOSIT")),
     ("giftcard", ("GIFT CARD", "GIFTCARD", "GUTSCHEIN", "GESCHENKKARTE", "POKLON KARTICA", "POKLON VAUCER")),
     ("giftcard", ("POKLON BON", "DAROVNA KARTICA", "DARILNA KARTICA", "DARILNI BON")),
     ("donation", ("DONATION", "SPENDE", "DONACIJA")),

@@ -195,8 +195,15 @@ def test_a_return_that_prints_a_number_only() -> None:
     assert (receipt.original.number, receipt.original.key or None) == ("4711", None)
 
 
-def test_a_returned_bottle_leaves_a_sale_a_sale() -> None:
-    receipt = lines_of("Cola 1.50\nBottle return -0.25", "1.25")
+@pytest.mark.parametrize("day", ["6th of April 2015", "06 Apr 2015", "Apr 6, 2015", "April 6th, 2015"])
+def test_english_dates_may_be_written_out(day: str) -> None:
+    receipt = lines_of("Thing 10.00", "10.00", head=f"Store 12 Register 3 Receipt 1\nMonday {day} 02:56:25 PM")
+    assert receipt.issued_at == datetime.fromisoformat("2015-04-06T14:56:25+02:00")
+
+
+@pytest.mark.parametrize("bottle", ["Bottle return", "Bottle deposit"])
+def test_a_returned_bottle_leaves_a_sale_a_sale(bottle: str) -> None:
+    receipt = lines_of(f"Cola 1.50\n{bottle} -0.25", "1.25")
     assert receipt.kind == "sale"
     assert [(line.amount_minor, line.kind) for line in receipt.lines] == [(150, "goods"), (-25, "deposit")]
     assert receipt.problems == ()
