@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from loyalty.conditions import MAX_DEPTH, Condition, about_lines, keys_in, within
+from loyalty.conditions import MAX_DEPTH, Condition, keys_in, within
 from loyalty.periods import Duration, Expiry
 from loyalty.purchase import ALL_GOODS, Basis
 from loyalty.receipt import Currency
@@ -108,7 +108,8 @@ class EarnRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class VisitRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Points for every so many visits within a window. A visit is a receipt, or a day with one (`per`)."""
+    """Points for every so many visits within a window. A visit is a receipt with goods that `when` names, or a day
+    with one (`per`)."""
 
     id: RuleName
     every: Annotated[int, Meta(ge=1, le=1_000)]
@@ -281,8 +282,6 @@ def _wrong_rule(path: str, rule: EarnRule | VisitRule | StampRule | EventRule) -
     if isinstance(rule, EventRule) or rule.when is UNSET:
         return
     yield from _wrong_condition(f"{path}.when", rule.when, 1)
-    if isinstance(rule, VisitRule) and about_lines(rule.when):
-        yield f"{path}.when: a visit is of a whole receipt; ask nothing about its lines"
 
 
 def _wrong_condition(path: str, condition: Condition, depth: int) -> Iterator[str]:

@@ -12,7 +12,6 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from loyalty.conditions import Criterion, criterion_of
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Counters
 from loyalty.periods import later
@@ -76,13 +75,13 @@ class _Visits:
     def __init__(self, rule: VisitRule, time_zone: str, earlier: tuple[datetime, ...]) -> None:
         self._rule = rule
         self._time_zone = time_zone
-        self._criterion: Criterion = criterion_of(rule.when)
+        self._goods = Rule(EarnRule(id=rule.id, when=rule.when, give=Give(points=1)))
         self._open = [_Visit(at=at, name=f"earlier {at.isoformat()}") for at in sorted(earlier)]
         self._receipts: dict[str, set[str]] = {}
         self._used: dict[str, tuple[LedgerEntry, list[_Visit]]] = {}
 
     def sold(self, sale: Purchase) -> Iterator[LedgerEntry]:
-        if sale.at is None or sale.basket_minor <= 0 or not self._criterion.holds(sale):
+        if sale.at is None or self._goods.basis_of(sale) <= 0:
             return
         name = self._name_of(sale)
         known = self._receipts.setdefault(name, set())
@@ -106,13 +105,13 @@ class _Visits:
         yield entry
 
     def returned(self, sale: Purchase, back: Returned, by: Undoing) -> Iterator[LedgerEntry]:
-        rest = back.basket_left()
-        asked = Purchase(sale.receipt, self._time_zone, sale.known, basket_minor=rest)
-        if rest <= 0 or not self._criterion.holds(asked):
+        if _left(self._goods, sale, back) <= 0:
             yield from self.voided(sale, by)
 
     def voided(self, sale: Purchase, by: Undoing) -> Iterator[LedgerEntry]:
         """A visit that is none any more: its place is taken by another, or what it gave goes."""
+        if sale.at is None:
+            return
         name = self._name_of(sale)
         receipts = self._receipts.get(name, set())
         if sale.receipt.key not in receipts:
@@ -178,8 +177,7 @@ class _Stamps:
         yield entry
 
     def returned(self, sale: Purchase, back: Returned, by: Undoing) -> Iterator[LedgerEntry]:
-        left = 0 if back.is_whole else max(0, self._pieces.basis_of(sale) - back.basis_of(self._pieces))
-        yield from self._taken(sale, left, by)
+        yield from self._taken(sale, _left(self._pieces, sale, back), by)
 
     def voided(self, sale: Purchase, by: Undoing) -> Iterator[LedgerEntry]:
         yield from self._taken(sale, 0, by)
@@ -207,3 +205,11 @@ class _Stamps:
         before = self._stamps // self._rule.every
         self._stamps += more
         return self._stamps // self._rule.every - before
+
+
+def _left(rule: Rule, sale: Purchase, back: Returned) -> int:
+    """What still counts of a sale, now that thresholds are asked of what remains of it."""
+    if back.is_whole:
+        return 0
+    left = max(0, rule.basis_of(sale) - back.basis_of(rule))
+    return left - back.lost(rule, left)

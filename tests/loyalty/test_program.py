@@ -89,13 +89,6 @@ def test_a_tier_that_cannot_be_reached_is_refused(threshold: bytes, says: str) -
     assert says in str(refused.value)
 
 
-def test_a_visit_is_of_a_whole_receipt() -> None:
-    visits = b'"visits":[{"id":"v","every":5,"within":"P30D","when":{"sku_in":["1"]},"give":{"points":1}}],'
-
-    with pytest.raises(ProgramError, match=r"\$\.visits\[0\]\.when: a visit is of a whole receipt"):
-        program_from_json(GOOD.replace(b'"program"', visits + b'"program"'))
-
-
 def test_rewards_have_their_place() -> None:
     reward = b'"rewards":[{"id":"r5","cost":500,"discount_minor":500,"offline":"floor","floor_points":200}]'
 
