@@ -284,11 +284,12 @@ class DeviceApi:
             device = devices.locked_device(connection, call.device)
             if devices.first_use(connection, call.device, call.request_id, call.fingerprint, now):
                 devices.heartbeat(connection, device, state, now)
-            program, config = programs.hash_in_force(connection), configs.hash_in_force(connection)
+            program, config = programs.hash_in_force(connection, now), configs.hash_in_force(connection)
             return HeartbeatResponse(
                 centre_epoch=feed.centre_epoch(connection),
                 server_time=now,
                 program=msgspec.UNSET if program is None else program,
+                schedule=programs.announced(connection),
                 config=msgspec.UNSET if config is None else config,
                 item_map=item_maps.hash_in_force(connection) or msgspec.UNSET,
                 feed=feed.feed_position(connection),

@@ -6,7 +6,7 @@ Owns who may talk to the device API. Never sees what a register sends in its ent
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from central.db import tables
 from central.problems import DeviceRevokedError, RequestIdReusedError, TokenRefusedError
 from sync.records import chain_start
-from sync.wire import EnrolRequest, EpochRequest, Facts, HeartbeatRequest
+from sync.wire import MAX_ANNOUNCED, EnrolRequest, EpochRequest, Facts, HeartbeatRequest, HeldProgram
 
 Randomness = Callable[[int], bytes]
 
@@ -217,10 +217,20 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
             queued=_count(request.queued),
             quarantined=_count(request.quarantined),
             quarantine_reasons=_reasons(request.reasons or {}),
+            programs=_programs(request.programs or ()),
             oldest_queued_at=None if request.oldest_queued_at is UNSET else request.oldest_queued_at,
             last_contact=now,
         )
     )
+
+
+def _programs(told: Sequence[HeldProgram]) -> str:
+    """What a register said of programs as JSON, a bounded number of them."""
+    bounded = [
+        one if one.refused is UNSET else HeldProgram(program=one.program, refused=_fact(one.refused))
+        for one in told[:MAX_ANNOUNCED]
+    ]
+    return msgspec.json.encode(bounded).decode()
 
 
 def _reasons(told: dict[str, int]) -> str:

@@ -25,6 +25,7 @@ from loyalty.identification import normal_code
 from loyalty.identity import identity_keys
 from loyalty.ledger import LedgerEntry
 from loyalty.purchase import Known
+from loyalty.schedule import in_force_at, judged_at
 from sync.records import AttachBody, ReceiptBody
 
 
@@ -56,7 +57,7 @@ class Books:
         named = {body.member for body in bodies if body.member is not UNSET}
         held_by = {holder.member for holder in self._holders.values() if holder.member is not None}
         self._tiers = _tiers(connection, named | held_by)
-        self._in_force = programs.program_in_force(connection)
+        self._schedule = programs.schedule(connection)
         hashes = {body.program for body in bodies if body.program is not UNSET}
         self._programs = {hashed: programs.published(connection, hashed) for hashed in hashes}
 
@@ -112,7 +113,10 @@ class Books:
 
     def _program(self, body: ReceiptBody) -> PublishedProgram | None:
         named = None if body.program is UNSET else self._programs[body.program]
-        return named or self._in_force
+        if named is not None:
+            return named
+        found = in_force_at(self._schedule, judged_at(body.receipt) or self._now)
+        return None if found is None else PublishedProgram(hash=found.hash, program=found.program)
 
 
 def keep(connection: Connection, fresh: Sequence[FreshReceipt], now: datetime) -> None:

@@ -26,6 +26,7 @@ from loyalty.member import Balance
 from loyalty.purchase import Known
 from loyalty.receipt import Receipt
 from loyalty.returns import Settled, voiding
+from loyalty.schedule import judged_at
 
 # Where the evaluation of a receipt stands.
 NEW = "new"
@@ -63,7 +64,7 @@ def settle(connection: Connection, stored: StoredReceipt, now: datetime) -> set[
         held = stored.code is not None and cards.holder_of(connection, stored.code).refuses(stored.receipt)
         _set_state(connection, stored.key, BLOCKED if held else NO_MEMBER)
         return set()
-    program = _program_for(connection, stored)
+    program = _program_for(connection, stored, now)
     if program is None:
         _set_state(connection, stored.key, NO_PROGRAM)
         return set()
@@ -105,7 +106,7 @@ def settle_without_program(connection: Connection, now: datetime) -> set[str]:
 
 def void(connection: Connection, stored: StoredReceipt, now: datetime) -> set[str]:
     """Take back what a sale still gives; its claims are what the register says is taken back."""
-    program = _program_for(connection, stored)
+    program = _program_for(connection, stored, now)
     if stored.member is None or program is None:
         return set()
     entries = voiding(_settled(connection, stored))
@@ -211,7 +212,7 @@ def _settle_return(connection: Connection, stored: StoredReceipt, now: datetime)
     if original.state != SETTLED or original.member is None:
         _set_state(connection, stored.key, original.state)
         return set()
-    program = _program_for(connection, stored)
+    program = _program_for(connection, stored, now)
     if program is None:
         _set_state(connection, stored.key, NO_PROGRAM)
         return set()
@@ -345,10 +346,10 @@ def awaited_names(receipt: Receipt) -> tuple[str, ...]:
 # ---- rows
 
 
-def _program_for(connection: Connection, stored: StoredReceipt) -> programs.PublishedProgram | None:
-    """The published program that the register named, else the one in force."""
+def _program_for(connection: Connection, stored: StoredReceipt, now: datetime) -> programs.PublishedProgram | None:
+    """The published program that the register named, else the one in force when the receipt was issued."""
     named = programs.published(connection, stored.program) if stored.program else None
-    return named or programs.program_in_force(connection)
+    return named or programs.program_in_force(connection, judged_at(stored.receipt) or now)
 
 
 def row_of(entry: LedgerEntry, member: str, program: str, now: datetime) -> dict[str, Any]:

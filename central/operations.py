@@ -190,9 +190,15 @@ def admin_link(connection: Connection, admin: Address, now: datetime, randomness
     return AdminLink(open=f"http://{admin}/open?token={token}", expires_at=expires_at)
 
 
-def publish(connection: Connection, program: Program, key: Ed25519PrivateKey, now: datetime) -> str:
-    """Put a program in force and evaluate what waited for one."""
-    hashed = programs.publish(connection, program, key, now)
+def publish(
+    connection: Connection,
+    program: Program,
+    key: Ed25519PrivateKey,
+    now: datetime,
+    valid_from: datetime | None = None,
+) -> str:
+    """Put a program in force, now or at `valid_from`, and evaluate what waited for one. Raises ProgramError."""
+    hashed = programs.publish(connection, program, key, now, valid_from)
     _moved(connection, ledger.settle_without_program(connection, now), now)
     return hashed
 

@@ -1,24 +1,29 @@
-"""Loyalty programs at the centre: published, signed, in force.
+"""Loyalty programs at the centre: published, signed, in force from when.
 
-Owns which program a receipt is evaluated with. Never evaluates one.
+Owns which program a moment falls to. Never evaluates one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import Struct
-from sqlalchemy import Connection, insert, select
+from msgspec import UNSET, Struct
+from sqlalchemy import Connection, insert, select, update
 
 from central.db import tables
 from loyalty.program import Program, ProgramError, not_yet_at_centre, program_from_json, program_hash, program_json
+from loyalty.schedule import in_force_at
 from sync import base64url
-from sync.wire import SignedProgram
+from sync.wire import MAX_ANNOUNCED, AnnouncedProgram, SignedProgram
 
-# Programs kept decoded; a shop has one or two alive at a time.
+# Programs kept decoded; a shop has a few alive at a time.
 _DECODED = 32
+# Programs that wait for their time. With the one in force and some before it they fit into what a register is told.
+MAX_PLANNED = 8
 
 
 class PublishedProgram(Struct, frozen=True, kw_only=True):
@@ -26,10 +31,34 @@ class PublishedProgram(Struct, frozen=True, kw_only=True):
     program: Program
 
 
-def publish(connection: Connection, program: Program, key: Ed25519PrivateKey, now: datetime) -> str:
-    """Put a program in force; returns its hash. Publishing an earlier one again brings it back.
+class Scheduled(NamedTuple):
+    """A program and from when it holds; None for all that was before the next one."""
 
-    Raises ProgramError for one whose rules need what the centre does not keep yet: none is left out silently.
+    valid_from: datetime | None
+    hash: str
+    program: Program
+
+
+class Publication(Struct, frozen=True, kw_only=True):
+    """That a program was published, and from when it holds."""
+
+    valid_from: datetime | None
+    hash: str
+    published_at: datetime
+
+
+def publish(
+    connection: Connection,
+    program: Program,
+    key: Ed25519PrivateKey,
+    now: datetime,
+    valid_from: datetime | None = None,
+) -> str:
+    """Put a program in force, now or at the time `valid_from`; returns its hash.
+
+    Publishing an earlier one again brings it back. One that holds from the same time as another takes its place. The
+    first that is put in force at once holds for all that was before, too. Raises ProgramError for one whose rules need
+    what the centre does not keep yet (none is left out silently), for a time that is past, and for too many planned.
     """
     unkept = not_yet_at_centre(program)
     if unkept:
@@ -37,25 +66,95 @@ def publish(connection: Connection, program: Program, key: Ed25519PrivateKey, no
             f"{', '.join(unkept)}: the centre does not evaluate this yet; take it out to publish the program "
             "(`tillside evaluate` shows already what it gives)"
         )
+    known = publications(connection)
+    if valid_from is not None:
+        _check_time(known, valid_from, now)
+    elif in_force_at(known, now) is not None:
+        valid_from = now
     document, hashed = program_json(program), program_hash(program)
-    known = connection.execute(
-        select(tables.programs.c.hash).where(tables.programs.c.hash == hashed)
-    ).scalar_one_or_none()
-    if known is None:
+    if signed_program(connection, hashed) is None:
         signature = base64url.encoded(key.sign(document))
         connection.execute(insert(tables.programs).values(hash=hashed, document=document, signature=signature))
-    connection.execute(insert(tables.publications).values(program=hashed, published_at=now))
+    connection.execute(insert(tables.publications).values(program=hashed, published_at=now, valid_from=valid_from))
     return hashed
 
 
-def hash_in_force(connection: Connection) -> str | None:
-    return connection.execute(
-        select(tables.publications.c.program).order_by(tables.publications.c.id.desc()).limit(1)
-    ).scalar_one_or_none()
+def _check_time(known: Sequence[Publication], valid_from: datetime, now: datetime) -> None:
+    if valid_from <= now:
+        raise ProgramError(
+            f"{valid_from.isoformat(timespec='minutes')} is past: name a time to come, or publish without a time to "
+            "put the program in force now"
+        )
+    planned = [one for one in known if _is_planned(one, now) and one.valid_from != valid_from]
+    if len(planned) >= MAX_PLANNED:
+        raise ProgramError(
+            f"{MAX_PLANNED} programs wait for their time already: withdraw one first (`tillside-central program show` "
+            "lists them)"
+        )
 
 
-def program_in_force(connection: Connection) -> PublishedProgram | None:
-    hashed = hash_in_force(connection)
+def withdraw(connection: Connection, named: str, now: datetime) -> tuple[Publication, ...]:
+    """Take back a program that waits for its time, named by its hash or by how that begins.
+
+    Returns the publications that were taken back. Raises ProgramError where no one program that waits is meant.
+    """
+    waiting = [one for one in publications(connection) if _is_planned(one, now)]
+    meant = tuple(one for one in waiting if named and one.hash.startswith(named))
+    if len({one.hash for one in meant}) != 1:
+        raise ProgramError(
+            f"{named!r} names {'several programs' if meant else 'no program'} that wait for their time; "
+            "`tillside-central program show` lists them. To end one that is in force, publish another"
+        )
+    times = {one.valid_from for one in meant}
+    rows = tables.publications
+    connection.execute(
+        update(rows).where(rows.c.valid_from.in_(times), rows.c.withdrawn_at.is_(None)).values(withdrawn_at=now)
+    )
+    return meant
+
+
+def _is_planned(one: Publication, now: datetime) -> bool:
+    return one.valid_from is not None and one.valid_from > now
+
+
+def publications(connection: Connection) -> tuple[Publication, ...]:
+    """All that hold or held or will, in order of time; of several from one time the last one published."""
+    rows = tables.publications
+    found = connection.execute(select(rows).where(rows.c.withdrawn_at.is_(None)).order_by(rows.c.id))
+    by_time = {
+        row.valid_from: Publication(valid_from=row.valid_from, hash=row.program, published_at=row.published_at)
+        for row in found
+    }
+    first = [one for one in by_time.values() if one.valid_from is None]
+    dated = [(one.valid_from, one) for one in by_time.values() if one.valid_from is not None]
+    return (*first, *(one for _, one in sorted(dated, key=lambda pair: pair[0])))
+
+
+def schedule(connection: Connection) -> tuple[Scheduled, ...]:
+    """Every program that holds, held or will, in order of time."""
+    known = publications(connection)
+    documents = tables.programs
+    rows = connection.execute(
+        select(documents.c.hash, documents.c.document).where(documents.c.hash.in_({one.hash for one in known}))
+    )
+    decoded = {row.hash: _decoded(row.document) for row in rows}
+    return tuple(Scheduled(one.valid_from, one.hash, decoded[one.hash]) for one in known)
+
+
+def announced(connection: Connection) -> tuple[AnnouncedProgram, ...]:
+    """What registers are told: the newest programs in order of time, as many as they may be told."""
+    newest = publications(connection)[-MAX_ANNOUNCED:]
+    return tuple(AnnouncedProgram(program=one.hash, valid_from=one.valid_from or UNSET) for one in newest)
+
+
+def hash_in_force(connection: Connection, at: datetime) -> str | None:
+    found = in_force_at(publications(connection), at)
+    return None if found is None else found.hash
+
+
+def program_in_force(connection: Connection, at: datetime) -> PublishedProgram | None:
+    """The program that holds at a moment."""
+    hashed = hash_in_force(connection, at)
     return None if hashed is None else published(connection, hashed)
 
 

@@ -18,6 +18,8 @@ COMPRESS_ABOVE_BYTES = 1024
 MAX_ENTRIES = 500  # of one ingest batch
 # A batch of entries of a few KiB each; a snapshot chunk stays below this too.
 MAX_BODY_BYTES = 16 * 1024 * 1024
+# Programs that a register is told of, and tells of: the one in force, those planned, and some that were before.
+MAX_ANNOUNCED = 16
 
 PublicKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
 """Ed25519 public key: 32 raw bytes in unpadded URL-safe base64."""
@@ -135,22 +137,44 @@ class MemberResponse(Struct, frozen=True, kw_only=True):
     row: Member
 
 
+class AnnouncedProgram(Struct, frozen=True, kw_only=True):
+    """A program by its hash, and from when it holds; without `valid_from` for all that was before the next one."""
+
+    program: HexDigest
+    valid_from: AwareDatetime | UnsetType = UNSET
+
+
+class HeldProgram(Struct, frozen=True, kw_only=True):
+    """A program that the centre announced, as one register has it: `refused` says why it cannot be used there."""
+
+    program: HexDigest
+    refused: str | UnsetType = UNSET
+
+
 class HeartbeatRequest(Struct, frozen=True, kw_only=True):
-    """`reasons` counts by reason what the register itself set aside; the rest of `quarantined` the centre refused."""
+    """`reasons` counts by reason what the register itself set aside; the rest of `quarantined` the centre refused.
+
+    `programs` are those that the register holds, and those that it refused; absent where it does not tell.
+    """
 
     version: str
     queued: int
     quarantined: int
     oldest_queued_at: AwareDatetime | UnsetType = UNSET
     reasons: dict[str, int] | UnsetType = UNSET
+    programs: tuple[HeldProgram, ...] | UnsetType = UNSET
 
 
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):
-    """`program`, `config` and `item_map` are the hashes of what is in force, `feed` the newest position."""
+    """`program`, `config` and `item_map` are the hashes of what is in force, `feed` the newest position.
+
+    `schedule` are the programs that a register should hold, in order of time: receipts go by their own.
+    """
 
     centre_epoch: str
     server_time: AwareDatetime
     program: HexDigest | UnsetType = UNSET
+    schedule: tuple[AnnouncedProgram, ...] | UnsetType = UNSET
     config: HexDigest | UnsetType = UNSET
     item_map: HexDigest | UnsetType = UNSET
     feed: int

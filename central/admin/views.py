@@ -233,11 +233,11 @@ class VarianceRow(Struct, frozen=True, kw_only=True):
 
 
 class Zone:
-    """Times as the shop reads them: in the zone of the program in force."""
+    """Times as the shop reads them: in the zone of the newest program."""
 
     def __init__(self, connection: Connection) -> None:
-        program = programs.program_in_force(connection)
-        self._zone = ZoneInfo(program.program.time_zone if program else "UTC")
+        schedule = programs.schedule(connection)
+        self._zone = ZoneInfo(schedule[-1].program.time_zone if schedule else "UTC")
 
     def text(self, moment: datetime | None) -> str:
         return "" if moment is None else moment.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")

@@ -99,6 +99,7 @@ devices = Table(
     Column("quarantined", Integer, nullable=False, server_default="0"),
     Column("quarantine_reasons", Text, nullable=False, server_default="{}"),
     Column("oldest_queued_at", Moment),
+    Column("programs", Text, nullable=False, server_default="[]"),
 )
 
 # One row per epoch a register opened. `acked_through` and `chain_hash` are the high-water mark.
@@ -368,13 +369,16 @@ programs = Table(
     Column("signature", String(128), nullable=False),
 )
 
-# The newest row names the program in force.
+# Each row holds from `valid_from` (null: for all that was before, too) until the next one in time; of several from one
+# time the newest row counts. One that was withdrawn never held.
 publications = Table(
     "publications",
     metadata,
     Column("id", Serial, primary_key=True),
     Column("program", ForeignKey("programs.hash"), nullable=False),
     Column("published_at", Moment, nullable=False),
+    Column("valid_from", Moment),
+    Column("withdrawn_at", Moment),
     sqlite_autoincrement=True,
 )
 

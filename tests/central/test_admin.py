@@ -282,7 +282,7 @@ async def test_a_page_that_fails_says_so_and_names_nobody(browser: Browser, caps
 
 
 def _program(centre: RunningCentre) -> Any:
-    return centre.read(programs.program_in_force).program
+    return centre.read(lambda connection: programs.program_in_force(connection, NOON)).program
 
 
 async def test_what_is_set_aside_stands_with_its_receipt_and_what_to_do(browser: Browser) -> None:

@@ -582,7 +582,7 @@ def _plan(connection: Connection, statement: str, parameters: Any) -> Any:
 
 
 def _program(centre: RunningCentre) -> Any:
-    return centre.read(programs.program_in_force).program
+    return centre.read(lambda connection: programs.program_in_force(connection, NOON)).program
 
 
 async def _placed(centre: RunningCentre) -> list[Any]:

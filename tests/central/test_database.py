@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from central import members, operations
+from central import members, operations, programs
 from central.clock import utc_now
 from central.db.database import MIGRATIONS, Database, DatabaseMissingError, DatabaseNewerError, DatabaseOlderError
 from central.db.tables import metadata
@@ -143,6 +144,25 @@ def test_members_and_their_codes_outlive_the_coming_of_cards(tmp_path: Path) -> 
             lambda connection: connection.execute(text("update identifiers set member = 'nobody' where code = 'TS1'"))
         )
     database.close()
+
+
+def test_programs_published_before_times_were_kept_hold_from_when_they_were(tmp_path: Path) -> None:
+    # Given a database of the version before, in which the first program was brought back after a second
+    database = Database(tmp_path / "centre.db")
+    upgrade(database, "0008")
+    old = [
+        "insert into programs (hash, document, signature) values ('a', '', ''), ('b', '', '')",
+        "insert into publications (program, published_at) values ('a', '2026-11-20 12:00:00'), "
+        "('b', '2026-11-21 12:00:00'), ('a', '2026-11-22 12:00:00')",
+    ]
+    for statement in old:
+        database.write_now(lambda connection, statement=statement: connection.execute(text(statement)))  # type: ignore[misc]
+    # When it is brought to this version
+    database.upgrade()
+    # Then the first held for all before, and each further one from when it was published
+    known = database.read_now(programs.publications)
+    database.close()
+    assert [(one.hash, one.valid_from) for one in known] == [("a", None), ("b", NOON - timedelta(days=1)), ("a", NOON)]
 
 
 def upgrade(database: Database, revision: str) -> None:
