@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loyalty.check_digit import GTIN_LENGTHS, shortest_gtin
-from loyalty.purchase import QUANTITY_SCALE, Purchase, tags_of, thousandths_of
+from loyalty.purchase import QUANTITY_SCALE, Purchase, has_tag, thousandths_of
 from loyalty.receipt import Entry, Line, LineKind
 
 # Texts of one condition, and conditions within conditions.
@@ -175,11 +175,28 @@ def _of_line(condition: Condition) -> LineTest:
             tests.append(_line_test(name, asked))
         else:
             tests.append(_lifted(_receipt_test(name, asked)))
-    return tests[0] if len(tests) == 1 else lambda purchase, line: all(test(purchase, line) for test in tests)
+    return tests[0] if len(tests) == 1 else _every_line(tuple(tests))
+
+
+# Asked for each rule of each line: loops, since a generator for each costs more than all that it asks.
+def _every_line(tests: tuple[LineTest, ...]) -> LineTest:
+    def every(purchase: Purchase, line: Line) -> bool:
+        for test in tests:  # noqa: SIM110
+            if not test(purchase, line):
+                return False
+        return True
+
+    return every
 
 
 def _any_line(tests: tuple[LineTest, ...]) -> LineTest:
-    return lambda purchase, line: any(test(purchase, line) for test in tests)
+    def some(purchase: Purchase, line: Line) -> bool:
+        for test in tests:  # noqa: SIM110
+            if test(purchase, line):
+                return True
+        return False
+
+    return some
 
 
 def _no_line(test: LineTest) -> LineTest:
@@ -214,26 +231,22 @@ def _none_of(test: ReceiptTest) -> ReceiptTest:
 
 
 def _line_test(name: str, asked: Any) -> LineTest:
+    if name == "min_line_minor":
+        return lambda _, line: line.amount_minor >= asked
+    if name == "min_line_quantity":
+        return lambda _, line: thousandths_of(line) >= asked * QUANTITY_SCALE
+    values = frozenset(map(_gtin, asked) if name == "gtin_in" else asked)
     match name:
         case "line_tag_in":
-            tags = frozenset(asked)
-            return lambda _, line: not tags.isdisjoint(tags_of(line))
+            return lambda _, line: has_tag(line, values)
         case "sku_in":
-            return _among(frozenset(asked), lambda line: line.sku)
+            return lambda _, line: line.sku in values
         case "gtin_in":
-            return _among(frozenset(map(_gtin, asked)), lambda line: _gtin(line.gtin or ""))
+            return lambda _, line: _gtin(line.gtin or "") in values
         case "category_in":
-            return _among(frozenset(asked), lambda line: line.mapped.category if line.mapped else UNSET)
-        case "line_kind_in":
-            return _among(frozenset(asked), lambda line: line.counts_as)
-        case "min_line_minor":
-            return lambda _, line: line.amount_minor >= asked
+            return lambda _, line: line.mapped is not UNSET and line.mapped.category in values
         case _:
-            return lambda _, line: thousandths_of(line) >= asked * QUANTITY_SCALE
-
-
-def _among(values: frozenset[str], fact: Callable[[Line], str | UnsetType]) -> LineTest:
-    return lambda _, line: fact(line) in values
+            return lambda _, line: line.counts_as in values
 
 
 def _gtin(text: str) -> str:

@@ -20,6 +20,7 @@ from loyalty.program import Program
 from loyalty.purchase import Known, Purchase
 from loyalty.returns import EXCHANGED, VOIDED
 from loyalty.standing import Standing
+from loyalty.terms import terms_of
 
 
 class History:
@@ -33,9 +34,7 @@ class History:
         self._segments = frozenset(counters.segments or ())
         used = counters.used or {}
         self._used = defaultdict(dict, {rule: dict(periods) for rule, periods in used.items()})
-        self._capped = {
-            rule.id for rule in program.earn if any(getattr(rule.cap, name) for name in ("day", "month", "member"))
-        }
+        self._capped = terms_of(program).capped
 
     def tier(self, now: datetime | None) -> str | UnsetType:
         return self._standing.tier(now)
@@ -84,7 +83,7 @@ def missing(program: Program, counters: Counters) -> tuple[str, ...]:
     ]
     asked = {key for condition in conditions if condition for key in keys_in(condition)}
     needs = {
-        "used": any(getattr(rule.cap, name) for rule in program.earn for name in ("day", "month", "member")),
+        "used": bool(terms_of(program).capped),
         "purchases": "first_purchase" in asked,
         "birth_month": "birthday_month" in asked,
         "segments": "segment_in" in asked,

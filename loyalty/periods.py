@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
@@ -21,8 +21,9 @@ _DURATION: Final = (
     r"(T(?=[1-9])([1-9][0-9]{0,3}H)?([1-9][0-9]{0,3}M)?)?"
 )
 _UTC: Final = ZoneInfo("UTC")
-_FIRST: Final = datetime.min.replace(tzinfo=_UTC)
-_LAST: Final = datetime.max.replace(tzinfo=_UTC)
+# A day within what a datetime can hold, so that they can be told on any zone's clock.
+_FIRST: Final = datetime(MINYEAR, 1, 2, tzinfo=_UTC)
+_LAST: Final = datetime(MAXYEAR, 12, 31, tzinfo=_UTC)
 _END_OF: Final = "/end-of-"
 
 Duration = Annotated[str, Meta(pattern=rf"^{_DURATION}$")]
@@ -64,9 +65,9 @@ def expiry(moment: datetime, expires: Expiry, time_zone: str) -> datetime:
     ends = later(moment, duration, time_zone).astimezone(zone)
     match period:
         case "month":
-            return _after(date(ends.year, ends.month, calendar.monthrange(ends.year, ends.month)[1]), zone)
+            return _start_of_month(ends.year, ends.month + 1, zone)
         case "year":
-            return _after(date(ends.year, 12, 31), zone)
+            return _start_of_month(ends.year, 13, zone)
         case _:
             return ends
 
@@ -78,7 +79,8 @@ def _moved(moment: datetime, duration: Duration, time_zone: str, sign: int) -> d
         if months:
             month = local.year * 12 + local.month - 1 + sign * months
             year, month = month // 12, month % 12 + 1
-            local = local.replace(year=year, month=month, day=min(local.day, calendar.monthrange(year, month)[1]))
+            last = 28 if local.day <= 28 else calendar.monthrange(year, month)[1]
+            local = local.replace(year=year, month=month, day=min(local.day, last))
         local += timedelta(days=sign * days)
         if minutes:
             passed = local.astimezone(_UTC) + timedelta(minutes=sign * minutes)
@@ -103,3 +105,10 @@ def _amounts(duration: str) -> tuple[int, int, int]:
 def _after(day: date, zone: ZoneInfo) -> datetime:
     """The end of `day`: the first instant of the next."""
     return datetime.combine(min(day, date.max - timedelta(days=1)) + timedelta(days=1), time(), zone)
+
+
+def _start_of_month(year: int, month: int, zone: ZoneInfo) -> datetime:
+    """Its first instant; month 13 is the next year's first."""
+    if month == 13:
+        year, month = year + 1, 1
+    return datetime(year, month, 1, tzinfo=zone) if year <= MAXYEAR else _LAST

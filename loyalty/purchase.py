@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -53,39 +52,42 @@ class Known(Struct, frozen=True, kw_only=True):
 class Purchase:
     """A sale, or what of it is asked again after a part came back (`basket_minor` is then what remains)."""
 
+    __slots__ = (
+        "_bases", "_basket_minor", "_expiries", "_maturities", "_whole",
+        "at", "goods", "known", "lines", "local", "receipt", "time_zone",
+    )  # fmt: skip
+
     def __init__(self, receipt: Receipt, time_zone: str, known: Known, *, basket_minor: int | None = None) -> None:
         self.receipt = receipt
         self.time_zone = time_zone
         self.known = known
+        self.at = bought_at(receipt, time_zone)
+        # Its time on the program's clock.
+        self.local = None if self.at is None else self.at.astimezone(ZoneInfo(time_zone))
         self.lines: Sequence[Line] = [line for line in receipt.lines if not line.voided]
         self.goods: Sequence[Line] = [line for line in self.lines if line.counts_as == "goods"]
+        self._whole = sum([line.amount_minor for line in self.lines])
         self._basket_minor = basket_minor
+        # Rules of a program mostly share a basis, a time of waiting and an expiry: each is worked out once.
         self._bases: dict[Basis, int] = {}
-        self._moments: dict[str, datetime | None] = {}
-        self.at: datetime | None = bought_at(receipt, time_zone)
-        self._whole = sum(line.amount_minor for line in self.lines)
-
-    @cached_property
-    def local(self) -> datetime | None:
-        """Its time on the program's clock."""
-        return None if self.at is None else self.at.astimezone(ZoneInfo(self.time_zone))
+        self._maturities: dict[Duration, datetime] = {}
+        self._expiries: dict[Expiry, datetime] = {}
 
     def matures(self, pending: Duration | UnsetType) -> datetime | None:
         """When points of a rule are confirmed; None for at once."""
-        if pending is UNSET or self.at is None:
+        if pending is UNSET or self.local is None:
             return None
-        name = f"after {pending}"
-        if name not in self._moments:
-            self._moments[name] = later(self.at, pending, self.time_zone)
-        return self._moments[name]
+        if pending not in self._maturities:
+            self._maturities[pending] = later(self.local, pending, self.time_zone)
+        return self._maturities[pending]
 
     def expires(self, expires: Expiry | UnsetType) -> datetime | None:
         """From when points of a rule are gone; None for never."""
-        if expires is UNSET or self.at is None:
+        if expires is UNSET or self.local is None:
             return None
-        if expires not in self._moments:
-            self._moments[expires] = expiry(self.at, expires, self.time_zone)
-        return self._moments[expires]
+        if expires not in self._expiries:
+            self._expiries[expires] = expiry(self.local, expires, self.time_zone)
+        return self._expiries[expires]
 
     @property
     def basket_minor(self) -> int:
@@ -104,15 +106,16 @@ class Purchase:
         if not self.receipt.lines:
             return 0 if basis.scope != "receipt" else self._without_lines(basis)
         if basis.exclude_tags:
-            excluded = set(basis.exclude_tags)
-            lines = [line for line in lines if excluded.isdisjoint(tags_of(line))]
+            excluded = frozenset(basis.exclude_tags)
+            lines = [line for line in lines if not has_tag(line, excluded)]
         if basis.scope == "quantity":
             return sum(map(thousandths_of, lines))
-        part = sum(line.amount_minor for line in lines)
-        money = part + _share(self._shared(basis), part, self._whole, is_all=len(lines) == len(self.lines))
+        money = part = sum([line.amount_minor for line in lines])
+        if shared := self._shared(basis):
+            money += _share(shared, part, self._whole, is_all=len(lines) == len(self.lines))
         if not basis.after_discount:
-            money += sum(line.discount_minor for line in lines)
-        return money - self._taxes_in(lines, basis)
+            money += sum([line.discount_minor for line in lines])
+        return money - self._taxes_in(lines) if basis.tax == "excluded" else money
 
     def _without_lines(self, basis: Basis) -> int:
         """A receipt that says its total alone: discounts are in it, taxes where it tells them."""
@@ -124,10 +127,10 @@ class Purchase:
     def _shared(self, basis: Basis) -> int:
         """What falls on all lines by their share."""
         shared = 0
-        if basis.after_discount:
-            shared -= sum(discount.amount_minor for discount in self.receipt.discounts)
-        if basis.tax == "included":
-            shared += sum(tax.amount_minor for tax in self.receipt.taxes if not tax.included)
+        if basis.after_discount and self.receipt.discounts:
+            shared -= sum([discount.amount_minor for discount in self.receipt.discounts])
+        if basis.tax == "included" and self.receipt.taxes:
+            shared += sum([tax.amount_minor for tax in self.receipt.taxes if not tax.included])
         if basis.less_points_paid:
             shared -= self._paid_with_points()
         return shared
@@ -135,10 +138,10 @@ class Purchase:
     def _paid_with_points(self) -> int:
         return sum(tender.amount_minor for tender in self.receipt.tenders if tender.kind == "points")
 
-    def _taxes_in(self, lines: Sequence[Line], basis: Basis) -> int:
+    def _taxes_in(self, lines: Sequence[Line]) -> int:
         """The tax in these lines: each row of it is in the lines with its label, or in all where none has it."""
-        if basis.tax == "included":
-            return 0
+        if len(lines) == len(self.lines):
+            return sum([tax.amount_minor for tax in self.receipt.taxes if tax.included])
         total = 0
         for tax in self.receipt.taxes:
             if not tax.included:
@@ -166,13 +169,20 @@ def tags_of(line: Line) -> tuple[str, ...]:
     return (*line.tags, *line.mapped.tags) if line.mapped else line.tags
 
 
+def has_tag(line: Line, tags: frozenset[str]) -> bool:
+    """Whether `tags_of` the line has one of these."""
+    if line.tags and not tags.isdisjoint(line.tags):
+        return True
+    return line.mapped is not UNSET and not tags.isdisjoint(line.mapped.tags)
+
+
 def thousandths_of(line: Line) -> int:
     """A line's quantity, with the sign of its amount; one where it says none."""
     if line.quantity is UNSET:
         size = QUANTITY_SCALE
     else:
         whole, _, fraction = line.quantity.lstrip("-").partition(".")
-        size = int(whole) * QUANTITY_SCALE + int(fraction[:3].ljust(3, "0"))
+        size = int(whole + f"{fraction}000"[:3])
     return -size if line.amount_minor < 0 else size
 
 

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Counters
 from loyalty.periods import later
-from loyalty.program import EarnRule, Give, Program, StampRule, VisitRule
-from loyalty.purchase import QUANTITY_SCALE, Basis, Purchase
+from loyalty.program import Program, StampRule, VisitRule
+from loyalty.purchase import QUANTITY_SCALE, Purchase
 from loyalty.returns import Returned
-from loyalty.terms import Rule
+from loyalty.terms import Rule, terms_of
 
 
 class Undoing(Struct, frozen=True, kw_only=True):
@@ -46,10 +46,16 @@ class Streaks:
     """All visit and stamp rules of a program, for one member."""
 
     def __init__(self, program: Program, counters: Counters) -> None:
-        visits, stamps = counters.visits or {}, counters.stamps or {}
+        terms, visits, stamps = terms_of(program), counters.visits or {}, counters.stamps or {}
         self._cards: list[_Visits | _Stamps] = [
-            *(_Visits(rule, program.time_zone, visits.get(rule.id, ())) for rule in program.visits),
-            *(_Stamps(rule, stamps.get(rule.id, 0)) for rule in program.stamps),
+            *(
+                _Visits(rule, goods, program.time_zone, visits.get(rule.id, ()))
+                for rule, goods in zip(program.visits, terms.visits, strict=True)
+            ),
+            *(
+                _Stamps(rule, pieces, stamps.get(rule.id, 0))
+                for rule, pieces in zip(program.stamps, terms.stamps, strict=True)
+            ),
         ]
 
     def sold(self, sale: Purchase) -> list[LedgerEntry]:
@@ -72,10 +78,10 @@ class _Visit(Struct, frozen=True, kw_only=True):
 
 
 class _Visits:
-    def __init__(self, rule: VisitRule, time_zone: str, earlier: tuple[datetime, ...]) -> None:
+    def __init__(self, rule: VisitRule, goods: Rule, time_zone: str, earlier: tuple[datetime, ...]) -> None:
         self._rule = rule
+        self._goods = goods
         self._time_zone = time_zone
-        self._goods = Rule(EarnRule(id=rule.id, when=rule.when, give=Give(points=1)))
         self._open = [_Visit(at=at, name=f"earlier {at.isoformat()}") for at in sorted(earlier)]
         self._receipts: dict[str, set[str]] = {}
         self._used: dict[str, tuple[LedgerEntry, list[_Visit]]] = {}
@@ -149,10 +155,9 @@ class _Visits:
 
 
 class _Stamps:
-    def __init__(self, rule: StampRule, earlier: int) -> None:
+    def __init__(self, rule: StampRule, pieces: Rule, earlier: int) -> None:
         self._rule = rule
-        basis, give = Basis(scope="quantity"), Give(points=1, per_minor=1)
-        self._pieces = Rule(EarnRule(id=rule.id, when=rule.when, basis=basis, give=give))
+        self._pieces = pieces
         self._stamps = earlier
         self._sold: dict[str, int] = {}
         self._given: list[tuple[LedgerEntry, int]] = []

@@ -12,10 +12,14 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from loyalty.conditions import Criterion, criterion_of
-from loyalty.program import EarnRule, Program, Ratio
-from loyalty.purchase import QUANTITY_SCALE, Purchase
+from loyalty.program import EarnRule, Give, Program, Ratio
+from loyalty.purchase import QUANTITY_SCALE, Basis, Purchase
 from loyalty.receipt import Line
 
+# What visits and stamps count: whether goods were bought, and how many pieces. What they give is not asked of these.
+_PIECES: Final = Basis(scope="quantity")
+
+_ONCE: Final = Give(points=1)
 # Programs kept ready; a shop has one or two alive at a time.
 _READY: Final = 32
 
@@ -23,7 +27,7 @@ _READY: Final = 32
 class Rule:
     """An earn rule made ready: `scale` is how many units of its basis make one of `per_minor`, `least` what gives."""
 
-    __slots__ = ("_is_of_goods", "_per", "_points", "criterion", "earn", "gives_once", "least", "scale")
+    __slots__ = ("_brackets", "_is_of_goods", "_per", "_points", "criterion", "earn", "gives_once", "least", "scale")
 
     def __init__(self, earn: EarnRule) -> None:
         self.earn = earn
@@ -34,6 +38,9 @@ class Rule:
         self.gives_once = earn.give.per_minor is UNSET
         self._points = earn.give.points or 0
         self._per = (earn.give.per_minor or 1) * self.scale
+        # The highest first. Points that are given once are a bracket that every basis reaches.
+        brackets = earn.give.brackets or ((0, self._points),)
+        self._brackets = tuple((threshold * self.scale, points) for threshold, points in reversed(brackets))
         self._is_of_goods = not self.criterion.of_lines and len(self.criterion.kinds) == 1
 
     def lines_of(self, purchase: Purchase) -> Sequence[Line]:
@@ -42,7 +49,7 @@ class Rule:
 
     def basis_of(self, purchase: Purchase) -> int:
         """What it looks at, in minor units or thousandths of a piece; nothing where it does not apply."""
-        if not self.criterion.holds(purchase):
+        if self.criterion.of_receipt and not self.criterion.holds(purchase):
             return 0
         if self._is_of_goods:
             basis = purchase.basis_of_goods(self.earn.basis)
@@ -59,10 +66,11 @@ class Rule:
         return basis * self._points * multiplier[0] // (self._per * multiplier[1])
 
     def points_once(self, basis: int) -> int:
-        give = self.earn.give
-        if give.brackets is UNSET:
-            return self._points if basis >= self.least else 0
-        return max((points for threshold, points in give.brackets if basis >= threshold * self.scale), default=0)
+        """What a basis gives where points hang on a threshold: those of the highest bracket that it reaches."""
+        for threshold, points in self._brackets:
+            if basis >= threshold:
+                return points if basis >= self.least else 0
+        return 0
 
     def arithmetic(self, basis: int, multiplier: Ratio, tier: str | UnsetType) -> str:
         """How `points` came about, for people."""
@@ -75,18 +83,36 @@ class Rule:
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """A whole program made ready. `rules` stand in the order of `(priority, id)`."""
+    """A whole program made ready. `rules` stand in the order of `(priority, id)`.
+
+    `capped` names those with a cap over several receipts. `visits` are the goods that make a visit and `stamps` the
+    pieces that are stamps, by the rules of either sort in the program's order.
+    """
 
     program: Program
     rules: tuple[Rule, ...]
     by_id: dict[str, Rule]
+    capped: frozenset[str]
+    visits: tuple[Rule, ...]
+    stamps: tuple[Rule, ...]
 
 
 @lru_cache(maxsize=_READY)
 def terms_of(program: Program) -> Terms:
     """The program made ready; made once for as long as it is in use."""
     rules = tuple(Rule(rule) for rule in program.ordered_rules())
-    return Terms(program=program, rules=rules, by_id={rule.earn.id: rule for rule in rules})
+    return Terms(
+        program=program,
+        rules=rules,
+        by_id={rule.earn.id: rule for rule in rules},
+        capped=frozenset(
+            rule.id for rule in program.earn if any(getattr(rule.cap, name) for name in ("day", "month", "member"))
+        ),
+        visits=tuple(Rule(EarnRule(id=rule.id, when=rule.when, give=_ONCE)) for rule in program.visits),
+        stamps=tuple(
+            Rule(EarnRule(id=stamp.id, when=stamp.when, basis=_PIECES, give=_ONCE)) for stamp in program.stamps
+        ),
+    )
 
 
 def written(amount: int, scale: int) -> str:
