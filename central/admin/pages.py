@@ -20,8 +20,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from central import cards, devices, ingest, members, operations, unmapped
-from central.admin import views
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
+from central.admin.views.cards import blocked_cards, card_view, unknown_cards
+from central.admin.views.desk import quarantine_desk
+from central.admin.views.front import register_rows, rule_rows, shop_totals
+from central.admin.views.goods import goods_page
+from central.admin.views.members import MEMBERS_SHOWN, member_page, member_rows
+from central.admin.views.variances import variance_rows
 from central.clock import Clock
 from central.db.database import Database
 from central.devices import Randomness
@@ -203,7 +208,7 @@ class AdminPages:
     async def _registers(self, request: web.Request) -> web.StreamResponse:
         now = self._clock()
         rows, totals, rules = await self._read(
-            lambda connection: (views.registers(connection, now), views.totals(connection), views.rules(connection))
+            lambda connection: (register_rows(connection, now), shop_totals(connection), rule_rows(connection))
         )
         return self._page(
             "registers.html",
@@ -216,12 +221,12 @@ class AdminPages:
 
     async def _members(self, request: web.Request) -> web.StreamResponse:
         text = request.query.get("q", "")[:MAX_FIELD_CHARS]
-        rows = await self._read(lambda connection: views.member_list(connection, text))
-        return self._page("members.html", members=rows, text=text, limit=views.MEMBERS_SHOWN)
+        rows = await self._read(lambda connection: member_rows(connection, text))
+        return self._page("members.html", members=rows, text=text, limit=MEMBERS_SHOWN)
 
     async def _member(self, request: web.Request) -> web.StreamResponse:
         member, now = request.match_info["member"], self._clock()
-        page = await self._read(lambda connection: views.member_page(connection, member, now))
+        page = await self._read(lambda connection: member_page(connection, member, now))
         if page is None:
             raise web.HTTPNotFound(reason="There is no such member.")
         return self._page("member.html", page=page, token=self._form_token(request))
@@ -230,9 +235,9 @@ class AdminPages:
         text = request.query.get("q", "").strip()[:MAX_FIELD_CHARS]
         unknown, blocked, found = await self._read(
             lambda connection: (
-                views.unknown_cards(connection),
-                views.blocked_cards(connection),
-                views.card(connection, text) if text else None,
+                unknown_cards(connection),
+                blocked_cards(connection),
+                card_view(connection, text) if text else None,
             )
         )
         return self._page(
@@ -240,7 +245,7 @@ class AdminPages:
         )
 
     async def _goods(self, _request: web.Request) -> web.StreamResponse:
-        return self._page("goods.html", page=await self._read(views.goods))
+        return self._page("goods.html", page=await self._read(goods_page))
 
     async def _goods_csv(self, _request: web.Request) -> web.StreamResponse:
         report = await self._read(lambda connection: unmapped.report(connection, unmapped.MAX_TOP))
@@ -251,11 +256,11 @@ class AdminPages:
         )
 
     async def _quarantine(self, request: web.Request) -> web.StreamResponse:
-        desk = await self._read(views.quarantine)
+        desk = await self._read(quarantine_desk)
         return self._page("quarantine.html", desk=desk, token=self._form_token(request))
 
     async def _variances(self, _request: web.Request) -> web.StreamResponse:
-        return self._page("variances.html", rows=await self._read(views.variances))
+        return self._page("variances.html", rows=await self._read(variance_rows))
 
     # ---- forms
 

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from sqlalchemy import Connection, event
 
 from central import audit, cards, configs, feed, members, operations, programs
-from central.admin import views
+from central.admin.views.cards import blocked_cards
 from central.cards import CardError, CardStateError, CodeTakenError, NoCodeError, UnknownCardError
 from central.db import tables
 from central.stock import StockFileError, stock_from
@@ -563,7 +563,7 @@ async def test_no_card_is_looked_for_among_all(stocked: RunningCentre) -> None:
     issue(stocked, "TS101", "m3")
     replace(stocked, "TS101", "TS102")
     block(stocked, "TS103")
-    stocked.read(views.blocked_cards)
+    stocked.read(blocked_cards)
     for engine in engines:
         event.remove(engine, "before_cursor_execute", listen)
     # Then the database finds each by an index

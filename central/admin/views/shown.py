@@ -1,0 +1,32 @@
+"""What the pages have in common: times and places as the shop reads them, and how many rows one shows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, select
+
+from central import programs
+from central.db import tables
+
+# Rows on one page; search narrows, and the newest stand first.
+ROWS_SHOWN = 200
+
+
+class Zone:
+    """Times as the shop reads them: in the zone of the newest program."""
+
+    def __init__(self, connection: Connection) -> None:
+        schedule = programs.schedule(connection)
+        self._zone = ZoneInfo(schedule[-1].program.time_zone if schedule else "UTC")
+
+    def text(self, moment: datetime | None) -> str:
+        return "" if moment is None else moment.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def place_names(connection: Connection) -> dict[str, str]:
+    """Store and register of each device."""
+    columns = tables.devices.c
+    rows = connection.execute(select(columns.id, columns.store, columns.register))
+    return {row.id: f"{row.store} / {row.register}" for row in rows}

@@ -1,0 +1,94 @@
+"""What every command of the centre shares: its options, what it prints, and errors as a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import msgspec
+import typer
+from msgspec import Struct
+from sqlalchemy.exc import OperationalError
+
+from central.cards import CardError
+from central.db.database import Database, DatabaseError
+from central.folder import DataFolder, FolderError
+from central.members import MembersFileError, UnknownMemberError
+from central.stock import StockFileError
+from loyalty.centre_config import ConfigError
+from loyalty.item_map import ItemMapError
+from sync.enrolment import AddressRefusedError
+
+PROBLEM, USAGE = 1, 2
+
+Data = Annotated[Path, typer.Option("--data", help="The centre's data folder.", envvar="TILLSIDE_CENTRE_DATA")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+File = Annotated[Path, typer.Argument(help="A file, or - for standard input.", allow_dash=True)]
+Files = Annotated[
+    list[Path],
+    typer.Argument(help="Files, or - for standard input; their entries count in this order.", allow_dash=True),
+]
+
+
+def say(as_json: bool, document: Struct, text: str) -> None:
+    typer.echo(msgspec.json.encode(document).decode() if as_json else text)
+
+
+def fail(as_json: bool, message: str, code: int = PROBLEM) -> NoReturn:
+    if as_json:
+        typer.echo(msgspec.json.encode({"error": message}).decode())
+    else:
+        typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def failures(as_json: bool) -> Iterator[None]:
+    """Named errors become one line and an exit code."""
+    try:
+        yield
+    except (
+        ConfigError,
+        ItemMapError,
+        FolderError,
+        DatabaseError,
+        CardError,
+        MembersFileError,
+        StockFileError,
+        UnknownMemberError,
+    ) as error:
+        fail(as_json, str(error), getattr(error, "exit_code", PROBLEM))
+    except AddressRefusedError as error:
+        fail(as_json, str(error), USAGE)
+    except OperationalError as error:
+        fail(as_json, f"the database cannot be used now ({error.orig}); nothing was changed, try again")
+    except typer.Exit:
+        raise
+    except OSError as error:
+        fail(as_json, f"{error}; nothing was changed, correct that and try again")
+    except Exception as error:  # noqa: BLE001 - the edge: what it says may hold a member's code
+        fail(as_json, f"the centre failed ({type(error).__name__}); what was under way was undone, report this")
+
+
+@contextmanager
+def opened(data: Path, as_json: bool) -> Iterator[tuple[DataFolder, Database]]:
+    """The data folder and its database, both checked."""
+    folder = DataFolder(data)
+    with failures(as_json):
+        folder.settings()
+        database = Database(folder.database)
+        try:
+            database.check_version()
+            yield folder, database
+        finally:
+            database.close()
+
+
+def read_input(file: Path, as_json: bool) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        fail(as_json, f"{file} cannot be read: {error.strerror}", USAGE)

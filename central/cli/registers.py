@@ -1,0 +1,108 @@
+"""`tillside-central enrolment` and `registers`: which registers there are, letting one in, shutting one out."""
+
+from __future__ import annotations
+
+import io
+import re
+import secrets
+from datetime import timedelta
+from typing import Annotated
+
+import qrcode
+import typer
+
+from central import devices, operations
+from central.certificates import ca_sha256
+from central.cli.command import USAGE, Data, Json, fail, opened, say
+from central.clock import utc_now
+from central.folder import Address, DataFolder, FolderError
+
+enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
+registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
+
+# A code left lying about must not open a register months later.
+MAX_VALID_FOR = timedelta(days=30)
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+@enrolment.command("create")
+def enrolment_create(
+    *,
+    data: Data,
+    store: Annotated[str, typer.Option(help="The store's number or name.")],
+    register: Annotated[str, typer.Option(help="The register's number in the store.")],
+    valid_for: Annotated[str, typer.Option(help="How long the code can be used: 30m, 24h, 7d.")] = "24h",
+    url: Annotated[str, typer.Option(help="The address registers use, if it is not the one served.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print a one-time code, and its QR, that lets one register in."""
+    life = _duration(valid_for, as_json)
+    with opened(data, as_json) as (folder, database):
+        address, pinned = url or _device_url(folder), ca_sha256(folder)
+        created = database.write_now(
+            lambda connection: operations.create_enrolment(
+                connection,
+                store=store,
+                register=register,
+                valid_for=life,
+                url=address,
+                ca_sha256=pinned,
+                now=utc_now(),
+                randomness=secrets.token_bytes,
+            )
+        )
+    text = (
+        f"{_qr(created.code)}\n{created.code}\n\n"
+        f"Store {store}, register {register}; usable once, until {created.expires_at:%Y-%m-%d %H:%M} UTC.\n"
+        "At the register: tillside enroll CODE"
+    )
+    say(as_json, created, text)
+
+
+@registers.command("list")
+def registers_list(data: Data, as_json: Json = False) -> None:
+    """List the registers with last contact and queue depth."""
+    with opened(data, as_json) as (_, database):
+        listed = database.read_now(operations.registers)
+    lines = [
+        f"{one.device}  store {one.store} register {one.register}  queued {one.queued}"
+        f"  {'revoked' if one.revoked else one.last_contact or 'never seen'}"
+        for one in listed.registers
+    ]
+    say(as_json, listed, "\n".join(lines) or "No register is enrolled.")
+
+
+@registers.command("revoke")
+def registers_revoke(
+    data: Data, device: Annotated[str, typer.Argument(help="The device's id.")], as_json: Json = False
+) -> None:
+    """Refuse a register from now on and shut its live connection; a new code lets it in again."""
+    with opened(data, as_json) as (_, database):
+        found = database.write_now(lambda connection: devices.revoke(connection, device, utc_now()))
+    if not found:
+        fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
+    say(as_json, operations.Revoked(device=device), f"{device} is refused from now on.")
+
+
+def _duration(text: str, as_json: bool) -> timedelta:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    life = int(match[1]) * _UNITS[match[2]] if match else None
+    if life is None or life > MAX_VALID_FOR:
+        fail(as_json, f"{text!r} is no time a code may be valid for; write 30m, 24h or 7d, 30d at most", USAGE)
+    return life
+
+
+def _device_url(folder: DataFolder) -> str:
+    """Where registers reach this centre: the first host it was given, the port it really has."""
+    listen, hosts = folder.serving()["listen"], folder.settings().hosts
+    if listen.port == 0:
+        raise FolderError("the port is not known before the centre runs; start `serve`, or give --url")
+    return f"https://{Address(host=hosts[0] if hosts else listen.host, port=listen.port)}"
+
+
+def _qr(text: str) -> str:
+    image = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_L, border=2)
+    image.add_data(text)
+    drawn = io.StringIO()
+    image.print_ascii(out=drawn, invert=True)
+    return drawn.getvalue()

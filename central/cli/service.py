@@ -1,0 +1,89 @@
+"""`tillside-central init`, `serve` and `open`: the centre itself."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Annotated
+
+import structlog
+import typer
+
+from central import operations
+from central.cli.command import Data, Json, failures, opened, say
+from central.clock import utc_now
+from central.folder import DataFolder
+from central.server import Ready, Server
+from central.setup import InitOptions, initialise
+
+if sys.platform != "win32":
+    import uvloop
+
+
+def init(
+    *,
+    data: Data,
+    listen: Annotated[str, typer.Option(help="Where registers connect, over TLS; port 0 lets the system choose.")] = "",
+    admin: Annotated[str, typer.Option(help="Where the admin pages are, on loopback.")] = "",
+    host: Annotated[list[str] | None, typer.Option(help="A name or address registers use; may be repeated.")] = None,
+    brand: Annotated[str, typer.Option(help="The shop's name, shown on the admin pages.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a centre, or bring the one that is there to this version; keys that exist are kept."""
+    options = InitOptions(listen=listen or None, admin=admin or None, hosts=tuple(host or ()), brand=brand or None)
+    with failures(as_json):
+        done = initialise(data, options, utc_now())
+    say(as_json, done, f"The centre is ready in {data}.\nStart it: tillside-central serve --data {data}")
+
+
+def serve(data: Data, as_json: Json = False) -> None:
+    """Serve registers and the admin pages until SIGTERM or Ctrl-C. Logs are JSON lines on standard error."""
+
+    def ready(addresses: Ready) -> None:
+        text = f"Registers connect to {addresses.device_api}\nAdmin pages: {addresses.open} (opens once)"
+        say(as_json, addresses, text)
+        sys.stdout.flush()
+
+    async def run(folder: DataFolder) -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await Server(folder, clock=utc_now).run(ready, stop)
+
+    with opened(data, as_json) as (folder, _):
+        pass  # what is wrong with the folder is said as by any command, before the log begins
+    _log_json()
+    with failures(as_json):
+        _run_fast(run(folder))
+
+
+def open_admin(data: Data, as_json: Json = False) -> None:
+    """Print a link that opens the admin pages once, within five minutes."""
+    with opened(data, as_json) as (folder, database):
+        admin = folder.serving()["admin"]
+        link = database.write_now(
+            lambda connection: operations.admin_link(connection, admin, utc_now(), secrets.token_bytes)
+        )
+    say(as_json, link, f"{link.open}\nIt opens once, until {link.expires_at:%H:%M:%S} UTC.")
+
+
+def _run_fast(work: Coroutine[None, None, None]) -> None:
+    """Run on uvloop where there is one; it is not made for Windows."""
+    if sys.platform == "win32":
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
+
+
+def _log_json() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
