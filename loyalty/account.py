@@ -1,35 +1,29 @@
-"""One member's receipts folded in the order they come: each counts once, and a return waits for its original.
+"""One member's receipts as they arrive: each counts once, and a return waits for its original.
 
-Owns what a member's earlier receipts mean for the next one: caps used, purchases made. Never asks a clock: balances
-stand as of the moment that is passed in.
+Owns which receipt is which, and what waits. `loyalty.fold` says what each gives; the centre folds in canonical order
+instead (`loyalty.canonical`). Never asks a clock: balances stand as of the moment that is passed in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
 
 from msgspec import UNSET, UnsetType
-from msgspec.structs import replace
 
-from loyalty.evaluate import earns, evaluate
+from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
-from loyalty.history import History
+from loyalty.fold import NEW, Fold
+from loyalty.history import Facts
 from loyalty.identity import identity_keys
-from loyalty.ledger import LedgerEntry, balance_of
+from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, MemberState
 from loyalty.originals import awaited_names, names_of, original_among
-from loyalty.periods import bought_at
 from loyalty.program import Program
-from loyalty.purchase import Purchase
 from loyalty.receipt import Problem, Receipt
-from loyalty.returns import EXCHANGED, VOIDED, Returned, Settled, voiding, within
-from loyalty.roll import roll
+from loyalty.returns import EXCHANGED
 from loyalty.sightings import filled, revised, sighting_of
-from loyalty.streaks import Streaks, Undoing
-
-NEW: Final = MemberState(code="new")
+from loyalty.standing import tier_by_hand
 
 
 class Account:
@@ -40,28 +34,38 @@ class Account:
     """
 
     def __init__(self, program: Program, state: MemberState = NEW) -> None:
+        counters = state.counters
         self._program = program
-        self._history = History(program, state.tier or UNSET, state.counters)
-        self._streaks = Streaks(program, state.counters)
-        self._opening = state
-        self._sold: dict[str, Purchase] = {}
+        self._facts = Facts(
+            tier=tier_by_hand(program, state.tier or UNSET, counters.activity),
+            birth_month=counters.birth_month or None,
+            segments=frozenset(counters.segments or ()),
+        )
+        self._fold = Fold((program,), state)
         self._took_back: set[str] = set()
         self._known: dict[str, str] = {}
         self._receipts: dict[str, Receipt] = {}
-        self._settled: dict[str, Settled] = {}
         self._named: dict[str, dict[str, None]] = {}
         self._waiting: dict[str, Receipt] = {}
-        self.entries: list[LedgerEntry] = []
         self.problems: list[Problem] = []
+
+    @property
+    def entries(self) -> list[LedgerEntry]:
+        """All that was given and taken, in order."""
+        return self._fold.entries
 
     def tier(self, as_of: datetime) -> str | UnsetType:
         """The tier at `as_of`."""
-        return self._history.tier(as_of)
+        return self._fold.tier(self._program, self._facts, as_of)
 
     @property
     def waiting(self) -> tuple[Receipt, ...]:
         """Returns whose original has not come."""
         return tuple(self._waiting.values())
+
+    def balance(self, as_of: datetime) -> Balance:
+        """The opening balance, rolled on to `as_of`, plus the fold of the entries then."""
+        return self._fold.balance(self._program, as_of)
 
     def add(self, receipt: Receipt) -> tuple[LedgerEntry, ...]:
         """Entries that this receipt gives now, those of returns that waited for it included."""
@@ -101,8 +105,9 @@ class Account:
         sold, returned = parts_of(receipt)
         if receipt.key in self._waiting and returned is not None:
             self._waiting[receipt.key] = returned
-        if receipt.key in self._settled and sold is not None:
-            self._settle_as(replace(self._settled[receipt.key], receipt=sold))
+        if sold is not None and self._fold.is_sold(receipt.key):
+            self._fold.learn(sold)
+            self._name(sold)
         return self._settle_waiting()
 
     def _void(self, known: Receipt, seen: Receipt) -> Iterable[LedgerEntry]:
@@ -110,14 +115,7 @@ class Account:
             return self._refuse(seen, "it voids a return that took points back; only a person can undo that")
         self._keep(known.key, seen, revised(known, seen))
         self._waiting.pop(known.key, None)
-        settled = self._settled.pop(known.key, None)
-        if settled is None:
-            return ()
-        sale = self._sold[known.key]
-        entries = [*voiding(settled), *self._streaks.voided(sale, Undoing(receipt=known.key, suffix=VOIDED))]
-        self._history.voided(sale)
-        self._note(sale, entries)
-        return entries
+        return self._fold.void(known.key)
 
     def _refuse(self, receipt: Receipt, why: str) -> tuple[LedgerEntry, ...]:
         self.problems.append(Problem(code="identity_conflict", detail=f"receipt {receipt.key}: {why}"))
@@ -131,74 +129,34 @@ class Account:
         return [*taken, *(self._give(sold) if sold is not None else ())]
 
     def _give(self, receipt: Receipt) -> Iterable[LedgerEntry]:
-        at = bought_at(receipt, self._program.time_zone)
-        sale = Purchase(receipt, self._program.time_zone, self._history.known(at))
-        entries = evaluate(receipt, known=sale.known, program=self._program)
-        self._sold[receipt.key] = sale
-        self._history.bought(sale)
-        self._note(sale, [*entries, *(beside := self._streaks.sold(sale))])
-        self._settle_as(Settled(receipt=receipt, entries=entries))
-        return [*entries, *beside, *self._settle_waiting()]
+        entries = self._fold.sell(receipt, program=self._program, facts=self._facts)
+        self._name(receipt)
+        return [*entries, *self._settle_waiting()]
 
     def _take_back(self, receipt: Receipt, suffix: str = "") -> list[LedgerEntry]:
         original = self._original_of(receipt)
         if original is None:
             self._waiting[receipt.key] = receipt
             return []
-        sale = self._sold[original.receipt.key]
-        back = Returned(receipt, original, self._program.time_zone, sale.known)
-        pending_only = self._program.returns.policy == "pending_only"
-        undoing = Undoing(receipt=receipt.key, suffix=suffix, pending_at=back.now.at if pending_only else None)
-        taken = [
-            replace(entry, rule=f"{entry.rule}{suffix}")
-            for entry in evaluate(receipt, known=sale.known, program=self._program, original=original)
-        ]
-        taken += self._streaks.returned(sale, back, undoing)
-        if self._program.returns.policy == "within_balance":
-            taken = list(within(taken, self._held(back.now.at)))
-        self._history.brought_back(sale, back.basket_left())
         self._took_back.add(receipt.key)
-        self._note(sale, taken)
-        self._settled[original.receipt.key] = replace(
-            original, reversed=(*original.reversed, *taken), returns=(*original.returns, receipt)
-        )
-        return taken
+        return self._fold.take_back(receipt, original, suffix)
 
-    def _note(self, sale: Purchase, entries: Iterable[LedgerEntry]) -> None:
-        self.entries.extend(entries)
-        self._history.given(sale, entries)
-
-    def _held(self, at: datetime | None) -> int:
-        """All points that a member has when a return is made, pending ones too."""
-        balance = self.balance(at or datetime.min.replace(tzinfo=UTC))
-        return balance.spendable + balance.pending
-
-    def _settle_as(self, settled: Settled) -> None:
-        self._settled[settled.receipt.key] = settled
-        for name in names_of(settled.receipt):
-            self._named.setdefault(name, {})[settled.receipt.key] = None
+    def _name(self, sold: Receipt) -> None:
+        for name in names_of(sold):
+            self._named.setdefault(name, {})[sold.key] = None
 
     def _settle_waiting(self) -> list[LedgerEntry]:
         ready = [receipt for receipt in self._waiting.values() if self._original_of(receipt) is not None]
         given: list[LedgerEntry] = []
         for receipt in ready:
             del self._waiting[receipt.key]
-            given.extend(self._take_back(receipt, EXCHANGED if receipt.key in self._sold else ""))
+            given.extend(self._take_back(receipt, EXCHANGED if self._fold.is_sold(receipt.key) else ""))
         return given
 
-    def _original_of(self, receipt: Receipt) -> Settled | None:
+    def _original_of(self, receipt: Receipt) -> str | None:
         named = [key for name in awaited_names(receipt) for key in self._named.get(name, ())]
-        original = original_among(receipt, (self._settled[key].receipt for key in named if key in self._settled))
-        return self._settled[original.key] if original is not None else None
-
-    def balance(self, as_of: datetime) -> Balance:
-        """The opening balance, rolled on to `as_of`, plus the fold of the entries then."""
-        earned, opening = balance_of(self.entries, as_of), roll(self._opening, self._program, as_of).balance
-        return Balance(
-            confirmed=opening.confirmed + earned.confirmed,
-            pending=opening.pending + earned.pending,
-            spendable=opening.spendable + earned.spendable,
-        )
+        original = original_among(receipt, (sale for key in named if (sale := self._fold.sale(key)) is not None))
+        return original.key if original is not None else None
 
 
 def newest(receipts: Iterable[Receipt]) -> datetime:

@@ -8,70 +8,122 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from loyalty.conditions import keys_in
 from loyalty.evaluate import periods_of
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Counters
-from loyalty.program import Program
+from loyalty.member import Activity, Counters
+from loyalty.program import EventCap, EventRule, Program
 from loyalty.purchase import Known, Purchase
 from loyalty.returns import EXCHANGED, VOIDED
-from loyalty.standing import Standing
+from loyalty.standing import Standing, reached_by_activity
 from loyalty.terms import terms_of
+
+NO_EVENT_CAP: Final = EventCap()
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What people told of a member: a tier given by hand, the month of birth, segments."""
+
+    tier: str | UnsetType = UNSET
+    birth_month: int | None = None
+    segments: frozenset[str] = frozenset()
 
 
 class History:
-    """One member's past under one program."""
+    """One member's past, as far as the rules of these programs ask for it."""
 
-    def __init__(self, program: Program, tier: str | UnsetType, counters: Counters) -> None:
-        self._program = program
-        self._standing = Standing(program, tier, counters.activity)
+    def __init__(self, programs: Iterable[Program], counters: Counters) -> None:
+        programs = tuple(programs)
+        self._has_tiers = any(map(reached_by_activity, programs))
+        self._standing = Standing((counters.activity or ()) if self._has_tiers else ())
         self._purchases = counters.purchases or 0
-        self._birth_month = counters.birth_month or None
-        self._segments = frozenset(counters.segments or ())
         used = counters.used or {}
         self._used = defaultdict(dict, {rule: dict(periods) for rule, periods in used.items()})
-        self._capped = terms_of(program).capped
+        self._counted = {rule for program in programs for rule in capped_rules(program)}
 
-    def tier(self, now: datetime | None) -> str | UnsetType:
-        return self._standing.tier(now)
+    def tier(self, program: Program, facts: Facts, now: datetime | None) -> str | UnsetType:
+        return self._standing.tier(program, facts.tier, now)
 
-    def known(self, at: datetime | None) -> Known:
+    def tier_changes_at(self, program: Program, now: datetime) -> datetime | None:
+        """When time alone may next change the tier."""
+        return self._standing.changes_at(program, now)
+
+    def known(self, at: datetime | None, program: Program, facts: Facts) -> Known:
         """What is known at `at`, before the next receipt; it stays as it is when more is learned."""
-        local = at.astimezone(ZoneInfo(self._program.time_zone)) if at is not None else None
-        periods = [period for _, period in periods_of(local)] if self._capped else []
+        local = at.astimezone(ZoneInfo(program.time_zone)) if at is not None else None
+        periods = [period for _, period in periods_of(local)] if self._counted else []
         return Known(
-            tier=self._standing.tier(at),
+            tier=self._standing.tier(program, facts.tier, at),
             purchases=self._purchases,
-            birth_month=self._birth_month,
-            segments=self._segments,
+            birth_month=facts.birth_month,
+            segments=facts.segments,
             used={rule: {period: used.get(period, 0) for period in periods} for rule, used in self._used.items()},
         )
 
     def bought(self, sale: Purchase) -> None:
         self._purchases += 1
-        self._standing.is_left(sale.receipt.key, sale.at, sale.basket_minor)
+        self.is_left(sale, sale.basket_minor)
 
-    def brought_back(self, sale: Purchase, left_minor: int) -> None:
-        """Some of the goods of `sale` came back; the rest is worth `left_minor`."""
-        self._standing.is_left(sale.receipt.key, sale.at, left_minor)
+    def is_left(self, sale: Purchase, left_minor: int) -> None:
+        """Of the goods of `sale` so much was kept."""
+        if self._has_tiers:
+            self._standing.is_left(sale.receipt.key, sale.at, left_minor)
 
     def voided(self, sale: Purchase) -> None:
         self._purchases -= 1
-        self._standing.is_left(sale.receipt.key, sale.at, 0)
+        self.is_left(sale, 0)
 
     def given(self, sale: Purchase, entries: Iterable[LedgerEntry]) -> None:
         """Points that the rules gave for `sale`, or took back of it: what came back makes room under its caps again."""
         for entry in entries:
-            self._standing.earned(sale.receipt.key, sale.at, entry.points)
+            if self._has_tiers:
+                self._standing.earned(sale.receipt.key, sale.at, entry.points)
             rule = entry.rule.removesuffix(VOIDED).removesuffix(EXCHANGED)
-            if rule in self._capped:
-                used = self._used[rule]
-                for _, period in periods_of(sale.local):
-                    used[period] = used.get(period, 0) + entry.points
+            if rule in self._counted:
+                self._count(rule, sale.local, entry.points)
+
+    def happened(self, rule: EventRule, key: str, at: datetime, local: datetime, points: int) -> None:
+        """An event gave points: its cap counts times."""
+        if self._has_tiers:
+            self._standing.earned(key, at, points)
+        if rule.id in self._counted:
+            self._count(rule.id, local, 1)
+
+    def _count(self, rule: str, local: datetime | None, more: int) -> None:
+        used = self._used[rule]
+        for _, period in periods_of(local):
+            used[period] = used.get(period, 0) + more
+
+    def used(self, local: datetime | None) -> dict[str, dict[str, int]]:
+        """What each rule gave in the day and the month of `local`, and ever."""
+        periods = {period for _, period in periods_of(local)}
+        return {
+            rule: {period: used[period] for period in used if period in periods} for rule, used in self._used.items()
+        }
+
+    def purchases(self) -> int:
+        return self._purchases
+
+    def activity(self, program: Program, now: datetime) -> tuple[Activity, ...]:
+        """What may still count for a tier at `now` or later."""
+        return self._standing.recent(program, now)
+
+
+def capped_rules(program: Program) -> frozenset[str]:
+    """Rules with a cap of a day, a month or a member."""
+    events = (rule.id for rule in program.events if rule.cap != NO_EVENT_CAP)
+    return terms_of(program).capped.union(events)
+
+
+def remembers(program: Program) -> bool:
+    """Whether what a receipt gives may hang on the receipts before it."""
+    told_by_hand = {"birth_month", "segments"}
+    return bool(capped_rules(program)) or not told_by_hand.issuperset(missing(program, Counters()))
 
 
 def missing(program: Program, counters: Counters) -> tuple[str, ...]:
@@ -87,7 +139,7 @@ def missing(program: Program, counters: Counters) -> tuple[str, ...]:
         "purchases": "first_purchase" in asked,
         "birth_month": "birthday_month" in asked,
         "segments": "segment_in" in asked,
-        "activity": any(tier.from_ is not UNSET for tier in program.tiers),
+        "activity": reached_by_activity(program),
         "visits": bool(program.visits),
         "stamps": bool(program.stamps),
     }

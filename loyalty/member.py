@@ -88,7 +88,8 @@ class Counters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     `used` is what each rule gave in each period (`{"base": {"2026-11-22": 120, "2026-11": 300, "member": 900}}`), net
     of returns; `purchases` how
     many sales there were; `birth_month` 1 to 12; `activity` what tiers are reached with; `visits`
-    and `stamps` what each rule counted and gave nothing for yet; `lots` what the balances are made of.
+    and `stamps` what each rule counted and gave nothing for yet, `visited` the newest day that each rule of days
+    counted; `lots` what the balances are made of.
     """
 
     used: dict[str, dict[str, Points]] | UnsetType = UNSET
@@ -97,6 +98,7 @@ class Counters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     segments: tuple[str, ...] | UnsetType = UNSET
     activity: tuple[Activity, ...] | UnsetType = UNSET
     visits: dict[str, tuple[AwareDatetime, ...]] | UnsetType = UNSET
+    visited: dict[str, str] | UnsetType = UNSET
     stamps: dict[str, Annotated[int, Meta(ge=0, le=10**9)]] | UnsetType = UNSET
     lots: tuple[Lot, ...] | UnsetType = UNSET
 

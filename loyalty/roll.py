@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from loyalty.member import Lot, MemberState
 from loyalty.program import Program
-from loyalty.standing import Standing
+from loyalty.standing import Standing, tier_by_hand
 
 
 def roll(member: MemberState, program: Program, until: datetime) -> MemberState:
@@ -34,7 +34,8 @@ def roll(member: MemberState, program: Program, until: datetime) -> MemberState:
             confirmed -= lot.points
         else:
             kept.append(replace(lot, pending_until=UNSET) if matured else lot)
-    tier = Standing(program, member.tier or UNSET, member.counters.activity).tier(until)
+    by_hand = tier_by_hand(program, member.tier or UNSET, member.counters.activity)
+    tier = Standing(member.counters.activity or ()).tier(program, by_hand, until)
     reserved = member.confirmed - member.balance.spendable
     counters = member.counters if member.counters.lots is UNSET else replace(member.counters, lots=tuple(kept))
     return replace(

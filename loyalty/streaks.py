@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,31 +45,82 @@ class Undoing(Struct, frozen=True, kw_only=True):
 
 
 class Streaks:
-    """All visit and stamp rules of a program, for one member."""
+    """All visit and stamp rules, for one member. What a rule counted stays when another program changes the rule."""
 
-    def __init__(self, program: Program, counters: Counters) -> None:
-        terms, visits, stamps = terms_of(program), counters.visits or {}, counters.stamps or {}
-        self._cards: list[_Visits | _Stamps] = [
-            *(
-                _Visits(rule, goods, program.time_zone, visits.get(rule.id, ()))
-                for rule, goods in zip(program.visits, terms.visits, strict=True)
-            ),
-            *(
-                _Stamps(rule, pieces, stamps.get(rule.id, 0))
-                for rule, pieces in zip(program.stamps, terms.stamps, strict=True)
-            ),
-        ]
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._visits: dict[str, _Visits] = {}
+        self._stamps: dict[str, _Stamps] = {}
 
-    def sold(self, sale: Purchase) -> list[LedgerEntry]:
+    def sold(self, sale: Purchase, program: Program) -> list[LedgerEntry]:
         """What a sale gives beside the earn rules."""
-        return [entry for card in self._cards for entry in card.sold(sale)]
+        if not program.visits and not program.stamps:
+            return []
+        visits, stamps = _ready(program)
+        given: list[LedgerEntry] = []
+        for each in visits:
+            card = self._visits.get(each.rule.id)
+            if card is None:
+                card = self._visits[each.rule.id] = _Visits(each, self._counters)
+            given += card.sold(sale, each)
+        for stamp in stamps:
+            book = self._stamps.get(stamp.rule.id)
+            if book is None:
+                book = self._stamps[stamp.rule.id] = _Stamps(stamp, self._counters)
+            given += book.sold(sale, stamp)
+        return given
 
     def returned(self, sale: Purchase, back: Returned, by: Undoing) -> list[LedgerEntry]:
         """What is taken again when a part of a sale comes back."""
-        return [entry for card in self._cards for entry in card.returned(sale, back, by)]
+        return [entry for card in self._cards() for entry in card.returned(sale, back, by)]
 
     def voided(self, sale: Purchase, by: Undoing) -> list[LedgerEntry]:
-        return [entry for card in self._cards for entry in card.voided(sale, by)]
+        return [entry for card in self._cards() for entry in card.voided(sale, by)]
+
+    def visits(self, now: datetime) -> dict[str, tuple[datetime, ...]]:
+        """The visits of each rule that gave nothing yet, and may still at `now` or later."""
+        return (self._counters.visits or {}) | {name: card.open(now) for name, card in self._visits.items()}
+
+    def visited(self) -> dict[str, str]:
+        """The newest day that each rule of days counted."""
+        newest = {name: day for name, card in self._visits.items() if (day := card.newest_day) is not None}
+        return (self._counters.visited or {}) | newest
+
+    def stamps(self) -> dict[str, int]:
+        """The stamps of each rule that gave nothing yet."""
+        return (self._counters.stamps or {}) | {name: book.over for name, book in self._stamps.items()}
+
+    def _cards(self) -> list[_Visits | _Stamps]:
+        return [*self._visits.values(), *self._stamps.values()]
+
+
+class _VisitTerms(Struct, frozen=True, kw_only=True):
+    """A visit rule made ready: `goods` are those that make a visit."""
+
+    rule: VisitRule
+    time_zone: str
+    goods: Rule
+
+
+class _StampTerms(Struct, frozen=True, kw_only=True):
+    """A stamp rule made ready: `pieces` are those that it stamps."""
+
+    rule: StampRule
+    pieces: Rule
+
+
+@lru_cache(maxsize=32)
+def _ready(program: Program) -> tuple[tuple[_VisitTerms, ...], tuple[_StampTerms, ...]]:
+    """Made once for as long as a program is in use."""
+    terms = terms_of(program)
+    visits = tuple(
+        _VisitTerms(rule=rule, time_zone=program.time_zone, goods=goods)
+        for rule, goods in zip(program.visits, terms.visits, strict=True)
+    )
+    stamps = tuple(
+        _StampTerms(rule=rule, pieces=pieces) for rule, pieces in zip(program.stamps, terms.stamps, strict=True)
+    )
+    return visits, stamps
 
 
 class _Visit(Struct, frozen=True, kw_only=True):
@@ -78,18 +131,36 @@ class _Visit(Struct, frozen=True, kw_only=True):
 
 
 class _Visits:
-    def __init__(self, rule: VisitRule, goods: Rule, time_zone: str, earlier: tuple[datetime, ...]) -> None:
-        self._rule = rule
-        self._goods = goods
-        self._time_zone = time_zone
-        self._open = [_Visit(at=at, name=f"earlier {at.isoformat()}") for at in sorted(earlier)]
+    def __init__(self, terms: _VisitTerms, counters: Counters) -> None:
+        self._terms = terms
+        rule = terms.rule
+        earlier = sorted((counters.visits or {}).get(rule.id, ()))
+        # Of earlier receipts no key is told; their days are those of their times.
+        names = (self._day(at) if rule.per == "day" else f"earlier {at.isoformat()}" for at in earlier)
+        self._open = [_Visit(at=at, name=name) for at, name in zip(earlier, names, strict=True)]
         self._receipts: dict[str, set[str]] = {}
+        visited = (counters.visited or {}).get(rule.id)
+        if rule.per == "day":
+            days = {each.name for each in self._open} | ({visited} if visited else set())
+            self._receipts = {day: {"earlier"} for day in days}
+        self._sold: dict[str, tuple[str, _VisitTerms]] = {}
         self._used: dict[str, tuple[LedgerEntry, list[_Visit]]] = {}
 
-    def sold(self, sale: Purchase) -> Iterator[LedgerEntry]:
-        if sale.at is None or self._goods.basis_of(sale) <= 0:
+    def open(self, now: datetime) -> tuple[datetime, ...]:
+        within, time_zone = self._terms.rule.within, self._terms.time_zone
+        return tuple(each.at for each in self._open if now <= later(each.at, within, time_zone))
+
+    @property
+    def newest_day(self) -> str | None:
+        return max(self._receipts, default=None) if self._terms.rule.per == "day" else None
+
+    def sold(self, sale: Purchase, terms: _VisitTerms) -> Iterator[LedgerEntry]:
+        self._terms = terms
+        if sale.at is None or terms.goods.basis_of(sale) <= 0:
             return
-        name = self._name_of(sale)
+        rule = terms.rule
+        name = self._day(sale.at) if rule.per == "day" else sale.receipt.key
+        self._sold[sale.receipt.key] = (name, terms)
         known = self._receipts.setdefault(name, set())
         known.add(sale.receipt.key)
         if len(known) == 1:
@@ -97,7 +168,6 @@ class _Visits:
         streak = self._streak()
         if streak is None:
             return
-        rule = self._rule
         entry = LedgerEntry(
             receipt=sale.receipt.key,
             rule=rule.id,
@@ -111,17 +181,17 @@ class _Visits:
         yield entry
 
     def returned(self, sale: Purchase, back: Returned, by: Undoing) -> Iterator[LedgerEntry]:
-        if _left(self._goods, sale, back) <= 0:
+        known = self._sold.get(sale.receipt.key)
+        if known is not None and _left(known[1].goods, sale, back) <= 0:
             yield from self.voided(sale, by)
 
     def voided(self, sale: Purchase, by: Undoing) -> Iterator[LedgerEntry]:
         """A visit that is none any more: its place is taken by another, or what it gave goes."""
-        if sale.at is None:
+        known = self._sold.pop(sale.receipt.key, None)
+        if known is None:
             return
-        name = self._name_of(sale)
-        receipts = self._receipts.get(name, set())
-        if sale.receipt.key not in receipts:
-            return
+        name, _ = known
+        receipts = self._receipts[name]
         receipts.discard(sale.receipt.key)
         if receipts:
             return
@@ -139,32 +209,39 @@ class _Visits:
             del self._used[entry_id]
             yield by.of(entry, entry.points, f"a visit of {entry_id} was brought back: {entry.points} taken back")
 
-    def _name_of(self, sale: Purchase) -> str:
-        return f"{sale.local:%Y-%m-%d}" if self._rule.per == "day" else sale.receipt.key
+    def _day(self, at: datetime) -> str:
+        return f"{at.astimezone(ZoneInfo(self._terms.time_zone)):%Y-%m-%d}"
 
     def _streak(self) -> list[_Visit] | None:
         """So many open visits near enough to one another, the earliest such; they are open no more."""
         self._open.sort(key=lambda visit: (visit.at, visit.name))
-        every = self._rule.every
+        rule = self._terms.rule
+        every = rule.every
         for first in range(len(self._open) - every + 1):
             streak = self._open[first : first + every]
-            if streak[-1].at <= later(streak[0].at, self._rule.within, self._time_zone):
+            if streak[-1].at <= later(streak[0].at, rule.within, self._terms.time_zone):
                 del self._open[first : first + every]
                 return streak
         return None
 
 
 class _Stamps:
-    def __init__(self, rule: StampRule, pieces: Rule, earlier: int) -> None:
-        self._rule = rule
-        self._pieces = pieces
-        self._stamps = earlier
-        self._sold: dict[str, int] = {}
+    def __init__(self, terms: _StampTerms, counters: Counters) -> None:
+        self._rule = terms.rule
+        self._stamps = (counters.stamps or {}).get(terms.rule.id, 0)
+        self._sold: dict[str, tuple[int, _StampTerms]] = {}
         self._given: list[tuple[LedgerEntry, int]] = []
 
-    def sold(self, sale: Purchase) -> Iterator[LedgerEntry]:
-        pieces = self._pieces.basis_of(sale)
-        self._sold[sale.receipt.key] = pieces
+    @property
+    def over(self) -> int:
+        return self._stamps % self._rule.every
+
+    def sold(self, sale: Purchase, terms: _StampTerms) -> Iterator[LedgerEntry]:
+        if terms.rule.every != self._rule.every:
+            self._stamps = self.over  # cards that are full were full under the rule of then
+        self._rule = terms.rule
+        pieces = terms.pieces.basis_of(sale)
+        self._sold[sale.receipt.key] = (pieces, terms)
         full = self._filled(pieces // QUANTITY_SCALE)
         if full <= 0:
             return
@@ -182,25 +259,31 @@ class _Stamps:
         yield entry
 
     def returned(self, sale: Purchase, back: Returned, by: Undoing) -> Iterator[LedgerEntry]:
-        yield from self._taken(sale, _left(self._pieces, sale, back), by)
+        known = self._sold.get(sale.receipt.key)
+        if known is not None:
+            yield from self._taken(sale, _left(known[1].pieces, sale, back), by)
 
     def voided(self, sale: Purchase, by: Undoing) -> Iterator[LedgerEntry]:
         yield from self._taken(sale, 0, by)
 
     def _taken(self, sale: Purchase, left: int, by: Undoing) -> Iterator[LedgerEntry]:
         """Points for stamps that are none any more go, the newest first."""
-        before = self._sold.get(sale.receipt.key, 0)
-        self._sold[sale.receipt.key] = left
+        known = self._sold.get(sale.receipt.key)
+        if known is None:
+            return
+        before, terms = known
+        self._sold[sale.receipt.key] = (left, terms)
         over = -self._filled(left // QUANTITY_SCALE - before // QUANTITY_SCALE)
         number = 0
-        while over > 0:
+        while over > 0 and self._given:
             entry, full = self._given.pop()
             gone = min(over, full)
+            each = entry.points // full
             if full > gone:
-                self._given.append((entry, full - gone))
+                self._given.append((replace(entry, points=each * (full - gone)), full - gone))
             over -= gone
             if by.takes(entry):
-                points = gone * self._rule.give.points
+                points = gone * each
                 why = f"{gone} × {self._rule.every} stamps brought back: {points} taken back"
                 yield by.of(entry, points, why, number)
                 number += 1

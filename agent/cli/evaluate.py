@@ -9,7 +9,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
-from loyalty.account import NEW, Account, newest
+from loyalty.account import Account, newest
+from loyalty.fold import NEW
 from loyalty.history import missing
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState

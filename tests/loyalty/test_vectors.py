@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from loyalty.account import NEW, Account, newest
+from loyalty.account import Account, newest
+from loyalty.fold import NEW
 from loyalty.member import MemberState
 from loyalty.program import program_from_json
 from loyalty.receipt import Receipt
