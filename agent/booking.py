@@ -23,12 +23,14 @@ from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
 from loyalty.originals import original_among, original_keys, original_number
-from loyalty.program import Program, program_from_json
+from loyalty.program import Program, ProgramError, program_from_json
 from loyalty.purchase import Known
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.reconcile import TOTAL_MISMATCH, unearning
 from loyalty.returns import Settled, voiding
+from loyalty.schedule import judged_at
 from loyalty.sightings import corrected, filled, revised, sighting_of
+from sync.programs import program_at, refuse_program
 from sync.records import CorrectBody, ReceiptBody
 from sync.store.reading import Reading
 from sync.store.rows import KeptScan, StoredReceipt
@@ -70,15 +72,14 @@ class Evaluation(Struct, frozen=True, kw_only=True):
 
 
 class Rules:
-    """The program in force, parsed once for as long as it stays the same, and what the goods are.
+    """The programs that are kept, each parsed once, and what the goods are.
 
     Used by the writer; only `map_items_with` is for others.
     """
 
     def __init__(self) -> None:
         self._items: ItemMatcher | None = None
-        self._hash: str | None = None
-        self._program: Program | None = None
+        self._parsed: dict[str, Program] = {}
 
     def map_items_with(self, matcher: ItemMatcher | None) -> None:
         """Receipts booked from now on are mapped with this map; None takes them as printed."""
@@ -87,13 +88,32 @@ class Rules:
     def mapped(self, receipt: Receipt) -> Receipt:
         return mapped(receipt, self._items)
 
-    def current(self, writing: Writing) -> tuple[str, Program] | None:
-        signed = writing.current_program()
-        if signed is None:
+    def at(self, writing: Writing, receipt: Receipt) -> tuple[str, Program] | None:
+        """Hash and program by which a receipt is judged: the one of its own time, else the one before that.
+
+        One that this version cannot read (the store was damaged, or an older version was put back) is refused, and the
+        centre asked for it again.
+        """
+        moment = judged_at(receipt)
+        if moment is None:
             return None
-        if self._program is None or signed.hash != self._hash:
-            self._hash, self._program = signed.hash, program_from_json(signed.program.encode())
-        return signed.hash, self._program
+        while (name := program_at(writing, moment)) is not None:
+            program = self._parsed.get(name) or self._read(writing, name)
+            if program is not None:
+                return name, program
+        return None
+
+    def _read(self, writing: Writing, name: str) -> Program | None:
+        signed = writing.program(name)
+        try:
+            program = program_from_json(signed.program.encode()) if signed is not None else None
+        except ProgramError as error:
+            refuse_program(writing, name, f"this version cannot read the program that was kept ({error})")
+            return None
+        if program is not None:
+            self._parsed = {known: self._parsed[known] for known in self._parsed.keys() & writing.held_programs()}
+            self._parsed[name] = program
+        return program
 
 
 def checkout_of(store: Reading, boot: str) -> Checkout:
@@ -210,7 +230,7 @@ def _void(
         return Booked(fate="conflict", detail=detail)
     _taken(writing, captured, boot, None)
     receipt = revised(known.receipt, seen)
-    program = rules.current(writing)
+    program = rules.at(writing, receipt)
     evaluation = Evaluation(
         claims=voiding(_settled(known)), counted=bool(known.claims), program=program[0] if program is not None else None
     )
@@ -270,7 +290,7 @@ def _taken(writing: Writing, captured: Instant, boot: str, used_by: str | None) 
 
 def _evaluation(writing: Writing, receipt: Receipt, owner: Ownership, rules: Rules) -> Evaluation:
     original = _original(writing, receipt)
-    program = rules.current(writing)
+    program = rules.at(writing, receipt)
     if program is None or receipt.has_problem(TOTAL_MISMATCH):
         return Evaluation(original=original)
     content_hash, terms = program

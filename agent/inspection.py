@@ -55,11 +55,24 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     last_receipt: AwareDatetime | None
 
 
+class ProgramHere(Struct, frozen=True, kw_only=True):
+    """A program that the centre announced: from when it holds, and why it cannot be used here if it cannot.
+
+    `valid_from` is None for one that holds for all that was before the next; `held` is false until it has come.
+    """
+
+    hash: str
+    valid_from: AwareDatetime | None
+    held: bool
+    refused: str | None
+
+
 class StatusReport(Struct, frozen=True, kw_only=True):
     """How a register is. `running` is false where the store was read without the agent.
 
     `keys` says where secrets are kept, `ignored` counts what was heard and is no receipt by kind, `reasons`
-    why the verdict is not `healthy`; `waiting` counts receipts of further sources without their partner;
+    why the verdict is not `healthy`; `program` is the hash of the program in force, `programs` are all that the
+    centre announced, in order of time; `waiting` counts receipts of further sources without their partner;
     `templates` names those of the centre that a running agent reads with.
     """
 
@@ -77,6 +90,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     members: int
     members_as_of: AwareDatetime | None
     program: str | None
+    programs: tuple[ProgramHere, ...]
     item_map: str | None
     rules: RulesInForce
     templates: tuple[str, ...]

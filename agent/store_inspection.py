@@ -11,6 +11,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from agent.inspection import (
     ItemReport,
     NotFoundError,
     NotRunningError,
+    ProgramHere,
     QueuedItem,
     QueueReport,
     Reread,
@@ -44,6 +46,7 @@ from loyalty.member import Member
 from loyalty.money import to_major
 from loyalty.receipt import AwareDatetime
 from loyalty.remedies import remedy_for
+from sync.programs import kept_programs, program_at
 from sync.store.errors import UnknownEntryError
 from sync.store.quarantine_rows import MAX_QUARANTINE_BYTES, QUARANTINE_ALARM_BYTES
 from sync.store.reading import MAX_LISTED, Reading, moment
@@ -66,6 +69,10 @@ MAX_FOUND = 20
 COUNTED_FOR_S = 10.0
 # One page of an export, before base64; an item alone may be larger.
 MAX_EXPORTED_BYTES = 4 * 1024 * 1024
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Live(Struct, frozen=True, kw_only=True):
@@ -93,12 +100,14 @@ class StoreInspection:
         live: Callable[[], Live],
         monotonic_s: Callable[[], float] = time.monotonic,
         options: Callable[[str], DecodeOptions] | None = None,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """`options` are those by which what came from a source is read now."""
         self._store = store
         self._live = live
         self._asked_options = options
         self._monotonic_s = monotonic_s
+        self._now = now
         self._members: tuple[float, int] | None = None
 
     def count_members(self) -> int:
@@ -115,8 +124,8 @@ class StoreInspection:
     def status_with(self, members: int) -> StatusReport:
         """`status` of a register that holds so many members."""
         live, kept = self._live(), self._store.status()
-        verdict, reasons = _verdict(live, kept, self._store.quarantine_bytes())
-        program = self._store.current_program()
+        programs = programs_here(self._store)
+        verdict, reasons = _verdict(live, kept, programs, self._store.quarantine_bytes())
         return StatusReport(
             verdict=verdict,
             reasons=reasons,
@@ -131,7 +140,8 @@ class StoreInspection:
             ignored=ignored_of(self._store),
             members=members,
             members_as_of=kept.feed.as_of,
-            program=program.hash if program is not None else None,
+            program=program_at(self._store, self._now()),
+            programs=programs,
             item_map=live.item_map,
             rules=live.rules,
             templates=live.templates,
@@ -286,12 +296,30 @@ def ignored_of(store: Reading) -> dict[str, int]:
     return msgspec.json.decode(kept, type=dict[str, int]) if kept is not None else {}
 
 
-def _verdict(live: Live, kept: StoreStatus, quarantine_bytes: int) -> tuple[Verdict, tuple[str, ...]]:
+def programs_here(store: Reading) -> tuple[ProgramHere, ...]:
+    """What the centre announced, as this register has it."""
+    kept, held = kept_programs(store), store.held_programs()
+    return tuple(
+        ProgramHere(
+            hash=one.program,
+            valid_from=one.valid_from or None,
+            held=one.program in held,
+            refused=kept.refused.get(one.program),
+        )
+        for one in kept.schedule
+    )
+
+
+def _verdict(
+    live: Live, kept: StoreStatus, programs: tuple[ProgramHere, ...], quarantine_bytes: int
+) -> tuple[Verdict, tuple[str, ...]]:
     """The gravest condition, and everything that is not as it should be."""
     not_enrolled = [] if live.badge.enrolled else ["not enrolled: run `tillside enroll CODE`"]
     problems = [] if live.running else ["the agent does not run: start it with `tillside run`"]
     failing = [worker for worker in live.workers if worker.condition in ("failing", "lent") and worker.problem]
     degraded = [f"{worker.kind} {worker.name}: {worker.problem}" for worker in failing]
+    if not live.running:  # one that runs tells it as what its exchange with the centre came to
+        degraded += [f"sync centre: {one.refused}" for one in programs if one.refused is not None]
     if kept.recovered is not None:
         degraded.append(_recovered(kept.recovered))
     silent = live.badge.enrolled and live.running and not live.badge.online

@@ -26,6 +26,8 @@ DEVICE_ID_BYTES = 10
 EPOCH_BYTES = 16
 # Facts and counts come from a register and are shown to people: kept to a size that fits a page.
 MAX_FACT_CHARS = 120
+# Why a register cannot use a program: a path, what is wrong there, and whose turn it is.
+MAX_REFUSAL_CHARS = 500
 MAX_COUNT = 2**31 - 1
 # Why things are set aside at a register: more than there are reasons.
 MAX_REASONS = 64
@@ -227,7 +229,7 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
 def _programs(told: Sequence[HeldProgram]) -> str:
     """What a register said of programs as JSON, a bounded number of them."""
     bounded = [
-        one if one.refused is UNSET else HeldProgram(program=one.program, refused=_fact(one.refused))
+        one if one.refused is UNSET else HeldProgram(program=one.program, refused=one.refused[:MAX_REFUSAL_CHARS])
         for one in told[:MAX_ANNOUNCED]
     ]
     return msgspec.json.encode(bounded).decode()

@@ -27,7 +27,15 @@ from sync.client import CentreClient
 from sync.configs import ConfigUnusableError, keep_config, kept_config, verified_config
 from sync.errors import CentreError, CentreRefusedError
 from sync.item_maps import ItemMapUnusableError, keep_item_map, verified_item_map
-from sync.programs import ProgramUnusableError, verified_program
+from sync.programs import (
+    ProgramUnusableError,
+    follow_schedule,
+    keep_program,
+    kept_programs,
+    refuse_program,
+    told_of,
+    verified_program,
+)
 from sync.retry import Backoff
 from sync.session import REFUSED_RETRY_S, Problem, Session
 from sync.steps import (
@@ -209,6 +217,8 @@ class SyncLoop:
             self._session.cannot_resend()
             return
         self._last_contact = self._clock()
+        if isinstance(answer, HeartbeatResponse):
+            await self._follow_schedule(answer)
         if self._session.received(step, answer, self._held(), _now(), self._chance()):
             await self._apply(step, answer)
 
@@ -260,6 +270,7 @@ class SyncLoop:
             quarantined=self._store.count_quarantined(),
             oldest_queued_at=oldest if oldest is not None else UNSET,
             reasons=self._store.quarantine_reasons() or UNSET,
+            programs=told_of(self._store),
         )
 
     def _live_epoch(self) -> EpochState | None:
@@ -269,7 +280,7 @@ class SyncLoop:
 
     def _held(self) -> Held:
         store, epoch = self._store, self._live_epoch()
-        feed, program, snapshot = store.feed(), store.current_program(), store.meta(_SNAPSHOT)
+        feed, snapshot = store.feed(), store.meta(_SNAPSHOT)
         return Held(
             epoch=epoch.epoch if epoch else None,
             epoch_centre=store.meta(_EPOCH_CENTRE),
@@ -277,7 +288,7 @@ class SyncLoop:
             queued=epoch.last_seq - epoch.acked_through if epoch else 0,
             feed=feed.position if feed.centre_epoch is not None else None,
             feed_centre=feed.centre_epoch,
-            program=program.hash if program else None,
+            programs=store.held_programs(),
             config=self._config_hash,
             item_map=self._item_map_hash,
             snapshot=msgspec.json.decode(snapshot, type=SnapshotProgress) if snapshot else None,
@@ -299,7 +310,7 @@ class SyncLoop:
             case SnapshotResponse():
                 await self._store.write(lambda writing: self._finish_snapshot(writing, answer))
             case SignedProgram() if isinstance(step, FetchProgram):
-                await self._put_in_force(step, answer)
+                await self._keep_program(step, answer)
             case SignedConfig():
                 await self._put_config_in_force(answer)
             case SignedItemMap() if isinstance(step, FetchItemMap):
@@ -318,15 +329,21 @@ class SyncLoop:
             _log.warning("acknowledgement_refused", acked_through=answer.acked_through, reason=str(error))
             self._session.ack_refused(_now(), self._chance())
 
-    async def _put_in_force(self, step: FetchProgram, answer: SignedProgram) -> None:
+    async def _follow_schedule(self, answer: HeartbeatResponse) -> None:
+        if answer.announced:
+            await self._store.write(lambda writing: follow_schedule(writing, answer.announced, answer.server_time))
+
+    async def _keep_program(self, step: FetchProgram, answer: SignedProgram) -> None:
         try:
             verified_program(answer, step.hash, self._program_key)
         except ProgramUnusableError as error:
-            _log.warning("program_unusable", program=step.hash, reason=str(error))
-            self._session.program_unusable(str(error), _now(), self._chance())
+            why = str(error)
+            _log.warning("program_unusable", program=step.hash, reason=why)
+            await self._store.write(lambda writing: refuse_program(writing, step.hash, why))
+            self._session.program_unusable(step.hash, why, _now(), self._chance())
             return
-        await self._store.write(lambda writing: writing.keep_program(answer))
-        _log.info("program_in_force", program=step.hash)
+        await self._store.write(lambda writing: keep_program(writing, answer))
+        _log.info("program_kept", program=step.hash)
 
     async def _put_config_in_force(self, answer: SignedConfig) -> None:
         try:
@@ -412,11 +429,17 @@ class SyncLoop:
             since=self._state.since if online == self._state.online else self._clock(),
             queued=self._store.queued(),
             last_contact=self._last_contact,
-            problems=self._session.problems,
+            problems=self._problems(),
         )
         if state != self._state:
             self._state = state
             self._changed(state)
+
+    def _problems(self) -> tuple[Problem, ...]:
+        """What the session says, and what the store keeps of programs that cannot be used, network or not."""
+        refused = kept_programs(self._store).refused.values()
+        unusable = (Problem(code="program_unusable", detail=why) for why in refused)
+        return tuple(dict.fromkeys((*self._session.problems, *unusable)))
 
 
 def _rows_of(step: FetchChunk, chunk: bytes) -> list[Change] | None:

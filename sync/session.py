@@ -103,6 +103,28 @@ class _Wanted(_Pause):
         return self.hash is not None and self.hash != held
 
 
+class _Programs(_Pause):
+    """The lane of programs: those that the centre last announced, and which of them could not be used here.
+
+    Those are asked for again where nothing else is wanted, and seldom.
+    """
+
+    __slots__ = ("announced", "refused")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.announced: tuple[str, ...] = ()
+        self.refused: set[str] = set()
+
+    def fresh(self, held: frozenset[str]) -> str | None:
+        """The first that is wanted and was not refused yet."""
+        return next((name for name in self.announced if name not in held and name not in self.refused), None)
+
+    def again(self, held: frozenset[str]) -> str | None:
+        """The first that was refused and is still wanted."""
+        return next((name for name in self.announced if name not in held and name in self.refused), None)
+
+
 class Session:
     """The state of one register's conversation with its centre.
 
@@ -116,8 +138,8 @@ class Session:
         self._refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
         self._all, self._up, self._down = _Pause(), _Pause(), _Pause()
         self._heartbeat = _Pause()
-        self._config, self._program = _Wanted("config_unusable"), _Wanted("program_unusable")
-        self._item_map = _Wanted("item_map_unusable")
+        self._config, self._item_map = _Wanted("config_unusable"), _Wanted("item_map_unusable")
+        self._program = _Programs()
         self._online = False
         self._problems: dict[ProblemCode, Problem] = {}
         self._centre_epoch: str | None = None
@@ -155,7 +177,8 @@ class Session:
         in_force = (
             (self._config, self._config_step),
             (self._item_map, self._item_map_step),
-            (self._program, self._program_step),
+            (_Pause(), self._program_step),
+            (self._program, self._refused_program_step),
         )
         for pause, step_of in (*in_force, *turns):
             step = step_of(held)
@@ -173,8 +196,12 @@ class Session:
         return FetchItemMap(hash=wanted.hash) if wanted.hash is not None and wanted.lacks(held.item_map) else None
 
     def _program_step(self, held: Held) -> Exchange | None:
-        wanted = self._program
-        return FetchProgram(hash=wanted.hash) if wanted.hash is not None and wanted.lacks(held.program) else None
+        name = self._program.fresh(held.programs)
+        return FetchProgram(hash=name) if name is not None else None
+
+    def _refused_program_step(self, held: Held) -> Exchange | None:
+        name = self._program.again(held.programs)
+        return FetchProgram(hash=name) if name is not None else None
 
     def _up_step(self, held: Held) -> Exchange | None:
         if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):
@@ -228,8 +255,8 @@ class Session:
         self._centre_epoch = answer.centre_epoch
         self._heartbeat.failures = 0
         self._heartbeat.until = now + HEARTBEAT_S
+        self._heard_of_programs(answer, held)
         named = (
-            (self._program, answer.program, held.program),
             (self._config, answer.config, held.config),
             (self._item_map, answer.item_map, held.item_map),
         )
@@ -241,10 +268,26 @@ class Session:
         self.hinted(answer.feed)
         return held.feed == answer.feed and not self._restored(held.feed_centre)
 
+    def _heard_of_programs(self, answer: HeartbeatResponse, held: Held) -> None:
+        """What is in force now comes first, then what is newest."""
+        lane = self._program
+        in_force = [answer.program] if answer.program else []
+        newest_first = [one.program for one in reversed(answer.announced)]
+        lane.announced = tuple(dict.fromkeys((*in_force, *newest_first)))
+        lane.refused.intersection_update(lane.announced)
+        if held.programs.issuperset(lane.announced):
+            lane.refusal = None
+            self._programs_usable()
+
+    def _programs_usable(self) -> None:
+        self._program.refused.clear()
+        self._program.go_on()
+        self._problems.pop("program_unusable", None)
+
     def _fetched(self, answer: SignedProgram | SignedConfig | SignedItemMap) -> bool:
         match answer:
             case SignedProgram():
-                self._usable(self._program)
+                self._program.refused.discard(answer.hash)
             case SignedItemMap():
                 self._usable(self._item_map)
             case SignedConfig():
@@ -363,7 +406,7 @@ class Session:
                 self._snapshot = None
                 self._down.stop(self._backoff, now, chance)
             case FetchProgram(), _:
-                self.program_unusable(str(error), now, chance)
+                self.program_unusable(step.hash, str(error), now, chance)
             case FetchConfig(), _:
                 self.config_unusable(str(error), now, chance)
             case FetchItemMap(), _:
@@ -426,9 +469,11 @@ class Session:
         self._snapshot_due = True
         self._down.stop(self._backoff, now, chance)
 
-    def program_unusable(self, detail: str, now: float, chance: float) -> None:
-        """The program in force at the centre cannot be used here; the one before stays in force."""
-        self._unusable(self._program, detail, now, chance)
+    def program_unusable(self, name: str, detail: str, now: float, chance: float) -> None:
+        """An announced program cannot be used here; the one before stays in force for its time too."""
+        self._program.refused.add(name)
+        self._say("program_unusable", detail)
+        self._program.stop(self._refusals, now, chance)
 
     def config_unusable(self, detail: str, now: float, chance: float) -> None:
         """The config in force at the centre cannot be used here; the one before stays in force."""

@@ -37,8 +37,8 @@ class Held(Struct, frozen=True, kw_only=True):
 
     `next_seq` is the first unacknowledged number of `epoch`, `queued` how many entries wait from there on.
     `feed` is the position reached (None before the first snapshot). `epoch_centre` and `feed_centre` are
-    the centre's own epoch when each was begun. `program`, `config` and `item_map` are the hashes in force,
-    `snapshot` how far one came.
+    the centre's own epoch when each was begun. `programs` are the hashes of those that are kept, `config` and
+    `item_map` the hashes in force, `snapshot` how far one came.
     """
 
     epoch: str | None = None
@@ -47,7 +47,7 @@ class Held(Struct, frozen=True, kw_only=True):
     queued: int = 0
     feed: int | None = None
     feed_centre: str | None = None
-    program: str | None = None
+    programs: frozenset[str] = frozenset()
     config: str | None = None
     item_map: str | None = None
     snapshot: SnapshotProgress | None = None

@@ -179,6 +179,13 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     item_map: HexDigest | UnsetType = UNSET
     feed: int
 
+    @property
+    def announced(self) -> tuple[AnnouncedProgram, ...]:
+        """The schedule; a centre of before schedules names the program in force alone."""
+        if self.schedule is not UNSET:
+            return self.schedule
+        return (AnnouncedProgram(program=self.program),) if self.program else ()
+
 
 class SignedProgram(Struct, frozen=True, kw_only=True):
     """`GET /v1/programs/{hash}`: the program's JSON as text and an Ed25519 signature over its bytes."""

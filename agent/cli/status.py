@@ -43,7 +43,7 @@ def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
         ("Queue", _queue(report, now)),
         ("Quarantine", str(report.quarantined)),
         ("Members", _members(report, now)),
-        ("Program", report.program[:12] if report.program else "none yet"),
+        ("Program", _program(report, now)),
         ("Item map", report.item_map[:12] if report.item_map else "none yet"),
         ("Card rules", f"{report.rules.settings} from the settings, {report.rules.centre} from the centre"),
     ]
@@ -64,6 +64,15 @@ def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
         ("Versions", f"tillside {report.versions.tillside}, Python {report.versions.python}, "
                      f"SQLite {report.versions.sqlite}"),
     ]  # fmt: skip
+
+
+def _program(report: StatusReport, now: datetime) -> str:
+    text = report.program[:12] if report.program else "none yet"
+    for one in report.programs:
+        if one.valid_from is not None and one.valid_from > now:
+            state = "refused" if one.refused is not None else "is here" if one.held else "has not come yet"
+            text += f", then {one.hash[:12]} from {one.valid_from.astimezone():%Y-%m-%d %H:%M} ({state})"
+    return text
 
 
 def _centre(report: StatusReport, now: datetime) -> str:

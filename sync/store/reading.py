@@ -288,13 +288,12 @@ class Reading:
         """What the quarantine takes, resolved items too."""
         return int(self._row("SELECT coalesce(sum(size), 0) + count(*) * ? FROM quarantine", (ITEM_BYTES,))[0])
 
-    def current_program(self) -> SignedProgram | None:
-        """The program in force."""
-        row = self._row("SELECT hash, program, signature FROM programs WHERE current = 1")
-        return SignedProgram(hash=row[0], program=row[1], signature=row[2]) if row else None
+    def held_programs(self) -> frozenset[str]:
+        """The content hashes of the programs that are kept; `sync.programs` says which is in force."""
+        return frozenset(row[0] for row in self._rows("SELECT hash FROM programs"))
 
     def program(self, content_hash: str) -> SignedProgram | None:
-        """The program with this content hash, in force or not."""
+        """The program with this content hash."""
         row = self._row("SELECT hash, program, signature FROM programs WHERE hash = ?", (content_hash,))
         return SignedProgram(hash=row[0], program=row[1], signature=row[2]) if row else None
 

@@ -143,7 +143,25 @@ _QUARANTINE_DESK: Migration = (
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SOURCE_MARKS, _ANSWERED_CALLS, _MATCHING, _QUARANTINE_DESK)
+_PROGRAM_SCHEDULE: Migration = (
+    "program schedule",
+    (
+        # Several programs are kept, and from when each holds is what the centre last said (`sync.programs`).
+        """INSERT INTO meta (name, value)
+            SELECT 'programs', '{"schedule":[{"program":"' || hash || '"}],"refused":{}}'
+            FROM programs WHERE current = 1""",
+        "ALTER TABLE programs DROP COLUMN current",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _FIRST,
+    _SOURCE_MARKS,
+    _ANSWERED_CALLS,
+    _MATCHING,
+    _QUARANTINE_DESK,
+    _PROGRAM_SCHEDULE,
+)
 
 
 def version_of(connection: Connection) -> int:

@@ -7,7 +7,7 @@ appends needs no savepoint, since what it buffered is simply dropped if it fails
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -431,13 +431,20 @@ class Writing(SourceRows, QuarantineRows):
         )
 
     def keep_program(self, signed: SignedProgram) -> None:
-        """Keeps a program and puts it in force. Its hash and signature were checked by the caller."""
-        self._execute("UPDATE programs SET current = 0 WHERE current = 1")
+        """Keeps a program, whose hash and signature were checked by the caller; `sync.programs` says when it holds."""
         self._execute(
-            "INSERT INTO programs (hash, program, signature, current) VALUES (?, ?, ?, 1) "
-            "ON CONFLICT (hash) DO UPDATE SET current = 1",
+            "INSERT INTO programs (hash, program, signature) VALUES (?, ?, ?) ON CONFLICT (hash) DO NOTHING",
             (signed.hash, signed.program, signed.signature),
         )
+
+    def drop_program(self, content_hash: str) -> None:
+        """The program with this content hash is held no more."""
+        self._execute("DELETE FROM programs WHERE hash = ?", (content_hash,))
+
+    def keep_only_programs(self, content_hashes: Collection[str]) -> None:
+        """Drops every other program."""
+        for unnamed in self.held_programs().difference(content_hashes):
+            self.drop_program(unnamed)
 
     def set_meta(self, name: str, value: str) -> None:
         """A fact about the register itself, such as the device id that its enrolment gave."""

@@ -26,6 +26,7 @@ from sync.store.reading import MAX_LISTED
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, SignedProgram
+from tests.sync.programs import put_in_force
 
 import msgspec  # isort: skip
 
@@ -103,7 +104,7 @@ class Shop:
         await self.store.write(partial(Writing.apply_changes, changes=changes, through=len(changes), as_of=MORNING))
         if program is not None:
             signed = SignedProgram(hash=program_hash(program), program=program_json(program).decode(), signature="")
-            await self.store.write(lambda writing: writing.keep_program(signed))
+            await self.store.write(lambda writing: put_in_force(writing, signed))
 
     async def scan(self, code: str, seconds: float) -> None:
         await self.store.write(lambda writing: writing.keep_scan(code, "card", None, at(seconds)))

@@ -21,6 +21,7 @@ from loyalty.identification import IdentificationRule
 from loyalty.identity import identified
 from loyalty.receipt import Line, Receipt
 from tests.sync.centre import Centre, Register, register, running_centre, utc_now
+from tests.sync.programs import in_force
 
 RULES = (IdentificationRule(name="cards", prefixes=("TS", "900")),)
 MEMBER, CARD = "m1", "TS00001"
@@ -87,7 +88,7 @@ class Counter:
 @asynccontextmanager
 async def counter(folder: Path, centre: Centre) -> AsyncIterator[Counter]:
     async with register(folder, centre) as till:
-        await till.until(lambda: till.store.current_program() and till.store.member_by_code(CARD))
+        await till.until(lambda: in_force(till.store) and till.store.member_by_code(CARD))
         counter = Counter(till)
         try:
             yield counter

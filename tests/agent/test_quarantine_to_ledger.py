@@ -14,6 +14,7 @@ from drivers.receipts.decode import decode
 from drivers.receipts.port import DecodeOptions
 from tests.agent.shop import BOOT, OPTIONS, at, receipt
 from tests.sync.centre import Centre, Register, register, running_centre
+from tests.sync.programs import in_force
 
 CARD, MEMBER = "TS00001", "m1"
 WRONG = replace(OPTIONS, format="purs-journal")
@@ -57,7 +58,7 @@ async def points(centre: Centre, desk: Desk) -> list[int]:
 async def test_what_was_set_aside_counts_exactly_once_when_it_is_read(tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
         await till.until(lambda: till.store.member_by_code(CARD))
-        await till.until(till.store.current_program)
+        await till.until(lambda: in_force(till.store))
         desk = Desk(till)
 
         # given a job that the settings' reader does not know, and a receipt without a currency

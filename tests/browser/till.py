@@ -26,6 +26,7 @@ from sync.keys import keeper_for
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, SignedProgram
+from tests.sync.programs import put_in_force
 
 CODE_128, EAN_13 = "]C0", "]E0"
 READY_WITHIN_S = 30.0
@@ -115,7 +116,7 @@ spool = "spool"
         if program is not None:
             text = program_json(program).decode()
             signed = SignedProgram(hash=program_hash(program), program=text, signature="")
-            await store.write(lambda writing: writing.keep_program(signed))
+            await store.write(lambda writing: put_in_force(writing, signed))
         await asyncio.to_thread(store.close)
 
     async def start(self) -> dict[str, object]:

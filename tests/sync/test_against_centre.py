@@ -39,6 +39,7 @@ from tests.sync.centre import (
     serving,
     utc_now,
 )
+from tests.sync.programs import in_force
 
 CARD, MEMBER = "TS00001", "m1"
 
@@ -68,11 +69,9 @@ def expected(count: int, points: int = 100) -> dict[str, int]:
 
 async def test_a_new_register_gets_members_program_and_an_honest_badge(tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre", members=20) as centre, register(tmp_path / "till", centre) as till:
-        await till.until(lambda: till.store.current_program() and till.store.count_members() == 20)
+        await till.until(lambda: in_force(till.store) and till.store.count_members() == 20)
 
-        signed = till.store.current_program()
-        assert signed is not None
-        assert signed.hash == program_hash(program())
+        assert in_force(till.store) == program_hash(program())
         await till.until(lambda: till.loop.state.online)
         assert till.states[0].online is False
         assert till.loop.state.last_contact is not None
@@ -212,7 +211,7 @@ def publish_document(centre: Centre, document: bytes, hash_: str) -> None:
 async def test_a_program_that_cannot_be_used_leaves_the_old_one(tmp_path: Path, document: bytes, words: str) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         async with register(tmp_path / "till", centre) as till:
-            await till.until(till.store.current_program)
+            await till.until(lambda: in_force(till.store))
         publish_document(centre, document, "0" * 64)
 
         async with register(tmp_path / "till", centre) as till:
@@ -222,9 +221,7 @@ async def test_a_program_that_cannot_be_used_leaves_the_old_one(tmp_path: Path, 
             assert problem.code == "program_unusable"
             assert words in problem.detail
             assert till.loop.state.online
-            signed = till.store.current_program()
-            assert signed is not None
-            assert signed.hash == program_hash(program())
+            assert in_force(till.store) == program_hash(program())
 
 
 async def test_a_program_signed_by_another_key_is_refused(tmp_path: Path) -> None:
@@ -235,7 +232,7 @@ async def test_a_program_signed_by_another_key_is_refused(tmp_path: Path) -> Non
         await till.until(lambda: till.loop.state.problems)
 
         assert "not signed by the centre" in till.loop.state.problems[0].detail
-        assert till.store.current_program() is None
+        assert in_force(till.store) is None
 
 
 # -- networks that go wrong ------------------------------------------------------------------------

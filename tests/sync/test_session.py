@@ -132,7 +132,7 @@ def test_a_new_register_says_hello_then_opens_an_epoch_then_takes_a_snapshot() -
     talk.answer(heartbeat(50, program=HASH))
     assert talk.take(FetchProgram).hash == HASH
     assert talk.answer(SignedProgram(hash=HASH, program="{}", signature=""))
-    talk.hold(program=HASH)
+    talk.hold(programs=frozenset({HASH}))
 
     talk.take(OpenEpoch)
     assert talk.answer(epoch())
@@ -581,7 +581,7 @@ def test_a_program_that_cannot_be_used_stops_nothing_else() -> None:
     talk.answer(heartbeat(program=HASH))
     assert talk.answer(SignedProgram(hash=HASH, program="{", signature=""))
 
-    talk.session.program_unusable("not JSON", talk.now, 0.5)
+    talk.session.program_unusable(HASH, "not JSON", talk.now, 0.5)
     talk.hold(queued=1)
 
     assert [problem.code for problem in talk.session.problems] == ["program_unusable"]

@@ -8,11 +8,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from sync.keys import STORE_KEY, STORE_KEY_BYTES
+from sync.programs import Programs
 from sync.store.schema import MIGRATIONS, Migration, migrate, version_of
 from sync.store.sqlite import connect, make_durable
+from sync.wire import AnnouncedProgram
 from tests.sync.store.samples import keeper, opened, receipt
 
 if TYPE_CHECKING:
@@ -54,6 +57,16 @@ def test_a_file_of_version_1_is_read_by_this_one(old: Path) -> None:
         assert shown is not None
         assert shown.balance.confirmed == 40
         assert [scan.code for scan in store.unused_scans()] == ["CARD-1"]
+
+
+def test_the_program_that_was_in_force_before_schedules_stays_in_force(connection: Connection) -> None:
+    insert = "INSERT INTO programs (hash, program, signature, current) VALUES (?, '{}', 's', ?)"
+    connection.executemany(insert, [("a" * 64, 0), ("b" * 64, 1)])
+    migrate(connection)
+
+    [(kept,)] = connection.execute("SELECT value FROM meta WHERE name = 'programs'").fetchall()
+    assert msgspec.json.decode(kept, type=Programs) == Programs(schedule=(AnnouncedProgram(program="b" * 64),))
+    assert len(connection.execute("SELECT hash FROM programs").fetchall()) == 2
 
 
 def test_a_later_step_keeps_the_rows(connection: Connection) -> None:

@@ -149,19 +149,21 @@ async def test_quarantined_bytes_are_kept_exactly_until_a_person_dealt_with_them
     assert store.quarantined_raw(99) is None
 
 
-async def test_one_program_is_in_force_and_earlier_ones_are_kept(store: Store) -> None:
+async def test_programs_are_kept_until_nothing_names_them(store: Store) -> None:
     old = SignedProgram(hash="0" * 64, program="{}", signature="s")
     new = SignedProgram(hash="1" * 64, program='{"a":1}', signature="t")
-    assert store.current_program() is None
+    assert store.held_programs() == frozenset()
 
-    for signed in (old, new):
+    for signed in (old, new, old):
         await store.write(partial(Writing.keep_program, signed=signed))
 
-    assert store.current_program() == new
+    assert store.held_programs() == {old.hash, new.hash}
     assert store.program(old.hash) == old
     assert store.program("2" * 64) is None
-    await store.write(lambda writing: writing.keep_program(old))
-    assert store.current_program() == old
+    await store.write(lambda writing: writing.keep_only_programs({new.hash}))
+    assert store.held_programs() == {new.hash}
+    await store.write(lambda writing: writing.drop_program(new.hash))
+    assert store.program(new.hash) is None
 
 
 async def test_facts_about_the_register_are_replaced(store: Store) -> None:
