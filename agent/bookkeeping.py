@@ -1,8 +1,8 @@
 """What every source of receipts shares: what was read becomes durable, together with the source's own mark.
 
-Owns what a decoded document is once it is free of card numbers, and its one transaction: receipts, claims and
-entries, quarantine and counters, and whatever tells the source that it need not give this again. Never reads a source
-(`agent.receipts` and `agent.arrivals` do), and never decides whose a receipt is (`agent.booking` does).
+Owns what a decoded document is once it is free of card and buyers' numbers, and its one transaction: receipts, claims
+and entries, quarantine and counters, and whatever tells the source that it need not give this again. Never reads a
+source (`agent.receipts` and `agent.arrivals` do), and never decides whose a receipt is (`agent.booking` does).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from agent.card_numbers import masked_receipt, masked_text
 from agent.desk import Settlement
 from agent.posted import Outcome
 from agent.store_inspection import count_ignored, last_receipt_of
+from drivers.receipts.buyer_masking import masked_buyers
 from drivers.receipts.decode import Decoded
 from drivers.receipts.job_masking import masked_job
 from loyalty.identification import IdentificationRule, owns_number
@@ -40,7 +41,7 @@ Take = Callable[[Writing, Receipt, Instant], Booked]
 
 
 class SetAside(Struct, frozen=True, kw_only=True):
-    """What a person must look at; without card numbers, as all that is kept. `receipt` is the key of a booked one."""
+    """What a person must look at; masked, as all that is kept. `receipt` is the key of a booked one."""
 
     reason: str
     detail: str
@@ -49,7 +50,7 @@ class SetAside(Struct, frozen=True, kw_only=True):
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
-    """A document as it is written to the store: nothing in it holds a card number. `masked` is all of it."""
+    """A document as it is written to the store: nothing in it holds a card or buyer's number. `masked` is all of it."""
 
     masked: bytes
     captured: Instant
@@ -93,7 +94,7 @@ class Bookkeeper:
         self._identification = identification
 
     def prepared(self, document: bytes, decoded: Decoded, captured: Instant) -> Prepared:
-        """`decoded` free of card numbers. It takes time that the store's writer has not: for a thread."""
+        """`decoded` free of card and buyers' numbers. It takes time that the store's writer has not: for a thread."""
         own = self._identification()
         masked = self._masked(document)
         return Prepared(
@@ -138,8 +139,8 @@ class Bookkeeper:
         return kept
 
     def _masked(self, document: bytes) -> bytes:
-        """`document` without card numbers. Its length stays, so that byte ranges hold."""
-        return masked_job(document, partial(owns_number, self._identification()))
+        """`document` without card numbers and buyers' numbers. Its length stays, so that byte ranges hold."""
+        return masked_job(masked_buyers(document), partial(owns_number, self._identification()))
 
     def _write(self, writing: Writing, prepared: Prepared, mark: Mark) -> Kept:
         settlements: list[Settlement] = []

@@ -18,6 +18,7 @@ import structlog
 from agent.booking import Booked, Rules, book
 from agent.desk import Settlement
 from agent.view import NoticeKind
+from drivers.receipts.buyer_masking import masked_buyers
 from drivers.receipts.decode import decode
 from drivers.receipts.port import DecodeOptions
 from drivers.scanning.driver import ScanEvent
@@ -98,7 +99,8 @@ class ScannedReceipts:
     def _write(self, writing: Writing, *, event: ScanEvent, receipt: Receipt) -> Booked:
         booked = book(writing, receipt, event.at, boot=self._boot, rules=self._rules)
         if booked.fate == "conflict":
-            writing.quarantine(event.reader, "conflict", booked.detail, event.scan.text.encode(), captured=event.at)
+            raw = masked_buyers(event.scan.text.encode())
+            writing.quarantine(event.reader, "conflict", booked.detail, raw, captured=event.at)
         return booked
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from drivers.capture import BytesRead, KeyRead, Read
+from drivers.receipts.buyer_masking import masked_buyers
 from drivers.wedge.keymaps import (
     KEY_ENTER,
     KEY_KPENTER,
@@ -115,6 +116,7 @@ class ByteMasker:
         return self._masked(data[: ends[-1].end()]) if ends else STAR.encode() * len(data)
 
     def _masked(self, data: bytes) -> bytes:
+        data = masked_buyers(data)  # the code of a fiscal receipt holds one
         text, codec = _decoded(data)
         parts = self._ends.split(text)  # lines, with what ends them in between
         cards = [

@@ -22,6 +22,7 @@ from drivers.capture import (
     header_line,
     read_line,
 )
+from drivers.receipts.buyer_masking import masked_buyers
 from drivers.receipts.job_masking import masked_job
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
 from loyalty.pan import Own
@@ -85,7 +86,7 @@ class SpoolRecording:
         began = self._began or self._begin(job.captured.wall)
         # A clock that was set back does not turn the order of jobs round.
         self._ms = min(MAX_MS, max(self._ms, (job.captured.wall - began) // timedelta(milliseconds=1)))
-        payload = masked_job(job.payload, self._own)
+        payload = masked_job(masked_buyers(job.payload), self._own)
         for start in range(0, len(payload), MAX_READ_BYTES):
             yield BytesRead(ms=self._ms, data=payload[start : start + MAX_READ_BYTES])
 

@@ -167,11 +167,11 @@ def _same_number(one: str, other: str) -> bool:
 
 _HEAD: Final = struct.Struct("<B8s8sIIQ")
 _MIDDLE: Final = struct.Struct(">QBBB")
-_BUYER_AT: Final = _HEAD.size + _MIDDLE.size
-_SEAL_BYTES: Final = 16
-_VERSION: Final = 3
+BUYER_AT: Final = _HEAD.size + _MIDDLE.size
+SEAL_BYTES: Final = 16
+VERSION: Final = 3
 _DEVICE: Final = re.compile(rb"[0-9A-Z]{8}").fullmatch
-_BUYER: Final = re.compile(rb"(\d{2}):")
+BUYER: Final = re.compile(rb"(\d{2}):")
 _STATUSES: Final[tuple[tuple[ReceiptStatus, str], ...]] = (
     ("final", "П"), ("proforma", "Р"), ("copy", "К"), ("training", "О"), ("advance", "А"),
 )  # fmt: skip
@@ -183,20 +183,20 @@ def _serbian(url: str, payload: str) -> FiscalCode:
     data = _unpacked(payload)
     version, requested_by, signed_by, total_counter, type_counter, amount = _HEAD.unpack_from(data)
     milliseconds, invoice, transaction, buyer_bytes = _MIDDLE.unpack_from(data, _HEAD.size)
-    if version != _VERSION:
-        raise MalformedReceiptError("bad_code", f"the code has version {version}; this version reads {_VERSION}")
+    if version != VERSION:
+        raise MalformedReceiptError("bad_code", f"the code has version {version}; this version reads {VERSION}")
     if not (_DEVICE(requested_by) and _DEVICE(signed_by) and invoice < len(_STATUSES) and transaction < len(_KINDS)):
         raise MalformedReceiptError("bad_code", f"the code names no receipt; {BROKEN}")
-    if len(data) < _BUYER_AT + buyer_bytes + _SEAL_BYTES:
+    if len(data) < BUYER_AT + buyer_bytes + SEAL_BYTES:
         raise MalformedReceiptError("bad_code", f"the code is incomplete; {BROKEN}")
-    buyer = data[_BUYER_AT : _BUYER_AT + buyer_bytes].strip(b"\0 ")
+    buyer = data[BUYER_AT : BUYER_AT + buyer_bytes].strip(b"\0 ")
     status, status_letter = _STATUSES[invoice]
     kind, kind_letter = _KINDS[transaction]
     total_minor = (amount + 50) // 100  # ten-thousandths of a dinar
     if total_minor > MAX_TOTAL_MINOR:
         raise MalformedReceiptError("bad_amount", f"the code's amount is beyond any receipt's; {BROKEN}")
     issued_at = _moment(milliseconds // 1000)
-    buyer_kind = _BUYER.match(buyer)
+    buyer_kind = BUYER.match(buyer)
     return FiscalCode(
         format="purs-qr",
         fiscal=Fiscal(
@@ -223,9 +223,9 @@ def _unpacked(payload: str) -> bytes:
         data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedReceiptError("bad_code", f"the code is no base64; {BROKEN}") from error
-    if len(data) < _BUYER_AT + _SEAL_BYTES:
+    if len(data) < BUYER_AT + SEAL_BYTES:
         raise MalformedReceiptError("bad_code", f"the code is incomplete; {BROKEN}")
-    if hashlib.md5(data[:-_SEAL_BYTES], usedforsecurity=False).digest() != data[-_SEAL_BYTES:]:
+    if hashlib.md5(data[:-SEAL_BYTES], usedforsecurity=False).digest() != data[-SEAL_BYTES:]:
         raise MalformedReceiptError("bad_code", f"the code's check sum is wrong; {BROKEN}")
     return data
 

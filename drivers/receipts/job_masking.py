@@ -16,7 +16,7 @@ from loyalty.pan import KEPT_LEADING, KEPT_TRAILING, Own, nobodys, pan_spans
 
 _STAR: Final = ord("*")
 # In the text of a job, and nothing on the paper but a place further on.
-_UNSEEN: Final = b"\t\0"
+UNSEEN: Final = b"\t\0"
 _LINE_END: Final = b"\n"
 _NO_DIGITS: Final = bytes(code for code in range(256) if not chr(code).isdecimal())
 # The shortest number, as `loyalty.pan` has it.
@@ -33,12 +33,12 @@ def masked_job(payload: bytes, own: Own = nobodys) -> bytes:
     masked = bytearray(payload)
     _star(masked, range(len(payload)), own)
     for framer in (EscposFramer(), StarFramer()):
-        for line in _lines(payload, [*framer.feed(payload), *framer.finish()]):
+        for line in printed_lines(payload, [*framer.feed(payload), *framer.finish()]):
             _star_line(masked, line, own)
     return bytes(masked)
 
 
-def _lines(payload: bytes, frames: Iterable[Frame]) -> Iterator[list[_Stretch]]:
+def printed_lines(payload: bytes, frames: Iterable[Frame]) -> Iterator[list[_Stretch]]:
     """Lines of printed text that commands, or what is not seen, part in several stretches of `payload`."""
     line: list[_Stretch] = []
     for frame in frames:
@@ -54,11 +54,9 @@ def _lines(payload: bytes, frames: Iterable[Frame]) -> Iterator[list[_Stretch]]:
 
 def _star_line(masked: bytearray, line: Sequence[_Stretch], own: Own) -> None:
     text = b"".join(masked[start:end] for start, end in line)
-    is_parted = len(line) > 1 or any(code in text for code in _UNSEEN)
+    is_parted = len(line) > 1 or any(code in text for code in UNSEEN)
     if is_parted and len(text.translate(None, _NO_DIGITS)) >= MIN_DIGITS:
-        _star(
-            masked, [place for start, end in line for place in range(start, end) if masked[place] not in _UNSEEN], own
-        )
+        _star(masked, [place for start, end in line for place in range(start, end) if masked[place] not in UNSEEN], own)
 
 
 def _star(masked: bytearray, places: Sequence[int], own: Own) -> None:
