@@ -11,7 +11,7 @@ SEED ?= 20261128
 demo: .venv/ready-central
 	$(PY) -m agent.cli.entry demo $(ARGS)
 
-test: .venv/ready-dev .venv/ready-browser .venv/ready-postgres check
+test: .venv/ready-dev .venv/ready-browser .venv/ready-faults check
 	$(PY) -m pytest --numprocesses=auto --dist=worksteal --randomly-seed=$(SEED) $(ARGS)
 
 check: .venv/ready-dev
@@ -41,9 +41,10 @@ bench: .venv/ready-dev .venv/ready-browser
 	installer/setup.sh chromium fonts-dejavu-core libatomic1
 	touch $@
 
-# Tests start a server of their own; where the system has no such package they are skipped.
-.venv/ready-postgres: .venv/ready-dev
-	installer/setup.sh postgresql-15
+# Tests start a database server of their own, and watch what processes ask of the disk; where the system has no such
+# package they are skipped.
+.venv/ready-faults: .venv/ready-dev
+	installer/setup.sh postgresql-15 strace
 	touch $@
 
 # Hashes, no index lines: the files name no registry.

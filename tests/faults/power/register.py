@@ -1,0 +1,66 @@
+"""A register that sells, for a disk that is watched: it says what it tries, what is acknowledged, what is settled.
+
+`python -m tests.faults.power.register FOLDER SALES [--weak]`: with `--weak` commits are not synced, as with
+`synchronous = NORMAL`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from sqlite3 import Connection
+
+from sync.store import store as store_module
+from sync.store.sqlite import make_durable
+from sync.store.store import Store
+from tests.sync.store.samples import answer, opened
+from tests.sync.store.till import capturing
+
+PRODUCERS = 4
+# Entries that the centre acknowledges at a time.
+SETTLED_AT_ONCE = 40
+
+
+def say(what: str, number: int) -> None:
+    os.write(1, f"{what} {number}\n".encode())
+
+
+async def sell(store: Store, numbers: range) -> None:
+    for number in numbers:
+        say("try", number)
+        await store.write(lambda writing, number=number: capturing(writing, number))  # type: ignore[misc]
+        say("kept", number)
+
+
+async def settle(store: Store) -> None:
+    """The centre's answers, one for each so many entries."""
+    while True:
+        batch = store.next_batch(SETTLED_AT_ONCE)
+        if batch is not None and len(batch.entries) == SETTLED_AT_ONCE:
+            last = batch.entries[-1].seq
+            await store.write(lambda writing, batch=batch, last=last: writing.acknowledge(answer(batch, last)))  # type: ignore[misc]
+            say("settled", last)
+        await asyncio.sleep(0)
+
+
+async def main(folder: Path, sales: int) -> None:
+    store = opened(folder)
+    await store.write(lambda writing: writing.open_epoch("epoch-1", "device-1"))
+    settling = asyncio.create_task(settle(store))
+    each = sales // PRODUCERS
+    await asyncio.gather(*(sell(store, range(first * each, (first + 1) * each)) for first in range(PRODUCERS)))
+    settling.cancel()
+    store.close()
+
+
+def weak(connection: Connection) -> None:
+    make_durable(connection)
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+if __name__ == "__main__":
+    if "--weak" in sys.argv:
+        store_module.make_durable = weak  # type: ignore[attr-defined]
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,144 @@
+"""Power cuts at any moment: what was acknowledged is there, and nothing is there that nobody tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from central import ledger
+from central.db import tables
+from central.db.database import Database
+from central.folder import DataFolder
+from drivers.relay.spool import read_record, segment_name, segment_numbers
+from sync.store.rows import QueuedEntry
+from sync.store.store import Store
+from tests.central.till import NOON
+from tests.faults.power import centre as centre_process
+from tests.faults.power import relay as relay_process
+from tests.faults.power.cuts import Promises, after_cuts
+from tests.faults.power.trace import can_trace
+from tests.sync.store.samples import opened, receipt
+
+CUTS = 1_000
+# A centre takes long to open.
+CENTRE_CUTS = 300
+# Enough where a cut has to find what is known to be lost.
+FEW_CUTS = 60
+SALES = "240"
+JOBS = "300"
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not can_trace(), reason="strace is not here, or may not look"),
+]
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Path:
+    opened(tmp_path / "register").close()
+    return tmp_path / "register"
+
+
+@pytest.fixture
+def centre(tmp_path: Path) -> Path:
+    centre_process.make(tmp_path / "centre")
+    return tmp_path / "centre"
+
+
+def test_a_thousand_cuts_lose_nothing_that_a_register_acknowledged(register: Path) -> None:
+    found = after_cuts(CUTS, register, "tests.faults.power.register", SALES, look=look_at_register)
+
+    assert (found.points, found.lost, found.phantom, found.broken) == (CUTS, 0, 0, [])
+    assert found.acknowledged > CUTS
+
+
+def test_a_register_that_does_not_sync_its_commits_loses_some(register: Path) -> None:
+    found = after_cuts(FEW_CUTS, register, "tests.faults.power.register", SALES, "--weak", look=look_at_register)
+
+    assert found.lost > 0
+
+
+def test_a_thousand_cuts_lose_no_job_that_was_spooled(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+
+    found = after_cuts(CUTS, tmp_path / "spool", "tests.faults.power.relay", JOBS, look=look_at_spool)
+
+    assert (found.points, found.lost, found.phantom, found.broken) == (CUTS, 0, 0, [])
+    assert found.acknowledged > CUTS
+
+
+def test_cuts_lose_nothing_that_the_centre_acknowledged(centre: Path) -> None:
+    found = after_cuts(CENTRE_CUTS, centre, "tests.faults.power.centre", SALES, look=look_at_centre)
+
+    assert (found.points, found.lost, found.phantom, found.broken) == (CENTRE_CUTS, 0, 0, [])
+    assert found.acknowledged > CENTRE_CUTS
+
+
+def test_a_centre_that_deletes_its_journal_loses_some(centre: Path) -> None:
+    found = after_cuts(FEW_CUTS, centre, "tests.faults.power.centre", SALES, "--weak", look=look_at_centre)
+
+    assert found.lost > 0
+
+
+def look_at_register(folder: Path, promises: Promises) -> tuple[set[int], str | None]:
+    keys = {receipt(number).key: number for number in promises.tried}
+    with closing(opened(folder)) as store:
+        entries = list(entries_of(store))
+        there = {keys.get(entry.key, -1) for entry in entries}
+        epoch = store.epoch()
+        settled = epoch.acked_through if epoch is not None else 0
+        wrong = {
+            "the file was corrupt": store.status().recovered is not None,
+            "a number is missing": [entry.number for entry in entries] != list(range(1, len(entries) + 1)),
+            "an answer of the centre is forgotten": settled < promises.settled,
+            "a receipt is there by half": any(
+                store.known_receipt([entry.key]) is None
+                or store.meta(f"receipt {keys.get(entry.key, -1)}") != "captured"
+                for entry in entries
+            ),
+        }
+    return there, ", ".join(name for name, is_so in wrong.items() if is_so)
+
+
+def entries_of(store: Store) -> Iterator[QueuedEntry]:
+    page = store.queue()
+    while page:
+        yield from page
+        page = store.queue(after=page[-1].number)
+
+
+def look_at_spool(folder: Path, promises: Promises) -> tuple[set[int], str | None]:
+    there: set[int] = set()
+    for number in segment_numbers(folder):
+        segment, offset = (folder / segment_name(number)).read_bytes(), 0
+        while (found := read_record(segment, offset)) is not None:
+            job = int(found.payload.split(b" ", 1)[0])
+            if segment[offset : found.end] != relay_process.record(job):
+                return there, "a job was changed"
+            there.add(job)
+            offset = found.end
+    return there, None
+
+
+def look_at_centre(folder: Path, promises: Promises) -> tuple[set[int], str | None]:
+    database = Database(DataFolder(folder).database)
+    with closing(database):
+        database.check_version()
+        entries = database.read_now(lambda connection: connection.execute(select(tables.entries)).all())
+        receipts = database.read_now(lambda connection: connection.execute(select(tables.receipts.c.key)).all())
+        marks = database.read_now(lambda connection: connection.execute(select(tables.epochs.c.acked_through)).all())
+        wrong = {
+            "it is corrupt": database.read_now(
+                lambda connection: connection.execute(text("PRAGMA integrity_check")).scalar_one() != "ok"
+            ),
+            "entries and receipts are not the same": {each.key for each in entries} != {each.key for each in receipts},
+            "the mark is not the last entry": [mark.acked_through for mark in marks] not in ([], [len(entries)]),
+            "a balance is not its ledger": bool(
+                database.read_now(lambda connection: ledger.check_balances(connection, NOON))
+            ),
+        }
+    return {each.seq for each in entries}, ", ".join(name for name, is_so in wrong.items() if is_so)
