@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
 from agent.view import Outcome
-from loyalty.evaluate import OriginalUnknownError, evaluate
+from loyalty.evaluate import OriginalUnknownError, TooManyPointsError, evaluate
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.item_matching import ItemMatcher, mapped
@@ -303,8 +303,8 @@ def _evaluation(writing: Writing, receipt: Receipt, owner: Ownership, rules: Rul
             program=terms,
             original=_settled(original) if original is not None else None,
         )
-    except OriginalUnknownError:
-        # It waits at the centre, which may know the sale from another register.
+    except (OriginalUnknownError, TooManyPointsError):
+        # It waits at the centre, which may know the sale from another register; or is worth nothing there either.
         return Evaluation(program=content_hash)
     return Evaluation(claims=claims, counted=True, program=content_hash, original=original)
 

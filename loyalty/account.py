@@ -7,7 +7,7 @@ instead (`loyalty.canonical`). Never asks a clock: balances stand as of the mome
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import UNSET, UnsetType
 
@@ -19,6 +19,7 @@ from loyalty.identity import identity_keys
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, MemberState
 from loyalty.originals import awaited_names, names_of, original_among
+from loyalty.periods import FIRST, bought_at
 from loyalty.program import Program
 from loyalty.receipt import Problem, Receipt
 from loyalty.returns import EXCHANGED
@@ -125,13 +126,23 @@ class Account:
         if not earns(receipt, self._program):
             return ()
         sold, returned = parts_of(receipt)
+        if sold is not None and returned is not None and self._fold.refuses(sold, self._program, self._facts):
+            # Asked before anything is taken back: an exchange counts whole or not at all.
+            return self._too_many_points(receipt)
         taken = self._take_back(returned, EXCHANGED if sold is not None else "") if returned is not None else []
         return [*taken, *(self._give(sold) if sold is not None else ())]
 
     def _give(self, receipt: Receipt) -> Iterable[LedgerEntry]:
         entries = self._fold.sell(receipt, program=self._program, facts=self._facts)
+        if receipt.key in self._fold.refused:
+            return self._too_many_points(receipt)
         self._name(receipt)
         return [*entries, *self._settle_waiting()]
+
+    def _too_many_points(self, receipt: Receipt) -> Iterable[LedgerEntry]:
+        detail = f"receipt {receipt.key}: {self._fold.refused[receipt.key]}"
+        self.problems.append(Problem(code="too_many_points", detail=detail))
+        return ()
 
     def _take_back(self, receipt: Receipt, suffix: str = "") -> list[LedgerEntry]:
         original = self._original_of(receipt)
@@ -159,7 +170,7 @@ class Account:
         return original.key if original is not None else None
 
 
-def newest(receipts: Iterable[Receipt]) -> datetime:
-    """As of when balances stand after these receipts: the newest receipt's own time."""
-    times = [receipt.issued_at for receipt in receipts if receipt.issued_at is not UNSET]
-    return max(times, default=datetime.min.replace(tzinfo=UTC))
+def newest(receipts: Iterable[Receipt], time_zone: str) -> datetime:
+    """As of when balances stand after these receipts: the newest receipt's own time; FIRST where none has any."""
+    times = [at for receipt in receipts if (at := bought_at(receipt, time_zone)) is not None]
+    return max(times, default=FIRST)

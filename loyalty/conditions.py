@@ -262,7 +262,7 @@ def _receipt_test(name: str, asked: Any) -> ReceiptTest:
             return lambda purchase: purchase.local is not None and purchase.local.isoweekday() in days
         case "time_in":
             spans = tuple((_minutes(begin), _minutes(end)) for begin, end in asked)
-            return lambda purchase: purchase.local is not None and _is_within(purchase.local, spans)
+            return lambda purchase: purchase.clock is not None and _is_within(purchase.clock, spans)
         case "first_purchase":
             return lambda purchase: (purchase.known.purchases == 0) is asked
         case "birthday_month":

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import UNSET
 
 from loyalty.ledger import LedgerEntry
+from loyalty.member import MAX_POINTS
 from loyalty.program import NO_CAP, EarnRule, Program, Ratio
 from loyalty.purchase import Known, Purchase
 from loyalty.receipt import Receipt
@@ -27,6 +28,10 @@ class OriginalUnknownError(LookupError):
     """A return came before the receipt it gives back; it waits for that one."""
 
 
+class TooManyPointsError(ValueError):
+    """A rule would give more points, or look at more, than an entry can hold. The message names rule and remedy."""
+
+
 def evaluate(
     receipt: Receipt, *, program: Program, known: Known = NOBODY, original: Settled | None = None
 ) -> tuple[LedgerEntry, ...]:
@@ -34,7 +39,7 @@ def evaluate(
 
     A return takes back from `original`, for which `known` is what was known of the member then; without one it raises
     OriginalUnknownError. Receipts that are not final, do not reconcile, or are in another currency than the program
-    give nothing.
+    give nothing. Raises TooManyPointsError where a rule gives more than MAX_POINTS.
     """
     if not earns(receipt, program):
         return ()
@@ -60,6 +65,7 @@ def _given(purchase: Purchase, rule: Rule, multiplier: Ratio) -> LedgerEntry | N
         return None
     uncut = rule.points(basis, multiplier)
     points, cut_by = (uncut, "") if rule.earn.cap is NO_CAP else _cut(uncut, purchase, rule.earn)
+    check_size(rule.earn.id, max(points, basis))
     if points <= 0:
         return None
     why = f"{rule.arithmetic(basis, multiplier, purchase.known.tier)} = {uncut}"
@@ -72,6 +78,13 @@ def _given(purchase: Purchase, rule: Rule, multiplier: Ratio) -> LedgerEntry | N
         expires_at=purchase.expires(rule.earn.expires),
         why=f"{why}, cut to {points} by the cap of a {cut_by}" if cut_by else why,
     )
+
+
+def check_size(rule: str, amount: int) -> None:
+    """Raises TooManyPointsError where `amount` is more than what an entry, and a member's balance, can hold."""
+    if amount > MAX_POINTS:
+        detail = f"rule {rule}: {amount} is more than {MAX_POINTS}; correct the receipt, or what the rule gives"
+        raise TooManyPointsError(detail)
 
 
 def _cut(points: int, purchase: Purchase, rule: EarnRule) -> tuple[int, str]:
@@ -91,9 +104,10 @@ def _cut(points: int, purchase: Purchase, rule: EarnRule) -> tuple[int, str]:
 
 
 def periods_of(local: datetime | None) -> tuple[tuple[str, str], ...]:
-    """Which caps count a moment on the program's clock, and under what. What has no time has a day of its own."""
-    day = f"{local:%Y-%m-%d}" if local is not None else "undated"
-    return (("day", day), ("month", day[:7]), ("member", "member"))
+    """Which caps count a moment on the program's clock, and under what. What has no time shares a day and a month."""
+    if local is None:
+        return (("day", "undated day"), ("month", "undated month"), ("member", "member"))
+    return (("day", f"{local:%Y-%m-%d}"), ("month", f"{local:%Y-%m}"), ("member", "member"))
 
 
 def _best(entries: Iterable[LedgerEntry], terms: Terms) -> list[LedgerEntry]:

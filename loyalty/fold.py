@@ -8,19 +8,19 @@ does), nor whether a receipt was seen before (`loyalty.account` does), and never
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, UnsetType
 from msgspec.structs import replace
 
-from loyalty.evaluate import evaluate
+from loyalty.evaluate import TooManyPointsError, evaluate
 from loyalty.events import Happened, event_entries
 from loyalty.history import Facts, History
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance, Counters, MemberState
-from loyalty.periods import bought_at
+from loyalty.periods import FIRST, bought_at
 from loyalty.program import Program
 from loyalty.purchase import Purchase
 from loyalty.receipt import Receipt
@@ -44,6 +44,8 @@ class _Sale(Struct, kw_only=True):
 class Fold:
     """What one member's receipts give, one after the other. `entries` are all of them, in the order they were given.
 
+    `refused` says, by receipt, why one that would earn gives nothing: its points are more than an entry can hold.
+
     `programs` are all that will be passed: what any of them counts is counted from the beginning.
     """
 
@@ -53,14 +55,19 @@ class Fold:
         self._streaks = Streaks(opening.counters)
         self._sales: dict[str, _Sale] = {}
         self.entries: list[LedgerEntry] = []
+        self.refused: dict[str, str] = {}
 
     def sell(
         self, receipt: Receipt, *, program: Program, facts: Facts, promised: Iterable[LedgerEntry] = ()
     ) -> list[LedgerEntry]:
-        """A sale that earns. Where the program honours what the till `promised`, that is the least it gives."""
-        known = self._history.known(bought_at(receipt, program.time_zone), program, facts)
-        sale = Purchase(receipt, program.time_zone, known)
-        earned = evaluate(receipt, known=known, program=program)
+        """A sale that earns. Where the program honours what the till `promised`, that is the least it gives.
+
+        One that would give more than an entry can hold gives nothing and counts for nothing; `refused` says why.
+        """
+        judged = self._judged(receipt, program, facts)
+        if judged is None:
+            return []
+        sale, earned = judged
         self._history.bought(sale)
         beside = self._streaks.sold(sale, program)
         self._note(sale, [*earned, *beside])
@@ -71,6 +78,22 @@ class Fold:
         settled = Settled(receipt=receipt, entries=earned)
         self._sales[receipt.key] = _Sale(purchase=sale, program=program, settled=settled)
         return [*earned, *beside]
+
+    def refuses(self, receipt: Receipt, program: Program, facts: Facts) -> bool:
+        """Whether a sale would give more than an entry can hold; asking counts nothing."""
+        return self._judged(receipt, program, facts) is None
+
+    def _judged(
+        self, receipt: Receipt, program: Program, facts: Facts
+    ) -> tuple[Purchase, tuple[LedgerEntry, ...]] | None:
+        known = self._history.known(bought_at(receipt, program.time_zone), program, facts)
+        sale = Purchase(receipt, program.time_zone, known)
+        try:
+            self._streaks.check(sale, program)
+            return sale, evaluate(receipt, known=known, program=program)
+        except TooManyPointsError as error:
+            self.refused[receipt.key] = str(error)
+            return None
 
     def take_back(self, receipt: Receipt, original: str, suffix: str = "") -> list[LedgerEntry]:
         """A return of the sale with the key `original`, which has to be there; its rules end with `suffix`."""
@@ -162,7 +185,7 @@ class Fold:
 
     def _held(self, program: Program, at: datetime | None) -> int:
         """All points that a member has when a return is made, pending ones too."""
-        balance = self.balance(program, at or datetime.min.replace(tzinfo=UTC))
+        balance = self.balance(program, at or FIRST)
         return balance.spendable + balance.pending
 
 

@@ -6,6 +6,7 @@ address or a birth date: those stay at the centre.
 
 from __future__ import annotations
 
+from datetime import datetime, time
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,7 +14,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from loyalty.identification import MemberKind, normal_code
 from loyalty.receipt import AwareDatetime
 
-Points = Annotated[int, Meta(ge=-(10**14), le=10**14)]
+# Larger than anyone earns, small enough that sums of them stay far from 2**63.
+MAX_POINTS = 10**14
+Points = Annotated[int, Meta(ge=-MAX_POINTS, le=MAX_POINTS)]
 CardState = Literal["unissued", "active", "blocked", "replaced"]
 """Printed and not handed out yet; in use; not to be accepted; an old one that still earns."""
 
@@ -120,6 +123,18 @@ class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def balance(self) -> Balance:
         spendable = self.confirmed if self.spendable is UNSET else self.spendable
         return Balance(confirmed=self.confirmed, pending=self.pending, spendable=spendable)
+
+
+def ahead_of(counters: Counters, until: datetime) -> str | None:
+    """The first of a member's activity and visits that lies on a later day than `until`, by the clock of `until`."""
+    midnight = datetime.combine(until, time.max, until.tzinfo)
+    moments = [(f"$.counters.activity[{place}].at", each.at) for place, each in enumerate(counters.activity or ())]
+    moments += [
+        (f"$.counters.visits.{rule}[{place}]", at)
+        for rule, visits in (counters.visits or {}).items()
+        for place, at in enumerate(visits)
+    ]
+    return next((f"{path} ({at.isoformat()})" for path, at in moments if at > midnight), None)
 
 
 def ending_of(code: str) -> str:

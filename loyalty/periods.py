@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from loyalty.receipt import Receipt
 
@@ -22,7 +22,7 @@ _DURATION: Final = (
 )
 _UTC: Final = ZoneInfo("UTC")
 # A day within what a datetime can hold, so that they can be told on any zone's clock.
-_FIRST: Final = datetime(MINYEAR, 1, 2, tzinfo=_UTC)
+FIRST: Final = datetime(MINYEAR, 1, 2, tzinfo=_UTC)
 _LAST: Final = datetime(MAXYEAR, 12, 31, tzinfo=_UTC)
 _END_OF: Final = "/end-of-"
 
@@ -35,12 +35,21 @@ _PARTS: Final = re.compile(rf"^{_DURATION}$")
 
 
 def bought_at(receipt: Receipt, time_zone: str) -> datetime | None:
-    """When a receipt was issued; by its day alone the end of it, by nothing at all when it was captured."""
-    if receipt.issued_at is not UNSET:
-        return receipt.issued_at
-    if receipt.business_day is not UNSET:
-        return _after(receipt.business_day, ZoneInfo(time_zone))
-    return receipt.captured_at or None
+    """When a receipt was issued; by its day alone the end of it, by nothing at all when it was captured.
+
+    None where none of them is told, or the year is none that every clock can show.
+    """
+    at: datetime | UnsetType = receipt.issued_at
+    if at is UNSET and receipt.business_day is not UNSET:
+        at = datetime.combine(receipt.business_day, time(23, 59, 59), ZoneInfo(time_zone))
+    if at is UNSET:
+        at = receipt.captured_at
+    return at if at is not UNSET and is_plausible(at) else None
+
+
+def is_plausible(at: date) -> bool:
+    """Whether a time can be told on the clock of every zone, and windows around it."""
+    return MINYEAR < at.year < MAXYEAR
 
 
 def later(moment: datetime, duration: Duration, time_zone: str) -> datetime:
@@ -86,7 +95,7 @@ def _moved(moment: datetime, duration: Duration, time_zone: str, sign: int) -> d
             passed = local.astimezone(_UTC) + timedelta(minutes=sign * minutes)
             local = passed.astimezone(local.tzinfo)
     except (OverflowError, ValueError):
-        return _LAST if sign > 0 else _FIRST
+        return _LAST if sign > 0 else FIRST
     return local
 
 

@@ -73,6 +73,12 @@ class Purchase:
         self._maturities: dict[Duration, datetime] = {}
         self._expiries: dict[Expiry, datetime] = {}
 
+    @property
+    def clock(self) -> datetime | None:
+        """`local` where more than its day is told."""
+        by_day_alone = self.receipt.issued_at is UNSET and self.receipt.business_day is not UNSET
+        return None if by_day_alone else self.local
+
     def matures(self, pending: Duration | UnsetType) -> datetime | None:
         """When points of a rule are confirmed; None for at once."""
         if pending is UNSET or self.local is None:

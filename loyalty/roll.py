@@ -19,10 +19,12 @@ def roll(member: MemberState, program: Program, until: datetime) -> MemberState:
     """The member at `until`. What of their points is in no lot neither matures nor expires.
 
     A lot with `pending_until` is part of `pending`, any other of `confirmed`. Where the lots hold more than is
-    confirmed, the rest was spent. `spendable` stays less than `confirmed` by what is reserved.
+    confirmed, the rest was spent. `spendable` stays less than `confirmed` by what is reserved, and what is reserved
+    does not expire before it is spent or free again.
     """
     lots = _unspent(member)
     confirmed, pending = member.confirmed, member.pending
+    reserved = member.confirmed - member.balance.spendable
     kept: list[Lot] = []
     for lot in lots:
         expired = lot.expires_at is not UNSET and lot.expires_at <= until
@@ -30,13 +32,13 @@ def roll(member: MemberState, program: Program, until: datetime) -> MemberState:
         if lot.pending_until is not UNSET and (matured or expired):
             pending -= lot.points
             confirmed += lot.points
-        if expired:
-            confirmed -= lot.points
-        else:
-            kept.append(replace(lot, pending_until=UNSET) if matured else lot)
+        gone = min(lot.points, max(0, confirmed - max(0, reserved))) if expired else 0
+        confirmed -= gone
+        if gone < lot.points:
+            pending_until = UNSET if matured or expired else lot.pending_until
+            kept.append(replace(lot, points=lot.points - gone, pending_until=pending_until))
     by_hand = tier_by_hand(program, member.tier or UNSET, member.counters.activity)
     tier = Standing(member.counters.activity or ()).tier(program, by_hand, until)
-    reserved = member.confirmed - member.balance.spendable
     counters = member.counters if member.counters.lots is UNSET else replace(member.counters, lots=tuple(kept))
     return replace(
         member, tier=tier, confirmed=confirmed, pending=pending, spendable=confirmed - reserved, counters=counters

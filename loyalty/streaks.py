@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from loyalty.evaluate import check_size
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Counters
 from loyalty.periods import later
@@ -69,6 +70,13 @@ class Streaks:
                 book = self._stamps[stamp.rule.id] = _Stamps(stamp, self._counters)
             given += book.sold(sale, stamp)
         return given
+
+    @staticmethod
+    def check(sale: Purchase, program: Program) -> None:
+        """Raises TooManyPointsError where a rule may give more for `sale` than an entry can hold."""
+        for rule, pieces in zip(program.stamps, terms_of(program).stamps, strict=True):
+            full = pieces.basis_of(sale) // QUANTITY_SCALE // rule.every + 1
+            check_size(rule.id, full * rule.give.points)
 
     def returned(self, sale: Purchase, back: Returned, by: Undoing) -> list[LedgerEntry]:
         """What is taken again when a part of a sale comes back."""

@@ -18,7 +18,6 @@ from loyalty.receipt import Line
 
 # What visits and stamps count: whether goods were bought, and how many pieces. What they give is not asked of these.
 _PIECES: Final = Basis(scope="quantity")
-
 _ONCE: Final = Give(points=1)
 # Programs kept ready; a shop has one or two alive at a time.
 _READY: Final = 32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -13,8 +14,9 @@ from loyalty.account import Account, newest
 from loyalty.fold import NEW
 from loyalty.history import missing
 from loyalty.ledger import LedgerEntry
-from loyalty.member import MemberState
-from loyalty.program import ProgramError, program_from_json
+from loyalty.member import MemberState, ahead_of
+from loyalty.periods import FIRST, is_plausible
+from loyalty.program import Program, ProgramError, program_from_json
 from loyalty.receipt import Problem, Receipt
 from loyalty.undecodable import UNDECODABLE
 
@@ -61,16 +63,18 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
     except (OSError, ProgramError, *UNDECODABLE) as error:
         sys.stderr.write(f"tillside evaluate: {error}\n")
         return USAGE
-    seen, problems = _read(given)
+    usable, problems = _read(given, rules)
+    as_of = newest(usable, rules.time_zone)
+    if as_of != FIRST and (ahead := ahead_of(state.counters, as_of.astimezone(ZoneInfo(rules.time_zone)))):
+        sys.stderr.write(
+            f"tillside evaluate: {member}: {ahead} is after the newest receipt, so this is the member of a later time; "
+            "give them as they were before these receipts\n"
+        )
+        return USAGE
     account = Account(rules, state)
-    for receipt in seen:
-        if receipt.currency != rules.currency:
-            detail = f"receipt {receipt.key} is in {receipt.currency}, the program in {rules.currency}: nothing earned"
-            problems.append(Problem(code="currency_mismatch", detail=detail))
-            continue
+    for receipt in usable:
         account.add(receipt)
     problems.extend(account.problems)
-    as_of = newest(seen)
     balance = account.balance(as_of)
     result = Evaluated(
         entries=tuple(entry for entry in account.entries if entry.points),
@@ -89,15 +93,31 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
     return PROBLEM if problems else DONE
 
 
-def _read(given: tuple[Raw, ...]) -> tuple[list[Receipt], list[Problem]]:
-    """The receipts, and what is wrong with those that are none."""
-    receipts, problems = [], []
+def _read(given: tuple[Raw, ...], program: Program) -> tuple[list[Receipt], list[Problem]]:
+    """The receipts that can be evaluated, and what is wrong with the others."""
+    usable, problems = [], []
     for number, raw in enumerate(given, 1):
         try:
-            receipts.append(msgspec.json.decode(raw, type=Receipt))
+            receipt = msgspec.json.decode(raw, type=Receipt)
         except UNDECODABLE as error:
             problems.append(Problem(code="unreadable", detail=f"receipt number {number} in the file: {error}"))
-    return receipts, problems
+            continue
+        wrong = _unusable(receipt, program)
+        if wrong is None:
+            usable.append(receipt)
+        else:
+            problems.append(wrong)
+    return usable, problems
+
+
+def _unusable(receipt: Receipt, program: Program) -> Problem | None:
+    if receipt.currency != program.currency:
+        detail = f"receipt {receipt.key} is in {receipt.currency}, the program in {program.currency}: nothing earned"
+        return Problem(code="currency_mismatch", detail=detail)
+    if receipt.issued_at is not UNSET and not is_plausible(receipt.issued_at):
+        detail = f"receipt {receipt.key} says {receipt.issued_at.isoformat()}: nothing earned; correct its time"
+        return Problem(code="implausible_time", detail=detail)
+    return None
 
 
 def _document(name: str) -> bytes:

@@ -261,7 +261,7 @@ def test_an_entry_without_basis_or_a_return_of_nothing_takes_nothing_back() -> N
 @pytest.mark.parametrize(
     ("facts", "pending_until"),
     [
-        ({"business_day": date(2026, 11, 22), "captured_at": EVENING}, "2026-12-07T00:00:00+01:00"),
+        ({"business_day": date(2026, 11, 22), "captured_at": EVENING}, "2026-12-06T23:59:59+01:00"),
         ({"captured_at": EVENING}, (EVENING + timedelta(days=14)).isoformat()),
         ({}, None),
     ],

@@ -7,6 +7,7 @@ from datetime import date, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from loyalty.member import Activity, Counters, Lot, MemberState
 from loyalty.program import program_from_json
@@ -45,13 +46,30 @@ MEMBER = MemberState(
         ("2026-12-01", 140, 0, 130),
         ("2027-01-01", 110, 0, 100),  # 30 of the 60 were spent before
         ("2027-02-01", 70, 0, 60),
-        ("2027-03-01", 0, 0, -10),  # what is reserved is told by the reserving, not by time
+        ("2027-03-01", 10, 0, 0),  # what is reserved does not expire
     ],
 )
 def test_points_mature_and_expire_the_soonest_first(until: str, confirmed: int, pending: int, spendable: int) -> None:
     rolled = roll(MEMBER, PROGRAM, on(until))
 
     assert (rolled.confirmed, rolled.pending, rolled.spendable) == (confirmed, pending, spendable)
+
+
+def test_what_was_reserved_expires_once_it_is_free_again() -> None:
+    held = roll(MEMBER, PROGRAM, on("2027-03-01"))
+
+    free = roll(replace(held, spendable=held.confirmed), PROGRAM, on("2027-03-02"))
+
+    assert held.counters.lots == (Lot(points=10, expires_at=on("2027-03-01")),)
+    assert (free.confirmed, free.spendable, free.counters.lots) == (0, 0, ())
+
+
+def test_a_debt_stays_as_it_is() -> None:
+    owing = MemberState(code="1", confirmed=-50, counters=Counters(lots=(Lot(points=20, expires_at=on("2027-01-01")),)))
+
+    rolled = roll(owing, PROGRAM, on("2028-01-01"))
+
+    assert (rolled.confirmed, rolled.spendable) == (-50, -50)
 
 
 def test_points_in_no_lot_stay() -> None:

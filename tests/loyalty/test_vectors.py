@@ -42,9 +42,11 @@ def test_a_vector_gives_what_it_says(case: dict[str, Any]) -> None:
             key: comparable(key, value) for key, value in expected.items()
         }
         assert entry["why"]
+    assert [problem.code for problem in account.problems] == case.get("problems", [])
     if "after" in case:
-        balance = account.balance(newest(receipts))
-        assert {"tier": account.tier(newest(receipts)) or None, **msgspec.to_builtins(balance)} == case["after"]
+        as_of = newest(receipts, program.time_zone)
+        balance = account.balance(as_of)
+        assert {"tier": account.tier(as_of) or None, **msgspec.to_builtins(balance)} == case["after"]
 
 
 def comparable(key: str, value: Any) -> Any:

@@ -18,6 +18,9 @@ PROGRAM = {
 }
 
 
+TIER_BY_POINTS = {"id": "gold", "from": {"points_in": "P12M", "at_least": 5000}, "multiplier": [3, 2]}
+
+
 def receipt(number: str, total: int, **more: object) -> dict[str, object]:
     return {
         "key": f"k{number}",
@@ -97,6 +100,54 @@ def test_a_receipt_in_another_currency_is_a_named_problem(run) -> None:  # type:
     result = json.loads(done.stdout)
     assert [problem["code"] for problem in result["problems"]] == ["currency_mismatch"]
     assert [entry["receipt"] for entry in result["entries"]] == ["k2"]
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_a_receipt_of_a_year_that_not_every_clock_shows_is_a_named_problem(run, year: str) -> None:  # type: ignore[no-untyped-def]
+    program = PROGRAM | {"time_zone": "America/New_York", "tiers": [TIER_BY_POINTS]}
+
+    done = run([receipt("1", 500, issued_at=f"{year}-01-01T00:00:00+14:00"), receipt("2", 500)], program=program)
+
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert [problem["code"] for problem in result["problems"]] == ["implausible_time"]
+    assert [entry["receipt"] for entry in result["entries"]] == ["k2"]
+
+
+def test_more_points_than_an_entry_can_hold_are_a_named_problem(run) -> None:  # type: ignore[no-untyped-def]
+    lavish = {"id": "base", "give": {"points": 10**9, "per_minor": 1}}
+
+    done = run([receipt("1", 10**14), receipt("2", 5)], program=PROGRAM | {"earn": [lavish]})
+
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert [problem["code"] for problem in result["problems"]] == ["too_many_points"]
+    assert "rule base" in result["problems"][0]["detail"]
+    assert result["member"]["confirmed"] == 5 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("counters", "path"),
+    [
+        ({"activity": [{"at": "2026-11-22T23:59:59+01:00"}, {"at": "2026-11-23T00:00:00+01:00"}]}, "activity[1].at"),
+        ({"visits": {"streak": ["2031-01-01T00:00:00Z"]}}, "visits.streak[0]"),
+    ],
+)
+def test_a_member_of_a_later_time_is_refused(run, counters: object, path: str) -> None:  # type: ignore[no-untyped-def]
+    done = run([receipt("1", 500)], member={"code": "1", "counters": counters})
+
+    assert done.returncode == 2
+    assert f"$.counters.{path}" in done.stderr
+    assert done.stdout == ""
+
+
+def test_where_no_receipt_tells_its_time_any_member_will_do(run) -> None:  # type: ignore[no-untyped-def]
+    undated = {name: fact for name, fact in receipt("1", 500).items() if name != "issued_at"}
+    member = {"code": "1", "tier": "gold", "counters": {"activity": [{"at": "2026-11-22T12:00:00Z", "points": 900}]}}
+
+    result = json.loads(run([undated], member=member, program=PROGRAM | {"time_zone": "America/New_York"}).stdout)
+
+    assert [entry["points"] for entry in result["entries"]] == [22]
 
 
 def test_the_stages_of_a_receipt_and_a_contradiction(run) -> None:  # type: ignore[no-untyped-def]
