@@ -275,9 +275,9 @@ def _pages(lines: Iterator[tuple[TextLine, bool]]) -> Iterator[Job]:
     page: list[TextLine] = []
     blank_lines = 0
     for line, is_last in lines:
-        printed = line.text.strip()
-        blank_lines = 0 if printed else blank_lines + 1
-        is_cut = printed == CUT_LINE
+        text = line.text
+        blank_lines = blank_lines + 1 if not text or text.isspace() else 0
+        is_cut = CUT_LINE in text and text.strip() == CUT_LINE
         if len(page) >= LONG_PAGE_LINES and (len(page) >= MAX_SHEET_LINES or _may_part(page[-1].text, line.text)):
             yield _page(page)
             page = []
@@ -307,16 +307,16 @@ def _page(lines: list[TextLine]) -> Job:
 def _narrow_lines(document: bytes, page: CodePage) -> Iterator[tuple[TextLine, bool]]:
     at = 3 if document.startswith(b"\xef\xbb\xbf") else 0
     # Lines repeat from receipt to receipt; as the same text they are known at once to whoever remembers lines.
-    decode = lru_cache(maxsize=WORDS_REMEMBERED)(page.decode)
+    decode = lru_cache(maxsize=WORDS_REMEMBERED)(lambda line: page.decode(line.rstrip(b"\r\n")))
     may_be_parted = b"<" in document or b"\x0c" in document or document.count(b"\r") != document.count(b"\r\n")
     stream = io.BytesIO(document)
     stream.seek(at)
     for line in stream:
         end = at + len(line)
-        if len(line) > PLAIN_LINE_BYTES or (may_be_parted and _PARTED.search(line) is not None):
+        if end - at > PLAIN_LINE_BYTES or (may_be_parted and _PARTED.search(line) is not None):
             yield from _parted(line, at, page)
         else:
-            yield TextLine(text=decode(line.rstrip(b"\r\n")), start=at, end=end), False
+            yield TextLine(text=decode(line), start=at, end=end), False
         at = end
 
 

@@ -134,17 +134,21 @@ def _amounts(text: str) -> _Amounts | None:
     quantity = _quantity(printed, price, unit_price, amount_in_minor)
     if amount_in_minor < 0 and not quantity.startswith("-") and not unit_price.startswith("-"):
         quantity = f"-{quantity}"
+    # Most lines are one piece at its price.
+    is_plain = printed == "1" and price == amount
     return _Amounts(
         quantity=quantity,
         unit_price=unit_price,
         amount_minor=amount_in_minor,
-        discount_minor=_hidden_discount(quantity, unit_price, amount_in_minor),
-        is_fraction=Decimal(quantity) % 1 != 0,
+        discount_minor=0 if is_plain else _hidden_discount(quantity, unit_price, amount_in_minor),
+        is_fraction="." in quantity and Decimal(quantity) % 1 != 0,
     )
 
 
 def _quantity(printed: str, price: str, unit_price: str, amount: int) -> str:
     """A quantity's decimal mark is the price's, unless only the other makes the amount."""
+    if printed.isascii() and printed.isdecimal():
+        return printed
     bare = printed.rstrip(".,")
     thousands = "." if price.rfind(",") > price.rfind(".") else ","
     usual = decimal_text(bare.replace(thousands, ""))
@@ -158,9 +162,8 @@ def _quantity(printed: str, price: str, unit_price: str, amount: int) -> str:
 def _hidden_discount(quantity: str, unit_price: str, amount: int) -> int:
     """quantity × unit price − amount, where that is more than the rounding of printed prices can make."""
     hidden = line_product_minor(quantity, unit_price, CURRENCY) - amount
-    rounding = (1 + abs(Decimal(quantity))) / 2
     is_discount = hidden > 0 if amount >= 0 else hidden < 0
-    return hidden if is_discount and abs(hidden) > rounding else 0
+    return hidden if is_discount and abs(hidden) > (1 + abs(Decimal(quantity))) / 2 else 0
 
 
 def _given_back(lines: Sequence[Line]) -> tuple[Line, ...]:
@@ -185,7 +188,7 @@ def _article(text: str, is_fraction: bool) -> _Article:
 def _read_article(text: str, is_fraction: bool) -> _Article:
     labels: tuple[str, ...] = ()
     text = _GAP.sub("  ", text.strip())
-    match = _TAX_LABELS.search(text)
+    match = _TAX_LABELS.search(text) if text.endswith(")") else None
     if match is not None:
         labels = tuple(_LABEL.findall(match[1]))
         text = text[: match.start()]
@@ -200,13 +203,13 @@ _known_article: Final = lru_cache(maxsize=WORDS_REMEMBERED)(_read_article)
 
 
 def _without_unit(text: str, *, is_fraction: bool) -> tuple[str, str]:
-    match = _UNIT_AFTER_SLASH.search(text)
+    match = _UNIT_AFTER_SLASH.search(text) if "/" in text or "\\" in text else None
     if match is not None and match.start() and compact(match[1]) in _UNITS:
         name = text[: match.start()]
         # A shirt of size S/M
         if len(match[1]) > 1 or is_fraction or compact(name.rpartition(" ")[2]) not in _SIZES:
             return name, match[1].rstrip(".")
-    match = _UNIT_IN_PARENTHESES.search(text)
+    match = _UNIT_IN_PARENTHESES.search(text) if text.endswith(")") else None
     # (M) and (L) are sizes of clothes as often as units; only a fraction of one tells.
     if match is not None and match.start() and compact(match[1]) in _UNITS and (len(match[1]) > 1 or is_fraction):
         return text[: match.start()], match[1].rstrip(".")

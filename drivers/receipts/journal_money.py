@@ -14,13 +14,12 @@ from typing import Final
 from msgspec import UNSET, Struct
 
 from drivers.receipts.journal_items import CURRENCY
-from drivers.receipts.journal_rows import AMOUNT, LABELS, Row, joined
+from drivers.receipts.journal_rows import AMOUNT, LABELS, MAX_LABEL_LETTERS, Row, joined
 from drivers.receipts.port import MalformedReceiptError
 from drivers.receipts.wording import WORDS_REMEMBERED, amount_minor, compact, decimal_text
 from loyalty.receipt import Tax, Tender, TenderKind
 
-# A label's text that is longer is no label; wrapped with its amount it takes three lines at most.
-MAX_LABEL_LETTERS: Final = 40
+# A label that is wrapped with its amount takes three lines at most.
 MAX_LABEL_LINES: Final = 3
 
 _TENDERS: Final[dict[str, TenderKind]] = {
@@ -105,7 +104,8 @@ def _labelled_amounts(rows: Sequence[Row], width: int) -> Iterator[tuple[str, in
 
 @lru_cache(maxsize=WORDS_REMEMBERED)
 def _labelled_amount(text: str) -> tuple[str, int] | None:
-    match = _LABELLED_AMOUNT.fullmatch(text.strip())
+    text = text.strip()
+    match = _LABELLED_AMOUNT.fullmatch(text) if text and text[-1].isdigit() else None
     if match is None or len(match[1]) > MAX_LABEL_LETTERS:
         return None
     return " ".join(match[1].split()), amount_minor(match[2], CURRENCY)

@@ -71,9 +71,12 @@ TYPE: Final = re.compile(
     r"(PROMET|NORMAL|AVANS|ADVANCE|KOPIJA|COPY|OBUKA|TRAINING|PREDRACUN|PROFORMA)(PRODAJA|SALE|REFUNDACIJA|REFUND)"
 )
 PFR_NUMBER: Final = re.compile(r"[A-Z0-9]{8}-[A-Z0-9]{8}-\d{1,12}")
+PFR_NUMBER_HYPHENS: Final = 2
 AMOUNT: Final = r"[-−]?\s?(?:\d{1,3}(?:[.,]\d{3}){1,4}|\d{1,12})[.,]\d{2}"
 
-_LABELLED: Final = re.compile(r"\s*([^:]{2,40}):(.*)", re.DOTALL)
+# What stands before a colon is a label with so many letters.
+MIN_LABEL_LETTERS: Final = 2
+MAX_LABEL_LETTERS: Final = 40
 # What a label that is told by its value must have behind it: a name may begin with the same words.
 _VALUES: Final[dict[Field, re.Pattern[str]]] = {
     "total": re.compile(rf"\s*(?:{AMOUNT}|\d[\d.,]*)?\s*"),
@@ -89,7 +92,10 @@ _WITHOUT_COLON: Final[tuple[tuple[Field, re.Pattern[str]], ...]] = (
 _MARKS: Final[dict[Field, Mark]] = {"total": "total", "time": "time", "counter": "counter"}
 _RULE: Final = re.compile(r"\s*[=\-–—_*]{3,}\s*")
 _RULED: Final = tuple("=-–—_*")
-_NUMBER_ONLY: Final = re.compile(r"\s*[-−]?[\d.,]+\s*")
+# Prices, quantities and amounts, of which no word can be made; and one of them alone.
+_WORDLESS: Final = re.compile(r"[-−]?[\d.,][\s\d.,−-]*")
+_NUMBER_ONLY: Final = re.compile(r"[-−]?[\d.,]+")
+_DIGIT: Final = re.compile("[0-9]")
 _ODD_SPACES: Final = re.compile("[\u00a0\u2000-\u200b\u202f\ufeff\t]")
 # With a semicolon only: a shop sells `B&REGAL` as well.
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,10});")
@@ -122,8 +128,10 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
         return self.length >= width or self.raw_length == width
 
 
-def rows_of(texts: Iterable[str]) -> list[Row]:
+def rows_of(texts: Sequence[str]) -> list[Row]:
     """Lines without what HTML adds: tags, the picture in one, entities."""
+    if max(map(len, texts), default=0) <= MAX_PAPER_LETTERS:
+        return list(map(_short_row, texts))
     return [_short_row(text) if len(text) <= MAX_PAPER_LETTERS else _read_row(text) for text in texts]
 
 
@@ -144,11 +152,14 @@ def _read_row(text: str) -> Row:
     raw_length = len(text)
     if "&" in text:
         text = unescaped(text)
-    if not text.isascii():
+    if not (text.isascii() or text.isprintable()):
         text = _ODD_SPACES.sub(" ", text)
     stripped = text.strip()
     if not stripped or len(text) > MAX_PAPER_LETTERS:
         return Row(text=text, raw_length=raw_length, length=len(text))
+    if _WORDLESS.fullmatch(stripped) is not None:
+        is_number = _NUMBER_ONLY.fullmatch(stripped) is not None
+        return Row(text=text, raw_length=raw_length, length=len(text), is_number=is_number)
     field, value, is_labelled = _label(text, stripped)
     mark = _MARKS.get(field, "") if field is not None else _mark(stripped)
     if mark == "rule":
@@ -161,7 +172,6 @@ def _read_row(text: str) -> Row:
         field=field,
         value=value,
         is_labelled=is_labelled,
-        is_number=_NUMBER_ONLY.fullmatch(stripped) is not None,
     )
 
 
@@ -182,14 +192,16 @@ def unescaped(text: str) -> str:
 
 def _label(text: str, stripped: str) -> tuple[Field | None, str, bool]:
     """The known label that `text` begins with, and its value; and whether it looks like any label with a value."""
-    if ":" in text:
-        match = _LABELLED.fullmatch(text)
-        if match is not None:
-            field, value = LABELS.get(compact(match[1])), match[2]
-            if field is not None and ((shape := _VALUES.get(field)) is None or shape.fullmatch(value)):
-                return field, value, True
-            return None, "", value.startswith("  ")
+    before, colon, value = text.partition(":")
+    if colon and len(before) >= MIN_LABEL_LETTERS and len(label := before.lstrip()) <= MAX_LABEL_LETTERS:
+        field = LABELS.get(compact(label))
+        if field is not None and ((shape := _VALUES.get(field)) is None or shape.fullmatch(value)):
+            return field, value, True
+        return None, "", value.startswith("  ")
     if stripped[-1].isdigit() or stripped[-3:-2].isdigit():
+        # The number's own letters may stand before its first digit.
+        if LABELS.get(compact(_before_digits(text))) is None and text.count("-") < PFR_NUMBER_HYPHENS:
+            return None, "", False
         for named, shape in _WITHOUT_COLON:
             if (found := shape.fullmatch(text)) is not None and LABELS.get(compact(found[1])) == named:
                 return named, found[2], True
@@ -198,6 +210,10 @@ def _label(text: str, stripped: str) -> tuple[Field | None, str, bool]:
 
 def _mark(stripped: str) -> Mark:
     """What a line without a label is, by its words alone."""
+    words = _before_digits(stripped)
+    if len(words) < len(stripped):
+        # No other heading has a number in it. What stands before one repeats, unlike the whole line.
+        return "tax columns" if compact(words).startswith(_TAX_COLUMNS) else ""
     word = compact(stripped)
     is_ruled = stripped.startswith(_RULED) or stripped.endswith(_RULED)
     if not word:
@@ -213,6 +229,11 @@ def _mark(stripped: str) -> Mark:
     if TYPE.fullmatch(word):
         return "type" if is_ruled else "bare type"
     return ""
+
+
+def _before_digits(text: str) -> str:
+    digit = _DIGIT.search(text)
+    return text[: digit.start()] if digit is not None else text
 
 
 def width_of(rows: Iterable[Row]) -> int:

@@ -65,6 +65,8 @@ compact: Final = lru_cache(maxsize=WORDS_REMEMBERED)(compacted)
 # 15 digits at most, so that a torn or hostile number stays a number of the contract.
 AMOUNT: Final = r"[-−+]?(?:\d{1,3}(?:[.,'’\u00a0]\d{3}){1,4}|\d{1,12})[.,]\d{2}(?![\d%]|[.,]\d)[-−]?"
 
+# Of amounts as most papers print them, which are read at once: whole digits of a number of the contract.
+_PLAIN_DIGITS: Final = 14
 # What parts thousands beside the points, and signs off amounts.
 _THOUSANDS: Final = re.compile(r"[\s'’\u00a0]")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?").fullmatch
@@ -73,6 +75,10 @@ _DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?").fullmatch
 @lru_cache(maxsize=WORDS_REMEMBERED)
 def amount_minor(text: str, currency: str) -> int:
     """Minor units of a printed amount; its last `.` or `,` is the decimal point. Raises AmountError."""
+    if text[-3:-2] in (".", ",") and minor_digits(currency) == len(text[-2:]):
+        digits = text.replace(".", "").replace(",", "")
+        if digits.isascii() and digits.isdecimal() and len(digits) <= _PLAIN_DIGITS:
+            return int(digits)
     bare = _THOUSANDS.sub("", text).replace("−", "-")
     negative = bare.startswith("-") or bare.endswith("-")
     bare = bare.strip("+-")
