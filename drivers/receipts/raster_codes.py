@@ -31,6 +31,8 @@ MIN_SIDE_DOTS: Final = 21
 # has 25. What has more is noise or a dithered photo, takes ten times as long to search, and is taken for white paper.
 NOISE_ROWS: Final = 24
 MAX_CHANGES_PERCENT: Final = 40
+# No side may be longer for the library that reads codes, the white paper around counted: 8 m of paper.
+MAX_SIDE_DOTS: Final = 65_535
 # White paper that a code needs around it and a picture may have been cut to: 4 modules of at most 8 dots.
 QUIET_DOTS: Final = 32
 # A shop's logo is on every receipt: what was found in the last pictures of its size is known.
@@ -86,8 +88,8 @@ def _lowest(bands: Sequence[PaperLine], dots: int) -> list[Bitmap]:
 
 
 def _foot(bitmap: Bitmap, dots: int) -> Bitmap:
-    """As much of the lower end as `dots` allow."""
-    rows = min(bitmap.height, dots // max(bitmap.width, 1))
+    """As much of the lower end as `dots`, and the longest side, allow."""
+    rows = min(bitmap.height, dots // max(bitmap.width, 1), MAX_SIDE_DOTS - 2 * QUIET_DOTS)
     if rows == bitmap.height:
         return bitmap
     return Bitmap(width=bitmap.width, height=rows, rows=bitmap.rows[(bitmap.height - rows) * bitmap.stride :])

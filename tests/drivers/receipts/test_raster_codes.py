@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from drivers.escpos.paper import PaperLine, PrintedCode
 from drivers.escpos.printer import printed
 from drivers.receipts.decode import decode
-from drivers.receipts.raster_codes import MAX_CODES, MAX_SEARCHED_DOTS, codes_in, without_noise
+from drivers.receipts.raster_codes import MAX_CODES, MAX_SEARCHED_DOTS, MAX_SIDE_DOTS, codes_in, without_noise
 from tests.drivers.receipts.codes import HR_URL, SI_DIGITS, purs_url
 from tests.drivers.receipts.drawn import bands, graphics, page, qr, strips
 
@@ -118,6 +118,15 @@ def test_no_more_is_searched_than_the_foot_of_the_paper() -> None:
     head, foot = qr(f"{HR_URL}1"), qr(f"{HR_URL}2")
     assert texts(bands(head) + bands(blank, height=4000) + bands(foot)) == [f"{HR_URL}2"]
     assert texts(bands(head) + bands(blank, height=4000)) == []
+
+
+def test_a_picture_longer_than_the_library_takes() -> None:
+    # given a small picture printed below itself until the paper has more rows than the library reads, and a code
+    code = qr("1", dots=2)
+    above = b"\x1d*\x04\x04" + bytes(range(128)) + b"\x1d/\x00" * (MAX_SIDE_DOTS // 32 + 1)
+    # when its pictures are searched, then nothing is raised, and the code is found
+    assert texts(above) == []
+    assert texts(above + b"paper\n" + bands(code)) == ["1"]
 
 
 def test_no_more_codes_than_the_limit() -> None:
