@@ -47,6 +47,13 @@ class ProgramReport(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
+class ProgramWithdrawn(Struct, frozen=True, kw_only=True):
+    """A program that will not begin, and when it would have."""
+
+    hash: str
+    valid_from: tuple[AwareDatetime | None, ...]
+
+
 class RulesReport(Struct, frozen=True, kw_only=True):
     hash: str
     rules: int

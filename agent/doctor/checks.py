@@ -36,7 +36,9 @@ MIN_FREE_BYTES = 100 * 1024 * 1024
 MAX_STATUS_BYTES = 64 * 1024
 SHARED = "shared"
 
-Area = Literal["settings", "enrolment", "agent", "scanner", "rules", "spool", "code page", "receipts", "disk"]
+Area = Literal[
+    "settings", "enrolment", "agent", "scanner", "rules", "program", "spool", "code page", "receipts", "disk"
+]
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -168,6 +170,23 @@ async def _rules(look: Surroundings) -> AsyncIterator[Check]:
     yield Check(area="rules", name="", verdict="healthy", said=said)
 
 
+async def _programs(look: Surroundings) -> AsyncIterator[Check]:
+    """Those that the centre announced, as far as an agent that runs tells."""
+    if look.status is None:
+        return
+    in_force, programs = look.status.program, look.status.programs
+    if in_force is not None:
+        coming = sum(one.held and one.hash != in_force for one in programs)
+        said = f"{in_force[:12]} is in force, {coming} more are here for other times"
+        yield Check(area="program", name="", verdict="healthy", said=said)
+    elif look.status.badge.enrolled:
+        said = "none is here yet, so nothing earns points: publish one at the centre, or wait for its next answer"
+        yield Check(area="program", name="", verdict="degraded", said=said)
+    for one in programs:
+        if one.refused is not None:
+            yield Check(area="program", name=one.hash[:12], verdict="degraded", said=one.refused)
+
+
 async def _spools(look: Surroundings) -> AsyncIterator[Check]:
     folders = [(source.name, source.spool) for source in look.settings.receipts if source.spool is not None]
     shared = [scanner for scanner in look.settings.scanners if scanner.driver == SHARED]
@@ -280,6 +299,7 @@ CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
     _agent,
     _scanners,
     _rules,
+    _programs,
     _spools,
     _code_pages,
     _sources,

@@ -26,6 +26,7 @@ from central.admin.views.desk import quarantine_desk
 from central.admin.views.front import register_rows, rule_rows, shop_totals
 from central.admin.views.goods import goods_page
 from central.admin.views.members import MEMBERS_SHOWN, member_page, member_rows
+from central.admin.views.programs import program_rows
 from central.admin.views.variances import variance_rows
 from central.clock import Clock
 from central.db.database import Database
@@ -207,13 +208,19 @@ class AdminPages:
 
     async def _registers(self, request: web.Request) -> web.StreamResponse:
         now = self._clock()
-        rows, totals, rules = await self._read(
-            lambda connection: (register_rows(connection, now), shop_totals(connection), rule_rows(connection))
+        rows, totals, versions, rules = await self._read(
+            lambda connection: (
+                register_rows(connection, now),
+                shop_totals(connection),
+                program_rows(connection, now),
+                rule_rows(connection),
+            )
         )
         return self._page(
             "registers.html",
             registers=rows,
             totals=totals,
+            programs=versions,
             rules=rules,
             token=self._form_token(request),
             refresh_s=REGISTERS_REFRESH_S,

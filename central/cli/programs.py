@@ -1,43 +1,114 @@
-"""`tillside-central program`: check and publish the loyalty program."""
+"""`tillside-central program`: check, publish, withdraw and show the loyalty program."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from central import operations
-from central.cli.command import Data, File, Json, fail, opened, read_input, say
+from central import operations, programs
+from central.cli.command import USAGE, Data, File, Json, fail, opened, read_input, say
 from central.clock import utc_now
+from central.program_versions import ProgramVersions, program_versions
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
 
 app = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
+
+_STATES = {"past": "was in force", "in_force": "in force", "planned": "planned"}
 
 
 @app.command("check")
 def program_check(file: File, as_json: Json = False) -> None:
     """Say whether a program can be published, and what in it is probably not meant."""
-    checked = _program(file, as_json)
+    checked = program_of(file, as_json)
     report = operations.ProgramReport(hash=program_hash(checked), warnings=program_warnings(checked))
     say(as_json, report, "\n".join([f"The program is good: {report.hash}", *report.warnings]))
 
 
 @app.command("publish")
-def program_publish(data: Data, file: File, as_json: Json = False) -> None:
-    """Sign a program and put it in force; receipts that waited for one are evaluated."""
-    checked = _program(file, as_json)
+def program_publish(
+    *,
+    data: Data,
+    file: File,
+    valid_from: Annotated[
+        str, typer.Option("--from", help="When it begins, as 2026-12-01T00:00+01:00; without it, now.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Sign a program and put it in force, now or at a named time; receipts that waited for one are evaluated."""
+    checked = program_of(file, as_json)
+    begins = _moment(valid_from, as_json) if valid_from else None
     with opened(data, as_json) as (folder, database):
         key = folder.program_key()
         try:
-            hashed = database.write_now(lambda connection: operations.publish(connection, checked, key, utc_now()))
+            hashed = database.write_now(
+                lambda connection: operations.publish(connection, checked, key, utc_now(), begins)
+            )
         except ProgramError as error:
             fail(as_json, str(error))
     report = operations.ProgramReport(hash=hashed, warnings=program_warnings(checked))
-    say(as_json, report, "\n".join([f"In force: {hashed}", *report.warnings]))
+    head = f"In force: {hashed}" if begins is None else f"Planned from {_text(begins)}: {hashed}"
+    say(as_json, report, "\n".join([head, *report.warnings]))
 
 
-def _program(file: Path, as_json: bool) -> Program:
+@app.command("withdraw")
+def program_withdraw(
+    data: Data,
+    named: Annotated[str, typer.Argument(metavar="HASH", help="Its hash, or how that begins.")],
+    as_json: Json = False,
+) -> None:
+    """Take back a program that waits for its time; one that is in force ends when another is published."""
+    with opened(data, as_json) as (_, database):
+        try:
+            taken = database.write_now(lambda connection: programs.withdraw(connection, named, utc_now()))
+        except ProgramError as error:
+            fail(as_json, str(error))
+    report = operations.ProgramWithdrawn(hash=taken[0].hash, valid_from=tuple(one.valid_from for one in taken))
+    times = ", ".join(_text(one.valid_from) for one in taken)
+    say(as_json, report, f"Withdrawn, it will not begin on {times}: {report.hash}")
+
+
+@app.command("show")
+def program_show(data: Data, as_json: Json = False) -> None:
+    """List the versions of the program: from when each is in force, and how many registers hold it."""
+    with opened(data, as_json) as (_, database):
+        shown = database.read_now(lambda connection: program_versions(connection, utc_now()))
+    say(as_json, shown, "\n".join(_lines(shown)))
+
+
+def program_of(file: Path, as_json: bool) -> Program:
+    """The checked program of a file; what is wrong with it is said, and the command ends."""
     try:
         return program_from_json(read_input(file, as_json))
     except ProgramError as error:
-        fail(as_json, str(error))
+        fail(as_json, f"{file}: {error}")
+
+
+def _lines(shown: ProgramVersions) -> list[str]:
+    if not shown.versions:
+        return ["No program is published: `tillside-central program publish FILE` does it."]
+    lines = []
+    for one in shown.versions:
+        refused = f", {one.refused} refused it" if one.refused else ""
+        lines.append(
+            f"{one.hash[:12]}  {_STATES[one.state]:<12}  {_text(one.valid_from):<25}  to {_text(one.until):<25}  "
+            f"{one.held} of {shown.registers} registers hold it{refused}  {one.program}"
+        )
+    lines += [f"! store {one.store} register {one.register}: {one.hash[:12]}: {one.why}" for one in shown.refusals]
+    return lines
+
+
+def _text(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.isoformat(timespec="minutes")
+
+
+def _moment(text: str, as_json: bool) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        fail(as_json, f"--from {text!r} is no time with its offset; write it as 2026-12-01T00:00+01:00", USAGE)
+    return moment

@@ -10,13 +10,16 @@ from urllib.parse import quote
 import msgspec
 import pytest
 from aiohttp import ClientResponse
+from msgspec.structs import replace
 
 from central import devices, operations, programs
 from central.db import tables
 from central.devices import MAX_REASONS
+from loyalty.program import program_hash
 from loyalty.receipt import Line
 from sync.records import CorrectBody, ReceiptBody
-from tests.central.conftest import RunningCentre, refuse_identifiers
+from sync.wire import HeldProgram
+from tests.central.conftest import PROGRAM, RunningCentre, refuse_identifiers
 from tests.central.till import NOON, claims_of, receipt
 
 PAGES = ("/", "/members", "/members/m1", "/cards", "/quarantine", "/variances")
@@ -357,3 +360,31 @@ async def test_the_page_says_why_registers_set_things_aside(browser: Browser) ->
     await till.heartbeat()
     _, page = await browser.get("/quarantine")
     assert "unknown_layout" not in page
+
+
+async def test_the_front_page_says_which_register_has_which_program(browser: Browser) -> None:
+    # Given a program that begins later, one register that has both, one that refused the one in force, and one silent
+    centre = browser.centre
+    richer = replace(PROGRAM, program="richer <b>")
+    begins = NOON + timedelta(hours=2)
+    key = centre.folder.program_key()
+    later = centre.write(lambda c: operations.publish(c, richer, key, NOON, begins))
+    now = program_hash(PROGRAM)
+    tills = [await centre.till(number) for number in "123"]
+    await tills[0].heartbeat(programs=(HeldProgram(program=now), HeldProgram(program=later)))
+    await tills[1].heartbeat(programs=(HeldProgram(program=now, refused="<i>unknown</i> key: update the register"),))
+    # When the page is looked at
+    _, page = await browser.get("/")
+    rows = re.sub(r"\s+", " ", page)
+    # Then each version says from when and where it is
+    assert f'richer &lt;b&gt;<br><small class="soft code">{later[:12]}</small>' in rows
+    assert "2026-11-22 15:00:00" in rows
+    assert rows.count("1 of 3") == 2
+    # And each register what it goes by
+    assert rows.count("not the one in force") == rows.count("not told yet") == 1
+    assert f"refused {now[:12]}: &lt;i&gt;unknown&lt;/i&gt; key: update the register" in rows
+    # And when the time has come, who is behind
+    centre.clock.now = begins
+    _, page = await browser.get("/")
+    assert page.count("not the one in force") == 1
+    assert f'<small class="code">{later[:12]}</small>' in page

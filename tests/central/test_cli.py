@@ -298,3 +298,41 @@ async def test_a_centre_from_nothing_to_points_and_a_clean_stop(tmp_path: Path) 
     assert events[-1]["event"] == "stopping"
     assert b"TS0001" not in log
     assert b"Ana" not in log
+
+
+def test_a_program_is_sent_ahead_shown_and_withdrawn(data: Path) -> None:
+    where = ("--data", str(data))
+    document = json.dumps(PROGRAM).encode()
+
+    # Given one that is to begin in a far year
+    code, planned = answer("program", "publish", *where, "-", "--from", "2999-01-01T00:00+01:00", stdin=document)
+    assert code == 0
+    _, shown = answer("program", "show", *where)
+    in_force, later = shown["versions"]
+    assert (in_force["state"], in_force["valid_from"], later["state"]) == ("in_force", None, "planned")
+    assert (later["hash"], later["valid_from"]) == (planned["hash"], "2998-12-31T23:00:00Z")
+    assert in_force["until"] == later["valid_from"]
+    assert run("program", "show", *where)[1].count("0 of 0 registers hold it") == 2
+
+    # When it is withdrawn, by how its hash begins
+    code, withdrawn = answer("program", "withdraw", *where, planned["hash"][:12])
+    assert (code, withdrawn["hash"]) == (0, planned["hash"])
+    # Then the one in force is left, and cannot be withdrawn
+    _, shown = answer("program", "show", *where)
+    assert [one["state"] for one in shown["versions"]] == ["in_force"]
+    code, refused = answer("program", "withdraw", *where, in_force["hash"])
+    assert (code, "publish another" in refused["error"]) == (1, True)
+
+
+def test_a_time_to_begin_is_to_come_and_has_an_offset(data: Path) -> None:
+    where, document = ("--data", str(data)), json.dumps(PROGRAM).encode()
+    code, refused = answer("program", "publish", *where, "-", "--from", "2026-01-01T00:00+01:00", stdin=document)
+    assert (code, "publish without a time" in refused["error"]) == (1, True)
+    for wrong in ("2999-01-01T00:00", "tomorrow", "2999-13-01T00:00Z"):
+        code, refused = answer("program", "publish", *where, "-", "--from", wrong, stdin=document)
+        assert (code, "2026-12-01T00:00+01:00" in refused["error"]) == (2, True)
+
+
+def test_without_a_program_show_says_how_to_publish_one(tmp_path: Path) -> None:
+    run("init", "--data", str(tmp_path / "new"))
+    assert "program publish" in run("program", "show", "--data", str(tmp_path / "new"))[1]

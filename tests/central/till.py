@@ -176,8 +176,10 @@ class Till:
     # ---- the rest
 
     async def heartbeat(self, queued: int = 0, **how: Any) -> HeartbeatResponse:
-        aside = how.pop("reasons", {})
-        request = HeartbeatRequest(version="0.1.0", queued=queued, quarantined=sum(aside.values()), reasons=aside)
+        aside, programs = how.pop("reasons", {}), how.pop("programs", ())
+        request = HeartbeatRequest(
+            version="0.1.0", queued=queued, quarantined=sum(aside.values()), reasons=aside, programs=programs
+        )
         return await self.post("/v1/heartbeat", request, HeartbeatResponse, **how)
 
     async def changes(self, after: int = 0, limit: int = 1000) -> ChangesResponse:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from central import operations
 from central.admin.views.cards import UNKNOWN
+from central.admin.views.programs import HeldHere, held_by_device
 from central.admin.views.shown import Zone
 from central.db import tables
 from loyalty.centre_config import ConfigError
@@ -18,6 +19,9 @@ from loyalty.identification_json import rule_documents
 ONLINE_FOR = timedelta(seconds=90)
 # What a rule's own columns show.
 _RULE_NAMED = frozenset({"name", "kind"})
+
+
+_UNTOLD = HeldHere(hash="", behind=False, refused=())
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -43,6 +47,7 @@ class RegisterRow(Struct, frozen=True, kw_only=True):
     epochs: int
     note: str
     revoked: bool
+    program: HeldHere
 
 
 class RuleRow(Struct, frozen=True, kw_only=True):
@@ -71,7 +76,7 @@ def shop_totals(connection: Connection) -> Totals:
 
 
 def register_rows(connection: Connection, now: datetime) -> tuple[RegisterRow, ...]:
-    zone = Zone(connection)
+    zone, held = Zone(connection), held_by_device(connection, now)
     rows = []
     for one in operations.registers(connection).registers:
         online = one.last_contact is not None and now - one.last_contact < ONLINE_FOR
@@ -90,6 +95,7 @@ def register_rows(connection: Connection, now: datetime) -> tuple[RegisterRow, .
                 epochs=one.epochs,
                 note=one.note or "",
                 revoked=one.revoked,
+                program=held.get(one.device, _UNTOLD),
             )
         )
     return tuple(rows)

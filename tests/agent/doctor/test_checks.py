@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from agent.cli.stopped import stopped_register
 from agent.doctor.checks import Check, DoctorReport, Surroundings, checked, examined
-from agent.inspection import StatusReport
+from agent.inspection import ProgramHere, StatusReport
 from agent.supervisor import Health
 from config.load import load_settings
 from config.settings import PathSettings, ReceiptSettings, ScannerSettings, Settings
@@ -113,6 +113,29 @@ async def test_a_running_agent_is_believed_about_its_scanners(tmp_path: Path, sh
     assert "unplugged" in of(report, "scanner", "second").said
     assert of(report, "agent").verdict == "healthy"
     assert "from the centre" in of(report, "rules").said
+
+
+async def test_a_program_that_cannot_be_used_here_is_named_with_the_one_in_force(tmp_path: Path, shop: Shop) -> None:
+    shop.close()
+    settings = load_settings(_config(shop.folder), environment={})
+    good, bad = (
+        ProgramHere(hash=letter * 64, valid_from=None, held=not why, refused=why or None)
+        for letter, why in (("a", ""), ("b", "this version cannot read the program; update the register"))
+    )
+    with stopped_register(settings) as register:
+        status: StatusReport = replace(register.status(), running=True, program=good.hash, programs=(good, bad))
+
+    report = await checked(replace(look(tmp_path), status=status))
+
+    said = [each for each in report.checks if each.area == "program"]
+    assert [(each.name, each.verdict) for each in said] == [("", "healthy"), ("b" * 12, "degraded")]
+    assert "a" * 12 in said[0].said
+    assert (of(report, "program", "b" * 12).verdict, of(report, "program", "b" * 12).said) == ("degraded", bad.refused)
+
+    # And where an enrolled register has none at all
+    enrolled = replace(status.badge, enrolled=True)
+    report = await checked(replace(look(tmp_path), status=replace(status, program=None, programs=(), badge=enrolled)))
+    assert of(report, "program").verdict == "degraded"
 
 
 async def test_rules_that_are_likely_a_mistake_are_named(tmp_path: Path) -> None:
