@@ -1,4 +1,4 @@
-"""Who may use the local API: the control token, pairing codes and the page's cookie.
+"""Who may use the local API: the control token, a POS's token, pairing codes and the page's cookie.
 
 Owns deciding from a request's own words whether it comes from this machine's cashier page or command
 line. Never keeps a cookie: one is valid when this register made it, so that a restart of the agent does
@@ -20,7 +20,7 @@ PAIRING_LIVES_S = 60.0
 MAX_OPEN_PAIRINGS = 16
 TOKEN_BYTES = 32
 
-Party = Literal["page", "control"]
+Party = Literal["page", "control", "pos"]
 
 
 class Pairing(Struct, frozen=True, kw_only=True):
@@ -43,7 +43,9 @@ class Access:
         control_token: str,
         monotonic_s: Callable[[], float],
         token: Callable[[], str],
+        pos_token: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`pos_token` gives the token of a POS that posts receipts, as it is now; None where nobody made one."""
         self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.origin = f"http://{self.authority}"
         # A browser keeps one jar per host, whatever the port: two registers on one machine need two names.
@@ -52,6 +54,7 @@ class Access:
         self._control_token = control_token
         self._monotonic_s = monotonic_s
         self._token = token
+        self._pos_token = pos_token
         self._pairings: dict[str, float] = {}
 
     def is_ours(self, host: str | None, origin: str | None) -> bool:
@@ -65,8 +68,10 @@ class Access:
     def party(self, authorization: str | None, cookie: str | None) -> Party | None:
         """Who is asking, or None for nobody we know."""
         if authorization is not None:
-            expected = f"Bearer {self._control_token}"
-            return "control" if hmac.compare_digest(_bytes(authorization), _bytes(expected)) else None
+            if _is_bearer(authorization, self._control_token):
+                return "control"
+            pos_token = self._pos_token()
+            return "pos" if pos_token is not None and _is_bearer(authorization, pos_token) else None
         if cookie is not None and self._is_our_cookie(cookie):
             return "page"
         return None
@@ -98,6 +103,10 @@ class Access:
 
     def _seal(self, name: str) -> str:
         return hmac.new(self._key, _bytes(f"{self.cookie_name} {name}"), hashlib.sha256).hexdigest()
+
+
+def _is_bearer(authorization: str, token: str) -> bool:
+    return hmac.compare_digest(_bytes(authorization), _bytes(f"Bearer {token}"))
 
 
 def _bytes(text: str) -> bytes:

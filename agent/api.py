@@ -198,6 +198,7 @@ class LocalApi:
                 body=(GivenReceipts, GivenReceipt),
                 answer=ReceiptsTaken,
                 headers=("Idempotency-Key",),
+                pos=True,
             ),
             Route(
                 method=get,
@@ -296,8 +297,13 @@ class LocalApi:
             return None
         party = self._access.party(headers.get("Authorization"), request.cookies.get(self._access.cookie_name))
         if party is None and "Authorization" in headers:
-            remedy = "Read the token anew in control.json in the state folder: each start makes another."
+            remedy = (
+                "Read the token anew: a POS's with `tillside pos-token`, the command line's in control.json in the "
+                "state folder, of which each start makes another."
+            )
             return problem(HTTPStatus.FORBIDDEN, remedy)
+        if party == "pos" and (route is None or not route.pos):
+            return problem(HTTPStatus.FORBIDDEN, "This token is for posting receipts (POST /v1/receipts) alone.")
         if party is None or (party == "page" and (route is None or not route.page)):
             return problem(HTTPStatus.FORBIDDEN, "Run `tillside open` to open the page, already paired.")
         return None

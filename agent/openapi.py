@@ -24,7 +24,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     `answer` is None where there is no JSON in the answer, `body` has the shapes that the request may be of, if any;
     `query` names the query parameters it needs, `optional` and `headers` those it can do without; `page` is true where
-    the cashier page may ask too, not only the command line; `open` where anyone on this machine may.
+    the cashier page may ask too, not only the command line; `pos` where a POS with its token may; `open` where anyone
+    on this machine may.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Route(Struct, frozen=True, kw_only=True):
     optional: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     page: bool = False
+    pos: bool = False
     open: bool = False
 
 
@@ -60,6 +62,7 @@ def openapi(routes: Sequence[Route], origin: str) -> bytes:
             "schemas": components,
             "securitySchemes": {
                 "control": {"type": "http", "scheme": "bearer", "description": "The token in control.json."},
+                "pos": {"type": "http", "scheme": "bearer", "description": "What `tillside pos-token` prints."},
                 "page": {"type": "apiKey", "in": "cookie", "name": "tillside-PORT", "description": "Set by /pair."},
             },
         },
@@ -106,4 +109,5 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.open:
         return []
-    return [{"control": []}, {"page": []}] if route.page else [{"control": []}]
+    parties = [("control", True), ("page", route.page), ("pos", route.pos)]
+    return [{party: list[str]()} for party, may in parties if may]

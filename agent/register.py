@@ -30,6 +30,7 @@ from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
 from agent.desk import Desk, restored
 from agent.layouts import templates_of
+from agent.pos_token import token_in_force
 from agent.recognition import Recognition
 from agent.scans import ScanIntake
 from agent.state import place_of, sources_of
@@ -97,6 +98,7 @@ class Register:
             control_token=self._control.token,
             monotonic_s=time.monotonic,
             token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
+            pos_token=lambda: token_in_force(keeper),
         )
         self._reading_changed = asyncio.Event()
         self._recognition = Recognition(settings.identification)

@@ -1,13 +1,14 @@
 """Which reader goes with which kind of `[[receipts]]`.
 
-Owns that choice alone. A kind of source is loaded where a register has one.
+Owns that choice, and trying a source before the agent runs. A kind of source is loaded where a register has one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -16,11 +17,15 @@ from agent.bookkeeping import Bookkeeper
 from agent.receipts import ReceiptIntake
 from config.settings import ReceiptSettings
 from drivers.receipts.arrivals import ArrivalSource
+from drivers.receipts.decode import decode
 from drivers.receipts.folder_source import FolderReader, FolderRules
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.row_mapping import MAX_MAPPING_BYTES, MappingError, RowMapping, mapping_from
 from drivers.receipts.spool_source import SpoolReader
 from sync.store.store import Store
+
+if TYPE_CHECKING:
+    from drivers.receipts.database_source import DatabaseReader
 
 
 class MissingExtraError(Exception):
@@ -52,14 +57,7 @@ def intake_of(
         source: ArrivalSource = _database(settings, options)
         return ArrivalIntake(source=source, books=books, store=store, options=options, scans_taken=scans_taken)
     assert settings.folder is not None  # noqa: S101 — `config` has checked that one kind is named
-    rules = FolderRules(
-        pattern=settings.pattern,
-        complete=settings.complete,
-        settle_ms=settings.settle_ms,
-        temporary=settings.temporary,
-        afterwards=settings.afterwards,
-    )
-    source = FolderReader(settings.folder, rules)
+    source = FolderReader(settings.folder, _folder_rules(settings))
     mapping = _mapping(settings.mapping) if settings.mapping is not None else None
     return ArrivalIntake(
         source=source,
@@ -70,7 +68,17 @@ def intake_of(
     )
 
 
-def _database(settings: ReceiptSettings, options: Callable[[], DecodeOptions]) -> ArrivalSource:
+def _folder_rules(settings: ReceiptSettings) -> FolderRules:
+    return FolderRules(
+        pattern=settings.pattern,
+        complete=settings.complete,
+        settle_ms=settings.settle_ms,
+        temporary=settings.temporary,
+        afterwards=settings.afterwards,
+    )
+
+
+def _database(settings: ReceiptSettings, options: Callable[[], DecodeOptions]) -> DatabaseReader:
     """Raises DatabaseSourceError and MappingError."""
     try:
         from drivers.receipts.database_source import DatabaseReader, DatabaseRules  # noqa: PLC0415 - an extra's
@@ -86,6 +94,22 @@ def _database(settings: ReceiptSettings, options: Callable[[], DecodeOptions]) -
         poll_s=settings.poll_s,
     )
     return DatabaseReader(settings.database, rules, options)
+
+
+def tried(settings: ReceiptSettings, options: DecodeOptions) -> str:
+    """What a source that is no spool says once it is asked, for a person. Nothing is kept, moved or changed.
+
+    Raises MissingExtraError, DecodeOptionsError, MappingError and OSError, as its reading would.
+    """
+    if settings.database is not None:
+        with closing(_database(settings, lambda: options)) as reader:
+            return reader.tried()
+    mapping = _mapping(settings.mapping) if settings.mapping is not None else None
+    decode(b"", replace(options, mapping=mapping))
+    if settings.folder is None:
+        return "takes calls once the agent runs"
+    FolderReader(settings.folder, _folder_rules(settings)).tried()
+    return f"{settings.folder} can be read{', with its mapping' if mapping is not None else ''}"
 
 
 def _mapping(file: Path) -> RowMapping:

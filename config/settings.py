@@ -184,8 +184,23 @@ def settings_from(document: Mapping[str, Any], environment: Mapping[str, str], w
     _check(settings, where)
     for wrong in source_problems(document.get("receipts", ())):
         place = _table("receipts", wrong.index, document["receipts"][wrong.index])
-        raise SettingsError(where, f"{place}, {wrong.key}", wrong.problem, wrong.remedy)
+        remedy = f"{wrong.remedy}{_of_connector(settings, document['receipts'])}"
+        raise SettingsError(where, f"{place}, {wrong.key}", wrong.problem, remedy)
     return settings
+
+
+def _of_connector(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> str:
+    """Which of several sources the operator has not written, and how to speak of it."""
+    connector = settings.register.connector
+    if connector is None or len(tables) < 2:
+        return ""
+    known = {table["name"] for table in connector_named(connector).settings.get("receipts", ())}
+    brought = [table["name"] for table in tables if table.get("name") in known]
+    return "".join(
+        f". {name!r} comes with the connector {connector!r}: if yours is that source, give it that name; if not, a "
+        f"[[receipts]] with name = {name!r} is where to say authoritative of it"
+        for name in brought
+    )
 
 
 def _with_connector(document: Mapping[str, Any], environment: Mapping[str, str], where: str) -> Mapping[str, Any]:

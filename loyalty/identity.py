@@ -116,13 +116,6 @@ def natural_ids(receipt: Receipt) -> tuple[str, ...]:
     return tuple(sorted(own.union(receipt.also), key=rank))
 
 
-def _rank(natural_id: str) -> tuple[int, str]:
-    for index, prefix in enumerate(_PRECEDENCE):
-        if natural_id.startswith(prefix):
-            return index, natural_id
-    return len(_PRECEDENCE), natural_id
-
-
 def identified(receipt: Receipt, job: bytes) -> Receipt:
     """`receipt` with `key` and `also` set; without any natural id, a weak one from the `job` bytes."""
     ids = natural_ids(receipt)

@@ -33,6 +33,10 @@ class KeyKeeper(Protocol):
         """The secret, or None where it was never made."""
         ...
 
+    def renew(self, name: str, length: int) -> bytes:
+        """Another secret in its place, durable, in one step. Raises SecretError where it is not ours to change."""
+        ...
+
     def where(self) -> str:
         """Where secrets are kept, in words for `status`."""
         ...

@@ -27,6 +27,10 @@ class SecretDamagedError(SecretError):
     """A secret has not the length it was made with."""
 
 
+class SecretGivenError(SecretError):
+    """A secret comes from the system and is not ours to change."""
+
+
 class LinuxKeyKeeper:
     """Reads `$CREDENTIALS_DIRECTORY/NAME`, else `folder/NAME`; makes the latter where both are absent."""
 
@@ -50,6 +54,14 @@ class LinuxKeyKeeper:
         _check(path, 0o600)
         return _of_length(path.read_bytes(), length, path)
 
+    def renew(self, name: str, length: int) -> bytes:
+        if self._credential(name) is not None:
+            raise SecretGivenError(f"{name} is given by the system: change it at LoadCredentialEncrypted= in the unit")
+        secret, beside = self._written_beside(name, length)
+        beside.replace(self._folder / name)
+        sync_folder(self._folder)
+        return secret
+
     def where(self) -> str:
         places = {CREDENTIALS if self._credential(name) else FILES for name in (STORE_KEY, DEVICE_KEY)}
         return " and ".join(sorted(places, reverse=True))
@@ -60,7 +72,20 @@ class LinuxKeyKeeper:
         return self._credentials / name
 
     def _create(self, name: str, length: int) -> bytes:
-        """Written beside, synced, then linked to its name: a power cut leaves all of it or nothing."""
+        """Linked to its name: a power cut leaves all of it or nothing."""
+        secret, beside = self._written_beside(name, length)
+        try:
+            os.link(beside, self._folder / name)
+        except FileExistsError:
+            # Another process made it first; its secret counts.
+            return _of_length((self._folder / name).read_bytes(), length, self._folder / name)
+        finally:
+            beside.unlink()
+        sync_folder(self._folder)
+        return secret
+
+    def _written_beside(self, name: str, length: int) -> tuple[bytes, Path]:
+        """A new secret, and the synced file that holds it under another name."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check(self._folder, 0o700)
         secret = secrets.token_bytes(length)
@@ -71,15 +96,7 @@ class LinuxKeyKeeper:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        try:
-            os.link(beside, self._folder / name)
-        except FileExistsError:
-            # Another process made it first; its secret counts.
-            return _of_length((self._folder / name).read_bytes(), length, self._folder / name)
-        finally:
-            beside.unlink()
-        sync_folder(self._folder)
-        return secret
+        return secret, beside
 
 
 def _check(path: Path, allowed: int) -> None:

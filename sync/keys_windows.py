@@ -38,8 +38,9 @@ class DpapiKeyKeeper:
 
     def get_or_create(self, name: str, length: int) -> bytes:
         found = self.find(name, length)
-        if found is not None:
-            return found
+        return found if found is not None else self.renew(name, length)
+
+    def renew(self, name: str, length: int) -> bytes:
         self._folder.mkdir(parents=True, exist_ok=True)
         secret = secrets.token_bytes(length)
         beside = self._folder / f".{name}.{secrets.token_hex(8)}"
@@ -47,7 +48,7 @@ class DpapiKeyKeeper:
             file.write(_call("CryptProtectData", secret))
             file.flush()
             os.fsync(file.fileno())
-        beside.rename(self._path(name))
+        beside.replace(self._path(name))
         return secret
 
     def find(self, name: str, length: int) -> bytes | None:

@@ -179,6 +179,18 @@ def status(config: Config = None, as_json: Json = False) -> None:
     raise typer.Exit(status_command(config=config, as_json=as_json))
 
 
+@app.command("pos-token")
+def pos_token(
+    renew: Annotated[bool, typer.Option("--renew", help="Make another: the one before is refused at once.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Print the token with which a POS posts receipts; it stays the same when the agent starts again."""
+    from agent.cli.pos_token import pos_token_command
+
+    raise typer.Exit(pos_token_command(config=config, renew=renew, as_json=as_json))
+
+
 @app.command()
 def doctor(
     test_sheet: Annotated[

@@ -21,9 +21,12 @@ from agent.cli.connection import AgentUnreachableError, running_agent
 from agent.doctor.code_pages import PageChoice, choices_of, setting
 from agent.doctor.listening import Ear, NotRawError, ear_of
 from agent.inspection import StatusReport, Verdict
+from agent.layouts import templates_of
+from agent.reading_options import options_of
 from agent.supervisor import Health
+from agent.view import PlaceView
 from config.load import state_folder
-from config.settings import ReceiptSettings, ScannerSettings, Settings
+from config.settings import ReceiptSettings, ScannerSettings, Settings, SettingsError
 from drivers.registry import RegistryError
 from drivers.relay.spool import STATUS_NAME
 from drivers.scanning.driver import DriverOptionsError
@@ -215,8 +218,12 @@ def _of_spool(folder: Path) -> tuple[Verdict, str]:
 
 
 async def _sources(look: Surroundings) -> AsyncIterator[Check]:
-    """What the running agent says of its sources of receipts."""
+    """What the running agent says of its sources of receipts; where none runs, what each says that is asked."""
     if look.status is None:
+        for untried in look.settings.receipts:
+            if untried.spool is None:  # a spool has checks of its own
+                verdict, told = await asyncio.to_thread(_tried, look.settings, untried)
+                yield Check(area="receipts", name=untried.name, verdict=verdict, said=told)
         return
     workers = {worker.name: worker for worker in look.status.workers if worker.kind == "receipts"}
     for source in look.status.sources:
@@ -227,6 +234,17 @@ async def _sources(look: Surroundings) -> AsyncIterator[Check]:
             yield Check(area="receipts", name=source.name, verdict="problem", said=f"{said}: {worker.problem}")
         else:
             yield Check(area="receipts", name=source.name, verdict="healthy", said=said)
+
+
+def _tried(settings: Settings, source: ReceiptSettings) -> tuple[Verdict, str]:
+    # Readers are loaded where there is something to read.
+    from agent.sources import MissingExtraError, tried  # noqa: PLC0415
+
+    try:
+        place = PlaceView(store=settings.register.store, register=settings.register.register)
+        return "healthy", tried(source, options_of(settings, place, source.name, templates_of(settings)))
+    except (SettingsError, MissingExtraError, ValueError, OSError) as error:  # of options and mappings, of the source
+        return "problem", str(error)
 
 
 def _status_of_relay(folder: Path) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -23,7 +23,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import CursorResult, Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -134,34 +134,45 @@ class DatabaseReader:
         if self._high is None:
             kept = [_mark_value(mark) for mark in marks.values()]
             self._high = max(kept, key=_order) if kept else None
+        arrivals: list[Arrival] = []
+        since = _before(self._high, self._rules.overlap) if self._high is not None else self._rules.start
+        with self._answer(since, ROWS_AT_ONCE) as answer:
+            for found in self._found(dict(row) for row in answer.mappings()):
+                if found.digest in marks:
+                    continue
+                arrivals.append(self._arrival(found))
+                self._high = max((found.high_water, self._high or found.high_water), key=_order)
+                if len(arrivals) >= MAX_RECEIPTS_PER_READ:
+                    break
+        return arrivals
+
+    def tried(self) -> str:
+        """What the query gives first, in words without anything of it. Raises DatabaseSourceError as `read` does."""
+        with self._answer(self._rules.start, 1) as answer:
+            self._check_columns(dict.fromkeys(answer.keys()))
+            first = answer.mappings().fetchone()
+            if first is None:
+                return f"the query works, and has no row beyond start = {self._rules.start!r}"
+            _before(next(self._named(iter([dict(first)])))[1], self._rules.overlap)
+        return "the query works, and its rows have every column"
+
+    @contextmanager
+    def _answer(self, since: HighWater, rows_at_once: int) -> Iterator[CursorResult[Any]]:
+        """The query's rows beyond `since`, read as they are asked for. Raises DatabaseSourceError."""
         url = _url(secret_of(self._reference, self._environment))
         try:
-            return self._read(url, marks)
-        except SQLAlchemyError as error:
+            if self._engine is None:
+                self._engine = _engine(url)
+            with self._engine.connect() as connection:
+                answer = connection.execution_options(yield_per=rows_at_once).execute(
+                    text(self._rules.query), {"high_water": since}
+                )
+                with closing(answer):
+                    yield answer
+        except DatabaseSourceError:
+            raise
+        except (SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
             raise DatabaseSourceError(f"{_said(error, url)}: {_REMEDY}") from error
-        except (sqlite3.Error, ImportError, OSError) as error:
-            if isinstance(error, DatabaseSourceError):
-                raise
-            raise DatabaseSourceError(f"{_said(error, url)}: {_REMEDY}") from error
-
-    def _read(self, url: URL, marks: Mapping[str, str]) -> Sequence[Arrival]:
-        if self._engine is None:
-            self._engine = _engine(url)
-        arrivals: list[Arrival] = []
-        with self._engine.connect() as connection:
-            since = _before(self._high, self._rules.overlap) if self._high is not None else self._rules.start
-            answer = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(
-                text(self._rules.query), {"high_water": since}
-            )
-            with closing(answer):
-                for found in self._found(dict(row) for row in answer.mappings()):
-                    if found.digest in marks:
-                        continue
-                    arrivals.append(self._arrival(found))
-                    self._high = max((found.high_water, self._high or found.high_water), key=_order)
-                    if len(arrivals) >= MAX_RECEIPTS_PER_READ:
-                        break
-        return arrivals
 
     def _found(self, rows: Iterator[Mapping[str, Any]]) -> Iterator[_Found]:
         """The receipts of an answer, in its order. Raises DatabaseSourceError."""

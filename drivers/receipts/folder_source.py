@@ -162,6 +162,11 @@ class FolderReader:
             )
         return arrivals
 
+    def tried(self) -> None:
+        """Opens the folder as each look does, and closes it. Raises FolderError."""
+        self._open()
+        self.close()
+
     def _open(self) -> int:
         """The folder as it is now; it stays open until the next look, so that nothing can be put in its place."""
         self._leave()

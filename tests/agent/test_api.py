@@ -77,7 +77,13 @@ class LentScanner:
 class Served:
     """A local API that runs, and what it did."""
 
-    def __init__(self, shop: Shop, inspection: Callable[[Callable[[], Live]], StoreInspection] | None = None) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        inspection: Callable[[Callable[[], Live]], StoreInspection] | None = None,
+        *,
+        pos_token: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.port = free_port()
         numbers = count(1)
         self.access = Access(
@@ -87,6 +93,7 @@ class Served:
             control_token=TOKEN,
             monotonic_s=lambda: 0.0,
             token=lambda: f"token-{next(numbers)}",
+            pos_token=pos_token,
         )
         place = PlaceView(store="12", register="3")
         self.desk = Desk(
@@ -448,7 +455,7 @@ def test_the_documentation_lists_every_route_with_its_party(shop: Shop) -> None:
     rows = re.findall(r"^\| `([A-Z]+) (/\S*)` \| ([a-z]+)", text, re.MULTILINE)
 
     def party(route: Route) -> str:
-        return "anyone" if route.open else "page" if route.page else "control"
+        return "anyone" if route.open else "page" if route.page else "pos" if route.pos else "control"
 
     routes = Served(shop).api.routes
     assert sorted(rows) == sorted((route.method, route.path, party(route)) for route in routes)

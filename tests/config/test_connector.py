@@ -109,3 +109,18 @@ def test_the_environment_may_name_it(tmp_path: Path) -> None:
     settings = load_settings(file, environment={"TILLSIDE_REGISTER__CONNECTOR": "skypos"})
 
     assert settings.register.currency == "RSD"
+
+
+def test_a_second_source_beside_the_connectors_is_told_how_to_speak_of_both(tmp_path: Path) -> None:
+    # given a source of one's own, without a word of the one that the connector brings
+    own = '[[receipts]]\nname = "export"\nfolder = "/srv/export"\n'
+
+    with pytest.raises(SettingsError) as error:
+        load_settings(written(tmp_path, "skypos", own), environment={})
+
+    # then the message names the connector, its source and what to write, and that is enough
+    told = str(error.value)
+    assert all(word in told for word in ("authoritative", "connector 'skypos'", "'paper'", "[[receipts]]"))
+    paper = '[[receipts]]\nname = "paper"\nauthoritative = true\n'
+    settings = load_settings(written(tmp_path, "skypos", own + paper), environment={})
+    assert [(source.name, source.authoritative) for source in settings.receipts] == [("export", False), ("paper", True)]
