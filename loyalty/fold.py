@@ -101,7 +101,7 @@ class Fold:
         program, purchase = sale.program, sale.purchase
         back = Returned(receipt, sale.settled, program.time_zone, purchase.known)
         pending_only = program.returns.policy == "pending_only"
-        undoing = Undoing(receipt=receipt.key, suffix=suffix, pending_at=back.now.at if pending_only else None)
+        undoing = Undoing(receipt=receipt.key, suffix=suffix, pending_only=pending_only, at=back.now.at)
         taken = [
             replace(entry, rule=f"{entry.rule}{suffix}")
             for entry in evaluate(receipt, known=purchase.known, program=program, original=sale.settled)

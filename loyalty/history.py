@@ -42,6 +42,7 @@ class History:
         self._has_tiers = any(map(reached_by_activity, programs))
         self._standing = Standing((counters.activity or ()) if self._has_tiers else ())
         self._purchases = counters.purchases or 0
+        self._gave: dict[str, Purchase] = {}
         used = counters.used or {}
         self._used = defaultdict(dict, {rule: dict(periods) for rule, periods in used.items()})
         self._counted = {rule for program in programs for rule in capped_rules(program)}
@@ -82,7 +83,11 @@ class History:
         """Points that the rules gave for `sale`, or took back of it: what came back makes room under its caps again."""
         for entry in entries:
             if self._has_tiers:
-                self._standing.earned(sale.receipt.key, sale.at, entry.points)
+                # A visit or stamp that is none any more may take what another sale gave: it counts where that did.
+                if entry.reverses is None:
+                    self._gave[entry.entry_id] = sale
+                gave = self._gave.get(entry.reverses or "", sale)
+                self._standing.earned(gave.receipt.key, gave.at, entry.points)
             rule = entry.rule.removesuffix(VOIDED).removesuffix(EXCHANGED)
             if rule in self._counted:
                 self._count(rule, sale.local, entry.points)

@@ -171,8 +171,9 @@ def as_sold(returned: Receipt, original: Receipt) -> Receipt:
     """The return with its lines as those of the sale were, where they are the same goods: what they are, and mapped to.
 
     So goods that were mapped otherwise since then, or whose tags a return does not print, give back what they gave.
+    Of two lines of the same goods the first counts.
     """
-    sold = {goods_of(line): line for line in original.lines}
+    sold = {goods_of(line): line for line in reversed(original.lines) if not line.voided}
     lines = tuple(_sold_as(line, sold.get(goods_of(line))) for line in returned.lines)
     return returned if lines == returned.lines else replace(returned, lines=lines)
 

@@ -83,14 +83,16 @@ def expiry(moment: datetime, expires: Expiry, time_zone: str) -> datetime:
 
 def _moved(moment: datetime, duration: Duration, time_zone: str, sign: int) -> datetime:
     months, days, minutes = _amounts(duration)
-    local = moment.astimezone(ZoneInfo(time_zone))
     try:
+        local = moment.astimezone(ZoneInfo(time_zone))
         if months:
             month = local.year * 12 + local.month - 1 + sign * months
             year, month = month // 12, month % 12 + 1
             last = 28 if local.day <= 28 else calendar.monthrange(year, month)[1]
             local = local.replace(year=year, month=month, day=min(local.day, last))
-        local += timedelta(days=sign * days)
+        # An hour that comes twice is told apart by `fold`, which adding days loses: it is the first on another day.
+        if months or days:
+            local = local.replace(fold=0) + timedelta(days=sign * days)
         if minutes:
             passed = local.astimezone(_UTC) + timedelta(minutes=sign * minutes)
             local = passed.astimezone(local.tzinfo)

@@ -48,9 +48,12 @@ def allowed(taken: Iterable[LedgerEntry], program: Program, at: datetime | None)
     """Of what a return made at `at` would take back, what the program lets go: all, or what is still pending."""
     if program.returns.policy != "pending_only":
         return tuple(taken)
-    return tuple(
-        entry for entry in taken if entry.pending_until is not None and (at is None or at < entry.pending_until)
-    )
+    return tuple(entry for entry in taken if is_pending(entry, at))
+
+
+def is_pending(entry: LedgerEntry, at: datetime | None) -> bool:
+    """Whether points are pending when a return is made at `at`; one without a time is as early as may be."""
+    return entry.pending_until is not None and (at is None or at < entry.pending_until)
 
 
 class Returned:

@@ -20,24 +20,23 @@ from loyalty.member import Counters
 from loyalty.periods import later
 from loyalty.program import Program, StampRule, VisitRule
 from loyalty.purchase import QUANTITY_SCALE, Purchase
-from loyalty.returns import Returned
+from loyalty.returns import Returned, is_pending
 from loyalty.terms import Rule, terms_of
 
 
 class Undoing(Struct, frozen=True, kw_only=True):
     """What undoes a sale or a part of it: the receipt under which its entries stand, and what their rules end with.
 
-    Where only pending points go, `pending_at` is the time at which they have to be.
+    With `pending_only` what is pending at its time (`at`) goes, and nothing else.
     """
 
     receipt: str
     suffix: str = ""
-    pending_at: datetime | None = None
+    pending_only: bool = False
+    at: datetime | None = None
 
     def takes(self, entry: LedgerEntry) -> bool:
-        if self.pending_at is None:
-            return True
-        return entry.pending_until is not None and self.pending_at < entry.pending_until
+        return not self.pending_only or is_pending(entry, self.at)
 
     def of(self, entry: LedgerEntry, points: int, why: str, number: int = 0) -> LedgerEntry:
         """`points` of `entry` taken back; one receipt may undo several of a rule, told apart by `number`."""
@@ -169,10 +168,9 @@ class _Visits:
         rule = terms.rule
         name = self._day(sale.at) if rule.per == "day" else sale.receipt.key
         self._sold[sale.receipt.key] = (name, terms)
-        known = self._receipts.setdefault(name, set())
-        known.add(sale.receipt.key)
-        if len(known) == 1:
+        if name not in self._receipts:
             self._open.append(_Visit(at=sale.at, name=name))
+        self._receipts.setdefault(name, set()).add(sale.receipt.key)
         streak = self._streak()
         if streak is None:
             return
@@ -207,8 +205,12 @@ class _Visits:
         self._open = [visit for visit in self._open if visit.name != name]
         for entry_id, (entry, visits) in list(self._used.items()):
             rest = [visit for visit in visits if visit.name != name]
-            if len(rest) == len(visits) or not by.takes(entry):
+            if len(rest) == len(visits):
                 continue
+            if not by.takes(entry):
+                # What the day gave stays, so another receipt does not make it a visit again.
+                self._receipts[name] = receipts
+                return
             self._open += rest
             streak = self._streak()
             if streak is not None:
@@ -275,11 +277,12 @@ class _Stamps:
         yield from self._taken(sale, 0, by)
 
     def _taken(self, sale: Purchase, left: int, by: Undoing) -> Iterator[LedgerEntry]:
-        """Points for stamps that are none any more go, the newest first."""
+        """Points for stamps that are none any more go, the newest first; nothing that comes back makes them more."""
         known = self._sold.get(sale.receipt.key)
         if known is None:
             return
         before, terms = known
+        left = min(before, left)
         self._sold[sale.receipt.key] = (left, terms)
         over = -self._filled(left // QUANTITY_SCALE - before // QUANTITY_SCALE)
         number = 0
