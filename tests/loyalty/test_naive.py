@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from loyalty.account import NEW, Account
+from loyalty.account import Account
+from loyalty.fold import NEW
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState
 from loyalty.program import program_from_json

@@ -15,11 +15,11 @@ def moment(text: str) -> datetime:
 
 
 def bought_at(receipt: dict[str, Any], zone: str) -> datetime | None:
-    """Its own time, else the end of its business day, else when it was captured."""
+    """Its own time, else the last second of its business day, else when it was captured."""
     if "issued_at" in receipt:
         return moment(receipt["issued_at"])
     if "business_day" in receipt:
-        return end_of(date.fromisoformat(receipt["business_day"]), zone)
+        return end_of(date.fromisoformat(receipt["business_day"]), zone) - timedelta(seconds=1)
     return moment(receipt["captured_at"]) if "captured_at" in receipt else None
 
 
