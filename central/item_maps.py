@@ -1,7 +1,9 @@
 """What the goods are, at the centre: item maps published, signed, in force, and receipts mapped with them.
 
 Owns which map a receipt is mapped with: the one that its register named, if it was ever published here, else the one
-in force when the receipt comes. A map that is published later changes no receipt that is here. Never matches a line.
+in force when the receipt comes. A map that is published later changes no receipt that is here. One that cannot be read
+holds up no receipt: the newest before it that can be is in force until it is published again, and the admin pages say
+so. Never matches a line.
 """
 
 from __future__ import annotations
@@ -12,21 +14,28 @@ import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from central.db import tables
-from loyalty.item_map import ItemMap, ItemMapError, item_map_from_json, item_map_json
+from loyalty.item_map import ItemMap, ItemMapError, item_map_from_json, item_map_hash, item_map_json
 from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.receipt import AwareDatetime, Receipt
+from loyalty.undecodable import UNDECODABLE
 from sync import base64url
-from sync.wire import SignedItemMap, compress_always, decompress
+from sync.wire import BodyTooLargeError, SignedItemMap, compress_always, decompress
 
 # Maps kept ready in this process: the one in force, and those that registers which were away still name.
 KEPT_READY = 4
+# As many digits as tell maps apart for a person.
+SHORT_HASH = 12
 
 _log = structlog.get_logger(__name__)
 # By hash, which never comes to mean another map.
 _ready: dict[str, ItemMatcher] = {}
+# Those that were logged as unreadable.
+_told: set[str] = set()
+# Looked through for one that can be read; whoever published more has a map that was tried before.
+MAX_LOOKED_BACK = 20
 
 
 class Publication(Struct, frozen=True, kw_only=True):
@@ -42,12 +51,15 @@ def publish(connection: Connection, matcher: ItemMatcher, key: Ed25519PrivateKey
     It comes made ready, which shows that it can be, and takes too long to be done while others wait to write.
     """
     document = item_map_json(matcher.item_map)
+    signed = SignedItemMap(
+        hash=matcher.hash, item_map=document.decode(), signature=base64url.encoded(key.sign(document))
+    )
+    answer = compress_always(msgspec.json.encode(signed))
     if not _is_published(connection, matcher.hash):
-        signed = SignedItemMap(
-            hash=matcher.hash, item_map=document.decode(), signature=base64url.encoded(key.sign(document))
-        )
-        answer = compress_always(msgspec.json.encode(signed))
         connection.execute(insert(tables.item_maps).values(hash=matcher.hash, answer=answer))
+    else:  # what is kept of it may be damaged
+        table = tables.item_maps
+        connection.execute(update(table).where(table.c.hash == matcher.hash).values(answer=answer))
     connection.execute(insert(tables.item_map_publications).values(item_map=matcher.hash, published_at=now))
     _keep_ready(matcher)
     return matcher.hash
@@ -73,14 +85,37 @@ def newest_publication(connection: Connection) -> Publication | None:
 
 
 def item_map(connection: Connection, hashed: str) -> ItemMap:
-    """A published map. Raises ItemMapError for one of another version that this one would not publish."""
-    return item_map_from_json(_document(connection, hashed) or b"")
+    """A published map. Raises ItemMapError for one that is damaged, or of another version that this one cannot read."""
+    document = _document(connection, hashed)
+    if item_map_hash(document) != hashed:
+        raise ItemMapError("what the database keeps of it is damaged")
+    return item_map_from_json(document)
 
 
 def matcher_in_force(connection: Connection) -> ItemMatcher | None:
-    """The map in force, ready for use; None where there is none, or this version does not read it."""
-    hashed = hash_in_force(connection)
-    return None if hashed is None else _matcher(connection, hashed)
+    """The newest map that can be read, ready for use; None where there is none."""
+    columns = tables.item_map_publications.c
+    published = connection.execute(
+        select(columns.item_map).order_by(columns.id.desc()).limit(MAX_LOOKED_BACK)
+    ).scalars()
+    for hashed in dict.fromkeys(published.all()):
+        if (matcher := _matcher(connection, hashed)) is not None:
+            return matcher
+    return None
+
+
+def problem_in_force(connection: Connection) -> str | None:
+    """What people should do about the map that was published last; None where nothing is wrong with it."""
+    newest, used = newest_publication(connection), matcher_in_force(connection)
+    if newest is None or (used is not None and used.hash == newest.hash):
+        return None
+    instead = "receipts of registers that have it not are not mapped"
+    if used is not None:
+        instead = f"receipts are mapped with the one before, {used.hash[:SHORT_HASH]}…"
+    return (
+        f"The item map in force, {newest.hash[:SHORT_HASH]}…, cannot be read: {instead}. "
+        "Publish the map's file again; if that does not help, update the centre."
+    )
 
 
 class Maps:
@@ -117,17 +152,22 @@ def _matcher(connection: Connection, hashed: str) -> ItemMatcher | None:
     try:
         matcher = ItemMatcher(item_map(connection, hashed), hashed)
     except ItemMapError as error:
-        _log.error("item_map_unreadable", item_map=hashed, reason=str(error))
+        if hashed not in _told:  # at each batch otherwise
+            _told.add(hashed)
+            _log.error("item_map_unreadable", item_map=hashed, reason=str(error))
         return None
+    _told.discard(hashed)
     _keep_ready(matcher)
     return matcher
 
 
-def _document(connection: Connection, hashed: str) -> bytes | None:
-    answer = answer_of(connection, hashed)
-    if answer is None:
-        return None
-    return msgspec.json.decode(decompress(answer, "zstd"), type=SignedItemMap).item_map.encode()
+def _document(connection: Connection, hashed: str) -> bytes:
+    """Raises ItemMapError."""
+    try:
+        signed = msgspec.json.decode(decompress(answer_of(connection, hashed) or b"", "zstd"), type=SignedItemMap)
+    except (*UNDECODABLE, ValueError, BodyTooLargeError) as error:
+        raise ItemMapError("what the database keeps of it is damaged") from error
+    return signed.item_map.encode()
 
 
 def _keep_ready(matcher: ItemMatcher) -> None:

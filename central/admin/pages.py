@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, devices, ingest, members, operations, unmapped
+from central import cards, devices, ingest, item_maps, members, operations, unmapped
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
 from central.admin.views.cards import blocked_cards, card_view, unknown_cards
 from central.admin.views.desk import quarantine_desk
@@ -208,12 +208,13 @@ class AdminPages:
 
     async def _registers(self, request: web.Request) -> web.StreamResponse:
         now = self._clock()
-        rows, totals, versions, rules = await self._read(
+        rows, totals, versions, rules, alarm = await self._read(
             lambda connection: (
                 register_rows(connection, now),
                 shop_totals(connection),
                 program_rows(connection, now),
                 rule_rows(connection),
+                item_maps.problem_in_force(connection),
             )
         )
         return self._page(
@@ -222,6 +223,7 @@ class AdminPages:
             totals=totals,
             programs=versions,
             rules=rules,
+            alarm=alarm,
             token=self._form_token(request),
             refresh_s=REGISTERS_REFRESH_S,
         )

@@ -12,9 +12,11 @@ import pytest
 from aiohttp import ClientResponse
 from msgspec.structs import replace
 
-from central import devices, operations, programs
+from central import devices, item_maps, operations, programs
 from central.db import tables
 from central.devices import MAX_REASONS
+from loyalty.item_map import ItemMap
+from loyalty.item_matching import ItemMatcher
 from loyalty.program import program_hash
 from loyalty.receipt import Line
 from sync.records import CorrectBody, ReceiptBody
@@ -388,3 +390,19 @@ async def test_the_front_page_says_which_register_has_which_program(browser: Bro
     _, page = await browser.get("/")
     assert page.count("not the one in force") == 1
     assert f'<small class="code">{later[:12]}</small>' in page
+
+
+async def test_an_item_map_that_cannot_be_read_is_told_on_the_pages(browser: Browser) -> None:
+    centre = browser.centre
+    matcher = ItemMatcher(ItemMap(items=()))
+    centre.write(lambda c: item_maps.publish(c, matcher, centre.folder.program_key(), NOON))
+    assert "cannot be read" not in (await browser.get("/"))[1]
+
+    centre.write(lambda c: c.execute(tables.item_maps.update().values(answer=b"")))
+    item_maps._ready.clear()
+
+    for path in ("/", "/goods"):
+        status, page = await browser.get(path)
+        assert status == 200
+        assert f"{matcher.hash[:12]}…, cannot be read" in page
+        assert "Publish the map&#39;s file again" in page

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from central import item_maps
+from central.admin.views.goods import goods_page
 from central.clock import utc_now
 from central.db import tables
 from central.stored import stored_receipt
@@ -21,7 +22,7 @@ from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.program import Program
 from loyalty.receipt import Line, Mapped, Receipt
 from sync.signing import is_signed, public_key_text
-from sync.wire import SignedItemMap
+from sync.wire import SignedItemMap, compress_always
 from tests.central.conftest import RunningCentre
 from tests.central.test_cli import answer, run
 from tests.central.till import RefusedError, receipt, returned
@@ -211,20 +212,72 @@ async def test_a_return_under_another_map_takes_back_what_the_sale_gave(centre: 
     assert centre.points("m1") == 0
 
 
-async def test_a_receipt_whose_map_cannot_be_opened_is_set_aside_alone(centre: RunningCentre) -> None:
+async def test_a_receipt_whose_map_cannot_be_opened_has_the_one_in_force(centre: RunningCentre) -> None:
     # Given a stored map whose bytes are damaged, and a batch in which one receipt names it
-    till = await centre.till()
+    till, in_force = await centre.till(), publish(centre, BAGS)
     hashed = "d" * 64
     centre.write(lambda c: c.execute(tables.item_maps.insert().values(hash=hashed, answer=b"no zstd frame")))
-    till.sale(bought(1))
-    till.sale(replace(bought(2), item_map=hashed))
-    till.sale(bought(3))
+    sold = [bought(1), replace(bought(2), item_map=hashed), bought(3)]
+    for one in sold:
+        till.sale(one)
 
     # When it comes
     answered = await till.send(1)
 
-    # Then all are acknowledged, and that one waits for a person
+    # Then all are taken, and it is mapped as one of a register without a map
     assert answered.acked_through == 3
-    assert [outcome.code for outcome in answered.outcomes] == ["accepted", "quarantined", "accepted"]
-    aside = centre.read(lambda c: c.execute(tables.quarantine.select()).all())
-    assert [(row.seq, row.reason) for row in aside] == [(2, "poison")]
+    assert [outcome.code for outcome in answered.outcomes] == ["accepted"] * 3
+    assert [kept(centre, one.key).item_map for one in sold] == [in_force] * 3
+
+
+async def test_a_damaged_map_stops_no_receipt_and_is_shown_until_it_is_published_again(
+    centre: RunningCentre,
+) -> None:
+    # given a map, another after it, and what the database keeps of the second damaged
+    first, second = publish(centre, BAGS), publish(centre, NONE)
+    table = tables.item_maps
+    whole = centre.read(lambda c: item_maps.answer_of(c, second))
+    assert whole is not None
+    till = await centre.till()
+    for number, damage in enumerate((b"", b"no frame", whole[:-3], compress_always(b"{}"), bytes(len(whole))), 1):
+        centre.write(
+            lambda c, damage=damage: c.execute(  # type: ignore[misc]
+                table.update().where(table.c.hash == second).values(answer=damage)
+            )
+        )
+        item_maps._ready.clear()  # as in a process that was just started
+
+        # when a register without a map sends a receipt
+        sold = bought(number)
+        answered = await till.sell(sold)
+
+        # then it is taken, mapped with the map before, and people are told what to do
+        assert [outcome.code for outcome in answered.outcomes] == ["accepted"]
+        assert kept(centre, sold.key) == mapped(sold, ItemMatcher(BAGS))
+        assert kept(centre, sold.key).item_map == first
+        told = centre.read(goods_page).problem
+        assert f"{second[:12]}…, cannot be read" in told
+        assert f"the one before, {first[:12]}…" in told
+
+    # and publishing it again heals it, for registers too
+    publish(centre, NONE)
+    item_maps._ready.clear()
+    assert centre.read(lambda c: item_maps.answer_of(c, second)) is not None
+    assert centre.read(goods_page).problem == ""
+    last = bought(9)
+    await till.sell(last)
+    assert kept(centre, last.key).item_map == second
+
+
+async def test_where_no_map_can_be_read_receipts_count_as_they_are(centre: RunningCentre) -> None:
+    hashed = publish(centre, BAGS)
+    centre.write(lambda c: c.execute(tables.item_maps.update().values(answer=b"")))
+    item_maps._ready.clear()
+    till = await centre.till()
+
+    sold = bought(1)
+    await till.sell(sold)
+
+    assert kept(centre, sold.key) == sold
+    assert centre.read(item_maps.problem_in_force) is not None
+    assert centre.read(item_maps.hash_in_force) == hashed

@@ -416,10 +416,15 @@ def mismatched(count: int, **facts: Any) -> Receipt:
 
 async def correction(till: Till, target: Receipt, reading: Receipt) -> str:
     """Send how `target` reads now; what the centre says of it."""
+    return (await corrected(till, target, reading))[0]
+
+
+async def corrected(till: Till, target: Receipt, reading: Receipt) -> tuple[str, str]:
+    """The same, and the reason."""
     body = CorrectBody(target=target.key, reading=ReceiptBody(receipt=reading))
     first = till.entry("correct", target.key, msgspec.json.encode(body)).seq
     (outcome,) = (await till.send(first)).outcomes
-    return outcome.code
+    return outcome.code, outcome.detail or ""
 
 
 async def test_a_corrected_receipt_earns_exactly_once(centre: RunningCentre) -> None:
@@ -458,9 +463,18 @@ async def test_what_earned_or_is_another_receipt_is_not_corrected(centre: Runnin
     before = centre.points("m1")
 
     more = receipt(1, 900_00, code="TS0001")
-    assert await correction(till, earned, more) == "quarantined"
-    as_other = msgspec.structs.replace(receipt(3, code="TS0001"), also=natural_ids(other))
-    assert await correction(till, wrong, msgspec.structs.replace(as_other, key=wrong.key)) == "quarantined"
-    assert await correction(till, receipt(9), receipt(9)) == "quarantined"
+    # each with its own reason, which the desk shows beside what to do
+    assert await corrected(till, earned, more) == ("quarantined", "the receipt has nothing to correct, or it earned")
+    as_other = msgspec.structs.replace(receipt(3, code="TS0001"), also=natural_ids(other), key=wrong.key)
+    another = ("quarantined", "it is also another receipt that is known already")
+    assert await corrected(till, wrong, as_other) == another
+    assert await corrected(till, receipt(9), receipt(9)) == ("quarantined", "its receipt is not here")
+    kept = centre.read(lambda connection: connection.execute(tables.quarantine.select()).all())
+    assert {(row.kind, row.reason) for row in kept} == {("correct", "correction")}
+    assert {row.detail for row in kept} == {
+        "the receipt has nothing to correct, or it earned",
+        another[1],
+        "its receipt is not here",
+    }
 
     assert centre.points("m1") == before

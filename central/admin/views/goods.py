@@ -24,27 +24,32 @@ class GoodsRow(Struct, frozen=True, kw_only=True):
 
 
 class GoodsPage(Struct, frozen=True, kw_only=True):
-    """The item map in force, if one is, and what it says nothing of. `map_hash` is empty where there is none."""
+    """The item map in force, if one is, and what it says nothing of. `map_hash` is empty where there is none.
+
+    `problem` says what to do where receipts are mapped with another one than was published last.
+    """
 
     map_hash: str
     since: str
     entries: str
+    problem: str
     rows: tuple[GoodsRow, ...]
 
 
 def goods_page(connection: Connection) -> GoodsPage:
-    """What goods are, and which nobody has said it of, by turnover; told where this version does not read the map."""
+    """What goods are, and which nobody has said it of, by turnover."""
     zone = Zone(connection)
     in_force, matcher = item_maps.newest_publication(connection), item_maps.matcher_in_force(connection)
-    entries = (
-        f"{len(matcher.item_map.items)} entries"
-        if matcher is not None
-        else "this version cannot read it; update the centre"
-    )
     rows = tuple(_goods_row(one, zone) for one in unmapped.report(connection, GOODS_SHOWN).unmapped)
     if in_force is None:
-        return GoodsPage(map_hash="", since="", entries="", rows=rows)
-    return GoodsPage(map_hash=in_force.hash, since=zone.text(in_force.published_at), entries=entries, rows=rows)
+        return GoodsPage(map_hash="", since="", entries="", problem="", rows=rows)
+    return GoodsPage(
+        map_hash=in_force.hash,
+        since=zone.text(in_force.published_at),
+        entries=f"{len(matcher.item_map.items)} entries" if matcher is not None else "no entries",
+        problem=item_maps.problem_in_force(connection) or "",
+        rows=rows,
+    )
 
 
 def _goods_row(one: unmapped.UnmappedGoods, zone: Zone) -> GoodsRow:
