@@ -161,7 +161,8 @@ class Asked:
         if key == "segment_in":
             return bool(set(value) & set(self.member["segments"]))
         assert key == "time_in", key
-        return wall is not None and any(in_span(f"{wall:%H:%M}", *span) for span in value)
+        tells_time = "issued_at" in self.receipt or "business_day" not in self.receipt
+        return wall is not None and tells_time and any(in_span(f"{wall:%H:%M}", *span) for span in value)
 
 
 def in_span(clock: str, begin: str, end: str) -> bool:

@@ -14,6 +14,8 @@ from tests.loyalty.naive.returns import Sale, basis_of, least
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 BEGINNING = datetime.min.replace(tzinfo=UTC)
+# More than this no entry can hold: the receipt gives nothing at all.
+TOO_MANY = 10**14
 Goes = Callable[[Json], bool]
 
 
@@ -26,6 +28,7 @@ class NaiveMember:
         self.file = member or {"code": "new"}
         self.past: Json = self.file.get("counters", {})
         self.entries: list[Json] = []
+        self.told: list[Json] = []
         self.seen: dict[str, Json] = {}
         self.sales: dict[str, Sale] = {}
         self.waiting: dict[str, Json] = {}
@@ -37,12 +40,21 @@ class NaiveMember:
         status, known = receipt.get("status", "final"), self.seen.get(receipt["key"])
         if status == "copy" or (known and not comes_later(status, known.get("status", "final"))):
             return
-        if known and known.get("status", "final") == "final":
-            self._void(receipt)
-            return
+        self.told.append(receipt)
         self.seen[receipt["key"]] = receipt
-        if status == "final" and receipt["currency"] == self.program["currency"] and adds_up(receipt):
+        if known and known.get("status", "final") == "final":
+            self._void(receipt["key"], known)
+        elif status == "final" and receipt["currency"] == self.program["currency"] and adds_up(receipt):
             self._settle(receipt)
+            if any(entry["points"] > TOO_MANY for entry in self.entries):
+                self._begin_again()
+
+    def _begin_again(self) -> None:
+        """As if the last receipt gave and took nothing."""
+        again = NaiveMember(self.program, self.file)
+        for receipt in [*self.told[:-1], {**self.told[-1], "status": "training"}]:
+            again.add(receipt)
+        vars(self).update(vars(again))
 
     def _settle(self, receipt: Json) -> None:
         sold, returned = parts_of(receipt)
@@ -272,11 +284,10 @@ class NaiveMember:
             return True
         return entry["pending_until"] is not None and (at is None or at < entry["pending_until"])
 
-    def _void(self, receipt: Json) -> None:
-        key = receipt["key"]
+    def _void(self, key: str, known: Json) -> None:
         if key in self.took_back:
+            self.seen[key] = known
             return
-        self.seen[key] = receipt
         self.waiting.pop(key, None)
         sale = self.sales.get(key)
         if sale is None:
