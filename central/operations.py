@@ -22,6 +22,7 @@ from loyalty.item_map import ItemEntry
 from loyalty.ledger import LedgerEntry
 from loyalty.member import CardState, Member
 from loyalty.program import Program
+from loyalty.program_warnings import ProgramWarning
 from loyalty.receipt import AwareDatetime
 from sync import base64url
 from sync.enrolment import EnrolmentCode, code_text
@@ -44,7 +45,7 @@ class AdminLink(Struct, frozen=True, kw_only=True):
 
 class ProgramReport(Struct, frozen=True, kw_only=True):
     hash: str
-    warnings: tuple[str, ...]
+    warnings: tuple[ProgramWarning, ...]
 
 
 class ProgramWithdrawn(Struct, frozen=True, kw_only=True):

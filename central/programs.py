@@ -15,7 +15,15 @@ from msgspec import UNSET, Struct
 from sqlalchemy import Connection, insert, select, update
 
 from central.db import tables
-from loyalty.program import Program, ProgramError, not_yet_at_centre, program_from_json, program_hash, program_json
+from loyalty.program import (
+    Program,
+    ProgramError,
+    not_yet_at_centre,
+    program_from_json,
+    program_hash,
+    program_json,
+    unknown_tiers,
+)
 from loyalty.schedule import in_force_at
 from sync import base64url
 from sync.wire import MAX_ANNOUNCED, AnnouncedProgram, SignedProgram
@@ -66,6 +74,8 @@ def publish(
             f"{', '.join(unkept)}: the centre does not evaluate this yet; take it out to publish the program "
             "(`tillside evaluate` shows already what it gives)"
         )
+    for wrong in unknown_tiers(program):
+        raise ProgramError(wrong)
     known = publications(connection)
     if valid_from is not None:
         _check_time(known, valid_from, now)

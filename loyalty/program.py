@@ -226,6 +226,7 @@ def _wrong(program: Program) -> Iterator[str]:
         for index, rule in enumerate(getattr(program, part))
     )
     yield from _repeated((f"$.tiers[{index}].id", tier.id) for index, tier in enumerate(program.tiers))
+    yield from _repeated((f"$.rewards[{index}].id", reward.id) for index, reward in enumerate(program.rewards))
     yield from _wrong_tiers(program)
     for index, rule in enumerate(program.earn):
         yield from _wrong_give(f"$.earn[{index}].give", rule.give)
@@ -300,20 +301,18 @@ def _wrong_condition(path: str, condition: Condition, depth: int) -> Iterator[st
         yield from _wrong_condition(f"{path}.not", condition.not_, depth + 1)
 
 
-def program_warnings(program: Program) -> tuple[str, ...]:
-    """What is allowed but probably not meant, each with its path."""
-    warnings = []
-    tiers = {tier.id for tier in program.tiers}
-    for index, tier in enumerate(program.tiers):
-        if tier.discount_percent is not UNSET:
-            warnings.append(f"$.tiers[{index}].discount_percent: carried; no till gives the discount by itself yet")
-    for index, rule in enumerate(program.earn):
-        unknown = sorted(_tiers_asked(rule.when) - tiers)
-        if unknown:
-            warnings.append(f"$.earn[{index}].when: no tier of the program is called {', '.join(unknown)}")
-    if not program.earn:
-        warnings.append("$.earn: no rule, so nothing earns points")
-    return tuple(warnings)
+def unknown_tiers(program: Program) -> tuple[str, ...]:
+    """What asks for a tier that the program does not have, each with path and remedy.
+
+    No such program is published. It is read all the same: one that was published may ask for a tier given by hand.
+    """
+    known = {tier.id for tier in program.tiers}
+    return tuple(
+        f"$.{part}[{index}].when: no tier of the program is called {', '.join(unknown)}; add it to tiers, or correct it"
+        for part in ("earn", "visits", "stamps")
+        for index, rule in enumerate(getattr(program, part))
+        if (unknown := sorted(_tiers_asked(rule.when) - known))
+    )
 
 
 def _tiers_asked(condition: Condition | UnsetType) -> set[str]:

@@ -12,7 +12,8 @@ from central import operations, programs
 from central.cli.command import USAGE, Data, File, Json, fail, opened, read_input, say
 from central.clock import utc_now
 from central.program_versions import ProgramVersions, program_versions
-from loyalty.program import Program, ProgramError, program_from_json, program_hash, program_warnings
+from loyalty.program import Program, ProgramError, program_from_json, program_hash, unknown_tiers
+from loyalty.program_warnings import warnings_of
 
 app = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
 
@@ -23,8 +24,8 @@ _STATES = {"past": "was in force", "in_force": "in force", "planned": "planned"}
 def program_check(file: File, as_json: Json = False) -> None:
     """Say whether a program can be published, and what in it is probably not meant."""
     checked = program_of(file, as_json)
-    report = operations.ProgramReport(hash=program_hash(checked), warnings=program_warnings(checked))
-    say(as_json, report, "\n".join([f"The program is good: {report.hash}", *report.warnings]))
+    report = operations.ProgramReport(hash=program_hash(checked), warnings=warnings_of(checked))
+    say(as_json, report, "\n".join([f"The program is good: {report.hash}", *_warned(report)]))
 
 
 @app.command("publish")
@@ -48,9 +49,9 @@ def program_publish(
             )
         except ProgramError as error:
             fail(as_json, str(error))
-    report = operations.ProgramReport(hash=hashed, warnings=program_warnings(checked))
+    report = operations.ProgramReport(hash=hashed, warnings=warnings_of(checked))
     head = f"In force: {hashed}" if begins is None else f"Planned from {_text(begins)}: {hashed}"
-    say(as_json, report, "\n".join([head, *report.warnings]))
+    say(as_json, report, "\n".join([head, *_warned(report)]))
 
 
 @app.command("withdraw")
@@ -78,12 +79,19 @@ def program_show(data: Data, as_json: Json = False) -> None:
     say(as_json, shown, "\n".join(_lines(shown)))
 
 
+def _warned(report: operations.ProgramReport) -> list[str]:
+    return [f"! {warning}" for warning in report.warnings]
+
+
 def program_of(file: Path, as_json: bool) -> Program:
     """The checked program of a file; what is wrong with it is said, and the command ends."""
     try:
-        return program_from_json(read_input(file, as_json))
+        program = program_from_json(read_input(file, as_json))
     except ProgramError as error:
         fail(as_json, f"{file}: {error}")
+    if wrong := unknown_tiers(program):
+        fail(as_json, "\n".join(f"{file}: {each}" for each in wrong))
+    return program
 
 
 def _lines(shown: ProgramVersions) -> list[str]:
