@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
@@ -35,13 +36,9 @@ class Account:
     """
 
     def __init__(self, program: Program, state: MemberState = NEW) -> None:
-        counters = state.counters
         self._program = program
-        self._facts = Facts(
-            tier=tier_by_hand(program, state.tier or UNSET, counters.activity),
-            birth_month=counters.birth_month or None,
-            segments=frozenset(counters.segments or ()),
-        )
+        self._opening = state
+        self._facts = facts_of(state, program)
         self._fold = Fold((program,), state)
         self._took_back: set[str] = set()
         self._known: dict[str, str] = {}
@@ -67,6 +64,27 @@ class Account:
     def balance(self, as_of: datetime) -> Balance:
         """The opening balance, rolled on to `as_of`, plus the fold of the entries then."""
         return self._fold.balance(self._program, as_of)
+
+    def state(self, as_of: datetime) -> MemberState:
+        """The member at `as_of`, after all that was added: what the next receipt needs to know. Lots are not told."""
+        told = self._opening.counters
+        counters = replace(
+            self._fold.counters(self._program, as_of),
+            birth_month=told.birth_month,
+            segments=told.segments,
+        )
+        if self._facts.tier is not UNSET:
+            # A tier that nobody told the activity of is kept only for as long as none is told.
+            counters = replace(counters, activity=told.activity)
+        balance = self.balance(as_of)
+        return replace(
+            self._opening,
+            tier=self.tier(as_of),
+            confirmed=balance.confirmed,
+            pending=balance.pending,
+            spendable=balance.spendable,
+            counters=counters,
+        )
 
     def add(self, receipt: Receipt) -> tuple[LedgerEntry, ...]:
         """Entries that this receipt gives now, those of returns that waited for it included."""
@@ -168,6 +186,16 @@ class Account:
         named = [key for name in awaited_names(receipt) for key in self._named.get(name, ())]
         original = original_among(receipt, (sale for key in named if (sale := self._fold.sale(key)) is not None))
         return original.key if original is not None else None
+
+
+def facts_of(state: MemberState, program: Program) -> Facts:
+    """What a member file tells that no receipt does."""
+    counters = state.counters
+    return Facts(
+        tier=tier_by_hand(program, state.tier or UNSET, counters.activity),
+        birth_month=counters.birth_month or None,
+        segments=frozenset(counters.segments or ()),
+    )
 
 
 def newest(receipts: Iterable[Receipt], time_zone: str) -> datetime:

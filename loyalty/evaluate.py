@@ -50,7 +50,7 @@ def evaluate(
         return taken_back(receipt, original, terms, known)
     purchase = Purchase(receipt, program.time_zone, known)
     multiplier = program.multiplier(known.tier)
-    given = [entry for rule in terms.rules if (entry := _given(purchase, rule, multiplier)) is not None]
+    given = [entry for rule in terms.rules if (entry := entry_of(purchase, rule, multiplier)) is not None]
     return tuple(_best(given, terms) if program.conflict == "best_per_group" else given)
 
 
@@ -59,7 +59,8 @@ def earns(receipt: Receipt, program: Program) -> bool:
     return receipt.status == "final" and unearning(receipt) is None and receipt.currency == program.currency
 
 
-def _given(purchase: Purchase, rule: Rule, multiplier: Ratio) -> LedgerEntry | None:
+def entry_of(purchase: Purchase, rule: Rule, multiplier: Ratio) -> LedgerEntry | None:
+    """What one rule gives a purchase, by itself; None for nothing. Raises TooManyPointsError."""
     basis = rule.basis_of(purchase)
     if basis <= 0:
         return None

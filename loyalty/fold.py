@@ -152,6 +152,10 @@ class Fold:
         sale = self._sales.get(key)
         return None if sale is None else sale.settled.receipt
 
+    def purchase(self, key: str) -> Purchase:
+        """A sale that was folded, as its program's rules saw it, with what was known of the member then."""
+        return self._sales[key].purchase
+
     def tier(self, program: Program, facts: Facts, at: datetime) -> str | UnsetType:
         return self._history.tier(program, facts, at)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -133,12 +134,7 @@ def remembers(program: Program) -> bool:
 
 def missing(program: Program, counters: Counters) -> tuple[str, ...]:
     """Counters that the program's rules ask for and that are not told: what is said without them is an estimate."""
-    conditions = [
-        *(rule.when for rule in program.earn),
-        *(visit.when for visit in program.visits),
-        *(stamp.when for stamp in program.stamps),
-    ]
-    asked = {key for condition in conditions if condition for key in keys_in(condition)}
+    asked = _asked(program)
     needs = {
         "used": bool(terms_of(program).capped),
         "purchases": "first_purchase" in asked,
@@ -149,3 +145,14 @@ def missing(program: Program, counters: Counters) -> tuple[str, ...]:
         "stamps": bool(program.stamps),
     }
     return tuple(name for name, needed in needs.items() if needed and getattr(counters, name) is UNSET)
+
+
+@lru_cache(maxsize=32)
+def _asked(program: Program) -> frozenset[str]:
+    """All that is asked in any of a program's conditions; told once for as long as it is in use."""
+    conditions = [
+        *(rule.when for rule in program.earn),
+        *(visit.when for visit in program.visits),
+        *(stamp.when for stamp in program.stamps),
+    ]
+    return frozenset(key for condition in conditions if condition for key in keys_in(condition))

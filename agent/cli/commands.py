@@ -140,12 +140,16 @@ def evaluate(
     receipts: Annotated[str, typer.Argument(help='A file with {"receipts":[…]}; - reads standard input.')],
     program: Annotated[str, typer.Option(help="The program's JSON file.")],
     member: Annotated[str | None, typer.Option(help="The member's JSON file; a new member without it.")] = None,
+    look_ahead: Annotated[
+        bool,
+        typer.Option("--next", help="Take the last receipt for a basket: what could be had next."),
+    ] = False,
     as_json: Json = False,  # noqa: ARG001 — the output is JSON either way
 ) -> None:
     """Print the ledger entries that receipts give."""
     from agent.cli.evaluate import evaluate_command
 
-    raise typer.Exit(evaluate_command(receipts=receipts, program=program, member=member))
+    raise typer.Exit(evaluate_command(receipts=receipts, program=program, member=member, look_ahead=look_ahead))
 
 
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "help_option_names": []})

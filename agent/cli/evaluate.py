@@ -15,6 +15,7 @@ from loyalty.fold import NEW
 from loyalty.history import missing
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState, ahead_of
+from loyalty.next import Preview, preview
 from loyalty.periods import FIRST, is_plausible
 from loyalty.program import Program, ProgramError, program_from_json
 from loyalty.receipt import Problem, Receipt
@@ -41,7 +42,7 @@ class Evaluated(Struct, frozen=True, kw_only=True):
     """What the command prints: entries that move points; one that only keeps count of what came back is left out.
 
     `waiting` holds keys of returns whose original has not come. `estimated_without` names counters that the program's
-    rules ask for and the member file does not tell.
+    rules ask for and the member file does not tell. `next` is there where it was asked for.
     """
 
     entries: tuple[LedgerEntry, ...]
@@ -49,11 +50,13 @@ class Evaluated(Struct, frozen=True, kw_only=True):
     waiting: tuple[str, ...]
     problems: tuple[Problem, ...]
     estimated_without: tuple[str, ...] | UnsetType = UNSET
+    next: Preview | UnsetType = UNSET
 
 
-def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
+def evaluate_command(*, receipts: str, program: str, member: str | None, look_ahead: bool = False) -> int:
     """Print the ledger entries of the receipts in file `receipts` (`-` for standard input).
 
+    With `look_ahead` also what the last of them gives when it is taken for a basket, and what could be had next.
     Exit codes: 0 done, 1 a receipt could not be evaluated, 2 a file is missing or malformed.
     """
     try:
@@ -88,9 +91,19 @@ def evaluate_command(*, receipts: str, program: str, member: str | None) -> int:
         waiting=tuple(receipt.key for receipt in account.waiting),
         problems=tuple(problems),
         estimated_without=(missing(rules, state.counters) if member else ()) or UNSET,
+        next=_preview(usable, rules, state) if look_ahead and usable else UNSET,
     )
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return PROBLEM if problems else DONE
+
+
+def _preview(receipts: list[Receipt], program: Program, state: MemberState) -> Preview:
+    """The last receipt as a basket, of the member as the ones before it left them."""
+    basket, account = receipts[-1], Account(program, state)
+    for receipt in receipts[:-1]:
+        if receipt.key != basket.key:
+            account.add(receipt)
+    return preview(basket, program, account.state(newest(receipts, program.time_zone)))
 
 
 def _read(given: tuple[Raw, ...], program: Program) -> tuple[list[Receipt], list[Problem]]:

@@ -1,18 +1,22 @@
 """`evaluate`: receipts of ten lines under a program of ten rules, and what one look at a basket takes.
 
 The rules between them use tags, categories, SKUs, thresholds, times, brackets, tax, quantity, caps, pending and expiry,
-so that a receipt gets eight entries. Time is that of the process: nothing waits here.
+so that a receipt gets eight entries. A look at a basket (`loyalty.next`) tells what it gives and what could be had
+next, under the same rules with visits, stamps and tiers beside them. Time is that of the process: nothing waits here.
 """
 
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 import msgspec
 
 from loyalty.evaluate import evaluate
+from loyalty.member import Activity, Counters, MemberState
+from loyalty.next import preview
 from loyalty.program import Program, program_from_json
 from loyalty.purchase import Known
 from loyalty.receipt import Receipt
@@ -20,8 +24,10 @@ from tests.bench.machine import disk_folder, measured
 from tests.bench.report import Report, rounded
 
 RECEIPTS = 10_000
+LOOKS = 2_000
 LINES = 10
 SEED = 20261122
+FIRST_VISIT = datetime.fromisoformat("2025-11-24T18:00:00+01:00")
 RULES: tuple[dict[str, object], ...] = (
     {"give": {"points": 3, "per_minor": 100}, "pending": "P14D", "expires": "P12M/end-of-month"},
     {"give": {"points": 1, "per_minor": 100}, "when": {"line_tag_in": ["bio"]}},
@@ -49,14 +55,21 @@ def run() -> Report:
         started = time.process_time_ns()
         entries += len(evaluate(receipt, known=member, program=program))
         took.append(time.process_time_ns() - started)
+    looked, could = [], 0
+    whole, state = _with_streaks(program), _member()
+    for receipt in receipts[:LOOKS]:
+        started = time.process_time_ns()
+        could += len(preview(receipt, whole, state).could)
+        looked.append(time.process_time_ns() - started)
     with disk_folder() as folder:
         machine = measured(folder)
     return Report(
         name="evaluate",
         figures={
             "receipts_per_s": rounded(RECEIPTS * 1_000_000_000 / sum(took)),
-            "preview_p99_ms": rounded(sorted(took)[RECEIPTS * 99 // 100] / 1_000_000),
+            "preview_p99_ms": rounded(sorted(looked)[LOOKS * 99 // 100] / 1_000_000),
             "entries_per_100_receipts": entries * 100 // RECEIPTS,
+            "next_per_100_baskets": could * 100 // LOOKS,
         },
         machine=machine,
     )
@@ -66,6 +79,32 @@ def _program() -> Program:
     rules = [{"id": f"rule-{number}"} | rule for number, rule in enumerate(RULES)]
     document = {"program": "bench", "currency": "EUR", "time_zone": "Europe/Ljubljana", "earn": rules}
     return program_from_json(msgspec.json.encode(document | {"tiers": [{"id": "gold", "multiplier": [3, 2]}]}))
+
+
+def _with_streaks(program: Program) -> Program:
+    document = msgspec.to_builtins(program) | {
+        "visits": [{"id": "streak", "every": 5, "within": "P30D", "give": {"points": 200}}],
+        "stamps": [{"id": "fruit", "every": 10, "when": {"category_in": ["fruit"]}, "give": {"points": 100}}],
+        "tiers": [
+            {"id": "gold", "from": {"points_in": "P12M", "at_least": 5000}, "multiplier": [3, 2]},
+            {"id": "platinum", "from": {"spend_in": "P12M", "at_least": 1_000_000}, "multiplier": [2, 1]},
+        ],
+    }
+    return program_from_json(msgspec.json.encode(document))
+
+
+def _member() -> MemberState:
+    """A member of a year, who came once a week."""
+    came = [FIRST_VISIT + timedelta(weeks=week) for week in range(50)]
+    return MemberState(
+        code="1",
+        counters=Counters(
+            used={"rule-2": {"2026-11": 400}},
+            activity=tuple(Activity(at=at, points=120, spent_minor=9000, visits=1) for at in came),
+            visits={"streak": tuple(came[-3:])},
+            stamps={"fruit": 7},
+        ),
+    )
 
 
 def _receipt(dice: Random, number: int) -> Receipt:
