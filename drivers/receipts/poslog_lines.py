@@ -121,7 +121,7 @@ def goods_of(element: Element, position: int, currency: str, *, voided: bool) ->
         stated = product or 0
     is_return = element.tag in RETURN_ELEMENTS
     sign = -1 if is_return or stated < 0 or (quantity is not None and quantity < 0) else 1
-    taxes = tuple([tax_of(tax, currency, sign) for tax in element.findall("Tax")])
+    taxes = tuple([tax_of(tax, currency, sign) for tax in element.findall("Tax")]) if "Tax" in parts else ()
     description = _description(parts)
     kind = _kind(element, description)
     gtin, sku = _article(element, parts)
@@ -137,7 +137,7 @@ def goods_of(element: Element, position: int, currency: str, *, voided: bool) ->
         amount_minor=sign * abs(stated),
         tax_labels=tuple(dict.fromkeys([tax.label for tax in taxes if tax.label is not UNSET])) if taxes else (),
         voided=voided,
-        department=_department(element),
+        department=_department(element) if "MerchandiseHierarchy" in parts else UNSET,
     )
     return Goods(
         line=line,
@@ -155,8 +155,6 @@ def goods_of(element: Element, position: int, currency: str, *, voided: bool) ->
 def _department(element: Element) -> str | UnsetType:
     """The level of the shop's assortment that is its department; where no level has that name, the only one."""
     levels = element.findall("MerchandiseHierarchy")
-    if not levels:
-        return UNSET
     named = [level for level in levels if (attribute(level, "Level") or "").lower() == "department"]
     telling = named or (levels if len(levels) == 1 else [])
     return text_of(telling[0]) or UNSET if telling else UNSET

@@ -25,6 +25,8 @@ REMEMBERED: Final = 4096
 MAX_REMEMBERED_LETTERS: Final = 80
 # Vendors add three or four; what a hostile file adds is not remembered.
 MAX_PREFIXES: Final = 100
+# Of an amount that is written as most are and needs no rounding: whole digits of a number of the contract.
+PLAIN_DIGITS: Final = 14
 # Of a quantity or unit price.
 MAX_DECIMALS: Final = 9
 # Expat's code for a prefix that nothing declares.
@@ -93,10 +95,8 @@ def plain(name: str) -> str:
 
 def children(element: Element) -> dict[str, Element]:
     """The first child of each name."""
-    found: dict[str, Element] = {}
-    for child in element:
-        found.setdefault(child.tag, child)
-    return found
+    # The first comes last, and stays.
+    return {child.tag: child for child in reversed(element)}
 
 
 def each(element: Element, names: Container[str]) -> list[Element]:
@@ -142,8 +142,12 @@ def is_flagged(element: Element, *names: str) -> bool:
 @lru_cache(maxsize=REMEMBERED)
 def amount_of(text: str, currency: str) -> int:
     """Minor units of a decimal in major units, rounded half away from zero. Raises MalformedReceiptError."""
+    whole, _, fraction = text.partition(".")
+    digits, places = whole + fraction, minor_digits(currency)
+    if whole and len(fraction) == places and digits.isascii() and digits.isdecimal() and len(digits) <= PLAIN_DIGITS:
+        return int(digits)
     number = decimal_of(text)
-    unit = Decimal(1).scaleb(-minor_digits(currency))
+    unit = Decimal(1).scaleb(-places)
     try:
         return to_minor(str(number.quantize(unit, ROUND_HALF_UP)), currency)
     except AmountError as error:
