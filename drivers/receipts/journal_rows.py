@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -96,6 +95,8 @@ _RULED: Final = tuple("=-–—_*")
 _WORDLESS: Final = re.compile(r"[-−]?[\d.,][\s\d.,−-]*")
 _NUMBER_ONLY: Final = re.compile(r"[-−]?[\d.,]+")
 _DIGIT: Final = re.compile("[0-9]")
+# What a buyer is known by, where paper put it below its label.
+_BUYER_NUMBER: Final = re.compile(r"\s*\d{2}\s*:\s*\w")
 _ODD_SPACES: Final = re.compile("[\u00a0\u2000-\u200b\u202f\ufeff\t]")
 # With a semicolon only: a shop sells `B&REGAL` as well.
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,10});")
@@ -131,8 +132,8 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
 def rows_of(texts: Sequence[str]) -> list[Row]:
     """Lines without what HTML adds: tags, the picture in one, entities."""
     if max(map(len, texts), default=0) <= MAX_PAPER_LETTERS:
-        return list(map(_short_row, texts))
-    return [_short_row(text) if len(text) <= MAX_PAPER_LETTERS else _read_row(text) for text in texts]
+        return list(map(KNOWN_ROWS.__getitem__, texts))
+    return [KNOWN_ROWS[text] if len(text) <= MAX_PAPER_LETTERS else _read_row(text) for text in texts]
 
 
 def may_hold_title(texts: Sequence[str]) -> bool:
@@ -175,8 +176,22 @@ def _read_row(text: str) -> Row:
     )
 
 
-# Labels, headings and what a shop sells repeat on every receipt.
-_short_row: Final = lru_cache(maxsize=WORDS_REMEMBERED)(_read_row)
+class _KnownRows(dict[str, Row]):
+    """Rows by their lines: labels, headings and what a shop sells repeat on every receipt.
+
+    Asked for a line that it does not know, it reads it. A buyer's number is personal and is not kept.
+    """
+
+    def __missing__(self, text: str) -> Row:
+        row = _read_row(text)
+        if row.field != "buyer" and not _BUYER_NUMBER.match(text):
+            if len(self) >= WORDS_REMEMBERED:
+                self.clear()
+            self[text] = row
+        return row
+
+
+KNOWN_ROWS: Final = _KnownRows()
 
 
 def _without_tags(text: str) -> str:
