@@ -24,6 +24,7 @@ from drivers.receipts.port import DecodeOptions
 from drivers.receipts.retrial import StoredCapture, first_loss
 from drivers.receipts.template import Template, TemplateError, template_from
 from loyalty.centre_config import LayoutTemplate
+from sync.loop import TEMPLATES_REFUSED
 from sync.store.store import Store
 
 FOLDER = "captures"
@@ -56,7 +57,7 @@ class CentralTemplates:
         self._wanted = self._kept
         self._woken = asyncio.Event()
         self.in_force: tuple[Template, ...] = _readable(self._kept)
-        self.problem: str | None = None
+        self.problem: str | None = store.meta(TEMPLATES_REFUSED) or None
 
     def publish(self, published: Sequence[LayoutTemplate]) -> None:
         """What the centre has published: in force once it was tried."""
@@ -71,22 +72,24 @@ class CentralTemplates:
             if self._wanted != self._kept:
                 await self._take(self._wanted)
             elif self.problem is not None:  # the centre went back to what is in force here
-                self._say(None)
+                await self._say(None)
             await self._woken.wait()
 
     async def _take(self, wanted: tuple[LayoutTemplate, ...]) -> None:
         tried = await asyncio.to_thread(tried_templates, wanted, self.in_force, self._options(), self._folder)
         if isinstance(tried, Refused):
             log.warning("templates_refused", templates=[template.name for template in wanted])
-            self._say(tried.why)
+            await self._say(tried.why)
             return
         document = msgspec.json.encode(wanted).decode()
         await self._store.write(lambda writing: writing.set_meta(_META, document))
         self._kept, self.in_force = wanted, tried
         log.info("templates_in_force", templates=[template.name for template in tried])
-        self._say(None)
+        await self._say(None)
 
-    def _say(self, problem: str | None) -> None:
+    async def _say(self, problem: str | None) -> None:
+        """Also to the centre, with the next sign of life."""
+        await self._store.write(lambda writing: writing.set_meta(TEMPLATES_REFUSED, problem or ""))
         self.problem = problem
         self._changed()
 

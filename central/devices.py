@@ -220,6 +220,7 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
             quarantined=_count(request.quarantined),
             quarantine_reasons=_reasons(request.reasons or {}),
             programs=_programs(request.programs or ()),
+            templates_refused=request.templates_refused[:MAX_REFUSAL_CHARS] if request.templates_refused else None,
             oldest_queued_at=None if request.oldest_queued_at is UNSET else request.oldest_queued_at,
             last_contact=now,
         )

@@ -62,10 +62,22 @@ class RulesReport(Struct, frozen=True, kw_only=True):
 
 
 class TemplatesReport(Struct, frozen=True, kw_only=True):
-    """Names of the templates in force, and the hash of the config that they are part of."""
+    """Names of the templates in force, and the hash of the config that they are part of.
+
+    `refusals` are of registers in service that go on with those before, each as the register says it.
+    """
 
     hash: str
     templates: tuple[str, ...]
+    refusals: tuple[TemplateRefusal, ...] = ()
+
+
+class TemplateRefusal(Struct, frozen=True, kw_only=True):
+    """A register that does not read with the templates in force, and why."""
+
+    store: str
+    register: str
+    why: str
 
 
 class RulesShown(Struct, frozen=True, kw_only=True):
@@ -155,6 +167,7 @@ class RegisterShown(Struct, frozen=True, kw_only=True):
     oldest_queued_at: AwareDatetime | None
     epochs: int
     note: str | None
+    templates_refused: str | None = None
 
 
 class RegisterList(Struct, frozen=True, kw_only=True):
@@ -350,6 +363,15 @@ def show(connection: Connection, which: str, now: datetime) -> MemberShown:
     return MemberShown(member=row, entries=ledger.entries_of_member(connection, member))
 
 
+def template_refusals(connection: Connection) -> tuple[TemplateRefusal, ...]:
+    """Of registers in service, those that refused what is published."""
+    return tuple(
+        TemplateRefusal(store=one.store, register=one.register, why=one.templates_refused)
+        for one in registers(connection).registers
+        if one.templates_refused and not one.revoked
+    )
+
+
 def registers(connection: Connection) -> RegisterList:
     """Every device that was ever enrolled, by store and register."""
     table = tables.devices
@@ -378,6 +400,7 @@ def registers(connection: Connection) -> RegisterList:
                 oldest_queued_at=row.oldest_queued_at,
                 epochs=counted.get(row.id, 0),
                 note=notes.get(row.id),
+                templates_refused=row.templates_refused,
             )
             for row in connection.execute(select(table).order_by(table.c.store, table.c.register, table.c.enrolled_at))
         )

@@ -60,8 +60,9 @@ REMEDIES: Final[Mapping[str, str]] = {
         "dismiss the item."
     ),
     "bad_json": (
-        "The file is no JSON of receipts. Correct the POS's export or the source's format and start the agent "
-        "again: it reads this by itself."
+        "The file is no JSON of receipts. An answer of a fiscal processor is read by its journal alone: let the POS "
+        "ask for the journal and keep it in the answer. Else correct the POS's export or the source's format, and "
+        "start the agent again: it reads this by itself."
     ),
     "bad_receipt": "A receipt in the file is not in the documented shape: correct the POS's export and send it again.",
     "bad_xml": (

@@ -80,6 +80,8 @@ from sync.wire import (
 SNAPSHOT_ROWS_PER_WRITE = 500
 
 _EPOCH_CENTRE = "epoch_centre"
+# Why the templates that the centre published are not in force here; empty where they are. The agent tries them.
+TEMPLATES_REFUSED = "templates-refused"
 _SNAPSHOT = "snapshot"
 
 _log = structlog.get_logger(__name__)
@@ -271,6 +273,7 @@ class SyncLoop:
             oldest_queued_at=oldest if oldest is not None else UNSET,
             reasons=self._store.quarantine_reasons() or UNSET,
             programs=told_of(self._store),
+            templates_refused=self._store.meta(TEMPLATES_REFUSED) or UNSET,
         )
 
     def _live_epoch(self) -> EpochState | None:

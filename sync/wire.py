@@ -155,6 +155,7 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     """`reasons` counts by reason what the register itself set aside; the rest of `quarantined` the centre refused.
 
     `programs` are those that the register holds, and those that it refused; absent where it does not tell.
+    `templates_refused` says why the templates of the config are not in force there; absent where they are.
     """
 
     version: str
@@ -163,6 +164,7 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     oldest_queued_at: AwareDatetime | UnsetType = UNSET
     reasons: dict[str, int] | UnsetType = UNSET
     programs: tuple[HeldProgram, ...] | UnsetType = UNSET
+    templates_refused: str | UnsetType = UNSET
 
 
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):

@@ -40,6 +40,10 @@ def decode(
     template: Annotated[
         str | None, typer.Option(help="Read with this template too: a file, or the name of a shipped one.")
     ] = None,
+    currency: Annotated[str | None, typer.Option(help="For receipts that print none, such as EUR.")] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Where receipts print their time, such as Europe/Belgrade.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the receipts in a file."""
@@ -48,7 +52,7 @@ def decode(
     raise typer.Exit(
         decode_command(
             file=file, format=format, code_page=code_page, profile=profile, text=text, png=png, guess=guess,
-            items=items, mapping=mapping, template=template, as_json=as_json,
+            items=items, mapping=mapping, template=template, currency=currency, time_zone=time_zone, as_json=as_json,
         )
     )  # fmt: skip
 

@@ -36,6 +36,8 @@ def decode_command(
     items: str | None = None,
     mapping: str | None = None,
     template: str | None = None,
+    currency: str | None = None,
+    time_zone: str | None = None,
 ) -> int:
     """Print `{"receipts":[…],"ignored":[…],"problems":[…]}`, on one line with `as_json`; or the paper's text.
 
@@ -43,7 +45,8 @@ def decode_command(
     `guess`, the code pages that nobody tells and a line of the paper in each.
 
     `mapping` is the file that says which columns of a CSV file are what. With `template`, that template is read with
-    too; with `items`, the lines are mapped with the item map in that file. Of a capture, what was captured is read.
+    too; with `items`, the lines are mapped with the item map in that file. `currency` and `time_zone` complete receipts
+    that do not say theirs. Of a capture, what was captured is read.
     Exit codes: 0 all was read, 1 something was not, 2 the file or an option is wrong.
     """
     try:
@@ -60,7 +63,15 @@ def decode_command(
         where = "" if says_where else f"{items if isinstance(error, ItemMapError) else file}: "
         sys.stderr.write(f"tillside decode: {where}{error}.\n")
         return USAGE
-    options = DecodeOptions(format=format, code_page=code_page, profile=profile, mapping=columns, templates=templates)
+    options = DecodeOptions(
+        format=format,
+        code_page=code_page,
+        profile=profile,
+        mapping=columns,
+        templates=templates,
+        currency=currency,
+        time_zone=time_zone,
+    )
     try:
         if png is not None:
             return _draw(document, options, Path(png), as_json=as_json)

@@ -52,12 +52,14 @@ def template_show(
     name: Annotated[str | None, typer.Argument(help="Print this one's file; all names without it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Name the templates in force, or print one as it was published."""
+    """Name the templates in force and the registers that refused them, or print one as it was published."""
     with opened(data, as_json) as (_, database):
-        published = database.read_now(configs.config_in_force)
+        published, refusals = database.read_now(
+            lambda connection: (configs.config_in_force(connection), operations.template_refusals(connection))
+        )
     config = published.config if published is not None else CentreConfig(identification=())
     if name is None:
-        _say_templates(as_json, config)
+        _say_templates(as_json, config, refusals)
         return
     template = next((one for one in config.templates if one.name == name), None)
     if template is None:
@@ -72,7 +74,9 @@ def _template(file: Path, as_json: bool) -> LayoutTemplate:
         fail(as_json, f"{file}: {error}")
 
 
-def _say_templates(as_json: bool, config: CentreConfig) -> None:
+def _say_templates(as_json: bool, config: CentreConfig, refusals: tuple[operations.TemplateRefusal, ...] = ()) -> None:
     names = tuple(template.name for template in config.templates)
-    report = operations.TemplatesReport(hash=config_hash(config_json(config)), templates=names)
-    say(as_json, report, f"In force: {', '.join(names) or 'no template'}")
+    report = operations.TemplatesReport(hash=config_hash(config_json(config)), templates=names, refusals=refusals)
+    lines = [f"In force: {', '.join(names) or 'no template'}"]
+    lines += [f"Not at store {one.store}, register {one.register}: {one.why}" for one in refusals]
+    say(as_json, report, "\n".join(lines))

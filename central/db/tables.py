@@ -100,6 +100,7 @@ devices = Table(
     Column("quarantine_reasons", Text, nullable=False, server_default="{}"),
     Column("oldest_queued_at", Moment),
     Column("programs", Text, nullable=False, server_default="[]"),
+    Column("templates_refused", Text),
 )
 
 # One row per epoch a register opened. `acked_through` and `chain_hash` are the high-water mark.

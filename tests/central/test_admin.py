@@ -406,3 +406,22 @@ async def test_an_item_map_that_cannot_be_read_is_told_on_the_pages(browser: Bro
         assert status == 200
         assert f"{matcher.hash[:12]}…, cannot be read" in page
         assert "Publish the map&#39;s file again" in page
+
+
+async def test_the_front_page_says_which_register_refused_the_templates(browser: Browser) -> None:
+    centre = browser.centre
+    till = await centre.till()
+    why = "receipt <4711> in the capture captures/paper/monday.txt reads operator otherwise; " + "x" * 10_000
+    await till.heartbeat(templates_refused=why)
+
+    _, page = await browser.get("/")
+    assert "templates refused: receipt &lt;4711&gt; in the capture" in page
+    (refusal,) = centre.read(operations.template_refusals)
+    assert (refusal.store, refusal.register, len(refusal.why)) == ("12", "3", devices.MAX_REFUSAL_CHARS)
+
+    # and no more, once they are in force there, or the register is out of service
+    await till.heartbeat()
+    assert "templates refused" not in (await browser.get("/"))[1]
+    await till.heartbeat(templates_refused=why)
+    centre.write(lambda c: devices.revoke(c, till.device, NOON))
+    assert centre.read(operations.template_refusals) == ()

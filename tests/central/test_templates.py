@@ -8,6 +8,7 @@ import pytest
 
 from central import configs
 from central.clock import utc_now
+from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
 from loyalty.centre_config import MAX_TEMPLATES, CentreConfig, ConfigError, LayoutTemplate
@@ -84,3 +85,18 @@ def test_what_is_no_template_is_refused_with_the_file(data: Path, tmp_path: Path
     assert code == 1
     assert file in said["error"]
     assert why in said["error"]
+
+
+def test_show_names_the_registers_that_refused_what_is_in_force(data: Path) -> None:
+    folder, database = DataFolder(data), Database(data / "centre.db")
+    database.write_now(lambda c: configs.publish_templates(c, [template("a")], folder.program_key(), utc_now()))
+    database.write_now(lambda c: c.execute(tables.devices.insert().values(
+        id="d", store="12", register="3", public_key="", enrolled_at=utc_now(), version="", platform="",
+        templates_refused="receipt 7 is no longer read",
+    )))  # fmt: skip
+    database.close()
+
+    code, text = run("template", "show", "--data", str(data))
+    assert (code, text) == (0, "In force: a\nNot at store 12, register 3: receipt 7 is no longer read\n")
+    _, shown = answer("template", "show", "--data", str(data))
+    assert shown["refusals"] == [{"store": "12", "register": "3", "why": "receipt 7 is no longer read"}]

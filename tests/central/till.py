@@ -178,7 +178,12 @@ class Till:
     async def heartbeat(self, queued: int = 0, **how: Any) -> HeartbeatResponse:
         aside, programs = how.pop("reasons", {}), how.pop("programs", ())
         request = HeartbeatRequest(
-            version="0.1.0", queued=queued, quarantined=sum(aside.values()), reasons=aside, programs=programs
+            version="0.1.0",
+            queued=queued,
+            quarantined=sum(aside.values()),
+            reasons=aside,
+            programs=programs,
+            templates_refused=how.pop("templates_refused", msgspec.UNSET),
         )
         return await self.post("/v1/heartbeat", request, HeartbeatResponse, **how)
 

@@ -46,6 +46,7 @@ class RegisterRow(Struct, frozen=True, kw_only=True):
     version: str
     epochs: int
     note: str
+    templates_refused: str
     revoked: bool
     program: HeldHere
 
@@ -95,6 +96,7 @@ def register_rows(connection: Connection, now: datetime) -> tuple[RegisterRow, .
                 epochs=one.epochs,
                 note=one.note or "",
                 revoked=one.revoked,
+                templates_refused=one.templates_refused or "",
                 program=held.get(one.device, _UNTOLD),
             )
         )

@@ -215,3 +215,33 @@ def test_a_csv_file_is_read_by_its_mapping(capsysbinary: pytest.CaptureFixture[b
     assert b"bad.toml: [receipt] number_: no such key. Did you mean 'number'?" in capsysbinary.readouterr().err
     assert decoded("none.toml") == 2
     assert b"none.toml: No such file or directory. Name a file that can be read" in capsysbinary.readouterr().err
+
+
+def test_what_a_receipt_does_not_print_is_said_by_options(
+    capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    # given a receipt without a currency, and with a time of nowhere
+    file = tmp_path / "1.bin"
+    file.write_bytes(receipt(7).replace(b"TOTAL RSD", b"TOTAL"))
+
+    def decoded(**said: Any) -> dict[str, Any]:
+        code = decode_command(
+            file=str(file), format="auto", code_page=None, profile=None, text=False, as_json=True, **said
+        )
+        assert code == 0
+        (read,) = json.loads(capsysbinary.readouterr().out)["receipts"]
+        return dict(read)
+
+    assert [problem["code"] for problem in decoded()["problems"]] == ["currency_unknown", "time_zone_unknown"]
+    read = decoded(currency="EUR", time_zone="Europe/Ljubljana")
+    assert (read["currency"], read["issued_at"]) == ("EUR", "2026-11-22T10:07:00+01:00")
+    assert read.get("problems", []) == []
+
+
+@pytest.mark.parametrize("said", [{"currency": "euro"}, {"time_zone": "Belgrade"}])
+def test_an_option_that_is_none_is_told(said: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    code = decode_command(
+        file=str(CYRILLIC), format="auto", code_page=None, profile=None, text=False, as_json=True, **said
+    )
+    assert code == 2
+    assert next(iter(said.values())) in capsys.readouterr().err
