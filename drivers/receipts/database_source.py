@@ -52,6 +52,7 @@ SQLITE_STEPS_BETWEEN_LOOKS: Final = 10_000
 
 HighWater = int | Decimal | datetime | date | str
 
+_RECEIPTS: Final = msgspec.json.Decoder(Receipt)
 _REMEDY: Final = "check `database`, its user's rights and `query`"
 
 
@@ -254,7 +255,15 @@ def _decoded(rows: Sequence[Mapping[str, str]], mapping: RowMapping, options: De
     problems: list[DecodeProblem] = []
     for part, start, end in receipts_of(placed, mapping, options):
         if isinstance(part, Receipt):
-            receipts.append(reconciled(replace(part, source="database")))
+            receipt = reconciled(replace(part, source="database"))
+            try:
+                # Structs do not check themselves when made: what leaves here can be read back.
+                _RECEIPTS.decode(msgspec.json.encode(receipt))
+            except msgspec.ValidationError as error:
+                detail = f"{error}; correct the row, or the mapping"
+                problems.append(DecodeProblem(code="out_of_bounds", detail=detail, start=start, end=end))
+            else:
+                receipts.append(receipt)
         elif isinstance(part, MalformedReceiptError):
             problems.append(DecodeProblem(code=part.code, detail=str(part), start=start, end=end))
         else:

@@ -44,8 +44,8 @@ NO_CURRENCY: Final = "XXX"
 
 # Thousands may be parted by the other mark or a space, in threes; anything else is no number of the mapping.
 _NUMBERS: Final = {
-    ".": re.compile(r"[-+]?(?:\d{1,3}(?:[, \u00a0]\d{3}){1,4}|\d{1,15})(?:\.\d{1,9})?").fullmatch,
-    ",": re.compile(r"[-+]?(?:\d{1,3}(?:[. \u00a0]\d{3}){1,4}|\d{1,15})(?:,\d{1,9})?").fullmatch,
+    ".": re.compile(r"[-+]?(?:\d{1,3}(?:[, \u00a0]\d{3}){1,4}|\d{1,15})(?:\.\d{1,9})?", re.ASCII).fullmatch,
+    ",": re.compile(r"[-+]?(?:\d{1,3}(?:[. \u00a0]\d{3}){1,4}|\d{1,15})(?:,\d{1,9})?", re.ASCII).fullmatch,
 }
 _PARTING: Final = {".": str.maketrans("", "", ", \u00a0"), ",": str.maketrans("", "", ". \u00a0")}
 

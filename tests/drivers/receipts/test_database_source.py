@@ -113,6 +113,21 @@ def test_rows_become_receipts_and_come_once(pos: Pos) -> None:
     assert pos.take() == ["N3"]
 
 
+@pytest.mark.parametrize(
+    ("amounts", "code"), [(("900000000000.00", "900000000000.00"), "out_of_bounds"), (("٣",), "bad_amount")]
+)
+def test_a_receipt_beyond_the_contract_is_a_problem(pos: Pos, amounts: tuple[str, ...], code: str) -> None:
+    # given rows whose sum no receipt can hold, or whose digits are not those of the contract
+    facts = "SELECT 1 AS id, 'N1' AS number, '2026-11-22 10:07:00' AS sold_at, '' AS total, 'KAFA' AS name"
+    rows = " UNION ALL ".join(f"{facts}, '{amount}' AS amount WHERE 1 > :high_water" for amount in amounts)
+    # when they are read
+    (arrival,) = pos.reading(query=rows).read({})
+    # then they are told, and kept
+    assert arrival.decoded is not None
+    assert arrival.decoded.receipts == ()
+    assert [problem.code for problem in arrival.decoded.problems] == [code]
+
+
 def test_it_goes_on_after_a_restart(pos: Pos) -> None:
     pos.sell(1, 2)
     pos.take()
