@@ -56,10 +56,19 @@ class BalanceLine(Struct, frozen=True, kw_only=True, tag_field="type", tag="bala
 Line = ReceiptLine | EntryLine | BalanceLine
 
 
-class LedgerCheck(Struct, frozen=True, kw_only=True):
-    """Counts, and what is not as it has to be: balances that are not the fold of their entries.
+class Unfolded(Struct, frozen=True, kw_only=True):
+    """A member whose ledger is not what the receipts give, and why; `ledger fold` folds them."""
 
-    `blocked` are receipts held because their card was blocked before.
+    member: str
+    because: str
+    since: AwareDatetime
+
+
+class LedgerCheck(Struct, frozen=True, kw_only=True):
+    """Counts, and what is not as it has to be: balances that are not the fold of their entries, members not folded.
+
+    `blocked` are receipts held because their card was blocked before, `held_for_time` those whose time cannot be.
+    `variances` are all that there ever were, `open_variances` those that stand.
     """
 
     receipts: int
@@ -68,9 +77,12 @@ class LedgerCheck(Struct, frozen=True, kw_only=True):
     waiting: int
     no_member: int
     blocked: int
+    held_for_time: int
     quarantined: int
     variances: int
+    open_variances: int
     balance_mismatch: tuple[ledger.BalanceMismatch, ...]
+    unfolded: tuple[Unfolded, ...]
 
 
 def check(connection: Connection, now: datetime) -> LedgerCheck:
@@ -87,8 +99,16 @@ def check(connection: Connection, now: datetime) -> LedgerCheck:
         waiting=count(select(func.count()).select_from(receipts).where(states == ledger.WAITING)),
         no_member=count(select(func.count()).select_from(receipts).where(states == ledger.NO_MEMBER)),
         blocked=count(select(func.count()).select_from(receipts).where(states == ledger.BLOCKED)),
+        held_for_time=count(select(func.count()).select_from(receipts).where(states == ledger.HELD)),
         quarantined=count(select(func.count()).select_from(tables.quarantine)),
         variances=count(select(func.count()).select_from(tables.variances)),
+        open_variances=count(
+            select(func.count()).select_from(tables.variances).where(tables.variances.c.resolved_at.is_(None))
+        ),
+        unfolded=tuple(
+            Unfolded(member=row.member, because=row.because, since=row.since)
+            for row in connection.execute(select(tables.unfolded).order_by(tables.unfolded.c.member))
+        ),
         balance_mismatch=tuple(ledger.check_balances(connection, now)),
     )
 

@@ -108,6 +108,14 @@ def find_device(connection: Connection, device_id: str) -> Device | None:
     return None if row is None else _device(row)
 
 
+def enrolled_at(connection: Connection, device: str) -> datetime | None:
+    """When a device was enrolled; None for one that never was."""
+    moment: datetime | None = connection.execute(
+        select(tables.devices.c.enrolled_at).where(tables.devices.c.id == device)
+    ).scalar_one_or_none()
+    return moment
+
+
 def locked_device(connection: Connection, device_id: str) -> Device:
     """The device, held against changes until the end of this transaction. Raises DeviceRevokedError."""
     row = connection.execute(

@@ -1,8 +1,9 @@
 """The common receipt, many at once: a sale that nobody has seen and nothing waits for.
 
-Owns doing in a few statements for a whole batch what `central.receipts` does for one receipt at a
-time. Whatever is not plain (seen before, a return, attached beforehand, no program yet) is left to it;
-both must come to the same, and a test holds them to that.
+Owns doing in a few statements for a whole batch what `central.receipts` does for one receipt at a time, and going on
+from a member's state where the sale comes in its order (`central.folding` folds the others anew). Whatever is not plain
+(seen before, a return, attached beforehand, no program yet) is left to the other; both must come to the same, and a
+test holds them to that.
 """
 
 from __future__ import annotations
@@ -11,21 +12,29 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
 from sqlalchemy import Connection, insert, select
 
-from central import cards, ledger, programs, receipts, unmapped
+from central import cards, ledger, members, originals, programs, receipts, states, unmapped, variances
 from central.cards import Holder
 from central.db import tables
-from central.programs import PublishedProgram
+from central.devices import enrolled_at
+from central.plausible import implausible
 from central.receipts import Seen
+from central.states import Carried
 from central.stored import StoredReceipt
-from loyalty.evaluate import evaluate
+from central.variances import Compared, compared
+from loyalty.canonical import Holding, Position, facts_at, position_of
+from loyalty.evaluate import earns
+from loyalty.exchange import parts_of
+from loyalty.fold import Fold
+from loyalty.history import Scope, scope_of
 from loyalty.identification import normal_code
 from loyalty.identity import identity_keys
 from loyalty.ledger import LedgerEntry
-from loyalty.purchase import Known
-from loyalty.schedule import in_force_at, judged_at
+from loyalty.member import MemberState
+from loyalty.program import Program
+from loyalty.schedule import in_force_at
 from sync.records import AttachBody, ReceiptBody
 
 
@@ -35,8 +44,25 @@ class FreshReceipt(Struct, frozen=True, kw_only=True):
     stored: StoredReceipt
     keys: tuple[str, ...]
     ledger_rows: tuple[dict[str, Any], ...]
-    variance_row: dict[str, Any] | None
+    variance: Compared | None
     seen: Seen
+
+
+class _Going(Struct, kw_only=True):
+    """A member whose sales are folded one after the other; without `fold` all of theirs are to be folded anew.
+
+    `last` is the position of the newest, `period` when its program began to hold.
+    """
+
+    fold: Fold | None
+    last: Position | None
+    period: str
+    program: Program | None = None
+
+    def carried(self) -> Carried | None:
+        if self.fold is None or self.last is None or self.program is None:
+            return None
+        return Carried(last=self.last, period=self.period, counters=self.fold.counters(self.program, self.last[0]))
 
 
 class Books:
@@ -45,8 +71,9 @@ class Books:
     def __init__(self, connection: Connection, device: str, bodies: Sequence[ReceiptBody], now: datetime) -> None:
         self._device = device
         self._now = now
+        self._enrolled_at = enrolled_at(connection, device)
         keys = {key for body in bodies for key in identity_keys(body.receipt)}
-        names = keys.union(*(ledger.names_of(body.receipt) for body in bodies))
+        names = keys.union(*(originals.names_of(body.receipt) for body in bodies))
         codes = {normal_code(body.receipt.member.code) for body in bodies if body.receipt.member}
         self._known = set(_matching(connection, tables.receipt_keys.c.key, keys))
         self._awaited = {
@@ -56,42 +83,65 @@ class Books:
         self._holders = cards.holders(connection, codes)
         named = {body.member for body in bodies if body.member is not UNSET}
         held_by = {holder.member for holder in self._holders.values() if holder.member is not None}
-        self._tiers = _tiers(connection, named | held_by)
+        self._facts = members.facts_of(connection, sorted(named | held_by))
         self._schedule = programs.schedule(connection)
-        hashes = {body.program for body in bodies if body.program is not UNSET}
-        self._programs = {hashed: programs.published(connection, hashed) for hashed in hashes}
+        self._scope = scope_of(holding.program for holding in self._schedule)
+        self._published = programs.published_hashes(connection)
+        self._keeps_states = states.are_kept(self._schedule)
+        self._going = _going(connection, self._facts, self._scope) if self._keeps_states else {}
+        self._ahead: dict[str, _Going] = {}
 
     def fresh(self, body: ReceiptBody) -> FreshReceipt | None:
         """The receipt with its evaluation; None where it is not plain."""
         receipt = body.receipt
         keys = identity_keys(receipt)
-        program = self._program(body)
-        if receipt.kind == "return" or program is None:
+        position = position_of(receipt, self._now)
+        holding = in_force_at(self._schedule, position[0])
+        if holding is None or parts_of(receipt)[1] is not None:
             return None
-        if not self._known.isdisjoint(keys) or not self._awaited.isdisjoint(ledger.names_of(receipt)):
+        if implausible(receipt, received_at=self._now, enrolled_at=self._enrolled_at) is not None:
+            return None
+        if not self._known.isdisjoint(keys) or not self._awaited.isdisjoint(originals.names_of(receipt)):
             return None
         holder = self._holder(body)
         held = holder.refuses(receipt)
         member = None if held else self._member(body, holder)
-        entries: tuple[LedgerEntry, ...] = ()
-        if member is not None:
-            entries = evaluate(receipt, known=Known(tier=self._tiers[member]), program=program.program)
         unsettled = ledger.BLOCKED if held else ledger.NO_MEMBER
         state = unsettled if member is None else ledger.SETTLED
-        stored = receipts.stored_of(body, device=self._device, member=member, state=state)
+        stored = receipts.stored_of(body, device=self._device, member=member, state=state, now=self._now)
+        entries = self._entries(stored, position, holding) if member is not None else ()
         self.note(body)
         return FreshReceipt(
             stored=stored,
             keys=keys,
-            ledger_rows=tuple(ledger.row_of(entry, member or "", program.hash, self._now) for entry in entries),
-            variance_row=None if member is None else ledger.variance_row(stored, member, entries, self._now),
+            ledger_rows=tuple(ledger.row_of(entry, member or "", holding.hash, self._now) for entry in entries or ()),
+            variance=None if entries is None else _compared(stored, entries),
             seen=Seen(
                 code="accepted",
                 detail=receipts.HELD if held else "",
                 member=member,
-                touched=frozenset({member} if member and entries else ()),
+                touched=frozenset({member} if member is not None and entries is None else ()),
+                moved=frozenset({member} if member is not None and (entries or self._keeps_states) else ()),
             ),
         )
+
+    def _entries(self, stored: StoredReceipt, position: Position, holding: Holding) -> tuple[LedgerEntry, ...] | None:
+        """What a member's sale gives; None where it does not come in its order."""
+        member = stored.member or ""
+        going = self._going.get(member) or _Going(fold=Fold(self._scope), last=None, period="")
+        period = states.period_of(holding)
+        if going.last is not None and (position < going.last or period != going.period):
+            going.fold = None
+        if going.fold is None:
+            return None
+        if self._keeps_states:
+            going.last, going.period, going.program = position, period, holding.program
+            self._ahead[member] = going
+        if not earns(stored.receipt, holding.program):
+            return ()
+        promised = stored.promised(self._published) if holding.program.goodwill == "honour" else ()
+        facts = facts_at(self._facts[member], position[0])
+        return tuple(going.fold.sell(stored.receipt, program=holding.program, facts=facts, promised=promised))
 
     def note(self, body: ReceiptBody | AttachBody) -> None:
         """What this batch made known, or awaited, before the entries that follow."""
@@ -99,37 +149,71 @@ class Books:
             self._awaited.add(body.target)
             return
         self._known.update(identity_keys(body.receipt))
-        if body.receipt.kind == "return":
-            self._awaited.update(ledger.awaited_names(body.receipt))
+        if parts_of(body.receipt)[1] is not None:
+            self._awaited.update(originals.awaited_names(body.receipt))
+
+    def fold_anew(self, touched: Iterable[str]) -> None:
+        """These members' receipts are folded anew at the end of the batch: nothing goes on from what was before."""
+        for member in touched:
+            if member in self._going:
+                self._going[member].fold = None
+
+    def states(self) -> dict[str, Carried]:
+        """Where the members stand whose sales went on since this was asked last."""
+        ahead, self._ahead = self._ahead, {}
+        return {member: carried for member, each in ahead.items() if (carried := each.carried()) is not None}
 
     def _holder(self, body: ReceiptBody) -> Holder:
         reference = body.receipt.member
         return self._holders.get(normal_code(reference.code), cards.NOBODY) if reference else cards.NOBODY
 
     def _member(self, body: ReceiptBody, holder: Holder) -> str | None:
-        if body.member is not UNSET and body.member in self._tiers:
+        if body.member is not UNSET and body.member in self._facts:
             return body.member
         return holder.member
 
-    def _program(self, body: ReceiptBody) -> PublishedProgram | None:
-        named = None if body.program is UNSET else self._programs[body.program]
-        if named is not None:
-            return named
-        found = in_force_at(self._schedule, judged_at(body.receipt) or self._now)
-        return None if found is None else PublishedProgram(hash=found.hash, program=found.program)
 
-
-def keep(connection: Connection, fresh: Sequence[FreshReceipt], now: datetime) -> None:
-    """Store receipts, their keys, ledger entries and variances: one statement for each table; and what is unmapped."""
-    _insert(connection, tables.receipts, (receipts.row_of(one.stored, now) for one in fresh))
+def keep(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[str, Carried], now: datetime) -> None:
+    """Store receipts, their keys, ledger entries, variances, states: a statement for each; and what is unmapped."""
+    _insert(connection, tables.receipts, (receipts.row_of(one.stored) for one in fresh))
     _insert(
         connection,
         tables.receipt_keys,
         ({"key": key, "receipt": one.stored.key} for one in fresh for key in one.keys),
     )
     _insert(connection, tables.ledger, (row for one in fresh for row in one.ledger_rows))
-    _insert(connection, tables.variances, (one.variance_row for one in fresh if one.variance_row is not None))
+    variances.note(connection, [one.variance for one in fresh if one.variance is not None], now)
+    states.save(connection, carried)
     unmapped.note(connection, ((None, one.stored.receipt) for one in fresh), now)
+
+
+def _going(connection: Connection, known: Iterable[str], scope: Scope) -> dict[str, _Going]:
+    """From where these members' sales go on; those who have receipts and no state are to be folded anew."""
+    every = list(known)
+    carried, unknown = states.load(connection, every), states.without(connection, every)
+    found: dict[str, _Going] = {}
+    for member in every:
+        state = carried.get(member)
+        opening = MemberState(code=member) if state is None else MemberState(code=member, counters=state.counters)
+        found[member] = _Going(
+            fold=None if member in unknown else Fold(scope, opening),
+            last=None if state is None else state.last,
+            period="" if state is None else state.period,
+        )
+    return found
+
+
+def _compared(stored: StoredReceipt, entries: Iterable[LedgerEntry]) -> Compared | None:
+    if stored.member is None:
+        return None
+    return compared(
+        stored.key,
+        device=stored.device,
+        member=stored.member,
+        claims=stored.claims,
+        entries=entries,
+        could_claim=stored.knew_member,
+    )
 
 
 def _insert(connection: Connection, table: Any, rows: Iterable[dict[str, Any]]) -> None:
@@ -140,10 +224,3 @@ def _insert(connection: Connection, table: Any, rows: Iterable[dict[str, Any]]) 
 
 def _matching(connection: Connection, column: Any, values: set[str]) -> Iterable[str]:
     return connection.execute(select(column).where(column.in_(values))).scalars() if values else ()
-
-
-def _tiers(connection: Connection, members: set[str]) -> dict[str, str | UnsetType]:
-    """The tier of each of these members that exists."""
-    columns = tables.members.c
-    rows = connection.execute(select(columns.id, columns.tier).where(columns.id.in_(members)))
-    return {row.id: UNSET if row.tier is None else row.tier for row in rows}

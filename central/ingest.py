@@ -12,12 +12,12 @@ from typing import Any, get_args
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from central import feed, fresh, ledger, receipts
+from central import events, feed, folding, fresh, ledger, receipts
 from central.db import tables
 from central.devices import Device, close_epoch, device_of, first_use, locked_device
 from central.fresh import Books, FreshReceipt
@@ -48,6 +48,8 @@ _log = structlog.get_logger(__name__)
 KNOWN_KINDS = frozenset(get_args(EntryKind))
 # A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
 MAX_ALSO = 16
+# As long as a program may name an event.
+MAX_EVENT_CHARS = 64
 Body = ReceiptBody | AttachBody | CorrectBody | SignalBody
 HANDLED: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
@@ -205,9 +207,7 @@ def apply_again(connection: Connection, now: datetime) -> Again:
             touched |= seen.touched
             values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
         connection.execute(update(table).where(table.c.id == row.id).values(values))
-    moved = sorted(touched)
-    ledger.refresh_balances(connection, moved, now)
-    feed.note_changes(connection, moved, now)
+    feed.note_changes(connection, folding.settle(connection, touched, now), now)
     return Again(applied=applied, waiting=len(rows) - applied)
 
 
@@ -276,26 +276,28 @@ class _Batch:
             if plain is not None:
                 self._plain.append((new, plain))
                 continue
-            self._flush()
+            self._flush(books)
             self._take(new)
+            books.fold_anew(self._taken[-1].seen.touched)
             if isinstance(new.body, ReceiptBody | AttachBody):
                 books.note(new.body)
             elif isinstance(new.body, CorrectBody):
                 books.note(new.body.reading)
-        self._flush()
+        self._flush(books)
 
-    def _flush(self) -> None:
+    def _flush(self, books: Books) -> None:
         """Store the plain receipts so far; if that fails, each by itself, to find the one it is."""
         plain, self._plain = self._plain, []
         if not plain:
             return
         try:
             with self._connection.begin_nested():
-                fresh.keep(self._connection, [one for _, one in plain], self._now)
+                fresh.keep(self._connection, [one for _, one in plain], books.states(), self._now)
         except OperationalError:
             raise
         except Exception as error:  # noqa: BLE001 - found out below, where it is one entry's own
             _log.warning("plain_receipts_not_kept", device=self._device.id, error=type(error).__name__)
+            books.fold_anew(one.seen.member for _, one in plain if one.seen.member is not None)
             for new, _ in plain:
                 self._take(new)
         else:
@@ -321,20 +323,38 @@ class _Batch:
             case ReceiptBody():
                 return receipts.see_receipt(connection, self._device.id, new.body, now), "identity"
             case AttachBody():
-                return receipts.attach(connection, self._epoch, new.entry.seq, new.body, now), "member"
+                return receipts.attach(connection, self._epoch, new.entry.seq, new.body), "member"
             case CorrectBody():
                 return receipts.correct(connection, new.body, now), "correction"
             case SignalBody():
-                return Seen(code="accepted"), ""
+                return self._event(new.entry, new.body), ""
             case _Fault():
                 return Seen(code="quarantined", detail=new.body.detail), new.body.reason
+
+    def _event(self, entry: Entry, body: SignalBody) -> Seen:
+        """Something that a member did; what names nobody is kept as an entry alone."""
+        if body.member is UNSET:
+            return Seen(code="accepted")
+        member = events.record(
+            self._connection,
+            key=entry.key,
+            what=body.what,
+            code=body.member.code,
+            at=entry.wall,
+            device=self._device.id,
+            now=self._now,
+        )
+        return Seen(code="accepted", member=member, touched=frozenset({member} if member is not None else ()))
 
     def keep(self) -> list[tuple[Outcome, int | None]]:
         """Apply and store the new entries, and note whose feed rows they change; returns their outcomes."""
         if not self._new:
             return []
         self._take_all()
-        moved = sorted({member for one in self._taken for member in one.seen.touched})
+        anew = folding.fold_anew(
+            self._connection, {member for one in self._taken for member in one.seen.touched}, self._now
+        )
+        moved = sorted(anew.union(*(one.seen.moved for one in self._taken)))
         ledger.refresh_balances(self._connection, moved, self._now)
         change_of = feed.note_changes(self._connection, moved, self._now)
         shown = {one.seen.member for one in self._taken if one.seen.member is not None}
@@ -414,6 +434,8 @@ def _opened(entry: Entry) -> Body | _Fault:
         body = msgspec.json.decode(entry.body, type=expected)
     except UNDECODABLE as error:
         return _Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
+    if isinstance(body, SignalBody) and (len(entry.key) > events.MAX_KEY_CHARS or len(body.what) > MAX_EVENT_CHARS):
+        return _Fault(reason="unreadable", detail="the key or the name of an event is too long")
     receipt = body.receipt if isinstance(body, ReceiptBody) else None
     if isinstance(body, CorrectBody):
         receipt = body.reading.receipt

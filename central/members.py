@@ -6,17 +6,20 @@ of their cards (`central.cards` does).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from central import cards
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
+from loyalty.canonical import KnownFacts
+from loyalty.history import Facts
 from loyalty.identification import MemberKind, normal_code
 from loyalty.member import Balance, Member
 from loyalty.undecodable import UNDECODABLE
@@ -26,6 +29,14 @@ Code = Annotated[str, Meta(min_length=1, max_length=255)]
 ShortName = Annotated[str, Meta(max_length=80)]
 TierName = Annotated[str, Meta(max_length=64)]
 Language = Annotated[str, Meta(max_length=16)]
+
+
+BirthMonth = Annotated[int, Meta(ge=1, le=12)]
+Segments = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=100)]
+
+
+# Facts that rules ask for: what they were stays known, for the receipts of then.
+_COUNTING = ("tier", "birth_month", "segments")
 
 
 class MembersFileError(ValueError):
@@ -61,6 +72,8 @@ class ImportedMember(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     short_name: ShortName | UnsetType = UNSET
     tier: TierName | UnsetType = UNSET
     language: Language | UnsetType = UNSET
+    birth_month: BirthMonth | UnsetType | None = UNSET
+    segments: Segments | UnsetType = UNSET
     identifiers: tuple[ImportedIdentifier, ...] = ()
 
 
@@ -116,7 +129,11 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
         connection.execute(
             insert(tables.balances), [{"member": member.member, "confirmed": 0, "pending": 0} for member in added]
         )
-    changed = [member.member for member in members if member.member in known and _update(connection, member, known)]
+    changed = [
+        member.member
+        for member in members
+        if (row := known.get(member.member)) is not None and _update(connection, member, row, now)
+    ]
     linked, grown = _add_identifiers(connection, members, now)
     grown = grown.difference(changed, (member.member for member in added))
     touched = (*changed, *sorted(grown))
@@ -132,9 +149,25 @@ def member_exists(connection: Connection, member: str) -> bool:
     return bool(_known_members(connection, [member]))
 
 
-def tier_of(connection: Connection, member: str) -> str | UnsetType:
-    tier = connection.execute(select(tables.members.c.tier).where(tables.members.c.id == member)).scalar_one()
-    return UNSET if tier is None else tier
+def facts_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[KnownFacts, ...]]:
+    """What people told of each of these members that exists, in order of time: what holds now comes last."""
+    found: dict[str, tuple[KnownFacts, ...]] = {}
+    for start in range(0, len(members), AT_ONCE):
+        some = members[start : start + AT_ONCE]
+        since: dict[str, datetime] = {}
+        before: dict[str, list[KnownFacts]] = defaultdict(list)
+        past = tables.member_facts
+        for row in connection.execute(select(past).where(past.c.member.in_(some)).order_by(past.c.until)):
+            before[row.member].append(KnownFacts(valid_from=since.get(row.member), facts=_facts(row)))
+            since[row.member] = row.until
+        for row in connection.execute(select(tables.members).where(tables.members.c.id.in_(some))):
+            found[row.id] = (*before[row.id], KnownFacts(valid_from=since.get(row.id), facts=_facts(row)))
+    return found
+
+
+def _facts(row: Row[Any]) -> Facts:
+    segments = msgspec.json.decode(row.segments, type=frozenset[str])
+    return Facts(tier=UNSET if row.tier is None else row.tier, birth_month=row.birth_month, segments=segments)
 
 
 def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
@@ -149,7 +182,12 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
     identifiers = cards.identifiers_of(connection, members)
     joined = tables.members.join(tables.balances, tables.balances.c.member == tables.members.c.id)
     rows = connection.execute(
-        select(tables.members, tables.balances.c.confirmed, tables.balances.c.pending)
+        select(
+            tables.members,
+            tables.balances.c.confirmed,
+            tables.balances.c.pending,
+            tables.balances.c.tier.label("reached"),
+        )
         .select_from(joined)
         .where(tables.members.c.id.in_(members))
     )
@@ -158,7 +196,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
             member=row.id,
             identifiers=identifiers.get(row.id, ()),
             short_name=UNSET if row.short_name is None else row.short_name,
-            tier=UNSET if row.tier is None else row.tier,
+            tier=row.reached or row.tier or UNSET,
             language=UNSET if row.language is None else row.language,
             balance=Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed),
             as_of=now,
@@ -167,12 +205,12 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
     }
 
 
-def _known_members(connection: Connection, members: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
-    known: dict[str, tuple[str | None, ...]] = {}
+def _known_members(connection: Connection, members: Sequence[str]) -> dict[str, Row[Any]]:
+    known: dict[str, Row[Any]] = {}
     columns = tables.members.c
     for start in range(0, len(members), AT_ONCE):
         rows = connection.execute(select(tables.members).where(columns.id.in_(members[start : start + AT_ONCE])))
-        known.update({row.id: (row.short_name, row.tier, row.language) for row in rows})
+        known.update({row.id: row for row in rows})
     return known
 
 
@@ -182,22 +220,28 @@ def _member_values(member: ImportedMember, now: datetime) -> dict[str, object]:
         "short_name": member.short_name or None,
         "tier": member.tier or None,
         "language": member.language or None,
+        "birth_month": member.birth_month or None,
+        "segments": _segments_text(member.segments or ()),
         "created_at": now,
     }
 
 
-def _update(connection: Connection, member: ImportedMember, known: dict[str, tuple[str | None, ...]]) -> bool:
-    given = (member.short_name, member.tier, member.language)
-    before = known[member.member]
-    after = tuple(old if new is UNSET else new or None for new, old in zip(given, before, strict=True))
-    if after == before:
+def _segments_text(segments: Sequence[str]) -> str:
+    return msgspec.json.encode(sorted(set(segments))).decode()
+
+
+def _update(connection: Connection, member: ImportedMember, before: Row[Any], now: datetime) -> bool:
+    given = {name: getattr(member, name) for name in ("short_name", "tier", "language", "birth_month")}
+    after = {name: value or None for name, value in given.items() if value is not UNSET}
+    if member.segments is not UNSET:
+        after["segments"] = _segments_text(member.segments)
+    changed = {name: value for name, value in after.items() if value != getattr(before, name)}
+    if not changed:
         return False
-    short_name, tier, language = after
-    connection.execute(
-        update(tables.members)
-        .where(tables.members.c.id == member.member)
-        .values(short_name=short_name, tier=tier, language=language)
-    )
+    if not changed.keys().isdisjoint(_COUNTING):
+        past = {name: getattr(before, name) for name in _COUNTING}
+        connection.execute(insert(tables.member_facts).values(member=member.member, until=now, **past))
+    connection.execute(update(tables.members).where(tables.members.c.id == member.member).values(changed))
     return True
 
 

@@ -12,7 +12,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, func, insert, select
 
-from central import cards, configs, devices, feed, item_maps, ledger, members, programs, receipts, stock
+from central import (
+    cards,
+    configs,
+    devices,
+    feed,
+    folding,
+    item_maps,
+    ledger,
+    members,
+    programs,
+    receipts,
+    settling,
+    states,
+    stock,
+)
 from central.cards import Card, CardChange, CardNumber
 from central.db import tables
 from central.devices import Randomness
@@ -155,6 +169,14 @@ class MemberShown(Struct, frozen=True, kw_only=True):
     entries: tuple[LedgerEntry, ...]
 
 
+class MemberFolded(Struct, frozen=True, kw_only=True):
+    """A member who was folded anew: entries that this appended, and the points of all."""
+
+    member: str
+    entries: int
+    points: int
+
+
 class RegisterShown(Struct, frozen=True, kw_only=True):
     device: str
     store: str
@@ -220,8 +242,22 @@ def publish(
 ) -> str:
     """Put a program in force, now or at `valid_from`, and evaluate what waited for one. Raises ProgramError."""
     hashed = programs.publish(connection, program, key, now, valid_from)
-    _moved(connection, ledger.settle_without_program(connection, now), now)
+    schedule_changed(connection, valid_from or now, now)
     return hashed
+
+
+def withdraw(connection: Connection, named: str, now: datetime) -> tuple[programs.Publication, ...]:
+    """Take back a program that waits for its time, and evaluate again what fell to it already. Raises ProgramError."""
+    taken = programs.withdraw(connection, named, now)
+    schedule_changed(connection, min(one.valid_from for one in taken if one.valid_from is not None), now)
+    return taken
+
+
+def schedule_changed(connection: Connection, since: datetime, now: datetime) -> None:
+    """Evaluate what waited for a program, and again what falls to another one now."""
+    states.begin_anew(connection, since)
+    touched = settling.settle_without_program(connection) | settling.members_since(connection, since)
+    folding.settle_and_tell(connection, touched, now)
 
 
 def rules_in_force(connection: Connection) -> RulesShown:
@@ -246,9 +282,10 @@ def item_map_in_force(connection: Connection) -> ItemMapShown:
 def import_file(connection: Connection, document: bytes, now: datetime) -> ImportReport:
     """Import a members file. Raises MembersFileError, CardError; then nothing is changed."""
     imported = members.import_members(connection, members.members_from_json(document), now)
-    adopted, touched = _adopt(connection, imported.linked, now)
-    ledger.refresh_balances(connection, sorted(touched), now)
-    feed.note_changes(connection, dict.fromkeys((*imported.added, *imported.changed, *sorted(touched))), now)
+    adopted, touched = _adopt(connection, imported.linked)
+    touched |= settling.members_since(connection, now).intersection(imported.changed)
+    moved = folding.settle(connection, touched, now)
+    feed.note_changes(connection, dict.fromkeys((*imported.added, *imported.changed, *moved)), now)
     return ImportReport(
         added=len(imported.added), changed=len(imported.changed), unchanged=imported.unchanged, receipts=adopted
     )
@@ -280,9 +317,9 @@ def link(
 def import_stock(connection: Connection, document: bytes, now: datetime) -> StockReport:
     """Take in a list of printed cards. Raises StockFileError, CardError; then nothing is changed."""
     taken = stock.take_in(connection, stock.stock_from(document), now)
-    adopted, touched = _adopt(connection, taken.named, now)
-    ledger.refresh_balances(connection, sorted(touched), now)
-    feed.note_changes(connection, sorted({*taken.members, *touched}), now)
+    adopted, touched = _adopt(connection, taken.named)
+    moved = folding.settle(connection, touched, now)
+    feed.note_changes(connection, sorted({*taken.members, *moved}), now)
     return StockReport(added=taken.added, changed=taken.changed, unchanged=taken.unchanged, receipts=adopted)
 
 
@@ -354,6 +391,16 @@ def replace(connection: Connection, old: str, new: str, now: datetime) -> CardDo
     return _card_done(connection, old, adopted, _points(connection, owner) - before)
 
 
+def fold_member(connection: Connection, member: str, now: datetime) -> MemberFolded:
+    """Fold a member anew, however much there is. Raises UnknownMemberError."""
+    if not members.member_exists(connection, member):
+        raise members.UnknownMemberError(f"there is no member {member}; `members show` and the admin pages find ids")
+    before = len(ledger.entries_of_member(connection, member))
+    folding.settle_and_tell(connection, [member], now, limit=None)
+    entries = ledger.entries_of_member(connection, member)
+    return MemberFolded(member=member, entries=len(entries) - before, points=sum(entry.points for entry in entries))
+
+
 def show(connection: Connection, which: str, now: datetime) -> MemberShown:
     """A member by code or id. Raises UnknownMemberError."""
     member = cards.owner_of(connection, which) or which
@@ -407,22 +454,19 @@ def registers(connection: Connection) -> RegisterList:
     )
 
 
-def _adopt(connection: Connection, linked: tuple[tuple[str, str], ...], now: datetime) -> tuple[int, set[str]]:
-    """Receipts kept under codes that are linked now."""
-    kept = set(
-        connection.execute(
-            select(tables.receipts.c.code)
-            .where(tables.receipts.c.member.is_(None), tables.receipts.c.code.is_not(None))
-            .distinct()
-        ).scalars()
-    )
+def _adopt(connection: Connection, linked: tuple[tuple[str, str], ...]) -> tuple[int, set[str]]:
+    """Receipts and events kept under codes that are linked now."""
+    kept: set[str] = set()
+    for columns in (tables.receipts.c, tables.events.c):
+        nobodys = select(columns.code).where(columns.member.is_(None), columns.code.is_not(None))
+        kept |= set(connection.execute(nobodys.distinct()).scalars())
     adopted = 0
     touched: set[str] = set()
     for member, code in linked:
         if code in kept:
-            count, moved = receipts.adopt_code(connection, member, code, now)
+            count, gained = receipts.adopt_code(connection, member, code)
             adopted += count
-            touched |= moved
+            touched |= gained
     return adopted, touched
 
 
@@ -431,11 +475,11 @@ def _adopted(connection: Connection, member: str, codes: Iterable[str], now: dat
     adopted = 0
     touched: set[str] = set()
     for code in codes:
-        count, moved = receipts.adopt_code(connection, member, code, now)
+        count, gained = receipts.adopt_code(connection, member, code)
         adopted += count
-        touched |= moved
-    ledger.refresh_balances(connection, sorted(touched), now)
-    feed.note_changes(connection, sorted({member, *touched}), now)
+        touched |= gained
+    moved = folding.settle(connection, touched, now)
+    feed.note_changes(connection, sorted({member, *moved}), now)
     return adopted
 
 
@@ -449,11 +493,6 @@ def _one_card(first: CardNumber, others: Iterable[CardNumber]) -> tuple[CardNumb
 
 def _card_done(connection: Connection, code: str, adopted: int, points: int) -> CardDone:
     return CardDone(card=card(connection, code), receipts=adopted, points=points)
-
-
-def _moved(connection: Connection, touched: set[str], now: datetime) -> None:
-    ledger.refresh_balances(connection, sorted(touched), now)
-    feed.note_changes(connection, sorted(touched), now)
 
 
 def _kind_seen(connection: Connection, code: str) -> MemberKind:

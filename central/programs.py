@@ -176,6 +176,11 @@ def published(connection: Connection, hashed: str) -> PublishedProgram | None:
     return None if document is None else PublishedProgram(hash=hashed, program=_decoded(document))
 
 
+def published_hashes(connection: Connection) -> frozenset[str]:
+    """All programs that were ever published here."""
+    return frozenset(connection.execute(select(tables.programs.c.hash)).scalars())
+
+
 def signed_program(connection: Connection, hashed: str) -> SignedProgram | None:
     row = connection.execute(select(tables.programs).where(tables.programs.c.hash == hashed)).one_or_none()
     if row is None:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import cards, ledger, members, unmapped
+from central import cards, events, ledger, members, settling, unmapped
 from central.cards import Holder
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
@@ -31,12 +31,16 @@ HELD = "held: its card was blocked before"
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """What became of one sighting. `member` is whose feed row shows it; `touched` whose points moved."""
+    """What became of one sighting. `member` is whose feed row shows it.
+
+    `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed.
+    """
 
     code: Literal["accepted", "duplicate", "quarantined"]
     detail: str = ""
     member: str | None = None
     touched: frozenset[str] = frozenset()
+    moved: frozenset[str] = frozenset()
 
 
 def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:
@@ -54,7 +58,7 @@ def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: dat
     return _seen_again(connection, stored_receipt(connection, known_as[0]), body, now)
 
 
-def attach(connection: Connection, epoch: str, seq: int, body: AttachBody, now: datetime) -> Seen:
+def attach(connection: Connection, epoch: str, seq: int, body: AttachBody) -> Seen:
     """Let a receipt belong to a member; kept until the receipt comes where it is not here yet."""
     key = connection.execute(
         select(tables.receipt_keys.c.receipt).where(tables.receipt_keys.c.key == body.target)
@@ -81,7 +85,7 @@ def attach(connection: Connection, epoch: str, seq: int, body: AttachBody, now: 
         return Seen(
             code="quarantined", detail="the receipt belongs to another member already; detaching is not handled yet"
         )
-    return _give_to(connection, stored, body.member, holder, now)
+    return _give_to(connection, stored, body.member, holder)
 
 
 def correct(connection: Connection, body: CorrectBody, now: datetime) -> Seen:
@@ -102,20 +106,19 @@ def correct(connection: Connection, body: CorrectBody, now: datetime) -> Seen:
     problem = unearning(known.receipt)
     if problem is None and same_content(known.receipt, reading.receipt):
         return Seen(code="duplicate", detail="is corrected already", member=known.member)
-    if problem is None or ledger.has_entries(connection, known.key):
+    if problem is None:
         return Seen(code="quarantined", detail="the receipt has nothing to correct, or it earned", member=known.member)
     whole = corrected(known.receipt, reading.receipt)
     member = known.member or _member_of(connection, reading)
-    _evaluate_anew(connection, known.key, reading, ledger.NEW)
-    ledger.reopen_returns_of(connection, known.key)
+    _evaluate_anew(connection, known.key, reading)
     touched = _rewrite(connection, known, receipt=whole, seen_as=identity_keys(whole), member=member, now=now)
     return Seen(code="accepted", detail=f"corrects {problem.code}", member=member, touched=touched)
 
 
-def adopt_code(connection: Connection, member: str, code: str, now: datetime) -> tuple[int, frozenset[str]]:
+def adopt_code(connection: Connection, member: str, code: str) -> tuple[int, frozenset[str]]:
     """Receipts kept under a code that nobody had, or that was blocked, are `member`'s now.
 
-    Returns how many, and whose points moved.
+    Returns how many, and who is to be folded anew.
     """
     keys = (
         connection.execute(
@@ -126,14 +129,14 @@ def adopt_code(connection: Connection, member: str, code: str, now: datetime) ->
         .scalars()
         .all()
     )
-    touched: set[str] = set()
+    touched = {member} if events.adopt(connection, member, code) else set()
     for key in keys:
         connection.execute(update(tables.receipts).where(tables.receipts.c.key == key).values(member=member))
-        touched |= ledger.settle(connection, stored_receipt(connection, key), now)
+        touched |= settling.arrived(connection, stored_receipt(connection, key))
     return len(keys), frozenset(touched)
 
 
-def stored_of(body: ReceiptBody, *, device: str, member: str | None, state: str) -> StoredReceipt:
+def stored_of(body: ReceiptBody, *, device: str, member: str | None, state: str, now: datetime) -> StoredReceipt:
     """A receipt seen for the first time, as it will be kept."""
     return StoredReceipt(
         key=body.receipt.key,
@@ -146,10 +149,11 @@ def stored_of(body: ReceiptBody, *, device: str, member: str | None, state: str)
         program=None if body.program is UNSET else body.program,
         original=None,
         state=state,
+        received_at=now,
     )
 
 
-def row_of(stored: StoredReceipt, now: datetime) -> dict[str, Any]:
+def row_of(stored: StoredReceipt) -> dict[str, Any]:
     """The row of a receipt seen for the first time."""
     return _facts(stored.receipt) | {
         "key": stored.key,
@@ -160,7 +164,7 @@ def row_of(stored: StoredReceipt, now: datetime) -> dict[str, Any]:
         "program": stored.program,
         "original": stored.original,
         "state": stored.state,
-        "received_at": now,
+        "received_at": stored.received_at,
     }
 
 
@@ -170,18 +174,18 @@ def reference_in(body: bytes) -> MemberReference | UnsetType:
 
 
 def _first_sight(connection: Connection, device: str, body: ReceiptBody, keys: Iterable[str], now: datetime) -> Seen:
-    stored = stored_of(body, device=device, member=_member_of(connection, body), state=ledger.NEW)
-    connection.execute(insert(tables.receipts).values(row_of(stored, now)))
+    stored = stored_of(body, device=device, member=_member_of(connection, body), state=ledger.NEW, now=now)
+    connection.execute(insert(tables.receipts).values(row_of(stored)))
     connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": stored.key} for key in keys])
     unmapped.note(connection, [(None, stored.receipt)], now)
-    touched = _arrived(connection, stored, now)
+    touched = _arrived(connection, stored)
     member, state = _now(connection, stored.key)
     return Seen(code="accepted", detail=HELD if state == ledger.BLOCKED else "", member=member, touched=touched)
 
 
 def _seen_again(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
     match sighting_of(known.receipt, body.receipt):
-        case "revision" if ledger.has_entries(connection, known.key):
+        case "revision" if known.receipt.status == "final":
             return _void(connection, known, body, now)
         case "revision":
             return _revise(connection, known, body, now)
@@ -206,7 +210,7 @@ def _revise(connection: Connection, known: StoredReceipt, body: ReceiptBody, now
     member = _member_of(connection, body) if names_member else known.member
     if not names_member and known.code and cards.holder_of(connection, known.code).refuses(body.receipt):
         member = None
-    _evaluate_anew(connection, known.key, body, ledger.NEW)
+    _evaluate_anew(connection, known.key, body)
     touched = _rewrite(
         connection,
         known,
@@ -219,27 +223,20 @@ def _revise(connection: Connection, known: StoredReceipt, body: ReceiptBody, now
 
 
 def _void(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
-    """Take back what a sale still gives."""
-    if known.receipt.kind == "return" or known.member is None:
-        return Seen(
-            code="quarantined",
-            detail="voids a return that took points back; a person has to undo that",
-            member=known.member,
-        )
-    _evaluate_anew(connection, known.key, body, ledger.SETTLED)
-    touched = ledger.void(connection, replace(known, claims=body.claims), now)
+    """What does not count any more: a sale gives nothing, and what a return took is given again."""
+    _evaluate_anew(connection, known.key, body)
     whole = revised(known.receipt, body.receipt)
     seen_as = identity_keys(body.receipt)
-    touched |= _rewrite(connection, known, receipt=whole, seen_as=seen_as, member=known.member, now=now)
-    return Seen(code="accepted", detail="voids final", member=known.member, touched=frozenset(touched))
+    touched = _rewrite(connection, known, receipt=whole, seen_as=seen_as, member=known.member, now=now)
+    return Seen(code="accepted", detail="voids final", member=known.member, touched=touched)
 
 
-def _evaluate_anew(connection: Connection, key: str, body: ReceiptBody, state: str) -> None:
+def _evaluate_anew(connection: Connection, key: str, body: ReceiptBody) -> None:
     connection.execute(
         update(tables.receipts)
         .where(tables.receipts.c.key == key)
         .values(
-            state=state,
+            state=ledger.NEW,
             claims=msgspec.json.encode(body.claims),
             knew_member=int(body.member is not UNSET),
             program=None if body.program is UNSET else body.program,
@@ -256,7 +253,7 @@ def _rewrite(
     member: str | None,
     now: datetime,
 ) -> frozenset[str]:
-    """Keep the fuller receipt and its new ids, and evaluate what could not be evaluated before."""
+    """Keep the fuller receipt and its new ids, and see where it stands now."""
     held = set(
         connection.execute(
             select(tables.receipt_keys.c.key).where(tables.receipt_keys.c.receipt == known.key)
@@ -272,23 +269,20 @@ def _rewrite(
         facts["code"] = known.code  # an `attach` gave it, no print says it
     connection.execute(update(tables.receipts).where(tables.receipts.c.key == known.key).values(facts))
     unmapped.note(connection, [(known.receipt, receipt)], now)
-    return _arrived(connection, stored_receipt(connection, known.key), now)
+    return _arrived(connection, stored_receipt(connection, known.key))
 
 
-def _arrived(connection: Connection, stored: StoredReceipt, now: datetime) -> frozenset[str]:
-    """Apply what waited for this receipt, then evaluate it and the returns that waited for it."""
+def _arrived(connection: Connection, stored: StoredReceipt) -> frozenset[str]:
+    """Apply what waited for this receipt, then see where it and the returns that waited for it stand."""
     reference = _waiting_attachment(connection, stored)
     if reference is not None and stored.code is None and stored.member is None:
         stored = _with_member(connection, stored, reference, cards.holder_of(connection, reference.code))
-    touched = ledger.settle(connection, stored, now)
-    return frozenset(touched | ledger.settle_waiting_for(connection, stored, now))
+    return frozenset(settling.arrived(connection, stored))
 
 
-def _give_to(
-    connection: Connection, stored: StoredReceipt, reference: MemberReference, holder: Holder, now: datetime
-) -> Seen:
+def _give_to(connection: Connection, stored: StoredReceipt, reference: MemberReference, holder: Holder) -> Seen:
     given = _with_member(connection, stored, reference, holder)
-    touched = frozenset(ledger.settle(connection, given, now))
+    touched = frozenset(settling.arrived(connection, given))
     held = given.member is None and holder.refuses(stored.receipt)
     return Seen(code="accepted", detail=HELD if held else "", member=given.member, touched=touched)
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import devices, feed, ledger
+from central import devices, feed, folding, ledger, programs, states
 from central.admin.pages import AdminPages
 from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
@@ -141,7 +141,7 @@ class Server:
         while True:
             due = await database.write(lambda connection: _mature(connection, self._clock()))
             # The same members again would mean that nothing came of it: the next minute is soon enough for that.
-            if len(due) < MATURED_AT_ONCE or due == done:
+            if not due or due == done:
                 return
             done = due
 
@@ -171,8 +171,13 @@ class _Every:
 
 
 def _mature(connection: Connection, now: datetime) -> list[str]:
-    """Confirm what is no longer pending, of MATURED_AT_ONCE members at most; returns which."""
+    """Confirm what is no longer pending, and look at tiers, of MATURED_AT_ONCE members at most; returns which."""
     due = ledger.matured(connection, now, MATURED_AT_ONCE)
+    # After the schedule changed what a tier is reached with has to be counted first: that is more work.
+    uncounted = sorted(states.without(connection, due))[: folding.AT_ONCE]
+    if uncounted and states.are_kept(programs.schedule(connection)):
+        due = uncounted
+        folding.fold_anew(connection, due, now)
     ledger.refresh_balances(connection, due, now)
     feed.note_changes(connection, due, now)
     return due

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
+
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from central.db import tables
@@ -12,7 +16,10 @@ from loyalty.receipt import Receipt
 
 
 class StoredReceipt(Struct, frozen=True, kw_only=True):
-    """`claims` and `program` are the register's own evaluation; `knew_member` whether it had one to make."""
+    """`claims` and `program` are the register's own evaluation; `knew_member` whether it had one to make.
+
+    At `reviewed_at` a person said that the receipt's time is right, or that it counts at `counts_at`.
+    """
 
     key: str
     device: str
@@ -24,6 +31,19 @@ class StoredReceipt(Struct, frozen=True, kw_only=True):
     program: str | None
     original: str | None
     state: str
+    received_at: datetime
+    reviewed_at: datetime | None = None
+    counts_at: datetime | None = None
+
+    def promised(self, published: Collection[str]) -> tuple[LedgerEntry, ...]:
+        """What a till printed for a sale; nothing where it did not know the member, or no program of ours gave it."""
+        if not self.knew_member or self.program not in published or self.receipt.kind == "return":
+            return ()
+        return self.claims
+
+    def timed(self) -> Receipt:
+        """The receipt, with the time that a person set."""
+        return self.receipt if self.counts_at is None else replace(self.receipt, issued_at=self.counts_at)
 
 
 def stored_receipt(connection: Connection, key: str) -> StoredReceipt:
@@ -40,4 +60,7 @@ def stored_receipt(connection: Connection, key: str) -> StoredReceipt:
         program=row.program,
         original=row.original,
         state=row.state,
+        received_at=row.received_at,
+        reviewed_at=row.reviewed_at,
+        counts_at=row.counts_at,
     )

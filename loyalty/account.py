@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
 from loyalty.fold import NEW, Fold
-from loyalty.history import Facts
+from loyalty.history import Facts, scope_of
 from loyalty.identity import identity_keys
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, MemberState
@@ -39,7 +39,7 @@ class Account:
         self._program = program
         self._opening = state
         self._facts = facts_of(state, program)
-        self._fold = Fold((program,), state)
+        self._fold = Fold(scope_of((program,)), state)
         self._took_back: set[str] = set()
         self._known: dict[str, str] = {}
         self._receipts: dict[str, Receipt] = {}

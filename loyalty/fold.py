@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from loyalty.evaluate import TooManyPointsError, evaluate
 from loyalty.events import Happened, event_entries
-from loyalty.history import Facts, History
+from loyalty.history import Facts, History, Scope
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance, Counters, MemberState
 from loyalty.periods import FIRST, bought_at
@@ -46,12 +46,12 @@ class Fold:
 
     `refused` says, by receipt, why one that would earn gives nothing: its points are more than an entry can hold.
 
-    `programs` are all that will be passed: what any of them counts is counted from the beginning.
+    `scope` is of all programs that will be passed: what any of them counts is counted from the beginning.
     """
 
-    def __init__(self, programs: Iterable[Program], opening: MemberState = NEW) -> None:
+    def __init__(self, scope: Scope, opening: MemberState = NEW) -> None:
         self._opening = opening
-        self._history = History(programs, opening.counters)
+        self._history = History(scope, opening.counters)
         self._streaks = Streaks(opening.counters)
         self._sales: dict[str, _Sale] = {}
         self.entries: list[LedgerEntry] = []
@@ -141,6 +141,10 @@ class Fold:
         """Whether the sale with this key was folded, so that a return may take from it."""
         return key in self._sales
 
+    def program_of(self, key: str) -> Program:
+        """The program that judged a sale that is folded."""
+        return self._sales[key].program
+
     def learn(self, receipt: Receipt) -> None:
         """A fuller reading of a sale that was folded: its returns are matched with it."""
         sale = self._sales.get(receipt.key)
@@ -177,7 +181,7 @@ class Fold:
         return Counters(
             used=self._history.used(at.astimezone(ZoneInfo(program.time_zone))),
             purchases=self._history.purchases(),
-            activity=self._history.activity(program, at),
+            activity=self._history.activity(at),
             visits=self._streaks.visits(at),
             visited=self._streaks.visited(),
             stamps=self._streaks.stamps(),

@@ -35,18 +35,35 @@ class Facts(Struct, frozen=True, kw_only=True):
     segments: frozenset[str] = frozenset()
 
 
-class History:
-    """One member's past, as far as the rules of these programs ask for it."""
+class Scope(Struct, frozen=True, kw_only=True):
+    """What is counted of a member's past, for programs that follow one another.
 
-    def __init__(self, programs: Iterable[Program], counters: Counters) -> None:
-        programs = tuple(programs)
-        self._has_tiers = any(map(reached_by_activity, programs))
-        self._standing = Standing((counters.activity or ()) if self._has_tiers else ())
+    `counted` are the rules with a cap in any of them, `tiered` the programs with tiers that are reached.
+    """
+
+    counted: frozenset[str]
+    tiered: tuple[Program, ...]
+
+
+def scope_of(programs: Iterable[Program]) -> Scope:
+    different = tuple(dict.fromkeys(programs))
+    return Scope(
+        counted=frozenset(rule for program in different for rule in capped_rules(program)),
+        tiered=tuple(program for program in different if reached_by_activity(program)),
+    )
+
+
+class History:
+    """One member's past, as far as the rules of the programs in `scope` ask for it."""
+
+    def __init__(self, scope: Scope, counters: Counters) -> None:
+        self._tiered = scope.tiered
+        self._standing = Standing((counters.activity or ()) if self._tiered else ())
         self._purchases = counters.purchases or 0
         self._gave: dict[str, Purchase] = {}
         used = counters.used or {}
         self._used = defaultdict(dict, {rule: dict(periods) for rule, periods in used.items()})
-        self._counted = {rule for program in programs for rule in capped_rules(program)}
+        self._counted = scope.counted
 
     def tier(self, program: Program, facts: Facts, now: datetime | None) -> str | UnsetType:
         return self._standing.tier(program, facts.tier, now)
@@ -73,7 +90,7 @@ class History:
 
     def is_left(self, sale: Purchase, left_minor: int) -> None:
         """Of the goods of `sale` so much was kept."""
-        if self._has_tiers:
+        if self._tiered:
             self._standing.is_left(sale.receipt.key, sale.at, left_minor)
 
     def voided(self, sale: Purchase) -> None:
@@ -83,7 +100,7 @@ class History:
     def given(self, sale: Purchase, entries: Iterable[LedgerEntry]) -> None:
         """Points that the rules gave for `sale`, or took back of it: what came back makes room under its caps again."""
         for entry in entries:
-            if self._has_tiers:
+            if self._tiered:
                 # A visit or stamp that is none any more may take what another sale gave: it counts where that did.
                 if entry.reverses is None:
                     self._gave[entry.entry_id] = sale
@@ -95,7 +112,7 @@ class History:
 
     def happened(self, rule: EventRule, key: str, at: datetime, local: datetime, points: int) -> None:
         """An event gave points: its cap counts times."""
-        if self._has_tiers:
+        if self._tiered:
             self._standing.earned(key, at, points)
         if rule.id in self._counted:
             self._count(rule.id, local, 1)
@@ -115,9 +132,9 @@ class History:
     def purchases(self) -> int:
         return self._purchases
 
-    def activity(self, program: Program, now: datetime) -> tuple[Activity, ...]:
+    def activity(self, now: datetime) -> tuple[Activity, ...]:
         """What may still count for a tier at `now` or later."""
-        return self._standing.recent(program, now)
+        return self._standing.recent(self._tiered, now)
 
 
 def capped_rules(program: Program) -> frozenset[str]:

@@ -18,7 +18,7 @@ from loyalty.account import facts_of
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
 from loyalty.fold import NEW, Fold
-from loyalty.history import missing
+from loyalty.history import missing, scope_of
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Activity, Counters, MemberState
 from loyalty.money import to_major
@@ -78,7 +78,7 @@ def preview(basket: Receipt, program: Program, member: MemberState = NEW) -> Pre
     sold, _ = parts_of(replace(basket, status="final"))
     if sold is None or not earns(sold, program):
         return nothing
-    fold, facts = Fold((program,), member), facts_of(member, program)
+    fold, facts = Fold(scope_of((program,)), member), facts_of(member, program)
     entries = tuple(fold.sell(sold, program=program, facts=facts))
     if sold.key in fold.refused:
         return nothing

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from loyalty.conditions import MAX_DEPTH, Condition, keys_in, within
+from loyalty.conditions import MAX_DEPTH, Condition, within
 from loyalty.periods import Duration, Expiry
 from loyalty.purchase import ALL_GOODS, Basis
 from loyalty.receipt import Currency
@@ -319,27 +319,9 @@ def _tiers_asked(condition: Condition | UnsetType) -> set[str]:
     return set() if condition is UNSET else {tier for part in within(condition) for tier in part.tier_in or ()}
 
 
-# Conditions about a member that only a member file tells so far.
-_OF_MEMBER: Final = {"first_purchase", "birthday_month", "segment_in"}
-
-
 def not_yet_at_centre(program: Program) -> tuple[str, ...]:
-    """Paths of what needs more of a member's history than the centre keeps so far, or of a sale's redeeming."""
-    found = [f"$.{part}" for part in ("visits", "stamps", "events", "rewards") if getattr(program, part)]
-    found += [f"$.tiers[{index}].from" for index, tier in enumerate(program.tiers) if tier.from_ is not UNSET]
-    for index, rule in enumerate(program.earn):
-        found += [
-            f"$.earn[{index}].cap.{period}"
-            for period in ("day", "month", "member")
-            if getattr(rule.cap, period) is not UNSET
-        ]
-        if rule.when is not UNSET:
-            found += [f"$.earn[{index}].when ({name})" for name in sorted(_OF_MEMBER & keys_in(rule.when))]
-    if program.returns.policy == "within_balance":
-        found.append("$.returns.policy (within_balance)")
-    if program.goodwill == "honour":
-        found.append("$.goodwill (honour)")
-    return tuple(found)
+    """Paths of what the centre does not do yet: nothing redeems a reward."""
+    return ("$.rewards",) if program.rewards else ()
 
 
 def program_json(program: Program) -> bytes:

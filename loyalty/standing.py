@@ -76,13 +76,14 @@ class Standing:
                 moments += [moment for moment in (at, left, lapsed) if moment > now]
         return min(moments, default=None)
 
-    def recent(self, program: Program, now: datetime) -> tuple[Activity, ...]:
-        """What may still count for a tier at `now` or later, in order of time."""
+    def recent(self, programs: Iterable[Program], now: datetime) -> tuple[Activity, ...]:
+        """What may still count for a tier of these programs at `now` or later, in order of time."""
         since = now
-        for tier in program.tiers:
-            if tier.from_:
-                start = earlier(now, tier.grace, program.time_zone) if tier.grace else now
-                since = min(since, earlier(start, _window(tier.from_), program.time_zone))
+        for program in programs:
+            for tier in program.tiers:
+                if tier.from_:
+                    start = earlier(now, tier.grace, program.time_zone) if tier.grace else now
+                    since = min(since, earlier(start, _window(tier.from_), program.time_zone))
         first = bisect_right(self._in_order, since, key=_moment)
         return tuple(self._activity[name] for _, name in self._in_order[first:])
 

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 import typer
 
-from central.cli import cards, identification, items, ledger, members, programs, registers, service, templates
+from central.cli import (
+    cards,
+    events,
+    identification,
+    items,
+    ledger,
+    members,
+    programs,
+    receipts,
+    registers,
+    service,
+    templates,
+)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The centre of Tillside: one ledger for every register."
@@ -24,6 +36,8 @@ app.add_typer(templates.app, name="template")
 app.add_typer(members.app, name="members")
 app.add_typer(cards.app, name="cards")
 app.add_typer(registers.registers, name="registers")
+app.add_typer(receipts.app, name="receipts")
+app.add_typer(events.app, name="events")
 app.add_typer(ledger.app, name="ledger")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -92,3 +93,14 @@ def read_input(file: Path, as_json: bool) -> bytes:
         return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         fail(as_json, f"{file} cannot be read: {error.strerror}", USAGE)
+
+
+def moment_in(text: str, option: str, as_json: bool) -> datetime:
+    """The time that an option names."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        fail(as_json, f"{option} {text!r} is no time with its offset; write it as 2026-12-01T00:00+01:00", USAGE)
+    return moment

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from central import operations, programs
-from central.cli.command import USAGE, Data, File, Json, fail, opened, read_input, say
+from central import operations
+from central.cli.command import Data, File, Json, fail, moment_in, opened, read_input, say
 from central.clock import utc_now
 from central.program_versions import ProgramVersions, program_versions
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, unknown_tiers
@@ -40,7 +40,7 @@ def program_publish(
 ) -> None:
     """Sign a program and put it in force, now or at a named time; receipts that waited for one are evaluated."""
     checked = program_of(file, as_json)
-    begins = _moment(valid_from, as_json) if valid_from else None
+    begins = moment_in(valid_from, "--from", as_json) if valid_from else None
     with opened(data, as_json) as (folder, database):
         key = folder.program_key()
         try:
@@ -63,7 +63,7 @@ def program_withdraw(
     """Take back a program that waits for its time; one that is in force ends when another is published."""
     with opened(data, as_json) as (_, database):
         try:
-            taken = database.write_now(lambda connection: programs.withdraw(connection, named, utc_now()))
+            taken = database.write_now(lambda connection: operations.withdraw(connection, named, utc_now()))
         except ProgramError as error:
             fail(as_json, str(error))
     report = operations.ProgramWithdrawn(hash=taken[0].hash, valid_from=tuple(one.valid_from for one in taken))
@@ -110,13 +110,3 @@ def _lines(shown: ProgramVersions) -> list[str]:
 
 def _text(moment: datetime | None) -> str:
     return "-" if moment is None else moment.isoformat(timespec="minutes")
-
-
-def _moment(text: str, as_json: bool) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        fail(as_json, f"--from {text!r} is no time with its offset; write it as 2026-12-01T00:00+01:00", USAGE)
-    return moment

@@ -170,7 +170,8 @@ quarantine = Table(
 )
 
 # One row per transaction, whatever number of times it was seen. `body` is its JSON with absent facts
-# filled in since; `claims` what the register gave; `state` where its evaluation stands.
+# filled in since; `claims` what the register gave; `state` where its evaluation stands. At `reviewed_at` a person
+# said that its time is right, or is `counts_at`.
 receipts = Table(
     "receipts",
     metadata,
@@ -195,6 +196,8 @@ receipts = Table(
     Column("state", String(16), nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("problem", String(32)),
+    Column("reviewed_at", Moment),
+    Column("counts_at", Moment),
     *(
         Index("ix_receipts_problem", "problem", sqlite_where=is_set, postgresql_where=is_set)
         for is_set in [text("problem IS NOT NULL")]  # few earn nothing
@@ -259,6 +262,19 @@ members = Table(
     Column("tier", String(64)),
     Column("language", String(16)),
     Column("created_at", Moment, nullable=False),
+    Column("birth_month", Integer),
+    Column("segments", Text, nullable=False, server_default="[]"),
+)
+
+# What people had told of a member before they told otherwise; each row holds until its time. Append-only.
+member_facts = Table(
+    "member_facts",
+    metadata,
+    Column("member", ForeignKey("members.id"), primary_key=True),
+    Column("until", Moment, primary_key=True),
+    Column("tier", String(64)),
+    Column("birth_month", Integer),
+    Column("segments", Text, nullable=False),
 )
 
 # One row per number, in normal form. The numbers of one card have the same `card` (one of them), and the same in
@@ -295,14 +311,14 @@ card_changes = Table(
     sqlite_autoincrement=True,
 )
 
-# Append-only. A receipt gives one row per rule.
+# Append-only. A receipt, or an event, gives one row per rule; what corrects or voids that is a row of its own.
 ledger = Table(
     "ledger",
     metadata,
     Column("id", Serial, primary_key=True),
     Column("member", ForeignKey("members.id"), nullable=False, index=True),
-    Column("receipt", ForeignKey("receipts.key"), nullable=False),
-    Column("rule", String(64), nullable=False),
+    Column("receipt", String(64), nullable=False),
+    Column("rule", String(96), nullable=False),
     Column("points", BigInteger, nullable=False),
     Column("basis_minor", BigInteger, nullable=False),
     Column("pending_until", Moment),
@@ -311,11 +327,12 @@ ledger = Table(
     Column("why", Text, nullable=False),
     Column("program", String(64), nullable=False),
     Column("recorded_at", Moment, nullable=False),
-    UniqueConstraint("receipt", "rule"),
+    UniqueConstraint("receipt", "rule", "member"),
     sqlite_autoincrement=True,
 )
 
-# The fold of `ledger`, kept in the same transaction; `matures_at` is when points next confirm or expire.
+# The fold of `ledger`, kept in the same transaction; `matures_at` is when points next confirm or expire, or the tier
+# may change. `tier` is the one that was reached, where the program has such.
 balances = Table(
     "balances",
     metadata,
@@ -323,19 +340,56 @@ balances = Table(
     Column("confirmed", BigInteger, nullable=False),
     Column("pending", BigInteger, nullable=False),
     Column("matures_at", Moment, index=True),
+    Column("tier", String(64)),
 )
 
+# From where a member's next sale goes on: the newest thing that was folded, when its program began to hold ('' for
+# ever), and the counters in JSON. Without a row all is folded anew.
+member_states = Table(
+    "member_states",
+    metadata,
+    Column("member", ForeignKey("members.id"), primary_key=True),
+    Column("moment", Moment, nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("period", String(32), nullable=False),
+    Column("counters", LargeBinary, nullable=False),
+)
+
+# Members whose ledger is not what their receipts give, and why; a person folds them anew.
+unfolded = Table(
+    "unfolded",
+    metadata,
+    Column("member", ForeignKey("members.id"), primary_key=True),
+    Column("because", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+)
+
+# Things that members did and that are no purchase, each once by its key; `member` is null while nobody has the code.
+events = Table(
+    "events",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("what", String(64), nullable=False),
+    Column("member", ForeignKey("members.id"), index=True),
+    Column("code", String(255), index=True),
+    Column("at", Moment, nullable=False),
+    Column("device", String(64)),
+    Column("received_at", Moment, nullable=False),
+)
+
+# Where a register claimed something else than the ledger says: one row per receipt, as it stands now.
 variances = Table(
     "variances",
     metadata,
     Column("id", Serial, primary_key=True),
-    Column("receipt", ForeignKey("receipts.key"), nullable=False, index=True),
+    Column("receipt", ForeignKey("receipts.key"), nullable=False, unique=True),
     Column("device", String(64), nullable=False),
-    Column("member", String(64), nullable=False),
+    Column("member", String(64), nullable=False, index=True),
     Column("claimed", BigInteger, nullable=False),
     Column("given", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),
     Column("recorded_at", Moment, nullable=False),
+    Column("resolved_at", Moment),
     sqlite_autoincrement=True,
 )
 

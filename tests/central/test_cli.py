@@ -48,13 +48,13 @@ def test_program_check_names_the_path(tmp_path: Path) -> None:
 
 
 def test_a_program_that_needs_what_the_centre_does_not_keep_is_not_published(data: Path) -> None:
-    capped = {"id": "base", "give": {"points": 1, "per_minor": 1000}, "cap": {"day": 5}}
-    document = json.dumps(PROGRAM | {"earn": [capped]}).encode()
+    reward = {"id": "r5", "cost": 500, "discount_minor": 500}
+    document = json.dumps(PROGRAM | {"rewards": [reward]}).encode()
 
     code, refused = answer("program", "publish", "--data", str(data), "-", stdin=document)
 
     assert code == 1
-    assert "$.earn[0].cap.day" in refused["error"]
+    assert "$.rewards" in refused["error"]
     assert answer("program", "publish", "--data", str(data), "-", stdin=json.dumps(PROGRAM).encode())[0] == 0
 
 

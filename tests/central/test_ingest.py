@@ -131,7 +131,7 @@ async def test_a_poison_entry_is_set_aside_alone(centre: RunningCentre) -> None:
     centre.write(
         lambda connection: connection.execute(
             text(
-                "create trigger poison before insert on ledger when new.member = 'm2' "
+                "create trigger poison before insert on receipts when new.member = 'm2' "
                 "begin select raise(abort, 'broken'); end"
             )
         )

@@ -103,18 +103,23 @@ async def test_a_voided_sale_gives_back_what_it_gave(centre: RunningCentre, prog
     # When it is voided, on a print without a total
     voided = receipt(1, 0, code="TS0001", status="voided", lines=())
     answer = await till.sell(voided)
-    # Then the rest goes too, and the ledger is still the fold of its entries
+    # Then it gives nothing and its return takes nothing, and the ledger is still the fold of its entries
     assert [outcome.code for outcome in answer.outcomes] == ["accepted"]
     entries = centre.read(lambda connection: ledger.entries_of_member(connection, "m1"))
-    assert [entry.points for entry in entries] == [10, -4, -6]
-    assert len({entry.entry_id for entry in entries}) == 3
+    assert [(entry.rule, entry.points) for entry in entries] == [
+        ("base", 10),
+        ("base", -4),
+        ("base/voided", -10),
+        ("base/corrected", 4),
+    ]
+    assert len({entry.entry_id for entry in entries}) == 4
     assert centre.read(lambda connection: ledger.check_balances(connection, NOON)) == []
     # And nothing of it counts again, nor is it the original of anything
     answer = await till.sell(voided, sold, returned(3, sold))
     assert [outcome.code for outcome in answer.outcomes] == ["duplicate", "duplicate", "accepted"]
     assert centre.points("m1") == 0
     rows = centre.read(lambda connection: connection.execute(tables.receipts.select()).all())
-    assert {row.number: row.state for row in rows} == {"1": "settled", "2": "settled", "3": "waiting"}
+    assert {row.number: row.state for row in rows} == {"1": "settled", "2": "waiting", "3": "waiting"}
     assert centre.count(tables.variances) == 0
 
 
@@ -132,13 +137,14 @@ async def test_a_return_waits_again_when_its_sale_is_voided(centre: RunningCentr
     assert [(row.state, row.original) for row in rows if row.kind == "return"] == [(ledger.WAITING, None)]
 
 
-async def test_voiding_a_return_that_took_points_is_set_aside(centre: RunningCentre) -> None:
+async def test_voiding_a_return_gives_again_what_it_took(centre: RunningCentre) -> None:
     till = await centre.till()
     sold = receipt(1, 100_00, code="TS0001")
     await till.sell(sold, returned(2, sold))
-    answer = await till.sell(returned(2, sold, status="voided"))
-    assert [outcome.code for outcome in answer.outcomes] == ["quarantined"]
     assert centre.points("m1") == 0
+    answer = await till.sell(returned(2, sold, status="voided"))
+    assert [outcome.code for outcome in answer.outcomes] == ["accepted"]
+    assert centre.points("m1") == 10
 
 
 async def test_an_attached_code_survives_a_fuller_print(centre: RunningCentre) -> None:
@@ -320,8 +326,8 @@ async def test_an_honest_claim_is_no_variance(centre: RunningCentre, program: Pr
     assert centre.points("m1") == 0
 
 
-async def test_a_published_program_named_by_the_receipt_is_used(centre: RunningCentre, program: Program) -> None:
-    # Given a newer program in force
+async def test_a_receipt_is_judged_by_the_program_of_its_own_time(centre: RunningCentre, program: Program) -> None:
+    # Given a newer program in force from noon on, and a till that goes on with the older
     till = await centre.till()
     older = await till.heartbeat()
     generous = msgspec.json.decode(program_json(program))
@@ -329,14 +335,12 @@ async def test_a_published_program_named_by_the_receipt_is_used(centre: RunningC
     newer = program_from_json(msgspec.json.encode(generous))
     key = centre.folder.program_key()
     centre.write(lambda connection: operations.publish(connection, newer, key, NOON))
-    # When a receipt comes that was evaluated with the older, and one that names none
-    from sync.records import ReceiptBody
-
-    sold = receipt(1, 100_00, code="TS0001")
+    # When a receipt of before comes, and one of after that was evaluated with the older
+    till.sale(receipt(1, 100_00, code="TS0001", issued_at=NOON - timedelta(minutes=1)))
+    sold = receipt(2, 100_00, code="TS0001")
     till.entry("receipt", sold.key, msgspec.json.encode(ReceiptBody(receipt=sold, program=older.program)))
-    till.sale(receipt(2, 100_00, code="TS0001"))
     await till.send(1)
-    # Then each is evaluated with its own
+    # Then each is evaluated with what held when it was issued
     assert centre.points("m1") == 10 + 20
 
 

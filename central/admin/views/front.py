@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
-from central import operations
+from central import ledger, operations
 from central.admin.views.cards import UNKNOWN
 from central.admin.views.programs import HeldHere, held_by_device
 from central.admin.views.shown import Zone
@@ -31,6 +31,8 @@ class Totals(Struct, frozen=True, kw_only=True):
     unknown_cards: int
     quarantined: int
     variances: int
+    held_for_time: int
+    unfolded: int
 
 
 class RegisterRow(Struct, frozen=True, kw_only=True):
@@ -72,7 +74,9 @@ def shop_totals(connection: Connection) -> Totals:
         points=int(points or 0),
         unknown_cards=int(connection.execute(unknown).scalar_one()),
         quarantined=count(tables.quarantine.c.id, tables.quarantine.c.resolved_at.is_(None)),
-        variances=count(tables.variances.c.id),
+        variances=count(tables.variances.c.id, tables.variances.c.resolved_at.is_(None)),
+        held_for_time=count(receipts.key, receipts.state == ledger.HELD),
+        unfolded=count(tables.unfolded.c.member),
     )
 
 

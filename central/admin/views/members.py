@@ -26,6 +26,7 @@ _STATES = {
     ledger.BLOCKED: "held: card blocked",
     ledger.NO_PROGRAM: "waits for a program",
     ledger.WAITING: "waits for its original",
+    ledger.HELD: "held: its time cannot be",
     ledger.NEW: "new",
 }
 

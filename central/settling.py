@@ -1,0 +1,109 @@
+"""Where a receipt stands: whose it is, what it gives back, what it waits for; and whose points that bears on.
+
+Owns the `state` of a receipt. What it gives is `central.folding`'s: every function here returns the members who are
+to be folded anew.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from central import cards, originals, programs
+from central.db import tables
+from central.devices import enrolled_at
+from central.ledger import BLOCKED, HELD, NO_MEMBER, NO_PROGRAM, SETTLED, WAITING
+from central.plausible import implausible
+from central.stored import StoredReceipt, stored_receipt
+from loyalty.exchange import parts_of
+from loyalty.schedule import in_force_at, judged_at
+
+
+def arrived(connection: Connection, stored: StoredReceipt) -> set[str]:
+    """A receipt is here, or known better: it and the returns that it has, or that waited for it, find their place."""
+    touched = settle(connection, stored)
+    sold, _ = parts_of(stored.receipt)
+    if sold is None:
+        return touched
+    keys = dict.fromkeys((*originals.returns_of(connection, stored.key), *originals.waiting_for(connection, sold)))
+    for key in keys:
+        if key != stored.key:
+            touched |= settle(connection, stored_receipt(connection, key))
+    return touched
+
+
+def settle(connection: Connection, stored: StoredReceipt) -> set[str]:
+    """Find where one receipt stands now."""
+    sold, returned = parts_of(stored.receipt)
+    touched: set[str] = set()
+    state = _state_of_sale(connection, stored)
+    if sold is not None and stored.member is not None:
+        touched.add(stored.member)
+    if returned is not None:
+        touched |= _member_of(connection, stored.original)
+        if stored.receipt.status == "final":
+            original = originals.original_of(connection, stored)
+            state = _place_return(connection, stored, original, state if sold is not None else None)
+            touched |= _member_of(connection, original)
+    held = stored.reviewed_at is None and why_held(connection, stored) is not None
+    _set_state(connection, stored.key, HELD if held else state)
+    return touched
+
+
+def why_held(connection: Connection, stored: StoredReceipt) -> str | None:
+    """Why a person has to look at the receipt's time first."""
+    if stored.receipt.status != "final":
+        return None
+    since = enrolled_at(connection, stored.device)
+    return implausible(stored.receipt, received_at=stored.received_at, enrolled_at=since)
+
+
+def settle_without_program(connection: Connection) -> set[str]:
+    """Place what came before there was a program for it."""
+    columns = tables.receipts.c
+    keys = connection.execute(select(columns.key).where(columns.state == NO_PROGRAM)).scalars()
+    touched: set[str] = set()
+    for key in keys.all():
+        touched |= arrived(connection, stored_receipt(connection, key))
+    return touched
+
+
+def members_since(connection: Connection, moment: datetime) -> set[str]:
+    """Members with receipts that were issued at `moment` or later, or have no time of their own."""
+    columns = tables.receipts.c
+    later = (columns.issued_at >= moment) | columns.issued_at.is_(None)
+    return set(
+        connection.execute(select(columns.member).where(columns.member.is_not(None), later).distinct()).scalars()
+    )
+
+
+def _state_of_sale(connection: Connection, stored: StoredReceipt) -> str:
+    if stored.member is None:
+        held = stored.code is not None and cards.holder_of(connection, stored.code).refuses(stored.receipt)
+        return BLOCKED if held else NO_MEMBER
+    moment = judged_at(stored.timed()) or stored.received_at
+    return NO_PROGRAM if in_force_at(programs.publications(connection), moment) is None else SETTLED
+
+
+def _place_return(
+    connection: Connection, stored: StoredReceipt, original: str | None, state_of_sale: str | None
+) -> str:
+    """The state of a return, or of the exchange whose sale stands as `state_of_sale`."""
+    if original is None:
+        originals.wait(connection, stored)
+        return WAITING
+    originals.found(connection, stored.key, original)
+    columns = tables.receipts.c
+    state: str = connection.execute(select(columns.state).where(columns.key == original)).scalar_one()
+    return state if state_of_sale is None else state_of_sale
+
+
+def _member_of(connection: Connection, key: str | None) -> set[str]:
+    columns = tables.receipts.c
+    member = connection.execute(select(columns.member).where(columns.key == key)).scalar_one_or_none()
+    return set() if member is None else {member}
+
+
+def _set_state(connection: Connection, key: str, state: str) -> None:
+    connection.execute(update(tables.receipts).where(tables.receipts.c.key == key).values(state=state))

@@ -1,0 +1,136 @@
+"""From where a member's next sale goes on: the counters after the newest thing that was folded.
+
+Owns those rows, and the tier that follows from them. A row is a short cut and never the truth: without it all of a
+member's receipts are folded anew (`central.folding`), to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from central import members as roll
+from central import programs
+from central.db import tables
+from loyalty.canonical import Holding, Position, facts_at
+from loyalty.fold import Fold
+from loyalty.history import remembers, scope_of
+from loyalty.member import Counters, MemberState
+from loyalty.schedule import in_force_at
+from loyalty.standing import reached_by_activity
+
+AT_ONCE = 500
+
+
+class Carried(Struct, frozen=True, kw_only=True):
+    """What was counted up to `last`, under the program that began to hold at `period`."""
+
+    last: Position
+    period: str
+    counters: Counters
+
+
+class Reached(Struct, frozen=True, kw_only=True):
+    """The tier that a member has now, and when time alone may change it."""
+
+    tier: str | None
+    changes_at: datetime | None
+
+
+def period_of(holding: Holding) -> str:
+    """When a scheduled program began to hold; '' for ever."""
+    return "" if holding.valid_from is None else holding.valid_from.astimezone(UTC).isoformat()
+
+
+def load(connection: Connection, members: Iterable[str]) -> dict[str, Carried]:
+    """The states of those members that have one."""
+    found: dict[str, Carried] = {}
+    for some in _parts(members):
+        rows = connection.execute(select(tables.member_states).where(tables.member_states.c.member.in_(some)))
+        found.update(
+            {
+                row.member: Carried(
+                    last=(row.moment, row.key),
+                    period=row.period,
+                    counters=msgspec.json.decode(row.counters, type=Counters),
+                )
+                for row in rows
+            }
+        )
+    return found
+
+
+def save(connection: Connection, states: Mapping[str, Carried]) -> None:
+    """Put these in the place of what there was."""
+    forget(connection, states)
+    rows: list[dict[str, Any]] = [
+        {
+            "member": member,
+            "moment": carried.last[0],
+            "key": carried.last[1],
+            "period": carried.period,
+            "counters": msgspec.json.encode(carried.counters),
+        }
+        for member, carried in states.items()
+    ]
+    if rows:
+        connection.execute(insert(tables.member_states), rows)
+
+
+def forget(connection: Connection, members: Iterable[str]) -> None:
+    """Let all of these members' receipts be folded anew when the next one comes."""
+    for some in _parts(members):
+        connection.execute(delete(tables.member_states).where(tables.member_states.c.member.in_(some)))
+
+
+def begin_anew(connection: Connection, valid_from: datetime) -> None:
+    """The schedule is another: what is counted is, too. Tiers are looked at when it begins to hold."""
+    connection.execute(delete(tables.member_states))
+    if any(reached_by_activity(holding.program) for holding in programs.schedule(connection)):
+        columns = tables.balances.c
+        later = or_(columns.matures_at.is_(None), columns.matures_at > valid_from)
+        connection.execute(update(tables.balances).where(later).values(matures_at=valid_from))
+
+
+def are_kept(schedule: Sequence[Holding]) -> bool:
+    """Whether what a receipt gives may hang on the receipts before it, under any program of the schedule."""
+    return any(remembers(holding.program) for holding in schedule)
+
+
+def without(connection: Connection, members: Iterable[str]) -> set[str]:
+    """Of these members those that have receipts or events and no state: they are to be folded anew."""
+    found: set[str] = set()
+    held = tables.member_states.c.member
+    for some in _parts(members):
+        for column in (tables.receipts.c.member, tables.events.c.member):
+            query = select(column).where(column.in_(some), ~select(held).where(held == column).exists()).distinct()
+            found |= set(connection.execute(query).scalars())
+    return found
+
+
+def reached(connection: Connection, members: Iterable[str], now: datetime) -> dict[str, Reached]:
+    """The tiers that members reached; of none where the program in force has no such tiers."""
+    schedule = programs.schedule(connection)
+    holding = in_force_at(schedule, now)
+    if holding is None or not reached_by_activity(holding.program):
+        return {}
+    members, program, scope = tuple(members), holding.program, scope_of(one.program for one in schedule)
+    found: dict[str, Reached] = {}
+    known = roll.facts_of(connection, members)
+    for member, carried in load(connection, members).items():
+        fold = Fold(scope, MemberState(code=member, counters=carried.counters))
+        tier = fold.tier(program, facts_at(known[member], now), now)
+        changes_at = fold.tier_changes_at(program, now)
+        found[member] = Reached(tier=None if tier is UNSET else tier, changes_at=changes_at)
+    return found
+
+
+def _parts(members: Iterable[str]) -> Iterable[list[str]]:
+    every = list(members)
+    for start in range(0, len(every), AT_ONCE):
+        yield every[start : start + AT_ONCE]
