@@ -19,6 +19,7 @@ from central.cli import (
     receipts,
     registers,
     service,
+    simulation,
     templates,
 )
 
@@ -29,6 +30,7 @@ app.command()(service.init)
 app.command()(service.serve)
 app.command(name="open")(service.open_admin)
 app.add_typer(registers.enrolment, name="enrolment")
+programs.app.command("simulate")(simulation.program_simulate)
 app.add_typer(programs.app, name="program")
 app.add_typer(identification.app, name="identification")
 app.add_typer(items.app, name="items")
