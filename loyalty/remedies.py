@@ -89,6 +89,10 @@ REMEDIES: Final[Mapping[str, str]] = {
     ),
     "too_large": "The document is too large: let the POS write smaller files, and send it again.",
     "too_many": "The document holds too many receipts: let the POS write smaller files, and send it again.",
+    "too_dense": (
+        "It is no till's paper: hardly anything but printer commands. If it is one, send it in with what the till is; "
+        "else dismiss the item."
+    ),
     # A file that was not opened, or a job that the relay could not keep whole.
     "unreadable": (
         "It cannot be read. A file: check its owner and mode, put it into the folder again, and dismiss the item. "

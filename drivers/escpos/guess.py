@@ -19,8 +19,10 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, CodePage, code_page, selected_page
-from drivers.escpos.framing import EscposFramer, split_text
+from drivers.escpos.effort import Effort
+from drivers.escpos.framing import EscposFramer, Frame, split_text
 from drivers.escpos.languages import LANGUAGES
+from drivers.escpos.paper import FEED_CHUNK_BYTES
 from drivers.escpos.printer import UNSELECTED
 
 # Enough of a document to tell its alphabet by.
@@ -157,7 +159,7 @@ def selected_texts(document: bytes) -> Mapping[int, bytes]:
     """
     texts: dict[int, list[bytes]] = {}
     number, is_plain = UNSELECTED, True
-    for frame in EscposFramer(styled_text=True).feed(document[:SAMPLE_BYTES]):
+    for frame in _sample_frames(document):
         if frame.kind == "text":
             if is_plain and not frame.data.isascii():
                 texts.setdefault(number, []).append(b" ".join(split_text(frame.data)[::2]))
@@ -168,6 +170,17 @@ def selected_texts(document: bytes) -> Mapping[int, bytes]:
         elif frame.name in _OTHER_LETTERS:
             is_plain = frame.name == "FS ."
     return {number: b" ".join(parts) for number, parts in texts.items()}
+
+
+def _sample_frames(document: bytes) -> Iterator[Frame]:
+    """The frames of the beginning, as far as they do not ask too much."""
+    framer, effort = EscposFramer(styled_text=True), Effort()
+    for at in range(0, min(len(document), SAMPLE_BYTES), FEED_CHUNK_BYTES):
+        frames = framer.feed(document[at : min(at + FEED_CHUNK_BYTES, SAMPLE_BYTES)])
+        yield from frames
+        effort.ask(len(frames) // 2)  # every other is text
+        if effort.is_too_much(at):
+            return
 
 
 def makes_sense(text: bytes, page: CodePage) -> bool:

@@ -174,6 +174,8 @@ def _run_on(pieces: Iterable[Piece]) -> Composed:
 
 def _segment(run: list[Piece], left: int, right: int) -> list[Segment]:
     """The run without the blanks around it; none if it is blank. `run` is used up."""
+    if len(run) == 1 and (text := run[0].text) and not text[0].isspace() and not text[-1].isspace():
+        return [Segment(left, right, (run[0],))]
     while run and not run[-1].text.rstrip():
         right -= run.pop().dots
     while run and not run[0].text.lstrip():
@@ -204,6 +206,8 @@ def _place(segment: Segment, placed: list[Segment]) -> bool:
 
 def _over(under: Segment, over: Segment) -> Segment | None:
     """Two passes as one; None where letters would lie over other letters."""
+    if under.left == over.left and len(under.pieces) == len(over.pieces) == 1 and _is_a_further_pass(under, over):
+        return under
     widths = {piece.style.letter_dots for piece in under.pieces + over.pieces}
     if len(widths) > 1 or under.right - under.left > MAX_COLUMN * DOTS_A_COLUMN:
         return None
@@ -226,6 +230,12 @@ def _over(under: Segment, over: Segment) -> Segment | None:
     )
     left = under.left + first * cell
     return Segment(left, left + sum(piece.dots for piece in pieces), pieces)
+
+
+def _is_a_further_pass(under: Segment, over: Segment) -> bool:
+    """Whether what was printed twice is printed once more in the same place."""
+    below, above = under.pieces[0], over.pieces[0]
+    return below.style.double_strike and below.text == above.text and below.style.letter_dots == above.style.letter_dots
 
 
 def _letters(segment: Segment) -> Iterator[tuple[str, Style]]:

@@ -15,8 +15,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from drivers.escpos.line import Composed, Segment, laid_out, wrapped
 from drivers.escpos.styles import LETTER_DOTS_HIGH
 
-# A page is at most some tens of lines; this many pieces are two for each letter of them.
-MAX_PAGE_PIECES: Final = 4096
+# A page is at most some tens of lines; this many pieces are one for each of their words.
+MAX_PAGE_PIECES: Final = 1024
 # Positions are 16-bit; more than that up or down a page is off any paper.
 MAX_PAGE_DOTS: Final = 65536
 # Text whose base lines are this close is one line.
@@ -25,7 +25,7 @@ SAME_LINE_DOTS: Final = LETTER_DOTS_HIGH // 2
 # a page that grows, its pieces are printed so often on average.
 MAX_PAGE_COPIES: Final = 4
 # CAN looks at what stands in other areas too: so often at each piece, on average. A page cleared more stays as it is.
-MAX_PAGE_LOOKS: Final = 32
+MAX_PAGE_LOOKS: Final = 8
 
 T = TypeVar("T")
 

@@ -20,7 +20,8 @@ MAX_SHEET_LINES: Final = 20_000
 MAX_BLANK_LINES: Final = 4
 # The most a QR code holds in bytes (version 40, level L); the payload of a stored symbol is cut there.
 MAX_CODE_BYTES: Final = 7089
-FEED_CHUNK_BYTES: Final = 65536
+# A stream is framed and printed so much at a time: what is framed is paid for, also where no more is printed.
+FEED_CHUNK_BYTES: Final = 8192
 
 LineKind = Literal["text", "code", "image"]
 Justification = Literal["left", "center", "right"]
@@ -56,7 +57,8 @@ class PrintedCode(Struct, frozen=True, kw_only=True, gc=False):
 class Sheet:
     """Paper up to a cut, or to the end of the stream (`cut` is false then).
 
-    `lost_lines` were printed beyond MAX_SHEET_LINES and are not here.
+    `lost_lines` were printed beyond MAX_SHEET_LINES and are not here. After a sheet that `asks_too_much` the stream was
+    not read on (`drivers.escpos.effort`).
     """
 
     lines: tuple[PaperLine, ...]
@@ -67,6 +69,7 @@ class Sheet:
     cut: bool
     torn: bool
     lost_lines: int
+    asks_too_much: bool = False
 
     @property
     def text(self) -> str:

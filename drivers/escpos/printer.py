@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from drivers.escpos import codepages
 from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, CodePage, national_letters, selected_page
+from drivers.escpos.effort import Effort
 from drivers.escpos.framing import EscposFramer, Frame, split_text, text_line_end
 from drivers.escpos.line import DOTS_A_COLUMN, MAX_COLUMN, Piece, Styled, composed, segments, spans_of
 from drivers.escpos.page_mode import Area, Page
@@ -68,6 +69,8 @@ def printed(document: bytes, *, code_page: str | None = None, profile: str = DEF
     framer = EscposFramer(styled_text=True)
     for at in range(0, len(document), FEED_CHUNK_BYTES):
         printer.feed(framer.feed(document[at : at + FEED_CHUNK_BYTES]))
+        if printer.asks_too_much:
+            break
     printer.feed(framer.finish())
     return Paper(sheets=tuple(printer.finish()))
 
@@ -108,11 +111,15 @@ class EscposPrinter:
         self._at = 0
         self._sheet_start = 0
         self._after_cr = False
+        self._effort = Effort()
+        self.asks_too_much = False
         self._reset()
         self._new_sheet()
 
     def feed(self, frames: Iterable[Frame]) -> None:
-        """Print `frames`."""
+        """Print `frames`, but none behind those that ask too much."""
+        if self.asks_too_much:
+            return
         for frame in frames:
             if frame.kind == "text":
                 if self._listens:
@@ -122,6 +129,9 @@ class EscposPrinter:
             else:
                 self._torn = True
             self._at = frame.end
+            if self._effort.is_too_much(frame.end):
+                self.asks_too_much = True
+                return
 
     def take(self) -> list[Sheet]:
         """Sheets that were cut off since the last call."""
@@ -135,7 +145,7 @@ class EscposPrinter:
         """
         self._end_line()
         self._print_page(ends=True)
-        if self._roll.lines or self._kicks or self._torn:
+        if self._roll.lines or self._kicks or self._torn or self.asks_too_much:
             self._end_sheet(cut=False)
         return self.take()
 
@@ -178,6 +188,7 @@ class EscposPrinter:
         self._kicks = 0
         self._torn = False
         self._pictures.new_sheet()
+        self._effort.begin_sheet(self._sheet_start)
 
     def _page_of(self, number: int) -> CodePage:
         """The code page that ESC t `number` selects, or the one that the printer begins with."""
@@ -224,9 +235,11 @@ class EscposPrinter:
     def _add_marked(self, data: bytes, at: int) -> None:
         """Print a line, or a part of one, with tabs, lone CRs and styling commands in it."""
         parts = split_text(data)
+        self._effort.ask(len(parts) // 2)
         parts.append(b"")  # the mark that the last letters lack
         begins = self._line_start is None and self._page_mode is None
-        if begins and data.endswith(b"\n") and self._line_at_once(parts, at):
+        # A styling command may end in the byte of a line feed.
+        if begins and data.endswith(b"\n") and parts[-3] in _LINE_FEEDS and self._line_at_once(parts, at):
             return
         for letters, mark in zip(parts[::2], parts[1::2], strict=True):
             if letters:
@@ -457,6 +470,7 @@ class EscposPrinter:
                 cut=cut,
                 torn=self._torn,
                 lost_lines=self._roll.lost_lines,
+                asks_too_much=self.asks_too_much,
             )
         )
         self._sheet_start = self._at
@@ -479,6 +493,7 @@ class EscposPrinter:
             return
         self._write_on_page(ends_line=True)
         for item in page.printed(ends=ends):
+            self._effort.ask(1)
             if isinstance(item, _Placed):
                 self._keep_code(item.code)
                 roll.add(replace(item.line, start=self._page_start, end=self._at))
@@ -504,6 +519,7 @@ class EscposPrinter:
         elif frame.is_drawer_kick:
             self._kicks += 1
         elif (act := self._ACTS.get(frame.name)) is not None:
+            self._effort.ask(1)
             self._at = frame.end
             act(self, frame)
 
@@ -575,6 +591,7 @@ class EscposPrinter:
         lines, spacing = frame.data[2], self._line_dots
         self._end_line(feed=min(lines, 1) * spacing, leaves_blank=lines > 0)
         seen = min(lines - 1, MAX_BLANK_LINES + 1)
+        self._effort.ask(max(seen, 0))
         for _ in range(seen):
             self._end_line(feed=spacing, leaves_blank=True)
         if lines - 1 > seen:

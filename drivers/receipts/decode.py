@@ -7,13 +7,10 @@ Never raises on malformed input; wrong options are DecodeOptionsError.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import islice, zip_longest
-from threading import Lock
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,6 +19,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from drivers.escpos.codepages import CodePageError, code_page, profile_pages
+from drivers.escpos.effort import COMMAND_BYTES, MAX_COMMANDS
 from drivers.escpos.guess import GuessedPage
 from drivers.escpos.paper import Sheet
 from drivers.receipts.classify import IgnoredKind, classified, voided_before_total
@@ -53,7 +51,7 @@ from drivers.receipts.port import (
 )
 from drivers.receipts.poslog import read_poslog
 from drivers.receipts.poslog_cut import is_xml_document
-from drivers.registry import load_readers
+from drivers.receipts.readers import Readers, failed, installed
 from loyalty.identity import identified
 from loyalty.receipt import Problem, Receipt
 from loyalty.reconcile import reconciled
@@ -62,6 +60,11 @@ from loyalty.reconcile import reconciled
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 # A busy shop's year; each piece takes about a kilobyte.
 MAX_PIECES: Final = 200_000
+
+# A receipt is some hundred bytes. A stream that is cut more often than that, or a text that goes to a new page, is read
+# so far; the base is for a short one whose till cuts twice.
+MAX_SHEETS: Final = 256
+SHEET_BYTES: Final = 64
 
 # Files of records, read as they are and never as paper.
 FILE_FORMATS: Final = ("json", "poslog", "csv")
@@ -72,8 +75,6 @@ CODE_FORMATS: Final[tuple[str, ...]] = get_args(FiscalFormat)
 _ONLY_CODES: Final = re.compile(
     rb"\s*(?:(?:https?://(?:suf\.purs|(?:www\.)?porezna)\.gov\.[^\n]*|\d{60}[^\S\n]*)(?:\n\s*|$))+"
 )
-
-log = logging.getLogger(__name__)
 
 # A paper's text may begin with a picture or a code by name: `[image 384x64]`.
 _BEGINS_JSON: Final = re.compile(rb"\s*(?:\{|\[(?!\s*[A-Za-z]))").match
@@ -124,7 +125,7 @@ _Piece = Receipt | Ignored | DecodeProblem | GuessedPage
 
 def formats() -> tuple[str, ...]:
     """Formats that can be asked for in this installation."""
-    return tuple(dict.fromkeys(("auto", *PRINTER_FORMATS, *FILE_FORMATS, *CODE_FORMATS, *_installed().working)))
+    return tuple(dict.fromkeys(("auto", *PRINTER_FORMATS, *FILE_FORMATS, *CODE_FORMATS, *installed().working)))
 
 
 def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
@@ -202,75 +203,28 @@ def _check(options: DecodeOptions) -> None:
         raise DecodeOptionsError(f"{options.currency!r} is no ISO 4217 currency, such as EUR")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Readers:
-    """Readers by name. `broken` says of the others what is wrong with them."""
-
-    working: Mapping[str, ReceiptReader]
-    broken: Mapping[str, str]
-
-
-# Sources decode in threads of their own, and a reader that is made makes msgspec look at its types: where two threads
-# do so at once the interpreter crashes (msgspec 0.22).
-_LOADING: Final = Lock()
-
-
-def _installed() -> _Readers:
-    with _LOADING:
-        return _loaded()
-
-
-@cache
-def _loaded() -> _Readers:
-    loaded = load_readers()
-    working: dict[str, ReceiptReader] = {}
-    broken = {name: str(error) for name, error in loaded.broken.items()}
-    for name, error in loaded.broken.items():
-        _say_broken(name, type(error.__cause__ or error).__name__)
-    for name, reader in loaded.readers.items():
-        try:
-            working[name] = reader()
-        except Exception as error:  # noqa: BLE001 - a third party's reader may fail in any way and stops no other
-            broken[name] = _failed(name, error)
-    return _Readers(working=working, broken=broken)
-
-
-def _failed(name: str, error: Exception) -> str:
-    _say_broken(name, type(error).__name__)
-    return f"The reader {name!r} failed ({type(error).__name__}). Update or uninstall the package it came with."
-
-
-@cache
-def _say_broken(reader: str, error: str) -> None:
-    """Once for each reader and kind of error: it fails at every receipt.
-
-    Through the standard library, which writes to standard error and costs `tillside decode` nothing.
-    """
-    log.warning(msgspec.json.encode({"event": "reader_broken", "reader": reader, "error": error}).decode())
-
-
-def _asked_readers(name: str) -> _Readers:
-    installed = _installed()
+def _asked_readers(name: str) -> Readers:
+    readers = installed()
     if name in ("auto", *PRINTER_FORMATS, *FILE_FORMATS, *CODE_FORMATS):
-        return installed
-    if name in installed.working:
-        return _Readers(working={name: installed.working[name]}, broken={})
-    if name in installed.broken:
-        raise DecodeOptionsError(installed.broken[name])
+        return readers
+    if name in readers.working:
+        return Readers(working={name: readers.working[name]}, broken={})
+    if name in readers.broken:
+        raise DecodeOptionsError(readers.broken[name])
     known = ", ".join(formats())
     raise DecodeOptionsError(f"no format {name!r}; choose one of {known}")
 
 
-def _with_templates(readers: _Readers, options: DecodeOptions) -> _Readers:
+def _with_templates(readers: Readers, options: DecodeOptions) -> Readers:
     """The readers, and those of the templates that are given, where a format does not ask for one reader."""
-    if not options.templates or options.format in _installed().working:
+    if not options.templates or options.format in installed().working:
         return readers
     from drivers.receipts.layout import reader_of  # noqa: PLC0415 - loaded where there is a template
 
     given: dict[str, ReceiptReader] = {
         f"template:{template.name}": reader_of(template) for template in options.templates
     }
-    return _Readers(working={**readers.working, **given}, broken=readers.broken)
+    return Readers(working={**readers.working, **given}, broken=readers.broken)
 
 
 def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:
@@ -298,7 +252,7 @@ def _gathered(pieces: Iterator[_Piece], size: int) -> Decoded:
     )
 
 
-def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
+def _pieces(document: bytes, options: DecodeOptions, readers: Readers) -> Iterator[_Piece]:
     if options.format == "json" or (options.format == "auto" and _BEGINS_JSON(document)):
         yield from _json_pieces(document, options, readers)
         return
@@ -321,18 +275,32 @@ def _pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Itera
         )
     else:
         jobs = text_jobs(document, code_page=options.code_page)
+    yield from _paper_pieces(jobs, document, options, readers, source=language)
+
+
+def _paper_pieces(
+    jobs: Iterator[Job], document: bytes, options: DecodeOptions, readers: Readers, *, source: PrinterLanguage | None
+) -> Iterator[_Piece]:
+    """What the sheets of a document hold, as far as it is like a till's."""
     kicks, printed = 0, False
-    for job in jobs:
+    for number, job in enumerate(jobs):
+        if number > MAX_SHEETS + job.start // SHEET_BYTES:
+            detail = f"more than {number} sheets in {job.start} bytes of paper; a till's have more on them"
+            yield DecodeProblem(code="too_many", detail=detail, start=job.start, end=len(document))
+            return
         kicks += job.drawer_kicks
         if job.is_printed:
             printed = True
-            yield from _pieces_of_job(job, document, options, readers, source=language)
+            yield from _pieces_of_job(job, document, options, readers, source=source)
+        if job.asks_too_much:
+            printed = True
+            yield DecodeProblem(code="too_dense", detail=_TOO_DENSE, start=job.end, end=len(document))
     # Paper without print beside a receipt is a feed or the drawer's kick; alone it says what happened.
     if not printed:
         yield Ignored(kind="drawer" if kicks else "blank", start=0, end=len(document))
 
 
-def _json_pieces(document: bytes, options: DecodeOptions, readers: _Readers) -> Iterator[_Piece]:
+def _json_pieces(document: bytes, options: DecodeOptions, readers: Readers) -> Iterator[_Piece]:
     journals = journals_of(document)
     if journals is not None:
         whole = {"start": 0, "end": len(document)}
@@ -382,7 +350,7 @@ _Chosen = tuple[Found, str]
 
 
 def _pieces_of_job(
-    job: Job, document: bytes, options: DecodeOptions, readers: _Readers, *, source: str | None
+    job: Job, document: bytes, options: DecodeOptions, readers: Readers, *, source: str | None
 ) -> Iterator[_Piece]:
     """Receipts of one sheet, and what the rest of it is."""
     lines = job.printed.lines
@@ -456,7 +424,7 @@ def _rest_with_codes(
             yield rest
 
 
-def _chosen(job: PrintedJob, readers: _Readers) -> tuple[list[_Chosen], Sequence[str]]:
+def _chosen(job: PrintedJob, readers: Readers) -> tuple[list[_Chosen], Sequence[str]]:
     """What to read by whom: the surest first, then whatever does not overlap, in the order of the paper.
 
     And what is wrong with the readers that could not be asked.
@@ -467,7 +435,7 @@ def _chosen(job: PrintedJob, readers: _Readers) -> tuple[list[_Chosen], Sequence
         try:
             offers += [(found, name) for found in reader.find(job) if 0 <= found.first < found.last <= len(job.lines)]
         except Exception as error:  # noqa: BLE001 - a third party's reader may fail in any way and stops no other
-            broken.append(_failed(name, error))
+            broken.append(failed(name, error))
         if _settles(offers, job):
             break
     offers.sort(key=lambda offer: (-offer[0].certainty, offer[0].first))
@@ -510,6 +478,9 @@ def _checked(reader: str, read: Callable[[], Receipt], start: int, end: int) -> 
     return receipt
 
 
+_TOO_DENSE: Final = (
+    f"a sheet with more than {MAX_COMMANDS} commands, and one for every {COMMAND_BYTES} bytes; not read from here on"
+)
 _Rest = Literal["raster_only", "torn", "unknown_layout"]
 _REST_DETAILS: Final[Mapping[_Rest, str]] = {
     "raster_only": "the printer driver draws its text as a picture; choose a text driver on the till",

@@ -63,7 +63,10 @@ _HIGH_RUN: Final = re.compile(rb"[\x80-\xff]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A sheet of a document. `start` and `end` are its byte range; `sheet` is there if a printer printed it."""
+    """A sheet of a document. `start` and `end` are its byte range; `sheet` is there if a printer printed it.
+
+    Behind one that `asks_too_much` the document is not read.
+    """
 
     printed: PrintedJob
     start: int
@@ -71,6 +74,7 @@ class Job:
     drawer_kicks: int = 0
     raster_only: bool = False
     torn: bool = False
+    asks_too_much: bool = False
     sheet: Sheet | None = None
 
     @property
@@ -117,6 +121,8 @@ def sheets(
 ) -> Iterator[Sheet]:
     """Sheets of a printer stream; without a `language` it is recognised, without `guessed` the pages are guessed.
 
+    The one that `asks_too_much` is the last.
+
     `letters` names those that an ESC/POS stream draws itself, by code.
     Raises CodePageError on an unknown page or profile.
     """
@@ -135,6 +141,8 @@ def sheets(
     for at in range(0, len(document), FEED_CHUNK_BYTES):
         printer.feed(framer.feed(document[at : at + FEED_CHUNK_BYTES]))
         yield from printer.take()
+        if printer.asks_too_much:
+            break
     printer.feed(framer.finish())
     yield from printer.finish()
 
@@ -148,6 +156,7 @@ def _job(sheet: Sheet) -> Job:
         drawer_kicks=sheet.drawer_kicks,
         raster_only=sheet.is_raster_only,
         torn=sheet.torn,
+        asks_too_much=sheet.asks_too_much,
         sheet=sheet,
     )
 

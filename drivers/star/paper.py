@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from drivers.escpos import codepages
 from drivers.escpos.codepages import UNKNOWN_LETTER, CodePage, national_letters, selected_page
+from drivers.escpos.effort import Effort
 from drivers.escpos.framing import Frame
 from drivers.escpos.paper import (
     FEED_CHUNK_BYTES,
@@ -54,6 +55,9 @@ _BARCODES: Final = (
     "DATABAR", "DATABAR-TRUNCATED", "DATABAR-LIMITED", "DATABAR-EXPANDED",
 )  # fmt: skip
 
+# Rows of a picture are its data; one of white paper may be a few bytes.
+_ROWS: Final = frozenset(("b", "k"))
+
 
 def printed(document: bytes, *, code_page: str | None = None, profile: str = STAR_PROFILE) -> Paper:
     """The paper of a whole stream. Raises CodePageError on an unknown page or profile."""
@@ -61,6 +65,8 @@ def printed(document: bytes, *, code_page: str | None = None, profile: str = STA
     framer = StarFramer()
     for at in range(0, len(document), FEED_CHUNK_BYTES):
         printer.feed(framer.feed(document[at : at + FEED_CHUNK_BYTES]))
+        if printer.asks_too_much:
+            break
     printer.feed(framer.finish())
     return Paper(sheets=tuple(printer.finish()))
 
@@ -83,11 +89,15 @@ class StarPrinter:
         self._own_letters: set[int] = set()
         self._white_room = MAX_WHITE_BYTES
         self._reprint_room = MAX_REPRINTED_LINES
+        self._effort = Effort()
+        self.asks_too_much = False
         self._reset()
         self._new_sheet()
 
     def feed(self, frames: Iterable[Frame]) -> None:
-        """Print `frames`."""
+        """Print `frames`, but none behind those that ask too much."""
+        if self.asks_too_much:
+            return
         for frame in frames:
             if frame.kind == "text":
                 self._text(frame)
@@ -96,6 +106,9 @@ class StarPrinter:
             else:
                 self._torn = True
             self._at = frame.end
+            if self._effort.is_too_much(frame.end):
+                self.asks_too_much = True
+                return
 
     def take(self) -> list[Sheet]:
         """Sheets that were cut off since the last call."""
@@ -106,7 +119,7 @@ class StarPrinter:
         """The stream ends: what `take` gives, and the rest of the paper if anything is on it."""
         self._end_line()
         self._end_picture(self._at)
-        if self._lines or self._kicks or self._torn:
+        if self._lines or self._kicks or self._torn or self.asks_too_much:
             self._end_sheet(cut=False)
         return self.take()
 
@@ -139,6 +152,7 @@ class StarPrinter:
         self._strip = (0, 0)  # width and height of the strips printed last
         self._on_strip = False
         self._picture_room = MAX_SHEET_PICTURE_BYTES
+        self._effort.begin_sheet(self._sheet_start)
 
     def _page_of(self, number: int) -> CodePage:
         return codepages.code_page("KATAKANA") if number == _KATAKANA else selected_page(self._profile, number)
@@ -173,6 +187,7 @@ class StarPrinter:
             self._line_start = at
         for index, part in enumerate(body.split(b"\t")):
             if index:
+                self._effort.ask(1)
                 self._tab()
             self._pending += part
         if len(self._pending) + len(self._line) > MAX_LINE_BYTES:
@@ -300,6 +315,7 @@ class StarPrinter:
                 cut=cut,
                 torn=self._torn,
                 lost_lines=self._lost_lines,
+                asks_too_much=self.asks_too_much,
             )
         )
         self._sheet_start = self._at
@@ -310,6 +326,7 @@ class StarPrinter:
     def _command(self, frame: Frame) -> None:
         act = self._ACTS.get(frame.name)
         if act is not None:
+            self._effort.ask(frame.name not in _ROWS)
             self._at = frame.end
             act(self, frame)
         if frame.is_cut:
@@ -518,6 +535,7 @@ class StarPrinter:
         if frame.name == "ESC GS P 6":
             self._layout = layout
             self._reprint_room -= len(lines)
+            self._effort.ask(len(lines))
             if self._reprint_room < 0:
                 layout.clear(frame.end)
 

@@ -354,6 +354,11 @@ pieces = st.one_of(
 )
 
 
+def test_a_styling_command_whose_parameter_is_the_byte_of_a_line_feed_ends_no_line() -> None:
+    assert printed(b"one\x1b!\x0a two\n").text == "one two\n"
+    assert printed(b"one\x1b!\x0a").text == printed(b"one").text
+
+
 @given(st.lists(pieces, max_size=25).map(b"".join), st.integers(min_value=1, max_value=9))
 def test_any_split_and_any_framing_print_the_same(document: bytes, size: int) -> None:
     paper = printed(document)

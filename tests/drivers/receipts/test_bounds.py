@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from drivers.receipts.decode import decode
+from drivers.escpos.effort import COMMAND_BYTES, MAX_COMMANDS
+from drivers.escpos.paper import FEED_CHUNK_BYTES
+from drivers.receipts.decode import MAX_SHEETS, SHEET_BYTES, decode
 from drivers.receipts.port import DecodeOptions
 
 OPTIONS = DecodeOptions(time_zone="Europe/Belgrade", currency="RSD")
@@ -63,6 +65,16 @@ JOBS: dict[str, tuple[bytes, bytes]] = {
 }
 
 
+RECEIPT = b"Receipt 1\nA 1,00\nB 1,50\nTOTAL 2,50\n"
+COMMANDS_ALONE: dict[str, tuple[bytes, bytes]] = {
+    "code pages": (b"\x1b@", b"\x1bt\x12"),
+    "tabs": (b"\x1b@", b"\t\xc6"),
+    "styles": (b"\x1b@", b"\x1bE\x01"),
+    "Star tabs": (b"\x1b\x1dt\x20", b"\ta"),
+    "Star tab stops": (b"\x1b\x1dt\x20", b"\x1bD\x00"),
+}
+
+
 def instructions(work: Callable[[], object]) -> int:
     """Instructions of the interpreter that `work` takes."""
     count = 0
@@ -99,6 +111,44 @@ def test_twice_the_bytes_are_twice_the_work(head: bytes, unit: bytes) -> None:
     print(once, twice)
     assert twice <= MAX_RATIO * once
     assert twice <= MAX_INSTRUCTIONS_A_BYTE * len(long)
+
+
+@pytest.mark.parametrize(("head", "unit"), COMMANDS_ALONE.values(), ids=COMMANDS_ALONE)
+def test_no_more_is_followed_than_a_till_asks(head: bytes, unit: bytes) -> None:
+    # given paper that a receipt stands on, and behind it on the same sheet commands without end
+    paper = head + RECEIPT + unit * (2 * MAX_COMMANDS)
+    # when it is decoded, and one twice as long
+    once = decode(paper, OPTIONS)
+    twice = decode(paper + unit * (2 * MAX_COMMANDS), OPTIONS)
+    # then the receipt is read, what stands behind the limit is named with its bytes, and is where it was
+    for decoded, size in ((once, len(paper)), (twice, len(paper) + len(unit) * 2 * MAX_COMMANDS)):
+        assert [receipt.total_minor for receipt in decoded.receipts] == [250]
+        (beyond,) = [problem for problem in decoded.problems if problem.code == "too_dense"]
+        assert len(head + RECEIPT) + MAX_COMMANDS <= beyond.start < beyond.end == size
+    # and so much of it is followed as its bytes allow, and what was framed together
+    followed = (twice.problems[-1].start - FEED_CHUNK_BYTES) / len(unit)
+    assert followed <= MAX_COMMANDS + twice.problems[-1].start / COMMAND_BYTES
+
+
+@pytest.mark.parametrize("cut", [b"\x1bi", b"a\n\x1dV\x00", b"a\x0c", b"1,00\x0c"])
+def test_no_more_sheets_are_read_than_a_till_cuts(cut: bytes) -> None:
+    decoded = decode(RECEIPT + cut * 30_000, OPTIONS)
+
+    assert [receipt.total_minor for receipt in decoded.receipts] == [250]
+    assert decoded.problems[-1].code == "too_many"
+    assert decoded.problems[-1].end == len(RECEIPT + cut * 30_000)
+    assert len(decoded.problems) < MAX_SHEETS + 30_000 * len(cut) / SHEET_BYTES
+
+
+@pytest.mark.parametrize("pieces", [2_000, 4_000])
+def test_a_long_receipt_whose_every_word_is_placed_by_itself_is_read(pieces: int) -> None:
+    # given a sheet with a placed and a styled word in each ten bytes, twice as many as a metre of paper holds
+    items = b"".join(b"\x1b$\x00\x00A\x1b$\x60\x001,00\n" for _ in range(pieces // 4))
+    total = b"TOTAL %d,00\n" % (pieces // 4)
+    decoded = decode(b"\x1b@Receipt 1\n" + items + total + b"\x1bi", OPTIONS)
+
+    assert [receipt.total_minor for receipt in decoded.receipts] == [pieces // 4 * 100]
+    assert decoded.problems == ()
 
 
 def test_work_that_is_not_linear_is_seen() -> None:

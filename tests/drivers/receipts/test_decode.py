@@ -25,6 +25,7 @@ from drivers.receipts.decode import (
 )
 from drivers.receipts.documents import LONG_PAGE_LINES
 from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
+from drivers.receipts.readers import Readers, _say_broken, installed
 from loyalty.receipt import Receipt, receipts_from_json
 from tests.drivers.receipts.journals import Item, Journal, printed
 
@@ -257,8 +258,8 @@ class _BlindReader(_RaisingReader):
         raise self._error
 
 
-def _readers(*working: ReceiptReader, broken: Mapping[str, str] | None = None) -> door._Readers:
-    return door._Readers(working={reader.name: reader for reader in working}, broken=broken or {})
+def _readers(*working: ReceiptReader, broken: Mapping[str, str] | None = None) -> Readers:
+    return Readers(working={reader.name: reader for reader in working}, broken=broken or {})
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def test_a_failing_reader_is_a_problem_with_the_bytes(error: Exception, code: st
         (_readers(broken={"acme": "The driver 'acme' cannot be imported."}), "'acme' cannot be imported"),
     ],
 )
-def test_what_a_broken_reader_might_have_read_says_so(readers: door._Readers, said: str) -> None:
+def test_what_a_broken_reader_might_have_read_says_so(readers: Readers, said: str) -> None:
     pieces = door._gathered(door._pieces(b"a sheet of somebody\n", DecodeOptions(), readers), 20)
 
     (problem,) = pieces.problems
@@ -287,9 +288,9 @@ def test_what_a_broken_reader_might_have_read_says_so(readers: door._Readers, sa
 
 
 def test_a_broken_reader_is_logged_once_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    door._say_broken.cache_clear()
-    built_in = door._installed().working
-    readers = door._Readers(working={"blind": _BlindReader(OSError()), **built_in}, broken={})
+    _say_broken.cache_clear()
+    built_in = installed().working
+    readers = Readers(working={"blind": _BlindReader(OSError()), **built_in}, broken={})
 
     for _ in range(2):
         pieces = door._gathered(door._pieces(RECEIPT.encode(), DecodeOptions(), readers), len(RECEIPT))
