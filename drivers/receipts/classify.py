@@ -8,6 +8,7 @@ with its bytes.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final, Literal
@@ -191,6 +192,30 @@ def classified(texts: Sequence[str]) -> IgnoredKind | None:
     if _is_kitchen_ticket(title, printed):
         return "kitchen_ticket"
     return next((kind for kind, pattern in _TITLED if _is_titled(title, pattern)), None)
+
+
+Titles = Sequence[tuple[IgnoredKind, tuple[str, ...]]]
+
+
+def titled(texts: Sequence[str], titles: Titles) -> IgnoredKind | None:
+    """What a job is by `titles` in words of any language, such as a template gives them; None where it has none."""
+    if not titles:
+        return None
+    printed = [text[:MAX_LETTERS] for text in texts if text.strip()]
+    lines = [_any_letters(text) for text in printed[:TITLE_LINES] if _AMOUNT.search(text) is None]
+    return next((kind for kind, words in titles if words and _is_titled(lines, _title_of(words))), None)
+
+
+def _any_letters(text: str) -> str:
+    """Capitals of any alphabet without accents, one space between words: capitals are printed without, often."""
+    letters = unicodedata.normalize("NFKD", text).upper()
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
+
+
+@lru_cache(maxsize=64)
+def _title_of(words: tuple[str, ...]) -> re.Pattern[str]:
+    phrases = (re.escape(_any_letters(word)) for word in words)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)")
 
 
 def voided_before_total(texts: Sequence[str]) -> bool:

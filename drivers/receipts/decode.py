@@ -22,7 +22,7 @@ from drivers.escpos.codepages import CodePageError, code_page, profile_pages
 from drivers.escpos.effort import COMMAND_BYTES, MAX_COMMANDS
 from drivers.escpos.guess import GuessedPage
 from drivers.escpos.paper import Sheet
-from drivers.receipts.classify import IgnoredKind, classified, voided_before_total
+from drivers.receipts.classify import IgnoredKind, classified, titled, voided_before_total
 from drivers.receipts.csv_rows import read_csv
 from drivers.receipts.documents import (
     Job,
@@ -52,6 +52,7 @@ from drivers.receipts.port import (
 from drivers.receipts.poslog import read_poslog
 from drivers.receipts.poslog_cut import is_xml_document
 from drivers.receipts.readers import Readers, failed, installed
+from drivers.receipts.template import titles_of
 from loyalty.identity import identified
 from loyalty.receipt import Problem, Receipt
 from loyalty.reconcile import reconciled
@@ -355,6 +356,10 @@ def _pieces_of_job(
     """Receipts of one sheet, and what the rest of it is."""
     lines = job.printed.lines
     chosen, broken = _chosen(job.printed, readers)
+    kind = titled([line.text for line in lines], [title for one in options.templates for title in titles_of(one)])
+    if kind is not None and all(found.certainty < CERTAIN for found, _ in chosen):
+        yield Ignored(kind=kind, start=job.start, end=job.end)
+        return
     printed_codes = (*job.printed.codes, *written_codes(lines))
     codes = SheetCodes(printed_codes, job.sheet.lines if job.sheet is not None else ())
     at = 0

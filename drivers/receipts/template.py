@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from drivers.receipts.classify import IgnoredKind
 from drivers.receipts.dates import DateFormat, DateFormatError, check_date_format
 from drivers.receipts.shapes import DecimalMark, Field, Notation, ShapeError, compiled_shape
 from loyalty.receipt import Currency
@@ -133,6 +134,22 @@ class Tenders(_Part, frozen=True, kw_only=True):
     other: Words = ()
 
 
+class Ignored(_Part, frozen=True, kw_only=True):
+    """Titles of paper that is no receipt, each under what it is counted as in `ignored`.
+
+    One of the first printed lines has a title's words, little else, and no amount.
+    """
+
+    card_slip: Words = ()
+    z_report: Words = ()
+    x_report: Words = ()
+    kitchen_ticket: Words = ()
+    cash_movement: Words = ()
+    sign_on: Words = ()
+    drawer: Words = ()
+    test_page: Words = ()
+
+
 class End(_Part, frozen=True, kw_only=True):
     """The last line of a receipt begins with one of these words; without them the next receipt's head ends it."""
 
@@ -163,6 +180,7 @@ class Template(_Part, frozen=True, kw_only=True):
     change: Sum = Sum()
     tenders: Tenders = Tenders()
     end: End = End()
+    ignored: Ignored = Ignored()
 
     @property
     def notation(self) -> Notation:
@@ -296,6 +314,14 @@ def template_problems(template: Template) -> list[TemplateProblem]:
     return problems
 
 
+def titles_of(template: Template) -> list[tuple[IgnoredKind, tuple[str, ...]]]:
+    """The titles of paper that the template says is no receipt, by kind."""
+    return [(kind, words) for kind in _IGNORED if (words := getattr(template.ignored, kind))]
+
+
+_IGNORED: Final[tuple[IgnoredKind, ...]] = (
+    "card_slip", "z_report", "x_report", "kitchen_ticket", "cash_movement", "sign_on", "drawer", "test_page",
+)  # fmt: skip
 _JSON: Final = msgspec.json.Encoder(order="sorted")
 
 

@@ -14,13 +14,13 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from drivers.receipts.classify import classified
+from drivers.receipts.classify import classified, titled
 from drivers.receipts.documents import printed_jobs, printer_language, text_jobs
 from drivers.receipts.layout import TemplateReader, reader_of
 from drivers.receipts.layout_facts import explains
 from drivers.receipts.layout_money import item_at, tax_in, total_at
 from drivers.receipts.port import DecodeOptions, MalformedReceiptError, PrintedJob, TextLine
-from drivers.receipts.template import Template
+from drivers.receipts.template import Template, titles_of
 from drivers.receipts.wording import AMOUNT
 from drivers.receipts.words import Layout, Text
 from loyalty.identity import identified
@@ -104,14 +104,15 @@ def _parted(lines: list[str]) -> Iterable[list[str]]:
 def try_capture(name: str, document: bytes, template: Template, options: DecodeOptions) -> TriedCapture:
     """What a template makes of a capture. Raises CodePageError."""
     reader = reader_of(template)
-    papers = papers_of(document, options)
+    found = papers_of(document, options)
+    papers = [paper for paper in found if titled(paper, titles_of(template)) is None]
     tries = [tried(paper, reader, options) for paper in papers]
     kept = tuple(
         each
         for paper, each in zip(papers, tries, strict=True)
         if each.receipt is not None or not _is_anothers(paper, reader.layout)
     )
-    return TriedCapture(name=name, receipts=kept, ignored=len(tries) - len(kept))
+    return TriedCapture(name=name, receipts=kept, ignored=len(found) - len(kept))
 
 
 def _is_anothers(paper: Sequence[str], layout: Layout) -> bool:

@@ -17,7 +17,7 @@ from drivers.receipts.trial import papers_of, try_capture
 
 PAGE = (Path(__file__).parents[3] / "docs" / "templates.md").read_text(encoding="utf-8")
 CAPTURES = [text.encode() for text in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)]
-LEARNED, CORRECTED, SETTINGS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+LEARNED, CORRECTED, SETTINGS, IGNORED = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 MODULES = {"learning": learning, "shapes": shapes, "template": template}
 
 
@@ -50,6 +50,11 @@ def test_the_corrected_template_reads_everything() -> None:
     (second,) = decode(CAPTURES[1], DecodeOptions(templates=(corrected,), time_zone="Europe/Warsaw")).receipts
     assert [tender.kind for tender in second.tenders] == ["card"]
     assert msgspec.toml.decode(SETTINGS)["receipts"][0]["template"] == "lipa.toml"
+
+
+def test_the_titles_of_other_paper_go_into_a_template() -> None:
+    titles = template_from(f"{CORRECTED}\n{IGNORED}".encode(), "lipa.toml").ignored
+    assert titles.card_slip == ("Korttitosite",)
 
 
 def test_without_a_template_it_is_not_read() -> None:
