@@ -148,6 +148,19 @@ REMEDIES: Final[Mapping[str, str]] = {
     "currency_mismatch": (
         "The receipt is in another currency than the program and earns nothing. Nothing is to be done."
     ),
+    "implausible_time": (
+        "The receipt's time is one that not every clock can show: correct the till's clock, and give the receipt its "
+        "right time."
+    ),
+    "too_many_points": (
+        "The receipt would give more points than an entry can hold, and gives none: look for a rule that multiplies "
+        "by mistake, and publish the program corrected."
+    ),
+    # What the centre published, and this version cannot use.
+    "program_unusable": (
+        "This version cannot use a program that the centre published, and goes on with the one before: update the "
+        "register, or correct the program and publish it again."
+    ),
     # The register's own store.
     "corrupt_store": "The store was damaged and is kept beside the new one: keep that file, and check the disk.",
     # Entries that the centre set aside.
