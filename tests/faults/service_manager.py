@@ -15,6 +15,8 @@ from typing import Self
 
 STARTS_WITHIN_S = 30.0
 ENDS_WITHIN_S = 30.0
+# A service says so twice in the time that it may be silent.
+ALIVE_TIMES = 3
 # Becomes the service in the place of itself, so that it is the process that the socket is meant for.
 _HAND_OVER = """
 import os, sys
@@ -46,6 +48,7 @@ class ServiceManager:
         self._keeping: asyncio.Task[None] | None = None
         self.starts = 0
         self.hung = 0
+        self._alive = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._keeping = asyncio.create_task(self._keep_running())
@@ -83,6 +86,13 @@ class ServiceManager:
                 if self.starts > after and self._ready.is_set():
                     return
                 await asyncio.sleep(0.005)
+
+    async def alive_again(self) -> None:
+        """Returns once the service has said ALIVE_TIMES more that it is alive: for longer than it may be silent."""
+        async with asyncio.timeout(STARTS_WITHIN_S):
+            for _ in range(ALIVE_TIMES):
+                self._alive.clear()
+                await self._alive.wait()
 
     async def stop(self) -> int:
         """The exit code of the last run, ended by SIGTERM."""
@@ -129,3 +139,5 @@ class ServiceManager:
                 return
             if said == b"READY=1":
                 self._ready.set()
+            elif said == b"WATCHDOG=1":
+                self._alive.set()

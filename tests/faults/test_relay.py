@@ -187,7 +187,7 @@ async def test_a_relay_that_is_well_is_left_alone(printer: VirtualPrinter, tmp_p
     async with ServiceManager(tmp_path, *relay_arguments(printer, tmp_path / "spool"), watchdog_s=0.4) as service:
         for number in range(3):
             await Pos(service.port).sell(receipt(number))
-            await asyncio.sleep(0.4)
+            await service.alive_again()
         code = await service.stop()
 
     assert (code, service.hung, service.starts) == (0, 0, 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Iterable
 from itertools import pairwise
@@ -200,24 +199,20 @@ def test_any_split_gives_the_same_frames(stream: bytes, data: st.DataObject) -> 
 
 
 def test_200_000_mutated_streams_never_raise_and_lose_nothing() -> None:
-    seed = random.SystemRandom().randrange(2**32)
+    seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
     commands = [command for _, _, command in COMMANDS] + CUTS + KICKS + [raster_document(1), b"TOTAL 5,49\n"]
-    slowest_s = 0.0
     for _ in range(MUTATED_STREAMS):
         stream = bytearray(b"".join(dice.choices(commands, k=3)))
         stream[dice.randrange(len(stream))] = dice.choice((0x1B, 0x1D, 0x00, 0xFF, 0x62, dice.randrange(256)))
         at = dice.randrange(len(stream))
         del stream[at : at + dice.randrange(3)]
         document = bytes(stream)
-        started = time.perf_counter()
         framer = StarFramer()
         cut_at = dice.randrange(len(document) + 1)
         frames = framer.feed(document[:cut_at]) + framer.feed(document[cut_at:]) + framer.finish()
-        slowest_s = max(slowest_s, time.perf_counter() - started)
         assert b"".join([frame.data for frame in frames]) == document
-    print(f"slowest {slowest_s * 1000:.1f} ms")
 
 
 def test_it_needs_nothing_but_the_standard_library() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 
@@ -240,7 +239,7 @@ def test_a_few_bytes_make_no_more_than_a_bounded_roll() -> None:
 
 
 def test_split_anywhere_it_is_the_same_paper() -> None:
-    seed = random.SystemRandom().randrange(2**32)
+    seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
     commands = [command for _, _, command in COMMANDS] + CUTS + KICKS + [b"MLEKO 2,8%\n"] * 20
@@ -256,19 +255,16 @@ def test_split_anywhere_it_is_the_same_paper() -> None:
 
 
 def test_mutated_streams_never_raise() -> None:
-    seed = random.SystemRandom().randrange(2**32)
+    seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
     commands = [command for _, _, command in COMMANDS] + CUTS + [raster_document(2), b"TOTAL 5,49\n", TRAP]
-    slowest_s = 0.0
     for _ in range(20_000):
         stream = bytearray(b"".join(dice.choices(commands, k=6)))
         for _ in range(4):
             stream[dice.randrange(len(stream))] = dice.randrange(256)
         document = bytes(stream)
-        started = time.perf_counter()
         sheets = printed(document).sheets
-        slowest_s = max(slowest_s, time.perf_counter() - started)
         at = 0
         for sheet in sheets:
             assert at == sheet.start <= sheet.end <= len(document)
@@ -277,4 +273,3 @@ def test_mutated_streams_never_raise() -> None:
                 assert 0 <= line.start <= line.end <= len(document)
                 if line.picture is not None:
                     line.picture.bitmap()
-    print(f"slowest {slowest_s * 1000:.1f} ms")
