@@ -129,16 +129,19 @@ def guess(text: bytes) -> Guess | None:
     )
 
 
-def guessed_pages(document: bytes, profile: str | None) -> tuple[GuessedPage, ...]:
+def guessed_pages(
+    document: bytes, profile: str | None, frames: Sequence[Frame] | None = None
+) -> tuple[GuessedPage, ...]:
     """Pages to read parts of a printer stream in, other than the stream and its printer's profile say.
 
     A stream that selects a page which the named `profile` has is believed; without a name it is believed as long as
-    its words make sense. Raises CodePageError on an unknown profile.
+    its words make sense. `frames` are those of the document, where it is framed already.
+    Raises CodePageError on an unknown profile.
     """
     if document[:SAMPLE_BYTES].isascii():
         return ()
     guesses = []
-    for number, text in islice(selected_texts(document).items(), MAX_PAGES):
+    for number, text in islice(selected_texts(document, frames).items(), MAX_PAGES):
         page = selected_page(profile or DEFAULT_PROFILE, max(number, 0))
         is_told = number != UNSELECTED and not page.is_unknown
         if is_told and (profile is not None or page.codec is not None or makes_sense(text, page)):
@@ -152,14 +155,14 @@ def guessed_pages(document: bytes, profile: str | None) -> tuple[GuessedPage, ..
     return tuple(guesses)
 
 
-def selected_texts(document: bytes) -> Mapping[int, bytes]:
+def selected_texts(document: bytes, frames: Sequence[Frame] | None = None) -> Mapping[int, bytes]:
     """What a printer stream prints beyond ASCII, by the number that `ESC t` selected, or UNSELECTED.
 
     What it prints in alphabets of several bytes a letter, or in letters that it draws itself, is left out.
     """
     texts: dict[int, list[bytes]] = {}
     number, is_plain = UNSELECTED, True
-    for frame in _sample_frames(document):
+    for frame in _sample_frames(document) if frames is None else frames:
         if frame.kind == "text":
             if is_plain and not frame.data.isascii():
                 texts.setdefault(number, []).append(b" ".join(split_text(frame.data)[::2]))

@@ -27,6 +27,7 @@ from drivers.receipts.csv_rows import read_csv
 from drivers.receipts.documents import (
     Job,
     PrinterLanguage,
+    framed_once,
     lines_in_pages,
     pages_guessed,
     printed_jobs,
@@ -269,10 +270,17 @@ def _pieces(document: bytes, options: DecodeOptions, readers: Readers) -> Iterat
     language = _language(document, options)
     if language is not None:
         page, profile = options.code_page, options.profile
-        guessed = pages_guessed(document, code_page=page, profile=profile, language=language)
+        frames = framed_once(document, language)
+        guessed = pages_guessed(document, code_page=page, profile=profile, language=language, frames=frames)
         yield from guessed
         jobs = printed_jobs(
-            document, code_page=page, profile=profile, language=language, guessed=guessed, letters=options.letters
+            document,
+            code_page=page,
+            profile=profile,
+            language=language,
+            guessed=guessed,
+            letters=options.letters,
+            frames=frames,
         )
     else:
         jobs = text_jobs(document, code_page=options.code_page)

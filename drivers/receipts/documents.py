@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from drivers.escpos import codepages
 from drivers.escpos.codepages import DEFAULT_PROFILE, CodePage
-from drivers.escpos.framing import EscposFramer
+from drivers.escpos.framing import EscposFramer, Frame
 from drivers.escpos.guess import LIKELIEST_CERTAINTY, SAMPLE_BYTES, GuessedPage, guess, guessed_pages
 from drivers.escpos.paper import (
     FEED_CHUNK_BYTES,
@@ -43,6 +43,8 @@ MIN_CERTAINTY_OF_FILE: Final = 50
 # A Star stream with one of these says itself which letters it means.
 _STAR_SELECTIONS: Final = frozenset(("ESC GS t", "ESC GS ) U"))
 SELECTION_BYTES: Final = 1024
+# A receipt with a logo. Its frames are kept until it is read.
+MAX_FRAMED_BYTES: Final = 16 * 1024
 # A text without page breaks is parted at the next gap after this many lines, so that a year's journal in one
 # file needs no more memory than a day's.
 LONG_PAGE_LINES: Final = 5_000
@@ -94,6 +96,14 @@ def printer_language(document: bytes) -> PrinterLanguage | None:
     return "star" if is_star_stream(document) else "escpos"
 
 
+def framed_once(document: bytes, language: PrinterLanguage) -> tuple[Frame, ...] | None:
+    """The frames of a short ESC/POS stream, for the guess of its pages and its paper alike; None for any other."""
+    if language != "escpos" or len(document) > MAX_FRAMED_BYTES:
+        return None
+    framer = EscposFramer(styled_text=True)
+    return (*framer.feed(document), *framer.finish())
+
+
 def printed_jobs(
     document: bytes,
     *,
@@ -102,10 +112,17 @@ def printed_jobs(
     language: PrinterLanguage | None = None,
     guessed: Sequence[GuessedPage] | None = None,
     letters: Mapping[int, str] = MappingProxyType({}),
+    frames: Sequence[Frame] | None = None,
 ) -> Iterator[Job]:
     """Sheets of a printer stream as jobs, as in `sheets`."""
     printed = sheets(
-        document, code_page=code_page, profile=profile, language=language, guessed=guessed, letters=letters
+        document,
+        code_page=code_page,
+        profile=profile,
+        language=language,
+        guessed=guessed,
+        letters=letters,
+        frames=frames,
     )
     return map(_job, printed)
 
@@ -118,12 +135,14 @@ def sheets(
     language: PrinterLanguage | None = None,
     guessed: Sequence[GuessedPage] | None = None,
     letters: Mapping[int, str] = MappingProxyType({}),
+    frames: Sequence[Frame] | None = None,
 ) -> Iterator[Sheet]:
     """Sheets of a printer stream; without a `language` it is recognised, without `guessed` the pages are guessed.
 
     The one that `asks_too_much` is the last.
 
-    `letters` names those that an ESC/POS stream draws itself, by code.
+    `letters` names those that an ESC/POS stream draws itself, by code; `frames` are all of it, where it
+    is framed already.
     Raises CodePageError on an unknown page or profile.
     """
     language = language or printer_language(document)
@@ -138,6 +157,10 @@ def sheets(
         pages = {UNSELECTED if each.selected is None else each.selected: each.guess.code_page for each in guessed}
         framer = EscposFramer(styled_text=True)
         printer = EscposPrinter(code_page=code_page, profile=profile or DEFAULT_PROFILE, pages=pages, letters=letters)
+    if frames is not None:
+        printer.feed(frames)
+        yield from printer.finish()
+        return
     for at in range(0, len(document), FEED_CHUNK_BYTES):
         printer.feed(framer.feed(document[at : at + FEED_CHUNK_BYTES]))
         yield from printer.take()
@@ -162,15 +185,21 @@ def _job(sheet: Sheet) -> Job:
 
 
 def pages_guessed(
-    document: bytes, *, code_page: str | None, profile: str | None, language: PrinterLanguage | None
+    document: bytes,
+    *,
+    code_page: str | None,
+    profile: str | None,
+    language: PrinterLanguage | None,
+    frames: Sequence[Frame] | None = None,
 ) -> tuple[GuessedPage, ...]:
     """Code pages of a printer stream that nobody tells, or that are told and make no sense.
 
+    `frames` are all of it, where it is framed already.
     Raises CodePageError on an unknown profile.
     """
     if code_page is not None:
         return ()
-    return _guessed_of_star(document) if language == "star" else guessed_pages(document, profile)
+    return _guessed_of_star(document) if language == "star" else guessed_pages(document, profile, frames)
 
 
 def lines_in_pages(
