@@ -107,7 +107,7 @@ class Account:
             case "same":
                 self._keep(known.key, seen, filled(known, seen))
                 return self._learn(self._receipts[known.key])
-            case "revision":
+            case _:  # a later stage
                 if known.status != "final":
                     self._keep(known.key, seen, revised(known, seen))
                     return self._settle(self._receipts[known.key])

@@ -256,10 +256,10 @@ def _wrong_tiers(program: Program) -> Iterator[str]:
         ]
         if len(measures) != 1:
             yield f"{path}: give one of points_in, spend_in and visits_in, with its window"
-            continue
-        if tier.from_.at_least <= least.get(measures[0], 0):
+        elif tier.from_.at_least <= least.get(measures[0], 0):
             yield f"{path}.at_least: not above a tier before it by the same measure; list tiers from the lowest up"
-        least[measures[0]] = tier.from_.at_least
+        else:
+            least[measures[0]] = tier.from_.at_least
 
 
 def _wrong_give(path: str, give: Give) -> Iterator[str]:
@@ -288,7 +288,6 @@ def _wrong_rule(path: str, rule: EarnRule | VisitRule | StampRule | EventRule) -
 def _wrong_condition(path: str, condition: Condition, depth: int) -> Iterator[str]:
     if depth > MAX_DEPTH:
         yield f"{path}: more than {MAX_DEPTH} conditions within one another; write it flatter"
-        return
     if not any(getattr(condition, name) is not UNSET for name in condition.__struct_fields__):
         yield f"{path}: a condition that asks nothing; take it out or say what has to hold"
     for span in condition.time_in or ():

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from msgspec import UNSET
+
+from loyalty.periods import is_plausible
 from loyalty.receipt import Receipt
 
 
@@ -35,6 +38,8 @@ def in_force_at(schedule: Sequence[D], moment: datetime) -> D | None:
 def judged_at(receipt: Receipt) -> datetime | None:
     """The moment that says which program a receipt falls to: its own time, else when it was captured.
 
-    None where it has neither; it falls to the program of the moment at which it is evaluated.
+    None where it has neither, or none that every clock can show; it falls to the program of the moment at which it is
+    evaluated.
     """
-    return receipt.issued_at or receipt.captured_at or None
+    told = (at for at in (receipt.issued_at, receipt.captured_at) if at is not UNSET and is_plausible(at))
+    return next(told, None)

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from loyalty.centre_config import (
+    MAX_TEMPLATES,
     CentreConfig,
     ConfigError,
     LayoutTemplate,
@@ -109,3 +110,11 @@ def test_templates_are_read_as_they_were_written_and_nothing_else_of_them_is() -
 def test_templates_of_another_shape_are_refused(templates: object, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         config_from_values({"identification": [], "templates": templates})
+
+
+def test_more_templates_than_a_register_holds_are_refused() -> None:
+    values = [{"name": f"till-{number}", "toml": "x"} for number in range(MAX_TEMPLATES + 1)]
+
+    with pytest.raises(ConfigError, match=f"more than {MAX_TEMPLATES}"):
+        config_from_values({"identification": [], "templates": values})
+    assert len(config_from_values({"identification": [], "templates": values[1:]}).templates) == MAX_TEMPLATES

@@ -16,7 +16,7 @@ from loyalty.identity import pos_id, rs_purs
 from loyalty.ledger import balance_of
 from loyalty.member import Balance, MemberState
 from loyalty.periods import later
-from loyalty.program import EarnRule, Give, Program, Tier
+from loyalty.program import Cap, EarnRule, Give, Program, Tier
 from loyalty.purchase import Known, earning_basis_minor
 from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Tax
 from loyalty.returns import Settled
@@ -285,3 +285,35 @@ def test_a_rule_that_a_later_program_lacks_is_taken_back_in_proportion() -> None
     (entry,) = evaluate(refund("2", "1", 400), program=later_program, original=Settled(receipt=sold, entries=entries))
 
     assert (entry.points, entry.reverses) == (-12, "key-1/base")
+
+
+def test_what_is_no_duration_is_an_error_that_quotes_it() -> None:
+    with pytest.raises(ValueError, match="'14 days' is no ISO 8601 duration"):
+        later(MORNING, "14 days", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("cap", "points", "why"),
+    [
+        (Cap(receipt=29), 29, "floor(1000 × 3 ÷ 100) = 30, cut to 29 by the cap of a receipt"),
+        (Cap(receipt=30), 30, "floor(1000 × 3 ÷ 100) = 30"),
+        (Cap(day=30), 25, "floor(1000 × 3 ÷ 100) = 30, cut to 25 by the cap of a day"),
+        (Cap(day=35, month=100, member=1000), 30, "floor(1000 × 3 ÷ 100) = 30"),
+        (Cap(month=50), 20, "floor(1000 × 3 ÷ 100) = 30, cut to 20 by the cap of a month"),
+        (Cap(day=31, month=50, member=101), 1, "floor(1000 × 3 ÷ 100) = 30, cut to 1 by the cap of a member"),
+        (Cap(receipt=10, day=16), 10, "floor(1000 × 3 ÷ 100) = 30, cut to 10 by the cap of a receipt"),
+    ],
+)
+def test_an_entry_names_the_cap_that_cut_it(cap: Cap, points: int, why: str) -> None:
+    rule = EarnRule(id="base", give=Give(points=3, per_minor=100), cap=cap)
+    used = {"base": {"2026-11-22": 5, "2026-11": 30, "member": 100}}
+
+    (entry,) = evaluate(sale("1", 1000), program=program(rule), known=Known(used=used))
+
+    assert (entry.points, entry.why) == (points, why)
+
+
+def test_a_cap_that_is_used_up_leaves_no_entry() -> None:
+    rule = EarnRule(id="base", give=Give(points=3, per_minor=100), cap=Cap(day=30))
+
+    assert evaluate(sale("1", 1000), program=program(rule), known=Known(used={"base": {"2026-11-22": 40}})) == ()

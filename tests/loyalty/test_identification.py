@@ -164,3 +164,13 @@ def test_a_number_on_paper_is_ours_as_encoded_and_as_printed() -> None:
 
 def test_the_normal_form_is_reached_at_once() -> None:
     assert normal_code("m-00 12 ") == "M0012" == normal_code("M0012")
+
+
+def test_what_is_surely_goods_is_claimed_only_by_a_rule_that_says_how_its_codes_begin() -> None:
+    broad, narrow = rule(name="broad", lengths=(13,)), rule(name="narrow", prefixes=("29",), lengths=(13,))
+
+    found = claimed((broad, narrow), symbology="ean13", text="2912345678906", gs1=None, goods=True)
+
+    assert found is not None
+    assert found.rule is narrow
+    assert claimed((broad,), symbology="ean13", text="2912345678906", gs1=None, goods=True) is None

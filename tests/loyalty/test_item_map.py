@@ -13,6 +13,7 @@ from loyalty.item_map import (
     ItemEntry,
     ItemMap,
     ItemMapError,
+    checked,
     item_map_from_json,
     item_map_from_values,
     item_map_hash,
@@ -20,7 +21,7 @@ from loyalty.item_map import (
     kinds_given,
     warnings_of,
 )
-from loyalty.item_map_file import ReadItemMap, item_map_from_file, item_map_toml
+from loyalty.item_map_file import MAX_FILE_BYTES, ReadItemMap, item_map_from_file, item_map_toml
 
 BAG = ItemEntry(name=("*kesa*",), tax_label=("Ђ",), kind="fee", category="bags")
 MILK = ItemEntry(gtin=("3850012345678",), sku=("1001",), category="dairy", tags=("bio", "local"))
@@ -166,3 +167,16 @@ def test_a_file_that_cannot_be_read_is_named(content: bytes, words: str) -> None
 def test_an_empty_map_ends_the_one_before() -> None:
     assert item_map_from_file(item_map_toml(ItemMap(items=())).encode()).item_map == ItemMap(items=())
     assert item_map_from_file(b"sku,kind\n").item_map == ItemMap(items=())
+
+
+def test_more_entries_than_a_register_looks_up_are_refused() -> None:
+    entries = tuple(ItemEntry(sku=(str(number),), category="c") for number in range(MAX_ENTRIES + 1))
+
+    with pytest.raises(ItemMapError, match=f"at most {MAX_ENTRIES}"):
+        checked(ItemMap(items=entries))
+    assert checked(ItemMap(items=entries[1:])).items == entries[1:]
+
+
+def test_a_file_that_is_too_large_is_not_read() -> None:
+    with pytest.raises(ItemMapError, match=f"more than {MAX_FILE_BYTES} bytes"):
+        item_map_from_file(b"{" + b" " * MAX_FILE_BYTES)

@@ -62,6 +62,7 @@ FEE = Mapped(kind="fee")
         # all conditions together
         ({"name": ("*kesa*",), "tax_label": ("A",)}, line("KESA", tax_labels=("A",)), line("KESA", tax_labels=("B",))),
         ({"name": ("kesa",), "sku": ("7",)}, line("KESA", sku="7"), line("KESA")),
+        ({"sku": ("7",), "gtin": ("36000291",)}, line(sku="7", gtin="36000291"), line(sku="7", gtin="96385074")),
         (
             {"gtin_prefix": ("385",), "department": ("1",)},
             line(gtin="3850012345678", department="1"),

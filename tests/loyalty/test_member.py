@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
-from loyalty.member import Identifier, Member, ending_of
+from loyalty.member import Activity, Counters, Identifier, Member, ahead_of, ending_of
 
 BLOCKED = Identifier(kind="card", code="TS2", card="TS2", state="blocked")
 
@@ -32,3 +34,16 @@ def test_a_code_in_any_spelling_is_the_members_identifier() -> None:
 
 def test_a_short_code_has_no_ending_to_show() -> None:
     assert [ending_of(code) for code in ("", "1234", "12345")] == ["", "", "2345"]
+
+
+def test_what_lies_on_a_later_day_is_ahead() -> None:
+    noon = datetime.fromisoformat("2026-11-23T12:00:00+01:00")
+    evening, tomorrow = noon.replace(hour=23, minute=59), noon.replace(day=24, hour=0)
+    visited = Counters(activity=(Activity(at=evening),), visits={"v": (evening, tomorrow)})
+
+    assert ahead_of(visited, noon) == "$.counters.visits.v[1] (2026-11-24T00:00:00+01:00)"
+    assert ahead_of(Counters(activity=(Activity(at=evening), Activity(at=tomorrow))), noon) == (
+        "$.counters.activity[1].at (2026-11-24T00:00:00+01:00)"
+    )
+    assert ahead_of(visited, tomorrow) is None
+    assert ahead_of(Counters(), noon) is None

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from loyalty.money import AmountError, line_product_minor, minor_digits, to_major, to_minor
-from loyalty.receipt import Discount, Tax, Tender
-from loyalty.reconcile import TOTAL_MISMATCH, reconciled
+from loyalty.receipt import Discount, Problem, ReceiptStatus, Tax, Tender
+from loyalty.reconcile import TOTAL_MISMATCH, reconciled, unearning
 from tests.loyalty.receipts import sale
 
 
@@ -70,3 +70,12 @@ def test_tenders_that_do_not_cover_the_total_are_a_mismatch_said_once() -> None:
 
     assert [problem.detail for problem in once.problems] == ["tenders and total differ by -1.00 EUR"]
     assert reconciled(once) == once
+
+
+@pytest.mark.parametrize(("status", "code"), [("final", "total_mismatch"), ("training", None), ("voided", None)])
+def test_only_of_a_receipt_that_would_count_it_is_said_why_it_does_not(status: ReceiptStatus, code: str | None) -> None:
+    problems = (Problem(code="weak_identity"), Problem(code="total_mismatch"))
+
+    wrong = unearning(replace(sale("1", 100, status=status), problems=problems))
+
+    assert (wrong.code if wrong is not None else None) == code

@@ -339,6 +339,10 @@ def test_a_cap_hides_brackets_that_give_no_more() -> None:
             [goods(90)],
             (),
         ),
+        # tips make no basket of goods, and goods without the tag no line that counts
+        ({"when": {"line_kind_in": ["tip"], "min_basket_minor": 900}, "give": {"points": 5}}, [goods(90)], ()),
+        ({"when": {"line_tag_in": ["bio"], "min_line_minor": 900}, "give": {"points": 5}}, [goods(90)], ()),
+        ({"when": {"line_tag_in": ["bio"], "min_line_quantity": 2}, "give": {"points": 5}}, [goods(90)], ()),
         ({"when": {"tier_in": ["gold"], "min_basket_minor": 900}, "give": {"points": 5}}, [goods(90)], ()),
         ({"when": {"line_tag_in": ["bio"]}, "give": {"points": 5}}, [goods(90)], ()),
     ],

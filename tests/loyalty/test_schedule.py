@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -41,3 +41,10 @@ def test_a_receipt_is_judged_by_its_own_time_before_the_register_s() -> None:
     assert judged_at(replace(captured, issued_at=NOON)) == NOON
     assert judged_at(captured) == NOON + MINUTE
     assert judged_at(bare) is None
+
+
+def test_a_time_that_not_every_clock_can_show_is_none() -> None:
+    bare = Receipt(key="k", kind="sale", currency="EUR", total_minor=1)
+    long_ago = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    assert judged_at(replace(bare, issued_at=long_ago)) is None
+    assert judged_at(replace(bare, issued_at=long_ago, captured_at=NOON)) == NOON

@@ -26,7 +26,7 @@ from loyalty.receipt import (
     Tender,
 )
 from loyalty.reconcile import TOTAL_MISMATCH
-from loyalty.sightings import Sighting, filled, revised, sighting_of
+from loyalty.sightings import Sighting, corrected, filled, revised, sighting_of
 from tests.loyalty.receipts import MORNING, refund, sale
 from tests.loyalty.test_evaluate import EVENING, program
 
@@ -218,3 +218,27 @@ def test_a_problem_of_another_print_is_not_taken_over() -> None:
     seen = replace(FINAL, problems=(Problem(code="weak_identity"),), issued_at=MORNING + timedelta(seconds=5))
 
     assert filled(FINAL, seen) == FINAL
+
+
+def test_a_right_reading_takes_the_place_of_a_wrong_one_under_its_key_and_ids() -> None:
+    # given paper that was read with a wrong total, and its card from a scan; then read right, with its fiscal number
+    scanned = MemberReference(code="TS1")
+    wrong = replace(FINAL, also=(PARKED_ID,), captured_at=MORNING, member=scanned)
+    right = replace(
+        sale("1", 1200),
+        key="key-right",
+        also=(PARKED_ID,),
+        fiscal=Fiscal(scheme="rs-purs", number="A-B-1"),
+        captured_at=EVENING,
+        member=MemberReference(code="TS2"),
+    )
+
+    known = corrected(wrong, right)
+
+    assert (known.key, known.total_minor, known.captured_at) == (wrong.key, 1200, MORNING)
+    assert known.also == (PARKED_ID, rs_purs("A-B-1"))
+    assert known.member == scanned
+    assert corrected(replace(wrong, member=UNSET), right).member == MemberReference(code="TS2")
+
+
+PARKED_ID = "pos:12/3/2026-11-22/1"
