@@ -217,8 +217,10 @@ def promised_by(row: Row[Any], published: Collection[str]) -> tuple[LedgerEntry,
 
 
 def _because(bearing: _Bearing, now: datetime) -> str:
-    """What a correction is made for: what came in this very transaction."""
-    came = [row for row in (*bearing.receipts, *bearing.returns) if row.received_at == now]
+    """What a correction is made for: what came in this very transaction and was not folded before."""
+    folded = {row.receipt for row in bearing.recorded}
+    fresh = {row.key: row for row in (*bearing.receipts, *bearing.returns) if row.key not in folded}
+    came = [row for row in fresh.values() if row.received_at == now]
     match came:
         case []:
             return "evaluated again"

@@ -76,6 +76,7 @@ class Books:
         names = keys.union(*(originals.names_of(body.receipt) for body in bodies))
         codes = {normal_code(body.receipt.member.code) for body in bodies if body.receipt.member}
         self._known = set(_matching(connection, tables.receipt_keys.c.key, keys))
+        self._connection, self._names = connection, names
         self._awaited = {
             *_matching(connection, tables.waits.c.what, names),
             *_matching(connection, tables.attachments.c.target, keys),
@@ -151,6 +152,8 @@ class Books:
         self._known.update(identity_keys(body.receipt))
         if parts_of(body.receipt)[1] is not None:
             self._awaited.update(originals.awaited_names(body.receipt))
+        if body.receipt.status == "voided":  # what gave that sale back waits again, for another
+            self._awaited.update(_matching(self._connection, tables.waits.c.what, self._names))
 
     def fold_anew(self, touched: Iterable[str]) -> None:
         """These members' receipts are folded anew at the end of the batch: nothing goes on from what was before."""
