@@ -1,0 +1,1 @@
+"""Stories that read like the terms of the sample programs in docs/programs, and hold them."""
