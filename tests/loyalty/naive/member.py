@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -138,7 +139,7 @@ class NaiveMember:
     # visits and stamps
 
     def _visit(self, sale: Sale, rule: Json) -> None:
-        if bought_at(sale.receipt, self.zone) and basis_of(visit_goods(rule), sale.asked()) > 0:
+        if bought_at(sale.receipt, self.zone) and sale.basis(visit_goods(rule)) > 0:
             visits = self._streak(rule)
             if visits:
                 entry = self._entry(sale, rule, rule["give"]["points"], Fraction(0))
@@ -153,7 +154,7 @@ class NaiveMember:
         began = dict(visits)
         for sale in self.sales.values():
             at, goods = bought_at(sale.receipt, self.zone), visit_goods(rule)
-            basis = basis_of(goods, sale.asked())
+            basis = sale.basis(goods)
             if at is None or basis <= 0:
                 continue
             name = self._visit_name(sale, rule)
@@ -187,7 +188,7 @@ class NaiveMember:
         goods, stamps = stamp_goods(rule), self.past.get("stamps", {}).get(rule["id"], 0)
         gave = sum(card["full"] for card in self.cards if card["rule"] == rule["id"]) + stamps // rule["every"]
         for sale in self.sales.values():
-            stamps += floor(sale.remains(goods, basis_of(goods, sale.asked())))
+            stamps += floor(sale.remains(goods, sale.basis(goods)))
         return int(stamps // rule["every"] - gave)
 
     def _undo(self, were: list[set[str]], by: str, suffix: str, goes: Goes) -> list[Json]:
@@ -328,36 +329,39 @@ class NaiveMember:
         if by_hand in reached and "activity" in self.past:
             by_hand = None
         held = by_hand
+        done = self._done() if now and reached else []
         for tier in tiers:
-            if tier["id"] == by_hand or ("from" in tier and now and self._holds(tier, now)):
+            if tier["id"] == by_hand or ("from" in tier and now and self._holds(tier, now, done)):
                 held = tier["id"]
         return held
 
-    def _holds(self, tier: Json, now: datetime) -> bool:
-        if self._met(tier["from"], now):
+    def _holds(self, tier: Json, now: datetime, done: list[Json]) -> bool:
+        if self._met(tier["from"], now, done):
             return True
         if "grace" not in tier:
             return False
         since = moved(now, tier["grace"], self.zone, -1)
-        moments = [since, *(done["at"] for done in self._done() if since < done["at"] <= now)]
-        return any(self._met(tier["from"], at) for at in moments)
+        moments = [since, *(each["at"] for each in done if since < each["at"] <= now)]
+        return any(self._met(tier["from"], at, done) for at in moments)
 
-    def _met(self, threshold: Json, at: datetime) -> bool:
+    def _met(self, threshold: Json, at: datetime, done: list[Json]) -> bool:
         measure = next(name for name in ("points_in", "spend_in", "visits_in") if name in threshold)
         since = moved(at, threshold[measure], self.zone, -1)
         fact = {"points_in": "points", "spend_in": "spent_minor", "visits_in": "visits"}[measure]
-        total = sum(done.get(fact, 0) for done in self._done() if since < done["at"] <= at)
+        total = sum(each.get(fact, 0) for each in done if since < each["at"] <= at)
         return bool(total >= threshold["at_least"])
 
     def _done(self) -> list[Json]:
         """What tiers are reached with: a receipt each."""
         done = [{**told, "at": moment(told["at"])} for told in self.past.get("activity", [])]
+        points: Counter[str] = Counter()
+        for entry in self.entries:
+            points[entry["of"]] += entry["points"]
         for key, sale in self.sales.items():
             at = bought_at(sale.receipt, self.zone)
             if at is not None:
                 spent = max(Fraction(0), sale.basket_left())
-                points = sum(entry["points"] for entry in self.entries if entry["of"] == key)
-                done.append({"at": at, "spent_minor": spent, "visits": int(spent > 0), "points": points})
+                done.append({"at": at, "spent_minor": spent, "visits": int(spent > 0), "points": points[key]})
         return done
 
     def balance(self, now: datetime) -> dict[str, int]:
@@ -395,11 +399,11 @@ def soon(lot: Json, name: str, otherwise: datetime) -> datetime:
 
 
 def visit_goods(rule: Json) -> Json:
-    return {"when": rule.get("when", {})}
+    return {"id": rule["id"], "when": rule.get("when", {})}
 
 
 def stamp_goods(rule: Json) -> Json:
-    return {"when": rule.get("when", {}), "basis": {"scope": "quantity"}}
+    return {"id": rule["id"], "when": rule.get("when", {}), "basis": {"scope": "quantity"}}
 
 
 def once(give: Json, basis: Fraction) -> int:

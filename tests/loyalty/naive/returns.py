@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
+from typing import Any
 
 from tests.loyalty.naive.goods import (
     THRESHOLDS,
@@ -33,10 +35,22 @@ class Sale:
     zone: str
     backs: list[Json]
     voided: bool = False
+    # What was worked out once for so many returns; it would be the same every time.
+    known: dict[Any, Fraction] = field(default_factory=dict)
 
     @property
     def basket(self) -> Fraction:
-        return basket_of(self.receipt)
+        return self._once("basket", lambda: basket_of(self.receipt))
+
+    def basis(self, rule: Json) -> Fraction:
+        """What a visit or stamp rule looked at when it was sold."""
+        return self._once(rule["id"], lambda: basis_of(rule, self.asked()))
+
+    def _once(self, name: str, work: Callable[[], Fraction]) -> Fraction:
+        key = (name, len(self.backs), self.voided)
+        if key not in self.known:
+            self.known[key] = work()
+        return self.known[key]
 
     def asked(self) -> Asked:
         return Asked(self.receipt, self.member, self.zone, self.basket)
@@ -48,7 +62,8 @@ class Sale:
     def basket_left(self) -> Fraction:
         if self.voided or self.all_came_back():
             return Fraction(0)
-        return self.basket + sum(basket_of(as_sold(back, self.receipt)) for back in self.backs)
+        backs = [as_sold(back, self.receipt) for back in self.backs]
+        return self._once("left", lambda: self.basket + sum(map(basket_of, backs)))
 
     def came_back(self, rule: Json) -> Fraction:
         """Of the basis of a rule, by the returns' own figures."""
@@ -70,8 +85,8 @@ class Sale:
 
     def remains(self, rule: Json, basis: Fraction) -> Fraction:
         """What still counts of a basis after each return so far; a return never makes it more."""
-        steps = [replace(self, backs=self.backs[:count]) for count in range(len(self.backs) + 1)]
-        return min(step._remains(rule, basis) for step in steps)
+        steps = [replace(self, backs=self.backs[:count], known={}) for count in range(len(self.backs) + 1)]
+        return self._once(f"{rule['id']} left", lambda: min(step._remains(rule, basis) for step in steps))
 
     def _remains(self, rule: Json, basis: Fraction) -> Fraction:
         """Less what came back, and less what misses a threshold now."""
