@@ -29,6 +29,7 @@ class ProgramVersion(Struct, frozen=True, kw_only=True):
 
     hash: str
     program: str
+    time_zone: str
     state: State
     valid_from: AwareDatetime | None
     until: AwareDatetime | None
@@ -73,23 +74,23 @@ class RegisterPrograms(Struct, frozen=True, kw_only=True):
 
 def program_versions(connection: Connection, now: datetime) -> ProgramVersions:
     """Every version that holds, held or will."""
-    schedule = programs.schedule(connection)
-    published = {one.valid_from: one.published_at for one in programs.publications(connection)}
+    heads = programs.heads(connection)
     registers = register_programs(connection)
-    ends = [one.valid_from for one in schedule[1:]]
+    ends = [one.valid_from for one, _ in heads[1:]]
     return ProgramVersions(
         versions=tuple(
             ProgramVersion(
                 hash=one.hash,
-                program=one.program.program,
+                program=head.program,
+                time_zone=head.time_zone,
                 state=_state(one.valid_from, until, now),
                 valid_from=one.valid_from,
                 until=until,
-                published_at=published[one.valid_from],
+                published_at=one.published_at,
                 held=sum(one.hash in register.held for register in registers),
                 refused=sum(one.hash in register.refused for register in registers),
             )
-            for one, until in zip(schedule, [*ends, None], strict=False)
+            for (one, head), until in zip(heads, [*ends, None], strict=False)
         ),
         registers=len(registers),
         refusals=tuple(_refusals(registers)),

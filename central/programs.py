@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, insert, select, update
@@ -53,6 +54,13 @@ class Publication(Struct, frozen=True, kw_only=True):
     valid_from: datetime | None
     hash: str
     published_at: datetime
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """What is shown of a program, which this version may not be able to read otherwise."""
+
+    program: str
+    time_zone: str = "UTC"
 
 
 def publish(
@@ -149,6 +157,17 @@ def schedule(connection: Connection) -> tuple[Scheduled, ...]:
     )
     decoded = {row.hash: _decoded(row.document) for row in rows}
     return tuple(Scheduled(one.valid_from, one.hash, decoded[one.hash]) for one in known)
+
+
+def heads(connection: Connection) -> tuple[tuple[Publication, Head], ...]:
+    """Every publication that holds, held or will, in order of time, with its program's name and zone."""
+    documents = tables.programs
+    known = publications(connection)
+    rows = connection.execute(
+        select(documents.c.hash, documents.c.document).where(documents.c.hash.in_({one.hash for one in known}))
+    )
+    read = {row.hash: msgspec.json.decode(row.document, type=Head) for row in rows}
+    return tuple((one, read[one.hash]) for one in known)
 
 
 def announced(connection: Connection) -> tuple[AnnouncedProgram, ...]:

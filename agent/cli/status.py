@@ -71,7 +71,8 @@ def _program(report: StatusReport, now: datetime) -> str:
     for one in report.programs:
         if one.valid_from is not None and one.valid_from > now:
             state = "refused" if one.refused is not None else "is here" if one.held else "has not come yet"
-            text += f", then {one.hash[:12]} from {one.valid_from.astimezone():%Y-%m-%d %H:%M} ({state})"
+            begins = one.valid_from.astimezone().isoformat(timespec="minutes")
+            text += f", then {one.hash[:12]} from {begins} ({state})"
     return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -101,12 +102,16 @@ def _lines(shown: ProgramVersions) -> list[str]:
     for one in shown.versions:
         refused = f", {one.refused} refused it" if one.refused else ""
         lines.append(
-            f"{one.hash[:12]}  {_STATES[one.state]:<12}  {_text(one.valid_from):<25}  to {_text(one.until):<25}  "
+            f"{one.hash[:12]}  {_STATES[one.state]:<12}  {_text(one.valid_from, one.time_zone):<22}  "
+            f"to {_text(one.until, one.time_zone):<22}  "
             f"{one.held} of {shown.registers} registers hold it{refused}  {one.program}"
         )
     lines += [f"! store {one.store} register {one.register}: {one.hash[:12]}: {one.why}" for one in shown.refusals]
     return lines
 
 
-def _text(moment: datetime | None) -> str:
-    return "-" if moment is None else moment.isoformat(timespec="minutes")
+def _text(moment: datetime | None, time_zone: str = "") -> str:
+    """As it was written, or on the clock of a zone."""
+    if moment is None:
+        return "-"
+    return (moment.astimezone(ZoneInfo(time_zone)) if time_zone else moment).isoformat(timespec="minutes")

@@ -20,6 +20,7 @@ from loyalty.receipt import Line, Receipt
 from loyalty.rule_windows import MAX_COMPARED
 from tests.loyalty.receipts import MORNING
 
+SAMPLES = sorted((Path(__file__).parents[2] / "docs" / "programs").glob("*.json"))
 ONCE = {"points": 10}
 BY_MONEY = {"points": 1, "per_minor": 100}
 
@@ -388,6 +389,12 @@ def test_a_tier_that_is_asked_for_and_not_there_is_an_error_of_publishing() -> N
     [wrong] = unknown_tiers(asked)
     assert wrong.startswith("$.earn[1].when: no tier of the program is called platinum")
     assert unknown_tiers(program(when(tier_in=["gold"]), tiers=TIERS)) == ()
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.stem)
+def test_a_sample_program_is_not_warned_of(sample: Path) -> None:
+    checked = program_from_json(sample.read_bytes())
+    assert (found(checked), unknown_tiers(checked)) == ([], ())
 
 
 def test_programs_as_shops_have_them_are_not_warned_of() -> None:

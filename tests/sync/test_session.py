@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import UNSET
 
@@ -28,6 +29,7 @@ from sync.steps import (
 )
 from sync.wire import (
     MAX_ENTRIES,
+    AnnouncedProgram,
     ChangesResponse,
     EpochResponse,
     HeartbeatResponse,
@@ -589,6 +591,39 @@ def test_a_program_that_cannot_be_used_stops_nothing_else() -> None:
     talk.now += 3600
     talk.answer(heartbeat(program=HASH))
     talk.take(FetchProgram)
+
+
+def test_programs_are_fetched_the_one_in_force_first_and_a_bad_one_keeps_none_away() -> None:
+    # Given three that are announced, of which the register holds none
+    old, now, later = "a" * 64, "b" * 64, "c" * 64
+    schedule = tuple(AnnouncedProgram(program=name) for name in (old, now, later))
+    heard = msgspec.structs.replace(heartbeat(program=now), schedule=schedule)
+    talk = Talk().settled()
+    talk.now += HEARTBEAT_S
+    talk.answer(heard)
+
+    # When the first to come, the one in force, cannot be used
+    assert talk.next() == FetchProgram(hash=now)
+    assert talk.answer(SignedProgram(hash=now, program="{", signature=""))
+    talk.session.program_unusable(now, "not JSON", talk.now, 0.5)
+
+    # Then the others follow at once, the newest first
+    for name in (later, old):
+        assert talk.next() == FetchProgram(hash=name)
+        assert talk.answer(SignedProgram(hash=name, program="{}", signature=""))
+        talk.hold(programs=talk.held.programs | {name})
+    # And the bad one is asked for again after a pause, and then after a longer one
+    assert wait_s(talk) > 0
+    talk.now += BACKOFF.cap_s
+    assert talk.next() == FetchProgram(hash=now)
+    assert [problem.code for problem in talk.session.problems] == ["program_unusable"]
+    talk.fail(CentreRefusedError(404, "gone"))
+    assert isinstance(talk.next(), Wait)
+
+    # Until it is announced no more
+    talk.now += HEARTBEAT_S
+    talk.answer(msgspec.structs.replace(heard, program=later, schedule=(schedule[0], schedule[2])))
+    assert talk.session.problems == ()
 
 
 def test_a_refused_heartbeat_stops_nothing_else() -> None:

@@ -18,8 +18,8 @@ class Zone:
     """Times as the shop reads them: in the zone of the newest program."""
 
     def __init__(self, connection: Connection) -> None:
-        schedule = programs.schedule(connection)
-        self._zone = ZoneInfo(schedule[-1].program.time_zone if schedule else "UTC")
+        heads = programs.heads(connection)
+        self._zone = ZoneInfo(heads[-1][1].time_zone if heads else "UTC")
 
     def text(self, moment: datetime | None) -> str:
         return "" if moment is None else moment.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
