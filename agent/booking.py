@@ -7,7 +7,7 @@ for the centre. Never decodes, and never waits: it runs in the store's writer.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -16,18 +16,20 @@ from msgspec.structs import replace
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
 from agent.view import Outcome
-from loyalty.evaluate import OriginalUnknownError, TooManyPointsError, evaluate
+from loyalty.evaluate import TooManyPointsError, earns, evaluate
+from loyalty.exchange import parts_of
+from loyalty.fold import Fold
+from loyalty.history import Facts, missing, remembers, scope_of
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Member
+from loyalty.member import Counters, Member, MemberState
 from loyalty.originals import original_among, original_keys, original_number
 from loyalty.program import Program, ProgramError, program_from_json
-from loyalty.purchase import Known
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.reconcile import TOTAL_MISMATCH, unearning
-from loyalty.returns import Settled, voiding
+from loyalty.returns import EXCHANGED, Settled, voiding
 from loyalty.schedule import judged_at
 from loyalty.sightings import corrected, filled, revised, sighting_of
 from sync.programs import program_at, refuse_program
@@ -63,10 +65,14 @@ class Ownership(Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
-    """What a receipt claims. `counted` is false where this register cannot tell."""
+    """What a receipt claims. `counted` is false where this register cannot tell.
+
+    `estimated` says that it lacks something of the member's past that the rules ask for.
+    """
 
     claims: tuple[LedgerEntry, ...] = ()
     counted: bool = False
+    estimated: bool = False
     program: str | None = None
     original: StoredReceipt | None = None
 
@@ -289,29 +295,79 @@ def _taken(writing: Writing, captured: Instant, boot: str, used_by: str | None) 
 
 
 def _evaluation(writing: Writing, receipt: Receipt, owner: Ownership, rules: Rules) -> Evaluation:
-    original = _original(writing, receipt)
+    sold, returned = parts_of(receipt)
+    original = _original(writing, returned) if returned is not None else None
     program = rules.at(writing, receipt)
     if program is None or receipt.has_problem(TOTAL_MISMATCH):
         return Evaluation(original=original)
     content_hash, terms = program
     if owner.member is None and (original is None or original.member is None):
         return Evaluation(program=content_hash, original=original)
-    try:
-        claims = evaluate(
-            receipt,
-            known=Known(tier=owner.member.tier if owner.member is not None else UNSET),
-            program=terms,
-            original=_settled(original) if original is not None else None,
-        )
-    except (OriginalUnknownError, TooManyPointsError):
-        # It waits at the centre, which may know the sale from another register; or is worth nothing there either.
+    if returned is not None and original is None:
+        # It waits at the centre, which may know the sale from another register.
         return Evaluation(program=content_hash)
-    return Evaluation(claims=claims, counted=True, program=content_hash, original=original)
+    if sold is not None and original is not None and original.member != _id_of(owner):
+        # What an exchange takes of one member and gives to another is not shown in one sum.
+        return Evaluation(program=content_hash, original=original)
+    try:
+        taken = _taken_back(returned, original, sold, terms) if returned is not None and original is not None else ()
+        given = _given(writing, sold, owner.member, terms) if sold is not None and owner.member is not None else _NONE
+    except TooManyPointsError:
+        return Evaluation(program=content_hash)  # it is worth nothing at the centre either
+    beside = bool(terms.visits or terms.stamps) or terms.returns.policy != "reverse"
+    return Evaluation(
+        claims=(*taken, *given.entries),
+        counted=True,
+        estimated=given.estimated or (returned is not None and beside),
+        program=content_hash,
+        original=original,
+    )
+
+
+class _Given(Struct, frozen=True, kw_only=True):
+    """What a sale gives as far as this register knows the member's past."""
+
+    entries: tuple[LedgerEntry, ...] = ()
+    estimated: bool = False
+
+
+_NONE: Final = _Given()
+
+
+def _given(writing: Writing, sold: Receipt, member: Member, terms: Program) -> _Given:
+    """Goes on from what the centre counted, and from the own sales that it has not told of yet.
+
+    The tier is the centre's word; what of the rules' counters is not told makes the answer an estimate.
+    """
+    counters = member.counters or Counters()
+    facts = Facts(tier=member.tier, segments=frozenset(counters.segments or ()))
+    fold = Fold(scope_of((terms,)), MemberState(code=member.member, counters=counters))
+    before = writing.unconfirmed_receipts(member.member)
+    for each in before:
+        earlier, _ = parts_of(each.receipt)
+        if earlier is not None and earlier.key != sold.key and earns(earlier, terms):
+            fold.sell(earlier, program=terms, facts=facts)
+    entries = tuple(fold.sell(sold, program=terms, facts=facts)) if earns(sold, terms) else ()
+    if sold.key in fold.refused:
+        raise TooManyPointsError(fold.refused[sold.key])
+    untold = set(missing(terms, counters)) - {"activity"}
+    returns = any(parts_of(each.receipt)[1] is not None for each in before)
+    return _Given(entries=entries, estimated=bool(untold) or (returns and remembers(terms)))
+
+
+def _taken_back(
+    returned: Receipt, original: StoredReceipt, sold: Receipt | None, terms: Program
+) -> tuple[LedgerEntry, ...]:
+    taken = evaluate(returned, program=terms, original=_settled(original))
+    return tuple(replace(entry, rule=f"{entry.rule}{EXCHANGED}") for entry in taken) if sold is not None else taken
+
+
+def _id_of(owner: Ownership) -> str | None:
+    return owner.member.member if owner.member is not None else None
 
 
 def _original(writing: Writing, receipt: Receipt) -> StoredReceipt | None:
-    if receipt.kind != "return":
-        return None
+    """The sale that a return, or the return part of an exchange, gives back."""
     found = {stored.receipt.key: stored for stored in writing.known_receipts(original_keys(receipt))}
     number = original_number(receipt)
     numbered = writing.receipt_by_number(number) if number is not None else None
@@ -322,8 +378,13 @@ def _original(writing: Writing, receipt: Receipt) -> StoredReceipt | None:
 
 
 def _settled(original: StoredReceipt) -> Settled:
+    sold, _ = parts_of(original.receipt)
+    returns = (parts_of(each)[1] for each in original.returns)
     return Settled(
-        receipt=original.receipt, entries=original.claims, reversed=original.reversed, returns=original.returns
+        receipt=sold or original.receipt,
+        entries=tuple(claim for claim in original.claims if claim.reverses is None),
+        reversed=original.reversed,
+        returns=tuple(each for each in returns if each is not None),
     )
 
 
@@ -378,6 +439,7 @@ def _settlement(receipt: Receipt, captured: Instant, owner: Ownership, evaluatio
             outcome="points",
             points=sum(claim.points for claim in claims),
             pending=sum(claim.points for claim in claims if _is_pending(claim, captured.wall)),
+            estimated=evaluation.estimated,
         )
     if code is None and receipt.kind == "sale":
         return Settlement(receipt=receipt, captured=captured, code=None, outcome="no_card")

@@ -57,7 +57,10 @@ _AFTER_S = 0.05
 
 
 class Settlement(Struct, frozen=True, kw_only=True):
-    """What a receipt came to: whose it is (`code`), and what it gives as far as this register can tell."""
+    """What a receipt came to: whose it is (`code`), and what it gives as far as this register can tell.
+
+    `estimated`: something of the member's past that the rules ask for is not known here.
+    """
 
     receipt: Receipt
     captured: Instant
@@ -65,6 +68,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     points: int = 0
     pending: int = 0
+    estimated: bool = False
 
 
 class _Notice(Struct, frozen=True, kw_only=True):
@@ -255,6 +259,7 @@ class Desk:
             outcome=settled.outcome,
             points=settled.points,
             pending=settled.pending,
+            estimated=settled.estimated,
             current=current and timedelta(0) <= age < SALE_SHOWN_FOR,
         )
 

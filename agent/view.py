@@ -79,7 +79,8 @@ class SaleView(Struct, frozen=True, kw_only=True):
 
     `held`: the card is unknown, points are kept for it. `blocked`: the card was blocked while the customer was
     served, nothing is given. `at_centre`: this register cannot tell what the
-    receipt gives, the centre will. `current` until the next customer is scanned.
+    receipt gives, the centre will. `estimated`: the points are an estimate, the centre knows more of the member's
+    past. `current` until the next customer is scanned.
     """
 
     kind: ReceiptKind
@@ -89,6 +90,7 @@ class SaleView(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     points: int
     pending: int
+    estimated: bool = False
     current: bool
 
 

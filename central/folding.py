@@ -74,9 +74,11 @@ def fold_anew(
 
     One that has more to fold than `limit`, or cannot be folded, is named in `unfolded` and holds up nobody else.
     """
-    centre = _centre(connection)
     every = sorted(set(members))
     moved: set[str] = set()
+    if not every:
+        return moved
+    centre = _centre(connection)
     for start in range(0, len(every), AT_ONCE):
         some = every[start : start + AT_ONCE]
         too_much = {} if limit is None else _above(connection, some, limit)
@@ -249,7 +251,7 @@ def _compared(member: str, bearing: _Bearing, wanted: Iterable[LedgerEntry]) -> 
             member=member,
             claims=msgspec.json.decode(row.claims, type=tuple[LedgerEntry, ...]),
             entries=given[row.key],
-            could_claim=bool(row.knew_member) and row.kind != "return",
+            could_claim=bool(row.knew_member) and row.kind == "sale",
         )
         if one is not None:
             found[row.key] = one

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
 from central import cards
@@ -21,7 +22,7 @@ from central.db import tables
 from loyalty.canonical import KnownFacts
 from loyalty.history import Facts
 from loyalty.identification import MemberKind, normal_code
-from loyalty.member import Balance, Member
+from loyalty.member import Balance, Counters, Member
 from loyalty.undecodable import UNDECODABLE
 
 MemberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -180,13 +181,17 @@ def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> di
 
 def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
     identifiers = cards.identifiers_of(connection, members)
-    joined = tables.members.join(tables.balances, tables.balances.c.member == tables.members.c.id)
+    states = tables.member_states
+    joined = tables.members.join(tables.balances, tables.balances.c.member == tables.members.c.id).outerjoin(
+        states, states.c.member == tables.members.c.id
+    )
     rows = connection.execute(
         select(
             tables.members,
             tables.balances.c.confirmed,
             tables.balances.c.pending,
             tables.balances.c.tier.label("reached"),
+            states.c.counters,
         )
         .select_from(joined)
         .where(tables.members.c.id.in_(members))
@@ -200,9 +205,18 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
             language=UNSET if row.language is None else row.language,
             balance=Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed),
             as_of=now,
+            counters=_counters_of(row),
         )
         for row in rows
     }
+
+
+def _counters_of(row: Row[Any]) -> Counters | UnsetType:
+    """What a register may hold of what was counted: the tier stands for the activity that it was reached with."""
+    segments = msgspec.json.decode(row.segments, type=tuple[str, ...])
+    if row.counters is None:
+        return Counters(segments=segments) if segments else UNSET
+    return replace(msgspec.json.decode(row.counters, type=Counters), activity=UNSET, segments=segments)
 
 
 def _known_members(connection: Connection, members: Sequence[str]) -> dict[str, Row[Any]]:

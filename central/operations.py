@@ -38,6 +38,7 @@ from loyalty.member import CardState, Member
 from loyalty.program import Program
 from loyalty.program_warnings import ProgramWarning
 from loyalty.receipt import AwareDatetime
+from loyalty.standing import reached_by_activity
 from sync import base64url
 from sync.enrolment import EnrolmentCode, code_text
 
@@ -242,20 +243,20 @@ def publish(
 ) -> str:
     """Put a program in force, now or at `valid_from`, and evaluate what waited for one. Raises ProgramError."""
     hashed = programs.publish(connection, program, key, now, valid_from)
-    schedule_changed(connection, valid_from or now, now)
+    schedule_changed(connection, valid_from or now, now, tiered=reached_by_activity(program))
     return hashed
 
 
 def withdraw(connection: Connection, named: str, now: datetime) -> tuple[programs.Publication, ...]:
     """Take back a program that waits for its time, and evaluate again what fell to it already. Raises ProgramError."""
     taken = programs.withdraw(connection, named, now)
-    schedule_changed(connection, min(one.valid_from for one in taken if one.valid_from is not None), now)
+    schedule_changed(connection, min(one.valid_from for one in taken if one.valid_from is not None), now, tiered=False)
     return taken
 
 
-def schedule_changed(connection: Connection, since: datetime, now: datetime) -> None:
+def schedule_changed(connection: Connection, since: datetime, now: datetime, *, tiered: bool) -> None:
     """Evaluate what waited for a program, and again what falls to another one now."""
-    states.begin_anew(connection, since)
+    states.begin_anew(connection, since, tiered=tiered)
     touched = settling.settle_without_program(connection) | settling.members_since(connection, since)
     folding.settle_and_tell(connection, touched, now)
 

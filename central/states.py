@@ -88,13 +88,16 @@ def forget(connection: Connection, members: Iterable[str]) -> None:
         connection.execute(delete(tables.member_states).where(tables.member_states.c.member.in_(some)))
 
 
-def begin_anew(connection: Connection, valid_from: datetime) -> None:
-    """The schedule is another: what is counted is, too. Tiers are looked at when it begins to hold."""
+def begin_anew(connection: Connection, since: datetime, *, tiered: bool) -> None:
+    """The schedule is another from `since` on: what is counted is, too.
+
+    Where it has tiers that are reached (`tiered`), or members have such, they are looked at when it begins to hold.
+    """
     connection.execute(delete(tables.member_states))
-    if any(reached_by_activity(holding.program) for holding in programs.schedule(connection)):
-        columns = tables.balances.c
-        later = or_(columns.matures_at.is_(None), columns.matures_at > valid_from)
-        connection.execute(update(tables.balances).where(later).values(matures_at=valid_from))
+    columns = tables.balances.c
+    if tiered or connection.execute(select(columns.member).where(columns.tier.is_not(None)).limit(1)).first():
+        later = or_(columns.matures_at.is_(None), columns.matures_at > since)
+        connection.execute(update(tables.balances).where(later).values(matures_at=since))
 
 
 def are_kept(schedule: Sequence[Holding]) -> bool:

@@ -46,28 +46,6 @@ class Balance(Struct, frozen=True, kw_only=True):
     spendable: int = 0
 
 
-class Member(Struct, frozen=True, kw_only=True):
-    """A member as a register may hold one. `member` is the centre's id."""
-
-    member: str
-    identifiers: tuple[Identifier, ...] = ()
-    short_name: str | UnsetType = UNSET
-    tier: str | UnsetType = UNSET
-    language: str | UnsetType = UNSET
-    balance: Balance = Balance()
-    as_of: AwareDatetime | UnsetType = UNSET
-
-    def identifier(self, code: str) -> Identifier | None:
-        """Which of the member's identifiers `code`, in any way of writing it, is."""
-        normal = normal_code(code)
-        return next((one for one in self.identifiers if normal_code(one.code) == normal), None)
-
-    def refuses(self, code: str) -> bool:
-        """Whether `code` is one of theirs that is not to be accepted."""
-        found = self.identifier(code)
-        return found is not None and found.state == "blocked"
-
-
 class Activity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a member earned, spent on goods, and how often they came, at one time or on one day; net of returns."""
 
@@ -104,6 +82,33 @@ class Counters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     visited: dict[str, str] | UnsetType = UNSET
     stamps: dict[str, Annotated[int, Meta(ge=0, le=10**9)]] | UnsetType = UNSET
     lots: tuple[Lot, ...] | UnsetType = UNSET
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A member as a register may hold one. `member` is the centre's id.
+
+    `counters` are what rules need of the member's past, as far as a register may hold it: no month of birth, and in
+    place of activity the `tier` that was reached.
+    """
+
+    member: str
+    identifiers: tuple[Identifier, ...] = ()
+    short_name: str | UnsetType = UNSET
+    tier: str | UnsetType = UNSET
+    language: str | UnsetType = UNSET
+    balance: Balance = Balance()
+    as_of: AwareDatetime | UnsetType = UNSET
+    counters: Counters | UnsetType = UNSET
+
+    def identifier(self, code: str) -> Identifier | None:
+        """Which of the member's identifiers `code`, in any way of writing it, is."""
+        normal = normal_code(code)
+        return next((one for one in self.identifiers if normal_code(one.code) == normal), None)
+
+    def refuses(self, code: str) -> bool:
+        """Whether `code` is one of theirs that is not to be accepted."""
+        found = self.identifier(code)
+        return found is not None and found.state == "blocked"
 
 
 class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

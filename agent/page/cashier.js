@@ -140,7 +140,7 @@ function showSale(sale, customer) {
   if (current) {
     const counted = sale.outcome === "points";
     write("gave-points", counted && sale.points !== 0 ? signed(sale.points) : "");
-    write("gave-text", saleText(sale));
+    write("gave-text", sale.estimated ? `${saleText(sale)} ${say("estimate")}` : saleText(sale));
   }
   if (sale && !sale.current) {
     const total = money(sale);

@@ -44,6 +44,8 @@ Parameters = Sequence[object] | Mapping[str, object]
 
 # One page of a listing.
 MAX_LISTED = 1000
+# Own receipts of one member that the centre has not told of yet, as many as are looked at for the next: days offline.
+MAX_UNCONFIRMED = 200
 # Scans that wait for a receipt: a long day of a busy till whose receipts are held up.
 MAX_UNUSED_SCANS = 1_000
 # Marks kept of one source: more than a folder may hold files.
@@ -187,6 +189,14 @@ class Reading:
         rows = (self._row(_RECEIPT, (key,)) for key in keys)
         found = {row[0]: row for row in rows if row}
         return tuple(self._stored(row) for row in found.values())
+
+    def unconfirmed_receipts(self, member: str) -> tuple[StoredReceipt, ...]:
+        """Receipts whose claims the feed has not covered yet, in the order they were booked; the newest at most."""
+        keys = self._rows(
+            "SELECT key FROM claims WHERE member = ? GROUP BY key ORDER BY max(rowid) DESC LIMIT ?",
+            (member, MAX_UNCONFIRMED),
+        )
+        return self.known_receipts(row[0] for row in reversed(keys))
 
     def receipt_by_number(self, number: str) -> StoredReceipt | None:
         """The receipt with this printed number; None where it is absent or not the only one."""

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from agent.booking import Booked, book
 from agent.desk import Settlement
 from loyalty.identity import identified
-from loyalty.member import Balance, Identifier, Member
+from loyalty.member import Balance, Counters, Identifier, Member
+from loyalty.program import program_from_json
 from loyalty.receipt import Fiscal, Line, MemberReference, Original, Receipt
 from sync.wire import Change
 from tests.agent.shop import ANA, BOOT, MORNING, Shop, at, printed_return, receipt
@@ -291,3 +292,47 @@ async def test_scans_are_joined_in_the_order_they_were_made_however_they_were_ke
     await shop.scan("TS1001", 5)
 
     assert settled(await booked(shop, sale("1"), 8)).code == "TS1002"
+
+
+CAPPED = program_from_json(
+    b'{"program":"test","currency":"RSD","time_zone":"Europe/Belgrade",'
+    b'"earn":[{"id":"base","give":{"points":1,"per_minor":1000},"cap":{"day":50}}],'
+    b'"stamps":[{"id":"card","every":5,"give":{"points":30}}]}'
+)
+
+
+async def test_a_sale_goes_on_from_what_the_centre_counted_and_from_own_sales(shop: Shop) -> None:
+    # given a row that says what was used of the day's cap, and how many stamps are on the card
+    used = {"base": {f"{MORNING:%Y-%m-%d}": 20, f"{MORNING:%Y-%m}": 20, "member": 20}}
+    counted = replace(ANA, counters=Counters(used=used, stamps={"card": 3}))
+    await shop.seed([counted], CAPPED)
+    # when two sales are booked before the centre told of either
+    first = settled(await booked(shop, sale("1", member=MEMBER), 10))
+    second = settled(await booked(shop, sale("2", member=MEMBER), 20))
+    # then the cap leaves 26 and then 4, the second fills the card, and none is an estimate
+    assert [(first.points, first.estimated), (second.points, second.estimated)] == [(26, False), (4 + 30, False)]
+    assert [[(claim.rule, claim.points) for claim in body.claims] for body in shop.bodies()] == [
+        [("base", 26)],
+        [("base", 4), ("card", 30)],
+    ]
+
+
+async def test_without_the_centres_counters_the_answer_is_an_estimate(shop: Shop) -> None:
+    await shop.seed([ANA], CAPPED)
+    assert settled(await booked(shop, sale("1", member=MEMBER), 10)).estimated
+
+
+async def test_an_exchange_claims_what_it_takes_and_what_it_gives(shop: Shop) -> None:
+    # given a sale of a gold member, and an exchange of it for something dearer
+    await shop.seed()
+    sold = sale("1", 100_00, member=MEMBER)
+    await booked(shop, sold, 10)
+    lines = (Line(position=1, amount_minor=-100_00), Line(position=2, amount_minor=160_00))
+    swap = sale("2", 60_00, kind="exchange", lines=lines, member=MEMBER, original=Original(key=sold.key))
+    result = settled(await booked(shop, swap, 20))
+    # then both parts stand in the claims
+    claims = [(claim.rule, claim.points) for claim in shop.bodies()[-1].claims]
+    assert (claims, result.points) == ([("base/returned", -15), ("base", 24)], 9)
+    # and where its sale is not known here, the centre says what it gives
+    odd = replace(swap, key="", number="3", original=Original(number="unknown"))
+    assert settled(await booked(shop, identified(odd, b""), 30)).outcome == "at_centre"
