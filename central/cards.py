@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from central import configs
 from central.db import tables
@@ -177,7 +177,7 @@ def blocked_cards(connection: Connection, limit: int) -> tuple[Card, ...]:
         select(_numbers.card)
         .where(_numbers.blocked_at.is_not(None))
         .group_by(_numbers.card)
-        .order_by(_numbers.blocked_at.desc(), _numbers.card)
+        .order_by(func.max(_numbers.blocked_at).desc(), _numbers.card)
         .limit(limit)
     )
     found = (find(connection, card) for card in connection.execute(newest).scalars().all())

@@ -23,6 +23,7 @@ from sqlalchemy.exc import OperationalError
 from central import cards, configs, devices, feed, item_maps, problems, programs
 from central.clock import Clock
 from central.db.database import Database
+from central.db.dialects import Way
 from central.devices import Device, Randomness
 from central.feed import Sequencer
 from central.ingest import CREDIT, Applied, ingest
@@ -191,7 +192,7 @@ class DeviceApi:
         wanted = _decoded(body, request, EnrolRequest)
         now = self._clock()
         device = await self._database.write(
-            lambda connection: devices.enrol(connection, wanted, now=now, randomness=self._randomness)
+            lambda connection: devices.enrol(connection, wanted, now=now, randomness=self._randomness), Way.BESIDE
         )
         epoch = await self._database.read(feed.centre_epoch)
         _log.info("device_enrolled", device=device.id, store=device.store, register=device.register)
@@ -221,7 +222,7 @@ class DeviceApi:
             )
             return EpochResponse(epoch=epoch, centre_epoch=feed.centre_epoch(connection), server_time=now)
 
-        return _answer(call.http, await self._database.write(work))
+        return _answer(call.http, await self._database.write(work, Way.BESIDE))
 
     async def ingest(self, call: Call) -> web.StreamResponse:
         batch = _decoded(call.body, call.http, IngestRequest)
@@ -234,7 +235,8 @@ class DeviceApi:
                 request_id=call.request_id,
                 fingerprint=call.fingerprint,
                 now=now,
-            )
+            ),
+            Way.BESIDE,
         )
         if isinstance(applied, problems.EpochFencedError):
             raise applied
@@ -295,7 +297,7 @@ class DeviceApi:
                 feed=feed.feed_position(connection),
             )
 
-        return _answer(call.http, await self._database.write(work))
+        return _answer(call.http, await self._database.write(work, Way.BESIDE))
 
     async def program(self, call: Call) -> web.StreamResponse:
         hashed = call.http.match_info["hash"]

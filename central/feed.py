@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from central.db import tables
 from central.db.database import Database
+from central.db.dialects import Way
 from central.members import rows_of
 from loyalty.member import Member
 from sync.wire import Change, ChangesResponse, MemberResponse
@@ -159,7 +160,7 @@ class Sequencer:
             if self._served >= ticket:
                 return
             serving = self._asked
-            while await self._database.write(lambda connection: place_changes(connection, self._clock())):
+            while await self._database.write(lambda connection: place_changes(connection, self._clock()), Way.PLACE):
                 self._announce(await self._database.read(feed_position))
             self._served = serving
 

@@ -1,7 +1,8 @@
 """The centre's data folder: what lies where, who may read it, and what `init` decided.
 
 Owns the file names, their modes and the settings written by `init`. Never the content of the
-database. Everything is 0600 in a folder that is 0700: the CA key and the signing key are in it.
+database, which may be elsewhere. Everything is 0600 in a folder that is 0700: the CA key and the
+signing key are in it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from msgspec import Struct
 
+from central.db.database import Place
 from loyalty.undecodable import UNDECODABLE
 from sync.durable import write_private
 
@@ -57,12 +59,16 @@ class Address(Struct, frozen=True, kw_only=True):
 
 
 class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`centre.json`: what `init` was told. `hosts` are the names in the server's certificate."""
+    """`centre.json`: what `init` was told. `hosts` are the names in the server's certificate.
+
+    `database` is the URL of a PostgreSQL database, without a password; None is SQLite in the data folder.
+    """
 
     listen: Address
     admin: Address
     hosts: tuple[str, ...]
     brand: str = "Tillside"
+    database: str | None = None
 
 
 class DataFolder:
@@ -70,7 +76,6 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.database = path / "centre.db"
         self.ca_certificate = path / "ca.pem"
         self.ca_key = path / "ca.key"
         self.server_certificate = path / "server.pem"
@@ -85,8 +90,11 @@ class DataFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o700)
         self.snapshots.mkdir(mode=0o700, exist_ok=True)
-        if not self.database.exists():
-            write_private(self.database, b"")
+
+    @property
+    def database(self) -> Place:
+        """Where the database of these settings is. Raises FolderError where there are no usable ones."""
+        return Place(data=self.path, url=self.settings().database)
 
     def settings(self) -> CentreSettings:
         """Raises FolderError where there is no usable `centre.json`."""

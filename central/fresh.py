@@ -84,6 +84,7 @@ class Books:
         self._holders = cards.holders(connection, codes)
         named = {body.member for body in bodies if body.member is not UNSET}
         held_by = {holder.member for holder in self._holders.values() if holder.member is not None}
+        members.hold(connection, named | held_by)
         self._facts = members.facts_of(connection, sorted(named | held_by))
         self._schedule = programs.schedule(connection)
         self._scope = scope_of(holding.program for holding in self._schedule)
@@ -177,13 +178,14 @@ class Books:
 
 
 def keep(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[str, Carried], now: datetime) -> None:
-    """Store receipts, their keys, ledger entries, variances, states: a statement for each; and what is unmapped."""
-    _insert(connection, tables.receipts, (receipts.row_of(one.stored) for one in fresh))
-    _insert(
-        connection,
-        tables.receipt_keys,
-        ({"key": key, "receipt": one.stored.key} for one in fresh for key in one.keys),
-    )
+    """Store receipts, their keys, ledger entries, variances, states: a statement for each; and what is unmapped.
+
+    Unique keys go in their own order: two batches that hold the same receipts never wait for each other.
+    """
+    by_key = sorted(fresh, key=lambda one: one.stored.key)
+    _insert(connection, tables.receipts, (receipts.row_of(one.stored) for one in by_key))
+    keys = sorted((key, one.stored.key) for one in fresh for key in one.keys)
+    _insert(connection, tables.receipt_keys, ({"key": key, "receipt": receipt} for key, receipt in keys))
     _insert(connection, tables.ledger, (row for one in fresh for row in one.ledger_rows))
     variances.note(connection, [one.variance for one in fresh if one.variance is not None], now)
     states.save(connection, carried)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from central import events, feed, folding, fresh, ledger, receipts
 from central.db import tables
+from central.db.dialects import give_way
 from central.devices import Device, close_epoch, device_of, first_use, locked_device
 from central.fresh import Books, FreshReceipt
 from central.item_maps import Maps
@@ -296,6 +297,7 @@ class _Batch:
         except OperationalError:
             raise
         except Exception as error:  # noqa: BLE001 - found out below, where it is one entry's own
+            give_way(self._connection)  # or another register's: the same receipt at the same moment
             _log.warning("plain_receipts_not_kept", device=self._device.id, error=type(error).__name__)
             books.fold_anew(one.seen.member for _, one in plain if one.seen.member is not None)
             for new, _ in plain:
@@ -306,6 +308,8 @@ class _Batch:
     def _take(self, new: _New) -> None:
         """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
         entry = new.entry
+        if not isinstance(new.body, _Fault):
+            give_way(self._connection)  # what it meets, or waits for, may be on its way in beside it
         try:
             with self._connection.begin_nested():
                 seen, reason = self._apply(new)

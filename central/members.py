@@ -7,7 +7,7 @@ of their cards (`central.cards` does).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -148,6 +148,18 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
 
 def member_exists(connection: Connection, member: str) -> bool:
     return bool(_known_members(connection, [member]))
+
+
+def hold(connection: Connection, members: Iterable[str]) -> None:
+    """Keep others from changing anything about these members until the end of this transaction.
+
+    In the order of their ids, so that two transactions never wait for each other.
+    """
+    columns = tables.members.c
+    every = sorted(members)
+    for start in range(0, len(every), AT_ONCE):
+        some = columns.id.in_(every[start : start + AT_ONCE])
+        connection.execute(select(columns.id).where(some).order_by(columns.id).with_for_update(key_share=True)).all()
 
 
 def facts_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[KnownFacts, ...]]:

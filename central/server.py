@@ -24,6 +24,7 @@ from central.admin.pages import AdminPages
 from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
 from central.db.database import Database
+from central.db.dialects import Way
 from central.device_api import DeviceApi, LiveConnections
 from central.devices import Randomness
 from central.feed import Sequencer
@@ -128,7 +129,9 @@ class Server:
                 if renew.due(self._clock()):
                     await self._renew_certificate(tls)
                 if forget.due(self._clock()):
-                    await database.write(lambda connection: devices.forget_old_requests(connection, self._clock()))
+                    await database.write(
+                        lambda connection: devices.forget_old_requests(connection, self._clock()), Way.BESIDE
+                    )
                 await sequencer.place_if_any()
                 await _shut_revoked(database, live)
             except OperationalError as error:

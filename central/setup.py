@@ -16,7 +16,8 @@ from sqlalchemy import Connection, insert, select
 
 from central.certificates import ca_sha256, ensure_certificates
 from central.db import tables
-from central.db.database import Database
+from central.db.database import Database, Place
+from central.db.errors import DatabaseUrlError
 from central.folder import Address, AddressError, CentreSettings, DataFolder
 
 DEFAULT_LISTEN = Address(host="127.0.0.1", port=8443)
@@ -30,6 +31,7 @@ class InitOptions(Struct, frozen=True, kw_only=True):
     admin: str | None = None
     hosts: tuple[str, ...] = ()
     brand: str | None = None
+    database: str | None = None
 
 
 class InitDone(Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ def initialise(data: Path, options: InitOptions, now: datetime) -> InitDone:
     folder = DataFolder(data)
     settings = _settings(folder, options)
     folder.create()
-    database = Database(folder.database)
+    database = Database(Place(data=data, url=settings.database))
     try:
         database.upgrade()
         database.write_now(lambda connection: _first_row(connection, now))
@@ -69,8 +71,17 @@ def _settings(folder: DataFolder, options: InitOptions) -> CentreSettings:
             f"{admin} is no address for them: the admin pages listen on loopback only (127.0.0.1, ::1, localhost); "
             "put your own proxy with TLS and sign-in before them to reach them from elsewhere"
         )
+    if options.database is not None and folder.has_settings() and options.database != before.database:
+        raise DatabaseUrlError(
+            f"the centre in {folder.path} has its database elsewhere, and init moves none: give another --data "
+            "for a new centre, or leave --database out"
+        )
     return CentreSettings(
-        listen=listen, admin=admin, hosts=options.hosts or before.hosts, brand=options.brand or before.brand
+        listen=listen,
+        admin=admin,
+        hosts=options.hosts or before.hosts,
+        brand=options.brand or before.brand,
+        database=options.database or before.database,
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 
 # A server that takes longer does not come; it takes a second or two.
@@ -21,7 +22,7 @@ _numbers = count(1)
 
 
 class Server:
-    """A running server; `database()` makes an empty database and gives its URL."""
+    """A running server; `database()` makes a database, empty or a copy of another, and gives its URL."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
@@ -38,10 +39,21 @@ class Server:
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "--pgdata", self._data, "--mode", "immediate", "--wait")
 
-    def database(self) -> str:
+    def database(self, template: str = "template1") -> str:
+        """The URL of a new database. `template`, a name or a URL, is copied; nobody may be connected to it."""
         name = f"db{next(_numbers)}"
-        self._run("createdb", "--host", str(self._folder), "--username", "postgres", name)
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {_name(template)} STRATEGY FILE_COPY")
+        return self._url(name)
+
+    def drop(self, url: str) -> None:
+        self._execute(f"DROP DATABASE {_name(url)} WITH (FORCE)")
+
+    def _url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={self._folder}"
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
 
     @property
     def _data(self) -> str:
@@ -59,6 +71,10 @@ class Server:
             command, cwd=self._folder, capture_output=True, text=True, timeout=START_WITHIN_S, check=False
         )
         assert done.returncode == 0, f"{program}: {done.stderr[-2000:]}"
+
+
+def _name(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def _programs() -> Path | None:

@@ -15,7 +15,8 @@ from msgspec import Struct
 from sqlalchemy.exc import OperationalError
 
 from central.cards import CardError
-from central.db.database import Database, DatabaseError
+from central.db.database import Database
+from central.db.errors import DatabaseError
 from central.folder import DataFolder, FolderError
 from central.members import MembersFileError, UnknownMemberError
 from central.stock import StockFileError

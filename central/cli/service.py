@@ -30,10 +30,19 @@ def init(
     admin: Annotated[str, typer.Option(help="Where the admin pages are, on loopback.")] = "",
     host: Annotated[list[str] | None, typer.Option(help="A name or address registers use; may be repeated.")] = None,
     brand: Annotated[str, typer.Option(help="The shop's name, shown on the admin pages.")] = "",
+    database: Annotated[
+        str, typer.Option(help="postgresql://USER@HOST/DATABASE, without a password; SQLite in the folder without it.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Make a centre, or bring the one that is there to this version; keys that exist are kept."""
-    options = InitOptions(listen=listen or None, admin=admin or None, hosts=tuple(host or ()), brand=brand or None)
+    options = InitOptions(
+        listen=listen or None,
+        admin=admin or None,
+        hosts=tuple(host or ()),
+        brand=brand or None,
+        database=database or None,
+    )
     with failures(as_json):
         done = initialise(data, options, utc_now())
     say(as_json, done, f"The centre is ready in {data}.\nStart it: tillside-central serve --data {data}")

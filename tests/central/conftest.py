@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientSession
+from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from central import ledger, operations
 from central.certificates import ca_sha256
 from central.db.database import Database, Work
+from central.db.tables import metadata
 from central.folder import DataFolder
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
@@ -87,13 +90,55 @@ class RunningCentre:
         return len(self.read(lambda connection: connection.execute(table.select()).all()))
 
 
-def refuse_identifiers(database: Database) -> None:
-    """Let the database refuse every new code with an IntegrityError, which no code here expects."""
-    database.write_now(
-        lambda connection: connection.exec_driver_sql(
-            "CREATE TRIGGER refused BEFORE INSERT ON identifiers BEGIN SELECT RAISE(ABORT, 'refused'); END"
+def refuse_rows(connection: Connection, table: str, condition: str = "true") -> None:
+    """Let the database refuse new rows of a table with an IntegrityError, which no code here expects."""
+    if connection.dialect.name == "sqlite":
+        refuse = "SELECT RAISE(ABORT, 'refused')"
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER refused BEFORE INSERT ON {table} WHEN {condition} BEGIN {refuse}; END"
         )
-    )
+    else:
+        wanted = f"NOT ({condition.replace('new.', '')})"
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT refused CHECK ({wanted}) NOT VALID")
+
+
+def refuse_changes(connection: Connection, table: str) -> None:
+    """Let the database refuse to change or remove any row of a table."""
+    if connection.dialect.name == "sqlite":
+        for change in ("UPDATE", "DELETE"):
+            refuse = "BEGIN SELECT RAISE(ABORT, 'append only'); END"
+            connection.exec_driver_sql(f"CREATE TRIGGER no_{change} BEFORE {change} ON {table} {refuse}")
+    else:
+        refuse = "BEGIN RAISE 'append only'; END"
+        connection.exec_driver_sql(f"CREATE FUNCTION appended() RETURNS trigger LANGUAGE plpgsql AS $$ {refuse} $$")
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER appended BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION appended()"
+        )
+
+
+def everything_in(connection: Connection) -> list[Any]:
+    """All rows of all tables."""
+    return [row for table in metadata.sorted_tables for row in connection.execute(table.select())]
+
+
+def fill_disk(connection: Connection, table: str) -> None:
+    """Let the database itself fail as soon as a row of this table is written."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO moved")
+    else:
+        full = "BEGIN RAISE 'the disk is full' USING ERRCODE = '53100'; END"
+        connection.exec_driver_sql(f"CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ {full} $$")
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION full_disk()"
+        )
+
+
+def empty_disk(connection: Connection, table: str) -> None:
+    """There is room again."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"ALTER TABLE moved RENAME TO {table}")
+    else:
+        connection.exec_driver_sql(f"DROP TRIGGER full_disk ON {table}")
 
 
 class SetClock:
@@ -106,11 +151,12 @@ class SetClock:
         return self.now
 
 
-@pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after `init`, with the program published and the members imported."""
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after `init`, on either database, with the program published and the members imported."""
     path = tmp_path_factory.mktemp("made") / "centre"
-    initialise(path, InitOptions(listen="127.0.0.1:0", admin="127.0.0.1:0", brand="Test & Co"), NOON)
+    url = request.getfixturevalue("postgres").database() if request.param == "postgresql" else None
+    initialise(path, InitOptions(listen="127.0.0.1:0", admin="127.0.0.1:0", brand="Test & Co", database=url), NOON)
     folder = DataFolder(path)
     database = Database(folder.database)
     database.write_now(lambda connection: operations.publish(connection, PROGRAM, folder.program_key(), NOON))
@@ -120,9 +166,30 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def data(made_once: Path, tmp_path: Path) -> Path:
-    """A copy of that folder for one test."""
-    return Path(shutil.copytree(made_once, tmp_path / "centre"))
+def copied(made_once: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Path]]:
+    """Makes a copy of that folder, and of its database, which is gone after the test."""
+    urls: list[str] = []
+
+    def copy(path: Path) -> Path:
+        folder = DataFolder(Path(shutil.copytree(made_once, path)))
+        template = folder.settings().database
+        if template is not None:
+            urls.append(request.getfixturevalue("postgres").database(template))
+            folder.save_settings(replace(folder.settings(), database=urls[-1]))
+        return path
+
+    yield copy
+    for url in urls:
+        request.getfixturevalue("postgres").drop(url)
+
+
+@pytest.fixture
+def data(copied: Callable[[Path], Path], tmp_path: Path) -> Path:
+    """One such copy."""
+    return copied(tmp_path / "centre")
+
+
+only_sqlite = pytest.mark.parametrize("made_once", ["sqlite"], indirect=True)
 
 
 @pytest.fixture

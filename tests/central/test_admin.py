@@ -21,7 +21,7 @@ from loyalty.program import program_hash
 from loyalty.receipt import Line
 from sync.records import CorrectBody, ReceiptBody
 from sync.wire import HeldProgram
-from tests.central.conftest import PROGRAM, RunningCentre, refuse_identifiers
+from tests.central.conftest import PROGRAM, RunningCentre, refuse_rows
 from tests.central.till import NOON, claims_of, receipt
 
 PAGES = ("/", "/members", "/members/m1", "/cards", "/quarantine", "/variances")
@@ -272,7 +272,7 @@ async def test_a_page_that_is_not_there(browser: Browser) -> None:
 async def test_a_page_that_fails_says_so_and_names_nobody(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     # Given a database that refuses what a form writes, for a reason that no code here expects
     await browser.centre.till()
-    refuse_identifiers(browser.centre.database)
+    browser.centre.write(lambda connection: refuse_rows(connection, "identifiers"))
     # When a card is linked
     fields = {"token": await browser.token("/"), "code": "TS-PRIVATE", "member": "m1"}
     answer = await browser.post("/cards/link", fields)

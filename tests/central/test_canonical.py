@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import random
 import secrets
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from central import devices, ledger, operations, programs
 from central.db import tables
@@ -29,6 +29,7 @@ from loyalty.history import Facts
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Line, Original, Receipt
 from sync.wire import EnrolRequest, EpochRequest
+from tests.central.conftest import refuse_changes
 from tests.central.till import FACTS, NOON, Till, receipt
 
 CODES = {"m1": "TS0001", "m2": "TS0002"}
@@ -155,10 +156,9 @@ def held(database: Database) -> Counter[tuple[str, str, str]]:
 
 
 @contextmanager
-def a_centre(made: Path, folder: Path, *schedule: tuple[Program, datetime | None]) -> Iterator[Database]:
+def a_centre(folder: Path, *schedule: tuple[Program, datetime | None]) -> Iterator[Database]:
     """A centre with these programs, whose ledger refuses to be changed."""
-    shutil.copytree(made, folder)
-    database = Database(folder / "centre.db")
+    database = Database(DataFolder(folder).database)
     key = DataFolder(folder).program_key()
     database.write_now(lambda connection: connection.execute(tables.publications.delete()))
     for published, valid_from in schedule:
@@ -167,12 +167,7 @@ def a_centre(made: Path, folder: Path, *schedule: tuple[Program, datetime | None
                 connection, published, key, NOON, valid_from
             )
         )
-    for change in ("update", "delete"):
-        database.write_now(
-            lambda connection, change=change: connection.execute(  # type: ignore[misc]
-                text(f"create trigger no_{change} before {change} on ledger begin select raise(abort, 'append'); end")
-            )
-        )
+    database.write_now(lambda connection: refuse_changes(connection, "ledger"))
     try:
         yield database
     finally:
@@ -212,7 +207,9 @@ def deliver(database: Database, till: Till, sightings: Sequence[Receipt], sizes:
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=["reverse", "within_balance", "pending_only", "plain"])
-def test_the_order_of_arrival_does_not_matter(made_once: Path, tmp_path: Path, policy: dict[str, Any]) -> None:
+def test_the_order_of_arrival_does_not_matter(
+    copied: Callable[[Path], Path], tmp_path: Path, policy: dict[str, Any]
+) -> None:
     # given a fortnight of two members, with a program that changes in the middle
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -224,8 +221,9 @@ def test_the_order_of_arrival_does_not_matter(made_once: Path, tmp_path: Path, p
             chance.shuffle(sightings)
         else:
             sightings.sort(key=lambda seen: seen.issued_at or NOON)
-        with a_centre(made_once, tmp_path / order, (first, None), (second, SWITCH)) as centre:
-            till = centre.write_now(lambda connection: a_till(connection, made_once))
+        folder = copied(tmp_path / order)
+        with a_centre(folder, (first, None), (second, SWITCH)) as centre:
+            till = centre.write_now(partial(a_till, made=folder))
             # when they come in batches of any size
             deliver(centre, till, sightings, iter(lambda: chance.randrange(1, 9), 0))
             # then the ledger holds what folding all of them in order gives, and every balance is its fold

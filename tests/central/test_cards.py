@@ -21,7 +21,7 @@ from loyalty.centre_config import CentreConfig
 from loyalty.identification import IdentificationRule
 from loyalty.member import Identifier, Member
 from sync.wire import Change, MemberResponse, decompress
-from tests.central.conftest import RunningCentre
+from tests.central.conftest import RunningCentre, only_sqlite
 from tests.central.till import NOON, RefusedError, claims_of, receipt, returned
 
 SIGNING_KEY = Ed25519PrivateKey.generate()
@@ -547,6 +547,7 @@ async def test_the_numbers_of_many_members_are_read_in_parts(centre: RunningCent
     assert {len(one.identifiers) for one in rows.values()} == {2}
 
 
+@only_sqlite
 async def test_no_card_is_looked_for_among_all(stocked: RunningCentre) -> None:
     # Given what is done to cards, and the page that shows them
     asked: list[tuple[str, Any]] = []
@@ -554,7 +555,7 @@ async def test_no_card_is_looked_for_among_all(stocked: RunningCentre) -> None:
     def listen(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         asked.append((statement, parameters))
 
-    engines = (stocked.database._engine, stocked.database._writing)
+    engines = tuple(stocked.database._engines.values())
     for engine in engines:
         event.listen(engine, "before_cursor_execute", listen)
     link = partial(operations.link, member="m1", now=NOON)

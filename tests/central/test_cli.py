@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from central.cli import app
 from central.db.database import Database
-from tests.central.conftest import MEMBERS, refuse_identifiers
+from central.folder import DataFolder
+from tests.central.conftest import MEMBERS, refuse_rows
 from tests.central.till import Till, client_session, receipt
 
 PROGRAM = {"program": "p", "currency": "RSD", "earn": [{"id": "base", "give": {"points": 1, "per_minor": 1000}}]}
@@ -205,7 +206,7 @@ def test_an_import_is_taken_whole_or_not_at_all(data: Path, document: Any, says:
 def _members(data: Path) -> Any:
     from central.db import tables
 
-    database = Database(data / "centre.db")
+    database = Database(DataFolder(data).database)
     try:
         return database.read_now(lambda connection: connection.execute(tables.members.select()).all())
     finally:
@@ -213,8 +214,8 @@ def _members(data: Path) -> Any:
 
 
 def test_a_failure_nobody_expected_is_one_line_that_names_nobody(data: Path) -> None:
-    database = Database(data / "centre.db")
-    refuse_identifiers(database)
+    database = Database(DataFolder(data).database)
+    database.write_now(lambda connection: refuse_rows(connection, "identifiers"))
     database.close()
     for as_json in ((), ("--json",)):
         code, output = run("members", "link", "--data", str(data), "m1", "TS-PRIVATE", *as_json)
@@ -227,7 +228,7 @@ def test_a_failure_nobody_expected_is_one_line_that_names_nobody(data: Path) -> 
 def test_a_wrong_balance_is_a_problem_found(data: Path) -> None:
     from central.db import tables
 
-    database = Database(data / "centre.db")
+    database = Database(DataFolder(data).database)
     database.write_now(lambda connection: connection.execute(tables.balances.update().values(confirmed=1)))
     database.close()
     code, checked = answer("ledger", "check", "--data", str(data))

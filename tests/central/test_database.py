@@ -9,44 +9,51 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import CreateTable
 
 from central import members, operations, programs
 from central.clock import utc_now
-from central.db.database import MIGRATIONS, Database, DatabaseMissingError, DatabaseNewerError, DatabaseOlderError
+from central.db.database import MIGRATIONS, Database, Place
+from central.db.errors import DatabaseMissingError, DatabaseNewerError, DatabaseOlderError
 from central.db.tables import metadata
 from central.folder import AddressError, DataFolder, FolderError, NotSetUpError
 from central.server import Server
 from central.setup import InitOptions, initialise
 from loyalty.member import Identifier
-from tests.central.conftest import refuse_identifiers
+from tests.central.conftest import only_sqlite, refuse_rows
 from tests.central.till import NOON
 
 
 def test_the_migrations_make_exactly_the_tables(data: Path) -> None:
-    database = Database(data / "centre.db")
-    difference: Any = database.read_now(
-        lambda connection: compare_metadata(MigrationContext.configure(connection), metadata)
-    )
+    database = Database(DataFolder(data).database)
+    difference = _differences(database)
     database.close()
     assert difference == []
 
 
-def test_the_tables_can_be_made_on_postgresql() -> None:
-    dialect = make_url("postgresql+asyncpg://").get_dialect()()
-    for table in metadata.sorted_tables:
-        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
+def test_the_schema_goes_back_to_nothing_and_comes_again(data: Path) -> None:
+    # Given a database with something in every part of it that a migration has to do with
+    database = Database(DataFolder(data).database)
+    database.write_now(lambda connection: operations.import_stock(connection, b"TS901\n", NOON))
+    database.write_now(lambda connection: operations.block(connection, "TS0001", "lost", NOON))
+    # When it is taken back, one version at a time, to nothing
+    steps = 0
+    while database.read_now(lambda connection: inspect(connection).get_table_names()) != ["alembic_version"]:
+        database.downgrade("-1")
+        steps += 1
+    # Then every version had its way back, and the way up leads to the same schema
+    assert steps == len(list((MIGRATIONS / "versions").glob("v*.py")))
+    database.upgrade()
+    assert _differences(database) == []
+    database.close()
 
 
+@only_sqlite
 def test_commits_are_durable_and_there_is_no_wal(data: Path) -> None:
-    database = Database(data / "centre.db")
+    database = Database(DataFolder(data).database)
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
     pragmas = database.read_now(
         lambda connection: {name: connection.execute(text(f"pragma {name}")).scalar_one() for name in names}
@@ -56,8 +63,8 @@ def test_commits_are_durable_and_there_is_no_wal(data: Path) -> None:
 
 
 def test_an_error_of_the_database_does_not_tell_what_was_written(data: Path) -> None:
-    database = Database(data / "centre.db")
-    refuse_identifiers(database)
+    database = Database(DataFolder(data).database)
+    database.write_now(lambda connection: refuse_rows(connection, "identifiers"))
     with pytest.raises(IntegrityError) as refused:
         database.write_now(
             lambda connection: connection.execute(
@@ -85,7 +92,7 @@ async def test_a_database_from_an_older_version_asks_for_init(data: Path) -> Non
 async def test_a_folder_without_a_centre_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotSetUpError, match="tillside-central init"):
         await _served(tmp_path)
-    database = Database(tmp_path / "centre.db")
+    database = Database(Place(data=tmp_path))
     with pytest.raises(DatabaseMissingError):
         database.check_version()
     database.close()
@@ -119,9 +126,8 @@ async def test_a_port_that_is_taken_is_named(data: Path) -> None:
 
 def test_members_and_their_codes_outlive_the_coming_of_cards(tmp_path: Path) -> None:
     # Given a database of the version before cards, with members and receipts
-    path = tmp_path / "centre.db"
-    database = Database(path)
-    upgrade(database, "0002")
+    database = Database(Place(data=tmp_path))
+    database.upgrade("0002")
     old = [
         "insert into members (id, short_name, created_at) values ('m1', 'Ana P.', '2026-11-22 12:00:00')",
         "insert into balances (member, confirmed, pending) values ('m1', 7, 0)",
@@ -148,8 +154,8 @@ def test_members_and_their_codes_outlive_the_coming_of_cards(tmp_path: Path) -> 
 
 def test_programs_published_before_times_were_kept_hold_from_when_they_were(tmp_path: Path) -> None:
     # Given a database of the version before, in which the first program was brought back after a second
-    database = Database(tmp_path / "centre.db")
-    upgrade(database, "0008")
+    database = Database(Place(data=tmp_path))
+    database.upgrade("0008")
     old = [
         "insert into programs (hash, document, signature) values ('a', '', ''), ('b', '', '')",
         "insert into publications (program, published_at) values ('a', '2026-11-20 12:00:00'), "
@@ -165,21 +171,19 @@ def test_programs_published_before_times_were_kept_hold_from_when_they_were(tmp_
     assert [(one.hash, one.valid_from) for one in known] == [("a", None), ("b", NOON - timedelta(days=1)), ("a", NOON)]
 
 
-def upgrade(database: Database, revision: str) -> None:
-    """The schema as an earlier version of the program made it."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with database._writing.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+def _differences(database: Database) -> Any:
+    return database.read_now(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
 
 
 def _set_revision(data: Path, revision: str | None) -> None:
-    database = Database(data / "centre.db")
-    with database._engine.begin() as connection:
+    database = Database(DataFolder(data).database)
+
+    def set_it(connection: Connection) -> None:
         connection.execute(text("delete from alembic_version"))
         if revision is not None:
             connection.execute(text("insert into alembic_version values (:revision)"), {"revision": revision})
+
+    database.write_now(set_it)
     database.close()
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import secrets
-import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from sqlalchemy import Connection
 from central import devices, folding, ledger, operations, receipts
 from central.db import tables
 from central.db.database import Database
+from central.folder import DataFolder
 from central.ingest import Applied, ingest
 from loyalty.corrections import corrected_rule
 from loyalty.program import Program
@@ -41,9 +41,8 @@ COMPARED = {
 
 
 @contextmanager
-def _database(made: Path, folder: Path) -> Iterator[Database]:
-    shutil.copytree(made, folder)
-    database = Database(folder / "centre.db")
+def _database(folder: Path) -> Iterator[Database]:
+    database = Database(DataFolder(folder).database)
     try:
         yield database
     finally:
@@ -130,13 +129,13 @@ def _state(database: Database) -> dict[str, Any]:
 
 @pytest.mark.parametrize("batch", [1, 7, ENTRIES])
 def test_batches_come_to_the_same_as_single_receipts(
-    made_once: Path, tmp_path: Path, program: Program, batch: int
+    copied: Callable[[Path], Path], tmp_path: Path, program: Program, batch: int
 ) -> None:
     # Given a shift with everything in it
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    with _database(made_once, tmp_path / "a") as together, _database(made_once, tmp_path / "b") as single:
-        till = Till("", (made_once / "ca.pem").read_text(), None)  # type: ignore[arg-type]
+    with _database(copied(tmp_path / "a")) as together, _database(copied(tmp_path / "b")) as single:
+        till = Till("", (tmp_path / "a" / "ca.pem").read_text(), None)  # type: ignore[arg-type]
         for database in (together, single):
             database.write_now(lambda connection: _enrolled(connection, till))
             database.write_now(lambda connection: operations.block(connection, "TS0002", "", BLOCKED_AT))

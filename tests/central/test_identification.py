@@ -42,7 +42,7 @@ def rules(tmp_path: Path) -> Path:
 
 
 def test_a_published_config_is_signed_once_and_the_newest_publication_counts(data: Path) -> None:
-    folder, database = DataFolder(data), Database(data / "centre.db")
+    folder, database = DataFolder(data), Database(DataFolder(data).database)
     key = folder.program_key()
     assert database.read_now(configs.hash_in_force) is None
     assert database.read_now(configs.signed_config) is None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from central.db import tables
 from central.ingest import ingest
 from sync.records import Entry
-from tests.central.conftest import RunningCentre
+from tests.central.conftest import RunningCentre, empty_disk, fill_disk, refuse_rows
 from tests.central.till import NOON, RefusedError, receipt
 
 
@@ -128,14 +128,7 @@ async def test_a_poison_entry_is_set_aside_alone(centre: RunningCentre) -> None:
     till.entry("redeem", "k", b'{"reward":"r5"}')
     till.sale(receipt(2, code="TS0001"))
     poison = receipt(3, code="TS0002", also=("pos:a", "pos:b"))
-    centre.write(
-        lambda connection: connection.execute(
-            text(
-                "create trigger poison before insert on receipts when new.member = 'm2' "
-                "begin select raise(abort, 'broken'); end"
-            )
-        )
-    )
+    centre.write(lambda connection: refuse_rows(connection, "receipts", "new.member = 'm2'"))
     till.sale(poison)
     till.sale(receipt(4, code="TS0001"))
     # When they come in one batch
@@ -187,12 +180,12 @@ async def test_a_database_that_fails_acknowledges_nothing(centre: RunningCentre)
     till = await centre.till()
     till.sale(receipt(1, code="TS0001"))
     # When a batch hits it in the middle
-    centre.write(lambda connection: connection.execute(text("alter table entries rename to moved")))
+    centre.write(lambda connection: fill_disk(connection, "entries"))
     status, problem = await till.request("POST", "/v1/ingest", msgspec.json.encode(till.batch(1)))
     # Then it is asked for again, and nothing counted
     assert status == 503
     assert "send it again" in msgspec.json.decode(problem)["detail"]
-    centre.write(lambda connection: connection.execute(text("alter table moved rename to entries")))
+    centre.write(lambda connection: empty_disk(connection, "entries"))
     assert centre.count(tables.receipts) == 0
     assert (await till.send(1)).acked_through == 1
 
@@ -202,7 +195,7 @@ async def test_an_operational_error_inside_an_entry_is_no_poison(centre: Running
     till.sale(receipt(1, code="TS0001"))
 
     def without_ledger(connection: Connection) -> None:
-        connection.execute(text("alter table ledger rename to moved"))
+        fill_disk(connection, "ledger")
         ingest(connection, till.device, till.batch(1), request_id="r", fingerprint="f", now=NOON)
 
     with pytest.raises(OperationalError):

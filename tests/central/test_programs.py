@@ -33,7 +33,7 @@ class Publisher:
 
     def __init__(self, data: Path) -> None:
         self._key = DataFolder(data).program_key()
-        self.database = Database(data / "centre.db")
+        self.database = Database(DataFolder(data).database)
 
     def publish(self, name: str, now: datetime, valid_from: datetime | None = None) -> str:
         return self.database.write_now(

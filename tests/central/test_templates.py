@@ -29,7 +29,7 @@ def file_of(folder: Path, content: str) -> str:
 
 
 def test_rules_and_templates_stay_when_the_other_is_published(data: Path) -> None:
-    folder, database = DataFolder(data), Database(data / "centre.db")
+    folder, database = DataFolder(data), Database(DataFolder(data).database)
     key = folder.program_key()
 
     database.write_now(lambda c: configs.publish_rules(c, RULES, key, utc_now()))
@@ -45,7 +45,7 @@ def test_rules_and_templates_stay_when_the_other_is_published(data: Path) -> Non
 
 
 def test_more_than_registers_take_are_refused_and_nothing_changes(data: Path) -> None:
-    folder, database = DataFolder(data), Database(data / "centre.db")
+    folder, database = DataFolder(data), Database(DataFolder(data).database)
     key = folder.program_key()
     many = [template(f"t{number}") for number in range(MAX_TEMPLATES + 1)]
 
@@ -88,7 +88,7 @@ def test_what_is_no_template_is_refused_with_the_file(data: Path, tmp_path: Path
 
 
 def test_show_names_the_registers_that_refused_what_is_in_force(data: Path) -> None:
-    folder, database = DataFolder(data), Database(data / "centre.db")
+    folder, database = DataFolder(data), Database(DataFolder(data).database)
     database.write_now(lambda c: configs.publish_templates(c, [template("a")], folder.program_key(), utc_now()))
     database.write_now(lambda c: c.execute(tables.devices.insert().values(
         id="d", store="12", register="3", public_key="", enrolled_at=utc_now(), version="", platform="",

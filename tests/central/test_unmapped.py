@@ -17,13 +17,14 @@ from msgspec.structs import replace
 from central import item_maps, unmapped
 from central.db import tables
 from central.db.database import Database
+from central.folder import DataFolder
 from central.unmapped import Goods, UnmappedGoods
 from loyalty.item_map import ItemEntry, ItemMap
 from loyalty.item_map_file import item_map_from_file
 from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.item_names import normal_name
 from loyalty.receipt import Line, Mapped, Receipt
-from tests.central.conftest import RunningCentre
+from tests.central.conftest import RunningCentre, only_sqlite
 from tests.central.test_admin import Browser
 from tests.central.test_cli import answer, run
 from tests.central.till import NOON, receipt, returned
@@ -135,7 +136,7 @@ async def test_the_sums_are_those_of_the_receipts_whatever_became_of_them(centre
 
 
 def test_beyond_the_limit_goods_are_one_sum(data: Path) -> None:
-    database = Database(data / "centre.db")
+    database = Database(DataFolder(data).database)
     first = bought(1, *(line(n, f"GOODS {n}", 1_00) for n in range(1, 6)))
     second = bought(2, *(line(n, f"GOODS {n}", 1_00) for n in range(4, 9)))
 
@@ -155,8 +156,9 @@ def test_beyond_the_limit_goods_are_one_sum(data: Path) -> None:
     database.close()
 
 
+@only_sqlite
 def test_a_report_reads_in_the_order_of_an_index(data: Path) -> None:
-    database = Database(data / "centre.db")
+    database = Database(DataFolder(data).database)
     plan = database.read_now(
         lambda c: c.exec_driver_sql(
             "EXPLAIN QUERY PLAN SELECT * FROM unmapped_goods WHERE currency = 'RSD' "

@@ -276,3 +276,30 @@ def upgrade() -> None:
     )
     op.create_index("ix_waits_what", "waits", ["what"], unique=False)
     # ### end Alembic commands ###
+
+
+def downgrade() -> None:
+    for table in (
+        "waits",
+        "variances",
+        "receipt_keys",
+        "ledger",
+        "entries",
+        "receipts",
+        "publications",
+        "identifiers",
+        "epochs",
+        "balances",
+        "requests",
+        "quarantine",
+        "programs",
+        "members",
+        "feed",
+        "enrolments",
+        "devices",
+        "changes",
+        "centre",
+        "attachments",
+        "admin_links",
+    ):
+        op.drop_table(table)

@@ -40,3 +40,14 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_card_changes_code"), "card_changes", ["code"], unique=False)
+
+
+def downgrade() -> None:
+    """Stock has no place before cards, nor has what was done to them."""
+    op.drop_table("card_changes")
+    op.execute("DELETE FROM identifiers WHERE member IS NULL")
+    with op.batch_alter_table("identifiers") as table:
+        table.drop_index(op.f("ix_identifiers_card"))
+        for column in ("card", "printed", "blocked_at", "blocked_because", "replaced_by"):
+            table.drop_column(column)
+        table.alter_column("member", existing_type=sa.String(length=64), nullable=False)

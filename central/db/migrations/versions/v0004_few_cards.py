@@ -20,3 +20,8 @@ def upgrade() -> None:
         op.create_index(
             op.f(f"ix_identifiers_{column}"), "identifiers", [column], sqlite_where=is_set, postgresql_where=is_set
         )
+
+
+def downgrade() -> None:
+    for column in ("blocked_at", "replaced_by"):
+        op.drop_index(op.f(f"ix_identifiers_{column}"), "identifiers")

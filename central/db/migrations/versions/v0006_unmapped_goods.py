@@ -28,3 +28,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_unmapped_goods")),
     )
     op.create_index("ix_unmapped_goods_turnover", "unmapped_goods", ["currency", "turnover_minor", "key"])
+
+
+def downgrade() -> None:
+    op.drop_table("unmapped_goods")

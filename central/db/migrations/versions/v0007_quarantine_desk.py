@@ -31,6 +31,13 @@ def upgrade() -> None:
     _find_problems()
 
 
+def downgrade() -> None:
+    op.drop_index("ix_receipts_problem", "receipts")
+    op.drop_column("receipts", "problem")
+    for column in ("note", "resolved_as", "resolved_at"):
+        op.drop_column("quarantine", column)
+
+
 def _find_problems() -> None:
     connection = op.get_bind()
     receipts = sa.table("receipts", sa.column("key"), sa.column("body"), sa.column("problem"))

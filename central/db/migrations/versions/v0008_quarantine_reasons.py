@@ -16,3 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("devices", sa.Column("quarantine_reasons", sa.Text(), server_default="{}", nullable=False))
+
+
+def downgrade() -> None:
+    op.drop_column("devices", "quarantine_reasons")

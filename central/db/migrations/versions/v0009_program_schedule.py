@@ -24,3 +24,9 @@ def upgrade() -> None:
         "UPDATE publications SET valid_from = published_at WHERE id > (SELECT min(id) FROM publications AS earlier)"
     )
     op.add_column("devices", sa.Column("programs", sa.Text(), server_default="[]", nullable=False))
+
+
+def downgrade() -> None:
+    op.drop_column("devices", "programs")
+    op.drop_column("publications", "withdrawn_at")
+    op.drop_column("publications", "valid_from")

@@ -16,3 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("devices", sa.Column("templates_refused", sa.Text()))
+
+
+def downgrade() -> None:
+    op.drop_column("devices", "templates_refused")

@@ -39,6 +39,28 @@ def upgrade() -> None:
         batch.create_index("ix_variances_member", ["member"])
 
 
+def downgrade() -> None:
+    """What events gave has no place before, and what was folded is folded no more. Refused where one receipt gives
+    two members points under one rule.
+    """
+    with op.batch_alter_table("variances", table_kwargs={"sqlite_autoincrement": True}) as batch:
+        batch.drop_index("ix_variances_member")
+        batch.drop_constraint("uq_variances_receipt", type_="unique")
+        batch.create_index("ix_variances_receipt", ["receipt"])
+        batch.drop_column("resolved_at")
+    op.execute("DELETE FROM ledger WHERE receipt NOT IN (SELECT key FROM receipts)")
+    with op.batch_alter_table("ledger", table_kwargs={"sqlite_autoincrement": True}) as batch:
+        batch.drop_constraint("uq_ledger_receipt_rule_member", type_="unique")
+        batch.create_unique_constraint("uq_ledger_receipt_rule", ["receipt", "rule"])
+        batch.create_foreign_key("fk_ledger_receipt", "receipts", ["receipt"], ["key"])
+    for table in ("events", "unfolded", "member_states", "member_facts"):
+        op.drop_table(table)
+    op.drop_column("balances", "tier")
+    for table, columns in (("members", ("segments", "birth_month")), ("receipts", ("counts_at", "reviewed_at"))):
+        for column in columns:
+            op.drop_column(table, column)
+
+
 def _tables() -> None:
     op.create_table(
         "member_facts",

@@ -1,0 +1,253 @@
+"""What the two databases do differently, in one place: connections, how a transaction begins, locks, retries.
+
+Owns every statement, setting and error code that only one of them knows. Everything else is written once, in
+SQLAlchemy Core, and means the same on both. Never knows what a table is for.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, String, create_engine, event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.compiler import compiles
+
+from central.db.errors import DatabaseError, DatabaseUrlError
+from sync.durable import write_private
+
+# How long a transaction waits for others (the command line beside the server), on either database.
+BUSY_TIMEOUT_MS = 10_000
+# Readers besides the writers; more would only queue for the same few cores.
+READERS = 4
+# Writers at once on PostgreSQL: while one waits for a commit to reach the disk, others use the processor.
+POSTGRES_WRITERS = 8
+# A computer that is gone without a word lets go of its locks after 30 + 3 × 10 s.
+_KEEPALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+_SESSION = f"-c TimeZone=UTC -c lock_timeout={BUSY_TIMEOUT_MS} {_KEEPALIVE}"
+# Advisory locks of this program within its database: any two numbers that differ.
+_WRITING_LOCK = 7_420_001
+# SQLSTATE of a serialization failure, of a deadlock; of a key that another transaction took meanwhile.
+_RUN_AGAIN = frozenset({"40001", "40P01"})
+_KEY_TAKEN = "23505"
+# The class of errors whose very message tells the value.
+_BAD_VALUE = "22"
+
+_WAY = "tillside_way"
+
+
+class Way(Enum):
+    """How a transaction runs in respect of others. SQLite has one writer, so that all but READ are the same there."""
+
+    READ = "read"
+    """Sees one state of the database from its first statement to its last."""
+    ALONE = "alone"
+    """While it runs, nothing but READ and PLACE does. What is not known to be safe beside others runs so."""
+    BESIDE = "beside"
+    """Runs beside others of its kind: locks what it changes, and gives way where it is in doubt."""
+    PLACE = "place"
+    """Beside everything; sees one state, and fails rather than change what was changed meanwhile."""
+
+
+class GiveWayError(RuntimeError):
+    """A transaction that ran beside others has to run again, alone."""
+
+
+def give_way(connection: Connection) -> None:
+    """In doubt about what others do at this moment: from here on only alone. Raises GiveWayError where it is not."""
+    if connection.dialect.name != "sqlite" and connection.get_execution_options().get(_WAY) is Way.BESIDE:
+        raise GiveWayError("to be run again, alone")
+
+
+class Backend(Protocol):
+    """One of the two databases."""
+
+    writers: int
+
+    def engine(self) -> Engine: ...
+
+    def exists(self) -> bool:
+        """Whether there is a database to look into; without one, looking would make an empty one."""
+
+    def create(self) -> None:
+        """Make an empty one where that is this program's to do."""
+
+    def may_run_again(self, error: DBAPIError, way: Way) -> bool:
+        """Whether the same transaction, run once more, may well succeed."""
+
+    def __str__(self) -> str:
+        """Where it is, as people should read it."""
+
+
+def backend_at(data: Path, url: str | None) -> Backend:
+    """PostgreSQL at `url`; without one, the SQLite file in the data folder. Raises DatabaseUrlError."""
+    return Sqlite(data / "centre.db") if url is None else Postgres(postgres_url(url))
+
+
+def using(engine: Engine, way: Way) -> Engine:
+    """The engine whose transactions run that way."""
+    options: dict[str, Any] = {_WAY: way}
+    if engine.dialect.name == "postgresql":
+        one_state = way in (Way.READ, Way.PLACE)
+        options |= {
+            "isolation_level": "REPEATABLE READ" if one_state else "READ COMMITTED",
+            "postgresql_readonly": way is Way.READ,
+        }
+    return engine.execution_options(**options)
+
+
+# ---- SQLite
+
+
+class Sqlite:
+    """The file in the data folder. One writer at a time, several readers."""
+
+    writers = 1
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def engine(self) -> Engine:
+        url = URL.create("sqlite", database=str(self._path))
+        engine = _engine(url, self.writers + READERS)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    def create(self) -> None:
+        if not self._path.exists():
+            write_private(self._path, b"")
+
+    def may_run_again(self, error: DBAPIError, way: Way) -> bool:  # noqa: ARG002 - a writer waited for its turn already
+        return False
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """A rollback journal that is durable at COMMIT.
+
+    Python's own SQLite may have the WAL-reset bug (3.7.0 to 3.51.2), so there is no WAL. In the journal
+    mode DELETE, FULL leaves the removal of the journal unsynced, and a power cut could bring it back and
+    undo a commit; PERSIST ends a transaction with a synced write.
+    """
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    mode = cursor.execute("PRAGMA journal_mode = PERSIST").fetchone()[0]
+    if mode != "persist":
+        raise DatabaseError(
+            f"the database is in journal mode {mode}; stop every program that uses it, "
+            "then set it back with: sqlite3 centre.db 'PRAGMA journal_mode=DELETE'"
+        )
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes its lock at once: two that read first and write later could never both go on."""
+    reads = connection.get_execution_options().get(_WAY) is Way.READ
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+# ---- PostgreSQL
+
+
+def postgres_url(text: str) -> URL:
+    """`postgresql://user@host:5432/database`, with libpq's parameters after a `?`. Raises DatabaseUrlError."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise DatabaseUrlError(f"{text!r} is no address; write postgresql://USER@HOST:5432/DATABASE") from error
+    if url.drivername != "postgresql" or not url.database:
+        raise DatabaseUrlError(
+            f"{url.render_as_string()} is no address of a PostgreSQL database; "
+            "write postgresql://USER@HOST:5432/DATABASE"
+        )
+    if url.password is not None or "password" in url.query:
+        raise DatabaseUrlError(
+            "leave the password out of the address, where others can read it: put it into ~/.pgpass "
+            "(mode 0600) or the file that PGPASSFILE names, or set PGPASSWORD"
+        )
+    return url
+
+
+class Postgres:
+    """A PostgreSQL database, reached through libpq: passwords come from its password file or PGPASSWORD."""
+
+    writers = POSTGRES_WRITERS
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+
+    def engine(self) -> Engine:
+        options = f"{self._url.query.get('options', '')} {_SESSION}".strip()
+        url = self._url.set(drivername="postgresql+psycopg").update_query_dict(
+            {"application_name": "tillside-central"} | dict(self._url.query) | {"options": options}
+        )
+        engine = _engine(url, self.writers + READERS)
+        event.listen(engine, "connect", _prepare_postgres)
+        event.listen(engine, "handle_error", _without_values)
+        event.listen(engine, "begin", _begin_postgres)
+        return engine
+
+    def exists(self) -> bool:
+        return True
+
+    def create(self) -> None:
+        """The operator's: `createdb`."""
+
+    def may_run_again(self, error: DBAPIError, way: Way) -> bool:
+        state = getattr(error.orig, "sqlstate", None)
+        return state in _RUN_AGAIN or (state == _KEY_TAKEN and way is Way.BESIDE)
+
+    def __str__(self) -> str:
+        return self._url.render_as_string()
+
+
+def _prepare_postgres(connection: Any, _record: Any) -> None:
+    """A commit is durable before it is answered, whatever the server is set to."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    connection.commit()
+
+
+def _without_values(context: ExceptionContext) -> None:
+    """What the server says of an error may quote a row; errors are logged and printed."""
+    if not isinstance(context.sqlalchemy_exception, DBAPIError):
+        return
+    state = getattr(context.original_exception, "sqlstate", None)
+    if state is not None:
+        quotes = state.startswith(_BAD_VALUE)
+        said = "a value does not fit" if quotes else context.original_exception.diag.message_primary  # type: ignore[attr-defined]
+        context.original_exception.args = (said,)
+        context.sqlalchemy_exception.args = (f"({type(context.original_exception).__name__}) {said}",)
+
+
+def _begin_postgres(connection: Connection) -> None:
+    """ALONE waits for all BESIDE, and they for it: one lock, shared or not, released with the transaction."""
+    way = connection.get_execution_options().get(_WAY)
+    if way is Way.ALONE:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITING_LOCK})")
+    elif way is Way.BESIDE:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_WRITING_LOCK})")
+
+
+@compiles(String, "postgresql")
+def _string(_type: String, _compiler: Any, **_context: Any) -> str:
+    """Texts without a length: SQLite minds none, and an entry must not fail on one database only."""
+    return "VARCHAR"
+
+
+def _engine(url: URL, connections: int) -> Engine:
+    # An error is logged and printed: the values of a statement are codes and receipts, and stay out of it.
+    return create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
