@@ -7,18 +7,19 @@ from datetime import date, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from loyalty.account import Account
+from loyalty.conditions import Condition
 from loyalty.evaluate import OriginalUnknownError, evaluate
 from loyalty.identity import pos_id, rs_purs
-from loyalty.ledger import balance_of
+from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance, MemberState
 from loyalty.periods import later
 from loyalty.program import Cap, EarnRule, Give, Program, Tier
-from loyalty.purchase import Known, earning_basis_minor
-from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Tax
+from loyalty.purchase import Basis, Known, Purchase, earning_basis_minor
+from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Tax, Tender
 from loyalty.returns import Settled
 from tests.loyalty.receipts import MORNING, refund, sale
 
@@ -287,11 +288,6 @@ def test_a_rule_that_a_later_program_lacks_is_taken_back_in_proportion() -> None
     assert (entry.points, entry.reverses) == (-12, "key-1/base")
 
 
-def test_what_is_no_duration_is_an_error_that_quotes_it() -> None:
-    with pytest.raises(ValueError, match="'14 days' is no ISO 8601 duration"):
-        later(MORNING, "14 days", "UTC")
-
-
 @pytest.mark.parametrize(
     ("cap", "points", "why"),
     [
@@ -317,3 +313,94 @@ def test_a_cap_that_is_used_up_leaves_no_entry() -> None:
     rule = EarnRule(id="base", give=Give(points=3, per_minor=100), cap=Cap(day=30))
 
     assert evaluate(sale("1", 1000), program=program(rule), known=Known(used={"base": {"2026-11-22": 40}})) == ()
+
+
+NET = Basis(tax="excluded")
+GOODS = Line(position=1, amount_minor=1220, tax_labels=("A",))
+OTHER = Line(position=2, amount_minor=1100, tax_labels=("B",), tags=("bio",))
+TAX_A, TAX_B = Tax(label="A", amount_minor=220), Tax(label="B", amount_minor=100)
+
+
+@pytest.mark.parametrize(
+    ("when", "taxes", "net"),
+    [
+        (UNSET, (TAX_A, TAX_B), 2000),
+        # each row of tax is in the lines with its label
+        (Condition(line_tag_in=("bio",)), (TAX_A, TAX_B), 1000),
+        (Condition(not_=Condition(line_tag_in=("bio",))), (TAX_A, TAX_B), 1000),
+        # one that is on top of the lines is in none of them, whatever stands after it
+        (Condition(line_tag_in=("bio",)), (Tax(label="B", amount_minor=50, included=False), TAX_B), 1000),
+        # one without a label that a line has is in all of them, by their share: 220 × 1100 ÷ 2320
+        (Condition(line_tag_in=("bio",)), (Tax(label="C", amount_minor=220),), 1100 - 104),
+        # half of the lines with its label: 220 × 610 ÷ 1220
+        (Condition(min_line_quantity=2), (TAX_A,), 610 - 110),
+    ],
+)
+def test_taxes_are_taken_out_of_the_lines_that_they_are_in(
+    when: Condition | UnsetType, taxes: tuple[Tax, ...], net: int
+) -> None:
+    lines: tuple[Line, ...] = (GOODS, OTHER)
+    if when is not UNSET and when.min_line_quantity is not UNSET:
+        half = replace(GOODS, amount_minor=610)
+        lines = (half, replace(half, position=3, quantity="2"), OTHER)
+    rule = EarnRule(id="net", when=when, basis=NET, give=Give(points=1, per_minor=1))
+    receipt = replace(sale("1", lines=lines), taxes=taxes)
+
+    (entry,) = evaluate(receipt, program=program(rule))
+
+    assert entry.basis_minor == net
+
+
+def test_of_a_total_alone_points_paid_come_off_where_the_rule_says_so() -> None:
+    receipt = replace(
+        sale("1", 2000),
+        lines=(),
+        tenders=(Tender(kind="points", amount_minor=500), Tender(kind="cash", amount_minor=1500)),
+    )
+
+    def of(basis: Basis) -> int:
+        rule = EarnRule(id="base", basis=basis, give=Give(points=1, per_minor=1))
+        return evaluate(receipt, program=program(rule))[0].basis_minor
+
+    assert (of(Basis()), of(Basis(less_points_paid=True))) == (2000, 1500)
+
+
+def test_a_share_of_a_discount_goes_towards_zero_whatever_the_signs() -> None:
+    # given 10.00 off 30.00 of bio goods, 10.00 of others, and a bottle brought back for 1.00
+    lines = (
+        Line(position=1, amount_minor=3000, tags=("bio",)),
+        Line(position=2, amount_minor=1000),
+        Line(position=3, amount_minor=-100, kind="deposit", tags=("bio",)),
+    )
+    receipt = replace(sale("1", lines=lines), total_minor=2900, discounts=(Discount(amount_minor=1000),))
+
+    def basis(when: Condition) -> int:
+        rule = EarnRule(id="base", when=when, give=Give(points=1, per_minor=1))
+        return evaluate(receipt, program=program(rule))[0].basis_minor
+
+    bio = Condition(line_tag_in=("bio",))
+    assert basis(bio) == 3000 - 1000 * 3000 // 3900
+    both = Condition(all_=(bio, Condition(line_kind_in=("goods", "deposit"))))
+    assert basis(both) == 2900 - 1000 * 2900 // 3900
+    # of a surcharge, which is a discount below zero, a part is given the other way
+    assert (
+        Purchase(
+            replace(receipt, total_minor=4900, discounts=(Discount(amount_minor=-1000),)), "UTC", Known()
+        ).basis_of(lines[:1], Basis())
+        == 3000 + 769
+    )
+
+
+def test_a_balance_is_the_sum_of_what_waits_and_of_what_does_not() -> None:
+    soon, late = MORNING + timedelta(days=1), MORNING + timedelta(days=9)
+    waiting = LedgerEntry(receipt="r", rule="a", points=3, basis_minor=0, pending_until=soon, why="")
+    entries = [
+        waiting,
+        replace(waiting, rule="b", points=5, pending_until=late),
+        replace(waiting, rule="c", points=7, pending_until=None),
+        replace(waiting, rule="d", points=11, pending_until=None, expires_at=soon),
+    ]
+
+    assert balance_of(entries, MORNING) == Balance(confirmed=18, pending=8, spendable=18)
+    assert balance_of(entries, soon) == Balance(confirmed=10, pending=5, spendable=10)
+    assert balance_of(entries, late) == Balance(confirmed=15, pending=0, spendable=15)

@@ -39,3 +39,24 @@ def test_once_for_a_member_is_once() -> None:
 
     assert entry.expires_at == datetime.fromisoformat("2028-01-01T00:00:00+01:00")
     assert event_entries(happened, program=PROGRAM, used={"app": {"member": 1}}) == ()
+
+
+def test_an_event_says_why_and_counts_on_the_programs_clock() -> None:
+    # given the first minute of December in Ljubljana, which is November in UTC
+    happened = Happened(key="e1", on="member.referred", at=datetime.fromisoformat("2026-11-30T23:00:00+00:00"))
+
+    (entry,) = event_entries(happened, program=PROGRAM, used={"referral": {"2026-11": 3}})
+
+    assert (entry.why, entry.basis_minor, entry.expires_at) == ("member.referred = 300", 0, None)
+    assert event_entries(happened, program=PROGRAM, used={"referral": {"2026-12": 3}}) == ()
+
+
+def test_points_of_an_event_expire_from_its_own_time() -> None:
+    rolling = program_from_json(
+        b"""{"program":"p","currency":"EUR","earn":[],"events":[
+        {"id":"app","on":"app.installed","give":{"points":100},"expires":"P1M"}]}"""
+    )
+
+    (entry,) = event_entries(Happened(key="e1", on="app.installed", at=MORNING), program=rolling, used={})
+
+    assert entry.expires_at == datetime.fromisoformat("2026-12-22T08:00:00+00:00")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,9 +25,21 @@ def test_the_float_that_users_complained_of_is_exact() -> None:
     assert to_major(26828, "RSD") == "268.28"
 
 
-@pytest.mark.parametrize("text", ["", "1,50", "1.505", "NaN", "Infinity", "1e30", "١٢x"])
-def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(AmountError):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "'' is not an amount"),
+        ("1,50", "'1,50' is not an amount"),
+        ("١٢x", "is not an amount"),
+        ("1.505", "'1.505' has more digits than EUR has minor units"),
+        ("NaN", "'NaN' is beyond what a receipt can hold"),
+        ("Infinity", "'Infinity' is beyond what a receipt can hold"),
+        ("1e30", "'1e30' is beyond what a receipt can hold"),
+        ("1000000000000.01", "is beyond what a receipt can hold"),
+    ],
+)
+def test_what_is_no_amount_is_refused(text: str, says: str) -> None:
+    with pytest.raises(AmountError, match=re.escape(says)):
         to_minor(text, "EUR")
 
 
@@ -36,10 +50,14 @@ def test_major_and_minor_are_inverse(minor: int, currency: str) -> None:
 
 @pytest.mark.parametrize(
     ("quantity", "price", "minor"),
-    [("1.482", "199.99", 29639), ("0.5", "0.01", 1), ("-1", "5.99", -599), ("-0.5", "0.01", -1)],
+    [("1.482", "199.99", 29639), ("0.5", "0.01", 1), ("-1", "5.99", -599), ("-0.5", "0.01", -1), ("0", "5.99", 0)],
 )
 def test_a_line_rounds_half_away_from_zero(quantity: str, price: str, minor: int) -> None:
     assert line_product_minor(quantity, price, "RSD") == minor
+
+
+def test_a_line_is_rounded_to_what_its_currency_has() -> None:
+    assert [line_product_minor("0.5", "3", currency) for currency in ("JPY", "EUR", "KWD")] == [2, 150, 1500]
 
 
 def test_a_receipt_that_adds_up_has_no_problem() -> None:
@@ -70,6 +88,22 @@ def test_tenders_that_do_not_cover_the_total_are_a_mismatch_said_once() -> None:
 
     assert [problem.detail for problem in once.problems] == ["tenders and total differ by -1.00 EUR"]
     assert reconciled(once) == once
+
+
+def test_one_minor_unit_a_line_is_rounding_in_tenders_too() -> None:
+    receipt = replace(sale("1", 1000), tenders=(Tender(kind="card", amount_minor=1001),))
+
+    assert reconciled(receipt) == receipt
+
+
+def test_both_differences_are_told_in_the_receipts_currency() -> None:
+    receipt = replace(
+        sale("1", 1000, currency="JPY"), total_minor=900, tenders=(Tender(kind="card", amount_minor=800),)
+    )
+
+    assert [problem.detail for problem in reconciled(receipt).problems] == [
+        "lines and total differ by 100 JPY; tenders and total differ by -100 JPY"
+    ]
 
 
 @pytest.mark.parametrize(("status", "code"), [("final", "total_mismatch"), ("training", None), ("voided", None)])

@@ -7,10 +7,11 @@ from datetime import date, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from loyalty.member import Activity, Counters, Lot, MemberState
-from loyalty.program import program_from_json
+from loyalty.program import Tier, program_from_json
 from loyalty.roll import roll
 from tests.loyalty.receipts import MORNING
 
@@ -93,3 +94,34 @@ def test_rolling_in_steps_comes_to_the_same(days: list[date]) -> None:
         member = roll(member, PROGRAM, on(str(day)))
 
     assert member == roll(MEMBER, PROGRAM, on(str(max(days))))
+
+
+def test_a_tier_that_was_given_by_hand_stays() -> None:
+    friend = Tier(id="friend")
+    by_hand = replace(PROGRAM, tiers=(*PROGRAM.tiers, friend))
+
+    untold = roll(MemberState(code="1", tier="gold"), PROGRAM, on("2030-01-01"))
+    given_by_hand = roll(
+        MemberState(code="1", tier="friend", counters=Counters(activity=(Activity(at=on("2026-11-01"), points=500),))),
+        by_hand,
+        on("2026-11-02"),
+    )
+
+    # of gold it is not told what it was reached with
+    assert (untold.tier, given_by_hand.tier) == ("gold", "friend")
+    assert (roll(MemberState(code="1"), PROGRAM, on("2030-01-01")).tier or None) is None
+
+
+def test_what_was_spent_came_off_the_lots_that_expire_and_then_off_those_that_stay() -> None:
+    lots = (Lot(points=30), Lot(points=20, expires_at=on("2027-01-01")), Lot(points=9, pending_until=on("2027-02-01")))
+    member = MemberState(code="1", confirmed=29, pending=9, counters=Counters(lots=lots))
+
+    rolled = roll(member, PROGRAM, on("2026-12-01"))
+
+    assert rolled.counters.lots == (Lot(points=29), Lot(points=9, pending_until=on("2027-02-01")))
+    one_spent = roll(replace(member, confirmed=49), PROGRAM, on("2026-12-01")).counters.lots
+    assert one_spent == (Lot(points=19, expires_at=on("2027-01-01")), Lot(points=30), lots[2])
+
+
+def test_lots_that_nobody_told_stay_untold() -> None:
+    assert roll(MemberState(code="1", confirmed=5), PROGRAM, on("2026-12-01")).counters.lots is UNSET
