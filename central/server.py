@@ -68,6 +68,7 @@ class Server:
         database = Database(self._folder.database)
         try:
             database.check_version()
+            await asyncio.to_thread(database.serve_alone)
             await asyncio.to_thread(ensure_certificates, self._folder, settings.hosts, self._clock())
             await self._serve(database, ready, stop)
         finally:
@@ -124,6 +125,7 @@ class Server:
         )
         while True:
             try:
+                await asyncio.to_thread(database.serve_alone)
                 if mature.due(self._clock()):
                     await self._mature(database)
                 if renew.due(self._clock()):

@@ -21,8 +21,8 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from central.db.dialects import READERS, GiveWayError, Way, backend_at, using
-from central.db.errors import DatabaseMissingError, DatabaseNewerError, DatabaseOlderError
+from central.db.dialects import READERS, GiveWayError, Serving, Way, backend_at, using
+from central.db.errors import DatabaseMissingError, DatabaseNewerError, DatabaseOlderError, DatabaseServedError
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -51,6 +51,7 @@ class Database:
         self._backend = backend_at(place.data, place.url)
         engine = self._backend.engine()
         self._engines = {way: using(engine, way) for way in Way}
+        self._serving = Serving(engine)
         self._writer = ThreadPoolExecutor(max_workers=self._backend.writers, thread_name_prefix="centre-writer")
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="centre-reader")
 
@@ -80,6 +81,13 @@ class Database:
         with self._engines[way].begin() as connection:
             return work(connection)
 
+    def serve_alone(self) -> None:
+        """Take the right to serve, or make sure of it. Raises DatabaseServedError while another process has it."""
+        if not self._serving.take():
+            raise DatabaseServedError(
+                f"another process serves {self._backend}; stop that one, or wait a minute if its computer is gone"
+            )
+
     def upgrade(self, revision: str = "head") -> None:
         """Bring the schema to this program's version, or an earlier one up to it; an empty database gets all of it."""
         self._backend.create()
@@ -104,6 +112,7 @@ class Database:
     def close(self) -> None:
         self._writer.shutdown()
         self._readers.shutdown()
+        self._serving.let_go()
         self._engines[Way.READ].dispose()
 
     def _refuse_newer(self) -> None:

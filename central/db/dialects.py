@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, String, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 
 from central.db.errors import DatabaseError, DatabaseUrlError
@@ -29,6 +29,7 @@ _KEEPALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_kee
 _SESSION = f"-c TimeZone=UTC -c lock_timeout={BUSY_TIMEOUT_MS} {_KEEPALIVE}"
 # Advisory locks of this program within its database: any two numbers that differ.
 _WRITING_LOCK = 7_420_001
+_SERVING_LOCK = 7_420_002
 # SQLSTATE of a serialization failure, of a deadlock; of a key that another transaction took meanwhile.
 _RUN_AGAIN = frozenset({"40001", "40P01"})
 _KEY_TAKEN = "23505"
@@ -96,6 +97,36 @@ def using(engine: Engine, way: Way) -> Engine:
             "postgresql_readonly": way is Way.READ,
         }
     return engine.execution_options(**options)
+
+
+class Serving:
+    """The right to serve a database, which one process has at a time. It goes with the connection that holds it.
+
+    On PostgreSQL, where the database may be in reach of several machines; on SQLite who serves listens on a port.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{_WAY: None})
+        self._held: Connection | None = None
+
+    def take(self) -> bool:
+        """Whether this process has it now, after trying to take it."""
+        if self._engine.dialect.name != "postgresql":
+            return True
+        if self._held is None:
+            self._held = self._engine.connect()
+        try:
+            got: bool = self._held.exec_driver_sql(f"SELECT pg_try_advisory_lock({_SERVING_LOCK})").scalar_one()
+        except OperationalError:
+            self.let_go()
+            raise
+        return got
+
+    def let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.invalidate()  # not back into the pool: the lock would live on
+            held.close()
 
 
 # ---- SQLite
@@ -192,7 +223,7 @@ class Postgres:
         url = self._url.set(drivername="postgresql+psycopg").update_query_dict(
             {"application_name": "tillside-central"} | dict(self._url.query) | {"options": options}
         )
-        engine = _engine(url, self.writers + READERS)
+        engine = _engine(url, self.writers + READERS + 1)  # and the one that holds the right to serve
         event.listen(engine, "connect", _prepare_postgres)
         event.listen(engine, "handle_error", _without_values)
         event.listen(engine, "begin", _begin_postgres)
@@ -206,7 +237,7 @@ class Postgres:
 
     def may_run_again(self, error: DBAPIError, way: Way) -> bool:
         state = getattr(error.orig, "sqlstate", None)
-        return state in _RUN_AGAIN or (state == _KEY_TAKEN and way is Way.BESIDE)
+        return state in _RUN_AGAIN or (state == _KEY_TAKEN and way is not Way.ALONE)
 
     def __str__(self) -> str:
         return self._url.render_as_string()

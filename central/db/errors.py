@@ -27,3 +27,7 @@ class DatabaseNewerError(DatabaseError):
 
 class DatabaseOlderError(DatabaseError):
     """The database needs a migration."""
+
+
+class DatabaseServedError(DatabaseError):
+    """Another process serves this database."""

@@ -1,8 +1,8 @@
 """Every table of the centre, as SQLAlchemy Core knows it.
 
-Owns names, types, keys and indexes; a change here needs a migration beside it (a test compares the
-two). Never holds a query. Nothing here is particular to SQLite: moments are stored in UTC, ids that
-must not be reused are AUTOINCREMENT there and identity columns elsewhere.
+Owns names, types, keys, indexes, and by what rows can be spread over machines; a change here needs a migration
+beside it (a test compares the two). Never holds a query. Nothing here is particular to SQLite: moments are stored
+in UTC, ids that must not be reused are AUTOINCREMENT there and identity columns elsewhere.
 """
 
 from __future__ import annotations
@@ -411,7 +411,7 @@ feed = Table(
     "feed",
     metadata,
     Column("member", String(64), primary_key=True),
-    Column("pos", BigInteger, nullable=False, unique=True),
+    Column("pos", BigInteger, nullable=False, index=True),
     Column("op", String(16), nullable=False),
     Column("row", LargeBinary, nullable=False),
 )
@@ -484,3 +484,31 @@ admin_links = Table(
     Column("expires_at", Moment, nullable=False),
     Column("used_at", Moment),
 )
+
+# By which column the rows of each table are spread where one PostgreSQL is not enough. Every unique key there holds
+# that column, and a foreign key leads from it to that of another table, or to one of the small tables, of which every
+# machine has a copy; so a member's rows are together, and a register's. (On SQLite, foreign keys lead everywhere.)
+SPREAD = {
+    "devices": "id",
+    "epochs": "device",
+    "requests": "device",
+    "entries": "device",
+    "quarantine": "device",
+    "members": "id",
+    "member_facts": "member",
+    "member_states": "member",
+    "ledger": "member",
+    "balances": "member",
+    "unfolded": "member",
+    "changes": "member",
+    "feed": "member",
+    "receipts": "key",
+    "waits": "receipt",
+    "variances": "receipt",
+    "receipt_keys": "key",
+    "attachments": "target",
+    "identifiers": "code",
+    "card_changes": "code",
+    "events": "key",
+    "unmapped_goods": "key",
+}

@@ -189,6 +189,7 @@ def data(copied: Callable[[Path], Path], tmp_path: Path) -> Path:
     return copied(tmp_path / "centre")
 
 
+only_postgresql = pytest.mark.parametrize("made_once", ["postgresql"], indirect=True)
 only_sqlite = pytest.mark.parametrize("made_once", ["sqlite"], indirect=True)
 
 
