@@ -5,7 +5,7 @@ ARGS ?=
 # Where random tests begin: one place, so that a change is judged by itself. `make test SEED=$$RANDOM` looks elsewhere.
 SEED ?= 20261128
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench coverage mutants lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready-central
@@ -24,6 +24,15 @@ check: .venv/ready-dev
 
 bench: .venv/ready-dev .venv/ready-browser
 	$(PY) -m tests.bench $(if $(ARGS),$(ARGS),all)
+
+# Which branches of the loyalty engine its tests leave out; none should be.
+coverage: .venv/ready-dev
+	$(PY) -m coverage run --branch --source=loyalty -m pytest tests/loyalty tests/test_remedies.py -q
+	$(PY) -m coverage report --show-missing --skip-covered --fail-under=100
+
+# Which changes of the loyalty engine its tests do not notice: hours for all of it, minutes for MODULES="evaluate roll".
+mutants: .venv/ready-dev
+	tests/loyalty/mutants.sh $(MODULES)
 
 # Debian packages come first: a virtual environment needs python3-venv there.
 .venv/ready-central: requirements/central.txt pyproject.toml
