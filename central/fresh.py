@@ -25,15 +25,17 @@ from central.states import Carried
 from central.stored import StoredReceipt
 from central.variances import Compared, compared
 from loyalty.canonical import Holding, Position, facts_at, position_of
-from loyalty.evaluate import earns
+from loyalty.evaluate import TooManyPointsError, earned, earns
 from loyalty.exchange import parts_of
-from loyalty.fold import Fold
-from loyalty.history import Scope, scope_of
+from loyalty.fold import Fold, honoured
+from loyalty.history import Facts, Scope, scope_of
 from loyalty.identification import normal_code
 from loyalty.identity import identity_keys
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState
 from loyalty.program import Program
+from loyalty.purchase import Known, Purchase
+from loyalty.receipt import Receipt
 from loyalty.schedule import in_force_at
 from sync.records import AttachBody, ReceiptBody
 
@@ -129,21 +131,21 @@ class Books:
 
     def _entries(self, stored: StoredReceipt, position: Position, holding: Holding) -> tuple[LedgerEntry, ...] | None:
         """What a member's sale gives; None where it does not come in its order."""
-        member = stored.member or ""
-        going = self._going.get(member) or _Going(fold=Fold(self._scope), last=None, period="")
-        period = states.period_of(holding)
+        member, program = stored.member or "", holding.program
+        promised = stored.promised(self._published) if program.goodwill == "honour" else ()
+        facts = facts_at(self._facts[member], position[0])
+        if not self._keeps_states:
+            return _without_memory(stored.receipt, program, facts, promised)
+        going, period = self._going[member], states.period_of(holding)
         if going.last is not None and (position < going.last or period != going.period):
             going.fold = None
         if going.fold is None:
             return None
-        if self._keeps_states:
-            going.last, going.period, going.program = position, period, holding.program
-            self._ahead[member] = going
-        if not earns(stored.receipt, holding.program):
+        going.last, going.period, going.program = position, period, program
+        self._ahead[member] = going
+        if not earns(stored.receipt, program):
             return ()
-        promised = stored.promised(self._published) if holding.program.goodwill == "honour" else ()
-        facts = facts_at(self._facts[member], position[0])
-        return tuple(going.fold.sell(stored.receipt, program=holding.program, facts=facts, promised=promised))
+        return tuple(going.fold.sell(stored.receipt, program=program, facts=facts, promised=promised))
 
     def note(self, body: ReceiptBody | AttachBody) -> None:
         """What this batch made known, or awaited, before the entries that follow."""
@@ -206,6 +208,22 @@ def _going(connection: Connection, known: Iterable[str], scope: Scope) -> dict[s
             period="" if state is None else state.period,
         )
     return found
+
+
+def _without_memory(
+    receipt: Receipt, program: Program, facts: Facts, promised: Sequence[LedgerEntry]
+) -> tuple[LedgerEntry, ...]:
+    """What a sale gives where nothing hangs on the receipts before it."""
+    if not earns(receipt, program):
+        return ()
+    known = Known(tier=facts.tier, birth_month=facts.birth_month, segments=facts.segments)
+    sale = Purchase(receipt, program.time_zone, known)
+    try:
+        entries = earned(sale, program)
+    except TooManyPointsError:
+        return ()
+    kept = honoured(promised, entries, sale)
+    return entries if kept is None else (*entries, kept)
 
 
 def _compared(stored: StoredReceipt, entries: Iterable[LedgerEntry]) -> Compared | None:

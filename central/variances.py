@@ -50,8 +50,11 @@ def compared(
 
     A register that knew no member, or not the original of a return (`could_claim`), said nothing wrong.
     """
-    claimed, given = _by_rule(claims), _by_rule(entries)
-    if claimed == given or not (claimed or could_claim):
+    claimed = _by_rule(claims)
+    if not (claimed or could_claim):
+        return None
+    given = _by_rule(entries)
+    if claimed == given:
         return None
     rules = [
         f"{rule}: claimed {claimed[rule]}, given {given[rule]}"

@@ -26,7 +26,7 @@ Times = tuple[datetime | None, datetime | None]
 
 def corrected_rule(rule: str) -> str:
     """The rule whose entry one with this rule corrects or voids; the rule itself where it does neither."""
-    return _CORRECTING.sub("", rule)
+    return _CORRECTING.sub("", rule) if "/" in rule else rule
 
 
 def corrections(

@@ -48,8 +48,12 @@ def evaluate(
         if original is None:
             raise OriginalUnknownError(receipt.key)
         return taken_back(receipt, original, terms, known)
-    purchase = Purchase(receipt, program.time_zone, known)
-    multiplier = program.multiplier(known.tier)
+    return earned(Purchase(receipt, program.time_zone, known), program)
+
+
+def earned(purchase: Purchase, program: Program) -> tuple[LedgerEntry, ...]:
+    """What the earn rules give a sale that earns. Raises TooManyPointsError."""
+    terms, multiplier = terms_of(program), program.multiplier(purchase.known.tier)
     given = [entry for rule in terms.rules if (entry := entry_of(purchase, rule, multiplier)) is not None]
     return tuple(_best(given, terms) if program.conflict == "best_per_group" else given)
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct, UnsetType
 from msgspec.structs import replace
 
-from loyalty.evaluate import TooManyPointsError, evaluate
+from loyalty.evaluate import TooManyPointsError, earned, evaluate
 from loyalty.events import Happened, event_entries
 from loyalty.history import Facts, History, Scope
 from loyalty.ledger import LedgerEntry, balance_of
@@ -67,17 +67,17 @@ class Fold:
         judged = self._judged(receipt, program, facts)
         if judged is None:
             return []
-        sale, earned = judged
+        sale, entries = judged
         self._history.bought(sale)
         beside = self._streaks.sold(sale, program)
-        self._note(sale, [*earned, *beside])
-        kept = honoured(promised, [*earned, *beside], sale) if program.goodwill == "honour" else None
+        self._note(sale, [*entries, *beside])
+        kept = honoured(promised, [*entries, *beside], sale) if program.goodwill == "honour" else None
         if kept is not None:
             self.entries.append(kept)
-            earned = (*earned, kept)
-        settled = Settled(receipt=receipt, entries=earned)
+            entries = (*entries, kept)
+        settled = Settled(receipt=receipt, entries=entries)
         self._sales[receipt.key] = _Sale(purchase=sale, program=program, settled=settled)
-        return [*earned, *beside]
+        return [*entries, *beside]
 
     def refuses(self, receipt: Receipt, program: Program, facts: Facts) -> bool:
         """Whether a sale would give more than an entry can hold; asking counts nothing."""
@@ -90,7 +90,7 @@ class Fold:
         sale = Purchase(receipt, program.time_zone, known)
         try:
             self._streaks.check(sale, program)
-            return sale, evaluate(receipt, known=known, program=program)
+            return sale, earned(sale, program)
         except TooManyPointsError as error:
             self.refused[receipt.key] = str(error)
             return None

@@ -99,27 +99,33 @@ class History:
 
     def given(self, sale: Purchase, entries: Iterable[LedgerEntry]) -> None:
         """Points that the rules gave for `sale`, or took back of it: what came back makes room under its caps again."""
+        periods, own = periods_of(sale.local), 0
         for entry in entries:
             if self._tiered:
                 # A visit or stamp that is none any more may take what another sale gave: it counts where that did.
+                gave = self._gave.get(entry.reverses, sale) if entry.reverses else sale
                 if entry.reverses is None:
                     self._gave[entry.entry_id] = sale
-                gave = self._gave.get(entry.reverses or "", sale)
-                self._standing.earned(gave.receipt.key, gave.at, entry.points)
-            rule = entry.rule.removesuffix(VOIDED).removesuffix(EXCHANGED)
+                if gave is sale:
+                    own += entry.points
+                else:
+                    self._standing.earned(gave.receipt.key, gave.at, entry.points)
+            rule = entry.rule.removesuffix(VOIDED).removesuffix(EXCHANGED) if "/" in entry.rule else entry.rule
             if rule in self._counted:
-                self._count(rule, sale.local, entry.points)
+                self._count(rule, periods, entry.points)
+        if own:
+            self._standing.earned(sale.receipt.key, sale.at, own)
 
     def happened(self, rule: EventRule, key: str, at: datetime, local: datetime, points: int) -> None:
         """An event gave points: its cap counts times."""
         if self._tiered:
             self._standing.earned(key, at, points)
         if rule.id in self._counted:
-            self._count(rule.id, local, 1)
+            self._count(rule.id, periods_of(local), 1)
 
-    def _count(self, rule: str, local: datetime | None, more: int) -> None:
+    def _count(self, rule: str, periods: tuple[tuple[str, str], ...], more: int) -> None:
         used = self._used[rule]
-        for _, period in periods_of(local):
+        for _, period in periods:
             used[period] = used.get(period, 0) + more
 
     def used(self, local: datetime | None) -> dict[str, dict[str, int]]:

@@ -70,10 +70,15 @@ class Standing:
         for tier in program.tiers:
             if tier.from_ is UNSET:
                 continue
+            window, grace = _window(tier.from_), tier.grace
+            # What came first leaves first, so the first that is still to leave decides.
             for at, _ in self._in_order:
-                left = later(at, _window(tier.from_), program.time_zone)
-                lapsed = left if tier.grace is UNSET else later(left, tier.grace, program.time_zone)
+                left = later(at, window, program.time_zone)
+                lapsed = left if grace is UNSET else later(left, grace, program.time_zone)
                 moments += [moment for moment in (at, left, lapsed) if moment > now]
+                if left > now:
+                    break
+        moments += [at for at, _ in self._in_order if at > now][:1]
         return min(moments, default=None)
 
     def recent(self, programs: Iterable[Program], now: datetime) -> tuple[Activity, ...]:
