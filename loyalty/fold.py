@@ -108,7 +108,7 @@ class Fold:
         ]
         taken += self._streaks.returned(purchase, back, undoing)
         if program.returns.policy == "within_balance":
-            taken = list(within(taken, self._held(program, back.now.at)))
+            taken = list(within(taken, self._held(program, back.now.at), back.now.at))
         self._history.is_left(purchase, back.basket_left())
         self._note(purchase, taken)
         sale.settled = replace(

@@ -180,10 +180,16 @@ def _less(sold: Sequence[Line], returned: Iterable[Line]) -> list[Line]:
     return left
 
 
-def within(taken: Iterable[LedgerEntry], held: int) -> tuple[LedgerEntry, ...]:
-    """The same reversals, together taking no more than the points `held`; a later return takes up what was left."""
+def within(taken: Iterable[LedgerEntry], held: int, at: datetime | None) -> tuple[LedgerEntry, ...]:
+    """The same reversals, together taking no more than is `held` at `at`; a later return takes up what was left.
+
+    What takes points that expired by then moves nothing, and leaves what is held to the others.
+    """
     cut = []
     for entry in taken:
+        if at is not None and entry.expires_at is not None and entry.expires_at <= at:
+            cut.append(entry)
+            continue
         points = max(entry.points, -max(0, held))
         held += points
         why = entry.why if points == entry.points else f"{entry.why}, cut to the {-points} that were there"

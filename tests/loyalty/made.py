@@ -211,6 +211,26 @@ def made_receipts(random: Random, zone: str, count: int) -> list[Json]:
     return sorted(receipts, key=lambda receipt: (_at(receipt), receipt["key"]))
 
 
+def made_sales(random: Random, zone: str, count: int) -> list[Json]:
+    """Sales that come to something, so that all of each can come back."""
+    sales: list[Json] = []
+    while len(sales) < count:
+        sale = _sale(random, zone, len(sales))
+        if sale["total_minor"] > 0 and sale["lines"] and "problems" not in sale:
+            sales.append(sale | {"currency": "EUR"})
+    return sales
+
+
+def returns_of_all(random: Random, sale: Json) -> list[Json]:
+    """Some steps in which all of a sale comes back, to the last minor unit."""
+    backs = [made_return(random, sale, f"{sale['key']}-back-{step}") for step in range(random.randint(0, 3))]
+    backs = [back | {"original": {"key": sale["key"]}} for back in backs if back["total_minor"] < 0]
+    left = sale["total_minor"] + sum(back["total_minor"] for back in backs)
+    at = (_at(sale) + timedelta(minutes=random.randint(0, 40_000))).isoformat()
+    rest = {"key": f"{sale['key']}-rest", "kind": "return", "currency": "EUR", "total_minor": min(0, -left)}
+    return [*backs, rest | {"issued_at": at, "original": {"key": sale["key"]}}]
+
+
 def _at(receipt: Json) -> datetime:
     return datetime.fromisoformat(receipt["issued_at"]) if "issued_at" in receipt else FIRST
 

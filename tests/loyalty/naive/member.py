@@ -249,6 +249,8 @@ class NaiveMember:
             balance = self.balance(at or BEGINNING)
             held = max(0, balance["spendable"] + balance["pending"])
             for back in taken:
+                if (back["expires_at"] or NEVER) <= (at or BEGINNING):
+                    continue
                 back["points"] = max(back["points"], -held)
                 held += back["points"]
         self.took_back.add(receipt["key"])

@@ -16,7 +16,7 @@ from loyalty.events import Happened
 from loyalty.fold import Fold
 from loyalty.history import Facts, scope_of
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Balance
+from loyalty.member import Balance, MemberState
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Discount, Entry, Line, LineKind, Mapped, MemberReference, Original, Receipt, Tax, Tender
 
@@ -67,10 +67,13 @@ class Slip(Struct, frozen=True, kw_only=True):
 class Member:
     """A member of the sample program `name`. Times are on the shop's clock: `"Sunday 2026-11-22 08:30"`."""
 
-    def __init__(self, name: str, *, birth_month: int | None = None, segments: Iterable[str] = ()) -> None:
+    def __init__(
+        self, name: str, *, birth_month: int | None = None, segments: Iterable[str] = (), owes: int = 0
+    ) -> None:
+        """`owes` are points that were used before they were taken back."""
         self.program = sample(name)
         self._facts = Facts(birth_month=birth_month, segments=frozenset(segments))
-        self._fold = Fold(scope_of((self.program,)))
+        self._fold = Fold(scope_of((self.program,)), MemberState(code="1", confirmed=-owes))
         self._receipts = 0
 
     def buys(

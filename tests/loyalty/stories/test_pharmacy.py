@@ -41,13 +41,14 @@ def test_the_birthday_month_gives_a_hundred_points_once_for_two_months() -> None
 
 
 def test_a_return_takes_no_more_than_there_is() -> None:
-    vera = Member("pharmacy", birth_month=11)
+    vera = Member("pharmacy", birth_month=11, owes=6)
     cream = vera.buys(item("cream", "1500.00"), at="Tuesday 2026-11-24 10:00")
+    assert cream.points == {"base": 15, "birthday": 100}
+    assert vera.points("Sunday 2027-02-28 10:00") == 9
 
-    # the hundred points of the birthday are gone by then
-    back = vera.brings_back(cream, at="Monday 2027-03-01 10:00")
+    # the hundred points of the birthday expired; of the fifteen she has nine
+    vera.brings_back(cream, at="Monday 2027-03-01 10:00")
 
-    assert back.points == {"base": -15}
     assert vera.points("Monday 2027-03-01 10:00") == 0
 
 
