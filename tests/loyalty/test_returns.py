@@ -177,15 +177,25 @@ def entry(points: int, rule: str = "base", **facts: Any) -> LedgerEntry:
 
 
 def test_no_more_is_taken_than_is_there_and_what_was_cut_says_so() -> None:
-    cut = within([entry(-30), entry(-30, "more"), entry(-30, "most")], 40)
+    cut = within([entry(-30), entry(-30, "more"), entry(-30, "most")], 40, SOON)
 
     assert [(each.points, each.why) for each in cut] == [
         (-30, "so"),
         (-10, "so, cut to the 10 that were there"),
         (0, "so, cut to the 0 that were there"),
     ]
-    assert [each.points for each in within([entry(-1)], -5)] == [0]
-    assert [each.points for each in within([entry(-30)], 30)] == [-30]
+    assert [each.points for each in within([entry(-1)], -5, None)] == [0]
+    assert [each.points for each in within([entry(-30)], 30, None)] == [-30]
+
+
+def test_what_expired_uses_up_nothing_of_what_is_there() -> None:
+    gone = entry(-30, "gone", expires_at=SOON)
+
+    cut = within([gone, entry(-40)], 40, SOON)
+    still_good = within([gone, entry(-40)], 40, SOON - timedelta(microseconds=1))
+
+    assert [each.points for each in cut] == [-30, -40]
+    assert [each.points for each in still_good] == [-30, -10]
 
 
 def test_what_is_pending_is_pending_until_its_moment() -> None:
