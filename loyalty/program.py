@@ -7,6 +7,7 @@ ignores a field it does not know: an unread rule would give wrong points silentl
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Final, Literal
@@ -28,6 +29,10 @@ PositiveInt = Annotated[int, Meta(ge=1, le=10**9)]
 Ratio = tuple[PositiveInt, PositiveInt]
 Threshold = Annotated[int, Meta(ge=1, le=10**14)]
 Bracket = tuple[Threshold, PositiveInt]
+
+
+# Rules of entries that no rule of a program gives: a promise that is kept, what undoes or corrects another entry.
+_RESERVED: Final = re.compile(r"^goodwill$|/(corrected|voided|returned)(/[0-9]+)?$")
 
 
 class ProgramError(ValueError):
@@ -274,6 +279,8 @@ def _wrong_give(path: str, give: Give) -> Iterator[str]:
 
 
 def _wrong_rule(path: str, rule: EarnRule | VisitRule | StampRule | EventRule) -> Iterator[str]:
+    if _RESERVED.search(rule.id):
+        yield f"{path}.id: {rule.id!r} names what the ledger itself gives or corrects; call the rule something else"
     expires = rule.expires
     if expires is not UNSET and not expires.startswith("P"):
         try:
