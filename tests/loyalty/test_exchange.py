@@ -91,8 +91,8 @@ def test_without_lines_the_total_says_which_it_is(total: int, kinds: tuple[str |
     assert tuple(part and part.kind for part in parts) == kinds
 
 
-def test_a_sale_and_a_return_are_what_they_are() -> None:
-    bought, back = sale("1", 100), refund("2", "1", 100)
+def test_a_sale_and_a_return_are_whole_whatever_the_signs_of_their_lines() -> None:
+    bought, back = (replace(each, lines=(SHIRT, SHOES)) for each in (sale("1", 100), refund("2", "1", 100)))
 
     assert parts_of(bought) == (bought, None)
     assert parts_of(back) == (None, back)

@@ -74,6 +74,17 @@ def test_once_the_whole_total_came_back_everything_went() -> None:
     assert sum(points for _, points, _ in taken(program(), bought, *steps, refund("4", "1", 98))) == -7
 
 
+def test_a_share_that_a_till_rounds_otherwise_is_made_good_once_everything_is_back() -> None:
+    # given bio goods of 3.33 that carry 0.33 of a discount of 1.00, and that the till pays out as 2.99
+    bio = {"id": "bio", "when": {"line_tag_in": ["bio"]}, "give": {"points": 1, "per_minor": 1}}
+    organic, plain = Line(position=1, amount_minor=333, tags=("bio",)), Line(position=2, amount_minor=667)
+    bought = replace(sale("1", lines=(organic, plain)), total_minor=900, discounts=(Discount(amount_minor=100),))
+    some, rest = back("2", replace(organic, amount_minor=-299)), back("3", replace(plain, amount_minor=-601))
+
+    assert [points for _, points, _ in taken(program(bio), bought, some)] == [-299]
+    assert [points for _, points, _ in taken(program(bio), bought, some, rest)] == [-299, -1]
+
+
 def test_a_return_that_does_not_add_up_takes_nothing_and_is_not_counted_later() -> None:
     fold = Fold(scope_of([program()]))
     fold.sell(sale("1", 300), program=program(), facts=Facts())
