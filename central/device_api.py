@@ -27,6 +27,7 @@ from central.db.dialects import Way
 from central.devices import Device, Randomness
 from central.feed import Sequencer
 from central.ingest import CREDIT, Applied, ingest
+from central.journal import Journal, enrolled
 from central.openapi import openapi_document
 from central.routes import OPERATIONS, Operation
 from central.snapshots import Snapshots
@@ -146,6 +147,7 @@ class DeviceApi:
         sequencer: Sequencer,
         snapshots: Snapshots,
         live: LiveConnections,
+        journal: Journal,
         ca_pem: bytes,
         program_key: str,
         clock: Clock,
@@ -155,6 +157,7 @@ class DeviceApi:
         self._sequencer = sequencer
         self._snapshots = snapshots
         self._live = live
+        self._journal = journal
         self._ca_pem = ca_pem
         self._program_key = program_key
         self._clock = clock
@@ -194,6 +197,7 @@ class DeviceApi:
         device = await self._database.write(
             lambda connection: devices.enrol(connection, wanted, now=now, randomness=self._randomness), Way.BESIDE
         )
+        await asyncio.to_thread(self._journal.note, enrolled(device, wanted.token, now))
         epoch = await self._database.read(feed.centre_epoch)
         _log.info("device_enrolled", device=device.id, store=device.store, register=device.register)
         return _answer(

@@ -74,6 +74,18 @@ class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class DataFolder:
     """Paths in one data folder, and its secrets."""
 
+    # What is in a backup besides the database: all that cannot be made anew.
+    KEPT = (
+        "centre.json",
+        "ca.pem",
+        "ca.key",
+        "server.pem",
+        "server.key",
+        "program.key",
+        "admin.secret",
+        "journal.jsonl",
+    )
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.ca_certificate = path / "ca.pem"
@@ -81,6 +93,7 @@ class DataFolder:
         self.server_certificate = path / "server.pem"
         self.server_key = path / "server.key"
         self.snapshots = path / "snapshots"
+        self.journal = path / "journal.jsonl"
         self._settings = path / "centre.json"
         self._serving = path / "serving.json"
         self._program_key = path / "program.key"
@@ -90,6 +103,10 @@ class DataFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o700)
         self.snapshots.mkdir(mode=0o700, exist_ok=True)
+
+    def kept(self) -> tuple[Path, ...]:
+        """The files of KEPT that are there."""
+        return tuple(self.path / name for name in self.KEPT if (self.path / name).exists())
 
     @property
     def database(self) -> Place:

@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from central import cards, ledger, members, originals, programs, receipts, states, unmapped, variances
 from central.cards import Holder
 from central.db import tables
+from central.db.dialects import insert_rows
 from central.devices import enrolled_at
 from central.plausible import implausible
 from central.receipts import Seen
@@ -185,10 +186,10 @@ def keep(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[st
     Unique keys go in their own order: two batches that hold the same receipts never wait for each other.
     """
     by_key = sorted(fresh, key=lambda one: one.stored.key)
-    _insert(connection, tables.receipts, (receipts.row_of(one.stored) for one in by_key))
+    insert_rows(connection, tables.receipts, [receipts.row_of(one.stored) for one in by_key])
     keys = sorted((key, one.stored.key) for one in fresh for key in one.keys)
-    _insert(connection, tables.receipt_keys, ({"key": key, "receipt": receipt} for key, receipt in keys))
-    _insert(connection, tables.ledger, (row for one in fresh for row in one.ledger_rows))
+    insert_rows(connection, tables.receipt_keys, [{"key": key, "receipt": receipt} for key, receipt in keys])
+    insert_rows(connection, tables.ledger, [row for one in fresh for row in one.ledger_rows])
     variances.note(connection, [one.variance for one in fresh if one.variance is not None], now)
     states.save(connection, carried)
     unmapped.note(connection, ((None, one.stored.receipt) for one in fresh), now)
@@ -237,12 +238,6 @@ def _compared(stored: StoredReceipt, entries: Iterable[LedgerEntry]) -> Compared
         entries=entries,
         could_claim=stored.knew_member,
     )
-
-
-def _insert(connection: Connection, table: Any, rows: Iterable[dict[str, Any]]) -> None:
-    values = list(rows)
-    if values:
-        connection.execute(insert(table), values)
 
 
 def _matching(connection: Connection, column: Any, values: set[str]) -> Iterable[str]:

@@ -14,12 +14,12 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
 from central import events, feed, folding, fresh, ledger, receipts
 from central.db import tables
-from central.db.dialects import give_way
+from central.db.dialects import give_way, insert_rows
 from central.devices import Device, close_epoch, device_of, first_use, locked_device
 from central.fresh import Books, FreshReceipt
 from central.item_maps import Maps
@@ -368,7 +368,7 @@ class _Batch:
             change = None if one.seen.member is None else change_of.get(one.seen.member)
             rows.append(self._row(one, change))
             outcomes.append((_outcome(one.entry.seq, one.seen.code, one.seen.detail), change))
-        self._connection.execute(insert(tables.entries), rows)
+        insert_rows(self._connection, tables.entries, rows)
         self._set_aside([one for one in self._taken if one.seen.code == "quarantined"])
         return outcomes
 
@@ -424,7 +424,7 @@ class _Batch:
             }
             for one in ones
         ]
-        self._connection.execute(insert(tables.quarantine), rows)
+        insert_rows(self._connection, tables.quarantine, rows)
 
 
 def _opened(entry: Entry) -> Body | _Fault:

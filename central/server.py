@@ -29,6 +29,7 @@ from central.device_api import DeviceApi, LiveConnections
 from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address, DataFolder, FolderError
+from central.journal import Journal
 from central.snapshots import Snapshots
 from sync.signing import public_key_text
 
@@ -76,13 +77,14 @@ class Server:
 
     async def _serve(self, database: Database, ready: Callable[[Ready], None], stop: asyncio.Event) -> None:
         settings = self._folder.settings()
-        live = LiveConnections()
+        live, journal = LiveConnections(), Journal(self._folder.journal)
         sequencer = Sequencer(database, self._clock, live.announce)
         api = DeviceApi(
             database=database,
             sequencer=sequencer,
             snapshots=Snapshots(self._folder.snapshots, database),
             live=live,
+            journal=journal,
             ca_pem=self._folder.ca_certificate.read_bytes(),
             program_key=public_key_text(self._folder.program_key()),
             clock=self._clock,
@@ -91,6 +93,7 @@ class Server:
         pages = AdminPages(
             database=database,
             sequencer=sequencer,
+            journal=journal,
             secret=self._folder.admin_secret(),
             brand=settings.brand,
             clock=self._clock,

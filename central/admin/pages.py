@@ -33,6 +33,7 @@ from central.db.database import Database
 from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address
+from central.journal import Journal, Revoked
 
 _log = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class AdminPages:
         *,
         database: Database,
         sequencer: Sequencer,
+        journal: Journal,
         secret: bytes,
         brand: str,
         clock: Clock,
@@ -78,6 +80,7 @@ class AdminPages:
     ) -> None:
         self._database = database
         self._sequencer = sequencer
+        self._journal = journal
         self._sessions = Sessions(secret, randomness)
         self._clock = clock
         self._randomness = randomness
@@ -328,6 +331,7 @@ class AdminPages:
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         device, now = await _field(request, "device"), self._clock()
+        await asyncio.to_thread(self._journal.note, Revoked(device=device, at=now))
         await self._database.write(lambda connection: devices.revoke(connection, device, now))
         raise web.HTTPSeeOther("/")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from central.cli import (
+    backups,
     cards,
     events,
     identification,
@@ -29,6 +30,8 @@ app = typer.Typer(
 app.command()(service.init)
 app.command()(service.serve)
 app.command(name="open")(service.open_admin)
+app.command()(backups.backup)
+app.command()(backups.restore)
 app.add_typer(registers.enrolment, name="enrolment")
 programs.app.command("simulate")(simulation.program_simulate)
 app.add_typer(programs.app, name="program")

@@ -16,6 +16,7 @@ from central.certificates import ca_sha256
 from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
 from central.folder import Address, DataFolder, FolderError
+from central.journal import Journal, Revoked
 
 enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
 registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
@@ -77,8 +78,10 @@ def registers_revoke(
     data: Data, device: Annotated[str, typer.Argument(help="The device's id.")], as_json: Json = False
 ) -> None:
     """Refuse a register from now on and shut its live connection; a new code lets it in again."""
-    with opened(data, as_json) as (_, database):
-        found = database.write_now(lambda connection: devices.revoke(connection, device, utc_now()))
+    now = utc_now()
+    with opened(data, as_json) as (folder, database):
+        Journal(folder.journal).note(Revoked(device=device, at=now))
+        found = database.write_now(lambda connection: devices.revoke(connection, device, now))
     if not found:
         fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
     say(as_json, operations.Revoked(device=device), f"{device} is refused from now on.")

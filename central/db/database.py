@@ -109,6 +109,19 @@ class Database:
                 f"{self._backend} is of an older version; stop the server, make a backup, and run: {self._init}"
             )
 
+    @property
+    def kind(self) -> str:
+        """sqlite or postgresql."""
+        return self._engines[Way.READ].dialect.name
+
+    def copy_to(self, folder: Path) -> None:
+        """Put a copy as of one moment into a folder, while others go on. Raises DatabaseError."""
+        self._backend.copy_to(folder)
+
+    def restore_from(self, folder: Path, *, beside: str) -> None:
+        """Take such a copy in. What SQLite held stays beside it under that name; PostgreSQL's must be empty."""
+        self._backend.restore_from(folder, beside)
+
     def close(self) -> None:
         self._writer.shutdown()
         self._readers.shutdown()

@@ -6,17 +6,24 @@ SQLAlchemy Core, and means the same on both. Never knows what a table is for.
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Sequence
+from contextlib import closing
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, String, create_engine, event
+import psycopg
+from sqlalchemy import Connection, Engine, String, Table, create_engine, event, insert, inspect
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 
 from central.db.errors import DatabaseError, DatabaseUrlError
-from sync.durable import write_private
+from sync.durable import sync_folder, write_private
 
 # How long a transaction waits for others (the command line beside the server), on either database.
 BUSY_TIMEOUT_MS = 10_000
@@ -35,6 +42,12 @@ _RUN_AGAIN = frozenset({"40001", "40P01"})
 _KEY_TAKEN = "23505"
 # The class of errors whose very message tells the value.
 _BAD_VALUE = "22"
+
+# What `pg_dump` makes, who owned what left out.
+_DUMP = "centre.dump"
+_PLAIN = ("--no-owner", "--no-privileges")
+# As much as is shown of what one of PostgreSQL's programs said.
+_SAID_CHARS = 500
 
 _WAY = "tillside_way"
 
@@ -78,6 +91,12 @@ class Backend(Protocol):
     def may_run_again(self, error: DBAPIError, way: Way) -> bool:
         """Whether the same transaction, run once more, may well succeed."""
 
+    def copy_to(self, folder: Path) -> None:
+        """Put a copy as of one moment into a folder. Raises DatabaseError."""
+
+    def restore_from(self, folder: Path, beside: str) -> None:
+        """Take such a copy in; what a file held stays under its name and `beside`. Raises DatabaseError."""
+
     def __str__(self) -> str:
         """Where it is, as people should read it."""
 
@@ -97,6 +116,27 @@ def using(engine: Engine, way: Way) -> Engine:
             "postgresql_readonly": way is Way.READ,
         }
     return engine.execution_options(**options)
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows, all with the same columns and each of them given, in one go: on PostgreSQL by COPY."""
+    if not rows:
+        return
+    if connection.dialect.name != "postgresql":
+        connection.execute(insert(table), rows)
+        return
+    driver: Any = connection.connection.driver_connection
+    columns = tuple(rows[0])
+    names = ", ".join(f'"{name}"' for name in columns)
+    try:
+        with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in columns])
+    except psycopg.Error as error:
+        _leave_values_out(error)
+        raise DBAPIError.instance(
+            f"COPY {table.name}", None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
 
 
 class Serving:
@@ -157,8 +197,37 @@ class Sqlite:
     def may_run_again(self, error: DBAPIError, way: Way) -> bool:  # noqa: ARG002 - a writer waited for its turn already
         return False
 
+    def copy_to(self, folder: Path) -> None:
+        """By SQLite's own backup, in one go: writers wait for it as for any reader."""
+        target = folder / self._path.name
+        write_private(target, b"")
+        with closing(sqlite3.connect(self._path)) as source, closing(sqlite3.connect(target)) as copy:
+            source.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            source.backup(copy)
+            copy.execute("PRAGMA synchronous = FULL")
+            if copy.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                raise DatabaseError(f"{self._path} is damaged; restore an earlier backup")
+        _sync(target)
+
+    def restore_from(self, folder: Path, beside: str) -> None:
+        """The rollback journal goes with its database: beside another one it would be played back into that."""
+        for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
+            if path.exists():
+                path.rename(path.with_name(f"{path.name}.{beside}"))
+        arriving = self._path.with_name(f".{self._path.name}.new")
+        write_private(arriving, b"")
+        shutil.copyfile(folder / self._path.name, arriving)
+        _sync(arriving)
+        arriving.replace(self._path)
+        sync_folder(self._path.parent)
+
     def __str__(self) -> str:
         return str(self._path)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -239,6 +308,32 @@ class Postgres:
         state = getattr(error.orig, "sqlstate", None)
         return state in _RUN_AGAIN or (state == _KEY_TAKEN and way is not Way.ALONE)
 
+    def copy_to(self, folder: Path) -> None:
+        target = folder / _DUMP
+        write_private(target, b"")
+        self._run("pg_dump", "--format=custom", *_PLAIN, f"--file={target}")
+        _sync(target)
+
+    def restore_from(self, folder: Path, beside: str) -> None:  # noqa: ARG002 - nothing of it is there before
+        engine = self.engine()
+        try:
+            held = inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+        if held:
+            raise DatabaseError(f"{self} is not empty; make another with createdb, and name it with --database")
+        self._run("pg_restore", *_PLAIN, "--exit-on-error", "--single-transaction", str(folder / _DUMP))
+
+    def _run(self, program: str, *arguments: str) -> None:
+        """One of PostgreSQL's own programs, of the server's version or a newer one."""
+        command = (program, f"--dbname={self._url.render_as_string()}", *arguments)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            raise DatabaseError(f"{program} is not installed; it comes with PostgreSQL's client programs") from error
+        if done.returncode != 0:
+            raise DatabaseError(f"{program} failed: {done.stderr.strip()[-_SAID_CHARS:]}")
+
     def __str__(self) -> str:
         return self._url.render_as_string()
 
@@ -253,15 +348,18 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
 
 
 def _without_values(context: ExceptionContext) -> None:
+    """What SQLAlchemy raises was made of the whole message; it says no more than the error itself from here on."""
+    error = context.original_exception
+    if isinstance(context.sqlalchemy_exception, DBAPIError) and isinstance(error, psycopg.Error):
+        _leave_values_out(error)
+        context.sqlalchemy_exception.args = (f"({type(error).__name__}) {error}",)
+
+
+def _leave_values_out(error: psycopg.Error) -> None:
     """What the server says of an error may quote a row; errors are logged and printed."""
-    if not isinstance(context.sqlalchemy_exception, DBAPIError):
-        return
-    state = getattr(context.original_exception, "sqlstate", None)
-    if state is not None:
-        quotes = state.startswith(_BAD_VALUE)
-        said = "a value does not fit" if quotes else context.original_exception.diag.message_primary  # type: ignore[attr-defined]
-        context.original_exception.args = (said,)
-        context.sqlalchemy_exception.args = (f"({type(context.original_exception).__name__}) {said}",)
+    if error.sqlstate is not None:
+        quotes = error.sqlstate.startswith(_BAD_VALUE)
+        error.args = ("a value does not fit" if quotes else error.diag.message_primary,)
 
 
 def _begin_postgres(connection: Connection) -> None:

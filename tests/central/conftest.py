@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,12 @@ def program() -> Program:
 
 @pytest.fixture
 async def centre(data: Path) -> AsyncIterator[RunningCentre]:
+    async with serving(data) as centre:
+        yield centre
+
+
+@asynccontextmanager
+async def serving(data: Path) -> AsyncIterator[RunningCentre]:
     clock = SetClock(NOON)
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     server = Server(DataFolder(data), clock=clock)
