@@ -89,6 +89,10 @@ REMEDIES: Final[Mapping[str, str]] = {
     ),
     "too_large": "The document is too large: let the POS write smaller files, and send it again.",
     "too_many": "The document holds too many receipts: let the POS write smaller files, and send it again.",
+    "too_long": (
+        "A sheet has more lines than any receipt, and those beyond were not read: let the till cut its paper. What "
+        "stands before them was read; dismiss the item."
+    ),
     "too_dense": (
         "It is no till's paper: hardly anything but printer commands. If it is one, send it in with what the till is; "
         "else dismiss the item."

@@ -8,15 +8,17 @@ from __future__ import annotations
 import array
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from msgspec import Struct
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, guarded, say, say_json
-from drivers.capture import MAX_CAPTURE_BYTES, BytesRead, Capture, CaptureError, decode_capture
+from drivers.capture import MAX_CAPTURE_BYTES, BytesRead, Capture, CaptureError, Kind, decode_capture
 from drivers.transport.port import TransportError
 from drivers.transport.ports import PortNameError, transport_for
 from drivers.transport.serial import SerialLine
@@ -29,6 +31,13 @@ LOOK_EVERY_S = 0.01
 EMPTY_LOOKS = 10
 # Somebody has to connect to a scanner on the network before it can send.
 CONNECT_WITHIN_S = 60.0
+# Who should read a terminal, of a capture of each kind.
+_READERS: Final[Mapping[Kind, str]] = MappingProxyType(
+    {
+        "scanner": "start the agent with {path} as a scanner's port",
+        "relay": "start a relay with --listen {path}, and see whether its printer is on",
+    }
+)
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -98,7 +107,7 @@ async def _play(capture: Capture, to: str, *, pace: float, as_json: bool) -> Non
 @asynccontextmanager
 async def _opened(capture: Capture, to: str, *, as_json: bool) -> AsyncIterator[Send]:
     if to.startswith("pty:"):
-        async with _terminal(Path(to.removeprefix("pty:")), as_json=as_json) as send:
+        async with _terminal(Path(to.removeprefix("pty:")), capture.header.kind, as_json=as_json) as send:
             yield send
     elif to.startswith("tcp://") and capture.header.kind == "scanner":
         async with _served(to, as_json=as_json) as send:
@@ -119,25 +128,28 @@ def _line(capture: Capture) -> SerialLine:
 
 
 @asynccontextmanager
-async def _terminal(path: Path, *, as_json: bool) -> AsyncIterator[Send]:
+async def _terminal(path: Path, kind: Kind, *, as_json: bool) -> AsyncIterator[Send]:
     """A new terminal with a link at `path`; it stays until all of it was read."""
     from agent.demo.scanner import NobodyListensError, VirtualScanner
 
     with VirtualScanner(path) as scanner:
-        _announce(f"Playing at {path}: set it as the scanner's port.", as_json=as_json)
+        as_what = "--listen of a relay" if kind == "relay" else "the scanner's port"
+        _announce(f"Playing at {path}: set it as {as_what}.", as_json=as_json)
+        remedy = _READERS[kind].format(path=path)
 
         async def send(data: bytes) -> None:
             try:
                 await asyncio.to_thread(scanner.send, data)
             except NobodyListensError as error:
-                raise ReplayError(f"nobody reads {path}: start the agent with {path} as a scanner's port") from error
+                raise ReplayError(f"nobody reads {path}: {remedy}") from error
 
         yield send
-        await _read_out(path)
+        if not await _is_read_out(path):
+            raise ReplayError(f"nobody has read {path} to its end: {remedy}")
 
 
-async def _read_out(path: Path) -> None:
-    """Returns when nothing waits in the terminal any more, for long enough that nothing is on its way there."""
+async def _is_read_out(path: Path) -> bool:
+    """True when nothing waits in the terminal any more, for long enough that nothing is on its way there."""
     import fcntl
     import termios
 
@@ -148,9 +160,9 @@ async def _read_out(path: Path) -> None:
             fcntl.ioctl(terminal, termios.FIONREAD, waiting)
             empty = 0 if waiting[0] else empty + 1
             if empty == EMPTY_LOOKS:
-                return
+                return True
             await asyncio.sleep(LOOK_EVERY_S)
-    raise ReplayError(f"nobody has read {path} to its end: start the agent with {path} as a scanner's port")
+    return False
 
 
 @asynccontextmanager

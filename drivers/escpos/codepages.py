@@ -129,6 +129,7 @@ def profile_pages(profile: str) -> Mapping[int, str]:
     raise CodePageError(f"no printer profile {profile!r}; known are: {', '.join(profile_names())}")
 
 
+@cache
 def selected_page(profile: str, number: int) -> CodePage:
     """The page `ESC t number` selects; where the profile does not know it, ASCII and U+FFFD."""
     name = profile_pages(profile).get(number, "Unknown")

@@ -499,6 +499,7 @@ class EscposFramer(CommandFramer):
             code, name = data[at : at + 2], None
             if self._parts_left:
                 length = self._part_length(data, at)
+                name = self._part_name
             else:
                 length, name = self._fixed.get(code) or self._measured(data, at), _PLAIN_NAMES.get(code)
             if length is None or at + length > size:
@@ -510,6 +511,7 @@ class EscposFramer(CommandFramer):
             command = data[at : at + min(length, MAX_KEPT_BYTES)]
             if name is not None:
                 frames.append(Frame("command", name, base + at, base + at + length, command))
+                self._parts_left -= self._parts_left > 0
             else:
                 frames.append(self._command(command, base + at, base + at + length))
             at += length

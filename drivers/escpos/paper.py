@@ -23,6 +23,9 @@ MAX_CODE_BYTES: Final = 7089
 # A stream is framed and printed so much at a time: what is framed is paid for, also where no more is printed.
 FEED_CHUNK_BYTES: Final = 8192
 
+# How paper says that there was more of it.
+NOT_READ_ON: Final = "not read from here on"
+
 LineKind = Literal["text", "code", "image"]
 Justification = Literal["left", "center", "right"]
 
@@ -90,5 +93,7 @@ class Paper:
 
     @property
     def text(self) -> str:
-        """The printed lines; a cut is a line `[cut]`."""
-        return "".join(sheet.text + ("[cut]\n" if sheet.cut else "") for sheet in self.sheets)
+        """The printed lines; a cut is a line `[cut]`, and where the stream was not read on, a line says so."""
+        return "".join(
+            sheet.text + "[cut]\n" * sheet.cut + f"[{NOT_READ_ON}]\n" * sheet.asks_too_much for sheet in self.sheets
+        )

@@ -235,7 +235,7 @@ class EscposPrinter:
     def _add_marked(self, data: bytes, at: int) -> None:
         """Print a line, or a part of one, with tabs, lone CRs and styling commands in it."""
         parts = split_text(data)
-        self._effort.ask(len(parts) // 2)
+        self._effort.ask(parts.count(b"\t"))
         parts.append(b"")  # the mark that the last letters lack
         begins = self._line_start is None and self._page_mode is None
         # A styling command may end in the byte of a line feed.
@@ -507,21 +507,23 @@ class EscposPrinter:
     # Commands
 
     def _command(self, frame: Frame) -> None:
-        if frame.name == "ESC =":
+        act = self._ACTS.get(frame.name)
+        if act is not None:
+            if self._listens:
+                self._effort.ask(1)
+                self._at = frame.end
+                act(self, frame)
+        elif frame.name == "ESC =":
             self._listens = bool(frame.data[2] & 1)
-        if not self._listens:
+        elif not self._listens:
             return
-        if frame.is_cut:
+        elif frame.is_cut:
             if self._page_mode is None:
                 self._end_line()
             self._at = frame.end
             self._end_sheet(cut=True)
         elif frame.is_drawer_kick:
             self._kicks += 1
-        elif (act := self._ACTS.get(frame.name)) is not None:
-            self._effort.ask(1)
-            self._at = frame.end
-            act(self, frame)
 
     def _act_reset(self, _frame: Frame) -> None:
         self._roll.turn_back()

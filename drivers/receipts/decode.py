@@ -19,7 +19,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from drivers.escpos.codepages import CodePageError, code_page, profile_pages
-from drivers.escpos.effort import COMMAND_BYTES, MAX_COMMANDS
+from drivers.escpos.effort import COMMAND_BYTES, MAX_COMMANDS, is_a_sheet_too_many
 from drivers.escpos.guess import GuessedPage
 from drivers.escpos.paper import Sheet
 from drivers.receipts.classify import IgnoredKind, classified, titled, voided_before_total
@@ -62,11 +62,6 @@ from loyalty.reconcile import reconciled
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 # A busy shop's year; each piece takes about a kilobyte.
 MAX_PIECES: Final = 200_000
-
-# A receipt is some hundred bytes. A stream that is cut more often than that, or a text that goes to a new page, is read
-# so far; the base is for a short one whose till cuts twice.
-MAX_SHEETS: Final = 256
-SHEET_BYTES: Final = 64
 
 # Files of records, read as they are and never as paper.
 FILE_FORMATS: Final = ("json", "poslog", "csv")
@@ -293,7 +288,7 @@ def _paper_pieces(
     """What the sheets of a document hold, as far as it is like a till's."""
     kicks, printed = 0, False
     for number, job in enumerate(jobs):
-        if number > MAX_SHEETS + job.start // SHEET_BYTES:
+        if is_a_sheet_too_many(number, job.start):
             detail = f"more than {number} sheets in {job.start} bytes of paper; a till's have more on them"
             yield DecodeProblem(code="too_many", detail=detail, start=job.start, end=len(document))
             return
@@ -301,6 +296,9 @@ def _paper_pieces(
         if job.is_printed:
             printed = True
             yield from _pieces_of_job(job, document, options, readers, source=source)
+        if job.sheet is not None and job.sheet.lost_lines:
+            detail = f"{job.sheet.lost_lines} lines more than a sheet or a page on it can hold; they are not read"
+            yield DecodeProblem(code="too_long", detail=detail, start=job.start, end=job.end)
         if job.asks_too_much:
             printed = True
             yield DecodeProblem(code="too_dense", detail=_TOO_DENSE, start=job.end, end=len(document))

@@ -6,6 +6,7 @@ a receipt.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 
 from drivers.escpos import codepages
 from drivers.escpos.codepages import DEFAULT_PROFILE, CodePage
+from drivers.escpos.effort import is_a_sheet_too_many
 from drivers.escpos.framing import EscposFramer, Frame
 from drivers.escpos.guess import LIKELIEST_CERTAINTY, SAMPLE_BYTES, GuessedPage, guess, guessed_pages
 from drivers.escpos.paper import (
@@ -268,17 +270,10 @@ def text_of(
     language: PrinterLanguage | None,
     letters: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """What the paper shows, in parts: printed lines, codes and pictures by name, a `[cut]` line for a cut.
-
-    Without a `language` the document is plain text.
-    """
-    if language is not None:
-        for sheet in sheets(document, code_page=code_page, profile=profile, language=language, letters=letters):
-            yield Paper(sheets=(sheet,)).text
-        return
-    for index, job in enumerate(text_jobs(document, code_page=code_page)):
-        cut = f"{CUT_LINE}\n" if index else ""
-        yield cut + "".join(f"{line.text}\n" for line in job.printed.lines)
+    """The text of `sheets_of`, in parts: printed lines, codes and pictures by name, a `[cut]` line for a cut."""
+    printed = sheets_of(document, code_page=code_page, profile=profile, language=language, letters=letters)
+    for sheet in printed:
+        yield Paper(sheets=(sheet,)).text
 
 
 def sheets_of(
@@ -289,10 +284,22 @@ def sheets_of(
     language: PrinterLanguage | None,
     letters: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Sheet]:
-    """The paper of a printer stream, or, without a `language`, the pages of a plain text as if they were printed."""
+    """The paper of a printer stream, or, without a `language`, the pages of a plain text as if they were printed.
+
+    One that `asks_too_much` is the last; so it is behind the last that a till would cut.
+    """
     if language is not None:
-        yield from sheets(document, code_page=code_page, profile=profile, language=language, letters=letters)
-        return
+        printed = sheets(document, code_page=code_page, profile=profile, language=language, letters=letters)
+    else:
+        printed = _text_sheets(document, code_page)
+    for number, sheet in enumerate(printed):
+        if is_a_sheet_too_many(number, sheet.start):
+            yield dataclasses.replace(sheet, lines=(), codes=(), cut=False, lost_lines=0, asks_too_much=True)
+            return
+        yield sheet
+
+
+def _text_sheets(document: bytes, code_page: str | None) -> Iterator[Sheet]:
     page: Job | None = None
     for job in text_jobs(document, code_page=code_page):
         if page is not None:

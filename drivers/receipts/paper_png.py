@@ -21,7 +21,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 from qrcode.exceptions import DataOverflowError
 
 from drivers.escpos.line import DOTS_A_COLUMN
-from drivers.escpos.paper import Justification, PaperLine, PrintedCode, Sheet
+from drivers.escpos.paper import NOT_READ_ON, Justification, PaperLine, PrintedCode, Sheet
 from drivers.escpos.picture import greys
 from drivers.escpos.styles import FONT_DOTS, LETTER_DOTS_HIGH, Span
 
@@ -130,6 +130,8 @@ def _pieces(sheets: Iterable[Sheet]) -> Iterator[_Piece]:
             yield _Piece(image=_caption(f"{sheet.lost_lines} more lines"))
         if sheet.cut:
             yield _cut()
+        if sheet.asks_too_much:
+            yield _Piece(image=_caption(NOT_READ_ON))
 
 
 _PLAIN: Final = Span(start=0, end=0)

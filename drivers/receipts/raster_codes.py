@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from drivers.escpos.paper import MAX_CODE_BYTES, PaperLine, PrintedCode
 from drivers.escpos.picture import Bitmap, greys, stacked
+from drivers.escpos.raster import Picture
 
 # Searched on one sheet, from its end backwards, since fiscal codes stand at the foot: 65 cm of 80 mm paper.
 MAX_SEARCHED_DOTS: Final = 3_000_000
@@ -78,11 +79,13 @@ def _pictures(lines: Sequence[PaperLine]) -> Iterator[list[PaperLine]]:
 def _lowest(bands: Sequence[PaperLine], dots: int) -> list[Bitmap]:
     """The last of the bands, in order, as many as have so many `dots`."""
     lowest: list[Bitmap] = []
+    # A picture that the printer keeps may be printed again and again.
+    dots_of = lru_cache(maxsize=1)(Picture.bitmap)
     for band in reversed(bands):
         if dots <= 0:
             break
         if band.picture is not None:
-            lowest.append(band.picture.bitmap())
+            lowest.append(dots_of(band.picture))
             dots -= max(lowest[-1].width * lowest[-1].height, MIN_BAND_DOTS)
     return lowest[::-1]
 

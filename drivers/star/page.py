@@ -40,6 +40,7 @@ class Page:
         self._area = (0, 0, 0, 0)  # left, top, width, height
         self._direction = 0
         self._down = 0
+        self.lost = 0
 
     def turn(self, direction: int) -> None:
         """ESC GS P 2: 0 left to right, 1 bottom to top, 2 right to left, 3 top to bottom."""
@@ -63,6 +64,7 @@ class Page:
     def place(self, line: PaperLine, code: PrintedCode | None = None) -> None:
         """`line` stands where the page's position is."""
         if len(self._pieces) >= MAX_SHEET_LINES:
+            self.lost += 1
             return
         left, top, width, height = self._area
         # Where lines begin on the page, by their direction: the corner the area is filled from.

@@ -532,6 +532,8 @@ class StarPrinter:
         for line in lines:
             self._put(line)
         self._codes += codes[: MAX_SHEET_LINES - len(self._codes)]
+        self._lost_lines += layout.lost
+        layout.lost = 0
         if frame.name == "ESC GS P 6":
             self._layout = layout
             self._reprint_room -= len(lines)

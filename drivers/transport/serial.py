@@ -42,8 +42,14 @@ OPEN_DEADLINE_S = 10.0
 LET_GO_WITHIN_S = 2.0
 # `close` wakes the thread at once on Linux; on Windows the wake can miss, and this is the longest wait then.
 READ_WAKE_S = 1.0
-# A device that does not take a command within this time has gone or holds its flow control.
+# A device that does not take the next bytes within this time has gone or holds its flow control, where the line has had
+# the time for what the kernel holds: it takes more only when nearly all of that has left.
 WRITE_DEADLINE_S = 5.0
+KERNEL_HOLDS_BYTES = 8192
+# So that a long write, as to a printer, takes as long as the line does.
+WRITE_PIECE_BYTES = 1024
+# With the start bit, the stop bit, and a parity bit or a second stop bit.
+BITS_A_BYTE = 11
 # A message names so many programs that hold a port; there is hardly ever more than one.
 MAX_HOLDERS_NAMED = 3
 
@@ -206,6 +212,10 @@ class _PortThread(threading.Thread):
     # On any thread
 
     def write(self, data: bytes) -> None:
+        for at in range(0, len(data), WRITE_PIECE_BYTES):
+            self._write_piece(data[at : at + WRITE_PIECE_BYTES])
+
+    def _write_piece(self, data: bytes) -> None:
         with self._using:
             with self._state:
                 port, failure, stopping = self._port, self._failure, self._stopping
@@ -276,6 +286,11 @@ class _KeepingSerial(serial.Serial):
         pass
 
 
+def write_deadline_s(line: SerialLine) -> float:
+    """How long a piece of a write may take, in seconds: the kernel's bytes leave first, at the line's speed."""
+    return WRITE_DEADLINE_S + (KERNEL_HOLDS_BYTES + WRITE_PIECE_BYTES) * BITS_A_BYTE / line.baud
+
+
 def _opened(path: str, line: SerialLine) -> serial.Serial:
     port = _KeepingSerial(
         path,
@@ -284,7 +299,7 @@ def _opened(path: str, line: SerialLine) -> serial.Serial:
         parity=_PARITY[line.parity],
         stopbits=line.stop_bits,
         timeout=READ_WAKE_S,
-        write_timeout=WRITE_DEADLINE_S,
+        write_timeout=write_deadline_s(line),
         exclusive=True,
     )
     if sys.platform == "linux":

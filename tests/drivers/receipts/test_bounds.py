@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from drivers.escpos.effort import COMMAND_BYTES, MAX_COMMANDS
-from drivers.escpos.paper import FEED_CHUNK_BYTES
-from drivers.receipts.decode import MAX_SHEETS, SHEET_BYTES, decode
+from drivers.escpos.effort import COMMAND_BYTES, MAX_COMMANDS, MAX_SHEETS, SHEET_BYTES
+from drivers.escpos.page_mode import MAX_PAGE_PIECES
+from drivers.escpos.paper import FEED_CHUNK_BYTES, MAX_SHEET_LINES, NOT_READ_ON
+from drivers.receipts.decode import decode, paper_sheets, paper_text
 from drivers.receipts.port import DecodeOptions
 
 OPTIONS = DecodeOptions(time_zone="Europe/Belgrade", currency="RSD")
@@ -39,6 +40,7 @@ JOBS: dict[str, tuple[bytes, bytes]] = {
     "tabs": (b"\x1bt.", b"\t\xc6"),
     "positions": (b"", b"\x1b$\x0a\x00a"),
     "styles": (b"", b"\x1bE\x01a\x1bE\x00b"),
+    "styles without letters": (b"", b"\x1bE\x01"),
     "feeds of many lines": (b"", b"\x1bd\xff"),
     "paper fed back under other letters": (b"", b"a\n" + BACK + b"b\n" + BACK),
     "paper fed back under a long line": (b"a" + b" " * 250 + b"b\n" + BACK, b"a\n" + BACK),
@@ -69,7 +71,7 @@ RECEIPT = b"Receipt 1\nA 1,00\nB 1,50\nTOTAL 2,50\n"
 COMMANDS_ALONE: dict[str, tuple[bytes, bytes]] = {
     "code pages": (b"\x1b@", b"\x1bt\x12"),
     "tabs": (b"\x1b@", b"\t\xc6"),
-    "styles": (b"\x1b@", b"\x1bE\x01"),
+    "feeds": (b"\x1b@", b"\x1bd\x00"),
     "Star tabs": (b"\x1b\x1dt\x20", b"\ta"),
     "Star tab stops": (b"\x1b\x1dt\x20", b"\x1bD\x00"),
 }
@@ -140,14 +142,60 @@ def test_no_more_sheets_are_read_than_a_till_cuts(cut: bytes) -> None:
     assert len(decoded.problems) < MAX_SHEETS + 30_000 * len(cut) / SHEET_BYTES
 
 
-@pytest.mark.parametrize("pieces", [2_000, 4_000])
-def test_a_long_receipt_whose_every_word_is_placed_by_itself_is_read(pieces: int) -> None:
-    # given a sheet with a placed and a styled word in each ten bytes, twice as many as a metre of paper holds
-    items = b"".join(b"\x1b$\x00\x00A\x1b$\x60\x001,00\n" for _ in range(pieces // 4))
-    total = b"TOTAL %d,00\n" % (pieces // 4)
-    decoded = decode(b"\x1b@Receipt 1\n" + items + total + b"\x1bi", OPTIONS)
+@pytest.mark.parametrize("cut", [b"\x1bi", b"a\n\x1dV\x00", b"a\x0c", b"1,00\x0c"])
+def test_no_more_sheets_are_shown_than_are_read(cut: bytes) -> None:
+    paper = RECEIPT + cut * 30_000
 
-    assert [receipt.total_minor for receipt in decoded.receipts] == [pieces // 4 * 100]
+    text = "".join(paper_text(paper, OPTIONS))
+    sheets = list(paper_sheets(paper, OPTIONS))
+
+    # the paper's text says that there was more, and so does its last sheet, which the picture is made of
+    assert text.startswith(RECEIPT.decode())
+    assert text.endswith(f"[{NOT_READ_ON}]\n")
+    read_until = decode(paper, OPTIONS).problems[-1].start
+    assert text.count("[cut]\n") == len(sheets) - 1 == read_until // SHEET_BYTES + MAX_SHEETS + 1
+    assert sheets[-1].asks_too_much
+
+
+@pytest.mark.parametrize(
+    ("paper", "lost"),
+    [
+        (b"\x1b@" + b"a\n" * (MAX_SHEET_LINES + 3), 3),
+        (b"\x1b@" + PAGE + b"a\n" * (MAX_PAGE_PIECES + 3) + b"\x0c", 3),
+        (b"\x1b\x1dt\x20\x1b\x1dP0" + b"a\n" * (MAX_SHEET_LINES + 3) + b"\x1b\x1dP6", 3),
+    ],
+    ids=["sheet", "page", "Star page"],
+)
+def test_lines_that_are_not_read_are_told(paper: bytes, lost: int) -> None:
+    decoded = decode(paper, OPTIONS)
+
+    (told,) = [problem for problem in decoded.problems if problem.code == "too_long"]
+    assert told.detail.startswith(f"{lost} lines more")
+    assert (told.start, told.end) == (0, len(paper))
+
+
+@pytest.mark.parametrize(
+    "before_each_letter",
+    [b"\x1bE\x01", b"\x1b!\x00\x1ba\x00\x1bE\x00", b"\x1b-\x00\x1bM\x00\x1d!\x00\x1bG\x00\x1b \x00"],
+    ids=["one style", "three", "five"],
+)
+def test_a_long_receipt_whose_every_letter_has_its_own_commands_is_read(before_each_letter: bytes) -> None:
+    lines = [b"Receipt 1", *(b"Item number %3d of the list %15d,00" % (number, number) for number in range(300))]
+    lines += [b"TOTAL %d,00" % sum(range(300))]
+    styled = [b"".join(before_each_letter + bytes((letter,)) for letter in line) + b"\n" for line in lines]
+    decoded = decode(b"\x1b@" + b"".join(styled) + b"\x1bi", OPTIONS)
+
+    (receipt,) = decoded.receipts
+    assert (len(receipt.lines), receipt.total_minor) == (300, sum(range(300)) * 100)
+    assert decoded.problems == ()
+
+
+def test_a_long_receipt_whose_every_word_is_placed_by_itself_is_read() -> None:
+    # given a sheet of 2,000 lines with a placed and a styled word in each ten bytes
+    items = b"".join(b"\x1b$\x00\x00A\x1b$\x60\x001,00\n" for _ in range(2_000))
+    decoded = decode(b"\x1b@Receipt 1\n" + items + b"TOTAL 2000,00\n\x1bi", OPTIONS)
+
+    assert [receipt.total_minor for receipt in decoded.receipts] == [200_000]
     assert decoded.problems == ()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import threading
 import tty
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ from drivers.transport.port import (
     PortUnpluggedError,
     TransportClosedError,
 )
-from drivers.transport.serial import SerialLine, SerialTransport
+from drivers.transport.serial import KERNEL_HOLDS_BYTES, SerialLine, SerialTransport, write_deadline_s
 
 WAIT_S = 20.0
 
@@ -75,6 +76,36 @@ async def test_bytes_pass_both_ways_unchanged(device: Device, port: SerialTransp
 
     assert await read_exactly(port, 256) == every_byte
     assert os.read(device.end, 1000) == every_byte
+
+
+async def test_a_write_is_as_long_as_its_device_takes_to_read_it(device: Device, port: SerialTransport) -> None:
+    # given a job that is much larger than what the kernel holds
+    job = random.randbytes(20 * KERNEL_HOLDS_BYTES)
+    # when it is written, and the device takes a little at a time
+    writing = asyncio.create_task(port.write(job))
+    taken = b""
+    while len(taken) < len(job):
+        taken += await asyncio.to_thread(os.read, device.end, 500)
+    await writing
+    # then it is there whole
+    assert taken == job
+
+
+@pytest.mark.parametrize("baud", [300, 1200, 9600, 115_200])
+def test_no_line_is_too_slow_for_its_deadline(baud: int) -> None:
+    bits = 10 * KERNEL_HOLDS_BYTES
+
+    assert write_deadline_s(SerialLine(baud=baud)) > bits / baud
+
+
+async def test_a_port_that_is_closed_ends_a_write_that_nobody_reads(port: SerialTransport) -> None:
+    writing = asyncio.create_task(port.write(bytes(20 * KERNEL_HOLDS_BYTES)))
+    await asyncio.sleep(0)
+
+    await port.close()
+
+    with pytest.raises((TransportClosedError, PortUnpluggedError)):
+        await writing
 
 
 async def test_what_came_while_nobody_listened_is_read(device: Device) -> None:
