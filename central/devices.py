@@ -281,7 +281,7 @@ def _facts(facts: Facts) -> dict[str, Any]:
 
 
 def _fact(text: str) -> str:
-    return text[:MAX_FACT_CHARS]
+    return text[:MAX_FACT_CHARS].replace("\0", "")  # which PostgreSQL keeps in no text
 
 
 def _count(value: int) -> int:

@@ -7,6 +7,7 @@ nothing behind it. Never judges what a receipt is worth.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, get_args
 
@@ -43,6 +44,9 @@ from sync.wire import IngestRequest, Outcome
 CREDIT = 500
 # Entries that were set aside and are applied again in one transaction.
 AGAIN = 2000
+
+# A NUL in a JSON text: its escape, behind any number of escaped backslashes.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 _log = structlog.get_logger(__name__)
 
@@ -108,6 +112,8 @@ def ingest(
         raise WrongDeviceError("sign with the key of the device that the body names")
     if any(entry.seq != request.first_seq + index for index, entry in enumerate(request.entries)):
         raise UnreadableError("$.entries[…].seq must count up from first_seq by one")
+    if any("\0" in f"{entry.key}{entry.kind}{entry.hlc}" for entry in request.entries):
+        raise UnreadableError("$.entries[…] has a NUL in key, kind or hlc, which not every database keeps")
     mark = _live_mark(connection, device, request.epoch)
     first_use(connection, device.id, request_id, fingerprint, now)
     if request.first_seq > mark.acked_through + 1:
@@ -434,6 +440,8 @@ def _opened(entry: Entry) -> Body | _Fault:
         return _Fault(reason="not_yet", detail=f"{entry.kind!r} is not handled by this version yet")
     if expected is None:
         return _Fault(reason="unknown_kind", detail="this kind is not known here; is the centre older?")
+    if _NUL.search(entry.body):
+        return _Fault(reason="unreadable", detail="the body holds a NUL, which not every database keeps")
     try:
         body = msgspec.json.decode(entry.body, type=expected)
     except UNDECODABLE as error:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -24,13 +25,16 @@ _numbers = count(1)
 class Server:
     """A running server; `database()` makes a database, empty or a copy of another, and gives its URL."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, *, durable: bool = False) -> None:
         self._programs = programs
         self._folder = folder
+        self._durable = durable
 
     def start(self) -> None:
         self._run("initdb", "--pgdata", self._data, "--username", "postgres", "--auth", "trust", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder}"
+        if not self._durable:
+            options += " -c fsync=off"
         self._run(
             *("pg_ctl", "start", "--pgdata", self._data, "--wait", "--timeout", str(START_WITHIN_S)),
             *("--log", self._log, "--options", options),
@@ -77,7 +81,8 @@ def _name(url: str) -> str:
     return url.partition("?")[0].rpartition("/")[2]
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
+    """Where the programs of the newest PostgreSQL that is installed are."""
     found = shutil.which("initdb")
     places = (
         [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -85,19 +90,26 @@ def _programs() -> Path | None:
     return next((place for place in places if (place / "initdb").exists()), None)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """The server; a test that asks for it is skipped where PostgreSQL is not installed."""
-    programs = _programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: sudo apt-get install postgresql-15")
+@contextmanager
+def started(found: Path, *, durable: bool = False) -> Iterator[Server]:
+    """A server in a folder of its own; its commits reach the disk only if that is asked for."""
     # The path of a socket may have 107 bytes, which pytest's own folders exceed.
-    with tempfile.TemporaryDirectory(prefix="tillside-pg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tillside-pg-", dir="/var/tmp" if durable else None) as folder:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        server = Server(programs, Path(folder))
+        server = Server(found, Path(folder), durable=durable)
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The server; a test that asks for it is skipped where PostgreSQL is not installed."""
+    found = programs()
+    if found is None:
+        pytest.skip("PostgreSQL is not installed: sudo apt-get install postgresql-15")
+    with started(found) as server:
+        yield server

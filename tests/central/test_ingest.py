@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from central.db import tables
 from central.ingest import ingest
-from sync.records import Entry
+from sync.records import Entry, ReceiptBody
 from tests.central.conftest import RunningCentre, empty_disk, fill_disk, refuse_rows
 from tests.central.till import NOON, RefusedError, receipt
 
@@ -173,6 +174,25 @@ async def test_effects_and_high_water_mark_are_one_transaction(centre: RunningCe
     assert [centre.count(table) for table in (tables.entries, tables.receipts, tables.ledger)] == [0, 0, 0]
     assert (await till.send(1)).acked_through == 3
     assert centre.points("m1") == 30
+
+
+async def test_a_nul_stops_nothing_on_either_database(centre: RunningCentre) -> None:
+    # Given a receipt whose number holds one, as JSON may
+    till = await centre.till()
+    sold = receipt(1, code="TS0001")
+    body = ReceiptBody(receipt=replace(sold, number="1\0"))
+    till.entry("receipt", sold.key, msgspec.json.encode(body))
+    till.sale(receipt(2, code="TS0001"))
+    # And another one only looks like it
+    looks = receipt(3, code="TS0001", operator="\\u0000")
+    till.sale(looks)
+    # Then it is set aside, and holds up nothing behind it
+    assert [outcome.code for outcome in (await till.send(1)).outcomes] == ["quarantined", "accepted", "accepted"]
+    assert centre.points("m1") == 20
+    # And an entry that cannot be kept as it was hashed is refused as unreadable, and not as a failure
+    till.entry("signal", "s\0", b'{"what":"unknown_card"}')
+    with pytest.raises(RefusedError, match="422"):
+        await till.send(4)
 
 
 async def test_a_database_that_fails_acknowledges_nothing(centre: RunningCentre) -> None:
