@@ -31,6 +31,7 @@ from agent.demo.shop import (
     STORE,
     TIME_ZONE,
     members_file,
+    sample_items,
     sample_members,
     sample_program,
     sample_rules,
@@ -105,15 +106,18 @@ class Centre:
 
     async def open(self) -> None:
         """Make it, load the sample shop and serve."""
-        members, program, rules = (self._folder / name for name in ("members.json", "program.json", "rules.toml"))
+        members, program = self._folder / "members.json", self._folder / "program.json"
+        rules, items = self._folder / "rules.toml", self._folder / "items.toml"
         members.write_bytes(members_file(sample_members()))
         program.write_bytes(sample_program())
         rules.write_bytes(sample_rules())
+        items.write_bytes(sample_items())
         local = "127.0.0.1:0"
         await self.run("init", "--listen", local, "--admin", local, "--brand", BRAND)
         await self.run("members", "import", str(members))
         await self.run("program", "publish", str(program))
         await self.run("identification", "publish", str(rules))
+        await self.run("items", "publish", str(items))
         self.addresses = msgspec.convert(await self._process.start(), CentreAddresses)
 
     @property

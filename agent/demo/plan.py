@@ -7,8 +7,10 @@ with fractions, apart from the evaluator that is being shown. Pure: the same see
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from typing import Final, Literal
 
@@ -18,11 +20,12 @@ from agent.demo.shop import NEW_CARD, SampleMember
 SEED: Final = 20261122
 REGISTERS: Final = (1, 2)
 
+_COFFEE: Final = Article(name="Kafa mlevena Jutro 200g", price_minor=38_999)
 _ARTICLES: Final = (
     Article(name="Hleb beli Savin 500g", price_minor=7_999, tax="Е"),
     Article(name="Mleko Dolina 2,8% 1l", price_minor=16_499, tax="Е"),
     Article(name="Jaja domaća M 10/1", price_minor=24_999, tax="Е"),
-    Article(name="Kafa mlevena Jutro 200g", price_minor=38_999),
+    _COFFEE,
     Article(name="Čokolada Višnjica 80g", price_minor=14_999),
     Article(name="Sok jabuka Voćar 1l", price_minor=18_499),
     Article(name="Deterdžent Belina 3kg", price_minor=99_999),
@@ -38,7 +41,8 @@ StepKind = Literal["sale", "return", "reprint", "copy", "card_slip"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing that happens at a register. `of` names the sale that a return, reprint or copy is about.
+    """One thing that happens at a register. `of` names the sale that a return, reprint or copy is about; a return
+    has the `items` that come back.
 
     `card` is the card that counts; `first_card` one that was scanned before it and is replaced.
     """
@@ -55,6 +59,11 @@ class Step:
     @property
     def total_minor(self) -> int:
         return sum(item.amount_minor for item in self.items)
+
+    @property
+    def coffees(self) -> int:
+        """Packs that count for the coffee card."""
+        return sum(item.thousandths // 1000 for item in self.items if item.article == _COFFEE)
 
     @property
     def is_transaction(self) -> bool:
@@ -94,22 +103,22 @@ class Shift:
 
 
 class Cashiers:
-    """Makes steps, giving each its name. No card is scanned twice in a row at one register: people are not that
-    fast, and a scanner's true repeats are dropped.
+    """Makes steps, giving each its name. Nobody is served twice before everybody at that register was, or `turn` is
+    called, and nobody at both registers between two calls: who bought what first is then the same in every run. No
+    card is scanned twice in a row: people are not that fast, and a scanner's true repeats are dropped.
     """
 
     def __init__(self, members: tuple[SampleMember, ...], seed: int) -> None:
         self._chance = random.Random(seed)
-        self._cards = [member.card for member in members]
-        self._last: dict[int, str | None] = {}
+        self._sides = [[member.card for member in members[side::2]] for side in (0, 1)]
+        self._served: dict[int, list[str]] = defaultdict(list)
         self._count = 0
 
-    def sale(self, register: int, card: str | None = None, *, first_card: str | None = None) -> Step:
-        self._last[register] = card or self._last.get(register)
+    def sale(self, register: int, card: str | None = None, *, first_card: str | None = None, coffees: int = 0) -> Step:
         return Step(
             name=self._name(),
             register=register,
-            items=tuple(self._item() for _ in range(self._chance.randint(1, 7))),
+            items=(*self._coffee(coffees), *(self._item() for _ in range(self._chance.randint(1, 7)))),
             card=card,
             first_card=first_card,
             tender=self._chance.choice(("cash", "cash", "card", "instant")),
@@ -119,12 +128,26 @@ class Cashiers:
         """Sales of which four in five have a card."""
         return [self.sale(register, self.card(register) if self._chance.random() < 0.8 else None) for _ in range(count)]
 
-    def card(self, register: int) -> str:
-        return self._chance.choice([card for card in self._cards if card != self._last.get(register)])
+    def turn(self) -> None:
+        """Whoever bought at one register buys at the other from now on."""
+        self._sides.reverse()
+        self._served.clear()
 
-    def again(self, kind: StepKind, sale: Step, register: int) -> Step:
-        """Something about an earlier sale."""
-        return Step(name=self._name(), register=register, kind=kind, items=sale.items, tender=sale.tender, of=sale.name)
+    def card(self, register: int) -> str:
+        side, served = self._sides[register % 2], self._served[register]
+        if len(served) == len(side):
+            del served[:-1]
+        served.append(self._chance.choice([card for card in side if card not in served]))
+        return served[-1]
+
+    def again(self, kind: StepKind, sale: Step, register: int, *, only: int | None = None) -> Step:
+        """Something about an earlier sale, or about its first items alone."""
+        items = sale.items[:only]
+        return Step(name=self._name(), register=register, kind=kind, items=items, tender=sale.tender, of=sale.name)
+
+    @staticmethod
+    def _coffee(packs: int) -> tuple[Item, ...]:
+        return (Item(article=_COFFEE, thousandths=1000 * packs),) if packs else ()
 
     def _name(self) -> str:
         self._count += 1
@@ -140,19 +163,23 @@ class Cashiers:
 def plan_shift(members: tuple[SampleMember, ...], seed: int = SEED) -> Shift:
     """A shift of about seventy receipts at two registers."""
     regulars, new_member = members[:60], members[60]
-    at = Cashiers(regulars, seed)
     gold = next(member.card for member in regulars if member.tier == "gold")
     silver = next(member.card for member in regulars if member.tier == "silver")
+    at = Cashiers(tuple(member for member in regulars if member.card not in (gold, silver)), seed)
 
-    morning = [*at.sales(1, 7), *at.sales(2, 7), at.sale(1, gold), at.sale(2, silver)]
-    morning += [at.sale(1, NEW_CARD), at.again("card_slip", morning[0], 1), at.sale(2, silver, first_card=gold)]
-    cut_off = [*at.sales(1, 5), *at.sales(2, 7), at.sale(2, gold), at.sale(2, NEW_CARD)]
+    morning = [at.sale(2, silver), *at.sales(1, 7), *at.sales(2, 7), at.sale(1, gold)]
+    morning += [at.sale(1, NEW_CARD), at.again("card_slip", morning[1], 1), at.sale(2, silver, first_card=gold)]
+    at.turn()
+    cut_off = [*at.sales(1, 5), *at.sales(2, 7), at.sale(2, gold, coffees=2), at.sale(2, NEW_CARD)]
     sold_offline = next(step for step in cut_off if step.register == 2 and step.card == gold)
-    elsewhere = [at.again("return", sold_offline, 1), *at.sales(1, 3), *at.sales(2, 3)]
+    at.turn()
+    elsewhere = [at.again("return", sold_offline, 1, only=1), *at.sales(1, 3), *at.sales(2, 3)]
+    at.turn()
     killed = [at.sale(1, silver), at.sale(1), *at.sales(1, 6), *at.sales(2, 4)]
+    at.turn()
     back = [*at.sales(1, 6), *at.sales(2, 6)]
     own = next(step for step in morning if step.register == 2 and step.card == silver)
-    back += [at.again("reprint", morning[1], 1), at.again("copy", morning[8], 2), at.again("return", own, 2)]
+    back += [at.again("reprint", morning[2], 1), at.again("copy", morning[9], 2), at.again("return", own, 2)]
     back += [at.again("card_slip", back[-1], 2), *at.sales(1, 2)]
     return Shift(
         phases=(
@@ -170,27 +197,84 @@ def plan_shift(members: tuple[SampleMember, ...], seed: int = SEED) -> Shift:
     )
 
 
+class _Terms:
+    """What the terms promise one member, sale by sale and return by return, in the order in which they are made.
+
+    A point for 100 RSD, another for each 500 RSD held back for two weeks, both times 3/2 for gold, 5/4 for silver and
+    11/10 for bronze, which is whoever bought for 8,000 RSD. 10 points for a basket of 2,000 RSD, 30 for one of 4,000.
+    50 points for every third pack of coffee. What comes back takes its part, and the basket and the coffee card are
+    asked again.
+    """
+
+    def __init__(self, member: SampleMember) -> None:
+        self._member = member
+        self._spent = self._coffees = 0
+        self._given: dict[str, dict[str, int]] = {}
+
+    def sale(self, step: Step) -> list[Given]:
+        factors = {"gold": Fraction(3, 2), "silver": Fraction(5, 4), None: Fraction(1)}
+        factor = Fraction(11, 10) if self._is_bronze else factors[self._member.tier]
+        given = {
+            "base": int(Fraction(step.total_minor, 10_000) * factor),
+            "kept": int(Fraction(step.total_minor, 50_000) * factor),
+            "basket": _basket(step.total_minor),
+            "coffee": self._coffee_points(step.coffees),
+        }
+        self._given[step.name] = given
+        self._spent += step.total_minor
+        return self._all(step, given)
+
+    def comes_back(self, step: Step, sale: Step) -> list[Given]:
+        """A return that is the only one of its sale."""
+        given = self._given[sale.name]
+        returned = Fraction(step.total_minor, sale.total_minor)
+        self._spent -= step.total_minor
+        taken = {rule: -int(given[rule] * returned) for rule in ("base", "kept")}
+        taken["basket"] = _basket(sale.total_minor - step.total_minor) - given["basket"]
+        taken["coffee"] = self._coffee_points(-step.coffees)
+        return self._all(step, taken)
+
+    @property
+    def _is_bronze(self) -> bool:
+        return self._member.tier is None and self._spent >= 800_000
+
+    def _coffee_points(self, more: int) -> int:
+        cards_before, self._coffees = self._coffees // 3, self._coffees + more
+        return 50 * (self._coffees // 3 - cards_before)
+
+    def _all(self, step: Step, points_of: dict[str, int]) -> list[Given]:
+        return [
+            Given(step=step.name, member=self._member.member, rule=rule, points=points)
+            for rule, points in points_of.items()
+            if points
+        ]
+
+
+def _basket(total_minor: int) -> int:
+    return 30 if total_minor >= 400_000 else 10 if total_minor >= 200_000 else 0
+
+
+def in_order(steps: Iterable[Step], printed_at: Mapping[str, datetime], keys: Mapping[str, str]) -> list[Step]:
+    """The transactions in the order that counts: by the second on the paper, and within one by their keys."""
+    transactions = [step for step in steps if step.is_transaction]
+    return sorted(transactions, key=lambda step: (printed_at[step.name].replace(microsecond=0), keys[step.name]))
+
+
 def expected_entries(steps: Iterable[Step], members: tuple[SampleMember, ...], new_member: str) -> tuple[Given, ...]:
-    """What the terms promise: a point for 100 RSD, another for each 500 RSD held back for two weeks,
-    both times 5/4 for silver and 3/2 for gold; a return takes back what its sale gave. `new_member` is
-    whom NEW_CARD belongs to.
+    """What the terms promise for `steps`, which come in the order that counts (`in_order`).
+
+    `new_member` is whom NEW_CARD belongs to.
     """
     of_card = {member.card: member for member in members}
     of_card[NEW_CARD] = next(member for member in members if member.member == new_member)
+    terms = {member.member: _Terms(member) for member in members}
+    sales: dict[str, Step] = {}
     given: list[Given] = []
     for step in steps:
-        if step.kind == "return":
-            given += [
-                Given(step=step.name, member=entry.member, rule=entry.rule, points=-entry.points)
-                for entry in given
-                if entry.step == step.of
-            ]
-        if step.kind != "sale" or step.card is None:
-            continue
-        member = of_card[step.card]
-        factor = {"gold": Fraction(3, 2), "silver": Fraction(5, 4)}.get(member.tier or "", Fraction(1))
-        for rule, dinars in (("base", 100), ("kept", 500)):
-            points = int(Fraction(step.total_minor, 100 * dinars) * factor)
-            if points:
-                given.append(Given(step=step.name, member=member.member, rule=rule, points=points))
+        if step.kind == "sale" and step.card is not None:
+            sales[step.name] = step
+            given += terms[of_card[step.card].member].sale(step)
+        elif step.kind == "return" and step.of in sales:
+            sale = sales[step.of]
+            given += terms[of_card[sale.card or ""].member].comes_back(step, sale)
     return tuple(given)

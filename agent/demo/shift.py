@@ -24,7 +24,7 @@ from rich.table import Table
 
 from agent.demo.floor import Centre, ReceiptLine, Register, until
 from agent.demo.network import Cable
-from agent.demo.plan import REGISTERS, Phase, expected_entries, plan_shift
+from agent.demo.plan import REGISTERS, Phase, expected_entries, in_order, plan_shift
 from agent.demo.processes import DemoError
 from agent.demo.shop import BRAND, NEW_CARD, sample_members
 from agent.demo.tally import balances_in, promised_balances, tally
@@ -33,6 +33,8 @@ from agent.inspection import StatusReport
 from loyalty.identity import key_of, rs_purs
 
 DONE, PROBLEM = 0, 1
+# Nobody walks from one register to the other within the second that a receipt tells.
+BETWEEN_PHASES_S = 1.0
 # Between two customers: long enough to watch, or none where nobody does.
 WATCHED_PAUSE_S = 0.35
 DRAINED_WITHIN_S = 60.0
@@ -45,6 +47,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 
     receipts: int
     entries: int
+    corrections: int
     points: int
     lost: int
     double: int
@@ -106,6 +109,7 @@ class Demo:
         """Play every phase, let everything drain, and count."""
         started = asyncio.get_running_loop().time()
         for phase in self._shift.phases:
+            await asyncio.sleep(BETWEEN_PHASES_S)
             self._say(phase.title)
             await self._happen(phase)
             async with asyncio.TaskGroup() as both:
@@ -178,7 +182,9 @@ class Demo:
     async def _count(self, seconds: float) -> Figures:
         ledger = await self.centre.ledger()
         keys = {name: key_of(rs_purs(printed.issued.number)) for name, printed in self._printed.items()}
-        expected = expected_entries(self._shift.steps, self._members, self._shift.new_member)
+        times = {name: printed.issued.issued_at for name, printed in self._printed.items()}
+        transactions = in_order(self._shift.steps, times, keys)
+        expected = expected_entries(transactions, self._members, self._shift.new_member)
         return Figures(
             **msgspec.structs.asdict(tally(ledger, self._shift.steps, expected, keys)),
             balance_mismatch=await self._wrong_balances(balances_in(ledger), promised_balances(expected)),

@@ -16,6 +16,8 @@ CURRENCY = "RSD"
 TIME_ZONE = "Europe/Belgrade"
 MEMBER_COUNT = 1000
 
+COFFEE_CATEGORY = "coffee"
+
 # A card that no member has yet.
 NEW_CARD = "TS99000001X"
 CARD_PREFIX = "TS"
@@ -49,19 +51,37 @@ class SampleMember(Struct, frozen=True, kw_only=True):
 
 
 def sample_program() -> bytes:
-    """The shop's program: a point for every 100 RSD, and one more for every 500 RSD after two weeks."""
+    """The shop's program, with what its terms call bronze, kept points, the big basket and the coffee card."""
     program = {
         "program": "kod-savete",
         "currency": CURRENCY,
         "time_zone": TIME_ZONE,
-        "tiers": [{"id": "silver", "multiplier": [5, 4]}, {"id": "gold", "multiplier": [3, 2]}],
+        "tiers": [
+            {
+                "id": "bronze",
+                "from": {"spend_in": "P12M", "at_least": 800_000},
+                "grace": "P3M",
+                "multiplier": [11, 10],
+            },
+            {"id": "silver", "multiplier": [5, 4]},
+            {"id": "gold", "multiplier": [3, 2]},
+        ],
         "earn": [
             {"id": "base", "priority": 10, "give": {"points": 1, "per_minor": 10_000}},
             {"id": "kept", "priority": 20, "give": {"points": 1, "per_minor": 50_000}, "pending": "P14D"},
+            {"id": "basket", "priority": 30, "give": {"brackets": [[200_000, 10], [400_000, 30]]}},
+        ],
+        "stamps": [
+            {"id": "coffee", "every": 3, "when": {"category_in": [COFFEE_CATEGORY]}, "give": {"points": 50}},
         ],
         "returns": {"policy": "reverse"},
     }
     return msgspec.json.format(msgspec.json.encode(program), indent=2) + b"\n"
+
+
+def sample_items() -> bytes:
+    """What the goods are: the one entry that the coffee card needs."""
+    return f'[[items]]\nname = ["kafa *"]\ncategory = "{COFFEE_CATEGORY}"\n'.encode()
 
 
 def sample_rules() -> bytes:

@@ -12,13 +12,19 @@ from msgspec import Struct
 
 from agent.demo.floor import BalanceLine, EntryLine, LedgerLine, ReceiptLine
 from agent.demo.plan import Given, Step
+from loyalty.corrections import corrected_rule
 
 
 class Tally(Struct, frozen=True, kw_only=True):
-    """What the ledger holds, what it lacks (`lost`), and what it has too much of (`double`)."""
+    """What the ledger holds, what it lacks (`lost`), and what it has too much of (`double`).
+
+    `entries` counts what stands for a receipt under a rule in the end, `corrections` the entries that were needed to
+    come to it.
+    """
 
     receipts: int
     entries: int
+    corrections: int
     points: int
     lost: int
     double: int
@@ -27,21 +33,24 @@ class Tally(Struct, frozen=True, kw_only=True):
 def tally(
     ledger: Iterable[LedgerLine], steps: Iterable[Step], expected: Iterable[Given], keys: Mapping[str, str]
 ) -> Tally:
-    """Compare transactions by key and entries by receipt, member, rule and points.
+    """Compare transactions by key, and entries by receipt, member, rule and points, corrections included.
 
     `keys` gives the receipt key of each step that was played.
     """
     lines = list(ledger)
     receipts = Counter(line.key for line in lines if isinstance(line, ReceiptLine))
-    entries = Counter(
-        (line.receipt, line.member, line.rule, line.points) for line in lines if isinstance(line, EntryLine)
-    )
+    rows = [line for line in lines if isinstance(line, EntryLine)]
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for line in rows:
+        sums[line.receipt, line.member, corrected_rule(line.rule)] += line.points
+    entries = Counter((*name, points) for name, points in sums.items() if points)
     transactions = Counter(keys[step.name] for step in steps if step.is_transaction)
     promised = Counter((keys[given.step], given.member, given.rule, given.points) for given in expected)
     return Tally(
         receipts=receipts.total(),
         entries=entries.total(),
-        points=sum(points * times for (_, _, _, points), times in entries.items()),
+        corrections=sum(corrected_rule(line.rule) != line.rule for line in rows),
+        points=sum(points for (_, _, _, points) in entries),
         lost=(transactions - receipts).total() + (promised - entries).total(),
         double=(receipts - transactions).total() + (entries - promised).total(),
     )

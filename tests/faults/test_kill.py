@@ -10,7 +10,7 @@ import pytest
 
 from agent.demo.floor import Centre, ReceiptLine, Register, until
 from agent.demo.network import Cable
-from agent.demo.plan import Cashiers, Step, expected_entries
+from agent.demo.plan import Cashiers, Step, expected_entries, in_order
 from agent.demo.shop import sample_members
 from agent.demo.tally import balances_in, promised_balances, tally
 from agent.demo.till import Printed, Till
@@ -79,8 +79,10 @@ async def test_an_agent_killed_a_hundred_times_loses_and_doubles_nothing(tmp_pat
             transactions = sum(step.is_transaction for step in shift.steps)
             await until(lambda: drained(centre, register, transactions), DRAINED_WITHIN_S, "not everything arrived")
             ledger = await centre.ledger()
-            expected = expected_entries(shift.steps, members, new_member=members[-1].member)
             keys = {name: key_of(rs_purs(printed.issued.number)) for name, printed in shift.printed.items()}
+            times = {name: printed.issued.issued_at for name, printed in shift.printed.items()}
+            sold = in_order(shift.steps, times, keys)
+            expected = expected_entries(sold, members, new_member=members[-1].member)
             found = tally(ledger, shift.steps, expected, keys)
             status = await register.status()
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
-from agent.demo.plan import expected_entries, plan_shift
+from msgspec import UNSET
+
+from agent.demo.plan import Step, expected_entries, plan_shift
 from agent.demo.pos import Article, Item
-from agent.demo.shop import NEW_CARD, sample_members, sample_program, sample_rules
+from agent.demo.shop import NEW_CARD, sample_items, sample_members, sample_program, sample_rules
 from central.rules_file import config_from_file
 from drivers.scanning.scan import parse_scan
-from loyalty.evaluate import evaluate
+from loyalty.account import Account
+from loyalty.item_map_file import item_map_from_file
+from loyalty.item_matching import ItemMatcher, mapped
+from loyalty.member import MemberState
 from loyalty.program import program_from_json
-from loyalty.purchase import Known
-from loyalty.receipt import Receipt
+from loyalty.receipt import Line, Original, Receipt
 
 MEMBERS = sample_members()
 SHIFT = plan_shift(MEMBERS)
+GIVEN = expected_entries(SHIFT.steps, MEMBERS, SHIFT.new_member)
 
 
 def test_the_shift_has_everything_that_happens_in_a_shop() -> None:
@@ -41,23 +47,59 @@ def test_the_same_seed_gives_the_same_shift_and_another_one_another() -> None:
     assert plan_shift(MEMBERS, seed=1) != SHIFT
 
 
-def test_the_fractions_and_the_evaluator_agree_on_every_sale() -> None:
+def test_the_terms_and_the_program_agree_on_every_member() -> None:
     # Two ways to the same answer: the terms in fractions, and the program in integers.
     program = program_from_json(sample_program())
-    tiers = {member.card: member.tier for member in MEMBERS}
-    tiers[NEW_CARD] = next(member.tier for member in MEMBERS if member.member == SHIFT.new_member)
-    given = expected_entries(SHIFT.steps, MEMBERS, SHIFT.new_member)
-    for step in SHIFT.steps:
-        if step.kind != "sale" or step.card is None:
-            continue
-        receipt = Receipt(
-            key=step.name, kind="sale", currency="RSD", total_minor=step.total_minor, issued_at=datetime.now(UTC)
-        )
-        entries = evaluate(receipt, known=Known(tier=tiers[step.card] or ""), program=program)
+    goods = ItemMatcher(item_map_from_file(sample_items()).item_map)
+    members = {member.card: member for member in MEMBERS}
+    members[NEW_CARD] = next(member for member in MEMBERS if member.member == SHIFT.new_member)
+    accounts = {member.member: Account(program, MemberState(code=member.card, tier=member.tier)) for member in MEMBERS}
+    card_of = {step.name: step.card for step in SHIFT.steps if step.kind == "sale"}
 
-        assert [(entry.rule, entry.points) for entry in entries] == [
-            (entry.rule, entry.points) for entry in given if entry.step == step.name
-        ]
+    for number, step in enumerate(SHIFT.steps):
+        card = card_of[step.of or ""] if step.kind == "return" else step.card
+        if step.is_transaction and card is not None:
+            accounts[members[card].member].add(mapped(receipt_of(step, number), goods))
+
+    assert {
+        (entry.receipt, member, entry.rule, entry.points)
+        for member, account in accounts.items()
+        for entry in account.entries
+        if entry.points
+    } == {(given.step, given.member, given.rule, given.points) for given in GIVEN}
+
+
+def test_everything_that_the_terms_speak_of_happens() -> None:
+    given = {given.rule for given in GIVEN if given.points > 0}
+    taken = {given.rule for given in GIVEN if given.points < 0}
+
+    assert given == {"base", "kept", "basket", "coffee"}
+    assert taken == given
+    returns = {step.of: step.total_minor for step in SHIFT.steps if step.kind == "return"}
+    parts = {Fraction(returns[step.name], step.total_minor) < 1 for step in SHIFT.steps if step.name in returns}
+    assert parts == {True, False}
+
+
+def receipt_of(step: Step, number: int) -> Receipt:
+    sign = -1 if step.kind == "return" else 1
+    return Receipt(
+        key=step.name,
+        kind="return" if step.kind == "return" else "sale",
+        currency="RSD",
+        total_minor=sign * step.total_minor,
+        issued_at=datetime(2026, 11, 28, 9, tzinfo=UTC) + timedelta(minutes=number),
+        lines=tuple(
+            Line(
+                position=place,
+                kind="goods",
+                description=item.article.name,
+                quantity=f"{item.thousandths / 1000:.3f}",
+                amount_minor=sign * item.amount_minor,
+            )
+            for place, item in enumerate(step.items, 1)
+        ),
+        original=Original(key=step.of) if step.of else UNSET,
+    )
 
 
 def test_a_weighed_article_costs_its_part() -> None:

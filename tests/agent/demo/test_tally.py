@@ -23,7 +23,7 @@ KEPT = EntryLine(member="m1", receipt="key-a", rule="kept", points=1)
         ([RECEIPT, BASE, KEPT], 0, 0),
         ([RECEIPT, BASE], 1, 0),
         ([], 3, 0),
-        ([RECEIPT, BASE, BASE, KEPT], 0, 1),
+        ([RECEIPT, BASE, BASE, KEPT], 1, 1),
         ([RECEIPT, replace(RECEIPT, key="key-b"), BASE, KEPT], 0, 1),
         ([RECEIPT, replace(BASE, points=6), KEPT], 1, 1),
         ([RECEIPT, replace(BASE, member="m2"), KEPT], 1, 1),
@@ -33,6 +33,14 @@ def test_what_is_missing_and_what_is_too_much_is_counted(ledger: list[LedgerLine
     found = tally(ledger, STEPS, EXPECTED, KEYS)
 
     assert (found.lost, found.double) == (lost, double)
+
+
+def test_an_entry_and_its_correction_are_one() -> None:
+    low, more = replace(BASE, points=3), replace(BASE, rule="base/corrected", points=2)
+
+    found = tally([RECEIPT, low, more, KEPT], STEPS, EXPECTED, KEYS)
+
+    assert (found.entries, found.corrections, found.points, found.lost, found.double) == (2, 1, 6, 0, 0)
 
 
 def test_balances_hold_back_what_is_kept() -> None:
