@@ -67,10 +67,11 @@ class Standing:
     def changes_at(self, program: Program, now: datetime) -> datetime | None:
         """When time alone may next change the tier: something leaves a window or the grace after it, or counts."""
         moments = []
-        for tier in program.tiers:
-            if tier.from_ is UNSET:
-                continue
-            window, grace = _window(tier.from_), tier.grace
+        reached = [(tier.from_, tier.grace) for tier in program.tiers if tier.from_ is not UNSET]
+        if not reached:
+            return None
+        for threshold, grace in reached:
+            window = _window(threshold)
             # What came first leaves first, so the first that is still to leave decides.
             for at, _ in self._in_order:
                 left = later(at, window, program.time_zone)
