@@ -245,7 +245,7 @@ class DeviceApi:
         if isinstance(applied, problems.EpochFencedError):
             raise applied
         await self._sequencer.place()
-        return _answer(call.http, await self._database.read(lambda connection: _ingested(connection, applied, now)))
+        return _answer(call.http, await self._database.read(lambda connection: ingested(connection, applied, now)))
 
     async def changes(self, call: Call) -> web.StreamResponse:
         after = _number(call.http, "after", minimum=0, maximum=2**63 - 1)
@@ -377,7 +377,7 @@ class DeviceApi:
         return device
 
 
-def _ingested(connection: Connection, applied: Applied, now: datetime) -> IngestResponse:
+def ingested(connection: Connection, applied: Applied, now: datetime) -> IngestResponse:
     """The answer, with the positions that the sequencer gave."""
     ids = [change for _, change in applied.outcomes if change is not None]
     positions = feed.positions_of(connection, ids)

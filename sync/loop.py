@@ -37,7 +37,7 @@ from sync.programs import (
     verified_program,
 )
 from sync.retry import Backoff
-from sync.session import REFUSED_RETRY_S, Problem, Session
+from sync.session import HEARTBEAT_S, REFUSED_RETRY_S, Problem, Session
 from sync.steps import (
     Answer,
     AskSnapshot,
@@ -126,6 +126,7 @@ class SyncLoop:
         mapped: Callable[[ItemMatcher], None],
         item_map: str | None,
         backoff: Backoff | None = None,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._store = store
         self._client = client
@@ -139,7 +140,8 @@ class SyncLoop:
         self._mapped = mapped
         self._item_map_hash = item_map
         self._backoff = backoff or Backoff()
-        self._session = Session(self._backoff)
+        self._heartbeat_s = heartbeat_s
+        self._session = Session(self._backoff, heartbeat_s)
         self._woken = asyncio.Event()
         self._last_contact: datetime | None = None
         kept = kept_config(store, program_key)
@@ -156,7 +158,7 @@ class SyncLoop:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Runs until cancelled. Raises StoreError when the store does; then it may be run again."""
-        self._session = Session(self._backoff)
+        self._session = Session(self._backoff, self._heartbeat_s)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen(), name="live hints")

@@ -133,8 +133,9 @@ class Session:
     centre stops all. Each step that `next` returns is answered by exactly one `received` or `failed`.
     """
 
-    def __init__(self, backoff: Backoff | None = None) -> None:
+    def __init__(self, backoff: Backoff | None = None, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._backoff = backoff or Backoff()
+        self._heartbeat_s = heartbeat_s
         self._refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
         self._all, self._up, self._down = _Pause(), _Pause(), _Pause()
         self._heartbeat = _Pause()
@@ -254,7 +255,7 @@ class Session:
         """Where there is no news, the store may say that what it holds is true as of now."""
         self._centre_epoch = answer.centre_epoch
         self._heartbeat.failures = 0
-        self._heartbeat.until = now + HEARTBEAT_S
+        self._heartbeat.until = now + self._heartbeat_s
         self._heard_of_programs(answer, held)
         named = (
             (self._config, answer.config, held.config),

@@ -1,0 +1,420 @@
+"""A simulated chain of shops: what is sold where, and everything that goes wrong meanwhile.
+
+Owns the traffic and the faults, drawn from one seed, and the truth about both: what was printed, and which card was on
+the page. What must have become of it is `tests.simulation.checker`'s to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import msgspec
+
+from loyalty.identity import identified
+from loyalty.program import program_from_json
+from loyalty.receipt import Line, Original, Receipt
+from loyalty.reconcile import reconciled
+from sync.retry import Backoff
+from tests.simulation.centre import SimulatedCentre
+from tests.simulation.disk import Disk, SimulatedStore
+from tests.simulation.network import Link, SimulatedClient
+from tests.simulation.register import Machine, SimulatedRegister, copied
+from tests.simulation.trace import Trace
+
+OPENS: Final = datetime(2026, 11, 23, 7, tzinfo=UTC)
+# Seconds after opening at which the shops close for the night, and registers are switched off.
+CLOSES_S: Final = 13 * 3_600.0
+_DAY_S: Final = 24 * 3_600.0
+REGISTERS_IN_STORE: Final = 5
+MEMBERS: Final = 120
+# Seconds between two customers of a register, and between two things that go wrong at one.
+_CUSTOMER_S: Final = 1_500.0
+_FAULT_S: Final = 5_400.0
+_CENTRE_FAULT_S: Final = 7_200.0
+_SCANS: Final = 3
+_AFTER_OUTAGE_S: Final = 600.0
+_LOOKS_S: Final = 1.0
+
+PROGRAM: Final = program_from_json(
+    msgspec.json.encode(
+        {
+            "program": "simulated",
+            "currency": "EUR",
+            "time_zone": "Europe/Ljubljana",
+            "tiers": [{"id": "gold", "multiplier": [3, 2]}],
+            "earn": [
+                {"id": "base", "priority": 1, "give": {"points": 1, "per_minor": 100}},
+                {"id": "kept", "priority": 2, "give": {"points": 1, "per_minor": 700}, "pending": "P14D"},
+            ],
+            "returns": {"policy": "reverse"},
+        }
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sold:
+    """What a POS printed, once. `member` is who was on the page; with `unsure` nobody can say whether they were."""
+
+    receipt: Receipt
+    register: str
+    member: str | None
+    unsure: bool
+    returns: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """How large a run is, what is planted in it, and whether all that can go wrong does, or the network alone, once."""
+
+    seed: int
+    registers: int = 50
+    hours: float = 10.0
+    store: type[SimulatedStore] = SimulatedStore
+    client: type[SimulatedClient] = SimulatedClient
+    backoff: Backoff = field(default_factory=Backoff)
+    drains_within_s: float = 2 * 3_600.0
+    only_network: bool = False
+
+
+class Chain:
+    """One run. Call `play` in a loop of virtual time, then ask what happened."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan = plan
+        self._folder = folder
+        self._chance = Random(plan.seed)
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._began = loop.time()
+        self.trace = Trace(lambda: loop.time() - self._began)
+        self.centre = SimulatedCentre(folder / "centre", clock=self.now, chance=self._own(), trace=self.trace)
+        self.registers: list[SimulatedRegister] = []
+        self.clones: list[SimulatedRegister] = []
+        self.sold: list[Sold] = []
+        self.returns_of_network: list[float] = []
+        self._tiers: dict[str, str | None] = {}
+        self._numbers = 0
+
+    def now(self) -> datetime:
+        return OPENS + timedelta(seconds=self._loop.time() - self._began)
+
+    def tier(self, member: str) -> str | None:
+        return self._tiers[member]
+
+    def _own(self) -> Random:
+        """Everybody rolls their own dice, so that one more event here changes nothing there."""
+        return Random(self._chance.getrandbits(64))
+
+    async def play(self) -> None:
+        self._set_up()
+        for register in self.registers:
+            register.start()
+        ends = self._loop.time() + self.plan.hours * 3_600
+        going = [self._serve(register, ends) for register in self.registers]
+        if self.plan.only_network:
+            going += [self._without_network(for_s=ends - self._loop.time() - _AFTER_OUTAGE_S)]
+        else:
+            going += [self._trouble(register, ends) for register in self.registers]
+            going += [self._night(register, ends) for register in self.registers]
+            going += [self._centre_trouble(ends), self._clone_and_restore(ends)]
+        async with asyncio.TaskGroup() as tasks:
+            for each in going:
+                tasks.create_task(each)
+        await self._heal()
+        await self._drain()
+
+    def _set_up(self) -> None:
+        self._tiers = {f"m{n}": "gold" if n % 5 == 0 else None for n in range(MEMBERS)}
+        rows = [
+            {"member": member, "identifiers": [{"kind": "card", "code": card_of(member)}]}
+            | ({"tier": tier} if tier else {})
+            for member, tier in self._tiers.items()
+        ]
+        self.centre.publish(PROGRAM)
+        self.centre.import_members(msgspec.json.encode({"members": rows}))
+        for number in range(self.plan.registers):
+            store = str(number // REGISTERS_IN_STORE)
+            device = self.centre.enrol(store, str(number))
+            disk = Disk(path=self._folder / f"r{number}.db", chance=self._own())
+            machine = Machine(name=f"r{number}", device=device, disk=disk, link=Link())
+            self.registers.append(self._register(machine))
+
+    def _register(self, machine: Machine) -> SimulatedRegister:
+        client = self.plan.client(machine.link, self.centre, machine.device, self._own(), self.trace)
+        return SimulatedRegister(
+            machine,
+            client=client,
+            program_key=self.centre.program_key,
+            now=self.now,
+            chance=self._own(),
+            trace=self.trace,
+            open_store=self.plan.store,
+            backoff=self.plan.backoff,
+        )
+
+    # ---- selling
+
+    async def _serve(self, register: SimulatedRegister, ends: float) -> None:
+        chance = self._own()
+        while True:
+            await asyncio.sleep(chance.expovariate(1 / _CUSTOMER_S))
+            if self._loop.time() >= ends:
+                return
+            if self._is_open():
+                await self._customer(register, chance)
+
+    def _is_open(self) -> bool:
+        return (self._loop.time() - self._began) % _DAY_S < CLOSES_S
+
+    async def _night(self, register: SimulatedRegister, ends: float) -> None:
+        """Whoever closes the shop switches the register off, whatever it is doing."""
+        chance = self._own()
+        night = self._began + CLOSES_S
+        while night < ends:
+            await asyncio.sleep(night + chance.uniform(0.0, 900.0) - self._loop.time())
+            await register.die(power=True)
+            register.is_off = True
+            night += _DAY_S
+            morning = night - CLOSES_S - chance.uniform(0.0, 900.0)
+            await asyncio.sleep(min(morning, ends) - self._loop.time())
+            register.is_off = False
+            register.start()
+
+    async def _customer(self, register: SimulatedRegister, chance: Random) -> None:
+        what = chance.random()
+        earlier = [sold for sold in self.sold if sold.returns is None and sold.receipt.status == "final"]
+        if earlier and what < 0.06:
+            self._return(register, chance.choice(earlier[-200:]))
+            return
+        if register.machine.spool and what < 0.10:
+            self.trace.note(register.machine.name, "prints it again")
+            register.print(register.machine.spool[-1].receipt)
+            return
+        member, unsure = await self._card(register, chance) if chance.random() < 0.8 else (None, False)
+        await asyncio.sleep(chance.uniform(1.0, 90.0))
+        amounts = [chance.randint(50, 3_000) for _ in range(chance.randint(1, 6))]
+        receipt = self._receipt(register, amounts)
+        self._print(register, Sold(receipt=receipt, register=register.machine.name, member=member, unsure=unsure))
+
+    async def _card(self, register: SimulatedRegister, chance: Random) -> tuple[str | None, bool]:
+        """Scan a card until it is on the page, or give up."""
+        member = f"m{chance.randrange(MEMBERS)}"
+        unsure = False
+        for _ in range(_SCANS):
+            heard = await register.scan(card_of(member))
+            if heard:
+                self.trace.note(register.machine.name, f"shows {member}")
+                return member, False
+            unsure |= heard is None
+            await asyncio.sleep(2.0)
+        return member if unsure else None, unsure
+
+    def _return(self, register: SimulatedRegister, sold: Sold) -> None:
+        """All of an earlier sale comes back, at this register, once."""
+        if any(each.returns == sold.receipt.key for each in self.sold):
+            return
+        amounts = [-line.amount_minor for line in sold.receipt.lines]
+        original = Original(number=sold.receipt.number, store=sold.receipt.store, register=sold.receipt.register)
+        receipt = self._receipt(register, amounts, kind="return", original=original)
+        self._print(
+            register,
+            Sold(
+                receipt=receipt,
+                register=register.machine.name,
+                member=None,
+                unsure=False,
+                returns=sold.receipt.key,
+            ),
+        )
+
+    def _receipt(self, register: SimulatedRegister, amounts: list[int], **facts: object) -> Receipt:
+        self._numbers += 1
+        number = int(register.machine.name.lstrip("rc"))
+        return identified(
+            reconciled(
+                msgspec.convert(
+                    {
+                        "key": "",
+                        "source": "simulated",
+                        "kind": "sale",
+                        "store": str(number // REGISTERS_IN_STORE),
+                        "register": str(number),
+                        "number": f"N{self._numbers}",
+                        "business_day": self.now().date(),
+                        "issued_at": self.now().replace(microsecond=0),
+                        "currency": "EUR",
+                        "total_minor": sum(amounts),
+                        "lines": tuple(
+                            Line(position=place, amount_minor=amount) for place, amount in enumerate(amounts, 1)
+                        ),
+                    }
+                    | facts,
+                    Receipt,
+                )
+            ),
+            b"",
+        )
+
+    def _print(self, register: SimulatedRegister, sold: Sold) -> None:
+        self.sold.append(sold)
+        self.trace.note(register.machine.name, f"prints {sold.receipt.number} {sold.receipt.total_minor} {sold.member}")
+        register.print(sold.receipt)
+
+    # ---- trouble
+
+    async def _trouble(self, register: SimulatedRegister, ends: float) -> None:
+        """One thing after the other goes wrong at a register, and is mended."""
+        chance = self._own()
+        while True:
+            await asyncio.sleep(chance.expovariate(1 / _FAULT_S))
+            if self._loop.time() >= ends:
+                return
+            if not self._is_open():
+                continue
+            faults: tuple[Callable[[SimulatedRegister, Random], Awaitable[None]], ...] = (
+                self._killed,
+                self._without_power,
+                self._cut_off,
+                self._on_a_bad_line,
+                self._with_a_full_disk,
+                self._with_a_wrong_clock,
+            )
+            await chance.choice(faults)(register, chance)
+
+    async def _killed(self, register: SimulatedRegister, chance: Random) -> None:
+        for _ in range(chance.randint(1, 5)):
+            await register.die()
+            await asyncio.sleep(chance.uniform(0.5, 30.0))
+            register.start()
+            await asyncio.sleep(chance.expovariate(1 / 3.0))
+
+    async def _without_power(self, register: SimulatedRegister, chance: Random) -> None:
+        await register.die(power=True)
+        await asyncio.sleep(chance.uniform(30.0, 900.0))
+        register.start()
+
+    async def _cut_off(self, register: SimulatedRegister, chance: Random) -> None:
+        self.trace.note(register.machine.name, "has no network")
+        register.machine.link.cut()
+        await asyncio.sleep(chance.expovariate(1 / 3_600.0))
+        register.machine.link.up = True
+
+    async def _on_a_bad_line(self, register: SimulatedRegister, chance: Random) -> None:
+        register.machine.link.bad = True
+        await asyncio.sleep(chance.uniform(300.0, 3_600.0))
+        register.machine.link.bad = False
+
+    async def _with_a_full_disk(self, register: SimulatedRegister, chance: Random) -> None:
+        self.trace.note(register.machine.name, "has a full disk")
+        register.machine.disk.full = True
+        await asyncio.sleep(chance.uniform(60.0, 1_800.0))
+        register.machine.disk.full = False
+
+    async def _with_a_wrong_clock(self, register: SimulatedRegister, chance: Random) -> None:
+        register.machine.clock_off = timedelta(seconds=chance.uniform(-7_200, 7_200))
+        await asyncio.sleep(chance.uniform(60.0, 3_600.0))
+        register.machine.clock_off = timedelta()
+
+    async def _centre_trouble(self, ends: float) -> None:
+        chance = self._own()
+        while True:
+            await asyncio.sleep(chance.expovariate(1 / _CENTRE_FAULT_S))
+            if self._loop.time() >= ends:
+                return
+            if not self._is_open():
+                continue
+            match chance.choice(("down", "busy", "network")):
+                case "down":
+                    self.trace.note("centre", "is down")
+                    self.centre.down = True
+                    await asyncio.sleep(chance.uniform(30.0, 1_800.0))
+                    self.centre.down = False
+                case "busy":
+                    self.centre.busy = True
+                    await asyncio.sleep(chance.uniform(10.0, 300.0))
+                    self.centre.busy = False
+                case _:
+                    await self._without_network(for_s=chance.uniform(600.0, 3_600.0))
+
+    async def _without_network(self, *, for_s: float) -> None:
+        """Everybody loses the network at once, and has it again at once."""
+        self.trace.note("network", "is gone")
+        for register in self.registers:
+            register.machine.link.cut()
+        await asyncio.sleep(for_s)
+        self.trace.note("network", "is back")
+        self.returns_of_network.append(self._loop.time())
+        for register in self.registers:
+            register.machine.link.up = True
+
+    async def _clone_and_restore(self, ends: float) -> None:
+        """One disk runs in two machines for a while; one register gets an old copy of its disk."""
+        chance = self._own()
+        cloned, restored = chance.sample(self.registers, 2)
+        await asyncio.sleep(min(ends - self._loop.time(), CLOSES_S) * chance.uniform(0.2, 0.4))
+        await cloned.die()
+        await restored.die()
+        clone = self._register(copied(cloned.machine, self._folder / "clone.db", name=f"c{cloned.machine.name}"))
+        backup = copied(restored.machine, self._folder / "backup.db", name="backup")
+        self.clones.append(clone)
+        for register in (cloned, restored, clone):
+            register.start()
+        self.trace.note(cloned.machine.name, "runs twice")
+        for _ in range(4):
+            await asyncio.sleep(chance.uniform(300.0, 900.0))
+            await self._customer(clone, chance)
+        # What is on the old disk alone would go with it, in a simulation as in a shop.
+        await self._until(restored, self._is_drained)
+        await restored.die()
+        restored.machine.disk.path.write_bytes(backup.disk.path.read_bytes())
+        self.trace.note(restored.machine.name, "gets an old disk")
+        restored.start()
+
+    # ---- the end
+
+    async def _heal(self) -> None:
+        self.centre.down = self.centre.busy = False
+        for register in (*self.registers, *self.clones):
+            machine = register.machine
+            machine.link.up, machine.link.bad, machine.disk.full = True, False, False
+            machine.clock_off = timedelta()
+            register.is_off = False
+            register.start()
+
+    async def _drain(self) -> None:
+        """Until nobody has anything to tell; clones go first, and are put away."""
+        try:
+            async with asyncio.timeout(self.plan.drains_within_s):
+                for register in (*self.clones, *self.registers):
+                    await self._until(register, self._is_drained)
+                    if register in self.clones:
+                        await register.die()
+                for register in self.registers:
+                    await self._until(register, self._is_level)
+        except TimeoutError:
+            self.trace.note("chain", "not all is drained")  # what is missing is counted
+
+    async def _until(self, register: SimulatedRegister, so: Callable[[SimulatedRegister], bool]) -> None:
+        while not so(register):  # noqa: ASYNC110 - virtual seconds
+            await asyncio.sleep(_LOOKS_S)
+
+    def _is_drained(self, register: SimulatedRegister) -> bool:
+        store = register.store
+        if store is None or store.epoch() is None:
+            return False
+        taken = max(register.place(store), register.machine.taken)
+        return taken == len(register.machine.spool) and store.queued() == 0
+
+    def _is_level(self, register: SimulatedRegister) -> bool:
+        return register.store is not None and register.store.feed().position >= self.centre.news
+
+
+def card_of(member: str) -> str:
+    return f"TS{int(member[1:]):06}"

@@ -1,0 +1,124 @@
+"""What must be so after a run, worked out from what was printed and acknowledged alone.
+
+Owns the expected points, by fractions, apart from every line of the product; and the invariants of `docs/sync.md`.
+Gives faults as sentences, each with what it is about, so that the history of that can be printed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+from sqlalchemy import select
+
+from central import ledger
+from central.db import tables
+from loyalty.member import Member
+from tests.simulation.chain import Chain, Sold
+
+# Of all registers at most so many may come back within one second of a network's return.
+_HERD_S: Final = 1.0
+_HERD: Final = Fraction(3, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that must not be. `about` is found in the history."""
+
+    about: str
+    what: str
+
+
+def faults(chain: Chain) -> list[Fault]:
+    return [*_receipts(chain), *_points(chain), *_balances(chain), *_registers(chain), *_marks(chain), *_herds(chain)]
+
+
+def _receipts(chain: Chain) -> Iterator[Fault]:
+    """Every printed receipt is at the centre once, and nothing else is."""
+    with chain.centre.database.read_now(lambda connection: connection.execute(select(tables.receipts))) as rows:
+        held = Counter(row.number for row in rows)
+    printed = {str(sold.receipt.number) for sold in chain.sold}
+    for number in sorted(printed - held.keys()):
+        yield Fault(about=f"{number} ", what=f"receipt {number} is lost")
+    for number, count in sorted(held.items()):
+        if count > 1 or number not in printed:
+            yield Fault(about=f"{number} ", what=f"receipt {number} is there {count} times")
+
+
+def _points(chain: Chain) -> Iterator[Fault]:
+    """The ledger gives what the terms promise whoever was on the page, and takes it back when the goods come back."""
+    given: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for row in chain.centre.database.read_now(lambda connection: connection.execute(select(tables.ledger)).all()):
+        given[row.receipt][row.member, row.rule] += row.points
+    of_key = {sold.receipt.key: sold for sold in chain.sold}
+    for sold in chain.sold:
+        sale = of_key[sold.returns] if sold.returns else sold
+        sign = -1 if sold.returns else 1
+        found = +given[sold.receipt.key] if sign > 0 else -given[sold.receipt.key]
+        promised = Counter(
+            {(sale.member or "", rule): points for rule, points in _promised(chain, sale).items() if points}
+        )
+        if sold.returns:
+            found = Counter({key: -points for key, points in given[sold.receipt.key].items()})
+        if found != promised and not (sale.unsure and not found):
+            number = sold.receipt.number
+            yield Fault(about=f"{number} ", what=f"{number} gave {dict(found)}, promised {dict(promised)}")
+
+
+def _promised(chain: Chain, sale: Sold) -> dict[str, int]:
+    if sale.member is None:
+        return {}
+    factor = Fraction(3, 2) if chain.tier(sale.member) == "gold" else Fraction(1)
+    total = Fraction(sale.receipt.total_minor)
+    return {"base": int(total / 100 * factor), "kept": int(total / 700 * factor)}
+
+
+def _balances(chain: Chain) -> Iterator[Fault]:
+    wrong = chain.centre.database.read_now(lambda connection: ledger.check_balances(connection, chain.now()))
+    for each in wrong:
+        yield Fault(about=each.member, what=f"the balance of {each.member} is not its ledger: {each}")
+
+
+def _registers(chain: Chain) -> Iterator[Fault]:
+    """Whoever has come as far as the centre holds what the centre holds."""
+    rows = chain.centre.database.read_now(lambda connection: connection.execute(select(tables.feed)).all())
+    truth = {row.member: msgspec.json.decode(row.row, type=Member) for row in rows}
+    for register in chain.registers:
+        store = register.store
+        if store is None:
+            yield Fault(about=register.machine.name, what=f"{register.machine.name} did not come up")
+            continue
+        for member, row in truth.items():
+            shown = store.member(member)
+            if shown is None or shown.balance != row.balance:
+                name = register.machine.name
+                yield Fault(about=name, what=f"{name} shows {shown and shown.balance} for {member}: {row.balance}")
+
+
+def _marks(chain: Chain) -> Iterator[Fault]:
+    """What was acknowledged of an epoch never becomes less, but for an answer that came late."""
+    for register in chain.registers:
+        store = register.store
+        epoch = store.epoch() if store is not None else None
+        if epoch is not None and epoch.acked_through != epoch.last_seq:
+            yield Fault(about=register.machine.name, what=f"{register.machine.name} is acknowledged to {epoch}")
+
+
+def _herds(chain: Chain) -> Iterator[Fault]:
+    """After the network came back to all at once, they do not come back all at once."""
+    for back in chain.returns_of_network:
+        firsts = []
+        for register in chain.registers:
+            answered = register.client.answered
+            place = bisect_left(answered, back)
+            if place < len(answered):
+                firsts.append(answered[place])
+        firsts.sort()
+        most = max((bisect_left(firsts, first + _HERD_S) - at for at, first in enumerate(firsts)), default=0)
+        if most > max(5, int(_HERD * len(chain.registers))):
+            yield Fault(about="network", what=f"{most} of {len(firsts)} registers came back within a second")

@@ -1,0 +1,129 @@
+"""A register's store without its thread: the real rows, on a disk that is slow, full, or gone with the power.
+
+Owns when a write is durable and when its writer is told. What a power cut makes of the file's bytes is
+tests/faults/test_power_cut.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar, Final, TypeVar
+
+from sync.hlc import HybridClock, parse_hlc
+from sync.store.errors import StoreError, StoreUnavailableError
+from sync.store.reading import Reading
+from sync.store.rows import Committed
+from sync.store.schema import migrate
+from sync.store.sqlite import connect
+from sync.store.writing import Writing
+from sync.wire import Change, IngestRequest
+
+T = TypeVar("T")
+
+_KEY: Final = bytes(48)
+_COMMIT_S: Final = (0.001, 0.02)
+# How much later, at most, the planted one writes what it said it has.
+_HASTE_S: Final = 900.0
+
+
+@dataclass(slots=True)
+class Disk:
+    """One register's disk. While it is `full` nothing is written."""
+
+    path: Path
+    chance: Random
+    full: bool = False
+
+    async def delay(self) -> None:
+        await asyncio.sleep(self.chance.uniform(*_COMMIT_S))
+
+
+class SimulatedStore(Reading):
+    """As `sync.store.store.Store`, for one task after another: what is committed stays, all else goes with a crash."""
+
+    writes_with: ClassVar[type[Writing]] = Writing
+
+    def __init__(self, disk: Disk, *, clock: Callable[[], datetime], randomness: Callable[[int], bytes]) -> None:
+        connection = connect(disk.path, _KEY)
+        # The file stands in memory: a crash of the register is an end without COMMIT.
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        migrate(connection)
+        super().__init__(connection, clock)
+        self.disk = disk
+        node = self.meta("node")
+        if node is None:
+            node = randomness(4).hex()
+            connection.execute("INSERT INTO meta (name, value) VALUES ('node', ?)", (node,))
+        last = connection.execute("SELECT hlc FROM entries ORDER BY number DESC LIMIT 1").fetchone()
+        self.writing = self.writes_with(
+            connection, clock, randomness, HybridClock(node, parse_hlc(last[0]) if last else None)
+        )
+        self.committed: Callable[[Committed], None] = lambda committed: None
+        self.closed = False
+
+    async def write(self, work: Callable[[Writing], T]) -> T:
+        """Raises StoreUnavailableError while the disk is full. The power may go before the commit, or after it."""
+        await self.disk.delay()
+        result = self._commit(work)
+        await self.disk.delay()
+        return result
+
+    async def batch(self, first_seq: int, limit: int) -> IngestRequest | None:
+        return self.batch_from(first_seq, limit)
+
+    def close(self) -> None:
+        self.closed = True
+        self._connection.close()
+
+    def _commit(self, work: Callable[[Writing], T]) -> T:
+        if self.disk.full:
+            raise StoreUnavailableError("the disk is full")
+        writing = self.writing
+        writing.begin()
+        writing.begin_item()
+        try:
+            result = work(writing)
+            writing.end_item()
+        except BaseException:
+            writing.undo_item()
+            writing.commit()
+            raise
+        self.committed(writing.commit())
+        return result
+
+
+class _HastyWriting(Writing):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.postponed: list[tuple[tuple[Change, ...], int, datetime | None]] = []
+
+    def apply_changes(self, changes: Iterable[Change], through: int, as_of: datetime | None) -> None:
+        self.postponed.append((tuple(changes), through, as_of))
+        super().apply_changes((), through, as_of)
+
+
+class HastyStore(SimulatedStore):
+    """Planted: the position in the feed is kept before the rows that lead to it."""
+
+    writes_with = _HastyWriting
+
+    async def write(self, work: Callable[[Writing], T]) -> T:
+        result = await super().write(work)
+        postponed, self.writing.postponed = self.writing.postponed, []  # type: ignore[attr-defined]
+        for changes, through, as_of in postponed:
+            asyncio.get_running_loop().create_task(self._later(changes, through, as_of))
+        return result
+
+    async def _later(self, changes: tuple[Change, ...], through: int, as_of: datetime | None) -> None:
+        await asyncio.sleep(self.disk.chance.uniform(0.0, _HASTE_S))
+        if not self.closed:
+            with suppress(StoreError):
+                self._commit(lambda writing: Writing.apply_changes(writing, changes, through, as_of))

@@ -1,0 +1,234 @@
+"""A simulated register: its cashier, what its printer spooled, and its agent, which may die at any await.
+
+Owns what the agent's process does with scans and spooled receipts, by the real booking; the exchange with the centre is
+the real loop. Printing goes on whatever becomes of the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, Final, cast
+
+from agent.booking import Rules, book
+from loyalty.instant import Instant
+from loyalty.receipt import Receipt
+from sync.client import CentreClient
+from sync.loop import SyncLoop
+from sync.retry import Backoff
+from sync.store.errors import StoreError
+from sync.store.store import Store
+from sync.store.writing import Writing
+from tests.simulation.centre import FACTS
+from tests.simulation.disk import Disk, SimulatedStore
+from tests.simulation.network import Link, SimulatedClient
+from tests.simulation.trace import Trace
+
+_SPOOL: Final = "simulated spool"
+_STORE_RETRY_S: Final = 5.0
+# A heartbeat each half minute would be most of what happens; news comes by hints.
+HEARTBEAT_S: Final = 1_800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """A printed receipt, as it stands in the relay's spool."""
+
+    receipt: Receipt
+    captured: Instant
+
+
+@dataclass(slots=True, kw_only=True)
+class Machine:
+    """What outlives the agent: its identity, its disk, the spool, the clock that the register goes by.
+
+    `taken` is how many of the spool's receipts the agent said it has: those the relay does not keep.
+    """
+
+    name: str
+    device: str
+    disk: Disk
+    link: Link
+    spool: list[Spooled] = field(default_factory=list)
+    taken: int = 0
+    boots: int = 0
+    clock_off: timedelta = timedelta()
+
+    @property
+    def boot(self) -> str:
+        return f"{self.name}-{self.boots}"
+
+
+class SimulatedRegister:
+    """One machine with its agent. One that is switched off does not start."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        client: SimulatedClient,
+        program_key: str,
+        now: Callable[[], datetime],
+        chance: Random,
+        trace: Trace,
+        open_store: Callable[..., SimulatedStore],
+        backoff: Backoff,
+    ) -> None:
+        self.machine = machine
+        self.client = client
+        self._program_key = program_key
+        self._now = now
+        self._chance = chance
+        self._trace = trace
+        self._open_store = open_store
+        self._backoff = backoff
+        self._agent: asyncio.Task[None] | None = None
+        self._loop: SyncLoop | None = None
+        self._printed = asyncio.Event()
+        self.store: SimulatedStore | None = None
+        self.is_off = False
+
+    # ---- the machine
+
+    def wall(self) -> datetime:
+        return self._now() + self.machine.clock_off
+
+    def instant(self) -> Instant:
+        return Instant(
+            wall=self.wall(),
+            boot=self.machine.boot,
+            monotonic_ns=round(asyncio.get_running_loop().time() * 1_000_000_000),
+        )
+
+    def start(self) -> None:
+        """The agent comes up, on whatever the disk holds."""
+        if self._agent is None and not self.is_off:
+            self._trace.note(self.machine.name, "starts")
+            self._agent = asyncio.get_running_loop().create_task(self._run())
+
+    async def die(self, *, power: bool = False) -> None:
+        """The agent ends in the middle of whatever it does; with `power` the machine does."""
+        if self._agent is None:
+            return
+        self._trace.note(self.machine.name, "power cut" if power else "killed")
+        agent, self._agent = self._agent, None
+        agent.cancel()
+        await asyncio.wait({agent})
+        if power:
+            self.machine.boots += 1
+
+    @property
+    def alive(self) -> bool:
+        return self._agent is not None and self.store is not None
+
+    # ---- the cashier
+
+    def print(self, receipt: Receipt) -> None:
+        """The POS prints, and the relay spools: it needs no agent."""
+        self.machine.spool.append(Spooled(receipt=receipt, captured=self.instant()))
+        self._printed.set()
+
+    async def scan(self, code: str) -> bool | None:
+        """A card is scanned: True once it is on the page, None where that is not known, False where nobody hears it."""
+        store, agent = self.store, self._agent
+        if store is None or agent is None:
+            return False
+        at = self.instant()
+
+        def keep(writing: Writing) -> None:
+            member = writing.member_by_code(code)
+            writing.keep_scan(code, "card", member.member if member is not None else None, at)
+
+        scanning = asyncio.get_running_loop().create_task(store.write(keep))
+        await asyncio.wait({scanning, agent}, return_when=asyncio.FIRST_COMPLETED)
+        if not scanning.done():
+            scanning.cancel()
+            return None
+        return scanning.exception() is None
+
+    # ---- the agent
+
+    async def _run(self) -> None:
+        store = self._open_store(self.machine.disk, clock=self.wall, randomness=self._chance.randbytes)
+        self.store = store
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read_spool(store))
+                tasks.create_task(self._exchange(store))
+        finally:
+            self.store = None
+            store.close()
+
+    async def _exchange(self, store: SimulatedStore) -> None:
+        while True:
+            loop = SyncLoop(
+                store=cast("Store", store),
+                client=cast("CentreClient", self.client),
+                device=self.machine.device,
+                program_key=self._program_key,
+                facts=FACTS,
+                clock=self.wall,
+                chance=self._chance.random,
+                changed=lambda state: None,
+                configured=lambda config: None,
+                mapped=lambda matcher: None,
+                item_map=None,
+                backoff=self._backoff,
+                heartbeat_s=HEARTBEAT_S,
+            )
+            store.committed = lambda committed, loop=loop: loop.wake()  # type: ignore[misc]
+            try:
+                await loop.run(lambda: None)
+            except StoreError as error:
+                self._trace.note(self.machine.name, f"exchange ended: {error}")
+            await asyncio.sleep(_STORE_RETRY_S)
+
+    @staticmethod
+    def place(store: SimulatedStore) -> int:
+        """How many of the spool's receipts the store has."""
+        return int(store.meta(_SPOOL) or 0)
+
+    async def _read_spool(self, store: SimulatedStore) -> None:
+        """One receipt after the other; the place in the spool moves in the same transaction."""
+        rules = Rules()
+        while True:
+            place = max(self.place(store), self.machine.taken)
+            if place >= len(self.machine.spool):
+                self._printed.clear()
+                await self._printed.wait()
+                continue
+            spooled = self.machine.spool[place]
+
+            def work(writing: Writing, spooled: Spooled = spooled, place: int = place) -> Any:
+                booked = book(writing, spooled.receipt, spooled.captured, boot=self.machine.boot, rules=rules)
+                writing.set_meta(_SPOOL, str(place + 1))
+                return booked
+
+            try:
+                booked = await store.write(work)
+            except StoreError:
+                await asyncio.sleep(_STORE_RETRY_S)
+                continue
+            self._trace.note(
+                self.machine.name,
+                f"{booked.fate} {spooled.receipt.number} {booked.settlement and booked.settlement.code}",
+            )
+
+
+def copied(machine: Machine, path: Path, *, name: str) -> Machine:
+    """The same register once more: a disk that was copied while its agent was off."""
+    path.write_bytes(machine.disk.path.read_bytes())
+    return Machine(
+        name=name,
+        device=machine.device,
+        disk=Disk(path=path, chance=machine.disk.chance),
+        link=Link(),
+        spool=list(machine.spool),
+        taken=machine.taken,
+        boots=machine.boots + 1_000,
+        clock_off=machine.clock_off,
+    )

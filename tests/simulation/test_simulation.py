@@ -1,0 +1,129 @@
+"""A chain of shops under everything at once, in virtual time: nothing is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import structlog
+
+from sync.retry import Backoff
+from tests.faults.virtual_time import VirtualTimeLoop
+from tests.simulation.chain import Chain, Plan
+from tests.simulation.checker import Fault, faults
+from tests.simulation.disk import HastyStore
+
+# Two runs of a morning; by hand, `played(Plan(seed=…, registers=50, hours=20.0), folder)` goes through a night too.
+RUNS, REGISTERS, HOURS = 2, 8, 4.0
+_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    found: list[Fault]
+    hash: str
+    events: int
+    receipts: int
+    history: str
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Thousands of faults are logged a second; the trace has them."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def disks() -> Iterator[Path]:
+    """Files that stand in memory: the simulated disks do not wait for this machine's."""
+    folder = Path(tempfile.mkdtemp(prefix="tillside-simulation-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def played(plan: Plan, disks: Path) -> Outcome:
+    """Play a run to its end and look at everything."""
+    print(f"seed {plan.seed}")
+    folder = Path(tempfile.mkdtemp(dir=disks))
+    loop = VirtualTimeLoop()
+
+    async def run() -> Outcome:
+        chain = Chain(plan, folder)
+        await chain.play()
+        found = faults(chain)
+        history = "\n\n".join(f"{fault.what}\n{chain.trace.history(fault.about)}" for fault in found[:5])
+        outcome = Outcome(
+            found=found,
+            hash=chain.trace.hash,
+            events=chain.trace.events,
+            receipts=len(chain.sold),
+            history=history,
+        )
+        for register in (*chain.registers, *chain.clones):
+            await register.die()
+        chain.centre.database.close()
+        return outcome
+
+    try:
+        outcome = loop.run_until_complete(run())
+    finally:
+        loop.close()
+    print(f"{outcome.receipts} receipts, {outcome.events} events, {len(outcome.found)} faults, {outcome.hash[:16]}")
+    return outcome
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_a_chain_under_all_faults_at_once_comes_out_right(run: int, disks: Path) -> None:
+    outcome = played(Plan(seed=random.randrange(2**32), registers=REGISTERS, hours=HOURS), disks)
+
+    assert outcome.found == [], outcome.history
+    assert outcome.receipts > 30
+
+
+class Unjittered(Backoff, frozen=True):
+    """Planted: chance is added before the cap, which takes it away again."""
+
+    def delay_s(self, failures: int, chance: float) -> float:
+        return min(self.cap_s, self.base_s * 2.0 ** min(failures - 1, 40) + chance)
+
+
+def test_a_position_that_is_kept_before_its_rows_is_found(disks: Path) -> None:
+    plan = Plan(seed=random.randrange(2**32), registers=8, hours=4.0, store=HastyStore)
+
+    outcome = played(plan, disks)
+
+    assert any("shows" in fault.what for fault in outcome.found)
+
+
+@pytest.mark.parametrize("backoff", [Backoff(), Unjittered()], ids=["with jitter", "the cap takes it"])
+def test_registers_come_back_one_by_one_unless_the_cap_takes_the_jitter(backoff: Backoff, disks: Path) -> None:
+    plan = Plan(seed=random.randrange(2**32), registers=40, hours=1.0, backoff=backoff, only_network=True)
+
+    outcome = played(plan, disks)
+
+    herds = [fault for fault in outcome.found if "within a second" in fault.what]
+    assert outcome.found == herds
+    assert bool(herds) == isinstance(backoff, Unjittered), outcome.history
+
+
+def test_a_seed_plays_the_same_run_again_in_any_process(disks: Path) -> None:
+    seed = random.randrange(2**32)
+    plan = f"Plan(seed={seed}, registers=6, hours=3.0)"
+    script = f"from tests.simulation.test_simulation import *; print(played({plan}, Path({str(disks)!r})).hash)"
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
+
+    assert told.stdout.split()[-1] == played(Plan(seed=seed, registers=6, hours=3.0), disks).hash
