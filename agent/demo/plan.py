@@ -269,12 +269,15 @@ def expected_entries(steps: Iterable[Step], members: tuple[SampleMember, ...], n
     of_card[NEW_CARD] = next(member for member in members if member.member == new_member)
     terms = {member.member: _Terms(member) for member in members}
     sales: dict[str, Step] = {}
+    waiting: dict[str, Step] = {}
     given: list[Given] = []
     for step in steps:
         if step.kind == "sale" and step.card is not None:
             sales[step.name] = step
             given += terms[of_card[step.card].member].sale(step)
-        elif step.kind == "return" and step.of in sales:
-            sale = sales[step.of]
-            given += terms[of_card[sale.card or ""].member].comes_back(step, sale)
+        elif step.kind == "return" and step.of is not None:
+            waiting[step.of] = step
+        # A return of the same second as its sale may come before it in the order that counts: it waits.
+        for name in waiting.keys() & sales.keys():
+            given += terms[of_card[sales[name].card or ""].member].comes_back(waiting.pop(name), sales[name])
     return tuple(given)

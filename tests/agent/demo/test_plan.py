@@ -69,6 +69,16 @@ def test_the_terms_and_the_program_agree_on_every_member() -> None:
     } == {(given.step, given.member, given.rule, given.points) for given in GIVEN}
 
 
+def test_a_return_of_the_same_second_waits_for_its_sale() -> None:
+    sale = next(step for step in SHIFT.steps if step.kind == "sale" and step.card is not None)
+    back = Step(name="back", register=1, kind="return", items=sale.items, of=sale.name)
+
+    given = expected_entries([back, sale], MEMBERS, SHIFT.new_member)
+
+    assert {each.step for each in given} == {sale.name, "back"}
+    assert sum(each.points for each in given) == 0
+
+
 def test_everything_that_the_terms_speak_of_happens() -> None:
     given = {given.rule for given in GIVEN if given.points > 0}
     taken = {given.rule for given in GIVEN if given.points < 0}
