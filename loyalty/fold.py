@@ -24,13 +24,14 @@ from loyalty.periods import FIRST, bought_at
 from loyalty.program import Program
 from loyalty.purchase import Purchase
 from loyalty.receipt import Receipt
-from loyalty.returns import VOIDED, Returned, Settled, voiding, within
+from loyalty.returns import EXCHANGED, VOIDED, Returned, Settled, voiding, within
 from loyalty.roll import roll
 from loyalty.streaks import Streaks, Undoing
 
 NEW: Final = MemberState(code="new")
 # The rule of the entry that keeps a printed promise.
 GOODWILL: Final = "goodwill"
+_KEPT_PROMISES: Final = frozenset((GOODWILL, f"{GOODWILL}{EXCHANGED}", f"{GOODWILL}{VOIDED}"))
 
 
 class _Sale(Struct, kw_only=True):
@@ -189,7 +190,7 @@ class Fold:
 
     def _note(self, sale: Purchase, entries: list[LedgerEntry]) -> None:
         self.entries.extend(entries)
-        self._history.given(sale, (entry for entry in entries if not entry.rule.startswith(GOODWILL)))
+        self._history.given(sale, (entry for entry in entries if entry.rule not in _KEPT_PROMISES))
 
     def _held(self, program: Program, at: datetime | None) -> int:
         """All points that a member has when a return is made, pending ones too."""

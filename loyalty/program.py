@@ -32,7 +32,7 @@ Bracket = tuple[Threshold, PositiveInt]
 
 
 # Rules of entries that no rule of a program gives: a promise that is kept, what undoes or corrects another entry.
-_RESERVED: Final = re.compile(r"^goodwill$|/(corrected|voided|returned)(/[0-9]+)?$")
+_RESERVED: Final = re.compile(r"^goodwill$|/(corrected|voided|returned|[0-9]+)(/[0-9]+)?$")
 
 
 class ProgramError(ValueError):

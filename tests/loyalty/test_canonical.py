@@ -165,6 +165,14 @@ def test_goodwill_takes_no_room_under_caps() -> None:
     assert points(found) == [("key-1/base", 30), ("key-1/goodwill", 60), ("key-2/base", 30)]
 
 
+def test_a_rule_that_only_begins_like_goodwill_has_its_cap() -> None:
+    capped = program(goodwill="honour", earn=[BASE | {"id": "goodwill-week", "cap": {"day": 50}}])
+
+    found = folded(*(seen(sale(f"{number}", 1000)) for number in (1, 2)), terms=capped)
+
+    assert points(found) == [("key-1/goodwill-week", 30), ("key-2/goodwill-week", 20)]
+
+
 def test_when_time_alone_may_change_a_tier() -> None:
     tiers = [
         {"id": "silver", "from": {"visits_in": "P10D", "at_least": 1}, "grace": "P5D"},

@@ -116,7 +116,7 @@ def test_the_published_schema_is_the_one_in_force() -> None:
     assert published.read_bytes() == program_schema()
 
 
-@pytest.mark.parametrize("name", ["goodwill", "base/corrected", "base/voided", "a/returned/2"])
+@pytest.mark.parametrize("name", ["goodwill", "base/corrected", "base/voided", "a/returned/2", "stamps/1"])
 def test_a_rule_is_not_called_like_an_entry_of_the_ledgers_own(name: str) -> None:
     with pytest.raises(ProgramError, match=r"\$\.earn\[0\]\.id: .*call the rule something else"):
         program_from_json(GOOD.replace(b'"id":"base"', f'"id":"{name}"'.encode()))
