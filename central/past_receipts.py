@@ -6,26 +6,26 @@ Owns reading them, and how much of it is held at once. Never writes, and never e
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from central.db import tables
 from central.db.database import Database
+from central.ledger import HELD
 from central.members import facts_of
 from central.simulation import History
 from loyalty.history import Facts
 from loyalty.identification import normal_code
 from loyalty.member import Counters, MemberState
+from loyalty.periods import FIRST
 from loyalty.receipt import Receipt
+from loyalty.schedule import judged_at
 from loyalty.undecodable import UNDECODABLE
-
-_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class ReceiptsFileError(ValueError):
@@ -106,8 +106,8 @@ def receipts_of_file(document: bytes, limits: Limits = _LIMITS) -> PastReceipts:
 
 
 def _in_order(receipts: list[Receipt]) -> tuple[Receipt, ...]:
-    """The order in which the centre counts them: by their own time and key, those without any first."""
-    return tuple(sorted(receipts, key=lambda receipt: (receipt.issued_at or _FIRST, receipt.key)))
+    """As the centre counts them: by the time that each is judged at, then by key; those without a time first."""
+    return tuple(sorted(receipts, key=lambda receipt: (judged_at(receipt) or FIRST, receipt.key)))
 
 
 def _members(database: Database, at_once: int) -> Iterator[History]:
@@ -126,30 +126,30 @@ def _some(connection: Connection, after: str, at_once: int) -> list[History]:
     ).scalars()
     facts = {member: known[-1].facts for member, known in facts_of(connection, chosen.all()).items()}
     found: dict[str, list[Receipt]] = {member: [] for member in sorted(facts)}
-    for body, whose in _bodies(connection, found):
-        found[whose].append(msgspec.json.decode(body, type=Receipt))
+    for row in _rows(connection, found):
+        receipt = msgspec.json.decode(row.body, type=Receipt)
+        found[row.whose].append(receipt if row.counts_at is None else replace(receipt, issued_at=row.counts_at))
     return [
         History(name=member, state=_state(member, facts[member]), receipts=_in_order(receipts))
         for member, receipts in found.items()
     ]
 
 
-def _bodies(connection: Connection, members: Collection[str]) -> Iterator[tuple[bytes, str]]:
-    """Receipts of these members, each with whose it is: a return is of whoever has its sale, else of its own member."""
+def _rows(connection: Connection, members: Collection[str]) -> Iterator[Row[Any, Any, Any]]:
+    """Receipts of these members that count, each with whose it is: a return is of whoever has its sale."""
     receipts = tables.receipts
     sale = receipts.alias("sale")
-    own = connection.execute(
-        select(receipts.c.body, receipts.c.member)
+    counts = receipts.c.state != HELD
+    yield from connection.execute(
+        select(receipts.c.body, receipts.c.counts_at, receipts.c.member.label("whose"))
         .select_from(receipts.outerjoin(sale, sale.c.key == receipts.c.original))
-        .where(receipts.c.member.in_(members), sale.c.member.is_(None))
+        .where(receipts.c.member.in_(members), sale.c.member.is_(None), counts)
     )
-    yield from ((row.body, row.member) for row in own)
-    brought_back = connection.execute(
-        select(receipts.c.body, sale.c.member)
+    yield from connection.execute(
+        select(receipts.c.body, receipts.c.counts_at, sale.c.member.label("whose"))
         .select_from(sale.join(receipts, receipts.c.original == sale.c.key))
-        .where(sale.c.member.in_(members))
+        .where(sale.c.member.in_(members), counts)
     )
-    yield from ((row.body, row.member) for row in brought_back)
 
 
 def _state(member: str, facts: Facts) -> MemberState:

@@ -147,7 +147,7 @@ class _Sums:
         """The rule behind an entry: what undoes one has something behind the rule's name."""
         if name in self._rules:
             return name
-        return next((rule for rule in self._rules if name.startswith(f"{rule}/")), name)
+        return max((rule for rule in self._rules if name.startswith(f"{rule}/")), key=len, default=name)
 
     def _month(self, receipt: Receipt) -> str:
         at = bought_at(receipt, self.program.time_zone)

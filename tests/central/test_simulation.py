@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from msgspec.structs import replace
 from PIL import Image
 from typer.testing import CliRunner
 
-from central import operations, simulation
+from central import operations, review, simulation
 from central.cli import app
 from central.past_receipts import Limits, ReceiptsFileError, receipts_of_centre, receipts_of_file
 from central.simulation import History, Replay, Simulation
 from loyalty.member import MemberState
 from loyalty.program import Program, program_from_json, program_json
-from loyalty.receipt import Receipt
+from loyalty.receipt import Line, Original, Receipt
 from tests.central.conftest import PROGRAM, RunningCentre, everything_in
 from tests.central.till import NOON, receipt, returned
 
@@ -78,6 +79,24 @@ def test_a_cost_is_exact_and_rounded_once() -> None:
     sales = (history(str(number), receipt(number, 10_00)) for number in range(1, 4))
     [outcome] = replayed(*sales, programs=(ONE_IN_TEN,), value="0.5").outcomes
     assert (outcome.points, outcome.cost_minor) == (3, 2)  # 1.5, half up
+
+
+def test_what_comes_back_is_of_the_rule_with_the_longest_name() -> None:
+    give = {"points": 1, "per_minor": 1000}
+    two = program({"id": "a", "give": give}, {"id": "a/b", "give": give | {"points": 2}})
+    sold = receipt(1, 100_00)
+    # An exchange: the bread goes back, milk comes in its place.
+    swapped = receipt(
+        2,
+        0,
+        kind="exchange",
+        lines=(Line(position=1, amount_minor=-100_00), Line(position=2, amount_minor=100_00)),
+        original=Original(number=sold.number),
+    )
+
+    [outcome] = replayed(history("m", sold, swapped), programs=(two,)).outcomes
+
+    assert outcome.by_rule == {"a": 10, "a/b": 20}
 
 
 def test_what_a_program_does_not_look_at_is_counted() -> None:
@@ -170,6 +189,18 @@ async def test_what_is_known_of_members_counts(centre: RunningCentre) -> None:
     # Then they give
     result = replay.result(point_value=None, without_member=0, left_out=0, seconds=Decimal(1))
     assert result.outcomes[0].by_rule == {"birthday": 5, "vip": 7}
+
+
+async def test_receipts_are_replayed_at_the_times_at_which_they_count(centre: RunningCentre) -> None:
+    # given one that tells no time but when it was captured, one whose time cannot be, and one whose time a person set
+    till = await centre.till()
+    captured = receipt(3, issued_at=UNSET, captured_at=NOON - timedelta(days=2), code="TS0001")
+    impossible, timed = (receipt(n, code="TS0001", issued_at=NOON.replace(year=2006)) for n in (4, 5))
+    await till.sell(captured, receipt(6, issued_at=NOON - timedelta(days=1), code="TS0001"), impossible, timed)
+    centre.write(lambda c: review.accept(c, timed.key, NOON - timedelta(days=3), NOON))
+
+    [one] = receipts_of_centre(centre.database)
+    assert [each.number for each in one.receipts] == ["5", "3", "6"]
 
 
 def test_a_file_names_members_by_their_order(tmp_path: Path) -> None:
