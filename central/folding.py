@@ -290,6 +290,8 @@ def _write(connection: Connection, done: Mapping[str, _Done], now: datetime) -> 
         connection.execute(insert(tables.ledger), rows)
     found = {key: each for one in done.values() for key, each in one.compared.items()}
     variances.renew(connection, list(done), found, now)
+    # One whose last receipt went has nothing to go on from any more.
+    states.forget(connection, [member for member, one in done.items() if one.carried is None])
     states.save(connection, {member: one.carried for member, one in done.items() if one.carried is not None})
 
 

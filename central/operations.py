@@ -242,8 +242,12 @@ def publish(
     valid_from: datetime | None = None,
 ) -> str:
     """Put a program in force, now or at `valid_from`, and evaluate what waited for one. Raises ProgramError."""
+    before = programs.hash_in_force(connection, now)
     hashed = programs.publish(connection, program, key, now, valid_from)
     schedule_changed(connection, valid_from or now, now, tiered=reached_by_activity(program))
+    if before is None and valid_from is None:
+        # It holds for all that was before, events too, which have no state that tells them.
+        folding.settle_and_tell(connection, settling.members_with_events(connection), now)
     return hashed
 
 

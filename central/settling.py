@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from central import cards, originals, programs
 from central.db import tables
@@ -70,12 +70,18 @@ def settle_without_program(connection: Connection) -> set[str]:
 
 
 def members_since(connection: Connection, moment: datetime) -> set[str]:
-    """Members with receipts that were issued at `moment` or later, or have no time of their own."""
-    columns = tables.receipts.c
-    later = (columns.issued_at >= moment) | columns.issued_at.is_(None)
-    return set(
-        connection.execute(select(columns.member).where(columns.member.is_not(None), later).distinct()).scalars()
-    )
+    """Members with receipts or events of `moment` or later, or with receipts that have no time of their own."""
+    receipts, events = tables.receipts.c, tables.events.c
+    counts_at = func.coalesce(receipts.counts_at, receipts.issued_at)
+    bought = select(receipts.member).where(receipts.member.is_not(None), (counts_at >= moment) | counts_at.is_(None))
+    happened = select(events.member).where(events.member.is_not(None), events.at >= moment)
+    return set(connection.execute(bought.union(happened)).scalars())
+
+
+def members_with_events(connection: Connection) -> set[str]:
+    """Members of whom anything is told that is no receipt."""
+    member = tables.events.c.member
+    return set(connection.execute(select(member).where(member.is_not(None)).distinct()).scalars())
 
 
 def _state_of_sale(connection: Connection, stored: StoredReceipt) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from central import events, feed, folding, ledger, operations, review, server, variances
+from central.admin.views.members import member_page
 from central.db import tables
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
@@ -265,6 +266,49 @@ async def test_events_give_points_once_and_within_their_cap(centre: RunningCentr
     assert [outcome.code for outcome in answer.outcomes] == ["accepted", "accepted"]
     centre.write(lambda connection: operations.link(connection, "m2", "TS77", NOON))
     assert given(centre, "m2") == [("event-1", "referral", 300)]
+
+
+async def test_who_has_bought_nothing_any_more_has_no_counters(centre: RunningCentre) -> None:
+    first = {"id": "welcome", "give": {"points": 100}, "when": {"first_purchase": True}}
+    in_force(centre, terms(earn=[first]))
+    till = await centre.till()
+    sold = receipt(1, code="TS0001")
+    await till.sell(sold)
+    # when the only sale is voided
+    await till.sell(replace(sold, status="voided"))
+    assert centre.points("m1") == 0
+    # then the next one is the first
+    await till.sell(receipt(2, code="TS0001"))
+    assert given(centre)[-1] == ("2", "welcome", 100)
+
+
+async def test_an_event_falls_to_the_program_of_its_time_whenever_that_is_published(centre: RunningCentre) -> None:
+    key = centre.folder.program_key()
+    centre.write(lambda connection: connection.execute(tables.publications.delete()))
+
+    def happened(key: str, at: datetime) -> None:
+        centre.write(
+            lambda connection: events.record_by_hand(
+                connection, key=key, what="review", which="m1", at=at, now=centre.clock()
+            )
+        )
+
+    # given a review from before the first program, and one of a later hour
+    later = NOON + timedelta(hours=3)
+    happened("early", NOON - timedelta(hours=1))
+    happened("late", later)
+    review = {"id": "review", "on": "review", "give": {"points": 30}}
+    # when the first program is published, it gives for both
+    centre.write(lambda connection: operations.publish(connection, terms(events=[review]), key, NOON))
+    assert given(centre) == [("early", "review", 30), ("late", "review", 30)]
+    # and another that holds from before the later one corrects that
+    more = terms(events=[review | {"give": {"points": 50}}])
+    since = NOON + timedelta(hours=2)
+    centre.write(lambda connection: operations.publish(connection, more, key, NOON, since))
+    assert given(centre)[2:] == [("late", "review/corrected", 20)]
+    # and the member's page shows them
+    page = centre.read(lambda connection: member_page(connection, "m1", centre.clock()))
+    assert [entry.points for entry in page.entries] == [20, 30, 30]
 
 
 async def test_one_with_too_much_to_fold_is_named_and_folded_by_a_person(centre: RunningCentre) -> None:

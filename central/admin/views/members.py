@@ -102,7 +102,7 @@ def member_page(connection: Connection, member: str, now: datetime) -> MemberPag
     ).scalars()
     entries = connection.execute(
         select(tables.ledger, columns.number)
-        .join(tables.receipts, columns.key == tables.ledger.c.receipt)
+        .outerjoin(tables.receipts, columns.key == tables.ledger.c.receipt)
         .where(tables.ledger.c.member == member)
         .order_by(tables.ledger.c.id.desc())
         .limit(ROWS_SHOWN)
