@@ -192,13 +192,14 @@ class RereadReport(Struct, frozen=True, kw_only=True):
 
 
 class EntryReport(Struct, frozen=True, kw_only=True):
-    """One entry of the outbox with its body."""
+    """One entry of the outbox with its body, and the salt that its digest is made with."""
 
     number: int
     key: str
     kind: str
     hlc: str
     wall: AwareDatetime
+    salt: str
     body: Raw
 
 

@@ -222,8 +222,15 @@ class StoreInspection:
             entry = self._store.entry(number)
         except UnknownEntryError as error:
             raise NotFoundError(str(error)) from error
-        body = Raw(bytes(entry.body))
-        return EntryReport(number=number, key=entry.key, kind=entry.kind, hlc=entry.hlc, wall=entry.wall, body=body)
+        return EntryReport(
+            number=number,
+            key=entry.key,
+            kind=entry.kind,
+            hlc=entry.hlc,
+            wall=entry.wall,
+            salt=entry.salt or "",
+            body=Raw(entry.json),
+        )
 
     def retry(self, number: int) -> None:
         try:

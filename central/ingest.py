@@ -42,11 +42,10 @@ from sync.wire import IngestRequest, Outcome
 
 # Entries a register may send next; one batch's worth until there is something to slow down for.
 CREDIT = 500
-# Entries that were set aside and are applied again in one transaction.
-AGAIN = 2000
 
 # A NUL in a JSON text: its escape, behind any number of escaped backslashes.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_NUL_ESCAPED = rb"\u0000"
 
 _log = structlog.get_logger(__name__)
 
@@ -185,48 +184,12 @@ def _hash_before(connection: Connection, device: Device, request: IngestRequest,
     return bytes.fromhex(held)
 
 
-class Again(Struct, frozen=True, kw_only=True):
-    """How many entries that were set aside have an effect now, and how many still wait for a person."""
+def apply_again(connection: Connection, device: str, epoch: str, entry: Entry, now: datetime) -> tuple[Seen, str]:
+    """Apply an entry that was set aside before, as if it came now: what becomes of it, and why it is set aside again.
 
-    applied: int
-    waiting: int
-
-
-def apply_again(connection: Connection, now: datetime) -> Again:
-    """Apply what was set aside once more, as if it came now, oldest first; what has an effect is out of quarantine.
-
-    The register's chain and the answer that it got stay as they are. Identity makes that nothing counts twice: what was
-    applied under its key since is a duplicate. Another history of a fork is never applied.
+    The caller folds those it touched.
     """
-    table = tables.quarantine
-    rows = connection.execute(
-        select(table).where(table.c.resolved_at.is_(None), table.c.reason != "fork").order_by(table.c.id).limit(AGAIN)
-    ).all()
-    touched: set[str] = set()
-    applied = 0
-    for row in rows:
-        batch = _Batch(connection, device_of(connection, row.device), row.epoch, now)
-        seen, reason = batch.apply_again(msgspec.json.decode(row.raw, type=Entry))
-        if seen.code == "quarantined":
-            values: dict[str, Any] = {"reason": reason, "detail": seen.detail}
-        else:
-            applied += 1
-            touched |= seen.touched
-            values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
-        connection.execute(update(table).where(table.c.id == row.id).values(values))
-    feed.note_changes(connection, folding.settle(connection, touched, now), now)
-    return Again(applied=applied, waiting=len(rows) - applied)
-
-
-def dismiss(connection: Connection, item: int, note: str, now: datetime) -> bool:
-    """A person says that nothing is to be made of an entry, and why. False where it does not wait."""
-    table = tables.quarantine
-    done = connection.execute(
-        update(table)
-        .where(table.c.id == item, table.c.resolved_at.is_(None))
-        .values(resolved_at=now, resolved_as="dismissed", note=note)
-    )
-    return done.rowcount == 1
+    return _Batch(connection, device_of(connection, device), epoch, now).apply_again(entry)
 
 
 class _Batch:
@@ -404,8 +367,8 @@ class _Batch:
             "kind": one.entry.kind,
             "hlc": one.entry.hlc,
             "wall": wall_text(one.entry.wall),
-            "salt": one.entry.salt,
-            "body": bytes(one.entry.body),
+            "salt": one.entry.salt or "",
+            "body": one.entry.json,
             "h": one.h.hex(),
             "code": one.seen.code,
             "detail": one.seen.detail or None,
@@ -440,22 +403,31 @@ def _opened(entry: Entry) -> Body | _Fault:
         return _Fault(reason="not_yet", detail=f"{entry.kind!r} is not handled by this version yet")
     if expected is None:
         return _Fault(reason="unknown_kind", detail="this kind is not known here; is the centre older?")
-    if _NUL.search(entry.body):
+    if entry.digest:
+        return _Fault(reason="digest_only", detail="too large for the way here: its register sent its digest")
+    text = entry.json
+    if _NUL_ESCAPED in text and _NUL.search(text):
         return _Fault(reason="unreadable", detail="the body holds a NUL, which not every database keeps")
     try:
-        body = msgspec.json.decode(entry.body, type=expected)
+        body = msgspec.json.decode(text, type=expected)
     except UNDECODABLE as error:
         return _Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
+    unfit = _unfit(entry, body)
+    return body if unfit is None else _Fault(reason="unreadable", detail=unfit)
+
+
+def _unfit(entry: Entry, body: Body) -> str | None:
+    """Why a body that can be read cannot stand under its entry."""
     if isinstance(body, SignalBody) and (len(entry.key) > events.MAX_KEY_CHARS or len(body.what) > MAX_EVENT_CHARS):
-        return _Fault(reason="unreadable", detail="the key or the name of an event is too long")
+        return "the key or the name of an event is too long"
     receipt = body.receipt if isinstance(body, ReceiptBody) else None
     if isinstance(body, CorrectBody):
         receipt = body.reading.receipt
     if receipt is not None and receipt.key != entry.key:
-        return _Fault(reason="unreadable", detail="the entry's key is not its receipt's")
+        return "the entry's key is not its receipt's"
     if receipt is not None and len(receipt.also) > MAX_ALSO:
-        return _Fault(reason="unreadable", detail=f"more than {MAX_ALSO} ids on one receipt")
-    return body
+        return f"more than {MAX_ALSO} ids on one receipt"
+    return None
 
 
 def _plain(books: Books, body: ReceiptBody) -> FreshReceipt | None:

@@ -19,7 +19,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import devices, feed, folding, ledger, programs, states
+from central import devices, feed, folding, ledger, programs, quarantine, states
 from central.admin.pages import AdminPages
 from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
@@ -106,6 +106,7 @@ class Server:
             admin_at = await _listen(stack, pages.application(), settings.admin, None)
             pages.bound_to(admin_at)
             await asyncio.to_thread(self._folder.note_serving, devices_at, admin_at)
+            await self._learnt(database)
             await sequencer.place()
             upkeep = asyncio.create_task(self._upkeep(database, sequencer, live, tls))
             stack.push_async_callback(_cancelled, upkeep)
@@ -142,6 +143,13 @@ class Server:
             except OperationalError as error:
                 _log.error("upkeep_failed", error=str(error.orig))
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _learnt(self, database: Database) -> None:
+        """Apply what was set aside because the version before did not know its kind."""
+        while (
+            again := await database.write(lambda connection: quarantine.retry_after_update(connection, self._clock()))
+        ) != quarantine.NOTHING:
+            _log.info("quarantine_applied_after_update", applied=again.applied, waiting=again.waiting)
 
     async def _mature(self, database: Database) -> None:
         """Confirm what is no longer pending, in transactions that leave room for others between them."""

@@ -178,8 +178,13 @@ REMEDIES: Final[Mapping[str, str]] = {
         "Re-evaluate once the receipt is here; else dismiss this entry."
     ),
     "poison": "Applying the entry failed: report it with its text. After an update of the centre, re-evaluate.",
-    "not_yet": "This version of the centre does not handle this kind of entry. Update the centre, then re-evaluate.",
-    "unknown_kind": "The register is newer than the centre. Update the centre, then re-evaluate.",
+    "not_yet": "This version of the centre does not handle this kind of entry. Update the centre: it applies it then.",
+    "unknown_kind": "The register is newer than the centre. Update the centre: it applies it then.",
+    "digest_only": (
+        "Its register could send its digest only, since something on the way takes no request of its size. At the "
+        "register, `tillside queue list` names the entry and `tillside queue show eNUMBER --json` prints it; bring "
+        "that file here with `tillside-central quarantine body ITEM FILE`. Raise the limit of what stands on the way."
+    ),
     "fork": (
         "A restored backup or a copied disk sent another history. The register sends what counts again by itself; "
         "see that only one machine uses this enrolment, then dismiss this entry."

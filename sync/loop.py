@@ -17,6 +17,7 @@ from functools import partial
 import msgspec
 import structlog
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
@@ -258,6 +259,9 @@ class SyncLoop:
         batch = await self._store.batch(step.first_seq, step.max_entries)
         if batch is None or batch.first_seq != step.first_seq:
             return None
+        if step.digests:
+            _log.warning("entry_sent_without_body", seq=step.first_seq)
+            batch = replace(batch, entries=tuple(entry.without_body() for entry in batch.entries[:1]))
         return await self._client.ingest(batch)
 
     def _epoch_request(self) -> EpochRequest:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import AwareDatetime, MemberReference, Receipt
@@ -42,7 +43,8 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     `seq` starts at 1 in each epoch. `key` is the idempotency key (for a receipt, its own). `kind` is an
     EntryKind; it is a plain text here so that an unknown one can be quarantined instead of breaking a
-    batch. `wall` is the register's clock. `body` is the JSON exactly as hashed.
+    batch. `wall` is the register's clock. `body` is the JSON exactly as hashed. An entry whose body does not travel,
+    or is no more, has `digest` in the place of `salt` and `body`; its place in the chain is the same.
     """
 
     seq: int
@@ -50,8 +52,30 @@ class Entry(Struct, frozen=True, kw_only=True):
     kind: str
     hlc: str
     wall: AwareDatetime
-    salt: Salt
-    body: Raw
+    salt: Salt | UnsetType = UNSET
+    body: Raw | UnsetType = UNSET
+    digest: HexDigest | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        whole = self.salt is not UNSET and self.body is not UNSET
+        if whole == (self.digest is not UNSET) or (self.salt is UNSET) != (self.body is UNSET):
+            raise ValueError("an entry has salt and body, or their digest")
+
+    @property
+    def body_digest(self) -> bytes:
+        """SHA-256(salt ‖ body), 32 bytes."""
+        if self.salt is UNSET or self.body is UNSET:
+            return bytes.fromhex(self.digest or "")
+        return body_digest(self.salt, bytes(self.body))
+
+    @property
+    def json(self) -> bytes:
+        """The body as hashed; empty where the entry has its digest only."""
+        return b"" if self.body is UNSET else bytes(self.body)
+
+    def without_body(self) -> Entry:
+        """The same with its digest in the place of the body."""
+        return replace(self, salt=UNSET, body=UNSET, digest=self.body_digest.hex())
 
 
 class ReceiptBody(Struct, frozen=True, kw_only=True):
@@ -103,7 +127,6 @@ def chain_next(previous: bytes, entry: Entry) -> bytes:
     `seq` is 8 bytes big-endian; a text is its UTF-8 length in 4 bytes big-endian and then itself; `wall`
     is its RFC 3339 text as `wall_text` writes it; the last part is the 32-byte digest.
     """
-    digest = body_digest(entry.salt, bytes(entry.body))
     return hashlib.sha256(
         previous
         + struct.pack(">Q", entry.seq)
@@ -111,7 +134,7 @@ def chain_next(previous: bytes, entry: Entry) -> bytes:
         + _text(entry.kind)
         + _text(entry.hlc)
         + _text(wall_text(entry.wall))
-        + digest
+        + entry.body_digest
     ).digest()
 
 

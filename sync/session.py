@@ -147,6 +147,7 @@ class Session:
         self._epoch_due = False
         self._credit = self._batch_cap = MAX_ENTRIES
         self._resend_from: int | None = None
+        self._digest_of: int | None = None  # the entry whose body is not taken
         self._up_last = False
         self._pull_due = True
         self._goal = 0  # the furthest feed position heard of
@@ -211,6 +212,8 @@ class Session:
         waiting = held.last_seq - first + 1
         if waiting <= 0:
             return None
+        if first == self._digest_of:
+            return SendBatch(first_seq=first, max_entries=1, digests=True)
         return SendBatch(first_seq=first, max_entries=max(1, min(waiting, self._credit, self._batch_cap)))
 
     def _down_step(self, held: Held) -> Exchange | None:
@@ -304,7 +307,7 @@ class Session:
     def _opened(self, answer: EpochResponse) -> bool:
         self._centre_epoch = answer.centre_epoch
         self._epoch_due = False
-        self._resend_from = None
+        self._resend_from = self._digest_of = None
         self._credit = MAX_ENTRIES
         return True
 
@@ -322,6 +325,7 @@ class Session:
             return False
         self._up.go_on()
         self._drop_entry_problems()
+        self._digest_of = None
         self._batch_cap = min(self._batch_cap * 2, MAX_ENTRIES)
         self._credit = answer.credit
         if answer.credit <= 0:
@@ -430,11 +434,14 @@ class Session:
         if step.max_entries > 1:
             self._batch_cap = step.max_entries // 2
             return
+        if not step.digests:
+            self._digest_of = step.first_seq
+            return
         too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         self._say(
             "entry_too_large" if too_large else "entry_unreadable",
-            f"entry {step.first_seq} holds up those after it: {error.detail}; "
-            "it is kept, see `tillside queue`, and it is offered again from time to time",
+            f"entry {step.first_seq} is not taken, not even without its body, and holds up those after it: "
+            f"{error.detail}; it is kept, see `tillside queue`, and it is offered again from time to time",
         )
         self._up.stop(self._refusals, now, chance)
 

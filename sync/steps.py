@@ -62,10 +62,11 @@ class OpenEpoch(Struct, frozen=True, kw_only=True):
 
 
 class SendBatch(Struct, frozen=True, kw_only=True):
-    """POST /v1/ingest with entries from `first_seq` on, at most so many."""
+    """POST /v1/ingest with entries from `first_seq` on, at most so many; `digests` instead of bodies."""
 
     first_seq: int
     max_entries: int
+    digests: bool = False
 
 
 class PullChanges(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, devices, ingest, item_maps, members, operations, unmapped
+from central import cards, devices, item_maps, members, operations, quarantine, unmapped
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
 from central.admin.views.cards import blocked_cards, card_view, unknown_cards
 from central.admin.views.desk import quarantine_desk
@@ -316,7 +316,7 @@ class AdminPages:
 
     async def _apply_again(self, _request: web.Request) -> web.StreamResponse:
         now = self._clock()
-        again = await self._database.write(lambda connection: ingest.apply_again(connection, now))
+        again = await self._database.write(lambda connection: quarantine.retry(connection, now))
         await self._sequencer.place()
         text = f"{again.applied} have an effect now, {again.waiting} still wait."
         return self._page("message.html", title="Re-evaluated", text=text)
@@ -325,7 +325,7 @@ class AdminPages:
         item, note, now = await _field(request, "item"), await _field(request, "note"), self._clock()
         if not note or not (item.isascii() and item.isdecimal() and len(item) < MAX_NUMBER_DIGITS):
             return self._page("message.html", 409, title="Not dismissed", text="Say why nothing is to be made of it.")
-        if not await self._database.write(lambda connection: ingest.dismiss(connection, int(item), note, now)):
+        if not await self._database.write(lambda connection: quarantine.dismiss(connection, int(item), note, now)):
             return self._page("message.html", 409, title="Not dismissed", text="It does not wait any more.")
         raise web.HTTPSeeOther("/quarantine")
 

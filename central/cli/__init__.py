@@ -17,6 +17,7 @@ from central.cli import (
     ledger,
     members,
     programs,
+    quarantine,
     receipts,
     registers,
     service,
@@ -42,6 +43,7 @@ app.add_typer(members.app, name="members")
 app.add_typer(cards.app, name="cards")
 app.add_typer(registers.registers, name="registers")
 app.add_typer(receipts.app, name="receipts")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(events.app, name="events")
 app.add_typer(ledger.app, name="ledger")
 

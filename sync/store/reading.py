@@ -493,7 +493,7 @@ def _within(entries: list[Entry], limit_bytes: int) -> list[Entry]:
     """The longest start of `entries` whose bodies fit, but at least one."""
     total = 0
     for index, entry in enumerate(entries):
-        total += len(bytes(entry.body))
+        total += len(entry.json)
         if total > limit_bytes and index:
             return entries[:index]
     return entries

@@ -166,7 +166,7 @@ class Shop:
         """Bodies of all receipt entries, oldest first."""
         entries = self.store.queue(limit=MAX_LISTED)
         return [
-            msgspec.json.decode(self.store.entry(entry.number).body, type=ReceiptBody)
+            msgspec.json.decode(self.store.entry(entry.number).json, type=ReceiptBody)
             for entry in entries
             if entry.kind == "receipt"
         ]

@@ -33,7 +33,7 @@ def rereader(shop: Shop, options: DecodeOptions = OPTIONS, *, read_with: str = "
 def corrections(shop: Shop) -> list[CorrectBody]:
     entries = shop.store.queue(limit=MAX_LISTED)
     return [
-        msgspec.json.decode(shop.store.entry(entry.number).body, type=CorrectBody)
+        msgspec.json.decode(shop.store.entry(entry.number).json, type=CorrectBody)
         for entry in entries
         if entry.kind == "correct"
     ]

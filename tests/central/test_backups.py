@@ -77,7 +77,7 @@ async def test_a_restored_centre_is_brought_up_to_date_by_what_registers_keep(
 
 def _again(till: Till, entries: list[Entry]) -> None:
     for entry in entries:
-        till.entry(entry.kind, entry.key, bytes(entry.body))
+        till.entry(entry.kind, entry.key, entry.json)
 
 
 def test_a_backup_is_whole_or_none(data: Path, tmp_path: Path) -> None:

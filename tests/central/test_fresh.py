@@ -102,10 +102,10 @@ def _enrolled(connection: Connection, till: Till) -> None:
 def _one_by_one(connection: Connection, till: Till) -> None:
     for entry in till.sent:
         if entry.kind == "receipt":
-            receipt_body = msgspec.json.decode(entry.body, type=ReceiptBody)
+            receipt_body = msgspec.json.decode(entry.json, type=ReceiptBody)
             seen = receipts.see_receipt(connection, till.device, receipt_body, NOON)
         else:
-            attach_body = msgspec.json.decode(entry.body, type=AttachBody)
+            attach_body = msgspec.json.decode(entry.json, type=AttachBody)
             seen = receipts.attach(connection, till.epoch, entry.seq, attach_body)
         folding.settle(connection, seen.touched, NOON)
 

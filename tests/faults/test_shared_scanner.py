@@ -201,7 +201,7 @@ spool = "{self.folder / "spool"}"
         store = Store.open(state / "store.db", keeper_for(state))
         try:
             bodies = [
-                msgspec.json.decode(store.entry(entry.number).body, type=ReceiptBody)
+                msgspec.json.decode(store.entry(entry.number).json, type=ReceiptBody)
                 for entry in store.queue(limit=MAX_LISTED)
                 if entry.kind == "receipt"
             ]

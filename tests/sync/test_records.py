@@ -13,7 +13,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sync.records import Entry, ReceiptBody, body_digest, chain_next, chain_start, wall_text
+from sync.records import Entry, ReceiptBody, chain_next, chain_start, wall_text
 from sync.wire import IngestRequest
 
 DEVICE, EPOCH = "d00112233445566778899", "0123456789abcdef0123456789abcdef"
@@ -56,7 +56,7 @@ def test_an_entry_is_bound_byte_by_byte() -> None:
     )
 
     assert chain_next(bytes.fromhex(START), ENTRY).hex() == by_hand.hexdigest() == FIRST
-    assert body_digest(ENTRY.salt, bytes(ENTRY.body)) == digest
+    assert ENTRY.body_digest == digest
 
 
 def test_the_published_vector_is_this_one() -> None:
@@ -94,7 +94,7 @@ def test_an_entry_comes_out_of_a_batch_as_it_was_hashed() -> None:
 
     [received] = msgspec.json.decode(msgspec.json.encode(batch), type=IngestRequest).entries
 
-    assert bytes(received.body) == bytes(entry.body)
+    assert received.json == entry.json
     start = chain_start(DEVICE, EPOCH)
     assert chain_next(start, received) == chain_next(start, entry)
 
@@ -118,3 +118,22 @@ def test_a_receipt_body_leaves_out_what_is_not_known() -> None:
     body = msgspec.json.decode(document, type=ReceiptBody)
 
     assert "member" not in msgspec.json.decode(msgspec.json.encode(body))
+
+
+def test_a_body_that_does_not_travel_leaves_its_digest_in_its_place_in_the_chain() -> None:
+    bare = ENTRY.without_body()
+    sent = msgspec.json.decode(msgspec.json.encode(bare), type=Entry)
+
+    assert b"salt" not in msgspec.json.encode(bare)
+    assert b"body" not in msgspec.json.encode(bare)
+    assert chain_next(bytes(32), sent) == chain_next(bytes(32), ENTRY)
+    assert sent.json == b""
+
+
+@pytest.mark.parametrize("taken", [{"salt"}, {"body"}, {"salt", "body"}])
+def test_an_entry_has_its_body_or_its_digest(taken: set[str]) -> None:
+    fields = {
+        name: value for name, value in msgspec.json.decode(msgspec.json.encode(ENTRY)).items() if name not in taken
+    }
+    with pytest.raises(msgspec.ValidationError, match="salt and body, or their digest"):
+        msgspec.json.decode(msgspec.json.encode(fields), type=Entry)

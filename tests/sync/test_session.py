@@ -366,12 +366,29 @@ def test_a_batch_that_is_not_taken_is_halved_down_to_the_entry_to_blame(status: 
         assert isinstance(step, SendBatch)
         sizes.append(step.max_entries)
 
-    # Then the entry is named, the lane rests, and the others go on
+    # Then its digest is sent in the place of its body
     assert sizes == [4, 2, 1]
+    assert talk.next() == SendBatch(first_seq=1, max_entries=1, digests=True)
+
+    # And where not even that is taken, the entry is named, the lane rests, and the others go on
+    talk.fail(CentreRefusedError(status, "no"))
     assert [problem.code for problem in talk.session.problems] == [code]
     assert talk.session.online
     talk.session.hinted(11)
     assert isinstance(talk.next(), PullChanges)
+
+
+def test_behind_an_entry_without_its_body_the_others_go_on_with_theirs() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=2)
+    for _ in range(2):
+        talk.fail(CentreRefusedError(413, "too large"))
+
+    talk.answer(acked(1))
+    talk.hold(next_seq=2, queued=1)
+
+    assert talk.take(SendBatch) == SendBatch(first_seq=2, max_entries=1)
+    assert talk.session.problems == ()
 
 
 def test_a_split_batch_grows_back() -> None:

@@ -152,9 +152,9 @@ def _understood_entry(raw: bytes, zone: Zone) -> UnderstoodRow | None:
         entry = msgspec.json.decode(raw, type=Entry)
         match entry.kind:
             case "receipt":
-                return _understood(msgspec.json.decode(entry.body, type=ReceiptBody).receipt, zone)
+                return _understood(msgspec.json.decode(entry.json, type=ReceiptBody).receipt, zone)
             case "correct":
-                return _understood(msgspec.json.decode(entry.body, type=CorrectBody).reading.receipt, zone)
+                return _understood(msgspec.json.decode(entry.json, type=CorrectBody).reading.receipt, zone)
     except UNDECODABLE:
         return None
     return None

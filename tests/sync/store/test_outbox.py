@@ -62,7 +62,7 @@ async def test_a_body_is_kept_as_it_was_hashed(store: Store) -> None:
     entry = await store.write(lambda writing: writing.append("receipt", sale.key, ReceiptBody(receipt=sale)))
 
     assert store.entry(1) == entry
-    assert msgspec.json.decode(entry.body, type=ReceiptBody).receipt == sale
+    assert msgspec.json.decode(entry.json, type=ReceiptBody).receipt == sale
     assert (entry.seq, entry.key, entry.kind, entry.wall) == (1, sale.key, "receipt", NOON)
     assert parse_hlc(entry.hlc).ms == int(NOON.timestamp() * 1000)
 
@@ -191,7 +191,7 @@ async def test_an_epoch_that_fails_to_open_leaves_the_numbers_alone(outbox: Outb
 async def test_a_batch_is_bounded_in_entries_and_bytes_but_never_empty(outbox: Outbox) -> None:
     await outbox.open_epoch("epoch-1")
     await outbox.append(*(f"signal-{number}" for number in range(10)))
-    size = len(bytes(outbox.batch().entries[0].body))
+    size = len(outbox.batch().entries[0].json)
 
     def entries(limit: int, limit_bytes: int) -> int:
         batch = outbox.store.next_batch(limit, limit_bytes)

@@ -1,0 +1,234 @@
+"""Entries of registers that were set aside at the centre: what people see of them, and how they come to their effect.
+
+Owns listing and showing, applying again, bringing a body that did not travel, and dismissing. An entry is never changed
+or removed here: the register's chain and the answer that it got stay as they are. Identity makes that nothing counts
+twice: what was applied under its key since is a duplicate. Another history of a fork is never applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+from sqlalchemy import Connection, Row, func, select, update
+
+from central import feed, folding
+from central.db import tables
+from central.ingest import HANDLED, apply_again
+from central.receipts import Seen
+from loyalty.receipt import AwareDatetime
+from loyalty.remedies import remedy_for
+from loyalty.undecodable import UNDECODABLE
+from sync.records import Entry, Salt
+
+# Entries that are applied again in one transaction.
+AGAIN = 2000
+# Of a listing.
+MAX_LISTED = 200
+# What an update of the centre may have learnt to handle.
+_AWAIT_UPDATE = ("not_yet", "unknown_kind")
+
+
+class NotWaitingError(Exception):
+    """Nothing waits in quarantine under this number."""
+
+
+class BodyRefusedError(Exception):
+    """What was brought is not the body whose digest the register sent."""
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """An entry that waits for a person. `seq` and `epoch` are the register's, `remedy` says what to do."""
+
+    id: int
+    received_at: AwareDatetime
+    device: str
+    store: str
+    register: str
+    epoch: str
+    seq: int
+    key: str
+    kind: str
+    reason: str
+    detail: str
+    remedy: str
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """The oldest items, and how many there are of each reason in all."""
+
+    items: tuple[Item, ...]
+    reasons: dict[str, int]
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """One item with the entry as it was sent."""
+
+    item: Item
+    entry: Entry
+
+
+class Body(Struct, frozen=True, kw_only=True):
+    """Salt and body of an entry, as `tillside queue show eNUMBER --json` prints them at its register."""
+
+    salt: Salt
+    body: Raw
+
+
+class Again(Struct, frozen=True, kw_only=True):
+    """How many of the entries that were tried have an effect now, and how many of them still wait for a person."""
+
+    applied: int
+    waiting: int
+
+
+NOTHING = Again(applied=0, waiting=0)
+
+
+def listed(connection: Connection, after: int = 0) -> Listed:
+    """What waits, with a number beyond `after`, oldest first, and the counts by reason."""
+    columns = tables.quarantine.c
+    counts = connection.execute(
+        select(columns.reason, func.count()).where(columns.resolved_at.is_(None)).group_by(columns.reason)
+    )
+    rows = connection.execute(_waiting().where(columns.id > after).order_by(columns.id).limit(MAX_LISTED))
+    return Listed(items=tuple(_item(row) for row in rows), reasons={row[0]: row[1] for row in counts})
+
+
+def shown(connection: Connection, item: int) -> Shown:
+    """Raises NotWaitingError."""
+    row = _one(connection, item)
+    return Shown(item=_item(row), entry=msgspec.json.decode(row.raw, type=Entry))
+
+
+def retry(connection: Connection, now: datetime, items: Collection[int] = ()) -> Again:
+    """Apply what was set aside once more, as if it came now: these items, or the oldest AGAIN of all.
+
+    What still has no effect stays, with the reason of now.
+    """
+    columns = tables.quarantine.c
+    query = _waiting().where(columns.reason != "fork")
+    return _apply(connection, query.where(columns.id.in_(tuple(items))) if items else query, now)
+
+
+def retry_after_update(connection: Connection, now: datetime) -> Again:
+    """Apply what waited for a version of the centre that handles its kind, AGAIN at once."""
+    columns = tables.quarantine.c
+    return _apply(
+        connection, _waiting().where(columns.reason.in_(_AWAIT_UPDATE), columns.kind.in_(tuple(HANDLED))), now
+    )
+
+
+def bring_body(connection: Connection, item: int, document: bytes, now: datetime) -> Again:
+    """Take in the body of an entry that came as its digest only, and apply it.
+
+    Raises NotWaitingError, BodyRefusedError.
+    """
+    row = _one(connection, item)
+    entry = msgspec.json.decode(row.raw, type=Entry)
+    if not entry.digest:
+        raise BodyRefusedError(f"entry {item} has its body; `tillside-central quarantine retry {item}` applies it")
+    try:
+        brought = msgspec.json.decode(document, type=Body)
+    except UNDECODABLE as error:
+        raise BodyRefusedError(
+            f"the file is not what `tillside queue show eNUMBER --json` prints at the register ({error})"
+        ) from error
+    whole = Entry(
+        seq=entry.seq,
+        key=entry.key,
+        kind=entry.kind,
+        hlc=entry.hlc,
+        wall=entry.wall,
+        salt=brought.salt,
+        body=brought.body,
+    )
+    if whole.body_digest.hex() != entry.digest:
+        raise BodyRefusedError(
+            "this is another entry's body, or was changed on the way: its digest is not the one that the register "
+            f"sent; print entry {entry.seq} of {row.store} / {row.register} there again"
+        )
+    kept = tables.entries.c
+    connection.execute(
+        update(tables.entries)
+        .where(kept.epoch == row.epoch, kept.seq == entry.seq)
+        .values(salt=brought.salt, body=whole.json)
+    )
+    table = tables.quarantine
+    connection.execute(update(table).where(table.c.id == item).values(raw=msgspec.json.encode(whole)))
+    return retry(connection, now, (item,))
+
+
+def dismiss(connection: Connection, item: int, note: str, now: datetime) -> bool:
+    """A person says that nothing is to be made of an entry, and why. False where it does not wait."""
+    table = tables.quarantine
+    done = connection.execute(
+        update(table)
+        .where(table.c.id == item, table.c.resolved_at.is_(None))
+        .values(resolved_at=now, resolved_as="dismissed", note=note)
+    )
+    return done.rowcount == 1
+
+
+def _apply(connection: Connection, query: Any, now: datetime) -> Again:
+    table = tables.quarantine
+    rows = connection.execute(query.order_by(table.c.id).limit(AGAIN)).all()
+    touched: set[str] = set()
+    applied = 0
+    for row in rows:
+        entry = msgspec.json.decode(row.raw, type=Entry)
+        seen, reason = _came_whole(connection, entry) or apply_again(connection, row.device, row.epoch, entry, now)
+        if seen.code == "quarantined":
+            values: dict[str, Any] = {"reason": reason, "detail": seen.detail}
+        else:
+            applied += 1
+            touched |= seen.touched
+            values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
+        connection.execute(update(table).where(table.c.id == row.id).values(values))
+    feed.note_changes(connection, folding.settle(connection, touched, now), now)
+    return Again(applied=applied, waiting=len(rows) - applied)
+
+
+def _came_whole(connection: Connection, entry: Entry) -> tuple[Seen, str] | None:
+    """A receipt of which only the digest was here may have been sent again since, and got through."""
+    receipts = tables.receipts.c
+    if not entry.digest or not connection.execute(select(receipts.key).where(receipts.key == entry.key)).first():
+        return None
+    return Seen(code="duplicate", detail="came whole since"), ""
+
+
+def _waiting() -> Any:
+    """What waits, with where it came from."""
+    table, registers = tables.quarantine, tables.devices
+    return (
+        select(table, registers.c.store, registers.c.register)
+        .join(registers, registers.c.id == table.c.device)
+        .where(table.c.resolved_at.is_(None))
+    )
+
+
+def _one(connection: Connection, item: int) -> Row[Any]:
+    rows: Iterable[Row[Any]] = connection.execute(_waiting().where(tables.quarantine.c.id == item))
+    for row in rows:
+        return row
+    raise NotWaitingError(f"nothing waits under {item}; `tillside-central quarantine list` shows what does")
+
+
+def _item(row: Row[Any]) -> Item:
+    return Item(
+        id=row.id,
+        received_at=row.received_at,
+        device=row.device,
+        store=row.store,
+        register=row.register,
+        epoch=row.epoch,
+        seq=row.seq,
+        key=row.key,
+        kind=row.kind,
+        reason=row.reason,
+        detail=row.detail,
+        remedy=remedy_for(row.reason),
+    )
