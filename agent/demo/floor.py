@@ -250,11 +250,15 @@ spool = "{spool}"
     # What the people at the register do
 
     async def scan(self, card: str) -> None:
-        """Scan a card until the page shows it, as a cashier does. Raises DemoError when it never does."""
+        """Scan a card until the page shows it, as a cashier does. Raises DemoError when it never does.
+
+        Of several scans those that nobody read by then are taken back: read later, they would be the next customer's.
+        """
         for _ in range(SCANS_TRIED):
             self.scanner.scan(card, aim="]C0")
             with contextlib.suppress(TimeoutError):
                 await self.page_shows(lambda page: _shows(page, card), SHOWN_WITHIN_S)
+                self.scanner.take_back()
                 return
         raise DemoError(f"register {self.number} did not show a scanned card; see {self._agent.log}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import termios
 import tty
 from pathlib import Path
 from types import TracebackType
@@ -67,6 +68,11 @@ class VirtualScanner:
     def scan(self, code: str, *, aim: str = "") -> None:
         """Send `code` with the AIM identifier `aim`, such as `]C0`, before it and the suffix after it."""
         self.send((aim + code).encode() + self._suffix)
+
+    def take_back(self) -> None:
+        """Forget what was sent and nobody has read, as a port that nobody has open does."""
+        if self._ends is not None:
+            termios.tcflush(self._ends[1], termios.TCIFLUSH)
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are. Raises NobodyListensError when the terminal stays full."""

@@ -20,6 +20,19 @@ def test_a_code_is_sent_with_aim_identifier_and_suffix(tmp_path: Path) -> None:
         os.close(port)
 
 
+def test_what_nobody_read_can_be_taken_back(tmp_path: Path) -> None:
+    with VirtualScanner(tmp_path / "scanner") as scanner:
+        scanner.take_back()
+        scanner.scan("M1")
+        scanner.take_back()
+        scanner.scan("M2")
+        port = os.open(scanner.port, os.O_RDWR | os.O_NOCTTY)
+
+        assert os.read(port, 100) == b"M2\r"
+
+        os.close(port)
+
+
 def test_unplugged_the_port_is_gone_and_plugged_in_it_is_the_same_path(tmp_path: Path) -> None:
     with VirtualScanner(tmp_path / "scanner") as scanner:
         scanner.unplug()
