@@ -273,6 +273,10 @@ def decompress(body: bytes, encoding: str | None) -> bytes:
         plain = decompressor.decompress(body, max_length=MAX_BODY_BYTES)
     except zstd.ZstdError as error:
         raise ValueError("the body is no zstd frame") from error
+    if decompressor.needs_input:
+        raise ValueError("the body's zstd frame is cut off")
     if not decompressor.eof:
-        raise BodyTooLargeError(f"body exceeds {MAX_BODY_BYTES} bytes or is cut off")
+        raise BodyTooLargeError(f"body exceeds {MAX_BODY_BYTES} bytes")
+    if decompressor.unused_data:
+        raise ValueError("the body is more than one zstd frame")
     return plain

@@ -1,6 +1,6 @@
 """What must be so after a run, worked out from what was printed and acknowledged alone.
 
-Owns the expected points, by fractions, apart from every line of the product; and the invariants of `docs/sync.md`.
+Owns the expected points, by fractions, apart from every line of the product; and the invariants of `docs/protocol.md`.
 Gives faults as sentences, each with what it is about, so that the history of that can be printed.
 """
 

@@ -1,60 +1,95 @@
-"""docs/sync.md and docs/store.md say what the code does: endpoints, kinds, limits, the signature's vector."""
+"""docs/protocol.md, docs/sync.md and docs/store.md say what the code does: endpoints, kinds, limits."""
 
 from __future__ import annotations
 
-import base64
 import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from central import routes
+from central.ingest import MAX_ALSO
 from central.routes import OPERATIONS
-from sync import client, retry, session, signing, wire
+from loyalty import item_map
+from sync import client, enrolling, enrolment, retry, session, signing, steps, wire
 from sync.records import EntryKind
 from sync.store import packing, reading, writer
 
-PAGE = Path(__file__).parents[2].joinpath("docs", "sync.md").read_text()
-STORE_PAGE = Path(__file__).parents[2].joinpath("docs", "store.md").read_text()
-# Named by the contract, and by the page as what comes later.
-LATER = {"POST /v1/allowances"}
+DOCS = Path(__file__).parents[2] / "docs"
+PROTOCOL, PAGE, STORE_PAGE = ((DOCS / name).read_text() for name in ("protocol.md", "sync.md", "store.md"))
+MIB, KIB = 1024**2, 1024
 
 
 def test_every_endpoint_is_described_and_nothing_else() -> None:
     served = {f"{operation.method} {operation.path}" for operation in OPERATIONS}
-    described = set(re.findall(r"`((?:GET|POST) /[^`?\s]*)", PAGE))
+    described = set(re.findall(r"`((?:GET|POST) /[^`?\s]*)", PROTOCOL))
 
     # Chunks are fetched from the url that the snapshot gives
-    assert described - LATER == served - {"GET /v1/snapshots/{snapshot}/{chunk}"}
+    assert described == served - {"GET /v1/snapshots/{snapshot}/{chunk}"}
+
+
+def test_every_endpoint_is_in_the_table_of_those_that_may_be_left_out() -> None:
+    table = PROTOCOL.split("## What a centre answers\n")[1].split("\n## ")[0]
+
+    for operation in OPERATIONS:
+        if operation.id != "snapshot_chunk":
+            [row] = [row for row in table.splitlines() if f"`{operation.method} {operation.path}`" in row]
+            assert row.split("|")[2].strip() == ("yes" if operation.signed else "no")
 
 
 def test_every_entry_kind_is_named() -> None:
-    assert {kind for kind in get_args(EntryKind) if f"`{kind}`" not in PAGE} == set()
+    table = PROTOCOL.split("### Kinds\n")[1].split("\n### ")[0]
+
+    assert {kind for kind in get_args(EntryKind) if f"`{kind}`" not in table} == set()
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        f"{client.CONNECT_S:g} s to connect",
-        f"{client.SILENCE_S:g} s without a byte",
-        f"{client.EXCHANGE_S:g} s for an exchange",
-        f"{client.LOOKUP_S:g} s for a member",
-        f"before {client.EARLIEST_PLAUSIBLE:%Y-%m-%d} or after {client.LATEST_PLAUSIBLE:%Y-%m-%d}",
-        f"Ping every {client.LIVE_PING_S:g} s",
-        f"({client.DEFAULT_RETRY_AFTER_S:g} s without one",
-        f"min({retry.CAP_S:g} s, {retry.BASE_S:g} s × 2ⁿ⁻¹)",
+        f"| {wire.MAX_BODY_BYTES // MIB} MiB | 413 |",
+        f"at most {wire.MAX_BODY_BYTES // MIB} MiB as it travels and at most {wire.MAX_BODY_BYTES // MIB} MiB once",
+        f"| a body of enrol, epochs, heartbeat | {routes.SMALL_BODY_BYTES // KIB} KiB | 413 |",
+        f"| {enrolling.MAX_ANSWER_BYTES // KIB} KiB | the register ends the attempt |",
+        f"| entries of a batch | {wire.MAX_ENTRIES} | 422 |",
+        f"at most {wire.MAX_ENTRIES}\nentries",
+        f"| {reading.MAX_BATCH_BYTES // MIB} MiB, or one entry |",
+        f"| ids in `also` | {MAX_ALSO} |",
+        f"| a hint | {client.MAX_HINT_BYTES // KIB} KiB |",
+        f"| an item map | {item_map.MAX_DOCUMENT_BYTES // MIB} MiB |",
+        f"in `programs` of a heartbeat | {wire.MAX_ANNOUNCED} |",
+        f"| an enrolment code | {enrolment.MAX_CODE_CHARS:,} characters |",
+        f"| an id | {signing.MAX_ID_LENGTH} characters | 401 |",
+        f"{client.CONNECT_S:g} s to connect, {client.SILENCE_S:g} s without a byte, {client.EXCHANGE_S:g} s for an",
+        f"{client.LOOKUP_S:g} s for a member on demand",
+        f"registers ask for {steps.CHANGES_PER_PULL}.",
+        f"pings, every {client.LIVE_PING_S:g} s",
+        f"above {wire.COMPRESS_ABOVE_BYTES // KIB} KiB",
         f"every {session.HEARTBEAT_S:g} s",
         f"waits {session.NO_CREDIT_S:g} to {2 * session.NO_CREDIT_S:g} s",
-        f"pauses up to {session.REFUSED_RETRY_S / 60:g} min",
-        f"{session.MAX_RETRY_AFTER_S / 3600:g} h at most",
-        f"at most {signing.MAX_ID_LENGTH} characters",
-        f"at most {wire.MAX_ENTRIES} entries",
-        f"at most\n  {wire.MAX_BODY_BYTES // 1024**2} MiB",
-        f"above {wire.COMPRESS_ABOVE_BYTES // 1024} KiB",
+        f"({client.DEFAULT_RETRY_AFTER_S:g} s without one, an hour at most)",
+        f"pauses, up to {session.REFUSED_RETRY_S / 60:g} min",
+        f"by chance, up to {retry.CAP_S:g} s",
+        f"the first {client.MAX_DETAIL_CHARS} characters",
     ],
 )
-def test_every_limit_is_the_codes(words: str) -> None:
+def test_every_limit_of_the_protocol_is_the_codes(words: str) -> None:
+    assert words in PROTOCOL
+
+
+def test_a_pause_that_a_centre_asks_for_is_an_hour_at_most() -> None:
+    assert session.MAX_RETRY_AFTER_S == 3600
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"before {client.EARLIEST_PLAUSIBLE:%Y-%m-%d} or after {client.LATEST_PLAUSIBLE:%Y-%m-%d}",
+        f"min({retry.CAP_S:g} s, {retry.BASE_S:g} s × 2ⁿ⁻¹)",
+        f"pauses up to {session.REFUSED_RETRY_S / 60:g} min",
+    ],
+)
+def test_every_limit_of_our_register_is_the_codes(words: str) -> None:
     assert words in PAGE
 
 
@@ -71,12 +106,3 @@ def test_every_limit_is_the_codes(words: str) -> None:
 )
 def test_every_limit_of_the_store_is_the_codes(words: str) -> None:
     assert words in STORE_PAGE
-
-
-def test_the_published_signature_base_gives_the_published_signature() -> None:
-    base = PAGE.split("lines joined by LF:\n\n```\n")[1].split("\n```")[0]
-    [published] = re.findall(r"Signature: tillside=:([^:]+):", PAGE)
-
-    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-
-    assert base64.b64encode(key.sign(base.encode())).decode() == published
