@@ -38,6 +38,7 @@ from sync.programs import (
     verified_program,
 )
 from sync.retry import Backoff
+from sync.sent import Sent, sent_of
 from sync.session import HEARTBEAT_S, REFUSED_RETRY_S, Problem, Session
 from sync.steps import (
     Answer,
@@ -58,7 +59,7 @@ from sync.steps import (
 )
 from sync.store.errors import AckRefusedError, StoreError
 from sync.store.rows import EpochState
-from sync.store.store import Store
+from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
 from sync.wire import (
     Change,
@@ -144,6 +145,7 @@ class SyncLoop:
         self._heartbeat_s = heartbeat_s
         self._session = Session(self._backoff, heartbeat_s)
         self._woken = asyncio.Event()
+        self._sent: Sent | None = None
         self._last_contact: datetime | None = None
         kept = kept_config(store, program_key)
         self._config_hash = kept[0] if kept is not None else None
@@ -224,6 +226,8 @@ class SyncLoop:
         self._last_contact = self._clock()
         if isinstance(answer, HeartbeatResponse):
             await self._follow_schedule(answer)
+            while await self._store.write(Writing.shed):
+                pass
         if self._session.received(step, answer, self._held(), _now(), self._chance()):
             await self._apply(step, answer)
 
@@ -262,6 +266,7 @@ class SyncLoop:
         if step.digests:
             _log.warning("entry_sent_without_body", seq=step.first_seq)
             batch = replace(batch, entries=tuple(entry.without_body() for entry in batch.entries[:1]))
+        self._sent = await asyncio.to_thread(sent_of, batch) if len(batch.entries) > AT_ONCE else sent_of(batch)
         return await self._client.ingest(batch)
 
     def _epoch_request(self) -> EpochRequest:
@@ -308,7 +313,8 @@ class SyncLoop:
     async def _apply(self, step: Exchange, answer: Answer) -> None:
         match answer:
             case EpochResponse():
-                await self._store.write(lambda writing: self._open_epoch(writing, answer))
+                all_kept = isinstance(step, OpenEpoch) and step.all_kept
+                await self._store.write(lambda writing: self._open_epoch(writing, answer, all_kept))
             case IngestResponse():
                 await self._acknowledge(answer)
             case ChangesResponse():
@@ -327,13 +333,20 @@ class SyncLoop:
             case bytes() if isinstance(step, FetchChunk):
                 await self._apply_chunk(step, answer)
 
-    def _open_epoch(self, writing: Writing, answer: EpochResponse) -> None:
-        writing.open_epoch(answer.epoch, self._device)
+    def _open_epoch(self, writing: Writing, answer: EpochResponse, all_kept: bool) -> None:
+        """A centre that was restored lost what it acknowledged since its backup; keys make the rest count once."""
+        known = writing.meta(_EPOCH_CENTRE)
+        restored = known is not None and known != answer.centre_epoch and self._live_epoch() is not None
+        writing.open_epoch(answer.epoch, self._device, all_kept=all_kept or restored)
         writing.set_meta(_EPOCH_CENTRE, answer.centre_epoch)
 
     async def _acknowledge(self, answer: IngestResponse) -> None:
+        """In small transactions: a receipt may be waiting behind each."""
+        sent, self._sent = self._sent, None
+        parts = sent.parts(answer) if sent is not None else [(answer, None)]
         try:
-            await self._store.write(lambda writing: writing.acknowledge(answer))
+            for part, reached in parts:
+                await self._store.write(partial(Writing.acknowledge, response=part, reached=reached))
         except AckRefusedError as error:
             _log.warning("acknowledgement_refused", acked_through=answer.acked_through, reason=str(error))
             self._session.ack_refused(_now(), self._chance())

@@ -144,7 +144,7 @@ class Session:
         self._online = False
         self._problems: dict[ProblemCode, Problem] = {}
         self._centre_epoch: str | None = None
-        self._epoch_due = False
+        self._epoch_due = self._all_kept = False
         self._credit = self._batch_cap = MAX_ENTRIES
         self._resend_from: int | None = None
         self._digest_of: int | None = None  # the entry whose body is not taken
@@ -207,7 +207,7 @@ class Session:
 
     def _up_step(self, held: Held) -> Exchange | None:
         if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):
-            return OpenEpoch()
+            return OpenEpoch(all_kept=self._all_kept)
         first = self._resend_from or held.next_seq
         waiting = held.last_seq - first + 1
         if waiting <= 0:
@@ -306,7 +306,7 @@ class Session:
 
     def _opened(self, answer: EpochResponse) -> bool:
         self._centre_epoch = answer.centre_epoch
-        self._epoch_due = False
+        self._epoch_due = self._all_kept = False
         self._resend_from = self._digest_of = None
         self._credit = MAX_ENTRIES
         return True
@@ -468,8 +468,8 @@ class Session:
         self._up.stop(self._backoff, now, chance)
 
     def cannot_resend(self) -> None:
-        """The store no longer keeps what the centre asked for again; it numbers what it has anew."""
-        self._epoch_due = True
+        """The store no longer keeps all that the centre asked for again; it numbers what it has anew."""
+        self._epoch_due = self._all_kept = True
 
     def chunk_broken(self, now: float, chance: float) -> None:
         """A chunk did not have its digest or could not be read; the snapshot is asked for again."""

@@ -58,7 +58,12 @@ class Held(Struct, frozen=True, kw_only=True):
 
 
 class OpenEpoch(Struct, frozen=True, kw_only=True):
-    """POST /v1/epochs; the answer makes the store number what is unacknowledged from 1 again."""
+    """POST /v1/epochs; the answer makes the store number what is unacknowledged from 1 again.
+
+    With `all_kept` so is what was acknowledged and is kept: the centre asked for something that it lost.
+    """
+
+    all_kept: bool = False
 
 
 class SendBatch(Struct, frozen=True, kw_only=True):

@@ -100,6 +100,11 @@ class Reading:
         self._clock = clock
         self._walked = walked
 
+    @property
+    def walked(self) -> ChainPoint | None:
+        """How far the chain was walked last."""
+        return self._walked
+
     def _rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
         return self._connection.execute(sql, parameters).fetchall()
 
@@ -354,12 +359,15 @@ class Reading:
     def batch_from(self, first_seq: int, limit: int = MAX_ENTRIES) -> IngestRequest | None:
         """`next_batch`, but from `first_seq` on: entries that were acknowledged, for a centre that lost them.
 
-        The chain before them is walked from where the last call got to, else from the start of the epoch.
+        The chain before them is walked from where the last call got to, else from the start of the epoch. None where
+        not all of them are kept.
         """
         live = self._live_epoch()
         if live is None or first_seq > live[3]:
             return self.next_batch(limit)
         epoch, device, base, _, _ = live
+        if base + self._walked_before(first_seq - 1, live).seq + 1 < self.kept_from():
+            return None
         before = self.walk(first_seq - 1)
         entries = _within(self._entries_after(base + first_seq - 1, limit, base), MAX_BATCH_BYTES)
         return IngestRequest(
@@ -419,6 +427,10 @@ class Reading:
         if not found or found[0].seq != number - self.base():
             raise UnknownEntryError(f"there is no entry {number}; `tillside queue list` shows them")
         return found[0]
+
+    def kept_from(self) -> int:
+        """The first number from which on every entry is kept."""
+        return int(self.meta("shed_through") or 0) + 1
 
     def queued(self) -> int:
         """Entries that the centre has not acknowledged."""

@@ -154,6 +154,15 @@ _PROGRAM_SCHEDULE: Migration = (
     ),
 )
 
+_KEPT_ENTRIES: Migration = (
+    "kept entries",
+    (
+        # Since which hour of its own clock the centre has entries through which number; bytes of those of that hour.
+        """CREATE TABLE acknowledged (
+            hour TEXT PRIMARY KEY, through INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -161,6 +170,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _MATCHING,
     _QUARANTINE_DESK,
     _PROGRAM_SCHEDULE,
+    _KEPT_ENTRIES,
 )
 
 

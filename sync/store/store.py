@@ -31,8 +31,8 @@ from sync.wire import IngestRequest
 
 T = TypeVar("T")
 
-# Entries of the chain walked on the event loop (10 ms); a longer walk goes on in a thread.
-WALKED_AT_ONCE = 500
+# Entries read and walked on the event loop (1 ms), where a scan or a receipt may be waiting; more of them in a thread.
+AT_ONCE = 20
 
 _NODE = "node"
 _NODE_BYTES = 4
@@ -119,10 +119,11 @@ class Store(Reading):
         self._writer.listen(committed)
 
     async def batch(self, first_seq: int, limit: int) -> IngestRequest | None:
-        """`batch_from` without holding up the event loop, however long the chain before `first_seq` is."""
-        if self.steps_to(first_seq - 1) > WALKED_AT_ONCE:
-            self._walked = await asyncio.to_thread(self._walk_apart, first_seq - 1)
-        return self.batch_from(first_seq, limit)
+        """`batch_from` without holding up the event loop, however large it is or long the chain before `first_seq`."""
+        if limit <= AT_ONCE and self.steps_to(first_seq - 1) <= AT_ONCE:
+            return self.batch_from(first_seq, limit)
+        batch, self._walked = await asyncio.to_thread(self._batch_apart, first_seq, limit)
+        return batch
 
     def status(self) -> StoreStatus:
         """What `status` says of the store; cheap enough to ask after every commit."""
@@ -159,8 +160,8 @@ class Store(Reading):
         """`count_members` for a thread: it reads a whole table."""
         return self._apart(lambda reading: reading.count_members())
 
-    def _walk_apart(self, seq: int) -> ChainPoint:
-        return self._apart(lambda reading: reading.walk(seq))
+    def _batch_apart(self, first_seq: int, limit: int) -> tuple[IngestRequest | None, ChainPoint | None]:
+        return self._apart(lambda reading: (reading.batch_from(first_seq, limit), reading.walked))
 
     def _apart(self, read: Callable[[Reading], T]) -> T:
         """`read` in a thread: on a connection of its own, since this one belongs to the event loop's."""

@@ -7,7 +7,7 @@ appends needs no savepoint, since what it buffered is simply dropped if it fails
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from loyalty.receipt import Receipt
 from sync.hlc import HybridClock
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
+from sync.store.kept_rows import KeptRows
 from sync.store.packing import Packer, unpacked
 from sync.store.quarantine_rows import QuarantineRows
 from sync.store.reading import MAX_LISTED, Parameters, Reading
@@ -43,7 +44,7 @@ _encode = msgspec.json.Encoder().encode
 _member = msgspec.json.Decoder(Member)
 
 
-class Writing(SourceRows, QuarantineRows):
+class Writing(SourceRows, QuarantineRows, KeptRows):
     """What a `work` passed to `Store.write` may do; valid only during that call."""
 
     def __init__(
@@ -119,6 +120,11 @@ class Writing(SourceRows, QuarantineRows):
         self._enter()
         return self._connection.execute(sql, parameters).lastrowid or 0
 
+    def _execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        if rows:
+            self._enter()
+            self._connection.executemany(sql, rows)
+
     def _enter(self) -> None:
         """Before an item's statement: what it and the items before it appended is in the table."""
         if not self._in_savepoint:
@@ -169,25 +175,30 @@ class Writing(SourceRows, QuarantineRows):
         self._execute("UPDATE outcomes SET code = 'requeued' WHERE number = ?", (number,))
         return self._append(row[0], row[1], unpacked(row[2]))
 
-    def open_epoch(self, epoch: str, device: str) -> None:
+    def open_epoch(self, epoch: str, device: str, *, all_kept: bool = False) -> None:
         """Makes `epoch` the live one: what is unacknowledged is numbered from 1 in it, under the same keys.
 
-        Numbers and chain follow from where it starts, so its cost does not grow with the queue.
+        With `all_kept` what was acknowledged and is kept waits again too: for a centre that no longer has it. Numbers
+        and chain follow from where it starts, so its cost does not grow with the queue.
         """
         live = self._live_epoch()
         if live is not None and live[:2] == (epoch, device):
             return
         base = self.settled_through()
+        if all_kept:
+            base = min(base, self.kept_from() - 1)
+            self._unkeep()
         self._execute(
             "INSERT INTO epochs (epoch, device, base, acked, hash, opened_at) VALUES (?, ?, ?, 0, ?, ?)",
             (epoch, device, base, chain_start(device, epoch), wall_text(self._clock())),
         )
         self._numbering = base
 
-    def acknowledge(self, response: IngestResponse) -> None:
+    def acknowledge(self, response: IngestResponse, reached: bytes | None = None) -> None:
         """Takes the centre's word for entries up to `acked_through`, if its chain is this register's own.
 
-        An answer older than one already taken changes nothing. Raises AckRefusedError, NoEpochError.
+        `reached` is the own chain's h there, where the caller walked it. An answer older than one already taken
+        changes nothing. Raises AckRefusedError, NoEpochError.
         """
         live = self._live_epoch()
         if live is None:
@@ -201,13 +212,16 @@ class Writing(SourceRows, QuarantineRows):
                 f"the centre acknowledged entry {through} and this register wrote {self._number - base}: "
                 "its store was restored or cloned; a new epoch is needed"
             )
-        reached = self._chain_through(bytes(chain_hash), base, acked, through)
+        if reached is None:
+            reached = self._chain_through(bytes(chain_hash), base, acked, through)
         if reached.hex() != response.chain_hash:
             raise AckRefusedError(f"the centre's chain differs at entry {through}; a new epoch is needed")
-        self._execute("UPDATE epochs SET acked = ?, hash = ? WHERE epoch = ?", (through, reached, epoch))
-        outcomes = {outcome.seq: outcome for outcome in response.outcomes}
-        for seq in range(acked + 1, through + 1):
-            self._settle(base + seq, outcomes.get(seq) or Outcome(seq=seq, code="accepted"))
+        if through > acked:
+            self._execute("UPDATE epochs SET acked = ?, hash = ? WHERE epoch = ?", (through, reached, epoch))
+            told = {outcome.seq: outcome for outcome in response.outcomes}
+            seqs = range(acked + 1, through + 1)
+            self._settle({base + seq: told.get(seq) or Outcome(seq=seq, code="accepted") for seq in seqs})
+            self._keep(base + acked, base + through, response.server_time)
 
     def _chain_through(self, chain_hash: bytes, base: int, acked: int, through: int) -> bytes:
         for start in range(acked, through, MAX_LISTED):
@@ -215,24 +229,30 @@ class Writing(SourceRows, QuarantineRows):
                 chain_hash = chain_next(chain_hash, entry)
         return chain_hash
 
-    def _settle(self, number: int, outcome: Outcome) -> None:
-        pos = None if outcome.pos is UNSET else outcome.pos
-        detail = None if outcome.detail is UNSET else outcome.detail
-        self._execute(
-            "INSERT INTO outcomes (number, code, pos, detail) VALUES (?, ?, ?, ?)", (number, outcome.code, pos, detail)
+    def _settle(self, outcomes: Mapping[int, Outcome]) -> None:
+        """What the centre said of consecutive numbers; of one that it was told again, what it says now."""
+        self._execute_many(
+            "INSERT INTO outcomes (number, code, pos, detail) VALUES (?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
+            "code = CASE code WHEN 'requeued' THEN code ELSE excluded.code END, "
+            "pos = excluded.pos, detail = excluded.detail",
+            [(number, one.code, one.pos or None, one.detail or None) for number, one in outcomes.items()],
         )
         claims = self._rows(
-            "SELECT c.id, c.member, m.pos FROM entries e JOIN claims c ON c.key = e.key "
-            "LEFT JOIN members m ON m.member = c.member WHERE e.number = ?",
-            (number,),
+            "SELECT e.number, c.id, c.member, m.pos FROM entries e JOIN claims c ON c.key = e.key "
+            "LEFT JOIN members m ON m.member = c.member WHERE e.number >= ? AND e.number <= ?",
+            (min(outcomes), max(outcomes)),
         )
-        for claim, member, shown_pos in claims:
-            self._touched.add(member)
+        self._touched.update(member for _, _, member, _ in claims)
+        covered, waiting = [], []
+        for number, claim, _, shown_pos in claims:
+            outcome = outcomes[number]
             # Refused, without effect on the feed, or already in the row: nothing is left to add to it.
-            if outcome.code == "quarantined" or pos is None or (shown_pos is not None and shown_pos >= pos):
-                self._execute("DELETE FROM claims WHERE id = ?", (claim,))
+            if outcome.code == "quarantined" or not outcome.pos or (shown_pos is not None and shown_pos >= outcome.pos):
+                covered.append((claim,))
             else:
-                self._execute("UPDATE claims SET pos = ? WHERE id = ?", (pos, claim))
+                waiting.append((outcome.pos, claim))
+        self._execute_many("DELETE FROM claims WHERE id = ?", covered)
+        self._execute_many("UPDATE claims SET pos = ? WHERE id = ?", waiting)
 
     # Receipts and claims
 

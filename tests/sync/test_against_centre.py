@@ -11,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from central import devices, operations
+from central.backups import back_up, restore
 from central.certificates import server_context
 from central.db import tables
+from central.folder import DataFolder
 from loyalty.program import program_hash
 from sync import base64url
 from sync.enrolling import enrol
@@ -488,6 +490,32 @@ async def test_a_centre_that_lost_its_last_hour_gets_it_again(tmp_path: Path) ->
             await till.until(lambda: till.confirmed(CARD) == 400)
 
         assert centre.counted(MEMBER) == expected(4)
+
+
+async def test_sales_acknowledged_after_the_backup_come_back_to_a_restored_centre(tmp_path: Path) -> None:
+    # Given a backup of a centre that serves, and a register whose next sales were acknowledged after it
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+        await till.sell(receipt(1, CARD))
+        await up_to_date(till)
+        await asyncio.to_thread(back_up, centre.folder, tmp_path / "backup", utc_now())
+        for number in (2, 3):
+            await till.sell(receipt(number, CARD))
+        await up_to_date(till)
+        await till.until(lambda: till.confirmed(CARD) == 300)
+    # When all of it is lost but the backup
+    again = DataFolder(tmp_path / "again")
+    await asyncio.to_thread(restore, again, tmp_path / "backup", None, utc_now())
+    async with serving(again.path) as centre:
+        assert centre.counted(MEMBER) == expected(1)
+        async with register(tmp_path / "till", centre, url=centre.url) as till:
+            await till.sell(receipt(4, CARD))
+            await till.until(lambda: till.confirmed(CARD) == 400)
+            await up_to_date(till)
+        # Then they are there again, once, beside what was never lost and what came after
+        assert centre.counted(MEMBER) == expected(4)
+        epochs = centre.database.read_now(lambda connection: connection.execute(select(tables.epochs)).all())
+        assert [epoch.acked_through for epoch in epochs] == [1, 4]
 
 
 async def test_a_register_enrolled_anew_sends_what_waits_as_another_device(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sync.hlc import parse_hlc
 from sync.records import ReceiptBody, chain_start
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError
 from sync.store.reading import MAX_LISTED, Reading
-from sync.store.store import WALKED_AT_ONCE, Store
+from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
 from sync.wire import IngestRequest, IngestResponse, Outcome
 from tests.sync.store.samples import NOON, Clock, answer, capture, chain_through, opened, receipt, signalling
@@ -350,7 +350,7 @@ async def test_a_walk_is_good_for_its_own_epoch_and_for_what_comes_after_it(outb
 
 
 async def test_a_long_walk_leaves_the_event_loop_free(outbox: Outbox) -> None:
-    count = 10 * WALKED_AT_ONCE
+    count = 250 * AT_ONCE
     end = await acknowledged(outbox, count)
     await outbox.append("one more")
     asked = asyncio.create_task(outbox.store.batch(count, 5))
