@@ -7,14 +7,16 @@ count for that rule.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loyalty.check_digit import GTIN_LENGTHS, shortest_gtin
-from loyalty.purchase import QUANTITY_SCALE, Purchase, has_tag, thousandths_of
+from loyalty.purchase import QUANTITY_SCALE, Purchase, tagged, thousandths_of
 from loyalty.receipt import Entry, Line, LineKind
 
 # Texts of one condition, and conditions within conditions.
@@ -64,12 +66,12 @@ class Condition(
 
 
 ReceiptTest = Callable[[Purchase], bool]
-LineTest = Callable[[Purchase, Line], bool]
+LineTest = Callable[[Purchase, Sequence[Line]], Sequence[bool]]
+"""For each of some lines whether it counts. All are asked at once: a call for each costs more than the question."""
 _ABOUT_LINES: Final = frozenset(
     {"line_tag_in", "sku_in", "gtin_in", "category_in", "line_kind_in", "min_line_minor", "min_line_quantity"}
 )
 _THRESHOLDS: Final = frozenset({"min_basket_minor", "min_line_minor", "min_line_quantity"})
-_NESTS: Final = ("all_", "any_", "not_")
 
 
 class Criterion(Struct, frozen=True, kw_only=True):
@@ -97,8 +99,12 @@ class Criterion(Struct, frozen=True, kw_only=True):
             if len(self.kinds) == 1
             else [line for line in purchase.lines if line.counts_as in self.kinds]
         )
+        return self.chosen(purchase, lines)
+
+    def chosen(self, purchase: Purchase, lines: Sequence[Line]) -> Sequence[Line]:
+        """Those of `lines` for which all holds that is asked of a line."""
         for test in self.of_lines:
-            lines = [line for line in lines if test(purchase, line)]
+            lines = list(compress(lines, test(purchase, lines)))
         return lines
 
 
@@ -161,50 +167,42 @@ def _named_kinds(condition: Condition) -> Iterator[LineKind]:
 
 
 def _of_line(condition: Condition) -> LineTest:
-    """A test of one line; what is asked of the receipt is asked of each of its lines."""
+    """A test of lines; what is asked of the receipt is asked for each of its lines."""
     tests: list[LineTest] = []
     for name in _keys(condition):
         asked = getattr(condition, name)
         if name == "all_":
             tests += map(_of_line, asked)
         elif name == "any_":
-            tests.append(_any_line(tuple(map(_of_line, asked))))
+            tests.append(_joined(operator.or_, list(map(_of_line, asked))))
         elif name == "not_":
             tests.append(_no_line(_of_line(asked)))
         elif name in _ABOUT_LINES:
             tests.append(_line_test(name, asked))
         else:
             tests.append(_lifted(_receipt_test(name, asked)))
-    return tests[0] if len(tests) == 1 else _every_line(tuple(tests))
+    return _joined(operator.and_, tests)
 
 
-# Asked for each rule of each line: loops, since a generator for each costs more than all that it asks.
-def _every_line(tests: tuple[LineTest, ...]) -> LineTest:
-    def every(purchase: Purchase, line: Line) -> bool:
-        for test in tests:  # noqa: SIM110
-            if not test(purchase, line):
-                return False
-        return True
+def _joined(join: Callable[[bool, bool], bool], tests: list[LineTest]) -> LineTest:
+    """Several tests as one, their answers joined line by line."""
+    first, *others = tests
 
-    return every
+    def joined(purchase: Purchase, lines: Sequence[Line]) -> Sequence[bool]:
+        answers = first(purchase, lines)
+        for test in others:
+            answers = list(map(join, answers, test(purchase, lines)))
+        return answers
 
-
-def _any_line(tests: tuple[LineTest, ...]) -> LineTest:
-    def some(purchase: Purchase, line: Line) -> bool:
-        for test in tests:  # noqa: SIM110
-            if test(purchase, line):
-                return True
-        return False
-
-    return some
+    return joined if others else first
 
 
 def _no_line(test: LineTest) -> LineTest:
-    return lambda purchase, line: not test(purchase, line)
+    return lambda purchase, lines: [not answer for answer in test(purchase, lines)]
 
 
 def _lifted(test: ReceiptTest) -> LineTest:
-    return lambda purchase, _: test(purchase)
+    return lambda purchase, lines: [test(purchase)] * len(lines)
 
 
 def _of_receipt(condition: Condition) -> ReceiptTest:
@@ -232,21 +230,22 @@ def _none_of(test: ReceiptTest) -> ReceiptTest:
 
 def _line_test(name: str, asked: Any) -> LineTest:
     if name == "min_line_minor":
-        return lambda _, line: line.amount_minor >= asked
+        return lambda _, lines: [line.amount_minor >= asked for line in lines]
     if name == "min_line_quantity":
-        return lambda _, line: thousandths_of(line) >= asked * QUANTITY_SCALE
+        least = asked * QUANTITY_SCALE
+        return lambda _, lines: [thousandths_of(line) >= least for line in lines]
     values = frozenset(map(_gtin, asked) if name == "gtin_in" else asked)
     match name:
         case "line_tag_in":
-            return lambda _, line: has_tag(line, values)
+            return lambda _, lines: tagged(lines, values)
         case "sku_in":
-            return lambda _, line: line.sku in values
+            return lambda _, lines: [line.sku in values for line in lines]
         case "gtin_in":
-            return lambda _, line: _gtin(line.gtin or "") in values
+            return lambda _, lines: [_gtin(line.gtin or "") in values for line in lines]
         case "category_in":
-            return lambda _, line: line.mapped is not UNSET and line.mapped.category in values
+            return lambda _, lines: [line.mapped is not UNSET and line.mapped.category in values for line in lines]
         case _:
-            return lambda _, line: line.counts_as in values
+            return lambda _, lines: [line.counts_as in values for line in lines]
 
 
 def _gtin(text: str) -> str:

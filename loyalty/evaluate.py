@@ -14,12 +14,13 @@ from msgspec import UNSET
 
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MAX_POINTS
-from loyalty.program import NO_CAP, EarnRule, Program, Ratio
+from loyalty.periods import day_of
+from loyalty.program import NO_CAP, EarnRule, Program
 from loyalty.purchase import Known, Purchase
 from loyalty.receipt import Receipt
 from loyalty.reconcile import unearning
 from loyalty.returns import Settled, taken_back
-from loyalty.terms import Rule, Terms, terms_of
+from loyalty.terms import Multiplier, Rule, Terms, terms_of
 
 NOBODY: Final = Known()
 
@@ -53,8 +54,9 @@ def evaluate(
 
 def earned(purchase: Purchase, program: Program) -> tuple[LedgerEntry, ...]:
     """What the earn rules give a sale that earns. Raises TooManyPointsError."""
-    terms, multiplier = terms_of(program), program.multiplier(purchase.known.tier)
-    given = [entry for rule in terms.rules if (entry := entry_of(purchase, rule, multiplier)) is not None]
+    terms = terms_of(program)
+    by = terms.multiplier(purchase.known.tier)
+    given = [entry for rule in terms.rules if (entry := entry_of(purchase, rule, by)) is not None]
     return tuple(_best(given, terms) if program.conflict == "best_per_group" else given)
 
 
@@ -63,24 +65,28 @@ def earns(receipt: Receipt, program: Program) -> bool:
     return receipt.status == "final" and unearning(receipt) is None and receipt.currency == program.currency
 
 
-def entry_of(purchase: Purchase, rule: Rule, multiplier: Ratio) -> LedgerEntry | None:
+def entry_of(purchase: Purchase, rule: Rule, by: Multiplier) -> LedgerEntry | None:
     """What one rule gives a purchase, by itself; None for nothing. Raises TooManyPointsError."""
     basis = rule.basis_of(purchase)
     if basis <= 0:
         return None
-    uncut = rule.points(basis, multiplier)
-    points, cut_by = (uncut, "") if rule.earn.cap is NO_CAP else _cut(uncut, purchase, rule.earn)
-    check_size(rule.earn.id, max(points, basis))
+    earn = rule.earn
+    points = uncut = rule.points(basis, by)
+    cut_by = ""
+    if earn.cap is not NO_CAP:
+        points, cut_by = _cut(uncut, purchase, earn)
+    check_size(earn.id, max(basis, points))
     if points <= 0:
         return None
-    why = f"{rule.arithmetic(basis, multiplier, purchase.known.tier)} = {uncut}"
+    matures, gone = purchase.times(earn.pending, earn.expires)
+    why = rule.arithmetic(basis, uncut, by)
     return LedgerEntry(
         receipt=purchase.receipt.key,
-        rule=rule.earn.id,
+        rule=earn.id,
         points=points,
         basis_minor=basis,
-        pending_until=purchase.matures(rule.earn.pending),
-        expires_at=purchase.expires(rule.earn.expires),
+        pending_until=matures,
+        expires_at=gone,
         why=f"{why}, cut to {points} by the cap of a {cut_by}" if cut_by else why,
     )
 
@@ -112,7 +118,8 @@ def periods_of(local: datetime | None) -> tuple[tuple[str, str], ...]:
     """Which caps count a moment on the program's clock, and under what. What has no time shares a day and a month."""
     if local is None:
         return (("day", "undated day"), ("month", "undated month"), ("member", "member"))
-    return (("day", f"{local:%Y-%m-%d}"), ("month", f"{local:%Y-%m}"), ("member", "member"))
+    day = day_of(local)
+    return (("day", day), ("month", day[:-3]), ("member", "member"))
 
 
 def _best(entries: Iterable[LedgerEntry], terms: Terms) -> list[LedgerEntry]:

@@ -21,7 +21,7 @@ from loyalty.history import Facts, History, Scope
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance, Counters, MemberState
 from loyalty.periods import FIRST, bought_at
-from loyalty.program import Program
+from loyalty.program import Program, TierThreshold
 from loyalty.purchase import Purchase
 from loyalty.receipt import Receipt
 from loyalty.returns import EXCHANGED, VOIDED, Returned, Settled, voiding, within
@@ -46,6 +46,7 @@ class Fold:
     """What one member's receipts give, one after the other. `entries` are all of them, in the order they were given.
 
     `refused` says, by receipt, why one that would earn gives nothing: its points are more than an entry can hold.
+    `streaks` are the member's visits and stamps.
 
     `scope` is of all programs that will be passed: what any of them counts is counted from the beginning.
     """
@@ -53,7 +54,7 @@ class Fold:
     def __init__(self, scope: Scope, opening: MemberState = NEW) -> None:
         self._opening = opening
         self._history = History(scope, opening.counters)
-        self._streaks = Streaks(opening.counters)
+        self.streaks = Streaks(opening.counters)
         self._sales: dict[str, _Sale] = {}
         self.entries: list[LedgerEntry] = []
         self.refused: dict[str, str] = {}
@@ -70,7 +71,7 @@ class Fold:
             return []
         sale, entries = judged
         self._history.bought(sale)
-        beside = self._streaks.sold(sale, program)
+        beside = self.streaks.sold(sale, program)
         self._note(sale, [*entries, *beside])
         kept = honoured(promised, [*entries, *beside], sale) if program.goodwill == "honour" else None
         if kept is not None:
@@ -90,7 +91,7 @@ class Fold:
         known = self._history.known(bought_at(receipt, program.time_zone), program, facts)
         sale = Purchase(receipt, program.time_zone, known)
         try:
-            self._streaks.check(sale, program)
+            self.streaks.check(sale, program)
             return sale, earned(sale, program)
         except TooManyPointsError as error:
             self.refused[receipt.key] = str(error)
@@ -107,7 +108,7 @@ class Fold:
             replace(entry, rule=f"{entry.rule}{suffix}")
             for entry in evaluate(receipt, known=purchase.known, program=program, original=sale.settled)
         ]
-        taken += self._streaks.returned(purchase, back, undoing)
+        taken += self.streaks.returned(purchase, back, undoing)
         if program.returns.policy == "within_balance":
             taken = list(within(taken, self._held(program, back.now.at), back.now.at))
         self._history.is_left(purchase, back.basket_left())
@@ -123,7 +124,7 @@ class Fold:
         if sale is None:
             return []
         undoing = Undoing(receipt=key, suffix=VOIDED)
-        entries = [*voiding(sale.settled), *self._streaks.voided(sale.purchase, undoing)]
+        entries = [*voiding(sale.settled), *self.streaks.voided(sale.purchase, undoing)]
         self._history.voided(sale.purchase)
         self._note(sale.purchase, entries)
         return entries
@@ -164,6 +165,10 @@ class Fold:
     def tier(self, program: Program, facts: Facts, at: datetime) -> str | UnsetType:
         return self._history.tier(program, facts, at)
 
+    def counted(self, threshold: TierThreshold, program: Program, at: datetime) -> list[tuple[datetime, int]]:
+        """What counts for a tier at `at`, in order of time, and how much it counts."""
+        return self._history.counted(threshold, program, at)
+
     def tier_changes_at(self, program: Program, now: datetime) -> datetime | None:
         """When time alone may next change the tier."""
         return self._history.tier_changes_at(program, now)
@@ -183,9 +188,9 @@ class Fold:
             used=self._history.used(at.astimezone(ZoneInfo(program.time_zone))),
             purchases=self._history.purchases(),
             activity=self._history.activity(at),
-            visits=self._streaks.visits(at),
-            visited=self._streaks.visited(),
-            stamps=self._streaks.stamps(),
+            visits=self.streaks.visits(at),
+            visited=self.streaks.visited(),
+            stamps=self.streaks.stamps(),
         )
 
     def _note(self, sale: Purchase, entries: list[LedgerEntry]) -> None:

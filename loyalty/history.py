@@ -18,7 +18,7 @@ from loyalty.conditions import keys_in
 from loyalty.evaluate import periods_of
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Activity, Counters
-from loyalty.program import EventCap, EventRule, Program
+from loyalty.program import EventCap, EventRule, Program, TierThreshold
 from loyalty.purchase import Known, Purchase
 from loyalty.returns import EXCHANGED, VOIDED
 from loyalty.standing import Standing, reached_by_activity
@@ -46,7 +46,12 @@ class Scope(Struct, frozen=True, kw_only=True):
 
 
 def scope_of(programs: Iterable[Program]) -> Scope:
-    different = tuple(dict.fromkeys(programs))
+    return _scope_of(tuple(dict.fromkeys(programs)))
+
+
+@lru_cache(maxsize=32)
+def _scope_of(different: tuple[Program, ...]) -> Scope:
+    """Told once for as long as the programs are in use."""
     return Scope(
         counted=frozenset(rule for program in different for rule in capped_rules(program)),
         tiered=tuple(program for program in different if reached_by_activity(program)),
@@ -71,6 +76,10 @@ class History:
     def tier_changes_at(self, program: Program, now: datetime) -> datetime | None:
         """When time alone may next change the tier."""
         return self._standing.changes_at(program, now)
+
+    def counted(self, threshold: TierThreshold, program: Program, at: datetime) -> list[tuple[datetime, int]]:
+        """What counts for a tier at `at`, in order of time, and how much it counts."""
+        return self._standing.counted(threshold, program.time_zone, at)
 
     def known(self, at: datetime | None, program: Program, facts: Facts) -> Known:
         """What is known at `at`, before the next receipt; it stays as it is when more is learned."""

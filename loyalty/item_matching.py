@@ -223,10 +223,6 @@ def _ready(entry: ItemEntry) -> _Ready:
     )
 
 
-def _rarest(pattern: NamePattern, grams: Counter[str]) -> str:
-    return min(pattern.grams, key=lambda gram: (grams[gram], -len(gram), gram))
-
-
 def _label(text: str) -> str:
     """A short text in any alphabet; signs without a letter, such as `*`, stay what they are."""
     return normal_name(text) or text.strip()

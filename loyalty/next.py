@@ -6,7 +6,7 @@ each thing that could be had was tried. What hangs on counters that are not told
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -20,10 +20,10 @@ from loyalty.exchange import parts_of
 from loyalty.fold import NEW, Fold
 from loyalty.history import missing, scope_of
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Activity, Counters, MemberState
+from loyalty.member import MemberState
 from loyalty.money import to_major
-from loyalty.periods import FIRST, earlier, later
-from loyalty.program import Program, Tier, TierThreshold, VisitRule
+from loyalty.periods import later
+from loyalty.program import Measure, Program, Tier, TierThreshold, VisitRule
 from loyalty.purchase import QUANTITY_SCALE, Purchase
 from loyalty.receipt import Receipt
 from loyalty.shortfall import Basket, Room, Shortfall, Window
@@ -33,9 +33,7 @@ Kind = Literal[
     "bracket", "min_basis", "min_basket", "min_line", "min_line_quantity", "time", "cap", "visits", "stamps", "tier"
 ]
 Unit = Literal["minor", "pieces", "minutes", "visits", "points"]
-# What of a member's activity a tier measures, and in which unit.
-_MEASURES: Final = {"points_in": "points", "spend_in": "spent_minor", "visits_in": "visits"}
-_UNITS: Final[dict[str, Unit]] = {"points_in": "points", "spend_in": "minor", "visits_in": "visits"}
+_UNITS: Final[dict[Measure, Unit]] = {"points_in": "points", "spend_in": "minor", "visits_in": "visits"}
 
 
 class Next(Struct, frozen=True, kw_only=True):
@@ -84,13 +82,12 @@ def preview(basket: Receipt, program: Program, member: MemberState = NEW) -> Pre
         return nothing
     looked_at = Basket(fold.purchase(sold.key), program)
     at = looked_at.purchase.at
-    after = fold.counters(program, at or FIRST)
     could = [*_of_earning(looked_at, entries, program)]
     if at is not None:
-        could += _of_visits(looked_at, program, after, at)
-    could += _of_stamps(looked_at, program, after, entries)
+        could += _of_visits(looked_at, program, fold.streaks.visits(at), at)
+    could += _of_stamps(looked_at, program, fold.streaks.stamps(), entries)
     if at is not None:
-        could += _of_tiers(program, after, fold.tier(program, facts, at), at)
+        could += _of_tiers(program, fold, fold.tier(program, facts, at), at)
     return replace(nothing, points=sum(entry.points for entry in entries), gives=entries, could=tuple(could))
 
 
@@ -154,12 +151,14 @@ def _left(rule: Rule, room: Room) -> Next:
     )
 
 
-def _of_visits(basket: Basket, program: Program, after: Counters, at: datetime) -> Iterator[Next]:
+def _of_visits(
+    basket: Basket, program: Program, open_visits: Mapping[str, Sequence[datetime]], at: datetime
+) -> Iterator[Next]:
     """Of a rule by which this basket is a visit: so many like it more."""
     for rule, goods in zip(program.visits, terms_of(program).visits, strict=True):
         if goods.basis_of(basket.purchase) > 0:
-            visits = (after.visits or {}).get(rule.id, ())
-            count, until = _visits_missing(rule, sorted(visits), at, program.time_zone)
+            visits = sorted(open_visits.get(rule.id, ()))
+            count, until = _visits_missing(rule, visits, at, program.time_zone)
             yield Next(
                 rule=rule.id,
                 kind="visits",
@@ -184,12 +183,14 @@ def _visits_missing(
     return rule.every, None
 
 
-def _of_stamps(basket: Basket, program: Program, after: Counters, entries: Iterable[LedgerEntry]) -> Iterator[Next]:
+def _of_stamps(
+    basket: Basket, program: Program, has: Mapping[str, int], entries: Iterable[LedgerEntry]
+) -> Iterator[Next]:
     for rule, pieces in zip(program.stamps, terms_of(program).stamps, strict=True):
-        count = rule.every - (after.stamps or {}).get(rule.id, 0)
+        count = rule.every - has.get(rule.id, 0)
         fuller = basket.with_more(pieces, count)
-        has = pieces.basis_of(basket.purchase)
-        if fuller is not None and pieces.basis_of(fuller) >= has + count * QUANTITY_SCALE:
+        full = pieces.basis_of(basket.purchase) + count * QUANTITY_SCALE
+        if fuller is not None and pieces.basis_of(fuller) >= full:
             now = sum(entry.points for entry in entries if entry.rule == rule.id)
             yield Next(
                 rule=rule.id,
@@ -202,27 +203,20 @@ def _of_stamps(basket: Basket, program: Program, after: Counters, entries: Itera
             )
 
 
-def _of_tiers(program: Program, after: Counters, held: str | UnsetType, at: datetime) -> Iterator[Next]:
+def _of_tiers(program: Program, fold: Fold, held: str | UnsetType, at: datetime) -> Iterator[Next]:
     """How far it is to each tier above the one that is held after this basket."""
     names = [tier.id for tier in program.tiers]
     for tier in program.tiers[names.index(held) + 1 if held in names else 0 :]:
         if tier.from_ is not UNSET:
-            yield _distance(tier, tier.from_, after.activity or (), at, program)
+            yield _distance(tier, tier.from_, fold, at, program)
 
 
-def _distance(
-    tier: Tier, threshold: TierThreshold, activity: Iterable[Activity], at: datetime, program: Program
-) -> Next:
-    measure, attribute, window = next(
-        (measure, attribute, window)
-        for measure, attribute in _MEASURES.items()
-        if (window := getattr(threshold, measure)) is not UNSET
-    )
-    since = earlier(at, window, program.time_zone)
-    counted = [each for each in activity if since < each.at <= at and getattr(each, attribute)]
-    count = threshold.at_least - sum(getattr(each, attribute) for each in counted)
+def _distance(tier: Tier, threshold: TierThreshold, fold: Fold, at: datetime, program: Program) -> Next:
+    [(measure, window)] = threshold.measures()
+    counted = fold.counted(threshold, program, at)
+    count = threshold.at_least - sum(each for _, each in counted)
     unit = _UNITS[measure]
-    until = later(min(each.at for each in counted), window, program.time_zone) if counted else None
+    until = later(counted[0][0], window, program.time_zone) if counted else None
     amount = f"{to_major(count, program.currency)} {program.currency}" if unit == "minor" else _counted(count, unit)
     return Next(
         rule=tier.id,

@@ -25,6 +25,8 @@ _UTC: Final = ZoneInfo("UTC")
 FIRST: Final = datetime(MINYEAR, 1, 2, tzinfo=_UTC)
 _LAST: Final = datetime(MAXYEAR, 12, 31, tzinfo=_UTC)
 _END_OF: Final = "/end-of-"
+# Days of which it is kept when the points of one way to expire are gone.
+_DAYS: Final = 1_024
 
 Duration = Annotated[str, Meta(pattern=rf"^{_DURATION}$")]
 """ISO 8601, such as `P14D`, `P1Y6M` or `PT36H`."""
@@ -52,6 +54,19 @@ def is_plausible(at: date) -> bool:
     return MINYEAR < at.year < MAXYEAR
 
 
+def in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC; one that UTC has no date for is its first or last day."""
+    try:
+        return moment.astimezone(_UTC)
+    except OverflowError:
+        return FIRST if moment.year == MINYEAR else _LAST
+
+
+def day_of(local: datetime) -> str:
+    """The day of a moment on its own clock, `2026-11-22`; without its last three characters it is the month."""
+    return local.date().isoformat()
+
+
 def later(moment: datetime, duration: Duration, time_zone: str) -> datetime:
     """`moment` plus an ISO 8601 duration: days and more on `time_zone`'s wall clock, hours and minutes as they pass.
 
@@ -67,6 +82,18 @@ def earlier(moment: datetime, duration: Duration, time_zone: str) -> datetime:
 
 def expiry(moment: datetime, expires: Expiry, time_zone: str) -> datetime:
     """From when points given at `moment` are gone: the end of a day, month or year is the next one's start."""
+    if expires.startswith("P") and (_END_OF not in expires or "T" in expires):
+        return _expiry(moment, expires, time_zone)
+    return _expiry_of_day(moment.astimezone(ZoneInfo(time_zone)).date(), expires, time_zone)
+
+
+@lru_cache(maxsize=_DAYS)
+def _expiry_of_day(day: date, expires: Expiry, time_zone: str) -> datetime:
+    """Where it hangs on the day alone: told once for all that is given on it."""
+    return _expiry(datetime.combine(day, time(), ZoneInfo(time_zone)), expires, time_zone)
+
+
+def _expiry(moment: datetime, expires: Expiry, time_zone: str) -> datetime:
     zone = ZoneInfo(time_zone)
     if not expires.startswith("P"):
         return _after(date.fromisoformat(expires), zone)
@@ -83,16 +110,17 @@ def expiry(moment: datetime, expires: Expiry, time_zone: str) -> datetime:
 
 def _moved(moment: datetime, duration: Duration, time_zone: str, sign: int) -> datetime:
     months, days, minutes = _amounts(duration)
+    moved_days = sign * days
     try:
         local = moment.astimezone(ZoneInfo(time_zone))
         if months:
             month = local.year * 12 + local.month - 1 + sign * months
             year, month = month // 12, month % 12 + 1
             last = 28 if local.day <= 28 else calendar.monthrange(year, month)[1]
-            local = local.replace(year=year, month=month, day=min(local.day, last))
+            moved_days += date(year, month, min(local.day, last)).toordinal() - local.toordinal()
         # An hour that comes twice is told apart by `fold`, which adding days loses: it is the first on another day.
         if months or days:
-            local = local.replace(fold=0) + timedelta(days=sign * days)
+            local += timedelta(moved_days)
         if minutes:
             passed = local.astimezone(_UTC) + timedelta(minutes=sign * minutes)
             local = passed.astimezone(local.tzinfo)

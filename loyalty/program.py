@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -22,14 +22,16 @@ from loyalty.purchase import ALL_GOODS, Basis
 from loyalty.receipt import Currency
 from loyalty.undecodable import UNDECODABLE
 
-Name = Annotated[str, Meta(min_length=1, max_length=64)]
+MAX_NAME_CHARS: Final = 64
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 # Shorter than the column that holds it, so that what undoes an entry has a name too.
 RuleName = Annotated[str, Meta(min_length=1, max_length=48)]
 PositiveInt = Annotated[int, Meta(ge=1, le=10**9)]
 Ratio = tuple[PositiveInt, PositiveInt]
 Threshold = Annotated[int, Meta(ge=1, le=10**14)]
 Bracket = tuple[Threshold, PositiveInt]
-
+Measure = Literal["points_in", "spend_in", "visits_in"]
+MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
 
 # Rules of entries that no rule of a program gives: a promise that is kept, what undoes or corrects another entry.
 _RESERVED: Final = re.compile(r"^goodwill$|/(corrected|voided|returned|[0-9]+)(/[0-9]+)?$")
@@ -46,6 +48,10 @@ class TierThreshold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     spend_in: Duration | UnsetType = UNSET
     visits_in: Duration | UnsetType = UNSET
     at_least: Threshold
+
+    def measures(self) -> list[tuple[Measure, Duration]]:
+        """What it measures, and in which window; a checked program has one in each threshold."""
+        return [(name, window) for name in MEASURES if (window := getattr(self, name)) is not UNSET]
 
 
 class Tier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -195,13 +201,6 @@ class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cac
     conflict: Literal["sum", "best_per_group"] = "sum"
     goodwill: Literal["honour", "none"] = "none"
 
-    def multiplier(self, tier: str | UnsetType) -> Ratio:
-        """The multiplier of a tier; a tier this program does not know multiplies by one."""
-        for known in self.tiers:
-            if known.id == tier:
-                return known.multiplier
-        return (1, 1)
-
     def ordered_rules(self) -> tuple[EarnRule, ...]:
         return tuple(sorted(self.earn, key=lambda rule: (rule.priority, rule.id)))
 
@@ -249,16 +248,12 @@ def _repeated(ids: Iterator[tuple[str, str]]) -> Iterator[str]:
 
 
 def _wrong_tiers(program: Program) -> Iterator[str]:
-    least: dict[tuple[str, str], int] = {}
+    least: dict[tuple[Measure, Duration], int] = {}
     for index, tier in enumerate(program.tiers):
         if tier.from_ is UNSET:
             continue
         path = f"$.tiers[{index}].from"
-        measures = [
-            (name, window)
-            for name in ("points_in", "spend_in", "visits_in")
-            if (window := getattr(tier.from_, name)) is not UNSET
-        ]
+        measures = tier.from_.measures()
         if len(measures) != 1:
             yield f"{path}: give one of points_in, spend_in and visits_in, with its window"
         elif tier.from_.at_least <= least.get(measures[0], 0):

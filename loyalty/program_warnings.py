@@ -17,6 +17,7 @@ from loyalty.conditions import about_lines, keys_in
 from loyalty.money import minor_digits
 from loyalty.periods import Duration, earlier, expiry, later
 from loyalty.program import (
+    MEASURES,
     Cap,
     EarnRule,
     EventCap,
@@ -37,7 +38,6 @@ AnyRule = EarnRule | VisitRule | StampRule | EventRule
 _PERIODS: Final = ("receipt", "day", "month", "member")
 # Some day of each length of month, in a year with a leap day and one without.
 _DAYS: Final = tuple(datetime(2027, 1, 1, 12, tzinfo=UTC) + timedelta(days=day) for day in range(0, 800, 5))
-_MEASURES: Final = ("points_in", "spend_in", "visits_in")
 _NO_CURRENCY: Final = frozenset({"XXX", "XTS"})
 _PARTS: Final = ("earn", "visits", "stamps", "events")
 
@@ -174,7 +174,7 @@ def _of_tier(path: str, tier: Tier, below: tuple[Tier, ...]) -> Iterator[_Found]
 
 def _is_reached_first(higher: TierThreshold, lower: TierThreshold) -> bool:
     """Whether the higher tier asks for no more, within no less time."""
-    for measure in _MEASURES:
+    for measure in MEASURES:
         mine, other = getattr(higher, measure), getattr(lower, measure)
         if mine is not UNSET and other is not UNSET:
             return higher.at_least <= lower.at_least and _is_never_longer(other, mine)

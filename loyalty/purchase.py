@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,11 @@ from loyalty.receipt import Line, Receipt
 
 # Quantities count in thousandths of a piece, kilogram or litre; what is less than one does not count.
 QUANTITY_SCALE: Final = 1_000
+# Texts of quantities that are read once; most goods are bought by the piece.
+_QUANTITIES: Final = 1_024
+
+Times = tuple[datetime | None, datetime | None]
+"""When points mature and when they expire; None for at once, and for never."""
 
 
 class Basis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
@@ -53,7 +59,7 @@ class Purchase:
     """A sale, or what of it is asked again after a part came back (`basket_minor` is then what remains)."""
 
     __slots__ = (
-        "_bases", "_basket_minor", "_expiries", "_maturities", "_whole",
+        "_bases", "_basket_minor", "_times",
         "at", "goods", "known", "lines", "local", "receipt", "time_zone",
     )  # fmt: skip
 
@@ -66,12 +72,10 @@ class Purchase:
         self.local = None if self.at is None else self.at.astimezone(ZoneInfo(time_zone))
         self.lines: Sequence[Line] = [line for line in receipt.lines if not line.voided]
         self.goods: Sequence[Line] = [line for line in self.lines if line.counts_as == "goods"]
-        self._whole = sum([line.amount_minor for line in self.lines])
         self._basket_minor = basket_minor
-        # Rules of a program mostly share a basis, a time of waiting and an expiry: each is worked out once.
+        # Rules of a program mostly share a basis, and times of waiting and of expiry: each is worked out once.
         self._bases: dict[Basis, int] = {}
-        self._maturities: dict[Duration, datetime] = {}
-        self._expiries: dict[Expiry, datetime] = {}
+        self._times: dict[tuple[Duration | UnsetType, Expiry | UnsetType], Times] = {}
 
     @property
     def clock(self) -> datetime | None:
@@ -79,21 +83,16 @@ class Purchase:
         by_day_alone = self.receipt.issued_at is UNSET and self.receipt.business_day is not UNSET
         return None if by_day_alone else self.local
 
-    def matures(self, pending: Duration | UnsetType) -> datetime | None:
-        """When points of a rule are confirmed; None for at once."""
-        if pending is UNSET or self.local is None:
-            return None
-        if pending not in self._maturities:
-            self._maturities[pending] = later(self.local, pending, self.time_zone)
-        return self._maturities[pending]
-
-    def expires(self, expires: Expiry | UnsetType) -> datetime | None:
-        """From when points of a rule are gone; None for never."""
-        if expires is UNSET or self.local is None:
-            return None
-        if expires not in self._expiries:
-            self._expiries[expires] = expiry(self.local, expires, self.time_zone)
-        return self._expiries[expires]
+    def times(self, pending: Duration | UnsetType, expires: Expiry | UnsetType) -> Times:
+        """When points of a rule are confirmed, None for at once, and from when they are gone, None for never."""
+        if self.local is None or (pending is UNSET and expires is UNSET):
+            return (None, None)
+        times = self._times.get((pending, expires))
+        if times is None:
+            matures = None if pending is UNSET else later(self.local, pending, self.time_zone)
+            gone = None if expires is UNSET else expiry(self.local, expires, self.time_zone)
+            times = self._times[pending, expires] = (matures, gone)
+        return times
 
     @property
     def basket_minor(self) -> int:
@@ -112,13 +111,14 @@ class Purchase:
         if not self.receipt.lines:
             return 0 if basis.scope != "receipt" else self._without_lines(basis)
         if basis.exclude_tags:
-            excluded = frozenset(basis.exclude_tags)
-            lines = [line for line in lines if not has_tag(line, excluded)]
+            excluded = tagged(lines, frozenset(basis.exclude_tags))
+            lines = [line for line, is_out in zip(lines, excluded, strict=True) if not is_out]
         if basis.scope == "quantity":
             return sum(map(thousandths_of, lines))
         money = part = sum([line.amount_minor for line in lines])
         if shared := self._shared(basis):
-            money += _share(shared, part, self._whole, is_all=len(lines) == len(self.lines))
+            is_all = len(lines) == len(self.lines)
+            money += shared if is_all else _share(shared, part, sum([line.amount_minor for line in self.lines]))
         if not basis.after_discount:
             money += sum([line.discount_minor for line in lines])
         return money - self._taxes_in(lines) if basis.tax == "excluded" else money
@@ -156,14 +156,12 @@ class Purchase:
             among = lines if labelled is self.lines else [line for line in lines if tax.label in line.tax_labels]
             whole = sum(line.amount_minor for line in labelled)
             part = sum(line.amount_minor for line in among)
-            total += _share(tax.amount_minor, part, whole, is_all=len(among) == len(labelled))
+            total += tax.amount_minor if len(among) == len(labelled) else _share(tax.amount_minor, part, whole)
         return total
 
 
-def _share(amount: int, part: int, whole: int, *, is_all: bool) -> int:
+def _share(amount: int, part: int, whole: int) -> int:
     """`amount` × part ÷ whole, towards zero; lines that cancel out have no share."""
-    if is_all:
-        return amount
     if whole == 0:
         return 0
     share = abs(amount * part) // abs(whole)
@@ -175,23 +173,19 @@ def tags_of(line: Line) -> tuple[str, ...]:
     return (*line.tags, *line.mapped.tags) if line.mapped else line.tags
 
 
-def has_tag(line: Line, tags: frozenset[str]) -> bool:
-    """Whether `tags_of` the line has one of these."""
-    if line.tags and not tags.isdisjoint(line.tags):
-        return True
-    return line.mapped is not UNSET and not tags.isdisjoint(line.mapped.tags)
+def tagged(lines: Sequence[Line], tags: frozenset[str]) -> list[bool]:
+    """For each line whether `tags_of` it has one of these."""
+    has_none = tags.isdisjoint
+    return [not has_none(line.tags) or (line.mapped is not UNSET and not has_none(line.mapped.tags)) for line in lines]
 
 
 def thousandths_of(line: Line) -> int:
     """A line's quantity, with the sign of its amount; one where it says none."""
-    if line.quantity is UNSET:
-        size = QUANTITY_SCALE
-    else:
-        whole, _, fraction = line.quantity.lstrip("-").partition(".")
-        size = int(whole + f"{fraction}000"[:3])
+    size = QUANTITY_SCALE if line.quantity is UNSET else _thousandths(line.quantity)
     return -size if line.amount_minor < 0 else size
 
 
-def earning_basis_minor(receipt: Receipt) -> int:
-    """The money that earns by default: goods after discounts with tax; the total where a source gives no lines."""
-    return Purchase(receipt, "UTC", Known()).basket_minor
+@lru_cache(maxsize=_QUANTITIES)
+def _thousandths(quantity: str) -> int:
+    whole, _, fraction = quantity.lstrip("-").partition(".")
+    return int(whole + f"{fraction}000"[:3])

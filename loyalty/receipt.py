@@ -13,7 +13,6 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loyalty.identification import MemberKind
@@ -178,17 +177,3 @@ class Receipt(Struct, frozen=True, kw_only=True, gc=False):
 
     def has_problem(self, code: str) -> bool:
         return any(problem.code == code for problem in self.problems)
-
-
-class ReceiptFile(Struct, frozen=True, kw_only=True, gc=False):
-    """The JSON document that holds receipts on disk: `{"receipts": […]}`."""
-
-    receipts: tuple[Receipt, ...]
-
-
-def receipts_from_json(document: bytes) -> tuple[Receipt, ...]:
-    """Receipts of a `{"receipts": […]}` document.
-
-    Raises msgspec.DecodeError (or its subclass ValidationError, which names the path) on anything else.
-    """
-    return msgspec.json.decode(document, type=ReceiptFile).receipts

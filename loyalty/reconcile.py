@@ -15,7 +15,7 @@ EARNS_NOTHING = (TOTAL_MISMATCH, CURRENCY_UNKNOWN)
 
 def unearning(receipt: Receipt) -> Problem | None:
     """Why a receipt that would count earns nothing until someone resolves it; None where nothing is wrong."""
-    if receipt.status != "final":
+    if receipt.status != "final" or not receipt.problems:
         return None
     return next((problem for problem in receipt.problems if problem.code in EARNS_NOTHING), None)
 

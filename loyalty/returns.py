@@ -98,7 +98,7 @@ class Returned:
 
     def _counted(self, line: Line, rule: Rule) -> bool:
         twin = next((self.sold.lines[place] for place in _twins(line, self.sold.lines)), line)
-        return line.counts_as in rule.criterion.kinds and all(test(self.sold, twin) for test in rule.criterion.of_lines)
+        return line.counts_as in rule.criterion.kinds and bool(rule.criterion.chosen(self.sold, (twin,)))
 
     def lost(self, rule: Rule, remaining: int) -> int:
         """How much of the `remaining` basis counts no more, now that a condition is asked of what remains."""
@@ -113,7 +113,7 @@ class Returned:
         asked = Purchase(rest, self.sold.time_zone, self.sold.known, basket_minor=self.basket_left())
         if not rule.criterion.holds(asked):
             return remaining
-        kept = [line for line in counted if all(test(asked, line) for test in rule.criterion.of_lines)]
+        kept = rule.criterion.chosen(asked, counted)
         whole = sum(line.amount_minor for line in counted)
         return remaining - remaining * sum(line.amount_minor for line in kept) // whole if whole > 0 else 0
 

@@ -18,7 +18,7 @@ from loyalty.conditions import Condition, within
 from loyalty.evaluate import TooManyPointsError, entry_of, periods_of
 from loyalty.ledger import LedgerEntry
 from loyalty.program import Program
-from loyalty.purchase import QUANTITY_SCALE, Purchase, has_tag, thousandths_of
+from loyalty.purchase import QUANTITY_SCALE, Purchase, tagged, thousandths_of
 from loyalty.receipt import Line, Mapped
 from loyalty.terms import Rule, terms_of, written
 
@@ -60,7 +60,7 @@ class Basket:
     def __init__(self, purchase: Purchase, program: Program) -> None:
         self.purchase = purchase
         self._terms = terms_of(program)
-        self._multiplier = program.multiplier(purchase.known.tier)
+        self._multiplier = self._terms.multiplier(purchase.known.tier)
         self._asked = _asked(program)
 
     @property
@@ -173,7 +173,7 @@ class Basket:
 
     def _fits(self, rule: Rule, line: Line) -> bool:
         ample = replace(line, amount_minor=_AMPLE)
-        return all(test(self.purchase, ample) for test in rule.criterion.of_lines)
+        return bool(rule.criterion.chosen(self.purchase, (ample,)))
 
     def _of_lines(self, rule: Rule, thresholds: dict[str, list[int]], now: int) -> Iterator[Shortfall]:
         """Lines that do not count because they are too small: more of the same goods."""
@@ -210,9 +210,9 @@ class Basket:
 
     def window(self, rule: Rule) -> Window | None:
         """The next time of the same day at which the same basket gives more under a rule."""
-        clock = self.purchase.clock
         edges = self._asked[rule.earn.id].edges
-        later = [at for edge in edges if clock is not None and (at := _at(clock, edge)) > clock]
+        clock = self.purchase.clock if edges else None
+        later = [at for edge in edges if (at := _at(clock, edge)) > clock] if clock is not None else []
         if not later:
             return None
         now, _ = self.best(rule, self.purchase)
@@ -294,7 +294,8 @@ def _fitting(rule: Rule, parts: list[Condition]) -> tuple[Line, ...]:
         mapped=Mapped(category=categories[0]) if categories else UNSET,
     )
     excluded = frozenset(rule.earn.basis.exclude_tags)
-    return tuple(line for line in (named, Line(position=0, amount_minor=0)) if not has_tag(line, excluded))
+    goods = (named, Line(position=0, amount_minor=0))
+    return tuple(line for line, is_out in zip(goods, tagged(goods, excluded), strict=True) if not is_out)
 
 
 def _edges(parts: list[Condition]) -> tuple[int, ...]:

@@ -5,16 +5,26 @@ Owns upgrades at once and downgrades after the tier's grace. Never asks a clock.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from operator import attrgetter, itemgetter
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from loyalty.member import Activity
-from loyalty.periods import earlier, later
-from loyalty.program import Program, Tier, TierThreshold
+from loyalty.periods import earlier, in_utc, later
+from loyalty.program import Measure, Program, Tier, TierThreshold
+
+# What of a member's activity each measure of a tier counts.
+_COUNTS: Final[dict[Measure, Callable[[Activity], int]]] = {
+    "points_in": attrgetter("points"),
+    "spend_in": attrgetter("spent_minor"),
+    "visits_in": attrgetter("visits"),
+}
+_FIRST_OF: Final = itemgetter(0)
 
 
 def reached_by_activity(program: Program) -> bool:
@@ -32,28 +42,32 @@ class Standing:
     """One member's activity, and the tier that follows from it under a program."""
 
     def __init__(self, past: Iterable[Activity]) -> None:
-        self._activity: dict[str, Activity] = {str(number): each for number, each in enumerate(past)}
-        self._in_order = sorted((each.at, name) for name, each in self._activity.items())
+        # In UTC: times of one clock are compared many times faster than those of two.
+        dated = sorted(((in_utc(each.at), str(number)), each) for number, each in enumerate(past))
+        self._moments = [moment for moment, _ in dated]
+        self._activity = [each for _, each in dated]
 
     def is_left(self, receipt: str, at: datetime | None, spent_minor: int) -> None:
         """Of a sale goods for so much were kept; it is a visit while that is anything."""
         if at is not None:
-            kept, known = max(0, spent_minor), self._of(receipt, at)
-            self._activity[_name(receipt)] = replace(known, spent_minor=kept, visits=1 if kept else 0)
+            kept, place = max(0, spent_minor), self._place_of(receipt, at)
+            self._activity[place] = replace(self._activity[place], spent_minor=kept, visits=1 if kept else 0)
 
     def earned(self, receipt: str, at: datetime | None, points: int) -> None:
         """Points of a sale, or less where they are taken back: they count at the time of the sale."""
         if at is not None:
-            known = self._of(receipt, at)
-            self._activity[_name(receipt)] = replace(known, points=known.points + points)
+            place = self._place_of(receipt, at)
+            known = self._activity[place]
+            self._activity[place] = replace(known, points=known.points + points)
 
-    def _of(self, receipt: str, at: datetime) -> Activity:
-        name = _name(receipt)
-        known = self._activity.get(name)
-        if known is None:
-            known = self._activity[name] = Activity(at=at)
-            insort(self._in_order, (at, name))
-        return known
+    def _place_of(self, receipt: str, at: datetime) -> int:
+        """Where the activity of a sale stands; a new one is put there."""
+        moment = (in_utc(at), f"receipt {receipt}")
+        place = bisect_left(self._moments, moment)
+        if self._moments[place : place + 1] != [moment]:
+            self._moments.insert(place, moment)
+            self._activity.insert(place, Activity(at=at))
+        return place
 
     def tier(self, program: Program, by_hand: str | UnsetType, now: datetime | None) -> str | UnsetType:
         """The highest tier that is held at `now`; never lower than the one given by hand."""
@@ -71,15 +85,15 @@ class Standing:
         if not reached:
             return None
         for threshold, grace in reached:
-            window = _window(threshold)
+            [(_, window)] = threshold.measures()
             # What came first leaves first, so the first that is still to leave decides.
-            for at, _ in self._in_order:
+            for at, _ in self._moments:
                 left = later(at, window, program.time_zone)
                 lapsed = left if grace is UNSET else later(left, grace, program.time_zone)
                 moments += [moment for moment in (at, left, lapsed) if moment > now]
                 if left > now:
                     break
-        moments += [at for at, _ in self._in_order if at > now][:1]
+        moments += [at for at, _ in self._moments if at > now][:1]
         return min(moments, default=None)
 
     def recent(self, programs: Iterable[Program], now: datetime) -> tuple[Activity, ...]:
@@ -89,9 +103,9 @@ class Standing:
             for tier in program.tiers:
                 if tier.from_:
                     start = earlier(now, tier.grace, program.time_zone) if tier.grace else now
-                    since = min(since, earlier(start, _window(tier.from_), program.time_zone))
-        first = bisect_right(self._in_order, since, key=_moment)
-        return tuple(self._activity[name] for _, name in self._in_order[first:])
+                    [(_, window)] = tier.from_.measures()
+                    since = min(since, earlier(start, window, program.time_zone))
+        return tuple(self._activity[self._after(since) :])
 
     def _holds(self, tier: Tier, threshold: TierThreshold, time_zone: str, now: datetime) -> bool:
         if self._met(threshold, time_zone, now):
@@ -100,33 +114,21 @@ class Standing:
             return False
         # A sum within a window is greatest where something was just added, or where the time of grace begins.
         since = earlier(now, tier.grace, time_zone)
-        moments = (at for at, _ in self._between(since, now))
+        moments = (at for at, _ in self._moments[self._after(since) : self._after(now)])
         return any(self._met(threshold, time_zone, moment) for moment in (since, *moments))
 
     def _met(self, threshold: TierThreshold, time_zone: str, at: datetime) -> bool:
-        since = earlier(at, _window(threshold), time_zone)
-        within = [self._activity[name] for _, name in self._between(since, at)]
-        if threshold.points_in:
-            total = sum(each.points for each in within)
-        elif threshold.spend_in:
-            total = sum(each.spent_minor for each in within)
-        else:
-            total = sum(each.visits for each in within)
-        return total >= threshold.at_least
+        [(measure, window)] = threshold.measures()
+        within = self._activity[self._after(earlier(at, window, time_zone)) : self._after(at)]
+        return sum(map(_COUNTS[measure], within)) >= threshold.at_least
 
-    def _between(self, since: datetime, until: datetime) -> list[tuple[datetime, str]]:
-        """After `since`, up to and with `until`."""
-        first, end = (bisect_right(self._in_order, moment, key=_moment) for moment in (since, until))
-        return self._in_order[first:end]
+    def counted(self, threshold: TierThreshold, time_zone: str, at: datetime) -> list[tuple[datetime, int]]:
+        """What counts for a tier at `at`, in order of time, and how much it counts."""
+        [(measure, window)] = threshold.measures()
+        first, end = self._after(earlier(at, window, time_zone)), self._after(at)
+        counts = map(_COUNTS[measure], self._activity[first:end])
+        return [(moment, count) for (moment, _), count in zip(self._moments[first:end], counts, strict=True) if count]
 
-
-def _name(receipt: str) -> str:
-    return f"receipt {receipt}"
-
-
-def _moment(dated: tuple[datetime, str]) -> datetime:
-    return dated[0]
-
-
-def _window(threshold: TierThreshold) -> str:
-    return threshold.points_in or threshold.spend_in or threshold.visits_in or ""
+    def _after(self, moment: datetime) -> int:
+        """The first place after `moment`."""
+        return bisect_right(self._moments, in_utc(moment), key=_FIRST_OF)

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from loyalty.evaluate import check_size
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Counters
-from loyalty.periods import later
+from loyalty.periods import day_of, later
 from loyalty.program import Program, StampRule, VisitRule
 from loyalty.purchase import QUANTITY_SCALE, Purchase
 from loyalty.returns import Returned, is_pending
@@ -174,13 +174,14 @@ class _Visits:
         streak = self._streak()
         if streak is None:
             return
+        matures, gone = sale.times(rule.pending, rule.expires)
         entry = LedgerEntry(
             receipt=sale.receipt.key,
             rule=rule.id,
             points=rule.give.points,
             basis_minor=0,
-            pending_until=sale.matures(rule.pending),
-            expires_at=sale.expires(rule.expires),
+            pending_until=matures,
+            expires_at=gone,
             why=f"{rule.every} visits within {rule.within} = {rule.give.points}",
         )
         self._used[entry.entry_id] = (entry, streak)
@@ -220,7 +221,7 @@ class _Visits:
             yield by.of(entry, entry.points, f"a visit of {entry_id} was brought back: {entry.points} taken back")
 
     def _day(self, at: datetime) -> str:
-        return f"{at.astimezone(ZoneInfo(self._terms.time_zone)):%Y-%m-%d}"
+        return day_of(at.astimezone(ZoneInfo(self._terms.time_zone)))
 
     def _streak(self) -> list[_Visit] | None:
         """So many open visits near enough to one another, the earliest such; they are open no more."""
@@ -256,13 +257,14 @@ class _Stamps:
         if full <= 0:
             return
         rule, points = self._rule, full * self._rule.give.points
+        matures, gone = sale.times(rule.pending, rule.expires)
         entry = LedgerEntry(
             receipt=sale.receipt.key,
             rule=rule.id,
             points=points,
             basis_minor=0,
-            pending_until=sale.matures(rule.pending),
-            expires_at=sale.expires(rule.expires),
+            pending_until=matures,
+            expires_at=gone,
             why=f"{full} × {rule.every} stamps × {rule.give.points} = {points}, {self._stamps % rule.every} over",
         )
         self._given.append((entry, full))

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from loyalty.conditions import Criterion, criterion_of
-from loyalty.program import EarnRule, Give, Program, Ratio
+from loyalty.program import EarnRule, Give, Program, Tier
 from loyalty.purchase import QUANTITY_SCALE, Basis, Purchase
 from loyalty.receipt import Line
 
@@ -23,14 +23,39 @@ _ONCE: Final = Give(points=1)
 _READY: Final = 32
 
 
+class Multiplier(Struct, frozen=True, kw_only=True):
+    """What a tier multiplies points by, and how that is `shown` where it changes anything."""
+
+    numerator: int = 1
+    denominator: int = 1
+    shown: str = ""
+
+
+_BY_ONE: Final = Multiplier()
+
+
 class Rule:
     """An earn rule made ready: `scale` is how many units of its basis make one of `per_minor`, `least` what gives."""
 
-    __slots__ = ("_brackets", "_is_of_goods", "_per", "_points", "criterion", "earn", "gives_once", "least", "scale")
+    __slots__ = (
+        "_basis",
+        "_brackets",
+        "_is_of_goods",
+        "_of_receipt",
+        "_once",
+        "_per",
+        "_points",
+        "criterion",
+        "earn",
+        "gives_once",
+        "least",
+        "scale",
+    )
 
     def __init__(self, earn: EarnRule) -> None:
         self.earn = earn
         self.criterion: Criterion = criterion_of(earn.when)
+        self._basis, self._of_receipt = earn.basis, self.criterion.of_receipt
         self.scale = QUANTITY_SCALE if earn.basis.scope == "quantity" else 1
         self.least = earn.min_basis_minor * self.scale if earn.min_basis_minor else 1
         # Whether the points hang on a threshold or bracket, and not on each unit of the basis.
@@ -40,6 +65,7 @@ class Rule:
         # The highest first. Points that are given once are a bracket that every basis reaches.
         brackets = earn.give.brackets or ((0, self._points),)
         self._brackets = tuple((threshold * self.scale, points) for threshold, points in reversed(brackets))
+        self._once = "once for" if earn.give.brackets is UNSET else "bracket of"
         self._is_of_goods = not self.criterion.of_lines and len(self.criterion.kinds) == 1
 
     def lines_of(self, purchase: Purchase) -> Sequence[Line]:
@@ -48,21 +74,22 @@ class Rule:
 
     def basis_of(self, purchase: Purchase) -> int:
         """What it looks at, in minor units or thousandths of a piece; nothing where it does not apply."""
-        if self.criterion.of_receipt and not self.criterion.holds(purchase):
-            return 0
+        for test in self._of_receipt:
+            if not test(purchase):
+                return 0
         if self._is_of_goods:
-            basis = purchase.basis_of_goods(self.earn.basis)
+            basis = purchase.basis_of_goods(self._basis)
         elif lines := self.criterion.lines_of(purchase):
-            basis = purchase.basis_of(lines, self.earn.basis)
+            basis = purchase.basis_of(lines, self._basis)
         else:
             return 0
         return basis if basis >= self.least else 0
 
-    def points(self, basis: int, multiplier: Ratio) -> int:
+    def points(self, basis: int, by: Multiplier) -> int:
         """What a basis gives, before caps: the whole product before the one rounding."""
         if self.gives_once:
             return self.points_once(basis)
-        return basis * self._points * multiplier[0] // (self._per * multiplier[1])
+        return basis * self._points * by.numerator // (self._per * by.denominator)
 
     def points_once(self, basis: int) -> int:
         """What a basis gives where points hang on a threshold: those of the highest bracket that it reaches."""
@@ -71,14 +98,12 @@ class Rule:
                 return points if basis >= self.least else 0
         return 0
 
-    def arithmetic(self, basis: int, multiplier: Ratio, tier: str | UnsetType) -> str:
+    def arithmetic(self, basis: int, points: int, by: Multiplier) -> str:
         """How `points` came about, for people."""
         shown = basis if self.scale == 1 else written(basis, self.scale)
         if self.gives_once:
-            return f"once for {shown}" if self.earn.give.brackets is UNSET else f"bracket of {shown}"
-        numerator, denominator = multiplier
-        times = f" × {numerator}/{denominator} ({tier})" if numerator != denominator else ""
-        return f"floor({shown} × {self._points}{times} ÷ {self.earn.give.per_minor})"
+            return f"{self._once} {shown} = {points}"
+        return f"floor({shown} × {self._points}{by.shown} ÷ {self.earn.give.per_minor}) = {points}"
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -94,6 +119,11 @@ class Terms(Struct, frozen=True, kw_only=True):
     capped: frozenset[str]
     visits: tuple[Rule, ...]
     stamps: tuple[Rule, ...]
+    multipliers: dict[str, Multiplier]
+
+    def multiplier(self, tier: str | UnsetType) -> Multiplier:
+        """That of a tier; one that the program does not know multiplies by one."""
+        return _BY_ONE if tier is UNSET else self.multipliers.get(tier, _BY_ONE)
 
 
 @lru_cache(maxsize=_READY)
@@ -111,7 +141,14 @@ def terms_of(program: Program) -> Terms:
         stamps=tuple(
             Rule(EarnRule(id=stamp.id, when=stamp.when, basis=_PIECES, give=_ONCE)) for stamp in program.stamps
         ),
+        multipliers={tier.id: _multiplier(tier) for tier in program.tiers},
     )
+
+
+def _multiplier(tier: Tier) -> Multiplier:
+    numerator, denominator = tier.multiplier
+    shown = f" × {numerator}/{denominator} ({tier.id})" if numerator != denominator else ""
+    return Multiplier(numerator=numerator, denominator=denominator, shown=shown)
 
 
 def written(amount: int, scale: int) -> str:

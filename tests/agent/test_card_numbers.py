@@ -26,8 +26,8 @@ from loyalty.receipt import (
     Receipt,
     Tax,
     Tender,
-    receipts_from_json,
 )
+from tests.loyalty.receipts import receipts_in
 
 CARD = "4111111111111111"
 MASKED = "411111******1111"
@@ -139,7 +139,7 @@ def test_every_text_of_a_receipt_is_searched() -> None:
     text = msgspec.json.encode(masked).decode()
     assert first_pan(text) is None
     assert text.count(MASKED) == 31
-    assert receipts_from_json(f'{{"receipts":[{text}]}}'.encode()) == (masked,)
+    assert receipts_in(f'{{"receipts":[{text}]}}'.encode()) == (masked,)
     assert masked.total_minor == 100
 
 
@@ -176,7 +176,7 @@ def test_a_receipt_without_card_numbers_stays_as_it_is() -> None:
 def test_a_number_that_is_a_card_number_names_the_receipt_masked() -> None:
     # given
     facts = {"kind": "sale", "currency": "EUR", "total_minor": 1, "store": "12", "register": "3"}
-    day = receipts_from_json(
+    day = receipts_in(
         msgspec.json.encode({"receipts": [{"key": "", "business_day": "2026-11-22", "number": CARD, **facts}]})
     )[0]
     sale = identified(day, b"job")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from msgspec import UnsetType
+import msgspec
+from msgspec import Struct, UnsetType
 
+from loyalty.purchase import Known, Purchase
 from loyalty.receipt import Line, Original, Receipt, ReceiptStatus
 
 MORNING = datetime.fromisoformat("2026-11-22T09:00:00+01:00")
+
+
+class _ReceiptFile(Struct):
+    receipts: tuple[Receipt, ...]
 
 
 def sale(
@@ -32,6 +38,16 @@ def sale(
         total_minor=sum(line.amount_minor for line in lines if not line.voided),
         lines=lines,
     )
+
+
+def earning_minor(receipt: Receipt) -> int:
+    """The money that earns where a rule says nothing of it."""
+    return Purchase(receipt, "UTC", Known()).basket_minor
+
+
+def receipts_in(document: bytes) -> tuple[Receipt, ...]:
+    """Receipts of a `{"receipts": […]}` document."""
+    return msgspec.json.decode(document, type=_ReceiptFile).receipts
 
 
 def refund(number: str, of: str, *amounts: int) -> Receipt:

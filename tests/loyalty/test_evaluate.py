@@ -18,10 +18,10 @@ from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance, MemberState
 from loyalty.periods import later
 from loyalty.program import Cap, EarnRule, Give, Program, Tier
-from loyalty.purchase import Basis, Known, Purchase, earning_basis_minor
+from loyalty.purchase import Basis, Known, Purchase
 from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Tax, Tender
 from loyalty.returns import Settled
-from tests.loyalty.receipts import MORNING, refund, sale
+from tests.loyalty.receipts import MORNING, earning_minor, refund, sale
 
 GOLD = MemberState(code="1", tier="gold")
 EVENING = MORNING + timedelta(hours=12)
@@ -90,11 +90,11 @@ def test_only_goods_earn_and_share_the_discounts_and_taxes_of_the_whole_receipt(
     )
 
     # (100 − 401) × 3000 ÷ 4000 = −225.75, towards zero
-    assert earning_basis_minor(receipt) == 3000 - 225
+    assert earning_minor(receipt) == 3000 - 225
 
 
 def test_without_lines_the_total_earns() -> None:
-    assert earning_basis_minor(replace(sale("1", 700), lines=())) == 700
+    assert earning_minor(replace(sale("1", 700), lines=())) == 700
 
 
 def test_points_are_pending_until_the_rules_time_after_the_receipt() -> None:
@@ -249,7 +249,7 @@ def test_goods_and_deposit_returned_together_share_nothing_when_they_cancel_out(
     lines = (Line(position=1, amount_minor=1000), Line(position=2, kind="deposit", amount_minor=-1000))
     receipt = replace(sale("1", lines=lines), discounts=(Discount(amount_minor=100),))
 
-    assert earning_basis_minor(receipt) == 1000
+    assert earning_minor(receipt) == 1000
 
 
 def test_an_entry_without_basis_or_a_return_of_nothing_takes_nothing_back() -> None:

@@ -18,11 +18,10 @@ from loyalty.item_map import ItemEntry, ItemMap, ItemMapError, item_map_from_jso
 from loyalty.item_matching import MAX_ALIKE, ItemMatcher, _facts, as_sold, mapped
 from loyalty.item_names import edged, normal_name, pattern_of
 from loyalty.program import Program, program_from_json
-from loyalty.purchase import earning_basis_minor
 from loyalty.receipt import Line, Mapped, Receipt
 from loyalty.returns import Settled
 from loyalty.sightings import filled, revised, sighting_of
-from tests.loyalty.receipts import refund, sale
+from tests.loyalty.receipts import earning_minor, refund, sale
 
 PROGRAM: Program = program_from_json(
     b'{"program":"p","currency":"EUR","earn":[{"id":"base","give":{"points":1,"per_minor":1}}]}'
@@ -197,7 +196,7 @@ def test_what_the_map_says_is_no_goods_earns_nothing(kind: Any) -> None:
 
     after = mapped(sale("1", lines=lines), other)
 
-    assert earning_basis_minor(after) == 1000
+    assert earning_minor(after) == 1000
     assert [entry.points for entry in evaluate(after, program=PROGRAM)] == [1000]
 
 
@@ -206,7 +205,7 @@ def test_the_map_corrects_what_a_reader_guessed() -> None:
 
     after = mapped(sale("1", lines=(guessed,)), matcher(ItemEntry(sku=("2",), kind="goods")))
 
-    assert earning_basis_minor(after) == 250
+    assert earning_minor(after) == 250
     assert after.lines[0].kind == "tip"
 
 

@@ -11,8 +11,7 @@ from loyalty.identification import normal_code
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, MemberState
-from loyalty.receipt import receipts_from_json
-from tests.loyalty.receipts import MORNING
+from tests.loyalty.receipts import MORNING, receipts_in
 
 
 def test_within_one_boot_the_monotonic_clock_decides() -> None:
@@ -46,7 +45,7 @@ def test_an_entry_is_named_by_receipt_and_rule() -> None:
 
 
 def test_absent_facts_are_absent_keys() -> None:
-    (receipt,) = receipts_from_json(b'{"receipts":[{"key":"k","kind":"sale","currency":"EUR","total_minor":1}]}')
+    (receipt,) = receipts_in(b'{"receipts":[{"key":"k","kind":"sale","currency":"EUR","total_minor":1}]}')
 
     assert set(msgspec.json.decode(msgspec.json.encode(receipt))) == {
         "key", "also", "kind", "status", "currency", "total_minor", "rounding_minor", "lines", "discounts", "taxes",
@@ -59,4 +58,4 @@ def test_amounts_are_integers_of_a_till(bad: str) -> None:
     document = f'{{"receipts":[{{"key":"k","kind":"sale","currency":"EUR","total_minor":{bad}}}]}}'
 
     with pytest.raises(msgspec.ValidationError, match="total_minor"):
-        receipts_from_json(document.encode())
+        receipts_in(document.encode())

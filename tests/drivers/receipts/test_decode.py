@@ -26,8 +26,9 @@ from drivers.receipts.decode import (
 from drivers.receipts.documents import LONG_PAGE_LINES
 from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
 from drivers.receipts.readers import Readers, _say_broken, installed
-from loyalty.receipt import Receipt, receipts_from_json
+from loyalty.receipt import Receipt
 from tests.drivers.receipts.journals import Item, Journal, printed
+from tests.loyalty.receipts import receipts_in
 
 CAPTURES = Path(__file__).parents[2] / "captures"
 JOURNAL = printed(
@@ -131,7 +132,7 @@ def test_json_goes_in_and_comes_out_the_same() -> None:
     second = decode(document)
     # then it is the same
     assert second.receipts == first.receipts
-    assert len(receipts_from_json(document)) == 3
+    assert len(receipts_in(document)) == 3
 
 
 def test_json_from_a_pos_needs_no_key_and_one_bad_receipt_stops_no_other() -> None:
