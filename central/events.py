@@ -7,9 +7,8 @@ Owns that each counts once, by its key, and whose it is. What it gives is `centr
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from sqlalchemy import Connection, insert, select, update
 
 from central import cards, folding, members
@@ -19,7 +18,6 @@ from loyalty.identification import normal_code
 from loyalty.receipt import AwareDatetime
 
 MAX_KEY_CHARS = 64
-EventKey = Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS)]
 
 
 class EventRecorded(Struct, frozen=True, kw_only=True):

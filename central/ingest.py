@@ -26,6 +26,7 @@ from central.fresh import Books, FreshReceipt
 from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
+from loyalty.program import MAX_NAME_CHARS
 from loyalty.undecodable import UNDECODABLE
 from sync.records import (
     AttachBody,
@@ -52,8 +53,6 @@ _log = structlog.get_logger(__name__)
 KNOWN_KINDS = frozenset(get_args(EntryKind))
 # A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
 MAX_ALSO = 16
-# As long as a program may name an event.
-MAX_EVENT_CHARS = 64
 Body = ReceiptBody | AttachBody | CorrectBody | SignalBody
 HANDLED: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
@@ -418,7 +417,7 @@ def _opened(entry: Entry) -> Body | _Fault:
 
 def _unfit(entry: Entry, body: Body) -> str | None:
     """Why a body that can be read cannot stand under its entry."""
-    if isinstance(body, SignalBody) and (len(entry.key) > events.MAX_KEY_CHARS or len(body.what) > MAX_EVENT_CHARS):
+    if isinstance(body, SignalBody) and (len(entry.key) > events.MAX_KEY_CHARS or len(body.what) > MAX_NAME_CHARS):
         return "the key or the name of an event is too long"
     receipt = body.receipt if isinstance(body, ReceiptBody) else None
     if isinstance(body, CorrectBody):

@@ -10,6 +10,7 @@ import typer
 from central import events
 from central.cli.command import USAGE, Data, Json, fail, moment_in, opened, say
 from central.clock import utc_now
+from loyalty.program import MAX_NAME_CHARS
 
 app = typer.Typer(no_args_is_help=True, help="Record what members did that is no purchase.")
 
@@ -25,8 +26,8 @@ def events_record(
     as_json: Json = False,
 ) -> None:
     """Record an event of a member: a referral, a review, an app installed. It gives what the program says."""
-    if len(key) > events.MAX_KEY_CHARS or not 0 < len(what) <= events.MAX_KEY_CHARS:
-        fail(as_json, f"a key and a name have at most {events.MAX_KEY_CHARS} characters", USAGE)
+    if len(key) > events.MAX_KEY_CHARS or not 0 < len(what) <= MAX_NAME_CHARS:
+        fail(as_json, f"a key has at most {events.MAX_KEY_CHARS} characters, a name at most {MAX_NAME_CHARS}", USAGE)
     now = utc_now()
     happened = moment_in(at, "--at", as_json) if at else now
     with opened(data, as_json) as (_, database):
