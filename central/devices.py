@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from central.db import tables
 from central.problems import DeviceRevokedError, RequestIdReusedError, TokenRefusedError
@@ -31,6 +31,10 @@ MAX_REFUSAL_CHARS = 500
 MAX_COUNT = 2**31 - 1
 # Why things are set aside at a register: more than there are reasons.
 MAX_REASONS = 64
+# What people are told of an epoch whose register did not know of entries that the centre has since.
+NOT_FOLLOWED = "did not follow the newest epoch: two machines may share this identity, or its disk was restored"
+# Machines that go on under one identity, each in an epoch of its own.
+MAX_SHARED = 16
 # A register repeats a request within seconds. A heartbeat replayed after this could change the shown queue depth, until
 # the next honest one half a minute later, and nothing else: entries have their chain, epochs their own request id.
 REQUEST_IDS_KEPT = timedelta(hours=1)
@@ -93,6 +97,8 @@ def enrol(connection: Connection, request: EnrolRequest, *, now: datetime, rando
     connection.execute(
         update(tables.enrolments).where(tables.enrolments.c.token_hash == hashed).values(used_at=now, device=device_id)
     )
+    if request.replaces is not UNSET:
+        release(connection, request.replaces, now)
     return Device(
         id=device_id,
         store=row.store,
@@ -188,7 +194,10 @@ def open_epoch(
         return str(opened)
     epoch = randomness(EPOCH_BYTES).hex()
     note = _epoch_note(connection, device, request)
-    close_epoch(connection, device, now)
+    if note == NOT_FOLLOWED and (is_shared(connection, device.id) or _displaced_another(connection, device)):
+        _close_all_but_newest(connection, device, now)
+    elif not is_shared(connection, device.id):
+        close_epoch(connection, device, now)
     connection.execute(
         insert(tables.epochs).values(
             epoch=epoch,
@@ -209,13 +218,57 @@ def open_epoch(
 
 
 def close_epoch(connection: Connection, device: Device, now: datetime) -> None:
-    """Fence the device's live epoch, if it has one."""
+    """Fence all live epochs of the device; it has one, unless it is shared."""
     connection.execute(
         update(tables.epochs)
         .where(tables.epochs.c.device == device.id, tables.epochs.c.closed_at.is_(None))
         .values(closed_at=now)
     )
     connection.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(epoch=None))
+
+
+def is_shared(connection: Connection, device: str) -> bool:
+    """Whether machines that alternate under this identity have a live epoch each, and what they send is on hold."""
+    return device in shared_devices(connection, device)
+
+
+def shared_devices(connection: Connection, device: str | None = None) -> frozenset[str]:
+    """Devices with more than one live epoch: this one, or all."""
+    epochs = tables.epochs.c
+    query = select(epochs.device).where(epochs.closed_at.is_(None)).group_by(epochs.device).having(func.count() > 1)
+    return frozenset(connection.execute(query if device is None else query.where(epochs.device == device)).scalars())
+
+
+def release(connection: Connection, device_id: str, now: datetime) -> bool:
+    """One machine is left under this identity: all its epochs are fenced, and it opens one that is alone.
+
+    False where the device is not shared. What is on hold is applied by `central.quarantine`.
+    """
+    device = find_device(connection, device_id)
+    if device is None or not is_shared(connection, device_id):
+        return False
+    close_epoch(connection, device, now)
+    return True
+
+
+def _displaced_another(connection: Connection, device: Device) -> bool:
+    """Whether the live epoch itself did not follow the one before it: two machines displace each other."""
+    live = connection.execute(
+        select(tables.epochs.c.note).where(tables.epochs.c.epoch == device.epoch, tables.epochs.c.device == device.id)
+    ).scalar_one_or_none()
+    return live == NOT_FOLLOWED
+
+
+def _close_all_but_newest(connection: Connection, device: Device, now: datetime) -> None:
+    """Let each machine go on in an epoch of its own, a bounded number of them."""
+    epochs = tables.epochs.c
+    live = connection.execute(
+        select(epochs.epoch)
+        .where(epochs.device == device.id, epochs.closed_at.is_(None))
+        .order_by(epochs.opened_at.desc(), epochs.epoch)
+    ).scalars()
+    for epoch in list(live)[MAX_SHARED - 1 :]:
+        connection.execute(update(tables.epochs).where(epochs.epoch == epoch).values(closed_at=now))
 
 
 def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest, now: datetime) -> None:
@@ -257,19 +310,28 @@ def _epoch_note(connection: Connection, device: Device, request: EpochRequest) -
     if request.previous is UNSET:
         return "opened without naming the epoch before it: the register lost its store, or was cloned"
     before = connection.execute(
-        select(tables.epochs.c.acked_through, tables.epochs.c.chain_hash).where(
+        select(tables.epochs.c.acked_through, tables.epochs.c.chain_hash, tables.epochs.c.opened_at).where(
             tables.epochs.c.epoch == request.previous, tables.epochs.c.device == device.id
         )
     ).one_or_none()
     if before is None:
         return "names an epoch before it that this centre does not know"
-    if device.epoch is not None and request.previous != device.epoch:
-        return "did not follow the live epoch: two machines may share this identity"
+    if before.opened_at < _newest_used(connection, device):
+        return NOT_FOLLOWED
     if request.through < before.acked_through:
         return f"the register ended at {request.through}, the centre holds {before.acked_through}: a restored backup"
     if request.through == before.acked_through and request.hash not in (UNSET, before.chain_hash):
         return f"the register's chain differs at {request.through}: a restored backup or a clone"
     return None
+
+
+def _newest_used(connection: Connection, device: Device) -> datetime:
+    """When the newest epoch that took an entry was opened. One whose answer was lost took none, and says nothing."""
+    epochs = tables.epochs.c
+    moment: datetime | None = connection.execute(
+        select(func.max(epochs.opened_at)).where(epochs.device == device.id, epochs.acked_through > 0)
+    ).scalar_one()
+    return moment or datetime.min.replace(tzinfo=UTC)
 
 
 def _facts(facts: Facts) -> dict[str, Any]:

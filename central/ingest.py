@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from central import events, feed, folding, fresh, ledger, receipts
 from central.db import tables
 from central.db.dialects import give_way, insert_rows
-from central.devices import Device, close_epoch, device_of, first_use, locked_device
+from central.devices import Device, close_epoch, device_of, first_use, is_shared, locked_device
 from central.fresh import Books, FreshReceipt
 from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
@@ -41,6 +41,9 @@ from sync.records import (
 )
 from sync.wire import IngestRequest, Outcome
 
+# Why an entry waits that two machines might have sent.
+ON_HOLD = "shared_identity"
+_HELD = Seen(code="accepted", detail="on hold: two machines alternate under this identity; enrol one of them anew")
 # Entries a register may send next; one batch's worth until there is something to slow down for.
 CREDIT = 500
 
@@ -200,6 +203,7 @@ class _Batch:
         self._epoch = epoch
         self._now = now
         self._maps = Maps(connection)
+        self._on_hold = is_shared(connection, device.id)
         self._new: list[_New] = []
         self._plain: list[tuple[_New, FreshReceipt]] = []
         self._taken: list[_Taken] = []
@@ -322,7 +326,10 @@ class _Batch:
         """Apply and store the new entries, and note whose feed rows they change; returns their outcomes."""
         if not self._new:
             return []
-        self._take_all()
+        if self._on_hold:
+            self._taken = [_Taken(entry=new.entry, h=new.h, seen=_HELD, reason=ON_HOLD) for new in self._new]
+        else:
+            self._take_all()
         anew = folding.fold_anew(
             self._connection, {member for one in self._taken for member in one.seen.touched}, self._now
         )
@@ -337,7 +344,7 @@ class _Batch:
             rows.append(self._row(one, change))
             outcomes.append((_outcome(one.entry.seq, one.seen.code, one.seen.detail), change))
         insert_rows(self._connection, tables.entries, rows)
-        self._set_aside([one for one in self._taken if one.seen.code == "quarantined"])
+        self._set_aside([one for one in self._taken if one.seen.code == "quarantined" or one.seen is _HELD])
         return outcomes
 
     def fork(self, entries: tuple[Entry, ...], detail: str) -> EpochFencedError:

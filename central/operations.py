@@ -191,6 +191,7 @@ class RegisterShown(Struct, frozen=True, kw_only=True):
     epochs: int
     note: str | None
     templates_refused: str | None = None
+    shared: bool = False
 
 
 class RegisterList(Struct, frozen=True, kw_only=True):
@@ -198,6 +199,10 @@ class RegisterList(Struct, frozen=True, kw_only=True):
 
 
 class Revoked(Struct, frozen=True, kw_only=True):
+    device: str
+
+
+class Released(Struct, frozen=True, kw_only=True):
     device: str
 
 
@@ -427,7 +432,7 @@ def template_refusals(connection: Connection) -> tuple[TemplateRefusal, ...]:
 def registers(connection: Connection) -> RegisterList:
     """Every device that was ever enrolled, by store and register."""
     table = tables.devices
-    epochs = tables.epochs.c
+    epochs, shared = tables.epochs.c, devices.shared_devices(connection)
     counted = {
         row.device: row.opened
         for row in connection.execute(select(epochs.device, func.count().label("opened")).group_by(epochs.device))
@@ -453,6 +458,7 @@ def registers(connection: Connection) -> RegisterList:
                 epochs=counted.get(row.id, 0),
                 note=notes.get(row.id),
                 templates_refused=row.templates_refused,
+                shared=row.id in shared,
             )
             for row in connection.execute(select(table).order_by(table.c.store, table.c.register, table.c.enrolled_at))
         )

@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from central import feed, folding
 from central.db import tables
-from central.ingest import HANDLED, apply_again
+from central.devices import shared_devices
+from central.ingest import HANDLED, ON_HOLD, apply_again
 from central.receipts import Seen
 from loyalty.receipt import AwareDatetime
 from loyalty.remedies import remedy_for
@@ -110,16 +111,16 @@ def retry(connection: Connection, now: datetime, items: Collection[int] = ()) ->
     What still has no effect stays, with the reason of now.
     """
     columns = tables.quarantine.c
-    query = _waiting().where(columns.reason != "fork")
+    query = _waiting().where(columns.reason != "fork", _not_on_hold(connection))
     return _apply(connection, query.where(columns.id.in_(tuple(items))) if items else query, now)
 
 
-def retry_after_update(connection: Connection, now: datetime) -> Again:
-    """Apply what waited for a version of the centre that handles its kind, AGAIN at once."""
+def retry_what_may(connection: Connection, now: datetime) -> Again:
+    """Apply what waited for a version that handles its kind, or for one machine to be left, AGAIN at once."""
     columns = tables.quarantine.c
-    return _apply(
-        connection, _waiting().where(columns.reason.in_(_AWAIT_UPDATE), columns.kind.in_(tuple(HANDLED))), now
-    )
+    learnt = and_(columns.reason.in_(_AWAIT_UPDATE), columns.kind.in_(tuple(HANDLED)))
+    released = and_(columns.reason == ON_HOLD, _not_on_hold(connection))
+    return _apply(connection, _waiting().where(or_(learnt, released)), now)
 
 
 def bring_body(connection: Connection, item: int, document: bytes, now: datetime) -> Again:
@@ -190,6 +191,11 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
         connection.execute(update(table).where(table.c.id == row.id).values(values))
     feed.note_changes(connection, folding.settle(connection, touched, now), now)
     return Again(applied=applied, waiting=len(rows) - applied)
+
+
+def _not_on_hold(connection: Connection) -> ColumnElement[bool]:
+    columns = tables.quarantine.c
+    return or_(columns.reason != ON_HOLD, columns.device.not_in(tuple(shared_devices(connection))))
 
 
 def _came_whole(connection: Connection, entry: Entry) -> tuple[Seen, str] | None:

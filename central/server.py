@@ -106,7 +106,7 @@ class Server:
             admin_at = await _listen(stack, pages.application(), settings.admin, None)
             pages.bound_to(admin_at)
             await asyncio.to_thread(self._folder.note_serving, devices_at, admin_at)
-            await self._learnt(database)
+            await self._apply_what_may(database)
             await sequencer.place()
             upkeep = asyncio.create_task(self._upkeep(database, sequencer, live, tls))
             stack.push_async_callback(_cancelled, upkeep)
@@ -132,6 +132,7 @@ class Server:
                 await asyncio.to_thread(database.serve_alone)
                 if mature.due(self._clock()):
                     await self._mature(database)
+                    await self._apply_what_may(database)
                 if renew.due(self._clock()):
                     await self._renew_certificate(tls)
                 if forget.due(self._clock()):
@@ -144,12 +145,12 @@ class Server:
                 _log.error("upkeep_failed", error=str(error.orig))
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _learnt(self, database: Database) -> None:
-        """Apply what was set aside because the version before did not know its kind."""
+    async def _apply_what_may(self, database: Database) -> None:
+        """Apply what was set aside for a reason that is gone: an older version, two machines under one identity."""
         while (
-            again := await database.write(lambda connection: quarantine.retry_after_update(connection, self._clock()))
+            again := await database.write(lambda connection: quarantine.retry_what_may(connection, self._clock()))
         ) != quarantine.NOTHING:
-            _log.info("quarantine_applied_after_update", applied=again.applied, waiting=again.waiting)
+            _log.info("quarantine_applied", applied=again.applied, waiting=again.waiting)
 
     async def _mature(self, database: Database) -> None:
         """Confirm what is no longer pending, in transactions that leave room for others between them."""

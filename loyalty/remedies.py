@@ -185,6 +185,10 @@ REMEDIES: Final[Mapping[str, str]] = {
         "register, `tillside queue list` names the entry and `tillside queue show eNUMBER --json` prints it; bring "
         "that file here with `tillside-central quarantine body ITEM FILE`. Raise the limit of what stands on the way."
     ),
+    "shared_identity": (
+        "Two machines use one enrolment: a disk was copied. Enrol one of them anew (`tillside enroll --replace CODE`); "
+        "what both sent counts then, within a minute. Where one is gone, run `tillside-central registers release`."
+    ),
     "fork": (
         "A restored backup or a copied disk sent another history. The register sends what counts again by itself; "
         "see that only one machine uses this enrolment, then dismiss this entry."

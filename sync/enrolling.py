@@ -48,12 +48,14 @@ async def enrol(
     EnrolmentError in one of its named forms, or SecretError.
     """
     key_name = DEVICE_KEY
+    replaces: str | msgspec.UnsetType = msgspec.UNSET
     if (folder / FILE_NAME).exists():
         if not replace:
             raise _already(folder)
+        replaces = load_enrolment(folder).device
         key_name = f"{DEVICE_KEY}-{hashlib.sha256(code.token.encode()).hexdigest()[:16]}"
     key = Ed25519PrivateKey.from_private_bytes(keeper.get_or_create(key_name, DEVICE_KEY_BYTES))
-    request = EnrolRequest(token=code.token, public_key=public_key_text(key), facts=facts)
+    request = EnrolRequest(token=code.token, public_key=public_key_text(key), facts=facts, replaces=replaces)
     url = code.url.rstrip("/")
     timeout = aiohttp.ClientTimeout(total=EXCHANGE_S, connect=CONNECT_S)
     try:

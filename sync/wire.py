@@ -34,9 +34,12 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class EnrolRequest(Struct, frozen=True, kw_only=True):
+    """`replaces` is the device that this machine was until now."""
+
     token: str
     public_key: PublicKey
     facts: Facts
+    replaces: str | UnsetType = UNSET
 
 
 class EnrolResponse(Struct, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ NAMED_ELSEWHERE = {
     "correction",
     "poison",
     "fork",
+    "shared_identity",
 }
 
 

@@ -67,7 +67,7 @@ def registers_list(data: Data, as_json: Json = False) -> None:
         listed = database.read_now(operations.registers)
     lines = [
         f"{one.device}  store {one.store} register {one.register}  queued {one.queued}"
-        f"  {'revoked' if one.revoked else one.last_contact or 'never seen'}"
+        f"  {'revoked' if one.revoked else one.last_contact or 'never seen'}{'  SHARED' if one.shared else ''}"
         for one in listed.registers
     ]
     say(as_json, listed, "\n".join(lines) or "No register is enrolled.")
@@ -85,6 +85,21 @@ def registers_revoke(
     if not found:
         fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
     say(as_json, operations.Revoked(device=device), f"{device} is refused from now on.")
+
+
+@registers.command("release")
+def registers_release(
+    data: Data, device: Annotated[str, typer.Argument(help="The device's id.")], as_json: Json = False
+) -> None:
+    """Say that one machine is left of those that alternated under one identity; what they sent counts."""
+    with opened(data, as_json) as (_, database):
+        if not database.write_now(lambda connection: devices.release(connection, device, utc_now())):
+            fail(as_json, f"{device} is one machine's; `tillside-central registers list` shows which are shared")
+    say(
+        as_json,
+        operations.Released(device=device),
+        f"{device} is one machine's now; what is on hold counts within a minute.",
+    )
 
 
 def _duration(text: str, as_json: bool) -> timedelta:

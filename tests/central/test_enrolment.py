@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import stat
 from datetime import timedelta
 
 import pytest
 from aiohttp import WSMsgType
+from msgspec import UNSET
 
-from central import devices
+from central import devices, operations, quarantine
 from central.db import tables
 from sync import base64url
 from sync.enrolment import parse_code
+from sync.wire import IngestResponse
 from tests.central.conftest import RunningCentre, everything_in
 from tests.central.till import NOON, RefusedError, Till, receipt
 
@@ -100,13 +103,97 @@ async def test_an_epoch_asked_for_twice_is_opened_once(centre: RunningCentre) ->
     assert centre.count(tables.epochs) == 2
 
 
-async def test_two_machines_under_one_identity_are_shown(centre: RunningCentre) -> None:
-    # Given a register and its clone
+async def _sells(centre: RunningCentre, till: Till, number: int) -> IngestResponse:
+    """A sale of a machine that opens a new epoch where its own is fenced."""
+    centre.clock.now += timedelta(minutes=1)
+    first = len(till.sent) + 1
+    till.sale(receipt(number, code="TS0001"))
+    try:
+        return await till.send(first)
+    except RefusedError as refused:
+        if refused.status != 410:
+            raise
+    unacknowledged, before = till.sent[first - 1 :], till.epoch
+    await till.open_epoch(previous=before)
+    for entry in unacknowledged:
+        till.entry(entry.kind, entry.key, entry.json)
+    return await till.send(1)
+
+
+def _clone(till: Till) -> Till:
+    """The same disk in another machine."""
+    twin = copy.copy(till)
+    twin.sent, twin.hashes = list(till.sent), list(till.hashes)
+    return twin
+
+
+def _shared(centre: RunningCentre) -> list[bool]:
+    return [one.shared for one in centre.read(operations.registers).registers]
+
+
+async def test_machines_that_alternate_are_on_hold_and_shown_until_one_is_enrolled_anew(centre: RunningCentre) -> None:
+    # Given a register whose disk was copied
     till = await centre.till()
-    shared = till.epoch
-    await till.open_epoch(previous=shared)
-    # When the clone, still in the old epoch, opens one of its own
-    await till.open_epoch(previous=shared)
-    # Then a person can see it
+    await _sells(centre, till, 1)
+    twin = _clone(till)
+    # When both go on, one after the other
+    for number in range(2, 8):
+        answer = await _sells(centre, till if number % 2 else twin, number)
+        assert answer.outcomes[-1].code == "accepted"
+    # Then neither fences the other any more, and people see it
+    opened = centre.count(tables.epochs)
+    for number in range(8, 14):
+        answer = await _sells(centre, till if number % 2 else twin, number)
+        assert "on hold" in (answer.outcomes[-1].detail or "")
+    assert centre.count(tables.epochs) == opened
+    assert _shared(centre) == [True]
+    # And what they send is kept without effect, whoever tries
+    counted = centre.points("m1")
+    assert counted < 130
+    assert centre.read(quarantine.listed).reasons["shared_identity"] == 13 - counted // 10
+    assert centre.write(lambda c: quarantine.retry(c, NOON)) == quarantine.NOTHING
+    # When one of them is enrolled anew
+    anew = Till(twin.url, centre.folder.ca_certificate.read_text(), centre.session)
+    await anew.enrol(parse_code(centre.code("4")).token, replaces=twin.device)
+    # Then all of it counts, once, and both go on
+    centre.write(lambda c: quarantine.retry_what_may(c, NOON))
+    assert centre.points("m1") == 130
+    assert _shared(centre) == [False, False]
+    await anew.open_epoch()
+    assert (await _sells(centre, anew, 14)).outcomes[0].detail is UNSET
+    assert (await _sells(centre, till, 15)).outcomes[0].detail is UNSET
+    assert centre.points("m1") == 150
+
+
+async def test_a_machine_that_is_gone_is_released_by_a_person(centre: RunningCentre) -> None:
+    till = await centre.till()
+    await _sells(centre, till, 1)
+    twin = _clone(till)
+    for number in range(2, 8):
+        await _sells(centre, till if number % 2 else twin, number)
+    assert centre.write(lambda c: devices.release(c, till.device, NOON))
+    assert not centre.write(lambda c: devices.release(c, till.device, NOON))
+    centre.write(lambda c: quarantine.retry_what_may(c, NOON))
+    await _sells(centre, till, 8)
+    assert centre.points("m1") == 80
+
+
+async def test_an_old_disk_and_answers_that_are_lost_are_no_second_machine(centre: RunningCentre) -> None:
+    # Given epochs that were opened and whose answers never came
+    till = await centre.till()
+    await _sells(centre, till, 1)
+    old = _clone(till)
+    for _ in range(3):
+        centre.clock.now += timedelta(minutes=1)
+        asked = _clone(till)
+        await asked.open_epoch(previous=till.epoch)
+    await _sells(centre, till, 2)
+    await _sells(centre, till, 3)
+    # When its disk of before comes back, and sells on
+    for number in range(4, 8):
+        await _sells(centre, old, number)
+    # Then nothing is on hold, and what is odd was noted
+    assert _shared(centre) == [False]
+    assert centre.points("m1") == 70
     notes = centre.read(lambda connection: connection.execute(tables.epochs.select()).all())
     assert any("two machines" in (epoch.note or "") for epoch in notes)

@@ -99,7 +99,7 @@ async def test_what_a_version_did_not_know_is_applied_by_itself_after_the_update
         await till.send(1)
         assert centre.points("m1") == 0
         # And as long as it stays unknown nothing is tried
-        assert centre.write(lambda c: quarantine.retry_after_update(c, NOON)) == NOTHING
+        assert centre.write(lambda c: quarantine.retry_what_may(c, NOON)) == NOTHING
         # When a version starts that handles it
         _known_later(centre, "receipt")
     async with serving(data) as centre:

@@ -110,8 +110,8 @@ class Till:
     def public_key(self) -> str:
         return public_key_text(self.key)
 
-    async def enrol(self, token: str) -> EnrolResponse:
-        body = msgspec.json.encode(EnrolRequest(token=token, public_key=self.public_key, facts=FACTS))
+    async def enrol(self, token: str, **more: Any) -> EnrolResponse:
+        body = msgspec.json.encode(EnrolRequest(token=token, public_key=self.public_key, facts=FACTS, **more))
         async with self.session.post(f"{self.url}/v1/enrol", data=body, ssl=self.tls) as answer:
             enrolled = _decoded(answer.status, await answer.read(), EnrolResponse)
         self.device = enrolled.device

@@ -50,6 +50,7 @@ class RegisterRow(Struct, frozen=True, kw_only=True):
     note: str
     templates_refused: str
     revoked: bool
+    shared: bool
     program: HeldHere
 
 
@@ -100,6 +101,7 @@ def register_rows(connection: Connection, now: datetime) -> tuple[RegisterRow, .
                 epochs=one.epochs,
                 note=one.note or "",
                 revoked=one.revoked,
+                shared=one.shared,
                 templates_refused=one.templates_refused or "",
                 program=held.get(one.device, _UNTOLD),
             )
