@@ -15,7 +15,7 @@ from drivers.capture import CaptureError, decode_capture, is_capture
 from drivers.escpos.codepages import CodePageError
 from drivers.receipts.decode import MAX_DOCUMENT_BYTES
 from drivers.receipts.layout import generic_template
-from drivers.receipts.learning import MAX_RECEIPTS, learn
+from drivers.receipts.learning import learn
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.template import Template, TemplateError, TemplateProblem, content_hash
 from drivers.receipts.template_files import SHIPPED, load_template, shipped_text
@@ -38,12 +38,20 @@ class LearnedReceipt(Struct, frozen=True, kw_only=True):
     receipt: Receipt | None
 
 
+class SetAside(Struct, frozen=True, kw_only=True):
+    """Paper that nothing was learned from, since it is no receipt of the layout; `begins` is its first printed line."""
+
+    file: str
+    begins: str
+
+
 class LearnedTemplate(Struct, frozen=True, kw_only=True):
     """What `learn --json` prints."""
 
     template: str
     notes: tuple[str, ...]
     receipts: tuple[LearnedReceipt, ...]
+    set_aside: tuple[SetAside, ...] = ()
 
 
 class TestRow(Struct, frozen=True, kw_only=True):
@@ -84,18 +92,20 @@ def learn_command(
     """Propose a template, and show what it makes of each receipt. 1 where one of them does not add up."""
     options = DecodeOptions(code_page=code_page, currency=currency)
     try:
-        papers = [
-            (file, paper)
-            for file in captures
-            for paper in papers_of(_document(Path(file)), options)
-            if not is_other(paper)
-        ]
+        found = [(file, paper) for file in captures for paper in papers_of(_document(Path(file)), options)]
     except (UnreadableCaptureError, CodePageError) as error:
         return complain("template learn", error, USAGE, as_json=as_json)
+    papers = [(file, paper) for file, paper in found if not is_other(paper)]
     if not papers:
         return complain("template learn", "nothing is printed there; name captures of receipts", USAGE, as_json=as_json)
     learned = learn([paper for _, paper in papers], name=name, options=options)
-    comment = f"Learned from {min(len(papers), MAX_RECEIPTS)} receipts. docs/templates.md says how to correct it."
+    others = [papers[at] for at in learned.others]
+    set_aside = tuple(
+        SetAside(file=file, begins=next(line.strip() for line in paper if line.strip()))
+        for file, paper in found
+        if is_other(paper) or any(paper is other for _, other in others)
+    )
+    comment = f"Learned from {len(learned.receipts)} receipts. docs/templates.md says how to correct it."
     text = template_text(learned.template, "\n".join([comment, *learned.notes]))
     if out is not None:
         try:
@@ -103,20 +113,23 @@ def learn_command(
         except OSError as error:
             remedy = "Name a file that can be written"
             return complain("template learn", f"{out}: {error.strerror}. {remedy}.", USAGE, as_json=as_json)
-    files = [file for file, _ in papers]
+    files = [file for at, (file, _) in enumerate(papers) if at not in learned.others]
     if as_json:
         say_json(
             LearnedTemplate(
                 template=text,
                 notes=learned.notes,
                 receipts=tuple(_as_said(file, tried) for file, tried in zip(files, learned.receipts, strict=False)),
+                set_aside=set_aside,
             )
         )
     else:
         for file, tried in zip(files, learned.receipts, strict=False):
             _show_receipt(file, tried)
+        for paper in set_aside:
+            say(f"- set aside, no receipt of this layout: {_harmless(paper.file)}: {_harmless(paper.begins)}")
         for note in learned.notes:
-            say(f"! {note}")
+            say(f"! {_harmless(note)}")
         sys.stdout.write(text if out is None else "")
         holds = sum(tried.holds for tried in learned.receipts)
         say(f"{holds} of {len(learned.receipts)} receipts add up" + (f"; written to {out}" if out else ""))

@@ -70,7 +70,7 @@ _MORE_LABELS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def is_most(count: int, papers: Sequence[Paper]) -> bool:
+def is_most(count: int, papers: Sequence[object]) -> bool:
     return count * 100 >= MOST_PERCENT * len(papers) and count > 0
 
 
@@ -144,7 +144,9 @@ def head_of(draft: Template, papers: Sequence[Paper], notes: list[str]) -> Head:
         seen: set[str] = set()
         for line in paper:
             skeleton, numbers = _skeleton(line, draft)
-            if numbers and not layout.amount.search(plain(line)) and skeleton not in seen:
+            # What is nothing but a number is an article's as well.
+            is_own = numbers and len(skeleton) > 1 and not layout.amount.search(plain(line))
+            if is_own and skeleton not in seen:
                 seen.add(skeleton)
                 skeletons.setdefault(skeleton, []).append(numbers)
     for skeleton, lines in skeletons.items():
@@ -162,6 +164,7 @@ def head_of(draft: Template, papers: Sequence[Paper], notes: list[str]) -> Head:
 
 
 _HERE: Final = "\0"
+_SOME_NUMBER: Final = re.compile(r"(?:(?<!\w)[A-Z]{1,4}[-/]?)?\d[\d/-]+")
 
 
 def _skeleton(line: str, draft: Template) -> tuple[str, list[str]]:
@@ -174,8 +177,8 @@ def _skeleton(line: str, draft: Template) -> tuple[str, list[str]]:
             mark = "\1" if field == "{date}" else "\2"
             line = line[: found.start()] + mark + line[found.end() :]
             letters = letters[: found.start()] + mark + letters[found.end() :]
-    numbers = re.findall(r"\d[\d/-]+", line)
-    skeleton = escaped(re.sub(r"\d[\d/-]+", _HERE, line))
+    numbers = _SOME_NUMBER.findall(line)
+    skeleton = escaped(_SOME_NUMBER.sub(_HERE, line))
     return " ".join(skeleton.replace("\1", "{date}").replace("\2", "{time}").split()), numbers
 
 

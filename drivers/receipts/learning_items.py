@@ -13,8 +13,9 @@ from itertools import product
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from drivers.receipts.shapes import CURRENCY
+from drivers.receipts.shapes import CURRENCY, escaped
 from drivers.receipts.wording import decimal_text, plain
 from loyalty.money import AmountError
 
@@ -26,10 +27,23 @@ _UNITS: Final = frozenset((
     "KG", "G", "DKG", "L", "ML", "CL", "M", "CM", "ST", "STK", "STCK", "KOM", "KS", "PC", "PCS", "EA", "PACK", "PAK",
     "PAR", "BOX", "KN", "PKT", "PZ", "M2", "M3", "KOS", "UN", "SZT",
 ))  # fmt: skip
-Kind = Literal["amount", "decimal", "whole", "code", "times", "percent", "letter", "unit", "sign", "word"]
+# A digit behind a star is a tax's label and multiplies nothing: `18,54 *1`.
+_STARRED: Final = re.compile(r"\s\*(\d)\s*$")
+# `Qty:2`
+_NAMED: Final = re.compile(r"(?<=[^\W\d_]):(?=[\d-])")
+Kind = Literal[
+    "amount", "decimal", "whole", "code", "times", "percent", "letter", "unit", "sign", "ordinal", "label", "fixed",
+    "word",
+]  # fmt: skip
 _TIMES: Final = re.compile(r"(?<=[\d,.])\s*([X×*@])\s*(?=\d)|(?<=\d)\s?([A-Z]{1,4})\s*([X×*@])\s*(?=\d)")
 _MONEY: Final = re.compile(rf"(?<![A-Z]){CURRENCY}(?:\s?/\s?[A-Z]{{1,4}})?(?![A-Z])|(?<=\d)/[A-Z]{{1,4}}\b")
-_NUMERIC: Final = frozenset(("amount", "decimal", "whole", "code", "times", "percent", "unit", "sign"))
+_NUMERIC: Final = frozenset((
+    "amount", "decimal", "whole", "code", "times", "percent", "unit", "sign", "ordinal", "label", "fixed",
+))  # fmt: skip
+# A word that stands on so many of the lines of numbers belongs to the layout and not to a name, in percent.
+FIXED_PERCENT: Final = 60
+# Fewer lines say nothing of what most of them have.
+_FEW: Final = 3
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -54,11 +68,50 @@ class Proposal(Struct, frozen=True, kw_only=True):
     proven: int
 
 
-def tokens_of(printed: str, amount: re.Pattern[str]) -> list[Token]:
+class Habits(Struct, frozen=True, kw_only=True):
+    """What lines of items have in common: words that the layout prints, and labels of taxes before the amount."""
+
+    fixed: frozenset[str] = frozenset()
+    label_before: bool = False
+
+
+_NO_HABITS: Final = Habits()
+
+
+def tokens_of(printed: str, amount: re.Pattern[str], habits: Habits = _NO_HABITS) -> list[Token]:
     """The parts of a line, without currencies."""
     letters = _MONEY.sub(lambda found: " " * len(found.group()), plain(printed))
+    letters = _STARRED.sub(r" (\1)", amount.sub(lambda found: found.group().replace(" ", "'"), letters))
     letters = _TIMES.sub(lambda found: f" {found[1] or found[2] + ' ' + found[3]} ", letters)
-    return [Token(kind=_kind(part, amount), text=part) for part in letters.split()]
+    letters = _NAMED.sub(": ", letters)
+    tokens = [
+        Token(kind="fixed" if part in habits.fixed else _kind(part, amount), text=part) for part in letters.split()
+    ]
+    if habits.label_before and _has_label_before(tokens):
+        tokens[-2] = replace(tokens[-2], kind="label")
+    return tokens
+
+
+def _has_label_before(tokens: Sequence[Token]) -> bool:
+    if len(tokens) <= 2 or tokens[-1].kind != "amount":
+        return False
+    is_digit = len(tokens[-2].text) == 1 and any(token.kind == "times" for token in tokens[:-3])
+    return tokens[-2].kind == "letter" or (tokens[-2].kind == "whole" and is_digit)
+
+
+def _habits(goods: Sequence[Sequence[str]], amount: re.Pattern[str]) -> Habits:
+    lines = [tokens for each in goods for line in each if (tokens := tokens_of(line, amount))]
+    numbers = [tokens for tokens in lines if sum(token.kind in _NUMERIC for token in tokens) >= _FEW]
+    words = Counter(word for tokens in numbers for word in {token.text for token in tokens if token.kind == "word"})
+    priced = [tokens for tokens in lines if tokens[-1].kind == "amount"]
+    return Habits(
+        fixed=frozenset(word for word, count in words.items() if count >= _FEW and _is_usual(count, numbers)),
+        label_before=_is_usual(sum(map(_has_label_before, priced)), priced),
+    )
+
+
+def _is_usual(count: int, lines: Sequence[Sequence[Token]]) -> bool:
+    return count > 0 and count * 100 >= FIXED_PERCENT * len(lines)
 
 
 _KINDS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
@@ -68,7 +121,8 @@ _KINDS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
     ("whole", re.compile(r"-?\d{1,4}")),
     ("percent", re.compile(r"(?:-?\d{1,2}(?:[.,]\d{1,2})?)?%")),
     ("sign", re.compile("[=:|]")),
-    ("letter", re.compile(r"\(?(?:[^\W\d_]\d?|\d[A-Z])\)?|\(\d\)")),
+    ("ordinal", re.compile(r"\d{1,3}[.)]")),
+    ("letter", re.compile(r"\(?\*?(?:[^\W\d_]\d?|\d[A-Z])\*?\)?|\(\d\)|\*\d|\d\*")),
 )
 
 
@@ -128,7 +182,7 @@ def _numbers_only(tokens: Sequence[Token]) -> Iterator[Reading]:
 def _reading(parts: Sequence[str], numbers: Sequence[Token], roles: Sequence[str]) -> Reading:
     shape = " ".join(part for part in parts if part)
     fields = tuple(
-        (role.strip("{}[]"), token.text)
+        (re.sub(r"\W", "", role), token.text)
         for role, token in zip(roles, numbers, strict=True)
         if role.startswith(("{", "["))
     )
@@ -145,6 +199,7 @@ _CHOICES: Final[dict[Kind, tuple[str, ...]]] = {
     "unit": ("",),
     "letter": ("[{label}]",),
     "sign": ("=", ":", "|"),
+    "label": ("[{label}]",),
 }
 
 
@@ -152,23 +207,29 @@ def _roles(tokens: Sequence[Token]) -> Iterator[tuple[str, ...]]:
     """What the numbers may be: each role once, an amount last among amounts if nothing speaks against it."""
     if len(tokens) > 8:
         return
-    for roles in product(*(_CHOICES.get(token.kind, ()) for token in tokens)):
+    for roles in product(*map(_choices, tokens)):
         named = [role for role in roles if role.startswith("{")]
         if len(named) == len(set(named)) and _makes_sense(roles, tokens):
             yield roles
 
 
+def _choices(token: Token) -> tuple[str, ...]:
+    if token.kind == "ordinal":
+        return (f"{{count}}{token.text[-1]}",)
+    return (escaped(token.text),) if token.kind == "fixed" else _CHOICES.get(token.kind, ())
+
+
 def _makes_sense(roles: Sequence[str], tokens: Sequence[Token]) -> bool:
     if "x" in roles:
         at = roles.index("x")
-        before = next((role for role in reversed(roles[:at]) if role), "")
-        after = next((role for role in roles[at + 1 :] if role), "")
+        before = next((role for role in reversed(roles[:at]) if role.startswith("{")), "")
+        after = next((role for role in roles[at + 1 :] if role.startswith("{")), "")
         if {before, after} != {"{quantity}", "{price}"}:
             return False
     for role, token, before in zip(roles, tokens, ["", *roles], strict=False):
         if token.kind == "sign" and role != token.text:
             return False
-        if is_label(token, before == "{amount}") != (role == "[{label}]"):
+        if token.kind != "label" and is_label(token, before == "{amount}") != (role == "[{label}]"):
             return False
         if not role and before != "{quantity}":
             return False  # a unit stands behind its quantity
@@ -189,8 +250,9 @@ def proposals(goods: Sequence[Sequence[str]], amount: re.Pattern[str]) -> list[P
     fits: Counter[tuple[str, ...]] = Counter()
     proven: Counter[tuple[str, ...]] = Counter()
     likely: Counter[tuple[str, ...]] = Counter()
+    habits = _habits(goods, amount)
     for lines in goods:
-        read = [readings(tokens_of(line, amount)) for line in lines]
+        read = [readings(tokens_of(line, amount, habits)) for line in lines]
         for at in range(len(lines)):
             for size in range(1, MOST_LINES + 1):
                 for combination in _combined(read[at : at + size], size):
@@ -201,18 +263,33 @@ def proposals(goods: Sequence[Sequence[str]], amount: re.Pattern[str]) -> list[P
                         continue
                     fits[shape] += 1
                     proven[shape] += agrees is True
-                    # A quantity is whole more often than a price is.
-                    likely[shape] += agrees is True and _is_whole(values["quantity"])
+                    if agrees is True:
+                        likely[shape] += _likeliness(values["quantity"])
     found = [Proposal(lines=shape, fits=count, proven=proven[shape]) for shape, count in fits.items()]
+    # What multiplies does so in either order: which of the two is the quantity is not told by how often it does.
+    either: Counter[str] = Counter()
+    for each in found:
+        either[_either(each)] = max(either[_either(each)], each.proven)
     found.sort(
-        key=lambda each: (-each.proven, -likely[each.lines], len(each.lines), -each.fits, -len(" ".join(each.lines)))
-    )
+        key=lambda each: (
+            -either[_either(each)], -likely[each.lines], -each.proven, len(each.lines), -each.fits,
+            -len(" ".join(each.lines)),
+        )
+    )  # fmt: skip
     return found
 
 
-def _is_whole(text: str) -> bool:
-    value = Decimal(decimal_text(text.lstrip("-")))
-    return value == value.to_integral_value()
+def _either(proposal: Proposal) -> str:
+    return "\n".join(proposal.lines).replace("{quantity}", "#").replace("{price}", "#")
+
+
+_CENTS: Final = re.compile(r".*[.,]\d\d")
+
+
+def _likeliness(quantity: str) -> int:
+    """A quantity is whole more often than a price is, and has cents less often."""
+    value = Decimal(decimal_text(quantity.lstrip("-")))
+    return (value == value.to_integral_value()) + (_CENTS.fullmatch(quantity) is None)
 
 
 def _combined(read: Sequence[Sequence[Reading]], size: int) -> Iterator[tuple[Reading, ...]]:

@@ -33,11 +33,11 @@ class Paid(Struct, frozen=True, kw_only=True):
     change: tuple[str, ...] = ()
 
 
-def learned_taxes(papers: Sequence[Sequence[str]], layout: Layout) -> tuple[str, ...]:
-    """Shapes of lines whose rate and amounts are those of a tax."""
+def learned_taxes(papers: Sequence[Sequence[str]], totals: Sequence[int | None], layout: Layout) -> tuple[str, ...]:
+    """Shapes of lines below the total whose rate and amounts are those of a tax."""
     shapes: Counter[str] = Counter()
-    for paper in papers:
-        for line in paper:
+    for paper, total in zip(papers, totals, strict=True):
+        for line in paper[total or 0 :]:
             if layout.text(line).is_total:
                 continue
             shapes.update(set(_tax_shapes(tokens_of(line, layout.amount), line)))
@@ -49,6 +49,26 @@ def learned_taxes(papers: Sequence[Sequence[str]], layout: Layout) -> tuple[str,
         if all(re.sub(r"\{(?:net|tax|gross|text)\}", "{}", other) != form for other in kept):
             kept.append(shape)
     return tuple(kept[:MAX_TAX_SHAPES])
+
+
+_RATED: Final = re.compile(r"\s*(?:[^\W_]\s+)?([^\W\d_][^\d%]*?)[\s.:]*(\d{1,2}(?:[.,]\d{1,2})?)\s?%.*")
+
+
+def tax_words(papers: Sequence[Sequence[str]], totals: Sequence[int | None], layout: Layout) -> tuple[str, ...]:
+    """Words below the total before a rate and an amount that is no more than that part of the total."""
+    found: Counter[str] = Counter()
+    for paper, total in zip(papers, totals, strict=True):
+        owed = _last_amount(paper[total], layout) if total is not None else None
+        if total is None or owed is None:
+            continue
+        for line in paper[total + 1 :]:
+            match, tax = _RATED.fullmatch(line), _last_amount(line, layout)
+            if match is None or tax is None or layout.tax.match(plain(line)):
+                continue
+            rate = Decimal(decimal_text(match[2]))
+            if _RATES[0] <= rate <= _RATES[1] and 0 < abs(tax) <= abs(owed) * rate / (100 + rate) + 1:
+                found[match[1].strip(" .:")] += 1
+    return tuple(word for word, count in found.items() if count > 1)
 
 
 def _tax_shapes(tokens: Sequence[Token], printed: str) -> Iterator[str]:
@@ -112,15 +132,21 @@ def paid_words(papers: Sequence[Sequence[str]], totals: Sequence[int | None], la
         owed = _last_amount(paper[total], layout) if total is not None else None
         if total is None or owed is None:
             continue
-        known, unknown = _payments(paper[total + 1 :], layout)
+        below = paper[total + 1 :]
+        known, unknown = _payments(below, layout)
         explained = list(_explained(unknown, owed - known))
         pays.update(words for words, role in explained if role == "pays")
         gives.update(words for words, role in explained if role == "gives")
-        if any(role == "gives" for _, role in explained):
+        if any(role == "gives" for _, role in explained) or any(_is_change(line, layout) for line in below):
             cash.update(words for words, role in explained if role == "pays")
     # Change is given on cash.
     changed = tuple(words for words, _ in cash.most_common(1))
-    return Paid(cash=changed, other=tuple(words for words in pays if words not in changed), change=tuple(gives))
+    other = tuple(words for words, _ in pays.most_common() if words not in changed)
+    return Paid(cash=changed, other=other, change=tuple(gives))
+
+
+def _is_change(line: str, layout: Layout) -> bool:
+    return layout.sum_of("change", layout.text(line)) is not None
 
 
 def _payments(lines: Sequence[str], layout: Layout) -> tuple[int, list[tuple[str, int]]]:

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from drivers.receipts.dates import DateFormat, date_pattern
-from drivers.receipts.wording import plain
+from drivers.receipts.wording import plain, without_leaders
 
 # 80 mm paper has 64 columns.
 MAX_SHAPE_LETTERS: Final = 160
@@ -32,6 +32,9 @@ CURRENCY: Final = (
 # Article and receipt numbers hold a digit.
 ID: Final = r"(?=[A-Z/_-]*\d)[A-Z0-9][A-Z0-9/_-]{0,31}(?![A-Z0-9/_-]|[.,]\d)"
 
+# A tax's label is a letter or two, in brackets or beside a star.
+LABEL: Final = r"[^\W_]{1,2}|\*"
+
 Field = Literal[
     "name", "amount", "price", "quantity", "unit", "label", "sku", "count", "discount", "rate", "net", "tax", "gross",
     "number", "store", "register", "operator", "member", "original", "date", "time", "currency", "text",
@@ -45,7 +48,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     "text": _FREE,
     "operator": _FREE,
     "unit": r"[^\W\d_]{1,4}\.?",
-    "label": r"[^\W_]{1,2}|\*",
+    "label": LABEL,
     "sku": r"(?=[A-Z./-]*\d)[A-Z0-9][A-Z0-9./-]{2,19}",
     "count": r"\d{1,6}",
     "rate": r"\d{1,2}(?:[.,]\d{1,3})?(?=\s?%|\s|$)",
@@ -128,7 +131,7 @@ def compiled_shape(written: Sequence[str], allowed: Iterable[str], notation: Not
     if not 1 <= len(written) <= MAX_SHAPE_LINES:
         raise ShapeError(f"a shape has 1 to {MAX_SHAPE_LINES} lines, not {len(written)}")
     known = frozenset(allowed)
-    lines = tuple(_line(line, known, notation) for line in written)
+    lines = tuple(_line(without_leaders(line), known, notation) for line in written)
     return Shape(written=tuple(written), lines=lines, fields=frozenset(name for line in lines for name in line.fields))
 
 
@@ -259,13 +262,15 @@ def _field(name: str, following: _Token | None, tokens: Sequence[_Token], notati
     if name == "price":
         has_sign = any(token.kind == "times" for token in tokens)
         number = r"\d[\d.,'’]{0,14}" if has_sign else rf"\d[\d.'’,]{{0,14}}{_DECIMALS}"
+        if notation.spaced:
+            number = rf"\d{{1,3}}(?: \d{{3}}){{1,4}}{_DECIMALS}|{number}"
         return rf"(?:{CURRENCY}\s?)?({number})(?:\s?{CURRENCY})?(?:\s?/\s?[A-Z]{{1,4}})?"
     if name == "quantity":
         by_sign = following is not None and (following.kind == "times" or following.text in ("price", "amount"))
         unit = r"(?:\s?[^\W\d_]{1,4}\.?)?" if by_sign else ""
         return rf"(-?\d{{1,6}}(?:[.,]\d{{1,3}})?[-−]?{unit})"
     if name == "label":
-        return rf"\(?({_TEXTS['label']})\)?"
+        return rf"\(?\*?({LABEL})\*?\)?"
     if name == "rate":
         return rf"({_TEXTS['rate']})\s?%?"
     if name == "date":

@@ -157,7 +157,11 @@ class End(_Part, frozen=True, kw_only=True):
 
 
 class Template(_Part, frozen=True, kw_only=True):
-    """One printed layout. `version` grows with each change; `language` is a BCP 47 tag."""
+    """One printed layout. `version` grows with each change; `language` is a BCP 47 tag.
+
+    `amounts` says on which side of its words an amount stands. Where it is before, a line is read, by words and by
+    shapes, as if its amount stood behind.
+    """
 
     name: TemplateName
     version: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
@@ -166,6 +170,7 @@ class Template(_Part, frozen=True, kw_only=True):
     currency: Currency | None = None
     decimal_mark: DecimalMark = "either"
     spaced_thousands: bool = False
+    amounts: Literal["behind", "before"] = "behind"
     dates: Annotated[tuple[DateFormat, ...], Meta(max_length=MAX_DATES)] = ()
     recognise: Recognise = Recognise()
     labels: Labels = Labels()

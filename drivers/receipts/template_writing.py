@@ -11,7 +11,9 @@ from msgspec import Struct
 from drivers.receipts.template import Template
 
 MAX_LINE: Final = 110
-_FIRST: Final = ("name", "version", "language", "description", "currency", "decimal_mark", "spaced_thousands", "dates")
+_FIRST: Final = (
+    "name", "version", "language", "description", "currency", "decimal_mark", "spaced_thousands", "amounts", "dates",
+)  # fmt: skip
 
 
 def template_text(template: Template, comment: str = "") -> str:

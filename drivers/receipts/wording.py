@@ -23,11 +23,12 @@ _LETTERS: Final = str.maketrans(
         "Ä": "AE", "Ö": "OE", "Ü": "UE", "ẞ": "SS", "É": "E",
     }
 )  # fmt: skip
-_NO_WORD: Final = re.compile(r"[^0-9A-Z]+")
+# Letters of alphabets that are not made Latin stay: a Greek word is a word too.
+_NO_WORD: Final = re.compile(r"[\W_]+")
 
 
 def folded(text: str) -> str:
-    """Upper-case Latin words without accents, one space between: `Број рачуна:` → `BROJ RACUNA`."""
+    """Upper-case words without accents, Cyrillic ones in Latin, one space between: `Број рачуна:` → `BROJ RACUNA`."""
     return _NO_WORD.sub(" ", _latin(text)).strip()
 
 
@@ -48,6 +49,15 @@ def plain(text: str) -> str:
     if len(upper) == len(text):
         return upper
     return "".join(letter.upper() if len(letter.upper()) == 1 else letter for letter in replaced)
+
+
+# What leads the eye from a name to its amount.
+_LEADERS: Final = re.compile(r"[.·]{2,}|_{3,}|…+|(?<=[.,]\d\d)\.(?= [-−]?\d[\d.,' ]*[.,]\d\d\b)")
+
+
+def without_leaders(text: str) -> str:
+    """The text with spaces for the dots between a name and its amount, one for one."""
+    return _LEADERS.sub(lambda found: " " * len(found.group()), text)
 
 
 # Labels and headings repeat on every receipt of a shop.

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from drivers.receipts.dates import date_in
 from drivers.receipts.port import TextLine
-from drivers.receipts.shapes import CURRENCY, ID, Shape, amount_pattern, compiled_shape
+from drivers.receipts.shapes import CURRENCY, ID, LABEL, Shape, amount_pattern, compiled_shape
 from drivers.receipts.template import SHAPE_FIELDS, Template
-from drivers.receipts.wording import WORDS_REMEMBERED, folded, plain
+from drivers.receipts.wording import WORDS_REMEMBERED, folded, plain, without_leaders
 from loyalty.receipt import ReceiptStatus, TenderKind
 
 # Printed lines are at most 64 columns (80 mm, small font). Of a longer one, from a text file, both ends are read: what
@@ -35,7 +35,7 @@ _INCLUDING: Final = r"(?:(?:INCL|INKL|UKLJ|VKLJ)\.?\s*)?"
 
 
 class Text(Struct, frozen=True, kw_only=True, gc=False, eq=False):
-    """A printed line, its form for comparing, and what tells receipts apart.
+    """A printed line without dots that lead to an amount, its form for comparing, and what tells receipts apart.
 
     `is_sold` says that the line sells something, or may: an amount behind a name that stands for no sum. `is_name`
     that it may be an item's name: words, and no amount. Without `has_digit` nothing on it is an amount or a number,
@@ -73,6 +73,11 @@ class Layout:
     def __init__(self, template: Template) -> None:
         self.template = template
         self.amount = re.compile(amount_pattern(template.notation))
+        self._amount_before = (
+            re.compile(rf"\s*({self.amount.pattern}(?:\s?{CURRENCY})?)\s+(\S.*)")
+            if template.amounts == "before"
+            else None
+        )
         self._labels(template)
         self._sums(template)
         self.items = self._shapes("items")
@@ -96,7 +101,7 @@ class Layout:
         self.number = _after(labels.number, value)
         self.register = _after(labels.register, value)
         self.store = _after(labels.store, value)
-        self.operator = _after(labels.operator, rf"{numero}[\s.:]*(\S.*?)(?:\s{{2,}}|$)")
+        self.operator = _after(labels.operator, rf"{numero}[\s.:]*(\S.*?)(?:\s{{2,}}|\s*\||$)")
         self.member = _after(labels.member, rf"{self.numero}([A-Z0-9][A-Z0-9 -]{{3,30}})$")
         self.business_day = _after(labels.business_day, "")
         self.original = _after(labels.original, "(.*)")
@@ -113,7 +118,7 @@ class Layout:
         amount = self.amount.pattern
         money = rf"({amount})\s*{CURRENCY}?\s*"
         start = r"[\s*=#>]*"
-        self.priced = re.compile(rf"\s*(\S.*?)\s+({amount})\s*{CURRENCY}?(?:\s+\(?([^\W_]{{1,2}}|\*)\)?)?\s*")
+        self.priced = re.compile(rf"\s*(\S.*?)\s+({amount})\s*{CURRENCY}?(?:\s+\(?\*?({LABEL})\*?\)?)?\s*")
         self.total = _after(
             template.total.words, rf"[\s.:=*]*({CURRENCY})?[\s.:=*]*({amount})\s*({CURRENCY})?[\s*]*", start
         )
@@ -160,7 +165,11 @@ class Layout:
         return self.text(text)
 
     def _text(self, printed: str) -> Text:
+        printed = without_leaders(printed)
         letters = plain(printed).rstrip()
+        if self._amount_before is not None and (turned := self._amount_before.fullmatch(letters)) is not None:
+            printed = f"{printed[turned.start(2) : turned.end(2)]}  {printed[turned.start(1) : turned.end(1)]}"
+            letters = plain(printed)
         is_rule = _RULE.fullmatch(letters) is not None
         has_digit = _DIGIT.search(letters) is not None
         has_amount = has_digit and self.amount.search(letters) is not None

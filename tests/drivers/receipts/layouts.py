@@ -1,140 +1,28 @@
 """A generator of tills: each prints receipts in a layout of its own, whose facts are known.
 
-It knows nothing of templates or of what reads them. What varies, each by chance: the language of the words (five, and
-an invented one), which of several words is used and how it is written; 32 to 48 columns; how an item is printed (20
-ways, of one, two and three lines, with or without quantity, article number, tax label, unit, heading, columns); the
-decimal mark, thousands, currency and where it stands; the form of dates and times; where number, store, register and
-operator stand, on one line or on several; discounts of lines and of receipts, indented or not; lines that are taken
-back; subtotals, rounding, payments in one or two parts, change; tables of taxes in eight ways; returns, copies; noise
-above and below.
+It knows nothing of templates or of what reads them. What varies, each by chance: the language of the words (the five
+that are shipped, six that are not, and invented ones), which of several words is used and how it is written; 32 to 48
+columns; amounts behind their words or before them; how an item is printed (29 ways, of one to three lines, with or
+without quantity, article number, place, label of a tax in three forms, unit, currency, heading, columns); dots between
+name and amount; quantities always with decimals; the decimal mark, four ways to part thousands, currency and where it
+stands; eight forms of dates and six of times; where number (five forms), store, register and operator (a name or a
+number) stand, on one line or on several (seven ways, above the goods or below the payments), and whether they do;
+discounts of lines and of receipts, indented or not, with a sign or without; lines that are taken back; subtotals,
+rounding, payments in one or two parts, change; tables of taxes in eight ways; returns, copies; noise above and below.
+Beside receipts a till prints card slips, kitchen tickets and reports.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-NAMES = (
-    "Bread 500 g", "Milk 1 l", "Coffee ground 200 g", "Butter", "Apples", "Green Tea 20", "Chocolate 70", "Rice 1 kg",
-    "Eggs 10", "Soap", "Paper towels 4", "Cheese young", "Ham sliced", "Olive oil 0,5 l", "Water 6x1,5 l", "Yogurt",
-    "Potatoes", "Onions", "Tomatoes", "Batteries AA 4", "Light bulb E27", "Notebook A5", "Kruh bijeli", "Mleko 2,8",
-    "Käse jung", "Brötchen", "Čokolada", "Šunka", "Žemlja", "Jabuke", "Sirup", "Pivo 0,5 l",
-)  # fmt: skip
-WEIGHED = ("Apples", "Potatoes", "Onions", "Tomatoes", "Cheese young", "Ham sliced", "Jabuke")
-PEOPLE = ("Ana", "Marko", "Eva Novak", "M. Weber", "Ivana", "Tom")
-SHOPS = ("DROGA MARKET", "Kvarner Trgovine", "Bakery Sunrise", "MEGA DISKONT", "Papirnica Jež", "Hofladen Weber")
-NOISE = ("www.example.com", "Thank you!", "Hvala na poseti", "Vielen Dank", "Tel 01 234 56 78", "Open 8:00-20:00",
-         "Glavna ulica 12", "10000 Zagreb", "Keep your receipt", "VAT No ATU12345678", "PIB 101234567")  # fmt: skip
-WORDS: dict[str, dict[str, Sequence[str]]] = {
-    "en": {
-        "number": ("Receipt", "Receipt No", "Invoice", "Ticket", "Trans"),
-        "store": ("Store", "Shop", "Branch"),
-        "register": ("Register", "Till", "POS", "Terminal"),
-        "operator": ("Cashier", "Operator", "Served by"),
-        "total": ("TOTAL", "Total", "AMOUNT DUE", "TO PAY"),
-        "subtotal": ("Subtotal", "SUB-TOTAL"),
-        "discount": ("Discount", "Savings"),
-        "cash": ("CASH", "Cash"),
-        "card": ("CARD", "Visa", "MASTERCARD"),
-        "change": ("CHANGE", "Change"),
-        "tax": ("VAT", "Tax"),
-        "rounding": ("Rounding",),
-        "void": ("VOID", "Void"),
-        "returned": ("RETURN", "REFUND"),
-        "copy": ("COPY", "DUPLICATE"),
-    },
-    "de": {
-        "number": ("Bon", "Bon-Nr.", "Beleg Nr", "Rechnung", "Belegnummer"),
-        "store": ("Filiale", "Markt"),
-        "register": ("Kasse", "Kassa", "Kassen-Nr"),
-        "operator": ("Bediener", "Kassierer", "Es bediente Sie"),
-        "total": ("SUMME", "Gesamtbetrag", "Zu zahlen", "GESAMT"),
-        "subtotal": ("Zwischensumme",),
-        "discount": ("Rabatt", "Nachlass"),
-        "cash": ("BAR", "Bargeld"),
-        "card": ("Karte", "EC", "girocard"),
-        "change": ("Rückgeld", "Wechselgeld"),
-        "tax": ("MwSt", "USt"),
-        "rounding": ("Rundung",),
-        "void": ("STORNO", "Sofortstorno"),
-        "returned": ("RETOURE", "GUTSCHRIFT"),
-        "copy": ("KOPIE", "DUPLIKAT"),
-    },
-    "sr": {
-        "number": ("Račun", "Račun br.", "Broj računa"),
-        "store": ("Prodavnica", "Objekat"),
-        "register": ("Kasa", "Blagajna"),
-        "operator": ("Kasir", "Prodavac"),
-        "total": ("UKUPNO", "Za uplatu", "ZA PLAĆANJE"),
-        "subtotal": ("Međuzbir",),
-        "discount": ("Popust", "Sniženje"),
-        "cash": ("Gotovina", "GOTOVINA"),
-        "card": ("Platna kartica", "KARTICA"),
-        "change": ("Kusur", "Povraćaj"),
-        "tax": ("PDV",),
-        "rounding": ("Zaokruženje",),
-        "void": ("STORNO",),
-        "returned": ("REFUNDACIJA", "POVRAT"),
-        "copy": ("KOPIJA",),
-    },
-    "hr": {
-        "number": ("Račun", "Račun br.", "Br. računa"),
-        "store": ("Poslovnica", "Poslovni prostor"),
-        "register": ("Blagajna", "Naplatni uređaj"),
-        "operator": ("Operater", "Blagajnik", "Konobar"),
-        "total": ("UKUPNO", "Sveukupno", "ZA PLATITI"),
-        "subtotal": ("Međuzbroj",),
-        "discount": ("Popust",),
-        "cash": ("Gotovina", "Novčanice"),
-        "card": ("Kartica", "Kreditna kartica"),
-        "change": ("Za vratiti", "Povrat"),
-        "tax": ("PDV",),
-        "rounding": ("Zaokruženje",),
-        "void": ("STORNO",),
-        "returned": ("POVRAT",),
-        "copy": ("KOPIJA",),
-    },
-    "sl": {
-        "number": ("Račun", "Račun št.", "Št. računa"),
-        "store": ("Poslovalnica", "Prodajalna"),
-        "register": ("Blagajna",),
-        "operator": ("Prodajalec", "Blagajnik", "Natakar"),
-        "total": ("SKUPAJ", "ZA PLAČILO", "Skupaj"),
-        "subtotal": ("Vmesna vsota",),
-        "discount": ("Popust",),
-        "cash": ("Gotovina",),
-        "card": ("Kartica", "Plačilna kartica"),
-        "change": ("Vračilo", "Vrnjeno"),
-        "tax": ("DDV",),
-        "rounding": ("Zaokrožitev", "Izravnava"),
-        "void": ("STORNO",),
-        "returned": ("DOBROPIS",),
-        "copy": ("KOPIJA",),
-    },
-    # no language at all: only position and arithmetic can tell what these are
-    "xx": {
-        "number": ("Kvitt", "Lapp"),
-        "store": ("Sted",),
-        "register": ("Skrin",),
-        "operator": ("Ved",),
-        "total": ("ALTSAM", "BETALES"),
-        "subtotal": ("Delsam",),
-        "discount": ("Avslag",),
-        "cash": ("Kontant", "Mynt"),
-        "card": ("Kort",),
-        "change": ("Vekslepeng",),
-        "tax": ("MVA",),
-        "rounding": ("Avrund",),
-        "void": ("ANGRE",),
-        "returned": ("RETUR",),
-        "copy": ("KOPI",),
-    },
-}
+from tests.drivers.receipts.layout_prints import FIRST, HEADS, ITEMS, PLAIN, TAXES
+from tests.drivers.receipts.layout_words import FOREIGN, KNOWN, NAMES, NOISE, PEOPLE, SHOPS, WEIGHED, WORDS, invented
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -148,6 +36,7 @@ class Item(Struct, frozen=True, kw_only=True):
     voided: bool = False
     label: str = ""
     code: str = ""
+    position: int = 0
 
 
 class Sale(Struct, frozen=True, kw_only=True):
@@ -181,22 +70,29 @@ class Till:
 
     def __init__(self, seed: str) -> None:
         chance = self.chance = random.Random(seed)
-        self.language = chance.choice(("en", "de", "sr", "hr", "sl", "en", "de", "sr", "hr", "sl", "xx"))
-        self.word = {key: chance.choice(words) for key, words in WORDS[self.language].items()}
+        self.language = chance.choice((*KNOWN, *KNOWN, *KNOWN, *FOREIGN, "xx", "xx"))
+        self.word = (
+            {key: chance.choice(words) for key, words in WORDS[self.language].items()}
+            if self.language != "xx"
+            else invented(chance)
+        )
         if chance.random() < 0.3:
             self.word = {key: word.upper() for key, word in self.word.items()}
         self.width = chance.choice((32, 38, 40, 42, 48))
         self.mark = "." if self.language == "en" else chance.choice(",,,.")
-        self.thousands = chance.choice(("", "." if self.mark == "," else ","))
+        self.thousands = chance.choice(("", "", "." if self.mark == "," else ",", " ", "'"))
         self.currency = {"en": "GBP", "sr": "RSD"}.get(self.language, "EUR")
         self.shop, self.store, self.register = (
             chance.choice(SHOPS),
             str(chance.randrange(1, 99)),
             str(chance.randrange(1, 9)),
         )
-        self.item = chance.choice(ITEMS)
+        self.amounts_first = chance.random() < 0.12
+        self.item = chance.choice(FIRST if self.amounts_first else ITEMS)
         self.has_labels, self.has_quantity = chance.random() < 0.5, self.item not in PLAIN
-        self.label_form = chance.choice(("{}", "{}", "({})"))
+        self.label_form = chance.choice(("{}", "{}", "({})", "*{}"))
+        self.leader = chance.choice((" ", " ", " ", " ", "."))
+        self.always_weighs = chance.random() < 0.2
         self.heading = chance.random() < 0.3
         self.times = chance.choice(("x", " x ", "*", " * ", "X", " X ", " × "))
         self.date_form = chance.choice(
@@ -204,8 +100,20 @@ class Till:
         )
         if self.language == "en" and chance.random() < 0.2:
             self.date_form = "%m/%d/%Y"
-        self.time_form = "%I:%M %p" if self.date_form == "%m/%d/%Y" else chance.choice(("%H:%M", "%H:%M:%S"))
+        clocks = (
+            "%H:%M",
+            "%H:%M",
+            "%H:%M:%S",
+            "%H:%M:%S",
+            "%-H:%M",
+            "%H:%M Uhr" if self.language == "de" else "%H:%Mh",
+        )
+        self.time_form = "%I:%M %p" if self.date_form == "%m/%d/%Y" else chance.choice(clocks)
         self.head = chance.choice(HEADS)
+        self.names_store, self.names_operator = chance.random() < 0.85, chance.random() < 0.85
+        self.head_below = chance.random() < 0.15
+        self.number_form = chance.choice(("{0}", "{0}", "{0}", "{0:08}", "A-{0}", "{0}/{1}/{2}", "2026-{0:06}"))
+        self.people = chance.choice((PEOPLE, PEOPLE, ("04", "7", "112", "15")))
         self.rule = chance.choice(("-", "=", "", "*"))
         self.total_form, self.colon = chance.randrange(4), chance.choice(("", ":", ""))
         self.discount_indent, self.discount_sign = chance.choice(("  ", "", "    ")), chance.choice(("-", "-", ""))
@@ -243,7 +151,8 @@ class Till:
         total = subtotal - discount + rounding
         returned = chance.random() < 0.08
         return Sale(
-            number=str(self.number), at=self.now, operator=chance.choice(PEOPLE), items=tuple(items), discount=discount,
+            number=self.number_form.format(self.number, self.store, self.register), at=self.now,
+            operator=chance.choice(self.people), items=tuple(items), discount=discount,
             rounding=rounding, tenders=self._paid(total, returned), returned=returned,
             copied=not returned and chance.random() < 0.04,
         )  # fmt: skip
@@ -285,12 +194,14 @@ class Till:
         return f"{'-' if minor < 0 else ''}{grouped}{self.mark}{cents:02}"
 
     def count(self, milli: int) -> str:
-        if milli % 1000 == 0:
+        if milli % 1000 == 0 and not self.always_weighs:
             return str(milli // 1000)
         return f"{milli // 1000}{self.mark}{milli % 1000:03}"
 
     def apart(self, left: str, right: str) -> str:
-        return left.ljust(self.width - len(right) - 1) + " " + right
+        if self.amounts_first:
+            return f"{right:>10}  {left}"
+        return left.ljust(self.width - len(right) - 1, self.leader) + " " + right
 
     def cut(self, name: str, *others: str) -> str:
         """A name as short as the rest of its line wants it."""
@@ -300,16 +211,17 @@ class Till:
         """The printed lines of a receipt."""
         sign = -1 if sale.returned and self.return_sign else 1
         lines = [self.shop.center(self.width).rstrip(), *self.noise_above]
-        lines += self.head(self, sale)
+        head = [line.strip() for line in self.head(self, sale) if line.strip()]
+        lines += [] if self.head_below else head
         if sale.returned:
             lines.append(self.word["returned"])
         if sale.copied:
             lines.append(f"*** {self.word['copy']} ***")
         lines += [self.rule * self.width] if self.rule else [""]
         if self.heading:
-            lines.append(self.apart("Artikl   Kol", "Iznos"))
-        for item in sale.items:
-            lines += self.item(self, item, sign)
+            lines.append("Artikl   Kol".ljust(self.width - 6) + " Iznos")
+        for position, item in enumerate(sale.items, 1):
+            lines += self.item(self, replace(item, position=position), sign)
             if item.discount:
                 name = f"{self.discount_indent}{self.word['discount']} 10%"
                 lines.append(self.apart(name, f"{self.discount_sign}{self.money(item.discount)}"))
@@ -319,7 +231,28 @@ class Till:
         ]  # fmt: skip
         lines += [self.rule * self.width] if self.rule else [""]
         lines += self._sums(sale, sign)
+        lines += ["", *head] if self.head_below else []
         return [*lines, "", *self.noise_below]
+
+    # -- what else comes out of its printer --
+
+    def other_paper(self) -> list[str]:
+        """Paper that is no receipt: of a card terminal, of the kitchen, or of the end of the day."""
+        chance, word = self.chance, self.word
+        when = f"{self.now.strftime(self.date_form)} {self.now.strftime(self.time_form)}"
+        first, second = (self.money(chance.randrange(10_000, 900_000)) for _ in range(2))
+        shop = self.shop.center(self.width).rstrip()
+        match chance.randrange(4):
+            case 0:
+                return ["TID 12345678", when, "VISA  ************1234", self.apart("EUR", first), "OK 00"]
+            case 1:
+                goods = [f"{chance.randrange(1, 4)} x {chance.choice(NAMES)}" for _ in range(3)]
+                return [when, f"{word['operator']} {chance.choice(self.people)}", "", *goods]
+            case 2:
+                paid = [self.apart(word["cash"], first), self.apart(word["card"], second)]
+                return [shop, "Z 0117", when, *paid, self.apart(word["total"], second), "*"]
+        taxes = [self.apart(f"{word['tax']} 20%", first), self.apart(f"{word['tax']} 10%", second)]
+        return [shop, "--- Z ---", when, *taxes, self.apart(word["void"], "0"), self.apart(word["returned"], "3")]
 
     def _sums(self, sale: Sale, sign: int) -> list[str]:
         lines = []
@@ -360,220 +293,3 @@ class Till:
             if gross[label] > 0 and tax:
                 found.append((label, rate, gross[label], tax))
         return found
-
-
-# -- ways to print an item --
-
-Print = Callable[[Till, Item, int], list[str]]
-
-
-def _end(till: Till, item: Item, sign: int) -> str:
-    label = f" {till.label_form.format(item.label)}" if item.label else ""
-    return till.money(item.amount * sign) + label
-
-
-def _count_price(till: Till, item: Item) -> str:
-    return f"{till.count(item.milli)}{till.times}{till.money(item.price)}"
-
-
-def plain(till: Till, item: Item, sign: int) -> list[str]:
-    return [till.apart(till.cut(item.name, _end(till, item, sign)), _end(till, item, sign))]
-
-
-def plain_code(till: Till, item: Item, sign: int) -> list[str]:
-    end = _end(till, item, sign)
-    return [till.apart(f"{item.code} {till.cut(item.name, item.code, end)}", end)]
-
-
-def front(till: Till, item: Item, sign: int) -> list[str]:
-    before, end = _count_price(till, item), _end(till, item, sign)
-    return [till.apart(f"{before} {till.cut(item.name, before, end)}", end)]
-
-
-def behind(till: Till, item: Item, sign: int) -> list[str]:
-    after, end = _count_price(till, item), _end(till, item, sign)
-    return [till.apart(f"{till.cut(item.name, after, end)} {after}", end)]
-
-
-def below(till: Till, item: Item, sign: int) -> list[str]:
-    return [item.name, till.apart(f"  {_count_price(till, item)}", _end(till, item, sign))]
-
-
-def below_unit(till: Till, item: Item, sign: int) -> list[str]:
-    unit = "kg" if item.milli % 1000 else "kom"
-    return [
-        item.name,
-        till.apart(f"  {till.count(item.milli)} {unit} x {till.money(item.price)}", _end(till, item, sign)),
-    ]
-
-
-def below_many(till: Till, item: Item, sign: int) -> list[str]:
-    """Quantity and price only where there are several."""
-    return plain(till, item, sign) if item.milli == 1000 else below(till, item, sign)
-
-
-def after_many(till: Till, item: Item, sign: int) -> list[str]:
-    return plain(till, item, sign) + ([] if item.milli == 1000 else [f"   {_count_price(till, item)}"])
-
-
-def above_many(till: Till, item: Item, sign: int) -> list[str]:
-    return ([] if item.milli == 1000 else [f"{_count_price(till, item)}"]) + plain(till, item, sign)
-
-
-def price_first(till: Till, item: Item, sign: int) -> list[str]:
-    return [
-        item.name,
-        till.apart(f" {till.money(item.price)}{till.times}{till.count(item.milli)}", _end(till, item, sign)),
-    ]
-
-
-def equals(till: Till, item: Item, sign: int) -> list[str]:
-    return [item.name, till.apart(f" {till.count(item.milli)} x {till.money(item.price)} =", _end(till, item, sign))]
-
-
-def columns(till: Till, item: Item, sign: int) -> list[str]:
-    name = item.name[: till.width - 26].ljust(till.width - 26)
-    return [f"{name} {till.count(item.milli):>6}{till.money(item.price):>9}{till.money(item.amount * sign):>10}"]
-
-
-def columns_first(till: Till, item: Item, sign: int) -> list[str]:
-    name = item.name[: till.width - 26].ljust(till.width - 26)
-    return [f"{till.count(item.milli):<6}{name}{till.money(item.price):>9} {till.money(item.amount * sign):>10}"]
-
-
-def columns_price(till: Till, item: Item, sign: int) -> list[str]:
-    name = item.name[: till.width - 26].ljust(till.width - 26)
-    return [f"{name} {till.money(item.price):>9}{till.count(item.milli):>6}{till.money(item.amount * sign):>10}"]
-
-
-def columns_below(till: Till, item: Item, sign: int) -> list[str]:
-    return [item.name, f"{till.count(item.milli):>9} {till.money(item.price):>10} {_end(till, item, sign):>11}"]
-
-
-def code_above(till: Till, item: Item, sign: int) -> list[str]:
-    return [item.code, item.name, till.apart(f"  {_count_price(till, item)}", _end(till, item, sign))]
-
-
-def code_below(till: Till, item: Item, sign: int) -> list[str]:
-    return [item.name, f"  {item.code}", till.apart(f"  {_count_price(till, item)}", _end(till, item, sign))]
-
-
-def code_front(till: Till, item: Item, sign: int) -> list[str]:
-    return [f"{item.code} {item.name}", till.apart(f"  {_count_price(till, item)}", _end(till, item, sign))]
-
-
-def at_price(till: Till, item: Item, sign: int) -> list[str]:
-    return [item.name, till.apart(f"  {till.count(item.milli)} @ {till.money(item.price)}", _end(till, item, sign))]
-
-
-def tight(till: Till, item: Item, sign: int) -> list[str]:
-    after, end = f"{till.count(item.milli)}x{till.money(item.price)}", _end(till, item, sign)
-    return [till.apart(f"{till.cut(item.name, after, end)} {after}", end)]
-
-
-PLAIN: tuple[Print, ...] = (plain, plain_code)
-ITEMS: tuple[Print, ...] = (
-    plain, plain_code, front, behind, below, below, below_unit, below_many, after_many, above_many, price_first, equals,
-    columns, columns_first, columns_price, columns_below, code_above, code_below, code_front, at_price, tight,
-)  # fmt: skip
-
-# -- ways to print the head --
-
-
-def _when(till: Till, sale: Sale) -> str:
-    return f"{sale.at.strftime(till.date_form)} {sale.at.strftime(till.time_form)}"
-
-
-def head_lines(till: Till, sale: Sale) -> list[str]:
-    word = till.word
-    return [
-        f"{word['store']}: {till.store}", f"{word['register']}: {till.register}", f"{word['number']}: {sale.number}",
-        _when(till, sale), f"{word['operator']}: {sale.operator}",
-    ]  # fmt: skip
-
-
-def head_pairs(till: Till, sale: Sale) -> list[str]:
-    word = till.word
-    return [
-        till.apart(f"{word['store']} {till.store}", f"{word['register']} {till.register}"),
-        till.apart(f"{word['number']} {sale.number}", ""), _when(till, sale), f"{word['operator']} {sale.operator}",
-    ]  # fmt: skip
-
-
-def head_number_with_date(till: Till, sale: Sale) -> list[str]:
-    word = till.word
-    return [
-        f"{word['number']} {sale.number}  {_when(till, sale)}"[: till.width + 20],
-        f"{word['store']} {till.store}  {word['register']} {till.register}", f"{word['operator']}: {sale.operator}",
-    ]  # fmt: skip
-
-
-def head_labelled_date(till: Till, sale: Sale) -> list[str]:
-    word = till.word
-    return [
-        f"Datum: {sale.at.strftime(till.date_form)}", f"{sale.at.strftime(till.time_form)}",
-        f"{word['register']} {till.register}   {word['store']} {till.store}", f"{word['number']}: {sale.number}",
-        f"{word['operator']}: {sale.operator}",
-    ]  # fmt: skip
-
-
-def head_unlabelled(till: Till, sale: Sale) -> list[str]:
-    word = till.word
-    return [
-        f"{word['store']} {till.store} {word['register']} {till.register}", f"#{sale.number} {_when(till, sale)}",
-        f"{word['operator']}: {sale.operator}",
-    ]  # fmt: skip
-
-
-HEADS = (head_lines, head_pairs, head_number_with_date, head_labelled_date, head_unlabelled)
-
-# -- ways to print taxes --
-
-
-def tax_none(till: Till, sale: Sale, sign: int) -> list[str]:
-    return []
-
-
-def tax_word(till: Till, sale: Sale, sign: int) -> list[str]:
-    return [till.apart(f"{till.word['tax']} {rate}%", till.money(tax * sign)) for _, rate, _, tax in till.taxes(sale)]
-
-
-def tax_label_word(till: Till, sale: Sale, sign: int) -> list[str]:
-    return [
-        till.apart(f"{label} {till.word['tax']} {rate}% {till.money((gross - tax) * sign)}", till.money(tax * sign))
-        for label, rate, gross, tax in till.taxes(sale)
-    ]
-
-
-def _table(till: Till, sale: Sale, sign: int, order: str, *, percent: str = "%") -> list[str]:
-    rows = [till.apart(f"{till.word['tax']}{percent}", "A  B  C")]
-    for label, rate, gross, tax in till.taxes(sale):
-        values = {"n": gross - tax, "t": tax, "g": gross}
-        numbers = " ".join(f"{till.money(values[each] * sign):>8}" for each in order)
-        rows.append(f"{label} {rate}{till.mark}00{percent} {numbers}")
-    return rows
-
-
-def tax_net_tax(till: Till, sale: Sale, sign: int) -> list[str]:
-    return _table(till, sale, sign, "nt")
-
-
-def tax_net_tax_gross(till: Till, sale: Sale, sign: int) -> list[str]:
-    return _table(till, sale, sign, "ntg")
-
-
-def tax_gross_net_tax(till: Till, sale: Sale, sign: int) -> list[str]:
-    return _table(till, sale, sign, "gnt")
-
-
-def tax_tax_net(till: Till, sale: Sale, sign: int) -> list[str]:
-    return _table(till, sale, sign, "tn")
-
-
-def tax_bare(till: Till, sale: Sale, sign: int) -> list[str]:
-    return _table(till, sale, sign, "ntg", percent="")
-
-
-TAXES = (
-    tax_none, tax_word, tax_label_word, tax_net_tax, tax_net_tax_gross, tax_gross_net_tax, tax_tax_net, tax_bare,
-)  # fmt: skip

@@ -158,6 +158,68 @@ def test_payments_may_stand_behind_their_amounts() -> None:
     assert (receipt.kind, receipt.total_minor, receipt.change_minor) == ("sale", 1180, 820)
 
 
+GREEK = """
+name = "greek"
+decimal_mark = ","
+spaced_thousands = true
+amounts = "before"
+currency = "EUR"
+[items]
+lines = ["{quantity} x {price} {name} {amount}", "{name} {amount}"]
+void = ["ΑΚΥΡΩΣΗ"]
+[marks]
+copy = ["ΑΝΤΙΓΡΑΦΟ"]
+[total]
+words = ["ΣΥΝΟΛΟ"]
+[tenders]
+cash = ["ΜΕΤΡΗΤΑ"]
+card = ["ΚΑΡΤΑ"]
+"""
+
+
+def test_amounts_may_stand_before_words_of_any_alphabet() -> None:
+    # given paper whose amounts come first, in letters that have no Latin form
+    paper = """\
+ΠΑΝΤΟΠΩΛΕΙΟ
+22.11.2026 10:15
+   3 000,00  2 x 1 500,00 ΨΩΜΙ
+       4,20  ΓΑΛΑ
+      -4,20  ΑΚΥΡΩΣΗ ΓΑΛΑ
+   3 000,00  ΣΥΝΟΛΟ
+   1 000,00  ΚΑΡΤΑ
+   2 000,00  ΜΕΤΡΗΤΑ
+"""
+    receipt = read(paper, GREEK)
+    # then a line is read as if its amount stood behind, and no word is taken for another
+    bread, milk = receipt.lines
+    assert (bread.description, bread.quantity, bread.unit_price, bread.amount_minor) == ("ΨΩΜΙ", "2", "1500.00", 300000)
+    assert (milk.description, milk.voided, receipt.total_minor, receipt.status) == ("ΓΑΛΑ", True, 300000, "final")
+    assert [(tender.kind, tender.amount_minor) for tender in receipt.tenders] == [("card", 100000), ("cash", 200000)]
+    assert read(paper.replace("22.11", "ΑΝΤΙΓΡΑΦΟ\n22.11"), GREEK).status == "copy"
+
+
+def test_dots_that_lead_to_an_amount_are_spaces() -> None:
+    paper = (
+        "SHOP\n22.11.2026 10:15\nTea 2x1,50..... 3,00 *A\nBread... 1,00 B*\nTOTAL........ 4,00\nCASH: 2x2,00. 4,00\n"
+    )
+    template = """
+name = "dots"
+currency = "EUR"
+decimal_mark = ","
+[items]
+lines = ["{name} {quantity} x {price} {amount} [{label}]", "{name}..... {amount} [{label}]"]
+[total]
+words = ["TOTAL"]
+[tenders]
+cash = ["CASH"]
+"""
+    receipt = read(paper, template)
+    assert [(line.description, line.amount_minor, line.tax_labels) for line in receipt.lines] == [
+        ("Tea", 300, ("A",)), ("Bread", 100, ("B",)),
+    ]  # fmt: skip
+    assert (receipt.lines[0].unit_price, receipt.total_minor) == ("1.50", 400)
+
+
 def test_one_line_may_say_that_it_is_a_return_and_of_what() -> None:
     # given a mark of a return that also begins the label of the original, and lines that are positive all the same
     receipt = read(AMOUNTS_FIRST_RETURN.replace("-5.90", "5.90").replace("-1 x", "1 x"), AMOUNTS_FIRST)
