@@ -30,6 +30,13 @@ class Hlc(Struct, frozen=True, kw_only=True, order=True):
     node: str
 
     @property
+    def next(self) -> Hlc:
+        """The earliest reading of the same node after this one."""
+        if self.counter < MAX_COUNTER:
+            return Hlc(ms=self.ms, counter=self.counter + 1, node=self.node)
+        return Hlc(ms=self.ms + 1, counter=0, node=self.node)
+
+    @property
     def text(self) -> str:
         """`0199aa0c1f2b0003-5e1f00a4`: of fixed width, so that texts sort as readings do."""
         return f"{self.ms:012x}{self.counter:04x}-{self.node}"
@@ -53,7 +60,7 @@ class HybridClock:
 
     def tick(self, wall: datetime) -> str:
         """The text of a reading for an event that happens now."""
-        ms = _milliseconds(wall)
+        ms = milliseconds(wall)
         if ms > self._ms:
             self._set_ms(ms)
             self._counter = 0
@@ -69,5 +76,6 @@ class HybridClock:
         self._ms, self._ms_text = ms, f"{ms:012x}"
 
 
-def _milliseconds(wall: datetime) -> int:
+def milliseconds(wall: datetime) -> int:
+    """The wall time of a reading."""
     return int(wall.timestamp() * 1000)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
+from loyalty.identification import MemberKind
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import AwareDatetime, MemberReference, Receipt
 
@@ -36,6 +37,19 @@ EntryKind = Literal[
 ]
 HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Salt = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Stamp = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}-[0-9a-f]{8}$")]
+"""A reading of a hybrid logical clock (`sync.hlc`)."""
+
+MemberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+FieldName = Literal["short_name", "language", "note", "phone", "email", "address", "birth_date"]
+"""What is told of a person. All but the first three stay at the centre."""
+ConsentChannel = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+ConsentState = Literal["granted", "withdrawn"]
+FieldValue = Annotated[str, Meta(min_length=1, max_length=500)]
+TextVersion = Annotated[str, Meta(max_length=64)]
+# Of a join, and of one edit.
+MAX_CODES = 8
+MAX_CHANNELS = 16
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -107,6 +121,75 @@ class CorrectBody(Struct, frozen=True, kw_only=True):
 
     target: str
     reading: ReceiptBody
+
+
+class ToldValue(Struct, frozen=True, kw_only=True):
+    """One field as somebody told it at `hlc`; null takes it away. `seen` is the stamp of the value they were shown."""
+
+    value: FieldValue | None
+    hlc: Stamp
+    seen: Stamp | UnsetType = UNSET
+
+
+class ToldConsent(Struct, frozen=True, kw_only=True):
+    """What a person said to being written to on one channel, shown the text of `text_version`.
+
+    `seen` is the stamp of the consent that the register showed: a grant counts only if it saw the latest withdrawal.
+    `operator` is who asked.
+    """
+
+    channel: ConsentChannel
+    state: ConsentState
+    text_version: TextVersion
+    seen: Stamp | UnsetType = UNSET
+    operator: TextVersion | UnsetType = UNSET
+
+
+class ToldCode(Struct, frozen=True, kw_only=True):
+    """A code that names a member from now on."""
+
+    kind: MemberKind
+    code: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class JoinBody(Struct, frozen=True, kw_only=True):
+    """Body of `join`: somebody joined at this register, under an id that it made and that names them for ever.
+
+    The centre finds out whether it knows them already, by any of `codes`.
+    """
+
+    provisional_id: MemberId
+    fields: dict[FieldName, ToldValue] = {}
+    consent: Annotated[tuple[ToldConsent, ...], Meta(max_length=MAX_CHANNELS)] = ()
+    codes: Annotated[tuple[ToldCode, ...], Meta(max_length=MAX_CODES)] = ()
+
+
+class ProfileBody(Struct, frozen=True, kw_only=True):
+    """Body of `profile`: fields of a member as they were told at this register."""
+
+    member: MemberId
+    fields: dict[FieldName, ToldValue]
+
+
+class ConsentBody(ToldConsent, frozen=True, kw_only=True):
+    """Body of `consent`: the same of a known member."""
+
+    member: MemberId
+
+
+class AliasBody(Struct, frozen=True, kw_only=True):
+    """Body of `alias`: `code` is one more code of a member; with `of`, a number of the card that has the number `of`."""
+
+    member: MemberId
+    code: ToldCode
+    of: Annotated[str, Meta(min_length=1, max_length=255)] | UnsetType = UNSET
+
+
+class ErasedBody(Struct, frozen=True, kw_only=True):
+    """Body of `erased`: nothing of this member is at the register any more; `erasure` is its number at the centre."""
+
+    member: MemberId
+    erasure: int
 
 
 class SignalBody(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,18 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sync.records import Entry, ReceiptBody, chain_next, chain_start, wall_text
+from sync.records import (
+    AliasBody,
+    ConsentBody,
+    Entry,
+    ErasedBody,
+    JoinBody,
+    ProfileBody,
+    ReceiptBody,
+    chain_next,
+    chain_start,
+    wall_text,
+)
 from sync.wire import IngestRequest
 
 DEVICE, EPOCH = "d00112233445566778899", "0123456789abcdef0123456789abcdef"
@@ -129,3 +140,49 @@ def test_an_entry_has_its_body_or_its_digest(taken: set[str]) -> None:
     }
     with pytest.raises(msgspec.ValidationError, match="salt and body, or their digest"):
         msgspec.json.decode(msgspec.json.encode(fields), type=Entry)
+
+
+STAMP = "019ab3c4d5e60000-a1b2c3d4"
+BODIES: list[tuple[type[Any], dict[str, Any]]] = [
+    (
+        JoinBody,
+        {
+            "provisional_id": "p0a1b2c3",
+            "fields": {"short_name": {"value": "Ana P.", "hlc": STAMP}},
+            "consent": [{"channel": "sms", "state": "granted", "text_version": "2026-01"}],
+            "codes": [{"kind": "card", "code": "TS0001"}],
+        },
+    ),
+    (ProfileBody, {"member": "m1", "fields": {"note": {"value": None, "hlc": STAMP, "seen": STAMP}}}),
+    (
+        ConsentBody,
+        {"member": "m1", "channel": "email", "state": "withdrawn", "text_version": "", "seen": STAMP, "operator": "7"},
+    ),
+    (AliasBody, {"member": "m1", "code": {"kind": "card", "code": "9001"}, "of": "TS0001"}),
+    (ErasedBody, {"member": "m1", "erasure": 3}),
+]
+
+
+@pytest.mark.parametrize(("kind", "document"), BODIES, ids=[kind.__name__ for kind, _ in BODIES])
+def test_what_is_told_of_a_member_travels_as_it_is_documented(kind: type[Any], document: dict[str, Any]) -> None:
+    body = msgspec.convert(document, kind)
+
+    told = msgspec.json.decode(msgspec.json.encode(body))
+
+    assert msgspec.convert(told, kind) == body
+    assert {name: told[name] for name in document} == document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"member": "m1", "fields": {"shoe_size": {"value": "41", "hlc": STAMP}}},
+        {"member": "m1", "fields": {"note": {"value": "x" * 501, "hlc": STAMP}}},
+        {"member": "m1", "fields": {"note": {"value": "", "hlc": STAMP}}},
+        {"member": "m1", "fields": {"note": {"value": "x", "hlc": "yesterday"}}},
+        {"member": "../m1", "fields": {}},
+    ],
+)
+def test_a_profile_that_says_something_else_is_not_read(document: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(document, ProfileBody)
