@@ -16,10 +16,11 @@ from functools import partial
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from central import configs
 from central.db import tables
+from loyalty.addresses import codes_as_typed
 from loyalty.identification import MemberKind, normal_code, owns_number
 from loyalty.member import CardState, Identifier, ending_of
 from loyalty.pan import first_pan
@@ -135,6 +136,20 @@ def holders(connection: Connection, codes: Collection[str]) -> dict[str, Holder]
     """The same for many, which are in normal form; codes that nobody knows are absent."""
     rows = _in_parts(connection, select(_numbers.code, _numbers.member, _numbers.blocked_at), _numbers.code, codes)
     return {row.code: Holder(member=row.member, blocked_at=row.blocked_at) for row in rows}
+
+
+def code_key(connection: Connection) -> str:
+    """The key of the codes that are made of telephone numbers and e-mail addresses (`loyalty.addresses`)."""
+    return str(connection.execute(select(tables.centre.c.code_key)).scalar_one())
+
+
+def owner_as_typed(connection: Connection, text: str) -> str | None:
+    """The member that a text names which a person typed: a code, a telephone number or an e-mail address."""
+    for code in codes_as_typed(text, code_key(connection)):
+        owner = owner_of(connection, code)
+        if owner is not None:
+            return owner
+    return None
 
 
 def owner_of(connection: Connection, code: str) -> str | None:
@@ -331,6 +346,30 @@ def replace(connection: Connection, old: str, new: str, now: datetime) -> tuple[
     _set(connection, _numbers.card == worn.card, replaced_by=card)
     _record(connection, normal_code(old), "replaced", member=worn.member, now=now, detail=f"by …{ending_of(code)}")
     return given
+
+
+def take_away(connection: Connection, code: str, member: str) -> None:
+    """A telephone number or address names this member no more; cards always do."""
+    connection.execute(
+        delete(tables.identifiers).where(
+            _numbers.code == code, _numbers.member == member, _numbers.kind.in_(sorted(_ADDRESSES))
+        )
+    )
+
+
+def move(connection: Connection, source: str, target: str) -> None:
+    """All cards of `source` are `target`'s."""
+    _set(connection, _numbers.member == source, member=target)
+
+
+def forget(connection: Connection, member: str) -> tuple[str, ...]:
+    """The numbers of a member, and what was done to their cards, go; returns the numbers."""
+    codes = tuple(connection.execute(select(_numbers.code).where(_numbers.member == member)).scalars())
+    for start in range(0, len(codes), AT_ONCE):
+        some = codes[start : start + AT_ONCE]
+        connection.execute(delete(tables.card_changes).where(tables.card_changes.c.code.in_(some)))
+        connection.execute(delete(tables.identifiers).where(_numbers.code.in_(some)))
+    return codes
 
 
 # ---- rows

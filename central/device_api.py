@@ -20,7 +20,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, configs, devices, feed, item_maps, problems, programs
+from central import cards, configs, devices, erasing, feed, item_maps, problems, programs
 from central.clock import Clock
 from central.db.database import Database
 from central.db.dialects import Way
@@ -282,6 +282,14 @@ class DeviceApi:
 
         return _answer(call.http, await self._database.read(work))
 
+    async def erasures(self, call: Call) -> web.StreamResponse:
+        after = _number(call.http, "after", minimum=0, maximum=2**31 - 1)
+
+        def work(connection: Connection) -> Struct:
+            return erasing.erasures_after(connection, after, feed.centre_epoch(connection))
+
+        return _answer(call.http, await self._database.read(work))
+
     async def heartbeat(self, call: Call) -> web.StreamResponse:
         state = _decoded(call.body, call.http, HeartbeatRequest)
         now = self._clock()
@@ -299,6 +307,8 @@ class DeviceApi:
                 config=msgspec.UNSET if config is None else config,
                 item_map=item_maps.hash_in_force(connection) or msgspec.UNSET,
                 feed=feed.feed_position(connection),
+                erasures=erasing.newest(connection),
+                code_key=cards.code_key(connection),
             )
 
         return _answer(call.http, await self._database.write(work, Way.BESIDE))

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from central.cards import AT_ONCE
 from central.db import tables
 from central.db.database import Database
 from central.db.dialects import Way
@@ -67,12 +69,12 @@ def place_changes(connection: Connection, now: datetime) -> int:
     newest = feed_position(connection)
     members = list(dict.fromkeys(change.member for change in found))
     pos_of = {member: newest + place for place, member in enumerate(members, start=1)}
-    rows = rows_of(connection, members, now)
+    rows, erased = rows_of(connection, members, now), erased_among(connection, members)
     connection.execute(tables.feed.delete().where(tables.feed.c.member.in_(members)))
     connection.execute(
         insert(tables.feed),
         [
-            {"member": member, "pos": pos, "op": "upsert", "row": msgspec.json.encode(rows[member])}
+            {"member": member, "pos": pos} | _as_fed(None if member in erased else rows.get(member), member in erased)
             for member, pos in pos_of.items()
         ],
     )
@@ -82,6 +84,23 @@ def place_changes(connection: Connection, now: datetime) -> int:
     )
     connection.execute(update(tables.centre).values(feed_pos=newest + len(members)))
     return len(found)
+
+
+def _as_fed(row: Member | None, erased: bool) -> dict[str, Any]:
+    """A member's row; of who was merged into another, or erased, nothing but that."""
+    if row is None:
+        return {"op": "erase" if erased else "leave", "row": b""}
+    return {"op": "upsert", "row": msgspec.json.encode(row)}
+
+
+def erased_among(connection: Connection, members: Sequence[str]) -> set[str]:
+    """Which of these were erased."""
+    erased = tables.erasures.c.member
+    found: set[str] = set()
+    for start in range(0, len(members), AT_ONCE):
+        some = erased.in_(members[start : start + AT_ONCE])
+        found |= set(connection.execute(select(erased).where(some)).scalars())
+    return found
 
 
 def feed_position(connection: Connection) -> int:

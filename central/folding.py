@@ -149,8 +149,7 @@ def _bearing(connection: Connection, members: Sequence[str]) -> dict[str, _Beari
     )
     took_from = _grouped(connection, returns, "from_member")
     events = _grouped(connection, select(tables.events).where(tables.events.c.member.in_(members)), "member")
-    of_ledger = select(tables.ledger).where(tables.ledger.c.member.in_(members)).order_by(tables.ledger.c.id)
-    recorded = _grouped(connection, of_ledger, "member")
+    recorded = _recorded(connection, members)
     known = roll.facts_of(connection, members)
     return {
         member: _Bearing(
@@ -162,6 +161,17 @@ def _bearing(connection: Connection, members: Sequence[str]) -> dict[str, _Beari
         )
         for member in members
     }
+
+
+def _recorded(connection: Connection, members: Sequence[str]) -> defaultdict[str, list[Row[Any]]]:
+    """What the ledger holds of each member, under any id that means them."""
+    means = {alias: member for member, own in roll.aliases_of(connection, members).items() for alias in own}
+    ledger_rows = tables.ledger
+    query = select(ledger_rows).where(ledger_rows.c.member.in_([*members, *means])).order_by(ledger_rows.c.id)
+    rows: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(query):
+        rows[means.get(row.member, row.member)].append(row)
+    return rows
 
 
 def _grouped(connection: Connection, query: Any, column: str) -> defaultdict[str, list[Row[Any]]]:

@@ -85,7 +85,8 @@ class Books:
             *_matching(connection, tables.attachments.c.target, keys),
         }
         self._holders = cards.holders(connection, codes)
-        named = {body.member for body in bodies if body.member is not UNSET}
+        self._meant = members.meant(connection, {body.member for body in bodies if body.member is not UNSET})
+        named = set(self._meant.values())
         held_by = {holder.member for holder in self._holders.values() if holder.member is not None}
         members.hold(connection, named | held_by)
         self._facts = members.facts_of(connection, sorted(named | held_by))
@@ -175,9 +176,7 @@ class Books:
         return self._holders.get(normal_code(reference.code), cards.NOBODY) if reference else cards.NOBODY
 
     def _member(self, body: ReceiptBody, holder: Holder) -> str | None:
-        if body.member is not UNSET and body.member in self._facts:
-            return body.member
-        return holder.member
+        return self._meant.get(body.member, holder.member) if body.member is not UNSET else holder.member
 
 
 def keep(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[str, Carried], now: datetime) -> None:

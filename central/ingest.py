@@ -8,6 +8,7 @@ nothing behind it. Never judges what a receipt is worth.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, get_args
 
@@ -18,7 +19,9 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
-from central import events, feed, folding, fresh, ledger, receipts
+from central import cards, erasing, events, feed, folding, fresh, joining, ledger, receipts
+from central.addressed import Addressed
+from central.cards import CardError
 from central.db import tables
 from central.db.dialects import give_way, insert_rows
 from central.devices import Device, close_epoch, device_of, first_use, is_shared, locked_device
@@ -29,10 +32,15 @@ from central.receipts import Seen
 from loyalty.program import MAX_NAME_CHARS
 from loyalty.undecodable import UNDECODABLE
 from sync.records import (
+    AliasBody,
     AttachBody,
+    ConsentBody,
     CorrectBody,
     Entry,
     EntryKind,
+    ErasedBody,
+    JoinBody,
+    ProfileBody,
     ReceiptBody,
     SignalBody,
     chain_next,
@@ -56,12 +64,19 @@ _log = structlog.get_logger(__name__)
 KNOWN_KINDS = frozenset(get_args(EntryKind))
 # A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
 MAX_ALSO = 16
-Body = ReceiptBody | AttachBody | CorrectBody | SignalBody
+Body = (
+    ReceiptBody | AttachBody | CorrectBody | SignalBody | JoinBody | ProfileBody | ConsentBody | AliasBody | ErasedBody
+)
 HANDLED: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
     "attach": AttachBody,
     "correct": CorrectBody,
     "signal": SignalBody,
+    "join": JoinBody,
+    "profile": ProfileBody,
+    "consent": ConsentBody,
+    "alias": AliasBody,
+    "erased": ErasedBody,
 }
 
 
@@ -204,6 +219,8 @@ class _Batch:
         self._now = now
         self._maps = Maps(connection)
         self._on_hold = is_shared(connection, device.id)
+        self._addressed = Addressed(lambda: cards.code_key(connection))
+        self._erased: set[int] = set()
         self._new: list[_New] = []
         self._plain: list[tuple[_New, FreshReceipt]] = []
         self._taken: list[_Taken] = []
@@ -229,6 +246,8 @@ class _Batch:
         return _New(entry=entry, h=h, body=body)
 
     def _mapped(self, body: Body | _Fault) -> Body | _Fault:
+        if not isinstance(body, _Fault):
+            body = self._addressed.hidden(body)
         if isinstance(body, ReceiptBody):
             return replace(body, receipt=self._maps.mapped(body.receipt))
         if isinstance(body, CorrectBody):
@@ -242,21 +261,45 @@ class _Batch:
 
     def _take_all(self) -> None:
         """Apply the entries in their order: runs of plain receipts together, all others one by one."""
-        bodies = [new.body for new in self._new if isinstance(new.body, ReceiptBody)]
-        books = Books(self._connection, self._device.id, bodies, self._now)
-        for new in self._new:
+        self._without_erased()
+        books = self._books(self._new)
+        for index, new in enumerate(self._new):
             plain = _plain(books, new.body) if isinstance(new.body, ReceiptBody) else None
             if plain is not None:
                 self._plain.append((new, plain))
                 continue
             self._flush(books)
             self._take(new)
-            books.fold_anew(self._taken[-1].seen.touched)
+            if isinstance(new.body, JoinBody | ProfileBody | AliasBody):
+                # Codes name others now than when the books were opened.
+                books = self._books(self._new[index + 1 :])
+            books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
             if isinstance(new.body, ReceiptBody | AttachBody):
                 books.note(new.body)
             elif isinstance(new.body, CorrectBody):
                 books.note(new.body.reading)
         self._flush(books)
+
+    def _books(self, new: Iterable[_New]) -> Books:
+        bodies = [one.body for one in new if isinstance(one.body, ReceiptBody)]
+        return Books(self._connection, self._device.id, bodies, self._now)
+
+    def _without_erased(self) -> None:
+        """What is about an erased member names nobody, and its body is not kept as it was sent."""
+        codes = {
+            code for new in self._new if not isinstance(new.body, _Fault) for code in self._addressed.codes(new.body)
+        }
+        erased = erasing.erased_codes(self._connection, codes)
+        if not erased:
+            return
+        owned = {code for code, holder in cards.holders(self._connection, erased).items() if holder.member is not None}
+        for index, new in enumerate(self._new):
+            if isinstance(new.body, _Fault):
+                continue
+            body = self._addressed.without(new.body, erased, owned)
+            if body is not new.body:
+                self._erased.add(new.entry.seq)
+                self._new[index] = replace(new, body=body)
 
     def _flush(self, books: Books) -> None:
         """Store the plain receipts so far; if that fails, each by itself, to find the one it is."""
@@ -304,8 +347,30 @@ class _Batch:
                 return receipts.correct(connection, new.body, now), "correction"
             case SignalBody():
                 return self._event(new.entry, new.body), ""
+            case ErasedBody():
+                first = erasing.confirm(connection, self._device.id, new.body.erasure, now)
+                return Seen(code="accepted" if first else "duplicate"), ""
+            case JoinBody() | ProfileBody() | ConsentBody() | AliasBody():
+                return self._told(new.entry, new.body), "member"
             case _Fault():
                 return Seen(code="quarantined", detail=new.body.detail), new.body.reason
+
+    def _told(self, entry: Entry, body: JoinBody | ProfileBody | ConsentBody | AliasBody) -> Seen:
+        """What a register tells of a member; what would take another's card is for a person."""
+        connection, now = self._connection, self._now
+        try:
+            with connection.begin_nested():
+                match body:
+                    case JoinBody():
+                        return joining.join(connection, self._device, entry, body, now)
+                    case ProfileBody():
+                        return joining.profile(connection, entry, body, now)
+                    case ConsentBody():
+                        return joining.consent(connection, self._device, entry, body, now)
+                    case AliasBody():
+                        return joining.alias(connection, entry, body, now)
+        except CardError as error:
+            return Seen(code="quarantined", detail=str(error))
 
     def _event(self, entry: Entry, body: SignalBody) -> Seen:
         """Something that a member did; what names nobody is kept as an entry alone."""
@@ -365,6 +430,7 @@ class _Batch:
         )
 
     def _row(self, one: _Taken, change: int | None) -> dict[str, Any]:
+        erased = one.seen.erased or one.entry.seq in self._erased
         return {
             "epoch": self._epoch,
             "seq": one.entry.seq,
@@ -373,8 +439,9 @@ class _Batch:
             "kind": one.entry.kind,
             "hlc": one.entry.hlc,
             "wall": wall_text(one.entry.wall),
-            "salt": one.entry.salt or "",
-            "body": one.entry.json,
+            "salt": "" if erased else one.entry.salt or "",
+            "body": b"" if erased else one.entry.json,
+            "digest": one.entry.body_digest.hex() if erased or one.entry.digest else None,
             "h": one.h.hex(),
             "code": one.seen.code,
             "detail": one.seen.detail or None,
@@ -394,7 +461,7 @@ class _Batch:
                 "kind": one.entry.kind,
                 "reason": one.reason,
                 "detail": one.seen.detail,
-                "raw": msgspec.json.encode(one.entry),
+                "raw": msgspec.json.encode(one.entry.without_body() if one.entry.seq in self._erased else one.entry),
                 "received_at": self._now,
             }
             for one in ones

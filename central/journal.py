@@ -1,4 +1,4 @@
-"""What a backup of the database does not take back: who was let in with which code, and who was shut out.
+"""What a backup of the database does not take back: who was let in with which code, who was shut out, who was erased.
 
 Owns the file beside the database, one JSON line for each, synced before the answer goes out; and putting all of it into
 a database that may be older than it. A line is never changed or removed.
@@ -15,12 +15,13 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, insert, select, update
 
-from central import devices
+from central import devices, erasing
 from central.db import tables
 from central.folder import FolderError
 from loyalty.receipt import AwareDatetime
 from loyalty.undecodable import UNDECODABLE
 from sync.durable import sync_folder
+from sync.wire import Erasure
 
 
 class Enrolled(Struct, frozen=True, kw_only=True, tag_field="what", tag="enrolled"):
@@ -39,7 +40,17 @@ class Revoked(Struct, frozen=True, kw_only=True, tag_field="what", tag="revoked"
     device: str
 
 
-Fact = Enrolled | Revoked
+class Erased(Struct, frozen=True, kw_only=True, tag_field="what", tag="erased"):
+    """Nothing that tells who the member is may come back; of the codes there are digests only."""
+
+    at: AwareDatetime
+    number: int
+    member: str
+    aliases: tuple[str, ...]
+    codes: tuple[str, ...]
+
+
+Fact = Enrolled | Revoked | Erased
 
 
 class Journal:
@@ -84,6 +95,8 @@ def replay(connection: Connection, facts: Iterable[Fact]) -> None:
                 _let_in(connection, fact)
             case Revoked():
                 devices.revoke(connection, fact.device, fact.at)
+            case Erased():
+                erasing.erase_again(connection, _erasure(fact))
 
 
 def enrolled(device: devices.Device, token: str, now: datetime) -> Enrolled:
@@ -95,6 +108,20 @@ def enrolled(device: devices.Device, token: str, now: datetime) -> Enrolled:
         register=device.register,
         public_key=device.public_key,
     )
+
+
+def erased(erasure: Erasure) -> Erased:
+    return Erased(
+        at=erasure.erased_at,
+        number=erasure.number,
+        member=erasure.member,
+        aliases=erasure.aliases,
+        codes=erasure.codes,
+    )
+
+
+def _erasure(fact: Erased) -> Erasure:
+    return Erasure(number=fact.number, member=fact.member, aliases=fact.aliases, codes=fact.codes, erased_at=fact.at)
 
 
 def _let_in(connection: Connection, fact: Enrolled) -> None:

@@ -6,14 +6,15 @@ evaluates anything, and never reads a request.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
+from central import members as roll
 from central import states
 from central.db import tables
 from loyalty.ledger import LedgerEntry, balance_of
@@ -45,10 +46,9 @@ def entries_of_receipt(connection: Connection, key: str) -> tuple[LedgerEntry, .
 
 
 def entries_of_member(connection: Connection, member: str) -> tuple[LedgerEntry, ...]:
-    """All of a member's entries in the order they were recorded."""
-    rows = connection.execute(
-        select(tables.ledger).where(tables.ledger.c.member == member).order_by(tables.ledger.c.id)
-    )
+    """All of a member's entries in the order they were recorded, those under the member's aliases too."""
+    ids = (member, *roll.aliases_of(connection, [member]).get(member, ()))
+    rows = connection.execute(select(tables.ledger).where(tables.ledger.c.member.in_(ids)).order_by(tables.ledger.c.id))
     return tuple(entry_of(row) for row in rows)
 
 
@@ -57,16 +57,19 @@ def refresh_balances(connection: Connection, touched: Sequence[str], now: dateti
     for start in range(0, len(touched), _AT_ONCE):
         some = touched[start : start + _AT_ONCE]
         reached = states.reached(connection, some, now)
-        sums = {row.member: row for row in _sums(connection, some, now)}
+        aliases = roll.aliases_of(connection, some)
+        every = [*some, *(alias for own in aliases.values() for alias in own)]
+        sums = {row.member: row for row in _sums(connection, every, now)}
         values = []
         for member in some:
-            row, tier = sums.get(member), reached.get(member)
-            due = [] if row is None else [row.matures_at, row.expires_at]
+            tier = reached.get(member)
+            rows = [sums[one] for one in (member, *aliases.get(member, ())) if one in sums]
+            due = [moment for row in rows for moment in (row.matures_at, row.expires_at)]
             values.append(
                 {
                     "whose": member,
-                    "sure": 0 if row is None else row.confirmed,
-                    "held": 0 if row is None else row.pending,
+                    "sure": sum(row.confirmed for row in rows),
+                    "held": sum(row.pending for row in rows),
                     "due": _earliest([*due, None if tier is None else tier.changes_at]),
                     "reached": None if tier is None else tier.tier,
                 }
@@ -121,8 +124,10 @@ def check_balances(connection: Connection, now: datetime) -> list[BalanceMismatc
 
     Where points matured or expired that the server has not confirmed yet, both sides count as of just before.
     """
-    rows = connection.execute(select(tables.ledger).order_by(tables.ledger.c.member, tables.ledger.c.id))
-    entries = {member: [entry_of(row) for row in own] for member, own in groupby(rows, key=lambda row: str(row.member))}
+    means = {row.alias: row.member for row in connection.execute(select(tables.member_aliases))}
+    entries: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
+    for row in connection.execute(select(tables.ledger).order_by(tables.ledger.c.member, tables.ledger.c.id)):
+        entries[means.get(row.member, row.member)].append(entry_of(row))
     wrong = []
     for row in connection.execute(select(tables.balances).order_by(tables.balances.c.member)):
         as_of = now if row.matures_at is None else min(now, row.matures_at - timedelta.resolution)

@@ -7,7 +7,7 @@ of their cards (`central.cards` does).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,16 +16,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import cards
+from central import cards, profiles
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
+from loyalty.addresses import address_code
 from loyalty.canonical import KnownFacts
 from loyalty.history import Facts
 from loyalty.identification import MemberKind, normal_code
 from loyalty.member import Balance, Counters, Member
 from loyalty.undecodable import UNDECODABLE
+from sync.records import FieldName, MemberId
 
-MemberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Code = Annotated[str, Meta(min_length=1, max_length=255)]
 ShortName = Annotated[str, Meta(max_length=80)]
 TierName = Annotated[str, Meta(max_length=64)]
@@ -123,7 +124,9 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
 
     Raises CodeTakenError when a code already names another member, CardStateError when its card is blocked.
     """
+    members, addresses = _without_addresses(members, cards.code_key(connection))
     known = _known_members(connection, [member.member for member in members])
+    _refuse_aliases(connection, [member.member for member in members if member.member not in known])
     added = [member for member in members if member.member not in known]
     if added:
         connection.execute(insert(tables.members), [_member_values(member, now) for member in added])
@@ -135,6 +138,7 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
         for member in members
         if (row := known.get(member.member)) is not None and _update(connection, member, row, now)
     ]
+    profiles.tell_here(connection, addresses | _told_anew(members, set(changed), addresses), now)
     linked, grown = _add_identifiers(connection, members, now)
     grown = grown.difference(changed, (member.member for member in added))
     touched = (*changed, *sorted(grown))
@@ -148,6 +152,28 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
 
 def member_exists(connection: Connection, member: str) -> bool:
     return bool(_known_members(connection, [member]))
+
+
+def meant(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """Whom each of these ids means: itself, or the member that it is an alias of; unknown ones are absent."""
+    every = sorted(set(ids))
+    table = tables.member_aliases
+    to = {member: member for member in _known_members(connection, every)}
+    for start in range(0, len(every), AT_ONCE):
+        some = table.c.alias.in_(every[start : start + AT_ONCE])
+        to |= {row.alias: row.member for row in connection.execute(select(table).where(some))}
+    return to
+
+
+def aliases_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The ids that mean each of these members besides their own; those without any are absent."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    table = tables.member_aliases
+    for start in range(0, len(members), AT_ONCE):
+        some = table.c.member.in_(members[start : start + AT_ONCE])
+        for row in connection.execute(select(table).where(some).order_by(table.c.alias)):
+            found[row.member].append(row.alias)
+    return {member: tuple(aliases) for member, aliases in found.items()}
 
 
 def hold(connection: Connection, members: Iterable[str]) -> None:
@@ -184,7 +210,7 @@ def _facts(row: Row[Any]) -> Facts:
 
 
 def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
-    """The rows registers may hold, as of `now`."""
+    """The rows registers may hold, as of `now`; ids that mean another member have none."""
     found: dict[str, Member] = {}
     for start in range(0, len(members), AT_ONCE):
         found.update(_rows(connection, members[start : start + AT_ONCE], now))
@@ -193,6 +219,7 @@ def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> di
 
 def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
     identifiers = cards.identifiers_of(connection, members)
+    aliases, told = aliases_of(connection, members), profiles.shown(connection, members)
     states = tables.member_states
     joined = tables.members.join(tables.balances, tables.balances.c.member == tables.members.c.id).outerjoin(
         states, states.c.member == tables.members.c.id
@@ -218,6 +245,10 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
             balance=Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed),
             as_of=now,
             counters=_counters_of(row),
+            aliases=aliases.get(row.id) or UNSET,
+            note=told[row.id].note or UNSET,
+            consents=told[row.id].consents or UNSET,
+            stamps=told[row.id].stamps or UNSET,
         )
         for row in rows
     }
@@ -303,6 +334,45 @@ def _add_identifiers(
     return tuple(linked), grown
 
 
+def _without_addresses(
+    members: Sequence[ImportedMember], key: str
+) -> tuple[tuple[ImportedMember, ...], dict[str, dict[FieldName, str]]]:
+    """The members with the codes of their telephone numbers and addresses in their place; and these, by member."""
+    told: dict[str, dict[FieldName, str]] = {}
+    made = []
+    for member in members:
+        numbers = []
+        for one in member.identifiers:
+            code = address_code(one.kind, one.code, key)
+            numbers.append(one if code is None else ImportedIdentifier(kind=one.kind, code=code))
+            if code is not None and code != normal_code(one.code):
+                told.setdefault(member.member, {})["phone" if one.kind == "phone" else "email"] = one.code
+        made.append(replace(member, identifiers=tuple(numbers)))
+    return tuple(made), told
+
+
+def _told_anew(
+    members: Sequence[ImportedMember], changed: set[str], addresses: Mapping[str, Mapping[FieldName, str]]
+) -> dict[str, dict[FieldName, str]]:
+    """What an import says of members that it changed: later than what tills told before."""
+    told: dict[str, dict[FieldName, str]] = {}
+    for member in members:
+        if member.member in changed:
+            fields = told.setdefault(member.member, dict(addresses.get(member.member, {})))
+            if member.short_name is not UNSET:
+                fields["short_name"] = member.short_name
+            if member.language is not UNSET:
+                fields["language"] = member.language
+    return told
+
+
+def _refuse_aliases(connection: Connection, new: Sequence[str]) -> None:
+    taken = meant(connection, new)
+    if taken:
+        alias, member = next(iter(sorted(taken.items())))
+        raise MembersFileError(f"{alias} was merged into {member}; name {member} in the file")
+
+
 def _owners(wanted: Sequence[tuple[str, tuple[CardNumber, ...]]]) -> dict[str, str]:
     """Whom the file gives each code."""
     owners: dict[str, str] = {}
@@ -323,13 +393,28 @@ def _united(
         raise type(error)(f"{member} cannot have a card of the file: {error}") from error
 
 
+def take_facts(connection: Connection, source: str, target: str, now: datetime) -> None:
+    """What people told of `source` and never of `target` holds of `target` from now on."""
+    known = _known_members(connection, [source, target])
+    mine, theirs = known[target], known[source]
+    taken = ImportedMember(
+        member=target,
+        tier=theirs.tier if mine.tier is None and theirs.tier else UNSET,
+        birth_month=theirs.birth_month if mine.birth_month is None and theirs.birth_month else UNSET,
+        segments=msgspec.json.decode(theirs.segments, type=tuple[str, ...]) if mine.segments == "[]" else UNSET,
+        short_name=theirs.short_name if mine.short_name is None and theirs.short_name else UNSET,
+        language=theirs.language if mine.language is None and theirs.language else UNSET,
+    )
+    _update(connection, taken, mine, now)
+
+
 def find_members(connection: Connection, text: str, limit: int) -> list[str]:
     """Ids of members whose code or id is `text`, or whose short name holds it; all where it is empty."""
     query = select(tables.members.c.id).order_by(tables.members.c.id).limit(limit)
     words = text.strip()
     if not words:
         return list(connection.execute(query).scalars())
-    exact = cards.owner_of(connection, words)
+    exact = cards.owner_as_typed(connection, words)
     if exact is not None:
         return [exact]
     matched = tables.members.c.short_name.icontains(words, autoescape=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, func, insert, select
@@ -16,11 +17,14 @@ from central import (
     cards,
     configs,
     devices,
+    erasing,
     feed,
     folding,
     item_maps,
+    joining,
     ledger,
     members,
+    profiles,
     programs,
     receipts,
     settling,
@@ -30,6 +34,7 @@ from central import (
 from central.cards import Card, CardChange, CardNumber
 from central.db import tables
 from central.devices import Randomness
+from central.erasing import Erased
 from central.folder import Address
 from loyalty.identification import IdentificationRule, MemberKind, normal_code
 from loyalty.item_map import ItemEntry
@@ -41,6 +46,7 @@ from loyalty.receipt import AwareDatetime
 from loyalty.standing import reached_by_activity
 from sync import base64url
 from sync.enrolment import EnrolmentCode, code_text
+from sync.wire import Erasure
 
 ADMIN_LINK_LIFE = timedelta(minutes=5)
 LINK_TOKEN_BYTES = 32
@@ -165,9 +171,35 @@ class CardDone(Struct, frozen=True, kw_only=True):
     points: int
 
 
+class ConsentShown(Struct, frozen=True, kw_only=True):
+    """One thing that was said to being written to: when by that register's clock, and when it came here."""
+
+    channel: str
+    state: str
+    text_version: str
+    store: str
+    register: str
+    operator: str | None
+    told_at: str
+    received_at: AwareDatetime
+
+
 class MemberShown(Struct, frozen=True, kw_only=True):
     member: Member
     entries: tuple[LedgerEntry, ...]
+    consents: tuple[ConsentShown, ...] = ()
+
+
+class MembersMerged(Struct, frozen=True, kw_only=True):
+    """`merged` means `member` now, who has the points of both."""
+
+    member: str
+    merged: str
+    points: int
+
+
+class ErasureList(Struct, frozen=True, kw_only=True):
+    erasures: tuple[Erased, ...]
 
 
 class MemberFolded(Struct, frozen=True, kw_only=True):
@@ -413,11 +445,34 @@ def fold_member(connection: Connection, member: str, now: datetime) -> MemberFol
 
 def show(connection: Connection, which: str, now: datetime) -> MemberShown:
     """A member by code or id. Raises UnknownMemberError."""
-    member = cards.owner_of(connection, which) or which
-    if not members.member_exists(connection, member):
+    member = cards.owner_as_typed(connection, which) or members.meant(connection, [which]).get(which)
+    if member is None:
         raise members.UnknownMemberError("no member has this code or id")
     row = members.rows_of(connection, [member], now)[member]
-    return MemberShown(member=row, entries=ledger.entries_of_member(connection, member))
+    return MemberShown(
+        member=row,
+        entries=ledger.entries_of_member(connection, member),
+        consents=tuple(
+            msgspec.convert(one, ConsentShown, from_attributes=True) for one in profiles.evidence(connection, member)
+        ),
+    )
+
+
+def merge_members(connection: Connection, source: str, target: str, because: str, now: datetime) -> MembersMerged:
+    """Let one member mean another, and fold both as one. Raises UnknownMemberError, MergeError."""
+    merged = joining.merge(connection, source, target, because, now)
+    folding.fold_anew(connection, merged.touched, now)
+    ledger.refresh_balances(connection, sorted(merged.touched), now)
+    # Who is meant comes first: a register that lets the other go knows the codes by then.
+    feed.note_changes(connection, [merged.target, merged.source], now)
+    return MembersMerged(member=merged.target, merged=merged.source, points=_points(connection, merged.target))
+
+
+def erase_member(connection: Connection, which: str, now: datetime) -> Erasure:
+    """Erase a member, and let registers hear of it. Raises UnknownMemberError."""
+    erasure = erasing.erase(connection, which, now)
+    feed.note_changes(connection, [erasure.member, *erasure.aliases], now)
+    return erasure
 
 
 def template_refusals(connection: Connection) -> tuple[TemplateRefusal, ...]:
@@ -517,5 +572,6 @@ def _kind_seen(connection: Connection, code: str) -> MemberKind:
 
 def _points(connection: Connection, member: str) -> int:
     columns = tables.ledger.c
-    total = connection.execute(select(func.sum(columns.points)).where(columns.member == member)).scalar_one()
+    ids = (member, *members.aliases_of(connection, [member]).get(member, ()))
+    total = connection.execute(select(func.sum(columns.points)).where(columns.member.in_(ids))).scalar_one()
     return int(total or 0)

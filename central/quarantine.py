@@ -156,7 +156,7 @@ def bring_body(connection: Connection, item: int, document: bytes, now: datetime
     connection.execute(
         update(tables.entries)
         .where(kept.epoch == row.epoch, kept.seq == entry.seq)
-        .values(salt=brought.salt, body=whole.json)
+        .values(salt=brought.salt, body=whole.json, digest=None)
     )
     table = tables.quarantine
     connection.execute(update(table).where(table.c.id == item).values(raw=msgspec.json.encode(whole)))
@@ -178,6 +178,7 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
     table = tables.quarantine
     rows = connection.execute(query.order_by(table.c.id).limit(AGAIN)).all()
     touched: set[str] = set()
+    moved: set[str] = set()
     applied = 0
     for row in rows:
         entry = msgspec.json.decode(row.raw, type=Entry)
@@ -187,9 +188,10 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
         else:
             applied += 1
             touched |= seen.touched
+            moved |= seen.moved
             values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
         connection.execute(update(table).where(table.c.id == row.id).values(values))
-    feed.note_changes(connection, folding.settle(connection, touched, now), now)
+    feed.note_changes(connection, sorted(moved.union(folding.settle(connection, touched, now))), now)
     return Again(applied=applied, waiting=len(rows) - applied)
 
 

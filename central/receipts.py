@@ -33,7 +33,8 @@ HELD = "held: its card was blocked before"
 class Seen(Struct, frozen=True, kw_only=True):
     """What became of one sighting. `member` is whose feed row shows it.
 
-    `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed.
+    `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed. Where the
+    member was `erased`, the entry's body is not kept.
     """
 
     code: Literal["accepted", "duplicate", "quarantined"]
@@ -41,6 +42,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     member: str | None = None
     touched: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
+    erased: bool = False
 
 
 def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:
@@ -319,8 +321,10 @@ def _member_of(connection: Connection, body: ReceiptBody) -> str | None:
     holder = cards.holder_of(connection, reference.code) if reference else cards.NOBODY
     if holder.refuses(body.receipt):
         return None
-    if body.member is not UNSET and members.member_exists(connection, body.member):
-        return body.member
+    if body.member is not UNSET:
+        known = members.meant(connection, [body.member]).get(body.member)
+        if known is not None:
+            return known
     return holder.member
 
 

@@ -16,6 +16,7 @@ from sync.wire import (
     EnrolResponse,
     EpochRequest,
     EpochResponse,
+    ErasuresResponse,
     HeartbeatRequest,
     HeartbeatResponse,
     IngestRequest,
@@ -160,6 +161,22 @@ OPERATIONS = (
         answer=MemberResponse,
         parameters=(_path("code", "any identifier of the member, in any way of writing it"),),
         special={404: NobodysCode},
+    ),
+    Operation(
+        id="erasures",
+        method="GET",
+        path="/v1/erasures",
+        summary="Members who were erased, after a number; a register asks before it sends anything",
+        answer=ErasuresResponse,
+        parameters=(
+            Parameter(
+                name="after",
+                where="query",
+                schema={"type": "integer", "minimum": 0},
+                description="the number of the last erasure that the register carried out",
+            ),
+        ),
+        refusals=(422,),
     ),
     Operation(
         id="live",

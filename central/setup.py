@@ -24,6 +24,10 @@ DEFAULT_LISTEN = Address(host="127.0.0.1", port=8443)
 DEFAULT_ADMIN = Address(host="127.0.0.1", port=8790)
 
 
+# Of the codes that are made of telephone numbers and addresses (`loyalty.addresses`).
+CODE_KEY_BYTES = 32
+
+
 class InitOptions(Struct, frozen=True, kw_only=True):
     """What the operator gave; None keeps what was there, or the default."""
 
@@ -95,5 +99,11 @@ def _is_loopback(host: str) -> bool:
 def _first_row(connection: Connection, now: datetime) -> None:
     if connection.execute(select(tables.centre.c.id)).first() is None:
         connection.execute(
-            insert(tables.centre).values(id=1, centre_epoch=secrets.token_hex(16), feed_pos=0, created_at=now)
+            insert(tables.centre).values(
+                id=1,
+                centre_epoch=secrets.token_hex(16),
+                feed_pos=0,
+                created_at=now,
+                code_key=secrets.token_hex(CODE_KEY_BYTES),
+            )
         )

@@ -104,6 +104,12 @@ class Snapshots:
         return sorted((path for path in self._folder.iterdir() if path.is_dir()), reverse=True)
 
 
+def forget_snapshots(folder: Path) -> None:
+    """Drop all of them: they hold what is to be held nowhere. A register that was fetching one asks for another."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _write_chunk(path: Path, url: str, page: list[Change]) -> SnapshotChunk:
     content = zstd_lines(page)
     write_private(path, content)

@@ -84,8 +84,22 @@ class Counters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     lots: tuple[Lot, ...] | UnsetType = UNSET
 
 
+class Consent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether a member may be written to on one channel, and which text they were shown.
+
+    `hlc` is the stamp of what was told last: who tells otherwise says that they saw it.
+    """
+
+    channel: str
+    state: Literal["granted", "withdrawn"]
+    text_version: str = ""
+    hlc: str = ""
+
+
 class Member(Struct, frozen=True, kw_only=True):
-    """A member as a register may hold one. `member` is the centre's id.
+    """A member as a register may hold one. `member` is the centre's id, `aliases` ids that mean the same member.
+
+    `stamps` say when each field was told (`sync.hlc`), for who tells otherwise.
 
     `counters` are what rules need of the member's past, as far as a register may hold it: no month of birth, and in
     place of activity the `tier` that was reached.
@@ -99,6 +113,10 @@ class Member(Struct, frozen=True, kw_only=True):
     balance: Balance = Balance()
     as_of: AwareDatetime | UnsetType = UNSET
     counters: Counters | UnsetType = UNSET
+    aliases: tuple[str, ...] | UnsetType = UNSET
+    note: str | UnsetType = UNSET
+    consents: tuple[Consent, ...] | UnsetType = UNSET
+    stamps: dict[str, str] | UnsetType = UNSET
 
     def identifier(self, code: str) -> Identifier | None:
         """Which of the member's identifiers `code`, in any way of writing it, is."""

@@ -178,7 +178,7 @@ class ConsentBody(ToldConsent, frozen=True, kw_only=True):
 
 
 class AliasBody(Struct, frozen=True, kw_only=True):
-    """Body of `alias`: `code` is one more code of a member; with `of`, a number of the card that has the number `of`."""
+    """Body of `alias`: `code` is one more code of a member; with `of`, one more number of that card."""
 
     member: MemberId
     code: ToldCode

@@ -140,6 +140,28 @@ class MemberResponse(Struct, frozen=True, kw_only=True):
     row: Member
 
 
+class Erasure(Struct, frozen=True, kw_only=True):
+    """A member of whom nothing may be kept that tells who they are, by the ids that meant them.
+
+    `number` counts from 1 and is never given twice, not even by a centre that was restored. `codes` are digests of the
+    codes that named the member (`loyalty.addresses.hidden_code`).
+    """
+
+    number: int
+    member: str
+    aliases: tuple[str, ...]
+    codes: tuple[str, ...]
+    erased_at: AwareDatetime
+
+
+class ErasuresResponse(Struct, frozen=True, kw_only=True):
+    """Erasures in the order of their numbers. Ask again after the last one, at once where `more`."""
+
+    centre_epoch: str
+    erasures: tuple[Erasure, ...]
+    more: bool
+
+
 class AnnouncedProgram(Struct, frozen=True, kw_only=True):
     """A program by its hash, and from when it holds; without `valid_from` for all that was before the next one."""
 
@@ -173,7 +195,8 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     """`program`, `config` and `item_map` are the hashes of what is in force, `feed` the newest position.
 
-    `schedule` are the programs that a register should hold, in order of time: receipts go by their own.
+    `schedule` are the programs that a register should hold, in order of time: receipts go by their own. `erasures` is
+    the number of the newest one, `code_key` makes codes of telephone numbers and addresses (`loyalty.addresses`).
     """
 
     centre_epoch: str
@@ -183,6 +206,8 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     config: HexDigest | UnsetType = UNSET
     item_map: HexDigest | UnsetType = UNSET
     feed: int
+    erasures: int | UnsetType = UNSET
+    code_key: HexDigest | UnsetType = UNSET
 
     @property
     def announced(self) -> tuple[AnnouncedProgram, ...]:

@@ -1,4 +1,4 @@
-"""`tillside-central members`: import, link and show members."""
+"""`tillside-central members`: import, link, show, merge and erase members."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
-from central import operations
-from central.cli.command import Data, File, Json, opened, read_input, say
+from central import erasing, operations
+from central.cli.command import Data, File, Json, fail, opened, read_input, say
 from central.clock import utc_now
+from central.joining import MergeError
+from central.journal import Journal, erased
+from central.snapshots import forget_snapshots
 
-app = typer.Typer(no_args_is_help=True, help="Import, link and show members.")
+app = typer.Typer(no_args_is_help=True, help="Import, link, show, merge and erase members.")
 
 
 @app.command("import")
@@ -58,4 +61,56 @@ def members_show(
     codes = [f"{one.kind} {one.code}  {one.state}" for one in shown.member.identifiers]
     lines = [f"{entry.points:>8}  {entry.rule}  {entry.why}" for entry in shown.entries]
     head = f"{shown.member.member}  {shown.member.tier or 'no tier'}  confirmed {balance.confirmed}"
-    say(as_json, shown, "\n".join([f"{head}  pending {balance.pending}", *codes, *lines]))
+    said = [
+        f"{one.channel} {one.state}  text {one.text_version or '-'}  {one.store}/{one.register}  {one.told_at}"
+        for one in shown.consents
+    ]
+    say(as_json, shown, "\n".join([f"{head}  pending {balance.pending}", *codes, *lines, *said]))
+
+
+@app.command("merge")
+def members_merge(
+    *,
+    data: Data,
+    source: Annotated[str, typer.Argument(help="The id that will mean the other member.")],
+    target: Annotated[str, typer.Argument(help="The member who stays.")],
+    because: Annotated[str, typer.Option(help="Why, for who asks later.")] = "merged by an operator",
+    as_json: Json = False,
+) -> None:
+    """Let two members be one: cards, receipts, profile and points of both. It cannot be undone."""
+    with opened(data, as_json) as (_, database):
+        try:
+            merged = database.write_now(
+                lambda connection: operations.merge_members(connection, source, target, because, utc_now())
+            )
+        except MergeError as error:
+            fail(as_json, str(error))
+    say(as_json, merged, f"{merged.merged} means {merged.member} now, who has {merged.points} points.")
+
+
+@app.command("erase")
+def members_erase(
+    data: Data,
+    which: Annotated[str, typer.Argument(help="A code, a telephone number or a member's id.")],
+    as_json: Json = False,
+) -> None:
+    """Keep nothing that tells who a member is, here and at every register. It cannot be undone."""
+    with opened(data, as_json) as (folder, database):
+        erasure = database.write_now(lambda connection: operations.erase_member(connection, which, utc_now()))
+        Journal(folder.journal).note(erased(erasure))
+        forget_snapshots(folder.snapshots)
+        database.overwrite_deleted()
+    say(as_json, erasure, f"{erasure.member} is erased here; `members erasures` tells which registers are, too.")
+
+
+@app.command("erasures")
+def members_erasures(data: Data, as_json: Json = False) -> None:
+    """List erasures, and the registers that have not confirmed them."""
+    with opened(data, as_json) as (_, database):
+        found = operations.ErasureList(erasures=database.read_now(erasing.listed))
+    lines = [
+        f"{one.number:>6}  {one.member}  {one.erased_at:%Y-%m-%d %H:%M}  "
+        + (f"waits for {', '.join(one.waiting_for)}" if one.waiting_for else "confirmed by all")
+        for one in found.erasures
+    ]
+    say(as_json, found, "\n".join(lines) or "Nobody was erased.")

@@ -122,6 +122,10 @@ class Database:
         """Take such a copy in. What SQLite held stays beside it under that name; PostgreSQL's must be empty."""
         self._backend.restore_from(folder, beside)
 
+    def overwrite_deleted(self) -> None:
+        """Let no file of the database hold what was deleted from it, as far as this program can see to that."""
+        self._backend.overwrite_deleted()
+
     def close(self) -> None:
         self._writer.shutdown()
         self._readers.shutdown()

@@ -97,6 +97,9 @@ class Backend(Protocol):
     def restore_from(self, folder: Path, beside: str) -> None:
         """Take such a copy in; what a file held stays under its name and `beside`. Raises DatabaseError."""
 
+    def overwrite_deleted(self) -> None:
+        """Let its files hold nothing that was deleted, as far as that can be done from here."""
+
     def __str__(self) -> str:
         """Where it is, as people should read it."""
 
@@ -221,6 +224,17 @@ class Sqlite:
         arriving.replace(self._path)
         sync_folder(self._path.parent)
 
+    def overwrite_deleted(self) -> None:
+        """Write the file anew, and cut off the journal, which holds pages as they were before."""
+        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            connection.execute("PRAGMA journal_mode = PERSIST")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA journal_size_limit = 0")
+            connection.execute("VACUUM")
+
     def __str__(self) -> str:
         return str(self._path)
 
@@ -247,6 +261,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
             "then set it back with: sqlite3 centre.db 'PRAGMA journal_mode=DELETE'"
         )
     cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
@@ -323,6 +338,9 @@ class Postgres:
         if held:
             raise DatabaseError(f"{self} is not empty; make another with createdb, and name it with --database")
         self._run("pg_restore", *_PLAIN, "--exit-on-error", "--single-transaction", str(folder / _DUMP))
+
+    def overwrite_deleted(self) -> None:
+        """The operator's, since it locks tables and WAL is kept elsewhere (docs/profiles.md)."""
 
     def _run(self, program: str, *arguments: str) -> None:
         """One of PostgreSQL's own programs, of the server's version or a newer one."""

@@ -57,7 +57,8 @@ metadata = MetaData(
     }
 )
 
-# One row: which life of the centre this is, and the newest position the sequencer gave.
+# One row: which life of the centre this is, the newest position the sequencer gave, and the key of codes that are made
+# of telephone numbers and addresses.
 centre = Table(
     "centre",
     metadata,
@@ -65,6 +66,7 @@ centre = Table(
     Column("centre_epoch", String(64), nullable=False),
     Column("feed_pos", BigInteger, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("code_key", String(64), nullable=False),
 )
 
 # ---- registers
@@ -130,7 +132,7 @@ requests = Table(
 
 # ---- what registers sent
 
-# Append-only, exactly as hashed: `wall` is the text that the hash covers.
+# Append-only, exactly as hashed: `wall` is the text that the hash covers. Of a body that was erased `digest` stays.
 entries = Table(
     "entries",
     metadata,
@@ -148,6 +150,8 @@ entries = Table(
     Column("detail", Text),
     Column("change", BigInteger),
     Column("received_at", Moment, nullable=False),
+    Column("digest", String(64)),
+    Index("ix_entries_key", "key"),
 )
 
 quarantine = Table(
@@ -275,6 +279,87 @@ member_facts = Table(
     Column("tier", String(64)),
     Column("birth_month", Integer),
     Column("segments", Text, nullable=False),
+)
+
+# Ids that mean another member: those that were merged into it, and those that a register made. They stay for ever.
+member_aliases = Table(
+    "member_aliases",
+    metadata,
+    Column("alias", String(64), primary_key=True),
+    Column("member", String(64), nullable=False, index=True),
+    Column("since", Moment, nullable=False),
+    Column("because", Text, nullable=False),
+)
+
+# What was told of a member last, field by field: `hlc` is the stamp that counts, `told` the register's own.
+profile_fields = Table(
+    "profile_fields",
+    metadata,
+    Column("member", ForeignKey("members.id"), primary_key=True),
+    Column("field", String(32), primary_key=True),
+    Column("value", Text),
+    Column("hlc", String(32), nullable=False),
+    Column("told", String(32), nullable=False),
+    Column("key", Text, nullable=False),
+)
+
+# Who said when and where that they may be written to, or may not be any more, and which text they were shown.
+# Append-only; a merge of members moves them.
+consents = Table(
+    "consents",
+    metadata,
+    Column("member", ForeignKey("members.id"), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("text_version", Text, nullable=False),
+    Column("hlc", String(32), nullable=False),
+    Column("told", String(32), nullable=False),
+    Column("seen", String(32), nullable=False),
+    Column("device", String(64), nullable=False),
+    Column("store", String(64), nullable=False),
+    Column("register", String(64), nullable=False),
+    Column("operator", Text),
+    Column("told_at", Text, nullable=False),
+    Column("received_at", Moment, nullable=False),
+)
+
+# Entries that are about a member and are no receipts, to find their bodies again.
+member_entries = Table(
+    "member_entries",
+    metadata,
+    Column("member", String(64), primary_key=True),
+    Column("key", String(255), primary_key=True),
+)
+
+# Members of whom nothing is kept that tells who they are. `number` counts from 1 and is never given twice; `codes` are
+# digests of what named them.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("member", String(64), nullable=False, unique=True),
+    Column("aliases", Text, nullable=False),
+    Column("codes", Text, nullable=False),
+    Column("erased_at", Moment, nullable=False),
+)
+
+# The same digests, each by itself.
+erased_codes = Table(
+    "erased_codes",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("member", String(64), nullable=False),
+)
+
+# Registers that said that they hold nothing of an erased member any more.
+erasure_confirmations = Table(
+    "erasure_confirmations",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("device", String(64), primary_key=True),
+    Column("confirmed_at", Moment, nullable=False),
 )
 
 # One row per number, in normal form. The numbers of one card have the same `card` (one of them), and the same in
@@ -496,6 +581,11 @@ SPREAD = {
     "quarantine": "device",
     "members": "id",
     "member_facts": "member",
+    "member_aliases": "alias",
+    "profile_fields": "member",
+    "consents": "member",
+    "member_entries": "member",
+    "erased_codes": "digest",
     "member_states": "member",
     "ledger": "member",
     "balances": "member",

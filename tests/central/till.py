@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from loyalty.evaluate import evaluate
 from loyalty.identity import identified
@@ -22,6 +23,7 @@ from loyalty.purchase import Known
 from loyalty.receipt import Line, MemberReference, Original, Receipt
 from loyalty.reconcile import reconciled
 from sync.enrolment import parse_code
+from sync.hlc import Hlc, milliseconds
 from sync.records import AttachBody, Entry, ReceiptBody, chain_next, chain_start
 from sync.signing import public_key_text, sign_request
 from sync.wire import (
@@ -147,6 +149,14 @@ class Till:
     def attach(self, target: str, code: str) -> Entry:
         body = AttachBody(target=target, member=MemberReference(code=code))
         return self.entry("attach", secrets.token_hex(8), msgspec.json.encode(body))
+
+    def told(self, kind: str, body: Struct, hlc: str | None = None) -> Entry:
+        """What the register tells of a member, now or by a clock that says `hlc`."""
+        made = self.entry(kind, secrets.token_hex(8), msgspec.json.encode(body))
+        noon = Hlc(ms=milliseconds(NOON), counter=len(self.sent), node="aaaaaaaa").text
+        self.sent[-1] = stamped = replace(made, hlc=hlc or noon)
+        self.hashes[-1] = chain_next(self.hash_at(len(self.sent) - 1), stamped)
+        return stamped
 
     def hash_at(self, seq: int) -> bytes:
         return self.hashes[seq - 1] if seq else chain_start(self.device, self.epoch)

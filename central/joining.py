@@ -1,0 +1,237 @@
+"""What registers tell of members: that somebody joined, other fields, consent, another code; and members that are one.
+
+Owns the effect of the entries `join`, `profile`, `consent` and `alias`, and merging two members. A merge is a mapping:
+an id that was merged means the other member for ever, receipts and cards are that one's, and no row of the ledger
+moves. Never evaluates a receipt: it says who is to be folded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import Connection, delete, insert, select, update
+
+from central import cards, erasing, members, profiles, receipts, states
+from central.cards import CardError, CardNumber, CodeTakenError
+from central.db import tables
+from central.devices import Device
+from central.receipts import Seen
+from loyalty.addresses import address_code
+from loyalty.identification import MemberKind, normal_code
+from loyalty.member import ending_of
+from sync.records import AliasBody, ConsentBody, Entry, JoinBody, MemberId, ProfileBody, ToldCode
+
+# By which code a person is looked for first, where those of a join name two members.
+_FIRST: tuple[MemberKind, ...] = ("card", "wallet", "nfc", "phone", "email")
+
+_ERASED = "the member was erased; nothing of this was kept"
+
+
+class MergeError(ValueError):
+    """Two members cannot become one. The message says why; nothing was changed."""
+
+
+class Merged(Struct, frozen=True, kw_only=True):
+    """`source` means `target` from now on; `touched` are to be folded anew."""
+
+    source: str
+    target: str
+    touched: frozenset[str]
+
+
+def join(connection: Connection, device: Device, entry: Entry, body: JoinBody, now: datetime) -> Seen:
+    """Somebody joined at a register. Who is known by one of the codes is that member, under one more id."""
+    known = members.meant(connection, [body.provisional_id]).get(body.provisional_id)
+    if known is not None:
+        return _about(known, connection, entry) or Seen(code="duplicate", member=known)
+    codes = _codes(body.codes, cards.code_key(connection))
+    owner = _owner(connection, codes)
+    if owner is None:
+        _make(connection, body.provisional_id, now)
+    else:
+        _alias(connection, body.provisional_id, owner, "joined again", now)
+    member = owner or body.provisional_id
+    profiles.tell(connection, member, body.fields, entry.key, now)
+    profiles.keep_consents(connection, member, body.consent, profiles.Source(entry=entry, device=device), now)
+    touched, others = _give(connection, member, codes, now)
+    note_entry(connection, member, entry.key)
+    said = [] if owner is None else [f"is {owner}"]
+    said += [f"a code names {other}, who was left alone" for other in sorted(others)]
+    detail = "; ".join(said)
+    return Seen(code="accepted", detail=detail, member=member, touched=touched, moved=frozenset({member}))
+
+
+def profile(connection: Connection, entry: Entry, body: ProfileBody, now: datetime) -> Seen:
+    """Fields of a member, as they were told at a register. A telephone number or address names them from now on."""
+    member = _meant(connection, body.member)
+    if member is None:
+        return _unknown()
+    erased = _about(member, connection, entry)
+    if erased is not None:
+        return erased
+    before = {name: profiles.value_of(connection, member, name) for name in ("phone", "email")}
+    changed = profiles.tell(connection, member, body.fields, entry.key, now)
+    key = cards.code_key(connection)
+    touched: frozenset[str] = frozenset()
+    for kind in ("phone", "email"):
+        if kind not in changed:
+            continue
+        old = address_code(kind, before[kind] or "", key)
+        new = address_code(kind, profiles.value_of(connection, member, kind) or "", key)
+        if old is not None and old != new:
+            cards.take_away(connection, old, member)
+        if new is not None:
+            gained, others = _give(connection, member, [CardNumber(code=new, kind=kind)], now)
+            if others:
+                raise CodeTakenError(f"the {kind} names another member, {min(others)}; merge the two, or not")
+            touched |= gained
+    note_entry(connection, member, entry.key)
+    return Seen(
+        code="accepted" if changed else "duplicate",
+        detail="" if changed else "was told otherwise later, or the same before",
+        member=member,
+        touched=touched,
+        moved=frozenset({member}),
+    )
+
+
+def consent(connection: Connection, device: Device, entry: Entry, body: ConsentBody, now: datetime) -> Seen:
+    """Whether a member may be written to, as they said at a register; the evidence is kept whatever counts."""
+    member = _meant(connection, body.member)
+    if member is None:
+        return _unknown()
+    erased = _about(member, connection, entry)
+    if erased is not None:
+        return erased
+    if profiles.consented(connection, member, entry.key):
+        return Seen(code="duplicate", member=member)
+    profiles.keep_consents(connection, member, [body], profiles.Source(entry=entry, device=device), now)
+    note_entry(connection, member, entry.key)
+    return Seen(code="accepted", member=member, moved=frozenset({member}))
+
+
+def alias(connection: Connection, entry: Entry, body: AliasBody, now: datetime) -> Seen:
+    """One more code of a member; with `of`, one more number of the card that has that number."""
+    member = _meant(connection, body.member)
+    if member is None:
+        return _unknown()
+    erased = _about(member, connection, entry)
+    if erased is not None:
+        return erased
+    key = cards.code_key(connection)
+    numbers = _codes([body.code], key)
+    if body.of:
+        numbers = [*cards.named(connection, body.of).numbers, *numbers]
+    named = cards.unite(connection, numbers, member, now)
+    note_entry(connection, member, entry.key)
+    if named is None:
+        return Seen(code="duplicate", member=member)
+    touched = _adopted(connection, member, named)
+    return Seen(code="accepted", member=member, touched=touched, moved=frozenset({member}))
+
+
+def merge(connection: Connection, source: MemberId, target: MemberId, because: str, now: datetime) -> Merged:
+    """Let `source` mean `target`: its receipts, cards, profile and consents are one with the other's from now on.
+
+    The ledger's rows stay where they are. Raises UnknownMemberError, MergeError.
+    """
+    known = members.meant(connection, [source, target])
+    for one in (source, target):
+        if one not in known:
+            raise members.UnknownMemberError(f"there is no member {one}; `members show` and the admin pages find ids")
+        if erasing.is_erased(connection, known[one]):
+            raise MergeError(f"{one} was erased, and is nobody any more")
+    gone, kept = known[source], known[target]
+    if gone == kept:
+        raise MergeError(f"{source} and {target} are one member already")
+    members.hold(connection, [gone, kept])
+    table = tables.member_aliases
+    connection.execute(update(table).where(table.c.member == gone).values(member=kept))
+    _alias(connection, gone, kept, because, now)
+    _take_over(connection, gone, kept, now)
+    return Merged(source=gone, target=kept, touched=frozenset({kept}))
+
+
+def note_entry(connection: Connection, member: str, key: str) -> None:
+    """Remember which entries tell of a member."""
+    table = tables.member_entries
+    known = select(table.c.key).where(table.c.member == member, table.c.key == key)
+    if connection.execute(known).first() is None:
+        connection.execute(insert(table).values(member=member, key=key))
+
+
+def _take_over(connection: Connection, gone: str, kept: str, now: datetime) -> None:
+    cards.move(connection, gone, kept)
+    profiles.move(connection, gone, kept)
+    members.take_facts(connection, gone, kept, now)
+    for table in (tables.receipts, tables.events, tables.variances, tables.member_entries):
+        connection.execute(update(table).where(table.c.member == gone).values(member=kept))
+    for held in (tables.balances, tables.unfolded):
+        connection.execute(delete(held).where(held.c.member == gone))
+    states.forget(connection, [gone, kept])
+
+
+def _make(connection: Connection, member: str, now: datetime) -> None:
+    connection.execute(insert(tables.members).values(id=member, created_at=now))
+    connection.execute(insert(tables.balances).values(member=member, confirmed=0, pending=0))
+
+
+def _alias(connection: Connection, alias: str, member: str, because: str, now: datetime) -> None:
+    connection.execute(insert(tables.member_aliases).values(alias=alias, member=member, since=now, because=because))
+
+
+def _codes(told: Iterable[ToldCode], key: str) -> list[CardNumber]:
+    return [
+        CardNumber(code=address_code(one.kind, one.code, key) or normal_code(one.code), kind=one.kind) for one in told
+    ]
+
+
+def _owner(connection: Connection, codes: Sequence[CardNumber]) -> str | None:
+    """The member that one of these names, those of cards first."""
+    in_order = sorted(codes, key=lambda code: _FIRST.index(code.kind))
+    found = (cards.owner_of(connection, code.code) for code in in_order)
+    return next((owner for owner in found if owner is not None), None)
+
+
+def _give(
+    connection: Connection, member: str, codes: Iterable[CardNumber], now: datetime
+) -> tuple[frozenset[str], set[str]]:
+    """Let codes name a member, with what was bought under them; returns who is to be folded, and whose they are."""
+    touched: frozenset[str] = frozenset()
+    others: set[str] = set()
+    for code in codes:
+        owner = cards.owner_of(connection, code.code)
+        if owner not in (None, member):
+            others.add(owner or "")
+            continue
+        try:
+            named = cards.unite(connection, [code], member, now)
+        except CardError as error:
+            raise type(error)(f"a code that ends in {ending_of(code.code)}: {error}") from error
+        touched |= _adopted(connection, member, named or ())
+    return touched, others
+
+
+def _adopted(connection: Connection, member: str, codes: Iterable[str]) -> frozenset[str]:
+    touched: frozenset[str] = frozenset()
+    for code in codes:
+        touched |= receipts.adopt_code(connection, member, code)[1]
+    return touched
+
+
+def _meant(connection: Connection, member: str) -> str | None:
+    return members.meant(connection, [member]).get(member)
+
+
+def _about(member: str, connection: Connection, entry: Entry) -> Seen | None:
+    """What becomes of an entry about somebody who was erased; None of anybody else's."""
+    if not erasing.is_erased(connection, member):
+        return None
+    note_entry(connection, member, entry.key)
+    return Seen(code="accepted", detail=_ERASED, member=member, erased=True)
+
+
+def _unknown() -> Seen:
+    return Seen(code="quarantined", detail="no member has this id here; merge or import them, then apply it again")

@@ -1,0 +1,200 @@
+"""Joins, profiles, consents and aliases that registers send, and members that are merged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from central import cards, operations, profiles
+from central.db import tables
+from loyalty.addresses import address_code
+from loyalty.member import Member
+from loyalty.receipt import MemberReference
+from sync.hlc import Hlc, milliseconds
+from sync.records import AliasBody, ConsentBody, JoinBody, ProfileBody, ToldCode, ToldConsent, ToldValue
+from sync.wire import Outcome
+from tests.central.conftest import RunningCentre, refuse_changes
+from tests.central.till import NOON, Till, receipt
+
+PHONE = "+381 64 123 4567"
+
+
+def at(seconds: float = 0, node: str = "aaaaaaaa") -> str:
+    return Hlc(ms=milliseconds(NOON + timedelta(seconds=seconds)), counter=0, node=node).text
+
+
+def told(value: str | None, seconds: float = 0, **more: Any) -> ToldValue:
+    return ToldValue(value=value, hlc=at(seconds), **more)
+
+
+def join(member: str = "p-1", *, name: str = "Iva", phone: str | None = PHONE, card: str | None = None) -> JoinBody:
+    codes = [ToldCode(kind="phone", code=phone)] if phone else []
+    codes += [ToldCode(kind="card", code=card)] if card else []
+    fields: dict[Any, ToldValue] = {"short_name": told(name)} | ({"phone": told(phone)} if phone else {})
+    consent = ToldConsent(channel="sms", state="granted", text_version="2026-01", operator="7")
+    return JoinBody(provisional_id=member, fields=fields, codes=tuple(codes), consent=(consent,))
+
+
+def row(centre: RunningCentre, member: str) -> Member:
+    shown: Member = centre.read(lambda c: operations.show(c, member, NOON)).member
+    return shown
+
+
+async def outcome(till: Till, kind: str, body: msgspec.Struct, hlc: str | None = None) -> Outcome:
+    till.told(kind, body, hlc)
+    return (await till.send(len(till.sent))).outcomes[0]
+
+
+async def test_who_joined_at_a_till_is_a_member_with_consent_and_is_found_by_phone(centre: RunningCentre) -> None:
+    till = await centre.till()
+
+    joined = await outcome(till, "join", join())
+
+    code = address_code("phone", PHONE, centre.read(cards.code_key))
+    member = row(centre, "00381641234567")
+    assert joined.code == "accepted"
+    assert (member.member, member.short_name) == ("p-1", "Iva")
+    assert [one.code for one in member.identifiers] == [code]
+    assert [(one.channel, one.state) for one in member.consents or ()] == [("sms", "granted")]
+    # And who said so where, shown which text, is kept
+    (said,) = centre.read(lambda c: profiles.evidence(c, "p-1"))
+    assert (said.store, said.register, said.operator, said.text_version) == ("12", "3", "7", "2026-01")
+    # And other registers hear of it, without the number
+    (change,) = [one for one in (await till.changes()).changes if one.member == "p-1"]
+    assert "641234567" not in msgspec.json.encode(change).decode()
+    # And the same again is nobody new
+    assert (await outcome(till, "join", join())).code == "duplicate"
+
+
+async def test_sales_of_who_joined_earn_in_the_same_batch_and_before_the_join_came(centre: RunningCentre) -> None:
+    till = await centre.till()
+    by_phone = MemberReference(code=PHONE, kind="phone", entry="typed")
+    # Given a sale whose register knew her by an id that nobody here knows yet
+    await till.sell(receipt(1, member=by_phone))
+    # When she comes, with another sale behind her
+    first = len(till.sent) + 1
+    till.told("join", join())
+    till.sale(receipt(2, member=by_phone), member="p-1")
+    outcomes = (await till.send(first)).outcomes
+
+    assert [one.code for one in outcomes] == ["accepted", "accepted"]
+    assert centre.points("p-1") == 20
+
+
+async def test_who_is_known_by_phone_joins_as_who_they_are(centre: RunningCentre) -> None:
+    till = await centre.till()
+    document = {"members": [{"member": "m1", "identifiers": [{"kind": "phone", "code": PHONE}]}]}
+    centre.write(lambda c: operations.import_file(c, msgspec.json.encode(document), NOON))
+
+    joined = await outcome(till, "join", join(card="TS900"))
+    till.sale(receipt(1), member="p-1")
+    await till.send(len(till.sent))
+
+    assert (joined.code, joined.detail) == ("accepted", "is m1")
+    assert row(centre, "p-1").aliases == ("p-1",)
+    assert row(centre, "TS900").member == "m1"
+    assert centre.points("m1") == 10
+
+
+async def test_the_last_writer_of_a_field_wins_whatever_comes_first(centre: RunningCentre) -> None:
+    till, other = await centre.till("3"), await centre.till("4")
+
+    await outcome(till, "profile", ProfileBody(member="m1", fields={"language": told("sl", 20), "note": told("a", 1)}))
+    late = await outcome(other, "profile", ProfileBody(member="m1", fields={"language": told("hr", 10)}))
+    seen = row(centre, "m1").stamps or {}
+    behind = told("it", -600, seen=seen["language"])
+    await outcome(other, "profile", ProfileBody(member="m1", fields={"language": behind}))
+
+    member = row(centre, "m1")
+    assert late.code == "duplicate"
+    # One that saw the last is later, though its clock is behind
+    assert (member.language, member.note) == ("it", "a")
+
+
+async def test_a_new_phone_number_takes_the_place_of_the_old_one_and_never_anothers(centre: RunningCentre) -> None:
+    till = await centre.till()
+    await outcome(till, "join", join())
+
+    await outcome(till, "profile", ProfileBody(member="p-1", fields={"phone": told("+38651000000", 5)}))
+    taken = await outcome(till, "profile", ProfileBody(member="m1", fields={"phone": told("+38651000000", 6)}))
+
+    assert row(centre, "+38651000000").member == "p-1"
+    assert centre.read(lambda c: cards.owner_as_typed(c, PHONE)) is None
+    assert taken.code == "quarantined"
+    assert "phone" not in (row(centre, "m1").stamps or {})
+
+
+async def test_a_grant_counts_only_if_it_saw_the_withdrawal(centre: RunningCentre) -> None:
+    till, other = await centre.till("3"), await centre.till("4")
+
+    def said(state: str, **more: Any) -> ConsentBody:
+        return ConsentBody(member="m1", channel="sms", state=state, text_version="1", **more)  # type: ignore[arg-type]
+
+    await outcome(till, "consent", said("granted"), at(1))
+    await outcome(till, "consent", said("withdrawn"), at(2))
+    # When another till, which was offline, asks with an older page before it
+    await outcome(other, "consent", said("granted"), at(3))
+    blind = (row(centre, "m1").consents or ())[0]
+    await outcome(other, "consent", said("granted", seen=blind.hlc), at(4))
+
+    assert blind.state == "withdrawn"
+    assert (row(centre, "m1").consents or ())[0].state == "granted"
+    assert len(centre.read(lambda c: profiles.evidence(c, "m1"))) == 4
+
+
+async def test_another_code_of_a_member_earns_and_nobody_elses_is_taken(centre: RunningCentre) -> None:
+    till = await centre.till()
+    await till.sell(receipt(1, code="TS901"))
+
+    linked = await outcome(till, "alias", AliasBody(member="m1", code=ToldCode(kind="card", code="TS901"), of="TS0001"))
+    taken = await outcome(till, "alias", AliasBody(member="m1", code=ToldCode(kind="card", code="TS0002")))
+    unknown = await outcome(till, "alias", AliasBody(member="nobody", code=ToldCode(kind="card", code="TS902")))
+
+    assert [one.code for one in (linked, taken, unknown)] == ["accepted", "quarantined", "quarantined"]
+    assert centre.points("m1") == 10
+    assert len({one.card for one in row(centre, "m1").identifiers}) == 1
+
+
+async def test_merged_members_have_the_points_cards_and_history_of_both(centre: RunningCentre) -> None:
+    till = await centre.till()
+    await outcome(till, "join", join(card="TS900"))
+    await till.sell(receipt(1, code="TS900"), receipt(2, code="TS0001"))
+    # When an operator says that she is m1, and her register goes on as before
+    centre.write(lambda c: refuse_changes(c, "ledger"))
+    merged = centre.write(lambda c: operations.merge_members(c, "p-1", "m1", "same person", NOON))
+    till.sale(receipt(3), member="p-1")
+    await till.send(len(till.sent))
+
+    # Then she has all of it, and every row of the ledger is where it was
+    assert merged.points == 20
+    assert centre.points("m1") == 30
+    rows = centre.read(lambda c: c.execute(tables.ledger.select()).all())
+    assert sorted(one.member for one in rows) == ["m1", "m1", "p-1"]
+    member = row(centre, "p-1")
+    assert (member.member, member.aliases) == ("m1", ("p-1",))
+    assert {one.code for one in member.identifiers} >= {"TS900", "TS0001"}
+    assert [one.channel for one in member.consents or ()] == ["sms"]
+    # And registers hear first who she is, then that the other is gone
+    changes = [(one.op, one.member) for one in (await till.changes()).changes]
+    assert changes.index(("upsert", "m1")) < changes.index(("leave", "p-1")) or ("leave", "p-1") in changes
+    # And a return of what she bought before takes from the one that she is
+    with pytest.raises(ValueError, match="one member already"):
+        centre.write(lambda c: operations.merge_members(c, "p-1", "m1", "", NOON))
+
+
+async def test_merging_and_selling_come_to_the_same_in_any_order(centre: RunningCentre) -> None:
+    till = await centre.till()
+    await outcome(till, "join", join("p-1", phone="+38640000001", card="TS901"))
+    await outcome(till, "join", join("p-2", phone="+38640000002", card="TS902"))
+    centre.write(lambda c: operations.merge_members(c, "p-1", "p-2", "", NOON))
+    await till.sell(receipt(1, code="TS901"), receipt(2, code="TS902"))
+    centre.write(lambda c: operations.merge_members(c, "p-2", "m3", "", NOON))
+    await till.sell(receipt(3, code="TS901"))
+
+    # Both ids mean the last one for ever
+    assert row(centre, "p-1").member == row(centre, "p-2").member == "m3"
+    assert row(centre, "m3").aliases == ("p-1", "p-2")
+    assert centre.points("m3") == 30
