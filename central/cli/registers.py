@@ -23,7 +23,7 @@ registers = typer.Typer(no_args_is_help=True, help="List registers and shut one 
 
 # A code left lying about must not open a register months later.
 MAX_VALID_FOR = timedelta(days=30)
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
 @enrolment.command("create")
@@ -32,7 +32,7 @@ def enrolment_create(
     data: Data,
     store: Annotated[str, typer.Option(help="The store's number or name.")],
     register: Annotated[str, typer.Option(help="The register's number in the store.")],
-    valid_for: Annotated[str, typer.Option(help="How long the code can be used: 30m, 24h, 7d.")] = "24h",
+    valid_for: Annotated[str, typer.Option(help="How long the code can be used: 90s, 30m, 24h, 7d.")] = "24h",
     url: Annotated[str, typer.Option(help="The address registers use, if it is not the one served.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -103,10 +103,10 @@ def registers_release(
 
 
 def _duration(text: str, as_json: bool) -> timedelta:
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text)
     life = int(match[1]) * _UNITS[match[2]] if match else None
     if life is None or life > MAX_VALID_FOR:
-        fail(as_json, f"{text!r} is no time a code may be valid for; write 30m, 24h or 7d, 30d at most", USAGE)
+        fail(as_json, f"{text!r} is no time a code may be valid for; write 90s, 30m, 24h or 7d, 30d at most", USAGE)
     return life
 
 

@@ -1,0 +1,69 @@
+"""Our own centre, set up and served by its command line, for when no other is named.
+
+The only module here that knows the product, and nothing of it but its commands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from central.cli import app
+
+HERE = Path(__file__).parent
+
+
+class OwnCentre:
+    """A serving centre, by its data folder. `expired` is a code that can be used no more."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self.expired = ""
+
+    def run(self, *command: str) -> str:
+        """What a command prints; as `tillside-central COMMAND --data …`, without starting Python anew for each."""
+        result = CliRunner().invoke(app, [*command, "--data", str(self._data)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def code(self, *options: str) -> str:
+        return self.run("enrolment", "create", "--store", "12", "--register", "3", *options)
+
+    def revoke(self, device: str) -> None:
+        self.run("registers", "revoke", device)
+
+
+@contextmanager
+def own_centre(folder: Path) -> Iterator[OwnCentre]:
+    """A centre with the members and the program that README.md asks for, until the context ends."""
+    data = folder / "centre"
+    centre = OwnCentre(data)
+    centre.run("init", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+    centre.run("program", "publish", str(HERE / "program.json"))
+    centre.run("members", "import", str(HERE / "members.json"))
+    short = json.loads(centre.code("--valid-for", "1s", "--url", "https://localhost", "--json"))
+    command = (sys.executable, "-c", "from central.cli import main; main()", "serve", "--data", str(data), "--json")
+    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
+    with (
+        folder.joinpath("log").open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment) as serving,
+    ):
+        try:
+            assert serving.stdout is not None
+            ready = serving.stdout.readline()
+            assert ready, f"the centre did not start: {folder.joinpath('log').read_text()[-2000:]}"
+            # Started in less than a second, which was not seen yet
+            time.sleep(max(0.0, (datetime.fromisoformat(short["expires_at"]) - datetime.now(UTC)).total_seconds()))
+            centre.expired = short["code"]
+            yield centre
+        finally:
+            serving.terminate()
