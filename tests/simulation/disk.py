@@ -15,8 +15,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Final, TypeVar
 
+from loyalty.identity import bytes_id, key_of
 from sync.hlc import HybridClock, parse_hlc
 from sync.store.errors import StoreError, StoreUnavailableError
+from sync.store.packing import Packer, unpacked
 from sync.store.reading import Reading
 from sync.store.rows import Committed
 from sync.store.schema import migrate
@@ -28,8 +30,9 @@ T = TypeVar("T")
 
 _KEY: Final = bytes(48)
 _COMMIT_S: Final = (0.001, 0.02)
-# How much later, at most, the planted one writes what it said it has.
-_HASTE_S: Final = 900.0
+# How much later, at most, the planted ones write what they said they have.
+_ROWS_LATER_S: Final = 900.0
+_COMMIT_LATER_S: Final = 3_600.0
 
 
 @dataclass(slots=True)
@@ -86,18 +89,71 @@ class SimulatedStore(Reading):
     def _commit(self, work: Callable[[Writing], T]) -> T:
         if self.disk.full:
             raise StoreUnavailableError("the disk is full")
-        writing = self.writing
-        writing.begin()
-        writing.begin_item()
+        self._begin()
         try:
-            result = work(writing)
-            writing.end_item()
-        except BaseException:
-            writing.undo_item()
-            writing.commit()
-            raise
-        self.committed(writing.commit())
+            result = self._item(work)
+        finally:
+            self._end()
         return result
+
+    def _item(self, work: Callable[[Writing], T]) -> T:
+        self.writing.begin_item()
+        try:
+            result = work(self.writing)
+        except BaseException:
+            self.writing.undo_item()
+            raise
+        self.writing.end_item()
+        return result
+
+    def _begin(self) -> None:
+        self.writing.begin()
+
+    def _end(self) -> None:
+        self.committed(self.writing.commit())
+
+
+class EagerStore(SimulatedStore):
+    """Planted: whoever writes is told before the commit, which comes for all who wrote meanwhile."""
+
+    _open = False
+
+    def _begin(self) -> None:
+        if not self._open:
+            super()._begin()
+            self._open = True
+            asyncio.get_running_loop().create_task(self._later())
+
+    def _end(self) -> None:
+        """Later."""
+
+    async def _later(self) -> None:
+        await asyncio.sleep(self.disk.chance.uniform(0.0, _COMMIT_LATER_S))
+        if not self.closed:
+            self._open = False
+            super()._end()
+
+
+class RenamingStore(SimulatedStore):
+    """Planted: a receipt has a key of its sending, not of what it says."""
+
+    async def batch(self, first_seq: int, limit: int) -> IngestRequest | None:
+        self._begin()
+        self._item(lambda writing: self._name_anew())
+        self._end()
+        return await super().batch(first_seq, limit)
+
+    def _name_anew(self) -> None:
+        pack = Packer().pack
+        rows = self._connection.execute(
+            "SELECT number, key, body FROM entries WHERE number > ? AND kind = 'receipt'", (self.settled_through(),)
+        ).fetchall()
+        for number, key, body in rows:
+            fresh = key_of(bytes_id(self.disk.chance.randbytes(32)))
+            renamed = unpacked(body).replace(key.encode(), fresh.encode())
+            self._connection.execute(
+                "UPDATE entries SET key = ?, body = ? WHERE number = ?", (fresh, pack(renamed), number)
+            )
 
 
 class _HastyWriting(Writing):
@@ -123,7 +179,7 @@ class HastyStore(SimulatedStore):
         return result
 
     async def _later(self, changes: tuple[Change, ...], through: int, as_of: datetime | None) -> None:
-        await asyncio.sleep(self.disk.chance.uniform(0.0, _HASTE_S))
+        await asyncio.sleep(self.disk.chance.uniform(0.0, _ROWS_LATER_S))
         if not self.closed:
             with suppress(StoreError):
                 self._commit(lambda writing: Writing.apply_changes(writing, changes, through, as_of))

@@ -213,6 +213,7 @@ class SimulatedRegister:
             except StoreError:
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
+            self.machine.taken = place + 1
             self._trace.note(
                 self.machine.name,
                 f"{booked.fate} {spooled.receipt.number} {booked.settlement and booked.settlement.code}",

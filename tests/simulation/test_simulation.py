@@ -20,7 +20,7 @@ from sync.retry import Backoff
 from tests.faults.virtual_time import VirtualTimeLoop
 from tests.simulation.chain import Chain, Plan
 from tests.simulation.checker import Fault, faults
-from tests.simulation.disk import HastyStore
+from tests.simulation.disk import EagerStore, HastyStore, RenamingStore, SimulatedStore
 
 # Two runs of a morning; by hand, `played(Plan(seed=…, registers=50, hours=20.0), folder)` goes through a night too.
 RUNS, REGISTERS, HOURS = 2, 8, 4.0
@@ -99,12 +99,17 @@ class Unjittered(Backoff, frozen=True):
         return min(self.cap_s, self.base_s * 2.0 ** min(failures - 1, 40) + chance)
 
 
-def test_a_position_that_is_kept_before_its_rows_is_found(disks: Path) -> None:
-    plan = Plan(seed=random.randrange(2**32), registers=8, hours=4.0, store=HastyStore)
+@pytest.mark.parametrize(
+    ("planted", "words"),
+    [(HastyStore, "shows"), (EagerStore, "is lost"), (RenamingStore, "is there 2 times")],
+    ids=["a position before its rows", "an answer before the commit", "a key for each sending"],
+)
+def test_what_is_planted_is_found(planted: type[SimulatedStore], words: str, disks: Path) -> None:
+    plan = Plan(seed=random.randrange(2**32), registers=8, hours=4.0, store=planted)
 
     outcome = played(plan, disks)
 
-    assert any("shows" in fault.what for fault in outcome.found)
+    assert any(words in fault.what for fault in outcome.found), outcome.history
 
 
 @pytest.mark.parametrize("backoff", [Backoff(), Unjittered()], ids=["with jitter", "the cap takes it"])
