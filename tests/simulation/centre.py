@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection
 
-from central import devices, feed, members, operations, programs
+from central import devices, feed, members, operations, programs, quarantine
 from central.db.database import Database
 from central.device_api import ingested
 from central.devices import Device
@@ -95,6 +95,18 @@ class SimulatedCentre:
             return devices.enrol(connection, request, now=self._clock(), randomness=self._chance.randbytes)
 
         return str(self._write(work).id)
+
+    def say_that_one_is_left(self) -> None:
+        """Of machines that shared an identity one is in use; what both sent has its effect."""
+
+        def work(connection: Connection) -> None:
+            for device in sorted(devices.shared_devices(connection)):
+                self._trace.note("centre", f"{device[:6]} is one machine again")
+                devices.release(connection, device, self._clock())
+
+        self._write(work)
+        while self._write(lambda connection: quarantine.retry_what_may(connection, self._clock())).applied:
+            self._place()
 
     # ---- requests
 

@@ -392,10 +392,12 @@ class Chain:
         """Until nobody has anything to tell; clones go first, and are put away."""
         try:
             async with asyncio.timeout(self.plan.drains_within_s):
-                for register in (*self.clones, *self.registers):
+                for clone in self.clones:
+                    await self._until(clone, self._is_drained)
+                    await clone.die()
+                self.centre.say_that_one_is_left()
+                for register in self.registers:
                     await self._until(register, self._is_drained)
-                    if register in self.clones:
-                        await register.die()
                 for register in self.registers:
                     await self._until(register, self._is_level)
         except TimeoutError:
