@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from central import configs
 from central.db import tables
+from central.db.sets import among
 from loyalty.addresses import codes_as_typed
 from loyalty.identification import MemberKind, normal_code, owns_number
 from loyalty.member import CardState, Identifier, ending_of
@@ -508,4 +509,4 @@ def _in_parts(connection: Connection, query: Any, column: Any, values: Collectio
     """The rows where `column` is one of `values`, however many those are."""
     ordered = sorted(values)
     for start in range(0, len(ordered), AT_ONCE):
-        yield from connection.execute(query.where(column.in_(ordered[start : start + AT_ONCE])))
+        yield from connection.execute(query.where(among(column, ordered[start : start + AT_ONCE])))

@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, func, insert, literal, select, update
 
 from central.cards import AT_ONCE
 from central.db import tables
 from central.db.database import Database
 from central.db.dialects import Way
+from central.db.sets import among, change_rows, each, insert_rows
 from central.members import rows_of
 from loyalty.member import Member
 from sync.wire import Change, ChangesResponse, MemberResponse
@@ -32,10 +33,14 @@ MAX_CHANGES = 1000
 
 def note_changes(connection: Connection, members: Iterable[str], now: datetime) -> dict[str, int]:
     """Leave an unplaced change for each member; returns the change's id for each."""
-    rows = [{"member": member, "created_at": now} for member in dict.fromkeys(members)]
-    if not rows:
+    every = list(dict.fromkeys(members))
+    if not every:
         return {}
-    made = connection.execute(insert(tables.changes).returning(tables.changes.c.member, tables.changes.c.id), rows)
+    table, changed = tables.changes, each(connection, every)
+    rows = select(changed.c.value, literal(now, table.c.created_at.type))
+    made = connection.execute(
+        insert(table).from_select(["member", "created_at"], rows).returning(table.c.member, table.c.id)
+    ).all()
     return {row.member: row.id for row in made}
 
 
@@ -45,7 +50,7 @@ def newest_changes(connection: Connection, members: Collection[str]) -> dict[str
         return {}
     rows = connection.execute(
         select(tables.changes.c.member, func.max(tables.changes.c.id).label("newest"))
-        .where(tables.changes.c.member.in_(tuple(members)))
+        .where(among(tables.changes.c.member, members))
         .group_by(tables.changes.c.member)
     )
     return {row.member: row.newest for row in rows}
@@ -70,18 +75,16 @@ def place_changes(connection: Connection, now: datetime) -> int:
     members = list(dict.fromkeys(change.member for change in found))
     pos_of = {member: newest + place for place, member in enumerate(members, start=1)}
     rows, erased = rows_of(connection, members, now), erased_among(connection, members)
-    connection.execute(tables.feed.delete().where(tables.feed.c.member.in_(members)))
-    connection.execute(
-        insert(tables.feed),
+    connection.execute(tables.feed.delete().where(among(tables.feed.c.member, members)))
+    insert_rows(
+        connection,
+        tables.feed,
         [
             {"member": member, "pos": pos} | _as_fed(None if member in erased else rows.get(member), member in erased)
             for member, pos in pos_of.items()
         ],
     )
-    connection.execute(
-        update(changes).where(changes.c.id == bindparam("which")).values(pos=bindparam("given")),
-        [{"which": change.id, "given": pos_of[change.member]} for change in found],
-    )
+    change_rows(connection, changes, [{"id": change.id, "pos": pos_of[change.member]} for change in found], by="id")
     connection.execute(update(tables.centre).values(feed_pos=newest + len(members)))
     return len(found)
 
@@ -123,7 +126,7 @@ def positions_of(connection: Connection, change_ids: Sequence[int]) -> dict[int,
     """The positions of these changes, as far as they have one."""
     rows = connection.execute(
         select(tables.changes.c.id, tables.changes.c.pos).where(
-            tables.changes.c.id.in_(change_ids), tables.changes.c.pos.is_not(None)
+            among(tables.changes.c.id, change_ids), tables.changes.c.pos.is_not(None)
         )
     )
     return {row.id: row.pos for row in rows}

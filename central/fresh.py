@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 from central import cards, ledger, members, originals, programs, receipts, states, unmapped, variances
 from central.cards import Holder
 from central.db import tables
-from central.db.dialects import insert_rows
+from central.db.sets import among, insert_rows
 from central.devices import enrolled_at
 from central.plausible import implausible
 from central.receipts import Seen
@@ -240,4 +240,4 @@ def _compared(stored: StoredReceipt, entries: Iterable[LedgerEntry]) -> Compared
 
 
 def _matching(connection: Connection, column: Any, values: set[str]) -> Iterable[str]:
-    return connection.execute(select(column).where(column.in_(values))).scalars() if values else ()
+    return connection.execute(select(column).where(among(column, values))).scalars() if values else ()

@@ -23,7 +23,8 @@ from central import cards, erasing, events, feed, folding, fresh, joining, ledge
 from central.addressed import Addressed
 from central.cards import CardError
 from central.db import tables
-from central.db.dialects import give_way, insert_rows
+from central.db.dialects import give_way
+from central.db.sets import insert_rows
 from central.devices import Device, close_epoch, device_of, first_use, is_shared, locked_device
 from central.fresh import Books, FreshReceipt
 from central.item_maps import Maps
@@ -224,6 +225,9 @@ class _Batch:
         self._new: list[_New] = []
         self._plain: list[tuple[_New, FreshReceipt]] = []
         self._taken: list[_Taken] = []
+        self._given: dict[
+            str, list[dict[str, Any]]
+        ] = {}  # rows of the ledger by member, where only sales in order came
 
     def add(self, entry: Entry, h: bytes) -> None:
         """A new entry whose place in the chain holds."""
@@ -319,6 +323,9 @@ class _Batch:
                 self._take(new)
         else:
             self._taken += [_Taken(entry=new.entry, h=new.h, seen=one.seen, reason="") for new, one in plain]
+            for _, one in plain:
+                if one.seen.moved and one.seen.member is not None:
+                    self._given.setdefault(one.seen.member, []).extend(one.ledger_rows)
 
     def _take(self, new: _New) -> None:
         """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
@@ -399,7 +406,9 @@ class _Batch:
             self._connection, {member for one in self._taken for member in one.seen.touched}, self._now
         )
         moved = sorted(anew.union(*(one.seen.moved for one in self._taken)))
-        ledger.refresh_balances(self._connection, moved, self._now)
+        plain = {member: rows for member, rows in self._given.items() if member not in anew}
+        ledger.advance_balances(self._connection, plain, self._now)
+        ledger.refresh_balances(self._connection, [member for member in moved if member not in plain], self._now)
         change_of = feed.note_changes(self._connection, moved, self._now)
         shown = {one.seen.member for one in self._taken if one.seen.member is not None}
         change_of |= feed.newest_changes(self._connection, shown.difference(change_of))

@@ -7,16 +7,17 @@ evaluates anything, and never reads a request.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, case, func, select
 
 from central import members as roll
 from central import states
 from central.db import tables
+from central.db.sets import among, change_rows
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
 
@@ -60,33 +61,53 @@ def refresh_balances(connection: Connection, touched: Sequence[str], now: dateti
         aliases = roll.aliases_of(connection, some)
         every = [*some, *(alias for own in aliases.values() for alias in own)]
         sums = {row.member: row for row in _sums(connection, every, now)}
-        values = []
+        rows = []
         for member in some:
-            tier = reached.get(member)
-            rows = [sums[one] for one in (member, *aliases.get(member, ())) if one in sums]
-            due = [moment for row in rows for moment in (row.matures_at, row.expires_at)]
-            values.append(
-                {
-                    "whose": member,
-                    "sure": sum(row.confirmed for row in rows),
-                    "held": sum(row.pending for row in rows),
-                    "due": _earliest([*due, None if tier is None else tier.changes_at]),
-                    "reached": None if tier is None else tier.tier,
-                }
-            )
-        if values:
-            balances = tables.balances
-            connection.execute(
-                update(balances)
-                .where(balances.c.member == bindparam("whose"))
-                .values(
-                    confirmed=bindparam("sure"),
-                    pending=bindparam("held"),
-                    matures_at=bindparam("due"),
-                    tier=bindparam("reached"),
-                ),
-                values,
-            )
+            own = [sums[one] for one in (member, *aliases.get(member, ())) if one in sums]
+            due = [moment for row in own for moment in (row.matures_at, row.expires_at)]
+            points = {"confirmed": sum(row.confirmed for row in own), "pending": sum(row.pending for row in own)}
+            rows.append(_balance_row(member, due, reached.get(member), **points))
+        change_rows(connection, tables.balances, rows, by="member")
+
+
+def advance_balances(connection: Connection, given: Mapping[str, Sequence[dict[str, Any]]], now: datetime) -> None:
+    """The same by the rows that were just appended for each member, without reading what came before them.
+
+    Where points of before are due to be confirmed, or to expire, where tiers are reached, and of who was merged with
+    others, all are folded again.
+    """
+    balances = tables.balances.c
+    held = connection.execute(select(tables.balances).where(among(balances.member, given))).all()
+    reached = states.reached(connection, tuple(given), now)
+    whole = reached.keys() | roll.aliases_of(connection, tuple(given)).keys()
+    anew, rows = [], []
+    for row in held:
+        if row.member in whole or (row.matures_at is not None and row.matures_at <= now):
+            anew.append(row.member)
+            continue
+        confirmed, pending, due = row.confirmed, row.pending, [row.matures_at]
+        for entry in given[row.member]:
+            if entry["expires_at"] is not None and entry["expires_at"] <= now:
+                continue
+            waits = entry["pending_until"] is not None and entry["pending_until"] > now
+            pending += entry["points"] if waits else 0
+            confirmed += 0 if waits else entry["points"]
+            due += [entry["expires_at"], entry["pending_until"] if waits else None]
+        rows.append(_balance_row(row.member, due, None, confirmed=confirmed, pending=pending))
+    change_rows(connection, tables.balances, rows, by="member")
+    refresh_balances(connection, anew, now)
+
+
+def _balance_row(
+    member: str, due: Sequence[datetime | None], tier: states.Reached | None, *, confirmed: int, pending: int
+) -> dict[str, Any]:
+    return {
+        "member": member,
+        "confirmed": confirmed,
+        "pending": pending,
+        "matures_at": _earliest([*due, None if tier is None else tier.changes_at]),
+        "tier": None if tier is None else tier.tier,
+    }
 
 
 def _sums(connection: Connection, members: Sequence[str], now: datetime) -> Sequence[Any]:
@@ -101,7 +122,7 @@ def _sums(connection: Connection, members: Sequence[str], now: datetime) -> Sequ
             func.min(case((ledger.pending_until > now, ledger.pending_until))).label("matures_at"),
             func.min(case((ledger.expires_at > now, ledger.expires_at))).label("expires_at"),
         )
-        .where(ledger.member.in_(members))
+        .where(among(ledger.member, members))
         .group_by(ledger.member)
     ).all()
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from central import cards, profiles
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
+from central.db.sets import among
 from loyalty.addresses import address_code
 from loyalty.canonical import KnownFacts
 from loyalty.history import Facts
@@ -170,7 +171,7 @@ def aliases_of(connection: Connection, members: Sequence[str]) -> dict[str, tupl
     found: defaultdict[str, list[str]] = defaultdict(list)
     table = tables.member_aliases
     for start in range(0, len(members), AT_ONCE):
-        some = table.c.member.in_(members[start : start + AT_ONCE])
+        some = among(table.c.member, members[start : start + AT_ONCE])
         for row in connection.execute(select(table).where(some).order_by(table.c.alias)):
             found[row.member].append(row.alias)
     return {member: tuple(aliases) for member, aliases in found.items()}
@@ -184,7 +185,7 @@ def hold(connection: Connection, members: Iterable[str]) -> None:
     columns = tables.members.c
     every = sorted(members)
     for start in range(0, len(every), AT_ONCE):
-        some = columns.id.in_(every[start : start + AT_ONCE])
+        some = among(columns.id, every[start : start + AT_ONCE])
         connection.execute(select(columns.id).where(some).order_by(columns.id).with_for_update(key_share=True)).all()
 
 
@@ -196,10 +197,10 @@ def facts_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[
         since: dict[str, datetime] = {}
         before: dict[str, list[KnownFacts]] = defaultdict(list)
         past = tables.member_facts
-        for row in connection.execute(select(past).where(past.c.member.in_(some)).order_by(past.c.until)):
+        for row in connection.execute(select(past).where(among(past.c.member, some)).order_by(past.c.until)):
             before[row.member].append(KnownFacts(valid_from=since.get(row.member), facts=_facts(row)))
             since[row.member] = row.until
-        for row in connection.execute(select(tables.members).where(tables.members.c.id.in_(some))):
+        for row in connection.execute(select(tables.members).where(among(tables.members.c.id, some))):
             found[row.id] = (*before[row.id], KnownFacts(valid_from=since.get(row.id), facts=_facts(row)))
     return found
 
@@ -233,7 +234,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
             states.c.counters,
         )
         .select_from(joined)
-        .where(tables.members.c.id.in_(members))
+        .where(among(tables.members.c.id, members))
     )
     return {
         row.id: Member(

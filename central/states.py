@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from central import members as roll
 from central import programs
 from central.db import tables
+from central.db.sets import among, insert_rows
 from loyalty.canonical import Holding, Position, facts_at
 from loyalty.fold import Fold
 from loyalty.history import remembers, scope_of
@@ -51,7 +52,7 @@ def load(connection: Connection, members: Iterable[str]) -> dict[str, Carried]:
     """The states of those members that have one."""
     found: dict[str, Carried] = {}
     for some in _parts(members):
-        rows = connection.execute(select(tables.member_states).where(tables.member_states.c.member.in_(some)))
+        rows = connection.execute(select(tables.member_states).where(among(tables.member_states.c.member, some)))
         found.update(
             {
                 row.member: Carried(
@@ -78,14 +79,13 @@ def save(connection: Connection, states: Mapping[str, Carried]) -> None:
         }
         for member, carried in states.items()
     ]
-    if rows:
-        connection.execute(insert(tables.member_states), rows)
+    insert_rows(connection, tables.member_states, rows)
 
 
 def forget(connection: Connection, members: Iterable[str]) -> None:
     """Let all of these members' receipts be folded anew when the next one comes."""
     for some in _parts(members):
-        connection.execute(delete(tables.member_states).where(tables.member_states.c.member.in_(some)))
+        connection.execute(delete(tables.member_states).where(among(tables.member_states.c.member, some)))
 
 
 def begin_anew(connection: Connection, since: datetime, *, tiered: bool) -> None:
@@ -111,7 +111,7 @@ def without(connection: Connection, members: Iterable[str]) -> set[str]:
     held = tables.member_states.c.member
     for some in _parts(members):
         for column in (tables.receipts.c.member, tables.events.c.member):
-            query = select(column).where(column.in_(some), ~select(held).where(held == column).exists()).distinct()
+            query = select(column).where(among(column, some), ~select(held).where(held == column).exists()).distinct()
             found |= set(connection.execute(query).scalars())
     return found
 

@@ -13,14 +13,16 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, func, select
 
 from central import item_maps
 from central.db import tables
+from central.db.sets import among, change_rows, insert_rows
 from loyalty.item_map import CONDITIONS, MAX_PATTERN_CHARS
 from loyalty.item_map_file import BETWEEN_VALUES, FORMULA_SIGNS, IGNORED_COLUMNS, RESULTS
 from loyalty.item_names import MAX_NAME_CHARS, normal_name
@@ -29,6 +31,8 @@ from loyalty.receipt import AwareDatetime, Line, Receipt
 # Different goods that are told apart; what comes beyond that is one sum in each currency.
 MAX_GOODS = 100_000
 MAX_TOP = 10_000
+# Goods whose key is not worked out again: what a chain sells all day.
+_KEYS_KEPT = 20_000
 _AT_ONCE = 500
 _COLUMNS = (*(each for each in CONDITIONS if each not in ("gtin_prefix", "gtin_range")), *RESULTS, *IGNORED_COLUMNS)
 _GTIN = re.compile(r"[0-9]{8}|[0-9]{12,14}")
@@ -196,6 +200,7 @@ def _goods_of(line: Line) -> Goods:
     )
 
 
+@lru_cache(_KEYS_KEPT)
 def _key(goods: Goods, currency: str) -> str:
     """The same for all spellings of a name."""
     told_by = (currency, normal_name(goods.name), goods.sku, goods.gtin, sorted(goods.tax_labels), goods.department)
@@ -209,7 +214,7 @@ def _further_key(currency: str) -> str:
 def _known(connection: Connection, keys: Iterable[str]) -> set[str]:
     column, known = tables.unmapped_goods.c.key, set[str]()
     for some in _batches(keys):
-        known.update(connection.execute(select(column).where(column.in_(some))).scalars())
+        known.update(connection.execute(select(column).where(among(column, some))).scalars())
     return known
 
 
@@ -218,34 +223,26 @@ def _count(connection: Connection) -> int:
 
 
 def _insert(connection: Connection, sums: dict[str, _Sum], now: datetime) -> None:
-    if sums:
-        rows = [
-            {
-                "key": key,
-                "currency": one.currency,
-                "goods": msgspec.json.encode(one.goods),
-                "lines": one.lines,
-                "turnover_minor": one.turnover_minor,
-                "last_seen": now,
-            }
-            for key, one in sums.items()
-        ]
-        connection.execute(insert(tables.unmapped_goods), rows)
+    rows = [
+        {
+            "key": key,
+            "currency": one.currency,
+            "goods": msgspec.json.encode(one.goods),
+            "lines": one.lines,
+            "turnover_minor": one.turnover_minor,
+            "last_seen": now,
+        }
+        for key, one in sums.items()
+    ]
+    insert_rows(connection, tables.unmapped_goods, rows)
 
 
 def _increase(connection: Connection, sums: dict[str, _Sum], now: datetime) -> None:
-    if sums:
-        columns = tables.unmapped_goods.c
-        connection.execute(
-            update(tables.unmapped_goods)
-            .where(columns.key == bindparam("of"))
-            .values(
-                lines=columns.lines + bindparam("more_lines"),
-                turnover_minor=columns.turnover_minor + bindparam("more_minor"),
-                last_seen=now,
-            ),
-            [{"of": key, "more_lines": one.lines, "more_minor": one.turnover_minor} for key, one in sums.items()],
-        )
+    rows = [
+        {"key": key, "lines": one.lines, "turnover_minor": one.turnover_minor, "last_seen": now}
+        for key, one in sums.items()
+    ]
+    change_rows(connection, tables.unmapped_goods, rows, by="key", adding=("lines", "turnover_minor"))
 
 
 def _add_further(connection: Connection, ones: list[_Sum], now: datetime) -> None:

@@ -1,7 +1,8 @@
 """What the two databases do differently, in one place: connections, how a transaction begins, locks, retries.
 
-Owns every statement, setting and error code that only one of them knows. Everything else is written once, in
-SQLAlchemy Core, and means the same on both. Never knows what a table is for.
+Owns every statement, setting and error code that only one of them knows; how many values travel in one statement is
+`central.db.sets`'. Everything else is written once, in SQLAlchemy Core, and means the same on both. Never knows what a
+table is for.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Sequence
 from contextlib import closing
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
-from sqlalchemy import Connection, Engine, String, Table, create_engine, event, insert, inspect
+from sqlalchemy import Connection, Engine, String, create_engine, event, inspect
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -119,27 +119,6 @@ def using(engine: Engine, way: Way) -> Engine:
             "postgresql_readonly": way is Way.READ,
         }
     return engine.execution_options(**options)
-
-
-def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Add rows, all with the same columns and each of them given, in one go: on PostgreSQL by COPY."""
-    if not rows:
-        return
-    if connection.dialect.name != "postgresql":
-        connection.execute(insert(table), rows)
-        return
-    driver: Any = connection.connection.driver_connection
-    columns = tuple(rows[0])
-    names = ", ".join(f'"{name}"' for name in columns)
-    try:
-        with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
-            for row in rows:
-                copy.write_row([row[name] for name in columns])
-    except psycopg.Error as error:
-        _leave_values_out(error)
-        raise DBAPIError.instance(
-            f"COPY {table.name}", None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
-        ) from error
 
 
 class Serving:
@@ -369,11 +348,11 @@ def _without_values(context: ExceptionContext) -> None:
     """What SQLAlchemy raises was made of the whole message; it says no more than the error itself from here on."""
     error = context.original_exception
     if isinstance(context.sqlalchemy_exception, DBAPIError) and isinstance(error, psycopg.Error):
-        _leave_values_out(error)
+        leave_values_out(error)
         context.sqlalchemy_exception.args = (f"({type(error).__name__}) {error}",)
 
 
-def _leave_values_out(error: psycopg.Error) -> None:
+def leave_values_out(error: psycopg.Error) -> None:
     """What the server says of an error may quote a row; errors are logged and printed."""
     if error.sqlstate is not None:
         quotes = error.sqlstate.startswith(_BAD_VALUE)

@@ -24,7 +24,8 @@ from sqlalchemy import Connection, insert
 from central import devices, operations
 from central.db import tables
 from central.db.database import Database
-from central.db.dialects import Way, insert_rows
+from central.db.dialects import Way
+from central.db.sets import insert_rows
 from central.folder import DataFolder
 from central.ingest import ingest
 from central.setup import InitOptions, initialise

@@ -1,0 +1,159 @@
+"""Many values in one statement, on either database: a list as one parameter, and rows changed all at once.
+
+Owns how a set of values travels. A statement with a parameter for each value is compiled, parsed and planned anew for
+every number of them, which costs more than what it does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import psycopg
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Dialect,
+    FromClause,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    TypeDecorator,
+    bindparam,
+    func,
+    insert,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+from central.db.dialects import leave_values_out
+from central.db.tables import Moment
+
+
+class _Values(TypeDecorator[Any]):
+    """A list as one parameter: an array on PostgreSQL, a JSON text on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, of: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.of = of
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(self.of) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return value if dialect.name == "postgresql" else json.dumps(value)
+
+
+_TEXTS, _NUMBERS = _Values(Text()), _Values(BigInteger())
+
+
+class _Among(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Among, "postgresql")
+def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    column, values = (compiler.process(clause, **how) for clause in element.clauses)
+    return f"{column} = ANY ({values})"
+
+
+@compiles(_Among, "sqlite")
+def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    column, values = (compiler.process(clause, **how) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - compiled clauses
+
+
+def among(column: ColumnElement[Any], values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
+    """Whether a column of texts or numbers is one of these values, however many."""
+    return _Among(column, _parameter(values, _NUMBERS if isinstance(column.type, Integer) else _TEXTS))
+
+
+def each(connection: Connection, values: Iterable[str]) -> FromClause:
+    """A table of these texts, in its one column `value`."""
+    given = _parameter(values, _TEXTS)
+    if connection.dialect.name == "postgresql":
+        return func.unnest(given).table_valued("value").render_derived()
+    return func.json_each(given).table_valued("value")
+
+
+def _parameter(values: Iterable[Any], kind: _Values) -> Any:
+    return bindparam(None, list(values), type_=kind, unique=True)
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows, all with the same columns and each of them given, in one go: on PostgreSQL by COPY."""
+    if not rows:
+        return
+    if connection.dialect.name != "postgresql":
+        connection.execute(insert(table), rows)
+        return
+    driver: Any = connection.connection.driver_connection
+    columns = tuple(rows[0])
+    names = ", ".join(f'"{name}"' for name in columns)
+    try:
+        with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in columns])
+    except psycopg.Error as error:
+        raise _translated(connection, f"COPY {table.name}", error) from error
+
+
+def change_rows(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, by: str, adding: Collection[str] = ()
+) -> None:
+    """Change rows, found by the column `by`; each gives all columns that change, those of `adding` by how much."""
+    if not rows:
+        return
+    columns = [name for name in rows[0] if name != by]
+    if connection.dialect.name != "postgresql":
+        new = {
+            name: table.c[name] + bindparam(f"new_{name}") if name in adding else bindparam(f"new_{name}")
+            for name in columns
+        }
+        given = [{f"new_{name}": value for name, value in row.items()} for row in rows]
+        connection.execute(update(table).where(table.c[by] == bindparam(f"new_{by}")).values(new), given)
+        return
+    changes = ", ".join(
+        f'"{name}" = {f"t.{name} + " if name in adding else ""}v."{name}"'  # names are ours
+        for name in columns
+    )
+    names = (by, *columns)
+    arrays = ", ".join(f"%s::{_array_of(table.c[name].type)}" for name in names)
+    named = ", ".join(f'"{name}"' for name in names)
+    statement = (
+        f'UPDATE "{table.name}" t SET {changes} FROM unnest({arrays}) AS v({named}) '  # noqa: S608 - names are ours
+        f'WHERE t."{by}" = v."{by}"'
+    )
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor:
+            cursor.execute(statement, [[row[name] for row in rows] for name in names])
+    except psycopg.Error as error:
+        raise _translated(connection, f"UPDATE {table.name}", error) from error
+
+
+def _array_of(kind: TypeEngine[Any]) -> str:
+    if isinstance(kind, Moment):
+        return "timestamptz[]"
+    if isinstance(kind, LargeBinary):
+        return "bytea[]"
+    return "bigint[]" if isinstance(kind, Integer) else "text[]"
+
+
+def _translated(connection: Connection, what: str, error: psycopg.Error) -> Exception:
+    """As SQLAlchemy would have raised it, without the values."""
+    leave_values_out(error)
+    return DBAPIError.instance(what, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect)
