@@ -15,7 +15,7 @@ from drivers.capture import CaptureError, decode_capture, is_capture
 from drivers.escpos.codepages import CodePageError
 from drivers.receipts.decode import MAX_DOCUMENT_BYTES
 from drivers.receipts.layout import generic_template
-from drivers.receipts.learning import learn
+from drivers.receipts.learning import Learned, learn
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.template import Template, TemplateError, TemplateProblem, content_hash
 from drivers.receipts.template_files import SHIPPED, load_template, shipped_text
@@ -39,7 +39,10 @@ class LearnedReceipt(Struct, frozen=True, kw_only=True):
 
 
 class SetAside(Struct, frozen=True, kw_only=True):
-    """Paper that nothing was learned from, since it is no receipt of the layout; `begins` is its first printed line."""
+    """Paper that nothing was learned from, since it is no receipt of the layout.
+
+    `begins` is its first line that none of the receipts has.
+    """
 
     file: str
     begins: str
@@ -55,10 +58,11 @@ class LearnedTemplate(Struct, frozen=True, kw_only=True):
 
 
 class TestRow(Struct, frozen=True, kw_only=True):
-    """What `test --json` prints of a receipt that does not hold."""
+    """What `test --json` prints of a receipt that does not hold; `begins` is a line of one whose number is not read."""
 
     file: str
     number: str
+    begins: str
     why: str
 
 
@@ -101,7 +105,7 @@ def learn_command(
     learned = learn([paper for _, paper in papers], name=name, options=options)
     others = [papers[at] for at in learned.others]
     set_aside = tuple(
-        SetAside(file=file, begins=next(line.strip() for line in paper if line.strip()))
+        SetAside(file=file, begins=_first_own_line(paper, learned))
         for file, paper in found
         if is_other(paper) or any(paper is other for _, other in others)
     )
@@ -128,12 +132,20 @@ def learn_command(
             _show_receipt(file, tried)
         for paper in set_aside:
             say(f"- set aside, no receipt of this layout: {_harmless(paper.file)}: {_harmless(paper.begins)}")
+        if set_aside:
+            say("  in words of no shipped language it waits in quarantine, unless [ignored] names its titles")
         for note in learned.notes:
             say(f"! {_harmless(note)}")
         sys.stdout.write(text if out is None else "")
         holds = sum(tried.holds for tried in learned.receipts)
         say(f"{holds} of {len(learned.receipts)} receipts add up" + (f"; written to {out}" if out else ""))
     return DONE if all(tried.holds for tried in learned.receipts) else PROBLEM
+
+
+def _first_own_line(paper: Sequence[str], learned: Learned) -> str:
+    receipts = {line.text.strip() for each in learned.receipts for line in each.lines}
+    lines = [line.strip() for line in paper if line.strip()]
+    return next((line for line in lines if line not in receipts), lines[0])
 
 
 def _as_said(file: str, tried: TriedReceipt) -> LearnedReceipt:
@@ -176,7 +188,7 @@ def try_command(
         reconciled=trial.counts["hold"],
         ignored=sum(capture.ignored for capture in trial.captures),
         problems=tuple(
-            TestRow(file=capture.name, number=_number(tried), why=tried.why)
+            TestRow(file=capture.name, number=_number(tried), begins=_begins(tried), why=tried.why)
             for capture in trial.captures
             for tried in capture.receipts
             if not tried.holds
@@ -193,6 +205,13 @@ def _number(tried: TriedReceipt) -> str:
     return (tried.receipt.number or "") if tried.receipt is not None else ""
 
 
+def _begins(tried: TriedReceipt) -> str:
+    """The first line that names a receipt, or else the first one."""
+    named = (line.text for line in tried.lines if line.role == "fact")
+    printed = (line.text for line in tried.lines if line.text.strip())
+    return next(named, next(printed, "")).strip()
+
+
 def _show_trial(trial: Trial, result: TestResult) -> None:
     width = max([len(capture.name) for capture in trial.captures] + [len("file")])
     say(f"{'file':<{width}}  receipts  read  add up  other paper")
@@ -201,7 +220,8 @@ def _show_trial(trial: Trial, result: TestResult) -> None:
         say(f"{capture.name:<{width}}  {each['all']:>8}  {each['read']:>4}  {each['hold']:>6}  {capture.ignored:>11}")
     say(f"{'':<{width}}  {result.receipts:>8}  {result.read:>4}  {result.reconciled:>6}  {result.ignored:>11}")
     for row in result.problems:
-        say(f"{row.file}: {'receipt ' + row.number + ': ' if row.number else ''}{row.why}")
+        which = f"receipt {row.number}" if row.number else repr(_harmless(row.begins))
+        say(f"{row.file}: {which}: {row.why}")
 
 
 def _tried(folder: str, template: Template, options: DecodeOptions) -> Iterator:  # type: ignore[type-arg]

@@ -218,9 +218,14 @@ def _title_of(words: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)")
 
 
-def voided_before_total(texts: Sequence[str]) -> bool:
-    """Whether lines without a total are of a sale that was given up: one of them says that and no more."""
-    return any(_VOIDED.fullmatch(_clues(text).words.strip(" *-=#.!")) for text in texts)
+def voided_before_total(texts: Sequence[str], marks: Sequence[str] = ()) -> bool:
+    """Whether lines without a total are of a sale that was given up: one of them says that and no more.
+
+    `marks` are words for it beside the known ones, such as a template gives.
+    """
+    own = {folded(mark) for mark in marks}
+    lines = (_clues(text).words for text in texts)
+    return any(words in own or _VOIDED.fullmatch(words) for words in lines)
 
 
 _TITLED: Final[tuple[tuple[IgnoredKind, re.Pattern[str]], ...]] = (

@@ -42,6 +42,7 @@ from drivers.receipts.fiscal_qr import FiscalFormat, fiscal_code, receipt_of
 from drivers.receipts.json_receipts import journals_of, read_json
 from drivers.receipts.port import (
     CERTAIN,
+    TORN_CERTAINTY,
     DecodeOptions,
     Found,
     MalformedReceiptError,
@@ -365,6 +366,11 @@ def _pieces_of_job(
     kind = titled([line.text for line in lines], [title for one in options.templates for title in titles_of(one)])
     if kind is not None and all(found.certainty < CERTAIN for found, _ in chosen):
         yield Ignored(kind=kind, start=job.start, end=job.end)
+        return
+    voided = [word for template in options.templates for word in template.marks.voided]
+    is_torn = all(found.certainty <= TORN_CERTAINTY for found, _ in chosen)
+    if voided and is_torn and voided_before_total([line.text for line in lines], voided):
+        yield Ignored(kind="voided_sale", start=job.start, end=job.end)
         return
     printed_codes = (*job.printed.codes, *written_codes(lines))
     codes = SheetCodes(printed_codes, job.sheet.lines if job.sheet is not None else ())

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from drivers.receipts.classify import card_slips, classified, voided_before_total
 from drivers.receipts.layout_facts import Facts, read_facts
 from drivers.receipts.layout_money import Money, read_foot, read_money, total_at
-from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob
+from drivers.receipts.port import TORN_CERTAINTY, DecodeOptions, Found, MalformedReceiptError, PrintedJob
 from drivers.receipts.template import Template, merged
 from drivers.receipts.template_files import SHIPPED, shipped
 from drivers.receipts.wording import printed_moment
@@ -32,8 +32,6 @@ from loyalty.receipt import Line, MemberReference, Original, Problem, Receipt, T
 NO_CURRENCY: Final = "XXX"
 # The longest till roll holds some hundred items; more lines than this are no receipt.
 MAX_RECEIPT_LINES: Final = 3_000
-# Below that of any whole receipt.
-TORN_CERTAINTY: Final = 10
 # Above that of any layout that is told by nothing of its own, below that of a fiscal journal.
 TEMPLATE_CERTAINTY: Final = 90
 _CODE_OF: Final = {
@@ -86,7 +84,7 @@ class TemplateReader:
             raise MalformedReceiptError("bad_amount", f"{error}; the receipt is damaged, print it again") from error
 
     def _certainty(self, texts: Sequence[Text]) -> int:
-        certainty = _certainty(texts)
+        certainty = _certainty(texts, self.layout.template.marks.voided)
         if certainty <= TORN_CERTAINTY or not self.layout.tells_itself:
             return certainty
         return TEMPLATE_CERTAINTY + min(certainty // 10, 9)
@@ -198,7 +196,7 @@ def _block_start(texts: Sequence[Text], at: int, after: int) -> int:
     return at
 
 
-def _certainty(texts: Sequence[Text]) -> int:
+def _certainty(texts: Sequence[Text], voided: Sequence[str]) -> int:
     """How surely these lines are one receipt: it sells something, has a total, and says when or which.
 
     Without a total it is torn.
@@ -217,7 +215,8 @@ def _certainty(texts: Sequence[Text]) -> int:
     if what in ("z_report", "x_report", "kitchen_ticket") or (what is not None and not (has_number and has_day)):
         return 0
     if closed_at is None:
-        return 0 if what is not None or voided_before_total([text.printed for text in texts]) else TORN_CERTAINTY
+        is_voided = voided_before_total([text.printed for text in texts], voided)
+        return 0 if what is not None or is_voided else TORN_CERTAINTY
     return 20 + 40 * has_number + 20 * has_day + min(sold, 5)
 
 

@@ -31,7 +31,7 @@ from drivers.receipts.learning_head import (
 from drivers.receipts.learning_items import Proposal, is_label, proposals, tokens_of
 from drivers.receipts.learning_places import with_places, with_returns
 from drivers.receipts.learning_sums import learned_taxes, paid_words, tax_words
-from drivers.receipts.learning_total import stands_alone, with_sums_above, with_total
+from drivers.receipts.learning_total import papers_of_a_total, stands_alone, with_sums_above, with_total
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.template import (
     ShapeText,
@@ -66,12 +66,23 @@ def learn(papers: Sequence[Paper], *, name: str = _NAMELESS, options: DecodeOpti
     options = options or DecodeOptions()
     places = [at for at, paper in enumerate(papers) if any(line.strip() for line in paper)][:MAX_RECEIPTS]
     learned = _learned([papers[at] for at in places], name, options)
+    if not any(each.holds for each in learned.receipts):
+        likely = [places[at] for at in _likely_receipts([papers[at] for at in places], options)]
+        fewer = _learned([papers[at] for at in likely], name, options)
+        if is_most(sum(each.holds for each in fewer.receipts), likely) and len(likely) > 1:
+            return replace(fewer, others=tuple(at for at in places if at not in likely))
     others = [at for at, receipt in zip(places, learned.receipts, strict=True) if _is_other(receipt, learned)]
     kept = [at for at in places if at not in others]
     # Of paper that is mostly of another kind it cannot be said which kind is meant.
     if others and len(kept) > len(others):
         learned = replace(_learned([papers[at] for at in kept], name, options), others=tuple(others))
     return learned
+
+
+def _likely_receipts(printed: Sequence[Paper], options: DecodeOptions) -> list[int]:
+    """Where the papers stand that share a total; fewer than most of them may be receipts."""
+    draft, papers = _drafted([[without_leaders(line) for line in paper] for paper in printed], options)
+    return papers_of_a_total(draft, papers)
 
 
 def _is_other(receipt: TriedReceipt, learned: Learned) -> bool:
@@ -111,24 +122,10 @@ def _proposal(
     printed: Sequence[Paper], papers: Sequence[Paper], name: str, options: DecodeOptions, *, is_spaced: bool
 ) -> Learned:
     """A template, and what it reads. `papers` are the `printed` lines without leaders."""
-    known = generic_template()
     notes: list[str] = []
-    draft = replace(
-        known,
-        name=name,
-        decimal_mark=decimal_mark(papers),
-        spaced_thousands=is_spaced,
-        dates=date_forms(papers),
-        labels=with_more_labels(known.labels, papers),
-        items=replace(known.items, lines=()),
-        currency=options.currency,
-    )
-    before = replace(draft, amounts="before")
-    is_before = _stand_before(papers, draft)
-    if is_before:
-        # From here on as if they stood behind.
-        turning = Layout(before)
-        papers = [[turning.text(line).printed for line in paper] for paper in papers]
+    found, papers = _drafted(papers, options, is_spaced=is_spaced)
+    # What stands before its words was turned around: from here on as if it stood behind.
+    draft = replace(found, name=name, amounts="behind")
     draft, totals = with_total(draft, papers, notes)
     draft = with_sums_above(draft, papers, totals)
     draft = _with_items(draft, papers, totals)
@@ -138,13 +135,34 @@ def _proposal(
     draft = with_places(draft, papers, notes)
     draft = with_returns(draft, papers, _below_zero(draft, papers, totals), notes)
     draft = with_valid_words(without_other_languages(draft, papers))
-    template = replace(draft, amounts="before") if is_before else draft
+    template = replace(draft, amounts=found.amounts)
     reader = TemplateReader(template)
     return Learned(
         template=template,
         receipts=tuple(tried(paper, reader, options) for paper in printed),
         notes=tuple(notes),
     )
+
+
+def _drafted(
+    papers: Sequence[Paper], options: DecodeOptions, *, is_spaced: bool = False
+) -> tuple[Template, list[Paper]]:
+    """How numbers and dates are written, with all known words; and the papers with each amount behind its words."""
+    known = generic_template()
+    draft = replace(
+        known,
+        decimal_mark=decimal_mark(papers),
+        spaced_thousands=is_spaced,
+        dates=date_forms(papers),
+        labels=with_more_labels(known.labels, papers),
+        items=replace(known.items, lines=()),
+        currency=options.currency,
+    )
+    if not _stand_before(papers, draft):
+        return draft, list(papers)
+    draft = replace(draft, amounts="before")
+    layout = Layout(draft)
+    return draft, [[layout.text(line).printed for line in paper] for paper in papers]
 
 
 def _stand_before(papers: Sequence[Paper], draft: Template) -> bool:

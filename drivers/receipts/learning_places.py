@@ -25,6 +25,8 @@ from drivers.receipts.words import Layout, Text
 _PLACE: Final = re.compile(
     r"(?<![\w.,:/-])([^\W\d_][^\d:|#]{0,30}?)\s{0,3}([:.#]?)\s{0,3}(\d{1,5})(?![\w.,:/-]*\d)(?=\s{2,}|\s*\||\s+[^\W\d_]|$)"
 )
+# What stands behind the first words of a line.
+_FIRST_WORDS: Final = re.compile(r"\d.*")
 _PARTS: Final = re.compile(r"\s{2,}|\s*\|\s*")
 # A place that less speaks for is an address as well.
 _LEAST_SCORE: Final = 2
@@ -68,19 +70,27 @@ def with_returns(draft: Template, papers: Sequence[Paper], is_negative: Sequence
     layout = Layout(draft)
     returns = [paper for paper, negative in zip(papers, is_negative, strict=True) if negative]
     others = {
-        folded(line) for paper, negative in zip(papers, is_negative, strict=True) if not negative for line in paper
+        _without_numbers(line)
+        for paper, negative in zip(papers, is_negative, strict=True)
+        if not negative
+        for line in paper
     }
     if not returns or any(layout.returned.match(layout.text(line).plain) for line in returns[0]):
         return draft
     for line in returns[0]:
-        text, word = layout.text(line), line.strip(" *-=#.")
-        if explains(text, layout):
+        text, word = layout.text(line), _FIRST_WORDS.sub("", line).strip(" *-=#.:")
+        if explains(text, layout) or text.has_amount or not any(map(str.isalpha, word)):
             continue
-        everywhere = all(folded(line) in {folded(each) for each in paper} for paper in returns)
-        if everywhere and folded(line) not in others and word and not any(map(str.isdigit, word)):
+        mark = _without_numbers(line)
+        if mark not in others and all(mark in {_without_numbers(each) for each in paper} for paper in returns):
             notes.append(f"taken for the mark of a return: {word}; check it under [marks]")
             return replace(draft, marks=replace(draft.marks, returned=(*draft.marks.returned, word)))
     return draft
+
+
+def _without_numbers(line: str) -> str:
+    """A line without its numbers: that of the receipt which is brought back may stand behind the mark."""
+    return re.sub(r"\d+", "", folded(line)).strip()
 
 
 _Outside = Sequence[Sequence[tuple[int, Text]]]

@@ -9,8 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from itertools import permutations
-from typing import Final
+from itertools import combinations, permutations
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -19,6 +19,8 @@ from drivers.receipts.shapes import escaped
 from drivers.receipts.wording import amount_minor, decimal_text, plain
 from drivers.receipts.words import Layout
 
+# More words below a total are no payments.
+_MOST_PAYMENTS: Final = 12
 # A row of a tax holds its base, itself and both together, at most.
 _ROLES: Final = ("net", "tax", "gross")
 _RATES: Final = (Decimal(3), Decimal(30))
@@ -138,8 +140,8 @@ def paid_words(papers: Sequence[Sequence[str]], totals: Sequence[int | None], la
         pays.update(words for words, role in explained if role == "pays")
         gives.update(words for words, role in explained if role == "gives")
         if any(role == "gives" for _, role in explained) or any(_is_change(line, layout) for line in below):
-            cash.update(words for words, role in explained if role == "pays")
-    # Change is given on cash.
+            # Change is given on cash, which stands above it.
+            cash.update([words for words, role in explained if role == "pays"][-1:])
     changed = tuple(words for words, _ in cash.most_common(1))
     other = tuple(words for words, _ in pays.most_common() if words not in changed)
     return Paid(cash=changed, other=other, change=tuple(gives))
@@ -168,28 +170,23 @@ def _payments(lines: Sequence[str], layout: Layout) -> tuple[int, list[tuple[str
     return known, unknown
 
 
-def _explained(unknown: Sequence[tuple[str, int]], owed: int) -> Iterator[tuple[str, str]]:
+_Roles = Literal["pays", "gives"]
+# How one, two or three amounts that follow one another may make what is owed: the words' roles, by their signs.
+_SUMS: Final[tuple[tuple[_Roles, ...], ...]] = (
+    ("pays",), ("pays", "gives"), ("pays", "pays"), ("pays", "pays", "gives"), ("gives",),
+)  # fmt: skip
+
+
+def _explained(unknown: Sequence[tuple[str, int]], owed: int) -> Iterator[tuple[str, _Roles]]:
+    """What unknown words do, where their amounts make what is owed. A known payment of more leaves its change."""
     if not owed:
         return
-    for words, amount in unknown:
-        if amount == owed:
-            yield words, "pays"
-            return
-    for at, (words, amount) in enumerate(unknown):
-        for later, second in unknown[at + 1 :]:
-            if amount - second == owed:
-                yield words, "pays"
-                yield later, "gives"
+    for roles in _SUMS:
+        for chosen in combinations(unknown[:_MOST_PAYMENTS], len(roles)):
+            signed = [amount if role == "pays" else -amount for role, (_, amount) in zip(roles, chosen, strict=True)]
+            if sum(signed) == owed:
+                yield from ((words, role) for role, (words, _) in zip(roles, chosen, strict=True))
                 return
-            if amount + second == owed:
-                yield words, "pays"
-                yield later, "pays"
-                return
-    # A known payment that is more than the total leaves its change.
-    for words, amount in unknown:
-        if amount == -owed:
-            yield words, "gives"
-            return
 
 
 def _is_tax(line: str, layout: Layout) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from drivers.receipts.learning_head import MOST_PERCENT, Paper, is_most, is_shape
+from drivers.receipts.learning_head import MOST_PERCENT, Paper, is_shape
 from drivers.receipts.learning_items import tokens_of
 from drivers.receipts.shapes import CURRENCY, escaped
 from drivers.receipts.template import Discounts, Sum, Template
@@ -57,23 +57,22 @@ def _is_count_alone(line: str, layout: Layout) -> bool:
     return "times" in kinds and kinds.count("amount") == 1 and "word" not in kinds
 
 
+def papers_of_a_total(draft: Template, papers: Sequence[Paper]) -> list[int]:
+    """Which papers have the line that looks most like a total, though most of them may be other paper."""
+    layout = Layout(draft)
+    priced = [_priced(paper, layout) for paper in papers]
+    scores = _scores(priced, papers, layout, least=2)
+    best = _last_of_best(scores, priced)
+    return [at for at, lines in enumerate(priced) if best and any(line.label == best for line in lines)]
+
+
 def with_total(draft: Template, papers: Sequence[Paper], notes: list[str]) -> tuple[Template, list[int | None]]:
     """The line of the total of each receipt: by its words, and where they are unknown by what it adds up to."""
     layout = Layout(draft)
     priced = [_priced(paper, layout) for paper in papers]
-    fixed = _fixed(priced, papers)
-    scores: Counter[str] = Counter()
-    for paper, lines in zip(papers, priced, strict=True):
-        above: list[int] = []
-        for line in lines:
-            text = layout.text(paper[line.at])
-            if line.label in fixed:
-                scores[line.label] += _score(line, text, above, lines, layout)
-            elif not text.is_total and not layout.is_subtotal(text):
-                above.append(line.minor)
+    scores = _scores(priced, papers, layout, least=_least_of_most(papers))
     best = _last_of_best(scores, priced)
-    points = scores[best]
-    if not best or points <= 0:
+    if not best or scores[best] <= 0:
         notes.append("no total was found: name its words under [total]")
         return draft, [None] * len(papers)
     totals = [next((line.at for line in lines if line.label == best), None) for lines in priced]
@@ -121,14 +120,35 @@ def _stands_below(label: str, other: str, priced: Sequence[Sequence[_Priced]]) -
 _MIN_LABEL: Final = 2
 
 
-def _fixed(priced: Sequence[Sequence[_Priced]], papers: Sequence[Paper]) -> frozenset[str]:
-    """Labels that stand on most receipts, on each of them once: those of sums."""
+def _scores(
+    priced: Sequence[Sequence[_Priced]], papers: Sequence[Paper], layout: Layout, *, least: int
+) -> Counter[str]:
+    """How much speaks for each label as that of the total, over all papers."""
+    fixed = _fixed(priced, least)
+    scores: Counter[str] = Counter()
+    for paper, lines in zip(papers, priced, strict=True):
+        above: list[int] = []
+        for line in lines:
+            text = layout.text(paper[line.at])
+            if line.label in fixed:
+                scores[line.label] += _score(line, text, above, lines, layout)
+            elif not text.is_total and not layout.is_subtotal(text):
+                above.append(line.minor)
+    return scores
+
+
+def _least_of_most(papers: Sequence[Paper]) -> int:
+    return max(1, -(-len(papers) * MOST_PERCENT // 100))
+
+
+def _fixed(priced: Sequence[Sequence[_Priced]], least: int) -> frozenset[str]:
+    """Labels that stand on so many receipts, on each of them once: those of sums."""
     labels = [Counter(line.label for line in lines if len(line.label) > _MIN_LABEL) for lines in priced]
     presence = Counter(label for each in labels for label in each)
     return frozenset(
         label
         for label, count in presence.items()
-        if is_most(count, papers) and sum(each[label] for each in labels) * 2 <= 3 * count
+        if count >= least and sum(each[label] for each in labels) * 2 <= 3 * count
     )
 
 
@@ -222,7 +242,6 @@ def with_sums_above(draft: Template, papers: Sequence[Paper], totals: Sequence[i
         [line for line in _priced(paper, layout) if at is not None and line.at < at]
         for paper, at in zip(papers, totals, strict=True)
     ]
-    presence = Counter(label for lines in priced for label in {line.label for line in lines if line.label})
     owed = [
         _priced([paper[at]], layout)[0].minor if at is not None else 0 for paper, at in zip(papers, totals, strict=True)
     ]
@@ -239,6 +258,7 @@ def with_sums_above(draft: Template, papers: Sequence[Paper], totals: Sequence[i
             sold = [each for each in earlier if each.minor == -line.minor]
             words = label_words(paper[line.at], layout)
             before = lines[number - 1].minor if number else 0
+            rest = [each.minor for each in lines[number + 1 :]]
             if abs(line.minor) < _MOST_ROUNDED and before + line.minor == total and "%" not in line.whole:
                 roundings[words] += 1
             elif line.minor < 0 and sold and not layout.void.match(text.plain):
@@ -246,7 +266,7 @@ def with_sums_above(draft: Template, papers: Sequence[Paper], totals: Sequence[i
             elif line.minor < 0 and line.label and not layout.void.match(text.plain):
                 # A rate that fits says more than that it is met again.
                 reductions[line.label.split()[0]] += 1 + (_PERCENT.search(line.whole) is not None)
-            elif len(earlier) > 1 and line.minor == sum(each.minor for each in earlier) and presence[line.label] > 1:
+            elif earlier and line.minor == sum(each.minor for each in earlier) == total - sum(rest):
                 subtotals[words] += 1
     every = [paper[line.at] for paper, lines in zip(papers, priced, strict=True) for line in lines]
     bought = Counter(line.label.split()[0] for lines in priced for line in lines if line.label and line.minor > 0)

@@ -19,6 +19,8 @@ from drivers.receipts.template import Template
 from loyalty.receipt import Receipt
 
 CERTAIN = 100
+# Below that of any whole receipt: the end is missing.
+TORN_CERTAINTY = 10
 
 
 class DecodeOptions(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from drivers.receipts.classify import classified, titled
+from drivers.receipts.classify import classified, titled, voided_before_total
 from drivers.receipts.documents import printed_jobs, printer_language, text_jobs
 from drivers.receipts.layout import TemplateReader, reader_of
 from drivers.receipts.layout_facts import explains
@@ -118,7 +118,9 @@ def try_capture(name: str, document: bytes, template: Template, options: DecodeO
 def _is_anothers(paper: Sequence[str], layout: Layout) -> bool:
     """Whether paper that is not read has no word of the layout, or is known to be no receipt."""
     texts = [layout.text(line) for line in paper]
-    return classified(paper) is not None or not layout.is_recognised(texts)
+    if classified(paper) is not None or voided_before_total(paper, layout.template.marks.voided):
+        return True
+    return not layout.is_recognised(texts)
 
 
 def tried(paper: Sequence[str], reader: TemplateReader, options: DecodeOptions) -> TriedReceipt:

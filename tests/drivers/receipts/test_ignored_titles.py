@@ -64,5 +64,18 @@ def test_a_trial_counts_them_as_other_paper() -> None:
     assert (len(tried.receipts), tried.ignored) == (1, 2)
 
 
+GIVEN_UP = "KIOSKI HELSINKI\nKUITTI 4711\n22.11.2026 21:00\nPULLA 1,50\n*** KESKEYTETTY ***\n"
+
+
+def test_a_sale_that_is_given_up_is_known_by_the_words_of_a_template() -> None:
+    # given a sale without a total, in words that only a template has
+    assert kinds(GIVEN_UP)[0] == []
+    own = template(FINNISH + TITLES + '[marks]\nvoided = ["Keskeytetty"]\n')
+    # then it is counted, and in a trial it is other paper
+    decoded = decode(GIVEN_UP.encode(), DecodeOptions(time_zone=OWN.time_zone, templates=(own,)))
+    assert ([one.kind for one in decoded.ignored], decoded.problems) == (["voided_sale"], ())
+    assert try_capture("monday.txt", GIVEN_UP.encode(), own, OWN).ignored == 1
+
+
 def test_they_are_written_and_read_back() -> None:
     assert template_from(template_text(template()).encode(), "written") == template()

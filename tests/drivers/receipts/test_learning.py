@@ -18,7 +18,7 @@ from drivers.receipts.template_writing import template_text
 from drivers.receipts.trial import is_other, papers_of, tried, try_capture
 from loyalty.receipt import Line, Receipt
 from tests.drivers.receipts.layout_prints import FIRST, ITEMS, UNLABELLED, tax_none
-from tests.drivers.receipts.layout_words import KNOWN, PEOPLE
+from tests.drivers.receipts.layout_words import FOREIGN, KNOWN, PEOPLE
 from tests.drivers.receipts.layouts import Item, Sale, Till
 
 TILLS = 16
@@ -146,6 +146,18 @@ def test_paper_that_is_no_receipt_is_set_aside() -> None:
         # then it is what the receipts alone teach
         alone = learn([paper for place, paper in enumerate(papers) if place != at], options=options)
         assert (learned.others, learned.template) == ((at,), alone.template)
+
+
+def test_receipts_are_found_among_more_paper_of_other_kinds() -> None:
+    # given what a register printed in half an hour, in words that nobody knows
+    till = next(till for number in range(1000) if (till := Till(f"{number}")).language in FOREIGN)
+    receipts = [till.paper(till.sale()) for _ in range(3)]
+    others = [till.other_paper() for _ in range(4)]
+    # when a template is learned from all of it
+    learned = learn([*others, *receipts], options=DecodeOptions(currency=till.currency))
+    # then the receipts are those that share a total below their goods
+    assert learned.others == (0, 1, 2, 3)
+    assert [each.why for each in learned.receipts if not each.holds] == []
 
 
 def test_a_word_that_only_its_place_tells_is_guessed_in_a_note() -> None:
