@@ -110,6 +110,11 @@ class CentreLink:
         """The enrolment on the disk has changed: go on with that."""
         self._enrolment_changed.set()
 
+    def take_up_kept(self) -> None:
+        """What the centre said last came back from a damaged store: it is in force until the centre says more."""
+        self._item_map_by = None
+        self._tell_config()
+
     async def lookup(self, code: str) -> LookedUp:
         """What the centre knows of `code`, if it says so in time; a member is then also in the store."""
         return await self._loop.lookup(code) if self._loop is not None else LookedUp()

@@ -61,6 +61,9 @@ PAGE_KEY = "page-key"
 PAGE_KEY_BYTES = 32
 # The driver that reads what the relay heard; the rules are handed to its relay.
 SHARED = "shared"
+# After a damaged store was set aside: sources read on once their receipts are known again, or after this. What the
+# relay spools meanwhile is safe.
+RECEIPTS_BACK_WITHIN_S = 30.0
 # Pages that are open are told; they do not hold up the end.
 STOP_WITHIN_S = 2.0
 
@@ -127,6 +130,7 @@ class Register:
             checkout=restored(checkout_of(self._store, boot_id()), now()),
             schedule=loop.call_later,
         )
+        self._receipts_back = asyncio.Event()
         self._scans = ScanIntake(
             store=self._store,
             desk=self._desk,
@@ -200,7 +204,24 @@ class Register:
         if self._central_templates is not None:
             rules.append(Worker(name="templates", kind="rules", run=self._central_templates.run))
         quarantine = [Worker(name="quarantine", kind="quarantine", run=self._read_again)] if receipts else []
-        return [Worker(name="centre", kind="sync", run=self._link.run), *scanners, *rules, *receipts, *quarantine]
+        centre = Worker(name="centre", kind="sync", run=self._link.run)
+        return [centre, *self._salvages(), *scanners, *rules, *receipts, *quarantine]
+
+    def _salvages(self) -> list[Worker]:
+        """What brings back a store that was damaged, where there is one."""
+        recovered = self._store.status().recovered
+        if recovered is None or recovered.salvaged.done:
+            self._receipts_back.set()
+            return []
+        return [Worker(name="salvage", kind="store", run=self._salvage)]
+
+    async def _salvage(self, ready: Callable[[], None]) -> None:
+        from sync.store.salvage import salvage  # noqa: PLC0415 - a damaged store is rare
+
+        ready()
+        await salvage(self._store, monotonic_s=time.monotonic, receipts_back=self._receipts_back.set)
+        self._link.take_up_kept()
+        await asyncio.Event().wait()  # a worker that ends is started again
 
     def _scanner(self, scanner: ScannerSettings) -> Run:
         async def run(ready: Callable[[], None]) -> None:
@@ -230,7 +251,17 @@ class Register:
         return run
 
     def _source(self, receipts: ReceiptSettings) -> Run:
-        return self._webhook.run if receipts.webhook and self._webhook is not None else self._intake(receipts)
+        if receipts.webhook and self._webhook is not None:
+            return self._webhook.run
+        intake = self._intake(receipts)
+
+        async def run(ready: Callable[[], None]) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RECEIPTS_BACK_WITHIN_S):
+                    await self._receipts_back.wait()
+            await intake(ready)
+
+        return run
 
     def _matching_of_sources(self) -> Matching | None:
         if len(self._settings.receipts) < 2:

@@ -1,7 +1,7 @@
 """Hybrid logical clock: an order for entries and edits that a jump of the register's clock cannot break.
 
-Owns the text form and the rule for local events (Kulkarni et al., "Logical Physical Clocks", 2014); no other
-clock is followed yet.
+Owns the text form and the rules for local events and for readings that are met (Kulkarni et al., "Logical Physical
+Clocks", 2014).
 Never reads a clock: the wall time is passed in. Texts compare as the clock does.
 """
 
@@ -70,6 +70,12 @@ class HybridClock:
             self._set_ms(self._ms + 1)
             self._counter = 0
         return f"{self._ms_text}{self._counter:04x}{self._suffix}"
+
+    def follow(self, seen: Hlc) -> None:
+        """Every reading from now on is later than `seen`."""
+        if (seen.ms, seen.counter) > (self._ms, self._counter):
+            self._set_ms(seen.ms)
+            self._counter = seen.counter
 
     def _set_ms(self, ms: int) -> None:
         # Many readings fall in one millisecond; its text is made once.

@@ -265,7 +265,7 @@ class Reading:
         column = "raw" if first < 0 else "substr(raw, 1, ?)"
         bound = () if first < 0 else (first,)
         row = self._row(f"SELECT {column} FROM quarantine WHERE id = ?", (*bound, quarantine_id))  # noqa: S608 - ours
-        return bytes(row[0]) if row else None
+        return bytes(row[0] or b"") if row else None  # of no bytes SQLite cuts NULL
 
     def kept_item(self, quarantine_id: int) -> KeptItem | None:
         """One item of the quarantine, open or resolved."""

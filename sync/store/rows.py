@@ -139,11 +139,25 @@ class FeedState(Struct, frozen=True, kw_only=True):
     centre_epoch: str | None
 
 
+class Salvaged(Struct, frozen=True, kw_only=True):
+    """What came back of a damaged file so far, rows by what they are (`sync.store.salvage` names them).
+
+    `lost_pages` of its `pages` could not be read, nor could `lost_rows` of the others.
+    """
+
+    done: bool = False
+    pages: int = 0
+    lost_pages: int = 0
+    lost_rows: int = 0
+    brought_back: dict[str, int] = {}
+
+
 class Recovered(Struct, frozen=True, kw_only=True):
-    """The store found at start was corrupt and was renamed; nothing was salvaged from it yet."""
+    """The store found at start was corrupt and was renamed; what can be read of it is brought back meanwhile."""
 
     moved_to: str
     reason: str
+    salvaged: Salvaged = Salvaged()
 
 
 class StoreStatus(Struct, frozen=True, kw_only=True):

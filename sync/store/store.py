@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 
 from sync.hlc import HybridClock, parse_hlc
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
+from sync.store.damaged import DamagedFile
 from sync.store.errors import closed, unavailable
 from sync.store.examination import examined, files_of, key_is_kept, suspect
 from sync.store.lock import StoreLock
 from sync.store.reading import Parameters, Reading
+from sync.store.recovery import begin_recovery, recovery_of
 from sync.store.rows import ChainPoint, Committed, Recovered, StoreStatus
 from sync.store.schema import migrate
 from sync.store.sqlite import DatabaseError, connect, is_storage_failure, make_durable, refuse_unsafe
@@ -54,16 +56,15 @@ class Store(Reading):
         clock: Callable[[], datetime],
         randomness: Callable[[int], bytes],
         lock: StoreLock,
-        recovered: Recovered | None,
     ) -> None:
         self.path = path
         self._key = key
         self._keys = keys
         self._randomness = randomness
         self._lock = lock
-        self._recovered = recovered
         self._clock = clock
         self._closed = False
+        self._tells_recovery = False
         writing = self._writing()
         super().__init__(connect(path, key), clock)
         self._connection.execute("PRAGMA query_only = ON")
@@ -92,13 +93,14 @@ class Store(Reading):
             key_is_kept(path, keeper)
             key = keeper.get_or_create(STORE_KEY, STORE_KEY_BYTES)
             recovered = examined(path, key, clock, recover=recover)
-            store = cls(path, key, keeper.where(), clock=clock, randomness=randomness, lock=lock, recovered=recovered)
+            store = cls(path, key, keeper.where(), clock=clock, randomness=randomness, lock=lock)
         except BaseException:
             lock.release()
             raise
         if recovered is not None:
-            detail = f"kept as {recovered.moved_to}: {recovered.reason}"
-            store.submit(lambda writing: writing.quarantine("store", "corrupt_store", detail, b"")).result()
+            store.submit(lambda writing: begin_recovery(writing, recovered)).result()
+        recovery = recovery_of(store)
+        store._tells_recovery = recovery is not None and not recovery.recovered.salvaged.done
         return store
 
     async def write(self, work: Callable[[Writing], T]) -> T:
@@ -135,8 +137,17 @@ class Store(Reading):
             feed=self.feed(),
             keys=self._keys,
             file_bytes=sum(file.stat().st_size for file in files_of(self.path) if file.exists()),
-            recovered=self._recovered,
+            recovered=self._recovered(),
         )
+
+    def _recovered(self) -> Recovered | None:
+        """Told until the start after the one at which all that can be read was brought back."""
+        recovery = recovery_of(self) if self._tells_recovery else None
+        return recovery.recovered if recovery is not None else None
+
+    def damaged_file(self, moved_to: str) -> DamagedFile:
+        """What `status().recovered` names, to be read page by page; for a thread. Raises OSError."""
+        return DamagedFile(Path(moved_to), self._key)
 
     def close(self) -> None:
         """Writes what waits, then closes the file; again, it does nothing. What is asked later: StoreClosedError."""

@@ -22,7 +22,7 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import Member
 from loyalty.receipt import Entry as MemberEntry
 from loyalty.receipt import Receipt
-from sync.hlc import HybridClock
+from sync.hlc import HybridClock, parse_hlc
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
 from sync.store.kept_rows import KeptRows
@@ -30,6 +30,7 @@ from sync.store.packing import Packer, unpacked
 from sync.store.quarantine_rows import QuarantineRows
 from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
+from sync.store.saved import SavedEntry
 from sync.store.source_rows import SourceRows
 from sync.store.sqlite import DatabaseError
 from sync.wire import Change, IngestResponse, Outcome, SignedProgram
@@ -160,6 +161,12 @@ class Writing(SourceRows, QuarantineRows, KeptRows):
             seq=self._number - self._numbering, key=key, kind=kind, hlc=hlc, wall=wall, salt=salt, body=Raw(body)
         )
 
+    def append_again(self, entry: SavedEntry) -> None:
+        """An entry of a damaged file, as it was but for its number; what is new comes after it by the clock too."""
+        self._hybrid.follow(parse_hlc(entry.hlc))
+        self._number += 1
+        self._buffer.append((self._number, entry.key, entry.kind, entry.hlc, entry.wall, entry.salt, entry.body))
+
     def requeue(self, number: int) -> Entry:
         """Sends an entry that the centre quarantined again, as a new entry under the same key.
 
@@ -263,11 +270,13 @@ class Writing(SourceRows, QuarantineRows, KeptRows):
         claims: Iterable[LedgerEntry],
         captured: Instant,
         original: str | None = None,
+        *,
+        settled: bool = False,
     ) -> None:
         """Keeps a receipt under all its identity keys, and what the register claims for it.
 
         `member` is the centre's id, if known; `original` the key of the receipt that a return gives back.
-        The outbox entry with the receipt's key carries the claims to the centre.
+        The outbox entry with the receipt's key carries the claims to the centre; `settled`: it has them.
         """
         given = tuple(claims)
         receipt_id = self._execute(
@@ -283,7 +292,7 @@ class Writing(SourceRows, QuarantineRows, KeptRows):
         )
         for key in identity_keys(receipt):
             self._execute("INSERT INTO receipt_keys (key, receipt) VALUES (?, ?)", (key, receipt_id))
-        if member is not None:
+        if member is not None and not settled:
             self.add_claims(receipt.key, member, given)
 
     def update_receipt(
@@ -345,6 +354,15 @@ class Writing(SourceRows, QuarantineRows, KeptRows):
     def keep_member(self, pos: int, row: Member) -> None:
         """A member asked for by itself; the feed's position stays."""
         self._apply((Change(pos=pos, op="upsert", member=row.member, row=row),))
+
+    def bring_back_member(self, change: Change) -> bool:
+        """A member of a damaged file, older than anything that the centre says; whether it is of use.
+
+        Once a snapshot stands only that someone was erased is: what it does not tell of is not held here.
+        """
+        if change.op != "erase" and self.feed().centre_epoch is not None:
+            return False
+        return self._apply_row(change, generation=0)
 
     def begin_snapshot(self) -> None:
         """From here on every row counts as older than the snapshot's, whatever its position."""

@@ -100,6 +100,36 @@ async def test_a_killed_agent_loses_and_doubles_nothing(till: Till) -> None:
     assert len({entry["key"] for entry in entries}) == 3
 
 
+async def test_a_damaged_store_is_kept_aside_and_what_it_held_comes_back_while_selling_goes_on(till: Till) -> None:
+    await till.start()
+    till.scan(card(7))
+    till.print(receipt(1))
+    await until_queued(till, 1)
+    await till.stop()
+    with (till.folder / "state" / "store.db").open("r+b") as file:
+        file.write(b"nobody's header" * 1000)
+
+    # when it is started, with a receipt in the spool
+    till.print(receipt(2))
+    await till.start()
+    till.print(receipt(3))
+    await until_queued(till, 3)
+
+    # then each sale is there once, the members are, and status tells where the damaged file is
+    _, queue = await asked(till, "queue", "list")
+    entries, items = queue["entries"], queue["quarantined"]
+    assert isinstance(entries, list)
+    assert len({entry["key"] for entry in entries}) == 3
+    assert isinstance(items, list)
+    assert [item["reason"] for item in items] == ["corrupt_store"]
+    _, status = await asked(till, "status")
+    assert status["members"] == 20
+    recovered = status["recovered"]
+    assert isinstance(recovered, dict)
+    assert recovered["salvaged"]["brought_back"]["entries"] == 1
+    assert recovered["moved_to"] in str(status["reasons"])
+
+
 async def test_without_its_agent_a_register_still_answers_and_says_what_is_wrong(till: Till) -> None:
     # given an agent that was killed, with control.json left behind
     await till.start()

@@ -25,6 +25,8 @@ from sync.enrolment import parse_code
 from sync.keys import keeper_for
 from sync.loop import LookedUp
 from sync.session import HEARTBEAT_S
+from sync.store.salvage import salvage
+from sync.store.sqlite import PAGE_BYTES
 from sync.wire import IngestRequest, decompress
 from tests.faults.http_proxy import Fate, HttpFaultProxy
 from tests.faults.proxy import FINE, REFUSED, Fault, FaultyProxy
@@ -466,6 +468,36 @@ async def test_a_register_restored_from_an_old_backup_loses_and_doubles_nothing(
             await up_to_date(till)
 
         assert centre.counted(MEMBER) == expected(4)
+
+
+async def test_a_register_whose_store_is_damaged_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        # given sales that the centre has, and others that it may have: the register never heard
+        async with register(tmp_path / "till", centre) as till:
+            await known(till)
+            for number in (1, 2):
+                await till.sell(receipt(number, CARD))
+            await up_to_date(till)
+        async with register(tmp_path / "till", centre, exchanging=False) as till:
+            for number in (3, 4):
+                await till.sell(receipt(number, CARD))
+        shutil.copytree(tmp_path / "till", tmp_path / "copy")
+        async with register(tmp_path / "copy", centre) as copy:
+            await up_to_date(copy)
+        with (tmp_path / "till" / "store.db").open("r+b") as file:
+            file.write(bytes(PAGE_BYTES))
+
+        # when it sells on at once, and what can be read comes back meanwhile
+        async with register(tmp_path / "till", centre) as till:
+            await till.sell(receipt(5, CARD))
+            await salvage(till.store, monotonic_s=lambda: 0.0, receipts_back=lambda: None)
+            await up_to_date(till)
+            await known(till)
+
+            recovered = till.store.status().recovered
+            assert recovered is not None
+            assert recovered.salvaged.brought_back["receipts"] == 4
+        assert set(centre.counted(MEMBER)) == {receipt(n, CARD).key for n in range(1, 6)}
 
 
 async def test_a_centre_that_lost_its_last_hour_gets_it_again(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What the store remembers of a damaged file that it took the place of: where that is, and what came back of it.
+
+Owns the note and the item in quarantine that tells a person. Never reads the damaged file (`sync.store.salvage` does).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sync.store.reading import Reading
+from sync.store.rows import Recovered, Salvaged
+from sync.store.writing import Writing
+
+_META: Final = "salvage"
+
+
+class Recovery(Struct, frozen=True, kw_only=True):
+    """`item` is the id in quarantine; `reached` the last row id of each table that was brought back."""
+
+    recovered: Recovered
+    item: int
+    reached: dict[str, int] = {}
+
+
+def begin_recovery(writing: Writing, recovered: Recovered) -> None:
+    """A damaged file was renamed."""
+    item = writing.quarantine("store", "corrupt_store", _detail(recovered), b"")
+    keep_recovery(writing, Recovery(recovered=recovered, item=item))
+
+
+def recovery_of(reading: Reading) -> Recovery | None:
+    """The last one, whether it is done or not."""
+    kept = reading.meta(_META)
+    return msgspec.json.decode(kept, type=Recovery) if kept is not None else None
+
+
+def finish_recovery(writing: Writing, recovery: Recovery) -> None:
+    """All that can be read came back, and the item in quarantine says what."""
+    salvaged = replace(recovery.recovered.salvaged, done=True)
+    recovery = replace(recovery, recovered=replace(recovery.recovered, salvaged=salvaged))
+    keep_recovery(writing, recovery)
+    writing.still_quarantined(recovery.item, "corrupt_store", _detail(recovery.recovered), "", receipt=None)
+
+
+def keep_recovery(writing: Writing, recovery: Recovery) -> None:
+    """How far it is, in the commit of what came back."""
+    writing.set_meta(_META, msgspec.json.encode(recovery).decode())
+
+
+def _detail(recovered: Recovered) -> str:
+    return f"kept as {recovered.moved_to}: {recovered.reason}; {told(recovered.salvaged)}"
+
+
+def told(salvaged: Salvaged) -> str:
+    """What came of a salvage, for the operator."""
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(salvaged.brought_back.items())) or "nothing"
+    if not salvaged.done:
+        return f"{counts} brought back from it so far"
+    if salvaged.lost_pages or salvaged.lost_rows:
+        lost = f"{salvaged.lost_pages} of its {salvaged.pages} pages and {salvaged.lost_rows} more rows cannot be read"
+        return f"{counts} brought back from it; {lost}"
+    return f"{counts} brought back from it, and every page of it could be read"
