@@ -48,8 +48,14 @@ def names_of(receipt: Receipt) -> tuple[str, ...]:
 
 
 def original_among(of_return: Receipt, candidates: Iterable[Receipt]) -> Receipt | None:
-    """The one of `candidates` that the return gives back; None where none fits, or more than one."""
+    """The one of `candidates` that the return gives back; None where none fits, or more than one.
+
+    Of several, one that was sold after the return is none: where numbers begin anew each day, another sale gets the
+    same one. A single one may be later; clocks of two registers differ.
+    """
     fitting = {candidate.key: candidate for candidate in candidates if may_be_original(candidate, of_return)}
+    if len(fitting) > 1:
+        fitting = {key: candidate for key, candidate in fitting.items() if not _is_after(candidate, of_return)}
     return next(iter(fitting.values())) if len(fitting) == 1 else None
 
 
@@ -93,6 +99,13 @@ def _agrees(candidate: Receipt, original: Original) -> bool:
     if original.business_day and original.business_day != _day_of(candidate):
         return False
     return not original.issued_at or minute_of(original.issued_at) == _minute_of(candidate)
+
+
+def _is_after(sale: Receipt, of_return: Receipt) -> bool:
+    """Whether both tell when they were made, and the sale was made later."""
+    if sale.issued_at and of_return.issued_at:
+        return sale.issued_at > of_return.issued_at
+    return bool(sale.business_day and of_return.business_day and sale.business_day > of_return.business_day)
 
 
 def _day_of(receipt: Receipt) -> date | None:

@@ -7,16 +7,17 @@ ignores a field it does not know: an unread rule would give wrong points silentl
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from loyalty.conditions import MAX_DEPTH, Condition, within
+from loyalty.conditions import MAX_DEPTH, ClockTime, Condition, Gtin, Text, within
 from loyalty.periods import Duration, Expiry
 from loyalty.purchase import ALL_GOODS, Basis
 from loyalty.receipt import Currency
@@ -35,6 +36,17 @@ MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
 
 # Rules of entries that no rule of a program gives: a promise that is kept, what undoes or corrects another entry.
 _RESERVED: Final = re.compile(r"^goodwill$|/(corrected|voided|returned|[0-9]+)(/[0-9]+)?$")
+
+
+# How texts are written that have to match a pattern; a person is told this in its place.
+_EXAMPLES: Final[dict[Any, str]] = {
+    Currency: "a currency by its ISO 4217 code, such as EUR",
+    Duration: "a duration, such as P14D or P12M",
+    Expiry: "a duration such as P12M or P12M/end-of-month, or a day such as 2027-12-31",
+    ClockTime: "a time of day, such as 07:30 or 24:00",
+    Gtin: "a GTIN of 8, 12, 13 or 14 digits",
+    Text: "a text that is not empty",
+}
 
 
 class ProgramError(ValueError):
@@ -209,13 +221,34 @@ def program_from_json(document: bytes) -> Program:
     """A checked program. Raises ProgramError with path and remedy."""
     try:
         program = msgspec.json.decode(document, type=Program)
+        # Of a key that is written twice one would be read and the other passed over, whatever it says.
+        json.loads(document, object_pairs_hook=_once)
     except msgspec.ValidationError as error:
-        raise ProgramError(f"{error}: correct it, or take out what this version does not read yet") from error
+        wrong = _in_words(str(error))
+        raise ProgramError(f"{wrong}: correct it, or take out what this version does not read yet") from error
     except UNDECODABLE as error:
         raise ProgramError(f"not JSON: {error}") from error
     for wrong in _wrong(program):
         raise ProgramError(wrong)
     return program
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    """Raises ProgramError where an object has a key twice."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ProgramError(f"the key {key!r} is written twice in one object; keep one of the two")
+        seen.add(key)
+
+
+def _in_words(error: str) -> str:
+    """What is wrong with a text, with an example in place of the pattern that it has to match."""
+    for written, example in _EXAMPLES.items():
+        error = error.replace(
+            f"Expected `str` matching regex {written.__metadata__[0].pattern!r}", f"Expected {example}"
+        )
+    return error
 
 
 def _wrong(program: Program) -> Iterator[str]:

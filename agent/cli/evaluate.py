@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -26,6 +28,15 @@ class _Receipts(Struct, frozen=True, kw_only=True):
     """RECEIPTS, each still to be read, so that a wrong one stops no other."""
 
     receipts: tuple[Raw, ...]
+
+
+_MEMBER: Final = msgspec.json.Decoder(MemberState)
+_RECEIPTS: Final = msgspec.json.Decoder(_Receipts)
+T = TypeVar("T")
+
+
+class UnusableFileError(ValueError):
+    """A file is missing or malformed. The message names it, what is wrong, and where."""
 
 
 class EvaluatedMember(Struct, frozen=True, kw_only=True):
@@ -60,10 +71,10 @@ def evaluate_command(*, receipts: str, program: str, member: str | None, look_ah
     Exit codes: 0 done, 1 a receipt could not be evaluated, 2 a file is missing or malformed.
     """
     try:
-        rules = program_from_json(_document(program))
-        state = msgspec.json.decode(_document(member), type=MemberState) if member else NEW
-        given = msgspec.json.decode(_document(receipts), type=_Receipts).receipts
-    except (OSError, ProgramError, *UNDECODABLE) as error:
+        rules = _read_in(program, program_from_json)
+        state = _read_in(member, _MEMBER.decode) if member else NEW
+        given = _read_in(receipts, _RECEIPTS.decode).receipts
+    except UnusableFileError as error:
         sys.stderr.write(f"tillside evaluate: {error}\n")
         return USAGE
     usable, problems = _read(given, rules)
@@ -133,8 +144,11 @@ def _unusable(receipt: Receipt, program: Program) -> Problem | None:
     return None
 
 
-def _document(name: str) -> bytes:
+def _read_in(name: str, decode: Callable[[bytes], T]) -> T:
+    """What a file holds; `-` is standard input. Raises UnusableFileError."""
     try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return decode(sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes())
     except OSError as error:
-        raise OSError(f"cannot read {name}: {error.strerror}; check the path") from error
+        raise UnusableFileError(f"cannot read {name}: {error.strerror}; check the path") from error
+    except (ProgramError, *UNDECODABLE) as error:
+        raise UnusableFileError(f"{'standard input' if name == '-' else name}: {error}") from error

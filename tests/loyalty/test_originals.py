@@ -67,6 +67,24 @@ def test_where_it_was_brought_back_says_nothing() -> None:
     assert original_among(here, [bought(register="3"), bought(register="4")]) is None
 
 
+def test_where_numbers_begin_anew_each_day_the_sale_made_after_the_return_is_another() -> None:
+    # given two sales with one number, and a return between them that names it by that alone
+    monday, tuesday = bought(minute=0), bought(day=DAY + timedelta(days=1), minute=24 * 60)
+    returned = back(Original(number="1"))
+    between = replace(returned, issued_at=MORNING + timedelta(hours=23), business_day=DAY + timedelta(days=1))
+
+    # then it gives back the first, whichever came in first
+    assert original_among(between, [monday, tuesday]) == original_among(between, [tuesday, monday]) == monday
+    # and by their days where one of them tells no time; on one day nobody can say
+    dated = replace(between, issued_at=UNSET, business_day=DAY)
+    assert original_among(dated, [monday, tuesday]) == monday
+    assert original_among(replace(dated, business_day=DAY + timedelta(days=1)), [monday, tuesday]) is None
+    # and one alone is the original also where its register's clock was ahead
+    assert original_among(between, [tuesday]) == tuesday
+    # and a return that tells neither says nothing of when
+    assert original_among(replace(dated, business_day=UNSET), [monday, tuesday]) is None
+
+
 def test_a_fact_that_a_sale_lacks_does_not_agree() -> None:
     bare = sale("1", 1000)
 

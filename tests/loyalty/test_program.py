@@ -44,6 +44,9 @@ REWARD = b'{"id":"r","cost":5,"discount_minor":1}'
         (GOOD.replace(b'"EUR"', b'"EUR","time_zone":"../etc/passwd"'), "$.time_zone"),
         (GOOD.replace(b"]}", b',{"id":"base","give":{"points":1,"per_minor":1}}]}'), "$.earn[1].id"),
         (GOOD.replace(b'"EUR"', b'"EUR","tiers":[{"id":"a"},{"id":"a"}]'), "$.tiers[1].id"),
+        (GOOD.replace(b"]}", b'],"earn":[]}'), "the key 'earn' is written twice"),
+        (GOOD.replace(b'"points":1', b'"points":1,"points":2'), "the key 'points' is written twice"),
+        (GOOD.replace(b'"EUR"', b'"euro"'), "such as EUR - at `$.currency`"),
     ],
 )
 def test_a_wrong_program_is_refused_with_its_path(document: bytes, says: str) -> None:
@@ -62,7 +65,10 @@ def test_a_wrong_program_is_refused_with_its_path(document: bytes, says: str) ->
         (b'"give":{"brackets":[[2,1],[1,5]]}', "$.earn[0].give.brackets: list each threshold once"),
         (b'"give":{"points":1},"expires":"2027-02-30"', "$.earn[0].expires"),
         (b'"give":{"points":1},"expires":"P12M/end-of-week"', "$.earn[0].expires"),
-        (b'"give":{"points":1},"pending":"P"', "$.earn[0].pending"),
+        (b'"give":{"points":1},"pending":"P"', "such as P14D or P12M - at `$.earn[0].pending`"),
+        (b'"give":{"points":1},"when":{"time_in":[["7:00","9:00"]]}', "07:30 or 24:00 - at `$.earn[0].when.time_in"),
+        (b'"give":{"points":1},"when":{"gtin_in":["12"]}', "13 or 14 digits - at `$.earn[0].when.gtin_in[0]`"),
+        (b'"give":{"points":1},"when":{"sku_in":[" "]}', "not empty - at `$.earn[0].when.sku_in[0]`"),
         (b'"give":{"points":1},"when":{}', "$.earn[0].when: a condition that asks nothing"),
         (b'"give":{"points":1},"when":{"any":[{"not":{}}]}', "$.earn[0].when.any[0].not: a condition that asks"),
         (b'"give":{"points":1},"when":{"moon_in":["full"]}', "moon_in"),

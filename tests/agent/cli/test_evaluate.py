@@ -48,6 +48,15 @@ def run(tmp_path: Path):  # type: ignore[no-untyped-def]
     return run_evaluate
 
 
+def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong_in_it(run) -> None:  # type: ignore[no-untyped-def]
+    no_reward = {"rewards": [{"id": "r", "cost": -5, "discount_minor": 1}]}
+
+    assert "program.json: Expected `int` >= 1 - at `$.rewards[0].cost`" in run([], program=PROGRAM | no_reward).stderr
+    assert "member.json: Object missing required field `code`" in run([], member={"tier": "gold"}).stderr
+    assert "standard input: Expected `array`, got `str` - at `$.receipts`" in run("none").stderr
+    assert run("none").returncode == 2
+
+
 def test_a_sale_its_return_and_a_repeat(run) -> None:  # type: ignore[no-untyped-def]
     bought = receipt("1", 12345)
     back = receipt("2", -12345, original={"number": "1"})
