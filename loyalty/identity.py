@@ -107,13 +107,17 @@ def natural_ids(receipt: Receipt) -> tuple[str, ...]:
     if receipt.store and receipt.register and receipt.business_day and receipt.number:
         own.add(pos_id(receipt.store, receipt.register, receipt.business_day.isoformat(), receipt.number))
 
+    ids = own.union(receipt.also)
+    if len(ids) < 2:
+        return tuple(ids)
+
     def rank(natural_id: str) -> tuple[int, bool, str]:
         for index, prefix in enumerate(_PRECEDENCE):
             if natural_id.startswith(prefix):
                 return index, natural_id not in own, natural_id
         return len(_PRECEDENCE), natural_id not in own, natural_id
 
-    return tuple(sorted(own.union(receipt.also), key=rank))
+    return tuple(sorted(ids, key=rank))
 
 
 def identified(receipt: Receipt, job: bytes) -> Receipt:

@@ -31,7 +31,8 @@ from sqlalchemy.pool import NullPool
 from drivers.clock import Clock
 from drivers.clock import now as system_now
 from drivers.receipts.arrivals import Arrival
-from drivers.receipts.decode import Decoded, DecodeProblem, Ignored
+from drivers.receipts.decode import Decoded
+from drivers.receipts.pieces import DecodeProblem, Ignored
 from drivers.receipts.port import DecodeOptions, MalformedReceiptError
 from drivers.receipts.row_mapping import RowMapping
 from drivers.receipts.row_receipts import Row, cell_text, receipts_of

@@ -11,9 +11,9 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import accumulate
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -31,8 +31,7 @@ from drivers.escpos.paper import (
     Sheet,
 )
 from drivers.escpos.printer import UNSELECTED, EscposPrinter
-from drivers.receipts.port import PrintedJob, TextLine
-from drivers.receipts.wording import WORDS_REMEMBERED
+from drivers.receipts.port import Lines, PrintedJob, TextLine
 from drivers.star.framing import StarFramer
 from drivers.star.paper import STAR_PROFILE, StarPrinter
 from drivers.star.recognition import is_star_stream
@@ -61,6 +60,9 @@ _LINE: Final = re.compile(
 _PARTED: Final = re.compile(rb"[\x0c<]|\r(?!\n?\Z)")
 # What is longer is a picture in letters, or a damaged file: not to be remembered.
 PLAIN_LINE_BYTES: Final = 400
+# So much of a text is parted and decoded at once, if nothing in it is out of the way.
+RUN_BYTES: Final = 16 * 1024
+_MANY_BLANK_LINES: Final = re.compile(rf"\n(?:[^\S\n]*\n){{{MAX_BLANK_LINES}}}[^\S\n]*(?:\n|\Z)")
 _WIDE_LINE: Final = re.compile(r"[^\r\n\f]*(\r\n|\r|\n|\f|$)")
 _HIGH_RUN: Final = re.compile(rb"[\x80-\xff]+")
 
@@ -86,7 +88,7 @@ class Job:
         """Whether anything is on it, or was meant to be."""
         if self.raster_only or self.torn or self.printed.codes:
             return True
-        return any(line.text.strip() for line in self.printed.lines)
+        return any(map(str.strip, self.printed.lines.texts))
 
 
 def printer_language(document: bytes) -> PrinterLanguage | None:
@@ -173,9 +175,10 @@ def sheets(
 
 
 def _job(sheet: Sheet) -> Job:
-    lines = [TextLine(text=line.text, start=line.start, end=line.end) for line in sheet.lines if line.kind == "text"]
+    lines = [line for line in sheet.lines if line.kind == "text"]
+    columns = Lines([line.text for line in lines], [line.start for line in lines], [line.end for line in lines])
     return Job(
-        printed=PrintedJob(lines=tuple(lines), codes=sheet.codes),
+        printed=PrintedJob(lines=columns, codes=sheet.codes),
         start=sheet.start,
         end=sheet.end,
         drawer_kicks=sheet.drawer_kicks,
@@ -258,8 +261,8 @@ def text_jobs(document: bytes, *, code_page: str | None) -> Iterator[Job]:
     """Pages of a plain text: up to a form feed or a `[cut]` line. Raises CodePageError."""
     codec = wide_codec(document) if code_page is None else None
     if codec is not None:
-        return _pages(_wide_lines(document, codec))
-    return _pages(_narrow_lines(document, _page_of(document, code_page)))
+        return _pages(_wide_runs(document, codec))
+    return _pages(_narrow_runs(document, _page_of(document, code_page)))
 
 
 def text_of(
@@ -316,23 +319,63 @@ def _text_sheet(page: Job, *, cut: bool) -> Sheet:
     )
 
 
-def _pages(lines: Iterator[tuple[TextLine, bool]]) -> Iterator[Job]:
-    page: list[TextLine] = []
-    blank_lines = 0
-    for line, is_last in lines:
-        text = line.text
-        blank_lines = blank_lines + 1 if not text or text.isspace() else 0
+def _pages(runs: Iterator[_Run]) -> Iterator[Job]:
+    page = _Page()
+    for run in runs:
+        if run.is_plain and len(page.lines) + len(run.lines) < LONG_PAGE_LINES:
+            page.add_plain(run.lines)
+            continue
+        for line in run.lines:
+            if page.is_full_before(line):
+                yield page.take()
+            is_cut = page.add(line)
+            if (is_cut or run.is_last) and page.lines:
+                yield page.take()
+    if page.lines:
+        yield page.take()
+
+
+class _Page:
+    """The lines of a page as they come, without blank ones beyond MAX_BLANK_LINES in a row."""
+
+    def __init__(self) -> None:
+        self.lines = Lines([], [], [])
+        self._blank_lines = 0
+
+    def is_full_before(self, line: TextLine) -> bool:
+        """Whether `line` begins another page."""
+        lines = self.lines
+        if len(lines) < LONG_PAGE_LINES:
+            return False
+        return len(lines) >= MAX_SHEET_LINES or _may_part(lines.texts[-1], line.text)
+
+    def add(self, line: TextLine) -> bool:
+        """Whether `line` is a cut, which is no line of the page."""
+        text, lines = line.text, self.lines
+        self._blank_lines = self._blank_lines + 1 if _is_blank(text) else 0
         is_cut = CUT_LINE in text and text.strip() == CUT_LINE
-        if len(page) >= LONG_PAGE_LINES and (len(page) >= MAX_SHEET_LINES or _may_part(page[-1].text, line.text)):
-            yield _page(page)
-            page = []
-        if not is_cut and blank_lines <= MAX_BLANK_LINES:
-            page.append(line)
-        if (is_cut or is_last) and page:
-            yield _page(page)
-            page = []
-    if page:
-        yield _page(page)
+        if not is_cut and self._blank_lines <= MAX_BLANK_LINES:
+            lines.texts.append(text)
+            lines.starts.append(line.start)
+            lines.ends.append(line.end)
+        return is_cut
+
+    def add_plain(self, run: Lines) -> None:
+        """What `add` comes to for lines of a plain run."""
+        lines = self.lines
+        lines.texts += run.texts
+        lines.starts += run.starts
+        lines.ends += run.ends
+        self._blank_lines = next(at for at, text in enumerate(reversed(run.texts)) if not _is_blank(text))
+
+    def take(self) -> Job:
+        """The page that is whole."""
+        lines, self.lines = self.lines, Lines([], [], [])
+        return Job(printed=PrintedJob(lines=lines), start=lines.starts[0], end=lines.ends[-1])
+
+
+def _is_blank(text: str) -> bool:
+    return not text or text.isspace()
 
 
 def _may_part(before: str, after: str) -> bool:
@@ -345,27 +388,59 @@ def _is_ruled_title(text: str) -> bool:
     return text.startswith("=") and bool(text.strip("= "))
 
 
-def _page(lines: list[TextLine]) -> Job:
-    return Job(printed=PrintedJob(lines=tuple(lines)), start=lines[0].start, end=lines[-1].end)
+class _Run(NamedTuple):
+    """Lines that are beside each other; the `is_last` of them end their page.
+
+    A plain run begins with a line that is not blank, has no cut in it, and no more blank lines in a row than a page.
+    """
+
+    lines: Lines
+    is_last: bool = False
+    is_plain: bool = False
 
 
-def _narrow_lines(document: bytes, page: CodePage) -> Iterator[tuple[TextLine, bool]]:
+def _narrow_runs(document: bytes, page: CodePage) -> Iterator[_Run]:
     at = 3 if document.startswith(b"\xef\xbb\xbf") else 0
-    # Lines repeat from receipt to receipt; as the same text they are known at once to whoever remembers lines.
-    decode = lru_cache(maxsize=WORDS_REMEMBERED)(lambda line: page.decode(line.rstrip(b"\r\n")))
-    may_be_parted = b"<" in document or b"\x0c" in document or document.count(b"\r") != document.count(b"\r\n")
     stream = io.BytesIO(document)
     stream.seek(at)
-    for line in stream:
+    while lines := stream.readlines(RUN_BYTES):
+        data = b"".join(lines)
+        run = _run_at_once(lines, data, at, page)
+        yield from _runs_one_by_one(lines, at, page) if run is None else (run,)
+        at += len(data)
+
+
+def _run_at_once(lines: Sequence[bytes], data: bytes, start: int, page: CodePage) -> _Run | None:
+    """The run of `lines`, which are all of `data`; None where a line is parted, or long, or may not be decoded so."""
+    if b"<" in data or b"\x0c" in data or data.count(b"\r") != data.count(b"\r\n"):
+        return None
+    if max(map(len, lines)) > PLAIN_LINE_BYTES or page.codec not in (None, "utf-8"):
+        return None
+    try:
+        text = data.decode() if page.codec else page.decode(data)
+    except UnicodeDecodeError:
+        return None
+    if b"\r" in data:
+        text = text.replace("\r\n", "\n")
+    texts = text.removesuffix("\n").split("\n")
+    if len(texts) != len(lines):
+        return None
+    places = list(accumulate(map(len, lines), initial=start))
+    is_plain = CUT_LINE not in text and not _is_blank(texts[0]) and _MANY_BLANK_LINES.search(text) is None
+    return _Run(Lines(texts, places[:-1], places[1:]), is_plain=is_plain)
+
+
+def _runs_one_by_one(lines: Sequence[bytes], at: int, page: CodePage) -> Iterator[_Run]:
+    for line in lines:
         end = at + len(line)
-        if end - at > PLAIN_LINE_BYTES or (may_be_parted and _PARTED.search(line) is not None):
+        if len(line) > PLAIN_LINE_BYTES or _PARTED.search(line) is not None:
             yield from _parted(line, at, page)
         else:
-            yield TextLine(text=decode(line), start=at, end=end), False
+            yield _Run(Lines([page.decode(line.rstrip(b"\r\n"))], [at], [end]))
         at = end
 
 
-def _parted(line: bytes, start: int, page: CodePage) -> Iterator[tuple[TextLine, bool]]:
+def _parted(line: bytes, start: int, page: CodePage) -> Iterator[_Run]:
     """The lines in what ends in a line feed, or in nothing: a CR, a form feed and a `<br>` part it as well."""
     at = 0
     while at < len(line):
@@ -373,19 +448,19 @@ def _parted(line: bytes, start: int, page: CodePage) -> Iterator[tuple[TextLine,
         if match is None or match.end() == at:
             return
         text_end, end = match.span(1)
-        text = TextLine(text=page.decode(line[at:text_end]), start=start + at, end=start + end)
-        yield text, line[text_end:end] == b"\x0c"
+        text = page.decode(line[at:text_end])
+        yield _Run(Lines([text], [start + at], [start + end]), is_last=line[text_end:end] == b"\x0c")
         at = end
 
 
-def _wide_lines(document: bytes, codec: str) -> Iterator[tuple[TextLine, bool]]:
+def _wide_runs(document: bytes, codec: str) -> Iterator[_Run]:
     at = 2 if document[:2] in (b"\xff\xfe", b"\xfe\xff") else 0
     for match in _WIDE_LINE.finditer(document[at:].decode(codec, "replace")):
         # A damaged letter may count for more bytes than it had.
         end = min(at + len(match.group().encode(codec, "replace")), len(document))
         if end > at:
             text = match.group()[: match.start(1) - match.start()]
-            yield TextLine(text=text, start=at, end=end), match[1] == "\f"
+            yield _Run(Lines([text], [at], [end]), is_last=match[1] == "\f")
         at = end
 
 

@@ -117,6 +117,8 @@ class SheetCodes:
 
     def _fitting(self, receipt: Receipt, start: int, end: int) -> _Placed | None:
         """The code that says the same, or else the only one that may be this receipt's."""
+        if not self._left:
+            return None
         here = [each for each in self._left if start <= each.start < end and may_be_of(each.code, receipt)]
         same = [each for each in here if agrees(each.code, receipt)]
         if same:

@@ -8,7 +8,7 @@ Source: the fiscalisation acts of Croatia and Slovenia, for what a receipt must 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import UNSET, Struct
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from drivers.escpos.paper import PrintedCode
 from drivers.receipts.fiscal_qr import MAX_CODE_LETTERS, fiscal_code
-from drivers.receipts.port import MalformedReceiptError, TextLine
+from drivers.receipts.port import Lines, MalformedReceiptError
 from drivers.receipts.wording import plain
 from loyalty.identity import hr_jir
 from loyalty.receipt import Fiscal, Receipt
@@ -68,9 +68,9 @@ class PrintedNumbers(Struct, frozen=True, kw_only=True):
         return (hr_jir(self.jir),) if self.jir and not self.zoi else ()
 
 
-def printed_numbers(lines: Sequence[TextLine]) -> PrintedNumbers:
+def printed_numbers(lines: Lines) -> PrintedNumbers:
     """The first of each kind that `lines` name."""
-    text = plain("\n".join([line.text for line in lines]))
+    text = plain("\n".join(lines.texts))
     if not any(hint in text for hint in _HINTS):
         return PrintedNumbers()
     found: dict[str, str] = {}
@@ -95,10 +95,13 @@ def with_numbers(receipt: Receipt, numbers: PrintedNumbers) -> Receipt:
     )
 
 
-def written_codes(lines: Sequence[TextLine]) -> Iterator[PrintedCode]:
+def written_codes(lines: Lines) -> Iterator[PrintedCode]:
     """Fiscal codes whose text is printed beside or instead of their dots, also wrapped over lines."""
-    for at in [at for at, line in enumerate(lines) if "gov." in line.text or len(line.text) >= SLOVENIAN_DIGITS]:
-        text = lines[at].text[:MAX_LINE_LETTERS].rstrip()
+    texts = lines.texts
+    if max(map(len, texts), default=0) < SLOVENIAN_DIGITS and "gov." not in "\n".join(texts):
+        return
+    for at in [at for at, text in enumerate(texts) if "gov." in text or len(text) >= SLOVENIAN_DIGITS]:
+        text = texts[at][:MAX_LINE_LETTERS].rstrip()
         for match in _WRITTEN.finditer(text):
             code, last = match.group().rstrip(_CLOSING), at
             if match.end() == len(text) and text[-1] not in _CLOSING:
@@ -107,7 +110,7 @@ def written_codes(lines: Sequence[TextLine]) -> Iterator[PrintedCode]:
             yield PrintedCode(symbology="text", data=data, start=lines[at].start, end=lines[last].end)
 
 
-def _to_its_end(code: str, lines: Sequence[TextLine], at: int) -> tuple[str, int]:
+def _to_its_end(code: str, lines: Lines, at: int) -> tuple[str, int]:
     """The code that begins on line `at` with what its next lines hold of it, and its last line."""
     for next_at in range(at + 1, min(at + MAX_CODE_LINES, len(lines))):
         if len(code) > MAX_CODE_LETTERS:

@@ -19,10 +19,23 @@ from loyalty.receipt import Issuer
 # A chain's shops on one register are few; what is longer than any head is no head.
 HEADS_REMEMBERED: Final = 256
 MAX_HEAD_LINES: Final = 24
+# A title is only one if the taxpayer's number follows within this many printed lines.
+TITLE_TO_TIN_LINES: Final = 4
 
 TIN: Final = re.compile(r"\s*(?:(?:ПИБ|PIB|TIN|ЈИБ)\s*:?\s*)?(\d{8,13})\s*", re.IGNORECASE)
 # The authority's number of a place of business has seven digits; some tills print their own.
 _LOCATIONS: Final = (re.compile(r"(\d{7})\s*-\s*(.*)"), re.compile(r"(\d{4,9})\s*-\s*(.*)"))
+
+
+def tin_follows(texts: Sequence[str]) -> bool:
+    """Whether a taxpayer's number comes soon in the lines behind a title, and no other title before it."""
+    printed = [row for row in rows_of(texts) if row.mark != "rule" and row.text.strip()]
+    for row in printed[:TITLE_TO_TIN_LINES]:
+        if TIN.fullmatch(row.text):
+            return True
+        if row.mark in ("title", "end"):
+            return False
+    return False
 
 
 @lru_cache(maxsize=HEADS_REMEMBERED)

@@ -34,10 +34,10 @@ MAX_NAME_LINES: Final = 104
 # A price of less than a para has four decimals and more: three would be thousands.
 _PRICE: Final = rf"{AMOUNT}(?:\d{{2,4}})?"
 _AMOUNTS: Final = re.compile(rf"\s*({_PRICE})\s+([-−]?\s?\d[\d.,]{{0,14}})\s+({AMOUNT})\s*")
-_ONLY_AMOUNTS: Final = re.compile(r"[\s\d.,−-]+")
+ONLY_AMOUNTS: Final = re.compile(r"[\s\d.,−-]+")
 # A gap of more blanks says no more than one of two.
 _GAP: Final = re.compile(r"\s{3,}")
-_TAX_LABELS: Final = re.compile(r"\s*\(\s*(\w(?:\s*[,;/ ]\s*\w)*)\s*\)\s*$")
+_TAX_LABELS: Final = re.compile(r"\(\s*(\w(?:\s*[,;/ ]\s*\w)*)\s*\)$")
 _LABEL: Final = re.compile(r"\w")
 _UNIT_AFTER_SLASH: Final = re.compile(r"\s*[/\\]\s*([^\s/\\()]{1,10})$")
 _UNIT_IN_PARENTHESES: Final = re.compile(r"\s*\(\s*([^\s()]{1,10})\s*\)$")
@@ -75,7 +75,7 @@ class _Amounts(Struct, frozen=True, kw_only=True, gc=False):
     is_fraction: bool
 
 
-class _Article(Struct, frozen=True, kw_only=True, gc=False):
+class Article(Struct, frozen=True, kw_only=True, gc=False):
     """What the text of an item says of the article."""
 
     name: str
@@ -91,7 +91,7 @@ def lines_of(rows: Sequence[Row], width: int, *, is_return: bool) -> tuple[Line,
     name: list[Row] = []
     for row in rows:
         amounts = _amounts(row.text)
-        if amounts is None and name and _ONLY_AMOUNTS.fullmatch(row.text):
+        if amounts is None and name and ONLY_AMOUNTS.fullmatch(row.text):
             # Amounts beyond the paper's edge went on; but for the first of an item, whose name is above.
             amounts = _amounts(name[-1].text + row.text) if len(name) > 1 else None
             name = name[:-1] if amounts is not None else name
@@ -108,7 +108,7 @@ def lines_of(rows: Sequence[Row], width: int, *, is_return: bool) -> tuple[Line,
 
 
 def _line(position: int, text: str, amounts: _Amounts) -> Line:
-    article = _article(text, amounts.is_fraction)
+    article = article_of(text, amounts.is_fraction)
     return Line(
         position=position,
         kind=article.kind,
@@ -180,21 +180,23 @@ def _turned(line: Line) -> Line:
     return replace(line, quantity=quantity, discount_minor=-line.discount_minor, amount_minor=-line.amount_minor)
 
 
-def _article(text: str, is_fraction: bool) -> _Article:
+def article_of(text: str, is_fraction: bool) -> Article:
     """What an item's text says; a shop sells the same all day."""
     return _known_article(text, is_fraction) if len(text) <= MAX_PAPER_LETTERS else _read_article(text, is_fraction)
 
 
-def _read_article(text: str, is_fraction: bool) -> _Article:
+def _read_article(text: str, is_fraction: bool) -> Article:
     labels: tuple[str, ...] = ()
-    text = _GAP.sub("  ", text.strip())
-    match = _TAX_LABELS.search(text) if text.endswith(")") else None
+    text = text.strip()
+    if "   " in text or not text.isprintable():
+        text = _GAP.sub("  ", text)
+    match = _TAX_LABELS.match(text, text.rfind("(")) if text.endswith(")") and "(" in text else None
     if match is not None:
         labels = tuple(_LABEL.findall(match[1]))
         text = text[: match.start()]
     name, unit = _without_unit(text.rstrip(), is_fraction=is_fraction)
     name = " ".join(name.split())
-    return _Article(
+    return Article(
         name=name, unit=unit or UNSET, labels=labels, kind=line_kind(name), gtin=article_number(name) or UNSET
     )
 

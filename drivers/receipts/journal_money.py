@@ -32,7 +32,7 @@ _TENDERS: Final[dict[str, TenderKind]] = {
     "DRUGOBEZGOTOVINSKOPLACANJE": "other", "OTHERCASHLESSPAYMENT": "other", "OTHER": "other",
 }  # fmt: skip
 # Lines beside payments that sum up what others say.
-_SUMS: Final = ("UKUPNO", "TOTAL", "PREOSTALO", "ZAUPLATU", "REMAINING")
+SUMS: Final = ("UKUPNO", "TOTAL", "PREOSTALO", "ZAUPLATU", "REMAINING")
 
 # Texts are without blanks at their ends when these look at them; so what is hostile costs no more than its length.
 _LABELLED_AMOUNT: Final = re.compile(rf"(.{{1,60}}?\S)(?:\s?:\s*|\s{{2,}}:?\s*)({AMOUNT})", re.DOTALL)
@@ -64,12 +64,12 @@ def payments_of(rows: Sequence[Row], width: int, *, is_return: bool) -> Payments
         field = LABELS.get(word)
         if field == "change":
             change = signed(amount, is_return=is_return)
-        elif field not in ("paid", "total", "tax_total") and not word.startswith(_SUMS):
-            kind = _tender_kind(word)
+        elif field not in ("paid", "total", "tax_total") and not word.startswith(SUMS):
+            kind = tender_kind(word)
             tenders.append(Tender(kind=kind, description=label, amount_minor=sign * abs(amount)))
     if total is None:
         raise MalformedReceiptError("no_total", "the total cannot be read; the journal is damaged, print it again")
-    return Payments(total_minor=total, tenders=tuple(tenders), change_minor=_change(total, tenders, change))
+    return Payments(total_minor=total, tenders=tuple(tenders), change_minor=change_of(total, tenders, change))
 
 
 def signed(amount: int, *, is_return: bool) -> int:
@@ -77,7 +77,7 @@ def signed(amount: int, *, is_return: bool) -> int:
     return -abs(amount) if is_return else amount
 
 
-def _tender_kind(word: str) -> TenderKind:
+def tender_kind(word: str) -> TenderKind:
     """By the whole label, or by its beginning: `Платна картица Visa`."""
     known = _TENDERS.get(word)
     if known is not None:
@@ -111,7 +111,7 @@ def _labelled_amount(text: str) -> tuple[str, int] | None:
     return " ".join(match[1].split()), amount_minor(match[2], CURRENCY)
 
 
-def _change(total: int, tenders: Sequence[Tender], printed: int | None) -> int:
+def change_of(total: int, tenders: Sequence[Tender], printed: int | None) -> int:
     """The printed change, or what was paid beyond the total where none is printed."""
     if printed is not None or not tenders:
         return printed or 0
@@ -126,9 +126,9 @@ def taxes_of(rows: Sequence[Row], width: int, *, is_return: bool) -> tuple[Tax, 
     for row in rows:
         if row.field == "tax_total":
             break
-        tax = _tax(row.text)
+        tax = tax_of(row.text)
         if tax is None and begun is not None:
-            tax = _tax(joined((begun, row), width))
+            tax = tax_of(joined((begun, row), width))
         begun = row if tax is None and not row.mark and row.text.strip() else None
         if tax is not None:
             taxes.append(_given_back(tax) if is_return else tax)
@@ -136,7 +136,8 @@ def taxes_of(rows: Sequence[Row], width: int, *, is_return: bool) -> tuple[Tax, 
 
 
 @lru_cache(maxsize=WORDS_REMEMBERED)
-def _tax(text: str) -> Tax | None:
+def tax_of(text: str) -> Tax | None:
+    """A row of the tax table; None for any other line."""
     match = _TAX_ROW.fullmatch(text.strip())
     if match is None:
         return None

@@ -133,7 +133,7 @@ def rows_of(texts: Sequence[str]) -> list[Row]:
     """Lines without what HTML adds: tags, the picture in one, entities."""
     if max(map(len, texts), default=0) <= MAX_PAPER_LETTERS:
         return list(map(KNOWN_ROWS.__getitem__, texts))
-    return [KNOWN_ROWS[text] if len(text) <= MAX_PAPER_LETTERS else _read_row(text) for text in texts]
+    return [KNOWN_ROWS[text] if len(text) <= MAX_PAPER_LETTERS else read_row(text) for text in texts]
 
 
 def may_hold_title(texts: Sequence[str]) -> bool:
@@ -146,7 +146,8 @@ def may_hold_title(texts: Sequence[str]) -> bool:
     return any(title in word for title in _TITLES)
 
 
-def _read_row(text: str) -> Row:
+def read_row(text: str) -> Row:
+    """One line, read and not remembered."""
     if "<" in text:
         text = _without_tags(text)
     text = text[:MAX_LINE_LETTERS]
@@ -183,7 +184,7 @@ class _KnownRows(dict[str, Row]):
     """
 
     def __missing__(self, text: str) -> Row:
-        row = _read_row(text)
+        row = read_row(text)
         if row.field != "buyer" and not _BUYER_NUMBER.match(text):
             if len(self) >= WORDS_REMEMBERED:
                 self.clear()
@@ -249,6 +250,14 @@ def _mark(stripped: str) -> Mark:
 def _before_digits(text: str) -> str:
     digit = _DIGIT.search(text)
     return text[: digit.start()] if digit is not None else text
+
+
+def mark_at(marks: Sequence[Mark], wanted: Mark, start: int, end: int) -> int | None:
+    """Where the first `wanted` mark stands from `start` up to `end`."""
+    try:
+        return marks.index(wanted, start, end)
+    except ValueError:
+        return None
 
 
 def width_of(rows: Iterable[Row]) -> int:

@@ -6,9 +6,9 @@ arguments, keeps no state between calls, and gets text: bytes, code pages and cu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self, overload
 
 from msgspec import Struct
 
@@ -52,24 +52,62 @@ class TextLine(Struct, frozen=True, kw_only=True, gc=False):
     end: int
 
 
+class Lines(Sequence[TextLine]):
+    """Lines as columns, one entry a line: a line is made where it is looked at. Most of a file's are looked at as text.
+
+    Nobody changes the columns of lines that are handed on.
+    """
+
+    __slots__ = ("ends", "starts", "texts")
+
+    def __init__(self, texts: list[str], starts: list[int], ends: list[int]) -> None:
+        self.texts, self.starts, self.ends = texts, starts, ends
+
+    @classmethod
+    def of(cls, lines: Iterable[TextLine]) -> Self:
+        """Lines that were made one by one."""
+        made = list(lines)
+        return cls([line.text for line in made], [line.start for line in made], [line.end for line in made])
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @overload
+    def __getitem__(self, at: int) -> TextLine: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Lines: ...
+
+    def __getitem__(self, at: int | slice) -> TextLine | Lines:
+        if isinstance(at, slice):
+            return Lines(self.texts[at], self.starts[at], self.ends[at])
+        return TextLine(text=self.texts[at], start=self.starts[at], end=self.ends[at])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedJob:
-    """One sheet of paper, or one text up to its page break."""
+    """One sheet of paper, or one text up to its page break.
 
-    lines: tuple[TextLine, ...]
+    For `read`, what stood in the `Found` as `known` stands here again.
+    """
+
+    lines: Lines
     codes: tuple[PrintedCode, ...] = ()
+    known: object = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """A reader says: lines `first` up to `last` (exclusive) are a receipt of mine.
 
-    `certainty` is 1 to CERTAIN. Where readers differ, the surer one reads.
+    `certainty` is 1 to CERTAIN. Where readers differ, the surer one reads. What a reader has learned by looking may
+    stand in `known`, which is nobody else's to look into.
     """
 
     first: int
     last: int
     certainty: int
+    known: object = None
 
 
 class MalformedReceiptError(ValueError):

@@ -28,6 +28,11 @@ class Readers:
     broken: Mapping[str, str]
 
 
+def is_ours(reader: ReceiptReader) -> bool:
+    """Whether a reader is the project's own, and not a third party's."""
+    return type(reader).__module__.startswith("drivers.")
+
+
 # Sources decode in threads of their own, and a reader that is made makes msgspec look at its types: where two threads
 # do so at once the interpreter crashes (msgspec 0.22).
 _LOADING: Final = Lock()

@@ -19,7 +19,7 @@ from drivers.receipts.documents import printed_jobs, printer_language, text_jobs
 from drivers.receipts.layout import TemplateReader, reader_of
 from drivers.receipts.layout_facts import explains
 from drivers.receipts.layout_money import item_at, tax_in, total_at
-from drivers.receipts.port import DecodeOptions, MalformedReceiptError, PrintedJob, TextLine
+from drivers.receipts.port import DecodeOptions, Lines, MalformedReceiptError, PrintedJob, TextLine
 from drivers.receipts.template import Template, titles_of
 from drivers.receipts.wording import AMOUNT
 from drivers.receipts.words import Layout, Text
@@ -77,7 +77,7 @@ def papers_of(document: bytes, options: DecodeOptions) -> list[list[str]]:
     )
     papers: list[list[str]] = []
     for job in jobs:
-        lines = [line.text for line in job.printed.lines]
+        lines = job.printed.lines.texts
         if any(line.strip() for line in lines):
             papers += _parted(lines)
     return papers
@@ -125,7 +125,7 @@ def _is_anothers(paper: Sequence[str], layout: Layout) -> bool:
 
 def tried(paper: Sequence[str], reader: TemplateReader, options: DecodeOptions) -> TriedReceipt:
     """What a template's reader makes of one receipt, given as its printed lines."""
-    job = PrintedJob(lines=tuple(TextLine(text=line, start=0, end=0) for line in paper))
+    job = PrintedJob(lines=Lines.of(TextLine(text=line, start=0, end=0) for line in paper))
     layout = reader.layout
     texts = [layout.line(line) for line in job.lines]
     found = reader.find(job)

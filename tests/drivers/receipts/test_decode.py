@@ -18,12 +18,12 @@ from drivers.receipts.decode import (
     MAX_DOCUMENT_BYTES,
     MAX_PIECES,
     DecodeOptionsError,
-    Ignored,
     decode,
     formats,
     paper_text,
 )
 from drivers.receipts.documents import LONG_PAGE_LINES
+from drivers.receipts.pieces import Ignored
 from drivers.receipts.port import DecodeOptions, Found, MalformedReceiptError, PrintedJob, ReceiptReader
 from drivers.receipts.readers import Readers, _say_broken, installed
 from loyalty.receipt import Receipt

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from drivers.receipts import decode as door
+from drivers.receipts import sheet_pieces
 from drivers.receipts.classify import IgnoredKind
 from drivers.receipts.decode import decode, formats
 from drivers.receipts.port import DecodeOptions
@@ -32,6 +33,8 @@ SOURCES = [
         Path(door.__file__).parent / name
         for name in (
             "decode.py",
+            "pieces.py",
+            "sheet_pieces.py",
             "journal.py",
             "layout.py",
             "poslog.py",
@@ -58,7 +61,7 @@ def test_every_format_kind_and_problem_is_described() -> None:
     for name in (*formats(), *get_args(IgnoredKind)):
         assert f"`{name}`" in DECODING or f"`--format {name}`" in DECODING, name
     codes = {code for source in SOURCES for code in re.findall(r'(?:MalformedReceiptError\(|code=)\s*"(\w+)"', source)}
-    for code in codes | set(get_args(door._Rest)):
+    for code in codes | set(get_args(sheet_pieces._Rest)):
         assert f"`{code}`" in DECODING, code
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.receipts.decode import decode
 from drivers.receipts.fiscal_lines import PrintedNumbers, printed_numbers, with_numbers, written_codes
-from drivers.receipts.port import DecodeOptions, TextLine
+from drivers.receipts.port import DecodeOptions, Lines, TextLine
 from loyalty.identity import key_of, natural_ids
 from loyalty.receipt import Fiscal, Receipt
 from tests.drivers.receipts.codes import HR_URL, JIR, SI_DIGITS, ZKI, ZOI, purs_bytes, purs_url
@@ -21,8 +21,8 @@ GROUPS = [ZKI[at : at + 8] for at in range(0, 32, 8)]
 JOURNAL = Journal(items=(Item(text="HLEB (Е)", price_minor=82912, quantity="1", amount_minor=82912),), tail="")
 
 
-def lines(text: str) -> list[TextLine]:
-    return [TextLine(text=line, start=at, end=at + 1) for at, line in enumerate(text.split("\n"))]
+def lines(text: str) -> Lines:
+    return Lines.of(TextLine(text=line, start=at, end=at + 1) for at, line in enumerate(text.split("\n")))
 
 
 @pytest.mark.parametrize(

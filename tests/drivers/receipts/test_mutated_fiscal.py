@@ -18,7 +18,7 @@ import pytest
 from drivers.receipts.fiscal_lines import printed_numbers, written_codes
 from drivers.receipts.fiscal_qr import fiscal_code, receipt_of
 from drivers.receipts.journal import PursJournalReader
-from drivers.receipts.port import DecodeOptions, MalformedReceiptError, PrintedJob, TextLine
+from drivers.receipts.port import DecodeOptions, Lines, MalformedReceiptError, PrintedJob, TextLine
 from loyalty.receipt import Receipt
 from tests.drivers.receipts.codes import HR_URL, JIR, SI_DIGITS, ZKI, ZOI, purs_bytes, purs_url
 from tests.drivers.receipts.serbian_paper import drawn
@@ -74,7 +74,7 @@ def test_mutated_journals_are_receipts_or_are_refused() -> None:
         if number % 5 == 0:
             journal = list(chance.choice(small))
         _damage(journal, chance.choice(small), chance)
-        job = PrintedJob(lines=tuple(journal))
+        job = PrintedJob(lines=Lines.of(journal))
         # when they are read whole, as what damage left of them may begin anywhere
         hunt.take(job, partial(READER.read, job, OPTIONS))
         if number % 20 == 0:
@@ -125,7 +125,7 @@ def test_long_lines_cost_no_more_than_their_length(filling: str) -> None:
     hunt, journal = Hunt(), drawn("long lines").text.splitlines()
     for at in range(len(journal)):
         long = [*journal[:at], journal[at] + filling * 4_000, *[filling * 390] * 100, *journal[at + 1 :]]
-        job = PrintedJob(lines=tuple(_lines(long)))
+        job = PrintedJob(lines=Lines.of(_lines(long)))
         hunt.take(filling, partial(READER.read, job, OPTIONS))
     print(f"slowest {hunt.slowest_ms:.1f} ms")
     assert hunt.failures == []
@@ -151,7 +151,7 @@ def _coded(text: str) -> Receipt | None:
 
 
 def _numbered(text: str) -> Receipt | None:
-    lines = _lines(text.split("\n"))
+    lines = Lines.of(_lines(text.split("\n")))
     fiscal = printed_numbers(lines).fiscal
     list(written_codes(lines))
     return Receipt(key="", kind="sale", currency="EUR", total_minor=0, fiscal=fiscal) if fiscal is not None else None

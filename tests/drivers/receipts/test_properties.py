@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.escpos.framing import EscposFramer
-from drivers.receipts.decode import Decoded, DecodeProblem, Ignored, decode, paper_text
+from drivers.receipts.decode import Decoded, decode, paper_text
 from drivers.receipts.joining import JobJoiner
+from drivers.receipts.pieces import DecodeProblem, Ignored
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.spool_source import SpooledJob, SpoolPosition
 from loyalty.receipt import Receipt

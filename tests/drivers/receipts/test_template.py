@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drivers.receipts.layout import reader_of
-from drivers.receipts.port import DecodeOptions, PrintedJob, TextLine
+from drivers.receipts.port import DecodeOptions, Lines, PrintedJob, TextLine
 from drivers.receipts.shapes import Notation, ShapeError, compiled_shape
 from drivers.receipts.template import (
     MAX_TEMPLATE_BYTES,
@@ -70,7 +70,7 @@ Yours again                    0,10
 
 
 def job(text: str) -> PrintedJob:
-    return PrintedJob(lines=tuple(TextLine(text=line, start=0, end=1) for line in text.splitlines()))
+    return PrintedJob(lines=Lines.of(TextLine(text=line, start=0, end=1) for line in text.splitlines()))
 
 
 def read(text: str, template: str = TEMPLATE) -> Receipt:
