@@ -39,6 +39,7 @@ from agent.inspection import (
 from agent.openapi import Route, openapi
 from agent.posted import BusyError, ReceiptsTaken
 from agent.problem import MEDIA_TYPE, MalformedBodyError, Problem
+from agent.profiles import EditRequest, JoinRequest, MemberTold, Profiles
 from agent.store_inspection import StoreInspection
 from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
 from agent.view import PageState
@@ -84,6 +85,7 @@ class LocalApi:
         supervisor: Supervisor,
         take_up_enrolment: Callable[[], None],
         *,
+        profiles: Profiles,
         webhook: Webhook | None = None,
         rereader: Callable[[], Rereader] | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class LocalApi:
         self._inspection = inspection
         self._supervisor = supervisor
         self._take_up_enrolment = take_up_enrolment
+        self._profiles = profiles
         self._webhook = webhook
         self._rereader = rereader
         self._watchers: set[web.WebSocketResponse] = set()
@@ -166,6 +169,27 @@ class LocalApi:
                 summary="A member by code, from this register's own store.",
                 answer=Member,
                 page=True,
+            ),
+            Route(
+                method=post,
+                path="/v1/members",
+                handler=self._join,
+                summary="Somebody joins, and is usable at once; a repeat under its key gets the first answer.",
+                body=(JoinRequest,),
+                answer=MemberTold,
+                status=201,
+                headers=("Idempotency-Key",),
+                pos=True,
+            ),
+            Route(
+                method=post,
+                path="/v1/members/{code}",
+                handler=self._edit_member,
+                summary="What is told of a member: fields, consents, another code; shown here at once.",
+                body=(EditRequest,),
+                answer=MemberTold,
+                headers=("Idempotency-Key",),
+                pos=True,
             ),
             Route(
                 method=get,
@@ -303,7 +327,10 @@ class LocalApi:
             )
             return problem(HTTPStatus.FORBIDDEN, remedy)
         if party == "pos" and (route is None or not route.pos):
-            return problem(HTTPStatus.FORBIDDEN, "This token is for posting receipts (POST /v1/receipts) alone.")
+            return problem(
+                HTTPStatus.FORBIDDEN,
+                "This token is for receipts and members alone: see /openapi.json.",
+            )
         if party is None or (party == "page" and (route is None or not route.page)):
             return problem(HTTPStatus.FORBIDDEN, "Run `tillside open` to open the page, already paired.")
         return None
@@ -402,6 +429,15 @@ class LocalApi:
 
     async def _members(self, request: web.Request) -> web.Response:
         return _json(FoundMembers(members=self._inspection.find_members(request.query.get("starts", ""))))
+
+    async def _join(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, JoinRequest)
+        return _json(await self._profiles.join(wanted, request.headers.get("Idempotency-Key")), HTTPStatus.CREATED)
+
+    async def _edit_member(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, EditRequest)
+        which = request.match_info["code"]
+        return _json(await self._profiles.edit(which, wanted, request.headers.get("Idempotency-Key")))
 
     async def _open_pairing(self, _request: web.Request) -> web.Response:
         return _json(self._access.open_pairing(), HTTPStatus.CREATED)

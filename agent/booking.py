@@ -140,7 +140,7 @@ def _scan(kept: KeptScan) -> MemberScan:
 
 def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, rules: Rules) -> Booked:
     """Books `receipt`, or says why not. A receipt that is known under any of its ids counts once."""
-    receipt = rules.mapped(receipt)
+    receipt = _hidden(writing, rules.mapped(receipt))
     known = _known(writing, receipt)
     if len(known) > 1:
         return Booked(fate="conflict", detail="it names two receipts that are already known")
@@ -168,7 +168,7 @@ def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, ru
 
 def enrich(writing: Writing, known: StoredReceipt, seen: Receipt, *, rules: Rules) -> Booked:
     """Adds what another source knows of a receipt. It ends no turn and takes no scan."""
-    return _fill_in(writing, known, rules.mapped(seen), rules)
+    return _fill_in(writing, known, _hidden(writing, rules.mapped(seen)), rules)
 
 
 def correct(writing: Writing, target: str, reading: Receipt, *, rules: Rules) -> Booked:
@@ -179,7 +179,7 @@ def correct(writing: Writing, target: str, reading: Receipt, *, rules: Rules) ->
     known = writing.known_receipt((target,))
     if known is None or unearning(known.receipt) is None or known.claims:
         return Booked(fate="seen_again")
-    receipt = rules.mapped(corrected(known.receipt, reading))
+    receipt = _hidden(writing, rules.mapped(corrected(known.receipt, reading)))
     if len(_known(writing, receipt)) > 1:
         return Booked(fate="conflict", detail="read again, it names another receipt that is already known")
     owner = _named(writing, receipt)
@@ -190,6 +190,14 @@ def correct(writing: Writing, target: str, reading: Receipt, *, rules: Rules) ->
         "correct", receipt.key, CorrectBody(target=receipt.key, reading=_body(writing, receipt, member, evaluation))
     )
     return Booked(fate="corrected")
+
+
+def _hidden(writing: Writing, receipt: Receipt) -> Receipt:
+    """The receipt without the telephone number or address of its member, which a code made of it stands for."""
+    member = receipt.member
+    if member is UNSET or (code := writing.hidden(member.kind, member.code)) == member.code:
+        return receipt
+    return replace(receipt, member=replace(member, code=code))
 
 
 def _known(writing: Writing, receipt: Receipt) -> list[StoredReceipt]:

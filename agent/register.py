@@ -31,6 +31,7 @@ from agent.control import Control, new_token, remove_control, write_control
 from agent.desk import Desk, restored
 from agent.layouts import templates_of
 from agent.pos_token import token_in_force
+from agent.profiles import Profiles
 from agent.recognition import Recognition
 from agent.scans import ScanIntake
 from agent.state import place_of, sources_of
@@ -150,6 +151,7 @@ class Register:
             StoreInspection(self._store, self._live, options=self._options),
             self._supervisor,
             self._link.take_up_enrolment,
+            profiles=Profiles(self._store),
             webhook=self._webhook,
             rereader=self._rereader,
         )

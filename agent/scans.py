@@ -9,6 +9,7 @@ receipt goes to who books it (`agent.scanned_receipts`). Never waits for the net
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
@@ -92,6 +93,9 @@ class ScanIntake:
         if code is None:
             self._tell(event)
             return None
+        hidden = self._store.hidden(code.kind, code.code)
+        if hidden != code.code:
+            code = dataclasses.replace(code, code=hidden)
         member = self._store.member_by_code(code.code)
         if member is not None and member.refuses(code.code):
             self._desk.tell("blocked", event.at, code.code)

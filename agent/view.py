@@ -44,7 +44,10 @@ class BadgeView(Struct, frozen=True, kw_only=True):
 
 
 class MemberView(Struct, frozen=True, kw_only=True):
-    """The member, with points as of `as_of` by the centre's word."""
+    """The member, with points as of `as_of` by the centre's word, and what was told here since.
+
+    `consents` says by channel whether they may be written to.
+    """
 
     name: str | None
     tier: str | None
@@ -52,6 +55,9 @@ class MemberView(Struct, frozen=True, kw_only=True):
     pending: int
     spendable: int
     as_of: AwareDatetime | None
+    language: str | None = None
+    note: str | None = None
+    consents: dict[str, bool] = {}
 
 
 class CustomerView(Struct, frozen=True, kw_only=True):
@@ -122,6 +128,9 @@ def member_view(member: Member) -> MemberView:
         pending=member.balance.pending,
         spendable=member.balance.spendable,
         as_of=member.as_of or None,
+        language=member.language or None,
+        note=member.note or None,
+        consents={one.channel: one.state == "granted" for one in member.consents or ()},
     )
 
 

@@ -58,6 +58,7 @@ from sync.steps import (
     Wait,
 )
 from sync.store.errors import AckRefusedError, StoreError
+from sync.store.reading import CODE_KEY
 from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
@@ -226,6 +227,7 @@ class SyncLoop:
         self._last_contact = self._clock()
         if isinstance(answer, HeartbeatResponse):
             await self._follow_schedule(answer)
+            await self._keep_code_key(answer)
             while await self._store.write(Writing.shed):
                 pass
         if self._session.received(step, answer, self._held(), _now(), self._chance()):
@@ -350,6 +352,11 @@ class SyncLoop:
         except AckRefusedError as error:
             _log.warning("acknowledgement_refused", acked_through=answer.acked_through, reason=str(error))
             self._session.ack_refused(_now(), self._chance())
+
+    async def _keep_code_key(self, answer: HeartbeatResponse) -> None:
+        key = answer.code_key or None
+        if key is not None and key != self._store.code_key():
+            await self._store.write(lambda writing: writing.set_meta(CODE_KEY, key))
 
     async def _follow_schedule(self, answer: HeartbeatResponse) -> None:
         if answer.announced:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
+from loyalty.addresses import address_code, codes_as_typed
 from loyalty.identification import MemberKind, normal_code
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
@@ -21,6 +22,7 @@ from loyalty.member import Balance, Member
 from loyalty.receipt import AwareDatetime, Receipt
 from sync.records import Entry, chain_next, chain_start
 from sync.store.errors import NoEpochError, UnknownEntryError
+from sync.store.overlay import Edit, laid_over
 from sync.store.packing import unpacked
 from sync.store.rows import (
     AnsweredCall,
@@ -58,7 +60,12 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 # Which member a code names where two kinds share it.
 _KIND_ORDER: tuple[MemberKind, ...] = ("card", "wallet", "nfc", "phone", "email")
 
+_ADDRESSES: frozenset[MemberKind] = frozenset({"phone", "email"})
+# Where the key of codes is kept.
+CODE_KEY = "code-key"
+
 _member = msgspec.json.Decoder(Member)
+_edit = msgspec.json.Decoder(Edit)
 _receipt = msgspec.json.Decoder(Receipt)
 _claims = msgspec.json.Decoder(tuple[LedgerEntry, ...])
 _instant = msgspec.json.Decoder(Instant)
@@ -116,14 +123,33 @@ class Reading:
     # Members
 
     def member_by_code(self, code: str) -> Member | None:
-        """The member that a scanned or typed `code` names, with the balance to show. Any spelling of the code."""
+        """The member that a scanned or typed `code` names, with the balance to show. Any spelling of the code.
+
+        A telephone number or e-mail address names its member, too.
+        """
         found = self._rows(_BY_CODE, (normal_code(code),))
+        key = self.code_key() if not found else None
+        for typed in codes_as_typed(code, key)[1:] if key is not None else ():
+            found = found or self._rows(_BY_CODE, (typed,))
         if not found:
             return None
         if len(found) > 1:
             # The newest row of each kind counts; among kinds, the one a till meets most.
             found.sort(key=lambda row: _KIND_ORDER.index(row[0]))
         return self._shown(found[0])
+
+    def code_key(self) -> str | None:
+        """The centre's key of codes that are made of telephone numbers and addresses; None before it was heard of."""
+        return self.meta(CODE_KEY)
+
+    def hidden(self, kind: MemberKind, code: str) -> str:
+        """A code as it is kept: of a telephone number or address, one that is made of it under the centre's key.
+
+        One that is met before the centre was heard of stays what it is.
+        """
+        if kind not in _ADDRESSES or (key := self.code_key()) is None:
+            return code
+        return address_code(kind, code, key) or code
 
     def member(self, member: str) -> Member | None:
         """The member with the centre's id `member`, with the balance to show."""
@@ -155,6 +181,9 @@ class Reading:
     def _shown(self, row: Any) -> Member:
         _, member_id, _, body, as_of = row
         member = _member.decode(body)
+        edits = self._rows("SELECT edit FROM edits WHERE member = ? ORDER BY id", (member_id,))
+        if edits:
+            member = laid_over(member, (_edit.decode(edit) for (edit,) in edits))
         claims = self._rows("SELECT points, pending_until FROM claims WHERE member = ?", (member_id,))
         if not claims and as_of is None:
             return member
@@ -366,7 +395,8 @@ class Reading:
         if live is None or first_seq > live[3]:
             return self.next_batch(limit)
         epoch, device, base, _, _ = live
-        if base + self._walked_before(first_seq - 1, live).seq + 1 < self.kept_from():
+        walked_from = base + self._walked_before(first_seq - 1, live).seq + 1
+        if walked_from < self.kept_from() or walked_from <= int(self.meta("rewritten_through") or 0):
             return None
         before = self.walk(first_seq - 1)
         entries = _within(self._entries_after(base + first_seq - 1, limit, base), MAX_BATCH_BYTES)

@@ -163,6 +163,19 @@ _KEPT_ENTRIES: Migration = (
     ),
 )
 
+_PROFILES: Migration = (
+    "profiles",
+    (
+        # What was told of members here and the member's row does not show yet; `key` is the entry's.
+        """CREATE TABLE edits (
+            id INTEGER PRIMARY KEY, key TEXT NOT NULL, member TEXT NOT NULL, edit BLOB NOT NULL, pos INTEGER) STRICT""",
+        "CREATE INDEX edits_member ON edits (member)",
+        "CREATE INDEX edits_key ON edits (key)",
+        # To find all that is about one member.
+        "CREATE INDEX receipts_member ON receipts (member) WHERE member IS NOT NULL",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -171,6 +184,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _QUARANTINE_DESK,
     _PROGRAM_SCHEDULE,
     _KEPT_ENTRIES,
+    _PROFILES,
 )
 
 

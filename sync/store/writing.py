@@ -27,6 +27,7 @@ from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
 from sync.store.kept_rows import KeptRows
 from sync.store.packing import Packer, unpacked
+from sync.store.profile_rows import ProfileRows
 from sync.store.quarantine_rows import QuarantineRows
 from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
@@ -40,12 +41,13 @@ if TYPE_CHECKING:
 
 _INSERT_ENTRY = "INSERT INTO entries (number, key, kind, hlc, wall, salt, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SALT_BYTES = 16
+_ID_BYTES = 16
 
 _encode = msgspec.json.Encoder().encode
 _member = msgspec.json.Decoder(Member)
 
 
-class Writing(SourceRows, QuarantineRows, KeptRows):
+class Writing(SourceRows, QuarantineRows, KeptRows, ProfileRows):
     """What a `work` passed to `Store.write` may do; valid only during that call."""
 
     def __init__(
@@ -167,6 +169,14 @@ class Writing(SourceRows, QuarantineRows, KeptRows):
         self._number += 1
         self._buffer.append((self._number, entry.key, entry.kind, entry.hlc, entry.wall, entry.salt, entry.body))
 
+    def stamp(self) -> str:
+        """A reading of the register's hybrid clock, for what is told now."""
+        return self._hybrid.tick(self._clock())
+
+    def new_id(self, prefix: str) -> str:
+        """An id that no other register makes."""
+        return f"{prefix}{self._randomness(_ID_BYTES).hex()}"
+
     def requeue(self, number: int) -> Entry:
         """Sends an entry that the centre quarantined again, as a new entry under the same key.
 
@@ -227,7 +237,10 @@ class Writing(SourceRows, QuarantineRows, KeptRows):
             self._execute("UPDATE epochs SET acked = ?, hash = ? WHERE epoch = ?", (through, reached, epoch))
             told = {outcome.seq: outcome for outcome in response.outcomes}
             seqs = range(acked + 1, through + 1)
-            self._settle({base + seq: told.get(seq) or Outcome(seq=seq, code="accepted") for seq in seqs})
+            outcomes = {base + seq: told.get(seq) or Outcome(seq=seq, code="accepted") for seq in seqs}
+            self._settle(outcomes)
+            self._settle_edits(outcomes)
+            self._reduce(outcomes)
             self._keep(base + acked, base + through, response.server_time)
 
     def _chain_through(self, chain_hash: bytes, base: int, acked: int, through: int) -> bytes:
@@ -375,11 +388,13 @@ class Writing(SourceRows, QuarantineRows, KeptRows):
     def finish_snapshot(self, centre_epoch: str, position: int, as_of: datetime) -> None:
         """Drops the members that were not in the snapshot, and goes on from its position."""
         generation = self._generation()
-        gone = self._rows("SELECT id, member, row FROM members WHERE generation < ? AND op != 'erase'", (generation,))
+        gone = self._rows(
+            "SELECT id, member, row FROM members WHERE generation < ? AND op NOT IN ('erase', 'join')", (generation,)
+        )
         for member_id, member, body in gone:
             self._forget_codes(member_id, body)
             self._touched.add(member)
-        self._execute("DELETE FROM members WHERE generation < ? AND op != 'erase'", (generation,))
+        self._execute("DELETE FROM members WHERE generation < ? AND op NOT IN ('erase', 'join')", (generation,))
         self._execute(
             "UPDATE feed SET position = ?, as_of = ?, centre_epoch = ?", (position, wall_text(as_of), centre_epoch)
         )
@@ -390,9 +405,16 @@ class Writing(SourceRows, QuarantineRows, KeptRows):
     def _apply(self, changes: Iterable[Change]) -> None:
         generation = self._generation()
         claimed = {row[0] for row in self._rows("SELECT DISTINCT member FROM claims")}
+        edited = bool(self._rows("SELECT 1 FROM edits LIMIT 1"))
         for change in changes:
             if self._apply_row(change, generation):
                 self._touched.add(change.member)
+                for alias in change.row.aliases or () if change.row else ():
+                    self._means(alias, change.member)
+                    if alias in claimed:
+                        claimed.add(change.member)
+                if edited:
+                    self._drop_edits(change.member, change.pos)
                 if change.member in claimed or change.op == "erase":
                     self._drop_claims(change)
 

@@ -34,6 +34,7 @@ from agent.inspection import (
     StatusReport,
 )
 from agent.openapi import Route
+from agent.profiles import Profiles
 from agent.store_inspection import COUNTED_FOR_S, MAX_EXPORTED_BYTES, Live, StoreInspection
 from agent.supervisor import Clocks, Supervisor, Worker
 from agent.view import BadgeView, PlaceView
@@ -111,7 +112,9 @@ class Served:
         self.scanner = LentScanner()
         clocks = Clocks(monotonic_s=lambda: 0.0, now=lambda: at(10).wall, sleep=_never, chance=lambda: 0.0)
         self.supervisor = Supervisor([self.scanner.worker], clocks, lambda: None)
-        self.api = LocalApi(self.access, self.desk, asked, self.supervisor, self._enrolled)
+        self.api = LocalApi(
+            self.access, self.desk, asked, self.supervisor, self._enrolled, profiles=Profiles(shop.store)
+        )
         self.url = self.access.origin
 
     def _enrolled(self) -> None:

@@ -159,6 +159,7 @@ async def test_a_disk_that_does_not_answer_delays_nobody_and_the_scan_follows(sh
 
     class FullDisk:
         member_by_code = staticmethod(shop.store.member_by_code)
+        hidden = staticmethod(shop.store.hidden)
 
         async def write(self, work: object) -> object:
             nonlocal refusals
@@ -202,6 +203,7 @@ class HangingDisk:
 
     def __init__(self, shop: Shop) -> None:
         self.member_by_code = shop.store.member_by_code
+        self.hidden = shop.store.hidden
         self.free = asyncio.Event()
         self._shop = shop
 
@@ -238,6 +240,7 @@ async def test_scans_that_a_disk_refuses_are_kept_in_their_order_too(shop: Shop)
 
     class FullDisk:
         member_by_code = staticmethod(shop.store.member_by_code)
+        hidden = staticmethod(shop.store.hidden)
 
         async def write(self, work: Any) -> Any:
             nonlocal refusals

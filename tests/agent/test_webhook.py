@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from agent.api import MAX_BODY_BYTES, LocalApi
+from agent.profiles import Profiles
 from agent.receipts import at_once
 from agent.store_inspection import StoreInspection
 from agent.webhook import MAX_WAITING_CALLS, Webhook
@@ -57,7 +58,10 @@ async def posting(
         now=lambda: at(30),
     )
     inspection: StoreInspection = served.api._inspection
-    api = LocalApi(served.access, served.desk, inspection, served.supervisor, lambda: None, webhook=webhook)
+    profiles = Profiles(shop.store)
+    api = LocalApi(
+        served.access, served.desk, inspection, served.supervisor, lambda: None, profiles=profiles, webhook=webhook
+    )
     runner = web.AppRunner(api.application(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", served.port).start()

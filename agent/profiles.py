@@ -1,0 +1,304 @@
+"""Members at the till: who joins here, and what is told of them.
+
+Owns what a POS or the command line may ask for, and the entries and the overlay that it becomes; durable before it is
+answered, once under its Idempotency-Key. Never decides what counts: the centre merges. Never knows HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from agent.inspection import NotFoundError
+from agent.problem import MalformedBodyError
+from loyalty.addresses import address_code, email_address, phone_number
+from loyalty.identification import MAX_WRITTEN_CHARS, MemberKind, is_member_code, normal_code
+from loyalty.member import Consent, Identifier, Member
+from loyalty.pan import first_pan
+from sync.records import (
+    AliasBody,
+    ConsentBody,
+    ConsentChannel,
+    ConsentState,
+    FieldName,
+    JoinBody,
+    ProfileBody,
+    TextVersion,
+    ToldCode,
+    ToldConsent,
+    ToldValue,
+)
+from sync.store.overlay import SHOWN, Edit
+from sync.store.store import Store
+from sync.store.writing import Writing
+
+# Under which name calls are remembered.
+CALLS: Final = "members"
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
+
+Name = Annotated[str, Meta(min_length=1, max_length=80)]
+Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=16)]
+Note = Annotated[str, Meta(min_length=1, max_length=200)]
+Address = Annotated[str, Meta(min_length=1, max_length=500)]
+Written = Annotated[str, Meta(min_length=1, max_length=MAX_WRITTEN_CHARS)]
+BirthDate = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+
+
+class GivenConsent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person said to being written to on a channel (`sms`, `email` …), shown the text of this version."""
+
+    channel: ConsentChannel
+    state: ConsentState
+    text_version: TextVersion
+
+
+class GivenCode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A card or other code that names the member from now on; `of` is a number of the card that it is one more of."""
+
+    code: Written
+    kind: MemberKind = "card"
+    of: Written | UnsetType = UNSET
+
+
+class JoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody joins here. At least one of `phone`, `email` and `code` finds them again. `operator` asked them."""
+
+    short_name: Name | UnsetType = UNSET
+    phone: Written | UnsetType = UNSET
+    email: Written | UnsetType = UNSET
+    language: Language | UnsetType = UNSET
+    birth_date: BirthDate | UnsetType = UNSET
+    address: Address | UnsetType = UNSET
+    note: Note | UnsetType = UNSET
+    code: GivenCode | UnsetType = UNSET
+    consents: Annotated[tuple[GivenConsent, ...], Meta(max_length=16)] = ()
+    operator: TextVersion | UnsetType = UNSET
+
+
+class EditRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told of a member; what is absent stays, null takes away."""
+
+    short_name: Name | UnsetType | None = UNSET
+    phone: Written | UnsetType | None = UNSET
+    language: Language | UnsetType | None = UNSET
+    note: Note | UnsetType | None = UNSET
+    consents: Annotated[tuple[GivenConsent, ...], Meta(max_length=16)] = ()
+    code: GivenCode | UnsetType = UNSET
+    operator: TextVersion | UnsetType = UNSET
+
+
+class MemberTold(Struct, frozen=True, kw_only=True):
+    """Kept here, and on its way to the centre: the member's id, and how many entries tell of it."""
+
+    member: str
+    entries: int
+
+
+Work = Callable[[Writing], MemberTold]
+
+
+class Profiles:
+    """Takes joins and edits of one register."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def join(self, request: JoinRequest, idempotency_key: str | None) -> MemberTold:
+        """Raises MalformedBodyError and StoreError; nothing is kept then."""
+        _check(request.phone or None, request.email or None, request.code or None)
+        if not (request.phone or request.email or request.code):
+            raise MalformedBodyError("Give a phone, an email or a code: nothing else finds the member again.")
+        return await self._once(request, idempotency_key, lambda writing: _join(writing, request))
+
+    async def edit(self, which: str, request: EditRequest, idempotency_key: str | None) -> MemberTold:
+        """`which` is a code or id. Raises NotFoundError, MalformedBodyError and StoreError; nothing is kept then."""
+        _check(request.phone or None, None, request.code or None)
+        return await self._once(request, idempotency_key, lambda writing: _edit(writing, which, request), which)
+
+    async def _once(self, request: Struct, key: str | None, work: Work, about: str = "") -> MemberTold:
+        if key is not None and not _KEY(key):
+            raise MalformedBodyError("The Idempotency-Key is not 1 to 255 visible ASCII characters.")
+        call = hashlib.sha256(key.encode()).hexdigest() if key is not None else None
+        asked = msgspec.json.encode((about, request))
+
+        def write(writing: Writing) -> MemberTold:
+            # Under a secret: a telephone number could be guessed back from a bare digest.
+            digest = hmac.digest((writing.code_key() or "").encode(), asked, "sha256").hex()
+            first = writing.answered_call(CALLS, call) if call is not None else None
+            if first is not None:
+                if first.digest != digest:
+                    raise MalformedBodyError("This Idempotency-Key was used for another body: take a new key.")
+                return msgspec.json.decode(first.answer, type=MemberTold)
+            told = work(writing)
+            if call is not None:
+                writing.keep_answered_call(CALLS, call, digest, msgspec.json.encode(told))
+            return told
+
+        return await self._store.write(write)
+
+
+def _check(phone: str | None, email: str | None, code: GivenCode | None) -> None:
+    if phone is not None and phone_number(phone) is None:
+        raise MalformedBodyError("The phone is no telephone number: 5 to 15 digits, with a + before its country.")
+    if email is not None and email_address(email) is None:
+        raise MalformedBodyError("The email is no e-mail address.")
+    if code is None:
+        return
+    if code.kind in ("phone", "email"):
+        raise MalformedBodyError("A telephone number goes into `phone`, an address into `email`.")
+    if not is_member_code(normal_code(code.code), code.kind):
+        raise MalformedBodyError("The code has characters that no card's number has, or more than 64 of them.")
+    if first_pan(code.code) is not None:
+        raise MalformedBodyError("The code is a payment card's number, and those are kept nowhere.")
+
+
+def _join(writing: Writing, request: JoinRequest) -> MemberTold:
+    key = writing.code_key()
+    found = _named(writing, request)
+    if found is not None:
+        # They are known here: what is told is told of who they are.
+        return _tell(writing, found, _as_edit(request))
+    provisional = writing.new_id("p-")
+    stamp = writing.stamp()
+    told: dict[FieldName, str | UnsetType] = {
+        "short_name": request.short_name,
+        "language": request.language,
+        "note": request.note,
+        "phone": request.phone,
+        "email": request.email,
+        "address": request.address,
+        "birth_date": request.birth_date,
+    }
+    fields = {name: ToldValue(value=value, hlc=stamp) for name, value in told.items() if value is not UNSET}
+    written = _codes_of(request)
+    body = JoinBody(
+        provisional_id=provisional,
+        fields=fields,
+        consent=tuple(_consent(one, None, request.operator) for one in request.consents),
+        codes=tuple(ToldCode(kind=kind, code=code) for kind, code in written),
+    )
+    identifiers = tuple(
+        Identifier(kind=kind, code=code) for kind, text in written if (code := _held(kind, text, key)) is not None
+    )
+    writing.add_joined(Member(member=provisional))
+    edit = Edit(
+        fields={name: fields[name].value for name in SHOWN if name in fields},
+        codes=identifiers,
+        consents=_shown(request.consents),
+        stamps={name: told.hlc for name, told in fields.items() if name in (*SHOWN, "phone")},
+    )
+    writing.tell("join", provisional, body, edit)
+    return MemberTold(member=provisional, entries=1)
+
+
+def _edit(writing: Writing, which: str, request: EditRequest) -> MemberTold:
+    member = writing.member_by_code(which) or writing.member(which)
+    if member is None:
+        raise NotFoundError("this register holds no such member; a scan asks the centre about one")
+    return _tell(writing, member, request)
+
+
+def _tell(writing: Writing, member: Member, request: EditRequest) -> MemberTold:
+    """An entry for the fields, one for each channel, one for the code."""
+    entries = 0
+    fields = _fields(request)
+    if fields:
+        stamp, seen = writing.stamp(), member.stamps or {}
+        told: dict[FieldName, ToldValue] = {
+            name: ToldValue(value=value, hlc=stamp, seen=seen.get(name, UNSET)) for name, value in fields.items()
+        }
+        edit = Edit(
+            fields={name: value for name, value in fields.items() if name in SHOWN},
+            phone=_phone_code(writing, fields),
+            stamps=dict.fromkeys(fields, stamp),
+        )
+        writing.tell("profile", writing.new_id("e-"), ProfileBody(member=member.member, fields=told), edit)
+        entries += 1
+    for consent in request.consents:
+        before = next((one for one in member.consents or () if one.channel == consent.channel), None)
+        said = _consent(consent, before, request.operator)
+        body = ConsentBody(member=member.member, **{name: getattr(said, name) for name in said.__struct_fields__})
+        writing.tell("consent", writing.new_id("e-"), body, Edit(consents=_shown((consent,))))
+        entries += 1
+    if request.code:
+        given = request.code
+        code = ToldCode(kind=given.kind, code=normal_code(given.code))
+        alias = AliasBody(member=member.member, code=code, of=normal_code(given.of) if given.of else UNSET)
+        identifier = Identifier(kind=given.kind, code=code.code)
+        writing.tell("alias", writing.new_id("e-"), alias, Edit(codes=(identifier,)))
+        entries += 1
+    return MemberTold(member=member.member, entries=entries)
+
+
+def _fields(request: EditRequest) -> dict[FieldName, str | None]:
+    given: dict[FieldName, str | UnsetType | None] = {
+        "short_name": request.short_name,
+        "language": request.language,
+        "note": request.note,
+        "phone": request.phone,
+    }
+    return {name: value for name, value in given.items() if value is not UNSET}
+
+
+def _as_edit(request: JoinRequest) -> EditRequest:
+    """A join of who is known already; what a register may not hold of them is left out."""
+    return EditRequest(
+        short_name=request.short_name,
+        phone=request.phone,
+        language=request.language,
+        note=request.note,
+        consents=request.consents,
+        code=request.code,
+        operator=request.operator,
+    )
+
+
+def _named(writing: Writing, request: JoinRequest) -> Member | None:
+    found = (writing.member_by_code(code) for _, code in _codes_of(request))
+    return next((member for member in found if member is not None), None)
+
+
+def _codes_of(request: JoinRequest) -> list[tuple[MemberKind, str]]:
+    codes: list[tuple[MemberKind, str]] = []
+    if request.code:
+        codes.append((request.code.kind, normal_code(request.code.code)))
+    if request.phone:
+        codes.append(("phone", request.phone))
+    if request.email:
+        codes.append(("email", request.email))
+    return codes
+
+
+def _held(kind: MemberKind, text: str, key: str | None) -> str | None:
+    """The code by which this register finds the member; none of an address before the centre was heard of."""
+    if kind not in ("phone", "email"):
+        return normal_code(text)
+    return address_code(kind, text, key) if key is not None else None
+
+
+def _phone_code(writing: Writing, fields: dict[FieldName, str | None]) -> str | None:
+    if "phone" not in fields:
+        return None
+    number = fields["phone"]
+    code = writing.hidden("phone", number) if number else ""
+    return code if code != number else ""
+
+
+def _consent(given: GivenConsent, before: Consent | None, operator: str | UnsetType) -> ToldConsent:
+    return ToldConsent(
+        channel=given.channel,
+        state=given.state,
+        text_version=given.text_version,
+        seen=before.hlc if before is not None and before.hlc else UNSET,
+        operator=operator,
+    )
+
+
+def _shown(consents: tuple[GivenConsent, ...]) -> tuple[Consent, ...]:
+    return tuple(Consent(channel=one.channel, state=one.state, text_version=one.text_version) for one in consents)

@@ -1,0 +1,190 @@
+"""Joins and edits at a till: shown here at once, on the other register by the feed, and no number is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agent.booking import Rules, book
+from agent.inspection import NotFoundError
+from agent.problem import MalformedBodyError
+from agent.profiles import EditRequest, GivenCode, GivenConsent, JoinRequest, Profiles
+from agent.view import member_view
+from central import operations
+from loyalty.receipt import MemberReference, Receipt
+from sync.session import HEARTBEAT_S
+from tests.agent.shop import BOOT, Shop, at
+from tests.sync.centre import Centre, Register, receipt, register, running_centre, utc_now
+from tests.sync.programs import in_force
+from tests.sync.store.raw import everything_in
+
+PHONE, DIGITS = "+381 64 123 4567", b"641234567"
+
+
+@asynccontextmanager
+async def two_registers(path: Path) -> AsyncIterator[tuple[Centre, Register, Register]]:
+    """A centre with two registers that have heard of it."""
+    async with AsyncExitStack() as stack:
+        centre = await stack.enter_async_context(running_centre(path / "centre"))
+        one, other = [
+            await stack.enter_async_context(register(path / number, centre, number=number)) for number in ("3", "4")
+        ]
+        for till in (one, other):
+            await till.until(lambda till=till: in_force(till.store) and till.store.count_members() == 5)  # type: ignore[misc]
+        yield centre, one, other
+
+
+def sold(number: int, code: str, till: str) -> Receipt:
+    sale = receipt(number, code, 100_00, till)
+    return replace(sale, member=MemberReference(code=code, kind="phone" if code == PHONE else "card", entry="typed"))
+
+
+async def sell(till: Register, number: int, code: str, name: str) -> None:
+    """As the agent books a posted receipt."""
+    booked = partial(book, receipt=sold(number, code, name), captured=at(number), boot=BOOT, rules=Rules())
+    await till.store.write(booked)
+
+
+def digits_in(folder: Path) -> bool:
+    """Whether a telephone number is anywhere in the store's files."""
+    everything = everything_in(folder)
+    assert b"TS00001" in everything
+    return DIGITS in everything.replace(b" ", b"")
+
+
+async def test_an_edit_is_shown_at_once_and_on_the_other_register_by_the_feed(tmp_path: Path) -> None:
+    async with two_registers(tmp_path) as (_, one, other):
+        told = EditRequest(
+            language="sl",
+            note="asks for a blue bag",
+            phone=PHONE,
+            consents=(GivenConsent(channel="sms", state="granted", text_version="2026-01"),),
+            code=GivenCode(code="TS-777"),
+        )
+        async with asyncio.timeout(HEARTBEAT_S / 2):
+            answer = await Profiles(one.store).edit("TS00001", told, None)
+            here = one.store.member_by_code("00381641234567")
+            await other.until(lambda: (found := other.store.member_by_code(PHONE)) and found.consents)
+        there = other.store.member_by_code("TS777")
+
+        assert (answer.member, answer.entries) == ("m1", 3)
+        for shown in (here, there):
+            assert shown is not None
+            view = member_view(shown)
+            assert (view.language, view.note, view.consents) == ("sl", "asks for a blue bag", {"sms": True})
+            assert shown.member == "m1"
+        # And once the feed has it, nothing is laid over the row any more, and no number is here
+        await one.until(lambda: one.store.queued() == 0 and not one.store._rows("SELECT 1 FROM edits"))
+        assert one.store.member_by_code(PHONE) == replace(there, as_of=one.store.member("m1").as_of)  # type: ignore[union-attr, type-var]
+    assert not digits_in(tmp_path / "3")
+    assert not digits_in(tmp_path / "4")
+
+
+async def test_who_joins_offline_earns_at_once_and_keeps_it_when_they_are_linked(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        async with register(tmp_path / "3", centre) as till:
+            await till.until(lambda: in_force(till.store) and till.store.code_key())
+        # Given a register without its network
+        async with register(tmp_path / "3", centre, exchanging=False) as till:
+            joined = await Profiles(till.store).join(JoinRequest(short_name="Iva", phone=PHONE), None)
+            await sell(till, 1, PHONE, "3")
+            member = till.store.member_by_code(PHONE)
+            assert member is not None
+            assert (member.member, member.short_name, member.balance.pending) == (joined.member, "Iva", 100)
+        # When it has it again
+        async with register(tmp_path / "3", centre) as till:
+            await till.until(lambda: till.confirmed(PHONE) == 100)
+
+            assert sum(centre.counted(joined.member).values()) == 100
+            assert till.store.member_by_code(PHONE).member == joined.member  # type: ignore[union-attr]
+    assert not digits_in(tmp_path / "3")
+
+
+async def test_who_was_known_by_phone_is_one_member_on_every_register(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        async with register(tmp_path / "3", centre) as till:
+            await till.until(lambda: in_force(till.store) and till.store.code_key())
+        async with register(tmp_path / "3", centre, exchanging=False) as till:
+            joined = await Profiles(till.store).join(
+                JoinRequest(short_name="Iva", phone=PHONE, code=GivenCode(code="TS900")), None
+            )
+            await sell(till, 1, "TS900", "3")
+        async with register(tmp_path / "4", centre, number="4") as other:
+            await other.until(lambda: other.store.count_members() == 5 and other.store.code_key())
+            await Profiles(other.store).edit("TS00002", EditRequest(phone=PHONE), None)
+            await other.until(lambda: other.store.queued() == 0)
+
+            async with register(tmp_path / "3", centre) as till:
+                await till.until(lambda: till.confirmed("TS900") == 100)
+                await other.until(lambda: other.confirmed("TS900") == 100)
+
+                # Both mean her as who she was, and the id that the register made means her, too
+                for each in (till, other):
+                    member = each.store.member_by_code(PHONE)
+                    assert member is not None
+                    assert (member.member, member.aliases) == ("m2", (joined.member,))
+                assert till.store.member(joined.member) is None
+                assert till.store._rows("SELECT member FROM receipts") == [("m2",)]
+                assert sum(centre.counted("m2").values()) == 100
+
+
+async def test_two_members_whom_an_operator_merges_are_one_here(tmp_path: Path) -> None:
+    async with two_registers(tmp_path) as (centre, one, other):
+        await sell(one, 1, "TS00001", "3")
+        await sell(other, 2, "TS00002", "4")
+        await one.until(lambda: one.confirmed("TS00001") == 100)
+        await other.until(lambda: other.confirmed("TS00002") == 100)
+
+        centre.write(lambda c: operations.merge_members(c, "m1", "m2", "same person", utc_now()))
+        for till in (one, other):
+            await till.until(lambda till=till: till.confirmed("TS00001") == 200)  # type: ignore[misc]
+            assert till.store.member_by_code("TS00001") == till.store.member_by_code("TS00002")
+            assert till.store.member("m1") is None
+            assert till.store.count_members() == 4
+
+
+async def test_a_call_counts_once_under_its_key_and_another_body_is_refused(tmp_path: Path) -> None:
+    async with two_registers(tmp_path) as (_, one, _other):
+        profiles = Profiles(one.store)
+        asked = JoinRequest(short_name="Iva", phone=PHONE)
+
+        first, again = await profiles.join(asked, "k1"), await profiles.join(asked, "k1")
+        with pytest.raises(MalformedBodyError, match="another body"):
+            await profiles.join(JoinRequest(short_name="Ema", phone=PHONE), "k1")
+        # Under another key they are known already, and what is told is told of who they are
+        known = await profiles.join(JoinRequest(short_name="Ema", phone=PHONE), "k2")
+
+        assert first == again
+        assert known.member == first.member
+        assert one.store.member_by_code(PHONE).short_name == "Ema"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (JoinRequest(short_name="Iva"), "nothing else finds"),
+        (JoinRequest(phone="12"), "no telephone number"),
+        (JoinRequest(email="iva"), "no e-mail address"),
+        (JoinRequest(code=GivenCode(code="<b>")), "characters"),
+        (JoinRequest(code=GivenCode(code="4111 1111 1111 1111")), "payment card"),
+        (JoinRequest(code=GivenCode(code=PHONE, kind="phone")), "goes into `phone`"),
+    ],
+)
+async def test_what_could_not_be_found_again_or_may_not_be_kept_is_refused(
+    tmp_path: Path, request_: JoinRequest, why: str
+) -> None:
+    shop = Shop(tmp_path)
+    try:
+        with pytest.raises(MalformedBodyError, match=why):
+            await Profiles(shop.store).join(request_, None)
+        with pytest.raises(NotFoundError):
+            await Profiles(shop.store).edit("nobody", EditRequest(note="x"), None)
+        assert shop.store.queued() == 0
+    finally:
+        shop.close()
