@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from loyalty.periods import FIRST, earlier, expiry, later
+from loyalty.periods import FIRST, earlier, expiry, in_utc, later
 from tests.loyalty.receipts import MORNING
 
 
@@ -33,3 +33,11 @@ def test_nothing_is_earlier_than_the_first_of_all_days() -> None:
 def test_what_is_no_duration_is_an_error_that_quotes_it() -> None:
     with pytest.raises(ValueError, match="'14 days' is no ISO 8601 duration"):
         later(MORNING, "14 days", "UTC")
+
+
+def test_a_time_that_utc_has_no_date_for_is_its_first_or_last_day() -> None:
+    first, last = datetime.fromisoformat("0001-01-01T00:30+01:00"), datetime.fromisoformat("9999-12-31T23:30-01:00")
+
+    assert in_utc(first) == FIRST
+    assert in_utc(last).isoformat() == "9999-12-31T00:00:00+00:00"
+    assert in_utc(datetime.fromisoformat("2026-11-22T09:00+01:00")).isoformat() == "2026-11-22T08:00:00+00:00"

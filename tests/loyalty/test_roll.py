@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from loyalty.account import Account
 from loyalty.member import Activity, Counters, Lot, MemberState
 from loyalty.program import Tier, program_from_json
 from loyalty.roll import roll
@@ -110,6 +111,25 @@ def test_a_tier_that_was_given_by_hand_stays() -> None:
     # of gold it is not told what it was reached with
     assert (untold.tier, given_by_hand.tier) == ("gold", "friend")
     assert (roll(MemberState(code="1"), PROGRAM, on("2030-01-01")).tier or None) is None
+
+
+def test_activity_stays_told_beside_a_tier_that_is_given_by_hand() -> None:
+    friend = replace(PROGRAM, tiers=(Tier(id="friend"), *PROGRAM.tiers))
+    old, new = (Activity(at=on(day), points=500) for day in ("2020-11-01", "2026-11-01"))
+
+    told = Account(friend, MemberState(code="1", counters=Counters(activity=(old, new)))).state(on("2026-11-02"))
+
+    # what left all windows is told no more
+    assert told.counters.activity == (new,)
+    assert told.tier == "gold"
+
+
+def test_activity_of_a_time_that_utc_has_no_date_for_counts_as_long_ago() -> None:
+    long_ago = Activity(at=datetime.fromisoformat("0001-01-01T00:30+01:00"), points=500)
+
+    rolled = roll(MemberState(code="1", counters=Counters(activity=(long_ago,))), PROGRAM, on("2026-11-02"))
+
+    assert (rolled.tier or None) is None
 
 
 def test_what_was_spent_came_off_the_lots_that_expire_and_then_off_those_that_stay() -> None:

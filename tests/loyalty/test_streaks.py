@@ -176,3 +176,55 @@ def test_what_may_still_count_is_told_until_its_window_ends() -> None:
 
     assert fold.counters(visits(), MORNING + 10 * DAY).visits == {"v": (MORNING,)}
     assert fold.counters(visits(), MORNING + 10 * DAY + timedelta(seconds=1)).visits == {"v": ()}
+
+
+@pytest.mark.parametrize("per", ["receipt", "day"])
+def test_what_was_sold_before_a_rule_began_takes_nothing_of_it_when_it_comes_back(per: str) -> None:
+    # given two sales before there were visits and stamps, and one after, which fills a card and a streak of one
+    before, after = (
+        program(),
+        program(
+            visits=[{"id": "v", "every": 1, "within": "P10D", "per": per, "give": {"points": 10}}],
+            stamps=[{"id": "s", "every": 1, "give": {"points": 5}}],
+        ),
+    )
+    fold = Fold(scope_of([before, after]))
+    for number in ("1", "2"):
+        fold.sell(cups(number, "1", MORNING - DAY), program=before, facts=Facts())
+    given = fold.sell(cups("3", "1"), program=after, facts=Facts())
+    assert moved(tuple(given)) == [("key-3/v", 10), ("key-3/s", 5)]
+
+    # then one of the first comes back, and the other is voided, and nothing goes
+    assert fold.take_back(cups_back("4", "1", 1), "key-1") == []
+    assert fold.void("key-2") == []
+    assert moved(tuple(fold.take_back(cups_back("5", "3", 1), "key-3"))) == [("key-5/v", -10), ("key-5/s", -5)]
+
+
+def test_a_day_is_a_visit_while_one_of_its_receipts_is_left() -> None:
+    account = Account(visits(every=1, per="day"))
+    given = [moved(account.add(sale(number, 100))) for number in ("1", "2")]
+    assert given == [[("key-1/v", 10)], []]
+
+    assert account.add(refund("3", "1", 100)) == ()
+    assert moved(account.add(refund("4", "2", 100))) == [("key-4/v", -10)]
+
+
+def test_of_stamps_that_a_file_told_nothing_is_known_to_have_been_given() -> None:
+    # given a file that tells more stamps than a card has, as no register writes it
+    account = Account(stamps(every=2), MemberState(code="1", counters=Counters(stamps={"s": 3})))
+    assert moved(account.add(cups("1", "2"))) == [("key-1/s", 10)]
+
+    # then a return takes what these receipts gave, and not more
+    assert moved(account.add(cups_back("2", "1", 2))) == [("key-2/s", -10)]
+
+
+def test_a_day_whose_points_stay_is_not_counted_again() -> None:
+    # given points of a day that were confirmed when all of it came back, where only pending ones are taken
+    rule = {"id": "v", "every": 1, "within": "P10D", "per": "day", "give": {"points": 10}, "pending": "P1D"}
+    account = Account(program(visits=[rule], returns={"policy": "pending_only"}))
+    account.add(sale("1", 100))
+    assert account.add(replace(refund("2", "1", 100), issued_at=MORNING + 3 * DAY)) == ()
+
+    # then another receipt of the same day makes it no visit again
+    assert account.add(replace(sale("3", 100), issued_at=MORNING + timedelta(hours=2))) == ()
+    assert moved(account.add(replace(sale("4", 100), issued_at=MORNING + DAY))) == [("key-4/v", 10)]
