@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -103,13 +105,16 @@ async def test_a_document_that_was_never_published_is_404(register: Register, ki
 # ---- the live connection
 
 
-async def listening(register: Register) -> ClientWebSocketResponse:
+@asynccontextmanager
+async def listening(register: Register) -> AsyncIterator[ClientWebSocketResponse]:
     try:
-        return await register.live()
+        socket = await register.live()
     except WSServerHandshakeError as error:
         if error.status in (404, 501):
             pytest.skip("the centre has no live connection")
         violated("live", f"The centre answered {error.status} to a signed GET /v1/live.")
+    async with socket:
+        yield socket
 
 
 async def hint(socket: ClientWebSocketResponse) -> Hint | None:
@@ -129,24 +134,24 @@ async def hint(socket: ClientWebSocketResponse) -> Hint | None:
 
 async def test_a_hint_comes_at_once_and_with_news(register: Register, sold: Ingested) -> None:
     # Given a register that listens
-    socket = await listening(register)
-    first = await hint(socket)
-    require(
-        first is not None and first.feed is not None, "live", "The first message of a live connection names no feed."
-    )
-    # When a member buys
-    register.receipt(register.sale(code=MEMBERS[0]))
-    [outcome] = (await register.ingest(len(sold.outcomes) + 1)).outcomes
-    # Then it is told of that position
-    while (one := await hint(socket)) is not None and (one.feed or 0) < outcome.pos:
-        pass
-    require(one is not None, "live", "The live connection ended before it told of a change.")
-    await socket.close()
+    async with listening(register) as socket:
+        first = await hint(socket)
+        require(first is not None, "live", "The centre ended the live connection before it told anything.")
+        told = -1 if first is None or first.feed is None else first.feed
+        require(told >= 0, "live", "The first message of a live connection names no feed.")
+        # When a member buys
+        register.receipt(register.sale(code=MEMBERS[0]))
+        [outcome] = (await register.ingest(len(sold.outcomes) + 1)).outcomes
+        # Then it is told of that position
+        while told < outcome.pos:
+            one = await hint(socket)
+            require(one is not None, "live", "The live connection ended before it told of a change.")
+            told = max(told, one.feed or 0) if one is not None else told
 
 
-async def test_a_live_connection_is_signed_for(register: Register, session: ClientSession) -> None:
-    await (await listening(register)).close()
-    answer = await register.send(register.request("GET", "/v1/live"))
+async def test_a_live_connection_is_signed_for(register: Register) -> None:
+    async with listening(register):
+        answer = await register.send(register.request("GET", "/v1/live"))
     require(answer.status == 401, "live", f"An unsigned GET /v1/live was answered with {answer.status}; 401 is due.")
 
 
@@ -156,25 +161,24 @@ async def test_a_live_connection_is_signed_for(register: Register, session: Clie
 async def test_a_revoked_device_is_refused_and_loses_its_live_connection(
     centre: Centre, session: ClientSession
 ) -> None:
-    # Given a register of its own, that listens
+    # Given a register of its own, that listens where it can
     if centre.revoke is None:
         pytest.skip("no --revoke-command was given")
     register = Register(await enrol(session, centre.code()), session)
     await register.open_epoch()
     register.signal()
-    try:
-        socket = await register.live()
-    except WSServerHandshakeError:
-        socket = None
     # When it is revoked
-    await asyncio.to_thread(centre.revoke, register.device.id)
-    # Then it is refused, whatever it asks
-    batch = register.signed("POST", "/v1/ingest", register.batch())
-    for request in (batch, register.signed("GET", "/v1/snapshot"), register.epoch_request()):
-        answer = await register.send(request)
-        require(
-            answer.status == 403, "signatures", f"The device was revoked; the centre answered {answer}; 403 is due."
-        )
-    # And hears no more
-    while socket is not None and await hint(socket) is not None:
-        pass
+    async with AsyncExitStack() as stack:
+        socket = None
+        with suppress(WSServerHandshakeError):
+            socket = await stack.enter_async_context(await register.live())
+        await asyncio.to_thread(centre.revoke, register.device.id)
+        # Then it is refused, whatever it asks
+        batch = register.signed("POST", "/v1/ingest", register.batch())
+        for request in (batch, register.signed("GET", "/v1/snapshot"), register.epoch_request()):
+            answer = await register.send(request)
+            refused = answer.status == 403
+            require(refused, "signatures", f"The device was revoked; the centre answered {answer}; 403 is due.")
+        # And hears no more
+        while socket is not None and await hint(socket) is not None:
+            pass
