@@ -2,7 +2,7 @@
 
 Owns that an item leaves the quarantine in the transaction that books its receipts, so that nothing is lost and nothing
 counts twice: who is known already is found by identity, as with any receipt. A booked receipt that earned nothing is
-corrected by its own paper only. Never reads what is not whole (a damaged spool, a cut job).
+corrected by its own paper only. Never reads what is not whole (a damaged spool, a cut job, a file not opened).
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ REREAD_AT_ONCE: Final = 20
 REREAD_IN_A_RUN: Final = 200
 PAUSE_S: Final = 30.0
 # Their bytes are not all of the paper, so that what could be read of them would be wrong; or a person has to choose.
-NEVER_READ: Final = frozenset({"spool_damaged", "job_too_long", "corrupt_store", "ambiguous"})
+# Of a file that was not opened nothing but its name is kept, and whoever drops files gives that.
+NEVER_READ: Final = frozenset((
+    "spool_damaged", "job_too_long", "corrupt_store", "ambiguous", "not_a_file", "linked_file", "unreadable",
+    "too_large",
+))  # fmt: skip
 # A receipt of a further source was read before it was set aside, and is kept as JSON whatever its source gives.
 KEPT_AS_JSON: Final = b'{"key":'
 

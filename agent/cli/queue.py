@@ -165,8 +165,9 @@ def _show(register: Inspection, number: int, *, as_json: bool) -> int:
         say(f"Understood as no receipt: {kind}")
     for trouble in item.troubles:
         say(f"{trouble.code}: {trouble.detail}")
-    say(f"What to do: {item.remedy}")
-    if item.resolved_at is not None:
+    if item.resolved_at is None:
+        say(f"What to do: {item.remedy}")
+    else:
         note = f": {item.note}" if item.note else ""
         say(f"Resolved {item.resolved_at:%Y-%m-%d %H:%M:%S} as {item.resolved_as}{note}")
     return DONE

@@ -137,6 +137,18 @@ async def test_a_job_that_is_not_whole_is_never_read(shop: Shop) -> None:
     assert shop.bodies() == []
 
 
+@pytest.mark.parametrize("reason", ["not_a_file", "linked_file", "unreadable", "too_large"])
+async def test_the_name_of_a_file_that_was_not_opened_is_no_receipt(shop: Shop, reason: str) -> None:
+    # given a link in the folder whose name is a receipt in the contract's shape
+    name = b'{"key":"","kind":"sale","currency":"EUR","total_minor":100000,"number":"1","lines":[]}'
+    await shop.store.write(lambda writing: writing.quarantine("files", reason, "", name))
+
+    reread = await rereader(shop).reread(1)
+
+    assert (reread.outcome, reread.reason) == ("waits", reason)
+    assert shop.bodies() == []
+
+
 async def test_a_receipt_that_earns_nothing_is_booked_and_waits_for_a_person(shop: Shop) -> None:
     await shop.seed()
     shop.print(foreign(1))
