@@ -6,8 +6,10 @@ further than its shape.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import hmac
 import io
 import json
 import re
@@ -43,6 +45,9 @@ FACTS = {"version": "0", "platform": "conformance"}
 PREFIX = "tillside-enrol:"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "tillside:receipt")
 COMPRESS_ABOVE_BYTES = 1024
+# Of a snapshot that is being made.
+ASKED_AGAIN = 10
+LONGEST_PAUSE_S = 5
 
 
 def base64url(raw: bytes) -> str:
@@ -353,13 +358,18 @@ class Register:
             seq=seq,
             key=key or str(uuid.uuid4()),
             kind=kind,
-            hlc=f"{int(time.time() * 1000):012x}{seq:04x}-c04f0000",
+            hlc=self.hlc,
             wall=wall,
             salt=secrets.token_hex(16),
             body=body if isinstance(body, str) else json.dumps(body, ensure_ascii=False),
         )
         self.entries.append(entry)
         return entry
+
+    @property
+    def hlc(self) -> str:
+        """A reading of the clock, later than all before."""
+        return f"{int(time.time() * 1000):012x}{len(self.entries):04x}-c04f0000"
 
     def signal(self) -> Entry:
         """An entry that means nothing to anybody."""
@@ -411,7 +421,14 @@ class Register:
         return (await self.post("/v1/heartbeat", body)).read(Heard, "heartbeat")
 
     async def snapshot(self) -> Snapshot:
-        return (await self.get("/v1/snapshot")).read(Snapshot, "snapshots")
+        """One that the centre has to make first is asked for again, after as long as it says."""
+        answer = await self.get("/v1/snapshot")
+        for _ in range(ASKED_AGAIN):
+            if answer.status != 503:
+                break
+            await asyncio.sleep(min(int(answer.headers.get("retry-after", "1")), LONGEST_PAUSE_S))
+            answer = await self.get("/v1/snapshot")
+        return answer.read(Snapshot, "snapshots")
 
     async def member(self, escaped: str) -> OnDemand | None:
         answer = await self.get(f"/v1/members/{escaped}")
@@ -441,6 +458,12 @@ def sale(at: datetime, *, code: str = "", total_minor: int = 100_00, ids: tuple[
         "lines": [{"position": 1, "description": "Čaj", "amount_minor": total_minor}],
     }
     return receipt | ({"member": {"code": code, "kind": "card", "entry": "scanned"}} if code else {})
+
+
+def phone_code(number: str, code_key: str) -> str:
+    """The code by which a telephone number, digits after a `+`, names a member."""
+    digest = hmac.digest(bytes.fromhex(code_key), b"phone\0" + number.encode(), "sha256").hex().upper()
+    return f"TEL:{digest[:32]}:{number[-4:]}"
 
 
 def fresh(scheme: str) -> str:

@@ -82,6 +82,13 @@ class Row(Struct):
     member: str
     balance: Balance
     identifiers: list[Identifier] = []
+    aliases: list[str] = []
+    short_name: str = ""
+
+    @property
+    def ids(self) -> set[str]:
+        """Whatever means this member."""
+        return {self.member, *self.aliases}
 
 
 class Change(Struct):
@@ -131,6 +138,22 @@ class Heard(Struct):
     schedule: list[Announced] = []
     config: Digest | None = None
     item_map: Digest | None = None
+    erasures: int | None = None
+    code_key: Digest | None = None
+
+
+class Erasure(Struct):
+    number: Annotated[int, Meta(ge=1)]
+    member: str
+    aliases: list[str]
+    codes: list[Digest]
+    erased_at: Time
+
+
+class Erasures(Struct):
+    centre_epoch: Id
+    erasures: list[Erasure]
+    more: bool
 
 
 class Hint(Struct):

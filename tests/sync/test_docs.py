@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from central import routes
 from central.ingest import MAX_ALSO
 from central.routes import OPERATIONS
-from loyalty import item_map
-from sync import client, enrolling, enrolment, retry, session, signing, steps, wire
+from loyalty import addresses, item_map
+from sync import client, enrolling, enrolment, records, retry, session, signing, steps, wire
 from sync.records import EntryKind
 from sync.store import packing, reading, writer
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROTOCOL, PAGE, STORE_PAGE = ((DOCS / name).read_text() for name in ("protocol.md", "sync.md", "store.md"))
 MIB, KIB = 1024**2, 1024
+
+
+def max_length(of: Any) -> int:
+    """The most characters that a type of the wire takes."""
+    [found] = [meta.max_length for meta in of.__metadata__]
+    return int(found)
 
 
 def test_every_endpoint_is_described_and_nothing_else() -> None:
@@ -57,6 +63,10 @@ def test_every_entry_kind_is_named() -> None:
         f"| ids in `also` | {MAX_ALSO} |",
         f"| a hint | {client.MAX_HINT_BYTES // KIB} KiB |",
         f"| an item map | {item_map.MAX_DOCUMENT_BYTES // MIB} MiB |",
+        f"of a `join` | {max_length(records.FieldValue)} characters; {records.MAX_CODES}, {records.MAX_CHANNELS} |",
+        f"a `value` at most {max_length(records.FieldValue)} characters",
+        f"there are {records.MAX_CODES} codes and {records.MAX_CHANNELS} channels",
+        f"`number` is {addresses.MIN_DIGITS} to {addresses.MAX_DIGITS} digits",
         f"in `programs` of a heartbeat | {wire.MAX_ANNOUNCED} |",
         f"| an enrolment code | {enrolment.MAX_CODE_CHARS:,} characters |",
         f"| an id | {signing.MAX_ID_LENGTH} characters | 401 |",

@@ -15,6 +15,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from loyalty.addresses import address_code, email_address, hidden_code, phone_number
+from loyalty.identification import normal_code
 from sync.enrolment import CODE_PREFIX, CodeMalformedError, EnrolmentCode, code_text, parse_code
 from sync.records import Entry, chain_next, chain_start, wall_text
 from sync.signing import (
@@ -37,8 +39,8 @@ def vectors(name: str) -> dict[str, Any]:
     return found
 
 
-SIGNING, CHAIN, ENROLMENT, COMPRESSION = (
-    vectors(f"{name}.json") for name in ("signing", "chain", "enrolment", "compression")
+SIGNING, CHAIN, ENROLMENT, COMPRESSION, CODES = (
+    vectors(f"{name}.json") for name in ("signing", "chain", "enrolment", "compression", "codes")
 )
 KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(SIGNING["private_key"]))
 
@@ -180,7 +182,37 @@ def test_what_is_not_one_whole_frame_is_refused(case: dict[str, Any]) -> None:
         decompress(base64.b64decode(case["frame"]), "zstd")
 
 
+# ---- codes of members
+
+
+@pytest.mark.parametrize("case", CODES["addresses"], ids=lambda case: case["written"])
+def test_a_number_or_address_has_the_published_code(case: dict[str, Any]) -> None:
+    compared = phone_number(case["written"]) if case["kind"] == "phone" else email_address(case["written"])
+
+    assert compared == case["address"]
+    assert address_code(case["kind"], case["written"], CODES["code_key"]) == case["code"] == normal_code(case["code"])
+
+
+def test_what_is_no_number_or_address_has_no_code() -> None:
+    assert [address_code(case["kind"], case["written"], CODES["code_key"]) for case in CODES["no_addresses"]] == [
+        None
+    ] * len(CODES["no_addresses"])
+
+
+def test_codes_are_compared_and_hidden_as_published() -> None:
+    for case in CODES["normal"]:
+        assert normal_code(case["written"]) == case["code"]
+    for case in CODES["erased"]:
+        assert hidden_code(case["code"], CODES["code_key"]) == case["hidden"]
+
+
 # ---- the page
+
+
+def test_the_pages_code_is_the_first_vector() -> None:
+    first = CODES["addresses"][0]
+
+    assert f"`{CODES['code_key']}`, `{first['written']}` is `{first['code']}`" in PAGE
 
 
 def test_the_pages_request_is_the_first_vector() -> None:
