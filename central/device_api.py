@@ -20,12 +20,12 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, configs, devices, erasing, feed, item_maps, problems, programs
+from central import cards, configs, devices, erasing, feed, item_maps, members, problems, programs, scopes
 from central.clock import Clock
 from central.db.database import Database
 from central.db.dialects import Way
 from central.devices import Device, Randomness
-from central.feed import Sequencer
+from central.feed import Placed, Sequencer
 from central.ingest import CREDIT, Applied, ingest
 from central.journal import Journal, enrolled
 from central.openapi import openapi_document
@@ -63,20 +63,29 @@ MAX_LIVE_MESSAGE_BYTES = 1024
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """A request whose signature held. `body` is as sent, still compressed."""
+    """A request whose signature held. `body` is as sent, still compressed; `store` is the device's."""
 
     device: str
+    store: str
     request_id: str
     fingerprint: str
     http: web.Request
     body: bytes
 
 
+class _Found(Struct, frozen=True, kw_only=True):
+    """The member of a code; `held` where the feed of the caller's store tells of them already."""
+
+    answer: MemberResponse
+    held: bool
+
+
 class LiveConnection:
     """One register that listens. However many hints come while one is sent, only the newest goes next."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, store: str) -> None:
         self.socket = socket
+        self.store = store
         self._pos: int | None = None
         self._news = asyncio.Event()
 
@@ -120,10 +129,15 @@ class LiveConnections:
             if not listening:
                 self._of.pop(device, None)
 
-    def announce(self, pos: int) -> None:
+    def announce(self, pos: int, concerned: Callable[[str], bool]) -> None:
+        """Tell those whose store is concerned how far the feed has come."""
         for listening in self._of.values():
             for connection in listening:
-                connection.announce(pos)
+                if concerned(connection.store):
+                    connection.announce(pos)
+
+    def stores(self) -> frozenset[str]:
+        return frozenset(connection.store for listening in self._of.values() for connection in listening)
 
     def devices(self) -> frozenset[str]:
         return frozenset(self._of)
@@ -250,37 +264,52 @@ class DeviceApi:
     async def changes(self, call: Call) -> web.StreamResponse:
         after = _number(call.http, "after", minimum=0, maximum=2**63 - 1)
         limit = _number(call.http, "limit", minimum=1, maximum=feed.MAX_CHANGES, default=feed.MAX_CHANGES)
-        now = self._clock()
+        held, now = call.http.query.get("scope"), self._clock()
 
         def work(connection: Connection) -> Struct:
+            scope = scopes.scope_of(connection, call.store)
+            if held is not None and held != scope.name:
+                raise problems.SnapshotNeededError(
+                    "registers of this store hold other members now; take a new snapshot with GET /v1/snapshot"
+                )
             if after > feed.feed_position(connection):
                 raise problems.SnapshotNeededError(
                     "this centre's feed has not come that far: it was restored from a backup; "
                     "take a new snapshot with GET /v1/snapshot"
                 )
-            return feed.changes_after(connection, after, limit, now)
+            return feed.changes_after(connection, after, limit, now, scope)
 
         return _answer(call.http, await self._database.read(work))
 
     async def snapshot(self, call: Call) -> web.StreamResponse:
-        return _answer(call.http, await self._snapshots.newest(self._clock()))
+        scope = await self._database.read(lambda connection: scopes.scope_of(connection, call.store))
+        begun = call.http.query.get("last")
+        return _answer(call.http, await self._snapshots.newest(scope, self._clock(), begun))
 
     async def snapshot_chunk(self, call: Call) -> web.StreamResponse:
         match = call.http.match_info
-        content = await asyncio.to_thread(self._snapshots.chunk, match["snapshot"], match["chunk"])
+        scope = await self._database.read(lambda connection: scopes.scope_of(connection, call.store))
+        content = await asyncio.to_thread(self._snapshots.chunk, scope, match["snapshot"], match["chunk"])
         return web.Response(body=content, content_type="application/zstd")
 
     async def member(self, call: Call) -> web.StreamResponse:
-        code = call.http.match_info["code"]
+        """A member whom the store does not hold is held there from now on, so that the feed goes on telling of them."""
+        found = await self._database.read(lambda connection: self._found(connection, call))
+        if not found.held:
+            member, now = found.answer.row.member, self._clock()
+            await self._database.write(lambda c: _pinned(c, call.store, member, now), Way.BESIDE)
+            await self._sequencer.place()
+            found = await self._database.read(lambda connection: self._found(connection, call))
+        return _answer(call.http, found.answer)
 
-        def work(connection: Connection) -> MemberResponse:
-            card = cards.find(connection, code)
-            row = None if card is None or card.member is None else feed.newest_row(connection, card.member)
-            if row is None:
-                raise problems.NobodysCodeError(None if card is None or card.member is not None else card.state)
-            return row
-
-        return _answer(call.http, await self._database.read(work))
+    def _found(self, connection: Connection, call: Call) -> _Found:
+        card = cards.find(connection, call.http.match_info["code"])
+        scope = scopes.scope_of(connection, call.store)
+        row = None if card is None or card.member is None else feed.newest_row(connection, card.member, scope)
+        if row is None:
+            raise problems.NobodysCodeError(None if card is None or card.member is not None else card.state)
+        held = scope.store is None or scopes.held_at(connection, scope.store, row.row.member)
+        return _Found(answer=row, held=held)
 
     async def erasures(self, call: Call) -> web.StreamResponse:
         after = _number(call.http, "after", minimum=0, maximum=2**31 - 1)
@@ -309,6 +338,7 @@ class DeviceApi:
                 feed=feed.feed_position(connection),
                 erasures=erasing.newest(connection),
                 code_key=cards.code_key(connection),
+                scope=scopes.scope_of(connection, device.store).name,
             )
 
         return _answer(call.http, await self._database.write(work, Way.BESIDE))
@@ -344,7 +374,7 @@ class DeviceApi:
             heartbeat=LIVE_HEARTBEAT_S, timeout=LIVE_CLOSE_S, max_msg_size=MAX_LIVE_MESSAGE_BYTES
         )
         await socket.prepare(call.http)
-        connection = LiveConnection(socket)
+        connection = LiveConnection(socket, call.store)
         connection.announce(await self._database.read(feed.feed_position))
         await self._live.serve(call.device, connection)
         return socket
@@ -370,6 +400,7 @@ class DeviceApi:
         fingerprint = hashlib.sha256(f"{request.method} {request.raw_path}\n".encode() + body).hexdigest()
         return Call(
             device=device.id,
+            store=device.store,
             request_id=request.headers[REQUEST_ID_HEADER],
             fingerprint=fingerprint,
             http=request,
@@ -385,6 +416,27 @@ class DeviceApi:
         if device.revoked:
             raise problems.DeviceRevokedError("enrol the register again with a new code")
         return device
+
+
+def _pinned(connection: Connection, store: str, member: str, now: datetime) -> None:
+    members.hold(connection, (member,))
+    scopes.pin(connection, store, member, now)
+
+
+async def tell_registers(database: Database, live: LiveConnections, placed: Placed) -> None:
+    """A hint to the registers whose feed what was placed is about."""
+    listening = live.stores()
+    if not listening:
+        return
+
+    def work(connection: Connection) -> frozenset[str]:
+        holding = scopes.stores_holding(connection, sorted(placed.members))
+        return frozenset(
+            store for store in listening if store in holding or scopes.scope_of(connection, store).store is None
+        )
+
+    concerned = await database.read(work)
+    live.announce(placed.pos, concerned.__contains__)
 
 
 def ingested(connection: Connection, applied: Applied, now: datetime) -> IngestResponse:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
-from central import cards, members, profiles
+from central import cards, members, profiles, scopes
 from central.cards import AT_ONCE
 from central.db import tables
 from central.members import UnknownMemberError
@@ -197,6 +197,7 @@ def _forget(connection: Connection, member: str, aliases: Sequence[str], codes: 
     _drop_bodies(connection, keys)
     _drop_set_aside(connection, keys, {*codes, *told})
     cards.forget(connection, member)
+    scopes.forget(connection, (member, *aliases))
     profiles.forget(connection, member)
     for some in _parts(codes):
         connection.execute(delete(tables.attachments).where(tables.attachments.c.code.in_(some)))

@@ -1,21 +1,38 @@
 """The feed: one order of committed changes, and the rows that registers hold.
 
-Owns positions. Work that changes a member leaves an unplaced change in its own transaction; the one
+Owns positions. Work that changes a member, or who holds it, leaves that unplaced in its own transaction; the one
 sequencer gives positions to committed changes only, so a cursor never skips a row. The row is kept as
 it was when its position was given: what a register holds at a position is what the centre was there.
-Never decides what a member's balance is.
+Never decides what a member's balance is, nor who is in a store's scope (`central.scopes` does).
+
+A register reads the part of the feed that its store's scope is about. In it a member stands where its row changed last,
+or where it came into the scope or left it, whichever is later.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
-from sqlalchemy import Connection, func, insert, literal, select, update
+from msgspec import UNSET, Raw, Struct
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from central.cards import AT_ONCE
 from central.db import tables
@@ -23,12 +40,32 @@ from central.db.database import Database
 from central.db.dialects import Way
 from central.db.sets import among, change_rows, each, insert_rows
 from central.members import rows_of
+from central.scopes import WHOLE, Scope
 from loyalty.member import Member
 from sync.wire import Change, ChangesResponse, MemberResponse
 
 # Changes placed in one transaction: an import must not hold the writers for long.
 PLACED_AT_ONCE = 1000
 MAX_CHANGES = 1000
+# Positions looked through for one answer: a store's members may be few among all that changed.
+SPAN = 20_000
+
+
+class SnapshotRow(Struct, frozen=True, kw_only=True):
+    """A line of a snapshot: a Change whose row is written as the feed keeps it."""
+
+    pos: int
+    op: str
+    member: str
+    row: Raw
+
+
+class Placed(Struct, frozen=True, kw_only=True):
+    """What the sequencer gave positions to: so many changes, of these members; the feed has come to `pos`."""
+
+    count: int
+    members: frozenset[str] = frozenset()
+    pos: int = 0
 
 
 def note_changes(connection: Connection, members: Iterable[str], now: datetime) -> dict[str, int]:
@@ -56,24 +93,48 @@ def newest_changes(connection: Connection, members: Collection[str]) -> dict[str
     return {row.member: row.newest for row in rows}
 
 
-def place_changes(connection: Connection, now: datetime) -> int:
-    """Give positions to at most PLACED_AT_ONCE unplaced changes; returns how many.
+def place_changes(connection: Connection, now: datetime) -> Placed:
+    """Give positions to at most PLACED_AT_ONCE unplaced changes of members, and as many of scopes.
 
-    A member's changes share one position. Exactly the changes found are placed: the rows are read after
-    them, so they hold their effect, and whatever is committed meanwhile waits for the next time.
+    What was found of one member shares one position. Exactly what was found is placed: the rows are read after
+    that, so they hold its effect, and whatever is committed meanwhile waits for the next time.
     """
-    changes = tables.changes
+    changes, scoped = tables.changes, tables.scope_members
     found = connection.execute(
         select(changes.c.id, changes.c.member)
         .where(changes.c.pos.is_(None))
         .order_by(changes.c.id)
         .limit(PLACED_AT_ONCE)
     ).all()
-    if not found:
-        return 0
-    newest = feed_position(connection)
-    members = list(dict.fromkeys(change.member for change in found))
-    pos_of = {member: newest + place for place, member in enumerate(members, start=1)}
+    moved = connection.execute(
+        select(scoped.c.member, scoped.c.store)
+        .where(scoped.c.pos.is_(None))
+        .order_by(scoped.c.member, scoped.c.store)
+        .limit(PLACED_AT_ONCE)
+    ).all()
+    if not found and not moved:
+        return Placed(count=0)
+    before = feed_position(connection)
+    members = dict.fromkeys(change.member for change in found)
+    every = dict.fromkeys((*members, *(one.member for one in moved)))
+    pos_of = {member: before + place for place, member in enumerate(every, start=1)}
+    newest = before + len(every)
+    if found:
+        _put_rows(connection, {member: pos_of[member] for member in members}, now)
+        change_rows(connection, changes, [{"id": one.id, "pos": pos_of[one.member]} for one in found], by="id")
+    if moved:
+        this = and_(scoped.c.store == bindparam("at"), scoped.c.member == bindparam("whose"))
+        connection.execute(
+            update(scoped).where(this).values(pos=bindparam("given")),
+            [{"at": one.store, "whose": one.member, "given": pos_of[one.member]} for one in moved],
+        )
+    connection.execute(update(tables.centre).values(feed_pos=newest))
+    return Placed(count=len(found) + len(moved), members=frozenset(every), pos=newest)
+
+
+def _put_rows(connection: Connection, pos_of: dict[str, int], now: datetime) -> None:
+    """The rows of these members as they are now, each at its position."""
+    members = list(pos_of)
     rows, erased = rows_of(connection, members, now), erased_among(connection, members)
     connection.execute(tables.feed.delete().where(among(tables.feed.c.member, members)))
     insert_rows(
@@ -84,9 +145,6 @@ def place_changes(connection: Connection, now: datetime) -> int:
             for member, pos in pos_of.items()
         ],
     )
-    change_rows(connection, changes, [{"id": change.id, "pos": pos_of[change.member]} for change in found], by="id")
-    connection.execute(update(tables.centre).values(feed_pos=newest + len(members)))
-    return len(found)
 
 
 def _as_fed(row: Member | None, erased: bool) -> dict[str, Any]:
@@ -110,12 +168,17 @@ def feed_position(connection: Connection) -> int:
     return int(connection.execute(select(tables.centre.c.feed_pos)).scalar_one())
 
 
-def newest_row(connection: Connection, member: str) -> MemberResponse | None:
-    """A member's row with its position, once it has one."""
+def newest_row(connection: Connection, member: str, scope: Scope = WHOLE) -> MemberResponse | None:
+    """A member's row with its position in the feed of a scope, once it has one."""
     found = connection.execute(
         select(tables.feed).where(tables.feed.c.member == member, tables.feed.c.op == "upsert")
     ).one_or_none()
-    return None if found is None else MemberResponse(pos=found.pos, row=msgspec.json.decode(found.row, type=Member))
+    if found is None:
+        return None
+    columns = tables.scope_members.c
+    moved = connection.execute(select(columns.pos).where(columns.store == scope.store, columns.member == member))
+    pos = max(found.pos, moved.scalar_one_or_none() or 0)
+    return MemberResponse(pos=pos, row=msgspec.json.decode(found.row, type=Member))
 
 
 def centre_epoch(connection: Connection) -> str:
@@ -132,41 +195,98 @@ def positions_of(connection: Connection, change_ids: Sequence[int]) -> dict[int,
     return {row.id: row.pos for row in rows}
 
 
-def changes_after(connection: Connection, after: int, limit: int, now: datetime) -> ChangesResponse:
-    """Changes in order of position. Each member appears once, at its newest."""
-    rows = connection.execute(
-        select(tables.feed).where(tables.feed.c.pos > after).order_by(tables.feed.c.pos).limit(limit + 1)
-    ).all()
-    more, rows = len(rows) > limit, rows[:limit]
+def changes_after(
+    connection: Connection, after: int, limit: int, now: datetime, scope: Scope = WHOLE
+) -> ChangesResponse:
+    """Changes in order of position, as far as they are a scope's. Each member appears once, at its newest."""
+    newest = feed_position(connection)
+    through = min(after + SPAN, newest)
+    if scope.store is None:
+        rows = _all_changes(connection, after, through, limit)
+    else:
+        rows = _changes_of_store(connection, scope.store, after, through, limit)
+    cut, rows = len(rows) > limit, rows[:limit]
+    reached = rows[-1].at if cut else max(after, through)
     return ChangesResponse(
         centre_epoch=centre_epoch(connection),
-        changes=tuple(_change(row.pos, row.op, row.member, row.row) for row in rows),
-        next=rows[-1].pos if rows else after,
-        more=more,
+        changes=tuple(_change(row) for row in rows),
+        next=reached,
+        more=reached < newest,
         as_of=now,
     )
 
 
-def rows_page(connection: Connection, after_member: str, limit: int) -> list[Change]:
-    """One page of the whole feed in the order of member ids, for a snapshot."""
-    rows = connection.execute(
-        select(tables.feed)
-        .where(tables.feed.c.member > after_member, tables.feed.c.op == "upsert")
-        .order_by(tables.feed.c.member)
-        .limit(limit)
+def _all_changes(connection: Connection, after: int, through: int, limit: int) -> list[Row[Any]]:
+    columns = tables.feed.c
+    query = select(columns.pos.label("at"), columns.member, columns.op, columns.row)
+    return list(connection.execute(_between(query, columns.pos, after, through, limit)))
+
+
+def _changes_of_store(connection: Connection, store: str, after: int, through: int, limit: int) -> list[Row[Any]]:
+    """Rows that changed while they were in the scope, and those that came into it or left it.
+
+    What is gone for all (`erase`) is told to every store: a register may hold it that the scope no longer knows of.
+    """
+    rows, scoped = tables.feed.c, tables.scope_members.c
+    here = and_(scoped.member == rows.member, scoped.store == store)
+    changed = (
+        select(rows.pos.label("at"), rows.member, rows.op, rows.row)
+        .select_from(tables.feed.outerjoin(tables.scope_members, here))
+        .where(or_(rows.op != "upsert", and_(scoped.held == 1, scoped.pos <= rows.pos)))
     )
-    return [_change(row.pos, row.op, row.member, row.row) for row in rows]
+    op = func.coalesce(rows.op, "leave")
+    moved = (
+        select(scoped.pos.label("at"), scoped.member, op.label("op"), rows.row, scoped.held)
+        .select_from(tables.scope_members.outerjoin(tables.feed, here))
+        .where(scoped.store == store, or_(scoped.held == 0, rows.pos < scoped.pos))
+    )
+    found = [
+        row
+        for query, pos in ((changed, rows.pos), (moved, scoped.pos))
+        for row in connection.execute(_between(query, pos, after, through, limit))
+    ]
+    return sorted(found, key=lambda row: row.at)
 
 
-def _change(pos: int, op: str, member: str, row: bytes) -> Change:
-    decoded = msgspec.json.decode(row, type=Member) if op == "upsert" else UNSET
-    return Change(pos=pos, op=op, member=member, row=decoded)  # type: ignore[arg-type]
+def _between(query: Select[Any], pos: ColumnElement[int], after: int, through: int, limit: int) -> Select[Any]:
+    return query.where(pos > after, pos <= through).order_by(pos).limit(limit + 1)
+
+
+def rows_page(connection: Connection, after_member: str, limit: int, scope: Scope = WHOLE) -> list[SnapshotRow]:
+    """One page of all that is in a scope, in the order of member ids, for a snapshot."""
+    rows, scoped = tables.feed.c, tables.scope_members.c
+    if scope.store is None:
+        query = select(rows.member, rows.pos, rows.row).where(rows.member > after_member).order_by(rows.member)
+    else:
+        pos = case((scoped.pos > rows.pos, scoped.pos), else_=rows.pos).label("pos")
+        query = (
+            select(scoped.member, pos, rows.row)
+            .select_from(tables.scope_members.join(tables.feed, rows.member == scoped.member))
+            .where(scoped.store == scope.store, scoped.member > after_member)
+            .where(scoped.held == 1, scoped.pos.is_not(None))
+            .order_by(scoped.member)
+        )
+    found = connection.execute(query.where(rows.op == "upsert").limit(limit))
+    return [SnapshotRow(pos=pos, op="upsert", member=member, row=Raw(row)) for member, pos, row in found]
+
+
+def _change(row: Row[Any]) -> Change:
+    """As a register is told it. What left the scope while its row is gone for all is told as the latter."""
+    left = row.op == "upsert" and getattr(row, "held", 1) == 0
+    op = "leave" if left else row.op
+    decoded = msgspec.json.decode(row.row, type=Member) if op == "upsert" else UNSET
+    return Change(pos=row.at, op=op, member=row.member, row=decoded)  # type: ignore[arg-type]
 
 
 class Sequencer:
-    """Places committed changes: at once for who asks, and every so often for other processes' work."""
+    """Places committed changes: at once for who asks, and every so often for other processes' work.
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], announce: Callable[[int], None]) -> None:
+    `announce` is told each time what was placed.
+    """
+
+    def __init__(
+        self, database: Database, clock: Callable[[], datetime], announce: Callable[[Placed], Awaitable[None]]
+    ) -> None:
         self._database = database
         self._clock = clock
         self._announce = announce
@@ -182,9 +302,12 @@ class Sequencer:
             if self._served >= ticket:
                 return
             serving = self._asked
-            while await self._database.write(lambda connection: place_changes(connection, self._clock()), Way.PLACE):
-                self._announce(await self._database.read(feed_position))
+            while (placed := await self._placed()).count:
+                await self._announce(placed)
             self._served = serving
+
+    async def _placed(self) -> Placed:
+        return await self._database.write(lambda connection: place_changes(connection, self._clock()), Way.PLACE)
 
     async def place_if_any(self) -> None:
         """The same without a write transaction where nothing waits."""
@@ -193,7 +316,8 @@ class Sequencer:
 
 
 def _any_unplaced(connection: Connection) -> bool:
-    return (
-        connection.execute(select(tables.changes.c.id).where(tables.changes.c.pos.is_(None)).limit(1)).first()
-        is not None
+    changes, scoped = tables.changes.c, tables.scope_members.c
+    return any(
+        connection.execute(select(column).where(pos.is_(None)).limit(1)).first() is not None
+        for column, pos in ((changes.id, changes.pos), (scoped.member, scoped.pos))
     )

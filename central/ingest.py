@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
-from central import cards, erasing, events, feed, folding, fresh, joining, ledger, receipts
+from central import cards, erasing, events, feed, folding, fresh, joining, ledger, receipts, scopes
 from central.addressed import Addressed
 from central.cards import CardError
 from central.db import tables
@@ -412,6 +412,7 @@ class _Batch:
         change_of = feed.note_changes(self._connection, moved, self._now)
         shown = {one.seen.member for one in self._taken if one.seen.member is not None}
         change_of |= feed.newest_changes(self._connection, shown.difference(change_of))
+        scopes.seen(self._connection, self._device.store, shown, self._now)
         rows, outcomes = [], []
         for one in self._taken:
             change = None if one.seen.member is None else change_of.get(one.seen.member)

@@ -13,7 +13,7 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import Connection, delete, insert, select, update
 
-from central import cards, erasing, members, profiles, receipts, states
+from central import cards, erasing, members, profiles, receipts, scopes, states
 from central.cards import CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.devices import Device
@@ -164,6 +164,7 @@ def note_entry(connection: Connection, member: str, key: str) -> None:
 
 def _take_over(connection: Connection, gone: str, kept: str, now: datetime) -> None:
     cards.move(connection, gone, kept)
+    scopes.move(connection, gone, kept)
     profiles.move(connection, gone, kept)
     members.take_facts(connection, gone, kept, now)
     for table in (tables.receipts, tables.events, tables.variances, tables.member_entries):

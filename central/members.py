@@ -35,6 +35,8 @@ Language = Annotated[str, Meta(max_length=16)]
 
 
 BirthMonth = Annotated[int, Meta(ge=1, le=12)]
+# Stores that a member is known to come to: a chain has thousands, a member a few.
+Stores = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=100)]
 Segments = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=100)]
 
 
@@ -78,6 +80,7 @@ class ImportedMember(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     birth_month: BirthMonth | UnsetType | None = UNSET
     segments: Segments | UnsetType = UNSET
     identifiers: tuple[ImportedIdentifier, ...] = ()
+    stores: Stores = ()
 
 
 class MembersFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -27,6 +27,7 @@ from central import (
     profiles,
     programs,
     receipts,
+    scopes,
     settling,
     states,
     stock,
@@ -323,7 +324,10 @@ def item_map_in_force(connection: Connection) -> ItemMapShown:
 
 def import_file(connection: Connection, document: bytes, now: datetime) -> ImportReport:
     """Import a members file. Raises MembersFileError, CardError; then nothing is changed."""
-    imported = members.import_members(connection, members.members_from_json(document), now)
+    rows = members.members_from_json(document)
+    imported = members.import_members(connection, rows, now)
+    for store in sorted({store for row in rows for store in row.stores}):
+        scopes.seen(connection, store, [row.member for row in rows if store in row.stores], now)
     adopted, touched = _adopt(connection, imported.linked)
     touched |= settling.members_since(connection, now).intersection(imported.changed)
     moved = folding.settle(connection, touched, now)

@@ -108,5 +108,9 @@ class BusyError(RefusedError):
     status, name, title, retry_after_s = 503, "busy", "The centre cannot store this now", 5
 
 
+class SnapshotInTheMakingError(RefusedError):
+    status, name, title, retry_after_s = 503, "snapshot-in-the-making", "The snapshot is not ready yet", 2
+
+
 class BrokenError(RefusedError):
     status, name, title, retry_after_s = 500, "broken", "The centre failed", 30

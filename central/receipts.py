@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import cards, events, ledger, members, settling, unmapped
+from central import cards, events, ledger, members, scopes, settling, unmapped
 from central.cards import Holder
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
@@ -132,6 +132,7 @@ def adopt_code(connection: Connection, member: str, code: str) -> tuple[int, fro
         .all()
     )
     touched = {member} if events.adopt(connection, member, code) else set()
+    scopes.seen_with(connection, member, keys)
     for key in keys:
         connection.execute(update(tables.receipts).where(tables.receipts.c.key == key).values(member=member))
         touched |= settling.arrived(connection, stored_receipt(connection, key))

@@ -134,6 +134,13 @@ OPERATIONS = (
                 description="changes at most",
                 required=False,
             ),
+            Parameter(
+                name="scope",
+                where="query",
+                schema={"type": "string"},
+                description="`scope` of the snapshot that the register holds; 410 where its store has another by now",
+                required=False,
+            ),
         ),
         refusals=(410, 422),
     ),
@@ -143,6 +150,15 @@ OPERATIONS = (
         path="/v1/snapshot",
         summary="Where to fetch everything in this register's scope, and the position to go on from",
         answer=SnapshotResponse,
+        parameters=(
+            Parameter(
+                name="last",
+                where="query",
+                schema={"type": "string"},
+                description="`sha256` of a chunk that the register has: to go on with the snapshot that it is of",
+                required=False,
+            ),
+        ),
     ),
     Operation(
         id="snapshot_chunk",
@@ -157,7 +173,7 @@ OPERATIONS = (
         id="member",
         method="GET",
         path="/v1/members/{code}",
-        summary="The member that a code names",
+        summary="The member that a code names; the register's store holds them from now on",
         answer=MemberResponse,
         parameters=(_path("code", "any identifier of the member, in any way of writing it"),),
         special={404: NobodysCode},

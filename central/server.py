@@ -11,6 +11,7 @@ import secrets
 import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,13 +20,13 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import devices, feed, folding, ledger, programs, quarantine, states
+from central import devices, feed, folding, ledger, programs, quarantine, scopes, states
 from central.admin.pages import AdminPages
 from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
 from central.db.database import Database
 from central.db.dialects import Way
-from central.device_api import DeviceApi, LiveConnections
+from central.device_api import DeviceApi, LiveConnections, tell_registers
 from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address, DataFolder, FolderError
@@ -41,6 +42,8 @@ LOOK_EVERY_S = 0.5
 MATURE_EVERY = timedelta(minutes=1)
 MATURED_AT_ONCE = 1000
 FORGET_EVERY = timedelta(minutes=1)
+# Who was not seen at a store for a year may stay a day longer.
+LET_GO_EVERY = timedelta(days=1)
 # The server's certificate is renewed a year before its end.
 CERTIFICATE_EVERY = timedelta(days=1)
 # Answers still under way when told to stop get this long.
@@ -78,11 +81,12 @@ class Server:
     async def _serve(self, database: Database, ready: Callable[[Ready], None], stop: asyncio.Event) -> None:
         settings = self._folder.settings()
         live, journal = LiveConnections(), Journal(self._folder.journal)
-        sequencer = Sequencer(database, self._clock, live.announce)
+        sequencer = Sequencer(database, self._clock, partial(tell_registers, database, live))
+        snapshots = Snapshots(self._folder.snapshots, database)
         api = DeviceApi(
             database=database,
             sequencer=sequencer,
-            snapshots=Snapshots(self._folder.snapshots, database),
+            snapshots=snapshots,
             live=live,
             journal=journal,
             ca_pem=self._folder.ca_certificate.read_bytes(),
@@ -102,6 +106,7 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             tls = server_context(self._folder)
             devices_at = await _listen(stack, api.application(), settings.listen, tls)
+            stack.push_async_callback(snapshots.close)
             stack.push_async_callback(live.shut_all)
             admin_at = await _listen(stack, pages.application(), settings.admin, None)
             pages.bound_to(admin_at)
@@ -124,8 +129,8 @@ class Server:
         self, database: Database, sequencer: Sequencer, live: LiveConnections, tls: ssl.SSLContext
     ) -> None:
         """What no request asks for. A busy or full database is tried again; anything else ends `serve`."""
-        mature, forget, renew = (
-            _Every(span, self._clock()) for span in (MATURE_EVERY, FORGET_EVERY, CERTIFICATE_EVERY)
+        mature, forget, renew, let_go = (
+            _Every(span, self._clock()) for span in (MATURE_EVERY, FORGET_EVERY, CERTIFICATE_EVERY, LET_GO_EVERY)
         )
         while True:
             try:
@@ -139,6 +144,8 @@ class Server:
                     await database.write(
                         lambda connection: devices.forget_old_requests(connection, self._clock()), Way.BESIDE
                     )
+                if let_go.due(self._clock()):
+                    await _let_go(database, self._clock)
                 await sequencer.place_if_any()
                 await _shut_revoked(database, live)
             except OperationalError as error:
@@ -198,6 +205,12 @@ def _mature(connection: Connection, now: datetime) -> list[str]:
     ledger.refresh_balances(connection, due, now)
     feed.note_changes(connection, due, now)
     return due
+
+
+async def _let_go(database: Database, clock: Clock) -> None:
+    """Members leave the scopes of stores that have not seen them, a bounded number in a transaction."""
+    while await database.write(lambda connection: scopes.let_go(connection, clock())):
+        pass
 
 
 async def _shut_revoked(database: Database, live: LiveConnections) -> None:

@@ -1,7 +1,8 @@
-"""Snapshots: the whole feed as compressed chunks, for a register that starts.
+"""Snapshots: all that is in a scope as compressed chunks, for a register that starts.
 
 Owns the snapshot files. A chunk never changes once its digest was told, so a download can be resumed
-for as long as the snapshot is kept. Rows read while a snapshot is made may be newer than its position;
+for as long as the snapshot is kept. Rows are read a chunk at a time, each in a transaction of its own, so that no
+writer waits for more than that and memory holds no more. They may be newer than the snapshot's position;
 the changes after that position bring them again, and a row is applied only if it is newer.
 """
 
@@ -9,8 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import secrets
 import shutil
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,18 +23,27 @@ from msgspec import Struct
 
 from central import feed
 from central.db.database import Database
-from central.problems import NotFoundError, SnapshotNeededError
+from central.feed import SnapshotRow
+from central.problems import NotFoundError, SnapshotInTheMakingError, SnapshotNeededError
+from central.scopes import Scope
 from loyalty.receipt import AwareDatetime
 from sync.compression import zstd
 from sync.durable import write_private
-from sync.wire import Change, SnapshotChunk, SnapshotResponse
+from sync.wire import SnapshotChunk, SnapshotResponse
 
 ROWS_PER_CHUNK = 5000
 # A snapshot this old is still correct, only longer to catch up from.
 REUSED_FOR = timedelta(minutes=10)
-# A register on a slow line may still be fetching chunks of the ones before.
-KEPT = 3
-SCOPE = "everything"
+# The newest of a scope are kept, and others for as long as a register on a slow line still fetches them.
+KEPT = 2
+KEPT_AT_MOST = 8
+IN_USE_S = 3600.0
+# One of a scope that nobody asked for any more.
+UNUSED_S = 7 * 24 * 3600.0
+# Who asks waits this long for a snapshot, well below a register's patience, and asks again then.
+ANSWERED_WITHIN_S = 4.0
+
+_line = msgspec.json.Encoder()
 
 
 class _Manifest(Struct, frozen=True, kw_only=True):
@@ -39,69 +52,121 @@ class _Manifest(Struct, frozen=True, kw_only=True):
 
 
 class Snapshots:
-    """Makes snapshots when asked, and serves their chunks."""
+    """Makes snapshots when asked, one at a time, and serves their chunks.
+
+    A snapshot's folder is named after its scope and its position; one without a manifest was not finished.
+    """
 
     def __init__(self, folder: Path, database: Database) -> None:
         self._folder = folder
         self._database = database
-        self._making = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
+        self._making: dict[str, asyncio.Task[SnapshotResponse]] = {}
 
-    async def newest(self, now: datetime) -> SnapshotResponse:
-        """A snapshot that is new enough, made if there is none."""
-        async with self._making:
-            as_of, epoch = await self._database.read(lambda c: (feed.feed_position(c), feed.centre_epoch(c)))
-            made = await asyncio.to_thread(self._last)
-            if made is not None and made.answer.centre_epoch == epoch:
-                fresh = timedelta() <= now - made.made_at < REUSED_FOR
-                if made.answer.as_of == as_of or (fresh and made.answer.as_of < as_of):
-                    return made.answer
-            answer = await self._make(as_of, epoch, now)
-            await asyncio.to_thread(self._drop_old)
-            return answer
+    async def newest(self, scope: Scope, now: datetime, begun: str | None = None) -> SnapshotResponse:
+        """A snapshot that is new enough, made if there is none; or the one that has a chunk with the digest `begun`.
 
-    def chunk(self, name: str, index: str) -> bytes:
-        """The bytes of one chunk. `name` and `index` come from a URL."""
+        Raises SnapshotInTheMakingError where that takes longer than a register should wait.
+        """
+        as_of, epoch = await self._database.read(lambda c: (feed.feed_position(c), feed.centre_epoch(c)))
+        kept = [one for one in await asyncio.to_thread(self._kept, scope) if one.answer.centre_epoch == epoch]
+        for made in kept:
+            if begun is not None and any(chunk.sha256 == begun for chunk in made.answer.chunks):
+                return made.answer
+        for made in kept[:1]:
+            fresh = timedelta() <= now - made.made_at < REUSED_FOR
+            if made.answer.as_of == as_of or (fresh and made.answer.as_of < as_of):
+                return made.answer
+        making = self._making.get(scope.name)
+        if making is None:
+            making = self._making[scope.name] = asyncio.create_task(self._make(scope, now))
+            making.add_done_callback(lambda _: self._making.pop(scope.name, None))
+        await asyncio.wait({making}, timeout=ANSWERED_WITHIN_S)
+        if not making.done():
+            raise SnapshotInTheMakingError("ask again; meanwhile members are found by GET /v1/members/{code}")
+        return making.result()
+
+    def chunk(self, scope: Scope, name: str, index: str) -> bytes:
+        """The bytes of one chunk of a snapshot of this scope. `name` and `index` come from a URL."""
         if not (name.isascii() and name.isalnum() and index.isascii() and index.isdigit()):
             raise NotFoundError("take the url from GET /v1/snapshot")
+        folder = self._folder / name
         try:
-            return (self._folder / name / f"{int(index)}.jsonl.zst").read_bytes()
+            if not name.startswith(_prefix(scope)):
+                raise FileNotFoundError(name)
+            content = (folder / f"{int(index)}.jsonl.zst").read_bytes()
+            os.utime(folder)
         except FileNotFoundError:
             raise SnapshotNeededError("this snapshot is gone; ask for a new one with GET /v1/snapshot") from None
+        return content
 
-    async def _make(self, as_of: int, epoch: str, now: datetime) -> SnapshotResponse:
-        name = f"{as_of:020d}x{secrets.token_hex(4)}"
-        target = self._folder / name
-        target.mkdir(mode=0o700)
-        chunks: list[SnapshotChunk] = []
-        after = ""
-        while page := await self._page(after):
-            after = page[-1].member
-            url = f"/v1/snapshots/{name}/{len(chunks)}"
-            path = target / f"{len(chunks)}.jsonl.zst"
-            chunks.append(await asyncio.to_thread(_write_chunk, path, url, page))
-        answer = SnapshotResponse(centre_epoch=epoch, as_of=as_of, made_at=now, scope=SCOPE, chunks=tuple(chunks))
-        manifest = msgspec.json.encode(_Manifest(made_at=now, answer=answer))
-        await asyncio.to_thread(write_private, target / "manifest.json", manifest)
-        return answer
+    async def close(self) -> None:
+        """Leave what is being made; the next start begins it anew."""
+        making = tuple(self._making.values())
+        for one in making:
+            one.cancel()
+        await asyncio.gather(*making, return_exceptions=True)
 
-    async def _page(self, after: str) -> list[Change]:
-        return await self._database.read(lambda connection: feed.rows_page(connection, after, ROWS_PER_CHUNK))
+    async def _make(self, scope: Scope, now: datetime) -> SnapshotResponse:
+        async with self._one_at_a_time:
+            as_of, epoch = await self._database.read(lambda c: (feed.feed_position(c), feed.centre_epoch(c)))
+            name = f"{_prefix(scope)}{as_of:020d}x{secrets.token_hex(4)}"
+            target = self._folder / name
+            target.mkdir(mode=0o700)
+            chunks: list[SnapshotChunk] = []
+            after = ""
+            while page := await self._page(scope, after):
+                after = page[-1].member
+                url = f"/v1/snapshots/{name}/{len(chunks)}"
+                path = target / f"{len(chunks)}.jsonl.zst"
+                chunks.append(await asyncio.to_thread(_write_chunk, path, url, page))
+            answer = SnapshotResponse(
+                centre_epoch=epoch, as_of=as_of, made_at=now, scope=scope.name, chunks=tuple(chunks)
+            )
+            manifest = msgspec.json.encode(_Manifest(made_at=now, answer=answer))
+            await asyncio.to_thread(write_private, target / "manifest.json", manifest)
+            await asyncio.to_thread(self._drop_old, scope)
+            return answer
 
-    def _last(self) -> _Manifest | None:
+    async def _page(self, scope: Scope, after: str) -> list[SnapshotRow]:
+        return await self._database.read(lambda connection: feed.rows_page(connection, after, ROWS_PER_CHUNK, scope))
+
+    def _kept(self, scope: Scope) -> list[_Manifest]:
+        """Those of a scope that are whole, the newest first."""
+        found = (_manifest(folder) for folder in self._folders(_prefix(scope)))
+        return [manifest for manifest in found if manifest is not None]
+
+    def _drop_old(self, scope: Scope) -> None:
+        now = time.time()
+        for place, folder in enumerate(self._folders(_prefix(scope))):
+            if place >= KEPT_AT_MOST or (place >= KEPT and _unused_s(folder, now) > IN_USE_S):
+                shutil.rmtree(folder, ignore_errors=True)
         for folder in self._folders():
-            try:
-                return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest)
-            except (FileNotFoundError, msgspec.DecodeError):
-                continue
+            if _unused_s(folder, now) > UNUSED_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self, prefix: str = "") -> list[Path]:
+        """Newest position first."""
+        return sorted((path for path in self._folder.glob(f"{prefix}*") if path.is_dir()), reverse=True)
+
+
+def _prefix(scope: Scope) -> str:
+    return f"{hashlib.sha256(scope.name.encode()).hexdigest()[:16]}x"
+
+
+def _manifest(folder: Path) -> _Manifest | None:
+    try:
+        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest)
+    except (FileNotFoundError, msgspec.DecodeError):
         return None
 
-    def _drop_old(self) -> None:
-        for folder in self._folders()[KEPT:]:
-            shutil.rmtree(folder, ignore_errors=True)
 
-    def _folders(self) -> list[Path]:
-        """Newest position first."""
-        return sorted((path for path in self._folder.iterdir() if path.is_dir()), reverse=True)
+def _unused_s(folder: Path, now: float) -> float:
+    """Since its last chunk was written or read."""
+    try:
+        return now - folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def forget_snapshots(folder: Path) -> None:
@@ -110,12 +175,12 @@ def forget_snapshots(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _write_chunk(path: Path, url: str, page: list[Change]) -> SnapshotChunk:
+def _write_chunk(path: Path, url: str, page: Sequence[SnapshotRow]) -> SnapshotChunk:
     content = zstd_lines(page)
     write_private(path, content)
     return SnapshotChunk(url=url, sha256=hashlib.sha256(content).hexdigest(), rows=len(page))
 
 
-def zstd_lines(page: list[Change]) -> bytes:
+def zstd_lines(page: Sequence[SnapshotRow]) -> bytes:
     """One Change a line, compressed."""
-    return zstd.compress(b"".join(msgspec.json.encode(change) + b"\n" for change in page))
+    return zstd.compress(_line.encode_lines(page))

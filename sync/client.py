@@ -8,6 +8,7 @@ member's code.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
@@ -83,6 +84,7 @@ _SECOND_TRY = Backoff(base_s=0.1, cap_s=0.1)
 # RFC 3986 pchar: what may stand in a path segment as it is. The signature covers the path as sent, and the
 # HTTP library writes these so.
 _PCHAR = "!$&'()*+,;=:@"
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 T = TypeVar("T")
 
@@ -160,11 +162,13 @@ class CentreClient:
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
         return await self._typed("POST", "/v1/heartbeat", HeartbeatResponse, request)
 
-    async def changes(self, after: int, limit: int) -> ChangesResponse:
-        return await self._typed("GET", f"/v1/changes?after={after}&limit={limit}", ChangesResponse)
+    async def changes(self, after: int, limit: int, scope: str) -> ChangesResponse:
+        target = f"/v1/changes?after={after}&limit={limit}&scope={_in_query(scope)}"
+        return await self._typed("GET", target, ChangesResponse)
 
-    async def snapshot(self) -> SnapshotResponse:
-        return await self._typed("GET", "/v1/snapshot", SnapshotResponse)
+    async def snapshot(self, last: str | None = None) -> SnapshotResponse:
+        target = "/v1/snapshot" if last is None else f"/v1/snapshot?last={_in_query(last)}"
+        return await self._typed("GET", target, SnapshotResponse)
 
     async def chunk(self, chunk: SnapshotChunk) -> bytes:
         """The chunk as served; its digest is for the caller to check."""
@@ -287,6 +291,13 @@ class CentreClient:
                     f"the answer cannot be read ({type(error).__name__}); "
                     "is something between this register and its centre?"
                 )
+
+
+def _in_query(text: str) -> str:
+    """A name that the centre gave, which the HTTP library writes as it is; what it would write otherwise is none."""
+    if not _PLAIN.fullmatch(text):
+        raise CentreAnswerError(f"the centre names {text[:MAX_DETAIL_CHARS]!r}, which cannot be asked for; update it")
+    return text
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

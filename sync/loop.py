@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -78,9 +78,6 @@ from sync.wire import (
     SnapshotResponse,
     decompress,
 )
-
-# Rows of a snapshot put into the store in one transaction; a receipt may be waiting behind it.
-SNAPSHOT_ROWS_PER_WRITE = 500
 
 _EPOCH_CENTRE = "epoch_centre"
 # Why the templates that the centre published are not in force here; empty where they are. The agent tries them.
@@ -242,9 +239,9 @@ class SyncLoop:
             case OpenEpoch():
                 return await client.open_epoch(self._epoch_request())
             case PullChanges():
-                return await client.changes(step.after, step.limit)
+                return await client.changes(step.after, step.limit, step.scope)
             case AskSnapshot():
-                return await client.snapshot()
+                return await client.snapshot(step.last)
             case FetchChunk():
                 return await client.chunk(step.chunk)
             case FetchProgram() | FetchConfig() | FetchItemMap():
@@ -304,6 +301,7 @@ class SyncLoop:
             queued=epoch.last_seq - epoch.acked_through if epoch else 0,
             feed=feed.position if feed.centre_epoch is not None else None,
             feed_centre=feed.centre_epoch,
+            scope=feed.scope,
             programs=store.held_programs(),
             config=self._config_hash,
             item_map=self._item_map_hash,
@@ -325,7 +323,7 @@ class SyncLoop:
             case HeartbeatResponse():
                 await self._store.write(lambda writing: writing.apply_changes((), answer.feed, answer.server_time))
             case SnapshotResponse():
-                await self._store.write(lambda writing: self._finish_snapshot(writing, answer))
+                await self._finish_snapshot(answer)
             case SignedProgram() if isinstance(step, FetchProgram):
                 await self._keep_program(step, answer)
             case SignedConfig():
@@ -399,29 +397,34 @@ class SyncLoop:
         self._mapped(matcher)
 
     async def _apply_chunk(self, step: FetchChunk, chunk: bytes) -> None:
-        """The rows of a chunk in small transactions, and with the last of them how far the snapshot came."""
-        rows = _rows_of(step, chunk)
+        """The rows of a chunk and how far the snapshot came by them, in one transaction."""
+        rows = await asyncio.to_thread(_rows_of, step, chunk)
         if rows is None:
             _log.warning("snapshot_chunk_broken", index=step.index)
             self._session.chunk_broken(_now(), self._chance())
             return
         if step.first:
             await self._store.write(lambda writing: writing.begin_snapshot())
-        for start in range(0, len(rows), SNAPSHOT_ROWS_PER_WRITE):
-            some = rows[start : start + SNAPSHOT_ROWS_PER_WRITE]
-            await self._store.write(partial(Writing.apply_snapshot, changes=some))
-        await self._store.write(lambda writing: self._chunk_done(writing, step))
-
-    def _chunk_done(self, writing: Writing, step: FetchChunk) -> None:
+        await self._store.write(lambda writing: self._chunk_here(writing, step, rows))
         if step.last:
-            self._finish_snapshot(writing, step.snapshot)
-        else:
+            await self._finish_snapshot(step.snapshot)
+
+    def _chunk_here(self, writing: Writing, step: FetchChunk, rows: Sequence[Change]) -> None:
+        writing.apply_snapshot(rows)
+        if not step.last:
             writing.set_meta(_SNAPSHOT, msgspec.json.encode(step.progress).decode())
 
-    def _finish_snapshot(self, writing: Writing, snapshot: SnapshotResponse) -> None:
+    async def _finish_snapshot(self, snapshot: SnapshotResponse) -> None:
+        """Who was not in it goes, a bounded number in a transaction, and the position is the snapshot's."""
         if not snapshot.chunks:
-            writing.begin_snapshot()
-        writing.finish_snapshot(snapshot.centre_epoch, snapshot.as_of, snapshot.made_at)
+            await self._store.write(lambda writing: writing.begin_snapshot())
+        swept: int | None = 0
+        while swept is not None:
+            swept = await self._store.write(partial(Writing.sweep_snapshot, after=swept))
+        await self._store.write(lambda writing: self._snapshot_here(writing, snapshot))
+
+    def _snapshot_here(self, writing: Writing, snapshot: SnapshotResponse) -> None:
+        writing.finish_snapshot(snapshot.centre_epoch, snapshot.as_of, snapshot.made_at, snapshot.scope)
         writing.set_meta(_SNAPSHOT, "")
 
     # -- hints and state -------------------------------------------------------------------------

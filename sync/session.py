@@ -17,7 +17,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from sync.errors import CentreBusyError, CentreError, CentreRefusedError
 from sync.retry import Backoff
@@ -217,11 +217,12 @@ class Session:
         return SendBatch(first_seq=first, max_entries=max(1, min(waiting, self._credit, self._batch_cap)))
 
     def _down_step(self, held: Held) -> Exchange | None:
-        if held.feed is None or self._snapshot_due or self._restored(held.feed_centre):
+        # A store of before scopes cannot say what its rows are of.
+        if held.feed is None or held.scope is None or self._snapshot_due or self._restored(held.feed_centre):
             if self._snapshot is not None and self._snapshot.snapshot.centre_epoch == self._centre_epoch:
                 return self._snapshot
-            return AskSnapshot()
-        return PullChanges(after=held.feed) if self._pull_due or self._goal > held.feed else None
+            return AskSnapshot(last=held.snapshot.last if held.snapshot is not None else None)
+        return PullChanges(after=held.feed, scope=held.scope) if self._pull_due or self._goal > held.feed else None
 
     def _restored(self, known: str | None) -> bool:
         """Whether the centre that answers is no longer the one that `known` was got from."""
@@ -269,6 +270,8 @@ class Session:
             if not lane.lacks(kept):
                 lane.refusal = None
                 self._usable(lane)
+        if held.scope is not None and answer.scope not in (UNSET, held.scope):
+            self._snapshot_due = True
         self.hinted(answer.feed)
         return held.feed == answer.feed and not self._restored(held.feed_centre)
 
@@ -386,7 +389,9 @@ class Session:
                 self._refused(step, error, now, chance)
             case CentreBusyError():
                 # The centre's own pace, and as much jitter again: what it turned away must not come back in step.
-                self._all.until = now + min(error.retry_after_s, MAX_RETRY_AFTER_S) * (1 + chance)
+                # A snapshot that is being made is no reason to keep entries back.
+                pause = self._down if isinstance(step, AskSnapshot) else self._all
+                pause.until = now + min(error.retry_after_s, MAX_RETRY_AFTER_S) * (1 + chance)
             case _:
                 self._online = False
                 self._all.stop(self._backoff, now, chance)

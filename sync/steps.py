@@ -36,9 +36,9 @@ class Held(Struct, frozen=True, kw_only=True):
     """What the store holds, as far as the session decides on it.
 
     `next_seq` is the first unacknowledged number of `epoch`, `queued` how many entries wait from there on.
-    `feed` is the position reached (None before the first snapshot). `epoch_centre` and `feed_centre` are
-    the centre's own epoch when each was begun. `programs` are the hashes of those that are kept, `config` and
-    `item_map` the hashes in force, `snapshot` how far one came.
+    `feed` is the position reached (None before the first snapshot), `scope` what that snapshot was of. `epoch_centre`
+    and `feed_centre` are the centre's own epoch when each was begun. `programs` are the hashes of those that are
+    kept, `config` and `item_map` the hashes in force, `snapshot` how far one came.
     """
 
     epoch: str | None = None
@@ -47,6 +47,7 @@ class Held(Struct, frozen=True, kw_only=True):
     queued: int = 0
     feed: int | None = None
     feed_centre: str | None = None
+    scope: str | None = None
     programs: frozenset[str] = frozenset()
     config: str | None = None
     item_map: str | None = None
@@ -78,11 +79,17 @@ class PullChanges(Struct, frozen=True, kw_only=True):
     """GET /v1/changes."""
 
     after: int
+    scope: str
     limit: int = CHANGES_PER_PULL
 
 
 class AskSnapshot(Struct, frozen=True, kw_only=True):
-    """GET /v1/snapshot; its chunks are fetched by FetchChunk."""
+    """GET /v1/snapshot; its chunks are fetched by FetchChunk.
+
+    `last` is the digest of the last chunk that the store has of one.
+    """
+
+    last: str | None = None
 
 
 class FetchChunk(Struct, frozen=True, kw_only=True):

@@ -124,7 +124,10 @@ class SnapshotChunk(Struct, frozen=True, kw_only=True):
 
 
 class SnapshotResponse(Struct, frozen=True, kw_only=True):
-    """`as_of` is the feed position to go on from, `made_at` when the centre read its rows."""
+    """`as_of` is the feed position to go on from, `made_at` when the centre read its rows.
+
+    `scope` names what the rows are of, in letters, digits and `._~-`; changes are asked for with it.
+    """
 
     centre_epoch: str
     as_of: int
@@ -197,6 +200,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
 
     `schedule` are the programs that a register should hold, in order of time: receipts go by their own. `erasures` is
     the number of the newest one, `code_key` makes codes of telephone numbers and addresses (`loyalty.addresses`).
+    `scope` is what the register should hold members of, as a snapshot names it.
     """
 
     centre_epoch: str
@@ -208,6 +212,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     feed: int
     erasures: int | UnsetType = UNSET
     code_key: HexDigest | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
 
     @property
     def announced(self) -> tuple[AnnouncedProgram, ...]:

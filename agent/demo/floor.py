@@ -114,6 +114,7 @@ class Centre:
         items.write_bytes(sample_items())
         local = "127.0.0.1:0"
         await self.run("init", "--listen", local, "--admin", local, "--brand", BRAND)
+        await self.run("scopes", "set", "everything")
         await self.run("members", "import", str(members))
         await self.run("program", "publish", str(program))
         await self.run("identification", "publish", str(rules))

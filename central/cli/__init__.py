@@ -20,6 +20,7 @@ from central.cli import (
     quarantine,
     receipts,
     registers,
+    scopes,
     service,
     simulation,
     templates,
@@ -42,6 +43,7 @@ app.add_typer(templates.app, name="template")
 app.add_typer(members.app, name="members")
 app.add_typer(cards.app, name="cards")
 app.add_typer(registers.registers, name="registers")
+app.add_typer(scopes.app, name="scopes")
 app.add_typer(receipts.app, name="receipts")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(events.app, name="events")

@@ -501,6 +501,38 @@ feed = Table(
     Column("row", LargeBinary, nullable=False),
 )
 
+# Members by store: who was seen there and when, or was only asked for (`pinned_at`); `held` where registers there hold
+# them. `pos` is where their feed says so, given by the sequencer.
+scope_members = Table(
+    "scope_members",
+    metadata,
+    Column("store", String(64), primary_key=True),
+    Column("member", String(64), primary_key=True, index=True),
+    Column("seen_at", Moment),
+    Column("pinned_at", Moment),
+    Column("held", Integer, nullable=False),
+    Column("pos", BigInteger),
+    Index("ix_scope_members_store_pos", "store", "pos"),
+    *(
+        Index("ix_scope_members_unplaced", "member", "store", sqlite_where=unplaced, postgresql_where=unplaced)
+        for unplaced in [text("pos IS NULL")]  # the sequencer soon places them
+    ),
+    *(
+        Index("ix_scope_members_pinned", "store", "pinned_at", sqlite_where=is_set, postgresql_where=is_set)
+        for is_set in [text("pinned_at IS NOT NULL")]
+    ),
+)
+
+# What registers of a store hold; the row of the store '' is for all that have none.
+scope_policies = Table(
+    "scope_policies",
+    metadata,
+    Column("store", String(64), primary_key=True),
+    Column("hold", String(16), nullable=False),
+    Column("months", Integer),
+    Column("set_at", Moment, nullable=False),
+)
+
 programs = Table(
     "programs",
     metadata,
@@ -592,6 +624,7 @@ SPREAD = {
     "unfolded": "member",
     "changes": "member",
     "feed": "member",
+    "scope_members": "member",
     "receipts": "key",
     "waits": "receipt",
     "variances": "receipt",

@@ -71,9 +71,11 @@ _claims = msgspec.json.Decoder(tuple[LedgerEntry, ...])
 _instant = msgspec.json.Decoder(Instant)
 
 _BY_CODE = """
-SELECT i.kind, m.member, m.pos, m.row, (SELECT as_of FROM feed)
+SELECT i.kind, m.member, m.pos, m.row, CASE WHEN m.covered THEN (SELECT as_of FROM feed) END
 FROM identifiers i JOIN members m ON m.id = i.member WHERE i.code = ? ORDER BY m.pos DESC"""
-_BY_ID = "SELECT '', member, pos, row, (SELECT as_of FROM feed) FROM members WHERE member = ? AND row IS NOT NULL"
+_BY_ID = """
+SELECT '', member, pos, row, CASE WHEN covered THEN (SELECT as_of FROM feed) END
+FROM members WHERE member = ? AND row IS NOT NULL"""
 _RECEIPT = """
 SELECT r.id, r.member, r.captured, r.claims, r.body FROM receipt_keys k JOIN receipts r ON r.id = k.receipt
 WHERE k.key = ?"""
@@ -349,8 +351,8 @@ class Reading:
     # Outbox
 
     def feed(self) -> FeedState:
-        row = self._row("SELECT position, as_of, centre_epoch FROM feed")
-        return FeedState(position=row[0], as_of=moment(row[1]) if row[1] else None, centre_epoch=row[2])
+        row = self._row("SELECT position, as_of, centre_epoch, scope FROM feed")
+        return FeedState(position=row[0], as_of=moment(row[1]) if row[1] else None, centre_epoch=row[2], scope=row[3])
 
     def epoch(self) -> EpochState | None:
         """The live epoch, None before the first."""

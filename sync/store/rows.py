@@ -132,11 +132,12 @@ class ChainPoint(Struct, frozen=True, kw_only=True):
 
 
 class FeedState(Struct, frozen=True, kw_only=True):
-    """How far the member cache follows the centre, and when the centre last said so."""
+    """How far the member cache follows the centre, and when the centre last said so; what its snapshot was of."""
 
     position: int
     as_of: datetime | None
     centre_epoch: str | None
+    scope: str | None = None
 
 
 class Salvaged(Struct, frozen=True, kw_only=True):

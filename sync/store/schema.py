@@ -176,6 +176,18 @@ _PROFILES: Migration = (
     ),
 )
 
+_SCOPES: Migration = (
+    "scopes",
+    (
+        # What the last snapshot was of; null: it is not known, and another is to be taken.
+        "ALTER TABLE feed ADD COLUMN scope TEXT",
+        # When it was asked for by itself, in seconds since 1970; whether the feed tells of it.
+        "ALTER TABLE members ADD COLUMN pinned_at INTEGER",
+        "ALTER TABLE members ADD COLUMN covered INTEGER NOT NULL DEFAULT 1",
+        "CREATE INDEX members_uncovered ON members (pinned_at) WHERE covered = 0",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -185,6 +197,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _PROGRAM_SCHEDULE,
     _KEPT_ENTRIES,
     _PROFILES,
+    _SCOPES,
 )
 
 

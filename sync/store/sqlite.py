@@ -24,6 +24,8 @@ PAGE_BYTES = 8192
 BUSY_TIMEOUT_MS = 5000
 # Each connection's page cache, in KiB.
 CACHE_KIB = 4096
+# The writer's while a snapshot comes in: the index of a million codes, met in no order.
+LOADING_CACHE_KIB = 64 * 1024
 # A write-ahead log that grew beyond this (a long reader, a large snapshot) is cut back at the next checkpoint.
 WAL_KEEP_BYTES = 16 * 1024 * 1024
 

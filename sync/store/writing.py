@@ -13,28 +13,27 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import Raw, Struct
 
-from loyalty.identification import MemberKind, normal_code
+from loyalty.identification import MemberKind
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Member
 from loyalty.receipt import Entry as MemberEntry
 from loyalty.receipt import Receipt
 from sync.hlc import HybridClock, parse_hlc
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
 from sync.store.kept_rows import KeptRows
+from sync.store.member_rows import MemberRows
 from sync.store.packing import Packer, unpacked
-from sync.store.profile_rows import ProfileRows
 from sync.store.quarantine_rows import QuarantineRows
 from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
 from sync.store.saved import SavedEntry
 from sync.store.source_rows import SourceRows
 from sync.store.sqlite import DatabaseError
-from sync.wire import Change, IngestResponse, Outcome, SignedProgram
+from sync.wire import IngestResponse, Outcome, SignedProgram
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -44,10 +43,9 @@ _SALT_BYTES = 16
 _ID_BYTES = 16
 
 _encode = msgspec.json.Encoder().encode
-_member = msgspec.json.Decoder(Member)
 
 
-class Writing(SourceRows, QuarantineRows, KeptRows, ProfileRows):
+class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows):
     """What a `work` passed to `Store.write` may do; valid only during that call."""
 
     def __init__(
@@ -349,116 +347,6 @@ class Writing(SourceRows, QuarantineRows, KeptRows, ProfileRows):
         if row is None:
             raise UnknownReceiptError(f"no receipt is stored under {key}")
         return int(row[0])
-
-    # Members
-
-    def apply_changes(self, changes: Iterable[Change], through: int, as_of: datetime | None) -> None:
-        """One page of the feed and the position after it, together.
-
-        A row changes only where the change is newer than it. `as_of` is when the centre read the page; None
-        keeps the earlier one, for a page that is not the last.
-        """
-        self._apply(changes)
-        self._execute(
-            "UPDATE feed SET position = ?, as_of = coalesce(?, as_of)",
-            (through, wall_text(as_of) if as_of is not None else None),
-        )
-
-    def keep_member(self, pos: int, row: Member) -> None:
-        """A member asked for by itself; the feed's position stays."""
-        self._apply((Change(pos=pos, op="upsert", member=row.member, row=row),))
-
-    def bring_back_member(self, change: Change) -> bool:
-        """A member of a damaged file, older than anything that the centre says; whether it is of use.
-
-        Once a snapshot stands only that someone was erased is: what it does not tell of is not held here.
-        """
-        if change.op != "erase" and self.feed().centre_epoch is not None:
-            return False
-        return self._apply_row(change, generation=0)
-
-    def begin_snapshot(self) -> None:
-        """From here on every row counts as older than the snapshot's, whatever its position."""
-        self._execute("UPDATE feed SET generation = generation + 1")
-
-    def apply_snapshot(self, changes: Iterable[Change]) -> None:
-        """Some rows of the snapshot; members stay known while it comes in."""
-        self._apply(changes)
-
-    def finish_snapshot(self, centre_epoch: str, position: int, as_of: datetime) -> None:
-        """Drops the members that were not in the snapshot, and goes on from its position."""
-        generation = self._generation()
-        gone = self._rows(
-            "SELECT id, member, row FROM members WHERE generation < ? AND op NOT IN ('erase', 'join')", (generation,)
-        )
-        for member_id, member, body in gone:
-            self._forget_codes(member_id, body)
-            self._touched.add(member)
-        self._execute("DELETE FROM members WHERE generation < ? AND op NOT IN ('erase', 'join')", (generation,))
-        self._execute(
-            "UPDATE feed SET position = ?, as_of = ?, centre_epoch = ?", (position, wall_text(as_of), centre_epoch)
-        )
-
-    def _generation(self) -> int:
-        return int(self._row("SELECT generation FROM feed")[0])
-
-    def _apply(self, changes: Iterable[Change]) -> None:
-        generation = self._generation()
-        claimed = {row[0] for row in self._rows("SELECT DISTINCT member FROM claims")}
-        edited = bool(self._rows("SELECT 1 FROM edits LIMIT 1"))
-        for change in changes:
-            if self._apply_row(change, generation):
-                self._touched.add(change.member)
-                for alias in change.row.aliases or () if change.row else ():
-                    self._means(alias, change.member)
-                    if alias in claimed:
-                        claimed.add(change.member)
-                if edited:
-                    self._drop_edits(change.member, change.pos)
-                if change.member in claimed or change.op == "erase":
-                    self._drop_claims(change)
-
-    def _apply_row(self, change: Change, generation: int) -> bool:
-        """Whether the row changed. Erasure is final, whatever comes before or after; else the newest position wins."""
-        held = self._row("SELECT id, pos, op, generation, row FROM members WHERE member = ?", (change.member,))
-        row = change.row if change.op == "upsert" and change.row is not UNSET else None
-        body = _encode(row) if row is not None else None
-        if held is None:
-            member_id = self._execute(
-                "INSERT INTO members (member, pos, op, generation, row) VALUES (?, ?, ?, ?, ?)",
-                (change.member, change.pos, change.op, generation, body),
-            )
-        else:
-            member_id, pos, op, row_generation, old_body = held
-            newer = change.pos > pos or row_generation < generation
-            if op == "erase" or not (newer or change.op == "erase"):
-                return False
-            self._forget_codes(member_id, old_body)
-            self._execute(
-                "UPDATE members SET pos = ?, op = ?, generation = ?, row = ? WHERE id = ?",
-                (max(change.pos, pos) if change.op == "erase" else change.pos, change.op, generation, body, member_id),
-            )
-        if row is not None:
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO identifiers (code, kind, member) VALUES (?, ?, ?)",
-                [(normal_code(identifier.code), identifier.kind, member_id) for identifier in row.identifiers],
-            )
-        return True
-
-    def _forget_codes(self, member_id: int, body: bytes | None) -> None:
-        for identifier in _member.decode(body).identifiers if body is not None else ():
-            self._execute(
-                "DELETE FROM identifiers WHERE code = ? AND kind = ? AND member = ?",
-                (normal_code(identifier.code), identifier.kind, member_id),
-            )
-
-    def _drop_claims(self, change: Change) -> None:
-        """The row shows what the centre made of these; an erased member has none at all."""
-        if change.op == "erase":
-            self._execute("DELETE FROM claims WHERE member = ?", (change.member,))
-            self._execute("DELETE FROM scans WHERE member = ?", (change.member,))
-        else:
-            self._execute("DELETE FROM claims WHERE member = ? AND pos <= ?", (change.member, change.pos))
 
     # Scans, spools, quarantine, programs
 

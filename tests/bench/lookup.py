@@ -59,7 +59,7 @@ def fill(store: Store, count: int) -> None:
             store.submit(_applying(tuple(chunk))).result()
             chunk.clear()
     store.submit(_applying(tuple(chunk))).result()
-    store.submit(lambda writing: writing.finish_snapshot("bench", count, datetime.now(UTC))).result()
+    store.submit(lambda writing: writing.finish_snapshot("bench", count, datetime.now(UTC), "everything")).result()
 
 
 def _applying(rows: tuple[Change, ...]) -> Callable[[Writing], None]:

@@ -17,11 +17,12 @@ from aiohttp import ClientSession
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from central import ledger, operations
+from central import ledger, operations, scopes
 from central.certificates import ca_sha256
 from central.db.database import Database, Work
 from central.db.tables import metadata
 from central.folder import DataFolder
+from central.scopes import ALL_STORES, EVERYTHING
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
 from loyalty.program import Program, program_from_json
@@ -57,11 +58,11 @@ class RunningCentre:
         self.clock = clock
         self.database = Database(folder.database)
 
-    def code(self, register: str = "3", valid_for: timedelta = timedelta(hours=1)) -> str:
+    def code(self, register: str = "3", valid_for: timedelta = timedelta(hours=1), store: str = "12") -> str:
         created = self.database.write_now(
             lambda connection: operations.create_enrolment(
                 connection,
-                store="12",
+                store=store,
                 register=register,
                 valid_for=valid_for,
                 url=self.ready.device_api,
@@ -72,8 +73,8 @@ class RunningCentre:
         )
         return created.code
 
-    async def till(self, register: str = "3") -> Till:
-        return await Till.enrolled(self.ready.device_api, self.code(register), self.session)
+    async def till(self, register: str = "3", store: str = "12") -> Till:
+        return await Till.enrolled(self.ready.device_api, self.code(register, store=store), self.session)
 
     def read(self, work: Work[Any]) -> Any:
         return self.database.read_now(work)
@@ -162,6 +163,7 @@ def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     database = Database(folder.database)
     database.write_now(lambda connection: operations.publish(connection, PROGRAM, folder.program_key(), NOON))
     database.write_now(lambda connection: operations.import_file(connection, msgspec.json.encode(MEMBERS), NOON))
+    database.write_now(lambda connection: scopes.set_policy(connection, ALL_STORES, EVERYTHING, NOON))
     database.close()
     return path
 

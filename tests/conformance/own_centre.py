@@ -49,6 +49,7 @@ def own_centre(folder: Path) -> Iterator[OwnCentre]:
     centre = OwnCentre(data)
     centre.run("init", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
     centre.run("program", "publish", str(HERE / "program.json"))
+    centre.run("scopes", "set", "everything")
     centre.run("members", "import", str(HERE / "members.json"))
     short = json.loads(centre.code("--valid-for", "1s", "--url", "https://localhost", "--json"))
     command = (sys.executable, "-c", "from central.cli import main; main()", "serve", "--data", str(data), "--json")

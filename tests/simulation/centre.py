@@ -17,15 +17,16 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection
 
-from central import devices, feed, members, operations, programs, quarantine
+from central import devices, feed, members, operations, programs, quarantine, scopes
 from central.db.database import Database
 from central.device_api import ingested
 from central.devices import Device
 from central.folder import DataFolder
 from central.ingest import Applied, ingest
 from central.problems import NotFoundError, RefusedError, SnapshotNeededError
+from central.scopes import ALL_STORES, EVERYTHING
 from central.setup import InitOptions, initialise
-from central.snapshots import SCOPE, zstd_lines
+from central.snapshots import zstd_lines
 from loyalty.program import Program
 from sync.signing import public_key_text
 from sync.wire import (
@@ -67,6 +68,7 @@ class SimulatedCentre:
         self.program_key = public_key_text(self._key)
         self.database = Database(data.database)
         self._snapshots: dict[str, bytes] = {}
+        self._write(lambda connection: scopes.set_policy(connection, ALL_STORES, EVERYTHING, clock()))
 
     # ---- what its operator does
 
@@ -150,31 +152,33 @@ class SimulatedCentre:
         return self._read(lambda connection: ingested(connection, applied, now))
 
     def _changes(self, device: str, request_id: str, body: bytes) -> Struct:
-        after, limit = msgspec.json.decode(body, type=tuple[int, int])
+        after, limit, held = msgspec.json.decode(body, type=tuple[int, int, str])
 
         def work(connection: Connection) -> Struct:
-            if after > feed.feed_position(connection):
+            scope = scopes.scope_of(connection, devices.device_of(connection, device).store)
+            if after > feed.feed_position(connection) or held != scope.name:
                 raise SnapshotNeededError
-            return feed.changes_after(connection, after, limit, self._clock())
+            return feed.changes_after(connection, after, limit, self._clock(), scope)
 
         return self._read(work)
 
     def _snapshot(self, device: str, request_id: str, body: bytes) -> Struct:
-        """The whole feed in small chunks, as `central.snapshots` makes them."""
+        """All that is in the device's scope in small chunks, as `central.snapshots` makes them."""
 
         def work(connection: Connection) -> SnapshotResponse:
             chunks: list[SnapshotChunk] = []
+            scope = scopes.scope_of(connection, devices.device_of(connection, device).store)
             as_of, after = feed.feed_position(connection), ""
-            while page := feed.rows_page(connection, after, _ROWS_PER_CHUNK):
+            while page := feed.rows_page(connection, after, _ROWS_PER_CHUNK, scope):
                 after = page[-1].member
-                url, content = f"/{as_of}/{len(chunks)}", zstd_lines(page)
+                url, content = f"/{scope.name}/{as_of}/{len(chunks)}", zstd_lines(page)
                 self._snapshots[url] = content
                 chunks.append(SnapshotChunk(url=url, sha256=hashlib.sha256(content).hexdigest(), rows=len(page)))
             return SnapshotResponse(
                 centre_epoch=feed.centre_epoch(connection),
                 as_of=as_of,
                 made_at=self._clock(),
-                scope=SCOPE,
+                scope=scope.name,
                 chunks=tuple(chunks),
             )
 
@@ -218,6 +222,6 @@ class SimulatedCentre:
         return self.database.read_now(work)
 
     def _place(self) -> None:
-        while self._write(lambda connection: feed.place_changes(connection, self._clock())):
+        while self._write(lambda connection: feed.place_changes(connection, self._clock())).count:
             pass
         self.news = self._read(feed.feed_position)

@@ -81,11 +81,11 @@ class SimulatedClient:
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
         return await self._typed("heartbeat", HeartbeatResponse, request)
 
-    async def changes(self, after: int, limit: int) -> ChangesResponse:
-        return await self._typed("changes", ChangesResponse, (after, limit))
+    async def changes(self, after: int, limit: int, scope: str) -> ChangesResponse:
+        return await self._typed("changes", ChangesResponse, (after, limit, scope))
 
-    async def snapshot(self) -> SnapshotResponse:
-        return await self._typed("snapshot", SnapshotResponse, None)
+    async def snapshot(self, last: str | None = None) -> SnapshotResponse:
+        return await self._typed("snapshot", SnapshotResponse, last)
 
     async def chunk(self, chunk: SnapshotChunk) -> bytes:
         return await self._exchange("chunk", chunk.url.encode())

@@ -16,10 +16,11 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection
 
-from central import ledger, operations
+from central import ledger, operations, scopes
 from central.certificates import ca_sha256
 from central.db.database import Database
 from central.folder import DataFolder
+from central.scopes import ALL_STORES, EVERYTHING, Policy
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
 from loyalty.centre_config import CentreConfig
@@ -119,11 +120,12 @@ class Centre:
 
 
 @asynccontextmanager
-async def running_centre(path: Path, *, members: int = 5) -> AsyncIterator[Centre]:
+async def running_centre(path: Path, *, members: int = 5, policy: Policy = EVERYTHING) -> AsyncIterator[Centre]:
     """Set up, with a program in force and some members, and serving."""
     initialise(path, InitOptions(listen="127.0.0.1:0", admin="127.0.0.1:0"), utc_now())
     centre = Centre(DataFolder(path))
     centre.publish(program())
+    centre.write(lambda connection: scopes.set_policy(connection, ALL_STORES, policy, utc_now()))
     centre.add_members(1, members)
     centre.database.close()
     async with serving(path) as centre:

@@ -136,10 +136,19 @@ async def test_a_large_body_goes_compressed_and_is_signed_as_it_travels(tmp_path
 async def test_the_query_is_signed_as_it_stands(tmp_path: Path) -> None:
     changes = ChangesResponse(centre_epoch="c1", changes=(), next=5, more=False, as_of=NOW)
     async with talking(tmp_path, said(changes)) as (client, listener):
-        assert await client.changes(5, 500) == changes
+        assert await client.changes(5, 500, "everything") == changes
 
-    assert listener.asked[0].target == "/v1/changes?after=5&limit=500"
+    assert listener.asked[0].target == "/v1/changes?after=5&limit=500&scope=everything"
     assert signer_of(listener) == "dev-1"
+
+
+@pytest.mark.parametrize("scope", ["", "a b", "a&after=0", "š", "x" * 129])
+async def test_a_scope_that_would_be_written_otherwise_is_not_asked_for(tmp_path: Path, scope: str) -> None:
+    async with talking(tmp_path, said(Member(member="m1"))) as (client, listener):
+        with pytest.raises(CentreAnswerError):
+            await client.changes(5, 500, scope)
+
+    assert listener.asked == []
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from sync.wire import (
 NOW = datetime(2026, 11, 22, 9, 7, 14, tzinfo=UTC)
 HASH = "0" * 64
 BACKOFF = Backoff(base_s=1.0, cap_s=16.0)
-READY = Held(epoch="e1", epoch_centre="c1", feed=10, feed_centre="c1")
+READY = Held(epoch="e1", epoch_centre="c1", feed=10, feed_centre="c1", scope="all")
 
 
 def heartbeat(feed: int = 10, program: str | None = None, centre_epoch: str = "c1") -> HeartbeatResponse:
@@ -146,7 +146,7 @@ def test_a_new_register_says_hello_then_opens_an_epoch_then_takes_a_snapshot() -
     assert talk.answer(b"chunk")
     assert talk.take(FetchChunk).last
     assert talk.answer(b"chunk")
-    talk.hold(feed=50, feed_centre="c1")
+    talk.hold(feed=50, feed_centre="c1", scope="all")
 
     assert talk.take(PullChanges).after == 50
     assert talk.answer(changes(50))
@@ -191,6 +191,36 @@ def test_a_restarted_register_goes_on_with_the_same_snapshot_only(held: Snapshot
     talk.answer(snapshot(chunks=3))
 
     assert talk.take(FetchChunk).index == index
+
+
+def test_what_is_held_of_a_snapshot_says_which_one_to_go_on_with() -> None:
+    progress = SnapshotProgress(centre_epoch="c1", as_of=50, chunks=2, last=HASH)
+    talk = Talk(Held(epoch="e1", epoch_centre="c1", snapshot=progress))
+    talk.answer(heartbeat(50))
+
+    assert talk.take(AskSnapshot).last == HASH
+
+
+def test_rows_of_before_scopes_are_taken_anew() -> None:
+    talk = Talk(msgspec.structs.replace(READY, scope=None))
+    talk.answer(heartbeat(10))
+
+    talk.take(AskSnapshot)
+
+
+def test_a_snapshot_in_the_making_holds_up_nothing_but_itself() -> None:
+    talk = Talk(Held(epoch="e1", epoch_centre="c1"))
+    talk.answer(heartbeat(50))
+    talk.take(AskSnapshot)
+
+    talk.fail(CentreBusyError(2), chance=0.0)
+    talk.hold(queued=1)
+
+    talk.take(SendBatch)
+    talk.hold(queued=0)
+    assert wait_s(talk) == 2
+    talk.now += 2
+    talk.take(AskSnapshot)
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -498,7 +528,7 @@ def test_a_restored_centre_gets_everything_again_and_gives_a_snapshot(answer: An
             talk.hold(epoch="e2", epoch_centre="c2")
         else:
             assert talk.answer(snapshot(0, "c2"))
-            talk.hold(feed=50, feed_centre="c2")
+            talk.hold(feed=50, feed_centre="c2", scope="all")
     assert kinds == {OpenEpoch, AskSnapshot}
     assert isinstance(talk.next(), PullChanges)
 
@@ -661,7 +691,7 @@ def test_what_was_refused_on_one_lane_is_said_until_that_lane_succeeds(status: i
     talk.now += 3600
     # When it answers a heartbeat and a pull
     talk.answer(heartbeat(11))
-    talk.session.received(PullChanges(after=10), changes(11), talk.held, talk.now, 0.5)
+    talk.session.received(PullChanges(after=10, scope="all"), changes(11), talk.held, talk.now, 0.5)
     # Then it is still said, once
     assert [problem.code for problem in talk.session.problems] == [code]
     # Until a batch is taken

@@ -75,6 +75,7 @@ class ModelStore:
             queued=len(self.numbered) - self.acked,
             feed=self.feed,
             feed_centre=self.feed_centre,
+            scope="all" if self.feed is not None else None,
         )
 
     def append(self, key: str) -> None:

@@ -321,7 +321,7 @@ async def test_members_of_a_damaged_file_do_not_come_after_those_of_a_snapshot(m
         # given a centre that has since told which members there are
         await store.write(lambda writing: writing.begin_snapshot())
         await store.write(lambda writing: writing.apply_snapshot([upsert(900, member("m-1", "CARD00001", 77))]))
-        await store.write(lambda writing: writing.finish_snapshot("centre-1", 900, CAPTURED.wall))
+        await store.write(lambda writing: writing.finish_snapshot("centre-1", 900, CAPTURED.wall, "everything"))
 
         await salvaged(store)
 
