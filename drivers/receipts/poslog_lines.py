@@ -23,6 +23,7 @@ from drivers.receipts.poslog_tree import (
     decimal_of,
     decimal_text_of,
     is_flagged,
+    text_in,
     text_of,
 )
 from drivers.receipts.wording import line_kind
@@ -106,9 +107,9 @@ class RewardGroup(Struct, frozen=True, kw_only=True):
 def goods_of(element: Element, position: int, currency: str, *, voided: bool) -> Goods | None:
     """What `element` of a line item sells or takes back; None where it has no amount."""
     parts = children(element)
-    extended = text_of(parts.get("ExtendedAmount"))
+    extended = text_in(parts, "ExtendedAmount")
     price_element = parts.get("RegularSalesUnitPrice")
-    actual = text_of(parts.get("ActualSalesUnitPrice")) or text_of(parts.get("UnitListPrice"))
+    actual = text_in(parts, "ActualSalesUnitPrice", "UnitListPrice")
     if not extended and not (actual or text_of(price_element)):
         return None
     regular = _unit_price(price_element)
@@ -147,7 +148,7 @@ def goods_of(element: Element, position: int, currency: str, *, voided: bool) ->
         states_discount=states_discount,
         is_gross=product is not None and abs(product) == abs(stated),
         is_return=sign < 0 and kind == "goods" and (is_return or (quantity is not None and quantity < 0)),
-        tax_in_price=_is_true(text_of(parts.get("TaxIncludedInPriceFlag"))),
+        tax_in_price=_is_true(text_in(parts, "TaxIncludedInPriceFlag")),
         taxes=taxes,
     )
 
@@ -220,7 +221,7 @@ def _discounts(element: Element, parts: dict[str, Element], currency: str) -> tu
                 shared += amount
             else:
                 own += amount
-    stated = text_of(parts.get("ExtendedDiscountAmount")) or text_of(parts.get("DiscountAmount"))
+    stated = text_in(parts, "ExtendedDiscountAmount", "DiscountAmount")
     total = abs(amount_of(stated, currency)) if stated else 0
     if not own and not shared:
         own = total
@@ -250,11 +251,7 @@ def _is_prorated(modifier: Element) -> bool:
 
 def _description(parts: dict[str, Element]) -> str:
     """The first of its names; they may come in several languages and lengths."""
-    return (
-        text_of(parts.get("Description"))
-        or text_of(parts.get("ItemDescription"))
-        or attribute(parts.get("ItemID"), "Name")
-    )
+    return text_in(parts, "Description", "ItemDescription") or attribute(parts.get("ItemID"), "Name")
 
 
 def _kind(element: Element, description: str) -> LineKind:
@@ -271,6 +268,9 @@ def _article(element: Element, parts: dict[str, Element]) -> tuple[str | UnsetTy
     """The article's GTIN, and the number that the shop gave it."""
     identity = parts.get("POSIdentity")
     item = parts.get("ItemID")
+    if identity is None and "SerialNumber" not in parts:
+        number = text_of(item)
+        return _gtin(number, attribute(item, "Type")) or UNSET, number or UNSET
     named = [(text_of(item), attribute(item, "Type"))]
     if identity is not None:
         said = attribute(identity, "POSIDType")
@@ -298,10 +298,10 @@ def tax_of(element: Element, currency: str, sign: int) -> Tax:
     """A tax row; `included` as its own flag says, which registers do not mean alike."""
     parts = children(element)
     taxable = parts.get("TaxableAmount")
-    label = text_of(parts.get("TaxGroupID")) or text_of(parts.get("TaxRuleID")) or attribute(element, "TaxID")
+    label = text_in(parts, "TaxGroupID", "TaxRuleID") or attribute(element, "TaxID")
     name = attribute(element, "TaxType") or attribute(element, "TaxDescription") or text_of(parts.get("TaxAuthority"))
-    percent = text_of(parts.get("Percent"))
-    amount = amount_of(text_of(parts.get("Amount")) or "0", currency)
+    percent = text_in(parts, "Percent")
+    amount = amount_of(text_in(parts, "Amount") or "0", currency)
     return Tax(
         label=label or UNSET,
         name=name or UNSET,
@@ -316,20 +316,13 @@ def discount_of(element: Element, currency: str) -> RewardGroup | None:
     parts = children(element)
     if text_of(parts.get("RewardCategory")).upper() in _NO_MONEY:
         return None
-    text = next(
-        (
-            text
-            for name in ("Amount", "ExtendedRewardAmount", "RewardAmount", "DiscountAmount")
-            if (text := text_of(parts.get(name)))
-        ),
-        "",
-    )
+    text = text_in(parts, "Amount", "ExtendedRewardAmount", "RewardAmount", "DiscountAmount")
     minor = abs(amount_of(text, currency)) if text else 0
     if not minor:
         return None
     if attribute(parts.get("Amount"), "Action").lower() == "add":
         minor = -minor
-    description = text_of(parts.get("Description")) or text_of(parts.get("Name")) or text_of(parts.get("PromotionID"))
+    description = text_in(parts, "Description", "Name", "PromotionID")
     return RewardGroup(
         discount=Discount(description=description or UNSET, amount_minor=minor),
         promotion="/".join(text_of(parts.get(name)) for name in ("PromotionID", "EventID")),
@@ -366,8 +359,8 @@ def paid_of(element: Element, currency: str) -> Paid:
     kind = tender_kind(element)
     amount = amount_of(text_of(parts.get("Amount")) or "0", currency)
     name = (
-        attribute(element, "TenderDescription") or text_of(parts.get("TenderDescription"))
-        or text_of(parts.get("Description")) or text_of(parts.get("PaymentTypeDescription"))
+        attribute(element, "TenderDescription")
+        or text_in(parts, "TenderDescription", "Description", "PaymentTypeDescription")
         or attribute(parts.get("ReasonCode"), "Description")
     )  # fmt: skip
     foreign = _foreign(parts) if kind == "foreign" else (UNSET, UNSET)

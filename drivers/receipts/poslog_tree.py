@@ -117,6 +117,14 @@ def _spaced(text: str) -> str:
     return " ".join(text.split())
 
 
+def text_in(parts: dict[str, Element], *names: str) -> str:
+    """The text of the first of these children that has one; most lines have few of all that the standard names."""
+    for name in names:
+        if name in parts and (text := text_of(parts[name])):
+            return text
+    return ""
+
+
 def innermost(element: Element | None, *names: str) -> Element | None:
     """The child of one of these names, into which some put what others write at once; else the element itself."""
     if element is None:
