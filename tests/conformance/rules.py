@@ -21,6 +21,7 @@ Section = Literal[
     "an-entry-that-is-too-large",
     "down",
     "changes",
+    "scopes",
     "rows",
     "codes",
     "snapshots",

@@ -140,6 +140,7 @@ class Heard(Struct):
     item_map: Digest | None = None
     erasures: int | None = None
     code_key: Digest | None = None
+    scope: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$")] | None = None
 
 
 class Erasure(Struct):

@@ -54,6 +54,23 @@ async def test_a_query_that_makes_no_sense_is_refused(register: Register, query:
     require(answer.status == 422, "changes", f"The query was {query!r}; the centre answered {answer}; 422 is due.")
 
 
+async def test_what_is_held_of_another_scope_asks_for_a_snapshot(register: Register, sold: Ingested) -> None:
+    # Given a centre that tells registers what they should hold
+    scope, snapshot = (await register.heartbeat()).scope, await register.snapshot()
+    if scope is None:
+        pytest.skip("the centre names no scope in its heartbeat")
+    require(
+        snapshot.scope == scope, "scopes", f"The heartbeat names the scope {scope!r}, a snapshot {snapshot.scope!r}."
+    )
+    # Then one who holds that gets the changes, and one who holds something else does not
+    same = await register.get(f"/v1/changes?after={snapshot.as_of}&limit=10&scope={scope}")
+    require(same.status == 200, "changes", f"The scope is the register's own; the centre answered {same}.")
+    other = await register.get(f"/v1/changes?after={snapshot.as_of}&limit=10&scope=conformance-other")
+    require(
+        other.status == 410, "changes", f"The scope is not the register's; the centre answered {other}; 410 is due."
+    )
+
+
 async def test_a_snapshot_and_what_comes_after_it_are_the_whole(register: Register, sold: Ingested) -> None:
     # Given a snapshot, after which things go on
     snapshot = await register.snapshot()
