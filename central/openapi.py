@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from central.ingest import HANDLED
 from central.routes import OPERATIONS, Operation, Parameter
 from sync.signing import DEVICE_HEADER, REQUEST_ID_HEADER
 from sync.wire import Refusal
@@ -65,7 +66,7 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _types() -> list[Any]:
-    types: list[Any] = [Refusal]
+    types: list[Any] = [Refusal, *HANDLED.values()]
     for operation in OPERATIONS:
         types += [one for one in (operation.request, operation.answer) if isinstance(one, type)]
         types += operation.special.values()

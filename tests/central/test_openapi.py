@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from openapi_spec_validator import validate
 
+from central.ingest import HANDLED
 from central.openapi import openapi_document
 from central.routes import OPERATIONS
 from tests.central.conftest import RunningCentre
@@ -36,6 +37,12 @@ async def test_it_names_every_route_and_no_other(centre: RunningCentre) -> None:
         status, body = await till.request(method, path.replace("{", "").replace("}", ""), b"")
         assert status != 405
         assert status != 404 or b"openapi.json" not in body
+
+
+def test_it_has_the_body_of_every_kind_of_entry_that_has_an_effect() -> None:
+    schemas = openapi_document()["components"]["schemas"]
+    assert {body.__name__ for body in HANDLED.values()} <= schemas.keys()
+    assert "issued_at" in schemas["Receipt"]["properties"]
 
 
 async def test_what_comes_later_is_absent() -> None:
