@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
@@ -26,9 +27,10 @@ from central.db.database import Database
 from central.db.dialects import Way
 from central.devices import Device, Randomness
 from central.feed import Placed, Sequencer
-from central.ingest import CREDIT, Applied, ingest
+from central.ingest import Applied, ingest
 from central.journal import Journal, enrolled
 from central.openapi import openapi_document
+from central.pace import MAX_CREDIT, Pace
 from central.routes import OPERATIONS, Operation
 from central.snapshots import Snapshots
 from sync.signing import DEVICE_HEADER, MAX_ID_LENGTH, REQUEST_ID_HEADER, SignatureError, public_key_of, verify_request
@@ -176,6 +178,7 @@ class DeviceApi:
         self._program_key = program_key
         self._clock = clock
         self._randomness = randomness
+        self._pace = Pace(time.monotonic)
         self._document = msgspec.json.encode(openapi_document())
 
     def application(self) -> web.Application:
@@ -245,21 +248,25 @@ class DeviceApi:
     async def ingest(self, call: Call) -> web.StreamResponse:
         batch = _decoded(call.body, call.http, IngestRequest)
         now = self._clock()
-        applied = await self._database.write(
-            lambda connection: ingest(
-                connection,
-                call.device,
-                batch,
-                request_id=call.request_id,
-                fingerprint=call.fingerprint,
-                now=now,
-            ),
-            Way.BESIDE,
-        )
+        async with self._pace.turn(len(batch.entries)):
+            applied = await self._database.write(
+                lambda connection: ingest(
+                    connection,
+                    call.device,
+                    batch,
+                    request_id=call.request_id,
+                    fingerprint=call.fingerprint,
+                    now=now,
+                ),
+                Way.BESIDE,
+            )
         if isinstance(applied, problems.EpochFencedError):
             raise applied
         await self._sequencer.place()
-        return _answer(call.http, await self._database.read(lambda connection: ingested(connection, applied, now)))
+        credit = self._pace.credit(len(batch.entries))
+        return _answer(
+            call.http, await self._database.read(lambda connection: ingested(connection, applied, now, credit))
+        )
 
     async def changes(self, call: Call) -> web.StreamResponse:
         after = _number(call.http, "after", minimum=0, maximum=2**63 - 1)
@@ -439,7 +446,7 @@ async def tell_registers(database: Database, live: LiveConnections, placed: Plac
     live.announce(placed.pos, concerned.__contains__)
 
 
-def ingested(connection: Connection, applied: Applied, now: datetime) -> IngestResponse:
+def ingested(connection: Connection, applied: Applied, now: datetime, credit: int = MAX_CREDIT) -> IngestResponse:
     """The answer, with the positions that the sequencer gave."""
     ids = [change for _, change in applied.outcomes if change is not None]
     positions = feed.positions_of(connection, ids)
@@ -453,7 +460,7 @@ def ingested(connection: Connection, applied: Applied, now: datetime) -> IngestR
         chain_hash=applied.chain_hash,
         outcomes=outcomes,
         server_time=now,
-        credit=CREDIT,
+        credit=credit,
     )
 
 

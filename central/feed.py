@@ -159,7 +159,7 @@ def erased_among(connection: Connection, members: Sequence[str]) -> set[str]:
     erased = tables.erasures.c.member
     found: set[str] = set()
     for start in range(0, len(members), AT_ONCE):
-        some = erased.in_(members[start : start + AT_ONCE])
+        some = among(erased, members[start : start + AT_ONCE])
         found |= set(connection.execute(select(erased).where(some)).scalars())
     return found
 

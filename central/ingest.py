@@ -53,8 +53,6 @@ from sync.wire import IngestRequest, Outcome
 # Why an entry waits that two machines might have sent.
 ON_HOLD = "shared_identity"
 _HELD = Seen(code="accepted", detail="on hold: two machines alternate under this identity; enrol one of them anew")
-# Entries a register may send next; one batch's worth until there is something to slow down for.
-CREDIT = 500
 
 # A NUL in a JSON text: its escape, behind any number of escaped backslashes.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")

@@ -164,7 +164,7 @@ def meant(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
     table = tables.member_aliases
     to = {member: member for member in _known_members(connection, every)}
     for start in range(0, len(every), AT_ONCE):
-        some = table.c.alias.in_(every[start : start + AT_ONCE])
+        some = among(table.c.alias, every[start : start + AT_ONCE])
         to |= {row.alias: row.member for row in connection.execute(select(table).where(some))}
     return to
 
@@ -270,7 +270,7 @@ def _known_members(connection: Connection, members: Sequence[str]) -> dict[str, 
     known: dict[str, Row[Any]] = {}
     columns = tables.members.c
     for start in range(0, len(members), AT_ONCE):
-        rows = connection.execute(select(tables.members).where(columns.id.in_(members[start : start + AT_ONCE])))
+        rows = connection.execute(select(tables.members).where(among(columns.id, members[start : start + AT_ONCE])))
         known.update({row.id: row for row in rows})
     return known
 

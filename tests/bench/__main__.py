@@ -25,6 +25,7 @@ NAMES = (
     "items",
     "evaluate",
     "ingest",
+    "catchup",
 )
 
 

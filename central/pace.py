@@ -1,0 +1,59 @@
+"""How fast registers may send, when many of them have much to send at once.
+
+Owns credits, and that a batch of a few fresh sales never stands behind the backlogs of others. Never looks into a
+batch, and never at what is in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+# A batch of so many entries at most is what a till sold just now; more of them are a backlog.
+FRESH_ENTRIES: Final = 20
+# An answer to a backlog's batch should take about this long, whoever else waits.
+ANSWER_S: Final = 0.5
+MAX_CREDIT: Final = 500
+MIN_CREDIT: Final = 50
+# Backlogs that are taken in at the same time; the other writers are for fresh sales.
+BACKLOGS_AT_ONCE: Final = 6
+# Backlogs that may wait for their turn; who comes on top of them is told to pause.
+BACKLOGS_WAITING: Final = 64
+# What an entry is thought to take before the first was measured, and how much a new measurement counts.
+_ENTRY_S: Final = 0.001
+_WEIGHT: Final = 0.2
+
+
+class Pace:
+    """The turns of batches, and the credit that each leaves with. `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._turns = asyncio.Semaphore(BACKLOGS_AT_ONCE)
+        self._backlogs = 0
+        self._entry_s = _ENTRY_S
+
+    @asynccontextmanager
+    async def turn(self, entries: int) -> AsyncIterator[None]:
+        """A batch is taken in inside; one of a backlog waits until it is its turn."""
+        if entries <= FRESH_ENTRIES:
+            yield
+            return
+        self._backlogs += 1
+        try:
+            async with self._turns:
+                began = self._clock()
+                yield
+                self._entry_s += _WEIGHT * ((self._clock() - began) / entries - self._entry_s)
+        finally:
+            self._backlogs -= 1
+
+    def credit(self, entries: int) -> int:
+        """How many entries may come next after a batch of so many; 0: pause, and then ask with one."""
+        waiting = self._backlogs - BACKLOGS_AT_ONCE
+        if entries > FRESH_ENTRIES and waiting > BACKLOGS_WAITING:
+            return 0
+        turns = 1 + max(0, waiting) / BACKLOGS_AT_ONCE
+        return max(MIN_CREDIT, min(MAX_CREDIT, int(ANSWER_S / (self._entry_s * turns))))
