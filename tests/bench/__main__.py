@@ -48,7 +48,9 @@ def _show(report: Report) -> None:
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, figure in report.figures.items():
-        table.add_row(name, f"{figure:,}" if not isinstance(figure, str) else figure)
+        points = figure.items() if isinstance(figure, dict) else [("", figure)]
+        for point, value in points:
+            table.add_row(f"{name} {point}".rstrip(), f"{value:,}" if not isinstance(value, str) else value)
     for name, ratio in (report.ratios or {}).items():
         table.add_row(name, f"× {ratio:,}")
     for name in report.absent:

@@ -2,8 +2,9 @@
 
 Every contender keeps the same receipts, in write-ahead-log mode with a sync for each commit. Raw SQLite gets them
 as finished JSON in rows of that size, in pages of the store's; the store makes the JSON, numbers, packs and
-encrypts it. `raw_group_commit_packed_per_s` is raw SQLite with rows of the size that the store packs them to: what
-is left to gain. The queues are run from one thread and from 64, and their better figure counts.
+encrypts it. NATS JetStream keeps them in a stream in files, synced before each acknowledgement; its producers are
+tasks that each wait for theirs. `raw_group_commit_packed_per_s` is raw SQLite with rows of the size that the store
+packs them to: what is left to gain. The queues are run from one thread and from 64, and their better figure counts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import os
 import shutil
 import sqlite3
 import statistics
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -45,6 +48,8 @@ ROWS_PER_COMMIT = 64
 ONE_BY_ONE = 1_500
 GROUPED = 20_000
 PEER = 1_500
+PEERS = {"persist_queue": "persistqueue", "huey": "huey", "nats_jetstream": "nats"}
+NATS_STARTS_WITHIN_S = 20.0
 
 # Rows compress as well as their texts repeat, so no two receipts have the same lines.
 SEED = 20261122
@@ -116,9 +121,9 @@ def run() -> Report:
     bodies = receipts(GROUPED)
     # A register does not hold 20,000 receipts for its collector to walk through.
     gc.freeze()
-    absent = tuple(
-        name for name, module in (("persist_queue", "persistqueue"), ("huey", "huey")) if not find_spec(module)
-    )
+    absent = tuple(name for name, module in PEERS.items() if not find_spec(module))
+    if "nats_jetstream" not in absent and _nats_server() is None:
+        absent += ("nats_jetstream",)
     contenders: dict[str, Callable[[Path, list[ReceiptBody]], float]] = {
         "sixty_four_producers_per_s": _sixty_four_producers,
         "raw_group_commit_per_s": lambda folder, given: _raw(folder, given, ROWS_PER_COMMIT),
@@ -126,7 +131,7 @@ def run() -> Report:
         "one_producer_per_s": _one_producer,
         "raw_single_commit_per_s": lambda folder, given: _raw(folder, given[:ONE_BY_ONE], 1),
     }
-    peers = {"persist_queue_per_s": _persist_queue, "huey_per_s": _huey}
+    peers = {"persist_queue_per_s": _persist_queue, "huey_per_s": _huey, "nats_jetstream_per_s": _nats}
     contenders.update({name: peer for name, peer in peers.items() if name.removesuffix("_per_s") not in absent})
     with disk_folder() as folder:
         machine = measured(folder)
@@ -251,6 +256,52 @@ def _huey(folder: Path, bodies: list[ReceiptBody]) -> float:
         return _best_of_threads(storage.enqueue, bodies)
     finally:
         storage.close()
+
+
+def _nats(folder: Path, bodies: list[ReceiptBody]) -> float:
+    items = [msgspec.json.encode(body) for body in bodies[:PEER]]
+    kept = f'jetstream {{ store_dir: "{folder}", sync_interval: always }}'
+    (folder / "nats.conf").write_text(f'listen: "127.0.0.1:-1"\nports_file_dir: "{folder}"\n{kept}\n')
+    server = subprocess.Popen([str(_nats_server()), "-c", str(folder / "nats.conf")], stderr=subprocess.DEVNULL)
+    try:
+        return max(asyncio.run(_published(folder, items, producers)) for producers in (1, PRODUCERS))
+    finally:
+        server.kill()
+        server.wait()
+
+
+async def _published(folder: Path, items: list[bytes], producers: int) -> float:
+    import nats
+
+    async with asyncio.timeout(NATS_STARTS_WITHIN_S):
+        while not (ports := _ports_of(folder)):  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.05)
+    connection = await nats.connect(ports[0])
+    stream = connection.jetstream()
+    await stream.add_stream(name=f"bench-{producers}", subjects=[f"bench.{producers}"])
+
+    async def produce(mine: list[bytes]) -> None:
+        for item in mine:
+            await stream.publish(f"bench.{producers}", item)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(produce(items[number::producers]) for number in range(producers)))
+    taken = time.perf_counter() - started
+    await connection.close()
+    return len(items) / taken
+
+
+def _ports_of(folder: Path) -> list[str]:
+    """Where the server listens, once it has written that down."""
+    for told in folder.glob("*.ports"):
+        return list(msgspec.json.decode(told.read_bytes())["nats"])
+    return []
+
+
+def _nats_server() -> Path | None:
+    """The server's program: beside this Python, where its package puts it, or on the path."""
+    found = shutil.which("nats-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    return None if found is None else Path(found)
 
 
 def _best_of_threads(put: Callable[[bytes], object], bodies: list[ReceiptBody]) -> float:

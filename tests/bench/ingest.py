@@ -2,7 +2,10 @@
 
 One register after the other, so that what is measured is the work of a batch; beside it, in the same run and on the
 same server, the very rows of its entries are put in by COPY and by executemany, a batch to a commit. `per_s` is by the
-clock, with commits that reach the disk; `cpu_per_s` by the processor time of this process alone.
+clock, with commits that reach the disk; `cpu_per_s` by the processor time of this process alone, and `p99_ms` is of a
+batch. `curve_registers` are entries a second from 1 to 1,000 registers in batches of 20, as many at once as the centre
+has writers; `curve_rows` batches of 500 into ledgers of 100,000 to 10,000,000 rows, a hundred a member, and
+`curve_rows_cpu` the same by processor time.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -19,12 +23,12 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, text
 
 from central import devices, operations
 from central.db import tables
 from central.db.database import Database
-from central.db.dialects import Way
+from central.db.dialects import POSTGRES_WRITERS, Way
 from central.db.sets import insert_rows
 from central.folder import DataFolder
 from central.ingest import ingest
@@ -41,6 +45,12 @@ from tests.postgres import programs, started
 
 BATCH = 500
 BATCHES = 12
+REGISTERS = (1, 10, 100, 1_000)
+SMALL_BATCH = 20
+AT_LEAST = 2_000
+ROWS = (100_000, 1_000_000, 10_000_000)
+ROWS_A_MEMBER = 100
+ROWS_AT_ONCE = 500_000
 LINES = 8
 MEMBERS = 1000
 BEGAN = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -84,32 +94,70 @@ def _ingested(database: Database, data: DataFolder) -> tuple[dict[str, Any], lis
     document = msgspec.json.encode({"members": people})
     database.write_now(lambda connection: operations.publish(connection, program, data.program_key(), BEGAN))
     database.write_now(lambda connection: operations.import_file(connection, document, BEGAN))
-    device, epoch = database.write_now(_register)
-    batches = list(_batches(device, epoch))
-    wall, cpu = _timed(lambda: _take(database, batches))
+    batches = _Register(database, 0).batches(BATCHES, BATCH)
+    taken = [_timed(partial(_take, database, batch)) for batch in batches]
+    wall, cpu = (sum(each) for each in zip(*taken, strict=True))
     rows = database.read_now(lambda connection: connection.execute(tables.entries.select()).mappings().all())
     assert len(rows) == BATCH * BATCHES
     assert {row["code"] for row in rows} == {"accepted"}
+    by_rows = {size: _into(database, size) for size in ROWS}
     figures = {
         "batch": BATCH,
         "lines": LINES,
         "per_s": rounded(len(rows) / wall),
         "cpu_per_s": rounded(len(rows) / cpu),
+        "p99_ms": rounded(1000 * max(each for each, _ in taken)),
+        "curve_registers": {str(count): rounded(_from(database, count)) for count in REGISTERS},
+        "curve_rows": {str(size): rounded(wall) for size, (wall, _) in by_rows.items()},
+        "curve_rows_cpu": {str(size): rounded(cpu) for size, (_, cpu) in by_rows.items()},
     }
     return figures, [dict(row) for row in rows]
 
 
-def _take(database: Database, batches: Sequence[IngestRequest]) -> None:
-    for batch in batches:
-        taking = partial(
-            ingest,
-            device_id=batch.device,
-            request=batch,
-            request_id=secrets.token_hex(8),
-            fingerprint="",
-            now=NOW,
-        )
-        database.write_now(taking, Way.BESIDE)
+def _from(database: Database, count: int) -> float:
+    """Entries a second from so many registers at once."""
+    rounds = max(1, AT_LEAST // SMALL_BATCH // count)
+    every = [_Register(database, count + number).batches(rounds, SMALL_BATCH) for number in range(count)]
+    with ThreadPoolExecutor(POSTGRES_WRITERS) as writers:
+        began = time.perf_counter()
+        for batches in zip(*every, strict=True):
+            list(writers.map(partial(_take, database), batches))
+        return count * rounds * SMALL_BATCH / (time.perf_counter() - began)
+
+
+def _into(database: Database, size: int) -> tuple[float, float]:
+    """Entries a second into a ledger of so many rows, by the clock and by the processor."""
+    held = database.read_now(lambda connection: connection.execute(text("SELECT count(*) FROM ledger")).scalar_one())
+    for first in range(held, size, ROWS_AT_ONCE):
+        given = {"first": first, "last": min(first + ROWS_AT_ONCE, size) - 1, "each": ROWS_A_MEMBER}
+        for statement in (_PEOPLE, _FILL):
+            database.write_now(partial(Connection.execute, statement=statement, parameters=given))
+    batches = _Register(database, -size).batches(4, BATCH)
+    taken = [_timed(partial(_take, database, batch)) for batch in batches]
+    return BATCH * len(taken) / sum(wall for wall, _ in taken), BATCH * len(taken) / sum(cpu for _, cpu in taken)
+
+
+_PEOPLE = text(
+    "INSERT INTO members (id, created_at) SELECT 'm' || n, now() FROM generate_series("
+    "CAST(:first AS bigint) / :each, CAST(:last AS bigint) / :each) n ON CONFLICT (id) DO NOTHING"
+)
+_FILL = text(
+    "INSERT INTO ledger (member, receipt, rule, points, basis_minor, why, program, recorded_at) "
+    "SELECT 'm' || n / :each, md5(n::text), 'base', 5, 500, 'floor(500 × 1 ÷ 100) = 5', 'p', now() "
+    "FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) n"
+)
+
+
+def _take(database: Database, batch: IngestRequest) -> None:
+    taking = partial(
+        ingest,
+        device_id=batch.device,
+        request=batch,
+        request_id=secrets.token_hex(8),
+        fingerprint="",
+        now=NOW,
+    )
+    database.write_now(taking, Way.BESIDE)
 
 
 def _raw(database: Database, rows: Sequence[dict[str, Any]]) -> dict[str, Callable[[], None]]:
@@ -133,39 +181,53 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _register(connection: Connection) -> tuple[str, str]:
-    facts, hour = Facts(version="0.1.0", platform="bench"), timedelta(hours=1)
-    devices.create_enrolment(connection, token="t", store="12", register="3", valid_for=hour, now=BEGAN)
-    request = EnrolRequest(token="t", public_key="k", facts=facts)
-    device = devices.enrol(connection, request, now=BEGAN, randomness=secrets.token_bytes)
-    epoch = devices.open_epoch(
-        connection, device, EpochRequest(facts=facts), request_id="e", now=BEGAN, randomness=secrets.token_bytes
-    )
-    return device.id, epoch
+class _Register:
+    """An enrolled register, and the batches it sends, made beforehand."""
 
+    def __init__(self, database: Database, number: int) -> None:
+        self._number = str(number)
+        self._device, self._epoch = database.write_now(self._enrolled)
 
-def _batches(device: str, epoch: str) -> Iterator[IngestRequest]:
-    h = chain_start(device, epoch)
-    for batch in range(BATCHES):
-        first, before, entries = batch * BATCH + 1, h, []
-        for seq in range(first, first + BATCH):
-            sold = _receipt(seq)
-            body = Raw(msgspec.json.encode(ReceiptBody(receipt=sold)))
-            entry = Entry(
-                seq=seq,
-                key=sold.key,
-                kind="receipt",
-                hlc=f"{seq:016x}",
-                wall=NOW,
-                salt=secrets.token_hex(16),
-                body=body,
+    def _enrolled(self, connection: Connection) -> tuple[str, str]:
+        facts, hour, token = Facts(version="0.1.0", platform="bench"), timedelta(hours=1), secrets.token_hex(8)
+        devices.create_enrolment(connection, token=token, store="12", register=self._number, valid_for=hour, now=BEGAN)
+        request = EnrolRequest(token=token, public_key="k", facts=facts)
+        device = devices.enrol(connection, request, now=BEGAN, randomness=secrets.token_bytes)
+        epoch = devices.open_epoch(
+            connection, device, EpochRequest(facts=facts), request_id="e", now=BEGAN, randomness=secrets.token_bytes
+        )
+        return device.id, epoch
+
+    def batches(self, count: int, size: int) -> list[IngestRequest]:
+        return list(self._batches(count, size))
+
+    def _batches(self, count: int, size: int) -> Iterator[IngestRequest]:
+        h = chain_start(self._device, self._epoch)
+        for first in range(1, count * size, size):
+            before, entries = h, []
+            for seq in range(first, first + size):
+                sold = _receipt(seq, self._device)
+                entry = Entry(
+                    seq=seq,
+                    key=sold.key,
+                    kind="receipt",
+                    hlc=f"{seq:016x}",
+                    wall=NOW,
+                    salt=secrets.token_hex(16),
+                    body=Raw(msgspec.json.encode(ReceiptBody(receipt=sold))),
+                )
+                h = chain_next(h, entry)
+                entries.append(entry)
+            yield IngestRequest(
+                device=self._device,
+                epoch=self._epoch,
+                first_seq=first,
+                prev_hash=before.hex(),
+                entries=tuple(entries),
             )
-            h = chain_next(h, entry)
-            entries.append(entry)
-        yield IngestRequest(device=device, epoch=epoch, first_seq=first, prev_hash=before.hex(), entries=tuple(entries))
 
 
-def _receipt(number: int) -> Receipt:
+def _receipt(number: int, register: str) -> Receipt:
     lines = tuple(
         Line(position=place, description=f"GOODS {(number * place) % 997}", amount_minor=100 + place)
         for place in range(1, LINES + 1)
@@ -174,7 +236,7 @@ def _receipt(number: int) -> Receipt:
         key="",
         kind="sale",
         store="12",
-        register="3",
+        register=register,
         number=str(number),
         business_day=BEGAN.date(),
         issued_at=BEGAN + timedelta(seconds=number),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from tests.bench.machine import Machine
 
-Figure = int | float | str
+Figure = int | float | str | dict[str, int | float]
 
 
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -16,7 +18,7 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     name: str
-    figures: dict[str, Figure]
+    figures: Mapping[str, Figure]
     machine: Machine
     ratios: dict[str, float] | None = None
     absent: tuple[str, ...] = ()
