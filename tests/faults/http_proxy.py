@@ -32,7 +32,7 @@ class HttpFaultProxy:
     """Listens on a free port of 127.0.0.1 with the centre's own certificate and passes requests to `target`.
 
     `fate_of` is asked with the path of each request. `ingested` is told the body and Content-Encoding of
-    each ingest that reached the centre, as often as it did.
+    each ingest that reached the centre, as often as it did. A body above `max_bytes` is answered with 413.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class HttpFaultProxy:
         certificate: ssl.SSLContext,
         fate_of: Callable[[str], Fate],
         ingested: Callable[[bytes, str | None], None] = lambda _body, _encoding: None,
+        max_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self._target = target
         self._certificate = certificate
         self._fate_of = fate_of
         self._ingested = ingested
+        self._max_bytes = max_bytes
         self._last: dict[str, _Answer] = {}
         self.fates: Counter[Fate] = Counter()
         self.url = ""
@@ -70,6 +72,8 @@ class HttpFaultProxy:
         fate = self._fate_of(request.path)
         self.fates[fate] += 1
         body = await request.read()
+        if len(body) > self._max_bytes:
+            return web.Response(status=413, text="<html>too large</html>")
         if fate == "request lost":
             return _gone(request)
         answer = await self._deliver(request, body)

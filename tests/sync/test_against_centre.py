@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import shutil
 from collections import Counter
 from datetime import timedelta
@@ -11,14 +12,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, insert, select
 
-from central import devices, operations
+from central import devices, operations, quarantine
 from central.backups import back_up, restore
 from central.certificates import server_context
 from central.db import tables
 from central.folder import DataFolder
+from loyalty.identity import identified
 from loyalty.program import program_hash
+from loyalty.receipt import Line
 from sync import base64url
 from sync.enrolling import enrol
 from sync.enrolment import parse_code
@@ -328,6 +332,36 @@ async def test_300_transactions_through_lost_cut_doubled_and_late_answers(tmp_pa
         assert centre.counted(MEMBER) == expected(300)
         # Nothing was taken for a fork: one epoch carried everything
         assert len({epoch for epoch, _ in sent}) == 1
+
+
+async def test_a_sale_that_no_proxy_lets_through_holds_up_nothing_and_is_brought_by_hand(tmp_path: Path) -> None:
+    large = identified(
+        replace(
+            receipt(2, CARD), lines=(Line(position=1, amount_minor=100_00, description=secrets.token_hex(40_000)),)
+        ),
+        b"",
+    )
+    async with running_centre(tmp_path / "centre") as centre:
+        certificate = server_context(centre.folder)
+        async with (
+            HttpFaultProxy(centre.url, certificate, lambda _: "fine", max_bytes=20_000) as network,
+            register(tmp_path / "till", centre, url=network.url) as till,
+        ):
+            # Given a sale among others that something on the way refuses
+            await known(till)
+            for sold in (receipt(1, CARD), large, receipt(3, CARD), receipt(4, CARD)):
+                await till.sell(sold)
+            # Then all is acknowledged, and the others count
+            await up_to_date(till)
+            assert centre.counted(MEMBER).keys() == {receipt(number, CARD).key for number in (1, 3, 4)}
+            assert [entry.state for entry in till.store.queue()].count("quarantined") == 1
+            [item] = centre.database.read_now(quarantine.listed).items
+            assert item.reason == "digest_only"
+            # And what the register prints of it is taken in at the centre
+            kept = till.store.entry(2)
+            printed = msgspec.json.encode({"salt": kept.salt, "body": kept.body, "number": 2})
+            centre.write(lambda connection: quarantine.bring_body(connection, item.id, printed, utc_now()))
+        assert centre.counted(MEMBER) == expected(4)
 
 
 async def test_connections_cut_at_any_byte_lose_and_double_nothing(tmp_path: Path) -> None:
