@@ -328,6 +328,8 @@ def _verdict(
     degraded = [f"{worker.kind} {worker.name}: {worker.problem}" for worker in failing]
     if not live.running:  # one that runs tells it as what its exchange with the centre came to
         degraded += [f"sync centre: {one.refused}" for one in programs if one.refused is not None]
+    if kept.disk_full is not None:
+        degraded.append(kept.disk_full)
     if kept.recovered is not None:
         degraded.append(_recovered(kept.recovered))
     silent = live.badge.enrolled and live.running and not live.badge.online

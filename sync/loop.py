@@ -225,7 +225,7 @@ class SyncLoop:
         if isinstance(answer, HeartbeatResponse):
             await self._follow_schedule(answer)
             await self._keep_code_key(answer)
-            while await self._store.write(Writing.shed):
+            while await self._store.write(Writing.shed, drains=True):
                 pass
         if self._session.received(step, answer, self._held(), _now(), self._chance()):
             await self._apply(step, answer)
@@ -314,14 +314,15 @@ class SyncLoop:
         match answer:
             case EpochResponse():
                 all_kept = isinstance(step, OpenEpoch) and step.all_kept
-                await self._store.write(lambda writing: self._open_epoch(writing, answer, all_kept))
+                await self._store.write(lambda writing: self._open_epoch(writing, answer, all_kept), drains=True)
             case IngestResponse():
                 await self._acknowledge(answer)
             case ChangesResponse():
                 as_of = None if answer.more else answer.as_of
                 await self._store.write(lambda writing: writing.apply_changes(answer.changes, answer.next, as_of))
             case HeartbeatResponse():
-                await self._store.write(lambda writing: writing.apply_changes((), answer.feed, answer.server_time))
+                as_of = answer.server_time
+                await self._store.write(lambda writing: writing.apply_changes((), answer.feed, as_of), drains=True)
             case SnapshotResponse():
                 await self._finish_snapshot(answer)
             case SignedProgram() if isinstance(step, FetchProgram):
@@ -346,7 +347,8 @@ class SyncLoop:
         parts = sent.parts(answer) if sent is not None else [(answer, None)]
         try:
             for part, reached in parts:
-                await self._store.write(partial(Writing.acknowledge, response=part, reached=reached))
+                acknowledge = partial(Writing.acknowledge, response=part, reached=reached)
+                await self._store.write(acknowledge, drains=True)
         except AckRefusedError as error:
             _log.warning("acknowledgement_refused", acked_through=answer.acked_through, reason=str(error))
             self._session.ack_refused(_now(), self._chance())

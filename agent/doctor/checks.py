@@ -23,6 +23,7 @@ from agent.doctor.listening import Ear, NotRawError, ear_of
 from agent.inspection import StatusReport, Verdict
 from agent.layouts import templates_of
 from agent.reading_options import options_of
+from agent.state import store_path
 from agent.supervisor import Health
 from agent.view import PlaceView
 from config.load import state_folder
@@ -33,6 +34,7 @@ from drivers.scanning.driver import DriverOptionsError
 from drivers.transport.port import TransportError
 from loyalty.identification_checks import rule_problems
 from sync.enrolment import EnrolmentDamagedError, NotEnrolledError, load_enrolment
+from sync.store.reserve import ballast_of
 
 # Below this a store cannot be relied on to take a day of receipts.
 MIN_FREE_BYTES = 100 * 1024 * 1024
@@ -300,9 +302,12 @@ def _of_choice(source: ReceiptSettings, choice: PageChoice) -> Check:
 async def _disk(look: Surroundings) -> AsyncIterator[Check]:
     folder = state_folder(look.settings)
     existing = next(each for each in (folder, *folder.parents) if each.exists())
-    free = shutil.disk_usage(existing).free
+    free, store = shutil.disk_usage(existing).free, store_path(look.settings)
     if not os.access(existing, os.W_OK):
         said = f"{folder} cannot be written by this user: run the doctor as the agent's user, or correct its owner"
+        yield Check(area="disk", name="state", verdict="problem", said=said)
+    elif free < MIN_FREE_BYTES and store.exists() and not ballast_of(store).exists():
+        said = f"the disk of {folder} is full and its reserve in use: make room, at least {MIN_FREE_BYTES // 2**20} MB"
         yield Check(area="disk", name="state", verdict="problem", said=said)
     elif free < MIN_FREE_BYTES:
         said = f"{free // 2**20} MB are free for {folder}: make room, at least {MIN_FREE_BYTES // 2**20} MB"

@@ -31,6 +31,10 @@ class StoreUnavailableError(StoreError):
     """The disk did not take a write (full, failing, read-only). Nothing of it was kept; later writes work again."""
 
 
+class StoreFullError(StoreUnavailableError):
+    """The disk is full: what is left of it is for draining. New sales are taken again once there is room."""
+
+
 class StoreBusyError(StoreError):
     """More writes wait than the store queues."""
 

@@ -48,6 +48,7 @@ _OLD: Final = "FROM members WHERE id > ? AND id <= ? AND generation < ? AND op N
 _LACKING: Final = f"{_OLD} AND (pinned_at IS NULL OR row IS NULL)"
 _UNCOVERED: Final = "FROM members WHERE covered = 0 AND pinned_at"
 _LONG_PINNED: Final = f"{_UNCOVERED} < ?"
+_PINNED_FIRST: Final = f"{_UNCOVERED} IS NOT NULL ORDER BY pinned_at, id LIMIT ?"
 _TOO_MANY: Final = f"{_UNCOVERED} IS NOT NULL ORDER BY pinned_at DESC, id LIMIT -1 OFFSET ?"
 
 
@@ -150,6 +151,12 @@ class MemberRows(ProfileRows):
         """Who is pinned and not in the feed leaves after a while; of the others the feed tells."""
         self._forget(_LONG_PINNED, (int((self._clock() - PINNED_FOR).timestamp()),))
         self._forget(_TOO_MANY, (MAX_PINS,))
+
+    def drop_pins(self) -> bool:
+        """Lets go of some of those whom only a question brought here, the longest first; whether there were any."""
+        before = self._connection.total_changes
+        self._forget(_PINNED_FIRST, (SWEPT_AT_ONCE,))
+        return self._connection.total_changes > before
 
     def _forget(self, which: str, parameters: Sequence[object]) -> None:
         """Drop rows whole; own claims stay."""

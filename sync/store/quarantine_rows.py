@@ -72,9 +72,16 @@ class QuarantineRows(Reading):
         """Whether `size` more fit; for that, resolved items give up their bytes."""
         taken = self.quarantine_bytes() + ITEM_BYTES
         if taken + size > limit_bytes:
-            self._execute("UPDATE quarantine SET raw = x'', size = 0 WHERE resolved_at IS NOT NULL AND size > 0")
+            self.drop_resolved_bytes()
             taken = self.quarantine_bytes() + ITEM_BYTES
         return taken + size <= limit_bytes
+
+    def drop_resolved_bytes(self) -> bool:
+        """Resolved items give up their bytes; whether any had some."""
+        had = self._row("SELECT 1 FROM quarantine WHERE resolved_at IS NOT NULL AND size > 0 LIMIT 1") is not None
+        if had:
+            self._execute("UPDATE quarantine SET raw = x'', size = 0 WHERE resolved_at IS NOT NULL AND size > 0")
+        return had
 
     def resolve_quarantine(self, quarantine_id: int, resolved_as: Resolution, note: str = "") -> None:
         """It is dealt with; it stays with how and why."""

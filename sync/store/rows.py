@@ -162,7 +162,10 @@ class Recovered(Struct, frozen=True, kw_only=True):
 
 
 class StoreStatus(Struct, frozen=True, kw_only=True):
-    """What `status` says of the store. `queued` counts entries the centre has not acknowledged."""
+    """What `status` says of the store. `queued` counts entries the centre has not acknowledged.
+
+    `disk_full` says what that means and what to do, where it is.
+    """
 
     queued: int
     oldest_queued_at: datetime | None
@@ -172,6 +175,7 @@ class StoreStatus(Struct, frozen=True, kw_only=True):
     keys: str
     file_bytes: int
     recovered: Recovered | None
+    disk_full: str | None
 
 
 class Committed(Struct, frozen=True, kw_only=True):

@@ -26,6 +26,8 @@ BUSY_TIMEOUT_MS = 5000
 CACHE_KIB = 4096
 # The writer's while a snapshot comes in: the index of a million codes, met in no order.
 LOADING_CACHE_KIB = 64 * 1024
+# SQLite's own 1,000 pages.
+CHECKPOINT_BYTES = 1000 * PAGE_BYTES
 # A write-ahead log that grew beyond this (a long reader, a large snapshot) is cut back at the next checkpoint.
 WAL_KEEP_BYTES = 16 * 1024 * 1024
 
@@ -78,17 +80,26 @@ def connect(path: Path, key: bytes, *, read_only: bool = False) -> Connection:
     return connection
 
 
-def make_durable(connection: Connection) -> None:
-    """Write-ahead log, every commit synced to the disk, deleted data overwritten."""
+def make_durable(connection: Connection, log_bytes: int = CHECKPOINT_BYTES) -> None:
+    """Write-ahead log, every commit synced to the disk, deleted data overwritten.
+
+    From `log_bytes` on the log is folded into the file, which then grows by as much at most.
+    """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_KEEP_BYTES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {max(1, log_bytes // PAGE_BYTES)}")
 
 
 def is_storage_failure(error: BaseException) -> bool:
     """Whether the disk failed, rather than one statement."""
     return isinstance(error, DatabaseError) and str(error).startswith(_STORAGE_FAILURES)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk has no room."""
+    return isinstance(error, DatabaseError) and str(error).startswith(_STORAGE_FAILURES[0])
 
 
 def is_corruption(error: BaseException) -> bool:

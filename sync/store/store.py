@@ -11,30 +11,49 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+
+import structlog
 
 from sync.hlc import HybridClock, parse_hlc
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
 from sync.store.damaged import DamagedFile
-from sync.store.errors import closed, unavailable
+from sync.store.errors import StoreError, StoreUnavailableError, closed, unavailable
 from sync.store.examination import examined, files_of, key_is_kept, suspect
 from sync.store.lock import StoreLock
 from sync.store.reading import Parameters, Reading
 from sync.store.recovery import begin_recovery, recovery_of
+from sync.store.reserve import Reserve, ballast_of
 from sync.store.rows import ChainPoint, Committed, Recovered, StoreStatus
 from sync.store.schema import migrate
-from sync.store.sqlite import DatabaseError, connect, is_storage_failure, make_durable, refuse_unsafe
+from sync.store.shedding import shed_some
+from sync.store.sqlite import (
+    CHECKPOINT_BYTES,
+    DatabaseError,
+    connect,
+    is_full,
+    is_storage_failure,
+    make_durable,
+    refuse_unsafe,
+)
 from sync.store.writer import GroupWriter
 from sync.store.writing import Writing
 from sync.wire import IngestRequest
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 # Entries read and walked on the event loop (1 ms), where a scan or a receipt may be waiting; more of them in a thread.
 AT_ONCE = 20
+
+# On a full disk folding in the log may take this part of the ballast at most, so that draining never stops for it.
+CHECKPOINT_PART = 4
+# Where the disk is full, this many times the room that new sales need is made, so that none has to be refused.
+SHED_AHEAD = 3
 
 _NODE = "node"
 _NODE_BYTES = 4
@@ -42,6 +61,29 @@ _NODE_BYTES = 4
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def disk_full(ballast: Path, *, refusing: bool) -> str:
+    """What a full disk means, for the cashier and the operator."""
+    if refusing:
+        done = "new sales are not kept here until then, the relay's spool and the POS keep theirs; what waits goes up"
+    else:
+        done = "what can be had again from the centre was given up, so that sales are still kept"
+    return f"the disk of {ballast.parent} is full: free some space on it; {done}"
+
+
+def _opened(make: Callable[[], Store], reserve: Reserve) -> Store:
+    """A full disk may need the ballast for as much as opening the file."""
+    try:
+        return make()
+    except DatabaseError as error:
+        if not is_full(error):
+            raise
+        reserve.give_up()
+    try:
+        return make()
+    except DatabaseError as error:
+        raise unavailable("be opened", error) from error
 
 
 class Store(Reading):
@@ -56,6 +98,8 @@ class Store(Reading):
         clock: Callable[[], datetime],
         randomness: Callable[[int], bytes],
         lock: StoreLock,
+        reserve: Reserve,
+        recovered: bool,
     ) -> None:
         self.path = path
         self._key = key
@@ -63,12 +107,15 @@ class Store(Reading):
         self._randomness = randomness
         self._lock = lock
         self._clock = clock
+        self._reserve = reserve
         self._closed = False
-        self._tells_recovery = False
-        writing = self._writing()
+        self._refusing = self._shedding = self._shed_all = False
+        self._last_writing = writing = self._writing()
         super().__init__(connect(path, key), clock)
         self._connection.execute("PRAGMA query_only = ON")
-        self._writer = GroupWriter(writing, self._writing_again)
+        recovery = recovery_of(self)
+        self._tells_recovery = recovered or (recovery is not None and not recovery.recovered.salvaged.done)
+        self._writer = GroupWriter(writing, self._writing_again, failed=self._failed, refusal=self._refusal)
 
     @classmethod
     def open(
@@ -93,28 +140,31 @@ class Store(Reading):
             key_is_kept(path, keeper)
             key = keeper.get_or_create(STORE_KEY, STORE_KEY_BYTES)
             recovered = examined(path, key, clock, recover=recover)
-            store = cls(path, key, keeper.where(), clock=clock, randomness=randomness, lock=lock)
+            reserve = Reserve(ballast_of(path))
+            reserve.hold()
+            make = partial(
+                cls, path, key, keeper.where(), clock=clock, randomness=randomness, lock=lock, reserve=reserve
+            )
+            store = _opened(partial(make, recovered=recovered is not None), reserve)
         except BaseException:
             lock.release()
             raise
         if recovered is not None:
             store.submit(lambda writing: begin_recovery(writing, recovered)).result()
-        recovery = recovery_of(store)
-        store._tells_recovery = recovery is not None and not recovery.recovered.salvaged.done
         return store
 
-    async def write(self, work: Callable[[Writing], T]) -> T:
+    async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
         """Runs `work` in the writer's thread, inside a transaction, and returns its result once it is durable.
 
         Either all that it wrote is kept or nothing. What `work` raises comes out here; a full or failing disk
-        raises StoreUnavailableError, too many waiting writes StoreBusyError. A caller that is cancelled may
-        or may not have written.
+        raises StoreUnavailableError, too many waiting writes StoreBusyError. On a full disk only work that `drains`
+        is done, StoreFullError is raised for the rest. A caller that is cancelled may or may not have written.
         """
-        return await self._writer.write(work)
+        return await self._writer.write(work, drains=drains)
 
-    def submit(self, work: Callable[[Writing], T]) -> Future[T]:
+    def submit(self, work: Callable[[Writing], T], *, drains: bool = False) -> Future[T]:
         """`write` for threads."""
-        return self._writer.submit(work)
+        return self._writer.submit(work, drains=drains)
 
     def listen(self, committed: Callable[[Committed], None]) -> None:
         """Calls `committed` on the running event loop after every commit, before the writers of it go on."""
@@ -138,6 +188,7 @@ class Store(Reading):
             keys=self._keys,
             file_bytes=sum(file.stat().st_size for file in files_of(self.path) if file.exists()),
             recovered=self._recovered(),
+            disk_full=None if self._reserve.held else disk_full(self._reserve.path, refusing=self._refusing),
         )
 
     def _recovered(self) -> Recovered | None:
@@ -189,15 +240,60 @@ class Store(Reading):
             suspect(self.path)
             raise unavailable("read", error) from error
 
+    # In the writer's thread
+
+    def _failed(self, error: Exception) -> None:
+        """A disk without room gives up the ballast, and the store what can be had again."""
+        self._shedding = False
+        if is_full(error) and self._reserve.held:
+            self._reserve.give_up()
+            self._shed_soon()
+
+    def _refusal(self, writing: Writing) -> str | None:
+        """Why nothing new is taken before this batch, if it is not. Room is made before it has come to that."""
+        if self._reserve.held:
+            return None
+        free = writing.free_bytes()
+        if not self._reserve.has_room(free, times=SHED_AHEAD):
+            self._shed_soon()
+        self._refusing = self._shed_all and not self._reserve.has_room(free)
+        return disk_full(self._reserve.path, refusing=True) if self._refusing else None
+
+    def _shed_soon(self) -> None:
+        """Closed meanwhile, nothing is given up."""
+        if not self._shedding:
+            with suppress(StoreError):
+                self.submit(self._shed, drains=True)
+                self._shedding = True
+
+    def _shed(self, writing: Writing) -> None:
+        """Gives up some at a time, until there is room or nothing more to give up."""
+        self._shedding = False
+        if self._reserve.has_room(writing.free_bytes(), times=SHED_AHEAD):
+            return
+        self._shed_all = not shed_some(writing)
+        if not self._shed_all:
+            log.warning("disk_full_shedding", free_in_store=writing.free_bytes())
+            self._shed_soon()
+
     def _writing_again(self) -> Writing:
-        """After the disk failed."""
+        """After the disk failed: a connection whose commit or sync failed is not trusted with another."""
         suspect(self.path)
-        return self._writing()
+        writing = self._writing()
+        confirmed = self._last_writing.committed_number
+        if writing.committed_number < confirmed:
+            writing.discard()
+            raise StoreUnavailableError(
+                f"the disk lost entries that it had confirmed (up to {confirmed}): replace it; the register keeps "
+                "nothing more on it until it is restarted"
+            )
+        self._last_writing = writing
+        return writing
 
     def _writing(self) -> Writing:
         """The writing connection with the numbers and the clock as they are on the disk."""
         connection = connect(self.path, self._key)
-        make_durable(connection)
+        make_durable(connection, min(CHECKPOINT_BYTES, self._reserve.size // CHECKPOINT_PART))
         migrate(connection)
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (_NODE,)).fetchone()
         if row is None:

@@ -7,7 +7,7 @@ of use (`sync.store.salvage` does).
 from __future__ import annotations
 
 import hashlib
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -154,14 +154,15 @@ def whole_fact(row: Row) -> SavedFact | None:
 
 
 def whole_member(row: Row) -> Change | None:
-    """As the feed told it. Of an older image only an erasure counts: the row may have been erased since."""
-    member, pos, op, _, body = msgspec.convert(
-        row.values[1:6], tuple[str, int, Literal["upsert", "leave", "erase"], int, bytes | None]
-    )
-    if row.old and op != "erase":
+    """As the feed told it: who joined here is told to the centre by an entry.
+
+    Of an older image only an erasure counts: the row may have been erased since.
+    """
+    member, pos, op, _, body = msgspec.convert(row.values[1:6], tuple[str, int, str, int, bytes | None])
+    if op == "erase":
+        return Change(pos=pos, op="erase", member=member)
+    if op != "upsert" or row.old:
         return None
-    if op != "upsert":
-        return Change(pos=pos, op=op, member=member)
     if body is None:
         raise ValueError("a member without a row")
-    return Change(pos=pos, op=op, member=member, row=_member.decode(body))
+    return Change(pos=pos, op="upsert", member=member, row=_member.decode(body))

@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from sync.store.errors import StoreBusyError, StoreUnavailableError, closed, unavailable
+from sync.store.errors import StoreBusyError, StoreFullError, StoreUnavailableError, closed, unavailable
 from sync.store.rows import Committed
 from sync.store.sqlite import is_storage_failure
 
@@ -47,7 +47,8 @@ W = TypeVar("W", bound=Transaction)
 T = TypeVar("T")
 
 
-Item = tuple[Callable[[W], Any], Answer]
+Item = tuple[Callable[[W], Any], Answer, bool]
+"""Work, who waits for it, and whether it is done on a full disk too."""
 Told = tuple[Answer, Any, BaseException | None]
 """What one item's caller is told: a result or an error."""
 
@@ -55,11 +56,21 @@ Told = tuple[Answer, Any, BaseException | None]
 class GroupWriter(Generic[W]):
     """Runs works one after another in the thread that owns the writing connection.
 
-    `connect` opens that connection again after the disk failed.
+    `connect` opens that connection again after the disk `failed`. Where `refusal` says before a batch that there is no
+    room for anything new, only what drains is done, and everybody else is told.
     """
 
-    def __init__(self, transaction: W, connect: Callable[[], W]) -> None:
+    def __init__(
+        self,
+        transaction: W,
+        connect: Callable[[], W],
+        *,
+        failed: Callable[[Exception], None] = lambda _error: None,
+        refusal: Callable[[W], str | None] = lambda _transaction: None,
+    ) -> None:
         self._connect = connect
+        self._failed = failed
+        self._refusal = refusal
         self._transaction: W | None = transaction
         self._waiting: SimpleQueue[Item[W] | None] = SimpleQueue()
         self._held_over: list[Item[W]] = []
@@ -69,16 +80,16 @@ class GroupWriter(Generic[W]):
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def write(self, work: Callable[[W], T]) -> asyncio.Future[T]:
+    def write(self, work: Callable[[W], T], *, drains: bool = False) -> asyncio.Future[T]:
         """Runs `work` in the writer; the future has its result once it is durable."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(work, answer)
+        self._put(work, answer, drains)
         return answer
 
-    def submit(self, work: Callable[[W], T]) -> ThreadFuture[T]:
+    def submit(self, work: Callable[[W], T], *, drains: bool = False) -> ThreadFuture[T]:
         """`write` for threads."""
         answer: ThreadFuture[T] = ThreadFuture()
-        self._put(work, answer)
+        self._put(work, answer, drains)
         return answer
 
     def listen(self, committed: Callable[[Committed], None]) -> None:
@@ -93,14 +104,14 @@ class GroupWriter(Generic[W]):
                 self._waiting.put(None)
         self._thread.join()
 
-    def _put(self, work: Callable[[W], Any], answer: Answer) -> None:
+    def _put(self, work: Callable[[W], Any], answer: Answer, drains: bool) -> None:
         # Nothing may come after the mark that ends the thread: nobody would answer it.
         with self._door:
             if self._closed:
                 raise closed()
             if self._waiting.qsize() >= MAX_WAITING:
                 raise StoreBusyError(f"{MAX_WAITING} writes wait for the disk; check its health, then try again")
-            self._waiting.put((work, answer))
+            self._waiting.put((work, answer, drains))
 
     # In the writer's thread
 
@@ -141,14 +152,17 @@ class GroupWriter(Generic[W]):
             self._answer(outcomes, committed)
 
     def _run_items(self, transaction: W, batch: list[Item[W]]) -> list[Told]:
+        refused = self._refusal(transaction)
         transaction.begin()
-        outcomes = []
+        outcomes: list[Told] = []
         commit_by_ns = time.monotonic_ns() + MAX_BATCH_NS
-        for index, (work, answer) in enumerate(batch):
+        for index, (work, answer, drains) in enumerate(batch):
             if index and time.monotonic_ns() > commit_by_ns:
                 self._held_over = batch[index:]
                 break
-            if not answer.cancelled():
+            if refused is not None and not drains:
+                outcomes.append((answer, None, StoreFullError(refused)))
+            elif not answer.cancelled():
                 outcomes.append(_run_item(transaction, work, answer))
         return outcomes
 
@@ -159,7 +173,8 @@ class GroupWriter(Generic[W]):
             self._transaction.discard()
             self._transaction = None
         log.error("store_unavailable", reason=str(error), items=len(batch))
-        self._answer([(answer, None, _caused(error)) for _, answer in batch], None)
+        self._failed(error)
+        self._answer([(answer, None, _caused(error)) for _, answer, _ in batch], None)
 
     def _answer(self, outcomes: list[Told], committed: Committed | None) -> None:
         """One wake-up of each event loop, however many of its tasks wait."""

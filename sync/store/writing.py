@@ -32,7 +32,7 @@ from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
 from sync.store.saved import SavedEntry
 from sync.store.source_rows import SourceRows
-from sync.store.sqlite import DatabaseError
+from sync.store.sqlite import PAGE_BYTES, DatabaseError
 from sync.wire import IngestResponse, Outcome, SignedProgram
 
 if TYPE_CHECKING:
@@ -76,6 +76,15 @@ class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows):
         self._touched.clear()
         self._batch_number = self._number
         self._connection.execute("BEGIN IMMEDIATE")
+
+    @property
+    def committed_number(self) -> int:
+        """The newest entry that was durable before this batch."""
+        return self._batch_number
+
+    def free_bytes(self) -> int:
+        """What the file holds of pages that can be used again."""
+        return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0]) * PAGE_BYTES
 
     def begin_item(self) -> None:
         self._item_start = len(self._buffer)
@@ -369,6 +378,14 @@ class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows):
     def consume_scan(self, scan_id: int, used_by: str | None = None) -> None:
         """The scan belongs to the receipt with key `used_by`, or to none (replaced, cleared, too old)."""
         self._execute("UPDATE scans SET used = 1, used_by = ? WHERE id = ?", (used_by, scan_id))
+
+    def drop_used_scans(self) -> bool:
+        """Forgets some scans that a receipt has used; whether there were any."""
+        last = self._row("SELECT max(id) FROM (SELECT id FROM scans WHERE used = 1 ORDER BY id LIMIT ?)", (MAX_LISTED,))
+        if last[0] is None:
+            return False
+        self._execute("DELETE FROM scans WHERE used = 1 AND id <= ?", (last[0],))
+        return True
 
     def set_spool_position(self, source: str, position: SourcePosition) -> None:
         """How far the spool `source` was read, in the same commit as what was read from it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from sync.store import store as store_module
-from sync.store.sqlite import make_durable
+from sync.store.sqlite import CHECKPOINT_BYTES, make_durable
 from sync.store.store import Store
 from tests.sync.store.samples import answer, opened
 from tests.sync.store.till import capturing
@@ -55,8 +55,8 @@ async def main(folder: Path, sales: int) -> None:
     store.close()
 
 
-def weak(connection: Connection) -> None:
-    make_durable(connection)
+def weak(connection: Connection, log_bytes: int = CHECKPOINT_BYTES) -> None:
+    make_durable(connection, log_bytes)
     connection.execute("PRAGMA synchronous = NORMAL")
 
 

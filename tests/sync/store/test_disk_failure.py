@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from sync.store.errors import StoreUnavailableError
+from loyalty.receipt import Receipt
+from sync.store.errors import StoreFullError, StoreUnavailableError
+from sync.store.examination import files_of
+from sync.store.reserve import PART_OF_DISK
 from sync.store.store import Store
-from tests.sync.store.samples import capturing, opened, receipt
+from sync.store.writing import Writing
+from tests.faults.power.trace import can_trace
+from tests.sync.store.samples import CAPTURED, NOON, answer, capture, capturing, opened, receipt
 
 TMPFS_BYTES = 4 * 1024 * 1024
 ROOM_BYTES = 200_000
@@ -82,12 +91,128 @@ async def test_a_full_disk_refuses_every_write_of_the_batch_and_recovers_by_itse
         assert store.known_receipt([receipt(refused[0]).key]) is not None
 
 
+async def until_refused(store: Store, start: int) -> int:
+    """Sells until the disk is full; how many were kept."""
+    for number in range(start, start + 3000):
+        try:
+            await store.write(capturing(number))
+        except StoreFullError:
+            return number - start
+        except StoreUnavailableError:
+            continue
+    raise AssertionError("the disk never got full")
+
+
+async def test_on_a_full_disk_nothing_new_is_taken_and_what_waits_can_still_go_up(small_disk: Path) -> None:
+    # given a register with a queue, and the reserve that it keeps
+    with closing(opened(small_disk)) as store:
+        await store.write(lambda writing: writing.open_epoch("e-1", "device-1"))
+        for number in range(20):
+            await store.write(capturing(number))
+        assert (small_disk / "store.db.ballast").stat().st_size == TMPFS_BYTES // PART_OF_DISK
+        assert store.status().disk_full is None
+        filling = fill_up(small_disk)
+
+        # when it sells until it may not
+        await until_refused(store, 20)
+
+        # then that is said, the reserve is given up for it, and the centre's answers are taken in to the last entry
+        assert "free some space" in (store.status().disk_full or "")
+        assert not (small_disk / "store.db.ballast").exists()
+        while (batch := store.next_batch(50)) is not None:
+            said = answer(batch, batch.first_seq + len(batch.entries) - 1)
+            await store.write(partial(Writing.acknowledge, response=said), drains=True)
+        assert store.queued() == 0
+        with pytest.raises(StoreFullError, match="disk"):
+            await store.write(capturing(9000))
+
+        # and with room again it sells and keeps a reserve, by itself
+        filling.unlink()
+        await store.write(capturing(9000))
+        assert store.status().disk_full is None
+        assert (small_disk / "store.db.ballast").exists()
+        assert store.queued() == 1
+
+
+async def test_what_can_be_had_again_is_given_up_before_a_sale_is(small_disk: Path) -> None:
+    # given used scans, and entries that the centre has had for hours
+    with closing(opened(small_disk)) as store:
+        await store.write(lambda writing: writing.open_epoch("e-1", "device-1"))
+        for hour in range(6):
+            for number in range(40):
+                await store.write(partial(capture, sale=wordy(hour * 40 + number), member=None))
+            batch = store.next_batch()
+            assert batch is not None
+            said = replace(answer(batch, batch.first_seq + 39), server_time=NOON + timedelta(hours=hour))
+            await store.write(partial(Writing.acknowledge, response=said))
+        scan = await store.write(lambda writing: writing.keep_scan("CARD1", "card", None, CAPTURED))
+        await store.write(lambda writing: writing.consume_scan(scan, "used"))
+        before = len(store.queue(limit=1000))
+        fill_up(small_disk)
+
+        kept = await until_refused(store, 1000)
+
+        # then those were given up, from the oldest on, before anything was refused; what waits is all there
+        shed = before - len(store.queue(state="acknowledged", limit=1000))
+        assert shed >= 100
+        assert kept > 100
+        assert len(store.queue(state="pending", limit=1000)) > 100
+        assert all(store.known_receipt([wordy(number).key]) is not None for number in range(240))
+
+
+def wordy(number: int) -> Receipt:
+    """A receipt of some size, which does not compress away."""
+    dice = random.Random(number)
+    return replace(receipt(number), operator=dice.randbytes(600).hex())
+
+
+FAILING_SYNC = """
+import sys
+from pathlib import Path
+from sync.store.errors import StoreUnavailableError
+from tests.sync.store.samples import capturing, opened
+store = opened(Path(sys.argv[1]))
+for number in range(60):
+    try:
+        store.submit(capturing(number)).result()
+        print(number, "kept", flush=True)
+    except StoreUnavailableError:
+        print(number, "refused", flush=True)
+store.close()
+"""
+
+
+@pytest.mark.skipif(not can_trace(), reason="strace is not here, or may not look")
+@pytest.mark.parametrize(("call", "when"), [("fsync,fdatasync", "40..47"), ("pwrite64", "400..407")])
+def test_a_disk_that_gives_errors_confirms_nothing_it_did_not_keep(tmp_path: Path, call: str, when: str) -> None:
+    # given a disk on which some syncs or writes fail, in the middle of selling
+    inject = f"inject={call}:error=EIO:when={when}"
+    done = subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, sys.executable, "-c", FAILING_SYNC, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},  # noqa: PTH109
+    )
+
+    told = [line.split() for line in done.stdout.splitlines() if line.endswith(("kept", "refused"))]
+    kept = [int(number) for number, what in told if what == "kept"]
+    assert 0 < len(told) - len(kept) < 30, told
+    # then what was confirmed is there, whole and in order, and what was refused at most once
+    with closing(opened(tmp_path)) as store:
+        assert store.status().recovered is None
+        keys = [entry.key for entry in store.queue()]
+        assert len(keys) == len(set(keys))
+        assert {receipt(number).key for number in kept} <= set(keys)
+        assert max(kept) == 59
+
+
 def limited(folder: Path) -> dict[str, list[int]]:
     """Run in a process of its own: writes up to a file size limit, against it, and after it was lifted."""
     told: dict[str, list[int]] = {"kept": [], "refused": [], "after": []}
     with closing(opened(folder)) as store:
         _write(store, range(5), told["kept"], told["refused"])
-        biggest = max(file.stat().st_size for file in folder.glob("store.db*"))
+        biggest = max(file.stat().st_size for file in files_of(folder / "store.db"))
         resource.setrlimit(resource.RLIMIT_FSIZE, (biggest + ROOM_BYTES, resource.RLIM_INFINITY))
         number = 5
         while len(told["refused"]) < 3:
