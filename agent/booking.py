@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
 from agent.view import Outcome
+from loyalty.entry_rules import EXCHANGED
 from loyalty.evaluate import TooManyPointsError, earns, evaluate
 from loyalty.exchange import parts_of
 from loyalty.fold import Fold
@@ -29,7 +30,7 @@ from loyalty.originals import original_among, original_keys, original_number
 from loyalty.program import Program, ProgramError, program_from_json
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.reconcile import TOTAL_MISMATCH, unearning
-from loyalty.returns import EXCHANGED, Settled, voiding
+from loyalty.returns import Settled, voiding
 from loyalty.schedule import judged_at
 from loyalty.sightings import corrected, filled, revised, sighting_of
 from sync.programs import program_at, refuse_program

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from loyalty.account import Account, newest
+from loyalty.entry_rules import giving_rule
 from loyalty.member import MemberState
 from loyalty.periods import bought_at
 from loyalty.program import Program, program_hash
@@ -116,7 +117,6 @@ class _Sums:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._zone = ZoneInfo(program.time_zone)
-        self._rules = {rule.id for part in (program.earn, program.visits, program.stamps) for rule in part}
         self._given = self._taken = self._members = self._other_currency = self._waiting = 0
         self._by_rule: Counter[str] = Counter()
         self._by_month: Counter[str] = Counter()
@@ -132,7 +132,7 @@ class _Sums:
         for entry in account.entries:
             self._given += max(0, entry.points)
             self._taken -= min(0, entry.points)
-            self._by_rule[self._rule_of(entry.rule)] += entry.points
+            self._by_rule[giving_rule(entry.rule)] += entry.points
             self._by_month[months[entry.receipt]] += entry.points
         points = sum(entry.points for entry in account.entries)
         tier = self._tiers[account.tier(newest(seen, self.program.time_zone)) or NO_TIER] if seen else [0, 0]
@@ -142,12 +142,6 @@ class _Sums:
         self._waiting += len(account.waiting)
         self._other_currency += len(history.receipts) - len(seen)
         return points
-
-    def _rule_of(self, name: str) -> str:
-        """The rule behind an entry: what undoes one has something behind the rule's name."""
-        if name in self._rules:
-            return name
-        return max((rule for rule in self._rules if name.startswith(f"{rule}/")), key=len, default=name)
 
     def _month(self, receipt: Receipt) -> str:
         at = bought_at(receipt, self.program.time_zone)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from central.db import tables
 from central.ledger import entries_of_receipt
 from central.stored import stored_receipt
-from loyalty.corrections import corrected_rule
+from loyalty.entry_rules import corrected_rule
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import AwareDatetime
 

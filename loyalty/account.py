@@ -12,6 +12,7 @@ from datetime import datetime
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from loyalty.entry_rules import EXCHANGED
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
 from loyalty.fold import NEW, Fold
@@ -23,7 +24,6 @@ from loyalty.originals import awaited_names, names_of, original_among
 from loyalty.periods import FIRST, bought_at
 from loyalty.program import Program
 from loyalty.receipt import Problem, Receipt
-from loyalty.returns import EXCHANGED
 from loyalty.sightings import filled, revised, sighting_of
 from loyalty.standing import tier_by_hand
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from loyalty.entry_rules import EXCHANGED
 from loyalty.evaluate import earns
 from loyalty.events import Happened
 from loyalty.exchange import parts_of
@@ -21,7 +22,6 @@ from loyalty.history import Facts, scope_of
 from loyalty.ledger import LedgerEntry
 from loyalty.program import Program
 from loyalty.receipt import Receipt
-from loyalty.returns import EXCHANGED
 from loyalty.schedule import in_force_at, judged_at
 
 Position = tuple[datetime, str]

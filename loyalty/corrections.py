@@ -6,27 +6,16 @@ is wanted (`loyalty.canonical` does).
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Final
 
 from msgspec.structs import replace
 
+from loyalty.entry_rules import CORRECTED, VOIDED, corrected_rule, numbered
 from loyalty.ledger import LedgerEntry
-from loyalty.returns import VOIDED
-
-# Ends the rule of an entry that corrects another; a further one is `/corrected/2`.
-CORRECTED: Final = "/corrected"
-_CORRECTING: Final = re.compile(rf"({CORRECTED}|{VOIDED})(/[0-9]+)?$")
 
 Times = tuple[datetime | None, datetime | None]
-
-
-def corrected_rule(rule: str) -> str:
-    """The rule whose entry one with this rule corrects or voids; the rule itself where it does neither."""
-    return _CORRECTING.sub("", rule) if "/" in rule else rule
 
 
 def corrections(
@@ -72,7 +61,7 @@ def _difference(
         number += 1
         yield replace(
             before[0],
-            rule=f"{rule}{suffix}" + (f"/{number}" if number > 1 else ""),
+            rule=numbered(f"{rule}{suffix}", number if number > 1 else 0),
             points=difference,
             basis_minor=basis_minor,
             pending_until=pending_until,

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct, UnsetType
 from msgspec.structs import replace
 
+from loyalty.entry_rules import GOODWILL, VOIDED, giving_rule
 from loyalty.evaluate import TooManyPointsError, earned, evaluate
 from loyalty.events import Happened, event_entries
 from loyalty.history import Facts, History, Scope
@@ -24,14 +25,11 @@ from loyalty.periods import FIRST, bought_at
 from loyalty.program import Program, TierThreshold
 from loyalty.purchase import Purchase
 from loyalty.receipt import Receipt
-from loyalty.returns import EXCHANGED, VOIDED, Returned, Settled, voiding, within
+from loyalty.returns import Returned, Settled, voiding, within
 from loyalty.roll import roll
 from loyalty.streaks import Streaks, Undoing
 
 NEW: Final = MemberState(code="new")
-# The rule of the entry that keeps a printed promise.
-GOODWILL: Final = "goodwill"
-_KEPT_PROMISES: Final = frozenset((GOODWILL, f"{GOODWILL}{EXCHANGED}", f"{GOODWILL}{VOIDED}"))
 
 
 class _Sale(Struct, kw_only=True):
@@ -195,7 +193,7 @@ class Fold:
 
     def _note(self, sale: Purchase, entries: list[LedgerEntry]) -> None:
         self.entries.extend(entries)
-        self._history.given(sale, (entry for entry in entries if entry.rule not in _KEPT_PROMISES))
+        self._history.given(sale, (entry for entry in entries if giving_rule(entry.rule) != GOODWILL))
 
     def _held(self, program: Program, at: datetime | None) -> int:
         """All points that a member has when a return is made, pending ones too."""

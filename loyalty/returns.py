@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from loyalty.entry_rules import VOIDED
 from loyalty.item_matching import as_sold, goods_of
 from loyalty.ledger import LedgerEntry
 from loyalty.program import Program
@@ -21,11 +21,6 @@ from loyalty.purchase import ALL_GOODS, QUANTITY_SCALE, Known, Purchase, tags_of
 from loyalty.receipt import Line, Receipt
 from loyalty.reconcile import unearning
 from loyalty.terms import Rule, Terms, written
-
-# End the rule of an entry that a voiding makes, or the return part of an exchange: it has an id of its own beside what
-# the same receipt gave.
-VOIDED: Final = "/voided"
-EXCHANGED: Final = "/returned"
 
 
 class Settled(Struct, frozen=True, kw_only=True):

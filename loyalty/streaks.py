@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from loyalty.entry_rules import numbered
 from loyalty.evaluate import check_size
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Counters
@@ -40,7 +41,7 @@ class Undoing(Struct, frozen=True, kw_only=True):
 
     def of(self, entry: LedgerEntry, points: int, why: str, number: int = 0) -> LedgerEntry:
         """`points` of `entry` taken back; one receipt may undo several of a rule, told apart by `number`."""
-        rule = f"{entry.rule}{self.suffix}" + (f"/{number}" if number else "")
+        rule = numbered(f"{entry.rule}{self.suffix}", number)
         return replace(entry, receipt=self.receipt, rule=rule, points=-points, reverses=entry.entry_id, why=why)
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from agent.demo.floor import BalanceLine, EntryLine, LedgerLine, ReceiptLine
 from agent.demo.plan import Given, Step
-from loyalty.corrections import corrected_rule
+from loyalty.entry_rules import corrected_rule, giving_rule
 
 
 class Tally(Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ def tally(
     rows = [line for line in lines if isinstance(line, EntryLine)]
     sums: Counter[tuple[str, str, str]] = Counter()
     for line in rows:
-        sums[line.receipt, line.member, _rule_of(line)] += line.points
+        sums[line.receipt, line.member, giving_rule(line.rule)] += line.points
     entries = Counter((*name, points) for name, points in sums.items() if points)
     transactions = Counter(keys[step.name] for step in steps if step.is_transaction)
     promised = Counter((keys[given.step], given.member, given.rule, given.points) for given in expected)
@@ -54,11 +54,6 @@ def tally(
         lost=(transactions - receipts).total() + (promised - entries).total(),
         double=(receipts - transactions).total() + (entries - promised).total(),
     )
-
-
-def _rule_of(line: EntryLine) -> str:
-    """The rule of the terms: one that corrects, or takes back a further card of coffee, is called `rule/…`."""
-    return line.rule.partition("/")[0]
 
 
 def promised_balances(expected: Iterable[Given]) -> dict[str, tuple[int, int]]:

@@ -23,7 +23,7 @@ from central.db.database import Database
 from central.folder import DataFolder
 from central.ingest import Applied, ingest
 from loyalty.canonical import KnownFacts, Seen, canonical
-from loyalty.corrections import corrected_rule
+from loyalty.entry_rules import corrected_rule
 from loyalty.exchange import parts_of
 from loyalty.history import Facts
 from loyalty.program import Program, program_from_json

@@ -20,7 +20,7 @@ from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
 from central.ingest import Applied, ingest
-from loyalty.corrections import corrected_rule
+from loyalty.entry_rules import corrected_rule
 from loyalty.program import Program
 from loyalty.receipt import Fiscal, Receipt
 from sync.records import AttachBody, ReceiptBody

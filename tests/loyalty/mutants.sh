@@ -13,7 +13,18 @@ cp -r "$root/loyalty" "$root/docs" "$copy/"
 cp -r "$root/tests/__init__.py" "$root/tests/loyalty" "$root/tests/vectors" "$copy/tests/"
 # Properties are asked of few examples, the same each time: a mutant is run with every test that reaches it.
 cat > "$copy/tests/conftest.py" <<'PYTHON'
+import functools
+import gc
+
 from hypothesis import HealthCheck, settings
+
+
+def pytest_sessionstart():
+    # What was worked out before the change would hide it.
+    for each in gc.get_objects():
+        if isinstance(each, functools._lru_cache_wrapper):
+            each.cache_clear()
+
 
 settings.register_profile(
     "mutants", max_examples=10, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)

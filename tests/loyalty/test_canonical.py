@@ -135,6 +135,7 @@ def test_events_count_in_their_turn_and_towards_tiers() -> None:
     found = folded(again, seen(sale("1", 1000)), seen(sale("2", 1000), MORNING + 2 * DAY), first, terms=terms)
 
     assert points(found) == [("key-1/base", 30), ("e1/app", 100), ("key-2/base", 60)]
+    assert [one.program for one in found.wanted] == ["hash"] * 3
     untiered = program(events=[{"id": "app", "on": "app.installed", "give": {"points": 100}}])
     assert points(folded(first, again, terms=untiered)) == [("e1/app", 100), ("e2/app", 100)]
 
@@ -190,6 +191,9 @@ def test_when_time_alone_may_change_a_tier() -> None:
     assert fold.tier_changes_at(terms, MORNING - DAY) == MORNING
     assert fold.tier_changes_at(program(), MORNING - DAY) is None
     lapses = MORNING + 15 * DAY
+    # at the moment at which one visit leaves, the next one that will is what changes it
+    twice = folded(seen(sale("1", 1000)), seen(sale("2", 1000), MORNING + DAY), terms=terms).fold
+    assert twice.tier_changes_at(terms, MORNING + 10 * DAY) == MORNING + 11 * DAY
     assert fold.tier(terms, NOBODY, lapses - timedelta(seconds=1)) == "silver"
     assert fold.tier(terms, NOBODY, lapses) is UNSET
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from loyalty.corrections import corrected_rule, corrections
+from loyalty.corrections import corrections
+from loyalty.entry_rules import corrected_rule
 from loyalty.ledger import LedgerEntry
 from tests.loyalty.receipts import MORNING
 
@@ -70,6 +71,7 @@ def test_what_is_wanted_no_more_is_taken_and_of_a_voided_receipt_it_says_so() ->
     first, second = corrections(recorded, [], because="a late receipt", voided={"k2"})
 
     assert (first.entry_id, first.points, first.why) == ("k1/base/corrected", -5, "a late receipt: 5 → 0")
+    assert first.basis_minor == -50
     assert (second.entry_id, second.points, second.why) == ("k2/base/voided", -4, "voided: 4 → 0")
     # what was taken once is not taken again, and comes back if it is wanted after all
     assert corrections([*recorded, first, second], [], because="again", voided={"k2"}) == []

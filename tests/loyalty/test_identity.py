@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from loyalty import identity
 from loyalty.receipt import Fiscal
-from tests.loyalty.receipts import sale
+from tests.loyalty.receipts import MORNING, sale
 
 
 def test_the_fiscal_number_comes_before_the_tills_own() -> None:
@@ -39,12 +39,16 @@ def test_a_job_without_any_id_is_known_by_its_bytes_and_says_so() -> None:
 
     assert first.key == identity.identified(sale("4711", 100), b"job").key
     assert first.key != identity.identified(sale("4711", 100), b"other").key
-    assert first.has_problem("weak_identity")
+    assert [(problem.code, problem.detail) for problem in first.problems] == [
+        ("weak_identity", "nothing on the receipt names it; the job's bytes do")
+    ]
 
 
 def test_a_slash_in_a_part_cannot_make_two_receipts_one() -> None:
     assert identity.pos_id("1/2", "3", "2026-11-22", "4") != identity.pos_id("1", "2/3", "2026-11-22", "4")
     assert identity.pos_id(" 1  2 ", "3", "2026-11-22", "4") == identity.pos_id("1 2", "3", "2026-11-22", "4")
+    # written as it is published; others make it from the same facts
+    assert identity.pos_id(" Novi  Sad ", "3/a", "2026-11-22", "47 11") == "pos:Novi+Sad/3%2Fa/2026-11-22/47+11"
 
 
 def test_croatian_and_slovenian_ids_are_lower_case() -> None:
@@ -110,6 +114,12 @@ def test_seconds_do_not_matter_and_minutes_do() -> None:
 
     assert identity.same_content(known, replace(known, issued_at=known.issued_at + timedelta(seconds=59)))
     assert not identity.same_content(known, replace(known, issued_at=known.issued_at + timedelta(seconds=60)))
+
+
+def test_a_minute_is_named_by_its_first_moment() -> None:
+    moment = MORNING + timedelta(seconds=41, microseconds=5)
+
+    assert identity.minute_of(moment) == MORNING
 
 
 def test_hyphens_and_case_of_a_printed_number_name_no_other_receipt() -> None:

@@ -124,6 +124,15 @@ def test_activity_stays_told_beside_a_tier_that_is_given_by_hand() -> None:
     assert told.tier == "gold"
 
 
+def test_activity_stays_told_until_its_grace_is_over() -> None:
+    bought = Activity(at=on("2026-11-01"), points=500)
+    member = MemberState(code="1", counters=Counters(activity=(bought,)))
+
+    # 30 days of its window and 10 of grace
+    assert Account(PROGRAM, member).state(on("2026-12-10")).counters.activity == (bought,)
+    assert Account(PROGRAM, member).state(on("2026-12-12")).counters.activity == ()
+
+
 def test_activity_of_a_time_that_utc_has_no_date_for_counts_as_long_ago() -> None:
     long_ago = Activity(at=datetime.fromisoformat("0001-01-01T00:30+01:00"), points=500)
 

@@ -99,12 +99,13 @@ def test_lines_that_do_not_add_up_say_so_once_filled_in() -> None:
 
 
 def test_a_revision_says_what_is_true_under_the_first_key() -> None:
-    known = replace(SUSPENDED, key="first", member=MemberReference(code="TS1"))
+    known = replace(SUSPENDED, key="first", also=("pos:1/1/2026-11-22/1",), member=MemberReference(code="TS1"))
     seen = replace(FINAL, key="second", also=("rs-purs:A-A-1",))
 
     final = revised(known, seen)
 
-    assert (final.key, final.also, final.status, final.total_minor) == ("first", ("rs-purs:A-A-1",), "final", 1000)
+    assert (final.key, final.status, final.total_minor) == ("first", "final", 1000)
+    assert final.also == ("pos:1/1/2026-11-22/1", "rs-purs:A-A-1")
     assert final.member == known.member
     voided = revised(final, sale("1", status="voided"))
     assert (voided.status, voided.total_minor, voided.lines) == ("voided", 1000, FINAL.lines)
