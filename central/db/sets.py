@@ -126,11 +126,14 @@ def change_rows(
         given = [{f"new_{name}": value for name, value in row.items()} for row in rows]
         connection.execute(update(table).where(table.c[by] == bindparam(f"new_{by}")).values(new), given)
         return
+    # What is the same for all rows travels once.
+    same = {name: rows[0][name] for name in columns if all(row[name] == rows[0][name] for row in rows)}
     changes = ", ".join(
-        f'"{name}" = {f"t.{name} + " if name in adding else ""}v."{name}"'  # names are ours
+        f'"{name}" = {f"t.{name} + " if name in adding else ""}'  # names are ours
+        + (f"%s::{_array_of(table.c[name].type)[:-2]}" if name in same else f'v."{name}"')
         for name in columns
     )
-    names = (by, *columns)
+    names = (by, *(name for name in columns if name not in same))
     arrays = ", ".join(f"%s::{_array_of(table.c[name].type)}" for name in names)
     named = ", ".join(f'"{name}"' for name in names)
     statement = (
@@ -140,7 +143,7 @@ def change_rows(
     driver: Any = connection.connection.driver_connection
     try:
         with driver.cursor() as cursor:
-            cursor.execute(statement, [[row[name] for row in rows] for name in names])
+            cursor.execute(statement, [*same.values(), *([row[name] for row in rows] for name in names)])
     except psycopg.Error as error:
         raise _translated(connection, f"UPDATE {table.name}", error) from error
 
