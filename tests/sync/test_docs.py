@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import fields
 
 from central import routes
 from central.ingest import MAX_ALSO
@@ -48,6 +50,38 @@ def test_every_entry_kind_is_named() -> None:
     table = PROTOCOL.split("### Kinds\n")[1].split("\n### ")[0]
 
     assert {kind for kind in get_args(EntryKind) if f"`{kind}`" not in table} == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "shapes"),
+    [
+        ("3. `POST /v1/enrol` `", [wire.EnrolRequest, wire.Facts]),
+        ("over TLS to that CA. The answer:\n```json\n", [wire.EnrolResponse]),
+        ("padding, the JSON\n```json\n", [enrolment.EnrolmentCode]),
+        ("`POST /v1/epochs` `", [wire.EpochRequest]),
+        ('"facts":{…}}` → `', [wire.EpochResponse]),
+        ("`POST /v1/ingest` `{", [wire.IngestRequest]),
+        ("`200` is `", [wire.IngestResponse]),
+        ("in their order: `", [wire.Outcome]),
+        ("scope=NAME` → `", [wire.ChangesResponse]),
+        ("each beyond `after`: `", [wire.Change]),
+        ("`GET /v1/snapshot?last=SHA256` → `", [wire.SnapshotResponse, wire.SnapshotChunk]),
+        ("`GET /v1/members/{code}` → `", [wire.MemberResponse]),
+        ("`GET /v1/erasures?after=NUMBER` → `", [wire.ErasuresResponse, wire.Erasure]),
+        ("every 30 s:\n```json\n", [wire.HeartbeatRequest, wire.HeldProgram]),
+        ("All of it is for people. The answer:\n```json\n", [wire.HeartbeatResponse, wire.AnnouncedProgram]),
+        ("**`GET /v1/programs/{hash}`** → `", [wire.SignedProgram]),
+        ("**`GET /v1/item-maps/{hash}`** → `", [wire.SignedItemMap]),
+        ("**`GET /v1/config`** → `", [wire.SignedConfig]),
+    ],
+    ids=lambda value: value[0].__name__ if isinstance(value, list) else "",
+)
+def test_every_shape_is_shown_with_all_its_keys(before: str, shapes: list[type[Struct]]) -> None:
+    [shown] = re.findall(re.escape(before) + r"([^`]+)`", PROTOCOL)
+    # Counts by reason are named as the register likes
+    named = set(re.findall(r'"(\w+)"\??:', shown.replace('{"unreadable":2}', "…")))
+
+    assert named == {field.encode_name for shape in shapes for field in fields(shape)}
 
 
 @pytest.mark.parametrize(
