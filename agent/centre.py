@@ -29,6 +29,7 @@ from sync.enrolment import Enrolment, EnrolmentError, NotEnrolledError, device_k
 from sync.item_maps import kept_item_map
 from sync.keys import KeyKeeper
 from sync.loop import LookedUp, SyncLoop, SyncState
+from sync.purging import Masked
 from sync.store.store import Store
 from sync.wire import Facts
 
@@ -44,7 +45,7 @@ class CentreLink:
     """Exchanges with the centre as long as the register is enrolled; waits for that until then.
 
     `configured` and `mapped` are told at once what the centre last said to do and what goods are, and again whenever
-    it says something else.
+    it says something else. `masked` takes what named an erased member out of the spools.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class CentreLink:
         changed: Callable[[], None],
         configured: Callable[[CentreConfig | None], None],
         mapped: Callable[[ItemMatcher | None], None],
+        masked: Masked,
     ) -> None:
         self._folder = folder
         self._keeper = keeper
@@ -65,6 +67,7 @@ class CentreLink:
         self._changed = changed
         self._configured = configured
         self._mapped = mapped
+        self._masked = masked
         # The item map in force, and the key of the centre that it is by: a large one is made ready once.
         self._item_map: ItemMatcher | None = None
         self._item_map_by: str | None = None
@@ -181,6 +184,7 @@ class CentreLink:
                 configured=self._configured,
                 mapped=self._use_item_map,
                 item_map=self.item_map,
+                masked=self._masked,
             )
             exchanging = asyncio.create_task(self._loop.run(ready))
             tasks += (exchanging, asyncio.create_task(self._enrolment_changed.wait()))

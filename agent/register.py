@@ -46,6 +46,7 @@ from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
 from loyalty.centre_config import CentreConfig, LayoutTemplate
 from sync.keys import KeyKeeper
+from sync.store.purge_rows import starred, written_anyhow
 from sync.store.rows import Committed
 from sync.store.store import Store
 
@@ -118,6 +119,7 @@ class Register:
             changed=self._centre_changed,
             configured=self._configured,
             mapped=self._rules.map_items_with,
+            masked=self._mask_spools,
         )
 
     async def run(self, ready: Callable[[Running], None], stop: asyncio.Event) -> None:
@@ -374,6 +376,21 @@ class Register:
         )
         central.publish(self._published)
         return central
+
+    async def _mask_spools(self, texts: frozenset[str]) -> None:
+        """An erased member was known by these: they go from print jobs and scans that were read already."""
+        if not texts:
+            return
+        from drivers.relay.spool import change_acknowledged  # noqa: PLC0415 - seldom
+
+        masks = [written_anyhow(text) for text in texts]
+        spools = [Path(each.spool) for each in self._settings.receipts if each.spool]
+        spools += [spool for each in self._settings.scanners if (spool := spool_of_shared(each)) is not None]
+        for spool in spools:
+            try:
+                await asyncio.to_thread(change_acknowledged, spool, lambda raw: starred(raw, masks))
+            except OSError as error:
+                log.warning("spool_not_masked", spool=str(spool), error=error.strerror)
 
     async def _shared_scans_taken(self) -> None:
         from drivers.scanning.shared_scanner import scans_taken  # noqa: PLC0415 - where there is one

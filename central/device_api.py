@@ -437,7 +437,10 @@ async def tell_registers(database: Database, live: LiveConnections, placed: Plac
         return
 
     def work(connection: Connection) -> frozenset[str]:
-        holding = scopes.stores_holding(connection, sorted(placed.members))
+        members = sorted(placed.members)
+        if feed.erased_among(connection, members):
+            return frozenset(listening)  # any register may hold something of who is gone for all
+        holding = scopes.stores_holding(connection, members)
         return frozenset(
             store for store in listening if store in holding or scopes.scope_of(connection, store).store is None
         )

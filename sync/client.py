@@ -39,6 +39,7 @@ from sync.wire import (
     ChangesResponse,
     EpochRequest,
     EpochResponse,
+    ErasuresResponse,
     HeartbeatRequest,
     HeartbeatResponse,
     IngestRequest,
@@ -165,6 +166,9 @@ class CentreClient:
     async def changes(self, after: int, limit: int, scope: str) -> ChangesResponse:
         target = f"/v1/changes?after={after}&limit={limit}&scope={_in_query(scope)}"
         return await self._typed("GET", target, ChangesResponse)
+
+    async def erasures(self, after: int) -> ErasuresResponse:
+        return await self._typed("GET", f"/v1/erasures?after={after}", ErasuresResponse)
 
     async def snapshot(self, last: str | None = None) -> SnapshotResponse:
         target = "/v1/snapshot" if last is None else f"/v1/snapshot?last={_in_query(last)}"

@@ -37,6 +37,7 @@ from sync.programs import (
     told_of,
     verified_program,
 )
+from sync.purging import Masked, carry_out, nothing_else
 from sync.retry import Backoff
 from sync.sent import Sent, sent_of
 from sync.session import HEARTBEAT_S, REFUSED_RETRY_S, Problem, Session
@@ -52,12 +53,14 @@ from sync.steps import (
     Held,
     OpenEpoch,
     PullChanges,
+    PullErasures,
     SendBatch,
     SendHeartbeat,
     SnapshotProgress,
     Wait,
 )
 from sync.store.errors import AckRefusedError, StoreError
+from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH
 from sync.store.reading import CODE_KEY
 from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
@@ -67,6 +70,7 @@ from sync.wire import (
     ChangesResponse,
     EpochRequest,
     EpochResponse,
+    ErasuresResponse,
     Facts,
     HeartbeatRequest,
     HeartbeatResponse,
@@ -108,7 +112,8 @@ class SyncLoop:
     """One register's exchange. Call `wake` after every commit of the store.
 
     `configured` and `mapped` are told each config and item map that comes and is kept; those kept before are for
-    `kept_config` and `kept_item_map` to tell. `item_map` is the hash of the kept map.
+    `kept_config` and `kept_item_map` to tell. `item_map` is the hash of the kept map. `masked` takes what named an
+    erased member out of files that are not the store's.
     """
 
     def __init__(
@@ -127,6 +132,7 @@ class SyncLoop:
         item_map: str | None,
         backoff: Backoff | None = None,
         heartbeat_s: float = HEARTBEAT_S,
+        masked: Masked = nothing_else,
     ) -> None:
         self._store = store
         self._client = client
@@ -141,6 +147,7 @@ class SyncLoop:
         self._item_map_hash = item_map
         self._backoff = backoff or Backoff()
         self._heartbeat_s = heartbeat_s
+        self._masked = masked
         self._session = Session(self._backoff, heartbeat_s)
         self._woken = asyncio.Event()
         self._sent: Sent | None = None
@@ -240,6 +247,8 @@ class SyncLoop:
                 return await client.open_epoch(self._epoch_request())
             case PullChanges():
                 return await client.changes(step.after, step.limit, step.scope)
+            case PullErasures():
+                return await client.erasures(step.after)
             case AskSnapshot():
                 return await client.snapshot(step.last)
             case FetchChunk():
@@ -295,7 +304,7 @@ class SyncLoop:
         store, epoch = self._store, self._live_epoch()
         feed, snapshot = store.feed(), store.meta(_SNAPSHOT)
         return Held(
-            epoch=epoch.epoch if epoch else None,
+            epoch=epoch.epoch if epoch and epoch.epoch != store.meta(EPOCH_VOID) else None,
             epoch_centre=store.meta(_EPOCH_CENTRE),
             next_seq=epoch.acked_through + 1 if epoch else 1,
             queued=epoch.last_seq - epoch.acked_through if epoch else 0,
@@ -306,6 +315,7 @@ class SyncLoop:
             config=self._config_hash,
             item_map=self._item_map_hash,
             snapshot=msgspec.json.decode(snapshot, type=SnapshotProgress) if snapshot else None,
+            erasures=int(store.meta(ERASURES_THROUGH) or 0),
         )
 
     # -- into the store --------------------------------------------------------------------------
@@ -320,19 +330,28 @@ class SyncLoop:
             case ChangesResponse():
                 as_of = None if answer.more else answer.as_of
                 await self._store.write(lambda writing: writing.apply_changes(answer.changes, answer.next, as_of))
+            case ErasuresResponse():
+                for erasure in answer.erasures:
+                    await carry_out(self._store, erasure, self._masked)
+                    _log.info("erasure_carried_out", number=erasure.number)
             case HeartbeatResponse():
                 as_of = answer.server_time
                 await self._store.write(lambda writing: writing.apply_changes((), answer.feed, as_of), drains=True)
             case SnapshotResponse():
                 await self._finish_snapshot(answer)
+            case SignedProgram() | SignedConfig() | SignedItemMap():
+                await self._put_in_force(step, answer)
+            case bytes() if isinstance(step, FetchChunk):
+                await self._apply_chunk(step, answer)
+
+    async def _put_in_force(self, step: Exchange, answer: SignedProgram | SignedConfig | SignedItemMap) -> None:
+        match answer:
             case SignedProgram() if isinstance(step, FetchProgram):
                 await self._keep_program(step, answer)
             case SignedConfig():
                 await self._put_config_in_force(answer)
             case SignedItemMap() if isinstance(step, FetchItemMap):
                 await self._put_item_map_in_force(step, answer)
-            case bytes() if isinstance(step, FetchChunk):
-                await self._apply_chunk(step, answer)
 
     def _open_epoch(self, writing: Writing, answer: EpochResponse, all_kept: bool) -> None:
         """A centre that was restored lost what it acknowledged since its backup; keys make the rest count once."""

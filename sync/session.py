@@ -32,6 +32,7 @@ from sync.steps import (
     Held,
     OpenEpoch,
     PullChanges,
+    PullErasures,
     SendBatch,
     SendHeartbeat,
     Step,
@@ -41,6 +42,7 @@ from sync.wire import (
     MAX_ENTRIES,
     ChangesResponse,
     EpochResponse,
+    ErasuresResponse,
     HeartbeatResponse,
     IngestResponse,
     SignedConfig,
@@ -128,9 +130,10 @@ class _Programs(_Pause):
 class Session:
     """The state of one register's conversation with its centre.
 
-    Six lanes run through one connection, one exchange at a time: up (epochs, entries), down (snapshot,
-    changes), config, item map, program, heartbeat. A lane that stops does not stop the others; an unreachable
-    centre stops all. Each step that `next` returns is answered by exactly one `received` or `failed`.
+    Seven lanes run through one connection, one exchange at a time: erasures, up (epochs, entries), down
+    (snapshot, changes), config, item map, program, heartbeat. A lane that stops does not stop the others, but for
+    erasures, without which nothing goes up; an unreachable centre stops all. Each step that `next` returns is answered
+    by exactly one `received` or `failed`.
     """
 
     def __init__(self, backoff: Backoff | None = None, heartbeat_s: float = HEARTBEAT_S) -> None:
@@ -153,6 +156,8 @@ class Session:
         self._goal = 0  # the furthest feed position heard of
         self._snapshot_due = False
         self._snapshot: FetchChunk | None = None
+        self._erasures = _Pause()
+        self._erased_through: int | None = None  # by the centre's word; None while it has not been asked
 
     @property
     def online(self) -> bool:
@@ -161,7 +166,7 @@ class Session:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        lanes = (self._heartbeat, self._config, self._item_map, self._program, self._up, self._down)
+        lanes = (self._heartbeat, self._erasures, self._config, self._item_map, self._program, self._up, self._down)
         refusals = {lane.refusal: None for lane in lanes if lane.refusal is not None}
         return (*self._problems.values(), *refusals)
 
@@ -182,7 +187,7 @@ class Session:
             (_Pause(), self._program_step),
             (self._program, self._refused_program_step),
         )
-        for pause, step_of in (*in_force, *turns):
+        for pause, step_of in ((self._erasures, self._erasure_step), *in_force, *turns):
             step = step_of(held)
             if step is not None and now >= pause.until:
                 return step
@@ -205,7 +210,12 @@ class Session:
         name = self._program.again(held.programs)
         return FetchProgram(hash=name) if name is not None else None
 
+    def _erasure_step(self, held: Held) -> Exchange | None:
+        return PullErasures(after=held.erasures) if (self._erased_through or 0) > held.erasures else None
+
     def _up_step(self, held: Held) -> Exchange | None:
+        if self._erased_through is None or self._erased_through > held.erasures:
+            return None  # what may not be kept any more may not be sent either
         if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):
             return OpenEpoch(all_kept=self._all_kept)
         first = self._resend_from or held.next_seq
@@ -246,6 +256,8 @@ class Session:
                 return self._opened(answer)
             case IngestResponse() if isinstance(step, SendBatch):
                 return self._acknowledged(step, answer, held, now, chance)
+            case ErasuresResponse():
+                return self._told_of_erasures(answer, held, now, chance)
             case ChangesResponse() if isinstance(step, PullChanges):
                 return self._pulled(step, answer, held, now, chance)
             case SnapshotResponse():
@@ -260,6 +272,7 @@ class Session:
         self._centre_epoch = answer.centre_epoch
         self._heartbeat.failures = 0
         self._heartbeat.until = now + self._heartbeat_s
+        self._erased_through = answer.erasures or 0
         self._heard_of_programs(answer, held)
         named = (
             (self._config, answer.config, held.config),
@@ -345,6 +358,8 @@ class Session:
         if answer.next < step.after:
             self._down.stop(self._backoff, now, chance)
             return False
+        if any(change.op == "erase" for change in answer.changes):
+            self._ask_of_erasures()
         self._pull_due = answer.more
         if answer.next == step.after and (answer.more or self._goal > answer.next):
             # News is promised and does not come: ask on, less and less.
@@ -352,6 +367,15 @@ class Session:
         else:
             self._down.go_on()
         return True
+
+    def _told_of_erasures(self, answer: ErasuresResponse, held: Held, now: float, chance: float) -> bool:
+        new = any(erasure.number > held.erasures for erasure in answer.erasures)
+        if new:
+            self._erasures.go_on()
+        else:
+            # Promised, and not there: nothing is sent until the centre says what it means.
+            self._erasures.stop(self._backoff, now, chance)
+        return new
 
     def _snapshot_named(self, answer: SnapshotResponse, held: Held) -> bool:
         """An empty snapshot is put into the store at once, else its chunks are, those it lacks."""
@@ -394,6 +418,7 @@ class Session:
                 pause.until = now + min(error.retry_after_s, MAX_RETRY_AFTER_S) * (1 + chance)
             case _:
                 self._online = False
+                self._ask_of_erasures()
                 self._all.stop(self._backoff, now, chance)
 
     def _refused(self, step: Exchange, error: CentreRefusedError, now: float, chance: float) -> None:
@@ -415,6 +440,11 @@ class Session:
             case FetchChunk(), HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
                 self._snapshot = None
                 self._down.stop(self._backoff, now, chance)
+            case SendHeartbeat(), _:
+                # It will not say; who was erased is told by the feed then.
+                self._erased_through = self._erased_through or 0
+                self._heartbeat.refusal = Problem(code="request_refused", detail=str(error))
+                self._heartbeat.stop(self._refusals, now, chance)
             case FetchProgram(), _:
                 self.program_unusable(step.hash, str(error), now, chance)
             case FetchConfig(), _:
@@ -462,6 +492,8 @@ class Session:
                 return self._item_map
             case OpenEpoch() | SendBatch():
                 return self._up
+            case PullErasures():
+                return self._erasures
             case _:
                 return self._down
 
@@ -504,6 +536,11 @@ class Session:
         """A live connection stands: no need to sit out a pause that was for an unreachable centre."""
         if not self._online:
             self._all.until = float("-inf")
+
+    def _ask_of_erasures(self) -> None:
+        """Nothing more is sent before the centre was asked who was erased."""
+        self._erased_through = None
+        self._heartbeat.until = float("-inf")
 
     def doubted(self) -> None:
         """A live connection broke: find out now whether the centre is there, not at the next heartbeat."""

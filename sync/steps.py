@@ -10,6 +10,7 @@ from msgspec import Struct
 from sync.wire import (
     ChangesResponse,
     EpochResponse,
+    ErasuresResponse,
     HeartbeatResponse,
     IngestResponse,
     SignedConfig,
@@ -38,7 +39,8 @@ class Held(Struct, frozen=True, kw_only=True):
     `next_seq` is the first unacknowledged number of `epoch`, `queued` how many entries wait from there on.
     `feed` is the position reached (None before the first snapshot), `scope` what that snapshot was of. `epoch_centre`
     and `feed_centre` are the centre's own epoch when each was begun. `programs` are the hashes of those that are
-    kept, `config` and `item_map` the hashes in force, `snapshot` how far one came.
+    kept, `config` and `item_map` the hashes in force, `snapshot` how far one came, `erasures` the
+    number of the last that was carried out.
     """
 
     epoch: str | None = None
@@ -52,6 +54,7 @@ class Held(Struct, frozen=True, kw_only=True):
     config: str | None = None
     item_map: str | None = None
     snapshot: SnapshotProgress | None = None
+    erasures: int = 0
 
     @property
     def last_seq(self) -> int:
@@ -81,6 +84,12 @@ class PullChanges(Struct, frozen=True, kw_only=True):
     after: int
     scope: str
     limit: int = CHANGES_PER_PULL
+
+
+class PullErasures(Struct, frozen=True, kw_only=True):
+    """GET /v1/erasures; each is carried out in the store before anything is sent."""
+
+    after: int
 
 
 class AskSnapshot(Struct, frozen=True, kw_only=True):
@@ -148,12 +157,13 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 
 FetchWanted = FetchProgram | FetchConfig | FetchItemMap
-Exchange = OpenEpoch | SendBatch | PullChanges | AskSnapshot | FetchChunk | FetchWanted | SendHeartbeat
+Exchange = OpenEpoch | SendBatch | PullErasures | PullChanges | AskSnapshot | FetchChunk | FetchWanted | SendHeartbeat
 Step = Exchange | Wait
 Answer = (
     EpochResponse
     | IngestResponse
     | ChangesResponse
+    | ErasuresResponse
     | SnapshotResponse
     | HeartbeatResponse
     | SignedProgram

@@ -103,7 +103,7 @@ function showWho(customer, sold) {
   } else if (member) {
     write("eyebrow", member.tier ?? say("welcome"));
     write("name", member.name ?? cardName(customer.ending));
-    write("message", replacedText(customer.replaced_by));
+    write("message", replacedText(customer.replaced_by) || (member.note ?? ""));
   } else if (customer.standing === "checking") {
     write("eyebrow", "");
     write("name", cardName(customer.ending));

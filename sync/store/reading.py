@@ -234,6 +234,11 @@ class Reading:
         )
         return self.known_receipts(row[0] for row in reversed(keys))
 
+    def receipt_page(self, after: int, limit: int) -> list[tuple[int, str | None, Receipt]]:
+        """Receipts with a row id beyond `after`, with whose they are, in the order in which they were kept."""
+        rows = self._rows("SELECT id, member, body FROM receipts WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [(row_id, member, _receipt.decode(unpacked(body))) for row_id, member, body in rows]
+
     def receipt_by_number(self, number: str) -> StoredReceipt | None:
         """The receipt with this printed number; None where it is absent or not the only one."""
         rows = self._rows(_RECEIPT_BY_NUMBER, (number,))

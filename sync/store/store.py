@@ -54,6 +54,9 @@ AT_ONCE = 20
 CHECKPOINT_PART = 4
 # Where the disk is full, this many times the room that new sales need is made, so that none has to be refused.
 SHED_AHEAD = 3
+# A log that somebody is writing to is emptied a moment later.
+CUT_ATTEMPTS = 20
+CUT_AGAIN_AFTER_S = 0.05
 
 _NODE = "node"
 _NODE_BYTES = 4
@@ -217,6 +220,22 @@ class Store(Reading):
         except DatabaseError as error:
             self._blame_disk(error)
             raise
+
+    async def cut_log(self) -> None:
+        """Folds the write-ahead log into the file and empties it, so that no page of before is left in it.
+
+        Raises StoreUnavailableError where somebody reads or writes all the time.
+        """
+        for attempt in range(CUT_ATTEMPTS):
+            if await asyncio.to_thread(self._cut_log):
+                return
+            await asyncio.sleep(CUT_AGAIN_AFTER_S * (attempt + 1))
+        raise StoreUnavailableError("the store's log cannot be emptied: close what else reads the file")
+
+    def _cut_log(self) -> bool:
+        with closing(connect(self.path, self._key)) as connection:
+            busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            return not busy
 
     def count_members_apart(self) -> int:
         """`count_members` for a thread: it reads a whole table."""

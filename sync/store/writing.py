@@ -27,6 +27,7 @@ from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, 
 from sync.store.kept_rows import KeptRows
 from sync.store.member_rows import MemberRows
 from sync.store.packing import Packer, unpacked
+from sync.store.purge_rows import PurgeRows
 from sync.store.quarantine_rows import QuarantineRows
 from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
@@ -45,7 +46,7 @@ _ID_BYTES = 16
 _encode = msgspec.json.Encoder().encode
 
 
-class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows):
+class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, PurgeRows):
     """What a `work` passed to `Store.write` may do; valid only during that call."""
 
     def __init__(

@@ -21,6 +21,7 @@ from sync.enrolling import enrol
 from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, parse_code
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
 from sync.loop import LookedUp
+from sync.purging import nothing_else
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import EpochState
 from sync.store.store import Store
@@ -64,6 +65,7 @@ def link_of(shop: Shop, changed: asyncio.Event) -> CentreLink:
         changed=changed.set,
         configured=lambda _: None,
         mapped=lambda _: None,
+        masked=nothing_else,
     )
 
 
@@ -149,6 +151,7 @@ async def test_an_exchange_that_failed_is_never_shown_as_online(shop: Shop, tmp_
             changed=changed.set,
             configured=lambda _: None,
             mapped=lambda _: None,
+            masked=nothing_else,
         )
         running = asyncio.create_task(link.run(lambda: None))
         while not is_online(link):

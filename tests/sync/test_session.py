@@ -21,6 +21,7 @@ from sync.steps import (
     Held,
     OpenEpoch,
     PullChanges,
+    PullErasures,
     SendBatch,
     SendHeartbeat,
     SnapshotProgress,
@@ -30,8 +31,11 @@ from sync.steps import (
 from sync.wire import (
     MAX_ENTRIES,
     AnnouncedProgram,
+    Change,
     ChangesResponse,
     EpochResponse,
+    Erasure,
+    ErasuresResponse,
     HeartbeatResponse,
     IngestResponse,
     Outcome,
@@ -114,6 +118,14 @@ class Talk:
         assert isinstance(self.next(), Wait)
         return self
 
+    def settled_but_up(self) -> Talk:
+        """Past the first heartbeat, with a batch to send next."""
+        self.answer(heartbeat(self.held.feed or 0))
+        if isinstance(self.next(), PullChanges):
+            self.answer(changes(self.held.feed or 0))
+        self.take(SendBatch)
+        return self
+
     def hold(self, **changed: Any) -> None:
         self.held = Held(**{name: changed.get(name, getattr(self.held, name)) for name in Held.__struct_fields__})
 
@@ -169,6 +181,7 @@ def test_a_snapshot_goes_on_where_the_network_left_it() -> None:
 
     talk.fail(CentreUnavailableError())
     talk.now += BACKOFF.cap_s
+    talk.answer(heartbeat(50))
 
     assert talk.take(FetchChunk).index == 1
 
@@ -671,6 +684,62 @@ def test_programs_are_fetched_the_one_in_force_first_and_a_bad_one_keeps_none_aw
     talk.now += HEARTBEAT_S
     talk.answer(msgspec.structs.replace(heard, program=later, schedule=(schedule[0], schedule[2])))
     assert talk.session.problems == ()
+
+
+def erasures(*numbers: int, more: bool = False) -> ErasuresResponse:
+    made = (Erasure(number=number, member=f"m{number}", aliases=(), codes=(), erased_at=NOW) for number in numbers)
+    return ErasuresResponse(centre_epoch="c1", erasures=tuple(made), more=more)
+
+
+def told_of(number: int) -> HeartbeatResponse:
+    return msgspec.structs.replace(heartbeat(10), erasures=number)
+
+
+def test_nothing_is_sent_before_it_is_known_who_was_erased() -> None:
+    # Given a register that was away, with something to send
+    talk = Talk(msgspec.structs.replace(READY, queued=3, erasures=1))
+    # When the centre tells of two erasures more
+    talk.answer(told_of(3))
+    assert talk.take(PullErasures).after == 1
+    assert talk.answer(erasures(2, more=True))
+    talk.hold(erasures=2)
+    assert talk.take(PullErasures).after == 2
+    assert talk.answer(erasures(3))
+    talk.hold(erasures=3)
+    # Then it sends once they are carried out
+    talk.take(SendBatch)
+
+
+def test_after_every_loss_of_the_network_it_is_asked_anew() -> None:
+    talk = Talk(msgspec.structs.replace(READY, queued=3)).settled_but_up()
+    talk.fail(CentreUnavailableError("gone"))
+    talk.now += BACKOFF.cap_s
+
+    talk.take(SendHeartbeat)
+    talk.answer(told_of(1))
+    talk.take(PullErasures)
+    # And where the centre promises and does not tell, nothing goes up, and the rest goes on
+    assert not talk.answer(erasures())
+    kinds = set()
+    for _ in range(3):
+        step = talk.next()
+        kinds.add(type(step))
+        if isinstance(step, PullChanges):
+            talk.answer(changes(10))
+    assert SendBatch not in kinds
+
+
+def test_an_erasure_in_the_feed_is_carried_out_at_once() -> None:
+    talk = Talk().settled()
+    talk.session.hinted(11)
+    talk.take(PullChanges)
+    erased = Change(pos=11, op="erase", member="m1")
+    talk.answer(msgspec.structs.replace(changes(11), changes=(erased,)))
+    talk.hold(feed=11)
+
+    talk.take(SendHeartbeat)
+    talk.answer(msgspec.structs.replace(told_of(1), feed=11))
+    talk.take(PullErasures)
 
 
 def test_a_refused_heartbeat_stops_nothing_else() -> None:

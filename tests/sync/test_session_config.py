@@ -102,6 +102,7 @@ def test_a_lost_answer_is_asked_for_again() -> None:
     talk = Talk()
     talk.answer(beat())
     assert isinstance(talk.fail(CentreUnavailableError("gone"), chance=0.0), FetchConfig)
+    talk.answer(beat())
 
     talk.take(FetchConfig)
     assert talk.session.problems == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from sync.compression import zstd
-from sync.keys import STORE_KEY, STORE_KEY_BYTES, keeper_for
+from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper, keeper_for
 from sync.store.packing import unpacked
 from sync.store.sqlite import PAGE_BYTES
 
@@ -20,11 +20,11 @@ SALT_BYTES = 16
 FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
-def everything_in(folder: Path) -> bytes:
+def everything_in(folder: Path, keeper: KeyKeeper | None = None) -> bytes:
     """All pages of the store in `folder` and of its write-ahead log, decrypted, with the documents that are packed in
     them; the bytes that a thief with the key could read.
     """
-    key = keeper_for(folder).find(STORE_KEY, STORE_KEY_BYTES)
+    key = (keeper or keeper_for(folder)).find(STORE_KEY, STORE_KEY_BYTES)
     assert key is not None
     path = folder / "store.db"
     pages = [*_pages(path.read_bytes(), 0, 0), *_pages(_read(path.with_name("store.db-wal")), WAL_HEADER, FRAME_HEADER)]

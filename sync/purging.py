@@ -1,0 +1,52 @@
+"""Carrying out an erasure at a register, in small steps that may be begun again.
+
+Owns their order: what named the member is collected first, since it is needed to find them on paper; the member's row
+goes last, with the word to the centre that nothing is left. Until then the register sends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sync.store.purge_rows import About, codes_in_receipts, texts_about
+from sync.store.store import Store
+from sync.store.writing import Writing
+from sync.wire import Erasure
+
+Step = Callable[[Writing, int], int | None]
+Masked = Callable[[frozenset[str]], Awaitable[None]]
+"""Takes what named a member out of files that are not the store's."""
+
+
+async def nothing_else(_texts: frozenset[str]) -> None:
+    """Of a register that has no such files."""
+
+
+async def carry_out(store: Store, erasure: Erasure, masked: Masked) -> None:
+    """Let nothing in the store, or in the files that `masked` knows, tell who the member was. Raises StoreError."""
+    about = About(erasure, store.code_key())
+    texts = set(texts_about(store, about))
+    after: int | None = 0
+    while after is not None:
+        found, after = codes_in_receipts(store, about, after)
+        texts |= found
+        await asyncio.sleep(0)
+    known = frozenset(texts)
+    await masked(known)
+    await _through(store, lambda writing, after: writing.purge_quarantine(known, after))
+    await _through(store, lambda writing, after: writing.purge_receipts(about, after))
+    await _through(store, lambda writing, after: writing.purge_entries(about, after))
+    await store.write(lambda writing: writing.purge_waiting(about))
+    await store.write(lambda writing: writing.purge_member(about))
+    await store.cut_log()
+
+
+def _from(step: Step, after: int) -> Callable[[Writing], int | None]:
+    return lambda writing: step(writing, after)
+
+
+async def _through(store: Store, step: Step) -> None:
+    after: int | None = 0
+    while after is not None:
+        after = await store.write(_from(step, after))

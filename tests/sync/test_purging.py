@@ -1,0 +1,144 @@
+"""An erasure at a register: what is about the member goes, wherever it stands, and their transactions stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from loyalty.addresses import address_code, hidden_code
+from loyalty.member import Identifier, Member
+from loyalty.receipt import MemberReference
+from sync.purging import carry_out, nothing_else
+from sync.records import JoinBody, ProfileBody, ReceiptBody, ToldCode, ToldValue
+from sync.store.overlay import Edit
+from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH
+from sync.store.reading import CODE_KEY
+from sync.store.store import Store
+from sync.store.writing import Writing
+from sync.wire import Erasure, IngestResponse
+from tests.sync.store.raw import everything_in
+from tests.sync.store.samples import CAPTURED, keeper, opened, receipt
+
+KEY = "ab" * 32
+CARD, UNKNOWN, NAME, NOTE = "TS77001", "TS77002", "Iva Erasable", "asks for a blue bag"
+PHONE = "+381641234567"
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+ERASURE = Erasure(
+    number=4,
+    member="m-iva",
+    aliases=("p-1",),
+    codes=tuple(hidden_code(code, KEY) for code in (CARD, UNKNOWN, address_code("phone", PHONE, KEY) or "")),
+    erased_at=NOW,
+)
+STAMP = "019ab3c4d5e60000-a1b2c3d4"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with_store = opened(tmp_path)
+    yield with_store
+    with_store.close()
+
+
+def lived(writing: Writing) -> None:
+    """Receipts under codes known and unknown, edits, scans, a paper, entries in the outbox; and somebody else's."""
+    writing.set_meta(CODE_KEY, KEY)
+    codes = (Identifier(kind="card", code=CARD), Identifier(kind="phone", code=address_code("phone", PHONE, KEY) or ""))
+    writing.keep_member(5, Member(member="m-iva", identifiers=codes, short_name=NAME))
+    writing.keep_member(6, Member(member="m-bora", identifiers=(Identifier(kind="card", code="TS1002"),)))
+    writing.open_epoch("e1", "d1")
+    for number, (code, member) in enumerate([(CARD, "m-iva"), (UNKNOWN, None), (CARD, "p-1"), ("TS1002", "m-bora")], 1):
+        sale = replace(receipt(number), member=MemberReference(code=code))
+        writing.add_receipt(sale, member, (), CAPTURED)
+        writing.append("receipt", sale.key, ReceiptBody(receipt=sale, member=member or msgspec.UNSET))
+    note = {"note": ToldValue(value=NOTE, hlc=STAMP), "phone": ToldValue(value=PHONE, hlc=STAMP)}
+    writing.tell("profile", "k1", ProfileBody(member="m-iva", fields=note), Edit(fields={"note": NOTE}))  # type: ignore[arg-type]
+    joined = JoinBody(provisional_id="p-9", fields={}, codes=(ToldCode(kind="phone", code=PHONE),))
+    writing.append("join", "k2", joined)
+    writing.keep_scan(CARD, "card", "m-iva", CAPTURED)
+    writing.keep_scan(UNKNOWN, "card", None, CAPTURED)
+    writing.quarantine("printer", "unreadable", f"a line of {NAME}", b"CARD ts-77 001\nTHANKS IVA ERASABLE")
+
+
+def told_of(everything: bytes) -> set[str]:
+    bare = everything.replace(b" ", b"").upper()
+    return {text for text in (CARD, UNKNOWN, NAME, NOTE, PHONE) if text.replace(" ", "").upper().encode() in bare}
+
+
+async def test_nothing_is_left_and_what_was_bought_is_there(store: Store, tmp_path: Path) -> None:
+    await store.write(lived)
+    assert told_of(everything_in(tmp_path, keeper(tmp_path))) == {CARD, UNKNOWN, NAME, NOTE, PHONE}
+    told: set[str] = set()
+
+    async def masked(texts: frozenset[str]) -> None:
+        told.update(texts)
+
+    await carry_out(store, ERASURE, masked)
+
+    assert told_of(everything_in(tmp_path, keeper(tmp_path))) == set()
+    assert {CARD, UNKNOWN, NAME} <= told
+    assert store._rows("SELECT member FROM receipts ORDER BY id") == [("m-iva",)] * 3 + [("m-bora",)]
+    assert store.member("m-iva") is None
+    assert store.member_by_code(CARD) is None
+    # And nothing of anybody else went
+    assert store.known_receipt((receipt(4).key,)).receipt.member.code == "TS1002"  # type: ignore[union-attr]
+    assert store.member_by_code("TS1002") is not None
+    # And the centre is told, in an epoch in which nothing was sent as it was
+    assert store.meta(EPOCH_VOID) == "e1"
+    assert store.meta(ERASURES_THROUGH) == "4"
+    last = store.entry(store.last_number())
+    assert (last.kind, msgspec.json.decode(last.json)) == ("erased", {"member": "m-iva", "erasure": 4})
+
+
+async def test_what_waits_is_sent_without_the_code_and_under_the_same_key(store: Store) -> None:
+    await store.write(lived)
+    await carry_out(store, ERASURE, nothing_else)
+    await store.write(lambda writing: writing.open_epoch("e2", "d1"))
+
+    batch = store.next_batch()
+    assert batch is not None
+    bodies = [msgspec.json.decode(entry.json) for entry in batch.entries]
+    assert [entry.key for entry in batch.entries[:4]] == [receipt(number).key for number in range(1, 5)]
+    assert ["member" in body["receipt"] for body in bodies[:4]] == [False, False, False, True]
+    assert [body["member"] for body in bodies[:4]] == ["m-iva", "m-iva", "m-iva", "m-bora"]
+    assert bodies[4] == {"member": "m-iva", "fields": {}}
+    assert CARD not in repr(bodies)
+
+
+async def test_what_the_centre_has_needs_no_new_epoch_and_no_row_comes_back(store: Store) -> None:
+    await store.write(lived)
+    batch = store.next_batch()
+    assert batch is not None
+    through = len(batch.entries)
+    reached = store.walk(through).hash
+    answer = IngestResponse(
+        centre_epoch="c", acked_through=through, chain_hash=reached.hex(), outcomes=(), server_time=NOW, credit=1
+    )
+    await store.write(lambda writing: writing.acknowledge(answer))
+
+    await carry_out(store, ERASURE, nothing_else)
+    await store.write(lambda writing: writing.keep_member(9, Member(member="m-iva", short_name=NAME)))
+
+    assert store.meta(EPOCH_VOID) is None
+    assert store.member("m-iva") is None
+    # What was sent cannot be sent again in this epoch, whose chain is of what it was
+    assert store.batch_from(1) is None
+
+
+async def test_an_erasure_that_was_cut_short_is_carried_out_again(store: Store, tmp_path: Path) -> None:
+    await store.write(lived)
+
+    async def power_cut(_texts: frozenset[str]) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await carry_out(store, ERASURE, power_cut)
+    assert store.meta(ERASURES_THROUGH) is None
+    await carry_out(store, ERASURE, nothing_else)
+
+    assert told_of(everything_in(tmp_path, keeper(tmp_path))) == set()
