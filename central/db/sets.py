@@ -63,6 +63,10 @@ class _Among(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
+    def self_group(self, against: Any = None) -> Any:  # noqa: ARG002 - SQLAlchemy's
+        """As any comparison: SQLite would be asked for `… = 1` else, for which it uses no index."""
+        return self
+
 
 @compiles(_Among, "postgresql")
 def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
