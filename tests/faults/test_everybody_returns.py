@@ -84,7 +84,15 @@ class Till:
         self.woken.set()
 
     def held(self) -> Held:
-        return Held(epoch="e", epoch_centre="c", next_seq=self.next_seq, queued=len(self.sold), feed=0, feed_centre="c")
+        return Held(
+            epoch="e",
+            epoch_centre="c",
+            next_seq=self.next_seq,
+            queued=len(self.sold),
+            feed=0,
+            feed_centre="c",
+            scope="everything",
+        )
 
     async def exchange(self, centre: Centre, *, own_network: bool = False) -> None:
         session, now = Session(), asyncio.get_running_loop().time

@@ -197,6 +197,16 @@ def test_a_second_signature_in_one_header_is_refused() -> None:
         verify(replace(request, headers={**request.headers, **second}))
 
 
+def test_another_text_of_the_same_signature_is_refused() -> None:
+    # Given the last digit of a signature, of which four bits mean nothing
+    request = signed()
+    value = request.headers["Signature"]
+    assert value.endswith("g==:")
+    for digit in "hijklmnopqrstuv":
+        with pytest.raises(SignatureMalformedError, match="base64"):
+            verify(with_header(request, "Signature", f"{value[:-4]}{digit}==:"))
+
+
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(SignatureDeviceError):
         verify(signed(device="dev-9"))
