@@ -25,7 +25,7 @@ BUSY_TIMEOUT_MS = 5000
 # Each connection's page cache, in KiB.
 CACHE_KIB = 4096
 # The writer's while a snapshot comes in: the index of a million codes, met in no order.
-LOADING_CACHE_KIB = 64 * 1024
+LOADING_CACHE_KIB = 32 * 1024
 # SQLite's own 1,000 pages.
 CHECKPOINT_BYTES = 1000 * PAGE_BYTES
 # A write-ahead log that grew beyond this (a long reader, a large snapshot) is cut back at the next checkpoint.

@@ -26,6 +26,8 @@ NAMES = (
     "evaluate",
     "ingest",
     "catchup",
+    "bootstrap",
+    "two_way",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import shutil
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from aiohttp import WSMsgType
 
 from central import feed, operations, snapshots
 from central.db import tables
+from central.scopes import WHOLE
 from loyalty.member import Member
 from sync import base64url
 from sync.compression import zstd
@@ -200,3 +202,36 @@ async def test_a_program_comes_with_its_signature(centre: RunningCentre) -> None
     centre.folder.program_key().public_key().verify(signature, signed["program"].encode())
     status, _ = await till.request("GET", "/v1/programs/unknown", b"")
     assert status == 404
+
+
+# -- a snapshot that is gone on with ---------------------------------------------------------------
+
+
+async def test_a_register_goes_on_with_the_snapshot_it_began_whatever_came_since(centre: RunningCentre) -> None:
+    # Given a snapshot, and a newer one since
+    till, other = await centre.till("3"), await centre.till("4")
+    begun = await till.snapshot()
+    centre.clock.now += snapshots.REUSED_FOR
+    await till.sell(receipt(1, code="TS0001"))
+    newer = await other.snapshot()
+    assert newer.as_of > begun.as_of
+    # When a register asks that has a chunk of the first
+    path = f"/v1/snapshot?last={begun.chunks[0].sha256}"
+    assert await till.get(path, SnapshotResponse) == begun
+    # And another centre process on the same folder knows it, too
+    again = snapshots.Snapshots(centre.folder.snapshots, centre.database)
+    assert await again.newest(WHOLE, centre.clock(), begun.chunks[0].sha256) == begun
+    # Then it is that one, until it is gone
+    shutil.rmtree(centre.folder.snapshots / begun.chunks[0].url.split("/")[-2])
+    assert await till.get(path, SnapshotResponse) == newer
+
+
+async def test_what_was_left_half_made_is_no_snapshot(centre: RunningCentre) -> None:
+    till = await centre.till()
+    made = await till.snapshot()
+    (centre.folder.snapshots / made.chunks[0].url.split("/")[-2] / "manifest.json").unlink()
+
+    again = await till.snapshot()
+
+    assert again.chunks[0].url != made.chunks[0].url
+    assert len(await _chunks(till, again)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -12,7 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from loyalty.member import Balance, Identifier, Member
+from loyalty.receipt import Receipt
 from sync.records import ReceiptBody
+from sync.store.member_rows import MAX_PINS, PINNED_FOR
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, Outcome
@@ -267,3 +270,96 @@ async def test_members_are_found_by_the_start_of_a_code(store: Store) -> None:
     assert {found.member for found in store.find_members("29 00")} == {ANA, BOB}
     assert len(store.find_members("2900", limit=1)) == 1
     assert store.find_members("") == ()
+
+
+# -- members that were asked for -------------------------------------------------------------------
+
+
+async def snapshot_of(store: Store, *changes: Change) -> None:
+    await store.write(Writing.begin_snapshot)
+    await store.write(partial(Writing.apply_snapshot, changes=changes))
+    await sweep(store)
+    await store.write(lambda writing: writing.finish_snapshot("centre-2", 50, NOON + timedelta(days=1), "here"))
+
+
+async def test_a_snapshot_keeps_who_was_asked_for_what_waits_and_who_joined(store: Store) -> None:
+    # Given one who was in the feed, one who was asked for, and a sale of each that waits
+    await apply(store, upsert(1, member(ANA, "CARD-1", confirmed=5)))
+    await store.write(lambda writing: writing.keep_member(9, member(BOB, "CARD-2", confirmed=7)))
+    for number, whose in ((1, ANA), (2, BOB)):
+        sold = receipt(number)
+        await store.write(_sold(sold, whose))
+
+    # When a snapshot knows neither
+    await snapshot_of(store, upsert(3, member("m-cid", "CARD-3")))
+
+    # Then who was only in the feed left, and nothing that waits is gone
+    assert store.member(ANA) is None
+    assert balance(store, "CARD-2").pending == 10
+    assert store.member_by_code("CARD-3") is not None
+    assert store.queued() == 2
+    # And the row of the pin is as old as it says, not as the feed
+    pinned = store.member(BOB)
+    assert pinned is not None
+    assert pinned.as_of == member(BOB, "CARD-2").as_of
+    # And the claim on who left is there when they come back
+    await apply(store, upsert(60, member(ANA, "CARD-1", confirmed=5)))
+    assert balance(store).pending == 10
+
+
+def _sold(sold: Receipt, whose: str) -> Callable[[Writing], None]:
+    return lambda writing: capture(writing, sold, whose, claim(sold, 10))
+
+
+async def test_pins_that_no_snapshot_has_end_by_age_and_number(tmp_path: Path) -> None:
+    clock = Clock()
+    with closing(opened(tmp_path, clock)) as store:
+        await store.write(lambda writing: writing.keep_member(1, member(ANA, "CARD-1")))
+        await snapshot_of(store)
+        clock.now += PINNED_FOR / 2
+        await store.write(lambda writing: writing.keep_member(2, member(BOB, "CARD-2")))
+        await snapshot_of(store)
+        assert store.count_members() == 2
+
+        # When the first is too old
+        clock.now += PINNED_FOR * 2 / 3
+        await store.write(lambda writing: writing.keep_member(3, member("m-cid", "CARD-3")))
+        assert (store.member(ANA), store.count_members()) == (None, 2)
+
+        # And when there are too many, the oldest go
+        def keep_many(writing: Writing) -> None:
+            for number in range(MAX_PINS):
+                writing.keep_member(4, member(f"m-{number}", f"MANY-{number}"))
+
+        clock.now += timedelta(days=1)
+        await store.write(keep_many)
+        await snapshot_of(store)
+        assert store.count_members() == MAX_PINS
+        assert store.member(BOB) is None
+
+
+async def test_who_left_is_there_again_when_asked_for(store: Store) -> None:
+    await apply(store, upsert(1, member(ANA, "CARD-1")), Change(pos=8, op="leave", member=ANA))
+
+    await store.write(lambda writing: writing.keep_member(3, member(ANA, "CARD-1", confirmed=4)))
+    assert balance(store).confirmed == 4
+
+    # And leaves again when the feed says so
+    await apply(store, Change(pos=9, op="leave", member=ANA))
+    await snapshot_of(store)
+    assert store.member(ANA) is None
+
+
+async def test_a_claim_on_who_is_not_held_goes_when_the_feed_is_past_it(store: Store) -> None:
+    sold = receipt(1)
+    await store.write(lambda writing: writing.open_epoch("e", "d"))
+    await store.write(_sold(sold, ANA))
+    batch = store.next_batch()
+    assert batch is not None
+    await store.write(lambda writing: writing.acknowledge(answer(batch, 1, Outcome(seq=1, code="accepted", pos=5))))
+
+    await store.write(lambda writing: writing.apply_changes((), 5, NOON))
+
+    await apply(store, upsert(6, member(ANA, "CARD-1", confirmed=10)))
+    assert balance(store).pending == 0
+    assert store.unconfirmed_receipts(ANA) == ()

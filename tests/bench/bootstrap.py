@@ -1,0 +1,126 @@
+"""`bootstrap`: a new register takes the snapshot of a store with a million members, while its line is cut three times.
+
+A centre on SQLite serves in this process; the register is a process of its own with its encrypted store, its client
+and its loop, and reaches the centre through a proxy over TLS. `seconds` is from its first request, when no snapshot was
+made yet, to the position after the last row, so that making it, the cuts and the pauses after them are in it. `cpu_s`
+and `rss_mb` are the register's, the largest that it ever was. Beside it PouchDB replicates such rows out of
+pouchdb-server into a fresh local database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, insert, update
+
+from central import scopes
+from central.db import tables
+from central.db.database import Database
+from central.folder import DataFolder
+from central.scopes import ALL_STORES, DEFAULT
+from central.setup import InitOptions, initialise
+from central.snapshots import ROWS_PER_CHUNK
+from sync.enrolling import enrol
+from sync.enrolment import parse_code
+from sync.keys import keeper_for
+from tests.bench import pouchdb
+from tests.bench.lookup import members
+from tests.bench.machine import disk_folder, measured
+from tests.bench.report import Figure, Report, rounded
+from tests.faults.proxy import FaultyProxy
+from tests.sync.centre import FACTS, Centre, serving, utc_now
+
+MEMBERS = 1_000_000
+CUTS = 3
+PEER_DOCUMENTS = 10_000
+STORE = "12"
+_ROWS_AT_ONCE = 20_000
+
+
+def run(count: int = MEMBERS) -> Report:
+    with disk_folder() as folder:
+        machine = measured(folder)
+        _fill(folder / "centre", count)
+        taken = asyncio.run(_bootstrapped(folder, count))
+        installed = pouchdb.found()
+        peer = None
+        if installed is not None:
+            row = next(members(1)).row or None
+            assert row is not None
+            (folder / "pouchdb").mkdir()
+            peer = pouchdb.measured("replicate", installed, folder / "pouchdb", row, PEER_DOCUMENTS)
+    figures: dict[str, Figure] = {"members": count, "cuts": CUTS}
+    figures |= {name: rounded(taken[name]) for name in ("seconds", "cpu_s", "rss_mb")}
+    if peer is None:
+        return Report(name="bootstrap", figures=figures, machine=machine, absent=("pouchdb-server",))
+    per_s = peer["documents"] / peer["seconds"]
+    return Report(
+        name="bootstrap",
+        figures=figures | {"pouchdb_documents_per_s": rounded(per_s)},
+        ratios={"vs_pouchdb": rounded(count / taken["seconds"] / per_s)},
+        machine=machine,
+    )
+
+
+def _fill(path: Path, count: int) -> None:
+    """A feed of so many members, all seen at one store, as if the sequencer had placed them."""
+    initialise(path, InitOptions(listen="127.0.0.1:0", admin="127.0.0.1:0"), utc_now())
+    database, now = Database(DataFolder(path).database), datetime.now(UTC)
+
+    def work(connection: Connection) -> None:
+        scopes.set_policy(connection, ALL_STORES, DEFAULT, now)
+        for rows in _batches(count):
+            connection.execute(insert(tables.feed), rows)
+            seen = [{"store": STORE, "member": r["member"], "seen_at": now, "held": 1, "pos": r["pos"]} for r in rows]
+            connection.execute(insert(tables.scope_members), seen)
+        connection.execute(update(tables.centre).values(feed_pos=count))
+
+    database.write_now(work)
+    database.close()
+
+
+def _batches(count: int) -> Iterator[list[dict[str, Any]]]:
+    rows = ({"member": c.member, "pos": c.pos, "op": c.op, "row": msgspec.json.encode(c.row)} for c in members(count))
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        yield some
+
+
+async def _bootstrapped(folder: Path, count: int) -> dict[str, float]:
+    """What the register's process says of itself; its line is cut whenever another quarter of the chunks is in."""
+    async with serving(folder / "centre") as centre, FaultyProxy("127.0.0.1", centre.port) as proxy:
+        await _enrolled(centre, folder / "till")
+        process = await asyncio.create_subprocess_exec(
+            *(
+                sys.executable,
+                "-m",
+                "tests.bench.bootstrapped",
+                str(folder / "till"),
+                f"https://127.0.0.1:{proxy.port}",
+            ),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        chunks = -(-count // ROWS_PER_CHUNK)
+        due = [chunks * cut // (CUTS + 1) for cut in range(1, CUTS + 1)]
+        async for line in process.stdout:
+            if line.startswith(b"{"):
+                answer: dict[str, float] = msgspec.json.decode(line)
+                await process.wait()
+                assert not due, "the snapshot was here before the line was cut"
+                assert answer["members"] == count
+                return answer
+            if due and line.strip().isdigit() and int(line) >= due[0]:
+                due.pop(0)
+                await proxy.cut()
+    raise RuntimeError("the register ended without its snapshot")
+
+
+async def _enrolled(centre: Centre, state: Path) -> None:
+    await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=utc_now())
