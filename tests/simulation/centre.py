@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection
 
-from central import devices, feed, members, operations, programs, quarantine, scopes
+from central import backups, devices, feed, members, operations, programs, quarantine, scopes
 from central.db.database import Database
 from central.device_api import ingested
 from central.devices import Device
@@ -63,10 +63,10 @@ class SimulatedCentre:
         self.busy = False
         self.news = 0
         initialise(folder, InitOptions(), clock())
-        data = DataFolder(folder)
-        self._key = data.program_key()
+        self._data = DataFolder(folder)
+        self._key = self._data.program_key()
         self.program_key = public_key_text(self._key)
-        self.database = Database(data.database)
+        self.database = Database(self._data.database)
         self._snapshots: dict[str, bytes] = {}
         self._write(lambda connection: scopes.set_policy(connection, ALL_STORES, EVERYTHING, clock()))
 
@@ -97,6 +97,19 @@ class SimulatedCentre:
             return devices.enrol(connection, request, now=self._clock(), randomness=self._chance.randbytes)
 
         return str(self._write(work).id)
+
+    def back_up(self, target: Path) -> None:
+        self._trace.note("centre", "is backed up")
+        backups.back_up(self._data, target, self._clock())
+
+    def restore(self, backup: Path) -> None:
+        """Its disk is lost: what came after the backup is with the registers alone."""
+        self._trace.note("centre", "is restored")
+        self.database.close()
+        backups.restore(self._data, backup, None, self._clock())
+        self.database = Database(self._data.database)
+        self._snapshots.clear()
+        self.news = self._read(feed.feed_position)
 
     def say_that_one_is_left(self) -> None:
         """Of machines that shared an identity one is in use; what both sent has its effect."""

@@ -123,7 +123,7 @@ class Chain:
         else:
             going += [self._trouble(register, ends) for register in self.registers]
             going += [self._night(register, ends) for register in self.registers]
-            going += [self._centre_trouble(ends), self._clone_and_restore(ends)]
+            going += [self._centre_trouble(ends), self._clone_and_restore(ends), self._restored_centre(ends)]
         async with asyncio.TaskGroup() as tasks:
             for each in going:
                 tasks.create_task(each)
@@ -376,6 +376,16 @@ class Chain:
         restored.machine.disk.path.write_bytes(backup.disk.path.read_bytes())
         self.trace.note(restored.machine.name, "gets an old disk")
         restored.start()
+
+    async def _restored_centre(self, ends: float) -> None:
+        """In the last part of the run the centre loses its disk, and gets a backup of some time before."""
+        chance = self._own()
+        left = ends - self._loop.time()
+        await asyncio.sleep(left * chance.uniform(0.6, 0.7))
+        backup = self._folder / "backup of the centre"
+        self.centre.back_up(backup)
+        await asyncio.sleep(left * chance.uniform(0.1, 0.2))
+        self.centre.restore(backup)
 
     # ---- the end
 

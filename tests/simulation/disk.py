@@ -113,6 +113,17 @@ class SimulatedStore(Reading):
         self.committed(self.writing.commit())
 
 
+class _ForgetfulWriting(Writing):
+    def open_epoch(self, epoch: str, device: str, *, all_kept: bool = False) -> None:
+        super().open_epoch(epoch, device)
+
+
+class ForgetfulStore(SimulatedStore):
+    """Planted: what a centre acknowledged is never sent again, whatever became of the centre."""
+
+    writes_with = _ForgetfulWriting
+
+
 class EagerStore(SimulatedStore):
     """Planted: whoever writes is told before the commit, which comes for all who wrote meanwhile."""
 

@@ -20,7 +20,7 @@ from sync.retry import Backoff
 from tests.faults.virtual_time import VirtualTimeLoop
 from tests.simulation.chain import Chain, Plan
 from tests.simulation.checker import Fault, faults
-from tests.simulation.disk import EagerStore, HastyStore, RenamingStore, SimulatedStore
+from tests.simulation.disk import EagerStore, ForgetfulStore, HastyStore, RenamingStore, SimulatedStore
 
 # Two runs of a morning; by hand, `played(Plan(seed=…, registers=50, hours=20.0), folder)` goes through a night too.
 RUNS, REGISTERS, HOURS = 2, 8, 4.0
@@ -101,8 +101,18 @@ class Unjittered(Backoff, frozen=True):
 
 @pytest.mark.parametrize(
     ("planted", "words"),
-    [(HastyStore, "shows"), (EagerStore, "is lost"), (RenamingStore, "is there 2 times")],
-    ids=["a position before its rows", "an answer before the commit", "a key for each sending"],
+    [
+        (HastyStore, "shows"),
+        (EagerStore, "is lost"),
+        (RenamingStore, "is there 2 times"),
+        (ForgetfulStore, "is lost"),
+    ],
+    ids=[
+        "a position before its rows",
+        "an answer before the commit",
+        "a key for each sending",
+        "nothing for a restored centre",
+    ],
 )
 def test_what_is_planted_is_found(planted: type[SimulatedStore], words: str, disks: Path) -> None:
     plan = Plan(seed=random.randrange(2**32), registers=8, hours=4.0, store=planted)
