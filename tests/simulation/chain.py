@@ -71,11 +71,15 @@ class Sold:
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """How large a run is, what is planted in it, and whether all that can go wrong does, or the network alone, once."""
+    """How large a run is, what is planted in it, and whether all that can go wrong does, or the network alone, once.
+
+    With `calm` there is as much longer between two customers, and between two faults.
+    """
 
     seed: int
     registers: int = 50
     hours: float = 10.0
+    calm: float = 1.0
     store: type[SimulatedStore] = SimulatedStore
     client: type[SimulatedClient] = SimulatedClient
     backoff: Backoff = field(default_factory=Backoff)
@@ -164,7 +168,7 @@ class Chain:
     async def _serve(self, register: SimulatedRegister, ends: float) -> None:
         chance = self._own()
         while True:
-            await asyncio.sleep(chance.expovariate(1 / _CUSTOMER_S))
+            await asyncio.sleep(chance.expovariate(1 / (_CUSTOMER_S * self.plan.calm)))
             if self._loop.time() >= ends:
                 return
             if self._is_open():
@@ -273,7 +277,7 @@ class Chain:
         """One thing after the other goes wrong at a register, and is mended."""
         chance = self._own()
         while True:
-            await asyncio.sleep(chance.expovariate(1 / _FAULT_S))
+            await asyncio.sleep(chance.expovariate(1 / (_FAULT_S * self.plan.calm)))
             if self._loop.time() >= ends:
                 return
             if not self._is_open():
@@ -325,7 +329,7 @@ class Chain:
     async def _centre_trouble(self, ends: float) -> None:
         chance = self._own()
         while True:
-            await asyncio.sleep(chance.expovariate(1 / _CENTRE_FAULT_S))
+            await asyncio.sleep(chance.expovariate(1 / (_CENTRE_FAULT_S * self.plan.calm)))
             if self._loop.time() >= ends:
                 return
             if not self._is_open():

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -22,8 +23,9 @@ from tests.simulation.chain import Chain, Plan
 from tests.simulation.checker import Fault, faults
 from tests.simulation.disk import EagerStore, ForgetfulStore, HastyStore, RenamingStore, SimulatedStore
 
-# Two runs of a morning; by hand, `played(Plan(seed=…, registers=50, hours=20.0), folder)` goes through a night too.
-RUNS, REGISTERS, HOURS = 2, 8, 4.0
+# A busy morning; and 2,000 hours of shops with a till each, a night among them.
+MORNING = {"registers": 8, "hours": 4.0}
+DAYS = {"registers": 50, "hours": 40.0, "calm": 2.5}
 _MEMORY = Path("/dev/shm")
 
 
@@ -84,12 +86,13 @@ def played(plan: Plan, disks: Path) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize("run", range(RUNS))
-def test_a_chain_under_all_faults_at_once_comes_out_right(run: int, disks: Path) -> None:
-    outcome = played(Plan(seed=random.randrange(2**32), registers=REGISTERS, hours=HOURS), disks)
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("size", "receipts"), [(MORNING, 30), (DAYS, 800)], ids=["a morning", "2,000 hours"])
+def test_a_chain_under_all_faults_at_once_comes_out_right(size: dict[str, Any], receipts: int, disks: Path) -> None:
+    outcome = played(Plan(seed=random.randrange(2**32), **size), disks)
 
     assert outcome.found == [], outcome.history
-    assert outcome.receipts > 30
+    assert outcome.receipts > receipts
 
 
 class Unjittered(Backoff, frozen=True):
