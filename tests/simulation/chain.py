@@ -382,13 +382,13 @@ class Chain:
         restored.start()
 
     async def _restored_centre(self, ends: float) -> None:
-        """In the last part of the run the centre loses its disk, and gets a backup of some time before."""
+        """In the second half of the run the centre loses its disk, and gets a backup of some time before."""
         chance = self._own()
         left = ends - self._loop.time()
-        await asyncio.sleep(left * chance.uniform(0.6, 0.7))
+        await asyncio.sleep(left * chance.uniform(0.5, 0.6))
         backup = self._folder / "backup of the centre"
         self.centre.back_up(backup)
-        await asyncio.sleep(left * chance.uniform(0.1, 0.2))
+        await asyncio.sleep(left * chance.uniform(0.2, 0.3))
         self.centre.restore(backup)
 
     # ---- the end
