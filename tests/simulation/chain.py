@@ -418,7 +418,8 @@ class Chain:
             self.trace.note("chain", "not all is drained")  # what is missing is counted
 
     async def _until(self, register: SimulatedRegister, so: Callable[[SimulatedRegister], bool]) -> None:
-        while not so(register):  # noqa: ASYNC110 - virtual seconds
+        while not so(register):
+            register.look()
             await asyncio.sleep(_LOOKS_S)
 
     def _is_drained(self, register: SimulatedRegister) -> bool:

@@ -72,10 +72,13 @@ class SimulatedStore(Reading):
         self.committed: Callable[[Committed], None] = lambda committed: None
         self.closed = False
 
-    async def write(self, work: Callable[[Writing], T]) -> T:
-        """Raises StoreUnavailableError while the disk is full. The power may go before the commit, or after it."""
+    async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
+        """Raises StoreUnavailableError while the disk is full; for what `drains` there is ballast.
+
+        The power may go before the commit, or after it.
+        """
         await self.disk.delay()
-        result = self._commit(work)
+        result = self._commit(work, drains=drains)
         await self.disk.delay()
         return result
 
@@ -86,8 +89,8 @@ class SimulatedStore(Reading):
         self.closed = True
         self._connection.close()
 
-    def _commit(self, work: Callable[[Writing], T]) -> T:
-        if self.disk.full:
+    def _commit(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
+        if self.disk.full and not drains:
             raise StoreUnavailableError("the disk is full")
         self._begin()
         try:
@@ -182,8 +185,8 @@ class HastyStore(SimulatedStore):
 
     writes_with = _HastyWriting
 
-    async def write(self, work: Callable[[Writing], T]) -> T:
-        result = await super().write(work)
+    async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
+        result = await super().write(work, drains=drains)
         postponed, self.writing.postponed = self.writing.postponed, []  # type: ignore[attr-defined]
         for changes, through, as_of in postponed:
             asyncio.get_running_loop().create_task(self._later(changes, through, as_of))

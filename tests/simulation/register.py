@@ -121,9 +121,10 @@ class SimulatedRegister:
         if power:
             self.machine.boots += 1
 
-    @property
-    def alive(self) -> bool:
-        return self._agent is not None and self.store is not None
+    def look(self) -> None:
+        """Raises what ended the agent, if it was neither killed nor switched off."""
+        if self._agent is not None and self._agent.done():
+            self._agent.result()
 
     # ---- the cashier
 
