@@ -124,7 +124,7 @@ class Books:
             variance=None if entries is None else _compared(stored, entries),
             seen=Seen(
                 code="accepted",
-                detail=receipts.HELD if held else "",
+                detail=receipts.CARD_BLOCKED if held else "",
                 member=member,
                 touched=frozenset({member} if member is not None and entries is None else ()),
                 moved=frozenset({member} if member is not None and (entries or self._keeps_states) else ()),

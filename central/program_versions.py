@@ -5,9 +5,9 @@ Owns that picture. Never publishes or withdraws anything (`central.programs` doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -19,6 +19,7 @@ from loyalty.receipt import AwareDatetime
 from sync.wire import HeldProgram
 
 State = Literal["past", "in_force", "planned"]
+IN_WORDS: Final[Mapping[State, str]] = {"past": "was in force", "in_force": "in force", "planned": "planned"}
 
 
 class ProgramVersion(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Receipts at the centre: one row per transaction, whichever of its ids it arrives under.
 
 Owns what happens when a receipt is seen: first, again, revised, or in contradiction; and which member
-it belongs to. What it is worth is `central.ledger`'s.
+it belongs to. What it is worth is `central.folding`'s.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from loyalty.reconcile import unearning
 from loyalty.sightings import corrected, filled, revised, sighting_of
 from sync.records import AttachBody, CorrectBody, ReceiptBody
 
-HELD = "held: its card was blocked before"
+CARD_BLOCKED = "held: its card was blocked before"
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -183,7 +183,7 @@ def _first_sight(connection: Connection, device: str, body: ReceiptBody, keys: I
     unmapped.note(connection, [(None, stored.receipt)], now)
     touched = _arrived(connection, stored)
     member, state = _now(connection, stored.key)
-    return Seen(code="accepted", detail=HELD if state == ledger.BLOCKED else "", member=member, touched=touched)
+    return Seen(code="accepted", detail=CARD_BLOCKED if state == ledger.BLOCKED else "", member=member, touched=touched)
 
 
 def _seen_again(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
@@ -287,7 +287,7 @@ def _give_to(connection: Connection, stored: StoredReceipt, reference: MemberRef
     given = _with_member(connection, stored, reference, holder)
     touched = frozenset(settling.arrived(connection, given))
     held = given.member is None and holder.refuses(stored.receipt)
-    return Seen(code="accepted", detail=HELD if held else "", member=given.member, touched=touched)
+    return Seen(code="accepted", detail=CARD_BLOCKED if held else "", member=given.member, touched=touched)
 
 
 def _with_member(

@@ -1,4 +1,4 @@
-"""A receipt as the centre holds it: the value that `receipts` and `ledger` both work on."""
+"""A receipt as the centre holds it: the value that whoever sees, settles or folds receipts works on."""
 
 from __future__ import annotations
 

@@ -12,13 +12,11 @@ import typer
 from central import operations
 from central.cli.command import Data, File, Json, fail, moment_in, opened, read_input, say
 from central.clock import utc_now
-from central.program_versions import ProgramVersions, program_versions
+from central.program_versions import IN_WORDS, ProgramVersions, program_versions
 from loyalty.program import Program, ProgramError, program_from_json, program_hash, unknown_tiers
 from loyalty.program_warnings import warnings_of
 
 app = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
-
-_STATES = {"past": "was in force", "in_force": "in force", "planned": "planned"}
 
 
 @app.command("check")
@@ -102,7 +100,7 @@ def _lines(shown: ProgramVersions) -> list[str]:
     for one in shown.versions:
         refused = f", {one.refused} refused it" if one.refused else ""
         lines.append(
-            f"{one.hash[:12]}  {_STATES[one.state]:<12}  {_text(one.valid_from, one.time_zone):<22}  "
+            f"{one.hash[:12]}  {IN_WORDS[one.state]:<12}  {_text(one.valid_from, one.time_zone):<22}  "
             f"to {_text(one.until, one.time_zone):<22}  "
             f"{one.held} of {shown.registers} registers hold it{refused}  {one.program}"
         )

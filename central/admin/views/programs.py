@@ -9,12 +9,11 @@ from sqlalchemy import Connection
 
 from central import programs
 from central.admin.views.shown import Zone
-from central.program_versions import RegisterPrograms, program_versions, register_programs
+from central.program_versions import IN_WORDS, RegisterPrograms, program_versions, register_programs
 from loyalty.schedule import in_force_at
 
 # As many digits of a hash as tell programs apart on a page.
 SHORT = 12
-_STATES = {"past": "was in force", "in_force": "in force", "planned": "planned"}
 
 
 class ProgramRow(Struct, frozen=True, kw_only=True):
@@ -42,7 +41,7 @@ def program_rows(connection: Connection, now: datetime) -> tuple[ProgramRow, ...
         ProgramRow(
             hash=one.hash[:SHORT],
             program=one.program,
-            state=_STATES[one.state],
+            state=IN_WORDS[one.state],
             valid_from=zone.text(one.valid_from),
             held=one.held,
             refused=one.refused,
