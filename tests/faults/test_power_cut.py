@@ -25,9 +25,9 @@ from tests.sync.store.samples import opened, receipt
 
 CUTS = 1_000
 # A centre takes long to open.
-CENTRE_CUTS = 300
+CENTRE_CUTS = 100
 # Enough where a cut has to find what is known to be lost.
-FEW_CUTS = 60
+FEW_CUTS = 15
 SALES = "240"
 JOBS = "300"
 
