@@ -21,6 +21,7 @@ import structlog
 from msgspec.structs import replace
 
 from agent.view import BadgeView
+from config.settings import CentreSettings
 from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
 from sync.client import CentreClient
@@ -29,6 +30,7 @@ from sync.enrolment import Enrolment, EnrolmentError, NotEnrolledError, device_k
 from sync.item_maps import kept_item_map
 from sync.keys import KeyKeeper
 from sync.loop import LookedUp, SyncLoop, SyncState
+from sync.network import way_of
 from sync.purging import Masked
 from sync.store.store import Store
 from sync.wire import Facts
@@ -54,7 +56,7 @@ class CentreLink:
         folder: Path,
         keeper: KeyKeeper,
         store: Store,
-        lookup_deadline_ms: int,
+        settings: CentreSettings,
         changed: Callable[[], None],
         configured: Callable[[CentreConfig | None], None],
         mapped: Callable[[ItemMatcher | None], None],
@@ -63,7 +65,7 @@ class CentreLink:
         self._folder = folder
         self._keeper = keeper
         self._store = store
-        self._lookup_s = lookup_deadline_ms / 1000
+        self._settings = settings
         self._changed = changed
         self._configured = configured
         self._mapped = mapped
@@ -95,6 +97,11 @@ class CentreLink:
         return self._state.last_contact if self._state is not None else None
 
     @property
+    def silence(self) -> str:
+        """Why the centre cannot be reached, in the operator's words; empty where it can."""
+        return self._state.silence if self._state is not None else ""
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What of the exchange needs a person, in the operator's words."""
         return tuple(problem.detail for problem in self._state.problems) if self._state is not None else ()
@@ -123,7 +130,7 @@ class CentreLink:
         return await self._loop.lookup(code) if self._loop is not None else LookedUp()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Exchanges until cancelled. Raises EnrolmentError, SecretError and StoreError."""
+        """Exchanges until cancelled. Raises EnrolmentError, NetworkSettingError, SecretError and StoreError."""
         while True:
             self._enrolment_changed.clear()
             self._load()
@@ -168,7 +175,9 @@ class CentreLink:
             clock=_now,
             request_id=lambda: str(uuid.uuid4()),
             chance=random.SystemRandom().random,
-            lookup_s=self._lookup_s,
+            lookup_s=self._settings.lookup_deadline_ms / 1000,
+            way=way_of(self._settings.proxy, self._settings.ca_file),
+            last_contact=lambda: self._store.feed().as_of,
         )
         tasks: list[asyncio.Task[Any]] = []
         try:

@@ -85,6 +85,7 @@ class Live(Struct, frozen=True, kw_only=True):
     page: str
     device: str | None = None
     last_contact: AwareDatetime | None = None
+    silence: str = ""
     workers: tuple[Health, ...] = ()
     rules: RulesInForce = RulesInForce()
     templates: tuple[str, ...] = ()
@@ -334,7 +335,8 @@ def _verdict(
         degraded.append(_recovered(kept.recovered))
     silent = live.badge.enrolled and live.running and not live.badge.online
     if silent and not any(worker.kind == "sync" for worker in failing):
-        degraded.append("the centre cannot be reached; the queue keeps everything until it can")
+        why = f" ({live.silence})" if live.silence else ""
+        degraded.append(f"the centre cannot be reached{why}; the queue keeps everything until it can")
     if kept.quarantined:
         degraded.append(f"{kept.quarantined} in quarantine: see `tillside queue list`")
     if quarantine_bytes >= QUARANTINE_ALARM_BYTES:

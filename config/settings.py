@@ -81,9 +81,11 @@ class PathSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Deadlines towards the centre; its address and key come with the enrolment."""
+    """The way to the centre; its address and key come with the enrolment."""
 
     lookup_deadline_ms: DeadlineMs = 1500
+    proxy: Text = "system"
+    ca_file: Path | None = None
 
 
 class PageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

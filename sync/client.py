@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from io import BytesIO
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -28,10 +29,12 @@ from sync.errors import (
     CentreAnswerError,
     CentreBusyError,
     CentreError,
+    CentreProxyError,
     CentreRefusedError,
     CentreUnavailableError,
     CentreUntrustedError,
 )
+from sync.network import Way, proxy_for, without_password
 from sync.retry import Backoff, CappedFullJitter
 from sync.signing import sign_request
 from sync.wire import (
@@ -62,6 +65,13 @@ from sync.wire import (
 EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
 # A register's clock beyond this is set wrong; our certificates are renewed long before.
 LATEST_PLAUSIBLE = EARLIEST_PLAUSIBLE + timedelta(days=15 * 365)
+# The centre renews its certificate a year before its end: a clock that is further from the last contact may be wrong,
+# one that is before it must be.
+CONTACT_AHEAD = timedelta(days=365)
+CONTACT_BEHIND = timedelta(days=1)
+# OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_HOSTNAME_MISMATCH and the same of an
+# address in digits.
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAMES = 9, 10, (62, 64)
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name.
 _NO_CHECK_TIME = 0x200000
 
@@ -96,19 +106,23 @@ class _Answer(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-def plausible(now: datetime) -> bool:
-    """Whether a register's clock can be right at all."""
-    return EARLIEST_PLAUSIBLE <= now <= LATEST_PLAUSIBLE
+def plausible(now: datetime, last_contact: datetime | None = None) -> bool:
+    """Whether a register's clock can be right; `last_contact` is the centre's time when it was heard last."""
+    if not EARLIEST_PLAUSIBLE <= now <= LATEST_PLAUSIBLE:
+        return False
+    return last_contact is None or last_contact - CONTACT_BEHIND <= now <= last_contact + CONTACT_AHEAD
 
 
-def pinned_context(ca_pem: str, *, check_time: bool) -> ssl.SSLContext:
-    """TLS that trusts one CA and nothing else.
+def pinned_context(ca_pem: str, *, check_time: bool, also_trusted: str = "") -> ssl.SSLContext:
+    """TLS that trusts one CA, those in `also_trusted` where the operator gave some, and nothing else.
 
     Without `check_time` validity periods are left out, for a register whose clock cannot be right.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(cadata=ca_pem)
+    if also_trusted:
+        context.load_verify_locations(cadata=also_trusted)
     if not check_time:
         context.verify_flags |= _NO_CHECK_TIME
     return context
@@ -130,14 +144,20 @@ class CentreClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         exchange_s: float = EXCHANGE_S,
         lookup_s: float = LOOKUP_S,
+        way: Way | None = None,
+        last_contact: Callable[[], datetime | None] = lambda: None,
     ) -> None:
+        """`last_contact` is the centre's time when it was heard last, network or not."""
         self._url = url.rstrip("/")
         self._device = device
         self._key = key
         self._clock = clock
         self._request_id = request_id
         self._lookup_s = lookup_s
-        self._contexts = {check: pinned_context(ca_pem, check_time=check) for check in (True, False)}
+        self._last_contact = last_contact
+        self._way = way or Way()
+        also = self._way.ca_pem
+        self._contexts = {c: pinned_context(ca_pem, check_time=c, also_trusted=also) for c in (True, False)}
         self._retrying = AsyncRetrying(
             stop=stop_after_attempt(ATTEMPTS),
             wait=CappedFullJitter(_SECOND_TRY, chance),
@@ -219,6 +239,7 @@ class CentreClient:
                 self._url + target,
                 headers=self._signed("GET", target, {}, b""),
                 ssl=self._context(),
+                proxy=self._proxy(),
                 heartbeat=LIVE_PING_S,
                 max_msg_size=MAX_HINT_BYTES,
             ) as live:
@@ -253,8 +274,9 @@ class CentreClient:
             method,
             self._url + target,
             headers=headers,
-            data=body or None,
+            data=BytesIO(body) if body else None,  # which goes in pieces
             ssl=self._context(),
+            proxy=self._proxy(),
             allow_redirects=False,
         ) as response:
             received = await _bounded(response.content)
@@ -277,14 +299,26 @@ class CentreClient:
         )
 
     def _context(self) -> ssl.SSLContext:
-        return self._contexts[plausible(self._clock())]
+        return self._contexts[plausible(self._clock(), self._last_contact())]
+
+    def _proxy(self) -> str | None:
+        return proxy_for(self._url, self._way)
 
     def _translated(self, error: Exception) -> CentreError:
         match error:
+            case aiohttp.ClientConnectorCertificateError() if why := _certificate_problem(error):
+                return CentreUntrustedError(f"{self._url}: {why}")
             case aiohttp.ClientSSLError() | ssl.SSLError():
                 return CentreUntrustedError(
-                    f"{self._url} is not the centre this register was enrolled with, or its certificate does "
-                    "not name this address; check the address, the network and the clock"
+                    f"{self._url} is not the centre this register was enrolled with: something on the way answers for "
+                    "it (a captive portal, an inspecting proxy), or the address is another's now; check the network, "
+                    "and sign in to it where it asks for that"
+                )
+            case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+                return CentreProxyError(self._of_proxy(error))
+            case aiohttp.ClientConnectorDNSError():
+                return CentreUnavailableError(
+                    f"the name in {self._url} cannot be looked up; check the network and its name server (DNS)"
                 )
             case TimeoutError():
                 return CentreUnavailableError(f"{self._url} did not answer in time; check the network")
@@ -296,12 +330,43 @@ class CentreClient:
                     "is something between this register and its centre?"
                 )
 
+    def _of_proxy(self, error: Exception) -> str:
+        """A proxy's own words are not the centre's, and are not repeated."""
+        name = without_password(self._proxy() or "")
+        if not isinstance(error, aiohttp.ClientHttpProxyError):
+            return f"the proxy {name} cannot be reached; check centre.proxy, or HTTPS_PROXY where that is not set"
+        if error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return f"the proxy {name} asks who this is; put http://USER:PASSWORD@{name} into centre.proxy"
+        return (
+            f"the proxy {name} does not let this register through to {self._url} ({error.status}); allow it there, or "
+            "set centre.proxy"
+        )
+
 
 def _in_query(text: str) -> str:
     """A name that the centre gave, which the HTTP library writes as it is; what it would write otherwise is none."""
     if not _PLAIN.fullmatch(text):
         raise CentreAnswerError(f"the centre names {text[:MAX_DETAIL_CHARS]!r}, which cannot be asked for; update it")
     return text
+
+
+def _certificate_problem(error: aiohttp.ClientConnectorCertificateError) -> str | None:
+    """What is wrong with a certificate of the right CA; None where it is another's."""
+    why = error.certificate_error
+    code = why.verify_code if isinstance(why, ssl.SSLCertVerificationError) else None
+    if code == _EXPIRED:
+        return (
+            "the centre's certificate has expired by this register's clock; set the clock if it is wrong, else restart "
+            "the centre's `serve`, which renews it"
+        )
+    if code == _NOT_YET_VALID:
+        return "the centre's certificate is not valid yet by this register's clock; set the clock of whichever is wrong"
+    if code in _OTHER_NAMES:
+        return (
+            "the centre's certificate does not name this address; run `tillside-central init` there with this host's "
+            "name, or check the address"
+        )
+    return None
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
@@ -325,7 +390,13 @@ def _accepted(answer: _Answer) -> _Answer:
         raise CentreUnavailableError(f"the centre failed ({status}); its log says why")
     if status < HTTPStatus.BAD_REQUEST:
         raise CentreAnswerError(f"unexpected answer {status}; is something between this register and its centre?")
-    raise _refusal(answer)
+    refusal = _refusal(answer)
+    if refusal is None and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise CentreAnswerError(
+            f"something before the centre refuses this register ({status}): what answers is no centre; check the "
+            "network and what is between"
+        )
+    raise refusal or CentreRefusedError(status, "no reason given")
 
 
 def _decoded(answer: _Answer, type_: type[T]) -> T:
@@ -337,14 +408,15 @@ def _decoded(answer: _Answer, type_: type[T]) -> T:
         ) from error
 
 
-def _refusal(answer: _Answer) -> CentreRefusedError:
+def _refusal(answer: _Answer) -> CentreRefusedError | None:
+    """None where nobody of ours gave a reason."""
     for shape in (SequenceGap, Refusal):
         with suppress(*UNDECODABLE):
             refusal = msgspec.json.decode(answer.body, type=shape)
             detail = (refusal.detail or refusal.title)[:MAX_DETAIL_CHARS]
             expected_seq = refusal.expected_seq if isinstance(refusal, SequenceGap) else None
             return CentreRefusedError(answer.status, detail, expected_seq)
-    return CentreRefusedError(answer.status, "no reason given")
+    return None
 
 
 def _seconds(retry_after: str) -> float:

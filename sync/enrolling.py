@@ -32,6 +32,7 @@ from sync.enrolment import (
     save_enrolment,
 )
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper
+from sync.network import Way, proxy_for
 from sync.signing import public_key_text
 from sync.wire import EnrolRequest, EnrolResponse, Facts, Refusal
 
@@ -40,7 +41,14 @@ EXCHANGE_S = 20.0
 
 
 async def enrol(
-    code: EnrolmentCode, folder: Path, keeper: KeyKeeper, facts: Facts, *, now: datetime, replace: bool = False
+    code: EnrolmentCode,
+    folder: Path,
+    keeper: KeyKeeper,
+    facts: Facts,
+    *,
+    now: datetime,
+    replace: bool = False,
+    way: Way | None = None,
 ) -> Enrolment:
     """Enrols this register and saves the result to `folder`; asked again with the same code it goes on.
 
@@ -58,10 +66,12 @@ async def enrol(
     request = EnrolRequest(token=code.token, public_key=public_key_text(key), facts=facts, replaces=replaces)
     url = code.url.rstrip("/")
     timeout = aiohttp.ClientTimeout(total=EXCHANGE_S, connect=CONNECT_S)
+    way = way or Way()
+    proxy = proxy_for(url, way)
     try:
-        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy) as http:
             ca_pem = await _pinned_ca(http, url, code.ca_sha256)
-            context = pinned_context(ca_pem, check_time=plausible(now))
+            context = pinned_context(ca_pem, check_time=plausible(now), also_trusted=way.ca_pem)
             answer = await _enrolled(http, url, request, context)
     except aiohttp.ClientConnectorCertificateError as error:
         raise CentreMismatchError(

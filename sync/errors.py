@@ -15,6 +15,10 @@ class CentreUnavailableError(CentreError):
     """No answer: no network, no listener, a deadline passed, or the centre itself failed."""
 
 
+class CentreProxyError(CentreUnavailableError):
+    """The proxy on the way to the centre is not there, or does not let this register through."""
+
+
 class CentreUntrustedError(CentreUnavailableError):
     """Whoever answered is not the centre this register was enrolled with."""
 

@@ -92,13 +92,17 @@ _log = structlog.get_logger(__name__)
 
 
 class SyncState(Struct, frozen=True, kw_only=True):
-    """What the badge shows. `since` is when `online` last changed, `last_contact` the last answer."""
+    """What the badge shows. `since` is when `online` last changed, `last_contact` the last answer.
+
+    `silence` says why the centre cannot be reached.
+    """
 
     online: bool
     since: AwareDatetime
     queued: int
     last_contact: AwareDatetime | None = None
     problems: tuple[Problem, ...] = ()
+    silence: str = ""
 
 
 class LookedUp(Struct, frozen=True, kw_only=True):
@@ -483,6 +487,7 @@ class SyncLoop:
             queued=self._store.queued(),
             last_contact=self._last_contact,
             problems=self._problems(),
+            silence=self._session.silence,
         )
         if state != self._state:
             self._state = state

@@ -33,6 +33,13 @@ class Backoff(Struct, frozen=True, kw_only=True):
         """The delay after `failures` failures in a row; `chance` is uniform in [0, 1)."""
         return self.ceiling_s(failures) * chance
 
+    def after_s(self, floor_s: float, failures: int, chance: float) -> float:
+        """The delay where the other side asked for `floor_s`: never less, and as spread as either of the two.
+
+        What a busy centre turned away at one moment must not come back at one.
+        """
+        return floor_s + max(floor_s, self.ceiling_s(failures)) * chance
+
 
 class CappedFullJitter(wait_base):
     """`Backoff` as tenacity's wait, with randomness that can be replayed."""

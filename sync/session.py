@@ -19,7 +19,14 @@ from typing import Literal
 
 from msgspec import UNSET, Struct
 
-from sync.errors import CentreBusyError, CentreError, CentreRefusedError
+from sync.errors import (
+    CentreAnswerError,
+    CentreBusyError,
+    CentreError,
+    CentreProxyError,
+    CentreRefusedError,
+    CentreUntrustedError,
+)
 from sync.retry import Backoff
 from sync.steps import (
     Answer,
@@ -62,7 +69,16 @@ NO_CREDIT_S = 5.0
 
 
 Unusable = Literal["program_unusable", "config_unusable", "item_map_unusable"]
-ProblemCode = Unusable | Literal["device_refused", "entry_too_large", "entry_unreadable", "request_refused"]
+NotTheCentre = Literal["centre_untrusted", "centre_unreadable", "proxy_refused"]
+ProblemCode = (
+    Unusable | NotTheCentre | Literal["device_refused", "entry_too_large", "entry_unreadable", "request_refused"]
+)
+# A network that is away comes back by itself; these want a person.
+_NOT_THE_CENTRE: dict[type[CentreError], NotTheCentre] = {
+    CentreUntrustedError: "centre_untrusted",
+    CentreAnswerError: "centre_unreadable",
+    CentreProxyError: "proxy_refused",
+}
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -145,6 +161,7 @@ class Session:
         self._config, self._item_map = _Wanted("config_unusable"), _Wanted("item_map_unusable")
         self._program = _Programs()
         self._online = False
+        self._silence = ""
         self._problems: dict[ProblemCode, Problem] = {}
         self._centre_epoch: str | None = None
         self._epoch_due = self._all_kept = False
@@ -165,6 +182,11 @@ class Session:
         return self._online
 
     @property
+    def silence(self) -> str:
+        """Why the centre cannot be reached, in words; empty where it can, or was not tried."""
+        return self._silence
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         lanes = (self._heartbeat, self._erasures, self._config, self._item_map, self._program, self._up, self._down)
         refusals = {lane.refusal: None for lane in lanes if lane.refusal is not None}
@@ -176,7 +198,8 @@ class Session:
         """The step to take at `now` (monotonic seconds)."""
         if now < self._all.until:
             return Wait(until=self._all.until)
-        if now >= self._heartbeat.until:
+        # After an outage something small goes first: a centre that is hardly back is not hit by every backlog.
+        if now >= self._heartbeat.until or self._all.failures:
             return SendHeartbeat()
         wakes = [self._heartbeat.until]
         up, down = (self._up, self._up_step), (self._down, self._down_step)
@@ -243,8 +266,7 @@ class Session:
     def received(self, step: Exchange, answer: Answer, held: Held, now: float, chance: float) -> bool:
         """Take an answer in; True where the caller has to put it into the store before the next step."""
         self._up_last = isinstance(step, OpenEpoch | SendBatch)
-        self._online = True
-        self._all.go_on()
+        self._reached()
         # Another lane's answer says nothing of what was refused on this one.
         self._lane_of(step).refusal = None
         match answer:
@@ -412,14 +434,31 @@ class Session:
             case CentreRefusedError():
                 self._refused(step, error, now, chance)
             case CentreBusyError():
-                # The centre's own pace, and as much jitter again: what it turned away must not come back in step.
                 # A snapshot that is being made is no reason to keep entries back.
                 pause = self._down if isinstance(step, AskSnapshot) else self._all
-                pause.until = now + min(error.retry_after_s, MAX_RETRY_AFTER_S) * (1 + chance)
+                pause.failures += 1
+                floor_s = min(error.retry_after_s, MAX_RETRY_AFTER_S)
+                pause.until = now + self._backoff.after_s(floor_s, pause.failures, chance)
             case _:
                 self._online = False
                 self._ask_of_erasures()
+                self._silence = str(error)
+                self._drop_impostor()
+                code = _NOT_THE_CENTRE.get(type(error))
+                if code is not None:
+                    self._say(code, str(error))
                 self._all.stop(self._backoff, now, chance)
+
+    def _reached(self) -> None:
+        """The centre itself answered."""
+        self._online = True
+        self._silence = ""
+        self._all.go_on()
+        self._drop_impostor()
+
+    def _drop_impostor(self) -> None:
+        for code in _NOT_THE_CENTRE.values():
+            self._problems.pop(code, None)
 
     def _refused(self, step: Exchange, error: CentreRefusedError, now: float, chance: float) -> None:
         if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -428,8 +467,7 @@ class Session:
             self._lane_of(step).refusal = Problem(code="device_refused", detail=detail)
             self._all.stop(self._refusals, now, chance)
             return
-        self._online = True
-        self._all.go_on()
+        self._reached()
         match step, error.status:
             case SendBatch(), HTTPStatus.CONFLICT | HTTPStatus.GONE:
                 self._disagreed(step, error, now, chance)

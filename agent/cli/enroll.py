@@ -15,6 +15,7 @@ from agent.state import keeper_of
 from config.load import load_settings, state_folder
 from sync.enrolling import enrol
 from sync.enrolment import CodeMalformedError, EnrolmentError, parse_code
+from sync.network import NetworkSettingError, way_of
 
 
 class Enrolled(Struct, frozen=True, kw_only=True):
@@ -38,8 +39,10 @@ def enroll_command(*, code: str, replace: bool, config: str | None, as_json: boo
         settings = load_settings(config)
         folder, keeper = state_folder(settings), keeper_of(settings)
         try:
-            enrolment = asyncio.run(enrol(parsed, folder, keeper, facts(), now=datetime.now(UTC), replace=replace))
-        except EnrolmentError as error:
+            way = way_of(settings.centre.proxy, settings.centre.ca_file)
+            now = datetime.now(UTC)
+            enrolment = asyncio.run(enrol(parsed, folder, keeper, facts(), now=now, replace=replace, way=way))
+        except (EnrolmentError, NetworkSettingError) as error:
             return complain("enroll", error, PROBLEM, as_json=as_json)
         agent = running_agent(settings)
         if agent is not None:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from agent.centre import CentreLink
+from config.settings import CentreSettings
 from sync.enrolling import enrol
 from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, parse_code
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
@@ -61,7 +62,7 @@ def link_of(shop: Shop, changed: asyncio.Event) -> CentreLink:
         folder=state,
         keeper=keeper_for(state),
         store=shop.store,
-        lookup_deadline_ms=100,
+        settings=CentreSettings(lookup_deadline_ms=100),
         changed=changed.set,
         configured=lambda _: None,
         mapped=lambda _: None,
@@ -147,7 +148,7 @@ async def test_an_exchange_that_failed_is_never_shown_as_online(shop: Shop, tmp_
             folder=state,
             keeper=keeper,
             store=store,  # type: ignore[arg-type]
-            lookup_deadline_ms=100,
+            settings=CentreSettings(lookup_deadline_ms=100),
             changed=changed.set,
             configured=lambda _: None,
             mapped=lambda _: None,

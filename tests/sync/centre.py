@@ -120,9 +120,11 @@ class Centre:
 
 
 @asynccontextmanager
-async def running_centre(path: Path, *, members: int = 5, policy: Policy = EVERYTHING) -> AsyncIterator[Centre]:
+async def running_centre(
+    path: Path, *, members: int = 5, policy: Policy = EVERYTHING, listen: str = "127.0.0.1:0"
+) -> AsyncIterator[Centre]:
     """Set up, with a program in force and some members, and serving."""
-    initialise(path, InitOptions(listen="127.0.0.1:0", admin="127.0.0.1:0"), utc_now())
+    initialise(path, InitOptions(listen=listen, admin="127.0.0.1:0"), utc_now())
     centre = Centre(DataFolder(path))
     centre.publish(program())
     centre.write(lambda connection: scopes.set_policy(connection, ALL_STORES, policy, utc_now()))
@@ -155,7 +157,16 @@ async def serving(path: Path) -> AsyncIterator[Centre]:
 class Register:
     """A till's store and exchange, without a till."""
 
-    def __init__(self, folder: Path, enrolment: Enrolment, keeper: KeyKeeper, url: str | None, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        enrolment: Enrolment,
+        keeper: KeyKeeper,
+        *,
+        url: str | None,
+        seed: int,
+        clock: Callable[[], datetime],
+    ) -> None:
         dice = random.Random(seed)
         self.enrolment = enrolment
         self.states: list[SyncState] = []
@@ -164,15 +175,17 @@ class Register:
         self._changed = asyncio.Event()
         self._boot = secrets.token_hex(8)
         self._open = True
-        self.store = Store.open(folder / "store.db", keeper)
+        self._clock = clock
+        self.store = Store.open(folder / "store.db", keeper, clock=clock)
         self.client = CentreClient(
             url=url or enrolment.url,
             ca_pem=enrolment.ca_pem,
             device=enrolment.device,
             key=device_key(enrolment, keeper),
-            clock=utc_now,
+            clock=clock,
             request_id=lambda: secrets.token_hex(16),
             chance=dice.random,
+            last_contact=lambda: self.store.feed().as_of,
             sleep=lambda _delay_s: asyncio.sleep(0),
         )
         self.loop = SyncLoop(
@@ -181,7 +194,7 @@ class Register:
             device=enrolment.device,
             program_key=enrolment.program_key,
             facts=FACTS,
-            clock=utc_now,
+            clock=clock,
             chance=dice.random,
             changed=self._told,
             configured=self._configured,
@@ -236,7 +249,7 @@ class Register:
         code = receipt.member.code if receipt.member else ""
         member = self.store.member_by_code(code)
         claims = evaluate(receipt, program=program()) if member else ()
-        captured = Instant(wall=utc_now(), boot=self._boot, monotonic_ns=0)
+        captured = Instant(wall=self._clock(), boot=self._boot, monotonic_ns=0)
 
         def keep(writing: Writing) -> None:
             body = ReceiptBody(receipt=receipt, member=member.member if member else UNSET, claims=claims)
@@ -256,6 +269,7 @@ async def register(
     seed: int = 0,
     exchanging: bool = True,
     program_key: str | None = None,
+    clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Register]:
     """A register in `folder`, enrolled the first time and started again after that.
 
@@ -268,7 +282,7 @@ async def register(
         enrolment = await enrol(parse_code(centre.code(number)), folder, keeper, FACTS, now=utc_now())
     if program_key is not None:
         enrolment = msgspec.structs.replace(enrolment, program_key=program_key)
-    till = Register(folder, enrolment, keeper, url, seed)
+    till = Register(folder, enrolment, keeper, url=url, seed=seed, clock=clock)
     running = asyncio.create_task(till.loop.run(lambda: None)) if exchanging else None
     try:
         yield till

@@ -292,9 +292,9 @@ async def test_a_refusal_keeps_status_and_reason(tmp_path: Path) -> None:
     assert (caught.value.status, caught.value.detail, caught.value.expected_seq) == (409, "send again from seq 9", 9)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b'{"title":"\xff","status":403}'])
+@pytest.mark.parametrize("body", [b"<html>", b'{"title":"\xff","status":413}'])
 async def test_a_refusal_without_a_readable_reason_is_still_one(tmp_path: Path, body: bytes) -> None:
-    async with talking(tmp_path, said(body, 403)) as (client, _):
+    async with talking(tmp_path, said(body, 413)) as (client, _):
         with pytest.raises(CentreRefusedError, match="no reason"):
             await client.heartbeat(ALIVE)
 

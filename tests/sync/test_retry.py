@@ -31,6 +31,17 @@ def test_the_cap_does_not_remove_the_jitter() -> None:
     assert tenths == set(range(10))
 
 
+@pytest.mark.parametrize(
+    ("floor_s", "failures", "least_s", "most_s"),
+    [(0.0, 1, 0.0, 0.5), (5.0, 1, 5.0, 10.0), (5.0, 10, 5.0, 35.0), (600.0, 3, 600.0, 1200.0)],
+)
+def test_what_the_other_side_asks_for_is_the_least_and_spreads_as_much(
+    floor_s: float, failures: int, least_s: float, most_s: float
+) -> None:
+    assert BACKOFF.after_s(floor_s, failures, 0.0) == least_s
+    assert BACKOFF.after_s(floor_s, failures, 1.0) == most_s
+
+
 async def test_tenacity_waits_as_the_policy_says() -> None:
     chances = iter([0.5, 0.25, 0.75])
     slept: list[float] = []

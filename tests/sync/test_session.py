@@ -9,7 +9,15 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from sync.errors import CentreBusyError, CentreError, CentreRefusedError, CentreUnavailableError
+from sync.errors import (
+    CentreAnswerError,
+    CentreBusyError,
+    CentreError,
+    CentreProxyError,
+    CentreRefusedError,
+    CentreUnavailableError,
+    CentreUntrustedError,
+)
 from sync.retry import Backoff
 from sync.session import HEARTBEAT_S, MAX_RETRY_AFTER_S, NO_CREDIT_S, Session
 from sync.steps import (
@@ -618,6 +626,60 @@ def test_a_busy_centre_sets_the_pace_and_jitter_spreads_it(asked_s: float, chanc
     talk.session.reachable()
     assert wait_s(talk) == waited_s
     assert talk.session.online
+
+
+def test_a_centre_that_is_busy_again_and_again_is_asked_less_and_never_before_it_said() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=5)
+    waits = []
+    for _ in range(6):
+        talk.fail(CentreBusyError(0.5), chance=0.5)
+        waits.append(wait_s(talk))
+        talk.now += waits[-1]
+
+    assert waits == [0.5 + BACKOFF.ceiling_s(failures) * 0.5 for failures in range(1, 7)]
+
+
+def test_after_an_outage_something_small_goes_before_the_backlog() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=500)
+    talk.fail(CentreUnavailableError("the cable is out"))
+    talk.now += BACKOFF.cap_s
+
+    # when the first small request is lost too, it is made again, and the backlog waits
+    talk.take(SendHeartbeat)
+    talk.fail(CentreUnavailableError("the cable is out"))
+    talk.now += BACKOFF.cap_s
+    talk.take(SendHeartbeat)
+    talk.answer(heartbeat())
+
+    talk.take(SendBatch)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CentreUntrustedError("not the centre"), "centre_untrusted"),
+        (CentreAnswerError("a page of a portal"), "centre_unreadable"),
+        (CentreProxyError("the proxy asks"), "proxy_refused"),
+    ],
+)
+def test_who_answers_in_the_centres_place_is_told_until_the_centre_does(error: CentreError, code: str) -> None:
+    talk = Talk().settled()
+    talk.hold(queued=1)
+
+    talk.fail(error)
+
+    assert [problem.code for problem in talk.session.problems] == [code]
+    assert talk.session.silence == str(error)
+    assert not talk.session.online
+    # then a network that is away is no person's business, and what is told is told no more once the centre answers
+    talk.now += BACKOFF.cap_s
+    talk.fail(CentreUnavailableError("no network"))
+    assert (talk.session.problems, talk.session.silence) == ((), "no network")
+    talk.now += BACKOFF.cap_s
+    talk.answer(heartbeat())
+    assert (talk.session.problems, talk.session.silence) == ((), "")
 
 
 @pytest.mark.parametrize("status", [401, 403])
