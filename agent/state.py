@@ -28,9 +28,14 @@ def store_path(settings: Settings) -> Path:
     return state_folder(settings) / STORE_FILE
 
 
-def open_store(settings: Settings, keeper: KeyKeeper, *, recover: bool = True) -> Store:
+def open_store(settings: Settings, keeper: KeyKeeper) -> Store:
     """The register's store, made the first time. Raises StoreError, SecretError and OSError."""
-    return Store.open(store_path(settings), keeper, recover=recover)
+    return Store.open(store_path(settings), keeper, ballast_bytes=settings.store.ballast_mb * 1024 * 1024)
+
+
+def open_to_look(settings: Settings, keeper: KeyKeeper) -> Store:
+    """The same while no agent runs: a damaged store is left for the agent. Raises StoreCorruptError too."""
+    return Store.open(store_path(settings), keeper, recover=False)
 
 
 def place_of(settings: Settings, enrolment: Enrolment | None) -> PlaceView:

@@ -88,6 +88,12 @@ class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ca_file: Path | None = None
 
 
+class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the store takes of the disk for bad times: twice its log, so that a full disk can always be drained."""
+
+    ballast_mb: Annotated[int, Meta(ge=0, le=4096)] = 32
+
+
 class PageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the cashier page and the local API listen. Only this machine may reach them."""
 
@@ -138,6 +144,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     register: RegisterSettings = RegisterSettings()
     paths: PathSettings = PathSettings()
+    store: StoreSettings = StoreSettings()
     centre: CentreSettings = CentreSettings()
     page: PageSettings = PageSettings()
     scanners: Annotated[tuple[ScannerSettings, ...], Meta(max_length=MAX_SCANNERS)] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.inspection import NoRegisterError, RulesInForce
 from agent.recognition import Recognition
-from agent.state import keeper_of, open_store, place_of, sources_of, store_path
+from agent.state import keeper_of, open_to_look, place_of, sources_of, store_path
 from agent.store_inspection import Live, StoreInspection
 from agent.view import BadgeView, PlaceView
 from config.load import state_folder
@@ -30,7 +30,7 @@ def stopped_register(settings: Settings) -> Iterator[StoreInspection]:
             f"there is no register at {store_path(settings).parent}: start it with `tillside run`, or name its "
             "settings with --config"
         )
-    store = open_store(settings, keeper_of(settings), recover=False)
+    store = open_to_look(settings, keeper_of(settings))
     try:
         page = settings.page
         enrolment = _enrolment(settings)

@@ -13,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# Twice the write-ahead log that is kept, so that there is always room to drain through it.
-BALLAST_BYTES: Final = 32 * 1024 * 1024
 # Of a small disk the ballast is no more than this part.
 PART_OF_DISK: Final = 16
 # New sales need this part of the ballast's size beside it, or they are refused: some thousand receipts.
@@ -40,13 +38,16 @@ def ballast_of(store: Path) -> Path:
 
 
 class Reserve:
-    """The ballast beside one store. Its methods take microseconds, but for making the file."""
+    """The ballast beside one store. Its methods take microseconds, but for making the file.
 
-    def __init__(self, path: Path, disk: Callable[[Path], Disk] = disk_of) -> None:
+    `size` is in bytes; of a small disk less is taken. With 0 none is kept, and nothing is refused before the disk does.
+    """
+
+    def __init__(self, path: Path, size: int, disk: Callable[[Path], Disk] = disk_of) -> None:
         self.path = path
         self._disk = disk
-        self.size = min(BALLAST_BYTES, disk(path.parent).total // PART_OF_DISK)
-        self._held = path.exists() and path.stat().st_size == self.size
+        self.size = min(size, disk(path.parent).total // PART_OF_DISK)
+        self._held = self.size == 0 or (path.exists() and path.stat().st_size == self.size)
 
     @property
     def held(self) -> bool:
@@ -61,7 +62,7 @@ class Reserve:
 
     def give_up(self) -> None:
         """The disk is full: what is left is for draining."""
-        self._held = False
+        self._held = self.size == 0
         with suppress(FileNotFoundError):
             self.path.unlink()
 

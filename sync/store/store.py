@@ -129,8 +129,11 @@ class Store(Reading):
         clock: Callable[[], datetime] = _now,
         randomness: Callable[[int], bytes] = os.urandom,
         recover: bool = True,
+        ballast_bytes: int = 0,
     ) -> Store:
         """Opens the store at `path`, making it the first time; call it before the event loop is busy.
+
+        `ballast_bytes` of the disk are kept for the time when it is full.
 
         A corrupt file is renamed, never deleted, and a new one made: see `status().recovered`; without `recover`
         StoreCorruptError is raised instead. Raises SqliteUnsafeError, StoreInUseError, StoreKeyError,
@@ -143,7 +146,7 @@ class Store(Reading):
             key_is_kept(path, keeper)
             key = keeper.get_or_create(STORE_KEY, STORE_KEY_BYTES)
             recovered = examined(path, key, clock, recover=recover)
-            reserve = Reserve(ballast_of(path))
+            reserve = Reserve(ballast_of(path), ballast_bytes)
             reserve.hold()
             make = partial(
                 cls, path, key, keeper.where(), clock=clock, randomness=randomness, lock=lock, reserve=reserve
@@ -264,7 +267,7 @@ class Store(Reading):
     def _failed(self, error: Exception) -> None:
         """A disk without room gives up the ballast, and the store what can be had again."""
         self._shedding = False
-        if is_full(error) and self._reserve.held:
+        if is_full(error) and self._reserve.held and self._reserve.size:
             self._reserve.give_up()
             self._shed_soon()
 
@@ -312,7 +315,7 @@ class Store(Reading):
     def _writing(self) -> Writing:
         """The writing connection with the numbers and the clock as they are on the disk."""
         connection = connect(self.path, self._key)
-        make_durable(connection, min(CHECKPOINT_BYTES, self._reserve.size // CHECKPOINT_PART))
+        make_durable(connection, min(CHECKPOINT_BYTES, self._reserve.size // CHECKPOINT_PART or CHECKPOINT_BYTES))
         migrate(connection)
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (_NODE,)).fetchone()
         if row is None:

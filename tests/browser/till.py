@@ -89,6 +89,8 @@ time_zone = "Europe/Belgrade"
 language = "{language}"
 [paths]
 state = "state"
+[store]
+ballast_mb = 1
 [page]
 port = {self.port}
 [[scanners]]

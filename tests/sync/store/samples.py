@@ -38,8 +38,8 @@ def keeper(folder: Path) -> LinuxKeyKeeper:
     return LinuxKeyKeeper(folder / "keys", {})
 
 
-def opened(folder: Path, clock: Clock | None = None) -> Store:
-    return Store.open(folder / "store.db", keeper(folder), clock=clock or Clock())
+def opened(folder: Path, clock: Clock | None = None, *, ballast_bytes: int = 0) -> Store:
+    return Store.open(folder / "store.db", keeper(folder), clock=clock or Clock(), ballast_bytes=ballast_bytes)
 
 
 def receipt(number: int, *also: str) -> Receipt:

@@ -56,7 +56,7 @@ def fill_up(folder: Path) -> Path:
 
 
 async def test_a_full_disk_refuses_every_write_of_the_batch_and_recovers_by_itself(small_disk: Path) -> None:
-    with closing(opened(small_disk)) as store:
+    with closing(opened(small_disk, ballast_bytes=TMPFS_BYTES)) as store:
         await store.write(capturing(0))
         ballast = fill_up(small_disk)
 
@@ -86,7 +86,7 @@ async def test_a_full_disk_refuses_every_write_of_the_batch_and_recovers_by_itse
         numbers = [entry.number for entry in store.queue()]
         assert numbers == list(range(1, len(numbers) + 1))
         assert receipt(refused[0]).key in {entry.key for entry in store.queue()}
-    with closing(opened(small_disk)) as store:
+    with closing(opened(small_disk, ballast_bytes=TMPFS_BYTES)) as store:
         assert store.status().recovered is None
         assert store.known_receipt([receipt(refused[0]).key]) is not None
 
@@ -105,7 +105,7 @@ async def until_refused(store: Store, start: int) -> int:
 
 async def test_on_a_full_disk_nothing_new_is_taken_and_what_waits_can_still_go_up(small_disk: Path) -> None:
     # given a register with a queue, and the reserve that it keeps
-    with closing(opened(small_disk)) as store:
+    with closing(opened(small_disk, ballast_bytes=TMPFS_BYTES)) as store:
         await store.write(lambda writing: writing.open_epoch("e-1", "device-1"))
         for number in range(20):
             await store.write(capturing(number))
@@ -136,7 +136,7 @@ async def test_on_a_full_disk_nothing_new_is_taken_and_what_waits_can_still_go_u
 
 async def test_what_can_be_had_again_is_given_up_before_a_sale_is(small_disk: Path) -> None:
     # given used scans, and entries that the centre has had for hours
-    with closing(opened(small_disk)) as store:
+    with closing(opened(small_disk, ballast_bytes=TMPFS_BYTES)) as store:
         await store.write(lambda writing: writing.open_epoch("e-1", "device-1"))
         for hour in range(6):
             for number in range(40):
