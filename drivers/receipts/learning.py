@@ -40,7 +40,7 @@ from drivers.receipts.template import (
 )
 from drivers.receipts.trial import TriedReceipt, tried
 from drivers.receipts.wording import amount_minor, plain, without_leaders
-from drivers.receipts.words import Layout
+from drivers.receipts.words import MAX_LINE_LETTERS, Layout
 
 # More would only take longer.
 MAX_RECEIPTS: Final = 50
@@ -81,8 +81,14 @@ def learn(papers: Sequence[Paper], *, name: str = _NAMELESS, options: DecodeOpti
 
 def _likely_receipts(printed: Sequence[Paper], options: DecodeOptions) -> list[int]:
     """Where the papers stand that share a total; fewer than most of them may be receipts."""
-    draft, papers = _drafted([[without_leaders(line) for line in paper] for paper in printed], options)
+    draft, papers = _drafted([[_cut(line) for line in paper] for paper in printed], options)
     return papers_of_a_total(draft, papers)
+
+
+def _cut(line: str) -> str:
+    """Both ends of a line, without dots that lead to an amount: as much of it as is read (`words`)."""
+    half = MAX_LINE_LETTERS // 2
+    return without_leaders(line if len(line) <= MAX_LINE_LETTERS else line[:half] + line[-half:])
 
 
 def _is_other(receipt: TriedReceipt, learned: Learned) -> bool:
@@ -95,7 +101,7 @@ def _is_other(receipt: TriedReceipt, learned: Learned) -> bool:
 
 def _learned(printed: Sequence[Paper], name: str, options: DecodeOptions) -> Learned:
     """The better of the ways to understand a space between digits."""
-    papers = [[without_leaders(line) for line in paper] for paper in printed]
+    papers = [[_cut(line) for line in paper] for paper in printed]
     found = [_proposal(printed, papers, name, options, is_spaced=is_spaced) for is_spaced in _spacings(papers)]
     return max(found, key=_worth)
 
