@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, case, func, select
+from sqlalchemy import BigInteger, Connection, Row, case, cast, func, select
 
 from central import members as roll
 from central import states
@@ -117,8 +117,9 @@ def _sums(connection: Connection, members: Sequence[str], now: datetime) -> Sequ
     return connection.execute(
         select(
             ledger.member,
-            func.sum(live - pending).label("confirmed"),
-            func.sum(pending).label("pending"),
+            # A sum of integers is no integer on PostgreSQL.
+            cast(func.sum(live - pending), BigInteger).label("confirmed"),
+            cast(func.sum(pending), BigInteger).label("pending"),
             func.min(case((ledger.pending_until > now, ledger.pending_until))).label("matures_at"),
             func.min(case((ledger.expires_at > now, ledger.expires_at))).label("expires_at"),
         )
