@@ -201,8 +201,11 @@ class Chain:
             self.trace.note(register.machine.name, "prints it again")
             register.print(register.machine.spool[-1].receipt)
             return
+        disk = register.machine.disks
         member, unsure = await self._card(register, chance) if chance.random() < 0.8 else (None, False)
         await asyncio.sleep(chance.uniform(1.0, 90.0))
+        # What was on the page went with the disk, if that was put away meanwhile.
+        unsure |= member is not None and register.machine.disks != disk
         amounts = [chance.randint(50, 3_000) for _ in range(chance.randint(1, 6))]
         receipt = self._receipt(register, amounts)
         self._print(register, Sold(receipt=receipt, register=register.machine.name, member=member, unsure=unsure))
@@ -378,6 +381,7 @@ class Chain:
         await self._until(restored, self._is_drained)
         await restored.die()
         restored.machine.disk.path.write_bytes(backup.disk.path.read_bytes())
+        restored.machine.disks += 1
         self.trace.note(restored.machine.name, "gets an old disk")
         restored.start()
 

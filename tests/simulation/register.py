@@ -47,6 +47,7 @@ class Machine:
     """What outlives the agent: its identity, its disk, the spool, the clock that the register goes by.
 
     `taken` is how many of the spool's receipts the agent said it has: those the relay does not keep.
+    `disks` counts those that it has had.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Machine:
     link: Link
     spool: list[Spooled] = field(default_factory=list)
     taken: int = 0
+    disks: int = 1
     boots: int = 0
     clock_off: timedelta = timedelta()
 
