@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from dataclasses import replace
 from urllib.parse import quote, unquote
@@ -70,7 +71,8 @@ def hidden_in(document: bytes) -> bytes:
     text = unquote(document.decode("latin-1").replace("\\/", "/").replace("-", "+"))
     codes = [part.split('"')[0].split("\x1d")[0].split("]")[0] for part in text.split("vl=")[1:]]
     parts = [document, document.replace(b"\0", b""), document.replace(b"\x1bE\x01", b""), document.replace(b"\n", b"")]
-    whole = [code.strip().rstrip("=") for code in codes]
+    # In sealed bytes anything may follow.
+    whole = [found[0] for code in codes if (found := re.match(r"[A-Za-z0-9+/]*", code.strip()))]
     return b"".join([*parts, *(b64decode(code[: len(code) // 4 * 4]) for code in whole)])
 
 
