@@ -122,6 +122,7 @@ class HangingDisk:
 
     def __init__(self, shop: Shop) -> None:
         self.member_by_code = shop.store.member_by_code
+        self.hidden = shop.store.hidden
 
     async def write(self, _work: object) -> None:
         await asyncio.Event().wait()
