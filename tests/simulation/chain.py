@@ -105,6 +105,7 @@ class Chain:
         self.returns_of_network: list[float] = []
         self._tiers: dict[str, str | None] = {}
         self._numbers = 0
+        self._old_disk_is_in = asyncio.Event()
 
     def now(self) -> datetime:
         return OPENS + timedelta(seconds=self._loop.time() - self._began)
@@ -383,6 +384,7 @@ class Chain:
         restored.machine.disk.path.write_bytes(backup.disk.path.read_bytes())
         restored.machine.disks += 1
         self.trace.note(restored.machine.name, "gets an old disk")
+        self._old_disk_is_in.set()
         restored.start()
 
     async def _restored_centre(self, ends: float) -> None:
@@ -390,6 +392,8 @@ class Chain:
         chance = self._own()
         left = ends - self._loop.time()
         await asyncio.sleep(left * chance.uniform(0.5, 0.6))
+        # What went with a register's disk is with the centre alone: no backup may be without it.
+        await self._old_disk_is_in.wait()
         backup = self._folder / "backup of the centre"
         self.centre.back_up(backup)
         await asyncio.sleep(left * chance.uniform(0.2, 0.3))
