@@ -7,7 +7,6 @@ and the one place where errors become problem documents. Decides nothing else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 import structlog
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -26,9 +25,10 @@ from central.clock import Clock
 from central.db.database import Database
 from central.db.dialects import Way
 from central.devices import Device, Randomness
-from central.feed import Placed, Sequencer
+from central.feed import Sequencer
 from central.ingest import Applied, ingest
 from central.journal import Journal, enrolled
+from central.live import LiveConnection, LiveConnections, live_socket
 from central.openapi import openapi_document
 from central.pace import MAX_CREDIT, Pace
 from central.routes import OPERATIONS, Operation
@@ -44,7 +44,6 @@ from sync.wire import (
     HeartbeatResponse,
     IngestRequest,
     IngestResponse,
-    LiveHint,
     MemberResponse,
     compress,
     decompress,
@@ -53,15 +52,6 @@ from sync.wire import (
 _log = structlog.get_logger(__name__)
 
 RequestType = TypeVar("RequestType", bound=Struct)
-
-# A WebSocket that answers no ping for this long is gone.
-LIVE_HEARTBEAT_S = 20.0
-# A connection that is shut has this long to say goodbye.
-LIVE_CLOSE_S = 0.5
-# Live connections of one device: a register has one, and a second while it reconnects.
-LIVE_PER_DEVICE = 2
-# A register sends nothing on its live connection.
-MAX_LIVE_MESSAGE_BYTES = 1024
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -80,77 +70,6 @@ class _Found(Struct, frozen=True, kw_only=True):
 
     answer: MemberResponse
     held: bool
-
-
-class LiveConnection:
-    """One register that listens. However many hints come while one is sent, only the newest goes next."""
-
-    def __init__(self, socket: web.WebSocketResponse, store: str) -> None:
-        self.socket = socket
-        self.store = store
-        self._pos: int | None = None
-        self._news = asyncio.Event()
-
-    def announce(self, pos: int) -> None:
-        self._pos = pos
-        self._news.set()
-
-    async def tell(self) -> None:
-        """Send hints until the connection is gone."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            if self._pos is not None:
-                await self.socket.send_str(msgspec.json.encode(LiveHint(feed=self._pos)).decode())
-
-    async def shut(self, code: int, reason: bytes) -> None:
-        with contextlib.suppress(ConnectionError):
-            await self.socket.close(code=code, message=reason)
-
-
-class LiveConnections:
-    """Who listens for hints. A hint is only ever a reason to look."""
-
-    def __init__(self) -> None:
-        self._of: dict[str, list[LiveConnection]] = {}
-
-    async def serve(self, device: str, connection: LiveConnection) -> None:
-        """Keep a connection until it ends; the oldest goes where a device has too many."""
-        listening = self._of.setdefault(device, [])
-        listening.append(connection)
-        telling = asyncio.create_task(connection.tell())
-        try:
-            for old in listening[:-LIVE_PER_DEVICE]:
-                await old.shut(WSCloseCode.POLICY_VIOLATION, b"a newer connection of this device took over")
-            async for _ in connection.socket:
-                pass  # hints go down only
-        finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
-            listening.remove(connection)
-            if not listening:
-                self._of.pop(device, None)
-
-    def announce(self, pos: int, concerned: Callable[[str], bool]) -> None:
-        """Tell those whose store is concerned how far the feed has come."""
-        for listening in self._of.values():
-            for connection in listening:
-                if concerned(connection.store):
-                    connection.announce(pos)
-
-    def stores(self) -> frozenset[str]:
-        return frozenset(connection.store for listening in self._of.values() for connection in listening)
-
-    def devices(self) -> frozenset[str]:
-        return frozenset(self._of)
-
-    async def shut(self, devices: frozenset[str], reason: bytes) -> None:
-        going = [connection for device in devices for connection in self._of.get(device, [])]
-        await asyncio.gather(*(connection.shut(WSCloseCode.POLICY_VIOLATION, reason) for connection in going))
-
-    async def shut_all(self) -> None:
-        everyone = [connection for listening in self._of.values() for connection in listening]
-        await asyncio.gather(*(one.shut(WSCloseCode.GOING_AWAY, b"the centre stops") for one in everyone))
 
 
 class DeviceApi:
@@ -377,9 +296,7 @@ class DeviceApi:
         return _answer(call.http, signed)
 
     async def live(self, call: Call) -> web.StreamResponse:
-        socket = web.WebSocketResponse(
-            heartbeat=LIVE_HEARTBEAT_S, timeout=LIVE_CLOSE_S, max_msg_size=MAX_LIVE_MESSAGE_BYTES
-        )
+        socket = live_socket()
         await socket.prepare(call.http)
         connection = LiveConnection(socket, call.store)
         connection.announce(await self._database.read(feed.feed_position))
@@ -428,25 +345,6 @@ class DeviceApi:
 def _pinned(connection: Connection, store: str, member: str, now: datetime) -> None:
     members.hold(connection, (member,))
     scopes.pin(connection, store, member, now)
-
-
-async def tell_registers(database: Database, live: LiveConnections, placed: Placed) -> None:
-    """A hint to the registers whose feed what was placed is about."""
-    listening = live.stores()
-    if not listening:
-        return
-
-    def work(connection: Connection) -> frozenset[str]:
-        members = sorted(placed.members)
-        if feed.erased_among(connection, members):
-            return frozenset(listening)  # any register may hold something of who is gone for all
-        holding = scopes.stores_holding(connection, members)
-        return frozenset(
-            store for store in listening if store in holding or scopes.scope_of(connection, store).store is None
-        )
-
-    concerned = await database.read(work)
-    live.announce(placed.pos, concerned.__contains__)
 
 
 def ingested(connection: Connection, applied: Applied, now: datetime, credit: int = MAX_CREDIT) -> IngestResponse:

@@ -7,10 +7,9 @@ nothing behind it. Never judges what a receipt is worth.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import structlog
@@ -21,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from central import cards, erasing, events, feed, folding, fresh, joining, ledger, receipts, scopes
 from central.addressed import Addressed
+from central.bodies import Body, Fault, opened
 from central.cards import CardError
 from central.db import tables
 from central.db.dialects import give_way
@@ -30,15 +30,12 @@ from central.fresh import Books, FreshReceipt
 from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
-from loyalty.program import MAX_NAME_CHARS
-from loyalty.undecodable import UNDECODABLE
 from sync.records import (
     AliasBody,
     AttachBody,
     ConsentBody,
     CorrectBody,
     Entry,
-    EntryKind,
     ErasedBody,
     JoinBody,
     ProfileBody,
@@ -54,29 +51,7 @@ from sync.wire import IngestRequest, Outcome
 ON_HOLD = "shared_identity"
 _HELD = Seen(code="accepted", detail="on hold: two machines alternate under this identity; enrol one of them anew")
 
-# A NUL in a JSON text: its escape, behind any number of escaped backslashes.
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_NUL_ESCAPED = rb"\u0000"
-
 _log = structlog.get_logger(__name__)
-
-KNOWN_KINDS = frozenset(get_args(EntryKind))
-# A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
-MAX_ALSO = 16
-Body = (
-    ReceiptBody | AttachBody | CorrectBody | SignalBody | JoinBody | ProfileBody | ConsentBody | AliasBody | ErasedBody
-)
-HANDLED: dict[str, type[Body]] = {
-    "receipt": ReceiptBody,
-    "attach": AttachBody,
-    "correct": CorrectBody,
-    "signal": SignalBody,
-    "join": JoinBody,
-    "profile": ProfileBody,
-    "consent": ConsentBody,
-    "alias": AliasBody,
-    "erased": ErasedBody,
-}
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -87,17 +62,10 @@ class Applied(Struct, frozen=True, kw_only=True):
     outcomes: tuple[tuple[Outcome, int | None], ...]
 
 
-class _Fault(Struct, frozen=True, kw_only=True):
-    """Why an entry can have no effect, found by looking at it alone."""
-
-    reason: str
-    detail: str
-
-
 class _New(Struct, frozen=True, kw_only=True):
     entry: Entry
     h: bytes
-    body: Body | _Fault
+    body: Body | Fault
 
 
 class _Taken(Struct, frozen=True, kw_only=True):
@@ -240,15 +208,15 @@ class _Batch:
     def _made(self, entry: Entry, h: bytes) -> _New:
         """The entry with what it says, its lines as the maps have them; whatever goes wrong in it stays its own."""
         try:
-            body = self._mapped(_opened(entry))
+            body = self._mapped(opened(entry))
         except OperationalError:
             raise  # the database itself failed; nothing may be acknowledged
         except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
             body = self._poison(entry, error)
         return _New(entry=entry, h=h, body=body)
 
-    def _mapped(self, body: Body | _Fault) -> Body | _Fault:
-        if not isinstance(body, _Fault):
+    def _mapped(self, body: Body | Fault) -> Body | Fault:
+        if not isinstance(body, Fault):
             body = self._addressed.hidden(body)
         if isinstance(body, ReceiptBody):
             return replace(body, receipt=self._maps.mapped(body.receipt))
@@ -256,10 +224,10 @@ class _Batch:
             return replace(body, reading=replace(body.reading, receipt=self._maps.mapped(body.reading.receipt)))
         return body
 
-    def _poison(self, entry: Entry, error: Exception) -> _Fault:
+    def _poison(self, entry: Entry, error: Exception) -> Fault:
         name = type(error).__name__
         _log.warning("entry_not_applied", device=self._device.id, seq=entry.seq, kind=entry.kind, error=name)
-        return _Fault(reason="poison", detail=f"could not be applied ({name}); report this")
+        return Fault(reason="poison", detail=f"could not be applied ({name}); report this")
 
     def _take_all(self) -> None:
         """Apply the entries in their order: runs of plain receipts together, all others one by one."""
@@ -289,14 +257,14 @@ class _Batch:
     def _without_erased(self) -> None:
         """What is about an erased member names nobody, and its body is not kept as it was sent."""
         codes = {
-            code for new in self._new if not isinstance(new.body, _Fault) for code in self._addressed.codes(new.body)
+            code for new in self._new if not isinstance(new.body, Fault) for code in self._addressed.codes(new.body)
         }
         erased = erasing.erased_codes(self._connection, codes)
         if not erased:
             return
         owned = {code for code, holder in cards.holders(self._connection, erased).items() if holder.member is not None}
         for index, new in enumerate(self._new):
-            if isinstance(new.body, _Fault):
+            if isinstance(new.body, Fault):
                 continue
             body = self._addressed.without(new.body, erased, owned)
             if body is not new.body:
@@ -328,7 +296,7 @@ class _Batch:
     def _take(self, new: _New) -> None:
         """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
         entry = new.entry
-        if not isinstance(new.body, _Fault):
+        if not isinstance(new.body, Fault):
             give_way(self._connection)  # what it meets, or waits for, may be on its way in beside it
         try:
             with self._connection.begin_nested():
@@ -357,7 +325,7 @@ class _Batch:
                 return Seen(code="accepted" if first else "duplicate"), ""
             case JoinBody() | ProfileBody() | ConsentBody() | AliasBody():
                 return self._told(new.entry, new.body), "member"
-            case _Fault():
+            case Fault():
                 return Seen(code="quarantined", detail=new.body.detail), new.body.reason
 
     def _told(self, entry: Entry, body: JoinBody | ProfileBody | ConsentBody | AliasBody) -> Seen:
@@ -475,40 +443,6 @@ class _Batch:
             for one in ones
         ]
         insert_rows(self._connection, tables.quarantine, rows)
-
-
-def _opened(entry: Entry) -> Body | _Fault:
-    """The entry's body, or why it has none that is handled."""
-    expected = HANDLED.get(entry.kind)
-    if expected is None and entry.kind in KNOWN_KINDS:
-        return _Fault(reason="not_yet", detail=f"{entry.kind!r} is not handled by this version yet")
-    if expected is None:
-        return _Fault(reason="unknown_kind", detail="this kind is not known here; is the centre older?")
-    if entry.digest:
-        return _Fault(reason="digest_only", detail="too large for the way here: its register sent its digest")
-    text = entry.json
-    if _NUL_ESCAPED in text and _NUL.search(text):
-        return _Fault(reason="unreadable", detail="the body holds a NUL, which not every database keeps")
-    try:
-        body = msgspec.json.decode(text, type=expected)
-    except UNDECODABLE as error:
-        return _Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
-    unfit = _unfit(entry, body)
-    return body if unfit is None else _Fault(reason="unreadable", detail=unfit)
-
-
-def _unfit(entry: Entry, body: Body) -> str | None:
-    """Why a body that can be read cannot stand under its entry."""
-    if isinstance(body, SignalBody) and (len(entry.key) > events.MAX_KEY_CHARS or len(body.what) > MAX_NAME_CHARS):
-        return "the key or the name of an event is too long"
-    receipt = body.receipt if isinstance(body, ReceiptBody) else None
-    if isinstance(body, CorrectBody):
-        receipt = body.reading.receipt
-    if receipt is not None and receipt.key != entry.key:
-        return "the entry's key is not its receipt's"
-    if receipt is not None and len(receipt.also) > MAX_ALSO:
-        return f"more than {MAX_ALSO} ids on one receipt"
-    return None
 
 
 def _plain(books: Books, body: ReceiptBody) -> FreshReceipt | None:

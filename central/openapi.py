@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from central.ingest import HANDLED
+from central.bodies import HANDLED
 from central.routes import OPERATIONS, Operation, Parameter
 from sync.signing import DEVICE_HEADER, REQUEST_ID_HEADER
 from sync.wire import Refusal

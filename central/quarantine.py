@@ -16,9 +16,10 @@ from msgspec import Raw, Struct
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from central import feed, folding
+from central.bodies import HANDLED
 from central.db import tables
 from central.devices import shared_devices
-from central.ingest import HANDLED, ON_HOLD, apply_again
+from central.ingest import ON_HOLD, apply_again
 from central.receipts import Seen
 from loyalty.receipt import AwareDatetime
 from loyalty.remedies import remedy_for

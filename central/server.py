@@ -26,11 +26,12 @@ from central.certificates import ensure_certificates, present_certificate, serve
 from central.clock import Clock
 from central.db.database import Database
 from central.db.dialects import Way
-from central.device_api import DeviceApi, LiveConnections, tell_registers
+from central.device_api import DeviceApi
 from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address, DataFolder, FolderError
 from central.journal import Journal
+from central.live import LiveConnections, tell_registers
 from central.snapshots import Snapshots
 from sync.signing import public_key_text
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from openapi_spec_validator import validate
 
-from central.ingest import HANDLED
+from central.bodies import HANDLED
 from central.openapi import openapi_document
 from central.routes import OPERATIONS
 from tests.central.conftest import RunningCentre

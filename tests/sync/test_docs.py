@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from central import routes
-from central.ingest import MAX_ALSO
+from central.bodies import MAX_ALSO
 from central.routes import OPERATIONS
 from loyalty import addresses, item_map
 from sync import client, enrolling, enrolment, records, retry, session, signing, steps, wire

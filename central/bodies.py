@@ -1,0 +1,92 @@
+"""What an entry says: the kinds that this version handles, and why a body can have no effect.
+
+Looks at one entry alone, never at the database. Never says what becomes of it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import msgspec
+from msgspec import Struct
+
+from central import events
+from loyalty.program import MAX_NAME_CHARS
+from loyalty.undecodable import UNDECODABLE
+from sync.records import (
+    AliasBody,
+    AttachBody,
+    ConsentBody,
+    CorrectBody,
+    Entry,
+    EntryKind,
+    ErasedBody,
+    JoinBody,
+    ProfileBody,
+    ReceiptBody,
+    SignalBody,
+)
+
+# A NUL in a JSON text: its escape, behind any number of escaped backslashes.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_NUL_ESCAPED = rb"\u0000"
+
+KNOWN_KINDS = frozenset(get_args(EntryKind))
+# A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
+MAX_ALSO = 16
+Body = (
+    ReceiptBody | AttachBody | CorrectBody | SignalBody | JoinBody | ProfileBody | ConsentBody | AliasBody | ErasedBody
+)
+HANDLED: dict[str, type[Body]] = {
+    "receipt": ReceiptBody,
+    "attach": AttachBody,
+    "correct": CorrectBody,
+    "signal": SignalBody,
+    "join": JoinBody,
+    "profile": ProfileBody,
+    "consent": ConsentBody,
+    "alias": AliasBody,
+    "erased": ErasedBody,
+}
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """Why an entry can have no effect, found by looking at it alone."""
+
+    reason: str
+    detail: str
+
+
+def opened(entry: Entry) -> Body | Fault:
+    """The entry's body, or why it has none that is handled."""
+    expected = HANDLED.get(entry.kind)
+    if expected is None and entry.kind in KNOWN_KINDS:
+        return Fault(reason="not_yet", detail=f"{entry.kind!r} is not handled by this version yet")
+    if expected is None:
+        return Fault(reason="unknown_kind", detail="this kind is not known here; is the centre older?")
+    if entry.digest:
+        return Fault(reason="digest_only", detail="too large for the way here: its register sent its digest")
+    text = entry.json
+    if _NUL_ESCAPED in text and _NUL.search(text):
+        return Fault(reason="unreadable", detail="the body holds a NUL, which not every database keeps")
+    try:
+        body = msgspec.json.decode(text, type=expected)
+    except UNDECODABLE as error:
+        return Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
+    unfit = _unfit(entry, body)
+    return body if unfit is None else Fault(reason="unreadable", detail=unfit)
+
+
+def _unfit(entry: Entry, body: Body) -> str | None:
+    """Why a body that can be read cannot stand under its entry."""
+    if isinstance(body, SignalBody) and (len(entry.key) > events.MAX_KEY_CHARS or len(body.what) > MAX_NAME_CHARS):
+        return "the key or the name of an event is too long"
+    receipt = body.receipt if isinstance(body, ReceiptBody) else None
+    if isinstance(body, CorrectBody):
+        receipt = body.reading.receipt
+    if receipt is not None and receipt.key != entry.key:
+        return "the entry's key is not its receipt's"
+    if receipt is not None and len(receipt.also) > MAX_ALSO:
+        return f"more than {MAX_ALSO} ids on one receipt"
+    return None

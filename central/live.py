@@ -1,0 +1,124 @@
+"""The registers that listen, and the hints that they get.
+
+Owns the live connections: how many a device may have, when one is gone, and whose register hears of
+news. A hint is only ever a reason to look; what there is to see comes by the feed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import WSCloseCode, web
+from sqlalchemy import Connection
+
+from central import feed, scopes
+from central.db.database import Database
+from central.feed import Placed
+from sync.wire import LiveHint
+
+# A WebSocket that answers no ping for this long is gone.
+HEARTBEAT_S = 20.0
+# A connection that is shut has this long to say goodbye.
+CLOSE_S = 0.5
+# Live connections of one device: a register has one, and a second while it reconnects.
+PER_DEVICE = 2
+# A register sends nothing on its live connection.
+MAX_MESSAGE_BYTES = 1024
+
+
+def live_socket() -> web.WebSocketResponse:
+    """The centre's end of a live connection."""
+    return web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSE_S, max_msg_size=MAX_MESSAGE_BYTES)
+
+
+class LiveConnection:
+    """One register that listens. However many hints come while one is sent, only the newest goes next."""
+
+    def __init__(self, socket: web.WebSocketResponse, store: str) -> None:
+        self.socket = socket
+        self.store = store
+        self._pos: int | None = None
+        self._news = asyncio.Event()
+
+    def announce(self, pos: int) -> None:
+        self._pos = pos
+        self._news.set()
+
+    async def tell(self) -> None:
+        """Send hints until the connection is gone."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._pos is not None:
+                await self.socket.send_str(msgspec.json.encode(LiveHint(feed=self._pos)).decode())
+
+    async def shut(self, code: int, reason: bytes) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self.socket.close(code=code, message=reason)
+
+
+class LiveConnections:
+    """Who listens for hints. A hint is only ever a reason to look."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, list[LiveConnection]] = {}
+
+    async def serve(self, device: str, connection: LiveConnection) -> None:
+        """Keep a connection until it ends; the oldest goes where a device has too many."""
+        listening = self._of.setdefault(device, [])
+        listening.append(connection)
+        telling = asyncio.create_task(connection.tell())
+        try:
+            for old in listening[:-PER_DEVICE]:
+                await old.shut(WSCloseCode.POLICY_VIOLATION, b"a newer connection of this device took over")
+            async for _ in connection.socket:
+                pass  # hints go down only
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            listening.remove(connection)
+            if not listening:
+                self._of.pop(device, None)
+
+    def announce(self, pos: int, concerned: Callable[[str], bool]) -> None:
+        """Tell those whose store is concerned how far the feed has come."""
+        for listening in self._of.values():
+            for connection in listening:
+                if concerned(connection.store):
+                    connection.announce(pos)
+
+    def stores(self) -> frozenset[str]:
+        return frozenset(connection.store for listening in self._of.values() for connection in listening)
+
+    def devices(self) -> frozenset[str]:
+        return frozenset(self._of)
+
+    async def shut(self, devices: frozenset[str], reason: bytes) -> None:
+        going = [connection for device in devices for connection in self._of.get(device, [])]
+        await asyncio.gather(*(connection.shut(WSCloseCode.POLICY_VIOLATION, reason) for connection in going))
+
+    async def shut_all(self) -> None:
+        everyone = [connection for listening in self._of.values() for connection in listening]
+        await asyncio.gather(*(one.shut(WSCloseCode.GOING_AWAY, b"the centre stops") for one in everyone))
+
+
+async def tell_registers(database: Database, live: LiveConnections, placed: Placed) -> None:
+    """A hint to the registers whose feed what was placed is about."""
+    listening = live.stores()
+    if not listening:
+        return
+
+    def work(connection: Connection) -> frozenset[str]:
+        members = sorted(placed.members)
+        if feed.erased_among(connection, members):
+            return frozenset(listening)  # any register may hold something of who is gone for all
+        holding = scopes.stores_holding(connection, members)
+        return frozenset(
+            store for store in listening if store in holding or scopes.scope_of(connection, store).store is None
+        )
+
+    concerned = await database.read(work)
+    live.announce(placed.pos, concerned.__contains__)
