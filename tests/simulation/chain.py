@@ -168,12 +168,15 @@ class Chain:
 
     async def _serve(self, register: SimulatedRegister, ends: float) -> None:
         chance = self._own()
-        while True:
-            await asyncio.sleep(chance.expovariate(1 / (_CUSTOMER_S * self.plan.calm)))
-            if self._loop.time() >= ends:
-                return
+        while await self._comes_before(ends, _CUSTOMER_S, chance):
             if self._is_open():
                 await self._customer(register, chance)
+
+    async def _comes_before(self, ends: float, every_s: float, chance: Random) -> bool:
+        """Wait for what comes about so often; False once the run is at its end."""
+        wait_s = chance.expovariate(1 / (every_s * self.plan.calm))
+        await asyncio.sleep(min(wait_s, ends - self._loop.time()))
+        return self._loop.time() < ends
 
     def _is_open(self) -> bool:
         return (self._loop.time() - self._began) % _DAY_S < CLOSES_S
@@ -280,10 +283,7 @@ class Chain:
     async def _trouble(self, register: SimulatedRegister, ends: float) -> None:
         """One thing after the other goes wrong at a register, and is mended."""
         chance = self._own()
-        while True:
-            await asyncio.sleep(chance.expovariate(1 / (_FAULT_S * self.plan.calm)))
-            if self._loop.time() >= ends:
-                return
+        while await self._comes_before(ends, _FAULT_S, chance):
             if not self._is_open():
                 continue
             faults: tuple[Callable[[SimulatedRegister, Random], Awaitable[None]], ...] = (
@@ -332,10 +332,7 @@ class Chain:
 
     async def _centre_trouble(self, ends: float) -> None:
         chance = self._own()
-        while True:
-            await asyncio.sleep(chance.expovariate(1 / (_CENTRE_FAULT_S * self.plan.calm)))
-            if self._loop.time() >= ends:
-                return
+        while await self._comes_before(ends, _CENTRE_FAULT_S, chance):
             if not self._is_open():
                 continue
             match chance.choice(("down", "busy", "network")):
