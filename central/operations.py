@@ -42,7 +42,6 @@ from loyalty.item_map import ItemEntry
 from loyalty.ledger import LedgerEntry
 from loyalty.member import CardState, Member
 from loyalty.program import Program
-from loyalty.program_warnings import ProgramWarning
 from loyalty.receipt import AwareDatetime
 from loyalty.standing import reached_by_activity
 from sync import base64url
@@ -63,18 +62,6 @@ class EnrolmentCreated(Struct, frozen=True, kw_only=True):
 class AdminLink(Struct, frozen=True, kw_only=True):
     open: str
     expires_at: AwareDatetime
-
-
-class ProgramReport(Struct, frozen=True, kw_only=True):
-    hash: str
-    warnings: tuple[ProgramWarning, ...]
-
-
-class ProgramWithdrawn(Struct, frozen=True, kw_only=True):
-    """A program that will not begin, and when it would have."""
-
-    hash: str
-    valid_from: tuple[AwareDatetime | None, ...]
 
 
 class RulesReport(Struct, frozen=True, kw_only=True):

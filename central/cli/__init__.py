@@ -1,30 +1,16 @@
 """`tillside-central`: the centre's command line, a module per subject.
 
 Owns arguments, exit codes and what is printed. Every command has `--json`. Exit codes: 0 done, 1 a
-problem was found, 2 usage, 3 not set up here.
+problem was found, 2 usage, 3 not set up here. A subject's module is imported when one of its commands is asked for:
+the database's and the server's libraries take seconds to load.
 """
 
 from __future__ import annotations
 
 import typer
 
-from central.cli import (
-    backups,
-    cards,
-    events,
-    identification,
-    items,
-    ledger,
-    members,
-    programs,
-    quarantine,
-    receipts,
-    registers,
-    scopes,
-    service,
-    simulation,
-    templates,
-)
+from central.cli import backups, service
+from central.cli.subjects import subject
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The centre of Tillside: one ledger for every register."
@@ -34,20 +20,22 @@ app.command()(service.serve)
 app.command(name="open")(service.open_admin)
 app.command()(backups.backup)
 app.command()(backups.restore)
-app.add_typer(registers.enrolment, name="enrolment")
-programs.app.command("simulate")(simulation.program_simulate)
-app.add_typer(programs.app, name="program")
-app.add_typer(identification.app, name="identification")
-app.add_typer(items.app, name="items")
-app.add_typer(templates.app, name="template")
-app.add_typer(members.app, name="members")
-app.add_typer(cards.app, name="cards")
-app.add_typer(registers.registers, name="registers")
-app.add_typer(scopes.app, name="scopes")
-app.add_typer(receipts.app, name="receipts")
-app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(events.app, name="events")
-app.add_typer(ledger.app, name="ledger")
+for _name, _where, _help in (
+    ("enrolment", "registers:enrolment", "Let a register in."),
+    ("program", "programs:app", "Check and publish the loyalty program."),
+    ("identification", "identification:app", "Check and publish the rules of which codes are members'."),
+    ("items", "items:app", "Check and publish the map of what the goods are."),
+    ("template", "templates:app", "Publish the layouts of tills, as templates."),
+    ("members", "members:app", "Import, link, show, merge and erase members."),
+    ("cards", "cards:app", "Hand out, block and replace cards."),
+    ("registers", "registers:registers", "List registers and shut one out."),
+    ("scopes", "scopes:app", "Say which members the registers of a store hold."),
+    ("receipts", "receipts:app", "Look at receipts whose time cannot be."),
+    ("quarantine", "quarantine:app", "Look at what registers sent and what had no effect, and put it right."),
+    ("events", "events:app", "Record what members did that is no purchase."),
+    ("ledger", "ledger:app", "Check and export the ledger."),
+):
+    app.add_typer(subject(_where, _help), name=_name)
 
 
 def main() -> None:

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from central import backups
 from central.cli.command import Data, Json, failures, opened, say
 from central.clock import utc_now
-from central.folder import DataFolder
 
 
 def backup(
     data: Data, to: Annotated[Path, typer.Argument(help="A folder that is not there yet.")], as_json: Json = False
 ) -> None:
     """Copy the database and the keys as they are at one moment; the centre may go on serving."""
+    from central import backups
+
     with opened(data, as_json) as (folder, _):
         done = backups.back_up(folder, to, utc_now())
     say(as_json, done, f"{to} holds the centre as of {done.made_at:%Y-%m-%d %H:%M:%S} UTC, keys included.")
@@ -31,6 +31,9 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Bring a backup in and begin a new life of the centre: registers take a snapshot and send again what they keep."""
+    from central import backups
+    from central.folder import DataFolder
+
     with failures(as_json):
         done = backups.restore(DataFolder(data), backup, database or None, utc_now())
     say(as_json, done, f"The centre in {data} is restored.\nStart it: tillside-central serve --data {data}")

@@ -10,7 +10,7 @@ from central import operations
 from central.cli.command import Data, File, Json, opened, read_input, say
 from central.clock import utc_now
 
-app = typer.Typer(no_args_is_help=True, help="Hand out, block and replace cards.")
+app = typer.Typer()
 
 Number = Annotated[str, typer.Argument(help="Any number of the card, in any way of writing it.")]
 

@@ -7,22 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import msgspec
 import typer
 from msgspec import Struct
-from sqlalchemy.exc import OperationalError
 
-from central.cards import CardError
-from central.db.database import Database
-from central.db.errors import DatabaseError
-from central.folder import DataFolder, FolderError
-from central.members import MembersFileError, UnknownMemberError
-from central.stock import StockFileError
-from loyalty.centre_config import ConfigError
-from loyalty.item_map import ItemMapError
-from sync.enrolment import AddressRefusedError
+from loyalty.program import Program, ProgramError, program_from_json, unknown_tiers
+
+if TYPE_CHECKING:
+    from central.db.database import Database
+    from central.folder import DataFolder
 
 PROBLEM, USAGE = 1, 2
 
@@ -52,32 +47,53 @@ def failures(as_json: bool) -> Iterator[None]:
     """Named errors become one line and an exit code."""
     try:
         yield
-    except (
-        ConfigError,
-        ItemMapError,
-        FolderError,
-        DatabaseError,
-        CardError,
-        MembersFileError,
-        StockFileError,
-        UnknownMemberError,
-    ) as error:
-        fail(as_json, str(error), getattr(error, "exit_code", PROBLEM))
-    except AddressRefusedError as error:
-        fail(as_json, str(error), USAGE)
-    except OperationalError as error:
-        fail(as_json, f"the database cannot be used now ({error.orig}); nothing was changed, try again")
     except typer.Exit:
         raise
-    except OSError as error:
-        fail(as_json, f"{error}; nothing was changed, correct that and try again")
-    except Exception as error:  # noqa: BLE001 - the edge: what it says may hold a member's code
-        fail(as_json, f"the centre failed ({type(error).__name__}); what was under way was undone, report this")
+    except Exception as error:  # noqa: BLE001 - the edge
+        message, code = _told(error)
+        fail(as_json, message, code)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What a person is told of an error, and the exit code. The message of one without a name may hold a code."""
+    from sqlalchemy.exc import OperationalError
+
+    from central.cards import CardError
+    from central.db.errors import DatabaseError
+    from central.folder import FolderError
+    from central.members import MembersFileError, UnknownMemberError
+    from central.stock import StockFileError
+    from loyalty.centre_config import ConfigError
+    from loyalty.item_map import ItemMapError
+    from sync.enrolment import AddressRefusedError
+
+    match error:
+        case (
+            ConfigError()
+            | ItemMapError()
+            | FolderError()
+            | DatabaseError()
+            | CardError()
+            | MembersFileError()
+            | StockFileError()
+            | UnknownMemberError()
+        ):
+            return str(error), getattr(error, "exit_code", PROBLEM)
+        case AddressRefusedError():
+            return str(error), USAGE
+        case OperationalError():
+            return f"the database cannot be used now ({error.orig}); nothing was changed, try again", PROBLEM
+        case OSError():
+            return f"{error}; nothing was changed, correct that and try again", PROBLEM
+    return f"the centre failed ({type(error).__name__}); what was under way was undone, report this", PROBLEM
 
 
 @contextmanager
 def opened(data: Path, as_json: bool) -> Iterator[tuple[DataFolder, Database]]:
     """The data folder and its database, both checked."""
+    from central.db.database import Database
+    from central.folder import DataFolder
+
     folder = DataFolder(data)
     with failures(as_json):
         folder.settings()
@@ -94,6 +110,17 @@ def read_input(file: Path, as_json: bool) -> bytes:
         return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         fail(as_json, f"{file} cannot be read: {error.strerror}", USAGE)
+
+
+def program_of(file: Path, as_json: bool) -> Program:
+    """The checked program of a file; what is wrong with it is said, and the command ends."""
+    try:
+        program = program_from_json(read_input(file, as_json))
+    except ProgramError as error:
+        fail(as_json, f"{file}: {error}")
+    if wrong := unknown_tiers(program):
+        fail(as_json, "\n".join(f"{file}: {each}" for each in wrong))
+    return program
 
 
 def moment_in(text: str, option: str, as_json: bool) -> datetime:

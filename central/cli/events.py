@@ -12,7 +12,7 @@ from central.cli.command import USAGE, Data, Json, fail, moment_in, opened, say
 from central.clock import utc_now
 from loyalty.program import MAX_NAME_CHARS
 
-app = typer.Typer(no_args_is_help=True, help="Record what members did that is no purchase.")
+app = typer.Typer()
 
 
 @app.command("record")

@@ -12,7 +12,7 @@ from central.clock import utc_now
 from central.rules_file import config_from_file, rules_toml
 from loyalty.centre_config import CentreConfig, ConfigError, config_hash, config_json, config_warnings
 
-app = typer.Typer(no_args_is_help=True, help="Check and publish the rules of which codes are members'.")
+app = typer.Typer()
 
 
 @app.command("check")

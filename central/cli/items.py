@@ -16,7 +16,7 @@ from loyalty.item_map_file import item_map_from_file, item_map_toml
 from loyalty.item_matching import ItemMatcher
 from loyalty.money import to_major
 
-app = typer.Typer(no_args_is_help=True, help="Check and publish the map of what the goods are.")
+app = typer.Typer()
 
 
 @app.command("check")

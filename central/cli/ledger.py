@@ -12,7 +12,7 @@ from central.cli.command import PROBLEM, Data, Json, opened, say
 from central.clock import utc_now
 from loyalty.ledger import LedgerEntry
 
-app = typer.Typer(no_args_is_help=True, help="Check and export the ledger.")
+app = typer.Typer()
 
 
 @app.command("check")

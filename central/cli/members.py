@@ -13,7 +13,7 @@ from central.joining import MergeError
 from central.journal import Journal, erased
 from central.snapshots import forget_snapshots
 
-app = typer.Typer(no_args_is_help=True, help="Import, link, show, merge and erase members.")
+app = typer.Typer()
 
 
 @app.command("import")

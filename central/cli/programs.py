@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
+from msgspec import Struct
 
-from central import operations
-from central.cli.command import Data, File, Json, fail, moment_in, opened, read_input, say
+from central.cli import simulation
+from central.cli.command import Data, File, Json, fail, moment_in, opened, program_of, say
 from central.clock import utc_now
-from central.program_versions import IN_WORDS, ProgramVersions, program_versions
-from loyalty.program import Program, ProgramError, program_from_json, program_hash, unknown_tiers
-from loyalty.program_warnings import warnings_of
+from loyalty.program import ProgramError, program_hash
+from loyalty.program_warnings import ProgramWarning, warnings_of
+from loyalty.receipt import AwareDatetime
 
-app = typer.Typer(no_args_is_help=True, help="Check and publish the loyalty program.")
+if TYPE_CHECKING:
+    from central.program_versions import ProgramVersions
+
+app = typer.Typer()
+
+
+class ProgramReport(Struct, frozen=True, kw_only=True):
+    hash: str
+    warnings: tuple[ProgramWarning, ...]
+
+
+class ProgramWithdrawn(Struct, frozen=True, kw_only=True):
+    """A program that will not begin, and when it would have."""
+
+    hash: str
+    valid_from: tuple[AwareDatetime | None, ...]
 
 
 @app.command("check")
 def program_check(file: File, as_json: Json = False) -> None:
     """Say whether a program can be published, and what in it is probably not meant."""
     checked = program_of(file, as_json)
-    report = operations.ProgramReport(hash=program_hash(checked), warnings=warnings_of(checked))
+    report = ProgramReport(hash=program_hash(checked), warnings=warnings_of(checked))
     say(as_json, report, "\n".join([f"The program is good: {report.hash}", *_warned(report)]))
 
 
@@ -38,6 +53,8 @@ def program_publish(
     as_json: Json = False,
 ) -> None:
     """Sign a program and put it in force, now or at a named time; receipts that waited for one are evaluated."""
+    from central import operations
+
     checked = program_of(file, as_json)
     begins = moment_in(valid_from, "--from", as_json) if valid_from else None
     with opened(data, as_json) as (folder, database):
@@ -48,7 +65,7 @@ def program_publish(
             )
         except ProgramError as error:
             fail(as_json, str(error))
-    report = operations.ProgramReport(hash=hashed, warnings=warnings_of(checked))
+    report = ProgramReport(hash=hashed, warnings=warnings_of(checked))
     head = f"In force: {hashed}" if begins is None else f"Planned from {_text(begins)}: {hashed}"
     say(as_json, report, "\n".join([head, *_warned(report)]))
 
@@ -60,12 +77,14 @@ def program_withdraw(
     as_json: Json = False,
 ) -> None:
     """Take back a program that waits for its time; one that is in force ends when another is published."""
+    from central import operations
+
     with opened(data, as_json) as (_, database):
         try:
             taken = database.write_now(lambda connection: operations.withdraw(connection, named, utc_now()))
         except ProgramError as error:
             fail(as_json, str(error))
-    report = operations.ProgramWithdrawn(hash=taken[0].hash, valid_from=tuple(one.valid_from for one in taken))
+    report = ProgramWithdrawn(hash=taken[0].hash, valid_from=tuple(one.valid_from for one in taken))
     times = ", ".join(_text(one.valid_from) for one in taken)
     say(as_json, report, f"Withdrawn, it will not begin on {times}: {report.hash}")
 
@@ -73,27 +92,23 @@ def program_withdraw(
 @app.command("show")
 def program_show(data: Data, as_json: Json = False) -> None:
     """List the versions of the program: from when each is in force, and how many registers hold it."""
+    from central.program_versions import program_versions
+
     with opened(data, as_json) as (_, database):
         shown = database.read_now(lambda connection: program_versions(connection, utc_now()))
     say(as_json, shown, "\n".join(_lines(shown)))
 
 
-def _warned(report: operations.ProgramReport) -> list[str]:
+app.command("simulate")(simulation.program_simulate)
+
+
+def _warned(report: ProgramReport) -> list[str]:
     return [f"! {warning}" for warning in report.warnings]
 
 
-def program_of(file: Path, as_json: bool) -> Program:
-    """The checked program of a file; what is wrong with it is said, and the command ends."""
-    try:
-        program = program_from_json(read_input(file, as_json))
-    except ProgramError as error:
-        fail(as_json, f"{file}: {error}")
-    if wrong := unknown_tiers(program):
-        fail(as_json, "\n".join(f"{file}: {each}" for each in wrong))
-    return program
-
-
 def _lines(shown: ProgramVersions) -> list[str]:
+    from central.program_versions import IN_WORDS
+
     if not shown.versions:
         return ["No program is published: `tillside-central program publish FILE` does it."]
     lines = []

@@ -13,9 +13,11 @@ from central import quarantine
 from central.cli.command import Data, File, Json, fail, opened, read_input, say
 from central.clock import utc_now
 
-app = typer.Typer(no_args_is_help=True, help="Look at what registers sent and what had no effect, and put it right.")
+app = typer.Typer()
 
-Number = Annotated[int, typer.Argument(help="An item's number, as `quarantine list` shows it.")]
+# The largest number that a database gives.
+_LAST = 2**63 - 1
+Number = Annotated[int, typer.Argument(min=1, max=_LAST, help="An item's number, as `quarantine list` shows it.")]
 # Why nothing is to be made of an item.
 MAX_NOTE_CHARS = 500
 
@@ -28,7 +30,7 @@ class Dismissed(Struct, frozen=True, kw_only=True):
 @app.command("list")
 def quarantine_list(
     data: Data,
-    after: Annotated[int, typer.Option(help="Go on after this item.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=_LAST, help="Go on after this item.")] = 0,
     as_json: Json = False,
 ) -> None:
     """List entries that had no effect, oldest first, and count them by reason."""
@@ -59,7 +61,9 @@ def quarantine_show(data: Data, item: Number, as_json: Json = False) -> None:
 @app.command("retry")
 def quarantine_retry(
     data: Data,
-    item: Annotated[list[int] | None, typer.Argument(help="Items' numbers; the oldest 2,000 without one.")] = None,
+    item: Annotated[
+        list[int] | None, typer.Argument(min=1, max=_LAST, help="Items' numbers; the oldest 2,000 without one.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Apply entries as if they came now; what is known by then counts nothing twice."""

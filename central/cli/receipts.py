@@ -10,7 +10,7 @@ from central import review
 from central.cli.command import Data, Json, fail, moment_in, opened, say
 from central.clock import utc_now
 
-app = typer.Typer(no_args_is_help=True, help="Look at receipts whose time cannot be.")
+app = typer.Typer()
 
 
 @app.command("held")

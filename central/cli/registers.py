@@ -18,8 +18,8 @@ from central.clock import utc_now
 from central.folder import Address, DataFolder, FolderError
 from central.journal import Journal, Revoked
 
-enrolment = typer.Typer(no_args_is_help=True, help="Let a register in.")
-registers = typer.Typer(no_args_is_help=True, help="List registers and shut one out.")
+enrolment = typer.Typer()
+registers = typer.Typer()
 
 # A code left lying about must not open a register months later.
 MAX_VALID_FOR = timedelta(days=30)

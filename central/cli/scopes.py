@@ -14,7 +14,7 @@ from central.cli.command import Data, Json, opened, say
 from central.clock import utc_now
 from central.scopes import ALL_STORES, DEFAULT, DEFAULT_MONTHS, MAX_MONTHS, Policy, StorePolicy
 
-app = typer.Typer(no_args_is_help=True, help="Say which members the registers of a store hold.")
+app = typer.Typer()
 
 Store = Annotated[
     str, typer.Option("--store", help="The store's number; without it, all stores that have no policy of their own.")

@@ -7,20 +7,16 @@ import secrets
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
 
-from central import operations
 from central.cli.command import Data, Json, failures, opened, say
 from central.clock import utc_now
-from central.folder import DataFolder
-from central.server import Ready, Server
-from central.setup import InitOptions, initialise
 
-if sys.platform != "win32":
-    import uvloop
+if TYPE_CHECKING:
+    from central.folder import DataFolder
+    from central.server import Ready
 
 
 def init(
@@ -36,6 +32,8 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Make a centre, or bring the one that is there to this version; keys that exist are kept."""
+    from central.setup import InitOptions, initialise
+
     options = InitOptions(
         listen=listen or None,
         admin=admin or None,
@@ -50,6 +48,7 @@ def init(
 
 def serve(data: Data, as_json: Json = False) -> None:
     """Serve registers and the admin pages until SIGTERM or Ctrl-C. Logs are JSON lines on standard error."""
+    from central.server import Server
 
     def ready(addresses: Ready) -> None:
         text = f"Registers connect to {addresses.device_api}\nAdmin pages: {addresses.open} (opens once)"
@@ -71,6 +70,8 @@ def serve(data: Data, as_json: Json = False) -> None:
 
 def open_admin(data: Data, as_json: Json = False) -> None:
     """Print a link that opens the admin pages once, within five minutes."""
+    from central import operations
+
     with opened(data, as_json) as (folder, database):
         admin = folder.serving()["admin"]
         link = database.write_now(
@@ -84,10 +85,14 @@ def _run_fast(work: Coroutine[None, None, None]) -> None:
     if sys.platform == "win32":
         asyncio.run(work)
     else:
+        import uvloop
+
         uvloop.run(work)
 
 
 def _log_json() -> None:
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -6,21 +6,21 @@ import io
 import time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from central import programs
-from central.cli.command import USAGE, Json, fail, failures, opened, read_input, say
-from central.cli.programs import program_of
+from central.cli.command import USAGE, Json, fail, failures, opened, program_of, read_input, say
 from central.clock import utc_now
-from central.past_receipts import PastReceipts, ReceiptsFileError, receipts_of_centre, receipts_of_file
 from central.simulation import Outcome, Replay, Side, Simulation
 from central.simulation_plot import SUFFIXES, draw
 from loyalty.money import to_major
 from loyalty.program import Program
+
+if TYPE_CHECKING:
+    from central.past_receipts import PastReceipts
 
 # Wide enough for every table here; where it is shown narrower, the terminal breaks it.
 _WIDTH = 120
@@ -39,6 +39,9 @@ def program_simulate(
     as_json: Json = False,
 ) -> None:
     """Replay past receipts under a program: points, cost, who gains and who loses. Nothing is written to the centre."""
+    from central import programs
+    from central.past_receipts import receipts_of_centre
+
     value = _value(point_value, as_json) if point_value else None
     if plot is not None and plot.suffix.lower() not in SUFFIXES:
         fail(as_json, f"--plot {plot}: name a file that ends in {' or '.join(SUFFIXES)}", USAGE)
@@ -77,6 +80,8 @@ def _replayed(compared: list[Program], past: PastReceipts, value: Decimal | None
 
 
 def _of_file(file: Path | None, as_json: bool) -> PastReceipts:
+    from central.past_receipts import ReceiptsFileError, receipts_of_file
+
     try:
         return receipts_of_file(read_input(file or Path("-"), as_json))
     except ReceiptsFileError as error:

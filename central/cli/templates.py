@@ -13,7 +13,7 @@ from central.clock import utc_now
 from central.template_files import template_from_file
 from loyalty.centre_config import CentreConfig, ConfigError, LayoutTemplate, config_hash, config_json
 
-app = typer.Typer(no_args_is_help=True, help="Publish the layouts of tills, as templates.")
+app = typer.Typer()
 
 
 @app.command("publish")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,29 @@ def test_program_check_names_the_path(tmp_path: Path) -> None:
     assert answer("program", "check", "-", stdin=good.read_bytes())[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "absent"),
+    [
+        (["--help"], {"sqlalchemy", "alembic", "psycopg", "aiohttp", "jinja2", "uvloop", "qrcode", "structlog"}),
+        (["program", "check", "-"], {"sqlalchemy", "alembic", "psycopg", "aiohttp", "jinja2", "uvloop", "structlog"}),
+        (["members", "--help"], {"aiohttp", "jinja2", "uvloop", "qrcode", "matplotlib"}),
+    ],
+)
+def test_a_command_loads_no_library_that_only_others_need(command: list[str], absent: set[str]) -> None:
+    program = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print(*{absent} & set(sys.modules), file=sys.stderr))\n"
+        f"sys.argv[1:] = {command}\n"
+        "from central.cli import main; main()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(PROGRAM), capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr.split() == []
+
+
 def test_a_program_that_needs_what_the_centre_does_not_keep_is_not_published(data: Path) -> None:
     reward = {"id": "r5", "cost": 500, "discount_minor": 500}
     document = json.dumps(PROGRAM | {"rewards": [reward]}).encode()
@@ -86,6 +110,10 @@ def test_usage_is_two(data: Path) -> None:
         assert code == 2
         assert "24h" in refused["error"]
     assert answer("init", "--data", str(data), "--listen", "nowhere")[0] == 2
+    for number in ("0", str(2**63), str(10**20)):
+        assert run("quarantine", "show", *where, number)[0] == 2
+        assert run("quarantine", "retry", *where, number)[0] == 2
+    assert run("quarantine", "list", *where, "--after", str(2**63))[0] == 2
 
 
 def test_a_code_can_be_shown_as_text_with_its_qr(data: Path) -> None:
