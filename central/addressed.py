@@ -1,21 +1,46 @@
 """Codes in what registers send: telephone numbers and addresses become codes, and those of erased members go.
 
-Owns finding the codes in the bodies of entries and writing bodies without them. Never looks anything up.
+Owns finding whom the bodies of entries are about, and writing bodies and entries without them. Never looks anything up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection
 from typing import Any
 
-from msgspec import UNSET, Struct
+import msgspec
+from msgspec import UNSET, Raw, Struct
 from msgspec.structs import replace
 
-from central.erasing import Named
-from loyalty.addresses import address_code
-from loyalty.identification import normal_code
-from loyalty.receipt import MemberReference, Receipt
-from sync.records import AttachBody, CorrectBody, ReceiptBody, SignalBody
+from central.bodies import Body, Fault, opened
+from loyalty.addresses import address_code, hidden_code, phone_number
+from loyalty.identification import MemberKind, normal_code
+from loyalty.receipt import AwareDatetime, MemberReference, Receipt
+from sync.records import (
+    AliasBody,
+    AttachBody,
+    ConsentBody,
+    CorrectBody,
+    Entry,
+    JoinBody,
+    ProfileBody,
+    ReceiptBody,
+    SignalBody,
+)
+from sync.wire import Erasure
+
+# A code shorter than this may stand anywhere in a body that cannot be read, and mean something else.
+_MIN_TEXT_CHARS = 6
+# Of a body that is another than the one that was sent: with the salt of that, its digest would tell what is missing.
+_NO_SALT = "0" * 32
+
+
+class Named(Struct, frozen=True, kw_only=True):
+    """Whom a code named until then."""
+
+    member: str
+    erased_at: AwareDatetime
 
 
 class Addressed:
@@ -34,29 +59,119 @@ class Addressed:
             return body
         return _with_reference(body, replace(reference, code=code))
 
-    def codes(self, body: Struct) -> set[str]:
+    def code(self, body: Struct) -> str | None:
         """The code that a body names somebody by, in normal form."""
         reference = _reference(body)
-        return set() if reference is None else {normal_code(reference.code)}
+        return None if reference is None else normal_code(reference.code)
 
-    def without(self, body: Any, erased: Mapping[str, Named], owned: Collection[str]) -> Any:
+    def without(self, body: Any, erased: Named, *, is_given: bool) -> Any:
         """The body without the code of somebody who was erased. A receipt of before is still the same nobody's.
 
-        A code that is `owned` was given to somebody else since, who has what was bought with it since.
+        Where the code `is_given` to somebody else since, they have what was bought with it since.
         """
-        reference = _reference(body)
-        code = "" if reference is None else normal_code(reference.code)
-        found = erased.get(code)
-        if found is None:
-            return body
         receipt = _receipt(body)
         made_at = UNSET if receipt is None else receipt.issued_at or receipt.captured_at
-        before = made_at is not UNSET and made_at < found.erased_at
-        if code in owned and not before:
+        before = made_at is not UNSET and made_at < erased.erased_at
+        if is_given and not before:
             return body
         if receipt is None:
             return _with_reference(body, None)
-        return _with_member(_with_reference(body, None), found.member if before else None)
+        return _with_member(_with_reference(body, None), erased.member if before else None)
+
+
+class About:
+    """Who is erased, and how to know them in an entry: by ids, by digests of codes, and by `texts` that named them."""
+
+    def __init__(self, erasure: Erasure, key: str, texts: Collection[str]) -> None:
+        self.member = erasure.member
+        self.ids = frozenset((erasure.member, *erasure.aliases))
+        self._digests = frozenset(erasure.codes)
+        self._key = key
+        self._patterns = (
+            *(_id_written(member) for member in sorted(self.ids)),
+            *(_written(text) for text in sorted(texts) if len(text) >= _MIN_TEXT_CHARS),
+        )
+
+    def names(self, code: str, kind: MemberKind = "card") -> bool:
+        """Whether a code named them, or a telephone number or address that a code was made of."""
+        made = address_code(kind, code, self._key) or code
+        return hidden_code(made, self._key) in self._digests
+
+    def entry_without(self, entry: Entry) -> Entry:
+        """What may be kept of an entry that came before the erasure: the same where it is not about them.
+
+        A sale stays, without the code. What others are told besides stays, too; where nothing does, the digest of the
+        body stands in its place. In a body that cannot be read they are found by how they are written.
+        """
+        body = opened(entry)
+        if isinstance(body, Fault):
+            theirs = any(pattern.search(entry.json) for pattern in self._patterns)
+            return entry.without_body() if theirs and not entry.digest else entry
+        rest = self._without(body)
+        if rest is body:
+            return entry
+        return entry.without_body() if rest is None else with_body(entry, rest)
+
+    def _without(self, body: Body) -> Body | None:
+        theirs = id_in(body) in self.ids
+        reference = _reference(body)
+        named = reference is not None and self.names(reference.code, reference.kind)
+        match body:
+            case ReceiptBody() | CorrectBody():
+                return self._sale(body) if named or (theirs and reference is not None) else body
+            case AttachBody() | SignalBody():
+                return None if named else body
+            case JoinBody():
+                named = any(self.names(one.code, one.kind) for one in body.codes)
+            case AliasBody():
+                named = self.names(body.code.code, body.code.kind) or (bool(body.of) and self.names(body.of or ""))
+            case ProfileBody() if not theirs:
+                return self._fields_of_another(body)
+        return None if theirs or named else body
+
+    def _sale(self, body: ReceiptBody | CorrectBody) -> Body:
+        reading = body.reading if isinstance(body, CorrectBody) else body
+        bare: Body = _with_member(_with_reference(body, None), reading.member or self.member)
+        return bare
+
+    def _fields_of_another(self, body: ProfileBody) -> Body | None:
+        """What is told of somebody else, without the number and address that were the erased member's."""
+        rest = {
+            name: told
+            for name, told in body.fields.items()
+            if not (name in ("phone", "email") and self.names(told.value or "", name))
+        }
+        if len(rest) == len(body.fields):
+            return body
+        return replace(body, fields=rest) if rest else None
+
+
+def id_in(body: Struct) -> str | None:
+    """The id that a body names a member by."""
+    match body:
+        case ReceiptBody() | ProfileBody() | ConsentBody() | AliasBody():
+            return body.member or None
+        case CorrectBody():
+            return body.reading.member or None
+        case JoinBody():
+            return body.provisional_id
+    return None
+
+
+def with_body(entry: Entry, body: Struct) -> Entry:
+    """The entry with another body than it was sent with."""
+    return replace(entry, salt=_NO_SALT, body=Raw(msgspec.json.encode(body)), digest=UNSET)
+
+
+def _id_written(member: str) -> re.Pattern[bytes]:
+    return re.compile(rb'"(?:member|provisional_id)"\s*:\s*"' + re.escape(member.encode()) + b'"')
+
+
+def _written(text: str) -> re.Pattern[bytes]:
+    """A code, number or address by itself, in any way of writing it."""
+    characters = (phone_number(text) or normal_code(text)).lstrip("+")
+    spelled = rb"[ ()/.-]*".join(re.escape(one.encode()) for one in characters)
+    return re.compile(rb"(?<![0-9A-Za-z])(?:00)?" + spelled + rb"(?![0-9A-Za-z])", re.IGNORECASE)
 
 
 def _reference(body: Struct) -> MemberReference | None:

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
 from central import cards, members, profiles, scopes
+from central.addressed import About, Named
 from central.cards import AT_ONCE
 from central.db import tables
 from central.members import UnknownMemberError
@@ -40,13 +41,6 @@ class Erased(Struct, frozen=True, kw_only=True):
     waiting_for: tuple[str, ...] = ()
 
 
-class Named(Struct, frozen=True, kw_only=True):
-    """Whom a code named until then."""
-
-    member: str
-    erased_at: AwareDatetime
-
-
 def erase(connection: Connection, which: str, now: datetime) -> Erasure:
     """Erase the member with this id, code, number or address; again, it changes nothing. Raises UnknownMemberError."""
     member = members.meant(connection, [which]).get(which) or cards.owner_as_typed(connection, which)
@@ -56,19 +50,18 @@ def erase(connection: Connection, which: str, now: datetime) -> Erasure:
     if known is not None:
         return known
     members.hold(connection, [member])
-    number = int(connection.execute(select(func.coalesce(func.max(tables.erasures.c.number), 0))).scalar_one()) + 1
     aliases = members.aliases_of(connection, [member]).get(member, ())
     codes = _codes_of(connection, member)
     key = cards.code_key(connection)
     erasure = Erasure(
-        number=number,
+        number=newest(connection) + 1,
         member=member,
         aliases=aliases,
         codes=tuple(sorted(hidden_code(code, key) for code in codes)),
         erased_at=now,
     )
     _keep(connection, erasure)
-    _forget(connection, member, aliases, codes)
+    _forget(connection, erasure, codes)
     return erasure
 
 
@@ -90,7 +83,7 @@ def erase_again(connection: Connection, erasure: Erasure) -> None:
     _keep(connection, erasure)
     # Before they were merged, aliases were members themselves.
     for member in {*(known.get(one, one) for one in (erasure.member, *erasure.aliases))}:
-        _forget(connection, member, erasure.aliases, _codes_of(connection, member))
+        _forget(connection, replace(erasure, member=member), _codes_of(connection, member))
 
 
 def is_erased(connection: Connection, member: str) -> bool:
@@ -180,24 +173,26 @@ def _keep(connection: Connection, erasure: Erasure) -> None:
 
 
 def _codes_of(connection: Connection, member: str) -> set[str]:
-    """Everything that named a member, now or on a receipt."""
+    """Everything that named a member, now or on a receipt, and names nobody else since."""
     found: set[str] = set()
     for table in (tables.identifiers, tables.receipts, tables.events):
         column = table.c.code
         query = select(column).where(table.c.member == member, column.is_not(None)).distinct()
         found |= set(connection.execute(query).scalars())
-    return found
+    holders = cards.holders(connection, found)
+    return {code for code in found if holders.get(code, cards.NOBODY).member in (None, member)}
 
 
-def _forget(connection: Connection, member: str, aliases: Sequence[str], codes: Collection[str]) -> None:
-    told = _told_of(connection, member)
+def _forget(connection: Connection, erasure: Erasure, codes: Collection[str]) -> None:
+    member, ids = erasure.member, (erasure.member, *erasure.aliases)
+    about = About(erasure, cards.code_key(connection), {*codes, *_addresses_of(connection, member)})
     keys = _strip_receipts(connection, member, codes)
     table = tables.member_entries
-    keys |= set(connection.execute(select(table.c.key).where(table.c.member.in_((member, *aliases)))).scalars())
+    keys |= set(connection.execute(select(table.c.key).where(table.c.member.in_(ids))).scalars())
     _drop_bodies(connection, keys)
-    _drop_set_aside(connection, keys, {*codes, *told})
+    _strip_set_aside(connection, about, erasure.erased_at)
     cards.forget(connection, member)
-    scopes.forget(connection, (member, *aliases))
+    scopes.forget(connection, ids)
     profiles.forget(connection, member)
     for some in _parts(codes):
         connection.execute(delete(tables.attachments).where(tables.attachments.c.code.in_(some)))
@@ -206,24 +201,21 @@ def _forget(connection: Connection, member: str, aliases: Sequence[str], codes: 
     connection.execute(update(tables.feed).where(tables.feed.c.member == member).values(op="erase", row=b""))
     connection.execute(delete(tables.member_facts).where(tables.member_facts.c.member == member))
     nothing = {"short_name": None, "language": None, "birth_month": None, "segments": "[]"}
-    connection.execute(update(tables.members).where(tables.members.c.id.in_((member, *aliases))).values(nothing))
+    connection.execute(update(tables.members).where(tables.members.c.id.in_(ids)).values(nothing))
 
 
-def _told_of(connection: Connection, member: str) -> set[str]:
-    """Texts by which a member could be known again, wherever they stand."""
-    fields, rows = tables.profile_fields.c, tables.members.c
-    values = connection.execute(
-        select(fields.value).where(fields.member == member, fields.field.not_in(("language", "birth_date")))
-    ).scalars()
-    name = connection.execute(select(rows.short_name).where(rows.id == member)).scalar_one_or_none()
-    return {value for value in (*values, name) if value}
+def _addresses_of(connection: Connection, member: str) -> set[str]:
+    """The telephone number and e-mail address of a member, as they were told."""
+    fields = tables.profile_fields.c
+    told = select(fields.value).where(fields.member == member, fields.field.in_(("phone", "email")))
+    return {value for value in connection.execute(told).scalars() if value}
 
 
 def _strip_receipts(connection: Connection, member: str, codes: Collection[str]) -> set[str]:
     """Take the code out of the member's receipts, and out of those that were held for it; returns their keys."""
     receipts = tables.receipts
     found = [receipts.c.member == member]
-    found += [receipts.c.code.in_(some) for some in _parts(codes)]
+    found += [and_(receipts.c.member.is_(None), receipts.c.code.in_(some)) for some in _parts(codes)]
     rows = connection.execute(select(receipts.c.key, receipts.c.body).where(or_(*found))).all()
     for row in rows:
         receipt = replace(msgspec.json.decode(row.body, type=Receipt), member=UNSET)
@@ -238,57 +230,49 @@ def _strip_receipts(connection: Connection, member: str, codes: Collection[str])
 
 
 def _drop_bodies(connection: Connection, keys: Iterable[str]) -> None:
-    table = tables.entries
+    """Of entries under these keys; what was set aside is judged by what it says, it may be another's."""
+    columns = tables.entries.c
     for some in _parts(sorted(keys)):
-        query = select(table.c.epoch, table.c.seq, table.c.salt, table.c.body)
-        for row in connection.execute(query.where(table.c.key.in_(some), table.c.digest.is_(None))).all():
-            _drop_body(connection, row)
+        _drop(connection, and_(columns.key.in_(some), columns.code != "quarantined"))
 
 
-def _drop_body(connection: Connection, row: Any) -> None:
+def drop_body(connection: Connection, epoch: str, seq: int) -> None:
+    """Keep of an entry that was sent the digest of its body alone."""
+    columns = tables.entries.c
+    _drop(connection, and_(columns.epoch == epoch, columns.seq == seq))
+
+
+def _drop(connection: Connection, which: ColumnElement[bool]) -> None:
     table = tables.entries
-    connection.execute(
-        update(table)
-        .where(table.c.epoch == row.epoch, table.c.seq == row.seq)
-        .values(digest=body_digest(row.salt, row.body).hex(), salt="", body=b"")
-    )
+    query = select(table.c.epoch, table.c.seq, table.c.salt, table.c.body)
+    for row in connection.execute(query.where(which, table.c.digest.is_(None))).all():
+        connection.execute(
+            update(table)
+            .where(table.c.epoch == row.epoch, table.c.seq == row.seq)
+            .values(digest=body_digest(row.salt, row.body).hex(), salt="", body=b"")
+        )
 
 
-def _drop_set_aside(connection: Connection, keys: Collection[str], told: Collection[str]) -> None:
-    """What waits for a person, and what waited: an entry that is about the member is dealt with by this."""
+def _strip_set_aside(connection: Connection, about: About, now: datetime) -> None:
+    """What waits for a person, and what waited, without the member; what is about nothing else waits no more."""
     table = tables.quarantine
-    needles = [_compact(msgspec.json.encode(text)) for text in told]
     last = 0
     while rows := connection.execute(select(table).where(table.c.id > last).order_by(table.c.id).limit(_PAGE)).all():
         last = rows[-1].id
         for row in rows:
-            raw = _compact(row.raw)
-            if row.key in keys or any(needle in raw for needle in needles):
-                entries = tables.entries
-                sent = select(entries).where(entries.c.epoch == row.epoch, entries.c.seq == row.seq)
-                for entry in connection.execute(sent.where(entries.c.digest.is_(None))).all():
-                    _drop_body(connection, entry)
-                connection.execute(
-                    update(table)
-                    .where(table.c.id == row.id)
-                    .values(
-                        raw=_without_body(row.raw),
-                        detail="its member was erased",
-                        note=None,
-                        resolved_at=row.resolved_at or row.received_at,
-                        resolved_as=row.resolved_as or "erased",
-                    )
-                )
-
-
-def _without_body(raw: bytes) -> bytes:
-    """An entry as it was set aside, with its digest in the place of its body."""
-    return msgspec.json.encode(msgspec.json.decode(raw, type=Entry).without_body())
-
-
-def _compact(document: bytes) -> bytes:
-    """As codes are compared: whatever the case, and without spaces and hyphens."""
-    return document.upper().replace(b" ", b"").replace(b"-", b"")
+            entry = msgspec.json.decode(row.raw, type=Entry)
+            kept = about.entry_without(entry)
+            if kept is entry:
+                continue
+            drop_body(connection, row.epoch, row.seq)
+            values: dict[str, Any] = {"raw": msgspec.json.encode(kept), "note": None}
+            if kept.digest:
+                values |= {
+                    "detail": "its member was erased",
+                    "resolved_at": row.resolved_at or now,
+                    "resolved_as": row.resolved_as or "erased",
+                }
+            connection.execute(update(table).where(table.c.id == row.id).values(values))
 
 
 def _of_member(connection: Connection, member: str) -> Erasure | None:

@@ -256,17 +256,17 @@ class _Batch:
 
     def _without_erased(self) -> None:
         """What is about an erased member names nobody, and its body is not kept as it was sent."""
-        codes = {
-            code for new in self._new if not isinstance(new.body, Fault) for code in self._addressed.codes(new.body)
-        }
-        erased = erasing.erased_codes(self._connection, codes)
+        codes = {new.entry.seq: self._addressed.code(new.body) for new in self._new if not isinstance(new.body, Fault)}
+        erased = erasing.erased_codes(self._connection, {code for code in codes.values() if code is not None})
         if not erased:
             return
-        owned = {code for code, holder in cards.holders(self._connection, erased).items() if holder.member is not None}
+        holders = cards.holders(self._connection, erased)
         for index, new in enumerate(self._new):
-            if isinstance(new.body, Fault):
+            code = codes.get(new.entry.seq) or ""
+            if code not in erased:
                 continue
-            body = self._addressed.without(new.body, erased, owned)
+            is_given = holders.get(code, cards.NOBODY).member is not None
+            body = self._addressed.without(new.body, erased[code], is_given=is_given)
             if body is not new.body:
                 self._erased.add(new.entry.seq)
                 self._new[index] = replace(new, body=body)

@@ -5,20 +5,34 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import select
+from sqlalchemy import Connection, insert, select
 
-from central import erasing, operations
+from central import devices, erasing, operations, quarantine
 from central.db import tables
 from central.journal import Erased, Journal, erased, replay
 from central.snapshots import forget_snapshots
-from loyalty.receipt import MemberReference
-from sync.records import ErasedBody, ProfileBody, body_digest, chain_next, chain_start
+from loyalty.receipt import Line, MemberReference, Receipt
+from sync.records import (
+    AliasBody,
+    ConsentBody,
+    Entry,
+    ErasedBody,
+    ProfileBody,
+    ReceiptBody,
+    SignalBody,
+    ToldCode,
+    body_digest,
+    chain_next,
+    chain_start,
+)
 from sync.wire import ErasuresResponse
 from tests.central.conftest import RunningCentre, only_sqlite
 from tests.central.test_joining import PHONE, join, told
+from tests.central.test_joining import row as shown
 from tests.central.till import NOON, Till, receipt
 
 NAME, CARD, NOTE = "Iva Erasable", "TS77001", "asks for a blue bag"
@@ -151,3 +165,137 @@ async def test_a_database_of_before_is_erased_again_by_the_journal(centre: Runni
     (outcome,) = (await till.send(1)).outcomes
     assert (outcome.code, outcome.detail) == ("accepted", "the member was erased; nothing of this was kept")
     assert centre.points("p-1") == 20
+
+
+# ---- what waits for a person
+
+
+def waiting(centre: RunningCentre) -> dict[int, Entry]:
+    """The entries that are set aside and wait, by their number in the register's chain."""
+    table = tables.quarantine.c
+    rows = centre.read(lambda c: c.execute(select(tables.quarantine).where(table.resolved_at.is_(None))).all())
+    return {row.seq: msgspec.json.decode(row.raw, type=Entry) for row in rows}
+
+
+def on_hold(centre: RunningCentre, till: Till) -> None:
+    """Two machines alternate under the till's identity: what they send waits."""
+    values = {"device": till.device, "request_id": "twin", "opened_at": NOON, "acked_through": 0, "chain_hash": ""}
+    centre.write(lambda c: c.execute(insert(tables.epochs).values(epoch="twin", **values)))
+
+
+def released(centre: RunningCentre, till: Till) -> None:
+    """One machine is left, and what waited for that is applied."""
+    assert centre.write(lambda c: devices.release(c, till.device, centre.clock()))
+    centre.write(lambda c: quarantine.retry_what_may(c, centre.clock()))
+
+
+def other(number: int, **facts: Any) -> Receipt:
+    """The number of a receipt that is known, on one that says something else, and so is set aside."""
+    return receipt(number, 50_00, **facts)
+
+
+async def test_what_waits_of_others_stays_as_it_is_whatever_words_it_shares(centre: RunningCentre) -> None:
+    # Given Ana, m1, with the card TS0001 and the short number 12; and entries of others that are set aside
+    centre.write(lambda c: operations.link(c, "m1", "12", NOON))
+    till = await centre.till()
+    till.sale(receipt(1, code="TS0002"))
+    till.sale(other(1, code="TS0002", lines=(Line(position=1, amount_minor=50_00, description="ANA P. TORTA"),)))
+    till.sale(receipt(2, code="TS-0001"))
+    till.sale(other(2, code="TS0002"))
+    till.told("profile", ProfileBody(member="m2-later", fields={"note": told("Ana P. knows TS0001x")}))
+    till.entry("levitate", "k", b'{"lane":"12","by":"Ana P.","code":"XTS0001","m1":12}')
+    await till.send(1)
+    before = waiting(centre)
+    assert set(before) == {2, 4, 5, 6}
+
+    centre.write(lambda c: operations.erase_member(c, "m1", NOON))
+
+    # Then all of it waits as it was sent, body and all
+    assert waiting(centre) == before
+    entries = tables.entries
+    rows = centre.read(lambda c: c.execute(select(entries).where(entries.c.digest.is_not(None))).all())
+    assert [row.seq for row in rows] == [3]
+
+
+async def test_sales_of_the_member_that_wait_stay_without_the_code_and_count(centre: RunningCentre) -> None:
+    # Given sales on hold: by card, by telephone in another way of writing it, and of a register that knew her alone
+    till = await centre.till()
+    till.told("join", join(card=CARD))
+    await till.send(1)
+    on_hold(centre, till)
+    till.sale(receipt(1, code="ts 77-001"))
+    till.sale(receipt(2, member=MemberReference(code="00381 (64) 123-45-67", kind="phone", entry="typed")))
+    till.sale(receipt(3, code="TS88888"), member="p-1")
+    await till.send(2)
+
+    centre.write(lambda c: operations.erase_member(c, "p-1", NOON))
+
+    # Then they wait without what named her, and nothing is left of how they were sent
+    kept = waiting(centre)
+    bodies = {seq: msgspec.json.decode(entry.json, type=ReceiptBody) for seq, entry in kept.items()}
+    assert list(bodies) == [2, 3, 4]
+    assert {(body.member, body.receipt.member) for body in bodies.values()} == {("p-1", msgspec.UNSET)}
+    assert not {entry.salt for entry in kept.values()} & {entry.salt for entry in till.sent}
+    assert {row.body for row in centre.read(everything_sent)} == {b""}
+    # And they count, once they may, for who is nobody now
+    released(centre, till)
+    assert centre.points("p-1") == 30
+    assert {row.code for row in centre.read(lambda c: c.execute(tables.receipts.select()).all())} == {None}
+
+
+async def test_what_tells_of_the_member_by_any_id_or_number_goes_and_waits_no_more(centre: RunningCentre) -> None:
+    # Given entries on hold that are about her, and some of others that name her number
+    till = await centre.till()
+    till.told("join", join(card=CARD))
+    await till.send(1)
+    centre.write(lambda c: operations.merge_members(c, "p-1", "m1", "same person", NOON))
+    on_hold(centre, till)
+    consent = ConsentBody(member="p-1", channel="mail", state="granted", text_version="1", operator=NAME)
+    till.told("profile", ProfileBody(member="p-1", fields={"note": told(NOTE)}))
+    till.told("consent", consent)
+    till.told("alias", AliasBody(member="m1", code=ToldCode(kind="card", code="TS99001")))
+    till.told("join", join("p-9", name=NAME, phone="0038164 1234567"))
+    till.attach("some-receipt", CARD)
+    till.entry("signal", "s", msgspec.json.encode(SignalBody(what="seen", member=MemberReference(code=CARD))))
+    till.told("alias", AliasBody(member="m2", code=ToldCode(kind="card", code="ts77 001")))
+    till.told("profile", ProfileBody(member="m2", fields={"note": told("tall"), "phone": told("00381641234567", 1)}))
+    till.entry("redeem", "r", b'{"member":"p-1","points":5}')
+    till.entry("levitate", "l", b'{"who":"ts77-001","tel":"call 00381 64 123-4567"}')
+    await till.send(2)
+
+    centre.write(lambda c: operations.erase_member(c, "m1", NOON))
+
+    # Then nothing of it waits but what is told of another besides
+    (rest,) = waiting(centre).values()
+    assert msgspec.json.decode(rest.json, type=ProfileBody).fields.keys() == {"note"}
+    rows = centre.read(lambda c: c.execute(tables.quarantine.select()).all())
+    assert {row.resolved_as for row in rows if row.seq != rest.seq} == {"erased"}
+    assert {row.body for row in centre.read(everything_sent)} == {b""}
+    # And nobody is brought back by it
+    released(centre, till)
+    assert shown(centre, "m1").identifiers == ()
+    assert shown(centre, "m2").note == "tall"
+
+
+def everything_sent(connection: Connection) -> list[Any]:
+    return list(connection.execute(select(tables.entries)).all())
+
+
+async def test_a_number_that_names_somebody_else_since_stays_theirs(centre: RunningCentre) -> None:
+    # Given a telephone number that was hers, and is m2's now; both bought with it
+    till = await centre.till()
+    by_phone = MemberReference(code=PHONE, kind="phone", entry="typed")
+    till.told("join", join(card=CARD))
+    till.sale(receipt(1, member=by_phone))
+    till.told("profile", ProfileBody(member="p-1", fields={"phone": told("+38651000000", 1)}))
+    till.told("profile", ProfileBody(member="m2", fields={"phone": told(PHONE, 2)}))
+    till.sale(receipt(2, member=by_phone))
+    await till.send(1)
+    centre.clock.now = NOON + timedelta(hours=3)
+
+    erase(centre)
+    await till.sell(receipt(3, member=by_phone))
+
+    assert (centre.points("p-1"), centre.points("m2")) == (10, 30)
+    rows = centre.read(lambda c: c.execute(select(tables.receipts).where(tables.receipts.c.member == "m2")).all())
+    assert [row.code is not None for row in rows] == [True, True]
