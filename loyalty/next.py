@@ -26,6 +26,8 @@ from loyalty.periods import later
 from loyalty.program import Measure, Program, Tier, TierThreshold, VisitRule
 from loyalty.purchase import QUANTITY_SCALE, Purchase
 from loyalty.receipt import Receipt
+from loyalty.rewards import Offer, offers
+from loyalty.roll import roll
 from loyalty.shortfall import Basket, Room, Shortfall, Window
 from loyalty.terms import Rule, terms_of
 
@@ -55,13 +57,15 @@ class Next(Struct, frozen=True, kw_only=True):
 class Preview(Struct, frozen=True, kw_only=True):
     """What a basket would give now, by entries, and what could be had next, in the order of the program's rules.
 
-    `receipt` is the basket's key; `estimated_without` names counters that rules ask for and nobody told.
+    `rewards` are what the member's points can buy of it, and what is missing for the others. `receipt` is the basket's
+    key; `estimated_without` names counters that rules ask for and nobody told.
     """
 
     receipt: str
     points: int
     gives: tuple[LedgerEntry, ...]
     could: tuple[Next, ...]
+    rewards: tuple[Offer, ...] = ()
     estimated_without: tuple[str, ...]
 
 
@@ -88,7 +92,15 @@ def preview(basket: Receipt, program: Program, member: MemberState = NEW) -> Pre
     could += _of_stamps(looked_at, program, fold.streaks.stamps(), entries)
     if at is not None:
         could += _of_tiers(program, fold, fold.tier(program, facts, at), at)
-    return replace(nothing, points=sum(entry.points for entry in entries), gives=entries, could=tuple(could))
+    rewards = offers(looked_at.purchase, program, _spendable(member, program, at)) if program.rewards else ()
+    return replace(
+        nothing, points=sum(entry.points for entry in entries), gives=entries, could=tuple(could), rewards=rewards
+    )
+
+
+def _spendable(member: MemberState, program: Program, at: datetime | None) -> int:
+    """What the member may spend when the basket is bought."""
+    return (member if at is None else roll(member, program, at)).balance.spendable
 
 
 def _of_earning(basket: Basket, entries: tuple[LedgerEntry, ...], program: Program) -> Iterator[Next]:

@@ -30,6 +30,8 @@ RuleName = Annotated[str, Meta(min_length=1, max_length=48)]
 PositiveInt = Annotated[int, Meta(ge=1, le=10**9)]
 Ratio = tuple[PositiveInt, PositiveInt]
 Threshold = Annotated[int, Meta(ge=1, le=10**14)]
+Percent = Annotated[int, Meta(ge=1, le=100)]
+Day = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 Bracket = tuple[Threshold, PositiveInt]
 Measure = Literal["points_in", "spend_in", "visits_in"]
 MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
@@ -42,6 +44,7 @@ _EXAMPLES: Final[dict[Any, str]] = {
     Expiry: "a duration such as P12M or P12M/end-of-month, or a day such as 2027-12-31",
     ClockTime: "a time of day, such as 07:30 or 24:00",
     Gtin: "a GTIN of 8, 12, 13 or 14 digits",
+    Day: "a day, such as 2027-12-31",
     Text: "a text that is not empty",
 }
 
@@ -74,7 +77,7 @@ class Tier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     from_: TierThreshold | UnsetType = msgspec.field(name="from", default=UNSET)
     multiplier: Ratio = (1, 1)
     grace: Duration | UnsetType = UNSET
-    discount_percent: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+    discount_percent: Percent | UnsetType = UNSET
 
 
 class Give(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,12 +175,28 @@ class EventRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What points buy. It has its place here; nothing redeems one yet, and receipts earn without regard to it."""
+    """What points buy: a discount on a basket. Which there are for a basket, `loyalty.rewards` says.
+
+    One of three: `discount_minor` off the goods that `when` names (off all goods without it), `discount_percent` of
+    them, or one piece of them at `piece_minor` (0: for nothing), the dearest or the cheapest as `piece` says.
+
+    It can be had from `valid_from` to `valid_until`, both included, on the program's clock, `max_per_receipt` times at
+    most, and each time needs `min_basket_minor` of the goods' money of its own. Rewards of one `stack_group` do not
+    come together on one receipt; the others do. They are shown in the order of `(priority, id)`.
+    """
 
     id: RuleName
+    title: Name | UnsetType = UNSET
+    priority: int = 0
     cost: PositiveInt
-    discount_minor: Threshold
+    discount_minor: Threshold | UnsetType = UNSET
+    discount_percent: Percent | UnsetType = UNSET
+    piece_minor: Annotated[int, Meta(ge=0, le=10**14)] | UnsetType = UNSET
+    piece: Literal["dearest", "cheapest"] = "dearest"
+    when: Condition | UnsetType = UNSET
     min_basket_minor: Threshold | UnsetType = UNSET
+    valid_from: Day | UnsetType = UNSET
+    valid_until: Day | UnsetType = UNSET
     stack_group: Name | UnsetType = UNSET
     max_per_receipt: PositiveInt | UnsetType = UNSET
     offline: Literal["allowance", "refuse", "floor"] = "refuse"
@@ -267,6 +286,8 @@ def _wrong(program: Program) -> Iterator[str]:
     for part in ("earn", "visits", "stamps", "events"):
         for index, rule in enumerate(getattr(program, part)):
             yield from _wrong_rule(f"$.{part}[{index}]", rule)
+    for index, reward in enumerate(program.rewards):
+        yield from _wrong_reward(f"$.rewards[{index}]", reward)
 
 
 def _repeated(ids: Iterator[tuple[str, str]]) -> Iterator[str]:
@@ -307,14 +328,35 @@ def _wrong_rule(path: str, rule: EarnRule | VisitRule | StampRule | EventRule) -
     if is_reserved(rule.id):
         yield f"{path}.id: {rule.id!r} names what the ledger itself gives or corrects; call the rule something else"
     expires = rule.expires
-    if expires is not UNSET and not expires.startswith("P"):
-        try:
-            date.fromisoformat(expires)
-        except ValueError:
-            yield f"{path}.expires: {expires!r} is no day of the calendar; write it as 2027-12-31"
+    if expires is not UNSET and not expires.startswith("P") and not _is_day(expires):
+        yield f"{path}.expires: {expires!r} is no day of the calendar; write it as 2027-12-31"
     if isinstance(rule, EventRule) or rule.when is UNSET:
         return
     yield from _wrong_condition(f"{path}.when", rule.when, 1)
+
+
+def _wrong_reward(path: str, reward: Reward) -> Iterator[str]:
+    kinds = ("discount_minor", "discount_percent", "piece_minor")
+    if sum(getattr(reward, kind) is not UNSET for kind in kinds) != 1:
+        yield f"{path}: give one of {', '.join(kinds)}"
+    if (reward.offline == "floor") is (reward.floor_points is UNSET):
+        yield f'{path}.floor_points: say it with "offline": "floor", and only there'
+    days = [(key, day) for key in ("valid_from", "valid_until") if (day := getattr(reward, key)) is not UNSET]
+    for key, day in days:
+        if not _is_day(day):
+            yield f"{path}.{key}: {day!r} is no day of the calendar; write it as 2027-12-31"
+    if [day for _, day in days] != sorted(day for _, day in days):
+        yield f"{path}.valid_until: {reward.valid_until} is before valid_from; it could never be had"
+    if reward.when is not UNSET:
+        yield from _wrong_condition(f"{path}.when", reward.when, 1)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _wrong_condition(path: str, condition: Condition, depth: int) -> Iterator[str]:
@@ -340,7 +382,7 @@ def unknown_tiers(program: Program) -> tuple[str, ...]:
     known = {tier.id for tier in program.tiers}
     return tuple(
         f"$.{part}[{index}].when: no tier of the program is called {', '.join(unknown)}; add it to tiers, or correct it"
-        for part in ("earn", "visits", "stamps")
+        for part in ("earn", "visits", "stamps", "rewards")
         for index, rule in enumerate(getattr(program, part))
         if (unknown := sorted(_tiers_asked(rule.when) - known))
     )

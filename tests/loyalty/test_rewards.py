@@ -1,0 +1,394 @@
+"""What points buy: read as the terms of a shop's rewards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET, json
+from msgspec.structs import replace
+
+from loyalty.member import Counters, Lot, MemberState
+from loyalty.next import preview
+from loyalty.program import Program, ProgramError, program_from_json
+from loyalty.purchase import Known, Purchase
+from loyalty.receipt import Discount, Line, Mapped, MemberReference, Receipt
+from loyalty.rewards import (
+    LineDiscount,
+    Missing,
+    Offer,
+    RewardUnavailableError,
+    Taken,
+    offers,
+    redeemed,
+    shared_out,
+)
+from tests.loyalty.receipts import MORNING, sale
+
+FIVE = {"id": "five", "cost": 500, "discount_minor": 500}
+TENTH = {"id": "tenth", "cost": 200, "discount_percent": 10}
+NOBODY = Known()
+COFFEE = {"id": "coffee", "cost": 90, "piece_minor": 0, "when": {"category_in": ["coffee"]}}
+
+
+def program(*rewards: dict[str, Any], **more: Any) -> Program:
+    document = {"program": "P", "currency": "EUR", "time_zone": "Europe/Ljubljana", "earn": [], "rewards": rewards}
+    return program_from_json(json.encode(document | more))
+
+
+def basket(receipt: Receipt, known: Known = NOBODY) -> Purchase:
+    return Purchase(receipt, "Europe/Ljubljana", known)
+
+
+def line(position: int, amount: int, quantity: str | None = None, category: str = "") -> Line:
+    mapped = Mapped(category=category) if category else UNSET
+    return Line(position=position, amount_minor=amount, quantity=quantity or UNSET, mapped=mapped)
+
+
+def offered(receipt: Receipt, *rewards: dict[str, Any], points: int = 10_000, taken: tuple[Taken, ...] = ()) -> Offer:
+    """The offer of the first of some rewards."""
+    name = rewards[0]["id"]
+    return next(o for o in offers(basket(receipt), program(*rewards), points, taken) if o.reward == name)
+
+
+def off(offer: Offer) -> dict[int, int]:
+    """What an offer takes off each line, by the line's number."""
+    return {each.position: each.amount_minor for each in offer.lines}
+
+
+# ---- what comes off
+
+
+def test_an_amount_comes_off_all_goods_by_their_share() -> None:
+    offer = offered(sale("1", 1000, 2000, 333), FIVE)
+
+    assert off(offer) == {1: 150, 2: 300, 3: 50}
+    assert offer.discount_minor == 500
+
+
+def test_a_percentage_is_rounded_once_for_the_whole_and_then_shared() -> None:
+    offer = offered(sale("1", 105, 105, 105), TENTH)
+
+    assert offer.discount_minor == 31
+    assert off(offer) == {1: 11, 2: 10, 3: 10}
+
+
+def test_a_reward_for_some_goods_touches_no_others() -> None:
+    goods = sale("1", lines=(line(1, 1000), line(2, 800, category="fruit")))
+
+    offer = offered(goods, TENTH | {"when": {"category_in": ["fruit"]}})
+
+    assert off(offer) == {2: 80}
+
+
+@pytest.mark.parametrize(("piece", "free"), [("dearest", {3: 250}), ("cheapest", {2: 180})])
+def test_one_piece_is_free_the_dearest_or_the_cheapest(piece: str, free: dict[int, int]) -> None:
+    goods = (line(1, 9999), line(2, 360, "2", "coffee"), line(3, 250, "1", "coffee"), line(4, 200, "1", "coffee"))
+
+    assert off(offered(sale("1", lines=goods), COFFEE | {"piece": piece})) == free
+
+
+def test_one_piece_at_a_fixed_price_saves_what_it_costs_more() -> None:
+    goods = sale("1", lines=(line(1, 750, "3", "coffee"), line(2, 100, "1", "coffee")))
+
+    offer = offered(goods, COFFEE | {"piece_minor": 100})
+
+    assert off(offer) == {1: 150}
+    assert offer.times == 3
+
+
+def test_goods_by_weight_are_one_piece() -> None:
+    offer = offered(sale("1", lines=(line(1, 640, "1.280", "coffee"),)), COFFEE)
+
+    assert off(offer) == {1: 640}
+    assert offer.times == 1
+
+
+def test_what_the_receipt_took_off_already_is_not_given_twice() -> None:
+    receipt = replace(sale("1", 1000, 1000), discounts=(Discount(amount_minor=1500),), total_minor=500)
+
+    assert offered(receipt, FIVE).discount_minor == 500
+    assert offered(receipt, FIVE | {"discount_minor": 501}).times == 0
+    assert offered(receipt, TENTH).discount_minor == 50
+
+
+def test_lines_below_zero_and_what_is_no_goods_give_nothing() -> None:
+    bottle = Line(position=2, amount_minor=25, kind="deposit")
+    returned = Line(position=3, amount_minor=-400)
+
+    offer = offered(sale("1", lines=(line(1, 1000), bottle, returned)), TENTH)
+
+    assert off(offer) == {1: 100}
+
+
+# ---- how often, and what is missing
+
+
+def test_it_can_be_had_as_often_as_points_goods_and_terms_allow() -> None:
+    goods = sale("1", 1700)
+
+    assert offered(goods, FIVE).times == 3
+    assert offered(goods, FIVE, points=1499).times == 2
+    assert offered(goods, FIVE | {"max_per_receipt": 1}).times == 1
+    assert offered(goods, FIVE | {"min_basket_minor": 800}).times == 2
+    assert offered(goods, TENTH).times == 1
+
+
+def test_points_that_are_missing_are_said() -> None:
+    offer = offered(sale("1", 1700), FIVE, points=120)
+
+    assert (offer.times, offer.discount_minor) == (0, 0)
+    assert offer.missing == (Missing(kind="points", count=380, unit="points", why="380 points more"),)
+
+
+def test_who_owes_points_misses_the_whole_cost() -> None:
+    [missing] = offered(sale("1", 1700), FIVE, points=-40).missing
+
+    assert missing.count == 500
+
+
+def test_a_basket_that_is_too_small_says_by_how_much() -> None:
+    [missing] = offered(sale("1", 720), FIVE | {"min_basket_minor": 1000}).missing
+
+    assert (missing.kind, missing.count, missing.why) == ("basket", 280, "goods for 2.80 EUR more")
+
+
+def test_goods_worth_less_than_the_reward_do_not_waste_it() -> None:
+    [missing] = offered(sale("1", 420), FIVE).missing
+
+    assert (missing.kind, missing.count, missing.unit) == ("goods", 80, "minor")
+
+
+@pytest.mark.parametrize("reward", [COFFEE, TENTH | {"when": {"category_in": ["coffee"]}}])
+def test_goods_that_are_not_in_the_basket_are_missing(reward: dict[str, Any]) -> None:
+    [missing] = offered(sale("1", 420), reward).missing
+
+    assert (missing.kind, missing.count, missing.unit) == ("goods", 1, "pieces")
+
+
+def test_a_piece_that_costs_no_more_than_the_fixed_price_is_not_taken() -> None:
+    assert offered(sale("1", lines=(line(1, 100, "1", "coffee"),)), COFFEE | {"piece_minor": 100}).times == 0
+
+
+# ---- for whom, and when
+
+
+@pytest.mark.parametrize(
+    ("when", "is_meant"),
+    [
+        ({"tier_in": ["gold"]}, True),
+        ({"tier_in": ["silver"]}, False),
+        ({"store_in": ["12"]}, True),
+        ({"store_in": ["14"]}, False),
+        ({"weekday_in": [7]}, True),
+        ({"weekday_in": [1]}, False),
+    ],
+)
+def test_a_reward_that_is_not_meant_for_this_member_shop_or_day_is_not_shown(
+    when: dict[str, Any], is_meant: bool
+) -> None:
+    receipt = replace(sale("1", 1700), store="12")
+    rules = program(FIVE | {"when": when})
+
+    assert bool(offers(basket(receipt, Known(tier="gold")), rules, 900)) is is_meant
+    if not is_meant:
+        with pytest.raises(RewardUnavailableError, match="does not hold for this member, shop or day"):
+            redeemed(basket(receipt, Known(tier="gold")), rules, [Taken(reward="five")])
+
+
+@pytest.mark.parametrize(
+    ("days", "is_meant"),
+    [
+        ({"valid_from": "2026-11-22"}, True),
+        ({"valid_from": "2026-11-23"}, False),
+        ({"valid_until": "2026-11-22"}, True),
+        ({"valid_until": "2026-11-21"}, False),
+        ({"valid_from": "2026-11-01", "valid_until": "2026-11-30"}, True),
+    ],
+)
+def test_the_days_on_which_it_can_be_had_are_both_included(days: dict[str, str], is_meant: bool) -> None:
+    assert bool(offers(basket(sale("1", 1700)), program(FIVE | days), 900)) is is_meant
+
+
+def test_the_day_is_the_shops_own() -> None:
+    # given a quarter past midnight in Ljubljana, which is the day before by UTC
+    night = MORNING.replace(hour=0, minute=15)
+
+    assert offered(sale("1", 1700, issued_at=night), FIVE | {"valid_from": "2026-11-22"}).until is UNSET
+    assert offered(sale("1", 1700, issued_at=night), FIVE | {"valid_until": "2026-11-22"}).until == "2026-11-22"
+
+
+def test_a_basket_of_no_known_day_has_nothing_that_days_bound() -> None:
+    undated = basket(sale("1", 1700, issued_at=UNSET))
+
+    assert offers(undated, program(FIVE | {"valid_from": "2020-01-01"}), 900) == ()
+    assert len(offers(undated, program(FIVE), 900)) == 1
+
+
+# ---- several together
+
+
+def test_each_reward_looks_at_what_those_chosen_before_it_left() -> None:
+    five, tenth = Taken(reward="five", times=2), Taken(reward="tenth")
+
+    first, then = redeemed(basket(sale("1", 2000)), program(FIVE, TENTH), [tenth, five])
+    assert (first.points, first.discount_minor) == (200, 200)
+    assert (then.points, then.lines) == (1000, (LineDiscount(position=1, amount_minor=1000),))
+    assert [each.discount_minor for each in redeemed(basket(sale("1", 2000)), program(FIVE, TENTH), [five, tenth])] == [
+        1000,
+        100,
+    ]
+
+
+def test_they_are_shown_by_priority_and_then_by_name() -> None:
+    shown = offers(basket(sale("1", 2000)), program(TENTH, FIVE, COFFEE | {"priority": -1}), 900)
+
+    assert [offer.reward for offer in shown] == ["coffee", "five", "tenth"]
+
+
+def test_rewards_of_one_group_do_not_come_together() -> None:
+    rewards = (TENTH | {"stack_group": "a"}, FIVE | {"stack_group": "a"})
+
+    offer = offered(sale("1", 2000), *rewards, taken=(Taken(reward="five"),))
+    assert offer.times == 0
+    assert offer.missing[0].why == "it does not come together with 'five'"
+    with pytest.raises(RewardUnavailableError, match="does not come together with 'five'"):
+        redeemed(basket(sale("1", 2000)), program(*rewards), [Taken(reward="five"), Taken(reward="tenth")])
+
+
+def test_one_of_a_group_can_be_had_again() -> None:
+    offer = offered(sale("1", 2000), FIVE | {"stack_group": "a"}, taken=(Taken(reward="five"),))
+
+    assert offer.times == 3
+
+
+def test_what_is_taken_is_not_offered_again_beyond_its_terms() -> None:
+    goods, once = sale("1", 2000), FIVE | {"max_per_receipt": 1, "min_basket_minor": 500}
+
+    assert offered(goods, once, taken=(Taken(reward="five"),)).missing[0].kind == "most"
+    assert offered(goods, TENTH, taken=(Taken(reward="tenth"),)).missing[0].kind == "most"
+    assert offered(goods, FIVE, taken=(Taken(reward="five", times=3),), points=2000).times == 1
+    assert offered(goods, FIVE, taken=(Taken(reward="five", times=3),), points=1999).missing[0].count == 1
+    [missing] = offered(
+        goods, FIVE | {"min_basket_minor": 1200, "discount_minor": 100}, taken=(Taken(reward="five"),)
+    ).missing
+    assert (missing.kind, missing.count) == ("basket", 400)
+
+
+def test_a_piece_is_taken_once() -> None:
+    goods = sale("1", lines=(line(1, 500, "2", "coffee"), line(2, 100, "1", "coffee")))
+    again = COFFEE | {"id": "again", "priority": 1}
+
+    first, second = redeemed(
+        basket(goods), program(COFFEE, again), [Taken(reward="coffee", times=2), Taken(reward="again")]
+    )
+
+    assert (first.discount_minor, second.discount_minor) == (500, 100)
+    offer = offered(goods, COFFEE, taken=(Taken(reward="coffee", times=3),))
+    assert (offer.times, offer.missing[0].kind) == (0, "goods")
+
+
+def test_what_a_basket_cannot_have_is_refused_in_words() -> None:
+    goods = basket(sale("1", 700))
+
+    with pytest.raises(RewardUnavailableError, match="no reward 'six'"):
+        redeemed(goods, program(FIVE), [Taken(reward="six")])
+    with pytest.raises(RewardUnavailableError, match="'Five off': this basket can have it 1 times at most"):
+        redeemed(goods, program(FIVE | {"title": "Five off"}), [Taken(reward="five", times=2)])
+    with pytest.raises(RewardUnavailableError, match=r"'five': goods it is for, 8\.00 EUR more"):
+        redeemed(goods, program(FIVE | {"discount_minor": 1500}), [Taken(reward="five")])
+
+
+amounts = st.lists(st.integers(0, 10**7), min_size=1, max_size=12)
+
+
+@given(weights=amounts, share=st.integers(0, 100))
+def test_parts_are_whole_and_sum_to_what_was_shared(weights: list[int], share: int) -> None:
+    amount = sum(weights) * share // 100
+
+    parts = shared_out(amount, weights)
+
+    assert sum(parts) == amount
+    assert all(0 <= part <= weight for part, weight in zip(parts, weights, strict=True))
+
+
+@given(
+    prices=st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 5)), min_size=1, max_size=6),
+    discount=st.integers(0, 3000),
+    chosen=st.lists(st.sampled_from(["five", "tenth", "coffee"]), max_size=6),
+)
+def test_no_rewards_together_take_more_off_a_line_than_it_costs(
+    prices: list[tuple[int, int]], discount: int, chosen: list[str]
+) -> None:
+    lines = tuple(line(place, price, str(count), "coffee") for place, (price, count) in enumerate(prices, 1))
+    receipt = replace(sale("1", lines=lines), discounts=(Discount(amount_minor=discount),))
+    rules = program(FIVE | {"cost": 1, "discount_minor": 50}, TENTH, COFFEE)
+
+    # when whatever is still offered is taken
+    taken: tuple[Taken, ...] = ()
+    for name in chosen:
+        offer = next(o for o in offers(basket(receipt), rules, 10_000, taken) if o.reward == name)
+        if offer.times:
+            before = sum(each.discount_minor for each in redeemed(basket(receipt), rules, taken))
+            taken += (Taken(reward=name),)
+            assert sum(each.discount_minor for each in redeemed(basket(receipt), rules, taken)) > before
+
+    # then each line bears it, and the whole basket too
+    off_lines = dict.fromkeys(range(1, len(lines) + 1), 0)
+    for each in redeemed(basket(receipt), rules, taken):
+        assert each.discount_minor == sum(one.amount_minor for one in each.lines)
+        for one in each.lines:
+            off_lines[one.position] += one.amount_minor
+    assert all(0 <= off_lines[each.position] <= each.amount_minor for each in lines)
+    assert sum(off_lines.values()) <= max(0, sum(each.amount_minor for each in lines) - discount)
+
+
+# ---- seen from the till
+
+
+def test_a_look_at_a_basket_shows_the_rewards_that_points_buy_now() -> None:
+    # given 300 points of which 200 are gone by the time of the basket, and 400 that have matured by then
+    lots = (
+        Lot(points=200, expires_at=MORNING),
+        Lot(points=100),
+        Lot(points=400, pending_until=MORNING),
+    )
+    member = MemberState(code="1", confirmed=300, pending=400, counters=Counters(lots=lots))
+    receipt = replace(sale("1", 1700), member=MemberReference(code="1"))
+
+    seen = preview(receipt, program(FIVE), member)
+
+    assert [(offer.reward, offer.times) for offer in seen.rewards] == [("five", 1)]
+
+
+def test_a_look_at_a_basket_of_no_time_counts_what_is_confirmed() -> None:
+    member = MemberState(code="1", confirmed=500)
+
+    assert preview(sale("1", 1700, issued_at=UNSET), program(FIVE), member).rewards[0].times == 1
+    assert preview(sale("1", 1700), program(), member).rewards == ()
+
+
+# ---- what a program may say
+
+
+@pytest.mark.parametrize(
+    ("reward", "words"),
+    [
+        ({"id": "r", "cost": 1}, "$.rewards[0]: give one of discount_minor, discount_percent, piece_minor"),
+        (FIVE | {"discount_percent": 5}, "$.rewards[0]: give one of"),
+        (FIVE | {"offline": "floor"}, '$.rewards[0].floor_points: say it with "offline": "floor", and only there'),
+        (FIVE | {"floor_points": 5}, "$.rewards[0].floor_points"),
+        (FIVE | {"valid_from": "2026-02-30"}, "$.rewards[0].valid_from: '2026-02-30' is no day of the calendar"),
+        (FIVE | {"valid_until": "soon"}, "Expected a day, such as 2027-12-31 - at `$.rewards[0].valid_until`"),
+        (FIVE | {"valid_from": "2026-12-02", "valid_until": "2026-12-01"}, "2026-12-01 is before valid_from"),
+        (FIVE | {"when": {}}, "$.rewards[0].when: a condition that asks nothing"),
+        (TENTH | {"discount_percent": 101}, "$.rewards[0].discount_percent"),
+    ],
+)
+def test_a_reward_that_cannot_be_is_refused_with_path_and_remedy(reward: dict[str, Any], words: str) -> None:
+    with pytest.raises(ProgramError) as refused:
+        program(reward)
+
+    assert words in str(refused.value)
