@@ -38,6 +38,8 @@ MAX_ALSO = 16
 Body = (
     ReceiptBody | AttachBody | CorrectBody | SignalBody | JoinBody | ProfileBody | ConsentBody | AliasBody | ErasedBody
 )
+# What registers tell of a member.
+Telling = JoinBody | ProfileBody | ConsentBody | AliasBody
 HANDLED: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
     "attach": AttachBody,

@@ -86,10 +86,6 @@ def erase_again(connection: Connection, erasure: Erasure) -> None:
         _forget(connection, replace(erasure, member=member), _codes_of(connection, member))
 
 
-def is_erased(connection: Connection, member: str) -> bool:
-    return _of_member(connection, member) is not None
-
-
 def erasures_after(connection: Connection, number: int, epoch: str, limit: int = MAX_ERASURES) -> ErasuresResponse:
     """Erasures in the order of their numbers."""
     table = tables.erasures

@@ -34,12 +34,11 @@ from sqlalchemy import (
     update,
 )
 
-from central.cards import AT_ONCE
 from central.db import tables
 from central.db.database import Database
 from central.db.dialects import Way
 from central.db.sets import among, change_rows, each, insert_rows
-from central.members import rows_of
+from central.members import erased_among, rows_of
 from central.scopes import WHOLE, Scope
 from loyalty.member import Member
 from sync.wire import Change, ChangesResponse, MemberResponse
@@ -152,16 +151,6 @@ def _as_fed(row: Member | None, erased: bool) -> dict[str, Any]:
     if row is None:
         return {"op": "erase" if erased else "leave", "row": b""}
     return {"op": "upsert", "row": msgspec.json.encode(row)}
-
-
-def erased_among(connection: Connection, members: Sequence[str]) -> set[str]:
-    """Which of these were erased."""
-    erased = tables.erasures.c.member
-    found: set[str] = set()
-    for start in range(0, len(members), AT_ONCE):
-        some = among(erased, members[start : start + AT_ONCE])
-        found |= set(connection.execute(select(erased).where(some)).scalars())
-    return found
 
 
 def feed_position(connection: Connection) -> int:

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
-from central import cards, erasing, events, feed, folding, fresh, joining, ledger, receipts, scopes
-from central.addressed import Addressed
-from central.bodies import Body, Fault, opened
+from central import cards, erasing, events, feed, folding, fresh, joining, ledger, members, receipts, scopes
+from central.addressed import Addressed, id_in, with_body
+from central.bodies import Body, Fault, Telling, opened
 from central.cards import CardError
 from central.db import tables
 from central.db.dialects import give_way
@@ -168,11 +168,16 @@ def _hash_before(connection: Connection, device: Device, request: IngestRequest,
     return bytes.fromhex(held)
 
 
-def apply_again(connection: Connection, device: str, epoch: str, entry: Entry, now: datetime) -> tuple[Seen, str]:
-    """Apply an entry that was set aside before, as if it came now: what becomes of it, and why it is set aside again.
+class TakenAgain(Struct, frozen=True, kw_only=True):
+    """What becomes of an entry that was set aside, why it is set aside again, and as what it may be kept."""
 
-    The caller folds those it touched.
-    """
+    seen: Seen
+    reason: str
+    kept: Entry
+
+
+def apply_again(connection: Connection, device: str, epoch: str, entry: Entry, now: datetime) -> TakenAgain:
+    """Apply an entry that was set aside before, as if it came now. The caller folds those it touched."""
     return _Batch(connection, device_of(connection, device), epoch, now).apply_again(entry)
 
 
@@ -187,7 +192,7 @@ class _Batch:
         self._maps = Maps(connection)
         self._on_hold = is_shared(connection, device.id)
         self._addressed = Addressed(lambda: cards.code_key(connection))
-        self._erased: set[int] = set()
+        self._erased: dict[int, Entry] = {}  # what may be kept of entries about erased members, by number
         self._new: list[_New] = []
         self._plain: list[tuple[_New, FreshReceipt]] = []
         self._taken: list[_Taken] = []
@@ -199,11 +204,13 @@ class _Batch:
         """A new entry whose place in the chain holds."""
         self._new.append(self._made(entry, h))
 
-    def apply_again(self, entry: Entry) -> tuple[Seen, str]:
-        """Apply an entry that was set aside before: what becomes of it, and the reason if it is set aside again."""
-        self._take(self._made(entry, b""))
+    def apply_again(self, entry: Entry) -> TakenAgain:
+        """Apply an entry that was set aside before."""
+        self.add(entry, b"")
+        self._without_erased()
+        self._take(self._new.pop())
         taken = self._taken.pop()
-        return taken.seen, taken.reason
+        return TakenAgain(seen=taken.seen, reason=taken.reason, kept=self._kept(taken.entry))
 
     def _made(self, entry: Entry, h: bytes) -> _New:
         """The entry with what it says, its lines as the maps have them; whatever goes wrong in it stays its own."""
@@ -256,10 +263,17 @@ class _Batch:
 
     def _without_erased(self) -> None:
         """What is about an erased member names nobody, and its body is not kept as it was sent."""
+        self._strip_codes()
+        told = {new.entry.seq: id_in(new.body) or "" for new in self._new if isinstance(new.body, Telling)}
+        meant = members.meant(self._connection, told.values())
+        gone = members.erased_among(self._connection, sorted(set(meant.values())))
+        for new in self._new:
+            if meant.get(told.get(new.entry.seq, "")) in gone:
+                self._erased[new.entry.seq] = new.entry.without_body()
+
+    def _strip_codes(self) -> None:
         codes = {new.entry.seq: self._addressed.code(new.body) for new in self._new if not isinstance(new.body, Fault)}
         erased = erasing.erased_codes(self._connection, {code for code in codes.values() if code is not None})
-        if not erased:
-            return
         holders = cards.holders(self._connection, erased)
         for index, new in enumerate(self._new):
             code = codes.get(new.entry.seq) or ""
@@ -268,8 +282,22 @@ class _Batch:
             is_given = holders.get(code, cards.NOBODY).member is not None
             body = self._addressed.without(new.body, erased[code], is_given=is_given)
             if body is not new.body:
-                self._erased.add(new.entry.seq)
+                is_sale = isinstance(body, ReceiptBody | CorrectBody)
+                self._erased[new.entry.seq] = with_body(new.entry, body) if is_sale else new.entry.without_body()
                 self._new[index] = replace(new, body=body)
+
+    def _kept(self, entry: Entry) -> Entry:
+        """The entry as it may be set aside."""
+        return self._erased.get(entry.seq, entry)
+
+    def _hold(self) -> None:
+        """Keep the new entries without effect; what would wait without a body is about nobody, and has none."""
+        self._without_erased()
+        for new in self._new:
+            if new.entry.seq in self._erased and self._kept(new.entry).digest:
+                self._take(new)
+            else:
+                self._taken.append(_Taken(entry=new.entry, h=new.h, seen=_HELD, reason=ON_HOLD))
 
     def _flush(self, books: Books) -> None:
         """Store the plain receipts so far; if that fails, each by itself, to find the one it is."""
@@ -328,7 +356,7 @@ class _Batch:
             case Fault():
                 return Seen(code="quarantined", detail=new.body.detail), new.body.reason
 
-    def _told(self, entry: Entry, body: JoinBody | ProfileBody | ConsentBody | AliasBody) -> Seen:
+    def _told(self, entry: Entry, body: Telling) -> Seen:
         """What a register tells of a member; what would take another's card is for a person."""
         connection, now = self._connection, self._now
         try:
@@ -365,7 +393,7 @@ class _Batch:
         if not self._new:
             return []
         if self._on_hold:
-            self._taken = [_Taken(entry=new.entry, h=new.h, seen=_HELD, reason=ON_HOLD) for new in self._new]
+            self._hold()
         else:
             self._take_all()
         anew = folding.fold_anew(
@@ -396,6 +424,8 @@ class _Batch:
         """
         _log.warning("fork_found", device=self._device.id, epoch=self._epoch)
         seen = Seen(code="quarantined", detail=detail)
+        self._new = [self._made(entry, b"") for entry in entries]
+        self._without_erased()
         self._set_aside([_Taken(entry=entry, h=b"", seen=seen, reason="fork") for entry in entries])
         epochs = tables.epochs
         self._connection.execute(update(epochs).where(epochs.c.epoch == self._epoch).values(note=f"fork: {detail}"))
@@ -406,7 +436,7 @@ class _Batch:
         )
 
     def _row(self, one: _Taken, change: int | None) -> dict[str, Any]:
-        erased = one.seen.erased or one.entry.seq in self._erased
+        erased = one.entry.seq in self._erased
         return {
             "epoch": self._epoch,
             "seq": one.entry.seq,
@@ -437,7 +467,7 @@ class _Batch:
                 "kind": one.entry.kind,
                 "reason": one.reason,
                 "detail": one.seen.detail,
-                "raw": msgspec.json.encode(one.entry.without_body() if one.entry.seq in self._erased else one.entry),
+                "raw": msgspec.json.encode(self._kept(one.entry)),
                 "received_at": self._now,
             }
             for one in ones

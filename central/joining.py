@@ -13,7 +13,7 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import Connection, delete, insert, select, update
 
-from central import cards, erasing, members, profiles, receipts, scopes, states
+from central import cards, members, profiles, receipts, scopes, states
 from central.cards import CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.devices import Device
@@ -141,7 +141,7 @@ def merge(connection: Connection, source: MemberId, target: MemberId, because: s
     for one in (source, target):
         if one not in known:
             raise members.UnknownMemberError(f"there is no member {one}; `members show` and the admin pages find ids")
-        if erasing.is_erased(connection, known[one]):
+        if members.erased_among(connection, [known[one]]):
             raise MergeError(f"{one} was erased, and is nobody any more")
     gone, kept = known[source], known[target]
     if gone == kept:
@@ -228,10 +228,10 @@ def _meant(connection: Connection, member: str) -> str | None:
 
 def _about(member: str, connection: Connection, entry: Entry) -> Seen | None:
     """What becomes of an entry about somebody who was erased; None of anybody else's."""
-    if not erasing.is_erased(connection, member):
+    if not members.erased_among(connection, [member]):
         return None
     note_entry(connection, member, entry.key)
-    return Seen(code="accepted", detail=_ERASED, member=member, erased=True)
+    return Seen(code="accepted", detail=_ERASED, member=member)
 
 
 def _unknown() -> Seen:

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import WSCloseCode, web
 from sqlalchemy import Connection
 
-from central import feed, scopes
+from central import members, scopes
 from central.db.database import Database
 from central.feed import Placed
 from sync.wire import LiveHint
@@ -112,10 +112,10 @@ async def tell_registers(database: Database, live: LiveConnections, placed: Plac
         return
 
     def work(connection: Connection) -> frozenset[str]:
-        members = sorted(placed.members)
-        if feed.erased_among(connection, members):
+        whose = sorted(placed.members)
+        if members.erased_among(connection, whose):
             return frozenset(listening)  # any register may hold something of who is gone for all
-        holding = scopes.stores_holding(connection, members)
+        holding = scopes.stores_holding(connection, whose)
         return frozenset(
             store for store in listening if store in holding or scopes.scope_of(connection, store).store is None
         )

@@ -180,6 +180,16 @@ def aliases_of(connection: Connection, members: Sequence[str]) -> dict[str, tupl
     return {member: tuple(aliases) for member, aliases in found.items()}
 
 
+def erased_among(connection: Connection, members: Sequence[str]) -> set[str]:
+    """Which of these were erased."""
+    erased = tables.erasures.c.member
+    found: set[str] = set()
+    for start in range(0, len(members), AT_ONCE):
+        some = among(erased, members[start : start + AT_ONCE])
+        found |= set(connection.execute(select(erased).where(some)).scalars())
+    return found
+
+
 def hold(connection: Connection, members: Iterable[str]) -> None:
     """Keep others from changing anything about these members until the end of this transaction.
 

@@ -15,11 +15,11 @@ import msgspec
 from msgspec import Raw, Struct
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
-from central import feed, folding
+from central import erasing, feed, folding
 from central.bodies import HANDLED
 from central.db import tables
 from central.devices import shared_devices
-from central.ingest import ON_HOLD, apply_again
+from central.ingest import ON_HOLD, TakenAgain, apply_again
 from central.receipts import Seen
 from loyalty.receipt import AwareDatetime
 from loyalty.remedies import remedy_for
@@ -183,14 +183,18 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
     applied = 0
     for row in rows:
         entry = msgspec.json.decode(row.raw, type=Entry)
-        seen, reason = _came_whole(connection, entry) or apply_again(connection, row.device, row.epoch, entry, now)
+        again = _came_whole(connection, entry) or apply_again(connection, row.device, row.epoch, entry, now)
+        seen = again.seen
         if seen.code == "quarantined":
-            values: dict[str, Any] = {"reason": reason, "detail": seen.detail}
+            values: dict[str, Any] = {"reason": again.reason, "detail": seen.detail}
         else:
             applied += 1
             touched |= seen.touched
             moved |= seen.moved
             values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
+        if again.kept is not entry:
+            values["raw"] = msgspec.json.encode(again.kept)
+            erasing.drop_body(connection, row.epoch, row.seq)
         connection.execute(update(table).where(table.c.id == row.id).values(values))
     feed.note_changes(connection, sorted(moved.union(folding.settle(connection, touched, now))), now)
     return Again(applied=applied, waiting=len(rows) - applied)
@@ -201,12 +205,12 @@ def _not_on_hold(connection: Connection) -> ColumnElement[bool]:
     return or_(columns.reason != ON_HOLD, columns.device.not_in(tuple(shared_devices(connection))))
 
 
-def _came_whole(connection: Connection, entry: Entry) -> tuple[Seen, str] | None:
+def _came_whole(connection: Connection, entry: Entry) -> TakenAgain | None:
     """A receipt of which only the digest was here may have been sent again since, and got through."""
     receipts = tables.receipts.c
     if not entry.digest or not connection.execute(select(receipts.key).where(receipts.key == entry.key)).first():
         return None
-    return Seen(code="duplicate", detail="came whole since"), ""
+    return TakenAgain(seen=Seen(code="duplicate", detail="came whole since"), reason="", kept=entry)
 
 
 def _waiting() -> Any:

@@ -33,8 +33,7 @@ CARD_BLOCKED = "held: its card was blocked before"
 class Seen(Struct, frozen=True, kw_only=True):
     """What became of one sighting. `member` is whose feed row shows it.
 
-    `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed. Where the
-    member was `erased`, the entry's body is not kept.
+    `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed.
     """
 
     code: Literal["accepted", "duplicate", "quarantined"]
@@ -42,7 +41,6 @@ class Seen(Struct, frozen=True, kw_only=True):
     member: str | None = None
     touched: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
-    erased: bool = False
 
 
 def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:

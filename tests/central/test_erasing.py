@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, insert, select
 
@@ -33,7 +34,7 @@ from sync.wire import ErasuresResponse
 from tests.central.conftest import RunningCentre, only_sqlite
 from tests.central.test_joining import PHONE, join, told
 from tests.central.test_joining import row as shown
-from tests.central.till import NOON, Till, receipt
+from tests.central.till import NOON, RefusedError, Till, receipt
 
 NAME, CARD, NOTE = "Iva Erasable", "TS77001", "asks for a blue bag"
 PERSON = (NAME.encode(), CARD.encode(), NOTE.encode(), PHONE.encode(), b"641234567", b"64 123")
@@ -299,3 +300,85 @@ async def test_a_number_that_names_somebody_else_since_stays_theirs(centre: Runn
     assert (centre.points("p-1"), centre.points("m2")) == (10, 30)
     rows = centre.read(lambda c: c.execute(select(tables.receipts).where(tables.receipts.c.member == "m2")).all())
     assert [row.code is not None for row in rows] == [True, True]
+
+
+# ---- what came, or can be read, only after the erasure
+
+
+async def test_what_is_set_aside_after_the_erasure_names_nobody_and_is_not_lost(centre: RunningCentre) -> None:
+    # Given an erased member, and a register on hold that was away meanwhile
+    till = await lived(centre)
+    centre.clock.now = NOON + timedelta(hours=3)
+    erase(centre)
+    on_hold(centre, till)
+    first = len(till.sent) + 1
+    till.sale(receipt(60, code=CARD), member="p-1")
+    till.told("profile", ProfileBody(member="p-1", fields={"note": told(NOTE, 2)}))
+    till.attach("some-receipt", CARD)
+    till.entry("signal", "s", msgspec.json.encode(SignalBody(what="seen", member=MemberReference(code=CARD))))
+    outcomes = (await till.send(first)).outcomes
+
+    # Then the sale alone waits, without the code, and no body is kept as it was sent
+    assert [one.code for one in outcomes] == ["accepted"] * 4
+    kept = waiting(centre)
+    assert set(kept) == {first, 6}
+    assert CARD not in kept[first].json.decode()
+    assert {row.body for row in centre.read(everything_sent) if row.seq >= first} == {b""}
+    # And it counts when it may
+    released(centre, till)
+    assert centre.points("p-1") == 30
+    assert shown(centre, "p-1").note is msgspec.UNSET
+
+
+async def test_what_contradicts_a_sale_after_the_erasure_still_waits_for_a_person(centre: RunningCentre) -> None:
+    till = await lived(centre)
+    centre.clock.now = NOON + timedelta(hours=3)
+    erase(centre)
+
+    (outcome,) = (await till.sell(other(1, code=CARD))).outcomes
+
+    kept = msgspec.json.decode(waiting(centre)[outcome.seq].json, type=ReceiptBody)
+    assert outcome.code == "quarantined"
+    assert (kept.member, kept.receipt.member, kept.receipt.total_minor) == ("p-1", msgspec.UNSET, 50_00)
+
+
+async def test_a_body_that_is_brought_after_the_erasure_names_nobody(centre: RunningCentre) -> None:
+    # Given a sale and an edit of which the digests came, before their member was erased
+    till = await lived(centre)
+    first = len(till.sent) + 1
+    sent = [
+        till.sale(receipt(60, code=CARD)),
+        till.told("profile", ProfileBody(member="p-1", fields={"note": told(NOTE)})),
+    ]
+    till.sent[first - 1 :] = [entry.without_body() for entry in sent]
+    await till.send(first)
+    centre.clock.now = NOON + timedelta(hours=3)
+    erase(centre)
+    # When a person brings them
+    items = {item.seq: item.id for item in centre.read(quarantine.listed).items}
+    for entry in sent:
+        document = msgspec.json.encode(quarantine.Body(salt=entry.salt or "", body=msgspec.Raw(entry.json)))
+        bring = partial(quarantine.bring_body, item=items[entry.seq], document=document, now=NOON)
+        assert centre.write(bring).applied == 1
+
+    # Then the sale counts, and nothing of how they were written is kept
+    assert centre.points("p-1") == 30
+    rows = [row for row in centre.read(everything_sent) if row.seq >= first]
+    assert [(row.body, row.digest) for row in rows] == [(b"", entry.body_digest.hex()) for entry in sent]
+    table = tables.quarantine
+    raws = centre.read(lambda c: c.execute(select(table.c.raw).where(table.c.seq >= first)).scalars().all())
+    assert not [raw for raw in raws if CARD.encode() in raw or NOTE.encode() in raw]
+
+
+async def test_another_history_names_no_erased_member_either(centre: RunningCentre) -> None:
+    till = await lived(centre)
+    centre.clock.now = NOON + timedelta(hours=3)
+    erase(centre)
+    # When a disk of before sends something else under numbers that are known
+    till.sent, till.hashes = till.sent[:5], till.hashes[:5]
+    till.sale(receipt(60, code=CARD))
+    with pytest.raises(RefusedError, match="other content"):
+        await till.send(6)
+
+    (kept,) = [entry for entry in waiting(centre).values() if entry.key == till.sent[5].key]
+    assert CARD not in kept.json.decode()
