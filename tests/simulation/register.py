@@ -29,7 +29,8 @@ from tests.simulation.network import Link, SimulatedClient
 from tests.simulation.trace import Trace
 
 _SPOOL: Final = "simulated spool"
-_STORE_RETRY_S: Final = 5.0
+# Less often than a supervisor does it: hours of a full disk are many of the same.
+_STORE_RETRY_S: Final = 60.0
 # A heartbeat each half minute would be most of what happens; news comes by hints.
 HEARTBEAT_S: Final = 1_800.0
 
