@@ -56,6 +56,8 @@ def item_map_from_file(content: bytes) -> ReadItemMap:
     except UnicodeDecodeError as error:
         raise ItemMapError(f"byte {error.start} is not UTF-8; save the file as UTF-8") from error
     header = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if not header:
+        raise ItemMapError("the file is empty; a map of no entries, which ends the one before, is `items = []`")
     if header.startswith(("[", "#")) or "=" in header:
         return ReadItemMap(item_map=_from_toml(text))
     return _from_csv(text)

@@ -45,7 +45,7 @@ def test_the_one_form_leaves_defaults_out_and_comes_back() -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"kind": "fee"}, "entry 1: it has no condition"),
+        ({"kind": "fee"}, "entry 1: it has no condition; give it one of name, sku, gtin, .*, department"),
         ({"sku": ["1"]}, "entry 1: it gives nothing"),
         ({"sku": [" "], "kind": "fee"}, r"\$.items\[0\].sku\[0\]"),
         ({"sku": ["1"], "kind": "goods", "colour": "red"}, "colour"),
@@ -55,7 +55,7 @@ def test_the_one_form_leaves_defaults_out_and_comes_back() -> None:
         ({"gtin_range": [["3850012345699", "3850012345600"]], "kind": "fee"}, "lower end first"),
         ({"name": ["***"], "kind": "fee"}, "no letter or digit"),
         ({"name": ["%!"], "kind": "fee"}, "no letter or digit"),
-        ({"name": ["*tv*"], "kind": "fee"}, "3 letters together"),
+        ({"name": ["*tv*"], "kind": "fee"}, r"3 letters together .*: write '\* tv \*' for the word, 'tv\*' for"),
         ({"name": ["a" * (MAX_PATTERN_CHARS + 1)], "kind": "fee"}, r"name\[0\]"),
         ({"name": ["(a+)+$"] * 2_000, "kind": "fee"}, "name"),
     ],
@@ -71,7 +71,7 @@ def test_an_entry_that_cannot_be_used_is_named(entry: dict[str, object], words: 
     "document", [b"", b"{", b"[]", b"{}", b'{"items":{}}', b'{"items":[],"later":1}', b"\xff", b"[" * 9999]
 )
 def test_what_is_no_map_is_refused(document: bytes) -> None:
-    with pytest.raises(ItemMapError):
+    with pytest.raises(ItemMapError, match=r"correct it|not JSON: .*"):
         item_map_from_json(document)
 
 
@@ -82,6 +82,8 @@ def test_a_map_has_limits() -> None:
     ranged = {"gtin_range": [["2000000000000", "2999999999999"]] * (MAX_RANGES + 1), "kind": "fee"}
     with pytest.raises(ItemMapError, match="GTIN ranges"):
         item_map_from_values({"items": [ranged]})
+    one_gtin = [["2000000000000", "2000000000000"]]
+    assert item_map_from_values({"items": [{"gtin_range": one_gtin * MAX_RANGES, "kind": "fee"}]}).items
     wide = {"sku": [f"{n:064}" for n in range(1_000)], "kind": "fee"}
     with pytest.raises(ItemMapError, match="bytes"):
         item_map_from_values({"items": [wide] * 120})
@@ -99,6 +101,7 @@ def test_what_is_probably_not_meant_is_told() -> None:
     many = warnings_of(ItemMap(items=(MILK,) * 100))
     assert len(many) == MAX_WARNINGS + 1
     assert many[-1] == "and 79 more of the kind"
+    assert len(warnings_of(ItemMap(items=(MILK,) * (MAX_WARNINGS + 1)))) == MAX_WARNINGS
 
 
 def test_kinds_are_counted() -> None:
@@ -110,17 +113,34 @@ def test_kinds_are_counted() -> None:
     [
         item_map_json(BOTH),
         item_map_toml(BOTH).encode(),
-        b"# a remark\n" + item_map_toml(BOTH).encode(),
+        b"\n# a remark\n" + item_map_toml(BOTH).encode(),
+        b"\n" + item_map_json(BOTH),
         "name,tax_label,gtin,sku,kind,category,tags\n*kesa*,Ђ,,,fee,bags,\n,,3850012345678,1001,,dairy,bio|local\n".encode(),
         (
             '\ufeffNAME;Tax_Label;gtin;sku;kind;category;tags\r\n"*kesa*";Ђ;;;fee;bags;\r\n'
             ";;3850012345678;1001;;dairy; bio | local\r\n"
         ).encode(),
     ],
-    ids=["json", "toml", "toml with a remark", "csv", "csv of a spreadsheet"],
+    ids=["json", "toml", "toml with a remark", "json after an empty line", "csv", "csv of a spreadsheet"],
 )
 def test_three_ways_to_write_one_map(content: bytes) -> None:
     assert item_map_from_file(content) == ReadItemMap(item_map=BOTH)
+
+
+def test_a_map_that_was_shown_can_be_published_again() -> None:
+    shown = item_map_toml(BOTH)
+
+    assert shown.count("\n\n") == 1
+    assert item_map_from_file(shown.encode()) == ReadItemMap(item_map=BOTH)
+
+
+def test_a_row_may_end_early_and_a_cell_hold_what_stands_between_columns_elsewhere() -> None:
+    read = item_map_from_file(b"name,kind,category,tags\n't hoentje,fee\nbrood,goods,a;b\n")
+
+    assert read.item_map.items == (
+        ItemEntry(name=("'t hoentje",), kind="fee"),
+        ItemEntry(name=("brood",), kind="goods", category="a;b"),
+    )
 
 
 def test_a_range_and_several_values_in_a_cell() -> None:
@@ -148,7 +168,9 @@ def test_a_report_that_was_filled_in_is_a_map() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"name,colour\nx,y\n", "'colour'"),
+        (b"", "empty.*`items = "),
+        (b"\xef\xbb\xbf\r\n \r\n", "empty"),
+        (b"name,colour\nx,y\n", "'colour'.* name, sku, gtin, .*, tags at most once"),
         (b"name,name,kind\nx,y,fee\n", "'name'"),
         (b"sku,kind\n1,fee,more\n", "line 2"),
         (b"sku,kind\n1,\n2,fee|tip\n", "line 3: .*kind"),
@@ -180,3 +202,4 @@ def test_more_entries_than_a_register_looks_up_are_refused() -> None:
 def test_a_file_that_is_too_large_is_not_read() -> None:
     with pytest.raises(ItemMapError, match=f"more than {MAX_FILE_BYTES} bytes"):
         item_map_from_file(b"{" + b" " * MAX_FILE_BYTES)
+    assert item_map_from_file(item_map_json(BOTH).ljust(MAX_FILE_BYTES)).item_map == BOTH

@@ -62,7 +62,14 @@ FEE = Mapped(kind="fee")
         # all conditions together
         ({"name": ("*kesa*",), "tax_label": ("A",)}, line("KESA", tax_labels=("A",)), line("KESA", tax_labels=("B",))),
         ({"name": ("kesa",), "sku": ("7",)}, line("KESA", sku="7"), line("KESA")),
+        ({"name": ("kesa",), "sku": ("7",)}, line("KESA", sku="7"), line("HLEB", sku="7")),
+        ({"name": ("*kesa*",), "sku": ("7",)}, line("NOSIVA KESA", sku="7"), line("HLEB", sku="7")),
         ({"sku": ("7",), "gtin": ("36000291",)}, line(sku="7", gtin="36000291"), line(sku="7", gtin="96385074")),
+        (
+            {"gtin_prefix": ("385",), "sku": ("7",)},
+            line(gtin="3850012345678", sku="7"),
+            line(gtin="385001234567X", sku="7"),
+        ),
         (
             {"gtin_prefix": ("385",), "department": ("1",)},
             line(gtin="3850012345678", department="1"),
@@ -220,13 +227,53 @@ def test_what_comes_back_is_judged_as_it_was_sold(later: bool) -> None:
     sold = mapped(sale("1", lines=both), at_sale)
     returned = mapped(replace(refund("2", "1", 1250), lines=back), at_return)
 
-    # when all of it comes back
+    # when all of it comes back, or only those goods
     earned = evaluate(sold, program=PROGRAM)
     taken = evaluate(returned, program=PROGRAM, original=Settled(receipt=sold, entries=earned))
+    part = replace(returned, lines=returned.lines[1:], total_minor=-250)
+    of_part = evaluate(part, program=PROGRAM, original=Settled(receipt=sold, entries=earned))
 
-    # then all of it is taken back, exactly
+    # then all of it is taken back, exactly, and of the part what it gave
     assert sum(entry.points for entry in (*earned, *taken)) == 0
+    assert sum(entry.points for entry in of_part) == (-250 if later else 0)
     assert as_sold(as_sold(returned, sold), sold) == as_sold(returned, sold)
+
+
+def test_goods_that_come_back_are_what_the_first_line_of_them_was_when_they_were_sold() -> None:
+    # given bread, of which a line was voided, sold with tags and a tax label, and told apart by SKU or GTIN
+    sold = sale(
+        "1",
+        lines=(
+            line("HLEB", sku="1", tags=("voided",), voided=True),
+            line("HLEB", sku="1", tags=("bio",), tax_labels=("A",), kind="deposit", mapped=Mapped(category="bread")),
+            line("HLEB", sku="1", tags=("second",)),
+            line("HLEB", sku="2", tags=("dry",)),
+            line("HLEB", gtin="96385074", tags=("sliced",)),
+        ),
+    )
+
+    # when it comes back without them
+    back = as_sold(
+        replace(
+            refund("2", "1", 300), lines=(line("Hleb", sku="1"), line("hleb", sku="2"), line("HLEB", gtin="20000011"))
+        ),
+        sold,
+    )
+
+    # then it is what it was, and what was not sold there stays what it is
+    assert [(each.tags, each.tax_labels, each.kind, each.mapped) for each in back.lines] == [
+        (("bio",), ("A",), "deposit", Mapped(category="bread")),
+        (("dry",), (), "goods", UNSET),
+        ((), (), "goods", UNSET),
+    ]
+
+
+def test_lines_that_say_nothing_of_their_goods_share_what_the_map_says_alone() -> None:
+    sold = sale("1", lines=(line(tags=("bio",), mapped=Mapped(category="bread")),))
+
+    back = as_sold(replace(refund("2", "1", 100), lines=(line(tags=("own",)),)), sold)
+
+    assert [(each.tags, each.mapped) for each in back.lines] == [(("own",), Mapped(category="bread"))]
 
 
 def test_goods_that_were_not_sold_there_keep_their_own() -> None:
