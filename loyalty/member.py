@@ -46,7 +46,7 @@ class Balance(Struct, frozen=True, kw_only=True):
     spendable: int = 0
 
 
-class Activity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Activity(Struct, frozen=True, kw_only=True):
     """What a member earned, spent on goods, and how often they came, at one time or on one day; net of returns."""
 
     at: AwareDatetime
@@ -55,7 +55,7 @@ class Activity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     visits: int = 0
 
 
-class Lot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Lot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Points that mature and expire together: pending ones have `pending_until`; without `expires_at` they stay."""
 
     points: Points
@@ -63,14 +63,14 @@ class Lot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     expires_at: AwareDatetime | UnsetType = UNSET
 
 
-class Counters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Counters(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What rules need of a member's past; what is not told is taken for nothing, and the answer is an estimate.
 
     `used` is what each rule gave in each period (`{"base": {"2026-11-22": 120, "2026-11": 300, "member": 900}}`), net
     of returns; `purchases` how
     many sales there were; `birth_month` 1 to 12; `activity` what tiers are reached with; `visits`
     and `stamps` what each rule counted and gave nothing for yet, `visited` the newest day that each rule of days
-    counted; `lots` what the balances are made of.
+    counted; `lots` what the balances are made of. What a newer centre counts besides is passed over.
     """
 
     used: dict[str, dict[str, Points]] | UnsetType = UNSET
@@ -129,8 +129,8 @@ class Member(Struct, frozen=True, kw_only=True):
         return found is not None and found.state == "blocked"
 
 
-class MemberState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What evaluation knows of a member: the JSON of a member file (every key but `code` optional).
+class MemberState(Struct, frozen=True, kw_only=True):
+    """What evaluation knows of a member: what a member file holds (every key but `code` optional).
 
     Without `spendable` nothing is reserved: all that is confirmed may be spent.
     """

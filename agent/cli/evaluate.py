@@ -16,7 +16,7 @@ from loyalty.account import Account, newest
 from loyalty.fold import NEW
 from loyalty.history import missing
 from loyalty.ledger import LedgerEntry
-from loyalty.member import MemberState, ahead_of
+from loyalty.member import Activity, Counters, Lot, MemberState, ahead_of
 from loyalty.next import Preview, preview
 from loyalty.periods import FIRST, is_plausible
 from loyalty.program import Program, ProgramError, program_from_json
@@ -30,7 +30,27 @@ class _Receipts(Struct, frozen=True, kw_only=True):
     receipts: tuple[Raw, ...]
 
 
-_MEMBER: Final = msgspec.json.Decoder(MemberState)
+# ---- the member file: a person writes it, so that a key that is not known is a slip and not news
+
+
+class _Activity(Activity, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Lot(Lot, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Counters(Counters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    activity: tuple[_Activity, ...] | UnsetType = UNSET
+    lots: tuple[_Lot, ...] | UnsetType = UNSET
+
+
+class _Member(MemberState, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    counters: _Counters = _Counters()
+
+
+_MEMBER: Final = msgspec.json.Decoder(_Member)
 _RECEIPTS: Final = msgspec.json.Decoder(_Receipts)
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from loyalty.member import Activity, Counters, Identifier, Member, ahead_of, ending_of
+from loyalty.member import Activity, Counters, Identifier, Lot, Member, ahead_of, ending_of
 
 BLOCKED = Identifier(kind="card", code="TS2", card="TS2", state="blocked")
 
@@ -47,3 +47,18 @@ def test_what_lies_on_a_later_day_is_ahead() -> None:
     )
     assert ahead_of(visited, tomorrow) is None
     assert ahead_of(Counters(), noon) is None
+
+
+def test_a_row_of_a_newer_centre_is_read_as_far_as_it_is_known() -> None:
+    lot = {"points": 5, "why": "gift"}
+    visit = {"at": "2026-11-23T12:00:00+01:00", "visits": 1, "minutes": 7}
+    counters = {"purchases": 3, "luck": {"base": 7}, "lots": [lot], "activity": [visit]}
+    sent = {"member": "m1", "balance": {"confirmed": 5}, "counters": counters, "mood": "good"}
+
+    read = msgspec.json.decode(msgspec.json.encode(sent), type=Member)
+
+    assert read.counters == Counters(
+        purchases=3,
+        lots=(Lot(points=5),),
+        activity=(Activity(at=datetime.fromisoformat("2026-11-23T12:00:00+01:00"), visits=1),),
+    )

@@ -88,8 +88,17 @@ def test_what_the_member_file_does_not_tell_makes_an_estimate(run) -> None:  # t
     assert "estimated_without" not in new
 
 
-def test_a_member_file_with_an_unknown_counter_is_refused(run) -> None:  # type: ignore[no-untyped-def]
-    done = run([], member={"code": "1", "counters": {"luck": 7}})
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"luck": 7},
+        {"counters": {"luck": 7}},
+        {"counters": {"lots": [{"points": 1, "luck": 7}]}},
+        {"counters": {"activity": [{"at": "2026-11-22T12:00:00Z", "luck": 7}]}},
+    ],
+)
+def test_a_member_file_with_an_unknown_key_is_refused(run, member: dict[str, object]) -> None:  # type: ignore[no-untyped-def]
+    done = run([], member={"code": "1"} | member)
 
     assert done.returncode == 2
     assert "luck" in done.stderr
