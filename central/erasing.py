@@ -20,7 +20,6 @@ from central import cards, members, profiles, scopes
 from central.addressed import About, Named
 from central.cards import AT_ONCE
 from central.db import tables
-from central.members import UnknownMemberError
 from loyalty.addresses import hidden_code
 from loyalty.receipt import AwareDatetime, Receipt
 from sync.records import Entry, body_digest
@@ -43,9 +42,7 @@ class Erased(Struct, frozen=True, kw_only=True):
 
 def erase(connection: Connection, which: str, now: datetime) -> Erasure:
     """Erase the member with this id, code, number or address; again, it changes nothing. Raises UnknownMemberError."""
-    member = members.meant(connection, [which]).get(which) or cards.owner_as_typed(connection, which)
-    if member is None:
-        raise UnknownMemberError("no member has this code or id")
+    member = members.named(connection, which)
     known = _of_member(connection, member)
     if known is not None:
         return known

@@ -49,7 +49,7 @@ class MembersFileError(ValueError):
 
 
 class UnknownMemberError(LookupError):
-    """There is no member with this id."""
+    """There is no member with this id, or a text means two."""
 
 
 class ImportedIdentifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +156,22 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
 
 def member_exists(connection: Connection, member: str) -> bool:
     return bool(_known_members(connection, [member]))
+
+
+def named(connection: Connection, which: str) -> str:
+    """The member whom a person names by an id, a code, a telephone number or an address.
+
+    Raises UnknownMemberError, also where the id of one is a code of another: what is asked for may not be undone.
+    """
+    by_id, by_code = meant(connection, [which]).get(which), cards.owner_as_typed(connection, which)
+    if by_id is not None and by_code is not None and by_id != by_code:
+        raise UnknownMemberError(
+            f"this is the id of {by_id} and a code of {by_code}: name the one by another code, the other by its id"
+        )
+    member = by_id or by_code
+    if member is None:
+        raise UnknownMemberError("no member has this code or id")
+    return member
 
 
 def meant(connection: Connection, ids: Iterable[str]) -> dict[str, str]:

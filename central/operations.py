@@ -436,9 +436,7 @@ def fold_member(connection: Connection, member: str, now: datetime) -> MemberFol
 
 def show(connection: Connection, which: str, now: datetime) -> MemberShown:
     """A member by code or id. Raises UnknownMemberError."""
-    member = cards.owner_as_typed(connection, which) or members.meant(connection, [which]).get(which)
-    if member is None:
-        raise members.UnknownMemberError("no member has this code or id")
+    member = members.named(connection, which)
     row = members.rows_of(connection, [member], now)[member]
     return MemberShown(
         member=row,

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
-from central import erasing, feed, folding
+from central import erasing, feed, folding, scopes
 from central.bodies import HANDLED
 from central.db import tables
 from central.devices import shared_devices
@@ -191,6 +191,8 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
             applied += 1
             touched |= seen.touched
             moved |= seen.moved
+            if seen.member is not None:
+                scopes.seen(connection, row.store, (seen.member,), row.received_at)
             values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
         if again.kept is not entry:
             values["raw"] = msgspec.json.encode(again.kept)

@@ -149,6 +149,24 @@ def test_members_are_imported_linked_and_shown(data: Path, tmp_path: Path) -> No
     assert answer("members", "show", *where, "nobody")[0] == 1
 
 
+def test_a_text_that_means_two_members_means_none(data: Path) -> None:
+    # given somebody whose id is another's card
+    where = ("--data", str(data))
+    both = {"members": [{"member": "TS-0001", "identifiers": [{"code": "TS0009"}]}]}
+    assert run("members", "import", *where, "-", stdin=json.dumps(both).encode())[0] == 0
+
+    for command in ("show", "erase"):
+        # when a command names them both
+        code, refused = answer("members", command, *where, "TS-0001")
+        # then it is done to neither
+        assert code == 1
+        assert "m1" in refused["error"]
+    assert answer("members", "erasures", *where)[1] == {"erasures": []}
+    # and each can be named
+    assert answer("members", "show", *where, "m1")[1]["member"]["member"] == "m1"
+    assert answer("members", "show", *where, "TS0009")[1]["member"]["member"] == "TS-0001"
+
+
 def test_a_card_from_the_drawer_to_its_replacement(data: Path, tmp_path: Path) -> None:
     where = ("--data", str(data))
     stock = tmp_path / "cards.csv"

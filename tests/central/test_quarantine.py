@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from msgspec import Raw
 from typer.testing import CliRunner
 
-from central import quarantine
+from central import quarantine, scopes
 from central.cli import app
 from central.db import tables
 from central.quarantine import NOTHING, Again, Body, BodyRefusedError
@@ -73,6 +74,23 @@ async def test_a_receipt_that_came_whole_since_waits_no_more(centre: RunningCent
     await till.send(1)
     assert centre.write(lambda c: quarantine.retry(c, NOON)) == Again(applied=1, waiting=0)
     assert centre.points("m1") == 10
+
+
+async def test_who_bought_what_was_set_aside_was_at_the_store(centre: RunningCentre) -> None:
+    # Given a sale whose body could not travel
+    till = await centre.till(store="14")
+    till.sale(receipt(1, code="TS0001"))
+    whole = till.sent[0]
+    _without_body(till, 1)
+    await till.send(1)
+    [item] = centre.read(quarantine.listed).items
+    assert centre.read(lambda c: scopes.stores_holding(c, ["m1"])) == set()
+    # When a person brings it a month later
+    later = NOON + timedelta(days=30)
+    centre.write(lambda c: quarantine.bring_body(c, item.id, _body_of(whole), later))
+    # Then the member was seen there when it came
+    seen = centre.read(lambda c: c.execute(tables.scope_members.select()).all())
+    assert [(row.store, row.member, row.seen_at, row.held) for row in seen] == [("14", "m1", NOON, 1)]
 
 
 def _known_later(centre: RunningCentre, kind: str) -> None:
