@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, literal_column, select, update
 
 from central.db import tables
 from central.db.sets import among
@@ -238,22 +238,17 @@ def let_go(connection: Connection, now: datetime) -> int:
         policy = policy_of(connection, store)
         if policy.hold == "everything":
             continue
-        pinned = columns.pinned_at.is_not(None)
-        unseen: ColumnElement[bool] = and_(columns.pinned_at.is_(None), columns.seen_at < now - policy.since)
-        found = connection.execute(
-            select(columns.member)
-            .where(
-                columns.store == store,
-                columns.held == 1,
-                or_(and_(pinned, columns.pinned_at < now - PINNED_FOR), unseen),
-            )
-            .limit(MOVED_AT_ONCE - gone)
-        )
-        leaving = found.scalars().all()
-        _leave(connection, store, leaving)
-        gone += len(leaving)
-        if gone >= MOVED_AT_ONCE:
-            break
+        # Two queries, an index for each.
+        no_longer_asked_for = columns.pinned_at < now - PINNED_FOR
+        unseen = and_(columns.pinned_at.is_(None), columns.seen_at < now - policy.since)
+        for falls_out in (no_longer_asked_for, unseen):
+            held = and_(columns.store == store, columns.held == literal_column("1"))
+            found = connection.execute(select(columns.member).where(held, falls_out).limit(MOVED_AT_ONCE - gone))
+            leaving = found.scalars().all()
+            _leave(connection, store, leaving)
+            gone += len(leaving)
+            if gone >= MOVED_AT_ONCE:
+                return gone
     return gone
 
 

@@ -57,6 +57,12 @@ metadata = MetaData(
     }
 )
 
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index of the rows alone for which `where` is true, which queries say in the same words."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 # One row: which life of the centre this is, the newest position the sequencer gave, and the key of codes that are made
 # of telephone numbers and addresses.
 centre = Table(
@@ -202,10 +208,7 @@ receipts = Table(
     Column("problem", String(32)),
     Column("reviewed_at", Moment),
     Column("counts_at", Moment),
-    *(
-        Index("ix_receipts_problem", "problem", sqlite_where=is_set, postgresql_where=is_set)
-        for is_set in [text("problem IS NOT NULL")]  # few earn nothing
-    ),
+    _partial("ix_receipts_problem", "problem", where="problem IS NOT NULL"),  # few earn nothing
     Index("ix_receipts_number", "number"),
     Index("ix_receipts_fiscal_number", "fiscal_number"),
     Index("ix_receipts_member", "member"),
@@ -376,11 +379,9 @@ identifiers = Table(
     Column("blocked_at", Moment),
     Column("blocked_because", Text),
     Column("replaced_by", String(255)),
-    *(
-        Index(f"ix_identifiers_{column}", column, sqlite_where=is_set, postgresql_where=is_set)
-        for column in ("blocked_at", "replaced_by")
-        for is_set in [text(f"{column} IS NOT NULL")]  # few cards are
-    ),
+    # Few cards are.
+    _partial("ix_identifiers_blocked_at", "blocked_at", where="blocked_at IS NOT NULL"),
+    _partial("ix_identifiers_replaced_by", "replaced_by", where="replaced_by IS NOT NULL"),
 )
 
 # What people did to one card, under the number they named. Append-only.
@@ -513,14 +514,9 @@ scope_members = Table(
     Column("held", Integer, nullable=False),
     Column("pos", BigInteger),
     Index("ix_scope_members_store_pos", "store", "pos"),
-    *(
-        Index("ix_scope_members_unplaced", "member", "store", sqlite_where=unplaced, postgresql_where=unplaced)
-        for unplaced in [text("pos IS NULL")]  # the sequencer soon places them
-    ),
-    *(
-        Index("ix_scope_members_pinned", "store", "pinned_at", sqlite_where=is_set, postgresql_where=is_set)
-        for is_set in [text("pinned_at IS NOT NULL")]
-    ),
+    _partial("ix_scope_members_unplaced", "member", "store", where="pos IS NULL"),  # the sequencer soon places them
+    _partial("ix_scope_members_pinned", "store", "pinned_at", where="pinned_at IS NOT NULL"),
+    _partial("ix_scope_members_seen", "store", "seen_at", where="held = 1"),
 )
 
 # What registers of a store hold; the row of the store '' is for all that have none.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from central.db.tables import SPREAD, metadata
 from central.folder import AddressError, DataFolder, FolderError, NotSetUpError
 from central.server import Server
 from central.setup import InitOptions, initialise
+from loyalty.addresses import address_code
 from loyalty.member import Identifier
 from tests.central.conftest import only_postgresql, only_sqlite, refuse_rows
 from tests.central.till import NOON
@@ -202,6 +205,65 @@ def test_programs_published_before_times_were_kept_hold_from_when_they_were(tmp_
     known = database.read_now(programs.publications)
     database.close()
     assert [(one.hash, one.valid_from) for one in known] == [("a", None), ("b", NOON - timedelta(days=1)), ("a", NOON)]
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_what_was_kept_under_a_telephone_number_is_kept_under_its_code(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # Given a database that keeps things under a number itself, and others under a card that looks like one
+    url = request.getfixturevalue("postgres").database() if backend == "postgresql" else None
+    database = Database(Place(data=tmp_path, url=url))
+    database.upgrade("0014")
+    number = "+381601234567"
+    phone, card = ({"kind": kind, "code": number, "entry": "typed"} for kind in ("phone", "card"))
+    old: list[tuple[str, dict[str, Any]]] = [
+        ("insert into centre values (1, 'e', 0, :now, :key)", {"key": "5e" * 32}),
+        (
+            "insert into devices (id, store, register, public_key, enrolled_at, version, platform) "
+            "values ('d', '12', '3', '', :now, '', '')",
+            {},
+        ),
+        ("insert into epochs values ('e1', 'd', 'q', :now, null, 9, '', null)", {}),
+    ]
+    for seq, member in ((1, phone), (2, card)):
+        sold, told = json.dumps({"key": "r", "member": member}), json.dumps({"what": "w", "member": member})
+        old += [
+            (
+                "insert into receipts (key, device, kind, status, currency, total_minor, body, code, claims, "
+                "knew_member, state, received_at) "
+                "values (:key, 'd', 'sale', 'final', 'RSD', 1, :body, :code, :body, 0, '', :now)",
+                {"key": f"r{seq}", "body": sold.encode(), "code": number},
+            ),
+            ("insert into attachments values ('r9', 'e1', :seq, :code, :kind, :entry)", {"seq": seq} | member),
+            ("insert into events values (:key, 'w', null, :code, :now, 'd', :now)", {"key": f"s{seq}", "code": number}),
+            (
+                "insert into entries (epoch, seq, device, key, kind, hlc, wall, salt, body, h, code, received_at) "
+                "values ('e1', :seq, 'd', :key, 'signal', '', '', '', :body, '', '', :now)",
+                {"seq": seq, "key": f"s{seq}", "body": told.encode()},
+            ),
+        ]
+    now = {"now": NOON.isoformat(sep=" ")}
+    for statement, values in old:
+        database.write_now(partial(_executed, statement, {**values, **(now if ":now" in statement else {})}))
+    # When it is brought to this version
+    database.upgrade()
+    # Then the number is nowhere that things are found by, and the card is where it was
+    hidden = address_code("phone", number, "5e" * 32)
+    for listing in (
+        "select code from receipts order by key",
+        "select code from attachments order by seq",
+        "select code from events order by key",
+    ):
+        assert database.read_now(partial(_executed, listing, {})) == [hidden, number], listing
+    bodies = database.read_now(partial(_executed, "select body from receipts order by key", {}))
+    database.close()
+    assert [json.loads(body)["member"] for body in bodies] == [phone | {"code": hidden}, card]
+
+
+def _executed(statement: str, values: dict[str, Any], connection: Connection) -> list[Any]:
+    result = connection.execute(text(statement), values)
+    return list(result.scalars()) if result.returns_rows else []
 
 
 def _keys(inspector: Inspector, table: str) -> tuple[list[Sequence[str]], list[Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientWebSocketResponse
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, select
 
 from central import devices, feed, operations, scopes
 from central.db import tables
@@ -151,6 +151,30 @@ def test_who_was_not_seen_for_a_year_leaves_and_comes_back_at_the_next_visit(sto
     stores.seen(HERE, "p1")
     stores.place()
     assert [change.op for change in stores.changes(HERE, left.next).changes] == ["upsert"]
+
+
+def test_who_is_to_leave_is_found_without_looking_at_all_who_stay(stores: Stores) -> None:
+    stores.seen(HERE, *PEOPLE)
+
+    def plans(connection: Connection) -> list[str]:
+        """How the database finds the rows of each question that `let_go` asks of it."""
+        asked: list[tuple[str, Any]] = []
+        event.listen(connection, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+        scopes.let_go(connection, stores.now)
+        sqlite = connection.dialect.name == "sqlite"
+        if not sqlite:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a dozen rows are read whole else
+        explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
+        return [
+            str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
+            for statement, values in asked
+            if statement.startswith("SELECT scope_members")
+        ]
+
+    asked_for, unseen, *_ = stores.write(plans)
+
+    assert "ix_scope_members_pinned" in asked_for
+    assert "ix_scope_members_seen" in unseen
 
 
 def test_a_pin_lasts_a_month_and_a_visit_makes_more_of_it(stores: Stores) -> None:
