@@ -47,13 +47,12 @@ def erase(connection: Connection, which: str, now: datetime) -> Erasure:
     if known is not None:
         return known
     members.hold(connection, [member])
-    aliases = members.aliases_of(connection, [member]).get(member, ())
     codes = _codes_of(connection, member)
     key = cards.code_key(connection)
     erasure = Erasure(
         number=newest(connection) + 1,
         member=member,
-        aliases=aliases,
+        aliases=members.ids_of(connection, member)[1:],
         codes=tuple(sorted(hidden_code(code, key) for code in codes)),
         erased_at=now,
     )

@@ -67,9 +67,7 @@ def record_by_hand(
     connection: Connection, *, key: str, what: str, which: str, at: datetime, now: datetime
 ) -> EventRecorded:
     """Keep an event of a member, named by a code or an id, and give what it gives. Raises UnknownMemberError."""
-    member = cards.owner_of(connection, which) or which
-    if not members.member_exists(connection, member):
-        raise members.UnknownMemberError("no member has this code or id; `members show` and the admin pages find them")
+    member = members.named(connection, which)
     events = tables.events
     known = connection.execute(select(events).where(events.c.key == key)).one_or_none()
     if known is None:

@@ -137,13 +137,7 @@ def merge(connection: Connection, source: MemberId, target: MemberId, because: s
 
     The ledger's rows stay where they are. Raises UnknownMemberError, MergeError.
     """
-    known = members.meant(connection, [source, target])
-    for one in (source, target):
-        if one not in known:
-            raise members.UnknownMemberError(f"there is no member {one}; `members show` and the admin pages find ids")
-        if members.erased_among(connection, [known[one]]):
-            raise MergeError(f"{one} was erased, and is nobody any more")
-    gone, kept = known[source], known[target]
+    gone, kept = members.living(connection, source), members.living(connection, target)
     if gone == kept:
         raise MergeError(f"{source} and {target} are one member already")
     members.hold(connection, [gone, kept])

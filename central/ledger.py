@@ -48,8 +48,8 @@ def entries_of_receipt(connection: Connection, key: str) -> tuple[LedgerEntry, .
 
 def entries_of_member(connection: Connection, member: str) -> tuple[LedgerEntry, ...]:
     """All of a member's entries in the order they were recorded, those under the member's aliases too."""
-    ids = (member, *roll.aliases_of(connection, [member]).get(member, ()))
-    rows = connection.execute(select(tables.ledger).where(tables.ledger.c.member.in_(ids)).order_by(tables.ledger.c.id))
+    own = tables.ledger.c.member.in_(roll.ids_of(connection, member))
+    rows = connection.execute(select(tables.ledger).where(own).order_by(tables.ledger.c.id))
     return tuple(entry_of(row) for row in rows)
 
 

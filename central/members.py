@@ -126,11 +126,12 @@ def members_from_json(document: bytes) -> tuple[ImportedMember, ...]:
 def import_members(connection: Connection, members: Sequence[ImportedMember], now: datetime) -> Imported:
     """Add or change members; all of them or none.
 
-    Raises CodeTakenError when a code already names another member, CardStateError when its card is blocked.
+    Raises MembersFileError for ids that name nobody any more, CodeTakenError when a code already names another
+    member, CardStateError when its card is blocked.
     """
     members, addresses = _without_addresses(members, cards.code_key(connection))
     known = _known_members(connection, [member.member for member in members])
-    _refuse_aliases(connection, [member.member for member in members if member.member not in known])
+    _refuse_gone(connection, [member.member for member in members])
     added = [member for member in members if member.member not in known]
     if added:
         connection.execute(insert(tables.members), [_member_values(member, now) for member in added])
@@ -154,8 +155,20 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
     )
 
 
-def member_exists(connection: Connection, member: str) -> bool:
-    return bool(_known_members(connection, [member]))
+def of_id(connection: Connection, which: str) -> str:
+    """The member whom an id means, their own or one that was merged into it. Raises UnknownMemberError."""
+    member = meant(connection, [which]).get(which)
+    if member is None:
+        raise UnknownMemberError(f"there is no member {which}; `members show` and the admin pages find ids")
+    return member
+
+
+def living(connection: Connection, which: str) -> str:
+    """The same, of somebody who can be given something: who was erased is nobody. Raises UnknownMemberError."""
+    member = of_id(connection, which)
+    if erased_among(connection, [member]):
+        raise UnknownMemberError(f"{which} was erased, and is nobody any more; give the person a new id")
+    return member
 
 
 def named(connection: Connection, which: str) -> str:
@@ -183,6 +196,11 @@ def meant(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
         some = among(table.c.alias, every[start : start + AT_ONCE])
         to |= {row.alias: row.member for row in connection.execute(select(table).where(some))}
     return to
+
+
+def ids_of(connection: Connection, member: str) -> tuple[str, ...]:
+    """The id of a member, and all others that mean them."""
+    return (member, *aliases_of(connection, [member]).get(member, ()))
 
 
 def aliases_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -396,11 +414,14 @@ def _told_anew(
     return told
 
 
-def _refuse_aliases(connection: Connection, new: Sequence[str]) -> None:
-    taken = meant(connection, new)
-    if taken:
-        alias, member = next(iter(sorted(taken.items())))
-        raise MembersFileError(f"{alias} was merged into {member}; name {member} in the file")
+def _refuse_gone(connection: Connection, ids: Sequence[str]) -> None:
+    means = meant(connection, ids)
+    erased = erased_among(connection, sorted(set(means.values())))
+    for one, member in sorted(means.items()):
+        if member in erased:
+            raise MembersFileError(f"{one} was erased; take it out of the file, or give the person a new id")
+        if one != member:
+            raise MembersFileError(f"{one} was merged into {member}; name {member} in the file")
 
 
 def _owners(wanted: Sequence[tuple[str, tuple[CardNumber, ...]]]) -> dict[str, str]:
@@ -440,12 +461,13 @@ def take_facts(connection: Connection, source: str, target: str, now: datetime) 
 
 def find_members(connection: Connection, text: str, limit: int) -> list[str]:
     """Ids of members whose code or id is `text`, or whose short name holds it; all where it is empty."""
-    query = select(tables.members.c.id).order_by(tables.members.c.id).limit(limit)
+    columns, merged = tables.members.c, select(tables.member_aliases.c.alias)
+    query = select(columns.id).where(columns.id.not_in(merged)).order_by(columns.id).limit(limit)
     words = text.strip()
     if not words:
         return list(connection.execute(query).scalars())
-    exact = cards.owner_as_typed(connection, words)
-    if exact is not None:
-        return [exact]
-    matched = tables.members.c.short_name.icontains(words, autoescape=True)
-    return list(connection.execute(query.where(matched | (tables.members.c.id == words))).scalars())
+    by_id, by_code = meant(connection, [words]).get(words), cards.owner_as_typed(connection, words)
+    exact = {one for one in (by_id, by_code) if one is not None}
+    if exact:
+        return sorted(exact)
+    return list(connection.execute(query.where(columns.short_name.icontains(words, autoescape=True))).scalars())

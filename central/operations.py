@@ -332,8 +332,7 @@ def link(
     `printed` is the number on the same card; `alias_of` a number of the card that `code` is another one of. A card of
     stock is handed out by this. Raises UnknownMemberError, CardError. Linking the same again changes nothing.
     """
-    if not members.member_exists(connection, member):
-        raise members.UnknownMemberError(f"there is no member {member}; `members show` and the admin pages find ids")
+    member = members.living(connection, member)
     kind = _kind_seen(connection, code)
     others = [CardNumber(code=cards.code_of(printed), kind=kind, printed=True)] if printed else []
     if alias_of:
@@ -384,8 +383,7 @@ def issue(connection: Connection, code: str, member: str, now: datetime) -> Card
 
     Raises UnknownMemberError, CardError. Again, it changes nothing.
     """
-    if not members.member_exists(connection, member):
-        raise members.UnknownMemberError(f"there is no member {member}; `members show` and the admin pages find ids")
+    member = members.living(connection, member)
     before = _points(connection, member)
     named = cards.issue(connection, code, member, now)
     adopted = _adopted(connection, member, named, now) if named else 0
@@ -426,8 +424,7 @@ def replace(connection: Connection, old: str, new: str, now: datetime) -> CardDo
 
 def fold_member(connection: Connection, member: str, now: datetime) -> MemberFolded:
     """Fold a member anew, however much there is. Raises UnknownMemberError."""
-    if not members.member_exists(connection, member):
-        raise members.UnknownMemberError(f"there is no member {member}; `members show` and the admin pages find ids")
+    member = members.of_id(connection, member)
     before = len(ledger.entries_of_member(connection, member))
     folding.settle_and_tell(connection, [member], now, limit=None)
     entries = ledger.entries_of_member(connection, member)
@@ -561,6 +558,6 @@ def _kind_seen(connection: Connection, code: str) -> MemberKind:
 
 def _points(connection: Connection, member: str) -> int:
     columns = tables.ledger.c
-    ids = (member, *members.aliases_of(connection, [member]).get(member, ()))
-    total = connection.execute(select(func.sum(columns.points)).where(columns.member.in_(ids))).scalar_one()
+    own = columns.member.in_(members.ids_of(connection, member))
+    total = connection.execute(select(func.sum(columns.points)).where(own)).scalar_one()
     return int(total or 0)

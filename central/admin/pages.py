@@ -279,17 +279,14 @@ class AdminPages:
     async def _link(self, request: web.Request) -> web.StreamResponse:
         code, which, now = await _field(request, "code"), await _field(request, "member"), self._clock()
 
-        def work(connection: Connection) -> str:
-            member = cards.owner_of(connection, which) or which
-            operations.link(connection, member, code, now)
-            return member
-
         try:
-            member = await self._database.write(work)
+            linked = await self._database.write(
+                lambda connection: operations.link(connection, members.named(connection, which), code, now)
+            )
         except (members.UnknownMemberError, cards.CardError) as error:
             return self._page("message.html", 409, title="Not linked", text=str(error))
         await self._sequencer.place()
-        raise web.HTTPSeeOther(f"/members/{member}")
+        raise web.HTTPSeeOther(f"/members/{linked.member}")
 
     async def _block(self, request: web.Request) -> web.StreamResponse:
         reason = await _field(request, "reason")

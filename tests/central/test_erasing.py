@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, insert, select
 
-from central import devices, erasing, operations, quarantine
+from central import devices, erasing, members, operations, quarantine
 from central.db import tables
 from central.journal import Erased, Journal, erased, replay
 from central.snapshots import forget_snapshots
@@ -382,3 +382,27 @@ async def test_another_history_names_no_erased_member_either(centre: RunningCent
 
     (kept,) = [entry for entry in waiting(centre).values() if entry.key == till.sent[5].key]
     assert CARD not in kept.json.decode()
+
+
+# ---- nobody brings them back
+
+
+async def test_no_file_and_no_operator_brings_an_erased_member_back(centre: RunningCentre) -> None:
+    await lived(centre)
+    centre.write(lambda c: operations.import_stock(c, b"TS951\n", NOON))
+    centre.write(lambda c: operations.merge_members(c, "m2", "p-1", "same person", NOON))
+    erase(centre)
+
+    for member in ("p-1", "m2"):
+        document = msgspec.json.encode(
+            {"members": [{"member": member, "short_name": NAME, "identifiers": [{"code": CARD}]}]}
+        )
+        with pytest.raises(members.MembersFileError, match=f"{member} was"):
+            centre.write(partial(operations.import_file, document=document, now=NOON))
+        with pytest.raises(members.UnknownMemberError, match="was erased"):
+            centre.write(partial(operations.link, member=member, code=CARD, now=NOON))
+        with pytest.raises(members.UnknownMemberError, match="was erased"):
+            centre.write(partial(operations.issue, code="TS951", member=member, now=NOON))
+
+    nobody = shown(centre, "p-1")
+    assert (nobody.short_name, nobody.identifiers) == (msgspec.UNSET, ())

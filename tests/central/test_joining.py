@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
-from central import cards, operations, profiles
+from central import cards, events, members, operations, profiles
+from central.admin.views.members import member_page
 from central.db import tables
 from loyalty.addresses import address_code
 from loyalty.member import Member
@@ -198,3 +200,43 @@ async def test_merging_and_selling_come_to_the_same_in_any_order(centre: Running
     assert row(centre, "p-1").member == row(centre, "p-2").member == "m3"
     assert row(centre, "m3").aliases == ("p-1", "p-2")
     assert centre.points("m3") == 30
+
+
+async def merged_into_m1(centre: RunningCentre) -> Till:
+    """p-1 joined, bought once as m1 did, and means m1 since."""
+    till = await centre.till()
+    await outcome(till, "join", join(card="TS900"))
+    await till.sell(receipt(1, code="TS900"), receipt(2, code="TS0001"))
+    centre.write(lambda c: operations.merge_members(c, "p-1", "m1", "same person", NOON))
+    return till
+
+
+async def test_whatever_is_asked_of_an_id_that_was_merged_is_asked_of_who_it_means(centre: RunningCentre) -> None:
+    await merged_into_m1(centre)
+    centre.write(lambda c: operations.import_stock(c, b"TS951\n", NOON))
+
+    linked = centre.write(lambda c: operations.link(c, "p-1", "TS950", NOON))
+    issued = centre.write(lambda c: operations.issue(c, "TS951", "p-1", NOON))
+    folded = centre.write(lambda c: operations.fold_member(c, "p-1", NOON))
+    event = partial(events.record_by_hand, key="e", what="member.referred", which="p-1", at=NOON, now=NOON)
+
+    assert (linked.member, issued.card.member, folded.member, centre.write(event).member) == ("m1",) * 4
+    assert {one.code for one in row(centre, "m1").identifiers} >= {"TS0001", "TS900", "TS950", "TS951"}
+    assert (folded.entries, folded.points) == (0, 20)
+    assert centre.points("m1") == 20
+    assert centre.read(lambda c: members.find_members(c, "p-1", 50)) == ["m1"]
+    assert centre.read(lambda c: members.find_members(c, "", 50)) == ["m1", "m2", "m3"]
+    # And a file that still tells of it as of somebody is refused
+    document = msgspec.json.encode({"members": [{"member": "p-1", "short_name": "Iva"}]})
+    with pytest.raises(members.MembersFileError, match="p-1 was merged into m1; name m1 in the file"):
+        centre.write(lambda c: operations.import_file(c, document, NOON))
+
+
+async def test_the_page_of_a_member_has_the_points_of_both_under_either_id(centre: RunningCentre) -> None:
+    await merged_into_m1(centre)
+
+    for member in ("m1", "p-1"):
+        page = centre.read(partial(member_page, which=member, now=NOON))
+        assert page.member.member == "m1"
+        assert [one.points for one in page.entries] == [10, 10]
+        assert [one.points for one in page.receipts] == [10, 10]

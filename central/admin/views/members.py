@@ -88,11 +88,12 @@ def member_rows(connection: Connection, text: str) -> tuple[MemberRow, ...]:
     )
 
 
-def member_page(connection: Connection, member: str, now: datetime) -> MemberPage | None:
-    """A member with the newest receipts and ledger entries; None where there is no such member."""
-    if not members.member_exists(connection, member):
+def member_page(connection: Connection, which: str, now: datetime) -> MemberPage | None:
+    """The member whom an id means, with the newest receipts and ledger entries; None where there is none."""
+    means = members.meant(connection, [which]).get(which)
+    if means is None:
         return None
-    zone = Zone(connection)
+    member, zone = means, Zone(connection)
     columns = tables.receipts.c
     keys = connection.execute(
         select(columns.key)
@@ -103,7 +104,7 @@ def member_page(connection: Connection, member: str, now: datetime) -> MemberPag
     entries = connection.execute(
         select(tables.ledger, columns.number)
         .outerjoin(tables.receipts, columns.key == tables.ledger.c.receipt)
-        .where(tables.ledger.c.member == member)
+        .where(tables.ledger.c.member.in_(members.ids_of(connection, member)))
         .order_by(tables.ledger.c.id.desc())
         .limit(ROWS_SHOWN)
     )
