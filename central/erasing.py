@@ -179,15 +179,14 @@ def _forget(connection: Connection, erasure: Erasure, codes: Collection[str]) ->
     member, ids = erasure.member, (erasure.member, *erasure.aliases)
     about = About(erasure, cards.code_key(connection), {*codes, *_addresses_of(connection, member)})
     keys = _strip_receipts(connection, member, codes)
-    table = tables.member_entries
-    keys |= set(connection.execute(select(table.c.key).where(table.c.member.in_(ids))).scalars())
+    for table in (tables.member_entries, tables.events):
+        keys |= set(connection.execute(select(table.c.key).where(table.c.member.in_(ids))).scalars())
     _drop_bodies(connection, keys)
+    _drop_waiting(connection, codes)
     _strip_set_aside(connection, about, erasure.erased_at)
     cards.forget(connection, member)
     scopes.forget(connection, ids)
     profiles.forget(connection, member)
-    for some in _parts(codes):
-        connection.execute(delete(tables.attachments).where(tables.attachments.c.code.in_(some)))
     connection.execute(update(tables.events).where(tables.events.c.member == member).values(code=None))
     # The position comes later; what stood there goes now.
     connection.execute(update(tables.feed).where(tables.feed.c.member == member).values(op="erase", row=b""))
@@ -204,7 +203,10 @@ def _addresses_of(connection: Connection, member: str) -> set[str]:
 
 
 def _strip_receipts(connection: Connection, member: str, codes: Collection[str]) -> set[str]:
-    """Take the code out of the member's receipts, and out of those that were held for it; returns their keys."""
+    """Take the code out of the member's receipts, and out of those that were held for it.
+
+    Returns their keys, and those of the entries that gave them to somebody.
+    """
     receipts = tables.receipts
     found = [receipts.c.member == member]
     found += [and_(receipts.c.member.is_(None), receipts.c.code.in_(some)) for some in _parts(codes)]
@@ -215,9 +217,9 @@ def _strip_receipts(connection: Connection, member: str, codes: Collection[str])
             update(receipts).where(receipts.c.key == row.key).values(code=None, body=msgspec.json.encode(receipt))
         )
     keys = {row.key for row in rows}
-    also = tables.receipt_keys
-    for some in _parts(tuple(keys)):
-        keys |= set(connection.execute(select(also.c.key).where(also.c.receipt.in_(some))).scalars())
+    for table in (tables.receipt_keys, tables.receipt_entries):
+        for some in _parts(tuple(keys)):
+            keys |= set(connection.execute(select(table.c.key).where(table.c.receipt.in_(some))).scalars())
     return keys
 
 
@@ -226,6 +228,15 @@ def _drop_bodies(connection: Connection, keys: Iterable[str]) -> None:
     columns = tables.entries.c
     for some in _parts(sorted(keys)):
         _drop(connection, and_(columns.key.in_(some), columns.code != "quarantined"))
+
+
+def _drop_waiting(connection: Connection, codes: Collection[str]) -> None:
+    """What would give a receipt that has not come to the member."""
+    waiting = tables.attachments
+    for some in _parts(codes):
+        for row in connection.execute(select(waiting).where(waiting.c.code.in_(some))).all():
+            drop_body(connection, row.epoch, row.seq)
+        connection.execute(delete(waiting).where(waiting.c.code.in_(some)))
 
 
 def drop_body(connection: Connection, epoch: str, seq: int) -> None:

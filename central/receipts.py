@@ -69,7 +69,7 @@ def attach(connection: Connection, epoch: str, seq: int, body: AttachBody) -> Se
                 target=body.target,
                 epoch=epoch,
                 seq=seq,
-                code=body.member.code,
+                code=normal_code(body.member.code),
                 kind=body.member.kind,
                 entry=body.member.entry,
             )
@@ -86,6 +86,14 @@ def attach(connection: Connection, epoch: str, seq: int, body: AttachBody) -> Se
             code="quarantined", detail="the receipt belongs to another member already; detaching is not handled yet"
         )
     return _give_to(connection, stored, body.member, holder)
+
+
+def note_attach(connection: Connection, key: str, body: AttachBody) -> None:
+    """Remember which entries give a receipt to somebody, whatever becomes of them."""
+    table = tables.receipt_entries
+    known = select(table.c.key).where(table.c.receipt == body.target, table.c.key == key)
+    if connection.execute(known).first() is None:
+        connection.execute(insert(table).values(receipt=body.target, key=key))
 
 
 def correct(connection: Connection, body: CorrectBody, now: datetime) -> Seen:

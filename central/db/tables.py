@@ -225,6 +225,14 @@ receipt_keys = Table(
     Column("receipt", ForeignKey("receipts.key"), nullable=False),
 )
 
+# Entries that give a receipt to somebody, to find their bodies again.
+receipt_entries = Table(
+    "receipt_entries",
+    metadata,
+    Column("receipt", String(64), primary_key=True),
+    Column("key", String(255), primary_key=True),
+)
+
 # Returns that wait for their original, by each key or number it may come under.
 waits = Table(
     "waits",
@@ -625,6 +633,7 @@ SPREAD = {
     "waits": "receipt",
     "variances": "receipt",
     "receipt_keys": "key",
+    "receipt_entries": "receipt",
     "attachments": "target",
     "identifiers": "code",
     "card_changes": "code",

@@ -37,7 +37,7 @@ from tests.central.test_joining import row as shown
 from tests.central.till import NOON, RefusedError, Till, receipt
 
 NAME, CARD, NOTE = "Iva Erasable", "TS77001", "asks for a blue bag"
-PERSON = (NAME.encode(), CARD.encode(), NOTE.encode(), PHONE.encode(), b"641234567", b"64 123")
+PERSON = (NAME.encode(), CARD.encode(), b"ts-77001", NOTE.encode(), PHONE.encode(), b"641234567", b"64 123")
 
 
 def hits(folder: Path) -> list[str]:
@@ -55,6 +55,9 @@ async def lived(centre: RunningCentre) -> Till:
     till.sale(receipt(2, member=MemberReference(code=PHONE, kind="phone", entry="typed")))
     till.sale(receipt(3, code="TS0001"))
     till.told("profile", ProfileBody(member="nobody", fields={"note": told("x"), "phone": told(PHONE)}))
+    till.attach(receipt(1).key, f" {CARD}")
+    till.attach("to-come", CARD.lower().replace("ts", "ts-"))
+    till.entry("signal", "s", msgspec.json.encode(SignalBody(what="seen", member=MemberReference(code=CARD))))
     await till.send(1)
     return till
 
@@ -406,3 +409,30 @@ async def test_no_file_and_no_operator_brings_an_erased_member_back(centre: Runn
 
     nobody = shown(centre, "p-1")
     assert (nobody.short_name, nobody.identifiers) == (msgspec.UNSET, ())
+
+
+# ---- entries that are not the member's receipts, and yet tell of them
+
+
+async def test_an_attach_under_a_code_that_was_hers_later_is_not_kept(centre: RunningCentre) -> None:
+    # Given a receipt that an attach gave to a code that nobody had, which is hers since; and one of somebody else's
+    till = await lived(centre)
+    first = len(till.sent) + 1
+    sold, others = receipt(7), receipt(8)
+    till.sale(sold)
+    till.attach(sold.key, "TS-88002")
+    till.sale(others)
+    till.attach(others.key, "TS0001")
+    till.attach(others.key, "TS-88002")
+    await till.send(first)
+    centre.write(lambda c: operations.link(c, "p-1", "ts88002", NOON))
+    assert centre.points("p-1") == 30
+    # And all that since before the centre noted such entries
+    centre.database.downgrade("0015")
+    centre.database.upgrade()
+
+    erase(centre)
+
+    bodies = {row.seq - first: row.body for row in centre.read(everything_sent) if row.seq >= first}
+    assert [number for number, body in bodies.items() if body == b""] == [0, 1, 4]
+    assert (centre.points("p-1"), centre.points("m1")) == (30, 20)
