@@ -14,6 +14,7 @@ import msgspec
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.receipt import Receipt
+from sync.store.packing import Packer, unpacked
 from sync.store.reading import MAX_LISTED, MAX_SOURCE_MARKS, Reading
 from sync.store.rows import StoredReceipt, WaitingReceipt
 
@@ -32,6 +33,8 @@ _OF_CONTENT = f"{_WAITING}w.source = ? AND w.content = ? ORDER BY w.said, w.id L
 
 class SourceRows(Reading):
     """The part of `Writing` that sources need."""
+
+    _packer: Packer
 
     def _execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         raise NotImplementedError
@@ -74,7 +77,7 @@ class SourceRows(Reading):
                 _us(said),
                 _us(arrived),
                 _encode(captured).decode(),
-                _encode(receipt),
+                self._packer.pack(_encode(receipt)),
             ),
         )
 
@@ -110,7 +113,7 @@ class SourceRows(Reading):
                 source=row[1],
                 arrived=_EPOCH + row[2] * _US,
                 captured=_instant.decode(row[3]),
-                receipt=_receipt.decode(row[4]),
+                receipt=_receipt.decode(unpacked(row[4])),
             )
             for row in self._rows(sql, parameters)
         )

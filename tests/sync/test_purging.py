@@ -142,3 +142,20 @@ async def test_an_erasure_that_was_cut_short_is_carried_out_again(store: Store, 
     await carry_out(store, ERASURE, nothing_else)
 
     assert told_of(everything_in(tmp_path, keeper(tmp_path))) == set()
+
+
+async def test_a_receipt_that_waits_for_its_partner_waits_on_without_the_code(store: Store) -> None:
+    # Given receipts of a further source that wait, one of them under the member's code
+    def wait(writing: Writing) -> None:
+        lived(writing)
+        for number, code in ((11, CARD), (12, "TS1002")):
+            theirs = replace(receipt(number), member=MemberReference(code=code))
+            writing.add_waiting("web", theirs, CAPTURED, content="c", said=NOW, arrived=NOW)
+
+    await store.write(wait)
+
+    await carry_out(store, ERASURE, nothing_else)
+
+    waiting = await store.write(lambda writing: writing.waiting_since(NOW))
+    assert [one.receipt.key for one in waiting] == [receipt(11).key, receipt(12).key]
+    assert [one.receipt.member and one.receipt.member.code for one in waiting] == [msgspec.UNSET, "TS1002"]
