@@ -60,11 +60,11 @@ class SnapshotRow(Struct, frozen=True, kw_only=True):
 
 
 class Placed(Struct, frozen=True, kw_only=True):
-    """What the sequencer gave positions to: so many changes, of these members; the feed has come to `pos`."""
+    """What the sequencer gave positions to, of these members; the feed has come to `pos`. `more` may be waiting."""
 
-    count: int
     members: frozenset[str] = frozenset()
     pos: int = 0
+    more: bool = False
 
 
 def note_changes(connection: Connection, members: Iterable[str], now: datetime) -> dict[str, int]:
@@ -112,7 +112,7 @@ def place_changes(connection: Connection, now: datetime) -> Placed:
         .limit(PLACED_AT_ONCE)
     ).all()
     if not found and not moved:
-        return Placed(count=0)
+        return Placed()
     before = feed_position(connection)
     members = dict.fromkeys(change.member for change in found)
     every = dict.fromkeys((*members, *(one.member for one in moved)))
@@ -128,7 +128,7 @@ def place_changes(connection: Connection, now: datetime) -> Placed:
             [{"at": one.store, "whose": one.member, "given": pos_of[one.member]} for one in moved],
         )
     connection.execute(update(tables.centre).values(feed_pos=newest))
-    return Placed(count=len(found) + len(moved), members=frozenset(every), pos=newest)
+    return Placed(members=frozenset(every), pos=newest, more=PLACED_AT_ONCE in (len(found), len(moved)))
 
 
 def _put_rows(connection: Connection, pos_of: dict[str, int], now: datetime) -> None:
@@ -291,8 +291,12 @@ class Sequencer:
             if self._served >= ticket:
                 return
             serving = self._asked
-            while (placed := await self._placed()).count:
-                await self._announce(placed)
+            more = True
+            while more:
+                placed = await self._placed()
+                if placed.members:
+                    await self._announce(placed)
+                more = placed.more
             self._served = serving
 
     async def _placed(self) -> Placed:

@@ -102,7 +102,7 @@ def ingest(
     if request.first_seq > mark.acked_through + 1:
         raise SequenceGapError(mark.acked_through + 1)
     batch = _Batch(connection, device, request.epoch, now)
-    stored = _stored(connection, request)
+    stored = _stored(connection, request, mark)
     h = _hash_before(connection, device, request, mark)
     if request.prev_hash != h.hex():
         return batch.fork(request.entries, f"the chain differs already at seq {request.first_seq - 1}")
@@ -141,8 +141,10 @@ def _raise_mark(connection: Connection, epoch: str, mark: _Mark) -> None:
     )
 
 
-def _stored(connection: Connection, request: IngestRequest) -> dict[int, Any]:
-    """What is held already of the numbers that this batch names."""
+def _stored(connection: Connection, request: IngestRequest, mark: _Mark) -> dict[int, Any]:
+    """What is held already of the numbers that this batch names: nothing beyond the high-water mark."""
+    if request.first_seq > mark.acked_through:
+        return {}
     columns = tables.entries.c
     rows = connection.execute(
         select(columns.seq, columns.h, columns.code, columns.detail, columns.change).where(
@@ -239,27 +241,35 @@ class _Batch:
     def _take_all(self) -> None:
         """Apply the entries in their order: runs of plain receipts together, all others one by one."""
         self._without_erased()
-        books = self._books(self._new)
+        books: Books | None = None
         for index, new in enumerate(self._new):
-            plain = _plain(books, new.body) if isinstance(new.body, ReceiptBody) else None
-            if plain is not None:
-                self._plain.append((new, plain))
-                continue
+            if isinstance(new.body, ReceiptBody):
+                books = books or self._books(self._new[index:])
+                if (plain := _plain(books, new.body)) is not None:
+                    self._plain.append((new, plain))
+                    continue
             self._flush(books)
             self._take(new)
             if isinstance(new.body, JoinBody | ProfileBody | AliasBody):
-                # Codes name others now than when the books were opened.
-                books = self._books(self._new[index + 1 :])
-            books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
-            if isinstance(new.body, ReceiptBody | AttachBody):
-                books.note(new.body)
-            elif isinstance(new.body, CorrectBody):
-                books.note(new.body.reading)
+                books = None  # codes name others now than when they were opened
+            elif books is not None:
+                self._note(new, books)
         self._flush(books)
 
     def _books(self, new: Iterable[_New]) -> Books:
+        """What these need to know; whom an entry before them touched is folded anew at the end."""
         bodies = [one.body for one in new if isinstance(one.body, ReceiptBody)]
-        return Books(self._connection, self._device.id, bodies, self._now)
+        books = Books(self._connection, self._device.id, bodies, self._now)
+        books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
+        return books
+
+    def _note(self, new: _New, books: Books) -> None:
+        """What an entry that was taken by itself means for those behind it."""
+        books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
+        if isinstance(new.body, ReceiptBody | AttachBody):
+            books.note(new.body)
+        elif isinstance(new.body, CorrectBody):
+            books.note(new.body.reading)
 
     def _without_erased(self) -> None:
         """What is about an erased member names nobody, and its body is not kept as it was sent."""
@@ -299,10 +309,10 @@ class _Batch:
             else:
                 self._taken.append(_Taken(entry=new.entry, h=new.h, seen=_HELD, reason=ON_HOLD))
 
-    def _flush(self, books: Books) -> None:
+    def _flush(self, books: Books | None) -> None:
         """Store the plain receipts so far; if that fails, each by itself, to find the one it is."""
         plain, self._plain = self._plain, []
-        if not plain:
+        if books is None or not plain:
             return
         try:
             with self._connection.begin_nested():
@@ -401,10 +411,11 @@ class _Batch:
             self._connection, {member for one in self._taken for member in one.seen.touched}, self._now
         )
         moved = sorted(anew.union(*(one.seen.moved for one in self._taken)))
+        changed = set(moved).union(*(one.seen.changed for one in self._taken))
         plain = {member: rows for member, rows in self._given.items() if member not in anew}
         ledger.advance_balances(self._connection, plain, self._now)
         ledger.refresh_balances(self._connection, [member for member in moved if member not in plain], self._now)
-        change_of = feed.note_changes(self._connection, moved, self._now)
+        change_of = feed.note_changes(self._connection, sorted(changed), self._now)
         shown = {one.seen.member for one in self._taken if one.seen.member is not None}
         change_of |= feed.newest_changes(self._connection, shown.difference(change_of))
         scopes.seen(self._connection, self._device.store, shown, self._now)

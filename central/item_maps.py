@@ -9,6 +9,7 @@ so. Never matches a line.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 
 import msgspec
 import structlog
@@ -123,13 +124,16 @@ class Maps:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._in_force = matcher_in_force(connection)
         self._named: dict[str, ItemMatcher | None] = {}
 
     def mapped(self, receipt: Receipt) -> Receipt:
         """The receipt with its lines as the map has them; what the register made of them does not count."""
         named = self._by(receipt.item_map) if receipt.item_map else None
         return mapped(receipt, named or self._in_force)
+
+    @cached_property
+    def _in_force(self) -> ItemMatcher | None:
+        return matcher_in_force(self._connection)
 
     def _by(self, hashed: str) -> ItemMatcher | None:
         if hashed not in self._named:

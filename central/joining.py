@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 from sqlalchemy import Connection, delete, insert, select, update
@@ -25,6 +26,8 @@ from sync.records import AliasBody, ConsentBody, Entry, JoinBody, MemberId, Prof
 
 # By which code a person is looked for first, where those of a join name two members.
 _FIRST: tuple[MemberKind, ...] = ("card", "wallet", "nfc", "phone", "email")
+
+_ADDRESSES: tuple[Literal["phone", "email"], ...] = ("phone", "email")
 
 _ERASED = "the member was erased; nothing of this was kept"
 
@@ -71,14 +74,14 @@ def profile(connection: Connection, entry: Entry, body: ProfileBody, now: dateti
     erased = _about(member, connection, entry)
     if erased is not None:
         return erased
-    before = {name: profiles.value_of(connection, member, name) for name in ("phone", "email")}
+    before = {kind: profiles.value_of(connection, member, kind) for kind in _ADDRESSES if kind in body.fields}
+    key = cards.code_key(connection) if before else ""
     changed = profiles.tell(connection, member, body.fields, entry.key, now)
-    key = cards.code_key(connection)
     touched: frozenset[str] = frozenset()
-    for kind in ("phone", "email"):
+    for kind, told_before in before.items():
         if kind not in changed:
             continue
-        old = address_code(kind, before[kind] or "", key)
+        old = address_code(kind, told_before or "", key)
         new = address_code(kind, profiles.value_of(connection, member, kind) or "", key)
         if old is not None and old != new:
             cards.take_away(connection, old, member)
@@ -93,7 +96,7 @@ def profile(connection: Connection, entry: Entry, body: ProfileBody, now: dateti
         detail="" if changed else "was told otherwise later, or the same before",
         member=member,
         touched=touched,
-        moved=frozenset({member}),
+        changed=frozenset({member}),
     )
 
 
@@ -109,7 +112,7 @@ def consent(connection: Connection, device: Device, entry: Entry, body: ConsentB
         return Seen(code="duplicate", member=member)
     profiles.keep_consents(connection, member, [body], profiles.Source(entry=entry, device=device), now)
     note_entry(connection, member, entry.key)
-    return Seen(code="accepted", member=member, moved=frozenset({member}))
+    return Seen(code="accepted", member=member, changed=frozenset({member}))
 
 
 def alias(connection: Connection, entry: Entry, body: AliasBody, now: datetime) -> Seen:

@@ -76,6 +76,8 @@ def advance_balances(connection: Connection, given: Mapping[str, Sequence[dict[s
     Where points of before are due to be confirmed, or to expire, where tiers are reached, and of who was merged with
     others, all are folded again.
     """
+    if not given:
+        return
     balances = tables.balances.c
     held = connection.execute(select(tables.balances).where(among(balances.member, given))).all()
     reached = states.reached(connection, tuple(given), now)

@@ -190,7 +190,7 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
         else:
             applied += 1
             touched |= seen.touched
-            moved |= seen.moved
+            moved |= seen.moved | seen.changed
             if seen.member is not None:
                 scopes.seen(connection, row.store, (seen.member,), row.received_at)
             values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}

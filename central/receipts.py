@@ -33,7 +33,8 @@ CARD_BLOCKED = "held: its card was blocked before"
 class Seen(Struct, frozen=True, kw_only=True):
     """What became of one sighting. `member` is whose feed row shows it.
 
-    `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed.
+    `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed; of those who
+    `changed` only what is told of them is another.
     """
 
     code: Literal["accepted", "duplicate", "quarantined"]
@@ -41,6 +42,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     member: str | None = None
     touched: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
 
 
 def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 from contextlib import closing
 from enum import Enum
@@ -21,12 +20,16 @@ from sqlalchemy import Connection, Engine, String, create_engine, event, inspect
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
+from sqlcipher3 import dbapi2
 
 from central.db.errors import DatabaseError, DatabaseUrlError
 from sync.durable import sync_folder, write_private
+from sync.store.sqlite import has_wal_reset_bug
 
 # How long a transaction waits for others (the command line beside the server), on either database.
 BUSY_TIMEOUT_MS = 10_000
+# SQLite's log is cut back to this at a checkpoint after it grew beyond (a long reader, an import).
+WAL_KEEP_BYTES = 64 * 1024 * 1024
 # Readers besides the writers; more would only queue for the same few cores.
 READERS = 4
 # Writers at once on PostgreSQL: while one waits for a commit to reach the disk, others use the processor.
@@ -155,7 +158,11 @@ class Serving:
 
 
 class Sqlite:
-    """The file in the data folder. One writer at a time, several readers."""
+    """The file in the data folder. One writer at a time, several readers, and neither waits for the other.
+
+    Not by Python's own SQLite, which may have the WAL-reset bug, but by the one that registers have; nothing of it is
+    encrypted.
+    """
 
     writers = 1
 
@@ -163,8 +170,13 @@ class Sqlite:
         self._path = path
 
     def engine(self) -> Engine:
+        if has_wal_reset_bug(dbapi2.sqlite_version_info):
+            raise DatabaseError(
+                f"the linked SQLite is {dbapi2.sqlite_version}, and 3.7.0 to 3.51.2 can lose commits (the WAL-reset "
+                "bug); install sqlcipher3 0.6 or later, which brings a newer one"
+            )
         url = URL.create("sqlite", database=str(self._path))
-        engine = _engine(url, self.writers + READERS)
+        engine = _engine(url, self.writers + READERS, module=dbapi2)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -180,20 +192,21 @@ class Sqlite:
         return False
 
     def copy_to(self, folder: Path) -> None:
-        """By SQLite's own backup, in one go: writers wait for it as for any reader."""
+        """By SQLite's own backup, in one go; the copy is one file, without a log."""
         target = folder / self._path.name
         write_private(target, b"")
-        with closing(sqlite3.connect(self._path)) as source, closing(sqlite3.connect(target)) as copy:
+        with closing(dbapi2.connect(str(self._path))) as source, closing(dbapi2.connect(str(target))) as copy:
             source.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             source.backup(copy)
-            copy.execute("PRAGMA synchronous = FULL")
+            copy.execute("PRAGMA journal_mode = DELETE")
             if copy.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise DatabaseError(f"{self._path} is damaged; restore an earlier backup")
         _sync(target)
 
     def restore_from(self, folder: Path, beside: str) -> None:
-        """The rollback journal goes with its database: beside another one it would be played back into that."""
-        for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
+        """The log goes with its database: beside another one it would be played into that."""
+        for ending in ("", "-wal", "-shm", "-journal"):
+            path = self._path.with_name(f"{self._path.name}{ending}")
             if path.exists():
                 path.rename(path.with_name(f"{path.name}.{beside}"))
         arriving = self._path.with_name(f".{self._path.name}.new")
@@ -204,15 +217,16 @@ class Sqlite:
         sync_folder(self._path.parent)
 
     def overwrite_deleted(self) -> None:
-        """Write the file anew, and cut off the journal, which holds pages as they were before."""
-        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            connection.execute("PRAGMA journal_mode = PERSIST")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
+        """Write the file anew, and empty the log, which holds pages as they were before."""
+        with closing(dbapi2.connect(str(self._path), isolation_level=None)) as connection:
+            _prepare_sqlite(connection, None)
             connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute("PRAGMA journal_size_limit = 0")
             connection.execute("VACUUM")
+            if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise DatabaseError(
+                    f"{self._path} is being read all the time, so that its log still holds what was deleted; "
+                    "stop every program that uses it, which empties the log"
+                )
 
     def __str__(self) -> str:
         return str(self._path)
@@ -224,22 +238,18 @@ def _sync(path: Path) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """A rollback journal that is durable at COMMIT.
-
-    Python's own SQLite may have the WAL-reset bug (3.7.0 to 3.51.2), so there is no WAL. In the journal
-    mode DELETE, FULL leaves the removal of the journal unsynced, and a power cut could bring it back and
-    undo a commit; PERSIST ends a transaction with a synced write.
-    """
+    """A write-ahead log that is synced at COMMIT."""
     connection.isolation_level = None  # transactions are begun below, not by the driver
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    mode = cursor.execute("PRAGMA journal_mode = PERSIST").fetchone()[0]
-    if mode != "persist":
+    mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
         raise DatabaseError(
-            f"the database is in journal mode {mode}; stop every program that uses it, "
-            "then set it back with: sqlite3 centre.db 'PRAGMA journal_mode=DELETE'"
+            f"the database cannot be set to a write-ahead log (it is in journal mode {mode}); stop every other program "
+            "that uses it, and put it on a disk of this machine"
         )
     cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute(f"PRAGMA journal_size_limit = {WAL_KEEP_BYTES}")
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
@@ -374,6 +384,8 @@ def _string(_type: String, _compiler: Any, **_context: Any) -> str:
     return "VARCHAR"
 
 
-def _engine(url: URL, connections: int) -> Engine:
+def _engine(url: URL, connections: int, **options: Any) -> Engine:
     # An error is logged and printed: the values of a statement are codes and receipts, and stay out of it.
-    return create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
+    return create_engine(
+        url, pool_size=connections, max_overflow=0, pool_pre_ping=True, hide_parameters=True, **options
+    )

@@ -99,12 +99,12 @@ def test_what_was_there_stays_beside_what_is_restored(data: Path, tmp_path: Path
     folder = DataFolder(data)
     backups.back_up(folder, tmp_path / "backup", NOON)
     (data / "centre.db").write_bytes(b"damaged")
-    (data / "centre.db-journal").write_bytes(b"of the damaged one")
+    (data / "centre.db-wal").write_bytes(b"of the damaged one")
     restore(folder, tmp_path / "backup", None, NOON)
     left = {path.name: path.read_bytes() for path in data.glob("centre.db*.before-*")}
     assert left == {
         "centre.db.before-20261122T120000": b"damaged",
-        "centre.db-journal.before-20261122T120000": b"of the damaged one",
+        "centre.db-wal.before-20261122T120000": b"of the damaged one",
     }
 
 

@@ -6,7 +6,10 @@ import asyncio
 import json
 import re
 import socket
+import sqlite3
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,8 +21,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, ForeignKeyConstraint, Inspector, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from central import members, operations, programs
+from central import feed, members, operations, programs
 from central.clock import utc_now
+from central.db import tables
 from central.db.database import MIGRATIONS, Database, Place
 from central.db.errors import DatabaseMissingError, DatabaseNewerError, DatabaseOlderError
 from central.db.tables import SPREAD, metadata
@@ -85,14 +89,53 @@ def test_the_schema_goes_back_to_nothing_and_comes_again(data: Path) -> None:
 
 
 @only_sqlite
-def test_commits_are_durable_and_there_is_no_wal(data: Path) -> None:
+def test_commits_are_durable_by_a_log(data: Path) -> None:
     database = Database(DataFolder(data).database)
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
     pragmas = database.read_now(
         lambda connection: {name: connection.execute(text(f"pragma {name}")).scalar_one() for name in names}
     )
     database.close()
-    assert pragmas == {"journal_mode": "persist", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+@only_sqlite
+def test_a_file_of_a_version_with_a_rollback_journal_is_taken_over(data: Path) -> None:
+    path = data / "centre.db"
+    with closing(sqlite3.connect(path)) as before:
+        assert before.execute("PRAGMA journal_mode = PERSIST").fetchone() == ("persist",)
+        before.execute("UPDATE centre SET feed_pos = 7")
+        before.commit()
+    assert path.with_name("centre.db-journal").exists()
+
+    database = Database(DataFolder(data).database)
+    assert database.read_now(feed.feed_position) == 7
+    database.write_now(lambda connection: connection.execute(tables.centre.update().values(feed_pos=8)))
+    database.close()
+
+    assert [file.name for file in data.glob("centre.db*")] == ["centre.db"]
+
+
+def test_who_reads_and_who_writes_do_not_wait_for_each_other(data: Path) -> None:
+    database = Database(DataFolder(data).database)
+    before = database.read_now(feed.feed_position)
+
+    def writes(connection: Connection) -> int:
+        connection.execute(tables.centre.update().values(feed_pos=before + 1))
+        # in the middle of a change, what was there before is read
+        with ThreadPoolExecutor(1) as other:
+            return other.submit(database.read_now, feed.feed_position).result()
+
+    def reads(connection: Connection) -> tuple[int, int]:
+        first = feed.feed_position(connection)
+        # in the middle of reading, a change is committed; what is read stays of one moment
+        with ThreadPoolExecutor(1) as other:
+            other.submit(database.write_now, writes).result()
+        return first, feed.feed_position(connection)
+
+    assert database.read_now(reads) == (before, before)
+    assert database.read_now(feed.feed_position) == before + 1
+    database.close()
 
 
 def test_an_error_of_the_database_does_not_tell_what_was_written(data: Path) -> None:

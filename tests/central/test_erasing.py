@@ -75,7 +75,7 @@ async def test_no_byte_of_any_file_tells_who_it_was(centre: RunningCentre, data:
     till = await lived(centre)
     await till.changes()
     await till.snapshot()
-    assert {f"centre.db {text.decode()}" for text in PERSON[:4]} <= set(hits(data))
+    assert {hit.replace("db-wal", "db") for hit in hits(data)} >= {f"centre.db {text.decode()}" for text in PERSON[:4]}
 
     erase(centre)
 

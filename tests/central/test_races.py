@@ -297,5 +297,5 @@ def _kill_who_serves(connection: Connection) -> None:
 
 
 def _placed(database: Database) -> None:
-    while database.write_now(lambda connection: feed.place_changes(connection, NOON), Way.PLACE).count:
+    while database.write_now(lambda connection: feed.place_changes(connection, NOON), Way.PLACE).more:
         pass

@@ -68,7 +68,7 @@ class Stores:
         return int(self.write(lambda c: scopes.let_go(c, self.now)))
 
     def place(self) -> None:
-        while self.write(lambda c: feed.place_changes(c, self.now)).count:
+        while self.write(lambda c: feed.place_changes(c, self.now)).more:
             pass
 
     def scope(self, store: str) -> Scope:

@@ -78,7 +78,7 @@ def test_cuts_lose_nothing_that_the_centre_acknowledged(centre: Path) -> None:
     assert found.acknowledged > CENTRE_CUTS
 
 
-def test_a_centre_that_deletes_its_journal_loses_some(centre: Path) -> None:
+def test_a_centre_that_does_not_sync_its_commits_loses_some(centre: Path) -> None:
     found = after_cuts(FEW_CUTS, centre, "tests.faults.power.centre", SALES, "--weak", look=look_at_centre)
 
     assert found.lost > 0

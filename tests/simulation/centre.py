@@ -235,6 +235,6 @@ class SimulatedCentre:
         return self.database.read_now(work)
 
     def _place(self) -> None:
-        while self._write(lambda connection: feed.place_changes(connection, self._clock())).count:
+        while self._write(lambda connection: feed.place_changes(connection, self._clock())).more:
             pass
         self.news = self._read(feed.feed_position)

@@ -1,7 +1,7 @@
 """A centre that takes entries in, for a disk that is watched: it says what it is sent and what it acknowledged.
 
-`python -m tests.faults.power.centre FOLDER SALES [--weak]`: with `--weak` the journal is deleted at COMMIT, which no
-sync makes durable. Without a number of sales it makes the centre.
+`python -m tests.faults.power.centre FOLDER SALES [--weak]`: with `--weak` the log is not synced at COMMIT. Without a
+number of sales it makes the centre.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def entry(number: int) -> Entry:
 
 
 def weaken(connection: Any, _record: object, _proxy: object) -> None:
-    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 if __name__ == "__main__":
