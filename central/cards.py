@@ -509,4 +509,4 @@ def _in_parts(connection: Connection, query: Any, column: Any, values: Collectio
     """The rows where `column` is one of `values`, however many those are."""
     ordered = sorted(values)
     for start in range(0, len(ordered), AT_ONCE):
-        yield from connection.execute(query.where(among(column, ordered[start : start + AT_ONCE])))
+        yield from connection.execute(query.where(among(column, ordered[start : start + AT_ONCE]))).all()

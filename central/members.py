@@ -244,10 +244,10 @@ def facts_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[
         since: dict[str, datetime] = {}
         before: dict[str, list[KnownFacts]] = defaultdict(list)
         past = tables.member_facts
-        for row in connection.execute(select(past).where(among(past.c.member, some)).order_by(past.c.until)):
+        for row in connection.execute(select(past).where(among(past.c.member, some)).order_by(past.c.until)).all():
             before[row.member].append(KnownFacts(valid_from=since.get(row.member), facts=_facts(row)))
             since[row.member] = row.until
-        for row in connection.execute(select(tables.members).where(among(tables.members.c.id, some))):
+        for row in connection.execute(select(tables.members).where(among(tables.members.c.id, some))).all():
             found[row.id] = (*before[row.id], KnownFacts(valid_from=since.get(row.id), facts=_facts(row)))
     return found
 
@@ -282,7 +282,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
         )
         .select_from(joined)
         .where(among(tables.members.c.id, members))
-    )
+    ).all()
     return {
         row.id: Member(
             member=row.id,
@@ -314,7 +314,8 @@ def _known_members(connection: Connection, members: Sequence[str]) -> dict[str, 
     known: dict[str, Row[Any]] = {}
     columns = tables.members.c
     for start in range(0, len(members), AT_ONCE):
-        rows = connection.execute(select(tables.members).where(among(columns.id, members[start : start + AT_ONCE])))
+        some = among(columns.id, members[start : start + AT_ONCE])
+        rows = connection.execute(select(tables.members).where(some)).all()
         known.update({row.id: row for row in rows})
     return known
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from central.cards import AT_ONCE
 from central.db import tables
+from central.db.sets import among
 from central.devices import Device
 from central.profile_merge import Channel, Told, ToldGrant, bounded, channel_of, counted, later, merged
 from loyalty.member import Consent
@@ -206,4 +207,5 @@ def _fields(connection: Connection, members: Sequence[str]) -> Iterable[Row[Any]
 
 def _of_members(connection: Connection, table: Any, members: Sequence[str]) -> Iterable[Row[Any]]:
     for start in range(0, len(members), AT_ONCE):
-        yield from connection.execute(select(table).where(table.c.member.in_(members[start : start + AT_ONCE])))
+        some = among(table.c.member, members[start : start + AT_ONCE])
+        yield from connection.execute(select(table).where(some)).all()

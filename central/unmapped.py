@@ -111,13 +111,13 @@ def note(
     moved = {key: one for key, one in sorted(sums.items()) if one.lines or one.turnover_minor}
     if not moved:
         return
+    if _increase(connection, moved, now) == len(moved):
+        return
     known = _known(connection, moved)
     fresh = {key: one for key, one in moved.items() if key not in known}
-    if fresh:
-        room = max(0, max_goods - _count(connection))
-        _insert(connection, dict(islice(fresh.items(), room)), now)
-        _add_further(connection, list(fresh.values())[room:], now)
-    _increase(connection, {key: one for key, one in moved.items() if key in known}, now)
+    room = max(0, max_goods - _count(connection))
+    _insert(connection, dict(islice(fresh.items(), room)), now)
+    _add_further(connection, list(fresh.values())[room:], now)
 
 
 def report(connection: Connection, top: int) -> UnmappedReport:
@@ -237,12 +237,13 @@ def _insert(connection: Connection, sums: dict[str, _Sum], now: datetime) -> Non
     insert_rows(connection, tables.unmapped_goods, rows)
 
 
-def _increase(connection: Connection, sums: dict[str, _Sum], now: datetime) -> None:
+def _increase(connection: Connection, sums: dict[str, _Sum], now: datetime) -> int:
+    """Count these in where they are known; returns how many are."""
     rows = [
         {"key": key, "lines": one.lines, "turnover_minor": one.turnover_minor, "last_seen": now}
         for key, one in sums.items()
     ]
-    change_rows(connection, tables.unmapped_goods, rows, by="key", adding=("lines", "turnover_minor"))
+    return change_rows(connection, tables.unmapped_goods, rows, by="key", adding=("lines", "turnover_minor"))
 
 
 def _add_further(connection: Connection, ones: list[_Sum], now: datetime) -> None:

@@ -6,7 +6,6 @@ says so. No receipt is ever refused for a difference.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -57,9 +56,9 @@ def compared(
     if claimed == given:
         return None
     rules = [
-        f"{rule}: claimed {claimed[rule]}, given {given[rule]}"
+        f"{rule}: claimed {claimed.get(rule, 0)}, given {given.get(rule, 0)}"
         for rule in sorted({*claimed, *given})
-        if claimed[rule] != given[rule]
+        if claimed.get(rule, 0) != given.get(rule, 0)
     ]
     return Compared(
         receipt=receipt,
@@ -141,12 +140,13 @@ def renew(connection: Connection, members: Sequence[str], found: Mapping[str, Co
         )
 
 
-def _by_rule(entries: Iterable[LedgerEntry]) -> Counter[str]:
+def _by_rule(entries: Iterable[LedgerEntry]) -> dict[str, int]:
     """Points of each rule that gives or takes any."""
-    points: Counter[str] = Counter()
+    points: dict[str, int] = {}
     for entry in entries:
-        points[corrected_rule(entry.rule)] += entry.points
-    return Counter({rule: total for rule, total in points.items() if total})
+        rule = corrected_rule(entry.rule)
+        points[rule] = points.get(rule, 0) + entry.points
+    return {rule: total for rule, total in points.items() if total}
 
 
 def _values(one: Compared) -> dict[str, Any]:

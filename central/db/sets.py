@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 import psycopg
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     Boolean,
     ColumnElement,
     Connection,
@@ -22,10 +21,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Table,
-    Text,
-    TypeDecorator,
     bindparam,
-    func,
     insert,
     update,
 )
@@ -33,30 +29,43 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from central.db.dialects import leave_values_out
 from central.db.tables import Moment
 
 
-class _Values(TypeDecorator[Any]):
+class _Values(UserDefinedType[Any]):
     """A list as one parameter: an array on PostgreSQL, a JSON text on SQLite."""
 
-    impl = Text
     cache_ok = True
 
-    def __init__(self, of: TypeEngine[Any]) -> None:
-        super().__init__()
+    def __init__(self, of: Literal["text", "bigint"]) -> None:
         self.of = of
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(ARRAY(self.of) if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        return value if dialect.name == "postgresql" else json.dumps(value)
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return _array if dialect.name == "postgresql" else json.dumps
 
 
-_TEXTS, _NUMBERS = _Values(Text()), _Values(BigInteger())
+_TEXTS, _NUMBERS = _Values("text"), _Values("bigint")
+
+
+class _Each(FunctionElement[Any]):
+    """A table of the values of such a parameter, in its one column `value`."""
+
+    inherit_cache = True
+
+
+@compiles(_Each, "postgresql")
+def _each_postgresql(element: _Each, compiler: SQLCompiler, **how: Any) -> str:
+    values: Any = next(iter(element.clauses))
+    return f"unnest({compiler.process(values, **how)}::{values.type.of}[])"
+
+
+@compiles(_Each, "sqlite")
+def _each_sqlite(element: _Each, compiler: SQLCompiler, **how: Any) -> str:
+    values = next(iter(element.clauses))
+    return f"json_each({compiler.process(values, **how)})"
 
 
 class _Among(FunctionElement[bool]):
@@ -70,27 +79,26 @@ class _Among(FunctionElement[bool]):
 
 @compiles(_Among, "postgresql")
 def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    """Not `= ANY`: a plan that is made once for all lists would look through the whole list for each row."""
     column, values = (compiler.process(clause, **how) for clause in element.clauses)
-    return f"{column} = ANY ({values})"
+    return f"{column} IN (SELECT {values})"
 
 
 @compiles(_Among, "sqlite")
 def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
     column, values = (compiler.process(clause, **how) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - compiled clauses
+    return f"{column} IN (SELECT value FROM {values})"  # noqa: S608 - compiled clauses
 
 
 def among(column: ColumnElement[Any], values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
     """Whether a column of texts or numbers is one of these values, however many."""
-    return _Among(column, _parameter(values, _NUMBERS if isinstance(column.type, Integer) else _TEXTS))
+    return _Among(column, _Each(_parameter(values, _NUMBERS if isinstance(column.type, Integer) else _TEXTS)))
 
 
 def each(connection: Connection, values: Iterable[str]) -> FromClause:
     """A table of these texts, in its one column `value`."""
-    given = _parameter(values, _TEXTS)
-    if connection.dialect.name == "postgresql":
-        return func.unnest(given).table_valued("value").render_derived()
-    return func.json_each(given).table_valued("value")
+    found = _Each(_parameter(values, _TEXTS)).table_valued("value")
+    return found.render_derived() if connection.dialect.name == "postgresql" else found
 
 
 def _parameter(values: Iterable[Any], kind: _Values) -> Any:
@@ -117,10 +125,13 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, A
 
 def change_rows(
     connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, by: str, adding: Collection[str] = ()
-) -> None:
-    """Change rows, found by the column `by`; each gives all columns that change, those of `adding` by how much."""
+) -> int:
+    """Change rows, found by the column `by`; each gives all columns that change, those of `adding` by how much.
+
+    Returns how many of them there are.
+    """
     if not rows:
-        return
+        return 0
     columns = [name for name in rows[0] if name != by]
     if connection.dialect.name != "postgresql":
         new = {
@@ -128,8 +139,8 @@ def change_rows(
             for name in columns
         }
         given = [{f"new_{name}": value for name, value in row.items()} for row in rows]
-        connection.execute(update(table).where(table.c[by] == bindparam(f"new_{by}")).values(new), given)
-        return
+        changed = connection.execute(update(table).where(table.c[by] == bindparam(f"new_{by}")).values(new), given)
+        return changed.rowcount
     # What is the same for all rows travels once.
     same = {name: rows[0][name] for name in columns if all(row[name] == rows[0][name] for row in rows)}
     changes = ", ".join(
@@ -138,6 +149,7 @@ def change_rows(
         for name in columns
     )
     names = (by, *(name for name in columns if name not in same))
+    values = [_array([row[name] for row in rows]) for name in names]
     arrays = ", ".join(f"%s::{_array_of(table.c[name].type)}" for name in names)
     named = ", ".join(f'"{name}"' for name in names)
     statement = (
@@ -147,9 +159,36 @@ def change_rows(
     driver: Any = connection.connection.driver_connection
     try:
         with driver.cursor() as cursor:
-            cursor.execute(statement, [*same.values(), *([row[name] for row in rows] for name in names)])
+            cursor.execute(statement, [*same.values(), *values])
+            return int(cursor.rowcount)
     except psycopg.Error as error:
         raise _translated(connection, f"UPDATE {table.name}", error) from error
+
+
+def _array(values: Sequence[Any]) -> str:
+    """An array as PostgreSQL reads it. The driver's own way looks at every value several times."""
+    if values and all(type(value) is str for value in values):
+        joined = '","'.join(values)
+        if "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
+            return f'{{"{joined}"}}'
+    return f"{{{','.join(map(_element, values))}}}"
+
+
+def _element(value: Any) -> str:
+    match value:
+        case str():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+        case int():
+            return str(value)
+        case None:
+            return "NULL"
+        case datetime():
+            return f'"{value.isoformat()}"'
+        case bytes():
+            return f'"\\\\x{value.hex()}"'
+        case _:
+            raise TypeError(f"{type(value).__name__} has no place in an array")
 
 
 def _array_of(kind: TypeEngine[Any]) -> str:

@@ -51,9 +51,10 @@ def test_it_is_looked_for_by_the_index(database: Database) -> None:
 
 
 def test_a_set_is_a_table_too(database: Database) -> None:
-    values = ["a", "ž", '"', "a"]
-    rows = database.read_now(lambda c: list(c.execute(select(each(c, values).c.value)).scalars()))
-    assert sorted(rows) == sorted(values)
+    plain, odd = ["a", "ž", "NULL", "", " b", "{c,d}", "a"], ['"', "\\", '","', '\\"', "null"]
+    for values in (plain, odd, [*plain, *odd], odd[:1], []):
+        rows = database.read_now(lambda c, values=values: list(c.execute(select(each(c, values).c.value)).scalars()))  # type: ignore[misc]
+        assert sorted(rows) == sorted(values)
 
 
 def test_rows_change_all_at_once_to_what_is_given_or_by_it(database: Database) -> None:
@@ -68,10 +69,11 @@ def test_rows_change_all_at_once_to_what_is_given_or_by_it(database: Database) -
         {"key": "nobody", "lines": 1, "turnover_minor": 1, "last_seen": later},
     ]
     database.write_now(lambda connection: insert_rows(connection, GOODS, rows))
-    database.write_now(
+    changed = database.write_now(
         lambda connection: change_rows(connection, GOODS, given, by="key", adding=("lines", "turnover_minor"))
     )
-    database.write_now(lambda connection: change_rows(connection, GOODS, [], by="key"))
+    assert changed == 2
+    assert database.write_now(lambda connection: change_rows(connection, GOODS, [], by="key")) == 0
 
     kept = database.read_now(
         lambda c: c.execute(text("SELECT key, lines, turnover_minor FROM unmapped_goods ORDER BY key")).all()
