@@ -5,6 +5,10 @@ as finished JSON in rows of that size, in pages of the store's; the store makes 
 encrypts it. NATS JetStream keeps them in a stream in files, synced before each acknowledgement; its producers are
 tasks that each wait for theirs. `raw_group_commit_packed_per_s` is raw SQLite with rows of the size that the store
 packs them to: what is left to gain. The queues are run from one thread and from 64, and their better figure counts.
+
+How much a group of receipts gains over a queue that syncs each by itself hangs on how long a sync takes, so all run
+once more with 2 ms added to each (`slow_flush_`): the disk of a register, not of a data centre. A library that is
+preloaded does that, where there is a C compiler; NATS, which is written in Go, is not reached by it.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import Line, MemberReference, Receipt, Tax, Tender
@@ -41,13 +46,10 @@ from sync.store.writing import Writing
 from tests.bench.machine import disk_folder, measured
 from tests.bench.report import Report, rounded
 
-ROUNDS = 5
 PRODUCERS = 64
 ROWS_PER_COMMIT = 64
-# Per round: enough that a round lasts about half a second where a sync takes 0.3 ms.
-ONE_BY_ONE = 1_500
-GROUPED = 20_000
-PEER = 1_500
+SLOW = "slow_flush"
+SLOW_SOURCE = Path(__file__).with_name("slow_flush.c")
 PEERS = {"persist_queue": "persistqueue", "huey": "huey", "nats_jetstream": "nats"}
 NATS_STARTS_WITHIN_S = 20.0
 
@@ -117,41 +119,34 @@ def _line(position: int, random: Random) -> Line:
     )
 
 
+class Sizes(Struct, frozen=True, kw_only=True):
+    """How often each contender has its turn, and with how many receipts: one by one, in groups, into a peer."""
+
+    rounds: int
+    one_by_one: int
+    grouped: int
+    peer: int
+
+
+# Enough that a round lasts about half a second where a sync takes 0.3 ms; or 2 ms.
+SIZES = Sizes(rounds=5, one_by_one=1_500, grouped=20_000, peer=1_500)
+SLOW_SIZES = Sizes(rounds=2, one_by_one=300, grouped=6_000, peer=300)
+
+
 def run() -> Report:
-    bodies = receipts(GROUPED)
-    # A register does not hold 20,000 receipts for its collector to walk through.
-    gc.freeze()
     absent = tuple(name for name, module in PEERS.items() if not find_spec(module))
     if "nats_jetstream" not in absent and _nats_server() is None:
         absent += ("nats_jetstream",)
-    contenders: dict[str, Callable[[Path, list[ReceiptBody]], float]] = {
-        "sixty_four_producers_per_s": _sixty_four_producers,
-        "raw_group_commit_per_s": lambda folder, given: _raw(folder, given, ROWS_PER_COMMIT),
-        "raw_group_commit_packed_per_s": lambda folder, given: _raw(folder, given, ROWS_PER_COMMIT, Packer().pack),
-        "one_producer_per_s": _one_producer,
-        "raw_single_commit_per_s": lambda folder, given: _raw(folder, given[:ONE_BY_ONE], 1),
-    }
-    peers = {"persist_queue_per_s": _persist_queue, "huey_per_s": _huey, "nats_jetstream_per_s": _nats}
-    contenders.update({name: peer for name, peer in peers.items() if name.removesuffix("_per_s") not in absent})
     with disk_folder() as folder:
         machine = measured(folder)
-        taken: dict[str, list[float]] = {name: [] for name in contenders}
-        for turn in range(ROUNDS):
-            for name, contender in contenders.items():
-                place = folder / f"{name}-{turn}"
-                place.mkdir()
-                # What an earlier contender left for the disk to write is not this one's burden.
-                os.sync()
-                taken[name].append(contender(place, bodies))
-                shutil.rmtree(place)
-    figures = {name: statistics.median(rates) for name, rates in taken.items()}
-    best_peer = max((figures[name] for name in peers if name in figures), default=None)
-    ratios = {
-        "vs_raw_single_commit": figures["one_producer_per_s"] / figures["raw_single_commit_per_s"],
-        "vs_raw_group_commit": figures["sixty_four_producers_per_s"] / figures["raw_group_commit_per_s"],
-    }
-    if best_peer is not None:
-        ratios["vs_best_peer"] = figures["sixty_four_producers_per_s"] / best_peer
+        figures = _rates(folder, SIZES, absent)
+        slow = _slow_rates(folder)
+    ratios = _ratios(figures)
+    if slow is None:
+        absent += (SLOW,)
+    else:
+        figures |= {f"{SLOW}_{name}": rate for name, rate in slow.items()}
+        ratios |= {f"{SLOW}_{name}": ratio for name, ratio in _ratios(slow).items()}
     return Report(
         name="enqueue",
         figures={name: rounded(rate) for name, rate in figures.items()},
@@ -159,6 +154,72 @@ def run() -> Report:
         machine=machine,
         absent=absent,
     )
+
+
+def _rates(folder: Path, sizes: Sizes, absent: Sequence[str]) -> dict[str, float]:
+    """What each contender made durable a second, the median of its rounds; they take turns."""
+    bodies = receipts(sizes.grouped)
+    # A register does not hold 20,000 receipts for its collector to walk through.
+    gc.freeze()
+    single, some = bodies[: sizes.one_by_one], bodies[: sizes.peer]
+    contenders: dict[str, Callable[[Path], float]] = {
+        "sixty_four_producers_per_s": lambda place: _sixty_four_producers(place, bodies),
+        "raw_group_commit_per_s": lambda place: _raw(place, bodies, ROWS_PER_COMMIT),
+        "raw_group_commit_packed_per_s": lambda place: _raw(place, bodies, ROWS_PER_COMMIT, Packer().pack),
+        "one_producer_per_s": lambda place: _one_producer(place, single),
+        "raw_single_commit_per_s": lambda place: _raw(place, single, 1),
+    }
+    peers = {"persist_queue": _persist_queue, "huey": _huey, "nats_jetstream": _nats}
+    contenders |= {
+        f"{name}_per_s": lambda place, peer=peer: peer(place, some)  # type: ignore[misc]
+        for name, peer in peers.items()
+        if name not in absent
+    }
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(sizes.rounds):
+        for name, contender in contenders.items():
+            place = folder / f"{name}-{turn}"
+            place.mkdir()
+            # What an earlier contender left for the disk to write is not this one's burden.
+            os.sync()
+            taken[name].append(contender(place))
+            shutil.rmtree(place)
+    return {name: statistics.median(rates) for name, rates in taken.items()}
+
+
+def _ratios(figures: dict[str, float]) -> dict[str, float]:
+    ratios = {
+        "vs_raw_single_commit": figures["one_producer_per_s"] / figures["raw_single_commit_per_s"],
+        "vs_raw_group_commit": figures["sixty_four_producers_per_s"] / figures["raw_group_commit_per_s"],
+    }
+    best_peer = max((figures[f"{name}_per_s"] for name in PEERS if f"{name}_per_s" in figures), default=None)
+    if best_peer is not None:
+        ratios["vs_best_peer"] = figures["sixty_four_producers_per_s"] / best_peer
+    return ratios
+
+
+def _slow_rates(folder: Path) -> dict[str, float] | None:
+    """The same in a process whose every flush takes 2 ms longer; None where that cannot be made."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        return None
+    library = folder / f"{SLOW}.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(SLOW_SOURCE), "-ldl"], check=True)
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.bench.enqueue", str(folder)],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return msgspec.json.decode(told.stdout, type=dict[str, float])
+
+
+def _slowly(folder: Path) -> None:
+    """What `_slow_rates` starts: prints the rates, and that of flushes, which shows that they are slow."""
+    absent = [name for name, module in PEERS.items() if not find_spec(module)]
+    rates = _rates(folder, SLOW_SIZES, [*absent, "nats_jetstream"])
+    rates["fdatasync_per_s"] = measured(folder).fdatasync_per_s
+    sys.stdout.buffer.write(msgspec.json.encode(rates))
 
 
 def _appending(body: ReceiptBody) -> Callable[[Writing], object]:
@@ -173,8 +234,8 @@ async def _produce(store: Store, bodies: Sequence[ReceiptBody]) -> None:
 def _one_producer(folder: Path, bodies: list[ReceiptBody]) -> float:
     async def produce(store: Store) -> float:
         started = time.perf_counter()
-        await _produce(store, bodies[:ONE_BY_ONE])
-        return ONE_BY_ONE / (time.perf_counter() - started)
+        await _produce(store, bodies)
+        return len(bodies) / (time.perf_counter() - started)
 
     with closing(_store(folder)) as store:
         return _loop_runner()(produce(store))
@@ -259,7 +320,7 @@ def _huey(folder: Path, bodies: list[ReceiptBody]) -> float:
 
 
 def _nats(folder: Path, bodies: list[ReceiptBody]) -> float:
-    items = [msgspec.json.encode(body) for body in bodies[:PEER]]
+    items = [msgspec.json.encode(body) for body in bodies]
     kept = f'jetstream {{ store_dir: "{folder}", sync_interval: always }}'
     (folder / "nats.conf").write_text(f'listen: "127.0.0.1:-1"\nports_file_dir: "{folder}"\n{kept}\n')
     server = subprocess.Popen([str(_nats_server()), "-c", str(folder / "nats.conf")], stderr=subprocess.DEVNULL)
@@ -305,7 +366,7 @@ def _nats_server() -> Path | None:
 
 
 def _best_of_threads(put: Callable[[bytes], object], bodies: list[ReceiptBody]) -> float:
-    items = [msgspec.json.encode(body) for body in bodies[:PEER]]
+    items = [msgspec.json.encode(body) for body in bodies]
     return max(_from_threads(put, items, 1), _from_threads(put, items, PRODUCERS))
 
 
@@ -321,3 +382,7 @@ def _from_threads(put: Callable[[bytes], object], items: list[bytes], threads: i
     for producer in producers:
         producer.join()
     return len(items) / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    _slowly(Path(sys.argv[1]))
