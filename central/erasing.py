@@ -61,25 +61,41 @@ def erase(connection: Connection, which: str, now: datetime) -> Erasure:
     return erasure
 
 
-def erase_again(connection: Connection, erasure: Erasure) -> None:
-    """Let a database that is older than an erasure know it."""
-    if _of_member(connection, erasure.member) is not None:
-        return
+def make_known(connection: Connection, erasure: Erasure) -> None:
+    """Let a database that is older than an erasure have the ids that it names."""
     known = members.meant(connection, [erasure.member, *erasure.aliases])
     if erasure.member not in known:
         connection.execute(insert(tables.members).values(id=erasure.member, created_at=erasure.erased_at))
         connection.execute(insert(tables.balances).values(member=erasure.member, confirmed=0, pending=0))
-    missing = [alias for alias in erasure.aliases if alias not in known]
-    if missing:
-        rows = [
-            {"alias": alias, "member": erasure.member, "since": erasure.erased_at, "because": "erased"}
-            for alias in missing
-        ]
+    rows = [
+        {"alias": alias, "member": erasure.member, "since": erasure.erased_at, "because": "erased"}
+        for alias in erasure.aliases
+        if alias not in known
+    ]
+    if rows:
         connection.execute(insert(tables.member_aliases), rows)
+
+
+def codes_known_again(connection: Connection, erasure: Erasure) -> set[str]:
+    """The codes of an erasure that the database has, whomever they named when it was as old; not those of others."""
+    digests, key = frozenset(erasure.codes), cards.code_key(connection)
+    found: set[str] = set()
+    for table in (tables.identifiers, tables.receipts, tables.events, tables.attachments):
+        every = connection.execute(select(table.c.code).where(table.c.code.is_not(None)).distinct()).scalars()
+        found |= {code for code in every if hidden_code(code, key) in digests}
+    return _not_of_others(connection, found, erasure.member)
+
+
+def erase_again(connection: Connection, erasure: Erasure, codes: Collection[str]) -> None:
+    """The erasure in a database that is older than it, in which its ids mean one member; `codes` are known again."""
+    every = {*codes, *_codes_of(connection, erasure.member)}
+    key = cards.code_key(connection)
     _keep(connection, erasure)
-    # Before they were merged, aliases were members themselves.
-    for member in {*(known.get(one, one) for one in (erasure.member, *erasure.aliases))}:
-        _forget(connection, replace(erasure, member=member), _codes_of(connection, member))
+    _forget(connection, replace(erasure, codes=(*erasure.codes, *(hidden_code(code, key) for code in every))), every)
+
+
+def is_known(connection: Connection, erasure: Erasure) -> bool:
+    return _of_member(connection, erasure.member) is not None
 
 
 def erasures_after(connection: Connection, number: int, epoch: str, limit: int = MAX_ERASURES) -> ErasuresResponse:
@@ -171,8 +187,12 @@ def _codes_of(connection: Connection, member: str) -> set[str]:
         column = table.c.code
         query = select(column).where(table.c.member == member, column.is_not(None)).distinct()
         found |= set(connection.execute(query).scalars())
-    holders = cards.holders(connection, found)
-    return {code for code in found if holders.get(code, cards.NOBODY).member in (None, member)}
+    return _not_of_others(connection, found, member)
+
+
+def _not_of_others(connection: Connection, codes: Collection[str], member: str) -> set[str]:
+    holders = cards.holders(connection, codes)
+    return {code for code in codes if holders.get(code, cards.NOBODY).member in (None, member)}
 
 
 def _forget(connection: Connection, erasure: Erasure, codes: Collection[str]) -> None:
@@ -189,7 +209,7 @@ def _forget(connection: Connection, erasure: Erasure, codes: Collection[str]) ->
     profiles.forget(connection, member)
     connection.execute(update(tables.events).where(tables.events.c.member == member).values(code=None))
     # The position comes later; what stood there goes now.
-    connection.execute(update(tables.feed).where(tables.feed.c.member == member).values(op="erase", row=b""))
+    connection.execute(update(tables.feed).where(tables.feed.c.member.in_(ids)).values(op="erase", row=b""))
     connection.execute(delete(tables.member_facts).where(tables.member_facts.c.member == member))
     nothing = {"short_name": None, "language": None, "birth_month": None, "segments": "[]"}
     connection.execute(update(tables.members).where(tables.members.c.id.in_(ids)).values(nothing))

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, insert, select, update
 
-from central import devices, erasing
+from central import devices, operations
 from central.db import tables
 from central.folder import FolderError
 from loyalty.receipt import AwareDatetime
@@ -96,7 +96,7 @@ def replay(connection: Connection, facts: Iterable[Fact]) -> None:
             case Revoked():
                 devices.revoke(connection, fact.device, fact.at)
             case Erased():
-                erasing.erase_again(connection, _erasure(fact))
+                operations.erase_again(connection, _erasure(fact))
 
 
 def enrolled(device: devices.Device, token: str, now: datetime) -> Enrolled:

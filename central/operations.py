@@ -461,6 +461,24 @@ def erase_member(connection: Connection, which: str, now: datetime) -> Erasure:
     return erasure
 
 
+def erase_again(connection: Connection, erasure: Erasure) -> None:
+    """Carry out an erasure in a database that is older than it; what it knows already stays as it is.
+
+    Who was merged by then, and what became theirs, is one with the member first: half of them would stay behind.
+    """
+    if erasing.is_known(connection, erasure):
+        return
+    member, at = erasure.member, erasure.erased_at
+    erasing.make_known(connection, erasure)
+    for alias in erasure.aliases:
+        if members.of_id(connection, alias) != member:
+            merge_members(connection, alias, member, "one when they were erased", at)
+    codes = erasing.codes_known_again(connection, erasure)
+    _adopted(connection, member, sorted(codes), at)
+    erasing.erase_again(connection, erasure, codes)
+    feed.note_changes(connection, [member, *erasure.aliases], at)
+
+
 def template_refusals(connection: Connection) -> tuple[TemplateRefusal, ...]:
     """Of registers in service, those that refused what is published."""
     return tuple(

@@ -12,10 +12,11 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, insert, select
 
-from central import devices, erasing, members, operations, quarantine
+from central import cards, devices, erasing, members, operations, quarantine
 from central.db import tables
 from central.journal import Erased, Journal, erased, replay
 from central.snapshots import forget_snapshots
+from loyalty.addresses import hidden_code
 from loyalty.receipt import Line, MemberReference, Receipt
 from sync.records import (
     AliasBody,
@@ -436,3 +437,32 @@ async def test_an_attach_under_a_code_that_was_hers_later_is_not_kept(centre: Ru
     bodies = {row.seq - first: row.body for row in centre.read(everything_sent) if row.seq >= first}
     assert [number for number, body in bodies.items() if body == b""] == [0, 1, 4]
     assert (centre.points("p-1"), centre.points("m1")) == (30, 20)
+
+
+async def test_a_backup_of_before_a_merge_does_not_bring_half_of_the_member_back(centre: RunningCentre) -> None:
+    # Given a database in which p-1 and m1 are two, as before they were merged and erased as one
+    till = await lived(centre)
+    till.sale(receipt(9, code="TS-88003"))
+    await till.send(len(till.sent))
+    await till.changes()
+    key = centre.read(cards.code_key)
+    codes = tuple(hidden_code(code, key) for code in (CARD, "TS0001", "TS88003"))
+    fact = Erased(at=NOON, number=1, member="m1", aliases=("p-1", "p-late"), codes=codes)
+    # When the journal is brought in, and once more
+    for _ in range(2):
+        centre.write(partial(replay, facts=(fact,)))
+
+    # Then they are one, who has the points of both, and nothing tells who it was
+    nobody = shown(centre, "p-1")
+    assert (nobody.member, nobody.aliases) == ("m1", ("p-1", "p-late"))
+    assert (nobody.short_name, nobody.identifiers, nobody.note) == (msgspec.UNSET, (), msgspec.UNSET)
+    assert centre.points("m1") == 40
+    fed = centre.read(lambda c: c.execute(select(tables.feed).where(tables.feed.c.member.in_(("m1", "p-1")))).all())
+    assert {row.row for row in fed} == {b""}
+    # And what was kept under a code that became hers after the backup is theirs, without it
+    bought = centre.read(lambda c: c.execute(tables.receipts.select()).all())
+    assert {(row.member, row.code, b"88003" in row.body) for row in bought} == {("m1", None, False)}
+    # And who sends something of the other half brings nothing back
+    till.told("profile", ProfileBody(member="p-1", fields={"note": told(NOTE, 2)}))
+    (outcome,) = (await till.send(len(till.sent))).outcomes
+    assert (outcome.code, outcome.detail) == ("accepted", "the member was erased; nothing of this was kept")
