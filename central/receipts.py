@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, insert, select, update
 
 from central import cards, events, ledger, members, scopes, settling, unmapped
 from central.cards import Holder
@@ -285,9 +285,10 @@ def _rewrite(
 
 def _arrived(connection: Connection, stored: StoredReceipt) -> frozenset[str]:
     """Apply what waited for this receipt, then see where it and the returns that waited for it stand."""
-    reference = _waiting_attachment(connection, stored)
-    if reference is not None and stored.code is None and stored.member is None:
-        stored = _with_member(connection, stored, reference, cards.holder_of(connection, reference.code))
+    if stored.code is None and stored.member is None:
+        reference = _taken_attachment(connection, stored)
+        if reference is not None:
+            stored = _with_member(connection, stored, reference, cards.holder_of(connection, reference.code))
     return frozenset(settling.arrived(connection, stored))
 
 
@@ -310,8 +311,8 @@ def _with_member(
     return replace(stored, code=normal_code(reference.code), member=member)
 
 
-def _waiting_attachment(connection: Connection, stored: StoredReceipt) -> MemberReference | None:
-    """The newest `attach` that came before its receipt."""
+def _taken_attachment(connection: Connection, stored: StoredReceipt) -> MemberReference | None:
+    """The newest `attach` that came before its receipt. Others stay, without effect, so that an erasure finds them."""
     table = tables.attachments
     rows: list[Row[Any]] = list(
         connection.execute(
@@ -320,8 +321,10 @@ def _waiting_attachment(connection: Connection, stored: StoredReceipt) -> Member
     )
     if not rows:
         return None
-    connection.execute(table.delete().where(table.c.target.in_(identity_keys(stored.receipt))))
-    return MemberReference(code=rows[0].code, kind=rows[0].kind, entry=rows[0].entry)
+    newest = rows[0]
+    this = and_(table.c.target == newest.target, table.c.epoch == newest.epoch, table.c.seq == newest.seq)
+    connection.execute(table.delete().where(this))
+    return MemberReference(code=newest.code, kind=newest.kind, entry=newest.entry)
 
 
 def _member_of(connection: Connection, body: ReceiptBody) -> str | None:

@@ -242,7 +242,7 @@ waits = Table(
     Index("ix_waits_what", "what"),
 )
 
-# `attach` entries whose receipt has not come.
+# `attach` entries that came before their receipt, and did not give it to anybody yet.
 attachments = Table(
     "attachments",
     metadata,

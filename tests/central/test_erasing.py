@@ -439,6 +439,27 @@ async def test_an_attach_under_a_code_that_was_hers_later_is_not_kept(centre: Ru
     assert (centre.points("p-1"), centre.points("m1")) == (30, 20)
 
 
+async def test_an_attach_that_never_had_an_effect_is_not_kept_either(centre: RunningCentre) -> None:
+    # Given receipts that came with a code of their own, or were given to somebody else, when hers waited for them
+    till = await lived(centre)
+    first = len(till.sent) + 1
+    own, given = receipt(7, code="TS0001"), receipt(8)
+    for sold in (own, given):
+        till.attach(sold.key, CARD)
+    till.attach(given.key, "TS0001")
+    till.sale(own)
+    till.sale(given)
+    till.sale(own)
+    await till.send(first)
+    assert (centre.points("p-1"), centre.points("m1")) == (20, 30)
+
+    erase(centre)
+
+    bodies = {row.seq - first: row.body for row in centre.read(everything_sent) if row.seq >= first}
+    assert [number for number, body in bodies.items() if body == b""] == [0, 1]
+    assert centre.points("m1") == 30
+
+
 async def test_a_backup_of_before_a_merge_does_not_bring_half_of_the_member_back(centre: RunningCentre) -> None:
     # Given a database in which p-1 and m1 are two, as before they were merged and erased as one
     till = await lived(centre)
