@@ -50,7 +50,7 @@ from sync.programs import kept_programs, program_at
 from sync.store.errors import UnknownEntryError
 from sync.store.quarantine_rows import MAX_QUARANTINE_BYTES, QUARANTINE_ALARM_BYTES
 from sync.store.reading import MAX_LISTED, Reading, moment
-from sync.store.recovery import told
+from sync.store.recovery import told, whereabouts
 from sync.store.rows import Quarantined, Recovered, StoreStatus
 from sync.store.store import Store
 from sync.store.writing import Writing
@@ -354,6 +354,6 @@ def _verdict(
 
 def _recovered(recovered: Recovered) -> str:
     return (
-        f"the store was corrupt ({recovered.reason}) and is kept as {recovered.moved_to}; a new one is in use, "
+        f"the store was corrupt ({recovered.reason}) and is {whereabouts(recovered)}; a new one is in use, "
         f"{told(recovered.salvaged)}"
     )

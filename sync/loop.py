@@ -319,7 +319,7 @@ class SyncLoop:
             config=self._config_hash,
             item_map=self._item_map_hash,
             snapshot=msgspec.json.decode(snapshot, type=SnapshotProgress) if snapshot else None,
-            erasures=int(store.meta(ERASURES_THROUGH) or 0),
+            erasures=None if store.salvaging() else int(store.meta(ERASURES_THROUGH) or 0),
         )
 
     # -- into the store --------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Carrying out an erasure at a register, in small steps that may be begun again.
 
 Owns their order: what named the member is collected first, since it is needed to find them on paper; the member's row
-goes last, with the word to the centre that nothing is left. Until then the register sends nothing.
+goes last, with the word to the centre that nothing is left. Until then the register sends nothing. It is not to be
+begun while a damaged store still comes back: what is in that would come behind.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ async def carry_out(store: Store, erasure: Erasure, masked: Masked) -> None:
     await _through(store, lambda writing, after: writing.purge_receipts(about, after))
     await _through(store, lambda writing, after: writing.purge_entries(about, after))
     await store.write(lambda writing: writing.purge_waiting(about))
+    await store.remove_damaged()
     await store.write(lambda writing: writing.purge_member(about))
     await store.cut_log()
 

@@ -234,10 +234,12 @@ class Session:
         return FetchProgram(hash=name) if name is not None else None
 
     def _erasure_step(self, held: Held) -> Exchange | None:
-        return PullErasures(after=held.erasures) if (self._erased_through or 0) > held.erasures else None
+        if held.erasures is None or (self._erased_through or 0) <= held.erasures:
+            return None  # what still comes back of a damaged store would come behind them
+        return PullErasures(after=held.erasures)
 
     def _up_step(self, held: Held) -> Exchange | None:
-        if self._erased_through is None or self._erased_through > held.erasures:
+        if self._erased_through is None or self._erasure_step(held) is not None:
             return None  # what may not be kept any more may not be sent either
         if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):
             return OpenEpoch(all_kept=self._all_kept)
@@ -391,7 +393,7 @@ class Session:
         return True
 
     def _told_of_erasures(self, answer: ErasuresResponse, held: Held, now: float, chance: float) -> bool:
-        new = any(erasure.number > held.erasures for erasure in answer.erasures)
+        new = any(erasure.number > (held.erasures or 0) for erasure in answer.erasures)
         if new:
             self._erasures.go_on()
         else:

@@ -40,7 +40,7 @@ class Held(Struct, frozen=True, kw_only=True):
     `feed` is the position reached (None before the first snapshot), `scope` what that snapshot was of. `epoch_centre`
     and `feed_centre` are the centre's own epoch when each was begun. `programs` are the hashes of those that are
     kept, `config` and `item_map` the hashes in force, `snapshot` how far one came, `erasures` the
-    number of the last that was carried out.
+    number of the last that was carried out, None while a damaged store still comes back.
     """
 
     epoch: str | None = None
@@ -54,7 +54,7 @@ class Held(Struct, frozen=True, kw_only=True):
     config: str | None = None
     item_map: str | None = None
     snapshot: SnapshotProgress | None = None
-    erasures: int = 0
+    erasures: int | None = 0
 
     @property
     def last_seq(self) -> int:

@@ -11,11 +11,12 @@ import os
 from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 
 import structlog
 
-from sync.durable import write_private
+from sync.durable import sync_folder, write_private
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
 from sync.store.errors import StoreCorruptError, StoreKeyError, StoreUnavailableError
 from sync.store.rows import Recovered
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 READ_WHOLE_BYTES = 16 * 1024 * 1024
 
 _SUFFIXES = ("", "-wal", "-shm")
+_CORRUPT = ".corrupt-"
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
@@ -64,6 +66,16 @@ def examined(path: Path, key: bytes, clock: Callable[[], datetime], *, recover: 
     _suspicion(path).unlink(missing_ok=True)
     _keep_fingerprint(path, key)
     return recovered
+
+
+def remove_set_aside(path: Path) -> bool:
+    """Deletes what was ever renamed for being damaged, for good; whether there was any. Raises OSError."""
+    found = list(path.parent.glob(f"{escape(path.name)}{_CORRUPT}*"))
+    for file in found:
+        file.unlink(missing_ok=True)
+    if found:
+        sync_folder(path.parent)
+    return bool(found)
 
 
 def suspect(path: Path) -> None:
@@ -112,7 +124,7 @@ def _set_aside(path: Path, reason: str, clock: Callable[[], datetime]) -> Recove
     """Renames the file and its log, and never overwrites an earlier one."""
     stamp = clock().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     number = 0
-    while (moved_to := path.with_name(f"{path.name}.corrupt-{stamp}-{number}")).exists():
+    while (moved_to := path.with_name(f"{path.name}{_CORRUPT}{stamp}-{number}")).exists():
         number += 1
     for file, renamed in zip(files_of(path), files_of(moved_to), strict=True):
         if file.exists():

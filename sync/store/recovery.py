@@ -46,13 +46,28 @@ def finish_recovery(writing: Writing, recovery: Recovery) -> None:
     writing.still_quarantined(recovery.item, "corrupt_store", _detail(recovery.recovered), "", receipt=None)
 
 
+def note_removed(writing: Writing) -> None:
+    """The damaged file went with a member who was erased."""
+    recovery = recovery_of(writing)
+    if recovery is None or recovery.recovered.removed:
+        return
+    recovery = replace(recovery, recovered=replace(recovery.recovered, removed=True))
+    keep_recovery(writing, recovery)
+    writing.still_quarantined(recovery.item, "corrupt_store", _detail(recovery.recovered), "", receipt=None)
+
+
 def keep_recovery(writing: Writing, recovery: Recovery) -> None:
     """How far it is, in the commit of what came back."""
     writing.set_meta(_META, msgspec.json.encode(recovery).decode())
 
 
 def _detail(recovered: Recovered) -> str:
-    return f"kept as {recovered.moved_to}: {recovered.reason}; {told(recovered.salvaged)}"
+    return f"{whereabouts(recovered)}: {recovered.reason}; {told(recovered.salvaged)}"
+
+
+def whereabouts(recovered: Recovered) -> str:
+    """What became of the damaged file, for the operator."""
+    return "removed, since a member was erased" if recovered.removed else f"kept as {recovered.moved_to}"
 
 
 def told(salvaged: Salvaged) -> str:

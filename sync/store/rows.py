@@ -154,11 +154,15 @@ class Salvaged(Struct, frozen=True, kw_only=True):
 
 
 class Recovered(Struct, frozen=True, kw_only=True):
-    """The store found at start was corrupt and was renamed; what can be read of it is brought back meanwhile."""
+    """The store found at start was corrupt and was renamed; what can be read of it is brought back meanwhile.
+
+    `removed` where the file went since, with a member who was erased.
+    """
 
     moved_to: str
     reason: str
     salvaged: Salvaged = Salvaged()
+    removed: bool = False
 
 
 class StoreStatus(Struct, frozen=True, kw_only=True):

@@ -23,10 +23,10 @@ from sync.hlc import HybridClock, parse_hlc
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
 from sync.store.damaged import DamagedFile
 from sync.store.errors import StoreError, StoreUnavailableError, closed, unavailable
-from sync.store.examination import examined, files_of, key_is_kept, suspect
+from sync.store.examination import examined, files_of, key_is_kept, remove_set_aside, suspect
 from sync.store.lock import StoreLock
 from sync.store.reading import Parameters, Reading
-from sync.store.recovery import begin_recovery, recovery_of
+from sync.store.recovery import begin_recovery, note_removed, recovery_of
 from sync.store.reserve import Reserve, ballast_of
 from sync.store.rows import ChainPoint, Committed, Recovered, StoreStatus
 from sync.store.schema import migrate
@@ -116,8 +116,7 @@ class Store(Reading):
         self._last_writing = writing = self._writing()
         super().__init__(connect(path, key), clock)
         self._connection.execute("PRAGMA query_only = ON")
-        recovery = recovery_of(self)
-        self._tells_recovery = recovered or (recovery is not None and not recovery.recovered.salvaged.done)
+        self._tells_recovery = recovered or self.salvaging()
         self._writer = GroupWriter(writing, self._writing_again, failed=self._failed, refusal=self._refusal)
 
     @classmethod
@@ -205,6 +204,25 @@ class Store(Reading):
     def damaged_file(self, moved_to: str) -> DamagedFile:
         """What `status().recovered` names, to be read page by page; for a thread. Raises OSError."""
         return DamagedFile(Path(moved_to), self._key)
+
+    def salvaging(self) -> bool:
+        """Whether more may come back of a damaged file."""
+        recovery = recovery_of(self)
+        return recovery is not None and not recovery.recovered.salvaged.done
+
+    async def remove_damaged(self) -> None:
+        """Deletes every file that was set aside as damaged: it cannot be written without who is erased.
+
+        Raises StoreUnavailableError.
+        """
+        try:
+            removed = await asyncio.to_thread(remove_set_aside, self.path)
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"{error.filename} cannot be deleted ({error.strerror}), and a member in it is erased; delete it"
+            ) from error
+        if removed:
+            await self.write(note_removed)
 
     def close(self) -> None:
         """Writes what waits, then closes the file; again, it does nothing. What is asked later: StoreClosedError."""

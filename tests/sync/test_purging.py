@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from sync.records import JoinBody, ProfileBody, ReceiptBody, ToldCode, ToldValue
 from sync.store.overlay import Edit
 from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH
 from sync.store.reading import CODE_KEY
+from sync.store.salvage import salvage
+from sync.store.sqlite import PAGE_BYTES
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Erasure, IngestResponse
@@ -70,6 +73,10 @@ def told_of(everything: bytes) -> set[str]:
     return {text for text in (CARD, UNKNOWN, NAME, NOTE, PHONE) if text.replace(" ", "").upper().encode() in bare}
 
 
+def set_aside(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("store.db.corrupt-*")]
+
+
 async def test_nothing_is_left_and_what_was_bought_is_there(store: Store, tmp_path: Path) -> None:
     await store.write(lived)
     assert told_of(everything_in(tmp_path, keeper(tmp_path))) == {CARD, UNKNOWN, NAME, NOTE, PHONE}
@@ -93,6 +100,32 @@ async def test_nothing_is_left_and_what_was_bought_is_there(store: Store, tmp_pa
     assert store.meta(ERASURES_THROUGH) == "4"
     last = store.entry(store.last_number())
     assert (last.kind, msgspec.json.decode(last.json)) == ("erased", {"member": "m-iva", "erasure": 4})
+
+
+async def test_a_damaged_file_goes_with_who_is_erased(store: Store, tmp_path: Path) -> None:
+    # Given a store that was damaged, set aside and brought back; and one of years ago
+    await store.write(lived)
+    store.close()
+    (tmp_path / "store.db.corrupt-20240101T120000Z-0").write_bytes(CARD.encode())
+    content = bytearray((tmp_path / "store.db").read_bytes())
+    content[:PAGE_BYTES] = bytes(PAGE_BYTES)
+    (tmp_path / "store.db").write_bytes(content)
+    with closing(opened(tmp_path)) as again:
+        assert len(set_aside(tmp_path)) >= 2
+        assert again.salvaging()
+        await salvage(again, monotonic_s=lambda: 0.0, receipts_back=lambda: None)
+        assert not again.salvaging()
+        await again.write(lambda writing: writing.set_meta(CODE_KEY, KEY))
+        # When the member is erased
+        await carry_out(again, ERASURE, nothing_else)
+        # Then no file tells of them, and the item that told of the damage says so
+        assert set_aside(tmp_path) == []
+        assert told_of(everything_in(tmp_path, keeper(tmp_path))) == set()
+        assert again.known_receipt((receipt(4).key,)).receipt.member.code == "TS1002"  # type: ignore[union-attr]
+        [item] = [one for one in again.quarantined() if one.reason == "corrupt_store"]
+        assert "removed" in item.detail
+        # And a second erasure has nothing to remove
+        await carry_out(again, replace(ERASURE, number=5, member="m-bora", aliases=()), nothing_else)
 
 
 async def test_what_waits_is_sent_without_the_code_and_under_the_same_key(store: Store) -> None:

@@ -772,6 +772,18 @@ def test_nothing_is_sent_before_it_is_known_who_was_erased() -> None:
     talk.take(SendBatch)
 
 
+def test_while_a_damaged_store_comes_back_nobody_is_erased_and_sales_go_up() -> None:
+    # Given a register whose damaged store still comes back, so that it cannot know yet what is about whom
+    talk = Talk(msgspec.structs.replace(READY, queued=3, erasures=None))
+    # When the centre tells of erasures
+    talk.answer(told_of(3))
+    # Then what it lacks goes up first
+    talk.take(SendBatch)
+    talk.hold(erasures=0)
+    # And they are carried out as soon as all that can be read is back
+    assert talk.take(PullErasures).after == 0
+
+
 def test_after_every_loss_of_the_network_it_is_asked_anew() -> None:
     talk = Talk(msgspec.structs.replace(READY, queued=3)).settled_but_up()
     talk.fail(CentreUnavailableError("gone"))
