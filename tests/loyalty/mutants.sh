@@ -11,23 +11,32 @@ python3 -m venv "$copy/venv"
 mkdir "$copy/tests"
 cp -r "$root/loyalty" "$root/docs" "$copy/"
 cp -r "$root/tests/__init__.py" "$root/tests/loyalty" "$root/tests/vectors" "$copy/tests/"
-# Properties are asked of few examples, the same each time: a mutant is run with every test that reaches it.
+# Properties are asked of few examples, the same each time, and none is made smaller: a mutant is run with every test
+# that reaches it, until one fails.
 cat > "$copy/tests/conftest.py" <<'PYTHON'
 import functools
-import gc
+import sys
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 
 def pytest_sessionstart():
     # What was worked out before the change would hide it.
-    for each in gc.get_objects():
-        if isinstance(each, functools._lru_cache_wrapper):
-            each.cache_clear()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("loyalty."):
+            for each in vars(module).values():
+                if isinstance(each, functools._lru_cache_wrapper):
+                    each.cache_clear()
 
 
 settings.register_profile(
-    "mutants", max_examples=10, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    "mutants",
+    max_examples=10,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("mutants")
 PYTHON
@@ -37,7 +46,7 @@ PYTHON
   echo 'also_copy = ["docs"]'
   echo "only_mutate = [$(printf '"loyalty/%s.py",' "${modules[@]}")]"
   echo 'pytest_add_cli_args_test_selection = ["tests/loyalty"]'
-  echo 'pytest_add_cli_args = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib",'
+  echo 'pytest_add_cli_args = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "--import-mode=importlib",'
   # One is slow, the other asks drivers too.
   echo '  "--ignore=tests/loyalty/test_naive.py", "--ignore=tests/loyalty/test_identification_checks.py"]'
   echo 'timeout_constant = 5.0'
