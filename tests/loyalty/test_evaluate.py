@@ -297,6 +297,7 @@ def test_a_rule_that_a_later_program_lacks_is_taken_back_in_proportion() -> None
         (Cap(day=35, month=100, member=1000), 30, "floor(1000 × 3 ÷ 100) = 30"),
         (Cap(month=50), 20, "floor(1000 × 3 ÷ 100) = 30, cut to 20 by the cap of a month"),
         (Cap(day=31, month=50, member=101), 1, "floor(1000 × 3 ÷ 100) = 30, cut to 1 by the cap of a member"),
+        (Cap(member=110), 10, "floor(1000 × 3 ÷ 100) = 30, cut to 10 by the cap of a member"),
         (Cap(receipt=10, day=16), 10, "floor(1000 × 3 ÷ 100) = 30, cut to 10 by the cap of a receipt"),
     ],
 )
@@ -307,6 +308,21 @@ def test_an_entry_names_the_cap_that_cut_it(cap: Cap, points: int, why: str) -> 
     (entry,) = evaluate(sale("1", 1000), program=program(rule), known=Known(used=used))
 
     assert (entry.points, entry.why) == (points, why)
+
+
+def test_only_the_best_of_a_group_gives_and_every_rule_that_is_in_none() -> None:
+    give = Give(points=1, per_minor=100)
+    rules = (
+        EarnRule(id="a", give=give),
+        EarnRule(id="b", give=give),
+        EarnRule(id="low", group="g", give=give),
+        EarnRule(id="high", group="g", give=Give(points=2, per_minor=100)),
+        EarnRule(id="other", group="h", give=give),
+    )
+    best = replace(program(*rules), conflict="best_per_group")
+
+    assert [entry.rule for entry in evaluate(sale("1", 1000), program=best)] == ["a", "b", "high", "other"]
+    assert len(evaluate(sale("1", 1000), program=program(*rules))) == len(rules)
 
 
 def test_a_cap_that_is_used_up_leaves_no_entry() -> None:

@@ -128,6 +128,7 @@ CARD = "6011000990139424"
         ({"prefixes": ("M6011",)}, "M" + CARD, True),
         ({"ranges": (("6011000000000000", "6011999999999999"),)}, "6011-0009-9013 9424", True),
         ({"ranges": (("6000", "6999"),)}, CARD, False),
+        ({"ranges": (("6010", "6019"),)}, CARD, False),
         ({"lengths": (16,), "check_digit": "luhn"}, CARD, False),
         ({"prefixes": ("6011",)}, f"6011={CARD}", False),
     ],
@@ -158,8 +159,32 @@ def test_a_number_on_paper_is_ours_as_encoded_and_as_printed() -> None:
     assert owns_number((encoded,), f"99{CARD}5")
     assert owns_number((encoded,), CARD)
     assert not owns_number((encoded,), "4111111111111111")
+    assert not owns_number((encoded,), f"{CARD}5")
     assert not owns_number((rule(prefixes=("60",)),), CARD)
     assert not owns_number((), CARD)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "encoded"),
+    [
+        ({"prefixes": ("6011",), "drop_trailing": 1}, f"{CARD}5"),
+        ({"prefixes": ("996011",), "drop_leading": 2}, f"99{CARD}"),
+        ({"prefixes": ("11000",), "lengths": (14,), "add_leading": "60"}, CARD[2:]),
+        ({"ranges": (("996011000000", "996011999999"),), "drop_leading": 2}, f"99{CARD}"),
+        # the check digit is that of the whole number, of which what is printed is a part
+        ({"prefixes": ("996011",), "drop_leading": 2, "drop_trailing": 1, "check_digit": "luhn"}, f"99{CARD}1"),
+        ({"prefixes": ("6011",), "drop_trailing": 1, "check_digit": "gs1"}, f"{CARD}9"),
+    ],
+)
+def test_what_is_dropped_or_added_changes_nothing_of_whose_number_it_is(
+    conditions: dict[str, object], encoded: str
+) -> None:
+    cards = rule(**conditions)
+
+    assert code_of(encoded, cards) == CARD
+    assert owns_number((cards,), encoded)
+    assert owns_number((cards,), CARD)
+    assert not owns_number((cards,), "5" + CARD[1:])
 
 
 def test_the_normal_form_is_reached_at_once() -> None:

@@ -44,6 +44,9 @@ def test_every_field_is_written_and_read() -> None:
     assert all(getattr(FULL, field.name) != field.default for field in fields(FULL))
     assert rules_from_json(rules_json((FULL, PLAIN))) == (FULL, PLAIN)
     assert rules_from_documents(json.loads(json.dumps(rule_documents((FULL,))))) == (FULL,)
+    assert rules_from_documents(rule_documents((FULL,))) == (FULL,)
+    assert "klub č. 1".encode() in rules_json((FULL,))
+    assert rules_from_json(rules_json((FULL,)).ljust(MAX_JSON_BYTES)) == (FULL,)
 
 
 def test_defaults_are_left_out() -> None:
@@ -80,6 +83,47 @@ def test_what_has_not_the_shape_of_a_rule_is_refused_with_its_place(document: ob
 
     assert [(problem.index, problem.field) for problem in refused.value.problems] == [(1, field)]
     assert "identification rule 2" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("documents", "says"),
+    [
+        ({}, "identification rules: are no list; write a list of rules"),
+        (
+            [{"name": "a"}] * (MAX_RULES + 1),
+            f"identification rules: are more than {MAX_RULES}; put one kind of card into one rule",
+        ),
+        ([None], "identification rule 1 '': is no table; write its fields"),
+        ([{"lengths": [8]}], "identification rule 1 '', name: is missing; write one such as \"club card\""),
+        (
+            [{"name": 7}],
+            "identification rule 1 '', name: has not the right type; write a text in quotes, such as \"club card\"",
+        ),
+        (
+            [{"name": "a", "check_digit": "mod10"}],
+            "identification rule 1 'a', check_digit: has not the right type; write one of none, gs1, luhn",
+        ),
+        (
+            [{"name": "a", "lengths": 13, "drop_leading": "2"}],
+            "identification rule 1 'a', lengths: has not the right type; write a list such as [13]\n"
+            "identification rule 1 'a', drop_leading: has not the right type; write a whole number",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_rule_says_what_to_write(documents: object, says: str) -> None:
+    with pytest.raises(RulesError) as refused:
+        rules_from_documents(documents)
+
+    assert str(refused.value) == says
+
+
+def test_what_is_no_document_of_rules_is_for_the_agent_to_mend() -> None:
+    with pytest.raises(RulesError) as refused:
+        rules_from_json(b"[]")
+
+    assert str(refused.value) == (
+        'identification rules: are not written as {"rules": […]}; have the agent write them again'
+    )
 
 
 @pytest.mark.parametrize(

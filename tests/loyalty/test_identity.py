@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import date, timedelta
 
 import pytest
@@ -32,6 +33,8 @@ def test_the_namespace_is_the_published_one() -> None:
     # A change here would give every receipt in the field a second identity.
     assert str(identity.NAMESPACE) == "d7c83c0b-ca85-5d1f-9143-30e96c5f2e95"
     assert identity.key_of("rs-purs:A-B-1") == "10f271a5-6aea-5289-9308-6197159b0912"
+    ids = [f"pos:1/1/2026-11-22/{number}" for number in range(20)]
+    assert [identity.key_of(each) for each in ids] == [str(uuid.uuid5(identity.NAMESPACE, each)) for each in ids]
 
 
 def test_a_job_without_any_id_is_known_by_its_bytes_and_says_so() -> None:
@@ -39,9 +42,30 @@ def test_a_job_without_any_id_is_known_by_its_bytes_and_says_so() -> None:
 
     assert first.key == identity.identified(sale("4711", 100), b"job").key
     assert first.key != identity.identified(sale("4711", 100), b"other").key
+    assert first.also == ()
     assert [(problem.code, problem.detail) for problem in first.problems] == [
         ("weak_identity", "nothing on the receipt names it; the job's bytes do")
     ]
+
+
+def test_a_till_that_tells_no_day_names_no_receipt() -> None:
+    undated = replace(sale("4711", 100), store="12", register="3")
+
+    assert identity.natural_ids(undated) == ()
+
+
+def test_a_sale_that_was_parked_has_the_key_of_its_own_number() -> None:
+    # given a sale that was parked under a lower number, and knows a fiscal scheme of nobody
+    parked = "pos:12/3/2026-11-22/1"
+    receipt = replace(
+        sale("4711", 100),
+        store="12",
+        register="3",
+        business_day=date(2026, 11, 22),
+        also=("aa:1", parked),
+    )
+
+    assert identity.natural_ids(receipt) == ("pos:12/3/2026-11-22/4711", parked, "aa:1")
 
 
 def test_a_slash_in_a_part_cannot_make_two_receipts_one() -> None:

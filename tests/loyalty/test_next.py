@@ -333,6 +333,9 @@ def test_a_cap_hides_brackets_that_give_no_more() -> None:
             ("bracket", 400, 5),
         ),
         ({"when": {"sku_in": ["A"]}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
+        ({"when": {"category_in": ["tea"]}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
+        ({"when": {"line_tag_in": ["bio"]}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
+        ({"when": {"min_line_quantity": 3}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
         ({"when": {"gtin_in": ["96385074"]}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
         (
             {"when": {"line_tag_in": ["bio"]}, "basis": {"exclude_tags": ["bio"]}, "give": {"brackets": [[500, 5]]}},
@@ -365,16 +368,16 @@ def test_a_receipt_that_tells_its_total_alone_grows_too() -> None:
 
 
 def test_the_same_basket_in_a_later_hour_and_until_when() -> None:
-    rule = {"id": "happy", "when": {"time_in": [["08:00", "09:00"], ["16:00", "18:00"]]}, "give": {"points": 5}}
+    rule = {"id": "happy", "when": {"time_in": [["08:00", "09:00"], ["16:15", "18:00"]]}, "give": {"points": 5}}
     late = {"id": "late", "when": {"time_in": [["22:00", "02:00"]]}, "give": {"points": 5}}
 
     happy, night = preview(basket(goods(100)), only(rule, late)).could
 
-    assert (happy.kind, happy.missing, happy.unit) == ("time", 6 * 60 + 53, "minutes")
+    assert (happy.kind, happy.missing, happy.unit) == ("time", 7 * 60 + 8, "minutes")
     assert happy.until == datetime.fromisoformat("2026-11-23T18:00:00+01:00")
     # an evening over midnight is another day's from there on
     assert night.until == datetime.fromisoformat("2026-11-24T00:00:00+01:00")
-    assert happy.why == "the same from 16:00 to 18:00: 5 points"
+    assert happy.why == "the same from 16:15 to 18:00: 5 points"
     assert preview(basket(goods(100), at="2026-11-23T18:00:00+01:00"), only(rule)).could == ()
 
 
@@ -440,6 +443,25 @@ def test_visits_are_counted_from_the_first_with_which_there_is_time_enough() -> 
     assert (of_days.missing, of_days.until) == (3, datetime.fromisoformat("2026-11-27T09:07:14+01:00"))
 
 
+@pytest.mark.parametrize(
+    ("every", "first", "missing", "until"),
+    [
+        # a quarter to one on the 23rd: to the 24th it is one day more, where two are missing
+        (4, "2026-11-20T12:00:00+01:00", 3, "2026-11-27T00:45:00+01:00"),
+        (3, "2026-11-20T00:30:00+01:00", 1, "2026-11-24T00:30:00+01:00"),
+    ],
+)
+def test_days_that_are_left_for_visits_are_those_of_the_programs_clock(
+    every: int, first: str, missing: int, until: str
+) -> None:
+    rule = {"id": "d", "every": every, "within": "P4D", "per": "day", "give": {"points": 7}}
+    state = MemberState(code="1", counters=Counters(visits={"d": (datetime.fromisoformat(first),)}))
+
+    (found,) = preview(basket(goods(100), at="2026-11-22T23:45:00+00:00"), only(visits=[rule]), state).could
+
+    assert (found.missing, found.until) == (missing, datetime.fromisoformat(until))
+
+
 def test_visits_that_are_all_used_up_begin_anew() -> None:
     visits = [{"id": "v", "every": 1, "within": "P4D", "give": {"points": 7}}]
 
@@ -457,6 +479,8 @@ def test_stamps_to_the_next_full_card() -> None:
 
     # 3 and 3 are six: one card full, and one stamp on the next
     assert (found.missing, found.unit, found.gives) == (4, "pieces", 120)
+    # where no goods are told, nobody can say how many more are missing
+    assert preview(basket(total_minor=500, lines=()), only(stamps=[coffee]), state).could == ()
 
 
 def test_the_way_to_each_tier_above() -> None:

@@ -132,9 +132,10 @@ def test_a_threshold_of_pieces_is_asked_of_what_remains_of_the_line(gone: str, l
     assert sum(entry.points for entry in account.entries) == left
 
 
-def test_what_is_more_than_one_line_held_comes_off_the_next_alike() -> None:
+@pytest.mark.parametrize("when", [{"min_line_minor": 300}, {"min_line_quantity": 2}])
+def test_what_is_more_than_one_line_held_comes_off_the_next_alike(when: dict[str, int]) -> None:
     # given two lines of one good, 4.00 and 6.00, and 5.00 of them brought back on one line
-    rule = {"id": "line", "when": {"min_line_minor": 300}, "give": {"points": 1, "per_minor": 1}}
+    rule = {"id": "line", "when": when, "give": {"points": 1, "per_minor": 1}}
     account = Account(program(rule))
 
     account.add(
@@ -149,6 +150,27 @@ def test_what_is_more_than_one_line_held_comes_off_the_next_alike() -> None:
 
     # all of the first and 1.00 of the second: 5.00 remain, on a line that still counts
     assert sum(entry.points for entry in account.entries) == 500
+
+
+@pytest.mark.parametrize(("gone", "left"), [(1, 0), (0, 300)])
+def test_a_line_that_lacks_a_cent_of_its_threshold_counts_no_more(gone: int, left: int) -> None:
+    rule = {"id": "line", "when": {"min_line_minor": 300}, "give": {"points": 1, "per_minor": 1}}
+    account = Account(program(rule))
+
+    account.add(sale("1", 300))
+    account.add(back("2", Line(position=1, amount_minor=-gone)))
+
+    assert sum(entry.points for entry in account.entries) == left
+
+
+@pytest.mark.parametrize(("gone", "left"), [(300, 50), (301, 0)])
+def test_points_that_are_given_once_stay_while_the_least_that_they_ask_for_remains(gone: int, left: int) -> None:
+    account = Account(program({"id": "once", "min_basis_minor": 500, "give": {"points": 50}}))
+
+    account.add(sale("1", 800))
+    account.add(back("2", Line(position=1, amount_minor=-gone)))
+
+    assert sum(entry.points for entry in account.entries) == left
 
 
 def test_goods_of_no_name_are_those_with_the_same_kind_and_tags() -> None:

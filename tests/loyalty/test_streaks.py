@@ -88,6 +88,12 @@ def test_three_takings_of_one_return_are_told_apart() -> None:
     assert names == ["key-3/s/voided"]
     assert moved(account.add(cups_back("5", "4", 3))) == [("key-5/s", -20), ("key-5/s/1", -10)]
 
+    # three cards of three receipts go with what came back of the first
+    account = Account(stamps(every=1))
+    for number, pieces in (("1", "3"), ("2", "1"), ("3", "1")):
+        account.add(cups(number, pieces))
+    assert moved(account.add(cups_back("4", "1", 3))) == [("key-4/s", -10), ("key-4/s/1", -10), ("key-4/s/2", -10)]
+
 
 def test_a_part_of_a_piece_is_no_stamp() -> None:
     account = Account(stamps())
@@ -176,6 +182,16 @@ def test_what_may_still_count_is_told_until_its_window_ends() -> None:
 
     assert fold.counters(visits(), MORNING + 10 * DAY).visits == {"v": (MORNING,)}
     assert fold.counters(visits(), MORNING + 10 * DAY + timedelta(seconds=1)).visits == {"v": ()}
+
+
+def test_of_a_rule_of_days_the_newest_that_counted_is_told() -> None:
+    fold = Fold(scope_of([visits(per="day")]))
+    assert fold.counters(visits(per="day"), MORNING).visited == {}
+
+    for number, at in (("1", MORNING), ("2", MORNING + DAY)):
+        fold.sell(replace(sale(number, 100), issued_at=at), program=visits(per="day"), facts=Facts())
+
+    assert fold.counters(visits(per="day"), MORNING + DAY).visited == {"v": "2026-11-23"}
 
 
 @pytest.mark.parametrize("per", ["receipt", "day"])
