@@ -170,16 +170,21 @@ def as_sold(returned: Receipt, original: Receipt) -> Receipt:
     """The return with its lines as those of the sale were, where they are the same goods: what they are, and mapped to.
 
     So goods that were mapped otherwise since then, or whose tags a return does not print, give back what they gave.
-    Of two lines of the same goods the first counts.
+    Of two lines of the same goods the first counts. Lines that say none are alike in what else a map goes by.
     """
-    sold = {goods_of(line): line for line in reversed(original.lines) if not line.voided}
-    lines = tuple(_sold_as(line, sold.get(goods_of(line))) for line in returned.lines)
+    sold = {_told_by(line): line for line in reversed(original.lines) if not line.voided}
+    lines = tuple(_sold_as(line, sold.get(_told_by(line))) for line in returned.lines)
     return returned if lines == returned.lines else replace(returned, lines=lines)
 
 
 def goods_of(line: Line) -> tuple[str, str, str]:
     """What tells goods apart on a receipt: name, SKU and GTIN; all empty where a line says none of them."""
     return (normal_name(line.description or ""), line.sku or "", line.gtin or "")
+
+
+def _told_by(line: Line) -> tuple[object, ...]:
+    goods = goods_of(line)
+    return goods if any(goods) else (line.department or "", line.tax_labels)
 
 
 def _sold_as(line: Line, sold: Line | None) -> Line:

@@ -104,8 +104,8 @@ class Returned:
             left = _less(left, back.lines)
         chosen = {id(line) for line in rule.lines_of(self.sold)}
         counted = [one for one, line in zip(left, self.sold.lines, strict=True) if id(line) in chosen]
-        rest = replace(self.original.receipt, lines=tuple(left))
-        asked = Purchase(rest, self.sold.time_zone, self.sold.known, basket_minor=self.basket_left())
+        basket_minor = self.basket_left()
+        asked = Purchase(self.original.receipt, self.sold.time_zone, self.sold.known, basket_minor=basket_minor)
         if not rule.criterion.holds(asked):
             return remaining
         kept = rule.criterion.chosen(asked, counted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 from msgspec import UNSET, UnsetType
@@ -33,6 +34,29 @@ def test_zeros_in_front_of_a_gtin_do_not_matter(asked: str, gtin: str | None, ho
     rule = EarnRule(id="base", when=Condition(gtin_in=(asked,)), give=Give(points=1))
 
     assert bool(evaluate(sale("1", lines=(goods,)), program=program(rule))) is holds
+
+
+def test_zeros_in_front_of_an_article_number_do_matter() -> None:
+    goods = Line(position=1, amount_minor=1000, sku="0036000291452")
+
+    def gives(sku: str) -> bool:
+        rule = EarnRule(id="base", when=Condition(sku_in=(sku,)), give=Give(points=1))
+        return bool(evaluate(sale("1", lines=(goods,)), program=program(rule)))
+
+    assert gives("0036000291452")
+    assert not gives("036000291452")
+
+
+def test_of_several_keys_all_have_to_hold_within_one_of_several() -> None:
+    both = Condition(all_=(Condition(sku_in=("A",)), Condition(min_line_minor=500)), line_tag_in=("bio",))
+    rule = EarnRule(id="base", when=Condition(any_=(both, Condition(sku_in=("B",)))), give=Give(points=1, per_minor=1))
+
+    def points(**facts: Any) -> int:
+        bought = sale("1", lines=(Line(**{"position": 1, "amount_minor": 500} | facts),))
+        return sum(entry.points for entry in evaluate(bought, program=program(rule)))
+
+    assert points(sku="A", tags=("bio",)) == points(sku="B") == 500
+    assert points(sku="A") == points(sku="A", tags=("bio",), amount_minor=499) == points(tags=("bio",)) == 0
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,23 @@ def test_the_whole_product_is_made_before_the_one_rounding() -> None:
     assert entry.why == "floor(1235 × 3 × 3/2 (gold) ÷ 100) = 55"
 
 
+def test_a_tier_that_multiplies_by_one_is_not_in_the_arithmetic() -> None:
+    terms = program(tiers=(Tier(id="silver"),))
+
+    (entry,) = evaluate(sale("1", 1000), known=Known(tier="silver"), program=terms)
+
+    assert entry.why == "floor(1000 × 3 ÷ 100) = 30"
+
+
+def test_goods_that_cost_nothing_are_pieces_too() -> None:
+    rule = EarnRule(id="pieces", basis=Basis(scope="quantity"), give=Give(points=1, per_minor=1))
+    lines = (Line(position=1, amount_minor=500, quantity="2"), Line(position=2, amount_minor=0, quantity="1"))
+
+    (entry,) = evaluate(sale("1", lines=lines), program=program(rule))
+
+    assert (entry.points, entry.why) == (3, "floor(3 × 1 ÷ 1) = 3")
+
+
 @pytest.mark.parametrize("tier", [UNSET, "silver"])
 def test_a_tier_the_program_does_not_know_multiplies_by_one(tier: str) -> None:
     (entry,) = evaluate(sale("1", 1000), known=Known(tier=tier), program=program())
@@ -286,6 +303,7 @@ def test_a_rule_that_a_later_program_lacks_is_taken_back_in_proportion() -> None
     (entry,) = evaluate(refund("2", "1", 400), program=later_program, original=Settled(receipt=sold, entries=entries))
 
     assert (entry.points, entry.reverses) == (-12, "key-1/base")
+    assert entry.why == "floor(30 × 400 ÷ 1000) − 0 = 12 taken back"
 
 
 @pytest.mark.parametrize(

@@ -269,11 +269,21 @@ def test_goods_that_come_back_are_what_the_first_line_of_them_was_when_they_were
 
 
 def test_lines_that_say_nothing_of_their_goods_share_what_the_map_says_alone() -> None:
-    sold = sale("1", lines=(line(tags=("bio",), mapped=Mapped(category="bread")),))
+    bread, milk = Mapped(category="bread"), Mapped(category="milk")
+    sold = sale(
+        "1",
+        lines=(
+            line(tags=("bio",), mapped=bread),
+            line(department="2", mapped=milk),
+            line(department="2", tax_labels=("A",)),
+        ),
+    )
 
-    back = as_sold(replace(refund("2", "1", 100), lines=(line(tags=("own",)),)), sold)
+    # goods of a department come back as that department's, and not as the first without a name
+    returned = (line(tags=("own",)), line(department="2"), line(department="3", mapped=milk))
+    back = as_sold(replace(refund("2", "1", 300), lines=returned), sold)
 
-    assert [(each.tags, each.mapped) for each in back.lines] == [(("own",), Mapped(category="bread"))]
+    assert [(each.tags, each.mapped) for each in back.lines] == [(("own",), bread), ((), milk), ((), milk)]
 
 
 def test_goods_that_were_not_sold_there_keep_their_own() -> None:

@@ -288,6 +288,8 @@ def test_a_bracket_that_gives_no_more_than_another_rule_of_its_group_is_passed_o
 
     assert told(preview(basket(goods(1500)), only(big, rival))) == [("big", "bracket", 2500, 90)]
     assert told(preview(basket(goods(1500)), only(big, rival, conflict="sum"))) == [("big", "bracket", 500, 20)]
+    # of equals the first gives, so the second promises nothing
+    assert told(preview(basket(goods(1500)), only(big, big | {"id": "same"}))) == [("big", "bracket", 500, 20)]
 
 
 def test_a_cap_hides_brackets_that_give_no_more() -> None:
@@ -312,6 +314,52 @@ def test_a_cap_hides_brackets_that_give_no_more() -> None:
             ("bracket", 500, 5),
         ),
         ({"when": {"min_line_minor": 2000}, "give": {"points": 9}}, [goods(1500), goods(400)], ("min_line", 500, 9)),
+        ({"when": {"min_line_minor": 2000}, "give": {"points": 9}}, [goods(1)], ("min_line", 1999, 9)),
+        ({"when": {"min_line_minor": 2000}, "give": {"points": 9}}, [goods(0)], ()),
+        (
+            {"when": {"min_line_minor": 2000}, "give": {"points": 9}},
+            [goods(1500, voided=True), goods(400)],
+            ("min_line", 1600, 9),
+        ),
+        # a line that counts gives more with every cent, so nothing is missing to it
+        (
+            {
+                "when": {"any": [{"min_line_minor": 500}, {"min_line_minor": 1000}]},
+                "give": {"points": 1, "per_minor": 100},
+            },
+            [goods(900)],
+            (),
+        ),
+        (
+            {
+                "when": {"any": [{"min_line_minor": 2000}, {"sku_in": ["B"]}]},
+                "give": {"points": 1, "per_minor": 100},
+            },
+            [goods(1500), goods(400, sku="B")],
+            ("min_line", 500, 24),
+        ),
+        # of two thresholds the one to which less is missing
+        (
+            {
+                "when": {"any": [{"sku_in": ["A"], "min_line_minor": 300}, {"sku_in": ["B"], "min_line_minor": 500}]},
+                "give": {"points": 9},
+            },
+            [goods(100, sku="A"), goods(450, sku="B")],
+            ("min_line", 50, 9),
+        ),
+        (
+            {
+                "when": {"any": [{"sku_in": ["A"], "min_line_quantity": 3}, {"sku_in": ["B"], "min_line_quantity": 5}]},
+                "give": {"points": 9},
+            },
+            [goods(100, sku="A"), goods(400, sku="B", quantity="4")],
+            ("min_line_quantity", 1, 9),
+        ),
+        (
+            {"when": {"min_line_quantity": 3}, "give": {"points": 1, "per_minor": 100}},
+            [goods(50), goods(1000, quantity="2")],
+            ("min_line_quantity", 1, 15),
+        ),
         (
             {"when": {"min_line_quantity": 3}, "give": {"points": 1, "per_minor": 100}},
             [goods(1000, quantity="2"), goods(50)],
@@ -333,6 +381,24 @@ def test_a_cap_hides_brackets_that_give_no_more() -> None:
             ("bracket", 400, 5),
         ),
         ({"when": {"sku_in": ["A"]}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
+        ({"give": {"brackets": [[2000, 1]]}}, [goods(1500)], ("bracket", 500, 1)),
+        ({"when": {"sku_in": ["A"]}, "give": {"brackets": [[1, 5]]}}, [goods(90)], ("bracket", 1, 5)),
+        (
+            {"basis": {"scope": "quantity"}, "give": {"brackets": [[2, 5], [5, 15]]}},
+            [goods(1000, quantity="2")],
+            ("bracket", 3, 15),
+        ),
+        (
+            {"when": {"any": [{"tier_in": ["gold"]}, {"sku_in": ["A"]}]}, "give": {"brackets": [[500, 5]]}},
+            [goods(90)],
+            ("bracket", 500, 5),
+        ),
+        # money is said before pieces
+        (
+            {"when": {"min_line_quantity": 3}, "give": {"brackets": [[500, 5]]}},
+            [goods(400, quantity="2")],
+            ("bracket", 500, 5),
+        ),
         ({"when": {"category_in": ["tea"]}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
         ({"when": {"line_tag_in": ["bio"]}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
         ({"when": {"min_line_quantity": 3}, "give": {"brackets": [[500, 5]]}}, [goods(90)], ("bracket", 500, 5)),
@@ -358,6 +424,52 @@ def test_thresholds_of_earn_rules(
     assert told(found) == ([("r", *expected)] if expected else [])
 
 
+@pytest.mark.parametrize(
+    ("rule", "line", "unit", "why"),
+    [
+        ({"min_basis_minor": 2000}, goods(1500), "minor", "5.00 EUR more reach the least that the rule asks for"),
+        (
+            {"min_basis_minor": 3, "basis": {"scope": "quantity"}},
+            goods(1500),
+            "pieces",
+            "2 pieces more reach the least that the rule asks for",
+        ),
+        (
+            {"when": {"min_basket_minor": 2000}},
+            goods(1500),
+            "minor",
+            "5.00 EUR more reach the least basket that the rule asks for",
+        ),
+        (
+            {"when": {"min_line_minor": 2000}},
+            goods(1500),
+            "minor",
+            "5.00 EUR more of the same goods make a line that counts",
+        ),
+        (
+            {"when": {"min_line_quantity": 3}},
+            goods(1000, quantity="2"),
+            "pieces",
+            "1 piece more of the same goods make a line that counts",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_in_words(rule: dict[str, Any], line: Line, unit: str, why: str) -> None:
+    (found,) = preview(basket(line), only({"id": "r", "give": {"points": 9}} | rule)).could
+
+    assert (found.unit, found.why) == (unit, f"{why}: 9 points")
+
+
+def test_money_is_said_in_units_of_its_currency() -> None:
+    tiers = [{"id": "gold", "from": {"spend_in": "P1M", "at_least": 9000}}]
+    rule = {"id": "r", "give": {"brackets": [[1000, 5]]}}
+
+    bracket, tier = preview(basket(goods(999), currency="JPY"), only(rule, tiers=tiers, currency="JPY")).could
+
+    assert (bracket.missing, bracket.why) == (1, "1 JPY more reach the next bracket: 5 points")
+    assert tier.why == "8001 JPY more within P1M reach the tier gold"
+
+
 def test_a_receipt_that_tells_its_total_alone_grows_too() -> None:
     of_total = {"id": "total", "give": {"brackets": [[5000, 50]]}}
     of_lines = {"id": "lines", "basis": {"scope": "lines"}, "give": {"brackets": [[5000, 50]]}}
@@ -368,17 +480,22 @@ def test_a_receipt_that_tells_its_total_alone_grows_too() -> None:
 
 
 def test_the_same_basket_in_a_later_hour_and_until_when() -> None:
-    rule = {"id": "happy", "when": {"time_in": [["08:00", "09:00"], ["16:15", "18:00"]]}, "give": {"points": 5}}
+    afternoon = [["16:15", "17:00"], ["17:00", "18:00"]]
+    rule = {
+        "id": "happy",
+        "when": {"time_in": [["08:00", "09:00"], *afternoon, ["20:00", "21:00"]]},
+        "give": {"points": 5},
+    }
     late = {"id": "late", "when": {"time_in": [["22:00", "02:00"]]}, "give": {"points": 5}}
 
-    happy, night = preview(basket(goods(100)), only(rule, late)).could
+    happy, night = preview(basket(goods(100), at="2026-11-23T09:07:14.250000+01:00"), only(rule, late)).could
 
     assert (happy.kind, happy.missing, happy.unit) == ("time", 7 * 60 + 8, "minutes")
     assert happy.until == datetime.fromisoformat("2026-11-23T18:00:00+01:00")
     # an evening over midnight is another day's from there on
     assert night.until == datetime.fromisoformat("2026-11-24T00:00:00+01:00")
     assert happy.why == "the same from 16:15 to 18:00: 5 points"
-    assert preview(basket(goods(100), at="2026-11-23T18:00:00+01:00"), only(rule)).could == ()
+    assert preview(basket(goods(100), at="2026-11-23T21:00:00+01:00"), only(rule)).could == ()
 
 
 def test_of_a_day_alone_no_later_hour_is_known() -> None:
@@ -394,6 +511,7 @@ def test_of_a_day_alone_no_later_hour_is_known() -> None:
         ({"day": 50}, {}, (20, "2026-11-24T00:00:00+01:00")),
         ({"month": 100}, {"2026-11": 60}, (10, "2026-12-01T00:00:00+01:00")),
         ({"member": 100, "day": 90}, {"member": 55}, (15, None)),
+        ({"day": 31}, {}, (1, "2026-11-24T00:00:00+01:00")),
         ({"day": 30}, {}, None),
         ({"day": 60}, {}, None),
         ({"receipt": 35}, {}, None),
@@ -417,7 +535,8 @@ def test_a_cap_of_what_has_no_time_ends_never() -> None:
 
     (found,) = preview(basket(goods(1000), issued_at=UNSET), only(rule)).could
 
-    assert (found.missing, found.until) == (20, None)
+    assert (found.missing, found.unit, found.until) == (20, "points", None)
+    assert found.why == "the same again gives 20 points, which is what the cap of a day leaves"
 
 
 def test_visits_are_counted_from_the_first_with_which_there_is_time_enough() -> None:
@@ -439,7 +558,11 @@ def test_visits_are_counted_from_the_first_with_which_there_is_time_enough() -> 
 
     of_receipts, of_days = preview(basket(goods(100)), only(visits=visits), state).could
 
-    assert (of_receipts.missing, of_receipts.until) == (1, datetime.fromisoformat("2026-11-24T09:00:00+01:00"))
+    assert (of_receipts.missing, of_receipts.unit) == (1, "visits")
+    assert (of_receipts.why, of_receipts.until) == (
+        "1 more of 4 visits within P23D: 7 points",
+        datetime.fromisoformat("2026-11-24T09:00:00+01:00"),
+    )
     assert (of_days.missing, of_days.until) == (3, datetime.fromisoformat("2026-11-27T09:07:14+01:00"))
 
 

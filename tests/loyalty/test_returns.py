@@ -15,7 +15,7 @@ from loyalty.history import Facts, scope_of
 from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState
 from loyalty.program import Program, program_from_json
-from loyalty.receipt import Discount, Line, Original, Problem, Receipt
+from loyalty.receipt import Discount, Line, Mapped, Original, Problem, Receipt, Tax
 from loyalty.returns import Settled, is_pending, voiding, within
 from tests.loyalty.receipts import MORNING, refund, sale
 
@@ -163,6 +163,14 @@ def test_a_line_that_lacks_a_cent_of_its_threshold_counts_no_more(gone: int, lef
     assert sum(entry.points for entry in account.entries) == left
 
 
+def test_a_tax_that_is_not_given_back_keeps_its_points() -> None:
+    # given a tax of 0.30 on top of the goods, all of which come back without it
+    rule = {"id": "line", "when": {"min_line_minor": 100}, "give": {"points": 1, "per_minor": 1}}
+    bought = replace(sale("1", 300), total_minor=330, taxes=(Tax(amount_minor=30, included=False),))
+
+    assert [points for _, points, _ in taken(program(rule), bought, refund("2", "1", 300))] == [-300]
+
+
 @pytest.mark.parametrize(("gone", "left"), [(300, 50), (301, 0)])
 def test_points_that_are_given_once_stay_while_the_least_that_they_ask_for_remains(gone: int, left: int) -> None:
     account = Account(program({"id": "once", "min_basis_minor": 500, "give": {"points": 50}}))
@@ -185,6 +193,21 @@ def test_goods_of_no_name_are_those_with_the_same_kind_and_tags() -> None:
     account.add(back("4", Line(position=1, amount_minor=-100, tags=("new",))))
 
     assert [entry.points for entry in account.entries] == [600, -200]
+
+
+def test_goods_of_no_name_come_off_the_line_of_their_sort() -> None:
+    big = {"id": "bio", "when": {"line_tag_in": ["bio"], "min_line_minor": 500}, "give": {"points": 1, "per_minor": 1}}
+    bio = (
+        Line(position=1, amount_minor=600, tags=("bio",)),
+        Line(position=1, amount_minor=600, mapped=Mapped(tags=("bio",))),
+    )
+
+    for first in bio:
+        account = Account(program(big))
+        account.add(sale("1", lines=(first, Line(position=2, amount_minor=600, department="2"))))
+        account.add(back("2", Line(position=1, amount_minor=-200, department="2")))
+
+        assert [entry.points for entry in account.entries] == [600]
 
 
 def test_what_was_asked_of_the_member_is_asked_of_the_member_of_then() -> None:

@@ -152,9 +152,23 @@ def as_sold(back: Json, sale: Json) -> Json:
     for line in back.get("lines", []):
         same = [one for one in lines_of(sale) if any(goods_of(line)) and goods_of(one) == goods_of(line)]
         facts = {name: value for name, value in line.items() if name not in {"kind", "tags", "tax_labels", "mapped"}}
-        told = {name: same[0][name] for name in ("kind", "tags", "tax_labels", "mapped") if same and name in same[0]}
-        lines.append({**facts, **told} if same else line)
+        told: Json = {
+            name: same[0][name] for name in ("kind", "tags", "tax_labels", "mapped") if same and name in same[0]
+        }
+        lines.append({**facts, **told} if same else _mapped_as_sold(line, sale))
     return {**back, "lines": lines}
+
+
+def _mapped_as_sold(line: Json, sale: Json) -> Json:
+    """One that says no goods is mapped as the first such of its department and tax labels was."""
+    by = ("department", "tax_labels")
+    same = [
+        one for one in lines_of(sale) if not any(goods_of(one)) and all(one.get(key) == line.get(key) for key in by)
+    ]
+    if any(goods_of(line)) or not same:
+        return line
+    told = {"mapped": same[0]["mapped"]} if "mapped" in same[0] else {}
+    return {name: value for name, value in line.items() if name != "mapped"} | told
 
 
 def what_is_left(sold: list[Json], returned: list[Json]) -> list[Json]:
