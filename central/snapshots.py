@@ -114,12 +114,15 @@ class Snapshots:
             target = self._folder / name
             target.mkdir(mode=0o700)
             chunks: list[SnapshotChunk] = []
-            after = ""
-            while page := await self._page(scope, after):
-                after = page[-1].member
+            page = await self._page(scope, "")
+            while page:
                 url = f"/v1/snapshots/{name}/{len(chunks)}"
                 path = target / f"{len(chunks)}.jsonl.zst"
-                chunks.append(await asyncio.to_thread(_write_chunk, path, url, page))
+                # The next one is read while this one is compressed and the disk makes it durable.
+                chunk, page = await asyncio.gather(
+                    asyncio.to_thread(_write_chunk, path, url, page), self._page(scope, page[-1].member)
+                )
+                chunks.append(chunk)
             answer = SnapshotResponse(
                 centre_epoch=epoch, as_of=as_of, made_at=now, scope=scope.name, chunks=tuple(chunks)
             )

@@ -8,8 +8,7 @@ network did; an error of the store ends it, and whoever supervises starts it ane
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -23,7 +22,6 @@ from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
 from loyalty.member import CardState, Member
 from loyalty.receipt import AwareDatetime
-from loyalty.undecodable import UNDECODABLE
 from sync.client import CentreClient
 from sync.configs import ConfigUnusableError, keep_config, kept_config, verified_config
 from sync.errors import CentreError, CentreRefusedError
@@ -41,6 +39,7 @@ from sync.purging import Masked, carry_out, nothing_else
 from sync.retry import Backoff
 from sync.sent import Sent, sent_of
 from sync.session import HEARTBEAT_S, REFUSED_RETRY_S, Problem, Session
+from sync.snapshots import SNAPSHOT, SnapshotIntake
 from sync.steps import (
     Answer,
     AskSnapshot,
@@ -66,7 +65,6 @@ from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
 from sync.wire import (
-    Change,
     ChangesResponse,
     EpochRequest,
     EpochResponse,
@@ -80,13 +78,11 @@ from sync.wire import (
     SignedItemMap,
     SignedProgram,
     SnapshotResponse,
-    decompress,
 )
 
 _EPOCH_CENTRE = "epoch_centre"
 # Why the templates that the centre published are not in force here; empty where they are. The agent tries them.
 TEMPLATES_REFUSED = "templates-refused"
-_SNAPSHOT = "snapshot"
 
 _log = structlog.get_logger(__name__)
 
@@ -153,6 +149,7 @@ class SyncLoop:
         self._heartbeat_s = heartbeat_s
         self._masked = masked
         self._session = Session(self._backoff, heartbeat_s)
+        self._snapshots = SnapshotIntake(store, client.chunk)
         self._woken = asyncio.Event()
         self._sent: Sent | None = None
         self._last_contact: datetime | None = None
@@ -178,6 +175,8 @@ class SyncLoop:
         except BaseExceptionGroup as errors:
             # One of the two failed and the other was cancelled for it; the operator reads its own words.
             raise errors.exceptions[0] from errors
+        finally:
+            self._snapshots.drop()
 
     async def lookup(self, code: str) -> LookedUp:
         """Asks the centre about a code that this register does not know; a member is then in the store.
@@ -256,7 +255,7 @@ class SyncLoop:
             case AskSnapshot():
                 return await client.snapshot(step.last)
             case FetchChunk():
-                return await client.chunk(step.chunk)
+                return await self._snapshots.fetch(step)
             case FetchProgram() | FetchConfig() | FetchItemMap():
                 return await self._fetch(step)
             case SendHeartbeat():
@@ -306,7 +305,7 @@ class SyncLoop:
 
     def _held(self) -> Held:
         store, epoch = self._store, self._live_epoch()
-        feed, snapshot = store.feed(), store.meta(_SNAPSHOT)
+        feed, snapshot = store.feed(), store.meta(SNAPSHOT)
         return Held(
             epoch=epoch.epoch if epoch and epoch.epoch != store.meta(EPOCH_VOID) else None,
             epoch_centre=store.meta(_EPOCH_CENTRE),
@@ -342,11 +341,11 @@ class SyncLoop:
                 as_of = answer.server_time
                 await self._store.write(lambda writing: writing.apply_changes((), answer.feed, as_of), drains=True)
             case SnapshotResponse():
-                await self._finish_snapshot(answer)
+                await self._snapshots.finish(answer)
             case SignedProgram() | SignedConfig() | SignedItemMap():
                 await self._put_in_force(step, answer)
             case bytes() if isinstance(step, FetchChunk):
-                await self._apply_chunk(step, answer)
+                await self._apply_chunk(step)
 
     async def _put_in_force(self, step: Exchange, answer: SignedProgram | SignedConfig | SignedItemMap) -> None:
         match answer:
@@ -421,36 +420,10 @@ class SyncLoop:
         _log.info("item_map_in_force", item_map=matcher.hash)
         self._mapped(matcher)
 
-    async def _apply_chunk(self, step: FetchChunk, chunk: bytes) -> None:
-        """The rows of a chunk and how far the snapshot came by them, in one transaction."""
-        rows = await asyncio.to_thread(_rows_of, step, chunk)
-        if rows is None:
+    async def _apply_chunk(self, step: FetchChunk) -> None:
+        if not await self._snapshots.apply(step):
             _log.warning("snapshot_chunk_broken", index=step.index)
             self._session.chunk_broken(_now(), self._chance())
-            return
-        if step.first:
-            await self._store.write(lambda writing: writing.begin_snapshot())
-        await self._store.write(lambda writing: self._chunk_here(writing, step, rows))
-        if step.last:
-            await self._finish_snapshot(step.snapshot)
-
-    def _chunk_here(self, writing: Writing, step: FetchChunk, rows: Sequence[Change]) -> None:
-        writing.apply_snapshot(rows)
-        if not step.last:
-            writing.set_meta(_SNAPSHOT, msgspec.json.encode(step.progress).decode())
-
-    async def _finish_snapshot(self, snapshot: SnapshotResponse) -> None:
-        """Who was not in it goes, a bounded number in a transaction, and the position is the snapshot's."""
-        if not snapshot.chunks:
-            await self._store.write(lambda writing: writing.begin_snapshot())
-        swept: int | None = 0
-        while swept is not None:
-            swept = await self._store.write(partial(Writing.sweep_snapshot, after=swept))
-        await self._store.write(lambda writing: self._snapshot_here(writing, snapshot))
-
-    def _snapshot_here(self, writing: Writing, snapshot: SnapshotResponse) -> None:
-        writing.finish_snapshot(snapshot.centre_epoch, snapshot.as_of, snapshot.made_at, snapshot.scope)
-        writing.set_meta(_SNAPSHOT, "")
 
     # -- hints and state -------------------------------------------------------------------------
 
@@ -498,17 +471,6 @@ class SyncLoop:
         refused = kept_programs(self._store).refused.values()
         unusable = (Problem(code="program_unusable", detail=why) for why in refused)
         return tuple(dict.fromkeys((*self._session.problems, *unusable)))
-
-
-def _rows_of(step: FetchChunk, chunk: bytes) -> list[Change] | None:
-    """The rows of a chunk as served; None where it is not the one that the snapshot names."""
-    if hashlib.sha256(chunk).hexdigest() != step.chunk.sha256:
-        return None
-    try:
-        rows = msgspec.json.Decoder(Change).decode_lines(decompress(chunk, "zstd"))
-    except (*UNDECODABLE, ValueError):
-        return None
-    return rows if len(rows) == step.chunk.rows else None
 
 
 def _status(error: CentreError) -> int | None:

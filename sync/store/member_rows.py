@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from operator import lt
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
-from loyalty.identification import normal_code
 from loyalty.member import Member
 from sync.records import wall_text
+from sync.store.code_rows import Code
+from sync.store.fed import Fed, codes_of, fed, fed_row
 from sync.store.profile_rows import ProfileRows
-from sync.store.sqlite import CACHE_KIB, LOADING_CACHE_KIB
+from sync.store.sqlite import insert_rows
 from sync.wire import Change
 
 if TYPE_CHECKING:
@@ -33,8 +35,7 @@ SWEPT_AT_ONCE: Final = 5000
 _encode = msgspec.json.Encoder().encode
 _member = msgspec.json.Decoder(Member)
 
-_INSERT: Final = "INSERT INTO members (id, member, pos, op, generation, row) VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_CODE: Final = "INSERT OR IGNORE INTO identifiers (code, kind, member) VALUES (?, ?, ?)"
+_INSERT: Final = "INSERT INTO members (id, member, pos, op, generation, row)"
 # Who leaves is pinned no more.
 _REPLACE: Final = (
     "UPDATE members SET pos = ?1, op = ?2, generation = ?3, covered = 1, row = ?4, "
@@ -63,7 +64,7 @@ class Held(Struct, frozen=True, kw_only=True):
 
 
 class MemberRows(ProfileRows):
-    """Writes the tables `members`, `identifiers` and `feed`."""
+    """Writes the tables `members` and `feed`."""
 
     _connection: Connection
 
@@ -75,7 +76,7 @@ class MemberRows(ProfileRows):
         A row changes only where the change is newer than it. `as_of` is when the centre read the page; None
         keeps the earlier one, for a page that is not the last.
         """
-        self._apply(tuple(changes))
+        self._apply([fed(change) for change in changes])
         self._execute(
             "UPDATE feed SET position = ?, as_of = coalesce(?, as_of)",
             (through, wall_text(as_of) if as_of is not None else None),
@@ -94,7 +95,7 @@ class MemberRows(ProfileRows):
         if held is not None and held.op == "leave":
             # The centre was asked just now, so that they left before counts no more.
             self._execute("DELETE FROM members WHERE id = ?", (held.id,))
-        self._apply((Change(pos=pos, op="upsert", member=row.member, row=row),))
+        self._apply((fed_row(row.member, pos, row),))
         self._execute(
             "UPDATE members SET pinned_at = ? WHERE member = ? AND row IS NOT NULL",
             (int(self._clock().timestamp()), row.member),
@@ -108,7 +109,7 @@ class MemberRows(ProfileRows):
         """
         if change.op != "erase" and self.feed().centre_epoch is not None:
             return False
-        return bool(self._changed((change,), generation=0))
+        return bool(self._changed((fed(change),), generation=0))
 
     # Snapshots
 
@@ -116,11 +117,12 @@ class MemberRows(ProfileRows):
         """From here on every row counts as older than the snapshot's, whatever its position."""
         self._execute("UPDATE feed SET generation = generation + 1")
 
-    def apply_snapshot(self, changes: Sequence[Change]) -> None:
-        """Some rows of the snapshot; members stay known while it comes in. Best in the order of member ids."""
-        # Codes come in no order: every page of their index is met again and again.
-        self._connection.execute(f"PRAGMA cache_size = -{LOADING_CACHE_KIB}")
-        self._apply(changes)
+    def apply_snapshot(self, rows: Sequence[Fed]) -> None:
+        """Some rows of the snapshot; members stay known while it comes in. Best in the order of member ids.
+
+        After the last ones `code_ranges` are merged and the runs let go of (`sync.store.code_rows`).
+        """
+        self._apply(rows, as_run=True)
 
     def sweep_snapshot(self, after: int) -> int | None:
         """Let go of members that were not in the snapshot and are not pinned: among SWEPT_AT_ONCE from `after` on.
@@ -145,7 +147,6 @@ class MemberRows(ProfileRows):
             "UPDATE feed SET position = ?, as_of = ?, centre_epoch = ?, scope = ?",
             (position, wall_text(as_of), centre_epoch, scope),
         )
-        self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
     def _end_pins(self) -> None:
         """Who is pinned and not in the feed leaves after a while; of the others the feed tells."""
@@ -177,95 +178,94 @@ class MemberRows(ProfileRows):
         )
         return {row[0]: Held(id=row[1], pos=row[2], op=row[3], generation=row[4], body=row[5]) for row in rows}
 
-    def _apply(self, changes: Sequence[Change]) -> None:
+    def _apply(self, rows: Sequence[Fed], *, as_run: bool = False) -> None:
         """Own claims and edits that a row shows go; an erased member has no claims at all."""
-        changed = self._changed(changes, self._generation())
-        self._touched.update(change.member for change in changed)
+        changed = self._changed(rows, self._generation(), as_run=as_run)
+        self._touched.update([row.member for row in changed])
         claimed = {row[0] for row in self._rows("SELECT DISTINCT member FROM claims")}
         edited = bool(self._rows("SELECT 1 FROM edits LIMIT 1"))
-        for change in changed:
-            for alias in change.row.aliases or () if change.row else ():
-                self._means(alias, change.member)
+        for row in changed:
+            for alias in row.aliases:
+                self._means(alias, row.member)
                 if alias in claimed:
-                    claimed.add(change.member)
+                    claimed.add(row.member)
             if edited:
-                self._drop_edits(change.member, change.pos)
-            if change.op == "erase":
-                self._execute("DELETE FROM claims WHERE member = ?", (change.member,))
-                self._execute("DELETE FROM scans WHERE member = ?", (change.member,))
-            elif change.member in claimed:
-                self._execute("DELETE FROM claims WHERE member = ? AND pos <= ?", (change.member, change.pos))
+                self._drop_edits(row.member, row.pos)
+            if row.op == "erase":
+                self._execute("DELETE FROM claims WHERE member = ?", (row.member,))
+                self._execute("DELETE FROM scans WHERE member = ?", (row.member,))
+            elif row.member in claimed:
+                self._execute("DELETE FROM claims WHERE member = ? AND pos <= ?", (row.member, row.pos))
 
-    def _changed(self, changes: Sequence[Change], generation: int) -> list[Change]:
-        """Let each change be where it is newer than the row, and return these; of several of one member the newest
-        counts, an erasure before all.
+    def _changed(self, rows: Sequence[Fed], generation: int, *, as_run: bool = False) -> Sequence[Fed]:
+        """Let each row be where it is newer than the one held, and return these; of several of one member the newest
+        counts, an erasure before all. `as_run`: the codes of who is new are a run.
         """
-        held = self._held([change.member for change in changes])
-        newest: dict[str, Change] = {}
-        for change in changes:
-            before = newest.get(change.member)
-            if before is None or (before.op != "erase" and (change.op == "erase" or change.pos > before.pos)):
-                newest[change.member] = change
-        new = [change for change in newest.values() if change.member not in held]
+        if self._all_beyond(rows):
+            self._insert(rows, generation, as_run=as_run)
+            return rows
+        held = self._held([row.member for row in rows])
+        newest: dict[str, Fed] = {}
+        for row in rows:
+            before = newest.get(row.member)
+            if before is None or (before.op != "erase" and (row.op == "erase" or row.pos > before.pos)):
+                newest[row.member] = row
+        new = [row for row in newest.values() if row.member not in held]
         old = [
-            (change, held[change.member])
-            for change in newest.values()
-            if change.member in held and _counts(change, held[change.member], generation)
+            (row, held[row.member])
+            for row in newest.values()
+            if row.member in held and _counts(row, held[row.member], generation)
         ]
-        self._insert(new, generation)
+        self._insert(new, generation, as_run=as_run)
         self._replace(old, generation)
-        return [*new, *(change for change, _ in old)]
+        return [*new, *(row for row, _ in old)]
 
-    def _insert(self, changes: Sequence[Change], generation: int) -> None:
-        if not changes:
+    def _all_beyond(self, rows: Sequence[Fed]) -> bool:
+        """Whether all are members of ids beyond those held, each once, as a first snapshot has them."""
+        members = [row.member for row in rows]
+        (last,) = self._row("SELECT max(member) FROM members")
+        return bool(members) and (last is None or members[0] > last) and all(map(lt, members, members[1:]))
+
+    def _insert(self, new: Sequence[Fed], generation: int, *, as_run: bool) -> None:
+        if not new:
             return
         first = self._row("SELECT coalesce(max(id), 0) + 1 FROM members")[0]
-        rows, codes = [], []
-        for member_id, change in enumerate(changes, start=first):
-            row = _row_of(change)
-            rows.append((member_id, change.member, change.pos, change.op, generation, _body(row)))
-            codes += _codes(row, member_id)
-        self._connection.executemany(_INSERT, rows)
-        codes.sort()
-        self._connection.executemany(_INSERT_CODE, codes)
+        rows: list[tuple[object, ...]] = []
+        codes: list[Code] = []
+        for member_id, row in enumerate(new, start=first):
+            # sqlcipher3 looks for an adapter of bytes, and finds none, in more time than the row takes; not of these.
+            body = bytearray(row.body) if row.body is not None else None
+            rows.append((member_id, row.member, row.pos, row.op, generation, body))
+            for code, kind in row.codes:
+                codes.append((code, kind, member_id))
+        insert_rows(self._connection, _INSERT, rows)
+        if as_run:
+            self._insert_run(codes)
+        else:
+            self._insert_codes(codes)
 
-    def _replace(self, changes: Sequence[tuple[Change, Held]], generation: int) -> None:
-        if not changes:
+    def _replace(self, changed: Sequence[tuple[Fed, Held]], generation: int) -> None:
+        if not changed:
             return
-        rows, gone, codes = [], [], []
-        for change, held in changes:
-            row = _row_of(change)
-            body = _body(row)
-            pos = max(change.pos, held.pos) if change.op == "erase" else change.pos
-            rows.append((pos, change.op, generation, body, held.id))
-            if body != held.body:
+        rows: list[tuple[object, ...]] = []
+        gone: list[tuple[int, bytes | None]] = []
+        codes: list[Code] = []
+        for row, held in changed:
+            pos = max(row.pos, held.pos) if row.op == "erase" else row.pos
+            rows.append((pos, row.op, generation, row.body, held.id))
+            if row.body != held.body:
                 gone.append((held.id, held.body))
-                codes += _codes(row, held.id)
+                codes += [(code, kind, held.id) for code, kind in row.codes]
         self._forget_codes(gone)
-        self._connection.executemany(_REPLACE, rows)
-        self._connection.executemany(_INSERT_CODE, codes)
+        self._execute_many(_REPLACE, rows)
+        self._insert_codes(codes)
 
     def _forget_codes(self, rows: Iterable[tuple[int, bytes | None]]) -> None:
         known = ((member_id, _member.decode(body)) for member_id, body in rows if body is not None)
-        codes = [code for member_id, row in known for code in _codes(row, member_id)]
-        self._connection.executemany("DELETE FROM identifiers WHERE code = ? AND kind = ? AND member = ?", codes)
+        self._delete_codes([(code, kind, member_id) for member_id, row in known for code, kind in codes_of(row)])
 
 
-def _counts(change: Change, held: Held, generation: int) -> bool:
+def _counts(row: Fed, held: Held, generation: int) -> bool:
     if held.op == "erase":
         return False
-    return change.op == "erase" or change.pos > held.pos or held.generation < generation
-
-
-def _row_of(change: Change) -> Member | None:
-    return change.row if change.op == "upsert" and change.row is not UNSET else None
-
-
-def _body(row: Member | None) -> bytes | None:
-    return None if row is None else _encode(row)
-
-
-def _codes(row: Member | None, member_id: int) -> list[tuple[str, str, int]]:
-    if row is None:
-        return []
-    return [(normal_code(identifier.code), identifier.kind, member_id) for identifier in row.identifiers]
+    return row.op == "erase" or row.pos > held.pos or held.generation < generation

@@ -6,7 +6,7 @@ that what a register may not hold goes from an entry once the centre has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -16,9 +16,9 @@ from loyalty.addresses import address_code
 from loyalty.identification import normal_code
 from loyalty.member import Identifier, Member
 from sync.records import AliasBody, ConsentBody, Entry, EntryKind, FieldName, JoinBody, ProfileBody, ToldValue
+from sync.store.code_rows import CodeRows
 from sync.store.overlay import Edit
 from sync.store.packing import Packer, unpacked
-from sync.store.reading import Reading
 from sync.wire import Outcome
 
 Told = JoinBody | ProfileBody | ConsentBody | AliasBody
@@ -34,14 +34,11 @@ _join = msgspec.json.Decoder(JoinBody)
 _profile = msgspec.json.Decoder(ProfileBody)
 
 
-class ProfileRows(Reading):
+class ProfileRows(CodeRows):
     """The part of `Writing` that is about members' profiles."""
 
     _packer: Packer
     _touched: set[str]
-
-    def _execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
-        raise NotImplementedError
 
     def _generation(self) -> int:
         raise NotImplementedError
@@ -74,11 +71,8 @@ class ProfileRows(Reading):
 
     def _name(self, member: str, identifiers: Iterable[Identifier]) -> None:
         row = self._row("SELECT id FROM members WHERE member = ?", (member,))
-        for one in identifiers if row is not None else ():
-            self._execute(
-                "INSERT OR IGNORE INTO identifiers (code, kind, member) VALUES (?, ?, ?)",
-                (normal_code(one.code), one.kind, row[0]),
-            )
+        if row is not None:
+            self._insert_codes([(normal_code(one.code), one.kind, row[0]) for one in identifiers])
 
     def _settle_edits(self, outcomes: Mapping[int, Outcome]) -> None:
         """What the centre refused, or has no effect in the feed, or the row shows already, is shown no more."""
@@ -119,7 +113,7 @@ class ProfileRows(Reading):
             self._execute(f"UPDATE {table} SET member = ? WHERE member = ?", (member, alias))  # noqa: S608 - ours
         row = self._row("SELECT id FROM members WHERE member = ?", (alias,))
         if row is not None:
-            self._execute("DELETE FROM identifiers WHERE member = ?", (row[0],))
+            self._delete_codes_of(row[0])
             self._execute("DELETE FROM members WHERE id = ?", (row[0],))
             self._touched.add(alias)
         for (body,) in self._rows("SELECT edit FROM edits WHERE member = ?", (member,)):

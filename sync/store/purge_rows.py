@@ -30,9 +30,10 @@ from sync.records import (
     ReceiptBody,
     SignalBody,
 )
+from sync.store.fed import Fed
 from sync.store.packing import Packer, unpacked
 from sync.store.reading import Reading
-from sync.wire import Change, Erasure
+from sync.wire import Erasure
 
 # Rows looked through in one transaction; a receipt may be waiting behind it.
 AT_ONCE: Final = 100
@@ -92,7 +93,10 @@ class PurgeRows(Reading):
     def _execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         raise NotImplementedError
 
-    def _apply(self, changes: Sequence[Change]) -> None:
+    def _apply(self, rows: Sequence[Fed]) -> None:
+        raise NotImplementedError
+
+    def _delete_codes_of(self, member_id: int) -> None:
         raise NotImplementedError
 
     def _rewrite_entry(self, number: int, body: bytes) -> None:
@@ -168,9 +172,9 @@ class PurgeRows(Reading):
         for member in sorted(about.ids):
             row = self._row("SELECT id, pos FROM members WHERE member = ?", (member,))
             if row is not None:
-                self._execute("DELETE FROM identifiers WHERE member = ?", (row[0],))
+                self._delete_codes_of(row[0])
             self._execute("DELETE FROM edits WHERE member = ?", (member,))
-            self._apply((Change(pos=row[1] if row is not None else 0, op="erase", member=member),))
+            self._apply((Fed(member=member, pos=row[1] if row is not None else 0, op="erase"),))
             self._touched.add(member)
         self.append("erased", f"erased-{erasure.number}", ErasedBody(member=erasure.member, erasure=erasure.number))
         self.set_meta(ERASURES_THROUGH, str(erasure.number))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 Parameters = Sequence[object] | Mapping[str, object]
 
+# After every code that there can be.
+_AFTER_ALL = "\U0010ffff"
 # One page of a listing.
 MAX_LISTED = 1000
 # Own receipts of one member that the centre has not told of yet, as many as are looked at for the next: days offline.
@@ -56,6 +59,11 @@ MAX_SOURCE_MARKS = 20_000
 ITEM_BYTES = 512
 # Bodies of one ingest request, which may hold 16 MiB with all that is around them.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+
+# Codes of a snapshot that are put where they belong, or let go of, in one transaction.
+RANGE_CODES = 20_000
+# The codes of one in so many members are looked at, to find how all lie.
+_SAMPLED = 128
 
 # Which member a code names where two kinds share it.
 _KIND_ORDER: tuple[MemberKind, ...] = ("card", "wallet", "nfc", "phone", "email")
@@ -70,9 +78,18 @@ _receipt = msgspec.json.Decoder(Receipt)
 _claims = msgspec.json.Decoder(tuple[LedgerEntry, ...])
 _instant = msgspec.json.Decoder(Instant)
 
-_BY_CODE = """
+_SAMPLE = "SELECT code FROM run_codes WHERE member % ? = 0"
+# Codes are in the index, or in runs for as long as a snapshot comes in (`sync.store.code_rows`); a while in both.
+_NAMED = """(
+SELECT kind, member FROM identifiers WHERE {0}
+UNION ALL
+SELECT c.kind, c.member FROM runs r CROSS JOIN run_codes c ON c.run = r.first WHERE {0})"""
+_BY_CODE = f"""
 SELECT i.kind, m.member, m.pos, m.row, CASE WHEN m.covered THEN (SELECT as_of FROM feed) END
-FROM identifiers i JOIN members m ON m.id = i.member WHERE i.code = ? ORDER BY m.pos DESC"""
+FROM {_NAMED.format("code = ?1")} i JOIN members m ON m.id = i.member ORDER BY m.pos DESC"""  # noqa: S608 - ours
+_BY_START = f"""
+SELECT DISTINCT m.member FROM {_NAMED.format("code >= ?1 AND code < ?2")} i CROSS JOIN members m ON m.id = i.member
+LIMIT ?3"""  # noqa: S608 - ours
 _BY_ID = """
 SELECT '', member, pos, row, CASE WHEN covered THEN (SELECT as_of FROM feed) END
 FROM members WHERE member = ? AND row IS NOT NULL"""
@@ -169,9 +186,8 @@ class Reading:
         if not start:
             return ()
         rows = self._rows(
-            "SELECT DISTINCT m.member FROM identifiers i JOIN members m ON m.id = i.member "
-            "WHERE i.code >= ? AND i.code < ? LIMIT ?",
-            (start, start + "\U0010ffff", min(limit, MAX_LISTED)),
+            _BY_START,
+            (start, start + _AFTER_ALL, min(limit, MAX_LISTED)),
         )
         found = (self.member(row[0]) for row in rows)
         return tuple(member for member in found if member is not None)
@@ -179,6 +195,18 @@ class Reading:
     def count_members(self) -> int:
         """Members held. Reads the whole index: not for a hot path."""
         return int(self._row("SELECT count(*) FROM members WHERE row IS NOT NULL")[0])
+
+    def code_ranges(self) -> list[tuple[str, str]]:
+        """Ranges of the codes that stand in runs, each after its first and up to its second; of RANGE_CODES, about.
+
+        Reads them all: not for a hot path.
+        """
+        codes = self._row("SELECT total(size) FROM runs")[0]
+        if not codes:
+            return []
+        sampled = sorted(code for (code,) in self._rows(_SAMPLE, (_SAMPLED,)))
+        each = max(1, round(len(sampled) * RANGE_CODES / codes))
+        return list(pairwise(("", *dict.fromkeys(sampled[each::each]), _AFTER_ALL)))
 
     def _shown(self, row: Any) -> Member:
         _, member_id, _, body, as_of = row

@@ -188,6 +188,18 @@ _SCOPES: Migration = (
     ),
 )
 
+_CODE_RUNS: Migration = (
+    "code runs",
+    (
+        # Codes of a snapshot that comes in, a run for each chunk, named by the id of the first member in it
+        # (`sync.store.code_rows`); `size` is how many it had.
+        "CREATE TABLE runs (first INTEGER PRIMARY KEY, size INTEGER NOT NULL) STRICT",
+        """CREATE TABLE run_codes (
+            run INTEGER NOT NULL, code TEXT NOT NULL, kind TEXT NOT NULL, member INTEGER NOT NULL,
+            PRIMARY KEY (run, code, kind, member)) STRICT, WITHOUT ROWID""",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -198,6 +210,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _KEPT_ENTRIES,
     _PROFILES,
     _SCOPES,
+    _CODE_RUNS,
 )
 
 

@@ -5,6 +5,8 @@ Owns pragmas and cipher settings. Never knows a table.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -24,8 +26,8 @@ PAGE_BYTES = 8192
 BUSY_TIMEOUT_MS = 5000
 # Each connection's page cache, in KiB.
 CACHE_KIB = 4096
-# The writer's while a snapshot comes in: the index of a million codes, met in no order.
-LOADING_CACHE_KIB = 32 * 1024
+# Each statement costs as much as some rows: calls, locks, and Python's own lock given away and taken back.
+ROWS_PER_STATEMENT = 50
 # SQLite's own 1,000 pages.
 CHECKPOINT_BYTES = 1000 * PAGE_BYTES
 # A write-ahead log that grew beyond this (a long reader, a large snapshot) is cut back at the next checkpoint.
@@ -90,6 +92,18 @@ def make_durable(connection: Connection, log_bytes: int = CHECKPOINT_BYTES) -> N
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_KEEP_BYTES}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {max(1, log_bytes // PAGE_BYTES)}")
+
+
+def insert_rows(connection: Connection, into: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Many rows of one width, several in a statement. `into` is such a statement up to its VALUES."""
+    if not rows:
+        return
+    row = f"({', '.join('?' * len(rows[0]))})"
+    several = f"{into} VALUES {', '.join([row] * ROWS_PER_STATEMENT)}"
+    rest = len(rows) - len(rows) % ROWS_PER_STATEMENT
+    for start in range(0, rest, ROWS_PER_STATEMENT):
+        connection.execute(several, list(chain.from_iterable(rows[start : start + ROWS_PER_STATEMENT])))
+    connection.executemany(f"{into} VALUES {row}", rows[rest:])
 
 
 def is_storage_failure(error: BaseException) -> bool:

@@ -262,6 +262,10 @@ class Store(Reading):
         """`count_members` for a thread: it reads a whole table."""
         return self._apart(lambda reading: reading.count_members())
 
+    def code_ranges_apart(self) -> list[tuple[str, str]]:
+        """`code_ranges` for a thread: it reads a whole table."""
+        return self._apart(lambda reading: reading.code_ranges())
+
     def _batch_apart(self, first_seq: int, limit: int) -> tuple[IngestRequest | None, ChainPoint | None]:
         return self._apart(lambda reading: (reading.batch_from(first_seq, limit), reading.walked))
 

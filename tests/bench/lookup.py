@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 
 from loyalty.member import Balance, Identifier, Member
 from sync.keys_linux import LinuxKeyKeeper
+from sync.store.fed import fed
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change
@@ -59,11 +61,15 @@ def fill(store: Store, count: int) -> None:
             store.submit(_applying(tuple(chunk))).result()
             chunk.clear()
     store.submit(_applying(tuple(chunk))).result()
+    for after, through in store.code_ranges_apart():
+        store.submit(partial(Writing.merge_codes, after=after, through=through)).result()
+    while store.submit(Writing.drop_runs).result():
+        pass
     store.submit(lambda writing: writing.finish_snapshot("bench", count, datetime.now(UTC), "everything")).result()
 
 
 def _applying(rows: tuple[Change, ...]) -> Callable[[Writing], None]:
-    return lambda writing: writing.apply_snapshot(rows)
+    return lambda writing: writing.apply_snapshot([fed(row) for row in rows])
 
 
 def run() -> Report:

@@ -20,6 +20,7 @@ from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
 from central.scopes import ALL_STORES, EVERYTHING, WHOLE, Policy, Scope
+from sync.store.fed import fed
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, EnrolRequest, Facts, LiveHint
@@ -371,7 +372,7 @@ def _began(stores: Stores, store: Store, *, going_on: bool = True) -> int:
         after = page[-1].member
         lines = msgspec.json.Encoder().encode_lines(page)
         rows = msgspec.json.Decoder(Change).decode_lines(lines)
-        store.submit(partial(Writing.apply_snapshot, changes=rows)).result()
+        store.submit(partial(Writing.apply_snapshot, rows=[fed(row) for row in rows])).result()
         if going_on:
             stores.seen(HERE, PEOPLE[len(page)])
             stores.change(PEOPLE[-len(page)])

@@ -85,6 +85,9 @@ class SimulatedStore(Reading):
     async def batch(self, first_seq: int, limit: int) -> IngestRequest | None:
         return self.batch_from(first_seq, limit)
 
+    def code_ranges_apart(self) -> list[tuple[str, str]]:
+        return self.code_ranges()
+
     def close(self) -> None:
         self.closed = True
         self._connection.close()

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from loyalty.member import Balance, Identifier, Member
 from loyalty.receipt import Receipt
 from sync.records import ReceiptBody
+from sync.store.fed import fed
 from sync.store.member_rows import MAX_PINS, PINNED_FOR
 from sync.store.store import Store
 from sync.store.writing import Writing
@@ -99,7 +100,7 @@ async def test_who_was_erased_never_comes_back(store: Store) -> None:
 
     await apply(store, upsert(9, member(ANA, "CARD-1")))
     await store.write(lambda writing: writing.begin_snapshot())
-    await store.write(lambda writing: writing.apply_snapshot([upsert(20, member(ANA, "CARD-1"))]))
+    await store.write(lambda writing: writing.apply_snapshot([fed(upsert(20, member(ANA, "CARD-1")))]))
     await store.write(lambda writing: writing.finish_snapshot("centre-2", 20, NOON, "everything"))
 
     assert store.member_by_code("CARD-1") is None
@@ -250,7 +251,7 @@ async def test_a_snapshot_replaces_everything_even_positions_of_another_centre_e
     await apply(store, upsert(900, member(ANA, "CARD-1", confirmed=1)), upsert(901, member(BOB, "CARD-2")))
 
     await store.write(lambda writing: writing.begin_snapshot())
-    await store.write(lambda writing: writing.apply_snapshot([upsert(3, member(ANA, "CARD-1", confirmed=2))]))
+    await store.write(lambda writing: writing.apply_snapshot([fed(upsert(3, member(ANA, "CARD-1", confirmed=2)))]))
     assert store.member_by_code("CARD-2") is not None
     await sweep(store)
     await store.write(lambda writing: writing.finish_snapshot("centre-2", 7, NOON, "everything"))
@@ -277,7 +278,7 @@ async def test_members_are_found_by_the_start_of_a_code(store: Store) -> None:
 
 async def snapshot_of(store: Store, *changes: Change) -> None:
     await store.write(Writing.begin_snapshot)
-    await store.write(partial(Writing.apply_snapshot, changes=changes))
+    await store.write(partial(Writing.apply_snapshot, rows=[fed(change) for change in changes]))
     await sweep(store)
     await store.write(lambda writing: writing.finish_snapshot("centre-2", 50, NOON + timedelta(days=1), "here"))
 

@@ -19,6 +19,7 @@ from loyalty.receipt import Line
 from sync.keys import STORE_KEY, STORE_KEY_BYTES
 from sync.records import Entry, SignalBody
 from sync.store.damaged import DamagedFile
+from sync.store.fed import fed
 from sync.store.rows import Salvaged
 from sync.store.salvage import MAX_SALVAGE_S, salvage
 from sync.store.sqlite import PAGE_BYTES, DatabaseError, connect
@@ -320,7 +321,7 @@ async def test_members_of_a_damaged_file_do_not_come_after_those_of_a_snapshot(m
     with closing(opened(damaged(morning, tmp_path / "till", damage))) as store:
         # given a centre that has since told which members there are
         await store.write(lambda writing: writing.begin_snapshot())
-        await store.write(lambda writing: writing.apply_snapshot([upsert(900, member("m-1", "CARD00001", 77))]))
+        await store.write(lambda writing: writing.apply_snapshot([fed(upsert(900, member("m-1", "CARD00001", 77)))]))
         await store.write(lambda writing: writing.finish_snapshot("centre-1", 900, CAPTURED.wall, "everything"))
 
         await salvaged(store)
