@@ -35,7 +35,7 @@ from sync.programs import (
     told_of,
     verified_program,
 )
-from sync.purging import Masked, carry_out, nothing_else
+from sync.purging import Masked, all_but_erased, carry_out, nothing_else
 from sync.retry import Backoff
 from sync.sent import Sent, sent_of
 from sync.session import HEARTBEAT_S, REFUSED_RETRY_S, Problem, Session
@@ -153,6 +153,7 @@ class SyncLoop:
         self._woken = asyncio.Event()
         self._sent: Sent | None = None
         self._last_contact: datetime | None = None
+        self._names_erasures = False
         kept = kept_config(store, program_key)
         self._config_hash = kept[0] if kept is not None else None
         self._state = SyncState(online=False, since=clock(), queued=store.queued())
@@ -233,6 +234,7 @@ class SyncLoop:
             return
         self._last_contact = self._clock()
         if isinstance(answer, HeartbeatResponse):
+            self._names_erasures = answer.erasures is not UNSET
             await self._follow_schedule(answer)
             await self._keep_code_key(answer)
             while await self._store.write(Writing.shed, drains=True):
@@ -332,7 +334,8 @@ class SyncLoop:
                 await self._acknowledge(answer)
             case ChangesResponse():
                 as_of = None if answer.more else answer.as_of
-                await self._store.write(lambda writing: writing.apply_changes(answer.changes, answer.next, as_of))
+                changes = all_but_erased(answer.changes) if self._names_erasures else answer.changes
+                await self._store.write(lambda writing: writing.apply_changes(changes, answer.next, as_of))
             case ErasuresResponse():
                 for erasure in answer.erasures:
                     await carry_out(self._store, erasure, self._masked)

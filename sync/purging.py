@@ -8,12 +8,12 @@ begun while a damaged store still comes back: what is in that would come behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from sync.store.purge_rows import About, codes_in_receipts, texts_about
 from sync.store.store import Store
 from sync.store.writing import Writing
-from sync.wire import Erasure
+from sync.wire import Change, Erasure
 
 Step = Callable[[Writing, int], int | None]
 Masked = Callable[[frozenset[str]], Awaitable[None]]
@@ -22,6 +22,11 @@ Masked = Callable[[frozenset[str]], Awaitable[None]]
 
 async def nothing_else(_texts: frozenset[str]) -> None:
     """Of a register that has no such files."""
+
+
+def all_but_erased(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """What of a page of the feed counts at once: the row of an erased member is what finds them on paper."""
+    return tuple(change for change in changes if change.op != "erase")
 
 
 async def carry_out(store: Store, erasure: Erasure, masked: Masked) -> None:

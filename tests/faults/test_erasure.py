@@ -80,7 +80,8 @@ class Cashier:
 
     async def print_what_nobody_reads(self) -> None:
         await self._register.print(
-            b"\x1b@SUPERMARKET\nRECEIPT NO 1\nKAFA 1 x 2,00\nTOTAL RSD  X,00\nMEMBER TS-77001\n\x1dV\x00"
+            b"\x1b@SUPERMARKET\nRECEIPT NO 1\nKAFA 1 x 2,00\nTOTAL RSD  X,00\nMEMBER TS-77001\n"
+            b"THANKS Iva Erasable\n\x1dV\x00"
         )
 
 

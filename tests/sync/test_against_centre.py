@@ -29,6 +29,7 @@ from sync.enrolment import parse_code
 from sync.keys import keeper_for
 from sync.loop import LookedUp
 from sync.session import HEARTBEAT_S
+from sync.store.purge_rows import ERASURES_THROUGH
 from sync.store.salvage import salvage
 from sync.store.sqlite import PAGE_BYTES
 from sync.wire import IngestRequest, decompress
@@ -104,6 +105,23 @@ async def test_a_change_at_the_centre_is_here_before_the_next_heartbeat(tmp_path
         async with asyncio.timeout(HEARTBEAT_S / 2):
             centre.add_members(100, 1)
             await known(till, "TS00100")
+
+
+async def test_whom_the_feed_tells_first_to_be_erased_is_found_on_paper(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+        await known(till)
+        # Given a paper that nobody could read, with the number of a card that no receipt names
+        paper = await till.store.write(
+            lambda writing: writing.quarantine("printer", "unreadable", "", b"CARD TS-00001\nTHANKS M 1")
+        )
+
+        # When its member is erased, which the feed tells at once
+        async with asyncio.timeout(HEARTBEAT_S / 2):
+            centre.write(lambda connection: operations.erase_member(connection, "m1", utc_now()))
+            await till.until(lambda: till.store.meta(ERASURES_THROUGH) == "1")
+
+        assert till.store.quarantined_raw(paper) == b"CARD ********\nTHANKS M 1"
+        assert till.store.member("m1") is None
 
 
 async def test_a_member_that_is_not_here_is_asked_for(tmp_path: Path) -> None:
