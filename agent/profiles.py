@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Final
 
 import msgspec
@@ -111,14 +111,14 @@ class Profiles:
 
     async def join(self, request: JoinRequest, idempotency_key: str | None) -> MemberTold:
         """Raises MalformedBodyError and StoreError; nothing is kept then."""
-        _check(request.phone or None, request.email or None, request.code or None)
+        _check(request)
         if not (request.phone or request.email or request.code):
             raise MalformedBodyError("Give a phone, an email or a code: nothing else finds the member again.")
         return await self._once(request, idempotency_key, lambda writing: _join(writing, request))
 
     async def edit(self, which: str, request: EditRequest, idempotency_key: str | None) -> MemberTold:
         """`which` is a code or id. Raises NotFoundError, MalformedBodyError and StoreError; nothing is kept then."""
-        _check(request.phone or None, None, request.code or None)
+        _check(request)
         return await self._once(request, idempotency_key, lambda writing: _edit(writing, which, request), which)
 
     async def _once(self, request: Struct, key: str | None, work: Work, about: str = "") -> MemberTold:
@@ -143,19 +143,45 @@ class Profiles:
         return await self._store.write(write)
 
 
-def _check(phone: str | None, email: str | None, code: GivenCode | None) -> None:
-    if phone is not None and phone_number(phone) is None:
-        raise MalformedBodyError("The phone is no telephone number: 5 to 15 digits, with a + before its country.")
-    if email is not None and email_address(email) is None:
+def _check(request: JoinRequest | EditRequest) -> None:
+    if request.phone:
+        _check_phone(request.phone)
+    if isinstance(request, JoinRequest) and request.email and email_address(request.email) is None:
         raise MalformedBodyError("The email is no e-mail address.")
-    if code is None:
-        return
-    if code.kind in ("phone", "email"):
+    if request.code:
+        _check_code(request.code)
+    for name, text in _texts(request):
+        if text and first_pan(text) is not None:
+            raise MalformedBodyError(f"There is a payment card's number in `{name}`, and those are kept nowhere.")
+
+
+def _check_phone(phone: str) -> None:
+    number = phone_number(phone)
+    if number is None:
+        raise MalformedBodyError("The phone is no telephone number: 5 to 15 digits, with a + before its country.")
+    # Numbers that name their country look like cards' now and then.
+    if not number.startswith("+") and first_pan(number) is not None:
+        raise MalformedBodyError("The phone is a payment card's number; a telephone number has a + before its country.")
+
+
+def _check_code(given: GivenCode) -> None:
+    if given.kind in ("phone", "email"):
         raise MalformedBodyError("A telephone number goes into `phone`, an address into `email`.")
-    if not is_member_code(normal_code(code.code), code.kind):
-        raise MalformedBodyError("The code has characters that no card's number has, or more than 64 of them.")
-    if first_pan(code.code) is not None:
-        raise MalformedBodyError("The code is a payment card's number, and those are kept nowhere.")
+    for name, code in (("code", given.code), ("of", given.of)):
+        if code is UNSET:
+            continue
+        if not is_member_code(normal_code(code), given.kind):
+            raise MalformedBodyError(f"`{name}` has characters that no card's number has, or more than 64 of them.")
+        if first_pan(code) is not None:
+            raise MalformedBodyError(f"`{name}` is a payment card's number, and those are kept nowhere.")
+
+
+def _texts(request: JoinRequest | EditRequest) -> Iterator[tuple[str, str | UnsetType | None]]:
+    """What may hold anything, by name."""
+    for name in ("short_name", "email", "address", "note", "operator"):
+        yield name, getattr(request, name, UNSET)
+    for consent in request.consents:
+        yield "text_version", consent.text_version
 
 
 def _join(writing: Writing, request: JoinRequest) -> MemberTold:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from agent.problem import MalformedBodyError
 from agent.profiles import EditRequest, GivenCode, GivenConsent, JoinRequest, Profiles
 from agent.view import member_view
 from central import operations
+from loyalty.pan import first_pan
 from loyalty.receipt import MemberReference, Receipt
 from sync.session import HEARTBEAT_S
 from tests.agent.shop import BOOT, Shop, at
@@ -25,6 +27,7 @@ from tests.sync.programs import in_force
 from tests.sync.store.raw import everything_in
 
 PHONE, DIGITS = "+381 64 123 4567", b"641234567"
+PAYMENT_CARD = "4111 1111 1111 1111"
 
 
 @asynccontextmanager
@@ -165,6 +168,36 @@ async def test_a_call_counts_once_under_its_key_and_another_body_is_refused(tmp_
         assert one.store.member_by_code(PHONE).short_name == "Ema"  # type: ignore[union-attr]
 
 
+def consent(text_version: str) -> GivenConsent:
+    return GivenConsent(channel="sms", state="granted", text_version=text_version)
+
+
+@pytest.mark.parametrize("told", [{"note": PAYMENT_CARD}, {"code": GivenCode(code="TS9", of=PAYMENT_CARD)}])
+async def test_no_edit_brings_a_payment_card(tmp_path: Path, told: dict[str, Any]) -> None:
+    shop = Shop(tmp_path)
+    try:
+        await Profiles(shop.store).join(JoinRequest(code=GivenCode(code="TS1")), None)
+        with pytest.raises(MalformedBodyError, match="payment card"):
+            await Profiles(shop.store).edit("TS1", EditRequest(**told), None)
+        assert shop.store.queued() == 1
+    finally:
+        shop.close()
+
+
+async def test_a_telephone_number_with_its_country_is_no_payment_card(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    try:
+        # Given a German mobile number whose digits pass for a card of 13 digits
+        german = "+49 1511 2345678"
+        assert first_pan(german) is not None
+
+        await Profiles(shop.store).join(JoinRequest(phone=german), None)
+
+        assert shop.store.queued() == 1
+    finally:
+        shop.close()
+
+
 @pytest.mark.parametrize(
     ("request_", "why"),
     [
@@ -174,6 +207,15 @@ async def test_a_call_counts_once_under_its_key_and_another_body_is_refused(tmp_
         (JoinRequest(code=GivenCode(code="<b>")), "characters"),
         (JoinRequest(code=GivenCode(code="4111 1111 1111 1111")), "payment card"),
         (JoinRequest(code=GivenCode(code=PHONE, kind="phone")), "goes into `phone`"),
+        (JoinRequest(code=GivenCode(code="TS9", of="- -")), "`of` has characters"),
+        (JoinRequest(code=GivenCode(code="TS9", of=PAYMENT_CARD)), "`of` is a payment card"),
+        (JoinRequest(phone="378282246310005"), "phone is a payment card"),
+        (JoinRequest(phone=PHONE, short_name=PAYMENT_CARD), "in `short_name`"),
+        (JoinRequest(phone=PHONE, note=f"pays with {PAYMENT_CARD}"), "in `note`"),
+        (JoinRequest(phone=PHONE, address=f"Main Street 1\n{PAYMENT_CARD}"), "in `address`"),
+        (JoinRequest(phone=PHONE, email="4111111111111111@example.com"), "in `email`"),
+        (JoinRequest(phone=PHONE, operator=PAYMENT_CARD), "in `operator`"),
+        (JoinRequest(phone=PHONE, consents=(consent(PAYMENT_CARD),)), "in `text_version`"),
     ],
 )
 async def test_what_could_not_be_found_again_or_may_not_be_kept_is_refused(
