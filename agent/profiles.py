@@ -40,6 +40,8 @@ from sync.store.writing import Writing
 
 # Under which name calls are remembered.
 CALLS: Final = "members"
+# The register's own secret, under which bodies of calls are kept as digests.
+_CALLS_KEY: Final = "calls-key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 
 Name = Annotated[str, Meta(min_length=1, max_length=80)]
@@ -129,7 +131,7 @@ class Profiles:
 
         def write(writing: Writing) -> MemberTold:
             # Under a secret: a telephone number could be guessed back from a bare digest.
-            digest = hmac.digest((writing.code_key() or "").encode(), asked, "sha256").hex()
+            digest = hmac.digest(_calls_key(writing), asked, "sha256").hex()
             first = writing.answered_call(CALLS, call) if call is not None else None
             if first is not None:
                 if first.digest != digest:
@@ -141,6 +143,14 @@ class Profiles:
             return told
 
         return await self._store.write(write)
+
+
+def _calls_key(writing: Writing) -> bytes:
+    secret = writing.meta(_CALLS_KEY)
+    if secret is None:
+        secret = writing.new_id("")
+        writing.set_meta(_CALLS_KEY, secret)
+    return secret.encode()
 
 
 def _check(request: JoinRequest | EditRequest) -> None:

@@ -21,6 +21,7 @@ from central import operations
 from loyalty.pan import first_pan
 from loyalty.receipt import MemberReference, Receipt
 from sync.session import HEARTBEAT_S
+from sync.store.reading import CODE_KEY
 from tests.agent.shop import BOOT, Shop, at
 from tests.sync.centre import Centre, Register, receipt, register, running_centre, utc_now
 from tests.sync.programs import in_force
@@ -166,6 +167,22 @@ async def test_a_call_counts_once_under_its_key_and_another_body_is_refused(tmp_
         assert first == again
         assert known.member == first.member
         assert one.store.member_by_code(PHONE).short_name == "Ema"  # type: ignore[union-attr]
+
+
+async def test_a_call_is_known_again_after_the_centre_was_first_heard_of(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    try:
+        # Given a join before the first word of the centre
+        profiles, asked = Profiles(shop.store), JoinRequest(short_name="Iva", phone=PHONE)
+        first = await profiles.join(asked, "k1")
+
+        # When the centre gives its key, and the POS asks again
+        await shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "ab" * 32))
+
+        assert await profiles.join(asked, "k1") == first
+        assert shop.store.queued() == 1
+    finally:
+        shop.close()
 
 
 def consent(text_version: str) -> GivenConsent:
