@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from loyalty.addresses import address_code, hidden_code
-from loyalty.identification import MemberKind, normal_code
+from loyalty.identification import MemberKind
 from loyalty.member import Member
 from loyalty.receipt import MemberReference, Receipt
 from sync.records import (
@@ -45,6 +46,8 @@ EPOCH_VOID: Final = "epoch_void"
 _NOBODY: Final = "ERASED"
 # A name this short may stand anywhere.
 _MIN_NAME_CHARS: Final = 6
+# How tills write what is not ASCII: the code pages of printers here, and of files.
+PAPER_ENCODINGS: Final = ("utf-8", "cp852", "cp1250", "cp1251", "cp855", "cp866", "iso8859-2", "iso8859-5")
 
 _BODIES: Final[dict[str, type[Struct]]] = {
     "receipt": ReceiptBody,
@@ -114,9 +117,10 @@ class PurgeRows(Reading):
             "SELECT id, raw, detail, note FROM quarantine WHERE id > ? ORDER BY id LIMIT ?", (after, AT_ONCE)
         )
         masks = [written_anyhow(text) for text in texts]
+        in_words = [written_anyhow(text, ("utf-8",)) for text in texts]
         for item, raw, detail, note in rows:
             cleaned = starred(bytes(raw), masks)
-            words = [starred(text.encode(), masks).decode() if text else text for text in (detail, note)]
+            words = [starred(text.encode(), in_words).decode() if text else text for text in (detail, note)]
             if (cleaned, words) != (bytes(raw), [detail, note]):
                 self._execute(
                     "UPDATE quarantine SET raw = ?, detail = ?, note = ? WHERE id = ?", (cleaned, *words, item)
@@ -256,9 +260,18 @@ _BARE: Final[dict[str, Callable[[Any, About], Struct | None]]] = {
 }
 
 
-def written_anyhow(text: str) -> re.Pattern[bytes]:
-    """Finds a text in any way of writing it: whatever the case, with spaces and hyphens between."""
-    return re.compile(rb"[ -]*".join(re.escape(char.encode()) for char in normal_code(text)), re.IGNORECASE)
+def written_anyhow(text: str, encodings: Sequence[str] = PAPER_ENCODINGS) -> re.Pattern[bytes]:
+    """Finds a text in any way of writing it: whatever the case and encoding, with spaces and hyphens between."""
+    return re.compile(b"[ -]*".join(_any_of(char, encodings) for char in text if char not in " -"))
+
+
+def _any_of(char: str, encodings: Sequence[str]) -> bytes:
+    forms: dict[bytes, None] = {}
+    for case in (char, char.lower(), char.upper()):
+        for encoding in encodings:
+            with suppress(UnicodeEncodeError):
+                forms[re.escape(case.encode(encoding))] = None
+    return b"(?:" + b"|".join(forms) + b")"
 
 
 def starred(raw: bytes, masks: Iterable[re.Pattern[bytes]]) -> bytes:

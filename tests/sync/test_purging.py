@@ -17,7 +17,7 @@ from loyalty.receipt import MemberReference
 from sync.purging import carry_out, nothing_else
 from sync.records import JoinBody, ProfileBody, ReceiptBody, ToldCode, ToldValue
 from sync.store.overlay import Edit
-from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH
+from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH, starred, written_anyhow
 from sync.store.reading import CODE_KEY
 from sync.store.salvage import salvage
 from sync.store.sqlite import PAGE_BYTES
@@ -30,6 +30,7 @@ from tests.sync.store.samples import CAPTURED, keeper, opened, receipt
 KEY = "ab" * 32
 CARD, UNKNOWN, NAME, NOTE = "TS77001", "TS77002", "Iva Erasable", "asks for a blue bag"
 PHONE = "+381641234567"
+SLAVIC = "Željka Đurić"
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 ERASURE = Erasure(
     number=4,
@@ -192,3 +193,28 @@ async def test_a_receipt_that_waits_for_its_partner_waits_on_without_the_code(st
     waiting = await store.write(lambda writing: writing.waiting_since(NOW))
     assert [one.receipt.key for one in waiting] == [receipt(11).key, receipt(12).key]
     assert [one.receipt.member and one.receipt.member.code for one in waiting] == [msgspec.UNSET, "TS1002"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp852", "cp1250", "iso8859-2"])
+async def test_a_name_is_found_in_any_case_and_code_page(store: Store, encoding: str) -> None:
+    # Given papers with a name that is not ASCII, as one code page of a till writes it
+    paper = f"HVALA {SLAVIC.upper()}!\n{SLAVIC}, {SLAVIC.lower()}".encode(encoding)
+
+    def print_it(writing: Writing) -> None:
+        writing.keep_member(5, Member(member="m-iva", short_name=SLAVIC))
+        writing.quarantine("printer", "unreadable", f"æeljka Đurić, {SLAVIC.upper()}", paper)
+
+    await store.write(print_it)
+
+    await carry_out(store, ERASURE, nothing_else)
+
+    [item] = store.quarantined(1)
+    stars = "*" * len(SLAVIC.encode(encoding))
+    assert store.quarantined_raw(item.id) == f"HVALA {stars}!\n{stars}, {stars}".encode()
+    assert item.detail == f"æeljka Đurić, {'*' * len(SLAVIC.encode())}"
+
+
+def test_cyrillic_is_found_in_its_code_pages() -> None:
+    for encoding in ("utf-8", "cp1251", "cp855", "iso8859-5"):
+        paper = "ХВАЛА ЖЕЉКА-ЂУРИЋ".encode(encoding)
+        assert starred(paper, [written_anyhow("Жељка Ђурић")]).rstrip(b"*") == "ХВАЛА ".encode(encoding)
