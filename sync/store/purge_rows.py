@@ -33,11 +33,13 @@ from sync.records import (
 )
 from sync.store.fed import Fed
 from sync.store.packing import Packer, unpacked
-from sync.store.reading import Reading
+from sync.store.reading import ITEM_BYTES, Reading
 from sync.wire import Erasure
 
 # Rows looked through in one transaction; a receipt may be waiting behind it.
 AT_ONCE: Final = 100
+# The same of papers, each of which may be a picture of two megabytes: 10 ms for each text that is looked for.
+BYTES_AT_ONCE: Final = 1024 * 1024
 # How far erasures were carried out here, by their number.
 ERASURES_THROUGH: Final = "erasures_through"
 # The live epoch, where an entry that waits in it is another now than when it may have been sent.
@@ -113,19 +115,22 @@ class PurgeRows(Reading):
 
     def purge_quarantine(self, texts: frozenset[str], after: int) -> int | None:
         """Masks what named the member in what waits for a person; returns where to go on, None at the end."""
-        rows = self._rows(
-            "SELECT id, raw, detail, note FROM quarantine WHERE id > ? ORDER BY id LIMIT ?", (after, AT_ONCE)
-        )
         masks = [written_anyhow(text) for text in texts]
         in_words = [written_anyhow(text, ("utf-8",)) for text in texts]
-        for item, raw, detail, note in rows:
-            cleaned = starred(bytes(raw), masks)
+        looked_at = 0
+        while looked_at < BYTES_AT_ONCE:
+            row = self._row("SELECT id, raw, detail, note FROM quarantine WHERE id > ? ORDER BY id LIMIT 1", (after,))
+            if row is None:
+                return None
+            after, raw, detail, note = row
+            cleaned = starred(raw, masks)
             words = [starred(text.encode(), in_words).decode() if text else text for text in (detail, note)]
-            if (cleaned, words) != (bytes(raw), [detail, note]):
+            if (cleaned, *words) != (raw, detail, note):
                 self._execute(
-                    "UPDATE quarantine SET raw = ?, detail = ?, note = ? WHERE id = ?", (cleaned, *words, item)
+                    "UPDATE quarantine SET raw = ?, detail = ?, note = ? WHERE id = ?", (cleaned, *words, after)
                 )
-        return rows[-1][0] if len(rows) == AT_ONCE else None
+            looked_at += ITEM_BYTES + len(raw)
+        return after
 
     def purge_receipts(self, about: About, after: int) -> int | None:
         """Takes the code out of the member's receipts; returns where to go on, None at the end."""

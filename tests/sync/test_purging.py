@@ -17,7 +17,7 @@ from loyalty.receipt import MemberReference
 from sync.purging import carry_out, nothing_else
 from sync.records import JoinBody, ProfileBody, ReceiptBody, ToldCode, ToldValue
 from sync.store.overlay import Edit
-from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH, starred, written_anyhow
+from sync.store.purge_rows import BYTES_AT_ONCE, EPOCH_VOID, ERASURES_THROUGH, starred, written_anyhow
 from sync.store.reading import CODE_KEY
 from sync.store.salvage import salvage
 from sync.store.sqlite import PAGE_BYTES
@@ -218,3 +218,21 @@ def test_cyrillic_is_found_in_its_code_pages() -> None:
     for encoding in ("utf-8", "cp1251", "cp855", "iso8859-5"):
         paper = "ХВАЛА ЖЕЉКА-ЂУРИЋ".encode(encoding)
         assert starred(paper, [written_anyhow("Жељка Ђурић")]).rstrip(b"*") == "ХВАЛА ".encode(encoding)
+
+
+async def test_large_papers_are_looked_through_a_few_at_a_time(store: Store) -> None:
+    """A receipt may be waiting for the writer."""
+
+    def print_them(writing: Writing) -> list[int]:
+        large, small = bytes(BYTES_AT_ONCE // 2), b"CARD TS77001"
+        return [writing.quarantine("printer", "unreadable", "", raw) for raw in (large, large, small, small)]
+
+    papers = await store.write(print_them)
+
+    async def step(after: int) -> int | None:
+        return await store.write(lambda writing: writing.purge_quarantine(frozenset({CARD}), after))
+
+    assert await step(0) == papers[1]
+    assert store.quarantined_raw(papers[2]) == b"CARD TS77001"
+    assert await step(papers[1]) is None
+    assert [store.quarantined_raw(paper) for paper in papers[2:]] == [b"CARD *******"] * 2
