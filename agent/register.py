@@ -11,7 +11,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -46,6 +46,7 @@ from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
 from loyalty.centre_config import CentreConfig, LayoutTemplate
 from sync.keys import KeyKeeper
+from sync.store.errors import StoreUnavailableError
 from sync.store.purge_rows import starred, written_anyhow
 from sync.store.rows import Committed
 from sync.store.store import Store
@@ -378,19 +379,9 @@ class Register:
         return central
 
     async def _mask_spools(self, texts: frozenset[str]) -> None:
-        """An erased member was known by these: they go from print jobs and scans that were read already."""
-        if not texts:
-            return
-        from drivers.relay.spool import change_acknowledged  # noqa: PLC0415 - seldom
-
-        masks = [written_anyhow(text) for text in texts]
         spools = [Path(each.spool) for each in self._settings.receipts if each.spool]
         spools += [spool for each in self._settings.scanners if (spool := spool_of_shared(each)) is not None]
-        for spool in spools:
-            try:
-                await asyncio.to_thread(change_acknowledged, spool, lambda raw: starred(raw, masks))
-            except OSError as error:
-                log.warning("spool_not_masked", spool=str(spool), error=error.strerror)
+        await mask_spools(spools, texts)
 
     async def _shared_scans_taken(self) -> None:
         from drivers.scanning.shared_scanner import scans_taken  # noqa: PLC0415 - where there is one
@@ -446,6 +437,26 @@ class Register:
 def _of_centre(problem: str) -> Health:
     """What the centre will not do, told like a worker that fails."""
     return Health(name="centre", kind="sync", condition="failing", problem=problem)
+
+
+async def mask_spools(spools: Iterable[Path], texts: frozenset[str]) -> None:
+    """An erased member was known by these: they go from print jobs and scans that were read already.
+
+    Raises StoreUnavailableError where a spool cannot be written: the erasure waits for that.
+    """
+    if not texts:
+        return
+    from drivers.relay.spool import change_acknowledged  # noqa: PLC0415 - seldom
+
+    masks = [written_anyhow(text) for text in texts]
+    for spool in spools:
+        try:
+            await asyncio.to_thread(change_acknowledged, spool, lambda raw: starred(raw, masks))
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"an erased member may stand in the spool {spool}, which cannot be written ({error.strerror}): let the "
+                "agent's user read and write the files in it; until then nothing is exchanged with the centre"
+            ) from error
 
 
 def scanner_driver(scanner: ScannerSettings, parse: Parse) -> ScannerDriver:

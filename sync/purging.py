@@ -1,7 +1,7 @@
 """Carrying out an erasure at a register, in small steps that may be begun again.
 
 Owns their order: what named the member is collected first, since it is needed to find them on paper; the member's row
-goes last, with the word to the centre that nothing is left. Until then the register sends nothing. It is not to be
+goes last, and then the centre is told that nothing is left. Until then the register sends nothing. It is not to be
 begun while a damaged store still comes back: what is in that would come behind.
 """
 
@@ -30,7 +30,10 @@ def all_but_erased(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 
 async def carry_out(store: Store, erasure: Erasure, masked: Masked) -> None:
-    """Let nothing in the store, or in the files that `masked` knows, tell who the member was. Raises StoreError."""
+    """Let nothing in the store, or in the files that `masked` knows, tell who the member was; the centre is told then.
+
+    Raises StoreError, and what `masked` raises; nobody is told then, and it may be begun again.
+    """
     about = About(erasure, store.code_key())
     texts = set(texts_about(store, about))
     after: int | None = 0
@@ -47,6 +50,7 @@ async def carry_out(store: Store, erasure: Erasure, masked: Masked) -> None:
     await store.remove_damaged()
     await store.write(lambda writing: writing.purge_member(about))
     await store.cut_log()
+    await store.write(lambda writing: writing.confirm_erasure(erasure))
 
 
 def _from(step: Step, after: int) -> Callable[[Writing], int | None]:

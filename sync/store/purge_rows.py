@@ -176,8 +176,7 @@ class PurgeRows(Reading):
                 self._execute("DELETE FROM scans WHERE id = ?", (row_id,))
 
     def purge_member(self, about: About) -> None:
-        """Last, since all else is found by what stands here: rows, codes, overlay; and the centre is told."""
-        erasure = about.erasure
+        """Last, since all else is found by what stands here: rows, codes, overlay."""
         for member in sorted(about.ids):
             row = self._row("SELECT id, pos FROM members WHERE member = ?", (member,))
             if row is not None:
@@ -185,6 +184,9 @@ class PurgeRows(Reading):
             self._execute("DELETE FROM edits WHERE member = ?", (member,))
             self._apply((Fed(member=member, pos=row[1] if row is not None else 0, op="erase"),))
             self._touched.add(member)
+
+    def confirm_erasure(self, erasure: Erasure) -> None:
+        """Nothing of the member is here any more, which the centre is told."""
         self.append("erased", f"erased-{erasure.number}", ErasedBody(member=erasure.member, erasure=erasure.number))
         self.set_meta(ERASURES_THROUGH, str(erasure.number))
 

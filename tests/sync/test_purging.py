@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -236,3 +237,24 @@ async def test_large_papers_are_looked_through_a_few_at_a_time(store: Store) -> 
     assert store.quarantined_raw(papers[2]) == b"CARD TS77001"
     assert await step(papers[1]) is None
     assert [store.quarantined_raw(paper) for paper in papers[2:]] == [b"CARD *******"] * 2
+
+
+async def test_nobody_is_told_before_the_log_is_emptied_too(store: Store, tmp_path: Path) -> None:
+    await store.write(lived)
+    gone = asyncio.Event()
+    store.listen(lambda _: gone.set() if store.member("m-iva") is None else None)
+
+    # Given a crash after the last row went
+    erasing = asyncio.create_task(carry_out(store, ERASURE, nothing_else))
+    await gone.wait()
+    erasing.cancel()
+    await asyncio.wait({erasing})
+    assert erasing.cancelled()
+    assert store.meta(ERASURES_THROUGH) is None
+
+    # When it is begun again
+    await carry_out(store, ERASURE, nothing_else)
+
+    assert store.meta(ERASURES_THROUGH) == "4"
+    assert [entry.kind for entry in store.queue()].count("erased") == 1
+    assert told_of(everything_in(tmp_path, keeper(tmp_path))) == set()
