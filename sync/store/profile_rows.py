@@ -31,6 +31,7 @@ _REWRITTEN: Final = "rewritten_through"
 
 _encode = msgspec.json.Encoder().encode
 _join = msgspec.json.Decoder(JoinBody)
+_member = msgspec.json.Decoder(Member)
 _profile = msgspec.json.Decoder(ProfileBody)
 
 
@@ -97,15 +98,21 @@ class ProfileRows(CodeRows):
     def _drop_edit(self, edit_id: int, member: str) -> None:
         (body,) = self._row("SELECT edit FROM edits WHERE id = ?", (edit_id,))
         self._execute("DELETE FROM edits WHERE id = ?", (edit_id,))
-        edit = msgspec.json.decode(body, type=Edit)
-        shown = self.member(member)
-        kept = {one.code for one in shown.identifiers} if shown is not None else set()
-        for one in edit.identifiers:
-            if one.code not in kept:
+        named = self._named(member)
+        for one in msgspec.json.decode(body, type=Edit).identifiers:
+            if normal_code(one.code) not in named:
                 self._execute(
                     "DELETE FROM identifiers WHERE code = ? AND member = (SELECT id FROM members WHERE member = ?)",
                     (normal_code(one.code), member),
                 )
+
+    def _named(self, member: str) -> set[str]:
+        """The codes of the member's row and of each edit: what another edit hides counts again if that is refused."""
+        row = self._row("SELECT row FROM members WHERE member = ? AND row IS NOT NULL", (member,))
+        edits = self._rows("SELECT edit FROM edits WHERE member = ?", (member,))
+        named = [_member.decode(row[0]).identifiers] if row is not None else []
+        named += [msgspec.json.decode(body, type=Edit).identifiers for (body,) in edits]
+        return {normal_code(one.code) for identifiers in named for one in identifiers}
 
     def _means(self, alias: str, member: str) -> None:
         """An id means another member from here on: what was under it is theirs."""

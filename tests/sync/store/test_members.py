@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from loyalty.member import Balance, Identifier, Member
 from loyalty.receipt import Receipt
-from sync.records import ReceiptBody
+from sync.records import ProfileBody, ReceiptBody
 from sync.store.fed import fed
 from sync.store.member_rows import MAX_PINS, PINNED_FOR
+from sync.store.overlay import Edit
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, Outcome
@@ -364,3 +365,32 @@ async def test_a_claim_on_who_is_not_held_goes_when_the_feed_is_past_it(store: S
     await apply(store, upsert(6, member(ANA, "CARD-1", confirmed=10)))
     assert balance(store).pending == 0
     assert store.unconfirmed_receipts(ANA) == ()
+
+
+async def test_a_number_of_the_row_names_the_member_after_a_later_one_was_refused(store: Store) -> None:
+    # Given two numbers that were told here, of which the row has the first by now
+    first, second = "TEL:" + "A" * 32 + ":1111", "TEL:" + "B" * 32 + ":2222"
+    await apply(store, upsert(1, member(ANA, "CARD-1")))
+    await store.write(lambda writing: writing.open_epoch("e-1", "device-1"))
+    told = ProfileBody(member=ANA, fields={})
+    for key, code in (("k1", first), ("k2", second)):
+        await store.write(lambda w, key=key, code=code: w.tell("profile", key, told, Edit(phone=code)))  # type: ignore[misc]
+    await acknowledged(store, Outcome(seq=1, code="accepted", pos=2), through=1)
+    shown = member(ANA, "CARD-1")
+    await apply(
+        store, upsert(2, replace(shown, identifiers=(*shown.identifiers, Identifier(kind="phone", code=first))))
+    )
+
+    # When the centre refuses the second
+    await acknowledged(store, Outcome(seq=2, code="quarantined"), through=2)
+
+    found = store.member_by_code(first)
+    assert found is not None
+    assert found.member == ANA
+    assert store.member_by_code(second) is None
+
+
+async def acknowledged(store: Store, outcome: Outcome, *, through: int) -> None:
+    batch = store.next_batch()
+    assert batch is not None
+    await store.write(partial(Writing.acknowledge, response=answer(batch, through, outcome)))
