@@ -237,8 +237,9 @@ class SyncLoop:
             self._names_erasures = answer.erasures is not UNSET
             await self._follow_schedule(answer)
             await self._keep_code_key(answer)
-            while await self._store.write(Writing.shed, drains=True):
-                pass
+            for shed in (Writing.shed, Writing.drop_used_scans):
+                while await self._store.write(shed, drains=True):
+                    pass
         if self._session.received(step, answer, self._held(), _now(), self._chance()):
             await self._apply(step, answer)
 

@@ -164,16 +164,23 @@ class PurgeRows(Reading):
                 self.set_meta(EPOCH_VOID, live[0])
         return rows[-1][0] if len(rows) == AT_ONCE else None
 
-    def purge_waiting(self, about: About) -> None:
-        """The same for receipts that wait for their partners, and for scans that belong to no receipt."""
-        for row_id, body in self._rows("SELECT id, body FROM waiting"):
+    def purge_waiting(self, about: About, after: int) -> int | None:
+        """The same for receipts that wait for their partners."""
+        rows = self._rows("SELECT id, body FROM waiting WHERE id > ? ORDER BY id LIMIT ?", (after, AT_ONCE))
+        for row_id, body in rows:
             receipt = _receipt.decode(unpacked(body))
             if about.is_of(None, receipt.member or None):
                 bare = self._packer.pack(_encode(replace(receipt, member=UNSET)))
                 self._execute("UPDATE waiting SET body = ? WHERE id = ?", (bare, row_id))
-        for row_id, code, member in self._rows("SELECT id, code, member FROM scans"):
+        return rows[-1][0] if len(rows) == AT_ONCE else None
+
+    def purge_scans(self, about: About, after: int) -> int | None:
+        """Forgets the member's scans; returns where to go on, None at the end."""
+        rows = self._rows("SELECT id, code, member FROM scans WHERE id > ? ORDER BY id LIMIT ?", (after, AT_ONCE))
+        for row_id, code, member in rows:
             if member in about.ids or about.names(code):
                 self._execute("DELETE FROM scans WHERE id = ?", (row_id,))
+        return rows[-1][0] if len(rows) == AT_ONCE else None
 
     def purge_member(self, about: About) -> None:
         """Last, since all else is found by what stands here: rows, codes, overlay."""

@@ -200,6 +200,14 @@ _CODE_RUNS: Migration = (
     ),
 )
 
+_SCANS_OF_MEMBER: Migration = (
+    "scans of a member",
+    (
+        # An id that comes to mean another member, and an erasure, ask for them.
+        "CREATE INDEX scans_member ON scans (member) WHERE member IS NOT NULL",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -211,6 +219,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _PROFILES,
     _SCOPES,
     _CODE_RUNS,
+    _SCANS_OF_MEMBER,
 )
 
 

@@ -381,8 +381,12 @@ class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, PurgeRows):
         self._execute("UPDATE scans SET used = 1, used_by = ? WHERE id = ?", (used_by, scan_id))
 
     def drop_used_scans(self) -> bool:
-        """Forgets some scans that a receipt has used; whether there were any."""
-        last = self._row("SELECT max(id) FROM (SELECT id FROM scans WHERE used = 1 ORDER BY id LIMIT ?)", (MAX_LISTED,))
+        """Forgets some used scans; whether there were any. The newest stays, so that no id is given twice."""
+        last = self._row(
+            "SELECT max(id) FROM (SELECT id FROM scans WHERE used = 1 AND id < (SELECT max(id) FROM scans) "
+            "ORDER BY id LIMIT ?)",
+            (MAX_LISTED,),
+        )
         if last[0] is None:
             return False
         self._execute("DELETE FROM scans WHERE used = 1 AND id <= ?", (last[0],))

@@ -8,6 +8,7 @@ import secrets
 import shutil
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from central.certificates import server_context
 from central.db import tables
 from central.folder import DataFolder
 from loyalty.identity import identified
+from loyalty.instant import Instant
 from loyalty.program import program_hash
 from loyalty.receipt import Line
 from sync import base64url
@@ -32,6 +34,7 @@ from sync.session import HEARTBEAT_S
 from sync.store.purge_rows import ERASURES_THROUGH
 from sync.store.salvage import salvage
 from sync.store.sqlite import PAGE_BYTES
+from sync.store.writing import Writing
 from sync.wire import IngestRequest, decompress
 from tests.faults.http_proxy import Fate, HttpFaultProxy
 from tests.faults.proxy import FINE, REFUSED, Fault, FaultyProxy
@@ -621,6 +624,17 @@ async def test_a_register_enrolled_anew_sends_what_waits_as_another_device(tmp_p
         async with register(folder, centre) as till:
             await up_to_date(till)
         assert centre.counted(MEMBER) == expected(2)
+
+
+async def test_used_scans_go_with_a_heartbeat(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        async with register(tmp_path / "till", centre, exchanging=False) as till:
+            now = Instant(wall=utc_now(), boot="b", monotonic_ns=0)
+            for _ in range(3):
+                scan = await till.store.write(lambda writing: writing.keep_scan(CARD, "card", None, now))
+                await till.store.write(partial(Writing.consume_scan, scan_id=scan))
+        async with register(tmp_path / "till", centre) as till:
+            await till.until(lambda: till.store._rows("SELECT count(*) FROM scans") == [(1,)])
 
 
 async def test_a_chunk_that_is_not_the_one_named_is_never_taken(tmp_path: Path) -> None:

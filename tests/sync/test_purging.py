@@ -18,7 +18,15 @@ from loyalty.receipt import MemberReference
 from sync.purging import carry_out, nothing_else
 from sync.records import JoinBody, ProfileBody, ReceiptBody, ToldCode, ToldValue
 from sync.store.overlay import Edit
-from sync.store.purge_rows import BYTES_AT_ONCE, EPOCH_VOID, ERASURES_THROUGH, starred, written_anyhow
+from sync.store.purge_rows import (
+    AT_ONCE,
+    BYTES_AT_ONCE,
+    EPOCH_VOID,
+    ERASURES_THROUGH,
+    About,
+    starred,
+    written_anyhow,
+)
 from sync.store.reading import CODE_KEY
 from sync.store.salvage import salvage
 from sync.store.sqlite import PAGE_BYTES
@@ -258,3 +266,25 @@ async def test_nobody_is_told_before_the_log_is_emptied_too(store: Store, tmp_pa
     assert store.meta(ERASURES_THROUGH) == "4"
     assert [entry.kind for entry in store.queue()].count("erased") == 1
     assert told_of(everything_in(tmp_path, keeper(tmp_path))) == set()
+
+
+async def test_scans_and_receipts_that_wait_are_looked_through_some_at_a_time(store: Store) -> None:
+    """A receipt may be waiting for the writer."""
+
+    def wait(writing: Writing) -> None:
+        for number in range(AT_ONCE + 1):
+            theirs = replace(receipt(number), member=MemberReference(code=CARD))
+            writing.add_waiting("web", theirs, CAPTURED, content="c", said=NOW, arrived=NOW)
+            writing.keep_scan(CARD, "card", None, CAPTURED)
+
+    await store.write(wait)
+    about = About(ERASURE, KEY)
+
+    assert await store.write(lambda writing: writing.purge_waiting(about, 0)) == AT_ONCE
+    assert await store.write(lambda writing: writing.purge_waiting(about, AT_ONCE)) is None
+    assert await store.write(lambda writing: writing.purge_scans(about, 0)) == AT_ONCE
+    assert len(store.unused_scans()) == 1
+    assert await store.write(lambda writing: writing.purge_scans(about, AT_ONCE)) is None
+    assert store.unused_scans() == ()
+    waiting = await store.write(lambda writing: writing.waiting_since(NOW))
+    assert [one.receipt.member for one in waiting] == [msgspec.UNSET] * len(waiting)

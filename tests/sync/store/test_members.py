@@ -367,6 +367,14 @@ async def test_a_claim_on_who_is_not_held_goes_when_the_feed_is_past_it(store: S
     assert store.unconfirmed_receipts(ANA) == ()
 
 
+@pytest.mark.parametrize("table", ["claims", "scans", "receipts", "edits"])
+def test_what_is_a_members_is_found_without_reading_all_rows(store: Store, table: str) -> None:
+    """A page of the feed may hold hundreds of ids that come to mean another member."""
+    plan = store._rows(f"EXPLAIN QUERY PLAN UPDATE {table} SET member = ? WHERE member = ?", ("m", "p"))
+
+    assert [row[3] for row in plan] == [f"SEARCH {table} USING INDEX {table}_member (member=?)"]
+
+
 async def test_a_number_of_the_row_names_the_member_after_a_later_one_was_refused(store: Store) -> None:
     # Given two numbers that were told here, of which the row has the first by now
     first, second = "TEL:" + "A" * 32 + ":1111", "TEL:" + "B" * 32 + ":2222"

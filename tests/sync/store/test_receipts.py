@@ -116,6 +116,21 @@ async def test_scans_wait_in_order_until_a_receipt_or_nobody_uses_them(store: St
     )
 
 
+async def test_used_scans_are_forgotten_and_no_id_is_given_twice(store: Store) -> None:
+    def scan(code: str) -> Callable[[Writing], int]:
+        return lambda writing: writing.keep_scan(code, "card", None, CAPTURED)
+
+    used = [await store.write(scan(code)) for code in ("1", "2", "3")]
+    for each in used:
+        await store.write(partial(Writing.consume_scan, scan_id=each, used_by=receipt(1).key))
+
+    assert await store.write(Writing.drop_used_scans)
+    assert not await store.write(Writing.drop_used_scans)
+
+    assert store._rows("SELECT id FROM scans") == [(used[-1],)]
+    assert await store.write(scan("4")) not in used
+
+
 async def test_a_spool_is_read_on_from_where_it_was_left(store: Store) -> None:
     assert store.spool_position("till") is None
     for offset in (10, 20):
