@@ -118,11 +118,14 @@ def _take(item: Element, items: _Items, currency: str) -> None:
     for element in item:
         name = element.tag
         if name in GOODS_ELEMENTS:
-            goods = goods_of(element, len(items.goods) + 1, currency, voided=voided)
+            parts = children(element)
+            goods = goods_of(element, parts, len(items.goods) + 1, currency, voided=voided)
             if goods is not None:
                 items.goods.append(goods)
-            items.links += [(link, _reason(link)) for link in element.findall("TransactionLink")]
-            items.members += [(child, entry) for child in each(element, MEMBER_ELEMENTS)]
+            if "TransactionLink" in parts:
+                items.links += [(link, _reason(link)) for link in element.findall("TransactionLink")]
+            if not MEMBER_ELEMENTS.isdisjoint(parts):
+                items.members += [(child, entry) for child in each(element, MEMBER_ELEMENTS)]
         elif name in MEMBER_ELEMENTS:
             items.members.append((element, entry))
         elif name == "TransactionLink":

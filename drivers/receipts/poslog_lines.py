@@ -104,10 +104,11 @@ class RewardGroup(Struct, frozen=True, kw_only=True):
     is_summary: bool
 
 
-def goods_of(element: Element, position: int, currency: str, *, voided: bool) -> Goods | None:
-    """What `element` of a line item sells or takes back; None where it has no amount."""
-    parts = children(element)
-    extended = text_in(parts, "ExtendedAmount")
+def goods_of(
+    element: Element, parts: dict[str, Element], position: int, currency: str, *, voided: bool
+) -> Goods | None:
+    """What `element` of a line item, with its `children`, sells or takes back; None where it has no amount."""
+    extended = text_of(parts.get("ExtendedAmount"))
     price_element = parts.get("RegularSalesUnitPrice")
     actual = text_in(parts, "ActualSalesUnitPrice", "UnitListPrice")
     if not extended and not (actual or text_of(price_element)):
@@ -148,7 +149,7 @@ def goods_of(element: Element, position: int, currency: str, *, voided: bool) ->
         states_discount=states_discount,
         is_gross=product is not None and abs(product) == abs(stated),
         is_return=sign < 0 and kind == "goods" and (is_return or (quantity is not None and quantity < 0)),
-        tax_in_price=_is_true(text_in(parts, "TaxIncludedInPriceFlag")),
+        tax_in_price=_is_true(text_of(parts.get("TaxIncludedInPriceFlag"))),
         taxes=taxes,
     )
 
@@ -300,8 +301,8 @@ def tax_of(element: Element, currency: str, sign: int) -> Tax:
     taxable = parts.get("TaxableAmount")
     label = text_in(parts, "TaxGroupID", "TaxRuleID") or attribute(element, "TaxID")
     name = attribute(element, "TaxType") or attribute(element, "TaxDescription") or text_of(parts.get("TaxAuthority"))
-    percent = text_in(parts, "Percent")
-    amount = amount_of(text_in(parts, "Amount") or "0", currency)
+    percent = text_of(parts.get("Percent"))
+    amount = amount_of(text_of(parts.get("Amount")) or "0", currency)
     return Tax(
         label=label or UNSET,
         name=name or UNSET,

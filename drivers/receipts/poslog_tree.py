@@ -19,14 +19,12 @@ from loyalty.money import AmountError, minor_digits, to_minor
 
 # Each element takes some hundred bytes of memory; a thousand lines have 40 tags each.
 MAX_TAGS: Final = 100_000
-# Texts repeat: names of elements, prices, quantities.
+# What repeats: names of elements, prices, quantities.
 REMEMBERED: Final = 4096
-# Of a text that is remembered; no name of an article is longer, and a hostile one may be as long as its file.
-MAX_REMEMBERED_LETTERS: Final = 80
 # Vendors add three or four; what a hostile file adds is not remembered.
 MAX_PREFIXES: Final = 100
-# Of an amount that is written as most are and needs no rounding: whole digits of a number of the contract.
-PLAIN_DIGITS: Final = 14
+# Of most currencies, and of an amount in them that is written as most are.
+CENT_DIGITS: Final = 2
 # Of a quantity or unit price.
 MAX_DECIMALS: Final = 9
 # Expat's code for a prefix that nothing declares.
@@ -34,6 +32,7 @@ _UNBOUND_PREFIX: Final = 27
 
 _PREFIX: Final = re.compile(r"[<\s/]([A-Za-z_][\w.\-]{0,62}):[A-Za-z_]")
 _AMOUNT: Final = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})").fullmatch
+_IN_CENTS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{2}").fullmatch
 _TRUE: Final = frozenset(("true", "1", "yes", "y"))
 
 
@@ -107,14 +106,7 @@ def each(element: Element, names: Container[str]) -> list[Element]:
 def text_of(element: Element | None) -> str:
     """Its text in single spaces; empty where there is none."""
     text = element.text if element is not None else None
-    if not text:
-        return ""
-    return _spaced(text) if len(text) <= MAX_REMEMBERED_LETTERS else " ".join(text.split())
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _spaced(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text.split()) if text else ""
 
 
 def text_in(parts: dict[str, Element], *names: str) -> str:
@@ -134,8 +126,7 @@ def innermost(element: Element | None, *names: str) -> Element | None:
 
 def attribute(element: Element | None, name: str) -> str:
     """The attribute with this name, trimmed; empty where there is none."""
-    value = element.get(name) if element is not None else None
-    return value.strip() if value else ""
+    return element.get(name, "").strip() if element is not None else ""
 
 
 def is_flagged(element: Element, *names: str) -> bool:
@@ -147,13 +138,11 @@ def is_flagged(element: Element, *names: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=REMEMBERED)
 def amount_of(text: str, currency: str) -> int:
     """Minor units of a decimal in major units, rounded half away from zero. Raises MalformedReceiptError."""
-    whole, _, fraction = text.partition(".")
-    digits, places = whole + fraction, minor_digits(currency)
-    if whole and len(fraction) == places and digits.isascii() and digits.isdecimal() and len(digits) <= PLAIN_DIGITS:
-        return int(digits)
+    places = minor_digits(currency)
+    if places == CENT_DIGITS and _IN_CENTS(text) is not None:
+        return int(text[:-3] + text[-2:])
     number = decimal_of(text)
     unit = Decimal(1).scaleb(-places)
     try:
@@ -173,6 +162,6 @@ def decimal_of(text: str) -> Decimal:
 def decimal_text_of(number: Decimal) -> str:
     """A quantity or unit price of the contract: as given, with nine decimals at most."""
     text = f"{number:f}"
-    if len(text.partition(".")[2]) > MAX_DECIMALS:
+    if "." in text[: -MAX_DECIMALS - 1]:
         return f"{number.quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_UP):f}"
     return text
