@@ -35,14 +35,17 @@ _CODE_NAMES: Final = {_NUL: "NUL", _EOT: "EOT", _ENQ: "ENQ", 0x0A: "LF", _FF: "F
 
 # Everything a printer takes as letters, line ends or noise up to the next command.
 _LETTERS: Final = rb"[^\x0c\x10\x18\x1b\x1c\x1d\x1f]"
-# Commands that only say how or where on its line text is printed: ESC SP ! - 2 3 E G M a r $ \ and GS ! B. A till
-# sends several with every line.
-_STYLING: Final = rb"\x1b(?:[ !\-3EGMar][\s\S]|2|[$\\][\s\S]{2})|\x1d[!B][\s\S]"
-_STYLING_HEADS: Final = frozenset((*(b"\x1b" + bytes((code,)) for code in b" !-23EGMar$\\"), b"\x1d!", b"\x1dB"))
+# Commands that only say how, in which code page or where on its line text is printed: ESC SP ! - 2 3 E G M a r t $ \
+# and GS ! B. A till sends several with every line.
+_STYLING: Final = rb"\x1b(?:[ !\-3EGMart][\s\S]|2|[$\\][\s\S]{2})|\x1d[!B][\s\S]"
+_STYLING_HEADS: Final = frozenset((*(b"\x1b" + bytes((code,)) for code in b" !-23EGMart$\\"), b"\x1d!", b"\x1dB"))
+# The head of the one that selects a code page.
+SELECTS_PAGE: Final = b"\x1bt"
 _TEXT: Final = re.compile(_LETTERS + rb"+").match
 _STYLED_TEXT: Final = re.compile(rb"(?:" + _LETTERS + rb"++|" + _STYLING + rb")++").match
 # Each alternative begins with a literal byte: the search then skips letters at the speed of C.
 _MARKS: Final = re.compile(rb"(\n|\r\n|\r|\t|" + _STYLING + rb")")
+_STYLES: Final = re.compile(rb"(" + _STYLING + rb")")
 _LINE: Final = re.compile(rb"(?:[^\n\x1b\x1d]++|" + _STYLING + rb")*+\n?").match
 
 # GS V: plain, feed and cut, cut at a set position, feed, cut and return.
@@ -313,19 +316,20 @@ _COMMANDS: Final = _table()
 # These two repeat a part whose length only the part itself says, so they come out as head and parts.
 _REPEATING: Final = frozenset((b"\x1b&", b"\x1cq"))
 _FIXED: Final = {code: length for code, length in _COMMANDS.items() if isinstance(length, int)}
+_MEASURED: Final[dict[bytes, Measure]] = {
+    **{code: measure for code, measure in _COMMANDS.items() if not isinstance(measure, int)},
+    b"\x1bW": _display_window,  # where it has no fixed length now
+}
 
 
-def _command_length(data: bytes, at: int) -> int | None:
-    """Whole length of the command at `at`, or None while that is not known."""
+def _unknown_length(data: bytes, at: int) -> int | None:
+    """Whole length of the command at `at` that no table has, or None while that is not known."""
     if data[at] not in _PREFIXES:
         return 1
     if len(data) < at + 2:
         return None
-    measure = _COMMANDS.get(data[at : at + 2])
-    if measure is None:
-        # Unknown: the prefix and its code. A code that is itself a prefix begins the next command.
-        return 1 if data[at + 1] in _PREFIXES else 2
-    return measure if isinstance(measure, int) else measure(data, at)
+    # The prefix and its code. A code that is itself a prefix begins the next command.
+    return 1 if data[at + 1] in _PREFIXES else 2
 
 
 def _command_name(data: bytes) -> str:
@@ -460,6 +464,17 @@ def split_text(data: bytes) -> list[bytes]:
     return _MARKS.split(data)
 
 
+def split_styles(data: bytes) -> list[bytes]:
+    """The data of a text frame as in `split_text`, but line ends and tabs are letters too."""
+    return _STYLES.split(data)
+
+
+def style_at(data: bytes, at: int) -> bytes:
+    """The styling command that stands at `at` in the data of a text frame; empty where none does."""
+    match = _STYLES.match(data, at)
+    return match.group() if match is not None else b""
+
+
 def text_line_end(data: bytes, at: int) -> int:
     """Where the line of a text frame's data that goes on at `at` ends: behind its line feed, or with the data."""
     match = _LINE(data, at)
@@ -470,8 +485,8 @@ class EscposFramer(CommandFramer):
     """Cuts a byte stream into frames, however it is split when fed.
 
     Text comes out as soon as it is fed, so one run may arrive in several frames; commands come out whole,
-    but for ESC & and FS q, which repeat a part. With `styled_text`, commands that only style text or place it on
-    its line stay within the text, in one frame of kind `text`; `split_text` takes it apart.
+    but for ESC & and FS q, which repeat a part. With `styled_text`, commands that only style text, select
+    its page or place it on its line stay within the text, in one frame of kind `text`; `split_text` takes it apart.
     """
 
     def __init__(self, *, styled_text: bool = False) -> None:
@@ -501,7 +516,9 @@ class EscposFramer(CommandFramer):
                 length = self._part_length(data, at)
                 name = self._part_name
             else:
-                length, name = self._fixed.get(code) or self._measured(data, at), _PLAIN_NAMES.get(code)
+                length, name = self._fixed.get(code), _PLAIN_NAMES.get(code)
+                if length is None:
+                    length = _MEASURED.get(code, _unknown_length)(data, at)
             if length is None or at + length > size:
                 self._start = base + at
                 # Held as what begins a run, so that it joins the text that follows.
@@ -517,10 +534,6 @@ class EscposFramer(CommandFramer):
             at += length
         self._start = base + at
         return frames
-
-    def _measured(self, data: bytes, at: int) -> int | None:
-        """The length of a command that has no fixed one now."""
-        return (_display_window if data.startswith(b"\x1bW", at) else _command_length)(data, at)
 
     def _named(self, command: bytes) -> tuple[str, FrameEffect]:
         name = _known_name(command)

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, CodePage, code_page, selected_page
 from drivers.escpos.effort import Effort
-from drivers.escpos.framing import EscposFramer, Frame, split_text
+from drivers.escpos.framing import SELECTS_PAGE, EscposFramer, Frame, split_styles
 from drivers.escpos.languages import LANGUAGES
 from drivers.escpos.paper import FEED_CHUNK_BYTES
 from drivers.escpos.printer import UNSELECTED
@@ -43,8 +43,10 @@ NONSENSE_PERCENT: Final = 20
 
 # Rules and frames drawn of one sign, with their corners.
 _RULE: Final = re.compile(rb"[\x80-\xff]?([\x80-\xff])\1{2,}[\x80-\xff]?")
+# What is in every rule, and soon told.
+_REPEATED: Final = re.compile(rb"([\x80-\xff])\1\1")
 # Longer words are told as several.
-_WORD: Final = re.compile(rb"[A-Za-z]{0,12}[\x80-\xff][A-Za-z\x80-\xff]{0,16}")
+_WORD: Final = re.compile(rb"[A-Za-z]{0,12}+[\x80-\xff][A-Za-z\x80-\xff]{0,16}+")
 # Commands that begin or end an alphabet of its own.
 _OTHER_LETTERS: Final = frozenset(("FS &", "FS .", "FS C", "FS ( C", "ESC %"))
 # Signs that stand before, behind or between words, and those that seldom do.
@@ -67,7 +69,7 @@ _WEIGHT: Final = 0.5
 FIRST_LETTERS: Final = 16
 _RULED_OUT: Final = 40.0
 # Words are looked for in so much at a time: the first tell, mostly.
-SEARCHED_BYTES: Final = 512
+SEARCHED_BYTES: Final = 128
 # For each language; receipts have some hundred.
 MAX_REMEMBERED: Final = 2_000
 
@@ -164,15 +166,28 @@ def selected_texts(document: bytes, frames: Sequence[Frame] | None = None) -> Ma
     number, is_plain = UNSELECTED, True
     for frame in _sample_frames(document) if frames is None else frames:
         if frame.kind == "text":
-            if is_plain and not frame.data.isascii():
-                texts.setdefault(number, []).append(b" ".join(split_text(frame.data)[::2]))
+            parts = list(_by_page(frame.data, number))
+            number = parts[-1][0]
+            for selected, text in parts:
+                if is_plain and not text.isascii():
+                    texts.setdefault(selected, []).append(text)
         elif frame.name == "ESC @":
             number, is_plain = UNSELECTED, True
-        elif frame.name == "ESC t":
-            number = frame.data[2]
         elif frame.name in _OTHER_LETTERS:
             is_plain = frame.name == "FS ."
-    return {number: b" ".join(parts) for number, parts in texts.items()}
+    return {selected: b"\n".join(found) for selected, found in texts.items()}
+
+
+def _by_page(data: bytes, number: int) -> Iterator[tuple[int, bytes]]:
+    """The letters of a text frame that begins while `number` is selected, part by part as it selects others."""
+    letters, *styles = split_styles(data)
+    part = [letters]
+    for mark, after in zip(styles[::2], styles[1::2], strict=True):
+        if mark[:2] == SELECTS_PAGE:
+            yield number, b"\n".join(part)
+            number, part = mark[2], []
+        part.append(after)
+    yield number, b"\n".join(part)
 
 
 def _sample_frames(document: bytes) -> Iterator[Frame]:
@@ -210,9 +225,12 @@ def _words(text: bytes) -> Iterator[bytes]:
     known: set[bytes] = set()
     at = 0
     while at < len(text):
-        # No word and no rule goes on behind a space.
-        end = text.find(b" ", at + SEARCHED_BYTES) + 1 or len(text)
-        for word in _WORD.findall(_RULE.sub(b" ", text[at:end])):
+        # No word and no rule goes on behind a line.
+        end = text.find(b"\n", at + SEARCHED_BYTES) + 1 or len(text)
+        lines = text[at:end]
+        if _REPEATED.search(lines) is not None:
+            lines = _RULE.sub(b" ", lines)
+        for word in _WORD.findall(lines):
             if word not in known:
                 known.add(word)
                 yield word

@@ -81,8 +81,7 @@ class Sheet:
     @property
     def is_raster_only(self) -> bool:
         """Whether all that was printed is pictures: a driver that draws text gives us none."""
-        kinds = {line.kind for line in self.lines if line.text}
-        return kinds == {"image"}
+        return any(line.text for line in self.lines) and all(line.kind == "image" for line in self.lines if line.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from drivers.escpos import codepages
 from drivers.escpos.codepages import DEFAULT_PROFILE, UNKNOWN_LETTER, CodePage, national_letters, selected_page
 from drivers.escpos.effort import Effort
-from drivers.escpos.framing import EscposFramer, Frame, split_text, text_line_end
+from drivers.escpos.framing import SELECTS_PAGE, EscposFramer, Frame, split_text, style_at, text_line_end
 from drivers.escpos.line import DOTS_A_COLUMN, MAX_COLUMN, Piece, Styled, composed, segments, spans_of
 from drivers.escpos.page_mode import Area, Page
 from drivers.escpos.paper import (
@@ -51,9 +51,12 @@ UNSELECTED: Final = -1
 
 _TABS: Final = tuple(column * DOTS_A_COLUMN for column in range(TAB_COLUMNS, MAX_COLUMN, TAB_COLUMNS))
 _LINE_FEEDS: Final = (b"\n", b"\r\n")
-# Whole lines of letters alone, that end in one way: most of what a till prints.
-_LETTERS: Final = rb"[^\x00-\x1f\x7f]{0,%d}+" % MAX_LINE_BYTES
-_PLAIN_LINES: Final = re.compile(rb"(?:" + _LETTERS + rb"\n)++|(?:" + _LETTERS + rb"\r\n)++").match
+# Whole lines of letters that end in one way, also if the code page changes within them: most of what a till prints.
+# None is longer than MAX_LINE_BYTES.
+_LETTER: Final = rb"[^\x00-\x1f\x7f]"
+_PLAIN_LINE: Final = rb"(?:" + _LETTER + rb"{1,2048}+(?:\x1bt[^\r\n]" + _LETTER + rb"{0,128}+){0,16}+)?+"
+_PLAIN_LINES: Final = re.compile(rb"(?:" + _PLAIN_LINE + rb"\n)++|(?:" + _PLAIN_LINE + rb"\r\n)++").match
+_SELECTIONS: Final = re.compile(rb"\x1bt([\s\S])")
 _JUSTIFICATIONS: Final[Mapping[int, Justification]] = MappingProxyType(
     {0: "left", 1: "center", 2: "right", 48: "left", 49: "center", 50: "right"}
 )
@@ -80,6 +83,13 @@ class _Placed(NamedTuple):
 
     line: PaperLine
     code: PrintedCode | None
+
+
+class _Decoder(NamedTuple):
+    """How bytes become letters in a code page and the printer's other modes, and whether each byte is one."""
+
+    decode: Callable[[bytes], str]
+    is_byte_a_letter: bool
 
 
 class EscposPrinter:
@@ -153,7 +163,7 @@ class EscposPrinter:
 
     def _reset(self) -> None:
         """ESC @ and power on: modes go back to their defaults; the unprinted line and page are gone."""
-        self._page = self._page_of(UNSELECTED)
+        self._page_number = UNSELECTED
         self._letters = national_letters(0)
         self._kanji = "gb18030"
         self._kanji_mode = False
@@ -199,23 +209,32 @@ class EscposPrinter:
     # Text
 
     def _text(self, data: bytes, start: int) -> None:
-        at = 0
+        at, takes_lines = 0, self._takes_lines
         while at < len(data):
-            run = _PLAIN_LINES(data, at) if self._takes_lines else None
+            run = _PLAIN_LINES(data, at) if takes_lines else None
             if run is not None:
                 self._add_lines(run.group(), start + at)
                 at = run.end()
+                continue
+            # What styles a line from its beginning leaves whole lines behind it.
+            mark = style_at(data, at) if takes_lines else b""
+            if mark:
+                at += len(mark)
+                self._at = start + at
+                self._effort.ask(mark[:2] == SELECTS_PAGE)
+                self._mark(mark)
             else:
                 end = text_line_end(data, at)
                 self._add_marked(data[at:end], start + at)
                 at = end
+            takes_lines = self._takes_lines
 
     @property
     def _takes_lines(self) -> bool:
         """Whether whole lines can be printed as they are decoded: a new line begins, and a byte is a letter."""
         return (
             self._line_start is None
-            and self._is_byte_a_letter
+            and self._decoder.is_byte_a_letter
             and self._page_mode is None
             and not self._after_cr
             and self._roll.takes_lines
@@ -223,19 +242,31 @@ class EscposPrinter:
 
     def _add_lines(self, data: bytes, start: int) -> None:
         """Print whole lines of letters alone. What it does is what `_add_marked` comes to for each of them."""
+        parts = _SELECTIONS.split(data)  # letters, page, letters, page … letters
+        pages = [self._page_number, *(page[0] for page in parts[1::2])]
+        decoders = list(map(self._decoder_of, pages))
+        lines = data.splitlines(keepends=True)
+        if not all(decoder.is_byte_a_letter for decoder in decoders):
+            for line in lines:
+                self._add_marked(line, start)
+                start += len(line)
+            return
+        text = "".join([decoder.decode(letters) for decoder, letters in zip(decoders, parts[::2], strict=True)])
         line_end = "\r\n" if data.endswith(b"\r\n") else "\n"
-        lines = self._decode(data).split(line_end)
-        del lines[-1]  # what stands behind the last line end: nothing
-        ends = accumulate((len(line) + len(line_end) for line in lines), initial=start)
-        if not "".join(lines).isprintable():
-            lines = list(map(_shown, lines))
-        self._roll.add_lines(lines, list(ends), self._style, self._justification, self._line_dots)
+        printed = text.removesuffix(line_end).split(line_end)
+        if not "".join(printed).isprintable():
+            printed = list(map(_shown, printed))
+        self._effort.ask(len(pages) - 1)
+        self._page_number, self._decoder = pages[-1], decoders[-1]
+        self._roll.add_lines(
+            printed, list(accumulate(map(len, lines), initial=start)), self._style, self._justification, self._line_dots
+        )
         self._at = start + len(data)
 
     def _add_marked(self, data: bytes, at: int) -> None:
         """Print a line, or a part of one, with tabs, lone CRs and styling commands in it."""
         parts = split_text(data)
-        self._effort.ask(parts.count(b"\t"))
+        self._effort.ask(parts.count(b"\t") + data.count(SELECTS_PAGE))
         parts.append(b"")  # the mark that the last letters lack
         begins = self._line_start is None and self._page_mode is None
         # A styling command may end in the byte of a line feed.
@@ -317,6 +348,10 @@ class EscposPrinter:
             self._return()
         elif head == b"\t":
             self._tab()
+        elif head == SELECTS_PAGE:
+            self._settle()
+            self._page_number = mark[2]
+            self._decoder = self._decoder_of(self._page_number)
         else:
             self._place_or_align(head, mark)
 
@@ -343,20 +378,30 @@ class EscposPrinter:
             self._pending, self._left = b"", None
 
     def _read(self, data: bytes) -> str:
-        text = self._decode(data)
-        return text if text.isprintable() else _shown(text)
+        return _readable(self._decoder.decode(data))
 
     def _choose_decoder(self) -> None:
         """Read letters from here on in the printer's modes as they are now."""
-        decode: Callable[[bytes], str] = self._page.decode
-        self._is_byte_a_letter = self._page.codec is None
+        self._decoders: dict[int, _Decoder] = {}
+        self._decoder = self._decoder_of(self._page_number)
+
+    def _decoder_of(self, number: int) -> _Decoder:
+        """How letters are read behind ESC t `number`, in the printer's modes as they are now."""
+        decoder = self._decoders.get(number)
+        if decoder is None:
+            decoder = self._decoders[number] = self._decoder_in(self._page_of(number))
+        return decoder
+
+    def _decoder_in(self, page: CodePage) -> _Decoder:
+        decode: Callable[[bytes], str] = page.decode
+        is_byte_a_letter = page.codec is None
         if self._forced is None and (self._utf8 or self._kanji_mode):
             decode = partial(str, encoding="utf-8" if self._utf8 else self._kanji, errors="replace")
-            self._is_byte_a_letter = False
+            is_byte_a_letter = False
         if self._own_letters_on and self._own_letters:
             decode = partial(_with_drawn, decode, dict(self._own_letters))
-            self._is_byte_a_letter = False
-        self._decode = partial(_translated, decode, self._letters) if self._letters else decode
+            is_byte_a_letter = False
+        return _Decoder(partial(_translated, decode, self._letters) if self._letters else decode, is_byte_a_letter)
 
     # Positions
 
@@ -531,11 +576,6 @@ class EscposPrinter:
 
     def _act_mark(self, frame: Frame) -> None:
         self._mark(frame.data)
-
-    def _act_page(self, frame: Frame) -> None:
-        self._settle()
-        self._page = self._page_of(frame.data[2])
-        self._choose_decoder()
 
     def _act_country(self, frame: Frame) -> None:
         self._settle()
@@ -731,12 +771,11 @@ class EscposPrinter:
 
     _ACTS: ClassVar[dict[str, Callable[[EscposPrinter, Frame], None]]] = {
         **dict.fromkeys(
-            ("ESC SP", "ESC !", "ESC -", "ESC 2", "ESC 3", "ESC E", "ESC G", "ESC M", "ESC a", "ESC r", "ESC $",
-             "ESC \\", "GS !", "GS B"),
+            ("ESC SP", "ESC !", "ESC -", "ESC 2", "ESC 3", "ESC E", "ESC G", "ESC M", "ESC a", "ESC r", "ESC t",
+             "ESC $", "ESC \\", "GS !", "GS B"),
             _act_mark,
         ),
         "ESC @": _act_reset,
-        "ESC t": _act_page,
         "ESC R": _act_country,
         "FS &": _act_kanji,
         "FS .": _act_kanji,
@@ -795,6 +834,10 @@ def _u16(data: bytes, at: int) -> int:
 def _code_text(symbology: str, data: bytes) -> str:
     """One text for a code that is printed again and again."""
     return f"[{symbology} {shown(data)}]"
+
+
+def _readable(text: str) -> str:
+    return text if text.isprintable() else _shown(text)
 
 
 def _shown(text: str) -> str:

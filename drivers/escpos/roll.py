@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 from msgspec.structs import replace
@@ -80,21 +81,43 @@ class Roll:
 
         `bounds` are where their bytes begin, and where the last one's end.
         """
-        high = max(feed, LETTER_DOTS_HIGH if style.high == 1 else 2 * LETTER_DOTS_HIGH)
-        spans: tuple[Span, ...] = ()
-        for text, start, end in zip(texts, bounds, bounds[1:], strict=False):
-            shown = text.rstrip()
-            if not shown:
+        shown = [*map(str.rstrip, texts), ""]
+        at = 0
+        while at < len(texts):
+            end = shown.index("", at)
+            if at < end:
+                self._add_printed(shown[at:end], bounds[at : end + 1], style, justification, feed)
+            else:
                 # A line without letters has no bytes but its end.
-                begun = start if text else end
-                self.add(PaperLine(text="", start=begun, end=end, justification=justification))
+                end += 1
+                start = bounds[at] if texts[at] else bounds[end]
+                self.add(PaperLine(text="", start=start, end=bounds[end], justification=justification))
                 self.top += feed
-                continue
-            if style is not PLAIN:
-                span = style.span(0, len(shown))
-                spans = (span,) if span is not None else ()
-            self.add(PaperLine(text=shown, start=start, end=end, justification=justification, spans=spans))
-            self.top += high
+            at = end
+
+    def _add_printed(
+        self, texts: Sequence[str], bounds: Sequence[int], style: Style, justification: Justification, feed: int
+    ) -> None:
+        """Lines as in `add_lines`, none of them blank."""
+        high = max(feed, LETTER_DOTS_HIGH if style.high == 1 else 2 * LETTER_DOTS_HIGH)
+        spans: Iterable[tuple[Span, ...]] = repeat(())
+        if style is not PLAIN:
+            spans = [() if (span := style.span(0, len(text))) is None else (span,) for text in texts]
+        lines = [
+            PaperLine(text=text, start=start, end=end, justification=justification, spans=its_spans)
+            for text, start, end, its_spans in zip(texts, bounds, bounds[1:], spans, strict=False)
+        ]
+        if self.top <= self._over or len(self.lines) + len(lines) > MAX_SHEET_LINES:
+            for line in lines:
+                self.add(line)
+                self.top += high
+            return
+        self._blank_lines = 0
+        self.lines += lines
+        self._tops += range(self.top, self.top + high * len(lines), high)
+        self._last = len(self.lines) - 1
+        self._over = self._tops[-1] + SAME_LINE_DOTS
+        self.top += high * len(lines)
 
     def extend_last(self, end: int) -> None:
         """The last line's end turned out to have one byte more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from drivers.escpos.framing import EscposFramer, Frame
@@ -11,7 +12,7 @@ SAMPLE_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 512
 
 # No Star stream without one of these; almost no other has one.
-_HINTS: Final = (b"\x1b\x1d", b"\x1b\x1e", b"\x1b*r")
+_HINT: Final = re.compile(rb"\x1b(?:[\x1d\x1e]|\*r)")
 # ESC GS and one of these is a Star command. In ESC/POS it is an ESC without a code, which nobody sends.
 _AFTER_ESC_GS: Final = frozenset(b"taARxyPS)(#sgh*/=bcL\x03\x07\x19")
 # Commands of ESC/POS that a Star printer does not have.
@@ -24,7 +25,7 @@ def is_star_stream(document: bytes) -> bool:
     Read as ESC/POS, so that the payload of its pictures and codes is not taken for commands.
     """
     sample = document[:SAMPLE_BYTES]
-    if not any(hint in sample for hint in _HINTS):
+    if _HINT.search(sample) is None:
         return False
     framer, alone = EscposFramer(), False
     for at in range(0, len(sample) + 1, _CHUNK_BYTES):

@@ -179,6 +179,12 @@ def test_each_selected_page_is_looked_at_by_itself() -> None:
     assert read(document) == "Vraćeno Šećer Žito\nPlaćanje Čaj Đumbir\nRačun Kačkavalj Žvake Ćufte Đevrek\n"
 
 
+def test_a_letter_that_other_print_follows_is_no_beginning_of_one() -> None:
+    # given a letter that UTF-8 would need two more for, and behind a style and a position letters without accents
+    document = b"\xe2\x1bE\x01\x1b$\x00\x00Pr"
+    assert [guessed.guess.code_page for guessed in guessed_pages(document, None)] == ["CP1251"]
+
+
 @pytest.mark.parametrize(
     ("text", "page", "sense"),
     [

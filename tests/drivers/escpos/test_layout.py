@@ -40,6 +40,39 @@ def texts(document: bytes) -> list[str]:
     return [line.text for line in lines_of(document)]
 
 
+def test_lines_keep_their_bytes_where_the_page_changes_between_and_within_them() -> None:
+    # given a till that selects CP852 (18) and CP1251 (46) as its letters need, and CP437 (0)
+    document = (
+        b"\x1bt\x12\xac\n\x1bt.\xc5\r\n a \x1bt\x12\xac\x1bt.\xc5 \n\n\x1bt\x00\x1bt.\xc5\x1bt\x12\n\xac\x1bE\x01\n"
+    )
+    lines = [(line.text, document[line.start : line.end]) for line in lines_of(document)]
+    # then a line's bytes begin with its first letter, and the page that was selected last stays
+    assert lines == [
+        ("Č", b"\xac\n"),
+        ("Е", b"\xc5\r\n"),
+        (" a ČЕ", b" a \x1bt\x12\xac\x1bt.\xc5 \n"),
+        ("", b""),
+        ("Е", b"\xc5\x1bt\x12\n"),
+        ("Č", b"\xac\x1bE\x01\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        (b"a\x1bt\nb\n", "ab"),  # a page whose number is a line feed
+        (b"\x1bt\x12" + b"\x1bt.\xc5\x1bt\x12\xac" * 20 + b"\n", "ЕČ" * 20),
+        (b"\x1bt\x12" + b"\xac" * 3_000 + b"\n", "Č" * 3_000),
+        (b"\x1bR\x0e\x1bt.\xc5[\x1bt\x12\xac[\n", "ЕŠČŠ"),
+        (b"\x1bE\x01\x1bt.\xc5\x1bt\x12\xac\x1bE\x00\n", "ЕČ"),
+        (b"\x1bt.\xc5\x1b@\x1bt.\xc5\n", "Е"),
+        (b"\x1c&\x1bt.\xc4\xe3\n", "你"),
+    ],
+)
+def test_pages_may_change_wherever_a_letter_stands(document: bytes, text: str) -> None:
+    assert [line for line in texts(document) if line] == [text]
+
+
 @pytest.mark.parametrize(
     ("document", "text", "spans"),
     [
