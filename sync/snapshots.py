@@ -107,16 +107,20 @@ class SnapshotIntake:
         await self._store.write(partial(_snapshot_here, snapshot=snapshot))
 
     def _fetching(self, chunk: SnapshotChunk) -> asyncio.Task[_Fetched]:
+        """What went wrong with one that nobody had come for yet is nothing to tell of: it is asked for anew."""
         task = self._ahead.get(chunk)
-        if task is None:
+        if task is None or _went_wrong(task):
             task = self._ahead[chunk] = asyncio.create_task(self._fetched(chunk), name="snapshot chunk")
-            # What went wrong with one that nobody came to ask for is nothing to tell of.
-            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            task.add_done_callback(_went_wrong)
         return task
 
     async def _fetched(self, chunk: SnapshotChunk) -> _Fetched:
         content = await self._ask(chunk)
         return _Fetched(content=content, rows=await asyncio.to_thread(rows_of, chunk, content))
+
+
+def _went_wrong(task: asyncio.Task[_Fetched]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _chunk_here(writing: Writing, step: FetchChunk, rows: list[Fed]) -> None:
