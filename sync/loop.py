@@ -58,7 +58,7 @@ from sync.steps import (
     SnapshotProgress,
     Wait,
 )
-from sync.store.errors import AckRefusedError, StoreError
+from sync.store.errors import AckRefusedError, StoreError, StoreFullError
 from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH
 from sync.store.reading import CODE_KEY
 from sync.store.rows import EpochState
@@ -241,7 +241,15 @@ class SyncLoop:
                 while await self._store.write(shed, drains=True):
                     pass
         if self._session.received(step, answer, self._held(), _now(), self._chance()):
+            await self._apply_or_pause(step, answer)
+
+    async def _apply_or_pause(self, step: Exchange, answer: Answer) -> None:
+        """On a full disk what drains it still goes on."""
+        try:
             await self._apply(step, answer)
+        except StoreFullError as error:
+            _log.warning("no_room_for_answer", step=type(step).__name__, reason=str(error))
+            self._session.no_room(step, _now(), self._chance())
 
     async def _ask(self, step: Exchange) -> Answer | None:
         """The centre's answer; None where the store no longer numbers what was to be sent."""
@@ -382,11 +390,12 @@ class SyncLoop:
     async def _keep_code_key(self, answer: HeartbeatResponse) -> None:
         key = answer.code_key or None
         if key is not None and key != self._store.code_key():
-            await self._store.write(lambda writing: writing.set_meta(CODE_KEY, key))
+            await self._store.write(lambda writing: writing.set_meta(CODE_KEY, key), drains=True)
 
     async def _follow_schedule(self, answer: HeartbeatResponse) -> None:
         if answer.announced:
-            await self._store.write(lambda writing: follow_schedule(writing, answer.announced, answer.server_time))
+            follow = partial(follow_schedule, announced=answer.announced, now=answer.server_time)
+            await self._store.write(follow, drains=True)
 
     async def _keep_program(self, step: FetchProgram, answer: SignedProgram) -> None:
         try:

@@ -49,9 +49,9 @@ async def carry_out(store: Store, erasure: Erasure, masked: Masked) -> None:
     await _through(store, lambda writing, after: writing.purge_waiting(about, after))
     await _through(store, lambda writing, after: writing.purge_scans(about, after))
     await store.remove_damaged()
-    await store.write(lambda writing: writing.purge_member(about))
+    await store.write(lambda writing: writing.purge_member(about), drains=True)
     await store.cut_log()
-    await store.write(lambda writing: writing.confirm_erasure(erasure))
+    await store.write(lambda writing: writing.confirm_erasure(erasure), drains=True)
 
 
 def _from(step: Step, after: int) -> Callable[[Writing], int | None]:
@@ -61,4 +61,4 @@ def _from(step: Step, after: int) -> Callable[[Writing], int | None]:
 async def _through(store: Store, step: Step) -> None:
     after: int | None = 0
     while after is not None:
-        after = await store.write(_from(step, after))
+        after = await store.write(_from(step, after), drains=True)

@@ -102,6 +102,10 @@ class _Pause:
         self.failures += 1
         self.until = now + backoff.delay_s(self.failures, chance)
 
+    def stop_for(self, floor_s: float, backoff: Backoff, now: float, chance: float) -> None:
+        self.failures += 1
+        self.until = now + backoff.after_s(floor_s, self.failures, chance)
+
     def go_on(self) -> None:
         self.failures = 0
         self.until = float("-inf")
@@ -124,13 +128,14 @@ class _Wanted(_Pause):
 class _Programs(_Pause):
     """The lane of programs: those that the centre last announced, and which of them could not be used here.
 
-    Those are asked for again where nothing else is wanted, and seldom.
+    Those are asked for again where nothing else is wanted, and seldom; those that are `new` here do not wait for it.
     """
 
-    __slots__ = ("announced", "refused")
+    __slots__ = ("announced", "new", "refused")
 
     def __init__(self) -> None:
         super().__init__()
+        self.new = _Pause()
         self.announced: tuple[str, ...] = ()
         self.refused: set[str] = set()
 
@@ -207,7 +212,7 @@ class Session:
         in_force = (
             (self._config, self._config_step),
             (self._item_map, self._item_map_step),
-            (_Pause(), self._program_step),
+            (self._program.new, self._program_step),
             (self._program, self._refused_program_step),
         )
         for pause, step_of in ((self._erasures, self._erasure_step), *in_force, *turns):
@@ -326,12 +331,14 @@ class Session:
     def _programs_usable(self) -> None:
         self._program.refused.clear()
         self._program.go_on()
+        self._program.new.go_on()
         self._problems.pop("program_unusable", None)
 
     def _fetched(self, answer: SignedProgram | SignedConfig | SignedItemMap) -> bool:
         match answer:
             case SignedProgram():
                 self._program.refused.discard(answer.hash)
+                self._program.new.go_on()
             case SignedItemMap():
                 self._usable(self._item_map)
             case SignedConfig():
@@ -436,12 +443,16 @@ class Session:
             case CentreRefusedError():
                 self._refused(step, error, now, chance)
             case CentreBusyError():
-                # A snapshot that is being made is no reason to keep entries back.
-                pause = self._down if isinstance(step, AskSnapshot) else self._all
-                pause.failures += 1
+                self._send_less(step)
                 floor_s = min(error.retry_after_s, MAX_RETRY_AFTER_S)
-                pause.until = now + self._backoff.after_s(floor_s, pause.failures, chance)
+                self._pause_of(step).stop_for(floor_s, self._backoff, now, chance)
+                # A snapshot that is being made is no reason to keep entries back.
+                if not isinstance(step, AskSnapshot):
+                    self._all.stop_for(floor_s, self._backoff, now, chance)
             case _:
+                self._send_less(step)
+                # The heartbeat that goes first may be answered: only its own success ends the pause of what failed.
+                self._pause_of(step).stop(self._backoff, now, chance)
                 self._online = False
                 self._ask_of_erasures()
                 self._silence = str(error)
@@ -450,6 +461,11 @@ class Session:
                 if code is not None:
                     self._say(code, str(error))
                 self._all.stop(self._backoff, now, chance)
+
+    def _send_less(self, step: Exchange) -> None:
+        """A slow line may carry half of what it did not carry."""
+        if isinstance(step, SendBatch):
+            self._batch_cap = max(1, step.max_entries // 2)
 
     def _reached(self) -> None:
         """The centre itself answered."""
@@ -520,6 +536,12 @@ class Session:
         )
         self._up.stop(self._refusals, now, chance)
 
+    def _pause_of(self, step: Exchange) -> _Pause:
+        """What `step` is not taken again before the end of."""
+        if isinstance(step, FetchProgram) and step.hash not in self._program.refused:
+            return self._program.new
+        return self._lane_of(step)
+
     def _lane_of(self, step: Exchange) -> _Pause:
         match step:
             case SendHeartbeat():
@@ -543,6 +565,16 @@ class Session:
         """The store found an acknowledgement whose chain is not its own: someone else wrote here."""
         self._epoch_due = True
         self._up.stop(self._backoff, now, chance)
+
+    def no_room(self, step: Exchange, now: float, chance: float) -> None:
+        """The disk is too full for what `step` brought: it is asked for again, seldom, and holds up nothing else."""
+        match step:
+            case PullChanges():
+                self._pull_due = True
+            case AskSnapshot() | FetchChunk():
+                self._snapshot = None
+                self._snapshot_due = True
+        self._pause_of(step).stop(self._refusals, now, chance)
 
     def cannot_resend(self) -> None:
         """The store no longer keeps all that the centre asked for again; it numbers what it has anew."""

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from loyalty.identity import bytes_id, key_of
 from sync.hlc import HybridClock, parse_hlc
-from sync.store.errors import StoreError, StoreUnavailableError
+from sync.store.errors import StoreError, StoreFullError
 from sync.store.packing import Packer, unpacked
 from sync.store.reading import Reading
 from sync.store.rows import Committed
@@ -73,7 +73,7 @@ class SimulatedStore(Reading):
         self.closed = False
 
     async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
-        """Raises StoreUnavailableError while the disk is full; for what `drains` there is ballast.
+        """Raises StoreFullError while the disk is full; for what `drains` there is ballast.
 
         The power may go before the commit, or after it.
         """
@@ -94,7 +94,7 @@ class SimulatedStore(Reading):
 
     def _commit(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
         if self.disk.full and not drains:
-            raise StoreUnavailableError("the disk is full")
+            raise StoreFullError("the disk is full")
         self._begin()
         try:
             result = self._item(work)

@@ -166,6 +166,7 @@ class Register:
         url: str | None,
         seed: int,
         clock: Callable[[], datetime],
+        ballast_bytes: int,
     ) -> None:
         dice = random.Random(seed)
         self.enrolment = enrolment
@@ -176,7 +177,7 @@ class Register:
         self._boot = secrets.token_hex(8)
         self._open = True
         self._clock = clock
-        self.store = Store.open(folder / "store.db", keeper, clock=clock)
+        self.store = Store.open(folder / "store.db", keeper, clock=clock, ballast_bytes=ballast_bytes)
         self.client = CentreClient(
             url=url or enrolment.url,
             ca_pem=enrolment.ca_pem,
@@ -270,6 +271,7 @@ async def register(
     exchanging: bool = True,
     program_key: str | None = None,
     clock: Callable[[], datetime] = utc_now,
+    ballast_bytes: int = 0,
 ) -> AsyncIterator[Register]:
     """A register in `folder`, enrolled the first time and started again after that.
 
@@ -282,7 +284,7 @@ async def register(
         enrolment = await enrol(parse_code(centre.code(number)), folder, keeper, FACTS, now=utc_now())
     if program_key is not None:
         enrolment = msgspec.structs.replace(enrolment, program_key=program_key)
-    till = Register(folder, enrolment, keeper, url=url, seed=seed, clock=clock)
+    till = Register(folder, enrolment, keeper, url=url, seed=seed, clock=clock, ballast_bytes=ballast_bytes)
     running = asyncio.create_task(till.loop.run(lambda: None)) if exchanging else None
     try:
         yield till

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -580,6 +581,113 @@ def test_an_unreachable_centre_is_asked_less_and_less_and_everything_waits() -> 
 
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert not talk.session.online
+
+
+@pytest.mark.parametrize(
+    "error", [CentreUnavailableError("500"), CentreBusyError(0)], ids=["unavailable", "busy without a time"]
+)
+@pytest.mark.parametrize("failing", [SendBatch, PullChanges, PullErasures, FetchProgram, OpenEpoch])
+def test_what_fails_while_heartbeats_are_answered_is_tried_less_and_less(
+    failing: type[Exchange], error: CentreError
+) -> None:
+    # Given a centre that answers all but one question
+    talk = Talk(Held(feed=10, feed_centre="c1", scope="all") if failing is OpenEpoch else READY)
+    heard = heartbeat(11, program=HASH if failing is FetchProgram else None)
+    heard = msgspec.structs.replace(heard, erasures=1 if failing is PullErasures else UNSET)
+    answers: dict[type[Exchange], Answer] = {SendHeartbeat: heard, PullChanges: changes(11), OpenEpoch: epoch()}
+    talk.hold(queued=1 if failing is SendBatch else 0)
+
+    # When that is asked again and again
+    tried_at: list[float] = []
+    while len(tried_at) < 7:
+        step = talk.next()
+        if isinstance(step, Wait):
+            talk.now = step.until
+        elif isinstance(step, failing):
+            tried_at.append(talk.now)
+            talk.fail(error)
+        else:
+            talk.answer(answers[type(step)])
+            talk.hold(feed=11 if isinstance(step, PullChanges) else talk.held.feed)
+
+    # Then it is asked less and less, and the heartbeat that is answered in between changes nothing of it
+    assert [after - before for before, after in pairwise(tried_at)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+def test_a_batch_that_a_slow_line_does_not_carry_goes_again_by_half_and_grows_back() -> None:
+    # Given a line that carries a hundred entries before the time is up
+    talk = Talk()
+    talk.answer(heartbeat())
+    talk.answer(changes(10))
+    talk.hold(queued=400)
+
+    # When the queue goes up
+    sizes: list[int] = []
+    while talk.held.queued:
+        step = talk.next()
+        if isinstance(step, Wait):
+            talk.now = step.until
+        elif isinstance(step, SendHeartbeat):
+            talk.answer(heartbeat())
+        elif isinstance(step, SendBatch):
+            sizes.append(step.max_entries)
+            if step.max_entries > 100:
+                talk.fail(CentreUnavailableError("no answer in time"))
+            else:
+                through = step.first_seq + step.max_entries - 1
+                talk.answer(acked(through))
+                talk.hold(next_seq=through + 1, queued=talk.held.last_seq - through)
+
+    # Then it all goes
+    assert sizes == [400, 200, 100, 200, 100, 200, 100, 100]
+
+
+def test_changes_without_room_on_the_disk_are_asked_for_again_and_entries_go_up_meanwhile() -> None:
+    talk = Talk()
+    talk.hold(queued=2)
+    talk.answer(heartbeat())
+    talk.answer(acked(1))
+    talk.hold(next_seq=2, queued=1)
+    step = talk.take(PullChanges)
+    talk.answer(changes(10))
+
+    talk.session.no_room(step, talk.now, 0.5)
+
+    talk.take(SendBatch)
+    talk.answer(acked(2))
+    talk.hold(next_seq=3, queued=0)
+    assert wait_s(talk) == BACKOFF.cap_s / 2
+    talk.now += BACKOFF.cap_s / 2
+    talk.take(PullChanges)
+
+
+def test_a_snapshot_without_room_on_the_disk_is_asked_for_again_even_if_it_was_the_last_chunk() -> None:
+    talk = Talk().settled()
+    talk.now += HEARTBEAT_S
+    talk.answer(msgspec.structs.replace(heartbeat(), scope="others"))
+    talk.answer(snapshot(chunks=1))
+    step = talk.take(FetchChunk)
+    talk.answer(b"chunk")
+
+    talk.session.no_room(step, talk.now, 0.5)
+
+    assert wait_s(talk) == BACKOFF.cap_s / 2
+    talk.now += BACKOFF.cap_s / 2
+    talk.take(AskSnapshot)
+
+
+def test_a_program_without_room_on_the_disk_is_asked_for_again() -> None:
+    talk = Talk().settled()
+    talk.now += HEARTBEAT_S
+    talk.answer(heartbeat(program=HASH))
+    step = talk.take(FetchProgram)
+    talk.answer(SignedProgram(hash=HASH, program="{}", signature=""))
+
+    talk.session.no_room(step, talk.now, 0.5)
+
+    assert wait_s(talk) == BACKOFF.cap_s / 2
+    talk.now += BACKOFF.cap_s / 2
+    talk.take(FetchProgram)
 
 
 def test_one_answer_ends_the_pauses() -> None:

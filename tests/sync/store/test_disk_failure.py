@@ -18,13 +18,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from central import operations
 from loyalty.receipt import Receipt
 from sync.store.errors import StoreFullError, StoreUnavailableError
 from sync.store.examination import files_of
+from sync.store.purge_rows import ERASURES_THROUGH
 from sync.store.reserve import PART_OF_DISK
 from sync.store.store import Store
 from sync.store.writing import Writing
+from sync.wire import MAX_ENTRIES
 from tests.faults.power.trace import can_trace
+from tests.sync.centre import program, register, running_centre, utc_now
 from tests.sync.store.samples import CAPTURED, NOON, answer, capture, capturing, opened, receipt
 
 TMPFS_BYTES = 4 * 1024 * 1024
@@ -32,11 +36,12 @@ ROOM_BYTES = 200_000
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    size = getattr(request, "param", TMPFS_BYTES)
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_BYTES}", "tmpfs", str(place)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(place)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
         pytest.skip("only root may mount a small disk")
@@ -132,6 +137,41 @@ async def test_on_a_full_disk_nothing_new_is_taken_and_what_waits_can_still_go_u
         assert store.status().disk_full is None
         assert (small_disk / "store.db.ballast").exists()
         assert store.queued() == 1
+
+
+@pytest.mark.parametrize("small_disk", [4 * TMPFS_BYTES], indirect=True)
+async def test_a_queue_on_a_full_disk_goes_up_whatever_the_centre_has_to_tell(small_disk: Path, tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        # given a register that sold until its disk was full, while its centre was away
+        started = partial(register, small_disk, centre, ballast_bytes=4 * TMPFS_BYTES)
+        async with started() as till:
+            await till.until(lambda: till.loop.state.online and till.confirmed("TS00005") is not None)
+        async with started(exchanging=False) as till:
+            await asyncio.gather(*(till.store.write(capturing(number)) for number in range(MAX_ENTRIES + 100)))
+            filling = fill_up(small_disk)
+            await until_refused(till.store, MAX_ENTRIES + 100)
+            assert till.store.queued() > MAX_ENTRIES
+            # somebody else took a part of what the ballast left: what draining frees is not room enough for sales
+            (small_disk / "log").write_bytes(bytes(4 * TMPFS_BYTES // PART_OF_DISK // 2))
+
+            # when the centre is there again, with a program to announce, an erasure, and news of members
+            announced = centre.publish(program(points=2))
+            erasure = centre.write(lambda connection: operations.erase_member(connection, "m1", utc_now()))
+            centre.add_members(6, 1)
+            exchanging = asyncio.create_task(till.loop.run(lambda: None))
+            await till.until(lambda: till.store.queued() == 0 or exchanging.done())
+
+            # then all of the queue goes up, and the erasure is carried out
+            assert till.store.queued() == 0
+            assert int(till.store.meta(ERASURES_THROUGH) or 0) == erasure.number
+            with pytest.raises(StoreFullError):
+                await till.store.write(capturing(9000))
+
+            # and with room again the rest comes by itself
+            filling.unlink()
+            await till.until(lambda: announced in till.store.held_programs() and till.confirmed("TS00006") is not None)
+            exchanging.cancel()
+            await asyncio.wait({exchanging})
 
 
 async def test_what_can_be_had_again_is_given_up_before_a_sale_is(small_disk: Path) -> None:
