@@ -20,6 +20,8 @@ from sync.store.rows import Resolution
 # A hundred thousand print jobs. Beyond it sources are refused and keep what they have; `status` warns long before.
 MAX_QUARANTINE_BYTES: Final = 512 * 1024 * 1024
 QUARANTINE_ALARM_BYTES: Final = MAX_QUARANTINE_BYTES * 8 // 10
+# Items that give up their bytes at once: overwriting goes through the log, and a full disk has no room for much of it.
+DROPPED_AT_ONCE: Final = 4
 
 _FULL: Final = (
     f"the quarantine holds its {MAX_QUARANTINE_BYTES // 1024**2} MiB of what nobody could read: see "
@@ -69,19 +71,25 @@ class QuarantineRows(Reading):
         )
 
     def _made_room(self, size: int, limit_bytes: int) -> bool:
-        """Whether `size` more fit; for that, resolved items give up their bytes."""
-        taken = self.quarantine_bytes() + ITEM_BYTES
-        if taken + size > limit_bytes:
-            self.drop_resolved_bytes()
-            taken = self.quarantine_bytes() + ITEM_BYTES
-        return taken + size <= limit_bytes
+        """Whether `size` more fit; for that, resolved items give up their bytes, as many as it takes."""
+        lacking = self.quarantine_bytes() + ITEM_BYTES + size - limit_bytes
+        while lacking > 0 and (dropped := self.drop_resolved_bytes()):
+            lacking -= dropped
+        return lacking <= 0
 
-    def drop_resolved_bytes(self) -> bool:
-        """Resolved items give up their bytes; whether any had some."""
-        had = self._row("SELECT 1 FROM quarantine WHERE resolved_at IS NOT NULL AND size > 0 LIMIT 1") is not None
-        if had:
-            self._execute("UPDATE quarantine SET raw = x'', size = 0 WHERE resolved_at IS NOT NULL AND size > 0")
-        return had
+    def drop_resolved_bytes(self) -> int:
+        """The few oldest resolved items that have bytes give them up; how many bytes that were."""
+        last, dropped = self._row(
+            "SELECT max(id), coalesce(sum(size), 0) FROM (SELECT id, size FROM quarantine "
+            "WHERE resolved_at IS NOT NULL AND size > 0 ORDER BY id LIMIT ?)",
+            (DROPPED_AT_ONCE,),
+        )
+        if dropped:
+            self._execute(
+                "UPDATE quarantine SET raw = x'', size = 0 WHERE resolved_at IS NOT NULL AND size > 0 AND id <= ?",
+                (last,),
+            )
+        return int(dropped)
 
     def resolve_quarantine(self, quarantine_id: int, resolved_as: Resolution, note: str = "") -> None:
         """It is dealt with; it stays with how and why."""

@@ -47,7 +47,10 @@ class Reserve:
         self.path = path
         self._disk = disk
         self.size = min(size, disk(path.parent).total // PART_OF_DISK)
-        self._held = self.size == 0 or (path.exists() and path.stat().st_size == self.size)
+        self._held = self.size > 0 and path.exists() and path.stat().st_size == self.size
+        if not self._held:
+            # One of another size is from settings that were.
+            self.give_up()
 
     @property
     def held(self) -> bool:

@@ -11,8 +11,8 @@ from typing import Final
 
 from sync.store.writing import Writing
 
-# In this order; each gives up some at once and says whether there may be more.
-SHED_ORDER: Final[tuple[Callable[[Writing], bool], ...]] = (
+# In this order; each gives up a little at once, and says 0 where it had nothing.
+SHED_ORDER: Final[tuple[Callable[[Writing], int], ...]] = (
     Writing.drop_pins,
     Writing.drop_used_scans,
     Writing.drop_resolved_bytes,

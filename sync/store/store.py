@@ -296,6 +296,7 @@ class Store(Reading):
     def _refusal(self, writing: Writing) -> str | None:
         """Why nothing new is taken before this batch, if it is not. Room is made before it has come to that."""
         if self._reserve.held:
+            self._shed_all = self._refusing = False
             return None
         free = writing.free_bytes()
         if not self._reserve.has_room(free, times=SHED_AHEAD):
@@ -314,6 +315,7 @@ class Store(Reading):
         """Gives up some at a time, until there is room or nothing more to give up."""
         self._shedding = False
         if self._reserve.has_room(writing.free_bytes(), times=SHED_AHEAD):
+            self._shed_all = False
             return
         self._shed_all = not shed_some(writing)
         if not self._shed_all:

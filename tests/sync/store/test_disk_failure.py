@@ -23,7 +23,7 @@ from loyalty.receipt import Receipt
 from sync.store.errors import StoreFullError, StoreUnavailableError
 from sync.store.examination import files_of
 from sync.store.purge_rows import ERASURES_THROUGH
-from sync.store.reserve import PART_OF_DISK
+from sync.store.reserve import PART_OF_DISK, Disk, Reserve, ballast_of
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import MAX_ENTRIES
@@ -172,6 +172,51 @@ async def test_a_queue_on_a_full_disk_goes_up_whatever_the_centre_has_to_tell(sm
             await till.until(lambda: announced in till.store.held_programs() and till.confirmed("TS00006") is not None)
             exchanging.cancel()
             await asyncio.wait({exchanging})
+
+
+async def test_a_disk_that_is_full_once_more_refuses_nothing_before_it_gave_up_what_there_is(small_disk: Path) -> None:
+    # given a disk that was full, with nothing to give up, and has room again
+    with closing(opened(small_disk, ballast_bytes=TMPFS_BYTES)) as store:
+        filling = fill_up(small_disk)
+        await until_refused(store, 0)
+        filling.unlink()
+        await store.write(capturing(3000))
+        assert store.status().disk_full is None
+
+        # when there are used scans, and it is full once more
+        def scanned(writing: Writing) -> None:
+            for _ in range(3000):
+                writing.consume_scan(writing.keep_scan("CARD1", "card", None, CAPTURED))
+
+        await store.write(scanned)
+        fill_up(small_disk)
+        answers: list[object] = []
+        while store.status().disk_full is None:
+            numbers = range(4000 + len(answers), 4100 + len(answers))
+            answers += await asyncio.gather(*(store.write(capturing(n)) for n in numbers), return_exceptions=True)
+
+        # then sales fail with the disk, if at all, and none is refused
+        assert not any(isinstance(answer, StoreFullError) for answer in answers)
+
+
+@pytest.mark.parametrize("ballast_bytes", [0, 100_000])
+async def test_a_ballast_of_another_size_is_not_left_on_the_disk(tmp_path: Path, ballast_bytes: int) -> None:
+    opened(tmp_path, ballast_bytes=300_000).close()
+
+    with closing(opened(tmp_path, ballast_bytes=ballast_bytes)) as store:
+        ballast = ballast_of(store.path)
+        assert (ballast.stat().st_size if ballast.exists() else 0) == ballast_bytes
+        assert store.status().disk_full is None
+
+
+def test_a_ballast_of_another_size_goes_where_there_is_no_room_for_the_new_one(tmp_path: Path) -> None:
+    ballast = tmp_path / "store.db.ballast"
+    ballast.write_bytes(bytes(300_000))
+
+    reserve = Reserve(ballast, 100_000, lambda _: Disk(total=1 << 30, free=0))
+
+    assert not reserve.hold()
+    assert not ballast.exists()
 
 
 async def test_what_can_be_had_again_is_given_up_before_a_sale_is(small_disk: Path) -> None:

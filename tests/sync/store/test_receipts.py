@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from loyalty.identity import key_of
 from sync.store.errors import QuarantineFullError, UnknownReceiptError
+from sync.store.quarantine_rows import DROPPED_AT_ONCE
 from sync.store.reading import ITEM_BYTES
 from sync.store.rows import SourcePosition
 from sync.store.sqlite import DatabaseError
@@ -198,6 +199,28 @@ async def test_a_resolved_item_keeps_how_and_why_and_is_resolved_once(store: Sto
     kept = store.kept_item(item)
     assert kept is not None
     assert (kept.resolved_as, kept.note, kept.captured, kept.raw) == ("dismissed", "a test page", CAPTURED, b"raw")
+
+
+async def test_what_was_dealt_with_gives_up_its_bytes_a_few_at_a_time_and_no_more_than_is_needed(store: Store) -> None:
+    # given more items that were dealt with than go at once
+    resolved = DROPPED_AT_ONCE + 2
+
+    def aside(writing: Writing) -> None:
+        for _ in range(resolved):
+            item = writing.quarantine("till", "torn", "", b"x" * ITEM_BYTES)
+            writing.resolve_quarantine(item, "dismissed", "seen")
+
+    await store.write(aside)
+    full = store.quarantine_bytes()
+
+    # when one more needs room, only the oldest few give up theirs
+    await store.write(lambda writing: writing.quarantine("till", "torn", "", b"y", limit_bytes=full))
+    left = [number for number in range(1, resolved + 1) if store.quarantined_raw(number)]
+    assert left == [DROPPED_AT_ONCE + 1, DROPPED_AT_ONCE + 2]
+
+    # and on a full disk the others follow, until there is nothing more
+    assert await store.write(Writing.drop_resolved_bytes) == 2 * ITEM_BYTES
+    assert await store.write(Writing.drop_resolved_bytes) == 0
 
 
 async def test_a_full_quarantine_gives_up_what_was_dealt_with_and_then_refuses(store: Store) -> None:
