@@ -162,7 +162,7 @@ class Account:
         self.problems.append(Problem(code="too_many_points", detail=detail))
         return ()
 
-    def _take_back(self, receipt: Receipt, suffix: str = "") -> list[LedgerEntry]:
+    def _take_back(self, receipt: Receipt, suffix: str) -> list[LedgerEntry]:
         original = self._original_of(receipt)
         if original is None:
             self._waiting[receipt.key] = receipt

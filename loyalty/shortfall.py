@@ -67,22 +67,22 @@ class Basket:
     def rules(self) -> tuple[Rule, ...]:
         return self._terms.rules
 
-    def best(self, rule: Rule, purchase: Purchase) -> tuple[int, Rule | None]:
-        """What is given for `purchase` by this rule, or by another of its group, and which of them gives it."""
-        points, winner = 0, None
+    def best(self, rule: Rule, purchase: Purchase) -> tuple[int, str]:
+        """What this rule, or another of its group, gives for `purchase`, and the id of the one that gives it."""
+        points, winner = 0, ""
         for rival in self._asked[rule.earn.id].group:
             try:
                 entry = entry_of(purchase, rival, self._multiplier)
             except TooManyPointsError:
                 continue
             if entry is not None and entry.points > points:
-                points, winner = entry.points, rival
+                points, winner = entry.points, rival.earn.id
         return points, winner
 
     def more(self, rule: Rule, purchase: Purchase, now: int) -> int:
         """What the rule gives for `purchase` where that is more than `now`; else nothing."""
         points, winner = self.best(rule, purchase)
-        return points if winner is rule and points > now else 0
+        return points if winner == rule.earn.id and points > now else 0
 
     def with_more(self, rule: Rule, more: int) -> Purchase | None:
         """The basket with so many minor units or pieces more of goods that fit; None where none can be named."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from msgspec import json
+from msgspec import UNSET, json
 from msgspec.structs import replace
 
 from loyalty.account import Account, newest
@@ -16,6 +16,7 @@ from loyalty.receipt import Line, Receipt
 from tests.loyalty.receipts import MORNING, refund, sale
 
 DAY = timedelta(days=1)
+ZONE = "Europe/Ljubljana"
 BASE = {"id": "base", "give": {"points": 3, "per_minor": 100}}
 BIO = {"id": "bio", "when": {"line_tag_in": ["bio"]}, "give": {"points": 1, "per_minor": 100}}
 
@@ -150,3 +151,9 @@ def test_the_state_says_all_that_the_next_receipt_needs() -> None:
 def test_balances_stand_as_of_the_newest_receipt() -> None:
     assert newest([sale("1", 1, issued_at=MORNING + DAY), sale("2", 1)], "UTC") == MORNING + DAY
     assert newest([], "UTC") == FIRST
+
+
+def test_what_is_told_by_its_day_stands_at_the_end_of_it() -> None:
+    by_day = replace(sale("1", 100), issued_at=UNSET, business_day=MORNING.date())
+
+    assert newest([by_day, sale("2", 100)], ZONE) == MORNING.replace(hour=23, minute=59, second=59)

@@ -19,7 +19,7 @@ from loyalty.member import Balance, MemberState
 from loyalty.periods import later
 from loyalty.program import Cap, EarnRule, Give, Program, Tier
 from loyalty.purchase import Basis, Known, Purchase
-from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Tax, Tender
+from loyalty.receipt import Discount, Fiscal, Line, Original, Problem, Receipt, Tax, Tender
 from loyalty.returns import Settled
 from tests.loyalty.receipts import MORNING, earning_minor, refund, sale
 
@@ -341,6 +341,56 @@ def test_only_the_best_of_a_group_gives_and_every_rule_that_is_in_none() -> None
 
     assert [entry.rule for entry in evaluate(sale("1", 1000), program=best)] == ["a", "b", "high", "other"]
     assert len(evaluate(sale("1", 1000), program=program(*rules))) == len(rules)
+
+
+@pytest.mark.parametrize(("cap", "points"), [(Cap(day=30), 5), (Cap(month=50), 10), (Cap(member=100), 15)])
+def test_what_has_no_time_shares_a_day_and_a_month(cap: Cap, points: int) -> None:
+    # as counters are kept and sent: the names stay
+    rule = EarnRule(id="base", give=Give(points=3, per_minor=100), cap=cap)
+    used = {"base": {"undated day": 25, "undated month": 40, "member": 85}}
+
+    (entry,) = evaluate(sale("1", 1000, issued_at=UNSET), program=program(rule), known=Known(used=used))
+
+    assert entry.points == points
+
+
+@pytest.mark.parametrize(
+    ("rule", "bought", "points", "why"),
+    [
+        (EarnRule(id="r", give=Give(points=40)), sale("1", 1000), 40, "once for 1000 = 40"),
+        (EarnRule(id="r", give=Give(brackets=((1000, 20), (2000, 50)))), sale("1", 1999), 20, "bracket of 1999 = 20"),
+        (
+            EarnRule(id="r", basis=Basis(scope="quantity"), give=Give(points=4, per_minor=1)),
+            sale("1", lines=(Line(position=1, amount_minor=500, quantity="2.500"),)),
+            10,
+            "floor(2.5 × 4 ÷ 1) = 10",
+        ),
+        (
+            EarnRule(id="r", basis=Basis(scope="quantity"), give=Give(brackets=((2, 5), (5, 15)))),
+            sale("1", lines=(Line(position=1, amount_minor=500, quantity="4"),)),
+            5,
+            "bracket of 4 = 5",
+        ),
+        (EarnRule(id="r", give=Give(points=1, per_minor=1)), sale("1", 1), 1, "floor(1 × 1 ÷ 1) = 1"),
+        (EarnRule(id="r", min_basis_minor=500, give=Give(points=1, per_minor=1)), sale("1", 499), 0, ""),
+        (
+            EarnRule(id="r", basis=Basis(scope="quantity"), min_basis_minor=3, give=Give(points=1, per_minor=1)),
+            sale("1", lines=(Line(position=1, amount_minor=500, quantity="2"),)),
+            0,
+            "",
+        ),
+        (
+            EarnRule(id="r", basis=Basis(scope="lines"), give=Give(points=1, per_minor=1)),
+            replace(sale("1", 500), lines=()),
+            0,
+            "",
+        ),
+    ],
+)
+def test_an_entry_says_how_its_points_came_about(rule: EarnRule, bought: Receipt, points: int, why: str) -> None:
+    entries = evaluate(bought, program=program(rule))
+
+    assert [(entry.points, entry.why) for entry in entries] == ([(points, why)] if points else [])
 
 
 def test_a_cap_that_is_used_up_leaves_no_entry() -> None:

@@ -13,6 +13,7 @@ from msgspec import UNSET, json
 from msgspec.structs import replace
 
 from loyalty.account import Account
+from loyalty.evaluate import evaluate
 from loyalty.member import Activity, Counters, MemberState
 from loyalty.next import Next, Preview, preview
 from loyalty.program import Program, program_from_json
@@ -290,6 +291,17 @@ def test_a_bracket_that_gives_no_more_than_another_rule_of_its_group_is_passed_o
     assert told(preview(basket(goods(1500)), only(big, rival, conflict="sum"))) == [("big", "bracket", 500, 20)]
     # of equals the first gives, so the second promises nothing
     assert told(preview(basket(goods(1500)), only(big, big | {"id": "same"}))) == [("big", "bracket", 500, 20)]
+
+
+def test_a_look_is_the_same_after_many_other_programs() -> None:
+    # given more programs that give something in between than are kept ready
+    terms, bought = only({"id": "big", "give": {"brackets": [[2000, 20]]}}), basket(goods(1500))
+    before = preview(bought, terms)
+    assert told(before) == [("big", "bracket", 500, 20)]
+    for number in range(40):
+        evaluate(bought, program=replace(terms, program=f"other {number}"))
+
+    assert preview(bought, terms) == before
 
 
 def test_a_cap_hides_brackets_that_give_no_more() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from loyalty.conditions import MAX_DEPTH
 from loyalty.program import (
     ProgramError,
     not_yet_at_centre,
@@ -23,6 +25,10 @@ def test_the_hash_is_of_the_content_not_of_its_writing() -> None:
 
     assert program_hash(program_from_json(spaced)) == program_hash(program_from_json(GOOD))
     assert program_from_json(program_json(program_from_json(GOOD))) == program_from_json(GOOD)
+    other = program_from_json(GOOD.replace(b'"points":1', b'"points":2'))
+    assert program_hash(other) != program_hash(program_from_json(GOOD))
+    document = program_json(other)
+    assert document == json.dumps(json.loads(document), sort_keys=True, separators=(",", ":")).encode()
 
 
 REWARD = b'{"id":"r","cost":5,"discount_minor":1}'
@@ -71,6 +77,12 @@ def test_a_wrong_program_is_refused_with_its_path(document: bytes, says: str) ->
         (b'"give":{"points":1},"when":{"sku_in":[" "]}', "not empty - at `$.earn[0].when.sku_in[0]`"),
         (b'"give":{"points":1},"when":{}', "$.earn[0].when: a condition that asks nothing"),
         (b'"give":{"points":1},"when":{"any":[{"not":{}}]}', "$.earn[0].when.any[0].not: a condition that asks"),
+        (b'"give":{"points":1},"when":{"all":[{}]}', "$.earn[0].when.all[0]: a condition that asks nothing"),
+        (
+            b'"give":{"points":1},"when":{"time_in":[["24:00","10:00"]]}',
+            ".time_in: 24:00 to 10:00 is no span of the day",
+        ),
+        (b'"give":{"points":1},"when":' + b'{"any":[' * 8 + b'{"first_purchase":true}' + b"]}" * 8, "write it flatter"),
         (b'"give":{"points":1},"when":{"moon_in":["full"]}', "moon_in"),
         (b'"give":{"points":1},"when":{"weekday_in":[0]}', "$.earn[0].when.weekday_in[0]"),
         (b'"give":{"points":1},"when":{"time_in":[["09:00","09:00"]]}', "$.earn[0].when.time_in"),
@@ -82,6 +94,20 @@ def test_a_wrong_rule_is_refused_with_its_path(rule: bytes, says: str) -> None:
         program_from_json(GOOD.replace(b'"give":{"points":1,"per_minor":100}', rule))
 
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(("opens", "closes"), [(b'{"not":', b"}"), (b'{"any":[', b"]}")])
+def test_a_condition_may_stand_in_seven_others(opens: bytes, closes: bytes) -> None:
+    when = opens * (MAX_DEPTH - 1) + b'{"first_purchase":true}' + closes * (MAX_DEPTH - 1)
+
+    assert program_from_json(GOOD.replace(b'"give"', b'"when":' + when + b',"give"')).earn[0].when
+
+
+def test_a_tier_by_hand_hides_no_wrong_one_behind_it() -> None:
+    tiers = b'"tiers":[{"id":"friend"},{"id":"b","from":{"at_least":1}}]'
+
+    with pytest.raises(ProgramError, match=r"\$\.tiers\[1\]\.from: give one of"):
+        program_from_json(GOOD.replace(b'"program"', tiers + b',"program"'))
 
 
 @pytest.mark.parametrize(

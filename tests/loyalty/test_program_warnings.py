@@ -187,8 +187,8 @@ ONE_RULE = [
         ("$.earn[0].give", "never_fires"),
     ),
     (
-        {"min_basis_minor": 5000} | when(not_={"min_basket_minor": 4000}),
-        {"min_basis_minor": 5000} | when(not_={"min_basket_minor": 6000}),
+        {"min_basis_minor": 5000} | when(not_={"min_basket_minor": 5000}),
+        {"min_basis_minor": 5000} | when(not_={"min_basket_minor": 5001}),
         ("$.earn[0].give", "never_fires"),
     ),
     # Caps
@@ -255,6 +255,7 @@ SILVER = {"id": "silver", "from": {"points_in": "P12M", "at_least": 500}, "grace
         ({}, None),
         ({"grace": None}, "tier_without_grace"),
         ({"from": {"points_in": "P24M", "at_least": 500}}, "tier_hides_another"),
+        ({"from": {"points_in": "P1Y", "at_least": 500}}, "tier_hides_another"),
         ({"from": {"points_in": "P24M", "at_least": 1000}}, None),
         ({"from": {"points_in": "P6M", "at_least": 400}}, None),
         ({"from": {"spend_in": "P24M", "at_least": 400}}, None),
@@ -281,6 +282,11 @@ def test_a_member_of_a_group_that_is_always_beaten_is_named() -> None:
     assert found(program(brackets, {"group": "a", "give": {"brackets": [[1500, 5], [2500, 20]]}}, **best)) == [
         ("$.earn[1]", "always_beaten")
     ]
+    # Of the same twice the second is named, and not both
+    for give in (ONCE, BRACKETS):
+        assert found(program({"group": "a", "give": give}, {"group": "a", "give": give}, **best)) == [
+            ("$.earn[1]", "always_beaten")
+        ]
     # Not where the better one is capped, asks for something, looks at other money, starts later or is of another group
     for other in (
         {"cap": {"day": 100}},
@@ -335,6 +341,7 @@ def test_visits_that_never_come_together() -> None:
     assert found(visits(per="day", every=9)) == [("$.visits[0].every", "never_fires")]
     assert found(visits(per="day", every=8)) == found(visits(every=9)) == []
     assert found(visits(when={"first_purchase": True})) == [("$.visits[0].every", "never_fires")]
+    assert found(visits(when={"first_purchase": True}, every=2)) == [("$.visits[0].every", "never_fires")]
     assert found(visits(when={"first_purchase": True}, every=1)) == []
     assert found(visits(when={"weekday_in": [1], "not": {"weekday_in": [1]}})) == [("$.visits[0].when", "never_fires")]
 
@@ -359,12 +366,16 @@ def test_currency_and_zone() -> None:
     assert found(program({}, time_zone="UTC")) == []
     clocked = [
         ((when(weekday_in=[1]),), {}),
+        ((when(time_in=[["08:00", "10:00"]]),), {}),
+        ((when(birthday_month=True),), {}),
         (({"cap": {"day": 5}},), {}),
         (({},), {"events": [{"id": "e", "on": "x", "give": ONCE, "cap": {"month": 1}}]}),
     ]
     for rules, facts in clocked:
-        assert found(program(*rules, time_zone="UTC", **facts)) == [("$.time_zone", "clock_of_utc")]
+        for zone in ("UTC", "Etc/UTC", "GMT", "Etc/GMT"):
+            assert found(program(*rules, time_zone=zone, **facts)) == [("$.time_zone", "clock_of_utc")]
         assert found(program(*rules, **facts)) == []
+    assert found(program(when(store_in=["1"]), time_zone="UTC")) == []
 
 
 def test_a_program_without_any_rule_earns_nothing() -> None:
@@ -378,6 +389,129 @@ def test_a_warning_says_where_what_and_what_to_do() -> None:
     assert str(warning) == "$.earn: there is no rule, so nothing earns points; add one"
 
 
+def visits_of(**rule: Any) -> list[dict[str, Any]]:
+    return [{"id": "v", "every": 9, "within": "P7D", "per": "day", "give": ONCE} | rule]
+
+
+CUTS = "the smallest cap always cuts them to"
+
+
+@pytest.mark.parametrize(
+    ("checked", "says"),
+    [
+        (
+            program({}, visits=visits_of()),
+            "$.visits[0].every: P7D has 8 days at most, and the rule takes 9; lengthen within, or ask for fewer",
+        ),
+        (
+            program({}, visits=visits_of(per="receipt", when={"first_purchase": True})),
+            "$.visits[0].every: only a first purchase counts, and it takes more of them to give anything; "
+            "take first_purchase out",
+        ),
+        (
+            program({"give": {"points": 10}, "cap": {"day": 9}}),
+            f"$.earn[0].give.points: it gives 10 points at least, and {CUTS} 9; raise the cap, or give less",
+        ),
+        (
+            program({"give": BRACKETS, "cap": {"receipt": 149}}),
+            f"$.earn[0].give.brackets[2]: it gives 150 points at least, and {CUTS} 149; raise the cap, or give less",
+        ),
+        (
+            program({"give": {"points": 3, "per_minor": 100}, "cap": {"day": 50}} | when(min_basket_minor=6000)),
+            f"$.earn[0].cap: it gives 180 points at least, and {CUTS} 50; raise the cap, or give less",
+        ),
+        (
+            program({"cap": {"day": 50, "month": 40}}),
+            "$.earn[0].cap.day: the cap of a month is 40, so that of a day, 50, never cuts anything; take it out, or "
+            "lower it below 40",
+        ),
+        (
+            program({"pending": "P14D", "expires": "P1D/end-of-month"}),
+            "$.earn[0].expires: points are gone before they are confirmed, for what is bought on some days; shorten "
+            "pending, or lengthen expires",
+        ),
+        (
+            program({"give": BRACKETS, "min_basis_minor": 5000}),
+            "$.earn[0].give.brackets[0]: the basis is at least 5000 where the rule gives, and reaches the next "
+            "bracket, so this one never counts; take it out",
+        ),
+        (
+            program({"give": BRACKETS} | when(not_={"min_basket_minor": 1000})),
+            "$.earn[0].give: the basis is always below 1000, which gives no point; correct the thresholds",
+        ),
+        (
+            program({"give": {"points": 2, "per_minor": 1}}),
+            "$.earn[0].give.per_minor: it gives 200 points for EUR 1, since per_minor counts minor units; write 100 "
+            "if points per EUR 1 were meant",
+        ),
+        (
+            program({"give": {"points": 2, "per_minor": 2}}),
+            "$.earn[0].give.per_minor: it gives 100 points for EUR 1, since per_minor counts minor units; write 200 "
+            "if points per EUR 2 were meant",
+        ),
+        (
+            program({"pending": "P30D", "expires": "P30D"}),
+            "$.earn[0].expires: points are gone before they are confirmed, always; shorten pending, or lengthen "
+            "expires",
+        ),
+        (
+            program(when(first_purchase=True, tier_in=["silver"]), tiers=TIERS),
+            "$.earn[0].when: the rule can never give anything: before the first purchase nobody has reached the tier "
+            "that is asked for; correct the condition, or take the rule out",
+        ),
+        (
+            program(when(weekday_in=[1, 2]), when(weekday_in=[2])),
+            "$.earn[1].when: on Tuesday rule 'r0' holds too, and both give for the same goods; part "
+            'their windows, or put both into one group with "conflict": "best_per_group"',
+        ),
+        (
+            program({"give": BRACKETS} | when(not_={"min_basket_minor": 10000})),
+            "$.earn[0].give.brackets[2]: the basis is always below 10000 where the rule gives, so this one never "
+            "counts; take it out",
+        ),
+        (
+            program({"group": "a"}),
+            '$.earn[0].group: a group has no effect where "conflict" is "sum": all rules give; write "conflict": '
+            '"best_per_group", or take the group out',
+        ),
+        (
+            program({"group": "a"}, {"group": "a"}, conflict="best_per_group"),
+            "$.earn[1]: rule 'r0' of the same group gives at least as much whenever this one does; take it out, or let "
+            "it give more",
+        ),
+        (
+            program(when(weekday_in=[1]), time_zone="UTC"),
+            "$.time_zone: weekdays, times and caps of a day or month are counted in UTC; name the shop's zone, such as "
+            "Europe/Belgrade",
+        ),
+        (program({}, currency="XXX"), "$.currency: XXX is no money of any country; name the shop's"),
+        (
+            program(when(weekday_in=[1], not_={"weekday_in": [1]})),
+            "$.earn[0].when: the rule can never give anything: no value of weekday_in is left; correct the "
+            "condition, or take the rule out",
+        ),
+    ],
+)
+def test_each_warning_says_what_to_do(checked: Program, says: str) -> None:
+    assert [str(warning) for warning in warnings_of(checked)] == [says]
+
+
+def test_tiers_say_what_to_do() -> None:
+    of_year = {"points_in": "P1Y", "at_least": 500}
+    gold = {"id": "gold", "from": of_year, "multiplier": [4, 3], "discount_percent": 5}
+
+    assert [str(warning) for warning in warnings_of(program({}, tiers=[SILVER, gold]))] == [
+        "$.tiers[1].discount_percent: it is carried, and no till gives the discount by itself yet; let the till give "
+        "it for this tier",
+        "$.tiers[1].grace: without it a member falls on the day on which old receipts leave the window; give a grace, "
+        "such as P1M, if that is too soon",
+        "$.tiers[1].multiplier: it multiplies by less than 'silver', a tier before it; list tiers from the lowest up, "
+        "or correct the multiplier",
+        "$.tiers[1].from: whoever reaches 'silver' has reached this one too, so nobody is ever 'silver'; raise "
+        "at_least, or shorten the window",
+    ]
+
+
 def test_every_warning_is_described_and_no_other() -> None:
     page = (Path(__file__).parents[2] / "docs" / "program.md").read_text(encoding="utf-8")
     section = page.split("## Checking\n")[1].split("\n## ")[0]
@@ -389,6 +523,8 @@ def test_a_tier_that_is_asked_for_and_not_there_is_an_error_of_publishing() -> N
     [wrong] = unknown_tiers(asked)
     assert wrong.startswith("$.earn[1].when: no tier of the program is called platinum")
     assert unknown_tiers(program(when(tier_in=["gold"]), tiers=TIERS)) == ()
+    [two] = unknown_tiers(program(when(tier_in=["titan", "gold", "platinum"]), tiers=TIERS))
+    assert two == "$.earn[0].when: no tier of the program is called platinum, titan; add it to tiers, or correct it"
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.stem)

@@ -95,6 +95,17 @@ def test_three_takings_of_one_return_are_told_apart() -> None:
     assert moved(account.add(cups_back("4", "1", 3))) == [("key-4/s", -10), ("key-4/s/1", -10), ("key-4/s/2", -10)]
 
 
+def test_more_points_than_can_be_held_are_told_by_their_rule() -> None:
+    # a card that would be full beside those that are counts too: 10**14 points are the most
+    account = Account(stamps(every=1, points=10**9))
+    assert moved(account.add(cups("1", "99999"))) == [("key-1/s", 99_999 * 10**9)]
+
+    assert account.add(cups("2", "100000")) == ()
+    assert [str(problem.detail).partition(" is more")[0] for problem in account.problems] == [
+        f"receipt key-2: rule s: {100_001 * 10**9}"
+    ]
+
+
 def test_a_part_of_a_piece_is_no_stamp() -> None:
     account = Account(stamps())
     half = Line(position=1, amount_minor=100, quantity="1.5")
