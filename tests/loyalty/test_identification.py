@@ -86,6 +86,11 @@ def test_the_member_code_is_what_the_rule_makes_of_it() -> None:
     assert code_of("123", rule(prefixes=("12",), drop_trailing=5)) is None
 
 
+def test_a_code_has_64_characters_at_most_and_may_be_written_with_as_many_spaces() -> None:
+    assert code_of("1 " * 64, rule(prefixes=("1",))) == "1" * 64
+    assert code_of("1" * 65, rule(prefixes=("1",))) is None
+
+
 def test_an_application_identifiers_value_is_matched_alone() -> None:
     relation = rule(ai="8018", lengths=(18,), check_digit="gs1")
     gs1 = {"8018": "950110153000000014", "01": "09501101530003"}
@@ -129,6 +134,7 @@ CARD = "6011000990139424"
         ({"ranges": (("6011000000000000", "6011999999999999"),)}, "6011-0009-9013 9424", True),
         ({"ranges": (("6000", "6999"),)}, CARD, False),
         ({"ranges": (("6010", "6019"),)}, CARD, False),
+        ({"prefixes": ("6011",), "kind": "goods"}, CARD, True),
         ({"lengths": (16,), "check_digit": "luhn"}, CARD, False),
         ({"prefixes": ("6011",)}, f"6011={CARD}", False),
     ],
@@ -199,3 +205,5 @@ def test_what_is_surely_goods_is_claimed_only_by_a_rule_that_says_how_its_codes_
     assert found is not None
     assert found.rule is narrow
     assert claimed((broad,), symbology="ean13", text="2912345678906", gs1=None, goods=True) is None
+    ranged = rule(ranges=(("2900", "2999"),))
+    assert claimed((ranged,), symbology="ean13", text="2912345678906", gs1=None, goods=True) is not None

@@ -52,6 +52,7 @@ def test_every_field_is_written_and_read() -> None:
 def test_defaults_are_left_out() -> None:
     assert json.loads(rules_json((PLAIN,))) == {"rules": [{"name": "plain", "prefixes": ["29"]}]}
     assert rules_from_json(b'{"rules":[]}') == ()
+    assert len(rules_from_documents([{"name": "a"}] * MAX_RULES)) == MAX_RULES
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,10 @@ def test_what_has_not_the_shape_of_a_rule_is_refused_with_its_place(document: ob
             f"identification rules: are more than {MAX_RULES}; put one kind of card into one rule",
         ),
         ([None], "identification rule 1 '': is no table; write its fields"),
+        (
+            [{"name": "a", "prefix": ["29"]}],
+            f"identification rule 1 'a', prefix: is no field of a rule; known are {', '.join(_FIELDS)}",
+        ),
         ([{"lengths": [8]}], "identification rule 1 '', name: is missing; write one such as \"club card\""),
         (
             [{"name": 7}],
