@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from loyalty.evaluate import evaluate
 from loyalty.identity import identified, same_content
-from loyalty.item_map import ItemEntry, ItemMap, ItemMapError, item_map_from_json, item_map_json
+from loyalty.item_map import ItemEntry, ItemMap, ItemMapError, item_map_from_json, item_map_hash, item_map_json
 from loyalty.item_matching import MAX_ALIKE, ItemMatcher, _facts, as_sold, mapped
 from loyalty.item_names import edged, normal_name, pattern_of
 from loyalty.program import Program, program_from_json
@@ -177,6 +177,20 @@ def test_what_was_printed_and_who_it_is_stay(lines: list[Line]) -> None:
     assert filled(after, plain) is after
 
 
+def test_what_stands_behind_an_entry_of_ranges_counts_too() -> None:
+    ranged = ItemEntry(gtin_range=(("20000000", "29999999"),), kind="fee")
+
+    assert matcher(ranged, ItemEntry(sku=("7",), category="x")).of(line(sku="7")) == Mapped(category="x")
+
+
+def test_a_map_made_ready_is_called_by_the_hash_of_its_one_form() -> None:
+    item_map = ItemMap(items=(ItemEntry(sku=("7",), kind="fee"),))
+
+    assert ItemMatcher(item_map).hash == item_map_hash(item_map_json(item_map))
+    assert ItemMatcher(item_map, "known").hash == "known"
+    assert ItemMatcher(item_map).item_map is item_map
+
+
 def test_a_receipt_says_which_map_and_only_where_there_was_something_to_map() -> None:
     fees = matcher(ItemEntry(name=("kesa",), kind="fee"))
     bag = sale("1", lines=(line("KESA"), line("HLEB")))
@@ -298,7 +312,9 @@ def test_too_many_entries_for_one_text_are_refused() -> None:
     entries = [ItemEntry(sku=("7",), name=(f"thing {n}",), category="x") for n in range(MAX_ALIKE + 1)]
 
     ItemMatcher(ItemMap(items=tuple(entries[:-1])))
-    with pytest.raises(ItemMapError, match=f"'7'.*entry {MAX_ALIKE + 1}"):
+    with pytest.raises(
+        ItemMapError, match=f"'7'.*entry {MAX_ALIKE + 1}; name the goods by SKU or GTIN, or by longer names$"
+    ):
         ItemMatcher(ItemMap(items=tuple(entries)))
 
 

@@ -434,6 +434,7 @@ def test_thresholds_of_earn_rules(
     found = preview(basket(*lines), only({"id": "r"} | rule))
 
     assert told(found) == ([("r", *expected)] if expected else [])
+    assert all(type(each.gives) is int for each in found.could)
 
 
 @pytest.mark.parametrize(
