@@ -244,7 +244,7 @@ class Session:
         return PullErasures(after=held.erasures)
 
     def _up_step(self, held: Held) -> Exchange | None:
-        if self._erased_through is None or self._erasure_step(held) is not None:
+        if self._erased_through is None or self._erased_through > (held.erasures or 0):
             return None  # what may not be kept any more may not be sent either
         if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):
             return OpenEpoch(all_kept=self._all_kept)

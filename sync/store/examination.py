@@ -78,6 +78,23 @@ def remove_set_aside(path: Path) -> bool:
     return bool(found)
 
 
+def set_aside_before(path: Path) -> Recovered | None:
+    """The newest damaged file that stands beside `path`, whatever became of it."""
+    found = [
+        file
+        for file in path.parent.glob(f"{escape(path.name)}{_CORRUPT}*")
+        if not file.name.endswith(("-wal", "-shm")) and file.is_file()
+    ]
+    newest = max(found, key=lambda file: _age(file.name), default=None)
+    return None if newest is None else Recovered(moved_to=str(newest), reason="found corrupt at an earlier start")
+
+
+def _age(name: str) -> tuple[str, int]:
+    """A damaged file's name in the order of time: the second, and its number within it."""
+    stamp, _, number = name.rpartition("-")
+    return stamp, int(number) if number.isdigit() else 0
+
+
 def suspect(path: Path) -> None:
     """Has the whole file read at the next start, since the disk gave or took something wrong."""
     # A full disk may not even take an empty file.

@@ -5,12 +5,14 @@ Owns the note and the item in quarantine that tells a person. Never reads the da
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sync.store.purge_rows import ERASURES_THROUGH
 from sync.store.reading import Reading
 from sync.store.rows import Recovered, Salvaged
 from sync.store.writing import Writing
@@ -38,9 +40,16 @@ def recovery_of(reading: Reading) -> Recovery | None:
     return msgspec.json.decode(kept, type=Recovery) if kept is not None else None
 
 
+def is_same_file(one: Recovered, other: Recovered) -> bool:
+    """Whether both tell of one damaged file; a store's folder may have been moved."""
+    return Path(one.moved_to).name == Path(other.moved_to).name
+
+
 def finish_recovery(writing: Writing, recovery: Recovery) -> None:
     """All that can be read came back, and the item in quarantine says what."""
     salvaged = replace(recovery.recovered.salvaged, done=True)
+    # Whoever was erased meanwhile may have come back with it: all erasures are carried out anew.
+    writing.set_meta(ERASURES_THROUGH, "0")
     recovery = replace(recovery, recovered=replace(recovery.recovered, salvaged=salvaged))
     keep_recovery(writing, recovery)
     writing.still_quarantined(recovery.item, "corrupt_store", _detail(recovery.recovered), "", receipt=None)

@@ -26,7 +26,15 @@ from sync.store.damaged import DamagedFile, Row
 from sync.store.errors import QuarantineFullError
 from sync.store.recovery import Recovery, finish_recovery, keep_recovery, recovery_of
 from sync.store.rows import Salvaged
-from sync.store.saved import Saved, SavedEntry, SavedFact, SavedItem, SavedReceipt, SavedScan
+from sync.store.saved import (
+    Saved,
+    SavedEntry,
+    SavedFact,
+    SavedItem,
+    SavedReceipt,
+    SavedScan,
+    SavedWaiting,
+)
 from sync.store.store import Store
 from sync.store.whole_rows import (
     BROKEN,
@@ -40,6 +48,7 @@ from sync.store.whole_rows import (
     whole_program,
     whole_receipt,
     whole_scan,
+    whole_waiting,
 )
 from sync.store.writing import Writing
 from sync.wire import Change, SignedProgram
@@ -54,6 +63,7 @@ MAX_SALVAGE_S: Final = 1800.0
 # What comes after entries and receipts, in this order.
 _OTHERS: Final[dict[str, Callable[[Row], Saved | None]]] = {
     "scans": whole_scan,
+    "waiting": whole_waiting,
     "meta": whole_fact,
     "programs": whole_program,
     "quarantine": whole_item,
@@ -147,9 +157,8 @@ def _put(writing: Writing, saved: Saved) -> Iterable[str]:
             return ("entries",)
         case SavedReceipt():
             return _put_receipt(writing, saved)
-        case SavedScan():
-            writing.keep_scan(saved.code, saved.kind, saved.member, saved.at, reader=saved.reader, entry=saved.entry)
-            return ("scans",)
+        case SavedScan() | SavedWaiting():
+            return (_put_waiting(writing, saved),)
         case SavedItem():
             with suppress(QuarantineFullError):  # the damaged file keeps it
                 writing.quarantine(
@@ -165,6 +174,17 @@ def _put(writing: Writing, saved: Saved) -> Iterable[str]:
         case Change() if writing.bring_back_member(saved):
             return ("members",)
     return ()
+
+
+def _put_waiting(writing: Writing, saved: SavedScan | SavedWaiting) -> str:
+    """A scan that waits for its receipt, or a receipt that waits for its partner."""
+    if isinstance(saved, SavedScan):
+        writing.keep_scan(saved.code, saved.kind, saved.member, saved.at, reader=saved.reader, entry=saved.entry)
+        return "scans"
+    writing.add_waiting(
+        saved.source, saved.receipt, saved.captured, content=saved.content, said=saved.said, arrived=saved.arrived
+    )
+    return "waiting receipts"
 
 
 def _put_receipt(writing: Writing, saved: SavedReceipt) -> Iterator[str]:

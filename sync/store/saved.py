@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -62,6 +63,17 @@ class SavedItem(Struct, frozen=True, kw_only=True):
     receipt: str | None
 
 
+class SavedWaiting(Struct, frozen=True, kw_only=True):
+    """A receipt of a further source that waits for its partner."""
+
+    source: str
+    receipt: Receipt
+    captured: Instant
+    content: str
+    said: datetime
+    arrived: datetime
+
+
 class SavedFact(Struct, frozen=True, kw_only=True):
     """Something that the centre signed and the register keeps under a name."""
 
@@ -69,5 +81,5 @@ class SavedFact(Struct, frozen=True, kw_only=True):
     value: str
 
 
-Saved = SavedEntry | SavedReceipt | SavedScan | SavedItem | SavedFact | SignedProgram | Change
+Saved = SavedEntry | SavedReceipt | SavedScan | SavedItem | SavedWaiting | SavedFact | SignedProgram | Change
 """A row of a damaged file that is whole; a `Change` is a member."""

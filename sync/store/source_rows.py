@@ -111,7 +111,7 @@ class SourceRows(Reading):
             WaitingReceipt(
                 id=row[0],
                 source=row[1],
-                arrived=_EPOCH + row[2] * _US,
+                arrived=from_us(row[2]),
                 captured=_instant.decode(row[3]),
                 receipt=_receipt.decode(unpacked(row[4])),
             )
@@ -157,6 +157,10 @@ class SourceRows(Reading):
     def is_paired(self, source: str, key: str) -> bool:
         """Whether the receipt with this key was matched already."""
         return self._row("SELECT 1 FROM pairs WHERE source = ? AND key = ?", (source, key)) is not None
+
+
+def from_us(microseconds: int) -> datetime:
+    return _EPOCH + microseconds * _US
 
 
 def _us(wall: datetime) -> int:

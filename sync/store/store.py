@@ -23,10 +23,10 @@ from sync.hlc import HybridClock, parse_hlc
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
 from sync.store.damaged import DamagedFile
 from sync.store.errors import StoreError, StoreUnavailableError, closed, unavailable
-from sync.store.examination import examined, files_of, key_is_kept, remove_set_aside, suspect
+from sync.store.examination import examined, files_of, key_is_kept, remove_set_aside, set_aside_before, suspect
 from sync.store.lock import StoreLock
 from sync.store.reading import Parameters, Reading
-from sync.store.recovery import begin_recovery, note_removed, recovery_of
+from sync.store.recovery import begin_recovery, is_same_file, note_removed, recovery_of
 from sync.store.reserve import Reserve, ballast_of
 from sync.store.rows import ChainPoint, Committed, Recovered, StoreStatus
 from sync.store.schema import migrate
@@ -102,7 +102,6 @@ class Store(Reading):
         randomness: Callable[[int], bytes],
         lock: StoreLock,
         reserve: Reserve,
-        recovered: bool,
     ) -> None:
         self.path = path
         self._key = key
@@ -116,7 +115,7 @@ class Store(Reading):
         self._last_writing = writing = self._writing()
         super().__init__(connect(path, key), clock)
         self._connection.execute("PRAGMA query_only = ON")
-        self._tells_recovery = recovered or self.salvaging()
+        self._tells_recovery = self.salvaging()
         self._writer = GroupWriter(writing, self._writing_again, failed=self._failed, refusal=self._refusal)
 
     @classmethod
@@ -150,13 +149,24 @@ class Store(Reading):
             make = partial(
                 cls, path, key, keeper.where(), clock=clock, randomness=randomness, lock=lock, reserve=reserve
             )
-            store = _opened(partial(make, recovered=recovered is not None), reserve)
+            store = _opened(make, reserve)
         except BaseException:
             lock.release()
             raise
-        if recovered is not None:
-            store.submit(lambda writing: begin_recovery(writing, recovered)).result()
+        try:
+            store.note_damage(recovered or (set_aside_before(path) if recover else None))
+        except BaseException:
+            store.close()
+            raise
         return store
+
+    def note_damage(self, recovered: Recovered | None) -> None:
+        """Has what can be read of a file that was set aside come back, also where a start ended before it said so."""
+        known = recovery_of(self)
+        if recovered is None or (known is not None and is_same_file(known.recovered, recovered)):
+            return
+        self._tells_recovery = True
+        self.submit(lambda writing: begin_recovery(writing, recovered), drains=True).result()
 
     async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
         """Runs `work` in the writer's thread, inside a transaction, and returns its result once it is durable.

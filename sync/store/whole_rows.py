@@ -24,7 +24,8 @@ from sync.records import ReceiptBody, Salt
 from sync.store.damaged import Row, Value
 from sync.store.packing import unpacked
 from sync.store.reading import moment
-from sync.store.saved import SavedEntry, SavedFact, SavedItem, SavedReceipt, SavedScan
+from sync.store.saved import SavedEntry, SavedFact, SavedItem, SavedReceipt, SavedScan, SavedWaiting
+from sync.store.source_rows import from_us
 from sync.wire import Change, SignedProgram
 
 _receipt = msgspec.json.Decoder(Receipt)
@@ -54,6 +55,7 @@ SHAPES: Final[dict[str, tuple[tuple[type, ...], ...]]] = {
     "members": (_NULL, _TEXT, _NUMBER, _TEXT, _NUMBER, _BYTES + _NULL),
     "programs": (_NULL, _TEXT, _TEXT, _TEXT),
     "quarantine": (_NULL, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT + _NULL, _BYTES),
+    "waiting": (_NULL, _TEXT, _TEXT, _TEXT, _TEXT, _NUMBER, _NUMBER, _TEXT, _BYTES),
     "meta": (_TEXT, _TEXT),
 }
 _WITHOUT_ROWID: Final = frozenset({"meta"})
@@ -138,6 +140,20 @@ def whole_item(row: Row) -> SavedItem | None:
         raw=raw,
         captured=_instant.decode(captured) if captured is not None else None,
         receipt=receipt,
+    )
+
+
+def whole_waiting(row: Row) -> SavedWaiting:
+    source, _, _, content, said, arrived, captured, body = msgspec.convert(
+        row.values[1:9], tuple[str, str, str, str, int, int, str, bytes]
+    )
+    return SavedWaiting(
+        source=source,
+        receipt=_receipt.decode(unpacked(body)),
+        captured=_instant.decode(captured),
+        content=content,
+        said=from_us(said),
+        arrived=from_us(arrived),
     )
 
 

@@ -880,16 +880,32 @@ def test_nothing_is_sent_before_it_is_known_who_was_erased() -> None:
     talk.take(SendBatch)
 
 
-def test_while_a_damaged_store_comes_back_nobody_is_erased_and_sales_go_up() -> None:
-    # Given a register whose damaged store still comes back, so that it cannot know yet what is about whom
+def test_what_comes_back_of_a_damaged_file_is_not_sent_before_erasures_are_carried_out_on_all_of_it() -> None:
+    # Given a register whose damaged file is still coming back, at a centre that erased somebody
     talk = Talk(msgspec.structs.replace(READY, queued=3, erasures=None))
-    # When the centre tells of erasures
-    talk.answer(told_of(3))
-    # Then what it lacks goes up first
-    talk.take(SendBatch)
+    talk.answer(told_of(1))
+    kinds = set()
+    for _ in range(3):
+        step = talk.next()
+        kinds.add(type(step))
+        if isinstance(step, PullChanges):
+            talk.answer(changes(10))
+    assert not {SendBatch, PullErasures} & kinds
+
+    # When all of it is there
     talk.hold(erasures=0)
-    # And they are carried out as soon as all that can be read is back
+    # Then it is purged first
     assert talk.take(PullErasures).after == 0
+    assert talk.answer(erasures(1))
+    talk.hold(erasures=1)
+    talk.take(SendBatch)
+
+
+def test_what_comes_back_of_a_damaged_file_is_sent_at_once_where_nobody_was_erased() -> None:
+    talk = Talk(msgspec.structs.replace(READY, queued=3, erasures=None))
+    talk.answer(told_of(0))
+
+    talk.take(SendBatch)
 
 
 def test_after_every_loss_of_the_network_it_is_asked_anew() -> None:

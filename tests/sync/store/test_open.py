@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -20,9 +21,11 @@ from sync.store.errors import (
     StoreTooNewError,
     StoreUnavailableError,
 )
-from sync.store.examination import READ_WHOLE_BYTES
+from sync.store.examination import READ_WHOLE_BYTES, examined
 from sync.store.sqlite import PAGE_BYTES, connect, has_wal_reset_bug, refuse_unsafe
 from tests.sync.store.samples import capturing, keeper, member, opened, receipt, upsert
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
 def filled(folder: Path, receipts: int = 3) -> None:
@@ -173,6 +176,36 @@ def test_two_damaged_files_are_both_kept(tmp_path: Path) -> None:
         opened(tmp_path).close()
 
     assert len(list(tmp_path.glob("store.db.corrupt-*-[0-9]"))) == 2
+
+
+def test_a_start_that_ends_right_after_the_damaged_file_was_renamed_loses_nothing(tmp_path: Path) -> None:
+    # given a start that renamed the file and ended before the new one had a note of it
+    filled(tmp_path)
+    path = tmp_path / "store.db"
+    path.write_bytes(bytes(PAGE_BYTES) + path.read_bytes()[PAGE_BYTES:])
+    key = keeper(tmp_path).get_or_create(STORE_KEY, STORE_KEY_BYTES)
+    moved = examined(path, key, lambda: NOON, recover=True)
+    assert moved is not None
+
+    # then the next start tells of it, once
+    for _ in range(2):
+        with closing(opened(tmp_path)) as store:
+            recovered = store.status().recovered
+            assert recovered is not None
+            assert recovered.moved_to == moved.moved_to
+            assert [kept.reason for kept in store.quarantined()] == ["corrupt_store"]
+
+
+def test_of_several_files_set_aside_the_newest_is_told_of(tmp_path: Path) -> None:
+    for number in (9, 10):
+        (tmp_path / f"store.db.corrupt-20261128T100000Z-{number}").write_bytes(b"x" * PAGE_BYTES)
+    (tmp_path / "store.db.corrupt-20261128T100000Z-10-wal").write_bytes(b"x")
+    (tmp_path / "store.db.corrupt-20251128T100000Z-99").write_bytes(b"x" * PAGE_BYTES)
+
+    with closing(opened(tmp_path)) as store:
+        recovered = store.status().recovered
+        assert recovered is not None
+        assert Path(recovered.moved_to).name == "store.db.corrupt-20261128T100000Z-10"
 
 
 def test_damage_that_shows_while_running_has_the_whole_file_read_at_the_next_start(tmp_path: Path) -> None:

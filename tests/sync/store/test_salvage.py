@@ -17,15 +17,18 @@ from msgspec.structs import replace
 from loyalty.identification import normal_code
 from loyalty.receipt import Line
 from sync.keys import STORE_KEY, STORE_KEY_BYTES
+from sync.purging import carry_out, nothing_else
 from sync.records import Entry, SignalBody
 from sync.store.damaged import DamagedFile
 from sync.store.fed import fed
+from sync.store.purge_rows import ERASURES_THROUGH
 from sync.store.rows import Salvaged
 from sync.store.salvage import MAX_SALVAGE_S, salvage
 from sync.store.sqlite import PAGE_BYTES, DatabaseError, connect
 from sync.store.store import Store
 from sync.store.whole_rows import table_of
 from sync.store.writing import Writing
+from sync.wire import Erasure
 from tests.sync.store.samples import (
     CAPTURED,
     answer,
@@ -43,6 +46,16 @@ SALES = 60
 ACKNOWLEDGED = 30
 MEMBERS = 200
 DAMAGES = 15
+
+# A call that was answered: nobody makes it again.
+WAITING: dict[str, Any] = {
+    "source": "pos",
+    "receipt": receipt(9_000),
+    "captured": CAPTURED,
+    "content": "full",
+    "said": CAPTURED.wall,
+    "arrived": CAPTURED.wall,
+}
 
 Damage = Callable[[random.Random, bytearray], None]
 
@@ -73,6 +86,7 @@ def fill(store: Store) -> None:
             store.submit(partial(Writing.acknowledge, response=answer(batch, ACKNOWLEDGED))).result()
     store.submit(lambda writing: writing.append("signal", "s-1", SignalBody(what="opened"))).result()
     store.submit(lambda writing: writing.keep_scan("CARD00007", "card", "m-7", CAPTURED)).result()
+    store.submit(partial(Writing.add_waiting, **WAITING)).result()
     store.submit(lambda writing: writing.quarantine("till", "unreadable", "why", b"\x1b@" * 9000)).result()
     store.submit(lambda writing: writing.set_meta("config", "signed by the centre")).result()
 
@@ -230,6 +244,7 @@ async def test_with_the_header_gone_everything_comes_back(morning: Path, tmp_pat
             "receipts": SALES,
             "members": MEMBERS,
             "scans": 1,
+            "waiting receipts": 1,
             "quarantined": 1,
             "facts": 1,
         }
@@ -310,6 +325,8 @@ async def test_a_salvage_that_was_cut_short_goes_on_and_brings_nothing_twice(mor
         ]
         assert told.brought_back["entries"] == SALES - ACKNOWLEDGED + 1
         assert len(store.unused_scans()) == 1
+        [waiting] = store.submit(lambda writing: writing.waiting_since(CAPTURED.wall)).result()
+        assert (waiting.source, waiting.receipt, waiting.captured) == ("pos", receipt(9_000), CAPTURED)
     with closing(opened(folder)) as store:
         assert store.status().recovered is None
 
@@ -342,3 +359,23 @@ async def test_a_file_that_is_gone_ends_the_salvage(morning: Path, tmp_path: Pat
         await asyncio.to_thread(Path(recovered.moved_to).unlink)
 
         assert (await salvaged(store)).brought_back == {}
+
+
+async def test_whoever_was_erased_while_the_file_came_back_is_erased_in_it_too(morning: Path, tmp_path: Path) -> None:
+    def damage(content: bytearray) -> None:
+        content[:PAGE_BYTES] = bytes(PAGE_BYTES)
+
+    erasure = Erasure(number=4, member="m-1", aliases=(), codes=(), erased_at=CAPTURED.wall)
+    with closing(opened(damaged(morning, tmp_path / "till", damage))) as store:
+        # given an erasure that was carried out before the member's sales were back
+        assert store.salvaging()
+        await carry_out(store, erasure, nothing_else)
+        await salvaged(store)
+        assert not store.salvaging()
+
+        # then all erasures are asked for anew, and what is told of one goes under its one key
+        assert store.meta(ERASURES_THROUGH) == "0"
+        await carry_out(store, erasure, nothing_else)
+        assert store.meta(ERASURES_THROUGH) == "4"
+        assert {entry.key for entry in entries_of(store) if entry.kind == "erased"} == {"erased-4"}
+        assert store.member("m-1") is None
