@@ -88,6 +88,10 @@ class SimulatedStore(Reading):
     def code_ranges_apart(self) -> list[tuple[str, str]]:
         return self.code_ranges()
 
+    def salvaging(self) -> bool:
+        """These disks are never damaged."""
+        return False
+
     def close(self) -> None:
         self.closed = True
         self._connection.close()
