@@ -445,11 +445,11 @@ class SyncLoop:
         refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
         failures = 0
         while True:
-            backoff = self._backoff
+            backoff, stood_since = self._backoff, None
             try:
                 async with aclosing(self._client.hints()) as hints:
                     async for hint in hints:
-                        failures = 0
+                        stood_since = stood_since or _now()
                         self._session.reachable()
                         self._session.hinted(hint.feed or 0)
                         self.wake()
@@ -459,7 +459,10 @@ class SyncLoop:
                 _log.info("live_connection_refused", status=error.status)
             except CentreError as error:
                 _log.debug("live_connection_failed", error=type(error).__name__)
+            if stood_since is not None and _now() - stood_since >= self._backoff.cap_s:
+                failures = 0
             if failures == 0:
+                # What something cuts off again and again says nothing of the centre.
                 self._session.doubted()
                 self.wake()
             failures += 1

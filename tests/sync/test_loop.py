@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
+from typing import cast
 
 import pytest
 
+from sync.client import CentreClient
+from sync.loop import SyncLoop
 from sync.store.errors import StoreClosedError
+from sync.store.store import Store
+from sync.wire import (
+    ChangesResponse,
+    EpochRequest,
+    EpochResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    LiveHint,
+    SnapshotChunk,
+    SnapshotResponse,
+)
 from tests.faults.proxy import REFUSED, FaultyProxy
-from tests.sync.centre import register, running_centre
+from tests.faults.virtual_time import VirtualTimeLoop
+from tests.simulation.disk import Disk, SimulatedStore
+from tests.sync.centre import FACTS, register, running_centre
 
 
 async def test_what_the_store_raises_comes_out_as_itself(tmp_path: Path) -> None:
@@ -36,3 +57,70 @@ async def test_it_is_ready_before_the_centre_is_reached(tmp_path: Path) -> None:
 
         running.cancel()
         await asyncio.wait({running})
+
+
+class Closing:
+    """A centre that has no news, behind something that ends each live connection as soon as it stands."""
+
+    def __init__(self, now: datetime) -> None:
+        self.asked: Counter[str] = Counter()
+        self._now = now
+
+    async def heartbeat(self, _request: HeartbeatRequest) -> HeartbeatResponse:
+        self.asked["heartbeat"] += 1
+        return HeartbeatResponse(centre_epoch="c1", server_time=self._now, feed=0)
+
+    async def open_epoch(self, _request: EpochRequest) -> EpochResponse:
+        return EpochResponse(epoch="e1", centre_epoch="c1", server_time=self._now)
+
+    async def snapshot(self, _last: str | None) -> SnapshotResponse:
+        return SnapshotResponse(centre_epoch="c1", as_of=0, made_at=self._now, scope="all", chunks=())
+
+    async def changes(self, _after: int, _limit: int, _scope: str) -> ChangesResponse:
+        return ChangesResponse(centre_epoch="c1", changes=(), next=0, more=False, as_of=self._now)
+
+    async def chunk(self, _chunk: SnapshotChunk) -> bytes:
+        raise AssertionError("a snapshot of nobody has none")
+
+    async def hints(self) -> AsyncGenerator[LiveHint, None]:
+        self.asked["live connection"] += 1
+        yield LiveHint()
+
+
+def test_a_live_connection_that_ends_as_soon_as_it_stands_is_made_less_and_less(tmp_path: Path) -> None:
+    # given a register whose live connections are cut off at once
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    now = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+    chance, centre = Random(seed), Closing(now)
+    store = SimulatedStore(
+        Disk(path=tmp_path / "store.db", chance=chance), clock=lambda: now, randomness=chance.randbytes
+    )
+
+    # when an hour goes by
+    async def an_hour() -> None:
+        loop = SyncLoop(
+            store=cast("Store", store),
+            client=cast("CentreClient", centre),
+            device="dev-1",
+            program_key="",
+            facts=FACTS,
+            clock=lambda: now,
+            chance=chance.random,
+            changed=lambda _state: None,
+            configured=lambda _config: None,
+            mapped=lambda _matcher: None,
+            item_map=None,
+        )
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3600):
+                await loop.run(lambda: None)
+
+    time = VirtualTimeLoop()
+    time.run_until_complete(an_hour())
+    time.close()
+    store.close()
+
+    # then it tries again every quarter of a minute, and none of that makes more heartbeats than the half minute's
+    assert 100 < centre.asked["live connection"] < 500
+    assert 100 < centre.asked["heartbeat"] < 150
