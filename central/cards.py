@@ -363,14 +363,11 @@ def move(connection: Connection, source: str, target: str) -> None:
     _set(connection, _numbers.member == source, member=target)
 
 
-def forget(connection: Connection, member: str) -> tuple[str, ...]:
-    """The numbers of a member, and what was done to their cards, go; returns the numbers."""
-    codes = tuple(connection.execute(select(_numbers.code).where(_numbers.member == member)).scalars())
-    for start in range(0, len(codes), AT_ONCE):
-        some = codes[start : start + AT_ONCE]
-        connection.execute(delete(tables.card_changes).where(tables.card_changes.c.code.in_(some)))
-        connection.execute(delete(tables.identifiers).where(_numbers.code.in_(some)))
-    return codes
+def forget(connection: Connection, member: str) -> None:
+    """The numbers of a member, and what was done to their cards, go."""
+    theirs = select(_numbers.code).where(_numbers.member == member)
+    connection.execute(delete(tables.card_changes).where(tables.card_changes.c.code.in_(theirs)))
+    connection.execute(delete(tables.identifiers).where(_numbers.member == member))
 
 
 # ---- rows

@@ -223,7 +223,7 @@ class DeviceApi:
         found = await self._database.read(lambda connection: self._found(connection, call))
         if not found.held:
             member, now = found.answer.row.member, self._clock()
-            await self._database.write(lambda c: _pinned(c, call.store, member, now), Way.BESIDE)
+            await self._database.write(lambda c: pinned(c, call.store, member, now), Way.BESIDE)
             await self._sequencer.place()
             found = await self._database.read(lambda connection: self._found(connection, call))
         return _answer(call.http, found.answer)
@@ -342,9 +342,12 @@ class DeviceApi:
         return device
 
 
-def _pinned(connection: Connection, store: str, member: str, now: datetime) -> None:
+def pinned(connection: Connection, store: str, member: str, now: datetime) -> None:
+    """A store asked for this member and holds them, unless they are nobody, or somebody else, since they were found."""
     members.hold(connection, (member,))
-    scopes.pin(connection, store, member, now)
+    stands = members.meant(connection, (member,)).get(member) == member
+    if stands and not members.erased_among(connection, (member,)):
+        scopes.pin(connection, store, member, now)
 
 
 def ingested(connection: Connection, applied: Applied, now: datetime, credit: int = MAX_CREDIT) -> IngestResponse:

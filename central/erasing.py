@@ -20,6 +20,7 @@ from central import cards, members, profiles, scopes
 from central.addressed import About, Named
 from central.cards import AT_ONCE
 from central.db import tables
+from central.members import ImportedMember
 from loyalty.addresses import hidden_code
 from loyalty.receipt import AwareDatetime, Receipt
 from sync.records import Entry, body_digest
@@ -65,8 +66,7 @@ def make_known(connection: Connection, erasure: Erasure) -> None:
     """Let a database that is older than an erasure have the ids that it names."""
     known = members.meant(connection, [erasure.member, *erasure.aliases])
     if erasure.member not in known:
-        connection.execute(insert(tables.members).values(id=erasure.member, created_at=erasure.erased_at))
-        connection.execute(insert(tables.balances).values(member=erasure.member, confirmed=0, pending=0))
+        members.add(connection, [ImportedMember(member=erasure.member)], erasure.erased_at)
     rows = [
         {"alias": alias, "member": erasure.member, "since": erasure.erased_at, "because": "erased"}
         for alias in erasure.aliases

@@ -18,6 +18,7 @@ from central import cards, members, profiles, receipts, scopes, states
 from central.cards import CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.devices import Device
+from central.members import ImportedMember
 from central.receipts import Seen
 from loyalty.addresses import address_code
 from loyalty.identification import MemberKind, normal_code
@@ -52,7 +53,7 @@ def join(connection: Connection, device: Device, entry: Entry, body: JoinBody, n
     codes = _codes(body.codes, cards.code_key(connection))
     owner = _owner(connection, codes)
     if owner is None:
-        _make(connection, body.provisional_id, now)
+        members.add(connection, [ImportedMember(member=body.provisional_id)], now)
     else:
         _alias(connection, body.provisional_id, owner, "joined again", now)
     member = owner or body.provisional_id
@@ -68,12 +69,9 @@ def join(connection: Connection, device: Device, entry: Entry, body: JoinBody, n
 
 def profile(connection: Connection, entry: Entry, body: ProfileBody, now: datetime) -> Seen:
     """Fields of a member, as they were told at a register. A telephone number or address names them from now on."""
-    member = _meant(connection, body.member)
-    if member is None:
-        return _unknown()
-    erased = _about(member, connection, entry)
-    if erased is not None:
-        return erased
+    member = _of(connection, entry, body.member)
+    if isinstance(member, Seen):
+        return member
     before = {kind: profiles.value_of(connection, member, kind) for kind in _ADDRESSES if kind in body.fields}
     key = cards.code_key(connection) if before else ""
     changed = profiles.tell(connection, member, body.fields, entry.key, now)
@@ -102,12 +100,9 @@ def profile(connection: Connection, entry: Entry, body: ProfileBody, now: dateti
 
 def consent(connection: Connection, device: Device, entry: Entry, body: ConsentBody, now: datetime) -> Seen:
     """Whether a member may be written to, as they said at a register; the evidence is kept whatever counts."""
-    member = _meant(connection, body.member)
-    if member is None:
-        return _unknown()
-    erased = _about(member, connection, entry)
-    if erased is not None:
-        return erased
+    member = _of(connection, entry, body.member)
+    if isinstance(member, Seen):
+        return member
     if profiles.consented(connection, member, entry.key):
         return Seen(code="duplicate", member=member)
     profiles.keep_consents(connection, member, [body], profiles.Source(entry=entry, device=device), now)
@@ -117,12 +112,9 @@ def consent(connection: Connection, device: Device, entry: Entry, body: ConsentB
 
 def alias(connection: Connection, entry: Entry, body: AliasBody, now: datetime) -> Seen:
     """One more code of a member; with `of`, one more number of the card that has that number."""
-    member = _meant(connection, body.member)
-    if member is None:
-        return _unknown()
-    erased = _about(member, connection, entry)
-    if erased is not None:
-        return erased
+    member = _of(connection, entry, body.member)
+    if isinstance(member, Seen):
+        return member
     key = cards.code_key(connection)
     numbers = _codes([body.code], key)
     if body.of:
@@ -171,11 +163,6 @@ def _take_over(connection: Connection, gone: str, kept: str, now: datetime) -> N
     states.forget(connection, [gone, kept])
 
 
-def _make(connection: Connection, member: str, now: datetime) -> None:
-    connection.execute(insert(tables.members).values(id=member, created_at=now))
-    connection.execute(insert(tables.balances).values(member=member, confirmed=0, pending=0))
-
-
 def _alias(connection: Connection, alias: str, member: str, because: str, now: datetime) -> None:
     connection.execute(insert(tables.member_aliases).values(alias=alias, member=member, since=now, because=because))
 
@@ -219,8 +206,12 @@ def _adopted(connection: Connection, member: str, codes: Iterable[str]) -> froze
     return touched
 
 
-def _meant(connection: Connection, member: str) -> str | None:
-    return members.meant(connection, [member]).get(member)
+def _of(connection: Connection, entry: Entry, told: MemberId) -> str | Seen:
+    """Whom an id means that a register told; what becomes of the entry where that is nobody, or nobody any more."""
+    member = members.meant(connection, [told]).get(told)
+    if member is None:
+        return Seen(code="quarantined", detail="no member has this id here; merge or import them, then apply it again")
+    return _about(member, connection, entry) or member
 
 
 def _about(member: str, connection: Connection, entry: Entry) -> Seen | None:
@@ -229,7 +220,3 @@ def _about(member: str, connection: Connection, entry: Entry) -> Seen | None:
         return None
     note_entry(connection, member, entry.key)
     return Seen(code="accepted", detail=_ERASED, member=member)
-
-
-def _unknown() -> Seen:
-    return Seen(code="quarantined", detail="no member has this id here; merge or import them, then apply it again")

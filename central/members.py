@@ -134,10 +134,7 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
     _refuse_gone(connection, [member.member for member in members])
     added = [member for member in members if member.member not in known]
     if added:
-        connection.execute(insert(tables.members), [_member_values(member, now) for member in added])
-        connection.execute(
-            insert(tables.balances), [{"member": member.member, "confirmed": 0, "pending": 0} for member in added]
-        )
+        add(connection, added, now)
     changed = [
         member.member
         for member in members
@@ -153,6 +150,13 @@ def import_members(connection: Connection, members: Sequence[ImportedMember], no
         unchanged=len(members) - len(added) - len(touched),
         linked=linked,
     )
+
+
+def add(connection: Connection, members: Sequence[ImportedMember], now: datetime) -> None:
+    """Members of whom nothing is known yet, with no points; their codes are `central.cards`'."""
+    connection.execute(insert(tables.members), [_member_values(member, now) for member in members])
+    without_points = [{"member": member.member, "confirmed": 0, "pending": 0} for member in members]
+    connection.execute(insert(tables.balances), without_points)
 
 
 def of_id(connection: Connection, which: str) -> str:

@@ -7,12 +7,13 @@ twice: what was applied under its key since is a duplicate. Another history of a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from central import erasing, feed, folding, scopes
@@ -139,15 +140,7 @@ def bring_body(connection: Connection, item: int, document: bytes, now: datetime
         raise BodyRefusedError(
             f"the file is not what `tillside queue show eNUMBER --json` prints at the register ({error})"
         ) from error
-    whole = Entry(
-        seq=entry.seq,
-        key=entry.key,
-        kind=entry.kind,
-        hlc=entry.hlc,
-        wall=entry.wall,
-        salt=brought.salt,
-        body=brought.body,
-    )
+    whole = replace(entry, salt=brought.salt, body=brought.body, digest=UNSET)
     if whole.body_digest.hex() != entry.digest:
         raise BodyRefusedError(
             "this is another entry's body, or was changed on the way: its digest is not the one that the register "
@@ -226,10 +219,10 @@ def _waiting() -> Any:
 
 
 def _one(connection: Connection, item: int) -> Row[Any]:
-    rows: Iterable[Row[Any]] = connection.execute(_waiting().where(tables.quarantine.c.id == item))
-    for row in rows:
-        return row
-    raise NotWaitingError(f"nothing waits under {item}; `tillside-central quarantine list` shows what does")
+    row = connection.execute(_waiting().where(tables.quarantine.c.id == item)).one_or_none()
+    if row is None:
+        raise NotWaitingError(f"nothing waits under {item}; `tillside-central quarantine list` shows what does")
+    return row
 
 
 def _item(row: Row[Any]) -> Item:

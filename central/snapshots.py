@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from central import feed
+from central import erasing, feed
 from central.db.database import Database
 from central.feed import SnapshotRow
 from central.problems import NotFoundError, SnapshotInTheMakingError, SnapshotNeededError
@@ -61,7 +61,7 @@ class Snapshots:
         self._folder = folder
         self._database = database
         self._one_at_a_time = asyncio.Lock()
-        self._making: dict[str, asyncio.Task[SnapshotResponse]] = {}
+        self._making: dict[str, asyncio.Task[SnapshotResponse | None]] = {}
 
     async def newest(self, scope: Scope, now: datetime, begun: str | None = None) -> SnapshotResponse:
         """A snapshot that is new enough, made if there is none; or the one that has a chunk with the digest `begun`.
@@ -82,9 +82,10 @@ class Snapshots:
             making = self._making[scope.name] = asyncio.create_task(self._make(scope, now))
             making.add_done_callback(lambda _: self._making.pop(scope.name, None))
         await asyncio.wait({making}, timeout=ANSWERED_WITHIN_S)
-        if not making.done():
+        answer = making.result() if making.done() else None
+        if answer is None:
             raise SnapshotInTheMakingError("ask again; meanwhile members are found by GET /v1/members/{code}")
-        return making.result()
+        return answer
 
     def chunk(self, scope: Scope, name: str, index: str) -> bytes:
         """The bytes of one chunk of a snapshot of this scope. `name` and `index` come from a URL."""
@@ -107,29 +108,39 @@ class Snapshots:
             one.cancel()
         await asyncio.gather(*making, return_exceptions=True)
 
-    async def _make(self, scope: Scope, now: datetime) -> SnapshotResponse:
+    async def _make(self, scope: Scope, now: datetime) -> SnapshotResponse | None:
+        """None where somebody was erased meanwhile, who may be in what was read before."""
         async with self._one_at_a_time:
-            as_of, epoch = await self._database.read(lambda c: (feed.feed_position(c), feed.centre_epoch(c)))
-            name = f"{_prefix(scope)}{as_of:020d}x{secrets.token_hex(4)}"
-            target = self._folder / name
-            target.mkdir(mode=0o700)
-            chunks: list[SnapshotChunk] = []
-            page = await self._page(scope, "")
-            while page:
-                url = f"/v1/snapshots/{name}/{len(chunks)}"
-                path = target / f"{len(chunks)}.jsonl.zst"
-                # The next one is read while this one is compressed and the disk makes it durable.
-                chunk, page = await asyncio.gather(
-                    asyncio.to_thread(_write_chunk, path, url, page), self._page(scope, page[-1].member)
-                )
-                chunks.append(chunk)
-            answer = SnapshotResponse(
-                centre_epoch=epoch, as_of=as_of, made_at=now, scope=scope.name, chunks=tuple(chunks)
-            )
-            manifest = msgspec.json.encode(_Manifest(made_at=now, answer=answer))
-            await asyncio.to_thread(write_private, target / "manifest.json", manifest)
+            erasure = await self._database.read(erasing.newest)
+            try:
+                made = await self._written(scope, now)
+            except FileNotFoundError:
+                made = None  # who erases drops all snapshots (`forget_snapshots`), this one too
+            if made is None or await self._database.read(erasing.newest) != erasure:
+                await asyncio.to_thread(forget_snapshots, self._folder)
+                return None
             await asyncio.to_thread(self._drop_old, scope)
-            return answer
+            return made
+
+    async def _written(self, scope: Scope, now: datetime) -> SnapshotResponse:
+        as_of, epoch = await self._database.read(lambda c: (feed.feed_position(c), feed.centre_epoch(c)))
+        name = f"{_prefix(scope)}{as_of:020d}x{secrets.token_hex(4)}"
+        target = self._folder / name
+        target.mkdir(mode=0o700)
+        chunks: list[SnapshotChunk] = []
+        page = await self._page(scope, "")
+        while page:
+            url = f"/v1/snapshots/{name}/{len(chunks)}"
+            path = target / f"{len(chunks)}.jsonl.zst"
+            # The next one is read while this one is compressed and the disk makes it durable.
+            chunk, page = await asyncio.gather(
+                asyncio.to_thread(_write_chunk, path, url, page), self._page(scope, page[-1].member)
+            )
+            chunks.append(chunk)
+        answer = SnapshotResponse(centre_epoch=epoch, as_of=as_of, made_at=now, scope=scope.name, chunks=tuple(chunks))
+        manifest = msgspec.json.encode(_Manifest(made_at=now, answer=answer))
+        await asyncio.to_thread(write_private, target / "manifest.json", manifest)
+        return answer
 
     async def _page(self, scope: Scope, after: str) -> list[SnapshotRow]:
         return await self._database.read(lambda connection: feed.rows_page(connection, after, ROWS_PER_CHUNK, scope))

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import shutil
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,11 @@ from aiohttp import WSMsgType
 
 from central import feed, operations, snapshots
 from central.db import tables
+from central.db.database import Database, Work
+from central.folder import DataFolder
+from central.problems import SnapshotInTheMakingError
 from central.scopes import WHOLE
+from central.snapshots import forget_snapshots
 from loyalty.member import Member
 from sync import base64url
 from sync.compression import zstd
@@ -163,6 +168,40 @@ async def test_a_chunk_that_is_gone_asks_for_a_new_snapshot(centre: RunningCentr
     status, problem = await till.request("GET", "/v1/snapshots/00x1/0", b"")
     assert status == 410
     assert msgspec.json.decode(problem)["type"] == "urn:tillside:problem:snapshot-needed"
+
+
+@pytest.mark.parametrize("dropped", [True, False], ids=["and the snapshots dropped", "and they are dropped later"])
+async def test_a_snapshot_is_made_anew_where_somebody_is_erased_meanwhile(data: Path, dropped: bool) -> None:
+    folder = DataFolder(data)
+
+    class Interrupted(Database):
+        """After the first page was read, a member is erased by the command line."""
+
+        reads = 0
+
+        async def read(self, work: Work[Any]) -> Any:
+            found = await super().read(work)
+            self.reads += 1
+            if isinstance(found, list) and found and self.reads < 10:
+                self.reads = 10
+                await self.write(lambda c: operations.erase_member(c, "m1", NOON))
+                if dropped:
+                    await asyncio.to_thread(forget_snapshots, folder.snapshots)
+            return found
+
+    database = Interrupted(folder.database)
+    database.write_now(lambda c: feed.place_changes(c, NOON))
+    made = snapshots.Snapshots(folder.snapshots, database)
+
+    with pytest.raises(SnapshotInTheMakingError):
+        await made.newest(WHOLE, NOON)
+    assert list(folder.snapshots.iterdir()) == []
+    again = await made.newest(WHOLE, NOON)
+
+    database.close()
+    content = zstd.decompress((folder.snapshots / again.chunks[0].url.split("/")[3] / "0.jsonl.zst").read_bytes())
+    assert b"Ana" not in content
+    assert b"Mila" in content
 
 
 async def test_a_position_beyond_the_feed_needs_a_snapshot(centre: RunningCentre) -> None:

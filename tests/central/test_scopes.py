@@ -18,6 +18,7 @@ from sqlalchemy import Connection, event, select
 from central import devices, feed, operations, scopes
 from central.db import tables
 from central.db.database import Database
+from central.device_api import pinned
 from central.folder import DataFolder
 from central.scopes import ALL_STORES, EVERYTHING, WHOLE, Policy, Scope
 from sync.store.fed import fed
@@ -190,6 +191,19 @@ def test_a_pin_lasts_a_month_and_a_visit_makes_more_of_it(stores: Stores) -> Non
     stores.place()
 
     assert set(stores.held(HERE)) == {"p2"}
+
+
+def test_who_is_erased_or_merged_while_they_are_asked_for_is_not_pinned(stores: Stores) -> None:
+    # Given members whom a register found by their codes
+    stores.write(lambda c: operations.merge_members(c, "p2", "p3", "one person", NOON))
+    stores.write(lambda c: operations.erase_member(c, "p1", NOON))
+    # When they are to be held at its store only now
+    for member in ("p1", "p2", "p3"):
+        stores.write(partial(pinned, store=HERE, member=member, now=NOON))
+    stores.place()
+    # Then nothing is kept of where those were who are no more
+    assert set(stores.held(HERE)) == {"p3"}
+    assert stores.read(lambda c: scopes.stores_holding(c, ["p1", "p2"])) == set()
 
 
 def test_of_too_many_pins_the_oldest_go(stores: Stores) -> None:
