@@ -17,7 +17,7 @@ the same, and each round reads another shop's file: nothing but labels can be kn
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -92,7 +92,12 @@ def _took_s(work: Callable[[], object]) -> float:
 
 
 def _single_p99_ms() -> float:
+    """Of the quietest of some rounds, as the other figures are: a neighbour slows processor time, too."""
     jobs = [_job(number, with_pictures=True) for number in range(SINGLE_RECEIPTS)]
+    return min(_p99_ms(jobs) for _ in range(ROUNDS))
+
+
+def _p99_ms(jobs: Sequence[bytes]) -> float:
     took = []
     for job in jobs:
         started = time.process_time()

@@ -192,7 +192,10 @@ def plain(place: int, line: Json) -> Json:
 
 
 def a_return(sale: Json, name: str, lines: list[Json]) -> Json:
-    back = [line | {"amount_minor": -line["amount_minor"]} for line in lines]
+    back = [
+        line | {"amount_minor": -line["amount_minor"], "discount_minor": -line.get("discount_minor", 0)}
+        for line in lines
+    ]
     return {
         "key": f"back-{name}",
         "kind": "return",
