@@ -26,6 +26,7 @@ from sync.client import CentreClient
 from sync.configs import ConfigUnusableError, keep_config, kept_config, verified_config
 from sync.errors import CentreError, CentreRefusedError
 from sync.item_maps import ItemMapUnusableError, keep_item_map, verified_item_map
+from sync.lanes import Problem
 from sync.programs import (
     ProgramUnusableError,
     follow_schedule,
@@ -38,7 +39,7 @@ from sync.programs import (
 from sync.purging import Masked, all_but_erased, carry_out, nothing_else
 from sync.retry import Backoff
 from sync.sent import Sent, sent_of
-from sync.session import HEARTBEAT_S, REFUSED_RETRY_S, Problem, Session
+from sync.session import HEARTBEAT_S, REFUSED_RETRY_S, Session
 from sync.snapshots import SNAPSHOT, SnapshotIntake
 from sync.steps import (
     Answer,

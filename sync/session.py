@@ -15,9 +15,8 @@ hash chain (checked by the store), positions and epochs decide, never the order 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Literal
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from sync.errors import (
     CentreAnswerError,
@@ -27,6 +26,7 @@ from sync.errors import (
     CentreRefusedError,
     CentreUntrustedError,
 )
+from sync.lanes import Lane, NotTheCentre, Problem, ProblemCode, ProgramLane, WantedLane
 from sync.retry import Backoff
 from sync.steps import (
     Answer,
@@ -66,86 +66,12 @@ MAX_RETRY_AFTER_S = 3600.0
 REFUSED_RETRY_S = 300.0
 # A granted credit of 0 is asked about again after this.
 NO_CREDIT_S = 5.0
-
-
-Unusable = Literal["program_unusable", "config_unusable", "item_map_unusable"]
-NotTheCentre = Literal["centre_untrusted", "centre_unreadable", "proxy_refused"]
-ProblemCode = (
-    Unusable | NotTheCentre | Literal["device_refused", "entry_too_large", "entry_unreadable", "request_refused"]
-)
 # A network that is away comes back by itself; these want a person.
 _NOT_THE_CENTRE: dict[type[CentreError], NotTheCentre] = {
     CentreUntrustedError: "centre_untrusted",
     CentreAnswerError: "centre_unreadable",
     CentreProxyError: "proxy_refused",
 }
-
-
-class Problem(Struct, frozen=True, kw_only=True):
-    """What a person has to look at; selling and everything else go on."""
-
-    code: ProblemCode
-    detail: str
-
-
-class _Pause:
-    """When one lane may go on, how often in a row it had to stop, and what the centre refused on it last."""
-
-    __slots__ = ("failures", "refusal", "until")
-
-    def __init__(self) -> None:
-        self.refusal: Problem | None = None
-        self.failures = 0
-        self.until = float("-inf")
-
-    def stop(self, backoff: Backoff, now: float, chance: float) -> None:
-        self.failures += 1
-        self.until = now + backoff.delay_s(self.failures, chance)
-
-    def stop_for(self, floor_s: float, backoff: Backoff, now: float, chance: float) -> None:
-        self.failures += 1
-        self.until = now + backoff.after_s(floor_s, self.failures, chance)
-
-    def go_on(self) -> None:
-        self.failures = 0
-        self.until = float("-inf")
-
-
-class _Wanted(_Pause):
-    """The lane of something that the centre has in force: the hash that it last named, and what an unusable one is."""
-
-    __slots__ = ("hash", "unusable")
-
-    def __init__(self, unusable: Unusable) -> None:
-        super().__init__()
-        self.unusable = unusable
-        self.hash: str | None = None
-
-    def lacks(self, held: str | None) -> bool:
-        return self.hash is not None and self.hash != held
-
-
-class _Programs(_Pause):
-    """The lane of programs: those that the centre last announced, and which of them could not be used here.
-
-    Those are asked for again where nothing else is wanted, and seldom; those that are `new` here do not wait for it.
-    """
-
-    __slots__ = ("announced", "new", "refused")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.new = _Pause()
-        self.announced: tuple[str, ...] = ()
-        self.refused: set[str] = set()
-
-    def fresh(self, held: frozenset[str]) -> str | None:
-        """The first that is wanted and was not refused yet."""
-        return next((name for name in self.announced if name not in held and name not in self.refused), None)
-
-    def again(self, held: frozenset[str]) -> str | None:
-        """The first that was refused and is still wanted."""
-        return next((name for name in self.announced if name not in held and name in self.refused), None)
 
 
 class Session:
@@ -161,10 +87,10 @@ class Session:
         self._backoff = backoff or Backoff()
         self._heartbeat_s = heartbeat_s
         self._refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
-        self._all, self._up, self._down = _Pause(), _Pause(), _Pause()
-        self._heartbeat = _Pause()
-        self._config, self._item_map = _Wanted("config_unusable"), _Wanted("item_map_unusable")
-        self._program = _Programs()
+        self._all, self._up, self._down = Lane(), Lane(), Lane()
+        self._heartbeat = Lane()
+        self._config, self._item_map = WantedLane("config_unusable"), WantedLane("item_map_unusable")
+        self._program = ProgramLane()
         self._online = False
         self._silence = ""
         self._problems: dict[ProblemCode, Problem] = {}
@@ -178,7 +104,7 @@ class Session:
         self._goal = 0  # the furthest feed position heard of
         self._snapshot_due = False
         self._snapshot: FetchChunk | None = None
-        self._erasures = _Pause()
+        self._erasures = Lane()
         self._erased_through: int | None = None  # by the centre's word; None while it has not been asked
 
     @property
@@ -347,7 +273,7 @@ class Session:
                 self._usable(self._config)
         return True
 
-    def _usable(self, lane: _Wanted) -> None:
+    def _usable(self, lane: WantedLane) -> None:
         lane.go_on()
         self._problems.pop(lane.unusable, None)
 
@@ -536,13 +462,13 @@ class Session:
         )
         self._up.stop(self._refusals, now, chance)
 
-    def _pause_of(self, step: Exchange) -> _Pause:
+    def _pause_of(self, step: Exchange) -> Lane:
         """What `step` is not taken again before the end of."""
         if isinstance(step, FetchProgram) and step.hash not in self._program.refused:
             return self._program.new
         return self._lane_of(step)
 
-    def _lane_of(self, step: Exchange) -> _Pause:
+    def _lane_of(self, step: Exchange) -> Lane:
         match step:
             case SendHeartbeat():
                 return self._heartbeat
@@ -618,7 +544,7 @@ class Session:
         """A live connection broke: find out now whether the centre is there, not at the next heartbeat."""
         self._heartbeat.until = float("-inf")
 
-    def _unusable(self, lane: _Wanted, detail: str, now: float, chance: float) -> None:
+    def _unusable(self, lane: WantedLane, detail: str, now: float, chance: float) -> None:
         self._say(lane.unusable, detail)
         lane.stop(self._refusals, now, chance)
 
