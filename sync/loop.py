@@ -435,7 +435,9 @@ class SyncLoop:
         self._mapped(matcher)
 
     async def _apply_chunk(self, step: FetchChunk) -> None:
-        if not await self._snapshots.apply(step):
+        if await self._snapshots.apply(step):
+            self._session.chunk_kept()
+        else:
             _log.warning("snapshot_chunk_broken", index=step.index)
             self._session.chunk_broken(_now(), self._chance())
 

@@ -335,19 +335,21 @@ class Session:
         return new
 
     def _snapshot_named(self, answer: SnapshotResponse, held: Held) -> bool:
-        """An empty snapshot is put into the store at once, else its chunks are, those it lacks."""
+        """An empty snapshot is put into the store at once, else its chunks are, those it lacks.
+
+        That a snapshot is there, or a chunk, is no progress: only what could be kept is (`chunk_kept`).
+        """
         self._centre_epoch = answer.centre_epoch
-        self._down.go_on()
         if answer.chunks:
             had = [FetchChunk(snapshot=answer, index=index).progress for index in range(len(answer.chunks) - 1)]
             index = had.index(held.snapshot) + 1 if held.snapshot in had else 0
             self._snapshot = FetchChunk(snapshot=answer, index=index)
             return False
+        self._down.go_on()
         self._snapshot_finished()
         return True
 
     def _chunk_fetched(self, step: FetchChunk) -> bool:
-        self._down.go_on()
         if step.last:
             self._snapshot_finished()
         else:
@@ -505,6 +507,10 @@ class Session:
     def cannot_resend(self) -> None:
         """The store no longer keeps all that the centre asked for again; it numbers what it has anew."""
         self._epoch_due = self._all_kept = True
+
+    def chunk_kept(self) -> None:
+        """A chunk was whole and is in the store."""
+        self._down.go_on()
 
     def chunk_broken(self, now: float, chance: float) -> None:
         """A chunk did not have its digest or could not be read; the snapshot is asked for again."""

@@ -270,6 +270,30 @@ def test_a_broken_chunk_starts_the_snapshot_anew_after_a_pause() -> None:
     talk.take(AskSnapshot)
 
 
+@pytest.mark.parametrize("broken", ["gone at the centre", "damaged on the way"])
+def test_a_chunk_that_never_comes_whole_is_fetched_less_and_less(broken: str) -> None:
+    talk = Talk(Held(epoch="e1", epoch_centre="c1"))
+    talk.answer(heartbeat(50))
+    gaps = []
+    for _ in range(5):
+        talk.answer(snapshot(chunks=2))
+        if broken == "gone at the centre":
+            talk.fail(CentreRefusedError(404, "gone"))
+        else:
+            talk.answer(b"chunk")
+            talk.session.chunk_broken(talk.now, 0.5)
+        gaps.append(wait_s(talk))
+        talk.now += gaps[-1]
+    assert gaps == [0.5, 1.0, 2.0, 4.0, 8.0]
+
+    # and at once again after one that could be kept
+    talk.answer(snapshot(chunks=2))
+    talk.answer(b"chunk")
+    talk.session.chunk_kept()
+    talk.session.chunk_broken(talk.now, 0.5)
+    assert wait_s(talk) == 0.5
+
+
 # -- up --------------------------------------------------------------------------------------------
 
 
