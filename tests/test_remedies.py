@@ -12,7 +12,7 @@ from loyalty.remedies import REMEDIES, remedy_for
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("agent", "central", "drivers", "loyalty", "sync")
 # Of what is made with a code by keyword, and by place.
-BY_KEYWORD = {"Problem": "code", "DecodeProblem": "code", "SetAside": "reason", "Refusal": "reason", "_Fault": "reason"}
+BY_KEYWORD = {"Problem": "code", "DecodeProblem": "code", "SetAside": "reason", "Refusal": "reason", "Fault": "reason"}
 BY_PLACE = {"MalformedReceiptError": 0, "refused": 2, "set_aside": 1, "quarantine": 1, "_give_up": 2}
 # Codes of problem documents over HTTP, which are about requests.
 NOT_ABOUT_RECEIPTS = {"sync/session.py", "central/problems.py"}
