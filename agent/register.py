@@ -224,8 +224,7 @@ class Register:
         from sync.store.salvage import salvage  # noqa: PLC0415 - a damaged store is rare
 
         ready()
-        while self._store.salvaging():
-            await salvage(self._store, monotonic_s=time.monotonic, receipts_back=self._receipts_back.set)
+        await salvage(self._store, receipts_back=self._receipts_back.set)
         self._link.take_up_kept()
         await asyncio.Event().wait()  # a worker that ends is started again
 

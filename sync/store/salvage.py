@@ -57,8 +57,6 @@ from sync.wire import Change, SignedProgram
 ROWS_AT_ONCE: Final = 50
 # Pages or rows looked at before the rest of the register has its turn.
 LOOKED_AT_ONCE: Final = 200
-# One start salvages no longer than this; a store of a gigabyte takes minutes. The next start goes on.
-MAX_SALVAGE_S: Final = 1800.0
 
 # What comes after entries and receipts, in this order.
 _OTHERS: Final[dict[str, Callable[[Row], Saved | None]]] = {
@@ -86,8 +84,8 @@ class Piece(Struct, frozen=True, kw_only=True):
     receipts_back: bool = False
 
 
-async def salvage(store: Store, *, monotonic_s: Callable[[], float], receipts_back: Callable[[], None]) -> None:
-    """Goes on with what `store.status().recovered` names until it is done, or for MAX_SALVAGE_S.
+async def salvage(store: Store, *, receipts_back: Callable[[], None]) -> None:
+    """Goes on with what `store.status().recovered` names until it is done: the file is as long as it is, and no longer.
 
     `receipts_back` is called once a receipt that comes again would be known. Raises StoreError; called again, it goes
     on.
@@ -95,14 +93,12 @@ async def salvage(store: Store, *, monotonic_s: Callable[[], float], receipts_ba
     recovery = recovery_of(store)
     try:
         if recovery is not None and not recovery.recovered.salvaged.done:
-            await _salvage(store, recovery, monotonic_s, receipts_back)
+            await _salvage(store, recovery, receipts_back)
     finally:
         receipts_back()
 
 
-async def _salvage(
-    store: Store, recovery: Recovery, monotonic_s: Callable[[], float], receipts_back: Callable[[], None]
-) -> None:
+async def _salvage(store: Store, recovery: Recovery, receipts_back: Callable[[], None]) -> None:
     moved_to = recovery.recovered.moved_to
     try:
         file = await asyncio.to_thread(store.damaged_file, moved_to)
@@ -110,14 +106,10 @@ async def _salvage(
         log.error("salvage_impossible", file=moved_to, error=type(error).__name__)
         await store.write(partial(finish_recovery, recovery=recovery))
         return
-    end_s = monotonic_s() + MAX_SALVAGE_S
     reader = Reader(file, recovery.reached)
     pieces = reader.pieces()
     try:
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            if monotonic_s() > end_s:
-                log.warning("salvage_goes_on_at_the_next_start", file=moved_to)
-                return
             if piece.saved:
                 recovery = await store.write(partial(bring_back, recovery=recovery, piece=piece, lost=reader.lost))
             if piece.receipts_back:

@@ -544,7 +544,7 @@ async def test_a_register_whose_store_is_damaged_loses_and_doubles_nothing(tmp_p
         # when it sells on at once, and what can be read comes back meanwhile
         async with register(tmp_path / "till", centre) as till:
             await till.sell(receipt(5, CARD))
-            await salvage(till.store, monotonic_s=lambda: 0.0, receipts_back=lambda: None)
+            await salvage(till.store, receipts_back=lambda: None)
             await up_to_date(till)
             await known(till)
 

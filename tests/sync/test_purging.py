@@ -123,7 +123,7 @@ async def test_a_damaged_file_goes_with_who_is_erased(store: Store, tmp_path: Pa
     with closing(opened(tmp_path)) as again:
         assert len(set_aside(tmp_path)) >= 2
         assert again.salvaging()
-        await salvage(again, monotonic_s=lambda: 0.0, receipts_back=lambda: None)
+        await salvage(again, receipts_back=lambda: None)
         assert not again.salvaging()
         await again.write(lambda writing: writing.set_meta(CODE_KEY, KEY))
         # When the member is erased

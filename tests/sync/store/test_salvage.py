@@ -23,7 +23,7 @@ from sync.store.damaged import DamagedFile
 from sync.store.fed import fed
 from sync.store.purge_rows import ERASURES_THROUGH
 from sync.store.rows import Salvaged
-from sync.store.salvage import MAX_SALVAGE_S, salvage
+from sync.store.salvage import salvage
 from sync.store.sqlite import PAGE_BYTES, DatabaseError, connect
 from sync.store.store import Store
 from sync.store.whole_rows import table_of
@@ -138,7 +138,7 @@ RECEIPTS = "SELECT k.key, hex(r.body) FROM receipts r JOIN receipt_keys k ON k.r
 
 async def salvaged(store: Store) -> Salvaged:
     told = asyncio.Event()
-    await salvage(store, monotonic_s=lambda: 0.0, receipts_back=told.set)
+    await salvage(store, receipts_back=told.set)
     assert told.is_set()
     recovered = store.status().recovered
     assert recovered is not None
@@ -308,11 +308,15 @@ async def test_a_salvage_that_was_cut_short_goes_on_and_brings_nothing_twice(mor
         content[:PAGE_BYTES] = bytes(PAGE_BYTES)
 
     folder = damaged(morning, tmp_path / "till", damage)
-    # given a start whose time is over after some pieces, and then another
-    for allowed in (2, 1, 3, 1):
-        readings = iter([0.0] * allowed + [MAX_SALVAGE_S + 1] * 2)
+    # given starts that each end once something more is back
+    for _ in range(3):
         with closing(opened(folder)) as store:
-            await salvage(store, monotonic_s=lambda: next(readings), receipts_back=lambda: None)  # noqa: B023
+            something_back = asyncio.Event()
+            store.listen(lambda _: something_back.set())  # noqa: B023
+            salvaging = asyncio.create_task(salvage(store, receipts_back=lambda: None))
+            await something_back.wait()
+            salvaging.cancel()
+            await asyncio.wait({salvaging})
             recovered = store.status().recovered
             assert recovered is not None
             assert not recovered.salvaged.done
