@@ -232,7 +232,7 @@ class Store(Reading):
                 f"{error.filename} cannot be deleted ({error.strerror}), and a member in it is erased; delete it"
             ) from error
         if removed:
-            await self.write(note_removed)
+            await self.write(note_removed, drains=True)
 
     def close(self) -> None:
         """Writes what waits, then closes the file; again, it does nothing. What is asked later: StoreClosedError."""
