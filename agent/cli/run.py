@@ -79,7 +79,13 @@ async def _run(register: Register, *, as_json: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await register.run(lambda running: _say_ready(running, as_json=as_json), stop)
+
+    def ready(running: Running) -> None:
+        _say_ready(running, as_json=as_json)
+        # What was loaded stays: walking through all of it would hold up a scan or a receipt for a tenth of a second.
+        gc.freeze()
+
+    await register.run(ready, stop)
 
 
 def _say_ready(running: Running, *, as_json: bool) -> None:
@@ -90,8 +96,6 @@ def _say_ready(running: Running, *, as_json: bool) -> None:
         line = f"Ready. The cashier page is {running.page} (open it with `tillside open`).{enrolled}"
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-    # What was loaded stays: walking through all of it would hold up a scan or a receipt for a tenth of a second.
-    gc.freeze()
 
 
 def _check_scanners(settings: Settings, where: str) -> None:
