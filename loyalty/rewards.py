@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from loyalty.conditions import Criterion, criterion_of
 from loyalty.money import to_major
-from loyalty.program import Program, Reward
+from loyalty.program import PositiveInt, Program, Reward
 from loyalty.purchase import QUANTITY_SCALE, Purchase, thousandths_of
 from loyalty.receipt import Line
 
@@ -33,7 +33,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     """A reward that was chosen for the basket, so many times."""
 
     reward: str
-    times: int = 1
+    times: PositiveInt = 1
 
 
 class LineDiscount(Struct, frozen=True, kw_only=True):
