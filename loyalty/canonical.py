@@ -23,6 +23,7 @@ from loyalty.ledger import LedgerEntry
 from loyalty.program import Program
 from loyalty.receipt import Receipt
 from loyalty.schedule import in_force_at, judged_at
+from loyalty.spending import Spending
 
 Position = tuple[datetime, str]
 """Where something stands in the order: its moment in UTC and its key."""
@@ -64,6 +65,15 @@ class Seen(Struct, frozen=True, kw_only=True):
         return position_of(self.receipt, self.seen_at)
 
 
+class Spent(Struct, frozen=True, kw_only=True):
+    """Points that a member spent at `at` on the sale with the key `receipt`, and the hash of the program then."""
+
+    receipt: str
+    at: datetime
+    spending: Spending
+    program: str
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """An entry that the ledger should hold, and the hash of the program that gives it."""
 
@@ -84,22 +94,36 @@ def position_of(receipt: Receipt, seen_at: datetime) -> Position:
 
 
 def canonical(
-    seen: Iterable[Seen], happened: Iterable[Happened], schedule: Sequence[Holding], known: Sequence[KnownFacts]
+    seen: Iterable[Seen],
+    happened: Iterable[Happened],
+    schedule: Sequence[Holding],
+    known: Sequence[KnownFacts],
+    spent: Iterable[Spent] = (),
 ) -> Canonical:
     """What all of a member's receipts and events give; `schedule` and `known` are in order of time.
 
     Each is judged by the program and the facts of its own time, a return by the program of its sale. A return that
-    stands before its sale counts right after it; one whose sale earns nothing takes nothing.
+    stands before its sale counts right after it; one whose sale earns nothing takes nothing. What was `spent` on one of
+    the sales that are seen comes right behind it; anything else spent stands at its own time.
     """
     folding = _Folding(schedule, known)
-    moments: list[tuple[Position, Seen | Happened]] = [(each.position, each) for each in seen]
+    moments: list[tuple[Position, Seen | Happened | Spent]] = [(each.position, each) for each in seen]
+    own = {one.receipt.key for _, one in moments if isinstance(one, Seen) and one.sells}
+    for one in sorted(spent, key=lambda one: (one.at, one.spending.redemption)):
+        if one.receipt in own:
+            folding.spent_on[one.receipt].append(one)
+        else:
+            moments.append(((one.at.astimezone(UTC), one.spending.redemption), one))
     moments += [((each.at.astimezone(UTC), each.key), each) for each in happened]
     moments.sort(key=lambda moment: moment[0])
     for position, each in moments:
-        if isinstance(each, Seen):
-            folding.receipt(each, position[0])
-        else:
-            folding.event(each)
+        match each:
+            case Seen():
+                folding.receipt(each, position[0])
+            case Spent():
+                folding.spend(each)
+            case _:
+                folding.event(each)
     return Canonical(wanted=tuple(folding.wanted), fold=folding.fold, last=moments[-1][0] if moments else None)
 
 
@@ -111,8 +135,19 @@ class _Folding:
         self._judged_by: dict[str, str] = {}
         self.fold = Fold(scope_of(one.program for one in schedule))
         self.wanted: list[Wanted] = []
+        self.spent_on: dict[str, list[Spent]] = defaultdict(list)
 
     def receipt(self, seen: Seen, moment: datetime) -> None:
+        self._sell(seen, moment)
+        for spent in self.spent_on.pop(seen.receipt.key, ()):
+            self.spend(spent)
+        for waiting, is_exchange in self._waiting.pop(seen.receipt.key, ()):
+            self._return(seen.receipt.key, waiting, is_exchange=is_exchange)
+
+    def spend(self, spent: Spent) -> None:
+        self._want(self.fold.spend(spent.spending, spent.receipt), spent.program)
+
+    def _sell(self, seen: Seen, moment: datetime) -> None:
         sold, returned = parts_of(seen.receipt)
         if returned is not None and seen.original is not None:
             self._return(seen.original, returned, is_exchange=sold is not None)
@@ -124,8 +159,6 @@ class _Folding:
         )
         self._judged_by[sold.key] = holding.hash
         self._want(entries, holding.hash)
-        for waiting, is_exchange in self._waiting.pop(sold.key, ()):
-            self._return(sold.key, waiting, is_exchange=is_exchange)
 
     def event(self, happened: Happened) -> None:
         holding = in_force_at(self._schedule, happened.at)

@@ -11,6 +11,8 @@ from typing import Final
 
 # A promise that is kept is given by no rule of the program.
 GOODWILL: Final = "goodwill"
+# Points that were spent: `spent/`, the redemption's id, and a number from the second lot on.
+_SPENT: Final = "spent/"
 # What the return part of an exchange takes, what a voided sale gave, what an entry should have been.
 EXCHANGED: Final = "/returned"
 VOIDED: Final = "/voided"
@@ -32,6 +34,16 @@ def giving_rule(rule: str) -> str:
     return rule
 
 
+def spent_rule(redemption: str) -> str:
+    """The rule of what a redemption takes, under the id that it has."""
+    return f"{_SPENT}{redemption}"
+
+
+def is_spent(rule: str) -> bool:
+    """Whether an entry of this name is about points that were spent, or came back of those."""
+    return rule.startswith(_SPENT)
+
+
 def corrected_rule(rule: str) -> str:
     """The rule whose entry one of this name corrects or voids; the name itself where it does neither."""
     return _CORRECTING.sub("", rule)
@@ -39,4 +51,4 @@ def corrected_rule(rule: str) -> str:
 
 def is_reserved(rule: str) -> bool:
     """Whether no rule of a program may be called so."""
-    return rule == GOODWILL or giving_rule(rule) != rule
+    return rule == GOODWILL or is_spent(rule) or giving_rule(rule) != rule

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct, UnsetType
 from msgspec.structs import replace
 
-from loyalty.entry_rules import GOODWILL, VOIDED, giving_rule
+from loyalty.entry_rules import GOODWILL, VOIDED, giving_rule, is_spent
 from loyalty.evaluate import TooManyPointsError, earned, evaluate
 from loyalty.events import Happened, event_entries
 from loyalty.history import Facts, History, Scope
@@ -27,6 +27,7 @@ from loyalty.purchase import Purchase
 from loyalty.receipt import Receipt
 from loyalty.returns import Returned, Settled, voiding, within
 from loyalty.roll import roll
+from loyalty.spending import Spending, spent_entries
 from loyalty.streaks import Streaks, Undoing
 
 NEW: Final = MemberState(code="new")
@@ -78,6 +79,18 @@ class Fold:
         settled = Settled(receipt=receipt, entries=entries)
         self._sales[receipt.key] = _Sale(purchase=sale, program=program, settled=settled)
         return [*entries, *beside]
+
+    def spend(self, spending: Spending, receipt: str) -> list[LedgerEntry]:
+        """Points that were spent on a sale, or beside any that is folded: then no return brings them back."""
+        sale = self._sales.get(receipt)
+        if sale is None:
+            alone = [*spent_entries(spending, receipt, 0)]
+            self.entries.extend(alone)
+            return alone
+        spent = spent_entries(spending, receipt, sale.purchase.basket_minor)
+        sale.settled = replace(sale.settled, entries=(*sale.settled.entries, *spent))
+        self.entries.extend(spent)
+        return [*spent]
 
     def refuses(self, receipt: Receipt, program: Program, facts: Facts) -> bool:
         """Whether a sale would give more than an entry can hold; asking counts nothing."""
@@ -193,7 +206,8 @@ class Fold:
 
     def _note(self, sale: Purchase, entries: list[LedgerEntry]) -> None:
         self.entries.extend(entries)
-        self._history.given(sale, (entry for entry in entries if giving_rule(entry.rule) != GOODWILL))
+        counted = (entry for entry in entries if giving_rule(entry.rule) != GOODWILL and not is_spent(entry.rule))
+        self._history.given(sale, counted)
 
     def _held(self, program: Program, at: datetime | None) -> int:
         """All points that a member has when a return is made, pending ones too."""

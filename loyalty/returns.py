@@ -40,10 +40,13 @@ def taken_back(receipt: Receipt, original: Settled, terms: Terms, known: Known) 
 
 
 def allowed(taken: Iterable[LedgerEntry], program: Program, at: datetime | None) -> tuple[LedgerEntry, ...]:
-    """Of what a return made at `at` would take back, what the program lets go: all, or what is still pending."""
+    """Of what a return made at `at` would take back, what the program lets go: all, or what is still pending.
+
+    What it gives back was spent, and is the member's under every policy.
+    """
     if program.returns.policy != "pending_only":
         return tuple(taken)
-    return tuple(entry for entry in taken if is_pending(entry, at))
+    return tuple(entry for entry in taken if entry.points > 0 or is_pending(entry, at))
 
 
 def is_pending(entry: LedgerEntry, at: datetime | None) -> bool:
@@ -116,7 +119,9 @@ class Returned:
 def _reversal(entry: LedgerEntry, rule: Rule | None, back: Returned) -> LedgerEntry | None:
     before = [earlier for earlier in back.original.reversed if earlier.reverses == entry.entry_id]
     returned_before = -sum(earlier.basis_minor for earlier in before)
-    reversed_before = -sum(earlier.points for earlier in before)
+    # What was spent comes back as what was earned goes.
+    sign = -1 if entry.points < 0 else 1
+    given, reversed_before = abs(entry.points), -sign * sum(earlier.points for earlier in before)
     returned = min(entry.basis_minor, entry.basis_minor if back.is_whole else back.basis_of(rule))
     if rule is not None:
         returned += back.lost(rule, entry.basis_minor - returned)
@@ -130,19 +135,19 @@ def _reversal(entry: LedgerEntry, rule: Rule | None, back: Returned) -> LedgerEn
         remains = written(entry.basis_minor - returned, rule.scale)
         why = f"{entry.points} − {left} for the {remains} that remain − {reversed_before}"
     else:
-        target = max(reversed_before, entry.points * returned // entry.basis_minor)
+        target = max(reversed_before, given * returned // entry.basis_minor)
         scale = 1 if rule is None else rule.scale
         parts = f"{written(returned, scale)} ÷ {written(entry.basis_minor, scale)}"
-        why = f"floor({entry.points} × {parts}) − {reversed_before}"
+        why = f"floor({given} × {parts}) − {reversed_before}"
     return LedgerEntry(
         receipt=back.now.receipt.key,
         rule=entry.rule,
-        points=reversed_before - target,
+        points=sign * (reversed_before - target),
         basis_minor=returned_before - returned,
         pending_until=entry.pending_until,
         expires_at=entry.expires_at,
         reverses=entry.entry_id,
-        why=f"{why} = {target - reversed_before} taken back",
+        why=f"{why} = {target - reversed_before} {'taken' if sign > 0 else 'given'} back",
     )
 
 
@@ -178,10 +183,11 @@ def _less(sold: Sequence[Line], returned: Iterable[Line]) -> list[Line]:
 def within(taken: Iterable[LedgerEntry], held: int, at: datetime | None) -> tuple[LedgerEntry, ...]:
     """The same reversals, together taking no more than is `held` at `at`; a later return takes up what was left.
 
-    What takes points that expired by then moves nothing, and leaves what is held to the others.
+    What takes points that expired by then moves nothing, and leaves what is held to the others. What was spent comes
+    back first.
     """
     cut = []
-    for entry in taken:
+    for entry in sorted(taken, key=lambda entry: entry.points <= 0):
         if at is not None and entry.expires_at is not None and entry.expires_at <= at:
             cut.append(entry)
             continue
@@ -210,7 +216,7 @@ def voiding(voided: Settled) -> tuple[LedgerEntry, ...]:
                 pending_until=entry.pending_until,
                 expires_at=entry.expires_at,
                 reverses=entry.entry_id,
-                why=f"voided: {points} taken back",
+                why=f"voided: {abs(points)} {'taken' if points > 0 else 'given'} back",
             )
         )
     return tuple(taken)

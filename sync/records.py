@@ -15,9 +15,11 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
+from loyalty.allowances import Draw
 from loyalty.identification import MemberKind
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import AwareDatetime, MemberReference, Receipt
+from loyalty.receipt import Entry as Entered
 
 EntryKind = Literal[
     "receipt",
@@ -50,6 +52,8 @@ TextVersion = Annotated[str, Meta(max_length=64)]
 # Of a join, and of one edit.
 MAX_CODES = 8
 MAX_CHANNELS = 16
+# Allowances that one redemption draws from.
+MAX_DRAWS = 64
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -183,6 +187,40 @@ class AliasBody(Struct, frozen=True, kw_only=True):
     member: MemberId
     code: ToldCode
     of: Annotated[str, Meta(min_length=1, max_length=255)] | UnsetType = UNSET
+
+
+class RedeemBody(Struct, frozen=True, kw_only=True):
+    """Body of `redeem`: a reward was given, under the entry's key for ever; whatever the centre thinks, it was.
+
+    `receipt` is the key of the sale that shows it; absent where none came. `points` are what it cost in all, `drawn`
+    what of them was set aside for this register; the rest went by the balance. `program` is the hash it was offered by.
+    """
+
+    member: MemberId
+    reward: Annotated[str, Meta(min_length=1, max_length=48)]
+    times: Annotated[int, Meta(ge=1, le=10**6)]
+    points: Annotated[int, Meta(ge=0, le=10**14)]
+    discount_minor: Annotated[int, Meta(ge=0, le=10**14)]
+    drawn: Annotated[tuple[Draw, ...], Meta(max_length=MAX_DRAWS)] = ()
+    receipt: str | UnsetType = UNSET
+    program: HexDigest | UnsetType = UNSET
+    at: AwareDatetime
+    entry_method: Entered | UnsetType = UNSET
+    operator: TextVersion | UnsetType = UNSET
+
+
+class ReleaseBody(Struct, frozen=True, kw_only=True):
+    """Body of `release`: the redemption with the key `target` did not take place after all; its points come back."""
+
+    target: str
+    because: Annotated[str, Meta(max_length=200)] = ""
+
+
+class AllowanceReturnBody(Struct, frozen=True, kw_only=True):
+    """Body of `allowance_return`: the register spends nothing more of this allowance; `points` were not spent."""
+
+    allowance: Annotated[str, Meta(min_length=1, max_length=64)]
+    points: Annotated[int, Meta(ge=0, le=10**14)]
 
 
 class ErasedBody(Struct, frozen=True, kw_only=True):

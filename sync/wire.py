@@ -22,6 +22,8 @@ MAX_ENTRIES = 500  # of one ingest batch
 MAX_BODY_BYTES = 16 * 1024 * 1024
 # Programs that a register is told of, and tells of: the one in force, those planned, and some that were before.
 MAX_ANNOUNCED = 16
+# Allowances that a register has at once; the centre grants it no more.
+MAX_HELD = 100_000
 
 PublicKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
 """Ed25519 public key: 32 raw bytes in unpadded URL-safe base64."""
@@ -167,6 +169,62 @@ class ErasuresResponse(Struct, frozen=True, kw_only=True):
     more: bool
 
 
+class GrantedAllowance(Struct, frozen=True, kw_only=True):
+    """Points of a member that this register may spend in `epoch` without asking (`loyalty.allowances`).
+
+    `number` grows with each that a device is given. `recalled` asks it to give back what it does not need now.
+    """
+
+    number: int
+    allowance: str
+    member: str
+    epoch: str
+    points: Annotated[int, Meta(ge=1)]
+    recalled: bool = False
+
+
+class HeldAllowance(Struct, frozen=True, kw_only=True):
+    """An allowance that a register has, and what it used of it, told or not."""
+
+    allowance: str
+    member: str
+    epoch: str
+    points: int
+    used: int
+
+
+class WantedPoints(Struct, frozen=True, kw_only=True):
+    """A member stands at the till and wants a reward for so many points."""
+
+    member: str
+    points: Annotated[int, Meta(ge=1, le=10**14)]
+
+
+class AllowancesRequest(Struct, frozen=True, kw_only=True):
+    """`POST /v1/allowances`: what was granted after number `after`, and `want` besides, now.
+
+    `held` are all that the register has of its live epoch; it goes along when the centre has another epoch than before.
+    """
+
+    epoch: str
+    after: Annotated[int, Meta(ge=0)]
+    want: WantedPoints | UnsetType = UNSET
+    held: Annotated[tuple[HeldAllowance, ...], Meta(max_length=MAX_HELD)] | UnsetType = UNSET
+
+
+class AllowancesResponse(Struct, frozen=True, kw_only=True):
+    """Ask again with `after=next`, at once where `more`. One that is asked back comes again, under a new number.
+
+    `refused` says, for a cashier, why what was wanted is not among them.
+    """
+
+    centre_epoch: str
+    allowances: tuple[GrantedAllowance, ...]
+    next: int
+    more: bool
+    refused: str | UnsetType = UNSET
+
+
 class AnnouncedProgram(Struct, frozen=True, kw_only=True):
     """A program by its hash, and from when it holds; without `valid_from` for all that was before the next one."""
 
@@ -202,7 +260,8 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
 
     `schedule` are the programs that a register should hold, in order of time: receipts go by their own. `erasures` is
     the number of the newest one, `code_key` makes codes of telephone numbers and addresses (`loyalty.addresses`).
-    `scope` is what the register should hold members of, as a snapshot names it.
+    `scope` is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted
+    to it or asked back.
     """
 
     centre_epoch: str
@@ -215,6 +274,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     erasures: int | UnsetType = UNSET
     code_key: HexDigest | UnsetType = UNSET
     scope: str | UnsetType = UNSET
+    allowances: int | UnsetType = UNSET
 
     @property
     def announced(self) -> tuple[AnnouncedProgram, ...]:

@@ -1,0 +1,156 @@
+"""Points that a register may spend without asking: how many are granted where, and what one may spend now.
+
+Owns that arithmetic, the centre's half and the register's. An allowance is so many points of one member, in whole
+rewards, that the centre sets aside for one register in one of its epochs; nobody else can spend them until that
+register itself says that it will not, or a person writes them off. So what is spent in any partition was set aside
+before, and that never was more than the balance. Never asks a clock: no allowance ends by time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from loyalty.program import Program, Reward
+from loyalty.rewards import shared_out
+
+# Registers that hold allowances of one member: more of them hold less each.
+MAX_PLACES: Final = 16
+
+Refused = Literal["not_enough", "not_offline", "register_unsure", "below_floor"]
+
+
+class Allowance(Struct, frozen=True, kw_only=True):
+    """What a register holds of one member. `left` is what it may still spend or set aside for a sale."""
+
+    id: str
+    epoch: str
+    points: int
+    used: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.points - self.used
+
+
+class Draw(Struct, frozen=True, kw_only=True):
+    """So many points of one allowance."""
+
+    allowance: str
+    points: int
+
+
+class CannotSpendError(ValueError):
+    """Points cannot be spent here and now. `reason` is for programs, the message for people."""
+
+    def __init__(self, reason: Refused, message: str) -> None:
+        super().__init__(message)
+        self.reason: Refused = reason
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """What a register knows when a member wants a reward.
+
+    `balance` is what is shown of the member's points, what was spent here and not told yet taken off. `is_sure` says
+    that the register's word outside its database agrees with it: one that was put back from an older copy has forgotten
+    what it spent.
+    """
+
+    epoch: str
+    is_sure: bool
+    balance: int
+    allowances: tuple[Allowance, ...] = ()
+
+    @property
+    def safe(self) -> int:
+        """Points that can be spent without asking anybody."""
+        return sum(one.left for one in self._usable()) if self.is_sure else 0
+
+    def _usable(self) -> list[Allowance]:
+        return [one for one in self.allowances if one.epoch == self.epoch and one.left > 0]
+
+    def drawn(self, reward: Reward, points: int) -> tuple[Draw, ...]:
+        """What is drawn of which allowance for `points` of this reward, before the centre is asked for more.
+
+        Nothing for a reward that goes by the balance (`floor`). Raises CannotSpendError.
+        """
+        if not self.is_sure:
+            raise CannotSpendError(
+                "register_unsure", "this register's database may be an older copy; it spends nothing until it is online"
+            )
+        if points <= self.safe:
+            return _drawn(self._usable(), points)
+        match reward.offline:
+            case "floor":
+                return self._by_balance(reward, points)
+            case "refuse":
+                raise CannotSpendError("not_offline", "this reward needs the centre, which does not answer")
+            case _:
+                lacking = points - self.safe
+                raise CannotSpendError("not_enough", f"{lacking} points more than may be spent here without the centre")
+
+    def _by_balance(self, reward: Reward, points: int) -> tuple[Draw, ...]:
+        left = self.balance - points
+        if left < (reward.floor_points or 0):
+            raise CannotSpendError("below_floor", f"{reward.floor_points} points have to be left, and {left} would be")
+        return ()
+
+
+def _drawn(allowances: Iterable[Allowance], points: int) -> tuple[Draw, ...]:
+    draws = []
+    for one in allowances:
+        if points == 0:
+            break
+        draws.append(Draw(allowance=one.id, points=min(points, one.left)))
+        points -= draws[-1].points
+    return tuple(draws)
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much the centre sets aside, and where: `percent` of what a member may spend, at the `places` registers where
+    they shop most, by how often they do.
+    """
+
+    places: int = 2
+    percent: int = 100
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A register where a member shops: how often of late, and what it holds of theirs already."""
+
+    device: str
+    visits: int
+    held: int = 0
+
+
+class Share(Struct, frozen=True, kw_only=True):
+    """So many points more for a register."""
+
+    device: str
+    points: int
+
+
+def unit_of(program: Program) -> int | None:
+    """The points that the cheapest reward costs which can be had by allowance; None where there is none."""
+    return min((reward.cost for reward in program.rewards if reward.offline == "allowance"), default=None)
+
+
+def planned(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:
+    """What to set aside besides what is held already, in whole rewards of `unit` points.
+
+    `free` is what the member may spend, and nobody holds. Nothing is taken from a register that holds more than its
+    share: only that register can give it back.
+    """
+    best = sorted(places, key=lambda place: (-place.visits, place.device))[: min(policy.places, MAX_PLACES)]
+    whole = (free + sum(place.held for place in places)) * policy.percent // 100 // unit
+    shares = shared_out(whole, [max(1, place.visits) for place in best]) if best else []
+    rewards_left = max(0, free) // unit
+    plan = []
+    for place, rewards in zip(best, shares, strict=True):
+        more = min(rewards_left, rewards - place.held // unit)
+        if more > 0:
+            plan.append(Share(device=place.device, points=more * unit))
+            rewards_left -= more
+    return tuple(plan)
