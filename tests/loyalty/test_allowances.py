@@ -1,0 +1,137 @@
+"""Points that are set aside: how many go to which register, and what one may spend of them without asking."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loyalty.allowances import (
+    Allowance,
+    CannotSpendError,
+    Draw,
+    Place,
+    Policy,
+    Refused,
+    Share,
+    Standing,
+    planned,
+    unit_of,
+)
+from loyalty.program import Reward
+from tests.loyalty.test_rewards import program
+
+FIVE = Reward(id="five", cost=500, discount_minor=500, offline="allowance")
+ASKED = Reward(id="asked", cost=500, discount_minor=500)
+FLOOR = Reward(id="floor", cost=500, discount_minor=500, offline="floor", floor_points=200)
+
+
+def standing(*allowances: Allowance, balance: int = 0, is_sure: bool = True) -> Standing:
+    return Standing(epoch="now", is_sure=is_sure, balance=balance, allowances=allowances)
+
+
+def held(points: int, used: int = 0, epoch: str = "now", name: str = "a") -> Allowance:
+    return Allowance(id=name, epoch=epoch, points=points, used=used)
+
+
+def refused(here: Standing, reward: Reward, points: int) -> Refused:
+    with pytest.raises(CannotSpendError) as caught:
+        here.drawn(reward, points)
+    return caught.value.reason
+
+
+class TestSpending:
+    def test_points_are_drawn_of_what_was_set_aside_here(self) -> None:
+        here = standing(held(400, used=100), held(300, name="b"), held(0, name="empty"))
+
+        assert here.safe == 600
+        assert here.drawn(FIVE, 500) == (Draw(allowance="a", points=300), Draw(allowance="b", points=200))
+        assert here.drawn(ASKED, 300) == (Draw(allowance="a", points=300),)
+
+    def test_a_balance_is_no_allowance(self) -> None:
+        assert refused(standing(held(400), balance=5_000), FIVE, 500) == "not_enough"
+
+    def test_what_another_epoch_was_given_is_nobodys_here(self) -> None:
+        here = standing(held(500, epoch="before"))
+
+        assert here.safe == 0
+        assert refused(here, FIVE, 500) == "not_enough"
+
+    def test_a_register_that_may_be_an_older_copy_spends_nothing(self) -> None:
+        for reward in (FIVE, ASKED, FLOOR):
+            here = standing(held(5_000), balance=5_000, is_sure=False)
+            assert here.safe == 0
+            assert refused(here, reward, 500) == "register_unsure"
+
+    def test_a_reward_that_goes_by_the_balance_leaves_its_floor(self) -> None:
+        assert standing(balance=700).drawn(FLOOR, 500) == ()
+        assert refused(standing(balance=699), FLOOR, 500) == "below_floor"
+
+    def test_a_reward_that_needs_the_centre_is_refused_without_it(self) -> None:
+        assert refused(standing(balance=5_000), ASKED, 500) == "not_offline"
+
+    @given(st.lists(st.tuples(st.integers(1, 900), st.integers(0, 900)), max_size=5), st.integers(0, 3_000))
+    def test_never_more_than_is_left_of_any(self, some: list[tuple[int, int]], points: int) -> None:
+        allowances = [held(size, min(size, used), name=str(place)) for place, (size, used) in enumerate(some)]
+        here = standing(*allowances)
+        if points > here.safe:
+            assert refused(here, FIVE, points) == "not_enough"
+            return
+
+        draws = here.drawn(FIVE, points)
+
+        assert sum(draw.points for draw in draws) == points
+        left = {one.id: one.left for one in allowances}
+        assert all(0 < draw.points <= left[draw.allowance] for draw in draws)
+        assert len({draw.allowance for draw in draws}) == len(draws)
+
+
+class TestPlanning:
+    def test_the_cheapest_reward_by_allowance_is_the_unit(self) -> None:
+        five = {"id": "five", "cost": 500, "discount_minor": 500, "offline": "allowance"}
+        two = {"id": "two", "cost": 200, "discount_minor": 200, "offline": "allowance"}
+        one = {"id": "one", "cost": 100, "discount_minor": 100}
+
+        assert unit_of(program(five, two, one)) == 200
+        assert unit_of(program(one)) is None
+
+    def test_whole_rewards_go_where_the_member_shops_most(self) -> None:
+        places = [Place(device="often", visits=9), Place(device="seldom", visits=3), Place(device="once", visits=1)]
+
+        assert planned(2_450, 500, places, Policy(places=2)) == (
+            Share(device="often", points=1_500),
+            Share(device="seldom", points=500),
+        )
+        assert planned(450, 500, places, Policy()) == ()
+        assert planned(500, 500, places, Policy()) == (Share(device="often", points=500),)
+        assert planned(5_000, 500, [], Policy()) == ()
+
+    def test_a_part_can_stay_for_who_asks(self) -> None:
+        assert planned(2_000, 500, [Place(device="d", visits=1)], Policy(percent=50)) == (
+            Share(device="d", points=1_000),
+        )
+
+    def test_what_a_register_holds_counts_and_is_not_taken_from_it(self) -> None:
+        places = [Place(device="a", visits=1, held=2_000), Place(device="b", visits=1)]
+
+        assert planned(1_000, 500, places, Policy()) == (Share(device="b", points=1_000),)
+        assert planned(0, 500, places, Policy()) == ()
+        assert planned(-300, 500, places, Policy()) == ()
+
+    @given(
+        st.integers(-1_000, 10_000),
+        st.integers(1, 700),
+        st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3_000)), max_size=6),
+        st.integers(1, 4),
+        st.integers(0, 100),
+    )
+    def test_never_more_than_is_free_and_always_whole(
+        self, free: int, unit: int, some: list[tuple[int, int]], at_most: int, percent: int
+    ) -> None:
+        places = [Place(device=str(n), visits=visits, held=held) for n, (visits, held) in enumerate(some)]
+
+        plan = planned(free, unit, places, Policy(places=at_most, percent=percent))
+
+        assert sum(share.points for share in plan) <= max(0, free)
+        assert all(share.points > 0 and share.points % unit == 0 for share in plan)
+        assert len(plan) <= at_most
