@@ -9,15 +9,16 @@ before, and that never was more than the balance. Never asks a clock: no allowan
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from loyalty.program import Program, Reward
-from loyalty.rewards import shared_out
 
-# Registers that hold allowances of one member: more of them hold less each.
+# Registers to which the centre grants points of one member ahead.
 MAX_PLACES: Final = 16
+# Whole rewards of one member at one register.
+MAX_REWARDS: Final = 100
 
 Refused = Literal["not_enough", "not_offline", "register_unsure", "below_floor"]
 
@@ -109,12 +110,12 @@ def _drawn(allowances: Iterable[Allowance], points: int) -> tuple[Draw, ...]:
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much the centre sets aside, and where: `percent` of what a member may spend, at the `places` registers where
-    they shop most, by how often they do.
+    """How far ahead the centre goes: it sets aside up to so many `rewards` of a member at each of the `places`
+    registers where they shop most. What is beyond that stays for who asks.
     """
 
-    places: int = 2
-    percent: int = 100
+    places: Annotated[int, Meta(ge=0, le=MAX_PLACES)] = 8
+    rewards: Annotated[int, Meta(ge=1, le=MAX_REWARDS)] = 3
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -140,17 +141,18 @@ def unit_of(program: Program) -> int | None:
 def planned(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:
     """What to set aside besides what is held already, in whole rewards of `unit` points.
 
-    `free` is what the member may spend, and nobody holds. Nothing is taken from a register that holds more than its
-    share: only that register can give it back.
+    `free` is what the member may spend, and nobody holds. They are dealt out one by one, to the register where they
+    shop most first and each time to one that has fewest: who wants a reward wants one, and may be anywhere. Nothing is
+    taken from a register that holds more: only that register can give it back.
     """
-    best = sorted(places, key=lambda place: (-place.visits, place.device))[: min(policy.places, MAX_PLACES)]
-    whole = (free + sum(place.held for place in places)) * policy.percent // 100 // unit
-    shares = shared_out(whole, [max(1, place.visits) for place in best]) if best else []
-    rewards_left = max(0, free) // unit
-    plan = []
-    for place, rewards in zip(best, shares, strict=True):
-        more = min(rewards_left, rewards - place.held // unit)
-        if more > 0:
-            plan.append(Share(device=place.device, points=more * unit))
-            rewards_left -= more
-    return tuple(plan)
+    best = sorted(places, key=lambda place: (-place.visits, place.device))[: policy.places]
+    had = [place.held // unit for place in best]
+    dealt = [0] * len(best)
+    for _ in range(min(max(0, free) // unit, policy.rewards * len(best))):
+        fewest = min(range(len(best)), key=lambda place: had[place] + dealt[place])
+        if had[fewest] + dealt[fewest] >= policy.rewards:
+            break
+        dealt[fewest] += 1
+    return tuple(
+        Share(device=place.device, points=rewards * unit) for place, rewards in zip(best, dealt, strict=True) if rewards
+    )
