@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -47,8 +48,7 @@ def openapi(routes: Sequence[Route], origin: str) -> bytes:
     """The document, as JSON."""
     named = [kind for route in routes for kind in (route.answer, *route.body) if kind is not None]
     types: tuple[type[Struct], ...] = tuple(dict.fromkeys([*named, Problem]))
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    schema_of = dict(zip(types, schemas, strict=True))
+    schema_of, components = _schemas(types)
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -68,6 +68,13 @@ def openapi(routes: Sequence[Route], origin: str) -> bytes:
         },
     }
     return msgspec.json.encode(document)
+
+
+@cache
+def _schemas(types: tuple[type[Struct], ...]) -> tuple[dict[type[Struct], dict[str, Any]], dict[str, Any]]:
+    """The schema of each type, and those that they name; nobody changes them."""
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    return dict(zip(types, schemas, strict=True)), components
 
 
 def _paths(routes: Iterable[Route], schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from central.feed import Sequencer
 from central.ingest import Applied, ingest
 from central.journal import Journal, enrolled
 from central.live import LiveConnection, LiveConnections, live_socket
-from central.openapi import openapi_document
+from central.openapi import openapi_json
 from central.pace import MAX_CREDIT, Pace
 from central.routes import OPERATIONS, Operation
 from central.snapshots import Snapshots
@@ -98,7 +98,7 @@ class DeviceApi:
         self._clock = clock
         self._randomness = randomness
         self._pace = Pace(time.monotonic)
-        self._document = msgspec.json.encode(openapi_document())
+        self._document = openapi_json()
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[_problems])

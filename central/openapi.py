@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +32,12 @@ _MEANING = {
 _ALWAYS = (500, 503)
 _SIGNED = (400, 401, 403, 413)
 _SCHEME = "deviceSignature"
+
+
+@cache
+def openapi_json() -> bytes:
+    """The document as it is served: the same for every centre of this version."""
+    return msgspec.json.encode(openapi_document())
 
 
 def openapi_document() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,7 +105,7 @@ class Database:
         if not self._backend.exists():
             raise DatabaseMissingError(f"{self._backend} does not exist; run: {self._init}")
         self._refuse_newer()
-        if self._revision() != _scripts().get_current_head():
+        if self._revision() != _revisions()[0]:
             raise DatabaseOlderError(
                 f"{self._backend} is of an older version; stop the server, make a backup, and run: {self._init}"
             )
@@ -134,7 +135,7 @@ class Database:
 
     def _refuse_newer(self) -> None:
         revision = self._revision()
-        if revision is not None and revision not in {script.revision for script in _scripts().walk_revisions()}:
+        if revision is not None and revision not in _revisions():
             raise DatabaseNewerError(
                 f"{self._backend} was written by a newer Tillside (schema {revision}); "
                 "install that version again, or restore the backup made before the update"
@@ -151,5 +152,7 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(MIGRATIONS))
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Versions of the schema that this program knows, its own first. Each is a module, and they are many: read once."""
+    return tuple(script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
