@@ -32,6 +32,7 @@ from sync.keys import KeyKeeper
 from sync.loop import LookedUp, SyncLoop, SyncState
 from sync.network import way_of
 from sync.purging import Masked
+from sync.session import HEARTBEAT_S
 from sync.store.store import Store
 from sync.wire import Facts
 
@@ -61,6 +62,7 @@ class CentreLink:
         configured: Callable[[CentreConfig | None], None],
         mapped: Callable[[ItemMatcher | None], None],
         masked: Masked,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._folder = folder
         self._keeper = keeper
@@ -70,6 +72,7 @@ class CentreLink:
         self._configured = configured
         self._mapped = mapped
         self._masked = masked
+        self._heartbeat_s = heartbeat_s
         # The item map in force, and the key of the centre that it is by: a large one is made ready once.
         self._item_map: ItemMatcher | None = None
         self._item_map_by: str | None = None
@@ -194,6 +197,7 @@ class CentreLink:
                 mapped=self._use_item_map,
                 item_map=self.item_map,
                 masked=self._masked,
+                heartbeat_s=self._heartbeat_s,
             )
             exchanging = asyncio.create_task(self._loop.run(ready))
             tasks += (exchanging, asyncio.create_task(self._enrolment_changed.wait()))

@@ -46,6 +46,7 @@ from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
 from loyalty.centre_config import CentreConfig, LayoutTemplate
 from sync.keys import KeyKeeper
+from sync.session import HEARTBEAT_S
 from sync.store.errors import StoreUnavailableError
 from sync.store.purge_rows import starred, written_anyhow
 from sync.store.rows import Committed
@@ -91,7 +92,9 @@ class Running(Struct, frozen=True, kw_only=True):
 class Register:
     """The running register of one settings file."""
 
-    def __init__(self, settings: Settings, store: Store, keeper: KeyKeeper) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, keeper: KeyKeeper, *, heartbeat_s: float = HEARTBEAT_S
+    ) -> None:
         self._settings = settings
         self._store = store
         self._state = state_folder(settings)
@@ -121,6 +124,7 @@ class Register:
             configured=self._configured,
             mapped=self._rules.map_items_with,
             masked=self._mask_spools,
+            heartbeat_s=heartbeat_s,
         )
 
     async def run(self, ready: Callable[[Running], None], stop: asyncio.Event) -> None:

@@ -127,7 +127,6 @@ async def test_a_register_takes_a_template_keeps_it_and_refuses_a_worse_one(tmp_
 
             # when the centre publishes its template
             publish(centre, [layout(FINNISH, "kioski")])
-            till.beat()
             await till.until(lambda: [one.name for one in central.in_force] == ["kioski"])
             assert till.status.templates == ("kioski",)
 
@@ -137,19 +136,15 @@ async def test_a_register_takes_a_template_keeps_it_and_refuses_a_worse_one(tmp_
 
             # and one that spoils another till's is refused, and said
             publish(centre, [layout(GREEDY, "greedy")])
-            till.beat()
             await till.until(lambda: "reads operator otherwise" in repr(till.status.workers))
             assert [one.name for one in central.in_force] == ["kioski"]
 
             # at the centre too, with the next sign of life, until it goes back to what is good
-            till.beat()
             await till.until(lambda: centre.write(operations.template_refusals))
             (refusal,) = centre.write(operations.template_refusals)
             assert "captures/paper/monday.txt reads operator otherwise" in refusal.why
             centre.write(lambda c: configs.withdraw_template(c, "greedy", centre.folder.program_key(), utc_now()))
-            till.beat()
             await till.until(lambda: central.problem is None)
-            till.beat()
             await till.until(lambda: not centre.write(operations.template_refusals))
 
         # and after a restart without the centre the good one is in force

@@ -119,7 +119,6 @@ async def test_the_centres_map_is_in_force_while_the_register_runs_and_after_a_r
             hashed = centre.write(
                 lambda c: item_maps.publish(c, ItemMatcher(DEPOSITS), centre.folder.program_key(), utc_now())
             )
-            till.beat()
             await till.until(lambda: till.status.item_map == hashed)
             assert till._register._rules.mapped(sale("1")).item_map == hashed
 

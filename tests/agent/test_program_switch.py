@@ -23,7 +23,7 @@ from sync import base64url
 from sync.store.store import Store
 from sync.wire import HeldProgram, SignedProgram
 from tests.agent.shop import Shop
-from tests.sync.centre import Centre, Register, program, register, running_centre, utc_now
+from tests.sync.centre import QUICK_HEARTBEAT_S, Centre, Register, program, register, running_centre, utc_now
 from tests.sync.programs import in_force
 
 CARD, BOOT = "TS00001", "boot"
@@ -83,12 +83,6 @@ def take_back(centre: Centre, name: str) -> None:
     centre.write(lambda c: c.execute(update(rows).where(rows.c.program == name).values(withdrawn_at=utc_now())))
 
 
-def beat(till: Register) -> None:
-    """The next heartbeat, now."""
-    till.loop._session.doubted()
-    till.loop.wake()
-
-
 def told(centre: Centre) -> tuple[HeldProgram, ...]:
     """What the centre knows of the register's programs."""
     text = centre.database.read_now(lambda c: c.execute(select(tables.devices.c.programs)).scalar_one())
@@ -106,7 +100,7 @@ async def test_a_register_switches_at_the_named_time_without_a_network(tmp_path:
     switch = utc_now() + HOUR
     async with running_centre(tmp_path / "centre") as centre:
         later = publish(centre, FIVE_POINTS, switch)
-        async with register(tmp_path / "till", centre) as till:
+        async with register(tmp_path / "till", centre, heartbeat_s=QUICK_HEARTBEAT_S) as till:
             # Given a register that got the program of the next hour ahead
             await till.until(lambda: till.store.held_programs() == {program_hash(ONE_POINT), later})
             await till.until(lambda: till.store.member_by_code(CARD))
@@ -117,7 +111,6 @@ async def test_a_register_switches_at_the_named_time_without_a_network(tmp_path:
                 (later, switch, True),
             ]
             # And the centre hears that it is there
-            beat(till)
             await till.until(lambda: {one.program for one in told(centre)} == till.store.held_programs())
 
         # When there is no network any more
@@ -140,12 +133,14 @@ UNREADABLE = [
 async def test_a_program_that_cannot_be_used_alarms_and_the_old_one_sells_on_until_a_good_one_comes(
     tmp_path: Path, document: bytes, signature: str | None, words: str
 ) -> None:
-    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+    async with (
+        running_centre(tmp_path / "centre") as centre,
+        register(tmp_path / "till", centre, heartbeat_s=QUICK_HEARTBEAT_S) as till,
+    ):
         await till.until(lambda: in_force(till.store) and till.store.member_by_code(CARD))
 
         # Given one that is in force at the centre, and not usable at the register
         bad = publish_document(centre, document, utc_now(), signature)
-        beat(till)
         await till.until(lambda: till.loop.state.problems)
 
         # Then it is told at the register, now and without an agent, and the old one gives points
@@ -156,7 +151,6 @@ async def test_a_program_that_cannot_be_used_alarms_and_the_old_one_sells_on_unt
         assert any(words in reason for reason in status.reasons)
         assert await points_of(till.store, Rules(), utc_now()) == 10
         # And at the centre, with the next heartbeat
-        beat(till)
         await till.until(lambda: len(told(centre)) == 2)
         assert {one.program: words in (one.refused or "") for one in told(centre)} == {
             program_hash(ONE_POINT): False,
@@ -166,7 +160,6 @@ async def test_a_program_that_cannot_be_used_alarms_and_the_old_one_sells_on_unt
         # When a good one comes in its place
         take_back(centre, bad)
         good = publish(centre, FIVE_POINTS)
-        beat(till)
         await till.until(lambda: in_force(till.store) == good)
 
         # Then the register goes by it

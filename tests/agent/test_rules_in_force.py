@@ -26,7 +26,7 @@ from sync.enrolment import parse_code
 from sync.store.store import Store
 from tests.browser.till import free_port
 from tests.faults.proxy import FaultyProxy
-from tests.sync.centre import FACTS, Centre, running_centre, utc_now
+from tests.sync.centre import FACTS, QUICK_HEARTBEAT_S, Centre, running_centre, utc_now
 
 PATIENCE_S = 60.0
 LOOK_AGAIN_S = 0.005
@@ -101,13 +101,6 @@ class Till:
         """Codes that were taken for a member's."""
         return [scan.code for scan in self.store.unused_scans()]
 
-    def beat(self) -> None:
-        """The next heartbeat, now."""
-        loop = self._register._link._loop
-        assert loop is not None
-        loop._session.doubted()
-        loop.wake()
-
     async def until(self, condition: Callable[[], object]) -> None:
         for _ in range(LOOKS):
             if condition():
@@ -127,7 +120,8 @@ async def running(config: Path, scanner: Scanner) -> AsyncIterator[Till]:
     settings = load_settings(config, environment={})
     keeper = keeper_of(settings)
     store = open_store(settings, keeper)
-    register, stop = Register(settings, store, keeper), asyncio.Event()
+    register = Register(settings, store, keeper, heartbeat_s=QUICK_HEARTBEAT_S)
+    stop = asyncio.Event()
     ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(register.run(ready.set_result, stop))
     await ready
@@ -174,7 +168,6 @@ async def test_rules_of_the_centre_change_what_a_scan_is_while_the_register_runs
 
             # when its centre says that these are cards
             publish(centre, PLASTIC)
-            till.beat()
             await till.until(lambda: till.status.rules == RulesInForce(settings=0, centre=1))
             await scanner.scan("2912345678917")
             await till.until(till.kept)
@@ -182,7 +175,6 @@ async def test_rules_of_the_centre_change_what_a_scan_is_while_the_register_runs
 
             # and then that others are
             publish(centre, PAPER)
-            till.beat()
             await till.until(lambda: "paper" in repr(till._register._recognition.rules))
             await scanner.scan("2912345678924")
             await scanner.scan("2812345678901")

@@ -43,6 +43,7 @@ from sync.keys import KeyKeeper, keeper_for
 from sync.loop import SyncLoop, SyncState
 from sync.records import ReceiptBody
 from sync.retry import Backoff
+from sync.session import HEARTBEAT_S
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Facts
@@ -51,6 +52,8 @@ FACTS = Facts(version="0.1.0", platform="test")
 # A test waits for a state, never for a time; this only ends one that hangs.
 PATIENCE_S = 60.0
 QUICK = Backoff(base_s=0.002, cap_s=0.02)
+# Of a register that is to hear of what it is told with heartbeats alone.
+QUICK_HEARTBEAT_S = 0.1
 DAY = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 
@@ -183,6 +186,7 @@ class Register:
         seed: int,
         clock: Callable[[], datetime],
         ballast_bytes: int,
+        heartbeat_s: float,
     ) -> None:
         dice = random.Random(seed)
         self.enrolment = enrolment
@@ -218,6 +222,7 @@ class Register:
             mapped=self._mapped,
             item_map=self.kept_item_map,
             backoff=QUICK,
+            heartbeat_s=heartbeat_s,
         )
         self.store.listen(lambda _: self._woken())
 
@@ -288,6 +293,7 @@ async def register(
     program_key: str | None = None,
     clock: Callable[[], datetime] = utc_now,
     ballast_bytes: int = 0,
+    heartbeat_s: float = HEARTBEAT_S,
 ) -> AsyncIterator[Register]:
     """A register in `folder`, enrolled the first time and started again after that.
 
@@ -300,7 +306,16 @@ async def register(
         enrolment = await enrol(parse_code(centre.code(number)), folder, keeper, FACTS, now=utc_now())
     if program_key is not None:
         enrolment = msgspec.structs.replace(enrolment, program_key=program_key)
-    till = Register(folder, enrolment, keeper, url=url, seed=seed, clock=clock, ballast_bytes=ballast_bytes)
+    till = Register(
+        folder,
+        enrolment,
+        keeper,
+        url=url,
+        seed=seed,
+        clock=clock,
+        ballast_bytes=ballast_bytes,
+        heartbeat_s=heartbeat_s,
+    )
     running = asyncio.create_task(till.loop.run(lambda: None)) if exchanging else None
     try:
         yield till

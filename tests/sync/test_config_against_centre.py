@@ -14,7 +14,7 @@ from loyalty.identification import IdentificationRule
 from sync import base64url
 from sync.configs import kept_config
 from sync.session import HEARTBEAT_S
-from tests.sync.centre import Centre, Register, register, running_centre, utc_now
+from tests.sync.centre import QUICK_HEARTBEAT_S, Centre, Register, register, running_centre, utc_now
 
 PLASTIC = CentreConfig(identification=(IdentificationRule(name="plastic", prefixes=("29",), lengths=(13,)),))
 PAPER = CentreConfig(identification=(IdentificationRule(name="paper", prefixes=("28",), lengths=(13,)),))
@@ -40,12 +40,6 @@ def kept(till: Register) -> CentreConfig | None:
     return found[1] if found is not None else None
 
 
-def beat(till: Register) -> None:
-    """The next heartbeat, now."""
-    till.loop._session.doubted()
-    till.loop.wake()
-
-
 async def test_rules_come_with_the_first_heartbeat_and_stay_without_a_network(tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         publish(centre, PLASTIC)
@@ -65,16 +59,14 @@ async def test_rules_come_with_the_first_heartbeat_and_stay_without_a_network(tm
 async def test_new_rules_come_to_a_register_that_runs(tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         publish(centre, PLASTIC)
-        async with register(tmp_path / "till", centre) as till:
+        async with register(tmp_path / "till", centre, heartbeat_s=QUICK_HEARTBEAT_S) as till:
             await till.until(lambda: till.configs == [PLASTIC])
 
             publish(centre, PAPER)
-            beat(till)
             await till.until(lambda: till.configs == [PLASTIC, PAPER])
             assert kept(till) == PAPER
 
             publish(centre, CentreConfig(identification=()))
-            beat(till)
             await till.until(lambda: till.configs[2:] == [CentreConfig(identification=())])
             assert till.loop.state.problems == ()
 

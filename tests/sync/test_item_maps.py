@@ -26,7 +26,7 @@ from sync.steps import FetchItemMap, FetchProgram, PullChanges, SendHeartbeat, W
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import MAX_BODY_BYTES, HeartbeatResponse, SignedItemMap, compress_always
-from tests.sync.centre import Centre, Register, register, running_centre, utc_now
+from tests.sync.centre import QUICK_HEARTBEAT_S, Centre, Register, register, running_centre, utc_now
 from tests.sync.test_session import HASH, READY, Talk, changes, heartbeat
 
 KEY, OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
@@ -172,11 +172,6 @@ def publish_document(centre: Centre, document: bytes) -> None:
     centre.write(work)
 
 
-def next_beat(till: Register) -> None:
-    till.loop._session.doubted()
-    till.loop.wake()
-
-
 def hashes(till: Register) -> list[str]:
     return [matcher.hash for matcher in till.item_maps]
 
@@ -184,11 +179,10 @@ def hashes(till: Register) -> list[str]:
 async def test_maps_come_with_the_next_heartbeat_and_stay_without_a_network(tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         first = publish(centre, BAGS)
-        async with register(tmp_path / "till", centre) as till:
+        async with register(tmp_path / "till", centre, heartbeat_s=QUICK_HEARTBEAT_S) as till:
             await till.until(lambda: hashes(till) == [first])
 
             second = publish(centre, BOTTLES)
-            next_beat(till)
             await till.until(lambda: hashes(till) == [first, second])
             assert till.loop.state.problems == ()
 
@@ -205,11 +199,10 @@ async def test_maps_come_with_the_next_heartbeat_and_stay_without_a_network(tmp_
 async def test_a_map_that_cannot_be_read_leaves_the_old_one_and_is_told(tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         first = publish(centre, BAGS)
-        async with register(tmp_path / "till", centre) as till:
+        async with register(tmp_path / "till", centre, heartbeat_s=QUICK_HEARTBEAT_S) as till:
             await till.until(lambda: till.item_maps)
 
             publish_document(centre, b'{"items":[{"sku":["1"],"kind":"fee","weight":3}]}')
-            next_beat(till)
             await till.until(lambda: till.loop.state.problems)
 
             [problem] = till.loop.state.problems
