@@ -39,6 +39,8 @@ from sync.retry import Backoff, CappedFullJitter
 from sync.signing import sign_request
 from sync.wire import (
     MAX_BODY_BYTES,
+    AllowancesRequest,
+    AllowancesResponse,
     ChangesResponse,
     EpochRequest,
     EpochResponse,
@@ -82,6 +84,8 @@ EXCHANGE_S = 30.0
 SILENCE_S = 10.0
 # A cashier's page shows "checking" meanwhile.
 LOOKUP_S = 1.5
+# A cashier has asked for a reward, and waits with the customer for the answer.
+WANT_S = 0.8
 # Pings on the live connection; a dead peer is noticed within one and a half of these.
 LIVE_PING_S = 20.0
 MAX_HINT_BYTES = 4096
@@ -189,6 +193,16 @@ class CentreClient:
 
     async def erasures(self, after: int) -> ErasuresResponse:
         return await self._typed("GET", f"/v1/erasures?after={after}", ErasuresResponse)
+
+    async def allowances(self, request: AllowancesRequest) -> AllowancesResponse:
+        """With something wanted, within WANT_S."""
+        if not request.want:
+            return await self._typed("POST", "/v1/allowances", AllowancesResponse, request)
+        try:
+            async with asyncio.timeout(WANT_S):
+                return await self._typed("POST", "/v1/allowances", AllowancesResponse, request)
+        except TimeoutError as error:
+            raise CentreUnavailableError(f"the centre did not answer within {WANT_S:g} s") from error
 
     async def snapshot(self, last: str | None = None) -> SnapshotResponse:
         target = "/v1/snapshot" if last is None else f"/v1/snapshot?last={_in_query(last)}"

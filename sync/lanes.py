@@ -62,6 +62,23 @@ class WantedLane(Lane):
         return self.hash is not None and self.hash != held
 
 
+class AllowanceLane(Lane):
+    """The lane of points that this register may spend: the number that the centre last named, None where it names none.
+
+    `is_poked` says that there is something new of it, whatever was named.
+    """
+
+    __slots__ = ("is_poked", "newest")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.newest: int | None = None
+        self.is_poked = False
+
+    def lacks(self, through: int) -> bool:
+        return self.newest is not None and (self.is_poked or self.newest > through)
+
+
 class ProgramLane(Lane):
     """The lane of programs: those that the centre last announced, and which of them could not be used here.
 

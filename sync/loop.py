@@ -52,6 +52,7 @@ from sync.steps import (
     FetchWanted,
     Held,
     OpenEpoch,
+    PullAllowances,
     PullChanges,
     PullErasures,
     SendBatch,
@@ -66,6 +67,8 @@ from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
 from sync.wire import (
+    AllowancesRequest,
+    AllowancesResponse,
     ChangesResponse,
     EpochRequest,
     EpochResponse,
@@ -79,9 +82,12 @@ from sync.wire import (
     SignedItemMap,
     SignedProgram,
     SnapshotResponse,
+    WantedPoints,
 )
 
 _EPOCH_CENTRE = "epoch_centre"
+# What the centre says on a live connection where it has granted something to this register, or asks it back.
+ALLOWANCES_HINT = "allowances"
 # Why the templates that the centre published are not in force here; empty where they are. The agent tries them.
 TEMPLATES_REFUSED = "templates-refused"
 
@@ -201,6 +207,26 @@ class SyncLoop:
             return LookedUp(member=answer.row)
         return LookedUp(member=self._store.member(answer.row.member))
 
+    async def want(self, member: str, points: int) -> str:
+        """Asks the centre for so many points of a member who stands at the till; what it grants is then in the store.
+
+        Returns why it grants nothing, in words for a cashier; empty where it said nothing of that, or nothing at all
+        in time. Never raises: what failed is logged.
+        """
+        epoch, cursor = self._store.live_epoch_id(), self._store.allowance_cursor()
+        if not (self._state.online and epoch):
+            return ""
+        wanted = WantedPoints(member=member, points=points)
+        try:
+            answer = await self._client.allowances(AllowancesRequest(epoch=epoch, after=cursor.number, want=wanted))
+            if cursor.centre_epoch not in (None, answer.centre_epoch):
+                return ""  # it was restored, and wants to be told first what is held here
+            await self._store.write(partial(_keep_allowances, answer=answer))
+        except (CentreError, StoreError) as error:
+            _log.info("points_not_granted", error=type(error).__name__)
+            return ""
+        return answer.refused or ""
+
     # -- the conversation ------------------------------------------------------------------------
 
     async def _converse(self, ready: Callable[[], None]) -> None:
@@ -260,10 +286,8 @@ class SyncLoop:
                 return await self._send(step)
             case OpenEpoch():
                 return await client.open_epoch(self._epoch_request())
-            case PullChanges():
-                return await client.changes(step.after, step.limit, step.scope)
-            case PullErasures():
-                return await client.erasures(step.after)
+            case PullChanges() | PullErasures() | PullAllowances():
+                return await self._pull(step)
             case AskSnapshot():
                 return await client.snapshot(step.last)
             case FetchChunk():
@@ -272,6 +296,15 @@ class SyncLoop:
                 return await self._fetch(step)
             case SendHeartbeat():
                 return await client.heartbeat(self._heartbeat_request())
+
+    async def _pull(self, step: PullChanges | PullErasures | PullAllowances) -> Answer:
+        match step:
+            case PullChanges():
+                return await self._client.changes(step.after, step.limit, step.scope)
+            case PullErasures():
+                return await self._client.erasures(step.after)
+            case PullAllowances():
+                return await self._client.allowances(self._allowances_request(step))
 
     async def _fetch(self, step: FetchWanted) -> Answer:
         match step:
@@ -310,6 +343,13 @@ class SyncLoop:
             templates_refused=self._store.meta(TEMPLATES_REFUSED) or UNSET,
         )
 
+    def _allowances_request(self, step: PullAllowances) -> AllowancesRequest:
+        return AllowancesRequest(
+            epoch=self._store.live_epoch_id(),
+            after=step.after,
+            held=self._store.held_allowances() if step.tells_held else UNSET,
+        )
+
     def _live_epoch(self) -> EpochState | None:
         """None also where it was another device's: this register was enrolled anew since."""
         live = self._store.epoch()
@@ -318,6 +358,7 @@ class SyncLoop:
     def _held(self) -> Held:
         store, epoch = self._store, self._live_epoch()
         feed, snapshot = store.feed(), store.meta(SNAPSHOT)
+        allowances = store.allowance_cursor()
         return Held(
             epoch=epoch.epoch if epoch and epoch.epoch != store.meta(EPOCH_VOID) else None,
             epoch_centre=store.meta(_EPOCH_CENTRE),
@@ -330,6 +371,8 @@ class SyncLoop:
             config=self._config_hash,
             item_map=self._item_map_hash,
             snapshot=msgspec.json.decode(snapshot, type=SnapshotProgress) if snapshot else None,
+            allowances=allowances.number,
+            allowances_centre=allowances.centre_epoch,
             erasures=None if store.salvaging() else int(store.meta(ERASURES_THROUGH) or 0),
         )
 
@@ -342,10 +385,8 @@ class SyncLoop:
                 await self._store.write(lambda writing: self._open_epoch(writing, answer, all_kept), drains=True)
             case IngestResponse():
                 await self._acknowledge(answer)
-            case ChangesResponse():
-                as_of = None if answer.more else answer.as_of
-                changes = all_but_erased(answer.changes) if self._names_erasures else answer.changes
-                await self._store.write(lambda writing: writing.apply_changes(changes, answer.next, as_of))
+            case ChangesResponse() | AllowancesResponse():
+                await self._apply_page(answer)
             case ErasuresResponse():
                 for erasure in answer.erasures:
                     await carry_out(self._store, erasure, self._masked)
@@ -360,6 +401,14 @@ class SyncLoop:
             case bytes() if isinstance(step, FetchChunk):
                 await self._apply_chunk(step)
 
+    async def _apply_page(self, answer: ChangesResponse | AllowancesResponse) -> None:
+        if isinstance(answer, AllowancesResponse):
+            await self._store.write(partial(_keep_allowances, answer=answer))
+            return
+        as_of = None if answer.more else answer.as_of
+        changes = all_but_erased(answer.changes) if self._names_erasures else answer.changes
+        await self._store.write(lambda writing: writing.apply_changes(changes, answer.next, as_of))
+
     async def _put_in_force(self, step: Exchange, answer: SignedProgram | SignedConfig | SignedItemMap) -> None:
         match answer:
             case SignedProgram() if isinstance(step, FetchProgram):
@@ -372,9 +421,12 @@ class SyncLoop:
     def _open_epoch(self, writing: Writing, answer: EpochResponse, all_kept: bool) -> None:
         """A centre that was restored lost what it acknowledged since its backup; keys make the rest count once."""
         known = writing.meta(_EPOCH_CENTRE)
-        restored = known is not None and known != answer.centre_epoch and self._live_epoch() is not None
+        live = self._live_epoch()
+        restored = known is not None and known != answer.centre_epoch and live is not None
         writing.open_epoch(answer.epoch, self._device, all_kept=all_kept or restored)
         writing.set_meta(_EPOCH_CENTRE, answer.centre_epoch)
+        if live is None or live.epoch != answer.epoch:
+            writing.leave_epoch()
 
     async def _acknowledge(self, answer: IngestResponse) -> None:
         """In small transactions: a receipt may be waiting behind each."""
@@ -455,6 +507,8 @@ class SyncLoop:
                         stood_since = stood_since or _now()
                         self._session.reachable()
                         self._session.hinted(hint.feed or 0)
+                        if hint.command == ALLOWANCES_HINT:
+                            self._session.poked_of_allowances()
                         self.wake()
             except CentreRefusedError as error:
                 # A proxy that passes no live connections, or a device that is not let in: ask seldom.
@@ -490,6 +544,10 @@ class SyncLoop:
         refused = kept_programs(self._store).refused.values()
         unusable = (Problem(code="program_unusable", detail=why) for why in refused)
         return tuple(dict.fromkeys((*self._session.problems, *unusable)))
+
+
+def _keep_allowances(writing: Writing, answer: AllowancesResponse) -> None:
+    writing.keep_allowances(answer.allowances, answer.next, answer.centre_epoch)
 
 
 def _status(error: CentreError) -> int | None:

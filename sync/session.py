@@ -26,7 +26,7 @@ from sync.errors import (
     CentreRefusedError,
     CentreUntrustedError,
 )
-from sync.lanes import Lane, NotTheCentre, Problem, ProblemCode, ProgramLane, WantedLane
+from sync.lanes import AllowanceLane, Lane, NotTheCentre, Problem, ProblemCode, ProgramLane, WantedLane
 from sync.retry import Backoff
 from sync.steps import (
     Answer,
@@ -36,8 +36,10 @@ from sync.steps import (
     FetchConfig,
     FetchItemMap,
     FetchProgram,
+    FetchWanted,
     Held,
     OpenEpoch,
+    PullAllowances,
     PullChanges,
     PullErasures,
     SendBatch,
@@ -47,6 +49,7 @@ from sync.steps import (
 )
 from sync.wire import (
     MAX_ENTRIES,
+    AllowancesResponse,
     ChangesResponse,
     EpochResponse,
     ErasuresResponse,
@@ -77,10 +80,10 @@ _NOT_THE_CENTRE: dict[type[CentreError], NotTheCentre] = {
 class Session:
     """The state of one register's conversation with its centre.
 
-    Seven lanes run through one connection, one exchange at a time: erasures, up (epochs, entries), down
-    (snapshot, changes), config, item map, program, heartbeat. A lane that stops does not stop the others, but for
-    erasures, without which nothing goes up; an unreachable centre stops all. Each step that `next` returns is answered
-    by exactly one `received` or `failed`.
+    Eight lanes run through one connection, one exchange at a time: erasures, up (epochs, entries), down
+    (snapshot, changes), config, item map, program, allowances, heartbeat. A lane that stops does not stop the others,
+    but for erasures, without which nothing goes up; an unreachable centre stops all. Each step that `next` returns is
+    answered by exactly one `received` or `failed`.
     """
 
     def __init__(self, backoff: Backoff | None = None, heartbeat_s: float = HEARTBEAT_S) -> None:
@@ -91,6 +94,7 @@ class Session:
         self._heartbeat = Lane()
         self._config, self._item_map = WantedLane("config_unusable"), WantedLane("item_map_unusable")
         self._program = ProgramLane()
+        self._allowances = AllowanceLane()
         self._online = False
         self._silence = ""
         self._problems: dict[ProblemCode, Problem] = {}
@@ -119,7 +123,10 @@ class Session:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        lanes = (self._heartbeat, self._erasures, self._config, self._item_map, self._program, self._up, self._down)
+        lanes = (
+            *(self._heartbeat, self._erasures, self._config, self._item_map, self._program),
+            *(self._allowances, self._up, self._down),
+        )
         refusals = {lane.refusal: None for lane in lanes if lane.refusal is not None}
         return (*self._problems.values(), *refusals)
 
@@ -140,6 +147,7 @@ class Session:
             (self._item_map, self._item_map_step),
             (self._program.new, self._program_step),
             (self._program, self._refused_program_step),
+            (self._allowances, self._allowance_step),
         )
         for pause, step_of in ((self._erasures, self._erasure_step), *in_force, *turns):
             step = step_of(held)
@@ -168,6 +176,15 @@ class Session:
         if held.erasures is None or (self._erased_through or 0) <= held.erasures:
             return None  # what still comes back of a damaged store would come behind them
         return PullErasures(after=held.erasures)
+
+    def _allowance_step(self, held: Held) -> Exchange | None:
+        """Only in an epoch that stands: the allowances of another are of no use."""
+        if held.epoch is None or self._epoch_due or self._restored(held.epoch_centre):
+            return None
+        if self._restored(held.allowances_centre):
+            # Whatever it counts, it counts anew; and it may have forgotten what it granted.
+            return PullAllowances(after=0, tells_held=True) if self._allowances.newest is not None else None
+        return PullAllowances(after=held.allowances) if self._allowances.lacks(held.allowances) else None
 
     def _up_step(self, held: Held) -> Exchange | None:
         if self._erased_through is None or self._erased_through > (held.erasures or 0):
@@ -213,8 +230,8 @@ class Session:
                 return self._acknowledged(step, answer, held, now, chance)
             case ErasuresResponse():
                 return self._told_of_erasures(answer, held, now, chance)
-            case ChangesResponse() if isinstance(step, PullChanges):
-                return self._pulled(step, answer, held, now, chance)
+            case ChangesResponse() | AllowancesResponse() if isinstance(step, PullChanges | PullAllowances):
+                return self._came(step, answer, held, now, chance)
             case SnapshotResponse():
                 return self._snapshot_named(answer, held)
             case bytes() if isinstance(step, FetchChunk):
@@ -228,6 +245,7 @@ class Session:
         self._heartbeat.failures = 0
         self._heartbeat.until = now + self._heartbeat_s
         self._erased_through = answer.erasures or 0
+        self._allowances.newest = None if answer.allowances is UNSET else answer.allowances
         self._heard_of_programs(answer, held)
         named = (
             (self._config, answer.config, held.config),
@@ -308,6 +326,22 @@ class Session:
         self.hinted(max((outcome.pos or 0 for outcome in answer.outcomes), default=0))
         return answer.acked_through >= held.next_seq
 
+    def _came(
+        self,
+        step: PullChanges | PullAllowances,
+        answer: ChangesResponse | AllowancesResponse,
+        held: Held,
+        now: float,
+        chance: float,
+    ) -> bool:
+        match step, answer:
+            case PullChanges(), ChangesResponse():
+                return self._pulled(step, answer, held, now, chance)
+            case PullAllowances(), AllowancesResponse():
+                return self._granted(step, answer, held, now, chance)
+            case _:
+                raise TypeError(f"{type(answer).__name__} is no answer to {type(step).__name__}")
+
     def _pulled(self, step: PullChanges, answer: ChangesResponse, held: Held, now: float, chance: float) -> bool:
         self._centre_epoch = answer.centre_epoch
         if self._restored(held.feed_centre):
@@ -333,6 +367,20 @@ class Session:
             # Promised, and not there: nothing is sent until the centre says what it means.
             self._erasures.stop(self._backoff, now, chance)
         return new
+
+    def _granted(self, step: PullAllowances, answer: AllowancesResponse, held: Held, now: float, chance: float) -> bool:
+        self._centre_epoch = answer.centre_epoch
+        if self._restored(held.epoch_centre):
+            return False
+        if answer.next < step.after or (answer.next == step.after and answer.more):
+            self._allowances.stop(self._backoff, now, chance)
+            return False
+        self._allowances.is_poked = answer.more
+        if not answer.more:
+            # What was named and does not come is asked for again once it is named again.
+            self._allowances.newest = min(self._allowances.newest or 0, answer.next)
+        self._allowances.go_on()
+        return True
 
     def _snapshot_named(self, answer: SnapshotResponse, held: Held) -> bool:
         """An empty snapshot is put into the store at once, else its chunks are, those it lacks.
@@ -424,21 +472,30 @@ class Session:
             case FetchChunk(), HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
                 self._snapshot = None
                 self._down.stop(self._backoff, now, chance)
+            case PullAllowances(), HTTPStatus.NOT_FOUND:
+                # A centre of before there were any.
+                self._allowances.newest = None
+                self._allowances.stop(self._refusals, now, chance)
             case SendHeartbeat(), _:
                 # It will not say; who was erased is told by the feed then.
                 self._erased_through = self._erased_through or 0
                 self._heartbeat.refusal = Problem(code="request_refused", detail=str(error))
                 self._heartbeat.stop(self._refusals, now, chance)
-            case FetchProgram(), _:
-                self.program_unusable(step.hash, str(error), now, chance)
-            case FetchConfig(), _:
-                self.config_unusable(str(error), now, chance)
-            case FetchItemMap(), _:
-                self.item_map_unusable(str(error), now, chance)
+            case FetchProgram() | FetchConfig() | FetchItemMap(), _:
+                self._not_fetched(step, str(error), now, chance)
             case _:
                 lane = self._lane_of(step)
                 lane.refusal = Problem(code="request_refused", detail=str(error))
                 lane.stop(self._refusals, now, chance)
+
+    def _not_fetched(self, step: FetchWanted, detail: str, now: float, chance: float) -> None:
+        match step:
+            case FetchProgram():
+                self.program_unusable(step.hash, detail, now, chance)
+            case FetchConfig():
+                self.config_unusable(detail, now, chance)
+            case FetchItemMap():
+                self.item_map_unusable(detail, now, chance)
 
     def _disagreed(self, step: SendBatch, error: CentreRefusedError, now: float, chance: float) -> None:
         """409 or 410: go back to where the centre stands, or begin a new epoch where that makes no sense."""
@@ -484,6 +541,8 @@ class Session:
                 return self._up
             case PullErasures():
                 return self._erasures
+            case PullAllowances():
+                return self._allowances
             case _:
                 return self._down
 
@@ -535,6 +594,10 @@ class Session:
     def hinted(self, feed: int) -> None:
         """Something says that the feed has reached `feed`."""
         self._goal = max(self._goal, feed)
+
+    def poked_of_allowances(self) -> None:
+        """Something says that there are new ones, or that some are asked back."""
+        self._allowances.is_poked = True
 
     def reachable(self) -> None:
         """A live connection stands: no need to sit out a pause that was for an unreachable centre."""

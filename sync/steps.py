@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from sync.wire import (
+    AllowancesResponse,
     ChangesResponse,
     EpochResponse,
     ErasuresResponse,
@@ -40,7 +41,8 @@ class Held(Struct, frozen=True, kw_only=True):
     `feed` is the position reached (None before the first snapshot), `scope` what that snapshot was of. `epoch_centre`
     and `feed_centre` are the centre's own epoch when each was begun. `programs` are the hashes of those that are
     kept, `config` and `item_map` the hashes in force, `snapshot` how far one came, `erasures` the
-    number of the last that was carried out, None while a damaged store still comes back.
+    number of the last that was carried out, None while a damaged store still comes back. `allowances` is the number
+    through which grants were taken in, as `allowances_centre` counts them.
     """
 
     epoch: str | None = None
@@ -55,6 +57,8 @@ class Held(Struct, frozen=True, kw_only=True):
     item_map: str | None = None
     snapshot: SnapshotProgress | None = None
     erasures: int | None = 0
+    allowances: int = 0
+    allowances_centre: str | None = None
 
     @property
     def last_seq(self) -> int:
@@ -90,6 +94,13 @@ class PullErasures(Struct, frozen=True, kw_only=True):
     """GET /v1/erasures; each is carried out in the store before anything is sent."""
 
     after: int
+
+
+class PullAllowances(Struct, frozen=True, kw_only=True):
+    """POST /v1/allowances; with `tells_held` all that the store has of them goes along."""
+
+    after: int
+    tells_held: bool = False
 
 
 class AskSnapshot(Struct, frozen=True, kw_only=True):
@@ -157,13 +168,24 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 
 FetchWanted = FetchProgram | FetchConfig | FetchItemMap
-Exchange = OpenEpoch | SendBatch | PullErasures | PullChanges | AskSnapshot | FetchChunk | FetchWanted | SendHeartbeat
+Exchange = (
+    OpenEpoch
+    | SendBatch
+    | PullErasures
+    | PullAllowances
+    | PullChanges
+    | AskSnapshot
+    | FetchChunk
+    | FetchWanted
+    | SendHeartbeat
+)
 Step = Exchange | Wait
 Answer = (
     EpochResponse
     | IngestResponse
     | ChangesResponse
     | ErasuresResponse
+    | AllowancesResponse
     | SnapshotResponse
     | HeartbeatResponse
     | SignedProgram

@@ -116,7 +116,7 @@ class ProfileRows(CodeRows):
 
     def _means(self, alias: str, member: str) -> None:
         """An id means another member from here on: what was under it is theirs."""
-        for table in ("claims", "scans", "receipts", "edits"):
+        for table in ("claims", "scans", "receipts", "edits", "allowances", "redemptions"):
             self._execute(f"UPDATE {table} SET member = ? WHERE member = ?", (member, alias))  # noqa: S608 - ours
         row = self._row("SELECT id FROM members WHERE member = ?", (alias,))
         if row is not None:

@@ -113,6 +113,9 @@ class PurgeRows(Reading):
     def append(self, kind: EntryKind, key: str, body: Struct) -> Any:
         raise NotImplementedError
 
+    def purge_spending(self, members: Iterable[str], names: Callable[[MemberReference], bool]) -> None:
+        raise NotImplementedError
+
     def purge_quarantine(self, texts: frozenset[str], after: int) -> int | None:
         """Masks what named the member in what waits for a person; returns where to go on, None at the end."""
         masks = [written_anyhow(text) for text in texts]
@@ -191,6 +194,7 @@ class PurgeRows(Reading):
             self._execute("DELETE FROM edits WHERE member = ?", (member,))
             self._apply((Fed(member=member, pos=row[1] if row is not None else 0, op="erase"),))
             self._touched.add(member)
+        self.purge_spending(about.ids, lambda reference: about.is_of(None, reference))
 
     def confirm_erasure(self, erasure: Erasure) -> None:
         """Nothing of the member is here any more, which the centre is told."""

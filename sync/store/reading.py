@@ -214,7 +214,7 @@ class Reading:
         edits = self._rows("SELECT edit FROM edits WHERE member = ? ORDER BY id", (member_id,))
         if edits:
             member = laid_over(member, (_edit.decode(edit) for (edit,) in edits))
-        claims = self._rows("SELECT points, pending_until FROM claims WHERE member = ?", (member_id,))
+        claims = self._rows("SELECT points, pending_until, spent FROM claims WHERE member = ?", (member_id,))
         if not claims and as_of is None:
             return member
         if as_of is not None:
@@ -227,12 +227,15 @@ class Reading:
             member, as_of=as_of, balance=self._with_claims(member.balance, claims) if claims else member.balance
         )
 
-    def _with_claims(self, balance: Balance, claims: Iterable[tuple[int, str | None]]) -> Balance:
-        """Own claims are pending until the centre confirms them; points taken back are not promised any more."""
+    def _with_claims(self, balance: Balance, claims: Iterable[tuple[int, str | None, int]]) -> Balance:
+        """Own claims are pending until the centre confirms them; points taken back are not promised any more.
+
+        What was spent, or is reserved for a sale, comes off what may be spent alone.
+        """
         now = self._clock()
         claimed = due = 0
-        for points, pending_until in claims:
-            claimed += points
+        for points, pending_until, spent in claims:
+            claimed += 0 if spent else points
             if pending_until is None or moment(pending_until) <= now:
                 due += points
         return Balance(
@@ -257,7 +260,7 @@ class Reading:
     def unconfirmed_receipts(self, member: str) -> tuple[StoredReceipt, ...]:
         """Receipts whose claims the feed has not covered yet, in the order they were booked; the newest at most."""
         keys = self._rows(
-            "SELECT key FROM claims WHERE member = ? GROUP BY key ORDER BY max(rowid) DESC LIMIT ?",
+            "SELECT key FROM claims WHERE member = ? AND spent = 0 GROUP BY key ORDER BY max(rowid) DESC LIMIT ?",
             (member, MAX_UNCONFIRMED),
         )
         return self.known_receipts(row[0] for row in reversed(keys))

@@ -7,11 +7,13 @@ from typing import Literal
 
 from msgspec import Struct
 
+from loyalty.allowances import Draw
 from loyalty.identification import MemberKind
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import Entry as MemberEntry
-from loyalty.receipt import Receipt
+from loyalty.receipt import MemberReference, Receipt
+from loyalty.rewards import LineDiscount
 
 EntryState = Literal["pending", "acknowledged", "quarantined", "requeued"]
 
@@ -111,6 +113,64 @@ class AnsweredCall(Struct, frozen=True, kw_only=True):
 
     digest: str
     answer: bytes
+
+
+SaleState = Literal["open", "closed", "ended"]
+RedemptionState = Literal["reserved", "confirmed", "released"]
+
+
+class AllowanceCursor(Struct, frozen=True, kw_only=True):
+    """Through which number grants were taken in, and which centre counted them."""
+
+    number: int
+    centre_epoch: str | None
+
+
+class KeptSale(Struct, frozen=True, kw_only=True):
+    """A sale that a POS opened, or the page: what it is of so far, and whose.
+
+    `touched` is when its basket was last told; `receipt` the key of the one that closed it; `ended` is without any.
+    """
+
+    id: str
+    by_page: bool
+    state: SaleState
+    touched: Instant
+    member: MemberReference | None = None
+    receipt: str | None = None
+    basket: Receipt | None = None
+
+
+class KeptRedemption(Struct, frozen=True, kw_only=True):
+    """A reward that was chosen for a sale: what it costs and takes off, and the allowances that it draws from.
+
+    `member` is the centre's id, `program` the hash by which it was offered, `entered` how the member was told.
+    """
+
+    id: str
+    sale: str
+    member: str
+    reward: str
+    times: int
+    points: int
+    discount_minor: int
+    lines: tuple[LineDiscount, ...] = ()
+    draws: tuple[Draw, ...] = ()
+    state: RedemptionState = "reserved"
+    program: str | None = None
+    receipt: str | None = None
+    at: datetime
+    entered: MemberEntry | None = None
+
+
+class SpendingStatus(Struct, frozen=True, kw_only=True):
+    """What `status` says of spending: allowances of the live epoch and the points left of them, what is open."""
+
+    allowances: int
+    points: int
+    open_sales: int
+    reserved: int
+    is_sure: bool
 
 
 class EpochState(Struct, frozen=True, kw_only=True):

@@ -208,6 +208,35 @@ _SCANS_OF_MEMBER: Migration = (
     ),
 )
 
+_SPENDING: Migration = (
+    "spending",
+    (
+        # Points of members that this register may spend. `used` are spent or reserved; `returned` is what was left when
+        # it was given back; the check guards what no code may do.
+        """CREATE TABLE allowances (
+            id TEXT PRIMARY KEY, member TEXT NOT NULL, epoch TEXT NOT NULL, number INTEGER NOT NULL,
+            points INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0, recalled INTEGER NOT NULL DEFAULT 0,
+            returned INTEGER, CHECK (used >= 0 AND used <= points)) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX allowances_member ON allowances (member)",
+        "CREATE INDEX allowances_number ON allowances (number)",
+        # Sales of the local API. `touched` is an instant, `member` a reference, `basket` a receipt so far.
+        """CREATE TABLE sales (
+            id INTEGER PRIMARY KEY, sale TEXT NOT NULL UNIQUE, by_page INTEGER NOT NULL, state TEXT NOT NULL,
+            touched TEXT NOT NULL, member TEXT, receipt TEXT, basket BLOB) STRICT""",
+        "CREATE INDEX sales_state ON sales (state)",
+        # Rewards that were chosen for them; `lines` and `draws` are JSON.
+        """CREATE TABLE redemptions (
+            id INTEGER PRIMARY KEY, redemption TEXT NOT NULL UNIQUE, times INTEGER NOT NULL, points INTEGER NOT NULL,
+            discount_minor INTEGER NOT NULL, state TEXT NOT NULL, sale TEXT NOT NULL, member TEXT NOT NULL,
+            reward TEXT NOT NULL, program TEXT, at TEXT NOT NULL, lines TEXT NOT NULL, draws TEXT NOT NULL,
+            receipt TEXT, entered TEXT) STRICT""",
+        "CREATE INDEX redemptions_sale ON redemptions (sale)",
+        "CREATE INDEX redemptions_reserved ON redemptions (id) WHERE state = 'reserved'",
+        # Points that were spent come off what may be spent, and are no less pending for it.
+        "ALTER TABLE claims ADD COLUMN spent INTEGER NOT NULL DEFAULT 0",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -220,6 +249,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _SCOPES,
     _CODE_RUNS,
     _SCANS_OF_MEMBER,
+    _SPENDING,
 )
 
 

@@ -31,6 +31,7 @@ from sync.store.reserve import Reserve, ballast_of
 from sync.store.rows import ChainPoint, Committed, Recovered, StoreStatus
 from sync.store.schema import migrate
 from sync.store.shedding import shed_some
+from sync.store.spending_rows import SPENDING_COUNT, SpendingReads
 from sync.store.sqlite import (
     CHECKPOINT_BYTES,
     DatabaseError,
@@ -40,6 +41,7 @@ from sync.store.sqlite import (
     make_durable,
     refuse_unsafe,
 )
+from sync.store.witness import Witness, witness_of
 from sync.store.writer import GroupWriter
 from sync.store.writing import Writing
 from sync.wire import IngestRequest
@@ -89,7 +91,7 @@ def _opened(make: Callable[[], Store], reserve: Reserve) -> Store:
         raise unavailable("be opened", error) from error
 
 
-class Store(Reading):
+class Store(SpendingReads):
     """One open store. Reads are direct and belong to one thread, the event loop's; writes may come from any."""
 
     def __init__(
@@ -110,6 +112,7 @@ class Store(Reading):
         self._lock = lock
         self._clock = clock
         self._reserve = reserve
+        self._witness = Witness(witness_of(path))
         self._closed = False
         self._refusing = self._shedding = self._shed_all = False
         self._last_writing = writing = self._writing()
@@ -155,6 +158,7 @@ class Store(Reading):
             raise
         try:
             store.note_damage(recovered or (set_aside_before(path) if recover else None))
+            store.ask_witness()
         except BaseException:
             store.close()
             raise
@@ -167,6 +171,31 @@ class Store(Reading):
             return
         self._tells_recovery = True
         self.submit(lambda writing: begin_recovery(writing, recovered), drains=True).result()
+
+    def ask_witness(self) -> None:
+        """Where the witness tells of more than this database does, or is gone, nothing is spent.
+
+        That ends with the next epoch, which the centre opens: no allowance of an earlier one is used in it.
+        """
+        count, witnessed = int(self.meta(SPENDING_COUNT) or 0), self._witness.count
+        if witnessed is None and (count > 0 or self.has_allowances()):
+            why = f"{witness_of(self.path)} is gone, which tells whether this database is the newest"
+        elif witnessed is not None and witnessed > count:
+            why = f"this database is older than {witness_of(self.path)}, as if it had been put back from a copy"
+        else:
+            self._witness.reach(count)
+            return
+        reached = max(count, witnessed or 0)
+        self.submit(lambda writing: writing.doubt_spending(why, reached), drains=True).result()
+        self._witness.reach(reached)
+
+    def is_sure(self) -> bool:
+        """Whether points may be spent without asking the centre."""
+        return not self._witness.problem and self.spending_doubted() is None
+
+    def unsure_because(self) -> str:
+        """Why nothing may be spent here, for the operator; empty where it may."""
+        return self._witness.problem or self.spending_doubted() or ""
 
     async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
         """Runs `work` in the writer's thread, inside a transaction, and returns its result once it is durable.
@@ -357,4 +386,4 @@ class Store(Reading):
             connection.execute("INSERT INTO meta (name, value) VALUES (?, ?)", (_NODE, row[0]))
         last = connection.execute("SELECT hlc FROM entries ORDER BY number DESC LIMIT 1").fetchone()
         hybrid = HybridClock(row[0], parse_hlc(last[0]) if last else None)
-        return Writing(connection, self._clock, self._randomness, hybrid)
+        return Writing(connection, self._clock, self._randomness, hybrid, self._witness)

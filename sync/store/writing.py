@@ -33,7 +33,9 @@ from sync.store.reading import MAX_LISTED, Parameters, Reading
 from sync.store.rows import Committed, SourcePosition
 from sync.store.saved import SavedEntry
 from sync.store.source_rows import SourceRows
+from sync.store.spending_rows import SPENDING_COUNT, SpendingRows
 from sync.store.sqlite import PAGE_BYTES, DatabaseError
+from sync.store.witness import Witness
 from sync.wire import IngestResponse, Outcome, SignedProgram
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ _ID_BYTES = 16
 _encode = msgspec.json.Encoder().encode
 
 
-class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, PurgeRows):
+class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, SpendingRows, PurgeRows):
     """What a `work` passed to `Store.write` may do; valid only during that call."""
 
     def __init__(
@@ -55,11 +57,15 @@ class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, PurgeRows):
         clock: Callable[[], datetime],
         randomness: Callable[[int], bytes],
         hybrid: HybridClock,
+        witness: Witness,
     ) -> None:
         super().__init__(connection, clock)
         before = Reading(connection, clock)
         self._randomness = randomness
         self._hybrid = hybrid
+        self._witness = witness
+        self._is_witnessed = lambda: not witness.problem
+        self._counted = False
         self._packer = Packer()
         self._buffer: list[tuple[object, ...]] = []
         self._item_start = 0
@@ -111,7 +117,12 @@ class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, PurgeRows):
 
     def commit(self) -> Committed:
         self._flush()
+        count = Reading(self._connection, self._clock).meta(SPENDING_COUNT) if self._counted else None
         self._connection.execute("COMMIT")
+        if count is not None:
+            # Whoever waits for this batch is answered after that.
+            self._witness.reach(int(count))
+            self._counted = bool(self._witness.problem)
         return Committed(appended=self._number - self._batch_number, members=frozenset(self._touched))
 
     def discard(self) -> None:

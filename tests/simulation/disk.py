@@ -19,10 +19,11 @@ from loyalty.identity import bytes_id, key_of
 from sync.hlc import HybridClock, parse_hlc
 from sync.store.errors import StoreError, StoreFullError
 from sync.store.packing import Packer, unpacked
-from sync.store.reading import Reading
 from sync.store.rows import Committed
 from sync.store.schema import migrate
+from sync.store.spending_rows import SpendingReads
 from sync.store.sqlite import connect
+from sync.store.witness import Witness, witness_of
 from sync.store.writing import Writing
 from sync.wire import Change, IngestRequest
 
@@ -47,7 +48,7 @@ class Disk:
         await asyncio.sleep(self.chance.uniform(*_COMMIT_S))
 
 
-class SimulatedStore(Reading):
+class SimulatedStore(SpendingReads):
     """As `sync.store.store.Store`, for one task after another: what is committed stays, all else goes with a crash."""
 
     writes_with: ClassVar[type[Writing]] = Writing
@@ -67,7 +68,11 @@ class SimulatedStore(Reading):
             connection.execute("INSERT INTO meta (name, value) VALUES ('node', ?)", (node,))
         last = connection.execute("SELECT hlc FROM entries ORDER BY number DESC LIMIT 1").fetchone()
         self.writing = self.writes_with(
-            connection, clock, randomness, HybridClock(node, parse_hlc(last[0]) if last else None)
+            connection,
+            clock,
+            randomness,
+            HybridClock(node, parse_hlc(last[0]) if last else None),
+            Witness(witness_of(disk.path)),
         )
         self.committed: Callable[[Committed], None] = lambda committed: None
         self.closed = False

@@ -51,7 +51,7 @@ def test_all_files_are_private(tmp_path: Path) -> None:
         store.submit(capturing(1)).result()
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("store.db*")}
 
-    assert set(modes) == {"store.db", "store.db-wal", "store.db-shm", "store.db.lock", "store.db.key-id"}
+    assert set(modes) == {f"store.db{end}" for end in ("", "-wal", "-shm", ".lock", ".key-id", ".witness")}
     assert set(modes.values()) == {0o600}
 
 
