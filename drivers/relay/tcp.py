@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.relay.line import READ_BYTES, Arrival
-from drivers.relay.ready import readable, writable
+from drivers.relay.line import Arrival
+from drivers.relay.ready import Incoming, writable
 
 # What the kernel may buffer in each direction (it doubles this for its own needs).
 KERNEL_BUFFER_BYTES: Final = 64 * 1024
@@ -43,6 +43,7 @@ class TcpLine:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
+        self._incoming = Incoming(connected)
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -70,10 +71,7 @@ class TcpLine:
         raise failure
 
     async def receive(self) -> bytes:
-        while True:
-            with suppress(BlockingIOError, InterruptedError):
-                return self._socket.recv(READ_BYTES)
-            await readable(self._socket)
+        return await self._incoming.receive()
 
     async def send(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -81,20 +79,21 @@ class TcpLine:
             try:
                 rest = rest[self._socket.send(rest) :]
             except (BlockingIOError, InterruptedError):
-                await writable(self._socket)
+                await writable(self._socket.fileno())
 
     def finish_sending(self) -> None:
         with suppress(OSError):  # the peer has ended the connection already
             self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
+        self._incoming.close()
         self._socket.close()
 
     def reset(self) -> None:
         """The peer's next call fails, as one with a dead machine does."""
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._socket.close()
+        self.close()
 
 
 class TcpOutlet:
