@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from drivers.relay.announce import Announcer
@@ -28,6 +29,9 @@ ANSWER_WITHIN_S: Final = 60.0
 LAST_ANSWER_WITHIN_S: Final = 1.0
 # A POS on a wire cannot be told that its printer is away: it is held up, and the printer tried so often.
 PRINTER_AGAIN_AFTER_S: Final = 0.5
+
+_Outcome = asyncio.Future[bool | None]
+"""Whether a job is durable; None where the hold was over before that was known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,14 +212,20 @@ class Connection:
 
     async def _keep(self, job: Job) -> None:
         """Bring `job` to the spool; what a cut ends is durable before this returns, or the hold is over."""
-        ticket = self._around.keeper.keep(job, self._origin)
         if job.ended_by != "cut":
+            self._around.keeper.keep(job, self._origin)
             return
-        durable = asyncio.wrap_future(ticket.durable)
-        await asyncio.wait({durable}, timeout=self._around.hold_ms / 1000)
-        if not durable.done():
+        loop = asyncio.get_running_loop()
+        outcome: _Outcome = loop.create_future()
+        ticket = self._around.keeper.keep(job, self._origin, partial(_tell, loop, outcome))
+        deadline = loop.call_later(self._around.hold_ms / 1000, _settle, outcome, None)
+        try:
+            is_durable = await outcome
+        finally:
+            deadline.cancel()
+        if is_durable is None:
             self._let_go(ticket)
-        elif not durable.result():
+        elif not is_durable:
             self._count_late()
 
     def _keep_jobs(self, steps: Iterable[Step]) -> None:
@@ -297,3 +307,14 @@ class Connection:
             return False
         self._around.keeper.look_at_status()
         return True
+
+
+def _settle(outcome: _Outcome, is_durable: bool | None) -> None:
+    if not outcome.done():
+        outcome.set_result(is_durable)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, outcome: _Outcome, is_durable: bool) -> None:
+    """The same from the disk's thread, which may outlive the loop."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_settle, outcome, is_durable)

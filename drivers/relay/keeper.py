@@ -6,14 +6,13 @@ until the disk takes it. Never raises into the passage of a sale.
 
 from __future__ import annotations
 
-import queue
 import threading
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from drivers.relay.announce import Announcer
+from drivers.relay.inbox import Inbox
 from drivers.relay.spool import Job, Origin, SpoolWriter, encode_record
 from drivers.relay.status import SpoolFigures, StatusFile
 
@@ -27,22 +26,25 @@ GROUP_BYTES: Final = 512 * 1024
 RETRY_EVERY_S: Final = 5.0
 
 
+Tell = Callable[[bool], object]
+"""Hears, from any thread, whether a job is durable."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Ticket:
-    """A job on its way to the disk.
-
-    `durable` becomes True once it is, or False when the disk refused it for now (it is tried again) or
-    no room was left to wait. `late` is set by who prints before that.
-    """
+    """A job on its way to the disk. `late` is set by who prints before it is there."""
 
     job: Job
     origin: Origin
+    tell: Tell | None
     late: bool = False
-    durable: Future[bool] = field(default_factory=Future)
+    is_durable: bool = False
 
     def settle(self, *, durable: bool) -> None:
-        if not self.durable.done():
-            self.durable.set_result(durable)
+        self.is_durable = durable
+        tell, self.tell = self.tell, None
+        if tell is not None:
+            tell(durable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,8 @@ class JobKeeper:
         self._lock = threading.Lock()
         self._waiting_jobs = 0
         self._waiting_bytes = 0
-        self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._inbox: Inbox[Ticket] = Inbox()
+        self._refuses = False
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         status.when_changed(self.look_at_status)
@@ -87,9 +90,13 @@ class JobKeeper:
     def start(self) -> None:
         self._thread.start()
 
-    def keep(self, job: Job, origin: Origin) -> Ticket:
-        """Bring `job` to the disk. Returns at once."""
-        ticket = Ticket(job=job, origin=origin)
+    def keep(self, job: Job, origin: Origin, tell: Tell | None = None) -> Ticket:
+        """Bring `job` to the disk. Returns at once.
+
+        `tell` hears once how that went: True when the job is durable, False when the disk refused it for now (it is
+        tried again) or no room was left to wait.
+        """
+        ticket = Ticket(job=job, origin=origin, tell=tell)
         size = len(job.payload)
         with self._lock:
             fits = self._waiting_bytes + size <= self._max_waiting_bytes and self._waiting_jobs < MAX_WAITING_JOBS
@@ -112,44 +119,37 @@ class JobKeeper:
 
     def look_at_status(self) -> None:
         """The status has changed outside of this thread."""
-        self._inbox.put(None)
+        self._inbox.wake()
 
     def close(self, within_s: float) -> int:
         """Bring what waits to the disk one last time and end. Returns the number of jobs that stay unkept."""
         self._ending = True
-        self._inbox.put(None)
+        self._inbox.wake()
         self._thread.join(within_s)
         with self._lock:
             return self._waiting_jobs
 
     def _run(self) -> None:
         waiting: list[Ticket] = []
+        status_due_s = self._status.due_in_s()
         while True:
-            waiting += self._next(has_waiting=bool(waiting))
-            ending = self._ending and self._inbox.empty()
+            limits = [status_due_s] if status_due_s is not None else []
+            if waiting:
+                limits.append(self._retry_every_s)
+            waiting += self._inbox.take(min(limits, default=None))
+            ending = self._ending and self._inbox.is_empty
             try:
                 waiting = self._bring(waiting) if waiting else []
             except Exception as error:  # noqa: BLE001  whoever waits for these jobs must be let go
-                waiting = [ticket for ticket in waiting if not (ticket.durable.done() and ticket.durable.result())]
+                waiting = [ticket for ticket in waiting if not ticket.is_durable]
                 self._refused(waiting, OSError(f"{type(error).__name__}: {error}"))
-            if ending or self._status.due_in_s() == 0:
+            status_due_s = self._status.due_in_s()
+            if ending or status_due_s == 0:
                 self._status.write()
+                status_due_s = self._status.due_in_s()
             if ending:
                 self._writer.close()
                 return
-
-    def _next(self, *, has_waiting: bool) -> list[Ticket]:
-        """What has come in; waits for something to do."""
-        status_due_s = self._status.due_in_s()
-        limits = [status_due_s] if status_due_s is not None else []
-        if has_waiting:
-            limits.append(self._retry_every_s)
-        tickets: list[Ticket | None] = []
-        with suppress(queue.Empty):
-            tickets.append(self._inbox.get(timeout=min(limits, default=None)))
-            while True:
-                tickets.append(self._inbox.get_nowait())
-        return [ticket for ticket in tickets if ticket is not None]
 
     def _bring(self, tickets: list[Ticket]) -> list[Ticket]:
         """Bring `tickets` to the disk, group by group; return those that it does not take now."""
@@ -161,7 +161,8 @@ class JobKeeper:
             if kept.error is not None:
                 self._refused(tickets, kept.error)
                 return tickets
-        self._accepted()
+        if self._refuses:
+            self._accepted()
         return []
 
     def _settle(self, tickets: list[Ticket]) -> None:
@@ -178,6 +179,7 @@ class JobKeeper:
                 figures.last_job_at = tickets[-1].job.captured.wall
 
     def _refused(self, tickets: list[Ticket], error: OSError) -> None:
+        self._refuses = True
         for ticket in tickets:
             ticket.settle(durable=False)
             ticket.late = True
@@ -193,12 +195,11 @@ class JobKeeper:
         )
 
     def _accepted(self) -> None:
+        self._refuses = False
         with self._status.changing() as figures:
-            was_refused = bool(figures.spool_trouble)
             figures.waiting = 0
             figures.spool_trouble = ""
-        if was_refused:
-            self._announcer.say("info", "spool_accepts", "the spool takes jobs again; those that waited are in it")
+        self._announcer.say("info", "spool_accepts", "the spool takes jobs again; those that waited are in it")
 
 
 def _first_group(tickets: list[Ticket]) -> list[Ticket]:

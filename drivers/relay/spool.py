@@ -40,6 +40,7 @@ _SEGMENT_NAME = re.compile(r"([0-9]{12})\.spool")
 _LENGTHS = struct.Struct(">4sBBHI")
 _CRC = struct.Struct(">I")
 FRAME_BYTES = _LENGTHS.size + _CRC.size
+_HEADER = json.JSONEncoder(separators=(",", ":")).encode
 
 # Of a printed job, and of a scan.
 EndedBy = Literal["cut", "idle", "close", "shutdown", "suffix", "silence"]
@@ -86,7 +87,7 @@ class Origin:
 
 def encode_record(job: Job, origin: Origin, *, late: bool) -> bytes:
     """The record of one job. `late` says that it was printed before this record was durable."""
-    header = json.dumps(
+    header = _HEADER(
         {
             "captured_at": job.captured.wall.isoformat(timespec="microseconds"),
             "boot": origin.boot,
@@ -96,8 +97,7 @@ def encode_record(job: Job, origin: Origin, *, late: bool) -> bytes:
             "ended_by": job.ended_by,
             "late": late,
             "length": job.length,
-        },
-        separators=(",", ":"),
+        }
     ).encode()
     lengths = _LENGTHS.pack(MAGIC, FORMAT_VERSION, 0, len(header), len(job.payload))
     crc = zlib.crc32(job.payload, zlib.crc32(header, zlib.crc32(lengths)))

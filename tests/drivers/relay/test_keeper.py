@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,12 +75,19 @@ def keeping(
         keeper.close(WAIT_S)
 
 
+def kept(keeper: JobKeeper, text: bytes) -> Future[bool]:
+    """Brings a job to the disk; whether it is durable, which is told once."""
+    durable: Future[bool] = Future()
+    keeper.keep(job(text), ORIGIN, durable.set_result)
+    return durable
+
+
 def spooled(folder: Path) -> list[SpooledJob]:
     return SpoolReader(folder).read_after(SpoolPosition())
 
 
 def texts(folder: Path) -> list[bytes]:
-    return [kept.payload for kept in spooled(folder)]
+    return [found.payload for found in spooled(folder)]
 
 
 def status(folder: Path) -> dict[str, object]:
@@ -115,9 +123,7 @@ def until(so: Callable[[], bool]) -> None:
 def test_a_kept_job_is_durable_when_it_says_so(tmp_path: Path) -> None:
     disk = Disk()
     with keeping(tmp_path, disk) as keeper:
-        ticket = keeper.keep(job(b"one"), ORIGIN)
-
-        assert ticket.durable.result(WAIT_S) is True
+        assert kept(keeper, b"one").result(WAIT_S) is True
         assert disk.syncs == 1
         assert texts(tmp_path) == [b"one"]
 
@@ -126,12 +132,12 @@ def test_jobs_that_wait_together_share_a_sync(tmp_path: Path) -> None:
     disk = Disk()
     with keeping(tmp_path, disk) as keeper:
         disk.may_answer.clear()
-        first = keeper.keep(job(b"first"), ORIGIN)
+        first = kept(keeper, b"first")
         assert disk.is_asked.wait(WAIT_S)
-        others = [keeper.keep(job(b"other %d" % number), ORIGIN) for number in range(20)]
+        others = [kept(keeper, b"other %d" % number) for number in range(20)]
         disk.may_answer.set()
 
-        assert all(ticket.durable.result(WAIT_S) for ticket in [first, *others])
+        assert all(durable.result(WAIT_S) for durable in [first, *others])
 
     assert disk.syncs == 2
     assert texts(tmp_path) == [b"first", *(b"other %d" % number for number in range(20))]
@@ -143,13 +149,13 @@ def test_a_refusing_disk_lets_go_at_once_and_gets_the_jobs_when_it_is_mended(
     disk = Disk()
     disk.is_broken = True
     with keeping(tmp_path, disk) as keeper:
-        refused = [keeper.keep(job(text), ORIGIN).durable.result(WAIT_S) for text in (b"one", b"two")]
+        refused = [kept(keeper, text).result(WAIT_S) for text in (b"one", b"two")]
         disk.is_broken = False
-        accepted = keeper.keep(job(b"three"), ORIGIN).durable.result(WAIT_S)
+        accepted = kept(keeper, b"three").result(WAIT_S)
 
     assert refused == [False, False]
     assert accepted is True
-    assert [(kept.payload, kept.late) for kept in spooled(tmp_path)] == [
+    assert [(found.payload, found.late) for found in spooled(tmp_path)] == [
         (b"one", True),
         (b"two", True),
         (b"three", False),
@@ -164,7 +170,7 @@ def test_a_mended_disk_is_found_out_without_a_new_job(tmp_path: Path) -> None:
     disk = Disk()
     disk.is_broken = True
     with keeping(tmp_path, disk, retry_every_s=0.01) as keeper:
-        assert keeper.keep(job(b"one"), ORIGIN).durable.result(WAIT_S) is False
+        assert kept(keeper, b"one").result(WAIT_S) is False
         disk.is_asked.clear()
         disk.is_broken = False
         assert disk.is_asked.wait(WAIT_S)
@@ -179,7 +185,7 @@ def test_what_waits_for_a_disk_is_bounded_and_what_is_lost_is_said(
     disk.is_broken = True
     with keeping(tmp_path, disk, max_waiting_bytes=250) as keeper:
         for number in range(4):
-            assert keeper.keep(job(b"%d" % number * 100), ORIGIN).durable.result(WAIT_S) is False
+            assert kept(keeper, b"%d" % number * 100).result(WAIT_S) is False
         disk.is_broken = False
 
     assert texts(tmp_path) == [b"0" * 100, b"1" * 100], "at its end the keeper tries once more"
@@ -189,15 +195,15 @@ def test_what_waits_for_a_disk_is_bounded_and_what_is_lost_is_said(
 
 def test_a_full_spool_gets_the_jobs_once_the_agent_has_acknowledged(tmp_path: Path) -> None:
     with keeping(tmp_path, Disk(), cap_bytes=1000) as keeper:
-        assert keeper.keep(job(b"a" * 600), ORIGIN).durable.result(WAIT_S) is True
-        assert keeper.keep(job(b"b" * 600), ORIGIN).durable.result(WAIT_S) is False
+        assert kept(keeper, b"a" * 600).result(WAIT_S) is True
+        assert kept(keeper, b"b" * 600).result(WAIT_S) is False
         reader = SpoolReader(tmp_path)
         (first,) = reader.read_after(SpoolPosition())
         reader.acknowledge(first.position)
-        assert keeper.keep(job(b"c" * 10), ORIGIN).durable.result(WAIT_S) is True
+        assert kept(keeper, b"c" * 10).result(WAIT_S) is True
 
     following = SpoolReader(tmp_path).read_after(first.position)
-    assert [kept.payload for kept in following] == [b"b" * 600, b"c" * 10]
+    assert [found.payload for found in following] == [b"b" * 600, b"c" * 10]
 
 
 def test_closing_says_how_many_jobs_a_hanging_disk_still_owes(tmp_path: Path) -> None:
@@ -227,8 +233,8 @@ def test_a_fault_of_our_own_lets_go_of_who_waits(tmp_path: Path) -> None:
     )
     keeper.start()
     disk.is_broken = True
-    assert keeper.keep(job(b"one"), ORIGIN).durable.result(WAIT_S) is False
+    assert kept(keeper, b"one").result(WAIT_S) is False
     disk.is_broken = False
-    assert keeper.keep(job(b"two"), ORIGIN).durable.result(WAIT_S) is True
+    assert kept(keeper, b"two").result(WAIT_S) is True
     assert keeper.close(WAIT_S) == 0
     assert texts(tmp_path)[-1] == b"two"
