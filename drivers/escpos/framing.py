@@ -47,6 +47,7 @@ _STYLED_TEXT: Final = re.compile(rb"(?:" + _LETTERS + rb"++|" + _STYLING + rb")+
 _MARKS: Final = re.compile(rb"(\n|\r\n|\r|\t|" + _STYLING + rb")")
 _STYLES: Final = re.compile(rb"(" + _STYLING + rb")")
 _LINE: Final = re.compile(rb"(?:[^\n\x1b\x1d]++|" + _STYLING + rb")*+\n?").match
+_BLANK: Final = re.compile(rb"(?:[ \t\r\n\0]++|" + _STYLING + rb")*+").match
 
 # GS V: plain, feed and cut, cut at a set position, feed, cut and return.
 _PLAIN_CUTS: Final = frozenset((0, 1, 48, 49))
@@ -467,6 +468,12 @@ def split_text(data: bytes) -> list[bytes]:
 def split_styles(data: bytes) -> list[bytes]:
     """The data of a text frame as in `split_text`, but line ends and tabs are letters too."""
     return _STYLES.split(data)
+
+
+def prints(data: bytes) -> bool:
+    """Whether the data of a text frame has a letter that is no blank."""
+    match = _BLANK(data)
+    return match is not None and match.end() < len(data)
 
 
 def style_at(data: bytes, at: int) -> bytes:

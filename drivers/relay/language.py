@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, Protocol
 
 from drivers.escpos.framing import EscposFramer, Frame
@@ -38,7 +39,7 @@ class Language:
 
 
 ESCPOS: Final = Language(
-    framing=EscposFramer,
+    framing=partial(EscposFramer, styled_text=True),
     questions=frozenset({"DLE EOT", "DLE ENQ", "GS r", "GS I", "GS a", "ESC u", "ESC v"}),
     drawing=frozenset({"ESC *", "ESC Z", "FS p", "GS ( L", "GS ( k", "GS /", "GS 8 L", "GS D", "GS Q", "GS k", "GS v"}),
     begun_cuts=(b"\x1b", b"\x1d", b"\x1dV", *(b"\x1dV" + bytes((form,)) for form in (65, 66, 97, 98, 103, 104))),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from drivers.escpos.framing import Frame
+from drivers.escpos.framing import Frame, prints
 from drivers.relay.clock import Moment
 from drivers.relay.language import ESCPOS, Framing, Language
 from drivers.relay.spool import MAX_JOB_BYTES, EndedBy, Job
@@ -20,8 +20,6 @@ MAX_PROLOGUE_BYTES: Final = 4096
 
 Step = bytes | Job
 """Bytes to pass on, or a job that must be durable before the steps after it."""
-
-_BLANK: Final = b" \t\r\n\0"
 
 
 class Passage:
@@ -144,8 +142,8 @@ class Passage:
 
     def _hold(self, rest: bytes, steps: list[Step]) -> None:
         """Pass `rest` but for a begun cut at its end."""
-        if self._framing is not None:
-            self._held = max((begun for begun in self._begun_cuts if rest.endswith(begun)), key=len, default=b"")
+        if self._framing is not None and rest.endswith(self._begun_cuts):
+            self._held = max((begun for begun in self._begun_cuts if rest.endswith(begun)), key=len)
         going = rest[: len(rest) - len(self._held)]
         self._take(going)
         _pass(steps, going)
@@ -168,7 +166,7 @@ class Passage:
 
     def _draws(self, frame: Frame) -> bool:
         if frame.kind == "text":
-            return bool(frame.data.strip(_BLANK))
+            return prints(frame.data)
         return frame.name in self._drawing
 
     def _begin_job(self) -> None:

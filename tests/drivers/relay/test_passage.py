@@ -178,6 +178,16 @@ def test_setting_up_the_printer_belongs_to_the_next_job_however_late_it_comes() 
     assert payloads(steps) == [b"\x1b@\x1bt\x2e\xcc\xeb\xe5\xea\xee\x1bi"]
 
 
+def test_what_styles_and_places_blanks_prints_nothing() -> None:
+    passage = Passage(idle_ms=IDLE_MS)
+
+    passage.feed(b"\x1b!\x38 \t\n\x1bE\x01\x1b$\x41\x42\r\n", moment())
+    assert passage.idle_at_ns is None
+    passage.feed(b"\x1d!\x41 .", moment())
+
+    assert passage.idle_at_ns is not None
+
+
 def test_what_comes_before_a_job_is_bounded() -> None:
     passage = Passage(idle_ms=IDLE_MS)
     for _ in range(MAX_PROLOGUE_BYTES):
