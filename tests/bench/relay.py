@@ -4,8 +4,10 @@ A till prints receipts over one connection, directly and through a relay process
 the paper's state right after each cut; the answer ends the measurement. Till and printer run in this process, and the
 relay, where this user may, a little before other programs, as its systemd unit lets it.
 
-What the relay adds ends with the disk: the `raw_sync_…` figures are that of the same disk at the same time, alone. On
-a machine that does other work too, `cpu_us_per_job` tells more than a latency does.
+What the relay adds ends with the disk and the machine: the `raw_sync_…` figures are that of the same disk in the same
+minutes, alone, and the `machine_gap_…` figures say how much later than it asked to a process that sleeps gets a
+processor then. A cut waits for half a dozen of such wakings, in three threads. On a machine that does other work too,
+`cpu_us_per_job` tells more than a latency does.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from tests.bench.report import Report, rounded
 ROUNDS = 100
 JOBS_PER_ROUND = 100
 SYNCS_PER_ROUND = 20
+NAPS_PER_ROUND = 20
+NAP_S = 0.001
 RECORD_BYTES = 5000
 # As in installer/systemd/tillside-relay.service.
 NICE = -5
@@ -71,6 +75,7 @@ async def _measure(spool: Path) -> dict[str, int | float | str]:
         relayed: list[float] = []
         answers_changed = 0
         synced: list[float] = []
+        gaps: list[float] = []
         for number in range(ROUNDS):
             took, answers = await _print(printer.address, number)
             direct += took
@@ -78,6 +83,7 @@ async def _measure(spool: Path) -> dict[str, int | float | str]:
             relayed += took
             answers_changed += _differing(answers, answers_relayed)
             synced += _syncs(spool.parent / "raw")
+            gaps += _gaps()
         rss_mb, cpu_us = _rss_mb(relay.pid), _cpu_us(relay.pid) - cpu_before_us
     finally:
         relay.terminate()
@@ -93,6 +99,8 @@ async def _measure(spool: Path) -> dict[str, int | float | str]:
         "nice": nice,
         "raw_sync_p50_ms": rounded(_quantile(synced, 0.50)),
         "raw_sync_p99_ms": rounded(_quantile(synced, 0.99)),
+        "machine_gap_p50_ms": rounded(_quantile(gaps, 0.50)),
+        "machine_gap_p99_ms": rounded(_quantile(gaps, 0.99)),
     }
 
 
@@ -123,6 +131,16 @@ def _syncs(path: Path) -> list[float]:
             os.fdatasync(file.fileno())
             took.append((time.perf_counter() - started) * 1000)
     return took
+
+
+def _gaps() -> list[float]:
+    """Milliseconds that this process wakes later than it asked to: what of the figures is the machine's."""
+    late = []
+    for _ in range(NAPS_PER_ROUND):
+        started = time.perf_counter()
+        time.sleep(NAP_S)
+        late.append((time.perf_counter() - started - NAP_S) * 1000)
+    return late
 
 
 def _receipt(number: int) -> bytes:
