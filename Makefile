@@ -4,23 +4,35 @@ PY := .venv/bin/python
 ARGS ?=
 # Where random tests begin: one place, so that a change is judged by itself. `make test SEED=$$RANDOM` looks elsewhere.
 SEED ?= 20261128
+# Each module is compiled once, those of tests with what pytest makes of their asserts; else every process would do it.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench coverage mutants lock clean
+.PHONY: demo test check types lint compiled bench coverage mutants lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready-central
 	$(PY) -m agent.cli.entry demo $(ARGS)
 
-test: .venv/ready-dev .venv/ready-browser .venv/ready-faults check
+# The checks and the compiler of the tests need a core each.
+test: .venv/ready-dev .venv/ready-browser .venv/ready-faults
+	$(MAKE) --no-print-directory --jobs=2 --output-sync check compiled
 	$(PY) -m pytest --numprocesses=auto --dist=worksteal --randomly-seed=$(SEED) $(ARGS)
 
-check: .venv/ready-dev
+check: types lint
+
+types: .venv/ready-dev
+	.venv/bin/mypy
+
+lint: .venv/ready-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/deptry .
 	.venv/bin/codespell
+
+# What is wrong with a test's module is told when the tests are run.
+compiled: .venv/ready-dev
+	-@$(PY) -m pytest --collect-only --quiet --quiet >/dev/null
 
 bench: .venv/ready-dev .venv/ready-browser
 	$(PY) -m tests.bench $(if $(ARGS),$(ARGS),all)
