@@ -17,6 +17,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.in_memory import memory_folder
+
 # A server that takes longer does not come; it takes a second or two.
 START_WITHIN_S = 60
 _numbers = count(1)
@@ -94,7 +96,8 @@ def programs() -> Path | None:
 def started(found: Path, *, durable: bool = False) -> Iterator[Server]:
     """A server in a folder of its own; its commits reach the disk only if that is asked for."""
     # The path of a socket may have 107 bytes, which pytest's own folders exceed.
-    with tempfile.TemporaryDirectory(prefix="tillside-pg-", dir="/var/tmp" if durable else None) as folder:
+    place = "/var/tmp" if durable else memory_folder()
+    with tempfile.TemporaryDirectory(prefix="tillside-pg-", dir=place) as folder:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
         server = Server(found, Path(folder), durable=durable)

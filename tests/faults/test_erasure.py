@@ -89,6 +89,7 @@ async def drained(register: Register) -> bool:
     return (await register.status()).queued == 0
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(300)
 async def test_an_erased_member_is_nowhere_and_what_they_bought_is_there(tmp_path: Path) -> None:

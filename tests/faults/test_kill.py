@@ -65,6 +65,7 @@ async def drained(centre: Centre, register: Register, transactions: int) -> bool
     return heard >= transactions and (await register.status()).queued == 0
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(600)
 async def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ def _free_port() -> int:
         return int(listening.getsockname()[1])
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(300)
 async def test_300_kills_of_register_and_centre_lose_and_double_nothing(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def centre(tmp_path: Path) -> Path:
     return tmp_path / "centre"
 
 
+@pytest.mark.long
 def test_a_thousand_cuts_lose_nothing_that_a_register_acknowledged(register: Path) -> None:
     found = after_cuts(CUTS, register, "tests.faults.power.register", SALES, look=look_at_register)
 
@@ -62,6 +63,7 @@ def test_a_register_that_does_not_sync_its_commits_loses_some(register: Path) ->
     assert found.lost > 0
 
 
+@pytest.mark.long
 def test_a_thousand_cuts_lose_no_job_that_was_spooled(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
 
@@ -71,6 +73,7 @@ def test_a_thousand_cuts_lose_no_job_that_was_spooled(tmp_path: Path) -> None:
     assert found.acknowledged > CUTS
 
 
+@pytest.mark.long
 def test_cuts_lose_nothing_that_the_centre_acknowledged(centre: Path) -> None:
     found = after_cuts(CENTRE_CUTS, centre, "tests.faults.power.centre", SALES, look=look_at_centre)
 

@@ -88,7 +88,13 @@ def played(plan: Plan, disks: Path) -> Outcome:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("size", "receipts"), [(MORNING, 30), (DAYS, 800)], ids=["a morning", "2,000 hours"])
+@pytest.mark.parametrize(
+    ("size", "receipts"),
+    [
+        pytest.param(MORNING, 30, id="a morning"),
+        pytest.param(DAYS, 800, id="2,000 hours", marks=pytest.mark.long),
+    ],
+)
 def test_a_chain_under_all_faults_at_once_comes_out_right(size: dict[str, Any], receipts: int, disks: Path) -> None:
     outcome = played(Plan(seed=random.randrange(2**32), **size), disks)
 

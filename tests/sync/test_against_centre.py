@@ -317,6 +317,7 @@ async def test_a_register_that_starts_without_network_says_so_and_recovers(tmp_p
         assert centre.counted(MEMBER) == expected(1)
 
 
+@pytest.mark.long
 async def test_300_transactions_through_lost_cut_doubled_and_late_answers(tmp_path: Path) -> None:
     dice = random.Random(seed_of_this_run())
     sent: Counter[tuple[str, int]] = Counter()

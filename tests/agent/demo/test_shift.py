@@ -12,6 +12,7 @@ import pytest
 README = Path(__file__).parents[3] / "README.md"
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_the_shift_comes_out_to_the_point() -> None:
     command = [str(Path(sys.executable).with_name("tillside")), "demo", "--once", "--json"]

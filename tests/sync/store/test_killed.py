@@ -45,6 +45,7 @@ def all_entries(store: Store) -> Iterator[QueuedEntry]:
         page = store.queue(after=page[-1].number)
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(300)
 def test_thirty_kills_lose_nothing_acknowledged_and_leave_nothing_by_half(tmp_path: Path) -> None:
