@@ -13,9 +13,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/ready-central
 	$(PY) -m agent.cli.entry demo $(ARGS)
 
-# The checks and the compiler of the tests need a core each.
-test: .venv/ready-dev .venv/ready-browser .venv/ready-faults
-	$(MAKE) --no-print-directory --jobs=2 --output-sync check compiled
+# The checks and the compiler of the tests need a core each, and Debian's packages the network.
+test: .venv/ready-dev
+	$(MAKE) --no-print-directory --jobs=3 --output-sync .venv/ready-tests check compiled
 	$(PY) -m pytest --numprocesses=auto --dist=worksteal --randomly-seed=$(SEED) $(ARGS)
 
 check: types lint
@@ -34,7 +34,7 @@ lint: .venv/ready-dev
 compiled: .venv/ready-dev
 	-@$(PY) -m pytest --collect-only --quiet --quiet >/dev/null
 
-bench: .venv/ready-dev .venv/ready-browser
+bench: .venv/ready-dev .venv/ready-tests
 	$(PY) -m tests.bench $(if $(ARGS),$(ARGS),all)
 
 # Which branches of the loyalty engine its tests leave out; none should be.
@@ -57,15 +57,10 @@ mutants: .venv/ready-dev
 	installer/venv.sh requirements/dev.txt
 	touch $@ .venv/ready-central
 
-# Chromium draws nothing without a font, and what drives it needs libatomic.
-.venv/ready-browser: .venv/ready-dev
-	installer/setup.sh chromium fonts-dejavu-core libatomic1
-	touch $@
-
-# Tests start a database server of their own, and watch what processes ask of the disk; where the system has no such
-# package they are skipped.
-.venv/ready-faults: .venv/ready-dev
-	installer/setup.sh postgresql-15 strace
+# Chromium draws nothing without a font, and what drives it needs libatomic. Tests start a database server of their own,
+# and watch what processes ask of the disk; where the system has no such package they are skipped.
+.venv/ready-tests: .venv/ready-dev
+	installer/setup.sh chromium fonts-dejavu-core libatomic1 postgresql-15 strace
 	touch $@
 
 # Hashes, no index lines: the files name no registry.
