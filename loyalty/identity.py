@@ -7,7 +7,6 @@ Never looks at a device, a clock or a configuration, so every machine computes t
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from datetime import datetime
 from urllib.parse import quote
@@ -23,16 +22,14 @@ _NAMESPACE_BYTES = NAMESPACE.bytes
 
 JIR_DIGITS = 32
 
-_SPACE = re.compile(r"\s+")
-
 
 def _compact(text: str) -> str:
-    return _SPACE.sub("", text).upper()
+    return "".join(text.split()).upper()
 
 
 def _segment(text: str) -> str:
     """One path segment of a `pos:` id: trimmed, single spaces, percent-encoded so `/` cannot split it."""
-    return quote(_SPACE.sub(" ", text.strip()), safe=" ").replace(" ", "+")
+    return quote(" ".join(text.split()), safe=" ").replace(" ", "+")
 
 
 def rs_purs(pfr_number: str) -> str:

@@ -22,15 +22,15 @@ def unearning(receipt: Receipt) -> Problem | None:
 
 def goods_difference_minor(receipt: Receipt) -> int:
     """Σ non-voided lines − Σ discounts + Σ taxes not included + rounding − total."""
-    lines = sum(line.amount_minor for line in receipt.lines if not line.voided)
-    discounts = sum(discount.amount_minor for discount in receipt.discounts)
-    taxes = sum(tax.amount_minor for tax in receipt.taxes if not tax.included)
+    lines = sum([line.amount_minor for line in receipt.lines if not line.voided])
+    discounts = sum([discount.amount_minor for discount in receipt.discounts])
+    taxes = sum([tax.amount_minor for tax in receipt.taxes if not tax.included])
     return lines - discounts + taxes + receipt.rounding_minor - receipt.total_minor
 
 
 def tender_difference_minor(receipt: Receipt) -> int:
     """Σ tenders − change − total."""
-    return sum(tender.amount_minor for tender in receipt.tenders) - receipt.change_minor - receipt.total_minor
+    return sum([tender.amount_minor for tender in receipt.tenders]) - receipt.change_minor - receipt.total_minor
 
 
 def reconciled(receipt: Receipt) -> Receipt:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime, time
 from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from drivers.receipts.journal_head import TIME_ZONE, Head, head_of
 from drivers.receipts.journal_issuer import HEADS_REMEMBERED, TITLE_TO_TIN_LINES, tin_follows
@@ -35,29 +35,25 @@ from drivers.receipts.journal_rows import (
 from drivers.receipts.wording import WORDS_REMEMBERED, compact
 from loyalty.receipt import Fiscal, Line, Receipt, Tax, Tender, TenderKind
 
-# Between the parts of a journal: behind the heading of the items, the payments, the taxes, the numbers.
-PARTS: Final = 5
+# A title begins so, and the rules of its journal are as long as it is.
+RULED: Final = "==="
+# So many lines are looked through for the next rule: some hundred items.
+MAX_PART_LINES: Final = 400
 # What is longer is no head, and not remembered.
 MAX_HEAD_LETTERS: Final = 2_000
+# Price, quantity and amount.
+WORDS_UNDER_A_NAME: Final = 3
 
-_EDGE: Final = re.compile(
-    r"= (?:(ФИСКАЛНИ РАЧУН|FISKALNI RAČUN|FISCAL INVOICE)"
-    r"|КРАЈ ФИСКАЛНОГ РАЧУНА|KRAJ FISKALNOG RAČUNA|END OF FISCAL INVOICE) =+(?=\n|\Z)"
-)
-_RULE: Final = re.compile(rf"\n(={{3,{MAX_PAPER_LETTERS}}})\n")
-# Nine digits before the thousands' points of an amount are far below what a receipt can hold.
-_AMOUNT: Final = r"([0-9]{1,3}(?:\.[0-9]{3}){0,2}),([0-9]{2})"
-_QUANTITY: Final = r"([0-9]{1,4})(?:,([0-9]{1,3}))?"
-# The lines of a name, and under them price, quantity and amount.
-_ITEM: Final = re.compile(rf"([^\n]+(?:\n[^\n]+)*?)\n {{0,60}}{_AMOUNT} {{1,60}}{_QUANTITY} {{1,60}}{_AMOUNT}(?:\n|\Z)")
-# Neither what markup is made of, nor a second colon. A line is no longer than a row may be.
-_LABEL: Final = rf"([^\n:&<]{{{MIN_LABEL_LETTERS},{MAX_LABEL_LETTERS}}}): {{0,80}}"
-_LABELLED_AMOUNT: Final = re.compile(_LABEL + _AMOUNT).fullmatch
-_TAX: Final = re.compile(rf"([^%:&<]{{1,80}})% {{0,60}}{_AMOUNT}").fullmatch
+# Nine digits before the decimal mark of an amount are far below what a receipt can hold.
+_AMOUNT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{3}){0,2}),([0-9]{2})").fullmatch
+_QUANTITY: Final = re.compile(r"([0-9]{1,4})(?:,([0-9]{1,3}))?").fullmatch
+# Neither what markup is made of, nor a second colon.
+_LABEL: Final = rf"[^\n:&<]{{{MIN_LABEL_LETTERS},{MAX_LABEL_LETTERS}}}"
+_IS_LABEL: Final = re.compile(_LABEL).fullmatch
 _NUMBERS: Final = re.compile(
-    rf"{_LABEL}([0-9]{{1,2}})\.([0-9]{{1,2}})\.([0-9]{{4}})\.? {{1,9}}([0-9]{{1,2}}):([0-9]{{2}}):([0-9]{{2}})\n"
-    rf"{_LABEL}([A-Z0-9]{{8}}-[A-Z0-9]{{8}}-[0-9]{{1,12}})\n"
-    rf"{_LABEL}([0-9]{{1,12}}/[0-9]{{1,12}}[^\W\d_]{{2}})"
+    rf"({_LABEL}): {{0,80}}([0-9]{{1,2}}\.[0-9]{{1,2}}\.[0-9]{{4}})\.? {{1,9}}([0-9]{{1,2}}:[0-9]{{2}}:[0-9]{{2}})\n"
+    rf"({_LABEL}): {{0,80}}([A-Z0-9]{{8}}-[A-Z0-9]{{8}}-[0-9]{{1,12}})\n"
+    rf"({_LABEL}): {{0,80}}([0-9]{{1,12}}/[0-9]{{1,12}}[^\W\d_]{{2}})"
 ).fullmatch
 _ZONE: Final = ZoneInfo(TIME_ZONE)
 
@@ -67,50 +63,80 @@ def usual_journals(texts: Sequence[str]) -> Iterator[tuple[int, int, Receipt]]:
 
     The receipt has neither key nor code, and nothing of the shop's settings.
     """
-    text = "\n".join(texts)
-    if text.count("\n") != len(texts) - 1:
-        return
-    title: re.Match[str] | None = None
-    line = at = 0
-    for edge in _EDGE.finditer(text):
-        if edge[1] is not None:
-            title = edge
-        elif title is not None:
-            start = text.rfind("\n", 0, title.start()) + 1
-            receipt = _usual(text[start : edge.end()])
-            if receipt is not None:
-                line += text.count("\n", at, start)
-                first, at = line, edge.end()
-                line += text.count("\n", start, at)
-                yield first, line + 1, receipt
-            title = None
+    at = 0
+    while at < len(texts):
+        first, at = at, at + 1
+        if texts[first][:3] == RULED and _mark_of(texts[first]) == "title":
+            parts = _parts(texts, first)
+            receipt = _usual(parts) if parts is not None else None
+            if parts is not None and receipt is not None:
+                at = parts.last
+                yield first, at, receipt
 
 
-def _usual(text: str) -> Receipt | None:
-    """The receipt of one whole journal; None where anything in it is out of the way."""
-    rule = _RULE.search(text)
-    if rule is None:
+class _Parts(Struct, frozen=True, gc=False):
+    """What stands between the rules of a journal, on paper of a `width`; `last` is the line behind its end."""
+
+    width: int
+    last: int
+    head: Sequence[str]
+    sold: Sequence[str]
+    paid: Sequence[str]
+    taxes: Sequence[str]
+    tax_total: Sequence[str]
+    numbers: Sequence[str]
+
+
+def _parts(texts: Sequence[str], first: int) -> _Parts | None:
+    """The parts of the journal whose title is the line `first`; None where it is not parted as usual."""
+    width = len(texts[first])
+    rule, dashes = "=" * width, "-" * width
+    at = first
+    rules = []
+    try:
+        for line in (rule, dashes, rule, dashes, rule, rule):
+            at = texts.index(line, at + 1, at + MAX_PART_LINES)
+            rules.append(at)
+    except ValueError:
         return None
-    parts = text.split(rule.group())
-    width = len(rule[1])
-    if len(parts) != PARTS or len(parts[0]) > MAX_HEAD_LETTERS:
+    sold_at, paid_at, taxed_at, tax_total_at, numbered_at, over_at = rules
+    end_at = over_at + 2 if _is_picture(texts[over_at + 1 : over_at + 2]) else over_at + 1
+    if end_at >= len(texts) or _mark_of(texts[end_at]) != "end":
         return None
-    head = _HEADS[parts[0], width]
-    if head is None or _mark_of(parts[4]) != "end":
+    return _Parts(
+        width,
+        end_at + 1,
+        texts[first:sold_at],
+        texts[sold_at + 1 : paid_at],
+        texts[paid_at + 1 : taxed_at],
+        texts[taxed_at + 1 : tax_total_at],
+        texts[tax_total_at + 1 : numbered_at],
+        texts[numbered_at + 1 : over_at],
+    )
+
+
+def _is_picture(texts: Sequence[str]) -> bool:
+    """Whether a line is a picture and no more: a download has that of its code between the last rule and the end."""
+    return any(text.startswith("<img ") and text.rfind("<") == 0 and text.find(">") == len(text) - 1 for text in texts)
+
+
+def _mark_of(line: str) -> Mark:
+    return KNOWN_ROWS[line].mark if len(line) <= MAX_PAPER_LETTERS else ""
+
+
+def _usual(parts: _Parts) -> Receipt | None:
+    """What a journal says; None where anything in it is out of the way."""
+    numbers, title = _NUMBERS("\n".join(parts.numbers)), "\n".join(parts.head)
+    if numbers is None or len(title) > MAX_HEAD_LETTERS:
         return None
-    dashes = f"\n{'-' * width}\n"
-    sold, _, paid = parts[1].partition(dashes)
-    heading, _, items = sold.partition("\n")
-    tax_table, _, tax_total = parts[2].partition(dashes)
-    numbers = _NUMBERS(parts[3])
-    if numbers is None or _mark_of(heading) != "columns" or not _is_tax_total(tax_total):
+    head, moment = _HEADS[title, parts.width], _moment(numbers)
+    if head is None or moment is None or not _is_tax_total(parts.tax_total):
         return None
-    lines, payments, taxes = _lines(items, width), _payments(paid), _taxes(tax_table)
-    moment = _moment(numbers)
-    if lines is None or payments is None or taxes is None or moment is None:
+    lines, payments, taxes = _lines(parts.sold, parts.width), _payments(parts.paid), _taxes(parts.taxes)
+    if lines is None or payments is None or taxes is None:
         return None
     total, tenders, change = payments
-    number, counter = numbers[9], numbers[11]
+    number, counter = numbers[5], numbers[7]
     return Receipt(
         key="",
         kind=head.kind,
@@ -149,7 +175,7 @@ _HEADS: Final = _KnownHeads()
 
 
 def _read_head(text: str, width: int) -> Head | None:
-    """The lines from the title to the rule above the columns; of a sale without buyer and reference."""
+    """What stands above the columns, from the title on; of a sale without buyer and reference."""
     texts = text.split("\n")
     rows = rows_of(texts)
     marks: list[Mark] = [row.mark for row in rows]
@@ -161,63 +187,117 @@ def _read_head(text: str, width: int) -> Head | None:
     return head if head.kind == "sale" and not head.has_buyer and not head.original else None
 
 
-def _lines(text: str, width: int) -> tuple[Line, ...] | None:
-    """The items."""
+class _Amount(Struct, frozen=True, gc=False):
+    """`1.234,50`: in minor units, and as the contract writes it."""
+
+    minor: int
+    text: str
+
+
+class _Quantity(Struct, frozen=True, gc=False):
+    """`1,5`: as the contract writes it, and as `parts` of which one piece has `parts_of_one`."""
+
+    text: str
+    parts: int
+    parts_of_one: int
+
+    @property
+    def is_fraction(self) -> bool:
+        return self.parts % self.parts_of_one != 0
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _amount(word: str) -> _Amount | None:
+    match = _AMOUNT(word)
+    if match is None:
+        return None
+    whole, cents = match[1].replace(".", ""), match[2]
+    return _Amount(int(whole + cents), f"{whole}.{cents}")
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _quantity(word: str) -> _Quantity | None:
+    match = _QUANTITY(word)
+    if match is None:
+        return None
+    pieces, part = match.groups("")
+    return _Quantity(f"{pieces}.{part}" if part else pieces, int(pieces + part), 10 ** len(part))
+
+
+def _lines(texts: Sequence[str], width: int) -> tuple[Line, ...] | None:
+    """The items under their heading: of each the lines of its name, and below price, quantity and amount."""
+    if not texts or _mark_of(texts[0]) != "columns":
+        return None
     lines: list[Line] = []
-    at = 0
-    for item in _ITEM.finditer(text):
-        name, whole, cents, pieces, part, amount, amount_cents = item.groups("")
-        article = _article(name, width, bool(part.strip("0"))) if item.start() == at else None
+    name: list[str] = []
+    for text in texts[1:]:
+        # The first line of an item is its name, whatever it looks like.
+        amounts = _amounts(text) if name else None
+        if amounts is None:
+            name.append(text)
+            continue
+        price, quantity, amount = amounts
+        article = _article("\n".join(name), width, quantity.is_fraction)
         if article is None:
             return None
-        at = item.end()
-        whole = whole.replace(".", "")
-        minor = int(amount.replace(".", "") + amount_cents)
+        name = []
         lines.append(
             Line(
                 position=len(lines) + 1,
                 kind=article.kind,
                 description=article.name or UNSET,
                 gtin=article.gtin,
-                quantity=f"{pieces}.{part}" if part else pieces,
+                quantity=quantity.text,
                 unit=article.unit,
-                unit_price=f"{whole}.{cents}",
-                discount_minor=_hidden_discount(int(pieces + part), 10 ** len(part), int(whole + cents), minor),
-                amount_minor=minor,
+                unit_price=price.text,
+                discount_minor=_hidden_discount(quantity, price, amount),
+                amount_minor=amount.minor,
                 tax_labels=article.labels,
             )
         )
-    return tuple(lines) if at == len(text) else None
+    return tuple(lines) if not name else None
+
+
+def _amounts(text: str) -> tuple[_Amount, _Quantity, _Amount] | None:
+    """Price, quantity and amount; None for any other line."""
+    words = text.split()
+    if len(words) != WORDS_UNDER_A_NAME or len(text) > MAX_PAPER_LETTERS:
+        return None
+    price, quantity, amount = _amount(words[0]), _quantity(words[1]), _amount(words[2])
+    return (price, quantity, amount) if price is not None and quantity is not None and amount is not None else None
+
+
+def _article(name: str, width: int, is_fraction: bool) -> Article | None:
+    """What the lines of a name say; None where one of them may be something else."""
+    return _known_article(name, width, is_fraction) if len(name) <= MAX_PAPER_LETTERS else None
 
 
 @lru_cache(maxsize=WORDS_REMEMBERED)
-def _article(name: str, width: int, is_fraction: bool) -> Article | None:
-    """What the lines of a name say; None where one of them may be something else."""
+def _known_article(name: str, width: int, is_fraction: bool) -> Article | None:
     rows = rows_of(name.split("\n"))
-    if len(name) > MAX_PAPER_LETTERS or any(
-        row.mark or not row.text.strip() or ONLY_AMOUNTS.fullmatch(row.text) for row in rows
-    ):
+    if any(row.mark or not row.text.strip() or ONLY_AMOUNTS.fullmatch(row.text) for row in rows):
         return None
     return article_of(joined(rows, width), is_fraction)
 
 
-def _hidden_discount(parts: int, parts_of_one: int, price_minor: int, amount_minor: int) -> int:
-    """What a line's price and its quantity, `parts` of `parts_of_one`, come to beyond its amount and any rounding."""
-    exact = parts * price_minor
-    hidden = (2 * exact + parts_of_one) // (2 * parts_of_one) - amount_minor
-    return hidden if hidden > 0 and 2 * hidden * parts_of_one > parts_of_one + parts else 0
+def _hidden_discount(quantity: _Quantity, price: _Amount, amount: _Amount) -> int:
+    """What quantity × price comes to beyond the amount and any rounding."""
+    exact, one = quantity.parts * price.minor, quantity.parts_of_one
+    if exact <= amount.minor * one:
+        return 0
+    hidden = (2 * exact + one) // (2 * one) - amount.minor
+    return hidden if 2 * hidden * one > one + quantity.parts else 0
 
 
-def _payments(text: str) -> tuple[int, tuple[Tender, ...], int] | None:
+def _payments(rows: Sequence[str]) -> tuple[int, tuple[Tender, ...], int] | None:
     """Total, tenders and change; each line has its label and its amount."""
     total = change = None
     tenders: list[Tender] = []
-    for row in text.split("\n"):
-        found = _LABELLED_AMOUNT(row)
-        role = _role(found[1]) if found is not None else None
-        if found is None or role is None or (total is None and role != "total"):
+    for row in rows:
+        label, minor = _labelled(row, ":")
+        role = _role(label) if minor is not None else None
+        if minor is None or role is None or (total is None and role != "total"):
             return None
-        minor = int(found[2].replace(".", "") + found[3])
         total = minor if total is None else total
         match role:
             case "change":
@@ -225,8 +305,15 @@ def _payments(text: str) -> tuple[int, tuple[Tender, ...], int] | None:
             case "total" | "sum":
                 pass
             case kind:
-                tenders.append(Tender(kind=kind, description=found[1].rstrip(" "), amount_minor=minor))
+                tenders.append(Tender(kind=kind, description=label.rstrip(" "), amount_minor=minor))
     return (total, tuple(tenders), change_of(total, tenders, change)) if total is not None else None
+
+
+def _labelled(row: str, colon: str) -> tuple[str, int | None]:
+    """What stands before a `colon`, and the amount behind it; None where there is none."""
+    label, _, printed = row.partition(colon)
+    amount = _amount(printed.strip()) if len(row) <= MAX_PAPER_LETTERS else None
+    return label, amount.minor if amount is not None else None
 
 
 @lru_cache(maxsize=WORDS_REMEMBERED)
@@ -249,18 +336,16 @@ def _role(label: str) -> TenderKind | Literal["total", "sum", "change"] | None:
             return None
 
 
-def _taxes(text: str) -> tuple[Tax, ...] | None:
+def _taxes(rows: Sequence[str]) -> tuple[Tax, ...] | None:
     """The rows of the tax table under their heading."""
-    heading, *rows = text.split("\n")
-    if _mark_of(heading) != "tax columns":
+    if not rows or _mark_of(rows[0]) != "tax columns":
         return None
     taxes: list[Tax] = []
-    for row in rows:
-        match = _TAX(row)
-        kind = _tax_kind(match[1]) if match is not None else None
-        if match is None or kind is None:
+    for row in rows[1:]:
+        said, minor = _labelled(row, "%")
+        kind = _tax_kind(said) if minor is not None else None
+        if minor is None or kind is None:
             return None
-        minor = int(match[2].replace(".", "") + match[3])
         taxes.append(Tax(label=kind.label, name=kind.name, rate=kind.rate, amount_minor=minor))
     return tuple(taxes)
 
@@ -270,21 +355,38 @@ def _tax_kind(said: str) -> Tax | None:
     """Label, name and rate of a row, as of one without an amount; None where it may be no tax."""
     text = f"{said}% 0,00"
     row = read_row(text)
-    return tax_of(row.text) if not row.mark and row.field is None else None
+    return tax_of(row.text) if not (row.mark or row.field or any(map(said.count, ":&<"))) else None
 
 
-def _is_tax_total(text: str) -> bool:
-    match = _LABELLED_AMOUNT(text)
-    return match is not None and _field(match[1]) == "tax_total"
+def _is_tax_total(rows: Sequence[str]) -> bool:
+    if len(rows) != 1:
+        return False
+    label, minor = _labelled(rows[0], ":")
+    return minor is not None and _field(label) == "tax_total"
 
 
 def _moment(numbers: re.Match[str]) -> datetime | None:
     """When the journal was issued; None where it says no time, or one of its labels is another's."""
-    if (_field(numbers[1]), _field(numbers[8]), _field(numbers[10])) != ("time", "number", "counter"):
+    time_label, day, clock, number_label, _, counter_label, _ = numbers.groups()
+    if not _are_labels(time_label, number_label, counter_label):
         return None
-    day, month, year, hour, minute, second = map(int, numbers.groups()[1:7])
+    sold_on = _day(day)
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=_ZONE)
+        return datetime.combine(sold_on, time.fromisoformat(f"{clock:0>8}"), _ZONE) if sold_on is not None else None
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _are_labels(time_label: str, number_label: str, counter_label: str) -> bool:
+    return (_field(time_label), _field(number_label), _field(counter_label)) == ("time", "number", "counter")
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _day(text: str) -> date | None:
+    day, month, year = map(int, text.split("."))
+    try:
+        return date(year, month, day)
     except ValueError:
         return None
 
@@ -296,9 +398,9 @@ def _field(label: str) -> Field | None:
 
 def _is_plain(label: str) -> bool:
     """Whether single blanks alone stand between the words of a label, and one at most behind the last."""
-    return label.isprintable() and label.removesuffix(" ") == " ".join(label.split()) and len(label.strip()) > 1
-
-
-def _mark_of(line: str) -> Mark:
-    """What a heading is; nothing where it is more than a line."""
-    return KNOWN_ROWS[line].mark if "\n" not in line and len(line) <= MAX_PAPER_LETTERS else ""
+    return (
+        _IS_LABEL(label) is not None
+        and label.isprintable()
+        and label.removesuffix(" ") == " ".join(label.split())
+        and len(label.strip()) >= MIN_LABEL_LETTERS
+    )

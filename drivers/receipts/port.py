@@ -7,7 +7,6 @@ arguments, keeps no state between calls, and gets text: bytes, code pages and cu
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self, overload
 
 from msgspec import Struct
@@ -84,8 +83,7 @@ class Lines(Sequence[TextLine]):
         return TextLine(text=self.texts[at], start=self.starts[at], end=self.ends[at])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrintedJob:
+class PrintedJob(Struct, frozen=True, kw_only=True):
     """One sheet of paper, or one text up to its page break.
 
     For `read`, what stood in the `Found` as `known` stands here again.
@@ -96,8 +94,7 @@ class PrintedJob:
     known: object = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """A reader says: lines `first` up to `last` (exclusive) are a receipt of mine.
 
     `certainty` is 1 to CERTAIN. Where readers differ, the surer one reads. What a reader has learned by looking may

@@ -76,7 +76,7 @@ def _read(cut: Cut, document: bytes, options: DecodeOptions, prefixes: set[str])
             raise MalformedReceiptError("bad_xml", "a transaction ends that has no beginning; correct it at the sender")
         if cut.kind == "too_large":
             raise MalformedReceiptError("too_large", "a transaction of more than 4 MiB; export fewer lines in each")
-        transaction = parsed(cut.text, prefixes)
+        transaction = parsed(cut.xml, prefixes)
         sale = next(iter(each(transaction, _SALES)), None)
         if sale is None:
             return _control(transaction)

@@ -51,13 +51,14 @@ class DtdRefusedError(ValueError):
 class Cut(Struct, frozen=True, kw_only=True):
     """A transaction, `torn` where its end is missing, `stray` where its beginning is.
 
-    Its bytes are `document[start:end]`; only a whole one that is not too large has its text.
+    Its bytes are `document[start:end]`; only a whole one that is not too large has its XML, in UTF-8 and without
+    damaged letters.
     """
 
     kind: CutKind
     start: int
     end: int
-    text: str = ""
+    xml: bytes = b""
 
 
 def is_xml_document(document: bytes) -> bool:
@@ -92,7 +93,7 @@ def cuts(document: bytes) -> Iterator[Cut]:
         start = place + _wide_size(narrow[at : cut.start])
         at, place = cut.end, start + _wide_size(narrow[cut.start : cut.end])
         end = min(place, len(document))
-        yield Cut(kind=cut.kind, start=min(start, end), end=end, text=cut.text)
+        yield Cut(kind=cut.kind, start=min(start, end), end=end, xml=cut.xml)
 
 
 def _wide_size(narrow: bytes) -> int:
@@ -110,6 +111,8 @@ class _Cutter:
         self._closer_at: dict[bytes, int] = {}
         # Where the open transaction begins and its name with the prefix; empty where none is open.
         self._start, self._name = 0, b""
+        # Up to where nothing in it can be a mark.
+        self._plain_to = 0
         # Where the last one ended.
         self._boundary = 0
 
@@ -134,13 +137,22 @@ class _Cutter:
 
     def _next_mark(self, at: int) -> re.Match[bytes] | None:
         """What may begin or end a transaction; in one that is open, only another of its name."""
-        marks = _marks_named(self._name) if self._name else _MARK
-        return marks.search(self._document, at)
+        if not self._name:
+            return _MARK.search(self._document, at)
+        return _marks_named(self._name).search(self._document, max(at, self._plain_to))
 
     def _begun(self, mark: re.Match[bytes]) -> Iterator[Cut]:
         if self._name:
             yield self._cut("torn", self._start, mark.start())
         self._start, self._name = mark.start(), mark["name"]
+        self._plain_to = self._end_of_plain(mark.end())
+
+    def _end_of_plain(self, at: int) -> int:
+        """Where the open transaction may end, if nothing that begins or hides one stands before; else `at` itself."""
+        end = self._next(b"</" + self._name, at)
+        if end < 0 or any(self._document.find(mark, at, end) >= 0 for mark in (b"<" + self._name, b"<!", b"<?")):
+            return at
+        return end
 
     def _ended(self, end: int) -> Cut:
         cut = self._cut("transaction", self._start, end) if self._name else self._cut("stray", self._boundary, end)
@@ -157,7 +169,7 @@ class _Cutter:
             return Cut(kind=kind, start=start, end=end)
         if end - start > MAX_TRANSACTION_BYTES:
             return Cut(kind="too_large", start=start, end=end)
-        return Cut(kind=kind, start=start, end=end, text=self._document[start:end].decode(self._codec, "replace"))
+        return Cut(kind=kind, start=start, end=end, xml=_in_utf8(self._document[start:end], self._codec))
 
     def _past(self, opener: bytes, at: int) -> int:
         """What follows a comment, CDATA section or instruction; `at` itself where it is never closed.
@@ -165,12 +177,17 @@ class _Cutter:
         One that holds a second opener is taken for unclosed: a comment may not hold one, and nothing is lost.
         """
         closer = _CLOSERS[opener]
-        closed = self._closer_at.get(closer, 0)
-        if 0 <= closed < at:
-            closed = self._closer_at[closer] = self._document.find(closer, at)
+        closed = self._next(closer, at)
         if closed < 0 or self._document.find(b"<" + opener, at, closed) >= 0:
             return at
         return closed + len(closer)
+
+    def _next(self, closer: bytes, at: int) -> int:
+        """Where the next `closer` stands, or below zero. Places asked for one after the other are looked at once."""
+        found = self._closer_at.get(closer, 0)
+        if 0 <= found < at:
+            found = self._closer_at[closer] = self._document.find(closer, at)
+        return found
 
     def _hear_encoding(self, start: int, end: int) -> None:
         if not self._tells_codec or self._name:
@@ -179,6 +196,12 @@ class _Cutter:
         if match is not None:
             name = match[1].decode("ascii").lower()
             self._codec = name if _KNOWN_ENCODING.fullmatch(name) and _is_codec(name) else "utf-8"
+
+
+def _in_utf8(data: bytes, codec: str) -> bytes:
+    """`data`, which says that it is in `codec`, in UTF-8; what is damaged is replaced."""
+    text = data.decode(codec, "replace")
+    return text.encode() if codec != "utf-8" or "\ufffd" in text else data
 
 
 @lru_cache(maxsize=16)

@@ -36,24 +36,27 @@ _IN_CENTS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{2}").fullmatch
 _TRUE: Final = frozenset(("true", "1", "yes", "y"))
 
 
-def parsed(text: str, prefixes: set[str]) -> Element:
-    """The element that `text` is, with plain names. Raises MalformedReceiptError (`bad_xml`, `too_large`).
+def parsed(xml: bytes, prefixes: set[str]) -> Element:
+    """The element that `xml`, in UTF-8, is, with plain names. Raises MalformedReceiptError (`bad_xml`, `too_large`).
 
     `prefixes` are those declared around it, as far as they are known; what it needs is added.
     """
-    if text.count("<") > MAX_TAGS:
+    if xml.count(b"<") > MAX_TAGS:
         raise MalformedReceiptError("too_large", f"a transaction of more than {MAX_TAGS} tags; export fewer lines")
+    if b"\r" not in xml:
+        # Texts are read with single blanks; the parser makes a text of its own of each line between tags.
+        xml = xml.replace(b"\n", b" ")
     try:
-        root = _parsed(text, prefixes)
+        root = _parsed(xml, prefixes)
         # Most files declare one namespace, around all transactions: what is cut out of it has plain names.
-        return _plain(root) if prefixes or "xmlns" in text or "xml:" in text else root
+        return _plain(root) if prefixes or b"xmlns" in xml or b"xml:" in xml else root
     except ParseError as error:
         if error.code != _UNBOUND_PREFIX:
             raise _malformed(error) from error
     # Declared on an element around it, from which it was cut; what the namespace is does not matter.
-    needed = {*prefixes, *_PREFIX.findall(text)} - {"xml", "xmlns"}
+    needed = {*prefixes, *_PREFIX.findall(xml.decode())} - {"xml", "xmlns"}
     try:
-        element = _plain(_parsed(text, needed))
+        element = _plain(_parsed(xml, needed))
     except ParseError as error:
         raise _malformed(error) from error
     if len(needed) <= MAX_PREFIXES:
@@ -61,10 +64,10 @@ def parsed(text: str, prefixes: set[str]) -> Element:
     return element
 
 
-def _parsed(text: str, prefixes: Iterable[str]) -> Element:
+def _parsed(xml: bytes, prefixes: Iterable[str]) -> Element:
     parser = XMLParser()  # noqa: S314 - a transaction has no document type, so there are no entities to expand
     parser.feed("<a" + "".join(f' xmlns:{prefix}="{prefix}"' for prefix in prefixes) + ">")
-    parser.feed(text)
+    parser.feed(xml)
     parser.feed("</a>")
     around: Element = parser.close()
     return around[0]

@@ -62,7 +62,7 @@ def pieces_of(
         codes_start = lines.starts[found.first] if at else job.start
         at = found.last
         own = lines[found.first : found.last]
-        start, end = _bytes_of(own)
+        start, end = _bytes_of(own, may_be_fed_back=job.sheet is not None)
         codes_end = lines.starts[after[0].first] if after is not None else job.end
         part = PrintedJob(
             lines=own,
@@ -85,9 +85,9 @@ def pieces_of(
             yield rest
 
 
-def _bytes_of(lines: Lines) -> tuple[int, int]:
+def _bytes_of(lines: Lines, *, may_be_fed_back: bool) -> tuple[int, int]:
     """From the first byte of `lines` to the last: paper that is fed back gets its lines out of the stream's order."""
-    return min(lines.starts), max(lines.ends)
+    return (min(lines.starts), max(lines.ends)) if may_be_fed_back else (lines.starts[0], lines.ends[-1])
 
 
 def _with_numbers(piece: Receipt | DecodeProblem, lines: Lines) -> Receipt | DecodeProblem:
@@ -178,7 +178,7 @@ def _rest(
     lines = job.printed.lines[first:last]
     if has_receipts and not any(map(str.strip, lines.texts)):
         return
-    start, end = _bytes_of(lines) if has_receipts else (job.start, job.end)
+    start, end = _bytes_of(lines, may_be_fed_back=job.sheet is not None) if has_receipts else (job.start, job.end)
     kind = classified(lines.texts)
     if not has_receipts and job.raster_only:
         yield _problem("raster_only", start, end)

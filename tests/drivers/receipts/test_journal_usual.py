@@ -16,6 +16,7 @@ from tests.drivers.receipts.serbian_paper import drawn
 READER = PursJournalReader()
 OPTIONS = DecodeOptions(time_zone="Europe/Belgrade")
 PAGES = 1_500
+PICTURE = "<img src=data:image/gif;base64,R0lGODlhhAGEAfcAAAAAAA width='250' height='250'/>"
 ODD = (
     " ", "  ", "-", "=", "%", ":", ",", ".", "0", "1", "(Ђ)", "\u00a0", "\u200b", "&amp;", "<b>", "0,00", "\n", "\n\n",
     "\n" + "=" * 40 + "\n",
@@ -23,6 +24,7 @@ ODD = (
     "\nИД купца: 10:123456789\n", "\nРеф. број: 746DUV64-746DUV64-1\n", "\nБројач рачуна: 1/2ПП\n", "\nОзнака Име\n",
     "\nПФР време: 1.1.2026. 9:00:00\n", "\n======== КРАЈ ФИСКАЛНОГ РАЧУНА =========\n", "\nФИСКАЛНИ РАЧУН\n",
     "\n============ ФИСКАЛНИ РАЧУН ============\n", "\n-----ПРОМЕТ РЕФУНДАЦИЈА-----\n", "\n    1,00    2    2,00\n",
+    "\n<img src=data:image/gif;base64,R0lGODlh width='250'>\n", "\n<img src=a>Kusur: 1,00\n", "\n12 1,00 2 2,00\n",
     "\nNepoznato 12,00\n", "\nУкупно за уплату: 3,00\n", "\n1.234,5678  1  1.234,56\n", "\n101670560\n",
 )  # fmt: skip
 
@@ -55,6 +57,18 @@ def test_a_shops_sales_are_read_in_one_go() -> None:
         found = READER.find(PrintedJob(lines=_lines(text.rstrip("\n").split("\n"))))
         assert [each.known is not None for each in found] == [True] * len(found), text
         assert found
+
+
+def test_a_download_with_the_picture_of_its_code_is_read_in_one_go() -> None:
+    # given journals as the tax authority's page shows them: the picture stands before the end line
+    end = "\n======== КРАЈ"
+    text = Shop(1).journals(3).decode()
+    for picture, taken in ((PICTURE, True), (f"{PICTURE} Kusur", False), (f"{PICTURE}\n{PICTURE}", False)):
+        # when they are looked for
+        texts = text.replace(end, f"\n{picture}{end}").split("\n")
+        found = READER.find(PrintedJob(lines=_lines(texts)))
+        # then a picture alone is no reason to read line by line
+        assert [each.known is not None for each in found] == [taken] * 3, picture
 
 
 def test_what_says_more_than_usual_is_left_to_the_reader_of_lines() -> None:
