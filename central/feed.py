@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Row,
     Select,
     and_,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -41,22 +43,34 @@ from central.db.sets import among, change_rows, each, insert_rows
 from central.members import erased_among, rows_of
 from central.scopes import WHOLE, Scope
 from loyalty.member import Member
-from sync.wire import Change, ChangesResponse, MemberResponse
+from sync.wire import MemberResponse
 
 # Changes placed in one transaction: an import must not hold the writers for long.
 PLACED_AT_ONCE = 1000
 MAX_CHANGES = 1000
 # Positions looked through for one answer: a store's members may be few among all that changed.
 SPAN = 20_000
+# Of a row that changed where it is held.
+_HELD: Final = literal_column("1", Integer).label("held")
 
 
-class SnapshotRow(Struct, frozen=True, kw_only=True):
-    """A line of a snapshot: a Change whose row is written as the feed keeps it."""
+class FedChange(Struct, frozen=True, kw_only=True):
+    """A Change, in an answer or as a line of a snapshot, whose row is written as the feed keeps it."""
 
     pos: int
     op: str
     member: str
-    row: Raw
+    row: Raw | UnsetType = UNSET
+
+
+class FedChanges(Struct, frozen=True, kw_only=True):
+    """A ChangesResponse of these."""
+
+    centre_epoch: str
+    changes: tuple[FedChange, ...]
+    next: int
+    more: bool
+    as_of: datetime
 
 
 class Placed(Struct, frozen=True, kw_only=True):
@@ -184,9 +198,7 @@ def positions_of(connection: Connection, change_ids: Sequence[int]) -> dict[int,
     return {row.id: row.pos for row in rows}
 
 
-def changes_after(
-    connection: Connection, after: int, limit: int, now: datetime, scope: Scope = WHOLE
-) -> ChangesResponse:
+def changes_after(connection: Connection, after: int, limit: int, now: datetime, scope: Scope = WHOLE) -> FedChanges:
     """Changes in order of position, as far as they are a scope's. Each member appears once, at its newest."""
     newest = feed_position(connection)
     through = min(after + SPAN, newest)
@@ -196,7 +208,7 @@ def changes_after(
         rows = _changes_of_store(connection, scope.store, after, through, limit)
     cut, rows = len(rows) > limit, rows[:limit]
     reached = rows[-1].at if cut else max(after, through)
-    return ChangesResponse(
+    return FedChanges(
         centre_epoch=centre_epoch(connection),
         changes=tuple(_change(row) for row in rows),
         next=reached,
@@ -207,7 +219,7 @@ def changes_after(
 
 def _all_changes(connection: Connection, after: int, through: int, limit: int) -> list[Row[Any]]:
     columns = tables.feed.c
-    query = select(columns.pos.label("at"), columns.member, columns.op, columns.row)
+    query = select(columns.pos.label("at"), columns.member, columns.op, columns.row, _HELD)
     return list(connection.execute(_between(query, columns.pos, after, through, limit)))
 
 
@@ -219,7 +231,7 @@ def _changes_of_store(connection: Connection, store: str, after: int, through: i
     rows, scoped = tables.feed.c, tables.scope_members.c
     here = and_(scoped.member == rows.member, scoped.store == store)
     changed = (
-        select(rows.pos.label("at"), rows.member, rows.op, rows.row)
+        select(rows.pos.label("at"), rows.member, rows.op, rows.row, _HELD)
         .select_from(tables.feed.outerjoin(tables.scope_members, here))
         .where(or_(rows.op != "upsert", and_(scoped.held == 1, scoped.pos <= rows.pos)))
     )
@@ -241,7 +253,7 @@ def _between(query: Select[Any], pos: ColumnElement[int], after: int, through: i
     return query.where(pos > after, pos <= through).order_by(pos).limit(limit + 1)
 
 
-def rows_page(connection: Connection, after_member: str, limit: int, scope: Scope = WHOLE) -> list[SnapshotRow]:
+def rows_page(connection: Connection, after_member: str, limit: int, scope: Scope = WHOLE) -> list[FedChange]:
     """One page of all that is in a scope, in the order of member ids, for a snapshot."""
     rows, scoped = tables.feed.c, tables.scope_members.c
     if scope.store is None:
@@ -256,15 +268,14 @@ def rows_page(connection: Connection, after_member: str, limit: int, scope: Scop
             .order_by(scoped.member)
         )
     found = connection.execute(query.where(rows.op == "upsert").limit(limit))
-    return [SnapshotRow(pos=pos, op="upsert", member=member, row=Raw(row)) for member, pos, row in found]
+    return [FedChange(pos=pos, op="upsert", member=member, row=Raw(row)) for member, pos, row in found]
 
 
-def _change(row: Row[Any]) -> Change:
+def _change(row: Row[Any]) -> FedChange:
     """As a register is told it. What left the scope while its row is gone for all is told as the latter."""
-    left = row.op == "upsert" and getattr(row, "held", 1) == 0
-    op = "leave" if left else row.op
-    decoded = msgspec.json.decode(row.row, type=Member) if op == "upsert" else UNSET
-    return Change(pos=row.at, op=op, member=row.member, row=decoded)  # type: ignore[arg-type]
+    if row.op == "upsert" and row.held:
+        return FedChange(pos=row.at, op="upsert", member=row.member, row=Raw(row.row))
+    return FedChange(pos=row.at, op="leave" if row.op == "upsert" else row.op, member=row.member)
 
 
 class Sequencer:

@@ -13,14 +13,16 @@ from typing import Final
 
 # A batch of so many entries at most is what a till sold just now; more of them are a backlog.
 FRESH_ENTRIES: Final = 20
-# An answer to a backlog's batch should take about this long, whoever else waits.
-ANSWER_S: Final = 0.5
+# An answer to a backlog's batch should take about this long, whoever else waits: a register gives up after 10 s of
+# silence, and what a batch costs by itself is that of a hundred entries, so that small ones make a slow centre slower.
+ANSWER_S: Final = 2.0
 MAX_CREDIT: Final = 500
-MIN_CREDIT: Final = 50
-# Backlogs that are taken in at the same time; the other writers are for fresh sales.
-BACKLOGS_AT_ONCE: Final = 6
+MIN_CREDIT: Final = 100
+# Backlogs that are taken in at the same time: while one waits for the database, the others have the one processor that
+# this process uses. The other writers are for fresh sales.
+BACKLOGS_AT_ONCE: Final = 3
 # Backlogs that may wait for their turn; who comes on top of them is told to pause.
-BACKLOGS_WAITING: Final = 64
+BACKLOGS_WAITING: Final = 32
 # What an entry is thought to take before the first was measured, and how much a new measurement counts.
 _ENTRY_S: Final = 0.001
 _WEIGHT: Final = 0.2

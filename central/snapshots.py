@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from central import erasing, feed
 from central.db.database import Database
-from central.feed import SnapshotRow
+from central.feed import FedChange
 from central.problems import NotFoundError, SnapshotInTheMakingError, SnapshotNeededError
 from central.scopes import Scope
 from loyalty.receipt import AwareDatetime
@@ -142,7 +142,7 @@ class Snapshots:
         await asyncio.to_thread(write_private, target / "manifest.json", manifest)
         return answer
 
-    async def _page(self, scope: Scope, after: str) -> list[SnapshotRow]:
+    async def _page(self, scope: Scope, after: str) -> list[FedChange]:
         return await self._database.read(lambda connection: feed.rows_page(connection, after, ROWS_PER_CHUNK, scope))
 
     def _kept(self, scope: Scope) -> list[_Manifest]:
@@ -189,12 +189,12 @@ def forget_snapshots(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _write_chunk(path: Path, url: str, page: Sequence[SnapshotRow]) -> SnapshotChunk:
+def _write_chunk(path: Path, url: str, page: Sequence[FedChange]) -> SnapshotChunk:
     content = zstd_lines(page)
     write_private(path, content)
     return SnapshotChunk(url=url, sha256=hashlib.sha256(content).hexdigest(), rows=len(page))
 
 
-def zstd_lines(page: Sequence[SnapshotRow]) -> bytes:
+def zstd_lines(page: Sequence[FedChange]) -> bytes:
     """One Change a line, compressed."""
     return zstd.compress(_line.encode_lines(page))

@@ -24,7 +24,7 @@ from central.scopes import ALL_STORES, EVERYTHING, WHOLE, Policy, Scope
 from sync.store.fed import fed
 from sync.store.store import Store
 from sync.store.writing import Writing
-from sync.wire import Change, EnrolRequest, Facts, LiveHint
+from sync.wire import Change, ChangesResponse, EnrolRequest, Facts, LiveHint
 from tests.central.conftest import RunningCentre
 from tests.central.till import NOON, receipt
 from tests.sync.store.samples import opened
@@ -77,8 +77,10 @@ class Stores:
         found: Scope = self.read(lambda c: scopes.scope_of(c, store))
         return found
 
-    def changes(self, store: str, after: int, limit: int = 1000) -> Any:
-        return self.read(lambda c: feed.changes_after(c, after, limit, self.now, scopes.scope_of(c, store)))
+    def changes(self, store: str, after: int, limit: int = 1000) -> ChangesResponse:
+        """As a register reads them."""
+        fed = self.read(lambda c: feed.changes_after(c, after, limit, self.now, scopes.scope_of(c, store)))
+        return msgspec.json.decode(msgspec.json.encode(fed), type=ChangesResponse)
 
     def held(self, store: str) -> dict[str, int]:
         """Who is in a store's scope as placed, with the position there."""
