@@ -230,10 +230,11 @@ def _changes_of_store(connection: Connection, store: str, after: int, through: i
     """
     rows, scoped = tables.feed.c, tables.scope_members.c
     here = and_(scoped.member == rows.member, scoped.store == store)
-    changed = (
-        select(rows.pos.label("at"), rows.member, rows.op, rows.row, _HELD)
-        .select_from(tables.feed.outerjoin(tables.scope_members, here))
-        .where(or_(rows.op != "upsert", and_(scoped.held == 1, scoped.pos <= rows.pos)))
+    # By nothing but its key: where PostgreSQL knows little of the tables yet, it would join each row with all whom the
+    # store holds, or go by an index of these.
+    held = select(case((scoped.pos <= rows.pos, scoped.held), else_=0)).where(here).scalar_subquery()
+    changed = select(rows.pos.label("at"), rows.member, rows.op, rows.row, _HELD).where(
+        or_(rows.op != "upsert", held == 1)
     )
     op = func.coalesce(rows.op, "leave")
     moved = (

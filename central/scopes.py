@@ -16,7 +16,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Select, and_, func, insert, literal_column, select, update
 
 from central.db import tables
-from central.db.sets import among
+from central.db.sets import among, insert_rows
 
 Hold = Literal["everything", "seen"]
 """All members, or those that were seen at the store."""
@@ -138,7 +138,7 @@ def _seen(connection: Connection, store: str, members: Sequence[str], at: dateti
     fresh = [member for member in members if member not in known]
     if fresh:
         rows = [{"store": store, "member": member, "seen_at": at, "held": 1} for member in fresh]
-        connection.execute(insert(tables.scope_members), rows)
+        insert_rows(connection, tables.scope_members, rows)
     again = [row.member for row in known.values() if row.held and _long_ago(row, at)]
     back = [row.member for row in known.values() if not row.held]
     for some, values in ((again, {}), (back, {"held": 1, "pos": None})):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import psycopg
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     ColumnElement,
     Connection,
@@ -115,8 +116,10 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, A
     driver: Any = connection.connection.driver_connection
     columns = tuple(rows[0])
     names = ", ".join(f'"{name}"' for name in columns)
+    statement = f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT BINARY)'
     try:
-        with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types([_type_of(table.c[name].type) for name in columns])
             for row in rows:
                 copy.write_row([row[name] for name in columns])
     except psycopg.Error as error:
@@ -192,11 +195,18 @@ def _element(value: Any) -> str:
 
 
 def _array_of(kind: TypeEngine[Any]) -> str:
+    return "bigint[]" if isinstance(kind, Integer) else f"{_type_of(kind)}[]"
+
+
+def _type_of(kind: TypeEngine[Any]) -> str:
+    """A column's type as PostgreSQL calls it."""
     if isinstance(kind, Moment):
-        return "timestamptz[]"
+        return "timestamptz"
     if isinstance(kind, LargeBinary):
-        return "bytea[]"
-    return "bigint[]" if isinstance(kind, Integer) else "text[]"
+        return "bytea"
+    if isinstance(kind, BigInteger):
+        return "bigint"
+    return "integer" if isinstance(kind, Integer) else "text"
 
 
 def _translated(connection: Connection, what: str, error: psycopg.Error) -> Exception:

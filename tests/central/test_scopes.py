@@ -82,6 +82,26 @@ class Stores:
         fed = self.read(lambda c: feed.changes_after(c, after, limit, self.now, scopes.scope_of(c, store)))
         return msgspec.json.decode(msgspec.json.encode(fed), type=ChangesResponse)
 
+    def plans(self, work: Callable[[Connection], Any], question: str) -> list[str]:
+        """How the database finds the rows of each such question that the work asks of it."""
+
+        def planned(connection: Connection) -> list[str]:
+            asked: list[tuple[str, Any]] = []
+            event.listen(connection, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+            work(connection)
+            sqlite = connection.dialect.name == "sqlite"
+            if not sqlite:
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a dozen rows are read whole else
+            explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
+            return [
+                str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
+                for statement, values in asked
+                if statement.startswith(question)
+            ]
+
+        found: list[str] = self.write(planned)
+        return found
+
     def held(self, store: str) -> dict[str, int]:
         """Who is in a store's scope as placed, with the position there."""
 
@@ -160,25 +180,20 @@ def test_who_was_not_seen_for_a_year_leaves_and_comes_back_at_the_next_visit(sto
 def test_who_is_to_leave_is_found_without_looking_at_all_who_stay(stores: Stores) -> None:
     stores.seen(HERE, *PEOPLE)
 
-    def plans(connection: Connection) -> list[str]:
-        """How the database finds the rows of each question that `let_go` asks of it."""
-        asked: list[tuple[str, Any]] = []
-        event.listen(connection, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
-        scopes.let_go(connection, stores.now)
-        sqlite = connection.dialect.name == "sqlite"
-        if not sqlite:
-            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a dozen rows are read whole else
-        explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
-        return [
-            str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
-            for statement, values in asked
-            if statement.startswith("SELECT scope_members")
-        ]
-
-    asked_for, unseen, *_ = stores.write(plans)
+    asked_for, unseen, *_ = stores.plans(lambda c: scopes.let_go(c, stores.now), "SELECT scope_members")
 
     assert "ix_scope_members_pinned" in asked_for
     assert "ix_scope_members_seen" in unseen
+
+
+def test_a_change_is_looked_for_among_whom_a_store_holds_and_not_each_of_these_among_all(stores: Stores) -> None:
+    stores.seen(HERE, *PEOPLE)
+    stores.place()
+
+    [changed] = stores.plans(lambda c: feed.changes_after(c, 0, 10, NOON, scopes.scope_of(c, HERE)), "SELECT feed.pos")
+
+    assert "Join" not in changed
+    assert "pk_scope_members on" in changed or "sqlite_autoindex_scope_members_1 (store=? AND member=?)" in changed
 
 
 def test_a_pin_lasts_a_month_and_a_visit_makes_more_of_it(stores: Stores) -> None:
