@@ -61,6 +61,7 @@ from sync.steps import (
     Wait,
 )
 from sync.store.errors import AckRefusedError, StoreError, StoreFullError
+from sync.store.fed import parts_of
 from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH
 from sync.store.reading import CODE_KEY
 from sync.store.rows import EpochState
@@ -402,12 +403,15 @@ class SyncLoop:
                 await self._apply_chunk(step)
 
     async def _apply_page(self, answer: ChangesResponse | AllowancesResponse) -> None:
+        """Changes in small transactions: a receipt may be waiting behind each."""
         if isinstance(answer, AllowancesResponse):
             await self._store.write(partial(_keep_allowances, answer=answer))
             return
-        as_of = None if answer.more else answer.as_of
-        changes = all_but_erased(answer.changes) if self._names_erasures else answer.changes
-        await self._store.write(lambda writing: writing.apply_changes(changes, answer.next, as_of))
+        for part in parts_of(answer):
+            changes = all_but_erased(part.changes) if self._names_erasures else part.changes
+            as_of = None if part.more else part.as_of
+            apply = partial(Writing.apply_changes, changes=changes, through=part.next, as_of=as_of)
+            await self._store.write(apply)
 
     async def _put_in_force(self, step: Exchange, answer: SignedProgram | SignedConfig | SignedItemMap) -> None:
         match answer:

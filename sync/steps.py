@@ -21,7 +21,7 @@ from sync.wire import (
     SnapshotResponse,
 )
 
-# One page goes into the store in one transaction, and a receipt may be waiting for its turn behind it.
+# One page is held in memory as a whole, and goes into the store some at a time.
 CHANGES_PER_PULL = 500
 
 

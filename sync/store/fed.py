@@ -1,19 +1,24 @@
 """A member as the feed, a snapshot or a lookup tells of them, made ready for the tables.
 
-Owns that form. Made where there is time for it, so that the writer, behind whom a receipt may wait, has only rows to
-write. Never touches a store.
+Owns that form, and how much of a page goes in at once. Made where there is time for it, so that the writer, behind
+whom a receipt may wait, has only rows to write. Never touches a store.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from loyalty.identification import normal_code
 from loyalty.member import Member
-from sync.wire import Change
+from sync.wire import Change, ChangesResponse
+
+# Changes of one page that go into the store in one transaction: some milliseconds of the writer's time.
+APPLIED_AT_ONCE: Final = 64
 
 _encode = msgspec.json.Encoder().encode
 
@@ -52,3 +57,13 @@ def fed_row(member: str, pos: int, row: Member) -> Fed:
 
 def codes_of(row: Member) -> tuple[tuple[str, str], ...]:
     return tuple([(normal_code(one.code), one.kind) for one in row.identifiers])
+
+
+def parts_of(page: ChangesResponse) -> Iterator[ChangesResponse]:
+    """A page in small ones, each of which comes as far as its last change; all but the last have more behind them."""
+    changes = page.changes
+    last = max(0, len(changes) - 1) // APPLIED_AT_ONCE * APPLIED_AT_ONCE
+    for start in range(0, last, APPLIED_AT_ONCE):
+        some = changes[start : start + APPLIED_AT_ONCE]
+        yield replace(page, changes=some, next=some[-1].pos, more=True)
+    yield replace(page, changes=changes[last:])

@@ -182,7 +182,7 @@ class MemberRows(ProfileRows):
         """Own claims and edits that a row shows go; an erased member has no claims at all."""
         changed = self._changed(rows, self._generation(), as_run=as_run)
         self._touched.update([row.member for row in changed])
-        claimed = {row[0] for row in self._rows("SELECT DISTINCT member FROM claims")}
+        claimed = self._claimed([one for row in changed for one in (row.member, *row.aliases)])
         edited = bool(self._rows("SELECT 1 FROM edits LIMIT 1"))
         for row in changed:
             for alias in row.aliases:
@@ -196,6 +196,14 @@ class MemberRows(ProfileRows):
                 self._execute("DELETE FROM scans WHERE member = ?", (row.member,))
             elif row.member in claimed:
                 self._execute("DELETE FROM claims WHERE member = ? AND pos <= ?", (row.member, row.pos))
+
+    def _claimed(self, members: Sequence[str]) -> set[str]:
+        """Which of these have own claims; the claims of all that waits for the centre are not looked through."""
+        rows = self._rows(
+            "SELECT DISTINCT member FROM claims WHERE member IN (SELECT value FROM json_each(?))",
+            (_encode(members).decode(),),
+        )
+        return {row[0] for row in rows}
 
     def _changed(self, rows: Sequence[Fed], generation: int, *, as_run: bool = False) -> Sequence[Fed]:
         """Let each row be where it is newer than the one held, and return these; of several of one member the newest

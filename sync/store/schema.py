@@ -237,6 +237,14 @@ _SPENDING: Migration = (
     ),
 )
 
+_CLAIMS_SHOWN: Migration = (
+    "claims_shown",
+    (
+        # Each page of the feed asks for those whose member is not held; what waits for the centre has no position.
+        "CREATE INDEX claims_pos ON claims (pos) WHERE pos IS NOT NULL",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -250,6 +258,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _CODE_RUNS,
     _SCANS_OF_MEMBER,
     _SPENDING,
+    _CLAIMS_SHOWN,
 )
 
 
