@@ -19,6 +19,7 @@ from loyalty.identification import MemberKind, normal_code
 from loyalty.receipt import AwareDatetime, MemberReference, Receipt
 from sync.records import (
     AliasBody,
+    AllowanceReturnBody,
     AttachBody,
     ConsentBody,
     CorrectBody,
@@ -26,6 +27,8 @@ from sync.records import (
     JoinBody,
     ProfileBody,
     ReceiptBody,
+    RedeemBody,
+    ReleaseBody,
     SignalBody,
 )
 from sync.wire import Erasure
@@ -121,6 +124,8 @@ class About:
                 return self._sale(body) if named or (theirs and reference is not None) else body
             case AttachBody() | SignalBody():
                 return None if named else body
+            case RedeemBody() | ReleaseBody() | AllowanceReturnBody():
+                return body  # what was spent counts, by an id that names nobody
             case JoinBody():
                 named = any(self.names(one.code, one.kind) for one in body.codes)
             case AliasBody():

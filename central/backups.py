@@ -110,6 +110,8 @@ def _begin_anew(connection: Connection, facts: tuple[Fact, ...], now: datetime) 
     connection.execute(update(tables.epochs).where(tables.epochs.c.closed_at.is_(None)).values(closed_at=now))
     connection.execute(update(tables.devices).values(epoch=None))
     replay(connection, facts)
+    # What was set aside since the backup is forgotten: each register says first what it holds.
+    connection.execute(update(tables.devices).values(owes_report=1))
     return epoch
 
 

@@ -16,6 +16,7 @@ from loyalty.program import MAX_NAME_CHARS
 from loyalty.undecodable import UNDECODABLE
 from sync.records import (
     AliasBody,
+    AllowanceReturnBody,
     AttachBody,
     ConsentBody,
     CorrectBody,
@@ -25,6 +26,8 @@ from sync.records import (
     JoinBody,
     ProfileBody,
     ReceiptBody,
+    RedeemBody,
+    ReleaseBody,
     SignalBody,
 )
 
@@ -35,8 +38,21 @@ _NUL_ESCAPED = rb"\u0000"
 KNOWN_KINDS = frozenset(get_args(EntryKind))
 # A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
 MAX_ALSO = 16
+# Of redemptions, and of the receipts that show them: as long as a ledger entry's `receipt` may be.
+MAX_KEY_CHARS = 64
+# What registers say of points that are spent.
+Spending = RedeemBody | ReleaseBody | AllowanceReturnBody
 Body = (
-    ReceiptBody | AttachBody | CorrectBody | SignalBody | JoinBody | ProfileBody | ConsentBody | AliasBody | ErasedBody
+    ReceiptBody
+    | AttachBody
+    | CorrectBody
+    | SignalBody
+    | JoinBody
+    | ProfileBody
+    | ConsentBody
+    | AliasBody
+    | ErasedBody
+    | Spending
 )
 # What registers tell of a member.
 Telling = JoinBody | ProfileBody | ConsentBody | AliasBody
@@ -50,6 +66,9 @@ HANDLED: dict[str, type[Body]] = {
     "consent": ConsentBody,
     "alias": AliasBody,
     "erased": ErasedBody,
+    "redeem": RedeemBody,
+    "release": ReleaseBody,
+    "allowance_return": AllowanceReturnBody,
 }
 
 
@@ -84,6 +103,8 @@ def _unfit(entry: Entry, body: Body) -> str | None:
     """Why a body that can be read cannot stand under its entry."""
     if isinstance(body, SignalBody) and (len(entry.key) > events.MAX_KEY_CHARS or len(body.what) > MAX_NAME_CHARS):
         return "the key or the name of an event is too long"
+    if isinstance(body, RedeemBody) and max(len(entry.key), len(body.receipt or "")) > MAX_KEY_CHARS:
+        return f"the key of a redemption, or of its receipt, is longer than {MAX_KEY_CHARS} characters"
     receipt = body.receipt if isinstance(body, ReceiptBody) else None
     if isinstance(body, CorrectBody):
         receipt = body.reading.receipt

@@ -20,7 +20,19 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, configs, devices, erasing, feed, item_maps, members, problems, programs, scopes
+from central import (
+    cards,
+    configs,
+    devices,
+    erasing,
+    feed,
+    granting,
+    item_maps,
+    members,
+    problems,
+    programs,
+    scopes,
+)
 from central.clock import Clock
 from central.db.database import Database
 from central.db.dialects import Way
@@ -35,6 +47,8 @@ from central.routes import OPERATIONS, Operation
 from central.snapshots import Snapshots
 from sync.signing import DEVICE_HEADER, MAX_ID_LENGTH, REQUEST_ID_HEADER, SignatureError, public_key_of, verify_request
 from sync.wire import (
+    AllowancesRequest,
+    AllowancesResponse,
     BodyTooLargeError,
     EnrolRequest,
     EnrolResponse,
@@ -265,9 +279,23 @@ class DeviceApi:
                 erasures=erasing.newest(connection),
                 code_key=cards.code_key(connection),
                 scope=scopes.scope_of(connection, device.store).name,
+                allowances=granting.number(connection, device.id),
             )
 
         return _answer(call.http, await self._database.write(work, Way.BESIDE))
+
+    async def allowances(self, call: Call) -> web.StreamResponse:
+        asked = _decoded(call.body, call.http, AllowancesRequest)
+        now = self._clock()
+
+        def work(connection: Connection) -> AllowancesResponse:
+            device = devices.locked_device(connection, call.device)
+            devices.first_use(connection, call.device, call.request_id, call.fingerprint, now)
+            return granting.ask(connection, device, asked, now=now, randomness=self._randomness)
+
+        answer = await self._database.write(work, Way.BESIDE)
+        await self._sequencer.place_if_any()
+        return _answer(call.http, answer)
 
     async def program(self, call: Call) -> web.StreamResponse:
         hashed = call.http.match_info["hash"]

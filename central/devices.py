@@ -6,7 +6,7 @@ Owns who may talk to the device API. Never sees what a register sends in its ent
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -237,6 +237,36 @@ def shared_devices(connection: Connection, device: str | None = None) -> frozens
     epochs = tables.epochs.c
     query = select(epochs.device).where(epochs.closed_at.is_(None)).group_by(epochs.device).having(func.count() > 1)
     return frozenset(connection.execute(query if device is None else query.where(epochs.device == device)).scalars())
+
+
+def is_live(connection: Connection, device: str, epoch: str) -> bool:
+    """Whether a device may go on in this epoch."""
+    epochs = tables.epochs.c
+    query = select(epochs.epoch).where(epochs.epoch == epoch, epochs.device == device, epochs.closed_at.is_(None))
+    return connection.execute(query).first() is not None
+
+
+def live_epochs(connection: Connection) -> frozenset[tuple[str, str]]:
+    """Each device in service that one machine uses, with its live epoch."""
+    columns, shared = tables.devices.c, shared_devices(connection)
+    query = select(columns.id, columns.epoch).where(columns.revoked_at.is_(None), columns.epoch.is_not(None))
+    return frozenset((row.id, row.epoch) for row in connection.execute(query) if row.id not in shared)
+
+
+def places_of(connection: Connection) -> dict[str, str]:
+    """Where each device is or was, as people name it: `store/register`."""
+    columns = tables.devices.c
+    rows = connection.execute(select(columns.id, columns.store, columns.register))
+    return {row.id: f"{row.store}/{row.register}" for row in rows}
+
+
+def successors(connection: Connection, live: Collection[str]) -> dict[str, str]:
+    """By device, which of these stands in its place now: itself, or the newest that was enrolled there."""
+    columns = tables.devices.c
+    rows = connection.execute(select(columns.id, columns.store, columns.register).order_by(columns.enrolled_at)).all()
+    newest = {(row.store, row.register): row.id for row in rows if row.id in live}
+    found = {row.id: newest.get((row.store, row.register)) for row in rows}
+    return {device: device if device in live else place for device, place in found.items() if place is not None}
 
 
 def release(connection: Connection, device_id: str, now: datetime) -> bool:

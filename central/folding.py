@@ -19,20 +19,22 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, delete, func, insert, select, union_all
 from sqlalchemy.exc import OperationalError
 
-from central import feed, ledger, programs, states, variances
+from central import feed, ledger, programs, spent, states, variances
 from central import members as roll
 from central.db import tables
+from central.spent import Standing
 from central.states import Carried
 from central.variances import Compared, compared
-from loyalty.canonical import Canonical, Holding, KnownFacts, Seen, canonical
+from loyalty.canonical import Canonical, Holding, KnownFacts, Seen, Spent, canonical
 from loyalty.corrections import corrections
+from loyalty.entry_rules import is_spent
 from loyalty.events import Happened
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import Receipt
 from loyalty.schedule import in_force_at
 
-# Receipts and events of one member that are folded in one go without being asked: seconds of work for the one
-# writer. A member with more is named in `unfolded`, and folded by a person (`tillside-central ledger fold`).
+# Receipts, events and redemptions of one member that are folded in one go without being asked: seconds of work for the
+# one writer. A member with more is named in `unfolded`, and folded by a person (`tillside-central ledger fold`).
 MAX_FOLDED = 20_000
 # Members read and written together.
 AT_ONCE = 100
@@ -46,6 +48,7 @@ class _Bearing(Struct, frozen=True, kw_only=True):
     receipts: Sequence[Row[Any]]
     returns: Sequence[Row[Any]]
     happened: Sequence[Happened]
+    spent: Sequence[Standing]
     known: tuple[KnownFacts, ...]
     recorded: Sequence[Row[Any]]
 
@@ -83,7 +86,9 @@ def fold_anew(
         some = every[start : start + AT_ONCE]
         too_much = {} if limit is None else _above(connection, some, limit)
         done: dict[str, _Done] = {}
-        undone = {member: f"{count} receipts and events: more than {limit}" for member, count in too_much.items()}
+        undone = {
+            member: f"{count} receipts, events and redemptions: more than {limit}" for member, count in too_much.items()
+        }
         small = [member for member in some if member not in too_much]
         bearing = _bearing(connection, small)
         for member in small:
@@ -132,10 +137,11 @@ def _centre(connection: Connection) -> _Centre:
 
 def _above(connection: Connection, members: Sequence[str], limit: int) -> dict[str, int]:
     """How much there is to fold of those members that have more than `limit`."""
-    receipts, events = tables.receipts.c, tables.events.c
+    receipts, events, spendings = tables.receipts.c, tables.events.c, tables.redemptions.c
     each = union_all(
         select(receipts.member.label("member")).where(receipts.member.in_(members)),
         select(events.member.label("member")).where(events.member.in_(members)),
+        select(spendings.member.label("member")).where(spendings.member.in_(members)),
     ).subquery()
     query = select(each.c.member, func.count().label("pieces")).group_by(each.c.member)
     return {row.member: row.pieces for row in connection.execute(query.having(func.count() > limit))}
@@ -151,11 +157,13 @@ def _bearing(connection: Connection, members: Sequence[str]) -> dict[str, _Beari
     events = _grouped(connection, select(tables.events).where(tables.events.c.member.in_(members)), "member")
     recorded = _recorded(connection, members)
     known = roll.facts_of(connection, members)
+    spendings = spent.standing(connection, members)
     return {
         member: _Bearing(
             receipts=receipts[member],
             returns=took_from[member],
             happened=[Happened(key=row.key, on=row.what, at=row.at) for row in events[member]],
+            spent=spendings.get(member, ()),
             known=known[member],
             recorded=recorded[member],
         )
@@ -182,7 +190,8 @@ def _grouped(connection: Connection, query: Any, column: str) -> defaultdict[str
 
 
 def _folded(member: str, bearing: _Bearing, centre: _Centre, now: datetime) -> _Done:
-    result = canonical(_seen(bearing, centre), bearing.happened, centre.schedule, bearing.known)
+    spendings = _spent(bearing, centre)
+    result = canonical(_seen(bearing, centre), bearing.happened, centre.schedule, bearing.known, spendings)
     wanted = [each.entry for each in result.wanted]
     program_of = {ledger.entry_of(row).entry_id: row.program for row in bearing.recorded}
     program_of |= {each.entry.entry_id: each.program for each in result.wanted}
@@ -190,7 +199,8 @@ def _folded(member: str, bearing: _Bearing, centre: _Centre, now: datetime) -> _
         map(ledger.entry_of, bearing.recorded),
         wanted,
         because=_because(bearing, now),
-        voided={row.key for row in (*bearing.receipts, *bearing.returns) if row.status == "voided"},
+        voided={row.key for row in (*bearing.receipts, *bearing.returns) if row.status == "voided"}
+        | {one.spent.receipt for one in bearing.spent if one.is_void},
     )
     return _Done(
         rows=[
@@ -213,6 +223,16 @@ def _seen(bearing: _Bearing, centre: _Centre) -> Iterable[Seen]:
             original=row.original if row.key in returned else None,
             promised=promised_by(row, centre.published) if centre.honours else (),
         )
+
+
+def _spent(bearing: _Bearing, centre: _Centre) -> Iterable[Spent]:
+    """What was spent, but on sales that were voided; by the program in force where the register named none."""
+    for one in bearing.spent:
+        if one.is_void:
+            continue
+        holding = in_force_at(centre.schedule, one.spent.at)
+        named = one.spent.program or ("" if holding is None else holding.hash)
+        yield replace(one.spent, program=named)
 
 
 def _counting(bearing: _Bearing) -> Iterable[Row[Any]]:
@@ -246,7 +266,8 @@ def _compared(member: str, bearing: _Bearing, wanted: Iterable[LedgerEntry]) -> 
     """Receipts whose register claimed something else. An exchange between two members is not compared."""
     given: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
     for entry in wanted:
-        given[entry.receipt].append(entry)
+        if not is_spent(entry.rule):  # a register claims what a sale gives, and tells what was spent by itself
+            given[entry.receipt].append(entry)
     own, returned = {row.key for row in bearing.receipts}, {row.key for row in bearing.returns}
     found: dict[str, Compared] = {}
     for row in _counting(bearing):

@@ -38,7 +38,7 @@ from loyalty.program import Program
 from loyalty.purchase import Known, Purchase
 from loyalty.receipt import Receipt
 from loyalty.schedule import in_force_at
-from sync.records import AttachBody, ReceiptBody
+from sync.records import AttachBody, ReceiptBody, RedeemBody
 
 
 class FreshReceipt(Struct, frozen=True, kw_only=True):
@@ -83,6 +83,7 @@ class Books:
         self._awaited = {
             *_matching(connection, tables.waits.c.what, names),
             *_matching(connection, tables.attachments.c.target, keys),
+            *_matching(connection, tables.redemptions.c.receipt, keys),
         }
         self._holders = cards.holders(connection, codes)
         self._meant = members.meant(connection, {body.member for body in bodies if body.member is not UNSET})
@@ -149,10 +150,10 @@ class Books:
             return ()
         return tuple(going.fold.sell(stored.receipt, program=program, facts=facts, promised=promised))
 
-    def note(self, body: ReceiptBody | AttachBody) -> None:
+    def note(self, body: ReceiptBody | AttachBody | RedeemBody) -> None:
         """What this batch made known, or awaited, before the entries that follow."""
-        if isinstance(body, AttachBody):
-            self._awaited.add(body.target)
+        if not isinstance(body, ReceiptBody):
+            self._awaited.add(body.target if isinstance(body, AttachBody) else body.receipt or "")
             return
         self._known.update(identity_keys(body.receipt))
         if parts_of(body.receipt)[1] is not None:

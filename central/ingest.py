@@ -18,9 +18,22 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
-from central import cards, erasing, events, feed, folding, fresh, joining, ledger, members, receipts, scopes
+from central import (
+    cards,
+    erasing,
+    events,
+    feed,
+    folding,
+    fresh,
+    joining,
+    ledger,
+    members,
+    receipts,
+    redemptions,
+    scopes,
+)
 from central.addressed import Addressed, id_in, with_body
-from central.bodies import Body, Fault, Telling, opened
+from central.bodies import Body, Fault, Spending, Telling, opened
 from central.cards import CardError
 from central.db import tables
 from central.db.dialects import give_way
@@ -32,6 +45,7 @@ from central.problems import EpochFencedError, SequenceGapError, UnreadableError
 from central.receipts import Seen
 from sync.records import (
     AliasBody,
+    AllowanceReturnBody,
     AttachBody,
     ConsentBody,
     CorrectBody,
@@ -40,6 +54,8 @@ from sync.records import (
     JoinBody,
     ProfileBody,
     ReceiptBody,
+    RedeemBody,
+    ReleaseBody,
     SignalBody,
     chain_next,
     chain_start,
@@ -266,7 +282,7 @@ class _Batch:
     def _note(self, new: _New, books: Books) -> None:
         """What an entry that was taken by itself means for those behind it."""
         books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
-        if isinstance(new.body, ReceiptBody | AttachBody):
+        if isinstance(new.body, ReceiptBody | AttachBody | RedeemBody):
             books.note(new.body)
         elif isinstance(new.body, CorrectBody):
             books.note(new.body.reading)
@@ -364,6 +380,8 @@ class _Batch:
                 return Seen(code="accepted" if first else "duplicate"), ""
             case JoinBody() | ProfileBody() | ConsentBody() | AliasBody():
                 return self._told(new.entry, new.body), "member"
+            case RedeemBody() | ReleaseBody() | AllowanceReturnBody():
+                return self._spending(new.entry, new.body), "redemption"
             case Fault():
                 return Seen(code="quarantined", detail=new.body.detail), new.body.reason
 
@@ -383,6 +401,16 @@ class _Batch:
                         return joining.alias(connection, entry, body, now)
         except CardError as error:
             return Seen(code="quarantined", detail=str(error))
+
+    def _spending(self, entry: Entry, body: Spending) -> Seen:
+        """What a register says of points that are spent, or that it will not spend."""
+        match body:
+            case RedeemBody():
+                return redemptions.redeem(self._connection, self._device, entry, body, self._now)
+            case ReleaseBody():
+                return redemptions.release(self._connection, self._device, body, self._now)
+            case AllowanceReturnBody():
+                return redemptions.take_return(self._connection, self._device, self._epoch, body, self._now)
 
     def _event(self, entry: Entry, body: SignalBody) -> Seen:
         """Something that a member did; what names nobody is kept as an entry alone."""
@@ -411,10 +439,13 @@ class _Batch:
             self._connection, {member for one in self._taken for member in one.seen.touched}, self._now
         )
         moved = sorted(anew.union(*(one.seen.moved for one in self._taken)))
-        changed = set(moved).union(*(one.seen.changed for one in self._taken))
-        plain = {member: rows for member, rows in self._given.items() if member not in anew}
+        set_aside = set[str]().union(*(one.seen.set_aside for one in self._taken))
+        changed = set_aside.union(moved, *(one.seen.changed for one in self._taken))
+        plain = {member: rows for member, rows in self._given.items() if member not in anew | set_aside}
         ledger.advance_balances(self._connection, plain, self._now)
         ledger.refresh_balances(self._connection, [member for member in moved if member not in plain], self._now)
+        only_aside = sorted(set_aside.difference(moved))
+        ledger.refresh_balances(self._connection, only_aside, self._now, to_be_planned=False)
         change_of = feed.note_changes(self._connection, sorted(changed), self._now)
         shown = {one.seen.member for one in self._taken if one.seen.member is not None}
         change_of |= feed.newest_changes(self._connection, shown.difference(change_of))

@@ -156,7 +156,15 @@ def _take_over(connection: Connection, gone: str, kept: str, now: datetime) -> N
     scopes.move(connection, gone, kept)
     profiles.move(connection, gone, kept)
     members.take_facts(connection, gone, kept, now)
-    for table in (tables.receipts, tables.events, tables.variances, tables.member_entries):
+    whose = (
+        tables.receipts,
+        tables.events,
+        tables.variances,
+        tables.member_entries,
+        tables.allowances,
+        tables.redemptions,
+    )
+    for table in whose:
         connection.execute(update(table).where(table.c.member == gone).values(member=kept))
     for held in (tables.balances, tables.unfolded):
         connection.execute(delete(held).where(held.c.member == gone))

@@ -6,16 +6,16 @@ evaluates anything, and never reads a request.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Connection, Row, case, cast, func, select
+from sqlalchemy import BigInteger, Connection, Row, case, cast, func, or_, select
 
+from central import allowances, states
 from central import members as roll
-from central import states
 from central.db import tables
 from central.db.sets import among, change_rows
 from loyalty.ledger import LedgerEntry, balance_of
@@ -53,28 +53,42 @@ def entries_of_member(connection: Connection, member: str) -> tuple[LedgerEntry,
     return tuple(entry_of(row) for row in rows)
 
 
-def refresh_balances(connection: Connection, touched: Sequence[str], now: datetime) -> None:
-    """Fold the ledgers of these members again and keep the result, with the tier that they reached."""
+def refresh_balances(
+    connection: Connection, touched: Sequence[str], now: datetime, *, to_be_planned: bool = True
+) -> None:
+    """Fold the ledgers of these members again and keep the result, with the tier that they reached.
+
+    What is to be set aside of them is thought over again soon, unless that was what changed.
+    """
     for start in range(0, len(touched), _AT_ONCE):
         some = touched[start : start + _AT_ONCE]
         reached = states.reached(connection, some, now)
         aliases = roll.aliases_of(connection, some)
-        every = [*some, *(alias for own in aliases.values() for alias in own)]
-        sums = {row.member: row for row in _sums(connection, every, now)}
+        ids = {member: (member, *aliases.get(member, ())) for member in some}
+        set_aside = allowances.held(connection, some)
+        sums = {row.member: row for row in _sums(connection, [one for own in ids.values() for one in own], now)}
+        expired = _expired(connection, ids, set_aside, now)
         rows = []
         for member in some:
-            own = [sums[one] for one in (member, *aliases.get(member, ())) if one in sums]
+            own = [sums[one] for one in ids[member] if one in sums]
             due = [moment for row in own for moment in (row.matures_at, row.expires_at)]
-            points = {"confirmed": sum(row.confirmed for row in own), "pending": sum(row.pending for row in own)}
-            rows.append(_balance_row(member, due, reached.get(member), **points))
+            aside = set_aside.get(member, Counter())
+            kept = sum(min(points, aside[moment]) for moment, points in expired[member].items())
+            points = {
+                "confirmed": sum(row.confirmed for row in own) + kept,
+                "pending": sum(row.pending for row in own),
+                "reserved": aside.total(),
+            }
+            row = _balance_row(member, due, reached.get(member), **points)
+            rows.append(row | {"unplanned": 1} if to_be_planned else row)
         change_rows(connection, tables.balances, rows, by="member")
 
 
 def advance_balances(connection: Connection, given: Mapping[str, Sequence[dict[str, Any]]], now: datetime) -> None:
     """The same by the rows that were just appended for each member, without reading what came before them.
 
-    Where points of before are due to be confirmed, or to expire, where tiers are reached, and of who was merged with
-    others, all are folded again.
+    Where points of before are due to be confirmed, or to expire, where tiers are reached, of who was merged with
+    others, and where a row comes too late for its lot, all are folded again.
     """
     if not given:
         return
@@ -84,35 +98,43 @@ def advance_balances(connection: Connection, given: Mapping[str, Sequence[dict[s
     whole = reached.keys() | roll.aliases_of(connection, tuple(given)).keys()
     anew, rows = [], []
     for row in held:
-        if row.member in whole or (row.matures_at is not None and row.matures_at <= now):
+        late = any(entry["expires_at"] is not None and entry["expires_at"] <= now for entry in given[row.member])
+        if late or row.member in whole or (row.matures_at is not None and row.matures_at <= now):
             anew.append(row.member)
             continue
         confirmed, pending, due = row.confirmed, row.pending, [row.matures_at]
         for entry in given[row.member]:
-            if entry["expires_at"] is not None and entry["expires_at"] <= now:
-                continue
             waits = entry["pending_until"] is not None and entry["pending_until"] > now
             pending += entry["points"] if waits else 0
             confirmed += 0 if waits else entry["points"]
             due += [entry["expires_at"], entry["pending_until"] if waits else None]
-        rows.append(_balance_row(row.member, due, None, confirmed=confirmed, pending=pending))
+        points = {"confirmed": confirmed, "pending": pending, "reserved": row.reserved}
+        rows.append(_balance_row(row.member, due, None, **points) | {"unplanned": 1})
     change_rows(connection, tables.balances, rows, by="member")
     refresh_balances(connection, anew, now)
 
 
 def _balance_row(
-    member: str, due: Sequence[datetime | None], tier: states.Reached | None, *, confirmed: int, pending: int
+    member: str,
+    due: Sequence[datetime | None],
+    tier: states.Reached | None,
+    *,
+    confirmed: int,
+    pending: int,
+    reserved: int,
 ) -> dict[str, Any]:
     return {
         "member": member,
         "confirmed": confirmed,
         "pending": pending,
+        "reserved": reserved,
         "matures_at": _earliest([*due, None if tier is None else tier.changes_at]),
         "tier": None if tier is None else tier.tier,
     }
 
 
 def _sums(connection: Connection, members: Sequence[str], now: datetime) -> Sequence[Any]:
+    """By the id under which they are recorded: points of lots that are not over, and when that changes."""
     ledger = tables.ledger.c
     live = case((ledger.expires_at <= now, 0), else_=ledger.points)
     pending = case((ledger.pending_until > now, live), else_=0)
@@ -128,6 +150,34 @@ def _sums(connection: Connection, members: Sequence[str], now: datetime) -> Sequ
         .where(among(ledger.member, members))
         .group_by(ledger.member)
     ).all()
+
+
+def _expired(
+    connection: Connection,
+    ids: Mapping[str, Sequence[str]],
+    held: Mapping[str, Counter[datetime | None]],
+    now: datetime,
+) -> dict[str, Counter[datetime]]:
+    """What is left of lots that are over, where that may count: as a debt, or because it is set aside.
+
+    `ids` are all that mean each member. What one lot comes to is told only by all of these together.
+    """
+    ledger = tables.ledger.c
+    points = func.sum(ledger.points)
+    every = [one for own in ids.values() for one in own]
+    whole = [one for member, own in ids.items() if len(own) > 1 or member in held for one in own]
+    counts = or_(points < 0, among(ledger.member, whole)) if whole else points < 0
+    rows = connection.execute(
+        select(ledger.member, ledger.expires_at, cast(points, BigInteger).label("points"))
+        .where(among(ledger.member, every), ledger.expires_at <= now)
+        .group_by(ledger.member, ledger.expires_at)
+        .having(counts)
+    )
+    means = {one: member for member, own in ids.items() for one in own}
+    found: dict[str, Counter[datetime]] = {member: Counter() for member in ids}
+    for row in rows:
+        found[means[row.member]][row.expires_at] += row.points
+    return found
 
 
 def _earliest(moments: Sequence[datetime | None]) -> datetime | None:
@@ -149,14 +199,15 @@ def check_balances(connection: Connection, now: datetime) -> list[BalanceMismatc
     Where points matured or expired that the server has not confirmed yet, both sides count as of just before.
     """
     means = {row.alias: row.member for row in connection.execute(select(tables.member_aliases))}
+    set_aside = allowances.held_of_all(connection)
     entries: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
     for row in connection.execute(select(tables.ledger).order_by(tables.ledger.c.member, tables.ledger.c.id)):
         entries[means.get(row.member, row.member)].append(entry_of(row))
     wrong = []
     for row in connection.execute(select(tables.balances).order_by(tables.balances.c.member)):
         as_of = now if row.matures_at is None else min(now, row.matures_at - timedelta.resolution)
-        folded = balance_of(entries.get(row.member, ()), as_of)
-        held = Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed)
+        folded = balance_of(entries.get(row.member, ()), as_of, set_aside.get(row.member))
+        held = Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed - row.reserved)
         if held != folded:
             wrong.append(BalanceMismatch(member=row.member, held=held, folded=folded))
     return wrong

@@ -281,6 +281,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
             tables.members,
             tables.balances.c.confirmed,
             tables.balances.c.pending,
+            tables.balances.c.reserved,
             tables.balances.c.tier.label("reached"),
             states.c.counters,
         )
@@ -294,7 +295,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
             short_name=UNSET if row.short_name is None else row.short_name,
             tier=row.reached or row.tier or UNSET,
             language=UNSET if row.language is None else row.language,
-            balance=Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed),
+            balance=Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed - row.reserved),
             as_of=now,
             counters=_counters_of(row),
             aliases=aliases.get(row.id) or UNSET,

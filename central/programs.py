@@ -19,7 +19,6 @@ from central.db import tables
 from loyalty.program import (
     Program,
     ProgramError,
-    not_yet_at_centre,
     program_from_json,
     program_hash,
     program_json,
@@ -73,15 +72,9 @@ def publish(
     """Put a program in force, now or at the time `valid_from`; returns its hash.
 
     Publishing an earlier one again brings it back. One that holds from the same time as another takes its place. The
-    first that is put in force at once holds for all that was before, too. Raises ProgramError for one whose rules need
-    what the centre does not keep yet (none is left out silently), for a time that is past, and for too many planned.
+    first that is put in force at once holds for all that was before, too. Raises ProgramError for one that asks
+    for a tier that it does not have, for a time that is past, and for too many planned.
     """
-    unkept = not_yet_at_centre(program)
-    if unkept:
-        raise ProgramError(
-            f"{', '.join(unkept)}: the centre does not evaluate this yet; take it out to publish the program "
-            "(`tillside evaluate` shows already what it gives)"
-        )
     for wrong in unknown_tiers(program):
         raise ProgramError(wrong)
     known = publications(connection)

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
-from central import erasing, feed, folding, scopes
+from central import erasing, feed, folding, ledger, scopes
 from central.bodies import HANDLED
 from central.db import tables
 from central.devices import shared_devices
@@ -173,6 +173,7 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
     rows = connection.execute(query.order_by(table.c.id).limit(AGAIN)).all()
     touched: set[str] = set()
     moved: set[str] = set()
+    set_aside: set[str] = set()
     applied = 0
     for row in rows:
         entry = msgspec.json.decode(row.raw, type=Entry)
@@ -184,6 +185,7 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
             applied += 1
             touched |= seen.touched
             moved |= seen.moved | seen.changed
+            set_aside |= seen.set_aside
             if seen.member is not None:
                 scopes.seen(connection, row.store, (seen.member,), row.received_at)
             values = {"resolved_at": now, "resolved_as": seen.code, "note": seen.detail or None}
@@ -191,7 +193,9 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
             values["raw"] = msgspec.json.encode(again.kept)
             erasing.drop_body(connection, row.epoch, row.seq)
         connection.execute(update(table).where(table.c.id == row.id).values(values))
-    feed.note_changes(connection, sorted(moved.union(folding.settle(connection, touched, now))), now)
+    settled = folding.settle(connection, touched, now)
+    ledger.refresh_balances(connection, sorted(set_aside.difference(settled)), now, to_be_planned=False)
+    feed.note_changes(connection, sorted(moved.union(settled, set_aside)), now)
     return Again(applied=applied, waiting=len(rows) - applied)
 
 

@@ -34,7 +34,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What became of one sighting. `member` is whose feed row shows it.
 
     `touched` are to be folded anew for it, and the balances of those who `moved` are to be refreshed; of those who
-    `changed` only what is told of them is another.
+    `changed` only what is told of them is another, of those in `set_aside` what registers hold of their points.
     """
 
     code: Literal["accepted", "duplicate", "quarantined"]
@@ -43,6 +43,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     touched: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
     changed: frozenset[str] = frozenset()
+    set_aside: frozenset[str] = frozenset()
 
 
 def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: datetime) -> Seen:

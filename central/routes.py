@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from sync.wire import (
     MAX_BODY_BYTES,
+    AllowancesRequest,
+    AllowancesResponse,
     ChangesResponse,
     EnrolRequest,
     EnrolResponse,
@@ -212,6 +214,16 @@ OPERATIONS = (
         answer=HeartbeatResponse,
         max_body_bytes=SMALL_BODY_BYTES,
         refusals=(413, 422),
+    ),
+    Operation(
+        id="allowances",
+        method="POST",
+        path="/v1/allowances",
+        summary="What this register may spend of members without asking; and points for who stands at its till",
+        request=AllowancesRequest,
+        answer=AllowancesResponse,
+        max_body_bytes=MAX_BODY_BYTES,
+        refusals=(410, 413, 422),
     ),
     Operation(
         id="program",

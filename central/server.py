@@ -20,7 +20,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import devices, feed, folding, ledger, programs, quarantine, scopes, states
+from central import allowances, devices, feed, folding, granting, ledger, programs, quarantine, scopes, states
 from central.admin.pages import AdminPages
 from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
@@ -42,6 +42,8 @@ LOOK_EVERY_S = 0.5
 # Points mature by the day; a minute is soon enough.
 MATURE_EVERY = timedelta(minutes=1)
 MATURED_AT_ONCE = 1000
+# A member who bought something here comes to the next till later than this.
+PLAN_EVERY = timedelta(seconds=2)
 FORGET_EVERY = timedelta(minutes=1)
 # Who was not seen at a store for a year may stay a day longer.
 LET_GO_EVERY = timedelta(days=1)
@@ -130,8 +132,9 @@ class Server:
         self, database: Database, sequencer: Sequencer, live: LiveConnections, tls: ssl.SSLContext
     ) -> None:
         """What no request asks for. A busy or full database is tried again; anything else ends `serve`."""
-        mature, forget, renew, let_go = (
-            _Every(span, self._clock()) for span in (MATURE_EVERY, FORGET_EVERY, CERTIFICATE_EVERY, LET_GO_EVERY)
+        mature, plan, forget, renew, let_go = (
+            _Every(span, self._clock())
+            for span in (MATURE_EVERY, PLAN_EVERY, FORGET_EVERY, CERTIFICATE_EVERY, LET_GO_EVERY)
         )
         while True:
             try:
@@ -139,6 +142,8 @@ class Server:
                 if mature.due(self._clock()):
                     await self._mature(database)
                     await self._apply_what_may(database)
+                if plan.due(self._clock()):
+                    await self._plan(database)
                 if renew.due(self._clock()):
                     await self._renew_certificate(tls)
                 if forget.due(self._clock()):
@@ -169,6 +174,11 @@ class Server:
             if not due or due == done:
                 return
             done = due
+
+    async def _plan(self, database: Database) -> None:
+        """Set points aside where members shop, of a bounded number of them in a transaction."""
+        while await database.read(lambda connection: granting.may_plan(connection, self._clock())):
+            await database.write(lambda connection: granting.plan(connection, self._clock(), self._randomness))
 
     async def _renew_certificate(self, tls: ssl.SSLContext) -> None:
         """Registers connect on; the certificate in use is good for a year more, so a failure is only said."""
@@ -204,6 +214,7 @@ def _mature(connection: Connection, now: datetime) -> list[str]:
         due = uncounted
         folding.fold_anew(connection, due, now)
     ledger.refresh_balances(connection, due, now)
+    allowances.recall_expired(connection, due, now)
     feed.note_changes(connection, due, now)
     return due
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
 
-from central import cards, originals, programs
+from central import cards, originals, programs, spent
 from central.db import tables
 from central.devices import enrolled_at
 from central.ledger import BLOCKED, HELD, NO_MEMBER, NO_PROGRAM, SETTLED, WAITING
@@ -40,6 +40,8 @@ def settle(connection: Connection, stored: StoredReceipt) -> set[str]:
     state = _state_of_sale(connection, stored)
     if sold is not None and stored.member is not None:
         touched.add(stored.member)
+    if sold is not None:
+        touched |= spent.spenders(connection, stored.key)
     if returned is not None:
         touched |= _member_of(connection, stored.original)
         if stored.receipt.status == "final":

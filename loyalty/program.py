@@ -392,11 +392,6 @@ def _tiers_asked(condition: Condition | UnsetType) -> set[str]:
     return set() if condition is UNSET else {tier for part in within(condition) for tier in part.tier_in or ()}
 
 
-def not_yet_at_centre(program: Program) -> tuple[str, ...]:
-    """Paths of what the centre does not do yet: nothing redeems a reward."""
-    return ("$.rewards",) if program.rewards else ()
-
-
 def program_json(program: Program) -> bytes:
     """The one byte form of a program: sorted keys, no spaces, defaults written out."""
     return msgspec.json.encode(program, order="sorted")

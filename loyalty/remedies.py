@@ -177,6 +177,10 @@ REMEDIES: Final[Mapping[str, str]] = {
         "A corrected reading came for a receipt that is not here, has earned already, or is another receipt too. "
         "Re-evaluate once the receipt is here; else dismiss this entry."
     ),
+    "redemption": (
+        "A register tells of points that were spent, and names a member or a redemption that is not here, or another "
+        "register's. Re-evaluate once that is here; where a register says it of another one, ask who set it up."
+    ),
     "poison": "Applying the entry failed: report it with its text. After an update of the centre, re-evaluate.",
     "not_yet": "This version of the centre does not handle this kind of entry. Update the centre: it applies it then.",
     "unknown_kind": "The register is newer than the centre. Update the centre: it applies it then.",

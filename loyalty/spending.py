@@ -75,7 +75,7 @@ def free_lots(
         if points > 0 and (expires_at is None or expires_at > as_of)
     ]
     live.sort(key=lambda lot: (lot.expires_at is None, lot.expires_at or as_of))
-    return _beyond(live, owed)
+    return beyond(live, owed)
 
 
 def taken_of(lots: Sequence[LotPart], points: int) -> tuple[LotPart, ...]:
@@ -91,7 +91,7 @@ def taken_of(lots: Sequence[LotPart], points: int) -> tuple[LotPart, ...]:
     return tuple(parts)
 
 
-def _beyond(lots: Iterable[LotPart], taken: int) -> tuple[LotPart, ...]:
+def beyond(lots: Iterable[LotPart], taken: int) -> tuple[LotPart, ...]:
     """What is left of lots once so much was taken of the first ones."""
     left = []
     for lot in lots:

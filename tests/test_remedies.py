@@ -27,6 +27,7 @@ NAMED_ELSEWHERE = {
     "identity",
     "member",
     "correction",
+    "redemption",
     "poison",
     "fork",
     "shared_identity",

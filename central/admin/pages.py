@@ -19,8 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import cards, devices, item_maps, members, operations, quarantine, unmapped
+from central import allowance_desk, cards, devices, item_maps, members, operations, quarantine, unmapped
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
+from central.admin.views.allowances import allowances_page
 from central.admin.views.cards import blocked_cards, card_view, unknown_cards
 from central.admin.views.desk import quarantine_desk
 from central.admin.views.front import register_rows, rule_rows, shop_totals
@@ -101,6 +102,7 @@ class AdminPages:
             "/members": self._members,
             "/members/{member}": self._member,
             "/cards": self._cards,
+            "/allowances": self._allowances,
             "/goods": self._goods,
             "/goods.csv": self._goods_csv,
             "/quarantine": self._quarantine,
@@ -113,6 +115,7 @@ class AdminPages:
         app.router.add_post("/cards/block", self._block)
         app.router.add_post("/cards/unblock", self._unblock)
         app.router.add_post("/registers/revoke", self._revoke)
+        app.router.add_post("/allowances/write-off", self._write_off)
         app.router.add_post("/quarantine/again", self._apply_again)
         app.router.add_post("/quarantine/dismiss", self._dismiss)
         return app
@@ -256,6 +259,10 @@ class AdminPages:
             "cards.html", unknown=unknown, blocked=blocked, text=text, found=found, token=self._form_token(request)
         )
 
+    async def _allowances(self, request: web.Request) -> web.StreamResponse:
+        page = await self._read(allowances_page)
+        return self._page("allowances.html", page=page, token=self._form_token(request))
+
     async def _goods(self, _request: web.Request) -> web.StreamResponse:
         return self._page("goods.html", page=await self._read(goods_page))
 
@@ -325,6 +332,18 @@ class AdminPages:
         if not await self._database.write(lambda connection: quarantine.dismiss(connection, int(item), note, now)):
             return self._page("message.html", 409, title="Not dismissed", text="It does not wait any more.")
         raise web.HTTPSeeOther("/quarantine")
+
+    async def _write_off(self, request: web.Request) -> web.StreamResponse:
+        which, because, now = await _field(request, "allowance"), await _field(request, "because"), self._clock()
+        if not because:
+            text = "Say why nothing more can be spent of it."
+            return self._page("message.html", 409, title="Not written off", text=text)
+        try:
+            await self._database.write(lambda connection: allowance_desk.write_off(connection, [which], because, now))
+        except allowance_desk.NotOpenError as error:
+            return self._page("message.html", 409, title="Not written off", text=str(error))
+        await self._sequencer.place()
+        raise web.HTTPSeeOther("/allowances")
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         device, now = await _field(request, "device"), self._clock()

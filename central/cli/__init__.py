@@ -29,6 +29,7 @@ for _name, _where, _help in (
     ("members", "members:app", "Import, link, show, merge and erase members."),
     ("cards", "cards:app", "Hand out, block and replace cards."),
     ("registers", "registers:registers", "List registers and shut one out."),
+    ("allowances", "allowances:app", "Say what is set aside for registers to spend, and write off what is lost."),
     ("scopes", "scopes:app", "Say which members the registers of a store hold."),
     ("receipts", "receipts:app", "Look at receipts whose time cannot be."),
     ("quarantine", "quarantine:app", "Look at what registers sent and what had no effect, and put it right."),

@@ -89,6 +89,8 @@ enrolments = Table(
     Column("device", String(64)),
 )
 
+# `allowances` is the newest number that one of its allowances was given; a device that `owes_report` has not said what
+# it holds since the centre was restored.
 devices = Table(
     "devices",
     metadata,
@@ -109,6 +111,8 @@ devices = Table(
     Column("oldest_queued_at", Moment),
     Column("programs", Text, nullable=False, server_default="[]"),
     Column("templates_refused", Text),
+    Column("allowances", BigInteger, nullable=False, server_default="0"),
+    Column("owes_report", Integer, nullable=False, server_default="0"),
 )
 
 # One row per epoch a register opened. `acked_through` and `chain_hash` are the high-water mark.
@@ -426,7 +430,8 @@ ledger = Table(
 )
 
 # The fold of `ledger`, kept in the same transaction; `matures_at` is when points next confirm or expire, or the tier
-# may change. `tier` is the one that was reached, where the program has such.
+# may change. `tier` is the one that was reached, where the program has such. `reserved` is what open allowances hold of
+# `confirmed`; one that moved since it was last asked what to set aside of it is `unplanned`.
 balances = Table(
     "balances",
     metadata,
@@ -435,6 +440,74 @@ balances = Table(
     Column("pending", BigInteger, nullable=False),
     Column("matures_at", Moment, index=True),
     Column("tier", String(64)),
+    Column("reserved", BigInteger, nullable=False, server_default="0"),
+    Column("unplanned", Integer, nullable=False, server_default="1"),
+    _partial("ix_balances_unplanned", "member", where="unplanned = 1"),  # soon planned
+)
+
+# Points of a member that one register may spend in one of its epochs. Of `granted` so many were `used` by redemptions
+# and `returned` by the register; `lots` is the rest by lot, in JSON. `number` says in which order the device hears of
+# them; a row that waits for one, also because it was `recalled`, gets the next when the device asks.
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("member", String(64), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("device", String(64), nullable=False),
+    Column("epoch", String(64), nullable=False),
+    Column("number", BigInteger),
+    Column("granted", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False, server_default="0"),
+    Column("returned", BigInteger, nullable=False, server_default="0"),
+    Column("lots", LargeBinary, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("recalled", Integer, nullable=False, server_default="0"),
+    Column("granted_at", Moment, nullable=False),
+    Column("closed_at", Moment),
+    Column("because", Text),
+    Index("ix_allowances_id", "id"),
+    Index("ix_allowances_device_number", "device", "number"),
+    _partial("ix_allowances_open", "member", where="state = 'open'"),
+    _partial("ix_allowances_open_device", "device", where="state = 'open'"),
+)
+
+# What an operator said of how much is set aside ahead, and where; the newest row counts.
+allowance_policies = Table(
+    "allowance_policies",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("places", Integer, nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("set_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Rewards that registers gave, each once by its entry's key. `receipt` is the key by which the sale was told; `parts`
+# are the lots in the order in which they were taken, `drawn` what of them was set aside, both in JSON; `problems` what
+# a person should look at. One that was released took nothing.
+redemptions = Table(
+    "redemptions",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("member", String(64), nullable=False, index=True),
+    Column("device", String(64), nullable=False),
+    Column("receipt", String(64), index=True),
+    Column("reward", String(64), nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("discount_minor", BigInteger, nullable=False),
+    Column("parts", LargeBinary, nullable=False),
+    Column("drawn", LargeBinary, nullable=False),
+    Column("program", String(64)),
+    Column("operator", Text),
+    Column("at", Moment, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("released_at", Moment),
+    Column("problems", Text, nullable=False, server_default="[]"),
+    Index("ix_redemptions_device_at", "device", "at"),
+    _partial("ix_redemptions_problems", "received_at", where="problems <> '[]'"),  # few have any
 )
 
 # From where a member's next sale goes on: the newest thing that was folded, when its program began to hold ('' for
@@ -625,6 +698,7 @@ SPREAD = {
     "member_states": "member",
     "ledger": "member",
     "balances": "member",
+    "allowances": "member",
     "unfolded": "member",
     "changes": "member",
     "feed": "member",
@@ -638,5 +712,6 @@ SPREAD = {
     "identifiers": "code",
     "card_changes": "code",
     "events": "key",
+    "redemptions": "key",
     "unmapped_goods": "key",
 }

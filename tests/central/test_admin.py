@@ -24,7 +24,7 @@ from sync.wire import HeldProgram
 from tests.central.conftest import PROGRAM, RunningCentre, refuse_rows
 from tests.central.till import NOON, claims_of, receipt
 
-PAGES = ("/", "/members", "/members/m1", "/cards", "/quarantine", "/variances")
+PAGES = ("/", "/members", "/members/m1", "/cards", "/allowances", "/quarantine", "/variances")
 
 
 class Browser:

@@ -324,7 +324,7 @@ async def test_one_with_too_much_to_fold_is_named_and_folded_by_a_person(centre:
     # then the other is, and the first is named until a person folds them
     assert (moved, given(centre), given(centre, "m2")) == ({"m2"}, [], [("3", "base", 10)])
     [named] = centre.read(lambda connection: connection.execute(tables.unfolded.select()).all())
-    assert (named.member, named.because) == ("m1", "2 receipts and events: more than 1")
+    assert (named.member, named.because) == ("m1", "2 receipts, events and redemptions: more than 1")
     done = centre.write(lambda connection: operations.fold_member(connection, "m1", NOON))
     assert (done.entries, done.points, sorted(given(centre))) == (3, 100, sorted(before))
     assert centre.count(tables.unfolded) == 0

@@ -126,7 +126,7 @@ async def test_a_poison_entry_is_set_aside_alone(centre: RunningCentre) -> None:
     till.entry("receipt", "k", b'{"receipt":{"key":1}}')
     till.entry("receipt", "k", b'{"receipt":{"key":"\xff"}}')
     till.entry("levitate", "k", b"{}")
-    till.entry("redeem", "k", b'{"reward":"r5"}')
+    till.entry("detach", "k", b'{"target":"t"}')
     till.sale(receipt(2, code="TS0001"))
     poison = receipt(3, code="TS0002", also=("pos:a", "pos:b"))
     centre.write(lambda connection: refuse_rows(connection, "receipts", "new.member = 'm2'"))

@@ -45,10 +45,6 @@ def test_it_has_the_body_of_every_kind_of_entry_that_has_an_effect() -> None:
     assert "issued_at" in schemas["Receipt"]["properties"]
 
 
-async def test_what_comes_later_is_absent() -> None:
-    assert "/v1/allowances" not in openapi_document()["paths"]
-
-
 async def test_refusals_have_a_documented_status(centre: RunningCentre) -> None:
     till = await centre.till()
     till.sale(receipt(1))

@@ -10,7 +10,6 @@ import pytest
 from loyalty.conditions import MAX_DEPTH
 from loyalty.program import (
     ProgramError,
-    not_yet_at_centre,
     program_from_json,
     program_hash,
     program_json,
@@ -133,13 +132,6 @@ def test_rewards_have_their_place() -> None:
     program = program_from_json(GOOD.replace(b'"program"', reward + b',"program"'))
 
     assert program.rewards[0].floor_points == 200
-
-
-def test_what_the_centre_does_not_do_yet_is_named_by_path() -> None:
-    rewards = b'"rewards":[{"id":"r","cost":1,"discount_minor":1}],'
-
-    assert not_yet_at_centre(program_from_json(GOOD.replace(b'"program"', rewards + b'"program"'))) == ("$.rewards",)
-    assert not_yet_at_centre(program_from_json(GOOD)) == ()
 
 
 def test_the_published_schema_is_the_one_in_force() -> None:

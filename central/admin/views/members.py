@@ -8,6 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from central import cards, ledger, members
+from central.admin.views.allowances import AllowancesPage, allowances_page
 from central.admin.views.cards import CardView, view_of_card
 from central.admin.views.shown import ROWS_SHOWN, Zone
 from central.db import tables
@@ -65,6 +66,7 @@ class MemberPage(Struct, frozen=True, kw_only=True):
     cards: tuple[CardView, ...]
     receipts: tuple[ReceiptRow, ...]
     entries: tuple[EntryRow, ...]
+    set_aside: AllowancesPage
 
 
 def member_rows(connection: Connection, text: str) -> tuple[MemberRow, ...]:
@@ -111,6 +113,7 @@ def member_page(connection: Connection, which: str, now: datetime) -> MemberPage
     return MemberPage(
         member=members.rows_of(connection, [member], now)[member],
         cards=tuple(view_of_card(connection, one, zone) for one in cards.cards_of(connection, member)),
+        set_aside=allowances_page(connection, member),
         receipts=tuple(_receipt_row(connection, key, zone) for key in keys.all()),
         entries=tuple(
             EntryRow(

@@ -1,0 +1,93 @@
+"""`tillside-central allowances`: what is set aside for registers, how much ahead, and what is written off."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection
+
+from central import allowance_desk, granting, members
+from central.allowance_desk import AllowanceList, Listed
+from central.cli.command import USAGE, Data, Json, fail, opened, say
+from central.clock import utc_now
+from loyalty.allowances import MAX_PLACES, Policy
+
+app = typer.Typer()
+
+
+@app.command("policy")
+def allowances_policy(
+    *,
+    data: Data,
+    places: Annotated[
+        int | None, typer.Option(min=0, max=MAX_PLACES, help="At how many registers, those where a member shops most.")
+    ] = None,
+    percent: Annotated[int | None, typer.Option(min=0, max=100, help="How much of what may be spent.")] = None,
+    because: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print how much is set aside ahead, or set that; what registers hold already stays."""
+    with opened(data, as_json) as (_, database):
+        if places is not None or percent is not None:
+            database.write_now(lambda connection: _set(connection, places, percent, because))
+        shown = database.read_now(granting.policy)
+    since = "" if shown.set_at is None else f", since {shown.set_at:%Y-%m-%d %H:%M} UTC: {shown.because or 'no reason'}"
+    say(as_json, shown, f"{shown.policy.percent} % at {shown.policy.places} registers of each member{since}")
+
+
+@app.command("list")
+def allowances_list(
+    *,
+    data: Data,
+    register: Annotated[str, typer.Option(help="Of one register: STORE/REGISTER, or a device's id.")] = "",
+    member: Annotated[str, typer.Option(help="Of one member, by id or code.")] = "",
+    closed: Annotated[bool, typer.Option("--closed", help="Those that ended, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what is set aside, the oldest first."""
+
+    def work(connection: Connection) -> AllowanceList:
+        which = members.named(connection, member) if member else None
+        return allowance_desk.listed(connection, register=register or None, member=which, closed=closed)
+
+    with opened(data, as_json) as (_, database):
+        shown = database.read_now(work)
+    lines = [_text(one) for one in shown.allowances]
+    if shown.more:
+        lines.append("… and more: name a register or a member")
+    say(as_json, shown, "\n".join(lines) or "Nothing is set aside.")
+
+
+@app.command("write-off")
+def allowances_write_off(
+    *,
+    data: Data,
+    ids: Annotated[list[str], typer.Argument(help="Ids that `allowances list` prints.")],
+    because: Annotated[str, typer.Option(help="Why nothing more can be spent of them; kept with each.")],
+    as_json: Json = False,
+) -> None:
+    """Let what is left of these be free; all of them or none. A register that can still spend it must not be one."""
+    if not because.strip():
+        fail(as_json, "--because says why nothing more can be spent of them; write it", USAGE)
+    with opened(data, as_json) as (_, database):
+        try:
+            done = database.write_now(lambda connection: allowance_desk.write_off(connection, ids, because, utc_now()))
+        except allowance_desk.NotOpenError as error:
+            fail(as_json, str(error))
+    say(as_json, done, f"{len(done.allowances)} written off, {done.points} points are free")
+
+
+def _set(connection: Connection, places: int | None, percent: int | None, because: str) -> None:
+    before = granting.policy(connection).policy
+    wanted = Policy(
+        places=before.places if places is None else places, percent=before.percent if percent is None else percent
+    )
+    granting.set_policy(connection, wanted, because, utc_now())
+
+
+def _text(one: Listed) -> str:
+    state = f"{one.left} of {one.granted} left" if one.state == "open" else one.state
+    notes = [state, "asked back" if one.recalled else "", "" if one.is_live else "its epoch ended", one.because or ""]
+    said = ", ".join(note for note in notes if note)
+    return f"{one.allowance}  {one.member}  {one.place}  {one.granted_at:%Y-%m-%d %H:%M} UTC  {said}"

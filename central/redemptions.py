@@ -1,0 +1,111 @@
+"""Rewards that registers gave: what was spent, of which lots, and what gives it back.
+
+Owns the effect of the entries `redeem`, `release` and `allowance_return`. A discount that was given was given: a
+redemption counts once, by its key, whatever allowed it, and what a person should look at is kept with it as `problems`.
+What it takes of the ledger is `central.folding`'s. Never refuses one for want of points.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from central import allowances, members, spent
+from central.db import tables
+from central.devices import Device
+from central.plausible import AHEAD
+from central.receipts import Seen
+from central.spent import GIVEN, RELEASED
+from loyalty.spending import taken_of
+from sync.records import AllowanceReturnBody, Entry, RedeemBody, ReleaseBody
+
+BEYOND_BALANCE = "beyond_balance"
+
+
+def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBody, now: datetime) -> Seen:
+    """A reward was given: it counts, once, by what was set aside for this register and by the balance."""
+    table = tables.redemptions
+    known = connection.execute(select(table.c.member).where(table.c.key == entry.key)).scalar_one_or_none()
+    if known is not None:
+        return Seen(code="duplicate", member=known)
+    member = members.meant(connection, [body.member]).get(body.member)
+    if member is None:
+        return Seen(code="quarantined", detail="no member has this id here; merge or import them, then apply it again")
+    members.hold(connection, [member])
+    drawn, problems = allowances.draw(
+        connection, body.drawn, device=device.id, member=member, points=body.points, now=now
+    )
+    rest = body.points - sum(one.counted for one in drawn)
+    free = spent.lots_free(connection, member, now) if rest else ()
+    if rest > sum(part.points for part in free):
+        problems = (*problems, BEYOND_BALANCE)
+    connection.execute(
+        insert(table).values(
+            key=entry.key,
+            member=member,
+            device=device.id,
+            receipt=body.receipt or None,
+            reward=body.reward,
+            times=body.times,
+            points=body.points,
+            discount_minor=body.discount_minor,
+            parts=msgspec.json.encode([*(part for one in drawn for part in one.parts), *taken_of(free, rest)]),
+            drawn=msgspec.json.encode(drawn),
+            program=body.program or None,
+            operator=body.operator or None,
+            at=now if body.at > now + AHEAD else body.at,
+            received_at=now,
+            state=GIVEN,
+            problems=msgspec.json.encode(problems).decode(),
+        )
+    )
+    return Seen(
+        code="accepted",
+        detail=", ".join(problems),
+        member=member,
+        touched=frozenset({member}),
+        moved=frozenset({member}),
+    )
+
+
+def release(connection: Connection, device: Device, body: ReleaseBody, now: datetime) -> Seen:
+    """A redemption did not take place: what it took comes back, once."""
+    table = tables.redemptions
+    row = connection.execute(select(table).where(table.c.key == body.target)).one_or_none()
+    if row is None:
+        return Seen(code="quarantined", detail="its redemption is not here")
+    if row.device != device.id:
+        return Seen(code="quarantined", detail="another register gave this reward", member=row.member)
+    if row.state == RELEASED:
+        return Seen(code="duplicate", member=row.member)
+    members.hold(connection, [row.member])
+    allowances.put_back(connection, spent.drawn_in(row), now)
+    connection.execute(update(table).where(table.c.key == row.key).values(state=RELEASED, released_at=now))
+    return Seen(code="accepted", member=row.member, touched=frozenset({row.member}), moved=frozenset({row.member}))
+
+
+def take_return(connection: Connection, device: Device, epoch: str, body: AllowanceReturnBody, now: datetime) -> Seen:
+    """A register spends no more of an allowance: what it says is left can be spent elsewhere.
+
+    Said in the allowance's own epoch, it stands behind all that was spent of it; in another one it proves nothing.
+    """
+    row = allowances.found(connection, body.allowance)
+    if row is None:
+        return Seen(code="accepted", detail="this allowance is not known here")
+    if row.device != device.id:
+        return Seen(code="quarantined", detail="this allowance is another register's", member=row.member)
+    if row.state != "open":
+        return Seen(code="duplicate", detail=f"is {row.state} already", member=row.member)
+    if row.epoch != epoch:
+        detail = "is of an epoch that ended; a person writes it off (`tillside-central allowances write-off`)"
+        return Seen(code="accepted", detail=detail, member=row.member)
+    members.hold(connection, [row.member])
+    left = allowances.left_of(row)
+    told = min(body.points, left)
+    # What was released may not be in what the register counts; what else is missing was spent by an entry that waits.
+    freed = told + min(left - told, spent.drawn_of(connection, row.member, row.id, RELEASED))
+    allowances.give_back(connection, row, freed, now)
+    detail = "" if freed == left else f"{left - freed} points more are set aside than the register says"
+    return Seen(code="accepted", detail=detail, member=row.member, set_aside=frozenset({row.member}))
