@@ -286,14 +286,14 @@ def policy(connection: Connection) -> PolicySet:
     row = connection.execute(select(table).order_by(table.c.id.desc()).limit(1)).one_or_none()
     if row is None:
         return PolicySet(policy=Policy(), because="", set_at=None)
-    return PolicySet(policy=Policy(places=row.places, percent=row.percent), because=row.because, set_at=row.set_at)
+    return PolicySet(policy=Policy(places=row.places, rewards=row.rewards), because=row.because, set_at=row.set_at)
 
 
 def set_policy(connection: Connection, wanted: Policy, because: str, now: datetime) -> None:
     """Set aside ahead by another policy from now on. What is held already stays until it is spent or given back."""
     connection.execute(
         insert(tables.allowance_policies).values(
-            places=wanted.places, percent=wanted.percent, because=because, set_at=now
+            places=wanted.places, rewards=wanted.rewards, because=because, set_at=now
         )
     )
     connection.execute(update(tables.balances).where(tables.balances.c.confirmed > 0).values(unplanned=1))

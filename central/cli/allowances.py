@@ -11,7 +11,7 @@ from central import allowance_desk, granting, members
 from central.allowance_desk import AllowanceList, Listed
 from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
-from loyalty.allowances import MAX_PLACES, Policy
+from loyalty.allowances import MAX_PLACES, MAX_REWARDS, Policy
 
 app = typer.Typer()
 
@@ -23,17 +23,23 @@ def allowances_policy(
     places: Annotated[
         int | None, typer.Option(min=0, max=MAX_PLACES, help="At how many registers, those where a member shops most.")
     ] = None,
-    percent: Annotated[int | None, typer.Option(min=0, max=100, help="How much of what may be spent.")] = None,
+    rewards: Annotated[
+        int | None, typer.Option(min=1, max=MAX_REWARDS, help="Up to how many whole rewards at each of them.")
+    ] = None,
     because: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")] = "",
     as_json: Json = False,
 ) -> None:
     """Print how much is set aside ahead, or set that; what registers hold already stays."""
     with opened(data, as_json) as (_, database):
-        if places is not None or percent is not None:
-            database.write_now(lambda connection: _set(connection, places, percent, because))
+        if places is not None or rewards is not None:
+            database.write_now(lambda connection: _set(connection, places, rewards, because))
         shown = database.read_now(granting.policy)
     since = "" if shown.set_at is None else f", since {shown.set_at:%Y-%m-%d %H:%M} UTC: {shown.because or 'no reason'}"
-    say(as_json, shown, f"{shown.policy.percent} % at {shown.policy.places} registers of each member{since}")
+    say(
+        as_json,
+        shown,
+        f"up to {shown.policy.rewards} rewards at each of {shown.policy.places} registers of a member{since}",
+    )
 
 
 @app.command("list")
@@ -78,10 +84,10 @@ def allowances_write_off(
     say(as_json, done, f"{len(done.allowances)} written off, {done.points} points are free")
 
 
-def _set(connection: Connection, places: int | None, percent: int | None, because: str) -> None:
+def _set(connection: Connection, places: int | None, rewards: int | None, because: str) -> None:
     before = granting.policy(connection).policy
     wanted = Policy(
-        places=before.places if places is None else places, percent=before.percent if percent is None else percent
+        places=before.places if places is None else places, rewards=before.rewards if rewards is None else rewards
     )
     granting.set_policy(connection, wanted, because, utc_now())
 

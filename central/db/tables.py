@@ -477,7 +477,7 @@ allowance_policies = Table(
     metadata,
     Column("id", Serial, primary_key=True),
     Column("places", Integer, nullable=False),
-    Column("percent", Integer, nullable=False),
+    Column("rewards", Integer, nullable=False),
     Column("because", Text, nullable=False),
     Column("set_at", Moment, nullable=False),
     sqlite_autoincrement=True,

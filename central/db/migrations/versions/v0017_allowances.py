@@ -50,7 +50,7 @@ def upgrade() -> None:
         "allowance_policies",
         sa.Column("id", Serial, nullable=False),
         sa.Column("places", sa.Integer(), nullable=False),
-        sa.Column("percent", sa.Integer(), nullable=False),
+        sa.Column("rewards", sa.Integer(), nullable=False),
         sa.Column("because", sa.Text(), nullable=False),
         sa.Column("set_at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_allowance_policies"),
