@@ -12,15 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
-from msgspec import Struct
 
-from agent.access import Access, Pairing
+from agent.access import Access, Pairing, Party
+from agent.answers import answer_of, body_of, problem
 from agent.desk import Desk
 from agent.inspection import (
     EntryReport,
@@ -38,18 +37,20 @@ from agent.inspection import (
 )
 from agent.openapi import Route, openapi
 from agent.posted import BusyError, ReceiptsTaken
-from agent.problem import MEDIA_TYPE, MalformedBodyError, Problem
+from agent.problem import MalformedBodyError
 from agent.profiles import EditRequest, JoinRequest, MemberTold, Profiles
+from agent.sale_routes import SaleRoutes
+from agent.sale_shapes import SaleRefusedError
 from agent.store_inspection import StoreInspection
 from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
 from agent.view import PageState
 from drivers.receipts.given import GivenReceipt, GivenReceipts
 from loyalty.member import Member
-from loyalty.undecodable import UNDECODABLE
 from sync.store.errors import StoreError
 
 if TYPE_CHECKING:
     from agent.rereading import Rereader
+    from agent.sales import Sales
     from agent.webhook import Webhook
 
 # The page calls the register silent after 12 s without a word.
@@ -71,8 +72,6 @@ _ASSETS = {
 
 log = structlog.get_logger(__name__)
 
-_Body = TypeVar("_Body", bound=Struct)
-
 
 class LocalApi:
     """The handlers of one register."""
@@ -86,6 +85,7 @@ class LocalApi:
         take_up_enrolment: Callable[[], None],
         *,
         profiles: Profiles,
+        sales: Sales | None = None,
         webhook: Webhook | None = None,
         rereader: Callable[[], Rereader] | None = None,
     ) -> None:
@@ -101,6 +101,7 @@ class LocalApi:
         self._profiles = profiles
         self._webhook = webhook
         self._rereader = rereader
+        self._sales = SaleRoutes(sales, self._party) if sales is not None else None
         self._watchers: set[web.WebSocketResponse] = set()
         self.routes = self._routes()
         self._by_place = {(route.method, route.path): route for route in self.routes}
@@ -118,6 +119,7 @@ class LocalApi:
 
     def _routes(self) -> tuple[Route, ...]:
         get, post = "GET", "POST"
+        sales = self._sales.routes() if self._sales is not None else ()
         return (
             Route(method=get, path="/", handler=self._page, summary="The cashier page.", page=True),
             Route(method=get, path="/page/{file}", handler=self._asset, summary="A file of the page.", page=True),
@@ -298,6 +300,7 @@ class LocalApi:
                 summary="Takes the scanner back before its time is up.",
                 status=204,
             ),
+            *sales,
         )
 
     # The checks
@@ -319,7 +322,7 @@ class LocalApi:
         route = self._route(request)
         if route is not None and route.open:
             return None
-        party = self._access.party(headers.get("Authorization"), request.cookies.get(self._access.cookie_name))
+        party = self._party(request)
         if party is None and "Authorization" in headers:
             remedy = (
                 "Read the token anew: a POS's with `tillside pos-token`, the command line's in control.json in the "
@@ -329,11 +332,14 @@ class LocalApi:
         if party == "pos" and (route is None or not route.pos):
             return problem(
                 HTTPStatus.FORBIDDEN,
-                "This token is for receipts and members alone: see /openapi.json.",
+                "This token is for sales, receipts and members alone: see /openapi.json.",
             )
         if party is None or (party == "page" and (route is None or not route.page)):
             return problem(HTTPStatus.FORBIDDEN, "Run `tillside open` to open the page, already paired.")
         return None
+
+    def _party(self, request: web.Request) -> Party | None:
+        return self._access.party(request.headers.get("Authorization"), request.cookies.get(self._access.cookie_name))
 
     def _route(self, request: web.Request) -> Route | None:
         resource = request.match_info.route.resource
@@ -350,6 +356,8 @@ class LocalApi:
             return problem(HTTPStatus.NOT_FOUND, str(error))
         except MalformedBodyError as error:
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        except SaleRefusedError as error:
+            return problem(HTTPStatus.CONFLICT, str(error), error.reason)
         except web.HTTPRequestEntityTooLarge:
             detail = f"The body is larger than {MAX_BODY_BYTES // 1024} KiB: send fewer receipts in one call."
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
@@ -419,28 +427,28 @@ class LocalApi:
 
     async def _status(self, _request: web.Request) -> web.Response:
         members = await asyncio.to_thread(self._inspection.count_members)
-        return _json(self._inspection.status_with(members))
+        return answer_of(self._inspection.status_with(members))
 
     async def _ping(self, _request: web.Request) -> web.Response:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _member(self, request: web.Request) -> web.Response:
-        return _json(self._inspection.member(request.match_info["code"]))
+        return answer_of(self._inspection.member(request.match_info["code"]))
 
     async def _members(self, request: web.Request) -> web.Response:
-        return _json(FoundMembers(members=self._inspection.find_members(request.query.get("starts", ""))))
+        return answer_of(FoundMembers(members=self._inspection.find_members(request.query.get("starts", ""))))
 
     async def _join(self, request: web.Request) -> web.Response:
-        wanted = await _body(request, JoinRequest)
-        return _json(await self._profiles.join(wanted, request.headers.get("Idempotency-Key")), HTTPStatus.CREATED)
+        wanted = await body_of(request, JoinRequest)
+        return answer_of(await self._profiles.join(wanted, request.headers.get("Idempotency-Key")), HTTPStatus.CREATED)
 
     async def _edit_member(self, request: web.Request) -> web.Response:
-        wanted = await _body(request, EditRequest)
+        wanted = await body_of(request, EditRequest)
         which = request.match_info["code"]
-        return _json(await self._profiles.edit(which, wanted, request.headers.get("Idempotency-Key")))
+        return answer_of(await self._profiles.edit(which, wanted, request.headers.get("Idempotency-Key")))
 
     async def _open_pairing(self, _request: web.Request) -> web.Response:
-        return _json(self._access.open_pairing(), HTTPStatus.CREATED)
+        return answer_of(self._access.open_pairing(), HTTPStatus.CREATED)
 
     async def _enrolled(self, _request: web.Request) -> web.Response:
         self._take_up_enrolment()
@@ -452,29 +460,29 @@ class LocalApi:
                 "no source takes posted receipts: add a [[receipts]] with webhook = true to the settings"
             )
         document = await request.read()
-        return _json(await self._webhook.take(document, request.headers.get("Idempotency-Key")))
+        return answer_of(await self._webhook.take(document, request.headers.get("Idempotency-Key")))
 
     async def _queue(self, _request: web.Request) -> web.Response:
-        return _json(await asyncio.to_thread(self._inspection.queue))
+        return answer_of(await asyncio.to_thread(self._inspection.queue))
 
     async def _entry(self, request: web.Request) -> web.Response:
-        return _json(self._inspection.entry(_number(request.match_info["number"])))
+        return answer_of(self._inspection.entry(_number(request.match_info["number"])))
 
     async def _retry(self, request: web.Request) -> web.Response:
         await asyncio.to_thread(self._inspection.retry, _number(request.match_info["number"]))
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _export(self, request: web.Request) -> web.Response:
-        return _json(self._inspection.export(_number(request.query.get("after", "0"))))
+        return answer_of(self._inspection.export(_number(request.query.get("after", "0"))))
 
     async def _item(self, request: web.Request) -> web.Response:
-        return _json(await asyncio.to_thread(self._inspection.item, _number(request.match_info["id"])))
+        return answer_of(await asyncio.to_thread(self._inspection.item, _number(request.match_info["id"])))
 
     async def _reread(self, request: web.Request) -> web.Response:
-        return _json(await self._rereading().reread(_number(request.match_info["id"])))
+        return answer_of(await self._rereading().reread(_number(request.match_info["id"])))
 
     async def _reread_some(self, request: web.Request) -> web.Response:
-        return _json(await self._rereading().reread_some(_number(request.query.get("after", "0"))))
+        return answer_of(await self._rereading().reread_some(_number(request.query.get("after", "0"))))
 
     def _rereading(self) -> Rereader:
         if self._rereader is None:
@@ -482,40 +490,24 @@ class LocalApi:
         return self._rereader()
 
     async def _resolve(self, request: web.Request) -> web.Response:
-        how = await _body(request, Resolve)
+        how = await body_of(request, Resolve)
         await asyncio.to_thread(self._inspection.resolve, _number(request.match_info["id"]), how)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _lend(self, request: web.Request) -> web.Response:
-        lending = await _body(request, Lending)
+        lending = await body_of(request, Lending)
         name = request.match_info["name"]
-        return _json(Lent(name=name, until=await self._supervisor.lend("scanner", name, lending.seconds)))
+        return answer_of(Lent(name=name, until=await self._supervisor.lend("scanner", name, lending.seconds)))
 
     async def _give_back(self, request: web.Request) -> web.Response:
         self._supervisor.give_back("scanner", request.match_info["name"])
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
-def problem(status: HTTPStatus, detail: str) -> web.Response:
-    document = Problem(title=status.phrase, status=status.value, detail=detail)
-    return web.Response(status=status.value, body=msgspec.json.encode(document), content_type=MEDIA_TYPE)
-
-
-async def _body(request: web.Request, kind: type[_Body]) -> _Body:
-    try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except UNDECODABLE as error:
-        raise MalformedBodyError(f"The body is not as /openapi.json has it: {error}.") from error
-
-
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise NotFoundError("what waits is named by its number; `tillside queue list` shows them")
     return int(text)
-
-
-def _json(answer: Struct, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
 
 
 def _headers(authority: str) -> dict[str, str]:

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
-from agent.view import Outcome
+from agent.paper_spending import settled_by_paper
+from agent.view import Outcome, RewardOutcome
 from loyalty.entry_rules import EXCHANGED
 from loyalty.evaluate import TooManyPointsError, earns, evaluate
 from loyalty.exchange import parts_of
@@ -139,8 +140,19 @@ def _scan(kept: KeptScan) -> MemberScan:
     )
 
 
-def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, rules: Rules) -> Booked:
-    """Books `receipt`, or says why not. A receipt that is known under any of its ids counts once."""
+def book(
+    writing: Writing,
+    receipt: Receipt,
+    captured: Instant,
+    *,
+    boot: str,
+    rules: Rules,
+    told: MemberReference | None = None,
+) -> Booked:
+    """Books `receipt`, or says why not. A receipt that is known under any of its ids counts once.
+
+    `told` is whose it is by the word of who closed the sale; it uses up scans as any does, and takes none.
+    """
     receipt = _hidden(writing, rules.mapped(receipt))
     known = _known(writing, receipt)
     if len(known) > 1:
@@ -151,7 +163,7 @@ def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, ru
         return _again(writing, known[0], receipt, captured, boot=boot, rules=rules)
     if receipt.captured_at is UNSET:
         receipt = replace(receipt, captured_at=captured.wall)
-    owner = _owner(writing, receipt, captured, boot)
+    owner = _owner(writing, receipt, captured, boot, told)
     if owner.reference is not None:
         receipt = replace(receipt, member=owner.reference)
     evaluation = _evaluation(writing, receipt, owner, rules)
@@ -164,7 +176,9 @@ def book(writing: Writing, receipt: Receipt, captured: Instant, *, boot: str, ru
         original=original.receipt.key if original is not None else None,
     )
     _append(writing, receipt, member, evaluation)
-    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation))
+    # Whoever closes a sale says by that which rewards were given.
+    reward = settled_by_paper(writing, receipt, member) if told is None else None
+    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation, reward))
 
 
 def enrich(writing: Writing, known: StoredReceipt, seen: Receipt, *, rules: Rules) -> Booked:
@@ -233,7 +247,8 @@ def _revise(
     evaluation = _evaluation(writing, receipt, owner, rules)
     member = _beneficiary(owner, evaluation)
     _rewrite(writing, receipt, member, evaluation)
-    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation))
+    reward = settled_by_paper(writing, receipt, member)
+    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation, reward))
 
 
 def _void(
@@ -270,10 +285,14 @@ def _fill_in(writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules
     return Booked(fate="seen_again")
 
 
-def _owner(writing: Writing, receipt: Receipt, captured: Instant, boot: str) -> Ownership:
-    """The scan that this receipt takes, else the member that the receipt itself names."""
+def _owner(
+    writing: Writing, receipt: Receipt, captured: Instant, boot: str, told: MemberReference | None = None
+) -> Ownership:
+    """Who was `told` before, else the scan that this receipt takes, else the member that the receipt itself names."""
     if ends_a_sale(receipt):
-        scan = _taken(writing, captured, boot, receipt.key)
+        scan = _taken(writing, captured, boot, receipt.key if told is None else None)
+        if told is not None:
+            return _of(writing, told)
         if scan is not None:
             return _of(writing, MemberReference(code=scan.code, kind=scan.kind, entry=scan.entry))
     return _named(writing, receipt)
@@ -344,9 +363,19 @@ _NONE: Final = _Given()
 
 
 def _given(writing: Writing, sold: Receipt, member: Member, terms: Program) -> _Given:
-    """Goes on from what the centre counted, and from the own sales that it has not told of yet.
+    """The tier is the centre's word; what of the rules' counters is not told makes the answer an estimate."""
+    fold, entries, estimated = folded(writing, sold, member, terms)
+    if sold.key in fold.refused:
+        raise TooManyPointsError(fold.refused[sold.key])
+    return _Given(entries=entries, estimated=estimated)
 
-    The tier is the centre's word; what of the rules' counters is not told makes the answer an estimate.
+
+def folded(
+    writing: Writing, sold: Receipt, member: Member, terms: Program
+) -> tuple[Fold, tuple[LedgerEntry, ...], bool]:
+    """A sale after all that is known of its member: the fold, what the sale gives, and whether that is an estimate.
+
+    Goes on from what the centre counted, and from the own sales that it has not told of yet.
     """
     counters = member.counters or Counters()
     facts = Facts(tier=member.tier, segments=frozenset(counters.segments or ()))
@@ -357,11 +386,9 @@ def _given(writing: Writing, sold: Receipt, member: Member, terms: Program) -> _
         if earlier is not None and earlier.key != sold.key and earns(earlier, terms):
             fold.sell(earlier, program=terms, facts=facts)
     entries = tuple(fold.sell(sold, program=terms, facts=facts)) if earns(sold, terms) else ()
-    if sold.key in fold.refused:
-        raise TooManyPointsError(fold.refused[sold.key])
     untold = set(missing(terms, counters)) - {"activity"}
     returns = any(parts_of(each.receipt)[1] is not None for each in before)
-    return _Given(entries=entries, estimated=bool(untold) or (returns and remembers(terms)))
+    return fold, entries, bool(untold) or (returns and remembers(terms))
 
 
 def _taken_back(
@@ -434,7 +461,13 @@ def _body(writing: Writing, receipt: Receipt, member: str | None, evaluation: Ev
     )
 
 
-def _settlement(receipt: Receipt, captured: Instant, owner: Ownership, evaluation: Evaluation) -> Settlement:
+def _settlement(
+    receipt: Receipt,
+    captured: Instant,
+    owner: Ownership,
+    evaluation: Evaluation,
+    reward: RewardOutcome | None = None,
+) -> Settlement:
     claims = evaluation.claims
     code = owner.reference.code if owner.reference is not None else None
     original = evaluation.original
@@ -449,13 +482,14 @@ def _settlement(receipt: Receipt, captured: Instant, owner: Ownership, evaluatio
             points=sum(claim.points for claim in claims),
             pending=sum(claim.points for claim in claims if _is_pending(claim, captured.wall)),
             estimated=evaluation.estimated,
+            reward=reward,
         )
     if code is None and receipt.kind == "sale":
         return Settlement(receipt=receipt, captured=captured, code=None, outcome="no_card")
     outcome: Outcome = "at_centre"
     if owner.member is None and code is not None and receipt.kind == "sale":
         outcome = "blocked" if owner.blocked else "held"
-    return Settlement(receipt=receipt, captured=captured, code=code, outcome=outcome)
+    return Settlement(receipt=receipt, captured=captured, code=code, outcome=outcome, reward=reward)
 
 
 def _is_pending(claim: LedgerEntry, now: datetime) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
@@ -24,7 +25,7 @@ from drivers.receipts.decode import Decoded
 from drivers.receipts.job_masking import masked_job
 from loyalty.identification import IdentificationRule, owns_number
 from loyalty.instant import Instant
-from loyalty.receipt import Receipt
+from loyalty.receipt import MemberReference, Receipt
 from loyalty.reconcile import unearning
 from sync.records import wall_text
 from sync.store.errors import StoreError
@@ -36,8 +37,15 @@ MAX_DETAIL_CHARACTERS = 300
 log = structlog.get_logger(__name__)
 
 
-Take = Callable[[Writing, Receipt, Instant], Booked]
-"""Decides what becomes of a receipt, in the transaction: `agent.booking.book`, or a way of `agent.matching`."""
+class Take(Protocol):
+    """Decides what becomes of a receipt, in the transaction: `agent.booking.book`, or a way of `agent.matching`.
+
+    `told` is whose it is, where the source told that before; else scans and the receipt itself tell.
+    """
+
+    def __call__(
+        self, writing: Writing, receipt: Receipt, captured: Instant, /, *, told: MemberReference | None = None
+    ) -> Booked: ...
 
 
 class SetAside(Struct, frozen=True, kw_only=True):
@@ -50,13 +58,17 @@ class SetAside(Struct, frozen=True, kw_only=True):
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
-    """A document as it is written to the store: nothing in it holds a card or buyer's number. `masked` is all of it."""
+    """A document as it is written to the store: nothing in it holds a card or buyer's number. `masked` is all of it.
+
+    `told` is as `Take` has it.
+    """
 
     masked: bytes
     captured: Instant
     receipts: tuple[Receipt, ...] = ()
     ignored: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
+    told: MemberReference | None = None
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -149,7 +161,7 @@ class Bookkeeper:
         ignored = list(prepared.ignored)
         unearned: list[SetAside] = []
         for receipt in prepared.receipts:
-            booked = self.take(writing, receipt, prepared.captured)
+            booked = self.take(writing, receipt, prepared.captured, told=prepared.told)
             outcomes.append(Outcome(key=receipt.key, fate=booked.fate))
             if booked.settlement is not None:
                 settlements.append(booked.settlement)

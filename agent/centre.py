@@ -128,6 +128,14 @@ class CentreLink:
         self._item_map_by = None
         self._tell_config()
 
+    @property
+    def is_online(self) -> bool:
+        return self._state is not None and self._state.online
+
+    async def want(self, member: str, points: int) -> str:
+        """Asks the centre for points of a member; why it grants none (`sync.loop.SyncLoop.want`)."""
+        return await self._loop.want(member, points) if self._loop is not None else ""
+
     async def lookup(self, code: str) -> LookedUp:
         """What the centre knows of `code`, if it says so in time; a member is then also in the store."""
         return await self._loop.lookup(code) if self._loop is not None else LookedUp()

@@ -36,6 +36,8 @@ from agent.view import (
     Outcome,
     PageState,
     PlaceView,
+    Promise,
+    RewardOutcome,
     SaleView,
     Standing,
     member_view,
@@ -59,7 +61,8 @@ _AFTER_S = 0.05
 class Settlement(Struct, frozen=True, kw_only=True):
     """What a receipt came to: whose it is (`code`), and what it gives as far as this register can tell.
 
-    `estimated`: something of the member's past that the rules ask for is not known here.
+    `estimated`: something of the member's past that the rules ask for is not known here. `reward` is what became of
+    the rewards that were reserved for it.
     """
 
     receipt: Receipt
@@ -69,6 +72,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
     points: int = 0
     pending: int = 0
     estimated: bool = False
+    reward: RewardOutcome | None = None
 
 
 class _Notice(Struct, frozen=True, kw_only=True):
@@ -93,7 +97,10 @@ class Desk:
         find_member: Callable[[str], Member | None],
         checkout: Checkout,
         schedule: Callable[[float, Callable[[], None]], object],
+        promise: Callable[[Member], Promise] = lambda _member: Promise(),
     ) -> None:
+        """`promise` says what of a member's points can be spent here."""
+        self._promise = promise
         self._clock = clock
         self._find_member = find_member
         self._schedule = schedule
@@ -232,7 +239,7 @@ class Desk:
         return CustomerView(
             standing="known",
             ending=ending,
-            member=member_view(member),
+            member=member_view(member, self._promise(member)),
             replaced_by=card.replaced_by if card is not None and card.state == "replaced" else None,
         )
 
@@ -260,6 +267,7 @@ class Desk:
             points=settled.points,
             pending=settled.pending,
             estimated=settled.estimated,
+            reward=settled.reward,
             current=current and timedelta(0) <= age < SALE_SHOWN_FOR,
         )
 

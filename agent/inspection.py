@@ -16,7 +16,7 @@ from agent.view import BadgeView, PlaceView
 from drivers.receipts.glimpse import Glimpse
 from loyalty.member import Member
 from loyalty.receipt import AwareDatetime, Receipt
-from sync.store.rows import QueuedEntry, Recovered, Resolution
+from sync.store.rows import QueuedEntry, Recovered, Resolution, SpendingStatus
 
 MAX_NOTE_CHARACTERS = 300
 
@@ -101,6 +101,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     state: str
     store_bytes: int
     recovered: Recovered | None
+    spending: SpendingStatus
     page: str
     versions: Versions
 

@@ -23,7 +23,7 @@ from drivers.clock import now as system_now
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.pairing import WITHIN, Told, content_of, pair, said_at
-from loyalty.receipt import Receipt
+from loyalty.receipt import MemberReference, Receipt
 from loyalty.sightings import sighting_of
 from sync.store.rows import StoredReceipt, WaitingReceipt
 from sync.store.store import Store
@@ -77,20 +77,32 @@ class Matching:
 
     # What the sources give
 
-    def take_authoritative(self, writing: Writing, receipt: Receipt, captured: Instant) -> Booked:
+    def take_authoritative(
+        self, writing: Writing, receipt: Receipt, captured: Instant, *, told: MemberReference | None = None
+    ) -> Booked:
         """Books a receipt, and notes it as one that others may be matched to."""
-        booked = book(writing, receipt, captured, boot=self._boot, rules=self._rules)
+        booked = book(writing, receipt, captured, boot=self._boot, rules=self._rules, told=told)
         if booked.fate == "booked":
             stored = writing.known_receipt(identity_keys(receipt))
             if stored is not None:
                 now = self._now().wall
                 writing.forget_candidates(booked_before=now - MATCH_WITHIN - PAIR_AFTER)
-                told = Told(id=0, receipt=stored.receipt, captured=stored.captured)
-                writing.set_candidate(stored.receipt.key, content_of(stored.receipt), said_at(told), now)
+                seen = Told(id=0, receipt=stored.receipt, captured=stored.captured)
+                writing.set_candidate(stored.receipt.key, content_of(stored.receipt), said_at(seen), now)
         return booked
 
-    def take_further(self, source: str, writing: Writing, receipt: Receipt, captured: Instant) -> Booked:
+    def take_further(
+        self,
+        source: str,
+        writing: Writing,
+        receipt: Receipt,
+        captured: Instant,
+        *,
+        told: MemberReference | None = None,
+    ) -> Booked:
         """Matches a receipt of a further source by its ids, or lets it wait for its partner."""
+        if told is not None:
+            receipt = msgspec.structs.replace(receipt, member=told)
         if receipt.status == "copy":
             return Booked(fate="copy")
         matched = self._by_ids(source, writing, receipt)
@@ -103,9 +115,9 @@ class Matching:
             return Booked(fate="conflict", detail=detail)
         if receipt.captured_at is UNSET:
             receipt = msgspec.structs.replace(receipt, captured_at=captured.wall)
-        told = Told(id=0, receipt=receipt, captured=captured)
+        seen = Told(id=0, receipt=receipt, captured=captured)
         writing.add_waiting(
-            source, receipt, captured, content=content_of(receipt), said=said_at(told), arrived=self._now().wall
+            source, receipt, captured, content=content_of(receipt), said=said_at(seen), arrived=self._now().wall
         )
         return Booked(fate="waits")
 

@@ -8,11 +8,12 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """What went wrong; `detail` tells the caller what to do."""
+    """What went wrong; `detail` tells the caller what to do, `reason` names it where programs may want to know."""
 
     title: str
     status: int
     detail: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 class MalformedBodyError(ValueError):

@@ -6,15 +6,13 @@ answered, once under its Idempotency-Key. Never decides what counts: the centre 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from agent.calls import call_of, once
 from agent.inspection import NotFoundError
 from agent.problem import MalformedBodyError
 from loyalty.addresses import address_code, email_address, phone_number
@@ -40,9 +38,6 @@ from sync.store.writing import Writing
 
 # Under which name calls are remembered.
 CALLS: Final = "members"
-# The register's own secret, under which bodies of calls are kept as digests.
-_CALLS_KEY: Final = "calls-key"
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 
 Name = Annotated[str, Meta(min_length=1, max_length=80)]
 Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=16)]
@@ -124,33 +119,10 @@ class Profiles:
         return await self._once(request, idempotency_key, lambda writing: _edit(writing, which, request), which)
 
     async def _once(self, request: Struct, key: str | None, work: Work, about: str = "") -> MemberTold:
-        if key is not None and not _KEY(key):
-            raise MalformedBodyError("The Idempotency-Key is not 1 to 255 visible ASCII characters.")
-        call = hashlib.sha256(key.encode()).hexdigest() if key is not None else None
-        asked = msgspec.json.encode((about, request))
-
-        def write(writing: Writing) -> MemberTold:
-            # Under a secret: a telephone number could be guessed back from a bare digest.
-            digest = hmac.digest(_calls_key(writing), asked, "sha256").hex()
-            first = writing.answered_call(CALLS, call) if call is not None else None
-            if first is not None:
-                if first.digest != digest:
-                    raise MalformedBodyError("This Idempotency-Key was used for another body: take a new key.")
-                return msgspec.json.decode(first.answer, type=MemberTold)
-            told = work(writing)
-            if call is not None:
-                writing.keep_answered_call(CALLS, call, digest, msgspec.json.encode(told))
-            return told
-
-        return await self._store.write(write)
-
-
-def _calls_key(writing: Writing) -> bytes:
-    secret = writing.meta(_CALLS_KEY)
-    if secret is None:
-        secret = writing.new_id("")
-        writing.set_meta(_CALLS_KEY, secret)
-    return secret.encode()
+        call, asked = call_of(key), msgspec.json.encode((about, request))
+        return await self._store.write(
+            lambda writing: once(writing, source=CALLS, call=call, asked=asked, answer=MemberTold, work=work)
+        )
 
 
 def _check(request: JoinRequest | EditRequest) -> None:

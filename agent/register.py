@@ -32,7 +32,9 @@ from agent.desk import Desk, restored
 from agent.layouts import templates_of
 from agent.pos_token import token_in_force
 from agent.profiles import Profiles
+from agent.promises import Promises
 from agent.recognition import Recognition
+from agent.sales import Sales
 from agent.scans import ScanIntake
 from agent.state import place_of, sources_of
 from agent.store_inspection import Live, StoreInspection
@@ -137,6 +139,7 @@ class Register:
             find_member=self._store.member_by_code,
             checkout=restored(checkout_of(self._store, boot_id()), now()),
             schedule=loop.call_later,
+            promise=Promises(self._store, lambda: now().wall).of,
         )
         self._receipts_back = asyncio.Event()
         self._scans = ScanIntake(
@@ -149,6 +152,16 @@ class Register:
         self._matching = self._matching_of_sources()
         self._central_templates = self._templates_of_centre()
         self._webhook = self._webhook_source()
+        self._sales = Sales(
+            self._store,
+            self._rules,
+            self._link,
+            parse=self._recognition.parse,
+            identification=lambda: self._recognition.rules,
+            now=now,
+            sleep=asyncio.sleep,
+            webhook=self._webhook,
+        )
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
         self._desk.set_badge(self._link.badge)
@@ -159,6 +172,7 @@ class Register:
             self._supervisor,
             self._link.take_up_enrolment,
             profiles=Profiles(self._store),
+            sales=self._sales,
             webhook=self._webhook,
             rereader=self._rereader,
         )
@@ -214,7 +228,8 @@ class Register:
             rules.append(Worker(name="templates", kind="rules", run=self._central_templates.run))
         quarantine = [Worker(name="quarantine", kind="quarantine", run=self._read_again)] if receipts else []
         centre = Worker(name="centre", kind="sync", run=self._link.run)
-        return [centre, *self._salvages(), *scanners, *rules, *receipts, *quarantine]
+        sales = Worker(name="sales", kind="sales", run=self._sales.run)
+        return [centre, *self._salvages(), *scanners, *rules, *receipts, *quarantine, sales]
 
     def _salvages(self) -> list[Worker]:
         """What brings back a store that was damaged, where there is one."""

@@ -154,6 +154,7 @@ class StoreInspection:
             state=str(self._store.path.parent),
             store_bytes=kept.file_bytes,
             recovered=kept.recovered,
+            spending=kept.spending,
             page=live.page,
             versions=Versions(
                 tillside=version("tillside"), python=platform.python_version(), sqlite=dbapi2.sqlite_version
@@ -333,6 +334,10 @@ def _verdict(
         degraded.append(kept.disk_full)
     if kept.recovered is not None:
         degraded.append(_recovered(kept.recovered))
+    if kept.spending.unsure_because:
+        degraded.append(
+            f"no points can be spent here: {kept.spending.unsure_because}; it can be once the centre was reached"
+        )
     silent = live.badge.enrolled and live.running and not live.badge.online
     if silent and not any(worker.kind == "sync" for worker in failing):
         why = f" ({live.silence})" if live.silence else ""

@@ -27,6 +27,30 @@ NoticeKind = Literal[
 ]
 
 
+RewardOutcome = Literal["confirmed", "released"]
+"""What became of rewards that were reserved on the page: the receipt showed their discount, or it did not."""
+Unsafe = Literal["register_unsure", "not_granted", "partly_granted"]
+"""Why not all points can be spent without asking the centre."""
+
+
+class RewardView(Struct, frozen=True, kw_only=True):
+    """A reward that the member has the points for; `safe` where it can be given without asking the centre."""
+
+    reward: str
+    title: str | None
+    cost: int
+    times: int
+    safe: bool
+
+
+class Promise(Struct, frozen=True, kw_only=True):
+    """What of a member's points can be spent here: `safe_offline` without asking anybody, and why no more."""
+
+    safe_offline: int = 0
+    why: Unsafe | None = None
+    rewards: tuple[RewardView, ...] = ()
+
+
 class PlaceView(Struct, frozen=True, kw_only=True):
     """Which register this is."""
 
@@ -46,7 +70,8 @@ class BadgeView(Struct, frozen=True, kw_only=True):
 class MemberView(Struct, frozen=True, kw_only=True):
     """The member, with points as of `as_of` by the centre's word, and what was told here since.
 
-    `consents` says by channel whether they may be written to.
+    `consents` says by channel whether they may be written to. `safe_offline` are the points that can be spent here
+    without asking the centre, `unsafe_because` says why they are fewer than may be spent.
     """
 
     name: str | None
@@ -58,6 +83,9 @@ class MemberView(Struct, frozen=True, kw_only=True):
     language: str | None = None
     note: str | None = None
     consents: dict[str, bool] = {}
+    safe_offline: int = 0
+    unsafe_because: Unsafe | None = None
+    rewards: tuple[RewardView, ...] = ()
 
 
 class CustomerView(Struct, frozen=True, kw_only=True):
@@ -86,7 +114,7 @@ class SaleView(Struct, frozen=True, kw_only=True):
     `held`: the card is unknown, points are kept for it. `blocked`: the card was blocked while the customer was
     served, nothing is given. `at_centre`: this register cannot tell what the
     receipt gives, the centre will. `estimated`: the points are an estimate, the centre knows more of the member's
-    past. `current` until the next customer is scanned.
+    past. `current` until the next customer is scanned. `reward` is there where one was reserved for it on the page.
     """
 
     kind: ReceiptKind
@@ -98,6 +126,7 @@ class SaleView(Struct, frozen=True, kw_only=True):
     pending: int
     estimated: bool = False
     current: bool
+    reward: RewardOutcome | None = None
 
 
 class ProblemView(Struct, frozen=True, kw_only=True):
@@ -120,7 +149,7 @@ class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"
     problems: tuple[ProblemView, ...] = ()
 
 
-def member_view(member: Member) -> MemberView:
+def member_view(member: Member, promise: Promise) -> MemberView:
     return MemberView(
         name=member.short_name or None,
         tier=member.tier or None,
@@ -131,6 +160,9 @@ def member_view(member: Member) -> MemberView:
         language=member.language or None,
         note=member.note or None,
         consents={one.channel: one.state == "granted" for one in member.consents or ()},
+        safe_offline=promise.safe_offline,
+        unsafe_because=promise.why,
+        rewards=promise.rewards,
     )
 
 

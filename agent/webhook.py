@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from agent.bookkeeping import Bookkeeper, Kept
+from agent.bookkeeping import Bookkeeper, Kept, Mark, Prepared
+from agent.calls import call_of
 from agent.posted import BusyError, ReceiptsTaken
 from agent.problem import MalformedBodyError
 from drivers.clock import Clock
@@ -27,7 +28,6 @@ from sync.store.writing import Writing
 
 # Calls that wait for one another; a POS that posts one sale at a time has one.
 MAX_WAITING_CALLS: Final = 64
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 
 
 class Webhook:
@@ -58,36 +58,45 @@ class Webhook:
 
     async def take(self, document: bytes, idempotency_key: str | None) -> ReceiptsTaken:
         """Books the receipts of a call. Raises MalformedBodyError, BusyError and StoreError; nothing is kept then."""
-        if idempotency_key is not None and not _KEY(idempotency_key):
-            raise MalformedBodyError("The Idempotency-Key is not 1 to 255 visible ASCII characters.")
+        call = call_of(idempotency_key)
+        async with self.in_turn():
+            prepared = await self.prepared(document)
+            # Card numbers are gone from what the digest is made of, so that none can be guessed back from it.
+            digest = hashlib.sha256(prepared.masked).hexdigest()
+            first = self._store.answered_call(self._books.name, call) if call is not None else None
+            if first is not None:
+                if first.digest != digest:
+                    raise MalformedBodyError("This Idempotency-Key was used for another body: take a new key.")
+                return msgspec.json.decode(first.answer, type=ReceiptsTaken)
+
+            def mark(writing: Writing, kept: Kept) -> None:
+                if call is not None:
+                    writing.keep_answered_call(self._books.name, call, digest, msgspec.json.encode(taken_of(kept)))
+
+            return taken_of(await self.keep(prepared, mark))
+
+    @asynccontextmanager
+    async def in_turn(self) -> AsyncIterator[None]:
+        """One call after the other. Raises BusyError."""
         if self._waiting >= MAX_WAITING_CALLS:
             raise BusyError(f"{MAX_WAITING_CALLS} calls wait already: send the next when one is answered.")
         self._waiting += 1
         try:
             async with self._turn:
-                return await self._take(document, idempotency_key)
+                yield
         finally:
             self._waiting -= 1
 
-    async def _take(self, document: bytes, idempotency_key: str | None) -> ReceiptsTaken:
+    async def prepared(self, document: bytes) -> Prepared:
+        """The receipts of a call, free of card and buyers' numbers. Raises MalformedBodyError."""
         captured = self._now()
         decoded = await asyncio.to_thread(self._decoded, document)
-        prepared = await asyncio.to_thread(self._books.prepared, document, decoded, captured)
-        # Card numbers are gone from what the digest is made of, so that none can be guessed back from it.
-        digest = hashlib.sha256(prepared.masked).hexdigest()
-        call = hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key is not None else None
-        first = self._store.answered_call(self._books.name, call) if call is not None else None
-        if first is not None:
-            if first.digest != digest:
-                raise MalformedBodyError("This Idempotency-Key was used for another body: take a new key.")
-            return msgspec.json.decode(first.answer, type=ReceiptsTaken)
+        return await asyncio.to_thread(self._books.prepared, document, decoded, captured)
+
+    async def keep(self, prepared: Prepared, mark: Mark) -> Kept:
+        """Books them together with `mark`, once the scans that were made before are in the store. Raises StoreError."""
         await self._scans_taken()
-
-        def mark(writing: Writing, kept: Kept) -> None:
-            if call is not None:
-                writing.keep_answered_call(self._books.name, call, digest, msgspec.json.encode(_taken(kept)))
-
-        return _taken(await self._books.keep(prepared, mark))
+        return await self._books.keep(prepared, mark)
 
     def _decoded(self, document: bytes) -> Decoded:
         """What the call holds. A call of which nothing can be read is its sender's to correct."""
@@ -98,5 +107,5 @@ class Webhook:
         return decoded
 
 
-def _taken(kept: Kept) -> ReceiptsTaken:
+def taken_of(kept: Kept) -> ReceiptsTaken:
     return ReceiptsTaken(receipts=kept.outcomes, quarantined=kept.quarantined)

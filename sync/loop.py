@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
+from http import HTTPStatus
 
 import msgspec
 import structlog
@@ -62,8 +63,8 @@ from sync.steps import (
 )
 from sync.store.errors import AckRefusedError, StoreError, StoreFullError
 from sync.store.fed import parts_of
-from sync.store.purge_rows import EPOCH_VOID, ERASURES_THROUGH
-from sync.store.reading import CODE_KEY
+from sync.store.purge_rows import ERASURES_THROUGH
+from sync.store.reading import CODE_KEY, EPOCH_VOID
 from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
@@ -224,6 +225,9 @@ class SyncLoop:
                 return ""  # it was restored, and wants to be told first what is held here
             await self._store.write(partial(_keep_allowances, answer=answer))
         except (CentreError, StoreError) as error:
+            if isinstance(error, CentreRefusedError) and error.status == HTTPStatus.GONE:
+                self._session.fenced()
+                self.wake()
             _log.info("points_not_granted", error=type(error).__name__)
             return ""
         return answer.refused or ""

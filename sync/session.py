@@ -298,6 +298,7 @@ class Session:
     def _opened(self, answer: EpochResponse) -> bool:
         self._centre_epoch = answer.centre_epoch
         self._epoch_due = self._all_kept = False
+        self._allowances.go_on()
         self._resend_from = self._digest_of = None
         self._credit = MAX_ENTRIES
         return True
@@ -472,10 +473,8 @@ class Session:
             case FetchChunk(), HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
                 self._snapshot = None
                 self._down.stop(self._backoff, now, chance)
-            case PullAllowances(), HTTPStatus.NOT_FOUND:
-                # A centre of before there were any.
-                self._allowances.newest = None
-                self._allowances.stop(self._refusals, now, chance)
+            case PullAllowances(), HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
+                self._not_granted(error, now, chance)
             case SendHeartbeat(), _:
                 # It will not say; who was erased is told by the feed then.
                 self._erased_through = self._erased_through or 0
@@ -487,6 +486,13 @@ class Session:
                 lane = self._lane_of(step)
                 lane.refusal = Problem(code="request_refused", detail=str(error))
                 lane.stop(self._refusals, now, chance)
+
+    def _not_granted(self, error: CentreRefusedError, now: float, chance: float) -> None:
+        if error.status == HTTPStatus.GONE:
+            self.fenced()
+        else:
+            self._allowances.newest = None  # a centre of before there were any
+        self._allowances.stop(self._refusals, now, chance)
 
     def _not_fetched(self, step: FetchWanted, detail: str, now: float, chance: float) -> None:
         match step:
@@ -552,6 +558,10 @@ class Session:
         """The store found an acknowledgement whose chain is not its own: someone else wrote here."""
         self._epoch_due = True
         self._up.stop(self._backoff, now, chance)
+
+    def fenced(self) -> None:
+        """The centre said that this register's epoch is not the live one."""
+        self._epoch_due = True
 
     def no_room(self, step: Exchange, now: float, chance: float) -> None:
         """The disk is too full for what `step` brought: it is asked for again, seldom, and holds up nothing else."""

@@ -8,6 +8,7 @@ from agent.cli.connection import inspection
 from agent.cli.outcome import OF_VERDICT, guarded, say, say_json
 from agent.inspection import SourceReport, StatusReport
 from config.load import load_settings
+from sync.store.rows import SpendingStatus
 
 
 def status_command(*, config: str | None, as_json: bool) -> int:
@@ -43,6 +44,7 @@ def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
         ("Queue", _queue(report, now)),
         ("Quarantine", str(report.quarantined)),
         ("Members", _members(report, now)),
+        ("Spending", _spending(report.spending)),
         ("Program", _program(report, now)),
         ("Item map", report.item_map[:12] if report.item_map else "none yet"),
         ("Card rules", f"{report.rules.settings} from the settings, {report.rules.centre} from the centre"),
@@ -64,6 +66,14 @@ def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
         ("Versions", f"tillside {report.versions.tillside}, Python {report.versions.python}, "
                      f"SQLite {report.versions.sqlite}"),
     ]  # fmt: skip
+
+
+def _spending(spending: SpendingStatus) -> str:
+    if spending.unsure_because:
+        return "nothing, until the centre was reached"
+    held = f"{spending.points} points safe here, in {spending.allowances} allowances"
+    open_now = f"; {spending.reserved} rewards reserved, {spending.open_sales} sales open"
+    return held + open_now if spending.open_sales or spending.reserved else held
 
 
 def _program(report: StatusReport, now: datetime) -> str:

@@ -42,7 +42,17 @@ MAX_STATUS_BYTES = 64 * 1024
 SHARED = "shared"
 
 Area = Literal[
-    "settings", "enrolment", "agent", "scanner", "rules", "program", "spool", "code page", "receipts", "disk"
+    "settings",
+    "enrolment",
+    "agent",
+    "scanner",
+    "rules",
+    "program",
+    "spending",
+    "spool",
+    "code page",
+    "receipts",
+    "disk",
 ]
 
 
@@ -192,6 +202,22 @@ async def _programs(look: Surroundings) -> AsyncIterator[Check]:
             yield Check(area="program", name=one.hash[:12], verdict="degraded", said=one.refused)
 
 
+async def _spending(look: Surroundings) -> AsyncIterator[Check]:
+    """What can be spent here without a network."""
+    if look.status is None:
+        return
+    spending = look.status.spending
+    if spending.unsure_because:
+        said = f"no points can be spent: {spending.unsure_because}; let the register reach its centre"
+        yield Check(area="spending", name="", verdict="degraded", said=said)
+        return
+    said = (
+        f"{spending.points} points in {spending.allowances} allowances are safe here, {spending.reserved} rewards are "
+        f"reserved in {spending.open_sales} open sales"
+    )
+    yield Check(area="spending", name="", verdict="healthy", said=said)
+
+
 async def _spools(look: Surroundings) -> AsyncIterator[Check]:
     folders = [(source.name, source.spool) for source in look.settings.receipts if source.spool is not None]
     shared = [scanner for scanner in look.settings.scanners if scanner.driver == SHARED]
@@ -323,6 +349,7 @@ CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
     _scanners,
     _rules,
     _programs,
+    _spending,
     _spools,
     _code_pages,
     _sources,

@@ -6,6 +6,7 @@ const SILENT_AFTER_MS = 12_000; // the register says something every 5 s
 const RETRY_MS = { first: 250, cap: 5_000 };
 const REQUEST_TIMEOUT_MS = 4_000;
 const CLOCK_TICK_MS = 5_000; // how often ages are written anew
+const REWARDS_SHOWN = 3; // in a glance, and without scrolling
 const MINUTE_S = 60, HOUR_S = 3_600, DAY_S = 86_400;
 
 const body = document.body;
@@ -73,7 +74,8 @@ function show() {
   const phase = phaseOf(state);
   body.dataset.phase = phase;
   body.dataset.live = live();
-  body.dataset.crowded = Boolean(state.notice) || typeof state.customer?.replaced_by === "string";
+  body.dataset.crowded = Boolean(state.notice) || typeof state.customer?.replaced_by === "string"
+    || Boolean(state.customer?.member?.rewards.length);
   showNotice(state.notice);
   showWho(state.customer, phase === "sale");
   if (!state.customer && state.sale?.current) write("message", saleText(state.sale));
@@ -131,6 +133,18 @@ function showPoints(member) {
   section("spendable").dataset.length = at("spendable").textContent.length > 6 ? "long" : "short";
   if (member.as_of === null) write("as-of", say("as_of_unknown"));
   else write("as-of", say(live() ? "as_of" : "as_of_not_live", { age: ago(member.as_of) }));
+  showRewards(member);
+}
+
+function showRewards({ rewards, safe_offline, unsafe_because }) {
+  const why = unsafe_because ? ` ${say(unsafe_because)}` : "";
+  write("safe", rewards.length ? say("safe", { points: number(safe_offline) }) + why : "");
+  at("rewards").replaceChildren(...rewards.slice(0, REWARDS_SHOWN).map(({ reward, title, cost, safe }) => {
+    const item = document.createElement("li");
+    item.dataset.safe = safe;
+    item.textContent = say(safe ? "reward" : "reward_unsafe", { title: title ?? reward, cost: number(cost) });
+    return item;
+  }));
 }
 
 function showSale(sale, customer) {
@@ -140,7 +154,9 @@ function showSale(sale, customer) {
   if (current) {
     const counted = sale.outcome === "points";
     write("gave-points", counted && sale.points !== 0 ? signed(sale.points) : "");
-    write("gave-text", sale.estimated ? `${saleText(sale)} ${say("estimate")}` : saleText(sale));
+    const estimate = sale.estimated ? ` ${say("estimate")}` : "";
+    const reward = sale.reward ? ` ${say(`reward_${sale.reward}`)}` : "";
+    write("gave-text", saleText(sale) + estimate + reward);
   }
   if (sale && !sale.current) {
     const total = money(sale);

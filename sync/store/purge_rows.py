@@ -33,7 +33,7 @@ from sync.records import (
 )
 from sync.store.fed import Fed
 from sync.store.packing import Packer, unpacked
-from sync.store.reading import ITEM_BYTES, Reading
+from sync.store.reading import EPOCH_VOID, ITEM_BYTES, Reading
 from sync.wire import Erasure
 
 # Rows looked through in one transaction; a receipt may be waiting behind it.
@@ -42,8 +42,6 @@ AT_ONCE: Final = 100
 BYTES_AT_ONCE: Final = 1024 * 1024
 # How far erasures were carried out here, by their number.
 ERASURES_THROUGH: Final = "erasures_through"
-# The live epoch, where an entry that waits in it is another now than when it may have been sent.
-EPOCH_VOID: Final = "epoch_void"
 # In the place of a code that has to be one.
 _NOBODY: Final = "ERASED"
 # A name this short may stand anywhere.

@@ -69,6 +69,10 @@ _SAMPLED = 128
 _KIND_ORDER: tuple[MemberKind, ...] = ("card", "wallet", "nfc", "phone", "email")
 
 _ADDRESSES: frozenset[MemberKind] = frozenset({"phone", "email"})
+# The live epoch, where what it counts is of no use any more.
+EPOCH_VOID = "epoch_void"
+# How points of a claim were spent: out of an allowance, or by the balance that was shown.
+DRAWN, BY_BALANCE = 1, 2
 # Where the key of codes is kept.
 CODE_KEY = "code-key"
 
@@ -215,7 +219,8 @@ class Reading:
         if edits:
             member = laid_over(member, (_edit.decode(edit) for (edit,) in edits))
         claims = self._rows("SELECT points, pending_until, spent FROM claims WHERE member = ?", (member_id,))
-        if not claims and as_of is None:
+        held = self._points_held(member_id)
+        if not claims and not held and as_of is None:
             return member
         if as_of is not None:
             fed = moment(as_of)
@@ -224,25 +229,45 @@ class Reading:
         else:
             as_of = member.as_of
         return replace(
-            member, as_of=as_of, balance=self._with_claims(member.balance, claims) if claims else member.balance
+            member,
+            as_of=as_of,
+            balance=self._with_claims(member.balance, claims, held) if claims or held else member.balance,
         )
 
-    def _with_claims(self, balance: Balance, claims: Iterable[tuple[int, str | None, int]]) -> Balance:
+    def _points_held(self, member: str) -> int:
+        """What is left of the member's allowances here, which the row tells as set aside."""
+        rows = self._rows(
+            "SELECT epoch, points - used FROM allowances WHERE member = ? AND returned IS NULL", (member,)
+        )
+        live = self.live_epoch_id() if rows else ""
+        return sum(left for epoch, left in rows if epoch == live)
+
+    def live_epoch_id(self) -> str:
+        """The epoch whose allowances count; empty where there is none, or it is to be left."""
+        live = self._live_epoch()
+        return live[0] if live is not None and live[0] != self.meta(EPOCH_VOID) else ""
+
+    def _with_claims(self, balance: Balance, claims: Iterable[tuple[int, str | None, int]], held: int) -> Balance:
         """Own claims are pending until the centre confirms them; points taken back are not promised any more.
 
-        What was spent, or is reserved for a sale, comes off what may be spent alone.
+        What was spent here, or is reserved for a sale, comes off what may be spent: off what is `held` it came already.
+        A row may not tell yet what was set aside, so that what is confirmed bounds it all.
         """
         now = self._clock()
-        claimed = due = 0
+        claimed = due = drawn = by_balance = 0
         for points, pending_until, spent in claims:
-            claimed += 0 if spent else points
-            if pending_until is None or moment(pending_until) <= now:
-                due += points
-        return Balance(
-            confirmed=balance.confirmed,
-            pending=balance.pending + claimed,
-            spendable=balance.spendable + min(0, due),
-        )
+            if spent == DRAWN:
+                drawn += points
+            elif spent:
+                by_balance += points
+            else:
+                claimed += points
+                if pending_until is None or moment(pending_until) <= now:
+                    due += points
+        spendable = balance.spendable + min(0, due) + by_balance
+        if held or drawn:
+            spendable = min(spendable + held, balance.confirmed + min(0, due) + by_balance + drawn)
+        return Balance(confirmed=balance.confirmed, pending=balance.pending + claimed, spendable=spendable)
 
     # Receipts
 

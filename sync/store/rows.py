@@ -116,7 +116,8 @@ class AnsweredCall(Struct, frozen=True, kw_only=True):
 
 
 SaleState = Literal["open", "closed", "ended"]
-RedemptionState = Literal["reserved", "confirmed", "released"]
+RedemptionState = Literal["reserved", "confirmed", "released", "lapsed"]
+"""Chosen; given; taken back by the cashier; let go of because its sale ended without a receipt."""
 
 
 class AllowanceCursor(Struct, frozen=True, kw_only=True):
@@ -164,13 +165,16 @@ class KeptRedemption(Struct, frozen=True, kw_only=True):
 
 
 class SpendingStatus(Struct, frozen=True, kw_only=True):
-    """What `status` says of spending: allowances of the live epoch and the points left of them, what is open."""
+    """What `status` says of spending: allowances of the live epoch and the points left of them, and what is open.
+
+    `unsure_because` says why nothing may be spent; empty where it may.
+    """
 
     allowances: int
     points: int
     open_sales: int
     reserved: int
-    is_sure: bool
+    unsure_because: str
 
 
 class EpochState(Struct, frozen=True, kw_only=True):
@@ -239,6 +243,7 @@ class StoreStatus(Struct, frozen=True, kw_only=True):
     keys: str
     file_bytes: int
     recovered: Recovered | None
+    spending: SpendingStatus
     disk_full: str | None
 
 

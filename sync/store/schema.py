@@ -232,7 +232,8 @@ _SPENDING: Migration = (
             receipt TEXT, entered TEXT) STRICT""",
         "CREATE INDEX redemptions_sale ON redemptions (sale)",
         "CREATE INDEX redemptions_reserved ON redemptions (id) WHERE state = 'reserved'",
-        # Points that were spent come off what may be spent, and are no less pending for it.
+        # Points that were spent come off what may be spent, and are no less pending for it: 1 were drawn of an
+        # allowance, 2 went by the balance.
         "ALTER TABLE claims ADD COLUMN spent INTEGER NOT NULL DEFAULT 0",
     ),
 )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from loyalty.allowances import Allowance, Draw, Standing
 from loyalty.instant import Instant
@@ -22,8 +23,7 @@ from loyalty.receipt import MemberReference, Receipt
 from loyalty.rewards import LineDiscount
 from sync.records import AllowanceReturnBody, EntryKind, RedeemBody, wall_text
 from sync.store.packing import Packer, unpacked
-from sync.store.purge_rows import EPOCH_VOID
-from sync.store.reading import Reading, moment
+from sync.store.reading import BY_BALANCE, DRAWN, EPOCH_VOID, Reading, moment
 from sync.store.rows import (
     AllowanceCursor,
     KeptRedemption,
@@ -66,11 +66,6 @@ _draws = msgspec.json.Decoder(tuple[Draw, ...])
 
 class SpendingReads(Reading):
     """Reads of these tables."""
-
-    def live_epoch_id(self) -> str:
-        """The epoch whose allowances count; empty where there is none, or it is to be left."""
-        live = self._live_epoch()
-        return live[0] if live is not None and live[0] != self.meta(EPOCH_VOID) else ""
 
     def standing(self, member: Member, *, is_sure: bool) -> Standing:
         """What this register may spend of a member's points."""
@@ -117,7 +112,7 @@ class SpendingReads(Reading):
         """Those of all open sales."""
         return tuple(map(_redemption, self._rows(f"{_REDEMPTION}state = 'reserved' ORDER BY id")))
 
-    def spending_status(self, *, is_sure: bool) -> SpendingStatus:
+    def spending_status(self, *, unsure_because: str) -> SpendingStatus:
         held = self._row(
             f"SELECT count(*), coalesce(sum(points - used), 0) FROM allowances WHERE {_OPEN} AND epoch = ?",  # noqa: S608
             (self.live_epoch_id(),),
@@ -125,7 +120,7 @@ class SpendingReads(Reading):
         reserved = self._row("SELECT count(*) FROM redemptions WHERE state = 'reserved'")
         sales = self._row("SELECT count(*) FROM sales WHERE state = 'open'")
         return SpendingStatus(
-            allowances=held[0], points=held[1], open_sales=sales[0], reserved=reserved[0], is_sure=is_sure
+            allowances=held[0], points=held[1], open_sales=sales[0], reserved=reserved[0], unsure_because=unsure_because
         )
 
     def spending_doubted(self) -> str | None:
@@ -291,16 +286,17 @@ class SpendingRows(SpendingReads):
             ),
         )
         self._execute(
-            "INSERT INTO claims (key, member, points, spent) VALUES (?, ?, ?, 1)", (one.id, one.member, -one.points)
+            "INSERT INTO claims (key, member, points, spent) VALUES (?, ?, ?, ?)",
+            (one.id, one.member, -one.points, DRAWN if one.draws else BY_BALANCE),
         )
         self._touched.add(one.member)
         self._count()
 
-    def release(self, one: KeptRedemption) -> None:
+    def release(self, one: KeptRedemption, state: RedemptionState = "released") -> None:
         """The sale goes on or ended without it: its points can be used again."""
         for draw in one.draws:
             self._execute("UPDATE allowances SET used = used - ? WHERE id = ?", (draw.points, draw.allowance))
-        self._set_state(one, "released", None)
+        self._set_state(one, state, None)
         self._execute("DELETE FROM claims WHERE key = ?", (one.id,))
         self._touched.add(one.member)
         self._count()
@@ -326,6 +322,34 @@ class SpendingRows(SpendingReads):
         # An older copy, where it is only reserved, could release it.
         self._count()
         self.give_back_recalled()
+
+    def confirm_lapsed(self, one: KeptRedemption, receipt: str) -> None:
+        """The receipt of a sale that was given up came all the same: what is left where it drew from counts as drawn.
+
+        The rest goes by the balance, whatever that is: it was given.
+        """
+        live, drawn = self.live_epoch_id(), []
+        for draw in one.draws:
+            row = self._row(
+                f"SELECT points - used FROM allowances WHERE id = ? AND epoch = ? AND {_OPEN}",  # noqa: S608 - ours
+                (draw.allowance, live),
+            )
+            if row is not None:
+                drawn.append(Draw(allowance=draw.allowance, points=min(draw.points, row[0])))
+        for draw in drawn:
+            self._execute("UPDATE allowances SET used = used + ? WHERE id = ?", (draw.points, draw.allowance))
+        self._execute(
+            "INSERT INTO claims (key, member, points, spent) VALUES (?, ?, ?, ?)",
+            (one.id, one.member, -one.points, DRAWN if drawn else BY_BALANCE),
+        )
+        self.confirm(replace(one, draws=tuple(drawn)), receipt)
+
+    def reprice(self, one: KeptRedemption) -> None:
+        """What it takes off, after the basket has changed."""
+        self._execute(
+            "UPDATE redemptions SET discount_minor = ?, lines = ? WHERE redemption = ?",
+            (one.discount_minor, _encode(one.lines).decode(), one.id),
+        )
 
     def _set_state(self, one: KeptRedemption, state: RedemptionState, receipt: str | None) -> None:
         self._execute("UPDATE redemptions SET state = ?, receipt = ? WHERE redemption = ?", (state, receipt, one.id))

@@ -189,9 +189,13 @@ class Store(SpendingReads):
         self.submit(lambda writing: writing.doubt_spending(why, reached), drains=True).result()
         self._witness.reach(reached)
 
+    def is_witnessed(self) -> bool:
+        """Whether the witness could be written when points were used or freed last."""
+        return not self._witness.problem
+
     def is_sure(self) -> bool:
         """Whether points may be spent without asking the centre."""
-        return not self._witness.problem and self.spending_doubted() is None
+        return self.is_witnessed() and self.spending_doubted() is None
 
     def unsure_because(self) -> str:
         """Why nothing may be spent here, for the operator; empty where it may."""
@@ -232,6 +236,7 @@ class Store(SpendingReads):
             keys=self._keys,
             file_bytes=sum(file.stat().st_size for file in files_of(self.path) if file.exists()),
             recovered=self._recovered(),
+            spending=self.spending_status(unsure_because=self.unsure_because()),
             disk_full=None if self._reserve.held else disk_full(self._reserve.path, refusing=self._refusing),
         )
 

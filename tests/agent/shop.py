@@ -68,6 +68,18 @@ def printed_return(number: int, of: int, *, total: str = "268,28") -> bytes:
     ).encode()
 
 
+class Alone:
+    """The exchange of a register that reaches no centre."""
+
+    is_online = False
+
+    async def lookup(self, code: str) -> object:
+        return None
+
+    async def want(self, member: str, points: int) -> str:
+        return ""
+
+
 class Shop:
     """One register's store and spool in `folder`."""
 

@@ -35,21 +35,25 @@ from agent.inspection import (
 )
 from agent.openapi import Route
 from agent.profiles import Profiles
+from agent.sales import Sales
 from agent.store_inspection import COUNTED_FOR_S, MAX_EXPORTED_BYTES, Live, StoreInspection
 from agent.supervisor import Clocks, Supervisor, Worker
 from agent.view import BadgeView, PlaceView
+from drivers.scanning.scan import parse_scan
 from loyalty.member import Member
 from sync.keys import keeper_for
 from sync.store.errors import StoreUnavailableError
 from sync.store.reading import MAX_LISTED
 from sync.store.store import Store
 from sync.store.writing import Writing
-from tests.agent.shop import BOOT, Shop, at, receipt
+from tests.agent.shop import BOOT, Alone, Shop, at, receipt
 from tests.browser.till import free_port
 
 TOKEN = "control-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 DISMISSED = {"resolved_as": "dismissed", "note": "a kitchen note"}
+# What stands in the paths of routes.
+PLACES = {"file": "cashier.js", "code": "TS1001", "number": "1", "id": "1", "name": "counter", "redemption": "1"}
 # Whatever takes longer never comes; the test that waits for it then says so.
 WAIT_S = 20.0
 
@@ -112,8 +116,23 @@ class Served:
         self.scanner = LentScanner()
         clocks = Clocks(monotonic_s=lambda: 0.0, now=lambda: at(10).wall, sleep=_never, chance=lambda: 0.0)
         self.supervisor = Supervisor([self.scanner.worker], clocks, lambda: None)
+        self.sales = Sales(
+            shop.store,
+            shop.rules,
+            Alone(),
+            parse=parse_scan,
+            identification=tuple,
+            now=lambda: at(10),
+            sleep=_never,
+        )
         self.api = LocalApi(
-            self.access, self.desk, asked, self.supervisor, self._enrolled, profiles=Profiles(shop.store)
+            self.access,
+            self.desk,
+            asked,
+            self.supervisor,
+            self._enrolled,
+            profiles=Profiles(shop.store),
+            sales=self.sales,
         )
         self.url = self.access.origin
 
@@ -198,7 +217,9 @@ async def test_strangers_get_403_everywhere_and_change_nothing(shop: Shop) -> No
         routes = [route for route in served.api.routes if not route.open]
         for headers in foreign(served):
             for route in routes:
-                path = route.path.format(file="cashier.js", code="TS1001", number="1", id="1", name="counter")
+                path = route.path.format(
+                    file="cashier.js", code="TS1001", number="1", id="1", name="counter", redemption="1"
+                )
                 async with http.request(route.method, f"{served.url}{path}", headers=headers) as answer:
                     assert answer.status == 403, (route.path, headers)
                     assert b"Ana" not in await answer.read()
@@ -236,7 +257,9 @@ async def test_the_page_may_look_and_not_command(shop: Shop) -> None:
         for route in served.api.routes:
             if route.path in ("/v1/events", "/pair"):
                 continue
-            path = route.path.format(file="cashier.js", code="TS1001", number="1", id="1", name="counter")
+            path = route.path.format(
+                file="cashier.js", code="TS1001", number="1", id="1", name="counter", redemption="1"
+            )
             async with http.request(route.method, f"{served.url}{path}", headers=served.cookie()) as answer:
                 assert (answer.status != 403) == (route.page or route.open), route.path
 

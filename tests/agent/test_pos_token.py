@@ -70,10 +70,11 @@ def test_a_token_given_by_the_system_is_renewed_there(tmp_path: Path) -> None:
         renewed_pos_token(keeper)
 
 
-async def test_a_pos_may_post_receipts_and_tell_of_members_and_nothing_else(shop: Shop) -> None:
+async def test_a_pos_may_post_receipts_tell_of_members_and_serve_its_sales_and_nothing_else(shop: Shop) -> None:
     token = pos_token(keeper_for(shop.folder / "state"))
     served = Served(shop, pos_token=lambda: token)
     may = {("POST", path) for path in ("/v1/receipts", "/v1/members", "/v1/members/{code}")}
+    may |= {(route.method, route.path) for route in served.api.routes if route.path.startswith("/v1/sales")}
     async with served.running() as http:
         for route in served.api.routes:
             if route.open:

@@ -16,7 +16,7 @@ from agent.booking import Rules, book
 from agent.inspection import NotFoundError
 from agent.problem import MalformedBodyError
 from agent.profiles import EditRequest, GivenCode, GivenConsent, JoinRequest, Profiles
-from agent.view import member_view
+from agent.view import Promise, member_view
 from central import operations
 from loyalty.pan import first_pan
 from loyalty.receipt import MemberReference, Receipt
@@ -80,7 +80,7 @@ async def test_an_edit_is_shown_at_once_and_on_the_other_register_by_the_feed(tm
         assert (answer.member, answer.entries) == ("m1", 3)
         for shown in (here, there):
             assert shown is not None
-            view = member_view(shown)
+            view = member_view(shown, Promise())
             assert (view.language, view.note, view.consents) == ("sl", "asks for a blue bag", {"sms": True})
             assert shown.member == "m1"
         # And once the feed has it, nothing is laid over the row any more, and no number is here

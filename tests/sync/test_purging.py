@@ -21,13 +21,12 @@ from sync.store.overlay import Edit
 from sync.store.purge_rows import (
     AT_ONCE,
     BYTES_AT_ONCE,
-    EPOCH_VOID,
     ERASURES_THROUGH,
     About,
     starred,
     written_anyhow,
 )
-from sync.store.reading import CODE_KEY
+from sync.store.reading import CODE_KEY, EPOCH_VOID
 from sync.store.salvage import salvage
 from sync.store.sqlite import PAGE_BYTES
 from sync.store.store import Store

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from loyalty.allowances import CannotSpendError, Draw
 from sync.records import AllowanceReturnBody, RedeemBody
-from sync.store.purge_rows import EPOCH_VOID
+from sync.store.reading import EPOCH_VOID
 from sync.store.spending_rows import MAX_ENDED_SALES
 from sync.store.sqlite import DatabaseError
 from sync.store.store import Store

@@ -1,0 +1,35 @@
+"""Bodies of requests and answers of the local API.
+
+Owns how they are read and written. Never says what is asked.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Struct, UnsetType
+
+from agent.problem import MEDIA_TYPE, MalformedBodyError, Problem
+from loyalty.undecodable import UNDECODABLE
+
+_Body = TypeVar("_Body", bound=Struct)
+
+
+def problem(status: HTTPStatus, detail: str, reason: str | UnsetType = UNSET) -> web.Response:
+    """A problem document; `reason` is one of a few words for programs."""
+    document = Problem(title=status.phrase, status=status.value, detail=detail, reason=reason)
+    return web.Response(status=status.value, body=msgspec.json.encode(document), content_type=MEDIA_TYPE)
+
+
+async def body_of(request: web.Request, kind: type[_Body]) -> _Body:
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except UNDECODABLE as error:
+        raise MalformedBodyError(f"The body is not as /openapi.json has it: {error}.") from error
+
+
+def answer_of(answer: Struct, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")

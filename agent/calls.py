@@ -1,0 +1,60 @@
+"""Calls that are repeated under their Idempotency-Key get the first answer.
+
+Owns what a key is, and that the answer is kept in the transaction of what the call did. Never knows HTTP, nor what is
+asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from agent.problem import MalformedBodyError
+from sync.store.writing import Writing
+
+# The register's own secret, under which bodies of calls are kept as digests.
+_CALLS_KEY: Final = "calls-key"
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
+
+T = TypeVar("T", bound=Struct)
+
+
+def call_of(idempotency_key: str | None) -> str | None:
+    """The name under which a call is remembered; None of one that has no key. Raises MalformedBodyError."""
+    if idempotency_key is None:
+        return None
+    if not _KEY(idempotency_key):
+        raise MalformedBodyError("The Idempotency-Key is not 1 to 255 visible ASCII characters.")
+    return hashlib.sha256(idempotency_key.encode()).hexdigest()
+
+
+def once(
+    writing: Writing, *, source: str, call: str | None, asked: bytes, answer: type[T], work: Callable[[Writing], T]
+) -> T:
+    """What `work` answers, or what it answered to this call before. Raises MalformedBodyError, and what it raises."""
+    if call is None:
+        return work(writing)
+    # Under a secret: a telephone number could be guessed back from a bare digest.
+    digest = hmac.digest(_calls_key(writing), asked, "sha256").hex()
+    first = writing.answered_call(source, call)
+    if first is not None:
+        if first.digest != digest:
+            raise MalformedBodyError("This Idempotency-Key was used for another body: take a new key.")
+        return msgspec.json.decode(first.answer, type=answer)
+    told = work(writing)
+    writing.keep_answered_call(source, call, digest, msgspec.json.encode(told))
+    return told
+
+
+def _calls_key(writing: Writing) -> bytes:
+    secret = writing.meta(_CALLS_KEY)
+    if secret is None:
+        secret = writing.new_id("")
+        writing.set_meta(_CALLS_KEY, secret)
+    return secret.encode()

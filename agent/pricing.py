@@ -1,0 +1,307 @@
+"""What an open sale comes to for its member: points, rewards, and what of them is safe.
+
+Owns putting together basket, member and program as booking will, and reserving what the cashier chooses. Never talks to
+the centre, and never waits: it runs in the store's writer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
+
+from agent.booking import Rules, checkout_of, folded
+from agent.checkout import current
+from agent.promises import unsafe_because
+from agent.sale_shapes import (
+    RedemptionGiven,
+    RedemptionView,
+    RewardOffer,
+    SaleMember,
+    SaleRefusedError,
+    SaleReport,
+)
+from loyalty.allowances import CannotSpendError, Standing
+from loyalty.evaluate import earns
+from loyalty.exchange import parts_of
+from loyalty.instant import Instant
+from loyalty.member import Counters, Member, MemberState, ending_of
+from loyalty.next import preview
+from loyalty.program import Program, Reward
+from loyalty.purchase import Purchase
+from loyalty.receipt import MemberReference, Receipt
+from loyalty.rewards import Offer, Redeemed, RewardUnavailableError, Taken, offers, redeemed
+from sync.records import MAX_DRAWS
+from sync.store.rows import KeptRedemption, KeptSale
+from sync.store.writing import Writing
+
+# What anybody may know of somebody else: enough to earn, and not to spend.
+_NO_CARD: Final = frozenset({"phone", "email"})
+
+
+class NotGrantedError(SaleRefusedError):
+    """The centre may grant what is lacking: so many `points` of the `member`."""
+
+    def __init__(self, error: CannotSpendError, member: str, points: int) -> None:
+        super().__init__(error.reason, f"{error}.")
+        self.member = member
+        self.points = points
+
+
+class Owner(Struct, frozen=True, kw_only=True):
+    """A member as this register knows them, and what it may spend of their points."""
+
+    member: Member
+    standing: Standing
+
+
+class Priced(Struct, frozen=True, kw_only=True):
+    """A basket under its program, which has this hash. `purchase` is None where nothing of it could be had."""
+
+    basket: Receipt
+    name: str
+    program: Program
+    purchase: Purchase | None = None
+    points: int | None = None
+    estimated: bool = False
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """A sale with all that it is judged by, as far as it is known."""
+
+    sale: KeptSale
+    reference: MemberReference | None = None
+    owner: Owner | None = None
+    priced: Priced | None = None
+    reserved: tuple[KeptRedemption, ...] = ()
+
+    @property
+    def taken(self) -> tuple[Taken, ...]:
+        return tuple(Taken(reward=one.reward, times=one.times) for one in self.reserved)
+
+
+def look_at(writing: Writing, sale: KeptSale, now: Instant, rules: Rules) -> Look:
+    """The sale as it stands. Whom nobody told is who was scanned for the next receipt."""
+    reference = sale.member or scanned_now(writing, now)
+    owner = owner_of(writing, reference)
+    reserved = tuple(one for one in writing.redemptions_of(sale.id) if one.state == "reserved")
+    priced = _priced(writing, sale.basket, owner, rules)
+    return Look(sale=sale, reference=reference, owner=owner, priced=priced, reserved=reserved)
+
+
+def scanned_now(writing: Writing, now: Instant) -> MemberReference | None:
+    """Whom a receipt that is printed now would belong to."""
+    scan = current(checkout_of(writing, now.boot), now)
+    return MemberReference(code=scan.code, kind=scan.kind, entry=scan.entry) if scan is not None else None
+
+
+def owner_of(writing: Writing, reference: MemberReference | None) -> Owner | None:
+    """None of who is not known here, or whose card is not to be accepted."""
+    member = writing.member_by_code(reference.code) if reference is not None else None
+    if reference is None or member is None or member.refuses(reference.code):
+        return None
+    return Owner(member=member, standing=writing.standing(member, is_sure=writing.is_sure()))
+
+
+def _priced(writing: Writing, basket: Receipt | None, owner: Owner | None, rules: Rules) -> Priced | None:
+    if basket is None:
+        return None
+    basket = rules.mapped(basket)
+    named = rules.at(writing, basket)
+    if named is None:
+        return None
+    priced = Priced(basket=basket, name=named[0], program=named[1])
+    sold, _ = parts_of(basket)
+    if owner is None or sold is None or not earns(sold, priced.program):
+        return priced
+    fold, entries, estimated = folded(writing, sold, owner.member, priced.program)
+    if sold.key in fold.refused:
+        return priced  # it would give more than anything can: it is worth nothing at the centre either
+    points = sum(entry.points for entry in entries)
+    return replace(priced, purchase=fold.purchase(sold.key), points=points, estimated=estimated)
+
+
+def fitted(writing: Writing, look: Look) -> Look:
+    """What is reserved as the basket has it now: discounts anew, and released from the last on what it cannot have."""
+    reserved = list(look.reserved)
+    while reserved:
+        try:
+            now = _redeemed(look, tuple(Taken(reward=one.reward, times=one.times) for one in reserved))
+        except RewardUnavailableError:
+            writing.release(reserved.pop())
+            continue
+        fresh = [
+            replace(one, discount_minor=each.discount_minor, lines=each.lines)
+            for one, each in zip(reserved, now, strict=True)
+        ]
+        for one in fresh:
+            writing.reprice(one)
+        reserved = fresh
+        break
+    if len(reserved) == len(look.reserved):
+        return replace(look, reserved=tuple(reserved))
+    return replace(look, reserved=tuple(reserved), owner=owner_of(writing, look.reference))
+
+
+def _redeemed(look: Look, taken: tuple[Taken, ...]) -> tuple[Redeemed, ...]:
+    if look.priced is None or look.priced.purchase is None:
+        raise RewardUnavailableError("there are no goods in the basket that a reward could be for")
+    return redeemed(look.priced.purchase, look.priced.program, taken)
+
+
+def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) -> KeptRedemption:
+    """Reserves a reward for the sale. Raises SaleRefusedError; then nothing changed."""
+    reference, owner, priced = look.reference, look.owner, look.priced
+    if reference is None or owner is None:
+        raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
+    if reference.kind in _NO_CARD and reference.entry == "typed":
+        raise SaleRefusedError("needs_card", "Whoever was found by a number that was typed needs a card to spend.")
+    if look.sale.basket is None:
+        raise SaleRefusedError("no_basket", "Tell the basket first: PUT /v1/sales/{id}.")
+    if priced is None:
+        raise SaleRefusedError("no_program", "No program holds here at the time of this basket.")
+    reward, times = _chosen(look, priced, given)
+    try:
+        redemption = _redeemed(look, (*look.taken, Taken(reward=reward.id, times=times)))[-1]
+    except RewardUnavailableError as error:
+        raise SaleRefusedError("not_for_basket", f"{error}.") from error
+    try:
+        draws = owner.standing.drawn(reward, redemption.points)
+    except CannotSpendError as error:
+        raise NotGrantedError(error, owner.member.member, redemption.points - owner.standing.safe) from error
+    if len(draws) > MAX_DRAWS:
+        raise SaleRefusedError("not_enough", f"That draws on more than {MAX_DRAWS} allowances: take it in parts.")
+    one = KeptRedemption(
+        id=writing.new_id("r-"),
+        sale=look.sale.id,
+        member=owner.member.member,
+        reward=reward.id,
+        times=times,
+        points=redemption.points,
+        discount_minor=redemption.discount_minor,
+        lines=redemption.lines,
+        draws=draws,
+        program=priced.name,
+        at=now.wall,
+        entered=reference.entry,
+    )
+    writing.reserve(one)
+    if look.sale.member is None:
+        # A later scan is another customer's.
+        writing.set_sale_member(look.sale.id, reference)
+    return one
+
+
+def _chosen(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward, int]:
+    rewards = {reward.id: reward for reward in priced.program.rewards}
+    if given.reward:
+        reward = rewards.get(given.reward)
+        if reward is None:
+            raise SaleRefusedError("not_for_basket", f"The program in force has no reward {given.reward!r}.")
+        if not given.points:
+            return reward, given.times
+        if given.points % reward.cost:
+            raise SaleRefusedError("not_for_basket", f"{given.reward!r} costs {reward.cost} points each time.")
+        return reward, given.points // reward.cost
+    points = given.points or 0
+    for offer in _offers(look, priced):
+        if not offer.missing and points % offer.cost == 0 and points // offer.cost <= offer.times:
+            return rewards[offer.reward], points // offer.cost
+    raise SaleRefusedError("not_for_basket", f"No reward of this basket comes to {points} points: name one.")
+
+
+def _offers(look: Look, priced: Priced) -> tuple[Offer, ...]:
+    if priced.purchase is None or look.owner is None or not priced.program.rewards:
+        return ()
+    before = look.owner.member.balance.spendable + sum(one.points for one in look.reserved)
+    return offers(priced.purchase, priced.program, before, look.taken)
+
+
+def report(writing: Writing, look: Look, *, online: bool) -> SaleReport:
+    """What the caller is told of a sale that was fitted."""
+    owner, priced, sale = look.owner, look.priced, look.sale
+    told = SaleReport(
+        sale=sale.id,
+        state=sale.state,
+        online=online,
+        member=_member(look.reference, owner) if look.reference is not None else None,
+        redemptions=tuple(map(_redemption, writing.redemptions_of(sale.id))),
+        receipt=sale.receipt or UNSET,
+    )
+    if owner is None:
+        return told
+    told = replace(told, safe_offline=owner.standing.safe, unsafe_because=unsafe_because(owner.standing))
+    if priced is None or sale.state != "open":
+        return told
+    return replace(
+        told,
+        points=priced.points,
+        estimated=priced.estimated,
+        could=preview(priced.basket, priced.program, _state(owner.member)).could,
+        rewards=tuple(_offered(offer, priced.program, owner.standing) for offer in _offers(look, priced)),
+    )
+
+
+def _state(member: Member) -> MemberState:
+    balance = member.balance
+    return MemberState(
+        code=member.member,
+        tier=member.tier,
+        confirmed=balance.confirmed,
+        pending=balance.pending,
+        spendable=balance.spendable,
+        counters=member.counters or Counters(),
+    )
+
+
+def _member(reference: MemberReference, owner: Owner | None) -> SaleMember:
+    if owner is None:
+        return SaleMember(ending=ending_of(reference.code), standing="unknown")
+    member = owner.member
+    return SaleMember(
+        ending=ending_of(reference.code),
+        standing="known",
+        name=member.short_name or None,
+        tier=member.tier or None,
+        pending=member.balance.pending,
+        spendable=member.balance.spendable,
+        as_of=member.as_of or None,
+    )
+
+
+def _offered(offer: Offer, program: Program, standing: Standing) -> RewardOffer:
+    reward = next(one for one in program.rewards if one.id == offer.reward)
+    safe, why = 0, ""
+    if not offer.missing:
+        safe = min(offer.times, standing.safe // offer.cost)
+        try:
+            standing.drawn(reward, (safe + 1) * offer.cost)
+        except CannotSpendError as error:
+            why = f"{error}" if safe < offer.times else ""
+        else:
+            safe = offer.times if reward.offline == "floor" else safe
+    return RewardOffer(
+        reward=offer.reward,
+        title=offer.title,
+        cost=offer.cost,
+        times=offer.times,
+        safe_times=safe,
+        discount_minor=offer.discount_minor,
+        lines=offer.lines,
+        missing=offer.missing,
+        until=offer.until,
+        why=why or UNSET,
+    )
+
+
+def _redemption(one: KeptRedemption) -> RedemptionView:
+    return RedemptionView(
+        redemption=one.id,
+        reward=one.reward,
+        times=one.times,
+        points=one.points,
+        discount_minor=one.discount_minor,
+        lines=one.lines,
+        state=one.state,
+    )

@@ -1,0 +1,510 @@
+"""Sales of the local API, over real HTTP and into a real store: priced, redeemed, closed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+from msgspec.structs import replace
+
+from agent.api import LocalApi
+from agent.profiles import Profiles
+from agent.receipts import at_once
+from agent.sales import FORGOTTEN_AFTER, Sales
+from agent.webhook import Webhook
+from drivers.scanning.scan import parse_scan
+from loyalty.identification import IdentificationRule
+from loyalty.instant import Instant
+from loyalty.member import Balance, Identifier, Member
+from loyalty.program import program_from_json
+from sync.records import RedeemBody
+from sync.store.reading import MAX_LISTED
+from sync.store.spending_rows import MAX_OPEN_SALES
+from sync.store.witness import witness_of
+from sync.wire import GrantedAllowance
+from tests.agent.shop import ANA, BORA, OPTIONS, Shop, at
+from tests.agent.test_api import BEARER, Served
+from tests.agent.test_webhook import key, sale
+from tests.sync.store.spending import open_epoch
+
+EPOCH, CENTRE = "e-1", "centre-1"
+PROGRAM = program_from_json(
+    b'{"program":"test","currency":"RSD","time_zone":"Europe/Belgrade",'
+    b'"earn":[{"id":"base","give":{"points":1,"per_minor":1000}}],'
+    b'"rewards":[{"id":"r5","cost":500,"discount_minor":5000,"offline":"allowance"},'
+    b'{"id":"vip","cost":700,"discount_minor":9000,"offline":"refuse"},'
+    b'{"id":"tea","cost":100,"discount_minor":1000,"offline":"floor","floor_points":200}]}'
+)
+RICH = replace(ANA, balance=Balance(confirmed=2000, spendable=2000))
+CODE = IdentificationRule(name="cards", kind="card", prefixes=("TS",))
+
+
+class Centre:
+    """A centre that grants what it is asked for, or says why not."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.is_online = False
+        self.refuses = ""
+        self.wanted: list[tuple[str, int]] = []
+        self.looked_up: list[str] = []
+        self._shop = shop
+
+    async def lookup(self, code: str) -> object:
+        self.looked_up.append(code)
+        return None
+
+    async def want(self, member: str, points: int) -> str:
+        self.wanted.append((member, points))
+        if not self.refuses:
+            await grant(self._shop, points, number=100 + len(self.wanted))
+        return self.refuses
+
+
+async def grant(shop: Shop, points: int, *, number: int = 1, member: str = ANA.member, recalled: bool = False) -> None:
+    granted = GrantedAllowance(
+        number=number, allowance=f"a-{number}", member=member, epoch=EPOCH, points=points, recalled=recalled
+    )
+    await shop.store.write(lambda writing: writing.keep_allowances((granted,), number, CENTRE))
+
+
+class Pos:
+    """What a POS says to the register; answers are status and document."""
+
+    def __init__(self, client: aiohttp.ClientSession, centre: Centre, sales: Sales) -> None:
+        self._client = client
+        self.centre = centre
+        self.sales = sales
+        self.headers: dict[str, str] = dict(BEARER)
+
+    async def ask(self, method: str, path: str, body: object = None, call: str | None = None) -> tuple[int, Any]:
+        headers = {**self.headers, **({"Idempotency-Key": call} if call is not None else {})}
+        data = None if body is None else json.dumps(body)
+        async with self._client.request(method, f"/v1/sales{path}", data=data, headers=headers) as answer:
+            return answer.status, json.loads(await answer.read())
+
+    async def told(self, method: str, path: str, body: object = None, call: str | None = None) -> Any:
+        status, document = await self.ask(method, path, body, call)
+        assert status in (200, 201), document
+        return document
+
+    async def opened(self, code: str | None = "TS1001", basket: dict[str, Any] | None = None) -> str:
+        """A sale with a basket of 268.28, of this member."""
+        report = await self.told("POST", "", {"basket": basket or sale(1)})
+        if code is not None:
+            await self.told("POST", f"/{report['sale']}/member", {"code": code})
+        return str(report["sale"])
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.passed = timedelta()
+
+    def __call__(self) -> Instant:
+        return at(30 + self.passed.total_seconds())
+
+
+@asynccontextmanager
+async def till(shop: Shop, clock: Callable[[], Instant] | None = None) -> AsyncIterator[Pos]:
+    served, centre = Served(shop), Centre(shop)
+    now = clock or Clock()
+    webhook = Webhook(books=shop.books("pos"), store=shop.store, options=lambda: OPTIONS, scans_taken=at_once, now=now)
+    sales = Sales(
+        shop.store,
+        shop.rules,
+        centre,
+        parse=lambda raw: parse_scan(raw, (CODE,)),
+        identification=lambda: (CODE,),
+        now=now,
+        sleep=asyncio.sleep,
+        webhook=webhook,
+    )
+    api = LocalApi(
+        served.access,
+        served.desk,
+        served.api._inspection,
+        served.supervisor,
+        lambda: None,
+        profiles=Profiles(shop.store),
+        sales=sales,
+        webhook=webhook,
+    )
+    runner = web.AppRunner(api.application(), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", served.port).start()
+    try:
+        async with aiohttp.ClientSession(served.url) as client:
+            yield Pos(client, centre, sales)
+    finally:
+        await runner.cleanup()
+
+
+async def ready(shop: Shop, points: int = 1000, ana: Member = RICH) -> None:
+    """Ana has 2,000 points, of which so many are set aside for this register."""
+    await shop.seed((ana, BORA), PROGRAM)
+    await shop.store.write(lambda writing: open_epoch(writing, EPOCH))
+    if points:
+        await grant(shop, points)
+
+
+def redeemed(shop: Shop) -> list[RedeemBody]:
+    numbers = [entry.number for entry in shop.store.queue(limit=MAX_LISTED) if entry.kind == "redeem"]
+    return [msgspec.json.decode(shop.store.entry(number).json, type=RedeemBody) for number in numbers]
+
+
+def states(report: dict[str, Any]) -> list[str]:
+    return [one["state"] for one in report["redemptions"]]
+
+
+async def test_a_sale_is_priced_redeemed_and_closed_without_a_network(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        opened = await pos.told("POST", "", {"basket": sale(1)})
+        name = opened["sale"]
+        assert (opened["state"], opened["online"], "member" in opened and opened["member"]) == ("open", False, None)
+
+        report = await pos.told("POST", f"/{name}/member", {"code": "TS1001"})
+        assert report["member"]["name"] == "Ana P."
+        assert (report["points"], report["safe_offline"], report["unsafe_because"]) == (26, 1000, "partly_granted")
+        offers = {one["reward"]: one for one in report["rewards"]}
+        assert (offers["r5"]["times"], offers["r5"]["safe_times"]) == (4, 2)
+        assert offers["r5"]["lines"] == [{"position": 1, "amount_minor": 5000}]
+
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+        assert states(report) == ["reserved"]
+        assert (report["member"]["spendable"], report["safe_offline"]) == (1500, 500)
+
+        report = await pos.told("POST", f"/{name}/close", sale(1))
+
+    assert (report["state"], states(report), report["receipt"]) == ("closed", ["confirmed"], key(1))
+    [body] = redeemed(shop)
+    assert (body.member, body.reward, body.points, body.receipt) == ("m-ana", "r5", 500, key(1))
+    assert [one.points for one in body.drawn] == [500]
+    assert [each.member for each in shop.bodies()] == ["m-ana"]
+
+
+async def test_what_is_not_safe_is_refused_without_a_network_and_says_why(shop: Shop) -> None:
+    await ready(shop, points=500)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5", "times": 2})
+
+    assert (status, document["reason"]) == (409, "not_enough")
+    assert "500 points" in document["detail"]
+    assert pos.centre.wanted == []
+
+
+async def test_with_a_network_the_centre_is_asked_for_what_is_lacking(shop: Shop) -> None:
+    await ready(shop, points=500)
+    async with till(shop) as pos:
+        pos.centre.is_online = True
+        name = await pos.opened()
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5", "times": 2})
+
+    assert (pos.centre.wanted, states(report)) == ([("m-ana", 500)], ["reserved"])
+
+
+async def test_what_the_centre_says_is_what_the_cashier_reads(shop: Shop) -> None:
+    await ready(shop, points=0)
+    async with till(shop) as pos:
+        pos.centre.is_online, pos.centre.refuses = True, "register 2 holds the rest"
+        name = await pos.opened()
+        status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "vip"})
+
+    assert (status, document["reason"], document["detail"]) == (409, "not_offline", "register 2 holds the rest")
+
+
+async def test_a_reward_that_goes_by_the_balance_leaves_the_floor(shop: Shop) -> None:
+    await ready(shop, points=0)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "tea", "times": 18})
+        status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "tea"})
+
+    assert report["member"]["spendable"] == 200
+    assert (status, document["reason"]) == (409, "below_floor")
+
+
+async def test_two_sales_at_once_never_touch_one_another(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        first, second = await pos.opened(), await pos.opened(basket=sale(2))
+        one = await pos.told("POST", f"/{first}/redemptions", {"reward": "r5"})
+        await pos.told("POST", f"/{second}/redemptions", {"reward": "r5"})
+        status, _ = await pos.ask("POST", f"/{second}/redemptions", {"reward": "r5"})
+        assert status == 409
+
+        await pos.told("POST", f"/{first}/void")
+        report = await pos.told("GET", f"/{second}")
+        assert (states(report), report["safe_offline"]) == (["reserved"], 500)
+        status, _ = await pos.ask("DELETE", f"/{second}/redemptions/{one['redemptions'][0]['redemption']}")
+        assert status == 404
+
+
+@pytest.mark.parametrize("state", ["reserved", "confirmed", "released"])
+async def test_a_restart_goes_on_where_it_was(shop: Shop, state: str) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+        if state == "confirmed":
+            await pos.told("POST", f"/{name}/close", sale(1))
+        elif state == "released":
+            await pos.told("DELETE", f"/{name}/redemptions/{report['redemptions'][0]['redemption']}")
+    shop.reopen()
+
+    async with till(shop) as pos:
+        report = await pos.told("GET", f"/{name}")
+        assert states(report) == [state]
+        closed = await pos.told("POST", f"/{name}/close", sale(1))
+
+    assert states(closed) == ["confirmed" if state != "released" else "released"]
+    assert len(redeemed(shop)) == (1 if state != "released" else 0)
+
+
+async def test_each_call_that_is_repeated_gets_its_first_answer(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        calls: list[tuple[str, str, object]] = [("POST", "", {"basket": sale(1)})]
+        opened = await pos.told(*calls[0], "call-0")
+        one = f"/{opened['sale']}"
+        calls += [
+            ("PUT", one, {"basket": sale(1)}),
+            ("POST", f"{one}/member", {"code": "TS1001"}),
+            ("POST", f"{one}/redemptions", {"reward": "r5"}),
+            ("POST", f"{one}/close", sale(1)),
+        ]
+        answers = [opened]
+        for number, call in enumerate(calls[1:], start=1):
+            answers.append(await pos.told(*call, f"call-{number}"))
+        for number, call in enumerate(calls):
+            assert await pos.told(*call, f"call-{number}") == answers[number]
+        status, _ = await pos.ask("POST", f"{one}/redemptions", {"reward": "tea"}, "call-3")
+
+    assert status == 422
+    assert (len(redeemed(shop)), len(shop.bodies())) == (1, 1)
+
+
+async def test_a_sale_is_closed_once_and_takes_nothing_more(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        await pos.told("POST", f"/{name}/close", sale(1))
+        for method, path, body in [
+            ("PUT", "", {"basket": sale(1)}),
+            ("POST", "/member", {"code": "TS1001"}),
+            ("POST", "/redemptions", {"reward": "r5"}),
+            ("POST", "/void", None),
+        ]:
+            status, document = await pos.ask(method, f"/{name}{path}", body)
+            assert (status, document["reason"]) == (409, "closed"), path
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"voucher": "V-1"}, 422),
+        ({}, 422),
+        ({"reward": "none"}, 409),
+        ({"points": 250}, 409),
+        ({"reward": "r5", "points": 750}, 409),
+        ({"reward": "r5", "times": 0}, 422),
+        ({"reward": "r5", "times": 9}, 409),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused_and_reserves_nothing(shop: Shop, body: object, status: int) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        answer, document = await pos.ask("POST", f"/{name}/redemptions", body)
+        assert (answer, document["status"]) == (status, status)
+        assert states(await pos.told("GET", f"/{name}")) == []
+
+
+async def test_the_cashier_may_say_how_many_points(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        report = await pos.told("POST", f"/{name}/redemptions", {"points": 1000})
+
+    [one] = report["redemptions"]
+    assert (one["reward"], one["times"], one["discount_minor"]) == ("r5", 2, 10000)
+
+
+async def test_nobody_spends_by_a_number_that_was_typed(shop: Shop) -> None:
+    number = Identifier(kind="phone", code="0641234567")
+    await ready(shop, ana=replace(RICH, identifiers=(*RICH.identifiers, number)))
+    async with till(shop) as pos:
+        name = await pos.opened(code=None)
+        await pos.told("POST", f"/{name}/member", {"code": "0641234567", "kind": "phone", "entry": "typed"})
+        status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5"})
+
+    assert (status, document["reason"]) == (409, "needs_card")
+
+
+async def test_another_member_gets_none_of_what_was_reserved(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+        report = await pos.told("POST", f"/{name}/member", {"scan": "TS1002"})
+        assert (report["member"]["name"], states(report)) == ("Bora", ["released"])
+        report = await pos.told("DELETE", f"/{name}/member")
+
+    assert "member" not in report or report["member"] is None
+    assert redeemed(shop) == []
+
+
+async def test_who_was_scanned_beside_the_pos_is_the_customer_until_somebody_is_told(shop: Shop) -> None:
+    await ready(shop)
+    await shop.scan("TS1001", 20)
+    async with till(shop) as pos:
+        name = await pos.opened(code=None)
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+        assert report["member"]["name"] == "Ana P."
+        await shop.scan("TS1002", 25)
+        await pos.told("POST", f"/{name}/close", sale(1))
+
+    assert [body.member for body in shop.bodies()] == ["m-ana"]
+
+
+async def test_a_smaller_basket_gives_back_what_it_can_no_longer_have(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "tea"})
+        small = sale(1, total_minor=5500, tenders=[], lines=[{"position": 7, "description": "K", "amount_minor": 5500}])
+
+        report = await pos.told("PUT", f"/{name}", {"basket": small})
+
+    assert states(report) == ["reserved", "released"]
+    assert report["redemptions"][0]["lines"] == [{"position": 7, "amount_minor": 5000}]
+
+
+async def test_a_sale_that_nobody_closed_lets_go_of_what_it_held_unless_its_receipt_comes(shop: Shop) -> None:
+    await ready(shop, points=500)
+    clock = Clock()
+    async with till(shop, clock) as pos:
+        name = await pos.opened()
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+        clock.passed = FORGOTTEN_AFTER + timedelta(minutes=1)
+
+        await pos.opened(basket=sale(2))
+        report = await pos.told("GET", f"/{name}")
+        assert (report["state"], states(report), report["safe_offline"]) == ("ended", ["lapsed"], 500)
+        shown = sale(1, total_minor=21828, discounts=[{"description": "R5", "amount_minor": 5000}], tenders=[])
+        report = await pos.told("POST", f"/{name}/close", shown)
+
+    assert (report["state"], states(report), report["safe_offline"]) == ("closed", ["confirmed"], 0)
+    [body] = redeemed(shop)
+    assert [one.points for one in body.drawn] == [500]
+
+
+async def test_a_sale_that_was_given_up_and_shows_no_discount_spent_nothing(shop: Shop) -> None:
+    await ready(shop, points=500)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+        await pos.told("POST", f"/{name}/void")
+        report = await pos.told("POST", f"/{name}/close", sale(1))
+
+    assert (states(report), redeemed(shop)) == (["lapsed"], [])
+
+
+async def test_sales_that_are_only_priced_make_room_for_others(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        held = await pos.opened()
+        await pos.told("POST", f"/{held}/redemptions", {"reward": "r5"})
+        for _ in range(MAX_OPEN_SALES):
+            await pos.told("POST", "")
+
+        assert (await pos.told("GET", f"/{held}"))["state"] == "open"
+        assert len(shop.store.open_sales()) == MAX_OPEN_SALES
+
+
+async def test_a_register_that_may_be_an_older_copy_spends_nothing(shop: Shop) -> None:
+    await ready(shop)
+    shop.store.close()
+    witness_of(shop.folder / "state" / "store.db").write_text("tillside-witness-1 99\n")
+    shop.store = shop._opened()
+    async with till(shop) as pos:
+        pos.centre.is_online = True
+        name = await pos.opened()
+        status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5"})
+        report = await pos.told("GET", f"/{name}")
+
+    assert (status, document["reason"], pos.centre.wanted) == (409, "register_unsure", [])
+    assert (report["safe_offline"], report["unsafe_because"]) == (0, "register_unsure")
+
+
+async def test_what_cannot_be_witnessed_is_not_promised(shop: Shop) -> None:
+    await ready(shop)
+    witness = witness_of(shop.folder / "state" / "store.db")
+    witness.unlink()
+    witness.mkdir()
+    async with till(shop) as pos:
+        name = await pos.opened()
+        status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5"}, "call-1")
+        assert (status, "cannot be written" in document["detail"]) == (503, True)
+        witness.rmdir()
+
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"}, "call-1")
+
+    assert states(report) == ["reserved"]
+    assert witness.is_file()
+
+
+async def test_an_unknown_sale_is_not_found(shop: Shop) -> None:
+    async with till(shop) as pos:
+        for method, path in [("GET", ""), ("POST", "/void"), ("DELETE", "/member")]:
+            status, _ = await pos.ask(method, f"/s-none{path}")
+            assert status == 404
+        status, _ = await pos.ask("POST", "/s-none/close", sale(1))
+    assert status == 404
+
+
+async def test_a_sale_is_closed_by_one_receipt_of_its_own(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        for body in ({"receipts": [sale(1), sale(2)]}, sale(1, kind="return", total_minor=-1, lines=[], tenders=[])):
+            status, _ = await pos.ask("POST", f"/{name}/close", body)
+            assert status == 422
+        assert (await pos.told("GET", f"/{name}"))["state"] == "open"
+
+
+async def test_a_receipt_that_was_voided_gives_nothing(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+        report = await pos.told("POST", f"/{name}/close", sale(1, status="voided"))
+
+    assert (states(report), redeemed(shop)) == (["lapsed"], [])
+
+
+def test_an_unclosed_sale_keeps_no_card_number(shop: Shop) -> None:
+    asyncio.run(_card_number(shop))
+
+
+async def _card_number(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        lines = [{"position": 1, "description": "CARD 4111111111111111", "amount_minor": 26828}]
+        name = await pos.opened(basket=sale(1, lines=lines))
+        status, _ = await pos.ask("POST", f"/{name}/member", {"code": "4111111111111111"})
+
+    kept = shop.store.sale(name)
+    assert kept is not None
+    assert kept.basket is not None
+    assert "4111111111111111" not in (kept.basket.lines[0].description or "")
+    assert status == 422
