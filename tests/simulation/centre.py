@@ -15,9 +15,10 @@ from typing import Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from central import backups, devices, feed, members, operations, programs, quarantine, scopes
+from central import allowances, backups, devices, feed, granting, members, operations, programs, quarantine, scopes
+from central.db import tables
 from central.db.database import Database
 from central.device_api import ingested
 from central.devices import Device
@@ -30,6 +31,7 @@ from central.snapshots import zstd_lines
 from loyalty.program import Program
 from sync.signing import public_key_text
 from sync.wire import (
+    AllowancesRequest,
     EnrolRequest,
     EpochRequest,
     EpochResponse,
@@ -122,6 +124,23 @@ class SimulatedCentre:
         self._write(work)
         while self._write(lambda connection: quarantine.retry_what_may(connection, self._clock())).applied:
             self._place()
+
+    def set_aside_ahead(self) -> None:
+        """What its server does in between: points of members whose balance moved go where they shop."""
+
+        def work(connection: Connection) -> int:
+            return granting.plan(connection, self._clock(), self._chance.randbytes)
+
+        while self._write(work):
+            self._place()
+
+    def allowances_of(self, device: str) -> int:
+        """What the server's hints are made of: the newest number of what this device may spend."""
+
+        def work(connection: Connection) -> int:
+            return granting.number(connection, devices.locked_device(connection, device).id)
+
+        return self._write(work)
 
     # ---- requests
 
@@ -216,9 +235,21 @@ class SimulatedCentre:
                 program=programs.hash_in_force(connection, now) or UNSET,
                 schedule=programs.announced(connection),
                 feed=feed.feed_position(connection),
+                allowances=granting.number(connection, found.id),
             )
 
         return self._write(work)
+
+    def _allowances(self, device: str, request_id: str, body: bytes) -> Struct:
+        request, now = msgspec.json.decode(body, type=AllowancesRequest), self._clock()
+
+        def work(connection: Connection) -> Struct:
+            found = devices.locked_device(connection, device)
+            return granting.ask(connection, found, request, now=now, randomness=self._chance.randbytes)
+
+        answer = self._write(work)
+        self._place()
+        return answer
 
     def _program(self, device: str, request_id: str, body: bytes) -> Struct:
         signed = self._read(lambda connection: programs.signed_program(connection, body.decode()))
@@ -238,3 +269,18 @@ class SimulatedCentre:
         while self._write(lambda connection: feed.place_changes(connection, self._clock())).more:
             pass
         self.news = self._read(feed.feed_position)
+
+
+class ReclaimingCentre(SimulatedCentre):
+    """Planted: what a register was not heard to spend within half an hour can be spent elsewhere."""
+
+    def set_aside_ahead(self) -> None:
+        def work(connection: Connection) -> None:
+            table, now = tables.allowances, self._clock()
+            old = select(table).where(table.c.state == "open", table.c.granted_at < now - timedelta(minutes=30))
+            rows = connection.execute(old).all()
+            allowances.close(connection, rows, "written_off", "planted", now)
+            granting.tell_of(connection, {row.member for row in rows}, now)
+
+        self._write(work)
+        super().set_aside_ahead()

@@ -38,8 +38,17 @@ _CUSTOMER_S: Final = 1_500.0
 _FAULT_S: Final = 5_400.0
 _CENTRE_FAULT_S: Final = 7_200.0
 _SCANS: Final = 3
+_GOES_S: Final = 2.0
+# How many regulars a register has, and how often one of them comes.
+REGULARS: Final = 3
+_REGULAR: Final = 0.8
+# How many of those who are on the page want a reward, and what it takes off.
+_WANTS_ONE: Final = 0.5
+_OFF_MINOR: Final = 100
 _AFTER_OUTAGE_S: Final = 600.0
 _LOOKS_S: Final = 1.0
+# Seconds between two looks of the centre at what it can set aside ahead.
+_SETS_ASIDE_S: Final = 300.0
 
 PROGRAM: Final = program_from_json(
     msgspec.json.encode(
@@ -52,6 +61,7 @@ PROGRAM: Final = program_from_json(
                 {"id": "base", "priority": 1, "give": {"points": 1, "per_minor": 100}},
                 {"id": "kept", "priority": 2, "give": {"points": 1, "per_minor": 700}, "pending": "P14D"},
             ],
+            "rewards": [{"id": "treat", "cost": 10, "discount_minor": 100, "offline": "allowance"}],
             "returns": {"policy": "reverse"},
         }
     )
@@ -60,13 +70,17 @@ PROGRAM: Final = program_from_json(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sold:
-    """What a POS printed, once. `member` is who was on the page; with `unsure` nobody can say whether they were."""
+    """What a POS printed, once. `member` is who was on the page; with `unsure` nobody can say whether they were.
+
+    `reward` is the id of the redemption whose discount the cashier keyed.
+    """
 
     receipt: Receipt
     register: str
     member: str | None
     unsure: bool
     returns: str | None = None
+    reward: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +95,7 @@ class Plan:
     hours: float = 10.0
     calm: float = 1.0
     store: type[SimulatedStore] = SimulatedStore
+    centre: type[SimulatedCentre] = SimulatedCentre
     client: type[SimulatedClient] = SimulatedClient
     backoff: Backoff = field(default_factory=Backoff)
     drains_within_s: float = 2 * 3_600.0
@@ -98,7 +113,7 @@ class Chain:
         self._loop = loop
         self._began = loop.time()
         self.trace = Trace(lambda: loop.time() - self._began)
-        self.centre = SimulatedCentre(folder / "centre", clock=self.now, chance=self._own(), trace=self.trace)
+        self.centre = plan.centre(folder / "centre", clock=self.now, chance=self._own(), trace=self.trace)
         self.registers: list[SimulatedRegister] = []
         self.clones: list[SimulatedRegister] = []
         self.sold: list[Sold] = []
@@ -123,6 +138,7 @@ class Chain:
             register.start()
         ends = self._loop.time() + self.plan.hours * 3_600
         going = [self._serve(register, ends) for register in self.registers]
+        going.append(self._setting_aside(ends))
         if self.plan.only_network:
             going += [self._without_network(for_s=ends - self._loop.time() - _AFTER_OUTAGE_S)]
         else:
@@ -195,8 +211,14 @@ class Chain:
             register.is_off = False
             register.start()
 
-    async def _customer(self, register: SimulatedRegister, chance: Random) -> None:
-        what = chance.random()
+    async def _customer(self, register: SimulatedRegister, chance: Random, *, keen: bool = False) -> None:
+        """One after the other at each register. Who is `keen` is a regular who wants a reward."""
+        async with register.till:
+            await self._serve_one(register, chance, keen=keen)
+            await asyncio.sleep(_GOES_S)
+
+    async def _serve_one(self, register: SimulatedRegister, chance: Random, *, keen: bool) -> None:
+        what = 1.0 if keen else chance.random()
         earlier = [sold for sold in self.sold if sold.returns is None and sold.receipt.status == "final"]
         if earlier and what < 0.06:
             self._return(register, chance.choice(earlier[-200:]))
@@ -206,17 +228,23 @@ class Chain:
             register.print(register.machine.spool[-1].receipt)
             return
         disk = register.machine.disks
-        member, unsure = await self._card(register, chance) if chance.random() < 0.8 else (None, False)
+        comes = (
+            self._regular(register, chance) if keen or chance.random() < _REGULAR else f"m{chance.randrange(MEMBERS)}"
+        )
+        member, unsure = await self._card(register, comes) if keen or chance.random() < 0.8 else (None, False)
+        amounts = [chance.randint(50, 3_000) for _ in range(chance.randint(1, 6))]
+        reward = None
+        if member is not None and not unsure and sum(amounts) > _OFF_MINOR and (keen or chance.random() < _WANTS_ONE):
+            reward = await self._reward(register, member)
         await asyncio.sleep(chance.uniform(1.0, 90.0))
         # What was on the page went with the disk, if that was put away meanwhile.
         unsure |= member is not None and register.machine.disks != disk
-        amounts = [chance.randint(50, 3_000) for _ in range(chance.randint(1, 6))]
-        receipt = self._receipt(register, amounts)
-        self._print(register, Sold(receipt=receipt, register=register.machine.name, member=member, unsure=unsure))
+        receipt = self._receipt(register, amounts, _OFF_MINOR if reward is not None else 0)
+        name = register.machine.name
+        self._print(register, Sold(receipt=receipt, register=name, member=member, unsure=unsure, reward=reward))
 
-    async def _card(self, register: SimulatedRegister, chance: Random) -> tuple[str | None, bool]:
+    async def _card(self, register: SimulatedRegister, member: str) -> tuple[str | None, bool]:
         """Scan a card until it is on the page, or give up."""
-        member = f"m{chance.randrange(MEMBERS)}"
         unsure = False
         for _ in range(_SCANS):
             heard = await register.scan(card_of(member))
@@ -227,13 +255,25 @@ class Chain:
             await asyncio.sleep(2.0)
         return member if unsure else None, unsure
 
+    def _regular(self, register: SimulatedRegister, chance: Random) -> str:
+        """One of the few who mostly come to this register."""
+        return f"m{(int(register.machine.name.lstrip('rc')) * REGULARS + chance.randrange(REGULARS)) % MEMBERS}"
+
+    async def _reward(self, register: SimulatedRegister, member: str) -> str | None:
+        """Ask for the reward; the id of what the page says is given, and the cashier keys."""
+        self._numbers += 1
+        reward = await register.redeem(card_of(member), PROGRAM.rewards[0], f"S{self._numbers}")
+        self.trace.note(register.machine.name, f"rewards {member}: {reward}")
+        return reward
+
     def _return(self, register: SimulatedRegister, sold: Sold) -> None:
         """All of an earlier sale comes back, at this register, once."""
         if any(each.returns == sold.receipt.key for each in self.sold):
             return
         amounts = [-line.amount_minor for line in sold.receipt.lines]
+        off_minor = -sum(discount.amount_minor for discount in sold.receipt.discounts)
         original = Original(number=sold.receipt.number, store=sold.receipt.store, register=sold.receipt.register)
-        receipt = self._receipt(register, amounts, kind="return", original=original)
+        receipt = self._receipt(register, amounts, off_minor, kind="return", original=original)
         self._print(
             register,
             Sold(
@@ -245,7 +285,7 @@ class Chain:
             ),
         )
 
-    def _receipt(self, register: SimulatedRegister, amounts: list[int], **facts: object) -> Receipt:
+    def _receipt(self, register: SimulatedRegister, amounts: list[int], off_minor: int = 0, **facts: object) -> Receipt:
         self._numbers += 1
         number = int(register.machine.name.lstrip("rc"))
         return identified(
@@ -261,7 +301,8 @@ class Chain:
                         "business_day": self.now().date(),
                         "issued_at": self.now().replace(microsecond=0),
                         "currency": "EUR",
-                        "total_minor": sum(amounts),
+                        "total_minor": sum(amounts) - off_minor,
+                        "discounts": ({"amount_minor": off_minor},) if off_minor else (),
                         "lines": tuple(
                             Line(position=place, amount_minor=amount) for place, amount in enumerate(amounts, 1)
                         ),
@@ -330,6 +371,12 @@ class Chain:
         await asyncio.sleep(chance.uniform(60.0, 3_600.0))
         register.machine.clock_off = timedelta()
 
+    async def _setting_aside(self, ends: float) -> None:
+        while self._loop.time() < ends:
+            await asyncio.sleep(_SETS_ASIDE_S)
+            if not self.centre.down:
+                self.centre.set_aside_ahead()
+
     async def _centre_trouble(self, ends: float) -> None:
         chance = self._own()
         while await self._comes_before(ends, _CENTRE_FAULT_S, chance):
@@ -375,6 +422,7 @@ class Chain:
         for _ in range(4):
             await asyncio.sleep(chance.uniform(300.0, 900.0))
             await self._customer(clone, chance)
+            await self._customer(restored, chance, keen=True)
         # What is on the old disk alone would go with it, in a simulation as in a shop.
         await self._until(restored, self._is_drained)
         await restored.die()
@@ -383,6 +431,9 @@ class Chain:
         self.trace.note(restored.machine.name, "gets an old disk")
         self._old_disk_is_in.set()
         restored.start()
+        for _ in range(4):
+            await asyncio.sleep(chance.uniform(30.0, 300.0))
+            await self._customer(restored, chance, keen=True)
 
     async def _restored_centre(self, ends: float) -> None:
         """In the second half of the run the centre loses its disk, and gets a backup of some time before."""
@@ -417,8 +468,10 @@ class Chain:
                 self.centre.say_that_one_is_left()
                 for register in self.registers:
                     await self._until(register, self._is_drained)
-                for register in self.registers:
-                    await self._until(register, self._is_level)
+                # What one of them asks for may still be news to another.
+                while not all(map(self._is_level, self.registers)):
+                    for register in self.registers:
+                        await self._until(register, self._is_level)
         except TimeoutError:
             self.trace.note("chain", "not all is drained")  # what is missing is counted
 

@@ -14,10 +14,13 @@ from fractions import Fraction
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import select
 
 from central import ledger
+from central.allowances import Drawn
 from central.db import tables
+from loyalty.entry_rules import is_spent
 from loyalty.member import Member
 from tests.simulation.chain import Chain, Sold
 
@@ -37,7 +40,10 @@ class Fault:
 
 
 def faults(chain: Chain) -> list[Fault]:
-    return [*_receipts(chain), *_points(chain), *_balances(chain), *_registers(chain), *_marks(chain), *_herds(chain)]
+    return [
+        *(*_receipts(chain), *_points(chain), *_rewards(chain), *_spending(chain), *_balances(chain)),
+        *(*_registers(chain), *_marks(chain), *_herds(chain)),
+    ]
 
 
 def _receipts(chain: Chain) -> Iterator[Fault]:
@@ -67,6 +73,9 @@ def _points(chain: Chain) -> Iterator[Fault]:
         )
         if sold.returns:
             found = Counter({key: -points for key, points in given[sold.receipt.key].items()})
+        if sale.reward is not None:
+            # Whether it was given, and given back, is `_rewards`' to say.
+            found = Counter({key: points for key, points in found.items() if not is_spent(key[1])})
         if found != promised and not (sale.unsure and not found):
             number = sold.receipt.number
             yield Fault(about=f"{number} ", what=f"{number} gave {dict(found)}, promised {dict(promised)}")
@@ -80,6 +89,48 @@ def _promised(chain: Chain, sale: Sold) -> dict[str, int]:
     return {"base": int(total / 100 * factor), "kept": int(total / 700 * factor)}
 
 
+def _rewards(chain: Chain) -> Iterator[Fault]:
+    """Each discount that a cashier keyed took its points once, and gave them back with the goods; nothing else did."""
+    rows = chain.centre.database.read_now(lambda connection: connection.execute(select(tables.redemptions)).all())
+    told = {one.key: one for one in rows}
+    taken: Counter[str] = Counter()
+    for each in chain.centre.database.read_now(lambda connection: connection.execute(select(tables.ledger)).all()):
+        if is_spent(each.rule):
+            taken[each.rule.split("/")[1]] -= each.points
+    returned = {sold.returns for sold in chain.sold if sold.returns}
+    given = {sold.reward: sold for sold in chain.sold if sold.reward}
+    for reward, sold in given.items():
+        number = f"{sold.receipt.number} "
+        if (row := told.get(reward)) is None:
+            if not sold.unsure:
+                yield Fault(about=number, what=f"reward {reward} of {sold.receipt.number} is lost")
+            continue
+        due = 0 if sold.receipt.key in returned else row.points
+        if taken[reward] != due:
+            yield Fault(about=number, what=f"reward {reward} of {sold.receipt.number} took {taken[reward]}, not {due}")
+    for reward in sorted(told.keys() - given.keys()):
+        yield Fault(about=reward, what=f"reward {reward} was given to nobody")
+
+
+def _spending(chain: Chain) -> Iterator[Fault]:
+    """No register spent what was not set aside for it, but for one disk that ran in two machines.
+
+    A centre that was restored may hear of a reward before it hears of its allowance.
+    """
+    twice = {clone.machine.device for clone in chain.clones}
+    rows = chain.centre.database.read_now(lambda connection: connection.execute(select(tables.redemptions)).all())
+    drawn: Counter[str] = Counter()
+    for row in rows:
+        for one in msgspec.json.decode(row.drawn, type=tuple[Drawn, ...]):
+            drawn[one.allowance] += one.points
+        wrong = set(msgspec.json.decode(row.problems, type=tuple[str, ...])) - {"unknown_allowance", "beyond_balance"}
+        if wrong and row.device not in twice:
+            yield Fault(about=row.key, what=f"reward {row.key} overspent: {', '.join(sorted(wrong))}")
+    for row in chain.centre.database.read_now(lambda connection: connection.execute(select(tables.allowances)).all()):
+        if max(row.used, drawn[row.id]) + row.returned > row.granted and row.device not in twice:
+            yield Fault(about=row.member, what=f"allowance {row.id} was overspent: {drawn[row.id]} of {row.granted}")
+
+
 def _balances(chain: Chain) -> Iterator[Fault]:
     wrong = chain.centre.database.read_now(lambda connection: ledger.check_balances(connection, chain.now()))
     for each in wrong:
@@ -87,7 +138,7 @@ def _balances(chain: Chain) -> Iterator[Fault]:
 
 
 def _registers(chain: Chain) -> Iterator[Fault]:
-    """Whoever has come as far as the centre holds what the centre holds."""
+    """Whoever has come as far as the centre holds what the centre holds, and shows what is set aside there besides."""
     rows = chain.centre.database.read_now(lambda connection: connection.execute(select(tables.feed)).all())
     truth = {row.member: msgspec.json.decode(row.row, type=Member) for row in rows}
     for register in chain.registers:
@@ -97,7 +148,9 @@ def _registers(chain: Chain) -> Iterator[Fault]:
             continue
         for member, row in truth.items():
             shown = store.member(member)
-            if shown is None or shown.balance != row.balance:
+            held = store.standing(row, is_sure=True).safe
+            here = replace(row.balance, spendable=row.balance.spendable + held)
+            if shown is None or shown.balance != here:
                 name = register.machine.name
                 yield Fault(about=name, what=f"{name} shows {shown and shown.balance} for {member}: {row.balance}")
 

@@ -15,13 +15,17 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Final, TypeVar
 
+from msgspec.structs import replace
+
+from loyalty.allowances import Standing
 from loyalty.identity import bytes_id, key_of
+from loyalty.member import Member
 from sync.hlc import HybridClock, parse_hlc
 from sync.store.errors import StoreError, StoreFullError
 from sync.store.packing import Packer, unpacked
 from sync.store.rows import Committed
 from sync.store.schema import migrate
-from sync.store.spending_rows import SpendingReads
+from sync.store.spending_rows import SPENDING_COUNT, SpendingReads
 from sync.store.sqlite import connect
 from sync.store.witness import Witness, witness_of
 from sync.store.writing import Writing
@@ -67,15 +71,27 @@ class SimulatedStore(SpendingReads):
             node = randomness(4).hex()
             connection.execute("INSERT INTO meta (name, value) VALUES ('node', ?)", (node,))
         last = connection.execute("SELECT hlc FROM entries ORDER BY number DESC LIMIT 1").fetchone()
+        self._witness = Witness(witness_of(disk.path))
         self.writing = self.writes_with(
             connection,
             clock,
             randomness,
             HybridClock(node, parse_hlc(last[0]) if last else None),
-            Witness(witness_of(disk.path)),
+            self._witness,
         )
         self.committed: Callable[[Committed], None] = lambda committed: None
         self.closed = False
+        self.ask_witness()
+
+    def ask_witness(self) -> None:
+        """As the real store asks it."""
+        count, witnessed = int(self.meta(SPENDING_COUNT) or 0), self._witness.count
+        forgot = count > 0 or self.has_allowances() if witnessed is None else witnessed > count
+        if forgot:
+            self._commit(
+                lambda writing: writing.doubt_spending("an older copy", max(count, witnessed or 0)), drains=True
+            )
+        self._witness.reach(max(count, witnessed or 0))
 
     async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
         """Raises StoreFullError while the disk is full; for what `drains` there is ballast.
@@ -180,6 +196,22 @@ class RenamingStore(SimulatedStore):
             self._connection.execute(
                 "UPDATE entries SET key = ?, body = ? WHERE number = ?", (fresh, pack(renamed), number)
             )
+
+
+class _ForgivingWriting(Writing):
+    def doubt_spending(self, why: str, count: int) -> None:
+        """Planted."""
+
+    def standing(self, member: Member, *, is_sure: bool) -> Standing:
+        standing = super().standing(member, is_sure=True)
+        allowances = tuple(replace(one, epoch=standing.epoch) for one in standing.allowances)
+        return replace(standing, allowances=allowances)
+
+
+class ForgivingStore(SimulatedStore):
+    """Planted: what was granted to an epoch is spent in any, by any copy of the database."""
+
+    writes_with = _ForgivingWriting
 
 
 class _HastyWriting(Writing):

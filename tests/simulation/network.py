@@ -16,7 +16,10 @@ import msgspec
 from central.problems import RefusedError, SequenceGapError
 from loyalty.undecodable import UNDECODABLE
 from sync.errors import CentreAnswerError, CentreBusyError, CentreRefusedError, CentreUnavailableError
+from sync.loop import ALLOWANCES_HINT
 from sync.wire import (
+    AllowancesRequest,
+    AllowancesResponse,
     ChangesResponse,
     EpochRequest,
     EpochResponse,
@@ -93,10 +96,13 @@ class SimulatedClient:
     async def program(self, program_hash: str) -> SignedProgram:
         return _decoded(await self._exchange("program", program_hash.encode()), SignedProgram)
 
+    async def allowances(self, request: AllowancesRequest) -> AllowancesResponse:
+        return await self._typed("allowances", AllowancesResponse, request)
+
     async def hints(self) -> AsyncGenerator[LiveHint, None]:
         await self._pass_the_link()
         yield LiveHint()
-        told = 0
+        told = known = 0
         while True:
             broke = self._link.broke
             try:
@@ -110,6 +116,10 @@ class SimulatedClient:
             if self._centre.news > told:
                 told = self._centre.news
                 yield LiveHint(feed=told)
+                granted = self._centre.allowances_of(self._device)
+                if granted > known:
+                    known = granted
+                    yield LiveHint(command=ALLOWANCES_HINT)
 
     async def _typed(self, operation: str, type_: type[T], request: Any) -> T:
         return _decoded(await self._exchange(operation, msgspec.json.encode(request)), type_)

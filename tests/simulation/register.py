@@ -15,13 +15,17 @@ from random import Random
 from typing import Any, Final, cast
 
 from agent.booking import Rules, book
+from loyalty.allowances import CannotSpendError
 from loyalty.instant import Instant
+from loyalty.program import Reward
 from loyalty.receipt import Receipt
 from sync.client import CentreClient
 from sync.loop import SyncLoop
 from sync.retry import Backoff
 from sync.store.errors import StoreError
+from sync.store.rows import KeptRedemption
 from sync.store.store import Store
+from sync.store.witness import witness_of
 from sync.store.writing import Writing
 from tests.simulation.centre import FACTS
 from tests.simulation.disk import Disk, SimulatedStore
@@ -94,6 +98,7 @@ class SimulatedRegister:
         self._printed = asyncio.Event()
         self.store: SimulatedStore | None = None
         self.is_off = False
+        self.till = asyncio.Lock()
 
     # ---- the machine
 
@@ -153,6 +158,40 @@ class SimulatedRegister:
             scanning.cancel()
             return None
         return scanning.exception() is None
+
+    async def redeem(self, code: str, reward: Reward, sale: str) -> str | None:
+        """A reward is chosen for the customer: its id once it is on the page, None where it was not said to be."""
+        store, agent = self.store, self._agent
+        if store is None or agent is None:
+            return None
+        at, chosen = self.instant(), self._chance.randbytes(12).hex()
+
+        def reserve(writing: Writing) -> None:
+            member = writing.member_by_code(code)
+            if member is None:
+                raise CannotSpendError("not_enough", "not known here")
+            draws = writing.standing(member, is_sure=writing.is_sure()).drawn(reward, reward.cost)
+            writing.open_sale(sale, at, by_page=True)
+            writing.reserve(
+                KeptRedemption(
+                    id=chosen,
+                    sale=sale,
+                    member=member.member,
+                    reward=reward.id,
+                    times=1,
+                    points=reward.cost,
+                    discount_minor=reward.discount_minor or 0,
+                    draws=draws,
+                    at=at.wall,
+                )
+            )
+
+        reserving = asyncio.get_running_loop().create_task(store.write(reserve))
+        await asyncio.wait({reserving, agent}, return_when=asyncio.FIRST_COMPLETED)
+        if not reserving.done():
+            reserving.cancel()
+            return None
+        return chosen if reserving.exception() is None else None
 
     # ---- the agent
 
@@ -227,6 +266,8 @@ class SimulatedRegister:
 def copied(machine: Machine, path: Path, *, name: str) -> Machine:
     """The same register once more: a disk that was copied while its agent was off."""
     path.write_bytes(machine.disk.path.read_bytes())
+    if (witness := witness_of(machine.disk.path)).exists():
+        witness_of(path).write_bytes(witness.read_bytes())
     return Machine(
         name=name,
         device=machine.device,

