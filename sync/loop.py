@@ -71,6 +71,7 @@ from sync.store.writing import Writing
 from sync.wire import (
     AllowancesRequest,
     AllowancesResponse,
+    Change,
     ChangesResponse,
     EpochRequest,
     EpochResponse,
@@ -414,8 +415,7 @@ class SyncLoop:
         for part in parts_of(answer):
             changes = all_but_erased(part.changes) if self._names_erasures else part.changes
             as_of = None if part.more else part.as_of
-            apply = partial(Writing.apply_changes, changes=changes, through=part.next, as_of=as_of)
-            await self._store.write(apply)
+            await self._store.write(partial(_apply_changes, changes=changes, through=part.next, as_of=as_of))
 
     async def _put_in_force(self, step: Exchange, answer: SignedProgram | SignedConfig | SignedItemMap) -> None:
         match answer:
@@ -552,6 +552,10 @@ class SyncLoop:
         refused = kept_programs(self._store).refused.values()
         unusable = (Problem(code="program_unusable", detail=why) for why in refused)
         return tuple(dict.fromkeys((*self._session.problems, *unusable)))
+
+
+def _apply_changes(writing: Writing, changes: tuple[Change, ...], through: int, as_of: datetime | None) -> None:
+    writing.apply_changes(changes, through, as_of)
 
 
 def _keep_allowances(writing: Writing, answer: AllowancesResponse) -> None:

@@ -90,6 +90,8 @@ class Story:
     def ask_for_news(self, register: Register, _size: int) -> None:
         answer = self.ask(register, after=register.after)
         for one in answer.allowances:
+            if one.member != self.member:
+                continue  # of a story before
             if one.recalled:
                 self._give_back(register, one.allowance)
             else:

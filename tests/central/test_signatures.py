@@ -175,6 +175,6 @@ async def test_one_device_cannot_send_for_another(centre: RunningCentre) -> None
 
 async def test_an_unknown_address_is_a_problem_document(centre: RunningCentre) -> None:
     till = await centre.till()
-    status, problem = await till.request("GET", "/v1/allowances", b"")
+    status, problem = await till.request("GET", "/v1/nothing-here", b"")
     assert status == 404
     assert "openapi.json" in msgspec.json.decode(problem)["detail"]

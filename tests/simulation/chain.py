@@ -41,7 +41,7 @@ _SCANS: Final = 3
 _GOES_S: Final = 2.0
 # How many regulars a register has, and how often one of them comes.
 REGULARS: Final = 3
-_REGULAR: Final = 0.8
+_REGULAR: Final = 0.6
 # How many of those who are on the page want a reward, and what it takes off.
 _WANTS_ONE: Final = 0.5
 _OFF_MINOR: Final = 100

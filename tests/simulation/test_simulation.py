@@ -26,7 +26,7 @@ from tests.simulation.disk import EagerStore, ForgetfulStore, ForgivingStore, Ha
 
 # A busy morning; and 2,000 hours of shops with a till each, a night among them.
 MORNING: dict[str, Any] = {"registers": 8, "hours": 4.0}
-MORNINGS = 4
+MORNINGS = 6
 DAYS: dict[str, Any] = {"registers": 50, "hours": 40.0, "calm": 2.5}
 _MEMORY = Path("/dev/shm")
 
