@@ -75,6 +75,12 @@ def test_a_percentage_is_rounded_once_for_the_whole_and_then_shared() -> None:
     assert off(offer) == {1: 11, 2: 10, 3: 10}
 
 
+def test_goods_for_a_cent_bear_their_part_and_a_percentage_of_them_is_taken_from_a_cent_on() -> None:
+    assert off(offered(sale("1", 499, 1), FIVE)) == {1: 499, 2: 1}
+    assert off(offered(sale("1", 10), TENTH)) == {1: 1}
+    assert offered(sale("1", 9), TENTH).times == 0
+
+
 def test_a_reward_for_some_goods_touches_no_others() -> None:
     goods = sale("1", lines=(line(1, 1000), line(2, 800, category="fruit")))
 
@@ -99,8 +105,9 @@ def test_one_piece_at_a_fixed_price_saves_what_it_costs_more() -> None:
     assert offer.times == 3
 
 
-def test_goods_by_weight_are_one_piece() -> None:
-    offer = offered(sale("1", lines=(line(1, 640, "1.280", "coffee"),)), COFFEE)
+@pytest.mark.parametrize("quantity", ["1.280", "2.500", "0.400", "0", None])
+def test_goods_by_weight_and_without_a_number_are_one_piece(quantity: str | None) -> None:
+    offer = offered(sale("1", lines=(line(1, 640, quantity, "coffee"),)), COFFEE)
 
     assert off(offer) == {1: 640}
     assert offer.times == 1
@@ -136,6 +143,12 @@ def test_it_can_be_had_as_often_as_points_goods_and_terms_allow() -> None:
     assert offered(goods, TENTH).times == 1
 
 
+def test_an_offer_says_what_it_is_called_and_costs() -> None:
+    offer = offered(sale("1", 1700), FIVE | {"title": "Five off"})
+
+    assert (offer.title, offer.cost) == ("Five off", 500)
+
+
 def test_points_that_are_missing_are_said() -> None:
     offer = offered(sale("1", 1700), FIVE, points=120)
 
@@ -149,27 +162,49 @@ def test_who_owes_points_misses_the_whole_cost() -> None:
     assert missing.count == 500
 
 
-def test_a_basket_that_is_too_small_says_by_how_much() -> None:
-    [missing] = offered(sale("1", 720), FIVE | {"min_basket_minor": 1000}).missing
+@pytest.mark.parametrize("reward", [FIVE, TENTH])
+@pytest.mark.parametrize(("basket_minor", "short", "words"), [(720, 280, "2.80"), (999, 1, "0.01")])
+def test_a_basket_that_is_too_small_says_by_how_much(
+    reward: dict[str, Any], basket_minor: int, short: int, words: str
+) -> None:
+    offer = offered(sale("1", basket_minor), reward | {"min_basket_minor": 1000})
 
-    assert (missing.kind, missing.count, missing.why) == ("basket", 280, "goods for 2.80 EUR more")
+    assert offer.missing == (Missing(kind="basket", count=short, unit="minor", why=f"goods for {words} EUR more"),)
+
+
+def test_money_is_said_as_its_currency_is_written() -> None:
+    yen = basket(sale("1", 720, currency="JPY"))
+
+    [offer] = offers(yen, program(FIVE | {"min_basket_minor": 1000}, currency="JPY"), 10_000)
+
+    assert offer.missing[0].why == "goods for 280 JPY more"
 
 
 def test_goods_worth_less_than_the_reward_do_not_waste_it() -> None:
     [missing] = offered(sale("1", 420), FIVE).missing
 
     assert (missing.kind, missing.count, missing.unit) == ("goods", 80, "minor")
+    assert offered(sale("1", 420), FIVE | {"min_basket_minor": 420}).missing == (missing,)
+
+
+def test_a_basket_with_nothing_in_it_yet_misses_the_goods() -> None:
+    [missing] = offered(sale("1", 0), FIVE).missing
+
+    assert (missing.kind, missing.count) == ("goods", 500)
 
 
 @pytest.mark.parametrize("reward", [COFFEE, TENTH | {"when": {"category_in": ["coffee"]}}])
 def test_goods_that_are_not_in_the_basket_are_missing(reward: dict[str, Any]) -> None:
-    [missing] = offered(sale("1", 420), reward).missing
+    offer = offered(sale("1", 420), reward)
 
-    assert (missing.kind, missing.count, missing.unit) == ("goods", 1, "pieces")
+    assert offer.missing == (Missing(kind="goods", count=1, unit="pieces", why="goods it is for"),)
 
 
 def test_a_piece_that_costs_no_more_than_the_fixed_price_is_not_taken() -> None:
-    assert offered(sale("1", lines=(line(1, 100, "1", "coffee"),)), COFFEE | {"piece_minor": 100}).times == 0
+    goods = sale("1", lines=(line(1, 100, "1", "coffee"),))
+
+    assert offered(goods, COFFEE | {"piece_minor": 100}).times == 0
+    assert offered(goods, COFFEE | {"piece_minor": 99}).times == 1
 
 
 # ---- for whom, and when
@@ -234,8 +269,9 @@ def test_each_reward_looks_at_what_those_chosen_before_it_left() -> None:
     five, tenth = Taken(reward="five", times=2), Taken(reward="tenth")
 
     first, then = redeemed(basket(sale("1", 2000)), program(FIVE, TENTH), [tenth, five])
-    assert (first.points, first.discount_minor) == (200, 200)
-    assert (then.points, then.lines) == (1000, (LineDiscount(position=1, amount_minor=1000),))
+    assert (first.reward, first.times, first.points, first.discount_minor) == ("tenth", 1, 200, 200)
+    assert (then.reward, then.times, then.points) == ("five", 2, 1000)
+    assert then.lines == (LineDiscount(position=1, amount_minor=1000),)
     assert [each.discount_minor for each in redeemed(basket(sale("1", 2000)), program(FIVE, TENTH), [five, tenth])] == [
         1000,
         100,
@@ -253,7 +289,9 @@ def test_rewards_of_one_group_do_not_come_together() -> None:
 
     offer = offered(sale("1", 2000), *rewards, taken=(Taken(reward="five"),))
     assert offer.times == 0
-    assert offer.missing[0].why == "it does not come together with 'five'"
+    assert offer.missing == (
+        Missing(kind="stacked", count=None, unit=None, why="it does not come together with 'five'"),
+    )
     with pytest.raises(RewardUnavailableError, match="does not come together with 'five'"):
         redeemed(basket(sale("1", 2000)), program(*rewards), [Taken(reward="five"), Taken(reward="tenth")])
 
@@ -262,6 +300,14 @@ def test_one_of_a_group_can_be_had_again() -> None:
     offer = offered(sale("1", 2000), FIVE | {"stack_group": "a"}, taken=(Taken(reward="five"),))
 
     assert offer.times == 3
+
+
+def test_what_was_chosen_one_by_one_counts_together() -> None:
+    five = Taken(reward="five")
+
+    offer = offered(sale("1", 2000), FIVE | {"max_per_receipt": 2}, taken=(five, five))
+
+    assert offer.missing == (Missing(kind="most", count=None, unit=None, why="a receipt can have it 2 times at most"),)
 
 
 def test_what_is_taken_is_not_offered_again_beyond_its_terms() -> None:
@@ -288,6 +334,7 @@ def test_a_piece_is_taken_once() -> None:
     assert (first.discount_minor, second.discount_minor) == (500, 100)
     offer = offered(goods, COFFEE, taken=(Taken(reward="coffee", times=3),))
     assert (offer.times, offer.missing[0].kind) == (0, "goods")
+    assert offered(goods, COFFEE | {"piece_minor": 50}, taken=(Taken(reward="coffee"),)).times == 2
 
 
 def test_what_a_basket_cannot_have_is_refused_in_words() -> None:
