@@ -131,6 +131,13 @@ def number(connection: Connection, device: str) -> int:
     return newest + len(waiting)
 
 
+def not_told(connection: Connection, some: Sequence[str]) -> frozenset[str]:
+    """Those of these devices that have allowances of which they have not heard yet."""
+    columns = tables.allowances.c
+    query = select(columns.device).where(among(columns.device, some), columns.number.is_(None), columns.state == "open")
+    return frozenset(connection.execute(query.distinct()).scalars())
+
+
 def _raise_number(connection: Connection, device: str, least: int) -> None:
     """A centre that was restored may have given higher numbers than it knows of."""
     table = tables.devices

@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 import msgspec
 from aiohttp import WSCloseCode, web
+from msgspec import UNSET
 from sqlalchemy import Connection
 
-from central import members, scopes
+from central import granting, members, scopes
 from central.db.database import Database
 from central.feed import Placed
-from sync.wire import LiveHint
+from sync.wire import ALLOWANCES_HINT, LiveHint
 
 # A WebSocket that answers no ping for this long is gone.
 HEARTBEAT_S = 20.0
@@ -41,10 +42,15 @@ class LiveConnection:
         self.socket = socket
         self.store = store
         self._pos: int | None = None
+        self._has_allowances = False
         self._news = asyncio.Event()
 
     def announce(self, pos: int) -> None:
         self._pos = pos
+        self._news.set()
+
+    def announce_allowances(self) -> None:
+        self._has_allowances = True
         self._news.set()
 
     async def tell(self) -> None:
@@ -52,8 +58,12 @@ class LiveConnection:
         while True:
             await self._news.wait()
             self._news.clear()
-            if self._pos is not None:
-                await self.socket.send_str(msgspec.json.encode(LiveHint(feed=self._pos)).decode())
+            hint = LiveHint(
+                feed=UNSET if self._pos is None else self._pos,
+                command=ALLOWANCES_HINT if self._has_allowances else UNSET,
+            )
+            self._has_allowances = False
+            await self.socket.send_str(msgspec.json.encode(hint).decode())
 
     async def shut(self, code: int, reason: bytes) -> None:
         with contextlib.suppress(ConnectionError):
@@ -90,6 +100,11 @@ class LiveConnections:
                 if concerned(connection.store):
                     connection.announce(pos)
 
+    def announce_allowances(self, devices: frozenset[str]) -> None:
+        for device in devices:
+            for connection in self._of.get(device, ()):
+                connection.announce_allowances()
+
     def stores(self) -> frozenset[str]:
         return frozenset(connection.store for listening in self._of.values() for connection in listening)
 
@@ -122,3 +137,12 @@ async def tell_registers(database: Database, live: LiveConnections, placed: Plac
 
     concerned = await database.read(work)
     live.announce(placed.pos, concerned.__contains__)
+
+
+async def tell_of_allowances(database: Database, live: LiveConnections) -> None:
+    """A hint to the registers that were granted points, or are asked for some, and have not heard of it."""
+    listening = live.devices()
+    if listening:
+        live.announce_allowances(
+            await database.read(lambda connection: granting.not_told(connection, sorted(listening)))
+        )

@@ -31,7 +31,7 @@ from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address, DataFolder, FolderError
 from central.journal import Journal
-from central.live import LiveConnections, tell_registers
+from central.live import LiveConnections, tell_of_allowances, tell_registers
 from central.snapshots import Snapshots
 from sync.signing import public_key_text
 
@@ -153,6 +153,7 @@ class Server:
                 if let_go.due(self._clock()):
                     await _let_go(database, self._clock)
                 await sequencer.place_if_any()
+                await tell_of_allowances(database, live)
                 await _shut_revoked(database, live)
             except OperationalError as error:
                 _log.error("upkeep_failed", error=str(error.orig))

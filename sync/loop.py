@@ -69,6 +69,7 @@ from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
 from sync.wire import (
+    ALLOWANCES_HINT,
     AllowancesRequest,
     AllowancesResponse,
     Change,
@@ -89,8 +90,6 @@ from sync.wire import (
 )
 
 _EPOCH_CENTRE = "epoch_centre"
-# What the centre says on a live connection where it has granted something to this register, or asks it back.
-ALLOWANCES_HINT = "allowances"
 # Why the templates that the centre published are not in force here; empty where they are. The agent tries them.
 TEMPLATES_REFUSED = "templates-refused"
 

@@ -5,7 +5,7 @@ Owns the shapes of the sync protocol and its compression (zstd above 1 KiB). Nev
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -306,6 +306,10 @@ class SignedItemMap(Struct, frozen=True, kw_only=True):
     hash: HexDigest
     item_map: str
     signature: str
+
+
+# What the centre says on a live connection where it has granted something to a register, or asks it back.
+ALLOWANCES_HINT: Final = "allowances"
 
 
 class LiveHint(Struct, frozen=True, kw_only=True):

@@ -242,8 +242,19 @@ spool = "{spool}"
     def _running(self) -> RunningAgent:
         control = self._control()
         if control is None:
-            raise DemoError(f"the agent of register {self.number} does not run; see {self._agent.log}")
+            raise self._is_away()
         return RunningAgent(control)
+
+    @property
+    def api(self) -> tuple[str, dict[str, str]]:
+        """Where the register's own API is, and how one says that one may ask. Raises DemoError."""
+        control = self._control()
+        if control is None:
+            raise self._is_away()
+        return f"http://{control.host}:{control.port}", {"Authorization": f"Bearer {control.token}"}
+
+    def _is_away(self) -> DemoError:
+        return DemoError(f"the agent of register {self.number} does not run; see {self._agent.log}")
 
     def _control(self) -> Control | None:
         return read_control(self.folder / "state")

@@ -15,12 +15,14 @@ from fractions import Fraction
 from typing import Final, Literal
 
 from agent.demo.pos import Article, Item, TenderName
-from agent.demo.shop import NEW_CARD, SampleMember
+from agent.demo.shop import NEW_CARD, REWARD_MINOR, REWARD_POINTS, SampleMember
 
 SEED: Final = 20261122
 REGISTERS: Final = (1, 2)
 
 _COFFEE: Final = Article(name="Kafa mlevena Jutro 200g", price_minor=38_999)
+_DETERGENT: Final = Article(name="Deterdžent Belina 3kg", price_minor=99_999)
+_WINE: Final = Article(name="Vino crno Stari podrum 0,75l", price_minor=84_999)
 _ARTICLES: Final = (
     Article(name="Hleb beli Savin 500g", price_minor=7_999, tax="Е"),
     Article(name="Mleko Dolina 2,8% 1l", price_minor=16_499, tax="Е"),
@@ -28,13 +30,16 @@ _ARTICLES: Final = (
     _COFFEE,
     Article(name="Čokolada Višnjica 80g", price_minor=14_999),
     Article(name="Sok jabuka Voćar 1l", price_minor=18_499),
-    Article(name="Deterdžent Belina 3kg", price_minor=99_999),
+    _DETERGENT,
     Article(name="Maslac Dolina 250g", price_minor=32_999),
     Article(name="Jabuka crvena", price_minor=12_999, tax="Е", unit="KG"),
     Article(name="Paradajz", price_minor=21_999, tax="Е", unit="KG"),
     Article(name="Šunka dimljena", price_minor=129_900, unit="KG"),
-    Article(name="Vino crno Stari podrum 0,75l", price_minor=84_999),
+    _WINE,
 )
+
+# What points that were spent stand under.
+SPENT: Final = "spent"
 
 StepKind = Literal["sale", "return", "reprint", "copy", "card_slip"]
 
@@ -44,7 +49,8 @@ class Step:
     """One thing that happens at a register. `of` names the sale that a return, reprint or copy is about; a return
     has the `items` that come back.
 
-    `card` is the card that counts; `first_card` one that was scanned before it and is replaced.
+    `card` is the card that counts; `first_card` one that was scanned before it and is replaced. `with_reward`: the
+    member pays a part of it with points.
     """
 
     name: str
@@ -55,6 +61,12 @@ class Step:
     first_card: str | None = None
     tender: TenderName = "cash"
     of: str | None = None
+    with_reward: bool = False
+
+    @property
+    def voucher_minor(self) -> int:
+        """What the reward takes off, as the till prints it."""
+        return REWARD_MINOR if self.with_reward else 0
 
     @property
     def total_minor(self) -> int:
@@ -92,10 +104,11 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """The whole day. `new_member` is whom NEW_CARD turns out to belong to."""
+    """The whole day. `new_member` is whom NEW_CARD turns out to belong to, `redeemer` the card of who has a reward."""
 
     phases: tuple[Phase, ...]
     new_member: str
+    redeemer: str
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -123,6 +136,10 @@ class Cashiers:
             first_card=first_card,
             tender=self._chance.choice(("cash", "cash", "card", "instant")),
         )
+
+    def basket(self, register: int, card: str, *items: Item, with_reward: bool = False) -> Step:
+        """A sale of just these."""
+        return Step(name=self._name(), register=register, items=items, card=card, with_reward=with_reward)
 
     def sales(self, register: int, count: int) -> list[Step]:
         """Sales of which four in five have a card."""
@@ -163,14 +180,18 @@ class Cashiers:
 def plan_shift(members: tuple[SampleMember, ...], seed: int = SEED) -> Shift:
     """A shift of about seventy receipts at two registers."""
     regulars, new_member = members[:60], members[60]
+    # Not known for anything but this: enough points for one reward, and not for two.
+    redeemer = next(member.card for member in members[61:] if member.tier is None)
     gold = next(member.card for member in regulars if member.tier == "gold")
     silver = next(member.card for member in regulars if member.tier == "silver")
     at = Cashiers(tuple(member for member in regulars if member.card not in (gold, silver)), seed)
 
     morning = [at.sale(2, silver), *at.sales(1, 7), *at.sales(2, 7), at.sale(1, gold)]
     morning += [at.sale(1, NEW_CARD), at.again("card_slip", morning[1], 1), at.sale(2, silver, first_card=gold)]
+    morning.append(at.basket(2, redeemer, Item(article=_DETERGENT, thousandths=6000)))
     at.turn()
-    cut_off = [*at.sales(1, 5), *at.sales(2, 7), at.sale(2, gold, coffees=2), at.sale(2, NEW_CARD)]
+    cut_off = [at.basket(2, redeemer, Item(article=_WINE), with_reward=True)]
+    cut_off += [*at.sales(1, 5), *at.sales(2, 7), at.sale(2, gold, coffees=2), at.sale(2, NEW_CARD)]
     sold_offline = next(step for step in cut_off if step.register == 2 and step.card == gold)
     at.turn()
     elsewhere = [at.again("return", sold_offline, 1, only=1), *at.sales(1, 3), *at.sales(2, 3)]
@@ -184,7 +205,11 @@ def plan_shift(members: tuple[SampleMember, ...], seed: int = SEED) -> Shift:
     return Shift(
         phases=(
             Phase(title="The shop opens", event="open", steps=tuple(morning)),
-            Phase(title="Register 2 loses the network", event="cut", steps=tuple(cut_off)),
+            Phase(
+                title="Register 2 loses the network, and a member there wants a reward",
+                event="cut",
+                steps=tuple(cut_off),
+            ),
             Phase(
                 title="What register 2 sold comes back at register 1, before its sale was synced",
                 event="refund_elsewhere",
@@ -194,6 +219,7 @@ def plan_shift(members: tuple[SampleMember, ...], seed: int = SEED) -> Shift:
             Phase(title="Register 2 is back on the network", event="restore", steps=tuple(back)),
         ),
         new_member=new_member.member,
+        redeemer=redeemer,
     )
 
 
@@ -202,8 +228,8 @@ class _Terms:
 
     A point for 100 RSD, another for each 500 RSD held back for two weeks, both times 3/2 for gold, 5/4 for silver and
     11/10 for bronze, which is whoever bought for 8,000 RSD. 10 points for a basket of 2,000 RSD, 30 for one of 4,000.
-    50 points for every third pack of coffee. What comes back takes its part, and the basket and the coffee card are
-    asked again.
+    50 points for every third pack of coffee. A reward costs 80 points. What comes back takes its part, and the basket
+    and the coffee card are asked again.
     """
 
     def __init__(self, member: SampleMember) -> None:
@@ -222,7 +248,7 @@ class _Terms:
         }
         self._given[step.name] = given
         self._spent += step.total_minor
-        return self._all(step, given)
+        return self._all(step, given | ({SPENT: -REWARD_POINTS} if step.with_reward else {}))
 
     def comes_back(self, step: Step, sale: Step) -> list[Given]:
         """A return that is the only one of its sale."""

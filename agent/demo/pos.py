@@ -86,7 +86,8 @@ class ReceiptSpec:
     """One receipt to print. `original` makes it a refund of that one, with `is_copy` a copy of it.
 
     `number` counts all receipts of the fiscal processor, `number_of_kind` those of the same kind.
-    `paid_minor` may exceed the total; the rest is change. Amounts here are positive on a refund too.
+    `paid_minor` may exceed the total; the rest is change. `voucher_minor` of it was paid by a voucher, before anything
+    else. Amounts here are positive on a refund too.
     """
 
     number: int
@@ -96,6 +97,7 @@ class ReceiptSpec:
     cashier: str
     tender: TenderName = "cash"
     paid_minor: int | None = None
+    voucher_minor: int = 0
     original: Issued | None = None
     is_copy: bool = False
 
@@ -286,10 +288,10 @@ def _item_lines(item: Item, *, sign: int) -> list[str]:
 
 def _payment_lines(spec: ReceiptSpec) -> list[str]:
     paid = spec.total_minor if spec.paid_minor is None else spec.paid_minor
-    lines = [
-        _apart("Укупна рефундација:" if spec.is_refund else "Укупан износ:", _amount(spec.total_minor)),
-        _apart(f"{_TENDER_NAMES[spec.tender]}:", _amount(paid)),
-    ]
+    lines = [_apart("Укупна рефундација:" if spec.is_refund else "Укупан износ:", _amount(spec.total_minor))]
+    if spec.voucher_minor:
+        lines.append(_apart("Ваучер:", _amount(spec.voucher_minor)))
+    lines.append(_apart(f"{_TENDER_NAMES[spec.tender]}:", _amount(paid - spec.voucher_minor)))
     if paid > spec.total_minor:
         lines.append(_apart("Повраћај:", _amount(paid - spec.total_minor)))
     return lines

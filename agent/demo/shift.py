@@ -26,10 +26,12 @@ from agent.demo.floor import Centre, ReceiptLine, Register, until
 from agent.demo.network import Cable
 from agent.demo.plan import REGISTERS, Phase, expected_entries, in_order, plan_shift
 from agent.demo.processes import DemoError
-from agent.demo.shop import BRAND, NEW_CARD, sample_members
-from agent.demo.tally import balances_in, promised_balances, tally
+from agent.demo.rewards import Counter, RewardRefusedError
+from agent.demo.shop import BRAND, NEW_CARD, REWARD, REWARD_POINTS, sample_members
+from agent.demo.tally import balances_in, overspent, promised_balances, redeemed, tally
 from agent.demo.till import Printed, Till
 from agent.inspection import StatusReport
+from agent.view import PageState
 from loyalty.identity import key_of, rs_purs
 
 DONE, PROBLEM = 0, 1
@@ -39,6 +41,8 @@ BETWEEN_PHASES_S = 1.0
 WATCHED_PAUSE_S = 0.35
 DRAINED_WITHIN_S = 60.0
 RETURN_ARRIVES_WITHIN_S = 30.0
+# The centre plans every 2 s, and a register is told at once.
+SAFE_WITHIN_S = 30.0
 Balances = dict[str, tuple[int, int]]
 
 
@@ -53,13 +57,17 @@ class Figures(Struct, frozen=True, kw_only=True):
     double: int
     balance_mismatch: int
     printed_differently: int
+    redeemed: int
+    refused: int
+    overspent: int
     returns_that_waited: int
     not_receipts: int
     seconds: float
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.double or self.balance_mismatch or self.printed_differently)
+        wrong = self.lost or self.double or self.balance_mismatch or self.printed_differently or self.overspent
+        return not wrong and (self.redeemed, self.refused) == (1, 1)
 
 
 class Demo:
@@ -73,6 +81,7 @@ class Demo:
         self._shift = plan_shift(self._members)
         self._printed: dict[str, Printed] = {}
         self._returns_that_waited = 0
+        self._refused = 0
         self._stack = AsyncExitStack()
         self.centre = Centre(folder)
         self.registers = {number: Register(number, folder) for number in REGISTERS}
@@ -126,7 +135,7 @@ class Demo:
     async def _happen(self, phase: Phase) -> None:
         match phase.event:
             case "cut":
-                self._cables[2].cut()
+                await self._redeem_twice(phase)
             case "restore":
                 await self._until_the_return_waits()
                 self._cables[2].restore()
@@ -136,11 +145,34 @@ class Demo:
                 pass
 
     async def _play_at(self, till: Till, phase: Phase) -> None:
-        done = {"kill": 2}.get(phase.event, 0) if till.register.number == 1 else 0
+        done = {("kill", 1): 2, ("cut", 2): 1}.get((phase.event, till.register.number), 0)
         steps = [step for step in phase.steps if step.register == till.register.number]
         for step in steps[done:]:
             await till.serve(step)
             await asyncio.sleep(self._pause_s)
+
+    async def _redeem_twice(self, phase: Phase) -> None:
+        """A member has the points for one reward. Register 2 gives it without a network; register 1 tries, with one."""
+        step = next(step for step in phase.steps if step.with_reward)
+        here, there = (self.registers[number] for number in (2, 1))
+        await self._tills[2].scan(step)
+        try:
+            await here.page_shows(_is_safe, SAFE_WITHIN_S)
+        except TimeoutError as error:
+            raise DemoError("register 2 was not granted the points that a member has; see centre/") from error
+        self._cables[2].cut()
+        first, second = Counter(here), Counter(there)
+        await first.open(step)
+        off = await first.redeem(REWARD)
+        self._say(f"  … register 2 takes {off // 100} RSD off for {REWARD_POINTS} points that were set aside for it")
+        await second.open(step)
+        try:
+            await second.redeem(REWARD)
+        except RewardRefusedError as refused:
+            self._refused += 1
+            self._say(f"  … register 1 tries the same points: “{refused}”")
+        await second.void()
+        await self._tills[2].print(step)
 
     async def _kill_during_a_sale(self, till: Till, phase: Phase) -> None:
         """The card is on the page, the agent dies, two customers are served, the agent comes back."""
@@ -189,6 +221,9 @@ class Demo:
             **msgspec.structs.asdict(tally(ledger, self._shift.steps, expected, keys)),
             balance_mismatch=await self._wrong_balances(balances_in(ledger), promised_balances(expected)),
             printed_differently=sum(till.printed_differently() for till in self._tills.values()),
+            redeemed=redeemed(ledger),
+            refused=self._refused,
+            overspent=overspent(ledger),
             returns_that_waited=self._returns_that_waited,
             not_receipts=sum(sum(status.ignored.values()) for status in await self._statuses()),
             seconds=round(seconds, 1),
@@ -206,6 +241,12 @@ class Demo:
                 if not await _shows_balance(register, cards[member], balance):
                     wrong.add(member)
         return len(wrong) + await self.centre.mismatches()
+
+
+def _is_safe(page: PageState) -> bool:
+    """Whether the cashier is told that the customer's reward is safe here, network or not."""
+    member = page.customer.member if page.customer is not None else None
+    return member is not None and member.safe_offline >= REWARD_POINTS
 
 
 async def _members_held(register: Register, count: int) -> bool:

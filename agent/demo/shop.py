@@ -18,6 +18,11 @@ MEMBER_COUNT = 1000
 
 COFFEE_CATEGORY = "coffee"
 
+# What points buy.
+REWARD = "popust-500"
+REWARD_POINTS = 80
+REWARD_MINOR = 50_000
+
 # A card that no member has yet.
 NEW_CARD = "TS99000001X"
 CARD_PREFIX = "TS"
@@ -51,7 +56,7 @@ class SampleMember(Struct, frozen=True, kw_only=True):
 
 
 def sample_program() -> bytes:
-    """The shop's program, with what its terms call bronze, kept points, the big basket and the coffee card."""
+    """The shop's program: what its terms call bronze, kept points, the big basket, the coffee card and a reward."""
     program = {
         "program": "kod-savete",
         "currency": CURRENCY,
@@ -73,6 +78,15 @@ def sample_program() -> bytes:
         ],
         "stamps": [
             {"id": "coffee", "every": 3, "when": {"category_in": [COFFEE_CATEGORY]}, "give": {"points": 50}},
+        ],
+        "rewards": [
+            {
+                "id": REWARD,
+                "title": "500 RSD popusta",
+                "cost": REWARD_POINTS,
+                "discount_minor": REWARD_MINOR,
+                "offline": "allowance",
+            },
         ],
         "returns": {"policy": "reverse"},
     }

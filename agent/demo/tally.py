@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from agent.demo.floor import BalanceLine, EntryLine, LedgerLine, ReceiptLine
-from agent.demo.plan import Given, Step
-from loyalty.entry_rules import corrected_rule, giving_rule
+from agent.demo.plan import SPENT, Given, Step
+from loyalty.entry_rules import corrected_rule, giving_rule, is_spent
 
 
 class Tally(Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ def tally(
     rows = [line for line in lines if isinstance(line, EntryLine)]
     sums: Counter[tuple[str, str, str]] = Counter()
     for line in rows:
-        sums[line.receipt, line.member, giving_rule(line.rule)] += line.points
+        sums[line.receipt, line.member, _rule(line)] += line.points
     entries = Counter((*name, points) for name, points in sums.items() if points)
     transactions = Counter(keys[step.name] for step in steps if step.is_transaction)
     promised = Counter((keys[given.step], given.member, given.rule, given.points) for given in expected)
@@ -54,6 +54,20 @@ def tally(
         lost=(transactions - receipts).total() + (promised - entries).total(),
         double=(receipts - transactions).total() + (entries - promised).total(),
     )
+
+
+def _rule(line: EntryLine) -> str:
+    return SPENT if is_spent(line.rule) else giving_rule(line.rule)
+
+
+def redeemed(ledger: Iterable[LedgerLine]) -> int:
+    """Rewards that took points of somebody."""
+    return sum(1 for line in ledger if isinstance(line, EntryLine) and is_spent(line.rule) and line.points < 0)
+
+
+def overspent(ledger: Iterable[LedgerLine]) -> int:
+    """Points that were spent and that nobody had."""
+    return sum(max(0, -confirmed) for confirmed, _ in balances_in(ledger).values())
 
 
 def promised_balances(expected: Iterable[Given]) -> dict[str, tuple[int, int]]:

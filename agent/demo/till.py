@@ -68,6 +68,7 @@ class Till:
             tender=step.tender,
             original=self._printed[step.of].issued if step.of is not None else None,
             is_copy=step.kind == "copy",
+            voucher_minor=step.voucher_minor,
         )
         shop = self.register.shop
         job = compose_fiscal_receipt(spec, shop)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import ClientWebSocketResponse
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
@@ -17,7 +19,14 @@ from central.problems import EpochFencedError
 from loyalty.allowances import Draw, Policy
 from loyalty.member import Balance
 from sync.records import RedeemBody
-from sync.wire import AllowancesRequest, AllowancesResponse, HeldAllowance, WantedPoints
+from sync.wire import (
+    ALLOWANCES_HINT,
+    AllowancesRequest,
+    AllowancesResponse,
+    HeldAllowance,
+    LiveHint,
+    WantedPoints,
+)
 from tests.central.conftest import RunningCentre
 from tests.central.redeeming import Shop, rewards
 from tests.central.test_admin import Browser
@@ -591,6 +600,40 @@ async def test_the_server_sets_points_aside_by_itself(centre: RunningCentre) -> 
 
     answer = await till.post("/v1/allowances", AllowancesRequest(epoch=till.epoch, after=0), AllowancesResponse)
     assert [one.points for one in answer.allowances] == [300]
+
+
+async def test_a_register_that_listens_is_told_at_once_of_what_was_set_aside_and_of_what_is_asked_back(
+    centre: RunningCentre,
+) -> None:
+    # given a register that listens, at which a member shops
+    key = centre.folder.program_key()
+    centre.write(lambda connection: operations.publish(connection, rewards(), key, NOON + timedelta(seconds=1)))
+    centre.clock.now = NOON + timedelta(minutes=1)
+    till, other = await centre.till(), await centre.till(register="4")
+    socket = await till.live()
+    await till.sell(receipt(1, 500, code="TS0001"))
+    # when points are set aside for it ahead, it is told
+    centre.clock.now += timedelta(minutes=1)
+    await told_of_allowances(socket)
+    granted = await till.post(
+        "/v1/allowances", AllowancesRequest(epoch=till.epoch, after=0), AllowancesResponse, request_id="ask-1"
+    )
+    # and when another register needs them, it is told again
+    want = AllowancesRequest(epoch=other.epoch, after=0, want=WantedPoints(member="m1", points=400))
+    refused = await other.post("/v1/allowances", want, AllowancesResponse, request_id="want-1")
+    await told_of_allowances(socket)
+    again = AllowancesRequest(epoch=till.epoch, after=granted.next)
+    recalled = await till.post("/v1/allowances", again, AllowancesResponse, request_id="ask-2")
+
+    assert "was asked for it" in str(refused.refused)
+    assert [(one.points, one.recalled) for one in recalled.allowances] == [(300, True)]
+    await socket.close()
+
+
+async def told_of_allowances(socket: ClientWebSocketResponse) -> None:
+    async with asyncio.timeout(10):
+        while msgspec.json.decode((await socket.receive()).data, type=LiveHint).command != ALLOWANCES_HINT:
+            pass
 
 
 async def test_what_is_lost_is_written_off_on_the_pages(centre: RunningCentre) -> None:

@@ -16,8 +16,8 @@ import msgspec
 from central.problems import RefusedError, SequenceGapError
 from loyalty.undecodable import UNDECODABLE
 from sync.errors import CentreAnswerError, CentreBusyError, CentreRefusedError, CentreUnavailableError
-from sync.loop import ALLOWANCES_HINT
 from sync.wire import (
+    ALLOWANCES_HINT,
     AllowancesRequest,
     AllowancesResponse,
     ChangesResponse,

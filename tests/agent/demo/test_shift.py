@@ -29,11 +29,12 @@ def test_the_shift_comes_out_to_the_point() -> None:
         "balance_mismatch": 0,
         "printed_differently": 0,
     }
+    assert (figures["redeemed"], figures["refused"], figures["overspent"]) == (1, 1, 0)
     assert figures["returns_that_waited"] == 1
     assert figures["not_receipts"] == 4  # two card slips, a reprint and a copy
     assert "Traceback" not in done.stderr
     told = " · ".join(
         f"{name.replace('_', ' ')} {figures[name]}"
-        for name in ("receipts", "entries", "points", "lost", "double", "balance_mismatch")
+        for name in ("receipts", "entries", "points", "lost", "double", "balance_mismatch", "redeemed", "overspent")
     )
     assert told in README.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from agent.demo.floor import BalanceLine, EntryLine, LedgerLine, ReceiptLine
 from agent.demo.plan import Given, Step
-from agent.demo.tally import balances_in, promised_balances, tally
+from agent.demo.tally import balances_in, overspent, promised_balances, redeemed, tally
 
 STEPS = (Step(name="a", register=1), Step(name="slip", register=1, kind="card_slip"))
 EXPECTED = (Given(step="a", member="m1", rule="base", points=5), Given(step="a", member="m1", rule="kept", points=1))
@@ -41,6 +41,23 @@ def test_an_entry_and_its_correction_are_one() -> None:
     found = tally([RECEIPT, low, more, KEPT], STEPS, EXPECTED, KEYS)
 
     assert (found.entries, found.corrections, found.points, found.lost, found.double) == (2, 1, 6, 0, 0)
+
+
+def test_points_that_were_spent_are_promised_by_no_rule_of_the_program() -> None:
+    spent = EntryLine(member="m1", receipt="key-a", rule="spent/r-1", points=-5)
+    promised = (*EXPECTED, Given(step="a", member="m1", rule="spent", points=-5))
+
+    once = tally([RECEIPT, BASE, KEPT, spent], STEPS, promised, KEYS)
+    twice = tally([RECEIPT, BASE, KEPT, spent, replace(spent, rule="spent/r-2")], STEPS, promised, KEYS)
+
+    assert (once.lost, once.double) == (0, 0)
+    assert (twice.lost, twice.double) == (1, 1)
+    assert redeemed([RECEIPT, BASE, spent, replace(spent, rule="spent/r-2")]) == 2
+
+
+@pytest.mark.parametrize(("confirmed", "beyond"), [(0, 0), (5, 0), (-5, 5)])
+def test_what_nobody_had_was_overspent(confirmed: int, beyond: int) -> None:
+    assert overspent([BASE, BalanceLine(member="m1", confirmed=confirmed, pending=9)]) == beyond
 
 
 def test_balances_hold_back_what_is_kept() -> None:
