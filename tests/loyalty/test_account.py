@@ -136,6 +136,19 @@ def test_a_first_purchase_that_was_voided_was_none() -> None:
     assert account.state(MORNING).counters.purchases == 2
 
 
+def test_a_sale_that_was_voided_counts_for_no_tier() -> None:
+    spender = {"id": "spender", "from": {"spend_in": "P1M", "at_least": 1000}}
+    regular = {"id": "regular", "from": {"visits_in": "P1M", "at_least": 2}}
+    account = Account(program(tiers=[spender, regular]))
+    account.add(sale("1", 1000))
+    account.add(sale("2", 999))
+    assert account.tier(MORNING) == "regular"
+
+    account.add(replace(sale("1", 1000), status="voided"))
+
+    assert account.tier(MORNING) is UNSET
+
+
 def test_the_state_says_all_that_the_next_receipt_needs() -> None:
     told = Counters(birth_month=11, segments=("vip",))
     account = Account(program(earn=[BASE | {"pending": "P14D"}]), MemberState(code="1", confirmed=7, counters=told))

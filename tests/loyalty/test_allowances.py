@@ -70,6 +70,29 @@ class TestSpending:
     def test_a_reward_that_needs_the_centre_is_refused_without_it(self) -> None:
         assert refused(standing(balance=5_000), ASKED, 500) == "not_offline"
 
+    @pytest.mark.parametrize(
+        ("here", "reward", "words"),
+        [
+            (
+                standing(is_sure=False),
+                FIVE,
+                "this register's database may be an older copy; it spends nothing until it is",
+            ),
+            (standing(held(380)), FIVE, "120 points more than may be spent here without the centre"),
+            (standing(), ASKED, "this reward needs the centre, which does not answer"),
+            (standing(balance=699), FLOOR, "200 points have to be left, and 199 would be"),
+        ],
+    )
+    def test_a_refusal_says_why_in_words(self, here: Standing, reward: Reward, words: str) -> None:
+        with pytest.raises(CannotSpendError, match=f"^{words}"):
+            here.drawn(reward, 500)
+
+    def test_the_last_point_of_an_allowance_can_be_spent_too(self) -> None:
+        here = standing(held(500, used=1), held(501, used=500, name="b"))
+
+        assert here.safe == 500
+        assert here.drawn(FIVE, 500) == (Draw(allowance="a", points=499), Draw(allowance="b", points=1))
+
     @given(st.lists(st.tuples(st.integers(1, 900), st.integers(0, 900)), max_size=5), st.integers(0, 3_000))
     def test_never_more_than_is_left_of_any(self, some: list[tuple[int, int]], points: int) -> None:
         allowances = [held(size, min(size, used), name=str(place)) for place, (size, used) in enumerate(some)]
@@ -110,6 +133,14 @@ class TestPlanning:
         assert planned(9_000, 500, [Place(device="d", visits=1)], Policy(rewards=2)) == (
             Share(device="d", points=1_000),
         )
+        assert planned(9_000, 500, [Place(device="d", visits=1, held=500)], Policy(rewards=2)) == (
+            Share(device="d", points=500),
+        )
+
+    def test_less_than_a_whole_reward_counts_as_none(self) -> None:
+        places = [Place(device="often", visits=9, held=499), Place(device="seldom", visits=3)]
+
+        assert planned(500, 500, places, Policy()) == (Share(device="often", points=500),)
 
     def test_what_a_register_holds_counts_and_is_not_taken_from_it(self) -> None:
         places = [Place(device="a", visits=1, held=2_000), Place(device="b", visits=1, held=499)]
@@ -117,6 +148,7 @@ class TestPlanning:
         assert planned(1_000, 500, places, Policy()) == (Share(device="b", points=1_000),)
         assert planned(0, 500, places, Policy()) == ()
         assert planned(-300, 500, places, Policy()) == ()
+        assert planned(0, 1, [Place(device="a", visits=1)], Policy()) == ()
 
     @given(
         st.integers(-1_000, 10_000),

@@ -684,6 +684,16 @@ def test_what_is_not_told_makes_it_an_estimate() -> None:
     assert preview(basket(goods(100)), only(rule)).estimated_without == ("used", "segments")
 
 
+@pytest.mark.parametrize(
+    ("asked", "counter"),
+    [({"birthday_month": True}, "birth_month"), ({"first_purchase": True}, "purchases"), ({"weekday_in": [7]}, None)],
+)
+def test_what_a_rule_asks_and_nobody_told_makes_it_an_estimate(asked: dict[str, Any], counter: str | None) -> None:
+    rule = {"id": "base", "when": asked, "give": {"points": 3, "per_minor": 100}}
+
+    assert preview(basket(goods(100)), only(rule)).estimated_without == ((counter,) if counter else ())
+
+
 def test_what_follows_after_receipts_knows_what_they_left() -> None:
     # given a member of whom the tier was told, and nothing that it was reached with
     tiers = [{"id": "silver", "from": {"visits_in": "P1M", "at_least": 1}}, TIER_GOLD]

@@ -72,11 +72,12 @@ class TestLots:
         entries = [
             earned(30),
             earned(5, "b", pending_until=SPRING),
+            earned(2, "e", pending_until=MORNING),
             earned(7, "c", expires_at=MORNING),
             earned(20, "d", expires_at=AUTUMN),
         ]
 
-        assert free_lots(entries, MORNING, {AUTUMN: 15}) == (LotPart(points=5, expires_at=AUTUMN), LotPart(points=30))
+        assert free_lots(entries, MORNING, {AUTUMN: 15}) == (LotPart(points=5, expires_at=AUTUMN), LotPart(points=32))
 
     def test_what_is_owed_is_taken_of_what_expires_soonest(self) -> None:
         entries = [earned(30), earned(20, "b", expires_at=AUTUMN), earned(-25, "c", expires_at=SPRING)]
@@ -84,9 +85,9 @@ class TestLots:
         assert free_lots(entries, MORNING) == (LotPart(points=25),)
 
     def test_more_than_there_is_is_of_no_lot(self) -> None:
-        assert taken_of((LotPart(points=10, expires_at=SPRING),), 12) == (
+        assert taken_of((LotPart(points=10, expires_at=SPRING),), 11) == (
             LotPart(points=10, expires_at=SPRING),
-            LotPart(points=2),
+            LotPart(points=1),
         )
         assert taken_of((), 3) == (LotPart(points=3),)
         assert taken_of((LotPart(points=10),), 0) == ()
@@ -139,6 +140,7 @@ class TestReturns:
 
         assert points(found) == [("key-1/base", 1000), ("key-1/spent/r-1", -300), ("key-1/spent/r-1/1", -200)]
         assert found.wanted[1].entry.expires_at == SPRING
+        assert [one.entry.why for one in found.wanted[1:]] == ["300 spent on 5 € off", "200 spent on 5 € off"]
         assert [one.program for one in found.wanted] == ["hash", "then", "then"]
 
     def test_goods_that_come_back_bring_their_share_of_the_points_to_its_lot(self) -> None:
@@ -191,7 +193,10 @@ class TestReturns:
     def test_what_was_spent_on_nothing_that_counts_stands_alone(self) -> None:
         unearning = replace(self.BOUGHT, currency="USD")
 
-        assert points(folded(spent=(on("key-9"),))) == [("key-9/spent/r-1", -500)]
+        alone = folded(spent=(on("key-9"),))
+
+        assert points(alone) == [("key-9/spent/r-1", -500)]
+        assert alone.wanted[0].entry.basis_minor == 1
         assert points(folded(seen(unearning), spent=(on("key-1"),))) == [("key-1/spent/r-1", -500)]
         assert points(folded(seen(self.BOUGHT, sells=False), spent=(on("key-1"),))) == [("key-1/spent/r-1", -500)]
 
