@@ -136,6 +136,28 @@ def test_a_first_purchase_that_was_voided_was_none() -> None:
     assert account.state(MORNING).counters.purchases == 2
 
 
+def test_a_sale_that_was_voided_makes_room_under_its_cap_again() -> None:
+    account = Account(program(earn=[BASE | {"cap": {"day": 30}}]))
+    assert moved(account, sale("1", 1000)) == [("key-1/base", 30)]
+    assert moved(account, sale("2", 1000)) == []
+
+    account.add(replace(sale("1", 1000), status="voided"))
+
+    assert moved(account, sale("3", 1000)) == [("key-3/base", 30)]
+
+
+def test_a_cap_of_a_day_counts_by_the_shops_own() -> None:
+    # given a quarter past midnight in Ljubljana, which is the day before by UTC
+    night = MORNING.replace(hour=0, minute=15)
+    account = Account(program(earn=[BASE | {"cap": {"day": 30}}]))
+
+    assert moved(account, sale("0", 1000, issued_at=night - timedelta(hours=1))) == [("key-0/base", 30)]
+    assert moved(account, sale("1", 500, issued_at=night)) == [("key-1/base", 15)]
+    assert account.state(night).counters.used == {"base": {"2026-11-22": 15, "2026-11": 45, "member": 45}}
+    assert moved(account, sale("2", 1000, issued_at=MORNING)) == [("key-2/base", 15)]
+    assert moved(account, sale("3", 1000, issued_at=night + timedelta(hours=1))) == []
+
+
 def test_a_sale_that_was_voided_counts_for_no_tier() -> None:
     spender = {"id": "spender", "from": {"spend_in": "P1M", "at_least": 1000}}
     regular = {"id": "regular", "from": {"visits_in": "P1M", "at_least": 2}}

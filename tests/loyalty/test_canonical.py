@@ -140,21 +140,54 @@ def test_events_count_in_their_turn_and_towards_tiers() -> None:
     assert points(folded(first, again, terms=untiered)) == [("e1/app", 100), ("e2/app", 100)]
 
 
+def test_a_cap_of_events_counts_by_the_shops_own_day() -> None:
+    # given a quarter past midnight in Ljubljana, which is the day before by UTC
+    night = MORNING.replace(hour=0, minute=15)
+    terms = program(events=[{"id": "app", "on": "app.opened", "give": {"points": 5}, "cap": {"day": 1}}])
+    moments = {"e1": night - timedelta(hours=1), "e2": night, "e3": MORNING}
+
+    found = folded(*(Happened(key=key, on="app.opened", at=at) for key, at in moments.items()), terms=terms)
+
+    assert points(found) == [("e1/app", 5), ("e2/app", 5)]
+
+
+def test_events_of_one_second_count_each_for_itself() -> None:
+    terms = program(
+        tiers=[{"id": "gold", "from": {"points_in": "P1M", "at_least": 10}}],
+        events=[{"id": "app", "on": "app.opened", "give": {"points": 5}}],
+    )
+
+    fold = folded(*(Happened(key=key, on="app.opened", at=MORNING) for key in ("e1", "e2")), terms=terms).fold
+
+    assert fold.tier(terms, NOBODY, MORNING) == "gold"
+    assert [each.points for each in fold.counters(terms, MORNING).activity or ()] == [5, 5]
+
+
 def test_a_higher_promise_is_kept_where_the_program_says_so() -> None:
     def claim(rule: str, amount: int, **times: Any) -> LedgerEntry:
         return LedgerEntry(receipt="key-1", rule=rule, points=amount, basis_minor=0, why="", **times)
 
-    claims = (claim("base", 40, pending_until=MORNING + DAY), claim("more", 20), claim("less", -5))
+    times = {"pending_until": MORNING + DAY, "expires_at": MORNING + 9 * DAY}
+    claims = (claim("base", 40, **times), claim("more", 20), claim("less", -5))
     bought, back = seen(sale("1", 1000), promised=claims), seen(refund("2", "1", 500), MORNING + DAY, original="key-1")
 
     kept = folded(bought, back, terms=program(goodwill="honour"))
 
     assert points(kept) == [("key-1/base", 30), ("key-1/goodwill", 30), ("key-2/base", -15), ("key-2/goodwill", -15)]
-    assert kept.wanted[1].entry.pending_until == MORNING + DAY
+    assert (kept.wanted[1].entry.pending_until, kept.wanted[1].entry.expires_at) == tuple(times.values())
     assert kept.wanted[1].entry.why == "60 were promised at the till, 30 are given by the rules"
     assert points(folded(bought, terms=program())) == [("key-1/base", 30)]
     modest = seen(sale("1", 1000), promised=claims[2:])
     assert points(folded(modest, terms=program(goodwill="honour"))) == [("key-1/base", 30)]
+    # to the point: one that the rules give already adds nothing, and one point more is kept
+    exact, by_one = (claim("base", 30),), (claim("base", 30), claim("more", 1))
+    assert points(folded(seen(sale("1", 1000), promised=exact), terms=program(goodwill="honour"))) == [
+        ("key-1/base", 30)
+    ]
+    assert points(folded(seen(sale("1", 1000), promised=by_one), terms=program(goodwill="honour"))) == [
+        ("key-1/base", 30),
+        ("key-1/goodwill", 1),
+    ]
 
 
 def test_goodwill_takes_no_room_under_caps() -> None:

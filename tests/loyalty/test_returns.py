@@ -244,6 +244,12 @@ def test_no_more_is_taken_than_is_there_and_what_was_cut_says_so() -> None:
     assert [each.points for each in within([entry(-30)], 30, None)] == [-30]
 
 
+def test_what_was_spent_comes_back_before_anything_is_taken() -> None:
+    back = within([entry(-30), entry(1, "spent/r-1")], 29, SOON)
+
+    assert [(each.rule, each.points) for each in back] == [("spent/r-1", 1), ("base", -30)]
+
+
 def test_what_expired_uses_up_nothing_of_what_is_there() -> None:
     gone = entry(-30, "gone", expires_at=SOON)
 

@@ -200,6 +200,13 @@ class TestReturns:
         assert points(folded(seen(unearning), spent=(on("key-1"),))) == [("key-1/spent/r-1", -500)]
         assert points(folded(seen(self.BOUGHT, sells=False), spent=(on("key-1"),))) == [("key-1/spent/r-1", -500)]
 
+    def test_what_was_spent_on_a_sale_of_somebody_else_stands_at_its_own_time(self) -> None:
+        next_hour = sale("2", 100, issued_at=MORNING + timedelta(hours=1))
+
+        found = folded(seen(self.BOUGHT, sells=False), seen(next_hour), spent=(on("key-1"),))
+
+        assert points(found) == [("key-2/base", 100), ("key-1/spent/r-1", -500)]
+
     def test_the_order_in_which_redemptions_are_told_does_not_matter(self) -> None:
         two = (on("key-1"), on("key-1", spending(LotPart(points=100), redemption="r-2")))
 
