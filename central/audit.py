@@ -67,7 +67,8 @@ class Unfolded(Struct, frozen=True, kw_only=True):
 class LedgerCheck(Struct, frozen=True, kw_only=True):
     """Counts, and what is not as it has to be: balances that are not the fold of their entries, members not folded.
 
-    `blocked` are receipts held because their card was blocked before, `held_for_time` those whose time cannot be.
+    `blocked` are receipts held because their card was blocked before, `held_for_time` those whose time
+    cannot be, `held_for_limit` those that are one too many.
     `variances` are all that there ever were, `open_variances` those that stand.
     """
 
@@ -78,6 +79,7 @@ class LedgerCheck(Struct, frozen=True, kw_only=True):
     no_member: int
     blocked: int
     held_for_time: int
+    held_for_limit: int
     quarantined: int
     variances: int
     open_variances: int
@@ -100,6 +102,7 @@ def check(connection: Connection, now: datetime) -> LedgerCheck:
         no_member=count(select(func.count()).select_from(receipts).where(states == ledger.NO_MEMBER)),
         blocked=count(select(func.count()).select_from(receipts).where(states == ledger.BLOCKED)),
         held_for_time=count(select(func.count()).select_from(receipts).where(states == ledger.HELD)),
+        held_for_limit=count(select(func.count()).select_from(receipts).where(states == ledger.OVER_LIMIT)),
         quarantined=count(select(func.count()).select_from(tables.quarantine)),
         variances=count(select(func.count()).select_from(tables.variances)),
         open_variances=count(

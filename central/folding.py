@@ -238,7 +238,7 @@ def _spent(bearing: _Bearing, centre: _Centre) -> Iterable[Spent]:
 def _counting(bearing: _Bearing) -> Iterable[Row[Any]]:
     """Each receipt once, as long as it counts."""
     once = {row.key: row for row in (*bearing.receipts, *bearing.returns)}
-    return (row for row in once.values() if row.status == "final" and row.state != ledger.HELD)
+    return (row for row in once.values() if row.status == "final" and row.state not in ledger.HELD_STATES)
 
 
 def promised_by(row: Row[Any], published: Collection[str]) -> tuple[LedgerEntry, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, select
 
-from central import cards, ledger, members, originals, programs, receipts, states, unmapped, variances
+from central import cards, ledger, limits, members, originals, programs, receipts, states, unmapped, variances
 from central.cards import Holder
 from central.db import tables
 from central.db.sets import among, insert_rows
@@ -91,6 +91,7 @@ class Books:
         held_by = {holder.member for holder in self._holders.values() if holder.member is not None}
         members.hold(connection, named | held_by)
         self._facts = members.facts_of(connection, sorted(named | held_by))
+        self._watch = limits.Watch(connection, named | held_by, [body.receipt for body in bodies], now)
         self._schedule = programs.schedule(connection)
         self._scope = scope_of(holding.program for holding in self._schedule)
         self._published = programs.published_hashes(connection)
@@ -113,6 +114,8 @@ class Books:
         holder = self._holder(body)
         held = holder.refuses(receipt)
         member = None if held else self._member(body, holder)
+        if member is not None and self._watch.passed(member, receipt) is not None:
+            return None
         unsettled = ledger.BLOCKED if held else ledger.NO_MEMBER
         state = unsettled if member is None else ledger.SETTLED
         stored = receipts.stored_of(body, device=self._device, member=member, state=state, now=self._now)

@@ -29,6 +29,9 @@ NO_PROGRAM = "no_program"
 BLOCKED = "blocked"
 WAITING = "waiting"
 HELD = "held_for_time"
+OVER_LIMIT = "held_for_limit"
+# What gives nothing until a person looked at it.
+HELD_STATES = (HELD, OVER_LIMIT)
 
 _AT_ONCE = 500
 

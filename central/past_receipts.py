@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from central.db import tables
 from central.db.database import Database
-from central.ledger import HELD
+from central.ledger import HELD_STATES
 from central.members import facts_of
 from central.simulation import History
 from loyalty.history import Facts
@@ -139,7 +139,7 @@ def _rows(connection: Connection, members: Collection[str]) -> Iterator[Row[Any,
     """Receipts of these members that count, each with whose it is: a return is of whoever has its sale."""
     receipts = tables.receipts
     sale = receipts.alias("sale")
-    counts = receipts.c.state != HELD
+    counts = receipts.c.state.not_in(HELD_STATES)
     yield from connection.execute(
         select(receipts.c.body, receipts.c.counts_at, receipts.c.member.label("whose"))
         .select_from(receipts.outerjoin(sale, sale.c.key == receipts.c.original))

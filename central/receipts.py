@@ -28,6 +28,8 @@ from loyalty.sightings import corrected, filled, revised, sighting_of
 from sync.records import AttachBody, CorrectBody, ReceiptBody
 
 CARD_BLOCKED = "held: its card was blocked before"
+TOO_MANY = "held: more sales than count without a look"
+_DETAILS = {ledger.BLOCKED: CARD_BLOCKED, ledger.OVER_LIMIT: TOO_MANY}
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -192,7 +194,7 @@ def _first_sight(connection: Connection, device: str, body: ReceiptBody, keys: I
     unmapped.note(connection, [(None, stored.receipt)], now)
     touched = _arrived(connection, stored)
     member, state = _now(connection, stored.key)
-    return Seen(code="accepted", detail=CARD_BLOCKED if state == ledger.BLOCKED else "", member=member, touched=touched)
+    return Seen(code="accepted", detail=_DETAILS.get(state, ""), member=member, touched=touched)
 
 
 def _seen_again(connection: Connection, known: StoredReceipt, body: ReceiptBody, now: datetime) -> Seen:
@@ -358,6 +360,7 @@ def _facts(receipt: Receipt) -> dict[str, Any]:
         "number": printed_number(receipt.number) if receipt.number else None,
         "fiscal_number": fiscal_number(receipt.fiscal) if receipt.fiscal else None,
         "issued_at": receipt.issued_at or None,
+        "operator": receipt.operator or None,
         "currency": receipt.currency,
         "total_minor": receipt.total_minor,
         "body": msgspec.json.encode(receipt),

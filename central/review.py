@@ -1,6 +1,7 @@
-"""Receipts whose time cannot be: shown with the reason, and accepted by a person, who may set the time.
+"""Receipts that are held: shown with the reason, and accepted by a person, who may set the time.
 
-Owns what a person says of a receipt's time. Never changes the receipt: what was printed stays what was printed.
+Owns what a person says of a receipt whose time cannot be, or that is one too many. Never changes the receipt: what was
+printed stays what was printed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, select, update
 
 from central import folding, settling
 from central.db import tables
-from central.ledger import HELD
+from central.ledger import HELD_STATES
 from central.stored import stored_receipt
 from loyalty.receipt import AwareDatetime
 
@@ -44,13 +45,13 @@ class Accepted(Struct, frozen=True, kw_only=True):
 
 
 class NotHeldError(LookupError):
-    """No receipt with this key is held for its time."""
+    """No receipt with this key is held."""
 
 
 def held(connection: Connection) -> HeldReceipts:
-    """Receipts that give nothing until a person looked at their time."""
+    """Receipts that give nothing until a person looked at them."""
     columns = tables.receipts.c
-    query = select(columns.key).where(columns.state == HELD).order_by(columns.received_at.desc(), columns.key)
+    query = select(columns.key).where(columns.state.in_(HELD_STATES)).order_by(columns.received_at.desc(), columns.key)
     found = []
     for key in connection.execute(query.limit(SHOWN)).scalars().all():
         stored = stored_receipt(connection, key)
@@ -74,8 +75,8 @@ def accept(connection: Connection, key: str, counts_at: datetime | None, now: da
     """Let a receipt count: at its own time, or at the one given. Raises NotHeldError."""
     columns = tables.receipts.c
     state = connection.execute(select(columns.state).where(columns.key == key)).scalar_one_or_none()
-    if state != HELD:
-        raise NotHeldError(f"no receipt {key} is held for its time; `tillside-central receipts held` lists them")
+    if state not in HELD_STATES:
+        raise NotHeldError(f"no receipt {key} is held; `tillside-central receipts held` lists them")
     connection.execute(update(tables.receipts).where(columns.key == key).values(reviewed_at=now, counts_at=counts_at))
     folding.settle_and_tell(connection, settling.arrived(connection, stored_receipt(connection, key)), now)
     return Accepted(key=key, counts_at=counts_at, state=stored_receipt(connection, key).state)

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
 
-from central import cards, originals, programs, spent
+from central import cards, limits, originals, programs, spent
 from central.db import tables
 from central.devices import enrolled_at
-from central.ledger import BLOCKED, HELD, NO_MEMBER, NO_PROGRAM, SETTLED, WAITING
+from central.ledger import BLOCKED, HELD, NO_MEMBER, NO_PROGRAM, OVER_LIMIT, SETTLED, WAITING
 from central.plausible import implausible
 from central.stored import StoredReceipt, stored_receipt
 from loyalty.exchange import parts_of
@@ -48,13 +48,33 @@ def settle(connection: Connection, stored: StoredReceipt) -> set[str]:
             original = originals.original_of(connection, stored)
             state = _place_return(connection, stored, original, state if sold is not None else None)
             touched |= _member_of(connection, original)
-    held = stored.reviewed_at is None and why_held(connection, stored) is not None
-    _set_state(connection, stored.key, HELD if held else state)
+    _set_state(connection, stored.key, _held(connection, stored) or state)
     return touched
 
 
 def why_held(connection: Connection, stored: StoredReceipt) -> str | None:
-    """Why a person has to look at the receipt's time first."""
+    """Why a person has to look at the receipt first."""
+    if _is_over(stored):
+        return str(limits.passed(connection, stored) or "more sales than count without a look")
+    return _wrong_time(connection, stored)
+
+
+def _held(connection: Connection, stored: StoredReceipt) -> str | None:
+    """The state of a receipt at which a person has to look first. One that was held as too many stays so."""
+    if stored.reviewed_at is not None:
+        return None
+    if _wrong_time(connection, stored) is not None:
+        return HELD
+    is_over = _is_over(stored) or limits.passed(connection, stored) is not None
+    return OVER_LIMIT if is_over else None
+
+
+def _is_over(stored: StoredReceipt) -> bool:
+    """Whether it was held as too many itself; a return stands as its sale does."""
+    return stored.state == OVER_LIMIT and stored.receipt.kind != "return"
+
+
+def _wrong_time(connection: Connection, stored: StoredReceipt) -> str | None:
     if stored.receipt.status != "final":
         return None
     since = enrolled_at(connection, stored.device)

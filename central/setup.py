@@ -14,11 +14,13 @@ from pathlib import Path
 from msgspec import Struct
 from sqlalchemy import Connection, insert, select
 
+from central import limits
 from central.certificates import ca_sha256, ensure_certificates
 from central.db import tables
 from central.db.database import Database, Place
 from central.db.errors import DatabaseUrlError
 from central.folder import Address, AddressError, CentreSettings, DataFolder
+from loyalty.limits import USUAL
 
 DEFAULT_LISTEN = Address(host="127.0.0.1", port=8443)
 DEFAULT_ADMIN = Address(host="127.0.0.1", port=8790)
@@ -107,3 +109,4 @@ def _first_row(connection: Connection, now: datetime) -> None:
                 code_key=secrets.token_hex(CODE_KEY_BYTES),
             )
         )
+        limits.set_limits(connection, USUAL, "as a new centre has them", now)

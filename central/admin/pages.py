@@ -19,13 +19,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import allowance_desk, cards, devices, item_maps, members, operations, quarantine, unmapped
+from central import allowance_desk, cards, devices, item_maps, members, operations, quarantine, review, unmapped
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
 from central.admin.views.allowances import allowances_page
 from central.admin.views.cards import blocked_cards, card_view, unknown_cards
 from central.admin.views.desk import quarantine_desk
 from central.admin.views.front import register_rows, rule_rows, shop_totals
 from central.admin.views.goods import goods_page
+from central.admin.views.held import held_page
 from central.admin.views.members import MEMBERS_SHOWN, member_page, member_rows
 from central.admin.views.programs import program_rows
 from central.admin.views.variances import variance_rows
@@ -105,6 +106,7 @@ class AdminPages:
             "/allowances": self._allowances,
             "/goods": self._goods,
             "/goods.csv": self._goods_csv,
+            "/held": self._held,
             "/quarantine": self._quarantine,
             "/variances": self._variances,
             "/open": self._open,
@@ -116,6 +118,7 @@ class AdminPages:
         app.router.add_post("/cards/unblock", self._unblock)
         app.router.add_post("/registers/revoke", self._revoke)
         app.router.add_post("/allowances/write-off", self._write_off)
+        app.router.add_post("/held/accept", self._accept)
         app.router.add_post("/quarantine/again", self._apply_again)
         app.router.add_post("/quarantine/dismiss", self._dismiss)
         return app
@@ -263,6 +266,11 @@ class AdminPages:
         page = await self._read(allowances_page)
         return self._page("allowances.html", page=page, token=self._form_token(request))
 
+    async def _held(self, request: web.Request) -> web.StreamResponse:
+        now = self._clock()
+        page = await self._read(lambda connection: held_page(connection, now))
+        return self._page("held.html", page=page, token=self._form_token(request))
+
     async def _goods(self, _request: web.Request) -> web.StreamResponse:
         return self._page("goods.html", page=await self._read(goods_page))
 
@@ -344,6 +352,15 @@ class AdminPages:
             return self._page("message.html", 409, title="Not written off", text=str(error))
         await self._sequencer.place()
         raise web.HTTPSeeOther("/allowances")
+
+    async def _accept(self, request: web.Request) -> web.StreamResponse:
+        key, now = await _field(request, "key"), self._clock()
+        try:
+            await self._database.write(lambda connection: review.accept(connection, key, None, now))
+        except review.NotHeldError as error:
+            return self._page("message.html", 409, title="Not held", text=str(error))
+        await self._sequencer.place()
+        raise web.HTTPSeeOther("/held")
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         device, now = await _field(request, "device"), self._clock()

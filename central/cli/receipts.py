@@ -1,4 +1,4 @@
-"""`tillside-central receipts`: those whose time cannot be."""
+"""`tillside-central receipts`: those that are held."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def receipts_held(data: Data, as_json: Json = False) -> None:
         f"{one.key}  store {one.store or '-'} register {one.register or '-'} number {one.number or '-'}  {one.because}"
         for one in shown.receipts
     ]
-    say(as_json, shown, "\n".join(lines or ["No receipt is held for its time."]))
+    say(as_json, shown, "\n".join(lines or ["No receipt is held."]))
 
 
 @app.command("accept")

@@ -212,10 +212,11 @@ receipts = Table(
     Column("problem", String(32)),
     Column("reviewed_at", Moment),
     Column("counts_at", Moment),
+    Column("operator", Text),
     _partial("ix_receipts_problem", "problem", where="problem IS NOT NULL"),  # few earn nothing
     Index("ix_receipts_number", "number"),
     Index("ix_receipts_fiscal_number", "fiscal_number"),
-    Index("ix_receipts_member", "member"),
+    Index("ix_receipts_member", "member", "issued_at"),
     Index("ix_receipts_code", "code"),
     Index("ix_receipts_original", "original"),
     Index("ix_receipts_state", "state"),
@@ -478,6 +479,20 @@ allowance_policies = Table(
     Column("id", Serial, primary_key=True),
     Column("places", Integer, nullable=False),
     Column("rewards", Integer, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("set_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# How often a member's card may be used before a person looks; the newest row holds, NULL is any number.
+limits = Table(
+    "limits",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("cashier", Integer),
+    Column("register", Integer),
+    Column("card", Integer),
+    Column("member", Integer),
     Column("because", Text, nullable=False),
     Column("set_at", Moment, nullable=False),
     sqlite_autoincrement=True,

@@ -17,7 +17,7 @@ from aiohttp import ClientSession
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from central import ledger, operations, scopes
+from central import ledger, limits, operations, scopes
 from central.certificates import ca_sha256
 from central.db.database import Database, Work
 from central.db.tables import metadata
@@ -25,6 +25,7 @@ from central.folder import DataFolder
 from central.scopes import ALL_STORES, EVERYTHING
 from central.server import Ready, Server
 from central.setup import InitOptions, initialise
+from loyalty.limits import Limits
 from loyalty.program import Program, program_from_json
 from tests.central.till import NOON, Till, client_session
 
@@ -164,6 +165,7 @@ def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     database.write_now(lambda connection: operations.publish(connection, PROGRAM, folder.program_key(), NOON))
     database.write_now(lambda connection: operations.import_file(connection, msgspec.json.encode(MEMBERS), NOON))
     database.write_now(lambda connection: scopes.set_policy(connection, ALL_STORES, EVERYTHING, NOON))
+    database.write_now(lambda connection: limits.set_limits(connection, Limits(), "few members buy all day", NOON))
     database.close()
     return path
 

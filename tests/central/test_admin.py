@@ -12,11 +12,12 @@ import pytest
 from aiohttp import ClientResponse
 from msgspec.structs import replace
 
-from central import devices, item_maps, operations, programs
+from central import devices, item_maps, limits, operations, programs
 from central.db import tables
 from central.devices import MAX_REASONS
 from loyalty.item_map import ItemMap
 from loyalty.item_matching import ItemMatcher
+from loyalty.limits import Limits
 from loyalty.program import program_hash
 from loyalty.receipt import Line
 from sync.records import CorrectBody, ReceiptBody
@@ -24,7 +25,7 @@ from sync.wire import HeldProgram
 from tests.central.conftest import PROGRAM, RunningCentre, refuse_rows
 from tests.central.till import NOON, claims_of, receipt
 
-PAGES = ("/", "/members", "/members/m1", "/cards", "/allowances", "/quarantine", "/variances")
+PAGES = ("/", "/members", "/members/m1", "/cards", "/allowances", "/held", "/quarantine", "/variances")
 
 
 class Browser:
@@ -425,3 +426,23 @@ async def test_the_front_page_says_which_register_refused_the_templates(browser:
     await till.heartbeat(templates_refused=why)
     centre.write(lambda c: devices.revoke(c, till.device, NOON))
     assert centre.read(operations.template_refusals) == ()
+
+
+async def test_a_held_receipt_is_shown_and_counts_by_a_form(centre: RunningCentre, browser: Browser) -> None:
+    # Given a cashier's second sale with one card, where one counts
+    centre.write(lambda connection: limits.set_limits(connection, Limits(cashier=1), "one is enough", NOON))
+    till = await centre.till()
+    await till.sell(*(receipt(number, code="TS0001", operator="Savka") for number in (1, 2)))
+    status, text = await browser.get("/held")
+    assert status == 200
+    assert "sale 2 for one member by one cashier within 24 hours, where 1 count without a look" in text
+    [key] = re.findall(r'name="key" value="([^"]+)"', text)
+    assert "receipts to look at" in (await browser.get("/"))[1]
+    # When somebody says that it is right
+    before, token = centre.points("m1"), await browser.token("/held")
+    answer = await browser.post("/held/accept", {"token": token, "key": key})
+    # Then it counts, once
+    assert (answer.status, answer.headers["Location"]) == (303, "/held")
+    assert centre.points("m1") > before
+    again = await browser.post("/held/accept", {"token": token, "key": key})
+    assert (again.status, "is held" in await again.text()) == (409, True)

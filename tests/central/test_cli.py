@@ -379,3 +379,20 @@ def test_a_time_to_begin_is_to_come_and_has_an_offset(data: Path) -> None:
 def test_without_a_program_show_says_how_to_publish_one(tmp_path: Path) -> None:
     run("init", "--data", str(tmp_path / "new"))
     assert "program publish" in run("program", "show", "--data", str(tmp_path / "new"))[1]
+
+
+def test_limits_are_set_shown_and_reported(tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path / "c"))
+    assert run("init", *data)[0] == 0
+    # Given a new centre: it has the usual limits
+    assert answer("limits", "show", *data)[1]["limits"] == {"cashier": 8, "register": 12, "card": 20, "member": 30}
+    # When some are set, then the others stay, and 0 is none
+    code, shown = answer("limits", "set", "--cashier", "3", "--card", "0", "--because", "a small shop", *data)
+    assert (code, shown["limits"]) == (0, {"cashier": 3, "register": 12, "card": None, "member": 30})
+    text = run("limits", "show", *data)[1]
+    assert "for one member by one cashier 3, for one member at one register 12, with one card any number" in text
+    assert "a small shop" in text
+    assert run("limits", "report", *data)[1].startswith("No sale since")
+    # And setting up again changes nothing of it
+    assert run("init", *data)[0] == 0
+    assert answer("limits", "show", *data)[1]["limits"]["cashier"] == 3

@@ -14,7 +14,9 @@ from random import Random
 
 import msgspec
 
+from central import limits
 from central.setup import InitOptions, initialise
+from loyalty.limits import Limits
 from loyalty.program import program_from_json
 from tests.central import journey
 from tests.central.test_canonical import a_centre
@@ -37,6 +39,7 @@ def main(seed: int = 20261128, part: int = 0, parts: int = 1) -> int:
             data = Path(folder) / f"centre-{group}"
             initialise(data, InitOptions(listen="127.0.0.1:0", admin="127.0.0.1:0", brand="Journey"), NOON)
             with a_centre(data, (program, None)) as database:
+                database.write_now(lambda connection: limits.set_limits(connection, Limits(), "all count", NOON))
                 given = by_the_centre(database, data, households, Random(seed + group))
             wanted = by_the_second_engine(households)
             group += 1

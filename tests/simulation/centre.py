@@ -17,7 +17,19 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, select
 
-from central import allowances, backups, devices, feed, granting, members, operations, programs, quarantine, scopes
+from central import (
+    allowances,
+    backups,
+    devices,
+    feed,
+    granting,
+    limits,
+    members,
+    operations,
+    programs,
+    quarantine,
+    scopes,
+)
 from central.db import tables
 from central.db.database import Database
 from central.device_api import ingested
@@ -28,6 +40,7 @@ from central.problems import NotFoundError, RefusedError, SnapshotNeededError
 from central.scopes import ALL_STORES, EVERYTHING
 from central.setup import InitOptions, initialise
 from central.snapshots import zstd_lines
+from loyalty.limits import Limits
 from loyalty.program import Program
 from sync.signing import public_key_text
 from sync.wire import (
@@ -71,6 +84,7 @@ class SimulatedCentre:
         self.database = Database(self._data.database)
         self._snapshots: dict[str, bytes] = {}
         self._write(lambda connection: scopes.set_policy(connection, ALL_STORES, EVERYTHING, clock()))
+        self._write(lambda connection: limits.set_limits(connection, Limits(), "few members buy all day", clock()))
 
     # ---- what its operator does
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection
 
-from central import ledger, operations, scopes
+from central import ledger, limits, operations, scopes
 from central.certificates import ca_sha256
 from central.db.database import Database, Place
 from central.folder import DataFolder
@@ -31,6 +31,7 @@ from loyalty.identity import identified
 from loyalty.instant import Instant
 from loyalty.item_matching import ItemMatcher
 from loyalty.ledger import LedgerEntry
+from loyalty.limits import Limits
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Line, MemberReference, Receipt
 from loyalty.reconcile import reconciled
@@ -137,6 +138,7 @@ async def running_centre(
     centre = Centre(folder)
     centre.publish(program())
     centre.write(lambda connection: scopes.set_policy(connection, ALL_STORES, policy, utc_now()))
+    centre.write(lambda connection: limits.set_limits(connection, Limits(), "few members buy all day", utc_now()))
     centre.add_members(1, members)
     centre.database.close()
     async with serving(path) as centre:

@@ -31,7 +31,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     unknown_cards: int
     quarantined: int
     variances: int
-    held_for_time: int
+    held: int
     unfolded: int
 
 
@@ -76,7 +76,7 @@ def shop_totals(connection: Connection) -> Totals:
         unknown_cards=int(connection.execute(unknown).scalar_one()),
         quarantined=count(tables.quarantine.c.id, tables.quarantine.c.resolved_at.is_(None)),
         variances=count(tables.variances.c.id, tables.variances.c.resolved_at.is_(None)),
-        held_for_time=count(receipts.key, receipts.state == ledger.HELD),
+        held=count(receipts.key, receipts.state.in_(ledger.HELD_STATES)),
         unfolded=count(tables.unfolded.c.member),
     )
 

@@ -1,0 +1,57 @@
+"""Receipts that a person has to look at, and the cashiers' sales beside them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from central import cashiers, limits, review
+from central.admin.views.shown import ROWS_SHOWN, Zone
+from central.cashiers import CashierRow
+from loyalty.limits import Limits
+
+REPORTED: timedelta = timedelta(days=7)
+
+
+class HeldRow(Struct, frozen=True, kw_only=True):
+    key: str
+    place: str
+    number: str
+    member: str
+    issued_at: str
+    received_at: str
+    because: str
+
+
+class HeldPage(Struct, frozen=True, kw_only=True):
+    """`limits` are the sales within 24 hours that count without a look."""
+
+    receipts: tuple[HeldRow, ...]
+    cashiers: tuple[CashierRow, ...]
+    limits: Limits
+    days: int
+    shown: int = ROWS_SHOWN
+
+
+def held_page(connection: Connection, now: datetime) -> HeldPage:
+    zone = Zone(connection)
+    rows = tuple(
+        HeldRow(
+            key=one.key,
+            place=f"{one.store or '–'} / {one.register or '–'}",
+            number=one.number or "–",
+            member=one.member or "",
+            issued_at=zone.text(one.issued_at),
+            received_at=zone.text(one.received_at),
+            because=one.because,
+        )
+        for one in review.held(connection).receipts
+    )
+    return HeldPage(
+        receipts=rows,
+        cashiers=cashiers.report(connection, now - REPORTED).cashiers[:ROWS_SHOWN],
+        limits=limits.in_force(connection).limits,
+        days=REPORTED.days,
+    )

@@ -1,0 +1,100 @@
+"""`tillside-central limits`: how often a member's card may be used before a person looks, and who uses which."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from central import cashiers, limits
+from central.cashiers import CashierRow
+from central.cli.command import Data, Json, opened, say
+from central.clock import utc_now
+from central.limits import LimitsSet
+from loyalty.limits import MAX_SALES, Limits
+
+app = typer.Typer()
+
+_NONE = "; 0 for any number"
+MAX_DAYS = 366
+
+
+@app.command("set")
+def limits_set(
+    *,
+    data: Data,
+    cashier: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SALES, help=f"Sales for one member by one cashier{_NONE}.")
+    ] = None,
+    register: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SALES, help=f"Sales for one member at one register{_NONE}.")
+    ] = None,
+    card: Annotated[int | None, typer.Option(min=0, max=MAX_SALES, help=f"Sales with one card{_NONE}.")] = None,
+    member: Annotated[int | None, typer.Option(min=0, max=MAX_SALES, help=f"Sales for one member{_NONE}.")] = None,
+    because: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say how many sales within 24 hours count without a look; what is not named stays as it is."""
+    given = {"cashier": cashier, "register": register, "card": card, "member": member}
+    wanted = {name: allowed or None for name, allowed in given.items() if allowed is not None}
+
+    def work(connection: Connection) -> LimitsSet:
+        before = limits.in_force(connection).limits
+        limits.set_limits(connection, replace(before, **wanted), because, utc_now())
+        return limits.in_force(connection)
+
+    with opened(data, as_json) as (_, database):
+        shown = database.write_now(work)
+    say(as_json, shown, _text(shown))
+
+
+@app.command("show")
+def limits_show(*, data: Data, as_json: Json = False) -> None:
+    """Print the limits that hold, since when and why."""
+    with opened(data, as_json) as (_, database):
+        shown = database.read_now(limits.in_force)
+    say(as_json, shown, _text(shown))
+
+
+@app.command("report")
+def limits_report(
+    *,
+    data: Data,
+    store: Annotated[str, typer.Option(help="Of one store; without it, of all.")] = "",
+    days: Annotated[int, typer.Option(min=1, max=MAX_DAYS, help="Sales of so many days until now.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Print, by cashier, whose cards were used how often, numbers that nobody has, and what is held."""
+    since = utc_now() - timedelta(days=days)
+    with opened(data, as_json) as (_, database):
+        shown = database.read_now(lambda connection: cashiers.report(connection, since, store))
+    lines = [_line(one) for one in shown.cashiers]
+    if shown.more:
+        lines.append("… and more: name a store")
+    say(as_json, shown, "\n".join(lines) or f"No sale since {since:%Y-%m-%d %H:%M} UTC.")
+
+
+def _text(shown: LimitsSet) -> str:
+    held: Limits = shown.limits
+    parts = [
+        f"{name} {'any number' if allowed is None else allowed}"
+        for name, allowed in (
+            ("for one member by one cashier", held.cashier),
+            ("for one member at one register", held.register),
+            ("with one card", held.card),
+            ("for one member", held.member),
+        )
+    ]
+    since = "" if shown.set_at is None else f"; since {shown.set_at:%Y-%m-%d %H:%M} UTC: {shown.because or 'no reason'}"
+    return f"Sales within 24 hours that count without a look: {', '.join(parts)}{since}"
+
+
+def _line(one: CashierRow) -> str:
+    most = f", {one.most_for_one} of them for {one.member}" if one.member else ""
+    return (
+        f"store {one.store or '-'} cashier {one.cashier or '-'}: {one.sales} sales, {one.with_member} for "
+        f"{one.members} members{most}; {one.unknown_codes} numbers nobody has; {one.rewards} rewards; {one.held} held"
+    )

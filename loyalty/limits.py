@@ -1,0 +1,99 @@
+"""How often one member's card may be used before a person looks at it.
+
+A cashier who has no card to scan scans their own, or a friend's: no single receipt shows it, their number does. Owns
+which sale is one too many. Such a sale is kept and counts for nothing until a person says that it is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+# Sales are counted over so much time before each.
+WINDOW: Final = timedelta(hours=24)
+MAX_SALES: Final = 10_000
+
+What = Literal["cashier", "register", "card", "member"]
+# How many sales within the window count without a look; None for any number.
+Allowed = Annotated[int, Meta(ge=1, le=MAX_SALES)] | None
+
+_IN_WORDS: Final[dict[What, str]] = {
+    "cashier": "for one member by one cashier",
+    "register": "for one member at one register",
+    "card": "with one card",
+    "member": "for one member",
+}
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Sales of one member within the window: by one cashier, at one register, with one card, and of all."""
+
+    cashier: Allowed = None
+    register: Allowed = None
+    card: Allowed = None
+    member: Allowed = None
+
+    @property
+    def are_set(self) -> bool:
+        return any(allowed is not None for allowed in (self.cashier, self.register, self.card, self.member))
+
+
+# Of a centre that is set up. A shop's regular comes three times a day, and a family shares a card.
+USUAL: Final = Limits(cashier=8, register=12, card=20, member=30)
+
+
+class Sale(Struct, frozen=True, kw_only=True):
+    """What of a member's sale is counted; who and what is empty where the receipt does not say."""
+
+    key: str
+    at: datetime
+    store: str
+    register: str
+    cashier: str
+    code: str
+
+
+class OneTooMany(Struct, frozen=True, kw_only=True):
+    """A sale that is the `number`th of its kind within the window, where `allowed` count without a look."""
+
+    what: What
+    number: int
+    allowed: int
+
+    def __str__(self) -> str:
+        return f"sale {self.number} {_IN_WORDS[self.what]} within 24 hours, where {self.allowed} count without a look"
+
+
+def one_too_many(limits: Limits, sale: Sale, others: Iterable[Sale]) -> OneTooMany | None:
+    """The first limit that `sale` passes, counted with the member's sales before it."""
+    before = [one for one in others if sale.at - WINDOW < one.at and (one.at, one.key) < (sale.at, sale.key)]
+    subjects: tuple[tuple[What, Allowed], ...] = (
+        ("cashier", limits.cashier),
+        ("register", limits.register),
+        ("card", limits.card),
+        ("member", limits.member),
+    )
+    for what, allowed in subjects:
+        of = _subject(what, sale)
+        if allowed is None or of is None:
+            continue
+        number = 1 + sum(_subject(what, one) == of for one in before)
+        if number > allowed:
+            return OneTooMany(what=what, number=number, allowed=allowed)
+    return None
+
+
+def _subject(what: What, sale: Sale) -> tuple[str, ...] | None:
+    """What sales are counted together by; None where the receipt does not tell."""
+    match what:
+        case "cashier":
+            return (sale.store, sale.cashier) if sale.cashier else None
+        case "register":
+            return (sale.store, sale.register) if sale.register else None
+        case "card":
+            return (sale.code,) if sale.code else None
+        case "member":
+            return ()

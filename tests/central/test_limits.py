@@ -1,0 +1,107 @@
+"""A card that is used too often: its sales are kept, flagged, and held until a person looked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from central import cashiers, ledger, limits, operations, receipts, review, settling
+from central.db import tables
+from central.stored import stored_receipt
+from loyalty.limits import USUAL, Limits
+from loyalty.receipt import Receipt
+from tests.central.conftest import RunningCentre
+from tests.central.test_canonical_stories import in_force, terms
+from tests.central.till import NOON, receipt, returned
+
+
+def limited(centre: RunningCentre, wanted: Limits = USUAL) -> None:
+    in_force(centre, terms())
+    centre.write(lambda connection: limits.set_limits(connection, wanted, "as usual", NOON))
+
+
+def sales(count: int, first: int = 1, **facts: Any) -> list[Receipt]:
+    return [receipt(first + number, **({"code": "TS0001", "operator": "Savka"} | facts)) for number in range(count)]
+
+
+def states(centre: RunningCentre) -> list[str]:
+    table = tables.receipts
+    query = table.select().order_by(table.c.issued_at)
+    return [row.state for row in centre.read(lambda connection: connection.execute(query).all())]
+
+
+@pytest.mark.parametrize("batches", [1, 20], ids=["in one batch", "one by one"])
+async def test_a_cashiers_own_card_twenty_times(centre: RunningCentre, batches: int) -> None:
+    limited(centre)
+    till = await centre.till()
+    own, at_once = sales(20), 20 // batches
+    answers = [await till.sell(*own[start : start + at_once]) for start in range(0, 20, at_once)]
+    # then no sale is dropped, and its register hears which are held
+    outcomes = [outcome for answer in answers for outcome in answer.outcomes]
+    assert {outcome.code for outcome in outcomes} == {"accepted"}
+    assert [outcome.detail for outcome in outcomes if outcome.detail] == [receipts.TOO_MANY] * 12
+    # and only what a regular may buy counts
+    assert states(centre) == [ledger.SETTLED] * 8 + [ledger.OVER_LIMIT] * 12
+    assert centre.points("m1") == 800
+    shown = {one.key: one.because for one in centre.read(review.held).receipts}
+    assert shown[own[19].key] == "sale 20 for one member by one cashier within 24 hours, where 8 count without a look"
+    # when the manager says that one is right, it counts, and the others wait on
+    done = centre.write(lambda connection: review.accept(connection, own[8].key, None, NOON))
+    assert (done.state, centre.points("m1")) == (ledger.SETTLED, 900)
+
+
+async def test_other_cashiers_cards_and_days_are_no_concern(centre: RunningCentre) -> None:
+    limited(centre, Limits(cashier=2, card=4))
+    till = await centre.till()
+    await till.sell(*sales(2), *sales(2, 3, operator="Mira"), *sales(3, 5, code="TS0002"))
+    await till.sell(*(receipt(30 + day, code="TS0001", issued_at=NOON + timedelta(days=day)) for day in (-2, -4)))
+    assert set(states(centre)) == {ledger.SETTLED, ledger.OVER_LIMIT}
+    assert states(centre).count(ledger.OVER_LIMIT) == 1  # the third of m2 by Savka
+    assert centre.points("m1") == 600
+
+
+async def test_a_return_of_what_is_held_takes_nothing(centre: RunningCentre) -> None:
+    limited(centre, Limits(member=1))
+    till = await centre.till()
+    first, second = sales(2)
+    await till.sell(first, second, returned(3, second, operator="Savka"))
+    assert centre.points("m1") == 100
+    centre.write(lambda connection: review.accept(connection, second.key, None, NOON))
+    assert centre.points("m1") == 100
+
+
+async def test_what_is_held_stays_so_until_somebody_looked(centre: RunningCentre) -> None:
+    limited(centre, Limits(member=1))
+    till = await centre.till()
+    first, second = sales(2)
+    await till.sell(first, second)
+    # when the limit is lifted and the receipt is heard of again
+    centre.write(lambda connection: limits.set_limits(connection, Limits(), "too strict", NOON))
+    centre.write(lambda connection: settling.arrived(connection, stored_receipt(connection, second.key)))
+    assert states(centre) == [ledger.SETTLED, ledger.OVER_LIMIT]
+    assert [one.because for one in centre.read(review.held).receipts] == ["more sales than count without a look"]
+
+
+async def test_what_was_bought_before_a_card_had_a_name_is_counted_too(centre: RunningCentre) -> None:
+    limited(centre, Limits(card=3))
+    till = await centre.till()
+    await till.sell(*sales(5, code="NEW-1"))
+    centre.write(lambda connection: operations.link(connection, "m1", "NEW-1", NOON))
+    assert states(centre) == [ledger.SETTLED] * 3 + [ledger.OVER_LIMIT] * 2
+
+
+async def test_a_manager_sees_who_uses_whose_cards(centre: RunningCentre) -> None:
+    limited(centre)
+    till = await centre.till()
+    await till.sell(*sales(10), *sales(2, 20, operator="Mira", code="TS0002"))
+    await till.sell(*(receipt(40 + number, operator="Mira", code=f"GUESS{number}") for number in range(7)))
+    await till.sell(receipt(60, operator="Mira"))
+    shown = centre.read(lambda connection: cashiers.report(connection, NOON - timedelta(days=1)))
+    savka, mira = shown.cashiers
+    assert (savka.cashier, savka.sales, savka.with_member, savka.members, savka.held) == ("Savka", 10, 10, 1, 2)
+    assert (savka.member, savka.most_for_one, savka.unknown_codes) == ("m1", 10, 0)
+    assert (mira.cashier, mira.sales, mira.with_member, mira.members, mira.held) == ("Mira", 10, 2, 1, 0)
+    assert (mira.member, mira.most_for_one, mira.unknown_codes) == ("m2", 2, 7)
+    assert centre.read(lambda connection: cashiers.report(connection, NOON, store="13")).cashiers == ()

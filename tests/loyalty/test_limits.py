@@ -1,0 +1,94 @@
+"""Sales of one member that are too many to count without a look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loyalty.limits import USUAL, WINDOW, Limits, OneTooMany, Sale, one_too_many
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def sale(minute: int, **facts: Any) -> Sale:
+    fields = {"store": "12", "register": "3", "cashier": "Savka", "code": "TS1"} | facts
+    return Sale(key=f"{minute:05}", at=NOON + timedelta(minutes=minute), **fields)
+
+
+def told(limits: Limits, this: Sale, *others: Sale) -> str:
+    return str(one_too_many(limits, this, others) or "")
+
+
+def test_a_cashiers_own_card_counts_so_often() -> None:
+    day = [sale(minute) for minute in range(20)]
+    over = [one.key for one in day if one_too_many(USUAL, one, day)]
+    assert over == [one.key for one in day[8:]]
+    assert told(USUAL, day[8], *day) == (
+        "sale 9 for one member by one cashier within 24 hours, where 8 count without a look"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "other", "words"),
+    [
+        (Limits(cashier=1), {"cashier": "Mira"}, "for one member by one cashier"),
+        (Limits(cashier=1), {"store": "13"}, "for one member by one cashier"),
+        (Limits(register=1), {"register": "4"}, "for one member at one register"),
+        (Limits(register=1), {"store": "13"}, "for one member at one register"),
+        (Limits(card=1), {"code": "TS2"}, "with one card"),
+    ],
+)
+def test_each_limit_counts_its_own(limits: Limits, other: dict[str, str], words: str) -> None:
+    assert told(limits, sale(2), sale(1)) == f"sale 2 {words} within 24 hours, where 1 count without a look"
+    assert told(limits, sale(2), sale(1, **other)) == ""
+
+
+def test_a_member_is_counted_whatever_else_differs() -> None:
+    elsewhere = sale(1, store="13", register="4", cashier="Mira", code="TS2")
+    assert one_too_many(Limits(member=1), sale(2), [elsewhere]) == OneTooMany(what="member", number=2, allowed=1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "unsaid"), [(Limits(cashier=1), "cashier"), (Limits(register=1), "register"), (Limits(card=1), "code")]
+)
+def test_what_a_receipt_does_not_say_is_not_counted(limits: Limits, unsaid: str) -> None:
+    assert told(limits, sale(2, **{unsaid: ""}), sale(1, **{unsaid: ""})) == ""
+
+
+def test_only_a_day_is_counted_and_only_what_was_before() -> None:
+    limits, minutes = Limits(member=1), int(WINDOW.total_seconds()) // 60
+    assert told(limits, sale(minutes), sale(0)) == ""
+    assert told(limits, sale(minutes), sale(1)) != ""
+    assert told(limits, sale(5), sale(6), sale(5)) == ""
+
+
+def test_sales_of_one_moment_are_counted_one_after_the_other() -> None:
+    pair = [sale(5), Sale(key="z", at=sale(5).at, store="12", register="3", cashier="", code="")]
+    assert [one_too_many(Limits(member=1), one, pair) is None for one in pair] == [True, False]
+
+
+def test_the_narrowest_limit_is_named() -> None:
+    limits = Limits(cashier=1, register=1, card=1, member=1)
+    over = one_too_many(limits, sale(2), [sale(1)])
+    assert over is not None
+    assert over.what == "cashier"
+
+
+def test_without_a_limit_any_number_counts() -> None:
+    assert not Limits().are_set
+    assert all(Limits(**{name: 1}).are_set for name in ("cashier", "register", "card", "member"))
+    assert told(Limits(), sale(100), *(sale(minute) for minute in range(100))) == ""
+
+
+@given(st.lists(st.integers(0, 3_000), unique=True, max_size=40), st.integers(1, 5))
+def test_what_counts_never_passes_the_limit_by_more_than_what_a_day_brings(minutes: list[int], allowed: int) -> None:
+    sales = [sale(minute) for minute in minutes]
+    counting = [one for one in sales if one_too_many(Limits(member=allowed), one, sales) is None]
+    for one in sales:
+        before = [other for other in sales if one.at - WINDOW < other.at <= one.at]
+        # Of all that a day holds only the first count, in whatever order they came.
+        assert (one in counting) == (len(before) <= allowed)
