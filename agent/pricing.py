@@ -150,8 +150,8 @@ def _redeemed(look: Look, taken: tuple[Taken, ...]) -> tuple[Redeemed, ...]:
     return redeemed(look.priced.purchase, look.priced.program, taken)
 
 
-def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) -> KeptRedemption:
-    """Reserves a reward for the sale. Raises SaleRefusedError; then nothing changed."""
+def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) -> Look:
+    """Reserves a reward for the sale, and looks again. Raises SaleRefusedError; then nothing changed."""
     reference, owner, priced = look.reference, look.owner, look.priced
     if reference is None or owner is None:
         raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
@@ -190,7 +190,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
     if look.sale.member is None:
         # A later scan is another customer's.
         writing.set_sale_member(look.sale.id, reference)
-    return one
+    return replace(look, reserved=(*look.reserved, one), owner=owner_of(writing, reference))
 
 
 def _chosen(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward, int]:
@@ -218,8 +218,8 @@ def _offers(look: Look, priced: Priced) -> tuple[Offer, ...]:
     return offers(priced.purchase, priced.program, before, look.taken)
 
 
-def report(writing: Writing, look: Look, *, online: bool) -> SaleReport:
-    """What the caller is told of a sale that was fitted."""
+def report(writing: Writing, look: Look, *, online: bool, with_could: bool = True) -> SaleReport:
+    """What the caller is told of a sale that was fitted; `with_could` also what could be had next of its goods."""
     owner, priced, sale = look.owner, look.priced, look.sale
     told = SaleReport(
         sale=sale.id,
@@ -238,7 +238,7 @@ def report(writing: Writing, look: Look, *, online: bool) -> SaleReport:
         told,
         points=priced.points,
         estimated=priced.estimated,
-        could=preview(priced.basket, priced.program, _state(owner.member)).could,
+        could=preview(priced.basket, priced.program, _state(owner.member)).could if with_could else (),
         rewards=tuple(_offered(offer, priced.program, owner.standing) for offer in _offers(look, priced)),
     )
 

@@ -90,7 +90,8 @@ class RedemptionView(Struct, frozen=True, kw_only=True):
 class SaleReport(Struct, frozen=True, kw_only=True):
     """A sale as it stands.
 
-    `points` are what it would give now, None where nobody can tell here; `estimated` where the centre knows more of the
+    `points` are what it would give now, None where nobody can tell here; `could` stays empty in the answer to a
+    redemption; `estimated` where the centre knows more of the
     member's past. `safe_offline` are the member's points that can be spent here without asking the centre;
     `unsafe_because` why they are fewer than may be spent. `receipt` is the key of the one that closed it; `quarantined`
     says what of that is kept for a person.

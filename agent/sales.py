@@ -186,8 +186,8 @@ class Sales:
             look = self._fitted(writing, _open(writing, sale), now)
             if len(writing.redemptions_of(sale)) >= MAX_REDEMPTIONS:
                 raise SaleRefusedError("not_for_basket", f"A sale has {MAX_REDEMPTIONS} rewards at most.")
-            reserve(writing, look, given, now)
-            return self._report(writing, sale, now)
+            # What could be had next is of the goods, and was told with them: it would be half of the work here.
+            return report(writing, reserve(writing, look, given, now), online=self._centre.is_online, with_could=False)
 
         told = await self._once(_calls(sale), key, given, work)
         if not self._store.is_witnessed():

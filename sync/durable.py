@@ -1,4 +1,4 @@
-"""Small files that a power cut must not halve: written beside, synced, renamed, the folder synced.
+"""Small files that a power cut must not lose: written beside, synced, renamed, the folder synced; or in place.
 
 Owns that order. Never decides what is in a file or where it stands.
 """
@@ -19,6 +19,16 @@ def write_private(path: Path, content: bytes) -> None:
         os.fsync(descriptor)
     beside.replace(path)
     sync_folder(path.parent)
+
+
+def overwrite(path: Path, offset: int, content: bytes) -> None:
+    """Puts `content` over what stands at `offset` of a file that is there: one write to the disk, where
+    `write_private` needs three. A crash leaves the old content, the new, or something of both.
+    """
+    with path.open("r+b", buffering=0) as file:
+        file.seek(offset)
+        file.write(content)
+        getattr(os, "fdatasync", os.fsync)(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ NAMES = (
     "decode",
     "items",
     "evaluate",
+    "redeem",
     "ingest",
     "catchup",
     "bootstrap",

@@ -56,7 +56,7 @@ def run() -> Report:
         entries += len(evaluate(receipt, known=member, program=program))
         took.append(time.process_time_ns() - started)
     looked, could = [], 0
-    whole, state = _with_streaks(program), _member()
+    whole, state = program_with_streaks(), _member()
     for receipt in receipts[:LOOKS]:
         started = time.process_time_ns()
         could += len(preview(receipt, whole, state).could)
@@ -81,8 +81,9 @@ def _program() -> Program:
     return program_from_json(msgspec.json.encode(document | {"tiers": [{"id": "gold", "multiplier": [3, 2]}]}))
 
 
-def _with_streaks(program: Program) -> Program:
-    document = msgspec.to_builtins(program) | {
+def program_with_streaks() -> Program:
+    """The ten rules, with visits, stamps and tiers beside them."""
+    document = msgspec.to_builtins(_program()) | {
         "visits": [{"id": "streak", "every": 5, "within": "P30D", "give": {"points": 200}}],
         "stamps": [{"id": "fruit", "every": 10, "when": {"category_in": ["fruit"]}, "give": {"points": 100}}],
         "tiers": [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.durable import write_private
+from sync.durable import overwrite, write_private
 
 
 def test_content_is_synced_before_its_name_and_the_name_before_it_returns(
@@ -29,6 +29,18 @@ def test_content_is_synced_before_its_name_and_the_name_before_it_returns(
     # Then the content was kept while the old was still there, and the folder once the new was
     assert synced == [("file", b"old"), ("folder", b"new")]
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_written_over_leaves_the_rest_and_makes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345678")
+
+    overwrite(path, 2, b"ab")
+
+    assert path.read_bytes() == b"12ab5678"
+    with pytest.raises(FileNotFoundError):
+        overwrite(tmp_path / "other", 0, b"ab")
+    assert not (tmp_path / "other").exists()
 
 
 def test_nobody_else_may_read_it_whatever_was_there(tmp_path: Path) -> None:

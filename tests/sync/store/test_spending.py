@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pytest
 from msgspec.structs import replace
 
 from loyalty.allowances import CannotSpendError, Draw
+from sync.durable import overwrite
 from sync.records import AllowanceReturnBody, RedeemBody
 from sync.store.reading import EPOCH_VOID
 from sync.store.spending_rows import MAX_ENDED_SALES
 from sync.store.sqlite import DatabaseError
 from sync.store.store import Store
-from sync.store.witness import witness_of
+from sync.store.witness import SLOT_BYTES, witness_of
 from sync.store.writing import Writing
 from sync.wire import Outcome
 from tests.sync.store.samples import NOON, Clock, answer, member, opened, upsert
@@ -243,6 +245,28 @@ def test_killed_between_the_commit_and_the_witness_it_goes_on(tmp_path: Path, cl
     assert (store.is_sure(), standing(store).safe) == (True, 500)
     assert witness.read_text() > before
     store.close()
+
+
+@pytest.mark.parametrize("cut_off", [b"", b"tillside-witness-1 9", b"\xff" * 512])
+def test_a_power_cut_that_halves_the_witness_leaves_the_count_before(
+    tmp_path: Path, clock: Clock, cut_off: bytes
+) -> None:
+    # given a witness that was written several times, the last time only in part
+    with closing(opened(tmp_path, clock)) as store:
+        begun(store, granted(1))
+        for name in ("r-1", "r-2"):
+            release(store, reserve(store, name, 500))
+    witness = witness_of(tmp_path / "store.db")
+    newest = max(range(2), key=lambda slot: witness.read_bytes()[slot * SLOT_BYTES :].partition(b"\n")[0])
+    overwrite(witness, newest * SLOT_BYTES, cut_off.ljust(SLOT_BYTES, b"\0"))
+
+    # when the register starts, then it goes on: its database tells of more
+    with closing(opened(tmp_path, clock)) as store:
+        assert standing(store).safe == 1000
+    # and where either slot tells of more, it is an older copy
+    overwrite(witness, (1 - newest) * SLOT_BYTES, b"tillside-witness-1 99\n")
+    with closing(opened(tmp_path, clock)) as store:
+        assert standing(store).safe == 0
 
 
 def test_a_witness_that_cannot_be_written_ends_spending_and_nothing_else(tmp_path: Path, clock: Clock) -> None:
