@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from drivers.receipts.fiscal_qr import fiscal_code
 from drivers.receipts.given import GivenReceipt
 from drivers.receipts.json_cut import AmbiguousError, elements, refuse_ambiguity
+from drivers.receipts.json_refusals import refusal
 from drivers.receipts.port import MalformedReceiptError, Part
 from loyalty.identity import identified, natural_ids
 from loyalty.receipt import Receipt
@@ -55,28 +56,28 @@ def journals_of(document: bytes) -> str | None:
 
 def read_json(document: bytes) -> Iterator[tuple[Part, int, int]]:
     """Each receipt, or why it is none, with its byte range. Never raises."""
-    found = False
-    for start, end, is_listed in elements(document):
-        found = True
-        yield _receipt(document[start:end], is_listed=is_listed), start, end
-    if not found:
+    number = 0
+    for number, (start, end, is_listed) in enumerate(elements(document), 1):
+        yield _receipt(document[start:end], number if is_listed else None), start, end
+    if not number:
         yield "blank", 0, len(document)
 
 
-def _receipt(text: bytes, *, is_listed: bool) -> Part:
+def _receipt(text: bytes, number: int | None) -> Part:
+    """The receipt in `text`, or why it is none. `number` is its place in a list; None where it stands alone."""
     if len(text) > MAX_RECEIPT_BYTES:
         return MalformedReceiptError("too_large", f"a receipt of more than {MAX_RECEIPT_BYTES // 1024} KiB; correct it")
     try:
         given = _ONE.decode(text)
         refuse_ambiguity(text)
     except (*UNDECODABLE, AmbiguousError) as error:
-        if not is_listed and b'"verificationUrl"' in text:
+        if number is None and b'"verificationUrl"' in text:
             detail = "the answer of a fiscal device without its `journal`: have the till ask for the receipt as text"
             return MalformedReceiptError("bad_json", detail)
-        if not is_listed and b'"total_minor"' not in text:
+        if number is None and b'"total_minor"' not in text:
             detail = f'not JSON of receipts: it has neither "receipts" nor the keys of one ({error})'
             return MalformedReceiptError("bad_json", detail)
-        return MalformedReceiptError("bad_receipt", f"{error}; correct it at the sender")
+        return MalformedReceiptError("bad_receipt", refusal(error, number))
     receipt = without_buyer(Receipt(**{name: getattr(given, name) for name in Receipt.__struct_fields__}))
     # A key that its sender made of the job's bytes cannot be made again here, so it stays.
     return receipt if receipt.key and not natural_ids(receipt) else identified(receipt, text)

@@ -141,6 +141,7 @@ async def test_calls_with_one_key_at_the_same_time_get_one_answer(shop: Shop) ->
         (b'{"hello": 1}', "neither"),
         (sale(1, total_minor="a lot"), "total_minor"),
         (sale(1, total_minor=1.5), "total_minor"),
+        (sale(1, kind="gift"), "at `$.kind`; allowed: exchange, return, sale;"),
     ],
 )
 async def test_a_body_of_which_nothing_can_be_read_is_the_senders_to_correct(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import msgspec
 import pytest
 
 from drivers.receipts.decode import decode
+from drivers.receipts.json_refusals import MAX_QUOTED_LETTERS, allowed_at
+from loyalty.receipt import LineKind, TenderKind
 from tests.drivers.receipts.codes import HR_URL, purs_bytes, purs_url
 from tests.drivers.receipts.journals import Item, Journal, printed
 
@@ -68,3 +71,40 @@ def test_an_address_without_a_buyer_stays() -> None:
         (receipt,) = decode(document).receipts
         assert receipt.fiscal
         assert receipt.fiscal.verification_url == address
+
+
+def _said(*receipts: dict[str, object]) -> list[str]:
+    good = {"kind": "sale", "currency": "EUR", "total_minor": 1}
+    return [
+        problem.detail or ""
+        for problem in decode(json.dumps({"receipts": [good | each for each in receipts]}).encode()).problems
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"kind": "bon"}, "'bon' - at `$.kind`; allowed: exchange, return, sale; correct"),
+        ({"tenders": [{"kind": "cash", "amount_minor": 1}, {"kind": 3}]}, "at `$.tenders[1].kind`; allowed: card,"),
+        ({"tenders": [{"amount_minor": 1}]}, "missing required field `kind` - at `$.tenders[0]`; allowed: card, cash"),
+        ({"member": {"code": "7", "entry": "x"}}, "at `$.member.entry`; allowed: receipt, scanned, swiped, typed;"),
+        ({"currency": "eur"}, "matching regex '^[A-Z]{3}$' - at `$.currency`; correct it at the sender"),
+        ({"total_minor": "x"}, "Expected `int`, got `str` - at `$.total_minor`; correct it at the sender"),
+    ],
+)
+def test_a_refused_receipt_names_its_place_and_what_is_allowed_there(wrong: dict[str, object], said: str) -> None:
+    (detail,) = _said({}, wrong, {})
+    assert detail.startswith("receipt 2: ")
+    assert said in detail
+
+
+def test_the_values_that_are_allowed_are_those_of_the_contract() -> None:
+    assert set(allowed_at("$.lines[17].kind")) == set(get_args(LineKind))
+    assert set(allowed_at("$.tenders[0].kind")) == set(get_args(TenderKind))
+    assert allowed_at("$.lines[0].tags[3]") == allowed_at("$.no.such[0].place") == ()
+
+
+def test_a_long_wrong_value_is_quoted_in_part() -> None:
+    (detail,) = _said({"status": "f" * 10_000})
+    assert len(detail) < 2 * MAX_QUOTED_LETTERS
+    assert "at `$.status`; allowed: advance," in detail
