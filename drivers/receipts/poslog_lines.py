@@ -64,6 +64,8 @@ _TENDERS: Final[dict[str, TenderKind]] = {
 _PRORATED_RULES: Final = frozenset(("TOTAL", "TRANSACTION", "RECEIPT", "BASKET", "TICKET"))
 # Loyalty programs also print messages and points in the shape of a reward.
 _NO_MONEY: Final = frozenset(("OTHER", "CUSTOMOFFER", "POINTS", "MESSAGE"))
+# Types of numbers that a shop makes. `PLU` is none: registers say it of whatever was looked up, an EAN as well.
+_OWN_NUMBERS: Final = frozenset(("SKU", "STOCK", "DEPARTMENT", "INTERNAL", "ITEMID", "ARTICLE"))
 
 
 _named_kind = lru_cache(maxsize=REMEMBERED)(line_kind)
@@ -266,33 +268,49 @@ def _said_kind(said: str) -> LineKind | None:
 
 
 def _article(element: Element, parts: dict[str, Element]) -> tuple[str | UnsetType, str | UnsetType]:
-    """The article's GTIN, and the number that the shop gave it."""
+    """The article's GTIN, and the number that the shop gave it: absent where that is the GTIN once more."""
     identity = parts.get("POSIdentity")
     item = parts.get("ItemID")
+    number, said = text_of(item), attribute(item, "Type")
     if identity is None and "SerialNumber" not in parts:
-        number = text_of(item)
-        return _gtin(number, attribute(item, "Type")) or UNSET, number or UNSET
-    named = [(text_of(item), attribute(item, "Type"))]
+        alone = _gtin(number, said)
+        return (alone, UNSET) if alone is not None else (UNSET, number or UNSET)
+    named = [(number, said)]
     if identity is not None:
         said = attribute(identity, "POSIDType")
         named += [(text_of(number), said) for number in identity.findall("POSItemID")]
-    numbers = [number for number, _ in named if number]
+    own = [number for number, _ in named if number]
     if "SerialNumber" in parts:
         serials = [one for one in element.findall("SerialNumber") if attribute(one, "Type") == "GTIN"]
         named += [(text_of(serial), "GTIN") for serial in serials]
-    gtins = {number: found for number, said in named if (found := _gtin(number, said)) is not None}
-    gtin = next(iter(gtins.values()), UNSET)
-    sku = next((number for number in numbers if number not in gtins), numbers[0] if numbers else UNSET)
-    return gtin, sku
+    # One that is said to be a GTIN is it sooner than one that only looks like it.
+    named.sort(key=lambda each: not _is_said_gtin(each[1]))
+    gtin = next((found for number, said in named if (found := _gtin(number, said)) is not None), UNSET)
+    return gtin, next((number for number in own if _gtin(number, "GTIN") != gtin), UNSET)
 
 
 def _gtin(number: str, said: str) -> str | None:
-    """The GTIN in its printed form. Eight digits are one only where the register says so."""
+    """The GTIN in its printed form; None for a number that is said to be the shop's own.
+
+    Eight digits are one only where the register says so.
+    """
     if len(number) not in GTIN_LENGTHS or not (number.isascii() and number.isdecimal()) or not number.strip("0"):
         return None
-    if len(number) == 8 and not said.upper().rpartition(":")[2].startswith(("GTIN", "EAN", "UPC")):
+    if said and _is_said_own(said):
+        return None
+    if len(number) == 8 and not _is_said_gtin(said):
         return None
     return shortest_gtin(number) if has_valid_check_digit(number) else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _is_said_gtin(said: str) -> bool:
+    return said.upper().rpartition(":")[2].startswith(("GTIN", "EAN", "UPC"))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _is_said_own(said: str) -> bool:
+    return said.upper().rpartition(":")[2] in _OWN_NUMBERS
 
 
 def tax_of(element: Element, currency: str, sign: int) -> Tax:

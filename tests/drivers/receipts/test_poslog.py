@@ -108,6 +108,52 @@ def test_a_sale_says_who_when_and_what() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "gtin", "sku"),
+    [
+        ("<ItemID>1001</ItemID>", None, "1001"),
+        ("<ItemID>3838800000015</ItemID>", "3838800000015", None),
+        ("<ItemID>03838800000015</ItemID>", "3838800000015", None),
+        ("<ItemID Type='SKU'>3838800000015</ItemID>", None, "3838800000015"),
+        # as one of the public logs has it: the same number twice, with zeros in front
+        (
+            "<POSIdentity POSIDType='GTIN'><POSItemID>00000000067591</POSItemID></POSIdentity>"
+            "<ItemID>00000000067591</ItemID>",
+            "00067591",
+            None,
+        ),
+        (
+            "<POSIdentity POSIDType='EAN13'><POSItemID>3838800000015</POSItemID></POSIdentity><ItemID>1001</ItemID>",
+            "3838800000015",
+            "1001",
+        ),
+        (
+            "<POSIdentity POSIDType='SKU'><POSItemID>1001</POSItemID></POSIdentity><ItemID>3838800000015</ItemID>",
+            "3838800000015",
+            "1001",
+        ),
+        # a number of the shop's that looks like a GTIN by chance, beside what was scanned
+        (
+            "<POSIdentity POSIDType='GTIN'><POSItemID>3838800000015</POSItemID></POSIdentity>"
+            "<ItemID>100000000007</ItemID>",
+            "3838800000015",
+            "100000000007",
+        ),
+        (
+            "<ItemID>03838800000015</ItemID><SerialNumber Type='GTIN'>3838800000015</SerialNumber>",
+            "3838800000015",
+            None,
+        ),
+        ("<POSIdentity><POSItemID>705438</POSItemID></POSIdentity>", None, "705438"),
+        ("<POSIdentity POSIDType='GTIN'><POSItemID></POSItemID></POSIdentity>", None, None),
+    ],
+)
+def test_an_articles_number_is_given_once(numbers: str, gtin: str | None, sku: str | None) -> None:
+    sold = line(f"<Sale>{numbers}<ExtendedAmount>1.00</ExtendedAmount><Quantity>1</Quantity></Sale>")
+    (goods,) = only(sold, tender("1.00"), total="1.00").lines
+    assert (goods.gtin or None, goods.sku or None) == (gtin, sku)
+
+
 def test_both_versions_and_any_prefix_say_the_same() -> None:
     def one(document: str) -> Receipt:
         (receipt,) = decode(document.encode()).receipts
