@@ -11,6 +11,11 @@ Config = Annotated[
     str | None, typer.Option("--config", help="The settings file; else TILLSIDE_CONFIG, else the system's.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+CodePageOption = Annotated[str | None, typer.Option("--code-page", help="Code page of the printer, such as CP852.")]
+CurrencyOption = Annotated[str | None, typer.Option("--currency", help="For receipts that print none, such as EUR.")]
+TimeZoneOption = Annotated[
+    str | None, typer.Option("--time-zone", help="Where receipts print their time, such as Europe/Belgrade.")
+]
 
 app = typer.Typer(
     name="tillside",
@@ -28,7 +33,7 @@ def decode(
         str,
         typer.Option(help="auto, escpos, star, purs-journal, purs-qr, hr-qr, si-qr, poslog, json or csv."),
     ] = "auto",
-    code_page: Annotated[str | None, typer.Option(help="Code page of the printer, such as CP852.")] = None,
+    code_page: CodePageOption = None,
     profile: Annotated[str | None, typer.Option(help="Printer profile by python-escpos' name.")] = None,
     text: Annotated[bool, typer.Option("--text", help="Print what the paper shows.")] = False,
     png: Annotated[str | None, typer.Option("--png", help="Write what the paper looked like to this file.")] = None,
@@ -40,10 +45,8 @@ def decode(
     template: Annotated[
         str | None, typer.Option(help="Read with this template too: a file, or the name of a shipped one.")
     ] = None,
-    currency: Annotated[str | None, typer.Option(help="For receipts that print none, such as EUR.")] = None,
-    time_zone: Annotated[
-        str | None, typer.Option(help="Where receipts print their time, such as Europe/Belgrade.")
-    ] = None,
+    currency: CurrencyOption = None,
+    time_zone: TimeZoneOption = None,
     as_json: Json = False,
 ) -> None:
     """Print the receipts in a file."""
@@ -59,8 +62,6 @@ def decode(
 
 template_app = typer.Typer(help="Learn, test, check and show layouts of receipts.", no_args_is_help=True)
 app.add_typer(template_app, name="template")
-CodePageOption = Annotated[str | None, typer.Option("--code-page", help="Code page of the printer, such as CP852.")]
-CurrencyOption = Annotated[str | None, typer.Option("--currency", help="For receipts that print none, such as EUR.")]
 
 
 @template_app.command("learn")
@@ -72,14 +73,18 @@ def template_learn(
     ] = "learned",
     code_page: CodePageOption = None,
     currency: CurrencyOption = None,
+    time_zone: TimeZoneOption = None,
     as_json: Json = False,
 ) -> None:
     """Propose a template, and show line by line what it understands."""
     from agent.cli.template import learn_command
 
     raise typer.Exit(
-        learn_command(captures=captures, out=out, name=name, code_page=code_page, currency=currency, as_json=as_json)
-    )
+        learn_command(
+            captures=captures, out=out, name=name, code_page=code_page, currency=currency, time_zone=time_zone,
+            as_json=as_json,
+        )
+    )  # fmt: skip
 
 
 @template_app.command("test")

@@ -12,12 +12,18 @@ from msgspec import Struct
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, say, say_json
 from drivers.capture import CaptureError, decode_capture, is_capture
-from drivers.escpos.codepages import CodePageError
-from drivers.receipts.decode import MAX_DOCUMENT_BYTES
+from drivers.receipts.decode import MAX_DOCUMENT_BYTES, DecodeOptionsError, check_options
 from drivers.receipts.layout import generic_template
 from drivers.receipts.learning import Learned, learn
 from drivers.receipts.port import DecodeOptions
-from drivers.receipts.template import Template, TemplateError, TemplateProblem, content_hash
+from drivers.receipts.template import (
+    Template,
+    TemplateError,
+    TemplateProblem,
+    check_name,
+    content_hash,
+    template_problems,
+)
 from drivers.receipts.template_files import SHIPPED, load_template, shipped_text
 from drivers.receipts.template_writing import template_text
 from drivers.receipts.trial import ReadLine, Role, Trial, TriedReceipt, is_other, papers_of, try_capture
@@ -49,12 +55,13 @@ class SetAside(Struct, frozen=True, kw_only=True):
 
 
 class LearnedTemplate(Struct, frozen=True, kw_only=True):
-    """What `learn --json` prints."""
+    """What `learn --json` prints. With `problems` the template is to be completed before anything reads with it."""
 
     template: str
     notes: tuple[str, ...]
     receipts: tuple[LearnedReceipt, ...]
     set_aside: tuple[SetAside, ...] = ()
+    problems: tuple[TemplateProblem, ...] = ()
 
 
 class TestRow(Struct, frozen=True, kw_only=True):
@@ -91,13 +98,25 @@ class UnreadableCaptureError(ValueError):
 
 
 def learn_command(
-    *, captures: Sequence[str], out: str | None, name: str, code_page: str | None, currency: str | None, as_json: bool
+    *,
+    captures: Sequence[str],
+    out: str | None,
+    name: str,
+    code_page: str | None,
+    currency: str | None,
+    time_zone: str | None,
+    as_json: bool,
 ) -> int:
-    """Propose a template, and show what it makes of each receipt. 1 where one of them does not add up."""
-    options = DecodeOptions(code_page=code_page, currency=currency)
+    """Propose a template, and show what it makes of each receipt. 1 where one of them does not add up.
+
+    `currency` is written into the template; `time_zone` completes the times of what is shown, and is no part of it.
+    """
+    options = DecodeOptions(code_page=code_page, currency=currency, time_zone=time_zone)
     try:
+        check_options(options)
+        check_name(name)
         found = [(file, paper) for file in captures for paper in papers_of(_document(Path(file)), options)]
-    except (UnreadableCaptureError, CodePageError) as error:
+    except (UnreadableCaptureError, DecodeOptionsError, TemplateError) as error:
         return complain("template learn", error, USAGE, as_json=as_json)
     papers = [(file, paper) for file, paper in found if not is_other(paper)]
     if not papers:
@@ -111,6 +130,7 @@ def learn_command(
     )
     comment = f"Learned from {len(learned.receipts)} receipts. docs/templates.md says how to correct it."
     text = template_text(learned.template, "\n".join([comment, *learned.notes]))
+    problems = tuple(template_problems(learned.template))
     if out is not None:
         try:
             Path(out).write_text(text, encoding="utf-8")
@@ -125,21 +145,17 @@ def learn_command(
                 notes=learned.notes,
                 receipts=tuple(_as_said(file, tried) for file, tried in zip(files, learned.receipts, strict=False)),
                 set_aside=set_aside,
+                problems=problems,
             )
         )
     else:
         for file, tried in zip(files, learned.receipts, strict=False):
             _show_receipt(file, tried)
-        for paper in set_aside:
-            say(f"- set aside, no receipt of this layout: {_harmless(paper.file)}: {_harmless(paper.begins)}")
-        if set_aside:
-            say("  in words of no shipped language it waits in quarantine, unless [ignored] names its titles")
-        for note in learned.notes:
-            say(f"! {_harmless(note)}")
+        _show_remarks(set_aside, learned.notes, problems)
         sys.stdout.write(text if out is None else "")
         holds = sum(tried.holds for tried in learned.receipts)
         say(f"{holds} of {len(learned.receipts)} receipts add up" + (f"; written to {out}" if out else ""))
-    return DONE if all(tried.holds for tried in learned.receipts) else PROBLEM
+    return DONE if all(tried.holds for tried in learned.receipts) and not problems else PROBLEM
 
 
 def _first_own_line(paper: Sequence[str], learned: Learned) -> str:
@@ -166,6 +182,17 @@ def _show_receipt(file: str, tried: TriedReceipt) -> None:
     console.print(Text(f"{'':>9} └ {told}", style="green" if tried.holds else "red"))
 
 
+def _show_remarks(set_aside: Sequence[SetAside], notes: Sequence[str], problems: Sequence[TemplateProblem]) -> None:
+    for paper in set_aside:
+        say(f"- set aside, no receipt of this layout: {_harmless(paper.file)}: {_harmless(paper.begins)}")
+    if set_aside:
+        say("  in words of no shipped language it waits in quarantine, unless [ignored] names its titles")
+    for note in notes:
+        say(f"! {_harmless(note)}")
+    for problem in problems:
+        say(f"! it cannot be used yet: {problem.key}: {problem.problem}. {problem.remedy}")
+
+
 def _harmless(text: str) -> str:
     """Text that cannot steer the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
@@ -177,9 +204,10 @@ def try_command(
     """Read the captures of a folder with a template and say what does not add up; 1 if anything does not."""
     options = DecodeOptions(code_page=code_page, currency=currency)
     try:
+        check_options(options)
         chosen = load_template(template) if template is not None else generic_template()
         trial = Trial(captures=tuple(_tried(folder, chosen, options)))
-    except (TemplateError, UnreadableCaptureError, CodePageError) as error:
+    except (TemplateError, UnreadableCaptureError, DecodeOptionsError) as error:
         return complain("template test", error, USAGE, as_json=as_json)
     result = TestResult(
         template=chosen.name,

@@ -99,7 +99,7 @@ def decode(document: bytes, options: DecodeOptions | None = None) -> Decoded:
     """Everything in `document`. Raises DecodeOptionsError on an unknown format, code page or profile."""
     options = options or DecodeOptions()
     readers = _with_templates(_asked_readers(options.format), options)
-    _check(options)
+    check_options(options)
     if len(document) > MAX_DOCUMENT_BYTES:
         detail = f"more than {MAX_DOCUMENT_BYTES // 1024**2} MiB; cut it into smaller files"
         return Decoded(problems=(DecodeProblem(code="too_large", detail=detail, start=0, end=len(document)),))
@@ -110,7 +110,7 @@ def paper_text(document: bytes, options: DecodeOptions | None = None) -> Iterato
     """What the paper shows, in parts that end in a line end. Raises DecodeOptionsError, as `decode` does."""
     options = options or DecodeOptions()
     _asked_readers(options.format)
-    _check(options)
+    check_options(options)
     language = _language(document, options)
     yield from text_of(
         document, code_page=options.code_page, profile=options.profile, language=language, letters=options.letters
@@ -121,7 +121,7 @@ def paper_sheets(document: bytes, options: DecodeOptions | None = None) -> Itera
     """The sheets of paper that `document` prints, with their pictures. Raises DecodeOptionsError, as `decode` does."""
     options = options or DecodeOptions()
     _asked_readers(options.format)
-    _check(options)
+    check_options(options)
     language = _language(document, options)
     yield from sheets_of(
         document, code_page=options.code_page, profile=options.profile, language=language, letters=options.letters
@@ -137,7 +137,7 @@ def pages_to_choose(
     """
     options = options or DecodeOptions()
     _asked_readers(options.format)
-    _check(options)
+    check_options(options)
     language = _language(document, options)
     if language is not None:
         profile = options.profile
@@ -145,13 +145,7 @@ def pages_to_choose(
             yield guessed, lines_in_pages(document, guessed, profile=profile, language=language)
 
 
-def _language(document: bytes, options: DecodeOptions) -> PrinterLanguage | None:
-    """Whose printer commands to read `document` as; None for plain text."""
-    asked = next((language for language in PRINTER_FORMATS if language == options.format), None)
-    return asked or printer_language(document)
-
-
-def _check(options: DecodeOptions) -> None:
+def check_options(options: DecodeOptions) -> None:
     """Raises DecodeOptionsError on an option that no document could make right."""
     try:
         if options.code_page is not None:
@@ -168,6 +162,12 @@ def _check(options: DecodeOptions) -> None:
         raise DecodeOptionsError("a CSV file needs --format csv and --mapping FILE, which docs/csv.md explains")
     if options.currency is not None and not _CURRENCY(options.currency):
         raise DecodeOptionsError(f"{options.currency!r} is no ISO 4217 currency, such as EUR")
+
+
+def _language(document: bytes, options: DecodeOptions) -> PrinterLanguage | None:
+    """Whose printer commands to read `document` as; None for plain text."""
+    asked = next((language for language in PRINTER_FORMATS if language == options.format), None)
+    return asked or printer_language(document)
 
 
 def _asked_readers(name: str) -> Readers:

@@ -202,12 +202,13 @@ def with_valid_words(draft: Template) -> Template:
                 for key in table.__struct_fields__
                 if key not in ("lines", "of") or part == "labels"
             }
-            kept = {key: tuple(filter(_is_word, words))[:MAX_WORDS] for key, words in lists.items()}
+            kept = {key: tuple(filter(is_word, words))[:MAX_WORDS] for key, words in lists.items()}
             values[part] = replace(table, **kept)
     return replace(draft, **values)
 
 
-def _is_word(word: str) -> bool:
+def is_word(word: str) -> bool:
+    """Whether a template may have the word."""
     return len(word) <= MAX_WORD_LETTERS and word.isprintable() and re.search(WORD, word) is not None
 
 

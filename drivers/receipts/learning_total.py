@@ -13,7 +13,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from drivers.receipts.learning_head import MOST_PERCENT, Paper, is_shape
+from drivers.receipts.learning_head import MOST_PERCENT, Paper, is_shape, is_word
 from drivers.receipts.learning_items import tokens_of
 from drivers.receipts.shapes import CURRENCY, escaped
 from drivers.receipts.template import Discounts, Sum, Template
@@ -71,22 +71,32 @@ def with_total(draft: Template, papers: Sequence[Paper], notes: list[str]) -> tu
     layout = Layout(draft)
     priced = [_priced(paper, layout) for paper in papers]
     scores = _scores(priced, papers, layout, least=_least_of_most(papers))
-    best = _last_of_best(scores, priced)
-    if not best or scores[best] <= 0:
-        notes.append("no total was found: name its words under [total]")
-        return draft, [None] * len(papers)
-    totals = [next((line.at for line in lines if line.label == best), None) for lines in priced]
-    printed = [paper[at] for paper, at in zip(papers, totals, strict=True) if at is not None]
-    words = label_words(printed[0], layout)
-    known = tuple(word for word in draft.total.words if not _is_word_of_others(word, best, priced, scores))
-    shapes: list[str] = []
-    total = Sum(words=tuple(dict.fromkeys(([words] if stands_alone(words) else []) + list(known))), lines=())
-    draft = _without_words_of(best, draft)
-    tried_layout = Layout(replace(draft, total=total))
-    if any(tried_layout.total_of(line, plain(line)) is None for line in printed):
-        written = [shape for line in printed if (shape := _total_shape(line, layout)) is not None]
-        shapes = [shape for shape in written if is_shape(shape, "total", draft.notation)]
-    return replace(draft, total=replace(total, lines=tuple(dict.fromkeys(shapes))[:8])), totals
+    while (best := _last_of_best(scores, priced)) and scores[best] > 0:
+        totals = [next((line.at for line in lines if line.label == best), None) for lines in priced]
+        printed = [paper[at] for paper, at in zip(papers, totals, strict=True) if at is not None]
+        known = tuple(word for word in draft.total.words if not _is_word_of_others(word, best, priced, scores))
+        without = _without_words_of(best, draft)
+        told = _told(printed, known, without)
+        if told is not None:
+            return replace(without, total=told), totals
+        # A line that nothing could tell from others, such as one that begins with how many were bought.
+        del scores[best]
+    notes.append("no total was found: name its words under [total]")
+    return draft, [None] * len(papers)
+
+
+def _told(printed: Sequence[str], known: tuple[str, ...], draft: Template) -> Sum | None:
+    """The words, or else the shapes, that tell the `printed` lines of a total; None where none can."""
+    words = label_words(printed[0], Layout(draft))
+    own = (words,) if stands_alone(words) and is_word(words) else ()
+    total = Sum(words=tuple(dict.fromkeys((*own, *known))))
+    tried = Layout(replace(draft, total=total))
+    told = [tried.total_of(line, plain(line)) is not None for line in printed]
+    if all(told):
+        return total
+    written = [shape for line in printed if (shape := _total_shape(line, tried)) is not None]
+    shapes = tuple(dict.fromkeys(shape for shape in written if is_shape(shape, "total", draft.notation)))[:8]
+    return replace(total, lines=shapes) if shapes or any(told) else None
 
 
 # No total is rounded by one unit of money.

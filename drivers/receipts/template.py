@@ -264,6 +264,15 @@ def template_from(document: bytes, where: str) -> Template:
     return template
 
 
+def check_name(name: str) -> None:
+    """Raises TemplateError where no template may be called so."""
+    try:
+        msgspec.convert(name, TemplateName)
+    except msgspec.ValidationError as error:
+        remedy = "Take small letters, digits and hyphens, 64 at most, such as corner-shop"
+        raise _refused(f"{name[:80]!r}", "", "no name of a template", remedy) from error
+
+
 def _refused(where: str, key: str, problem: str, remedy: str) -> TemplateError:
     return TemplateError(where, [TemplateProblem(key=key, problem=problem, remedy=remedy)])
 

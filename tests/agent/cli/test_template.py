@@ -76,6 +76,39 @@ def test_learn_as_json_tells_each_line(captures: Path, capsys: pytest.CaptureFix
     assert answer["template"].startswith("# Learned from 2 receipts.")
 
 
+def test_learn_shows_times_in_the_zone_that_is_told(captures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(path) for path in sorted(captures.iterdir())]
+    _, said, _ = run(capsys, "learn", *files, "--json", "--currency", "EUR", "--time-zone", "Europe/Belgrade")
+    _, without, _ = run(capsys, "learn", *files, "--json", "--currency", "EUR")
+    answer, plain = json.loads(said), json.loads(without)
+    assert answer["receipts"][0]["receipt"]["issued_at"][-6:] in ("+01:00", "+02:00")
+    assert "issued_at" not in plain["receipts"][0]["receipt"]
+    # a template goes to shops in several zones
+    assert answer["template"] == plain["template"]
+
+
+def test_what_has_no_total_is_proposed_and_refused_until_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given receipts on which nothing says what was to be paid
+    for number in (1, 2):
+        paper = f"CORNER\nTavlu 6\nNo. 10{number}\nPan sera      1,00\nMleti vera    2,5{number}\nKomu lipa\n"
+        (tmp_path / f"{number}.txt").write_text(paper, encoding="utf-8")
+    files, out = [str(path) for path in sorted(tmp_path.glob("*.txt"))], str(tmp_path / "mine.toml")
+    # when a template is learned from them
+    code, said, _ = run(capsys, "learn", *files, "--out", out)
+    # then it is said at once that it is not whole, and nothing reads with it
+    remedy = "[total]: nothing says where it stands. Add its words, such as TOTAL"
+    assert code == PROBLEM
+    assert f"! it cannot be used yet: {remedy}\n" in said
+    assert "0 of 2 receipts add up" in said
+    assert run(capsys, "check", out) == (PROBLEM, "", f"tillside template check: {out}: {remedy}\n")
+    code, _, said = run(capsys, "test", str(tmp_path), "--template", out)
+    assert (code, remedy in said) == (USAGE, True)
+    _, said, _ = run(capsys, "learn", *files, "--json")
+    assert [problem["key"] for problem in json.loads(said)["problems"]] == ["[total]"]
+
+
 def test_a_wrong_template_is_told_with_its_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text("name = 'a'\n[totals]\nwords = ['SUM']\n", encoding="utf-8")
@@ -95,7 +128,16 @@ def test_show_prints_what_can_be_checked(tmp_path: Path, capsysbinary: pytest.Ca
 
 @pytest.mark.parametrize(
     "arguments",
-    [("show", "fr"), ("test", "/nowhere/at/all"), ("learn", "/nowhere/at/all"), ("test", "/", "--template", "no.toml")],
+    [
+        ("show", "fr"),
+        ("test", "/nowhere/at/all"),
+        ("learn", "/nowhere/at/all"),
+        ("test", "/", "--template", "no.toml"),
+        ("learn", ".", "--currency", "euro"),
+        ("learn", ".", "--time-zone", "Mars/Base"),
+        ("learn", ".", "--name", "My Till"),
+        ("test", ".", "--currency", "euro"),
+    ],
 )
 def test_what_is_not_there_is_usage(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, _, said = run(capsys, *arguments)
