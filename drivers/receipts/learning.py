@@ -201,7 +201,8 @@ def _with_items(draft: Template, papers: Sequence[Paper], totals: Sequence[int |
     goods = [_goods(paper, at, layout) for paper, at in zip(papers, totals, strict=True) if at is not None]
     labelled = any(_is_labelled(line, layout) for lines in goods for line in lines)
     found = [_with_label(each, optional=labelled) for each in proposals(goods, layout.amount)]
-    unique = list({each.lines: each for each in reversed(found)}.values())[::-1]
+    shaped = {each.lines: each for each in reversed(found) if is_shape(each.lines, "items", draft.notation)}
+    unique = list(shaped.values())[::-1]
     proven = [each for each in unique if each.proven > 1 or (each.proven and len(goods) < 3)][:MAX_PROPOSALS]
     rest = [each for each in unique if not each.proven and each.fits > 1 and len(each.lines) == 1][:4]
     shapes = [each.lines for each in proven] + [each.lines for each in rest if "{quantity}" not in " ".join(each.lines)]
@@ -222,7 +223,9 @@ def _is_labelled(line: str, layout: Layout) -> bool:
 
 def _with_label(proposal: Proposal, *, optional: bool) -> Proposal:
     """A label of a tax may be missing on any line, where there are any."""
-    lines = tuple(f"{line} [{{label}}]" if optional and line.endswith("{amount}") else line for line in proposal.lines)
+    if not optional or "{label}" in " ".join(proposal.lines):
+        return proposal
+    lines = tuple(f"{line} [{{label}}]" if line.endswith("{amount}") else line for line in proposal.lines)
     return replace(proposal, lines=lines)
 
 

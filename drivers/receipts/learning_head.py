@@ -23,6 +23,7 @@ from drivers.receipts.template import (
     Head,
     Labels,
     Recognise,
+    ShapeText,
     Template,
     merged,
 )
@@ -182,13 +183,14 @@ def _skeleton(line: str, draft: Template) -> tuple[str, list[str]]:
     return " ".join(skeleton.replace("\1", "{date}").replace("\2", "{time}").split()), numbers
 
 
-def is_shape(written: str, table: str, notation: Notation) -> bool:
+def is_shape(written: ShapeText, table: str, notation: Notation) -> bool:
     """Whether what was proposed is a shape: damaged print may make none."""
+    lines = (written,) if isinstance(written, str) else written
     try:
-        compiled_shape([written], SHAPE_FIELDS[table], notation)
+        compiled_shape(lines, SHAPE_FIELDS[table], notation)
     except ShapeError:
         return False
-    return written.isprintable()
+    return all(map(str.isprintable, lines))
 
 
 def with_valid_words(draft: Template) -> Template:

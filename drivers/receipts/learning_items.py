@@ -286,9 +286,14 @@ def _either(proposal: Proposal) -> str:
 _CENTS: Final = re.compile(r".*[.,]\d\d")
 
 
+def magnitude(printed: str) -> Decimal:
+    """A printed number without its sign, which may stand on either side, or its `%`. Raises AmountError."""
+    return Decimal(decimal_text(printed.strip("%-+−")))
+
+
 def _likeliness(quantity: str) -> int:
     """A quantity is whole more often than a price is, and has cents less often."""
-    value = Decimal(decimal_text(quantity.lstrip("-")))
+    value = magnitude(quantity)
     return (value == value.to_integral_value()) + (_CENTS.fullmatch(quantity) is None)
 
 
@@ -306,10 +311,8 @@ def _agrees(values: dict[str, str]) -> bool | None:
     if "quantity" not in values or "price" not in values:
         return None
     try:
-        count, price, amount = (
-            abs(Decimal(decimal_text(values[name].strip("-+−")))) for name in ("quantity", "price", "amount")
-        )
-        less = abs(Decimal(decimal_text(values["discount"].strip("-+−")))) if "discount" in values else Decimal(0)
+        count, price, amount = (magnitude(values[name]) for name in ("quantity", "price", "amount"))
+        less = magnitude(values["discount"]) if "discount" in values else Decimal(0)
     except AmountError:
         return False
     return bool(less or "discount" not in values) and abs(count * price - less - amount) <= Decimal("0.011")

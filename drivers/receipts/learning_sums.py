@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from drivers.receipts.learning_items import Token, tokens_of
+from drivers.receipts.learning_items import Token, magnitude, tokens_of
 from drivers.receipts.shapes import escaped
 from drivers.receipts.wording import amount_minor, decimal_text, plain
 from drivers.receipts.words import Layout
@@ -78,10 +78,7 @@ def _tax_shapes(tokens: Sequence[Token], printed: str) -> Iterator[str]:
     for rate_at, rate in _rates(tokens):
         others = [at for at in amounts if at != rate_at]
         for roles in permutations(_ROLES, len(others)) if 2 <= len(others) <= len(_ROLES) else ():
-            values = {
-                role: abs(Decimal(decimal_text(tokens[at].text.strip("-+−"))))
-                for role, at in zip(roles, others, strict=True)
-            }
+            values = {role: magnitude(tokens[at].text) for role, at in zip(roles, others, strict=True)}
             if _holds(values, rate):
                 named = dict(zip(others, roles, strict=True))
                 yield _shape(tokens, rate_at, named, printed)
@@ -89,12 +86,12 @@ def _tax_shapes(tokens: Sequence[Token], printed: str) -> Iterator[str]:
 
 def _rates(tokens: Sequence[Token]) -> Iterator[tuple[int, Decimal]]:
     for at, token in enumerate(tokens):
-        if token.kind in ("percent", "decimal", "amount", "whole"):
-            bare = token.text.strip("%-")
-            if bare and _RATES[0] <= Decimal(decimal_text(bare)) <= _RATES[1]:
+        if token.kind in ("percent", "decimal", "amount", "whole") and token.text != "%":
+            rate = magnitude(token.text)
+            if _RATES[0] <= rate <= _RATES[1]:
                 follows = at + 1 < len(tokens) and tokens[at + 1].text == "%"
                 if token.kind in ("percent", "amount") or follows or token.kind == "whole":
-                    yield at, Decimal(decimal_text(bare))
+                    yield at, rate
 
 
 def _holds(values: dict[str, Decimal], rate: Decimal) -> bool:

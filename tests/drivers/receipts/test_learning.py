@@ -232,6 +232,17 @@ def test_mutated_papers_are_learned_from_without_an_error() -> None:
         _assert_is_whole_or_says_so(learn(papers))
 
 
+@pytest.mark.parametrize(
+    ("seed", "number"),
+    [
+        pytest.param(513, 0, id="a minus behind a quantity"),
+        pytest.param(1643622356, 3, id="a label before some amounts and behind others"),
+    ],
+)
+def test_damage_that_once_made_no_template(seed: int, number: int) -> None:
+    _assert_is_whole_or_says_so(learn(list(_mutated(seed))[number]))
+
+
 def test_a_line_that_no_word_can_tell_is_no_total() -> None:
     # given three receipts whose totals are all damaged, so that one item's line is the likeliest sum of two of them
     papers = list(_mutated(3937003543))[8]
