@@ -8,6 +8,7 @@ changes nothing. Never renders data into HTML: the page gets JSON and writes it 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -46,6 +47,7 @@ from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
 from agent.view import PageState
 from drivers.receipts.given import GivenReceipt, GivenReceipts
 from loyalty.member import Member
+from sync.guesses import Guesses
 from sync.store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class LocalApi:
         self._rereader = rereader
         self._sales = SaleRoutes(sales, self._party) if sales is not None else None
         self._watchers: set[web.WebSocketResponse] = set()
+        self._guesses = Guesses(time.monotonic)
         self.routes = self._routes()
         self._by_place = {(route.method, route.path): route for route in self.routes}
         self._openapi = openapi(self.routes, access.origin)
@@ -433,7 +436,16 @@ class LocalApi:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _member(self, request: web.Request) -> web.Response:
-        return answer_of(self._inspection.member(request.match_info["code"]))
+        if wait_s := self._guesses.wait_s():
+            detail = f"Too many codes that nobody has: ask again in {wait_s} s. Scans and sales go on."
+            refused = problem(HTTPStatus.TOO_MANY_REQUESTS, detail)
+            refused.headers["Retry-After"] = str(wait_s)
+            return refused
+        try:
+            return answer_of(self._inspection.member(request.match_info["code"]))
+        except NotFoundError:
+            self._guesses.missed()
+            raise
 
     async def _members(self, request: web.Request) -> web.Response:
         return answer_of(FoundMembers(members=self._inspection.find_members(request.query.get("starts", ""))))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -45,6 +47,7 @@ from central.openapi import openapi_json
 from central.pace import MAX_CREDIT, Pace
 from central.routes import OPERATIONS, Operation
 from central.snapshots import Snapshots
+from sync.guesses import Guesses
 from sync.signing import DEVICE_HEADER, MAX_ID_LENGTH, REQUEST_ID_HEADER, SignatureError, public_key_of, verify_request
 from sync.wire import (
     AllowancesRequest,
@@ -112,6 +115,7 @@ class DeviceApi:
         self._clock = clock
         self._randomness = randomness
         self._pace = Pace(time.monotonic)
+        self._guesses: defaultdict[str, Guesses] = defaultdict(partial(Guesses, time.monotonic))  # by enrolled device
         self._document = openapi_json()
 
     def application(self) -> web.Application:
@@ -234,7 +238,14 @@ class DeviceApi:
 
     async def member(self, call: Call) -> web.StreamResponse:
         """A member whom the store does not hold is held there from now on, so that the feed goes on telling of them."""
-        found = await self._database.read(lambda connection: self._found(connection, call))
+        guesses = self._guesses[call.device]
+        if wait_s := guesses.wait_s():
+            raise problems.GuessingError(wait_s)
+        try:
+            found = await self._database.read(lambda connection: self._found(connection, call))
+        except problems.NobodysCodeError:
+            guesses.missed()
+            raise
         if not found.held:
             member, now = found.answer.row.member, self._clock()
             await self._database.write(lambda c: pinned(c, call.store, member, now), Way.BESIDE)

@@ -26,6 +26,7 @@ _MEANING = {
     410: "Gone: open a new epoch, or take a new snapshot",
     413: "Too large: send less at once",
     422: "Unreadable",
+    429: "Too many codes that nobody has; try again after Retry-After",
     500: "The centre failed; try again later",
     503: "The centre cannot store this now; try again after Retry-After",
 }

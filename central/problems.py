@@ -20,7 +20,7 @@ class RefusedError(Exception):
     status: ClassVar[int]
     name: ClassVar[str]
     title: ClassVar[str]
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
     def refusal(self) -> Refusal:
         return Refusal(type=self.type(), title=self.title, status=self.status, detail=str(self))
@@ -98,6 +98,14 @@ class NobodysCodeError(RefusedError):
         return NobodysCode(
             type=self.type(), title=self.title, status=self.status, detail=str(self), card=self.card or UNSET
         )
+
+
+class GuessingError(RefusedError):
+    status, name, title = 429, "guessing", "Too many codes that nobody has"
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"ask again in {wait_s} s; a sale keeps its code and does not need the answer")
+        self.retry_after_s = wait_s
 
 
 class MethodError(RefusedError):

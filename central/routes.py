@@ -179,6 +179,7 @@ OPERATIONS = (
         answer=MemberResponse,
         parameters=(_path("code", "any identifier of the member, in any way of writing it"),),
         special={404: NobodysCode},
+        refusals=(429,),
     ),
     Operation(
         id="erasures",

@@ -41,6 +41,7 @@ from agent.supervisor import Clocks, Supervisor, Worker
 from agent.view import BadgeView, PlaceView
 from drivers.scanning.scan import parse_scan
 from loyalty.member import Member
+from sync.guesses import MAX_MISSES, REGAINED_EVERY_S
 from sync.keys import keeper_for
 from sync.store.errors import StoreUnavailableError
 from sync.store.reading import MAX_LISTED
@@ -338,6 +339,17 @@ async def test_what_is_not_there_is_a_problem_document(shop: Shop, path: str) ->
     async with served.running() as http, http.get(f"{served.url}{path}", headers=BEARER) as answer:
         assert (answer.status, answer.content_type) == (404, "application/problem+json")
         assert (await answer.json())["detail"]
+
+
+async def test_who_guesses_codes_is_slowed_down(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        for number in range(MAX_MISSES):
+            async with http.get(f"{served.url}/v1/members/GUESS{number}", headers=BEARER) as answer:
+                assert answer.status == 404
+        async with http.get(f"{served.url}/v1/members/TS1001", headers=BEARER) as answer:
+            assert (answer.status, int(answer.headers["Retry-After"])) == (429, REGAINED_EVERY_S)
+            assert "Scans and sales go on" in (await answer.json())["detail"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from central.stock import StockFileError, stock_from
 from loyalty.centre_config import CentreConfig
 from loyalty.identification import IdentificationRule
 from loyalty.member import Identifier, Member
+from sync.guesses import MAX_MISSES
 from sync.wire import Change, MemberResponse, decompress
 from tests.central.conftest import RunningCentre, only_sqlite
 from tests.central.till import NOON, RefusedError, claims_of, receipt, returned
@@ -536,6 +537,21 @@ async def test_a_lookup_of_a_blocked_card_gives_the_row_that_says_so(stocked: Ru
     await _placed(stocked)
     answer = await till.get("/v1/members/TS0001", MemberResponse)
     assert answer.row.refuses("TS0001")
+
+
+async def test_a_register_that_guesses_codes_is_slowed_down_and_no_sale_is_dropped(stocked: RunningCentre) -> None:
+    guessing, other = await stocked.till(), await stocked.till("4")
+    await _placed(stocked)
+    for number in range(MAX_MISSES):
+        assert (await guessing.request("GET", f"/v1/members/GUESS{number}", b""))[0] == 404
+    # then it hears nothing of any code for a while
+    with pytest.raises(RefusedError) as refused:
+        await guessing.get("/v1/members/TS0001", MemberResponse)
+    assert (refused.value.status, refused.value.problem["title"]) == (429, "Too many codes that nobody has")
+    # and others do, and what it sold is taken in
+    assert (await other.get("/v1/members/TS0001", MemberResponse)).row.member == "m1"
+    answer = await guessing.sell(receipt(1, code="TS0001"), receipt(2, code="GUESS1"))
+    assert [outcome.code for outcome in answer.outcomes] == ["accepted", "accepted"]
 
 
 async def test_the_numbers_of_many_members_are_read_in_parts(centre: RunningCentre) -> None:

@@ -1,0 +1,39 @@
+"""How many codes that nobody has may be asked about: who tries numbers is slowed down, who mistypes is not.
+
+Owns that count, of one asker, at a register and at the centre alike. What a scanner or a receipt brings is never held
+up by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+# So many misses at once, and one more every so many seconds: ten thousand numbers take more than a day.
+MAX_MISSES: Final = 30
+REGAINED_EVERY_S: Final = 10.0
+
+
+class Guesses:
+    """The misses of one asker. `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._misses = 0.0
+        self._at = clock()
+
+    def wait_s(self) -> int:
+        """Whole seconds until a code may be asked about; 0 for now."""
+        self._regain()
+        return math.ceil(max(0.0, self._misses - (MAX_MISSES - 1)) * REGAINED_EVERY_S)
+
+    def missed(self) -> None:
+        """Nobody had the code."""
+        self._regain()
+        self._misses += 1
+
+    def _regain(self) -> None:
+        now = self._clock()
+        self._misses = max(0.0, self._misses - (now - self._at) / REGAINED_EVERY_S)
+        self._at = now

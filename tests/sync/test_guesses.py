@@ -1,0 +1,43 @@
+"""Codes that nobody has, asked about again and again."""
+
+from __future__ import annotations
+
+from sync.guesses import MAX_MISSES, REGAINED_EVERY_S, Guesses
+
+
+class Time:
+    def __init__(self) -> None:
+        self.s = 100.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def test_who_mistypes_is_never_held_up() -> None:
+    clock = Time()
+    guesses = Guesses(clock)
+    for _ in range(500):
+        assert guesses.wait_s() == 0
+        guesses.missed()
+        clock.s += REGAINED_EVERY_S
+
+
+def test_ten_thousand_guesses_take_more_than_a_day() -> None:
+    clock = Time()
+    guesses = Guesses(clock)
+    for number in range(10_000):
+        waits = guesses.wait_s()
+        assert (waits > 0) == (number >= MAX_MISSES)
+        clock.s += waits
+        assert guesses.wait_s() == 0
+        guesses.missed()
+    assert clock.s > 24 * 3600
+
+
+def test_what_is_found_costs_nothing() -> None:
+    guesses = Guesses(Time())
+    for _ in range(MAX_MISSES - 1):
+        guesses.missed()
+    assert [guesses.wait_s() for _ in range(1000)] == [0] * 1000
+    guesses.missed()
+    assert guesses.wait_s() == REGAINED_EVERY_S
