@@ -339,8 +339,8 @@ def _wrong_reward(path: str, reward: Reward) -> Iterator[str]:
     kinds = ("discount_minor", "discount_percent", "piece_minor")
     if sum(getattr(reward, kind) is not UNSET for kind in kinds) != 1:
         yield f"{path}: give one of {', '.join(kinds)}"
-    if (reward.offline == "floor") is (reward.floor_points is UNSET):
-        yield f'{path}.floor_points: say it with "offline": "floor", and only there'
+    if reward.offline == "floor" and reward.floor_points is UNSET:
+        yield f'{path}.floor_points: with "offline": "floor" say how many points must be left'
     days = [(key, day) for key in ("valid_from", "valid_until") if (day := getattr(reward, key)) is not UNSET]
     for key, day in days:
         if not _is_day(day):

@@ -59,6 +59,7 @@ Code = Literal[
     "clock_of_utc",
     "odd_currency",
     "nothing_earns",
+    "floor_unused",
 ]
 
 
@@ -95,6 +96,14 @@ def _warnings(program: Program) -> Iterator[_Found]:
         for index, rule in enumerate(getattr(program, part)):
             yield from _of_rule(f"$.{part}[{index}]", rule, program)
     yield from _of_groups(program)
+    for index, reward in enumerate(program.rewards):
+        if reward.floor_points is not UNSET and reward.offline != "floor":
+            yield (
+                f"$.rewards[{index}].floor_points",
+                "floor_unused",
+                f'it counts only with "offline": "floor", and {reward.id!r} has {reward.offline!r}',
+                "take it out",
+            )
     for found in overlapping_windows(program):
         yield (
             f"$.earn[{found.later}].when",

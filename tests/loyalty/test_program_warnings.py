@@ -395,6 +395,15 @@ def test_events_are_capped_by_count_and_expire() -> None:
     assert found(program(new, tiers=tiers, events=[event])) == []
 
 
+def test_a_floor_that_nothing_goes_down_to() -> None:
+    reward = {"id": "five", "cost": 500, "discount_minor": 500, "floor_points": 200}
+    assert found(program({}, rewards=[reward | {"offline": "floor"}])) == []
+    assert found(program({}, rewards=[reward | {"offline": "allowance"}])) == [
+        ("$.rewards[0].floor_points", "floor_unused")
+    ]
+    assert found(program({}, rewards=[reward])) == [("$.rewards[0].floor_points", "floor_unused")]
+
+
 def test_currency_and_zone() -> None:
     assert found(program({}, currency="XXX")) == [("$.currency", "odd_currency")]
     assert found(program({}, time_zone="UTC")) == []

@@ -425,8 +425,7 @@ def test_a_look_at_a_basket_of_no_time_counts_what_is_confirmed() -> None:
     [
         ({"id": "r", "cost": 1}, "$.rewards[0]: give one of discount_minor, discount_percent, piece_minor"),
         (FIVE | {"discount_percent": 5}, "$.rewards[0]: give one of"),
-        (FIVE | {"offline": "floor"}, '$.rewards[0].floor_points: say it with "offline": "floor", and only there'),
-        (FIVE | {"floor_points": 5}, "$.rewards[0].floor_points"),
+        (FIVE | {"offline": "floor"}, '.floor_points: with "offline": "floor" say how many points must be left'),
         (FIVE | {"valid_from": "2026-02-30"}, "$.rewards[0].valid_from: '2026-02-30' is no day of the calendar"),
         (FIVE | {"valid_until": "soon"}, "Expected a day, such as 2027-12-31 - at `$.rewards[0].valid_until`"),
         (FIVE | {"valid_from": "2026-12-02", "valid_until": "2026-12-01"}, "2026-12-01 is before valid_from"),
