@@ -16,7 +16,7 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import MemberState
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Discount, Line, Mapped, Original, Problem, Receipt, Tax
-from loyalty.returns import Settled, is_pending, voiding, within
+from loyalty.returns import Settled, allowed, is_pending, voiding, within
 from tests.loyalty.receipts import MORNING, refund, sale
 
 SOON = MORNING + timedelta(days=1)
@@ -152,7 +152,39 @@ def test_what_is_more_than_one_line_held_comes_off_the_next_alike(when: dict[str
     assert sum(entry.points for entry in account.entries) == 500
 
 
-@pytest.mark.parametrize(("gone", "left"), [(1, 0), (0, 300)])
+@pytest.mark.parametrize(("gone", "left"), [(299, 301), (300, 0)])
+def test_a_line_that_is_gone_bears_no_more(gone: int, left: int) -> None:
+    # given two lines of one good, 4.00 and 6.00, of which the first was brought back already
+    rule = {"id": "line", "when": {"min_line_minor": 301}, "give": {"points": 1, "per_minor": 1}}
+    account = Account(program(rule))
+    account.add(sale("1", lines=tuple(Line(position=n, amount_minor=a, sku="A") for n, a in ((1, 400), (2, 600)))))
+    account.add(back("2", Line(position=1, amount_minor=-400, sku="A")))
+
+    account.add(back("3", Line(position=1, amount_minor=-gone, sku="A")))
+
+    assert sum(entry.points for entry in account.entries) == left
+
+
+def test_what_counts_no_more_is_a_whole_share_of_what_remains() -> None:
+    # given goods of 5.00 and 6.00 less a discount of 1.01, and the first below its threshold once 1.00 is back
+    rule = {"id": "line", "when": {"min_line_minor": 500}, "give": {"points": 1, "per_minor": 1}}
+    bought = replace(sale("1", 500, 600), total_minor=999, discounts=(Discount(amount_minor=101),))
+    gone = back("2", Line(position=1, amount_minor=-100))
+
+    # of 8.99 that remain, 4.00 of 10.00 count no more: 8.99 − floor(8.99 × 6 ÷ 10) = 3.60
+    assert taken(program(rule), bought, gone) == [("key-2/line", -460, "floor(999 × 460 ÷ 999) − 0 = 460 taken back")]
+
+
+def test_goods_that_cost_nothing_in_the_end_go_by_what_they_were_worth() -> None:
+    # given points for goods before a discount that takes all of their price
+    rule = BASE | {"basis": {"after_discount": False}}
+    bought = replace(sale("1", 700, 300), total_minor=0, discounts=(Discount(amount_minor=1000),))
+    some = replace(back("2", Line(position=2, amount_minor=-300), total=0), discounts=(Discount(amount_minor=-300),))
+
+    assert [points for _, points, _ in taken(program(rule), bought, some)] == [-9]
+
+
+@pytest.mark.parametrize(("gone", "left"), [(1, 0), (0, 300), (299, 0)])
 def test_a_line_that_lacks_a_cent_of_its_threshold_counts_no_more(gone: int, left: int) -> None:
     rule = {"id": "line", "when": {"min_line_minor": 300}, "give": {"points": 1, "per_minor": 1}}
     account = Account(program(rule))
@@ -227,6 +259,13 @@ def test_what_was_asked_of_the_member_is_asked_of_the_member_of_then() -> None:
     assert [entry.points for entry in account.entries] == [1000, -300]
 
 
+def test_a_tier_that_is_asked_again_is_that_of_the_sale() -> None:
+    rule = {"id": "gold", "when": {"tier_in": ["gold"], "min_basket_minor": 100}, "give": {"points": 1, "per_minor": 1}}
+    terms, gold = program(rule, tiers=[{"id": "gold"}]), MemberState(code="1", tier="gold")
+
+    assert [points for _, points, _ in taken(terms, sale("1", 1000), refund("2", "1", 300), state=gold)] == [-300]
+
+
 def entry(points: int, rule: str = "base", **facts: Any) -> LedgerEntry:
     whole = LedgerEntry(receipt="k", rule=rule, points=points, basis_minor=10, why="so")
     return replace(whole, **facts)
@@ -281,6 +320,14 @@ def test_only_what_is_pending_when_the_return_is_made_goes_where_the_program_say
     assert took(early, back("3", half)) == [("key-2/base", -15), ("key-2/s", -7)]
     assert took(back("3", whole)) == [("key-3/s", -7)]
     assert took(back("3", whole, at=SOON + timedelta(days=1))) == []
+    # so little that it is worth no point leaves no trace either
+    assert took(back("3", Line(position=1, amount_minor=-10), at=SOON + timedelta(days=1))) == []
+
+
+def test_a_point_that_was_spent_comes_back_where_only_what_is_pending_goes() -> None:
+    spent = entry(1, "spent/r-1")
+
+    assert allowed([entry(-1), spent], program(returns={"policy": "pending_only"}), SOON) == (spent,)
 
 
 def test_a_voiding_takes_what_is_left_with_its_times() -> None:

@@ -148,6 +148,10 @@ def test_what_was_spent_came_off_the_lots_that_expire_and_then_off_those_that_st
     rolled = roll(member, PROGRAM, on("2026-12-01"))
 
     assert rolled.counters.lots == (Lot(points=29), Lot(points=9, pending_until=on("2027-02-01")))
+    # what is pending cannot have been spent, however soon it expires
+    soon = Lot(points=9, pending_until=on("2026-12-15"), expires_at=on("2026-12-31"))
+    waiting = replace(member, counters=Counters(lots=(*lots[:2], soon)))
+    assert roll(waiting, PROGRAM, on("2026-12-01")).counters.lots == (soon, Lot(points=29))
     one_spent = roll(replace(member, confirmed=49), PROGRAM, on("2026-12-01")).counters.lots
     assert one_spent == (Lot(points=19, expires_at=on("2027-01-01")), Lot(points=30), lots[2])
 

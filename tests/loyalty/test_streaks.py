@@ -57,6 +57,19 @@ def test_stamps_say_their_arithmetic_and_keep_their_times() -> None:
     assert (given.pending_until, given.expires_at) == (MORNING + DAY, MORNING + 2 * DAY)
 
 
+def test_an_exchange_tells_the_card_that_it_takes_from_the_one_that_it_fills() -> None:
+    account = Account(stamps())
+    account.add(cups("1", "2"))
+    swap = (
+        Line(position=1, sku="cup", amount_minor=-200, quantity="2"),
+        Line(position=2, sku="mug", amount_minor=600, quantity="2"),
+    )
+
+    moves = account.add(replace(refund("2", "1"), kind="exchange", total_minor=400, lines=swap))
+
+    assert moved(moves) == [("key-2/s/returned", -10), ("key-2/s", 10)]
+
+
 def test_the_newest_points_go_first_and_one_return_may_take_of_several() -> None:
     account = Account(stamps())
     for number, pieces in (("1", "7"), ("2", "1"), ("3", "4")):
