@@ -20,7 +20,11 @@ PAIRING_LIVES_S = 60.0
 MAX_OPEN_PAIRINGS = 16
 TOKEN_BYTES = 32
 
-Party = Literal["page", "control", "pos"]
+Party = Literal["page", "control", "pos", "display"]
+View = Literal["cashier", "customer"]
+"""Which page a pairing opens: the cashier's, or what the customer sees, which may nothing else."""
+# Begins what a customer view's cookie seals; no token has such a character.
+_DISPLAY = "customer~"
 
 
 class Pairing(Struct, frozen=True, kw_only=True):
@@ -50,12 +54,13 @@ class Access:
         self.origin = f"http://{self.authority}"
         # A browser keeps one jar per host, whatever the port: two registers on one machine need two names.
         self.cookie_name = f"tillside-{port}"
+        self.display_cookie_name = f"tillside-{port}-customer"
         self._key = key
         self._control_token = control_token
         self._monotonic_s = monotonic_s
         self._token = token
         self._pos_token = pos_token
-        self._pairings: dict[str, float] = {}
+        self._pairings: dict[str, tuple[float, View]] = {}
 
     def is_ours(self, host: str | None, origin: str | None) -> bool:
         """Whether the request was meant for this listener and comes from no other site.
@@ -65,37 +70,41 @@ class Access:
         """
         return host == self.authority and origin in (None, self.origin)
 
-    def party(self, authorization: str | None, cookie: str | None) -> Party | None:
+    def party(self, authorization: str | None, cookie: str | None, display_cookie: str | None = None) -> Party | None:
         """Who is asking, or None for nobody we know."""
         if authorization is not None:
             if _is_bearer(authorization, self._control_token):
                 return "control"
             pos_token = self._pos_token()
             return "pos" if pos_token is not None and _is_bearer(authorization, pos_token) else None
-        if cookie is not None and self._is_our_cookie(cookie):
+        if cookie is not None and not cookie.startswith(_DISPLAY) and self._is_our_cookie(cookie):
             return "page"
+        if display_cookie is not None and display_cookie.startswith(_DISPLAY) and self._is_our_cookie(display_cookie):
+            return "display"
         return None
 
-    def open_pairing(self) -> Pairing:
+    def open_pairing(self, view: View = "cashier") -> Pairing:
         """A new code; the oldest gives way where too many are open."""
         self._forget_expired()
         while len(self._pairings) >= MAX_OPEN_PAIRINGS:
             self._pairings.pop(next(iter(self._pairings)))
         code = self._token()
-        self._pairings[code] = self._monotonic_s() + PAIRING_LIVES_S
+        self._pairings[code] = (self._monotonic_s() + PAIRING_LIVES_S, view)
         return Pairing(code=code, url=f"{self.origin}/pair?code={code}", expires_in_s=PAIRING_LIVES_S)
 
-    def redeem(self, code: str) -> str | None:
-        """The cookie for a code, once; None for a code that is unknown, used or too old."""
+    def redeem(self, code: str) -> tuple[View, str] | None:
+        """The cookie for a code and its page, once; None for a code that is unknown, used or too old."""
         self._forget_expired()
-        if self._pairings.pop(code, None) is None:
+        known = self._pairings.pop(code, None)
+        if known is None:
             return None
-        name = self._token()
-        return f"{name}.{self._seal(name)}"
+        _, view = known
+        name = f"{_DISPLAY if view == 'customer' else ''}{self._token()}"
+        return view, f"{name}.{self._seal(name)}"
 
     def _forget_expired(self) -> None:
         now = self._monotonic_s()
-        self._pairings = {code: until for code, until in self._pairings.items() if until > now}
+        self._pairings = {code: known for code, known in self._pairings.items() if known[0] > now}
 
     def _is_our_cookie(self, cookie: str) -> bool:
         name, _, seal = cookie.partition(".")

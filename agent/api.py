@@ -1,6 +1,6 @@
 """The local API and the cashier page, for this machine only.
 
-Owns the routes, the checks every request passes, and the page's files. Host and Origin must be exactly
+Owns the checks every request passes, and the routes that are no part of their own. Host and Origin must be exactly
 ours and the caller must be known before anything else is looked at; whatever fails a check gets 403 and
 changes nothing. Never renders data into HTML: the page gets JSON and writes it as text.
 """
@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from agent.access import Access, Pairing, Party
+from agent.access import Access, Pairing, Party, View
 from agent.answers import answer_of, body_of, problem
+from agent.counter import Counter, TooOftenError
+from agent.counter_routes import CounterRoutes
 from agent.desk import Desk
 from agent.inspection import (
     EntryReport,
@@ -37,6 +37,7 @@ from agent.inspection import (
     StatusReport,
 )
 from agent.openapi import Route, openapi
+from agent.page_routes import PageRoutes
 from agent.posted import BusyError, ReceiptsTaken
 from agent.problem import MalformedBodyError
 from agent.profiles import EditRequest, JoinRequest, MemberTold, Profiles
@@ -44,7 +45,6 @@ from agent.sale_routes import SaleRoutes
 from agent.sale_shapes import SaleRefusedError
 from agent.store_inspection import StoreInspection
 from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
-from agent.view import PageState
 from drivers.receipts.given import GivenReceipt, GivenReceipts
 from loyalty.member import Member
 from sync.guesses import Guesses
@@ -55,22 +55,20 @@ if TYPE_CHECKING:
     from agent.sales import Sales
     from agent.webhook import Webhook
 
-# The page calls the register silent after 12 s without a word.
-ALIVE_EVERY_S = 5.0
-# One cashier page, perhaps a second display, and room for a POS that listens.
-MAX_WATCHERS = 16
 # A receipt of a thousand lines; everything else that is sent here is small.
 MAX_BODY_BYTES = 256 * 1024
-MAX_INCOMING_MESSAGE_BYTES = 4096
-_ALIVE = '{"type":"alive"}'
 
-_FOLDER = Path(__file__).parent / "page"
-_ASSETS = {
-    "cashier.css": "text/css",
-    "cashier.js": "text/javascript",
-    "strings.json": "application/json",
-    "icon.svg": "image/svg+xml",
-}
+# Errors whose message is for whoever asked.
+_STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
+    (NotFoundError, HTTPStatus.NOT_FOUND),
+    (UnknownWorkerError, HTTPStatus.NOT_FOUND),
+    (MalformedBodyError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (TooOftenError, HTTPStatus.TOO_MANY_REQUESTS),
+    (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (StuckWorkerError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+_TOLD = tuple(kind for kind, _ in _STATUS_OF)
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +86,7 @@ class LocalApi:
         *,
         profiles: Profiles,
         sales: Sales | None = None,
+        counter: Counter | None = None,
         webhook: Webhook | None = None,
         rereader: Callable[[], Rereader] | None = None,
     ) -> None:
@@ -96,7 +95,6 @@ class LocalApi:
         `rereader` gives what reads the quarantine again: it is loaded when it is first asked.
         """
         self._access = access
-        self._desk = desk
         self._inspection = inspection
         self._supervisor = supervisor
         self._take_up_enrolment = take_up_enrolment
@@ -104,60 +102,33 @@ class LocalApi:
         self._webhook = webhook
         self._rereader = rereader
         self._sales = SaleRoutes(sales, self._party) if sales is not None else None
-        self._watchers: set[web.WebSocketResponse] = set()
         self._guesses = Guesses(time.monotonic)
+        self._counter = CounterRoutes(counter) if counter is not None else None
+        self._page = PageRoutes(access, desk)
         self.routes = self._routes()
         self._by_place = {(route.method, route.path): route for route in self.routes}
         self._openapi = openapi(self.routes, access.origin)
-        self._headers = _headers(access.authority)
-        self._index = (_FOLDER / "index.html").read_bytes()
-        self._assets = {name: (_FOLDER / name).read_bytes() for name in _ASSETS}
+        self._headers = headers_of(access.authority)
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         for route in self.routes:
             application.router.add_route(route.method, route.path, route.handler)
-        application.on_shutdown.append(self._leave)
+        application.on_shutdown.append(self._page.leave)
         return application
 
     def _routes(self) -> tuple[Route, ...]:
         get, post = "GET", "POST"
         sales = self._sales.routes() if self._sales is not None else ()
+        counter = self._counter.routes() if self._counter is not None else ()
         return (
-            Route(method=get, path="/", handler=self._page, summary="The cashier page.", page=True),
-            Route(method=get, path="/page/{file}", handler=self._asset, summary="A file of the page.", page=True),
-            Route(
-                method=get,
-                path="/pair",
-                handler=self._pair,
-                summary="Spends a pairing code: sets the page's cookie and leads to the page.",
-                status=303,
-                query=("code",),
-                open=True,
-            ),
+            *self._page.routes(),
             Route(
                 method=get,
                 path="/openapi.json",
                 handler=self._document,
                 summary="This document.",
                 open=True,
-            ),
-            Route(
-                method=get,
-                path="/v1/events",
-                handler=self._events,
-                summary="WebSocket: a PageState at once and after every change, and a sign of life in between.",
-                answer=PageState,
-                status=101,
-                page=True,
-            ),
-            Route(
-                method=get,
-                path="/v1/ping",
-                handler=self._ping,
-                summary="Whether the caller is known here; costs nothing.",
-                status=204,
-                page=True,
             ),
             Route(
                 method=get,
@@ -208,9 +179,10 @@ class LocalApi:
                 method=post,
                 path="/v1/pairings",
                 handler=self._open_pairing,
-                summary="A one-time address that opens the page, already paired.",
+                summary="A one-time address that opens the page, paired; with `view=customer` the customer's.",
                 answer=Pairing,
                 status=201,
+                optional=("view",),
             ),
             Route(
                 method=post,
@@ -304,6 +276,7 @@ class LocalApi:
                 status=204,
             ),
             *sales,
+            *counter,
         )
 
     # The checks
@@ -337,12 +310,18 @@ class LocalApi:
                 HTTPStatus.FORBIDDEN,
                 "This token is for sales, receipts and members alone: see /openapi.json.",
             )
-        if party is None or (party == "page" and (route is None or not route.page)):
+        known = {"page": route is not None and route.page, "display": route is not None and route.display}
+        if party is None or not known.get(party, True):
             return problem(HTTPStatus.FORBIDDEN, "Run `tillside open` to open the page, already paired.")
         return None
 
     def _party(self, request: web.Request) -> Party | None:
-        return self._access.party(request.headers.get("Authorization"), request.cookies.get(self._access.cookie_name))
+        access, cookies = self._access, request.cookies
+        return access.party(
+            request.headers.get("Authorization"),
+            cookies.get(access.cookie_name),
+            cookies.get(access.display_cookie_name),
+        )
 
     def _route(self, request: web.Request) -> Route | None:
         resource = request.match_info.route.resource
@@ -355,85 +334,27 @@ class LocalApi:
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return self._refusal(request) or await handler(request)
-        except (NotFoundError, UnknownWorkerError) as error:
-            return problem(HTTPStatus.NOT_FOUND, str(error))
-        except MalformedBodyError as error:
-            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        except _TOLD as error:
+            return problem(next(status for kind, status in _STATUS_OF if isinstance(error, kind)), str(error))
         except SaleRefusedError as error:
             return problem(HTTPStatus.CONFLICT, str(error), error.reason)
         except web.HTTPRequestEntityTooLarge:
             detail = f"The body is larger than {MAX_BODY_BYTES // 1024} KiB: send fewer receipts in one call."
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-        except (StoreError, StuckWorkerError, BusyError) as error:
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except web.HTTPException as error:
             return problem(HTTPStatus(error.status), "Nothing here; see /openapi.json for what is.")
         except Exception as error:  # noqa: BLE001 — the caller gets an answer, the log the kind of error
             log.error("request_failed", method=request.method, error=type(error).__name__)
             return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; the agent's log names it.")
 
-    # The page
-
-    async def _page(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._index, content_type="text/html", charset="utf-8")
-
-    async def _asset(self, request: web.Request) -> web.Response:
-        name = request.match_info["file"]
-        if name not in self._assets:
-            raise NotFoundError("the page has no such file")
-        return web.Response(body=self._assets[name], content_type=_ASSETS[name], charset="utf-8")
-
-    async def _pair(self, request: web.Request) -> web.Response:
-        cookie = self._access.redeem(request.query.get("code", ""))
-        if cookie is None:
-            return problem(HTTPStatus.FORBIDDEN, "This address was used or is too old: run `tillside open` again.")
-        response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/"})
-        response.set_cookie(self._access.cookie_name, cookie, httponly=True, samesite="Strict", path="/")
-        return response
-
     async def _document(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")
-
-    async def _events(self, request: web.Request) -> web.StreamResponse:
-        if len(self._watchers) >= MAX_WATCHERS:
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_WATCHERS} pages are open already: close one.")
-        socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False)
-        await socket.prepare(request)
-        self._watchers.add(socket)
-        telling = asyncio.create_task(self._tell(socket))
-        try:
-            async for _ in socket:
-                pass  # the page has nothing to say yet; reading is what notices that it left
-        finally:
-            telling.cancel()
-            self._watchers.discard(socket)
-        return socket
-
-    async def _tell(self, socket: web.WebSocketResponse) -> None:
-        """The newest state whenever it changes; a slow reader misses what was in between, never the last."""
-        with suppress(ConnectionError), self._desk.watching() as changed:
-            await socket.send_str(self._desk.told.decode())
-            while True:
-                try:
-                    await asyncio.wait_for(changed.wait(), ALIVE_EVERY_S)
-                except TimeoutError:
-                    await socket.send_str(_ALIVE)
-                    continue
-                changed.clear()
-                await socket.send_str(self._desk.told.decode())
-
-    async def _leave(self, _application: web.Application) -> None:
-        for socket in tuple(self._watchers):
-            await socket.close(code=WSCloseCode.GOING_AWAY)
 
     # Questions
 
     async def _status(self, _request: web.Request) -> web.Response:
         members = await asyncio.to_thread(self._inspection.count_members)
         return answer_of(self._inspection.status_with(members))
-
-    async def _ping(self, _request: web.Request) -> web.Response:
-        return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _member(self, request: web.Request) -> web.Response:
         if wait_s := self._guesses.wait_s():
@@ -459,8 +380,9 @@ class LocalApi:
         which = request.match_info["code"]
         return answer_of(await self._profiles.edit(which, wanted, request.headers.get("Idempotency-Key")))
 
-    async def _open_pairing(self, _request: web.Request) -> web.Response:
-        return answer_of(self._access.open_pairing(), HTTPStatus.CREATED)
+    async def _open_pairing(self, request: web.Request) -> web.Response:
+        view: View = "customer" if request.query.get("view") == "customer" else "cashier"
+        return answer_of(self._access.open_pairing(view), HTTPStatus.CREATED)
 
     async def _enrolled(self, _request: web.Request) -> web.Response:
         self._take_up_enrolment()
@@ -522,7 +444,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _headers(authority: str) -> dict[str, str]:
+def headers_of(authority: str) -> dict[str, str]:
     """Sent with every answer: the page runs our own files and nothing else, and nobody frames or keeps it."""
     return {
         "Content-Security-Policy": (

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
-from agent.paper_spending import settled_by_paper
+from agent.paper_spending import let_go_of_others, settled_by_paper
 from agent.view import Outcome, RewardOutcome
 from loyalty.entry_rules import EXCHANGED
 from loyalty.evaluate import TooManyPointsError, earns, evaluate
@@ -103,8 +103,10 @@ class Rules:
         centre asked for it again.
         """
         moment = judged_at(receipt)
-        if moment is None:
-            return None
+        return self.in_force(writing, moment) if moment is not None else None
+
+    def in_force(self, writing: Writing, moment: datetime) -> tuple[str, Program] | None:
+        """The same at a moment."""
         while (name := program_at(writing, moment)) is not None:
             program = self._parsed.get(name) or self._read(writing, name)
             if program is not None:
@@ -166,8 +168,8 @@ def book(
     owner = _owner(writing, receipt, captured, boot, told)
     if owner.reference is not None:
         receipt = replace(receipt, member=owner.reference)
-    evaluation = _evaluation(writing, receipt, owner, rules)
-    original, member = evaluation.original, _beneficiary(owner, evaluation)
+    evaluation = evaluation_of(writing, receipt, owner, rules)
+    original, member = evaluation.original, beneficiary(owner, evaluation)
     writing.add_receipt(
         receipt,
         member,
@@ -176,9 +178,12 @@ def book(
         original=original.receipt.key if original is not None else None,
     )
     _append(writing, receipt, member, evaluation)
-    # Whoever closes a sale says by that which rewards were given.
-    reward = settled_by_paper(writing, receipt, member) if told is None else None
-    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation, reward))
+    reward = None
+    if told is None:  # whoever closes a sale says by that which rewards were given
+        reward = settled_by_paper(writing, receipt, member)
+        if ends_a_sale(receipt):
+            let_go_of_others(writing, member)
+    return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation, reward))
 
 
 def enrich(writing: Writing, known: StoredReceipt, seen: Receipt, *, rules: Rules) -> Booked:
@@ -198,8 +203,8 @@ def correct(writing: Writing, target: str, reading: Receipt, *, rules: Rules) ->
     if len(_known(writing, receipt)) > 1:
         return Booked(fate="conflict", detail="read again, it names another receipt that is already known")
     owner = _named(writing, receipt)
-    evaluation = _evaluation(writing, receipt, owner, rules)
-    member = known.member or _beneficiary(owner, evaluation)
+    evaluation = evaluation_of(writing, receipt, owner, rules)
+    member = known.member or beneficiary(owner, evaluation)
     _keep_anew(writing, receipt, member, evaluation)
     writing.append(
         "correct", receipt.key, CorrectBody(target=receipt.key, reading=_body(writing, receipt, member, evaluation))
@@ -244,11 +249,11 @@ def _revise(
     owner = _owner(writing, receipt, captured, boot)
     if owner.reference is not None:
         receipt = replace(receipt, member=owner.reference)
-    evaluation = _evaluation(writing, receipt, owner, rules)
-    member = _beneficiary(owner, evaluation)
+    evaluation = evaluation_of(writing, receipt, owner, rules)
+    member = beneficiary(owner, evaluation)
     _rewrite(writing, receipt, member, evaluation)
     reward = settled_by_paper(writing, receipt, member)
-    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation, reward))
+    return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation, reward))
 
 
 def _void(
@@ -266,7 +271,7 @@ def _void(
     )
     _rewrite(writing, receipt, known.member, evaluation)
     owner = _named(writing, receipt)
-    return Booked(fate="booked", settlement=_settlement(receipt, captured, owner, evaluation))
+    return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation))
 
 
 def _fill_in(writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules) -> Booked:
@@ -280,8 +285,8 @@ def _fill_in(writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules
         _append(writing, receipt, known.member, Evaluation(claims=known.claims))
         return Booked(fate="seen_again")
     owner = _named(writing, receipt)
-    evaluation = _evaluation(writing, receipt, owner, rules)
-    _rewrite(writing, receipt, known.member or _beneficiary(owner, evaluation), evaluation)
+    evaluation = evaluation_of(writing, receipt, owner, rules)
+    _rewrite(writing, receipt, known.member or beneficiary(owner, evaluation), evaluation)
     return Booked(fate="seen_again")
 
 
@@ -292,17 +297,18 @@ def _owner(
     if ends_a_sale(receipt):
         scan = _taken(writing, captured, boot, receipt.key if told is None else None)
         if told is not None:
-            return _of(writing, told)
+            return ownership_of(writing, told)
         if scan is not None:
-            return _of(writing, MemberReference(code=scan.code, kind=scan.kind, entry=scan.entry))
+            return ownership_of(writing, MemberReference(code=scan.code, kind=scan.kind, entry=scan.entry))
     return _named(writing, receipt)
 
 
 def _named(writing: Writing, receipt: Receipt) -> Ownership:
-    return _of(writing, receipt.member) if receipt.member else Ownership()
+    return ownership_of(writing, receipt.member) if receipt.member else Ownership()
 
 
-def _of(writing: Writing, reference: MemberReference) -> Ownership:
+def ownership_of(writing: Writing, reference: MemberReference) -> Ownership:
+    """Whose a receipt with this code is, as far as this register knows them."""
     member = writing.member_by_code(reference.code)
     if member is not None and member.refuses(reference.code):
         return Ownership(reference=reference, blocked=True)
@@ -322,7 +328,8 @@ def _taken(writing: Writing, captured: Instant, boot: str, used_by: str | None) 
     return taken
 
 
-def _evaluation(writing: Writing, receipt: Receipt, owner: Ownership, rules: Rules) -> Evaluation:
+def evaluation_of(writing: Writing, receipt: Receipt, owner: Ownership, rules: Rules) -> Evaluation:
+    """What a receipt claims for its owner under the program of its own time."""
     sold, returned = parts_of(receipt)
     original = _original(writing, returned) if returned is not None else None
     program = rules.at(writing, receipt)
@@ -424,7 +431,7 @@ def _settled(original: StoredReceipt) -> Settled:
     )
 
 
-def _beneficiary(owner: Ownership, evaluation: Evaluation) -> str | None:
+def beneficiary(owner: Ownership, evaluation: Evaluation) -> str | None:
     """The centre's id of whom the claims are about: what a return takes back, it takes from whom the sale gave it."""
     original = evaluation.original
     if original is not None and original.member is not None:
@@ -461,13 +468,14 @@ def _body(writing: Writing, receipt: Receipt, member: str | None, evaluation: Ev
     )
 
 
-def _settlement(
+def settlement_of(
     receipt: Receipt,
     captured: Instant,
     owner: Ownership,
     evaluation: Evaluation,
     reward: RewardOutcome | None = None,
 ) -> Settlement:
+    """What the page is told of a receipt."""
     claims = evaluation.claims
     code = owner.reference.code if owner.reference is not None else None
     original = evaluation.original
@@ -483,6 +491,7 @@ def _settlement(
             pending=sum(claim.points for claim in claims if _is_pending(claim, captured.wall)),
             estimated=evaluation.estimated,
             reward=reward,
+            claims=claims,
         )
     if code is None and receipt.kind == "sale":
         return Settlement(receipt=receipt, captured=captured, code=None, outcome="no_card")

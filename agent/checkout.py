@@ -56,6 +56,12 @@ class MemberRefused(Struct, frozen=True, kw_only=True):
     scan: MemberScan
 
 
+class MemberRemoved(Struct, frozen=True, kw_only=True):
+    """The cashier said at `at` that whoever was scanned is not the customer."""
+
+    at: Instant
+
+
 class ReceiptPrinted(Struct, frozen=True, kw_only=True):
     """A receipt that ends a sale (`ends_a_sale`) was captured at `at`."""
 
@@ -68,7 +74,7 @@ class TimePassed(Struct, frozen=True, kw_only=True):
     at: Instant
 
 
-Event = MemberScanned | MemberRefused | ReceiptPrinted | TimePassed
+Event = MemberScanned | MemberRefused | MemberRemoved | ReceiptPrinted | TimePassed
 
 
 class ShowMember(Struct, frozen=True, kw_only=True):
@@ -121,6 +127,8 @@ def step(state: Checkout, event: Event) -> tuple[Checkout, tuple[Effect, ...]]:
             return _scanned(state, scan)
         case MemberRefused(scan=scan):
             return _refused(state, scan)
+        case MemberRemoved(at=at):
+            return _removed(state, at)
         case ReceiptPrinted(at=at):
             return _printed(state, at)
         case TimePassed(at=at):
@@ -164,6 +172,17 @@ def _refused(state: Checkout, scan: MemberScan) -> tuple[Checkout, tuple[Effect,
     before = current(left, scan.at)
     shown: Effect = ClearMember() if before is None else ShowMember(scan=before)
     return replace(left, shown=before.id if before is not None else None), (UseUp(ids=(scan.id,)), shown)
+
+
+def _removed(state: Checkout, at: Instant) -> tuple[Checkout, tuple[Effect, ...]]:
+    """Nobody who was scanned before is the customer of a later receipt."""
+    later = tuple(scan for scan in state.scans if _is_after(scan.at, at, state.boot))
+    gone = tuple(scan.id for scan in state.scans if scan not in later)
+    shown = state.shown if any(scan.id == state.shown for scan in later) else None
+    effects: list[Effect] = [UseUp(ids=gone)] if gone else []
+    if state.shown is not None and shown is None:
+        effects.append(ClearMember())
+    return replace(state, scans=later, shown=shown), tuple(effects)
 
 
 def _printed(state: Checkout, at: Instant) -> tuple[Checkout, tuple[Effect, ...]]:

@@ -20,6 +20,7 @@ from agent.checkout import (
     UNUSED_MEMBER_CLEARS_AFTER,
     Checkout,
     MemberRefused,
+    MemberRemoved,
     MemberScan,
     MemberScanned,
     ReceiptPrinted,
@@ -27,16 +28,19 @@ from agent.checkout import (
     ends_a_sale,
     step,
 )
+from agent.customer_screen import screen_of
 from agent.supervisor import Health
 from agent.view import (
     BadgeView,
     CustomerView,
+    GiveView,
     NoticeKind,
     NoticeView,
     Outcome,
     PageState,
     PlaceView,
     Promise,
+    RecentView,
     RewardOutcome,
     SaleView,
     Standing,
@@ -44,6 +48,7 @@ from agent.view import (
     problem_views,
 )
 from loyalty.instant import Instant
+from loyalty.ledger import LedgerEntry
 from loyalty.member import Member, ending_of
 from loyalty.money import minor_digits
 from loyalty.receipt import Receipt
@@ -54,6 +59,8 @@ SALE_SHOWN_FOR = timedelta(seconds=60)
 NOTICE_SHOWN_FOR = timedelta(seconds=6)
 # That a card is blocked: long enough to tell the customer.
 BLOCKED_SHOWN_FOR = timedelta(seconds=60)
+# Rules whose points are told one by one; a sale to which more apply tells the first.
+MAX_GIVES = 12
 # Timers may fire a little early; the state is asked again just after its limit.
 _AFTER_S = 0.05
 
@@ -62,7 +69,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
     """What a receipt came to: whose it is (`code`), and what it gives as far as this register can tell.
 
     `estimated`: something of the member's past that the rules ask for is not known here. `reward` is what became of
-    the rewards that were reserved for it.
+    the rewards that were reserved for it. `claims` are the points rule by rule.
     """
 
     receipt: Receipt
@@ -73,6 +80,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
     pending: int = 0
     estimated: bool = False
     reward: RewardOutcome | None = None
+    claims: tuple[LedgerEntry, ...] = ()
 
 
 class _Notice(Struct, frozen=True, kw_only=True):
@@ -98,9 +106,12 @@ class Desk:
         checkout: Checkout,
         schedule: Callable[[float, Callable[[], None]], object],
         promise: Callable[[Member], Promise] = lambda _member: Promise(),
+        recent: Callable[[], tuple[RecentView, ...]] = tuple,
     ) -> None:
-        """`promise` says what of a member's points can be spent here."""
+        """`promise` says what of a member's points can be spent here, `recent` which receipts are nobody's."""
         self._promise = promise
+        self._find_recent = recent
+        self._recent = recent()
         self._clock = clock
         self._find_member = find_member
         self._schedule = schedule
@@ -110,18 +121,24 @@ class Desk:
         self._unissued: frozenset[str] = frozenset()
         self._notice: _Notice | None = None
         self._settled: Settlement | None = None
+        self._seen_off: Settlement | None = None
         self._language = language
         self._place = place
         self._badge = BadgeView(enrolled=False, online=False, since=None, queued=0)
         self._health: tuple[Health, ...] = ()
         self._watchers: set[asyncio.Event] = set()
-        self._told = b""
+        self._told = self._screen = b""
         self.publish()
 
     @property
     def told(self) -> bytes:
         """The page's state as JSON, as it was last published."""
         return self._told
+
+    @property
+    def screen(self) -> bytes:
+        """The same of what the customer is shown."""
+        return self._screen
 
     @contextmanager
     def watching(self) -> Iterator[asyncio.Event]:
@@ -164,6 +181,17 @@ class Desk:
         self._checkout, _ = step(self._checkout, MemberRefused(scan=scan))
         self.tell("blocked", scan.at, scan.code)
 
+    def removed(self, at: Instant) -> None:
+        """The cashier took away whoever was shown: as the customer, or as that of the sale that is over."""
+        self._checkout, _ = step(self._checkout, MemberRemoved(at=at))
+        self._notice = None
+        self._seen_off = self._settled
+        self.publish()
+
+    def serving(self) -> MemberScan | None:
+        """Whose scan a receipt printed now would take; its id is the turn that the page is told."""
+        return next((scan for scan in self._checkout.scans if scan.id == self._checkout.shown), None)
+
     def tell(self, kind: NoticeKind, at: Instant, code: str = "") -> None:
         """Something that the cashier should see of a scan that is no member's; `code` is a blocked card's."""
         self._notice = _Notice(kind=kind, at=at, code=code)
@@ -176,6 +204,7 @@ class Desk:
             self._checkout, _ = step(self._checkout, ReceiptPrinted(at=settlement.captured))
             self._notice = None
         self._settled = settlement
+        self._recent = self._find_recent()
         self._schedule(SALE_SHOWN_FOR.total_seconds() + _AFTER_S, self.publish)
         self.publish()
 
@@ -193,21 +222,22 @@ class Desk:
 
     def publish(self) -> None:
         """Tells the watchers, if anything they see has changed."""
-        told = msgspec.json.encode(self.state())
+        state = self.state()
+        told = msgspec.json.encode(state)
         if told == self._told:
             return
-        self._told = told
+        self._told, self._screen = told, msgspec.json.encode(screen_of(state))
         for event in self._watchers:
             event.set()
 
     def state(self) -> PageState:
         """Everything the page shows at this moment."""
-        shown = next((scan for scan in self._checkout.scans if scan.id == self._checkout.shown), None)
+        shown = self.serving()
         notice = self._current_notice()
         # A card that is refused is the next customer's, like any other.
         sale = self._sale(current=shown is None and (notice is None or notice.kind != "blocked"))
         if shown is not None:
-            customer = self._customer(shown.code, checking=shown.id in self._checking)
+            customer = self._customer(shown.code, checking=shown.id in self._checking, turn=shown.id)
         elif sale is not None and sale.current and self._settled is not None and self._settled.code is not None:
             customer = self._customer(self._settled.code, checking=False)
         elif notice is not None and notice.kind == "blocked":
@@ -221,6 +251,7 @@ class Desk:
             customer=customer,
             notice=notice,
             sale=sale,
+            recent=self._recent,
             problems=problem_views(self._health),
         )
 
@@ -228,17 +259,18 @@ class Desk:
         self._checkout, _ = step(self._checkout, TimePassed(at=self._clock()))
         self.publish()
 
-    def _customer(self, code: str, *, checking: bool) -> CustomerView:
+    def _customer(self, code: str, *, checking: bool, turn: int | None = None) -> CustomerView:
         member, ending = self._find_member(code), ending_of(code)
         if member is None:
             unheard_of: Standing = "unissued" if code in self._unissued else "unknown"
-            return CustomerView(standing="checking" if checking else unheard_of, ending=ending)
+            return CustomerView(standing="checking" if checking else unheard_of, ending=ending, turn=turn)
         if member.refuses(code):
-            return CustomerView(standing="blocked", ending=ending)
+            return CustomerView(standing="blocked", ending=ending, turn=turn)
         card = member.identifier(code)
         return CustomerView(
             standing="known",
             ending=ending,
+            turn=turn,
             member=member_view(member, self._promise(member)),
             replaced_by=card.replaced_by if card is not None and card.state == "replaced" else None,
         )
@@ -268,8 +300,19 @@ class Desk:
             pending=settled.pending,
             estimated=settled.estimated,
             reward=settled.reward,
-            current=current and timedelta(0) <= age < SALE_SHOWN_FOR,
+            gives=tuple(map(_give, settled.claims[:MAX_GIVES])),
+            current=current and settled is not self._seen_off and timedelta(0) <= age < SALE_SHOWN_FOR,
         )
+
+
+def _give(claim: LedgerEntry) -> GiveView:
+    return GiveView(
+        rule=claim.rule,
+        points=claim.points,
+        basis_minor=claim.basis_minor,
+        pending_until=claim.pending_until,
+        why=claim.why,
+    )
 
 
 def restored(checkout: Checkout, now: Instant) -> Checkout:

@@ -25,8 +25,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     `answer` is None where there is no JSON in the answer, `body` has the shapes that the request may be of, if any;
     `query` names the query parameters it needs, `optional` and `headers` those it can do without; `page` is true where
-    the cashier page may ask too, not only the command line; `pos` where a POS with its token may; `open` where anyone
-    on this machine may.
+    the cashier page may ask too, not only the command line; `display` where the customer view may; `pos` where a POS
+    with its token may; `open` where anyone on this machine may.
     """
 
     method: str
@@ -40,6 +40,7 @@ class Route(Struct, frozen=True, kw_only=True):
     optional: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     page: bool = False
+    display: bool = False
     pos: bool = False
     open: bool = False
 
@@ -64,6 +65,12 @@ def openapi(routes: Sequence[Route], origin: str) -> bytes:
                 "control": {"type": "http", "scheme": "bearer", "description": "The token in control.json."},
                 "pos": {"type": "http", "scheme": "bearer", "description": "What `tillside pos-token` prints."},
                 "page": {"type": "apiKey", "in": "cookie", "name": "tillside-PORT", "description": "Set by /pair."},
+                "display": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "tillside-PORT-customer",
+                    "description": "Set by /pair for the customer view.",
+                },
             },
         },
     }
@@ -116,5 +123,5 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.open:
         return []
-    parties = [("control", True), ("page", route.page), ("pos", route.pos)]
+    parties = [("control", True), ("page", route.page), ("display", route.display), ("pos", route.pos)]
     return [{party: list[str]()} for party, may in parties if may]

@@ -35,6 +35,17 @@ def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None) -> 
     return _not_shown(writing, sale)
 
 
+def let_go_of_others(writing: Writing, member: str | None) -> None:
+    """A receipt ended somebody's turn at this till: what the page reserved for whom it is not is released.
+
+    Of several tills that print into one register's spool, the others' customers choose again.
+    """
+    for one in writing.reserved_redemptions():
+        sale = writing.sale(one.sale)
+        if one.member != member and sale is not None:
+            _not_shown(writing, sale)
+
+
 def _not_shown(writing: Writing, sale: KeptSale) -> RewardOutcome | None:
     if not sale.by_page:
         return None

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from typing import Final
 
-from agent.view import Promise, RewardView, Unsafe
+from agent.view import Promise, ReservedView, RewardView, Unsafe
+from loyalty.account import facts_of
 from loyalty.allowances import Standing
-from loyalty.member import Member
+from loyalty.fold import Fold
+from loyalty.history import scope_of
+from loyalty.member import Counters, Member, MemberState
+from loyalty.money import minor_digits
 from loyalty.program import Program, ProgramError, Reward, program_from_json
+from loyalty.receipt import Receipt
+from loyalty.rewards import offers
 from sync.programs import program_at
+from sync.store.rows import KeptRedemption
+from sync.store.spending_rows import SpendingReads
 from sync.store.store import Store
+
+_NOTHING_BOUGHT: Final = "nothing-bought"
 
 
 class Promises:
@@ -30,15 +40,17 @@ class Promises:
         now = self._now()
         standing = self._store.standing(member, is_sure=self._store.is_sure())
         program = self._program(now)
-        rewards = program.rewards if program is not None else ()
-        if program is None or not rewards:
-            return Promise(safe_offline=standing.safe, why=unsafe_because(standing))
-        day = now.astimezone(ZoneInfo(program.time_zone)).date().isoformat()
-        held = sorted((one for one in rewards if _holds(one, day)), key=lambda one: (one.priority, one.id))
+        promise = Promise(safe_offline=standing.safe, why=unsafe_because(standing))
+        if program is None or not program.rewards:
+            return promise
+        titles = {one.id: one.title or None for one in program.rewards}
         return Promise(
-            safe_offline=standing.safe,
-            why=unsafe_because(standing),
-            rewards=tuple(_view(one, standing) for one in held if one.cost <= standing.balance),
+            safe_offline=promise.safe_offline,
+            why=promise.why,
+            rewards=tuple(_view(one, standing) for one in affordable(program, member, now)),
+            reserved=tuple(_reserved(one, titles) for one in reserved_on_page(self._store, member.member)),
+            currency=program.currency,
+            digits=minor_digits(program.currency),
         )
 
     def _program(self, now: datetime) -> Program | None:
@@ -54,6 +66,33 @@ class Promises:
         return self._read[1]
 
 
+def affordable(program: Program, member: Member, now: datetime) -> tuple[Reward, ...]:
+    """The rewards that are meant for this member, here and today, and that they have the points for, in their order.
+
+    What goods a reward is for is not looked at.
+    """
+    state = MemberState(
+        code=member.member,
+        tier=member.tier,
+        confirmed=member.balance.confirmed,
+        pending=member.balance.pending,
+        spendable=member.balance.spendable,
+        counters=member.counters or Counters(),
+    )
+    fold = Fold(scope_of((program,)), state)
+    nothing = Receipt(key=_NOTHING_BOUGHT, kind="sale", currency=program.currency, total_minor=0, issued_at=now)
+    fold.sell(nothing, program=program, facts=facts_of(state, program))
+    rewards = {reward.id: reward for reward in program.rewards}
+    offered = offers(fold.purchase(_NOTHING_BOUGHT), program, member.balance.spendable)
+    return tuple(rewards[one.reward] for one in offered if all(lack.kind != "points" for lack in one.missing))
+
+
+def reserved_on_page(reads: SpendingReads, member: str) -> tuple[KeptRedemption, ...]:
+    """What the page reserved for a member and no receipt has settled yet."""
+    reserved = [one for one in reads.reserved_redemptions() if one.member == member]
+    return tuple(one for one in reserved if (sale := reads.sale(one.sale)) is not None and sale.by_page)
+
+
 def unsafe_because(standing: Standing) -> Unsafe | None:
     """Why less than the balance can be spent without asking; None where all of it can."""
     if standing.safe >= standing.balance:
@@ -63,10 +102,6 @@ def unsafe_because(standing: Standing) -> Unsafe | None:
     return "partly_granted" if standing.safe else "not_granted"
 
 
-def _holds(reward: Reward, day: str) -> bool:
-    return (reward.valid_from or day) <= day <= (reward.valid_until or day)
-
-
 def _view(reward: Reward, standing: Standing) -> RewardView:
     return RewardView(
         reward=reward.id,
@@ -74,4 +109,12 @@ def _view(reward: Reward, standing: Standing) -> RewardView:
         cost=reward.cost,
         times=standing.balance // reward.cost,
         safe=reward.cost <= standing.safe,
+        discount_minor=reward.discount_minor or None,
+        min_basket_minor=reward.min_basket_minor or None,
+    )
+
+
+def _reserved(one: KeptRedemption, titles: dict[str, str | None]) -> ReservedView:
+    return ReservedView(
+        reward=one.reward, title=titles.get(one.reward), points=one.points, discount_minor=one.discount_minor
     )

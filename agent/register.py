@@ -28,6 +28,7 @@ from agent.api import LocalApi
 from agent.booking import Rules, book, checkout_of
 from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
+from agent.counter import Counter, recent_receipts
 from agent.desk import Desk, restored
 from agent.layouts import templates_of
 from agent.pos_token import token_in_force
@@ -140,6 +141,7 @@ class Register:
             checkout=restored(checkout_of(self._store, boot_id()), now()),
             schedule=loop.call_later,
             promise=Promises(self._store, lambda: now().wall).of,
+            recent=lambda: recent_receipts(self._store, now()),
         )
         self._receipts_back = asyncio.Event()
         self._scans = ScanIntake(
@@ -165,14 +167,26 @@ class Register:
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
         self._store.listen(self._committed)
         self._desk.set_badge(self._link.badge)
+        profiles = Profiles(self._store)
         api = LocalApi(
             self._access,
             self._desk,
             StoreInspection(self._store, self._live, options=self._options),
             self._supervisor,
             self._link.take_up_enrolment,
-            profiles=Profiles(self._store),
+            profiles=profiles,
             sales=self._sales,
+            counter=Counter(
+                self._store,
+                self._desk,
+                self._scans,
+                self._rules,
+                self._link,
+                profiles=profiles,
+                parse=self._recognition.parse,
+                now=now,
+                monotonic_s=time.monotonic,
+            ),
             webhook=self._webhook,
             rereader=self._rereader,
         )

@@ -123,6 +123,10 @@ Refused = Literal[
     "not_offline",
     "register_unsure",
     "below_floor",
+    "not_shown",
+    "has_member",
+    "no_sale",
+    "too_old",
 ]
 
 

@@ -34,21 +34,64 @@ Unsafe = Literal["register_unsure", "not_granted", "partly_granted"]
 
 
 class RewardView(Struct, frozen=True, kw_only=True):
-    """A reward that the member has the points for; `safe` where it can be given without asking the centre."""
+    """A reward that the member has the points for; `safe` where it can be given without asking the centre.
+
+    `discount_minor` is what it takes off whatever is bought; None where that hangs on the goods, which only a POS that
+    calls in can tell. `min_basket_minor` is what goods it needs.
+    """
 
     reward: str
     title: str | None
     cost: int
     times: int
     safe: bool
+    discount_minor: int | None = None
+    min_basket_minor: int | None = None
+
+
+class ReservedView(Struct, frozen=True, kw_only=True):
+    """A reward that was reserved on the page: the cashier takes `discount_minor` off at the POS."""
+
+    reward: str
+    title: str | None
+    points: int
+    discount_minor: int
+
+
+class GiveView(Struct, frozen=True, kw_only=True):
+    """Points of a sale under one rule: `basis_minor` is the money it looked at, `why` the arithmetic."""
+
+    rule: str
+    points: int
+    basis_minor: int
+    pending_until: AwareDatetime | None
+    why: str
+
+
+class RecentView(Struct, frozen=True, kw_only=True):
+    """A receipt of the last hour that is nobody's, and can still be given to a member."""
+
+    receipt: str
+    number: str | None
+    at: AwareDatetime
+    total_minor: int
+    digits: int
+    currency: str
 
 
 class Promise(Struct, frozen=True, kw_only=True):
-    """What of a member's points can be spent here: `safe_offline` without asking anybody, and why no more."""
+    """What of a member's points can be spent here: `safe_offline` without asking anybody, and why no more.
+
+    `reserved` are rewards that were chosen on the page and wait for their receipt; amounts are in `currency`, of so
+    many `digits`.
+    """
 
     safe_offline: int = 0
     why: Unsafe | None = None
     rewards: tuple[RewardView, ...] = ()
+    reserved: tuple[ReservedView, ...] = ()
+    currency: str = ""
+    digits: int = 0
 
 
 class PlaceView(Struct, frozen=True, kw_only=True):
@@ -86,17 +129,21 @@ class MemberView(Struct, frozen=True, kw_only=True):
     safe_offline: int = 0
     unsafe_because: Unsafe | None = None
     rewards: tuple[RewardView, ...] = ()
+    reserved: tuple[ReservedView, ...] = ()
+    currency: str = ""
+    digits: int = 0
 
 
 class CustomerView(Struct, frozen=True, kw_only=True):
     """Who was scanned. `member` goes with standing `known`.
 
     `replaced_by` is there where this is an old card: how the one ends that took its place, empty where that is
-    not known.
+    not known. `turn` names who is being served, for what is asked about them; None once the receipt was printed.
     """
 
     standing: Standing
     ending: str
+    turn: int | None = None
     member: MemberView | None = None
     replaced_by: str | None = None
 
@@ -115,6 +162,7 @@ class SaleView(Struct, frozen=True, kw_only=True):
     served, nothing is given. `at_centre`: this register cannot tell what the
     receipt gives, the centre will. `estimated`: the points are an estimate, the centre knows more of the member's
     past. `current` until the next customer is scanned. `reward` is there where one was reserved for it on the page.
+    `gives` says rule by rule where the points come from.
     """
 
     kind: ReceiptKind
@@ -127,6 +175,7 @@ class SaleView(Struct, frozen=True, kw_only=True):
     estimated: bool = False
     current: bool
     reward: RewardOutcome | None = None
+    gives: tuple[GiveView, ...] = ()
 
 
 class ProblemView(Struct, frozen=True, kw_only=True):
@@ -146,6 +195,7 @@ class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"
     customer: CustomerView | None = None
     notice: NoticeView | None = None
     sale: SaleView | None = None
+    recent: tuple[RecentView, ...] = ()
     problems: tuple[ProblemView, ...] = ()
 
 
@@ -163,6 +213,9 @@ def member_view(member: Member, promise: Promise) -> MemberView:
         safe_offline=promise.safe_offline,
         unsafe_because=promise.why,
         rewards=promise.rewards,
+        reserved=promise.reserved,
+        currency=promise.currency,
+        digits=promise.digits,
     )
 
 

@@ -61,6 +61,10 @@ class SettingsError(ValueError):
         self.remedy = remedy
 
 
+Language = Literal["en", "sr", "sr-Cyrl", "hr", "sl", "de"]
+"""What the page speaks; `agent/page/` has the words."""
+
+
 class RegisterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which register this is. Store and register come with the enrolment; these are for receipts that
     name neither, and for a register that is not enrolled.
@@ -71,7 +75,7 @@ class RegisterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     register: Name | None = None
     currency: Currency | None = None
     time_zone: Name | None = None
-    language: Literal["en", "sr"] = "en"
+    language: Language = "en"
 
 
 class PathSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -319,14 +319,17 @@ def members(
 
 @app.command("open")
 def open_page(
+    customer: Annotated[
+        bool, typer.Option("--customer", help="What the customer sees, for a display of theirs.")
+    ] = False,
     print_only: Annotated[bool, typer.Option("--print", help="Print the address; open no browser.")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Open the cashier page, already paired."""
+    """Open the cashier page or the customer view, already paired."""
     from agent.cli.open import open_command
 
-    raise typer.Exit(open_command(config=config, print_only=print_only, as_json=as_json))
+    raise typer.Exit(open_command(config=config, customer=customer, print_only=print_only, as_json=as_json))
 
 
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from agent.access import Pairing
+from agent.access import Pairing, View
 from agent.control import Control, read_control
 from agent.inspection import (
     EntryReport,
@@ -96,8 +96,8 @@ class RunningAgent:
     def member(self, code: str) -> Member:
         return self._get(f"/v1/members/{quote(code, safe='')}", Member)
 
-    def open_pairing(self) -> Pairing:
-        return msgspec.json.decode(self._exchange("POST", "/v1/pairings"), type=Pairing)
+    def open_pairing(self, view: View = "cashier") -> Pairing:
+        return msgspec.json.decode(self._exchange("POST", f"/v1/pairings?view={view}"), type=Pairing)
 
     def take_up_enrolment(self) -> None:
         self._exchange("POST", "/v1/enrolment")

@@ -1,4 +1,4 @@
-"""`tillside open`: the cashier page, already paired."""
+"""`tillside open`: the cashier page or the customer view, already paired."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from agent.cli.outcome import complain, guarded, say, say_json
 from config.load import load_settings
 
 
-def open_command(*, config: str | None, print_only: bool, as_json: bool) -> int:
+def open_command(*, config: str | None, customer: bool, print_only: bool, as_json: bool) -> int:
     """Open the page in this user's browser, or print its one-time address. Exit codes: 0 done, 1 problem."""
 
     def work() -> int:
         agent = running_agent(load_settings(config))
         if agent is None:
             return complain("open", "the agent does not run: start it with `tillside run`", PROBLEM, as_json=as_json)
-        pairing = agent.open_pairing()
+        pairing = agent.open_pairing("customer" if customer else "cashier")
         if as_json:
             say_json(pairing)
         elif print_only:

@@ -1,265 +1,494 @@
-// The cashier page. Owns showing one state from the register, and saying how old it is.
-// Never writes anything but text into the document, and never shows a number as fresh when the
-// register is silent.
+// The cashier page. Owns showing the register's state, and what a cashier does with the keys.
+// Never shows a number as fresh when the register is silent; never stands in the way: Escape and every scan lead back
+// to the sale.
 
-const SILENT_AFTER_MS = 12_000; // the register says something every 5 s
-const RETRY_MS = { first: 250, cap: 5_000 };
-const REQUEST_TIMEOUT_MS = 4_000;
-const CLOCK_TICK_MS = 5_000; // how often ages are written anew
-const REWARDS_SHOWN = 3; // in a glance, and without scrolling
-const MINUTE_S = 60, HOUR_S = 3_600, DAY_S = 86_400;
+import { at, fill, make, write } from "./dom.js";
+import { listen } from "./keys.js";
+import { ask, watch } from "./link.js";
+import { LANGUAGES, wordsOf } from "./words.js";
 
+const MAX_KEYED = 9; // rewards and receipts with a key of their own
+const GIVES_SHOWN = 3; // in a glance; all of them with W
+const SAID_FOR_MS = 8_000;
+const CONSENT_TEXT = "till-2026-11"; // the version of the words that a customer is asked by
+const SHORT_NAME_CHARS = 80;
+const MINUTE_S = 60;
 const body = document.body;
-const at = (id) => document.getElementById(id);
-const section = (name) => document.querySelector(`.${name}`);
 
-const catalogue = await (await fetch("/page/strings.json")).json();
-let words = catalogue.en;
-let state = null; // the last PageState
-let heard = null; // when the register last said anything, ms of this page's clock
-let lost = performance.now(); // since when it has been silent
-let paired = true;
-let failures = 0;
+const kept = (name, otherwise) => {
+  try { return localStorage.getItem(name) ?? otherwise; } catch { return otherwise; }
+};
+const keep = (name, value) => {
+  try { localStorage.setItem(name, value); } catch { /* it holds until the page is closed */ }
+  chosen[name] = value;
+};
+const chosen = { language: kept("language", ""), sounds: kept("sounds", "on"), keys: kept("keys", "on") };
 
-// ---- words and numbers
+let words = null;
+let panel = { name: "home" };
+let saidUntil = 0;
+let busy = false;
+let shownBefore = { turn: undefined, spendable: 0, reserved: 0, fewer: 0 };
 
-const fill = (template, values) => template.replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? ""));
-const say = (key, values = {}) => fill(words[key], values);
-const number = (value) => new Intl.NumberFormat(words.locale).format(value);
-const signed = (value) => new Intl.NumberFormat(words.locale, { signDisplay: "exceptZero" }).format(value);
-
-function money(sale) {
-  const amount = new Intl.NumberFormat(words.locale, {
-    minimumFractionDigits: sale.digits, maximumFractionDigits: sale.digits,
-  }).format(Math.abs(sale.total_minor) / 10 ** sale.digits);
-  return `${amount} ${sale.currency}`;
-}
-
-function span(seconds) {
-  if (seconds < MINUTE_S) return say("seconds", { n: Math.floor(seconds) });
-  if (seconds < HOUR_S) return say("minutes", { n: Math.floor(seconds / MINUTE_S) });
-  if (seconds < DAY_S) return say("hours", { n: Math.floor(seconds / HOUR_S) });
-  return say("days", { n: Math.floor(seconds / DAY_S) });
-}
-
-const secondsSince = (time) => Math.max(0, (Date.now() - Date.parse(time)) / 1000);
-
-function ago(time) {
-  const seconds = secondsSince(time);
-  return seconds < MINUTE_S ? say("just_now") : say("ago", { age: span(seconds) });
-}
+const say = (key, values) => words.say(key, values);
 
 // ---- showing
 
-function write(id, text) {
-  const element = at(id);
-  if (element.textContent !== text) element.textContent = text; // an equal text is not announced again
-}
-
-const live = () => lost === null;
-
-function phaseOf({ customer, sale }) {
-  if (sale?.current && customer) return "sale";
-  if (customer) return customer.standing;
-  return "idle";
-}
-
-function show() {
-  if (state === null) {
-    showBadge();
-    return;
-  }
-  words = catalogue[state.language] ?? catalogue.en;
-  document.documentElement.lang = state.language;
-  const phase = phaseOf(state);
-  body.dataset.phase = phase;
-  body.dataset.live = live();
-  body.dataset.crowded = Boolean(state.notice) || typeof state.customer?.replaced_by === "string"
-    || Boolean(state.customer?.member?.rewards.length);
+async function show() {
+  const language = chosen.language || link.state?.language || "en";
+  words = await wordsOf(LANGUAGES[language] ? language : "en");
+  const { state } = link; // as it is now: an earlier one would be old
+  document.documentElement.lang = words.locale;
+  showBadge(state);
+  showKeys(state);
+  if (state === null) return;
+  const { customer, sale } = state;
+  const member = customer?.member;
+  followTurn(customer);
+  body.dataset.phase = sale?.current && customer ? "sale" : customer?.standing ?? "idle";
+  body.dataset.live = link.live;
   showNotice(state.notice);
-  showWho(state.customer, phase === "sale");
-  if (!state.customer && state.sale?.current) write("message", saleText(state.sale));
-  showPoints(state.customer?.member);
-  showSale(state.sale, state.customer);
-  showPlace(state.place);
+  showWho(customer, sale);
+  showPoints(member, customer?.turn);
+  showSale(sale, customer);
+  showPanel(state);
+  write("place", placeOf(state.place));
   showProblems(state.problems);
-  showBadge();
+  write("last-sale", lastSale(sale, customer));
+  if (performance.now() > saidUntil) write("said", "");
 }
 
 const cardName = (ending) => (ending ? say("card", { ending }) : say("card_short"));
+const placeOf = ({ store, register }) => (store && register ? say("place", { store, register }) : say("place_unknown"));
+const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
 
 function showNotice(notice) {
+  if (notice && at("notice").dataset.kind !== notice.kind) beep();
   at("notice").hidden = !notice;
   at("notice").dataset.kind = notice?.kind ?? "";
   write("notice", notice ? say(`notice_${notice.kind}`, { card: cardName(notice.ending) }) : "");
 }
 
-function showWho(customer, sold) {
+function showWho(customer, sale) {
   const member = customer?.member;
-  body.dataset.tier = member?.tier ?? "";
   body.dataset.replaced = typeof customer?.replaced_by === "string";
-  if (!customer) {
-    write("eyebrow", "");
-    write("name", say("idle_title"));
-    write("message", say("idle_text"));
-  } else if (member) {
-    write("eyebrow", member.tier ?? say("welcome"));
-    write("name", member.name ?? cardName(customer.ending));
-    write("message", replacedText(customer.replaced_by) || (member.note ?? ""));
-  } else if (customer.standing === "checking") {
-    write("eyebrow", "");
-    write("name", cardName(customer.ending));
-    write("message", say("checking"));
-  } else {
-    const { standing, ending } = customer;
-    write("eyebrow", "");
-    write("name", ending ? say(`${standing}_title`, { ending }) : say(`${standing}_title_short`));
-    write("message", sold ? "" : say(`${standing}_text`));
+  write("tier", member ? member.tier ?? say("welcome") : "");
+  body.dataset.tier = member?.tier ?? "";
+  const [name, message] = whoTexts(customer, sale);
+  write("name", name);
+  write("message", message);
+}
+
+function whoTexts(customer, sale) {
+  if (!customer) return [say("idle_title"), sale?.current ? saleText(sale) : say("idle_text")];
+  const { standing, ending, member, replaced_by: by } = customer;
+  if (member) {
+    const replaced = typeof by === "string" ? (by ? say("replaced", { ending: by }) : say("replaced_short")) : "";
+    return [member.name ?? cardName(ending), replaced || (member.note ?? "")];
   }
+  if (standing === "checking") return [cardName(ending), say("checking")];
+  const title = ending ? say(`${standing}_title`, { ending }) : say(`${standing}_title_short`);
+  return [title, sale?.current ? "" : say(`${standing}_text`)];
 }
 
-function replacedText(ending) {
-  if (typeof ending !== "string") return "";
-  return ending ? say("replaced", { ending }) : say("replaced_short");
-}
+const asOf = (member) => (member.as_of ? say("as_of", { time: words.clock(member.as_of) }) : say("as_of_unknown"));
 
-function showPoints(member) {
-  section("points").hidden = !member;
+function showPoints(member, turn) {
+  at("points").hidden = !member;
   if (!member) return;
-  for (const key of ["spendable", "confirmed", "pending"]) {
-    write(`${key}-label`, say(key));
-    write(key, number(member[key]));
-  }
-  section("spendable").dataset.length = at("spendable").textContent.length > 6 ? "long" : "short";
-  if (member.as_of === null) write("as-of", say("as_of_unknown"));
-  else write("as-of", say(live() ? "as_of" : "as_of_not_live", { age: ago(member.as_of) }));
-  showRewards(member);
+  const { spendable, pending } = member;
+  write("spendable", words.number(spendable));
+  write("spendable-label", say("spendable", { n: spendable }));
+  write("pending", words.number(pending));
+  write("pending-label", say("pending", { n: pending }));
+  at("points").dataset.long = at("spendable").textContent.length > 6;
+  write("as-of", link.live || !member.as_of ? asOf(member) : say("last_known", { time: words.clock(member.as_of) }));
+  write("fewer", fewerText(member, turn ?? null));
 }
 
-function showRewards({ rewards, safe_offline, unsafe_because }) {
-  const why = unsafe_because ? ` ${say(unsafe_because)}` : "";
-  write("safe", rewards.length ? say("safe", { points: number(safe_offline) }) + why : "");
-  at("rewards").replaceChildren(...rewards.slice(0, REWARDS_SHOWN).map(({ reward, title, cost, safe }) => {
-    const item = document.createElement("li");
-    item.dataset.safe = safe;
-    item.textContent = say(safe ? "reward" : "reward_unsafe", { title: title ?? reward, cost: number(cost) });
-    return item;
-  }));
+// Points that are shown never shrink without a word: what is reserved says so itself, the rest is the centre's.
+function fewerText({ spendable, reserved }, turn) {
+  const held = reserved.reduce((sum, { points }) => sum + points, 0);
+  if (turn === null || turn !== shownBefore.turn) shownBefore = { turn, spendable, reserved: held, fewer: 0 };
+  const lost = shownBefore.spendable + shownBefore.reserved - spendable - held;
+  if (lost !== 0) shownBefore = { turn, spendable, reserved: held, fewer: Math.max(0, lost) };
+  return shownBefore.fewer > 0 ? say("fewer", { n: shownBefore.fewer }) : "";
 }
 
 function showSale(sale, customer) {
   const current = Boolean(sale?.current && customer);
-  section("gave").hidden = !current;
+  at("gave").hidden = !current;
   body.dataset.outcome = current ? sale.outcome : "";
-  if (current) {
-    const counted = sale.outcome === "points";
-    write("gave-points", counted && sale.points !== 0 ? signed(sale.points) : "");
-    const estimate = sale.estimated ? ` ${say("estimate")}` : "";
-    const reward = sale.reward ? ` ${say(`reward_${sale.reward}`)}` : "";
-    write("gave-text", saleText(sale) + estimate + reward);
+  if (!current) {
+    write("gave-reward", "");
+    return;
   }
-  if (sale && !sale.current) {
-    const total = money(sale);
-    write("last-sale", sale.outcome === "points" && customer
-      ? say("last_sale_points", { total, points: signed(sale.points) })
-      : say("last_sale", { total }));
-  } else write("last-sale", "");
+  write("gave-points", sale.outcome === "points" && sale.points !== 0 ? words.signed(sale.points) : "");
+  write("gave-text", saleText(sale) + (sale.estimated ? ` ${say("estimate")}` : ""));
+  write("gave-reward", sale.reward ? say(`reward_${sale.reward}`) : "");
+  at("gave-reward").dataset.reward = sale.reward ?? "";
+  const gives = sale.gives.length > 1 || sale.gives.some((give) => give.pending_until) ? sale.gives : [];
+  fill(at("gives"), [words.locale, gives], () => gives.slice(0, GIVES_SHOWN).map((give) => make("li", {}, giveText(give))));
+}
+
+function giveText({ rule, points, pending_until: until }) {
+  return until
+    ? say("give_pending", { points: words.signed(points), rule, date: words.date(until) })
+    : say("give", { points: words.signed(points), rule });
 }
 
 function saleText(sale) {
-  const total = money(sale);
+  const total = totalOf(sale);
   const back = sale.kind === "return" ? "_return" : "";
   if (sale.outcome === "held" || sale.outcome === "blocked") return say(sale.outcome, { total });
   if (sale.outcome !== "points") return say(`${sale.outcome}${back}`, { total });
-  if (sale.points < 0) return say("took_points", { total });
-  if (sale.points === 0) return say("gave_nothing", { total });
-  if (sale.pending === sale.points) return say("gave_all_pending", { total });
-  return say(sale.pending > 0 ? "gave_pending" : "gave_points", { total, pending: number(sale.pending) });
+  const n = Math.abs(sale.points);
+  if (sale.points < 0) return say("took_points", { n, total });
+  return say(sale.points === 0 ? "gave_nothing" : "gave_points", { n, total });
 }
 
-function showPlace({ store, register }) {
-  write("place", store && register ? say("place", { store, register }) : say("place_unknown"));
+function lastSale(sale, customer) {
+  if (!sale || sale.current) return "";
+  const total = totalOf(sale);
+  if (sale.outcome !== "points" || !customer) return say("last_sale", { total });
+  return say("last_sale_points", { total, points: words.signed(sale.points), n: Math.abs(sale.points) });
 }
 
 function showProblems(problems) {
-  const lines = problems.map(({ kind, name, problem }) => say("problem", { what: words[kind] ?? kind, name, problem }));
-  const list = at("problems");
-  if (JSON.stringify(lines) === JSON.stringify([...list.children].map((item) => item.textContent))) return;
-  list.replaceChildren(...lines.map((line) => {
-    const item = document.createElement("li");
-    item.textContent = line;
-    return item;
-  }));
+  const lines = problems.map(({ kind, name, problem }) =>
+    say("problem", { what: words.has(`kind_${kind}`) ? say(`kind_${kind}`) : kind, name, problem }));
+  at("problems").hidden = lines.length === 0;
+  fill(at("problems"), lines, () => lines.map((line) => make("li", {}, line)));
 }
 
-function showBadge() {
-  const [kind, text] = badge();
+function showBadge(state) {
+  const [kind, text] = badge(state);
   body.dataset.badge = kind;
   write("badge-text", text);
 }
 
-function badge() {
-  if (!paired) return ["silent", say("not_paired")];
-  if (!live()) {
-    if (state === null && failures === 0) return ["connecting", say("connecting")];
-    const silent = (performance.now() - lost) / 1000;
-    return ["silent", silent < MINUTE_S ? say("reconnecting") : say("not_live", { age: span(silent) })];
+function badge(state) {
+  if (!link.paired) return ["silent", say("not_paired")];
+  if (!link.live) {
+    if (state === null && link.failures === 0) return ["connecting", say("connecting")];
+    const silent = link.silentSeconds;
+    return ["silent", silent < MINUTE_S ? say("reconnecting") : say("not_live", { age: words.span(silent) })];
   }
   const { enrolled, online, since, queued } = state.badge;
-  const waiting = queued > 0 ? ` · ${say("queued", { count: number(queued) })}` : "";
-  if (!enrolled) return ["offline", say("not_enrolled") + waiting];
-  if (online) return [queued > 0 ? "busy" : "online", say("online") + waiting];
-  return ["offline", (since ? say("offline", { age: span(secondsSince(since)) }) : say("offline", { age: "" }).trim()) + waiting];
+  const parts = [];
+  if (state.problems.length > 0) parts.push(say("attention"));
+  if (!enrolled) parts.push(say("not_enrolled"));
+  else if (online) parts.push(say("online"));
+  else parts.push(since ? say("offline", { age: words.span(secondsSince(since)) }) : say("offline_unknown"));
+  if (queued > 0) parts.push(say("queued", { n: queued }));
+  const asOf = state.customer?.member?.as_of;
+  if (!online && asOf) parts.push(say("balance_as_of", { time: words.clock(asOf) }));
+  const kind = state.problems.length > 0 ? "attention" : online ? "online" : "offline";
+  return [kind, parts.join(" · ")];
 }
 
-// ---- the connection
+const secondsSince = (time) => Math.max(0, (Date.now() - Date.parse(time)) / 1000);
 
-function heardSomething() {
-  heard = performance.now();
-  lost = null;
-  failures = 0;
-  paired = true;
+// ---- the panel: what can be done now
+
+// Another customer leads back to the sale; who looks for the receipt of a late one may scan the card then.
+function followTurn(customer) {
+  const turn = customer?.turn ?? null;
+  if (turn !== panel.turn && panel.name !== "receipts" && panel.name !== "menu") panel = { name: "home" };
+  panel.turn = turn;
 }
 
-function wentSilent() {
-  if (lost === null) lost = heard ?? performance.now();
+function open(name, more = {}) {
+  panel = { name, turn: panel.turn, ...more };
+  show().then(() => at("desk").querySelector("[data-first]")?.focus());
+}
+
+function home() {
+  const away = panel.name !== "home";
+  panel = { name: "home", turn: panel.turn };
+  if (at("desk").contains(document.activeElement)) document.activeElement.blur();
   show();
+  return away;
 }
 
-function connect() {
-  const socket = new WebSocket(`ws://${location.host}/v1/events`);
-  const watch = setInterval(() => {
-    if (live() && performance.now() - heard > SILENT_AFTER_MS) {
-      wentSilent();
-      socket.close();
-    }
-  }, 1_000);
-  socket.onmessage = (event) => {
-    const message = JSON.parse(event.data);
-    const back = !live();
-    heardSomething();
-    if (message.type === "state") state = message;
-    if (message.type === "state" || back) show();
-  };
-  socket.onclose = () => {
-    clearInterval(watch);
-    wentSilent();
-    failures += 1;
-    setTimeout(reconnect, Math.random() * Math.min(RETRY_MS.cap, RETRY_MS.first * 2 ** failures));
-  };
+const PANELS = {
+  home: homePanel, reward: rewardPanel, receipts: receiptsPanel, receipt: receiptPanel, find: findPanel, join: joinPanel,
+  menu: menuPanel, why: whyPanel,
+};
+
+function showPanel(state) {
+  const { customer } = state;
+  const member = customer?.member;
+  const about = {
+    home: [member?.rewards, member?.reserved, member?.safe_offline, member?.unsafe_because, customer?.standing, customer?.turn],
+    receipts: [state.recent, customer],
+    why: state.sale,
+  }[panel.name];
+  const desk = at("desk");
+  desk.dataset.panel = panel.name;
+  fill(desk, [words.locale, panel, chosen, about ?? null], () => PANELS[panel.name](state));
+  desk.hidden = desk.childElementCount === 0;
 }
 
-async function reconnect() {
-  // A socket cannot say why it was refused; a plain request can.
-  try {
-    paired = (await fetch("/v1/ping", { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })).status !== 403;
-  } catch {
-    paired = true; // the register is away, which says nothing about the pairing
+const heading = (text) => make("h2", {}, text);
+const key = (name) => make("kbd", { "aria-hidden": "true" }, name);
+const button = (name, text, act, more = {}) =>
+  make("button", { type: "button", "aria-keyshortcuts": name, onclick: act, ...more }, key(words.has(`key_${name}`) ? say(`key_${name}`) : name), make("span", {}, text));
+const backButton = () => button("Escape", say("back"), home);
+
+function homePanel({ customer }) {
+  const member = customer?.member;
+  if (customer?.turn == null) return []; // what was bought is settled: what could be had is for the next sale
+  if (!member) return customer.standing === "unknown" || customer.standing === "unissued" ? [joinOffer()] : [];
+  const parts = [];
+  if (member.reserved.length > 0) parts.push(reservedCard(member));
+  const rewards = member.rewards.slice(0, MAX_KEYED);
+  if (rewards.length > 0) {
+    parts.push(make("div", { class: "title" }, heading(say("rewards")), make("span", { class: "soft", "aria-hidden": "true" }, say("in_points"))));
+    parts.push(make("ol", { class: "choices" }, rewards.map((one, place) => rewardLine(one, place, member))));
+    const why = member.unsafe_because ? say(member.unsafe_because) : "";
+    if (why) parts.push(make("p", { class: "soft" }, say("safe", { n: member.safe_offline }), " ", why));
+  } else if (member.reserved.length === 0) parts.push(make("p", { class: "soft" }, say("no_rewards")));
+  return parts;
+}
+
+const joinOffer = () => button("N", say("join"), () => open("join"), { class: "wide main" });
+
+function reservedCard({ reserved, digits, currency }) {
+  const total = reserved.reduce((sum, { discount_minor }) => sum + discount_minor, 0);
+  return make("div", { class: "reserved", role: "status" },
+    make("p", { class: "take" }, say("take_off")),
+    make("p", { class: "amount" }, words.money(total, digits, currency)),
+    make("p", {}, reserved.map(rewardName).join(", ")),
+    make("p", { class: "soft" }, say("receipt_confirms")),
+    button("Delete", say("release"), release));
+}
+
+const rewardName = ({ reward, title }) => title ?? reward;
+
+function rewardLine(reward, place, { digits, currency }) {
+  const hints = [];
+  if (reward.discount_minor === null) hints.push(say("reward_by_pos"));
+  if (reward.min_basket_minor !== null) hints.push(say("from_basket", { total: words.money(reward.min_basket_minor, digits, currency) }));
+  if (!reward.safe) hints.push(say("needs_centre"));
+  const name = make("span", { class: "what" }, rewardName(reward), hints.length > 0 ? make("small", {}, hints.join(" · ")) : "");
+  const cost = make("span", { class: "cost" }, words.number(reward.cost), make("span", { class: "hidden" }, ` ${say("in_points")}`));
+  if (reward.discount_minor === null) return make("li", {}, make("p", { class: "choice" }, name, cost));
+  const number = String(place + 1);
+  return make("li", {}, make("button",
+    { type: "button", class: "choice", "aria-keyshortcuts": number, onclick: () => open("reward", { reward: reward.reward }) },
+    key(number), name, cost));
+}
+
+function rewardPanel({ customer }) {
+  const member = customer?.member;
+  const reward = member?.rewards.find((one) => one.reward === panel.reward);
+  if (!reward) return [make("p", {}, say("refused_not_enough")), backButton()];
+  return [
+    heading(rewardName(reward)),
+    make("p", { class: "amount" }, words.money(reward.discount_minor, member.digits, member.currency)),
+    make("p", {}, say("reward_costs", { n: reward.cost })),
+    make("div", { class: "row" },
+      button("Enter", say("reserve"), () => reserve(reward.reward), { class: "main", "data-first": true }),
+      backButton()),
+  ];
+}
+
+function receiptsPanel({ recent, customer }) {
+  const turn = customer?.turn ?? null;
+  const parts = [heading(say("late"))];
+  if (recent.length === 0) parts.push(make("p", {}, say("late_none")));
+  else if (turn === null) parts.push(make("p", {}, say("late_scan")));
+  else parts.push(make("p", {}, say("late_choose", { name: customer.member?.name ?? cardName(customer.ending) })));
+  const lines = recent.slice(0, MAX_KEYED).map((one, place) => receiptLine(one, place, turn));
+  return [...parts, make("ol", { class: "choices" }, lines), backButton()];
+}
+
+function receiptLine(one, place, turn) {
+  const texts = [
+    make("span", { class: "what" }, words.clock(one.at), one.number ? make("small", {}, say("receipt_number", { number: one.number })) : ""),
+    make("span", { class: "cost" }, totalOf(one)),
+  ];
+  if (turn === null) return make("li", {}, make("p", { class: "choice" }, texts));
+  const number = String(place + 1);
+  return make("li", {}, make("button",
+    { type: "button", class: "choice", "aria-keyshortcuts": number, onclick: () => open("receipt", { receipt: one }) },
+    key(number), texts));
+}
+
+function receiptPanel({ customer }) {
+  const { receipt } = panel;
+  return [
+    heading(say("late")),
+    make("p", { class: "amount" }, totalOf(receipt)),
+    make("p", {}, say("late_give", { time: words.clock(receipt.at), name: customer?.member?.name ?? cardName(customer?.ending ?? "") })),
+    make("div", { class: "row" },
+      button("Enter", say("attach"), () => attach(receipt.receipt), { class: "main", "data-first": true }),
+      backButton()),
+  ];
+}
+
+const field = (name, label, type, more = {}) => [
+  make("label", { for: name }, label),
+  make("input", { id: name, name, type, autocomplete: "off", spellcheck: "false", ...more }),
+];
+
+function findPanel() {
+  return [
+    heading(say("find")),
+    make("form", { onsubmit: find },
+      ...field("typed", say("find_label"), "text", { "data-first": true, maxlength: "64", "aria-describedby": "find-hint" }),
+      make("p", { id: "find-hint", class: "soft" }, say("find_hint")),
+      make("div", { class: "row" }, make("button", { class: "main" }, key(say("key_Enter")), make("span", {}, say("find_do"))), backButton())),
+  ];
+}
+
+function joinPanel({ customer }) {
+  return [
+    heading(customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
+    make("form", { onsubmit: join },
+      ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: String(SHORT_NAME_CHARS) }),
+      ...field("phone", say("join_phone"), "tel", { maxlength: "32" }),
+      make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent" }), make("span", {}, say("join_consent"))),
+      make("div", { class: "row" }, make("button", { class: "main" }, key(say("key_Enter")), make("span", {}, say("join_do"))), backButton())),
+  ];
+}
+
+function menuPanel() {
+  const on = (name) => say(chosen[name] === "on" ? "on" : "off");
+  const flip = (name) => { keep(name, chosen[name] === "on" ? "off" : "on"); show(); };
+  const languages = Object.entries(LANGUAGES).map(([code, name], place) =>
+    button(String(place + 1), name, () => { keep("language", code); show(); },
+      { lang: code, "aria-pressed": String(words.texts.language === code), class: "choice" }));
+  return [
+    heading(say("menu")),
+    button("S", say("sounds", { state: on("sounds") }), () => flip("sounds"), { class: "wide", "data-first": true }),
+    button("K", say("shortcuts", { state: on("keys") }), () => flip("keys"), { class: "wide" }),
+    make("div", { class: "choices two" }, languages),
+    backButton(),
+  ];
+}
+
+function whyPanel({ sale }) {
+  const gives = sale?.gives ?? [];
+  return [
+    heading(say("why")),
+    gives.length === 0 ? make("p", {}, say("why_none")) : make("ul", { class: "why" }, gives.map((give) =>
+      make("li", {}, make("span", {}, giveText(give)), make("code", {}, give.why)))),
+    backButton(),
+  ];
+}
+
+function showKeys(state) {
+  const customer = state?.customer;
+  const sale = state?.sale;
+  const recent = state?.recent.length ?? 0;
+  const actions = [];
+  if (customer) actions.push(["Delete", say("remove"), remove]);
+  if (sale?.current && customer && sale.gives.length > 0) actions.push(["W", say("why_key"), () => open("why")]);
+  if (recent > 0) actions.push(["L", say("late_key", { n: recent }), () => open("receipts")]);
+  actions.push(["F", say("find_key"), () => open("find")], ["M", say("menu_key"), () => open("menu")]);
+  fill(at("keys"), [words.locale, actions.map(([name, text]) => name + text)], () =>
+    actions.map(([name, text, act]) => button(name, text, act)));
+  at("keys").setAttribute("aria-label", say("actions"));
+}
+
+// ---- acting
+
+function tell(text, bad = false) {
+  saidUntil = performance.now() + SAID_FOR_MS;
+  at("said").dataset.bad = bad;
+  write("said", text);
+  if (bad) beep();
+}
+
+// One thing at a time: a key that is pressed twice asks once.
+async function act(method, path, given, done) {
+  if (busy) return;
+  busy = true;
+  const { status, body: answer } = await ask(method, path, given);
+  busy = false;
+  if (status >= 200 && status < 300) {
+    home();
+    if (done) tell(done(answer));
+  } else tell(refusal(status, answer), true);
+}
+
+function refusal(status, { reason }) {
+  if (reason && words.has(`refused_${reason}`)) return say(`refused_${reason}`);
+  if (status === 404) return say("refused_unknown");
+  if (status === 422) return say("refused_text");
+  if (status === 429) return say("refused_often");
+  return say("refused_silent");
+}
+
+const turnOf = () => link.state?.customer?.turn ?? -1;
+const reserve = (reward) => act("POST", "/v1/customer/rewards", { turn: turnOf(), reward });
+const release = () => act("DELETE", "/v1/customer/rewards", null, () => say("released"));
+const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
+
+const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
+
+function find(event) {
+  event.preventDefault();
+  const typed = at("typed").value.trim();
+  if (typed) act("POST", "/v1/customer", { typed });
+  else home();
+}
+
+function join(event) {
+  event.preventDefault();
+  const given = { turn: turnOf(), language: words.texts.language };
+  for (const name of ["short_name", "phone"]) {
+    if (at(name).value.trim()) given[name] = at(name).value.trim();
   }
-  show();
-  connect();
+  if (at("consent").checked) {
+    given.consents = [{ channel: "sms", state: "granted", text_version: `${CONSENT_TEXT}-${words.texts.language}` }];
+  }
+  act("POST", "/v1/customer/join", given, () => say("joined"));
 }
 
-setInterval(show, CLOCK_TICK_MS);
+async function scanned(texts) {
+  const { status, body: answer } = await ask("POST", "/v1/scans", { texts });
+  if (status !== 200) tell(refusal(status, answer), true);
+  else if (answer.heard === "goods") tell(say("heard_goods"), true);
+  else if (answer.heard === "nothing" && !link.state?.notice) tell(say("heard_nothing"), true);
+}
+
+// Whether a key did something.
+function pressed(name) {
+  if (name === "Escape") return home();
+  if (name === "Enter") return press("#desk .main");
+  if (chosen.keys === "off" && name.length === 1) return false;
+  const place = (root) => `${root} [aria-keyshortcuts="${CSS.escape(name)}"]`;
+  return press(place("#desk")) || press(place("#keys"));
+}
+
+function press(selector) {
+  const found = document.querySelector(selector);
+  found?.click();
+  return found !== null;
+}
+
+// Two low tones where something needs a look; a scanner beeps for the rest itself.
+let audio = null;
+function beep() {
+  if (chosen.sounds !== "on" || !navigator.userActivation?.hasBeenActive) return;
+  audio ??= new AudioContext();
+  for (const start of [0, 0.16]) {
+    const tone = audio.createOscillator();
+    const volume = audio.createGain();
+    tone.frequency.value = 330;
+    volume.gain.value = 0.08;
+    tone.connect(volume).connect(audio.destination);
+    tone.start(audio.currentTime + start);
+    tone.stop(audio.currentTime + start + 0.1);
+  }
+}
+
+// What the mouse pressed does not keep the keyboard.
+addEventListener("pointerup", () => { if (document.activeElement instanceof HTMLButtonElement) document.activeElement.blur(); });
+
+listen({ scanned, pressed });
+const link = watch("/v1/events", show);
 show();
-connect();

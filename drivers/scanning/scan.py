@@ -72,7 +72,7 @@ class MemberCode:
     kind: MemberKind
     code: str
     claimed: bool
-    entry: Literal["scanned", "swiped"] = "scanned"
+    entry: Literal["scanned", "swiped", "typed"] = "scanned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ class Scan:
         found = self.identifier
         if found is None or found.kind == "gtin":
             return None
-        entry: Literal["scanned", "swiped"] = "swiped" if self.symbology == "magstripe" else "scanned"
+        entry: Literal["scanned", "swiped", "typed"] = _ENTRIES.get(self.symbology, "scanned")
         return MemberCode(kind=found.kind, code=found.code, claimed=bool(found.rule), entry=entry)
 
     def document(self) -> dict[str, object]:
@@ -116,6 +116,11 @@ class Scan:
         return document | {"identifier": identifier, "problems": list(self.problems)}
 
 
+def typed_scan(kind: MemberKind, code: str) -> Scan:
+    """What stands for a member's code that a person typed, and that was found to be one."""
+    return Scan(symbology=_TYPED, text="", identifier=ScannedIdentifier(kind=kind, code=code, rule=_TYPED))
+
+
 Parse = Callable[[bytes | str], Scan]
 """How a driver makes a scan of what it heard: `parse_scan` with the rules in force."""
 
@@ -126,7 +131,8 @@ _PROVEN_START = re.compile(r"(?:01(?=[0-9]{14})|00(?=[0-9]{18})|8018(?=[0-9]{18}
 # (8006) is a GTIN and the number of a piece.
 _MEMBER_AI, _GOODS_AIS = "8018", ("01", "03", "8006")
 _GTIN_DIGITS = 14
-_MAGSTRIPE = "magstripe"
+_MAGSTRIPE, _TYPED = "magstripe", "typed"
+_ENTRIES: dict[str, Literal["swiped", "typed"]] = {_MAGSTRIPE: "swiped", _TYPED: "typed"}
 _ECI = re.compile(r"\\(?:(\\)|[0-9]{6})")
 # Where the second message of a composite symbol begins. Before it stand line ends, the bar of GS1's own notation,
 # or nothing.

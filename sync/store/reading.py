@@ -101,6 +101,7 @@ _RECEIPT = """
 SELECT r.id, r.member, r.captured, r.claims, r.body FROM receipt_keys k JOIN receipts r ON r.id = k.receipt
 WHERE k.key = ?"""
 _RECEIPT_BY_NUMBER = "SELECT id, member, captured, claims, body FROM receipts WHERE number = ? LIMIT 2"
+_LAST_RECEIPTS = "SELECT id, member, captured, claims, body FROM receipts ORDER BY id DESC LIMIT ?"
 _ENTRY = "SELECT number, key, kind, hlc, wall, salt, body FROM entries"
 
 _QUEUED = """
@@ -294,6 +295,10 @@ class Reading:
         """Receipts with a row id beyond `after`, with whose they are, in the order in which they were kept."""
         rows = self._rows("SELECT id, member, body FROM receipts WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
         return [(row_id, member, _receipt.decode(unpacked(body))) for row_id, member, body in rows]
+
+    def last_receipts(self, limit: int) -> tuple[StoredReceipt, ...]:
+        """Those that were kept last, the newest first."""
+        return tuple(self._stored(row) for row in self._rows(_LAST_RECEIPTS, (limit,)))
 
     def receipt_by_number(self, number: str) -> StoredReceipt | None:
         """The receipt with this printed number; None where it is absent or not the only one."""

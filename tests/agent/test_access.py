@@ -73,11 +73,25 @@ def test_a_pairing_code_gives_one_cookie_once() -> None:
     pairing = gate.open_pairing()
     assert pairing.url == f"http://127.0.0.1:8787/pair?code={pairing.code}"
 
-    cookie = gate.redeem(pairing.code)
+    known = gate.redeem(pairing.code)
 
-    assert cookie is not None
-    assert gate.party(None, cookie) == "page"
+    assert known is not None
+    view, cookie = known
+    assert (view, gate.party(None, cookie)) == ("cashier", "page")
     assert gate.redeem(pairing.code) is None
+
+
+def test_a_customer_views_cookie_opens_no_other_page() -> None:
+    gate = Gate()
+    _, cashier = gate.redeem(gate.open_pairing().code) or ("", "")
+    view, customer = gate.redeem(gate.open_pairing("customer").code) or ("", "")
+
+    assert (view, gate.party(None, None, customer)) == ("customer", "display")
+    # neither in the place of the other
+    assert gate.party(None, customer) is None
+    assert gate.party(None, None, cashier) is None
+    # who has both is the cashier
+    assert gate.party(None, cashier, customer) == "page"
 
 
 def test_a_pairing_code_lives_shortly() -> None:
@@ -104,7 +118,7 @@ def test_a_made_up_cookie_is_nobody(cookie: str) -> None:
 
 def test_a_cookie_survives_a_restart_but_not_another_register_or_key() -> None:
     gate = Gate()
-    cookie = gate.redeem(gate.open_pairing().code)
+    _, cookie = gate.redeem(gate.open_pairing().code) or ("", "")
 
     assert Gate().party(None, cookie) == "page"
     assert Gate(port=8788).party(None, cookie) is None
@@ -113,7 +127,7 @@ def test_a_cookie_survives_a_restart_but_not_another_register_or_key() -> None:
 
 def test_a_wrong_token_is_not_saved_by_a_good_cookie() -> None:
     gate = Gate()
-    cookie = gate.redeem(gate.open_pairing().code)
+    _, cookie = gate.redeem(gate.open_pairing().code) or ("", "")
 
     assert gate.party("Bearer wrong", cookie) is None
 

@@ -21,9 +21,10 @@ from aiohttp import web
 from openapi_spec_validator import validate
 
 from agent.access import Access
-from agent.api import MAX_WATCHERS, LocalApi
+from agent.api import LocalApi
 from agent.booking import checkout_of
 from agent.checkout import MemberScan
+from agent.counter import SCANS_AT_ONCE, Counter
 from agent.desk import Desk
 from agent.inspection import (
     EntryReport,
@@ -34,8 +35,10 @@ from agent.inspection import (
     StatusReport,
 )
 from agent.openapi import Route
+from agent.page_routes import MAX_WATCHERS
 from agent.profiles import Profiles
 from agent.sales import Sales
+from agent.scans import ScanIntake
 from agent.store_inspection import COUNTED_FOR_S, MAX_EXPORTED_BYTES, Live, StoreInspection
 from agent.supervisor import Clocks, Supervisor, Worker
 from agent.view import BadgeView, PlaceView
@@ -43,6 +46,7 @@ from drivers.scanning.scan import parse_scan
 from loyalty.member import Member
 from sync.guesses import MAX_MISSES, REGAINED_EVERY_S
 from sync.keys import keeper_for
+from sync.loop import LookedUp
 from sync.store.errors import StoreUnavailableError
 from sync.store.reading import MAX_LISTED
 from sync.store.store import Store
@@ -61,6 +65,10 @@ WAIT_S = 20.0
 
 async def _never(_seconds: float) -> None:
     await asyncio.Event().wait()
+
+
+async def _nobody(_code: str) -> LookedUp:
+    return LookedUp()
 
 
 class LentScanner:
@@ -134,6 +142,17 @@ class Served:
             self._enrolled,
             profiles=Profiles(shop.store),
             sales=self.sales,
+            counter=Counter(
+                shop.store,
+                self.desk,
+                ScanIntake(store=shop.store, desk=self.desk, lookup=_nobody, guesses=lambda: True),
+                shop.rules,
+                Alone(),
+                profiles=Profiles(shop.store),
+                parse=parse_scan,
+                now=lambda: at(10),
+                monotonic_s=lambda: 0.0,
+            ),
         )
         self.url = self.access.origin
 
@@ -141,8 +160,12 @@ class Served:
         self.enrolments += 1
 
     def cookie(self) -> dict[str, str]:
-        value = self.access.redeem(self.access.open_pairing().code)
+        _, value = self.access.redeem(self.access.open_pairing().code) or ("", "")
         return {"Cookie": f"{self.access.cookie_name}={value}"}
+
+    def customer_cookie(self) -> dict[str, str]:
+        _, value = self.access.redeem(self.access.open_pairing("customer").code) or ("", "")
+        return {"Cookie": f"{self.access.display_cookie_name}={value}"}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[aiohttp.ClientSession]:
@@ -219,7 +242,7 @@ async def test_strangers_get_403_everywhere_and_change_nothing(shop: Shop) -> No
         for headers in foreign(served):
             for route in routes:
                 path = route.path.format(
-                    file="cashier.js", code="TS1001", number="1", id="1", name="counter", redemption="1"
+                    file="cashier.js", code="TS1001", number="1", id="1", name="counter", redemption="1", key="k"
                 )
                 async with http.request(route.method, f"{served.url}{path}", headers=headers) as answer:
                     assert answer.status == 403, (route.path, headers)
@@ -256,13 +279,48 @@ async def test_the_page_may_look_and_not_command(shop: Shop) -> None:
     await shop.seed()
     async with served.running() as http:
         for route in served.api.routes:
-            if route.path in ("/v1/events", "/pair"):
+            if route.path in ("/v1/events", "/v1/display", "/pair"):
                 continue
             path = route.path.format(
-                file="cashier.js", code="TS1001", number="1", id="1", name="counter", redemption="1"
+                file="cashier.js", code="TS1001", number="1", id="1", name="counter", redemption="1", key="k"
             )
             async with http.request(route.method, f"{served.url}{path}", headers=served.cookie()) as answer:
                 assert (answer.status != 403) == (route.page or route.open), route.path
+            async with http.request(route.method, f"{served.url}{path}", headers=served.customer_cookie()) as answer:
+                assert (answer.status != 403) == (route.display or route.open), route.path
+
+
+async def test_the_customer_view_is_paired_for_itself_and_told_of_the_customer_alone(shop: Shop) -> None:
+    served = Served(shop)
+    await shop.seed()
+    async with served.running() as http:
+        async with http.post(f"{served.url}/v1/pairings?view=customer", headers=BEARER) as answer:
+            url = (await answer.json())["url"]
+        async with http.get(url, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/customer")
+            name, value = answer.headers["Set-Cookie"].split(";")[0].split("=", 1)
+        cookie = {"Cookie": f"{name}={value}"}
+        async with http.get(f"{served.url}/customer", headers=cookie) as answer:
+            assert (answer.status, "customer.js" in await answer.text()) == (200, True)
+        async with http.ws_connect(f"{served.url}/v1/display", headers=cookie) as socket:
+            assert (await socket.receive_json())["standing"] is None
+            served.desk.scanned(MemberScan(id=1, code="TS1001", at=at(9)))
+            told = await socket.receive_json()
+    assert (told["type"], told["member"]["name"]) == ("screen", "Ana P.")
+    assert "1001" not in str(told)
+
+
+async def test_a_page_that_scans_without_end_is_slowed(shop: Shop) -> None:
+    served = Served(shop)
+    await shop.seed()
+    async with served.running() as http:
+        statuses = []
+        for _ in range(SCANS_AT_ONCE + 1):
+            body = {"texts": ["TS1001"]}
+            async with http.post(f"{served.url}/v1/scans", headers=served.cookie(), json=body) as answer:
+                statuses.append(answer.status)
+
+    assert statuses == [200] * SCANS_AT_ONCE + [429]
 
 
 async def test_a_foreign_websocket_is_refused(shop: Shop) -> None:

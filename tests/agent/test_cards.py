@@ -106,7 +106,7 @@ async def test_a_card_from_the_drawer_is_kept_for_handed_out_and_known(tmp_path:
         # Given a card that was given away without a word
         centre.write(lambda connection: operations.import_stock(connection, STOCK, utc_now()))
         # When its printed number is scanned at a sale
-        assert customer(await till.scan("]C0900001")) == CustomerView(standing="unissued", ending="0001")
+        assert customer(await till.scan("]C0900001")) == CustomerView(standing="unissued", ending="0001", turn=1)
         assert (await till.sell()).outcome == "held"
         # And the centre hands it out
         done = centre.write(lambda connection: operations.issue(connection, "TS777001", MEMBER, utc_now()))

@@ -18,6 +18,7 @@ from agent.checkout import (
     Effect,
     Event,
     MemberRefused,
+    MemberRemoved,
     MemberScan,
     MemberScanned,
     ReceiptPrinted,
@@ -282,3 +283,24 @@ def test_no_scan_serves_two_receipts_and_the_page_shows_only_unused_ones(timelin
         assert [e for e in effects if isinstance(e, ShowMember)] == [] or isinstance(event, MemberScanned)
 
     assert len(used) == len(set(used))
+
+
+def test_whoever_is_removed_gets_no_later_receipt() -> None:
+    state, effects = play(scan(1, 0), scan(2, 5), MemberRemoved(at=at(6)))
+
+    assert effects[-2:] == [UseUp(ids=(1, 2)), ClearMember()]
+    assert state.shown is None
+    assert attached(printed(7), state=state) == [None]
+
+
+def test_who_is_scanned_after_the_removal_is_the_customer() -> None:
+    later = scan(2, 8)
+    state, effects = play(scan(1, 0), later, MemberRemoved(at=at(6)))
+
+    assert effects[-1] == UseUp(ids=(1,))
+    assert state.shown == 2
+    assert attached(printed(9), state=state) == [2]
+
+
+def test_nobody_is_removed_where_nobody_was_scanned() -> None:
+    assert play(MemberRemoved(at=at(6)))[1] == []

@@ -73,7 +73,7 @@ async def config(shop: Shop) -> str:
         (lambda config: members_command(action="find", query="ts1", config=config, as_json=False), 0),
         (lambda config: members_command(action="show", query="ZZZ", config=config, as_json=False), 1),
         (lambda config: members_command(action="show", query="TS1001", config=config, as_json=False), 0),
-        (lambda config: open_command(config=config, print_only=True, as_json=False), 1),
+        (lambda config: open_command(customer=False, config=config, print_only=True, as_json=False), 1),
         (lambda config: status_command(config=config, as_json=False), 3),
         (lambda config: status_command(config="/nowhere/tillside.toml", as_json=False), 2),
         (lambda config: enroll_command(code="nonsense", replace=False, config=config, as_json=False), 2),

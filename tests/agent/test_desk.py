@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, Checkout, MemberScan
 from agent.desk import BLOCKED_SHOWN_FOR, NOTICE_SHOWN_FOR, SALE_SHOWN_FOR, Desk, Settlement, restored
@@ -245,7 +246,7 @@ def test_a_card_that_is_blocked_while_its_customer_is_served_loses_name_and_poin
 
     bench.desk.publish()
 
-    assert bench.desk.state().customer == BLOCKED
+    assert bench.desk.state().customer == replace(BLOCKED, turn=1)
     assert b"Secret" not in bench.desk.told
 
 
@@ -314,7 +315,7 @@ def test_a_card_from_the_drawer_is_new_until_it_is_somebodys() -> None:
     bench = Bench()
     scan = bench.scan("NEW12345", checking=True)
     bench.desk.checked(scan, unissued=True)
-    assert bench.desk.state().customer == CustomerView(standing="unissued", ending="2345")
+    assert bench.desk.state().customer == CustomerView(standing="unissued", ending="2345", turn=1)
 
     # the sale's own view says so too
     bench.sell("NEW12345")
@@ -362,3 +363,20 @@ def test_what_was_scanned_long_ago_is_no_notice_and_no_customer() -> None:
     assert bench.desk.state().customer is not None
     bench.move_to(3_500 + UNUSED_MEMBER_CLEARS_AFTER.total_seconds() + 1)
     assert bench.desk.state().customer is None
+
+
+def test_a_customer_who_is_removed_is_shown_no_more_whether_served_or_done() -> None:
+    bench = Bench()
+    bench.scan("TS1001")
+    assert bench.desk.serving() is not None
+    bench.seconds += 1
+    bench.desk.removed(bench.now())
+    assert (bench.desk.state().customer, bench.desk.serving()) == (None, None)
+
+    bench.sell("TS1002")
+    assert bench.desk.state().customer is not None
+    bench.desk.removed(bench.now())
+    state = bench.desk.state()
+    assert state.customer is None
+    assert state.sale is not None
+    assert not state.sale.current

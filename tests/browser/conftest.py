@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
 
 from loyalty.member import Balance, CardState, Identifier
 from tests.agent.shop import PROGRAM
@@ -34,10 +35,8 @@ def settings() -> str:
     return ""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def till(tmp_path: Path, settings: str) -> AsyncIterator[Till]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not here: apt-get install chromium")
     till = Till(tmp_path, settings=settings)
     ana = member(ANA, name="Ana P.", tier="gold", balance=Balance(confirmed=12480, pending=320, spendable=12000))
     lost = member(LOST, name="Secret", identifiers=cards(LOST, "blocked"))
@@ -50,11 +49,27 @@ async def till(tmp_path: Path, settings: str) -> AsyncIterator[Till]:
     till.close()
 
 
-@pytest.fixture
-async def page(till: Till) -> AsyncIterator[Page]:
-    """The cashier page, paired as `tillside open` pairs it."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """One for all tests of a worker: a browser takes seconds to start, a context nothing."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not here: apt-get install chromium")
     async with async_playwright() as playwright, launched(playwright) as browser:
-        page = await browser.new_page(viewport={"width": 1024, "height": 768})
-        await page.goto(await till.pairing_url())
-        await page.wait_for_selector("body[data-badge='offline']")
-        yield page
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """It, with nothing left of other tests."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(till: Till, browser: Browser) -> Page:
+    """The cashier page, paired as `tillside open` pairs it."""
+    page = await browser.new_page(viewport={"width": 1024, "height": 768})
+    await page.goto(await till.pairing_url())
+    await page.wait_for_selector("body[data-badge='offline']")
+    return page

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 # Ids of texts that are wider than their place or the window.
-CUT_OFF = """() => [...document.querySelectorAll("h1, p, dt, dd, li")]
+CUT_OFF = """() => [...document.querySelectorAll("h1, h2, p, dt, dd, li, button, span:not(.hidden)")]
   .filter((e) => e.offsetParent
     && (e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1))
-  .map((e) => e.id)"""
+  .map((e) => e.id || e.textContent)"""
+# The same, and what can be pressed and is smaller than 48 px either way, and words that no cashier should read.
+AMISS = f"""() => {{
+  const small = [...document.querySelectorAll("button, input, label.tick")]
+    .filter((e) => e.offsetParent && e.type !== "checkbox")
+    .map((e) => [e.id || e.textContent, e.getBoundingClientRect()])
+    .filter(([, box]) => box.width < 48 || box.height < 48)
+    .map(([name]) => "small: " + name);
+  const slips = document.body.innerText.match(/undefined|null|NaN|[{{}}]/g) ?? [];
+  return [...small, ...slips, ...({CUT_OFF})()];
+}}"""
 # WCAG 2.2, 1.4.3: contrast of the text's colour against the first opaque background behind it.
 CONTRAST = """selector => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import pytest
@@ -12,7 +13,7 @@ from tests.browser.conftest import ANA, HOSTILE, HOSTILE_NAME
 from tests.browser.measures import CONTRAST, CUT_OFF
 from tests.browser.till import EAN_13, Till, card
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # The page's own rule: silent for 12 s is not live; it looks once a second.
 SILENT_AFTER_MS = 14_000
@@ -27,14 +28,14 @@ async def test_from_idle_over_scan_and_receipt_to_the_next_customer(till: Till, 
     # idle
     await expect(page.locator("#name")).to_have_text("Ready")
     await expect(page.locator("#place")).to_have_text("Store 12 · Register 3")
-    await expect(page.locator("#badge-text")).to_have_text("not enrolled")
+    await expect(page.locator("#badge-text")).to_have_text("not enrolled: run “tillside enroll”")
 
     # a scan
     till.scan(card(ANA))
     await expect(page.locator("#name")).to_have_text("Ana P.")
-    await expect(page.locator("#eyebrow")).to_have_text("gold")
-    assert [await text(page, field) for field in ("spendable", "confirmed", "pending")] == ["12,000", "12,480", "320"]
-    await expect(page.locator("#as-of")).to_have_text("as of just now")
+    await expect(page.locator("#tier")).to_have_text("gold")
+    assert [await text(page, field) for field in ("spendable", "pending")] == ["12,000", "320"]
+    await expect(page.locator("#as-of")).to_have_text(re.compile(r"as of \d\d:\d\d"))
 
     # goods change nothing
     till.scan("4006381333931", aim=EAN_13)
@@ -44,7 +45,7 @@ async def test_from_idle_over_scan_and_receipt_to_the_next_customer(till: Till, 
     await expect(page.locator("#gave-points")).to_have_text("+40")
     await expect(page.locator("#gave-text")).to_contain_text("268.28 RSD")
     await expect(page.locator("#pending")).to_have_text("360")
-    await expect(page.locator("#badge-text")).to_have_text("not enrolled · 1 queued")
+    await expect(page.locator("#badge-text")).to_contain_text("1 queued")
 
     # the next customer
     till.scan(card(7))
@@ -57,7 +58,7 @@ async def test_an_unknown_card_is_named_by_its_end_only(till: Till, page: Page) 
     till.scan("98765432101234")
 
     await expect(page.locator("#name")).to_have_text("New card …1234")
-    await expect(page.locator("#message")).to_have_text("Points are kept and credited when it is linked.")
+    await expect(page.locator("#message")).to_have_text("Its points are kept until it has a member.")
     assert "98765" not in await page.content()
 
 
@@ -155,7 +156,7 @@ async def test_it_can_be_read_at_every_size_by_day_and_by_night(till: Till, page
     await expect(page.locator("#name")).to_have_text("Ana P.")
     till.print(receipt(1))
     await expect(page.locator("#gave-points")).to_have_text("+40")
-    assert await page.locator("[aria-live]").count() >= 3
+    assert await page.locator("[aria-live], [role=status], [role=alert]").count() >= 3
 
     for width, height in ((1280, 1024), (1024, 768), (800, 600), (360, 740), (320, 560)):
         await page.set_viewport_size({"width": width, "height": height})
@@ -177,9 +178,9 @@ async def test_at_the_usual_size_a_sale_fits_without_scrolling(till: Till, page:
 
 _READ = (
     "#name",
-    "#eyebrow",
+    "#tier",
     "#spendable",
-    "#confirmed",
+    "#pending",
     "#as-of",
     "#place",
     "#badge-text",

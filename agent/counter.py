@@ -1,0 +1,401 @@
+"""What the cashier does at the page, for the customer who is shown: beside a POS that knows nothing of us.
+
+Owns finding and taking away the customer, reserving rewards that the cashier then takes off at the POS, giving a late
+member one of the last receipts, and taking a keyboard scanner's scans from the page. Everything is durable before it is
+answered. Never prices a basket (`agent.sales` does, for a POS that tells one), and never knows HTTP.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from agent.attaching import attach
+from agent.booking import Rules, checkout_of
+from agent.calls import call_of, once
+from agent.checkout import MemberRemoved, MemberScan, UseUp, step
+from agent.desk import Desk, Settlement
+from agent.inspection import NotFoundError
+from agent.pricing import NotGrantedError, owner_of, scanned_now
+from agent.problem import MalformedBodyError
+from agent.profiles import GivenCode, GivenConsent, JoinRequest, Language, MemberTold, Name, Profiles, Written
+from agent.promises import affordable, reserved_on_page
+from agent.sale_shapes import SaleRefusedError
+from agent.sales import MAX_REDEMPTIONS, Centre
+from agent.scans import ScanIntake
+from agent.view import RecentView
+from drivers.clock import Clock
+from drivers.scanning.driver import ScanEvent
+from drivers.scanning.scan import Parse, Scan, typed_scan
+from loyalty.addresses import phone_number
+from loyalty.allowances import CannotSpendError
+from loyalty.identification import MemberKind, is_member_code, normal_code
+from loyalty.instant import Instant
+from loyalty.money import minor_digits
+from loyalty.pan import first_pan
+from loyalty.program import Reward
+from loyalty.receipt import MemberReference
+from sync.store.errors import StoreUnavailableError
+from sync.store.rows import KeptRedemption, StoredReceipt
+from sync.store.store import Store
+from sync.store.writing import Writing
+
+# Receipts that a late member can still be given: as many as have a key on the page, of the last hour.
+MAX_RECENT: Final = 9
+RECENT_FOR: Final = timedelta(hours=1)
+# How many of the last ones are looked through for them.
+_LOOKED_THROUGH: Final = 32
+# A scanner of five codes in a second, and whoever types numbers to see whose they are.
+SCANS_AT_ONCE, SCANS_PER_S = 30, 2.0
+TYPED_AT_ONCE, TYPED_PER_S = 10, 0.1
+# The name under which the page's scans and calls are kept.
+PAGE: Final = "page"
+
+
+class ScansGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a keyboard scanner typed into the page, as the keyboard's layout has it and as other layouts do."""
+
+    texts: Annotated[tuple[Written, ...], Meta(min_length=1, max_length=4)]
+
+
+class ScanHeard(Struct, frozen=True, kw_only=True):
+    """What a scan was: a `member` code, `goods` that belong into the POS, or `nothing` that is known."""
+
+    heard: Literal["member", "goods", "nothing"]
+
+
+class CodeTyped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The number of a card or telephone that a person typed."""
+
+    typed: Written
+
+
+class ForTurn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For whom something is asked: the `turn` of the customer that the page showed."""
+
+    turn: int
+
+
+class RewardWanted(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A reward of the program in force, once."""
+
+    reward: Annotated[str, Meta(min_length=1, max_length=48)]
+
+
+class JoinHere(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whoever holds the unknown card that is shown joins with it."""
+
+    short_name: Name | UnsetType = UNSET
+    phone: Written | UnsetType = UNSET
+    language: Language | UnsetType = UNSET
+    consents: Annotated[tuple[GivenConsent, ...], Meta(max_length=16)] = ()
+
+
+class Reserved(Struct, frozen=True, kw_only=True):
+    """A reward is reserved: the cashier takes `discount_minor` of `currency` off at the POS."""
+
+    reward: str
+    points: int
+    discount_minor: int
+    currency: str
+
+
+class Attached(Struct, frozen=True, kw_only=True):
+    """The receipt is the member's; `points` as far as this register can tell."""
+
+    receipt: str
+    points: int
+
+
+class TooOftenError(Exception):
+    """Something was asked more often than a person at a till would."""
+
+
+class Allowed:
+    """So much at once, and then so many in a second."""
+
+    def __init__(self, at_once: int, per_s: float, monotonic_s: Callable[[], float]) -> None:
+        self._most = float(at_once)
+        self._per_s = per_s
+        self._monotonic_s = monotonic_s
+        self._left, self._at = self._most, monotonic_s()
+
+    def take(self) -> None:
+        """Raises TooOftenError."""
+        now = self._monotonic_s()
+        self._left = min(self._most, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        if self._left < 1:
+            raise TooOftenError(f"Too many at once: wait {1 / self._per_s:.0f} s.")
+        self._left -= 1
+
+
+class Counter:
+    """The cashier's side of one register."""
+
+    def __init__(
+        self,
+        store: Store,
+        desk: Desk,
+        scans: ScanIntake,
+        rules: Rules,
+        centre: Centre,
+        *,
+        profiles: Profiles,
+        parse: Parse,
+        now: Clock,
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._desk = desk
+        self._scans = scans
+        self._rules = rules
+        self._centre = centre
+        self._profiles = profiles
+        self._parse = parse
+        self._now = now
+        self._scanning = Allowed(SCANS_AT_ONCE, SCANS_PER_S, monotonic_s)
+        self._typing = Allowed(TYPED_AT_ONCE, TYPED_PER_S, monotonic_s)
+
+    # Who is served
+
+    async def scan(self, given: ScansGiven) -> ScanHeard:
+        """Raises TooOftenError."""
+        self._scanning.take()
+        scan = self._meant([self._parse(text) for text in given.texts])
+        await self._scans.take(ScanEvent(scan=scan, at=self._now(), reader=PAGE))
+        if scan.member is not None:
+            return ScanHeard(heard="member")
+        return ScanHeard(heard="goods" if scan.identifier is not None else "nothing")
+
+    def _meant(self, scans: Sequence[Scan]) -> Scan:
+        """Of several ways to read the keys the one that names somebody here, else one that a rule claims."""
+        found = [scan for scan in scans if scan.member is not None]
+        known = [scan for scan in found if scan.member and self._store.member_by_code(scan.member.code) is not None]
+        claimed = [scan for scan in found if scan.member and scan.member.claimed]
+        return next(iter([*known, *claimed, *scans]))
+
+    async def find(self, given: CodeTyped) -> None:
+        """Shows whose number was typed. Raises TooOftenError, MalformedBodyError and NotFoundError."""
+        self._typing.take()
+        kind, code = await self._named(given.typed)
+        await self._scans.take(ScanEvent(scan=typed_scan(kind, code), at=self._now(), reader=PAGE))
+
+    async def _named(self, typed: str) -> tuple[MemberKind, str]:
+        code = normal_code(typed)
+        if not code.startswith("+") and first_pan(code) is not None:
+            raise MalformedBodyError("This is a payment card's number, and those are kept nowhere.")
+        if is_member_code(code, "card"):
+            if self._store.member_by_code(code) is None:
+                await self._centre.lookup(code)
+            if self._store.member_by_code(code) is not None:
+                return "card", code
+        number = phone_number(typed)
+        if number is not None and self._store.member_by_code(self._store.hidden("phone", number)) is not None:
+            return "phone", number
+        raise NotFoundError("Nobody is known here by this number.")
+
+    async def remove(self) -> None:
+        """Nobody is the customer; what was reserved for whoever was is released."""
+        now = self._now()
+
+        def work(writing: Writing) -> None:
+            shown = scanned_now(writing, now)
+            owner = owner_of(writing, shown)
+            if owner is not None:
+                _let_go(writing, owner.member.member)
+            _use_up(writing, now)
+
+        await self._store.write(work)
+        self._desk.removed(now)
+
+    async def join(self, given: JoinHere, key: str | None) -> MemberTold:
+        """Raises SaleRefusedError, MalformedBodyError and StoreError."""
+        shown = self._serving(given.turn)
+        if self._store.member_by_code(shown.code) is not None:
+            raise SaleRefusedError("has_member", "This card has a member already.")
+        request = JoinRequest(
+            short_name=given.short_name,
+            phone=given.phone,
+            language=given.language,
+            consents=given.consents,
+            code=GivenCode(code=shown.code, kind=shown.kind),
+        )
+        return await self._profiles.join(request, key)
+
+    def _serving(self, turn: int) -> MemberScan:
+        shown = self._desk.serving()
+        if shown is None or shown.id != turn:
+            raise SaleRefusedError("not_shown", "Another customer is shown by now: look again.")
+        return shown
+
+    # Rewards
+
+    async def reserve(self, wanted: RewardWanted, key: str | None) -> Reserved:
+        """Reserves a reward; the receipt that shows its discount confirms it. Raises SaleRefusedError and StoreError.
+
+        What is not safe here is asked of the centre first, for as long as that may take.
+        """
+        try:
+            return await self._reserve(wanted, key)
+        except NotGrantedError as lacking:
+            if not self._centre.is_online or lacking.reason == "register_unsure":
+                raise
+            refused = await self._centre.want(lacking.member, lacking.points)
+            try:
+                return await self._reserve(wanted, key)
+            except NotGrantedError as still:
+                raise SaleRefusedError(still.reason, refused or str(still)) from still
+
+    async def _reserve(self, wanted: RewardWanted, key: str | None) -> Reserved:
+        now, call = self._now(), call_of(key)
+        shown = self._serving(wanted.turn)
+        work = functools.partial(self._reserved, shown=shown, wanted=wanted, now=now)
+        asked = msgspec.json.encode(wanted)
+        told = await self._store.write(
+            lambda writing: once(writing, source=PAGE, call=call, asked=asked, answer=Reserved, work=work)
+        )
+        if not self._store.is_witnessed():
+            # It is reserved, but a copy of this register could not be told from it: nobody gets it on that word.
+            raise StoreUnavailableError(self._store.unsure_because())
+        self._desk.publish()
+        return told
+
+    def _reserved(self, writing: Writing, *, shown: MemberScan, wanted: RewardWanted, now: Instant) -> Reserved:
+        reference = scanned_now(writing, now)
+        owner = owner_of(writing, reference)
+        if reference is None or owner is None or reference.code != shown.code:
+            raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
+        if reference.kind in ("phone", "email") and reference.entry == "typed":
+            raise SaleRefusedError("needs_card", "Whoever was found by a number that was typed needs a card to spend.")
+        named = self._rules.in_force(writing, now.wall)
+        if named is None:
+            raise SaleRefusedError("no_program", "No program holds here now.")
+        name, program = named
+        member = owner.member
+        meant = {reward.id: reward for reward in affordable(program, member, now.wall)}
+        before = reserved_on_page(writing, member.member)
+        reward = _chosen(meant, wanted.reward, before, {one.id: one for one in program.rewards})
+        try:
+            draws = owner.standing.drawn(reward, reward.cost)
+        except CannotSpendError as error:
+            raise NotGrantedError(error, member.member, reward.cost - owner.standing.safe) from error
+        sale = before[0].sale if before else _opened(writing, reference, now)
+        one = KeptRedemption(
+            id=writing.new_id("r-"),
+            sale=sale,
+            member=member.member,
+            reward=reward.id,
+            times=1,
+            points=reward.cost,
+            discount_minor=reward.discount_minor or 0,
+            draws=draws,
+            program=name,
+            at=now.wall,
+            entered=reference.entry,
+        )
+        writing.reserve(one)
+        return Reserved(
+            reward=reward.id, points=one.points, discount_minor=one.discount_minor, currency=program.currency
+        )
+
+    async def release(self) -> None:
+        """What was reserved for whoever is shown can be spent again."""
+        now = self._now()
+
+        def work(writing: Writing) -> None:
+            owner = owner_of(writing, scanned_now(writing, now))
+            if owner is not None:
+                _let_go(writing, owner.member.member)
+
+        await self._store.write(work)
+        self._desk.publish()
+
+    # Late members
+
+    async def attach(self, receipt: str, given: ForTurn) -> Attached:
+        """Gives a receipt of the last hour to whoever is shown. Raises SaleRefusedError and StoreError."""
+        now = self._now()
+        shown = self._serving(given.turn)
+        reference = MemberReference(code=shown.code, kind=shown.kind, entry=shown.entry)
+        if all(one.receipt != receipt for one in recent_receipts(self._store, now)):
+            raise SaleRefusedError("too_old", "This is none of the last receipts without a member.")
+
+        def work(writing: Writing) -> Settlement:
+            settled = attach(writing, receipt, reference, now, rules=self._rules)
+            _use_up(writing, now)
+            return settled
+
+        settled = await self._store.write(work)
+        self._desk.settled(settled)
+        return Attached(receipt=receipt, points=settled.points)
+
+
+def recent_receipts(store: Store, now: Instant) -> tuple[RecentView, ...]:
+    """Sales of the last hour that are nobody's, the newest first."""
+    free = [one for one in store.last_receipts(_LOOKED_THROUGH) if _is_free(one, now)]
+    return tuple(_recent(one) for one in free[:MAX_RECENT])
+
+
+def _is_free(one: StoredReceipt, now: Instant) -> bool:
+    receipt = one.receipt
+    age = timedelta(microseconds=now.ns_since(one.captured) // 1000)
+    nobodys = one.member is None and not receipt.member
+    return nobodys and receipt.kind == "sale" and receipt.status == "final" and timedelta(0) <= age < RECENT_FOR
+
+
+def _recent(one: StoredReceipt) -> RecentView:
+    receipt = one.receipt
+    return RecentView(
+        receipt=receipt.key,
+        number=receipt.number or None,
+        at=one.captured.wall,
+        total_minor=receipt.total_minor,
+        digits=minor_digits(receipt.currency),
+        currency=receipt.currency,
+    )
+
+
+def _chosen(
+    meant: dict[str, Reward], wanted: str, before: Sequence[KeptRedemption], every: dict[str, Reward]
+) -> Reward:
+    reward = meant.get(wanted)
+    if reward is None:
+        raise SaleRefusedError("not_for_basket", "The member cannot have this reward now.")
+    if not reward.discount_minor:
+        raise SaleRefusedError("not_for_basket", "What this reward takes off hangs on the goods: only a POS can tell.")
+    had = [one for one in before if one.reward == wanted]
+    if len(before) >= MAX_REDEMPTIONS or len(had) >= (reward.max_per_receipt or MAX_REDEMPTIONS):
+        raise SaleRefusedError("not_for_basket", "One receipt cannot have it more often.")
+    for other in before:
+        group = every[other.reward].stack_group if other.reward in every else UNSET
+        if group is not UNSET and group == reward.stack_group and other.reward != wanted:
+            raise SaleRefusedError("not_for_basket", "It does not come together with the one that is reserved.")
+    return reward
+
+
+def _opened(writing: Writing, reference: MemberReference, now: Instant) -> str:
+    sale = writing.new_id("s-")
+    writing.open_sale(sale, now, by_page=True)
+    writing.set_sale_member(sale, reference)
+    return sale
+
+
+def _let_go(writing: Writing, member: str) -> None:
+    for one in reserved_on_page(writing, member):
+        writing.release(one)
+        writing.end_sale(one.sale, "ended")
+
+
+def _use_up(writing: Writing, now: Instant) -> None:
+    """No later receipt is for who was scanned until now."""
+    _, effects = step(checkout_of(writing, now.boot), MemberRemoved(at=now))
+    for effect in effects:
+        if isinstance(effect, UseUp):
+            for scan in effect.ids:
+                writing.consume_scan(scan)

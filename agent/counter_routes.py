@@ -1,0 +1,132 @@
+"""The part of the local API by which the cashier page acts.
+
+Owns its routes and what they ask of `agent.counter`. Never decides anything, nor who may ask.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from agent.answers import answer_of, body_of
+from agent.counter import (
+    Attached,
+    CodeTyped,
+    Counter,
+    ForTurn,
+    JoinHere,
+    Reserved,
+    RewardWanted,
+    ScanHeard,
+    ScansGiven,
+)
+from agent.openapi import Route
+from agent.profiles import MemberTold
+
+_KEY = ("Idempotency-Key",)
+
+
+class CounterRoutes:
+    """Handlers for one register's page."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+
+    def routes(self) -> tuple[Route, ...]:
+        return (
+            Route(
+                method="POST",
+                path="/v1/scans",
+                handler=self._scan,
+                summary="What a keyboard scanner typed into the page: taken as any scanner's scan.",
+                body=(ScansGiven,),
+                answer=ScanHeard,
+                page=True,
+            ),
+            Route(
+                method="POST",
+                path="/v1/customer",
+                handler=self._find,
+                summary="Shows whose card or telephone number was typed.",
+                body=(CodeTyped,),
+                status=204,
+                page=True,
+            ),
+            Route(
+                method="DELETE",
+                path="/v1/customer",
+                handler=self._remove,
+                summary="Nobody is the customer; what the page reserved for whoever was is released.",
+                status=204,
+                page=True,
+            ),
+            Route(
+                method="POST",
+                path="/v1/customer/join",
+                handler=self._join,
+                summary="Whoever holds the unknown card that is shown joins with it.",
+                body=(JoinHere,),
+                answer=MemberTold,
+                status=201,
+                headers=_KEY,
+                page=True,
+            ),
+            Route(
+                method="POST",
+                path="/v1/customer/rewards",
+                handler=self._reserve,
+                summary="Reserves a reward for whoever is shown; the receipt that shows its discount confirms it.",
+                body=(RewardWanted,),
+                answer=Reserved,
+                status=201,
+                headers=_KEY,
+                page=True,
+            ),
+            Route(
+                method="DELETE",
+                path="/v1/customer/rewards",
+                handler=self._release,
+                summary="Releases what the page reserved for whoever is shown.",
+                status=204,
+                page=True,
+            ),
+            Route(
+                method="POST",
+                path="/v1/receipts/{key}/member",
+                handler=self._attach,
+                summary="Gives a receipt of the last hour that is nobody's to whoever is shown.",
+                body=(ForTurn,),
+                answer=Attached,
+                page=True,
+            ),
+        )
+
+    async def _scan(self, request: web.Request) -> web.Response:
+        return answer_of(await self._counter.scan(await body_of(request, ScansGiven)))
+
+    async def _find(self, request: web.Request) -> web.Response:
+        await self._counter.find(await body_of(request, CodeTyped))
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _remove(self, _request: web.Request) -> web.Response:
+        await self._counter.remove()
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _join(self, request: web.Request) -> web.Response:
+        return answer_of(await self._counter.join(await body_of(request, JoinHere), _key(request)), HTTPStatus.CREATED)
+
+    async def _reserve(self, request: web.Request) -> web.Response:
+        wanted = await body_of(request, RewardWanted)
+        return answer_of(await self._counter.reserve(wanted, _key(request)), HTTPStatus.CREATED)
+
+    async def _release(self, _request: web.Request) -> web.Response:
+        await self._counter.release()
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _attach(self, request: web.Request) -> web.Response:
+        return answer_of(await self._counter.attach(request.match_info["key"], await body_of(request, ForTurn)))
+
+
+def _key(request: web.Request) -> str | None:
+    return request.headers.get("Idempotency-Key")

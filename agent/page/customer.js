@@ -1,0 +1,44 @@
+// The customer view. Owns showing customers themselves, in their language; nothing can be done here, and nothing of the
+// cashier's is told to it.
+
+import { at, fill, make, write } from "./dom.js";
+import { watch } from "./link.js";
+import { LANGUAGES, wordsOf } from "./words.js";
+
+async function show() {
+  const language = link.state?.language ?? "en";
+  const words = await wordsOf(LANGUAGES[language] ? language : "en");
+  const { state } = link;
+  const say = (key, values) => words.say(key, values);
+  document.documentElement.lang = words.locale;
+  if (state === null) return;
+  const member = link.live || state.member ? state.member : null;
+  document.body.dataset.phase = state.standing ?? "idle";
+  document.body.dataset.live = link.live;
+  write("tier", member?.tier ?? "");
+  write("name", member ? member.name ?? say("screen_member") : say("screen_idle"));
+  write("message", state.standing && !member ? say(`screen_${state.standing}`) : member ? "" : say("screen_scan"));
+  showPoints(member, words);
+  showSale(state.sale, words);
+}
+
+function showPoints(member, words) {
+  for (const id of ["spendable", "points-text"]) at(id).hidden = !member;
+  write("as-of", member?.as_of ? words.say(link.live ? "as_of" : "last_known", { time: words.clock(member.as_of) }) : "");
+  fill(at("reserved"), [words.locale, member?.reserved], () => (member?.reserved ?? []).map(({ reward, title, discount_minor: off }) =>
+    make("li", {}, `${title ?? reward}: −${words.money(off, member.digits, member.currency)}`)));
+  if (!member) return;
+  write("spendable", words.number(member.spendable));
+  const pending = member.pending > 0 ? ` · ${words.say("screen_pending", { n: member.pending })}` : "";
+  write("points-text", words.say("spendable", { n: member.spendable }) + pending);
+}
+
+function showSale(sale, words) {
+  at("gave").hidden = !sale?.points;
+  if (!sale?.points) return;
+  write("gave-points", words.signed(sale.points));
+  const text = words.say(sale.points > 0 ? "screen_gave" : "screen_took", { n: Math.abs(sale.points) });
+  write("gave-text", sale.estimated ? `${text} ${words.say("estimate")}` : text);
+}
+
+const link = watch("/v1/display", show);

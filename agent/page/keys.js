@@ -1,0 +1,98 @@
+// The keyboard. Owns telling a scanner, which types faster than a person can, from a person: a scan is never typed into
+// a field and never taken for a command, whatever has the focus; what a person types comes a moment later than usual.
+
+const GAP_MS = 50; // between two characters of a scanner; a slow one leaves 20 to 40 ms
+const MIN_ENDED = 4, MIN_BARE = 7; // characters of a scan with Enter or Tab behind it, and without
+const MAX_SCAN_CHARS = 1_024;
+const SCANS_WAITING = 8;
+
+// What a US keyboard, which scanners are set to, means by a key, whatever layout the system has.
+const US = {
+  Minus: "-_", Equal: "=+", BracketLeft: "[{", BracketRight: "]}", Backslash: "\\|", Semicolon: ";:", Quote: "'\"",
+  Backquote: "`~", Comma: ",<", Period: ".>", Slash: "/?", Space: "  ", NumpadAdd: "++", NumpadSubtract: "--",
+  NumpadMultiply: "**", NumpadDivide: "//", NumpadDecimal: "..",
+};
+const SHIFTED_DIGITS = ")!@#$%^&*(";
+
+function onUsKeyboard({ code, shiftKey, capital }) {
+  if (code.startsWith("Key")) return shiftKey !== capital ? code[3] : code[3].toLowerCase();
+  if (/^Digit\d$/.test(code)) return shiftKey ? SHIFTED_DIGITS[code[5]] : code[5];
+  if (/^Numpad\d$/.test(code)) return code[6];
+  return US[code]?.[shiftKey ? 1 : 0] ?? "";
+}
+
+const isField = (element) => element instanceof HTMLInputElement && /^(text|tel)$/.test(element.type);
+
+// Calls `scanned` with the ways to read a scan, and `pressed` with a command: "1" to "9", a letter, "Enter", "Escape" or
+// "Delete". `pressed` says whether it did something with it.
+export function listen({ scanned, pressed }) {
+  let held = []; // characters that may be a scanner's
+  let last = 0;
+  let timer = null;
+  const waiting = [];
+
+  async function scan(keys) {
+    if (keys.length > MAX_SCAN_CHARS || waiting.length >= SCANS_WAITING) return;
+    const readings = [keys.map(({ key }) => key).join(""), keys.map(onUsKeyboard).join("")];
+    waiting.push([...new Set(readings)].filter((text) => text.trim() !== ""));
+    if (waiting.length > 1) return; // the one before is still being taken: they stay in order
+    while (waiting.length > 0) {
+      await scanned(waiting[0]);
+      waiting.shift();
+    }
+  }
+
+  function type(keys) {
+    const field = document.activeElement;
+    if (!isField(field)) {
+      if (keys.length === 1) pressed(commandOf(keys[0]));
+      return;
+    }
+    field.setRangeText(keys.map(({ key }) => key).join(""), field.selectionStart, field.selectionEnd, "end");
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  // A person is done with these, or a scanner that sends nothing at the end.
+  function release() {
+    clearTimeout(timer);
+    const keys = held;
+    held = [];
+    if (keys.length >= MIN_BARE) scan(keys);
+    else if (keys.length > 0) type(keys);
+  }
+
+  addEventListener("keydown", (event) => {
+    const composed = event.isComposing || event.ctrlKey || event.altKey || event.metaKey;
+    if (composed || event.timeStamp - last > GAP_MS) release();
+    if (composed) return;
+    if (event.key.length === 1) {
+      if (event.key === " " && held.length === 0 && !isField(event.target)) return; // presses a button
+      event.preventDefault();
+      if (event.repeat) return;
+      const { key, code, shiftKey, timeStamp } = event;
+      held.push({ key, code, shiftKey, capital: event.getModifierState("CapsLock") });
+      last = timeStamp;
+      clearTimeout(timer);
+      timer = setTimeout(release, GAP_MS);
+    } else if ((event.key === "Enter" || event.key === "Tab") && held.length >= MIN_ENDED) {
+      event.preventDefault();
+      clearTimeout(timer);
+      const keys = held;
+      held = [];
+      scan(keys);
+    } else if (event.key === "Enter" || event.key === "Escape" || event.key === "Delete" || event.key === "Backspace") {
+      release();
+      const inField = isField(event.target);
+      if (inField && event.key !== "Escape") return;
+      if (event.key === "Enter" && event.target instanceof HTMLButtonElement) return; // it presses itself
+      if (event.repeat || pressed(event.key === "Backspace" ? "Delete" : event.key)) event.preventDefault();
+    }
+  }, { capture: true });
+}
+
+function commandOf({ key, code }) {
+  const digit = /^(?:Digit|Numpad)(\d)$/.exec(code);
+  if (digit) return digit[1];
+  if (code.startsWith("Key")) return code[3]; // the same key in every alphabet
+  return key;
+}

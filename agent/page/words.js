@@ -1,0 +1,73 @@
+// Words, numbers and dates in a language. What is missing in one fails a test.
+
+export const LANGUAGES = {
+  en: "English", sr: "Srpski", "sr-Cyrl": "Српски", hr: "Hrvatski", sl: "Slovenščina", de: "Deutsch",
+};
+const MINUTE_S = 60, HOUR_S = 3_600, DAY_S = 86_400;
+const loaded = {};
+
+// The words of a language that `LANGUAGES` has.
+export async function wordsOf(language) {
+  loaded[language] ??= new Words(await (await fetch(`/page/words-${language}.json`)).json());
+  return loaded[language];
+}
+
+class Words {
+  constructor(texts) {
+    const { locale } = texts;
+    this.texts = texts;
+    this.locale = locale;
+    this.plural = new Intl.PluralRules(locale);
+    this.plain = new Intl.NumberFormat(locale, { useGrouping: "always" });
+    this.withSign = new Intl.NumberFormat(locale, { useGrouping: "always", signDisplay: "exceptZero" });
+    this.time = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hour12: false });
+    this.day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+  }
+
+  has(key) {
+    return key in this.texts;
+  }
+
+  // A text with its {values}; where it has plural forms, `n` chooses and is written as a number.
+  say(key, values = {}) {
+    const text = this.texts[key];
+    const template = typeof text === "string" ? text : text[this.plural.select(Math.abs(values.n))];
+    return template.replace(/\{(\w+)\}/g, (_, name) => {
+      const value = values[name] ?? "";
+      return typeof value === "number" ? this.number(value) : String(value);
+    });
+  }
+
+  number(value) {
+    return this.plain.format(value);
+  }
+
+  signed(value) {
+    return this.withSign.format(value);
+  }
+
+  money(minor, digits, currency) {
+    const format = new Intl.NumberFormat(this.locale, {
+      useGrouping: "always", minimumFractionDigits: digits, maximumFractionDigits: digits,
+    });
+    return `${format.format(Math.abs(minor) / 10 ** digits)}\u00a0${currency}`;
+  }
+
+  // The time of day, with its day where that is not today.
+  clock(time) {
+    const moment = new Date(time);
+    const today = moment.toDateString() === new Date().toDateString();
+    return today ? this.time.format(moment) : `${this.day.format(moment)} ${this.time.format(moment)}`;
+  }
+
+  date(time) {
+    return this.day.format(new Date(time));
+  }
+
+  span(seconds) {
+    if (seconds < MINUTE_S) return this.say("seconds", { n: Math.floor(seconds) });
+    if (seconds < HOUR_S) return this.say("minutes", { n: Math.floor(seconds / MINUTE_S) });
+    if (seconds < DAY_S) return this.say("hours", { n: Math.floor(seconds / HOUR_S) });
+    return this.say("days", { n: Math.floor(seconds / DAY_S) });
+  }
+}

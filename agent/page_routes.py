@@ -1,0 +1,170 @@
+"""The pages, their files, and the sockets by which they are told.
+
+Owns what a browser is given. Never renders data into HTML: a page gets JSON and writes it as text. Never decides who
+may ask (`agent.api`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import WSCloseCode, web
+
+from agent.access import Access
+from agent.answers import problem
+from agent.customer_screen import CustomerScreen
+from agent.desk import Desk
+from agent.inspection import NotFoundError
+from agent.openapi import Route
+from agent.view import PageState
+
+# The page calls the register silent after 12 s without a word.
+ALIVE_EVERY_S = 5.0
+# One cashier page, perhaps a second display, and room for a POS that listens.
+MAX_WATCHERS = 16
+MAX_INCOMING_MESSAGE_BYTES = 4096
+_ALIVE = '{"type":"alive"}'
+
+FOLDER = Path(__file__).parent / "page"
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
+
+
+class PageRoutes:
+    """Handlers for the cashier page and the customer view of one register."""
+
+    def __init__(self, access: Access, desk: Desk) -> None:
+        self._access = access
+        self._desk = desk
+        self._watchers: set[web.WebSocketResponse] = set()
+        self._index, self._customer = ((FOLDER / name).read_bytes() for name in ("index.html", "customer.html"))
+        self._assets = {file.name: file.read_bytes() for file in FOLDER.iterdir() if file.suffix in MEDIA_TYPES}
+
+    def routes(self) -> tuple[Route, ...]:
+        get = "GET"
+        return (
+            Route(method=get, path="/", handler=self._page, summary="The cashier page.", page=True),
+            Route(
+                method=get,
+                path="/customer",
+                handler=self._customer_page,
+                summary="What the customer sees, on a display of their own.",
+                page=True,
+                display=True,
+            ),
+            Route(
+                method=get,
+                path="/page/{file}",
+                handler=self._asset,
+                summary="A file of the pages.",
+                page=True,
+                display=True,
+            ),
+            Route(
+                method=get,
+                path="/pair",
+                handler=self._pair,
+                summary="Spends a pairing code: sets the page's cookie and leads to the page.",
+                status=303,
+                query=("code",),
+                open=True,
+            ),
+            Route(
+                method=get,
+                path="/v1/events",
+                handler=self._events,
+                summary="WebSocket: a PageState at once and after every change, and a sign of life in between.",
+                answer=PageState,
+                status=101,
+                page=True,
+            ),
+            Route(
+                method=get,
+                path="/v1/display",
+                handler=self._display,
+                summary="The same for the customer view: a CustomerScreen, which has nothing of the cashier's.",
+                answer=CustomerScreen,
+                status=101,
+                page=True,
+                display=True,
+            ),
+            Route(
+                method=get,
+                path="/v1/ping",
+                handler=self._ping,
+                summary="Whether the caller is known here; costs nothing.",
+                status=204,
+                page=True,
+                display=True,
+            ),
+        )
+
+    async def leave(self, _application: web.Application) -> None:
+        """Tells every page that the register goes."""
+        for socket in tuple(self._watchers):
+            await socket.close(code=WSCloseCode.GOING_AWAY)
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._index, content_type="text/html", charset="utf-8")
+
+    async def _customer_page(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._customer, content_type="text/html", charset="utf-8")
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        name = request.match_info["file"]
+        if name not in self._assets:
+            raise NotFoundError("the page has no such file")
+        media_type = MEDIA_TYPES[Path(name).suffix]
+        return web.Response(body=self._assets[name], content_type=media_type, charset="utf-8")
+
+    async def _pair(self, request: web.Request) -> web.Response:
+        known = self._access.redeem(request.query.get("code", ""))
+        if known is None:
+            return problem(HTTPStatus.FORBIDDEN, "This address was used or is too old: run `tillside open` again.")
+        view, cookie = known
+        place, name = ("/", self._access.cookie_name)
+        if view == "customer":
+            place, name = ("/customer", self._access.display_cookie_name)
+        response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": place})
+        response.set_cookie(name, cookie, httponly=True, samesite="Strict", path="/")
+        return response
+
+    async def _ping(self, _request: web.Request) -> web.Response:
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        return await self._watch(request, lambda: self._desk.told)
+
+    async def _display(self, request: web.Request) -> web.StreamResponse:
+        return await self._watch(request, lambda: self._desk.screen)
+
+    async def _watch(self, request: web.Request, told: Callable[[], bytes]) -> web.StreamResponse:
+        if len(self._watchers) >= MAX_WATCHERS:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_WATCHERS} pages are open already: close one.")
+        socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False)
+        await socket.prepare(request)
+        self._watchers.add(socket)
+        telling = asyncio.create_task(self._tell(socket, told))
+        try:
+            async for _ in socket:
+                pass  # the page has nothing to say yet; reading is what notices that it left
+        finally:
+            telling.cancel()
+            self._watchers.discard(socket)
+        return socket
+
+    async def _tell(self, socket: web.WebSocketResponse, told: Callable[[], bytes]) -> None:
+        """The newest state whenever it changes; a slow reader misses what was in between, never the last."""
+        with suppress(ConnectionError), self._desk.watching() as changed:
+            await socket.send_str(told().decode())
+            while True:
+                try:
+                    await asyncio.wait_for(changed.wait(), ALIVE_EVERY_S)
+                except TimeoutError:
+                    await socket.send_str(_ALIVE)
+                    continue
+                changed.clear()
+                await socket.send_str(told().decode())

@@ -1,0 +1,468 @@
+"""What the cashier does at the page: into a real store, for whoever is shown."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from agent.booking import book
+from agent.checkout import Checkout
+from agent.counter import (
+    MAX_RECENT,
+    TYPED_AT_ONCE,
+    CodeTyped,
+    Counter,
+    ForTurn,
+    JoinHere,
+    RewardWanted,
+    ScansGiven,
+    TooOftenError,
+    recent_receipts,
+)
+from agent.desk import Desk
+from agent.inspection import NotFoundError
+from agent.problem import MalformedBodyError
+from agent.profiles import Profiles
+from agent.promises import Promises
+from agent.sale_shapes import SaleRefusedError
+from agent.scans import ScanIntake
+from agent.view import CustomerView, PageState, PlaceView
+from drivers.scanning.scan import parse_scan
+from loyalty.identification import IdentificationRule
+from loyalty.instant import Instant
+from loyalty.member import Balance, Identifier
+from loyalty.program import program_from_json
+from loyalty.receipt import Discount, Receipt
+from sync.loop import LookedUp
+from sync.records import AttachBody
+from sync.store.errors import StoreUnavailableError
+from sync.store.reading import MAX_LISTED
+from sync.store.witness import witness_of
+from tests.agent.shop import ANA, BOOT, BORA, Shop, at
+from tests.agent.test_sales import EPOCH, Centre, grant
+from tests.sync.store.spending import open_epoch
+
+PROGRAM = program_from_json(
+    b'{"program":"test","currency":"RSD","time_zone":"Europe/Belgrade","tiers":[{"id":"silver"},{"id":"gold"}],'
+    b'"earn":[{"id":"base","give":{"points":1,"per_minor":1000}}],"rewards":['
+    b'{"id":"five","title":"5 off","cost":500,"discount_minor":5000,"offline":"allowance","max_per_receipt":2,'
+    b'"stack_group":"a","min_basket_minor":20000},'
+    b'{"id":"nine","cost":700,"discount_minor":9000,"offline":"refuse","stack_group":"a"},'
+    b'{"id":"pale","cost":100,"discount_minor":500,"offline":"allowance","when":{"tier_in":["silver"]}},'
+    b'{"id":"tenth","cost":200,"discount_percent":10,"offline":"allowance"}]}'
+)
+RICH = replace(ANA, balance=Balance(confirmed=2000, spendable=2000))
+GONE = replace(BORA, member="m-gone", identifiers=(Identifier(kind="card", code="TS1003", card="c", state="blocked"),))
+CALLED = replace(RICH, member="m-phone", identifiers=(Identifier(kind="phone", code="+381641234567"),))
+CARDS = IdentificationRule(name="cards", kind="card", prefixes=("TS",))
+
+
+class Till:
+    """A counter over a shop's store, with a clock that the test moves."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.seconds = 30.0
+        self.centre = Centre(shop)
+        self._number = 0
+        self.desk = Desk(
+            language="en",
+            place=PlaceView(store="12", register="3"),
+            clock=self.now,
+            find_member=shop.store.member_by_code,
+            checkout=Checkout(boot=BOOT),
+            schedule=lambda _delay, _callback: None,
+            promise=Promises(shop.store, lambda: self.now().wall).of,
+            recent=lambda: recent_receipts(shop.store, self.now()),
+        )
+        self.scans = ScanIntake(store=shop.store, desk=self.desk, lookup=self._lookup, guesses=lambda: True)
+        self.counter = Counter(
+            shop.store,
+            self.desk,
+            self.scans,
+            shop.rules,
+            self.centre,
+            profiles=Profiles(shop.store),
+            parse=lambda raw: parse_scan(raw, (CARDS,)),
+            now=self.now,
+            monotonic_s=lambda: self.seconds,
+        )
+
+    async def _lookup(self, _code: str) -> LookedUp:
+        return LookedUp()
+
+    def now(self) -> Instant:
+        return at(self.seconds)
+
+    async def scan(self, *texts: str) -> str:
+        self.seconds += 1
+        heard = await self.counter.scan(ScansGiven(texts=texts))
+        await self.scans.settled()
+        return heard.heard
+
+    async def sell(self, *, discount_minor: int = 0, total_minor: int = 26828) -> str:
+        """A printed receipt, a second later; its key."""
+        self.seconds += 1
+        self._number += 1
+        receipt = Receipt(
+            key=f"k-{self._number}",
+            kind="sale",
+            number=str(self._number),
+            currency="RSD",
+            total_minor=total_minor,
+            issued_at=self.now().wall,
+            discounts=(Discount(description="popust", amount_minor=discount_minor),) if discount_minor else (),
+        )
+        captured = self.now()
+        booked = await self.shop.store.write(
+            partial(book, receipt=receipt, captured=captured, boot=BOOT, rules=self.shop.rules)
+        )
+        assert booked.settlement is not None
+        self.desk.settled(booked.settlement)
+        return receipt.key
+
+    @property
+    def page(self) -> PageState:
+        return msgspec.json.decode(self.desk.told, type=PageState)
+
+    @property
+    def customer(self) -> CustomerView:
+        customer = self.page.customer
+        assert customer is not None
+        return customer
+
+    @property
+    def turn(self) -> int:
+        turn = self.customer.turn
+        assert turn is not None
+        return turn
+
+    @property
+    def reserved(self) -> list[str]:
+        member = self.customer.member
+        return [one.reward for one in member.reserved] if member is not None else []
+
+    async def reserve(self, reward: str, call: str | None = None) -> None:
+        await self.counter.reserve(RewardWanted(turn=self.turn, reward=reward), call)
+
+
+@pytest.fixture
+async def till(shop: Shop) -> Till:
+    await shop.seed((RICH, BORA, GONE, CALLED), PROGRAM)
+    await shop.store.write(lambda writing: open_epoch(writing, EPOCH))
+    await grant(shop, 1000)
+    return Till(shop)
+
+
+def refusal(error: pytest.ExceptionInfo[SaleRefusedError]) -> str:
+    return error.value.reason
+
+
+# ---- who is served
+
+
+async def test_a_keyboard_scanner_is_read_by_the_layout_that_names_somebody(till: Till) -> None:
+    # a scanner set to a US keyboard, on a French one
+    assert await till.scan("TS&àà&", "TS1001") == "member"
+    assert till.customer.ending == "1001"
+
+    assert await till.scan("4006381333931") == "goods"
+    assert await till.scan("what is this?") == "nothing"
+    assert till.customer.ending == "1001"
+
+
+async def test_nobody_is_the_customer_once_they_are_removed(till: Till) -> None:
+    await till.scan("TS1002")
+    await till.scan("TS1001")
+    await till.reserve("five")
+
+    till.seconds += 1
+    await till.counter.remove()
+
+    assert till.page.customer is None
+    key = await till.sell()
+    known = till.shop.store.known_receipt((key,))
+    assert known is not None
+    assert known.member is None
+    assert till.shop.store.reserved_redemptions() == ()
+    # who is scanned again is served again, with all their points
+    await till.scan("TS1001")
+    assert till.customer.member is not None
+    assert till.customer.member.spendable == 2000
+
+
+async def test_the_customer_of_a_sale_that_is_over_is_removed_from_sight(till: Till) -> None:
+    await till.scan("TS1001")
+    await till.sell()
+    assert till.customer.member is not None
+
+    till.seconds += 1
+    await till.counter.remove()
+
+    assert till.page.customer is None
+
+
+async def test_a_typed_number_finds_a_member_and_cannot_spend(till: Till) -> None:
+    await till.counter.find(CodeTyped(typed="ts 1001"))
+    assert till.customer.ending == "1001"
+    till.seconds += 1
+    await till.counter.find(CodeTyped(typed="+381 64 123 4567"))
+    assert till.customer.member is not None
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("five")
+    assert refusal(error) == "needs_card"
+
+
+async def test_a_number_that_nobody_has_shows_nobody_and_guessing_is_slowed(till: Till) -> None:
+    with pytest.raises(NotFoundError):
+        await till.counter.find(CodeTyped(typed="TS9999"))
+    assert till.centre.looked_up == ["TS9999"]
+    with pytest.raises(MalformedBodyError):
+        await till.counter.find(CodeTyped(typed="4111 1111 1111 1111"))
+
+    for _ in range(TYPED_AT_ONCE - 2):
+        with pytest.raises(NotFoundError):
+            await till.counter.find(CodeTyped(typed="TS9999"))
+    with pytest.raises(TooOftenError):
+        await till.counter.find(CodeTyped(typed="TS1001"))
+    assert till.page.customer is None
+
+    till.seconds += 60
+    await till.counter.find(CodeTyped(typed="TS1001"))
+    assert till.customer.ending == "1001"
+
+
+async def test_a_new_card_joins_and_is_usable_at_once(till: Till) -> None:
+    await till.scan("TS777123")
+    assert till.customer.standing == "unknown"
+
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K."), "call-1")
+    till.desk.publish()
+
+    assert till.customer.member is not None
+    assert till.customer.member.name == "Iva K."
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K."), "call-2")
+    assert refusal(error) == "has_member"
+
+
+# ---- rewards
+
+
+async def test_the_page_offers_what_the_member_may_have(till: Till) -> None:
+    await till.scan("TS1001")
+
+    member = till.customer.member
+    assert member is not None
+    shown = {one.reward: (one.discount_minor, one.min_basket_minor, one.safe) for one in member.rewards}
+    # the silver one's is not theirs; what a percentage takes off, nobody knows without the goods
+    assert shown == {"five": (5000, 20000, True), "nine": (9000, None, True), "tenth": (None, None, True)}
+    assert (member.currency, member.digits) == ("RSD", 2)
+
+
+async def test_the_receipt_that_shows_the_discount_confirms_it(till: Till) -> None:
+    await till.scan("TS1001")
+    await till.reserve("five")
+    assert till.reserved == ["five"]
+    assert till.customer.member is not None
+    assert till.customer.member.spendable == 1500
+
+    await till.sell(discount_minor=5000)
+
+    sale = till.page.sale
+    assert sale is not None
+    assert (sale.reward, till.reserved) == ("confirmed", [])
+    assert [one.kind for one in till.shop.store.queue(limit=MAX_LISTED)] == ["receipt", "redeem"]
+
+
+async def test_the_receipt_without_the_discount_releases_it(till: Till) -> None:
+    await till.scan("TS1001")
+    await till.reserve("five")
+
+    await till.sell()
+
+    sale = till.page.sale
+    assert sale is not None
+    assert (sale.reward, till.reserved) == ("released", [])
+    assert till.customer.member is not None
+    assert till.customer.member.spendable == 2000
+
+
+async def test_somebody_elses_receipt_releases_what_was_reserved(till: Till) -> None:
+    await till.scan("TS1001")
+    await till.reserve("five")
+    await till.scan("TS1002")
+    # seen again before any receipt, it is still theirs
+    await till.scan("TS1001")
+    assert till.reserved == ["five"]
+
+    await till.scan("TS1002")
+    await till.sell(discount_minor=5000)
+
+    assert till.shop.store.reserved_redemptions() == ()
+    assert [one.kind for one in till.shop.store.queue(limit=MAX_LISTED)] == ["receipt"]
+
+
+async def test_what_is_given_back_can_be_spent_again(till: Till) -> None:
+    await till.scan("TS1001")
+    await till.reserve("five")
+    await till.reserve("five")
+    assert till.reserved == ["five", "five"]
+
+    await till.counter.release()
+
+    assert till.reserved == []
+    assert till.customer.member is not None
+    assert till.customer.member.spendable == 2000
+    await till.reserve("five")
+    assert till.reserved == ["five"]
+
+
+async def test_a_repeated_call_reserves_once(till: Till) -> None:
+    await till.scan("TS1001")
+
+    await till.reserve("five", "call-1")
+    await till.reserve("five", "call-1")
+
+    assert till.reserved == ["five"]
+
+
+@pytest.mark.parametrize(
+    ("reward", "before", "reason"),
+    [
+        ("five", ("five", "five"), "not_for_basket"),  # as often as the program lets a receipt have it
+        ("nine", ("five",), "not_for_basket"),  # not beside one of its group
+        ("pale", (), "not_for_basket"),  # not theirs
+        ("tenth", (), "not_for_basket"),  # only a POS can tell
+        ("none", (), "not_for_basket"),
+    ],
+)
+async def test_what_cannot_be_had_is_refused(till: Till, reward: str, before: tuple[str, ...], reason: str) -> None:
+    await till.scan("TS1001")
+    for one in before:
+        await till.reserve(one)
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve(reward)
+
+    assert refusal(error) == reason
+    assert till.reserved == list(before)
+
+
+async def test_what_is_not_safe_here_is_asked_of_the_centre(till: Till, shop: Shop) -> None:
+    await grant(shop, 0, number=2)
+    await till.scan("TS1001")
+    await till.reserve("five")
+    await till.reserve("five")
+    await till.counter.release()
+    await till.reserve("nine")
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("nine")  # 300 are left of what was granted
+    assert refusal(error) == "not_offline"
+
+    till.centre.is_online = True
+    till.centre.refuses = "Nothing is free."
+    with pytest.raises(SaleRefusedError, match=r"Nothing is free\."):
+        await till.reserve("nine")
+    till.centre.refuses = ""
+    await till.reserve("nine")
+
+    assert till.centre.wanted == [("m-ana", 400), ("m-ana", 400)]
+    assert till.reserved == ["nine", "nine"]
+
+
+async def test_nothing_is_reserved_for_a_customer_who_is_no_more_shown(till: Till) -> None:
+    await till.scan("TS1001")
+    before = till.turn
+    await till.scan("TS1002")
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.reserve(RewardWanted(turn=before, reward="five"), None)
+
+    assert refusal(error) == "not_shown"
+
+
+async def test_an_unknown_card_has_no_rewards(till: Till) -> None:
+    await till.scan("TS777123")
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("five")
+
+    assert refusal(error) == "no_member"
+
+
+async def test_without_a_program_nothing_can_be_redeemed(shop: Shop) -> None:
+    await shop.seed((RICH,), None)
+    till = Till(shop)
+    await till.scan("TS1001")
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("five")
+
+    assert refusal(error) == "no_program"
+
+
+# ---- late members
+
+
+async def test_a_late_member_gets_one_of_the_last_receipts(till: Till) -> None:
+    first, second = await till.sell(), await till.sell(total_minor=99_900)
+    assert [one.receipt for one in till.page.recent] == [second, first]
+
+    await till.scan("TS1001")
+    given = await till.counter.attach(first, ForTurn(turn=till.turn))
+
+    assert given.points == 26
+    assert [one.receipt for one in till.page.recent] == [second]
+    sale = till.page.sale
+    assert sale is not None
+    assert (sale.points, sale.current, [one.rule for one in sale.gives]) == (26, True, ["base"])
+    assert till.customer.member is not None
+    assert till.customer.member.pending == 26
+    *_, entry = till.shop.store.queue(limit=MAX_LISTED)
+    assert entry.kind == "attach"
+    body = msgspec.json.decode(till.shop.store.entry(entry.number).json, type=AttachBody)
+    assert (body.target, body.member.code) == (first, "TS1001")
+    # the card was for that receipt, not for the next one
+    next_one = await till.sell()
+    known = till.shop.store.known_receipt((next_one,))
+    assert known is not None
+    assert known.member is None
+
+
+async def test_a_receipt_is_attached_once_and_not_for_ever(till: Till) -> None:
+    first, second = await till.sell(), await till.sell()
+    await till.scan("TS1001")
+    await till.counter.attach(first, ForTurn(turn=till.turn))
+    await till.scan("TS1002")
+
+    for key in (first, "k-unheard-of"):
+        with pytest.raises(SaleRefusedError) as error:
+            await till.counter.attach(key, ForTurn(turn=till.turn))
+        assert refusal(error) == "too_old"
+
+    till.seconds += 3_600
+    await till.scan("TS1002")
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.attach(second, ForTurn(turn=till.turn))
+    assert refusal(error) == "too_old"
+
+
+async def test_only_so_many_receipts_are_offered(till: Till) -> None:
+    keys = [await till.sell() for _ in range(MAX_RECENT + 2)]
+
+    assert [one.receipt for one in till.page.recent] == keys[:1:-1]
+
+
+async def test_a_reservation_that_no_copy_of_the_store_could_tell_is_not_promised(till: Till, shop: Shop) -> None:
+    await till.scan("TS1001")
+    witness = witness_of(shop.folder / "state" / "store.db")
+    witness.unlink()
+    witness.mkdir()
+
+    with pytest.raises(StoreUnavailableError):
+        await till.reserve("five")

@@ -1,0 +1,86 @@
+"""A page without a register: its real files under its real policy, told whatever state a test wants to see."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from playwright.async_api import Browser, Page, Route, WebSocketRoute, expect
+
+from agent.api import headers_of
+from agent.customer_screen import CustomerScreen
+from agent.page_routes import FOLDER, MEDIA_TYPES
+from agent.view import PageState
+
+AUTHORITY = "127.0.0.1:8787"
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# Longer than a scanner leaves between two characters.
+PERSON_MS = 60
+PAGES = {"/": "index.html", "/customer": "customer.html"}
+
+
+class Stage:
+    """One tab. `asked` are the calls that the page made, each answered with `answers` or 204."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.asked: list[tuple[str, str, object]] = []
+        self.fetched: list[str] = []
+        self.answers: dict[str, tuple[int, object]] = {}
+        self._sockets: asyncio.Queue[WebSocketRoute] = asyncio.Queue()
+        self._socket: WebSocketRoute | None = None
+
+    async def open(self, path: str = "/") -> None:
+        await self.page.route("**/*", self._serve)
+        await self.page.route_web_socket("**/v1/*", self._sockets.put_nowait)
+        await self.page.goto(f"http://{AUTHORITY}{path}")
+        await self.reopened()
+
+    async def reopened(self) -> None:
+        """The page was loaded anew."""
+        self._socket = await self._sockets.get()
+
+    async def settle(self) -> None:
+        """Returns when the page has done what the keys so far ask for."""
+        await self.page.wait_for_timeout(PERSON_MS)
+        await self.page.wait_for_load_state("networkidle")
+        await self.page.evaluate(DRAWN)
+
+    async def tell(self, state: PageState | CustomerScreen, *, lang: str = "") -> None:
+        """Returns when the page has been drawn with it, in its language or the one that was chosen there."""
+        assert self._socket is not None
+        self._socket.send(msgspec.json.encode(state).decode())
+        await self.page.evaluate(DRAWN)
+        await expect(self.page.locator("html")).to_have_attribute("lang", lang or LOCALES[state.language])
+
+    async def press(self, key: str) -> None:
+        """A key as a person presses it: alone. Returns when the page has answered."""
+        await self.page.keyboard.press(key)
+        await self.settle()
+
+    async def _serve(self, route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path.startswith("/v1/"):
+            self.asked.append((route.request.method, path, route.request.post_data_json))
+            status, body = self.answers.get(path, (204, None))
+            await route.fulfill(status=status, body=msgspec.json.encode(body) if body is not None else "")
+            return
+        self.fetched.append(path)
+        file = FOLDER / PAGES.get(path, path.removeprefix("/page/"))
+        kind = MEDIA_TYPES.get(file.suffix, "text/html")
+        await route.fulfill(status=200, body=file.read_bytes(), headers={**headers_of(AUTHORITY), "Content-Type": kind})
+
+
+LOCALES = {
+    file.stem.removeprefix("words-"): msgspec.json.decode(file.read_bytes())["locale"]
+    for file in Path(FOLDER).glob("words-*.json")
+}
+
+
+async def staged(browser: Browser, *, width: int = 1024, height: int = 768, path: str = "/") -> Stage:
+    context = await browser.new_context(viewport={"width": width, "height": height}, timezone_id="Europe/Belgrade")
+    stage = Stage(await context.new_page())
+    await stage.open(path)
+    return stage

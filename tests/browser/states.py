@@ -1,0 +1,154 @@
+"""Every state that the cashier page and the customer view can be in, as the register would tell it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from agent.view import (
+    BadgeView,
+    CustomerView,
+    GiveView,
+    MemberView,
+    NoticeView,
+    PageState,
+    PlaceView,
+    ProblemView,
+    RecentView,
+    ReservedView,
+    RewardView,
+    SaleView,
+)
+
+NOW: Final = datetime.now(UTC).replace(second=0, microsecond=0)
+ONLINE: Final = BadgeView(enrolled=True, online=True, since=NOW, queued=0)
+OFFLINE: Final = BadgeView(enrolled=True, online=False, since=NOW - timedelta(minutes=12), queued=7)
+IDLE: Final = PageState(language="en", place=PlaceView(store="12", register="3"), badge=ONLINE)
+REWARDS: Final = (
+    RewardView(reward="r5", title="5 € off", cost=500, times=3, safe=True, discount_minor=500),
+    RewardView(
+        reward="r12", title="12 € off", cost=1000, times=1, safe=True, discount_minor=1200, min_basket_minor=4000
+    ),
+    RewardView(reward="r30", title="30 € off", cost=2000, times=1, safe=False, discount_minor=3000),
+    RewardView(reward="coffee", title="A coffee for nothing", cost=120, times=9, safe=True),
+)
+ANA: Final = MemberView(
+    name="Ana P.",
+    tier="gold",
+    confirmed=2480,
+    pending=320,
+    spendable=2480,
+    as_of=NOW - timedelta(minutes=4),
+    safe_offline=1000,
+    rewards=REWARDS,
+    currency="EUR",
+    digits=2,
+)
+KNOWN: Final = CustomerView(standing="known", ending="0077", turn=7, member=ANA)
+SALE: Final = SaleView(
+    kind="sale",
+    total_minor=6420,
+    digits=2,
+    currency="EUR",
+    outcome="points",
+    points=106,
+    pending=10,
+    current=True,
+    gives=(
+        GiveView(rule="base", points=96, basis_minor=6420, pending_until=None, why="floor(6420 × 3/2 ÷ 100) = 96"),
+        GiveView(
+            rule="organic",
+            points=10,
+            basis_minor=1010,
+            pending_until=NOW + timedelta(days=14),
+            why="floor(1010 × 1 ÷ 100) = 10",
+        ),
+    ),
+)
+RESERVED: Final = replace(
+    KNOWN,
+    member=replace(
+        ANA,
+        spendable=1980,
+        reserved=(ReservedView(reward="r5", title="5 € off", points=500, discount_minor=500),),
+        rewards=REWARDS[:2],
+    ),
+)
+RECENT: Final = tuple(
+    RecentView(
+        receipt=f"k{number}",
+        number=str(4711 - number),
+        at=NOW - timedelta(minutes=3 + 8 * number),
+        total_minor=1840 + 977 * number,
+        digits=2,
+        currency="EUR",
+    )
+    for number in range(3)
+)
+AFTER: Final = replace(KNOWN, turn=None, member=replace(ANA, pending=330, confirmed=2576, spendable=2576))
+HELD: Final = replace(SALE, outcome="held", points=0, pending=0, gives=())
+
+STATES: Final[dict[str, PageState]] = {
+    "idle": IDLE,
+    "idle, late receipts": replace(IDLE, recent=RECENT, sale=replace(SALE, current=False, outcome="no_card", gives=())),
+    "member": replace(IDLE, customer=KNOWN),
+    "member, note": replace(
+        IDLE, customer=replace(KNOWN, member=replace(ANA, note="Ordered a pram: ready to collect."))
+    ),
+    "member, no rewards": replace(
+        IDLE, customer=replace(KNOWN, member=replace(ANA, rewards=(), spendable=40, pending=2))
+    ),
+    "offline": replace(
+        IDLE, badge=OFFLINE, customer=replace(KNOWN, member=replace(ANA, unsafe_because="partly_granted"))
+    ),
+    "attention": replace(
+        IDLE,
+        customer=KNOWN,
+        problems=(ProblemView(kind="receipts", name="printer", problem="the spool cannot be read: start the relay"),),
+    ),
+    "not enrolled": replace(IDLE, badge=BadgeView(enrolled=False, online=False, since=None, queued=2)),
+    "reserved": replace(IDLE, customer=RESERVED),
+    "sale": replace(IDLE, customer=AFTER, sale=SALE),
+    "sale, reward given": replace(IDLE, customer=AFTER, sale=replace(SALE, reward="confirmed")),
+    "sale, reward released": replace(IDLE, customer=AFTER, sale=replace(SALE, reward="released", estimated=True)),
+    "return": replace(IDLE, customer=AFTER, sale=replace(SALE, kind="return", points=-106, pending=0, gives=())),
+    "no card": replace(IDLE, sale=replace(SALE, outcome="no_card", points=0, pending=0, gives=()), recent=RECENT[:1]),
+    "at the centre": replace(IDLE, customer=AFTER, sale=replace(SALE, outcome="at_centre", points=0, gives=())),
+    "checking": replace(IDLE, customer=CustomerView(standing="checking", ending="4242", turn=8)),
+    "unknown": replace(IDLE, customer=CustomerView(standing="unknown", ending="4242", turn=8)),
+    "unknown, short": replace(IDLE, customer=CustomerView(standing="unknown", ending="", turn=8)),
+    "unknown at the sale": replace(IDLE, customer=CustomerView(standing="unknown", ending="4242"), sale=HELD),
+    "unissued": replace(IDLE, customer=CustomerView(standing="unissued", ending="0001", turn=8)),
+    "unissued, short": replace(IDLE, customer=CustomerView(standing="unissued", ending="", turn=8)),
+    "unissued at the sale": replace(IDLE, customer=CustomerView(standing="unissued", ending="0001"), sale=HELD),
+    "blocked": replace(IDLE, customer=CustomerView(standing="blocked", ending="0055")),
+    "blocked, short": replace(IDLE, customer=CustomerView(standing="blocked", ending="")),
+    "blocked beside": replace(IDLE, customer=KNOWN, notice=NoticeView(kind="blocked", ending="0055")),
+    "blocked at the sale": replace(
+        IDLE, customer=CustomerView(standing="blocked", ending="0055"), sale=replace(HELD, outcome="blocked")
+    ),
+    "replaced": replace(IDLE, customer=replace(KNOWN, replaced_by="1234")),
+    "replaced, short": replace(IDLE, customer=replace(KNOWN, replaced_by="")),
+    "replaced at the sale": replace(IDLE, customer=replace(AFTER, replaced_by="1234"), sale=SALE),
+    "misread": replace(IDLE, notice=NoticeView(kind="misread")),
+    "swipe error": replace(IDLE, customer=KNOWN, notice=NoticeView(kind="swipe_error")),
+    "receipt known": replace(IDLE, notice=NoticeView(kind="receipt_known")),
+    "receipt old": replace(IDLE, customer=KNOWN, notice=NoticeView(kind="receipt_code_old")),
+    "receipt broken": replace(IDLE, customer=AFTER, sale=SALE, notice=NoticeView(kind="receipt_code_broken")),
+    "payment card": replace(IDLE, customer=AFTER, sale=SALE, notice=NoticeView(kind="payment_card")),
+}
+
+# What a cashier opens, by the state it is opened in and the keys that do.
+PANELS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "redeem": ("member", ("1",)),
+    "find": ("idle", ("f",)),
+    "join": ("unknown", ("n",)),
+    "settings": ("idle", ("m",)),
+    "why": ("sale", ("w",)),
+    "late, scan": ("idle, late receipts", ("l",)),
+    "late": ("late", ("l",)),
+    "late, give": ("late", ("l", "1")),
+}
+LATE: Final = replace(IDLE, customer=KNOWN, recent=RECENT)

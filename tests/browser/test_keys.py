@@ -1,0 +1,228 @@
+"""What a cashier does with keyboard and scanner alone, and what the register is asked for it."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+from playwright.async_api import Browser, expect
+
+from agent.view import CustomerView
+from tests.browser.stage import Stage, staged
+from tests.browser.states import IDLE, KNOWN, LATE, STATES
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+CARD = "TS000000077"
+SCANS = ("POST", "/v1/scans", {"texts": [CARD]})
+OTHER = replace(IDLE, customer=CustomerView(standing="unknown", ending="9999", turn=9))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(browser: Browser) -> Stage:
+    stage = await staged(browser)
+    stage.answers["/v1/scans"] = (200, {"heard": "member"})
+    return stage
+
+
+async def scan(stage: Stage, code: str = CARD, *, end: str = "Enter") -> None:
+    """As a keyboard scanner types: without a pause."""
+    await stage.page.evaluate(SCANNED, [code, end])
+    await stage.settle()
+
+
+# Each with its place on a US keyboard, as a scanner sends it; events in one go, as fast as any scanner.
+SCANNED = """([code, end]) => {
+  const target = document.activeElement ?? document.body;
+  const press = (key, code, shiftKey = false) => target.dispatchEvent(
+    new KeyboardEvent("keydown", { key, code, shiftKey, bubbles: true, cancelable: true }));
+  for (const key of code) {
+    if (/[0-9]/.test(key)) press(key, `Digit${key}`);
+    else press(key, `Key${key.toUpperCase()}`, key !== key.toLowerCase());
+  }
+  if (end) press(end, end);
+}"""
+
+# A scanner set to a US keyboard on a French system, whose row of digits gives signs.
+FRENCH = """() => {
+  const keys = [["T", "KeyT", true], ["S", "KeyS", true], ["&", "Digit1"], ["à", "Digit0"], ["à", "Digit0"],
+    ["&", "Digit1"], ["Enter", "Enter"]];
+  for (const [key, code, shiftKey] of keys) {
+    const event = new KeyboardEvent("keydown", { key, code, shiftKey, bubbles: true, cancelable: true });
+    document.body.dispatchEvent(event);
+  }
+}"""
+
+
+async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
+    stage.answers["/v1/customer/rewards"] = (201, {"reward": "r12"})
+    await stage.tell(STATES["member"])
+
+    await stage.press("2")
+    await expect(stage.page.locator("#desk h2")).to_have_text("12 € off")
+    assert stage.asked == []
+    await stage.press("Enter")
+
+    assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": 7, "reward": "r12"})]
+    await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
+
+
+async def test_escape_goes_back_to_the_sale_from_everywhere(stage: Stage) -> None:
+    await stage.tell(LATE)
+    for keys in (["1"], ["l"], ["l", "1"], ["f"], ["m"]):
+        for key in keys:
+            await stage.press(key)
+        await expect(stage.page.locator("#desk h2")).not_to_have_text("Rewards now")
+        await stage.press("Escape")
+        await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
+    assert stage.asked == []
+
+
+async def test_what_is_reserved_is_given_back_before_the_customer_is_removed(stage: Stage) -> None:
+    await stage.tell(STATES["reserved"])
+    await expect(stage.page.locator(".reserved .amount")).to_have_text("5.00\u00a0EUR")
+    await stage.press("Delete")
+    await stage.tell(STATES["member"])
+    await stage.press("Delete")
+
+    assert stage.asked == [("DELETE", "/v1/customer/rewards", None), ("DELETE", "/v1/customer", None)]
+    await expect(stage.page.locator("#said")).to_have_text("Removed. Scan again to bring them back.")
+
+
+async def test_a_late_customer_is_scanned_and_given_a_receipt_by_key(stage: Stage) -> None:
+    await stage.tell(replace(LATE, customer=None))
+    await stage.press("l")
+    await expect(stage.page.locator("#desk p").first).to_have_text(
+        "Scan the customer’s card now, then choose the receipt."
+    )
+    assert await stage.page.locator("#desk .choices button").count() == 0
+
+    await scan(stage)
+    await stage.tell(LATE)
+    await stage.press("2")
+    await stage.press("Enter")
+
+    assert stage.asked == [SCANS, ("POST", "/v1/receipts/k1/member", {"turn": 7})]
+
+
+async def test_a_scan_is_never_typed_into_a_field_nor_taken_for_a_command(stage: Stage) -> None:
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+    await stage.page.keyboard.type("Iva", delay=70)
+    await stage.settle()
+
+    await scan(stage)
+    await scan(stage, end="Tab")
+    await scan(stage, end="")
+
+    assert await stage.page.locator("#short_name").input_value() == "Iva"
+    assert stage.asked == [SCANS] * 3
+    # and on every screen
+    for key in ("Escape", "f", "Escape", "m"):
+        await stage.press(key)
+        await scan(stage)
+    assert stage.asked == [SCANS] * 7
+
+
+async def test_who_is_scanned_while_somebody_types_is_served(stage: Stage) -> None:
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+    await stage.page.keyboard.type("I", delay=70)
+    await stage.tell(STATES["member"])
+
+    await expect(stage.page.locator("#name")).to_have_text("Ana P.")
+    await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
+
+
+async def test_five_scans_in_a_second_are_taken_one_after_the_other(stage: Stage) -> None:
+    await stage.tell(IDLE)
+    codes = [f"TS00000000{number}" for number in range(5)]
+    for code in codes:
+        await stage.page.evaluate(SCANNED, [code, "Enter"])
+    await stage.settle()
+
+    assert [asked[2] for asked in stage.asked] == [{"texts": [code]} for code in codes]
+
+
+async def test_a_scanner_on_another_layout_is_read_by_its_keys(stage: Stage) -> None:
+    await stage.tell(IDLE)
+    await stage.page.evaluate(FRENCH)
+    await stage.settle()
+
+    assert stage.asked == [("POST", "/v1/scans", {"texts": ["TS&àà&", "TS1001"]})]
+
+
+async def test_goods_belong_into_the_pos(stage: Stage) -> None:
+    stage.answers["/v1/scans"] = (200, {"heard": "goods"})
+    await stage.tell(IDLE)
+    await scan(stage, "4006381333931")
+
+    await expect(stage.page.locator("#said")).to_have_text("Those are goods: click into the POS and scan again.")
+
+
+async def test_a_new_card_joins_with_what_was_typed(stage: Stage) -> None:
+    stage.answers["/v1/customer/join"] = (201, {"member": "p-1", "entries": 1})
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+    await stage.page.keyboard.type("Iva K", delay=70)
+    await stage.settle()
+    await stage.page.locator("#consent").check()
+    await stage.page.locator("#short_name").focus()
+    await stage.press("Enter")
+
+    [(_, path, given)] = stage.asked
+    assert path == "/v1/customer/join"
+    assert given == {
+        "turn": 8,
+        "language": "en",
+        "short_name": "Iva K",
+        "consents": [{"channel": "sms", "state": "granted", "text_version": "till-2026-11-en"}],
+    }
+
+
+async def test_a_refusal_says_why_in_the_pages_words(stage: Stage) -> None:
+    stage.answers["/v1/customer/rewards"] = (409, {"reason": "not_enough"})
+    await stage.tell(replace(STATES["member"], language="de"))
+    await stage.press("1")
+    await stage.press("Enter")
+    await expect(stage.page.locator("#said")).to_have_text("So viele Punkte sind hier ohne die Zentrale nicht sicher.")
+
+    stage.answers["/v1/customer"] = (404, {})
+    await stage.press("Escape")
+    await stage.press("f")
+    await stage.page.keyboard.type("123", delay=70)
+    await stage.settle()
+    await stage.press("Enter")
+    await expect(stage.page.locator("#said")).to_have_text("Unter dieser Nummer ist hier niemand bekannt.")
+
+
+async def test_points_do_not_shrink_without_a_word(stage: Stage) -> None:
+    await stage.tell(STATES["member"])
+    await stage.tell(STATES["reserved"])
+    await expect(stage.page.locator("#fewer")).to_be_empty()  # what is reserved says so itself
+    await stage.tell(STATES["member"])
+    assert KNOWN.member is not None
+    await stage.tell(replace(IDLE, customer=replace(KNOWN, member=replace(KNOWN.member, spendable=2460))))
+
+    await expect(stage.page.locator("#fewer")).to_have_text("20 points fewer: counted anew at the centre.")
+
+
+async def test_language_sounds_and_letters_are_the_cashiers_choice(stage: Stage) -> None:
+    await stage.tell(STATES["member"])
+    await stage.press("m")
+    await stage.press("3")
+    await expect(stage.page.locator("html")).to_have_attribute("lang", "sr-Cyrl-RS")
+    await stage.press("s")
+    await expect(stage.page.locator("#desk button").first).to_have_text("SЗвук: не")
+    await stage.press("k")
+    await stage.press("Escape")
+
+    # without letters and digits everything is reached by Tab and Enter
+    await stage.press("1")
+    assert await stage.page.locator("#desk h2").first.inner_text() == "Награде сада"
+    await stage.page.locator("#desk .choices button").first.focus()
+    await stage.press("Enter")
+    await expect(stage.page.locator("#desk .main")).to_be_focused()
+    await stage.page.reload()
+    await stage.reopened()
+    await stage.tell(STATES["member"], lang="sr-Cyrl-RS")

@@ -1,0 +1,113 @@
+"""Every state of both pages in every language, told to them as the register would: read, measured and judged by axe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+from axe_playwright_python.base import AXE_SCRIPT
+from msgspec.structs import replace
+from playwright.async_api import Browser
+
+from agent.customer_screen import CustomerScreen, screen_of
+from agent.page_routes import FOLDER
+from agent.view import NoticeView
+from tests.browser.measures import AMISS, CUT_OFF
+from tests.browser.stage import LOCALES, Stage, staged
+from tests.browser.states import LATE, PANELS, STATES
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+VIOLATIONS = """async (rules) => {
+  const { violations } = await axe.run(document, { runOnly: rules, resultTypes: ["violations"] });
+  return violations.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]);
+}"""
+# What is fetched for the cashier page, before it can be used.
+MAX_PAGE_BYTES = 60_000
+SIZES = ((320, 560), (800, 600), (1024, 768))
+# From this width on nothing needs to be scrolled to.
+USUAL = 1024
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(browser: Browser) -> Stage:
+    return await staged(browser)
+
+
+@pytest.mark.parametrize("language", LOCALES)
+async def test_every_state_can_be_read_at_every_size(stage: Stage, language: str) -> None:
+    for width, height in SIZES:
+        await stage.page.set_viewport_size({"width": width, "height": height})
+        for name, state in STATES.items():
+            await stage.tell(replace(state, language=language))
+            assert await stage.page.evaluate(AMISS) == [], (name, width)
+            if width >= USUAL:
+                assert await stage.page.evaluate("document.documentElement.scrollHeight <= innerHeight"), (name, width)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(320, False), (1024, True)])
+async def test_axe_finds_nothing_in_any_state_or_panel(browser: Browser, width: int, dark: bool) -> None:
+    stage = await staged(browser, width=width, height=768)
+    await stage.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
+    for name, state in STATES.items():
+        await stage.tell(state)
+        await judge(stage, name)
+    for name, (before, keys) in PANELS.items():
+        await stage.tell(LATE if before == "late" else STATES[before])
+        for key in keys:
+            await stage.press(key)
+        await judge(stage, name)
+        await stage.press("Escape")
+
+
+async def test_axe_finds_nothing_in_the_customer_view(browser: Browser) -> None:
+    stage = await staged(browser, path="/customer")
+    for screen in dict.fromkeys(msgspec.json.encode(screen_of(state)) for state in STATES.values()):
+        await stage.tell(msgspec.json.decode(screen, type=CustomerScreen))
+        assert await stage.page.evaluate(AMISS) == [], screen
+        await judge(stage, screen.decode())
+
+
+async def judge(stage: Stage, name: str) -> None:
+    if not await stage.page.evaluate("'axe' in window"):
+        await stage.page.evaluate(AXE_SCRIPT)
+    assert await stage.page.evaluate(VIOLATIONS, AXE_RULES) == [], name
+
+
+async def test_twice_as_large_is_read_as_well(browser: Browser) -> None:
+    # zoomed to 200 %, a window of 1024 × 768 has half of that
+    stage = await staged(browser, width=512, height=384)
+    for name, state in STATES.items():
+        await stage.tell(state)
+        assert await stage.page.evaluate(CUT_OFF) == [], name
+        assert await stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+
+
+async def test_what_a_state_carries_is_only_text(stage: Stage) -> None:
+    hostile: Any = "<img src=x onerror=\"document.title='owned'\">"
+    for state in STATES.values():
+        customer = state.customer
+        if customer is not None:
+            member = customer.member
+            if member is not None:
+                rewards = tuple(replace(one, title=hostile) for one in member.rewards)
+                member = replace(member, name=hostile, note=hostile, tier=hostile, rewards=rewards)
+            customer = replace(customer, ending=hostile, replaced_by=hostile, member=member)
+        await stage.tell(replace(state, customer=customer, notice=NoticeView(kind="blocked", ending=hostile)))
+
+    assert await stage.page.title() == "Tillside"
+    assert await stage.page.locator("body img").count() == 0
+
+
+@pytest.mark.parametrize("language", LOCALES)
+async def test_the_page_is_small(browser: Browser, language: str) -> None:
+    stage = await staged(browser)
+    await stage.tell(replace(STATES["member"], language=language))
+
+    files = {"index.html", *(path.removeprefix("/page/") for path in stage.fetched if path.startswith("/page/"))}
+    fetched = {name for name in files if not name.startswith("words-")} | {f"words-{language}.json"}
+
+    assert sum((FOLDER / name).stat().st_size for name in fetched) < MAX_PAGE_BYTES, fetched
