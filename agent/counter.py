@@ -40,6 +40,7 @@ from loyalty.money import minor_digits
 from loyalty.pan import first_pan
 from loyalty.program import Reward
 from loyalty.receipt import MemberReference
+from sync.guesses import Guesses
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import KeptRedemption, StoredReceipt
 from sync.store.store import Store
@@ -50,9 +51,8 @@ MAX_RECENT: Final = 9
 RECENT_FOR: Final = timedelta(hours=1)
 # How many of the last ones are looked through for them.
 _LOOKED_THROUGH: Final = 32
-# A scanner of five codes in a second, and whoever types numbers to see whose they are.
+# A scanner of five codes in a second, for a while.
 SCANS_AT_ONCE, SCANS_PER_S = 30, 2.0
-TYPED_AT_ONCE, TYPED_PER_S = 10, 0.1
 # The name under which the page's scans and calls are kept.
 PAGE: Final = "page"
 
@@ -160,7 +160,7 @@ class Counter:
         self._parse = parse
         self._now = now
         self._scanning = Allowed(SCANS_AT_ONCE, SCANS_PER_S, monotonic_s)
-        self._typing = Allowed(TYPED_AT_ONCE, TYPED_PER_S, monotonic_s)
+        self._guesses = Guesses(monotonic_s)
 
     # Who is served
 
@@ -182,8 +182,13 @@ class Counter:
 
     async def find(self, given: CodeTyped) -> None:
         """Shows whose number was typed. Raises TooOftenError, MalformedBodyError and NotFoundError."""
-        self._typing.take()
-        kind, code = await self._named(given.typed)
+        if wait_s := self._guesses.wait_s():
+            raise TooOftenError(f"Too many numbers that nobody has: try again in {wait_s} s. Scans and sales go on.")
+        try:
+            kind, code = await self._named(given.typed)
+        except NotFoundError:
+            self._guesses.missed()
+            raise
         await self._scans.take(ScanEvent(scan=typed_scan(kind, code), at=self._now(), reader=PAGE))
 
     async def _named(self, typed: str) -> tuple[MemberKind, str]:

@@ -12,7 +12,6 @@ from agent.booking import book
 from agent.checkout import Checkout
 from agent.counter import (
     MAX_RECENT,
-    TYPED_AT_ONCE,
     CodeTyped,
     Counter,
     ForTurn,
@@ -36,6 +35,7 @@ from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier
 from loyalty.program import program_from_json
 from loyalty.receipt import Discount, Receipt
+from sync.guesses import MAX_MISSES
 from sync.loop import LookedUp
 from sync.records import AttachBody
 from sync.store.errors import StoreUnavailableError
@@ -224,7 +224,7 @@ async def test_a_number_that_nobody_has_shows_nobody_and_guessing_is_slowed(till
     with pytest.raises(MalformedBodyError):
         await till.counter.find(CodeTyped(typed="4111 1111 1111 1111"))
 
-    for _ in range(TYPED_AT_ONCE - 2):
+    for _ in range(MAX_MISSES - 1):
         with pytest.raises(NotFoundError):
             await till.counter.find(CodeTyped(typed="TS9999"))
     with pytest.raises(TooOftenError):
