@@ -12,6 +12,7 @@ _THREE_MINOR_DIGITS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"
 
 # Larger than any till's total in any currency, small enough that products stay far from 2**63.
 MAX_MINOR = 10**14
+_HALF = Decimal("0.5")
 
 
 class AmountError(ValueError):
@@ -49,8 +50,8 @@ def to_major(minor: int, currency: str) -> str:
     return f"{Decimal(minor).scaleb(-digits):.{digits}f}"
 
 
-def line_product_minor(quantity: str, unit_price: str, currency: str) -> int:
+def line_product_minor(quantity: str | Decimal, unit_price: str | Decimal, currency: str) -> int:
     """quantity × unit price in minor units, half away from zero as tills round."""
     exact = (Decimal(quantity) * Decimal(unit_price)).scaleb(minor_digits(currency))
-    half_up = int(abs(exact) + Decimal("0.5"))
+    half_up = int(abs(exact) + _HALF)
     return half_up if exact >= 0 else -half_up

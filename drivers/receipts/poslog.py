@@ -9,8 +9,8 @@ Source: ARTS IXRetail POSLog 2.1 and 6.0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence, Set
+from datetime import UTC, date, datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 from zoneinfo import ZoneInfo
@@ -30,6 +30,7 @@ from loyalty.receipt import Original, Problem, Receipt, ReceiptStatus
 NO_CURRENCY: Final = "XXX"
 
 _STORES: Final = ("UnitID", "RetailStoreID", "StoreID")
+_STORE_ELEMENTS: Final = frozenset(("BusinessUnit", *_STORES))
 _SALES: Final = ("RetailTransaction", "PostVoidTransaction", "VoidTransaction")
 # What else a register reports, by what an element's name or its reason holds. The first that fits.
 _CONTROLS: Final[tuple[tuple[str, IgnoredKind], ...]] = (
@@ -43,6 +44,9 @@ _STATUSES: Final[tuple[tuple[str, ReceiptStatus], ...]] = (
     ("SUSPEND", "suspended"), ("PARK", "suspended"), ("CANCEL", "voided"), ("VOID", "voided"), ("ABORT", "voided"),
     ("TRAIN", "training"),
 )  # fmt: skip
+_TRAINING_FLAGS: Final = frozenset(("TrainingModeFlag",))
+_VOID_FLAGS: Final = frozenset(("CancelFlag", "VoidFlag", "PostVoidFlag"))
+_SUSPEND_FLAGS: Final = frozenset(("SuspendFlag",))
 _RESUMES: Final = frozenset(("RESUME", "RESUMED", "RETRIEVE", "RECALL", "SUSPEND", "SUSPENDED"))
 _VOIDS: Final = frozenset(("VOID", "POSTVOID", "VOIDED", "CANCEL", "CANCELLED"))
 _OFFSET: Final = re.compile(r"([+-]?)(\d{1,2}):(\d{2})(?::\d{2})?").fullmatch
@@ -108,9 +112,9 @@ def _receipt(transaction: Element, sale: Element, options: DecodeOptions) -> Rec
     currency = _currency(sale, parts, inner) or options.currency or NO_CURRENCY
     body = body_of(transaction, sale, currency)
     business_day = printed_date(text_of(innermost(parts.get("BusinessDayDate"), "Date")))
-    times = list(_times(transaction, sale))
+    times = list(_times(transaction, sale, parts.keys() | inner.keys()))
     issued_at, problems = _issued_at(times, options.time_zone)
-    printed_day = printed_date(times[0]) if times else None
+    printed_day = times[0][1] if times else None
     problems = [*problems, *_currency_problem(currency)]
     own = Original(
         store=_store(transaction) or options.store or UNSET,
@@ -118,19 +122,16 @@ def _receipt(transaction: Element, sale: Element, options: DecodeOptions) -> Rec
         business_day=business_day or printed_day or UNSET,
         number=_first_text(parts, inner, "SequenceNumber", "ReceiptNumber", "TransactionID") or UNSET,
     )
-    status = _status(transaction, sale)
-    links = {reason: link_of(link, own) for link, reason in body.links}
+    status = _status(((transaction, parts), (sale, inner)))
+    voided, resumed, given_back = _linked(body.links, own) if body.links else (None, None, None)
     who = own
     also: tuple[str, ...] = ()
-    voided = next((link for reason, link in links.items() if reason in _VOIDS), None)
     if sale.tag != "RetailTransaction" or (voided is not None and status in ("final", "voided")):
         # What is voided is the other transaction: a later stage of it.
         who, status = voided or own, "voided"
         body = body.as_sale()
-    else:
-        resumed = next((link for reason, link in links.items() if reason in _RESUMES), None)
-        also = _id_of(resumed) if resumed is not None and status != "suspended" else ()
-    given_back = next((link for reason, link in links.items() if reason not in _RESUMES | _VOIDS), None)
+    elif resumed is not None and status != "suspended":
+        also = _id_of(resumed)
     receipt = Receipt(
         key="",
         also=also,
@@ -158,6 +159,18 @@ def _receipt(transaction: Element, sale: Element, options: DecodeOptions) -> Rec
     return with_fiscal_codes(receipt, transaction, sale)
 
 
+def _linked(
+    links: Iterable[tuple[Element, str]], own: Original
+) -> tuple[Original | None, Original | None, Original | None]:
+    """The transactions that this one voids, that it resumes, and that it gives back."""
+    named = {reason: link_of(link, own) for link, reason in links}
+    return (
+        next((link for reason, link in named.items() if reason in _VOIDS), None),
+        next((link for reason, link in named.items() if reason in _RESUMES), None),
+        next((link for reason, link in named.items() if reason not in _RESUMES | _VOIDS), None),
+    )
+
+
 def _id_of(link: Original) -> tuple[str, ...]:
     if link.store and link.register and link.business_day and link.number:
         return (pos_id(link.store, link.register, link.business_day.isoformat(), link.number),)
@@ -165,13 +178,19 @@ def _id_of(link: Original) -> tuple[str, ...]:
 
 
 def _first_text(parts: dict[str, Element], inner: dict[str, Element], *names: str) -> str:
-    return next((text for name in names for where in (parts, inner) if (text := text_of(where.get(name)))), "")
+    for name in names:
+        for where in (parts, inner):
+            if name in where and (text := text_of(where[name])):
+                return text
+    return ""
 
 
 def _currency(sale: Element, parts: dict[str, Element], inner: dict[str, Element]) -> str:
     """The currency that the transaction names, or its totals, or its first amount."""
-    told = [_first_text(parts, inner, "CurrencyCode")]
-    told += [attribute(total, "CurrencyCode") or attribute(total, "Currency") for total in sale.findall("Total")]
+    named = _first_text(parts, inner, "CurrencyCode")
+    if _is_currency(named):
+        return named
+    told = [attribute(total, "CurrencyCode") or attribute(total, "Currency") for total in sale.findall("Total")]
     if not any(map(_is_currency, told)):
         told += [
             value for element in sale.iter() for key, value in element.items() if key in ("Currency", "CurrencyCode")
@@ -192,7 +211,7 @@ def _currency_problem(currency: str) -> list[Problem]:
 def _store(transaction: Element) -> str:
     """The shop: of several business units the one that says it is a store, else the first."""
     found = []
-    for unit in each(transaction, ("BusinessUnit", *_STORES)):
+    for unit in each(transaction, _STORE_ELEMENTS):
         inner = innermost(unit, *_STORES)
         kind = attribute(inner, "TypeCode") or attribute(unit, "TypeCode")
         if text := text_of(inner):
@@ -203,9 +222,12 @@ def _store(transaction: Element) -> str:
 _TIMES: Final = ("ReceiptDateTime", "EndDateTime", "POSLogDateTime", "BeginDateTime")
 
 
-def _times(transaction: Element, sale: Element) -> Iterator[str]:
-    """Times of the transaction, that of the receipt first, each with the offset that stands with it."""
-    for name in _TIMES:
+def _times(transaction: Element, sale: Element, named: Set[str]) -> Iterator[tuple[str, date]]:
+    """Times of the transaction, that of the receipt first, each with the offset that stands with it, and their days.
+
+    `named` are the names of all that stands in the transaction and its sale.
+    """
+    for name in filter(named.__contains__, _TIMES):
         # The last of several; but when the message was sent is not when something was sold.
         told = [*sale.findall(name), *transaction.findall(name)][::-1]
         for element in sorted(told, key=lambda one: attribute(one, "TypeCode") == "Message"):
@@ -213,15 +235,14 @@ def _times(transaction: Element, sale: Element) -> Iterator[str]:
             offset = _OFFSET(attribute(element, "Offset"))
             if offset is not None and not _HAS_ZONE(text):
                 text += f"{offset[1] or '+'}{int(offset[2]):02}:{offset[3]}"
-            if printed_date(text) is not None:
-                yield text
+            if (day := printed_date(text)) is not None:
+                yield text, day
 
 
-def _issued_at(times: Sequence[str], zone: str | None) -> tuple[datetime | UnsetType, list[Problem]]:
+def _issued_at(times: Sequence[tuple[str, date]], zone: str | None) -> tuple[datetime | UnsetType, list[Problem]]:
     """The first time that says its zone, or that the shop's zone makes whole."""
-    for text in times:
-        day = printed_date(text)
-        moment = printed_moment(day, text, zone) if day is not None else None
+    for text, day in times:
+        moment = printed_moment(day, text, zone)
         if moment is not None:
             return (moment.astimezone(ZoneInfo(zone)) if zone and moment.tzinfo is UTC else moment), []
     if not times:
@@ -229,14 +250,15 @@ def _issued_at(times: Sequence[str], zone: str | None) -> tuple[datetime | Unset
     return UNSET, [Problem(code="time_zone_unknown", detail="name the time zone in the settings")]
 
 
-def _status(transaction: Element, sale: Element) -> ReceiptStatus:
-    for element in (transaction, sale):
-        if is_flagged(element, "TrainingModeFlag"):
+def _status(levels: Sequence[tuple[Element, Iterable[str]]]) -> ReceiptStatus:
+    """By the flags of the transaction and of the sale, each with the names in it; else by the word of either."""
+    for element, names in levels:
+        if is_flagged(element, names, _TRAINING_FLAGS):
             return "training"
-    for element in (transaction, sale):
-        if is_flagged(element, "CancelFlag", "VoidFlag", "PostVoidFlag"):
+    for element, names in levels:
+        if is_flagged(element, names, _VOID_FLAGS):
             return "voided"
-        if is_flagged(element, "SuspendFlag"):
+        if is_flagged(element, names, _SUSPEND_FLAGS):
             return "suspended"
-    said = (attribute(sale, "TransactionStatus") or attribute(transaction, "TransactionStatus")).upper()
-    return next((status for start, status in _STATUSES if start in said), "final")
+    said = next((word for element, _ in reversed(levels) if (word := attribute(element, "TransactionStatus"))), "")
+    return next((status for start, status in _STATUSES if start in said.upper()), "final") if said else "final"

@@ -35,10 +35,13 @@ from drivers.receipts.wording import printed_date
 from loyalty.identity import key_of, pos_id
 from loyalty.receipt import Discount, Line, MemberReference, Original, ReceiptKind, Tax, Tender
 
+# What a line item holds beside goods, a member and links to other transactions.
+_AMOUNT_ELEMENTS: Final = frozenset(("Tax", "Rounding", "Tender", "TenderChange", *DISCOUNT_ELEMENTS))
 _TOTAL_TYPES: Final = (
     "TransactionGrandAmount", "TransactionGrossAmount", "", "TransactionNetAmount", "TransactionPurchaseAmount",
     "TransactionTenderApplied",
 )  # fmt: skip
+_KNOWN_TOTALS: Final = frozenset((*_TOTAL_TYPES, "TransactionTaxAmount"))
 
 
 class Body(Struct, frozen=True, kw_only=True):
@@ -113,10 +116,9 @@ def body_of(transaction: Element, sale: Element, currency: str) -> Body:
 
 def _take(item: Element, items: _Items, currency: str) -> None:
     """One line item. Of a voided one only goods are kept, since paper shows them."""
-    voided = is_flagged(item, *VOID_FLAGS)
-    entry = attribute(item, "EntryMethod")
-    for element in item:
-        name = element.tag
+    names = [element.tag for element in item]
+    voided = is_flagged(item, names, VOID_FLAGS)
+    for name, element in zip(names, item, strict=True):
         if name in GOODS_ELEMENTS:
             parts = children(element)
             goods = goods_of(element, parts, len(items.goods) + 1, currency, voided=voided)
@@ -125,12 +127,13 @@ def _take(item: Element, items: _Items, currency: str) -> None:
             if "TransactionLink" in parts:
                 items.links += [(link, _reason(link)) for link in element.findall("TransactionLink")]
             if not MEMBER_ELEMENTS.isdisjoint(parts):
+                entry = attribute(item, "EntryMethod")
                 items.members += [(child, entry) for child in each(element, MEMBER_ELEMENTS)]
         elif name in MEMBER_ELEMENTS:
-            items.members.append((element, entry))
+            items.members.append((element, attribute(item, "EntryMethod")))
         elif name == "TransactionLink":
             items.links.append((element, _reason(element)))
-        elif not voided:
+        elif name in _AMOUNT_ELEMENTS and not voided:
             _take_amount(element, name, items, currency)
 
 
@@ -143,22 +146,23 @@ def _take_amount(element: Element, name: str, items: _Items, currency: str) -> N
             items.rewards.append(reward)
     elif name == "Rounding":
         items.rounding_minor += rounding_of(element, currency)
-    elif name in ("Tender", "TenderChange"):
+    else:
         _take_payment(element, name, items, currency)
 
 
 def _take_payment(element: Element, name: str, items: _Items, currency: str) -> None:
-    items.change_minor += change_of(element, currency)
+    parts = children(element)
+    if name == "TenderChange" or "TenderChange" in parts:
+        items.change_minor += change_of(element, currency)
     if name == "TenderChange":
         return
-    rounding = element.find("Rounding")
-    rounded = rounding_of(rounding, currency) if rounding is not None else 0
+    rounded = rounding_of(parts["Rounding"], currency) if "Rounding" in parts else 0
     items.rounding_minor += rounded
     if attribute(element, "TenderType").rpartition(":")[2] == "Rounding":
         if not rounded:
             items.rounding_minor += rounding_of(element, currency)
         return
-    paid = paid_of(element, currency)
+    paid = paid_of(element, parts, currency)
     if paid.tender.amount_minor:
         items.paid.append(paid)
 
@@ -186,11 +190,11 @@ def link_of(link: Element, own: Original) -> Original:
 def _kind(items: _Items) -> ReceiptKind:
     """By what went out and what came back. A line taken back that the same receipt sold is a correction of it."""
     goods = [one for one in items.goods if not one.line.voided]
-    sold = [one for one in goods if one.line.amount_minor > 0 and one.line.kind == "goods"]
-    linked = any(_is_return_link(reason) for _, reason in items.links)
-    articles = {(one.line.sku, one.line.gtin) for one in sold}
-    back = [one for one in goods if one.is_return and (linked or (one.line.sku, one.line.gtin) not in articles)]
+    back = [(one.line.sku, one.line.gtin) for one in goods if one.is_return]
     if not back:
+        return "sale"
+    sold = {(one.line.sku, one.line.gtin) for one in goods if one.line.amount_minor > 0 and one.line.kind == "goods"}
+    if sold.issuperset(back) and not any(_is_return_link(reason) for _, reason in items.links):
         return "sale"
     return "exchange" if sold else "return"
 
@@ -205,8 +209,10 @@ def _is_turned(items: _Items, kind: ReceiptKind, total: int) -> bool:
         return False
     if items.paid and all(paid.is_refund for paid in items.paid) and not items.change_minor:
         return True
+    if total >= 0:
+        return False
     goods = [one for one in items.goods if not one.line.voided and one.line.kind == "goods"]
-    return total < 0 and bool(goods) and all(one.line.amount_minor <= 0 for one in goods)
+    return bool(goods) and all(one.line.amount_minor <= 0 for one in goods)
 
 
 def _turned(goods: Goods) -> Goods:
@@ -231,7 +237,7 @@ def _total(sale: Element, items: _Items, currency: str) -> int:
     said: dict[str, int] = {}
     for total in sale.findall("Total"):
         name, text = attribute(total, "TotalType").rpartition(":")[2], text_of(total)
-        if text and name not in said and name in (*_TOTAL_TYPES, "TransactionTaxAmount"):
+        if text and name not in said and name in _KNOWN_TOTALS:
             said[name] = amount_of(text, currency)
     if "TransactionGrandAmount" in said:
         return said["TransactionGrandAmount"]

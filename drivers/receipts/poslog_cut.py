@@ -150,9 +150,13 @@ class _Cutter:
     def _end_of_plain(self, at: int) -> int:
         """Where the open transaction may end, if nothing that begins or hides one stands before; else `at` itself."""
         end = self._next(b"</" + self._name, at)
-        if end < 0 or any(self._document.find(mark, at, end) >= 0 for mark in (b"<" + self._name, b"<!", b"<?")):
+        if end < 0 or any(self._stands(mark, at, end) for mark in (b"<!", b"<?", b"<" + self._name)):
             return at
         return end
+
+    def _stands(self, mark: bytes, at: int, end: int) -> bool:
+        """Whether `mark` stands from `at` up to `end`. Tags are many, and its second letter alone is found faster."""
+        return self._document.find(mark[1:2], at, end) >= 0 and self._document.find(mark, at, end) >= 0
 
     def _ended(self, end: int) -> Cut:
         cut = self._cut("transaction", self._start, end) if self._name else self._cut("stray", self._boundary, end)

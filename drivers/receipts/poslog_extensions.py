@@ -15,6 +15,9 @@ from drivers.receipts.poslog_tree import text_of
 from loyalty.identity import hr_jir
 from loyalty.receipt import Fiscal, Receipt
 
+# The shortest fiscal number.
+MIN_CODE_LETTERS: Final = 17
+
 _STANDARD: Final = frozenset(("LineItem", "Total", "RetailTransaction", "ReceiptImage", "TrailerText", "Customer"))
 _HEX: Final = re.compile(r"[0-9a-fA-F]{32}").fullmatch
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
@@ -28,8 +31,8 @@ def with_fiscal_codes(receipt: Receipt, transaction: Element, sale: Element) -> 
         for part in around:
             if part.tag not in _STANDARD:
                 for element in part.iter():
-                    text = text_of(element)
-                    if len(text) > 16:
+                    text = text_of(element) if len(element.text or "") >= MIN_CODE_LETTERS else ""
+                    if len(text) >= MIN_CODE_LETTERS:
                         receipt = _with(receipt, element.tag.upper(), text)
     return receipt
 

@@ -8,7 +8,7 @@ Source: ARTS IXRetail POSLog 2.1 and 6.0, and what registers write under these n
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Container
 from functools import lru_cache
 from typing import Final
 from xml.etree.ElementTree import Element
@@ -17,12 +17,13 @@ from msgspec import UNSET, Struct, UnsetType
 
 from drivers.receipts.poslog_tree import (
     REMEMBERED,
+    Number,
     amount_of,
     attribute,
     children,
-    decimal_of,
-    decimal_text_of,
     is_flagged,
+    number_of,
+    numbered,
     text_in,
     text_of,
 )
@@ -41,7 +42,12 @@ GOODS_ELEMENTS: Final = frozenset(
 )  # fmt: skip
 DISCOUNT_ELEMENTS: Final = frozenset(("Discount", "LoyaltyReward", "TransactionDiscount"))
 
-VOID_FLAGS: Final = ("VoidFlag", "CancelFlag", "DeleteFlag")
+VOID_FLAGS: Final = frozenset(("VoidFlag", "CancelFlag", "DeleteFlag"))
+_VOID_FLAG: Final = frozenset(("VoidFlag",))
+_PRORATED_FLAGS: Final = frozenset(("ProratedFlag", "Prorated"))
+# What a line's discounts stand in, and what they come to without any of these.
+_OFF: Final = frozenset(("RetailPriceModifier", "ExtendedDiscountAmount", "DiscountAmount"))
+_NONE_OFF: Final = (0, 0, False)
 
 _KIND_WORDS: Final[tuple[tuple[str, LineKind], ...]] = (
     ("DEPOSIT", "deposit"), ("GIFT", "giftcard"), ("STOREDVALUE", "giftcard"), ("TIP", "tip"), ("GRATUITY", "tip"),
@@ -116,15 +122,16 @@ def goods_of(
     if not extended and not (actual or text_of(price_element)):
         return None
     regular = _unit_price(price_element)
-    own, everything, states_discount = _discounts(element, parts, currency)
-    price = regular if regular is not None and (everything or not actual) else decimal_of(actual) if actual else None
+    own, everything, states_discount = _NONE_OFF if _OFF.isdisjoint(parts) else _discounts(element, parts, currency)
+    price = regular if regular is not None and (everything or not actual) else number_of(actual) if actual else None
     stated = amount_of(extended, currency) if extended else None
-    quantity = _quantity(parts.get("Quantity"), price, stated, currency)
+    quantity, unit = _quantity(parts.get("Quantity"), price, stated, currency)
     product = _product(quantity, price, currency)
     if stated is None:
         stated = product or 0
     is_return = element.tag in RETURN_ELEMENTS
-    sign = -1 if is_return or stated < 0 or (quantity is not None and quantity < 0) else 1
+    is_negative = quantity is not None and quantity.exact < 0
+    sign = -1 if is_return or is_negative or stated < 0 else 1
     taxes = tuple([tax_of(tax, currency, sign) for tax in element.findall("Tax")]) if "Tax" in parts else ()
     description = _description(parts)
     kind = _kind(element, description)
@@ -135,9 +142,9 @@ def goods_of(
         description=description or UNSET,
         gtin=gtin,
         sku=sku,
-        quantity=decimal_text_of(abs(quantity).copy_sign(sign)) if quantity is not None else UNSET,
-        unit=attribute(parts.get("Quantity"), "UnitOfMeasureCode") or UNSET,
-        unit_price=decimal_text_of(price) if price is not None else UNSET,
+        quantity=_signed(quantity, sign) if quantity is not None else UNSET,
+        unit=unit,
+        unit_price=price.text if price is not None else UNSET,
         amount_minor=sign * abs(stated),
         tax_labels=tuple(dict.fromkeys([tax.label for tax in taxes if tax.label is not UNSET])) if taxes else (),
         voided=voided,
@@ -150,8 +157,8 @@ def goods_of(
         hidden_discount_minor=sign * _hidden_minor(product, stated, quantity),
         states_discount=states_discount,
         is_gross=product is not None and abs(product) == abs(stated),
-        is_return=sign < 0 and kind == "goods" and (is_return or (quantity is not None and quantity < 0)),
-        tax_in_price=_is_true(text_of(parts.get("TaxIncludedInPriceFlag"))),
+        is_return=(is_return or is_negative) and kind == "goods",
+        tax_in_price=_is_true(parts["TaxIncludedInPriceFlag"]) if "TaxIncludedInPriceFlag" in parts else None,
         taxes=taxes,
     )
 
@@ -164,50 +171,63 @@ def _department(element: Element) -> str | UnsetType:
     return text_of(telling[0]) or UNSET if telling else UNSET
 
 
-def _is_true(text: str) -> bool | None:
+def _is_true(flag: Element) -> bool | None:
+    text = text_of(flag)
     return None if not text else text.lower() in ("true", "1")
 
 
-def _unit_price(element: Element | None) -> Decimal | None:
+def _signed(quantity: Number, sign: int) -> str:
+    text = quantity.text.removeprefix("-")
+    return f"-{text}" if sign < 0 else text
+
+
+def _unit_price(element: Element | None) -> Number | None:
     """The price of one; some state the price of a pack and how many it holds."""
     text = text_of(element)
     if not text:
         return None
     pack = attribute(element, "Quantity")
-    price = decimal_of(text)
-    return price / decimal_of(pack) if pack and decimal_of(pack) > 1 else price
+    price = number_of(text)
+    if pack and (pieces := number_of(pack).exact) > 1:
+        return numbered(price.exact / pieces)
+    return price
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _product(quantity: Decimal | None, price: Decimal | None, currency: str) -> int | None:
+def _product(quantity: Number | None, price: Number | None, currency: str) -> int | None:
     if quantity is None or price is None:
         return None
-    return line_product_minor(str(quantity), str(price), currency)
+    return line_product_minor(quantity.exact, price.exact, currency)
 
 
-def _hidden_minor(product: int | None, stated: int, quantity: Decimal | None) -> int:
+def _hidden_minor(product: int | None, stated: int, quantity: Number | None) -> int:
     """How much less than quantity × price was asked, where that is more than rounding makes."""
     if product is None or quantity is None:
         return 0
     hidden = abs(product) - abs(stated)
-    return hidden if hidden > 0 and hidden > (1 + abs(quantity)) / 2 else 0
+    return hidden if hidden > 0 and hidden > (1 + abs(quantity.exact)) / 2 else 0
 
 
-def _quantity(element: Element | None, price: Decimal | None, stated: int | None, currency: str) -> Decimal | None:
-    """How much was sold. A weighed article may have it in `Units`, beside one piece: the one that makes the amount."""
+def _quantity(
+    element: Element | None, price: Number | None, stated: int | None, currency: str
+) -> tuple[Number | None, str | UnsetType]:
+    """How much was sold, and in what unit.
+
+    A weighed article may have it in `Units`, beside one piece: the one that makes the amount.
+    """
+    unit = attribute(element, "UnitOfMeasureCode") or UNSET
     text = text_of(element)
     if not text:
-        return None
-    quantity = decimal_of(text)
+        return None, unit
+    quantity = number_of(text)
     units = attribute(element, "Units")
     if not units or price is None or stated is None:
-        return quantity
-    pieces = decimal_of(units)
-    for choice in (quantity, pieces, quantity * pieces):
-        product = _product(choice, price, currency)
-        if product is not None and abs(abs(product) - abs(stated)) <= 1:
-            return choice
-    return quantity
+        return quantity, unit
+    pieces = number_of(units)
+    for exact in (quantity.exact, pieces.exact, quantity.exact * pieces.exact):
+        product = line_product_minor(exact, price.exact, currency)
+        if abs(abs(product) - abs(stated)) <= 1:
+            return numbered(exact), unit
+    return quantity, unit
 
 
 def _discounts(element: Element, parts: dict[str, Element], currency: str) -> tuple[int, int, bool]:
@@ -216,11 +236,12 @@ def _discounts(element: Element, parts: dict[str, Element], currency: str) -> tu
     is_said = False
     if "RetailPriceModifier" in parts:
         for modifier in element.findall("RetailPriceModifier"):
-            amount = _modifier_minor(modifier, currency)
+            inner = children(modifier)
+            amount = _modifier_minor(modifier, inner, currency)
             if amount is None:
                 continue
             is_said = True
-            if _is_prorated(modifier):
+            if _is_prorated(modifier, inner):
                 shared += amount
             else:
                 own += amount
@@ -231,11 +252,10 @@ def _discounts(element: Element, parts: dict[str, Element], currency: str) -> tu
     return own, max(own + shared, total), bool(stated) or is_said
 
 
-def _modifier_minor(modifier: Element, currency: str) -> int | None:
+def _modifier_minor(modifier: Element, parts: dict[str, Element], currency: str) -> int | None:
     """What a modifier takes off; None where it names no amount, such as a percentage alone."""
-    if is_flagged(modifier, "VoidFlag"):
+    if is_flagged(modifier, parts, _VOID_FLAG):
         return 0
-    parts = children(modifier)
     amount = parts.get("Amount")
     text, action = text_of(amount), attribute(amount, "Action").lower()
     if not text or action == "replace":
@@ -245,11 +265,10 @@ def _modifier_minor(modifier: Element, currency: str) -> int | None:
     return -minor if action == "add" else minor
 
 
-def _is_prorated(modifier: Element) -> bool:
-    if is_flagged(modifier, "ProratedFlag", "Prorated"):
+def _is_prorated(modifier: Element, parts: dict[str, Element]) -> bool:
+    if is_flagged(modifier, parts, _PRORATED_FLAGS):
         return True
-    rule = modifier.find("PriceDerivationRule")
-    return attribute(rule, "ApplicationType").upper() in _PRORATED_RULES
+    return attribute(parts.get("PriceDerivationRule"), "ApplicationType").upper() in _PRORATED_RULES
 
 
 def _description(parts: dict[str, Element]) -> str:
@@ -324,7 +343,7 @@ def tax_of(element: Element, currency: str, sign: int) -> Tax:
     return Tax(
         label=label or UNSET,
         name=name or UNSET,
-        rate=decimal_text_of(decimal_of(percent)) if percent else UNSET,
+        rate=number_of(percent).text if percent else UNSET,
         amount_minor=sign * abs(amount) if sign < 0 else amount,
         included=attribute(taxable, "TaxIncludedInTaxableAmountFlag").lower() in ("true", "1"),
     )
@@ -362,20 +381,22 @@ def discounts_of(rewards: list[RewardGroup]) -> tuple[Discount, ...]:
     return tuple(Discount(description=name, amount_minor=minor) for (_, name), minor in totals.items())  # type: ignore[arg-type]
 
 
-def tender_kind(element: Element) -> TenderKind:
+def _tender_kind(element: Element, parts: Container[str]) -> TenderKind:
     """What was paid with. A vendor's own type has its prefix: `X:Points`."""
-    said = attribute(element, "TenderType").rpartition(":")[2]
-    kind = _TENDERS.get("".join(letter for letter in said.upper() if letter.isalnum()))
+    kind = _named_tender(attribute(element, "TenderType"))
     if kind is not None:
         return kind
-    names = {child.tag for child in element}
-    return "card" if "CreditDebit" in names else "foreign" if "ForeignCurrency" in names else "other"
+    return "card" if "CreditDebit" in parts else "foreign" if "ForeignCurrency" in parts else "other"
 
 
-def paid_of(element: Element, currency: str) -> Paid:
+@lru_cache(maxsize=REMEMBERED)
+def _named_tender(said: str) -> TenderKind | None:
+    return _TENDERS.get("".join([letter for letter in said.rpartition(":")[2].upper() if letter.isalnum()]))
+
+
+def paid_of(element: Element, parts: dict[str, Element], currency: str) -> Paid:
     """A payment: its kind, name and amount, and nothing of the card that it was made with."""
-    parts = children(element)
-    kind = tender_kind(element)
+    kind = _tender_kind(element, parts)
     amount = amount_of(text_of(parts.get("Amount")) or "0", currency)
     name = (
         attribute(element, "TenderDescription")
@@ -387,7 +408,7 @@ def paid_of(element: Element, currency: str) -> Paid:
     return Paid(
         tender=Tender(
             kind=kind,
-            description=without_cards(name) or UNSET,
+            description=(without_cards(name) or UNSET) if name else UNSET,
             amount_minor=abs(amount),
             currency=foreign[0],
             foreign_minor=foreign[1],

@@ -43,48 +43,57 @@ def settled(
 ) -> Settled:
     """The first reading that makes `total`, or else comes within a minor unit a line, or else the likeliest."""
     counted = [each for each in goods if not each.line.voided]
-    extended = sum(each.line.amount_minor for each in counted)
-    voided = sum(each.line.amount_minor for each in goods if each.line.voided and each.line.amount_minor < 0)
+    extended = sum([each.line.amount_minor for each in counted])
+    lowered = [each for each in counted if each.all_discount_minor]
     off = {
         "nothing": 0,
-        "own": sum(each.own_discount_minor for each in counted),
-        "all": sum(each.all_discount_minor for each in counted),
+        "own": sum([each.own_discount_minor for each in counted]),
+        "all": sum([each.all_discount_minor for each in lowered]),
     }
-    on_receipt = sum(discount.amount_minor for discount in discounts)
-    lowered = [each for each in counted if each.all_discount_minor]
+    on_receipt = sum([discount.amount_minor for discount in discounts])
+    voided = sum([each.line.amount_minor for each in goods if each.line.voided and each.line.amount_minor < 0])
+
+    def beyond_total(choice: _Choice) -> int:
+        (less, beside), taxed, rounded, reverses = choice
+        on_top = sum([tax.amount_minor for tax in taxed if not tax.included])
+        made = extended - off[less] - (on_receipt if beside else 0) + on_top + rounded + (voided if reverses else 0)
+        return abs(made - total)
+
     readings = _GROSS_FIRST if lowered and all(each.is_gross for each in lowered) else _NET_FIRST
-    choices = _choices(readings, _tax_readings(goods, taxes), rounding_minor, reversals=bool(voided))
-    best = choices[0]
+    likeliest = (readings[0], _likeliest_taxes(goods, taxes), rounding_minor, False)
+    if beyond_total(likeliest) == 0:
+        return _made(goods, discounts, likeliest)
+    choices = _choices(likeliest, readings, taxes, reversals=bool(voided))
     for tolerance in (0, len(goods)):
         for choice in choices:
-            (less, beside), taxed, rounded, reverses = choice
-            on_top = sum(tax.amount_minor for tax in taxed if not tax.included)
-            made = extended - off[less] - (on_receipt if beside else 0) + on_top + rounded + (voided if reverses else 0)
-            if abs(made - total) <= tolerance:
+            if beyond_total(choice) <= tolerance:
                 return _made(goods, discounts, choice)
-    return _made(goods, discounts, best)
+    return _made(goods, discounts, likeliest)
 
 
 _Choice = tuple[_Reading, tuple[Tax, ...], int, bool]
 
 
 def _choices(
-    readings: Sequence[_Reading], taxes: Sequence[tuple[Tax, ...]], rounding_minor: int, *, reversals: bool
+    likeliest: _Choice, readings: Sequence[_Reading], taxes: tuple[Tax, ...], *, reversals: bool
 ) -> list[_Choice]:
     """Every reading, those first that differ least from the likeliest of each kind."""
+    _, likeliest_taxes, rounding_minor, _ = likeliest
+    taxed = list(dict.fromkeys((likeliest_taxes, taxes, _all(taxes, included=True), _all(taxes, included=False))))
     roundings = (rounding_minor, 0) if rounding_minor else (0,)
-    kinds = (readings, taxes, roundings, (False, True) if reversals else (False,))
+    kinds = (readings, taxed, roundings, (False, True) if reversals else (False,))
     places = sorted(product(*(range(len(kind)) for kind in kinds)), key=sum)
-    return [(readings[a], taxes[b], roundings[c], bool(d)) for a, b, c, d in places]
+    return [(readings[a], taxed[b], roundings[c], bool(d)) for a, b, c, d in places]
 
 
-def _tax_readings(goods: Sequence[Goods], taxes: tuple[Tax, ...]) -> list[tuple[Tax, ...]]:
-    """The taxes in the prices or on top: as the prices say, as each tax says, or all alike."""
+def _likeliest_taxes(goods: Sequence[Goods], taxes: tuple[Tax, ...]) -> tuple[Tax, ...]:
+    """The taxes in the prices or on top: as the prices say, or else as each tax says."""
     said = next((each.tax_in_price for each in goods if each.tax_in_price is not None), None)
-    included = tuple(replace(tax, included=True) for tax in taxes)
-    on_top = tuple(replace(tax, included=False) for tax in taxes)
-    likeliest = taxes if said is None else included if said else on_top
-    return list(dict.fromkeys((likeliest, taxes, included, on_top)))
+    return taxes if said is None else _all(taxes, included=said)
+
+
+def _all(taxes: tuple[Tax, ...], *, included: bool) -> tuple[Tax, ...]:
+    return tuple(replace(tax, included=included) for tax in taxes)
 
 
 def _made(goods: Sequence[Goods], discounts: tuple[Discount, ...], choice: _Choice) -> Settled:

@@ -14,6 +14,8 @@ from typing import Final
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 from xml.parsers.expat import ErrorString
 
+from msgspec import Struct
+
 from drivers.receipts.port import MalformedReceiptError
 from loyalty.money import AmountError, minor_digits, to_minor
 
@@ -25,6 +27,7 @@ REMEMBERED: Final = 4096
 MAX_PREFIXES: Final = 100
 # Of most currencies, and of an amount in them that is written as most are.
 CENT_DIGITS: Final = 2
+PLAIN_AMOUNT_LETTERS: Final = 15
 # Of a quantity or unit price.
 MAX_DECIMALS: Final = 9
 # Expat's code for a prefix that nothing declares.
@@ -32,7 +35,6 @@ _UNBOUND_PREFIX: Final = 27
 
 _PREFIX: Final = re.compile(r"[<\s/]([A-Za-z_][\w.\-]{0,62}):[A-Za-z_]")
 _AMOUNT: Final = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})").fullmatch
-_IN_CENTS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{2}").fullmatch
 _TRUE: Final = frozenset(("true", "1", "yes", "y"))
 
 
@@ -49,7 +51,7 @@ def parsed(xml: bytes, prefixes: set[str]) -> Element:
     try:
         root = _parsed(xml, prefixes)
         # Most files declare one namespace, around all transactions: what is cut out of it has plain names.
-        return _plain(root) if prefixes or b"xmlns" in xml or b"xml:" in xml else root
+        return _plain(root) if prefixes or b"xml" in xml else root
     except ParseError as error:
         if error.code != _UNBOUND_PREFIX:
             raise _malformed(error) from error
@@ -122,8 +124,8 @@ def text_in(parts: dict[str, Element], *names: str) -> str:
 
 def innermost(element: Element | None, *names: str) -> Element | None:
     """The child of one of these names, into which some put what others write at once; else the element itself."""
-    if element is None:
-        return None
+    if element is None or not len(element):
+        return element
     return next((child for name in names if (child := element.find(name)) is not None), element)
 
 
@@ -132,8 +134,10 @@ def attribute(element: Element | None, name: str) -> str:
     return element.get(name, "").strip() if element is not None else ""
 
 
-def is_flagged(element: Element, *names: str) -> bool:
-    """Whether one of these flags is set, as an attribute or, as some write it, as a child."""
+def is_flagged(element: Element, parts: Iterable[str], names: frozenset[str]) -> bool:
+    """Whether one of these flags is set, as an attribute or, as some write it, as a child: `parts` are those there."""
+    if names.isdisjoint(parts) and names.isdisjoint(element.keys()):
+        return False
     for name in names:
         value = element.get(name) or element.findtext(name)
         if value and value.strip().lower() in _TRUE:
@@ -144,9 +148,11 @@ def is_flagged(element: Element, *names: str) -> bool:
 def amount_of(text: str, currency: str) -> int:
     """Minor units of a decimal in major units, rounded half away from zero. Raises MalformedReceiptError."""
     places = minor_digits(currency)
-    if places == CENT_DIGITS and _IN_CENTS(text) is not None:
-        return int(text[:-3] + text[-2:])
-    number = decimal_of(text)
+    if text[-3:-2] == "." and places == CENT_DIGITS and len(text) <= PLAIN_AMOUNT_LETTERS:
+        cents = text[:-3] + text[-2:]
+        if cents.isdecimal():
+            return int(cents)
+    number = number_of(text).exact
     unit = Decimal(1).scaleb(-places)
     try:
         return to_minor(str(number.quantize(unit, ROUND_HALF_UP)), currency)
@@ -154,17 +160,24 @@ def amount_of(text: str, currency: str) -> int:
         raise MalformedReceiptError("bad_amount", f"{error}; correct it at the sender") from error
 
 
+class Number(Struct, frozen=True, eq=False, gc=False):
+    """A quantity, a price or a rate: as given, and as the contract writes it, with nine decimals at most."""
+
+    exact: Decimal
+    text: str
+
+
 @lru_cache(maxsize=REMEMBERED)
-def decimal_of(text: str) -> Decimal:
+def number_of(text: str) -> Number:
     """A decimal as XML writes it. Raises MalformedReceiptError."""
     if _AMOUNT(text) is None:
         raise MalformedReceiptError("bad_amount", f"{text[:40]!r} is no amount; correct it at the sender")
-    return Decimal(text)
+    return numbered(Decimal(text))
 
 
-def decimal_text_of(number: Decimal) -> str:
-    """A quantity or unit price of the contract: as given, with nine decimals at most."""
-    text = f"{number:f}"
+def numbered(exact: Decimal) -> Number:
+    """A number that was computed."""
+    text = f"{exact:f}"
     if "." in text[: -MAX_DECIMALS - 1]:
-        return f"{number.quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_UP):f}"
-    return text
+        text = f"{exact.quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_UP):f}"
+    return Number(exact, text)
