@@ -41,6 +41,12 @@ def test_an_address_is_compared_whatever_its_case() -> None:
     assert address_code("email", "ana at shop", KEY) is None
 
 
+def test_a_code_is_the_same_wherever_it_is_made() -> None:
+    assert address_code("phone", "00381 64 123-45-67", KEY) == "TEL:B919EE6C303E56A8FCC17C37D43C8366:4567"
+    assert address_code("email", "ana@shop.example", KEY) == "EML:E16D2CE27EF23EBE85A505E0E8D3A4AB"
+    assert hidden_code("TS-0001", KEY) == "75038f81a8d121a6fba2676efe1c9f977333b0f346e1fa8395c42d9e46b6cad9"
+
+
 def test_another_key_gives_another_code() -> None:
     assert address_code("phone", "0641234567", KEY) != address_code("phone", "0641234567", OTHER)
     assert hidden_code("TS-1", KEY) == hidden_code("ts 1", KEY) != hidden_code("TS-1", OTHER)

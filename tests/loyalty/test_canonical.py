@@ -199,6 +199,21 @@ def test_goodwill_takes_no_room_under_caps() -> None:
     assert points(found) == [("key-1/base", 30), ("key-1/goodwill", 60), ("key-2/base", 30)]
 
 
+def test_goodwill_counts_for_no_tier_neither_given_nor_taken() -> None:
+    terms = program(goodwill="honour", tiers=[{"id": "gold", "from": {"points_in": "P1M", "at_least": 31}}])
+    bought = seen(
+        sale("1", 1000),
+        promised=(LedgerEntry(receipt="key-1", rule="base", points=90, basis_minor=0, why=""),),
+    )
+    half = seen(refund("2", "1", 500), MORNING + DAY, original="key-1")
+
+    given, taken = folded(bought, terms=terms).fold, folded(bought, half, terms=terms).fold
+
+    assert [fold.balance(terms, MORNING + DAY).confirmed for fold in (given, taken)] == [90, 45]
+    assert given.tier(terms, NOBODY, MORNING) is UNSET
+    assert [each.points for each in taken.counters(terms, MORNING + DAY).activity or ()] == [15]
+
+
 def test_a_rule_that_only_begins_like_goodwill_has_its_cap() -> None:
     capped = program(goodwill="honour", earn=[BASE | {"id": "goodwill-week", "cap": {"day": 50}}])
 

@@ -97,6 +97,7 @@ def test_a_condition_of_too_many_cases_is_taken_as_possible() -> None:
     assert 2 ** len(pairs) > MAX_CASES
     assert cases_of(condition) is None
     assert cases_of(Condition(any_=(condition, Condition(weekday_in=(1,))))) is None
+    assert cases_of(msgspec.convert({"all": pairs, "weekday_in": [1]}, Condition)) is None
     assert found(program({"when": {"all": [*pairs, {"not": {"weekday_in": [1, 2]}}]}})) == []
 
 

@@ -221,6 +221,16 @@ class TestReturns:
         activity = found.fold.counters(terms, MORNING + DAY).activity or ()
         assert [each.points for each in activity] == [1000]
 
+    def test_points_that_come_back_are_none_that_were_earned_for_a_tier(self) -> None:
+        terms = program(tiers=[{"id": "gold", "from": {"points_in": "P12M", "at_least": 900}}])
+        some = seen(refund("2", "1", 400), sells=False, original="key-1")
+
+        found = folded(seen(self.BOUGHT), some, spent=(on("key-1"),), terms=terms)
+
+        assert ("key-2/spent/r-1", 200) in points(found)
+        activity = found.fold.counters(terms, MORNING + DAY).activity or ()
+        assert [each.points for each in activity] == [600]
+
     def test_no_rule_of_a_program_is_called_like_a_redemption(self) -> None:
         assert is_reserved("spent/r-1")
         assert not is_reserved("spent")
