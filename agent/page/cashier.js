@@ -124,7 +124,8 @@ function showSale(sale, customer) {
     return;
   }
   write("gave-points", sale.outcome === "points" && sale.points !== 0 ? words.signed(sale.points) : "");
-  write("gave-text", saleText(sale) + (sale.estimated ? ` ${say("estimate")}` : ""));
+  write("gave-text", saleText(sale));
+  write("gave-estimate", sale.estimated ? say("estimate") : "");
   write("gave-reward", sale.reward ? say(`reward_${sale.reward}`) : "");
   at("gave-reward").dataset.reward = sale.reward ?? "";
   const gives = sale.gives.length > 1 || sale.gives.some((give) => give.pending_until) ? sale.gives : [];

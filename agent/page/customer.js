@@ -35,10 +35,11 @@ function showPoints(member, words) {
 
 function showSale(sale, words) {
   at("gave").hidden = !sale?.points;
+  write("gave-estimate", "");
   if (!sale?.points) return;
   write("gave-points", words.signed(sale.points));
-  const text = words.say(sale.points > 0 ? "screen_gave" : "screen_took", { n: Math.abs(sale.points) });
-  write("gave-text", sale.estimated ? `${text} ${words.say("estimate")}` : text);
+  write("gave-text", words.say(sale.points > 0 ? "screen_gave" : "screen_took", { n: Math.abs(sale.points) }));
+  write("gave-estimate", sale.estimated ? words.say("estimate") : "");
 }
 
 const link = watch("/v1/display", show);

@@ -10,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 from loyalty.member import Balance, CardState, Identifier
+from loyalty.program import Program
 from tests.agent.shop import PROGRAM
 from tests.browser.chromium import CHROMIUM, launched
 from tests.browser.till import Till, card, member
@@ -36,17 +37,22 @@ def settings() -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def till(tmp_path: Path, settings: str) -> AsyncIterator[Till]:
+async def till(tmp_path: Path, settings: str, program: Program) -> AsyncIterator[Till]:
     till = Till(tmp_path, settings=settings)
     ana = member(ANA, name="Ana P.", tier="gold", balance=Balance(confirmed=12480, pending=320, spendable=12000))
     lost = member(LOST, name="Secret", identifiers=cards(LOST, "blocked"))
     worn = member(WORN, name="Jelena M.", identifiers=cards(WORN, "replaced", replaced_by="1234"))
     hostile = member(HOSTILE, name=HOSTILE_NAME, tier="<b>gold</b>")
-    await till.seed([*(member(number) for number in range(20)), ana, hostile, lost, worn], PROGRAM)
+    await till.seed([*(member(number) for number in range(20)), ana, hostile, lost, worn], program)
     await till.start()
     yield till
     await till.kill()
     till.close()
+
+
+@pytest.fixture
+def program() -> Program:
+    return PROGRAM
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -13,6 +13,7 @@ from agent.api import headers_of
 from agent.customer_screen import CustomerScreen
 from agent.page_routes import FOLDER, MEDIA_TYPES
 from agent.view import PageState
+from tests.browser.states import NOW
 
 AUTHORITY = "127.0.0.1:8787"
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -33,6 +34,7 @@ class Stage:
         self._socket: WebSocketRoute | None = None
 
     async def open(self, path: str = "/") -> None:
+        await self.page.clock.set_fixed_time(NOW)
         await self.page.route("**/*", self._serve)
         await self.page.route_web_socket("**/v1/*", self._sockets.put_nowait)
         await self.page.goto(f"http://{AUTHORITY}{path}")

@@ -22,7 +22,8 @@ from agent.view import (
     SaleView,
 )
 
-NOW: Final = datetime.now(UTC).replace(second=0, microsecond=0)
+# When all of it is shown; the stage's clock stands still there.
+NOW: Final = datetime(2026, 11, 22, 9, 46, tzinfo=UTC)
 ONLINE: Final = BadgeView(enrolled=True, online=True, since=NOW, queued=0)
 OFFLINE: Final = BadgeView(enrolled=True, online=False, since=NOW - timedelta(minutes=12), queued=7)
 IDLE: Final = PageState(language="en", place=PlaceView(store="12", register="3"), badge=ONLINE)
@@ -98,7 +99,7 @@ STATES: Final[dict[str, PageState]] = {
         IDLE, customer=replace(KNOWN, member=replace(ANA, note="Ordered a pram: ready to collect."))
     ),
     "member, no rewards": replace(
-        IDLE, customer=replace(KNOWN, member=replace(ANA, rewards=(), spendable=40, pending=2))
+        IDLE, customer=replace(KNOWN, turn=5, member=replace(ANA, rewards=(), spendable=40, pending=2))
     ),
     "offline": replace(
         IDLE, badge=OFFLINE, customer=replace(KNOWN, member=replace(ANA, unsafe_because="partly_granted"))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.access import View
 from agent.cli.connection import RunningAgent
 from agent.control import read_control
 from drivers.clock import boot_id, now
@@ -172,9 +173,9 @@ spool = "spool"
         assert control is not None
         return RunningAgent(control)
 
-    async def pairing_url(self) -> str:
+    async def pairing_url(self, view: View = "cashier") -> str:
         """The address that `tillside open` opens."""
-        pairing = await asyncio.to_thread((await self.agent()).open_pairing)
+        pairing = await asyncio.to_thread((await self.agent()).open_pairing, view)
         return pairing.url
 
     def scan(self, code: str, *, aim: str = CODE_128) -> None:

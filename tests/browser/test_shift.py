@@ -1,0 +1,135 @@
+"""A cashier's shift with keyboard and scanner alone, at a POS that knows nothing of us, and no network at all."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from loyalty.program import Program, program_from_json
+from tests.agent.shop import PROGRAM, receipt
+from tests.browser.conftest import ANA
+from tests.browser.stage import PERSON_MS
+from tests.browser.till import Till, card
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+RECONNECTED_WITHIN_MS = 20_000
+REWARDS = program_from_json(
+    msgspec.json.encode(
+        msgspec.to_builtins(PROGRAM)
+        | {
+            "rewards": [
+                {
+                    "id": "fifty",
+                    "title": "50 off",
+                    "cost": 500,
+                    "discount_minor": 5000,
+                    "offline": "floor",
+                    "floor_points": 1,
+                },
+            ]
+        }
+    )
+)
+# The till's line for a discount that the cashier keyed.
+DISCOUNT = (b"1 x 218,28  218,28\n", b"1 x 268,28  268,28\nPOPUST  -50,00\n")
+
+
+@pytest.fixture
+def program() -> Program:
+    return REWARDS
+
+
+async def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        await page.keyboard.press(key)
+        await page.wait_for_timeout(PERSON_MS)
+
+
+async def type_like_a_scanner(page: Page, code: str) -> None:
+    """Keys as Chromium gets them from a keyboard: through the system's own events, a few milliseconds apart."""
+    await page.keyboard.type(code)
+    await page.keyboard.press("Enter")
+
+
+async def test_a_shift(till: Till, page: Page) -> None:
+    name, said, gave = page.locator("#name"), page.locator("#said"), page.locator("#gave-reward")
+
+    # a reward: its key and Enter; the receipt shows the discount
+    till.scan(card(ANA))
+    await expect(name).to_have_text("Ana P.")
+    await press(page, "1", "Enter")
+    await expect(page.locator(".reserved .amount")).to_have_text("50.00\u00a0RSD")
+    await expect(page.locator("#spendable")).to_have_text("11,500")
+    till.print(receipt(1, total="218,28").replace(*DISCOUNT))
+    await expect(gave).to_have_text("The receipt shows the discount: the reward is given.")
+
+    # again, and the cashier forgets to key it
+    till.scan(card(ANA))
+    await expect(page.locator("#desk .choices button")).to_have_count(1)
+    await press(page, "1", "Enter")
+    await expect(page.locator(".reserved")).to_be_visible()
+    # over a reload of the page and a restart of the agent it stays reserved
+    await page.reload()
+    await expect(page.locator(".reserved")).to_be_visible()
+    await till.kill()
+    await page.wait_for_selector("body[data-badge='silent']")
+    await till.start()
+    await page.wait_for_selector("body[data-live='true']", timeout=RECONNECTED_WITHIN_MS)
+    await expect(page.locator(".reserved")).to_be_visible()
+    till.print(receipt(2))
+    await expect(gave).to_have_text("The receipt shows no discount: the points can be spent again.")
+    await expect(page.locator("#spendable")).to_have_text("11,500")
+
+    # a customer who is late with the card, at a keyboard scanner
+    await press(page, "Delete")
+    await expect(name).to_have_text("Ready")
+    till.print(receipt(3))
+    await expect(page.locator("#message")).to_have_text("Sale of 268.28\u00a0RSD without a card.")
+    await press(page, "l")
+    await type_like_a_scanner(page, card(7))
+    await expect(name).to_have_text("Member 7")
+    await press(page, "1", "Enter")
+    await expect(page.locator("#gave-points")).to_have_text("+26")
+
+    # the wrong customer, taken away and found by number
+    till.scan(card(8))
+    await expect(name).to_have_text("Member 8")
+    await press(page, "Delete")
+    await expect(said).to_have_text("Removed. Scan again to bring them back.")
+    await press(page, "f")
+    await page.keyboard.type(card(9), delay=PERSON_MS)
+    await press(page, "Enter")
+    await expect(name).to_have_text("Member 9")
+
+    # a new card joins
+    till.scan("98765432101234")
+    await expect(name).to_have_text("New card …1234")
+    await press(page, "n")
+    await page.keyboard.type("Iva K", delay=PERSON_MS)
+    await press(page, "Enter")
+    await expect(name).to_have_text("Iva K")
+    till.print(receipt(4))
+    await expect(page.locator("#gave-points")).to_have_text("+26")
+
+
+async def test_the_customer_sees_themselves_alone(till: Till, page: Page, browser: Browser) -> None:
+    display = await (await browser.new_context()).new_page()
+    url = (await till.pairing_url("customer")).rstrip("/")
+    await display.goto(url)
+    await expect(display.locator("#name")).to_have_text("Welcome")
+    assert display.url.endswith("/customer")
+
+    till.scan(card(ANA))
+    await expect(display.locator("#name")).to_have_text("Ana P.")
+    await expect(display.locator("#spendable")).to_have_text("12,000")
+    await expect(page.locator("#name")).to_have_text("Ana P.")
+    await press(page, "1", "Enter")
+    await expect(display.locator("#reserved")).to_have_text("50 off: −50.00\u00a0RSD")
+    till.print(receipt(1))
+    await expect(display.locator("#gave-points")).to_have_text("+40")
+
+    refused = await display.goto(f"http://127.0.0.1:{till.port}/")
+    assert refused is not None
+    assert refused.status == 403
