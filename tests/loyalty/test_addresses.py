@@ -21,6 +21,20 @@ def test_any_way_of_writing_a_number_is_one_code(written: str) -> None:
     assert ends_like_phone(code) == "4567"
 
 
+@pytest.mark.parametrize(
+    ("written", "compared"),
+    [
+        ("064/123-45-67", "0641234567"),
+        ("00381 64 1234567", "+381641234567"),
+        ("+381 64 1234567", "+381641234567"),
+        ("12345", "12345"),
+        ("+" + "1" * 15, "+" + "1" * 15),
+    ],
+)
+def test_a_number_without_its_country_is_another_one(written: str, compared: str) -> None:
+    assert phone_number(written) == compared
+
+
 @pytest.mark.parametrize("text", ["", "1234", "TS-0001", "+", "1" * 16, "+381 64 ext 5", "29123a4567890"])
 def test_what_is_no_number_has_no_code(text: str) -> None:
     assert phone_number(text) is None
@@ -39,6 +53,12 @@ def test_a_code_is_in_normal_form_and_stays_what_it_is() -> None:
 def test_an_address_is_compared_whatever_its_case() -> None:
     assert address_code("email", " ANA@shop.example ", KEY) == address_code("email", "ana@shop.example", KEY)
     assert address_code("email", "ana at shop", KEY) is None
+
+
+def test_of_no_other_code_are_any_digits_shown() -> None:
+    mail = address_code("email", "ana@shop.example", KEY) or ""
+
+    assert [ends_like_phone(code) for code in (mail, "TS0001", "2912345678906", "")] == [""] * 4
 
 
 def test_a_code_is_the_same_wherever_it_is_made() -> None:

@@ -45,6 +45,12 @@ def test_equal_rules_have_one_form_however_they_were_written() -> None:
     assert config_json(config_from_values(one)) == config_json(config_from_values(other))
 
 
+def test_the_one_form_has_sorted_keys_and_no_spaces() -> None:
+    assert config_json(CentreConfig(identification=(PLASTIC,))) == (
+        b'{"identification":[{"check_digit":"gs1","lengths":[13],"name":"plastic","prefixes":["29"]}]}'
+    )
+
+
 def test_the_hash_is_of_the_bytes_as_they_are_sent() -> None:
     document = config_json(CentreConfig(identification=(PLASTIC,)))
 

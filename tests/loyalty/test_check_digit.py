@@ -11,6 +11,8 @@ import pytest
 
 from loyalty.check_digit import has_valid_check_digit, has_valid_check_pair, shortest_gtin, upc_a_of
 
+CHECK_CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
 
 @pytest.mark.parametrize(
     "right",
@@ -56,6 +58,18 @@ def test_a_check_pair_of_the_standard_is_right(right: str) -> None:
 )
 def test_another_check_pair_is_wrong(wrong: str) -> None:
     assert not has_valid_check_pair(wrong)
+
+
+def test_what_stands_before_the_longest_value_is_not_passed_over() -> None:
+    longest = "2" * 23 + check_pair_of("2" * 23)
+
+    assert has_valid_check_pair(longest)
+    assert not has_valid_check_pair(f"2{longest}")
+
+
+def check_pair_of(data: str) -> str:
+    pairs = (f"{high}{low}" for high in CHECK_CHARACTERS for low in CHECK_CHARACTERS)
+    return next(pair for pair in pairs if has_valid_check_pair(data + pair))
 
 
 @pytest.mark.parametrize(
