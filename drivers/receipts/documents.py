@@ -322,15 +322,20 @@ def _text_sheet(page: Job, *, cut: bool) -> Sheet:
 def _pages(runs: Iterator[_Run]) -> Iterator[Job]:
     page = _Page()
     for run in runs:
-        if run.is_plain and len(page.lines) + len(run.lines) < LONG_PAGE_LINES:
-            page.add_plain(run.lines)
-            continue
-        for line in run.lines:
+        at = 0
+        while at < len(run.lines):
+            room = LONG_PAGE_LINES - 1 - len(page.lines)
+            if run.is_plain and room > 0 and not _is_blank(run.lines.texts[at]):
+                page.add_plain(run.lines[at : at + room])
+                at += room
+                continue
+            line = run.lines[at]
             if page.is_full_before(line):
                 yield page.take()
             is_cut = page.add(line)
             if (is_cut or run.is_last) and page.lines:
                 yield page.take()
+            at += 1
     if page.lines:
         yield page.take()
 

@@ -39,7 +39,7 @@ ONLY_AMOUNTS: Final = re.compile(r"[\s\d.,−-]+")
 _GAP: Final = re.compile(r"\s{3,}")
 _TAX_LABELS: Final = re.compile(r"\(\s*(\w(?:\s*[,;/ ]\s*\w)*)\s*\)$")
 _LABEL: Final = re.compile(r"\w")
-_UNIT_AFTER_SLASH: Final = re.compile(r"\s*[/\\]\s*([^\s/\\()]{1,10})$")
+_UNIT: Final = re.compile(r"[^\s/\\()]{1,10}").fullmatch
 _UNIT_IN_PARENTHESES: Final = re.compile(r"\s*\(\s*([^\s()]{1,10})\s*\)$")
 _UNIT_AFTER_SPACE: Final = re.compile(r"(.*\S)(\s+)([^\s()]{1,10})$", re.DOTALL)
 _SIZES: Final = frozenset(("XXS", "XS", "S", "M", "L", "XL", "XXL", "XXXL", "2XL", "3XL"))
@@ -205,12 +205,12 @@ _known_article: Final = lru_cache(maxsize=WORDS_REMEMBERED)(_read_article)
 
 
 def _without_unit(text: str, *, is_fraction: bool) -> tuple[str, str]:
-    match = _UNIT_AFTER_SLASH.search(text) if "/" in text or "\\" in text else None
-    if match is not None and match.start() and compact(match[1]) in _UNITS:
-        name = text[: match.start()]
-        # A shirt of size S/M
-        if len(match[1]) > 1 or is_fraction or compact(name.rpartition(" ")[2]) not in _SIZES:
-            return name, match[1].rstrip(".")
+    slash_at = max(text.rfind("/"), text.rfind("\\"))
+    name, unit = text[: max(slash_at, 0)].rstrip(), text[slash_at + 1 :].lstrip()
+    # `S/M` is a shirt's size.
+    is_size = len(unit) == 1 and not is_fraction and compact(name.rpartition(" ")[2]) in _SIZES
+    if name and not is_size and _UNIT(unit) is not None and compact(unit) in _UNITS:
+        return name, unit.rstrip(".")
     match = _UNIT_IN_PARENTHESES.search(text) if text.endswith(")") else None
     # (M) and (L) are sizes of clothes as often as units; only a fraction of one tells.
     if match is not None and match.start() and compact(match[1]) in _UNITS and (len(match[1]) > 1 or is_fraction):

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from drivers.receipts.wording import WORDS_REMEMBERED, compact, compacted
+from drivers.receipts.wording import WORDS_REMEMBERED, beginning, beginnings, compact, compacted
 
 DEFAULT_WIDTH: Final = 40
 # A journal's longest line, by far, on the widest paper.
@@ -66,9 +66,14 @@ _TITLE_WORD: Final = re.compile("ФИСКАЛНИ|FISKALNI|FISCAL")
 _ENDS: Final = frozenset(("KRAJFISKALNOGRACUNA", "ENDOFFISCALINVOICE", "ENDOFFISCALRECEIPT"))
 COLUMNS: Final = ("NAZIVCENAKOLUKUPNO", "NAMEPRICEQTYTOTAL")
 _TAX_COLUMNS: Final = ("OZNAKAIME", "LABELNAME")
-TYPE: Final = re.compile(
-    r"(PROMET|NORMAL|AVANS|ADVANCE|KOPIJA|COPY|OBUKA|TRAINING|PREDRACUN|PROFORMA)(PRODAJA|SALE|REFUNDACIJA|REFUND)"
-)
+_TYPES: Final = (
+    "PROMET", "NORMAL", "AVANS", "ADVANCE", "KOPIJA", "COPY", "OBUKA", "TRAINING", "PREDRACUN", "PROFORMA",
+)  # fmt: skip
+TYPE: Final = re.compile(rf"({'|'.join(_TYPES)})(PRODAJA|SALE|REFUNDACIJA|REFUND)")
+_WORDS: Final[dict[str, Mark]] = {
+    **dict.fromkeys(_TITLES, "title"), **dict.fromkeys(_ENDS, "end"), **dict.fromkeys(COLUMNS, "columns"),
+}  # fmt: skip
+_MARK_LETTERS: Final = beginnings((*_WORDS, *_TAX_COLUMNS, *_TYPES))
 PFR_NUMBER: Final = re.compile(r"[A-Z0-9]{8}-[A-Z0-9]{8}-\d{1,12}")
 PFR_NUMBER_HYPHENS: Final = 2
 AMOUNT: Final = r"[-−]?\s?(?:\d{1,3}(?:[.,]\d{3}){1,4}|\d{1,12})[.,]\d{2}"
@@ -226,6 +231,8 @@ def _label(text: str, stripped: str) -> tuple[Field | None, str, bool]:
 
 def _mark(stripped: str) -> Mark:
     """What a line without a label is, by its words alone."""
+    if beginning(stripped) not in _MARK_LETTERS:
+        return ""
     words = _before_digits(stripped)
     if len(words) < len(stripped):
         # No other heading has a number in it. What stands before one repeats, unlike the whole line.
@@ -234,12 +241,8 @@ def _mark(stripped: str) -> Mark:
     is_ruled = stripped.startswith(_RULED) or stripped.endswith(_RULED)
     if not word:
         return "rule" if is_ruled and _RULE.fullmatch(stripped) else ""
-    if word in _TITLES:
-        return "title"
-    if word in _ENDS:
-        return "end"
-    if word in COLUMNS:
-        return "columns"
+    if (mark := _WORDS.get(word)) is not None:
+        return mark
     if word.startswith(_TAX_COLUMNS):
         return "tax columns"
     if TYPE.fullmatch(word):

@@ -41,15 +41,22 @@ RULED: Final = "==="
 MAX_PART_LINES: Final = 400
 # What is longer is no head, and not remembered.
 MAX_HEAD_LETTERS: Final = 2_000
-# Price, quantity and amount.
-WORDS_UNDER_A_NAME: Final = 3
+# A name on more lines is left to the reader of lines.
+MAX_NAME_LINES: Final = 6
 
 # Nine digits before the decimal mark of an amount are far below what a receipt can hold.
-_AMOUNT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{3}){0,2}),([0-9]{2})").fullmatch
-_QUANTITY: Final = re.compile(r"([0-9]{1,4})(?:,([0-9]{1,3}))?").fullmatch
+_AMOUNT: Final = r"([0-9]{1,3}(?:\.[0-9]{3}){0,2}),([0-9]{2})"
+# Lines as they are joined, none longer than MAX_PAPER_LETTERS where its amounts stand.
+_ITEMS: Final = re.compile(
+    rf"^([^\n]*(?:\n[^\n]*){{0,{MAX_NAME_LINES - 1}}}?)\n"
+    rf" {{0,40}}{_AMOUNT} {{1,40}}([0-9]{{1,4}})(?:,([0-9]{{1,3}}))? {{1,40}}{_AMOUNT} {{0,4}}$",
+    re.MULTILINE,
+).findall
 # Neither what markup is made of, nor a second colon.
 _LABEL: Final = rf"[^\n:&<]{{{MIN_LABEL_LETTERS},{MAX_LABEL_LETTERS}}}"
 _IS_LABEL: Final = re.compile(_LABEL).fullmatch
+_LABELLED: Final = re.compile(rf"^({_LABEL}): {{0,80}}{_AMOUNT} {{0,9}}$", re.MULTILINE).findall
+_TAXES: Final = re.compile(rf"^([^\n%]{{1,80}})% {{0,40}}{_AMOUNT} {{0,9}}$", re.MULTILINE).findall
 _NUMBERS: Final = re.compile(
     rf"({_LABEL}): {{0,80}}([0-9]{{1,2}}\.[0-9]{{1,2}}\.[0-9]{{4}})\.? {{1,9}}([0-9]{{1,2}}:[0-9]{{2}}:[0-9]{{2}})\n"
     rf"({_LABEL}): {{0,80}}([A-Z0-9]{{8}}-[A-Z0-9]{{8}}-[0-9]{{1,12}})\n"
@@ -187,84 +194,37 @@ def _read_head(text: str, width: int) -> Head | None:
     return head if head.kind == "sale" and not head.has_buyer and not head.original else None
 
 
-class _Amount(Struct, frozen=True, gc=False):
-    """`1.234,50`: in minor units, and as the contract writes it."""
-
-    minor: int
-    text: str
-
-
-class _Quantity(Struct, frozen=True, gc=False):
-    """`1,5`: as the contract writes it, and as `parts` of which one piece has `parts_of_one`."""
-
-    text: str
-    parts: int
-    parts_of_one: int
-
-    @property
-    def is_fraction(self) -> bool:
-        return self.parts % self.parts_of_one != 0
-
-
-@lru_cache(maxsize=WORDS_REMEMBERED)
-def _amount(word: str) -> _Amount | None:
-    match = _AMOUNT(word)
-    if match is None:
-        return None
-    whole, cents = match[1].replace(".", ""), match[2]
-    return _Amount(int(whole + cents), f"{whole}.{cents}")
-
-
-@lru_cache(maxsize=WORDS_REMEMBERED)
-def _quantity(word: str) -> _Quantity | None:
-    match = _QUANTITY(word)
-    if match is None:
-        return None
-    pieces, part = match.groups("")
-    return _Quantity(f"{pieces}.{part}" if part else pieces, int(pieces + part), 10 ** len(part))
-
-
 def _lines(texts: Sequence[str], width: int) -> tuple[Line, ...] | None:
     """The items under their heading: of each the lines of its name, and below price, quantity and amount."""
     if not texts or _mark_of(texts[0]) != "columns":
         return None
     lines: list[Line] = []
-    name: list[str] = []
-    for text in texts[1:]:
-        # The first line of an item is its name, whatever it looks like.
-        amounts = _amounts(text) if name else None
-        if amounts is None:
-            name.append(text)
-            continue
-        price, quantity, amount = amounts
-        article = _article("\n".join(name), width, quantity.is_fraction)
+    read = 1
+    # The first line of an item is its name, whatever it looks like.
+    for name, price, price_cents, pieces, part, amount, cents in _ITEMS("\n".join(texts[1:])):
+        read += name.count("\n") + 2
+        unit_price = f"{price.replace('.', '')}.{price_cents}"
+        amount_minor = int(amount.replace(".", "") + cents)
+        # Of which one piece has as many as `one`.
+        parts, one = int(pieces + part), 10 ** len(part)
+        article = _article(name, width, parts % one != 0)
         if article is None:
             return None
-        name = []
         lines.append(
             Line(
                 position=len(lines) + 1,
                 kind=article.kind,
                 description=article.name or UNSET,
                 gtin=article.gtin,
-                quantity=quantity.text,
+                quantity=f"{pieces}.{part}" if part else pieces,
                 unit=article.unit,
-                unit_price=price.text,
-                discount_minor=_hidden_discount(quantity, price, amount),
-                amount_minor=amount.minor,
+                unit_price=unit_price,
+                discount_minor=_hidden_discount(parts * int(unit_price.replace(".", "")), amount_minor, parts, one),
+                amount_minor=amount_minor,
                 tax_labels=article.labels,
             )
         )
-    return tuple(lines) if not name else None
-
-
-def _amounts(text: str) -> tuple[_Amount, _Quantity, _Amount] | None:
-    """Price, quantity and amount; None for any other line."""
-    words = text.split()
-    if len(words) != WORDS_UNDER_A_NAME or len(text) > MAX_PAPER_LETTERS:
-        return None
-    price, quantity, amount = _amount(words[0]), _quantity(words[1]), _amount(words[2])
-    return (price, quantity, amount) if price is not None and quantity is not None and amount is not None else None
+    return tuple(lines) if read == len(texts) else None
 
 
 def _article(name: str, width: int, is_fraction: bool) -> Article | None:
@@ -280,23 +240,24 @@ def _known_article(name: str, width: int, is_fraction: bool) -> Article | None:
     return article_of(joined(rows, width), is_fraction)
 
 
-def _hidden_discount(quantity: _Quantity, price: _Amount, amount: _Amount) -> int:
-    """What quantity × price comes to beyond the amount and any rounding."""
-    exact, one = quantity.parts * price.minor, quantity.parts_of_one
-    if exact <= amount.minor * one:
+def _hidden_discount(exact: int, amount_minor: int, parts: int, one: int) -> int:
+    """What quantity × price, `exact` in minor units of the `one`, comes to beyond the amount and any rounding."""
+    if exact <= amount_minor * one:
         return 0
-    hidden = (2 * exact + one) // (2 * one) - amount.minor
-    return hidden if 2 * hidden * one > one + quantity.parts else 0
+    hidden = (2 * exact + one) // (2 * one) - amount_minor
+    return hidden if 2 * hidden * one > one + parts else 0
 
 
 def _payments(rows: Sequence[str]) -> tuple[int, tuple[Tender, ...], int] | None:
     """Total, tenders and change; each line has its label and its amount."""
     total = change = None
     tenders: list[Tender] = []
-    for row in rows:
-        label, minor = _labelled(row, ":")
-        role = _role(label) if minor is not None else None
-        if minor is None or role is None or (total is None and role != "total"):
+    labelled = _LABELLED("\n".join(rows))
+    if len(labelled) != len(rows):
+        return None
+    for label, whole, cents in labelled:
+        minor, role = int(whole.replace(".", "") + cents), _role(label)
+        if role is None or (total is None and role != "total"):
             return None
         total = minor if total is None else total
         match role:
@@ -307,13 +268,6 @@ def _payments(rows: Sequence[str]) -> tuple[int, tuple[Tender, ...], int] | None
             case kind:
                 tenders.append(Tender(kind=kind, description=label.rstrip(" "), amount_minor=minor))
     return (total, tuple(tenders), change_of(total, tenders, change)) if total is not None else None
-
-
-def _labelled(row: str, colon: str) -> tuple[str, int | None]:
-    """What stands before a `colon`, and the amount behind it; None where there is none."""
-    label, _, printed = row.partition(colon)
-    amount = _amount(printed.strip()) if len(row) <= MAX_PAPER_LETTERS else None
-    return label, amount.minor if amount is not None else None
 
 
 @lru_cache(maxsize=WORDS_REMEMBERED)
@@ -341,11 +295,14 @@ def _taxes(rows: Sequence[str]) -> tuple[Tax, ...] | None:
     if not rows or _mark_of(rows[0]) != "tax columns":
         return None
     taxes: list[Tax] = []
-    for row in rows[1:]:
-        said, minor = _labelled(row, "%")
-        kind = _tax_kind(said) if minor is not None else None
-        if minor is None or kind is None:
+    printed = _TAXES("\n".join(rows[1:]))
+    if len(printed) != len(rows) - 1:
+        return None
+    for said, whole, cents in printed:
+        kind = _tax_kind(said)
+        if kind is None:
             return None
+        minor = int(whole.replace(".", "") + cents)
         taxes.append(Tax(label=kind.label, name=kind.name, rate=kind.rate, amount_minor=minor))
     return tuple(taxes)
 
@@ -359,10 +316,8 @@ def _tax_kind(said: str) -> Tax | None:
 
 
 def _is_tax_total(rows: Sequence[str]) -> bool:
-    if len(rows) != 1:
-        return False
-    label, minor = _labelled(rows[0], ":")
-    return minor is not None and _field(label) == "tax_total"
+    labelled = _LABELLED("\n".join(rows))
+    return len(labelled) == len(rows) == 1 and _field(labelled[0][0]) == "tax_total"
 
 
 def _moment(numbers: re.Match[str]) -> datetime | None:

@@ -7,6 +7,7 @@ knows a receipt's layout.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final
@@ -70,6 +71,20 @@ def compacted(text: str) -> str:
 
 
 compact: Final = lru_cache(maxsize=WORDS_REMEMBERED)(compacted)
+
+# So many letters of a text tell mostly that it begins with none of some known words.
+BEGINNING: Final = 3
+
+
+def beginnings(words: Iterable[str]) -> frozenset[str]:
+    """What the beginning of a text may be that begins with one of `words`, which are folded."""
+    compacted_words = [word.replace(" ", "") for word in words]
+    return frozenset(word[:letters] for word in compacted_words for letters in range(BEGINNING + 1))
+
+
+def beginning(text: str) -> str:
+    """The first letters of `text`, folded: empty, or fewer, where there are blanks and signs among them."""
+    return compact(text[:BEGINNING])[:BEGINNING]
 
 
 # 15 digits at most, so that a torn or hostile number stays a number of the contract.
@@ -179,6 +194,7 @@ _LINE_KINDS: Final[tuple[tuple[LineKind, tuple[str, ...]], ...]] = (
     ("fee", ("DELIVERY", "LIEFERUNG", "LIEFERKOSTEN", "DOSTAVA", "SERVICE FEE", "SERVICE CHARGE", "SERVICEGEBUEHR")),
 )  # fmt: skip
 _FIRST_WORDS: Final = {words: kind for kind, names in _LINE_KINDS for words in names}
+_FIRST_LETTERS: Final = beginnings(_FIRST_WORDS)
 
 
 # Where the first two words of a name stand, with any ornament before them.
@@ -187,5 +203,7 @@ KIND_LETTERS: Final = 64
 
 def line_kind(description: str) -> LineKind:
     """What a line sells, by the first one or two words of its printed name."""
+    if beginning(description) not in _FIRST_LETTERS:
+        return "goods"
     words = folded(description[:KIND_LETTERS]).split()
     return _FIRST_WORDS.get(" ".join(words[:2])) or _FIRST_WORDS.get(words[0] if words else "") or "goods"
