@@ -291,6 +291,8 @@ class DeviceApi:
                 code_key=cards.code_key(connection),
                 scope=scopes.scope_of(connection, device.store).name,
                 allowances=granting.number(connection, device.id),
+                epoch=state.epoch,
+                acked_through=devices.mark_of(connection, device.id, state.epoch) if state.epoch else msgspec.UNSET,
             )
 
         return _answer(call.http, await self._database.write(work, Way.BESIDE))

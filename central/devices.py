@@ -241,9 +241,16 @@ def shared_devices(connection: Connection, device: str | None = None) -> frozens
 
 def is_live(connection: Connection, device: str, epoch: str) -> bool:
     """Whether a device may go on in this epoch."""
+    return mark_of(connection, device, epoch) is not None
+
+
+def mark_of(connection: Connection, device: str, epoch: str) -> int | None:
+    """The number through which a device's entries of this epoch are here; None where it has ended, or is not its."""
     epochs = tables.epochs.c
-    query = select(epochs.epoch).where(epochs.epoch == epoch, epochs.device == device, epochs.closed_at.is_(None))
-    return connection.execute(query).first() is not None
+    query = select(epochs.acked_through).where(
+        epochs.epoch == epoch, epochs.device == device, epochs.closed_at.is_(None)
+    )
+    return connection.execute(query).scalar_one_or_none()
 
 
 def live_epochs(connection: Connection) -> frozenset[tuple[str, str]]:

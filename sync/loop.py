@@ -346,6 +346,7 @@ class SyncLoop:
             reasons=self._store.quarantine_reasons() or UNSET,
             programs=told_of(self._store),
             templates_refused=self._store.meta(TEMPLATES_REFUSED) or UNSET,
+            epoch=self._store.live_epoch_id() or UNSET,
         )
 
     def _allowances_request(self, step: PullAllowances) -> AllowancesRequest:

@@ -246,6 +246,7 @@ class Session:
         self._heartbeat.until = now + self._heartbeat_s
         self._erased_through = answer.erasures or 0
         self._allowances.newest = None if answer.allowances is UNSET else answer.allowances
+        self._heard_of_epoch(answer, held)
         self._heard_of_programs(answer, held)
         named = (
             (self._config, answer.config, held.config),
@@ -260,6 +261,16 @@ class Session:
             self._snapshot_due = True
         self.hinted(answer.feed)
         return held.feed == answer.feed and not self._restored(held.feed_centre)
+
+    def _heard_of_epoch(self, answer: HeartbeatResponse, held: Held) -> None:
+        """Another machine went on where this one stands, or began anew: one with nothing to send has to hear of it too.
+
+        It may spend points, and shows nothing of that before it has sold.
+        """
+        if answer.epoch is UNSET or answer.epoch != held.epoch or self._restored(held.epoch_centre):
+            return
+        if answer.acked_through is None or (answer.acked_through or 0) > held.last_seq:
+            self.fenced()
 
     def _heard_of_programs(self, answer: HeartbeatResponse, held: Held) -> None:
         """What is in force now comes first, then what is newest."""

@@ -243,7 +243,8 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     """`reasons` counts by reason what the register itself set aside; the rest of `quarantined` the centre refused.
 
     `programs` are those that the register holds, and those that it refused; absent where it does not tell.
-    `templates_refused` says why the templates of the config are not in force there; absent where they are.
+    `templates_refused` says why the templates of the config are not in force there; absent where they are. `epoch` is
+    the one that the register is in; absent before it has one.
     """
 
     version: str
@@ -253,6 +254,7 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     reasons: dict[str, int] | UnsetType = UNSET
     programs: tuple[HeldProgram, ...] | UnsetType = UNSET
     templates_refused: str | UnsetType = UNSET
+    epoch: str | UnsetType = UNSET
 
 
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):
@@ -261,7 +263,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     `schedule` are the programs that a register should hold, in order of time: receipts go by their own. `erasures` is
     the number of the newest one, `code_key` makes codes of telephone numbers and addresses (`loyalty.addresses`).
     `scope` is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted
-    to it or asked back.
+    to it or asked back. `acked_through` is the mark of the `epoch` that the register named; None where that has ended.
     """
 
     centre_epoch: str
@@ -275,6 +277,8 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     code_key: HexDigest | UnsetType = UNSET
     scope: str | UnsetType = UNSET
     allowances: int | UnsetType = UNSET
+    epoch: str | UnsetType = UNSET
+    acked_through: int | UnsetType | None = UNSET
 
     @property
     def announced(self) -> tuple[AnnouncedProgram, ...]:

@@ -21,21 +21,24 @@ from agent.receipts import at_once
 from agent.sales import FORGOTTEN_AFTER, Sales
 from agent.webhook import Webhook
 from drivers.scanning.scan import parse_scan
+from loyalty.addresses import hidden_code
 from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
 from loyalty.program import program_from_json
+from sync.purging import carry_out, nothing_else
 from sync.records import RedeemBody
-from sync.store.reading import MAX_LISTED
+from sync.store.reading import CODE_KEY, MAX_LISTED
 from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
-from sync.wire import GrantedAllowance
+from sync.wire import Change, Erasure, GrantedAllowance
 from tests.agent.shop import ANA, BORA, OPTIONS, Shop, at
 from tests.agent.test_api import BEARER, Served
 from tests.agent.test_webhook import key, sale
 from tests.sync.store.spending import open_epoch
 
 EPOCH, CENTRE = "e-1", "centre-1"
+KEY = "ab" * 32
 PROGRAM = program_from_json(
     b'{"program":"test","currency":"RSD","time_zone":"Europe/Belgrade",'
     b'"earn":[{"id":"base","give":{"points":1,"per_minor":1000}}],'
@@ -68,9 +71,11 @@ class Centre:
         return self.refuses
 
 
-async def grant(shop: Shop, points: int, *, number: int = 1, member: str = ANA.member, recalled: bool = False) -> None:
+async def grant(
+    shop: Shop, points: int, *, number: int = 1, name: str = "", member: str = ANA.member, recalled: bool = False
+) -> None:
     granted = GrantedAllowance(
-        number=number, allowance=f"a-{number}", member=member, epoch=EPOCH, points=points, recalled=recalled
+        number=number, allowance=name or f"a-{number}", member=member, epoch=EPOCH, points=points, recalled=recalled
     )
     await shop.store.write(lambda writing: writing.keep_allowances((granted,), number, CENTRE))
 
@@ -387,6 +392,37 @@ async def test_a_smaller_basket_gives_back_what_it_can_no_longer_have(shop: Shop
 
     assert states(report) == ["reserved", "released"]
     assert report["redemptions"][0]["lines"] == [{"position": 7, "amount_minor": 5000}]
+
+
+async def test_somebody_who_is_erased_at_the_till_leaves_a_sale_of_nobody(shop: Shop) -> None:
+    # given a member who has chosen a reward, and another one in another sale
+    await ready(shop)
+    await grant(shop, 500, number=2, member="m-bora")
+    rich = replace(BORA, balance=Balance(confirmed=500, spendable=500))
+    await shop.store.write(
+        lambda writing: writing.apply_changes((Change(pos=9, op="upsert", member="m-bora", row=rich),), 9, None)
+    )
+    async with till(shop) as pos:
+        name, other = await pos.opened(), await pos.opened("TS1002", basket=sale(2))
+        for one in (name, other):
+            await pos.told("POST", f"/{one}/redemptions", {"reward": "r5"})
+
+        # when the first is erased
+        await shop.store.write(lambda writing: writing.set_meta(CODE_KEY, KEY))
+        codes = (hidden_code("TS1001", KEY),)
+        erasure = Erasure(number=1, member="m-ana", aliases=(), codes=codes, erased_at=at(40).wall)
+        await carry_out(shop.store, erasure, nothing_else)
+
+        # then nothing of theirs can be spent, nor counts, and the sale is closed all the same
+        report = await pos.told("GET", f"/{name}")
+        assert (report.get("member"), report["redemptions"], report["safe_offline"]) == (None, [], 0)
+        report = await pos.told("POST", f"/{name}/close", sale(1))
+        assert (report["state"], report["redemptions"]) == ("closed", [])
+        # and the other's stands
+        assert states(await pos.told("POST", f"/{other}/close", sale(2))) == ["confirmed"]
+
+    assert [(body.member, body.points) for body in redeemed(shop)] == [("m-bora", 500)]
+    assert [one.member for one in shop.store.held_allowances()] == ["m-bora"]
 
 
 async def test_a_sale_that_nobody_closed_lets_go_of_what_it_held_unless_its_receipt_comes(shop: Shop) -> None:

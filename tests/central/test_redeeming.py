@@ -370,6 +370,30 @@ def test_who_is_merged_keeps_what_is_set_aside_and_spent(shop: Shop) -> None:
     assert shop.balance("m3") == balance(300, 200)
 
 
+def test_two_members_who_are_merged_spend_what_registers_hold_of_both_and_no_more(shop: Shop) -> None:
+    # given points of two members, set aside at two registers that are cut off
+    first, second = shop.till("1"), shop.till("2")
+    shop.sell(first, 300)
+    shop.sell(second, 200, code="TS0002")
+    here, told = shop.grant(first, 300), shop.ask(second, want=100, member="m2")
+    [there] = told.allowances
+    # when they turn out to be one person
+    shop.write(lambda connection: operations.merge_members(connection, "m1", "m2", "the same person", shop.now))
+    assert shop.balance("m2") == balance(500, 100)
+    # then no register gets more than is free of both
+    assert "101 points are wanted, and 100 are free" in str(
+        shop.ask(second, want=101, member="m1", after=told.next).refused
+    )
+    # and what both spend under the old ids counts once each, and comes to no more than they had
+    assert shop.redeem(first, 300, (here.allowance, 300), member="m1").code == "accepted"
+    assert shop.redeem(second, 100, (there.allowance, 100), member="m2").code == "accepted"
+    assert shop.balance("m2") == balance(100, 100)
+    # and a return of what one of them holds is about the same person
+    [more] = shop.ask(second, want=100, member="m1", after=told.next).allowances
+    shop.give_back(second, more.allowance, 100)
+    assert shop.balance("m2") == balance(100, 100)
+
+
 def test_an_erased_member_has_nothing_set_aside_and_what_was_spent_stays(shop: Shop) -> None:
     till = shop.till()
     shop.sell(till, 500)

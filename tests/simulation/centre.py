@@ -250,6 +250,8 @@ class SimulatedCentre:
                 schedule=programs.announced(connection),
                 feed=feed.feed_position(connection),
                 allowances=granting.number(connection, found.id),
+                epoch=state.epoch,
+                acked_through=devices.mark_of(connection, found.id, state.epoch) if state.epoch else UNSET,
             )
 
         return self._write(work)

@@ -368,6 +368,28 @@ def test_an_acknowledgement_beyond_the_own_last_number_opens_a_new_epoch() -> No
     talk.take(OpenEpoch)
 
 
+@pytest.mark.parametrize(
+    ("said", "opens"),
+    [
+        ({"epoch": "e1", "acked_through": 7}, True),
+        ({"epoch": "e1", "acked_through": None}, True),
+        ({"epoch": "e1", "acked_through": 6}, False),
+        ({"epoch": "e1", "acked_through": 3}, False),
+        ({"epoch": "e0", "acked_through": 9}, False),
+        ({}, False),
+    ],
+)
+def test_a_heartbeat_tells_who_has_nothing_to_send_that_another_machine_went_on(
+    said: dict[str, Any], opens: bool
+) -> None:
+    # Given a register whose last number is 6, which the centre may not have answered for yet
+    talk = Talk(msgspec.structs.replace(READY, next_seq=4, queued=3))
+
+    talk.answer(msgspec.structs.replace(heartbeat(), **said))
+
+    assert isinstance(talk.next(), OpenEpoch) is opens
+
+
 def test_an_acknowledgement_the_store_refuses_opens_a_new_epoch() -> None:
     talk = Talk().settled()
     talk.hold(queued=3)

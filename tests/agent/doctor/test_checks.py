@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from agent.cli.status import status_command
 from agent.cli.stopped import stopped_register
 from agent.doctor.checks import Check, DoctorReport, Surroundings, checked, examined
 from agent.inspection import ProgramHere, StatusReport
@@ -22,7 +23,9 @@ from config.load import load_settings
 from config.settings import PathSettings, ReceiptSettings, ScannerSettings, Settings
 from drivers.relay.spool import STATUS_NAME
 from loyalty.identification import IdentificationRule
+from sync.store.witness import witness_of
 from tests.agent.shop import Shop
+from tests.agent.test_sales import grant, ready, till
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -113,6 +116,44 @@ async def test_a_running_agent_is_believed_about_its_scanners(tmp_path: Path, sh
     assert "unplugged" in of(report, "scanner", "second").said
     assert of(report, "agent").verdict == "healthy"
     assert "from the centre" in of(report, "rules").said
+
+
+async def test_what_can_be_spent_here_is_said_and_that_nothing_can(
+    tmp_path: Path, shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a register with allowances of two members, a part of them reserved
+    await ready(shop)
+    await grant(shop, 300, number=2, member="m-bora")
+    async with till(shop) as pos:
+        name = await pos.opened()
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+    shop.close()
+    config = _config(shop.folder)
+
+    # Then status and doctor say what is left of them
+    status_command(config=str(config), as_json=False)
+    assert "800 points safe here, in 2 allowances; 1 rewards reserved, 1 sales open" in _in_one(capsys)
+    said = of(await _checked(tmp_path, config), "spending")
+    assert (said.verdict, said.said.partition(",")[0]) == ("healthy", "800 points in 2 allowances are safe here")
+
+    # And once the database is an older copy, that none of it can be spent, why, and what to do
+    witness_of(shop.folder / "state" / "store.db").write_text("tillside-witness-1 99\n")
+    status_command(config=str(config), as_json=False)
+    assert "nothing, until the centre was reached" in _in_one(capsys)
+    said = of(await _checked(tmp_path, config), "spending")
+    assert said.verdict == "degraded"
+    assert "older than" in said.said
+    assert "let the register reach its centre" in said.said
+
+
+async def _checked(folder: Path, config: Path) -> DoctorReport:
+    with stopped_register(load_settings(config, environment={})) as register:
+        return await checked(replace(look(folder), status=register.status()))
+
+
+def _in_one(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed, without the borders and breaks of its table."""
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 async def test_a_program_that_cannot_be_used_here_is_named_with_the_one_in_force(tmp_path: Path, shop: Shop) -> None:

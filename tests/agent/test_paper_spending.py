@@ -1,0 +1,193 @@
+"""Rewards that were reserved beside a till which only prints: the paper says whether they were given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from agent.paper_spending import shown_minor
+from agent.sale_shapes import BasketGiven
+from drivers.receipts.given import GivenReceipt
+from loyalty.receipt import Discount, Line, Receipt, Tender
+from sync.records import AllowanceReturnBody
+from tests.agent.shop import Shop
+from tests.agent.test_sales import Pos, grant, ready, redeemed, states, till
+from tests.agent.test_webhook import sale
+
+# What r5 takes off, and almost that.
+ALL_OF_IT, TOO_LITTLE = "50,00", "49,99"
+
+
+def paper(number: int, voucher: str | None = ALL_OF_IT, *, head: str = "") -> bytes:
+    """A sale of 268.28, of which a voucher paid so much."""
+    paid = f"VOUCHER  {voucher}\nCASH  {'218,28' if voucher == ALL_OF_IT else '218,29'}" if voucher else "CASH  268,28"
+    return (
+        f"\x1b@SUPERMARKET\nSTORE 12  REGISTER 3\n{head}RECEIPT NO {number}\n2026-11-22 10:07\n"
+        f"KAFA 1 x 268,28  268,28\nTOTAL RSD  268,28\n{paid}\n\n\x1dV\x00"
+    ).encode()
+
+
+async def reserved(pos: Pos, *, by_page: bool = True, reward: str = "r5", code: str = "TS1001") -> str:
+    """A sale of this member with a reward, made on the page or by a POS."""
+    basket = msgspec.convert(sale(1), GivenReceipt)
+    name = (await pos.sales.open(BasketGiven(basket=basket), None, by_page=by_page)).sale
+    await pos.told("POST", f"/{name}/member", {"code": code})
+    await pos.told("POST", f"/{name}/redemptions", {"reward": reward})
+    return name
+
+
+async def printed(shop: Shop, job: bytes, *, code: str | None = "TS1001") -> str | None:
+    """What the page says of the reward, once the customer's receipt was printed."""
+    if code is not None:
+        await shop.scan(code, 990)
+    before = len(shop.settlements)
+    shop.print(job)
+    await shop.take_all()
+    return shop.settlements[-1].reward if len(shop.settlements) > before else None
+
+
+@pytest.mark.parametrize("by_page", [True, False])
+async def test_a_receipt_that_shows_the_discount_confirms_the_reward_once(shop: Shop, by_page: bool) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos, by_page=by_page)
+
+        assert await printed(shop, paper(7)) == "confirmed"
+        assert await printed(shop, paper(7), code=None) is None  # the same paper again
+
+        report = await pos.told("GET", f"/{name}")
+    assert (report["state"], states(report)) == ("closed", ["confirmed"])
+    [body] = redeemed(shop)
+    assert (body.member, body.receipt, body.points) == ("m-ana", report["receipt"], 500)
+    assert [each.receipt.key for each in shop.bodies()] == [body.receipt]
+
+
+@pytest.mark.parametrize("voucher", [TOO_LITTLE, None])
+async def test_a_receipt_that_does_not_show_it_gives_the_points_back(shop: Shop, voucher: str | None) -> None:
+    await ready(shop, points=500)
+    async with till(shop) as pos:
+        name = await reserved(pos)
+
+        assert await printed(shop, paper(7, voucher)) == "released"
+
+        report = await pos.told("GET", f"/{name}")
+        assert (report["state"], states(report), redeemed(shop)) == ("ended", ["released"], [])
+        # and the member can have it at once
+        await reserved(pos)
+
+
+async def test_what_a_pos_reserved_only_the_pos_lets_go_of(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos, by_page=False)
+
+        assert await printed(shop, paper(7, None)) is None
+
+        report = await pos.told("GET", f"/{name}")
+        assert (report["state"], states(report)) == ("open", ["reserved"])
+
+
+@pytest.mark.parametrize(("by_page", "state"), [(True, "released"), (False, "reserved")])
+@pytest.mark.parametrize("code", ["TS1002", None])
+async def test_somebody_elses_receipt_confirms_nothing_and_ends_the_turn_of_the_page(
+    shop: Shop, code: str | None, by_page: bool, state: str
+) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos, by_page=by_page)
+
+        assert await printed(shop, paper(7), code=code) is None
+
+        assert states(await pos.told("GET", f"/{name}")) == [state]
+    assert redeemed(shop) == []
+
+
+async def test_a_return_and_a_training_receipt_change_nothing(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos)
+
+        assert await printed(shop, paper(7, head="TRAINING MODE\n")) is None
+        assert await printed(shop, paper(8, head="RETURN OF RECEIPT NO 5\n")) is None
+
+        assert states(await pos.told("GET", f"/{name}")) == ["reserved"]
+    assert redeemed(shop) == []
+
+
+async def test_of_two_open_sales_of_a_member_a_receipt_ends_one(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        first, second = await reserved(pos), await reserved(pos)
+
+        assert await printed(shop, paper(7)) == "confirmed"
+
+        found = [states(await pos.told("GET", f"/{name}")) for name in (first, second)]
+    assert found == [["reserved"], ["confirmed"]]
+
+
+async def test_two_rewards_of_a_sale_stand_and_fall_together(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos)
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "tea"})
+
+        # 50.00 of the 60.00 that both take off
+        assert await printed(shop, paper(7)) == "released"
+
+        assert states(await pos.told("GET", f"/{name}")) == ["released", "released"]
+
+
+BOUGHT = Receipt(
+    key="k", kind="sale", currency="RSD", total_minor=900, lines=(Line(position=1, amount_minor=900, discount_minor=0),)
+)
+
+
+def _with(**facts: Any) -> Receipt:
+    return replace(BOUGHT, **facts)
+
+
+@pytest.mark.parametrize(
+    ("receipt", "minor"),
+    [
+        (BOUGHT, 0),
+        (_with(lines=(Line(position=1, amount_minor=900, discount_minor=100),)), 100),
+        (_with(lines=(Line(position=1, amount_minor=900, discount_minor=100, voided=True),)), 0),
+        (_with(discounts=(Discount(description="Points", amount_minor=70),)), 70),
+        (_with(tenders=(Tender(kind="voucher", amount_minor=50), Tender(kind="points", amount_minor=5))), 55),
+        (_with(tenders=(Tender(kind="card", amount_minor=500), Tender(kind="coupon", amount_minor=5))), 0),
+    ],
+)
+def test_what_a_receipt_shows_as_taken_off(receipt: Receipt, minor: int) -> None:
+    assert shown_minor(receipt) == minor
+
+
+async def test_a_restart_between_the_reward_and_the_paper_changes_nothing(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+    shop.reopen()
+
+    assert await printed(shop, paper(7)) == "confirmed"
+
+    assert [body.points for body in redeemed(shop)] == [500]
+
+
+async def test_what_is_asked_back_while_a_customer_has_it_goes_back_once_the_paper_is_there(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+        # when another register asks for the points, nothing goes back yet
+        await grant(shop, 1000, number=2, name="a-1", recalled=True)
+        assert given_back(shop) == []
+
+        assert await printed(shop, paper(7)) == "confirmed"
+
+    assert given_back(shop) == [500]
+
+
+def given_back(shop: Shop) -> list[int]:
+    entries = [shop.store.entry(one.number) for one in shop.store.queue() if one.kind == "allowance_return"]
+    return [msgspec.json.decode(entry.json, type=AllowanceReturnBody).points for entry in entries]
