@@ -7,7 +7,9 @@ SEED ?= 20261128
 # Each module is compiled once, those of tests with what pytest makes of their asserts; else every process would do it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check types lint compiled bench coverage mutants lock clean
+OUT ?= dist
+
+.PHONY: demo test check types lint compiled bench coverage mutants package lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready-central
@@ -45,6 +47,11 @@ coverage: .venv/ready-dev
 # Which changes of the loyalty engine its tests do not notice: hours for all of it, minutes for MODULES="evaluate roll".
 mutants: .venv/ready-dev
 	tests/loyalty/mutants.sh $(MODULES)
+
+# The register's Debian package with its SBOM, into OUT: the same commit gives the same bytes.
+package:
+	installer/setup.sh python3-venv binutils
+	installer/package/build.sh $(OUT)
 
 # Debian packages come first: a virtual environment needs python3-venv there.
 .venv/ready-central: requirements/central.txt pyproject.toml

@@ -8,6 +8,7 @@ compile() {
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header "$@" -o "requirements/$out.txt"
 }
 printf 'hatchling>=1.27\neditables>=0.5\n' | compile build -
+printf 'cyclonedx-bom>=7\nhatchling>=1.27\nnfpm>=2.47\n' | compile package -
 compile run pyproject.toml
 compile central pyproject.toml --extra central
 compile dev pyproject.toml --extra central --extra sql --extra dev --extra bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -340,7 +341,6 @@ def relay(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> No
     raise typer.Exit(relay_main(arguments or []))
 
 
-@app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit after the table; 1 if any figure is off.")] = False,
     as_json: Json = False,
@@ -349,3 +349,8 @@ def demo(
     from agent.demo.shift import demo_command
 
     raise typer.Exit(demo_command(once=once, as_json=as_json))
+
+
+# A register's package has no centre to show.
+if find_spec("central") is not None:
+    app.command()(demo)

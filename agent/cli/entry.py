@@ -22,7 +22,7 @@ def main() -> None:
         sys.exit(run(sys.argv[2:]))
     from agent.cli.commands import app
 
-    app()
+    app(prog_name="tillside")
 
 
 if __name__ == "__main__":
