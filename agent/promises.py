@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from agent.view import Promise, ReservedView, RewardView, Unsafe
 from loyalty.account import facts_of
 from loyalty.allowances import Standing
@@ -41,16 +43,16 @@ class Promises:
         standing = self._store.standing(member, is_sure=self._store.is_sure())
         program = self._program(now)
         promise = Promise(safe_offline=standing.safe, why=unsafe_because(standing))
-        if program is None or not program.rewards:
+        if program is None:
+            return promise
+        promise = replace(promise, currency=program.currency, digits=minor_digits(program.currency))
+        if not program.rewards:
             return promise
         titles = {one.id: one.title or None for one in program.rewards}
-        return Promise(
-            safe_offline=promise.safe_offline,
-            why=promise.why,
+        return replace(
+            promise,
             rewards=tuple(_view(one, standing) for one in affordable(program, member, now)),
             reserved=tuple(_reserved(one, titles) for one in reserved_on_page(self._store, member.member)),
-            currency=program.currency,
-            digits=minor_digits(program.currency),
         )
 
     def _program(self, now: datetime) -> Program | None:

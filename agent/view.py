@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from agent.supervisor import Health
-from loyalty.member import Member
+from loyalty.member import Member, Progress
 from loyalty.receipt import AwareDatetime, ReceiptKind
 
 Standing = Literal["known", "unknown", "checking", "unissued", "blocked"]
@@ -113,7 +113,8 @@ class BadgeView(Struct, frozen=True, kw_only=True):
 class MemberView(Struct, frozen=True, kw_only=True):
     """The member, with points as of `as_of` by the centre's word, and what was told here since.
 
-    `consents` says by channel whether they may be written to. `safe_offline` are the points that can be spent here
+    `progress` says how far it is to the next tier, by the centre's word; `consents` by channel whether they may be
+    written to. `safe_offline` are the points that can be spent here
     without asking the centre, `unsafe_because` says why they are fewer than may be spent.
     """
 
@@ -123,6 +124,7 @@ class MemberView(Struct, frozen=True, kw_only=True):
     pending: int
     spendable: int
     as_of: AwareDatetime | None
+    progress: Progress | None = None
     language: str | None = None
     note: str | None = None
     consents: dict[str, bool] = {}
@@ -207,6 +209,7 @@ def member_view(member: Member, promise: Promise) -> MemberView:
         pending=member.balance.pending,
         spendable=member.balance.spendable,
         as_of=member.as_of or None,
+        progress=member.progress or None,
         language=member.language or None,
         note=member.note or None,
         consents={one.channel: one.state == "granted" for one in member.consents or ()},

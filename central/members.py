@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import cards, profiles
+from central import cards, profiles, programs
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.db.sets import among
@@ -24,7 +24,9 @@ from loyalty.addresses import address_code
 from loyalty.canonical import KnownFacts
 from loyalty.history import Facts
 from loyalty.identification import MemberKind, normal_code
-from loyalty.member import Balance, Counters, Member
+from loyalty.member import Balance, Counters, Member, Progress
+from loyalty.program import Program
+from loyalty.standing import progress, reached_by_activity
 from loyalty.undecodable import UNDECODABLE
 from sync.records import FieldName, MemberId
 
@@ -42,6 +44,7 @@ Segments = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ..
 
 # Facts that rules ask for: what they were stays known, for the receipts of then.
 _COUNTING = ("tier", "birth_month", "segments")
+_counters = msgspec.json.Decoder(Counters)
 
 
 class MembersFileError(ValueError):
@@ -264,12 +267,15 @@ def _facts(row: Row[Any]) -> Facts:
 def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
     """The rows registers may hold, as of `now`; ids that mean another member have none."""
     found: dict[str, Member] = {}
+    in_force = programs.program_in_force(connection, now) if members else None
+    program = in_force.program if in_force is not None and reached_by_activity(in_force.program) else None
     for start in range(0, len(members), AT_ONCE):
-        found.update(_rows(connection, members[start : start + AT_ONCE], now))
+        found.update(_rows(connection, members[start : start + AT_ONCE], now, program))
     return found
 
 
-def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
+def _rows(connection: Connection, members: Sequence[str], now: datetime, program: Program | None) -> dict[str, Member]:
+    """`program` is there where its tiers are reached by what members do."""
     identifiers = cards.identifiers_of(connection, members)
     aliases, told = aliases_of(connection, members), profiles.shown(connection, members)
     states = tables.member_states
@@ -288,6 +294,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
         .select_from(joined)
         .where(among(tables.members.c.id, members))
     ).all()
+    counted = {row.id: _counters.decode(row.counters) for row in rows if row.counters is not None}
     return {
         row.id: Member(
             member=row.id,
@@ -297,22 +304,30 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime) -> dict
             language=UNSET if row.language is None else row.language,
             balance=Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed - row.reserved),
             as_of=now,
-            counters=_counters_of(row),
+            counters=_counters_of(row, counted.get(row.id)),
             aliases=aliases.get(row.id) or UNSET,
             note=told[row.id].note or UNSET,
             consents=told[row.id].consents or UNSET,
             stamps=told[row.id].stamps or UNSET,
+            progress=_progress(row, counted.get(row.id), program, now),
         )
         for row in rows
     }
 
 
-def _counters_of(row: Row[Any]) -> Counters | UnsetType:
+def _counters_of(row: Row[Any], counted: Counters | None) -> Counters | UnsetType:
     """What a register may hold of what was counted: the tier stands for the activity that it was reached with."""
     segments = msgspec.json.decode(row.segments, type=tuple[str, ...])
-    if row.counters is None:
+    if counted is None:
         return Counters(segments=segments) if segments else UNSET
-    return replace(msgspec.json.decode(row.counters, type=Counters), activity=UNSET, segments=segments)
+    return replace(counted, activity=UNSET, segments=segments)
+
+
+def _progress(row: Row[Any], counted: Counters | None, program: Program | None, now: datetime) -> Progress | UnsetType:
+    if program is None:
+        return UNSET
+    past = (counted.activity or ()) if counted is not None else ()
+    return progress(program, row.reached or row.tier or UNSET, past, now)
 
 
 def _known_members(connection: Connection, members: Sequence[str]) -> dict[str, Row[Any]]:

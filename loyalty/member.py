@@ -96,13 +96,25 @@ class Consent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     hlc: str = ""
 
 
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far it is to the next tier: what counts for it so far, of what is asked for.
+
+    `measure` says what is counted: points, money in minor units, or visits.
+    """
+
+    tier: str
+    measure: Literal["points_in", "spend_in", "visits_in"]
+    counted: Points
+    at_least: Points
+
+
 class Member(Struct, frozen=True, kw_only=True):
     """A member as a register may hold one. `member` is the centre's id, `aliases` ids that mean the same member.
 
     `stamps` say when each field was told (`sync.hlc`), for who tells otherwise.
 
     `counters` are what rules need of the member's past, as far as a register may hold it: no month of birth, and in
-    place of activity the `tier` that was reached.
+    place of activity the `tier` that was reached and the `progress` to the next.
     """
 
     member: str
@@ -117,6 +129,7 @@ class Member(Struct, frozen=True, kw_only=True):
     note: str | UnsetType = UNSET
     consents: tuple[Consent, ...] | UnsetType = UNSET
     stamps: dict[str, str] | UnsetType = UNSET
+    progress: Progress | UnsetType = UNSET
 
     def identifier(self, code: str) -> Identifier | None:
         """Which of the member's identifiers `code`, in any way of writing it, is."""

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from loyalty.member import Activity
+from loyalty.member import Activity, Progress
 from loyalty.periods import earlier, in_utc, later
 from loyalty.program import Measure, Program, Tier, TierThreshold
 
@@ -36,6 +36,18 @@ def tier_by_hand(program: Program, tier: str | UnsetType, past: object) -> str |
     """The tier that is never taken away: one given by hand, or of which it is not told what it was reached with."""
     thresholds = {each.id for each in program.tiers if each.from_ is not UNSET}
     return UNSET if tier in thresholds and past is not UNSET else tier
+
+
+def progress(program: Program, held: str | UnsetType, past: Iterable[Activity], now: datetime) -> Progress | UnsetType:
+    """How far it is at `now` to the next tier above the one that is `held`; UNSET where no activity reaches one."""
+    names = [tier.id for tier in program.tiers]
+    above = program.tiers[names.index(held) + 1 if held in names else 0 :]
+    for tier in above:
+        if tier.from_:
+            [(measure, _)] = tier.from_.measures()
+            counted = sum(count for _, count in Standing(past).counted(tier.from_, program.time_zone, now))
+            return Progress(tier=tier.id, measure=measure, counted=max(0, counted), at_least=tier.from_.at_least)
+    return UNSET
 
 
 class Standing:

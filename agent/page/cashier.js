@@ -74,9 +74,23 @@ function showWho(customer, sale) {
   body.dataset.replaced = typeof customer?.replaced_by === "string";
   write("tier", member ? member.tier ?? say("welcome") : "");
   body.dataset.tier = member?.tier ?? "";
+  showProgress(member);
   const [name, message] = whoTexts(customer, sale);
   write("name", name);
   write("message", message);
+}
+
+function showProgress(member) {
+  const { progress, digits, currency } = member ?? {};
+  at("progress").hidden = !progress;
+  if (!progress) return;
+  const { tier, measure, at_least: whole, counted } = progress;
+  const [bar, text] = at("progress").children;
+  const n = Math.max(0, whole - counted);
+  const total = measure === "spend_in" ? words.money(n, digits, currency) : "";
+  Object.assign(bar, { max: whole, value: Math.min(whole, counted) });
+  text.textContent = say(`progress_${measure}`, { n, total, tier });
+  bar.setAttribute("aria-label", text.textContent);
 }
 
 function whoTexts(customer, sale) {

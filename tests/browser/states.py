@@ -21,6 +21,7 @@ from agent.view import (
     RewardView,
     SaleView,
 )
+from loyalty.member import Progress
 
 # When all of it is shown; the stage's clock stands still there.
 NOW: Final = datetime(2026, 11, 22, 9, 46, tzinfo=UTC)
@@ -42,6 +43,7 @@ ANA: Final = MemberView(
     pending=320,
     spendable=2480,
     as_of=NOW - timedelta(minutes=4),
+    progress=Progress(tier="platinum", measure="points_in", counted=3800, at_least=5000),
     safe_offline=1000,
     rewards=REWARDS,
     currency="EUR",

@@ -13,6 +13,7 @@ from babel import Locale
 from agent.sale_shapes import Refused
 from agent.view import NoticeKind, Outcome, RewardOutcome, Standing, Unsafe
 from config.settings import Language
+from loyalty.program import Measure
 
 FOLDER = Path(__file__).parents[2] / "agent" / "page"
 WORDS: dict[str, dict[str, Any]] = {
@@ -87,6 +88,7 @@ def test_what_the_pages_say_there_are_words_for() -> None:
     said = set(re.findall(r'say\("(\w+)"', SCRIPTS))
     said |= {f"notice_{kind}" for kind in get_args(NoticeKind)} | {f"reward_{kind}" for kind in get_args(RewardOutcome)}
     said |= {f"screen_{standing}" for standing in get_args(Standing) if standing != "known"} | set(get_args(Unsafe))
+    said |= {f"progress_{measure}" for measure in get_args(Measure)}
     for standing in ("unknown", "unissued", "blocked"):
         said |= {f"{standing}_title", f"{standing}_title_short", f"{standing}_text"}
     said |= {outcome for outcome in get_args(Outcome) if outcome != "points"} | {"at_centre_return", "no_card_return"}
