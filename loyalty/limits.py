@@ -95,5 +95,5 @@ def _subject(what: What, sale: Sale) -> tuple[str, ...] | None:
             return (sale.store, sale.register) if sale.register else None
         case "card":
             return (sale.code,) if sale.code else None
-        case "member":
+        case _:  # all sales of the member
             return ()
