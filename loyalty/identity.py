@@ -7,6 +7,7 @@ Never looks at a device, a clock or a configuration, so every machine computes t
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from datetime import datetime
 from urllib.parse import quote
@@ -21,6 +22,8 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "tillside:receipt")
 _NAMESPACE_BYTES = NAMESPACE.bytes
 
 JIR_DIGITS = 32
+# What percent-encoding leaves as it is, which most numbers are made of.
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]+").fullmatch
 
 
 def _compact(text: str) -> str:
@@ -29,6 +32,8 @@ def _compact(text: str) -> str:
 
 def _segment(text: str) -> str:
     """One path segment of a `pos:` id: trimmed, single spaces, percent-encoded so `/` cannot split it."""
+    if _UNRESERVED(text) is not None:
+        return text
     return quote(" ".join(text.split()), safe=" ").replace(" ", "+")
 
 

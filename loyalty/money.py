@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 # ISO 4217 gives most currencies two minor digits; these are the ones in use that differ.
-_NO_MINOR_UNIT = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
-)
-_THREE_MINOR_DIGITS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+_NO_MINOR_UNIT = (
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF",
+)  # fmt: skip
+_THREE_MINOR_DIGITS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+_MINOR_DIGITS = {**dict.fromkeys(_NO_MINOR_UNIT, 0), **dict.fromkeys(_THREE_MINOR_DIGITS, 3)}
 
 # Larger than any till's total in any currency, small enough that products stay far from 2**63.
 MAX_MINOR = 10**14
@@ -21,9 +22,7 @@ class AmountError(ValueError):
 
 def minor_digits(currency: str) -> int:
     """Digits after the decimal point in `currency` (ISO 4217)."""
-    if currency in _NO_MINOR_UNIT:
-        return 0
-    return 3 if currency in _THREE_MINOR_DIGITS else 2
+    return _MINOR_DIGITS.get(currency, 2)
 
 
 def to_minor(amount: str, currency: str) -> int:

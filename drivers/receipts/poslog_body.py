@@ -30,7 +30,7 @@ from drivers.receipts.poslog_lines import (
 )
 from drivers.receipts.poslog_member import MEMBER_ELEMENTS, best_member
 from drivers.receipts.poslog_sums import settled
-from drivers.receipts.poslog_tree import amount_of, attribute, children, each, innermost, is_flagged, text_of
+from drivers.receipts.poslog_tree import amount_in, attribute, children, each, innermost, is_flagged, text_of
 from drivers.receipts.wording import printed_date
 from loyalty.identity import key_of, pos_id
 from loyalty.receipt import Discount, Line, MemberReference, Original, ReceiptKind, Tax, Tender
@@ -236,9 +236,9 @@ def _total(sale: Element, items: _Items, currency: str) -> int:
     """The amount to pay: the grand total, or of the others the one that was paid. Raises MalformedReceiptError."""
     said: dict[str, int] = {}
     for total in sale.findall("Total"):
-        name, text = attribute(total, "TotalType").rpartition(":")[2], text_of(total)
-        if text and name not in said and name in _KNOWN_TOTALS:
-            said[name] = amount_of(text, currency)
+        name = attribute(total, "TotalType").rpartition(":")[2]
+        if name not in said and name in _KNOWN_TOTALS and (minor := amount_in(total, currency)) is not None:
+            said[name] = minor
     if "TransactionGrandAmount" in said:
         return said["TransactionGrandAmount"]
     if "TransactionNetAmount" in said and "TransactionTaxAmount" in said:

@@ -29,11 +29,12 @@ def with_fiscal_codes(receipt: Receipt, transaction: Element, sale: Element) -> 
     """`receipt` with the fiscal number or the text of the fiscal code that stands beside the standard's elements."""
     for around in (transaction, sale):
         for part in around:
-            if part.tag not in _STANDARD:
-                for element in part.iter():
-                    text = text_of(element) if len(element.text or "") >= MIN_CODE_LETTERS else ""
-                    if len(text) >= MIN_CODE_LETTERS:
-                        receipt = _with(receipt, element.tag.upper(), text)
+            if part.tag in _STANDARD:
+                continue
+            for element in part.iter() if len(part) else (part,):
+                text = element.text
+                if text and len(text) >= MIN_CODE_LETTERS and len(text := text_of(element)) >= MIN_CODE_LETTERS:
+                    receipt = _with(receipt, element.tag.upper(), text)
     return receipt
 
 

@@ -18,10 +18,12 @@ from msgspec import UNSET, Struct, UnsetType
 from drivers.receipts.poslog_tree import (
     REMEMBERED,
     Number,
+    amount_in,
     amount_of,
     attribute,
     children,
     is_flagged,
+    number_in,
     number_of,
     numbered,
     text_in,
@@ -116,21 +118,20 @@ def goods_of(
     element: Element, parts: dict[str, Element], position: int, currency: str, *, voided: bool
 ) -> Goods | None:
     """What `element` of a line item, with its `children`, sells or takes back; None where it has no amount."""
-    extended = text_of(parts.get("ExtendedAmount"))
-    price_element = parts.get("RegularSalesUnitPrice")
+    extended = parts.get("ExtendedAmount")
+    regular = _unit_price(parts.get("RegularSalesUnitPrice"))
     actual = text_in(parts, "ActualSalesUnitPrice", "UnitListPrice")
-    if not extended and not (actual or text_of(price_element)):
+    if regular is None and not actual and not text_of(extended):
         return None
-    regular = _unit_price(price_element)
     own, everything, states_discount = _NONE_OFF if _OFF.isdisjoint(parts) else _discounts(element, parts, currency)
     price = regular if regular is not None and (everything or not actual) else number_of(actual) if actual else None
-    stated = amount_of(extended, currency) if extended else None
+    stated = amount_in(extended, currency)
     quantity, unit = _quantity(parts.get("Quantity"), price, stated, currency)
     product = _product(quantity, price, currency)
     if stated is None:
         stated = product or 0
     is_return = element.tag in RETURN_ELEMENTS
-    is_negative = quantity is not None and quantity.exact < 0
+    is_negative = quantity is not None and quantity.is_negative
     sign = -1 if is_return or is_negative or stated < 0 else 1
     taxes = tuple([tax_of(tax, currency, sign) for tax in element.findall("Tax")]) if "Tax" in parts else ()
     description = _description(parts)
@@ -142,7 +143,7 @@ def goods_of(
         description=description or UNSET,
         gtin=gtin,
         sku=sku,
-        quantity=_signed(quantity, sign) if quantity is not None else UNSET,
+        quantity=UNSET if quantity is None else quantity.unsigned if sign > 0 else f"-{quantity.unsigned}",
         unit=unit,
         unit_price=price.text if price is not None else UNSET,
         amount_minor=sign * abs(stated),
@@ -176,21 +177,13 @@ def _is_true(flag: Element) -> bool | None:
     return None if not text else text.lower() in ("true", "1")
 
 
-def _signed(quantity: Number, sign: int) -> str:
-    text = quantity.text.removeprefix("-")
-    return f"-{text}" if sign < 0 else text
-
-
 def _unit_price(element: Element | None) -> Number | None:
     """The price of one; some state the price of a pack and how many it holds."""
-    text = text_of(element)
-    if not text:
-        return None
+    price = number_in(element)
+    if price is None or element is None or not element.keys():
+        return price
     pack = attribute(element, "Quantity")
-    price = number_of(text)
-    if pack and (pieces := number_of(pack).exact) > 1:
-        return numbered(price.exact / pieces)
-    return price
+    return numbered(price.exact / pieces) if pack and (pieces := number_of(pack).exact) > 1 else price
 
 
 def _product(quantity: Number | None, price: Number | None, currency: str) -> int | None:
@@ -214,11 +207,12 @@ def _quantity(
 
     A weighed article may have it in `Units`, beside one piece: the one that makes the amount.
     """
+    quantity = number_in(element)
+    if element is None or not element.keys():
+        return quantity, UNSET
     unit = attribute(element, "UnitOfMeasureCode") or UNSET
-    text = text_of(element)
-    if not text:
+    if quantity is None:
         return None, unit
-    quantity = number_of(text)
     units = attribute(element, "Units")
     if not units or price is None or stated is None:
         return quantity, unit
@@ -261,7 +255,7 @@ def _modifier_minor(modifier: Element, parts: dict[str, Element], currency: str)
     if not text or action == "replace":
         before, after = text_of(parts.get("PreviousPrice")), text_of(parts.get("NewPrice")) or text
         return amount_of(before, currency) - amount_of(after, currency) if before and after else None
-    minor = abs(amount_of(text, currency))
+    minor = abs(amount_in(amount, currency) or 0)
     return -minor if action == "add" else minor
 
 
@@ -277,12 +271,12 @@ def _description(parts: dict[str, Element]) -> str:
 
 
 def _kind(element: Element, description: str) -> LineKind:
-    return _said_kind(attribute(element, "ItemType")) or _said_kind(element.tag) or _named_kind(description)
+    return _said_kind(element.get("ItemType", "")) or _said_kind(element.tag) or _named_kind(description)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _said_kind(said: str) -> LineKind | None:
-    word = said.rpartition(":")[2].upper()
+    word = said.strip().rpartition(":")[2].upper()
     return next((kind for part, kind in _KIND_WORDS if part in word and not word.startswith("STOCK")), None)
 
 
@@ -290,11 +284,11 @@ def _article(element: Element, parts: dict[str, Element]) -> tuple[str | UnsetTy
     """The article's GTIN, and the number that the shop gave it: absent where that is the GTIN once more."""
     identity = parts.get("POSIdentity")
     item = parts.get("ItemID")
-    number, said = text_of(item), attribute(item, "Type")
+    number = text_of(item)
     if identity is None and "SerialNumber" not in parts:
-        alone = _gtin(number, said)
+        alone = _gtin(number, attribute(item, "Type")) if len(number) in GTIN_LENGTHS else None
         return (alone, UNSET) if alone is not None else (UNSET, number or UNSET)
-    named = [(number, said)]
+    named = [(number, attribute(item, "Type"))]
     if identity is not None:
         said = attribute(identity, "POSIDType")
         named += [(text_of(number), said) for number in identity.findall("POSItemID")]
@@ -338,12 +332,12 @@ def tax_of(element: Element, currency: str, sign: int) -> Tax:
     taxable = parts.get("TaxableAmount")
     label = text_in(parts, "TaxGroupID", "TaxRuleID") or attribute(element, "TaxID")
     name = attribute(element, "TaxType") or attribute(element, "TaxDescription") or text_of(parts.get("TaxAuthority"))
-    percent = text_of(parts.get("Percent"))
-    amount = amount_of(text_of(parts.get("Amount")) or "0", currency)
+    amount = amount_in(parts.get("Amount"), currency) or 0
+    percent = number_in(parts.get("Percent"))
     return Tax(
         label=label or UNSET,
         name=name or UNSET,
-        rate=number_of(percent).text if percent else UNSET,
+        rate=percent.text if percent is not None else UNSET,
         amount_minor=sign * abs(amount) if sign < 0 else amount,
         included=attribute(taxable, "TaxIncludedInTaxableAmountFlag").lower() in ("true", "1"),
     )
@@ -397,14 +391,13 @@ def _named_tender(said: str) -> TenderKind | None:
 def paid_of(element: Element, parts: dict[str, Element], currency: str) -> Paid:
     """A payment: its kind, name and amount, and nothing of the card that it was made with."""
     kind = _tender_kind(element, parts)
-    amount = amount_of(text_of(parts.get("Amount")) or "0", currency)
+    amount = amount_in(parts.get("Amount"), currency) or 0
     name = (
         attribute(element, "TenderDescription")
         or text_in(parts, "TenderDescription", "Description", "PaymentTypeDescription")
         or attribute(parts.get("ReasonCode"), "Description")
     )  # fmt: skip
     foreign = _foreign(parts) if kind == "foreign" else (UNSET, UNSET)
-    cashback = text_of(parts.get("Cashback"))
     return Paid(
         tender=Tender(
             kind=kind,
@@ -414,7 +407,7 @@ def paid_of(element: Element, parts: dict[str, Element], currency: str) -> Paid:
             foreign_minor=foreign[1],
         ),
         is_refund=amount < 0 or attribute(element, "TypeCode").lower() == "refund",
-        cashback_minor=abs(amount_of(cashback, currency)) if cashback else 0,
+        cashback_minor=abs(amount_in(parts.get("Cashback"), currency) or 0),
     )
 
 
@@ -445,17 +438,12 @@ def change_of(element: Element, currency: str) -> int:
         return change_of(inner, currency)
     if element.tag != "TenderChange":
         return 0
-    amount = text_of(element.find("Amount"))
-    return abs(amount_of(amount, currency)) if amount else 0
+    return abs(amount_in(element.find("Amount"), currency) or 0)
 
 
 def rounding_of(element: Element, currency: str) -> int:
     """What rounding adds to the amount to pay, below zero where it takes off."""
-    text = text_of(element)
-    if not text:
-        amount = element.find("Amount")
-        text = text_of(amount)
-    if not text:
-        return 0
-    minor = amount_of(text, currency)
+    minor = amount_in(element, currency)
+    if minor is None:
+        minor = amount_in(element.find("Amount"), currency) or 0
     return -abs(minor) if attribute(element, "RoundingDirection").lower() == "down" else minor

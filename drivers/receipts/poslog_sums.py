@@ -100,6 +100,9 @@ def _made(goods: Sequence[Goods], discounts: tuple[Discount, ...], choice: _Choi
     (less, beside), taxes, rounding, reverses = choice
     lines = []
     for each in goods:
+        if not (each.line.voided or each.own_discount_minor or each.all_discount_minor or each.hidden_discount_minor):
+            lines.append(each.line)
+            continue
         off = 0 if less == "nothing" else each.own_discount_minor if less == "own" else each.all_discount_minor
         amount = each.line.amount_minor - off
         told = each.own_discount_minor if beside and less != "all" else each.all_discount_minor

@@ -27,7 +27,7 @@ REMEMBERED: Final = 4096
 MAX_PREFIXES: Final = 100
 # Of most currencies, and of an amount in them that is written as most are.
 CENT_DIGITS: Final = 2
-PLAIN_AMOUNT_LETTERS: Final = 15
+PLAIN_DIGITS: Final = 12
 # Of a quantity or unit price.
 MAX_DECIMALS: Final = 9
 # Expat's code for a prefix that nothing declares.
@@ -145,15 +145,25 @@ def is_flagged(element: Element, parts: Iterable[str], names: frozenset[str]) ->
     return False
 
 
+def amount_in(element: Element | None, currency: str) -> int | None:
+    """The amount that an element's text is, as `amount_of` reads it; None where it has no text."""
+    text = element.text if element is not None else None
+    if not text:
+        return None
+    # As most are written: `12.50`.
+    whole, point, cents = text.rpartition(".")
+    if point and len(cents) == CENT_DIGITS == minor_digits(currency) and len(whole) <= PLAIN_DIGITS:
+        digits = whole + cents
+        if digits.isdecimal():
+            return int(digits)
+    text = " ".join(text.split())
+    return amount_of(text, currency) if text else None
+
+
 def amount_of(text: str, currency: str) -> int:
     """Minor units of a decimal in major units, rounded half away from zero. Raises MalformedReceiptError."""
-    places = minor_digits(currency)
-    if text[-3:-2] == "." and places == CENT_DIGITS and len(text) <= PLAIN_AMOUNT_LETTERS:
-        cents = text[:-3] + text[-2:]
-        if cents.isdecimal():
-            return int(cents)
     number = number_of(text).exact
-    unit = Decimal(1).scaleb(-places)
+    unit = Decimal(1).scaleb(-minor_digits(currency))
     try:
         return to_minor(str(number.quantize(unit, ROUND_HALF_UP)), currency)
     except AmountError as error:
@@ -161,10 +171,27 @@ def amount_of(text: str, currency: str) -> int:
 
 
 class Number(Struct, frozen=True, eq=False, gc=False):
-    """A quantity, a price or a rate: as given, and as the contract writes it, with nine decimals at most."""
+    """A quantity, a price or a rate: as given, and as the contract writes it, with nine decimals at most.
+
+    `unsigned` is the same text without its sign.
+    """
 
     exact: Decimal
     text: str
+    unsigned: str
+    is_negative: bool
+
+
+def number_in(element: Element | None) -> Number | None:
+    """The number that an element's text is; None where it has no text. Raises MalformedReceiptError."""
+    text = element.text if element is not None else None
+    return _number_told(text) if text else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _number_told(text: str) -> Number | None:
+    text = " ".join(text.split())
+    return number_of(text) if text else None
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -180,4 +207,4 @@ def numbered(exact: Decimal) -> Number:
     text = f"{exact:f}"
     if "." in text[: -MAX_DECIMALS - 1]:
         text = f"{exact.quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_UP):f}"
-    return Number(exact, text)
+    return Number(exact, text, text.removeprefix("-"), exact < 0)
