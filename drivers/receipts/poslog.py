@@ -22,7 +22,7 @@ from drivers.receipts.port import DecodeOptions, MalformedReceiptError, Part
 from drivers.receipts.poslog_body import body_of, link_of
 from drivers.receipts.poslog_cut import Cut, DtdRefusedError, cuts, is_empty_log
 from drivers.receipts.poslog_extensions import with_fiscal_codes
-from drivers.receipts.poslog_tree import attribute, children, each, innermost, is_flagged, parsed, text_of
+from drivers.receipts.poslog_tree import TransactionParser, attribute, children, each, innermost, is_flagged, text_of
 from drivers.receipts.wording import printed_date, printed_moment
 from loyalty.identity import identified, pos_id
 from loyalty.receipt import Original, Problem, Receipt, ReceiptStatus
@@ -56,11 +56,11 @@ _HAS_ZONE: Final = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})\s*$").search
 def read_poslog(document: bytes, options: DecodeOptions) -> Iterator[tuple[Part, int, int]]:
     """Each transaction, or what it is, or why it cannot be read, with its byte range. Never raises."""
     found = False
-    prefixes: set[str] = set()
+    parser = TransactionParser()
     try:
         for cut in cuts(document):
             found = True
-            yield _read(cut, document, options, prefixes), cut.start, cut.end
+            yield _read(cut, document, options, parser), cut.start, cut.end
     except DtdRefusedError:
         detail = "it declares a document type (DTD), which is never read; let the sender leave it out"
         yield MalformedReceiptError("dtd_refused", detail), 0, len(document)
@@ -72,7 +72,7 @@ def read_poslog(document: bytes, options: DecodeOptions) -> Iterator[tuple[Part,
         yield MalformedReceiptError("no_transaction", detail), 0, len(document)
 
 
-def _read(cut: Cut, document: bytes, options: DecodeOptions, prefixes: set[str]) -> Part:
+def _read(cut: Cut, document: bytes, options: DecodeOptions, parser: TransactionParser) -> Part:
     try:
         if cut.kind == "torn":
             raise MalformedReceiptError("torn", "the transaction has no end; let the sender write it again")
@@ -80,7 +80,7 @@ def _read(cut: Cut, document: bytes, options: DecodeOptions, prefixes: set[str])
             raise MalformedReceiptError("bad_xml", "a transaction ends that has no beginning; correct it at the sender")
         if cut.kind == "too_large":
             raise MalformedReceiptError("too_large", "a transaction of more than 4 MiB; export fewer lines in each")
-        transaction = parsed(cut.xml, prefixes)
+        transaction = parser.parsed(cut.xml)
         sale = next(iter(each(transaction, _SALES)), None)
         if sale is None:
             return _control(transaction)

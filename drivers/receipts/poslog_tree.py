@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Final
-from xml.etree.ElementTree import Element, ParseError, XMLParser
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 from xml.parsers.expat import ErrorString
 
 from msgspec import Struct
@@ -30,6 +30,8 @@ CENT_DIGITS: Final = 2
 PLAIN_DIGITS: Final = 12
 # Of a quantity or unit price.
 MAX_DECIMALS: Final = 9
+# A parser keeps each name that it meets, which a hostile file has many of.
+PARSER_BYTES: Final = 8 * 1024 * 1024
 # Expat's code for a prefix that nothing declares.
 _UNBOUND_PREFIX: Final = 27
 
@@ -38,37 +40,87 @@ _AMOUNT: Final = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})").full
 _TRUE: Final = frozenset(("true", "1", "yes", "y"))
 
 
-def parsed(xml: bytes, prefixes: set[str]) -> Element:
-    """The element that `xml`, in UTF-8, is, with plain names. Raises MalformedReceiptError (`bad_xml`, `too_large`).
+class TransactionParser:
+    """Parses transactions one after another, as if each stood alone.
 
-    `prefixes` are those declared around it, as far as they are known; what it needs is added.
+    Holds the prefixes that are declared around them, as far as they are known, and one parser of the XML for all that
+    are well-formed: to make one takes as long as to read ten tags.
     """
-    if xml.count(b"<") > MAX_TAGS:
-        raise MalformedReceiptError("too_large", f"a transaction of more than {MAX_TAGS} tags; export fewer lines")
-    if b"\r" not in xml:
-        # Texts are read with single blanks; the parser makes a text of its own of each line between tags.
-        xml = xml.replace(b"\n", b" ")
-    try:
-        root = _parsed(xml, prefixes)
+
+    def __init__(self) -> None:
+        self._prefixes: frozenset[str] = frozenset()
+        self._begin()
+
+    def parsed(self, xml: bytes) -> Element:
+        """The element that `xml`, in UTF-8, is, with plain names.
+
+        Raises MalformedReceiptError (`bad_xml`, `too_large`).
+        """
+        if xml.count(b"<") > MAX_TAGS:
+            raise MalformedReceiptError("too_large", f"a transaction of more than {MAX_TAGS} tags; export fewer lines")
+        if b"\r" not in xml:
+            # Texts are read with single blanks; the parser makes a text of its own of each line between tags.
+            xml = xml.replace(b"\n", b" ")
+        element = self._next(xml)
+        if element is None:
+            self._begin()
+            element = self._alone(xml)
         # Most files declare one namespace, around all transactions: what is cut out of it has plain names.
-        return _plain(root) if prefixes or b"xml" in xml else root
-    except ParseError as error:
-        if error.code != _UNBOUND_PREFIX:
+        return _plain(element) if self._prefixes or b"xml" in xml else element
+
+    def _begin(self) -> None:
+        """Take a new parser, for what is parsed from here on."""
+        builder = TreeBuilder()
+        root = builder.start("a", {})
+        self._parser = _parser(self._prefixes, builder)
+        self._around: Element = root[0]
+        self._parsed_bytes = 0
+
+    def _next(self, xml: bytes) -> Element | None:
+        """The element that `xml` is, by the parser that has read the ones before; None where it is not well-formed."""
+        around = self._around
+        self._parsed_bytes += len(xml)
+        if self._parsed_bytes > PARSER_BYTES:
+            return None
+        try:
+            self._parser.feed(xml)
+            # Comes to stand beside the transaction, if that is whole.
+            self._parser.feed("<a/>")
+        except ParseError:
+            return None
+        if len(around) != 2:
+            return None
+        element = around[0]
+        around.clear()
+        return element
+
+    def _alone(self, xml: bytes) -> Element:
+        try:
+            return _parsed(xml, self._prefixes)
+        except ParseError as error:
+            if error.code != _UNBOUND_PREFIX:
+                raise _malformed(error) from error
+        # Declared on an element around it, from which it was cut; what the namespace is does not matter.
+        needed = self._prefixes.union(_PREFIX.findall(xml.decode())) - {"xml", "xmlns"}
+        try:
+            element = _parsed(xml, needed)
+        except ParseError as error:
             raise _malformed(error) from error
-    # Declared on an element around it, from which it was cut; what the namespace is does not matter.
-    needed = {*prefixes, *_PREFIX.findall(xml.decode())} - {"xml", "xmlns"}
-    try:
-        element = _plain(_parsed(xml, needed))
-    except ParseError as error:
-        raise _malformed(error) from error
-    if len(needed) <= MAX_PREFIXES:
-        prefixes |= needed
-    return element
+        if len(needed) <= MAX_PREFIXES:
+            self._prefixes = needed
+            self._begin()
+        return _plain(element)
+
+
+def _parser(prefixes: Iterable[str], builder: TreeBuilder) -> XMLParser:
+    """A parser within an element that declares these prefixes."""
+    parser = XMLParser(target=builder)  # noqa: S314 - a transaction has no document type: no entities to expand
+    parser.feed("<a" + "".join(f' xmlns:{prefix}="{prefix}"' for prefix in prefixes) + ">")
+    return parser
 
 
 def _parsed(xml: bytes, prefixes: Iterable[str]) -> Element:
-    parser = XMLParser()  # noqa: S314 - a transaction has no document type, so there are no entities to expand
-    parser.feed("<a" + "".join(f' xmlns:{prefix}="{prefix}"' for prefix in prefixes) + ">")
+    parser = _parser(prefixes, TreeBuilder())
     parser.feed(xml)
     parser.feed("</a>")
     around: Element = parser.close()

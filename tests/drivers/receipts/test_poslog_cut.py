@@ -55,6 +55,13 @@ def test_the_others_come_out_and_the_bytes_of_the_bad_one_are_told(bad: str, cod
     assert part == bad
 
 
+def test_what_one_transaction_leaves_open_does_not_reach_into_the_next() -> None:
+    bad = good(2).replace("Bread", "<![CDATA[ never closed")
+    decoded = decode(poslog(good(1), bad, good(3, "<![CDATA[Milk]]>"), good(4)).encode())
+    found = [(receipt.number, receipt.lines[0].description) for receipt in decoded.receipts]
+    assert found == [("1", "Bread"), ("3", "Milk"), ("4", "Bread")]
+
+
 def test_what_only_looks_like_a_transaction_is_none() -> None:
     hidden = f"<!-- {good(8)} -->"
     text = good(1, f"<![CDATA[{good(9)}]]>") + good(2, f"<!-- {good(7)} -->Milk")
