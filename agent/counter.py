@@ -287,9 +287,9 @@ class Counter:
         before = reserved_on_page(writing, member.member)
         reward = _chosen(meant, wanted.reward, before, {one.id: one for one in program.rewards})
         try:
-            draws = owner.standing.drawn(reward, reward.cost)
+            draws = owner.standing.drawn(reward, reward.points)
         except CannotSpendError as error:
-            raise NotGrantedError(error, member.member, reward.cost - owner.standing.safe) from error
+            raise NotGrantedError(error, member.member, reward.points - owner.standing.safe) from error
         sale = before[0].sale if before else _opened(writing, reference, now)
         one = KeptRedemption(
             id=writing.new_id("r-"),
@@ -297,7 +297,7 @@ class Counter:
             member=member.member,
             reward=reward.id,
             times=1,
-            points=reward.cost,
+            points=reward.points,
             discount_minor=reward.discount_minor or 0,
             draws=draws,
             program=name,

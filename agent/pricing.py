@@ -25,13 +25,14 @@ from agent.sale_shapes import (
 from loyalty.allowances import CannotSpendError, Standing
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
+from loyalty.identification import normal_code
 from loyalty.instant import Instant
 from loyalty.member import Counters, Member, MemberState, ending_of
 from loyalty.next import preview
 from loyalty.program import Program, Reward
 from loyalty.purchase import Purchase
 from loyalty.receipt import MemberReference, Receipt
-from loyalty.rewards import Offer, Redeemed, RewardUnavailableError, Taken, offers, redeemed
+from loyalty.rewards import Offer, Redeemed, RewardUnavailableError, Taken, by_code, offers, redeemed
 from sync.records import MAX_DRAWS
 from sync.store.rows import KeptRedemption, KeptSale
 from sync.store.writing import Writing
@@ -167,7 +168,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
     except RewardUnavailableError as error:
         raise SaleRefusedError("not_for_basket", f"{error}.") from error
     try:
-        draws = owner.standing.drawn(reward, redemption.points)
+        draws = owner.standing.drawn(reward, redemption.points) if redemption.points else ()
     except CannotSpendError as error:
         raise NotGrantedError(error, owner.member.member, redemption.points - owner.standing.safe) from error
     if len(draws) > MAX_DRAWS:
@@ -195,15 +196,22 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
 
 def _chosen(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward, int]:
     rewards = {reward.id: reward for reward in priced.program.rewards}
+    if given.voucher:
+        brought = by_code(priced.program, normal_code(given.voucher))
+        if brought is None:
+            raise SaleRefusedError("no_voucher", "No voucher has this code at the time of this basket.")
+        return brought, given.times
     if given.reward:
         reward = rewards.get(given.reward)
         if reward is None:
             raise SaleRefusedError("not_for_basket", f"The program in force has no reward {given.reward!r}.")
+        if not reward.points:
+            raise SaleRefusedError("no_voucher", f"{given.reward!r} needs its voucher: scan that, or give its code.")
         if not given.points:
             return reward, given.times
-        if given.points % reward.cost:
-            raise SaleRefusedError("not_for_basket", f"{given.reward!r} costs {reward.cost} points each time.")
-        return reward, given.points // reward.cost
+        if given.points % reward.points:
+            raise SaleRefusedError("not_for_basket", f"{given.reward!r} costs {reward.points} points each time.")
+        return reward, given.points // reward.points
     points = given.points or 0
     for offer in _offers(look, priced):
         if not offer.missing and points % offer.cost == 0 and points // offer.cost <= offer.times:

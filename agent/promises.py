@@ -108,9 +108,9 @@ def _view(reward: Reward, standing: Standing) -> RewardView:
     return RewardView(
         reward=reward.id,
         title=reward.title or None,
-        cost=reward.cost,
-        times=standing.balance // reward.cost,
-        safe=reward.cost <= standing.safe,
+        cost=reward.points,
+        times=standing.balance // reward.points,
+        safe=reward.points <= standing.safe,
         discount_minor=reward.discount_minor or None,
         min_basket_minor=reward.min_basket_minor or None,
     )

@@ -35,7 +35,7 @@ class MemberGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class RedemptionGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A reward that the member wants: by its id, so many `times`; or for so many `points`, of the one that is named or
-    of the first that comes to them.
+    of the first that comes to them. Or a `voucher`: its code as it was typed, or all that a scanner sent.
     """
 
     reward: Annotated[str, Meta(min_length=1, max_length=48)] | UnsetType = UNSET
@@ -123,6 +123,7 @@ Refused = Literal[
     "not_offline",
     "register_unsure",
     "below_floor",
+    "no_voucher",
     "not_shown",
     "has_member",
     "no_sale",

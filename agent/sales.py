@@ -164,10 +164,10 @@ class Sales:
 
     async def redeem(self, sale: str, given: RedemptionGiven, key: str | None) -> SaleReport:
         """Reserves a reward; what is not safe here is asked of the centre first, for as long as that may take."""
+        if bool(given.voucher) is bool(given.reward or given.points):
+            raise MalformedBodyError("Give a `reward`, `points` or both, or a `voucher`.")
         if given.voucher:
-            raise MalformedBodyError("Vouchers cannot be spent here yet: give a `reward` or `points`.")
-        if not given.reward and not given.points:
-            raise MalformedBodyError("Give a `reward`, `points` or both.")
+            given = replace(given, voucher=self._parse(given.voucher).text)
         try:
             return await self._reserve(sale, given, key)
         except NotGrantedError as lacking:

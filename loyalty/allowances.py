@@ -135,7 +135,7 @@ class Share(Struct, frozen=True, kw_only=True):
 
 def unit_of(program: Program) -> int | None:
     """The points that the cheapest reward costs which can be had by allowance; None where there is none."""
-    return min((reward.cost for reward in program.rewards if reward.offline == "allowance"), default=None)
+    return min((reward.points for reward in program.rewards if reward.offline == "allowance"), default=None)
 
 
 def planned(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:

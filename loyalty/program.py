@@ -31,6 +31,7 @@ PositiveInt = Annotated[int, Meta(ge=1, le=10**9)]
 Ratio = tuple[PositiveInt, PositiveInt]
 Threshold = Annotated[int, Meta(ge=1, le=10**14)]
 Percent = Annotated[int, Meta(ge=1, le=100)]
+VoucherCode = Annotated[str, Meta(pattern="^[0-9A-Z]{4,64}$")]
 Day = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 Bracket = tuple[Threshold, PositiveInt]
 Measure = Literal["points_in", "spend_in", "visits_in"]
@@ -45,6 +46,7 @@ _EXAMPLES: Final[dict[Any, str]] = {
     ClockTime: "a time of day, such as 07:30 or 24:00",
     Gtin: "a GTIN of 8, 12, 13 or 14 digits",
     Day: "a day, such as 2027-12-31",
+    VoucherCode: "a code of 4 to 64 capital letters and digits, such as SUMMER10",
     Text: "a text that is not empty",
 }
 
@@ -175,7 +177,10 @@ class EventRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What points buy: a discount on a basket. Which there are for a basket, `loyalty.rewards` says.
+    """What points buy, or a voucher: a discount on a basket. Which there are for a basket, `loyalty.rewards` says.
+
+    It has a `cost` in points, or a `code` that whoever shows it may use as often as they like: nothing is spent then,
+    so it can be had without the centre, and where nothing else is said once on a receipt.
 
     One of three: `discount_minor` off the goods that `when` names (off all goods without it), `discount_percent` of
     them, or one piece of them at `piece_minor` (0: for nothing), the dearest or the cheapest as `piece` says.
@@ -188,7 +193,8 @@ class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: RuleName
     title: Name | UnsetType = UNSET
     priority: int = 0
-    cost: PositiveInt
+    cost: PositiveInt | UnsetType = UNSET
+    code: VoucherCode | UnsetType = UNSET
     discount_minor: Threshold | UnsetType = UNSET
     discount_percent: Percent | UnsetType = UNSET
     piece_minor: Annotated[int, Meta(ge=0, le=10**14)] | UnsetType = UNSET
@@ -201,6 +207,11 @@ class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_per_receipt: PositiveInt | UnsetType = UNSET
     offline: Literal["allowance", "refuse", "floor"] = "refuse"
     floor_points: PositiveInt | UnsetType = UNSET
+
+    @property
+    def points(self) -> int:
+        """What one of it costs; 0 where a voucher brings it."""
+        return self.cost or 0
 
 
 class Returns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -280,6 +291,10 @@ def _wrong(program: Program) -> Iterator[str]:
     )
     yield from _repeated((f"$.tiers[{index}].id", tier.id) for index, tier in enumerate(program.tiers))
     yield from _repeated((f"$.rewards[{index}].id", reward.id) for index, reward in enumerate(program.rewards))
+    codes = [reward.code for reward in program.rewards]
+    for index, code in enumerate(codes):
+        if code is not UNSET and code in codes[:index]:
+            yield f"$.rewards[{index}].code: {code!r} is another reward's code; a voucher brings one reward"
     yield from _wrong_tiers(program)
     for index, rule in enumerate(program.earn):
         yield from _wrong_give(f"$.earn[{index}].give", rule.give)
@@ -345,6 +360,10 @@ def _wrong_reward(path: str, reward: Reward) -> Iterator[str]:
     for key, day in days:
         if not _is_day(day):
             yield f"{path}.{key}: {day!r} is no day of the calendar; write it as 2027-12-31"
+    if (reward.cost is UNSET) is (reward.code is UNSET):
+        yield f"{path}: give either cost, in points, or the code of a voucher"
+    if reward.code is not UNSET and reward.offline != "refuse":
+        yield f"{path}.offline: nothing is spent where a voucher is shown, so it needs no centre; take it out"
     if [day for _, day in days] != sorted(day for _, day in days):
         yield f"{path}.valid_until: {reward.valid_until} is before valid_from; it could never be had"
     if reward.when is not UNSET:

@@ -83,11 +83,22 @@ def offers(purchase: Purchase, program: Program, spendable: int, taken: Sequence
     """The rewards that are meant for this basket, here and now, in the order of `(priority, id)`, beside those `taken`.
 
     `spendable` is what the member may spend, before what is `taken`. A reward whose conditions do not hold is left out:
-    nothing that could be bought would bring it. Raises RewardUnavailableError where `taken` cannot be had.
+    nothing that could be bought would bring it; so is one that only a voucher brings.
+
+    Raises RewardUnavailableError where `taken` cannot be had.
     """
     basket = _Basket(purchase, program.currency)
     spendable -= sum(each.points for each in _redeem(basket, program, taken))
-    return tuple(_offer(ready, basket, spendable) for ready in _ready(program) if _is_meant(ready, purchase))
+    return tuple(
+        _offer(ready, basket, spendable)
+        for ready in _ready(program)
+        if ready.reward.code is UNSET and _is_meant(ready, purchase)
+    )
+
+
+def by_code(program: Program, code: str) -> Reward | None:
+    """The reward that a voucher with this code brings, in normal form (`loyalty.identification`)."""
+    return next((reward for reward in program.rewards if reward.code == code), None)
 
 
 def redeemed(purchase: Purchase, program: Program, taken: Sequence[Taken]) -> tuple[Redeemed, ...]:
@@ -168,7 +179,7 @@ class _Basket:
     def most(self, ready: _Ready) -> int:
         """How many times more the goods allow a reward, whatever the points."""
         reward, places = ready.reward, self.places(ready)
-        most = MAX_TIMES if reward.max_per_receipt is UNSET else reward.max_per_receipt - self.times[reward.id]
+        most = _per_receipt(reward) - self.times[reward.id]
         if reward.min_basket_minor is not UNSET:
             most = min(most, self.purchase.basket_minor // reward.min_basket_minor - self.times[reward.id])
         if reward.discount_minor is not UNSET:
@@ -207,7 +218,7 @@ class _Basket:
         return Redeemed(
             reward=reward.id,
             times=times,
-            points=reward.cost * times,
+            points=reward.points * times,
             discount_minor=sum(minor.values()),
             lines=self.discounts(minor),
         )
@@ -240,6 +251,13 @@ def _pieces_of(line: Line) -> int:
     return count if count > 0 and part == 0 else 1
 
 
+def _per_receipt(reward: Reward) -> int:
+    """How many times a receipt can have a reward, whatever is on it."""
+    if reward.max_per_receipt is not UNSET:
+        return reward.max_per_receipt
+    return MAX_TIMES if reward.code is UNSET else 1
+
+
 def _redeem(basket: _Basket, program: Program, taken: Sequence[Taken]) -> list[Redeemed]:
     known = {ready.reward.id: ready for ready in _ready(program)}
     done = []
@@ -269,8 +287,8 @@ def _offer(ready: _Ready, basket: _Basket, spendable: int) -> Offer:
     return Offer(
         reward=reward.id,
         title=reward.title,
-        cost=reward.cost,
-        times=0 if missing else min(spendable // reward.cost, basket.most(ready)),
+        cost=reward.points,
+        times=0 if missing else min(spendable // reward.points, basket.most(ready)),
         discount_minor=sum(minor.values()),
         lines=basket.discounts(minor),
         missing=missing,
@@ -279,8 +297,8 @@ def _offer(ready: _Ready, basket: _Basket, spendable: int) -> Offer:
 
 
 def _too_few_points(reward: Reward, spendable: int) -> Iterator[Missing]:
-    if spendable < reward.cost:
-        count = reward.cost - max(0, spendable)
+    if spendable < reward.points:
+        count = reward.points - max(0, spendable)
         yield Missing(kind="points", count=count, unit="points", why=f"{count} points more")
 
 
@@ -297,7 +315,7 @@ def _lacking(ready: _Ready, basket: _Basket) -> Iterator[Missing]:
         return
     reward = ready.reward
     had = basket.times[reward.id]
-    if had and had >= (1 if reward.discount_percent is not UNSET else reward.max_per_receipt or MAX_TIMES):
+    if had and had >= (1 if reward.discount_percent is not UNSET else _per_receipt(reward)):
         yield Missing(kind="most", count=None, unit=None, why=f"a receipt can have it {had} times at most")
         return
     short = (reward.min_basket_minor or 0) * (had + 1) - basket.purchase.basket_minor

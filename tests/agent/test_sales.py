@@ -25,7 +25,7 @@ from loyalty.addresses import hidden_code
 from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
-from loyalty.program import program_from_json
+from loyalty.program import Program, program_from_json
 from sync.purging import carry_out, nothing_else
 from sync.records import RedeemBody
 from sync.store.reading import CODE_KEY, MAX_LISTED
@@ -151,9 +151,9 @@ async def till(shop: Shop, clock: Callable[[], Instant] | None = None) -> AsyncI
         await runner.cleanup()
 
 
-async def ready(shop: Shop, points: int = 1000, ana: Member = RICH) -> None:
+async def ready(shop: Shop, points: int = 1000, ana: Member = RICH, program: Program = PROGRAM) -> None:
     """Ana has 2,000 points, of which so many are set aside for this register."""
-    await shop.seed((ana, BORA), PROGRAM)
+    await shop.seed((ana, BORA), program)
     await shop.store.write(lambda writing: open_epoch(writing, EPOCH))
     if points:
         await grant(shop, points)
@@ -315,7 +315,7 @@ async def test_a_sale_is_closed_once_and_takes_nothing_more(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ({"voucher": "V-1"}, 422),
+        ({"voucher": "V-1", "reward": "r5"}, 422),
         ({}, 422),
         ({"reward": "none"}, 409),
         ({"points": 250}, 409),
@@ -341,6 +341,60 @@ async def test_the_cashier_may_say_how_many_points(shop: Shop) -> None:
 
     [one] = report["redemptions"]
     assert (one["reward"], one["times"], one["discount_minor"]) == ("r5", 2, 10000)
+
+
+VOUCHERS = program_from_json(
+    b'{"program":"test","currency":"RSD","time_zone":"Europe/Belgrade","tiers":[{"id":"gold"}],'
+    b'"earn":[{"id":"base","give":{"points":1,"per_minor":1000}}],'
+    b'"rewards":[{"id":"r5","cost":500,"discount_minor":5000,"offline":"allowance"},'
+    b'{"id":"summer","code":"SUMMER10","discount_percent":10},'
+    b'{"id":"vip","code":"GOLD20","discount_percent":20,"when":{"tier_in":["silver"]}}]}'
+)
+
+
+@pytest.mark.parametrize("written", ["SUMMER10", "summer-10", "]C0SUMMER10"])
+async def test_a_voucher_brings_its_reward_without_points_and_without_a_network(shop: Shop, written: str) -> None:
+    await ready(shop, points=0, program=VOUCHERS)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        report = await pos.told("GET", f"/{name}")
+        assert [one["reward"] for one in report["rewards"]] == ["r5"]
+
+        report = await pos.told("POST", f"/{name}/redemptions", {"voucher": written})
+        [chosen] = report["redemptions"]
+        assert (chosen["reward"], chosen["points"], chosen["discount_minor"]) == ("summer", 0, 2682)
+        assert report["member"]["spendable"] == 2000
+        # once on a receipt
+        status, document = await pos.ask("POST", f"/{name}/redemptions", {"voucher": written})
+        assert (status, document["reason"]) == (409, "not_for_basket")
+
+        report = await pos.told("POST", f"/{name}/close", sale(1))
+
+    assert states(report) == ["confirmed"]
+    [body] = redeemed(shop)
+    assert (body.member, body.reward, body.points, body.drawn) == ("m-ana", "summer", 0, ())
+    assert pos.centre.wanted == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"voucher": "WINTER10"}, "no_voucher"),
+        ({"reward": "summer"}, "no_voucher"),
+        ({"reward": "summer", "points": 500}, "no_voucher"),
+        ({"voucher": "GOLD20"}, "not_for_basket"),
+    ],
+)
+async def test_a_voucher_that_is_none_or_not_for_this_member_brings_nothing(
+    shop: Shop, asked: dict[str, Any], reason: str
+) -> None:
+    await ready(shop, program=VOUCHERS)
+    async with till(shop) as pos:
+        name = await pos.opened()
+
+        status, document = await pos.ask("POST", f"/{name}/redemptions", asked)
+
+    assert (status, document["reason"]) == (409, reason)
 
 
 async def test_nobody_spends_by_a_number_that_was_typed(shop: Shop) -> None:

@@ -165,6 +165,19 @@ def test_a_redemption_counts_once_and_lowers_what_is_set_aside(shop: Shop) -> No
     assert shop.balance() == balance(300, 200)
 
 
+def test_a_voucher_is_counted_and_takes_no_points(shop: Shop) -> None:
+    till = shop.till()
+    sold = shop.sell(till, 300)
+    assert shop.redeem(till, 0, key="k1", reward="summer", receipt=sold.key).code == "accepted"
+    assert shop.redeem(till, 0, key="k1", reward="summer", receipt=sold.key).code == "duplicate"
+
+    assert shop.balance() == balance(300, 300)
+    assert (shop.redemption("k1").points, shop.redemption("k1").problems) == (0, "[]")
+    # and goods that come back bring nothing back of it
+    shop.take_back(till, sold)
+    assert shop.balance() == balance(0, 0)
+
+
 def test_what_is_given_back_is_free_again(shop: Shop) -> None:
     first, second = shop.till("1"), shop.till("2")
     shop.sell(first, 500)

@@ -21,6 +21,7 @@ from loyalty.rewards import (
     Offer,
     RewardUnavailableError,
     Taken,
+    by_code,
     offers,
     redeemed,
     shared_out,
@@ -56,6 +57,51 @@ def offered(receipt: Receipt, *rewards: dict[str, Any], points: int = 10_000, ta
 def off(offer: Offer) -> dict[int, int]:
     """What an offer takes off each line, by the line's number."""
     return {each.position: each.amount_minor for each in offer.lines}
+
+
+# ---- what a voucher brings
+
+SUMMER = {"id": "summer", "code": "SUMMER10", "discount_minor": 100}
+
+
+def test_a_voucher_brings_its_reward_once_and_costs_nothing() -> None:
+    shown, bought = program(FIVE, SUMMER), basket(sale("1", 1000))
+
+    [one] = redeemed(bought, shown, (Taken(reward="summer"),))
+
+    assert (one.points, one.discount_minor) == (0, 100)
+    assert [offer.reward for offer in offers(bought, shown, 10_000)] == ["five"]
+    with pytest.raises(RewardUnavailableError, match="1 times at most"):
+        redeemed(bought, shown, (Taken(reward="summer"), Taken(reward="summer")))
+
+
+def test_a_voucher_may_count_more_than_once_where_the_program_says_so() -> None:
+    shown = program(SUMMER | {"max_per_receipt": 2})
+
+    [one] = redeemed(basket(sale("1", 1000)), shown, (Taken(reward="summer", times=2),))
+
+    assert one.discount_minor == 200
+
+
+def test_a_code_names_one_reward_or_none() -> None:
+    shown = program(FIVE, SUMMER)
+
+    assert [one and one.id for one in (by_code(shown, "SUMMER10"), by_code(shown, "WINTER10"))] == ["summer", None]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ([FIVE | {"code": "SUMMER10"}], r"\$.rewards\[0\]: give either cost, in points, or the code of a voucher"),
+        ([{"id": "r", "discount_minor": 1}], r"\$.rewards\[0\]: give either cost"),
+        ([SUMMER | {"offline": "allowance"}], r"\$.rewards\[0\].offline: nothing is spent"),
+        ([SUMMER | {"code": "summer"}], "Expected a code of 4 to 64 capital letters"),
+        ([SUMMER, SUMMER | {"id": "other"}], r"\$.rewards\[1\].code: 'SUMMER10' is another reward's code"),
+    ],
+)
+def test_what_a_voucher_cannot_be(wrong: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(ProgramError, match=said):
+        program(*wrong)
 
 
 # ---- what comes off

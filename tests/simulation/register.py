@@ -170,7 +170,7 @@ class SimulatedRegister:
             member = writing.member_by_code(code)
             if member is None:
                 raise CannotSpendError("not_enough", "not known here")
-            draws = writing.standing(member, is_sure=writing.is_sure()).drawn(reward, reward.cost)
+            draws = writing.standing(member, is_sure=writing.is_sure()).drawn(reward, reward.points)
             writing.open_sale(sale, at, by_page=True)
             writing.reserve(
                 KeptRedemption(
@@ -179,7 +179,7 @@ class SimulatedRegister:
                     member=member.member,
                     reward=reward.id,
                     times=1,
-                    points=reward.cost,
+                    points=reward.points,
                     discount_minor=reward.discount_minor or 0,
                     draws=draws,
                     at=at.wall,

@@ -96,7 +96,7 @@ class Spending(RuleBasedStateMachine):
             allowance=f"a-{number}",
             member=ANA,
             epoch=self.centre_epoch_of_register,
-            points=rewards * REWARD.cost,
+            points=rewards * REWARD.points,
         )
         self.granted[one.allowance] = one
         self._page(one, number)
@@ -123,9 +123,9 @@ class Spending(RuleBasedStateMachine):
         self.store.submit(lambda writing: writing.open_sale(name, TOUCHED, by_page=False)).result()
         safe = standing(self.store).safe
         try:
-            reserve(self.store, f"r-{name}", rewards * REWARD.cost, sale=name)
+            reserve(self.store, f"r-{name}", rewards * REWARD.points, sale=name)
         except CannotSpendError:
-            assert safe < rewards * REWARD.cost
+            assert safe < rewards * REWARD.points
 
     def _reserved(self, data: st.DataObject) -> KeptRedemption | None:
         every = self.store.reserved_redemptions()
@@ -247,7 +247,7 @@ class Spending(RuleBasedStateMachine):
                 shutil.copy(source / name, target / name)
 
     def _spend_all(self) -> None:
-        rewards = standing(self.store).safe // REWARD.cost
+        rewards = standing(self.store).safe // REWARD.points
         if rewards:
             self.reserve(rewards)
             self._confirm(self.store.reserved_redemptions()[-1])
