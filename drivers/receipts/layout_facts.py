@@ -76,12 +76,17 @@ class _Said(Struct, frozen=True, kw_only=True, gc=False):
 def _said(text: Text, layout: Layout) -> _Said:
     letters = text.plain
     original, returned = layout.original.match(letters), layout.returned.match(letters)
-    labels = {
-        "register": _behind(layout.register, text) if text.has_digit else None,
-        "store": _behind(layout.store, text) if text.has_digit else None,
-        "operator": _behind(layout.operator, text, as_printed=True),
-        "member": _behind(layout.member, text),
-    }
+    joint = layout.joint(text.printed, letters) if text.has_digit else None
+    labels: dict[str, str | None] = (
+        {**joint}
+        if joint is not None
+        else {
+            "register": _behind(layout.register, text) if text.has_digit else None,
+            "store": _behind(layout.store, text) if text.has_digit else None,
+            "operator": _behind(layout.operator, text, as_printed=True),
+            "member": _behind(layout.member, text),
+        }
+    )
     # Before an amount the mark of a return may be the word for change.
     is_return = returned is not None and layout.amount.search(returned[1]) is None
     return _Said(

@@ -26,7 +26,7 @@ _NO_TOTAL: Final = (
     "else its end is missing: print it again"
 )
 _RATE: Final = re.compile(r"(\d{1,2}(?:[.,]\d{1,3})?)\s?%")
-_COUNT_AND_UNIT: Final = re.compile(r"(-?)([\d.,]+)([-−]?)\s?(.*)")
+_COUNT_AND_UNIT: Final = re.compile(r"(-?)([\d.,]+)([-−]?)\s*(.*)")
 
 
 class Money(Struct, frozen=True, kw_only=True):

@@ -143,11 +143,19 @@ def _proposal(
     draft = with_valid_words(without_other_languages(draft, papers))
     template = replace(draft, amounts=found.amounts)
     reader = TemplateReader(template)
-    return Learned(
-        template=template,
-        receipts=tuple(tried(paper, reader, options) for paper in printed),
-        notes=tuple(notes),
-    )
+    receipts = tuple(tried(paper, reader, options) for paper in printed)
+    unread = _unread_name(receipts, reader.layout)
+    if unread:
+        notes.append(f"an item's name holds numbers that were not understood: {unread}; check [items] lines")
+    return Learned(template=template, receipts=receipts, notes=tuple(notes))
+
+
+def _unread_name(receipts: Sequence[TriedReceipt], layout: Layout) -> str:
+    """An item's name with an amount in it, where no quantity was read: what adds up may be understood in part only."""
+    lines = [line for each in receipts if each.receipt is not None for line in each.receipt.lines]
+    names = [line.description or "" for line in lines if not line.quantity]
+    unread = [name for name in names if layout.amount.search(plain(name))]
+    return unread[0] if is_most(len(unread), names) else ""
 
 
 def _drafted(

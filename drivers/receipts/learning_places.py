@@ -23,11 +23,11 @@ from drivers.receipts.words import Layout, Text
 
 # A store's or a register's number; longer ones are of taxes, telephones and the post.
 _PLACE: Final = re.compile(
-    r"(?<![\w.,:/-])([^\W\d_][^\d:|#]{0,30}?)\s{0,3}([:.#]?)\s{0,3}(\d{1,5})(?![\w.,:/-]*\d)(?=\s{2,}|\s*\||\s+[^\W\d_]|$)"
+    r"(?<![\w.,:/-])([^\W\d_][^\d:|#]{0,30}?)\s{0,3}([:.#]?)\s{0,3}(\d{1,5})(?![\w.,:/-]*\d)(?=\s{2,}|\s*\||\s+[^\W\d_]|,?\s[-/]?\s?|$)"
 )
 # What stands behind the first words of a line.
 _FIRST_WORDS: Final = re.compile(r"\d.*")
-_PARTS: Final = re.compile(r"\s{2,}|\s*\|\s*")
+_PARTS: Final = re.compile(r"\s{2,}|\s*\|\s*|,\s+|\s+[-/]\s+|\s+(?=[^\W\d_][^\s:\d]{0,20}:\s?\S)")
 # A place that less speaks for is an address as well.
 _LEAST_SCORE: Final = 2
 

@@ -267,7 +267,8 @@ def _field(name: str, following: _Token | None, tokens: Sequence[_Token], notati
         return rf"(?:{CURRENCY}\s?)?({number})(?:\s?{CURRENCY})?(?:\s?/\s?[A-Z]{{1,4}})?"
     if name == "quantity":
         by_sign = following is not None and (following.kind == "times" or following.text in ("price", "amount"))
-        unit = r"(?:\s?[^\W\d_]{1,4}\.?)?" if by_sign else ""
+        # Some tills print it in a column of its own.
+        unit = r"(?:\s{0,8}[^\W\d_]{1,4}\.?)?" if by_sign else ""
         return rf"(-?\d{{1,6}}(?:[.,]\d{{1,3}})?[-−]?{unit})"
     if name == "label":
         return rf"\(?\*?({LABEL})\*?\)?"

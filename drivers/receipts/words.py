@@ -31,6 +31,12 @@ _STATUSES: Final = tuple(status for status in get_args(ReceiptStatus) if status 
 _NOTHING: Final = re.compile(r"(?!)")
 _RULE: Final = re.compile(r"[\s=\-–—_*.#+~]*")
 _DIGIT: Final = re.compile(r"\d")
+# What ends the name of who sold: a gap, a stroke, a date or a time.
+_NAME_ENDS: Final = r"\s{2,}|\s*\||\s+[-–/]\s|\s+(?=\d{1,4}[./-]\s?\d{1,2}[./-]|\d{1,2}:\d{2})"
+# Two or three words, and as many values: `Kasa/Račun: 3/4711`.
+_JOINT: Final = re.compile(
+    r"\W*([^\W\d_][^\d:/]{0,30}(?:/[^\d:/]{1,30}){1,3}?)[\s.:#]*((?<![^\W\d_])[^\s/:]+(?:\s?/\s?[^\s/:]+){1,3})\s*"
+)
 _INCLUDING: Final = r"(?:(?:INCL|INKL|UKLJ|VKLJ)\.?\s*)?"
 
 
@@ -101,7 +107,15 @@ class Layout:
         self.number = _after(labels.number, value)
         self.register = _after(labels.register, value)
         self.store = _after(labels.store, value)
-        self.operator = _after(labels.operator, rf"{numero}[\s.:]*(\S.*?)(?:\s{{2,}}|\s*\||$)")
+        others = [*labels.number, *labels.store, *labels.register]
+        label = rf"|,?\s+(?=(?:{_any_of(others)}){value})" if others else ""
+        self.operator = _after(labels.operator, rf"{numero}[\s.:]*(\S.*?)(?:{_NAME_ENDS}{label}|$)")
+        self._label_of = {
+            folded(plain(f"{word} {numero}")): name
+            for name in ("operator", "store", "register", "number")
+            for word in getattr(labels, name)
+            for numero in ("", *labels.numero)
+        }
         self.member = _after(labels.member, rf"{self.numero}([A-Z0-9][A-Z0-9 -]{{3,30}})$")
         self.business_day = _after(labels.business_day, "")
         self.original = _after(labels.original, "(.*)")
@@ -195,11 +209,24 @@ class Layout:
     def _number_in(self, printed: str, letters: str) -> str | None:
         if self.returned.match(letters) or self.original.match(letters):
             return None
+        if (joint := self.joint(printed, letters)) is not None:
+            return plain(joint["number"]) if "number" in joint else None
         for shape in self.head:
             if len(shape.lines) == 1 and (values := shape.lines[0].match(printed, letters)) and "number" in values:
                 return values["number"]
         match = self.number.search(letters)
         return match[1] if match is not None else None
+
+    def joint(self, printed: str, letters: str) -> dict[str, str] | None:
+        """What a line says that names several facts at once, and then all of them: `Store/Till: 12/3`."""
+        match = _JOINT.fullmatch(letters) if "/" in letters else None
+        if match is None:
+            return None
+        names = [self._label_of.get(folded(word)) for word in match[1].split("/")]
+        values = [value.strip() for value in printed[match.start(2) : match.end(2)].split("/")]
+        if len(names) != len(values) or None in names or len(set(names)) != len(names):
+            return None
+        return {name: value for name, value in zip(names, values, strict=True) if name is not None}
 
     def _sells(self, printed: str, letters: str, priced: re.Match[str] | None) -> bool:
         """Whether an amount stands where an item's may, behind a name that is no sum's."""

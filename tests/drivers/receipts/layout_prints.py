@@ -247,6 +247,33 @@ HEADS = (
     head_lines, head_pairs, head_number_with_date, head_labelled_date, head_unlabelled, head_date_and_clock, head_dense,
 )  # fmt: skip
 
+
+def head_one_line(till: Till, sale: Sale) -> list[str]:
+    parts = [part for part in (_store(till, ":"), _register(till, ":"), _operator(till, sale, ":")) if part]
+    return [" ".join(parts), f"{_number(till, sale)} {_when(till, sale)}"]
+
+
+def head_commas(till: Till, sale: Sale) -> list[str]:
+    parts = [part for part in (_store(till), _register(till), _operator(till, sale)) if part]
+    return [", ".join(parts), f"{_number(till, sale)}, {_when(till, sale)}"]
+
+
+def head_strokes(till: Till, sale: Sale) -> list[str]:
+    parts = [part for part in (_store(till), _register(till), _operator(till, sale), _number(till, sale)) if part]
+    return [" - ".join(parts), _when(till, sale)]
+
+
+def head_joint(till: Till, sale: Sale) -> list[str]:
+    """Two words, and behind them as many values."""
+    place = f"{till.word['store']}/{till.word['register']}: {till.store}/{till.register}"
+    return [
+        place if till.names_store else _register(till), _operator(till, sale, ":"), _number(till, sale, ":"),
+        _when(till, sale),
+    ]  # fmt: skip
+
+
+FURTHER_HEADS = (head_one_line, head_commas, head_strokes, head_joint)
+
 # -- ways to print taxes --
 
 

@@ -6,7 +6,7 @@ columns; amounts behind their words or before them; how an item is printed (29 w
 without quantity, article number, place, label of a tax in three forms, unit, currency, heading, columns); dots between
 name and amount; quantities always with decimals; the decimal mark, four ways to part thousands, currency and where it
 stands; eight forms of dates and six of times; where number (five forms), store, register and operator (a name or a
-number) stand, on one line or on several (seven ways, above the goods or below the payments), and whether they do;
+number) stand, on one line or on several (eleven ways, above the goods or below the payments), and whether they do;
 discounts of lines and of receipts, indented or not, with a sign or without; lines that are taken back; subtotals,
 rounding, payments in one or two parts, change; tables of taxes in eight ways; returns, copies; noise above and below.
 Beside receipts a till prints card slips, kitchen tickets and reports.
@@ -21,7 +21,7 @@ from fractions import Fraction
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.drivers.receipts.layout_prints import FIRST, HEADS, ITEMS, PLAIN, TAXES
+from tests.drivers.receipts.layout_prints import FIRST, FURTHER_HEADS, HEADS, ITEMS, PLAIN, TAXES
 from tests.drivers.receipts.layout_words import FOREIGN, KNOWN, NAMES, NOISE, PEOPLE, SHOPS, WEIGHED, WORDS, invented
 
 
@@ -127,6 +127,10 @@ class Till:
         self.noise_below = chance.sample(NOISE, chance.randrange(3))
         self.number = chance.randrange(1, 90_000)
         self.now = datetime(2026, 3, 1) + timedelta(minutes=chance.randrange(200 * 1440))  # noqa: DTZ001 - as printed
+        # Drawn apart, so that a seed is the till that it was in everything else.
+        apart = random.Random(f"{seed} head")
+        if apart.random() < 0.3:
+            self.head = apart.choice(FURTHER_HEADS)
         self.rates = chance.choice(({"A": 20, "B": 10}, {"A": 25, "B": 13}, {"1": 19, "2": 7}, {"E": 22}))
 
     # -- what was sold --

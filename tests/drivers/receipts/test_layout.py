@@ -382,3 +382,28 @@ def test_a_receipt_printed_twice_has_one_identity() -> None:
     decoded = decode(f"{SALE}\n{SALE}".encode(), VIENNA)
     assert len({receipt.key for receipt in decoded.receipts}) == 1
     assert [receipt.problems for receipt in decoded.receipts] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("head", "store", "register", "operator", "number"),
+    [
+        ("Filiale/Kasse: 12/3\nBon 4711", "12", "3", None, "4711"),
+        ("Filiale/Kasse-Nr. 12/3 \nBon 4711", "12", "3", None, "4711"),
+        ("Store/Till/Cashier: 12 / 3 / Ana\nReceipt 4711", "12", "3", "Ana", "4711"),
+        ("Prodavnica 12\nКаса/Рачун бр.: 3/4711", "12", "3", None, "4711"),
+        # as many values as words, or else it says something else
+        ("Kasse/Bon: 3/4711/26\nFiliale 12", "12", None, None, "3/4711/26"),
+        ("Store: 12 Till: 3 Cashier: Ana Maria Receipt: 4711", "12", "3", "Ana Maria", "4711"),
+        ("Cashier Ana, Till 3, Store 12, Receipt 4711", "12", "3", "Ana", "4711"),
+        ("Store 12 - Till 3 - Cashier Ana - Receipt 4711", "12", "3", "Ana", "4711"),
+        ("Store 12 Till 3\nCashier Ana-Maria 22.11.2026 09:07\nReceipt 4711", "12", "3", "Ana-Maria", "4711"),
+        ("Store 12 Till 3\nCashier 04 09:07\nReceipt 4711", "12", "3", "04", "4711"),
+        ("Store 12 Till 3\nCashier: Novak, Ana\nReceipt 4711", "12", "3", "Novak, Ana", "4711"),
+    ],
+)
+def test_several_facts_on_one_line(
+    head: str, store: str, register: str | None, operator: str | None, number: str
+) -> None:
+    receipt = lines_of("Thing 10.00", "10.00", head=f"{head}\n22.11.2026 09:07")
+    read = (receipt.store, receipt.register or None, receipt.operator or None, receipt.number)
+    assert read == (store, register, operator, number)

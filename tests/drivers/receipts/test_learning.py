@@ -179,6 +179,42 @@ def test_what_was_not_understood_is_said() -> None:
     assert any("no total" in note for note in learned.notes)
 
 
+def _bakery(number: int, *items: str, total: str) -> list[str]:
+    head = ["PEKARNA PRI MOSTU", "PE 07 | Blag. 2 | Pek: Mojca", f"Rn 07-2-{number}   28. 11. 2026 7:05"]
+    return [
+        *head,
+        "Kol   EM  Cena   Opis              EUR",
+        *items,
+        f"Znesek za plačilo {total:>12}",
+        f"Gotovina {total:>20}",
+    ]
+
+
+def test_a_column_of_units_between_quantity_and_price_is_learned() -> None:
+    papers = [
+        _bakery(18, "2     kos 0,95   Kajzerica       1,90 B", "0,486 kg  4,20   Kruh ajdov      2,04 B", total="3,94"),
+        _bakery(19, "1     kos 2,30   Kava z mlekom   2,30 A", total="2,30"),
+        _bakery(21, "4     kos 0,95   Kajzerica       3,80 B", total="3,80"),
+    ]
+    learned = learn(papers, options=DecodeOptions(currency="EUR"))
+    lines = [line for each in learned.receipts if each.receipt for line in each.receipt.lines]
+    assert [(line.description, line.quantity, line.unit, line.unit_price) for line in lines] == [
+        ("Kajzerica", "2", "KOS", "0.95"), ("Kruh ajdov", "0.486", "KG", "4.20"),
+        ("Kava z mlekom", "1", "KOS", "2.30"), ("Kajzerica", "4", "KOS", "0.95"),
+    ]  # fmt: skip
+    assert not any("not understood" in note for note in learned.notes)
+
+
+def test_a_name_that_holds_amounts_is_pointed_out_though_all_adds_up() -> None:
+    papers = [
+        _bakery(18, "per 0,95 Kajzerica of 7,00       1,90", "per 4,20 Kruh of 9,00      2,04", total="3,94"),
+        _bakery(19, "per 2,30 Kava of 3,00   2,30", total="2,30"),
+    ]
+    learned = learn(papers, options=DecodeOptions(currency="EUR"))
+    assert [each.why for each in learned.receipts] == ["", ""]
+    assert any("that were not understood: per 0,95 Kajzerica of 7,00" in note for note in learned.notes)
+
+
 def test_nothing_is_learned_of_nothing() -> None:
     assert learn([]).receipts == ()
     assert learn([["", " "]]).receipts == ()
