@@ -24,6 +24,8 @@ from loyalty.spending import LotPart, beyond, taken_of
 State = Literal["open", "spent", "returned", "written_off", "erased"]
 
 ID_BYTES = 16
+# Why an allowance is asked back: somebody waits for it, or it is to be dealt out anew.
+ASKED_FOR, MISPLACED = 1, 2
 AT_ONCE = 500
 _LOTS = tuple[LotPart, ...]
 
@@ -170,13 +172,15 @@ def close(connection: Connection, rows: Iterable[Row[Any]], state: State, becaus
         )
 
 
-def recall(connection: Connection, rows: Iterable[Row[Any]]) -> None:
-    """Ask registers to give these back; they hear of it under a new number."""
+def recall(connection: Connection, rows: Iterable[Row[Any]], why: int = ASKED_FOR) -> None:
+    """Ask registers to give these back; they hear of it under a new number. Who asked for some has them before all."""
     table = tables.allowances
     for row in rows:
-        if not row.recalled:
+        if not row.recalled or why == ASKED_FOR != row.recalled:
             connection.execute(
-                update(table).where(table.c.member == row.member, table.c.id == row.id).values(recalled=1, number=None)
+                update(table)
+                .where(table.c.member == row.member, table.c.id == row.id)
+                .values(recalled=why, number=None)
             )
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from central import allowances, devices, feed, ledger, members, programs, spent
@@ -20,7 +21,7 @@ from central.db import tables
 from central.db.sets import among
 from central.devices import Device, Randomness
 from central.problems import EpochFencedError, UnreadableError
-from loyalty.allowances import Place, Policy, planned, unit_of
+from loyalty.allowances import Place, Policy, misplaced, planned, unit_of
 from loyalty.receipt import AwareDatetime
 from loyalty.spending import beyond, taken_of
 from sync.wire import (
@@ -326,7 +327,7 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
         select(balances).where(balances.c.unplanned == 1).order_by(balances.c.member).limit(limit)
     ).all()
     looked_at = [row.member for row in rows]
-    rich = [row.member for row in rows if row.confirmed - row.reserved >= unit]
+    rich = [row.member for row in rows if row.confirmed >= unit]
     rich = sorted(set(rich) - members.erased_among(connection, rich))
     ahead, granted = policy(connection).policy, set[str]()
     epochs = dict(devices.live_epochs(connection))
@@ -334,6 +335,7 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
     room = {device: MAX_HELD - _count_of(connection, device) for device in {one.device for one in _all(places)}}
     for member in rich:
         lots = spent.lots_free(connection, member, now)
+        held = {place.device: place for place in places[member]}
         for share in planned(sum(part.points for part in lots), unit, places[member], ahead):
             if room[share.device] <= 0:
                 continue
@@ -349,10 +351,21 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
             )
             lots = beyond(lots, share.points)
             granted.add(member)
+            held[share.device] = replace(held[share.device], held=held[share.device].held + share.points)
+        free = sum(part.points for part in lots)
+        _ask_for(connection, member, misplaced(free, unit, tuple(held.values()), ahead), epochs)
     if looked_at:
         connection.execute(update(balances).where(among(balances.c.member, looked_at)).values(unplanned=0))
     tell_of(connection, granted, now)
     return len(looked_at)
+
+
+def _ask_for(connection: Connection, member: str, some: Sequence[str], epochs: Mapping[str, str]) -> None:
+    """Ask these registers for what they hold of a member, to deal it out anew."""
+    if some:
+        rows = allowances.open_of(connection, [member])
+        rows = [row for row in rows if row.device in some and epochs.get(row.device) == row.epoch]
+        allowances.recall(connection, rows, allowances.MISPLACED)
 
 
 def _places(

@@ -107,5 +107,8 @@ def take_return(connection: Connection, device: Device, epoch: str, body: Allowa
     # What was released may not be in what the register counts; what else is missing was spent by an entry that waits.
     freed = told + min(left - told, spent.drawn_of(connection, row.member, row.id, RELEASED))
     allowances.give_back(connection, row, freed, now)
+    if row.recalled == allowances.MISPLACED:
+        balances = tables.balances
+        connection.execute(update(balances).where(balances.c.member == row.member).values(unplanned=1))
     detail = "" if freed == left else f"{left - freed} points more are set aside than the register says"
     return Seen(code="accepted", detail=detail, member=row.member, set_aside=frozenset({row.member}))

@@ -145,14 +145,41 @@ def planned(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tu
     shop most first and each time to one that has fewest: who wants a reward wants one, and may be anywhere. Nothing is
     taken from a register that holds more: only that register can give it back.
     """
-    best = sorted(places, key=lambda place: (-place.visits, place.device))[: policy.places]
-    had = [place.held // unit for place in best]
-    dealt = [0] * len(best)
-    for _ in range(min(max(0, free) // unit, policy.rewards * len(best))):
-        fewest = min(range(len(best)), key=lambda place: had[place] + dealt[place])
-        if had[fewest] + dealt[fewest] >= policy.rewards:
-            break
-        dealt[fewest] += 1
+    best = _ranked(places)[: policy.places]
+    dealt = _dealt(max(0, free) // unit, [place.held // unit for place in best], policy.rewards)
     return tuple(
         Share(device=place.device, points=rewards * unit) for place, rewards in zip(best, dealt, strict=True) if rewards
     )
+
+
+def misplaced(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[str, ...]:
+    """The registers that hold rewards which one where the member shops more often lacks, once `free` was dealt out.
+
+    A member who spends where they mostly shop is left with what lies elsewhere. Asked back, it is dealt out anew.
+    """
+    ranked = _ranked(places)
+    had = [place.held // unit for place in ranked]
+    best = ranked[: policy.places]
+    due = _dealt(max(0, free // unit + sum(had)), [0] * len(best), policy.rewards)
+    due += [0] * (len(ranked) - len(best))
+    lacking = [place.visits for place, has, wanted in zip(ranked, had, due, strict=True) if has < wanted]
+    return tuple(
+        place.device
+        for place, has, wanted in zip(ranked, had, due, strict=True)
+        if has > wanted and lacking and place.visits < lacking[0]
+    )
+
+
+def _ranked(places: Sequence[Place]) -> list[Place]:
+    return sorted(places, key=lambda place: (-place.visits, place.device))
+
+
+def _dealt(rewards: int, had: Sequence[int], most: int) -> list[int]:
+    """So many rewards, each to the first of those that have fewest, and none to who has `most`."""
+    dealt = [0] * len(had)
+    for _ in range(min(rewards, most * len(had))):
+        fewest = min(range(len(had)), key=lambda place: had[place] + dealt[place])
+        if had[fewest] + dealt[fewest] >= most:
+            break
+        dealt[fewest] += 1
+    return dealt

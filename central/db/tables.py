@@ -448,7 +448,8 @@ balances = Table(
 
 # Points of a member that one register may spend in one of its epochs. Of `granted` so many were `used` by redemptions
 # and `returned` by the register; `lots` is the rest by lot, in JSON. `number` says in which order the device hears of
-# them; a row that waits for one, also because it was `recalled`, gets the next when the device asks.
+# them; a row that waits for one gets the next when the device asks, also one that was `recalled`, for a reason of
+# `central.allowances`.
 allowances = Table(
     "allowances",
     metadata,

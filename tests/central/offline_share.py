@@ -18,7 +18,7 @@ from random import Random
 
 from msgspec import Struct
 
-from loyalty.allowances import Allowance, CannotSpendError, Place, Policy, Standing, planned
+from loyalty.allowances import Allowance, CannotSpendError, Place, Policy, Standing, misplaced, planned
 from loyalty.program import Reward
 from tests.central import journey
 
@@ -32,7 +32,7 @@ MEASURED_FROM_MONTH = 7
 REWARD = Reward(id="dollar", cost=100, discount_minor=100, offline="allowance")
 POLICIES = tuple(Policy(places=places, rewards=rewards) for rewards in (1, 3) for places in (1, 2, 4, 8))
 # At how many of the visits at which they could have one a household wants a reward.
-WANTS = (1.0, 0.25, 0.1, 0.05)
+WANTS = (1.0, 0.25, 0.1)
 # From so many rewards on that a household has, they are counted together.
 MANY = 6
 
@@ -50,6 +50,7 @@ class Served(Struct, kw_only=True):
 
     `had` counts those without one by how many rewards the household had just then: wanted, and given. `strange` were
     wanted in a shop that has never told the centre of the household, where nobody can set aside anything for it.
+    `moved` is how often the centre asked a shop for what it held, to deal it out anew.
     """
 
     wanted_offline: int = 0
@@ -58,6 +59,7 @@ class Served(Struct, kw_only=True):
     given_online: int = 0
     overspent: int = 0
     strange: int = 0
+    moved: int = 0
     had: dict[int, tuple[int, int]] = {}
 
     @property
@@ -168,18 +170,32 @@ class _Household:
         return True
 
     def _plan(self, now: datetime) -> None:
+        """The centre deals out what is free, and asks back what lies in the wrong shop and has a network."""
         for store, grants in self._grants.items():
             self._grants[store] = [one for one in grants if one.held]
+        self._deal(now)
+        free = self._balance - self._set_aside()
+        wrong = misplaced(free, REWARD.points, self._places(now), self._policy)
+        back = [store for store in wrong if not is_cut_off(store, now)]
+        for grant in (grant for store in back for grant in self._grants[store]):
+            grant.points = grant.used
+        if back:
+            self._served.moved += len(back)
+            self._deal(now)
+
+    def _deal(self, now: datetime) -> None:
         free = self._balance - self._set_aside()
         if free < REWARD.points:
             return
+        for share in planned(free, REWARD.points, self._places(now), self._policy):
+            self._grants[share.device].append(_Grant(at=now, points=share.points))
+
+    def _places(self, now: datetime) -> list[Place]:
         visits = Counter(one.store for one in self._visits if now - one.at <= RECENT)
-        places = [
+        return [
             Place(device=store, visits=visits[store], held=sum(one.held for one in self._grants[store]))
             for store in visits.keys() | self._grants.keys()
         ]
-        for share in planned(free, REWARD.points, places, self._policy):
-            self._grants[share.device].append(_Grant(at=now, points=share.points))
 
     def _set_aside(self) -> int:
         return sum(one.held for grants in self._grants.values() for one in grants)
@@ -239,7 +255,7 @@ def draw(shares: dict[tuple[float, int], list[tuple[int, float]]], path: Path) -
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    colours = dict(zip(WANTS, ("tab:red", "tab:orange", "tab:green", "tab:blue"), strict=True))
+    colours = dict(zip(WANTS, ("tab:red", "tab:orange", "tab:green"), strict=True))
     for (wants, rewards), points in shares.items():
         often = "every visit" if wants == 1 else f"1 visit in {round(1 / wants)}"
         style = "-" if rewards > 1 else "--"
@@ -271,7 +287,8 @@ def main(count: str = "300", picture: str = "") -> None:
                 f"wanted at {wants:.0%} of visits, {policy.places} registers, {policy.rewards} rewards: "
                 f"{served.given_offline} of {served.wanted_offline} without a network ({served.share:.1%}), "
                 f"{served.given_online} of {served.wanted_online} with one, {max(0, served.overspent)} overspent; "
-                f"{served.strange} in a shop that is new to them; by rewards that they had: {by_rewards(served)}",
+                f"{served.strange} in a shop that is new to them; {served.moved} moved; "
+                f"by rewards that they had: {by_rewards(served)}",
                 flush=True,
             )
     if picture:

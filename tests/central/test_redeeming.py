@@ -486,6 +486,42 @@ def test_points_are_set_aside_ahead_where_a_member_shops(shop: Shop) -> None:
     assert shop.balance() == balance(800, 200)
 
 
+def test_what_lies_where_a_member_seldom_shops_is_dealt_out_anew_once_they_have_little(shop: Shop) -> None:
+    # given a member with a reward at each of two registers, who shops more often at the first
+    first, second = shop.till("1"), shop.till("2")
+    for till in (first, first, second):
+        shop.sell(till, 70)
+    shop.plan()
+    [here], [there] = shop.ask(first).allowances, shop.ask(second).allowances
+    # when they spend the one there, and the centre looks at it
+    shop.redeem(first, 100, (here.allowance, 100))
+    shop.plan()
+    # then the other is asked back, and comes to where they mostly shop
+    [asked] = shop.ask(second, after=1).allowances
+    assert (asked.allowance, asked.recalled) == (there.allowance, True)
+    shop.plan()
+    assert shop.ask(second, after=asked.number).allowances == ()
+    shop.give_back(second, there.allowance, 100)
+    shop.plan()
+    assert (held_by(shop, "1"), held_by(shop, "2")) == ([100], [])
+
+
+def test_who_stands_at_a_till_has_what_is_asked_back_to_be_dealt_out(shop: Shop) -> None:
+    first, second, third = shop.till("1"), shop.till("2"), shop.till("3")
+    for till in (first, first, second):
+        shop.sell(till, 70)
+    shop.plan()
+    [here], [there] = shop.ask(first).allowances, shop.ask(second).allowances
+    shop.redeem(first, 100, (here.allowance, 100))
+    shop.plan()
+    # when somebody wants it elsewhere before it has come back
+    assert "register 12/2 holds the rest" in str(shop.ask(third, want=100).refused)
+    shop.give_back(second, there.allowance, 100)
+    shop.plan()
+    # then it is theirs
+    assert len(shop.ask(third, want=100).allowances) == 1
+
+
 @pytest.mark.parametrize(
     "shop", [{"rewards": [{"id": "r5", "cost": 100, "discount_minor": 500, "offline": "refuse"}]}], indirect=True
 )

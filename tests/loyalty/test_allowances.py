@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from loyalty.allowances import (
     Allowance,
@@ -15,6 +16,7 @@ from loyalty.allowances import (
     Refused,
     Share,
     Standing,
+    misplaced,
     planned,
     unit_of,
 )
@@ -149,6 +151,46 @@ class TestPlanning:
         assert planned(0, 500, places, Policy()) == ()
         assert planned(-300, 500, places, Policy()) == ()
         assert planned(0, 1, [Place(device="a", visits=1)], Policy()) == ()
+
+    def test_what_lies_where_they_seldom_shop_is_asked_back_for_where_they_shop_more(self) -> None:
+        often, seldom = Place(device="often", visits=9), Place(device="seldom", visits=3, held=500)
+
+        assert misplaced(0, 500, [seldom, often], Policy()) == ("seldom",)
+        # not where something is free for the first, or that has as much
+        assert misplaced(500, 500, [seldom, often], Policy()) == ()
+        assert misplaced(0, 500, [seldom, replace(often, held=500)], Policy()) == ()
+        # nor between two where they shop as often, however often that changes
+        assert misplaced(0, 500, [seldom, replace(often, visits=3)], Policy()) == ()
+        assert misplaced(0, 500, [], Policy()) == ()
+
+    def test_what_is_beyond_the_policy_is_asked_back_where_it_is_lacking(self) -> None:
+        places = [Place(device="a", visits=9), Place(device="b", visits=5), Place(device="c", visits=2, held=1_000)]
+
+        assert misplaced(0, 500, places, Policy(places=2)) == ("c",)
+        assert misplaced(0, 500, [replace(one, held=1_000) for one in places], Policy(places=2, rewards=2)) == ()
+
+    @given(
+        st.integers(-1_000, 10_000),
+        st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3_000)), max_size=6),
+        st.integers(1, 4),
+        st.integers(1, 9),
+    )
+    def test_once_it_is_dealt_out_anew_nothing_is_misplaced_any_more(
+        self, free: int, some: list[tuple[int, int]], at_most: int, rewards: int
+    ) -> None:
+        policy, unit = Policy(places=at_most, rewards=rewards), 100
+        places = {str(n): Place(device=str(n), visits=visits, held=held) for n, (visits, held) in enumerate(some)}
+
+        for _ in range(2):
+            for share in planned(free, unit, tuple(places.values()), policy):
+                free -= share.points
+                places[share.device] = replace(places[share.device], held=places[share.device].held + share.points)
+            for device in misplaced(free, unit, tuple(places.values()), policy):
+                free += places[device].held
+                places[device] = replace(places[device], held=0)
+
+        assert planned(free, unit, tuple(places.values()), policy) == ()
+        assert misplaced(free, unit, tuple(places.values()), policy) == ()
 
     @given(
         st.integers(-1_000, 10_000),
