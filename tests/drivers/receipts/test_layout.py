@@ -407,3 +407,21 @@ def test_several_facts_on_one_line(
     receipt = lines_of("Thing 10.00", "10.00", head=f"{head}\n22.11.2026 09:07")
     read = (receipt.store, receipt.register or None, receipt.operator or None, receipt.number)
     assert read == (store, register, operator, number)
+
+
+@pytest.mark.parametrize(
+    ("number", "mark", "total"),
+    [
+        ("Račun 119", "STORNO RAČUNA br. 118/12/3", "UKUPNO EUR"),
+        ("Račun 119", "Storno računa: 118/12/3", "SKUPAJ EUR"),
+        ("Račun 119", "Vračilo kupnine za račun 118/12/3", "SKUPAJ EUR"),
+        ("Рачун 119", "СТОРНО РАЧУНА бр. 118/12/3", "УКУПНО"),
+        ("Bon 119", "STORNOBON zu 118/12/3", "SUMME EUR"),
+    ],
+)
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_receipt_that_takes_another_back_is_a_return_of_it(number: str, mark: str, total: str, sign: str) -> None:
+    receipt = read(f"SHOP\n{number}\n{mark}\n22.11.2026 10:07\nKruh  {sign}1,50\n{total}  {sign}1,50\n")
+    assert (receipt.kind, receipt.number, receipt.total_minor) == ("return", "119", -150)
+    assert receipt.original
+    assert receipt.original.number == "118/12/3"
