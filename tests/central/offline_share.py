@@ -10,7 +10,7 @@ network and the ledger around them are made here, one household at a time. A sho
 from __future__ import annotations
 
 import sys
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -88,6 +88,8 @@ class _Household:
         self._balance = 0
         self._grants: dict[str, list[_Grant]] = defaultdict(list)
         self._visits: list[Visit] = []
+        self._recent: deque[Visit] = deque()
+        self._often: Counter[str] = Counter()
         self._untold: dict[str, int] = {}  # points earned in shops without a network
 
     def come(self, visit: Visit, *, wants: bool) -> None:
@@ -103,6 +105,8 @@ class _Household:
         else:
             self._balance += visit.points
         self._visits.append(visit)
+        self._recent.append(visit)
+        self._often[visit.store] += 1
         if not offline:
             self._plan(visit.at)
         self._served.overspent = max(self._served.overspent, self._set_aside() - self._balance, -self._balance)
@@ -191,10 +195,13 @@ class _Household:
             self._grants[share.device].append(_Grant(at=now, points=share.points))
 
     def _places(self, now: datetime) -> list[Place]:
-        visits = Counter(one.store for one in self._visits if now - one.at <= RECENT)
+        while self._recent and now - self._recent[0].at > RECENT:
+            self._often[self._recent.popleft().store] -= 1
+        visits = self._often
         return [
             Place(device=store, visits=visits[store], held=sum(one.held for one in self._grants[store]))
-            for store in visits.keys() | self._grants.keys()
+            for store in {*visits, *self._grants}
+            if visits[store] or self._grants[store]
         ]
 
     def _set_aside(self) -> int:
