@@ -250,19 +250,20 @@ def _modifier_minor(modifier: Element, parts: dict[str, Element], currency: str)
     """What a modifier takes off; None where it names no amount, such as a percentage alone."""
     if is_flagged(modifier, parts, _VOID_FLAG):
         return 0
-    amount = parts.get("Amount")
-    text, action = text_of(amount), attribute(amount, "Action").lower()
-    if not text or action == "replace":
-        before, after = text_of(parts.get("PreviousPrice")), text_of(parts.get("NewPrice")) or text
-        return amount_of(before, currency) - amount_of(after, currency) if before and after else None
-    minor = abs(amount_in(amount, currency) or 0)
-    return -minor if action == "add" else minor
+    element = parts.get("Amount")
+    action = attribute(element, "Action").lower()
+    amount = amount_in(element, currency) if action != "replace" else None
+    if amount is not None:
+        return -abs(amount) if action == "add" else abs(amount)
+    before, after = text_of(parts.get("PreviousPrice")), text_of(parts.get("NewPrice")) or text_of(element)
+    return amount_of(before, currency) - amount_of(after, currency) if before and after else None
 
 
 def _is_prorated(modifier: Element, parts: dict[str, Element]) -> bool:
     if is_flagged(modifier, parts, _PRORATED_FLAGS):
         return True
-    return attribute(parts.get("PriceDerivationRule"), "ApplicationType").upper() in _PRORATED_RULES
+    rule = parts.get("PriceDerivationRule")
+    return rule is not None and attribute(rule, "ApplicationType").upper() in _PRORATED_RULES
 
 
 def _description(parts: dict[str, Element]) -> str:

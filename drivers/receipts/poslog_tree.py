@@ -27,7 +27,7 @@ REMEMBERED: Final = 4096
 MAX_PREFIXES: Final = 100
 # Of most currencies, and of an amount in them that is written as most are.
 CENT_DIGITS: Final = 2
-PLAIN_DIGITS: Final = 12
+PLAIN_DIGITS: Final = 14
 # Of a quantity or unit price.
 MAX_DECIMALS: Final = 9
 # A parser keeps each name that it meets, which a hostile file has many of.
@@ -162,8 +162,7 @@ def each(element: Element, names: Container[str]) -> list[Element]:
 
 def text_of(element: Element | None) -> str:
     """Its text in single spaces; empty where there is none."""
-    text = element.text if element is not None else None
-    return " ".join(text.split()) if text else ""
+    return "" if element is None or not (text := element.text) else " ".join(text.split())
 
 
 def text_in(parts: dict[str, Element], *names: str) -> str:
@@ -176,9 +175,11 @@ def text_in(parts: dict[str, Element], *names: str) -> str:
 
 def innermost(element: Element | None, *names: str) -> Element | None:
     """The child of one of these names, into which some put what others write at once; else the element itself."""
-    if element is None or not len(element):
-        return element
-    return next((child for name in names if (child := element.find(name)) is not None), element)
+    if element is not None and len(element):
+        for name in names:
+            if (child := element.find(name)) is not None:
+                return child
+    return element
 
 
 def attribute(element: Element | None, name: str) -> str:
@@ -199,15 +200,12 @@ def is_flagged(element: Element, parts: Iterable[str], names: frozenset[str]) ->
 
 def amount_in(element: Element | None, currency: str) -> int | None:
     """The amount that an element's text is, as `amount_of` reads it; None where it has no text."""
-    text = element.text if element is not None else None
-    if not text:
+    if element is None or not (text := element.text):
         return None
+    whole, _, cents = text.rpartition(".")
     # As most are written: `12.50`.
-    whole, point, cents = text.rpartition(".")
-    if point and len(cents) == CENT_DIGITS == minor_digits(currency) and len(whole) <= PLAIN_DIGITS:
-        digits = whole + cents
-        if digits.isdecimal():
-            return int(digits)
+    if len(cents) == CENT_DIGITS and whole and (digits := whole + cents).isdecimal() and len(digits) <= PLAIN_DIGITS:
+        return int(digits) if minor_digits(currency) == CENT_DIGITS else amount_of(text, currency)
     text = " ".join(text.split())
     return amount_of(text, currency) if text else None
 
