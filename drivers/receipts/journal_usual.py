@@ -33,6 +33,7 @@ from drivers.receipts.journal_rows import (
     rows_of,
 )
 from drivers.receipts.wording import WORDS_REMEMBERED, compact
+from loyalty.money import AmountError
 from loyalty.receipt import Fiscal, Line, Receipt, Tax, Tender, TenderKind
 
 # A title begins so, and the rules of its journal are as long as it is.
@@ -312,7 +313,13 @@ def _tax_kind(said: str) -> Tax | None:
     """Label, name and rate of a row, as of one without an amount; None where it may be no tax."""
     text = f"{said}% 0,00"
     row = read_row(text)
-    return tax_of(row.text) if not (row.mark or row.field or any(map(said.count, ":&<"))) else None
+    if row.mark or row.field or any(map(said.count, ":&<")):
+        return None
+    try:
+        return tax_of(row.text)
+    except AmountError:
+        # The reader of lines says what is wrong with the rate.
+        return None
 
 
 def _is_tax_total(rows: Sequence[str]) -> bool:

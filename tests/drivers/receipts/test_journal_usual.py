@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 
 from drivers.receipts import journal
+from drivers.receipts.decode import decode
 from drivers.receipts.journal import PursJournalReader
 from drivers.receipts.port import DecodeOptions, Found, Lines, MalformedReceiptError, PrintedJob
 from loyalty.receipt import Receipt
@@ -18,8 +20,8 @@ OPTIONS = DecodeOptions(time_zone="Europe/Belgrade")
 PAGES = 1_500
 PICTURE = "<img src=data:image/gif;base64,R0lGODlhhAGEAfcAAAAAAA width='250' height='250'/>"
 ODD = (
-    " ", "  ", "-", "=", "%", ":", ",", ".", "0", "1", "(Ђ)", "\u00a0", "\u200b", "&amp;", "<b>", "0,00", "\n", "\n\n",
-    "\n" + "=" * 40 + "\n",
+    " ", "  ", "\t", "-", "=", "%", ":", ",", ".", "0", "1", "٢", "(Ђ)", "\u00a0", "\u200b", "&amp;", "<b>", "0,00",
+    "\n", "\n\n", "\n" + "=" * 40 + "\n",
     "\n" + "-" * 40 + "\n", "\n" + "=" * 38 + "\n", "\nУкупан износ: 1,00\n", "\nПовраћај: 5,00\n",
     "\nИД купца: 10:123456789\n", "\nРеф. број: 746DUV64-746DUV64-1\n", "\nБројач рачуна: 1/2ПП\n", "\nОзнака Име\n",
     "\nПФР време: 1.1.2026. 9:00:00\n", "\n======== КРАЈ ФИСКАЛНОГ РАЧУНА =========\n", "\nФИСКАЛНИ РАЧУН\n",
@@ -48,6 +50,15 @@ def test_what_is_read_in_one_go_is_what_the_reader_of_lines_reads() -> None:
                 taken += 1
                 assert _read(job, each) == _read(job, Found(first=each.first, last=each.last, certainty=100)), number
     assert taken > PAGES // 10
+
+
+def test_a_tax_rate_in_other_digits_stops_no_other_journal() -> None:
+    document = Shop(1).journals(2).decode()
+    rate = re.search(r"\d\d,00%", document)
+    assert rate is not None
+    decoded = decode(document.replace(rate.group(), "٢٠,٠٠%", 1).encode())
+    assert [problem.code for problem in decoded.problems] == ["bad_amount"]
+    assert len(decoded.receipts) == 1
 
 
 def test_a_shops_sales_are_read_in_one_go() -> None:
