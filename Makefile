@@ -67,7 +67,7 @@ package:
 # Chromium draws nothing without a font, and what drives it needs libatomic. Tests start a database server of their own,
 # and watch what processes ask of the disk; where the system has no such package they are skipped.
 .venv/ready-tests: .venv/ready-dev
-	installer/setup.sh chromium fonts-dejavu-core libatomic1 postgresql-15 strace
+	installer/setup.sh chromium curl fonts-dejavu-core libatomic1 postgresql-15 strace
 	touch $@
 
 # Hashes, no index lines: the files name no registry.

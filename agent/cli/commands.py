@@ -206,6 +206,17 @@ def pos_token(
 
 
 @app.command()
+def mock(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where it answers, on this machine only.")] = 8787,
+    as_json: Json = False,
+) -> None:
+    """Run a register without devices, with a sample program and members, to let a POS call in."""
+    from agent.cli.mock import mock_command
+
+    raise typer.Exit(mock_command(port=port, as_json=as_json))
+
+
+@app.command()
 def doctor(
     test_sheet: Annotated[
         str | None, typer.Option("--test-sheet", help="Write the page of test codes to this file, .pdf or .png.")

@@ -8,7 +8,8 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 
 import msgspec
 import structlog
@@ -48,7 +49,7 @@ def run_command(*, config: str | None, as_json: bool) -> int:
     except SettingsError as error:
         sys.stderr.write(f"tillside run: {error}\n")
         return USAGE
-    _log_to_stderr()
+    log_to_stderr()
     _warn_of_rules(settings)
     keeper = keeper_of(settings)
     try:
@@ -57,13 +58,18 @@ def run_command(*, config: str | None, as_json: bool) -> int:
         sys.stderr.write(f"tillside run: {error}\n")
         return PROBLEM
     try:
-        _run_fast(_run(Register(settings, store, keeper), as_json=as_json))
+        run_until_stopped(Register(settings, store, keeper), partial(_say_ready, as_json=as_json))
     except (PageUnavailableError, SecretError) as error:
         sys.stderr.write(f"tillside run: {error}\n")
         return PROBLEM
     finally:
         store.close()
     return DONE
+
+
+def run_until_stopped(register: Register, ready: Callable[[Running], None]) -> None:
+    """Runs it until SIGTERM or Ctrl-C; `ready` is told once it answers. Raises PageUnavailableError and SecretError."""
+    _run_fast(_run(register, ready))
 
 
 def _run_fast(work: Coroutine[None, None, None]) -> None:
@@ -74,14 +80,14 @@ def _run_fast(work: Coroutine[None, None, None]) -> None:
         uvloop.run(work)
 
 
-async def _run(register: Register, *, as_json: bool) -> None:
+async def _run(register: Register, tell_ready: Callable[[Running], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
     def ready(running: Running) -> None:
-        _say_ready(running, as_json=as_json)
+        tell_ready(running)
         # What was loaded stays: walking through all of it would hold up a scan or a receipt for a tenth of a second.
         gc.freeze()
 
@@ -116,15 +122,15 @@ def _warn_of_rules(settings: Settings) -> None:
         log.warning("identification_rule_doubtful", problem=str(problem))
 
 
-def _log_to_stderr() -> None:
-    """JSON lines; standard output holds the ready line only."""
+def log_to_stderr(least: int = logging.INFO) -> None:
+    """JSON lines from the level `least` on; standard output holds the ready line only."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(serializer=_line),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -1,0 +1,69 @@
+"""`tillside mock`: a register without devices for who lets a POS call in, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from msgspec import Struct
+
+from agent.cli.exit_codes import DONE, PROBLEM
+from agent.cli.outcome import complain, guarded, say, say_json
+from agent.cli.run import log_to_stderr, run_until_stopped
+from agent.mock import MockMember, mock_members, mock_settings, stock
+from agent.pos_token import pos_token
+from agent.register import PageUnavailableError, Register, Running
+from agent.state import keeper_of, open_store
+
+
+class MockReady(Struct, frozen=True, kw_only=True):
+    """Where it answers, what a POS sends as its token, and whom it can name."""
+
+    url: str
+    token: str
+    members: tuple[MockMember, ...]
+
+
+def mock_command(*, port: int, as_json: bool) -> int:
+    """Run it, with its state in a temporary folder. Exit codes: 0 stopped, 1 it cannot start, 2 usage."""
+
+    def work() -> int:
+        with tempfile.TemporaryDirectory(prefix="tillside-mock-") as folder:
+            try:
+                return _run_in(Path(folder), port, as_json=as_json)
+            except PageUnavailableError:
+                remedy = f"cannot listen on port {port}, where a register may run: name another with --port"
+                return complain("mock", remedy, PROBLEM, as_json=as_json)
+
+    return guarded("mock", work, as_json=as_json)
+
+
+def _run_in(folder: Path, port: int, *, as_json: bool) -> int:
+    log_to_stderr(logging.WARNING)
+    settings = mock_settings(folder, port)
+    keeper = keeper_of(settings)
+    token = pos_token(keeper)
+    with closing(open_store(settings, keeper)) as store:
+        store.submit(stock).result()
+
+        def ready(running: Running) -> None:
+            _say_ready(MockReady(url=running.page.rstrip("/"), token=token, members=mock_members()), as_json=as_json)
+
+        run_until_stopped(Register(settings, store, keeper), ready)
+    return DONE
+
+
+def _say_ready(ready: MockReady, *, as_json: bool) -> None:
+    if as_json:
+        say_json(ready)
+    else:
+        say("A register to try calls with, gone with all it holds at Ctrl-C. In another terminal:")
+        say(f"export TILL={ready.url}")
+        say(f"export TOKEN={ready.token}")
+        say("Members, by card:")
+        for member in ready.members:
+            say(f"  {member.card}  {member.name}  {member.tier or 'no tier'}  {member.spendable} points")
+    sys.stdout.flush()

@@ -1,0 +1,96 @@
+"""A POS that calls in, as the page for its developers and the sample client do it, at `tillside mock`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.till import READY_WITHIN_S, free_port
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "integrate.md").read_text(encoding="utf-8")
+CLIENT = ROOT / "examples" / "pos-client" / "pos_client.py"
+AFTER_EACH = "\x1e"
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+async def register() -> AsyncIterator[dict[str, str]]:
+    """What a developer's terminal has after the two lines of `tillside mock` were pasted."""
+    mock = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent.cli.entry", "mock", "--port", str(free_port())), stdout=asyncio.subprocess.PIPE
+    )
+    assert mock.stdout is not None
+    said = await asyncio.wait_for(mock.stdout.readuntil(b"Members, by card:\n"), READY_WITHIN_S)
+    yield {**os.environ, **dict(re.findall(r"export (\w+)=(\S+)", said.decode()))}
+    mock.terminate()
+    assert await mock.wait() == 0
+
+
+async def output(environment: dict[str, str], *command: str) -> tuple[str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode(), err.decode()
+
+
+def shows(shown: Any, told: Any) -> bool:
+    """Whether the page's shortened answer is one of what was told: keys may lack, and `…` stands for anything."""
+    if isinstance(shown, dict):
+        return isinstance(told, dict) and all(key in told and shows(value, told[key]) for key, value in shown.items())
+    if isinstance(shown, list):
+        if shown[-1:] == ["…"]:
+            shown, told = shown[:-1], told[: len(shown) - 1]
+        return len(shown) == len(told) and all(map(shows, shown, told))
+    if isinstance(shown, str) and shown.endswith("…"):
+        return isinstance(told, str) and told.startswith(shown[:-1])
+    return bool(shown == told)
+
+
+async def test_every_call_of_the_page_is_answered_as_it_says(register: dict[str, str]) -> None:
+    # given each block of commands with the answer that follows it
+    steps = re.findall(r"```sh\n(.*?)```\n(?:```json\n(.*?)```)?", PAGE, re.DOTALL)
+    script = "".join(f"{commands}printf '\\x1e'\n" for commands, _ in steps)
+
+    # when
+    out, err = await output(register, "bash", "-euc", script)
+
+    # then
+    assert err == ""
+    answers = out.split(AFTER_EACH)[:-1]
+    assert len(answers) == len(steps)
+    wrong = [(shown, told) for (_, shown), told in zip(steps, answers, strict=True) if not as_shown(shown, told)]
+    assert wrong == []
+    assert sum(bool(shown) for _, shown in steps) == PAGE.count("```json")
+
+
+def as_shown(shown: str, told: str) -> bool:
+    return shows(json.loads(shown), json.loads(told)) if shown else told == ""
+
+
+async def test_the_sample_client_redeems_what_is_safe_and_sells_on_without_the_rest(register: dict[str, str]) -> None:
+    client = (sys.executable, str(CLIENT), "TS10023776J")
+
+    sales = [await output(register, *client) for _ in range(3)]
+
+    closed = [json.loads(out) for out, _ in sales]
+    assert [sale["state"] for sale in closed] == ["closed"] * 3
+    assert [[one["state"] for one in sale["redemptions"]] for sale in closed] == [["confirmed"], ["confirmed"], []]
+    assert [err for _, err in sales] == ["", "", "80 points more than may be spent here without the centre.\n"]
+
+
+async def test_the_sample_client_sells_to_whoever_is_unknown(register: dict[str, str]) -> None:
+    out, err = await output(register, sys.executable, str(CLIENT), "TS99000001X")
+
+    assert (json.loads(out)["member"]["standing"], err) == ("unknown", "")
