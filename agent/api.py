@@ -312,7 +312,11 @@ class LocalApi:
             )
         known = {"page": route is not None and route.page, "display": route is not None and route.display}
         if party is None or not known.get(party, True):
-            return problem(HTTPStatus.FORBIDDEN, "Run `tillside open` to open the page, already paired.")
+            remedy = (
+                "Run `tillside open` to open the page, already paired. A POS sends `Authorization: Bearer` and the "
+                "token that `tillside pos-token` prints."
+            )
+            return problem(HTTPStatus.FORBIDDEN, remedy)
         return None
 
     def _party(self, request: web.Request) -> Party | None:

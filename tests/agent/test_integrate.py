@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -94,3 +95,17 @@ async def test_the_sample_client_sells_to_whoever_is_unknown(register: dict[str,
     out, err = await output(register, sys.executable, str(CLIENT), "TS99000001X")
 
     assert (json.loads(out)["member"]["standing"], err) == ("unknown", "")
+
+
+async def test_a_port_that_is_taken_is_named_with_the_way_out(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+
+        mock = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agent.cli.entry", "mock", "--port", port, "--json"
+        )
+
+        assert await mock.wait() == 1
+    assert json.loads(capfd.readouterr().out) == {
+        "error": f"cannot listen on port {port}, where a register may run: name another with --port"
+    }
