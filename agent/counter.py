@@ -182,28 +182,31 @@ class Counter:
 
     async def find(self, given: CodeTyped) -> None:
         """Shows whose number was typed. Raises TooOftenError, MalformedBodyError and NotFoundError."""
-        if wait_s := self._guesses.wait_s():
-            raise TooOftenError(f"Too many numbers that nobody has: try again in {wait_s} s. Scans and sales go on.")
-        try:
-            kind, code = await self._named(given.typed)
-        except NotFoundError:
-            self._guesses.missed()
-            raise
-        await self._scans.take(ScanEvent(scan=typed_scan(kind, code), at=self._now(), reader=PAGE))
-
-    async def _named(self, typed: str) -> tuple[MemberKind, str]:
-        code = normal_code(typed)
+        code = normal_code(given.typed)
         if not code.startswith("+") and first_pan(code) is not None:
             raise MalformedBodyError("This is a payment card's number, and those are kept nowhere.")
-        if is_member_code(code, "card"):
-            if self._store.member_by_code(code) is None:
-                await self._centre.lookup(code)
-            if self._store.member_by_code(code) is not None:
-                return "card", code
+        if wait_s := self._guesses.wait_s():
+            raise TooOftenError(f"Too many numbers that nobody has: try again in {wait_s} s. Scans and sales go on.")
+        self._guesses.missed()  # until somebody has it: those that are asked at once count at once
+        kind, named = await self._named(given.typed, code)
+        self._guesses.found()
+        await self._scans.take(ScanEvent(scan=typed_scan(kind, named), at=self._now(), reader=PAGE))
+
+    async def _named(self, typed: str, code: str) -> tuple[MemberKind, str]:
         number = phone_number(typed)
         if number is not None and self._store.member_by_code(self._store.hidden("phone", number)) is not None:
             return "phone", number
+        if is_member_code(code, "card"):
+            # The centre is asked by an address that others log: by no telephone number.
+            if self._store.member_by_code(code) is None and (number is None or self._is_card(code)):
+                await self._centre.lookup(code)
+            if self._store.member_by_code(code) is not None:
+                return "card", code
         raise NotFoundError("Nobody is known here by this number.")
+
+    def _is_card(self, code: str) -> bool:
+        member = self._parse(code).member
+        return member is not None and member.claimed and member.kind == "card"
 
     async def remove(self) -> None:
         """Nobody is the customer; what was reserved for whoever was is released."""

@@ -33,6 +33,10 @@ class Guesses:
         self._regain()
         self._misses += 1
 
+    def found(self) -> None:
+        """Somebody has a code that was counted as missed before it was asked about."""
+        self._misses = max(0.0, self._misses - 1)
+
     def _regain(self) -> None:
         now = self._clock()
         self._misses = max(0.0, self._misses - (now - self._at) / REGAINED_EVERY_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import msgspec
@@ -30,6 +31,7 @@ from agent.sale_shapes import SaleRefusedError
 from agent.scans import ScanIntake
 from agent.view import CustomerView, PageState, PlaceView
 from drivers.scanning.scan import parse_scan
+from loyalty.addresses import address_code
 from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier
@@ -39,10 +41,10 @@ from sync.guesses import MAX_MISSES
 from sync.loop import LookedUp
 from sync.records import AttachBody
 from sync.store.errors import StoreUnavailableError
-from sync.store.reading import MAX_LISTED
+from sync.store.reading import CODE_KEY, MAX_LISTED
 from sync.store.witness import witness_of
 from tests.agent.shop import ANA, BOOT, BORA, Shop, at
-from tests.agent.test_sales import EPOCH, Centre, grant
+from tests.agent.test_sales import EPOCH, KEY, Centre, grant
 from tests.sync.store.spending import open_epoch
 
 PROGRAM = program_from_json(
@@ -57,7 +59,7 @@ PROGRAM = program_from_json(
 RICH = replace(ANA, balance=Balance(confirmed=2000, spendable=2000))
 GONE = replace(BORA, member="m-gone", identifiers=(Identifier(kind="card", code="TS1003", card="c", state="blocked"),))
 CALLED = replace(RICH, member="m-phone", identifiers=(Identifier(kind="phone", code="+381641234567"),))
-CARDS = IdentificationRule(name="cards", kind="card", prefixes=("TS",))
+CARDS = IdentificationRule(name="cards", kind="card", prefixes=("TS", "2900"))
 
 
 class Till:
@@ -234,6 +236,44 @@ async def test_a_number_that_nobody_has_shows_nobody_and_guessing_is_slowed(till
     till.seconds += 60
     await till.counter.find(CodeTyped(typed="TS1001"))
     assert till.customer.ending == "1001"
+
+
+async def test_a_telephone_number_is_never_told_in_the_address_that_the_centre_is_asked_by(till: Till) -> None:
+    with pytest.raises(NotFoundError):
+        await till.counter.find(CodeTyped(typed="064 123-4567"))
+    assert till.centre.looked_up == []
+
+    # and one that is known here is a telephone number's, not a card's
+    hidden = address_code("phone", "0649999999", KEY)
+    assert hidden is not None
+    mila = replace(RICH, member="m-mila", identifiers=(Identifier(kind="phone", code=hidden),))
+    await till.shop.seed((mila,), PROGRAM)
+    await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, KEY))
+    await till.counter.find(CodeTyped(typed="064/9999-999"))
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("five")
+    assert (refusal(error), till.centre.looked_up) == ("needs_card", [])
+
+
+async def test_a_number_that_a_rule_says_is_a_cards_is_asked_about(till: Till) -> None:
+    with pytest.raises(NotFoundError):
+        await till.counter.find(CodeTyped(typed="2900 0012"))
+
+    assert till.centre.looked_up == ["29000012"]
+
+
+async def test_numbers_that_are_asked_at_once_count_at_once(till: Till) -> None:
+    asked = (till.counter.find(CodeTyped(typed=f"TS9{number}")) for number in range(2 * MAX_MISSES))
+
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(each) for each in answers] == [NotFoundError] * MAX_MISSES + [TooOftenError] * MAX_MISSES
+    assert len(till.centre.looked_up) == MAX_MISSES
+
+
+async def test_who_finds_members_is_never_slowed(till: Till) -> None:
+    for _ in range(2 * MAX_MISSES):
+        await till.counter.find(CodeTyped(typed="TS1001"))
 
 
 async def test_a_new_card_joins_and_is_usable_at_once(till: Till) -> None:

@@ -41,3 +41,11 @@ def test_what_is_found_costs_nothing() -> None:
     assert [guesses.wait_s() for _ in range(1000)] == [0] * 1000
     guesses.missed()
     assert guesses.wait_s() == REGAINED_EVERY_S
+
+
+def test_what_was_counted_before_it_was_found_is_given_back() -> None:
+    guesses = Guesses(Time())
+    for _ in range(2 * MAX_MISSES):
+        assert guesses.wait_s() == 0
+        guesses.missed()
+        guesses.found()
