@@ -12,19 +12,20 @@ async function show() {
   const say = (key, values) => words.say(key, values);
   document.documentElement.lang = words.locale;
   if (state === null) return;
-  const member = link.live || state.member ? state.member : null;
-  document.body.dataset.phase = state.standing ?? "idle";
+  // Of a register that is silent nobody knows whose turn it is: the last customer's name is not the next one's to see.
+  const { member, standing, sale } = link.live ? state : {};
+  document.body.dataset.phase = standing ?? "idle";
   document.body.dataset.live = link.live;
   write("tier", member?.tier ?? "");
   write("name", member ? member.name ?? say("screen_member") : say("screen_idle"));
-  write("message", state.standing && !member ? say(`screen_${state.standing}`) : member ? "" : say("screen_scan"));
+  write("message", member || !link.live ? "" : say(`screen_${standing ?? "scan"}`));
   showPoints(member, words);
-  showSale(state.sale, words);
+  showSale(sale, words);
 }
 
 function showPoints(member, words) {
   for (const id of ["spendable", "points-text"]) at(id).hidden = !member;
-  write("as-of", member?.as_of ? words.say(link.live ? "as_of" : "last_known", { time: words.clock(member.as_of) }) : "");
+  write("as-of", member?.as_of ? words.say("as_of", { time: words.clock(member.as_of) }) : "");
   fill(at("reserved"), [words.locale, member?.reserved], () => (member?.reserved ?? []).map(({ reward, title, discount_minor: off }) =>
     make("li", {}, `${title ?? reward}: −${words.money(off, member.digits, member.currency)}`)));
   if (!member) return;

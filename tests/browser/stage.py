@@ -57,6 +57,12 @@ class Stage:
         await self.page.evaluate(DRAWN)
         await expect(self.page.locator("html")).to_have_attribute("lang", lang or LOCALES[state.language])
 
+    async def fall_silent(self) -> None:
+        """The register is gone. Returns when the page has noticed."""
+        assert self._socket is not None
+        await self._socket.close()
+        await expect(self.page.locator("body")).to_have_attribute("data-live", "false")
+
     async def press(self, key: str) -> None:
         """A key as a person presses it: alone. Returns when the page has answered."""
         await self.page.keyboard.press(key)

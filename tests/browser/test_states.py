@@ -9,14 +9,14 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
 from msgspec.structs import replace
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from agent.customer_screen import CustomerScreen, screen_of
 from agent.page_routes import FOLDER
 from agent.view import NoticeView
 from tests.browser.measures import AMISS, CUT_OFF
 from tests.browser.stage import LOCALES, Stage, staged
-from tests.browser.states import LATE, PANELS, STATES
+from tests.browser.states import ANA, LATE, PANELS, STATES
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -69,6 +69,21 @@ async def test_axe_finds_nothing_in_the_customer_view(browser: Browser) -> None:
         await stage.tell(msgspec.json.decode(screen, type=CustomerScreen))
         assert await stage.page.evaluate(AMISS) == [], screen
         await judge(stage, screen.decode())
+
+
+async def test_the_customer_view_of_a_silent_register_shows_nobody(browser: Browser) -> None:
+    stage = await staged(browser, path="/customer")
+    await stage.tell(screen_of(STATES["sale"]))
+    await expect(stage.page.locator("#name")).to_have_text(ANA.name or "")
+    await expect(stage.page.locator("#gave")).to_be_visible()
+
+    await stage.fall_silent()
+
+    await expect(stage.page.locator("#name")).to_have_text("Welcome")
+    for part in ("tier", "message", "as-of", "reserved"):
+        await expect(stage.page.locator(f"#{part}")).to_be_empty()
+    for part in ("spendable", "gave"):
+        await expect(stage.page.locator(f"#{part}")).to_be_hidden()
 
 
 async def judge(stage: Stage, name: str) -> None:
