@@ -180,9 +180,9 @@ def book(
     _append(writing, receipt, member, evaluation)
     reward = None
     if told is None:  # whoever closes a sale says by that which rewards were given
-        reward = settled_by_paper(writing, receipt, member)
+        reward = settled_by_paper(writing, receipt, member, captured)
         if ends_a_sale(receipt):
-            let_go_of_others(writing, member)
+            let_go_of_others(writing, receipt, member, captured)
     return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation, reward))
 
 
@@ -252,7 +252,7 @@ def _revise(
     evaluation = evaluation_of(writing, receipt, owner, rules)
     member = beneficiary(owner, evaluation)
     _rewrite(writing, receipt, member, evaluation)
-    reward = settled_by_paper(writing, receipt, member)
+    reward = settled_by_paper(writing, receipt, member, captured)
     return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation, reward))
 
 

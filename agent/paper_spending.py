@@ -6,20 +6,29 @@ not given. Never prices anything. It runs in the store's writer.
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 from agent.view import RewardOutcome
+from loyalty.instant import Instant
 from loyalty.receipt import Receipt
-from sync.store.rows import KeptSale
+from sync.store.rows import KeptRedemption, KeptSale
 from sync.store.writing import Writing
 
+# So much earlier than what was reserved for its sale may a receipt be by a clock that is not this machine's: a till's
+# is some minutes off, and an hour where nobody set it to summer time. What is earlier than that came late.
+OTHER_CLOCK_OFF: Final = timedelta(hours=2)
 
-def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None) -> RewardOutcome | None:
+
+def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None, captured: Instant) -> RewardOutcome | None:
     """Confirms what is reserved for the member's open sale if the receipt takes at least as much off, and closes that.
 
-    Else what the page reserved is released; a POS still closes or voids its own sale. None where nothing was reserved.
+    Else what the page reserved is released; a POS still closes or voids its own sale. None where nothing was reserved
+    before the receipt was `captured`.
     """
     if member is None or receipt.kind == "return" or receipt.status != "final":
         return None
-    reserved = [one for one in writing.reserved_redemptions() if one.member == member]
+    reserved = [one for one in _reserved_before(writing, receipt, captured) if one.member == member]
     if not reserved:
         return None
     # Of several open sales of one member a receipt ends one: the one that was reserved for last.
@@ -35,15 +44,32 @@ def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None) -> 
     return _not_shown(writing, sale)
 
 
-def let_go_of_others(writing: Writing, member: str | None) -> None:
-    """A receipt ended somebody's turn at this till: what the page reserved for whom it is not is released.
+def let_go_of_others(writing: Writing, receipt: Receipt, member: str | None, captured: Instant) -> None:
+    """A receipt ended somebody's turn at this till: what the page had reserved for whom it is not is released.
 
     Of several tills that print into one register's spool, the others' customers choose again.
     """
-    for one in writing.reserved_redemptions():
+    for one in _reserved_before(writing, receipt, captured):
         sale = writing.sale(one.sale)
         if one.member != member and sale is not None:
             _not_shown(writing, sale)
+
+
+def _reserved_before(writing: Writing, receipt: Receipt, captured: Instant) -> list[KeptRedemption]:
+    """What was reserved when the receipt was printed, without sales for which something was reserved since.
+
+    A receipt may come late: read again from quarantine, out of a backlog, posted once the network was back.
+    """
+    reserved = writing.reserved_redemptions()
+    going_on = {one.sale for one in reserved if _came_before(receipt, captured, one)}
+    return [one for one in reserved if one.sale not in going_on]
+
+
+def _came_before(receipt: Receipt, captured: Instant, one: KeptRedemption) -> bool:
+    if receipt.issued_at and one.at - receipt.issued_at > OTHER_CLOCK_OFF:
+        return True
+    # Without a boot it is what a database or a file says of its own time.
+    return one.at - captured.wall > (timedelta() if captured.boot else OTHER_CLOCK_OFF)
 
 
 def _not_shown(writing: Writing, sale: KeptSale) -> RewardOutcome | None:

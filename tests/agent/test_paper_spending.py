@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
+from agent.booking import book
 from agent.paper_spending import shown_minor
 from agent.sale_shapes import BasketGiven
+from drivers.receipts.decode import decode
 from drivers.receipts.given import GivenReceipt
-from loyalty.receipt import Discount, Line, Receipt, Tender
+from loyalty.instant import Instant
+from loyalty.receipt import Discount, Line, MemberReference, Receipt, Tender
 from sync.records import AllowanceReturnBody
-from tests.agent.shop import Shop
-from tests.agent.test_sales import Pos, grant, ready, redeemed, states, till
+from tests.agent.shop import BOOT, MORNING, OPTIONS, Shop
+from tests.agent.test_sales import Clock, Pos, grant, ready, redeemed, states, till
 from tests.agent.test_webhook import sale
 
 # What r5 takes off, and almost that.
 ALL_OF_IT, TOO_LITTLE = "50,00", "49,99"
 
 
-def paper(number: int, voucher: str | None = ALL_OF_IT, *, head: str = "") -> bytes:
+def paper(number: int, voucher: str | None = ALL_OF_IT, *, head: str = "", issued: str = "10:07") -> bytes:
     """A sale of 268.28, of which a voucher paid so much."""
     paid = f"VOUCHER  {voucher}\nCASH  {'218,28' if voucher == ALL_OF_IT else '218,29'}" if voucher else "CASH  268,28"
     return (
-        f"\x1b@SUPERMARKET\nSTORE 12  REGISTER 3\n{head}RECEIPT NO {number}\n2026-11-22 10:07\n"
+        f"\x1b@SUPERMARKET\nSTORE 12  REGISTER 3\n{head}RECEIPT NO {number}\n2026-11-22 {issued}\n"
         f"KAFA 1 x 268,28  268,28\nTOTAL RSD  268,28\n{paid}\n\n\x1dV\x00"
     ).encode()
 
@@ -39,12 +44,12 @@ async def reserved(pos: Pos, *, by_page: bool = True, reward: str = "r5", code: 
     return name
 
 
-async def printed(shop: Shop, job: bytes, *, code: str | None = "TS1001") -> str | None:
-    """What the page says of the reward, once the customer's receipt was printed."""
+async def printed(shop: Shop, job: bytes, *, code: str | None = "TS1001", at_s: float | None = None) -> str | None:
+    """What the page says of the reward, once the customer's receipt was printed; by default after all that is here."""
     if code is not None:
-        await shop.scan(code, 990)
+        await shop.scan(code, 990 if at_s is None else at_s - 1)
     before = len(shop.settlements)
-    shop.print(job)
+    shop.print(job, at_s)
     await shop.take_all()
     return shop.settlements[-1].reward if len(shop.settlements) > before else None
 
@@ -115,6 +120,64 @@ async def test_a_return_and_a_training_receipt_change_nothing(shop: Shop) -> Non
 
         assert states(await pos.told("GET", f"/{name}")) == ["reserved"]
     assert redeemed(shop) == []
+
+
+@pytest.mark.parametrize("code", ["TS1001", "TS1002", None])
+@pytest.mark.parametrize(
+    ("captured_s", "issued"),
+    [(25, "10:07"), (40, "07:59")],  # in Belgrade; they are reserved at 10:00:30
+    ids=["read_late", "sent_late"],
+)
+async def test_a_receipt_of_before_the_reservation_decides_nothing_of_it(
+    shop: Shop, code: str | None, captured_s: float, issued: str
+) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos)
+
+        assert await printed(shop, paper(6, None, issued=issued), code=code, at_s=captured_s) is None
+
+        assert states(await pos.told("GET", f"/{name}")) == ["reserved"]
+        # and the sale's own receipt finds it
+        assert await printed(shop, paper(7)) == "confirmed"
+
+
+async def test_a_till_whose_clock_missed_summer_time_is_believed(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+
+        assert await printed(shop, paper(7, issued="09:00")) == "confirmed"
+
+
+@pytest.mark.parametrize(("hours", "reward"), [(1, "confirmed"), (3, None)])
+async def test_the_clock_of_a_database_or_a_file_is_believed_as_far_as_a_tills(
+    shop: Shop, hours: int, reward: str | None
+) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+    [receipt] = decode(paper(7), OPTIONS).receipts
+    receipt = replace(receipt, issued_at=UNSET, member=MemberReference(code="TS1001"))
+    told = Instant(wall=MORNING - timedelta(hours=hours), boot="", monotonic_ns=0)
+
+    booked = await shop.store.write(lambda writing: book(writing, receipt, told, boot=BOOT, rules=shop.rules))
+
+    assert booked.settlement is not None
+    assert booked.settlement.reward == reward
+
+
+async def test_a_reward_chosen_after_a_late_receipt_keeps_those_before_it(shop: Shop) -> None:
+    await ready(shop)
+    clock = Clock()
+    async with till(shop, clock) as pos:
+        name = await reserved(pos)
+        clock.passed = timedelta(seconds=60)
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "tea"})
+
+        assert await printed(shop, paper(6, None), at_s=60) is None
+
+        assert states(await pos.told("GET", f"/{name}")) == ["reserved", "reserved"]
 
 
 async def test_of_two_open_sales_of_a_member_a_receipt_ends_one(shop: Shop) -> None:
