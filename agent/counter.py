@@ -23,7 +23,17 @@ from agent.desk import Desk, Settlement
 from agent.inspection import NotFoundError
 from agent.pricing import NotGrantedError, owner_of, scanned_now
 from agent.problem import MalformedBodyError
-from agent.profiles import GivenCode, GivenConsent, JoinRequest, Language, MemberTold, Name, Profiles, Written
+from agent.profiles import (
+    GivenCode,
+    GivenConsent,
+    HasMemberError,
+    JoinRequest,
+    Language,
+    MemberTold,
+    Name,
+    Profiles,
+    Written,
+)
 from agent.promises import affordable, reserved_on_page
 from agent.sale_shapes import SaleRefusedError
 from agent.sales import MAX_REDEMPTIONS, Centre
@@ -53,6 +63,9 @@ RECENT_FOR: Final = timedelta(hours=1)
 _LOOKED_THROUGH: Final = 32
 # A scanner of five codes in a second, for a while.
 SCANS_AT_ONCE, SCANS_PER_S = 30, 2.0
+# Of a keyboard scanner's text, as `keys.js` cuts it: a fiscal receipt's address has some 500.
+MAX_SCAN_CHARS: Final = 1024
+Keys = Annotated[str, Meta(min_length=1, max_length=MAX_SCAN_CHARS)]
 # The name under which the page's scans and calls are kept.
 PAGE: Final = "page"
 
@@ -60,7 +73,7 @@ PAGE: Final = "page"
 class ScansGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a keyboard scanner typed into the page, as the keyboard's layout has it and as other layouts do."""
 
-    texts: Annotated[tuple[Written, ...], Meta(min_length=1, max_length=4)]
+    texts: Annotated[tuple[Keys, ...], Meta(min_length=1, max_length=4)]
 
 
 class ScanHeard(Struct, frozen=True, kw_only=True):
@@ -234,7 +247,14 @@ class Counter:
             consents=given.consents,
             code=GivenCode(code=shown.code, kind=shown.kind),
         )
-        return await self._profiles.join(request, key)
+        try:
+            # Whoever knows a member's telephone number must not get a card of theirs by it, which could spend.
+            return await self._profiles.join(request, key, only_new=True)
+        except HasMemberError:
+            raise SaleRefusedError(
+                "has_member",
+                "The telephone number has a member already: find them by it; another card is the centre's.",
+            ) from None
 
     def _serving(self, turn: int) -> MemberScan:
         shown = self._desk.serving()

@@ -100,18 +100,22 @@ class MemberTold(Struct, frozen=True, kw_only=True):
 Work = Callable[[Writing], MemberTold]
 
 
+class HasMemberError(Exception):
+    """A code, telephone number or address of somebody who would be new names a member already."""
+
+
 class Profiles:
     """Takes joins and edits of one register."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def join(self, request: JoinRequest, idempotency_key: str | None) -> MemberTold:
-        """Raises MalformedBodyError and StoreError; nothing is kept then."""
+    async def join(self, request: JoinRequest, idempotency_key: str | None, *, only_new: bool = False) -> MemberTold:
+        """Raises MalformedBodyError and StoreError, with `only_new` HasMemberError; nothing is kept then."""
         _check(request)
         if not (request.phone or request.email or request.code):
             raise MalformedBodyError("Give a phone, an email or a code: nothing else finds the member again.")
-        return await self._once(request, idempotency_key, lambda writing: _join(writing, request))
+        return await self._once(request, idempotency_key, lambda writing: _join(writing, request, only_new=only_new))
 
     async def edit(self, which: str, request: EditRequest, idempotency_key: str | None) -> MemberTold:
         """`which` is a code or id. Raises NotFoundError, MalformedBodyError and StoreError; nothing is kept then."""
@@ -166,10 +170,12 @@ def _texts(request: JoinRequest | EditRequest) -> Iterator[tuple[str, str | Unse
         yield "text_version", consent.text_version
 
 
-def _join(writing: Writing, request: JoinRequest) -> MemberTold:
+def _join(writing: Writing, request: JoinRequest, *, only_new: bool) -> MemberTold:
     key = writing.code_key()
     found = _named(writing, request)
     if found is not None:
+        if only_new:
+            raise HasMemberError
         # They are known here: what is told is told of who they are.
         return _tell(writing, found, _as_edit(request))
     provisional = writing.new_id("p-")

@@ -167,7 +167,10 @@ class Sales:
         if bool(given.voucher) is bool(given.reward or given.points):
             raise MalformedBodyError("Give a `reward`, `points` or both, or a `voucher`.")
         if given.voucher:
-            given = replace(given, voucher=self._parse(given.voucher).text)
+            code = self._parse(given.voucher).text
+            if not code:
+                raise SaleRefusedError("no_voucher", "The voucher has no code: scan it again, or type it.")
+            given = replace(given, voucher=code)
         try:
             return await self._reserve(sale, given, key)
         except NotGrantedError as lacking:

@@ -13,6 +13,7 @@ from agent.booking import book
 from agent.checkout import Checkout
 from agent.counter import (
     MAX_RECENT,
+    MAX_SCAN_CHARS,
     CodeTyped,
     Counter,
     ForTurn,
@@ -288,6 +289,27 @@ async def test_a_new_card_joins_and_is_usable_at_once(till: Till) -> None:
     with pytest.raises(SaleRefusedError) as error:
         await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K."), "call-2")
     assert refusal(error) == "has_member"
+
+
+async def test_a_new_card_gets_nobodys_points_by_their_telephone_number(till: Till) -> None:
+    await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
+    await till.scan("TS777123")
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
+    await till.scan("TS777124")
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381 69 987-6543"), "call-2")
+
+    assert refusal(error) == "has_member"
+    assert till.shop.store.member_by_code("TS777124") is None
+
+
+async def test_a_fiscal_receipts_address_is_taken_as_a_scan_however_long(till: Till) -> None:
+    address = "https://suf.purs.gov.rs/v/?vl=" + "A" * 500
+    assert (await till.counter.scan(ScansGiven(texts=(address,)))).heard in ("goods", "nothing")
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode({"texts": ["A" * (MAX_SCAN_CHARS + 1)]}), type=ScansGiven)
+    assert msgspec.json.decode(msgspec.json.encode({"texts": [address]}), type=ScansGiven).texts == (address,)
 
 
 # ---- rewards

@@ -381,6 +381,8 @@ async def test_a_voucher_brings_its_reward_without_points_and_without_a_network(
     ("asked", "reason"),
     [
         ({"voucher": "WINTER10"}, "no_voucher"),
+        ({"voucher": "   "}, "no_voucher"),
+        ({"voucher": "]C0"}, "no_voucher"),
         ({"reward": "summer"}, "no_voucher"),
         ({"reward": "summer", "points": 500}, "no_voucher"),
         ({"voucher": "GOLD20"}, "not_for_basket"),
