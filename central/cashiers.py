@@ -67,25 +67,31 @@ def report(connection: Connection, since: datetime, store: str = "") -> CashierR
         .where(*counted)
         .group_by(place, cashier)
     ).all()
-    by_member = (
+    for_one = (
         select(
-            place.label("store"), cashier.label("cashier"), columns.member.label("member"), func.count().label("sales")
+            place.label("store"),
+            cashier.label("cashier"),
+            columns.member.label("member"),
+            func.count().label("sales"),
+            func.row_number()
+            .over(partition_by=(place, cashier), order_by=(func.count().desc(), columns.member))
+            .label("rank"),
         )
         .where(*counted, columns.member.is_not(None))
         .group_by(place, cashier, columns.member)
-        .order_by(func.count(), columns.member.desc())
+        .subquery()
     )
-    # The last one that is named is who has most.
-    most = {(row.store, row.cashier): (row.member, row.sales) for row in connection.execute(by_member)}
+    first = connection.execute(select(for_one).where(for_one.c.rank == 1))
+    most = {(row.store, row.cashier): (row.member, row.sales) for row in first}
     rewards = _rewards(connection, since)
     found = []
     for row in rows:
         who = (row.store, row.cashier)
-        member, for_one = most.get(who, ("", 0))
+        member, sales = most.get(who, ("", 0))
         found.append(
             CashierRow(
                 **row._asdict(),
-                most_for_one=for_one,
+                most_for_one=sales,
                 member=member,
                 rewards=rewards.get(who, 0),
             )

@@ -91,7 +91,9 @@ class Books:
         held_by = {holder.member for holder in self._holders.values() if holder.member is not None}
         members.hold(connection, named | held_by)
         self._facts = members.facts_of(connection, sorted(named | held_by))
-        self._watch = limits.Watch(connection, named | held_by, [body.receipt for body in bodies], now)
+        # What has a time that cannot be is held for that, and is not counted.
+        plausible = [body.receipt for body in bodies if self._wrong_time(body.receipt) is None]
+        self._watch = limits.Watch(connection, named | held_by, plausible, now)
         self._schedule = programs.schedule(connection)
         self._scope = scope_of(holding.program for holding in self._schedule)
         self._published = programs.published_hashes(connection)
@@ -107,7 +109,7 @@ class Books:
         holding = in_force_at(self._schedule, position[0])
         if holding is None or parts_of(receipt)[1] is not None:
             return None
-        if implausible(receipt, received_at=self._now, enrolled_at=self._enrolled_at) is not None:
+        if self._wrong_time(receipt) is not None:
             return None
         if not self._known.isdisjoint(keys) or not self._awaited.isdisjoint(originals.names_of(receipt)):
             return None
@@ -163,6 +165,13 @@ class Books:
             self._awaited.update(originals.awaited_names(body.receipt))
         if body.receipt.status == "voided":  # what gave that sale back waits again, for another
             self._awaited.update(_matching(self._connection, tables.waits.c.what, self._names))
+
+    def count_anew(self) -> None:
+        """An entry was taken by itself: the limits of those behind it are counted with what it brought."""
+        self._watch.forget()
+
+    def _wrong_time(self, receipt: Receipt) -> str | None:
+        return implausible(receipt, received_at=self._now, enrolled_at=self._enrolled_at)
 
     def fold_anew(self, touched: Iterable[str]) -> None:
         """These members' receipts are folded anew at the end of the batch: nothing goes on from what was before."""

@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, and_, insert, or_, select
+from sqlalchemy import Connection, Row, insert, select
 
 from central.db import tables
 from central.db.sets import among
 from central.stored import StoredReceipt
-from loyalty.exchange import parts_of
 from loyalty.identification import normal_code
 from loyalty.limits import WINDOW, Limits, OneTooMany, Sale, one_too_many
 from loyalty.receipt import AwareDatetime, Receipt
@@ -32,28 +31,42 @@ class LimitsSet(Struct, frozen=True, kw_only=True):
 
 
 class Watch:
-    """The sales of some members over which the limits of a batch are counted, read once."""
+    """The sales of some members over which the limits of a batch are counted, read once.
+
+    `receipts` are those of the batch whose times can be.
+    """
 
     def __init__(
         self, connection: Connection, members: Iterable[str], receipts: Iterable[Receipt], now: datetime
     ) -> None:
+        self._connection = connection
         self._now = now
         self._limits = in_force(connection).limits
-        self._sales: dict[str, list[Sale]] = defaultdict(list)
-        moments = [receipt.issued_at or now for receipt in receipts]
-        if self._limits.are_set and moments:
-            for row in _rows(connection, set(members), min(moments), max(moments)):
-                self._sales[row.member].append(_sale_of_row(row))
+        self._members = set(members)
+        self._moments = [receipt.issued_at or now for receipt in receipts]
+        self._sales: dict[str, list[Sale]] | None = None
 
     def passed(self, member: str, receipt: Receipt) -> OneTooMany | None:
         """The limit that a member's sale passes; from now on it counts for those behind it."""
         if not self._limits.are_set:
             return None
+        if self._sales is None:
+            self._sales = self._read()
         code = normal_code(receipt.member.code) if receipt.member else ""
         sale = _sale(receipt, receipt.issued_at or self._now, code)
         over = one_too_many(self._limits, sale, self._sales[member])
         self._sales[member].append(sale)
         return over
+
+    def forget(self) -> None:
+        """What was kept meanwhile is to be counted, too. Everything before is kept by now."""
+        self._sales = None
+
+    def _read(self) -> dict[str, list[Sale]]:
+        sales: dict[str, list[Sale]] = defaultdict(list)
+        for row in _rows(self._connection, self._members, min(self._moments), max(self._moments)):
+            sales[row.member].append(_sale_of_row(row))
+        return sales
 
 
 def in_force(connection: Connection) -> LimitsSet:
@@ -80,8 +93,11 @@ def set_limits(connection: Connection, limits: Limits, because: str, now: dateti
 
 
 def passed(connection: Connection, stored: StoredReceipt) -> OneTooMany | None:
-    """The limit that a sale passes, with what is known of its member now; None for what is no member's final sale."""
-    if stored.member is None or stored.receipt.status != "final" or parts_of(stored.receipt)[0] is None:
+    """The limit that a sale passes, with what is known of its member now; None for what is no member's final sale.
+
+    An exchange is counted and never held: what it gives back would be held with it.
+    """
+    if stored.member is None or stored.receipt.status != "final" or stored.receipt.kind != "sale":
         return None
     limits = in_force(connection).limits
     if not limits.are_set:
@@ -93,12 +109,11 @@ def passed(connection: Connection, stored: StoredReceipt) -> OneTooMany | None:
 
 
 def _rows(connection: Connection, members: set[str], first: datetime, last: datetime) -> list[Row[Any]]:
-    """Final sales of these members that may be counted for sales between two moments."""
+    """Final sales of these members that may be counted for sales between two moments.
+
+    Each half is found by the index of members and times.
+    """
     columns, since = tables.receipts.c, first - WINDOW
-    when = or_(
-        columns.issued_at.between(since, last),
-        and_(columns.issued_at.is_(None), columns.received_at.between(since, last)),
-    )
     query = select(
         columns.member,
         columns.key,
@@ -108,8 +123,10 @@ def _rows(connection: Connection, members: set[str], first: datetime, last: date
         columns.operator,
         columns.issued_at,
         columns.received_at,
-    ).where(among(columns.member, members), when, columns.status == "final", columns.kind != "return")
-    return list(connection.execute(query))
+    ).where(among(columns.member, members), columns.status == "final", columns.kind != "return")
+    timed = query.where(columns.issued_at.between(since, last))
+    untimed = query.where(columns.issued_at.is_(None), columns.received_at.between(since, last))
+    return [*connection.execute(timed), *connection.execute(untimed)]
 
 
 def _sale_of_row(row: Row[Any]) -> Sale:

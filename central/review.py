@@ -30,6 +30,7 @@ class HeldReceipt(Struct, frozen=True, kw_only=True):
     issued_at: AwareDatetime | None
     received_at: AwareDatetime
     because: str
+    with_sale: bool
 
 
 class HeldReceipts(Struct, frozen=True, kw_only=True):
@@ -65,7 +66,8 @@ def held(connection: Connection) -> HeldReceipts:
                 member=stored.member,
                 issued_at=receipt.issued_at or None,
                 received_at=stored.received_at,
-                because=settling.why_held(connection, stored) or "its sale is held",
+                because=(because := settling.why_held(connection, stored)) or "its sale is held",
+                with_sale=because is None,
             )
         )
     return HeldReceipts(receipts=tuple(found))
@@ -77,6 +79,8 @@ def accept(connection: Connection, key: str, counts_at: datetime | None, now: da
     state = connection.execute(select(columns.state).where(columns.key == key)).scalar_one_or_none()
     if state not in HELD_STATES:
         raise NotHeldError(f"no receipt {key} is held; `tillside-central receipts held` lists them")
+    if settling.why_held(connection, stored_receipt(connection, key)) is None:
+        raise NotHeldError(f"receipt {key} gives back a sale that is held: accept that one, and this counts with it")
     connection.execute(update(tables.receipts).where(columns.key == key).values(reviewed_at=now, counts_at=counts_at))
     folding.settle_and_tell(connection, settling.arrived(connection, stored_receipt(connection, key)), now)
     return Accepted(key=key, counts_at=counts_at, state=stored_receipt(connection, key).state)

@@ -65,13 +65,16 @@ def _held(connection: Connection, stored: StoredReceipt) -> str | None:
         return None
     if _wrong_time(connection, stored) is not None:
         return HELD
-    is_over = _is_over(stored) or limits.passed(connection, stored) is not None
-    return OVER_LIMIT if is_over else None
+    if _is_over(stored):
+        return OVER_LIMIT
+    # What counted goes on counting, whatever came since and whichever limits hold now.
+    is_new = stored.state not in (SETTLED, WAITING)
+    return OVER_LIMIT if is_new and limits.passed(connection, stored) is not None else None
 
 
 def _is_over(stored: StoredReceipt) -> bool:
     """Whether it was held as too many itself; a return stands as its sale does."""
-    return stored.state == OVER_LIMIT and stored.receipt.kind != "return"
+    return stored.state == OVER_LIMIT and stored.receipt.kind == "sale"
 
 
 def _wrong_time(connection: Connection, stored: StoredReceipt) -> str | None:

@@ -1,7 +1,7 @@
 """How many codes that nobody has may be asked about: who tries numbers is slowed down, who mistypes is not.
 
-Owns that count, of one asker, at a register and at the centre alike. What a scanner or a receipt brings is never held
-up by it.
+Owns that count, of one asker, at a register and at the centre alike. At the centre a register's questions about foreign
+cards that were scanned count, too. No sale waits for an answer: it keeps its code.
 """
 
 from __future__ import annotations

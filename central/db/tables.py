@@ -217,6 +217,7 @@ receipts = Table(
     Index("ix_receipts_number", "number"),
     Index("ix_receipts_fiscal_number", "fiscal_number"),
     Index("ix_receipts_member", "member", "issued_at"),
+    Index("ix_receipts_issued_at", "issued_at"),
     Index("ix_receipts_code", "code"),
     Index("ix_receipts_original", "original"),
     Index("ix_receipts_state", "state"),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from central import cashiers, ledger, limits, operations, receipts, review, settling
 from central.db import tables
 from central.stored import stored_receipt
 from loyalty.limits import USUAL, Limits
-from loyalty.receipt import Receipt
+from loyalty.receipt import Line, Original, Receipt
 from tests.central.conftest import RunningCentre
 from tests.central.test_canonical_stories import in_force, terms
 from tests.central.till import NOON, receipt, returned
@@ -105,3 +106,66 @@ async def test_a_manager_sees_who_uses_whose_cards(centre: RunningCentre) -> Non
     assert (mira.cashier, mira.sales, mira.with_member, mira.members, mira.held) == ("Mira", 10, 2, 1, 0)
     assert (mira.member, mira.most_for_one, mira.unknown_codes) == ("m2", 2, 7)
     assert centre.read(lambda connection: cashiers.report(connection, NOON, store="13")).cashiers == ()
+
+
+@pytest.mark.parametrize(
+    "issued_at", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:30:00-01:00", "1970-01-01T00:00:00+00:00"]
+)
+async def test_a_time_that_cannot_be_holds_up_nobody(centre: RunningCentre, issued_at: str) -> None:
+    limited(centre)
+    till = await centre.till()
+    odd = receipt(1, code="TS0001", issued_at=datetime.fromisoformat(issued_at))
+    answer = await till.sell(odd, *sales(2, 2))
+    assert [outcome.seq for outcome in answer.outcomes] == [1, 2, 3]
+    assert centre.points("m1") == 200
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
+async def test_what_is_taken_by_itself_is_counted_for_those_behind_it(centre: RunningCentre, together: bool) -> None:
+    limited(centre, Limits(member=3))
+    till = await centre.till()
+    parked = [replace(one, status="suspended") for one in sales(2)]
+    entries = [*parked, *sales(2), *sales(4, 3)]
+    for some in [entries] if together else [[one] for one in entries]:
+        await till.sell(*some)
+    assert states(centre).count(ledger.OVER_LIMIT) == 3
+    assert centre.points("m1") == 300
+
+
+async def test_what_counted_goes_on_counting(centre: RunningCentre) -> None:
+    limited(centre, Limits(member=2))
+    till = await centre.till()
+    late, *counted = sales(3)
+    await till.sell(*counted)
+    assert centre.points("m1") == 200
+    # When an earlier sale comes late, the limit is lowered, and a counted sale is heard of with more facts
+    await till.sell(late)
+    centre.write(lambda connection: limits.set_limits(connection, Limits(member=1), "stricter", NOON))
+    centre.write(lambda connection: settling.arrived(connection, stored_receipt(connection, counted[1].key)))
+    assert states(centre) == [ledger.SETTLED] * 3
+
+
+async def test_a_return_of_what_is_held_counts_with_it(centre: RunningCentre) -> None:
+    limited(centre, Limits(member=1))
+    till = await centre.till()
+    first, second = sales(2)
+    back = returned(3, second)
+    await till.sell(first, second, back)
+    shown = {one.key: one.with_sale for one in centre.read(review.held).receipts}
+    assert shown == {second.key: False, back.key: True}
+    with pytest.raises(review.NotHeldError, match="gives back a sale that is held"):
+        centre.write(lambda connection: review.accept(connection, back.key, None, NOON))
+    centre.write(lambda connection: review.accept(connection, second.key, None, NOON))
+    assert centre.read(review.held).receipts == ()
+
+
+async def test_an_exchange_is_counted_and_not_held(centre: RunningCentre) -> None:
+    limited(centre, Limits(member=2))
+    till = await centre.till()
+    first, *more = sales(3)
+    swapped = replace(
+        receipt(2, 0, code="TS0001", kind="exchange", original=Original(number=first.number)),
+        lines=(Line(position=1, amount_minor=-100_00), Line(position=2, amount_minor=100_00)),
+    )
+    await till.sell(first, swapped, more[1])
+    assert states(centre) == [ledger.SETTLED, ledger.SETTLED, ledger.OVER_LIMIT]

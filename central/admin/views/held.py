@@ -23,6 +23,7 @@ class HeldRow(Struct, frozen=True, kw_only=True):
     issued_at: str
     received_at: str
     because: str
+    with_sale: bool
 
 
 class HeldPage(Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ def held_page(connection: Connection, now: datetime) -> HeldPage:
             issued_at=zone.text(one.issued_at),
             received_at=zone.text(one.received_at),
             because=one.because,
+            with_sale=one.with_sale,
         )
         for one in review.held(connection).receipts
     )

@@ -20,6 +20,7 @@ def upgrade() -> None:
     # Of receipts from before no cashier is known: they are counted for their register, card and member.
     op.add_column("receipts", sa.Column("operator", sa.Text()))
     _index_members("member", "issued_at")
+    op.create_index("ix_receipts_issued_at", "receipts", ["issued_at"])
     op.create_table(
         "limits",
         sa.Column("id", Serial, nullable=False),
@@ -37,6 +38,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("UPDATE receipts SET state = 'held_for_time' WHERE state = 'held_for_limit'")
     op.drop_table("limits")
+    op.drop_index("ix_receipts_issued_at", "receipts")
     _index_members("member")
     op.drop_column("receipts", "operator")
 
