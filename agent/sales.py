@@ -7,6 +7,7 @@ the centre only where a cashier wants more than is safe here, for as long as `sy
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
@@ -184,18 +185,24 @@ class Sales:
 
     async def _reserve(self, sale: str, given: RedemptionGiven, key: str | None) -> SaleReport:
         now = self._now()
+        reserved: list[KeptRedemption] = []
 
         def work(writing: Writing) -> SaleReport:
             look = self._fitted(writing, _open(writing, sale), now)
             if len(writing.redemptions_of(sale)) >= MAX_REDEMPTIONS:
                 raise SaleRefusedError("not_for_basket", f"A sale has {MAX_REDEMPTIONS} rewards at most.")
             # What could be had next is of the goods, and was told with them: it would be half of the work here.
-            return report(writing, reserve(writing, look, given, now), online=self._centre.is_online, with_could=False)
+            after = reserve(writing, look, given, now)
+            reserved[:] = after.reserved[-1:]
+            return report(writing, after, online=self._centre.is_online, with_could=False)
 
         told = await self._once(_calls(sale), key, given, work)
         if not self._store.is_witnessed():
-            # It is reserved, but a copy of this register could not be told from it: nobody gets it on that word.
-            raise StoreUnavailableError(self._store.unsure_because())
+            # A copy of this register could not be told from it: nobody gets anything on that word.
+            why = self._store.unsure_because()
+            for one in reserved:
+                await self._store.write(functools.partial(_take_back, one=one, call=call_of(key)))
+            raise StoreUnavailableError(why)
         return told
 
     async def release(self, sale: str, redemption: str, key: str | None) -> SaleReport:
@@ -359,6 +366,14 @@ def _open(writing: Writing, sale: str) -> KeptSale:
 
 def _reserved(writing: Writing, sale: str) -> list[KeptRedemption]:
     return [one for one in writing.redemptions_of(sale) if one.state == "reserved"]
+
+
+def _take_back(writing: Writing, *, one: KeptRedemption, call: str | None) -> None:
+    """What was reserved is not promised: the same call is another one from here on."""
+    if one.id in {each.id for each in _reserved(writing, one.sale)}:
+        writing.release(one)
+    if call is not None:
+        writing.forget_answered_call(_calls(one.sale), call)
 
 
 def _end(writing: Writing, sale: str) -> None:

@@ -45,6 +45,8 @@ def sell(card: str) -> None:
             receipt["total_minor"] -= reward["discount_minor"]
     except HTTPError as refused:
         print(json.load(refused)["detail"], file=sys.stderr)  # for the cashier; the sale goes on
+        if refused.code >= 500:
+            close = "/receipts"  # it could not keep what was asked: as if it had not answered
     except OSError as silent:
         print(f"sold without points: {silent}", file=sys.stderr)
         close = "/receipts"  # a reward whose answer did not come was not given

@@ -60,6 +60,10 @@ class SourceRows(Reading):
             (source, call, digest, answer),
         )
 
+    def forget_answered_call(self, source: str, call: str) -> None:
+        """What the call brought was taken back: made again, it is another one."""
+        self._execute("DELETE FROM answered_calls WHERE source = ? AND call = ?", (source, call))
+
     # Receipts that wait
 
     def add_waiting(

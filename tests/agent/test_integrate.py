@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.browser.till import READY_WITHIN_S, free_port
 
@@ -95,6 +96,42 @@ async def test_the_sample_client_sells_to_whoever_is_unknown(register: dict[str,
     out, err = await output(register, sys.executable, str(CLIENT), "TS99000001X")
 
     assert (json.loads(out)["member"]["standing"], err) == ("unknown", "")
+
+
+async def test_the_sample_client_gives_no_reward_that_the_register_could_not_keep() -> None:
+    # given a register that prices, and cannot write what it is to reserve
+    reward = {"reward": "r5", "title": "5 off", "times": 1, "discount_minor": 500}
+    answers: dict[str, tuple[int, object]] = {
+        "/v1/sales": (201, {"sale": "s-1"}),
+        "/v1/sales/s-1/member": (200, {"rewards": [reward]}),
+        "/v1/sales/s-1/redemptions": (503, {"detail": "the witness cannot be written"}),
+        "/v1/receipts": (200, {"receipts": [{"fate": "booked"}]}),
+    }
+    told: list[tuple[str, Any]] = []
+
+    async def answered(request: web.Request) -> web.Response:
+        told.append((request.path, await request.json()))
+        status, document = answers[request.path]
+        return web.json_response(document, status=status)
+
+    application = web.Application()
+    application.router.add_post("/{any:.*}", answered)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+
+    # when
+    here = {**os.environ, "TILL": f"http://127.0.0.1:{port}", "TOKEN": "t"}
+    try:
+        _, err = await output(here, sys.executable, str(CLIENT), "TS10023776J")
+    finally:
+        await runner.cleanup()
+
+    # then its receipt is no sale's, and shows no discount
+    assert err == "the witness cannot be written\n"
+    path, receipt = told[-1]
+    assert (path, receipt["total_minor"], "discounts" in receipt) == ("/v1/receipts", 85997, False)
 
 
 async def test_a_port_that_is_taken_is_named_with_the_way_out(capfd: pytest.CaptureFixture[str]) -> None:

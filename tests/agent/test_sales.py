@@ -550,10 +550,31 @@ async def test_what_cannot_be_witnessed_is_not_promised(shop: Shop) -> None:
         assert (status, "cannot be written" in document["detail"]) == (503, True)
         witness.rmdir()
 
+        # what was refused holds nothing, and the witness is written with the next commit
+        report = await pos.told("GET", f"/{name}")
+        assert (states(report), report["member"]["spendable"]) == (["released"], 2000)
+
         report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"}, "call-1")
 
-    assert states(report) == ["reserved"]
+    assert states(report) == ["released", "reserved"]
     assert witness.is_file()
+
+
+async def test_what_was_promised_stays_so_once_the_witness_is_gone(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"}, "call-1")
+        witness = witness_of(shop.folder / "state" / "store.db")
+        witness.unlink()
+        witness.mkdir()
+        status, _ = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5"})
+        assert status == 503
+        status, _ = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5"}, "call-1")
+        assert status == 503
+        report = await pos.told("GET", f"/{name}")
+
+    assert states(report) == ["reserved", "released"]
 
 
 async def test_an_unknown_sale_is_not_found(shop: Shop) -> None:
