@@ -260,6 +260,12 @@ def live_epochs(connection: Connection) -> frozenset[tuple[str, str]]:
     return frozenset((row.id, row.epoch) for row in connection.execute(query) if row.id not in shared)
 
 
+def heard_since(connection: Connection, since: datetime) -> frozenset[str]:
+    """The devices that were in contact after this moment."""
+    columns = tables.devices.c
+    return frozenset(connection.execute(select(columns.id).where(columns.last_contact > since)).scalars())
+
+
 def places_of(connection: Connection) -> dict[str, str]:
     """Where each device is or was, as people name it: `store/register`."""
     columns = tables.devices.c

@@ -43,6 +43,8 @@ MAX_ID_CHARS = 64
 PLANNED_AT_ONCE = 200
 # How far back a register counts as one where a member shops.
 SHOPPED_WITHIN = timedelta(days=183)
+# A register says something every half minute; for one that is silent for longer nothing is asked back elsewhere.
+HEARD_WITHIN = timedelta(minutes=5)
 # Registers named to a cashier.
 MAX_NAMED = 5
 
@@ -333,6 +335,7 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
     epochs = dict(devices.live_epochs(connection))
     places = _places(connection, rich, epochs, now)
     room = {device: MAX_HELD - _count_of(connection, device) for device in {one.device for one in _all(places)}}
+    heard = devices.heard_since(connection, now - HEARD_WITHIN)
     for member in rich:
         lots = spent.lots_free(connection, member, now)
         held = {place.device: place for place in places[member]}
@@ -353,7 +356,8 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
             granted.add(member)
             held[share.device] = replace(held[share.device], held=held[share.device].held + share.points)
         free = sum(part.points for part in lots)
-        _ask_for(connection, member, misplaced(free, unit, tuple(held.values()), ahead), epochs)
+        told = [replace(one, takes_more=one.device in heard and room[one.device] > 0) for one in held.values()]
+        _ask_for(connection, member, misplaced(free, unit, told, ahead), epochs)
     if looked_at:
         connection.execute(update(balances).where(among(balances.c.member, looked_at)).values(unplanned=0))
     tell_of(connection, granted, now)

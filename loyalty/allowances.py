@@ -119,11 +119,15 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """A register where a member shops: how often of late, and what it holds of theirs already."""
+    """A register where a member shops: how often of late, and what it holds of theirs already.
+
+    `takes_more` where it is in contact and has room: what is set aside for it now can be spent there soon.
+    """
 
     device: str
     visits: int
     held: int = 0
+    takes_more: bool = True
 
 
 class Share(Struct, frozen=True, kw_only=True):
@@ -155,14 +159,17 @@ def planned(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tu
 def misplaced(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[str, ...]:
     """The registers that hold rewards which one where the member shops more often lacks, once `free` was dealt out.
 
-    A member who spends where they mostly shop is left with what lies elsewhere. Asked back, it is dealt out anew.
+    A member who spends where they mostly shop is left with what lies elsewhere. Asked back, it is dealt out anew. For a
+    register that does not take more nothing is asked back: who has a reward would lose it to one that cannot give it.
     """
     ranked = _ranked(places)
     had = [place.held // unit for place in ranked]
     best = ranked[: policy.places]
     due = _dealt(max(0, free // unit + sum(had)), [0] * len(best), policy.rewards)
     due += [0] * (len(ranked) - len(best))
-    lacking = [place.visits for place, has, wanted in zip(ranked, had, due, strict=True) if has < wanted]
+    lacking = [
+        place.visits for place, has, wanted in zip(ranked, had, due, strict=True) if has < wanted and place.takes_more
+    ]
     return tuple(
         place.device
         for place, has, wanted in zip(ranked, had, due, strict=True)

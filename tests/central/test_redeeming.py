@@ -12,6 +12,7 @@ import pytest
 from aiohttp import ClientWebSocketResponse
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
+from sqlalchemy import Connection, String, cast, literal, select
 
 from central import allowance_desk, devices, granting, operations
 from central.db import tables
@@ -21,6 +22,7 @@ from loyalty.member import Balance
 from sync.records import RedeemBody
 from sync.wire import (
     ALLOWANCES_HINT,
+    MAX_HELD,
     AllowancesRequest,
     AllowancesResponse,
     HeldAllowance,
@@ -504,6 +506,36 @@ def test_what_lies_where_a_member_seldom_shops_is_dealt_out_anew_once_they_have_
     shop.give_back(second, there.allowance, 100)
     shop.plan()
     assert (held_by(shop, "1"), held_by(shop, "2")) == ([100], [])
+
+
+@pytest.mark.parametrize("lacks", ["contact", "room"])
+def test_nothing_is_asked_back_for_a_register_that_is_silent_or_full(shop: Shop, lacks: str) -> None:
+    # given a member with a reward at each of two registers, who has spent the one where they shop more often
+    first, second = shop.till("1"), shop.till("2")
+    for till in (first, first, second):
+        shop.sell(till, 70)
+    shop.plan()
+    [here], [there] = shop.ask(first).allowances, shop.ask(second).allowances
+    shop.redeem(first, 100, (here.allowance, 100))
+    # when that one was not heard of since, or holds as much as it may
+    if lacks == "contact":
+        shop.now += granting.HEARD_WITHIN
+    else:
+        shop.write(lambda connection: _fill(connection, shop, first))
+    shop.plan()
+    # then the reward stays where it can be had
+    assert shop.ask(second, after=there.number).allowances == ()
+
+
+def _fill(connection: Connection, shop: Shop, till: Till) -> None:
+    """Set aside for a register of as many other members as it may hold points of."""
+    table = tables.allowances
+    facts = {"device": till.device, "epoch": till.epoch, "granted": 1, "lots": b"[]", "state": "open"}
+    facts |= {"granted_at": shop.now, "member": "other"}
+    count = select(literal(1).label("n")).cte(recursive=True)
+    count = count.union_all(select(count.c.n + 1).where(count.c.n < MAX_HELD))
+    values = [literal(value, table.c[name].type) for name, value in facts.items()]
+    connection.execute(table.insert().from_select([*facts, "id"], select(*values, cast(count.c.n, String))))
 
 
 def test_who_stands_at_a_till_has_what_is_asked_back_to_be_dealt_out(shop: Shop) -> None:

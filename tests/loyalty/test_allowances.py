@@ -163,6 +163,14 @@ class TestPlanning:
         assert misplaced(0, 500, [seldom, replace(often, visits=3)], Policy()) == ()
         assert misplaced(0, 500, [], Policy()) == ()
 
+    def test_nothing_is_asked_back_for_a_register_that_takes_no_more(self) -> None:
+        silent = Place(device="silent", visits=9, takes_more=False)
+        seldom = Place(device="seldom", visits=3, held=1_000)
+
+        assert misplaced(0, 500, [silent, seldom], Policy()) == ()
+        # but for one that does and comes after it
+        assert misplaced(0, 500, [silent, seldom, Place(device="next", visits=5)], Policy()) == ("seldom",)
+
     def test_what_is_beyond_the_policy_is_asked_back_where_it_is_lacking(self) -> None:
         places = [Place(device="a", visits=9), Place(device="b", visits=5), Place(device="c", visits=2, held=1_000)]
 
@@ -171,15 +179,18 @@ class TestPlanning:
 
     @given(
         st.integers(-1_000, 10_000),
-        st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3_000)), max_size=6),
+        st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3_000), st.booleans()), max_size=6),
         st.integers(1, 4),
         st.integers(1, 9),
     )
     def test_once_it_is_dealt_out_anew_nothing_is_misplaced_any_more(
-        self, free: int, some: list[tuple[int, int]], at_most: int, rewards: int
+        self, free: int, some: list[tuple[int, int, bool]], at_most: int, rewards: int
     ) -> None:
         policy, unit = Policy(places=at_most, rewards=rewards), 100
-        places = {str(n): Place(device=str(n), visits=visits, held=held) for n, (visits, held) in enumerate(some)}
+        places = {
+            str(n): Place(device=str(n), visits=visits, held=held, takes_more=takes_more)
+            for n, (visits, held, takes_more) in enumerate(some)
+        }
 
         for _ in range(2):
             for share in planned(free, unit, tuple(places.values()), policy):
