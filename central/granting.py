@@ -336,8 +336,10 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
     places = _places(connection, rich, epochs, now)
     room = {device: MAX_HELD - _count_of(connection, device) for device in {one.device for one in _all(places)}}
     heard = devices.heard_since(connection, now - HEARD_WITHIN)
+    # Of most members all is set aside already; what is free by lot is read from their whole ledger.
+    has_free = {row.member for row in rows if row.confirmed - row.reserved >= unit}
     for member in rich:
-        lots = spent.lots_free(connection, member, now)
+        lots = spent.lots_free(connection, member, now) if member in has_free else ()
         held = {place.device: place for place in places[member]}
         for share in planned(sum(part.points for part in lots), unit, places[member], ahead):
             if room[share.device] <= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import ClientWebSocketResponse
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
-from sqlalchemy import Connection, String, cast, literal, select
+from sqlalchemy import Connection, String, cast, event, literal, select
 
 from central import allowance_desk, devices, granting, operations
 from central.db import tables
@@ -536,6 +537,26 @@ def _fill(connection: Connection, shop: Shop, till: Till) -> None:
     count = count.union_all(select(count.c.n + 1).where(count.c.n < MAX_HELD))
     values = [literal(value, table.c[name].type) for name, value in facts.items()]
     connection.execute(table.insert().from_select([*facts, "id"], select(*values, cast(count.c.n, String))))
+
+
+def test_the_ledger_of_a_member_is_read_only_where_points_are_free(shop: Shop) -> None:
+    # given a member all of whose points are set aside but less than a reward's
+    shop.sell(shop.till(), 350)
+    shop.plan()
+    balances = tables.balances
+    again = balances.update().where(balances.c.member == "m1").values(unplanned=1)
+    shop.write(lambda connection: connection.execute(again))
+    read: list[str] = []
+
+    def looked_at(connection: Connection) -> int:
+        event.listen(connection, "before_cursor_execute", lambda *about: read.append(about[2]))
+        return granting.plan(connection, shop.now, secrets.token_bytes)
+
+    # when the centre looks at them again
+    assert shop.write(looked_at) == 1
+    # then what they hold is read, and not what came of each sale
+    assert any("FROM allowances" in statement for statement in read)
+    assert not [statement for statement in read if "FROM ledger" in statement]
 
 
 def test_who_stands_at_a_till_has_what_is_asked_back_to_be_dealt_out(shop: Shop) -> None:
