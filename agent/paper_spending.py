@@ -12,25 +12,27 @@ from typing import Final
 from agent.view import RewardOutcome
 from loyalty.instant import Instant
 from loyalty.receipt import Receipt
-from sync.store.rows import KeptRedemption, KeptSale
+from sync.store.rows import KeptRedemption, KeptSale, RedemptionState
 from sync.store.writing import Writing
 
 # So much earlier than what was reserved for its sale may a receipt be by a clock that is not this machine's: a till's
 # is some minutes off, and an hour where nobody set it to summer time. What is earlier than that came late.
 OTHER_CLOCK_OFF: Final = timedelta(hours=2)
+# So long after what was reserved for it a suspended sale may be taken up again.
+SUSPENDED_FOR: Final = timedelta(hours=12)
 
 
 def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None, captured: Instant) -> RewardOutcome | None:
     """Confirms what is reserved for the member's open sale if the receipt takes at least as much off, and closes that.
 
     Else what the page reserved is released; a POS still closes or voids its own sale. None where nothing was reserved
-    before the receipt was `captured`.
+    before the receipt was `captured`, and nothing that it shows was taken away by another's receipt.
     """
     if member is None or receipt.kind == "return" or receipt.status != "final":
         return None
     reserved = [one for one in _reserved_before(writing, receipt, captured) if one.member == member]
     if not reserved:
-        return None
+        return _given_after_all(writing, receipt, member, captured)
     # Of several open sales of one member a receipt ends one: the one that was reserved for last.
     sale = writing.sale(reserved[-1].sale)
     reserved = [one for one in reserved if sale is not None and one.sale == sale.id]
@@ -41,18 +43,38 @@ def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None, cap
             writing.confirm(one, receipt.key)
         writing.end_sale(sale.id, "closed", receipt.key)
         return "confirmed"
-    return _not_shown(writing, sale)
+    if not sale.by_page:
+        return None
+    _end(writing, sale, "released")
+    return "released"
 
 
 def let_go_of_others(writing: Writing, receipt: Receipt, member: str | None, captured: Instant) -> None:
-    """A receipt ended somebody's turn at this till: what the page had reserved for whom it is not is released.
+    """A receipt ended somebody's turn at this till: what the page had reserved for whom it is not lapses.
 
-    Of several tills that print into one register's spool, the others' customers choose again.
+    It is counted all the same if their own receipt shows it: of a sale that was suspended, or of another till that
+    prints into this register's spool.
     """
     for one in _reserved_before(writing, receipt, captured):
         sale = writing.sale(one.sale)
-        if one.member != member and sale is not None:
-            _not_shown(writing, sale)
+        if one.member != member and sale is not None and sale.by_page:
+            _end(writing, sale, "lapsed")
+
+
+def _given_after_all(writing: Writing, receipt: Receipt, member: str, captured: Instant) -> RewardOutcome | None:
+    """Confirms what the member chose last on the page, where it has lapsed and the receipt shows it."""
+    last = writing.last_redemption(member)
+    sale = writing.sale(last.sale) if last is not None else None
+    if last is None or sale is None or not sale.by_page or _came_before(receipt, captured, last):
+        return None
+    lapsed = [one for one in writing.redemptions_of(sale.id) if one.state == "lapsed"]
+    is_shown = shown_minor(receipt) >= sum(one.discount_minor for one in lapsed)
+    if not lapsed or not is_shown or captured.wall - last.at > SUSPENDED_FOR:
+        return None
+    for one in lapsed:
+        writing.confirm_lapsed(one, receipt.key)
+    writing.end_sale(sale.id, "closed", receipt.key)
+    return "confirmed"
 
 
 def _reserved_before(writing: Writing, receipt: Receipt, captured: Instant) -> list[KeptRedemption]:
@@ -72,14 +94,11 @@ def _came_before(receipt: Receipt, captured: Instant, one: KeptRedemption) -> bo
     return one.at - captured.wall > (timedelta() if captured.boot else OTHER_CLOCK_OFF)
 
 
-def _not_shown(writing: Writing, sale: KeptSale) -> RewardOutcome | None:
-    if not sale.by_page:
-        return None
+def _end(writing: Writing, sale: KeptSale, state: RedemptionState) -> None:
     for one in writing.redemptions_of(sale.id):
         if one.state == "reserved":
-            writing.release(one)
+            writing.release(one, state)
     writing.end_sale(sale.id, "ended")
-    return "released"
 
 
 def shown_minor(receipt: Receipt) -> int:

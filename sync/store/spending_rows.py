@@ -112,6 +112,11 @@ class SpendingReads(Reading):
         """Those of all open sales."""
         return tuple(map(_redemption, self._rows(f"{_REDEMPTION}state = 'reserved' ORDER BY id")))
 
+    def last_redemption(self, member: str) -> KeptRedemption | None:
+        """The one that the member chose last, whatever became of it."""
+        row = self._row(f"{_REDEMPTION}member = ? ORDER BY id DESC LIMIT 1", (member,))
+        return _redemption(row) if row else None
+
     def spending_status(self, *, unsure_because: str) -> SpendingStatus:
         held = self._row(
             f"SELECT count(*), coalesce(sum(points - used), 0) FROM allowances WHERE {_OPEN} AND epoch = ?",  # noqa: S608

@@ -11,14 +11,14 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from agent.booking import book
-from agent.paper_spending import shown_minor
+from agent.paper_spending import SUSPENDED_FOR, shown_minor
 from agent.sale_shapes import BasketGiven
 from drivers.receipts.decode import decode
 from drivers.receipts.given import GivenReceipt
 from loyalty.instant import Instant
 from loyalty.receipt import Discount, Line, MemberReference, Receipt, Tender
 from sync.records import AllowanceReturnBody
-from tests.agent.shop import BOOT, MORNING, OPTIONS, Shop
+from tests.agent.shop import BOOT, MORNING, OPTIONS, Shop, at
 from tests.agent.test_sales import Clock, Pos, grant, ready, redeemed, states, till
 from tests.agent.test_webhook import sale
 
@@ -95,7 +95,7 @@ async def test_what_a_pos_reserved_only_the_pos_lets_go_of(shop: Shop) -> None:
         assert (report["state"], states(report)) == ("open", ["reserved"])
 
 
-@pytest.mark.parametrize(("by_page", "state"), [(True, "released"), (False, "reserved")])
+@pytest.mark.parametrize(("by_page", "state"), [(True, "lapsed"), (False, "reserved")])
 @pytest.mark.parametrize("code", ["TS1002", None])
 async def test_somebody_elses_receipt_confirms_nothing_and_ends_the_turn_of_the_page(
     shop: Shop, code: str | None, by_page: bool, state: str
@@ -107,6 +107,83 @@ async def test_somebody_elses_receipt_confirms_nothing_and_ends_the_turn_of_the_
         assert await printed(shop, paper(7), code=code) is None
 
         assert states(await pos.told("GET", f"/{name}")) == [state]
+    assert redeemed(shop) == []
+
+
+@pytest.mark.parametrize("is_printed", [True, False])
+async def test_a_sale_that_was_suspended_counts_its_reward_once_it_is_paid(shop: Shop, is_printed: bool) -> None:
+    """Whether or not the till prints a paper for what it suspends."""
+    await ready(shop, points=500)
+    async with till(shop) as pos:
+        name = await reserved(pos)
+        if is_printed:
+            assert await printed(shop, paper(7, head="SUSPENDED\n"), at_s=40) is None
+        assert await printed(shop, paper(8), code="TS1002", at_s=50) is None
+
+        assert await printed(shop, paper(7), code=None if is_printed else "TS1001", at_s=60) == "confirmed"
+
+        report = await pos.told("GET", f"/{name}")
+        assert (report["state"], states(report)) == ("closed", ["confirmed"])
+    [body] = redeemed(shop)
+    assert (body.member, body.receipt, body.points) == ("m-ana", report["receipt"], 500)
+    assert [draw.points for draw in body.drawn] == [500]
+
+
+@pytest.mark.parametrize(
+    ("voucher", "at_s"),
+    [(TOO_LITTLE, 60), (None, 60), (ALL_OF_IT, 31 + SUSPENDED_FOR.total_seconds())],
+    ids=["too little", "nothing", "another day"],
+)
+async def test_what_lapsed_counts_only_by_a_receipt_that_shows_it_the_same_day(
+    shop: Shop, voucher: str | None, at_s: float
+) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos)
+        await printed(shop, paper(8), code="TS1002", at_s=50)
+
+        assert await printed(shop, paper(9, voucher), at_s=at_s) is None
+
+        assert states(await pos.told("GET", f"/{name}")) == ["lapsed"]
+    assert redeemed(shop) == []
+
+
+async def test_what_lapsed_is_not_counted_by_a_receipt_of_before_it_was_chosen(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+    await printed(shop, paper(8), code="TS1002", at_s=50)
+    [receipt] = decode(paper(7), OPTIONS).receipts
+    receipt = replace(receipt, member=MemberReference(code="TS1001"))
+
+    booked = await shop.store.write(lambda writing: book(writing, receipt, at(25), boot=BOOT, rules=shop.rules))
+
+    assert booked.settlement is not None
+    assert (booked.settlement.code, booked.settlement.reward) == ("TS1001", None)
+    assert redeemed(shop) == []
+
+
+async def test_what_was_chosen_again_after_it_lapsed_counts_once(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+        await printed(shop, paper(8), code="TS1002", at_s=50)
+        await reserved(pos)
+
+        assert await printed(shop, paper(9), at_s=60) == "confirmed"
+        assert await printed(shop, paper(10), at_s=70) is None
+
+    assert len(redeemed(shop)) == 1
+
+
+async def test_what_a_pos_voided_no_paper_brings_back(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos, by_page=False)
+        assert states(await pos.told("POST", f"/{name}/void")) == ["lapsed"]
+
+        assert await printed(shop, paper(7)) is None
+
     assert redeemed(shop) == []
 
 
