@@ -8,7 +8,6 @@ changes nothing. Never renders data into HTML: the page gets JSON and writes it 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -85,12 +84,13 @@ class LocalApi:
         take_up_enrolment: Callable[[], None],
         *,
         profiles: Profiles,
+        guesses: Guesses,
         sales: Sales | None = None,
         counter: Counter | None = None,
         webhook: Webhook | None = None,
         rereader: Callable[[], Rereader] | None = None,
     ) -> None:
-        """`webhook` is the source that takes posted receipts, where the settings have one.
+        """`webhook` is the source that takes posted receipts, where the settings have one; `guesses` are of all calls.
 
         `rereader` gives what reads the quarantine again: it is loaded when it is first asked.
         """
@@ -102,7 +102,7 @@ class LocalApi:
         self._webhook = webhook
         self._rereader = rereader
         self._sales = SaleRoutes(sales, self._party) if sales is not None else None
-        self._guesses = Guesses(time.monotonic)
+        self._guesses = guesses
         self._counter = CounterRoutes(counter) if counter is not None else None
         self._page = PageRoutes(access, desk)
         self.routes = self._routes()
@@ -362,15 +362,9 @@ class LocalApi:
 
     async def _member(self, request: web.Request) -> web.Response:
         if wait_s := self._guesses.wait_s():
-            detail = f"Too many codes that nobody has: ask again in {wait_s} s. Scans and sales go on."
-            refused = problem(HTTPStatus.TOO_MANY_REQUESTS, detail)
-            refused.headers["Retry-After"] = str(wait_s)
-            return refused
-        try:
+            return _slowed(wait_s)
+        with self._guesses.asking(NotFoundError):
             return answer_of(self._inspection.member(request.match_info["code"]))
-        except NotFoundError:
-            self._guesses.missed()
-            raise
 
     async def _members(self, request: web.Request) -> web.Response:
         return answer_of(FoundMembers(members=self._inspection.find_members(request.query.get("starts", ""))))
@@ -381,8 +375,11 @@ class LocalApi:
 
     async def _edit_member(self, request: web.Request) -> web.Response:
         wanted = await body_of(request, EditRequest)
-        which = request.match_info["code"]
-        return answer_of(await self._profiles.edit(which, wanted, request.headers.get("Idempotency-Key")))
+        which, key = request.match_info["code"], request.headers.get("Idempotency-Key")
+        if wait_s := self._guesses.wait_s():
+            return _slowed(wait_s)
+        with self._guesses.asking(NotFoundError):
+            return answer_of(await self._profiles.edit(which, wanted, key))
 
     async def _open_pairing(self, request: web.Request) -> web.Response:
         view: View = "customer" if request.query.get("view") == "customer" else "cashier"
@@ -440,6 +437,13 @@ class LocalApi:
     async def _give_back(self, request: web.Request) -> web.Response:
         self._supervisor.give_back("scanner", request.match_info["name"])
         return web.Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _slowed(wait_s: int) -> web.Response:
+    detail = f"Too many codes that nobody has: ask again in {wait_s} s. Scans and sales go on."
+    refused = problem(HTTPStatus.TOO_MANY_REQUESTS, detail)
+    refused.headers["Retry-After"] = str(wait_s)
+    return refused
 
 
 def _number(text: str) -> int:

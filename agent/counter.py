@@ -163,6 +163,7 @@ class Counter:
         parse: Parse,
         now: Clock,
         monotonic_s: Callable[[], float],
+        guesses: Guesses,
     ) -> None:
         self._store = store
         self._desk = desk
@@ -173,7 +174,7 @@ class Counter:
         self._parse = parse
         self._now = now
         self._scanning = Allowed(SCANS_AT_ONCE, SCANS_PER_S, monotonic_s)
-        self._guesses = Guesses(monotonic_s)
+        self._guesses = guesses
 
     # Who is served
 
@@ -200,9 +201,8 @@ class Counter:
             raise MalformedBodyError("This is a payment card's number, and those are kept nowhere.")
         if wait_s := self._guesses.wait_s():
             raise TooOftenError(f"Too many numbers that nobody has: try again in {wait_s} s. Scans and sales go on.")
-        self._guesses.missed()  # until somebody has it: those that are asked at once count at once
-        kind, named = await self._named(given.typed, code)
-        self._guesses.found()
+        with self._guesses.asking(NotFoundError):
+            kind, named = await self._named(given.typed, code)
         await self._scans.take(ScanEvent(scan=typed_scan(kind, named), at=self._now(), reader=PAGE))
 
     async def _named(self, typed: str, code: str) -> tuple[MemberKind, str]:

@@ -48,6 +48,7 @@ from drivers.registry import load_scanner
 from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
 from loyalty.centre_config import CentreConfig, LayoutTemplate
+from sync.guesses import Guesses
 from sync.keys import KeyKeeper
 from sync.session import HEARTBEAT_S
 from sync.store.errors import StoreUnavailableError
@@ -154,6 +155,7 @@ class Register:
         self._matching = self._matching_of_sources()
         self._central_templates = self._templates_of_centre()
         self._webhook = self._webhook_source()
+        guesses = Guesses(time.monotonic)
         self._sales = Sales(
             self._store,
             self._rules,
@@ -162,6 +164,7 @@ class Register:
             identification=lambda: self._recognition.rules,
             now=now,
             sleep=asyncio.sleep,
+            guesses=guesses,
             webhook=self._webhook,
         )
         self._supervisor = Supervisor(self._workers(), _clocks(), self._workers_changed)
@@ -175,6 +178,7 @@ class Register:
             self._supervisor,
             self._link.take_up_enrolment,
             profiles=profiles,
+            guesses=guesses,
             sales=self._sales,
             counter=Counter(
                 self._store,
@@ -186,6 +190,7 @@ class Register:
                 parse=self._recognition.parse,
                 now=now,
                 monotonic_s=time.monotonic,
+                guesses=guesses,
             ),
             webhook=self._webhook,
             rereader=self._rereader,

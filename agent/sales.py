@@ -32,6 +32,7 @@ from loyalty.identification import IdentificationRule, is_member_code, normal_co
 from loyalty.instant import Instant
 from loyalty.pan import first_pan
 from loyalty.receipt import MemberReference, Receipt
+from sync.guesses import Guesses
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import KeptRedemption, KeptSale
 from sync.store.spending_rows import MAX_OPEN_SALES, SALE_CALLS
@@ -79,6 +80,7 @@ class Sales:
         identification: Callable[[], tuple[IdentificationRule, ...]],
         now: Clock,
         sleep: Callable[[float], Awaitable[None]],
+        guesses: Guesses,
         webhook: Webhook | None = None,
     ) -> None:
         """`webhook` is the source that books what closes a sale; `parse` reads what a scanner sent."""
@@ -89,6 +91,7 @@ class Sales:
         self._identification = identification
         self._now = now
         self._sleep = sleep
+        self._guesses = guesses
         self._webhook = webhook
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -140,10 +143,13 @@ class Sales:
         return self._store.write(work)
 
     async def attach(self, sale: str, given: MemberGiven, key: str | None) -> SaleReport:
-        """Whom this register does not know is asked of the centre, within the time that a lookup has."""
+        """Whom this register does not know is asked of the centre, within the time that a lookup has.
+
+        A sale waits for nobody who tries codes: after too many that nobody has, one is kept without asking.
+        """
         reference, now = self._reference(given), self._now()
         if self._store.sale(sale) is not None and self._store.member_by_code(reference.code) is None:
-            await self._centre.lookup(reference.code)
+            await self._ask_centre(reference, counts=not given.scan)
 
         def work(writing: Writing) -> SaleReport:
             _open(writing, sale)
@@ -152,6 +158,17 @@ class Sales:
             return self._report(writing, sale, now)
 
         return await self._once(_calls(sale), key, given, work)
+
+    async def _ask_centre(self, reference: MemberReference, *, counts: bool) -> None:
+        """`counts` what can be tried: a code that no scanner sent."""
+        code = self._store.hidden(reference.kind, reference.code)  # no telephone number stands in an address
+        if counts:
+            if self._guesses.wait_s():
+                return
+            self._guesses.missed()
+        await self._centre.lookup(code)
+        if counts and self._store.member_by_code(code) is not None:
+            self._guesses.found()
 
     async def detach(self, sale: str, key: str | None) -> SaleReport:
         now = self._now()

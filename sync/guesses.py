@@ -7,7 +7,8 @@ cards that were scanned count, too. No sale waits for an answer: it keeps its co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 # So many misses at once, and one more every so many seconds: ten thousand numbers take more than a day.
@@ -16,7 +17,7 @@ REGAINED_EVERY_S: Final = 10.0
 
 
 class Guesses:
-    """The misses of one asker. `clock` gives monotonic seconds."""
+    """The misses of one asker, by whatever calls. `clock` gives monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -36,6 +37,19 @@ class Guesses:
     def found(self) -> None:
         """Somebody has a code that was counted as missed before it was asked about."""
         self._misses = max(0.0, self._misses - 1)
+
+    @contextmanager
+    def asking(self, nobodys: type[Exception]) -> Iterator[None]:
+        """What is asked about here counts at once, since others may ask meanwhile; then only if it is `nobodys`."""
+        self.missed()
+        try:
+            yield
+        except nobodys:
+            raise
+        except BaseException:
+            self.found()
+            raise
+        self.found()
 
     def _regain(self) -> None:
         now = self._clock()

@@ -44,7 +44,7 @@ from agent.supervisor import Clocks, Supervisor, Worker
 from agent.view import BadgeView, PlaceView
 from drivers.scanning.scan import parse_scan
 from loyalty.member import Member
-from sync.guesses import MAX_MISSES, REGAINED_EVERY_S
+from sync.guesses import MAX_MISSES, REGAINED_EVERY_S, Guesses
 from sync.keys import keeper_for
 from sync.loop import LookedUp
 from sync.store.errors import StoreUnavailableError
@@ -125,6 +125,7 @@ class Served:
         self.scanner = LentScanner()
         clocks = Clocks(monotonic_s=lambda: 0.0, now=lambda: at(10).wall, sleep=_never, chance=lambda: 0.0)
         self.supervisor = Supervisor([self.scanner.worker], clocks, lambda: None)
+        self.guesses = Guesses(lambda: 0.0)
         self.sales = Sales(
             shop.store,
             shop.rules,
@@ -133,6 +134,7 @@ class Served:
             identification=tuple,
             now=lambda: at(10),
             sleep=_never,
+            guesses=self.guesses,
         )
         self.api = LocalApi(
             self.access,
@@ -141,6 +143,7 @@ class Served:
             self.supervisor,
             self._enrolled,
             profiles=Profiles(shop.store),
+            guesses=self.guesses,
             sales=self.sales,
             counter=Counter(
                 shop.store,
@@ -152,6 +155,7 @@ class Served:
                 parse=parse_scan,
                 now=lambda: at(10),
                 monotonic_s=lambda: 0.0,
+                guesses=self.guesses,
             ),
         )
         self.url = self.access.origin
@@ -408,6 +412,31 @@ async def test_who_guesses_codes_is_slowed_down(shop: Shop) -> None:
         async with http.get(f"{served.url}/v1/members/TS1001", headers=BEARER) as answer:
             assert (answer.status, int(answer.headers["Retry-After"])) == (429, REGAINED_EVERY_S)
             assert "Scans and sales go on" in (await answer.json())["detail"]
+
+
+async def test_calls_about_members_and_the_page_count_together(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+
+        async def told(path: str, body: object) -> int:
+            async with http.post(f"{served.url}{path}", json=body, headers=BEARER) as answer:
+                return answer.status
+
+        statuses = await asyncio.gather(
+            *(told(f"/v1/members/GUESS{number}", {"note": "n"}) for number in range(MAX_MISSES + 5))
+        )
+        assert sorted(statuses) == [404] * MAX_MISSES + [429] * 5
+        assert await told("/v1/members/TS1001", {"note": "n"}) == 429
+        assert await told("/v1/customer", {"typed": "TS1001"}) == 429
+
+
+async def test_who_tells_of_members_is_not_slowed(shop: Shop) -> None:
+    await shop.seed()
+    served = Served(shop)
+    async with served.running() as http:
+        for note in ({"note": "n"}, {"phone": "none"}) * MAX_MISSES:
+            async with http.post(f"{served.url}/v1/members/TS1001", json=note, headers=BEARER) as answer:
+                assert answer.status in (200, 422)
 
 
 @pytest.mark.parametrize(

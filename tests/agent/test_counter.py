@@ -38,7 +38,7 @@ from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier
 from loyalty.program import program_from_json
 from loyalty.receipt import Discount, Receipt
-from sync.guesses import MAX_MISSES
+from sync.guesses import MAX_MISSES, Guesses
 from sync.loop import LookedUp
 from sync.records import AttachBody
 from sync.store.errors import StoreUnavailableError
@@ -92,6 +92,7 @@ class Till:
             parse=lambda raw: parse_scan(raw, (CARDS,)),
             now=self.now,
             monotonic_s=lambda: self.seconds,
+            guesses=Guesses(lambda: self.seconds),
         )
 
     async def _lookup(self, _code: str) -> LookedUp:

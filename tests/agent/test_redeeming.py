@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -31,6 +32,7 @@ from drivers.scanning.scan import parse_scan
 from loyalty.allowances import Policy
 from loyalty.member import Balance
 from loyalty.program import Program, program_from_json
+from sync.guesses import Guesses
 from tests.sync.centre import Centre, Register, receipt, register, running_centre, utc_now
 from tests.sync.programs import in_force
 
@@ -87,6 +89,7 @@ class Counter:
             identification=tuple,
             now=now,
             sleep=asyncio.sleep,
+            guesses=Guesses(time.monotonic),
             webhook=self.webhook,
         )
 

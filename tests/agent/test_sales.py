@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -21,11 +21,12 @@ from agent.receipts import at_once
 from agent.sales import FORGOTTEN_AFTER, Sales
 from agent.webhook import Webhook
 from drivers.scanning.scan import parse_scan
-from loyalty.addresses import hidden_code
+from loyalty.addresses import address_code, hidden_code
 from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
 from loyalty.program import Program, program_from_json
+from sync.guesses import MAX_MISSES
 from sync.purging import carry_out, nothing_else
 from sync.records import RedeemBody
 from sync.store.reading import CODE_KEY, MAX_LISTED
@@ -58,12 +59,12 @@ class Centre:
         self.refuses = ""
         self.wanted: list[tuple[str, int]] = []
         self.looked_up: list[str] = []
+        self.answers: Callable[[str], Awaitable[object]] = lambda _code: asyncio.sleep(0)  # others ask meanwhile
         self._shop = shop
 
     async def lookup(self, code: str) -> object:
         self.looked_up.append(code)
-        await asyncio.sleep(0)  # others ask meanwhile
-        return None
+        return await self.answers(code)
 
     async def want(self, member: str, points: int) -> str:
         self.wanted.append((member, points))
@@ -130,6 +131,7 @@ async def till(shop: Shop, clock: Callable[[], Instant] | None = None) -> AsyncI
         identification=lambda: (CODE,),
         now=now,
         sleep=asyncio.sleep,
+        guesses=served.guesses,
         webhook=webhook,
     )
     api = LocalApi(
@@ -139,6 +141,7 @@ async def till(shop: Shop, clock: Callable[[], Instant] | None = None) -> AsyncI
         served.supervisor,
         lambda: None,
         profiles=Profiles(shop.store),
+        guesses=served.guesses,
         sales=sales,
         webhook=webhook,
     )
@@ -409,6 +412,51 @@ async def test_nobody_spends_by_a_number_that_was_typed(shop: Shop) -> None:
         status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5"})
 
     assert (status, document["reason"]) == (409, "needs_card")
+
+
+async def test_a_pos_that_tries_codes_is_slowed_and_its_sales_are_not(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened(code=None)
+        for number in range(MAX_MISSES + 1):
+            report = await pos.told("POST", f"/{name}/member", {"code": f"TS900{number:03}"})
+            assert (report["member"]["standing"], report["member"]["ending"]) == ("unknown", f"0{number:03}")
+        assert len(pos.centre.looked_up) == MAX_MISSES
+
+        # what a scanner sent is no guess
+        await pos.told("POST", f"/{name}/member", {"scan": "TS999"})
+        assert pos.centre.looked_up[-1] == "TS999"
+        # who is known here is served
+        report = await pos.told("POST", f"/{name}/member", {"code": "TS1001"})
+        assert report["member"]["standing"] == "known"
+        # and nothing else tells of codes either
+        status, _ = await pos.ask("POST", "/../members/TS1001", {"note": "n"})
+        assert status == 429
+
+
+async def test_whom_the_centre_finds_is_no_guess(shop: Shop) -> None:
+    await ready(shop)
+
+    async def lookup(code: str) -> None:
+        mira = replace(ANA, member=f"m-{code}", identifiers=(Identifier(kind="card", code=code),))
+        await shop.seed((mira,), PROGRAM)
+
+    async with till(shop) as pos:
+        pos.centre.answers = lookup
+        name = await pos.opened(code=None)
+        for number in range(MAX_MISSES + 1):
+            report = await pos.told("POST", f"/{name}/member", {"code": f"TS9{number}"})
+            assert report["member"]["standing"] == "known"
+
+
+async def test_the_centre_is_told_no_telephone_number_in_the_address(shop: Shop) -> None:
+    await ready(shop)
+    await shop.store.write(lambda writing: writing.set_meta(CODE_KEY, KEY))
+    async with till(shop) as pos:
+        name = await pos.opened(code=None)
+        await pos.told("POST", f"/{name}/member", {"code": "0641234567", "kind": "phone", "entry": "typed"})
+
+    assert pos.centre.looked_up == [address_code("phone", "0641234567", KEY)]
 
 
 async def test_another_member_gets_none_of_what_was_reserved(shop: Shop) -> None:

@@ -60,7 +60,14 @@ async def posting(
     inspection: StoreInspection = served.api._inspection
     profiles = Profiles(shop.store)
     api = LocalApi(
-        served.access, served.desk, inspection, served.supervisor, lambda: None, profiles=profiles, webhook=webhook
+        served.access,
+        served.desk,
+        inspection,
+        served.supervisor,
+        lambda: None,
+        profiles=profiles,
+        guesses=served.guesses,
+        webhook=webhook,
     )
     runner = web.AppRunner(api.application(), access_log=None)
     await runner.setup()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sync.guesses import MAX_MISSES, REGAINED_EVERY_S, Guesses
 
 
@@ -49,3 +51,18 @@ def test_what_was_counted_before_it_was_found_is_given_back() -> None:
         assert guesses.wait_s() == 0
         guesses.missed()
         guesses.found()
+        with guesses.asking(KeyError):
+            pass
+        with suppress(ValueError), guesses.asking(KeyError):
+            raise ValueError  # it was not answered at all
+
+
+def test_what_is_asked_counts_while_it_is_asked_and_after_it_was_missed() -> None:
+    guesses = Guesses(Time())
+    for _ in range(MAX_MISSES - 1):
+        with suppress(KeyError), guesses.asking(KeyError):
+            raise KeyError
+    assert guesses.wait_s() == 0
+    with guesses.asking(KeyError):
+        assert guesses.wait_s() > 0
+    assert guesses.wait_s() == 0
