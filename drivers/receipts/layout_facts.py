@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import UNSET, Struct
 
 from drivers.receipts.dates import date_in
+from drivers.receipts.layout_money import total_at
 from drivers.receipts.wording import WORDS_REMEMBERED, plain, printed_moment
 from drivers.receipts.words import Layout, Text
 from loyalty.receipt import Original, ReceiptKind, ReceiptStatus
@@ -24,6 +25,8 @@ _CLOCK: Final = re.compile(
     r"(?<![\d:.,])(\d{1,2}:\d{2}(?::\d{2})?)(\s?(?:Z|[+-]\d{2}:?\d{2})\b)?(?:\s?([AP])\.?M\b)?(?![\d:])"
 )
 _DOTTED: Final = re.compile(r"(\d{1,2})\.(\d{2})(?:\.(\d{2}))?(?=\s|$|\D)")
+# What stands behind a number that is no receipt's: `14 DANA`, `30 DAYS WITH RECEIPT`, `10 %`.
+_COUNTED: Final = re.compile(r"\s*(?:%|[^\W\d_]\D*$)")
 _SPOKEN: Final = re.compile(r"(?<![\d:.,])\d{1,2}\.\d{2}(?:\.\d{2})?(?=\s?(?:UHR|H)\b)")
 
 
@@ -104,11 +107,12 @@ def read_facts(texts: Sequence[Text], layout: Layout, time_zone: str | None) -> 
     """What is said first counts, but for the kind and the status of the receipt."""
     facts = _by_shapes(texts, layout)
     clocks: dict[int, str] = {}
+    foot = total_at(texts)
     for at, text in enumerate(texts):
         if not text.plain:
             continue
         said = _said(text, layout)
-        if _took_mark(facts, text, said, layout, time_zone):
+        if _took_mark(facts, text, said, layout, time_zone, in_foot=foot is not None and at > foot):
             continue
         for name, value in (("number", text.number), ("day", text.day), *said.labels):
             if value:
@@ -123,17 +127,25 @@ def read_facts(texts: Sequence[Text], layout: Layout, time_zone: str | None) -> 
     return Facts(**facts)  # type: ignore[arg-type]
 
 
-def _took_mark(facts: dict[str, object], text: Text, said: _Said, layout: Layout, time_zone: str | None) -> bool:
-    """Whether the line says what the receipt is, or of which other one it is; kept then."""
+def _took_mark(
+    facts: dict[str, object], text: Text, said: _Said, layout: Layout, time_zone: str | None, *, in_foot: bool
+) -> bool:
+    """Whether the line says what the receipt is, or of which other one it is; kept then.
+
+    In the foot shops print what holds for returns and exchanges of any receipt: there the number of one has to follow.
+    """
+    is_meant = not in_foot or _names_receipt(said.returned or "", layout)
     if said.original is not None:
         facts.setdefault("original", _original(said.original, text.printed, layout, time_zone))
-        if said.returned is not None:
+        if said.returned is not None and is_meant:
             facts["kind"] = "return"
     elif said.returned is not None and facts.get("kind") != "return":
-        found = _original(said.returned, text.printed, layout, time_zone)
-        facts |= {"kind": "return"} | ({"original": found} if found is not None else {})
+        if is_meant:
+            found = _original(said.returned, text.printed, layout, time_zone)
+            facts |= {"kind": "return"} | ({"original": found} if found is not None else {})
     elif said.is_exchange:
-        facts["kind"] = "exchange"
+        if is_meant:
+            facts["kind"] = "exchange"
     elif said.status is not None:
         facts["status"] = said.status
     elif said.is_business_day:
@@ -176,6 +188,12 @@ def _add_values(facts: dict[str, object], values: Mapping[str, str], layout: Lay
         facts.setdefault("time_text", clock)
     if "original" in values:
         facts.setdefault("original", Original(number=plain(values["original"])))
+
+
+def _names_receipt(rest: str, layout: Layout) -> bool:
+    """Whether the number of a receipt stands behind a mark, and not one of days."""
+    match = layout.of.match(rest)
+    return match is not None and _COUNTED.match(rest, match.end()) is None
 
 
 def _original(rest: str, printed: str, layout: Layout, time_zone: str | None) -> Original | None:

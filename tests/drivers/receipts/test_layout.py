@@ -425,3 +425,43 @@ def test_a_receipt_that_takes_another_back_is_a_return_of_it(number: str, mark: 
     assert (receipt.kind, receipt.number, receipt.total_minor) == ("return", "119", -150)
     assert receipt.original
     assert receipt.original.number == "118/12/3"
+
+
+@pytest.mark.parametrize(
+    "foot",
+    [
+        "Povrat robe u roku od 14 dana",
+        "Povrat od 14 dana uz račun",
+        "Storno računa moguć samo uz račun",
+        "Zamjena robe moguća uz račun",
+        "Поврат робе у року од 14 дана",
+        "Storno računa za 24h nije moguć",
+        "Vračilo blaga v 14 dneh",
+        "Vračilo kupnine: 14 dni z računom",
+        "Rückgabe 4 Wochen mit Bon",
+        "Rückgabe nur mit diesem Bon",
+        "Gutschrift 2 % auf Kundenkarte",
+        "Umtausch binnen 14 Tagen",
+        "Refund: 30 days with receipt",
+    ],
+)
+def test_what_a_shop_says_of_returns_below_the_total_makes_none(foot: str) -> None:
+    receipt = read(f"SHOP\nRačun 119  22.11.2026 10:07\nKruh  1,50\nUKUPNO EUR  1,50\nGotovina  1,50\n{foot}\n")
+    assert (receipt.kind, receipt.number, receipt.total_minor) == ("sale", "119", 150)
+    assert not receipt.original
+
+
+@pytest.mark.parametrize(
+    "foot",
+    [
+        "STORNO RAČUNA br. 118/12/3",
+        "Povrat po računu 118/12/3 od 21.11.2026",
+        "Dobropis k računu 118/12/3",
+        "Stornobon zu 118/12/3 vom 21.11.2026",
+    ],
+)
+def test_a_mark_below_the_total_counts_with_the_number_of_the_original(foot: str) -> None:
+    receipt = read(f"SHOP\nRačun 119  22.11.2026 10:07\nKruh  1,50\nUKUPNO EUR  1,50\n{foot}\n")
+    assert (receipt.kind, receipt.number, receipt.total_minor) == ("return", "119", -150)
+    assert receipt.original
+    assert receipt.original.number == "118/12/3"
