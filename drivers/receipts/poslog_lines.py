@@ -9,14 +9,12 @@ Source: ARTS IXRetail POSLog 2.1 and 6.0, and what registers write under these n
 from __future__ import annotations
 
 from collections.abc import Container
-from functools import lru_cache
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from msgspec import UNSET, Struct, UnsetType
 
 from drivers.receipts.poslog_tree import (
-    REMEMBERED,
     Number,
     amount_in,
     amount_of,
@@ -26,6 +24,7 @@ from drivers.receipts.poslog_tree import (
     number_in,
     number_of,
     numbered,
+    remembered,
     text_in,
     text_of,
 )
@@ -76,7 +75,7 @@ _NO_MONEY: Final = frozenset(("OTHER", "CUSTOMOFFER", "POINTS", "MESSAGE"))
 _OWN_NUMBERS: Final = frozenset(("SKU", "STOCK", "DEPARTMENT", "INTERNAL", "ITEMID", "ARTICLE"))
 
 
-_named_kind = lru_cache(maxsize=REMEMBERED)(line_kind)
+_named_kind = remembered(line_kind)
 
 
 class Goods(Struct, frozen=True, kw_only=True):
@@ -275,7 +274,7 @@ def _kind(element: Element, description: str) -> LineKind:
     return _said_kind(element.get("ItemType", "")) or _said_kind(element.tag) or _named_kind(description)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered
 def _said_kind(said: str) -> LineKind | None:
     word = said.strip().rpartition(":")[2].upper()
     return next((kind for part, kind in _KIND_WORDS if part in word and not word.startswith("STOCK")), None)
@@ -317,12 +316,12 @@ def _gtin(number: str, said: str) -> str | None:
     return shortest_gtin(number) if has_valid_check_digit(number) else None
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered
 def _is_said_gtin(said: str) -> bool:
     return said.upper().rpartition(":")[2].startswith(("GTIN", "EAN", "UPC"))
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered
 def _is_said_own(said: str) -> bool:
     return said.upper().rpartition(":")[2] in _OWN_NUMBERS
 
@@ -384,7 +383,7 @@ def _tender_kind(element: Element, parts: Container[str]) -> TenderKind:
     return "card" if "CreditDebit" in parts else "foreign" if "ForeignCurrency" in parts else "other"
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered
 def _named_tender(said: str) -> TenderKind | None:
     return _TENDERS.get("".join([letter for letter in said.rpartition(":")[2].upper() if letter.isalnum()]))
 

@@ -7,10 +7,9 @@ since vendors put the standard's elements into any. Never knows what an element 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from decimal import ROUND_HALF_UP, Decimal
-from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 from xml.parsers.expat import ErrorString
 
@@ -23,6 +22,8 @@ from loyalty.money import AmountError, minor_digits, to_minor
 MAX_TAGS: Final = 100_000
 # What repeats: names of elements, prices, quantities.
 REMEMBERED: Final = 4096
+# What has more letters repeats in no shop, and would be kept for long.
+MAX_REMEMBERED_LETTERS: Final = 64
 # Vendors add three or four; what a hostile file adds is not remembered.
 MAX_PREFIXES: Final = 100
 # Of most currencies, and of an amount in them that is written as most are.
@@ -38,6 +39,30 @@ _UNBOUND_PREFIX: Final = 27
 _PREFIX: Final = re.compile(r"[<\s/]([A-Za-z_][\w.\-]{0,62}):[A-Za-z_]")
 _AMOUNT: Final = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})").fullmatch
 _TRUE: Final = frozenset(("true", "1", "yes", "y"))
+
+
+Read = TypeVar("Read")
+
+
+class _Remembered(dict[str, Read]):
+    """What was read of short texts. Asked for one that it does not know, it reads it."""
+
+    def __init__(self, read: Callable[[str], Read]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, text: str) -> Read:
+        found = self._read(text)
+        if len(text) <= MAX_REMEMBERED_LETTERS:
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[text] = found
+        return found
+
+
+def remembered(read: Callable[[str], Read]) -> Callable[[str], Read]:
+    """The same function, which reads a text that repeats once, and keeps `REMEMBERED` of them at most."""
+    return _Remembered(read).__getitem__
 
 
 class TransactionParser:
@@ -143,7 +168,7 @@ def _malformed(error: ParseError) -> MalformedReceiptError:
     )
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered
 def plain(name: str) -> str:
     """A name without its namespace."""
     return name.rpartition("}")[2]
@@ -238,13 +263,13 @@ def number_in(element: Element | None) -> Number | None:
     return _number_told(text) if text else None
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered
 def _number_told(text: str) -> Number | None:
     text = " ".join(text.split())
     return number_of(text) if text else None
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered
 def number_of(text: str) -> Number:
     """A decimal as XML writes it. Raises MalformedReceiptError."""
     if _AMOUNT(text) is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -505,3 +507,31 @@ def test_one_name_of_several_and_the_quantity_that_makes_the_amount() -> None:
     )
     (goods,) = only(item, tender("1.59"), total="1.59").lines
     assert (goods.description, goods.quantity, goods.unit) == ("Banane", "0.532", "KGM")
+
+
+BLANKS = " " * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        sale("2.99", quantity=f"{BLANKS}1{BLANKS}"),
+        sale("2.99", name="x" * 1_000_000),
+        sale("2.99", item_type=f"Stock{BLANKS}:Stock"),
+        sale("2.99", more=f'<POSIdentity POSIDType="x{BLANKS}:EAN"><POSItemID>3838800000015</POSItemID></POSIdentity>'),
+        sale("2.99") + tender("2.99", kind=f"x{BLANKS}:Cash"),
+        sale("2.99") + line(f'<{"x" * 1_000_000} xmlns="y"/>'),
+    ],
+    ids=["number", "name", "type of line", "type of number", "tender", "tag"],
+)  # fmt: skip
+def test_nothing_long_of_a_file_is_kept(item: str) -> None:
+    document = poslog(transaction(item, total="2.99")).encode()
+    decode(poslog(transaction(sale("2.99"), total="2.99")).encode(), DecodeOptions())
+    tracemalloc.start()
+    try:
+        assert len(decode(document, DecodeOptions()).receipts) == 1
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 500_000
