@@ -21,7 +21,7 @@ from agent.calls import call_of, once
 from agent.checkout import MemberRemoved, MemberScan, UseUp, step
 from agent.desk import Desk, Settlement
 from agent.inspection import NotFoundError
-from agent.pricing import NotGrantedError, owner_of, scanned_now
+from agent.pricing import NotGrantedError, drawn, owner_of, scanned_now
 from agent.problem import MalformedBodyError
 from agent.profiles import (
     GivenCode,
@@ -36,14 +36,13 @@ from agent.profiles import (
 )
 from agent.promises import affordable, reserved_on_page
 from agent.sale_shapes import SaleRefusedError
-from agent.sales import MAX_REDEMPTIONS, Centre
+from agent.sales import MAX_REDEMPTIONS, Centre, make_room
 from agent.scans import ScanIntake
 from agent.view import RecentView
 from drivers.clock import Clock
 from drivers.scanning.driver import ScanEvent
 from drivers.scanning.scan import Parse, Scan, typed_scan
 from loyalty.addresses import phone_number
-from loyalty.allowances import CannotSpendError
 from loyalty.identification import MemberKind, is_member_code, normal_code
 from loyalty.instant import Instant
 from loyalty.money import minor_digits
@@ -309,10 +308,7 @@ class Counter:
         meant = {reward.id: reward for reward in affordable(program, member, now.wall)}
         before = reserved_on_page(writing, member.member)
         reward = _chosen(meant, wanted.reward, before, {one.id: one for one in program.rewards})
-        try:
-            draws = owner.standing.drawn(reward, reward.points)
-        except CannotSpendError as error:
-            raise NotGrantedError(error, member.member, reward.points - owner.standing.safe) from error
+        draws = drawn(owner, reward, reward.points)
         sale = before[0].sale if before else _opened(writing, reference, now)
         one = KeptRedemption(
             id=writing.new_id("r-"),
@@ -408,6 +404,7 @@ def _chosen(
 
 
 def _opened(writing: Writing, reference: MemberReference, now: Instant) -> str:
+    make_room(writing)
     sale = writing.new_id("s-")
     writing.open_sale(sale, now, by_page=True)
     writing.set_sale_member(sale, reference)

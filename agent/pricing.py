@@ -22,7 +22,7 @@ from agent.sale_shapes import (
     SaleRefusedError,
     SaleReport,
 )
-from loyalty.allowances import CannotSpendError, Standing
+from loyalty.allowances import CannotSpendError, Draw, Standing
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
 from loyalty.identification import normal_code
@@ -167,12 +167,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
         redemption = _redeemed(look, (*look.taken, Taken(reward=reward.id, times=times)))[-1]
     except RewardUnavailableError as error:
         raise SaleRefusedError("not_for_basket", f"{error}.") from error
-    try:
-        draws = owner.standing.drawn(reward, redemption.points) if redemption.points else ()
-    except CannotSpendError as error:
-        raise NotGrantedError(error, owner.member.member, redemption.points - owner.standing.safe) from error
-    if len(draws) > MAX_DRAWS:
-        raise SaleRefusedError("not_enough", f"That draws on more than {MAX_DRAWS} allowances: take it in parts.")
+    draws = drawn(owner, reward, redemption.points) if redemption.points else ()
     one = KeptRedemption(
         id=writing.new_id("r-"),
         sale=look.sale.id,
@@ -192,6 +187,17 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
         # A later scan is another customer's.
         writing.set_sale_member(look.sale.id, reference)
     return replace(look, reserved=(*look.reserved, one), owner=owner_of(writing, reference))
+
+
+def drawn(owner: Owner, reward: Reward, points: int) -> tuple[Draw, ...]:
+    """What the points are taken from. Raises NotGrantedError, and SaleRefusedError where no `redeem` could name it."""
+    try:
+        draws = owner.standing.drawn(reward, points)
+    except CannotSpendError as error:
+        raise NotGrantedError(error, owner.member.member, points - owner.standing.safe) from error
+    if len(draws) > MAX_DRAWS:
+        raise SaleRefusedError("not_enough", f"That draws on more than {MAX_DRAWS} allowances: take it in parts.")
+    return draws
 
 
 def _chosen(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward, int]:

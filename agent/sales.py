@@ -111,7 +111,7 @@ class Sales:
 
         def work(writing: Writing) -> SaleReport:
             self._end_forgotten(writing)
-            _make_room(writing)
+            make_room(writing)
             sale = writing.new_id("s-")
             writing.open_sale(sale, now, by_page=by_page)
             if basket is not None:
@@ -418,8 +418,11 @@ def _close(writing: Writing, sale: KeptSale, receipt: Receipt) -> None:
         writing.end_sale(sale.id, "closed", receipt.key)
 
 
-def _make_room(writing: Writing) -> None:
-    """A POS that asks for prices and never closes makes no end of sales: those with nothing reserved go first."""
+def make_room(writing: Writing) -> None:
+    """A POS that asks for prices and never closes makes no end of sales: those with nothing reserved go first.
+
+    Raises BusyError.
+    """
     every = writing.open_sales()
     holding = {one.sale for one in writing.reserved_redemptions()}
     idle = [sale for sale in every if sale.id not in holding]

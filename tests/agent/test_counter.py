@@ -40,10 +40,12 @@ from loyalty.program import program_from_json
 from loyalty.receipt import Discount, Receipt
 from sync.guesses import MAX_MISSES, Guesses
 from sync.loop import LookedUp
-from sync.records import AttachBody
+from sync.records import MAX_DRAWS, AttachBody
 from sync.store.errors import StoreUnavailableError
 from sync.store.reading import CODE_KEY, MAX_LISTED
+from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
+from sync.store.writing import Writing
 from tests.agent.shop import ANA, BOOT, BORA, Shop, at
 from tests.agent.test_sales import EPOCH, KEY, Centre, grant
 from tests.sync.store.spending import open_epoch
@@ -467,6 +469,34 @@ async def test_without_a_program_nothing_can_be_redeemed(shop: Shop) -> None:
         await till.reserve("five")
 
     assert refusal(error) == "no_program"
+
+
+async def test_no_more_allowances_are_drawn_on_than_the_centre_reads(shop: Shop) -> None:
+    await shop.seed((RICH,), PROGRAM)
+    await shop.store.write(lambda writing: open_epoch(writing, EPOCH))
+    for number in range(1, MAX_DRAWS + 2):
+        await grant(shop, 500 // MAX_DRAWS, number=number)
+    await grant(shop, 500 % MAX_DRAWS, number=MAX_DRAWS + 2)
+    till = Till(shop)
+    await till.scan("TS1001")
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("five")
+
+    assert (refusal(error), till.reserved) == ("not_enough", [])
+    assert "allowances" in str(error.value)
+
+
+async def test_a_sale_of_the_page_makes_room_for_itself(till: Till, shop: Shop) -> None:
+    def priced_only(writing: Writing) -> None:
+        for _ in range(MAX_OPEN_SALES):
+            writing.open_sale(writing.new_id("s-"), till.now(), by_page=False)
+
+    await shop.store.write(priced_only)
+    await till.scan("TS1001")
+    await till.reserve("five")
+
+    assert (len(shop.store.open_sales()), till.reserved) == (MAX_OPEN_SALES, ["five"])
 
 
 # ---- late members
