@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
-from agent.paper_spending import let_go_of_others, settled_by_paper
+from agent.paper_spending import let_go_of_others, says_nothing, settled_by_paper
 from agent.view import Outcome, RewardOutcome
 from loyalty.entry_rules import EXCHANGED
 from loyalty.evaluate import TooManyPointsError, earns, evaluate
@@ -280,13 +280,17 @@ def _fill_in(writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules
     if receipt == known.receipt:
         return Booked(fate="seen_again")
     learned = (receipt.member, receipt.original) != (known.receipt.member, known.receipt.original)
+    member = known.member
     if known.claims or not learned:
-        writing.update_receipt(receipt, known.member, known.claims)
-        _append(writing, receipt, known.member, Evaluation(claims=known.claims))
-        return Booked(fate="seen_again")
-    owner = _named(writing, receipt)
-    evaluation = evaluation_of(writing, receipt, owner, rules)
-    _rewrite(writing, receipt, known.member or beneficiary(owner, evaluation), evaluation)
+        writing.update_receipt(receipt, member, known.claims)
+        _append(writing, receipt, member, Evaluation(claims=known.claims))
+    else:
+        owner = _named(writing, receipt)
+        evaluation = evaluation_of(writing, receipt, owner, rules)
+        member = member or beneficiary(owner, evaluation)
+        _rewrite(writing, receipt, member, evaluation)
+    if says_nothing(known.receipt):
+        settled_by_paper(writing, receipt, member, known.captured)
     return Booked(fate="seen_again")
 
 

@@ -26,9 +26,10 @@ def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None, cap
     """Confirms what is reserved for the member's open sale if the receipt takes at least as much off, and closes that.
 
     Else what the page reserved is released; a POS still closes or voids its own sale. None where nothing was reserved
-    before the receipt was `captured`, and nothing that it shows was taken away by another's receipt.
+    before the receipt was `captured`, and nothing that it shows was taken away by another's receipt; and where the
+    receipt says nothing of it yet.
     """
-    if member is None or receipt.kind == "return" or receipt.status != "final":
+    if member is None or receipt.kind == "return" or receipt.status != "final" or says_nothing(receipt):
         return None
     reserved = [one for one in _reserved_before(writing, receipt, captured) if one.member == member]
     if not reserved:
@@ -99,6 +100,11 @@ def _end(writing: Writing, sale: KeptSale, state: RedemptionState) -> None:
         if one.state == "reserved":
             writing.release(one, state)
     writing.end_sale(sale.id, "ended")
+
+
+def says_nothing(receipt: Receipt) -> bool:
+    """Whether what it takes off may be in its lines, which are not here: it was made of the code on its paper."""
+    return not receipt.lines and not shown_minor(receipt)
 
 
 def shown_minor(receipt: Receipt) -> int:

@@ -37,7 +37,7 @@ from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier
 from loyalty.program import program_from_json
-from loyalty.receipt import Discount, Receipt
+from loyalty.receipt import Discount, Line, Receipt
 from sync.guesses import MAX_MISSES, Guesses
 from sync.loop import LookedUp
 from sync.records import MAX_DRAWS, AttachBody
@@ -120,6 +120,7 @@ class Till:
             currency="RSD",
             total_minor=total_minor,
             issued_at=self.now().wall,
+            lines=(Line(position=1, amount_minor=total_minor + discount_minor),),
             discounts=(Discount(description="popust", amount_minor=discount_minor),) if discount_minor else (),
         )
         captured = self.now()

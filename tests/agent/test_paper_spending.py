@@ -187,6 +187,61 @@ async def test_what_a_pos_voided_no_paper_brings_back(shop: Shop) -> None:
     assert redeemed(shop) == []
 
 
+async def coded(shop: Shop, number: int) -> str | None:
+    """What the page says of the reward once a receipt of Ana's was made of the code on its paper."""
+    [text] = decode(paper(number), OPTIONS).receipts
+    code = replace(text, lines=(), tenders=(), member=MemberReference(code="TS1001"))
+    booked = await shop.store.write(lambda writing: book(writing, code, at(40), boot=BOOT, rules=shop.rules))
+    assert booked.settlement is not None
+    return booked.settlement.reward
+
+
+@pytest.mark.parametrize("is_interrupted", [True, False])
+@pytest.mark.parametrize("is_shown", [True, False])
+async def test_a_receipt_without_lines_waits_for_its_text(shop: Shop, is_shown: bool, is_interrupted: bool) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos)
+        assert await coded(shop, 7) is None
+        assert states(await pos.told("GET", f"/{name}")) == ["reserved"]
+        if is_interrupted:
+            await printed(shop, paper(8), code="TS1002", at_s=50)
+
+        # when its text comes
+        await printed(shop, paper(7, ALL_OF_IT if is_shown else None), code=None, at_s=60)
+
+        report = await pos.told("GET", f"/{name}")
+    not_given = "lapsed" if is_interrupted else "released"
+    assert states(report) == ["confirmed" if is_shown else not_given]
+    assert [body.receipt for body in redeemed(shop)] == ([report["receipt"]] if is_shown else [])
+
+
+async def test_a_text_that_came_late_decides_nothing_of_a_later_sale(shop: Shop) -> None:
+    await ready(shop)
+    clock = Clock()
+    async with till(shop, clock) as pos:
+        await coded(shop, 7)
+        clock.passed = timedelta(seconds=20)
+        name = await reserved(pos)
+
+        await printed(shop, paper(7, None), code=None, at_s=60)
+
+        assert states(await pos.told("GET", f"/{name}")) == ["reserved"]
+
+
+async def test_a_receipt_without_lines_that_shows_the_discount_confirms_it(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+    [text] = decode(paper(7), OPTIONS).receipts
+    total = replace(text, lines=(), member=MemberReference(code="TS1001"))
+
+    booked = await shop.store.write(lambda writing: book(writing, total, at(40), boot=BOOT, rules=shop.rules))
+
+    assert booked.settlement is not None
+    assert booked.settlement.reward == "confirmed"
+
+
 async def test_a_return_and_a_training_receipt_change_nothing(shop: Shop) -> None:
     await ready(shop)
     async with till(shop) as pos:
@@ -263,6 +318,8 @@ async def test_of_two_open_sales_of_a_member_a_receipt_ends_one(shop: Shop) -> N
         first, second = await reserved(pos), await reserved(pos)
 
         assert await printed(shop, paper(7)) == "confirmed"
+        await printed(shop, paper(7, head="CASHIER: ANA\n"), code=None)  # a fuller print of it
+        assert len(shop.bodies()) == 2
 
         found = [states(await pos.told("GET", f"/{name}")) for name in (first, second)]
     assert found == [["reserved"], ["confirmed"]]
