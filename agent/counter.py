@@ -36,7 +36,7 @@ from agent.profiles import (
 )
 from agent.promises import affordable, reserved_on_page
 from agent.sale_shapes import SaleRefusedError
-from agent.sales import MAX_REDEMPTIONS, Centre, make_room
+from agent.sales import MAX_REDEMPTIONS, Centre, make_room, take_back
 from agent.scans import ScanIntake
 from agent.view import RecentView
 from drivers.clock import Clock
@@ -282,18 +282,31 @@ class Counter:
     async def _reserve(self, wanted: RewardWanted, key: str | None) -> Reserved:
         now, call = self._now(), call_of(key)
         shown = self._serving(wanted.turn)
-        work = functools.partial(self._reserved, shown=shown, wanted=wanted, now=now)
+        reserved: list[KeptRedemption] = []
+        work = functools.partial(self._reserved, shown=shown, wanted=wanted, now=now, reserved=reserved)
         asked = msgspec.json.encode(wanted)
         told = await self._store.write(
             lambda writing: once(writing, source=PAGE, call=call, asked=asked, answer=Reserved, work=work)
         )
         if not self._store.is_witnessed():
-            # It is reserved, but a copy of this register could not be told from it: nobody gets it on that word.
-            raise StoreUnavailableError(self._store.unsure_because())
+            # A copy of this register could not be told from it: nobody gets anything on that word.
+            why = self._store.unsure_because()
+            for one in reserved:
+                await self._store.write(functools.partial(_take_back, one=one, call=call))
+            raise StoreUnavailableError(why)
         self._desk.publish()
         return told
 
-    def _reserved(self, writing: Writing, *, shown: MemberScan, wanted: RewardWanted, now: Instant) -> Reserved:
+    def _reserved(
+        self,
+        writing: Writing,
+        *,
+        shown: MemberScan,
+        wanted: RewardWanted,
+        now: Instant,
+        reserved: list[KeptRedemption],
+    ) -> Reserved:
+        """`reserved` is told what is kept of it."""
         reference = scanned_now(writing, now)
         owner = owner_of(writing, reference)
         if reference is None or owner is None or reference.code != shown.code:
@@ -324,6 +337,7 @@ class Counter:
             entered=reference.entry,
         )
         writing.reserve(one)
+        reserved[:] = [one]
         return Reserved(
             reward=reward.id, points=one.points, discount_minor=one.discount_minor, currency=program.currency
         )
@@ -409,6 +423,12 @@ def _opened(writing: Writing, reference: MemberReference, now: Instant) -> str:
     writing.open_sale(sale, now, by_page=True)
     writing.set_sale_member(sale, reference)
     return sale
+
+
+def _take_back(writing: Writing, *, one: KeptRedemption, call: str | None) -> None:
+    take_back(writing, one=one, source=PAGE, call=call)
+    if not any(each.state == "reserved" for each in writing.redemptions_of(one.sale)):
+        writing.end_sale(one.sale, "ended")
 
 
 def _let_go(writing: Writing, member: str) -> None:

@@ -218,7 +218,7 @@ class Sales:
             # A copy of this register could not be told from it: nobody gets anything on that word.
             why = self._store.unsure_because()
             for one in reserved:
-                await self._store.write(functools.partial(_take_back, one=one, call=call_of(key)))
+                await self._store.write(functools.partial(take_back, one=one, source=_calls(sale), call=call_of(key)))
             raise StoreUnavailableError(why)
         return told
 
@@ -385,12 +385,12 @@ def _reserved(writing: Writing, sale: str) -> list[KeptRedemption]:
     return [one for one in writing.redemptions_of(sale) if one.state == "reserved"]
 
 
-def _take_back(writing: Writing, *, one: KeptRedemption, call: str | None) -> None:
+def take_back(writing: Writing, *, one: KeptRedemption, source: str, call: str | None) -> None:
     """What was reserved is not promised: the same call is another one from here on."""
     if one.id in {each.id for each in _reserved(writing, one.sale)}:
         writing.release(one)
     if call is not None:
-        writing.forget_answered_call(_calls(one.sale), call)
+        writing.forget_answered_call(source, call)
 
 
 def _end(writing: Writing, sale: str) -> None:

@@ -559,4 +559,18 @@ async def test_a_reservation_that_no_copy_of_the_store_could_tell_is_not_promise
     witness.mkdir()
 
     with pytest.raises(StoreUnavailableError):
+        await till.reserve("five", "call-1")
+
+    # it holds nothing, and the same call is another one once the witness was written
+    assert (till.reserved, shop.store.open_sales()) == ([], ())
+    witness.rmdir()
+    await till.scan("TS1001")
+    await till.reserve("five", "call-1")
+    assert till.reserved == ["five"]
+    # what was promised before stays
+    witness.unlink()
+    witness.mkdir()
+    with pytest.raises(StoreUnavailableError):
         await till.reserve("five")
+    till.desk.publish()
+    assert till.reserved == ["five"]
