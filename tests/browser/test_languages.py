@@ -15,7 +15,8 @@ from tests.browser.stage import LOCALES, staged
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 NUMBERS = (0, 1, 2, 3, 5, 11, 12, 21, 22, 25, 100, 101, 102, 103, 111, 999, 1000, 1001, 12480, 1234567)
-MOMENT = datetime(2026, 11, 22, 9, 7, tzinfo=UTC)
+# The day before the page's.
+MOMENT = datetime(2026, 11, 21, 9, 7, tzinfo=UTC)
 ASKED = """async ([language, numbers, time]) => {
   const words = await (await import("/page/words.js")).wordsOf(language);
   return [numbers.map((n) => words.plural.select(n)), numbers.map((n) => words.number(n)), words.date(time),
