@@ -18,6 +18,8 @@ from sync.store.writing import Writing
 # So much earlier than what was reserved for its sale may a receipt be by a clock that is not this machine's: a till's
 # is some minutes off, and an hour where nobody set it to summer time. What is earlier than that came late.
 OTHER_CLOCK_OFF: Final = timedelta(hours=2)
+# The sources of what was heard on its way to a printer.
+PRINTED: Final = frozenset({"escpos", "star"})
 # So long after what was reserved for it a suspended sale may be taken up again.
 SUSPENDED_FOR: Final = timedelta(hours=12)
 
@@ -89,7 +91,9 @@ def _reserved_before(writing: Writing, receipt: Receipt, captured: Instant) -> l
 
 
 def _came_before(receipt: Receipt, captured: Instant, one: KeptRedemption) -> bool:
-    if receipt.issued_at and one.at - receipt.issued_at > OTHER_CLOCK_OFF:
+    # What was heard on its way to the printer was printed just then, whatever the till's clock says.
+    was_heard = bool(captured.boot) and receipt.source in PRINTED
+    if not was_heard and receipt.issued_at and one.at - receipt.issued_at > OTHER_CLOCK_OFF:
         return True
     # Without a boot it is what a database or a file says of its own time.
     return one.at - captured.wall > (timedelta() if captured.boot else OTHER_CLOCK_OFF)

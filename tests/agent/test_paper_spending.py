@@ -255,23 +255,41 @@ async def test_a_return_and_a_training_receipt_change_nothing(shop: Shop) -> Non
 
 
 @pytest.mark.parametrize("code", ["TS1001", "TS1002", None])
-@pytest.mark.parametrize(
-    ("captured_s", "issued"),
-    [(25, "10:07"), (40, "07:59")],  # in Belgrade; they are reserved at 10:00:30
-    ids=["read_late", "sent_late"],
-)
-async def test_a_receipt_of_before_the_reservation_decides_nothing_of_it(
-    shop: Shop, code: str | None, captured_s: float, issued: str
+async def test_a_receipt_that_was_printed_before_the_reservation_decides_nothing_of_it(
+    shop: Shop, code: str | None
 ) -> None:
     await ready(shop)
     async with till(shop) as pos:
-        name = await reserved(pos)
+        name = await reserved(pos)  # at 10:00:30
 
-        assert await printed(shop, paper(6, None, issued=issued), code=code, at_s=captured_s) is None
+        assert await printed(shop, paper(6, None), code=code, at_s=25) is None
 
         assert states(await pos.told("GET", f"/{name}")) == ["reserved"]
         # and the sale's own receipt finds it
         assert await printed(shop, paper(7)) == "confirmed"
+
+
+async def test_a_receipt_that_was_posted_late_decides_nothing_of_a_later_sale(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos)
+        [receipt] = decode(paper(6, None, issued="07:59"), OPTIONS).receipts
+        posted = replace(receipt, source="json", member=MemberReference(code="TS1001"))
+        now = Instant(wall=MORNING + timedelta(seconds=40), boot=BOOT, monotonic_ns=40_000_000_000)
+
+        booked = await shop.store.write(lambda writing: book(writing, posted, now, boot=BOOT, rules=shop.rules))
+
+        assert booked.settlement is not None
+        assert booked.settlement.reward is None
+        assert states(await pos.told("GET", f"/{name}")) == ["reserved"]
+
+
+async def test_what_was_heard_at_the_printer_is_believed_whatever_the_tills_clock_says(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+
+        assert await printed(shop, paper(7, issued="03:00")) == "confirmed"
 
 
 async def test_a_till_whose_clock_missed_summer_time_is_believed(shop: Shop) -> None:
