@@ -166,9 +166,9 @@ class Books:
         if body.receipt.status == "voided":  # what gave that sale back waits again, for another
             self._awaited.update(_matching(self._connection, tables.waits.c.what, self._names))
 
-    def count_anew(self) -> None:
+    def kept_apart(self, key: str | None) -> None:
         """An entry was taken by itself: the limits of those behind it are counted with what it brought."""
-        self._watch.forget()
+        self._watch.kept_apart(key)
 
     def _wrong_time(self, receipt: Receipt) -> str | None:
         return implausible(receipt, received_at=self._now, enrolled_at=self._enrolled_at)

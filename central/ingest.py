@@ -282,7 +282,7 @@ class _Batch:
     def _note(self, new: _New, books: Books) -> None:
         """What an entry that was taken by itself means for those behind it."""
         books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
-        books.count_anew()
+        books.kept_apart(new.body.receipt.key if isinstance(new.body, ReceiptBody) else None)
         if isinstance(new.body, ReceiptBody | AttachBody | RedeemBody):
             books.note(new.body)
         elif isinstance(new.body, CorrectBody):

@@ -45,6 +45,7 @@ class Watch:
         self._members = set(members)
         self._moments = [receipt.issued_at or now for receipt in receipts]
         self._sales: dict[str, list[Sale]] | None = None
+        self._counted: set[str] = set()
 
     def passed(self, member: str, receipt: Receipt) -> OneTooMany | None:
         """The limit that a member's sale passes; from now on it counts for those behind it."""
@@ -56,11 +57,16 @@ class Watch:
         sale = _sale(receipt, receipt.issued_at or self._now, code)
         over = one_too_many(self._limits, sale, self._sales[member])
         self._sales[member].append(sale)
+        self._counted.add(sale.key)
         return over
 
-    def forget(self) -> None:
-        """What was kept meanwhile is to be counted, too. Everything before is kept by now."""
-        self._sales = None
+    def kept_apart(self, key: str | None) -> None:
+        """An entry was kept by itself: what it brought is counted, too, unless it is the receipt of a sale that is.
+
+        Everything before it is kept by now.
+        """
+        if key not in self._counted:
+            self._sales = None
 
     def _read(self) -> dict[str, list[Sale]]:
         sales: dict[str, list[Sale]] = defaultdict(list)

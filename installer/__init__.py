@@ -1,1 +1,1 @@
-"""Set-up of machines: today the scripts behind the Makefile; packages, units and updates go here."""
+"""Set-up of machines: the scripts behind the Makefile, units of systemd, and the Debian package."""
