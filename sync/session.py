@@ -69,6 +69,10 @@ MAX_RETRY_AFTER_S = 3600.0
 REFUSED_RETRY_S = 300.0
 # A granted credit of 0 is asked about again after this.
 NO_CREDIT_S = 5.0
+# While so much is still to be sent, what came down to its end is looked at again only after a pause: most of it are the
+# same members again, changed by what the registers of the store catch up with.
+BACKLOG_ENTRIES = 100
+PULL_IN_BACKLOG_S = 5.0
 # A network that is away comes back by itself; these want a person.
 _NOT_THE_CENTRE: dict[type[CentreError], NotTheCentre] = {
     CentreUntrustedError: "centre_untrusted",
@@ -369,6 +373,8 @@ class Session:
             self._down.stop(self._backoff, now, chance)
         else:
             self._down.go_on()
+            if held.queued >= BACKLOG_ENTRIES and not answer.more:
+                self._down.until = now + PULL_IN_BACKLOG_S
         return True
 
     def _told_of_erasures(self, answer: ErasuresResponse, held: Held, now: float, chance: float) -> bool:

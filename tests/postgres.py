@@ -25,12 +25,16 @@ _numbers = count(1)
 
 
 class Server:
-    """A running server; `database()` makes a database, empty or a copy of another, and gives its URL."""
+    """A running server; `database()` makes a database, empty or a copy of another, and gives its URL.
 
-    def __init__(self, programs: Path, folder: Path, *, durable: bool = False) -> None:
+    `under` is a command that its programs are run by, such as `nice`.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, durable: bool = False, under: Sequence[str] = ()) -> None:
         self._programs = programs
         self._folder = folder
         self._durable = durable
+        self._under = under
 
     def start(self) -> None:
         self._run("initdb", "--pgdata", self._data, "--username", "postgres", "--auth", "trust", "--no-sync")
@@ -70,7 +74,7 @@ class Server:
         return str(self._folder / "log")
 
     def _run(self, program: str, *arguments: str) -> None:
-        command: Sequence[str] = (str(self._programs / program), *arguments)
+        command: Sequence[str] = (*self._under, str(self._programs / program), *arguments)
         if os.geteuid() == 0:  # the server refuses to run as root
             command = ("runuser", "-u", "postgres", "--", *command)
         done = subprocess.run(
@@ -93,14 +97,14 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def started(found: Path, *, durable: bool = False) -> Iterator[Server]:
-    """A server in a folder of its own; its commits reach the disk only if that is asked for."""
+def started(found: Path, *, durable: bool = False, under: Sequence[str] = ()) -> Iterator[Server]:
+    """A server in a folder of its own, see Server; its commits reach the disk only if that is asked for."""
     # The path of a socket may have 107 bytes, which pytest's own folders exceed.
     place = "/var/tmp" if durable else memory_folder()
     with tempfile.TemporaryDirectory(prefix="tillside-pg-", dir=place) as folder:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        server = Server(found, Path(folder), durable=durable)
+        server = Server(found, Path(folder), durable=durable, under=under)
         server.start()
         try:
             yield server

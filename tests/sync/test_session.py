@@ -20,7 +20,14 @@ from sync.errors import (
     CentreUntrustedError,
 )
 from sync.retry import Backoff
-from sync.session import HEARTBEAT_S, MAX_RETRY_AFTER_S, NO_CREDIT_S, Session
+from sync.session import (
+    BACKLOG_ENTRIES,
+    HEARTBEAT_S,
+    MAX_RETRY_AFTER_S,
+    NO_CREDIT_S,
+    PULL_IN_BACKLOG_S,
+    Session,
+)
 from sync.steps import (
     Answer,
     AskSnapshot,
@@ -512,6 +519,29 @@ def test_changes_are_pulled_until_there_are_no_more() -> None:
     talk.hold(feed=30)
 
     assert isinstance(talk.next(), Wait)
+
+
+def test_who_catches_up_looks_seldom_at_what_comes_down() -> None:
+    talk = Talk().settled()
+    talk.hold(queued=2 * BACKLOG_ENTRIES)
+    talk.answer(acked(1, pos=11))
+    talk.hold(next_seq=2, queued=2 * BACKLOG_ENTRIES - 1)
+    assert talk.answer(changes(11))
+    talk.hold(feed=11)
+
+    talk.session.hinted(12)
+    assert isinstance(talk.next(), SendBatch)
+    talk.answer(acked(2, pos=13))
+    talk.hold(next_seq=3, queued=2 * BACKLOG_ENTRIES - 2)
+    assert isinstance(talk.next(), SendBatch)
+
+    talk.now += PULL_IN_BACKLOG_S
+    assert talk.take(PullChanges).after == 11
+    assert talk.answer(changes(12, more=True))
+    talk.hold(feed=12)
+    talk.answer(acked(3))
+    talk.hold(next_seq=4, queued=2 * BACKLOG_ENTRIES - 3)
+    assert talk.take(PullChanges).after == 12, "what is behind at the feed is not made to wait"
 
 
 def test_a_hint_during_a_pull_is_not_lost() -> None:
