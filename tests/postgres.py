@@ -37,17 +37,17 @@ class Server:
         self._under = under
 
     def start(self) -> None:
-        self._run("initdb", "--pgdata", self._data, "--username", "postgres", "--auth", "trust", "--no-sync")
+        self._run("initdb", "--pgdata", str(self.data), "--username", "postgres", "--auth", "trust", "--no-sync")
         options = f"-c listen_addresses='' -c unix_socket_directories={self._folder}"
         if not self._durable:
             options += " -c fsync=off"
         self._run(
-            *("pg_ctl", "start", "--pgdata", self._data, "--wait", "--timeout", str(START_WITHIN_S)),
+            *("pg_ctl", "start", "--pgdata", str(self.data), "--wait", "--timeout", str(START_WITHIN_S)),
             *("--log", self._log, "--options", options),
         )
 
     def stop(self) -> None:
-        self._run("pg_ctl", "stop", "--pgdata", self._data, "--mode", "immediate", "--wait")
+        self._run("pg_ctl", "stop", "--pgdata", str(self.data), "--mode", "immediate", "--wait")
 
     def database(self, template: str = "template1") -> str:
         """The URL of a new database. `template`, a name or a URL, is copied; nobody may be connected to it."""
@@ -66,8 +66,9 @@ class Server:
             connection.execute(statement.encode())
 
     @property
-    def _data(self) -> str:
-        return str(self._folder / "data")
+    def data(self) -> Path:
+        """Where the server keeps its files."""
+        return self._folder / "data"
 
     @property
     def _log(self) -> str:

@@ -1,10 +1,11 @@
-"""`tillside-central members`: import, link, show, merge and erase members."""
+"""`tillside-central members`: import, link, show, merge and erase members, and clean files of them."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from central import erasing, operations
 from central.cli.command import Data, File, Json, fail, opened, read_input, say
@@ -99,8 +100,25 @@ def members_erase(
         erasure = database.write_now(lambda connection: operations.erase_member(connection, which, utc_now()))
         Journal(folder.journal).note(erased(erasure))
         forget_snapshots(folder.snapshots)
+        if database.overwrites_beside_others:
+            database.overwrite_deleted()
+            done = "is erased here"
+        else:
+            done = "is erased here; run `members purge` at a quiet time, until then files of the database hold more"
+    say(as_json, erasure, f"{erasure.member} {done}; `members erasures` tells which registers are, too.")
+
+
+class Purged(Struct, frozen=True, kw_only=True):
+    purged: str
+
+
+@app.command("purge")
+def members_purge(data: Data, as_json: Json = False) -> None:
+    """Let no file of the database hold who was erased. On PostgreSQL every table is locked while it is written anew."""
+    with opened(data, as_json) as (_, database):
         database.overwrite_deleted()
-    say(as_json, erasure, f"{erasure.member} is erased here; `members erasures` tells which registers are, too.")
+        done = Purged(purged=str(database))
+    say(as_json, done, f"{done.purged} holds nothing any more of what was deleted before.")
 
 
 @app.command("erasures")

@@ -123,9 +123,18 @@ class Database:
         """Take such a copy in. What SQLite held stays beside it under that name; PostgreSQL's must be empty."""
         self._backend.restore_from(folder, beside)
 
+    @property
+    def overwrites_beside_others(self) -> bool:
+        """Whether `overwrite_deleted` may be called while others work, who hardly notice."""
+        return self._backend.overwrites_beside_others
+
     def overwrite_deleted(self) -> None:
-        """Let no file of the database hold what was deleted from it, as far as this program can see to that."""
+        """Let no file of the database hold what was deleted from it. Raises DatabaseError where something is left."""
         self._backend.overwrite_deleted()
+
+    def __str__(self) -> str:
+        """Where it is, as people should read it."""
+        return str(self._backend)
 
     def close(self) -> None:
         self._writer.shutdown()

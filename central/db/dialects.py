@@ -1,8 +1,8 @@
 """What the two databases do differently, in one place: connections, how a transaction begins, locks, retries.
 
-Owns every statement, setting and error code that only one of them knows; how many values travel in one statement is
-`central.db.sets`'. Everything else is written once, in SQLAlchemy Core, and means the same on both. Never knows what a
-table is for.
+Owns every statement, setting and error code that only one of them knows, but for how many values travel in one
+statement (`central.db.sets`) and how PostgreSQL's files forget (`central.db.postgres_files`). Everything else is
+written once, in SQLAlchemy Core, and means the same on both. Never knows what a table is for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlcipher3 import dbapi2
 
+from central.db import postgres_files
 from central.db.errors import DatabaseError, DatabaseUrlError
 from sync.durable import sync_folder, write_private
 from sync.store.sqlite import has_wal_reset_bug
@@ -82,6 +83,8 @@ class Backend(Protocol):
     """One of the two databases."""
 
     writers: int
+    overwrites_beside_others: bool
+    """Whether `overwrite_deleted` may be called while others work, who hardly notice."""
 
     def engine(self) -> Engine: ...
 
@@ -101,7 +104,7 @@ class Backend(Protocol):
         """Take such a copy in; what a file held stays under its name and `beside`. Raises DatabaseError."""
 
     def overwrite_deleted(self) -> None:
-        """Let its files hold nothing that was deleted, as far as that can be done from here."""
+        """Let its files hold nothing that was deleted. Raises DatabaseError where something is left."""
 
     def __str__(self) -> str:
         """Where it is, as people should read it."""
@@ -165,6 +168,7 @@ class Sqlite:
     """
 
     writers = 1
+    overwrites_beside_others = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -287,6 +291,7 @@ class Postgres:
     """A PostgreSQL database, reached through libpq: passwords come from its password file or PGPASSWORD."""
 
     writers = POSTGRES_WRITERS
+    overwrites_beside_others = False
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -329,7 +334,13 @@ class Postgres:
         self._run("pg_restore", *_PLAIN, "--exit-on-error", "--single-transaction", str(folder / _DUMP))
 
     def overwrite_deleted(self) -> None:
-        """The operator's, since it locks tables and WAL is kept elsewhere (docs/profiles.md)."""
+        """Write all tables anew, each of which is locked meanwhile, and the log."""
+        engine = self.engine()
+        try:
+            with engine.connect() as connection:
+                postgres_files.overwrite_deleted(connection.execution_options(isolation_level="AUTOCOMMIT"))
+        finally:
+            engine.dispose()
 
     def _run(self, program: str, *arguments: str) -> None:
         """One of PostgreSQL's own programs, of the server's version or a newer one."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from typer.testing import CliRunner
@@ -161,6 +162,17 @@ def test_a_text_that_means_two_members_means_none(data: Path) -> None:
     # and each can be named
     assert answer("members", "show", *where, "m1")[1]["member"]["member"] == "m1"
     assert answer("members", "show", *where, "TS0009")[1]["member"]["member"] == "TS-0001"
+
+
+def test_an_erasure_says_where_files_are_still_to_be_cleaned(data: Path) -> None:
+    where = ("--data", str(data))
+    database = DataFolder(data).settings().database
+
+    code, said = run("members", "erase", *where, "m1")
+
+    assert (code, "run `members purge`" in said) == (0, database is not None)
+    code, done = answer("members", "purge", *where)
+    assert (code, unquote(done["purged"])) == (0, database or str(data / "centre.db"))
 
 
 def test_a_card_from_the_drawer_to_its_replacement(data: Path, tmp_path: Path) -> None:
