@@ -9,10 +9,11 @@ import signal
 import pytest
 from hypothesis import settings
 
+from tests.faults.figures import pytest_terminal_summary, tell
 from tests.in_memory import memory_folder
 from tests.postgres import postgres
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "pytest_terminal_summary", "tell"]
 
 # How long an example takes says more of the machine's other work than of the code.
 settings.register_profile("untimed", deadline=None)

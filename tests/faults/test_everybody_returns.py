@@ -20,6 +20,7 @@ from sync.errors import CentreUnavailableError
 from sync.session import Session
 from sync.steps import Held, PullChanges, SendBatch, SendHeartbeat, Wait
 from sync.wire import ChangesResponse, HeartbeatResponse, IngestResponse
+from tests.faults.figures import Figures, Tell
 from tests.faults.virtual_time import VirtualTimeLoop
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -181,13 +182,20 @@ async def play(pace: type[Pace], offline_s: float, seed: int) -> Outcome:
 
 
 @pytest.mark.parametrize(("pace", "offline_s"), [(Pace, OFFLINE_S), (Unpaced, 600.0)])
-def test_all_that_was_queued_in_72_hours_drains_and_fresh_sales_go_past_it(pace: type[Pace], offline_s: float) -> None:
+def test_all_that_was_queued_in_72_hours_drains_and_fresh_sales_go_past_it(
+    pace: type[Pace], offline_s: float, tell: Tell
+) -> None:
     seed = random.randrange(2**32)
     with virtual_time() as loop:
         outcome = loop.run_until_complete(play(pace, offline_s, seed))
     print(
         f"seed {seed}: {QUEUED} queued, {outcome.left} left after {outcome.drained_s:.0f} s, at most {outcome.herd} of "
         f"{REGISTERS} back within a second, p99 of {outcome.fresh} fresh sales {outcome.fresh_p99_s:.2f} s"
+    )
+    tell(
+        Figures(
+            row=19, fault=f"72 h offline, {pace.__name__}", points=REGISTERS, acknowledged=QUEUED, lost=outcome.left
+        )
     )
     # No capacity is wasted, and nobody comes in step
     assert outcome.left == 0

@@ -15,6 +15,7 @@ from agent.demo.shop import sample_members
 from agent.demo.tally import balances_in, promised_balances, tally
 from agent.demo.till import Printed, Till
 from loyalty.identity import key_of, rs_purs
+from tests.faults.figures import Figures, Tell
 
 # Three hundred kills of a register and its centre are tests.faults.test_killed_both; here the whole agent dies.
 KILLS = 40
@@ -68,7 +69,7 @@ async def drained(centre: Centre, register: Register, transactions: int) -> bool
 @pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(600)
-async def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path, tell: Tell) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     members = sample_members()
@@ -94,13 +95,22 @@ async def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(tmp_pat
             found = tally(ledger, shift.steps, expected, keys)
             status = await register.status()
 
+            tell(
+                Figures(
+                    row=2,
+                    fault="the whole agent killed",
+                    points=shift.kills,
+                    acknowledged=transactions,
+                    lost=found.lost,
+                    double=found.double,
+                )
+            )
             assert shift.kills == KILLS
             assert (found.receipts, found.lost, found.double) == (transactions, 0, 0)
             assert balances_in(ledger) == promised_balances(expected)
             assert await centre.mismatches() == 0
             assert shift.till.printed_differently() == 0
             assert (status.quarantined, status.recovered) == (0, None)
-            print(f"{transactions} transactions, {found.entries} entries, {found.points} points over {KILLS} kills")
         finally:
             await register.close()
             await centre.close()

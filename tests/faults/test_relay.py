@@ -20,6 +20,7 @@ from drivers.receipts.spool_source import SpooledJob, SpoolPosition, SpoolReader
 from tests.browser.till import Till
 from tests.drivers.relay.running import until
 from tests.drivers.relay.test_process import RelayProcess, disk_of, fill
+from tests.faults.figures import Figures, Tell
 from tests.faults.service_manager import ServiceManager
 
 CUT = b"\x1dVB\x00"
@@ -112,7 +113,7 @@ async def printer() -> AsyncIterator[VirtualPrinter]:
 
 @pytest.mark.processes
 async def test_a_relay_that_is_killed_again_and_again_fails_no_sale_and_loses_nothing_spooled(
-    printer: VirtualPrinter, tmp_path: Path
+    printer: VirtualPrinter, tmp_path: Path, tell: Tell
 ) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -141,11 +142,15 @@ async def test_a_relay_that_is_killed_again_and_again_fails_no_sale_and_loses_no
 
     jobs = jobs_in(spool)
     papers = [bytes(paper) for paper in printer.connections]
-    print(f"{len(sold)} receipts over {KILLS} kills, {pos.broken} printed anew")
+    lost = len(set(sold) - {job.payload for job in jobs})
+    figures = Figures(
+        row=4, fault="the relay killed", points=KILLS, acknowledged=len(sold), lost=lost, redelivered=pos.broken
+    )
+    tell(figures)
     assert code == 0
     assert pos.refused == 0, "the port stays open while the relay is away"
     assert [job for job in jobs if job.damage] == []
-    assert set(sold) <= {job.payload for job in jobs}, "what was confirmed is in the spool"
+    assert lost == 0, "what was confirmed is in the spool"
     assert {job.payload for job in jobs} <= set(sold)
     assert all(any(paper == each + ASK for paper in papers) for each in sold), "and on paper, whole and unchanged"
 
@@ -297,7 +302,7 @@ async def test_receipts_print_as_fast_while_the_agent_is_stopped_killed_or_updat
 
 @pytest.mark.processes
 async def test_a_receipt_that_the_pos_prints_anew_after_a_kill_of_the_relay_is_booked_once(
-    printer: VirtualPrinter, till: Till, tmp_path: Path
+    printer: VirtualPrinter, till: Till, tmp_path: Path, tell: Tell
 ) -> None:
     """A job that was cut off in the relay is neither kept nor booked; one that was kept already comes twice."""
     seed = random.randrange(2**32)
@@ -336,7 +341,17 @@ async def test_a_receipt_that_the_pos_prints_anew_after_a_kill_of_the_relay_is_b
                 break
             await asyncio.sleep(0.02)
 
-    print(f"{len(sold)} receipts, {pos.broken} printed anew")
+    tell(
+        Figures(
+            row=4,
+            fault="the relay killed beside the agent",
+            points=KILLS_BESIDE_AGENT,
+            acknowledged=len(sold),
+            lost=max(0, len(sold) - status.queued),
+            double=max(0, status.queued - len(sold)),
+            redelivered=pos.broken + 3,
+        )
+    )
     assert pos.refused == 0
     assert (status.queued, status.quarantined) == (len(sold), 0)
 

@@ -18,6 +18,7 @@ import pytest
 import structlog
 
 from sync.retry import Backoff
+from tests.faults.figures import Figures, Tell
 from tests.faults.virtual_time import VirtualTimeLoop
 from tests.simulation.centre import ReclaimingCentre
 from tests.simulation.chain import Chain, Plan
@@ -96,11 +97,26 @@ def played(plan: Plan, disks: Path) -> Outcome:
         pytest.param(DAYS, 800, id="2,000 hours", marks=pytest.mark.long),
     ],
 )
-def test_a_chain_under_all_faults_at_once_comes_out_right(size: dict[str, Any], receipts: int, disks: Path) -> None:
+def test_a_chain_under_all_faults_at_once_comes_out_right(
+    size: dict[str, Any], receipts: int, disks: Path, tell: Tell
+) -> None:
     outcome = played(Plan(seed=random.randrange(2**32), **size), disks)
+    tell(figures(f"all at once, {size['registers']} registers", outcome))
 
     assert outcome.found == [], outcome.history
     assert outcome.receipts > receipts
+
+
+def figures(fault: str, outcome: Outcome) -> Figures:
+    found = [each.what for each in outcome.found]
+    return Figures(
+        row=5,
+        fault=fault,
+        points=outcome.events,
+        acknowledged=outcome.receipts,
+        lost=sum("is lost" in what for what in found),
+        double=sum("is there" in what for what in found),
+    )
 
 
 class Unjittered(Backoff, frozen=True):

@@ -7,7 +7,8 @@ import os
 import random
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -16,10 +17,11 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from central import ledger, limits, operations, scopes
 from central.certificates import ca_sha256
+from central.db import tables
 from central.db.database import Database, Place
 from central.folder import DataFolder
 from central.scopes import ALL_STORES, EVERYTHING, Policy
@@ -47,7 +49,8 @@ from sync.retry import Backoff
 from sync.session import HEARTBEAT_S
 from sync.store.store import Store
 from sync.store.writing import Writing
-from sync.wire import Facts
+from sync.wire import Facts, IngestRequest, IngestResponse
+from tests.faults.figures import Figures
 
 FACTS = Facts(version="0.1.0", platform="test")
 # A test waits for a state, never for a time; this only ends one that hangs.
@@ -125,6 +128,22 @@ class Centre:
         assert self.database.read_now(lambda connection: ledger.check_balances(connection, utc_now())) == []
         return counted
 
+    def figures(
+        self, sold: Collection[str], *, row: int, fault: str, points: int, redelivered: int | None = None
+    ) -> Figures:
+        """What the ledger has of `sold`, receipts by key: which it lacks, and which it has more than once."""
+        found = self.database.read_now(lambda connection: connection.scalars(select(tables.ledger.c.receipt)).all())
+        times = Counter(found)
+        return Figures(
+            row=row,
+            fault=fault,
+            points=points,
+            acknowledged=len(sold),
+            lost=sum(key not in times for key in sold),
+            double=times.total() - len(times),
+            redelivered=redelivered,
+        )
+
 
 @asynccontextmanager
 async def running_centre(
@@ -175,6 +194,18 @@ async def serving(path: Path) -> AsyncIterator[Centre]:
         await running
 
 
+class OverheardClient(CentreClient):
+    """Says of each batch that it is about to go."""
+
+    def __init__(self, sending: Callable[[IngestRequest], None], **given: Any) -> None:
+        super().__init__(**given)
+        self._sending = sending
+
+    async def ingest(self, request: IngestRequest) -> IngestResponse:
+        self._sending(request)
+        return await super().ingest(request)
+
+
 class Register:
     """A till's store and exchange, without a till."""
 
@@ -189,6 +220,7 @@ class Register:
         clock: Callable[[], datetime],
         ballast_bytes: int,
         heartbeat_s: float,
+        sending: Callable[[IngestRequest], None],
     ) -> None:
         dice = random.Random(seed)
         self.enrolment = enrolment
@@ -200,7 +232,8 @@ class Register:
         self._open = True
         self._clock = clock
         self.store = Store.open(folder / "store.db", keeper, clock=clock, ballast_bytes=ballast_bytes)
-        self.client = CentreClient(
+        self.client = OverheardClient(
+            sending,
             url=url or enrolment.url,
             ca_pem=enrolment.ca_pem,
             device=enrolment.device,
@@ -296,10 +329,11 @@ async def register(
     clock: Callable[[], datetime] = utc_now,
     ballast_bytes: int = 0,
     heartbeat_s: float = HEARTBEAT_S,
+    sending: Callable[[IngestRequest], None] = lambda _: None,
 ) -> AsyncIterator[Register]:
     """A register in `folder`, enrolled the first time and started again after that.
 
-    It reaches its centre through `url` where that is given, and only if `exchanging`.
+    It reaches its centre through `url` where that is given, and only if `exchanging`. `sending` hears of each batch.
     """
     keeper = keeper_for(folder)
     try:
@@ -317,6 +351,7 @@ async def register(
         clock=clock,
         ballast_bytes=ballast_bytes,
         heartbeat_s=heartbeat_s,
+        sending=sending,
     )
     running = asyncio.create_task(till.loop.run(lambda: None)) if exchanging else None
     try:

@@ -36,6 +36,7 @@ from sync.store.salvage import salvage
 from sync.store.sqlite import PAGE_BYTES
 from sync.store.writing import Writing
 from sync.wire import IngestRequest, decompress
+from tests.faults.figures import Tell
 from tests.faults.http_proxy import Fate, HttpFaultProxy
 from tests.faults.proxy import FINE, REFUSED, Fault, FaultyProxy
 from tests.sync.centre import (
@@ -318,7 +319,7 @@ async def test_a_register_that_starts_without_network_says_so_and_recovers(tmp_p
 
 
 @pytest.mark.long
-async def test_300_transactions_through_lost_cut_doubled_and_late_answers(tmp_path: Path) -> None:
+async def test_300_transactions_through_lost_cut_doubled_and_late_answers(tmp_path: Path, tell: Tell) -> None:
     dice = random.Random(seed_of_this_run())
     sent: Counter[tuple[str, int]] = Counter()
 
@@ -349,9 +350,11 @@ async def test_300_transactions_through_lost_cut_doubled_and_late_answers(tmp_pa
             await till.until(lambda: till.confirmed(CARD) == 30_000)
 
         redelivered = sum(times - 1 for times in sent.values())
-        print(f"{redelivered} redeliveries; {dict(network.fates)}")
+        faults = network.fates.total() - network.fates["fine"]
+        sold = expected(300)
+        tell(centre.figures(sold, row=3, fault="exchanges gone wrong", points=faults, redelivered=redelivered))
         assert redelivered >= 100
-        assert centre.counted(MEMBER) == expected(300)
+        assert centre.counted(MEMBER) == sold
         # Nothing was taken for a fork: one epoch carried everything
         assert len({epoch for epoch, _ in sent}) == 1
 
@@ -386,7 +389,7 @@ async def test_a_sale_that_no_proxy_lets_through_holds_up_nothing_and_is_brought
         assert centre.counted(MEMBER) == expected(4)
 
 
-async def test_connections_cut_at_any_byte_lose_and_double_nothing(tmp_path: Path) -> None:
+async def test_connections_cut_at_any_byte_lose_and_double_nothing(tmp_path: Path, tell: Tell) -> None:
     dice = random.Random(seed_of_this_run())
 
     def fault_of(_number: int) -> Fault:
@@ -409,7 +412,7 @@ async def test_connections_cut_at_any_byte_lose_and_double_nothing(tmp_path: Pat
                     if number % 2 == 0:
                         await up_to_date(till)
                 await up_to_date(till)
-            print(f"{network.connections} connections")
+            tell(centre.figures(expected(100), row=3, fault="connections cut at any byte", points=network.connections))
             assert network.connections > 10
         assert centre.counted(MEMBER) == expected(100)
 
@@ -482,7 +485,7 @@ async def test_a_revoked_device_is_told_and_keeps_what_it_sold(tmp_path: Path) -
         assert centre.counted(MEMBER) == {}
 
 
-async def test_a_copied_disk_loses_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_a_copied_disk_loses_and_doubles_nothing(tmp_path: Path, tell: Tell) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         # Given a register whose disk was copied after its first receipt
         async with register(tmp_path / "till", centre) as till:
@@ -502,10 +505,11 @@ async def test_a_copied_disk_loses_and_doubles_nothing(tmp_path: Path) -> None:
             await till.sell(receipt(4, CARD))
             await up_to_date(till)
 
+        tell(centre.figures(expected(4), row=8, fault="a register's disk copied", points=1))
         assert centre.counted(MEMBER) == expected(4)
 
 
-async def test_a_register_restored_from_an_old_backup_loses_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_a_register_restored_from_an_old_backup_loses_and_doubles_nothing(tmp_path: Path, tell: Tell) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         async with register(tmp_path / "till", centre) as till:
             await known(till)
@@ -522,10 +526,11 @@ async def test_a_register_restored_from_an_old_backup_loses_and_doubles_nothing(
             await till.sell(receipt(4, CARD))
             await up_to_date(till)
 
+        tell(centre.figures(expected(4), row=8, fault="a register restored from a backup", points=1))
         assert centre.counted(MEMBER) == expected(4)
 
 
-async def test_a_register_whose_store_is_damaged_loses_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_a_register_whose_store_is_damaged_loses_and_doubles_nothing(tmp_path: Path, tell: Tell) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         # given sales that the centre has, and others that it may have: the register never heard
         async with register(tmp_path / "till", centre) as till:
@@ -552,7 +557,8 @@ async def test_a_register_whose_store_is_damaged_loses_and_doubles_nothing(tmp_p
             recovered = till.store.status().recovered
             assert recovered is not None
             assert recovered.salvaged.brought_back["receipts"] == 4
-        assert set(centre.counted(MEMBER)) == {receipt(n, CARD).key for n in range(1, 6)}
+        tell(centre.figures(expected(5), row=20, fault="a damaged store, up to the ledger", points=1))
+        assert set(centre.counted(MEMBER)) == expected(5).keys()
 
 
 async def test_a_centre_that_lost_its_last_hour_gets_it_again(tmp_path: Path) -> None:
@@ -579,7 +585,7 @@ async def test_a_centre_that_lost_its_last_hour_gets_it_again(tmp_path: Path) ->
         assert centre.counted(MEMBER) == expected(4)
 
 
-async def test_sales_acknowledged_after_the_backup_come_back_to_a_restored_centre(tmp_path: Path) -> None:
+async def test_sales_acknowledged_after_the_backup_come_back_to_a_restored_centre(tmp_path: Path, tell: Tell) -> None:
     # Given a backup of a centre that serves, and a register whose next sales were acknowledged after it
     async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
         await known(till)
@@ -600,6 +606,7 @@ async def test_sales_acknowledged_after_the_backup_come_back_to_a_restored_centr
             await till.until(lambda: till.confirmed(CARD) == 400)
             await up_to_date(till)
         # Then they are there again, once, beside what was never lost and what came after
+        tell(centre.figures(expected(4), row=8, fault="the centre restored from a backup", points=1, redelivered=3))
         assert centre.counted(MEMBER) == expected(4)
         epochs = centre.database.read_now(lambda connection: connection.execute(select(tables.epochs)).all())
         assert [epoch.acked_through for epoch in epochs] == [1, 4]

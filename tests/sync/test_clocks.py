@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from loyalty.identity import identified
+from tests.faults.figures import Tell
 from tests.sync.centre import receipt, register, running_centre, seed_of_this_run
 from tests.sync.test_against_centre import CARD, MEMBER, known, up_to_date
 
@@ -37,7 +38,9 @@ class JumpingClock:
         return datetime.now(UTC) + self._off
 
 
-async def test_a_clock_that_jumps_by_years_while_a_register_talks_loses_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_a_clock_that_jumps_by_years_while_a_register_talks_loses_and_doubles_nothing(
+    tmp_path: Path, tell: Tell
+) -> None:
     clock = JumpingClock(random.Random(seed_of_this_run()))
     async with running_centre(tmp_path / "centre") as centre:
         async with register(tmp_path / "till", centre, clock=clock) as till:
@@ -51,13 +54,15 @@ async def test_a_clock_that_jumps_by_years_while_a_register_talks_loses_and_doub
 
             assert clock.jumps > SALES
             entries = [till.store.entry(item.number) for item in till.store.queue()]
+        sold = [receipt(number, CARD).key for number in range(1, SALES + 1)]
+        tell(centre.figures(sold, row=18, fault="a clock that jumps by years", points=clock.jumps))
         # then the order is that of the sales, and the register's own clock for it only grows
-        assert [entry.key for entry in entries] == [receipt(number, CARD).key for number in range(1, SALES + 1)]
+        assert [entry.key for entry in entries] == sold
         assert all(before.hlc < after.hlc for before, after in pairwise(entries))
-        assert set(centre.counted(MEMBER)) == {receipt(number, CARD).key for number in range(1, SALES + 1)}
+        assert set(centre.counted(MEMBER)) == set(sold)
 
 
-async def test_the_hour_that_a_night_has_twice_counts_every_sale_once(tmp_path: Path) -> None:
+async def test_the_hour_that_a_night_has_twice_counts_every_sale_once(tmp_path: Path, tell: Tell) -> None:
     zone = ZoneInfo("Europe/Ljubljana")
     # given sales of the same minute before and after the clock went back, and of the night when an hour is missing
     moments = [
@@ -75,6 +80,7 @@ async def test_the_hour_that_a_night_has_twice_counts_every_sale_once(tmp_path: 
             await till.sell(sale)
         await up_to_date(till)
 
+        tell(centre.figures({sale.key for sale in sales}, row=18, fault="nights when clocks change", points=2))
         assert set(centre.counted(MEMBER)) == {sale.key for sale in sales}
         assert len(centre.counted(MEMBER)) == len(moments)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.faults.figures import Figures
 from tests.faults.power.disk import Disk
 from tests.faults.power.trace import Said, traced
 
@@ -47,20 +48,33 @@ class Found:
     points: int = 0
     acknowledged: int = 0
     lost: int = 0
+    double: int = 0
     phantom: int = 0
     broken: list[str] = field(default_factory=list)
 
-    def count(self, promises: Promises, there: set[int], broken: str | None) -> None:
+    def count(self, promises: Promises, found: list[int], broken: str | None) -> None:
+        there = set(found)
         self.points += 1
         self.acknowledged += len(promises.kept)
         self.lost += len(promises.kept - there)
+        self.double += len(found) - len(there)
         self.phantom += len(there - promises.tried)
         if broken:
             self.broken.append(broken)
 
+    def figures(self, fault: str) -> Figures:
+        return Figures(
+            row=1,
+            fault=fault,
+            points=self.points,
+            acknowledged=self.acknowledged,
+            lost=self.lost,
+            double=self.double,
+        )
 
-Look = Callable[[Path, Promises], tuple[set[int], str | None]]
-"""Opens what a cut left as its owner does: which numbers are there, and what is wrong with it."""
+
+Look = Callable[[Path, Promises], tuple[list[int], str | None]]
+"""Opens what a cut left as its owner does: each number that is there, as often as it is, and what is wrong with it."""
 
 
 def after_cuts(count: int, folder: Path, module: str, *arguments: str, look: Look) -> Found:

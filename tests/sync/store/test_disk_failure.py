@@ -27,6 +27,7 @@ from sync.store.reserve import PART_OF_DISK, Disk, Reserve, ballast_of
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import MAX_ENTRIES
+from tests.faults.figures import Figures, Tell
 from tests.faults.power.trace import can_trace
 from tests.sync.centre import program, register, running_centre, utc_now
 from tests.sync.store.samples import CAPTURED, NOON, answer, capture, capturing, opened, receipt
@@ -49,6 +50,20 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
     subprocess.run(["umount", str(place)], check=True)
 
 
+def figures(fault: str, refused: int, answered: set[str], store: Store) -> Figures:
+    """What a store has of the receipts that it answered for, by key, after it refused some."""
+    there = [entry.key for entry in store.queue(limit=1000)]
+    once = set(there)
+    return Figures(
+        row=17,
+        fault=fault,
+        points=refused,
+        acknowledged=len(answered),
+        lost=len(answered - once),
+        double=len(there) - len(once),
+    )
+
+
 def fill_up(folder: Path) -> Path:
     """Leaves no byte free."""
     ballast = folder / "ballast"
@@ -60,7 +75,9 @@ def fill_up(folder: Path) -> Path:
             return ballast
 
 
-async def test_a_full_disk_refuses_every_write_of_the_batch_and_recovers_by_itself(small_disk: Path) -> None:
+async def test_a_full_disk_refuses_every_write_of_the_batch_and_recovers_by_itself(
+    small_disk: Path, tell: Tell
+) -> None:
     with closing(opened(small_disk, ballast_bytes=TMPFS_BYTES)) as store:
         await store.write(capturing(0))
         ballast = fill_up(small_disk)
@@ -80,8 +97,9 @@ async def test_a_full_disk_refuses_every_write_of_the_batch_and_recovers_by_itse
         )
 
         # then reading goes on, nothing refused was kept, everything answered was
-        kept = {entry.key for entry in store.queue()}
-        assert kept == {receipt(number).key for number in range(len(answers) + 1) if number not in refused}
+        answered = {receipt(number).key for number in range(len(answers) + 1) if number not in refused}
+        tell(figures("a full disk", len(refused), answered, store))
+        assert {entry.key for entry in store.queue()} == answered
         with pytest.raises(StoreUnavailableError):
             await asyncio.gather(*(store.write(capturing(number)) for number in range(1000, 1100)))
 
@@ -269,7 +287,9 @@ store.close()
 
 @pytest.mark.skipif(not can_trace(), reason="strace is not here, or may not look")
 @pytest.mark.parametrize(("call", "when"), [("fsync,fdatasync", "40..47"), ("pwrite64", "400..407")])
-def test_a_disk_that_gives_errors_confirms_nothing_it_did_not_keep(tmp_path: Path, call: str, when: str) -> None:
+def test_a_disk_that_gives_errors_confirms_nothing_it_did_not_keep(
+    tmp_path: Path, call: str, when: str, tell: Tell
+) -> None:
     # given a disk on which some syncs or writes fail, in the middle of selling
     inject = f"inject={call}:error=EIO:when={when}"
     done = subprocess.run(
@@ -286,9 +306,9 @@ def test_a_disk_that_gives_errors_confirms_nothing_it_did_not_keep(tmp_path: Pat
     # then what was confirmed is there, whole and in order, and what was refused at most once
     with closing(opened(tmp_path)) as store:
         assert store.status().recovered is None
-        keys = [entry.key for entry in store.queue()]
-        assert len(keys) == len(set(keys))
-        assert {receipt(number).key for number in kept} <= set(keys)
+        found = figures(f"EIO of {call}", len(told) - len(kept), {receipt(number).key for number in kept}, store)
+        tell(found)
+        assert (found.lost, found.double) == (0, 0)
         assert max(kept) == 59
 
 
@@ -317,7 +337,7 @@ def _write(store: Store, numbers: range, kept: list[int], refused: list[int]) ->
             refused.append(number)
 
 
-def test_a_file_size_limit_is_a_visible_refusal_and_passes(tmp_path: Path) -> None:
+def test_a_file_size_limit_is_a_visible_refusal_and_passes(tmp_path: Path, tell: Tell) -> None:
     program = (
         "import json, sys; from pathlib import Path; from tests.sync.store.test_disk_failure import limited; "
         "print(json.dumps(limited(Path(sys.argv[1]))))"
@@ -334,6 +354,6 @@ def test_a_file_size_limit_is_a_visible_refusal_and_passes(tmp_path: Path) -> No
     assert len(told["refused"]) == 3
     with closing(opened(tmp_path)) as store:
         assert store.status().recovered is None
-        assert [entry.key for entry in store.queue()] == [
-            receipt(number).key for number in (*told["kept"], *told["after"])
-        ]
+        answered = [receipt(number).key for number in (*told["kept"], *told["after"])]
+        tell(figures("a file size limit", len(told["refused"]), set(answered), store))
+        assert [entry.key for entry in store.queue()] == answered
