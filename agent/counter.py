@@ -21,7 +21,7 @@ from agent.calls import call_of, once
 from agent.checkout import MemberRemoved, MemberScan, UseUp, step
 from agent.desk import Desk, Settlement
 from agent.inspection import NotFoundError
-from agent.pricing import NotGrantedError, drawn, owner_of, scanned_now
+from agent.pricing import drawn, owner_of, scanned_now
 from agent.problem import MalformedBodyError
 from agent.profiles import (
     GivenCode,
@@ -36,7 +36,7 @@ from agent.profiles import (
 )
 from agent.promises import affordable, reserved_on_page
 from agent.sale_shapes import SaleRefusedError
-from agent.sales import MAX_REDEMPTIONS, Centre, make_room, take_back
+from agent.sales import MAX_REDEMPTIONS, Centre, granted, make_room, take_back
 from agent.scans import ScanIntake
 from agent.view import RecentView
 from drivers.clock import Clock
@@ -268,16 +268,7 @@ class Counter:
 
         What is not safe here is asked of the centre first, for as long as that may take.
         """
-        try:
-            return await self._reserve(wanted, key)
-        except NotGrantedError as lacking:
-            if not self._centre.is_online or lacking.reason == "register_unsure":
-                raise
-            refused = await self._centre.want(lacking.member, lacking.points)
-            try:
-                return await self._reserve(wanted, key)
-            except NotGrantedError as still:
-                raise SaleRefusedError(still.reason, refused or str(still)) from still
+        return await granted(self._centre, self._guesses, lambda: self._reserve(wanted, key))
 
     async def _reserve(self, wanted: RewardWanted, key: str | None) -> Reserved:
         now, call = self._now(), call_of(key)

@@ -22,32 +22,24 @@ from agent.sale_shapes import (
     SaleRefusedError,
     SaleReport,
 )
+from agent.shown_vouchers import Brought, NotGrantedError, brought_by, own
 from loyalty.allowances import CannotSpendError, Draw, Standing
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
-from loyalty.identification import normal_code
 from loyalty.instant import Instant
 from loyalty.member import Counters, Member, MemberState, ending_of
 from loyalty.next import preview
 from loyalty.program import Program, Reward
 from loyalty.purchase import Purchase
 from loyalty.receipt import MemberReference, Receipt
-from loyalty.rewards import Offer, Redeemed, RewardUnavailableError, Taken, by_code, offers, redeemed
+from loyalty.rewards import Offer, Redeemed, RewardUnavailableError, Taken, offers, redeemed
 from sync.records import MAX_DRAWS
 from sync.store.rows import KeptRedemption, KeptSale
 from sync.store.writing import Writing
+from sync.wire import Wanted
 
 # What anybody may know of somebody else: enough to earn, and not to spend.
 _NO_CARD: Final = frozenset({"phone", "email"})
-
-
-class NotGrantedError(SaleRefusedError):
-    """The centre may grant what is lacking: so many `points` of the `member`."""
-
-    def __init__(self, error: CannotSpendError, member: str, points: int) -> None:
-        super().__init__(error.reason, f"{error}.")
-        self.member = member
-        self.points = points
 
 
 class Owner(Struct, frozen=True, kw_only=True):
@@ -162,12 +154,12 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
         raise SaleRefusedError("no_basket", "Tell the basket first: PUT /v1/sales/{id}.")
     if priced is None:
         raise SaleRefusedError("no_program", "No program holds here at the time of this basket.")
-    reward, times = _chosen(look, priced, given)
+    reward, times, brought = _chosen(writing, look, owner, priced, given)
     try:
         redemption = _redeemed(look, (*look.taken, Taken(reward=reward.id, times=times)))[-1]
     except RewardUnavailableError as error:
         raise SaleRefusedError("not_for_basket", f"{error}.") from error
-    draws = drawn(owner, reward, redemption.points) if redemption.points else ()
+    draws = brought.draws if brought is not None else drawn(owner, reward, redemption.points)
     one = KeptRedemption(
         id=writing.new_id("r-"),
         sale=look.sale.id,
@@ -181,6 +173,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
         program=priced.name,
         at=now.wall,
         entered=reference.entry,
+        voucher=brought.voucher if brought is not None else None,
     )
     writing.reserve(one)
     if look.sale.member is None:
@@ -194,19 +187,32 @@ def drawn(owner: Owner, reward: Reward, points: int) -> tuple[Draw, ...]:
     try:
         draws = owner.standing.drawn(reward, points)
     except CannotSpendError as error:
-        raise NotGrantedError(error, owner.member.member, points - owner.standing.safe) from error
+        wanted = Wanted(member=owner.member.member, points=points - owner.standing.safe)
+        raise NotGrantedError(error, wanted) from error
     if len(draws) > MAX_DRAWS:
         raise SaleRefusedError("not_enough", f"That draws on more than {MAX_DRAWS} allowances: take it in parts.")
     return draws
 
 
-def _chosen(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward, int]:
-    rewards = {reward.id: reward for reward in priced.program.rewards}
+def _chosen(
+    writing: Writing, look: Look, owner: Owner, priced: Priced, given: RedemptionGiven
+) -> tuple[Reward, int, Brought | None]:
+    """Which reward, how often, and what brings it where that is a voucher."""
+    member, standing, program = owner.member, owner.standing, priced.program
+    named = next((reward for reward in program.rewards if reward.id == given.reward), None)
     if given.voucher:
-        brought = by_code(priced.program, normal_code(given.voucher))
-        if brought is None:
-            raise SaleRefusedError("no_voucher", "No voucher has this code at the time of this basket.")
-        return brought, given.times
+        brought = brought_by(writing, program, member, standing, given.voucher)
+    elif named is not None and named.issued and not given.points:
+        brought = own(writing, program, member, standing, named.id)
+    else:
+        return *_bought(look, priced, given), None
+    if brought.lease is not None and given.times != 1:
+        raise SaleRefusedError("not_for_basket", "A voucher counts once each time that it is shown.")
+    return brought.reward, given.times, brought
+
+
+def _bought(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward, int]:
+    rewards = {reward.id: reward for reward in priced.program.rewards}
     if given.reward:
         reward = rewards.get(given.reward)
         if reward is None:

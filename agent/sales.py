@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -22,9 +22,10 @@ from agent.card_numbers import masked_receipt
 from agent.inspection import NotFoundError
 from agent.paper_spending import shown_minor
 from agent.posted import BusyError
-from agent.pricing import Look, NotGrantedError, fitted, look_at, report, reserve
+from agent.pricing import Look, fitted, look_at, report, reserve
 from agent.problem import MalformedBodyError
-from agent.sale_shapes import BasketGiven, MemberGiven, RedemptionGiven, SaleRefusedError, SaleReport
+from agent.sale_shapes import BasketGiven, MemberGiven, RedemptionGiven, Refused, SaleRefusedError, SaleReport
+from agent.shown_vouchers import NotGrantedError
 from drivers.clock import Clock
 from drivers.receipts.given import GivenReceipt
 from drivers.scanning.scan import Parse
@@ -38,6 +39,7 @@ from sync.store.rows import KeptRedemption, KeptSale
 from sync.store.spending_rows import MAX_OPEN_SALES, SALE_CALLS
 from sync.store.store import Store
 from sync.store.writing import Writing
+from sync.wire import Wanted
 
 if TYPE_CHECKING:
     from agent.bookkeeping import Kept
@@ -51,6 +53,7 @@ SWEEP_EVERY_S: Final = 60.0
 MAX_REDEMPTIONS: Final = 32
 _OPENING: Final = "sales"
 
+T = TypeVar("T")
 Work = Callable[[Writing], SaleReport]
 
 
@@ -63,7 +66,7 @@ class Centre(Protocol):
     async def lookup(self, code: str) -> object:
         """Whoever the centre knows by the code is in the store then."""
 
-    async def want(self, member: str, points: int) -> str:
+    async def want(self, wanted: Wanted) -> str:
         """What it grants is in the store then; why it grants nothing."""
 
 
@@ -189,16 +192,7 @@ class Sales:
             if not code:
                 raise SaleRefusedError("no_voucher", "The voucher has no code: scan it again, or type it.")
             given = replace(given, voucher=code)
-        try:
-            return await self._reserve(sale, given, key)
-        except NotGrantedError as lacking:
-            if not self._centre.is_online or lacking.reason == "register_unsure":
-                raise
-            refused = await self._centre.want(lacking.member, lacking.points)
-            try:
-                return await self._reserve(sale, given, key)
-            except NotGrantedError as still:
-                raise SaleRefusedError(still.reason, refused or str(still)) from still
+        return await granted(self._centre, self._guesses, lambda: self._reserve(sale, given, key))
 
     async def _reserve(self, sale: str, given: RedemptionGiven, key: str | None) -> SaleReport:
         now = self._now()
@@ -350,6 +344,33 @@ class Sales:
         if given.kind not in ("phone", "email") and first_pan(given.code) is not None:
             raise MalformedBodyError("This is a payment card's number, and those are kept nowhere.")
         return MemberReference(code=code, kind=given.kind, entry=given.entry)
+
+
+async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[], Awaitable[T]]) -> T:
+    """What is reserved; where it is not safe here the centre is asked for it once, and it is tried again.
+
+    A voucher's code that the centre does not grant counts as one that nobody has: who tries codes is slowed down, and
+    points are not. Raises SaleRefusedError.
+    """
+    try:
+        return await reserve()
+    except NotGrantedError as lacking:
+        if not centre.is_online or lacking.reason == "register_unsure":
+            raise
+        is_voucher = lacking.wanted.voucher is not UNSET
+        if is_voucher and (wait_s := guesses.wait_s()):
+            why = f"Too many codes that nobody has: try again in {wait_s} s. Scans and sales go on."
+            raise SaleRefusedError("no_voucher", why) from lacking
+        if is_voucher:
+            guesses.missed()  # others may ask meanwhile
+        refused = await centre.want(lacking.wanted)
+        if is_voucher and not refused:
+            guesses.found()
+        try:
+            return await reserve()
+        except NotGrantedError as still:
+            reason: Refused = "no_voucher" if is_voucher and refused else still.reason
+            raise SaleRefusedError(reason, refused or str(still)) from still
 
 
 class _About(Struct, frozen=True, kw_only=True, omit_defaults=True):

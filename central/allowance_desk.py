@@ -25,10 +25,14 @@ class NotOpenError(LookupError):
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """An allowance. `is_live` says that its register can still spend it; without that a person may write it off."""
+    """An allowance. `is_live` says that its register can still spend it; without that a person may write it off.
+
+    With a `voucher`, by its id, it is uses of that; `member` is empty where it is for whoever shows it.
+    """
 
     allowance: str
     member: str
+    voucher: str | None
     device: str
     place: str
     granted: int
@@ -47,10 +51,11 @@ class AllowanceList(Struct, frozen=True, kw_only=True):
 
 
 class WrittenOff(Struct, frozen=True, kw_only=True):
-    """What was written off, and how many points can be spent elsewhere now."""
+    """What was written off, and how many points, and uses of vouchers, can be had elsewhere now."""
 
     allowances: tuple[str, ...]
     points: int
+    uses: int
 
 
 def listed(
@@ -72,6 +77,7 @@ def listed(
             Listed(
                 allowance=row.id,
                 member=row.member,
+                voucher=row.voucher,
                 device=row.device,
                 place=f"{row.store}/{row.register}",
                 granted=row.granted,
@@ -99,7 +105,11 @@ def write_off(connection: Connection, ids: Sequence[str], because: str, now: dat
     if missing:
         raise NotOpenError(f"nothing is set aside under {missing[0]}; `tillside-central allowances list` shows what is")
     allowances.close(connection, rows, "written_off", because, now)
-    whose = sorted({row.member for row in rows})
+    whose = sorted({row.member for row in rows if row.member})
     ledger.refresh_balances(connection, whose, now)
     feed.note_changes(connection, whose, now)
-    return WrittenOff(allowances=tuple(row.id for row in rows), points=sum(allowances.left_of(row) for row in rows))
+    return WrittenOff(
+        allowances=tuple(row.id for row in rows),
+        points=sum(allowances.left_of(row) for row in rows if row.voucher is None),
+        uses=sum(allowances.left_of(row) for row in rows if row.voucher is not None),
+    )

@@ -1,8 +1,9 @@
-"""Points that are set aside: what each register may spend of a member, and what is left of it.
+"""Points and vouchers that are set aside: what each register may give of them, and what is left of it.
 
 Owns the rows of allowances: how they come about, are drawn from, given back and written off. What is left is kept by
-lot, since it does not expire. Never says whether points may be set aside (`central.granting` does), nor keeps a balance
-(`central.ledger` does): who changes a row refreshes the balance of its member, whom they hold (`members.hold`).
+lot, since it does not expire; of a voucher it is uses, of one lot. Never says whether anything may be set aside
+(`central.granting` and `central.leasing` do), nor keeps a balance (`central.ledger` does): who changes a row refreshes
+the balance of its member, whom they hold (`members.hold`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ID_BYTES = 16
 # Why an allowance is asked back: somebody waits for it, or it is to be dealt out anew.
 ASKED_FOR, MISPLACED = 1, 2
 AT_ONCE = 500
+# In the place of a member: a voucher that is for whoever shows it.
+NOBODYS = ""
 _LOTS = tuple[LotPart, ...]
 
 
@@ -48,10 +51,24 @@ def left_of(row: Row[Any]) -> int:
 
 
 def open_of(connection: Connection, members: Sequence[str]) -> list[Row[Any]]:
-    """The open allowances of these members, in the order in which they were granted."""
+    """The open allowances of these members' points, in the order in which they were granted."""
     table = tables.allowances
-    query = select(table).where(table.c.state == "open", among(table.c.member, members))
+    query = select(table).where(table.c.state == "open", among(table.c.member, members), table.c.voucher.is_(None))
     return list(connection.execute(query.order_by(table.c.granted_at, table.c.id))) if members else []
+
+
+def open_of_vouchers(connection: Connection, vouchers: Sequence[str]) -> list[Row[Any]]:
+    """What registers hold of these vouchers, in the order in which they were given it."""
+    table = tables.allowances
+    query = select(table).where(table.c.state == "open", among(table.c.voucher, vouchers))
+    return list(connection.execute(query.order_by(table.c.granted_at, table.c.id))) if vouchers else []
+
+
+def open_leases_of(connection: Connection, member: str) -> list[Row[Any]]:
+    """What registers hold of all the vouchers of a member."""
+    table = tables.allowances
+    query = select(table).where(table.c.state == "open", table.c.member == member, table.c.voucher.is_not(None))
+    return list(connection.execute(query))
 
 
 def held(connection: Connection, members: Sequence[str]) -> dict[str, Counter[datetime | None]]:
@@ -60,7 +77,8 @@ def held(connection: Connection, members: Sequence[str]) -> dict[str, Counter[da
 
 
 def held_of_all(connection: Connection) -> dict[str, Counter[datetime | None]]:
-    return _by_lot(connection.execute(select(tables.allowances).where(tables.allowances.c.state == "open")))
+    table = tables.allowances
+    return _by_lot(connection.execute(select(table).where(table.c.state == "open", table.c.voucher.is_(None))))
 
 
 def _by_lot(rows: Iterable[Row[Any]]) -> dict[str, Counter[datetime | None]]:
@@ -86,8 +104,9 @@ def set_aside(
     lots: Sequence[LotPart],
     now: datetime,
     used: int = 0,
+    voucher: str | None = None,
 ) -> None:
-    """A new allowance of these lots; `used` was spent of it before it was known here."""
+    """A new allowance of these lots, or of uses of a voucher; `used` was spent of it before it was known here."""
     left = sum(part.points for part in lots)
     connection.execute(
         insert(tables.allowances).values(
@@ -100,6 +119,7 @@ def set_aside(
             lots=msgspec.json.encode(lots),
             state="open" if left else "spent",
             granted_at=now,
+            voucher=voucher,
         )
     )
 
@@ -109,18 +129,25 @@ def new_id(randomness: Callable[[int], bytes]) -> str:
 
 
 def draw(
-    connection: Connection, draws: Sequence[Draw], *, device: str, member: str, points: int, now: datetime
+    connection: Connection,
+    draws: Sequence[Draw],
+    *,
+    device: str,
+    member: str,
+    points: int,
+    now: datetime,
+    voucher: str | None = None,
 ) -> tuple[tuple[Drawn, ...], tuple[str, ...]]:
     """Take what a redemption drew of allowances, `points` in all at most; and what is wrong with what it said.
 
-    Only of allowances of this member that this device was given, as far as they go.
+    Only of allowances of this member's points, or of this voucher, that this device was given, as far as they go.
     """
     rows = {row.id: row for row in _rows(connection, [one.allowance for one in draws])}
     drawn: list[Drawn] = []
     problems: dict[str, None] = {}
     for one in draws:
         row = rows.pop(one.allowance, None)
-        fault = _fault(row, device, member)
+        fault = _fault(row, device, member, voucher)
         if row is None or fault is not None:
             problems[fault or ""] = None
             drawn.append(Drawn(allowance=one.allowance, points=one.points))
@@ -135,11 +162,11 @@ def draw(
     return tuple(drawn), tuple(problems)
 
 
-def _fault(row: Row[Any] | None, device: str, member: str) -> str | None:
+def _fault(row: Row[Any] | None, device: str, member: str, voucher: str | None) -> str | None:
     """Why nothing can be drawn of an allowance, which a redemption names once."""
     if row is None:
         return "unknown_allowance"
-    if row.device != device or row.member != member:
+    if row.device != device or row.voucher != voucher or (voucher is None and row.member != member):
         return "foreign_allowance"
     return None if row.state == "open" else "closed_allowance"
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
-from central import allowances, cards, ledger, members, profiles, scopes
+from central import allowances, cards, ledger, members, profiles, scopes, vouchers
 from central.addressed import About, Named
 from central.cards import AT_ONCE
 from central.db import tables
@@ -214,6 +214,7 @@ def _forget(connection: Connection, erasure: Erasure, codes: Collection[str]) ->
     allowances.close(connection, held, "erased", "the member was erased", erasure.erased_at)
     if held:
         ledger.refresh_balances(connection, [member], erasure.erased_at, to_be_planned=False)
+    vouchers.forget(connection, member, erasure.erased_at)
     connection.execute(delete(tables.member_facts).where(tables.member_facts.c.member == member))
     nothing = {"short_name": None, "language": None, "birth_month": None, "segments": "[]"}
     connection.execute(update(tables.members).where(tables.members.c.id.in_(ids)).values(nothing))

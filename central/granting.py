@@ -16,11 +16,13 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from central import allowances, devices, feed, ledger, members, programs, spent
+from central import allowances, devices, feed, leasing, ledger, members, programs, spent, vouchers
 from central.db import tables
 from central.db.sets import among
 from central.devices import Device, Randomness
+from central.leasing import Ahead
 from central.problems import EpochFencedError, UnreadableError
+from central.recalling import NotGrantedError, asked_back, named
 from loyalty.allowances import Place, Policy, misplaced, planned, unit_of
 from loyalty.receipt import AwareDatetime
 from loyalty.spending import beyond, taken_of
@@ -45,12 +47,6 @@ PLANNED_AT_ONCE = 200
 SHOPPED_WITHIN = timedelta(days=183)
 # A register says something every half minute; for one that is silent for longer nothing is asked back elsewhere.
 HEARD_WITHIN = timedelta(minutes=5)
-# Registers named to a cashier.
-MAX_NAMED = 5
-
-
-class NotGrantedError(Exception):
-    """Nothing is set aside. The message is for a cashier."""
 
 
 class PolicySet(Struct, frozen=True, kw_only=True):
@@ -59,6 +55,18 @@ class PolicySet(Struct, frozen=True, kw_only=True):
     policy: Policy
     because: str
     set_at: AwareDatetime | None
+
+
+class _Room(dict[str, int]):
+    """How many allowances more each device may have, counted when it is first asked for."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __missing__(self, device: str) -> int:
+        self[device] = MAX_HELD - _count_of(self._connection, device)
+        return self[device]
 
 
 # ---- what a register asks
@@ -90,6 +98,7 @@ def ask(
     rows = () if is_shared else _granted(connection, device.id, request.epoch, request.after)
     served = rows[:MAX_GRANTED]
     more = len(rows) > MAX_GRANTED
+    rewards = vouchers.rewards_of(connection, [row.voucher for row in served if row.voucher is not None])
     return AllowancesResponse(
         centre_epoch=feed.centre_epoch(connection),
         allowances=tuple(
@@ -100,6 +109,8 @@ def ask(
                 epoch=row.epoch,
                 points=row.granted,
                 recalled=bool(row.recalled),
+                voucher=row.voucher or UNSET,
+                reward=rewards.get(row.voucher, UNSET),
             )
             for row in served
         ),
@@ -171,10 +182,12 @@ def _report(connection: Connection, device: str, held: Sequence[HeldAllowance], 
             raise UnreadableError(f"$.held[{index}] is no allowance that a centre gave")
     table = tables.devices
     connection.execute(update(table).where(table.c.id == device).values(owes_report=0))
-    means = members.meant(connection, {one.member for one in held})
+    points = [one for one in held if not one.voucher]
+    leasing.report(connection, device, [one for one in held if one.voucher], now)
+    means = members.meant(connection, {one.member for one in points})
     forgotten = [
         (means[one.member], one)
-        for one in held
+        for one in points
         if one.member in means and allowances.found(connection, one.allowance) is None
     ]
     members.hold(connection, {member for member, _ in forgotten})
@@ -216,12 +229,17 @@ def _grant(
     silent = silent_registers(connection)
     if silent:
         raise NotGrantedError(
-            f"the head office was restored from a backup and waits to hear from {_named(silent)}; "
+            f"the head office was restored from a backup and waits to hear from {named(silent)}; "
             "connect these registers, or have those that are gone revoked"
         )
     member = members.meant(connection, [want.member]).get(want.member)
     if member is None or members.erased_among(connection, [member]):
         raise NotGrantedError("the head office knows no such member")
+    if _count_of(connection, device.id) >= MAX_HELD:
+        raise NotGrantedError("this register holds points of too many members; it has to give some back first")
+    if want.voucher:
+        leasing.lease(connection, device, request, want, now=now, randomness=randomness)
+        return set()
     members.hold(connection, [member])
     every = allowances.open_of(connection, [member])
     # What it was granted and has not heard of: its answer was lost.
@@ -241,8 +259,6 @@ def _grant(
     if free < wanted:
         others = [row for row in every if (row.device, row.epoch) != (device.id, request.epoch)]
         raise NotGrantedError(_asked_back(connection, others, free=free, wanted=wanted))
-    if _count_of(connection, device.id) >= MAX_HELD:
-        raise NotGrantedError("this register holds points of too many members; it has to give some back first")
     allowances.set_aside(
         connection,
         allowance=allowances.new_id(randomness),
@@ -260,25 +276,8 @@ def _asked_back(connection: Connection, others: Sequence[Row[Any]], *, free: int
     elsewhere = sum(allowances.left_of(row) for row in others)
     if free + elsewhere < wanted:
         return f"{wanted} points are wanted, and {free + elsewhere} can be spent"
-    live = devices.live_epochs(connection)
-    others = [row for row in others if allowances.left_of(row)]
-    reachable = [row for row in others if (row.device, row.epoch) in live]
-    allowances.recall(connection, reachable)
-    places = devices.places_of(connection)
-    asked = sorted({places[row.device] for row in reachable})
-    stuck = sorted({places[row.device] for row in others if row not in reachable})
-    said = [f"{wanted} points are wanted, and {free} are free"]
-    if asked:
-        said.append(f"{_named(asked)} holds the rest and was asked for it: try again in a minute, or spend them there")
-    if stuck:
-        said.append(f"what {_named(stuck)} held before it was set up anew waits for the head office")
-    return "; ".join(said)
-
-
-def _named(places: Sequence[str]) -> str:
-    more = len(places) - MAX_NAMED
-    shown = ", ".join(f"register {place}" for place in places[:MAX_NAMED])
-    return f"{shown} and {more} more" if more > 0 else shown
+    said = asked_back(connection, others, "the rest")
+    return "; ".join([f"{wanted} points are wanted, and {free} are free", *said])
 
 
 def _count_of(connection: Connection, device: str) -> int:
@@ -313,7 +312,7 @@ def may_plan(connection: Connection, now: datetime) -> bool:
     """Whether there is anything to set aside ahead."""
     balances = tables.balances.c
     waits = connection.execute(select(balances.member).where(balances.unplanned == 1).limit(1)).first() is not None
-    return waits and _unit(connection, now) is not None and not silent_registers(connection)
+    return waits and _is_any_ahead(connection, now) and not silent_registers(connection)
 
 
 def plan(connection: Connection, now: datetime, randomness: Randomness, limit: int = PLANNED_AT_ONCE) -> int:
@@ -321,33 +320,54 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
 
     Runs alone: it holds many members, and changes what several devices have.
     """
-    unit = _unit(connection, now)
-    if unit is None or silent_registers(connection):
+    if not _is_any_ahead(connection, now) or silent_registers(connection):
         return 0
     balances = tables.balances
     rows = connection.execute(
         select(balances).where(balances.c.unplanned == 1).order_by(balances.c.member).limit(limit)
     ).all()
     looked_at = [row.member for row in rows]
-    rich = [row.member for row in rows if row.confirmed >= unit]
-    rich = sorted(set(rich) - members.erased_among(connection, rich))
-    ahead, granted = policy(connection).policy, set[str]()
+    if looked_at:
+        _plan(connection, rows, now, randomness)
+        connection.execute(update(balances).where(among(balances.c.member, looked_at)).values(unplanned=0))
+    return len(looked_at)
+
+
+def _plan(connection: Connection, rows: Sequence[Row[Any]], now: datetime, randomness: Randomness) -> None:
     epochs = dict(devices.live_epochs(connection))
-    places = _places(connection, rich, epochs, now)
-    room = {device: MAX_HELD - _count_of(connection, device) for device in {one.device for one in _all(places)}}
-    heard = devices.heard_since(connection, now - HEARD_WITHIN)
+    living = sorted({row.member for row in rows} - members.erased_among(connection, [row.member for row in rows]))
+    ahead = Ahead(
+        policy=policy(connection).policy,
+        visits=_visits(connection, living, epochs, now),
+        epochs=epochs,
+        heard=devices.heard_since(connection, now - HEARD_WITHIN),
+        room=_Room(connection),
+        now=now,
+        randomness=randomness,
+    )
+    unit = _unit(connection, now)
+    if unit is not None:
+        _plan_points(connection, ahead, [row for row in rows if row.confirmed >= unit and row.member in living], unit)
+    if rewards := _issued_ahead(connection, now):
+        leasing.plan(connection, ahead, rewards)
+
+
+def _plan_points(connection: Connection, ahead: Ahead, rows: Sequence[Row[Any]], unit: int) -> None:
+    granted, now, epochs, room = set[str](), ahead.now, ahead.epochs, ahead.room
+    rich = sorted(row.member for row in rows)
+    places = _places(connection, rich, ahead.visits, epochs)
     # Of most members all is set aside already; what is free by lot is read from their whole ledger.
     has_free = {row.member for row in rows if row.confirmed - row.reserved >= unit}
     for member in rich:
         lots = spent.lots_free(connection, member, now) if member in has_free else ()
         held = {place.device: place for place in places[member]}
-        for share in planned(sum(part.points for part in lots), unit, places[member], ahead):
+        for share in planned(sum(part.points for part in lots), unit, places[member], ahead.policy):
             if room[share.device] <= 0:
                 continue
             room[share.device] -= 1
             allowances.set_aside(
                 connection,
-                allowance=allowances.new_id(randomness),
+                allowance=allowances.new_id(ahead.randomness),
                 member=member,
                 device=share.device,
                 epoch=epochs[share.device],
@@ -358,12 +378,9 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
             granted.add(member)
             held[share.device] = replace(held[share.device], held=held[share.device].held + share.points)
         free = sum(part.points for part in lots)
-        told = [replace(one, takes_more=one.device in heard and room[one.device] > 0) for one in held.values()]
-        _ask_for(connection, member, misplaced(free, unit, told, ahead), epochs)
-    if looked_at:
-        connection.execute(update(balances).where(among(balances.c.member, looked_at)).values(unplanned=0))
+        told = [replace(one, takes_more=one.device in ahead.heard and room[one.device] > 0) for one in held.values()]
+        _ask_for(connection, member, misplaced(free, unit, told, ahead.policy), epochs)
     tell_of(connection, granted, now)
-    return len(looked_at)
 
 
 def _ask_for(connection: Connection, member: str, some: Sequence[str], epochs: Mapping[str, str]) -> None:
@@ -374,11 +391,11 @@ def _ask_for(connection: Connection, member: str, some: Sequence[str], epochs: M
         allowances.recall(connection, rows, allowances.MISPLACED)
 
 
-def _places(
+def _visits(
     connection: Connection, some: Sequence[str], epochs: Mapping[str, str], now: datetime
-) -> dict[str, list[Place]]:
-    """Where each of these members shopped of late, by the device that is there now, and what it holds of theirs."""
-    visits: defaultdict[str, Counter[str]] = defaultdict(Counter)
+) -> dict[str, Counter[str]]:
+    """How often each of these members shopped of late where, by the device that is there now."""
+    visits: dict[str, Counter[str]] = {member: Counter() for member in some}
     successor = devices.successors(connection, epochs)
     columns = tables.receipts.c
     since = func.coalesce(columns.issued_at, columns.received_at) >= now - SHOPPED_WITHIN
@@ -388,6 +405,13 @@ def _places(
     for row in connection.execute(query.group_by(columns.member, columns.device)):
         if row.device in successor:
             visits[row.member][successor[row.device]] += row.visits
+    return visits
+
+
+def _places(
+    connection: Connection, some: Sequence[str], visits: Mapping[str, Counter[str]], epochs: Mapping[str, str]
+) -> dict[str, list[Place]]:
+    """Where each of these members shopped of late, and what a register there or elsewhere holds of theirs."""
     has: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in allowances.open_of(connection, some):
         if epochs.get(row.device) == row.epoch:
@@ -401,11 +425,22 @@ def _places(
     }
 
 
-def _all(places: Mapping[str, Sequence[Place]]) -> Iterable[Place]:
-    return (one for own in places.values() for one in own)
-
-
 def _unit(connection: Connection, now: datetime) -> int | None:
     """What the cheapest reward costs that may be had by what was set aside, under the program in force."""
     published = programs.program_in_force(connection, now)
     return None if published is None else unit_of(published.program)
+
+
+def _issued_ahead(connection: Connection, now: datetime) -> list[str]:
+    """The rewards whose vouchers are set aside ahead, under the program in force."""
+    published = programs.program_in_force(connection, now)
+    if published is None:
+        return []
+    return [one.id for one in published.program.rewards if one.issued and one.offline == "allowance"]
+
+
+def _is_any_ahead(connection: Connection, now: datetime) -> bool:
+    """Whether anything at all is set aside ahead."""
+    if _unit(connection, now) is not None:
+        return True
+    return bool(_issued_ahead(connection, now)) and vouchers.are_anybodys(connection)

@@ -163,6 +163,7 @@ def _take_over(connection: Connection, gone: str, kept: str, now: datetime) -> N
         tables.member_entries,
         tables.allowances,
         tables.redemptions,
+        tables.vouchers,
     )
     for table in whose:
         connection.execute(update(table).where(table.c.member == gone).values(member=kept))

@@ -2,6 +2,7 @@
 
 Owns the effect of the entries `redeem`, `release` and `allowance_return`. A discount that was given was given: a
 redemption counts once, by its key, whatever allowed it, and what a person should look at is kept with it as `problems`.
+One by a voucher that was issued takes a use of that, and nothing of the ledger.
 What it takes of the ledger is `central.folding`'s. Never refuses one for want of points.
 """
 
@@ -12,7 +13,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from central import allowances, members, spent
+from central import allowances, members, spent, vouchers
 from central.db import tables
 from central.devices import Device
 from central.plausible import AHEAD
@@ -21,7 +22,7 @@ from central.spent import GIVEN, RELEASED
 from loyalty.spending import taken_of
 from sync.records import AllowanceReturnBody, Entry, RedeemBody, ReleaseBody
 
-BEYOND_BALANCE = "beyond_balance"
+BEYOND_BALANCE, BEYOND_USES = "beyond_balance", "beyond_uses"
 
 
 def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBody, now: datetime) -> Seen:
@@ -34,13 +35,24 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
     if member is None:
         return Seen(code="quarantined", detail="no member has this id here; merge or import them, then apply it again")
     members.hold(connection, [member])
+    voucher = body.voucher or None
+    wrong = _wrong_with(connection, voucher, body, member) if voucher is not None else ()
     drawn, problems = allowances.draw(
-        connection, body.drawn, device=device.id, member=member, points=body.points, now=now
+        connection,
+        body.drawn,
+        device=device.id,
+        member=member,
+        points=body.points if voucher is None else body.times,
+        now=now,
+        voucher=voucher,
     )
-    rest = body.points - sum(one.counted for one in drawn)
+    problems = (*problems, *wrong)
+    drawn_points = sum(one.counted for one in drawn) if voucher is None else 0
+    rest = body.points - drawn_points
     free = spent.lots_free(connection, member, now) if rest else ()
     if rest > sum(part.points for part in free):
         problems = (*problems, BEYOND_BALANCE)
+    parts = [part for one in drawn for part in one.parts] if voucher is None else []
     connection.execute(
         insert(table).values(
             key=entry.key,
@@ -51,8 +63,9 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
             times=body.times,
             points=body.points,
             discount_minor=body.discount_minor,
-            parts=msgspec.json.encode([*(part for one in drawn for part in one.parts), *taken_of(free, rest)]),
+            parts=msgspec.json.encode([*parts, *taken_of(free, rest)]),
             drawn=msgspec.json.encode(drawn),
+            voucher=voucher,
             program=body.program or None,
             operator=body.operator or None,
             at=now if body.at > now + AHEAD else body.at,
@@ -70,6 +83,20 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
     )
 
 
+def _wrong_with(connection: Connection, voucher: str, body: RedeemBody, member: str) -> tuple[str, ...]:
+    """What a person should look at of a voucher that was taken. It is held from here on."""
+    row = vouchers.hold(connection, voucher)
+    if row is None:
+        return ("unknown_voucher",)
+    given = vouchers.standing(connection, [voucher]).get(voucher, 0)
+    problems = {
+        "foreign_voucher": row.member not in (None, member),
+        "revoked_voucher": row.revoked_at is not None,
+        BEYOND_USES: given + body.times > row.uses,
+    }
+    return tuple(name for name, is_so in problems.items() if is_so)
+
+
 def release(connection: Connection, device: Device, body: ReleaseBody, now: datetime) -> Seen:
     """A redemption did not take place: what it took comes back, once."""
     table = tables.redemptions
@@ -81,6 +108,8 @@ def release(connection: Connection, device: Device, body: ReleaseBody, now: date
     if row.state == RELEASED:
         return Seen(code="duplicate", member=row.member)
     members.hold(connection, [row.member])
+    if row.voucher is not None:
+        vouchers.hold(connection, row.voucher)
     allowances.put_back(connection, spent.drawn_in(row), now)
     connection.execute(update(table).where(table.c.key == row.key).values(state=RELEASED, released_at=now))
     return Seen(code="accepted", member=row.member, touched=frozenset({row.member}), moved=frozenset({row.member}))
@@ -95,20 +124,26 @@ def take_return(connection: Connection, device: Device, epoch: str, body: Allowa
     if row is None:
         return Seen(code="accepted", detail="this allowance is not known here")
     if row.device != device.id:
-        return Seen(code="quarantined", detail="this allowance is another register's", member=row.member)
+        return Seen(code="quarantined", detail="this allowance is another register's", member=row.member or None)
     if row.state != "open":
-        return Seen(code="duplicate", detail=f"is {row.state} already", member=row.member)
+        return Seen(code="duplicate", detail=f"is {row.state} already", member=row.member or None)
     if row.epoch != epoch:
         detail = "is of an epoch that ended; a person writes it off (`tillside-central allowances write-off`)"
-        return Seen(code="accepted", detail=detail, member=row.member)
+        return Seen(code="accepted", detail=detail, member=row.member or None)
     members.hold(connection, [row.member])
+    if row.voucher is not None:
+        vouchers.hold(connection, row.voucher)
+        released = spent.drawn_of_voucher(connection, row.voucher, row.id, RELEASED)
+    else:
+        released = spent.drawn_of(connection, row.member, row.id, RELEASED)
     left = allowances.left_of(row)
     told = min(body.points, left)
     # What was released may not be in what the register counts; what else is missing was spent by an entry that waits.
-    freed = told + min(left - told, spent.drawn_of(connection, row.member, row.id, RELEASED))
+    freed = told + min(left - told, released)
     allowances.give_back(connection, row, freed, now)
     if row.recalled == allowances.MISPLACED:
         balances = tables.balances
         connection.execute(update(balances).where(balances.c.member == row.member).values(unplanned=1))
-    detail = "" if freed == left else f"{left - freed} points more are set aside than the register says"
-    return Seen(code="accepted", detail=detail, member=row.member, set_aside=frozenset({row.member}))
+    detail = "" if freed == left else f"{left - freed} more are set aside than the register says"
+    set_aside = frozenset({row.member} if row.voucher is None else ())
+    return Seen(code="accepted", detail=detail, member=row.member or None, set_aside=set_aside)

@@ -49,6 +49,13 @@ def drawn_of(connection: Connection, member: str, allowance: str, state: str) ->
     return sum(one.points for row in connection.execute(query) for one in drawn_in(row) if one.allowance == allowance)
 
 
+def drawn_of_voucher(connection: Connection, voucher: str, allowance: str, state: str) -> int:
+    """The same of redemptions by a voucher, whoever showed it: uses."""
+    table = tables.redemptions
+    query = select(table.c.drawn).where(table.c.voucher == voucher, table.c.state == state)
+    return sum(one.points for row in connection.execute(query) for one in drawn_in(row) if one.allowance == allowance)
+
+
 def lots_free(connection: Connection, member: str, now: datetime) -> tuple[LotPart, ...]:
     """What may be spent of a member now, by lot, and nobody holds."""
     entries = ledger.entries_of_member(connection, member)

@@ -1,9 +1,10 @@
-"""Points that a register may spend without asking: how many are granted where, and what one may spend now.
+"""What a register may give without asking: points and vouchers, how much is granted where, and what it may give now.
 
 Owns that arithmetic, the centre's half and the register's. An allowance is so many points of one member, in whole
 rewards, that the centre sets aside for one register in one of its epochs; nobody else can spend them until that
 register itself says that it will not, or a person writes them off. So what is spent in any partition was set aside
-before, and that never was more than the balance. Never asks a clock: no allowance ends by time.
+before, and that never was more than the balance. A voucher that was issued goes by the same rule: what is set aside is
+one of its uses, and a register takes no voucher of which it holds none. Never asks a clock: no allowance ends by time.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ MAX_PLACES: Final = 16
 MAX_REWARDS: Final = 100
 
 Refused = Literal["not_enough", "not_offline", "register_unsure", "below_floor"]
+
+_UNSURE: Final = "this register's database may be an older copy; it spends nothing until it is online"
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
@@ -43,8 +46,22 @@ class Draw(Struct, frozen=True, kw_only=True):
     points: int
 
 
+class Lease(Struct, frozen=True, kw_only=True):
+    """Uses of a voucher that this register holds: the voucher by its id, and the reward that it brings.
+
+    `member` is whose it is, empty where it is for whoever shows it; `left` are uses that no sale took yet.
+    """
+
+    allowance: str
+    epoch: str
+    voucher: str
+    reward: str
+    member: str
+    left: int
+
+
 class CannotSpendError(ValueError):
-    """Points cannot be spent here and now. `reason` is for programs, the message for people."""
+    """Neither points nor a voucher can be taken here and now. `reason` is for programs, the message for people."""
 
     def __init__(self, reason: Refused, message: str) -> None:
         super().__init__(message)
@@ -78,9 +95,7 @@ class Standing(Struct, frozen=True, kw_only=True):
         Nothing for a reward that goes by the balance (`floor`). Raises CannotSpendError.
         """
         if not self.is_sure:
-            raise CannotSpendError(
-                "register_unsure", "this register's database may be an older copy; it spends nothing until it is online"
-            )
+            raise CannotSpendError("register_unsure", _UNSURE)
         if points <= self.safe:
             return _drawn(self._usable(), points)
         match reward.offline:
@@ -107,6 +122,20 @@ def _drawn(allowances: Iterable[Allowance], points: int) -> tuple[Draw, ...]:
         draws.append(Draw(allowance=one.id, points=min(points, one.left)))
         points -= draws[-1].points
     return tuple(draws)
+
+
+def leased(leases: Iterable[Lease], *, epoch: str, is_sure: bool) -> Lease:
+    """Which of a voucher's leases one use is drawn of, before the centre is asked for one. Raises CannotSpendError."""
+    if not is_sure:
+        raise CannotSpendError("register_unsure", _UNSURE)
+    for one in leases:
+        if one.epoch == epoch and one.left > 0:
+            return one
+    raise CannotSpendError(
+        "not_offline",
+        "this register has to ask the centre for this voucher, and that does not answer: try again once it is online, "
+        "or take the voucher to the register where its member mostly shops",
+    )
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,7 +168,8 @@ class Share(Struct, frozen=True, kw_only=True):
 
 def unit_of(program: Program) -> int | None:
     """The points that the cheapest reward costs which can be had by allowance; None where there is none."""
-    return min((reward.points for reward in program.rewards if reward.offline == "allowance"), default=None)
+    costs = (reward.points for reward in program.rewards if reward.offline == "allowance" and not reward.issued)
+    return min(costs, default=None)
 
 
 def planned(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:

@@ -180,7 +180,9 @@ class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What points buy, or a voucher: a discount on a basket. Which there are for a basket, `loyalty.rewards` says.
 
     It has a `cost` in points, or a `code` that whoever shows it may use as often as they like: nothing is spent then,
-    so it can be had without the centre, and where nothing else is said once on a receipt.
+    so it can be had without the centre. Or it is `issued`: the centre makes vouchers that bring it, each with a code
+    of its own, and a register takes one only where that was set aside for it. What a voucher brings comes once on a
+    receipt where nothing else is said.
 
     One of three: `discount_minor` off the goods that `when` names (off all goods without it), `discount_percent` of
     them, or one piece of them at `piece_minor` (0: for nothing), the dearest or the cheapest as `piece` says.
@@ -195,6 +197,7 @@ class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priority: int = 0
     cost: PositiveInt | UnsetType = UNSET
     code: VoucherCode | UnsetType = UNSET
+    issued: bool | UnsetType = UNSET
     discount_minor: Threshold | UnsetType = UNSET
     discount_percent: Percent | UnsetType = UNSET
     piece_minor: Annotated[int, Meta(ge=0, le=10**14)] | UnsetType = UNSET
@@ -360,8 +363,10 @@ def _wrong_reward(path: str, reward: Reward) -> Iterator[str]:
     for key, day in days:
         if not _is_day(day):
             yield f"{path}.{key}: {day!r} is no day of the calendar; write it as 2027-12-31"
-    if (reward.cost is UNSET) is (reward.code is UNSET):
-        yield f"{path}: give either cost, in points, or the code of a voucher"
+    if (reward.cost is not UNSET) + (reward.code is not UNSET) + bool(reward.issued) != 1:
+        yield f'{path}: give one of cost, in points, the code of a voucher, and "issued": true for issued ones'
+    if reward.issued and reward.offline == "floor":
+        yield f"{path}.offline: an issued voucher goes by no balance; say allowance or refuse"
     if reward.code is not UNSET and reward.offline != "refuse":
         yield f"{path}.offline: nothing is spent where a voucher is shown, so it needs no centre; take it out"
     if [day for _, day in days] != sorted(day for _, day in days):

@@ -92,7 +92,7 @@ def offers(purchase: Purchase, program: Program, spendable: int, taken: Sequence
     return tuple(
         _offer(ready, basket, spendable)
         for ready in _ready(program)
-        if ready.reward.code is UNSET and _is_meant(ready, purchase)
+        if ready.reward.cost is not UNSET and _is_meant(ready, purchase)
     )
 
 
@@ -255,7 +255,7 @@ def _per_receipt(reward: Reward) -> int:
     """How many times a receipt can have a reward, whatever is on it."""
     if reward.max_per_receipt is not UNSET:
         return reward.max_per_receipt
-    return MAX_TIMES if reward.code is UNSET else 1
+    return MAX_TIMES if reward.cost is not UNSET else 1
 
 
 def _redeem(basket: _Basket, program: Program, taken: Sequence[Taken]) -> list[Redeemed]:

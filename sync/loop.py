@@ -86,7 +86,7 @@ from sync.wire import (
     SignedItemMap,
     SignedProgram,
     SnapshotResponse,
-    WantedPoints,
+    Wanted,
 )
 
 _EPOCH_CENTRE = "epoch_centre"
@@ -209,8 +209,9 @@ class SyncLoop:
             return LookedUp(member=answer.row)
         return LookedUp(member=self._store.member(answer.row.member))
 
-    async def want(self, member: str, points: int) -> str:
-        """Asks the centre for so many points of a member who stands at the till; what it grants is then in the store.
+    async def want(self, wanted: Wanted) -> str:
+        """Asks the centre for points of a member who stands at the till, or for a voucher that is shown there; what it
+        grants is then in the store.
 
         Returns why it grants nothing, in words for a cashier; empty where it said nothing of that, or nothing at all
         in time. Never raises: what failed is logged.
@@ -218,7 +219,6 @@ class SyncLoop:
         epoch, cursor = self._store.live_epoch_id(), self._store.allowance_cursor()
         if not (self._state.online and epoch):
             return ""
-        wanted = WantedPoints(member=member, points=points)
         try:
             answer = await self._client.allowances(AllowancesRequest(epoch=epoch, after=cursor.number, want=wanted))
             if cursor.centre_epoch not in (None, answer.centre_epoch):

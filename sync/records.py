@@ -194,6 +194,7 @@ class RedeemBody(Struct, frozen=True, kw_only=True):
 
     `receipt` is the key of the sale that shows it; absent where none came. `points` are what it cost in all, `drawn`
     what of them was set aside for this register; the rest went by the balance. `program` is the hash it was offered by.
+    `voucher` is the id of the one that brought it, of those that a centre issued; then `drawn` are uses of that.
     """
 
     member: MemberId
@@ -202,6 +203,7 @@ class RedeemBody(Struct, frozen=True, kw_only=True):
     points: Annotated[int, Meta(ge=0, le=10**14)]
     discount_minor: Annotated[int, Meta(ge=0, le=10**14)]
     drawn: Annotated[tuple[Draw, ...], Meta(max_length=MAX_DRAWS)] = ()
+    voucher: HexDigest | UnsetType = UNSET
     receipt: str | UnsetType = UNSET
     program: HexDigest | UnsetType = UNSET
     at: AwareDatetime
@@ -217,7 +219,10 @@ class ReleaseBody(Struct, frozen=True, kw_only=True):
 
 
 class AllowanceReturnBody(Struct, frozen=True, kw_only=True):
-    """Body of `allowance_return`: the register spends nothing more of this allowance; `points` were not spent."""
+    """Body of `allowance_return`: the register spends nothing more of this allowance; `points` were not spent.
+
+    Of a voucher they are its uses.
+    """
 
     allowance: Annotated[str, Meta(min_length=1, max_length=64)]
     points: Annotated[int, Meta(ge=0, le=10**14)]

@@ -172,7 +172,8 @@ class ErasuresResponse(Struct, frozen=True, kw_only=True):
 class GrantedAllowance(Struct, frozen=True, kw_only=True):
     """Points of a member that this register may spend in `epoch` without asking (`loyalty.allowances`).
 
-    `number` grows with each that a device is given. `recalled` asks it to give back what it does not need now.
+    `number` grows with each that a device is given. `recalled` asks it to give back what it does not need now. With
+    `voucher` and `reward` the points are uses of that voucher, and `member` is empty where it is for whoever shows it.
     """
 
     number: int
@@ -181,6 +182,8 @@ class GrantedAllowance(Struct, frozen=True, kw_only=True):
     epoch: str
     points: Annotated[int, Meta(ge=1)]
     recalled: bool = False
+    voucher: HexDigest | UnsetType = UNSET
+    reward: str | UnsetType = UNSET
 
 
 class HeldAllowance(Struct, frozen=True, kw_only=True):
@@ -191,13 +194,16 @@ class HeldAllowance(Struct, frozen=True, kw_only=True):
     epoch: str
     points: int
     used: int
+    voucher: HexDigest | UnsetType = UNSET
+    reward: str | UnsetType = UNSET
 
 
-class WantedPoints(Struct, frozen=True, kw_only=True):
-    """A member stands at the till and wants a reward for so many points."""
+class Wanted(Struct, frozen=True, kw_only=True):
+    """A member stands at the till and wants a reward for so many points, or for one use of a `voucher`, by its id."""
 
     member: str
     points: Annotated[int, Meta(ge=1, le=10**14)]
+    voucher: HexDigest | UnsetType = UNSET
 
 
 class AllowancesRequest(Struct, frozen=True, kw_only=True):
@@ -208,7 +214,7 @@ class AllowancesRequest(Struct, frozen=True, kw_only=True):
 
     epoch: str
     after: Annotated[int, Meta(ge=0)]
-    want: WantedPoints | UnsetType = UNSET
+    want: Wanted | UnsetType = UNSET
     held: Annotated[tuple[HeldAllowance, ...], Meta(max_length=MAX_HELD)] | UnsetType = UNSET
 
 

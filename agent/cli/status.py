@@ -71,7 +71,8 @@ def _facts(report: StatusReport, now: datetime) -> list[tuple[str, str]]:
 def _spending(spending: SpendingStatus) -> str:
     if spending.unsure_because:
         return "nothing, until the centre was reached"
-    held = f"{spending.points} points safe here, in {spending.allowances} allowances"
+    vouchers = f" and {spending.vouchers} vouchers" if spending.vouchers else ""
+    held = f"{spending.points} points{vouchers} safe here, in {spending.allowances} allowances"
     open_now = f"; {spending.reserved} rewards reserved, {spending.open_sales} sales open"
     return held + open_now if spending.open_sales or spending.reserved else held
 

@@ -212,7 +212,8 @@ async def _spending(look: Surroundings) -> AsyncIterator[Check]:
         yield Check(area="spending", name="", verdict="degraded", said=said)
         return
     said = (
-        f"{spending.points} points in {spending.allowances} allowances are safe here, {spending.reserved} rewards are "
+        f"{spending.points} points and {spending.vouchers} vouchers in {spending.allowances} allowances are safe here, "
+        f"{spending.reserved} rewards are "
         f"reserved in {spending.open_sales} open sales"
     )
     yield Check(area="spending", name="", verdict="healthy", said=said)

@@ -30,6 +30,7 @@ for _name, _where, _help in (
     ("cards", "cards:app", "Hand out, block and replace cards."),
     ("registers", "registers:registers", "List registers and shut one out."),
     ("allowances", "allowances:app", "Say what is set aside for registers to spend, and write off what is lost."),
+    ("vouchers", "vouchers:app", "Issue vouchers, see what became of them, and revoke one."),
     ("scopes", "scopes:app", "Say which members the registers of a store hold."),
     ("receipts", "receipts:app", "Look at receipts that are held, and let them count."),
     ("limits", "limits:app", "Say how often a card may be used, and see who uses which."),

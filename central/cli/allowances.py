@@ -81,7 +81,8 @@ def allowances_write_off(
             done = database.write_now(lambda connection: allowance_desk.write_off(connection, ids, because, utc_now()))
         except allowance_desk.NotOpenError as error:
             fail(as_json, str(error))
-    say(as_json, done, f"{len(done.allowances)} written off, {done.points} points are free")
+    uses = f", and {done.uses} uses of vouchers" if done.uses else ""
+    say(as_json, done, f"{len(done.allowances)} written off, {done.points} points{uses} are free")
 
 
 def _set(connection: Connection, places: int | None, rewards: int | None, because: str) -> None:
@@ -96,4 +97,5 @@ def _text(one: Listed) -> str:
     state = f"{one.left} of {one.granted} left" if one.state == "open" else one.state
     notes = [state, "asked back" if one.recalled else "", "" if one.is_live else "its epoch ended", one.because or ""]
     said = ", ".join(note for note in notes if note)
-    return f"{one.allowance}  {one.member}  {one.place}  {one.granted_at:%Y-%m-%d %H:%M} UTC  {said}"
+    what = f"voucher {one.voucher}" if one.voucher is not None else one.member
+    return f"{one.allowance}  {what}  {one.place}  {one.granted_at:%Y-%m-%d %H:%M} UTC  {said}"

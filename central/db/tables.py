@@ -447,7 +447,8 @@ balances = Table(
     _partial("ix_balances_unplanned", "member", where="unplanned = 1"),  # soon planned
 )
 
-# Points of a member that one register may spend in one of its epochs. Of `granted` so many were `used` by redemptions
+# Points of a member that one register may spend in one of its epochs; or uses of a `voucher`, `member` being '' where
+# that is for whoever shows it. Of `granted` so many were `used` by redemptions
 # and `returned` by the register; `lots` is the rest by lot, in JSON. `number` says in which order the device hears of
 # them; a row that waits for one gets the next when the device asks, also one that was `recalled`, for a reason of
 # `central.allowances`.
@@ -468,10 +469,26 @@ allowances = Table(
     Column("granted_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Column("because", Text),
+    Column("voucher", String(64)),
     Index("ix_allowances_id", "id"),
     Index("ix_allowances_device_number", "device", "number"),
     _partial("ix_allowances_open", "member", where="state = 'open'"),
     _partial("ix_allowances_open_device", "device", where="state = 'open'"),
+    _partial("ix_allowances_voucher", "voucher", where="voucher IS NOT NULL"),
+)
+
+# Vouchers that were issued one by one, by a digest of the code: for one member, or without one for whoever shows it.
+vouchers = Table(
+    "vouchers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("reward", String(64), nullable=False),
+    Column("member", String(64)),
+    Column("uses", Integer, nullable=False),
+    Column("issued_at", Moment, nullable=False, index=True),
+    Column("revoked_at", Moment),
+    Column("because", Text),
+    _partial("ix_vouchers_member", "member", where="member IS NOT NULL"),
 )
 
 # What an operator said of how much is set aside ahead, and where; the newest row counts.
@@ -523,8 +540,10 @@ redemptions = Table(
     Column("state", String(16), nullable=False),
     Column("released_at", Moment),
     Column("problems", Text, nullable=False, server_default="[]"),
+    Column("voucher", String(64)),
     Index("ix_redemptions_device_at", "device", "at"),
     _partial("ix_redemptions_problems", "received_at", where="problems <> '[]'"),  # few have any
+    _partial("ix_redemptions_voucher", "voucher", where="voucher IS NOT NULL"),
 )
 
 # From where a member's next sale goes on: the newest thing that was folded, when its program began to hold ('' for
@@ -730,5 +749,6 @@ SPREAD = {
     "card_changes": "code",
     "events": "key",
     "redemptions": "key",
+    "vouchers": "id",
     "unmapped_goods": "key",
 }

@@ -8,7 +8,7 @@ belongs to an id that names nobody. Each step is a small transaction and may be 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -111,7 +111,7 @@ class PurgeRows(Reading):
     def append(self, kind: EntryKind, key: str, body: Struct) -> Any:
         raise NotImplementedError
 
-    def purge_spending(self, members: Iterable[str], names: Callable[[MemberReference], bool]) -> None:
+    def purge_spending(self, members: Collection[str], names: Callable[[MemberReference], bool]) -> None:
         raise NotImplementedError
 
     def purge_quarantine(self, texts: frozenset[str], after: int) -> int | None:

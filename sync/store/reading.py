@@ -238,7 +238,8 @@ class Reading:
     def _points_held(self, member: str) -> int:
         """What is left of the member's allowances here, which the row tells as set aside."""
         rows = self._rows(
-            "SELECT epoch, points - used FROM allowances WHERE member = ? AND returned IS NULL", (member,)
+            "SELECT epoch, points - used FROM allowances WHERE member = ? AND returned IS NULL AND voucher IS NULL",
+            (member,),
         )
         live = self.live_epoch_id() if rows else ""
         return sum(left for epoch, left in rows if epoch == live)

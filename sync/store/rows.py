@@ -145,7 +145,8 @@ class KeptSale(Struct, frozen=True, kw_only=True):
 class KeptRedemption(Struct, frozen=True, kw_only=True):
     """A reward that was chosen for a sale: what it costs and takes off, and the allowances that it draws from.
 
-    `member` is the centre's id, `program` the hash by which it was offered, `entered` how the member was told.
+    `member` is the centre's id, `program` the hash by which it was offered, `entered` how the member was told. With a
+    `voucher`, by its id, it draws uses of that.
     """
 
     id: str
@@ -162,16 +163,19 @@ class KeptRedemption(Struct, frozen=True, kw_only=True):
     receipt: str | None = None
     at: datetime
     entered: MemberEntry | None = None
+    voucher: str | None = None
 
 
 class SpendingStatus(Struct, frozen=True, kw_only=True):
-    """What `status` says of spending: allowances of the live epoch and the points left of them, and what is open.
+    """What `status` says of spending: allowances of the live epoch, the points and the vouchers left of them, and what
+    is open.
 
     `unsure_because` says why nothing may be spent; empty where it may.
     """
 
     allowances: int
     points: int
+    vouchers: int
     open_sales: int
     reserved: int
     unsure_because: str

@@ -246,6 +246,19 @@ _CLAIMS_SHOWN: Migration = (
     ),
 )
 
+_VOUCHERS: Migration = (
+    "vouchers",
+    (
+        # With a voucher, by its id, the points of an allowance are uses of that; it brings `reward`. `member` is empty
+        # where it is for whoever shows it.
+        "ALTER TABLE allowances ADD COLUMN voucher TEXT",
+        "ALTER TABLE allowances ADD COLUMN reward TEXT",
+        "CREATE INDEX allowances_voucher ON allowances (voucher) WHERE voucher IS NOT NULL",
+        # Which one brought a reward.
+        "ALTER TABLE redemptions ADD COLUMN voucher TEXT",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -260,6 +273,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _SCANS_OF_MEMBER,
     _SPENDING,
     _CLAIMS_SHOWN,
+    _VOUCHERS,
 )
 
 

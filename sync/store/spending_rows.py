@@ -1,4 +1,4 @@
-"""Points that may be spent here, sales that are open, and rewards that were reserved for them.
+"""Points that may be spent here, vouchers that may be taken, sales that are open, and what was reserved for them.
 
 Owns the rows of `allowances`, `sales` and `redemptions`, and that each change of what is used grows the count which the
 witness outside the database repeats. Points of an allowance are used in the transaction that reserves them, and an
@@ -8,7 +8,7 @@ allowance is given back only where no reservation draws of it. Never says whethe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from loyalty.allowances import Allowance, Draw, Standing
+from loyalty.allowances import Allowance, Draw, Lease, Standing
 from loyalty.instant import Instant
 from loyalty.member import Member
 from loyalty.receipt import MemberReference, Receipt
@@ -52,8 +52,9 @@ _CURSOR_CENTRE: Final = "allowances_centre"
 _SALE = "SELECT sale, by_page, state, touched, member, receipt, basket FROM sales WHERE "
 _REDEMPTION = (
     "SELECT redemption, sale, member, reward, times, points, discount_minor, lines, draws, state, program, receipt, "
-    "at, entered FROM redemptions WHERE "
+    "at, entered, voucher FROM redemptions WHERE "
 )
+_LEASE: Final = "SELECT id, epoch, voucher, reward, member, points - used FROM allowances WHERE "
 _OPEN: Final = "returned IS NULL AND used < points"
 
 _encode = msgspec.json.Encoder().encode
@@ -70,13 +71,24 @@ class SpendingReads(Reading):
     def standing(self, member: Member, *, is_sure: bool) -> Standing:
         """What this register may spend of a member's points."""
         rows = self._rows(
-            f"SELECT id, epoch, points, used FROM allowances WHERE member = ? AND {_OPEN} ORDER BY number",  # noqa: S608
+            "SELECT id, epoch, points, used FROM allowances WHERE member = ? AND voucher IS NULL "  # noqa: S608 - ours
+            f"AND {_OPEN} ORDER BY number",
             (member.member,),
         )
         held = (Allowance(id=row[0], epoch=row[1], points=row[2], used=row[3]) for row in rows)
         return Standing(
             epoch=self.live_epoch_id(), is_sure=is_sure, balance=member.balance.spendable, allowances=tuple(held)
         )
+
+    def leases(self, voucher: str) -> tuple[Lease, ...]:
+        """What this register holds of a voucher, by its id."""
+        rows = self._rows(f"{_LEASE}voucher = ? AND {_OPEN} ORDER BY number", (voucher,))
+        return tuple(map(_lease, rows))
+
+    def leases_of(self, member: Member) -> tuple[Lease, ...]:
+        """What this register holds of vouchers that are the member's own."""
+        rows = self._rows(f"{_LEASE}member = ? AND voucher IS NOT NULL AND {_OPEN} ORDER BY number", (member.member,))
+        return tuple(map(_lease, rows))
 
     def has_allowances(self) -> bool:
         """Whether there ever was anything to spend here."""
@@ -85,11 +97,21 @@ class SpendingReads(Reading):
     def held_allowances(self) -> tuple[HeldAllowance, ...]:
         """All that was not given back, of whatever epoch it is."""
         rows = self._rows(
-            "SELECT id, member, epoch, points, used FROM allowances WHERE returned IS NULL ORDER BY number LIMIT ?",
+            "SELECT id, member, epoch, points, used, voucher, reward FROM allowances WHERE returned IS NULL "
+            "ORDER BY number LIMIT ?",
             (MAX_SPENT_ALLOWANCES,),
         )
         return tuple(
-            HeldAllowance(allowance=row[0], member=row[1], epoch=row[2], points=row[3], used=row[4]) for row in rows
+            HeldAllowance(
+                allowance=row[0],
+                member=row[1],
+                epoch=row[2],
+                points=row[3],
+                used=row[4],
+                voucher=row[5] or UNSET,
+                reward=row[6] or UNSET,
+            )
+            for row in rows
         )
 
     def allowance_cursor(self) -> AllowanceCursor:
@@ -119,13 +141,19 @@ class SpendingReads(Reading):
 
     def spending_status(self, *, unsure_because: str) -> SpendingStatus:
         held = self._row(
-            f"SELECT count(*), coalesce(sum(points - used), 0) FROM allowances WHERE {_OPEN} AND epoch = ?",  # noqa: S608
+            "SELECT count(*), coalesce(sum((points - used) * (voucher IS NULL)), 0), count(DISTINCT voucher) "  # noqa: S608
+            f"FROM allowances WHERE {_OPEN} AND epoch = ?",
             (self.live_epoch_id(),),
         )
         reserved = self._row("SELECT count(*) FROM redemptions WHERE state = 'reserved'")
         sales = self._row("SELECT count(*) FROM sales WHERE state = 'open'")
         return SpendingStatus(
-            allowances=held[0], points=held[1], open_sales=sales[0], reserved=reserved[0], unsure_because=unsure_because
+            allowances=held[0],
+            points=held[1],
+            vouchers=held[2],
+            open_sales=sales[0],
+            reserved=reserved[0],
+            unsure_because=unsure_because,
         )
 
     def spending_doubted(self) -> str | None:
@@ -174,10 +202,20 @@ class SpendingRows(SpendingReads):
 
     def _keep_allowance(self, one: GrantedAllowance) -> None:
         self._execute(
-            "INSERT INTO allowances (id, member, epoch, number, points, recalled) VALUES (?, ?, ?, ?, ?, ?) "
+            "INSERT INTO allowances (id, member, epoch, number, points, recalled, voucher, reward) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET number = excluded.number, recalled = excluded.recalled "
             "WHERE excluded.number > number",
-            (one.allowance, one.member, one.epoch, one.number, one.points, int(one.recalled)),
+            (
+                one.allowance,
+                one.member,
+                one.epoch,
+                one.number,
+                one.points,
+                int(one.recalled),
+                one.voucher or None,
+                one.reward or None,
+            ),
         )
 
     def give_back_recalled(self) -> None:
@@ -274,7 +312,8 @@ class SpendingRows(SpendingReads):
             self._execute("UPDATE allowances SET used = used + ? WHERE id = ?", (draw.points, draw.allowance))
         self._execute(
             "INSERT INTO redemptions (redemption, times, points, discount_minor, state, sale, member, reward, program, "
-            "at, lines, draws, receipt, entered) VALUES (?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            "at, lines, draws, receipt, entered, voucher) "
+            "VALUES (?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
             (
                 one.id,
                 one.times,
@@ -288,6 +327,7 @@ class SpendingRows(SpendingReads):
                 _encode(one.lines).decode(),
                 _encode(one.draws).decode(),
                 one.entered,
+                one.voucher,
             ),
         )
         self._execute(
@@ -317,6 +357,7 @@ class SpendingRows(SpendingReads):
             points=one.points,
             discount_minor=one.discount_minor,
             drawn=one.draws,
+            voucher=one.voucher or UNSET,
             receipt=receipt,
             program=one.program or UNSET,
             at=one.at,
@@ -359,12 +400,15 @@ class SpendingRows(SpendingReads):
     def _set_state(self, one: KeptRedemption, state: RedemptionState, receipt: str | None) -> None:
         self._execute("UPDATE redemptions SET state = ?, receipt = ? WHERE redemption = ?", (state, receipt, one.id))
 
-    def purge_spending(self, members: Iterable[str], names: Callable[[MemberReference], bool]) -> None:
+    def purge_spending(self, members: Collection[str], names: Callable[[MemberReference], bool]) -> None:
         """Of a member who is erased nothing is set aside here, and no sale names them."""
         for sale in map(_sale, self._rows(f"{_SALE}member IS NOT NULL")):
             if sale.member is not None and names(sale.member):
                 self.set_sale_member(sale.id, None)
                 self._execute("UPDATE sales SET basket = NULL WHERE sale = ?", (sale.id,))
+        for one in self.reserved_redemptions():
+            if one.member in members and one.voucher is not None:
+                self.release(one)  # the voucher may be for whoever shows it
         for member in members:
             self._execute("DELETE FROM allowances WHERE member = ?", (member,))
             self._execute("DELETE FROM redemptions WHERE member = ?", (member,))
@@ -405,4 +449,10 @@ def _redemption(row: Any) -> KeptRedemption:
         receipt=row[11],
         at=at,
         entered=row[13],
+        voucher=row[14],
     )
+
+
+def _lease(row: Any) -> Lease:
+    allowance, epoch, voucher, reward, member, left = row
+    return Lease(allowance=allowance, epoch=epoch, voucher=voucher, reward=reward, member=member, left=left)

@@ -33,6 +33,7 @@ from loyalty.allowances import Policy
 from loyalty.member import Balance
 from loyalty.program import Program, program_from_json
 from sync.guesses import Guesses
+from sync.wire import Wanted
 from tests.sync.centre import Centre, Register, receipt, register, running_centre, utc_now
 from tests.sync.programs import in_force
 
@@ -40,14 +41,14 @@ CARD, MEMBER = "TS00001", "m1"
 UNIT = 100
 
 
-def rewards() -> Program:
+def rewards(*more: dict[str, Any]) -> Program:
     return program_from_json(
         msgspec.json.encode(
             {
                 "program": "rewards",
                 "currency": "RSD",
                 "earn": [{"id": "base", "give": {"points": 1, "per_minor": 100}, "basis": {"less_points_paid": True}}],
-                "rewards": [{"id": "r", "cost": UNIT, "discount_minor": 500, "offline": "allowance"}],
+                "rewards": [{"id": "r", "cost": UNIT, "discount_minor": 500, "offline": "allowance"}, *more],
             }
         )
     )
@@ -66,8 +67,8 @@ class Online:
     async def lookup(self, code: str) -> object:
         return await self._till.loop.lookup(code)
 
-    async def want(self, member: str, points: int) -> str:
-        return await self._till.loop.want(member, points)
+    async def want(self, wanted: Wanted) -> str:
+        return await self._till.loop.want(wanted)
 
 
 class Counter:

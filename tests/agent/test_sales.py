@@ -32,7 +32,7 @@ from sync.records import RedeemBody
 from sync.store.reading import CODE_KEY, MAX_LISTED
 from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
-from sync.wire import Change, Erasure, GrantedAllowance
+from sync.wire import Change, Erasure, GrantedAllowance, Wanted
 from tests.agent.shop import ANA, BORA, OPTIONS, Shop, at
 from tests.agent.test_api import BEARER, Served
 from tests.agent.test_webhook import key, sale
@@ -60,17 +60,21 @@ class Centre:
         self.wanted: list[tuple[str, int]] = []
         self.looked_up: list[str] = []
         self.answers: Callable[[str], Awaitable[object]] = lambda _code: asyncio.sleep(0)  # others ask meanwhile
+        self.grants: Callable[[Wanted], Awaitable[object]] = self._grant
         self._shop = shop
 
     async def lookup(self, code: str) -> object:
         self.looked_up.append(code)
         return await self.answers(code)
 
-    async def want(self, member: str, points: int) -> str:
-        self.wanted.append((member, points))
+    async def want(self, wanted: Wanted) -> str:
+        self.wanted.append((wanted.member, wanted.points))
         if not self.refuses:
-            await grant(self._shop, points, number=100 + len(self.wanted))
+            await self.grants(wanted)
         return self.refuses
+
+    async def _grant(self, wanted: Wanted) -> None:
+        await grant(self._shop, wanted.points, number=100 + len(self.wanted))
 
 
 async def grant(

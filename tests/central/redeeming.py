@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection
 
-from central import allowances, devices, feed, granting, ledger, members, operations
+from central import allowances, cards, devices, feed, granting, ledger, members, operations, vouchers
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
@@ -21,6 +21,7 @@ from loyalty.allowances import Draw
 from loyalty.member import Balance
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Receipt
+from loyalty.voucher_codes import voucher_id
 from sync.records import AllowanceReturnBody, RedeemBody, ReleaseBody
 from sync.wire import (
     AllowancesRequest,
@@ -30,11 +31,11 @@ from sync.wire import (
     GrantedAllowance,
     HeldAllowance,
     Outcome,
-    WantedPoints,
+    Wanted,
 )
 from tests.central.till import FACTS, NOON, Till, receipt, returned
 
-REWARD = "r5"
+REWARD, GIFT = "r5", "gift"
 UNIT = 100
 
 
@@ -45,7 +46,10 @@ def rewards(**more: Any) -> Program:
         "currency": "RSD",
         "time_zone": "Europe/Belgrade",
         "earn": [{"id": "base", "give": {"points": 1, "per_minor": 1}}],
-        "rewards": [{"id": REWARD, "cost": UNIT, "discount_minor": 500, "offline": "allowance"}],
+        "rewards": [
+            {"id": REWARD, "cost": UNIT, "discount_minor": 500, "offline": "allowance"},
+            {"id": GIFT, "issued": True, "discount_minor": 300, "offline": "allowance"},
+        ],
     }
     return program_from_json(msgspec.json.encode(document | more))
 
@@ -170,12 +174,14 @@ class Shop:
         after: int = 0,
         want: int = 0,
         member: str = "m1",
+        voucher: str = "",
         held: tuple[HeldAllowance, ...] | None = None,
     ) -> AllowancesResponse:
+        """`want` points of the member are wanted, or one use of a `voucher`."""
         request = AllowancesRequest(
             epoch=till.epoch,
             after=after,
-            want=WantedPoints(member=member, points=want) if want else UNSET,
+            want=Wanted(member=member, points=want or 1, voucher=voucher or UNSET) if want or voucher else UNSET,
             held=UNSET if held is None else held,
         )
 
@@ -191,6 +197,32 @@ class Shop:
         before = self.ask(till).next
         [granted] = self.ask(till, after=before, want=points).allowances
         return granted
+
+    # ---- vouchers
+
+    def issue(self, count: int = 1, *, member: str | None = None, uses: int = 1) -> list[str]:
+        """Ids of new vouchers for GIFT."""
+        issued = self.write(
+            lambda connection: vouchers.issue(
+                connection, GIFT, count, member=member, uses=uses, now=self.now, randomness=secrets.token_bytes
+            )
+        )
+        key = self.read(cards.code_key)
+        return [voucher_id(code, key) for code in issued.codes]
+
+    def lease(self, till: Till, voucher: str, *, member: str = "m1") -> GrantedAllowance:
+        """One use of it set aside for this register now."""
+        before = self.ask(till).next
+        [granted] = self.ask(till, after=before, voucher=voucher, member=member).allowances
+        return granted
+
+    def take(self, till: Till, one: GrantedAllowance, **more: Any) -> Outcome:
+        """A voucher that is taken at a register, told at once."""
+        return self.redeem(till, 0, (one.allowance, 1), **{"reward": GIFT, "voucher": one.voucher} | more)
+
+    def voucher(self, which: str) -> vouchers.Listed:
+        [listed] = self.read(lambda connection: vouchers.listed(connection, voucher=which)).vouchers
+        return listed  # type: ignore[no-any-return]
 
     def plan(self) -> None:
         while self.write(lambda connection: granting.plan(connection, self.now, secrets.token_bytes)):

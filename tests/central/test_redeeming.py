@@ -28,7 +28,7 @@ from sync.wire import (
     AllowancesResponse,
     HeldAllowance,
     LiveHint,
-    WantedPoints,
+    Wanted,
 )
 from tests.central.conftest import RunningCentre
 from tests.central.redeeming import Shop, rewards
@@ -686,7 +686,7 @@ async def test_a_register_hears_of_an_allowance_and_spends_it(centre: RunningCen
     till = await centre.till()
     await till.sell(receipt(1, 500, code="TS0001"))
     # when the register wants some of them
-    request = AllowancesRequest(epoch=till.epoch, after=0, want=WantedPoints(member="m1", points=300))
+    request = AllowancesRequest(epoch=till.epoch, after=0, want=Wanted(member="m1", points=300))
     granted = await till.post("/v1/allowances", request, AllowancesResponse, request_id="want-1")
     # then it has them, the heartbeat names their number, and the feed shows the rest
     [allowance] = granted.allowances
@@ -745,7 +745,7 @@ async def test_a_register_that_listens_is_told_at_once_of_what_was_set_aside_and
         "/v1/allowances", AllowancesRequest(epoch=till.epoch, after=0), AllowancesResponse, request_id="ask-1"
     )
     # and when another register needs them, it is told again
-    want = AllowancesRequest(epoch=other.epoch, after=0, want=WantedPoints(member="m1", points=400))
+    want = AllowancesRequest(epoch=other.epoch, after=0, want=Wanted(member="m1", points=400))
     refused = await other.post("/v1/allowances", want, AllowancesResponse, request_id="want-1")
     await told_of_allowances(socket)
     again = AllowancesRequest(epoch=till.epoch, after=granted.next)
@@ -766,7 +766,7 @@ async def test_what_is_lost_is_written_off_on_the_pages(centre: RunningCentre) -
     # given points that are set aside for a register which began anew
     till = await centre.till()
     await till.sell(receipt(1, 500_000, code="TS0001"))
-    request = AllowancesRequest(epoch=till.epoch, after=0, want=WantedPoints(member="m1", points=300))
+    request = AllowancesRequest(epoch=till.epoch, after=0, want=Wanted(member="m1", points=300))
     [allowance] = (await till.post("/v1/allowances", request, AllowancesResponse)).allowances
     browser = Browser(centre)
     await browser.open(centre.ready.open)

@@ -11,11 +11,13 @@ from loyalty.allowances import (
     Allowance,
     CannotSpendError,
     Draw,
+    Lease,
     Place,
     Policy,
     Refused,
     Share,
     Standing,
+    leased,
     misplaced,
     planned,
     unit_of,
@@ -36,10 +38,31 @@ def held(points: int, used: int = 0, epoch: str = "now", name: str = "a") -> All
     return Allowance(id=name, epoch=epoch, points=points, used=used)
 
 
+def lease(name: str, *, epoch: str = "now", left: int = 1) -> Lease:
+    return Lease(allowance=name, epoch=epoch, voucher="v", reward="birthday", member="", left=left)
+
+
 def refused(here: Standing, reward: Reward, points: int) -> Refused:
     with pytest.raises(CannotSpendError) as caught:
         here.drawn(reward, points)
     return caught.value.reason
+
+
+class TestVouchers:
+    def test_a_use_that_was_set_aside_here_is_taken(self) -> None:
+        leases = (lease("used", left=0), lease("before", epoch="before"), lease("a"), lease("b"))
+
+        assert leased(leases, epoch="now", is_sure=True).allowance == "a"
+
+    @pytest.mark.parametrize(
+        ("leases", "is_sure", "reason"),
+        [(["now"], False, "register_unsure"), (["before"], True, "not_offline"), ([], True, "not_offline")],
+    )
+    def test_without_one_it_is_not_taken(self, leases: list[str], is_sure: bool, reason: Refused) -> None:
+        with pytest.raises(CannotSpendError) as caught:
+            leased([lease("a", epoch=epoch) for epoch in leases], epoch="now", is_sure=is_sure)
+
+        assert caught.value.reason == reason
 
 
 class TestSpending:
@@ -119,6 +142,8 @@ class TestPlanning:
 
         assert unit_of(program(five, two, one)) == 200
         assert unit_of(program(one)) is None
+        # what a voucher brings costs no points
+        assert unit_of(program(one, {"id": "v", "issued": True, "discount_minor": 1, "offline": "allowance"})) is None
 
     def test_whole_rewards_are_dealt_out_from_where_the_member_shops_most(self) -> None:
         places = [Place(device="seldom", visits=3), Place(device="often", visits=9), Place(device="once", visits=1)]

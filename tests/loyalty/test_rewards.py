@@ -62,6 +62,7 @@ def off(offer: Offer) -> dict[int, int]:
 # ---- what a voucher brings
 
 SUMMER = {"id": "summer", "code": "SUMMER10", "discount_minor": 100}
+ISSUED = {"id": "birthday", "issued": True, "discount_minor": 300, "offline": "allowance"}
 
 
 def test_a_voucher_brings_its_reward_once_and_costs_nothing() -> None:
@@ -83,6 +84,17 @@ def test_a_voucher_may_count_more_than_once_where_the_program_says_so() -> None:
     assert one.discount_minor == 200
 
 
+def test_an_issued_voucher_brings_its_reward_once_and_is_offered_to_nobody() -> None:
+    shown = program(FIVE, ISSUED)
+
+    [one] = redeemed(basket(sale("1", 1000)), shown, (Taken(reward="birthday"),))
+
+    assert (one.points, one.discount_minor) == (0, 300)
+    assert [offer.reward for offer in offers(basket(sale("1", 1000)), shown, 10**6)] == ["five"]
+    with pytest.raises(RewardUnavailableError):
+        redeemed(basket(sale("1", 1000)), shown, (Taken(reward="birthday", times=2),))
+
+
 def test_a_code_names_one_reward_or_none() -> None:
     shown = program(FIVE, SUMMER)
 
@@ -92,9 +104,11 @@ def test_a_code_names_one_reward_or_none() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ([FIVE | {"code": "SUMMER10"}], r"\$.rewards\[0\]: give either cost, in points, or the code of a voucher"),
-        ([{"id": "r", "discount_minor": 1}], r"\$.rewards\[0\]: give either cost"),
+        ([FIVE | {"code": "SUMMER10"}], r"\$.rewards\[0\]: give one of cost, in points, the code of a voucher"),
+        ([{"id": "r", "discount_minor": 1}], r"\$.rewards\[0\]: give one of cost"),
         ([SUMMER | {"offline": "allowance"}], r"\$.rewards\[0\].offline: nothing is spent"),
+        ([SUMMER | {"issued": True}], r"\$.rewards\[0\]: give one of cost"),
+        ([ISSUED | {"offline": "floor", "floor_points": 1}], r"\$.rewards\[0\].offline: an issued voucher goes by no"),
         ([SUMMER | {"code": "summer"}], "Expected a code of 4 to 64 capital letters"),
         ([SUMMER, SUMMER | {"id": "other"}], r"\$.rewards\[1\].code: 'SUMMER10' is another reward's code"),
     ],

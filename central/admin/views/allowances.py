@@ -5,16 +5,20 @@ from __future__ import annotations
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from central import allowance_desk
+from central import allowance_desk, vouchers
 from central.admin.views.shown import Zone
 from central.allowance_desk import MAX_LISTED
 
 
 class AllowanceRow(Struct, frozen=True, kw_only=True):
-    """`state` says in words how it stands; what `may_be_written_off` can hardly be spent any more."""
+    """`state` says in words how it stands; what `may_be_written_off` can hardly be spent any more.
+
+    `reward` is what a voucher brings, of which it is uses; then `member` may be empty.
+    """
 
     allowance: str
     member: str
+    reward: str | None
     place: str
     granted_at: str
     granted: int
@@ -32,10 +36,12 @@ class AllowancesPage(Struct, frozen=True, kw_only=True):
 def allowances_page(connection: Connection, member: str | None = None) -> AllowancesPage:
     """What is open, the oldest first."""
     zone, listed = Zone(connection), allowance_desk.listed(connection, member=member)
+    rewards = vouchers.rewards_of(connection, [one.voucher for one in listed.allowances if one.voucher is not None])
     rows = tuple(
         AllowanceRow(
             allowance=one.allowance,
             member=one.member,
+            reward=rewards.get(one.voucher or ""),
             place=one.place,
             granted_at=zone.text(one.granted_at),
             granted=one.granted,

@@ -1,0 +1,244 @@
+"""Vouchers that are issued one by one: for whom, for which reward, how often each may be used, and what is left of it.
+
+Owns the rows of `vouchers`. What is left is never stored: it is what was issued, less the redemptions that stand and
+what registers hold (`central.leasing`). A code is told once, to who has it issued; here is a digest of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Connection, Row, and_, case, func, insert, or_, select, update
+
+from central import allowances, cards, devices, members, programs
+from central.db import tables
+from central.db.sets import among
+from central.spent import GIVEN
+from loyalty.identification import normal_code
+from loyalty.receipt import AwareDatetime
+from loyalty.voucher_codes import is_voucher_code, made_code, voucher_id
+from sync.wire import HeldAllowance
+
+# In one go: some seconds of the one writer.
+MAX_ISSUED = 100_000
+MAX_USES = 10_000
+MAX_LISTED = 200
+_DIGEST_CHARS = 64
+
+
+class VoucherError(ValueError):
+    """That cannot be done with vouchers. The message says what to do; nothing was changed."""
+
+
+class Issued(Struct, frozen=True, kw_only=True):
+    """New vouchers. Their `codes` are told nowhere else."""
+
+    reward: str
+    member: str | None
+    uses: int
+    codes: tuple[str, ...]
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """A voucher: of its `uses` so many were `given` and stand, and so many are `held` by the registers at `places`."""
+
+    voucher: str
+    reward: str
+    member: str | None
+    uses: int
+    given: int
+    held: int
+    places: tuple[str, ...]
+    issued_at: AwareDatetime
+    revoked_at: AwareDatetime | None
+    because: str | None
+
+
+class VoucherList(Struct, frozen=True, kw_only=True):
+    vouchers: tuple[Listed, ...]
+    more: bool = False
+
+
+# ---- what an operator does
+
+
+def issue(
+    connection: Connection,
+    reward: str,
+    count: int,
+    *,
+    member: str | None = None,
+    uses: int = 1,
+    now: datetime,
+    randomness: Callable[[int], bytes],
+) -> Issued:
+    """Make so many vouchers for a reward, for one member or for whoever shows them.
+
+    Raises VoucherError where no program in force or to come has such a reward, and UnknownMemberError.
+    """
+    if not (0 < count <= MAX_ISSUED and 0 < uses <= MAX_USES):
+        raise VoucherError(f"issue 1 to {MAX_ISSUED} vouchers at once, of 1 to {MAX_USES} uses each")
+    if reward not in _issued_rewards(connection):
+        raise VoucherError(
+            f'no published program has a reward {reward!r} with "issued": true; publish one that has, then issue them'
+        )
+    whose = None if member is None else members.living(connection, members.named(connection, member))
+    key = cards.code_key(connection)
+    codes = tuple(made_code(randomness) for _ in range(count))
+    row = {"reward": reward, "member": whose, "uses": uses, "issued_at": now}
+    connection.execute(insert(tables.vouchers), [row | {"id": voucher_id(code, key)} for code in codes])
+    _to_be_planned(connection, whose)
+    return Issued(reward=reward, member=whose, uses=uses, codes=codes)
+
+
+def named(connection: Connection, text: str) -> str:
+    """The voucher that a person names by its code or its id. Raises VoucherError."""
+    code = normal_code(text)
+    is_id = len(code) == _DIGEST_CHARS
+    if not is_id and not is_voucher_code(code):
+        raise VoucherError("this is no code of a voucher: a character is wrong or missing")
+    voucher = text.strip().lower() if is_id else voucher_id(code, cards.code_key(connection))
+    if found(connection, voucher) is None:
+        raise VoucherError("no voucher with this code was issued here")
+    return voucher
+
+
+def revoke(connection: Connection, voucher: str, because: str, now: datetime) -> None:
+    """Let it bring nothing from now on; registers that hold it are asked for it. One that was revoked stays so."""
+    table = tables.vouchers
+    hold(connection, voucher)
+    alive = update(table).where(table.c.id == voucher, table.c.revoked_at.is_(None))
+    connection.execute(alive.values(revoked_at=now, because=because))
+    allowances.recall(connection, allowances.open_of_vouchers(connection, [voucher]))
+
+
+def listed(
+    connection: Connection, *, voucher: str | None = None, member: str | None = None, reward: str | None = None
+) -> VoucherList:
+    """Vouchers as people see them, the newest first."""
+    table = tables.vouchers
+    query = select(table)
+    for column, wanted in ((table.c.id, voucher), (table.c.member, member), (table.c.reward, reward)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    rows = connection.execute(query.order_by(table.c.issued_at.desc(), table.c.id).limit(MAX_LISTED + 1)).all()
+    shown = rows[:MAX_LISTED]
+    ids = [row.id for row in shown]
+    given, places = standing(connection, ids), devices.places_of(connection)
+    held = allowances.open_of_vouchers(connection, ids)
+    return VoucherList(
+        vouchers=tuple(
+            Listed(
+                voucher=row.id,
+                reward=row.reward,
+                member=row.member,
+                uses=row.uses,
+                given=given.get(row.id, 0),
+                held=sum(allowances.left_of(one) for one in held if one.voucher == row.id),
+                places=tuple(sorted({places[one.device] for one in held if one.voucher == row.id})),
+                issued_at=row.issued_at,
+                revoked_at=row.revoked_at,
+                because=row.because,
+            )
+            for row in shown
+        ),
+        more=len(rows) > MAX_LISTED,
+    )
+
+
+# ---- what is so
+
+
+def found(connection: Connection, voucher: str) -> Row[Any] | None:
+    return connection.execute(select(tables.vouchers).where(tables.vouchers.c.id == voucher)).one_or_none()
+
+
+def hold(connection: Connection, voucher: str) -> Row[Any] | None:
+    """The same, and nobody else changes what is left of it until the end of this transaction."""
+    table = tables.vouchers
+    return connection.execute(select(table).where(table.c.id == voucher).with_for_update(key_share=True)).one_or_none()
+
+
+def free_of(connection: Connection, voucher: Row[Any]) -> int:
+    """Uses that nobody took and no register holds. Below zero where more were given than there are."""
+    held = allowances.open_of_vouchers(connection, [voucher.id])
+    given = standing(connection, [voucher.id]).get(voucher.id, 0)
+    return int(voucher.uses - given - sum(allowances.left_of(row) for row in held))
+
+
+def standing(connection: Connection, some: Sequence[str]) -> dict[str, int]:
+    """How often each of these was used: on sales that took place and were not wholly brought back.
+
+    A use is one thing: a sale of which something stays keeps it.
+    """
+    given, keys, sales = tables.redemptions, tables.receipt_keys, tables.receipts
+    returns = sales.alias("returns")
+    came_back = (
+        select(func.sum(returns.c.total_minor))
+        .where(returns.c.original == sales.c.key, returns.c.kind == "return", returns.c.status == "final")
+        .scalar_subquery()
+    )
+    stands = or_(
+        sales.c.key.is_(None),
+        and_(sales.c.status != "voided", or_(came_back.is_(None), sales.c.total_minor + came_back > 0)),
+    )
+    query = (
+        select(given.c.voucher, func.sum(case((stands, given.c.times), else_=0)).label("times"))
+        .select_from(
+            given.outerjoin(keys, keys.c.key == given.c.receipt).outerjoin(sales, sales.c.key == keys.c.receipt)
+        )
+        .where(among(given.c.voucher, some), given.c.state == GIVEN)
+        .group_by(given.c.voucher)
+    )
+    return {row.voucher: int(row.times) for row in connection.execute(query)} if some else {}
+
+
+def rewards_of(connection: Connection, some: Sequence[str]) -> dict[str, str]:
+    """What each of these brings."""
+    table = tables.vouchers.c
+    query = select(table.id, table.reward).where(among(table.id, some))
+    return {row.id: row.reward for row in connection.execute(query)} if some else {}
+
+
+def of_members(connection: Connection, some: Sequence[str], rewards: Sequence[str]) -> Sequence[Row[Any]]:
+    """The vouchers of these members for these rewards that were not revoked, as they were issued."""
+    table = tables.vouchers
+    query = select(table).where(
+        among(table.c.member, some), among(table.c.reward, rewards), table.c.revoked_at.is_(None)
+    )
+    return connection.execute(query.order_by(table.c.issued_at, table.c.id)).all() if some and rewards else ()
+
+
+def are_anybodys(connection: Connection) -> bool:
+    """Whether there are vouchers for members, which may be set aside ahead."""
+    table = tables.vouchers.c
+    query = select(table.id).where(table.member.is_not(None), table.revoked_at.is_(None)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def told_of(connection: Connection, one: HeldAllowance, member: str | None, now: datetime) -> None:
+    """A register holds a voucher that this centre forgot when it was restored: there is one of so many uses."""
+    row = {"id": one.voucher, "reward": one.reward, "member": member, "uses": one.points, "issued_at": now}
+    connection.execute(insert(tables.vouchers).values(row))
+
+
+def forget(connection: Connection, member: str, now: datetime) -> None:
+    """A member was erased: their vouchers bring nothing more."""
+    table = tables.vouchers
+    because = "the member was erased"
+    own = update(table).where(table.c.member == member, table.c.revoked_at.is_(None))
+    connection.execute(own.values(revoked_at=now, because=because))
+    allowances.close(connection, allowances.open_leases_of(connection, member), "erased", because, now)
+
+
+def _issued_rewards(connection: Connection) -> set[str]:
+    programmes = [held.program for held in programs.schedule(connection)]
+    return {reward.id for program in programmes for reward in program.rewards if reward.issued}
+
+
+def _to_be_planned(connection: Connection, member: str | None) -> None:
+    table = tables.balances
+    connection.execute(update(table).where(table.c.member == member).values(unplanned=1))

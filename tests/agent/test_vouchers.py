@@ -1,0 +1,272 @@
+"""Issued vouchers at registers, from the head office to the sale: each is taken once, network or not."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.sale_shapes import RedemptionGiven, SaleRefusedError, SaleReport
+from central import cards, vouchers
+from central.db.tables import redemptions
+from loyalty.program import program_from_json
+from loyalty.voucher_codes import made_code, printed_code, voucher_id
+from sync.guesses import MAX_MISSES
+from sync.store.reading import CODE_KEY
+from sync.wire import GrantedAllowance
+from tests.agent.shop import Shop
+from tests.agent.test_redeeming import CARD, MEMBER, Counter, counter, rewards, told
+from tests.agent.test_sales import CENTRE, EPOCH, KEY, Pos, ready, redeemed, states, till
+from tests.agent.test_webhook import sale
+from tests.sync.centre import Centre, receipt, running_centre, utc_now
+
+GIFT = {"id": "gift", "issued": True, "discount_minor": 500, "offline": "allowance"}
+PROGRAM = program_from_json(
+    msgspec.json.encode(
+        {
+            "program": "test",
+            "currency": "RSD",
+            "time_zone": "Europe/Belgrade",
+            "earn": [{"id": "base", "give": {"points": 1, "per_minor": 1000}}],
+            "rewards": [
+                {"id": "r5", "cost": 500, "discount_minor": 5000, "offline": "allowance"},
+                {"id": "gift", "issued": True, "discount_minor": 5000, "offline": "allowance"},
+                {"id": "twice", "issued": True, "discount_percent": 10},
+            ],
+        }
+    )
+)
+CODE = made_code((7).to_bytes)
+
+
+# ---- at one register, which the centre told of what it holds
+
+
+async def holding(shop: Shop, code: str = CODE, *, uses: int = 1, member: str = "", reward: str = "gift") -> None:
+    """So many uses of a voucher set aside for this register."""
+    lease = GrantedAllowance(
+        number=1,
+        allowance="a-1",
+        member=member,
+        epoch=EPOCH,
+        points=uses,
+        voucher=voucher_id(code, KEY),
+        reward=reward,
+    )
+    await shop.store.write(lambda writing: writing.keep_allowances((lease,), 1, CENTRE))
+
+
+async def knowing(shop: Shop) -> None:
+    await ready(shop, points=0, program=PROGRAM)
+    await shop.store.write(lambda writing: writing.set_meta(CODE_KEY, KEY))
+
+
+async def refused(pos: Pos, asked: dict[str, Any], name: str | None = None) -> tuple[str, str]:
+    name = name or await pos.opened()
+    status, document = await pos.ask("POST", f"/{name}/redemptions", asked)
+    assert status == 409, document
+    return document["reason"], document["detail"]
+
+
+@pytest.mark.parametrize("written", [CODE, printed_code(CODE).lower(), f"]C0{CODE}"])
+async def test_a_voucher_that_lies_here_is_taken_without_a_network(shop: Shop, written: str) -> None:
+    await knowing(shop)
+    await holding(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        report = await pos.told("POST", f"/{name}/redemptions", {"voucher": written})
+        [chosen] = report["redemptions"]
+        assert (chosen["reward"], chosen["points"], chosen["discount_minor"]) == ("gift", 0, 5000)
+        assert report["member"]["spendable"] == 2000
+
+        # while it is on this sale, no other has it
+        assert (await refused(pos, {"voucher": written}))[0] == "no_voucher"
+        report = await pos.told("POST", f"/{name}/close", sale(1))
+        assert states(report) == ["confirmed"]
+        assert (await refused(pos, {"voucher": written}))[0] == "not_offline"
+
+    [body] = redeemed(shop)
+    assert (body.member, body.reward, body.points, body.voucher) == ("m-ana", "gift", 0, voucher_id(CODE, KEY))
+    assert [(one.allowance, one.points) for one in body.drawn] == [("a-1", 1)]
+
+
+async def test_a_sale_that_ends_without_it_gives_it_back_to_the_register(shop: Shop) -> None:
+    await knowing(shop)
+    await holding(shop)
+    async with till(shop) as pos:
+        for _ in range(2):
+            name = await pos.opened()
+            await pos.told("POST", f"/{name}/redemptions", {"voucher": CODE})
+            await pos.told("POST", f"/{name}/void")
+
+    assert redeemed(shop) == []
+
+
+async def test_a_voucher_of_several_uses_counts_once_each_time_it_is_shown(shop: Shop) -> None:
+    await knowing(shop)
+    await holding(shop, uses=2, reward="twice")
+    async with till(shop) as pos:
+        assert (await refused(pos, {"voucher": CODE, "times": 2}))[0] == "not_for_basket"
+        for number in (1, 2):
+            name = await pos.opened(basket=sale(number))
+            await pos.told("POST", f"/{name}/redemptions", {"voucher": CODE})
+            await pos.told("POST", f"/{name}/close", sale(number))
+
+    assert [body.discount_minor for body in redeemed(shop)] == [2682, 2682]
+
+
+async def test_a_members_own_voucher_is_had_by_the_name_of_its_reward(shop: Shop) -> None:
+    await knowing(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        assert (await refused(pos, {"reward": "gift"}, name))[0] == "no_voucher"
+        await holding(shop, member="m-ana")
+
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "gift"})
+
+        assert states(report) == ["reserved"]
+
+
+async def test_a_personal_voucher_is_not_taken_for_somebody_else(shop: Shop) -> None:
+    await knowing(shop)
+    await holding(shop, member="m-bora")
+    async with till(shop) as pos:
+        assert await refused(pos, {"voucher": CODE}) == ("no_voucher", "This voucher is another member's.")
+        assert (await refused(pos, {"reward": "gift"}))[0] == "no_voucher"
+
+
+async def test_without_a_network_a_voucher_that_lies_elsewhere_says_what_to_do(shop: Shop) -> None:
+    await knowing(shop)
+    async with till(shop) as pos:
+        reason, detail = await refused(pos, {"voucher": CODE})
+
+    assert reason == "not_offline"
+    assert "try again once it is online" in detail
+    assert pos.centre.wanted == []
+
+
+async def test_a_code_that_was_typed_wrong_is_asked_of_nobody(shop: Shop) -> None:
+    await knowing(shop)
+    async with till(shop) as pos:
+        pos.centre.is_online = True
+        wrong = CODE[:-2] + CODE[-1] + CODE[-2]
+        assert (await refused(pos, {"voucher": wrong}))[0] == "no_voucher"
+
+    assert pos.centre.wanted == []
+
+
+async def test_a_register_that_never_reached_the_centre_takes_none(shop: Shop) -> None:
+    await ready(shop, points=0, program=PROGRAM)
+    async with till(shop) as pos:
+        assert (await refused(pos, {"voucher": CODE}))[0] == "not_offline"
+
+
+async def test_what_the_program_has_no_more_is_not_for_this_basket(shop: Shop) -> None:
+    await knowing(shop)
+    await holding(shop, reward="r5")
+    async with till(shop) as pos:
+        assert (await refused(pos, {"voucher": CODE}))[0] == "not_for_basket"
+
+
+async def test_with_a_network_the_centre_is_asked_for_it(shop: Shop) -> None:
+    await knowing(shop)
+    async with till(shop) as pos:
+        pos.centre.is_online = True
+        pos.centre.grants = lambda _wanted: holding(shop)
+        name = await pos.opened()
+
+        report = await pos.told("POST", f"/{name}/redemptions", {"voucher": CODE})
+
+    assert states(report) == ["reserved"]
+
+
+async def test_who_tries_codes_is_slowed_and_who_has_points_is_not(shop: Shop) -> None:
+    await knowing(shop)
+    async with till(shop) as pos:
+        pos.centre.is_online, pos.centre.refuses = True, "the head office issued no such voucher"
+        name = await pos.opened()
+        for number in range(MAX_MISSES):
+            reason, detail = await refused(pos, {"voucher": made_code(int(number).to_bytes)}, name)
+            assert (reason, detail) == ("no_voucher", "the head office issued no such voucher")
+        assert "Too many codes" in (await refused(pos, {"voucher": CODE}, name))[1]
+        asked = len(pos.centre.wanted)
+        assert asked == MAX_MISSES
+
+        pos.centre.refuses = ""
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+
+    assert states(report) == ["reserved"]
+
+
+# ---- between registers and a centre
+
+
+@pytest.fixture
+async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
+    async with running_centre(tmp_path / "centre") as running:
+        running.publish(rewards(GIFT))
+        yield running
+
+
+def issued(centre: Centre, *, member: str | None = None) -> str:
+    done = centre.write(
+        lambda connection: vouchers.issue(
+            connection, "gift", 1, member=member, now=utc_now(), randomness=secrets.token_bytes
+        )
+    )
+    return str(done.codes[0])
+
+
+async def shown(at: Counter, code: str, number: int) -> tuple[str, SaleReport]:
+    name = await at.opened(number)
+    return name, await at.sales.redeem(name, RedemptionGiven(voucher=code), None)
+
+
+def given(centre: Centre) -> list[tuple[str, str]]:
+    rows = centre.database.read_now(lambda connection: connection.execute(redemptions.select()).all())
+    return [(row.reward, row.problems) for row in rows]
+
+
+async def test_a_personal_voucher_is_taken_without_a_network_and_nowhere_else(tmp_path: Path, centre: Centre) -> None:
+    # given a member's voucher, which was set aside where they shop
+    async with counter(tmp_path / "till", centre) as first:
+        await first.till.sell(receipt(1, CARD, 1000, register_number=first.number))
+        code = issued(centre, member=MEMBER)
+        which = _id(centre, code)
+        await first.till.until(lambda: first.till.store.leases(which))
+    async with counter(tmp_path / "other", centre, "4") as other:
+        # when that register has no network and takes it, and it is shown at the other one
+        async with counter(tmp_path / "till", centre, exchanging=False) as first:
+            name, report = await shown(first, code, 2)
+            with pytest.raises(SaleRefusedError, match="register 12/3 holds this voucher"):
+                await shown(other, code, 2)
+            await first.close(name, 2)
+        assert report.online is False
+        # then it counts once, and the other hears that it was used
+        async with counter(tmp_path / "till", centre) as first:
+            await told(first)
+            assert given(centre) == [("gift", "[]")]
+            with pytest.raises(SaleRefusedError, match="was used already"):
+                await shown(other, code, 3)
+
+
+async def test_two_registers_that_are_shown_one_voucher_at_once_take_one(tmp_path: Path, centre: Centre) -> None:
+    code = issued(centre)
+    async with counter(tmp_path / "till", centre) as first, counter(tmp_path / "other", centre, "4") as other:
+        tried = await asyncio.gather(shown(first, code, 2), shown(other, code, 2), return_exceptions=True)
+
+        assert {type(one) for one in tried} == {tuple, SaleRefusedError}
+        for at, one in zip((first, other), tried, strict=True):
+            if isinstance(one, tuple):
+                await at.close(one[0], 2)
+                await told(at)
+    assert given(centre) == [("gift", "[]")]
+
+
+def _id(centre: Centre, code: str) -> str:
+    return voucher_id(code, centre.database.read_now(cards.code_key))

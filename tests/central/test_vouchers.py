@@ -1,0 +1,418 @@
+"""Vouchers that are issued one by one: at one register at a time, counted once, and back when the goods come back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from typer.testing import CliRunner
+
+from central import allowance_desk, erasing, granting, joining, vouchers
+from central.cli import app
+from central.db import tables
+from central.members import UnknownMemberError
+from central.vouchers import VoucherError
+from loyalty.allowances import Policy
+from loyalty.voucher_codes import is_voucher_code
+from sync.wire import HeldAllowance
+from tests.central.redeeming import GIFT, REWARD, Shop, rewards
+from tests.central.till import Till
+
+NOT_AHEAD = {"rewards": [{"id": GIFT, "issued": True, "discount_minor": 300}]}
+
+
+@pytest.fixture
+def shop(data: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    made = Shop(data, rewards(**getattr(request, "param", {})))
+    yield made
+    made.database.close()
+
+
+def refused(shop: Shop, till: Till, voucher: str, member: str = "m1") -> str:
+    answer = shop.ask(till, after=shop.ask(till).next, voucher=voucher, member=member)
+    assert answer.allowances == ()
+    return str(answer.refused)
+
+
+def problems(shop: Shop, key: str) -> Any:
+    return json.loads(shop.redemption(key).problems)
+
+
+# ---- one use at one place
+
+
+def test_a_voucher_of_one_use_is_at_one_register_at_a_time(shop: Shop) -> None:
+    # given a voucher that one register was asked for
+    first, second = shop.till("1"), shop.till("2")
+    [voucher] = shop.issue()
+    lease = shop.lease(first, voucher)
+    assert (lease.voucher, lease.reward, lease.points, lease.member) == (voucher, GIFT, 1, "")
+    # when it is shown at another one
+    said = refused(shop, second, voucher)
+    # then that hears where it is, and the first one is asked for it
+    assert "register 12/1 holds this voucher and was asked for it" in said
+    [again] = shop.ask(first, after=lease.number).allowances
+    assert (again.allowance, again.recalled) == (lease.allowance, True)
+    # and once it gave it back, the other one has it, and no point of anybody moved
+    shop.give_back(first, lease.allowance, 1)
+    assert shop.lease(second, voucher).voucher == voucher
+    assert shop.balance() == shop.balance()
+
+
+def test_a_voucher_that_was_used_is_used(shop: Shop) -> None:
+    first, second = shop.till("1"), shop.till("2")
+    sold = shop.sell(first, 300)
+    [voucher] = shop.issue()
+
+    outcome = shop.take(first, shop.lease(first, voucher), key="k1", receipt=sold.key)
+
+    assert (outcome.code, outcome.detail or "", problems(shop, "k1")) == ("accepted", "", [])
+    assert refused(shop, second, voucher) == refused(shop, first, voucher) == "this voucher was used already"
+    assert (shop.voucher(voucher).given, shop.voucher(voucher).held) == (1, 0)
+    # it took nothing of the ledger, and told again it is the same
+    assert shop.balance().confirmed == 300
+    assert shop.redeem(first, 0, key="k1", reward=GIFT, voucher=voucher).code == "duplicate"
+
+
+def test_a_want_whose_answer_was_lost_is_granted_once(shop: Shop) -> None:
+    till = shop.till()
+    [voucher] = shop.issue(uses=2)
+    before = shop.ask(till).next
+    lost = shop.ask(till, after=before, voucher=voucher)
+
+    assert shop.ask(till, after=before, voucher=voucher).allowances == lost.allowances
+    # once the register has it, the same want is the other use; there is no third
+    assert len(shop.ask(till, after=lost.next, voucher=voucher).allowances) == 1
+    assert refused(shop, till, voucher) == "this voucher was used already"
+
+
+def test_of_an_epoch_that_ended_it_stays_set_aside_until_a_person_writes_it_off(shop: Shop) -> None:
+    till, other = shop.till("1"), shop.till("2")
+    [voucher] = shop.issue()
+    lease = shop.lease(till, voucher)
+    shop.open_epoch(till)
+
+    assert "waits for the head office" in refused(shop, other, voucher)
+    assert "ended" in str(shop.give_back(till, lease.allowance, 1).detail)
+    done = shop.write(lambda connection: allowance_desk.write_off(connection, [lease.allowance], "gone", shop.now))
+
+    assert (done.points, done.uses) == (0, 1)
+    assert shop.lease(other, voucher).voucher == voucher
+
+
+# ---- whose it is, and whether it holds
+
+
+def test_a_personal_voucher_is_one_members(shop: Shop) -> None:
+    till = shop.till()
+    [voucher] = shop.issue(member="m1")
+
+    assert refused(shop, till, voucher, member="m2") == "this voucher is another member's"
+    lease = shop.lease(till, voucher)
+    assert lease.member == "m1"
+    # one that was given to another all the same counts, and is shown
+    shop.take(till, lease, key="k1", member="m2")
+    assert problems(shop, "k1") == ["foreign_voucher"]
+    assert shop.voucher(voucher).given == 1
+
+
+def test_what_was_never_issued_and_what_was_revoked_brings_nothing(shop: Shop) -> None:
+    till = shop.till()
+    [voucher, held] = shop.issue(2)
+    lease = shop.lease(till, held)
+    for one in (voucher, held):
+        shop.write(partial(vouchers.revoke, voucher=one, because="stolen", now=shop.now))
+
+    assert refused(shop, till, "ab" * 32) == "the head office issued no such voucher"
+    assert refused(shop, till, voucher) == "this voucher was revoked: stolen"
+    # where one is held, that register is asked for it; what it gave meanwhile counts, and is shown
+    assert [one.recalled for one in shop.ask(till, after=lease.number).allowances] == [True]
+    shop.take(till, lease, key="k1")
+    assert problems(shop, "k1") == ["revoked_voucher"]
+
+
+def test_what_was_taken_without_being_set_aside_counts_and_is_shown(shop: Shop) -> None:
+    first, second = shop.till("1"), shop.till("2")
+    [voucher, other] = shop.issue(2)
+    lease = shop.lease(first, voucher)
+    shop.take(first, lease, key="k1")
+
+    for key, till, more, found in (
+        ("k2", first, {}, ["closed_allowance", "beyond_uses"]),
+        ("k3", second, {}, ["foreign_allowance", "beyond_uses"]),
+        ("k4", first, {"voucher": other}, ["foreign_allowance"]),
+        ("k5", first, {"voucher": "ab" * 32}, ["foreign_allowance", "unknown_voucher"]),
+    ):
+        assert shop.take(till, lease, key=key, **more).code == "accepted"
+        assert sorted(problems(shop, key)) == sorted(found), key
+    assert shop.voucher(voucher).given == 3
+    # a lease of points brings no voucher, and the other way round
+    shop.sell(first, 300)
+    points = shop.grant(first, 100)
+    shop.redeem(first, 0, (points.allowance, 1), key="k6", reward=GIFT, voucher=other)
+    assert "foreign_allowance" in problems(shop, "k6")
+    [third] = shop.issue()
+    shop.redeem(first, 100, (shop.lease(first, third).allowance, 1), key="k7")
+    assert problems(shop, "k7") == ["foreign_allowance"]
+    assert shop.voucher(third).held == 1
+
+
+# ---- what brings it back
+
+
+def test_goods_that_come_back_whole_bring_it_back_and_a_part_of_them_does_not(shop: Shop) -> None:
+    till = shop.till()
+    sold = shop.sell(till, 300)
+    [voucher] = shop.issue()
+    shop.take(till, shop.lease(till, voucher), receipt=sold.key)
+
+    shop.take_back(till, sold, -100)
+    assert refused(shop, till, voucher) == "this voucher was used already"
+    shop.take_back(till, sold, -200)
+
+    assert shop.voucher(voucher).given == 0
+    assert shop.lease(till, voucher).voucher == voucher
+
+
+def test_goods_that_a_voucher_paid_for_whole_bring_it_back(shop: Shop) -> None:
+    till = shop.till()
+    sold = shop.sell(till, 0)
+    [voucher] = shop.issue()
+    shop.take(till, shop.lease(till, voucher), receipt=sold.key)
+    assert shop.voucher(voucher).given == 1
+
+    shop.take_back(till, sold, 0)
+
+    assert shop.voucher(voucher).given == 0
+
+
+def test_a_sale_that_is_voided_brings_it_back(shop: Shop) -> None:
+    till = shop.till()
+    sold = shop.sell(till, 300)
+    [voucher] = shop.issue()
+    shop.take(till, shop.lease(till, voucher), receipt=sold.key)
+
+    till.sale(replace(sold, status="voided"))
+    shop.send(till, len(till.sent))
+
+    assert shop.voucher(voucher).given == 0
+
+
+def test_one_that_did_not_take_place_is_its_registers_again(shop: Shop) -> None:
+    till, other = shop.till("1"), shop.till("2")
+    [voucher] = shop.issue()
+    lease = shop.lease(till, voucher)
+    shop.take(till, lease, key="k1")
+    assert shop.release(other, "k1").code == "quarantined"
+
+    assert shop.release(till, "k1").code == "accepted"
+    assert shop.release(till, "k1").code == "duplicate"
+
+    assert (shop.voucher(voucher).given, shop.voucher(voucher).held) == (0, 1)
+    assert "register 12/1 holds this voucher" in refused(shop, other, voucher)
+    # it says that it did not use it, and what was released is in that or not
+    assert shop.give_back(till, lease.allowance, 0).code == "accepted"
+    assert shop.lease(other, voucher).voucher == voucher
+
+
+# ---- ahead
+
+
+def test_a_personal_voucher_lies_where_its_member_shops(shop: Shop) -> None:
+    # given a member who shops at one register more than at another
+    often, seldom = shop.till("1"), shop.till("2")
+    for till in (often, often, seldom):
+        shop.sell(till, 1)
+    before = {till.device: shop.ask(till).next for till in (often, seldom)}
+    # when a voucher of one use, and one of two, is issued for them, and one for whoever shows it
+    [single], [double], _ = shop.issue(member="m1"), shop.issue(member="m1", uses=2), shop.issue()
+    shop.plan()
+    # then each lies where they mostly shop, and the second use of one at the other
+    at = {till.device: shop.ask(till, after=before[till.device]).allowances for till in (often, seldom)}
+    assert {one.voucher for one in at[often.device]} == {single, double}
+    assert [one.voucher for one in at[seldom.device]] == [double]
+    # and planned again nothing moves
+    shop.sell(often, 1)
+    shop.plan()
+    assert shop.ask(often, after=at[often.device][-1].number).allowances == ()
+
+
+def test_one_that_lies_where_its_member_seldom_shops_is_asked_back(shop: Shop) -> None:
+    first, second = shop.till("1"), shop.till("2")
+    shop.sell(first, 1)
+    [voucher] = shop.issue(member="m1")
+    shop.plan()
+    [lease] = shop.ask(first).allowances
+    # when they shop at another register from then on, which is in contact
+    for _ in range(2):
+        shop.sell(second, 1)
+    shop.write(lambda connection: connection.execute(tables.devices.update().values(last_contact=shop.now)))
+    shop.plan()
+    # then it is asked back, and dealt out anew
+    [again] = shop.ask(first, after=lease.number).allowances
+    assert again.recalled
+    shop.give_back(first, lease.allowance, 1)
+    shop.plan()
+    assert [one.voucher for one in shop.ask(second).allowances] == [voucher]
+
+
+@pytest.mark.parametrize("shop", [NOT_AHEAD], indirect=True)
+def test_where_the_program_does_not_say_so_none_is_set_aside_ahead(shop: Shop) -> None:
+    till = shop.till()
+    shop.sell(till, 1)
+    [voucher] = shop.issue(member="m1")
+    shop.plan()
+
+    assert not shop.read(lambda connection: granting.may_plan(connection, shop.now))
+    assert shop.ask(till).allowances == ()
+    assert shop.lease(till, voucher).voucher == voucher
+
+
+def test_with_no_places_nothing_lies_anywhere(shop: Shop) -> None:
+    till = shop.till()
+    shop.sell(till, 1)
+    shop.write(lambda connection: granting.set_policy(connection, Policy(places=0), "to be asked", shop.now))
+    shop.issue(member="m1")
+    shop.plan()
+
+    assert shop.ask(till).allowances == ()
+
+
+# ---- members that become one, and that are erased
+
+
+def test_a_voucher_goes_with_its_member(shop: Shop) -> None:
+    till = shop.till()
+    [voucher] = shop.issue(member="m2")
+    shop.write(lambda connection: joining.merge(connection, "m2", "m1", "the same", shop.now))
+
+    assert shop.lease(till, voucher, member="m1").member == "m1"
+
+
+def test_of_a_member_who_is_erased_no_voucher_brings_anything(shop: Shop) -> None:
+    till = shop.till()
+    [voucher] = shop.issue(member="m1", uses=2)
+    lease = shop.lease(till, voucher)
+    shop.write(lambda connection: erasing.erase(connection, "m1", shop.now))
+
+    assert shop.voucher(voucher).held == 0
+    assert shop.allowance(lease.allowance).state == "erased"
+    assert refused(shop, till, voucher, member="m2") == "this voucher was revoked: the member was erased"
+
+
+# ---- a centre that was restored
+
+
+def test_a_restored_centre_hears_of_what_registers_hold(shop: Shop) -> None:
+    # given a centre that forgot two vouchers, one of which was used since; and knows of a third, not where it is
+    till, other = shop.till("1"), shop.till("2")
+    forgotten, used, known = shop.issue(3)
+    leases = [shop.lease(till, one) for one in (forgotten, used, known)]
+    shop.write(lambda connection: connection.execute(tables.allowances.delete()))
+    gone = tables.vouchers.delete().where(tables.vouchers.c.id != known)
+    shop.write(lambda connection: connection.execute(gone))
+    # when the register tells what it holds, after what it gave
+    shop.take(till, leases[1], key="k1")
+    held = tuple(
+        HeldAllowance(
+            allowance=one.allowance,
+            member=one.member,
+            epoch=one.epoch,
+            points=one.points,
+            used=int(one.voucher == used),
+            voucher=one.voucher,
+            reward=one.reward,
+        )
+        for one in leases
+    )
+    for _ in range(2):
+        shop.ask(till, held=held)
+    # then each is where it was
+    assert [shop.voucher(one).held for one in (forgotten, used, known)] == [1, 0, 1]
+    assert [shop.voucher(one).given for one in (forgotten, used, known)] == [0, 1, 0]
+    assert refused(shop, other, used) == "this voucher was used already"
+    assert "register 12/1 holds this voucher" in refused(shop, other, forgotten)
+
+
+def test_what_is_held_of_nobodys_voucher_is_passed_over(shop: Shop) -> None:
+    till = shop.till()
+    one = HeldAllowance(
+        allowance="a", member="m99", epoch=till.epoch, points=1, used=0, voucher="ab" * 32, reward=REWARD
+    )
+
+    shop.ask(till, held=(one,))
+
+    assert shop.read(vouchers.listed).vouchers == ()
+
+
+# ---- what an operator does
+
+
+def test_vouchers_are_issued_for_a_reward_that_brings_them(shop: Shop) -> None:
+    def issue(reward: str = GIFT, count: int = 1, **more: Any) -> vouchers.Issued:
+        done: vouchers.Issued = shop.write(
+            lambda connection: vouchers.issue(
+                connection, reward, count, now=shop.now, randomness=lambda _: next(bits).to_bytes(16), **more
+            )
+        )
+        return done
+
+    bits = iter(range(100))
+    done = issue(count=3, member="TS0001")
+    assert (len(set(done.codes)), done.member) == (3, "m1")
+    assert all(map(is_voucher_code, done.codes))
+    with pytest.raises(VoucherError, match="no published program has a reward 'r5' with \"issued\""):
+        issue(REWARD)
+    with pytest.raises(VoucherError, match="issue 1 to"):
+        issue(count=0)
+    with pytest.raises(UnknownMemberError):
+        issue(member="nobody")
+
+
+def test_the_command_line_issues_shows_and_revokes(shop: Shop, data: Path) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["vouchers", *words, "--data", str(data)])
+        return result.exit_code, result.output.strip()
+
+    status, printed = run("issue", "--reward", GIFT, "--count", "2", "--member", "m1")
+    assert status == 0
+    code = printed.splitlines()[0]
+    status, shown = run("show", code.lower())
+    assert (status, "used 0 of 1 times" in shown) == (0, True)
+    which = shown.split()[0]
+    assert which in run("list", "--member", "TS0001", "--reward", GIFT)[1]
+    assert run("show", which)[0] == 0
+    assert "revoked" in run("revoke", which, "--because", "stolen")[1]
+    assert "stolen" in json.loads(run("show", code, "--json")[1])["because"]
+    # what cannot be is said
+    assert run("revoke", code, "--because", " ")[0] == 2
+    assert "a character is wrong" in run("show", code[:-1] + ("2" if code[-1] != "2" else "3"))[1]
+    assert run("show", "V222-2222-222V") == (1, run("show", "V222-2222-222V")[1])
+    assert run("revoke", "V222-2222-222V", "--because", "x")[0] == 1
+    assert run("issue", "--reward", REWARD)[0] == 1
+    assert run("list", "--member", "nobody")[0] == 1
+    assert run("list", "--reward", REWARD)[1] == "No vouchers were issued."
+
+
+def test_what_is_set_aside_is_listed_with_the_voucher(shop: Shop, data: Path) -> None:
+    till = shop.till()
+    [voucher] = shop.issue()
+    lease = shop.lease(till, voucher)
+    shop.now += timedelta(hours=1)
+
+    listed = CliRunner().invoke(app, ["allowances", "list", "--data", str(data)]).output
+
+    assert f"{lease.allowance}  voucher {voucher}" in listed
+    shop.open_epoch(till)
+    off = (
+        CliRunner()
+        .invoke(app, ["allowances", "write-off", lease.allowance, "--because", "x", "--data", str(data)])
+        .output
+    )
+    assert "1 written off, 0 points, and 1 uses of vouchers are free" in off
