@@ -134,7 +134,10 @@ async def test_what_can_be_spent_here_is_said_and_that_nothing_can(
     status_command(config=str(config), as_json=False)
     assert "800 points safe here, in 2 allowances; 1 rewards reserved, 1 sales open" in _in_one(capsys)
     said = of(await _checked(tmp_path, config), "spending")
-    assert (said.verdict, said.said.partition(",")[0]) == ("healthy", "800 points in 2 allowances are safe here")
+    assert (said.verdict, said.said.partition(",")[0]) == (
+        "healthy",
+        "800 points and 0 vouchers in 2 allowances are safe here",
+    )
 
     # And once the database is an older copy, that none of it can be spent, why, and what to do
     witness_of(shop.folder / "state" / "store.db").write_text("tillside-witness-1 99\n")
