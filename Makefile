@@ -65,7 +65,8 @@ package:
 	touch $@ .venv/ready-central
 
 # Chromium draws nothing without a font, and what drives it needs libatomic. Tests start a database server of their own,
-# and watch what processes ask of the disk; where the system has no such package they are skipped.
+# and watch what processes ask of the disk. Where the system has no browser or database those tests are skipped; without
+# strace, or root for small disks, they fail unless ARGS=--without-root-or-strace.
 .venv/ready-tests: .venv/ready-dev
 	installer/setup.sh chromium curl fonts-dejavu-core libatomic1 postgresql-15 strace
 	touch $@

@@ -52,6 +52,7 @@ from loyalty.ledger import LedgerEntry
 from loyalty.member import Member, ending_of
 from loyalty.money import minor_digits
 from loyalty.receipt import Receipt
+from sync.store.rows import DiskFull
 
 # What a sale gave stays large for as long as a customer packs; a new scan replaces it at once.
 SALE_SHOWN_FOR = timedelta(seconds=60)
@@ -126,6 +127,7 @@ class Desk:
         self._place = place
         self._badge = BadgeView(enrolled=False, online=False, since=None, queued=0)
         self._health: tuple[Health, ...] = ()
+        self._disk_full: DiskFull | None = None
         self._watchers: set[asyncio.Event] = set()
         self._told = self._screen = b""
         self.publish()
@@ -220,6 +222,12 @@ class Desk:
         self._health = health
         self.publish()
 
+    def set_disk(self, full: DiskFull | None) -> None:
+        """Asked after every commit: nothing is done where it is as before."""
+        if full != self._disk_full:
+            self._disk_full = full
+            self.publish()
+
     def publish(self) -> None:
         """Tells the watchers, if anything they see has changed."""
         state = self.state()
@@ -252,7 +260,7 @@ class Desk:
             notice=notice,
             sale=sale,
             recent=self._recent,
-            problems=problem_views(self._health),
+            problems=problem_views(self._health, self._disk_full),
         )
 
     def _time_passed(self) -> None:

@@ -432,6 +432,7 @@ class Register:
     def _committed(self, _committed: Committed) -> None:
         self._link.committed()
         self._desk.set_badge(self._link.badge)
+        self._desk.set_disk(self._store.disk_full)
 
     def _centre_changed(self) -> None:
         self._desk.set_place(self._place())
@@ -445,6 +446,7 @@ class Register:
             self._central_templates.publish(self._published)
 
     def _workers_changed(self) -> None:
+        self._desk.set_disk(self._store.disk_full)
         self._desk.set_health(self._health())
 
     def _health(self) -> tuple[Health, ...]:

@@ -331,7 +331,7 @@ def _verdict(
     if not live.running:  # one that runs tells it as what its exchange with the centre came to
         degraded += [f"sync centre: {one.refused}" for one in programs if one.refused is not None]
     if kept.disk_full is not None:
-        degraded.append(kept.disk_full)
+        degraded.append(kept.disk_full.said)
     if kept.recovered is not None:
         degraded.append(_recovered(kept.recovered))
     if kept.spending.unsure_because:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from agent.supervisor import Health
 from loyalty.member import Member, Progress
 from loyalty.receipt import AwareDatetime, ReceiptKind
+from sync.store.rows import DiskFull
 
 Standing = Literal["known", "unknown", "checking", "unissued", "blocked"]
 Outcome = Literal["points", "held", "no_card", "at_centre", "blocked"]
@@ -222,10 +223,16 @@ def member_view(member: Member, promise: Promise) -> MemberView:
     )
 
 
-def problem_views(health: tuple[Health, ...]) -> tuple[ProblemView, ...]:
-    """The workers that fail or are lent, in the operator's words."""
-    return tuple(
-        ProblemView(kind=worker.kind, name=worker.name, problem=worker.problem)
-        for worker in health
-        if worker.condition in ("failing", "lent") and worker.problem
+def problem_views(health: tuple[Health, ...], full: DiskFull | None) -> tuple[ProblemView, ...]:
+    """A full disk, for which the page has words of its own, and the workers that fail or are lent."""
+    disk = []
+    if full is not None:
+        disk.append(ProblemView(kind="disk_refuses" if full.refuses_sales else "disk_full", name="", problem=full.said))
+    return (
+        *disk,
+        *(
+            ProblemView(kind=worker.kind, name=worker.name, problem=worker.problem)
+            for worker in health
+            if worker.condition in ("failing", "lent") and worker.problem
+        ),
     )

@@ -11,9 +11,10 @@ from hypothesis import settings
 
 from tests.faults.figures import pytest_terminal_summary, tell
 from tests.in_memory import memory_folder
+from tests.machine import mount_disk, pytest_addoption, strace
 from tests.postgres import postgres
 
-__all__ = ["postgres", "pytest_terminal_summary", "tell"]
+__all__ = ["mount_disk", "postgres", "pytest_addoption", "pytest_terminal_summary", "strace", "tell"]
 
 # How long an example takes says more of the machine's other work than of the code.
 settings.register_profile("untimed", deadline=None)

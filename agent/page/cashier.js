@@ -171,7 +171,7 @@ function lastSale(sale, customer) {
 
 function showProblems(problems) {
   const lines = problems.map(({ kind, name, problem }) =>
-    say("problem", { what: words.has(`kind_${kind}`) ? say(`kind_${kind}`) : kind, name, problem }));
+    words.has(`problem_${kind}`) ? say(`problem_${kind}`) : say("problem", { what: words.has(`kind_${kind}`) ? say(`kind_${kind}`) : kind, name, problem }));
   at("problems").hidden = lines.length === 0;
   fill(at("problems"), lines, () => lines.map((line) => make("li", {}, line)));
 }

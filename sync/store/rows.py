@@ -233,11 +233,15 @@ class Recovered(Struct, frozen=True, kw_only=True):
     removed: bool = False
 
 
-class StoreStatus(Struct, frozen=True, kw_only=True):
-    """What `status` says of the store. `queued` counts entries the centre has not acknowledged.
+class DiskFull(Struct, frozen=True, kw_only=True):
+    """There is no room on the disk: whether new sales are refused for it, and what that means and what to do."""
 
-    `disk_full` says what that means and what to do, where it is.
-    """
+    refuses_sales: bool
+    said: str
+
+
+class StoreStatus(Struct, frozen=True, kw_only=True):
+    """What `status` says of the store. `queued` counts entries the centre has not acknowledged."""
 
     queued: int
     oldest_queued_at: datetime | None
@@ -248,7 +252,7 @@ class StoreStatus(Struct, frozen=True, kw_only=True):
     file_bytes: int
     recovered: Recovered | None
     spending: SpendingStatus
-    disk_full: str | None
+    disk_full: DiskFull | None
 
 
 class Committed(Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from sync.store.lock import StoreLock
 from sync.store.reading import Parameters, Reading
 from sync.store.recovery import begin_recovery, is_same_file, note_removed, recovery_of
 from sync.store.reserve import Reserve, ballast_of
-from sync.store.rows import ChainPoint, Committed, Recovered, StoreStatus
+from sync.store.rows import ChainPoint, Committed, DiskFull, Recovered, StoreStatus
 from sync.store.schema import migrate
 from sync.store.shedding import shed_some
 from sync.store.spending_rows import SPENDING_COUNT, SpendingReads
@@ -237,8 +237,16 @@ class Store(SpendingReads):
             file_bytes=sum(file.stat().st_size for file in files_of(self.path) if file.exists()),
             recovered=self._recovered(),
             spending=self.spending_status(unsure_because=self.unsure_because()),
-            disk_full=None if self._reserve.held else disk_full(self._reserve.path, refusing=self._refusing),
+            disk_full=self.disk_full,
         )
+
+    @property
+    def disk_full(self) -> DiskFull | None:
+        """What a full disk means here; None where there is room. Costs nothing."""
+        if self._reserve.held:
+            return None
+        refuses = self._refusing
+        return DiskFull(refuses_sales=refuses, said=disk_full(self._reserve.path, refusing=refuses))
 
     def _recovered(self) -> Recovered | None:
         """Told until the start after the one at which all that can be read was brought back."""

@@ -49,6 +49,7 @@ from sync.keys import keeper_for
 from sync.loop import LookedUp
 from sync.store.errors import StoreUnavailableError
 from sync.store.reading import MAX_LISTED
+from sync.store.rows import DiskFull
 from sync.store.store import Store
 from sync.store.writing import Writing
 from tests.agent.shop import BOOT, Alone, Shop, at, receipt
@@ -515,6 +516,23 @@ async def test_members_are_counted_off_the_event_loop_and_once_in_a_while(shop: 
     # then
     assert len(store.counted_in) == 2
     assert threading.get_ident() not in store.counted_in
+
+
+def test_a_full_disk_is_what_is_wrong_with_a_register_that_is_well_otherwise(shop: Shop) -> None:
+    class Full(Store):
+        @property
+        def disk_full(self) -> DiskFull:
+            return DiskFull(refuses_sales=True, said="the disk is full: free some space")
+
+    shop.store.close()
+    state = shop.folder / "state"
+    shop.store = store = Full.open(state / "store.db", keeper_for(state))
+    badge = BadgeView(enrolled=True, online=True, since=None, queued=0)
+    live = Live(running=True, place=PlaceView(store="12", register="3"), badge=badge, page="")
+
+    status = StoreInspection(store, lambda: live).status()
+
+    assert (status.verdict, status.reasons) == ("degraded", ("the disk is full: free some space",))
 
 
 async def test_what_a_person_dealt_with_is_out_of_quarantine_once(shop: Shop) -> None:

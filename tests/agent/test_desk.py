@@ -14,6 +14,7 @@ from agent.view import BadgeView, CustomerView, NoticeKind, NoticeView, PlaceVie
 from loyalty.instant import Instant
 from loyalty.member import Identifier, Member
 from loyalty.receipt import Receipt
+from sync.store.rows import DiskFull
 from tests.agent.shop import ANA, BOOT, BORA, at
 
 
@@ -205,6 +206,18 @@ def test_only_workers_that_fail_are_problems() -> None:
 
     (problem,) = bench.desk.state().problems
     assert (problem.kind, problem.name, problem.problem) == ("scanner", "counter", "not there: plug it in")
+
+
+def test_a_full_disk_is_a_problem_for_as_long_as_it_is_full() -> None:
+    bench = Bench()
+
+    told = []
+    keeps, refuses = (DiskFull(refuses_sales=refuses, said="free some") for refuses in (False, True))
+    for full in (keeps, refuses, None):
+        bench.desk.set_disk(full)
+        told.append([(problem.kind, problem.problem) for problem in bench.desk.state().problems])
+
+    assert told == [[("disk_full", "free some")], [("disk_refuses", "free some")], []]
 
 
 # ---- states of cards, and notices

@@ -109,7 +109,10 @@ STATES: Final[dict[str, PageState]] = {
     "attention": replace(
         IDLE,
         customer=KNOWN,
-        problems=(ProblemView(kind="receipts", name="printer", problem="the spool cannot be read: start the relay"),),
+        problems=(
+            ProblemView(kind="disk_refuses", name="", problem="the disk of /var/lib/tillside is full: free some space"),
+            ProblemView(kind="receipts", name="printer", problem="the spool cannot be read: start the relay"),
+        ),
     ),
     "not enrolled": replace(IDLE, badge=BadgeView(enrolled=False, online=False, since=None, queued=2)),
     "reserved": replace(IDLE, customer=RESERVED),

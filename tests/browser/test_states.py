@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -13,10 +14,10 @@ from playwright.async_api import Browser, expect
 
 from agent.customer_screen import CustomerScreen, screen_of
 from agent.page_routes import FOLDER
-from agent.view import NoticeView
+from agent.view import NoticeView, ProblemView
 from tests.browser.measures import AMISS, CUT_OFF
 from tests.browser.stage import LOCALES, Stage, staged
-from tests.browser.states import ANA, LATE, PANELS, STATES
+from tests.browser.states import ANA, IDLE, LATE, PANELS, STATES
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -61,6 +62,16 @@ async def test_axe_finds_nothing_in_any_state_or_panel(browser: Browser, width: 
             await stage.press(key)
         await judge(stage, name)
         await stage.press("Escape")
+
+
+async def test_a_full_disk_is_told_in_words_of_the_page(stage: Stage) -> None:
+    for kind, words in (("disk_full", "Sales are still kept"), ("disk_refuses", "New sales are kept once")):
+        problem = ProblemView(kind=kind, name="", problem="the disk of /var/lib/tillside is full: free some space")
+
+        await stage.tell(replace(IDLE, problems=(problem,)))
+
+        await expect(stage.page.locator("#problems")).to_have_text(re.compile(f"^The disk is full. {words}"))
+        await expect(stage.page.locator("#badge-text")).to_contain_text("needs attention")
 
 
 async def test_axe_finds_nothing_in_the_customer_view(browser: Browser) -> None:

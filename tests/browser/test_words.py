@@ -88,6 +88,7 @@ def test_what_the_pages_say_there_are_words_for() -> None:
     said = set(re.findall(r'say\("(\w+)"', SCRIPTS))
     said |= {f"notice_{kind}" for kind in get_args(NoticeKind)} | {f"reward_{kind}" for kind in get_args(RewardOutcome)}
     said |= {f"screen_{standing}" for standing in get_args(Standing) if standing != "known"} | set(get_args(Unsafe))
+    said |= {"problem_disk_full", "problem_disk_refuses"}
     said |= {f"progress_{measure}" for measure in get_args(Measure)}
     for standing in ("unknown", "unissued", "blocked"):
         said |= {f"{standing}_title", f"{standing}_title_short", f"{standing}_text"}

@@ -21,7 +21,6 @@ from tests.faults.figures import Tell
 from tests.faults.power import centre as centre_process
 from tests.faults.power import relay as relay_process
 from tests.faults.power.cuts import Promises, after_cuts
-from tests.faults.power.trace import can_trace
 from tests.sync.store.samples import opened, receipt
 
 CUTS = 1_000
@@ -29,12 +28,18 @@ CUTS = 1_000
 CENTRE_CUTS = 100
 # Enough where a cut has to find what is known to be lost.
 FEW_CUTS = 15
+# The disk gives errors.
+ERROR_CUTS = 60
+ERROR_SALES = "120"
+# Which calls of the writing thread fail: one once it sells, and one in so many from then on.
+SOME_SYNCS = "fsync,fdatasync:error=EIO:when=20+10"
+SOME_WRITES = "pwrite64:error=EIO:when=300+199"
 SALES = "240"
 JOBS = "300"
 
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.skipif(not can_trace(), reason="strace is not here, or may not look"),
+    pytest.mark.usefixtures("strace"),
 ]
 
 
@@ -63,6 +68,30 @@ def test_a_register_that_does_not_sync_its_commits_loses_some(register: Path, te
     found = after_cuts(FEW_CUTS, register, "tests.faults.power.register", SALES, "--weak", look=look_at_register)
 
     tell(found.figures("power cut at a register that does not sync: has to lose"))
+    assert found.lost > 0
+
+
+@pytest.mark.parametrize("failing", [SOME_SYNCS, SOME_WRITES], ids=["syncs", "writes"])
+def test_a_disk_that_gives_errors_before_a_cut_loses_nothing_that_was_acknowledged(
+    register: Path, failing: str, tell: Tell
+) -> None:
+    found = after_cuts(
+        ERROR_CUTS, register, "tests.faults.power.register", ERROR_SALES, look=look_at_register, failing=failing
+    )
+
+    tell(found.figures(f"EIO of {failing.partition(':')[0]}, then a power cut", row=17))
+    assert (found.points, found.lost, found.double, found.phantom, found.broken) == (ERROR_CUTS, 0, 0, 0, [])
+    assert found.refused > 0
+    assert found.acknowledged > ERROR_CUTS
+
+
+def test_a_register_that_takes_no_heed_of_a_refusal_loses_some(register: Path, tell: Tell) -> None:
+    arguments = ERROR_SALES, "--deaf"
+    found = after_cuts(
+        FEW_CUTS, register, "tests.faults.power.register", *arguments, look=look_at_register, failing=SOME_SYNCS
+    )
+
+    tell(found.figures("EIO at a register that takes no heed of it: has to lose", row=17))
     assert found.lost > 0
 
 

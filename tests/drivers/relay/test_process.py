@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,14 @@ from drivers.relay.arguments import SerialSettings, read_arguments
 from drivers.relay.process import main
 from drivers.relay.spool import STATUS_NAME, segment_numbers
 from tests.drivers.relay.running import until
+from tests.machine import MountDisk
 
 CUT = b"\x1dVB\x00"
 ASK = b"\x10\x04\x01"
 ANSWER = b"\x12"
 WAIT_S = 20.0
 MAX_RSS_KB = 30 * 1024
+SMALL_DISK_BYTES = 512 * 1024
 
 
 class RelayProcess:
@@ -322,23 +323,6 @@ async def test_two_relays_cannot_share_a_folder_of_scans_but_the_printer_goes_on
     assert [job.payload for job in with_printer.jobs()] == [receipt(1)]
 
 
-@contextmanager
-def disk_of(place: Path, size: str) -> Iterator[Path]:
-    """A file system of that size, mounted on the new folder `place`; the test is skipped where that may not be."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this machine does not let us mount a small disk")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-
-
 def fill(ballast: Path) -> None:
     """Take all the room that is left on a disk."""
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
@@ -346,17 +330,12 @@ def fill(ballast: Path) -> None:
             file.write(bytes(4096))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    with disk_of(tmp_path / "small", "512k") as place:
-        yield place
-
-
 @pytest.mark.processes
 async def test_on_a_full_disk_every_receipt_prints_and_each_is_kept_once_there_is_room(
-    printer: VirtualPrinter, small_disk: Path
+    printer: VirtualPrinter, tmp_path: Path, mount_disk: MountDisk
 ) -> None:
-    spool, ballast = small_disk / "spool", small_disk / "ballast"
+    disk = mount_disk(tmp_path / "disk", SMALL_DISK_BYTES)
+    spool, ballast = disk / "spool", disk / "ballast"
     relay = await RelayProcess(printer.address, spool).start()
     await relay.print(receipt(0))
     fill(ballast)

@@ -25,10 +25,11 @@ _MEMORY: Final = Path("/dev/shm")
 
 @dataclass(slots=True)
 class Promises:
-    """What a process said so far: what it tries, what it acknowledged, up to where the centre acknowledged it."""
+    """What a process said so far: what it tries, acknowledged, refused, up to where the centre acknowledged it."""
 
     tried: set[int] = field(default_factory=set)
     kept: set[int] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
     settled: int = 0
 
     def hear(self, text: str) -> None:
@@ -37,19 +38,25 @@ class Promises:
             self.tried.add(int(number))
         elif what == "kept":
             self.kept.add(int(number))
+        elif what == "refused":
+            self.refused.add(int(number))
         elif what == "settled":
             self.settled = max(self.settled, int(number))
 
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What stood there after all cuts. `acknowledged` counts a promise once for each cut that came after it."""
+    """What stood there after all cuts. `acknowledged` counts a promise once for each cut that came after it.
+
+    `refused` are those that the process had said no to by the last cut.
+    """
 
     points: int = 0
     acknowledged: int = 0
     lost: int = 0
     double: int = 0
     phantom: int = 0
+    refused: int = 0
     broken: list[str] = field(default_factory=list)
 
     def count(self, promises: Promises, found: list[int], broken: str | None) -> None:
@@ -59,12 +66,13 @@ class Found:
         self.lost += len(promises.kept - there)
         self.double += len(found) - len(there)
         self.phantom += len(there - promises.tried)
+        self.refused = len(promises.refused)
         if broken:
             self.broken.append(broken)
 
-    def figures(self, fault: str) -> Figures:
+    def figures(self, fault: str, *, row: int = 1) -> Figures:
         return Figures(
-            row=1,
+            row=row,
             fault=fault,
             points=self.points,
             acknowledged=self.acknowledged,
@@ -77,14 +85,17 @@ Look = Callable[[Path, Promises], tuple[list[int], str | None]]
 """Opens what a cut left as its owner does: each number that is there, as often as it is, and what is wrong with it."""
 
 
-def after_cuts(count: int, folder: Path, module: str, *arguments: str, look: Look) -> Found:
-    """Run `module` on `folder`, cut its power `count` times at random moments, and look each time."""
+def after_cuts(count: int, folder: Path, module: str, *arguments: str, look: Look, failing: str | None = None) -> Found:
+    """Run `module` on `folder`, cut its power `count` times at random moments, and look each time.
+
+    Of the calls that `failing` names some fail before, as `traced` takes them.
+    """
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    disk = Disk(folder, ignored=lambda path: path.endswith("-shm"))
+    disk = Disk(folder, chance, ignored=lambda path: path.endswith("-shm"))
     command = [sys.executable, "-m", module, str(folder), *arguments]
-    events = list(traced(command, folder.with_name("trace"), cwd=_ROOT))
+    events = list(traced(command, folder.with_name("trace"), cwd=_ROOT, failing=failing))
     promises, found = Promises(), Found()
     done = 0
     for moment in sorted(chance.choices(range(len(events)), k=count)):

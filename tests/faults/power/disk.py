@@ -13,7 +13,18 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from tests.faults.power.trace import Cut, Event, Opened, Removed, Renamed, Synced, Syncing, Wrote
+from tests.faults.power.trace import (
+    Cut,
+    Event,
+    Opened,
+    Removed,
+    Renamed,
+    Synced,
+    SyncFailed,
+    Syncing,
+    WriteFailed,
+    Wrote,
+)
 
 SECTOR: Final = 512
 # How likely a sector survives that was written and not synced.
@@ -36,9 +47,10 @@ _Name = tuple[str, _File | None]
 class Disk:
     """The files under `folder`, followed through what a process does to them."""
 
-    def __init__(self, folder: Path, *, ignored: Callable[[str], bool] = lambda path: False) -> None:
+    def __init__(self, folder: Path, chance: Random, *, ignored: Callable[[str], bool] = lambda path: False) -> None:
         """`ignored` are files that a start makes anew, such as SQLite's shared memory."""
         self._folder = folder
+        self._chance = chance
         self._ignored = ignored
         self._now: dict[str, _File] = {}
         for path in folder.rglob("*"):
@@ -60,12 +72,20 @@ class Disk:
                     self._now[path].asked.append(Cut(path=path, length=0))
             case Wrote() | Cut():
                 self._now[path].asked.append(event)
+            case WriteFailed(write=write):
+                asked = self._now[path].asked
+                asked[:] = [each for each in asked if each is not write]
             case Removed():
                 self._name(path, None)
             case Renamed(to=to):
                 file = self._now[path]
                 self._name(to, file)
                 self._name(path, None)
+            case Syncing() | Synced() | SyncFailed():
+                self._sync(path, event)
+
+    def _sync(self, path: str, event: Syncing | Synced | SyncFailed) -> None:
+        match event:
             case Syncing(thread=thread):
                 synced = self._now.get(path)
                 count = len(synced.asked) if synced is not None else len(self._asked_names)
@@ -73,6 +93,10 @@ class Disk:
             case Synced(thread=thread):
                 synced, count = self._syncing.pop((path, thread))
                 self._keep_names(count) if synced is None else self._keep(synced, count)
+            case SyncFailed(thread=thread):
+                synced, count = self._syncing.pop((path, thread))
+                if synced is not None:
+                    self._give_up(synced, count)
 
     def _name(self, path: str, file: _File | None) -> None:
         if file is None:
@@ -89,6 +113,11 @@ class Disk:
         last = max((place for place, (_, named) in enumerate(self._asked_names) if named is file), default=-1)
         self._keep_names(last + 1)
 
+    def _give_up(self, file: _File, count: int) -> None:
+        """A sync failed: what it was to keep is there or not, and no later sync brings it (Linux marks it as clean)."""
+        file.kept = bytearray(_torn(file.kept, file.asked[:count], self._chance.choice(_LUCK), self._chance))
+        del file.asked[:count]
+
     def _keep_names(self, count: int) -> None:
         _rename(self._kept_names, self._asked_names[:count])
         del self._asked_names[:count]
@@ -99,7 +128,10 @@ class Disk:
         names = dict(self._kept_names)
         survived = chance.randint(0, len(self._asked_names))
         _rename(names, self._asked_names[:survived])
-        return {path[len(str(self._folder)) + 1 :]: _torn(file, luck, chance) for path, file in names.items()}
+        return {
+            path[len(str(self._folder)) + 1 :]: _torn(file.kept, file.asked, luck, chance)
+            for path, file in names.items()
+        }
 
 
 def _rename(names: dict[str, _File], changes: Iterable[_Name]) -> None:
@@ -110,9 +142,9 @@ def _rename(names: dict[str, _File], changes: Iterable[_Name]) -> None:
             names[path] = file
 
 
-def _torn(file: _File, luck: float, chance: Random) -> bytes:
-    content = bytearray(file.kept)
-    for each in file.asked:
+def _torn(kept: bytearray, asked: Iterable[Wrote | Cut], luck: float, chance: Random) -> bytes:
+    content = bytearray(kept)
+    for each in asked:
         if isinstance(each, Cut):
             if chance.random() < luck:
                 _apply(content, each)

@@ -1,7 +1,7 @@
 """A register that sells, for a disk that is watched: it says what it tries, what is acknowledged, what is settled.
 
-`python -m tests.faults.power.register FOLDER SALES [--weak]`: with `--weak` commits are not synced, as with
-`synchronous = NORMAL`.
+`python -m tests.faults.power.register FOLDER SALES [--weak] [--deaf]`: with `--weak` commits are not synced, as with
+`synchronous = NORMAL`; with `--deaf` a sale that the store refuses is acknowledged all the same.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from sqlite3 import Connection
 
 from sync.store import store as store_module
+from sync.store.errors import StoreUnavailableError
 from sync.store.sqlite import CHECKPOINT_BYTES, make_durable
 from sync.store.store import Store
 from tests.sync.store.samples import answer, opened
@@ -27,11 +29,15 @@ def say(what: str, number: int) -> None:
     os.write(1, f"{what} {number}\n".encode())
 
 
-async def sell(store: Store, numbers: range) -> None:
+async def sell(store: Store, numbers: range, *, deaf: bool) -> None:
     for number in numbers:
         say("try", number)
-        await store.write(lambda writing, number=number: capturing(writing, number))  # type: ignore[misc]
-        say("kept", number)
+        try:
+            await store.write(lambda writing, number=number: capturing(writing, number))  # type: ignore[misc]
+        except StoreUnavailableError:
+            say("kept" if deaf else "refused", number)
+        else:
+            say("kept", number)
 
 
 async def settle(store: Store) -> None:
@@ -40,17 +46,19 @@ async def settle(store: Store) -> None:
         batch = store.next_batch(SETTLED_AT_ONCE)
         if batch is not None and len(batch.entries) == SETTLED_AT_ONCE:
             last = batch.entries[-1].seq
-            await store.write(lambda writing, batch=batch, last=last: writing.acknowledge(answer(batch, last)))  # type: ignore[misc]
-            say("settled", last)
+            with suppress(StoreUnavailableError):  # it comes again
+                await store.write(lambda writing, batch=batch, last=last: writing.acknowledge(answer(batch, last)))  # type: ignore[misc]
+                say("settled", last)
         await asyncio.sleep(0)
 
 
-async def main(folder: Path, sales: int) -> None:
+async def main(folder: Path, sales: int, *, deaf: bool) -> None:
     store = opened(folder)
     await store.write(lambda writing: writing.open_epoch("epoch-1", "device-1"))
     settling = asyncio.create_task(settle(store))
     each = sales // PRODUCERS
-    await asyncio.gather(*(sell(store, range(first * each, (first + 1) * each)) for first in range(PRODUCERS)))
+    parts = (range(first * each, (first + 1) * each) for first in range(PRODUCERS))
+    await asyncio.gather(*(sell(store, part, deaf=deaf) for part in parts))
     settling.cancel()
     store.close()
 
@@ -63,4 +71,4 @@ def weak(connection: Connection, log_bytes: int = CHECKPOINT_BYTES) -> None:
 if __name__ == "__main__":
     if "--weak" in sys.argv:
         store_module.make_durable = weak  # type: ignore[attr-defined]
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), deaf="--deaf" in sys.argv))

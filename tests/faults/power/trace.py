@@ -75,6 +75,22 @@ class Synced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SyncFailed:
+    """It said that it did not."""
+
+    path: str
+    thread: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFailed:
+    """The disk refused what was told of before as written."""
+
+    path: str
+    write: Wrote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Renamed:
     path: str
     to: str
@@ -85,21 +101,17 @@ class Removed:
     path: str
 
 
-Event = Said | Opened | Wrote | Cut | Syncing | Synced | Renamed | Removed
+Event = Said | Opened | Wrote | Cut | Syncing | Synced | SyncFailed | WriteFailed | Renamed | Removed
 
 
-def can_trace() -> bool:
-    """Whether this machine has strace and lets it look."""
-    command = ["strace", "-qq", "-o", "/dev/null", "true"]
-    try:
-        return subprocess.run(command, check=False, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
+def traced(command: Sequence[str], log: Path, *, cwd: Path, failing: str | None = None) -> Iterator[Event]:
+    """Run `command` to its end and give what it asked of the disk, in order. Raises CalledProcessError.
 
-
-def traced(command: Sequence[str], log: Path, *, cwd: Path) -> Iterator[Event]:
-    """Run `command` to its end and give what it asked of the disk, in order. Raises CalledProcessError."""
+    `failing` are calls that fail instead, as strace takes them: `fsync:error=EIO:when=20+15`.
+    """
     options = ["-f", "-qq", "-y", "-xx", "-s", str(_LONGEST_WRITE), "--seccomp-bpf", "-e", f"trace={_CALLS}"]
+    if failing is not None:
+        options += ["-e", f"inject={failing}"]
     subprocess.run(
         ["strace", *options, "-o", str(log), *command],
         check=True,
@@ -119,6 +131,7 @@ class _Reader:
         self._places: dict[tuple[int, str], int] = {}
         self._appending: set[tuple[int, str]] = set()
         self._lengths: dict[str, int] = {}
+        self._writing: dict[int, Wrote] = {}
 
     def events(self, lines: Iterator[str]) -> Iterator[Event]:
         for line in lines:
@@ -141,11 +154,14 @@ class _Reader:
         if name in ("fsync", "fdatasync"):
             yield Syncing(path=_file(arguments)[1], thread=thread)
         elif name in ("write", "pwrite64"):
-            yield from self._wrote(name, arguments)
+            yield from self._wrote(name, arguments, thread)
 
     def _done(self, call: str, thread: int, *, begun: bool) -> Iterator[Event]:
         found = _CALL.match(call)
-        if found is None or int(found["result"]) < 0:
+        if found is None:
+            return
+        if int(found["result"]) < 0:
+            yield from self._failed(found["name"], found["arguments"], thread)
             return
         name, arguments = found["name"], found["arguments"]
         match name:
@@ -168,6 +184,14 @@ class _Reader:
                 self._lengths[texts[1]] = self._lengths.pop(texts[0], 0)
                 yield Renamed(path=texts[0], to=texts[1])
 
+    def _failed(self, name: str, arguments: str, thread: int) -> Iterator[Event]:
+        match name:
+            case "fsync" | "fdatasync":
+                yield SyncFailed(path=_file(arguments)[1], thread=thread)
+            case "write" | "pwrite64":
+                wrote = self._writing.pop(thread)
+                yield WriteFailed(path=wrote.path, write=wrote)
+
     def _opened(self, call: str, arguments: str) -> Iterator[Event]:
         number, path = _file(call.rpartition("= ")[2])
         if "O_DIRECTORY" in arguments:
@@ -180,7 +204,7 @@ class _Reader:
             self._appending.add((number, path))
         yield Opened(path=path, made="O_CREAT" in arguments, emptied="O_TRUNC" in arguments)
 
-    def _wrote(self, name: str, arguments: str) -> Iterator[Event]:
+    def _wrote(self, name: str, arguments: str, thread: int) -> Iterator[Event]:
         file = _file(arguments)
         text = _TEXT.search(arguments)
         assert text is not None
@@ -194,7 +218,8 @@ class _Reader:
             offset = self._lengths.get(file[1], 0) if file in self._appending else self._places.get(file, 0)
             self._places[file] = offset + len(data)
         self._lengths[file[1]] = max(self._lengths.get(file[1], 0), offset + len(data))
-        yield Wrote(path=file[1], offset=offset, data=data)
+        wrote = self._writing[thread] = Wrote(path=file[1], offset=offset, data=data)
+        yield wrote
 
 
 def _texts(arguments: str) -> list[str]:

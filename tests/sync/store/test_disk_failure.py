@@ -9,7 +9,6 @@ import random
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -28,7 +27,7 @@ from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import MAX_ENTRIES
 from tests.faults.figures import Figures, Tell
-from tests.faults.power.trace import can_trace
+from tests.machine import MountDisk
 from tests.sync.centre import program, register, running_centre, utc_now
 from tests.sync.store.samples import CAPTURED, NOON, answer, capture, capturing, opened, receipt
 
@@ -37,17 +36,8 @@ ROOM_BYTES = 200_000
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    size = getattr(request, "param", TMPFS_BYTES)
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("only root may mount a small disk")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest, mount_disk: MountDisk) -> Path:
+    return mount_disk(tmp_path / "disk", getattr(request, "param", TMPFS_BYTES))
 
 
 def figures(fault: str, refused: int, answered: set[str], store: Store) -> Figures:
@@ -140,7 +130,10 @@ async def test_on_a_full_disk_nothing_new_is_taken_and_what_waits_can_still_go_u
         await until_refused(store, 20)
 
         # then that is said, the reserve is given up for it, and the centre's answers are taken in to the last entry
-        assert "free some space" in (store.status().disk_full or "")
+        full = store.disk_full
+        assert full is not None
+        assert full.refuses_sales
+        assert "free some space" in full.said
         assert not (small_disk / "store.db.ballast").exists()
         while (batch := store.next_batch(50)) is not None:
             said = answer(batch, batch.first_seq + len(batch.entries) - 1)
@@ -267,49 +260,6 @@ def wordy(number: int) -> Receipt:
     """A receipt of some size, which does not compress away."""
     dice = random.Random(number)
     return replace(receipt(number), operator=dice.randbytes(600).hex())
-
-
-FAILING_SYNC = """
-import sys
-from pathlib import Path
-from sync.store.errors import StoreUnavailableError
-from tests.sync.store.samples import capturing, opened
-store = opened(Path(sys.argv[1]))
-for number in range(60):
-    try:
-        store.submit(capturing(number)).result()
-        print(number, "kept", flush=True)
-    except StoreUnavailableError:
-        print(number, "refused", flush=True)
-store.close()
-"""
-
-
-@pytest.mark.skipif(not can_trace(), reason="strace is not here, or may not look")
-@pytest.mark.parametrize(("call", "when"), [("fsync,fdatasync", "40..47"), ("pwrite64", "400..407")])
-def test_a_disk_that_gives_errors_confirms_nothing_it_did_not_keep(
-    tmp_path: Path, call: str, when: str, tell: Tell
-) -> None:
-    # given a disk on which some syncs or writes fail, in the middle of selling
-    inject = f"inject={call}:error=EIO:when={when}"
-    done = subprocess.run(
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, sys.executable, "-c", FAILING_SYNC, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},  # noqa: PTH109
-    )
-
-    told = [line.split() for line in done.stdout.splitlines() if line.endswith(("kept", "refused"))]
-    kept = [int(number) for number, what in told if what == "kept"]
-    assert 0 < len(told) - len(kept) < 30, told
-    # then what was confirmed is there, whole and in order, and what was refused at most once
-    with closing(opened(tmp_path)) as store:
-        assert store.status().recovered is None
-        found = figures(f"EIO of {call}", len(told) - len(kept), {receipt(number).key for number in kept}, store)
-        tell(found)
-        assert (found.lost, found.double) == (0, 0)
-        assert max(kept) == 59
 
 
 def limited(folder: Path) -> dict[str, list[int]]:
