@@ -12,9 +12,19 @@ from hypothesis import settings
 from tests.faults.figures import pytest_terminal_summary, tell
 from tests.in_memory import memory_folder
 from tests.machine import mount_disk, pytest_addoption, strace
-from tests.postgres import postgres
+from tests.postgres import _with_tables, centre_url, empty_url, postgres
 
-__all__ = ["mount_disk", "postgres", "pytest_addoption", "pytest_terminal_summary", "strace", "tell"]
+__all__ = [
+    "_with_tables",
+    "centre_url",
+    "empty_url",
+    "mount_disk",
+    "postgres",
+    "pytest_addoption",
+    "pytest_terminal_summary",
+    "strace",
+    "tell",
+]
 
 # How long an example takes says more of the machine's other work than of the code.
 settings.register_profile("untimed", deadline=None)

@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from central.db.database import Database, Place
 from tests.in_memory import memory_folder
 
 # A server that takes longer does not come; it takes a second or two.
@@ -121,3 +122,37 @@ def postgres() -> Iterator[Server]:
         pytest.skip("PostgreSQL is not installed: sudo apt-get install postgresql-15")
     with started(found) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _with_tables(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database as the centre's migrations leave it. They take most of the time that one takes to make."""
+    url = postgres.database()
+    database = Database(Place(data=tmp_path_factory.mktemp("nothing"), url=url))
+    database.upgrade()
+    database.close()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def centre_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Where a centre that a test makes has its database: in its folder, and in the next run of the test here."""
+    if request.param == "sqlite":
+        yield None
+        return
+    server: Server = request.getfixturevalue("postgres")
+    url = server.database(request.getfixturevalue("_with_tables"))
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def empty_url(centre_url: str | None, request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Where a backup of that centre is restored: nowhere else for SQLite."""
+    if centre_url is None:
+        yield None
+        return
+    server: Server = request.getfixturevalue("postgres")
+    url = server.database()
+    yield url
+    server.drop(url)

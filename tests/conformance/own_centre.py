@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -27,6 +26,7 @@ class OwnCentre:
 
     def __init__(self, data: Path) -> None:
         self._data = data
+        self.url = ""
         self.expired = ""
 
     def run(self, *command: str) -> str:
@@ -36,22 +36,29 @@ class OwnCentre:
         return result.output
 
     def code(self, *options: str) -> str:
-        return self.run("enrolment", "create", "--store", "12", "--register", "3", *options)
+        """An enrolment code, without the picture of it, which takes long to draw."""
+        created = self.run("enrolment", "create", "--store", "12", "--register", "3", "--json", *options)
+        code: str = json.loads(created)["code"]
+        return code
 
     def revoke(self, device: str) -> None:
         self.run("registers", "revoke", device)
 
 
 @contextmanager
-def own_centre(folder: Path) -> Iterator[OwnCentre]:
-    """A centre with the members and the program that README.md asks for, until the context ends."""
+def own_centre(folder: Path, database: str = "") -> Iterator[OwnCentre]:
+    """A centre with the members and the program that README.md asks for, until the context ends.
+
+    `database` is the URL of an empty PostgreSQL database, where it is not to be on SQLite.
+    """
     data = folder / "centre"
     centre = OwnCentre(data)
-    centre.run("init", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+    centre.run("init", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--database", database)
     centre.run("program", "publish", str(HERE / "program.json"))
     centre.run("scopes", "set", "everything")
     centre.run("members", "import", str(HERE / "members.json"))
-    short = json.loads(centre.code("--valid-for", "1s", "--url", "https://localhost", "--json"))
+    expired = centre.code("--valid-for", "1s", "--url", "https://localhost")
+    made_at = time.monotonic()
     command = (sys.executable, "-c", "from central.cli import main; main()", "serve", "--data", str(data), "--json")
     environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
     with (
@@ -63,8 +70,8 @@ def own_centre(folder: Path) -> Iterator[OwnCentre]:
             ready = serving.stdout.readline()
             assert ready, f"the centre did not start: {folder.joinpath('log').read_text()[-2000:]}"
             # Started in less than a second, which was not seen yet
-            time.sleep(max(0.0, (datetime.fromisoformat(short["expires_at"]) - datetime.now(UTC)).total_seconds()))
-            centre.expired = short["code"]
+            time.sleep(max(0.0, made_at + 1 - time.monotonic()))
+            centre.url, centre.expired = json.loads(ready)["device_api"], expired
             yield centre
         finally:
             serving.terminate()

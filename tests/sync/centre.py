@@ -1,4 +1,4 @@
-"""A real centre in this process, and a real register beside it: TLS sockets, SQLite files, no fakes."""
+"""A real centre in this process, and a real register beside it: TLS sockets, databases, no fakes."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Centre:
         times = Counter(found)
         return Figures(
             row=row,
-            fault=fault,
+            fault=fault if self.database.kind == "sqlite" else f"{fault}, on PostgreSQL",
             points=points,
             acknowledged=len(sold),
             lost=sum(key not in times for key in sold),
@@ -147,13 +147,19 @@ class Centre:
 
 @asynccontextmanager
 async def running_centre(
-    path: Path, *, members: int = 5, policy: Policy = EVERYTHING, listen: str = "127.0.0.1:0"
+    path: Path,
+    *,
+    database: str | None = None,
+    members: int = 5,
+    policy: Policy = EVERYTHING,
+    listen: str = "127.0.0.1:0",
 ) -> AsyncIterator[Centre]:
-    """Set up, with a program in force and some members, and serving."""
+    """Set up, with a program in force and some members, and serving; on SQLite, or in the PostgreSQL at this URL."""
     folder = DataFolder(path)
     folder.create()
-    write_private(path / "centre.db", _without_rows())
-    initialise(path, InitOptions(listen=listen, admin="127.0.0.1:0"), utc_now())
+    if database is None:
+        write_private(path / "centre.db", _without_rows())
+    initialise(path, InitOptions(listen=listen, admin="127.0.0.1:0", database=database), utc_now())
     centre = Centre(folder)
     centre.publish(program())
     centre.write(lambda connection: scopes.set_policy(connection, ALL_STORES, policy, utc_now()))

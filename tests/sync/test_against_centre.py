@@ -319,7 +319,9 @@ async def test_a_register_that_starts_without_network_says_so_and_recovers(tmp_p
 
 
 @pytest.mark.long
-async def test_300_transactions_through_lost_cut_doubled_and_late_answers(tmp_path: Path, tell: Tell) -> None:
+async def test_300_transactions_through_lost_cut_doubled_and_late_answers(
+    tmp_path: Path, centre_url: str | None, tell: Tell
+) -> None:
     dice = random.Random(seed_of_this_run())
     sent: Counter[tuple[str, int]] = Counter()
 
@@ -332,7 +334,7 @@ async def test_300_transactions_through_lost_cut_doubled_and_late_answers(tmp_pa
             return dice.choice(["fine", "fine", "fine", "answer lost", "answer cut"])
         return dice.choice(["fine", "request lost", "answer lost", "answer cut", "request doubled", "answer late"])
 
-    async with running_centre(tmp_path / "centre") as centre:
+    async with running_centre(tmp_path / "centre", database=centre_url) as centre:
         certificate = server_context(centre.folder)
         async with (
             HttpFaultProxy(centre.url, certificate, fate_of, overheard) as network,
@@ -485,8 +487,8 @@ async def test_a_revoked_device_is_told_and_keeps_what_it_sold(tmp_path: Path) -
         assert centre.counted(MEMBER) == {}
 
 
-async def test_a_copied_disk_loses_and_doubles_nothing(tmp_path: Path, tell: Tell) -> None:
-    async with running_centre(tmp_path / "centre") as centre:
+async def test_a_copied_disk_loses_and_doubles_nothing(tmp_path: Path, centre_url: str | None, tell: Tell) -> None:
+    async with running_centre(tmp_path / "centre", database=centre_url) as centre:
         # Given a register whose disk was copied after its first receipt
         async with register(tmp_path / "till", centre) as till:
             await known(till)
@@ -509,8 +511,10 @@ async def test_a_copied_disk_loses_and_doubles_nothing(tmp_path: Path, tell: Tel
         assert centre.counted(MEMBER) == expected(4)
 
 
-async def test_a_register_restored_from_an_old_backup_loses_and_doubles_nothing(tmp_path: Path, tell: Tell) -> None:
-    async with running_centre(tmp_path / "centre") as centre:
+async def test_a_register_restored_from_an_old_backup_loses_and_doubles_nothing(
+    tmp_path: Path, centre_url: str | None, tell: Tell
+) -> None:
+    async with running_centre(tmp_path / "centre", database=centre_url) as centre:
         async with register(tmp_path / "till", centre) as till:
             await known(till)
             await till.sell(receipt(1, CARD))
@@ -585,9 +589,14 @@ async def test_a_centre_that_lost_its_last_hour_gets_it_again(tmp_path: Path) ->
         assert centre.counted(MEMBER) == expected(4)
 
 
-async def test_sales_acknowledged_after_the_backup_come_back_to_a_restored_centre(tmp_path: Path, tell: Tell) -> None:
+async def test_sales_acknowledged_after_the_backup_come_back_to_a_restored_centre(
+    tmp_path: Path, centre_url: str | None, empty_url: str | None, tell: Tell
+) -> None:
     # Given a backup of a centre that serves, and a register whose next sales were acknowledged after it
-    async with running_centre(tmp_path / "centre") as centre, register(tmp_path / "till", centre) as till:
+    async with (
+        running_centre(tmp_path / "centre", database=centre_url) as centre,
+        register(tmp_path / "till", centre) as till,
+    ):
         await known(till)
         await till.sell(receipt(1, CARD))
         await up_to_date(till)
@@ -598,7 +607,7 @@ async def test_sales_acknowledged_after_the_backup_come_back_to_a_restored_centr
         await till.until(lambda: till.confirmed(CARD) == 300)
     # When all of it is lost but the backup
     again = DataFolder(tmp_path / "again")
-    await asyncio.to_thread(restore, again, tmp_path / "backup", None, utc_now())
+    await asyncio.to_thread(restore, again, tmp_path / "backup", empty_url, utc_now())
     async with serving(again.path) as centre:
         assert centre.counted(MEMBER) == expected(1)
         async with register(tmp_path / "till", centre, url=centre.url) as till:
