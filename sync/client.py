@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from io import BytesIO
 from typing import TypeVar
@@ -106,7 +107,7 @@ T = TypeVar("T")
 
 class _Answer(Struct, frozen=True, kw_only=True):
     status: int
-    retry_after: str
+    retry_after_s: float
     body: bytes
 
 
@@ -148,6 +149,7 @@ class CentreClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         exchange_s: float = EXCHANGE_S,
         lookup_s: float = LOOKUP_S,
+        live_ping_s: float = LIVE_PING_S,
         way: Way | None = None,
         last_contact: Callable[[], datetime | None] = lambda: None,
     ) -> None:
@@ -158,6 +160,7 @@ class CentreClient:
         self._clock = clock
         self._request_id = request_id
         self._lookup_s = lookup_s
+        self._live_ping_s = live_ping_s
         self._last_contact = last_contact
         self._way = way or Way()
         also = self._way.ca_pem
@@ -245,7 +248,7 @@ class CentreClient:
     async def hints(self) -> AsyncGenerator[LiveHint, None]:
         """Hints of one live connection, the first one empty as soon as it stands, until it ends.
 
-        Ends without an error when the centre closes it.
+        Ends without an error when the centre closes it, or answers no ping.
         """
         target = "/v1/live"
         try:
@@ -254,7 +257,7 @@ class CentreClient:
                 headers=self._signed("GET", target, {}, b""),
                 ssl=self._context(),
                 proxy=self._proxy(),
-                heartbeat=LIVE_PING_S,
+                heartbeat=self._live_ping_s,
                 max_msg_size=MAX_HINT_BYTES,
             ) as live:
                 yield LiveHint()
@@ -296,7 +299,7 @@ class CentreClient:
             received = await _bounded(response.content)
             return _Answer(
                 status=response.status,
-                retry_after=response.headers.get("Retry-After", ""),
+                retry_after_s=_retry_after_s(response.headers, self._clock()),
                 body=decompress(received, response.headers.get("Content-Encoding")),
             )
 
@@ -399,7 +402,7 @@ def _accepted(answer: _Answer) -> _Answer:
     if status == HTTPStatus.OK:
         return answer
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        raise CentreBusyError(_seconds(answer.retry_after))
+        raise CentreBusyError(answer.retry_after_s)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise CentreUnavailableError(f"the centre failed ({status}); its log says why")
     if status < HTTPStatus.BAD_REQUEST:
@@ -433,6 +436,17 @@ def _refusal(answer: _Answer) -> CentreRefusedError | None:
     return None
 
 
-def _seconds(retry_after: str) -> float:
-    """Retry-After in seconds; its other form, a date, would need a clock that agrees."""
-    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else DEFAULT_RETRY_AFTER_S
+def _retry_after_s(headers: Mapping[str, str], now: datetime) -> float:
+    """Retry-After (RFC 9110, 10.2.3) in seconds.
+
+    As a date it is by the clock of whoever answers, and measured from its `Date`; without that from `now`, here.
+    """
+    said = headers.get("Retry-After", "")
+    if said.isascii() and said.isdigit():
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said)
+        since = parsedate_to_datetime(headers["Date"]) if "Date" in headers else now
+        return max(0.0, (until - since).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return DEFAULT_RETRY_AFTER_S

@@ -56,7 +56,7 @@ class FaultyProxy:
         self._host = host
         self._fault_of = fault_of
         self._server: asyncio.Server | None = None
-        self._standing: set[asyncio.Task[None]] = set()
+        self._standing: dict[asyncio.Task[None], _Line] = {}
         self._down = False
         self.connections = 0
         self.port = 0
@@ -83,6 +83,17 @@ class FaultyProxy:
         """The network is back."""
         self._down = False
 
+    def fall_silent(self) -> None:
+        """Nothing passes any more on connections that stand, either way; they stay open. New ones are fine."""
+        for line in self._standing.values():
+            line.silent = True
+
+    def half_close(self) -> None:
+        """The far side of every connection that stands says that it is done (FIN), and goes on listening."""
+        for line in self._standing.values():
+            line.silent = True
+            line.writer.write_eof()
+
     async def cut(self) -> None:
         """Resets every connection that stands."""
         standing = tuple(self._standing)
@@ -95,16 +106,16 @@ class FaultyProxy:
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None
-        self._standing.add(task)
+        line = self._standing[task] = _Line(writer)
         try:
-            await self._carry(fault, reader, writer)
+            await self._carry(fault, reader, line)
         except (OSError, asyncio.CancelledError):
             pass
         finally:
-            self._standing.discard(task)
+            del self._standing[task]
             _reset(writer)
 
-    async def _carry(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, fault: Fault, reader: asyncio.StreamReader, line: _Line) -> None:
         if fault.refuse:
             return
         if fault.silent:
@@ -113,8 +124,8 @@ class FaultyProxy:
             return
         far_reader, far_writer = await asyncio.open_connection(*self._target)
         directions = [
-            _Direction(reader, far_writer, fault.delay_s, fault.cut_request_after, fault.double_request_at),
-            _Direction(far_reader, writer, fault.delay_s, fault.cut_answer_after, fault.double_answer_at),
+            _Direction(line, reader, far_writer, fault.delay_s, fault.cut_request_after, fault.double_request_at),
+            _Direction(line, far_reader, line.writer, fault.delay_s, fault.cut_answer_after, fault.double_answer_at),
         ]
         tasks = [asyncio.ensure_future(direction.run()) for direction in directions]
         try:
@@ -130,7 +141,16 @@ class FaultyProxy:
 
 
 @dataclass(slots=True)
+class _Line:
+    """One connection that stands: its near side, and whether what comes in goes nowhere from now on."""
+
+    writer: asyncio.StreamWriter
+    silent: bool = False
+
+
+@dataclass(slots=True)
 class _Direction:
+    line: _Line
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     delay_s: float
@@ -143,6 +163,8 @@ class _Direction:
         while piece := await self.reader.read(PIECE_BYTES):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
+            if self.line.silent:
+                continue
             if self.cut_after is not None and passed + len(piece) > self.cut_after:
                 self.writer.write(piece[: self.cut_after - passed])
                 await self.writer.drain()
@@ -152,7 +174,7 @@ class _Direction:
                 self.writer.write(piece)
             await self.writer.drain()
             passed += len(piece)
-        if self.writer.can_write_eof():
+        if not self.line.silent:
             self.writer.write_eof()
         return True
 

@@ -123,6 +123,34 @@ async def test_each_connection_has_its_own_fault() -> None:
         assert proxy.connections == 3
 
 
+async def test_what_stands_falls_silent_and_stays_open() -> None:
+    async with proxied(lambda _: FINE) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+
+        proxy.fall_silent()
+        writer.write(b"y")
+        assert await exchange(proxy, b"z") == b"z"
+        assert not reader.at_eof()
+        writer.transport.abort()
+
+
+async def test_the_far_side_is_done_and_still_listens() -> None:
+    async with proxied(lambda _: FINE) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+
+        proxy.half_close()
+        assert await reader.read() == b""
+        for _ in range(3):  # a side that is gone would answer the first with a reset
+            writer.write(b"y")
+            await writer.drain()
+            assert await exchange(proxy, b"z") == b"z"
+        writer.transport.abort()
+
+
 async def test_the_network_goes_and_comes_back() -> None:
     async with proxied(lambda _: FINE) as proxy:
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)

@@ -283,6 +283,26 @@ async def test_a_busy_centre_says_when(tmp_path: Path, status: int, retry_after:
     assert caught.value.retry_after_s == seconds
 
 
+@pytest.mark.parametrize(
+    ("date", "retry_after", "seconds"),
+    [
+        ("Sun, 22 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 2026 12:02:00 GMT", 120.0),  # whatever time it is here
+        ("", "Sun, 22 Nov 2026 12:02:00 GMT", 5.0),
+        ("Sun, 22 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 2026 11:00:00 GMT", 0.0),
+        ("Sun, 22 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 99999 12:00:00 GMT", 5.0),
+        ("Sun, 22 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 2026 12:00:00", 5.0),
+    ],
+)
+async def test_a_busy_centre_says_when_by_its_own_clock(
+    tmp_path: Path, date: str, retry_after: str, seconds: float
+) -> None:
+    async with talking(tmp_path, said(b"", 503, Date=date, Retry_After=retry_after)) as (client, _):
+        with pytest.raises(CentreBusyError) as caught:
+            await client.heartbeat(ALIVE)
+
+    assert caught.value.retry_after_s == seconds
+
+
 async def test_a_refusal_keeps_status_and_reason(tmp_path: Path) -> None:
     document = b'{"type":"urn:x","title":"Gap","status":409,"detail":"send again from seq 9","expected_seq":9}'
     async with talking(tmp_path, said(document, 409)) as (client, _):

@@ -14,6 +14,8 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
+from central.certificates import ensure_certificates, server_context
+from central.folder import DataFolder
 from sync import base64url
 from sync.enrolling import enrol
 from sync.enrolment import (
@@ -37,9 +39,12 @@ from sync.enrolment import (
     parse_code,
 )
 from sync.keys import KeyKeeper, keeper_for
+from sync.network import Way
+from tests.faults.http_proxy import HttpFaultProxy
 from tests.faults.proxy import FaultyProxy
 from tests.sync.centre import FACTS, Centre, running_centre, utc_now
 from tests.sync.listener import listening
+from tests.sync.test_network import proxying
 
 CODE = EnrolmentCode(url="https://centre.example:8443", token="t-1", ca_sha256="a" * 64)
 NO_ADDRESSES = (
@@ -56,11 +61,17 @@ NO_ADDRESSES = (
 
 
 async def enrolled(
-    centre: Centre, folder: Path, code: str | None = None, *, replace: bool = False, now: datetime | None = None
+    centre: Centre,
+    folder: Path,
+    code: str | None = None,
+    *,
+    replace: bool = False,
+    now: datetime | None = None,
+    way: Way | None = None,
 ) -> tuple[Enrolment, KeyKeeper]:
     keeper = keeper_for(folder)
     parsed = parse_code(code or centre.code())
-    return await enrol(parsed, folder, keeper, FACTS, now=now or utc_now(), replace=replace), keeper
+    return await enrol(parsed, folder, keeper, FACTS, now=now or utc_now(), replace=replace, way=way), keeper
 
 
 # -- codes -----------------------------------------------------------------------------------------
@@ -166,6 +177,34 @@ async def test_a_replaced_enrolment_has_a_key_of_its_own(tmp_path: Path) -> None
     assert second.register == "4"
     assert device_key(first, keeper).private_bytes_raw() != device_key(second, keeper).private_bytes_raw()
     assert load_enrolment(tmp_path / "till") == second
+
+
+async def test_a_register_is_enrolled_through_a_proxy(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre, proxying() as proxy:
+        way = Way(proxy=f"http://127.0.0.1:{proxy.port}")
+
+        found, _ = await enrolled(centre, tmp_path / "till", way=way)
+
+    assert load_enrolment(tmp_path / "till") == found
+    assert set(proxy.asked) == {f"127.0.0.1:{centre.port}"}
+
+
+async def test_a_register_is_enrolled_where_the_shops_network_inspects_only_with_its_ca(tmp_path: Path) -> None:
+    inspector = DataFolder(tmp_path / "inspector")
+    inspector.create()
+    ensure_certificates(inspector, (), utc_now())
+    async with (
+        running_centre(tmp_path / "centre") as centre,
+        HttpFaultProxy(centre.url, server_context(inspector), lambda _: "fine") as network,
+    ):
+        code = centre.code(url=network.url)
+        with pytest.raises(EnrolmentError):
+            await enrolled(centre, tmp_path / "till", code)
+
+        found, _ = await enrolled(centre, tmp_path / "till", code, way=Way(ca_pem=inspector.ca_certificate.read_text()))
+
+    assert load_enrolment(tmp_path / "till") == found
+    assert found.ca_pem == centre.folder.ca_certificate.read_text()
 
 
 # -- every way it can fail -------------------------------------------------------------------------

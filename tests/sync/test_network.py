@@ -8,7 +8,9 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,12 +19,20 @@ from msgspec import Raw
 
 from central.certificates import ensure_certificates, server_context
 from central.folder import DataFolder
-from sync.client import plausible
-from sync.errors import CentreAnswerError, CentreProxyError, CentreUnavailableError, CentreUntrustedError
+from sync.client import CentreClient, plausible
+from sync.errors import (
+    CentreAnswerError,
+    CentreBusyError,
+    CentreProxyError,
+    CentreUnavailableError,
+    CentreUntrustedError,
+)
 from sync.network import NetworkSettingError, Way, proxy_for, way_of, without_password
 from sync.records import Entry
-from sync.wire import IngestRequest
-from tests.sync.listener import listening
+from sync.wire import IngestRequest, LiveHint
+from tests.faults.proxy import FaultyProxy
+from tests.sync.centre import PATIENCE_S
+from tests.sync.listener import Listener, listening
 from tests.sync.test_client import ALIVE, HEARD, NOW, client_of, said
 
 CENTRE = "https://centre.example:8443"
@@ -298,6 +308,83 @@ async def test_a_centre_that_stops_in_the_middle_of_an_answer_ends_at_the_deadli
     async with raw_server(tmp_path, half) as (url, ca_pem), client_of(url, ca_pem, exchange_s=0.3) as client:
         with pytest.raises(CentreUnavailableError, match="did not answer in time"):
             await client.heartbeat(ALIVE)
+
+
+async def test_without_a_date_a_busy_centres_time_is_taken_by_the_registers_clock(tmp_path: Path) -> None:
+    # given an answer without a Date, as a small proxy gives it
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        later = format_datetime(NOW + timedelta(seconds=90), usegmt=True).encode()
+        writer.write(b"HTTP/1.1 503 Busy\r\nRetry-After: " + later + b"\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with raw_server(tmp_path, answer) as (url, ca_pem), client_of(url, ca_pem) as client:
+        with pytest.raises(CentreBusyError) as caught:
+            await client.heartbeat(ALIVE)
+
+    assert 89.0 < caught.value.retry_after_s <= 90.0
+
+
+@asynccontextmanager
+async def behind(listener: Listener, **options: Any) -> AsyncIterator[tuple[CentreClient, FaultyProxy]]:
+    """A client, and the network between it and `listener`."""
+    async with FaultyProxy("127.0.0.1", listener.port) as network:
+        url = f"https://127.0.0.1:{network.port}"
+        async with client_of(url, listener.ca_pem, **options) as client:
+            yield client, network
+
+
+async def test_a_kept_connection_that_was_half_closed_costs_nothing(tmp_path: Path) -> None:
+    async with listening(tmp_path, said(HEARD), made_at=NOW) as listener, behind(listener) as (client, network):
+        assert await client.heartbeat(ALIVE) == HEARD
+        network.half_close()
+
+        assert await client.heartbeat(ALIVE) == HEARD
+        assert network.connections == 2
+
+
+async def test_a_connection_that_is_half_closed_instead_of_an_answer_ends_the_exchange(tmp_path: Path) -> None:
+    async def half(_request: web.Request) -> web.StreamResponse:
+        network.half_close()
+        return web.Response()
+
+    async with listening(tmp_path, half, made_at=NOW) as listener, behind(listener) as (client, network):
+        with pytest.raises(CentreUnavailableError, match="cannot be reached"):
+            await client.heartbeat(ALIVE)
+
+
+async def test_a_kept_connection_that_fell_silent_ends_at_the_deadline_and_is_not_used_again(tmp_path: Path) -> None:
+    async with (
+        listening(tmp_path, said(HEARD), made_at=NOW) as listener,
+        behind(listener, exchange_s=2.0) as (client, network),
+    ):
+        assert await client.heartbeat(ALIVE) == HEARD
+        network.fall_silent()
+
+        with pytest.raises(CentreUnavailableError, match="did not answer in time"):
+            await client.heartbeat(ALIVE)
+        assert await client.heartbeat(ALIVE) == HEARD
+        assert network.connections == 2
+
+
+@pytest.mark.parametrize("fall", [FaultyProxy.fall_silent, FaultyProxy.half_close], ids=["silent", "half-closed"])
+async def test_a_live_connection_that_fell_silent_ends(tmp_path: Path, fall: Callable[[FaultyProxy], None]) -> None:
+    async def live(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        return socket
+
+    async with (
+        listening(tmp_path, live, made_at=NOW) as listener,
+        behind(listener, live_ping_s=0.05) as (client, network),
+        asyncio.timeout(PATIENCE_S),
+    ):
+        hints = client.hints()
+        assert await anext(hints) == LiveHint()
+        fall(network)
+
+        assert [hint async for hint in hints] == []
 
 
 async def test_a_centre_that_answers_byte_by_byte_has_no_more_time_than_another(tmp_path: Path) -> None:
