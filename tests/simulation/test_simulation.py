@@ -19,6 +19,7 @@ import structlog
 
 from sync.retry import Backoff
 from tests.faults.figures import Figures, Tell
+from tests.faults.planted import Unjittered
 from tests.faults.virtual_time import VirtualTimeLoop
 from tests.simulation.centre import ReclaimingCentre
 from tests.simulation.chain import Chain, Plan
@@ -117,13 +118,6 @@ def figures(fault: str, outcome: Outcome) -> Figures:
         lost=sum("is lost" in what for what in found),
         double=sum("is there" in what for what in found),
     )
-
-
-class Unjittered(Backoff, frozen=True):
-    """Planted: chance is added before the cap, which takes it away again."""
-
-    def delay_s(self, failures: int, chance: float) -> float:
-        return min(self.cap_s, self.base_s * 2.0 ** min(failures - 1, 40) + chance)
 
 
 @pytest.mark.parametrize(
