@@ -567,9 +567,9 @@ def _card_done(connection: Connection, code: str, adopted: int, points: int) -> 
 
 def _kind_seen(connection: Connection, code: str) -> MemberKind:
     """The kind under which registers saw an unknown code; a card if none did."""
-    body = connection.execute(
-        select(tables.receipts.c.body).where(tables.receipts.c.code == normal_code(code)).limit(1)
-    ).scalar_one_or_none()
+    columns = tables.receipts.c
+    nobodys = select(columns.body).where(columns.code == normal_code(code), columns.member.is_(None))
+    body = connection.execute(nobodys.limit(1)).scalar_one_or_none()
     reference = receipts.reference_in(body) if body is not None else UNSET
     return reference.kind if reference else "card"
 

@@ -121,7 +121,7 @@ def note(
 
 
 def report(connection: Connection, top: int) -> UnmappedReport:
-    """The `top` of each currency. Reads in the order of turnover, and no more than MAX_GOODS rows."""
+    """The `top` of each currency, of MAX_GOODS rows at most: they are put in order here, and not at each sale."""
     matcher = item_maps.matcher_in_force(connection)
     columns = tables.unmapped_goods.c
     found: list[UnmappedGoods] = []

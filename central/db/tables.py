@@ -215,11 +215,10 @@ receipts = Table(
     Column("operator", Text),
     _partial("ix_receipts_problem", "problem", where="problem IS NOT NULL"),  # few earn nothing
     Index("ix_receipts_number", "number"),
-    Index("ix_receipts_fiscal_number", "fiscal_number"),
     Index("ix_receipts_member", "member", "issued_at"),
     Index("ix_receipts_issued_at", "issued_at"),
-    Index("ix_receipts_code", "code"),
-    Index("ix_receipts_original", "original"),
+    _partial("ix_receipts_code", "code", where="member IS NULL"),
+    _partial("ix_receipts_original", "original", where="original IS NOT NULL"),  # of a sale there is none
     Index("ix_receipts_state", "state"),
 )
 
@@ -270,7 +269,6 @@ unmapped_goods = Table(
     Column("lines", BigInteger, nullable=False),
     Column("turnover_minor", BigInteger, nullable=False),
     Column("last_seen", Moment, nullable=False),
-    Index("ix_unmapped_goods_turnover", "currency", "turnover_minor", "key"),
 )
 
 # ---- members and points

@@ -24,7 +24,7 @@ from loyalty.item_map_file import item_map_from_file
 from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.item_names import normal_name
 from loyalty.receipt import Line, Mapped, Receipt
-from tests.central.conftest import RunningCentre, only_sqlite
+from tests.central.conftest import RunningCentre
 from tests.central.test_admin import Browser
 from tests.central.test_cli import answer, run
 from tests.central.till import NOON, receipt, returned
@@ -154,20 +154,6 @@ def test_beyond_the_limit_goods_are_one_sum(data: Path) -> None:
     report = database.read_now(lambda c: unmapped.report(c, 50))
     assert sum(one.lines for one in report.unmapped) == 5
     database.close()
-
-
-@only_sqlite
-def test_a_report_reads_in_the_order_of_an_index(data: Path) -> None:
-    database = Database(DataFolder(data).database)
-    plan = database.read_now(
-        lambda c: c.exec_driver_sql(
-            "EXPLAIN QUERY PLAN SELECT * FROM unmapped_goods WHERE currency = 'RSD' "
-            "ORDER BY turnover_minor DESC, key DESC"
-        ).all()
-    )
-    database.close()
-
-    assert [row[3] for row in plan] == ["SEARCH unmapped_goods USING INDEX ix_unmapped_goods_turnover (currency=?)"]
 
 
 HOSTILE = [
