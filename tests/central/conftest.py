@@ -17,9 +17,10 @@ from aiohttp import ClientSession
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from central import ledger, limits, operations, scopes
+from central import feed, ledger, limits, operations, scopes
 from central.certificates import ca_sha256
 from central.db.database import Database, Work
+from central.db.dialects import Way
 from central.db.tables import metadata
 from central.folder import DataFolder
 from central.scopes import ALL_STORES, EVERYTHING
@@ -82,6 +83,10 @@ class RunningCentre:
 
     def write(self, work: Work[Any]) -> Any:
         return self.database.write_now(work)
+
+    def place(self, now: datetime) -> feed.Placed:
+        """Places changes as the server does, which may be at it at the same moment."""
+        return self.database.write_now(lambda connection: feed.place_changes(connection, now), Way.PLACE)
 
     def points(self, member: str) -> int:
         """Points by the fold of the ledger, after checking that the kept balance says the same."""

@@ -48,7 +48,7 @@ def given(centre: RunningCentre, member: str = "m1") -> Given:
 
 
 def row_of(centre: RunningCentre, member: str = "m1") -> Member:
-    centre.write(lambda connection: feed.place_changes(connection, centre.clock()))
+    centre.place(centre.clock())
     found = centre.read(lambda connection: feed.newest_row(connection, member))
     assert found is not None
     row: Member = found.row

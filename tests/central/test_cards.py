@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET
 from sqlalchemy import Connection, event
 
-from central import audit, cards, configs, feed, members, operations, programs
+from central import audit, cards, configs, members, operations, programs
 from central.admin.views.cards import blocked_cards
 from central.cards import CardError, CardStateError, CodeTakenError, NoCodeError, UnknownCardError
 from central.db import tables
@@ -606,6 +606,6 @@ def _program(centre: RunningCentre) -> Any:
 
 async def _placed(centre: RunningCentre) -> list[Any]:
     """Places what waits, as the server does by itself; returns what is still without a position."""
-    centre.write(lambda c: feed.place_changes(c, NOON))
+    centre.place(NOON)
     changes = tables.changes
     return list(centre.read(lambda c: c.execute(changes.select().where(changes.c.pos.is_(None))).all()))

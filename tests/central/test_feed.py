@@ -124,7 +124,7 @@ async def test_snapshot_and_changes_give_the_whole_state(centre: RunningCentre) 
             _import(centre, {"member": f"m{member}", "short_name": f"Name {step}"})
         else:
             await till.sell(receipt(step, 100_00, code=chance.choice(["TS0001", "TS0002", "TS9999"])))
-    while centre.write(lambda connection: feed.place_changes(connection, NOON)).more:
+    while centre.place(NOON).more:
         pass
     # When a register takes the changes after it, in small pages
     after = snapshot.as_of

@@ -366,7 +366,7 @@ async def test_pending_points_are_confirmed_when_their_time_comes(centre: Runnin
     assert centre.read(lambda connection: ledger.matured(connection, after, 10)) == []
     assert centre.read(lambda connection: ledger.check_balances(connection, after)) == []
     centre.write(lambda connection: feed.note_changes(connection, due, after))
-    centre.write(lambda connection: feed.place_changes(connection, after))
+    centre.place(after)
     [row] = [change.row for change in (await till.changes()).changes if change.member == "m1"]
     assert row
     assert (row.balance.confirmed, row.balance.pending) == (10, 0)
@@ -388,7 +388,7 @@ async def test_points_are_gone_when_they_expire(centre: RunningCentre, program: 
     # Then the balance is without them, and they are not due again
     assert due == ["m1"]
     centre.write(lambda connection: feed.note_changes(connection, due, after))
-    centre.write(lambda connection: feed.place_changes(connection, after))
+    centre.place(after)
     [row] = [change.row for change in (await till.changes()).changes if change.member == "m1"]
     assert row
     assert (row.balance.confirmed, row.balance.pending) == (0, 0)
