@@ -47,6 +47,7 @@ def test_a_centre_on_postgresql_keeps_the_protocol(tmp_path: Path, postgres: Ser
             *("--centre", centre.url, "--expired-code", centre.expired),
             *("--enrolment-command", f"sh -c 'head -n 1 {codes} && sed -i 1d {codes}'"),
             *("--revoke-command", f"{command} registers revoke --data {tmp_path}/centre {{device}}"),
+            *("--erase-command", f"{command} members erase --data {tmp_path}/centre {{member}}"),
         )
     postgres.drop(url)
     assert re.search(r"^\d\d\d passed in", said, flags=re.MULTILINE), said

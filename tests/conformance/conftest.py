@@ -29,15 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--enrolment-command", metavar="COMMAND", help="prints a fresh enrolment code")
     group.addoption("--expired-code", metavar="CODE", help="an enrolment code that has expired")
     group.addoption("--revoke-command", metavar="COMMAND", help="revokes the device whose id stands for {device}")
+    group.addoption("--erase-command", metavar="COMMAND", help="erases the member whose id stands for {member}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """The centre that is tried, from outside. `expired` and `revoke` are None where nobody said how."""
+    """The centre that is tried, from outside. All but `code` is None where nobody said how."""
 
     code: Callable[[], str]
     expired: str | None
     revoke: Callable[[str], object] | None
+    erase: Callable[[str], object] | None
 
 
 def run(command: str) -> str:
@@ -65,15 +67,23 @@ def centre(
         value: str | None = request.config.getoption(name, default=None)
         return value
 
-    url, enrolment, revoking = option("--centre"), option("--enrolment-command"), option("--revoke-command")
+    def command(name: str, blank: str) -> Callable[[str], object] | None:
+        given = option(name)
+        return None if given is None else lambda value: run(given.replace(blank, value))
+
+    url, enrolment = option("--centre"), option("--enrolment-command")
     if url is None:
         with own_centre(tmp_path_factory.mktemp("conformance")) as own:
-            yield Centre(code=own.code, expired=own.expired, revoke=own.revoke)
+            yield Centre(code=own.code, expired=own.expired, revoke=own.revoke, erase=own.erase)
         return
     if enrolment is None:
         pytest.fail("--centre needs --enrolment-command, a command that prints a fresh enrolment code", pytrace=False)
-    revoke = None if revoking is None else lambda device: run(revoking.replace("{device}", device))
-    yield Centre(code=lambda: moved(run(enrolment), url), expired=option("--expired-code"), revoke=revoke)
+    yield Centre(
+        code=lambda: moved(run(enrolment), url),
+        expired=option("--expired-code"),
+        revoke=command("--revoke-command", "{device}"),
+        erase=command("--erase-command", "{member}"),
+    )
 
 
 # All tests share one loop, and with it the connections to the centre.

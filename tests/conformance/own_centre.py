@@ -44,6 +44,9 @@ class OwnCentre:
     def revoke(self, device: str) -> None:
         self.run("registers", "revoke", device)
 
+    def erase(self, member: str) -> None:
+        self.run("members", "erase", member)
+
 
 @contextmanager
 def own_centre(folder: Path, database: str = "") -> Iterator[OwnCentre]:

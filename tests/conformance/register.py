@@ -466,6 +466,11 @@ def phone_code(number: str, code_key: str) -> str:
     return f"TEL:{digest[:32]}:{number[-4:]}"
 
 
+def erased_code(code: str, code_key: str) -> str:
+    """By what an erasure names a code in normal form."""
+    return hmac.digest(bytes.fromhex(code_key), b"erased\0" + code.encode(), "sha256").hex()
+
+
 def fresh(scheme: str) -> str:
     """A natural id that no receipt has yet."""
     return f"{scheme}:{uuid.uuid4().hex}"

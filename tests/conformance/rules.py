@@ -29,6 +29,7 @@ Section = Literal[
     "erasures",
     "live",
     "heartbeat",
+    "allowances",
     "programs-item-maps-config",
     "the-centres-own-epoch",
     "limits",

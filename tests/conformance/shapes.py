@@ -78,12 +78,20 @@ class Identifier(Struct):
     state: str = "active"
 
 
+class Consent(Struct):
+    channel: str
+    state: Literal["granted", "withdrawn"]
+    hlc: str
+    text_version: str = ""
+
+
 class Row(Struct):
     member: str
     balance: Balance
     identifiers: list[Identifier] = []
     aliases: list[str] = []
     short_name: str = ""
+    consents: list[Consent] = []
 
     @property
     def ids(self) -> set[str]:
@@ -141,6 +149,24 @@ class Heard(Struct):
     erasures: int | None = None
     code_key: Digest | None = None
     scope: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$")] | None = None
+    allowances: Position | None = None
+
+
+class Allowance(Struct):
+    number: Annotated[int, Meta(ge=1)]
+    allowance: str
+    member: str
+    epoch: Id
+    points: Annotated[int, Meta(ge=0)]
+    recalled: bool
+
+
+class Allowances(Struct):
+    centre_epoch: Id
+    allowances: list[Allowance]
+    next: Position
+    more: bool
+    refused: str | None = None
 
 
 class Erasure(Struct):

@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
+import asyncio
 
 import pytest
 
-from tests.conformance.feed import state_of
-from tests.conformance.register import Register, phone_code
+from tests.conformance.conftest import Centre
+from tests.conformance.feed import changes_after
+from tests.conformance.joining import joined, joining, row_of
+from tests.conformance.register import Register, erased_code, phone_code
 from tests.conformance.rules import require
-from tests.conformance.shapes import Erasures, Json, Row
+from tests.conformance.shapes import Consent, Erasures
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Joined:
-    """Somebody who joined at this register in this test; nobody else has their id and codes."""
-
-    id: str
-    card: str
-    number: str
-    body: Json
-
-
-def joining(register: Register) -> Joined:
-    unique = secrets.token_hex(6)
-    member, card, number = f"c-{unique}", f"CONFJ{unique.upper()}", f"+381{secrets.randbelow(10**11):011d}"
-    told = {"value": "Eva C.", "hlc": register.hlc}
-    body = {
-        "provisional_id": member,
-        "fields": {"short_name": told, "phone": {"value": number, "hlc": register.hlc}},
-        "consent": [{"channel": "sms", "state": "granted", "text_version": "1"}],
-        "codes": [{"kind": "card", "code": card}, {"kind": "phone", "code": number}],
-    }
-    return Joined(id=member, card=card, number=number, body=body)
-
-
-async def joined(register: Register) -> Joined:
-    """Somebody whose join was taken in; skips where the centre does not take joins in."""
-    one = joining(register)
-    register.write("join", one.body)
-    taken = await register.ingest(len(register.entries))
-    if taken.codes == ["quarantined"]:
-        pytest.skip("the centre does not take in entries of kind join")
-    require(taken.codes == ["accepted"], "kinds", f"Somebody joined whom nobody knew; the outcome is {taken.codes}.")
-    return one
-
-
-async def row_of(register: Register, member: str) -> Row | None:
-    held = (await state_of(register)).members.values()
-    return next((change.row for change in held if change.row is not None and member in change.row.ids), None)
 
 
 async def test_who_joined_at_a_register_is_in_the_feed(register: Register) -> None:
@@ -109,6 +71,73 @@ async def test_what_is_told_of_a_member_by_any_of_their_ids_counts(register: Reg
     require(taken.codes == expected, "kinds", f"A name, a consent, and a name of nobody were told: {taken.codes}.")
     row = await row_of(register, one.id)
     require(row is not None and row.short_name == "Eva K.", "rows", "A later name was told, and the row has another.")
+
+
+async def test_a_grant_counts_if_it_saw_the_withdrawal(register: Register) -> None:
+    # Given somebody who had agreed to be written to, and withdrew that
+    one = await joined(register)
+    said = {"member": one.id, "channel": "sms", "text_version": "2"}
+    first = len(register.entries) + 1
+    register.write("consent", said | {"state": "withdrawn"})
+    # When a page that did not show it says otherwise later
+    register.write("consent", said | {"state": "granted"})
+    taken = await register.ingest(first)
+    require(taken.codes == ["accepted"] * 2, "kinds", f"A consent was withdrawn, and granted: {taken.codes}.")
+    # Then it counts for nothing
+    shown = await consent_of(register, one.id)
+    require(
+        shown.state == "withdrawn",
+        "kinds",
+        "A grant counted that had not seen the withdrawal: it named nothing in seen.",
+    )
+    # And one from a page that showed it counts
+    register.write("consent", said | {"state": "granted", "seen": shown.hlc})
+    await register.ingest(first + 2)
+    shown = await consent_of(register, one.id)
+    require(shown.state == "granted", "kinds", "A grant named in seen what the row had shown, and does not count.")
+
+
+async def consent_of(register: Register, member: str) -> Consent:
+    """What the feed says of the channel `sms`."""
+    row = await row_of(register, member)
+    found = [] if row is None else [one for one in row.consents if one.channel == "sms"]
+    require(len(found) == 1, "rows", f"Something was said of the channel sms; the row has {len(found)} consents of it.")
+    return found[0]
+
+
+async def test_who_is_erased_is_told_of_everywhere_and_does_not_come_back(
+    centre: Centre, register: Register, other: Register
+) -> None:
+    if centre.erase is None:
+        pytest.skip("no --erase-command was given")
+    one, before = await joined(register), await register.heartbeat()
+    if before.erasures is None or before.code_key is None:
+        pytest.skip("the centre names no erasures")
+    # When somebody is erased
+    await asyncio.to_thread(centre.erase, one.id)
+    # Then that has a number, with what named them
+    newest = (await register.heartbeat()).erasures or 0
+    require(newest > before.erasures, "erasures", f"Somebody was erased; the heartbeat names {newest} still.")
+    found = (await register.get(f"/v1/erasures?after={before.erasures}")).read(Erasures, "erasures").erasures
+    mine = [erasure for erasure in found if one.id in (erasure.member, *erasure.aliases)]
+    require(len(mine) == 1, "erasures", f"{one.id} was erased, and stands in {len(mine)} of the erasures.")
+    code = erased_code(one.card, before.code_key)
+    require(code in mine[0].codes, "erasures", f"The digest of {one.card} is {code}; the erasure has {mine[0].codes}.")
+    # And what is sent of them by one that was away brings nobody back
+    other.write("join", one.body)
+    other.write("profile", {"member": one.id, "fields": {"note": {"value": "tall", "hlc": other.hlc}}})
+    other.receipt(other.sale(code=one.card))
+    await other.ingest()
+    register.write("erased", {"member": mine[0].member, "erasure": mine[0].number})
+    taken = await register.ingest(len(register.entries))
+    require(taken.codes == ["accepted"], "kinds", f"An erasure was confirmed; the outcome is {taken.codes}.")
+    # And all are told that they are to forget them
+    for each in (register, other):
+        changes, _ = await changes_after(each, before.feed)
+        told = {change.op for change in changes if change.member == mine[0].member}
+        require(told == {"erase"}, "changes", f"{one.id} was erased; the feed tells of {told or 'nothing'}.")
+    row = await row_of(other, one.id)
+    require(row is None, "erasures", f"{one.id} was erased, and is in a snapshot again: {row}.")
 
 
 async def test_erasures_are_numbered(register: Register) -> None:

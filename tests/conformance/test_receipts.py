@@ -89,6 +89,43 @@ async def test_attaching_twice_is_once(register: Register) -> None:
     due(taken.codes, ["accepted", "accepted", "duplicate"], "A receipt was attached to the same member twice")
 
 
+async def test_a_receipt_that_was_read_wrong_is_read_again(register: Register) -> None:
+    # Given a receipt whose lines do not come to its total, and how it reads right
+    right = register.sale(total_minor=100_00)
+    lines = [right["lines"][0] | {"amount_minor": 90_00}]
+    wrong = right | {"lines": lines, "problems": [{"code": "total_mismatch", "detail": "a line is missing"}]}
+    body = {"target": right["key"], "reading": {"receipt": right, "claims": []}}
+    due(await outcomes(register, wrong), ["accepted"], "A receipt came that earns nothing")
+    # When it is corrected, that counts, once
+    first = len(register.entries) + 1
+    for _ in range(2):
+        register.write("correct", body, key=right["key"])
+    taken = await register.ingest(first)
+    if taken.codes[0] == "quarantined":
+        pytest.skip("the centre does not take in entries of kind correct")
+    due(taken.codes, ["accepted", "duplicate"], "A receipt was corrected twice")
+    # And what has nothing to correct, or is not there, is set aside
+    sound, unknown = register.sale(), register.sale()
+    due(await outcomes(register, sound), ["accepted"], "A receipt came")
+    first = len(register.entries) + 1
+    for receipt, total in ((sound, 50_00), (unknown, 100_00)):
+        body = {"target": receipt["key"], "reading": {"receipt": receipt | {"total_minor": total}, "claims": []}}
+        register.write("correct", body, key=receipt["key"])
+    taken = await register.ingest(first)
+    due(taken.codes, ["quarantined"] * 2, "A sound receipt was corrected, and one that never came")
+
+
+@pytest.mark.parametrize("kind", ["detach", "void"])
+async def test_a_kind_that_need_have_no_effect_holds_up_nothing(register: Register, kind: str) -> None:
+    receipt = register.sale()
+    register.receipt(receipt)
+    register.write(kind, {"target": receipt["key"]})
+    register.signal()
+    found = (await register.ingest()).codes
+    taken = found[1] in {"accepted", "quarantined"} and found[::2] == ["accepted"] * 2
+    require(taken, "kinds", f"An entry of kind {kind} came between two that are sound; the outcomes are {found}.")
+
+
 async def test_points_of_a_sale_are_in_the_feed(register: Register, sold: Ingested) -> None:
     # Given a centre that has the suite's program in force, and what its members have
     told = (await register.heartbeat()).program
