@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Barrier, Event
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
 from central import devices, feed, ledger
@@ -37,6 +37,13 @@ PATIENCE_S = 60
 ROUNDS = 12
 HELD_BACK_S = 0.3
 
+Also = Callable[[Connection], object]
+"""What is done in a transaction besides."""
+
+
+def nothing(_connection: Connection) -> None:
+    """All is the product's."""
+
 
 @dataclass
 class Races:
@@ -51,8 +58,8 @@ class Races:
         self.database.write_now(lambda connection: _enrolled(connection, till, register))
         return till
 
-    def send(self, till: Till, first: int = 1) -> Applied:
-        return self.database.write_now(taking(till, first), Way.BESIDE)
+    def send(self, till: Till, first: int = 1, *, also: Also = nothing) -> Applied:
+        return self.database.write_now(taking(till, first, also), Way.BESIDE)
 
     def at_once(self, *work: Callable[[], Applied]) -> list[Applied]:
         """Runs all of them, begun at the same moment."""
@@ -65,12 +72,12 @@ class Races:
         begun = [self.threads.submit(run, one) for one in work]
         return [each.result(PATIENCE_S) for each in begun]
 
-    def begun(self, till: Till, first: int = 1) -> tuple[Future[Applied], Event]:
+    def begun(self, till: Till, first: int = 1, *, also: Also = nothing) -> tuple[Future[Applied], Event]:
         """A batch that is taken in and not committed until the event is set."""
         inside, go_on = Event(), Event()
 
         def work(connection: Connection) -> Applied:
-            applied = taking(till, first)(connection)
+            applied = taking(till, first, also)(connection)
             inside.set()
             assert go_on.wait(PATIENCE_S)
             return applied
@@ -79,18 +86,24 @@ class Races:
         assert inside.wait(PATIENCE_S)
         return future, go_on
 
+    def cursor(self, after: int) -> int:
+        """Where who has read everything after a position stands."""
+        read = self.database.read_now(lambda connection: feed.changes_after(connection, after, 10, NOON))
+        return read.changes[-1].pos
+
     def points(self, member: str) -> int:
         assert self.database.read_now(lambda connection: ledger.check_balances(connection, NOON)) == []
         entries = self.database.read_now(lambda connection: ledger.entries_of_member(connection, member))
         return sum(entry.points for entry in entries)
 
 
-def taking(till: Till, first: int) -> Callable[[Connection], Applied]:
+def taking(till: Till, first: int, also: Also) -> Callable[[Connection], Applied]:
     batch = till.batch(first)
 
     def work(connection: Connection) -> Applied:
         applied = ingest(connection, till.device, batch, request_id=secrets.token_hex(8), fingerprint="", now=NOON)
         assert isinstance(applied, Applied)
+        also(connection)
         return applied
 
     return work
@@ -210,23 +223,53 @@ def test_a_return_that_comes_while_its_sale_is_on_its_way_in_finds_it(races: Rac
     assert races.database.read_now(lambda connection: connection.execute(states).scalars().all()) == ["settled"] * 2
 
 
-def test_a_change_committed_late_gets_a_position_behind_those_that_overtook_it(races: Races) -> None:
+def _placed(database: Database) -> None:
+    while database.write_now(lambda connection: feed.place_changes(connection, NOON), Way.PLACE).more:
+        pass
+
+
+def take_positions(connection: Connection) -> None:
+    """Give positions as a centre might that takes them from a sequence, in the transaction that makes the change."""
+    connection.exec_driver_sql("UPDATE changes SET pos = nextval('positions') WHERE pos IS NULL")
+    newest = "(SELECT max(changes.pos) FROM changes WHERE changes.member = feed.member)"
+    connection.exec_driver_sql(f"UPDATE feed SET pos = {newest} WHERE pos < {newest}")
+
+
+def _newest_told(database: Database) -> None:
+    """Tell the newest of those positions that is committed."""
+    told = tables.centre.update().values(feed_pos=select(func.max(tables.feed.c.pos)).scalar_subquery())
+    database.write_now(lambda connection: connection.execute(told), Way.PLACE)
+
+
+@pytest.mark.parametrize(
+    ("also", "place", "told"),
+    [
+        pytest.param(nothing, _placed, ["m1"], id="ours"),
+        pytest.param(take_positions, _newest_told, [], id="control: positions before the commit"),
+    ],
+)
+def test_a_change_committed_late_gets_a_position_behind_those_that_overtook_it(
+    races: Races, also: Also, place: Callable[[Database], None], told: list[str]
+) -> None:
     # Given a batch whose change was made first and is committed last
     one, other = races.till("1"), races.till("2")
     one.sale(receipt(1, code="TS0001", register="1", lines=goods("bread")))
     other.sale(receipt(1, code="TS0002", register="2", lines=goods("milk")))
     _placed(races.database)
-    first, go_on = races.begun(one)
-    races.send(other)
+    start = races.cursor(0)
+    races.database.write_now(lambda c: c.exec_driver_sql(f"CREATE SEQUENCE positions START {start + 1}"))
+    first, go_on = races.begun(one, also=also)
+    races.send(other, also=also)
     # When positions are given while it is under way, and again after it
-    _placed(races.database)
-    cursor = races.database.read_now(feed.feed_position)
+    place(races.database)
+    cursor = races.cursor(start)
+    assert cursor > start
     go_on.set()
     first.result(PATIENCE_S)
-    _placed(races.database)
-    # Then who has read up to the first pass finds it behind
+    place(races.database)
+    # Then who has read up to the first pass finds it behind; who took positions earlier never does
     later = races.database.read_now(lambda connection: feed.changes_after(connection, cursor, 10, NOON))
-    assert [change.member for change in later.changes] == ["m1"]
+    assert [change.member for change in later.changes] == told
 
 
 def test_two_sequencers_at_once_give_every_position_once(races: Races) -> None:
@@ -294,8 +337,3 @@ def _kill_who_serves(connection: Connection) -> None:
     assert len(holders) == 1
     # It waits until the process is gone.
     assert connection.exec_driver_sql(f"SELECT pg_terminate_backend({holders[0]}, 10000)").scalar_one()
-
-
-def _placed(database: Database) -> None:
-    while database.write_now(lambda connection: feed.place_changes(connection, NOON), Way.PLACE).more:
-        pass
