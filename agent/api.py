@@ -21,6 +21,7 @@ from agent.answers import answer_of, body_of, problem
 from agent.counter import Counter, TooOftenError
 from agent.counter_routes import CounterRoutes
 from agent.desk import Desk
+from agent.event_routes import EventRoutes
 from agent.inspection import (
     EntryReport,
     ExportReport,
@@ -44,6 +45,7 @@ from agent.sale_routes import SaleRoutes
 from agent.sale_shapes import SaleRefusedError
 from agent.store_inspection import StoreInspection
 from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
+from agent.watching import Watchers
 from drivers.receipts.given import GivenReceipt, GivenReceipts
 from loyalty.member import Member
 from sync.guesses import Guesses
@@ -104,7 +106,9 @@ class LocalApi:
         self._sales = SaleRoutes(sales, self._party) if sales is not None else None
         self._guesses = guesses
         self._counter = CounterRoutes(counter) if counter is not None else None
-        self._page = PageRoutes(access, desk)
+        self._watchers = Watchers()
+        self._events = EventRoutes(desk, self._watchers)
+        self._page = PageRoutes(access, desk, self._watchers)
         self.routes = self._routes()
         self._by_place = {(route.method, route.path): route for route in self.routes}
         self._openapi = openapi(self.routes, access.origin)
@@ -114,7 +118,7 @@ class LocalApi:
         application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         for route in self.routes:
             application.router.add_route(route.method, route.path, route.handler)
-        application.on_shutdown.append(self._page.leave)
+        application.on_shutdown.append(self._watchers.leave)
         return application
 
     def _routes(self) -> tuple[Route, ...]:
@@ -123,6 +127,7 @@ class LocalApi:
         counter = self._counter.routes() if self._counter is not None else ()
         return (
             *self._page.routes(),
+            *self._events.routes(),
             Route(
                 method=get,
                 path="/openapi.json",

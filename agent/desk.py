@@ -29,6 +29,7 @@ from agent.checkout import (
     step,
 )
 from agent.customer_screen import screen_of
+from agent.pos_events import PosEvents
 from agent.supervisor import Health
 from agent.view import (
     BadgeView,
@@ -129,6 +130,7 @@ class Desk:
         self._health: tuple[Health, ...] = ()
         self._disk_full: DiskFull | None = None
         self._watchers: set[asyncio.Event] = set()
+        self.events = PosEvents(clock().wall, self._badge)
         self._told = self._screen = b""
         self.publish()
 
@@ -207,6 +209,9 @@ class Desk:
             self._notice = None
         self._settled = settlement
         self._recent = self._find_recent()
+        receipt, sale = settlement.receipt, self._sale(current=True)
+        if sale is not None:
+            self.events.receipt(receipt.key, receipt.number or None, sale, self._clock().wall)
         self._schedule(SALE_SHOWN_FOR.total_seconds() + _AFTER_S, self.publish)
         self.publish()
 
@@ -235,6 +240,7 @@ class Desk:
         if told == self._told:
             return
         self._told, self._screen = told, msgspec.json.encode(screen_of(state))
+        self.events.take(_at_the_till(state.customer), state.badge, self._clock().wall)
         for event in self._watchers:
             event.set()
 
@@ -311,6 +317,12 @@ class Desk:
             gives=tuple(map(_give, settled.claims[:MAX_GIVES])),
             current=current and settled is not self._seen_off and timedelta(0) <= age < SALE_SHOWN_FOR,
         )
+
+
+def _at_the_till(customer: CustomerView | None) -> CustomerView | None:
+    """Who is being served, or whose card is refused: not who is still shown with what their receipt gave."""
+    served = customer is not None and (customer.turn is not None or customer.standing == "blocked")
+    return customer if served else None
 
 
 def _give(claim: LedgerEntry) -> GiveView:

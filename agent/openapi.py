@@ -23,17 +23,17 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 class Route(Struct, frozen=True, kw_only=True):
     """One operation: what it is for, what it answers, and who may ask.
 
-    `answer` is None where there is no JSON in the answer, `body` has the shapes that the request may be of, if any;
-    `query` names the query parameters it needs, `optional` and `headers` those it can do without; `page` is true where
-    the cashier page may ask too, not only the command line; `display` where the customer view may; `pos` where a POS
-    with its token may; `open` where anyone on this machine may.
+    `answer` is None where there is no JSON in the answer, several where it may be of each; `body` has the shapes that
+    the request may be of, if any; `query` names the query parameters it needs, `optional` and `headers` those it can do
+    without; `page` is true where the cashier page may ask too, not only the command line; `display` where the customer
+    view may; `pos` where a POS with its token may; `open` where anyone on this machine may.
     """
 
     method: str
     path: str
     handler: Handler
     summary: str
-    answer: type[Struct] | None = None
+    answer: type[Struct] | tuple[type[Struct], ...] | None = None
     body: tuple[type[Struct], ...] = ()
     status: int = 200
     query: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
 def openapi(routes: Sequence[Route], origin: str) -> bytes:
     """The document, as JSON."""
-    named = [kind for route in routes for kind in (route.answer, *route.body) if kind is not None]
+    named = [kind for route in routes for kind in (*_answers(route), *route.body)]
     types: tuple[type[Struct], ...] = tuple(dict.fromkeys([*named, Problem]))
     schema_of, components = _schemas(types)
     document = {
@@ -93,8 +93,8 @@ def _paths(routes: Iterable[Route], schema_of: dict[type[Struct], dict[str, Any]
 
 def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": route.summary}
-    if route.answer is not None:
-        answer["content"] = {"application/json": {"schema": schema_of[route.answer]}}
+    if answers := _answers(route):
+        answer["content"] = {"application/json": {"schema": _any_of(answers, schema_of)}}
     refusal = {"content": {MEDIA_TYPE: {"schema": schema_of[Problem]}}}
     names = [(name, "path", True) for name in _PARAMETER.findall(route.path)]
     names += [(name, "query", name in route.query) for name in (*route.query, *route.optional)]
@@ -108,8 +108,7 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
         "security": _security(route),
     }
     if route.body:
-        shapes = [schema_of[kind] for kind in route.body]
-        schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+        schema = _any_of(route.body, schema_of)
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     names += [(name, "header", False) for name in route.headers]
     if names:
@@ -118,6 +117,17 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
             for name, place, required in names
         ]
     return operation
+
+
+def _answers(route: Route) -> tuple[type[Struct], ...]:
+    if route.answer is None:
+        return ()
+    return route.answer if isinstance(route.answer, tuple) else (route.answer,)
+
+
+def _any_of(kinds: Sequence[type[Struct]], schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:
+    shapes = [schema_of[kind] for kind in kinds]
+    return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
 
 
 def _security(route: Route) -> list[dict[str, list[str]]]:

@@ -1,4 +1,4 @@
-"""The pages, their files, and the sockets by which they are told.
+"""The pages, their files, and what they are told.
 
 Owns what a browser is given. Never renders data into HTML: a page gets JSON and writes it as text. Never decides who
 may ask (`agent.api`).
@@ -6,13 +6,11 @@ may ask (`agent.api`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from agent.access import Access
 from agent.answers import problem
@@ -21,13 +19,7 @@ from agent.desk import Desk
 from agent.inspection import NotFoundError
 from agent.openapi import Route
 from agent.view import PageState
-
-# The page calls the register silent after 12 s without a word.
-ALIVE_EVERY_S = 5.0
-# One cashier page, perhaps a second display, and room for a POS that listens.
-MAX_WATCHERS = 16
-MAX_INCOMING_MESSAGE_BYTES = 4096
-_ALIVE = '{"type":"alive"}'
+from agent.watching import Send, Watchers, changed_or_alive
 
 FOLDER = Path(__file__).parent / "page"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
@@ -36,10 +28,10 @@ MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".json": "applicati
 class PageRoutes:
     """Handlers for the cashier page and the customer view of one register."""
 
-    def __init__(self, access: Access, desk: Desk) -> None:
+    def __init__(self, access: Access, desk: Desk, watchers: Watchers) -> None:
         self._access = access
         self._desk = desk
-        self._watchers: set[web.WebSocketResponse] = set()
+        self._watchers = watchers
         self._index, self._customer = ((FOLDER / name).read_bytes() for name in ("index.html", "customer.html"))
         self._assets = {file.name: file.read_bytes() for file in FOLDER.iterdir() if file.suffix in MEDIA_TYPES}
 
@@ -74,8 +66,8 @@ class PageRoutes:
             ),
             Route(
                 method=get,
-                path="/v1/events",
-                handler=self._events,
+                path="/v1/page",
+                handler=self._told,
                 summary="WebSocket: a PageState at once and after every change, and a sign of life in between.",
                 answer=PageState,
                 status=101,
@@ -101,11 +93,6 @@ class PageRoutes:
                 display=True,
             ),
         )
-
-    async def leave(self, _application: web.Application) -> None:
-        """Tells every page that the register goes."""
-        for socket in tuple(self._watchers):
-            await socket.close(code=WSCloseCode.GOING_AWAY)
 
     async def _page(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._index, content_type="text/html", charset="utf-8")
@@ -135,36 +122,18 @@ class PageRoutes:
     async def _ping(self, _request: web.Request) -> web.Response:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
-    async def _events(self, request: web.Request) -> web.StreamResponse:
+    async def _told(self, request: web.Request) -> web.StreamResponse:
         return await self._watch(request, lambda: self._desk.told)
 
     async def _display(self, request: web.Request) -> web.StreamResponse:
         return await self._watch(request, lambda: self._desk.screen)
 
     async def _watch(self, request: web.Request, told: Callable[[], bytes]) -> web.StreamResponse:
-        if len(self._watchers) >= MAX_WATCHERS:
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_WATCHERS} pages are open already: close one.")
-        socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False)
-        await socket.prepare(request)
-        self._watchers.add(socket)
-        telling = asyncio.create_task(self._tell(socket, told))
-        try:
-            async for _ in socket:
-                pass  # the page has nothing to say yet; reading is what notices that it left
-        finally:
-            telling.cancel()
-            self._watchers.discard(socket)
-        return socket
+        async def tell(send: Send) -> None:
+            """The newest state whenever it changes; a slow reader misses what was in between, never the last."""
+            with self._desk.watching() as changed:
+                while True:
+                    await send(told())
+                    await changed_or_alive(changed, send)
 
-    async def _tell(self, socket: web.WebSocketResponse, told: Callable[[], bytes]) -> None:
-        """The newest state whenever it changes; a slow reader misses what was in between, never the last."""
-        with suppress(ConnectionError), self._desk.watching() as changed:
-            await socket.send_str(told().decode())
-            while True:
-                try:
-                    await asyncio.wait_for(changed.wait(), ALIVE_EVERY_S)
-                except TimeoutError:
-                    await socket.send_str(_ALIVE)
-                    continue
-                changed.clear()
-                await socket.send_str(told().decode())
+        return await self._watchers.serve(request, tell)

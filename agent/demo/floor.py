@@ -308,7 +308,7 @@ spool = "{spool}"
         control = self._control()
         if control is None:
             return
-        url = f"http://{control.host}:{control.port}/v1/events"
+        url = f"http://{control.host}:{control.port}/v1/page"
         headers = {"Authorization": f"Bearer {control.token}"}
         async with session.ws_connect(url, headers=headers) as events:
             async for message in events:

@@ -505,5 +505,5 @@ function beep() {
 addEventListener("pointerup", () => { if (document.activeElement instanceof HTMLButtonElement) document.activeElement.blur(); });
 
 listen({ scanned, pressed });
-const link = watch("/v1/events", show);
+const link = watch("/v1/page", show);
 show();

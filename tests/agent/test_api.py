@@ -35,13 +35,13 @@ from agent.inspection import (
     StatusReport,
 )
 from agent.openapi import Route
-from agent.page_routes import MAX_WATCHERS
 from agent.profiles import Profiles
 from agent.sales import Sales
 from agent.scans import ScanIntake
 from agent.store_inspection import COUNTED_FOR_S, MAX_EXPORTED_BYTES, Live, StoreInspection
 from agent.supervisor import Clocks, Supervisor, Worker
 from agent.view import BadgeView, PlaceView
+from agent.watching import MAX_WATCHERS
 from drivers.scanning.scan import parse_scan
 from loyalty.member import Member
 from sync.guesses import MAX_MISSES, REGAINED_EVERY_S, Guesses
@@ -284,7 +284,7 @@ async def test_the_page_may_look_and_not_command(shop: Shop) -> None:
     await shop.seed()
     async with served.running() as http:
         for route in served.api.routes:
-            if route.path in ("/v1/events", "/v1/display", "/pair"):
+            if route.path in ("/v1/page", "/v1/display", "/pair"):
                 continue
             path = route.path.format(
                 file="cashier.js", code="TS1001", number="1", id="1", name="counter", redemption="1", key="k"
@@ -333,7 +333,7 @@ async def test_a_foreign_websocket_is_refused(shop: Shop) -> None:
     async with served.running() as http:
         for headers in foreign(served):
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                await http.ws_connect(f"{served.url}/v1/events", headers=headers)
+                await http.ws_connect(f"{served.url}/v1/page", headers=headers)
             assert refused.value.status == 403
 
 
@@ -342,7 +342,7 @@ async def test_events_tell_the_state_at_once_and_after_every_change(shop: Shop) 
     await shop.seed()
     async with served.running() as http:
         headers = {**served.cookie(), "Origin": served.url}
-        async with http.ws_connect(f"{served.url}/v1/events", headers=headers) as socket:
+        async with http.ws_connect(f"{served.url}/v1/page", headers=headers) as socket:
             first = await socket.receive_json(timeout=5)
             assert (first["type"], first["customer"]) == ("state", None)
 
@@ -355,9 +355,9 @@ async def test_events_tell_the_state_at_once_and_after_every_change(shop: Shop) 
 async def test_open_pages_are_bounded(shop: Shop) -> None:
     served = Served(shop)
     async with served.running() as http:
-        sockets = [await http.ws_connect(f"{served.url}/v1/events", headers=BEARER) for _ in range(MAX_WATCHERS)]
+        sockets = [await http.ws_connect(f"{served.url}/v1/page", headers=BEARER) for _ in range(MAX_WATCHERS)]
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await http.ws_connect(f"{served.url}/v1/events", headers=BEARER)
+            await http.ws_connect(f"{served.url}/v1/page", headers=BEARER)
         assert refused.value.status == 503
         for socket in sockets:
             await socket.close()

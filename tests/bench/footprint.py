@@ -65,7 +65,7 @@ async def _idle(till: Till) -> tuple[float, float]:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as page:
         async with page.get(await till.pairing_url()) as answer:
             answer.raise_for_status()
-        async with page.ws_connect(f"http://127.0.0.1:{till.port}/v1/events") as socket:
+        async with page.ws_connect(f"http://127.0.0.1:{till.port}/v1/page") as socket:
             listening = asyncio.create_task(_listen(socket))
             till.scan(card(MEMBERS // 2))
             await asyncio.sleep(SETTLE_S)

@@ -75,7 +75,7 @@ async def _measured(folder: Path) -> list[float]:
         other = await stack.enter_async_context(_register(folder / "other", centre, "4"))
         editing = await stack.enter_async_context(_pos(one))
         page = await stack.enter_async_context(_page(other))
-        socket = await stack.enter_async_context(page.ws_connect(f"http://127.0.0.1:{other.port}/v1/events"))
+        socket = await stack.enter_async_context(page.ws_connect(f"http://127.0.0.1:{other.port}/v1/page"))
         await _edited(editing, one, "Before")
         await _served(socket, other, "Before")
         times = []

@@ -413,7 +413,7 @@ async def told_that_the_disk_is_full(till: Till) -> None:
     async with aiohttp.ClientSession() as http, asyncio.timeout(WAIT_S):
         for number in itertools.count():
             till.scan(card(number))
-            async with http.ws_connect(f"http://127.0.0.1:{till.port}/v1/events", headers=headers) as events:
+            async with http.ws_connect(f"http://127.0.0.1:{till.port}/v1/page", headers=headers) as events:
                 state = await events.receive_json()
             if any(problem["kind"].startswith("disk_") for problem in state["problems"]):
                 break

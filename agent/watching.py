@@ -1,0 +1,82 @@
+"""The sockets of those who watch a register: pages and programs of the POS.
+
+Owns how many there may be, and that one who does not read is let go of. Never knows what is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import WSCloseCode, web
+
+from agent.answers import problem
+
+# The page calls the register silent after 12 s without a word.
+ALIVE_EVERY_S: Final = 5.0
+ALIVE: Final = b'{"type":"alive"}'
+# One cashier page, perhaps a second display, and room for a POS that listens.
+MAX_WATCHERS: Final = 16
+MAX_INCOMING_MESSAGE_BYTES: Final = 4096
+# Who does not read for so long is gone, or as good as; whoever comes back is told what they missed.
+SENT_WITHIN_S: Final = 10.0
+
+Send = Callable[[bytes], Awaitable[None]]
+
+
+class Watchers:
+    """All that are open now."""
+
+    def __init__(self, sent_within_s: float = SENT_WITHIN_S) -> None:
+        self._sent_within_s = sent_within_s
+        self._open: set[web.WebSocketResponse] = set()
+
+    async def serve(self, request: web.Request, tell: Callable[[Send], Awaitable[None]]) -> web.StreamResponse:
+        """Keep a socket until it ends, beside `tell`, which sends to it for ever."""
+        if len(self._open) >= MAX_WATCHERS:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_WATCHERS} pages are open already: close one.")
+        socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False)
+        await socket.prepare(request)
+        self._open.add(socket)
+        telling = asyncio.create_task(self._tell(request, socket, tell))
+        try:
+            async for _ in socket:
+                pass  # nobody has anything to say; reading is what notices that they left
+        finally:
+            telling.cancel()
+            self._open.discard(socket)
+        return socket
+
+    async def leave(self, _application: web.Application) -> None:
+        """Tells everyone that the register goes."""
+        for socket in tuple(self._open):
+            await socket.close(code=WSCloseCode.GOING_AWAY)
+
+    async def _tell(
+        self, request: web.Request, socket: web.WebSocketResponse, tell: Callable[[Send], Awaitable[None]]
+    ) -> None:
+        async def send(message: bytes) -> None:
+            async with asyncio.timeout(self._sent_within_s):
+                await socket.send_str(message.decode())
+
+        try:
+            with suppress(ConnectionError):
+                await tell(send)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()  # a goodbye would not be read either
+
+
+async def changed_or_alive(changed: asyncio.Event, send: Send) -> None:
+    """Until there is news; as long as there is none, a sign of life now and then."""
+    while True:
+        try:
+            await asyncio.wait_for(changed.wait(), ALIVE_EVERY_S)
+        except TimeoutError:
+            await send(ALIVE)
+        else:
+            changed.clear()
+            return
