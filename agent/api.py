@@ -41,6 +41,7 @@ from agent.page_routes import PageRoutes
 from agent.posted import BusyError, ReceiptsTaken
 from agent.problem import MalformedBodyError
 from agent.profiles import EditRequest, JoinRequest, MemberTold, Profiles
+from agent.returns import ReturnReport
 from agent.sale_routes import SaleRoutes
 from agent.sale_shapes import SaleRefusedError
 from agent.store_inspection import StoreInspection
@@ -203,6 +204,16 @@ class LocalApi:
                 summary="Receipts of a POS, answered once durable; a repeat under its key gets the first answer.",
                 body=(GivenReceipts, GivenReceipt),
                 answer=ReceiptsTaken,
+                headers=("Idempotency-Key",),
+                pos=True,
+            ),
+            Route(
+                method=post,
+                path="/v1/returns",
+                handler=self._return,
+                summary="A return of a sale that its `original` names: booked, and what it takes back is told.",
+                body=(GivenReceipt,),
+                answer=ReturnReport,
                 headers=("Idempotency-Key",),
                 pos=True,
             ),
@@ -395,12 +406,19 @@ class LocalApi:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _receipts(self, request: web.Request) -> web.Response:
+        webhook, document = self._taking(), await request.read()
+        return answer_of(await webhook.take(document, request.headers.get("Idempotency-Key")))
+
+    async def _return(self, request: web.Request) -> web.Response:
+        webhook, document = self._taking(), await request.read()
+        return answer_of(await webhook.take_return(document, request.headers.get("Idempotency-Key")))
+
+    def _taking(self) -> Webhook:
         if self._webhook is None:
             raise NotFoundError(
                 "no source takes posted receipts: add a [[receipts]] with webhook = true to the settings"
             )
-        document = await request.read()
-        return answer_of(await self._webhook.take(document, request.headers.get("Idempotency-Key")))
+        return self._webhook
 
     async def _queue(self, _request: web.Request) -> web.Response:
         return answer_of(await asyncio.to_thread(self._inspection.queue))

@@ -10,24 +10,39 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.bookkeeping import Bookkeeper, Kept, Mark, Prepared
 from agent.calls import call_of
 from agent.posted import BusyError, ReceiptsTaken
 from agent.problem import MalformedBodyError
+from agent.returns import ReturnReport, checked_return, report_of
 from drivers.clock import Clock
 from drivers.clock import now as system_now
 from drivers.receipts.decode import Decoded, decode
 from drivers.receipts.port import DecodeOptions
+from loyalty.receipt import Receipt
 from sync.store.store import Store
 from sync.store.writing import Writing
 
+_RETURNS: Final = "returns/"
 # Calls that wait for one another; a POS that posts one sale at a time has one.
 MAX_WAITING_CALLS: Final = 64
+
+T = TypeVar("T", ReceiptsTaken, ReturnReport)
+
+
+class _How(Struct, Generic[T], frozen=True, kw_only=True):
+    """What one kind of call may hold, under which name its keys are remembered, and what it is told."""
+
+    calls: str
+    check: Callable[[tuple[Receipt, ...]], None]
+    answer: type[T]
+    told: Callable[[Kept], T]
 
 
 class Webhook:
@@ -58,22 +73,32 @@ class Webhook:
 
     async def take(self, document: bytes, idempotency_key: str | None) -> ReceiptsTaken:
         """Books the receipts of a call. Raises MalformedBodyError, BusyError and StoreError; nothing is kept then."""
+        how = _How(calls=self._books.name, check=lambda _receipts: None, answer=ReceiptsTaken, told=taken_of)
+        return await self._take(document, idempotency_key, how)
+
+    async def take_return(self, document: bytes, idempotency_key: str | None) -> ReturnReport:
+        """The same of one return of a sale that is named."""
+        how = _How(calls=_RETURNS + self._books.name, check=checked_return, answer=ReturnReport, told=report_of)
+        return await self._take(document, idempotency_key, how)
+
+    async def _take(self, document: bytes, idempotency_key: str | None, how: _How[T]) -> T:
         call = call_of(idempotency_key)
         async with self.in_turn():
             prepared = await self.prepared(document)
+            how.check(prepared.receipts)
             # Card numbers are gone from what the digest is made of, so that none can be guessed back from it.
             digest = hashlib.sha256(prepared.masked).hexdigest()
-            first = self._store.answered_call(self._books.name, call) if call is not None else None
+            first = self._store.answered_call(how.calls, call) if call is not None else None
             if first is not None:
                 if first.digest != digest:
                     raise MalformedBodyError("This Idempotency-Key was used for another body: take a new key.")
-                return msgspec.json.decode(first.answer, type=ReceiptsTaken)
+                return msgspec.json.decode(first.answer, type=how.answer)
 
             def mark(writing: Writing, kept: Kept) -> None:
                 if call is not None:
-                    writing.keep_answered_call(self._books.name, call, digest, msgspec.json.encode(taken_of(kept)))
+                    writing.keep_answered_call(how.calls, call, digest, msgspec.json.encode(how.told(kept)))
 
-            return taken_of(await self.keep(prepared, mark))
+            return how.told(await self.keep(prepared, mark))
 
     @asynccontextmanager
     async def in_turn(self) -> AsyncIterator[None]:

@@ -289,7 +289,7 @@ def _json_pieces(document: bytes, options: DecodeOptions, readers: Readers) -> I
         for piece in _pieces(journals.encode(), replace(options, format="auto"), readers):
             yield piece if isinstance(piece, Receipt | GuessedPage) else replace(piece, **whole)
         return
-    yield from _file_pieces("json", read_json(document))
+    yield from _file_pieces("json", read_json(document, options))
 
 
 def _file_pieces(source: str, parts: Iterator[tuple[Part, int, int]]) -> Iterator[Piece]:

@@ -18,7 +18,7 @@ from drivers.receipts.fiscal_qr import fiscal_code
 from drivers.receipts.given import GivenReceipt
 from drivers.receipts.json_cut import AmbiguousError, elements, refuse_ambiguity
 from drivers.receipts.json_refusals import refusal
-from drivers.receipts.port import MalformedReceiptError, Part
+from drivers.receipts.port import DecodeOptions, MalformedReceiptError, Part
 from loyalty.identity import identified, natural_ids
 from loyalty.receipt import Receipt
 from loyalty.undecodable import UNDECODABLE
@@ -54,16 +54,16 @@ def journals_of(document: bytes) -> str | None:
     return "\n".join([f"{invoice.journal}\n{invoice.verification_url or ''}\n" for invoice in invoices]) or None
 
 
-def read_json(document: bytes) -> Iterator[tuple[Part, int, int]]:
+def read_json(document: bytes, options: DecodeOptions) -> Iterator[tuple[Part, int, int]]:
     """Each receipt, or why it is none, with its byte range. Never raises."""
     number = 0
     for number, (start, end, is_listed) in enumerate(elements(document), 1):
-        yield _receipt(document[start:end], number if is_listed else None), start, end
+        yield _receipt(document[start:end], number if is_listed else None, options), start, end
     if not number:
         yield "blank", 0, len(document)
 
 
-def _receipt(text: bytes, number: int | None) -> Part:
+def _receipt(text: bytes, number: int | None, options: DecodeOptions) -> Part:
     """The receipt in `text`, or why it is none. `number` is its place in a list; None where it stands alone."""
     if len(text) > MAX_RECEIPT_BYTES:
         return MalformedReceiptError("too_large", f"a receipt of more than {MAX_RECEIPT_BYTES // 1024} KiB; correct it")
@@ -79,8 +79,19 @@ def _receipt(text: bytes, number: int | None) -> Part:
             return MalformedReceiptError("bad_json", detail)
         return MalformedReceiptError("bad_receipt", refusal(error, number))
     receipt = without_buyer(Receipt(**{name: getattr(given, name) for name in Receipt.__struct_fields__}))
+    if not receipt.key:
+        receipt = _at_its_till(receipt, options)
     # A key that its sender made of the job's bytes cannot be made again here, so it stays.
     return receipt if receipt.key and not natural_ids(receipt) else identified(receipt, text)
+
+
+def _at_its_till(receipt: Receipt, options: DecodeOptions) -> Receipt:
+    """A POS need not say which till it is of: without that its number would name no one receipt."""
+    return replace(
+        receipt,
+        store=receipt.store or options.store or UNSET,
+        register=receipt.register or options.register or UNSET,
+    )
 
 
 def without_buyer(receipt: Receipt) -> Receipt:

@@ -73,7 +73,8 @@ def test_a_token_given_by_the_system_is_renewed_there(tmp_path: Path) -> None:
 async def test_a_pos_may_post_receipts_tell_of_members_and_serve_its_sales_and_nothing_else(shop: Shop) -> None:
     token = pos_token(keeper_for(shop.folder / "state"))
     served = Served(shop, pos_token=lambda: token)
-    may = {("POST", path) for path in ("/v1/receipts", "/v1/members", "/v1/members/{code}")}
+    may = {("POST", path) for path in ("/v1/receipts", "/v1/returns", "/v1/members", "/v1/members/{code}")}
+    may.add(("GET", "/v1/events"))
     may |= {(route.method, route.path) for route in served.api.routes if route.path.startswith("/v1/sales")}
     async with served.running() as http:
         for route in served.api.routes:

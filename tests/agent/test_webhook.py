@@ -75,10 +75,12 @@ async def posting(
     try:
         async with aiohttp.ClientSession(served.url, headers=BEARER) as client:
 
-            async def post(body: object, idempotency_key: str | None = None, **headers: str) -> tuple[int, Any]:
+            async def post(
+                body: object, idempotency_key: str | None = None, *, path: str = PATH, **headers: str
+            ) -> tuple[int, Any]:
                 sent = {**headers, **({"Idempotency-Key": idempotency_key} if idempotency_key is not None else {})}
                 data = body if isinstance(body, bytes) else json.dumps(body)
-                async with client.post(PATH, data=data, headers=sent) as response:
+                async with client.post(path, data=data, headers=sent) as response:
                     return response.status, json.loads(await response.read())
 
             yield post

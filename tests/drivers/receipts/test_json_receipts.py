@@ -10,6 +10,8 @@ import pytest
 
 from drivers.receipts.decode import decode
 from drivers.receipts.json_refusals import MAX_QUOTED_LETTERS, allowed_at
+from drivers.receipts.port import DecodeOptions
+from loyalty.identity import key_of
 from loyalty.receipt import LineKind, TenderKind
 from tests.drivers.receipts.codes import HR_URL, purs_bytes, purs_url
 from tests.drivers.receipts.journals import Item, Journal, printed
@@ -71,6 +73,30 @@ def test_an_address_without_a_buyer_stays() -> None:
         (receipt,) = decode(document).receipts
         assert receipt.fiscal
         assert receipt.fiscal.verification_url == address
+
+
+@pytest.mark.parametrize(
+    ("said", "store", "register"),
+    [({}, "12", "3"), ({"store": "13"}, "13", "3"), ({"store": "13", "register": "4"}, "13", "4")],
+)
+def test_a_pos_need_not_say_which_till_it_is_of(said: dict[str, str], store: str, register: str) -> None:
+    sale = {"kind": "sale", "number": "7", "business_day": "2026-11-22", "currency": "RSD", "total_minor": 100, **said}
+    (receipt,) = decode(json.dumps(sale).encode(), DecodeOptions(store="12", register="3")).receipts
+    assert (receipt.store, receipt.register) == (store, register)
+    assert receipt.key == key_of(f"pos:{store}/{register}/2026-11-22/7")
+
+
+def test_what_another_reader_keyed_keeps_its_key() -> None:
+    sale = {
+        "key": "k-1",
+        "kind": "sale",
+        "number": "7",
+        "business_day": "2026-11-22",
+        "currency": "RSD",
+        "total_minor": 1,
+    }
+    (receipt,) = decode(json.dumps(sale).encode(), DecodeOptions(store="12", register="3")).receipts
+    assert (receipt.key, receipt.store or None) == ("k-1", None)
 
 
 def _said(*receipts: dict[str, object]) -> list[str]:
