@@ -66,6 +66,14 @@ def free_port() -> int:
         return port
 
 
+def spooled(job: bytes) -> bytes:
+    """A job that was printed now, as the relay of register 3 keeps it."""
+    at = now()
+    moment = Moment(wall=at.wall, monotonic_ns=at.monotonic_ns)
+    origin = Origin(register="3", connection="test", boot=boot_id())
+    return encode_record(Job(payload=job, length=len(job), ended_by="cut", captured=moment), origin, late=False)
+
+
 class Till:
     """One register in `folder`. Seed it before it starts."""
 
@@ -186,11 +194,7 @@ spool = "spool"
         """One printed job, as the relay spools it."""
         if self._writer is None:
             self._writer = SpoolWriter(self.spool, cap_bytes=SPOOL_CAP_BYTES)
-        at = now()
-        moment = Moment(wall=at.wall, monotonic_ns=at.monotonic_ns)
-        origin = Origin(register="3", connection="test", boot=boot_id())
-        record = encode_record(Job(payload=job, length=len(job), ended_by="cut", captured=moment), origin, late=False)
-        kept = self._writer.keep([record])
+        kept = self._writer.keep([spooled(job)])
         assert kept.error is None
 
     def close(self) -> None:

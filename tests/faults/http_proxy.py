@@ -32,7 +32,8 @@ class HttpFaultProxy:
     """Listens on a free port of 127.0.0.1 with the centre's own certificate and passes requests to `target`.
 
     `fate_of` is asked with the path of each request. `ingested` is told the body and Content-Encoding of
-    each ingest that reached the centre, as often as it did. A body above `max_bytes` is answered with 413.
+    each ingest that reached the centre, as often as it did; `delivered` counts what the centre answered.
+    A body above `max_bytes` is answered with 413.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class HttpFaultProxy:
         self._max_bytes = max_bytes
         self._last: dict[str, _Answer] = {}
         self.fates: Counter[Fate] = Counter()
+        self.delivered = 0
         self.url = ""
 
     async def __aenter__(self) -> HttpFaultProxy:
@@ -69,16 +71,24 @@ class HttpFaultProxy:
         await self._http.close()
 
     async def _carry(self, request: web.Request) -> web.StreamResponse:
-        fate = self._fate_of(request.path)
+        try:
+            return await self._meet(self._fate_of(request.path), request)
+        except ConnectionError:  # the register is gone, in the middle of it
+            return _gone(request)
+
+    async def _meet(self, fate: Fate, request: web.Request) -> web.StreamResponse:
         self.fates[fate] += 1
         body = await request.read()
         if len(body) > self._max_bytes:
             return web.Response(status=413, text="<html>too large</html>")
         if fate == "request lost":
             return _gone(request)
-        answer = await self._deliver(request, body)
-        if fate == "request doubled":
+        try:
             answer = await self._deliver(request, body)
+            if fate == "request doubled":
+                answer = await self._deliver(request, body)
+        except aiohttp.ClientError:  # the centre is gone
+            return _gone(request)
         before = self._last.get(request.path)
         self._last[request.path] = answer
         if fate == "answer lost":
@@ -99,7 +109,9 @@ class HttpFaultProxy:
             kept = CIMultiDict(
                 (name, value) for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP
             )
-            return _Answer(response.status, kept, await response.read())
+            answer = _Answer(response.status, kept, await response.read())
+        self.delivered += 1
+        return answer
 
 
 def _gone(request: web.Request) -> web.StreamResponse:

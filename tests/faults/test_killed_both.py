@@ -1,4 +1,4 @@
-"""SIGKILL of register and centre at random moments, behind a network that cuts: nothing is lost, nothing counts twice.
+"""SIGKILL of agent and centre at random moments, behind a network where everything goes wrong: 0 lost, 0 double.
 
 Both are processes of their own, forked from one that has everything imported, so that hundreds of lives fit into a
 test: real files, real sockets, real signals.
@@ -10,68 +10,84 @@ import asyncio
 import multiprocessing
 import os
 import random
-import socket
 import time
+from collections import Counter
 from collections.abc import Callable
-from io import RawIOBase
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from central.folder import Address, DataFolder
+from agent.cli.run import run_until_stopped
+from agent.register import Register
+from agent.state import keeper_of, open_store
+from central.certificates import server_context
+from central.folder import DataFolder
 from central.server import Server
+from config.load import load_settings, state_folder
+from drivers.relay.spool import SpoolWriter
 from sync.enrolling import enrol
 from sync.enrolment import parse_code
-from sync.keys import keeper_for
-from sync.wire import IngestRequest
+from sync.store.store import Store
+from sync.wire import IngestRequest, decompress
+from tests.browser.till import SPOOL_CAP_BYTES, free_port, spooled
+from tests.drivers.relay.running import until
 from tests.faults.figures import Tell
+from tests.faults.http_proxy import Fate, HttpFaultProxy
 from tests.faults.proxy import FINE, Fault, FaultyProxy
-from tests.sync.centre import FACTS, Centre, receipt, register, running_centre, serving, utc_now
+from tests.sync.centre import FACTS, receipt, running_centre, serving, utc_now
 
+SETTINGS = """
+[register]
+store = "12"
+register = "3"
+currency = "RSD"
+time_zone = "Europe/Belgrade"
+[paths]
+state = "state"
+[store]
+ballast_mb = 1
+[page]
+port = {port}
+[[receipts]]
+name = "printer"
+spool = "spool"
+"""
 KILLS = 300
 # With a centre on SQLite; and so many with one on PostgreSQL, which is another process that goes on.
 KILLS_ON_POSTGRESQL = 60
-# A life ends after a random part of this; coming up takes some of it, or all. One in so many has it once it is up.
-LIVES_S = 0.25
-ONE_IN = 5
-UP_WITHIN_S = 30.0
+# A life ends after fewer exchanges than this, or where none comes about, and a random part of a moment; one in so
+# many on its way up.
+EXCHANGES = 7
+LIVES_S = 1.5
+MOMENT_S = 0.05
+ONE_IN = 4
+PRINTED_IN_A_LIFE = 3
 CARD, MEMBER = "TS00001", "m1"
 _forked = multiprocessing.get_context("forkserver")
-_forked.set_forkserver_preload(["tests.faults.test_killed_both"])
+_forked.set_forkserver_preload(["tests.faults.test_killed_both", "agent.central_templates", "agent.receipts"])
 
 
-def serve(up: Event, folder: str) -> None:
+def serve(folder: str) -> None:
     """The centre's process."""
 
     async def run() -> None:
-        await Server(DataFolder(Path(folder)), clock=utc_now).run(lambda _: up.set(), asyncio.Event())
+        await Server(DataFolder(Path(folder)), clock=utc_now).run(lambda _: None, asyncio.Event())
 
     _quiet()
     asyncio.run(run())
 
 
-def sell(up: Event, folder: str, centre: str, url: str, told: str) -> None:
-    """The register's process: sells on, and tells in a file what is durable and what it sends."""
-
-    async def run(file: RawIOBase) -> None:
-        def sending(batch: IngestRequest) -> None:
-            file.write(b"".join(b"sent %s:%d\n" % (batch.epoch.encode(), entry.seq) for entry in batch.entries))
-
-        at = Centre(DataFolder(Path(centre)))
-        async with register(Path(folder), at, url=url, seed=os.getpid(), sending=sending) as till:
-            while True:
-                number = till.store.last_number() + 1
-                await till.sell(receipt(number, CARD))
-                file.write(b"kept %d\n" % number)
-                up.set()
-                await asyncio.sleep(0.003)
-
+def sell(settings_file: str) -> None:
+    """The register's process: the agent as `tillside run` runs it."""
     _quiet()
-    with Path(told).open("ab", buffering=0) as file:
-        asyncio.run(run(file))
+    settings = load_settings(settings_file)
+    keeper = keeper_of(settings)
+    run_until_stopped(Register(settings, open_store(settings, keeper), keeper), lambda _: None)
 
 
 def _quiet() -> None:
@@ -80,14 +96,27 @@ def _quiet() -> None:
     os.dup2(nowhere, 2)
 
 
-class Heard:
-    """What the register said in all its lives: receipts that were durable, by key, and what it sent more than once."""
+class Printer:
+    """What the relay spools of the POS: a job that is there is acknowledged."""
 
-    def __init__(self, told: str) -> None:
-        lines = [line.split() for line in told.splitlines()]
-        self.kept = {receipt(int(number), CARD).key for what, number in lines if what == "kept"}
-        sent = [number for what, number in lines if what == "sent"]
-        self.redelivered = len(sent) - len(set(sent))
+    def __init__(self, spool: Path) -> None:
+        self._writer = SpoolWriter(spool, cap_bytes=SPOOL_CAP_BYTES)
+        self._writer.open()
+        self.spooled = 0
+
+    def print(self, jobs: int = 1) -> None:
+        for _ in range(jobs):
+            self.spooled += 1
+            told = replace(receipt(self.spooled, CARD), key="")
+            job = b'{"receipts":[' + msgspec.json.encode(told) + b"]}"
+            assert self._writer.keep([spooled(job)]).error is None
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _nothing() -> None:
+    pass
 
 
 class Life:
@@ -99,14 +128,20 @@ class Life:
         self._process: BaseProcess | None = None
         self.kills = 0
 
-    async def lived(self, chance: random.Random, times: int) -> None:
+    async def lived(
+        self, chance: random.Random, times: int, delivered: Callable[[], int], once_begun: Callable[[], None] = _nothing
+    ) -> None:
+        """`delivered` counts the exchanges between the two."""
         for _ in range(times):
-            up = _forked.Event()
-            self._process = _forked.Process(target=self._target, args=(up, *self._given), daemon=True)
+            self._process = _forked.Process(target=self._target, args=self._given, daemon=True)
             self._process.start()
-            if chance.randrange(ONE_IN) == 0:
-                assert await asyncio.to_thread(up.wait, UP_WITHIN_S)
-            await asyncio.sleep(chance.uniform(0, LIVES_S))
+            once_begun()
+            if chance.randrange(ONE_IN) > 0:
+                goal = delivered() + chance.randrange(EXCHANGES)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LIVES_S):
+                        await until(lambda goal=goal: delivered() >= goal)  # type: ignore[misc]
+            await asyncio.sleep(chance.uniform(0, MOMENT_S))
             await self.end()
             self.kills += 1
 
@@ -114,12 +149,6 @@ class Life:
         if self._process is not None:
             self._process.kill()
             await asyncio.to_thread(self._process.join)
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 @pytest.mark.long
@@ -132,42 +161,88 @@ async def test_kills_of_register_and_centre_lose_and_double_nothing(
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    data, till, told = tmp_path / "centre", tmp_path / "till", tmp_path / "told"
-    # Given an enrolled register, and a centre that comes back where it was
-    async with running_centre(data, database=centre_url) as centre:
-        await enrol(parse_code(centre.code()), till, keeper_for(till), FACTS, now=utc_now())
-    folder = DataFolder(data)
-    at = Address(host="127.0.0.1", port=_free_port())
-    folder.save_settings(msgspec.structs.replace(folder.settings(), listen=at))
+    sent: Counter[tuple[str, int]] = Counter()
+    loose = False
+
+    def overheard(body: bytes, encoding: str | None) -> None:
+        batch = msgspec.json.decode(decompress(body, encoding), type=IngestRequest)
+        sent.update((batch.epoch, entry.seq) for entry in batch.entries)
+
+    def fate_of(path: str) -> Fate:
+        if not loose:
+            return "fine"
+        if path != "/v1/ingest":
+            return "fine" if chance.randrange(4) else chance.choice(["answer lost", "answer cut"])
+        return chance.choice(["fine", "request lost", "answer lost", "answer cut", "request doubled", "answer late"])
 
     def fault_of(_number: int) -> Fault:
         place = chance.randrange(500, 20_000)
-        return chance.choice([FINE, FINE, Fault(cut_request_after=place), Fault(cut_answer_after=place)])
+        return (
+            chance.choice([FINE, FINE, Fault(cut_request_after=place), Fault(cut_answer_after=place)])
+            if loose
+            else FINE
+        )
 
+    data = tmp_path / "centre"
     began = time.monotonic()
-    async with FaultyProxy("127.0.0.1", at.port, fault_of) as network:
-        url = f"https://127.0.0.1:{network.port}"
-        lives = [Life(serve, str(data)), Life(sell, str(till), str(data), url, str(told))]
+    async with AsyncExitStack() as networks:
+        # Given a register that is enrolled over a network, and a centre that comes back where it was
+        async with running_centre(data, database=centre_url, listen=f"127.0.0.1:{free_port()}") as centre:
+            exchanges = HttpFaultProxy(centre.url, server_context(centre.folder), fate_of, overheard)
+            await networks.enter_async_context(exchanges)
+            bytes_of = FaultyProxy("127.0.0.1", int(exchanges.url.rpartition(":")[2]), fault_of)
+            network = await networks.enter_async_context(bytes_of)
+            settings = load_settings(str(settings_of(tmp_path)))
+            keeper = keeper_of(settings)
+            code = parse_code(centre.code(url=f"https://127.0.0.1:{network.port}"))
+            await enrol(code, state_folder(settings), keeper, FACTS, now=utc_now())
+        printer = Printer(tmp_path / "spool")
+        lives = Life(serve, str(data)), Life(sell, str(tmp_path / "tillside.toml"))
+
+        def delivered() -> int:
+            return exchanges.delivered
+
+        loose = True
         try:
-            # When both are killed again and again
-            await asyncio.gather(*(life.lived(chance, kills // 2) for life in lives))
+            # When both are killed again and again, while the POS prints
+            await asyncio.gather(
+                lives[0].lived(chance, kills // 2, delivered),
+                lives[1].lived(chance, kills // 2, delivered, partial(printer.print, PRINTED_IN_A_LIFE)),
+            )
         finally:
             for life in lives:
                 await life.end()
-        connections = network.connections
-    # Then, once both live on, everything that was durable arrives, once
-    async with serving(data) as centre, register(till, centre, url=centre.url) as last:
-        await last.until(lambda: last.store.queued() == 0 and last.store.epoch())
-        written = last.store.last_number()
-        said = Heard(told.read_text())
-        figures = centre.figures(
-            said.kept, row=2, fault="register and centre killed", points=kills, redelivered=said.redelivered
-        )
-        tell(figures)
-        print(f"{kills} kills, {connections} connections, {time.monotonic() - began:.0f} s")
-        counted = centre.counted(MEMBER)
+            printer.close()
+        connections, loose = network.connections, False
+        # Then, once both live on, everything that was spooled arrives, once
+        async with serving(data) as centre:
+            store = open_store(settings, keeper)
+            await drained(Register(settings, store, keeper), store, printer.spooled)
+            redelivered = sum(times - 1 for times in sent.values())
+            printed = {receipt(number, CARD).key for number in range(1, printer.spooled + 1)}
+            figures = centre.figures(
+                printed, row=2, fault="agent and centre killed", points=kills, redelivered=redelivered
+            )
+            tell(figures)
+            assert centre.counted(MEMBER).keys() == printed
+    print(f"{kills} kills, {connections} connections, {dict(exchanges.fates)}, {time.monotonic() - began:.0f} s")
     assert sum(life.kills for life in lives) == kills
-    assert len(said.kept) > kills // 10
-    assert connections > kills // 30
+    assert connections >= kills
+    assert redelivered >= kills // 10
     assert (figures.lost, figures.double) == (0, 0)
-    assert len(counted) == written
+
+
+def settings_of(folder: Path) -> Path:
+    file = folder / "tillside.toml"
+    file.write_text(SETTINGS.format(port=free_port()))
+    return file
+
+
+async def drained(agent: Register, store: Store, receipts: int) -> None:
+    """Lets the agent work until all that was spooled is booked, and all that was booked acknowledged."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(agent.run(lambda _: None, stop))
+    await until(lambda: store.last_number() >= receipts and store.queued() == 0)
+    stop.set()
+    await running
+    store.close()
