@@ -20,7 +20,9 @@ from sqlalchemy import Connection, select
 from central import (
     allowances,
     backups,
+    cards,
     devices,
+    erasing,
     feed,
     granting,
     limits,
@@ -32,12 +34,13 @@ from central import (
 )
 from central.db import tables
 from central.db.database import Database
-from central.device_api import ingested
+from central.device_api import ingested, pinned
 from central.devices import Device
+from central.feed import Placed
 from central.folder import DataFolder
 from central.ingest import Applied, ingest
-from central.problems import NotFoundError, RefusedError, SnapshotNeededError
-from central.scopes import ALL_STORES, EVERYTHING
+from central.problems import NobodysCodeError, NotFoundError, RefusedError, SnapshotNeededError
+from central.scopes import EVERYTHING, Scope
 from central.setup import InitOptions, initialise
 from central.snapshots import zstd_lines
 from loyalty.limits import Limits
@@ -52,6 +55,7 @@ from sync.wire import (
     HeartbeatRequest,
     HeartbeatResponse,
     IngestRequest,
+    MemberResponse,
     SnapshotChunk,
     SnapshotResponse,
 )
@@ -60,6 +64,8 @@ from tests.simulation.trace import Trace
 T = TypeVar("T")
 
 FACTS: Final = Facts(version="0.1.0", platform="simulation")
+# The store that holds every member; the others hold whom they saw.
+HOLDS_ALL: Final = "0"
 _ROWS_PER_CHUNK: Final = 200
 
 
@@ -76,14 +82,15 @@ class SimulatedCentre:
         self._trace = trace
         self.down = False
         self.busy = False
-        self.news = 0
+        self.news: dict[str, int] = {}
+        self._store_of: dict[str, str] = {}
         initialise(folder, InitOptions(), clock())
         self._data = DataFolder(folder)
         self._key = self._data.program_key()
         self.program_key = public_key_text(self._key)
         self.database = Database(self._data.database)
         self._snapshots: dict[str, bytes] = {}
-        self._write(lambda connection: scopes.set_policy(connection, ALL_STORES, EVERYTHING, clock()))
+        self._write(lambda connection: scopes.set_policy(connection, HOLDS_ALL, EVERYTHING, clock()))
         self._write(lambda connection: limits.set_limits(connection, Limits(), "few members buy all day", clock()))
 
     # ---- what its operator does
@@ -112,7 +119,9 @@ class SimulatedCentre:
             )
             return devices.enrol(connection, request, now=self._clock(), randomness=self._chance.randbytes)
 
-        return str(self._write(work).id)
+        device = str(self._write(work).id)
+        self._store_of[device], self.news[store] = store, 0
+        return device
 
     def back_up(self, target: Path) -> None:
         self._trace.note("centre", "is backed up")
@@ -125,7 +134,7 @@ class SimulatedCentre:
         backups.restore(self._data, backup, None, self._clock())
         self.database = Database(self._data.database)
         self._snapshots.clear()
-        self.news = self._read(feed.feed_position)
+        self.news = dict.fromkeys(self.news, self._read(feed.feed_position))
 
     def say_that_one_is_left(self) -> None:
         """Of machines that shared an identity one is in use; what both sent has its effect."""
@@ -142,19 +151,19 @@ class SimulatedCentre:
     def set_aside_ahead(self) -> None:
         """What its server does in between: points of members whose balance moved go where they shop."""
 
-        def work(connection: Connection) -> int:
-            return granting.plan(connection, self._clock(), self._chance.randbytes)
-
-        while self._write(work):
+        while self._read(lambda connection: granting.may_plan(connection, self._clock())):
+            self._write(lambda connection: granting.plan(connection, self._clock(), self._chance.randbytes))
             self._place()
 
-    def allowances_of(self, device: str) -> int:
-        """What the server's hints are made of: the newest number of what this device may spend."""
+    # ---- what its hints are made of
 
-        def work(connection: Connection) -> int:
-            return granting.number(connection, devices.locked_device(connection, device).id)
+    def news_of(self, device: str) -> int:
+        """How far the feed came with something that is about this device's store."""
+        return self.news[self._store_of[device]]
 
-        return self._write(work)
+    def owes(self, device: str) -> bool:
+        """Whether this device has not heard of all that it may spend, or is to give back."""
+        return bool(self._read(lambda connection: granting.not_told(connection, (device,))))
 
     # ---- requests
 
@@ -201,7 +210,7 @@ class SimulatedCentre:
         after, limit, held = msgspec.json.decode(body, type=tuple[int, int, str])
 
         def work(connection: Connection) -> Struct:
-            scope = scopes.scope_of(connection, devices.device_of(connection, device).store)
+            scope = self._scope(connection, device)
             if after > feed.feed_position(connection) or held != scope.name:
                 raise SnapshotNeededError
             return feed.changes_after(connection, after, limit, self._clock(), scope)
@@ -213,7 +222,7 @@ class SimulatedCentre:
 
         def work(connection: Connection) -> SnapshotResponse:
             chunks: list[SnapshotChunk] = []
-            scope = scopes.scope_of(connection, devices.device_of(connection, device).store)
+            scope = self._scope(connection, device)
             as_of, after = feed.feed_position(connection), ""
             while page := feed.rows_page(connection, after, _ROWS_PER_CHUNK, scope):
                 after = page[-1].member
@@ -236,6 +245,30 @@ class SimulatedCentre:
         except KeyError:
             raise NotFoundError from None
 
+    def _member(self, device: str, request_id: str, body: bytes) -> Struct:
+        """As the server's: whom a store asked for it holds from now on."""
+        code, now = body.decode(), self._clock()
+
+        def found(connection: Connection) -> tuple[MemberResponse, bool]:
+            card, scope = cards.find(connection, code), self._scope(connection, device)
+            row = None if card is None or card.member is None else feed.newest_row(connection, card.member, scope)
+            if row is None:
+                raise NobodysCodeError(None)
+            return row, scope.store is None or scopes.held_at(connection, scope.store, row.row.member)
+
+        answer, is_held = self._read(found)
+        if not is_held:
+            self._write(lambda connection: pinned(connection, self._store_of[device], answer.row.member, now))
+            self._place()
+            answer, _ = self._read(found)
+        return answer
+
+    def _erasures(self, device: str, request_id: str, body: bytes) -> Struct:
+        def work(connection: Connection) -> Struct:
+            return erasing.erasures_after(connection, int(body), feed.centre_epoch(connection))
+
+        return self._read(work)
+
     def _heartbeat(self, device: str, request_id: str, body: bytes) -> Struct:
         state, now = msgspec.json.decode(body, type=HeartbeatRequest), self._clock()
 
@@ -249,6 +282,9 @@ class SimulatedCentre:
                 program=programs.hash_in_force(connection, now) or UNSET,
                 schedule=programs.announced(connection),
                 feed=feed.feed_position(connection),
+                erasures=erasing.newest(connection),
+                code_key=cards.code_key(connection),
+                scope=self._scope(connection, device).name,
                 allowances=granting.number(connection, found.id),
                 epoch=state.epoch,
                 acked_through=devices.mark_of(connection, found.id, state.epoch) if state.epoch else UNSET,
@@ -281,10 +317,26 @@ class SimulatedCentre:
     def _read(self, work: Callable[[Connection], T]) -> T:
         return self.database.read_now(work)
 
+    def _scope(self, connection: Connection, device: str) -> Scope:
+        return scopes.scope_of(connection, self._store_of[device])
+
     def _place(self) -> None:
-        while self._write(lambda connection: feed.place_changes(connection, self._clock())).more:
+        """Give positions to what is new."""
+        while self._placed().more:
             pass
-        self.news = self._read(feed.feed_position)
+
+    def _placed(self) -> Placed:
+        placed = self._write(lambda connection: feed.place_changes(connection, self._clock()))
+        if placed.members:
+            concerned = self._read(lambda connection: self._concerned(connection, sorted(placed.members)))
+            self.news |= dict.fromkeys(concerned, placed.pos)
+        return placed
+
+    def _concerned(self, connection: Connection, whose: list[str]) -> set[str]:
+        """The stores that what was placed is about, as `central.live` finds them."""
+        if members.erased_among(connection, whose):
+            return set(self.news)
+        return {HOLDS_ALL} | (scopes.stores_holding(connection, whose) & self.news.keys())
 
 
 class ReclaimingCentre(SimulatedCentre):

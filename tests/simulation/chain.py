@@ -29,9 +29,8 @@ from tests.simulation.trace import Trace
 
 OPENS: Final = datetime(2026, 11, 23, 7, tzinfo=UTC)
 # Seconds after opening at which the shops close for the night, and registers are switched off.
-CLOSES_S: Final = 13 * 3_600.0
+CLOSES_S: Final = 14 * 3_600.0
 _DAY_S: Final = 24 * 3_600.0
-REGISTERS_IN_STORE: Final = 5
 MEMBERS: Final = 120
 # Seconds between two customers of a register, and between two things that go wrong at one.
 _CUSTOMER_S: Final = 1_500.0
@@ -87,11 +86,12 @@ class Sold:
 class Plan:
     """How large a run is, what is planted in it, and whether all that can go wrong does, or the network alone, once.
 
-    With `calm` there is as much longer between two customers, and between two faults.
+    With `calm` there is as much longer between two customers, two faults, two pieces of news.
     """
 
     seed: int
     registers: int = 50
+    registers_in_store: int = 5
     hours: float = 10.0
     calm: float = 1.0
     store: type[SimulatedStore] = SimulatedStore
@@ -128,6 +128,9 @@ class Chain:
     def tier(self, member: str) -> str | None:
         return self._tiers[member]
 
+    def store_of(self, register: SimulatedRegister) -> str:
+        return str(int(register.machine.name.lstrip("rc")) // self.plan.registers_in_store)
+
     def _own(self) -> Random:
         """Everybody rolls their own dice, so that one more event here changes nothing there."""
         return Random(self._chance.getrandbits(64))
@@ -161,10 +164,10 @@ class Chain:
         self.centre.publish(PROGRAM)
         self.centre.import_members(msgspec.json.encode({"members": rows}))
         for number in range(self.plan.registers):
-            store = str(number // REGISTERS_IN_STORE)
+            store = str(number // self.plan.registers_in_store)
             device = self.centre.enrol(store, str(number))
             disk = Disk(path=self._folder / f"r{number}.db", chance=self._own())
-            machine = Machine(name=f"r{number}", device=device, disk=disk, link=Link())
+            machine = Machine(name=f"r{number}", device=device, disk=disk, link=Link(self.plan.calm))
             self.registers.append(self._register(machine))
 
     def _register(self, machine: Machine) -> SimulatedRegister:
@@ -287,7 +290,6 @@ class Chain:
 
     def _receipt(self, register: SimulatedRegister, amounts: list[int], off_minor: int = 0, **facts: object) -> Receipt:
         self._numbers += 1
-        number = int(register.machine.name.lstrip("rc"))
         return identified(
             reconciled(
                 msgspec.convert(
@@ -295,8 +297,8 @@ class Chain:
                         "key": "",
                         "source": "simulated",
                         "kind": "sale",
-                        "store": str(number // REGISTERS_IN_STORE),
-                        "register": str(number),
+                        "store": self.store_of(register),
+                        "register": register.machine.name.lstrip("rc"),
                         "number": f"N{self._numbers}",
                         "business_day": self.now().date(),
                         "issued_at": self.now().replace(microsecond=0),
@@ -373,7 +375,7 @@ class Chain:
 
     async def _setting_aside(self, ends: float) -> None:
         while self._loop.time() < ends:
-            await asyncio.sleep(_SETS_ASIDE_S)
+            await asyncio.sleep(_SETS_ASIDE_S * self.plan.calm)
             if not self.centre.down:
                 self.centre.set_aside_ahead()
 
@@ -413,8 +415,10 @@ class Chain:
         await asyncio.sleep(min(ends - self._loop.time(), CLOSES_S) * chance.uniform(0.2, 0.4))
         await cloned.die()
         await restored.die()
-        clone = self._register(copied(cloned.machine, self._folder / "clone.db", name=f"c{cloned.machine.name}"))
-        backup = copied(restored.machine, self._folder / "backup.db", name="backup")
+        clone = self._register(
+            copied(cloned.machine, self._folder / "clone.db", f"c{cloned.machine.name}", self.plan.calm)
+        )
+        backup = copied(restored.machine, self._folder / "backup.db", "backup", self.plan.calm)
         self.clones.append(clone)
         for register in (cloned, restored, clone):
             register.start()
@@ -488,7 +492,8 @@ class Chain:
         return taken == len(register.machine.spool) and store.queued() == 0
 
     def _is_level(self, register: SimulatedRegister) -> bool:
-        return register.store is not None and register.store.feed().position >= self.centre.news
+        news = self.centre.news_of(register.machine.device)
+        return register.store is not None and register.store.feed().position >= news
 
 
 def card_of(member: str) -> str:

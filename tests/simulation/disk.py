@@ -36,8 +36,8 @@ T = TypeVar("T")
 _KEY: Final = bytes(48)
 _COMMIT_S: Final = (0.001, 0.02)
 # How much later, at most, the planted ones write what they said they have.
-_ROWS_LATER_S: Final = 900.0
-_COMMIT_LATER_S: Final = 3_600.0
+_ROWS_LATER_S: Final = 7_200.0
+_COMMIT_LATER_S: Final = 7_200.0
 
 
 @dataclass(slots=True)

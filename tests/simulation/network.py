@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from http import HTTPStatus
 from random import Random
 from typing import Any, Final, Literal, TypeVar
 
@@ -15,6 +16,7 @@ import msgspec
 
 from central.problems import RefusedError, SequenceGapError
 from loyalty.undecodable import UNDECODABLE
+from sync.client import LOOKUP_S
 from sync.errors import CentreAnswerError, CentreBusyError, CentreRefusedError, CentreUnavailableError
 from sync.wire import (
     ALLOWANCES_HINT,
@@ -23,11 +25,13 @@ from sync.wire import (
     ChangesResponse,
     EpochRequest,
     EpochResponse,
+    ErasuresResponse,
     HeartbeatRequest,
     HeartbeatResponse,
     IngestRequest,
     IngestResponse,
     LiveHint,
+    MemberResponse,
     SignedProgram,
     SnapshotChunk,
     SnapshotResponse,
@@ -45,12 +49,20 @@ _LATE_S: Final = (5.0, 29.0)
 _BUSY_S: Final = 5.0
 # News comes within this of its being there, many pieces at once.
 _HINTED_S: Final = (60.0, 900.0)
+# A heartbeat each half minute would be most of what happens.
+_HEARTBEAT_S: Final = 1_800.0
 
 
 class Link:
-    """One register's way to the centre: `up` or not, and `bad` while it loses and doubles."""
+    """One register's way to the centre: `up` or not, and `bad` while it loses and doubles.
 
-    def __init__(self) -> None:
+    With `calm` there is as much longer between two pieces of news.
+    """
+
+    def __init__(self, calm: float) -> None:
+        soonest, latest = _HINTED_S
+        self.heartbeat_s = _HEARTBEAT_S * calm
+        self.hinted_s = (soonest * calm, latest * calm)
         self.up = True
         self.bad = False
         self.broke = asyncio.Event()
@@ -99,26 +111,38 @@ class SimulatedClient:
     async def allowances(self, request: AllowancesRequest) -> AllowancesResponse:
         return await self._typed("allowances", AllowancesResponse, request)
 
+    async def erasures(self, after: int) -> ErasuresResponse:
+        return await self._typed("erasures", ErasuresResponse, after)
+
+    async def member(self, code: str) -> MemberResponse | None:
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                return _decoded(await self._exchange("member", code.encode()), MemberResponse)
+        except TimeoutError:
+            raise CentreUnavailableError("no answer in time") from None
+        except CentreRefusedError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
     async def hints(self) -> AsyncGenerator[LiveHint, None]:
         await self._pass_the_link()
         yield LiveHint()
-        told = known = 0
+        told = 0
         while True:
             broke = self._link.broke
             try:
-                async with asyncio.timeout(self._chance.uniform(*_HINTED_S)):
+                async with asyncio.timeout(self._chance.uniform(*self._link.hinted_s)):
                     await broke.wait()
                 raise CentreUnavailableError("the live connection broke")
             except TimeoutError:
                 pass
             if self._centre.down:
                 raise CentreUnavailableError("the centre is gone")
-            if self._centre.news > told:
-                told = self._centre.news
+            if (news := self._centre.news_of(self._device)) > told:
+                told = news
                 yield LiveHint(feed=told)
-                granted = self._centre.allowances_of(self._device)
-                if granted > known:
-                    known = granted
+                if self._centre.owes(self._device):
                     yield LiveHint(command=ALLOWANCES_HINT)
 
     async def _typed(self, operation: str, type_: type[T], request: Any) -> T:

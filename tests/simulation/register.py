@@ -14,13 +14,18 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
 
-from agent.booking import Rules, book
+from agent.booking import Rules, book, checkout_of
+from agent.desk import Desk, restored
+from agent.recognition import Recognition
+from agent.scans import ScanIntake
+from agent.view import PlaceView
+from drivers.scanning.driver import ScanEvent
 from loyalty.allowances import CannotSpendError
 from loyalty.instant import Instant
 from loyalty.program import Reward
 from loyalty.receipt import Receipt
 from sync.client import CentreClient
-from sync.loop import SyncLoop
+from sync.loop import LookedUp, SyncLoop
 from sync.retry import Backoff
 from sync.store.errors import StoreError
 from sync.store.rows import KeptRedemption
@@ -35,8 +40,9 @@ from tests.simulation.trace import Trace
 _SPOOL: Final = "simulated spool"
 # Less often than a supervisor does it: hours of a full disk are many of the same.
 _STORE_RETRY_S: Final = 60.0
-# A heartbeat each half minute would be most of what happens; news comes by hints.
-HEARTBEAT_S: Final = 1_800.0
+# A cashier scans again where a card did not come up.
+_PATIENCE_S: Final = 5.0
+_RECOGNITION: Final = Recognition(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +102,8 @@ class SimulatedRegister:
         self._agent: asyncio.Task[None] | None = None
         self._loop: SyncLoop | None = None
         self._printed = asyncio.Event()
+        self._desk: Desk | None = None
+        self._intake: ScanIntake | None = None
         self.store: SimulatedStore | None = None
         self.is_off = False
         self.till = asyncio.Lock()
@@ -142,22 +150,18 @@ class SimulatedRegister:
         self._printed.set()
 
     async def scan(self, code: str) -> bool | None:
-        """A card is scanned: True once it is on the page, None where that is not known, False where nobody hears it."""
-        store, agent = self.store, self._agent
-        if store is None or agent is None:
+        """A card is scanned: True once it is on the page and kept, False where nobody hears it, else None."""
+        intake, agent, desk = self._intake, self._agent, self._desk
+        if intake is None or agent is None or desk is None:
             return False
-        at = self.instant()
-
-        def keep(writing: Writing) -> None:
-            member = writing.member_by_code(code)
-            writing.keep_scan(code, "card", member.member if member is not None else None, at)
-
-        scanning = asyncio.get_running_loop().create_task(store.write(keep))
-        await asyncio.wait({scanning, agent}, return_when=asyncio.FIRST_COMPLETED)
-        if not scanning.done():
-            scanning.cancel()
+        event = ScanEvent(scan=_RECOGNITION.parse(code), at=self.instant(), reader="simulated")
+        taking = asyncio.get_running_loop().create_task(_kept(intake, event))
+        await asyncio.wait({taking, agent}, return_when=asyncio.FIRST_COMPLETED, timeout=_PATIENCE_S)
+        if not taking.done():
+            taking.cancel()
             return None
-        return scanning.exception() is None
+        shown = desk.serving()
+        return True if taking.result() and shown is not None and shown.code == code else None
 
     async def redeem(self, code: str, reward: Reward, sale: str) -> str | None:
         """A reward is chosen for the customer: its id once it is on the page, None where it was not said to be."""
@@ -197,14 +201,37 @@ class SimulatedRegister:
 
     async def _run(self) -> None:
         store = self._open_store(self.machine.disk, clock=self.wall, randomness=self._chance.randbytes)
+        self._desk = self._desk_of(store)
+        self._intake = ScanIntake(
+            store=cast("Store", store), desk=self._desk, lookup=self._lookup, guesses=lambda: _RECOGNITION.guesses
+        )
         self.store = store
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read_spool(store))
+                tasks.create_task(self._read_spool(store, self._desk))
                 tasks.create_task(self._exchange(store))
         finally:
-            self.store = None
+            self.store, intake, self._intake, self._loop = None, self._intake, None, None
+            await intake.close()
             store.close()
+
+    def _desk_of(self, store: SimulatedStore) -> Desk:
+        loop = asyncio.get_running_loop()
+
+        def later(after_s: float, work: Callable[[], None]) -> None:
+            loop.call_later(after_s, lambda: None if store.closed else work())
+
+        return Desk(
+            language="en",
+            place=PlaceView(store=None, register=self.machine.name),
+            clock=self.instant,
+            find_member=store.member_by_code,
+            checkout=restored(checkout_of(store, self.machine.boot), self.instant()),
+            schedule=later,
+        )
+
+    async def _lookup(self, code: str) -> LookedUp:
+        return await self._loop.lookup(code) if self._loop is not None else LookedUp()
 
     async def _exchange(self, store: SimulatedStore) -> None:
         while True:
@@ -221,9 +248,10 @@ class SimulatedRegister:
                 mapped=lambda matcher: None,
                 item_map=None,
                 backoff=self._backoff,
-                heartbeat_s=HEARTBEAT_S,
+                heartbeat_s=self.machine.link.heartbeat_s,
             )
             store.committed = lambda committed, loop=loop: loop.wake()  # type: ignore[misc]
+            self._loop = loop
             try:
                 await loop.run(lambda: None)
             except StoreError as error:
@@ -235,7 +263,7 @@ class SimulatedRegister:
         """How many of the spool's receipts the store has."""
         return int(store.meta(_SPOOL) or 0)
 
-    async def _read_spool(self, store: SimulatedStore) -> None:
+    async def _read_spool(self, store: SimulatedStore, desk: Desk) -> None:
         """One receipt after the other; the place in the spool moves in the same transaction."""
         rules = Rules()
         while True:
@@ -257,13 +285,21 @@ class SimulatedRegister:
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
             self.machine.taken = place + 1
+            if booked.settlement is not None:
+                desk.settled(booked.settlement)
             self._trace.note(
                 self.machine.name,
                 f"{booked.fate} {spooled.receipt.number} {booked.settlement and booked.settlement.code}",
             )
 
 
-def copied(machine: Machine, path: Path, *, name: str) -> Machine:
+async def _kept(intake: ScanIntake, event: ScanEvent) -> bool:
+    """Whether a scan is durable that was taken."""
+    keeping = await intake.take(event)
+    return keeping is not None and await keeping is not None
+
+
+def copied(machine: Machine, path: Path, name: str, calm: float) -> Machine:
     """The same register once more: a disk that was copied while its agent was off."""
     path.write_bytes(machine.disk.path.read_bytes())
     if (witness := witness_of(machine.disk.path)).exists():
@@ -272,7 +308,7 @@ def copied(machine: Machine, path: Path, *, name: str) -> Machine:
         name=name,
         device=machine.device,
         disk=Disk(path=path, chance=machine.disk.chance),
-        link=Link(),
+        link=Link(calm),
         spool=list(machine.spool),
         taken=machine.taken,
         boots=machine.boots + 1_000,

@@ -2,110 +2,57 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from sync.retry import Backoff
 from tests.faults.figures import Figures, Tell
 from tests.faults.planted import Unjittered
-from tests.faults.virtual_time import VirtualTimeLoop
 from tests.simulation.centre import ReclaimingCentre
-from tests.simulation.chain import Chain, Plan
-from tests.simulation.checker import Fault, faults
+from tests.simulation.chain import Plan
 from tests.simulation.disk import EagerStore, ForgetfulStore, ForgivingStore, HastyStore, RenamingStore
+from tests.simulation.runs import RUNS, Outcome, played
 
-# A busy morning; and 2,000 hours of shops with a till each, a night among them.
-MORNING: dict[str, Any] = {"registers": 8, "hours": 4.0}
-MORNINGS = 6
-DAYS: dict[str, Any] = {"registers": 50, "hours": 40.0, "calm": 2.5}
-_MEMORY = Path("/dev/shm")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    found: list[Fault]
-    hash: str
-    events: int
-    receipts: int
-    history: str
+# What is planted shows where chance meets it: in some hours of so many.
+TRIES = 16
+# So many hours of the long run are played once more: they have faults of all kinds.
+AGAIN_H = 6
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Thousands of faults are logged a second; the trace has them."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
+def test_a_morning_under_all_faults_at_once_comes_out_right(tell: Tell) -> None:
+    plan = Plan(seed=random.randrange(2**32), **RUNS["morning"])
 
+    outcome = played(plan)
 
-@pytest.fixture
-def disks() -> Iterator[Path]:
-    """Files that stand in memory: the simulated disks do not wait for this machine's."""
-    folder = Path(tempfile.mkdtemp(prefix="tillside-simulation-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    yield folder
-    shutil.rmtree(folder)
-
-
-def played(plan: Plan, disks: Path) -> Outcome:
-    """Play a run to its end and look at everything."""
-    print(f"seed {plan.seed}")
-    folder = Path(tempfile.mkdtemp(dir=disks))
-    loop = VirtualTimeLoop()
-
-    async def run() -> Outcome:
-        chain = Chain(plan, folder)
-        await chain.play()
-        found = faults(chain)
-        history = "\n\n".join(f"{fault.what}\n{chain.trace.history(fault.about)}" for fault in found[:5])
-        outcome = Outcome(
-            found=found,
-            hash=chain.trace.hash,
-            events=chain.trace.events,
-            receipts=len(chain.sold),
-            history=history,
-        )
-        for register in (*chain.registers, *chain.clones):
-            await register.die()
-        chain.centre.database.close()
-        return outcome
-
-    try:
-        outcome = loop.run_until_complete(run())
-    finally:
-        loop.close()
-    print(f"{outcome.receipts} receipts, {outcome.events} events, {len(outcome.found)} faults, {outcome.hash[:16]}")
-    return outcome
-
-
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    ("size", "receipts"),
-    [
-        pytest.param(MORNING, 30, id="a morning"),
-        pytest.param(DAYS, 800, id="2,000 hours", marks=pytest.mark.long),
-    ],
-)
-def test_a_chain_under_all_faults_at_once_comes_out_right(
-    size: dict[str, Any], receipts: int, disks: Path, tell: Tell
-) -> None:
-    outcome = played(Plan(seed=random.randrange(2**32), **size), disks)
-    tell(figures(f"all at once, {size['registers']} registers", outcome))
-
+    tell(figures("all at once, a morning of 8 registers", outcome))
     assert outcome.found == [], outcome.history
-    assert outcome.receipts > receipts
+    assert outcome.receipts > 30
+    assert again("morning", plan) == [*outcome.by_hour, outcome.hash]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_2000_hours_of_shops_under_all_faults_at_once_come_out_right(tell: Tell) -> None:
+    plan = Plan(seed=random.randrange(2**32), **RUNS["days"])
+
+    outcome = played(plan)
+
+    tell(figures("all at once, 50 registers, 2,000 hours", outcome))
+    assert outcome.found == [], outcome.history
+    assert outcome.receipts > 1_500
+    assert again("days", plan, "--hours", str(AGAIN_H))[:AGAIN_H] == outcome.by_hour[:AGAIN_H]
+
+
+def again(run: str, plan: Plan, *options: str) -> list[str]:
+    """What a trace came to hour by hour, where another process plays the same seed."""
+    command = [sys.executable, "-m", "tests.simulation", run, str(plan.seed), *options]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": "7"})
+    return [line for line in told.stdout.splitlines() if len(line) == 64]
 
 
 def figures(fault: str, outcome: Outcome) -> Figures:
@@ -139,30 +86,18 @@ def figures(fault: str, outcome: Outcome) -> Figures:
         "a grant that ends by time",
     ],
 )
-def test_what_is_planted_is_found(planted: dict[str, Any], words: str, disks: Path) -> None:
-    """What is planted shows where chance meets it: in one morning of a few."""
-    mornings = (played(Plan(seed=random.randrange(2**32), **MORNING, **planted), disks) for _ in range(MORNINGS))
+def test_what_is_planted_is_found(planted: dict[str, Any], words: str) -> None:
+    tries = (played(Plan(seed=random.randrange(2**32), **RUNS["hours"], **planted)) for _ in range(TRIES))
 
-    assert any(words in fault.what for outcome in mornings for fault in outcome.found)
+    assert any(words in fault.what for outcome in tries for fault in outcome.found)
 
 
 @pytest.mark.parametrize("backoff", [Backoff(), Unjittered()], ids=["with jitter", "the cap takes it"])
-def test_registers_come_back_one_by_one_unless_the_cap_takes_the_jitter(backoff: Backoff, disks: Path) -> None:
+def test_registers_come_back_one_by_one_unless_the_cap_takes_the_jitter(backoff: Backoff) -> None:
     plan = Plan(seed=random.randrange(2**32), registers=40, hours=1.0, backoff=backoff, only_network=True)
 
-    outcome = played(plan, disks)
+    outcome = played(plan)
 
     herds = [fault for fault in outcome.found if "within a second" in fault.what]
     assert outcome.found == herds
     assert bool(herds) == isinstance(backoff, Unjittered), outcome.history
-
-
-def test_a_seed_plays_the_same_run_again_in_any_process(disks: Path) -> None:
-    seed = random.randrange(2**32)
-    plan = f"Plan(seed={seed}, registers=6, hours=3.0)"
-    script = f"from tests.simulation.test_simulation import *; print(played({plan}, Path({str(disks)!r})).hash)"
-    environment = os.environ | {"PYTHONHASHSEED": "7"}
-
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
-
-    assert told.stdout.split()[-1] == played(Plan(seed=seed, registers=6, hours=3.0), disks).hash
