@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 OUT ?= dist
 
-.PHONY: demo test check types lint compiled bench coverage mutants package lock clean
+.PHONY: demo test check types lint compiled bench coverage mutants fuzz package lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready-central
@@ -47,6 +47,10 @@ coverage: .venv/ready-dev
 # Which changes of the loyalty engine its tests do not notice: hours for all of it, minutes for MODULES="evaluate roll".
 mutants: .venv/ready-dev
 	tests/loyalty/mutants.sh $(MODULES)
+
+# Whether a register answers a POS as its OpenAPI document says, whatever it is asked.
+fuzz: .venv/ready-central
+	tests/agent/fuzz_api.sh
 
 # The register's Debian package with its SBOM, into OUT: the same commit gives the same bytes.
 package:

@@ -20,7 +20,9 @@ from sync.store.writing import Writing
 
 # The register's own secret, under which bodies of calls are kept as digests.
 _CALLS_KEY: Final = "calls-key"
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
+# An Idempotency-Key, as a pattern.
+KEY: Final = r"[!-~]{1,255}"
+_is_key: Final = re.compile(KEY).fullmatch
 
 T = TypeVar("T", bound=Struct)
 
@@ -29,7 +31,7 @@ def call_of(idempotency_key: str | None) -> str | None:
     """The name under which a call is remembered; None of one that has no key. Raises MalformedBodyError."""
     if idempotency_key is None:
         return None
-    if not _KEY(idempotency_key):
+    if not _is_key(idempotency_key):
         raise MalformedBodyError("The Idempotency-Key is not 1 to 255 visible ASCII characters.")
     return hashlib.sha256(idempotency_key.encode()).hexdigest()
 

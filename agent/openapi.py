@@ -15,9 +15,12 @@ import msgspec
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
+from agent.calls import KEY
 from agent.problem import MEDIA_TYPE, Problem
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
+# What a parameter may be, where that is less than any text.
+_TEXTS = {"Idempotency-Key": {"type": "string", "pattern": f"^{KEY}$"}}
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -113,7 +116,7 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
     names += [(name, "header", False) for name in route.headers]
     if names:
         operation["parameters"] = [
-            {"name": name, "in": place, "required": required, "schema": {"type": "string"}}
+            {"name": name, "in": place, "required": required, "schema": _TEXTS.get(name, {"type": "string"})}
             for name, place, required in names
         ]
     return operation

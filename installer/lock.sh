@@ -9,6 +9,7 @@ compile() {
 }
 printf 'hatchling>=1.27\neditables>=0.5\n' | compile build -
 printf 'cyclonedx-bom>=7\nhatchling>=1.27\nnfpm>=2.47\n' | compile package -
+printf 'schemathesis>=4.32\n' | compile fuzz -
 compile run pyproject.toml
 compile central pyproject.toml --extra central
 compile dev pyproject.toml --extra central --extra sql --extra dev --extra bench
