@@ -21,7 +21,7 @@ from agent.calls import call_of, once
 from agent.checkout import MemberRemoved, MemberScan, UseUp, step
 from agent.desk import Desk, Settlement
 from agent.inspection import NotFoundError
-from agent.pricing import drawn, owner_of, scanned_now
+from agent.pricing import Owner, drawn, owner_of, scanned_now
 from agent.problem import MalformedBodyError
 from agent.profiles import (
     GivenCode,
@@ -38,6 +38,7 @@ from agent.promises import affordable, reserved_on_page
 from agent.sale_shapes import SaleRefusedError
 from agent.sales import MAX_REDEMPTIONS, Centre, granted, make_room, take_back
 from agent.scans import ScanIntake
+from agent.shown_vouchers import Brought, brought_by, own
 from agent.view import RecentView
 from drivers.clock import Clock
 from drivers.scanning.driver import ScanEvent
@@ -47,8 +48,9 @@ from loyalty.identification import MemberKind, is_member_code, normal_code
 from loyalty.instant import Instant
 from loyalty.money import minor_digits
 from loyalty.pan import first_pan
-from loyalty.program import Reward
+from loyalty.program import Program, Reward
 from loyalty.receipt import MemberReference
+from loyalty.rewards import per_receipt
 from sync.guesses import Guesses
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import KeptRedemption, StoredReceipt
@@ -76,13 +78,16 @@ class ScansGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ScanHeard(Struct, frozen=True, kw_only=True):
-    """What a scan was: a `member` code, `goods` that belong into the POS, or `nothing` that is known."""
+    """What a scan was: a `member` code, a `voucher`, `goods` that belong into the POS, or `nothing` that is known.
 
-    heard: Literal["member", "goods", "nothing"]
+    The page says what came of a voucher.
+    """
+
+    heard: Literal["member", "voucher", "goods", "nothing"]
 
 
 class CodeTyped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The number of a card or telephone that a person typed."""
+    """The number of a card or telephone, or a voucher's code, that a person typed."""
 
     typed: Written
 
@@ -97,6 +102,12 @@ class RewardWanted(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A reward of the program in force, once."""
 
     reward: Annotated[str, Meta(min_length=1, max_length=48)]
+
+
+class VoucherShown(ForTurn, frozen=True, kw_only=True):
+    """A voucher of whoever is shown: its code as it was typed, or all that a scanner sent."""
+
+    voucher: Written
 
 
 class JoinHere(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,6 +193,8 @@ class Counter:
         self._scanning.take()
         scan = self._meant([self._parse(text) for text in given.texts])
         await self._scans.take(ScanEvent(scan=scan, at=self._now(), reader=PAGE))
+        if self._scans.is_voucher(scan):
+            return ScanHeard(heard="voucher")
         if scan.member is not None:
             return ScanHeard(heard="member")
         return ScanHeard(heard="goods" if scan.identifier is not None else "nothing")
@@ -194,7 +207,13 @@ class Counter:
         return next(iter([*known, *claimed, *scans]))
 
     async def find(self, given: CodeTyped) -> None:
-        """Shows whose number was typed. Raises TooOftenError, MalformedBodyError and NotFoundError."""
+        """Shows whose number was typed, or takes a voucher for whoever is shown.
+
+        Raises TooOftenError, MalformedBodyError, NotFoundError, SaleRefusedError and StoreError.
+        """
+        if self._scans.is_voucher(self._parse(given.typed)):
+            await self.take(given.typed)
+            return
         code = normal_code(given.typed)
         if not code.startswith("+") and first_pan(code) is not None:
             raise MalformedBodyError("This is a payment card's number, and those are kept nowhere.")
@@ -270,7 +289,15 @@ class Counter:
         """
         return await granted(self._centre, self._guesses, lambda: self._reserve(wanted, key))
 
-    async def _reserve(self, wanted: RewardWanted, key: str | None) -> Reserved:
+    async def take(self, written: str) -> Reserved:
+        """The same of what a voucher brings to whoever is shown: its code as it was typed, or all that was scanned."""
+        serving = self._desk.serving()
+        if serving is None:
+            raise SaleRefusedError("no_member", "Nobody is shown: scan the member's card first, then the voucher.")
+        shown = VoucherShown(turn=serving.id, voucher=self._parse(written).text)
+        return await granted(self._centre, self._guesses, lambda: self._reserve(shown, None))
+
+    async def _reserve(self, wanted: RewardWanted | VoucherShown, key: str | None) -> Reserved:
         now, call = self._now(), call_of(key)
         shown = self._serving(wanted.turn)
         reserved: list[KeptRedemption] = []
@@ -293,7 +320,7 @@ class Counter:
         writing: Writing,
         *,
         shown: MemberScan,
-        wanted: RewardWanted,
+        wanted: RewardWanted | VoucherShown,
         now: Instant,
         reserved: list[KeptRedemption],
     ) -> Reserved:
@@ -308,11 +335,12 @@ class Counter:
         if named is None:
             raise SaleRefusedError("no_program", "No program holds here now.")
         name, program = named
-        member = owner.member
-        meant = {reward.id: reward for reward in affordable(program, member, now.wall)}
+        member, every = owner.member, {one.id: one for one in program.rewards}
+        which, brought = _meant(writing, program, owner, wanted)
+        meant = affordable(program, member, now.wall, {which: 1} if brought is not None else {})
         before = reserved_on_page(writing, member.member)
-        reward = _chosen(meant, wanted.reward, before, {one.id: one for one in program.rewards})
-        draws = drawn(owner, reward, reward.points)
+        reward = _chosen({one.id: one for one in meant}, which, before, every)
+        draws = brought.draws if brought is not None else drawn(owner, reward, reward.points)
         sale = before[0].sale if before else _opened(writing, reference, now)
         one = KeptRedemption(
             id=writing.new_id("r-"),
@@ -326,6 +354,8 @@ class Counter:
             program=name,
             at=now.wall,
             entered=reference.entry,
+            voucher=brought.voucher if brought is not None else None,
+            reserved=now,
         )
         writing.reserve(one)
         reserved[:] = [one]
@@ -390,6 +420,18 @@ def _recent(one: StoredReceipt) -> RecentView:
     )
 
 
+def _meant(
+    writing: Writing, program: Program, owner: Owner, wanted: RewardWanted | VoucherShown
+) -> tuple[str, Brought | None]:
+    """The id of the reward that is wanted, and what brings it where that is a voucher."""
+    if isinstance(wanted, VoucherShown):
+        brought = brought_by(writing, program, owner.member, owner.standing, wanted.voucher)
+        return brought.reward.id, brought
+    if any(one.id == wanted.reward and one.issued for one in program.rewards):
+        return wanted.reward, own(writing, program, owner.member, owner.standing, wanted.reward)
+    return wanted.reward, None
+
+
 def _chosen(
     meant: dict[str, Reward], wanted: str, before: Sequence[KeptRedemption], every: dict[str, Reward]
 ) -> Reward:
@@ -399,7 +441,7 @@ def _chosen(
     if not reward.discount_minor:
         raise SaleRefusedError("not_for_basket", "What this reward takes off hangs on the goods: only a POS can tell.")
     had = [one for one in before if one.reward == wanted]
-    if len(before) >= MAX_REDEMPTIONS or len(had) >= (reward.max_per_receipt or MAX_REDEMPTIONS):
+    if len(before) >= MAX_REDEMPTIONS or len(had) >= per_receipt(reward):
         raise SaleRefusedError("not_for_basket", "One receipt cannot have it more often.")
     for other in before:
         group = every[other.reward].stack_group if other.reward in every else UNSET

@@ -48,7 +48,7 @@ class CounterRoutes:
                 method="POST",
                 path="/v1/customer",
                 handler=self._find,
-                summary="Shows whose card or telephone number was typed.",
+                summary="Shows whose card or telephone number was typed, or takes a voucher for whoever is shown.",
                 body=(CodeTyped,),
                 status=204,
                 page=True,

@@ -89,6 +89,7 @@ class _Notice(Struct, frozen=True, kw_only=True):
     kind: NoticeKind
     at: Instant
     code: str = ""
+    reason: str | None = None
 
     @property
     def shown_for(self) -> timedelta:
@@ -196,9 +197,11 @@ class Desk:
         """Whose scan a receipt printed now would take; its id is the turn that the page is told."""
         return next((scan for scan in self._checkout.scans if scan.id == self._checkout.shown), None)
 
-    def tell(self, kind: NoticeKind, at: Instant, code: str = "") -> None:
-        """Something that the cashier should see of a scan that is no member's; `code` is a blocked card's."""
-        self._notice = _Notice(kind=kind, at=at, code=code)
+    def tell(self, kind: NoticeKind, at: Instant, code: str = "", *, reason: str | None = None) -> None:
+        """Something that the cashier should see of a scan that is no member's; `code` is a blocked card's, `reason` why
+        a voucher was not taken.
+        """
+        self._notice = _Notice(kind=kind, at=at, code=code, reason=reason)
         self._schedule(self._notice.shown_for.total_seconds() + _AFTER_S, self.publish)
         self.publish()
 
@@ -293,7 +296,7 @@ class Desk:
         notice = self._notice
         if notice is None or not timedelta(0) <= self._since(notice.at) < notice.shown_for:
             return None
-        return NoticeView(kind=notice.kind, ending=ending_of(notice.code))
+        return NoticeView(kind=notice.kind, ending=ending_of(notice.code), reason=notice.reason)
 
     def _since(self, at: Instant) -> timedelta:
         return timedelta(microseconds=self._clock().ns_since(at) // 1000)

@@ -96,7 +96,9 @@ def _came_before(receipt: Receipt, captured: Instant, one: KeptRedemption) -> bo
     if not was_heard and receipt.issued_at and one.at - receipt.issued_at > OTHER_CLOCK_OFF:
         return True
     # Without a boot it is what a database or a file says of its own time.
-    return one.at - captured.wall > (timedelta() if captured.boot else OTHER_CLOCK_OFF)
+    if not captured.boot:
+        return one.at - captured.wall > OTHER_CLOCK_OFF
+    return captured.ns_since(one.reserved) < 0 if one.reserved is not None else one.at > captured.wall
 
 
 def _end(writing: Writing, sale: KeptSale, state: RedemptionState) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agent.booking import Rules, checkout_of, folded
 from agent.checkout import current
-from agent.promises import unsafe_because
+from agent.promises import own_vouchers, unsafe_because
 from agent.sale_shapes import (
     RedemptionGiven,
     RedemptionView,
@@ -43,10 +43,11 @@ _NO_CARD: Final = frozenset({"phone", "email"})
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """A member as this register knows them, and what it may spend of their points."""
+    """A member as this register knows them, and what it may spend of their points, and take of their own vouchers."""
 
     member: Member
     standing: Standing
+    vouchers: dict[str, int] = {}
 
 
 class Priced(Struct, frozen=True, kw_only=True):
@@ -94,7 +95,8 @@ def owner_of(writing: Writing, reference: MemberReference | None) -> Owner | Non
     member = writing.member_by_code(reference.code) if reference is not None else None
     if reference is None or member is None or member.refuses(reference.code):
         return None
-    return Owner(member=member, standing=writing.standing(member, is_sure=writing.is_sure()))
+    standing = writing.standing(member, is_sure=writing.is_sure())
+    return Owner(member=member, standing=standing, vouchers=own_vouchers(writing, member, standing))
 
 
 def _priced(writing: Writing, basket: Receipt | None, owner: Owner | None, rules: Rules) -> Priced | None:
@@ -174,6 +176,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
         at=now.wall,
         entered=reference.entry,
         voucher=brought.voucher if brought is not None else None,
+        reserved=now,
     )
     writing.reserve(one)
     if look.sale.member is None:
@@ -226,7 +229,7 @@ def _bought(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward,
         return reward, given.points // reward.points
     points = given.points or 0
     for offer in _offers(look, priced):
-        if not offer.missing and points % offer.cost == 0 and points // offer.cost <= offer.times:
+        if not offer.missing and offer.cost and points % offer.cost == 0 and points // offer.cost <= offer.times:
             return rewards[offer.reward], points // offer.cost
     raise SaleRefusedError("not_for_basket", f"No reward of this basket comes to {points} points: name one.")
 
@@ -235,7 +238,7 @@ def _offers(look: Look, priced: Priced) -> tuple[Offer, ...]:
     if priced.purchase is None or look.owner is None or not priced.program.rewards:
         return ()
     before = look.owner.member.balance.spendable + sum(one.points for one in look.reserved)
-    return offers(priced.purchase, priced.program, before, look.taken)
+    return offers(priced.purchase, priced.program, before, look.taken, look.owner.vouchers)
 
 
 def report(writing: Writing, look: Look, *, online: bool, with_could: bool = True) -> SaleReport:
@@ -293,7 +296,9 @@ def _member(reference: MemberReference, owner: Owner | None) -> SaleMember:
 def _offered(offer: Offer, program: Program, standing: Standing) -> RewardOffer:
     reward = next(one for one in program.rewards if one.id == offer.reward)
     safe, why = 0, ""
-    if not offer.missing:
+    if not offer.cost:
+        safe = offer.times
+    elif not offer.missing:
         safe = min(offer.times, standing.safe // offer.cost)
         try:
             standing.drawn(reward, (safe + 1) * offer.cost)

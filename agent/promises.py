@@ -6,7 +6,8 @@ are bought is seen when a sale is priced (`agent.pricing`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -21,7 +22,7 @@ from loyalty.member import Counters, Member, MemberState
 from loyalty.money import minor_digits
 from loyalty.program import Program, ProgramError, Reward, program_from_json
 from loyalty.receipt import Receipt
-from loyalty.rewards import offers
+from loyalty.rewards import NOTHING, offers
 from sync.programs import program_at
 from sync.store.rows import KeptRedemption
 from sync.store.spending_rows import SpendingReads
@@ -48,12 +49,17 @@ class Promises:
         promise = replace(promise, currency=program.currency, digits=minor_digits(program.currency))
         if not program.rewards:
             return promise
+        own = own_vouchers(self._store, member, standing)
         titles = {one.id: one.title or None for one in program.rewards}
         return replace(
             promise,
-            rewards=tuple(_view(one, standing) for one in affordable(program, member, now)),
+            rewards=tuple(_view(one, standing, own) for one in affordable(program, member, now, own)),
             reserved=tuple(_reserved(one, titles) for one in reserved_on_page(self._store, member.member)),
         )
+
+    def program(self) -> Program | None:
+        """The one in force now."""
+        return self._program(self._now())
 
     def _program(self, now: datetime) -> Program | None:
         name = program_at(self._store, now)
@@ -68,8 +74,21 @@ class Promises:
         return self._read[1]
 
 
-def affordable(program: Program, member: Member, now: datetime) -> tuple[Reward, ...]:
-    """The rewards that are meant for this member, here and today, and that they have the points for, in their order.
+def own_vouchers(reads: SpendingReads, member: Member, standing: Standing) -> Counter[str]:
+    """How many vouchers of the member's own lie here and can be taken, by the reward that they bring."""
+    held: Counter[str] = Counter()
+    if standing.is_sure:
+        for one in reads.leases_of(member):
+            if one.epoch == standing.epoch:
+                held[one.reward] += one.left
+    return held
+
+
+def affordable(
+    program: Program, member: Member, now: datetime, brought: Mapping[str, int] = NOTHING
+) -> tuple[Reward, ...]:
+    """The rewards that are meant for this member, here and today, and that they have the points for, or vouchers that
+    brought them, in their order.
 
     What goods a reward is for is not looked at.
     """
@@ -85,7 +104,12 @@ def affordable(program: Program, member: Member, now: datetime) -> tuple[Reward,
     nothing = Receipt(key=_NOTHING_BOUGHT, kind="sale", currency=program.currency, total_minor=0, issued_at=now)
     fold.sell(nothing, program=program, facts=facts_of(state, program))
     rewards = {reward.id: reward for reward in program.rewards}
-    offered = offers(fold.purchase(_NOTHING_BOUGHT), program, member.balance.spendable)
+    offered = offers(
+        fold.purchase(_NOTHING_BOUGHT),
+        program,
+        member.balance.spendable,
+        brought=brought,
+    )
     return tuple(rewards[one.reward] for one in offered if all(lack.kind != "points" for lack in one.missing))
 
 
@@ -104,12 +128,12 @@ def unsafe_because(standing: Standing) -> Unsafe | None:
     return "partly_granted" if standing.safe else "not_granted"
 
 
-def _view(reward: Reward, standing: Standing) -> RewardView:
+def _view(reward: Reward, standing: Standing, own: Mapping[str, int]) -> RewardView:
     return RewardView(
         reward=reward.id,
         title=reward.title or None,
         cost=reward.points,
-        times=standing.balance // reward.points,
+        times=standing.balance // reward.points if reward.points else own[reward.id],
         safe=reward.points <= standing.safe,
         discount_minor=reward.discount_minor or None,
         min_basket_minor=reward.min_basket_minor or None,

@@ -41,6 +41,7 @@ from agent.state import place_of, sources_of
 from agent.store_inspection import Live, StoreInspection
 from agent.supervisor import Clocks, Health, Supervisor, Worker
 from agent.view import PlaceView
+from agent.voucher_scans import VoucherScans
 from config.load import state_folder
 from config.settings import SPOOL_OPTION, ReceiptSettings, ScannerSettings, Settings
 from drivers.clock import boot_id, now
@@ -134,6 +135,7 @@ class Register:
     async def run(self, ready: Callable[[Running], None], stop: asyncio.Event) -> None:
         """Runs until `stop` is set. Raises PageUnavailableError."""
         loop = asyncio.get_running_loop()
+        promises = Promises(self._store, lambda: now().wall)
         self._desk = Desk(
             language=self._settings.register.language,
             place=self._place(),
@@ -141,7 +143,7 @@ class Register:
             find_member=self._store.member_by_code,
             checkout=restored(checkout_of(self._store, boot_id()), now()),
             schedule=loop.call_later,
-            promise=Promises(self._store, lambda: now().wall).of,
+            promise=promises.of,
             recent=lambda: recent_receipts(self._store, now()),
         )
         self._receipts_back = asyncio.Event()
@@ -171,6 +173,19 @@ class Register:
         self._store.listen(self._committed)
         self._desk.set_badge(self._link.badge)
         profiles = Profiles(self._store)
+        counter = Counter(
+            self._store,
+            self._desk,
+            self._scans,
+            self._rules,
+            self._link,
+            profiles=profiles,
+            parse=self._recognition.parse,
+            now=now,
+            monotonic_s=time.monotonic,
+            guesses=guesses,
+        )
+        self._scans.hand_vouchers_to(VoucherScans(self._store, self._desk, self._sales, counter, promises.program))
         api = LocalApi(
             self._access,
             self._desk,
@@ -180,18 +195,7 @@ class Register:
             profiles=profiles,
             guesses=guesses,
             sales=self._sales,
-            counter=Counter(
-                self._store,
-                self._desk,
-                self._scans,
-                self._rules,
-                self._link,
-                profiles=profiles,
-                parse=self._recognition.parse,
-                now=now,
-                monotonic_s=time.monotonic,
-                guesses=guesses,
-            ),
+            counter=counter,
             webhook=self._webhook,
             rereader=self._rereader,
         )

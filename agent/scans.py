@@ -3,7 +3,8 @@
 Owns the order of steps: find the member in the local store, keep the scan, show it; ask the centre only
 about a code that nobody here knows, while the page already says so. Of a code that may as well be goods nothing is
 kept or shown unless the centre knows it as a card. A blocked card is shown and never kept. The code of a fiscal
-receipt goes to who books it (`agent.scanned_receipts`). Never waits for the network before showing something.
+receipt goes to who books it (`agent.scanned_receipts`), a voucher's to who takes it (`agent.voucher_scans`). Never
+waits for the network before showing something.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from msgspec import UNSET
@@ -22,7 +23,7 @@ from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
 from drivers.scanning.driver import Keeping, ScanEvent
 from drivers.scanning.receipt_codes import names_receipt
-from drivers.scanning.scan import MemberCode
+from drivers.scanning.scan import MemberCode, Scan
 from loyalty.instant import Instant
 from loyalty.member import Member
 from sync.loop import LookedUp
@@ -48,6 +49,14 @@ Lookup = Callable[[str], Awaitable[LookedUp]]
 BookReceipt = Callable[[ScanEvent], Coroutine[Any, Any, None]]
 
 
+class Vouchers(Protocol):
+    """Who takes vouchers that are scanned."""
+
+    def claims(self, scan: Scan) -> bool: ...
+
+    async def take(self, event: ScanEvent) -> None: ...
+
+
 class ScanIntake:
     """Takes the scans of all scanners of a register.
 
@@ -71,6 +80,7 @@ class ScanIntake:
         self._lookup = lookup
         self._guesses = guesses
         self._book_receipt = book_receipt
+        self._vouchers: Vouchers | None = None
         self._sleep = sleep
         self._show_within_s = show_within_s
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -90,6 +100,8 @@ class ScanIntake:
         code = event.scan.member
         if self._book_receipt is not None and names_receipt(event.scan):
             return self._spawn(self._book_receipt(event))
+        if self._vouchers is not None and self.is_voucher(event.scan):
+            return self._spawn(self._vouchers.take(event))
         if code is None:
             self._tell(event)
             return None
@@ -110,6 +122,14 @@ class ScanIntake:
                 self._look_up(code.code, partial(self._answered, scan, keeping))
             return keeping
         return None
+
+    def hand_vouchers_to(self, vouchers: Vouchers) -> None:
+        """Those that it claims are its business from now on; before, they are nobody's."""
+        self._vouchers = vouchers
+
+    def is_voucher(self, scan: Scan) -> bool:
+        """Whether a scan goes to who takes vouchers."""
+        return self._vouchers is not None and self._vouchers.claims(scan)
 
     async def settled(self) -> None:
         """Returns when everything that was scanned is kept, and every lookup answered."""

@@ -25,6 +25,7 @@ NoticeKind = Literal[
     "receipt_known",
     "receipt_code_old",
     "receipt_code_broken",
+    "voucher",
 ]
 
 
@@ -35,7 +36,8 @@ Unsafe = Literal["register_unsure", "not_granted", "partly_granted"]
 
 
 class RewardView(Struct, frozen=True, kw_only=True):
-    """A reward that the member has the points for; `safe` where it can be given without asking the centre.
+    """A reward that the member has the points for, or a voucher that lies here (`cost` 0); `safe` where it can be given
+    without asking the centre.
 
     `discount_minor` is what it takes off whatever is bought; None where that hangs on the goods, which only a POS that
     calls in can tell. `min_basket_minor` is what goods it needs.
@@ -152,10 +154,14 @@ class CustomerView(Struct, frozen=True, kw_only=True):
 
 
 class NoticeView(Struct, frozen=True, kw_only=True):
-    """A scan that is nobody's, for a short while: `blocked` beside a customer who stays; `ending` is that card's."""
+    """A scan that is nobody's, for a short while: `blocked` beside a customer who stays; `ending` is that card's.
+
+    A `voucher` was taken, or not for a `reason`, in the words of the local API; `silent` where the store failed.
+    """
 
     kind: NoticeKind
     ending: str = ""
+    reason: str | None = None
 
 
 class SaleView(Struct, frozen=True, kw_only=True):

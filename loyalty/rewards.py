@@ -21,6 +21,9 @@ from loyalty.receipt import Line
 
 # More of one reward than any basket has; where nothing else bounds it.
 MAX_TIMES: Final = 10**6
+NOTHING: Final[Mapping[str, int]] = {}
+"""No reward is brought by a voucher."""
+
 # Programs whose rewards are kept ready.
 _READY: Final = 32
 
@@ -79,20 +82,27 @@ class Offer(Struct, frozen=True, kw_only=True):
     until: str | UnsetType = UNSET
 
 
-def offers(purchase: Purchase, program: Program, spendable: int, taken: Sequence[Taken] = ()) -> tuple[Offer, ...]:
+def offers(
+    purchase: Purchase,
+    program: Program,
+    spendable: int,
+    taken: Sequence[Taken] = (),
+    brought: Mapping[str, int] = NOTHING,
+) -> tuple[Offer, ...]:
     """The rewards that are meant for this basket, here and now, in the order of `(priority, id)`, beside those `taken`.
 
     `spendable` is what the member may spend, before what is `taken`. A reward whose conditions do not hold is left out:
-    nothing that could be bought would bring it; so is one that only a voucher brings.
+    nothing that could be bought would bring it; so is one that only a voucher brings, but for those that vouchers
+    bring so many times (`brought`).
 
     Raises RewardUnavailableError where `taken` cannot be had.
     """
     basket = _Basket(purchase, program.currency)
     spendable -= sum(each.points for each in _redeem(basket, program, taken))
     return tuple(
-        _offer(ready, basket, spendable)
+        _offer(ready, basket, spendable, brought.get(ready.reward.id, 0))
         for ready in _ready(program)
-        if ready.reward.cost is not UNSET and _is_meant(ready, purchase)
+        if (ready.reward.cost is not UNSET or ready.reward.id in brought) and _is_meant(ready, purchase)
     )
 
 
@@ -179,7 +189,7 @@ class _Basket:
     def most(self, ready: _Ready) -> int:
         """How many times more the goods allow a reward, whatever the points."""
         reward, places = ready.reward, self.places(ready)
-        most = _per_receipt(reward) - self.times[reward.id]
+        most = per_receipt(reward) - self.times[reward.id]
         if reward.min_basket_minor is not UNSET:
             most = min(most, self.purchase.basket_minor // reward.min_basket_minor - self.times[reward.id])
         if reward.discount_minor is not UNSET:
@@ -251,7 +261,7 @@ def _pieces_of(line: Line) -> int:
     return count if count > 0 and part == 0 else 1
 
 
-def _per_receipt(reward: Reward) -> int:
+def per_receipt(reward: Reward) -> int:
     """How many times a receipt can have a reward, whatever is on it."""
     if reward.max_per_receipt is not UNSET:
         return reward.max_per_receipt
@@ -280,15 +290,16 @@ def _check(ready: _Ready, times: int, basket: _Basket) -> None:
         raise RewardUnavailableError(f"{name!r}: this basket can have it {most} times at most")
 
 
-def _offer(ready: _Ready, basket: _Basket, spendable: int) -> Offer:
+def _offer(ready: _Ready, basket: _Basket, spendable: int, brought: int) -> Offer:
     reward = ready.reward
+    affordable = spendable // reward.points if reward.points else brought
     missing = (*_too_few_points(reward, spendable), *_stacked(ready, basket), *_lacking(ready, basket))
     minor = {} if missing else basket.off(ready, 1)[0]
     return Offer(
         reward=reward.id,
         title=reward.title,
         cost=reward.points,
-        times=0 if missing else min(spendable // reward.points, basket.most(ready)),
+        times=0 if missing else min(affordable, basket.most(ready)),
         discount_minor=sum(minor.values()),
         lines=basket.discounts(minor),
         missing=missing,
@@ -297,7 +308,7 @@ def _offer(ready: _Ready, basket: _Basket, spendable: int) -> Offer:
 
 
 def _too_few_points(reward: Reward, spendable: int) -> Iterator[Missing]:
-    if spendable < reward.points:
+    if 0 < reward.points > spendable:
         count = reward.points - max(0, spendable)
         yield Missing(kind="points", count=count, unit="points", why=f"{count} points more")
 
@@ -315,7 +326,7 @@ def _lacking(ready: _Ready, basket: _Basket) -> Iterator[Missing]:
         return
     reward = ready.reward
     had = basket.times[reward.id]
-    if had and had >= (1 if reward.discount_percent is not UNSET else _per_receipt(reward)):
+    if had and had >= (1 if reward.discount_percent is not UNSET else per_receipt(reward)):
         yield Missing(kind="most", count=None, unit=None, why=f"a receipt can have it {had} times at most")
         return
     short = (reward.min_basket_minor or 0) * (had + 1) - basket.purchase.basket_minor

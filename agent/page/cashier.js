@@ -63,10 +63,12 @@ const placeOf = ({ store, register }) => (store && register ? say("place", { sto
 const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
 
 function showNotice(notice) {
-  if (notice && at("notice").dataset.kind !== notice.kind) beep();
+  const kind = notice?.reason ?? notice?.kind ?? "";
+  if (notice && kind !== "voucher" && at("notice").dataset.kind !== kind) beep();
   at("notice").hidden = !notice;
-  at("notice").dataset.kind = notice?.kind ?? "";
-  write("notice", notice ? say(`notice_${notice.kind}`, { card: cardName(notice.ending) }) : "");
+  at("notice").dataset.kind = kind;
+  const said = notice?.reason ? `refused_${kind}` : `notice_${kind}`;
+  write("notice", notice ? say(said, { card: cardName(notice.ending) }) : "");
 }
 
 function showWho(customer, sale) {
@@ -287,7 +289,8 @@ function rewardLine(reward, place, { digits, currency }) {
   if (reward.min_basket_minor !== null) hints.push(say("from_basket", { total: words.money(reward.min_basket_minor, digits, currency) }));
   if (!reward.safe) hints.push(say("needs_centre"));
   const name = make("span", { class: "what" }, rewardName(reward), hints.length > 0 ? make("small", {}, hints.join(" · ")) : "");
-  const cost = make("span", { class: "cost" }, words.number(reward.cost), make("span", { class: "hidden" }, ` ${say("in_points")}`));
+  const points = [words.number(reward.cost), make("span", { class: "hidden" }, ` ${say("in_points")}`)];
+  const cost = make("span", { class: "cost" }, reward.cost ? points : say("voucher"));
   if (reward.discount_minor === null) return make("li", {}, make("p", { class: "choice" }, name, cost));
   const number = String(place + 1);
   return make("li", {}, make("button",
@@ -302,7 +305,7 @@ function rewardPanel({ customer }) {
   return [
     heading(rewardName(reward)),
     make("p", { class: "amount" }, words.money(reward.discount_minor, member.digits, member.currency)),
-    make("p", {}, say("reward_costs", { n: reward.cost })),
+    make("p", {}, reward.cost ? say("reward_costs", { n: reward.cost }) : say("voucher")),
     make("div", { class: "row" },
       button("Enter", say("reserve"), () => reserve(reward.reward), { class: "main", "data-first": true }),
       backButton()),

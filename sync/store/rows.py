@@ -146,7 +146,7 @@ class KeptRedemption(Struct, frozen=True, kw_only=True):
     """A reward that was chosen for a sale: what it costs and takes off, and the allowances that it draws from.
 
     `member` is the centre's id, `program` the hash by which it was offered, `entered` how the member was told. With a
-    `voucher`, by its id, it draws uses of that.
+    `voucher`, by its id, it draws uses of that. `reserved` is the instant of `at`; None of one from before it was kept.
     """
 
     id: str
@@ -164,6 +164,7 @@ class KeptRedemption(Struct, frozen=True, kw_only=True):
     at: datetime
     entered: MemberEntry | None = None
     voucher: str | None = None
+    reserved: Instant | None = None
 
 
 class SpendingStatus(Struct, frozen=True, kw_only=True):

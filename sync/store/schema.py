@@ -259,6 +259,14 @@ _VOUCHERS: Migration = (
     ),
 )
 
+_RESERVED_AT: Migration = (
+    "reserved_at",
+    (
+        # The instant of `at`, so that a clock which is set meanwhile does not put a receipt before it.
+        "ALTER TABLE redemptions ADD COLUMN reserved TEXT",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -274,6 +282,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _SPENDING,
     _CLAIMS_SHOWN,
     _VOUCHERS,
+    _RESERVED_AT,
 )
 
 

@@ -52,7 +52,7 @@ _CURSOR_CENTRE: Final = "allowances_centre"
 _SALE = "SELECT sale, by_page, state, touched, member, receipt, basket FROM sales WHERE "
 _REDEMPTION = (
     "SELECT redemption, sale, member, reward, times, points, discount_minor, lines, draws, state, program, receipt, "
-    "at, entered, voucher FROM redemptions WHERE "
+    "at, entered, voucher, reserved FROM redemptions WHERE "
 )
 _LEASE: Final = "SELECT id, epoch, voucher, reward, member, points - used FROM allowances WHERE "
 _OPEN: Final = "returned IS NULL AND used < points"
@@ -312,8 +312,8 @@ class SpendingRows(SpendingReads):
             self._execute("UPDATE allowances SET used = used + ? WHERE id = ?", (draw.points, draw.allowance))
         self._execute(
             "INSERT INTO redemptions (redemption, times, points, discount_minor, state, sale, member, reward, program, "
-            "at, lines, draws, receipt, entered, voucher) "
-            "VALUES (?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
+            "at, lines, draws, receipt, entered, voucher, reserved) "
+            "VALUES (?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)",
             (
                 one.id,
                 one.times,
@@ -328,6 +328,7 @@ class SpendingRows(SpendingReads):
                 _encode(one.draws).decode(),
                 one.entered,
                 one.voucher,
+                _encode(one.reserved).decode() if one.reserved is not None else None,
             ),
         )
         self._execute(
@@ -450,6 +451,7 @@ def _redemption(row: Any) -> KeptRedemption:
         at=at,
         entered=row[13],
         voucher=row[14],
+        reserved=_instant.decode(row[15]) if row[15] is not None else None,
     )
 
 

@@ -29,8 +29,10 @@ from agent.problem import MalformedBodyError
 from agent.profiles import Profiles
 from agent.promises import Promises
 from agent.sale_shapes import SaleRefusedError
+from agent.sales import Sales
 from agent.scans import ScanIntake
 from agent.view import CustomerView, PageState, PlaceView
+from agent.voucher_scans import VoucherScans
 from drivers.scanning.scan import parse_scan
 from loyalty.addresses import address_code
 from loyalty.identification import IdentificationRule
@@ -73,6 +75,7 @@ class Till:
         self.seconds = 30.0
         self.centre = Centre(shop)
         self._number = 0
+        promises = Promises(shop.store, lambda: self.now().wall)
         self.desk = Desk(
             language="en",
             place=PlaceView(store="12", register="3"),
@@ -80,7 +83,7 @@ class Till:
             find_member=shop.store.member_by_code,
             checkout=Checkout(boot=BOOT),
             schedule=lambda _delay, _callback: None,
-            promise=Promises(shop.store, lambda: self.now().wall).of,
+            promise=promises.of,
             recent=lambda: recent_receipts(shop.store, self.now()),
         )
         self.scans = ScanIntake(store=shop.store, desk=self.desk, lookup=self._lookup, guesses=lambda: True)
@@ -96,6 +99,18 @@ class Till:
             monotonic_s=lambda: self.seconds,
             guesses=Guesses(lambda: self.seconds),
         )
+        self.sales = Sales(
+            shop.store,
+            shop.rules,
+            self.centre,
+            parse=lambda raw: parse_scan(raw, (CARDS,)),
+            identification=lambda: (CARDS,),
+            now=self.now,
+            sleep=asyncio.sleep,
+            guesses=Guesses(lambda: self.seconds),
+        )
+        vouchers = VoucherScans(shop.store, self.desk, self.sales, self.counter, promises.program)
+        self.scans.hand_vouchers_to(vouchers)
 
     async def _lookup(self, _code: str) -> LookedUp:
         return LookedUp()

@@ -317,6 +317,28 @@ async def test_the_clock_of_a_database_or_a_file_is_believed_as_far_as_a_tills(
     assert booked.settlement.reward == reward
 
 
+@pytest.mark.parametrize(("boot", "reward"), [(BOOT, "confirmed"), ("boot-2", None)])
+async def test_a_clock_that_is_put_back_within_a_sale_does_not_put_its_receipt_before_it(
+    shop: Shop, boot: str, reward: str | None
+) -> None:
+    """Of before a restart the order is the clock's."""
+    await ready(shop)
+    async with till(shop) as pos:
+        await reserved(pos)
+        [chosen] = shop.store.reserved_redemptions()
+    assert chosen.reserved is not None
+    [receipt] = decode(paper(7), OPTIONS).receipts
+    receipt = replace(receipt, issued_at=UNSET, member=MemberReference(code="TS1001"))
+    later = Instant(
+        wall=chosen.at - timedelta(hours=1), boot=boot, monotonic_ns=chosen.reserved.monotonic_ns + 60 * 10**9
+    )
+
+    booked = await shop.store.write(lambda writing: book(writing, receipt, later, boot=boot, rules=shop.rules))
+
+    assert booked.settlement is not None
+    assert booked.settlement.reward == reward
+
+
 async def test_a_reward_chosen_after_a_late_receipt_keeps_those_before_it(shop: Shop) -> None:
     await ready(shop)
     clock = Clock()

@@ -47,18 +47,20 @@ CODE = made_code((7).to_bytes)
 # ---- at one register, which the centre told of what it holds
 
 
-async def holding(shop: Shop, code: str = CODE, *, uses: int = 1, member: str = "", reward: str = "gift") -> None:
+async def holding(
+    shop: Shop, code: str = CODE, *, uses: int = 1, member: str = "", reward: str = "gift", number: int = 1
+) -> None:
     """So many uses of a voucher set aside for this register."""
     lease = GrantedAllowance(
-        number=1,
-        allowance="a-1",
+        number=number,
+        allowance=f"a-{number}",
         member=member,
         epoch=EPOCH,
         points=uses,
         voucher=voucher_id(code, KEY),
         reward=reward,
     )
-    await shop.store.write(lambda writing: writing.keep_allowances((lease,), 1, CENTRE))
+    await shop.store.write(lambda writing: writing.keep_allowances((lease,), number, CENTRE))
 
 
 async def knowing(shop: Shop) -> None:

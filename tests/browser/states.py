@@ -36,6 +36,7 @@ REWARDS: Final = (
     RewardView(reward="r30", title="30 € off", cost=2000, times=1, safe=False, discount_minor=3000),
     RewardView(reward="coffee", title="A coffee for nothing", cost=120, times=9, safe=True),
 )
+OWN: Final = RewardView(reward="birthday", title="3 € off", cost=0, times=1, safe=True, discount_minor=300)
 ANA: Final = MemberView(
     name="Ana P.",
     tier="gold",
@@ -102,6 +103,11 @@ STATES: Final[dict[str, PageState]] = {
     ),
     "member, no rewards": replace(
         IDLE, customer=replace(KNOWN, turn=5, member=replace(ANA, rewards=(), spendable=40, pending=2))
+    ),
+    "member, voucher of their own": replace(
+        IDLE,
+        customer=replace(KNOWN, member=replace(ANA, rewards=(OWN, *REWARDS[:2]))),
+        notice=NoticeView(kind="voucher", reason="no_voucher"),
     ),
     "offline": replace(
         IDLE, badge=OFFLINE, customer=replace(KNOWN, member=replace(ANA, unsafe_because="partly_granted"))

@@ -67,6 +67,21 @@ async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
     await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
 
 
+async def test_a_voucher_is_typed_and_taken_or_its_refusal_said(stage: Stage) -> None:
+    stage.answers["/v1/customer"] = (409, {"reason": "no_voucher"})
+    await stage.tell(STATES["member, voucher of their own"])
+    await expect(stage.page.locator("#notice")).to_have_text("No such voucher: used, another’s, or typed wrong.")
+    await expect(stage.page.locator("#desk .choices .cost").first).to_have_text("Voucher")
+
+    await stage.press("f")
+    await stage.page.keyboard.type("vk7q-2f9m-xrt4", delay=70)
+    await stage.settle()
+    await stage.press("Enter")
+
+    assert stage.asked == [("POST", "/v1/customer", {"typed": "vk7q-2f9m-xrt4"})]
+    await expect(stage.page.locator("#said")).to_contain_text("No such voucher")
+
+
 async def test_escape_goes_back_to_the_sale_from_everywhere(stage: Stage) -> None:
     await stage.tell(LATE)
     for keys in (["1"], ["l"], ["l", "1"], ["f"], ["m"]):

@@ -98,6 +98,6 @@ def test_what_the_pages_say_there_are_words_for() -> None:
 
 
 def test_a_refusal_that_the_page_can_meet_has_its_words() -> None:
-    for_a_pos = {"closed", "no_basket", "no_voucher"}  # the page opens no sale, tells no basket and shows no voucher
+    for_a_pos = {"closed", "no_basket"}  # the page opens no sale and tells no basket
 
     assert {f"refused_{reason}" for reason in set(get_args(Refused)) - for_a_pos} <= set(WORDS["en"])

@@ -95,6 +95,14 @@ def test_an_issued_voucher_brings_its_reward_once_and_is_offered_to_nobody() -> 
         redeemed(basket(sale("1", 1000)), shown, (Taken(reward="birthday", times=2),))
 
 
+def test_what_vouchers_bring_is_offered_as_often_as_there_are_of_them() -> None:
+    shown, bought = program(FIVE, ISSUED | {"max_per_receipt": 3}), basket(sale("1", 1000))
+
+    offer = next(one for one in offers(bought, shown, 0, brought={"birthday": 2}) if one.reward == "birthday")
+
+    assert (offer.cost, offer.times, offer.discount_minor, offer.missing) == (0, 2, 300, ())
+
+
 def test_a_code_names_one_reward_or_none() -> None:
     shown = program(FIVE, SUMMER)
 
