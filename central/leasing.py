@@ -131,7 +131,7 @@ def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
 def report(connection: Connection, device: str, held: Sequence[HeldAllowance], now: datetime) -> None:
     """What a restored centre forgot of what a register holds is set aside again, less what was given of it already.
 
-    So is a voucher of which it knows nothing: of as many uses as the register was given.
+    So is a voucher of which it knows nothing: of as many uses as registers were given.
     """
     means = members.meant(connection, {one.member for one in held if one.member})
     for one in held:
@@ -154,3 +154,4 @@ def report(connection: Connection, device: str, held: Sequence[HeldAllowance], n
             used=used,
             now=now,
         )
+        vouchers.reach(connection, voucher)

@@ -27,6 +27,8 @@ MAX_ISSUED = 100_000
 MAX_USES = 10_000
 MAX_LISTED = 200
 _DIGEST_CHARS = 64
+# Of a voucher that was not issued in this database.
+_TOLD = "not issued here: a register had it when the centre was restored from a backup"
 
 
 class VoucherError(ValueError):
@@ -220,9 +222,18 @@ def are_anybodys(connection: Connection) -> bool:
 
 
 def told_of(connection: Connection, one: HeldAllowance, member: str | None, now: datetime) -> None:
-    """A register holds a voucher that this centre forgot when it was restored: there is one of so many uses."""
-    row = {"id": one.voucher, "reward": one.reward, "member": member, "uses": one.points, "issued_at": now}
+    """A register holds a voucher that this centre forgot when it was restored: of how many uses is yet to be known."""
+    row = {"id": one.voucher, "reward": one.reward, "member": member, "uses": 0, "issued_at": now, "because": _TOLD}
     connection.execute(insert(tables.vouchers).values(row))
+
+
+def reach(connection: Connection, voucher: str) -> None:
+    """One that is known from registers alone has as many uses as they were given."""
+    row = found(connection, voucher)
+    lacking = -free_of(connection, row) if row is not None and row.because == _TOLD else 0
+    if lacking > 0:
+        table = tables.vouchers
+        connection.execute(update(table).where(table.c.id == voucher).values(uses=table.c.uses + lacking))
 
 
 def forget(connection: Connection, member: str, now: datetime) -> None:

@@ -119,7 +119,8 @@ def _text(one: Listed) -> str:
     notes = [
         f"used {one.given} of {one.uses} times",
         f"lies at register {', '.join(one.places)}" if one.places else "",
-        f"revoked {one.revoked_at:%Y-%m-%d %H:%M} UTC: {one.because}" if one.revoked_at is not None else "",
+        f"revoked {one.revoked_at:%Y-%m-%d %H:%M} UTC" if one.revoked_at is not None else "",
+        one.because or "",
     ]
     said = ", ".join(note for note in notes if note)
     return f"{one.voucher}  {one.reward}  {one.member or 'anybody'}  {one.issued_at:%Y-%m-%d %H:%M} UTC  {said}"

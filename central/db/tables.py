@@ -476,6 +476,7 @@ allowances = Table(
 )
 
 # Vouchers that were issued one by one, by a digest of the code: for one member, or without one for whoever shows it.
+# `because` says why one was revoked, or whence it is known that was not issued here.
 vouchers = Table(
     "vouchers",
     metadata,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from loyalty.allowances import Standing
+from loyalty.allowances import Draw, Standing, leased
 from loyalty.instant import Instant
 from loyalty.program import Reward
 from sync.store.rows import KeptRedemption
@@ -48,6 +48,30 @@ def standing(store: Store) -> Standing:
     shown = store.member(ANA)
     assert shown is not None
     return store.standing(shown, is_sure=store.is_sure())
+
+
+def take(store: Store, name: str, voucher: str, *, sale: str = "s-1") -> KeptRedemption:
+    """As a lease of the voucher lets it. Raises CannotSpendError."""
+
+    def work(writing: Writing) -> KeptRedemption:
+        epoch = writing.live_epoch_id()
+        lease = leased(writing.leases(voucher), epoch=epoch, is_sure=writing.is_sure())
+        one = KeptRedemption(
+            id=name,
+            sale=sale,
+            member=ANA,
+            reward=lease.reward,
+            times=1,
+            points=0,
+            discount_minor=300,
+            draws=(Draw(allowance=lease.allowance, points=1),),
+            at=NOON,
+            voucher=voucher,
+        )
+        writing.reserve(one)
+        return one
+
+    return store.submit(work).result()
 
 
 def reserve(store: Store, name: str, points: int, *, sale: str = "s-1") -> KeptRedemption:

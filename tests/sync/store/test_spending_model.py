@@ -1,5 +1,7 @@
 """Whatever befalls a register, no allowance is spent twice: grants, sales, restarts, copies put back, new epochs.
 
+Points and vouchers alike: half of what is granted are uses of a voucher.
+
 The model is the world outside: what customers were given, and what the centre was told is left. A copy of the database
 is put back without its witness, as a restored backup of the file is; both together would be the register of that day.
 
@@ -14,6 +16,7 @@ import tempfile
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,8 +40,20 @@ from sync.store.witness import witness_of
 from sync.store.writing import Writing
 from sync.wire import GrantedAllowance
 from tests.sync.store.samples import NOON, Clock, member, opened, upsert
-from tests.sync.store.spending import ANA, CENTRE, REWARD, TOUCHED, confirm, open_epoch, release, reserve, standing
+from tests.sync.store.spending import (
+    ANA,
+    CENTRE,
+    REWARD,
+    TOUCHED,
+    confirm,
+    open_epoch,
+    release,
+    reserve,
+    standing,
+    take,
+)
 
+VOUCHERS = ("aa" * 32, "bb" * 32)
 _DATABASE = ("store.db", "store.db-wal", "store.db-shm")
 
 
@@ -88,16 +103,17 @@ class Spending(RuleBasedStateMachine):
 
     @rule(rewards=st.integers(1, 4))
     def grant(self, rewards: int) -> None:
+        self._grant(member=ANA, points=rewards * REWARD.points)
+
+    @rule(uses=st.integers(1, 2), member=st.sampled_from((ANA, "")), which=st.integers(0, 1))
+    def lease(self, uses: int, member: str, which: int) -> None:
+        self._grant(member=member, points=uses, voucher=VOUCHERS[which], reward="gift")
+
+    def _grant(self, **what: Any) -> None:
         if not self._agrees():
             self._new_epoch()
         number = next(self.names) + 1
-        one = GrantedAllowance(
-            number=number,
-            allowance=f"a-{number}",
-            member=ANA,
-            epoch=self.centre_epoch_of_register,
-            points=rewards * REWARD.points,
-        )
+        one = GrantedAllowance(number=number, allowance=f"a-{number}", epoch=self.centre_epoch_of_register, **what)
         self.granted[one.allowance] = one
         self._page(one, number)
 
@@ -126,6 +142,23 @@ class Spending(RuleBasedStateMachine):
             reserve(self.store, f"r-{name}", rewards * REWARD.points, sale=name)
         except CannotSpendError:
             assert safe < rewards * REWARD.points
+
+    @rule(which=st.integers(0, 1))
+    def show(self, which: int) -> None:
+        """A voucher is shown; the register takes it where it holds a use of it."""
+        name = f"s-{next(self.names)}"
+        self.store.submit(lambda writing: writing.open_sale(name, TOUCHED, by_page=False)).result()
+        may = self._may_show(VOUCHERS[which])
+        try:
+            take(self.store, f"r-{name}", VOUCHERS[which], sale=name)
+        except CannotSpendError:
+            assert not may
+        else:
+            assert may
+
+    def _may_show(self, voucher: str) -> bool:
+        live = self.store.live_epoch_id()
+        return self.store.is_sure() and any(one.epoch == live and one.left > 0 for one in self.store.leases(voucher))
 
     def _reserved(self, data: st.DataObject) -> KeptRedemption | None:
         every = self.store.reserved_redemptions()
@@ -212,6 +245,7 @@ class Spending(RuleBasedStateMachine):
     def spent_and_put_back_and_spent(self, rewards: int) -> None:
         """A backup is restored in the evening, and the register sells on, first without a network and then with one."""
         self.grant(rewards)
+        self.lease(1, "", 0)
         self.copy()
         self._spend_all()
         self._put_back(self.copies)
@@ -251,6 +285,10 @@ class Spending(RuleBasedStateMachine):
         if rewards:
             self.reserve(rewards)
             self._confirm(self.store.reserved_redemptions()[-1])
+        for which, voucher in enumerate(VOUCHERS):
+            while self._may_show(voucher):
+                self.show(which)
+                self._confirm(self.store.reserved_redemptions()[-1])
 
     # What must hold
 
