@@ -329,6 +329,18 @@ def members(
     raise typer.Exit(members_command(action=action, query=query, config=config, as_json=as_json))
 
 
+@app.command("support-bundle")
+def support_bundle(
+    out: Annotated[str, typer.Option(help="The file to write.")] = "tillside-support.zip",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Write how this register is into one file for who helps, without secrets and without who shops."""
+    from agent.cli.support_bundle import support_bundle_command
+
+    raise typer.Exit(support_bundle_command(out=out, config=config, as_json=as_json))
+
+
 @app.command("open")
 def open_page(
     customer: Annotated[
