@@ -16,9 +16,11 @@ from central.folder import DataFolder
 from drivers.relay.spool import read_record, segment_name, segment_numbers
 from sync.store.rows import QueuedEntry
 from sync.store.store import Store
+from sync.store.witness import Witness, witness_of
 from tests.central.till import NOON
 from tests.faults.figures import Tell
 from tests.faults.power import centre as centre_process
+from tests.faults.power import members
 from tests.faults.power import relay as relay_process
 from tests.faults.power.cuts import Promises, after_cuts
 from tests.sync.store.samples import opened, receipt
@@ -34,7 +36,8 @@ ERROR_SALES = "120"
 # Which calls of the writing thread fail: one once it sells, and one in so many from then on.
 SOME_SYNCS = "fsync,fdatasync:error=EIO:when=20+10"
 SOME_WRITES = "pwrite64:error=EIO:when=300+199"
-SALES = "240"
+SALES = "160"
+CENTRE_SALES = "240"
 JOBS = "300"
 
 pytestmark = [
@@ -69,6 +72,12 @@ def test_a_register_that_does_not_sync_its_commits_loses_some(register: Path, te
 
     tell(found.figures("power cut at a register that does not sync: has to lose"))
     assert found.lost > 0
+
+
+def test_a_position_that_is_kept_before_its_rows_is_found(register: Path) -> None:
+    found = after_cuts(FEW_CUTS, register, "tests.faults.power.register", SALES, "--apart", look=look_at_register)
+
+    assert "a row is not of its position" in ", ".join(found.broken)
 
 
 @pytest.mark.parametrize("failing", [SOME_SYNCS, SOME_WRITES], ids=["syncs", "writes"])
@@ -108,7 +117,7 @@ def test_a_thousand_cuts_lose_no_job_that_was_spooled(tmp_path: Path, tell: Tell
 
 @pytest.mark.long
 def test_cuts_lose_nothing_that_the_centre_acknowledged(centre: Path, tell: Tell) -> None:
-    found = after_cuts(CENTRE_CUTS, centre, "tests.faults.power.centre", SALES, look=look_at_centre)
+    found = after_cuts(CENTRE_CUTS, centre, "tests.faults.power.centre", CENTRE_SALES, look=look_at_centre)
 
     tell(found.figures("power cut at the centre"))
     assert (found.points, found.lost, found.double, found.phantom, found.broken) == (CENTRE_CUTS, 0, 0, 0, [])
@@ -116,7 +125,7 @@ def test_cuts_lose_nothing_that_the_centre_acknowledged(centre: Path, tell: Tell
 
 
 def test_a_centre_that_does_not_sync_its_commits_loses_some(centre: Path, tell: Tell) -> None:
-    found = after_cuts(FEW_CUTS, centre, "tests.faults.power.centre", SALES, "--weak", look=look_at_centre)
+    found = after_cuts(FEW_CUTS, centre, "tests.faults.power.centre", CENTRE_SALES, "--weak", look=look_at_centre)
 
     tell(found.figures("power cut at a centre that does not sync: has to lose"))
     assert found.lost > 0
@@ -124,20 +133,22 @@ def test_a_centre_that_does_not_sync_its_commits_loses_some(centre: Path, tell: 
 
 def look_at_register(folder: Path, promises: Promises) -> tuple[list[int], str | None]:
     keys = {receipt(number).key: number for number in promises.tried}
+    witnessed = Witness(witness_of(folder / "store.db")).count or 0
     with closing(opened(folder)) as store:
         entries = list(entries_of(store))
         there = [keys.get(entry.key, -1) for entry in entries]
+        receipts = {kept.key for _, _, kept in store.receipt_page(0, 2 * len(promises.tried))}
         epoch = store.epoch()
         settled = epoch.acked_through if epoch is not None else 0
         wrong = {
             "the file was corrupt": store.status().recovered is not None,
             "a number is missing": [entry.number for entry in entries] != list(range(1, len(entries) + 1)),
-            "an answer of the centre is forgotten": settled < promises.settled,
+            "an answer of the centre is forgotten": settled < promises.furthest("settled"),
             "a receipt is there by half": any(
-                store.known_receipt([entry.key]) is None
-                or store.meta(f"receipt {keys.get(entry.key, -1)}") != "captured"
+                entry.key not in receipts or store.meta(f"receipt {keys.get(entry.key, -1)}") != "captured"
                 for entry in entries
             ),
+            **members.wrong_with(store, promises, witnessed),
         }
     return there, ", ".join(name for name, is_so in wrong.items() if is_so)
 

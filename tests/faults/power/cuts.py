@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,23 +26,25 @@ _MEMORY: Final = Path("/dev/shm")
 
 @dataclass(slots=True)
 class Promises:
-    """What a process said so far: what it tries, acknowledged, refused, up to where the centre acknowledged it."""
+    """What a process said so far, by the word before each number: `try`, `kept`, `refused`, and others of its own."""
 
-    tried: set[int] = field(default_factory=set)
-    kept: set[int] = field(default_factory=set)
-    refused: set[int] = field(default_factory=set)
-    settled: int = 0
+    said: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    @property
+    def tried(self) -> set[int]:
+        return self.said["try"]
+
+    @property
+    def kept(self) -> set[int]:
+        return self.said["kept"]
+
+    def furthest(self, what: str) -> int:
+        return max(self.said[what], default=0)
 
     def hear(self, text: str) -> None:
         what, _, number = text.partition(" ")
-        if what == "try":
-            self.tried.add(int(number))
-        elif what == "kept":
-            self.kept.add(int(number))
-        elif what == "refused":
-            self.refused.add(int(number))
-        elif what == "settled":
-            self.settled = max(self.settled, int(number))
+        if number.isdigit():
+            self.said[what].add(int(number))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +69,7 @@ class Found:
         self.lost += len(promises.kept - there)
         self.double += len(found) - len(there)
         self.phantom += len(there - promises.tried)
-        self.refused = len(promises.refused)
+        self.refused = len(promises.said["refused"])
         if broken:
             self.broken.append(broken)
 

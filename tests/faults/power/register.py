@@ -1,7 +1,10 @@
 """A register that sells, for a disk that is watched: it says what it tries, what is acknowledged, what is settled.
 
-`python -m tests.faults.power.register FOLDER SALES [--weak] [--deaf]`: with `--weak` commits are not synced, as with
-`synchronous = NORMAL`; with `--deaf` a sale that the store refuses is acknowledged all the same.
+It follows its members meanwhile, and reserves rewards (`tests.faults.power.members`).
+
+`python -m tests.faults.power.register FOLDER SALES [--weak] [--deaf] [--apart]`: with `--weak` commits are not synced,
+as with `synchronous = NORMAL`; with `--deaf` a sale that the store refuses is acknowledged all the same; with `--apart`
+a position of the feed is kept before its rows are.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from sync.store import store as store_module
 from sync.store.errors import StoreUnavailableError
 from sync.store.sqlite import CHECKPOINT_BYTES, make_durable
 from sync.store.store import Store
+from tests.faults.power import members
 from tests.sync.store.samples import answer, opened
 from tests.sync.store.till import capturing
 
@@ -52,14 +56,19 @@ async def settle(store: Store) -> None:
         await asyncio.sleep(0)
 
 
-async def main(folder: Path, sales: int, *, deaf: bool) -> None:
+async def main(folder: Path, sales: int, *, deaf: bool, apart: bool) -> None:
     store = opened(folder)
-    await store.write(lambda writing: writing.open_epoch("epoch-1", "device-1"))
-    settling = asyncio.create_task(settle(store))
+    members.begin(store)
+    beside = [
+        asyncio.create_task(work)
+        for work in (settle(store), members.follow(store, say, apart=apart), members.redeem(store, say))
+    ]
     each = sales // PRODUCERS
     parts = (range(first * each, (first + 1) * each) for first in range(PRODUCERS))
     await asyncio.gather(*(sell(store, part, deaf=deaf) for part in parts))
-    settling.cancel()
+    for work in beside:
+        work.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
     store.close()
 
 
@@ -71,4 +80,4 @@ def weak(connection: Connection, log_bytes: int = CHECKPOINT_BYTES) -> None:
 if __name__ == "__main__":
     if "--weak" in sys.argv:
         store_module.make_durable = weak  # type: ignore[attr-defined]
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), deaf="--deaf" in sys.argv))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), deaf="--deaf" in sys.argv, apart="--apart" in sys.argv))

@@ -25,6 +25,8 @@ _CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*?)\)? += (?P<result>-?\d+)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _FILE = re.compile(r"(?P<number>\d+|AT_FDCWD)<(?P<name>(?:\\x[0-9a-f]{2})*)>")
 _UNFINISHED: Final = " <unfinished ...>"
+_WRITES: Final = ("write(", "pwrite64(")
+_SYNCS: Final = ("fsync(", "fdatasync(")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +145,10 @@ class _Reader:
                 begun = self._begun[thread] = rest.removesuffix(_UNFINISHED)
                 yield from self._asked(begun, thread)
             elif resumed := _RESUMED.match(rest):
-                yield from self._done(self._begun.pop(thread) + resumed["rest"], thread, begun=True)
+                yield from self._done(self._begun.pop(thread) + resumed["rest"], thread)
             else:
                 yield from self._asked(rest, thread)
-                yield from self._done(rest, thread, begun=False)
+                yield from self._done(rest, thread)
 
     def _asked(self, call: str, thread: int) -> Iterator[Event]:
         """A call that has begun: what it says may happen from now on."""
@@ -156,12 +158,13 @@ class _Reader:
         elif name in ("write", "pwrite64"):
             yield from self._wrote(name, arguments, thread)
 
-    def _done(self, call: str, thread: int, *, begun: bool) -> Iterator[Event]:
-        found = _CALL.match(call)
-        if found is None:
+    def _done(self, call: str, thread: int) -> Iterator[Event]:
+        """A call with its result. A write is most of a trace, in long lines, and told of already."""
+        if call.rpartition(" = ")[2].startswith("-"):
+            yield from self._failed(call, thread)
             return
-        if int(found["result"]) < 0:
-            yield from self._failed(found["name"], found["arguments"], thread)
+        found = None if call.startswith(_WRITES) else _CALL.match(call)
+        if found is None:
             return
         name, arguments = found["name"], found["arguments"]
         match name:
@@ -184,13 +187,12 @@ class _Reader:
                 self._lengths[texts[1]] = self._lengths.pop(texts[0], 0)
                 yield Renamed(path=texts[0], to=texts[1])
 
-    def _failed(self, name: str, arguments: str, thread: int) -> Iterator[Event]:
-        match name:
-            case "fsync" | "fdatasync":
-                yield SyncFailed(path=_file(arguments)[1], thread=thread)
-            case "write" | "pwrite64":
-                wrote = self._writing.pop(thread)
-                yield WriteFailed(path=wrote.path, write=wrote)
+    def _failed(self, call: str, thread: int) -> Iterator[Event]:
+        if call.startswith(_WRITES):
+            wrote = self._writing.pop(thread)
+            yield WriteFailed(path=wrote.path, write=wrote)
+        elif call.startswith(_SYNCS):
+            yield SyncFailed(path=_file(call)[1], thread=thread)
 
     def _opened(self, call: str, arguments: str) -> Iterator[Event]:
         number, path = _file(call.rpartition("= ")[2])
@@ -206,9 +208,8 @@ class _Reader:
 
     def _wrote(self, name: str, arguments: str, thread: int) -> Iterator[Event]:
         file = _file(arguments)
-        text = _TEXT.search(arguments)
-        assert text is not None
-        data = bytes.fromhex(text[1].replace("\\x", ""))
+        text = arguments[arguments.index('"') + 1 : arguments.rindex('"')]
+        data = bytes.fromhex(text.replace("\\x", ""))
         if file[0] == 1:
             yield from (Said(text=line) for line in data.decode().splitlines())
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from loyalty.allowances import Draw, Standing, leased
@@ -76,6 +77,11 @@ def take(store: Store, name: str, voucher: str, *, sale: str = "s-1") -> KeptRed
 
 def reserve(store: Store, name: str, points: int, *, sale: str = "s-1") -> KeptRedemption:
     """As an allowance lets it. Raises CannotSpendError."""
+    return store.submit(reserving(name, points, sale=sale)).result()
+
+
+def reserving(name: str, points: int, *, sale: str = "s-1") -> Callable[[Writing], KeptRedemption]:
+    """The work of that."""
 
     def work(writing: Writing) -> KeptRedemption:
         shown = writing.member(ANA)
@@ -95,7 +101,7 @@ def reserve(store: Store, name: str, points: int, *, sale: str = "s-1") -> KeptR
         writing.reserve(one)
         return one
 
-    return store.submit(work).result()
+    return work
 
 
 def confirm(store: Store, one: KeptRedemption, receipt: str = "receipt-1") -> None:
