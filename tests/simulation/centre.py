@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from collections import defaultdict, deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -30,6 +32,7 @@ from central import (
     operations,
     programs,
     quarantine,
+    review,
     scopes,
 )
 from central.db import tables
@@ -67,6 +70,8 @@ FACTS: Final = Facts(version="0.1.0", platform="simulation")
 # The store that holds every member; the others hold whom they saw.
 HOLDS_ALL: Final = "0"
 _ROWS_PER_CHUNK: Final = 200
+# How often the planted one does.
+_LAGS: Final = 0.3
 
 
 class CentreDownError(Exception):
@@ -89,6 +94,7 @@ class SimulatedCentre:
         self._key = self._data.program_key()
         self.program_key = public_key_text(self._key)
         self.database = Database(self._data.database)
+        self.epoch = self._read(feed.centre_epoch)
         self._snapshots: dict[str, bytes] = {}
         self._write(lambda connection: scopes.set_policy(connection, HOLDS_ALL, EVERYTHING, clock()))
         self._write(lambda connection: limits.set_limits(connection, Limits(), "few members buy all day", clock()))
@@ -133,6 +139,7 @@ class SimulatedCentre:
         self.database.close()
         backups.restore(self._data, backup, None, self._clock())
         self.database = Database(self._data.database)
+        self.epoch = self._read(feed.centre_epoch)
         self._snapshots.clear()
         self.news = dict.fromkeys(self.news, self._read(feed.feed_position))
 
@@ -146,6 +153,14 @@ class SimulatedCentre:
 
         self._write(work)
         while self._write(lambda connection: quarantine.retry_what_may(connection, self._clock())).applied:
+            self._place()
+
+    def say_that_times_are_right(self) -> None:
+        """A person looked at the receipts that a register with a wrong clock sent: all are of when they say."""
+        while held := [one for one in self._read(review.held).receipts if not one.with_sale]:
+            for one in held:
+                self._trace.note("centre", f"{one.number} is of when it says")
+                self._write(partial(review.accept, key=one.key, counts_at=None, now=self._clock()))
             self._place()
 
     def set_aside_ahead(self) -> None:
@@ -337,6 +352,20 @@ class SimulatedCentre:
         if members.erased_among(connection, whose):
             return set(self.news)
         return {HOLDS_ALL} | (scopes.stores_holding(connection, whose) & self.news.keys())
+
+
+class LaggingCentre(SimulatedCentre):
+    """Planted: now and then it answers from a copy of its database that has not heard of the last two batches."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._answers: defaultdict[tuple[str, str], deque[Struct]] = defaultdict(partial(deque, maxlen=3))
+
+    def _ingest(self, device: str, request_id: str, body: bytes) -> Struct:
+        answer, epoch = super()._ingest(device, request_id, body), msgspec.json.decode(body, type=IngestRequest).epoch
+        answers = self._answers[epoch, self.epoch]
+        answers.append(answer)
+        return answers[0] if self._chance.random() < _LAGS else answer
 
 
 class ReclaimingCentre(SimulatedCentre):

@@ -1,13 +1,13 @@
-"""A simulated chain of shops: what is sold where, and everything that goes wrong meanwhile.
+"""A simulated chain of shops: what is sold where, from the morning until all is told.
 
-Owns the traffic and the faults, drawn from one seed, and the truth about both: what was printed, and which card was on
-the page. What must have become of it is `tests.simulation.checker`'s to say.
+Owns the traffic, drawn from one seed, and the truth about it: what was printed, and which card was on the page. What
+goes wrong meanwhile is `tests.simulation.trouble`'s, what must have become of it all `tests.simulation.checker`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,18 +24,14 @@ from sync.retry import Backoff
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.disk import Disk, SimulatedStore
 from tests.simulation.network import Link, SimulatedClient
-from tests.simulation.register import Machine, SimulatedRegister, copied
+from tests.simulation.register import Machine, SimulatedRegister
 from tests.simulation.trace import Trace
+from tests.simulation.trouble import CLOSES_S, DAY_S, Trouble
 
 OPENS: Final = datetime(2026, 11, 23, 7, tzinfo=UTC)
-# Seconds after opening at which the shops close for the night, and registers are switched off.
-CLOSES_S: Final = 14 * 3_600.0
-_DAY_S: Final = 24 * 3_600.0
 MEMBERS: Final = 120
-# Seconds between two customers of a register, and between two things that go wrong at one.
+# Seconds between two customers of a register.
 _CUSTOMER_S: Final = 1_500.0
-_FAULT_S: Final = 5_400.0
-_CENTRE_FAULT_S: Final = 7_200.0
 _SCANS: Final = 3
 _GOES_S: Final = 2.0
 # How many regulars a register has, and how often one of them comes.
@@ -46,6 +42,8 @@ _WANTS_ONE: Final = 0.5
 _OFF_MINOR: Final = 100
 _AFTER_OUTAGE_S: Final = 600.0
 _LOOKS_S: Final = 1.0
+# Under which name a store keeps which centre it told last (`sync.loop`).
+_EPOCH_CENTRE: Final = "epoch_centre"
 # Seconds between two looks of the centre at what it can set aside ahead.
 _SETS_ASIDE_S: Final = 300.0
 
@@ -107,23 +105,27 @@ class Chain:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan = plan
-        self._folder = folder
+        self.folder = folder
         self._chance = Random(plan.seed)
         loop = asyncio.get_running_loop()
         self._loop = loop
-        self._began = loop.time()
-        self.trace = Trace(lambda: loop.time() - self._began)
-        self.centre = plan.centre(folder / "centre", clock=self.now, chance=self._own(), trace=self.trace)
+        self.began = loop.time()
+        self.trace = Trace(lambda: loop.time() - self.began)
+        self.centre = plan.centre(folder / "centre", clock=self.now, chance=self.own(), trace=self.trace)
         self.registers: list[SimulatedRegister] = []
         self.clones: list[SimulatedRegister] = []
         self.sold: list[Sold] = []
         self.returns_of_network: list[float] = []
         self._tiers: dict[str, str | None] = {}
         self._numbers = 0
-        self._old_disk_is_in = asyncio.Event()
+        self._trouble = Trouble(self)
 
     def now(self) -> datetime:
-        return OPENS + timedelta(seconds=self._loop.time() - self._began)
+        return OPENS + timedelta(seconds=self._loop.time() - self.began)
+
+    def time(self) -> float:
+        """Seconds, as the loop counts them."""
+        return self._loop.time()
 
     def tier(self, member: str) -> str | None:
         return self._tiers[member]
@@ -131,7 +133,7 @@ class Chain:
     def store_of(self, register: SimulatedRegister) -> str:
         return str(int(register.machine.name.lstrip("rc")) // self.plan.registers_in_store)
 
-    def _own(self) -> Random:
+    def own(self) -> Random:
         """Everybody rolls their own dice, so that one more event here changes nothing there."""
         return Random(self._chance.getrandbits(64))
 
@@ -143,11 +145,9 @@ class Chain:
         going = [self._serve(register, ends) for register in self.registers]
         going.append(self._setting_aside(ends))
         if self.plan.only_network:
-            going += [self._without_network(for_s=ends - self._loop.time() - _AFTER_OUTAGE_S)]
+            going += [self._trouble.without_network(for_s=ends - self._loop.time() - _AFTER_OUTAGE_S)]
         else:
-            going += [self._trouble(register, ends) for register in self.registers]
-            going += [self._night(register, ends) for register in self.registers]
-            going += [self._centre_trouble(ends), self._clone_and_restore(ends), self._restored_centre(ends)]
+            going += self._trouble.all_at_once(ends)
         async with asyncio.TaskGroup() as tasks:
             for each in going:
                 tasks.create_task(each)
@@ -166,18 +166,18 @@ class Chain:
         for number in range(self.plan.registers):
             store = str(number // self.plan.registers_in_store)
             device = self.centre.enrol(store, str(number))
-            disk = Disk(path=self._folder / f"r{number}.db", chance=self._own())
+            disk = Disk(path=self.folder / f"r{number}.db", chance=self.own())
             machine = Machine(name=f"r{number}", device=device, disk=disk, link=Link(self.plan.calm))
-            self.registers.append(self._register(machine))
+            self.registers.append(self.register(machine))
 
-    def _register(self, machine: Machine) -> SimulatedRegister:
-        client = self.plan.client(machine.link, self.centre, machine.device, self._own(), self.trace)
+    def register(self, machine: Machine) -> SimulatedRegister:
+        client = self.plan.client(machine.link, self.centre, machine.device, self.own(), self.trace)
         return SimulatedRegister(
             machine,
             client=client,
             program_key=self.centre.program_key,
             now=self.now,
-            chance=self._own(),
+            chance=self.own(),
             trace=self.trace,
             open_store=self.plan.store,
             backoff=self.plan.backoff,
@@ -186,35 +186,27 @@ class Chain:
     # ---- selling
 
     async def _serve(self, register: SimulatedRegister, ends: float) -> None:
-        chance = self._own()
-        while await self._comes_before(ends, _CUSTOMER_S, chance):
-            if self._is_open():
-                await self._customer(register, chance)
+        chance = self.own()
+        while await self.comes_before(ends, _CUSTOMER_S, chance):
+            if self.is_open():
+                await self.customer(register, chance)
 
-    async def _comes_before(self, ends: float, every_s: float, chance: Random) -> bool:
+    async def comes_before(self, ends: float, every_s: float, chance: Random) -> bool:
         """Wait for what comes about so often; False once the run is at its end."""
         wait_s = chance.expovariate(1 / (every_s * self.plan.calm))
         await asyncio.sleep(min(wait_s, ends - self._loop.time()))
         return self._loop.time() < ends
 
-    def _is_open(self) -> bool:
-        return (self._loop.time() - self._began) % _DAY_S < CLOSES_S
+    def is_open(self) -> bool:
+        return (self._loop.time() - self.began) % DAY_S < CLOSES_S
 
-    async def _night(self, register: SimulatedRegister, ends: float) -> None:
-        """Whoever closes the shop switches the register off, whatever it is doing."""
-        chance = self._own()
-        night = self._began + CLOSES_S
-        while night < ends:
-            await asyncio.sleep(night + chance.uniform(0.0, 900.0) - self._loop.time())
-            await register.die(power=True)
-            register.is_off = True
-            night += _DAY_S
-            morning = night - CLOSES_S - chance.uniform(0.0, 900.0)
-            await asyncio.sleep(min(morning, ends) - self._loop.time())
-            register.is_off = False
-            register.start()
+    async def _setting_aside(self, ends: float) -> None:
+        while self._loop.time() < ends:
+            await asyncio.sleep(_SETS_ASIDE_S * self.plan.calm)
+            if not self.centre.down:
+                self.centre.set_aside_ahead()
 
-    async def _customer(self, register: SimulatedRegister, chance: Random, *, keen: bool = False) -> None:
+    async def customer(self, register: SimulatedRegister, chance: Random, *, keen: bool = False) -> None:
         """One after the other at each register. Who is `keen` is a regular who wants a reward."""
         async with register.till:
             await self._serve_one(register, chance, keen=keen)
@@ -321,136 +313,6 @@ class Chain:
         self.trace.note(register.machine.name, f"prints {sold.receipt.number} {sold.receipt.total_minor} {sold.member}")
         register.print(sold.receipt)
 
-    # ---- trouble
-
-    async def _trouble(self, register: SimulatedRegister, ends: float) -> None:
-        """One thing after the other goes wrong at a register, and is mended."""
-        chance = self._own()
-        while await self._comes_before(ends, _FAULT_S, chance):
-            if not self._is_open():
-                continue
-            faults: tuple[Callable[[SimulatedRegister, Random], Awaitable[None]], ...] = (
-                self._killed,
-                self._without_power,
-                self._cut_off,
-                self._on_a_bad_line,
-                self._with_a_full_disk,
-                self._with_a_wrong_clock,
-            )
-            await chance.choice(faults)(register, chance)
-
-    async def _killed(self, register: SimulatedRegister, chance: Random) -> None:
-        for _ in range(chance.randint(1, 5)):
-            await register.die()
-            await asyncio.sleep(chance.uniform(0.5, 30.0))
-            register.start()
-            await asyncio.sleep(chance.expovariate(1 / 3.0))
-
-    async def _without_power(self, register: SimulatedRegister, chance: Random) -> None:
-        await register.die(power=True)
-        await asyncio.sleep(chance.uniform(30.0, 900.0))
-        register.start()
-
-    async def _cut_off(self, register: SimulatedRegister, chance: Random) -> None:
-        self.trace.note(register.machine.name, "has no network")
-        register.machine.link.cut()
-        await asyncio.sleep(chance.expovariate(1 / 3_600.0))
-        register.machine.link.up = True
-
-    async def _on_a_bad_line(self, register: SimulatedRegister, chance: Random) -> None:
-        register.machine.link.bad = True
-        await asyncio.sleep(chance.uniform(300.0, 3_600.0))
-        register.machine.link.bad = False
-
-    async def _with_a_full_disk(self, register: SimulatedRegister, chance: Random) -> None:
-        self.trace.note(register.machine.name, "has a full disk")
-        register.machine.disk.full = True
-        await asyncio.sleep(chance.uniform(60.0, 1_800.0))
-        register.machine.disk.full = False
-
-    async def _with_a_wrong_clock(self, register: SimulatedRegister, chance: Random) -> None:
-        register.machine.clock_off = timedelta(seconds=chance.uniform(-7_200, 7_200))
-        await asyncio.sleep(chance.uniform(60.0, 3_600.0))
-        register.machine.clock_off = timedelta()
-
-    async def _setting_aside(self, ends: float) -> None:
-        while self._loop.time() < ends:
-            await asyncio.sleep(_SETS_ASIDE_S * self.plan.calm)
-            if not self.centre.down:
-                self.centre.set_aside_ahead()
-
-    async def _centre_trouble(self, ends: float) -> None:
-        chance = self._own()
-        while await self._comes_before(ends, _CENTRE_FAULT_S, chance):
-            if not self._is_open():
-                continue
-            match chance.choice(("down", "busy", "network")):
-                case "down":
-                    self.trace.note("centre", "is down")
-                    self.centre.down = True
-                    await asyncio.sleep(chance.uniform(30.0, 1_800.0))
-                    self.centre.down = False
-                case "busy":
-                    self.centre.busy = True
-                    await asyncio.sleep(chance.uniform(10.0, 300.0))
-                    self.centre.busy = False
-                case _:
-                    await self._without_network(for_s=chance.uniform(600.0, 3_600.0))
-
-    async def _without_network(self, *, for_s: float) -> None:
-        """Everybody loses the network at once, and has it again at once."""
-        self.trace.note("network", "is gone")
-        for register in self.registers:
-            register.machine.link.cut()
-        await asyncio.sleep(for_s)
-        self.trace.note("network", "is back")
-        self.returns_of_network.append(self._loop.time())
-        for register in self.registers:
-            register.machine.link.up = True
-
-    async def _clone_and_restore(self, ends: float) -> None:
-        """One disk runs in two machines for a while; one register gets an old copy of its disk."""
-        chance = self._own()
-        cloned, restored = chance.sample(self.registers, 2)
-        await asyncio.sleep(min(ends - self._loop.time(), CLOSES_S) * chance.uniform(0.2, 0.4))
-        await cloned.die()
-        await restored.die()
-        clone = self._register(
-            copied(cloned.machine, self._folder / "clone.db", f"c{cloned.machine.name}", self.plan.calm)
-        )
-        backup = copied(restored.machine, self._folder / "backup.db", "backup", self.plan.calm)
-        self.clones.append(clone)
-        for register in (cloned, restored, clone):
-            register.start()
-        self.trace.note(cloned.machine.name, "runs twice")
-        for _ in range(4):
-            await asyncio.sleep(chance.uniform(300.0, 900.0))
-            await self._customer(clone, chance)
-            await self._customer(restored, chance, keen=True)
-        # What is on the old disk alone would go with it, in a simulation as in a shop.
-        await self._until(restored, self._is_drained)
-        await restored.die()
-        restored.machine.disk.path.write_bytes(backup.disk.path.read_bytes())
-        restored.machine.disks += 1
-        self.trace.note(restored.machine.name, "gets an old disk")
-        self._old_disk_is_in.set()
-        restored.start()
-        for _ in range(4):
-            await asyncio.sleep(chance.uniform(30.0, 300.0))
-            await self._customer(restored, chance, keen=True)
-
-    async def _restored_centre(self, ends: float) -> None:
-        """In the second half of the run the centre loses its disk, and gets a backup of some time before."""
-        chance = self._own()
-        left = ends - self._loop.time()
-        await asyncio.sleep(left * chance.uniform(0.5, 0.6))
-        # What went with a register's disk is with the centre alone: no backup may be without it.
-        await self._old_disk_is_in.wait()
-        backup = self._folder / "backup of the centre"
-        self.centre.back_up(backup)
-        await asyncio.sleep(left * chance.uniform(0.2, 0.3))
-        self.centre.restore(backup)
-
     # ---- the end
 
     async def _heal(self) -> None:
@@ -467,26 +329,29 @@ class Chain:
         try:
             async with asyncio.timeout(self.plan.drains_within_s):
                 for clone in self.clones:
-                    await self._until(clone, self._is_drained)
+                    await self.until(clone, self.is_drained)
                     await clone.die()
-                self.centre.say_that_one_is_left()
-                for register in self.registers:
-                    await self._until(register, self._is_drained)
+                # Who was cut off since the centre was restored has to show first which of two machines it is.
+                for _ in range(2):
+                    for register in self.registers:
+                        await self.until(register, self.is_drained)
+                    self.centre.say_that_one_is_left()
+                    self.centre.say_that_times_are_right()
                 # What one of them asks for may still be news to another.
                 while not all(map(self._is_level, self.registers)):
                     for register in self.registers:
-                        await self._until(register, self._is_level)
+                        await self.until(register, self._is_level)
         except TimeoutError:
             self.trace.note("chain", "not all is drained")  # what is missing is counted
 
-    async def _until(self, register: SimulatedRegister, so: Callable[[SimulatedRegister], bool]) -> None:
+    async def until(self, register: SimulatedRegister, so: Callable[[SimulatedRegister], bool]) -> None:
         while not so(register):
             register.look()
             await asyncio.sleep(_LOOKS_S)
 
-    def _is_drained(self, register: SimulatedRegister) -> bool:
+    def is_drained(self, register: SimulatedRegister) -> bool:
         store = register.store
-        if store is None or store.epoch() is None:
+        if store is None or store.meta(_EPOCH_CENTRE) != self.centre.epoch:
             return False
         taken = max(register.place(store), register.machine.taken)
         return taken == len(register.machine.spool) and store.queued() == 0

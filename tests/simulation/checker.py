@@ -201,12 +201,24 @@ def _scopes(chain: Chain) -> Iterator[Fault]:
 
 
 def _marks(chain: Chain) -> Iterator[Fault]:
-    """What was acknowledged of an epoch never becomes less, but for an answer that came late."""
+    """What was acknowledged of an epoch never becomes less, and is nothing that was not sent; in the end it is all."""
+    sent: dict[str, set[int]] = defaultdict(set)
+    for register in (*chain.registers, *chain.clones):
+        for epoch, first, size in register.client.sent:
+            sent[epoch].update(range(first, first + size))
+    for register in (*chain.registers, *chain.clones):
+        name, reached = register.machine.name, Counter[tuple[str, str]]()
+        for centre_epoch, epoch, mark in register.client.marks:
+            if mark < reached[centre_epoch, epoch]:
+                yield Fault(about=name, what=f"{name} heard of mark {mark} after {reached[centre_epoch, epoch]}")
+            if not sent[epoch].issuperset(range(1, mark + 1)):
+                yield Fault(about=name, what=f"{name} heard of mark {mark}, and not all of that was sent")
+            reached[centre_epoch, epoch] = mark
     for register in chain.registers:
         store = register.store
-        epoch = store.epoch() if store is not None else None
-        if epoch is not None and epoch.acked_through != epoch.last_seq:
-            yield Fault(about=register.machine.name, what=f"{register.machine.name} is acknowledged to {epoch}")
+        epoch_state = store.epoch() if store is not None else None
+        if epoch_state is not None and epoch_state.acked_through != epoch_state.last_seq:
+            yield Fault(about=register.machine.name, what=f"{register.machine.name} is acknowledged to {epoch_state}")
 
 
 def _herds(chain: Chain) -> Iterator[Fault]:

@@ -74,7 +74,11 @@ class Link:
 
 
 class SimulatedClient:
-    """As `sync.client.CentreClient`, over a link."""
+    """As `sync.client.CentreClient`, over a link.
+
+    `sent` has the epoch, first number and size of each batch, `marks` what each answer acknowledged of which epoch, by
+    which epoch of the centre.
+    """
 
     def __init__(self, link: Link, centre: SimulatedCentre, device: str, chance: Random, trace: Trace) -> None:
         self._link = link
@@ -83,12 +87,14 @@ class SimulatedClient:
         self._chance = chance
         self._trace = trace
         self.answered: list[float] = []
+        self.sent: list[tuple[str, int, int]] = []
         self.marks: list[tuple[str, str, int]] = []
 
     async def open_epoch(self, request: EpochRequest) -> EpochResponse:
         return await self._typed("epochs", EpochResponse, request)
 
     async def ingest(self, request: IngestRequest) -> IngestResponse:
+        self.sent.append((request.epoch, request.first_seq, len(request.entries)))
         answer = await self._typed("ingest", IngestResponse, request)
         self.marks.append((answer.centre_epoch, request.epoch, answer.acked_through))
         return answer

@@ -13,7 +13,7 @@ import pytest
 from sync.retry import Backoff
 from tests.faults.figures import Figures, Tell
 from tests.faults.planted import Unjittered
-from tests.simulation.centre import ReclaimingCentre
+from tests.simulation.centre import LaggingCentre, ReclaimingCentre
 from tests.simulation.chain import Plan
 from tests.simulation.disk import EagerStore, ForgetfulStore, ForgivingStore, HastyStore, RenamingStore
 from tests.simulation.runs import RUNS, Outcome, played
@@ -76,6 +76,7 @@ def figures(fault: str, outcome: Outcome) -> Figures:
         ({"store": ForgetfulStore}, "is lost"),
         ({"store": ForgivingStore}, "overspent"),
         ({"centre": ReclaimingCentre}, "overspent"),
+        ({"centre": LaggingCentre}, "heard of mark"),
     ],
     ids=[
         "a position before its rows",
@@ -84,6 +85,7 @@ def figures(fault: str, outcome: Outcome) -> Figures:
         "nothing for a restored centre",
         "a grant of no epoch",
         "a grant that ends by time",
+        "a mark of a copy that is behind",
     ],
 )
 def test_what_is_planted_is_found(planted: dict[str, Any], words: str) -> None:
