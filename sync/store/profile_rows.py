@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from loyalty.addresses import address_code
 from loyalty.identification import normal_code
 from loyalty.member import Identifier, Member
+from loyalty.undecodable import UNDECODABLE
 from sync.records import AliasBody, ConsentBody, Entry, EntryKind, FieldName, JoinBody, ProfileBody, ToldValue
 from sync.store.code_rows import CodeRows
 from sync.store.overlay import Edit
@@ -136,12 +137,17 @@ class ProfileRows(CodeRows):
             if outcomes[number].code == "quarantined":
                 continue
             document = unpacked(body)
-            if kind == "join":
-                reduced = _encode(_reduced_join(_join.decode(document), self.code_key()))
-            else:
-                reduced = _encode(_reduced_profile(_profile.decode(document)))
+            try:
+                reduced = self._reduced(kind, document)
+            except UNDECODABLE:
+                continue  # of another version of this program: a centre may have it on hold, unread
             if reduced != document:
                 self._rewrite_entry(number, reduced)
+
+    def _reduced(self, kind: str, document: bytes) -> bytes:
+        if kind == "join":
+            return _encode(_reduced_join(_join.decode(document), self.code_key()))
+        return _encode(_reduced_profile(_profile.decode(document)))
 
     def _rewrite_entry(self, number: int, body: bytes) -> None:
         """An entry that is another now can be sent in a later epoch only, since this one's chain holds the first."""

@@ -7,14 +7,14 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 from sync.hlc import parse_hlc
-from sync.records import ReceiptBody, chain_start
+from sync.records import ReceiptBody, SignalBody, chain_start
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError
 from sync.store.reading import MAX_LISTED, Reading
 from sync.store.store import AT_ONCE, Store
@@ -102,6 +102,23 @@ async def test_an_acknowledgement_beyond_what_was_written_is_refused(outbox: Out
     with pytest.raises(AckRefusedError, match="acknowledged entry 2 and this register wrote 1"):
         await outbox.acknowledge(replace(answer(batch, 1), acked_through=2))
     assert outbox.store.queued() == 1
+
+
+@pytest.mark.parametrize("kind", ["join", "profile"])
+async def test_what_another_version_told_of_a_member_holds_up_no_acknowledgement(
+    outbox: Outbox, kind: Literal["join", "profile"]
+) -> None:
+    """A centre that has two machines under one identity on hold acknowledges what it has not read."""
+    await outbox.open_epoch("epoch-1")
+    entry = await outbox.store.write(lambda writing: writing.append(kind, "told", SignalBody(what="of another shape")))
+    await outbox.append("behind")
+
+    await outbox.acknowledge(
+        answer(outbox.batch(), 2, Outcome(seq=1, code="accepted"), Outcome(seq=2, code="accepted"))
+    )
+
+    assert outbox.states() == {"told": "acknowledged", "behind": "acknowledged"}
+    assert outbox.store.entry(1).json == entry.json
 
 
 async def test_an_acknowledgement_of_another_chain_is_refused(outbox: Outbox) -> None:
