@@ -42,7 +42,7 @@ from central.devices import Device
 from central.feed import Placed
 from central.folder import DataFolder
 from central.ingest import Applied, ingest
-from central.problems import NobodysCodeError, NotFoundError, RefusedError, SnapshotNeededError
+from central.problems import BrokenError, NobodysCodeError, NotFoundError, RefusedError, SnapshotNeededError
 from central.scopes import EVERYTHING, Scope
 from central.setup import InitOptions, initialise
 from central.snapshots import zstd_lines
@@ -366,6 +366,15 @@ class LaggingCentre(SimulatedCentre):
         answers = self._answers[epoch, self.epoch]
         answers.append(answer)
         return answers[0] if self._chance.random() < _LAGS else answer
+
+
+class StubbornCentre(SimulatedCentre):
+    """Planted: one entry that cannot be taken in, and nothing of its batch is."""
+
+    def _ingest(self, device: str, request_id: str, body: bytes) -> Struct:
+        if b'{"answer":null}' in body:
+            raise BrokenError
+        return super()._ingest(device, request_id, body)
 
 
 class ReclaimingCentre(SimulatedCentre):

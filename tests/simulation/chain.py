@@ -101,7 +101,10 @@ class Plan:
 
 
 class Chain:
-    """One run. Call `play` in a loop of virtual time, then ask what happened."""
+    """One run. Call `play` in a loop of virtual time, then ask what happened.
+
+    `riddles` are the keys of entries that no centre can take in, with their registers.
+    """
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan = plan
@@ -115,6 +118,7 @@ class Chain:
         self.registers: list[SimulatedRegister] = []
         self.clones: list[SimulatedRegister] = []
         self.sold: list[Sold] = []
+        self.riddles: dict[str, str] = {}
         self.returns_of_network: list[float] = []
         self._tiers: dict[str, str | None] = {}
         self._numbers = 0

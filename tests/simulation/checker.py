@@ -42,7 +42,7 @@ class Fault:
 
 def faults(chain: Chain) -> list[Fault]:
     return [
-        *(*_receipts(chain), *_points(chain), *_rewards(chain), *_spending(chain), *_balances(chain)),
+        *(*_receipts(chain), *_riddles(chain), *_points(chain), *_rewards(chain), *_spending(chain), *_balances(chain)),
         *(*_registers(chain), *_scopes(chain), *_marks(chain), *_herds(chain)),
     ]
 
@@ -60,6 +60,14 @@ def _receipts(chain: Chain) -> Iterator[Fault]:
     for number, count in sorted(held.items()):
         if count > 1 or number not in printed:
             yield Fault(about=f"{number} ", what=f"receipt {number} is there {count} times")
+
+
+def _riddles(chain: Chain) -> Iterator[Fault]:
+    """What cannot be taken in waits for a person, whole; that it delays nothing shows where nothing else is missing."""
+    asked = Counter(row.key for row in _rows(chain, tables.quarantine) if row.raw)
+    for key, name in chain.riddles.items():
+        if not asked[key]:
+            yield Fault(about=name, what=f"riddle {key} of {name} is lost")
 
 
 def _points(chain: Chain) -> Iterator[Fault]:

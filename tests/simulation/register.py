@@ -7,12 +7,14 @@ the real loop. Printing goes on whatever becomes of the agent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
+
+from msgspec import Struct
 
 from agent.booking import Rules, book, checkout_of
 from agent.desk import Desk, restored
@@ -37,12 +39,22 @@ from tests.simulation.disk import Disk, SimulatedStore
 from tests.simulation.network import Link, SimulatedClient
 from tests.simulation.trace import Trace
 
+T = TypeVar("T")
+
 _SPOOL: Final = "simulated spool"
 # Less often than a supervisor does it: hours of a full disk are many of the same.
 _STORE_RETRY_S: Final = 60.0
 # A cashier scans again where a card did not come up.
 _PATIENCE_S: Final = 5.0
+# Kinds of entries that no centre can take in: of a later version, and one whose body is no such thing.
+_RIDDLES: Final[tuple[Any, ...]] = ("riddle", "receipt", "profile")
 _RECOGNITION: Final = Recognition(())
+
+
+class Riddle(Struct, frozen=True, kw_only=True):
+    """The body of an entry that is none of its kind."""
+
+    answer: None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +174,30 @@ class SimulatedRegister:
             return None
         shown = desk.serving()
         return True if taking.result() and shown is not None and shown.code == code else None
+
+    async def riddle(self) -> str | None:
+        """Something tells what no centre can take in; the key of the entry, None where it was not said to be kept."""
+        key, kind = self._chance.randbytes(12).hex(), self._chance.choice(_RIDDLES)
+
+        def tell(writing: Writing) -> str:
+            return writing.append(kind, key, Riddle()).key
+
+        return await self._kept(lambda store: store.write(tell))
+
+    async def _kept(self, work: Callable[[SimulatedStore], Coroutine[Any, Any, T]]) -> T | None:
+        """What a piece of the agent's work gives; None where the agent ends before, or the store refuses."""
+        store, agent = self.store, self._agent
+        if store is None or agent is None:
+            return None
+        working = asyncio.get_running_loop().create_task(work(store))
+        await asyncio.wait({working, agent}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            working.cancel()
+            return None
+        try:
+            return working.result()
+        except StoreError:
+            return None
 
     async def redeem(self, code: str, reward: Reward, sale: str) -> str | None:
         """A reward is chosen for the customer: its id once it is on the page, None where it was not said to be."""

@@ -13,7 +13,7 @@ import pytest
 from sync.retry import Backoff
 from tests.faults.figures import Figures, Tell
 from tests.faults.planted import Unjittered
-from tests.simulation.centre import LaggingCentre, ReclaimingCentre
+from tests.simulation.centre import LaggingCentre, ReclaimingCentre, StubbornCentre
 from tests.simulation.chain import Plan
 from tests.simulation.disk import EagerStore, ForgetfulStore, ForgivingStore, HastyStore, RenamingStore
 from tests.simulation.runs import RUNS, Outcome, played
@@ -77,6 +77,7 @@ def figures(fault: str, outcome: Outcome) -> Figures:
         ({"store": ForgivingStore}, "overspent"),
         ({"centre": ReclaimingCentre}, "overspent"),
         ({"centre": LaggingCentre}, "heard of mark"),
+        ({"centre": StubbornCentre}, "is lost"),
     ],
     ids=[
         "a position before its rows",
@@ -86,6 +87,7 @@ def figures(fault: str, outcome: Outcome) -> Figures:
         "a grant of no epoch",
         "a grant that ends by time",
         "a mark of a copy that is behind",
+        "one entry that holds up its batch",
     ],
 )
 def test_what_is_planted_is_found(planted: dict[str, Any], words: str) -> None:

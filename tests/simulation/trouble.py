@@ -68,6 +68,7 @@ class Trouble:
                 self._on_a_bad_line,
                 self._with_a_full_disk,
                 self._with_a_wrong_clock,
+                self._riddling,
             )
             await chance.choice(faults)(register, chance)
 
@@ -107,6 +108,15 @@ class Trouble:
         register.machine.clock_off = timedelta(seconds=chance.uniform(-most_s, most_s))
         await asyncio.sleep(chance.uniform(60.0, 3_600.0))
         register.machine.clock_off = timedelta()
+
+    async def _riddling(self, register: SimulatedRegister, chance: Random) -> None:
+        """Among its sales it tells some that the centre cannot take in."""
+        for _ in range(chance.randint(1, 4)):
+            key = await register.riddle()
+            self._chain.trace.note(register.machine.name, f"riddles {key}")
+            if key is not None:
+                self._chain.riddles[key] = register.machine.name
+            await asyncio.sleep(chance.uniform(0.0, 900.0))
 
     async def _centre_trouble(self, ends: float) -> None:
         chance = self._chain.own()
