@@ -186,11 +186,15 @@ def enroll(
 
 
 @app.command()
-def status(config: Config = None, as_json: Json = False) -> None:
+def status(
+    metrics: Annotated[bool, typer.Option("--metrics", help="Print numbers for Prometheus.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
     """Say how this register is."""
     from agent.cli.status import status_command
 
-    raise typer.Exit(status_command(config=config, as_json=as_json))
+    raise typer.Exit(status_command(metrics=metrics, config=config, as_json=as_json))
 
 
 @app.command("pos-token")

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 from agent.cli.connection import inspection
+from agent.cli.exit_codes import DONE
 from agent.cli.outcome import OF_VERDICT, guarded, say, say_json
 from agent.inspection import SourceReport, StatusReport
 from config.load import load_settings
 from sync.store.rows import SpendingStatus
 
 
-def status_command(*, config: str | None, as_json: bool) -> int:
-    """Print the status. Exit codes: 0 healthy, 1 problem, 2 a setting is wrong, 3 not enrolled, 4 degraded."""
+def status_command(*, config: str | None, as_json: bool, metrics: bool = False) -> int:
+    """Print the status, or with `metrics` its numbers, which are an answer however it is: 0 then.
+
+    Exit codes: 0 healthy, 1 problem, 2 a setting is wrong, 3 not enrolled, 4 degraded."""
 
     def work() -> int:
         with inspection(load_settings(config)) as register:
             report = register.status()
+        if metrics:
+            from agent.metrics import exposition
+
+            sys.stdout.write(exposition(report))
+            return DONE
         if as_json:
             say_json(report)
         else:

@@ -19,7 +19,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import allowance_desk, cards, devices, item_maps, members, operations, quarantine, review, unmapped
+from central import (
+    allowance_desk,
+    cards,
+    devices,
+    item_maps,
+    members,
+    metrics,
+    operations,
+    quarantine,
+    review,
+    unmapped,
+)
 from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts, use_link
 from central.admin.views.allowances import allowances_page
 from central.admin.views.cards import blocked_cards, card_view, unknown_cards
@@ -48,7 +59,8 @@ MAX_FIELD_CHARS = 255
 MAX_NUMBER_DIGITS = 18
 REGISTERS_REFRESH_S = 10
 _STYLE = (Path(__file__).parent / "style.css").read_bytes()
-_OPEN_TO_ALL = frozenset({"/open", "/style.css"})
+# Whoever is on this machine may read numbers, which are about nobody.
+_OPEN_TO_ALL = frozenset({"/open", "/style.css", "/metrics"})
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -109,6 +121,7 @@ class AdminPages:
             "/held": self._held,
             "/quarantine": self._quarantine,
             "/variances": self._variances,
+            "/metrics": self._metrics,
             "/open": self._open,
             "/style.css": self._style,
         }.items():
@@ -214,6 +227,9 @@ class AdminPages:
 
     async def _style(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=_STYLE, content_type="text/css", charset="utf-8")
+
+    async def _metrics(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=await self._read(metrics.exposition), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _registers(self, request: web.Request) -> web.StreamResponse:
         now = self._clock()

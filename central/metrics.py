@@ -1,0 +1,94 @@
+"""How the centre and its registers are, in numbers for Prometheus.
+
+Owns which numbers there are and what they are called. None of them is about a member. Reads what is kept already, by
+index or a row for each register, so that asking every few seconds costs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from sqlalchemy import Connection, func, select
+
+from central import devices, ledger
+from central.db import tables
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_REGISTER = ("store", "register", "device")
+
+
+def exposition(connection: Connection) -> bytes:
+    """All numbers as they are now, in Prometheus' text format."""
+    collected = CollectorRegistry(auto_describe=False)
+    collected.register(_Collected(tuple(_of_registers(connection)) + tuple(_of_centre(connection))))
+    return generate_latest(collected)
+
+
+class _Collected:
+    def __init__(self, metrics: tuple[Metric, ...]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._metrics)
+
+
+def _of_registers(connection: Connection) -> Iterator[Metric]:
+    """One series of each for every register in service."""
+    said = "A register in service, and the version that it runs."
+    info = InfoMetricFamily("tillside_register", said, labels=_REGISTER)
+    contact = _gauge("register_last_contact_timestamp_seconds", "When it was last heard of; absent where never.")
+    queued = _gauge("register_queued_entries", "Entries that wait at it for the centre, as it last said.")
+    oldest = _gauge("register_oldest_queued_timestamp_seconds", "From when the first of those is; absent where none.")
+    aside = _gauge("register_quarantined_items", "What waits at it for a person, as it last said.")
+    shared = _gauge("register_shared_identity", "1 where two machines alternate under its identity.")
+    alternating = devices.shared_devices(connection)
+    rows = connection.execute(
+        select(tables.devices).where(tables.devices.c.revoked_at.is_(None)).order_by(tables.devices.c.id)
+    )
+    for row in rows:
+        named = (row.store, row.register, row.id)
+        info.add_metric(named, {"version": row.version, "platform": row.platform})
+        queued.add_metric(named, row.queued)
+        aside.add_metric(named, row.quarantined)
+        shared.add_metric(named, int(row.id in alternating))
+        for gauge, moment in ((contact, row.last_contact), (oldest, row.oldest_queued_at)):
+            if moment is not None:
+                gauge.add_metric(named, _seconds(moment))
+    yield from (info, contact, queued, oldest, aside, shared)
+
+
+def _of_centre(connection: Connection) -> Iterator[Metric]:
+    epochs, changes, receipts, aside = tables.epochs.c, tables.changes.c, tables.receipts.c, tables.quarantine.c
+    taken = connection.execute(select(func.coalesce(func.sum(epochs.acked_through), 0))).scalar_one()
+    yield CounterMetricFamily("tillside_entries", "Entries of registers that were acknowledged.", value=float(taken))
+    placed = connection.execute(select(tables.centre.c.feed_pos)).scalar_one()
+    yield GaugeMetricFamily("tillside_feed_position", "The position of the newest change.", value=float(placed))
+    unplaced = select(func.count()).select_from(tables.changes).where(changes.pos.is_(None))
+    yield GaugeMetricFamily(
+        "tillside_changes_unplaced",
+        "Changes that the sequencer has not given a position yet.",
+        value=float(connection.execute(unplaced).scalar_one()),
+    )
+    said = "Receipts that give nothing until a person looked at them."
+    held = GaugeMetricFamily("tillside_receipts_held", said, labels=["state"])
+    by_state = select(receipts.state, func.count().label("held")).where(receipts.state.in_(ledger.HELD_STATES))
+    counted = {row.state: row.held for row in connection.execute(by_state.group_by(receipts.state))}
+    for state in ledger.HELD_STATES:
+        held.add_metric([state], counted.get(state, 0))
+    yield held
+    waiting = GaugeMetricFamily("tillside_quarantined_entries", "Entries that were set aside here.", labels=["reason"])
+    open_ones = select(aside.reason, func.count()).where(aside.resolved_at.is_(None)).group_by(aside.reason)
+    for reason, count in connection.execute(open_ones.order_by(aside.reason)):
+        waiting.add_metric([reason], count)
+    yield waiting
+
+
+def _gauge(name: str, said: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tillside_{name}", said, labels=_REGISTER)
+
+
+def _seconds(moment: datetime) -> float:
+    return moment.timestamp()

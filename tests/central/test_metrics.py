@@ -1,0 +1,48 @@
+"""The centre's numbers for Prometheus: what they say, and that they are about nobody."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from central.metrics import CONTENT_TYPE
+from tests.central.conftest import RunningCentre
+from tests.central.test_admin import Browser
+from tests.central.till import NOON, receipt
+
+
+def numbers(text: str) -> dict[tuple[str, str], float]:
+    """Each sample by its name, and its register, reason or state."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = sample.labels
+            of = labels.get("register") or labels.get("reason") or labels.get("state") or ""
+            found[sample.name, of] = sample.value
+    return found
+
+
+async def test_a_chain_is_seen_in_numbers_by_whoever_is_on_the_machine(centre: RunningCentre) -> None:
+    till, silent = await centre.till("3"), await centre.till("4")
+    await till.sell(receipt(1, code="TS0001"), receipt(2))
+    till.entry("nonsense", "k-1", b"{}")
+    await till.send(3)
+    await silent.heartbeat(queued=7)
+    nobody = Browser(centre)
+
+    answer = await nobody.ask("GET", "/metrics")
+    text = await answer.text()
+    assert answer.status == 200, text
+    told = numbers(text)
+
+    assert (answer.status, answer.headers["Content-Type"]) == (200, CONTENT_TYPE)
+    assert told["tillside_entries_total", ""] == 3
+    assert told["tillside_quarantined_entries", "unknown_kind"] == 1
+    assert told["tillside_register_last_contact_timestamp_seconds", "3"] == NOON.timestamp()
+    assert told["tillside_register_queued_entries", "4"] == 7
+    assert told["tillside_receipts_held", "held_for_limit"] == 0
+    assert "TS0001" not in text
+
+
+async def test_numbers_are_told_at_this_address_alone(centre: RunningCentre) -> None:
+    answer = await Browser(centre).ask("GET", "/metrics", {"Host": "attacker.example"})
+    assert answer.status == 403
