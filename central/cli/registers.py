@@ -22,7 +22,8 @@ enrolment = typer.Typer()
 registers = typer.Typer()
 
 # A code left lying about must not open a register months later.
-MAX_VALID_FOR = timedelta(days=30)
+# A code that lies about is found; who images a hundred registers makes each its own on the day.
+MAX_VALID_FOR = timedelta(hours=24)
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -32,7 +33,7 @@ def enrolment_create(
     data: Data,
     store: Annotated[str, typer.Option(help="The store's number or name.")],
     register: Annotated[str, typer.Option(help="The register's number in the store.")],
-    valid_for: Annotated[str, typer.Option(help="How long the code can be used: 90s, 30m, 24h, 7d.")] = "24h",
+    valid_for: Annotated[str, typer.Option(help="How long it can be used: 90s, 30m, 24h; a day at most.")] = "24h",
     url: Annotated[str, typer.Option(help="The address registers use, if it is not the one served.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -106,7 +107,7 @@ def _duration(text: str, as_json: bool) -> timedelta:
     match = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text)
     life = int(match[1]) * _UNITS[match[2]] if match else None
     if life is None or life > MAX_VALID_FOR:
-        fail(as_json, f"{text!r} is no time a code may be valid for; write 90s, 30m, 24h or 7d, 30d at most", USAGE)
+        fail(as_json, f"{text!r} is no time a code may be valid for; write 90s, 30m or 24h, a day at most", USAGE)
     return life
 
 

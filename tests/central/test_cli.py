@@ -102,7 +102,7 @@ def test_without_a_centre_every_command_says_what_to_run(tmp_path: Path, command
 def test_usage_is_two(data: Path) -> None:
     where = ("--data", str(data))
     assert run("levitate")[0] == 2
-    for valid in ("0h", "31d", "1w", "-1h", "99999999h"):
+    for valid in ("0h", "25h", "2d", "1w", "-1h", "99999999h"):
         code, refused = answer("enrolment", "create", *where, "--store", "1", "--register", "1", "--valid-for", valid)
         assert code == 2
         assert "24h" in refused["error"]
