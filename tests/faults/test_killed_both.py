@@ -154,7 +154,7 @@ class Life:
 
 @pytest.mark.long
 @pytest.mark.processes
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_kills_of_register_and_centre_lose_and_double_nothing(
     tmp_path: Path, centre_url: str | None, tell: Tell
 ) -> None:
