@@ -102,6 +102,7 @@ class DeviceApi:
         journal: Journal,
         ca_pem: bytes,
         program_key: str,
+        join_url: str | None,
         clock: Clock,
         randomness: Randomness,
     ) -> None:
@@ -112,6 +113,7 @@ class DeviceApi:
         self._journal = journal
         self._ca_pem = ca_pem
         self._program_key = program_key
+        self._join_url = join_url
         self._clock = clock
         self._randomness = randomness
         self._pace = Pace(time.monotonic)
@@ -289,6 +291,7 @@ class DeviceApi:
                 feed=feed.feed_position(connection),
                 erasures=erasing.newest(connection),
                 code_key=cards.code_key(connection),
+                join_url=self._join_url or msgspec.UNSET,
                 scope=scopes.scope_of(connection, device.store).name,
                 allowances=granting.number(connection, device.id),
                 epoch=state.epoch,

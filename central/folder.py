@@ -58,10 +58,22 @@ class Address(Struct, frozen=True, kw_only=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class JoinSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The page on which people join. `url` is where they reach it, as the proxy before it answers; it ends in a slash.
+
+    `privacy` is the address of what the shop says of what is done with their data.
+    """
+
+    listen: Address
+    url: str
+    privacy: str | None = None
+
+
 class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`centre.json`: what `init` was told. `hosts` are the names in the server's certificate.
 
-    `database` is the URL of a PostgreSQL database, without a password; None is SQLite in the data folder.
+    `database` is the URL of a PostgreSQL database, without a password; None is SQLite in the data folder. Without
+    `join` nobody joins by telephone.
     """
 
     listen: Address
@@ -69,6 +81,7 @@ class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hosts: tuple[str, ...]
     brand: str = "Tillside"
     database: str | None = None
+    join: JoinSettings | None = None
 
 
 class DataFolder:

@@ -50,7 +50,7 @@ def join(connection: Connection, device: Device, entry: Entry, body: JoinBody, n
     known = members.meant(connection, [body.provisional_id]).get(body.provisional_id)
     if known is not None:
         return _about(known, connection, entry) or Seen(code="duplicate", member=known)
-    codes = _codes(body.codes, cards.code_key(connection))
+    codes = numbers_of(body.codes, cards.code_key(connection))
     owner = _owner(connection, codes)
     if owner is None:
         members.add(connection, [ImportedMember(member=body.provisional_id)], now)
@@ -58,8 +58,8 @@ def join(connection: Connection, device: Device, entry: Entry, body: JoinBody, n
         _alias(connection, body.provisional_id, owner, "joined again", now)
     member = owner or body.provisional_id
     profiles.tell(connection, member, body.fields, entry.key, now)
-    profiles.keep_consents(connection, member, body.consent, profiles.Source(entry=entry, device=device), now)
-    touched, others = _give(connection, member, codes, now)
+    profiles.keep_consents(connection, member, body.consent, profiles.Source.of_entry(entry, device), now)
+    touched, others = give(connection, member, codes, now)
     note_entry(connection, member, entry.key)
     said = [] if owner is None else [f"is {owner}"]
     said += [f"a code names {other}, who was left alone" for other in sorted(others)]
@@ -84,7 +84,7 @@ def profile(connection: Connection, entry: Entry, body: ProfileBody, now: dateti
         if old is not None and old != new:
             cards.take_away(connection, old, member)
         if new is not None:
-            gained, others = _give(connection, member, [CardNumber(code=new, kind=kind)], now)
+            gained, others = give(connection, member, [CardNumber(code=new, kind=kind)], now)
             if others:
                 raise CodeTakenError(f"the {kind} names another member, {min(others)}; merge the two, or not")
             touched |= gained
@@ -105,7 +105,7 @@ def consent(connection: Connection, device: Device, entry: Entry, body: ConsentB
         return member
     if profiles.consented(connection, member, entry.key):
         return Seen(code="duplicate", member=member)
-    profiles.keep_consents(connection, member, [body], profiles.Source(entry=entry, device=device), now)
+    profiles.keep_consents(connection, member, [body], profiles.Source.of_entry(entry, device), now)
     note_entry(connection, member, entry.key)
     return Seen(code="accepted", member=member, changed=frozenset({member}))
 
@@ -116,7 +116,7 @@ def alias(connection: Connection, entry: Entry, body: AliasBody, now: datetime) 
     if isinstance(member, Seen):
         return member
     key = cards.code_key(connection)
-    numbers = _codes([body.code], key)
+    numbers = numbers_of([body.code], key)
     if body.of:
         numbers = [*cards.named(connection, body.of).numbers, *numbers]
     named = cards.unite(connection, numbers, member, now)
@@ -151,6 +151,32 @@ def note_entry(connection: Connection, member: str, key: str) -> None:
         connection.execute(insert(table).values(member=member, key=key))
 
 
+def numbers_of(told: Iterable[ToldCode], key: str) -> list[CardNumber]:
+    """The codes by which people are known, those of telephone numbers and addresses made under `key`."""
+    return [
+        CardNumber(code=address_code(one.kind, one.code, key) or normal_code(one.code), kind=one.kind) for one in told
+    ]
+
+
+def give(
+    connection: Connection, member: str, codes: Iterable[CardNumber], now: datetime
+) -> tuple[frozenset[str], set[str]]:
+    """Let codes name a member, with what was bought under them; returns who is to be folded, and whose they are."""
+    touched: frozenset[str] = frozenset()
+    others: set[str] = set()
+    for code in codes:
+        owner = cards.owner_of(connection, code.code)
+        if owner not in (None, member):
+            others.add(owner or "")
+            continue
+        try:
+            named = cards.unite(connection, [code], member, now)
+        except CardError as error:
+            raise type(error)(f"a code that ends in {ending_of(code.code)}: {error}") from error
+        touched |= _adopted(connection, member, named or ())
+    return touched, others
+
+
 def _take_over(connection: Connection, gone: str, kept: str, now: datetime) -> None:
     cards.move(connection, gone, kept)
     scopes.move(connection, gone, kept)
@@ -176,36 +202,11 @@ def _alias(connection: Connection, alias: str, member: str, because: str, now: d
     connection.execute(insert(tables.member_aliases).values(alias=alias, member=member, since=now, because=because))
 
 
-def _codes(told: Iterable[ToldCode], key: str) -> list[CardNumber]:
-    return [
-        CardNumber(code=address_code(one.kind, one.code, key) or normal_code(one.code), kind=one.kind) for one in told
-    ]
-
-
 def _owner(connection: Connection, codes: Sequence[CardNumber]) -> str | None:
     """The member that one of these names, those of cards first."""
     in_order = sorted(codes, key=lambda code: _FIRST.index(code.kind))
     found = (cards.owner_of(connection, code.code) for code in in_order)
     return next((owner for owner in found if owner is not None), None)
-
-
-def _give(
-    connection: Connection, member: str, codes: Iterable[CardNumber], now: datetime
-) -> tuple[frozenset[str], set[str]]:
-    """Let codes name a member, with what was bought under them; returns who is to be folded, and whose they are."""
-    touched: frozenset[str] = frozenset()
-    others: set[str] = set()
-    for code in codes:
-        owner = cards.owner_of(connection, code.code)
-        if owner not in (None, member):
-            others.add(owner or "")
-            continue
-        try:
-            named = cards.unite(connection, [code], member, now)
-        except CardError as error:
-            raise type(error)(f"a code that ends in {ending_of(code.code)}: {error}") from error
-        touched |= _adopted(connection, member, named or ())
-    return touched, others
 
 
 def _adopted(connection: Connection, member: str, codes: Iterable[str]) -> frozenset[str]:

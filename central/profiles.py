@@ -42,10 +42,33 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """The entry that tells, and the register it is of."""
+    """Where something was said: by an entry of a register, or on the centre's join page, which has no `device`.
 
-    entry: Entry
-    device: Device
+    `key` names the telling for ever; `hlc` and `told_at` are of the clock there.
+    """
+
+    key: str
+    hlc: str
+    told_at: str
+    store: str
+    device: str = ""
+    register: str = ""
+
+    @classmethod
+    def of_entry(cls, entry: Entry, device: Device) -> Source:
+        return cls(
+            key=entry.key,
+            hlc=entry.hlc,
+            told_at=wall_text(entry.wall),
+            store=device.store,
+            device=device.id,
+            register=device.register,
+        )
+
+    @classmethod
+    def here(cls, key: str, store: str, now: datetime) -> Source:
+        """Said at the centre itself, by somebody who was at `store`."""
+        return cls(key=key, hlc=_stamp(now), told_at=wall_text(now), store=store)
 
 
 _NOTHING = Shown()
@@ -70,7 +93,7 @@ def tell(
 
 def tell_here(connection: Connection, members: Mapping[str, Mapping[FieldName, str]], now: datetime) -> None:
     """The same told at the centre, which counts from now on."""
-    stamp = Hlc(ms=milliseconds(now), counter=0, node=CENTRE_NODE).text
+    stamp = _stamp(now)
     known = {(row.member, row.field): row for row in _fields(connection, list(members))}
     new: list[dict[str, Any]] = []
     for member, fields in members.items():
@@ -89,22 +112,21 @@ def keep_consents(
     connection: Connection, member: str, told: Sequence[ToldConsent], source: Source, now: datetime
 ) -> None:
     """Keep what was said to being written to: who, when, where, and shown which text."""
-    entry, device = source.entry, source.device
     rows = [
         {
             "member": member,
-            "key": entry.key,
+            "key": source.key,
             "channel": one.channel,
             "state": one.state,
             "text_version": one.text_version,
-            "hlc": counted(entry.hlc, one.seen or None, now),
-            "told": entry.hlc,
-            "seen": bounded(one.seen, entry.hlc, now) if one.seen else "",
-            "device": device.id,
-            "store": device.store,
-            "register": device.register,
+            "hlc": counted(source.hlc, one.seen or None, now),
+            "told": source.hlc,
+            "seen": bounded(one.seen, source.hlc, now) if one.seen else "",
+            "device": source.device,
+            "store": source.store,
+            "register": source.register,
             "operator": one.operator or None,
-            "told_at": wall_text(entry.wall),
+            "told_at": source.told_at,
             "received_at": now,
         }
         for one in told
@@ -180,6 +202,10 @@ def _keep(connection: Connection, member: str, name: str, told: Told) -> None:
     if name in _COLUMNS:
         members = tables.members
         connection.execute(update(members).where(members.c.id == member).values({name: _fitting(name, told.value)}))
+
+
+def _stamp(now: datetime) -> str:
+    return Hlc(ms=milliseconds(now), counter=0, node=CENTRE_NODE).text
 
 
 def _fitting(name: str, value: str | None) -> str | None:

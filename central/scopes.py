@@ -106,7 +106,7 @@ def set_policy(connection: Connection, store: str, policy: Policy | None, now: d
     connection.execute(table.delete().where(table.c.store == store))
     if policy is not None:
         connection.execute(insert(table).values(store=store, hold=policy.hold, months=policy.months, set_at=now))
-    for place in _stores(connection) if store == ALL_STORES else (store,):
+    for place in stores(connection) if store == ALL_STORES else (store,):
         since = now - policy_of(connection, place).since
         members = tables.scope_members.c
         connection.execute(
@@ -116,12 +116,13 @@ def set_policy(connection: Connection, store: str, policy: Policy | None, now: d
         )
 
 
+def stores(connection: Connection) -> Sequence[str]:
+    """Every store that has, or had, a register."""
+    return connection.execute(select(tables.devices.c.store).distinct()).scalars().all()
+
+
 def _policy(row: Any) -> Policy:
     return Policy(hold=row.hold, months=row.months)
-
-
-def _stores(connection: Connection) -> Sequence[str]:
-    return connection.execute(select(tables.devices.c.store).distinct()).scalars().all()
 
 
 # ---- who comes in
@@ -234,7 +235,7 @@ def let_go(connection: Connection, now: datetime) -> int:
     """
     columns = tables.scope_members.c
     gone = 0
-    for store in _stores(connection):
+    for store in stores(connection):
         policy = policy_of(connection, store)
         if policy.hold == "everything":
             continue

@@ -1,4 +1,4 @@
-"""The serving process: both listeners, the sequencer, and what happens by itself.
+"""The serving process: its listeners, the sequencer, and what happens by itself.
 
 Owns starting, stopping and the periodic work. Decides nothing about members or points.
 """
@@ -30,6 +30,7 @@ from central.device_api import DeviceApi
 from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address, DataFolder, FolderError
+from central.join_page.routes import JoinPage
 from central.journal import Journal
 from central.live import LiveConnections, tell_of_allowances, tell_registers
 from central.snapshots import Snapshots
@@ -54,11 +55,12 @@ SHUTDOWN_S = 5.0
 
 
 class Ready(Struct, frozen=True, kw_only=True):
-    """Printed once both listeners take connections."""
+    """Printed once all listeners take connections. `join` is where telephones reach the join page, if there is one."""
 
     device_api: str
     admin: str
     open: str
+    join: str | None = None
 
 
 class Server:
@@ -83,6 +85,7 @@ class Server:
 
     async def _serve(self, database: Database, ready: Callable[[Ready], None], stop: asyncio.Event) -> None:
         settings = self._folder.settings()
+        join_url = settings.join.url if settings.join is not None else None
         live, journal = LiveConnections(), Journal(self._folder.journal)
         sequencer = Sequencer(database, self._clock, partial(tell_registers, database, live))
         snapshots = Snapshots(self._folder.snapshots, database)
@@ -94,6 +97,7 @@ class Server:
             journal=journal,
             ca_pem=self._folder.ca_certificate.read_bytes(),
             program_key=public_key_text(self._folder.program_key()),
+            join_url=join_url,
             clock=self._clock,
             randomness=self._randomness,
         )
@@ -113,13 +117,23 @@ class Server:
             stack.push_async_callback(live.shut_all)
             admin_at = await _listen(stack, pages.application(), settings.admin, None)
             pages.bound_to(admin_at)
+            if settings.join is not None:
+                joins = JoinPage(
+                    settings=settings.join,
+                    brand=settings.brand,
+                    database=database,
+                    sequencer=sequencer,
+                    clock=self._clock,
+                    randomness=self._randomness,
+                )
+                await _listen(stack, joins.application(), settings.join.listen, None)
             await asyncio.to_thread(self._folder.note_serving, devices_at, admin_at)
             await self._apply_what_may(database)
             await sequencer.place()
             upkeep = asyncio.create_task(self._upkeep(database, sequencer, live, tls))
             stack.push_async_callback(_cancelled, upkeep)
             link = await pages.one_time_link()
-            ready(Ready(device_api=f"https://{devices_at}", admin=f"http://{admin_at}", open=link))
+            ready(Ready(device_api=f"https://{devices_at}", admin=f"http://{admin_at}", open=link, join=join_url))
             _log.info("serving", device_api=str(devices_at), admin=str(admin_at))
             stopped = asyncio.create_task(stop.wait())
             stack.push_async_callback(_cancelled, stopped)

@@ -10,6 +10,7 @@ import ipaddress
 import secrets
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from sqlalchemy import Connection, insert, select
@@ -19,11 +20,13 @@ from central.certificates import ca_sha256, ensure_certificates
 from central.db import tables
 from central.db.database import Database, Place
 from central.db.errors import DatabaseUrlError
-from central.folder import Address, AddressError, CentreSettings, DataFolder
+from central.folder import Address, AddressError, CentreSettings, DataFolder, JoinSettings
 from loyalty.limits import USUAL
 
 DEFAULT_LISTEN = Address(host="127.0.0.1", port=8443)
 DEFAULT_ADMIN = Address(host="127.0.0.1", port=8790)
+# What `join` is where there is to be no such page any more.
+OFF = "off"
 
 
 # Of the codes that are made of telephone numbers and addresses (`loyalty.addresses`).
@@ -31,13 +34,16 @@ CODE_KEY_BYTES = 32
 
 
 class InitOptions(Struct, frozen=True, kw_only=True):
-    """What the operator gave; None keeps what was there, or the default."""
+    """What the operator gave; None keeps what was there, or the default. `join` may be OFF."""
 
     listen: str | None = None
     admin: str | None = None
     hosts: tuple[str, ...] = ()
     brand: str | None = None
     database: str | None = None
+    join: str | None = None
+    join_url: str | None = None
+    join_privacy: str | None = None
 
 
 class InitDone(Struct, frozen=True, kw_only=True):
@@ -88,7 +94,39 @@ def _settings(folder: DataFolder, options: InitOptions) -> CentreSettings:
         hosts=options.hosts or before.hosts,
         brand=options.brand or before.brand,
         database=options.database or before.database,
+        join=_join(before.join, options),
     )
+
+
+def _join(before: JoinSettings | None, options: InitOptions) -> JoinSettings | None:
+    """Raises AddressError."""
+    if options.join == OFF:
+        return None
+    listen = Address.parse(options.join) if options.join else before.listen if before is not None else None
+    url = options.join_url or (before.url if before is not None else None)
+    privacy = options.join_privacy or (before.privacy if before is not None else None)
+    if listen is None and url is None and privacy is None:
+        return None
+    if listen is None or url is None:
+        raise AddressError(
+            "the page on which people join takes both --join HOST:PORT, where it listens, and --join-url, where "
+            "telephones reach it"
+        )
+    if privacy is not None and urlsplit(privacy).scheme != "https":
+        raise AddressError(f"{privacy!r} is no address that a telephone opens; write https://…")
+    return JoinSettings(listen=listen, url=_page_url(url), privacy=privacy)
+
+
+def _page_url(text: str) -> str:
+    """Where a page is, with a slash at its end. Raises AddressError."""
+    parts = urlsplit(text)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+    if not safe or not parts.hostname or "@" in parts.netloc or parts.path not in ("", "/") or parts.query:
+        raise AddressError(
+            f"{text!r} is no address for the page on which people join; write https:// and a name of its own, such as "
+            "https://join.shop.example/"
+        )
+    return f"{parts.scheme}://{parts.netloc.lower()}/"
 
 
 def _is_loopback(host: str) -> bool:

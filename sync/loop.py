@@ -64,7 +64,7 @@ from sync.steps import (
 from sync.store.errors import AckRefusedError, StoreError, StoreFullError
 from sync.store.fed import parts_of
 from sync.store.purge_rows import ERASURES_THROUGH
-from sync.store.reading import CODE_KEY, EPOCH_VOID
+from sync.store.reading import CODE_KEY, EPOCH_VOID, JOIN_URL
 from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
@@ -268,7 +268,7 @@ class SyncLoop:
         if isinstance(answer, HeartbeatResponse):
             self._names_erasures = answer.erasures is not UNSET
             await self._follow_schedule(answer)
-            await self._keep_code_key(answer)
+            await self._keep_joining(answer)
             for shed in (Writing.shed, Writing.drop_used_scans):
                 while await self._store.write(shed, drains=True):
                     pass
@@ -448,10 +448,18 @@ class SyncLoop:
             _log.warning("acknowledgement_refused", acked_through=answer.acked_through, reason=str(error))
             self._session.ack_refused(_now(), self._chance())
 
-    async def _keep_code_key(self, answer: HeartbeatResponse) -> None:
-        key = answer.code_key or None
-        if key is not None and key != self._store.code_key():
-            await self._store.write(lambda writing: writing.set_meta(CODE_KEY, key), drains=True)
+    async def _keep_joining(self, answer: HeartbeatResponse) -> None:
+        """The key of codes, which a centre tells once it has one, and the page on which people join with one."""
+        key, url = answer.code_key or self._store.code_key(), answer.join_url or ""
+        if (key, url) == (self._store.code_key(), self._store.join_url()):
+            return
+
+        def keep(writing: Writing) -> None:
+            if key is not None:
+                writing.set_meta(CODE_KEY, key)
+            writing.set_meta(JOIN_URL, url)
+
+        await self._store.write(keep, drains=True)
 
     async def _follow_schedule(self, answer: HeartbeatResponse) -> None:
         if answer.announced:

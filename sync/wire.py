@@ -268,8 +268,9 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
 
     `schedule` are the programs that a register should hold, in order of time: receipts go by their own. `erasures` is
     the number of the newest one, `code_key` makes codes of telephone numbers and addresses (`loyalty.addresses`).
-    `scope` is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted
-    to it or asked back. `acked_through` is the mark of the `epoch` that the register named; None where that has ended.
+    `join_url` is where people join by telephone with a code (`loyalty.join_codes`); absent where they cannot. `scope`
+    is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted to it or
+    asked back. `acked_through` is the mark of the `epoch` that the register named; None where that has ended.
     """
 
     centre_epoch: str
@@ -281,6 +282,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     feed: int
     erasures: int | UnsetType = UNSET
     code_key: HexDigest | UnsetType = UNSET
+    join_url: str | UnsetType = UNSET
     scope: str | UnsetType = UNSET
     allowances: int | UnsetType = UNSET
     epoch: str | UnsetType = UNSET

@@ -30,6 +30,11 @@ def init(
     database: Annotated[
         str, typer.Option(help="postgresql://USER@HOST/DATABASE, without a password; SQLite in the folder without it.")
     ] = "",
+    join: Annotated[
+        str, typer.Option(help="Where the page listens on which people join, behind your proxy; `off` for none.")
+    ] = "",
+    join_url: Annotated[str, typer.Option(help="Where telephones reach that page: https://join.shop.example/")] = "",
+    join_privacy: Annotated[str, typer.Option(help="What it links to on what is done with people's data.")] = "",
     as_json: Json = False,
 ) -> None:
     """Make a centre, or bring the one that is there to this version; keys that exist are kept."""
@@ -41,6 +46,9 @@ def init(
         hosts=tuple(host or ()),
         brand=brand or None,
         database=database or None,
+        join=join or None,
+        join_url=join_url or None,
+        join_privacy=join_privacy or None,
     )
     with failures(as_json):
         done = initialise(data, options, utc_now())

@@ -75,6 +75,8 @@ EPOCH_VOID = "epoch_void"
 DRAWN, BY_BALANCE = 1, 2
 # Where the key of codes is kept.
 CODE_KEY = "code-key"
+# Where people join by telephone, as the centre said last; empty where they cannot.
+JOIN_URL = "join-url"
 
 _member = msgspec.json.Decoder(Member)
 _edit = msgspec.json.Decoder(Edit)
@@ -165,6 +167,10 @@ class Reading:
     def code_key(self) -> str | None:
         """The centre's key of codes that are made of telephone numbers and addresses; None before it was heard of."""
         return self.meta(CODE_KEY)
+
+    def join_url(self) -> str:
+        """Where people join by telephone; empty where they cannot."""
+        return self.meta(JOIN_URL) or ""
 
     def hidden(self, kind: MemberKind, code: str) -> str:
         """A code as it is kept: of a telephone number or address, one that is made of it under the centre's key.

@@ -27,7 +27,7 @@ LETTERS = {"lj": "љ", "nj": "њ", "dž": "џ"} | dict(
     zip("abvgdđežzijklmnoprstćufhcčš", "абвгдђежзијклмнопрстћуфхцчш", strict=True)
 )
 # What is written as it is keyed or printed.
-AS_IT_IS = re.compile(r"\{\w+\}|tillside \w+|SMS|Enter|Esc|Del(?!i)|[^A-Za-zČčĆćĐđŠšŽž{]+")
+AS_IT_IS = re.compile(r"\{\w+\}|tillside \w+|SMS|QR|Enter|Esc|Del(?!i)|[^A-Za-zČčĆćĐđŠšŽž{]+")
 
 
 def forms(text: Any) -> list[str]:

@@ -148,6 +148,7 @@ class Heard(Struct):
     item_map: Digest | None = None
     erasures: int | None = None
     code_key: Digest | None = None
+    join_url: str | None = None
     scope: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$")] | None = None
     allowances: Position | None = None
 

@@ -153,13 +153,19 @@ async def running_centre(
     members: int = 5,
     policy: Policy = EVERYTHING,
     listen: str = "127.0.0.1:0",
+    join: str | None = None,
 ) -> AsyncIterator[Centre]:
-    """Set up, with a program in force and some members, and serving; on SQLite, or in the PostgreSQL at this URL."""
+    """Set up, with a program in force and some members, and serving; on SQLite, or in the PostgreSQL at this URL.
+
+    People can join at the address `join`, where it is given.
+    """
     folder = DataFolder(path)
     folder.create()
     if database is None:
         write_private(path / "centre.db", _without_rows())
-    initialise(path, InitOptions(listen=listen, admin="127.0.0.1:0", database=database), utc_now())
+    join_url = f"http://{join}" if join is not None else None
+    options = InitOptions(listen=listen, admin="127.0.0.1:0", database=database, join=join, join_url=join_url)
+    initialise(path, options, utc_now())
     centre = Centre(folder)
     centre.publish(program())
     centre.write(lambda connection: scopes.set_policy(connection, ALL_STORES, policy, utc_now()))

@@ -1,0 +1,230 @@
+"""The join page's listener: one page with one form, for anybody who can reach it.
+
+Owns its routes, the checks before them and the headers after them. Plain HTTP behind the house's own proxy, which has
+the public certificate. What is asked is small, its size, pace and number are limited, and nothing personal is in an
+address, in a log or in an answer. Never says what a code does (`central.invited`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy.exc import OperationalError
+
+from central import invited
+from central.clock import Clock
+from central.db.database import Database
+from central.devices import Randomness
+from central.feed import Sequencer
+from central.folder import JoinSettings
+from central.invited import CodeUsedError, NotOurCodeError
+from central.join_page.form import CHANNELS, Form, form_from
+from central.join_page.visitors import Visitors, visitor_of
+from central.join_page.words import LANGUAGES, language_of, words_of
+
+_log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# The form has nine short fields.
+MAX_BODY_BYTES: Final = 4 * 1024
+# A telephone on a bad line sends it in less.
+BODY_WITHIN_S: Final = 10.0
+# Joins that are under way at once: registers need the same database.
+MAX_JOINING: Final = 8
+_FOLDER = Path(__file__).parent
+_FILES: Final = {"style.css": "text/css", "join.js": "text/javascript"}
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # with "no-referrer" a browser sends forms with the origin `null`
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+    "Server": "tillside",
+}
+
+
+class _RefusedError(Exception):
+    """A request that does nothing; `problem` names the text that says why."""
+
+    def __init__(self, status: HTTPStatus, problem: str, *, wait_s: int = 0) -> None:
+        super().__init__(problem)
+        self.status = status
+        self.problem = problem
+        self.headers = {"Retry-After": str(wait_s)} if wait_s else {}
+
+
+class JoinPage:
+    """The page, and what its form does."""
+
+    def __init__(
+        self,
+        *,
+        settings: JoinSettings,
+        brand: str,
+        database: Database,
+        sequencer: Sequencer,
+        clock: Clock,
+        randomness: Randomness,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._sequencer = sequencer
+        self._clock = clock
+        self._randomness = randomness
+        self._host = urlsplit(settings.url).netloc
+        self._origin = settings.url.removesuffix("/")
+        self._visitors = Visitors(monotonic_s)
+        self._joining = 0
+        self._files = {name: (_FOLDER / name).read_bytes() for name in _FILES}
+        environment = Environment(
+            loader=PackageLoader("central.join_page", "."),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.globals.update(
+            brand=brand, languages=LANGUAGES, channels=tuple(CHANNELS), privacy=settings.privacy or ""
+        )
+        self._template = environment.get_template("page.html")
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/", self._page, allow_head=False)
+        app.router.add_post("/", self._join)
+        for name in _FILES:
+            app.router.add_get(f"/{name}", self._file, allow_head=False)
+        return app
+
+    # ---- before and after
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            self._check_origin(request)
+            response = await handler(request)
+        except _RefusedError as error:
+            response = self._shown(request, error.status, problem=error.problem)
+            response.headers.update(error.headers)
+        except web.HTTPException as error:
+            response = self._shown(request, HTTPStatus(error.status), problem="problem_missing")
+        except OperationalError as error:
+            _log.error("database_failed", error=str(error.orig))
+            response = self._shown(request, HTTPStatus.SERVICE_UNAVAILABLE, problem="problem_busy")
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: what it says may hold what somebody wrote
+            _log.error("join_failed", error=type(error).__name__)
+            response = self._shown(request, HTTPStatus.INTERNAL_SERVER_ERROR, problem="problem_busy")
+        response.headers.update(_HEADERS)
+        return response
+
+    def _check_origin(self, request: web.Request) -> None:
+        """The page under its own name, and its form from nowhere else."""
+        if request.headers.getall("Host", []) != [self._host]:
+            raise _RefusedError(HTTPStatus.MISDIRECTED_REQUEST, "problem_missing")
+        if request.method == "POST" and request.headers.getall("Origin", []) not in ([], [self._origin]):
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "problem_form")
+
+    # ---- what can be asked
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        name = request.path.removeprefix("/")
+        return web.Response(body=self._files[name], content_type=_FILES[name], charset="utf-8")
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        return self._shown(request, HTTPStatus.OK, form=Form())
+
+    async def _join(self, request: web.Request) -> web.StreamResponse:
+        guesses = self._visitors.guesses(
+            visitor_of(request.remote or "", request.headers.getall("X-Forwarded-For", []))
+        )
+        if wait_s := guesses.wait_s():
+            raise _RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "problem_often", wait_s=wait_s)
+        written = form_from(await _body(request))
+        if written is None:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "problem_form")
+        form, chosen = written
+        language = self._language(request, chosen)
+        if form.problem is not None:
+            wrong, problem = form.problem
+            return self._shown(request, _WRONG, form=form, wrong=wrong, problem=problem, language=language)
+        try:
+            with guesses.asking(NotOurCodeError), guesses.asking(CodeUsedError):
+                await self._take(form, language)
+        except NotOurCodeError:
+            return self._shown(request, _WRONG, form=form, wrong="code", problem="problem_code", language=language)
+        except CodeUsedError:
+            return self._shown(request, _WRONG, form=form, wrong="code", problem="problem_used", language=language)
+        return self._shown(request, HTTPStatus.OK, done=True, language=language)
+
+    async def _take(self, form: Form, language: str) -> None:
+        if self._joining >= MAX_JOINING:
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "problem_busy", wait_s=1)
+        self._joining += 1
+        try:
+            told, now = form.told(language), self._clock()
+            await self._database.write(lambda connection: invited.join(connection, told, now, self._randomness))
+        finally:
+            self._joining -= 1
+        await self._sequencer.place()
+
+    # ---- what is shown
+
+    def _language(self, request: web.Request, chosen: str) -> str:
+        return language_of(chosen, request.headers.get("Accept-Language", ""))
+
+    def _shown(
+        self,
+        request: web.Request,
+        status: HTTPStatus,
+        *,
+        form: Form | None = None,
+        wrong: str = "",
+        problem: str = "",
+        done: bool = False,
+        language: str = "",
+    ) -> web.Response:
+        language = language or self._language(request, request.query.get("language", ""))
+        text = self._template.render(
+            words=words_of(language), language=language, form=form, wrong=wrong, problem=problem, done=done
+        )
+        return web.Response(text=text, content_type="text/html", status=status)
+
+
+_WRONG: Final = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+async def _body(request: web.Request) -> bytes:
+    """All of a form, where it is one and is not too large or too slow."""
+    refused = _RefusedError(HTTPStatus.BAD_REQUEST, "problem_form")
+    if request.content_type != _FORM_TYPE or (request.content_length or 0) > MAX_BODY_BYTES:
+        raise refused
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > MAX_BODY_BYTES:
+                    raise refused
+    except TimeoutError:
+        raise refused from None
+    return bytes(body)
