@@ -21,7 +21,8 @@ from agent.calls import call_of, once
 from agent.checkout import MemberRemoved, MemberScan, UseUp, step
 from agent.desk import Desk, Settlement
 from agent.inspection import NotFoundError
-from agent.pricing import Owner, drawn, owner_of, scanned_now
+from agent.invitations import Invitations
+from agent.pricing import Owner, check_spends, drawn, owner_of, scanned_now
 from agent.problem import MalformedBodyError
 from agent.profiles import (
     GivenCode,
@@ -174,6 +175,7 @@ class Counter:
         now: Clock,
         monotonic_s: Callable[[], float],
         guesses: Guesses,
+        invitations: Invitations,
     ) -> None:
         self._store = store
         self._desk = desk
@@ -185,6 +187,7 @@ class Counter:
         self._now = now
         self._scanning = Allowed(SCANS_AT_ONCE, SCANS_PER_S, monotonic_s)
         self._guesses = guesses
+        self._invitations = invitations
 
     # Who is served
 
@@ -252,6 +255,19 @@ class Counter:
 
         await self._store.write(work)
         self._desk.removed(now)
+
+    async def invite(self) -> None:
+        """Whoever is served has no card: shows the code by which they join on their telephone, which this sale takes.
+
+        Raises TooOftenError and SaleRefusedError.
+        """
+        self._scanning.take()
+        shown = self._desk.serving()
+        if shown is not None and self._invitations.view(shown.code) is not None:
+            return
+        if shown is not None:
+            raise SaleRefusedError("not_shown", "A customer is shown by now: look again.")
+        await self._scans.invite(self._invitations.make(), self._now())
 
     async def join(self, given: JoinHere, key: str | None) -> MemberTold:
         """Raises SaleRefusedError, MalformedBodyError and StoreError."""
@@ -329,8 +345,7 @@ class Counter:
         owner = owner_of(writing, reference)
         if reference is None or owner is None or reference.code != shown.code:
             raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
-        if reference.kind in ("phone", "email") and reference.entry == "typed":
-            raise SaleRefusedError("needs_card", "Whoever was found by a number that was typed needs a card to spend.")
+        check_spends(reference)
         named = self._rules.in_force(writing, now.wall)
         if named is None:
             raise SaleRefusedError("no_program", "No program holds here now.")

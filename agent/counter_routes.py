@@ -63,6 +63,14 @@ class CounterRoutes:
             ),
             Route(
                 method="POST",
+                path="/v1/customer/invitation",
+                handler=self._invite,
+                summary="Shows whoever has no card the code by which they join on their telephone.",
+                status=204,
+                page=True,
+            ),
+            Route(
+                method="POST",
                 path="/v1/customer/join",
                 handler=self._join,
                 summary="Whoever holds the unknown card that is shown joins with it.",
@@ -111,6 +119,10 @@ class CounterRoutes:
 
     async def _remove(self, _request: web.Request) -> web.Response:
         await self._counter.remove()
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _invite(self, _request: web.Request) -> web.Response:
+        await self._counter.invite()
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _join(self, request: web.Request) -> web.Response:

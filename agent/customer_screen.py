@@ -9,7 +9,7 @@ from typing import get_args
 
 from msgspec import Struct
 
-from agent.view import PageState, ReservedView, SaleView, Standing
+from agent.view import InvitationView, PageState, ReservedView, SaleView, Standing
 from config.settings import Language
 from loyalty.receipt import AwareDatetime, ReceiptKind
 
@@ -48,6 +48,7 @@ class CustomerScreen(Struct, frozen=True, kw_only=True, tag_field="type", tag="s
     standing: Standing | None = None
     member: ScreenMember | None = None
     sale: ScreenSale | None = None
+    invitation: InvitationView | None = None
 
 
 def screen_of(state: PageState) -> CustomerScreen:
@@ -57,7 +58,9 @@ def screen_of(state: PageState) -> CustomerScreen:
     sale = _sale(state.sale) if state.sale is not None and state.sale.current else None
     member = customer.member
     if member is None:
-        return CustomerScreen(language=state.language, standing=customer.standing, sale=sale)
+        return CustomerScreen(
+            language=state.language, standing=customer.standing, sale=sale, invitation=customer.invitation
+        )
     return CustomerScreen(
         language=spoken(member.language) or state.language,
         standing=customer.standing,

@@ -35,6 +35,7 @@ from agent.view import (
     BadgeView,
     CustomerView,
     GiveView,
+    InvitationView,
     NoticeKind,
     NoticeView,
     Outcome,
@@ -110,10 +111,16 @@ class Desk:
         schedule: Callable[[float, Callable[[], None]], object],
         promise: Callable[[Member], Promise] = lambda _member: Promise(),
         recent: Callable[[], tuple[RecentView, ...]] = tuple,
+        invites: Callable[[], bool] = lambda: False,
+        invitation: Callable[[str], InvitationView | None] = lambda _code: None,
     ) -> None:
-        """`promise` says what of a member's points can be spent here, `recent` which receipts are nobody's."""
+        """`promise` says what of a member's points can be spent here, `recent` which receipts are nobody's, `invites`
+        whether people can join by telephone, and `invitation` how with a code.
+        """
         self._promise = promise
         self._find_recent = recent
+        self._invites = invites
+        self._invitation = invitation
         self._recent = recent()
         self._clock = clock
         self._find_member = find_member
@@ -270,6 +277,7 @@ class Desk:
             sale=sale,
             recent=self._recent,
             problems=problem_views(self._health, self._disk_full),
+            invites=self._invites(),
         )
 
     def _time_passed(self) -> None:
@@ -280,7 +288,12 @@ class Desk:
         member, ending = self._find_member(code), ending_of(code)
         if member is None:
             unheard_of: Standing = "unissued" if code in self._unissued else "unknown"
-            return CustomerView(standing="checking" if checking else unheard_of, ending=ending, turn=turn)
+            return CustomerView(
+                standing="checking" if checking else unheard_of,
+                ending=ending,
+                turn=turn,
+                invitation=self._invitation(code),
+            )
         if member.refuses(code):
             return CustomerView(standing="blocked", ending=ending, turn=turn)
         card = member.identifier(code)

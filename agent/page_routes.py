@@ -95,17 +95,16 @@ class PageRoutes:
         )
 
     async def _page(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._index, content_type="text/html", charset="utf-8")
+        return _compressed(self._index, "text/html")
 
     async def _customer_page(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._customer, content_type="text/html", charset="utf-8")
+        return _compressed(self._customer, "text/html")
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.match_info["file"]
         if name not in self._assets:
             raise NotFoundError("the page has no such file")
-        media_type = MEDIA_TYPES[Path(name).suffix]
-        return web.Response(body=self._assets[name], content_type=media_type, charset="utf-8")
+        return _compressed(self._assets[name], MEDIA_TYPES[Path(name).suffix])
 
     async def _pair(self, request: web.Request) -> web.Response:
         known = self._access.redeem(request.query.get("code", ""))
@@ -137,3 +136,10 @@ class PageRoutes:
                     await changed_or_alive(changed, send)
 
         return await self._watchers.serve(request, tell)
+
+
+def _compressed(content: bytes, media_type: str) -> web.Response:
+    """A file as a browser takes it: a third of its size, where that reads what is compressed."""
+    response = web.Response(body=content, content_type=media_type, charset="utf-8")
+    response.enable_compression()
+    return response

@@ -26,7 +26,9 @@ from agent.shown_vouchers import Brought, NotGrantedError, brought_by, own
 from loyalty.allowances import CannotSpendError, Draw, Standing
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
+from loyalty.identification import normal_code
 from loyalty.instant import Instant
+from loyalty.join_codes import is_join_code
 from loyalty.member import Counters, Member, MemberState, ending_of
 from loyalty.next import preview
 from loyalty.program import Program, Reward
@@ -145,13 +147,23 @@ def _redeemed(look: Look, taken: tuple[Taken, ...]) -> tuple[Redeemed, ...]:
     return redeemed(look.priced.purchase, look.priced.program, taken)
 
 
+def check_spends(reference: MemberReference) -> None:
+    """Whoever only knows a number, or saw a code on a screen, must not spend a member's points by it.
+
+    Raises SaleRefusedError.
+    """
+    if reference.kind in _NO_CARD and reference.entry == "typed":
+        raise SaleRefusedError("needs_card", "Whoever was found by a number that was typed needs a card to spend.")
+    if is_join_code(normal_code(reference.code)):
+        raise SaleRefusedError("needs_card", "A code by which somebody joined is no card: they need one to spend.")
+
+
 def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) -> Look:
     """Reserves a reward for the sale, and looks again. Raises SaleRefusedError; then nothing changed."""
     reference, owner, priced = look.reference, look.owner, look.priced
     if reference is None or owner is None:
         raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
-    if reference.kind in _NO_CARD and reference.entry == "typed":
-        raise SaleRefusedError("needs_card", "Whoever was found by a number that was typed needs a card to spend.")
+    check_spends(reference)
     if look.sale.basket is None:
         raise SaleRefusedError("no_basket", "Tell the basket first: PUT /v1/sales/{id}.")
     if priced is None:

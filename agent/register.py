@@ -30,6 +30,7 @@ from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
 from agent.counter import Counter, recent_receipts
 from agent.desk import Desk, restored
+from agent.invitations import Invitations
 from agent.layouts import templates_of
 from agent.pos_token import token_in_force
 from agent.profiles import Profiles
@@ -136,6 +137,7 @@ class Register:
         """Runs until `stop` is set. Raises PageUnavailableError."""
         loop = asyncio.get_running_loop()
         promises = Promises(self._store, lambda: now().wall)
+        invitations = Invitations(self._store, self._store_name)
         self._desk = Desk(
             language=self._settings.register.language,
             place=self._place(),
@@ -145,6 +147,8 @@ class Register:
             schedule=loop.call_later,
             promise=promises.of,
             recent=lambda: recent_receipts(self._store, now()),
+            invites=lambda: invitations.are_offered,
+            invitation=invitations.view,
         )
         self._receipts_back = asyncio.Event()
         self._scans = ScanIntake(
@@ -184,6 +188,7 @@ class Register:
             now=now,
             monotonic_s=time.monotonic,
             guesses=guesses,
+            invitations=invitations,
         )
         self._scans.hand_vouchers_to(VoucherScans(self._store, self._desk, self._sales, counter, promises.program))
         api = LocalApi(
@@ -460,6 +465,10 @@ class Register:
 
     def _place(self) -> PlaceView:
         return place_of(self._settings, self._link.enrolment)
+
+    def _store_name(self) -> str | None:
+        """The store by the centre's word: codes of any other name would be none of ours."""
+        return self._link.enrolment.store if self._link.enrolment is not None else None
 
     def _live(self) -> Live:
         return Live(

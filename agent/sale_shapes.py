@@ -126,6 +126,7 @@ Refused = Literal[
     "no_voucher",
     "not_shown",
     "has_member",
+    "no_join_page",
     "no_sale",
     "too_old",
 ]

@@ -23,7 +23,7 @@ from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
 from drivers.scanning.driver import Keeping, ScanEvent
 from drivers.scanning.receipt_codes import names_receipt
-from drivers.scanning.scan import MemberCode, Scan
+from drivers.scanning.scan import MemberCode, Scan, typed_scan
 from loyalty.instant import Instant
 from loyalty.member import Member
 from sync.loop import LookedUp
@@ -39,6 +39,8 @@ KEEP_AGAIN_AFTER_S = 1.0
 KEEP_ATTEMPTS = int(UNUSED_MEMBER_CLEARS_AFTER.total_seconds() / KEEP_AGAIN_AFTER_S)
 # Lookups at the centre under way at once; a code scanned beyond them counts as unknown.
 MAX_LOOKUPS = 4
+# The reader of codes that the register made itself.
+INVITED = "invited"
 # A price look-up number (PLU), as on a till's sheet of fruit: four digits, five where it tells how it was grown (IFPA).
 MAX_LOOK_UP_DIGITS = 5
 
@@ -130,6 +132,13 @@ class ScanIntake:
     def is_voucher(self, scan: Scan) -> bool:
         """Whether a scan goes to who takes vouchers."""
         return self._vouchers is not None and self._vouchers.claims(scan)
+
+    async def invite(self, code: str, at: Instant) -> None:
+        """Keeps and shows a code that this register made for who has no card: nobody has to be asked about it."""
+        made = MemberCode(kind="card", code=code, claimed=True)
+        event = self._after_the_latest(ScanEvent(scan=typed_scan("card", code), at=at, reader=INVITED))
+        scan, _ = await self._keep_first(event, made, None)
+        self._desk.scanned(scan)
 
     async def settled(self) -> None:
         """Returns when everything that was scanned is kept, and every lookup answered."""

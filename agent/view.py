@@ -1,7 +1,7 @@
 """What the cashier page is told: one value that says everything it shows.
 
 Owns the shape of that value. Never formats a number or a sentence (the page does, in its language), and
-never carries more of a card than its last four characters.
+never carries more of a card than its last four characters. A code by which somebody may join is no card, and is shown.
 """
 
 from __future__ import annotations
@@ -139,11 +139,24 @@ class MemberView(Struct, frozen=True, kw_only=True):
     digits: int = 0
 
 
+class InvitationView(Struct, frozen=True, kw_only=True):
+    """How a customer without a card joins by telephone: at `url` with `code`, or by a QR code of both.
+
+    `path` is that as an SVG path, `size` modules wide and high.
+    """
+
+    url: str
+    code: str
+    size: int
+    path: str
+
+
 class CustomerView(Struct, frozen=True, kw_only=True):
     """Who was scanned. `member` goes with standing `known`.
 
     `replaced_by` is there where this is an old card: how the one ends that took its place, empty where that is
     not known. `turn` names who is being served, for what is asked about them; None once the receipt was printed.
+    `invitation` goes with a code by which somebody may join, until they have.
     """
 
     standing: Standing
@@ -151,6 +164,7 @@ class CustomerView(Struct, frozen=True, kw_only=True):
     turn: int | None = None
     member: MemberView | None = None
     replaced_by: str | None = None
+    invitation: InvitationView | None = None
 
 
 class NoticeView(Struct, frozen=True, kw_only=True):
@@ -196,7 +210,7 @@ class ProblemView(Struct, frozen=True, kw_only=True):
 
 
 class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"):
-    """Everything the page shows."""
+    """Everything the page shows. `invites` where whoever has no card can join by telephone."""
 
     language: str
     place: PlaceView
@@ -206,6 +220,7 @@ class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"
     sale: SaleView | None = None
     recent: tuple[RecentView, ...] = ()
     problems: tuple[ProblemView, ...] = ()
+    invites: bool = False
 
 
 def member_view(member: Member, promise: Promise) -> MemberView:

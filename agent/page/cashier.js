@@ -2,7 +2,7 @@
 // Never shows a number as fresh when the register is silent; never stands in the way: Escape and every scan lead back
 // to the sale.
 
-import { at, fill, make, write } from "./dom.js";
+import { at, fill, make, qrCode, write } from "./dom.js";
 import { listen } from "./keys.js";
 import { ask, watch } from "./link.js";
 import { LANGUAGES, wordsOf } from "./words.js";
@@ -103,6 +103,7 @@ function whoTexts(customer, sale) {
     return [member.name ?? cardName(ending), replaced || (member.note ?? "")];
   }
   if (standing === "checking") return [cardName(ending), say("checking")];
+  if (customer.invitation) return [say("invited_title"), sale?.current ? "" : say("invited_text")];
   const title = ending ? say(`${standing}_title`, { ending }) : say(`${standing}_title_short`);
   return [title, sale?.current ? "" : say(`${standing}_text`)];
 }
@@ -237,7 +238,7 @@ function showPanel(state) {
   const { customer } = state;
   const member = customer?.member;
   const about = {
-    home: [member?.rewards, member?.reserved, member?.safe_offline, member?.unsafe_because, customer?.standing, customer?.turn],
+    home: [member?.rewards, member?.reserved, member?.safe_offline, member?.unsafe_because, customer?.standing, customer?.turn, customer?.invitation],
     receipts: [state.recent, customer],
     why: state.sale,
   }[panel.name];
@@ -255,6 +256,7 @@ const backButton = () => button("Escape", say("back"), home);
 
 function homePanel({ customer }) {
   const member = customer?.member;
+  if (customer?.invitation) return invitedPanel(customer);
   if (customer?.turn == null) return []; // what was bought is settled: what could be had is for the next sale
   if (!member) return customer.standing === "unknown" || customer.standing === "unissued" ? [joinOffer()] : [];
   const parts = [];
@@ -267,6 +269,12 @@ function homePanel({ customer }) {
     if (why) parts.push(make("p", { class: "soft" }, say("safe", { n: member.safe_offline }), " ", why));
   } else if (member.reserved.length === 0) parts.push(make("p", { class: "soft" }, say("no_rewards")));
   return parts;
+}
+
+// The sale may be over: who joins afterwards gets its points, too.
+function invitedPanel({ invitation, turn }) {
+  const parts = [qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, " ", make("strong", {}, invitation.code))];
+  return turn == null ? parts : [...parts, button("N", say("join_here"), () => open("join"), { class: "wide" })];
 }
 
 const joinOffer = () => button("N", say("join"), () => open("join"), { class: "wide main" });
@@ -363,7 +371,7 @@ function findPanel() {
 
 function joinPanel({ customer }) {
   return [
-    heading(customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
+    heading(customer?.invitation ? say("join_here") : customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
     make("form", { onsubmit: join },
       ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: String(SHORT_NAME_CHARS) }),
       ...field("phone", say("join_phone"), "tel", { maxlength: "32" }),
@@ -404,6 +412,7 @@ function showKeys(state) {
   const actions = [];
   if (customer) actions.push(["Delete", say("remove"), remove]);
   if (sale?.current && customer && sale.gives.length > 0) actions.push(["W", say("why_key"), () => open("why")]);
+  if (state?.invites && customer?.turn == null) actions.push(["J", say("invite_key"), invite]);
   if (recent > 0) actions.push(["L", say("late_key", { n: recent }), () => open("receipts")]);
   actions.push(["F", say("find_key"), () => open("find")], ["M", say("menu_key"), () => open("menu")]);
   fill(at("keys"), [words.locale, actions.map(([name, text]) => name + text)], () =>
@@ -445,6 +454,7 @@ const reserve = (reward) => act("POST", "/v1/customer/rewards", { turn: turnOf()
 const release = () => act("DELETE", "/v1/customer/rewards", null, () => say("released"));
 const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
 
+const invite = () => act("POST", "/v1/customer/invitation", null);
 const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
 
 function find(event) {

@@ -1,7 +1,7 @@
 // The customer view. Owns showing customers themselves, in their language; nothing can be done here, and nothing of the
 // cashier's is told to it.
 
-import { at, fill, make, write } from "./dom.js";
+import { at, fill, make, qrCode, write } from "./dom.js";
 import { watch } from "./link.js";
 import { LANGUAGES, wordsOf } from "./words.js";
 
@@ -13,12 +13,15 @@ async function show() {
   document.documentElement.lang = words.locale;
   if (state === null) return;
   // Of a register that is silent nobody knows whose turn it is: the last customer's name is not the next one's to see.
-  const { member, standing, sale } = link.live ? state : {};
+  const { member, standing, sale, invitation } = link.live ? state : {};
   document.body.dataset.phase = standing ?? "idle";
   document.body.dataset.live = link.live;
   write("tier", member?.tier ?? "");
   write("name", member ? member.name ?? say("screen_member") : say("screen_idle"));
-  write("message", member || !link.live ? "" : say(`screen_${standing ?? "scan"}`));
+  write("message", member || !link.live ? "" : say(invitation ? "screen_invited" : `screen_${standing ?? "scan"}`));
+  fill(at("invitation"), [words.locale, invitation ?? null], () => (invitation ? [
+    qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, make("strong", {}, invitation.code)),
+  ] : []));
   showPoints(member, words);
   showSale(sale, words);
 }

@@ -34,6 +34,7 @@ from agent.inspection import (
     QueueReport,
     StatusReport,
 )
+from agent.invitations import Invitations
 from agent.openapi import Route
 from agent.profiles import Profiles
 from agent.sales import Sales
@@ -157,6 +158,7 @@ class Served:
                 now=lambda: at(10),
                 monotonic_s=lambda: 0.0,
                 guesses=self.guesses,
+                invitations=Invitations(shop.store, lambda: "12"),
             ),
         )
         self.url = self.access.origin

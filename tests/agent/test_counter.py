@@ -25,6 +25,7 @@ from agent.counter import (
 )
 from agent.desk import Desk
 from agent.inspection import NotFoundError
+from agent.invitations import Invitations
 from agent.problem import MalformedBodyError
 from agent.profiles import Profiles
 from agent.promises import Promises
@@ -37,14 +38,15 @@ from drivers.scanning.scan import parse_scan
 from loyalty.addresses import address_code
 from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
+from loyalty.join_codes import store_of
 from loyalty.member import Balance, Identifier
 from loyalty.program import program_from_json
-from loyalty.receipt import Discount, Line, Receipt
+from loyalty.receipt import Discount, Line, MemberReference, Receipt
 from sync.guesses import MAX_MISSES, Guesses
 from sync.loop import LookedUp
 from sync.records import MAX_DRAWS, AttachBody
 from sync.store.errors import StoreUnavailableError
-from sync.store.reading import CODE_KEY, MAX_LISTED
+from sync.store.reading import CODE_KEY, JOIN_URL, MAX_LISTED
 from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
 from sync.store.writing import Writing
@@ -73,9 +75,11 @@ class Till:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.seconds = 30.0
+        self.looked_up: list[str] = []
         self.centre = Centre(shop)
         self._number = 0
         promises = Promises(shop.store, lambda: self.now().wall)
+        self.invitations = Invitations(shop.store, lambda: "12")
         self.desk = Desk(
             language="en",
             place=PlaceView(store="12", register="3"),
@@ -85,6 +89,8 @@ class Till:
             schedule=lambda _delay, _callback: None,
             promise=promises.of,
             recent=lambda: recent_receipts(shop.store, self.now()),
+            invites=lambda: self.invitations.are_offered,
+            invitation=self.invitations.view,
         )
         self.scans = ScanIntake(store=shop.store, desk=self.desk, lookup=self._lookup, guesses=lambda: True)
         self.counter = Counter(
@@ -98,6 +104,7 @@ class Till:
             now=self.now,
             monotonic_s=lambda: self.seconds,
             guesses=Guesses(lambda: self.seconds),
+            invitations=self.invitations,
         )
         self.sales = Sales(
             shop.store,
@@ -112,7 +119,8 @@ class Till:
         vouchers = VoucherScans(shop.store, self.desk, self.sales, self.counter, promises.program)
         self.scans.hand_vouchers_to(vouchers)
 
-    async def _lookup(self, _code: str) -> LookedUp:
+    async def _lookup(self, code: str) -> LookedUp:
+        self.looked_up.append(code)
         return LookedUp()
 
     def now(self) -> Instant:
@@ -589,3 +597,111 @@ async def test_a_reservation_that_no_copy_of_the_store_could_tell_is_not_promise
         await till.reserve("five")
     till.desk.publish()
     assert till.reserved == ["five"]
+
+
+# ---- joining by telephone
+
+PAGE_URL = "https://join.shop.example/"
+
+
+async def told_of_the_join_page(till: Till, url: str = PAGE_URL) -> None:
+    def keep(writing: Writing) -> None:
+        writing.set_meta(CODE_KEY, KEY)
+        writing.set_meta(JOIN_URL, url)
+
+    await till.shop.store.write(keep)
+    till.desk.publish()
+
+
+async def test_who_has_no_card_is_shown_a_code_and_the_sale_takes_it(till: Till) -> None:
+    before = till.page.invites
+    await told_of_the_join_page(till)
+    assert (before, till.page.invites) == (False, True)
+
+    await till.counter.invite()
+
+    shown = till.customer.invitation
+    assert shown is not None
+    assert till.customer.standing == "unknown"
+    code = shown.code.replace("-", "")
+    assert (shown.url, store_of(code, KEY, ["11", "12"])) == (PAGE_URL, "12")
+    key = await till.sell()
+    known = till.shop.store.known_receipt((key,))
+    assert known is not None
+    assert known.receipt.member == MemberReference(code=code, kind="card", entry="scanned")
+    # it is still shown to whoever packs, and nobody was asked about it
+    assert till.customer.invitation == shown
+    assert (till.looked_up, till.centre.looked_up) == ([], [])
+
+
+async def test_the_code_is_asked_for_once_and_is_the_next_customers_another(till: Till) -> None:
+    await told_of_the_join_page(till)
+    codes = []
+    for _ in range(2):
+        await till.counter.invite()
+        await till.counter.invite()
+        assert till.customer.invitation is not None
+        codes.append(till.customer.invitation.code)
+        await till.sell()
+        till.seconds += 1
+    assert codes[0] != codes[1]
+
+
+async def test_nobody_who_is_served_is_pushed_aside_by_a_code(till: Till) -> None:
+    await told_of_the_join_page(till)
+    await till.scan("TS1001")
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.invite()
+
+    assert (refusal(error), till.customer.ending) == ("not_shown", "1001")
+
+
+async def test_without_a_join_page_there_are_no_codes(till: Till) -> None:
+    await told_of_the_join_page(till, url="")
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.invite()
+
+    assert (refusal(error), till.page.customer, till.page.invites) == ("no_join_page", None, False)
+
+
+async def test_who_was_shown_a_code_can_join_at_the_till(till: Till) -> None:
+    await told_of_the_join_page(till)
+    await till.counter.invite()
+
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva"), None)
+
+    till.desk.publish()  # as after any commit
+    assert till.customer.member is not None
+    assert (till.customer.member.name, till.customer.invitation) == ("Iva", None)
+
+
+async def test_a_code_that_stood_on_a_screen_spends_nothing(till: Till) -> None:
+    await told_of_the_join_page(till)
+    await till.counter.invite()
+    assert till.customer.invitation is not None
+    code = till.customer.invitation.code.replace("-", "")
+    joined = replace(RICH, member="m-joined", identifiers=(Identifier(kind="card", code=code),))
+    await till.shop.seed((joined,), PROGRAM)
+    till.desk.publish()
+    assert till.customer.member is not None
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("five")
+
+    assert refusal(error) == "needs_card"
+
+
+async def test_a_late_customer_gets_the_receipt_by_a_code(till: Till) -> None:
+    await told_of_the_join_page(till)
+    key = await till.sell()
+    till.seconds += 1
+
+    await till.counter.invite()
+    await till.counter.attach(key, ForTurn(turn=till.turn))
+
+    known = till.shop.store.known_receipt((key,))
+    assert known is not None
+    assert known.receipt.member
+    assert store_of(known.receipt.member.code, KEY, ["12"]) == "12"

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agent.invitations import drawn
 from agent.view import (
     BadgeView,
     CustomerView,
@@ -91,6 +92,13 @@ RECENT: Final = tuple(
     )
     for number in range(3)
 )
+# A new customer joins by telephone.
+INVITED: Final = CustomerView(
+    standing="unknown",
+    ending="4NLX",
+    turn=8,
+    invitation=drawn("https://join.shop.example/", "J222222222222222RNW44NLX"),
+)
 AFTER: Final = replace(KNOWN, turn=None, member=replace(ANA, pending=330, confirmed=2576, spendable=2576))
 HELD: Final = replace(SALE, outcome="held", points=0, pending=0, gives=())
 
@@ -135,6 +143,9 @@ STATES: Final[dict[str, PageState]] = {
     "unissued": replace(IDLE, customer=CustomerView(standing="unissued", ending="0001", turn=8)),
     "unissued, short": replace(IDLE, customer=CustomerView(standing="unissued", ending="", turn=8)),
     "unissued at the sale": replace(IDLE, customer=CustomerView(standing="unissued", ending="0001"), sale=HELD),
+    "idle, invites": replace(IDLE, invites=True),
+    "invited": replace(IDLE, customer=INVITED, invites=True),
+    "invited, at the sale": replace(IDLE, customer=replace(INVITED, turn=None), sale=HELD, invites=True),
     "blocked": replace(IDLE, customer=CustomerView(standing="blocked", ending="0055")),
     "blocked, short": replace(IDLE, customer=CustomerView(standing="blocked", ending="")),
     "blocked beside": replace(IDLE, customer=KNOWN, notice=NoticeView(kind="blocked", ending="0055")),
@@ -157,6 +168,7 @@ PANELS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "redeem": ("member", ("1",)),
     "find": ("idle", ("f",)),
     "join": ("unknown", ("n",)),
+    "join here": ("invited", ("n",)),
     "settings": ("idle", ("m",)),
     "why": ("sale", ("w",)),
     "late, scan": ("idle, late receipts", ("l",)),
