@@ -45,7 +45,7 @@ async def carry_out(store: Store, erasure: Erasure, masked: Masked) -> None:
     await masked(known)
     await _through(store, lambda writing, after: writing.purge_quarantine(known, after))
     await _through(store, lambda writing, after: writing.purge_receipts(about, after))
-    await _through(store, lambda writing, after: writing.purge_entries(about, after))
+    await _through(store, lambda writing, after: writing.purge_entries(about, known, after))
     await _through(store, lambda writing, after: writing.purge_waiting(about, after))
     await _through(store, lambda writing, after: writing.purge_scans(about, after))
     await store.remove_damaged()

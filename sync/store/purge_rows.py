@@ -20,6 +20,7 @@ from loyalty.addresses import address_code, hidden_code
 from loyalty.identification import MemberKind
 from loyalty.member import Member
 from loyalty.receipt import MemberReference, Receipt
+from loyalty.undecodable import UNDECODABLE
 from sync.records import (
     AliasBody,
     AttachBody,
@@ -145,18 +146,22 @@ class PurgeRows(Reading):
                 )
         return rows[-1][0] if len(rows) == AT_ONCE else None
 
-    def purge_entries(self, about: About, after: int) -> int | None:
+    def purge_entries(self, about: About, texts: frozenset[str], after: int) -> int | None:
         """Writes entries that are about the member without what tells who it is; where to go on, None at the end.
 
-        One that waits for the centre may be there already as it was: then a new epoch is needed.
+        In one of another version, which cannot be read, what named the member is masked. One that waits for the centre
+        may be there already as it was: then a new epoch is needed.
         """
         rows = self._rows(
             "SELECT number, kind, body FROM entries WHERE number > ? ORDER BY number LIMIT ?", (after, AT_ONCE)
         )
-        settled = self.settled_through()
+        settled, masks = self.settled_through(), [written_anyhow(text) for text in texts]
         for number, kind, body in rows:
             document = unpacked(body)
-            bare = _without(kind, document, about)
+            try:
+                bare = _without(kind, document, about)
+            except UNDECODABLE:
+                bare = starred(document, masks)
             if bare is None or bare == document:
                 continue
             self._rewrite_entry(number, bare)

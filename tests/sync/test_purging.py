@@ -16,7 +16,7 @@ from loyalty.addresses import address_code, hidden_code
 from loyalty.member import Identifier, Member
 from loyalty.receipt import MemberReference
 from sync.purging import carry_out, nothing_else
-from sync.records import JoinBody, ProfileBody, ReceiptBody, ToldCode, ToldValue
+from sync.records import JoinBody, ProfileBody, ReceiptBody, SignalBody, ToldCode, ToldValue
 from sync.store.overlay import Edit
 from sync.store.purge_rows import (
     AT_ONCE,
@@ -109,6 +109,17 @@ async def test_nothing_is_left_and_what_was_bought_is_there(store: Store, tmp_pa
     assert store.meta(ERASURES_THROUGH) == "4"
     last = store.entry(store.last_number())
     assert (last.kind, msgspec.json.decode(last.json)) == ("erased", {"member": "m-iva", "erasure": 4})
+
+
+async def test_what_another_version_told_is_masked_and_holds_up_no_erasure(store: Store, tmp_path: Path) -> None:
+    await store.write(lived)
+    odd = SignalBody(what=f"{NAME} came with {CARD}")
+    await store.write(lambda writing: writing.append("profile", "k3", odd))
+
+    await carry_out(store, ERASURE, nothing_else)
+
+    assert told_of(everything_in(tmp_path, keeper(tmp_path))) == set()
+    assert store.meta(ERASURES_THROUGH) == "4"
 
 
 async def test_a_damaged_file_goes_with_who_is_erased(store: Store, tmp_path: Path) -> None:
