@@ -335,20 +335,22 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
 
 def _plan(connection: Connection, rows: Sequence[Row[Any]], now: datetime, randomness: Randomness) -> None:
     epochs = dict(devices.live_epochs(connection))
-    living = sorted({row.member for row in rows} - members.erased_among(connection, [row.member for row in rows]))
+    living = {row.member for row in rows} - members.erased_among(connection, [row.member for row in rows])
+    unit, rewards = _unit(connection, now), _issued_ahead(connection, now)
+    rich = [row for row in rows if unit is not None and row.confirmed >= unit and row.member in living]
+    having = {row.member for row in vouchers.of_members(connection, sorted(living), rewards)}
     ahead = Ahead(
         policy=policy(connection).policy,
-        visits=_visits(connection, living, epochs, now),
+        visits=_visits(connection, sorted(having.union(row.member for row in rich)), epochs, now),
         epochs=epochs,
         heard=devices.heard_since(connection, now - HEARD_WITHIN),
         room=_Room(connection),
         now=now,
         randomness=randomness,
     )
-    unit = _unit(connection, now)
     if unit is not None:
-        _plan_points(connection, ahead, [row for row in rows if row.confirmed >= unit and row.member in living], unit)
-    if rewards := _issued_ahead(connection, now):
+        _plan_points(connection, ahead, rich, unit)
+    if having:
         leasing.plan(connection, ahead, rewards)
 
 

@@ -7,7 +7,7 @@ register at a time. The rows are allowances (`central.allowances`), and end as t
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -99,10 +99,14 @@ def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
     Runs alone.
     """
     policy, epochs, room = replace(ahead.policy, rewards=_AHEAD), ahead.epochs, ahead.room
-    for row in vouchers.of_members(connection, sorted(ahead.visits), rewards):
-        visits = ahead.visits[row.member]
+    rows = vouchers.of_members(connection, sorted(ahead.visits), rewards)
+    given = vouchers.standing(connection, [row.id for row in rows])
+    leases: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for one in allowances.open_of_vouchers(connection, [row.id for row in rows]):
+        leases[one.voucher].append(one)
+    for row in rows:
+        visits, every = ahead.visits[row.member], leases[row.id]
         held: Counter[str] = Counter()
-        every = allowances.open_of_vouchers(connection, [row.id])
         for one in every:
             if epochs.get(one.device) == one.epoch:
                 held[one.device] += allowances.left_of(one)
@@ -115,7 +119,7 @@ def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
             )
             for device in sorted({*visits, *held})
         }
-        free = vouchers.free_of(connection, row)
+        free = row.uses - given.get(row.id, 0) - sum(map(allowances.left_of, every))
         for share in planned(free, _AHEAD, list(at.values()), policy):
             if room[share.device] <= 0:
                 continue
