@@ -36,6 +36,7 @@ from agent.inspection import (
 )
 from agent.invitations import Invitations
 from agent.openapi import Route
+from agent.page_routes import FOLDER
 from agent.profiles import Profiles
 from agent.sales import Sales
 from agent.scans import ScanIntake
@@ -205,6 +206,20 @@ async def test_the_page_is_paired_once_and_then_known_by_its_cookie(shop: Shop) 
         async with http.get(f"{served.url}/", headers={"Cookie": cookie.partition(";")[0]}) as answer:
             assert answer.status == 200
             assert "cashier.js" in await answer.text()
+
+
+async def test_the_files_of_the_page_come_compressed_to_who_reads_that(shop: Shop) -> None:
+    served = Served(shop)
+    asset = f"{served.url}/page/cashier.js"
+    whole = (FOLDER / "cashier.js").read_bytes()
+    async with served.running() as http:
+        async with http.get(asset, headers=served.cookie() | {"Accept-Encoding": "gzip"}) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert int(answer.headers["Content-Length"]) < len(whole) / 2
+            assert await answer.read() == whole
+        async with http.get(asset, headers=served.cookie() | {"Accept-Encoding": "identity"}) as answer:
+            assert "Content-Encoding" not in answer.headers
+            assert await answer.read() == whole
 
 
 async def test_every_answer_forbids_foreign_code_frames_and_copies(shop: Shop) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from central import cards, erasing, feed, operations, profiles, scopes
 from central.db import tables
 from central.folder import Address, DataFolder, JoinSettings
-from central.join_page.routes import MAX_BODY_BYTES
+from central.join_page.routes import MAX_BODY_BYTES, MAX_JOINING
 from central.scopes import ALL_STORES, DEFAULT
 from loyalty.join_codes import made_join_code, shown_join_code
 from sync.guesses import MAX_MISSES
@@ -280,3 +283,27 @@ async def test_registers_are_told_of_the_page(phone: Telephone) -> None:
     till = await phone.centre.till()
     assert (await till.heartbeat()).join_url == f"https://{HOST}/"
     assert phone.centre.ready.join == f"https://{HOST}/"
+
+
+async def test_more_joins_at_once_than_the_database_is_for_are_asked_to_come_again(phone: Telephone) -> None:
+    centre = phone.centre
+    await centre.till()
+    codes = [a_code(centre) for _ in range(MAX_JOINING + 1)]
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        held.set()
+        let_go.wait()
+
+    # Given a database that somebody else writes to
+    holding = asyncio.create_task(asyncio.to_thread(centre.write, hold))
+    await asyncio.to_thread(held.wait)
+    # When one more comes than are carried out at a time
+    joining = [asyncio.create_task(phone.join(code, phone=PHONE)) for code in codes]
+    done, waiting = await asyncio.wait(joining, return_when=asyncio.FIRST_COMPLETED)
+    let_go.set()
+    await holding
+
+    # Then that one is told so, and the others join
+    assert [task.result()[0] for task in done] == [503]
+    assert {(await task)[0] for task in waiting} == {200}
