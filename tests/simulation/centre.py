@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from central import (
     allowances,
@@ -42,6 +42,7 @@ from central.devices import Device
 from central.feed import Placed
 from central.folder import DataFolder
 from central.ingest import Applied, ingest
+from central.journal import Journal, erased
 from central.problems import BrokenError, NobodysCodeError, NotFoundError, RefusedError, SnapshotNeededError
 from central.scopes import EVERYTHING, Scope
 from central.setup import InitOptions, initialise
@@ -87,6 +88,7 @@ class SimulatedCentre:
         self._trace = trace
         self.down = False
         self.busy = False
+        self.erasures = 0
         self.news: dict[str, int] = {}
         self._store_of: dict[str, str] = {}
         initialise(folder, InitOptions(), clock())
@@ -105,8 +107,7 @@ class SimulatedCentre:
         self._write(lambda connection: operations.publish(connection, program, self._key, self._clock()))
 
     def import_members(self, document: bytes) -> None:
-        rows = members.members_from_json(document)
-        self._write(lambda connection: members.import_members(connection, rows, self._clock()))
+        self._write(lambda connection: operations.import_file(connection, document, self._clock()))
         self._place()
 
     def enrol(self, store: str, register: str) -> str:
@@ -128,6 +129,13 @@ class SimulatedCentre:
         device = str(self._write(work).id)
         self._store_of[device], self.news[store] = store, 0
         return device
+
+    def erase(self, member: str) -> None:
+        self._trace.note("centre", f"erases {member}")
+        erasure = self._write(lambda connection: operations.erase_member(connection, member, self._clock()))
+        Journal(self._data.journal).note(erased(erasure))
+        self.erasures = erasure.number
+        self._place()
 
     def back_up(self, target: Path) -> None:
         self._trace.note("centre", "is backed up")
@@ -375,6 +383,15 @@ class StubbornCentre(SimulatedCentre):
         if b'{"answer":null}' in body:
             raise BrokenError
         return super()._ingest(device, request_id, body)
+
+
+class CarelessCentre(SimulatedCentre):
+    """Planted: what cannot be taken in is acknowledged, and kept for nobody."""
+
+    def _ingest(self, device: str, request_id: str, body: bytes) -> Struct:
+        answer = super()._ingest(device, request_id, body)
+        self._write(lambda connection: connection.execute(delete(tables.quarantine)))
+        return answer
 
 
 class ReclaimingCentre(SimulatedCentre):

@@ -21,22 +21,26 @@ from loyalty.program import program_from_json
 from loyalty.receipt import Line, Original, Receipt
 from loyalty.reconcile import reconciled
 from sync.retry import Backoff
+from sync.store.purge_rows import ERASURES_THROUGH
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.disk import Disk, SimulatedStore
 from tests.simulation.network import Link, SimulatedClient
+from tests.simulation.people import People, card_of
 from tests.simulation.register import Machine, SimulatedRegister
 from tests.simulation.trace import Trace
 from tests.simulation.trouble import CLOSES_S, DAY_S, Trouble
 
 OPENS: Final = datetime(2026, 11, 23, 7, tzinfo=UTC)
-MEMBERS: Final = 120
 # Seconds between two customers of a register.
 _CUSTOMER_S: Final = 1_500.0
 _SCANS: Final = 3
 _GOES_S: Final = 2.0
-# How many regulars a register has, and how often one of them comes.
-REGULARS: Final = 3
+# How often one of a register's regulars comes.
 _REGULAR: Final = 0.6
+_NO_CARD: Final = 0.2
+# How many join, and how many of those who are on the page tell something of themselves.
+_JOINS: Final = 0.04
+_TELLS: Final = 0.15
 # How many of those who are on the page want a reward, and what it takes off.
 _WANTS_ONE: Final = 0.5
 _OFF_MINOR: Final = 100
@@ -120,7 +124,7 @@ class Chain:
         self.sold: list[Sold] = []
         self.riddles: dict[str, str] = {}
         self.returns_of_network: list[float] = []
-        self._tiers: dict[str, str | None] = {}
+        self.people = People()
         self._numbers = 0
         self._trouble = Trouble(self)
 
@@ -130,9 +134,6 @@ class Chain:
     def time(self) -> float:
         """Seconds, as the loop counts them."""
         return self._loop.time()
-
-    def tier(self, member: str) -> str | None:
-        return self._tiers[member]
 
     def store_of(self, register: SimulatedRegister) -> str:
         return str(int(register.machine.name.lstrip("rc")) // self.plan.registers_in_store)
@@ -159,11 +160,10 @@ class Chain:
         await self._drain()
 
     def _set_up(self) -> None:
-        self._tiers = {f"m{n}": "gold" if n % 5 == 0 else None for n in range(MEMBERS)}
         rows = [
             {"member": member, "identifiers": [{"kind": "card", "code": card_of(member)}]}
             | ({"tier": tier} if tier else {})
-            for member, tier in self._tiers.items()
+            for member, tier in self.people.tiers.items()
         ]
         self.centre.publish(PROGRAM)
         self.centre.import_members(msgspec.json.encode({"members": rows}))
@@ -227,10 +227,7 @@ class Chain:
             register.print(register.machine.spool[-1].receipt)
             return
         disk = register.machine.disks
-        comes = (
-            self._regular(register, chance) if keen or chance.random() < _REGULAR else f"m{chance.randrange(MEMBERS)}"
-        )
-        member, unsure = await self._card(register, comes) if keen or chance.random() < 0.8 else (None, False)
+        member, unsure = await self._who(register, chance, keen=keen)
         amounts = [chance.randint(50, 3_000) for _ in range(chance.randint(1, 6))]
         reward = None
         if member is not None and not unsure and sum(amounts) > _OFF_MINOR and (keen or chance.random() < _WANTS_ONE):
@@ -242,21 +239,35 @@ class Chain:
         name = register.machine.name
         self._print(register, Sold(receipt=receipt, register=name, member=member, unsure=unsure, reward=reward))
 
-    async def _card(self, register: SimulatedRegister, member: str) -> tuple[str | None, bool]:
+    async def _who(self, register: SimulatedRegister, chance: Random, *, keen: bool) -> tuple[str | None, bool]:
+        """Who is on the page, and whether nobody can say if they are; some have joined just now, or tell something."""
+        if not keen and chance.random() < _NO_CARD:
+            return None, False
+        number = int(register.machine.name.lstrip("rc"))
+        comes: str | None = self.people.comes(number, chance, regular=keen or chance.random() < _REGULAR)
+        if not keen and chance.random() < _JOINS:
+            comes = await self.people.join(register)
+            self.trace.note(register.machine.name, f"joins {comes}")
+        if comes is None:
+            return None, False
+        code = card_of(comes) if keen else chance.choice(self.people.codes[comes])
+        member, unsure = await self._card(register, comes, code)
+        if member is not None and not unsure and chance.random() < _TELLS:
+            await self.people.tell(register, member, chance)
+            self.trace.note(register.machine.name, f"told by {member}")
+        return member, unsure
+
+    async def _card(self, register: SimulatedRegister, member: str, code: str) -> tuple[str | None, bool]:
         """Scan a card until it is on the page, or give up."""
         unsure = False
         for _ in range(_SCANS):
-            heard = await register.scan(card_of(member))
+            heard = await register.scan(code)
             if heard:
                 self.trace.note(register.machine.name, f"shows {member}")
                 return member, False
             unsure |= heard is None
             await asyncio.sleep(2.0)
         return member if unsure else None, unsure
-
-    def _regular(self, register: SimulatedRegister, chance: Random) -> str:
-        """One of the few who mostly come to this register."""
-        return f"m{(int(register.machine.name.lstrip('rc')) * REGULARS + chance.randrange(REGULARS)) % MEMBERS}"
 
     async def _reward(self, register: SimulatedRegister, member: str) -> str | None:
         """Ask for the reward; the id of what the page says is given, and the cashier keys."""
@@ -291,7 +302,8 @@ class Chain:
                 msgspec.convert(
                     {
                         "key": "",
-                        "source": "simulated",
+                        # The relay hears it on its way to the printer.
+                        "source": "escpos",
                         "kind": "sale",
                         "store": self.store_of(register),
                         "register": register.machine.name.lstrip("rc"),
@@ -361,9 +373,7 @@ class Chain:
         return taken == len(register.machine.spool) and store.queued() == 0
 
     def _is_level(self, register: SimulatedRegister) -> bool:
-        news = self.centre.news_of(register.machine.device)
-        return register.store is not None and register.store.feed().position >= news
-
-
-def card_of(member: str) -> str:
-    return f"TS{int(member[1:]):06}"
+        store = register.store
+        if store is None or int(store.meta(ERASURES_THROUGH) or 0) < self.centre.erasures:
+            return False
+        return store.feed().position >= self.centre.news_of(register.machine.device)

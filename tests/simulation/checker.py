@@ -43,7 +43,7 @@ class Fault:
 def faults(chain: Chain) -> list[Fault]:
     return [
         *(*_receipts(chain), *_riddles(chain), *_points(chain), *_rewards(chain), *_spending(chain), *_balances(chain)),
-        *(*_registers(chain), *_scopes(chain), *_marks(chain), *_herds(chain)),
+        *(*_people(chain), *_erased(chain), *_registers(chain), *_scopes(chain), *_marks(chain), *_herds(chain)),
     ]
 
 
@@ -52,22 +52,35 @@ def _rows(chain: Chain, table: Table) -> Sequence[Row[Any]]:
 
 
 def _receipts(chain: Chain) -> Iterator[Fault]:
-    """Every printed receipt is at the centre once, and nothing else is."""
+    """Every printed receipt is at the centre once, and nothing else is; what only waits is not lost, but held up."""
     held = Counter(row.number for row in _rows(chain, tables.receipts))
     printed = {str(sold.receipt.number) for sold in chain.sold}
+    waiting = _waiting(chain)
     for number in sorted(printed - held.keys()):
-        yield Fault(about=f"{number} ", what=f"receipt {number} is lost")
+        yield Fault(about=f"{number} ", what=f"receipt {number} is {waiting.get(number, 'lost')}")
     for number, count in sorted(held.items()):
         if count > 1 or number not in printed:
             yield Fault(about=f"{number} ", what=f"receipt {number} is there {count} times")
 
 
+def _waiting(chain: Chain) -> dict[str, str]:
+    """What registers have yet to tell the centre, by the keys of entries and the numbers of receipts."""
+    waiting: dict[str, str] = {}
+    for register in chain.registers:
+        held_up = f"held up at {register.machine.name}"
+        told = register.store.unacknowledged() if register.store is not None else {}
+        for key, body in told.items():
+            receipt = msgspec.json.decode(body).get("receipt", {})
+            waiting |= {key: held_up, receipt.get("number", key): held_up}
+    return waiting
+
+
 def _riddles(chain: Chain) -> Iterator[Fault]:
-    """What cannot be taken in waits for a person, whole; that it delays nothing shows where nothing else is missing."""
-    asked = Counter(row.key for row in _rows(chain, tables.quarantine) if row.raw)
+    """What cannot be taken in waits for a person, whole; that it delays nothing shows where nothing is held up."""
+    asked, waiting = Counter(row.key for row in _rows(chain, tables.quarantine) if row.raw), _waiting(chain)
     for key, name in chain.riddles.items():
         if not asked[key]:
-            yield Fault(about=name, what=f"riddle {key} of {name} is lost")
+            yield Fault(about=name, what=f"riddle {key} of {name} is {waiting.get(key, 'lost')}")
 
 
 def _points(chain: Chain) -> Iterator[Fault]:
@@ -75,28 +88,87 @@ def _points(chain: Chain) -> Iterator[Fault]:
     given: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for row in _rows(chain, tables.ledger):
         given[row.receipt][row.member, row.rule] += row.points
-    of_key = {sold.receipt.key: sold for sold in chain.sold}
+    of_key, ids = {sold.receipt.key: sold for sold in chain.sold}, _ids(chain)
     for sold in chain.sold:
         sale = of_key[sold.returns] if sold.returns else sold
         sign = -1 if sold.returns else 1
         found = +given[sold.receipt.key] if sign > 0 else -given[sold.receipt.key]
         promised = Counter(
-            {(sale.member or "", rule): points for rule, points in _promised(chain, sale).items() if points}
+            {
+                (ids.get(sale.member or "", ""), rule): points
+                for rule, points in _promised(chain, sale).items()
+                if points
+            }
         )
         if sold.returns:
             found = Counter({key: -points for key, points in given[sold.receipt.key].items()})
         if sale.reward is not None:
             # Whether it was given, and given back, is `_rewards`' to say.
             found = Counter({key: points for key, points in found.items() if not is_spent(key[1])})
-        if found != promised and not (sale.unsure and not found):
+        if found != promised and not (_is_unsure(chain, sale) and not found):
             number = sold.receipt.number
             yield Fault(about=f"{number} ", what=f"{number} gave {dict(found)}, promised {dict(promised)}")
+
+
+def _ids(chain: Chain) -> dict[str, str]:
+    """Whom the centre takes for whom: ids by the names that the simulation has for members."""
+    owner = {row.code: row.member for row in _rows(chain, tables.identifiers)}
+    return {name: owner.get(codes[0]) or name for name, codes in chain.people.codes.items()}
+
+
+def _is_unsure(chain: Chain, sold: Sold) -> bool:
+    """Whether nobody can say whose a sale has to be: nor of one whose member was erased before it was told."""
+    return sold.unsure or sold.member in chain.people.erased
+
+
+def _people(chain: Chain) -> Iterator[Fault]:
+    """Who joined is there, and each code that a till said to keep names its member."""
+    owner, ids = {row.code: row.member for row in _rows(chain, tables.identifiers)}, _ids(chain)
+    rows = {row.member: msgspec.json.decode(row.row, type=Member) for row in _rows(chain, tables.feed) if row.row}
+    for name in sorted(chain.people.codes.keys() - chain.people.erased):
+        if ids[name] not in rows:
+            yield Fault(about=name, what=f"{name} is lost")
+            continue
+        for code in chain.people.codes[name]:
+            if owner.get(code) != ids[name]:
+                yield Fault(about=name, what=f"code {code} of {name} is that of {owner.get(code)}")
+        yield from _told(chain, name, rows[ids[name]])
+
+
+def _told(chain: Chain, name: str, row: Member) -> Iterator[Fault]:
+    """A note is one of those that were told. No permission stands that was taken back last."""
+    shown = {one.channel: one.state for one in row.consents or ()} | {"note": row.note or ""}
+    for (who, what), told in chain.people.told.items():
+        if who != name or not told.values:
+            continue
+        found = shown.get(what, "")
+        if found not in {*told.values, *told.maybe}:
+            yield Fault(about=name, what=f"{what} of {name} is {found}, told were {told}")
+        if found == "granted" and told.values[-1] == "withdrawn" and not told.maybe:
+            yield Fault(about=name, what=f"{name} took back {what}, and it is granted")
+
+
+def _erased(chain: Chain) -> Iterator[Fault]:
+    """No register holds anything that tells of who was erased; and at the centre their codes name nobody."""
+    named = {row.code for row in _rows(chain, tables.identifiers)}
+    for member in sorted(chain.people.erased):
+        for code in named.intersection(chain.people.codes[member]):
+            yield Fault(about="centre", what=f"{code} of {member}, who was erased, names somebody at the centre")
+        for register in chain.registers:
+            store, name = register.store, register.machine.name
+            if store is None:
+                continue
+            if store.member(member) is not None or any(map(store.member_by_code, chain.people.codes[member])):
+                yield Fault(about=name, what=f"{name} still knows {member}, who was erased")
+            for code in chain.people.codes[member]:
+                if places := store.places_of(code):
+                    yield Fault(about=name, what=f"{name} still holds the card of {member} in {', '.join(places)}")
 
 
 def _promised(chain: Chain, sale: Sold) -> dict[str, int]:
     if sale.member is None:
         return {}
-    factor = Fraction(3, 2) if chain.tier(sale.member) == "gold" else Fraction(1)
+    factor = Fraction(3, 2) if chain.people.tiers[sale.member] == "gold" else Fraction(1)
     total = Fraction(sale.receipt.total_minor)
     return {"base": int(total / 100 * factor), "kept": int(total / 700 * factor)}
 
@@ -114,7 +186,7 @@ def _rewards(chain: Chain) -> Iterator[Fault]:
     for reward, sold in given.items():
         number = f"{sold.receipt.number} "
         if (row := told.get(reward)) is None:
-            if not sold.unsure:
+            if not _is_unsure(chain, sold):
                 yield Fault(about=number, what=f"reward {reward} of {sold.receipt.number} is lost")
             continue
         due = 0 if sold.receipt.key in returned else row.points
@@ -203,7 +275,12 @@ def _unlike(store: SimulatedStore, row: Member) -> str:
 def _scopes(chain: Chain) -> Iterator[Fault]:
     """Whoever bought something at a store is held there."""
     held = {(row.store, row.member) for row in _rows(chain, tables.scope_members) if row.held}
-    bought = {(str(sold.receipt.store), sold.member) for sold in chain.sold if sold.member and not sold.unsure}
+    ids = _ids(chain)
+    bought = {
+        (str(sold.receipt.store), ids[sold.member])
+        for sold in chain.sold
+        if sold.member in ids and not _is_unsure(chain, sold)
+    }
     for store, member in sorted(bought - held):
         yield Fault(about=member, what=f"{member} bought at store {store}, which does not hold them")
 

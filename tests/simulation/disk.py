@@ -23,6 +23,7 @@ from loyalty.member import Member
 from sync.hlc import HybridClock, parse_hlc
 from sync.store.errors import StoreError, StoreFullError
 from sync.store.packing import Packer, unpacked
+from sync.store.purge_rows import About
 from sync.store.rows import Committed
 from sync.store.schema import migrate
 from sync.store.spending_rows import SPENDING_COUNT, SpendingReads
@@ -113,6 +114,34 @@ class SimulatedStore(SpendingReads):
         """These disks are never damaged."""
         return False
 
+    def places_of(self, text: str) -> list[str]:
+        """The tables that hold a text anywhere."""
+        connection, needle = self._connection, text.encode()
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+        return [
+            name
+            for name in names
+            if any(
+                needle in plain
+                for row in connection.execute(f"SELECT * FROM {name}").fetchall()
+                for value in row
+                for plain in _plain(value)
+            )
+        ]
+
+    def unacknowledged(self) -> dict[str, bytes]:
+        """The entries that the centre has not acknowledged: their bodies by their keys."""
+        rows = self._connection.execute(
+            "SELECT key, body FROM entries WHERE number > ?", (self.settled_through(),)
+        ).fetchall()
+        return {key: unpacked(body) for key, body in rows}
+
+    async def remove_damaged(self) -> None:
+        """There is none."""
+
+    async def cut_log(self) -> None:
+        """There is none."""
+
     def close(self) -> None:
         self.closed = True
         self._connection.close()
@@ -144,6 +173,14 @@ class SimulatedStore(SpendingReads):
         self.committed(self.writing.commit())
 
 
+def _plain(value: object) -> tuple[bytes, ...]:
+    if not isinstance(value, bytes):
+        return (str(value).encode(),)
+    with suppress(Exception):
+        return (value, unpacked(value))
+    return (value,)
+
+
 class _ForgetfulWriting(Writing):
     def open_epoch(self, epoch: str, device: str, *, all_kept: bool = False) -> None:
         super().open_epoch(epoch, device)
@@ -153,6 +190,23 @@ class ForgetfulStore(SimulatedStore):
     """Planted: what a centre acknowledged is never sent again, whatever became of the centre."""
 
     writes_with = _ForgetfulWriting
+
+
+class _KeepingWriting(Writing):
+    def purge_member(self, about: About) -> None:
+        """Planted."""
+
+    def purge_scans(self, about: About, after: int) -> None:
+        """Planted."""
+
+    def purge_receipts(self, about: About, after: int) -> None:
+        """Planted."""
+
+
+class KeepingStore(SimulatedStore):
+    """Planted: an erasure is confirmed, and the member stays, with scans and receipts that no later snapshot takes."""
+
+    writes_with = _KeepingWriting
 
 
 class EagerStore(SimulatedStore):

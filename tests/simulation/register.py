@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from agent.booking import Rules, book, checkout_of
 from agent.desk import Desk, restored
+from agent.inspection import NotFoundError
+from agent.profiles import EditRequest, JoinRequest, MemberTold, Profiles
 from agent.recognition import Recognition
 from agent.scans import ScanIntake
 from agent.view import PlaceView
@@ -184,6 +186,14 @@ class SimulatedRegister:
 
         return await self._kept(lambda store: store.write(tell))
 
+    async def join(self, request: JoinRequest) -> MemberTold | None:
+        """Somebody joins here; None where the page did not say so."""
+        return await self._kept(lambda store: Profiles(cast("Store", store)).join(request, None))
+
+    async def edit(self, code: str, request: EditRequest) -> MemberTold | None:
+        """A member tells something of themselves; None where the page did not say that it is kept."""
+        return await self._kept(lambda store: Profiles(cast("Store", store)).edit(code, request, None))
+
     async def _kept(self, work: Callable[[SimulatedStore], Coroutine[Any, Any, T]]) -> T | None:
         """What a piece of the agent's work gives; None where the agent ends before, or the store refuses."""
         store, agent = self.store, self._agent
@@ -196,7 +206,7 @@ class SimulatedRegister:
             return None
         try:
             return working.result()
-        except StoreError:
+        except (StoreError, NotFoundError):
             return None
 
     async def redeem(self, code: str, reward: Reward, sale: str) -> str | None:

@@ -13,9 +13,9 @@ import pytest
 from sync.retry import Backoff
 from tests.faults.figures import Figures, Tell
 from tests.faults.planted import Unjittered
-from tests.simulation.centre import LaggingCentre, ReclaimingCentre, StubbornCentre
+from tests.simulation.centre import CarelessCentre, LaggingCentre, ReclaimingCentre, StubbornCentre
 from tests.simulation.chain import Plan
-from tests.simulation.disk import EagerStore, ForgetfulStore, ForgivingStore, HastyStore, RenamingStore
+from tests.simulation.disk import EagerStore, ForgetfulStore, ForgivingStore, HastyStore, KeepingStore, RenamingStore
 from tests.simulation.runs import RUNS, Outcome, played
 
 # What is planted shows where chance meets it: in some hours of so many.
@@ -77,7 +77,9 @@ def figures(fault: str, outcome: Outcome) -> Figures:
         ({"store": ForgivingStore}, "overspent"),
         ({"centre": ReclaimingCentre}, "overspent"),
         ({"centre": LaggingCentre}, "heard of mark"),
-        ({"centre": StubbornCentre}, "is lost"),
+        ({"centre": StubbornCentre}, "is held up"),
+        ({"centre": CarelessCentre}, "riddle"),
+        ({"store": KeepingStore}, "still holds the card"),
     ],
     ids=[
         "a position before its rows",
@@ -88,6 +90,8 @@ def figures(fault: str, outcome: Outcome) -> Figures:
         "a grant that ends by time",
         "a mark of a copy that is behind",
         "one entry that holds up its batch",
+        "one entry that is acknowledged and dropped",
+        "an erasure that leaves the member",
     ],
 )
 def test_what_is_planted_is_found(planted: dict[str, Any], words: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.simulation.register import SimulatedRegister, copied
 
 if TYPE_CHECKING:
-    from tests.simulation.chain import Chain
+    from tests.simulation.chain import Chain, Sold
 
 # Seconds after opening at which the shops close for the night, and registers are switched off.
 CLOSES_S: Final = 14 * 3_600.0
@@ -22,6 +22,8 @@ DAY_S: Final = 24 * 3_600.0
 # Seconds between two things that go wrong at a register, and at the centre.
 _FAULT_S: Final = 5_400.0
 _CENTRE_FAULT_S: Final = 7_200.0
+# Seconds between two looks for a member to be erased whom a register knows.
+_KNOWN_S: Final = 60.0
 _SOON_S: Final = 7_200.0
 _YEARS_S: Final = 10 * 366 * DAY_S
 
@@ -39,6 +41,7 @@ class Trouble:
             *(self._trouble(register, ends) for register in registers),
             *(self._night(register, ends) for register in registers),
             *(self._centre_trouble(ends), self._clone_and_restore(ends), self._restored_centre(ends)),
+            self._erasing(ends),
         ]
 
     async def _night(self, register: SimulatedRegister, ends: float) -> None:
@@ -147,6 +150,23 @@ class Trouble:
         for register in self._chain.registers:
             register.machine.link.up = True
 
+    async def _erasing(self, ends: float) -> None:
+        """A member wants to be forgotten while a register that knows them is off."""
+        chance = self._chain.own()
+        await asyncio.sleep((ends - self._chain.time()) * chance.uniform(0.2, 0.7))
+        while not (known := [sold for sold in self._chain.sold if _is_of_old(sold)]):
+            if not await self._chain.comes_before(ends, _KNOWN_S, chance):
+                return
+        sold = chance.choice(known)
+        register = next(one for one in self._chain.registers if one.machine.name == sold.register.lstrip("c"))
+        register.is_off = True
+        await register.die(power=True)
+        self._chain.people.erased.add(str(sold.member))
+        self._chain.centre.erase(str(sold.member))
+        await asyncio.sleep(chance.uniform(300.0, 1_800.0))
+        register.is_off = False
+        register.start()
+
     async def _clone_and_restore(self, ends: float) -> None:
         """One disk runs in two machines for a while; one register gets an old copy of its disk."""
         chance = self._chain.own()
@@ -189,3 +209,8 @@ class Trouble:
         self._chain.centre.back_up(backup)
         await asyncio.sleep(left * chance.uniform(0.2, 0.3))
         self._chain.centre.restore(backup)
+
+
+def _is_of_old(sold: Sold) -> bool:
+    """Whether somebody bought who did not join at a till, and was surely on its page."""
+    return sold.member is not None and sold.member.startswith("m") and not sold.unsure
