@@ -18,11 +18,11 @@ class ReturnReport(Struct, frozen=True, kw_only=True):
     """What became of a return: `points` are those taken back, below zero; None where this register cannot tell.
 
     `ending` is how the code of whoever bought ends, None where nobody is known to have. `quarantined` says what of it
-    is kept for a person.
+    is kept for a person; where that is all of it, it has no `receipt` and no `fate`.
     """
 
-    receipt: str
-    fate: Fate
+    receipt: str | None = None
+    fate: Fate | None = None
     points: int | None = None
     ending: str | None = None
     quarantined: tuple[str, ...] = ()
@@ -44,11 +44,11 @@ def checked_return(receipts: tuple[Receipt, ...]) -> None:
 
 def report_of(kept: Kept) -> ReturnReport:
     """Of the one receipt of such a call; of one that was known before nothing but that is told."""
-    [outcome] = kept.outcomes
+    outcome = kept.outcomes[0] if kept.outcomes else None
     settled = kept.settlements[0] if kept.settlements else None
     return ReturnReport(
-        receipt=outcome.key,
-        fate=outcome.fate,
+        receipt=outcome.key if outcome is not None else None,
+        fate=outcome.fate if outcome is not None else None,
         points=settled.points if settled is not None and settled.outcome == "points" else None,
         ending=ending_of(settled.code) if settled is not None and settled.code is not None else None,
         quarantined=kept.quarantined,

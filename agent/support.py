@@ -46,14 +46,17 @@ _IDS: Final = frozenset(("device", "program", "hash", "item_map"))
 _LINK: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s'\"]*")
 _ADDRESS: Final = re.compile(r"[^\s'\"<>@]+@[^\s'\"<>@]+")
 # Anything with digits that might name somebody or open something; a time of day or a short number is neither.
-_CODE: Final = re.compile(r"(?<![\w+*-])\+?(?=[\w*-]*\d)[\w*-]{6,}(?!\w)")
+_CODE: Final = re.compile(r"(?<![\w+*-])\+?(?=[\w*-]*\d)(?:[\w*-]{6,}|[A-Z]{2,}\d{3,})(?!\w)")
 # Looks like a code and is none: a time, a device, an address of a network, a character set.
 _HARMLESS: Final = re.compile(
-    r"\d{4}-\d\d-\d\d(?:T\d\d)?$|(?:tty|lp|hidraw|event|COM)[A-Z]*\d{1,3}$|\d{1,3}(?:\.\d{1,3}){3}$|(?:windows|iso8859|utf)-\d+$"
+    r"\d{4}-\d\d-\d\d(?:T\d\d)?$|(?:tty|lp|hidraw|event|COM)[A-Z]*\d{1,3}$|\d{1,3}(?:\.\d{1,3}){3}$"
+    r"|(?:windows|iso8859|utf)-\d+$|(?:CP|IBM|PC)\d{3,4}$"
 )
 _NUMBER_GROUPS: Final = re.compile(r"\+?\d[\d ()/.-]{6,}\d")
-_HOME: Final = re.compile(r"(?i)((?:/home|\\users)[/\\])[^/\\\s]+")
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|„[^“]*“|«[^»]*»")
+_HOME: Final = re.compile(r"(?i)((?:/home/|\\users\\)(?=[^/\\]*[/\\]))[^/\\]+|((?:/home/|\\users\\))[^/\\\s]+")
+# A quotation begins where no word ends: an apostrophe is none. Codes of vouchers stand in groups.
+_QUOTED: Final = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|[„“”][^“”]*[“”]|‘[^’]*’|«[^»]*»|»[^«]*«")
+_GROUPS: Final = re.compile(r"(?<!\w)(?:[A-Z0-9]{4}[ -]){2,}[A-Z0-9]{4}(?!\w)")
 
 
 def bundle(
@@ -87,10 +90,10 @@ def bundle(
 def scrubbed(text: str) -> str:
     """A sentence without what is quoted in it, without addresses, and without anything that looks like a code."""
     text = _QUOTED.sub("'…'", text[:MAX_TEXT_CHARACTERS])
-    text = _HOME.sub(r"\1…", text)
+    text = _HOME.sub(lambda found: f"{found[1] or found[2]}…", text)
     text = _LINK.sub(r"\1…", text)
     text = _ADDRESS.sub("…@…", text)
-    for suspect in (_CODE, _NUMBER_GROUPS):
+    for suspect in (_GROUPS, _CODE, _NUMBER_GROUPS):
         text = suspect.sub(lambda found: found[0] if _HARMLESS.match(found[0]) else "…", text)
     return text
 

@@ -24,6 +24,7 @@ from loyalty.program import Program
 from loyalty.rewards import by_code
 from loyalty.voucher_codes import is_voucher_code
 from sync.store.errors import StoreError
+from sync.store.rows import KeptSale
 from sync.store.store import Store
 
 # What the page has no words for: the basket of a POS, or its sale, is not there yet, or no more.
@@ -70,8 +71,15 @@ class VoucherScans:
 
     async def _reserve(self, text: str) -> None:
         of_pos = [sale for sale in self._store.open_sales() if not sale.by_page]
-        if of_pos:
-            last = max(of_pos, key=lambda sale: (sale.touched.wall, sale.touched.monotonic_ns))
+        last = max(of_pos, key=lambda sale: (sale.touched.wall, sale.touched.monotonic_ns), default=None)
+        if last is not None and not self._is_parked(last):
             await self._sales.redeem(last.id, RedemptionGiven(voucher=text), None)
         else:
             await self._counter.take(text)
+
+    def _is_parked(self, sale: KeptSale) -> bool:
+        """Whether it is another customer's than whoever was scanned since."""
+        serving = self._desk.serving()
+        if serving is None or sale.member is None or sale.member.code == serving.code:
+            return False
+        return serving.at.ns_since(sale.touched) > 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
 from central import allowances, devices, feed, leasing, ledger, members, programs, spent, vouchers
 from central.db import tables
@@ -305,7 +305,10 @@ def set_policy(connection: Connection, wanted: Policy, because: str, now: dateti
             places=wanted.places, rewards=wanted.rewards, because=because, set_at=now
         )
     )
-    connection.execute(update(tables.balances).where(tables.balances.c.confirmed > 0).values(unplanned=1))
+    balances, issued = tables.balances.c, tables.vouchers.c
+    with_vouchers = select(issued.member).where(issued.member.is_not(None), issued.revoked_at.is_(None))
+    concerned = or_(balances.confirmed > 0, balances.member.in_(with_vouchers))
+    connection.execute(update(tables.balances).where(concerned).values(unplanned=1))
 
 
 def may_plan(connection: Connection, now: datetime) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row
 
 from central import allowances, members, spent, vouchers
 from central.devices import Device, Randomness
+from central.problems import UnreadableError
 from central.recalling import NotGrantedError, asked_back
 from loyalty.allowances import Place, Policy, misplaced, planned
 from loyalty.spending import LotPart
@@ -49,6 +50,8 @@ def lease(
     if any(not one.recalled and (one.number is None or one.number > request.after) for one in own):
         return
     if vouchers.free_of(connection, row) <= 0:
+        if any(one.recalled for one in own):
+            raise NotGrantedError("this register is giving this voucher back: try again in a minute")
         others = [one for one in every if one not in own]
         said = asked_back(connection, others, "this voucher")
         raise NotGrantedError("; ".join(said) or "this voucher was used already")
@@ -135,7 +138,7 @@ def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
 def report(connection: Connection, device: str, held: Sequence[HeldAllowance], now: datetime) -> None:
     """What a restored centre forgot of what a register holds is set aside again, less what was given of it already.
 
-    So is a voucher of which it knows nothing: of as many uses as registers were given.
+    So is a voucher of which it knows nothing: of as many uses as registers were given. Raises UnreadableError.
     """
     means = members.meant(connection, {one.member for one in held if one.member})
     for one in held:
@@ -144,6 +147,8 @@ def report(connection: Connection, device: str, held: Sequence[HeldAllowance], n
             continue
         whose = means.get(one.member)
         if vouchers.hold(connection, voucher) is None:
+            if not one.reward:
+                raise UnreadableError("$.held[…] names a voucher without the reward that it brings")
             vouchers.told_of(connection, one, whose, now)
         used = min(spent.drawn_of_voucher(connection, voucher, one.allowance, spent.GIVEN), one.points)
         left = one.points - used

@@ -174,7 +174,8 @@ def free_of(connection: Connection, voucher: Row[Any]) -> int:
 def standing(connection: Connection, some: Sequence[str]) -> dict[str, int]:
     """How often each of these was used: on sales that took place and were not wholly brought back.
 
-    A use is one thing: a sale of which something stays keeps it.
+    A use is one thing: a sale of which something stays keeps it, and so does one that the voucher paid for whole, since
+    its returns do not tell by their totals what stayed.
     """
     given, keys, sales = tables.redemptions, tables.receipt_keys, tables.receipts
     returns = sales.alias("returns")
@@ -185,7 +186,10 @@ def standing(connection: Connection, some: Sequence[str]) -> dict[str, int]:
     )
     stands = or_(
         sales.c.key.is_(None),
-        and_(sales.c.status != "voided", or_(came_back.is_(None), sales.c.total_minor + came_back > 0)),
+        and_(
+            sales.c.status != "voided",
+            or_(came_back.is_(None), sales.c.total_minor <= 0, sales.c.total_minor + came_back > 0),
+        ),
     )
     query = (
         select(given.c.voucher, func.sum(case((stands, given.c.times), else_=0)).label("times"))

@@ -80,7 +80,7 @@ def support_bundle_command(
         say_json(SavedBundle(file=out, holds=tuple(files), failed=failed))
         return DONE
     say(f"{out}: {', '.join(files)}.")
-    say("No names, codes, receipts or secrets are in it; look into it before you send it.")
+    say("Names, codes, receipts and secrets are left out; look into it before you send it.")
     for name, why in failed.items():
         say(f"  ! without {name}: {why}")
     return DONE

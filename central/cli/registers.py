@@ -21,8 +21,7 @@ from central.journal import Journal, Revoked
 enrolment = typer.Typer()
 registers = typer.Typer()
 
-# A code left lying about must not open a register months later.
-# A code that lies about is found; who images a hundred registers makes each its own on the day.
+# A code that lies about is found. Who images a hundred registers makes each its own on the day.
 MAX_VALID_FOR = timedelta(hours=24)
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 

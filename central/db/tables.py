@@ -180,6 +180,7 @@ quarantine = Table(
     Column("resolved_at", Moment),
     Column("resolved_as", String(16)),
     Column("note", Text),
+    _partial("ix_quarantine_waiting", "reason", where="resolved_at IS NULL"),
     sqlite_autoincrement=True,
 )
 

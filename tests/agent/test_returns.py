@@ -66,6 +66,23 @@ async def test_of_a_sale_that_is_elsewhere_the_register_cannot_tell(shop: Shop) 
     assert (status, answer["fate"], answer["points"], answer["ending"]) == (200, "booked", None, None)
 
 
+async def test_a_return_that_cannot_be_booked_is_kept_for_a_person(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with posting(shop) as post:
+        await sold(shop, post)
+
+        def fails(*_: object, **__: object) -> None:
+            raise RuntimeError("no reader foresaw this")
+
+        monkeypatch.setattr("agent.booking.evaluation_of", fails)
+        first = await post(returned(2), "call-1", path=RETURNS)
+        again = await post(returned(2), "call-1", path=RETURNS)
+
+    assert first == again
+    assert (first[0], first[1]["receipt"], first[1]["points"]) == (200, None, None)
+    assert first[1]["quarantined"][0].startswith("not_booked")
+    assert shop.store.count_quarantined() == 1
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -136,6 +136,18 @@ async def test_it_counts_for_the_sale_that_a_pos_has_open_and_touched_last(till:
     assert till.reserved == []
 
 
+async def test_it_does_not_count_for_a_parked_sale_of_somebody_else(till: Till) -> None:
+    parked = await opened(till, 1)
+    till.seconds += 60
+    await till.scan("TS1002")
+
+    await till.scan(CODE)
+
+    assert (await till.sales.look(parked)).redemptions == ()
+    assert till.page.customer is not None
+    assert till.page.customer.ending == "1002"
+
+
 async def test_without_a_member_it_waits_for_nobody_and_says_so(till: Till) -> None:
     await till.counter.remove()
 

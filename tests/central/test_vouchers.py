@@ -17,6 +17,7 @@ from central import allowance_desk, erasing, granting, joining, vouchers
 from central.cli import app
 from central.db import tables
 from central.members import UnknownMemberError
+from central.problems import UnreadableError
 from central.vouchers import VoucherError
 from loyalty.allowances import Policy
 from loyalty.voucher_codes import is_voucher_code
@@ -163,6 +164,16 @@ def test_what_was_taken_without_being_set_aside_counts_and_is_shown(shop: Shop) 
     assert shop.voucher(third).held == 1
 
 
+def test_one_that_is_on_its_way_back_from_a_register_is_not_called_used_there(shop: Shop) -> None:
+    first, second = shop.till("1"), shop.till("2")
+    [voucher] = shop.issue()
+    lease = shop.lease(first, voucher)
+    refused(shop, second, voucher)
+    shop.ask(first, after=lease.number)  # it is told to give it back, and has not yet
+
+    assert refused(shop, first, voucher) == "this register is giving this voucher back: try again in a minute"
+
+
 # ---- what brings it back
 
 
@@ -180,16 +191,16 @@ def test_goods_that_come_back_whole_bring_it_back_and_a_part_of_them_does_not(sh
     assert shop.lease(till, voucher).voucher == voucher
 
 
-def test_goods_that_a_voucher_paid_for_whole_bring_it_back(shop: Shop) -> None:
+def test_goods_that_a_voucher_paid_for_whole_do_not_bring_it_back(shop: Shop) -> None:
+    """One of three free pieces comes back with a total of nothing, too."""
     till = shop.till()
     sold = shop.sell(till, 0)
     [voucher] = shop.issue()
     shop.take(till, shop.lease(till, voucher), receipt=sold.key)
-    assert shop.voucher(voucher).given == 1
 
     shop.take_back(till, sold, 0)
 
-    assert shop.voucher(voucher).given == 0
+    assert shop.voucher(voucher).given == 1
 
 
 def test_a_sale_that_is_voided_brings_it_back(shop: Shop) -> None:
@@ -349,6 +360,24 @@ def test_what_is_held_of_nobodys_voucher_is_passed_over(shop: Shop) -> None:
     shop.ask(till, held=(one,))
 
     assert shop.read(vouchers.listed).vouchers == ()
+
+
+def test_what_is_held_of_an_unknown_voucher_has_to_say_what_it_brings(shop: Shop) -> None:
+    till = shop.till()
+    one = HeldAllowance(allowance="a", member="", epoch=till.epoch, points=1, used=0, voucher="ab" * 32)
+
+    with pytest.raises(UnreadableError):
+        shop.ask(till, held=(one,))
+
+
+def test_another_policy_looks_at_who_has_vouchers_and_no_points(shop: Shop) -> None:
+    shop.issue(member="m2")
+    shop.write(lambda connection: connection.execute(tables.balances.update().values(unplanned=0)))
+
+    shop.write(lambda connection: granting.set_policy(connection, Policy(), "more", shop.now))
+
+    unplanned = tables.balances.select().where(tables.balances.c.unplanned == 1)
+    assert "m2" in {row.member for row in shop.read(lambda connection: connection.execute(unplanned).all())}
 
 
 # ---- what an operator does

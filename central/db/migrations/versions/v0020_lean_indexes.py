@@ -23,9 +23,12 @@ def upgrade() -> None:
     _index("original", where="original IS NOT NULL")
     op.drop_index("ix_unmapped_goods_turnover", "unmapped_goods")
     _fill("SET (fillfactor = 70)")
+    waiting = sa.text("resolved_at IS NULL")
+    op.create_index("ix_quarantine_waiting", "quarantine", ["reason"], sqlite_where=waiting, postgresql_where=waiting)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_quarantine_waiting", "quarantine")
     _fill("RESET (fillfactor)")
     op.create_index("ix_unmapped_goods_turnover", "unmapped_goods", ["currency", "turnover_minor", "key"])
     _index("original")
