@@ -227,11 +227,11 @@ class Chain:
             register.print(register.machine.spool[-1].receipt)
             return
         disk = register.machine.disks
-        member, unsure = await self._who(register, chance, keen=keen)
+        member, unsure, code = await self._who(register, chance, keen=keen)
         amounts = [chance.randint(50, 3_000) for _ in range(chance.randint(1, 6))]
         reward = None
         if member is not None and not unsure and sum(amounts) > _OFF_MINOR and (keen or chance.random() < _WANTS_ONE):
-            reward = await self._reward(register, member)
+            reward = await self._reward(register, member, code)
         await asyncio.sleep(chance.uniform(1.0, 90.0))
         # What was on the page went with the disk, if that was put away meanwhile.
         unsure |= member is not None and register.machine.disks != disk
@@ -239,23 +239,26 @@ class Chain:
         name = register.machine.name
         self._print(register, Sold(receipt=receipt, register=name, member=member, unsure=unsure, reward=reward))
 
-    async def _who(self, register: SimulatedRegister, chance: Random, *, keen: bool) -> tuple[str | None, bool]:
-        """Who is on the page, and whether nobody can say if they are; some have joined just now, or tell something."""
+    async def _who(self, register: SimulatedRegister, chance: Random, *, keen: bool) -> tuple[str | None, bool, str]:
+        """Who is on the page, whether nobody can say if they are, and by which code.
+
+        Some have joined just now, or tell something.
+        """
         if not keen and chance.random() < _NO_CARD:
-            return None, False
+            return None, False, ""
         number = int(register.machine.name.lstrip("rc"))
         comes: str | None = self.people.comes(number, chance, regular=keen or chance.random() < _REGULAR)
         if not keen and chance.random() < _JOINS:
             comes = await self.people.join(register)
             self.trace.note(register.machine.name, f"joins {comes}")
         if comes is None:
-            return None, False
+            return None, False, ""
         code = card_of(comes) if keen else chance.choice(self.people.codes[comes])
         member, unsure = await self._card(register, comes, code)
         if member is not None and not unsure and chance.random() < _TELLS:
-            await self.people.tell(register, member, chance)
+            await self.people.tell(register, member, code, chance)
             self.trace.note(register.machine.name, f"told by {member}")
-        return member, unsure
+        return member, unsure, code
 
     async def _card(self, register: SimulatedRegister, member: str, code: str) -> tuple[str | None, bool]:
         """Scan a card until it is on the page, or give up."""
@@ -269,10 +272,13 @@ class Chain:
             await asyncio.sleep(2.0)
         return member if unsure else None, unsure
 
-    async def _reward(self, register: SimulatedRegister, member: str) -> str | None:
-        """Ask for the reward; the id of what the page says is given, and the cashier keys."""
+    async def _reward(self, register: SimulatedRegister, member: str, code: str) -> str | None:
+        """Ask for the reward; the id of what the page says is given, and the cashier keys.
+
+        A register that has not heard of a further card of somebody's gives nothing to it.
+        """
         self._numbers += 1
-        reward = await register.redeem(card_of(member), PROGRAM.rewards[0], f"S{self._numbers}")
+        reward = await register.redeem(code, PROGRAM.rewards[0], f"S{self._numbers}")
         self.trace.note(register.machine.name, f"rewards {member}: {reward}")
         return reward
 

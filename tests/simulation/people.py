@@ -70,25 +70,27 @@ class People:
         self.told[name, _CHANNEL] = Told(values=["granted"])
         return name
 
-    async def tell(self, register: SimulatedRegister, name: str, chance: Random) -> None:
-        """Whoever is on the page tells something of themselves."""
+    async def tell(self, register: SimulatedRegister, name: str, shown: str, chance: Random) -> None:
+        """Whoever is on the page, by the code that is `shown`, tells something of themselves."""
         self._numbers += 1
         match chance.choice(("note", _CHANNEL, "code")):
             case "note":
                 value = f"note {self._numbers}"
-                await self._told(register, name, "note", value, EditRequest(note=value))
+                await self._told(register, shown, (name, "note"), value, EditRequest(note=value))
             case "code":
                 value = f"TA{self._numbers:06}"
-                if await register.edit(card_of(name), EditRequest(code=GivenCode(code=value))):
+                if await register.edit(shown, EditRequest(code=GivenCode(code=value))):
                     self.codes[name].append(value)
             case channel:
                 state = chance.choice(("granted", "withdrawn"))
                 said = GivenConsent(channel=channel, state=state, text_version="1")  # type: ignore[arg-type]
-                await self._told(register, name, channel, state, EditRequest(consents=(said,)))
+                await self._told(register, shown, (name, channel), state, EditRequest(consents=(said,)))
 
-    async def _told(self, register: SimulatedRegister, name: str, what: str, value: str, request: EditRequest) -> None:
-        told = self.told.setdefault((name, what), Told())
-        if await register.edit(card_of(name), request):
+    async def _told(
+        self, register: SimulatedRegister, shown: str, what: tuple[str, str], value: str, request: EditRequest
+    ) -> None:
+        told = self.told.setdefault(what, Told())
+        if await register.edit(shown, request):
             told.values.append(value)
         else:
             told.maybe.append(value)
