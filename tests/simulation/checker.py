@@ -199,7 +199,8 @@ def _rewards(chain: Chain) -> Iterator[Fault]:
 def _spending(chain: Chain) -> Iterator[Fault]:
     """No register spent what was not set aside for it, but for one disk that ran in two machines.
 
-    A centre that was restored may hear of a reward before it hears of its allowance.
+    A centre that was restored may hear of a reward before it hears of its allowance; and of one that was given while
+    the register was offline, after its member was erased.
     """
     twice = {clone.machine.device for clone in chain.clones}
     rows = _rows(chain, tables.redemptions)
@@ -208,6 +209,8 @@ def _spending(chain: Chain) -> Iterator[Fault]:
         for one in msgspec.json.decode(row.drawn, type=tuple[Drawn, ...]):
             drawn[one.allowance] += one.points
         wrong = set(msgspec.json.decode(row.problems, type=tuple[str, ...])) - {"unknown_allowance", "beyond_balance"}
+        if row.member in chain.people.erased:
+            wrong.discard("closed_allowance")
         if wrong and row.device not in twice:
             yield Fault(about=row.key, what=f"reward {row.key} overspent: {', '.join(sorted(wrong))}")
     for row in _rows(chain, tables.allowances):
