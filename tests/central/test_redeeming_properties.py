@@ -254,13 +254,20 @@ def test_no_interleaving_spends_a_point_twice(shop: Shop, steps: Steps) -> None:
 
 
 def test_one_voucher_at_two_registers_is_found(shop: Shop) -> None:
-    @settings(ONCE, derandomize=True, database=None, phases=[Phase.generate], report_multiple_bugs=False)
+    found: list[Steps] = []
+
+    @settings(ONCE, derandomize=True, database=None, phases=[Phase.generate])
     @given(steps=every_step)
     def planted(steps: Steps) -> None:
-        play(LeasedToWhoShowsIt, shop, steps)
+        if found:
+            return  # it ended in the middle, with entries unsent
+        try:
+            play(LeasedToWhoShowsIt, shop, steps)
+        except AssertionError:
+            found.append(steps)
 
-    with pytest.raises(AssertionError):
-        planted()
+    planted()
+    assert found
 
 
 def play(told: type[Story], shop: Shop, steps: Steps) -> None:
