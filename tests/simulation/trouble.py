@@ -172,12 +172,16 @@ class Trouble:
         chance = self._chain.own()
         cloned, restored = chance.sample(self._chain.registers, 2)
         await asyncio.sleep(min(ends - self._chain.time(), CLOSES_S) * chance.uniform(0.2, 0.4))
-        await cloned.die()
-        await restored.die()
-        clone = self._chain.register(
-            copied(cloned.machine, self._chain.folder / "clone.db", f"c{cloned.machine.name}", self._chain.plan.calm)
-        )
-        backup = copied(restored.machine, self._chain.folder / "backup.db", "backup", self._chain.plan.calm)
+        # A card that is on the page of a disk which is copied would be on the page of both.
+        async with cloned.till, restored.till:
+            await cloned.die()
+            await restored.die()
+            clone = self._chain.register(
+                copied(
+                    cloned.machine, self._chain.folder / "clone.db", f"c{cloned.machine.name}", self._chain.plan.calm
+                )
+            )
+            backup = copied(restored.machine, self._chain.folder / "backup.db", "backup", self._chain.plan.calm)
         self._chain.clones.append(clone)
         for register in (cloned, restored, clone):
             register.start()
