@@ -341,7 +341,8 @@ class Chain:
         self.centre.down = self.centre.busy = False
         for register in (*self.registers, *self.clones):
             machine = register.machine
-            machine.link.up, machine.link.bad, machine.disk.full = True, False, False
+            machine.link.up, machine.link.bad = True, False
+            machine.disk.full = machine.disk.failing = False
             machine.clock_off = timedelta()
             register.is_off = False
             register.start()

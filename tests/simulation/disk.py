@@ -21,7 +21,7 @@ from loyalty.allowances import Standing
 from loyalty.identity import bytes_id, key_of
 from loyalty.member import Member
 from sync.hlc import HybridClock, parse_hlc
-from sync.store.errors import StoreError, StoreFullError
+from sync.store.errors import StoreError, StoreFullError, StoreUnavailableError
 from sync.store.packing import Packer, unpacked
 from sync.store.purge_rows import About
 from sync.store.rows import Committed
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 _KEY: Final = bytes(48)
 _COMMIT_S: Final = (0.001, 0.02)
+# How often a failing disk fails, before a commit and after it.
+_FAILS: Final = 0.3
 # How much later, at most, the planted ones write what they said they have.
 _ROWS_LATER_S: Final = 7_200.0
 _COMMIT_LATER_S: Final = 7_200.0
@@ -43,14 +45,20 @@ _COMMIT_LATER_S: Final = 7_200.0
 
 @dataclass(slots=True)
 class Disk:
-    """One register's disk. While it is `full` nothing is written."""
+    """One register's disk. While it is `full` nothing is written; while it is `failing`, some writes and syncs fail."""
 
     path: Path
     chance: Random
     full: bool = False
+    failing: bool = False
 
     async def delay(self) -> None:
         await asyncio.sleep(self.chance.uniform(*_COMMIT_S))
+
+    def answer(self) -> None:
+        """Raises StoreUnavailableError where it fails."""
+        if self.failing and self.chance.random() < _FAILS:
+            raise StoreUnavailableError("the disk fails")
 
 
 class SimulatedStore(SpendingReads):
@@ -97,11 +105,19 @@ class SimulatedStore(SpendingReads):
     async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
         """Raises StoreFullError while the disk is full; for what `drains` there is ballast.
 
-        The power may go before the commit, or after it.
+        The power may go before the commit, or after it. So may the disk fail, with StoreUnavailableError: before, and
+        nothing is kept; or after, since a sync that fails says nothing of what a disk has.
         """
+
+        def written(writing: Writing) -> T:
+            result = work(writing)
+            self.disk.answer()
+            return result
+
         await self.disk.delay()
-        result = self._commit(work, drains=drains)
+        result = self._commit(written, drains=drains)
         await self.disk.delay()
+        self.disk.answer()
         return result
 
     async def batch(self, first_seq: int, limit: int) -> IngestRequest | None:
@@ -228,6 +244,24 @@ class EagerStore(SimulatedStore):
         if not self.closed:
             self._open = False
             super()._end()
+
+
+class BlindStore(SimulatedStore):
+    """Planted: whether the disk failed is asked of nobody."""
+
+    async def write(self, work: Callable[[Writing], T], *, drains: bool = False) -> T:
+        results: list[T] = []
+
+        def kept(writing: Writing) -> T:
+            results.append(work(writing))
+            return results[0]
+
+        try:
+            return await super().write(kept, drains=drains)
+        except StoreUnavailableError:
+            if not results:
+                raise
+            return results[0]
 
 
 class RenamingStore(SimulatedStore):

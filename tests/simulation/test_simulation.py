@@ -15,7 +15,15 @@ from tests.faults.figures import Figures, Tell
 from tests.faults.planted import Unjittered
 from tests.simulation.centre import CarelessCentre, LaggingCentre, ReclaimingCentre, StubbornCentre
 from tests.simulation.chain import Plan
-from tests.simulation.disk import EagerStore, ForgetfulStore, ForgivingStore, HastyStore, KeepingStore, RenamingStore
+from tests.simulation.disk import (
+    BlindStore,
+    EagerStore,
+    ForgetfulStore,
+    ForgivingStore,
+    HastyStore,
+    KeepingStore,
+    RenamingStore,
+)
 from tests.simulation.runs import RUNS, Outcome, played
 
 # What is planted shows where chance meets it: in some hours of so many.
@@ -72,6 +80,7 @@ def figures(fault: str, outcome: Outcome) -> Figures:
     [
         ({"store": HastyStore}, "shows"),
         ({"store": EagerStore}, "is lost"),
+        ({"store": BlindStore}, "is lost"),
         ({"store": RenamingStore}, "is there 2 times"),
         ({"store": ForgetfulStore}, "is lost"),
         ({"store": ForgivingStore}, "overspent"),
@@ -84,6 +93,7 @@ def figures(fault: str, outcome: Outcome) -> Figures:
     ids=[
         "a position before its rows",
         "an answer before the commit",
+        "an answer whatever the disk said",
         "a key for each sending",
         "nothing for a restored centre",
         "a grant of no epoch",

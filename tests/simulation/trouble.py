@@ -41,7 +41,7 @@ class Trouble:
             *(self._trouble(register, ends) for register in registers),
             *(self._night(register, ends) for register in registers),
             *(self._centre_trouble(ends), self._clone_and_restore(ends), self._restored_centre(ends)),
-            self._erasing(ends),
+            *(self._erasing(ends), self._failing_disk(ends)),
         ]
 
     async def _night(self, register: SimulatedRegister, ends: float) -> None:
@@ -70,6 +70,7 @@ class Trouble:
                 self._cut_off,
                 self._on_a_bad_line,
                 self._with_a_full_disk,
+                self._with_a_failing_disk,
                 self._with_a_wrong_clock,
                 self._riddling,
             )
@@ -103,6 +104,15 @@ class Trouble:
         register.machine.disk.full = True
         await asyncio.sleep(chance.uniform(60.0, 1_800.0))
         register.machine.disk.full = False
+
+    async def _with_a_failing_disk(self, register: SimulatedRegister, chance: Random) -> None:
+        """It fails now and then, while customers come."""
+        self._chain.trace.note(register.machine.name, "has a failing disk")
+        register.machine.disk.failing = True
+        for _ in range(3):
+            await asyncio.sleep(chance.uniform(30.0, 300.0))
+            await self._chain.customer(register, chance)
+        register.machine.disk.failing = False
 
     async def _with_a_wrong_clock(self, register: SimulatedRegister, chance: Random) -> None:
         """By hours, as of a wrong zone, or by years, as of an empty battery."""
@@ -149,6 +159,12 @@ class Trouble:
         self._chain.returns_of_network.append(self._chain.time())
         for register in self._chain.registers:
             register.machine.link.up = True
+
+    async def _failing_disk(self, ends: float) -> None:
+        """However short the run, one disk fails."""
+        chance = self._chain.own()
+        await asyncio.sleep(min(ends - self._chain.time(), CLOSES_S) * chance.uniform(0.1, 0.7))
+        await self._with_a_failing_disk(chance.choice(self._chain.registers), chance)
 
     async def _erasing(self, ends: float) -> None:
         """A member wants to be forgotten while a register that knows them is off."""
