@@ -220,7 +220,8 @@ async def test_a_database_of_before_is_erased_again_by_the_journal(centre: Runni
 def waiting(centre: RunningCentre) -> dict[int, Entry]:
     """The entries that are set aside and wait, by their number in the register's chain."""
     table = tables.quarantine.c
-    rows = centre.read(lambda c: c.execute(select(tables.quarantine).where(table.resolved_at.is_(None))).all())
+    unresolved = select(tables.quarantine).where(table.resolved_at.is_(None)).order_by(table.id)
+    rows = centre.read(lambda c: c.execute(unresolved).all())
     return {row.seq: msgspec.json.decode(row.raw, type=Entry) for row in rows}
 
 

@@ -70,8 +70,9 @@ def _waiting(chain: Chain) -> dict[str, str]:
         held_up = f"held up at {register.machine.name}"
         told = register.store.unacknowledged() if register.store is not None else {}
         for key, body in told.items():
-            receipt = msgspec.json.decode(body).get("receipt", {})
-            waiting |= {key: held_up, receipt.get("number", key): held_up}
+            receipt = msgspec.json.decode(body).get("receipt")  # of a redemption it is a key
+            number = receipt.get("number", key) if isinstance(receipt, dict) else key
+            waiting |= {key: held_up, number: held_up}
     return waiting
 
 

@@ -27,7 +27,7 @@ from tests.simulation.disk import (
 from tests.simulation.runs import RUNS, Outcome, played
 
 # What is planted shows where chance meets it: in some hours of so many.
-TRIES = 16
+TRIES = 48
 # So many hours of the long run are played once more: they have faults of all kinds.
 AGAIN_H = 6
 
