@@ -9,7 +9,7 @@ from aiohttp import web
 
 from agent.desk import Desk
 from agent.openapi import Route
-from agent.pos_events import BadgeEvent, CustomerEvent, ReceiptEvent, Standing
+from agent.pos_events import BadgeEvent, CustomerEvent, ReceiptEvent, StateEvent
 from agent.problem import MalformedBodyError
 from agent.watching import Send, Watchers, changed_or_alive
 
@@ -30,7 +30,7 @@ class EventRoutes:
                 path="/v1/events",
                 handler=self._events,
                 summary="WebSocket: what happens here, numbered; from `after` on, or how it stands where that is gone.",
-                answer=(Standing, CustomerEvent, ReceiptEvent, BadgeEvent),
+                answer=(StateEvent, CustomerEvent, ReceiptEvent, BadgeEvent),
                 status=101,
                 optional=("after",),
                 pos=True,

@@ -21,7 +21,7 @@ MAX_KEPT: Final = 1000
 _encode = msgspec.json.Encoder().encode
 
 
-class Standing(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"):
+class StateEvent(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"):
     """How the register stands after event `seq`: told to who comes anew, or was away for too long."""
 
     seq: int
@@ -85,7 +85,7 @@ class PosEvents:
     def after(self, seq: int | None) -> tuple[int, tuple[bytes, ...]]:
         """What to send to who knows all up to `seq` (None: nothing), and how far they have come then."""
         if seq is None or not self._first <= seq <= self._seq:
-            return self._seq, (_encode(Standing(seq=self._seq, customer=self._customer, badge=self._badge)),)
+            return self._seq, (_encode(StateEvent(seq=self._seq, customer=self._customer, badge=self._badge)),)
         return self._seq, tuple(message for number, message in self._kept if number > seq)
 
     def _next(self) -> int:
