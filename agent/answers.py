@@ -18,9 +18,11 @@ from loyalty.undecodable import UNDECODABLE
 _Body = TypeVar("_Body", bound=Struct)
 
 
-def problem(status: HTTPStatus, detail: str, reason: str | UnsetType = UNSET) -> web.Response:
-    """A problem document; `reason` is one of a few words for programs."""
-    document = Problem(title=status.phrase, status=status.value, detail=detail, reason=reason)
+def problem(
+    status: HTTPStatus, detail: str, reason: str | UnsetType = UNSET, name: str | UnsetType = UNSET
+) -> web.Response:
+    """A problem document; `reason` is one of a few words for programs, `name` a member's for the cashier."""
+    document = Problem(title=status.phrase, status=status.value, detail=detail, reason=reason, name=name)
     return web.Response(status=status.value, body=msgspec.json.encode(document), content_type=MEDIA_TYPE)
 
 

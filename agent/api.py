@@ -46,7 +46,7 @@ from agent.sale_routes import SaleRoutes
 from agent.sale_shapes import SaleRefusedError
 from agent.store_inspection import StoreInspection
 from agent.supervisor import StuckWorkerError, Supervisor, UnknownWorkerError
-from agent.watching import Watchers
+from agent.watching import MAX_LISTENERS, MAX_PAGES, Watchers
 from drivers.receipts.given import GivenReceipt, GivenReceipts
 from loyalty.member import Member
 from sync.guesses import Guesses
@@ -107,9 +107,9 @@ class LocalApi:
         self._sales = SaleRoutes(sales, self._party) if sales is not None else None
         self._guesses = guesses
         self._counter = CounterRoutes(counter) if counter is not None else None
-        self._watchers = Watchers()
-        self._events = EventRoutes(desk, self._watchers)
-        self._page = PageRoutes(access, desk, self._watchers)
+        self._pages, self._listeners = Watchers(MAX_PAGES), Watchers(MAX_LISTENERS)
+        self._events = EventRoutes(desk, self._listeners)
+        self._page = PageRoutes(access, desk, self._pages)
         self.routes = self._routes()
         self._by_place = {(route.method, route.path): route for route in self.routes}
         self._openapi = openapi(self.routes, access.origin)
@@ -119,7 +119,7 @@ class LocalApi:
         application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         for route in self.routes:
             application.router.add_route(route.method, route.path, route.handler)
-        application.on_shutdown.append(self._watchers.leave)
+        application.on_shutdown.extend((self._pages.leave, self._listeners.leave))
         return application
 
     def _routes(self) -> tuple[Route, ...]:
@@ -357,7 +357,7 @@ class LocalApi:
         except _TOLD as error:
             return problem(next(status for kind, status in _STATUS_OF if isinstance(error, kind)), str(error))
         except SaleRefusedError as error:
-            return problem(HTTPStatus.CONFLICT, str(error), error.reason)
+            return problem(HTTPStatus.CONFLICT, str(error), error.reason, error.name)
         except web.HTTPRequestEntityTooLarge:
             detail = f"The body is larger than {MAX_BODY_BYTES // 1024} KiB: send fewer receipts in one call."
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)

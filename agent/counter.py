@@ -112,12 +112,17 @@ class VoucherShown(ForTurn, frozen=True, kw_only=True):
 
 
 class JoinHere(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whoever holds the unknown card that is shown joins with it."""
+    """Whoever holds the unknown card that is shown joins with it.
+
+    `known`: the telephone number is a member's, who said their name when they were asked: the card is one more of
+    theirs, and nothing but that is told of them.
+    """
 
     short_name: Name | UnsetType = UNSET
     phone: Written | UnsetType = UNSET
     language: Language | UnsetType = UNSET
     consents: Annotated[tuple[GivenConsent, ...], Meta(max_length=16)] = ()
+    known: bool = False
 
 
 class Reserved(Struct, frozen=True, kw_only=True):
@@ -274,20 +279,26 @@ class Counter:
         shown = self._serving(given.turn)
         if self._store.member_by_code(shown.code) is not None:
             raise SaleRefusedError("has_member", "This card has a member already.")
+        code = GivenCode(code=shown.code, kind=shown.kind)
+        if given.known:
+            told = await self._profiles.join(JoinRequest(phone=given.phone, code=code), key)
+            self._desk.publish()
+            return told
         request = JoinRequest(
             short_name=given.short_name,
             phone=given.phone,
             language=given.language,
             consents=given.consents,
-            code=GivenCode(code=shown.code, kind=shown.kind),
+            code=code,
         )
         try:
-            # Whoever knows a member's telephone number must not get a card of theirs by it, which could spend.
             return await self._profiles.join(request, key, only_new=True)
-        except HasMemberError:
+        except HasMemberError as error:
+            # Whoever only knows a member's telephone number must not get a card of theirs by it, which could spend.
             raise SaleRefusedError(
-                "has_member",
-                "The telephone number has a member already: find them by it; another card is the centre's.",
+                "phone_known",
+                "The telephone number is a member's: ask for their name, and say `known` where it is the one here.",
+                name=error.name,
             ) from None
 
     def _serving(self, turn: int) -> MemberScan:

@@ -8,12 +8,16 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """What went wrong; `detail` tells the caller what to do, `reason` names it where programs may want to know."""
+    """What went wrong; `detail` tells the caller what to do, `reason` names it where programs may want to know.
+
+    `name` is the short name of whom a cashier has to ask for.
+    """
 
     title: str
     status: int
     detail: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
 
 
 class MalformedBodyError(ValueError):

@@ -101,7 +101,11 @@ Work = Callable[[Writing], MemberTold]
 
 
 class HasMemberError(Exception):
-    """A code, telephone number or address of somebody who would be new names a member already."""
+    """A code, telephone number or address of somebody who would be new names a member already, of this short name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("somebody has it")
+        self.name = name
 
 
 class Profiles:
@@ -175,7 +179,7 @@ def _join(writing: Writing, request: JoinRequest, *, only_new: bool) -> MemberTo
     found = _named(writing, request)
     if found is not None:
         if only_new:
-            raise HasMemberError
+            raise HasMemberError(found.short_name or "")
         # They are known here: what is told is told of who they are.
         return _tell(writing, found, _as_edit(request))
     provisional = writing.new_id("p-")

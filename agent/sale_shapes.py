@@ -126,6 +126,7 @@ Refused = Literal[
     "no_voucher",
     "not_shown",
     "has_member",
+    "phone_known",
     "no_join_page",
     "no_sale",
     "too_old",
@@ -133,8 +134,12 @@ Refused = Literal[
 
 
 class SaleRefusedError(Exception):
-    """A sale cannot do this now. `reason` is for programs, the message for who stands at the till."""
+    """A sale cannot do this now. `reason` is for programs, the message for who stands at the till.
 
-    def __init__(self, reason: Refused, message: str) -> None:
+    `name` is whose telephone number it is about, for the cashier alone.
+    """
+
+    def __init__(self, reason: Refused, message: str, *, name: str | UnsetType = UNSET) -> None:
         super().__init__(message)
         self.reason: Refused = reason
+        self.name = name

@@ -1,6 +1,6 @@
-"""The sockets of those who watch a register: pages and programs of the POS.
+"""The sockets of those who watch a register: pages, or programs of the POS.
 
-Owns how many there may be, and that one who does not read is let go of. Never knows what is told.
+Owns how many of a kind there may be, and that one who does not read is let go of. Never knows what is told.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from agent.answers import problem
 # The page calls the register silent after 12 s without a word.
 ALIVE_EVERY_S: Final = 5.0
 ALIVE: Final = b'{"type":"alive"}'
-# One cashier page, perhaps a second display, and room for a POS that listens.
-MAX_WATCHERS: Final = 16
+# A cashier page, the customer view, and room for a page that was loaded anew before its old socket was missed.
+MAX_PAGES: Final = 8
+# A POS, and what its makers watch it with. None of them takes a page's place, and no page one of theirs.
+MAX_LISTENERS: Final = 8
 MAX_INCOMING_MESSAGE_BYTES: Final = 4096
 # Who does not read for so long is gone, or as good as; whoever comes back is told what they missed.
 SENT_WITHIN_S: Final = 10.0
@@ -28,16 +30,18 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 class Watchers:
-    """All that are open now."""
+    """All of one kind that are open now, `most` at once."""
 
-    def __init__(self, sent_within_s: float = SENT_WITHIN_S) -> None:
+    def __init__(self, most: int, sent_within_s: float = SENT_WITHIN_S) -> None:
+        self._most = most
         self._sent_within_s = sent_within_s
         self._open: set[web.WebSocketResponse] = set()
 
     async def serve(self, request: web.Request, tell: Callable[[Send], Awaitable[None]]) -> web.StreamResponse:
         """Keep a socket until it ends, beside `tell`, which sends to it for ever."""
-        if len(self._open) >= MAX_WATCHERS:
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_WATCHERS} pages are open already: close one.")
+        if len(self._open) >= self._most:
+            detail = f"{self._most} of these are open already: close one, or wait until one that is gone was missed."
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
         socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False)
         await socket.prepare(request)
         self._open.add(socket)

@@ -8,6 +8,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from agent.cli.exit_codes import DONE, PROBLEM
@@ -20,10 +21,14 @@ from agent.state import keeper_of, open_store
 
 
 class MockReady(Struct, frozen=True, kw_only=True):
-    """Where it answers, what a POS sends as its token, and whom it can name."""
+    """Where it answers, what a POS sends as its token, and whom it can name.
+
+    `config` is a settings file for `tillside open` and the other commands that ask a register.
+    """
 
     url: str
     token: str
+    config: str
     members: tuple[MockMember, ...]
 
 
@@ -46,11 +51,14 @@ def _run_in(folder: Path, port: int, *, as_json: bool) -> int:
     settings = mock_settings(folder, port)
     keeper = keeper_of(settings)
     token = pos_token(keeper)
+    config = folder / "tillside.toml"
+    config.write_text(f"[paths]\nstate = {msgspec.json.encode(str(folder)).decode()}\n", encoding="utf-8")
     with closing(open_store(settings, keeper)) as store:
         store.submit(stock).result()
 
         def ready(running: Running) -> None:
-            _say_ready(MockReady(url=running.page.rstrip("/"), token=token, members=mock_members()), as_json=as_json)
+            told = MockReady(url=running.page.rstrip("/"), token=token, config=str(config), members=mock_members())
+            _say_ready(told, as_json=as_json)
 
         run_until_stopped(Register(settings, store, keeper), ready)
     return DONE
@@ -63,6 +71,8 @@ def _say_ready(ready: MockReady, *, as_json: bool) -> None:
         say("A register to try calls with, gone with all it holds at Ctrl-C. In another terminal:")
         say(f"export TILL={ready.url}")
         say(f"export TOKEN={ready.token}")
+        say("Its cashier page, and with --customer the customer view:")
+        say(f"tillside open --config {ready.config}")
         say("Members, by card:")
         for member in ready.members:
             say(f"  {member.card}  {member.name}  {member.tier or 'no tier'}  {member.spendable} points")

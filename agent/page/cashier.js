@@ -231,7 +231,7 @@ function home() {
 
 const PANELS = {
   home: homePanel, reward: rewardPanel, receipts: receiptsPanel, receipt: receiptPanel, find: findPanel, join: joinPanel,
-  menu: menuPanel, why: whyPanel,
+  known: knownPanel, menu: menuPanel, why: whyPanel,
 };
 
 function showPanel(state) {
@@ -380,6 +380,19 @@ function joinPanel({ customer }) {
   ];
 }
 
+// The telephone number of who would be new is a member's: whoever only knows it must not get a card of theirs.
+function knownPanel() {
+  const { whose, given } = panel;
+  return [
+    heading(say("refused_phone_known")),
+    make("p", { class: "amount" }, whose || say("welcome")),
+    make("p", {}, say("known_ask")),
+    make("div", { class: "row" },
+      button("Enter", say("known_do"), () => sendJoin({ ...given, known: true }), { class: "main", "data-first": true }),
+      backButton()),
+  ];
+}
+
 function menuPanel() {
   const on = (name) => say(chosen[name] === "on" ? "on" : "off");
   const flip = (name) => { keep(name, chosen[name] === "on" ? "off" : "on"); show(); };
@@ -429,16 +442,18 @@ function tell(text, bad = false) {
   if (bad) beep();
 }
 
-// One thing at a time: a key that is pressed twice asks once.
-async function act(method, path, given, done) {
-  if (busy) return;
+// One thing at a time: a key that is pressed twice asks once. A refusal for the reason `but` is the caller's to tell.
+async function act(method, path, given, done, but) {
+  if (busy) return null;
   busy = true;
   const { status, body: answer } = await ask(method, path, given);
   busy = false;
   if (status >= 200 && status < 300) {
     home();
     if (done) tell(done(answer));
-  } else tell(refusal(status, answer), true);
+  } else if (but && answer.reason === but) return answer;
+  else tell(refusal(status, answer), true);
+  return null;
 }
 
 function refusal(status, { reason }) {
@@ -473,7 +488,12 @@ function join(event) {
   if (at("consent").checked) {
     given.consents = [{ channel: "sms", state: "granted", text_version: `${CONSENT_TEXT}-${words.texts.language}` }];
   }
-  act("POST", "/v1/customer/join", given, () => say("joined"));
+  sendJoin(given);
+}
+
+async function sendJoin(given) {
+  const refused = await act("POST", "/v1/customer/join", given, () => say("joined"), "phone_known");
+  if (refused) open("known", { whose: refused.name, given });
 }
 
 async function scanned(texts) {

@@ -43,7 +43,7 @@ from agent.scans import ScanIntake
 from agent.store_inspection import COUNTED_FOR_S, MAX_EXPORTED_BYTES, Live, StoreInspection
 from agent.supervisor import Clocks, Supervisor, Worker
 from agent.view import BadgeView, PlaceView
-from agent.watching import MAX_WATCHERS
+from agent.watching import MAX_LISTENERS, MAX_PAGES
 from drivers.scanning.scan import parse_scan
 from loyalty.member import Member
 from sync.guesses import MAX_MISSES, REGAINED_EVERY_S, Guesses
@@ -369,13 +369,19 @@ async def test_events_tell_the_state_at_once_and_after_every_change(shop: Shop) 
             assert second["customer"]["member"]["name"] == "Ana P."
 
 
-async def test_open_pages_are_bounded(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("watched", "most", "other"), [("/v1/page", MAX_PAGES, "/v1/events"), ("/v1/events", MAX_LISTENERS, "/v1/display")]
+)
+async def test_open_sockets_are_bounded_and_take_nobody_elses_place(
+    shop: Shop, watched: str, most: int, other: str
+) -> None:
     served = Served(shop)
     async with served.running() as http:
-        sockets = [await http.ws_connect(f"{served.url}/v1/page", headers=BEARER) for _ in range(MAX_WATCHERS)]
+        sockets = [await http.ws_connect(f"{served.url}{watched}", headers=BEARER) for _ in range(most)]
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await http.ws_connect(f"{served.url}/v1/page", headers=BEARER)
+            await http.ws_connect(f"{served.url}{watched}", headers=BEARER)
         assert refused.value.status == 503
+        sockets.append(await http.ws_connect(f"{served.url}{other}", headers=BEARER))
         for socket in sockets:
             await socket.close()
 

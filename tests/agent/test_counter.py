@@ -325,10 +325,17 @@ async def test_a_new_card_gets_nobodys_points_by_their_telephone_number(till: Ti
     await till.scan("TS777124")
 
     with pytest.raises(SaleRefusedError) as error:
-        await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381 69 987-6543"), "call-2")
+        await till.counter.join(JoinHere(turn=till.turn, short_name="Ivo", phone="+381 69 987-6543"), "call-2")
 
-    assert refusal(error) == "has_member"
+    assert (refusal(error), error.value.name) == ("phone_known", "Iva K.")
     assert till.shop.store.member_by_code("TS777124") is None
+
+    # once the cashier has asked for the name, the card is one more of theirs, and nothing else is changed
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Ivo", phone="+381699876543", known=True), "call-3")
+    iva = till.shop.store.member_by_code("TS777124")
+    assert iva is not None
+    assert (iva.short_name, iva) == ("Iva K.", till.shop.store.member_by_code("TS777123"))
+    assert till.customer.member is not None
 
 
 async def test_a_fiscal_receipts_address_is_taken_as_a_scan_however_long(till: Till) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, CookieJar, web
 
 from tests.browser.till import READY_WITHIN_S, free_port
 
@@ -27,13 +27,15 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 async def register() -> AsyncIterator[dict[str, str]]:
-    """What a developer's terminal has after the two lines of `tillside mock` were pasted."""
+    """What a developer's terminal has after the two lines of `tillside mock` were pasted; `OPEN` opens its page."""
     mock = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agent.cli.entry", "mock", "--port", str(free_port())), stdout=asyncio.subprocess.PIPE
     )
     assert mock.stdout is not None
     said = await asyncio.wait_for(mock.stdout.readuntil(b"Members, by card:\n"), READY_WITHIN_S)
-    yield {**os.environ, **dict(re.findall(r"export (\w+)=(\S+)", said.decode()))}
+    told = dict(re.findall(r"export (\w+)=(\S+)", said.decode()))
+    told["OPEN"] = re.findall(r"^tillside (open .*)$", said.decode(), re.MULTILINE)[0]
+    yield {**os.environ, **told}
     mock.terminate()
     assert await mock.wait() == 0
 
@@ -79,6 +81,16 @@ async def test_every_call_of_the_page_is_answered_as_it_says(register: dict[str,
 
 def as_shown(shown: str, told: str) -> bool:
     return shows(json.loads(shown), json.loads(told)) if shown else told == ""
+
+
+async def test_its_cashier_page_opens_as_often_as_one_likes(register: dict[str, str]) -> None:
+    for view, place in (("", "/"), ("--customer", "/customer")):
+        tillside = (sys.executable, "-m", "agent.cli.entry", *register["OPEN"].split(), *view.split(), "--print")
+        url, err = await output(register, *tillside)
+
+        async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as browser, browser.get(url.strip()) as page:
+            assert (page.status, page.url.path, err) == (200, place, "")
+            assert "Tillside" in await page.text()
 
 
 async def test_the_sample_client_redeems_what_is_safe_and_sells_on_without_the_rest(register: dict[str, str]) -> None:

@@ -222,6 +222,24 @@ async def test_points_do_not_shrink_without_a_word(stage: Stage) -> None:
     await expect(stage.page.locator("#fewer")).to_have_text("20 points fewer: counted anew at the centre.")
 
 
+async def test_a_new_card_and_a_telephone_number_that_is_known_end_at_that_member(stage: Stage) -> None:
+    stage.answers["/v1/customer/join"] = (409, {"reason": "phone_known", "name": "Iva K."})
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+    await stage.page.locator("#phone").focus()
+    await stage.page.keyboard.type("0641234567", delay=70)
+    await stage.settle()
+    await stage.press("Enter")
+    await expect(stage.page.locator("#desk .amount")).to_have_text("Iva K.")
+
+    stage.answers["/v1/customer/join"] = (201, {"member": "m-iva", "entries": 1})
+    await stage.press("Enter")
+
+    given = {"turn": 8, "language": "en", "phone": "0641234567"}
+    assert [told for _, _, told in stage.asked] == [given, given | {"known": True}]
+    await expect(stage.page.locator("#said")).to_have_text("Welcome: points count from now on.")
+
+
 async def test_language_sounds_and_letters_are_the_cashiers_choice(stage: Stage) -> None:
     await stage.tell(STATES["member"])
     await stage.press("m")
