@@ -76,6 +76,9 @@ SHARED = "shared"
 RECEIPTS_BACK_WITHIN_S = 30.0
 # Pages that are open are told; they do not hold up the end.
 STOP_WITHIN_S = 2.0
+# After a commit until the queue on the page is counted anew: who waits for the commit is answered before, and commits
+# that come one upon the other are counted once.
+QUEUE_COUNTED_AFTER_S = 0.05
 
 log = structlog.get_logger(__name__)
 
@@ -116,6 +119,7 @@ class Register:
             pos_token=lambda: token_in_force(keeper),
         )
         self._reading_changed = asyncio.Event()
+        self._to_count: asyncio.TimerHandle | None = None
         self._recognition = Recognition(settings.identification)
         self._rules = Rules()
         self._templates = templates_of(settings)
@@ -219,6 +223,8 @@ class Register:
             await self._scans.close()
             remove_control(self._state, self._control)
             await runner.cleanup()
+            if self._to_count is not None:
+                self._to_count.cancel()
 
     async def _listen(self, runner: web.AppRunner) -> None:
         page = self._settings.page
@@ -440,6 +446,11 @@ class Register:
 
     def _committed(self, _committed: Committed) -> None:
         self._link.committed()
+        if self._to_count is None:
+            self._to_count = asyncio.get_running_loop().call_later(QUEUE_COUNTED_AFTER_S, self._count_queue)
+
+    def _count_queue(self) -> None:
+        self._to_count = None
         self._desk.set_badge(self._link.badge)
         self._desk.set_disk(self._store.disk_full)
 
