@@ -301,7 +301,7 @@ class Desk:
             standing="known",
             ending=ending,
             turn=turn,
-            member=member_view(member, self._promise(member)),
+            member=member_view(member, self._promise(member), self._clock().wall),
             replaced_by=card.replaced_by if card is not None and card.state == "replaced" else None,
         )
 

@@ -64,9 +64,10 @@ class Priced(Struct, frozen=True, kw_only=True):
 
 
 class Look(Struct, frozen=True, kw_only=True):
-    """A sale with all that it is judged by, as far as it is known."""
+    """A sale with all that it is judged by, as far as it is known `at` that moment."""
 
     sale: KeptSale
+    at: Instant
     reference: MemberReference | None = None
     owner: Owner | None = None
     priced: Priced | None = None
@@ -83,7 +84,7 @@ def look_at(writing: Writing, sale: KeptSale, now: Instant, rules: Rules) -> Loo
     owner = owner_of(writing, reference)
     reserved = tuple(one for one in writing.redemptions_of(sale.id) if one.state == "reserved")
     priced = _priced(writing, sale.basket, owner, rules)
-    return Look(sale=sale, reference=reference, owner=owner, priced=priced, reserved=reserved)
+    return Look(sale=sale, at=now, reference=reference, owner=owner, priced=priced, reserved=reserved)
 
 
 def scanned_now(writing: Writing, now: Instant) -> MemberReference | None:
@@ -260,7 +261,7 @@ def report(writing: Writing, look: Look, *, online: bool, with_could: bool = Tru
         sale=sale.id,
         state=sale.state,
         online=online,
-        member=_member(look.reference, owner) if look.reference is not None else None,
+        member=_member(look.reference, owner, look.at) if look.reference is not None else None,
         redemptions=tuple(map(_redemption, writing.redemptions_of(sale.id))),
         receipt=sale.receipt or UNSET,
     )
@@ -290,7 +291,7 @@ def _state(member: Member) -> MemberState:
     )
 
 
-def _member(reference: MemberReference, owner: Owner | None) -> SaleMember:
+def _member(reference: MemberReference, owner: Owner | None, now: Instant) -> SaleMember:
     if owner is None:
         return SaleMember(ending=ending_of(reference.code), standing="unknown")
     member = owner.member
@@ -302,6 +303,7 @@ def _member(reference: MemberReference, owner: Owner | None) -> SaleMember:
         pending=member.balance.pending,
         spendable=member.balance.spendable,
         as_of=member.as_of or None,
+        context=member.known_elsewhere(now.wall),
     )
 
 

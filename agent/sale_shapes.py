@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from agent.view import Standing, Unsafe
 from drivers.receipts.given import GivenReceipt
 from loyalty.identification import MAX_WRITTEN_CHARS, MemberKind
+from loyalty.member import ContextLine
 from loyalty.next import Next
 from loyalty.receipt import AwareDatetime
 from loyalty.receipt import Entry as MemberEntry
@@ -45,7 +46,10 @@ class RedemptionGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SaleMember(Struct, frozen=True, kw_only=True):
-    """Whose the sale is: how their code ends, and what is known of them as of `as_of`, what was told here since off."""
+    """Whose the sale is: how their code ends, and what is known of them as of `as_of`, what was told here since off.
+
+    `context` is what other channels know.
+    """
 
     ending: str
     standing: Standing
@@ -54,6 +58,7 @@ class SaleMember(Struct, frozen=True, kw_only=True):
     pending: int = 0
     spendable: int = 0
     as_of: AwareDatetime | None = None
+    context: tuple[ContextLine, ...] = ()
 
 
 class RewardOffer(Struct, frozen=True, kw_only=True):

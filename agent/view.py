@@ -6,12 +6,13 @@ never carries more of a card than its last four characters. A code by which some
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
 
 from agent.supervisor import Health
-from loyalty.member import Member, Progress
+from loyalty.member import ContextLine, Member, Progress
 from loyalty.receipt import AwareDatetime, ReceiptKind
 from sync.store.rows import DiskFull
 
@@ -118,7 +119,8 @@ class MemberView(Struct, frozen=True, kw_only=True):
 
     `progress` says how far it is to the next tier, by the centre's word; `consents` by channel whether they may be
     written to. `safe_offline` are the points that can be spent here
-    without asking the centre, `unsafe_because` says why they are fewer than may be spent.
+    without asking the centre, `unsafe_because` says why they are fewer than may be spent. `context` is what other
+    channels know.
     """
 
     name: str | None
@@ -131,6 +133,7 @@ class MemberView(Struct, frozen=True, kw_only=True):
     language: str | None = None
     note: str | None = None
     consents: dict[str, bool] = {}
+    context: tuple[ContextLine, ...] = ()
     safe_offline: int = 0
     unsafe_because: Unsafe | None = None
     rewards: tuple[RewardView, ...] = ()
@@ -223,7 +226,7 @@ class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"
     invites: bool = False
 
 
-def member_view(member: Member, promise: Promise) -> MemberView:
+def member_view(member: Member, promise: Promise, now: datetime) -> MemberView:
     return MemberView(
         name=member.short_name or None,
         tier=member.tier or None,
@@ -234,6 +237,7 @@ def member_view(member: Member, promise: Promise) -> MemberView:
         progress=member.progress or None,
         language=member.language or None,
         note=member.note or None,
+        context=member.known_elsewhere(now),
         consents={one.channel: one.state == "granted" for one in member.consents or ()},
         safe_offline=promise.safe_offline,
         unsafe_because=promise.why,

@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
-from central import allowances, cards, ledger, members, profiles, scopes, vouchers
+from central import allowances, cards, context, ledger, members, profiles, scopes, vouchers
 from central.addressed import About, Named
 from central.cards import AT_ONCE
 from central.db import tables
@@ -207,6 +207,7 @@ def _forget(connection: Connection, erasure: Erasure, codes: Collection[str]) ->
     cards.forget(connection, member)
     scopes.forget(connection, ids)
     profiles.forget(connection, member)
+    context.forget(connection, member)
     connection.execute(update(tables.events).where(tables.events.c.member == member).values(code=None))
     # The position comes later; what stood there goes now.
     connection.execute(update(tables.feed).where(tables.feed.c.member.in_(ids)).values(op="erase", row=b""))

@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 from sqlalchemy import Connection, delete, insert, select, update
 
-from central import cards, members, profiles, receipts, scopes, states
+from central import cards, context, members, profiles, receipts, scopes, states
 from central.cards import CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.devices import Device
@@ -181,6 +181,7 @@ def _take_over(connection: Connection, gone: str, kept: str, now: datetime) -> N
     cards.move(connection, gone, kept)
     scopes.move(connection, gone, kept)
     profiles.move(connection, gone, kept)
+    context.move(connection, gone, kept)
     members.take_facts(connection, gone, kept, now)
     whose = (
         tables.receipts,

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import cards, profiles, programs
+from central import cards, context, profiles, programs
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.db.sets import among
@@ -278,6 +278,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime, program
     """`program` is there where its tiers are reached by what members do."""
     identifiers = cards.identifiers_of(connection, members)
     aliases, told = aliases_of(connection, members), profiles.shown(connection, members)
+    elsewhere = context.of_members(connection, members, now)
     states = tables.member_states
     joined = tables.members.join(tables.balances, tables.balances.c.member == tables.members.c.id).outerjoin(
         states, states.c.member == tables.members.c.id
@@ -310,6 +311,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime, program
             consents=told[row.id].consents or UNSET,
             stamps=told[row.id].stamps or UNSET,
             progress=_progress(row, counted.get(row.id), program, now),
+            context=elsewhere.get(row.id, UNSET),
         )
         for row in rows
     }

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, insert, select
 from central import (
     cards,
     configs,
+    context,
     devices,
     erasing,
     feed,
@@ -120,6 +121,14 @@ class ImportReport(Struct, frozen=True, kw_only=True):
     changed: int
     unchanged: int
     receipts: int
+
+
+class ContextReport(Struct, frozen=True, kw_only=True):
+    """`unknown` are members of the file whom nobody has here; what it says of them was passed over."""
+
+    changed: int
+    unchanged: int
+    unknown: tuple[str, ...]
 
 
 class Linked(Struct, frozen=True, kw_only=True):
@@ -322,6 +331,27 @@ def import_file(connection: Connection, document: bytes, now: datetime) -> Impor
     return ImportReport(
         added=len(imported.added), changed=len(imported.changed), unchanged=imported.unchanged, receipts=adopted
     )
+
+
+def import_context(connection: Connection, document: bytes, now: datetime) -> ContextReport:
+    """Take in what another channel knows of members. Raises ContextFileError; then nothing is changed."""
+    file = context.context_from_json(document)
+    whose = _living(connection, [given.member for given in file.members])
+    told = {whose[given.member]: given.lines for given in file.members if given.member in whose}
+    changed = context.keep(connection, file.source, told)
+    feed.note_changes(connection, changed, now)
+    unknown = tuple(given.member for given in file.members if given.member not in whose)
+    return ContextReport(changed=len(changed), unchanged=len(told) - len(changed), unknown=unknown)
+
+
+def _living(connection: Connection, written: Iterable[str]) -> dict[str, str]:
+    """The member whom each of these means by id, code, number or address; who is nobody any more is absent."""
+    every = sorted(set(written))
+    found = members.meant(connection, every)
+    by_code = {one: cards.owner_as_typed(connection, one) for one in every if one not in found}
+    found |= {one: owner for one, owner in by_code.items() if owner is not None}
+    erased = members.erased_among(connection, sorted(set(found.values())))
+    return {one: member for one, member in found.items() if member not in erased}
 
 
 def link(

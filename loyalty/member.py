@@ -108,13 +108,33 @@ class Progress(Struct, frozen=True, kw_only=True):
     at_least: Points
 
 
+ContextKind = Literal["order", "appointment", "cart", "offer", "contact"]
+"""An order to collect, the next appointment, a cart on line, the last offer, and what was last talked or written of."""
+
+
+class ContextLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What another channel knows of a member and a till should: a few words on what lies ready, or was last said.
+
+    `kind` is one of ContextKind, or what a newer centre knows besides. `at` is since when, of an `appointment` when it
+    is. From `until` on nobody is shown it.
+    """
+
+    kind: str
+    text: Annotated[str, Meta(min_length=1, max_length=80)]
+    at: AwareDatetime
+    until: AwareDatetime | UnsetType = UNSET
+
+    def holds(self, now: datetime) -> bool:
+        return self.until is UNSET or now < self.until
+
+
 class Member(Struct, frozen=True, kw_only=True):
     """A member as a register may hold one. `member` is the centre's id, `aliases` ids that mean the same member.
 
     `stamps` say when each field was told (`sync.hlc`), for who tells otherwise.
 
     `counters` are what rules need of the member's past, as far as a register may hold it: no month of birth, and in
-    place of activity the `tier` that was reached and the `progress` to the next.
+    place of activity the `tier` that was reached and the `progress` to the next. `context` is what other channels know.
     """
 
     member: str
@@ -130,11 +150,16 @@ class Member(Struct, frozen=True, kw_only=True):
     consents: tuple[Consent, ...] | UnsetType = UNSET
     stamps: dict[str, str] | UnsetType = UNSET
     progress: Progress | UnsetType = UNSET
+    context: tuple[ContextLine, ...] | UnsetType = UNSET
 
     def identifier(self, code: str) -> Identifier | None:
         """Which of the member's identifiers `code`, in any way of writing it, is."""
         normal = normal_code(code)
         return next((one for one in self.identifiers if normal_code(one.code) == normal), None)
+
+    def known_elsewhere(self, now: datetime) -> tuple[ContextLine, ...]:
+        """What other channels know that still holds."""
+        return tuple(line for line in self.context or () if line.holds(now))
 
     def refuses(self, code: str) -> bool:
         """Whether `code` is one of theirs that is not to be accepted."""

@@ -50,6 +50,7 @@ async function show() {
   showNotice(state.notice);
   showWho(customer, sale);
   showPoints(member, customer?.turn);
+  showElsewhere(customer);
   showSale(sale, customer);
   showPanel(state);
   write("place", placeOf(state.place));
@@ -130,6 +131,20 @@ function fewerText({ spendable, reserved }, turn) {
   const lost = shownBefore.spendable + shownBefore.reserved - spendable - held;
   if (lost !== 0) shownBefore = { turn, spendable, reserved: held, fewer: Math.max(0, lost) };
   return shownBefore.fewer > 0 ? say("fewer", { n: shownBefore.fewer }) : "";
+}
+
+// What other channels know of whoever is served; what lies ahead has its time, all else its age.
+function showElsewhere(customer) {
+  const lines = customer?.turn == null ? [] : customer.member?.context ?? [];
+  const about = lines.map(({ kind, text, at: since }) => {
+    const age = secondsSince(since);
+    return [words.has(`context_${kind}`) ? say(`context_${kind}`) : "", text, age > 0 ? say("ago", { age: words.span(age) }) : words.clock(since)];
+  });
+  at("elsewhere").hidden = about.length === 0;
+  const [title, list] = at("elsewhere").children;
+  title.textContent = say("elsewhere");
+  fill(list, about, () => about.map(([kind, text, when]) =>
+    make("li", {}, make("span", { class: "what" }, make("small", {}, [kind, when].filter(Boolean).join(" · ")), text))));
 }
 
 function showSale(sale, customer) {

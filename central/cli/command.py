@@ -59,6 +59,7 @@ def _told(error: Exception) -> tuple[str, int]:
     from sqlalchemy.exc import OperationalError
 
     from central.cards import CardError
+    from central.context import ContextFileError
     from central.db.errors import DatabaseError
     from central.folder import FolderError
     from central.members import MembersFileError, UnknownMemberError
@@ -75,6 +76,7 @@ def _told(error: Exception) -> tuple[str, int]:
             | DatabaseError()
             | CardError()
             | MembersFileError()
+            | ContextFileError()
             | StockFileError()
             | UnknownMemberError()
         ):

@@ -31,6 +31,19 @@ def members_import(data: Data, file: File, as_json: Json = False) -> None:
     )
 
 
+@app.command("context")
+def members_context(data: Data, file: File, as_json: Json = False) -> None:
+    """Take in what another channel knows of members (cart, order to collect, appointment), for who serves them."""
+    with opened(data, as_json) as (_, database):
+        document = read_input(file, as_json)
+        report = database.write_now(lambda connection: operations.import_context(connection, document, utc_now()))
+    say(
+        as_json,
+        report,
+        f"{report.changed} changed, {report.unchanged} unchanged; {len(report.unknown)} are nobody here",
+    )
+
+
 @app.command("link")
 def members_link(
     *,

@@ -319,6 +319,15 @@ profile_fields = Table(
     Column("key", Text, nullable=False),
 )
 
+# What other channels know of a member, source by source, for whoever serves them at a till: lines as JSON.
+member_context = Table(
+    "member_context",
+    metadata,
+    Column("member", ForeignKey("members.id"), primary_key=True),
+    Column("source", String(32), primary_key=True),
+    Column("lines", Text, nullable=False),
+)
+
 # Who said when and where that they may be written to, or may not be any more, and which text they were shown.
 # Append-only; a merge of members moves them.
 consents = Table(
@@ -728,6 +737,7 @@ SPREAD = {
     "member_facts": "member",
     "member_aliases": "alias",
     "profile_fields": "member",
+    "member_context": "member",
     "consents": "member",
     "member_entries": "member",
     "erased_codes": "digest",

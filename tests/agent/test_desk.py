@@ -12,7 +12,7 @@ from agent.desk import BLOCKED_SHOWN_FOR, NOTICE_SHOWN_FOR, SALE_SHOWN_FOR, Desk
 from agent.supervisor import Health
 from agent.view import BadgeView, CustomerView, NoticeKind, NoticeView, PlaceView
 from loyalty.instant import Instant
-from loyalty.member import Identifier, Member
+from loyalty.member import ContextLine, Identifier, Member
 from loyalty.receipt import Receipt
 from sync.store.rows import DiskFull
 from tests.agent.shop import ANA, BOOT, BORA, at
@@ -130,6 +130,20 @@ def test_what_a_sale_gave_is_shown_with_its_customer_and_then_leaves() -> None:
     assert state.customer is None
     assert state.sale is not None
     assert not state.sale.current
+
+
+def test_what_another_channel_knows_is_shown_until_it_is_over_and_to_the_cashier_alone() -> None:
+    bench = Bench()
+    order = ContextLine(kind="order", text="Pram, shelf 12", at=at(0).wall, until=at(60).wall)
+    bench.members["TS1001"] = replace(ANA, context=(order,))
+
+    bench.scan("TS1001")
+
+    assert b"Pram" in bench.desk.told
+    assert b"Pram" not in bench.desk.screen
+    bench.move_to(60)
+    bench.desk.publish()
+    assert b"Pram" not in bench.desk.told
 
 
 def test_the_next_customer_replaces_what_the_sale_gave() -> None:

@@ -80,7 +80,7 @@ async def test_an_edit_is_shown_at_once_and_on_the_other_register_by_the_feed(tm
         assert (answer.member, answer.entries) == ("m1", 3)
         for shown in (here, there):
             assert shown is not None
-            view = member_view(shown, Promise())
+            view = member_view(shown, Promise(), at(9).wall)
             assert (view.language, view.note, view.consents) == ("sl", "asks for a blue bag", {"sms": True})
             assert shown.member == "m1"
         # And once the feed has it, nothing is laid over the row any more, and no number is here

@@ -22,7 +22,7 @@ from agent.view import (
     RewardView,
     SaleView,
 )
-from loyalty.member import Progress
+from loyalty.member import ContextLine, Progress
 
 # When all of it is shown; the stage's clock stands still there.
 NOW: Final = datetime(2026, 11, 22, 9, 46, tzinfo=UTC)
@@ -50,6 +50,12 @@ ANA: Final = MemberView(
     rewards=REWARDS,
     currency="EUR",
     digits=2,
+)
+ELSEWHERE: Final = (
+    ContextLine(kind="appointment", text="Shoe fitting with Mara", at=NOW + timedelta(days=1, hours=2)),
+    ContextLine(kind="order", text="Pram, grey: shelf 12", at=NOW - timedelta(hours=20)),
+    ContextLine(kind="cart", text="3 items, 84.90 EUR", at=NOW - timedelta(minutes=50)),
+    ContextLine(kind="contact", text="Asked for the catalogue by e-mail", at=NOW - timedelta(days=3)),
 )
 KNOWN: Final = CustomerView(standing="known", ending="0077", turn=7, member=ANA)
 SALE: Final = SaleView(
@@ -109,6 +115,7 @@ STATES: Final[dict[str, PageState]] = {
     "member, note": replace(
         IDLE, customer=replace(KNOWN, member=replace(ANA, note="Ordered a pram: ready to collect."))
     ),
+    "member, from elsewhere": replace(IDLE, customer=replace(KNOWN, member=replace(ANA, context=ELSEWHERE))),
     "member, no rewards": replace(
         IDLE, customer=replace(KNOWN, turn=5, member=replace(ANA, rewards=(), spendable=40, pending=2))
     ),

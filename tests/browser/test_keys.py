@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
 from agent.view import CustomerView
+from loyalty.member import ContextLine
 from tests.browser.stage import Stage, staged
-from tests.browser.states import IDLE, KNOWN, LATE, STATES
+from tests.browser.states import ANA, IDLE, KNOWN, LATE, NOW, STATES
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -238,6 +241,25 @@ async def test_a_new_card_and_a_telephone_number_that_is_known_end_at_that_membe
     given = {"turn": 8, "language": "en", "phone": "0641234567"}
     assert [told for _, _, told in stage.asked] == [given, given | {"known": True}]
     await expect(stage.page.locator("#said")).to_have_text("Welcome: points count from now on.")
+
+
+async def test_what_other_channels_know_stands_there_with_its_age_while_they_are_served(stage: Stage) -> None:
+    shown = stage.page.locator("#elsewhere li")
+    await stage.tell(STATES["member, from elsewhere"])
+    await expect(shown).to_have_text(
+        [
+            "Next appointment · 23 Nov 12:46Shoe fitting with Mara",
+            "Order to collect · 20 h agoPram, grey: shelf 12",
+            "Online cart · 50 min ago3 items, 84.90 EUR",
+            "Last contact · 3 days agoAsked for the catalogue by e-mail",
+        ]
+    )
+    newer = ContextLine(kind="warranty", text="until May", at=NOW - timedelta(hours=1))
+    await stage.tell(replace(IDLE, customer=replace(KNOWN, member=replace(ANA, context=(newer,)))))
+    await expect(shown).to_have_text(["1 h agountil May"])
+
+    await stage.tell(STATES["sale"])
+    await expect(stage.page.locator("#elsewhere")).to_be_hidden()
 
 
 async def test_language_sounds_and_letters_are_the_cashiers_choice(stage: Stage) -> None:

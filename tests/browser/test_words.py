@@ -13,6 +13,7 @@ from babel import Locale
 from agent.sale_shapes import Refused
 from agent.view import NoticeKind, Outcome, RewardOutcome, Standing, Unsafe
 from config.settings import Language
+from loyalty.member import ContextKind
 from loyalty.program import Measure
 
 FOLDER = Path(__file__).parents[2] / "agent" / "page"
@@ -88,6 +89,7 @@ def test_what_the_pages_say_there_are_words_for() -> None:
     said = set(re.findall(r'say\("(\w+)"', SCRIPTS))
     said |= {f"notice_{kind}" for kind in get_args(NoticeKind)} | {f"reward_{kind}" for kind in get_args(RewardOutcome)}
     said |= {f"screen_{standing}" for standing in get_args(Standing) if standing != "known"} | set(get_args(Unsafe))
+    said |= {f"context_{kind}" for kind in get_args(ContextKind)}
     said |= {"problem_disk_full", "problem_disk_refuses"}
     said |= {f"progress_{measure}" for measure in get_args(Measure)}
     for standing in ("unknown", "unissued", "blocked"):

@@ -39,8 +39,17 @@ from tests.central.test_joining import row as shown
 from tests.central.till import NOON, RefusedError, Till, receipt
 from tests.postgres import Server
 
-NAME, CARD, NOTE = "Iva Erasable", "TS77001", "asks for a blue bag"
-PERSON = (NAME.encode(), CARD.encode(), b"ts-77001", NOTE.encode(), PHONE.encode(), b"641234567", b"64 123")
+NAME, CARD, NOTE, ORDER = "Iva Erasable", "TS77001", "asks for a blue bag", "a pram on shelf 12"
+PERSON = (
+    NAME.encode(),
+    CARD.encode(),
+    b"ts-77001",
+    NOTE.encode(),
+    ORDER.encode(),
+    PHONE.encode(),
+    b"641234567",
+    b"64 123",
+)
 
 
 def hits(folder: Path) -> list[str]:
@@ -62,6 +71,9 @@ async def lived(centre: RunningCentre) -> Till:
     till.attach("to-come", CARD.lower().replace("ts", "ts-"))
     till.entry("signal", "s", msgspec.json.encode(SignalBody(what="seen", member=MemberReference(code=CARD))))
     await till.send(1)
+    line = {"kind": "order", "text": ORDER, "at": NOON}
+    context = {"source": "webshop", "members": [{"member": CARD, "lines": [line]}]}
+    centre.write(lambda c: operations.import_context(c, msgspec.json.encode(context), NOON))
     return till
 
 
@@ -79,7 +91,7 @@ async def test_no_byte_of_any_file_tells_who_it_was(centre: RunningCentre, data:
     till = await lived(centre)
     await till.changes()
     await till.snapshot()
-    assert {hit.replace("db-wal", "db") for hit in hits(data)} >= {f"centre.db {text.decode()}" for text in PERSON[:4]}
+    assert {hit.replace("db-wal", "db") for hit in hits(data)} >= {f"centre.db {text.decode()}" for text in PERSON[:5]}
 
     erase(centre)
 
