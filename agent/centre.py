@@ -34,7 +34,7 @@ from sync.network import way_of
 from sync.purging import Masked
 from sync.session import HEARTBEAT_S
 from sync.store.store import Store
-from sync.wire import Facts, Wanted
+from sync.wire import Facts, NothingGranted, Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -132,9 +132,9 @@ class CentreLink:
     def is_online(self) -> bool:
         return self._state is not None and self._state.online
 
-    async def want(self, wanted: Wanted) -> str:
+    async def want(self, wanted: Wanted) -> NothingGranted | None:
         """Asks the centre for points or a voucher; why it grants none (`sync.loop.SyncLoop.want`)."""
-        return await self._loop.want(wanted) if self._loop is not None else ""
+        return await self._loop.want(wanted) if self._loop is not None else None
 
     async def lookup(self, code: str) -> LookedUp:
         """What the centre knows of `code`, if it says so in time; a member is then also in the store."""

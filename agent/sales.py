@@ -8,7 +8,7 @@ the centre only where a cashier wants more than is safe here, for as long as `sy
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -39,7 +39,7 @@ from sync.store.rows import KeptRedemption, KeptSale
 from sync.store.spending_rows import MAX_OPEN_SALES, SALE_CALLS
 from sync.store.store import Store
 from sync.store.writing import Writing
-from sync.wire import Wanted
+from sync.wire import NothingGranted, Wanted
 
 if TYPE_CHECKING:
     from agent.bookkeeping import Kept
@@ -52,6 +52,14 @@ SWEEP_EVERY_S: Final = 60.0
 # Rewards of one sale.
 MAX_REDEMPTIONS: Final = 32
 _OPENING: Final = "sales"
+# Why the centre grants nothing, as the page says it. Of vouchers only one that was issued is refused so.
+_SAID: Final[Mapping[str, Refused]] = {
+    "elsewhere": "elsewhere",
+    "used": "voucher_used",
+    "expired": "voucher_over",
+    "revoked": "voucher_over",
+    "foreign": "voucher_anothers",
+}
 
 T = TypeVar("T")
 Work = Callable[[Writing], SaleReport]
@@ -66,7 +74,7 @@ class Centre(Protocol):
     async def lookup(self, code: str) -> object:
         """Whoever the centre knows by the code is in the store then."""
 
-    async def want(self, wanted: Wanted) -> str:
+    async def want(self, wanted: Wanted) -> NothingGranted | None:
         """What it grants is in the store then; why it grants nothing."""
 
 
@@ -349,8 +357,8 @@ class Sales:
 async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[], Awaitable[T]]) -> T:
     """What is reserved; where it is not safe here the centre is asked for it once, and it is tried again.
 
-    A voucher's code that the centre does not grant counts as one that nobody has: who tries codes is slowed down, and
-    points are not. Raises SaleRefusedError.
+    A voucher's code that nobody issued counts as a guess: who tries codes is slowed down, and who has points, or a
+    voucher that lies at another register, is not. Raises SaleRefusedError.
     """
     try:
         return await reserve()
@@ -364,13 +372,20 @@ async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[], Awaita
         if is_voucher:
             guesses.missed()  # others may ask meanwhile
         refused = await centre.want(lacking.wanted)
-        if is_voucher and not refused:
+        if is_voucher and (refused is None or refused.reason in _SAID):
             guesses.found()
         try:
             return await reserve()
         except NotGrantedError as still:
-            reason: Refused = "no_voucher" if is_voucher and refused else still.reason
-            raise SaleRefusedError(reason, refused or str(still)) from still
+            raise _not_granted(still, refused) from still
+
+
+def _not_granted(still: NotGrantedError, refused: NothingGranted | None) -> SaleRefusedError:
+    """What the centre said, in the words that there are for it; what this register says where that said nothing."""
+    if refused is None:
+        return still
+    lacking: Refused = still.reason if still.wanted.voucher is UNSET else "no_voucher"
+    return SaleRefusedError(_SAID.get(refused.reason, lacking), refused.detail)
 
 
 class _About(Struct, frozen=True, kw_only=True, omit_defaults=True):

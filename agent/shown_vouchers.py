@@ -57,10 +57,10 @@ def brought_by(writing: Writing, program: Program, member: Member, standing: Sta
         raise SaleRefusedError("not_offline", "This register never reached the centre, which issued this voucher.")
     voucher = voucher_id(code, key)
     if any(one.voucher == voucher for one in writing.reserved_redemptions()):
-        raise SaleRefusedError("no_voucher", "This voucher is on an open sale here already.")
+        raise SaleRefusedError("voucher_used", "This voucher is on an open sale here already.")
     lease = _lease(standing, writing.leases(voucher), Wanted(member=member.member, points=1, voucher=voucher))
     if lease.member not in ("", member.member):
-        raise SaleRefusedError("no_voucher", "This voucher is another member's.")
+        raise SaleRefusedError("voucher_anothers", "This voucher is another member's.")
     return _brought(program, lease)
 
 

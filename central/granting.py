@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
@@ -32,6 +32,7 @@ from sync.wire import (
     AllowancesResponse,
     GrantedAllowance,
     HeldAllowance,
+    NotGranted,
 )
 
 # Allowances in one answer.
@@ -87,11 +88,12 @@ def ask(
     touched: set[str] = set()
     if request.held is not UNSET:
         touched |= _report(connection, device.id, request.held, now)
-    refused = None
+    refused: str | UnsetType = UNSET
+    why: NotGranted | UnsetType = UNSET
     try:
         touched |= _grant(connection, device, request, now, randomness)
     except NotGrantedError as error:
-        refused = str(error)
+        refused, why = str(error), error.reason
     tell_of(connection, touched, now)
     newest = number(connection, device.id)
     is_shared = devices.is_shared(connection, device.id)
@@ -116,7 +118,8 @@ def ask(
         ),
         next=served[-1].number if more else newest,
         more=more,
-        refused=refused or UNSET,
+        refused=refused,
+        refused_because=why,
     )
 
 
@@ -258,7 +261,7 @@ def _grant(
     free = sum(part.points for part in lots)
     if free < wanted:
         others = [row for row in every if (row.device, row.epoch) != (device.id, request.epoch)]
-        raise NotGrantedError(_asked_back(connection, others, free=free, wanted=wanted))
+        raise _too_few(connection, others, free=free, wanted=wanted)
     allowances.set_aside(
         connection,
         allowance=allowances.new_id(randomness),
@@ -271,13 +274,13 @@ def _grant(
     return {member}
 
 
-def _asked_back(connection: Connection, others: Sequence[Row[Any]], *, free: int, wanted: int) -> str:
+def _too_few(connection: Connection, others: Sequence[Row[Any]], *, free: int, wanted: int) -> NotGrantedError:
     """Why there is not enough; where other registers hold what is missing, they are asked for it."""
     elsewhere = sum(allowances.left_of(row) for row in others)
     if free + elsewhere < wanted:
-        return f"{wanted} points are wanted, and {free + elsewhere} can be spent"
+        return NotGrantedError(f"{wanted} points are wanted, and {free + elsewhere} can be spent")
     said = asked_back(connection, others, "the rest")
-    return "; ".join([f"{wanted} points are wanted, and {free} are free", *said])
+    return NotGrantedError("; ".join([f"{wanted} points are wanted, and {free} are free", *said]), "elsewhere")
 
 
 def _count_of(connection: Connection, device: str) -> int:

@@ -51,20 +51,22 @@ def lease(
         return
     if vouchers.free_of(connection, row) <= 0:
         if any(one.recalled for one in own):
-            raise NotGrantedError("this register is giving this voucher back: try again in a minute")
+            raise NotGrantedError("this register is giving this voucher back: try again in a minute", "elsewhere")
         others = [one for one in every if one not in own]
         said = asked_back(connection, others, "this voucher")
-        raise NotGrantedError("; ".join(said) or "this voucher was used already")
+        if said:
+            raise NotGrantedError("; ".join(said), "elsewhere")
+        raise NotGrantedError("this voucher was used already", "used")
     _set_aside(connection, row, device.id, request.epoch, now=now, randomness=randomness)
 
 
 def _may_be_taken(connection: Connection, row: Row[Any] | None, member: str) -> None:
     if row is None:
-        raise NotGrantedError("the head office issued no such voucher")
+        raise NotGrantedError("the head office issued no such voucher", "unknown")
     if row.revoked_at is not None:
-        raise NotGrantedError(f"this voucher was revoked: {row.because}")
+        raise NotGrantedError(f"this voucher was revoked: {row.because}", "revoked")
     if row.member is not None and members.meant(connection, [member]).get(member) != row.member:
-        raise NotGrantedError("this voucher is another member's")
+        raise NotGrantedError("this voucher is another member's", "foreign")
 
 
 def _set_aside(

@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Row
 
 from central import allowances, devices
+from sync.wire import NotGranted
 
 # Registers named to a cashier.
 MAX_NAMED = 5
 
 
 class NotGrantedError(Exception):
-    """Nothing is set aside. The message is for a cashier."""
+    """Nothing is set aside. The message is for a cashier, `reason` for the register."""
+
+    def __init__(self, message: str, reason: NotGranted | UnsetType = UNSET) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def asked_back(connection: Connection, others: Sequence[Row[Any]], what: str) -> list[str]:

@@ -82,6 +82,7 @@ from sync.wire import (
     HeartbeatResponse,
     IngestResponse,
     MemberResponse,
+    NothingGranted,
     SignedConfig,
     SignedItemMap,
     SignedProgram,
@@ -209,28 +210,28 @@ class SyncLoop:
             return LookedUp(member=answer.row)
         return LookedUp(member=self._store.member(answer.row.member))
 
-    async def want(self, wanted: Wanted) -> str:
+    async def want(self, wanted: Wanted) -> NothingGranted | None:
         """Asks the centre for points of a member who stands at the till, or for a voucher that is shown there; what it
         grants is then in the store.
 
-        Returns why it grants nothing, in words for a cashier; empty where it said nothing of that, or nothing at all
-        in time. Never raises: what failed is logged.
+        Returns why it grants nothing; None where it said nothing of that, or nothing at all in time. Never raises:
+        what failed is logged.
         """
         epoch, cursor = self._store.live_epoch_id(), self._store.allowance_cursor()
         if not (self._state.online and epoch):
-            return ""
+            return None
         try:
             answer = await self._client.allowances(AllowancesRequest(epoch=epoch, after=cursor.number, want=wanted))
             if cursor.centre_epoch not in (None, answer.centre_epoch):
-                return ""  # it was restored, and wants to be told first what is held here
+                return None  # it was restored, and wants to be told first what is held here
             await self._store.write(partial(_keep_allowances, answer=answer))
         except (CentreError, StoreError) as error:
             if isinstance(error, CentreRefusedError) and error.status == HTTPStatus.GONE:
                 self._session.fenced()
                 self.wake()
             _log.info("points_not_granted", error=type(error).__name__)
-            return ""
-        return answer.refused or ""
+            return None
+        return NothingGranted(detail=answer.refused, reason=answer.refused_because or "") if answer.refused else None
 
     # -- the conversation ------------------------------------------------------------------------
 

@@ -218,10 +218,16 @@ class AllowancesRequest(Struct, frozen=True, kw_only=True):
     held: Annotated[tuple[HeldAllowance, ...], Meta(max_length=MAX_HELD)] | UnsetType = UNSET
 
 
+NotGranted = Literal["unknown", "elsewhere", "used", "expired", "revoked", "foreign"]
+"""Why a centre does not grant what is wanted: nobody issued the voucher; another register holds what is lacking; the
+voucher was used up, is over, was revoked, or is another member's."""
+
+
 class AllowancesResponse(Struct, frozen=True, kw_only=True):
     """Ask again with `after=next`, at once where `more`. One that is asked back comes again, under a new number.
 
-    `refused` says, for a cashier, why what was wanted is not among them.
+    `refused` says, for a cashier, why what was wanted is not among them; `refused_because` the same for the register,
+    where it is one of `NotGranted`. A newer centre may have further ones.
     """
 
     centre_epoch: str
@@ -229,6 +235,14 @@ class AllowancesResponse(Struct, frozen=True, kw_only=True):
     next: int
     more: bool
     refused: str | UnsetType = UNSET
+    refused_because: str | UnsetType = UNSET
+
+
+class NothingGranted(Struct, frozen=True, kw_only=True):
+    """What a centre said that granted nothing: `detail` in words for a cashier, `reason` one of `NotGranted` or ''."""
+
+    detail: str
+    reason: str = ""
 
 
 class AnnouncedProgram(Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from sync.records import ReceiptBody
 from sync.store.reading import MAX_LISTED
 from sync.store.store import Store
 from sync.store.writing import Writing
-from sync.wire import Change, SignedProgram, Wanted
+from sync.wire import Change, NothingGranted, SignedProgram, Wanted
 from tests.sync.programs import put_in_force
 
 import msgspec  # isort: skip
@@ -76,8 +76,8 @@ class Alone:
     async def lookup(self, code: str) -> object:
         return None
 
-    async def want(self, wanted: Wanted) -> str:
-        return ""
+    async def want(self, wanted: Wanted) -> NothingGranted | None:
+        return None
 
 
 class Shop:

@@ -50,6 +50,7 @@ from sync.store.reading import CODE_KEY, JOIN_URL, MAX_LISTED
 from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
 from sync.store.writing import Writing
+from sync.wire import NothingGranted
 from tests.agent.shop import ANA, BOOT, BORA, Shop, at
 from tests.agent.test_sales import EPOCH, KEY, Centre, grant
 from tests.sync.store.spending import open_epoch
@@ -461,10 +462,10 @@ async def test_what_is_not_safe_here_is_asked_of_the_centre(till: Till, shop: Sh
     assert refusal(error) == "not_offline"
 
     till.centre.is_online = True
-    till.centre.refuses = "Nothing is free."
+    till.centre.refuses = NothingGranted(detail="Nothing is free.")
     with pytest.raises(SaleRefusedError, match=r"Nothing is free\."):
         await till.reserve("nine")
-    till.centre.refuses = ""
+    till.centre.refuses = None
     await till.reserve("nine")
 
     assert till.centre.wanted == [("m-ana", 400), ("m-ana", 400)]

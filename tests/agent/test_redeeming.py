@@ -33,7 +33,7 @@ from loyalty.allowances import Policy
 from loyalty.member import Balance
 from loyalty.program import Program, program_from_json
 from sync.guesses import Guesses
-from sync.wire import Wanted
+from sync.wire import NothingGranted, Wanted
 from tests.sync.centre import Centre, Register, receipt, register, running_centre, utc_now
 from tests.sync.programs import in_force
 
@@ -67,7 +67,7 @@ class Online:
     async def lookup(self, code: str) -> object:
         return await self._till.loop.lookup(code)
 
-    async def want(self, wanted: Wanted) -> str:
+    async def want(self, wanted: Wanted) -> NothingGranted | None:
         return await self._till.loop.want(wanted)
 
 

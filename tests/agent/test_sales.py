@@ -32,7 +32,7 @@ from sync.records import RedeemBody
 from sync.store.reading import CODE_KEY, MAX_LISTED
 from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
-from sync.wire import Change, Erasure, GrantedAllowance, Wanted
+from sync.wire import Change, Erasure, GrantedAllowance, NothingGranted, Wanted
 from tests.agent.shop import ANA, BORA, OPTIONS, Shop, at
 from tests.agent.test_api import BEARER, Served
 from tests.agent.test_webhook import key, sale
@@ -56,7 +56,7 @@ class Centre:
 
     def __init__(self, shop: Shop) -> None:
         self.is_online = False
-        self.refuses = ""
+        self.refuses: NothingGranted | None = None
         self.wanted: list[tuple[str, int]] = []
         self.looked_up: list[str] = []
         self.answers: Callable[[str], Awaitable[object]] = lambda _code: asyncio.sleep(0)  # others ask meanwhile
@@ -67,9 +67,9 @@ class Centre:
         self.looked_up.append(code)
         return await self.answers(code)
 
-    async def want(self, wanted: Wanted) -> str:
+    async def want(self, wanted: Wanted) -> NothingGranted | None:
         self.wanted.append((wanted.member, wanted.points))
-        if not self.refuses:
+        if self.refuses is None:
             await self.grants(wanted)
         return self.refuses
 
@@ -227,11 +227,14 @@ async def test_with_a_network_the_centre_is_asked_for_what_is_lacking(shop: Shop
 async def test_what_the_centre_says_is_what_the_cashier_reads(shop: Shop) -> None:
     await ready(shop, points=0)
     async with till(shop) as pos:
-        pos.centre.is_online, pos.centre.refuses = True, "register 2 holds the rest"
+        pos.centre.is_online, pos.centre.refuses = (
+            True,
+            NothingGranted(detail="register 2 holds the rest", reason="elsewhere"),
+        )
         name = await pos.opened()
         status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "vip"})
 
-    assert (status, document["reason"], document["detail"]) == (409, "not_offline", "register 2 holds the rest")
+    assert (status, document["reason"], document["detail"]) == (409, "elsewhere", "register 2 holds the rest")
 
 
 async def test_a_reward_that_goes_by_the_balance_leaves_the_floor(shop: Shop) -> None:

@@ -122,7 +122,7 @@ async def test_a_scanned_voucher_counts_for_whoever_is_shown(till: Till) -> None
     assert notice(till) == ("voucher", None)
     # shown once more it is on this sale already
     await till.scan(CODE)
-    assert notice(till) == ("voucher", "no_voucher")
+    assert notice(till) == ("voucher", "voucher_used")
 
 
 async def test_it_counts_for_the_sale_that_a_pos_has_open_and_touched_last(till: Till) -> None:

@@ -18,7 +18,7 @@ from loyalty.program import program_from_json
 from loyalty.voucher_codes import made_code, printed_code, voucher_id
 from sync.guesses import MAX_MISSES
 from sync.store.reading import CODE_KEY
-from sync.wire import GrantedAllowance
+from sync.wire import GrantedAllowance, NothingGranted
 from tests.agent.shop import Shop
 from tests.agent.test_redeeming import CARD, MEMBER, Counter, counter, rewards, told
 from tests.agent.test_sales import CENTRE, EPOCH, KEY, Pos, ready, redeemed, states, till
@@ -87,7 +87,7 @@ async def test_a_voucher_that_lies_here_is_taken_without_a_network(shop: Shop, w
         assert report["member"]["spendable"] == 2000
 
         # while it is on this sale, no other has it
-        assert (await refused(pos, {"voucher": written}))[0] == "no_voucher"
+        assert (await refused(pos, {"voucher": written}))[0] == "voucher_used"
         report = await pos.told("POST", f"/{name}/close", sale(1))
         assert states(report) == ["confirmed"]
         assert (await refused(pos, {"voucher": written}))[0] == "not_offline"
@@ -138,7 +138,7 @@ async def test_a_personal_voucher_is_not_taken_for_somebody_else(shop: Shop) -> 
     await knowing(shop)
     await holding(shop, member="m-bora")
     async with till(shop) as pos:
-        assert await refused(pos, {"voucher": CODE}) == ("no_voucher", "This voucher is another member's.")
+        assert await refused(pos, {"voucher": CODE}) == ("voucher_anothers", "This voucher is another member's.")
         assert (await refused(pos, {"reward": "gift"}))[0] == "no_voucher"
 
 
@@ -190,7 +190,8 @@ async def test_with_a_network_the_centre_is_asked_for_it(shop: Shop) -> None:
 async def test_who_tries_codes_is_slowed_and_who_has_points_is_not(shop: Shop) -> None:
     await knowing(shop)
     async with till(shop) as pos:
-        pos.centre.is_online, pos.centre.refuses = True, "the head office issued no such voucher"
+        pos.centre.is_online = True
+        pos.centre.refuses = NothingGranted(detail="the head office issued no such voucher", reason="unknown")
         name = await pos.opened()
         for number in range(MAX_MISSES):
             reason, detail = await refused(pos, {"voucher": made_code(int(number).to_bytes)}, name)
@@ -199,10 +200,31 @@ async def test_who_tries_codes_is_slowed_and_who_has_points_is_not(shop: Shop) -
         asked = len(pos.centre.wanted)
         assert asked == MAX_MISSES
 
-        pos.centre.refuses = ""
+        pos.centre.refuses = None
         report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
 
     assert states(report) == ["reserved"]
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("elsewhere", "elsewhere"),
+        ("used", "voucher_used"),
+        ("expired", "voucher_over"),
+        ("revoked", "voucher_over"),
+        ("foreign", "voucher_anothers"),
+    ],
+)
+async def test_a_voucher_that_was_issued_is_no_guess_and_says_what_is_wrong_with_it(
+    shop: Shop, why: str, said: str
+) -> None:
+    await knowing(shop)
+    async with till(shop) as pos:
+        pos.centre.is_online, pos.centre.refuses = True, NothingGranted(detail="in words", reason=why)
+        name = await pos.opened()
+        for _ in range(MAX_MISSES + 1):
+            assert await refused(pos, {"voucher": CODE}, name) == (said, "in words")
 
 
 # ---- between registers and a centre

@@ -73,7 +73,8 @@ async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
 async def test_a_voucher_is_typed_and_taken_or_its_refusal_said(stage: Stage) -> None:
     stage.answers["/v1/customer"] = (409, {"reason": "no_voucher"})
     await stage.tell(STATES["member, voucher of their own"])
-    await expect(stage.page.locator("#notice")).to_have_text("No such voucher: used, another’s, or typed wrong.")
+    said = "No such voucher: see whether it is whole, or scan it again."
+    await expect(stage.page.locator("#notice")).to_have_text(said)
     await expect(stage.page.locator("#desk .choices .cost").first).to_have_text("Voucher")
 
     await stage.press("f")

@@ -66,6 +66,7 @@ def test_points_that_are_set_aside_cannot_be_set_aside_again(shop: Shop) -> None
     assert shop.balance() == balance(500, 100)
     refused = shop.ask(second, want=200)
     assert refused.allowances == ()
+    assert refused.refused_because == "elsewhere"
     assert "200 points are wanted, and 100 are free" in str(refused.refused)
     assert "register 12/1 holds the rest and was asked for it" in str(refused.refused)
     # and what is asked back comes again to its register, under a higher number

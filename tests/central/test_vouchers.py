@@ -41,6 +41,10 @@ def refused(shop: Shop, till: Till, voucher: str, member: str = "m1") -> str:
     return str(answer.refused)
 
 
+def reason(shop: Shop, till: Till, voucher: str, member: str = "m1") -> object:
+    return shop.ask(till, after=shop.ask(till).next, voucher=voucher, member=member).refused_because
+
+
 def problems(shop: Shop, key: str) -> Any:
     return json.loads(shop.redemption(key).problems)
 
@@ -56,6 +60,7 @@ def test_a_voucher_of_one_use_is_at_one_register_at_a_time(shop: Shop) -> None:
     assert (lease.voucher, lease.reward, lease.points, lease.member) == (voucher, GIFT, 1, "")
     # when it is shown at another one
     said = refused(shop, second, voucher)
+    assert reason(shop, second, voucher) == "elsewhere"
     # then that hears where it is, and the first one is asked for it
     assert "register 12/1 holds this voucher and was asked for it" in said
     [again] = shop.ask(first, after=lease.number).allowances
@@ -75,6 +80,7 @@ def test_a_voucher_that_was_used_is_used(shop: Shop) -> None:
 
     assert (outcome.code, outcome.detail or "", problems(shop, "k1")) == ("accepted", "", [])
     assert refused(shop, second, voucher) == refused(shop, first, voucher) == "this voucher was used already"
+    assert reason(shop, second, voucher) == "used"
     assert (shop.voucher(voucher).given, shop.voucher(voucher).held) == (1, 0)
     # it took nothing of the ledger, and told again it is the same
     assert shop.balance().confirmed == 300
@@ -115,6 +121,7 @@ def test_a_personal_voucher_is_one_members(shop: Shop) -> None:
     [voucher] = shop.issue(member="m1")
 
     assert refused(shop, till, voucher, member="m2") == "this voucher is another member's"
+    assert reason(shop, till, voucher, member="m2") == "foreign"
     lease = shop.lease(till, voucher)
     assert lease.member == "m1"
     # one that was given to another all the same counts, and is shown
@@ -131,7 +138,9 @@ def test_what_was_never_issued_and_what_was_revoked_brings_nothing(shop: Shop) -
         shop.write(partial(vouchers.revoke, voucher=one, because="stolen", now=shop.now))
 
     assert refused(shop, till, "ab" * 32) == "the head office issued no such voucher"
+    assert reason(shop, till, "ab" * 32) == "unknown"
     assert refused(shop, till, voucher) == "this voucher was revoked: stolen"
+    assert reason(shop, till, voucher) == "revoked"
     # where one is held, that register is asked for it; what it gave meanwhile counts, and is shown
     assert [one.recalled for one in shop.ask(till, after=lease.number).allowances] == [True]
     shop.take(till, lease, key="k1")
