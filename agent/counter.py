@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -253,7 +253,7 @@ class Counter:
 
         def work(writing: Writing) -> None:
             shown = scanned_now(writing, now)
-            owner = owner_of(writing, shown)
+            owner = owner_of(writing, shown, now.wall)
             if owner is not None:
                 _let_go(writing, owner.member.member)
             _use_up(writing, now)
@@ -353,7 +353,7 @@ class Counter:
     ) -> Reserved:
         """`reserved` is told what is kept of it."""
         reference = scanned_now(writing, now)
-        owner = owner_of(writing, reference)
+        owner = owner_of(writing, reference, now.wall)
         if reference is None or owner is None or reference.code != shown.code:
             raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
         check_spends(reference)
@@ -362,7 +362,7 @@ class Counter:
             raise SaleRefusedError("no_program", "No program holds here now.")
         name, program = named
         member, every = owner.member, {one.id: one for one in program.rewards}
-        which, brought = _meant(writing, program, owner, wanted)
+        which, brought = _meant(writing, program, owner, wanted, now.wall)
         meant = affordable(program, member, now.wall, {which: 1} if brought is not None else {})
         before = reserved_on_page(writing, member.member)
         reward = _chosen({one.id: one for one in meant}, which, before, every)
@@ -394,7 +394,7 @@ class Counter:
         now = self._now()
 
         def work(writing: Writing) -> None:
-            owner = owner_of(writing, scanned_now(writing, now))
+            owner = owner_of(writing, scanned_now(writing, now), now.wall)
             if owner is not None:
                 _let_go(writing, owner.member.member)
 
@@ -447,14 +447,14 @@ def _recent(one: StoredReceipt) -> RecentView:
 
 
 def _meant(
-    writing: Writing, program: Program, owner: Owner, wanted: RewardWanted | VoucherShown
+    writing: Writing, program: Program, owner: Owner, wanted: RewardWanted | VoucherShown, now: datetime
 ) -> tuple[str, Brought | None]:
     """The id of the reward that is wanted, and what brings it where that is a voucher."""
     if isinstance(wanted, VoucherShown):
-        brought = brought_by(writing, program, owner.member, owner.standing, wanted.voucher)
+        brought = brought_by(writing, program, owner.member, owner.standing, wanted.voucher, now=now)
         return brought.reward.id, brought
     if any(one.id == wanted.reward and one.issued for one in program.rewards):
-        return wanted.reward, own(writing, program, owner.member, owner.standing, wanted.reward)
+        return wanted.reward, own(writing, program, owner.member, owner.standing, wanted.reward, now=now)
     return wanted.reward, None
 
 

@@ -6,6 +6,7 @@ the centre, and never waits: it runs in the store's writer.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from msgspec import UNSET, Struct
@@ -81,7 +82,7 @@ class Look(Struct, frozen=True, kw_only=True):
 def look_at(writing: Writing, sale: KeptSale, now: Instant, rules: Rules) -> Look:
     """The sale as it stands. Whom nobody told is who was scanned for the next receipt."""
     reference = sale.member or scanned_now(writing, now)
-    owner = owner_of(writing, reference)
+    owner = owner_of(writing, reference, now.wall)
     reserved = tuple(one for one in writing.redemptions_of(sale.id) if one.state == "reserved")
     priced = _priced(writing, sale.basket, owner, rules)
     return Look(sale=sale, at=now, reference=reference, owner=owner, priced=priced, reserved=reserved)
@@ -93,13 +94,13 @@ def scanned_now(writing: Writing, now: Instant) -> MemberReference | None:
     return MemberReference(code=scan.code, kind=scan.kind, entry=scan.entry) if scan is not None else None
 
 
-def owner_of(writing: Writing, reference: MemberReference | None) -> Owner | None:
+def owner_of(writing: Writing, reference: MemberReference | None, now: datetime) -> Owner | None:
     """None of who is not known here, or whose card is not to be accepted."""
     member = writing.member_by_code(reference.code) if reference is not None else None
     if reference is None or member is None or member.refuses(reference.code):
         return None
     standing = writing.standing(member, is_sure=writing.is_sure())
-    return Owner(member=member, standing=standing, vouchers=own_vouchers(writing, member, standing))
+    return Owner(member=member, standing=standing, vouchers=own_vouchers(writing, member, standing, now))
 
 
 def _priced(writing: Writing, basket: Receipt | None, owner: Owner | None, rules: Rules) -> Priced | None:
@@ -120,18 +121,18 @@ def _priced(writing: Writing, basket: Receipt | None, owner: Owner | None, rules
     return replace(priced, purchase=fold.purchase(sold.key), points=points, estimated=estimated)
 
 
-def fitted(writing: Writing, look: Look) -> Look:
+def fitted(writing: Writing, look: Look, now: Instant) -> Look:
     """What is reserved as the basket has it now: discounts anew, and released from the last on what it cannot have."""
     reserved = list(look.reserved)
     while reserved:
         try:
-            now = _redeemed(look, tuple(Taken(reward=one.reward, times=one.times) for one in reserved))
+            anew = _redeemed(look, tuple(Taken(reward=one.reward, times=one.times) for one in reserved))
         except RewardUnavailableError:
             writing.release(reserved.pop())
             continue
         fresh = [
             replace(one, discount_minor=each.discount_minor, lines=each.lines)
-            for one, each in zip(reserved, now, strict=True)
+            for one, each in zip(reserved, anew, strict=True)
         ]
         for one in fresh:
             writing.reprice(one)
@@ -139,7 +140,7 @@ def fitted(writing: Writing, look: Look) -> Look:
         break
     if len(reserved) == len(look.reserved):
         return replace(look, reserved=tuple(reserved))
-    return replace(look, reserved=tuple(reserved), owner=owner_of(writing, look.reference))
+    return replace(look, reserved=tuple(reserved), owner=owner_of(writing, look.reference, now.wall))
 
 
 def _redeemed(look: Look, taken: tuple[Taken, ...]) -> tuple[Redeemed, ...]:
@@ -169,7 +170,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
         raise SaleRefusedError("no_basket", "Tell the basket first: PUT /v1/sales/{id}.")
     if priced is None:
         raise SaleRefusedError("no_program", "No program holds here at the time of this basket.")
-    reward, times, brought = _chosen(writing, look, owner, priced, given)
+    reward, times, brought = _chosen(writing, look, owner, priced, given, now=now.wall)
     try:
         redemption = _redeemed(look, (*look.taken, Taken(reward=reward.id, times=times)))[-1]
     except RewardUnavailableError as error:
@@ -195,7 +196,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
     if look.sale.member is None:
         # A later scan is another customer's.
         writing.set_sale_member(look.sale.id, reference)
-    return replace(look, reserved=(*look.reserved, one), owner=owner_of(writing, reference))
+    return replace(look, reserved=(*look.reserved, one), owner=owner_of(writing, reference, now.wall))
 
 
 def drawn(owner: Owner, reward: Reward, points: int) -> tuple[Draw, ...]:
@@ -211,15 +212,15 @@ def drawn(owner: Owner, reward: Reward, points: int) -> tuple[Draw, ...]:
 
 
 def _chosen(
-    writing: Writing, look: Look, owner: Owner, priced: Priced, given: RedemptionGiven
+    writing: Writing, look: Look, owner: Owner, priced: Priced, given: RedemptionGiven, *, now: datetime
 ) -> tuple[Reward, int, Brought | None]:
     """Which reward, how often, and what brings it where that is a voucher."""
     member, standing, program = owner.member, owner.standing, priced.program
     named = next((reward for reward in program.rewards if reward.id == given.reward), None)
     if given.voucher:
-        brought = brought_by(writing, program, member, standing, given.voucher)
+        brought = brought_by(writing, program, member, standing, given.voucher, now=now)
     elif named is not None and named.issued and not given.points:
-        brought = own(writing, program, member, standing, named.id)
+        brought = own(writing, program, member, standing, named.id, now=now)
     else:
         return *_bought(look, priced, given), None
     if brought.lease is not None and given.times != 1:

@@ -49,7 +49,7 @@ class Promises:
         promise = replace(promise, currency=program.currency, digits=minor_digits(program.currency))
         if not program.rewards:
             return promise
-        own = own_vouchers(self._store, member, standing)
+        own = own_vouchers(self._store, member, standing, now)
         titles = {one.id: one.title or None for one in program.rewards}
         return replace(
             promise,
@@ -74,12 +74,12 @@ class Promises:
         return self._read[1]
 
 
-def own_vouchers(reads: SpendingReads, member: Member, standing: Standing) -> Counter[str]:
+def own_vouchers(reads: SpendingReads, member: Member, standing: Standing, now: datetime) -> Counter[str]:
     """How many vouchers of the member's own lie here and can be taken, by the reward that they bring."""
     held: Counter[str] = Counter()
     if standing.is_sure:
         for one in reads.leases_of(member):
-            if one.epoch == standing.epoch:
+            if one.epoch == standing.epoch and not one.is_over(now):
                 held[one.reward] += one.left
     return held
 

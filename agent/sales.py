@@ -309,7 +309,7 @@ class Sales:
         return report(writing, look, online=self._centre.is_online)
 
     def _fitted(self, writing: Writing, sale: KeptSale, now: Instant) -> Look:
-        return fitted(writing, look_at(writing, sale, now, self._rules))
+        return fitted(writing, look_at(writing, sale, now, self._rules), now)
 
     def _change_member(self, writing: Writing, sale: str, reference: MemberReference | None) -> None:
         """What was reserved of somebody else's points is theirs again."""

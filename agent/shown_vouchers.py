@@ -7,6 +7,7 @@ which this register has to hold a use (`loyalty.allowances`). Never asks the cen
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -44,7 +45,9 @@ class Brought(Struct, frozen=True, kw_only=True):
         return self.lease.voucher if self.lease is not None else None
 
 
-def brought_by(writing: Writing, program: Program, member: Member, standing: Standing, written: str) -> Brought:
+def brought_by(
+    writing: Writing, program: Program, member: Member, standing: Standing, written: str, *, now: datetime
+) -> Brought:
     """By a code as it was typed, or what a scanner sent says. Raises SaleRefusedError, also NotGrantedError."""
     code = normal_code(written)
     anybodys = by_code(program, code)
@@ -61,15 +64,23 @@ def brought_by(writing: Writing, program: Program, member: Member, standing: Sta
     lease = _lease(standing, writing.leases(voucher), Wanted(member=member.member, points=1, voucher=voucher))
     if lease.member not in ("", member.member):
         raise SaleRefusedError("voucher_anothers", "This voucher is another member's.")
+    if lease.is_over(now):
+        raise SaleRefusedError("voucher_over", "This voucher is over.")
     return _brought(program, lease)
 
 
-def own(writing: Writing, program: Program, member: Member, standing: Standing, reward: str) -> Brought:
+def own(
+    writing: Writing, program: Program, member: Member, standing: Standing, reward: str, *, now: datetime
+) -> Brought:
     """By a voucher of the member's own that was set aside here for this reward: nobody has to show it.
 
     Raises SaleRefusedError.
     """
-    usable = [one for one in writing.leases_of(member) if one.reward == reward and one.epoch == standing.epoch]
+    usable = [
+        one
+        for one in writing.leases_of(member)
+        if one.reward == reward and one.epoch == standing.epoch and not one.is_over(now)
+    ]
     if not usable:
         raise SaleRefusedError("no_voucher", f"{reward!r} needs its voucher: scan that, or give its code.")
     return _brought(

@@ -23,7 +23,7 @@ from central.devices import Device, Randomness
 from central.leasing import Ahead
 from central.problems import EpochFencedError, UnreadableError
 from central.recalling import NotGrantedError, asked_back, named
-from loyalty.allowances import Place, Policy, misplaced, planned, unit_of
+from loyalty.allowances import Place, Policy, issued_ahead, misplaced, planned, unit_of
 from loyalty.receipt import AwareDatetime
 from loyalty.spending import beyond, taken_of
 from sync.wire import (
@@ -100,7 +100,7 @@ def ask(
     rows = () if is_shared else _granted(connection, device.id, request.epoch, request.after)
     served = rows[:MAX_GRANTED]
     more = len(rows) > MAX_GRANTED
-    rewards = vouchers.rewards_of(connection, [row.voucher for row in served if row.voucher is not None])
+    brings = vouchers.rows_of(connection, [row.voucher for row in served if row.voucher is not None])
     return AllowancesResponse(
         centre_epoch=feed.centre_epoch(connection),
         allowances=tuple(
@@ -112,7 +112,8 @@ def ask(
                 points=row.granted,
                 recalled=bool(row.recalled),
                 voucher=row.voucher or UNSET,
-                reward=rewards.get(row.voucher, UNSET),
+                reward=brings[row.voucher].reward if row.voucher in brings else UNSET,
+                expires_at=(brings[row.voucher].expires_at if row.voucher in brings else None) or UNSET,
             )
             for row in served
         ),
@@ -344,7 +345,7 @@ def _plan(connection: Connection, rows: Sequence[Row[Any]], now: datetime, rando
     living = {row.member for row in rows} - members.erased_among(connection, [row.member for row in rows])
     unit, rewards = _unit(connection, now), _issued_ahead(connection, now)
     rich = [row for row in rows if unit is not None and row.confirmed >= unit and row.member in living]
-    having = {row.member for row in vouchers.of_members(connection, sorted(living), rewards)}
+    having = {row.member for row in vouchers.of_members(connection, sorted(living), rewards, now)}
     ahead = Ahead(
         policy=policy(connection).policy,
         visits=_visits(connection, sorted(having.union(row.member for row in rich)), epochs, now),
@@ -439,12 +440,10 @@ def _unit(connection: Connection, now: datetime) -> int | None:
     return None if published is None else unit_of(published.program)
 
 
-def _issued_ahead(connection: Connection, now: datetime) -> list[str]:
+def _issued_ahead(connection: Connection, now: datetime) -> tuple[str, ...]:
     """The rewards whose vouchers are set aside ahead, under the program in force."""
     published = programs.program_in_force(connection, now)
-    if published is None:
-        return []
-    return [one.id for one in published.program.rewards if one.issued and one.offline == "allowance"]
+    return () if published is None else issued_ahead(published.program)
 
 
 def _is_any_ahead(connection: Connection, now: datetime) -> bool:

@@ -42,7 +42,7 @@ def lease(
     One that was set aside for it and is on its way counts as this one.
     """
     row = vouchers.hold(connection, want.voucher or "")
-    _may_be_taken(connection, row, want.member)
+    _may_be_taken(connection, row, want.member, now)
     if row is None:
         return
     every = allowances.open_of_vouchers(connection, [row.id])
@@ -60,11 +60,13 @@ def lease(
     _set_aside(connection, row, device.id, request.epoch, now=now, randomness=randomness)
 
 
-def _may_be_taken(connection: Connection, row: Row[Any] | None, member: str) -> None:
+def _may_be_taken(connection: Connection, row: Row[Any] | None, member: str, now: datetime) -> None:
     if row is None:
         raise NotGrantedError("the head office issued no such voucher", "unknown")
     if row.revoked_at is not None:
         raise NotGrantedError(f"this voucher was revoked: {row.because}", "revoked")
+    if row.expires_at is not None and row.expires_at <= now:
+        raise NotGrantedError("this voucher is over", "expired")
     if row.member is not None and members.meant(connection, [member]).get(member) != row.member:
         raise NotGrantedError("this voucher is another member's", "foreign")
 
@@ -104,7 +106,7 @@ def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
     Runs alone.
     """
     policy, epochs, room = replace(ahead.policy, rewards=_AHEAD), ahead.epochs, ahead.room
-    rows = vouchers.of_members(connection, sorted(ahead.visits), rewards)
+    rows = vouchers.of_members(connection, sorted(ahead.visits), rewards, ahead.now)
     given = vouchers.standing(connection, [row.id for row in rows])
     leases: defaultdict[str, list[Row[Any]]] = defaultdict(list)
     for one in allowances.open_of_vouchers(connection, [row.id for row in rows]):

@@ -38,6 +38,7 @@ from central.db import tables
 from central.devices import Randomness
 from central.erasing import Erased
 from central.folder import Address
+from loyalty.allowances import ahead_of
 from loyalty.identification import IdentificationRule, MemberKind, normal_code
 from loyalty.item_map import ItemEntry
 from loyalty.ledger import LedgerEntry
@@ -277,8 +278,11 @@ def publish(
 ) -> str:
     """Put a program in force, now or at `valid_from`, and evaluate what waited for one. Raises ProgramError."""
     before = programs.hash_in_force(connection, now)
+    instead_of = programs.program_in_force(connection, valid_from or now)
+    is_ahead_otherwise = ahead_of(program) != ahead_of(instead_of.program if instead_of is not None else None)
     hashed = programs.publish(connection, program, key, now, valid_from)
-    schedule_changed(connection, valid_from or now, now, tiered=reached_by_activity(program))
+    all_anew = reached_by_activity(program) or is_ahead_otherwise
+    schedule_changed(connection, valid_from or now, now, all_anew=all_anew)
     if before is None and valid_from is None:
         # It holds for all that was before, events too, which have no state that tells them.
         folding.settle_and_tell(connection, settling.members_with_events(connection), now)
@@ -288,13 +292,14 @@ def publish(
 def withdraw(connection: Connection, named: str, now: datetime) -> tuple[programs.Publication, ...]:
     """Take back a program that waits for its time, and evaluate again what fell to it already. Raises ProgramError."""
     taken = programs.withdraw(connection, named, now)
-    schedule_changed(connection, min(one.valid_from for one in taken if one.valid_from is not None), now, tiered=False)
+    since = min(one.valid_from for one in taken if one.valid_from is not None)
+    schedule_changed(connection, since, now, all_anew=False)
     return taken
 
 
-def schedule_changed(connection: Connection, since: datetime, now: datetime, *, tiered: bool) -> None:
+def schedule_changed(connection: Connection, since: datetime, now: datetime, *, all_anew: bool) -> None:
     """Evaluate what waited for a program, and again what falls to another one now."""
-    states.begin_anew(connection, since, tiered=tiered)
+    states.begin_anew(connection, since, all_anew=all_anew)
     touched = settling.settle_without_program(connection) | settling.members_since(connection, since)
     folding.settle_and_tell(connection, touched, now)
 

@@ -92,6 +92,7 @@ def _wrong_with(connection: Connection, voucher: str, body: RedeemBody, member: 
     problems = {
         "foreign_voucher": row.member not in (None, member),
         "revoked_voucher": row.revoked_at is not None,
+        "expired_voucher": row.expires_at is not None and row.expires_at <= body.at,
         BEYOND_USES: given + body.times > row.uses,
     }
     return tuple(name for name, is_so in problems.items() if is_so)

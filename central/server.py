@@ -20,7 +20,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import allowances, devices, feed, folding, granting, ledger, programs, quarantine, scopes, states
+from central import allowances, devices, feed, folding, granting, ledger, programs, quarantine, scopes, states, vouchers
 from central.admin.pages import AdminPages
 from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
@@ -230,6 +230,7 @@ def _mature(connection: Connection, now: datetime) -> list[str]:
         folding.fold_anew(connection, due, now)
     ledger.refresh_balances(connection, due, now)
     allowances.recall_expired(connection, due, now)
+    vouchers.recall_over(connection, now)
     feed.note_changes(connection, due, now)
     return due
 

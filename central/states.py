@@ -88,14 +88,15 @@ def forget(connection: Connection, members: Iterable[str]) -> None:
         connection.execute(delete(tables.member_states).where(among(tables.member_states.c.member, some)))
 
 
-def begin_anew(connection: Connection, since: datetime, *, tiered: bool) -> None:
+def begin_anew(connection: Connection, since: datetime, *, all_anew: bool) -> None:
     """The schedule is another from `since` on: what is counted is, too.
 
-    Where it has tiers that are reached (`tiered`), or members have such, they are looked at when it begins to hold.
+    Where it has tiers that are reached, or sets other things aside ahead (`all_anew`), or members have such tiers, all
+    are looked at when it begins to hold.
     """
     connection.execute(delete(tables.member_states))
     columns = tables.balances.c
-    if tiered or connection.execute(select(columns.member).where(columns.tier.is_not(None)).limit(1)).first():
+    if all_anew or connection.execute(select(columns.member).where(columns.tier.is_not(None)).limit(1)).first():
         later = or_(columns.matures_at.is_(None), columns.matures_at > since)
         connection.execute(update(tables.balances).where(later).values(matures_at=since))
 

@@ -7,7 +7,7 @@ what registers hold (`central.leasing`). A code is told once, to who has it issu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -18,7 +18,10 @@ from central.db import tables
 from central.db.sets import among
 from central.spent import GIVEN
 from loyalty.identification import normal_code
+from loyalty.periods import Expiry, expiry
+from loyalty.program import Program
 from loyalty.receipt import AwareDatetime
+from loyalty.schedule import in_force_at
 from loyalty.voucher_codes import is_voucher_code, made_code, voucher_id
 from sync.wire import HeldAllowance
 
@@ -26,6 +29,8 @@ from sync.wire import HeldAllowance
 MAX_ISSUED = 100_000
 MAX_USES = 10_000
 MAX_LISTED = 200
+# Asked back in one transaction.
+MAX_RECALLED = 500
 _DIGEST_CHARS = 64
 # Of a voucher that was not issued in this database.
 _TOLD = "not issued here: a register had it when the centre was restored from a backup"
@@ -41,11 +46,15 @@ class Issued(Struct, frozen=True, kw_only=True):
     reward: str
     member: str | None
     uses: int
+    expires_at: AwareDatetime | None
     codes: tuple[str, ...]
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """A voucher: of its `uses` so many were `given` and stand, and so many are `held` by the registers at `places`."""
+    """A voucher: of its `uses` so many were `given` and stand, and so many are `held` by the registers at `places`.
+
+    From `expires_at` on it brings nothing.
+    """
 
     voucher: str
     reward: str
@@ -55,6 +64,7 @@ class Listed(Struct, frozen=True, kw_only=True):
     held: int
     places: tuple[str, ...]
     issued_at: AwareDatetime
+    expires_at: AwareDatetime | None
     revoked_at: AwareDatetime | None
     because: str | None
 
@@ -74,26 +84,52 @@ def issue(
     *,
     member: str | None = None,
     uses: int = 1,
+    until: Expiry | None = None,
     now: datetime,
     randomness: Callable[[int], bytes],
 ) -> Issued:
     """Make so many vouchers for a reward, for one member or for whoever shows them.
 
-    Raises VoucherError where no program in force or to come has such a reward, and UnknownMemberError.
+    They are good until what the program says of the reward, or `until`: a last day, or so long from now. Raises
+    VoucherError where no program in force or to come has such a reward, or where they would be over already, and
+    UnknownMemberError.
     """
     if not (0 < count <= MAX_ISSUED and 0 < uses <= MAX_USES):
         raise VoucherError(f"issue 1 to {MAX_ISSUED} vouchers at once, of 1 to {MAX_USES} uses each")
-    if reward not in _issued_rewards(connection):
+    program = _program_with(connection, reward, now)
+    if program is None:
         raise VoucherError(
             f'no published program has a reward {reward!r} with "issued": true; publish one that has, then issue them'
         )
     whose = None if member is None else members.living(connection, members.named(connection, member))
     key = cards.code_key(connection)
     codes = tuple(made_code(randomness) for _ in range(count))
-    row = {"reward": reward, "member": whose, "uses": uses, "issued_at": now}
+    expires_at = _end_of(program, reward, until, now)
+    row = {"reward": reward, "member": whose, "uses": uses, "issued_at": now, "expires_at": expires_at}
     connection.execute(insert(tables.vouchers), [row | {"id": voucher_id(code, key)} for code in codes])
     _to_be_planned(connection, whose)
-    return Issued(reward=reward, member=whose, uses=uses, codes=codes)
+    return Issued(reward=reward, member=whose, uses=uses, expires_at=expires_at, codes=codes)
+
+
+def _program_with(connection: Connection, reward: str, now: datetime) -> Program | None:
+    """The program whose reward this is: the one in force, else the newest that has it."""
+    schedule = programs.schedule(connection)
+    in_force = in_force_at(schedule, now)
+    newest_first = [held.program for held in (*([in_force] if in_force is not None else []), *reversed(schedule))]
+    return next((one for one in newest_first if any(each.id == reward and each.issued for each in one.rewards)), None)
+
+
+def _end_of(program: Program, reward: str, until: Expiry | None, now: datetime) -> datetime | None:
+    expires = until or next(one.expires for one in program.rewards if one.id == reward)
+    if not expires:
+        return None
+    try:
+        end = expiry(now, expires, program.time_zone).astimezone(UTC)
+    except ValueError as error:
+        raise VoucherError(f"{expires!r} is no day of the calendar; write it as 2027-12-31") from error
+    if end <= now:
+        raise VoucherError(f"vouchers until {expires} would be over already; name a later day")
+    return end
 
 
 def named(connection: Connection, text: str) -> str:
@@ -142,6 +178,7 @@ def listed(
                 held=sum(allowances.left_of(one) for one in held if one.voucher == row.id),
                 places=tuple(sorted({places[one.device] for one in held if one.voucher == row.id})),
                 issued_at=row.issued_at,
+                expires_at=row.expires_at,
                 revoked_at=row.revoked_at,
                 because=row.because,
             )
@@ -149,6 +186,14 @@ def listed(
         ),
         more=len(rows) > MAX_LISTED,
     )
+
+
+def recall_over(connection: Connection, now: datetime) -> None:
+    """Ask back what registers hold of vouchers that are over, of a bounded number of them: it is of no use there."""
+    held, table = tables.allowances.c, tables.vouchers.c
+    over = select(held.voucher).where(held.voucher == table.id, table.expires_at <= now)
+    some = connection.execute(over.where(held.state == "open", held.recalled == 0).limit(MAX_RECALLED)).scalars().all()
+    allowances.recall(connection, allowances.open_of_vouchers(connection, sorted(set(some))))
 
 
 # ---- what is so
@@ -202,18 +247,22 @@ def standing(connection: Connection, some: Sequence[str]) -> dict[str, int]:
     return {row.voucher: int(row.times) for row in connection.execute(query)} if some else {}
 
 
-def rewards_of(connection: Connection, some: Sequence[str]) -> dict[str, str]:
-    """What each of these brings."""
-    table = tables.vouchers.c
-    query = select(table.id, table.reward).where(among(table.id, some))
-    return {row.id: row.reward for row in connection.execute(query)} if some else {}
+def rows_of(connection: Connection, some: Sequence[str]) -> dict[str, Row[Any]]:
+    """These vouchers by their ids."""
+    query = select(tables.vouchers).where(among(tables.vouchers.c.id, some))
+    return {row.id: row for row in connection.execute(query)} if some else {}
 
 
-def of_members(connection: Connection, some: Sequence[str], rewards: Sequence[str]) -> Sequence[Row[Any]]:
-    """The vouchers of these members for these rewards that were not revoked, as they were issued."""
+def of_members(
+    connection: Connection, some: Sequence[str], rewards: Sequence[str], now: datetime
+) -> Sequence[Row[Any]]:
+    """The vouchers of these members for these rewards that are not revoked and not over, as they were issued."""
     table = tables.vouchers
     query = select(table).where(
-        among(table.c.member, some), among(table.c.reward, rewards), table.c.revoked_at.is_(None)
+        among(table.c.member, some),
+        among(table.c.reward, rewards),
+        table.c.revoked_at.is_(None),
+        or_(table.c.expires_at.is_(None), table.c.expires_at > now),
     )
     return connection.execute(query.order_by(table.c.issued_at, table.c.id)).all() if some and rewards else ()
 
@@ -228,7 +277,7 @@ def are_anybodys(connection: Connection) -> bool:
 def told_of(connection: Connection, one: HeldAllowance, member: str | None, now: datetime) -> None:
     """A register holds a voucher that this centre forgot when it was restored: of how many uses is yet to be known."""
     row = {"id": one.voucher, "reward": one.reward, "member": member, "uses": 0, "issued_at": now, "because": _TOLD}
-    connection.execute(insert(tables.vouchers).values(row))
+    connection.execute(insert(tables.vouchers).values(row | {"expires_at": one.expires_at or None}))
 
 
 def reach(connection: Connection, voucher: str) -> None:
@@ -247,11 +296,6 @@ def forget(connection: Connection, member: str, now: datetime) -> None:
     own = update(table).where(table.c.member == member, table.c.revoked_at.is_(None))
     connection.execute(own.values(revoked_at=now, because=because))
     allowances.close(connection, allowances.open_leases_of(connection, member), "erased", because, now)
-
-
-def _issued_rewards(connection: Connection) -> set[str]:
-    programmes = [held.program for held in programs.schedule(connection)]
-    return {reward.id for program in programmes for reward in program.rewards if reward.issued}
 
 
 def _to_be_planned(connection: Connection, member: str | None) -> None:

@@ -10,11 +10,13 @@ one of its uses, and a register takes no voucher of which it holds none. Never a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from loyalty.program import Program, Reward
+from loyalty.receipt import AwareDatetime
 
 # Registers to which the centre grants points of one member ahead.
 MAX_PLACES: Final = 16
@@ -49,7 +51,8 @@ class Draw(Struct, frozen=True, kw_only=True):
 class Lease(Struct, frozen=True, kw_only=True):
     """Uses of a voucher that this register holds: the voucher by its id, and the reward that it brings.
 
-    `member` is whose it is, empty where it is for whoever shows it; `left` are uses that no sale took yet.
+    `member` is whose it is, empty where it is for whoever shows it; `left` are uses that no sale took yet. From
+    `expires_at` on it brings nothing.
     """
 
     allowance: str
@@ -58,6 +61,10 @@ class Lease(Struct, frozen=True, kw_only=True):
     reward: str
     member: str
     left: int
+    expires_at: AwareDatetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
 
 
 class CannotSpendError(ValueError):
@@ -170,6 +177,16 @@ def unit_of(program: Program) -> int | None:
     """The points that the cheapest reward costs which can be had by allowance; None where there is none."""
     costs = (reward.points for reward in program.rewards if reward.offline == "allowance" and not reward.issued)
     return min(costs, default=None)
+
+
+def issued_ahead(program: Program) -> tuple[str, ...]:
+    """The rewards whose vouchers are set aside ahead."""
+    return tuple(one.id for one in program.rewards if one.issued and one.offline == "allowance")
+
+
+def ahead_of(program: Program | None) -> tuple[int | None, frozenset[str]]:
+    """What a program has set aside ahead: points by the unit, and the vouchers of which rewards."""
+    return (None, frozenset()) if program is None else (unit_of(program), frozenset(issued_ahead(program)))
 
 
 def planned(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:

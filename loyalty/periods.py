@@ -30,10 +30,12 @@ _DAYS: Final = 1_024
 
 Duration = Annotated[str, Meta(pattern=rf"^{_DURATION}$")]
 """ISO 8601, such as `P14D`, `P1Y6M` or `PT36H`."""
-Expiry = Annotated[str, Meta(pattern=rf"^({_DURATION}(/end-of-(month|year))?|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})$")]
+_EXPIRY: Final = rf"^({_DURATION}(/end-of-(month|year))?|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})$"
+Expiry = Annotated[str, Meta(pattern=_EXPIRY)]
 """A duration, the end of the month or year in which it ends, or the last day that the points are good."""
 
 _PARTS: Final = re.compile(rf"^{_DURATION}$")
+_is_expiry = re.compile(_EXPIRY).match
 
 
 def bought_at(receipt: Receipt, time_zone: str) -> datetime | None:
@@ -78,6 +80,11 @@ def later(moment: datetime, duration: Duration, time_zone: str) -> datetime:
 def earlier(moment: datetime, duration: Duration, time_zone: str) -> datetime:
     """`moment` less a duration, as `later`: where a window that ends at `moment` begins."""
     return _moved(moment, duration, time_zone, -1)
+
+
+def is_expiry(text: str) -> bool:
+    """Whether a text is written as an Expiry is; the day may still be none of the calendar."""
+    return _is_expiry(text) is not None
 
 
 def expiry(moment: datetime, expires: Expiry, time_zone: str) -> datetime:

@@ -181,8 +181,9 @@ class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     It has a `cost` in points, or a `code` that whoever shows it may use as often as they like: nothing is spent then,
     so it can be had without the centre. Or it is `issued`: the centre makes vouchers that bring it, each with a code
-    of its own, and a register takes one only where that was set aside for it. What a voucher brings comes once on a
-    receipt where nothing else is said.
+    of its own, and a register takes one only where that was set aside for it. A voucher is good until what `expires`
+    says of the moment at which it was issued, unless who issues it says otherwise. What a voucher brings comes once on
+    a receipt where nothing else is said.
 
     One of three: `discount_minor` off the goods that `when` names (off all goods without it), `discount_percent` of
     them, or one piece of them at `piece_minor` (0: for nothing), the dearest or the cheapest as `piece` says.
@@ -198,6 +199,7 @@ class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cost: PositiveInt | UnsetType = UNSET
     code: VoucherCode | UnsetType = UNSET
     issued: bool | UnsetType = UNSET
+    expires: Expiry | UnsetType = UNSET
     discount_minor: Threshold | UnsetType = UNSET
     discount_percent: Percent | UnsetType = UNSET
     piece_minor: Annotated[int, Meta(ge=0, le=10**14)] | UnsetType = UNSET
@@ -345,9 +347,7 @@ def _wrong_give(path: str, give: Give) -> Iterator[str]:
 def _wrong_rule(path: str, rule: EarnRule | VisitRule | StampRule | EventRule) -> Iterator[str]:
     if is_reserved(rule.id):
         yield f"{path}.id: {rule.id!r} names what the ledger itself gives or corrects; call the rule something else"
-    expires = rule.expires
-    if expires is not UNSET and not expires.startswith("P") and not _is_day(expires):
-        yield f"{path}.expires: {expires!r} is no day of the calendar; write it as 2027-12-31"
+    yield from _wrong_expiry(path, rule.expires)
     if isinstance(rule, EventRule) or rule.when is UNSET:
         return
     yield from _wrong_condition(f"{path}.when", rule.when, 1)
@@ -363,16 +363,30 @@ def _wrong_reward(path: str, reward: Reward) -> Iterator[str]:
     for key, day in days:
         if not _is_day(day):
             yield f"{path}.{key}: {day!r} is no day of the calendar; write it as 2027-12-31"
-    if (reward.cost is not UNSET) + (reward.code is not UNSET) + bool(reward.issued) != 1:
-        yield f'{path}: give one of cost, in points, the code of a voucher, and "issued": true for issued ones'
-    if reward.issued and reward.offline == "floor":
-        yield f"{path}.offline: an issued voucher goes by no balance; say allowance or refuse"
-    if reward.code is not UNSET and reward.offline != "refuse":
-        yield f"{path}.offline: nothing is spent where a voucher is shown, so it needs no centre; take it out"
+    yield from _wrong_source(path, reward)
     if [day for _, day in days] != sorted(day for _, day in days):
         yield f"{path}.valid_until: {reward.valid_until} is before valid_from; it could never be had"
     if reward.when is not UNSET:
         yield from _wrong_condition(f"{path}.when", reward.when, 1)
+
+
+def _wrong_source(path: str, reward: Reward) -> Iterator[str]:
+    """What brings a reward: points, a code, or vouchers that are issued."""
+    if (reward.cost is not UNSET) + (reward.code is not UNSET) + bool(reward.issued) != 1:
+        yield f'{path}: give one of cost, in points, the code of a voucher, and "issued": true for issued ones'
+    if reward.expires is not UNSET:
+        if not reward.issued:
+            yield f"{path}.expires: only vouchers that are issued have an end of their own; say valid_until"
+        yield from _wrong_expiry(path, reward.expires)
+    if reward.issued and reward.offline == "floor":
+        yield f"{path}.offline: an issued voucher goes by no balance; say allowance or refuse"
+    if reward.code is not UNSET and reward.offline != "refuse":
+        yield f"{path}.offline: nothing is spent where a voucher is shown, so it needs no centre; take it out"
+
+
+def _wrong_expiry(path: str, expires: Expiry | UnsetType) -> Iterator[str]:
+    if expires is not UNSET and not expires.startswith("P") and not _is_day(expires):
+        yield f"{path}.expires: {expires!r} is no day of the calendar; write it as 2027-12-31"
 
 
 def _is_day(text: str) -> bool:

@@ -173,7 +173,8 @@ class GrantedAllowance(Struct, frozen=True, kw_only=True):
     """Points of a member that this register may spend in `epoch` without asking (`loyalty.allowances`).
 
     `number` grows with each that a device is given. `recalled` asks it to give back what it does not need now. With
-    `voucher` and `reward` the points are uses of that voucher, and `member` is empty where it is for whoever shows it.
+    `voucher` and `reward` the points are uses of that voucher, good until `expires_at`, and `member` is empty where it
+    is for whoever shows it.
     """
 
     number: int
@@ -184,6 +185,7 @@ class GrantedAllowance(Struct, frozen=True, kw_only=True):
     recalled: bool = False
     voucher: HexDigest | UnsetType = UNSET
     reward: str | UnsetType = UNSET
+    expires_at: AwareDatetime | UnsetType = UNSET
 
 
 class HeldAllowance(Struct, frozen=True, kw_only=True):
@@ -196,6 +198,7 @@ class HeldAllowance(Struct, frozen=True, kw_only=True):
     used: int
     voucher: HexDigest | UnsetType = UNSET
     reward: str | UnsetType = UNSET
+    expires_at: AwareDatetime | UnsetType = UNSET
 
 
 class Wanted(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
 from central.members import UnknownMemberError
 from central.vouchers import MAX_ISSUED, MAX_USES, Listed, VoucherError, VoucherList
+from loyalty.periods import is_expiry
 from loyalty.voucher_codes import printed_code
 
 app = typer.Typer()
@@ -28,9 +29,12 @@ def vouchers_issue(
     count: Annotated[int, typer.Option(min=1, max=MAX_ISSUED, help="How many vouchers.")] = 1,
     member: Annotated[str, typer.Option(help="For one member, by id or code; else for whoever shows it.")] = "",
     uses: Annotated[int, typer.Option(min=1, max=MAX_USES, help="How often each may be used.")] = 1,
+    until: Annotated[str, typer.Option(help="The last day on which they are good, or so long: 2027-12-31, P3M.")] = "",
     as_json: Json = False,
 ) -> None:
     """Print the codes of new vouchers, one a line. They are told this once: the centre keeps a digest of each."""
+    if until and not is_expiry(until):
+        fail(as_json, f"--until {until!r} is neither a day such as 2027-12-31 nor a duration such as P3M", USAGE)
     with opened(data, as_json) as (_, database):
         try:
             done = database.write_now(
@@ -40,6 +44,7 @@ def vouchers_issue(
                     count,
                     member=member or None,
                     uses=uses,
+                    until=until or None,
                     now=utc_now(),
                     randomness=secrets.token_bytes,
                 )
@@ -119,6 +124,7 @@ def _text(one: Listed) -> str:
     notes = [
         f"used {one.given} of {one.uses} times",
         f"lies at register {', '.join(one.places)}" if one.places else "",
+        f"until {one.expires_at:%Y-%m-%d %H:%M} UTC" if one.expires_at is not None else "",
         f"revoked {one.revoked_at:%Y-%m-%d %H:%M} UTC" if one.revoked_at is not None else "",
         one.because or "",
     ]

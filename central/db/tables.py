@@ -497,7 +497,9 @@ vouchers = Table(
     Column("issued_at", Moment, nullable=False, index=True),
     Column("revoked_at", Moment),
     Column("because", Text),
+    Column("expires_at", Moment),
     _partial("ix_vouchers_member", "member", where="member IS NOT NULL"),
+    _partial("ix_vouchers_expires_at", "expires_at", where="expires_at IS NOT NULL"),
 )
 
 # What an operator said of how much is set aside ahead, and where; the newest row counts.

@@ -267,6 +267,11 @@ _RESERVED_AT: Migration = (
     ),
 )
 
+_VOUCHERS_END: Migration = (
+    "vouchers_end",
+    ("ALTER TABLE allowances ADD COLUMN expires_at TEXT",),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -283,6 +288,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _CLAIMS_SHOWN,
     _VOUCHERS,
     _RESERVED_AT,
+    _VOUCHERS_END,
 )
 
 

@@ -54,7 +54,7 @@ _REDEMPTION = (
     "SELECT redemption, sale, member, reward, times, points, discount_minor, lines, draws, state, program, receipt, "
     "at, entered, voucher, reserved FROM redemptions WHERE "
 )
-_LEASE: Final = "SELECT id, epoch, voucher, reward, member, points - used FROM allowances WHERE "
+_LEASE: Final = "SELECT id, epoch, voucher, reward, member, points - used, expires_at FROM allowances WHERE "
 _OPEN: Final = "returned IS NULL AND used < points"
 
 _encode = msgspec.json.Encoder().encode
@@ -97,8 +97,8 @@ class SpendingReads(Reading):
     def held_allowances(self) -> tuple[HeldAllowance, ...]:
         """All that was not given back, of whatever epoch it is."""
         rows = self._rows(
-            "SELECT id, member, epoch, points, used, voucher, reward FROM allowances WHERE returned IS NULL "
-            "ORDER BY number LIMIT ?",
+            "SELECT id, member, epoch, points, used, voucher, reward, expires_at FROM allowances "
+            "WHERE returned IS NULL ORDER BY number LIMIT ?",
             (MAX_SPENT_ALLOWANCES,),
         )
         return tuple(
@@ -110,6 +110,7 @@ class SpendingReads(Reading):
                 used=row[4],
                 voucher=row[5] or UNSET,
                 reward=row[6] or UNSET,
+                expires_at=datetime.fromisoformat(row[7]) if row[7] else UNSET,
             )
             for row in rows
         )
@@ -202,8 +203,8 @@ class SpendingRows(SpendingReads):
 
     def _keep_allowance(self, one: GrantedAllowance) -> None:
         self._execute(
-            "INSERT INTO allowances (id, member, epoch, number, points, recalled, voucher, reward) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            "INSERT INTO allowances (id, member, epoch, number, points, recalled, voucher, reward, expires_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET number = excluded.number, recalled = excluded.recalled "
             "WHERE excluded.number > number",
             (
@@ -215,6 +216,7 @@ class SpendingRows(SpendingReads):
                 int(one.recalled),
                 one.voucher or None,
                 one.reward or None,
+                one.expires_at.isoformat() if one.expires_at else None,
             ),
         )
 
@@ -456,5 +458,13 @@ def _redemption(row: Any) -> KeptRedemption:
 
 
 def _lease(row: Any) -> Lease:
-    allowance, epoch, voucher, reward, member, left = row
-    return Lease(allowance=allowance, epoch=epoch, voucher=voucher, reward=reward, member=member, left=left)
+    allowance, epoch, voucher, reward, member, left, expires_at = row
+    return Lease(
+        allowance=allowance,
+        epoch=epoch,
+        voucher=voucher,
+        reward=reward,
+        member=member,
+        left=left,
+        expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
+    )

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET, UnsetType
 
 from agent.sale_shapes import RedemptionGiven, SaleRefusedError, SaleReport
 from central import cards, vouchers
 from central.db.tables import redemptions
 from loyalty.program import program_from_json
+from loyalty.receipt import AwareDatetime
 from loyalty.voucher_codes import made_code, printed_code, voucher_id
 from sync.guesses import MAX_MISSES
 from sync.store.reading import CODE_KEY
 from sync.wire import GrantedAllowance, NothingGranted
-from tests.agent.shop import Shop
+from tests.agent.shop import Shop, at
 from tests.agent.test_redeeming import CARD, MEMBER, Counter, counter, rewards, told
 from tests.agent.test_sales import CENTRE, EPOCH, KEY, Pos, ready, redeemed, states, till
 from tests.agent.test_webhook import sale
@@ -48,7 +51,14 @@ CODE = made_code((7).to_bytes)
 
 
 async def holding(
-    shop: Shop, code: str = CODE, *, uses: int = 1, member: str = "", reward: str = "gift", number: int = 1
+    shop: Shop,
+    code: str = CODE,
+    *,
+    uses: int = 1,
+    member: str = "",
+    reward: str = "gift",
+    number: int = 1,
+    until: AwareDatetime | UnsetType = UNSET,
 ) -> None:
     """So many uses of a voucher set aside for this register."""
     lease = GrantedAllowance(
@@ -59,6 +69,7 @@ async def holding(
         points=uses,
         voucher=voucher_id(code, KEY),
         reward=reward,
+        expires_at=until,
     )
     await shop.store.write(lambda writing: writing.keep_allowances((lease,), number, CENTRE))
 
@@ -204,6 +215,21 @@ async def test_who_tries_codes_is_slowed_and_who_has_points_is_not(shop: Shop) -
         report = await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
 
     assert states(report) == ["reserved"]
+
+
+async def test_a_voucher_that_is_over_is_not_taken_though_it_lies_here(shop: Shop) -> None:
+    await knowing(shop)
+    async with till(shop) as pos:
+        await holding(shop, member="m-ana", until=at(30).wall)
+        name = await pos.opened()
+        report = await pos.told("GET", f"/{name}")
+        assert "gift" not in {one["reward"] for one in report["rewards"]}
+        assert (await refused(pos, {"voucher": CODE}))[0] == "voucher_over"
+        assert (await refused(pos, {"reward": "gift"}))[0] == "no_voucher"
+
+        # one that ends later is
+        await holding(shop, made_code((8).to_bytes), member="m-ana", number=2, until=at(30).wall + timedelta(days=1))
+        assert states(await pos.told("POST", f"/{name}/redemptions", {"reward": "gift"})) == ["reserved"]
 
 
 @pytest.mark.parametrize(

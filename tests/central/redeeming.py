@@ -200,11 +200,18 @@ class Shop:
 
     # ---- vouchers
 
-    def issue(self, count: int = 1, *, member: str | None = None, uses: int = 1) -> list[str]:
+    def issue(self, count: int = 1, *, member: str | None = None, uses: int = 1, until: str | None = None) -> list[str]:
         """Ids of new vouchers for GIFT."""
         issued = self.write(
             lambda connection: vouchers.issue(
-                connection, GIFT, count, member=member, uses=uses, now=self.now, randomness=secrets.token_bytes
+                connection,
+                GIFT,
+                count,
+                member=member,
+                uses=uses,
+                until=until,
+                now=self.now,
+                randomness=secrets.token_bytes,
             )
         )
         key = self.read(cards.code_key)
@@ -253,4 +260,5 @@ class Shop:
         due = ledger.matured(connection, self.now, 1000)
         ledger.refresh_balances(connection, due, self.now)
         allowances.recall_expired(connection, due, self.now)
+        vouchers.recall_over(connection, self.now)
         feed.note_changes(connection, due, self.now)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from central import allowance_desk, erasing, granting, joining, vouchers
+from central import allowance_desk, erasing, granting, joining, operations, vouchers
 from central.cli import app
 from central.db import tables
 from central.members import UnknownMemberError
@@ -22,7 +23,7 @@ from central.vouchers import VoucherError
 from loyalty.allowances import Policy
 from loyalty.voucher_codes import is_voucher_code
 from sync.wire import HeldAllowance
-from tests.central.redeeming import GIFT, REWARD, Shop, rewards
+from tests.central.redeeming import GIFT, REWARD, UNIT, Shop, rewards
 from tests.central.till import Till
 
 NOT_AHEAD = {"rewards": [{"id": GIFT, "issued": True, "discount_minor": 300}]}
@@ -389,6 +390,79 @@ def test_another_policy_looks_at_who_has_vouchers_and_no_points(shop: Shop) -> N
     assert "m2" in {row.member for row in shop.read(lambda connection: connection.execute(unplanned).all())}
 
 
+def test_a_program_that_begins_to_have_vouchers_sets_them_aside_when_it_begins(shop: Shop) -> None:
+    # given a member's voucher under a program that sets none aside, and another program that will
+    till = shop.till()
+    key = shop.folder.program_key()
+    points_only = rewards(rewards=[{"id": REWARD, "cost": UNIT, "discount_minor": 500, "offline": "allowance"}])
+    begins = shop.now + timedelta(days=1)
+    [voucher] = shop.issue(member="m1")
+    shop.write(lambda connection: operations.publish(connection, points_only, key, shop.now))
+    shop.sell(till, 10)
+    shop.plan()
+    shop.write(lambda connection: operations.publish(connection, rewards(), key, shop.now, begins))
+    shop.pass_time(timedelta(hours=23))
+    shop.plan()
+    assert shop.voucher(voucher).held == 0
+    # when that begins, and nobody shops
+    shop.pass_time(timedelta(hours=1))
+    shop.plan()
+    # then it lies where the member shops
+    assert (shop.voucher(voucher).held, shop.voucher(voucher).places) == (1, ("12/1",))
+
+
+# ---- the end of a voucher
+
+
+def test_a_voucher_is_good_until_what_its_reward_says_or_who_issues_it(shop: Shop) -> None:
+    # given a reward whose vouchers are good for a month, and for some of them another day
+    gift = {"id": GIFT, "issued": True, "discount_minor": 300, "expires": "P1M"}
+    key = shop.folder.program_key()
+    shop.write(lambda connection: operations.publish(connection, rewards(rewards=[gift]), key, shop.now))
+    [by_kind], [by_hand] = shop.issue(), shop.issue(until="2026-12-31")
+    # then each has its end, on the program's clock
+    zone = ZoneInfo("Europe/Belgrade")
+    assert shop.voucher(by_hand).expires_at == datetime(2027, 1, 1, tzinfo=zone)
+    end = shop.voucher(by_kind).expires_at
+    assert end is not None
+    assert end.astimezone(zone).month == shop.now.astimezone(zone).month % 12 + 1
+    with pytest.raises(VoucherError, match="over already"):
+        shop.issue(until="2020-01-01")
+    with pytest.raises(VoucherError, match="no day of the calendar"):
+        shop.issue(until="2027-02-30")
+
+
+def test_a_voucher_that_is_over_is_asked_back_and_set_aside_nowhere(shop: Shop) -> None:
+    # given one that lies at a register, which was told its end
+    till, other = shop.till("1"), shop.till("2")
+    shop.sell(till, 10)
+    [own], [anybodys] = shop.issue(member="m1", until="P1D"), shop.issue(until="P1D")
+    shop.plan()
+    granted = shop.ask(till)
+    [lease] = granted.allowances
+    assert lease.expires_at == shop.voucher(own).expires_at
+    # when it is over
+    shop.pass_time(timedelta(days=1))
+    shop.plan()
+    # then the register is asked for it, and nobody gets it
+    [again] = shop.ask(till, after=granted.next).allowances
+    assert again.recalled
+    for voucher in (own, anybodys):
+        assert refused(shop, other, voucher) == "this voucher is over"
+        assert reason(shop, other, voucher) == "expired"
+
+
+def test_a_voucher_that_was_taken_after_its_end_counts_and_is_shown(shop: Shop) -> None:
+    till = shop.till()
+    [voucher] = shop.issue(2, until="P1D")[:1]
+    lease = shop.lease(till, voucher)
+    shop.now += timedelta(days=1)
+
+    shop.take(till, lease, key="k1")
+
+    assert problems(shop, "k1") == ["expired_voucher"]
+
+
 # ---- what an operator does
 
 
@@ -418,11 +492,12 @@ def test_the_command_line_issues_shows_and_revokes(shop: Shop, data: Path) -> No
         result = CliRunner().invoke(app, ["vouchers", *words, "--data", str(data)])
         return result.exit_code, result.output.strip()
 
-    status, printed = run("issue", "--reward", GIFT, "--count", "2", "--member", "m1")
+    assert run("issue", "--reward", GIFT, "--until", "soon")[0] == 2
+    status, printed = run("issue", "--reward", GIFT, "--count", "2", "--member", "m1", "--until", "P90D")
     assert status == 0
     code = printed.splitlines()[0]
     status, shown = run("show", code.lower())
-    assert (status, "used 0 of 1 times" in shown) == (0, True)
+    assert (status, "used 0 of 1 times" in shown, ", until 20" in shown) == (0, True, True)
     which = shown.split()[0]
     assert which in run("list", "--member", "TS0001", "--reward", GIFT)[1]
     assert run("show", which)[0] == 0

@@ -17,6 +17,7 @@ from loyalty.allowances import (
     Refused,
     Share,
     Standing,
+    ahead_of,
     leased,
     misplaced,
     planned,
@@ -143,6 +144,8 @@ class TestPlanning:
         assert unit_of(program(five, two, one)) == 200
         assert unit_of(program(one)) is None
         # what a voucher brings costs no points
+        gift = {"id": "v", "issued": True, "discount_minor": 1, "offline": "allowance"}
+        assert ahead_of(program(one, gift)) == (None, frozenset("v"))
         assert unit_of(program(one, {"id": "v", "issued": True, "discount_minor": 1, "offline": "allowance"})) is None
 
     def test_whole_rewards_are_dealt_out_from_where_the_member_shops_most(self) -> None:

@@ -115,6 +115,8 @@ def test_a_code_names_one_reward_or_none() -> None:
         ([FIVE | {"code": "SUMMER10"}], r"\$.rewards\[0\]: give one of cost, in points, the code of a voucher"),
         ([{"id": "r", "discount_minor": 1}], r"\$.rewards\[0\]: give one of cost"),
         ([SUMMER | {"offline": "allowance"}], r"\$.rewards\[0\].offline: nothing is spent"),
+        ([SUMMER | {"expires": "P1M"}], r"\$.rewards\[0\].expires: only vouchers that are issued"),
+        ([ISSUED | {"expires": "2027-02-30"}], r"\$.rewards\[0\].expires: '2027-02-30' is no day"),
         ([SUMMER | {"issued": True}], r"\$.rewards\[0\]: give one of cost"),
         ([ISSUED | {"offline": "floor", "floor_points": 1}], r"\$.rewards\[0\].offline: an issued voucher goes by no"),
         ([SUMMER | {"code": "summer"}], "Expected a code of 4 to 64 capital letters"),

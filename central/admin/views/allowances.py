@@ -36,12 +36,12 @@ class AllowancesPage(Struct, frozen=True, kw_only=True):
 def allowances_page(connection: Connection, member: str | None = None) -> AllowancesPage:
     """What is open, the oldest first."""
     zone, listed = Zone(connection), allowance_desk.listed(connection, member=member)
-    rewards = vouchers.rewards_of(connection, [one.voucher for one in listed.allowances if one.voucher is not None])
+    brings = vouchers.rows_of(connection, [one.voucher for one in listed.allowances if one.voucher is not None])
     rows = tuple(
         AllowanceRow(
             allowance=one.allowance,
             member=one.member,
-            reward=rewards.get(one.voucher or ""),
+            reward=brings[one.voucher].reward if one.voucher in brings else None,
             place=one.place,
             granted_at=zone.text(one.granted_at),
             granted=one.granted,
