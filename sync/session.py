@@ -69,10 +69,11 @@ MAX_RETRY_AFTER_S = 3600.0
 REFUSED_RETRY_S = 300.0
 # A granted credit of 0 is asked about again after this.
 NO_CREDIT_S = 5.0
-# While so much is still to be sent, what came down to its end is looked at again only after a pause: most of it are the
-# same members again, changed by what the registers of the store catch up with.
+# While so much is still to be sent, what came down to its end is looked at again only after a pause, as where no live
+# connection stands: most of it are the same members again, changed by what the registers of the store catch up with,
+# and taking one in costs a register more than sending an entry.
 BACKLOG_ENTRIES = 100
-PULL_IN_BACKLOG_S = 5.0
+PULL_IN_BACKLOG_S = HEARTBEAT_S
 # A network that is away comes back by itself; these want a person.
 _NOT_THE_CENTRE: dict[type[CentreError], NotTheCentre] = {
     CentreUntrustedError: "centre_untrusted",

@@ -7,6 +7,7 @@ claims stay until the row shows what the centre made of them, whoever comes and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from operator import lt
@@ -81,7 +82,10 @@ class MemberRows(ProfileRows):
             "UPDATE feed SET position = ?, as_of = coalesce(?, as_of)",
             (through, wall_text(as_of) if as_of is not None else None),
         )
-        # Who is not held has no row that could ever show them.
+        if as_of is None:
+            return
+        # Who is not held has no row that could ever show them. All that wait for their row are looked at: once, at the
+        # end, where they are few.
         for table in ("claims", "edits"):
             self._execute(
                 f"DELETE FROM {table} WHERE pos <= ? AND NOT EXISTS "  # noqa: S608 - ours
@@ -182,28 +186,34 @@ class MemberRows(ProfileRows):
         """Own claims and edits that a row shows go; an erased member has no claims at all."""
         changed = self._changed(rows, self._generation(), as_run=as_run)
         self._touched.update([row.member for row in changed])
-        claimed = self._claimed([one for row in changed for one in (row.member, *row.aliases)])
+        claims = self._claims_of([one for row in changed for one in (row.member, *row.aliases)])
         edited = bool(self._rows("SELECT 1 FROM edits LIMIT 1"))
+        shown: list[int] = []
         for row in changed:
             for alias in row.aliases:
                 self._means(alias, row.member)
-                if alias in claimed:
-                    claimed.add(row.member)
+                claims[row.member] += claims.pop(alias, [])
             if edited:
                 self._drop_edits(row.member, row.pos)
             if row.op == "erase":
-                self._execute("DELETE FROM claims WHERE member = ?", (row.member,))
                 self._execute("DELETE FROM scans WHERE member = ?", (row.member,))
-            elif row.member in claimed:
-                self._execute("DELETE FROM claims WHERE member = ? AND pos <= ?", (row.member, row.pos))
+            for claim, pos in claims.pop(row.member, []):
+                if row.op == "erase" or (pos is not None and pos <= row.pos):
+                    shown.append(claim)
+        self._execute_many("DELETE FROM claims WHERE id = ?", [(claim,) for claim in sorted(shown)])
 
-    def _claimed(self, members: Sequence[str]) -> set[str]:
-        """Which of these have own claims; the claims of all that waits for the centre are not looked through."""
+    def _claims_of(self, members: Sequence[str]) -> defaultdict[str, list[tuple[int, int | None]]]:
+        """Ids and positions of the own claims of these; the claims of all that waits for the centre are not looked
+        through.
+        """
         rows = self._rows(
-            "SELECT DISTINCT member FROM claims WHERE member IN (SELECT value FROM json_each(?))",
+            "SELECT member, id, pos FROM claims WHERE member IN (SELECT value FROM json_each(?))",
             (_encode(members).decode(),),
         )
-        return {row[0] for row in rows}
+        claims: defaultdict[str, list[tuple[int, int | None]]] = defaultdict(list)
+        for member, claim, pos in rows:
+            claims[member].append((claim, pos))
+        return claims
 
     def _changed(self, rows: Sequence[Fed], generation: int, *, as_run: bool = False) -> Sequence[Fed]:
         """Let each row be where it is newer than the one held, and return these; of several of one member the newest
@@ -256,21 +266,25 @@ class MemberRows(ProfileRows):
         if not changed:
             return
         rows: list[tuple[object, ...]] = []
-        gone: list[tuple[int, bytes | None]] = []
+        gone: list[Code] = []
         codes: list[Code] = []
         for row, held in changed:
             pos = max(row.pos, held.pos) if row.op == "erase" else row.pos
             rows.append((pos, row.op, generation, row.body, held.id))
-            if row.body != held.body:
-                gone.append((held.id, held.body))
-                codes += [(code, kind, held.id) for code, kind in row.codes]
-        self._forget_codes(gone)
+            before = _codes_in(held.body) if row.body != held.body else row.codes
+            gone += [(code, kind, held.id) for code, kind in before if (code, kind) not in row.codes]
+            codes += [(code, kind, held.id) for code, kind in row.codes if (code, kind) not in before]
+        self._delete_codes(gone)
         self._execute_many(_REPLACE, rows)
         self._insert_codes(codes)
 
     def _forget_codes(self, rows: Iterable[tuple[int, bytes | None]]) -> None:
-        known = ((member_id, _member.decode(body)) for member_id, body in rows if body is not None)
-        self._delete_codes([(code, kind, member_id) for member_id, row in known for code, kind in codes_of(row)])
+        self._delete_codes([(code, kind, member_id) for member_id, body in rows for code, kind in _codes_in(body)])
+
+
+def _codes_in(body: bytes | None) -> tuple[tuple[str, str], ...]:
+    """The codes of a row as it is kept; none where there is none."""
+    return codes_of(_member.decode(body)) if body is not None else ()
 
 
 def _counts(row: Fed, held: Held, generation: int) -> bool:

@@ -31,6 +31,7 @@ from sync.records import Entry
 from sync.signing import verify_request
 from sync.wire import (
     MAX_BODY_BYTES,
+    MAX_ENTRIES,
     ChangesResponse,
     HeartbeatRequest,
     HeartbeatResponse,
@@ -112,14 +113,15 @@ async def test_a_request_is_signed_and_its_answer_typed(tmp_path: Path) -> None:
     assert "Content-Encoding" not in listener.asked[0].headers
 
 
-async def test_a_large_body_goes_compressed_and_is_signed_as_it_travels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [100, MAX_ENTRIES])
+async def test_a_large_body_goes_compressed_and_is_signed_as_it_travels(tmp_path: Path, count: int) -> None:
     entries = tuple(
         Entry(seq=n, key=f"k{n}", kind="signal", hlc="", wall=NOW, salt="00" * 16, body=Raw(b'{"what":"x"}'))
-        for n in range(1, 101)
+        for n in range(1, count + 1)
     )
     batch = IngestRequest(device="dev-1", epoch="e", first_seq=1, prev_hash="0" * 64, entries=entries)
     acked = IngestResponse(
-        centre_epoch="c1", acked_through=100, chain_hash="0" * 64, outcomes=(), server_time=NOW, credit=1
+        centre_epoch="c1", acked_through=count, chain_hash="0" * 64, outcomes=(), server_time=NOW, credit=1
     )
 
     async with talking(tmp_path, said(acked)) as (client, listener):

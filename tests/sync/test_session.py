@@ -536,11 +536,14 @@ def test_who_catches_up_looks_seldom_at_what_comes_down() -> None:
     assert isinstance(talk.next(), SendBatch)
 
     talk.now += PULL_IN_BACKLOG_S
+    talk.answer(heartbeat(13))
+    talk.answer(acked(3))
+    talk.hold(next_seq=4, queued=2 * BACKLOG_ENTRIES - 3)
     assert talk.take(PullChanges).after == 11
     assert talk.answer(changes(12, more=True))
     talk.hold(feed=12)
-    talk.answer(acked(3))
-    talk.hold(next_seq=4, queued=2 * BACKLOG_ENTRIES - 3)
+    talk.answer(acked(4))
+    talk.hold(next_seq=5, queued=2 * BACKLOG_ENTRIES - 4)
     assert talk.take(PullChanges).after == 12, "what is behind at the feed is not made to wait"
 
 

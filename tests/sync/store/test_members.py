@@ -197,6 +197,28 @@ async def test_claims_wait_for_a_member_that_is_not_held_yet(store: Store) -> No
     assert balance(store).pending == 25
 
 
+async def test_a_row_shows_what_was_claimed_under_an_id_that_means_its_member_too(store: Store) -> None:
+    sale = receipt(1)
+    await store.write(lambda writing: capture(writing, sale, "p-1", claim(sale, 25)))
+    await store.write(lambda writing: writing.open_epoch("epoch-1", "device-1"))
+    await acknowledged(store, Outcome(seq=1, code="accepted", pos=5), through=1)
+
+    await apply(store, upsert(6, replace(member(ANA, "CARD-1", confirmed=25), aliases=("p-1",))))
+
+    assert balance(store) == Balance(confirmed=25, pending=0, spendable=25)
+
+
+async def test_of_who_is_erased_nothing_is_claimed_sent_or_not(store: Store) -> None:
+    await apply(store, upsert(10, member(ANA, "CARD-1")))
+    sale = receipt(1)
+    await store.write(lambda writing: capture(writing, sale, ANA, claim(sale, 25)))
+    assert store.unconfirmed_receipts(ANA) != ()
+
+    await store.write(lambda writing: writing.apply_changes([Change(pos=11, op="erase", member=ANA)], 11, None))
+
+    assert store.unconfirmed_receipts(ANA) == ()
+
+
 async def test_points_taken_back_are_not_promised_any_more(store: Store, clock: Clock) -> None:
     await apply(store, upsert(10, member(ANA, "CARD-1", confirmed=100)))
     due, held_back = receipt(1), receipt(2)

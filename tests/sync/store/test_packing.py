@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sync.compression import zstd
 from sync.store.packing import MODEL, PACK_ABOVE_BYTES, Packer, unpacked
 from tests.sync.store.samples import receipt
 
@@ -34,6 +35,13 @@ def test_a_packer_is_used_again_and_again() -> None:
 
     assert packer.pack(RECEIPT) == packer.pack(RECEIPT)
     assert len(packer.pack(RECEIPT)) < len(RECEIPT) / 2
+
+
+def test_half_a_document_is_none() -> None:
+    packed = Packer().pack(RECEIPT)
+
+    with pytest.raises(zstd.ZstdError):
+        unpacked(packed[: len(packed) // 2])
 
 
 def test_the_model_never_changes_since_rows_were_packed_against_it() -> None:
