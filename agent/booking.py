@@ -16,17 +16,16 @@ from msgspec.structs import replace
 from agent.checkout import AttachMember, Checkout, MemberScan, ReceiptPrinted, UseUp, ends_a_sale, in_order, step
 from agent.desk import Settlement
 from agent.paper_spending import let_go_of_others, says_nothing, settled_by_paper
+from agent.past import folded
 from agent.view import Outcome, RewardOutcome
 from loyalty.entry_rules import EXCHANGED
-from loyalty.evaluate import TooManyPointsError, earns, evaluate
+from loyalty.evaluate import TooManyPointsError, evaluate
 from loyalty.exchange import parts_of
-from loyalty.fold import Fold
-from loyalty.history import Facts, missing, remembers, scope_of
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.item_matching import ItemMatcher, mapped
 from loyalty.ledger import LedgerEntry
-from loyalty.member import Counters, Member, MemberState
+from loyalty.member import Member
 from loyalty.originals import original_among, original_keys, original_number
 from loyalty.program import Program, ProgramError, program_from_json
 from loyalty.receipt import MemberReference, Receipt
@@ -180,7 +179,7 @@ def book(
     _append(writing, receipt, member, evaluation)
     reward = None
     if told is None:  # whoever closes a sale says by that which rewards were given
-        reward = settled_by_paper(writing, receipt, member, captured)
+        reward = settled_by_paper(writing, receipt, member, captured, _terms(writing, receipt, rules))
         if ends_a_sale(receipt):
             let_go_of_others(writing, receipt, member, captured)
     return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation, reward))
@@ -252,7 +251,7 @@ def _revise(
     evaluation = evaluation_of(writing, receipt, owner, rules)
     member = beneficiary(owner, evaluation)
     _rewrite(writing, receipt, member, evaluation)
-    reward = settled_by_paper(writing, receipt, member, captured)
+    reward = settled_by_paper(writing, receipt, member, captured, _terms(writing, receipt, rules))
     return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation, reward))
 
 
@@ -290,8 +289,13 @@ def _fill_in(writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules
         member = member or beneficiary(owner, evaluation)
         _rewrite(writing, receipt, member, evaluation)
     if says_nothing(known.receipt):
-        settled_by_paper(writing, receipt, member, known.captured)
+        settled_by_paper(writing, receipt, member, known.captured, _terms(writing, receipt, rules))
     return Booked(fate="seen_again")
+
+
+def _terms(writing: Writing, receipt: Receipt, rules: Rules) -> Program | None:
+    named = rules.at(writing, receipt)
+    return named[1] if named is not None else None
 
 
 def _owner(
@@ -379,27 +383,6 @@ def _given(writing: Writing, sold: Receipt, member: Member, terms: Program) -> _
     if sold.key in fold.refused:
         raise TooManyPointsError(fold.refused[sold.key])
     return _Given(entries=entries, estimated=estimated)
-
-
-def folded(
-    writing: Writing, sold: Receipt, member: Member, terms: Program
-) -> tuple[Fold, tuple[LedgerEntry, ...], bool]:
-    """A sale after all that is known of its member: the fold, what the sale gives, and whether that is an estimate.
-
-    Goes on from what the centre counted, and from the own sales that it has not told of yet.
-    """
-    counters = member.counters or Counters()
-    facts = Facts(tier=member.tier, segments=frozenset(counters.segments or ()))
-    fold = Fold(scope_of((terms,)), MemberState(code=member.member, counters=counters))
-    before = writing.unconfirmed_receipts(member.member)
-    for each in before:
-        earlier, _ = parts_of(each.receipt)
-        if earlier is not None and earlier.key != sold.key and earns(earlier, terms):
-            fold.sell(earlier, program=terms, facts=facts)
-    entries = tuple(fold.sell(sold, program=terms, facts=facts)) if earns(sold, terms) else ()
-    untold = set(missing(terms, counters)) - {"activity"}
-    returns = any(parts_of(each.receipt)[1] is not None for each in before)
-    return fold, entries, bool(untold) or (returns and remembers(terms))
 
 
 def _taken_back(

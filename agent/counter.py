@@ -126,11 +126,13 @@ class JoinHere(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Reserved(Struct, frozen=True, kw_only=True):
-    """A reward is reserved: the cashier takes `discount_minor` of `currency` off at the POS."""
+    """A reward is reserved: the cashier takes `discount_minor` of `currency` off at the POS; None where the goods say
+    how much that is.
+    """
 
     reward: str
     points: int
-    discount_minor: int
+    discount_minor: int | None
     currency: str
 
 
@@ -386,7 +388,7 @@ class Counter:
         writing.reserve(one)
         reserved[:] = [one]
         return Reserved(
-            reward=reward.id, points=one.points, discount_minor=one.discount_minor, currency=program.currency
+            reward=reward.id, points=one.points, discount_minor=one.discount_minor or None, currency=program.currency
         )
 
     async def release(self) -> None:
@@ -464,8 +466,8 @@ def _chosen(
     reward = meant.get(wanted)
     if reward is None:
         raise SaleRefusedError("not_for_basket", "The member cannot have this reward now.")
-    if not reward.discount_minor:
-        raise SaleRefusedError("not_for_basket", "What this reward takes off hangs on the goods: only a POS can tell.")
+    if not reward.discount_minor and any(not one.discount_minor for one in before):
+        raise SaleRefusedError("not_for_basket", "On paper nobody could tell two of these apart: one on each receipt.")
     had = [one for one in before if one.reward == wanted]
     if len(before) >= MAX_REDEMPTIONS or len(had) >= per_receipt(reward):
         raise SaleRefusedError("not_for_basket", "One receipt cannot have it more often.")

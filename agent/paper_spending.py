@@ -6,12 +6,20 @@ not given. Never prices anything. It runs in the store's writer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
+from agent.past import folded
 from agent.view import RewardOutcome
+from loyalty.evaluate import earns
+from loyalty.exchange import parts_of
 from loyalty.instant import Instant
+from loyalty.program import Program
 from loyalty.receipt import Receipt
+from loyalty.rewards import RewardUnavailableError, Taken, redeemed
 from sync.store.rows import KeptRedemption, KeptSale, RedemptionState
 from sync.store.writing import Writing
 
@@ -24,8 +32,12 @@ PRINTED: Final = frozenset({"escpos", "star"})
 SUSPENDED_FOR: Final = timedelta(hours=12)
 
 
-def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None, captured: Instant) -> RewardOutcome | None:
+def settled_by_paper(
+    writing: Writing, receipt: Receipt, member: str | None, captured: Instant, program: Program | None
+) -> RewardOutcome | None:
     """Confirms what is reserved for the member's open sale if the receipt takes at least as much off, and closes that.
+
+    What a reward takes off that hangs on the goods is judged by those on the receipt, under the `program` of its time.
 
     Else what the page reserved is released; a POS still closes or voids its own sale. None where nothing was reserved
     before the receipt was `captured`, and nothing that it shows was taken away by another's receipt; and where the
@@ -35,14 +47,15 @@ def settled_by_paper(writing: Writing, receipt: Receipt, member: str | None, cap
         return None
     reserved = [one for one in _reserved_before(writing, receipt, captured) if one.member == member]
     if not reserved:
-        return _given_after_all(writing, receipt, member, captured)
+        return _given_after_all(writing, receipt, member, captured, program)
     # Of several open sales of one member a receipt ends one: the one that was reserved for last.
     sale = writing.sale(reserved[-1].sale)
     reserved = [one for one in reserved if sale is not None and one.sale == sale.id]
     if sale is None or not reserved:
         return None
-    if shown_minor(receipt) >= sum(one.discount_minor for one in reserved):
-        for one in reserved:
+    given = _given(writing, receipt, program, reserved)
+    if given is not None:
+        for one in given:
             writing.confirm(one, receipt.key)
         writing.end_sale(sale.id, "closed", receipt.key)
         return "confirmed"
@@ -64,20 +77,57 @@ def let_go_of_others(writing: Writing, receipt: Receipt, member: str | None, cap
             _end(writing, sale, "lapsed")
 
 
-def _given_after_all(writing: Writing, receipt: Receipt, member: str, captured: Instant) -> RewardOutcome | None:
+def _given_after_all(
+    writing: Writing, receipt: Receipt, member: str, captured: Instant, program: Program | None
+) -> RewardOutcome | None:
     """Confirms what the member chose last on the page, where it has lapsed and the receipt shows it."""
     last = writing.last_redemption(member)
     sale = writing.sale(last.sale) if last is not None else None
     if last is None or sale is None or not sale.by_page or _came_before(receipt, captured, last):
         return None
     lapsed = [one for one in writing.redemptions_of(sale.id) if one.state == "lapsed"]
-    is_shown = shown_minor(receipt) >= sum(one.discount_minor for one in lapsed)
-    if not lapsed or not is_shown or captured.wall - last.at > SUSPENDED_FOR:
+    given = _given(writing, receipt, program, lapsed)
+    if not given or captured.wall - last.at > SUSPENDED_FOR:
         return None
-    for one in lapsed:
+    for one in given:
         writing.confirm_lapsed(one, receipt.key)
     writing.end_sale(sale.id, "closed", receipt.key)
     return "confirmed"
+
+
+def _given(
+    writing: Writing, receipt: Receipt, program: Program | None, chosen: Sequence[KeptRedemption]
+) -> tuple[KeptRedemption, ...] | None:
+    """What was chosen, with what the receipt shows of each; None where it shows too little for all of it.
+
+    At most one of them hangs on the goods (`agent.counter` sees to that): it is given what the others leave.
+    """
+    rest = shown_minor(receipt) - sum(one.discount_minor for one in chosen)
+    of_goods = [one for one in chosen if not one.discount_minor]
+    if rest < sum(_least_off(writing, receipt, program, one) for one in of_goods):
+        return None
+    for one in of_goods:
+        writing.reprice(replace(one, discount_minor=rest))
+    return tuple(one if one.discount_minor else replace(one, discount_minor=rest) for one in chosen)
+
+
+def _least_off(writing: Writing, receipt: Receipt, program: Program | None, one: KeptRedemption) -> int:
+    """What a reward that hangs on the goods takes off those on a receipt at least, in minor units.
+
+    They are looked at as printed, with everything off already, so it is never more than what was due. Of goods that
+    cost nothing any more, or that nobody can tell, it is anything at all.
+    """
+    sold, member = parts_of(receipt)[0], writing.member(one.member)
+    if sold is None or member is None or program is None or not earns(sold, program):
+        return 1
+    fold, _, _ = folded(writing, sold, member, program)
+    if sold.key in fold.refused:
+        return 1
+    try:
+        (off,) = redeemed(fold.purchase(sold.key), program, (Taken(reward=one.reward, times=one.times),))
+    except RewardUnavailableError:
+        return 1
+    return off.discount_minor
 
 
 def _reserved_before(writing: Writing, receipt: Receipt, captured: Instant) -> list[KeptRedemption]:

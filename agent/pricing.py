@@ -12,8 +12,9 @@ from typing import Final
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from agent.booking import Rules, checkout_of, folded
+from agent.booking import Rules, checkout_of
 from agent.checkout import current
+from agent.past import folded
 from agent.promises import own_vouchers, unsafe_because
 from agent.sale_shapes import (
     RedemptionGiven,

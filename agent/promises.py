@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from agent.view import Promise, ReservedView, RewardView, Unsafe
@@ -50,11 +51,13 @@ class Promises:
         if not program.rewards:
             return promise
         own = own_vouchers(self._store, member, standing, now)
-        titles = {one.id: one.title or None for one in program.rewards}
+        known = {one.id: one for one in program.rewards}
         return replace(
             promise,
             rewards=tuple(_view(one, standing, own) for one in affordable(program, member, now, own)),
-            reserved=tuple(_reserved(one, titles) for one in reserved_on_page(self._store, member.member)),
+            reserved=tuple(
+                _reserved(one, known.get(one.reward)) for one in reserved_on_page(self._store, member.member)
+            ),
         )
 
     def program(self) -> Program | None:
@@ -136,11 +139,22 @@ def _view(reward: Reward, standing: Standing, own: Mapping[str, int]) -> RewardV
         times=standing.balance // reward.points if reward.points else own[reward.id],
         safe=reward.points <= standing.safe,
         discount_minor=reward.discount_minor or None,
+        discount_percent=reward.discount_percent or None,
+        piece_minor=_piece_minor(reward),
         min_basket_minor=reward.min_basket_minor or None,
     )
 
 
-def _reserved(one: KeptRedemption, titles: dict[str, str | None]) -> ReservedView:
-    return ReservedView(
-        reward=one.reward, title=titles.get(one.reward), points=one.points, discount_minor=one.discount_minor
-    )
+def _reserved(one: KeptRedemption, reward: Reward | None) -> ReservedView:
+    """`reward` is what the program in force has by that name."""
+    view = ReservedView(reward=one.reward, title=None, points=one.points, discount_minor=one.discount_minor or None)
+    if reward is None:
+        return view
+    view = replace(view, title=reward.title or None)
+    if one.discount_minor:
+        return view
+    return replace(view, discount_percent=reward.discount_percent or None, piece_minor=_piece_minor(reward))
+
+
+def _piece_minor(reward: Reward) -> int | None:
+    return reward.piece_minor if reward.piece_minor is not UNSET else None

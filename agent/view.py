@@ -40,8 +40,8 @@ class RewardView(Struct, frozen=True, kw_only=True):
     """A reward that the member has the points for, or a voucher that lies here (`cost` 0); `safe` where it can be given
     without asking the centre.
 
-    `discount_minor` is what it takes off whatever is bought; None where that hangs on the goods, which only a POS that
-    calls in can tell. `min_basket_minor` is what goods it needs.
+    `discount_minor` is what it takes off whatever is bought. Where that hangs on the goods it is so many percent of
+    them, or one piece of them at `piece_minor`. `min_basket_minor` is what goods it needs.
     """
 
     reward: str
@@ -50,16 +50,20 @@ class RewardView(Struct, frozen=True, kw_only=True):
     times: int
     safe: bool
     discount_minor: int | None = None
+    discount_percent: int | None = None
+    piece_minor: int | None = None
     min_basket_minor: int | None = None
 
 
 class ReservedView(Struct, frozen=True, kw_only=True):
-    """A reward that was reserved on the page: the cashier takes `discount_minor` off at the POS."""
+    """A reward that was reserved on the page: the cashier takes it off at the POS, as RewardView says."""
 
     reward: str
     title: str | None
     points: int
-    discount_minor: int
+    discount_minor: int | None = None
+    discount_percent: int | None = None
+    piece_minor: int | None = None
 
 
 class GiveView(Struct, frozen=True, kw_only=True):

@@ -295,10 +295,12 @@ function invitedPanel({ invitation, turn }) {
 const joinOffer = () => button("N", say("join"), () => open("join"), { class: "wide main" });
 
 function reservedCard({ reserved, digits, currency }) {
-  const total = reserved.reduce((sum, { discount_minor }) => sum + discount_minor, 0);
+  const total = reserved.reduce((sum, { discount_minor: minor }) => sum + minor, 0);
+  const parts = reserved.filter(({ discount_minor: minor }) => minor === null).map((one) => words.off(one, digits, currency));
+  if (total > 0) parts.unshift(words.money(total, digits, currency));
   return make("div", { class: "reserved", role: "status" },
     make("p", { class: "take" }, say("take_off")),
-    make("p", { class: "amount" }, words.money(total, digits, currency)),
+    parts.map((part) => make("p", { class: "amount" }, part)),
     make("p", {}, reserved.map(rewardName).join(", ")),
     make("p", { class: "soft" }, say("receipt_confirms")),
     button("Delete", say("release"), release));
@@ -308,13 +310,12 @@ const rewardName = ({ reward, title }) => title ?? reward;
 
 function rewardLine(reward, place, { digits, currency }) {
   const hints = [];
-  if (reward.discount_minor === null) hints.push(say("reward_by_pos"));
+  if (reward.discount_minor === null) hints.push(words.off(reward, digits, currency));
   if (reward.min_basket_minor !== null) hints.push(say("from_basket", { total: words.money(reward.min_basket_minor, digits, currency) }));
   if (!reward.safe) hints.push(say("needs_centre"));
   const name = make("span", { class: "what" }, rewardName(reward), hints.length > 0 ? make("small", {}, hints.join(" · ")) : "");
   const points = [words.number(reward.cost), make("span", { class: "hidden" }, ` ${say("in_points")}`)];
   const cost = make("span", { class: "cost" }, reward.cost ? points : say("voucher"));
-  if (reward.discount_minor === null) return make("li", {}, make("p", { class: "choice" }, name, cost));
   const number = String(place + 1);
   return make("li", {}, make("button",
     { type: "button", class: "choice", "aria-keyshortcuts": number, onclick: () => open("reward", { reward: reward.reward }) },
@@ -327,8 +328,8 @@ function rewardPanel({ customer }) {
   if (!reward) return [make("p", {}, say("refused_not_enough")), backButton()];
   return [
     heading(rewardName(reward)),
-    make("p", { class: "amount" }, words.money(reward.discount_minor, member.digits, member.currency)),
-    make("p", {}, reward.cost ? say("reward_costs", { n: reward.cost }) : say("voucher")),
+    make("p", { class: "amount" }, words.off(reward, member.digits, member.currency)),
+    make("p", {}, reward.cost ? say(reward.piece_minor === null ? "reward_costs" : "piece_costs", { n: reward.cost }) : say("voucher")),
     make("div", { class: "row" },
       button("Enter", say("reserve"), () => reserve(reward.reward), { class: "main", "data-first": true }),
       backButton()),

@@ -29,8 +29,10 @@ async function show() {
 function showPoints(member, words) {
   for (const id of ["spendable", "points-text"]) at(id).hidden = !member;
   write("as-of", member?.as_of ? words.say("as_of", { time: words.clock(member.as_of) }) : "");
-  fill(at("reserved"), [words.locale, member?.reserved], () => (member?.reserved ?? []).map(({ reward, title, discount_minor: off }) =>
-    make("li", {}, `${title ?? reward}: −${words.money(off, member.digits, member.currency)}`)));
+  fill(at("reserved"), [words.locale, member?.reserved], () => (member?.reserved ?? []).map((one) => {
+    const off = words.off(one, member.digits, member.currency);
+    return make("li", {}, `${one.title ?? one.reward}: ${one.piece_minor === null ? "−" : ""}${off}`);
+  }));
   if (!member) return;
   write("spendable", words.number(member.spendable));
   const pending = member.pending > 0 ? ` · ${words.say("screen_pending", { n: member.pending })}` : "";

@@ -20,6 +20,7 @@ class Words {
     this.plural = new Intl.PluralRules(locale);
     this.plain = new Intl.NumberFormat(locale, { useGrouping: "always" });
     this.withSign = new Intl.NumberFormat(locale, { useGrouping: "always", signDisplay: "exceptZero" });
+    this.percent = new Intl.NumberFormat(locale, { style: "percent" });
     this.time = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hour12: false });
     this.day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
   }
@@ -51,6 +52,13 @@ class Words {
       useGrouping: "always", minimumFractionDigits: digits, maximumFractionDigits: digits,
     });
     return `${format.format(Math.abs(minor) / 10 ** digits)}\u00a0${currency}`;
+  }
+
+  // What a reward takes off: money, a part of the goods' price, or a piece of them.
+  off({ discount_minor: minor, discount_percent: percent, piece_minor: price }, digits, currency) {
+    if (minor !== null) return this.money(minor, digits, currency);
+    if (percent !== null) return this.percent.format(percent / 100);
+    return price ? this.say("piece_for", { total: this.money(price, digits, currency) }) : this.say("piece_free");
   }
 
   // The time of day, with its day where that is not today.

@@ -44,7 +44,7 @@ from loyalty.program import program_from_json
 from loyalty.receipt import Discount, Line, MemberReference, Receipt
 from sync.guesses import MAX_MISSES, Guesses
 from sync.loop import LookedUp
-from sync.records import MAX_DRAWS, AttachBody
+from sync.records import MAX_DRAWS, AttachBody, RedeemBody
 from sync.store.errors import StoreUnavailableError
 from sync.store.reading import CODE_KEY, JOIN_URL, MAX_LISTED
 from sync.store.spending_rows import MAX_OPEN_SALES
@@ -62,7 +62,8 @@ PROGRAM = program_from_json(
     b'"stack_group":"a","min_basket_minor":20000},'
     b'{"id":"nine","cost":700,"discount_minor":9000,"offline":"refuse","stack_group":"a"},'
     b'{"id":"pale","cost":100,"discount_minor":500,"offline":"allowance","when":{"tier_in":["silver"]}},'
-    b'{"id":"tenth","cost":200,"discount_percent":10,"offline":"allowance"}]}'
+    b'{"id":"tenth","cost":200,"discount_percent":10,"offline":"allowance"},'
+    b'{"id":"cup","cost":100,"piece_minor":0,"offline":"allowance"}]}'
 )
 RICH = replace(ANA, balance=Balance(confirmed=2000, spendable=2000))
 GONE = replace(BORA, member="m-gone", identifiers=(Identifier(kind="card", code="TS1003", card="c", state="blocked"),))
@@ -357,7 +358,14 @@ async def test_the_page_offers_what_the_member_may_have(till: Till) -> None:
     assert member is not None
     shown = {one.reward: (one.discount_minor, one.min_basket_minor, one.safe) for one in member.rewards}
     # the silver one's is not theirs; what a percentage takes off, nobody knows without the goods
-    assert shown == {"five": (5000, 20000, True), "nine": (9000, None, True), "tenth": (None, None, True)}
+    assert shown == {
+        "cup": (None, None, True),
+        "five": (5000, 20000, True),
+        "nine": (9000, None, True),
+        "tenth": (None, None, True),
+    }
+    of_goods = {one.reward: (one.discount_percent, one.piece_minor) for one in member.rewards if not one.discount_minor}
+    assert of_goods == {"cup": (None, 0), "tenth": (10, None)}
     assert (member.currency, member.digits) == ("RSD", 2)
 
 
@@ -387,6 +395,56 @@ async def test_the_receipt_without_the_discount_releases_it(till: Till) -> None:
     assert (sale.reward, till.reserved) == ("released", [])
     assert till.customer.member is not None
     assert till.customer.member.spendable == 2000
+
+
+@pytest.mark.parametrize(
+    ("reward", "total_minor", "shown_minor", "outcome"),
+    [
+        ("tenth", 27000, 3000, "confirmed"),
+        ("tenth", 27500, 2500, "released"),  # a tenth of what is paid is more
+        ("cup", 20000, 5000, "released"),  # the one piece costs more
+        ("cup", 0, 5000, "confirmed"),
+    ],
+)
+async def test_a_reward_that_hangs_on_the_goods_is_judged_by_those_on_the_receipt(
+    till: Till, reward: str, total_minor: int, shown_minor: int, outcome: str
+) -> None:
+    await till.scan("TS1001")
+    await till.reserve("five")
+    await till.reserve(reward)
+    member = till.customer.member
+    assert member is not None
+    assert [(one.discount_minor, one.discount_percent, one.piece_minor) for one in member.reserved] == [
+        (5000, None, None),
+        (None, 10, None) if reward == "tenth" else (None, None, 0),
+    ]
+
+    await till.sell(total_minor=total_minor, discount_minor=5000 + shown_minor)
+
+    sale = till.page.sale
+    assert sale is not None
+    assert (sale.reward, till.reserved) == (outcome, [])
+    told = [entry for entry in till.shop.store.queue(limit=MAX_LISTED) if entry.kind == "redeem"]
+    taken_off = [
+        msgspec.json.decode(till.shop.store.entry(entry.number).json, type=RedeemBody).discount_minor for entry in told
+    ]
+    assert taken_off == ([5000, shown_minor] if outcome == "confirmed" else [])
+
+
+async def test_a_sale_that_was_given_up_keeps_a_reward_of_the_goods_that_its_receipt_shows(till: Till) -> None:
+    await till.scan("TS1001")
+    await till.reserve("tenth")
+    await till.scan("TS1002")
+    await till.sell()  # of somebody else: what was reserved lapses
+    await till.scan("TS1001")
+
+    await till.sell(total_minor=27000)
+    assert till.page.sale is not None
+    assert till.page.sale.reward is None
+    await till.scan("TS1001")
+    await till.sell(total_minor=27000, discount_minor=3000)
+
+    assert till.page.sale.reward == "confirmed"
 
 
 async def test_somebody_elses_receipt_releases_what_was_reserved(till: Till) -> None:
@@ -434,7 +492,7 @@ async def test_a_repeated_call_reserves_once(till: Till) -> None:
         ("five", ("five", "five"), "not_for_basket"),  # as often as the program lets a receipt have it
         ("nine", ("five",), "not_for_basket"),  # not beside one of its group
         ("pale", (), "not_for_basket"),  # not theirs
-        ("tenth", (), "not_for_basket"),  # only a POS can tell
+        ("tenth", ("cup",), "not_for_basket"),  # on paper nobody could tell the two apart
         ("none", (), "not_for_basket"),
     ],
 )

@@ -35,7 +35,8 @@ REWARDS: Final = (
         reward="r12", title="12 € off", cost=1000, times=1, safe=True, discount_minor=1200, min_basket_minor=4000
     ),
     RewardView(reward="r30", title="30 € off", cost=2000, times=1, safe=False, discount_minor=3000),
-    RewardView(reward="coffee", title="A coffee for nothing", cost=120, times=9, safe=True),
+    RewardView(reward="coffee", title="A coffee", cost=120, times=9, safe=True, piece_minor=0),
+    RewardView(reward="tenth", title="10 % off organic", cost=900, times=1, safe=True, discount_percent=10),
 )
 OWN: Final = RewardView(reward="birthday", title="3 € off", cost=0, times=1, safe=True, discount_minor=300)
 ANA: Final = MemberView(
@@ -85,6 +86,27 @@ RESERVED: Final = replace(
         spendable=1980,
         reserved=(ReservedView(reward="r5", title="5 € off", points=500, discount_minor=500),),
         rewards=REWARDS[:2],
+    ),
+)
+OF_GOODS: Final = replace(
+    RESERVED,
+    member=replace(
+        ANA,
+        spendable=1080,
+        reserved=(
+            ReservedView(reward="r5", title="5 € off", points=500, discount_minor=500),
+            ReservedView(reward="tenth", title="10 % off organic", points=900, discount_percent=10),
+        ),
+        rewards=REWARDS[:1],
+    ),
+)
+PIECE: Final = replace(
+    RESERVED,
+    member=replace(
+        ANA,
+        spendable=2360,
+        reserved=(ReservedView(reward="coffee", title="A coffee", points=120, piece_minor=0),),
+        rewards=REWARDS[:1],
     ),
 )
 RECENT: Final = tuple(
@@ -137,6 +159,8 @@ STATES: Final[dict[str, PageState]] = {
     ),
     "not enrolled": replace(IDLE, badge=BadgeView(enrolled=False, online=False, since=None, queued=2)),
     "reserved": replace(IDLE, customer=RESERVED),
+    "reserved, of the goods": replace(IDLE, customer=OF_GOODS),
+    "reserved, a piece": replace(IDLE, customer=PIECE),
     "sale": replace(IDLE, customer=AFTER, sale=SALE),
     "sale, reward given": replace(IDLE, customer=AFTER, sale=replace(SALE, reward="confirmed")),
     "sale, reward released": replace(IDLE, customer=AFTER, sale=replace(SALE, reward="released", estimated=True)),

@@ -70,6 +70,26 @@ async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
     await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
 
 
+@pytest.mark.parametrize(("key", "reward", "shown"), [("4", "coffee", "one piece free"), ("5", "tenth", "10%")])
+async def test_a_reward_that_hangs_on_the_goods_is_redeemed_as_any_other(
+    stage: Stage, key: str, reward: str, shown: str
+) -> None:
+    stage.answers["/v1/customer/rewards"] = (201, {"reward": reward})
+    await stage.tell(STATES["member"])
+
+    await stage.press(key)
+    await expect(stage.page.locator("#desk .amount")).to_have_text(shown)
+    await stage.press("Enter")
+
+    assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": 7, "reward": reward})]
+
+
+async def test_what_is_reserved_says_all_that_is_to_be_keyed(stage: Stage) -> None:
+    await stage.tell(STATES["reserved, of the goods"])
+
+    await expect(stage.page.locator(".reserved .amount")).to_have_text(["5.00\u00a0EUR", "10%"])
+
+
 async def test_a_voucher_is_typed_and_taken_or_its_refusal_said(stage: Stage) -> None:
     stage.answers["/v1/customer"] = (409, {"reason": "no_voucher"})
     await stage.tell(STATES["member, voucher of their own"])
