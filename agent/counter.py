@@ -358,7 +358,7 @@ class Counter:
         owner = owner_of(writing, reference, now.wall)
         if reference is None or owner is None or reference.code != shown.code:
             raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
-        check_spends(reference)
+        check_spends(reference, writing.code_key())
         named = self._rules.in_force(writing, now.wall)
         if named is None:
             raise SaleRefusedError("no_program", "No program holds here now.")

@@ -49,6 +49,7 @@ from agent.view import (
     member_view,
     problem_views,
 )
+from loyalty.consent_texts import ConsentTexts
 from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Member, ending_of
@@ -113,10 +114,13 @@ class Desk:
         recent: Callable[[], tuple[RecentView, ...]] = tuple,
         invites: Callable[[], bool] = lambda: False,
         invitation: Callable[[str], InvitationView | None] = lambda _code: None,
+        consents: Callable[[], ConsentTexts | None] = lambda: None,
     ) -> None:
         """`promise` says what of a member's points can be spent here, `recent` which receipts are nobody's, `invites`
-        whether people can join by telephone, and `invitation` how with a code.
+        whether people can join by telephone, `invitation` how with a code, and `consents` by which texts they are
+        asked.
         """
+        self._consents = consents
         self._promise = promise
         self._find_recent = recent
         self._invites = invites
@@ -278,6 +282,7 @@ class Desk:
             recent=self._recent,
             problems=problem_views(self._health, self._disk_full),
             invites=self._invites(),
+            consents=self._consents(),
         )
 
     def _time_passed(self) -> None:

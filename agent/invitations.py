@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from functools import lru_cache
 
 from agent.sale_shapes import SaleRefusedError
 from agent.view import InvitationView
-from loyalty.join_codes import is_join_code, made_join_code, shown_join_code
+from loyalty.join_codes import is_join_code, made_join_code
+from loyalty.made_codes import shown_code
+from sync.qr import qr_path
 from sync.store.store import Store
 
 
@@ -46,29 +47,8 @@ class Invitations:
         return drawn(url, code) if url and is_join_code(code) else None
 
 
-@lru_cache(maxsize=4)
 def drawn(url: str, code: str) -> InvitationView:
-    """The picture of the page at `url` with this code.
-
-    One unit for each module, without the quiet zone of four modules that ISO/IEC 18004 asks for: the page has that.
-    """
-    from qrcode.constants import ERROR_CORRECT_M  # noqa: PLC0415 - where it is shown
-    from qrcode.main import QRCode  # noqa: PLC0415
-
-    made = QRCode(error_correction=ERROR_CORRECT_M, border=0)
-    shown = shown_join_code(code)
-    made.add_data(f"{url}#{shown}")
-    rows = made.get_matrix()
-    path = (f"M{start} {y}h{length}v1h-{length}z" for y, row in enumerate(rows) for start, length in _runs(row))
-    return InvitationView(url=url, code=shown, size=len(rows), path="".join(path))
-
-
-def _runs(row: list[bool]) -> list[tuple[int, int]]:
-    """Where dark modules begin, and how many stand together."""
-    runs: list[tuple[int, int]] = []
-    for x, dark in enumerate(row):
-        if dark and runs and sum(runs[-1]) == x:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        elif dark:
-            runs.append((x, 1))
-    return runs
+    """The picture of the page at `url` with this code."""
+    shown = shown_code(code)
+    picture = qr_path(f"{url}#{shown}")
+    return InvitationView(url=url, code=shown, size=picture.size, path=picture.path)

@@ -37,6 +37,7 @@ from loyalty.program import Program, Reward
 from loyalty.purchase import Purchase
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.rewards import Offer, Redeemed, RewardUnavailableError, Taken, offers, redeemed
+from loyalty.wallet_codes import only_earns
 from sync.records import MAX_DRAWS
 from sync.store.rows import KeptRedemption, KeptSale
 from sync.store.writing import Writing
@@ -150,14 +151,15 @@ def _redeemed(look: Look, taken: tuple[Taken, ...]) -> tuple[Redeemed, ...]:
     return redeemed(look.priced.purchase, look.priced.program, taken)
 
 
-def check_spends(reference: MemberReference) -> None:
+def check_spends(reference: MemberReference, key: str | None) -> None:
     """Whoever only knows a number, or saw a code on a screen, must not spend a member's points by it.
 
-    Raises SaleRefusedError.
+    `key` is the centre's key of codes, where it is known. Raises SaleRefusedError.
     """
+    code = normal_code(reference.code)
     if reference.kind in _NO_CARD and reference.entry == "typed":
         raise SaleRefusedError("needs_card", "Whoever was found by a number that was typed needs a card to spend.")
-    if is_join_code(normal_code(reference.code)):
+    if is_join_code(code) or only_earns(code, key):
         raise SaleRefusedError("needs_card", "A code by which somebody joined is no card: they need one to spend.")
 
 
@@ -166,7 +168,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
     reference, owner, priced = look.reference, look.owner, look.priced
     if reference is None or owner is None:
         raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
-    check_spends(reference)
+    check_spends(reference, writing.code_key())
     if look.sale.basket is None:
         raise SaleRefusedError("no_basket", "Tell the basket first: PUT /v1/sales/{id}.")
     if priced is None:

@@ -50,6 +50,7 @@ from drivers.registry import load_scanner
 from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
 from loyalty.centre_config import CentreConfig, LayoutTemplate
+from loyalty.consent_texts import ConsentTexts
 from sync.guesses import Guesses
 from sync.keys import KeyKeeper
 from sync.session import HEARTBEAT_S
@@ -124,6 +125,7 @@ class Register:
         self._rules = Rules()
         self._templates = templates_of(settings)
         self._published: tuple[LayoutTemplate, ...] = ()
+        self._consents: ConsentTexts | None = None
         self._central_templates: CentralTemplates | None = None
         self._link = CentreLink(
             folder=self._state,
@@ -153,6 +155,7 @@ class Register:
             recent=lambda: recent_receipts(self._store, now()),
             invites=lambda: invitations.are_offered,
             invitation=invitations.view,
+            consents=lambda: self._consents,
         )
         self._receipts_back = asyncio.Event()
         self._scans = ScanIntake(
@@ -462,6 +465,7 @@ class Register:
     def _configured(self, config: CentreConfig | None) -> None:
         self._recognition.use_central(config.identification if config is not None else ())
         self._published = config.templates if config is not None else ()
+        self._consents = config.consents if config is not None else None
         if self._central_templates is not None:
             self._central_templates.publish(self._published)
 

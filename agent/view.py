@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from agent.supervisor import Health
+from loyalty.consent_texts import ConsentTexts
 from loyalty.member import ContextLine, Member, Progress
 from loyalty.receipt import AwareDatetime, ReceiptKind
 from sync.store.rows import DiskFull
@@ -217,7 +218,9 @@ class ProblemView(Struct, frozen=True, kw_only=True):
 
 
 class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"):
-    """Everything the page shows. `invites` where whoever has no card can join by telephone."""
+    """Everything the page shows. `invites` where whoever has no card can join by telephone; `consents` are the chain's
+    own texts by which people are asked, where it has some.
+    """
 
     language: str
     place: PlaceView
@@ -228,6 +231,7 @@ class PageState(Struct, frozen=True, kw_only=True, tag_field="type", tag="state"
     recent: tuple[RecentView, ...] = ()
     problems: tuple[ProblemView, ...] = ()
     invites: bool = False
+    consents: ConsentTexts | None = None
 
 
 def member_view(member: Member, promise: Promise, now: datetime) -> MemberView:

@@ -1,6 +1,7 @@
 """What the centre tells every register to do: published, signed, in force.
 
-Owns which identification rules and templates are in force. Never matches a code, and never reads a receipt.
+Owns which identification rules, templates and texts of consents are in force. Never matches a code, and never reads a
+receipt.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from sqlalchemy import Connection, Row, insert, select
 from central.db import tables
 from loyalty.centre_config import (
     CentreConfig,
+    ConfigError,
     LayoutTemplate,
     config_from_json,
     config_hash,
     config_json,
     templates_from,
 )
+from loyalty.consent_texts import ConsentTexts
 from loyalty.identification import IdentificationRule
 from loyalty.receipt import AwareDatetime
 from sync import base64url
@@ -78,6 +81,27 @@ def withdraw_template(connection: Connection, name: str, key: Ed25519PrivateKey,
         raise LookupError(name)
     kept = [template for template in config.templates if template.name != name]
     return _publish_these(connection, config, kept, key, now)
+
+
+def publish_consents(
+    connection: Connection, texts: ConsentTexts | None, key: Ed25519PrivateKey, now: datetime
+) -> CentreConfig:
+    """Let people be asked by these texts, or by the pages' own; returns the whole.
+
+    Raises ConfigError where the version was published with other texts: what was agreed to could not be told any more.
+    """
+    for document in connection.execute(select(tables.configs.c.document)).scalars():
+        before = config_from_json(document).consents
+        if before is not None and texts is not None and before.version == texts.version and before != texts:
+            raise ConfigError(f"version {texts.version!r} was published with other texts; give these another version")
+    config = replace(_in_force(connection), consents=texts)
+    publish(connection, config, key, now)
+    return config
+
+
+def consents_in_force(connection: Connection) -> ConsentTexts | None:
+    """By which texts people are asked; None where by the pages' own."""
+    return _in_force(connection).consents
 
 
 def _publish_these(

@@ -2,7 +2,8 @@
 
 Owns what one such code does, once: a new member who has it, what they told, and the sales that were kept for it. Where
 a telephone number or address is somebody's already, that member gets the sales, and nothing else is changed or told:
-whoever knows a number must neither change its member nor find out that there is one. Never decides what a page says.
+whoever knows a number must neither change its member nor find out that there is one. Whoever joined leaves with a code
+that stands for a card (`loyalty.wallet_codes`). Never decides what a page says.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from central.members import ImportedMember
 from loyalty.addresses import address_code
 from loyalty.identification import normal_code
 from loyalty.join_codes import store_of
+from loyalty.wallet_codes import made_wallet_code
 from sync.records import FieldName, ToldConsent
 
 _ID_BYTES = 16
@@ -58,8 +60,15 @@ class Told(Struct, frozen=True, kw_only=True):
         return {name: value for name, value in every.items() if value}
 
 
-def join(connection: Connection, told: Told, now: datetime, randomness: Randomness) -> str:
-    """Lets somebody join; returns the member who has the code from now on. Raises NotOurCodeError and CodeUsedError."""
+class Joined(Struct, frozen=True, kw_only=True):
+    """Who has the code from now on, and the `wallet` code that they leave with, in normal form."""
+
+    member: str
+    wallet: str
+
+
+def join(connection: Connection, told: Told, now: datetime, randomness: Randomness) -> Joined:
+    """Lets somebody join. Raises NotOurCodeError and CodeUsedError."""
     code, key = normal_code(told.code), cards.code_key(connection)
     store = store_of(code, key, scopes.stores(connection))
     if store is None:
@@ -72,16 +81,18 @@ def join(connection: Connection, told: Told, now: datetime, randomness: Randomne
         if number is not None
     ]
     member = next((owner for one in addresses if (owner := cards.owner_of(connection, one.code))), None)
+    wallet = made_wallet_code(randomness, key, spends=member is None)
     if member is None:
         member = _new(connection, told, store, now, randomness)
     else:
         members.hold(connection, [member])
         addresses = []
-    touched, _ = joining.give(connection, member, [CardNumber(code=code, kind="card"), *addresses], now)
+    cards_now = [CardNumber(code=code, kind="card"), CardNumber(code=wallet, kind="wallet")]
+    touched, _ = joining.give(connection, member, [*cards_now, *addresses], now)
     scopes.seen(connection, store, [member], now)
     moved = folding.settle(connection, touched, now)
     feed.note_changes(connection, sorted({member, *moved}), now)
-    return member
+    return Joined(member=member, wallet=wallet)
 
 
 def _new(connection: Connection, told: Told, store: str, now: datetime, randomness: Randomness) -> str:

@@ -1,8 +1,8 @@
 """What the centre tells every register to do besides the program: its JSON, its checks, its content hash.
 
-Owns what such a config may say: identification rules, and templates of printed layouts. Never matches a code
-(`loyalty.identification` does), never reads a template (a register does, which has the receipts to try it on), and
-never ignores a field it does not know: an unread condition would make other people's codes members'.
+Owns what such a config may say: identification rules, templates of printed layouts, and texts of consents. Never
+matches a code (`loyalty.identification` does), never reads a template (a register does, which has the receipts to try
+it on), and never ignores a field it does not know: an unread condition would make other people's codes members'.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from loyalty.consent_texts import ConsentTexts, consent_texts_from
 from loyalty.identification import IdentificationRule
 from loyalty.identification_checks import RuleProblem, RulesError, rule_problems
 from loyalty.identification_json import rule_documents, rules_from_documents
@@ -22,7 +23,7 @@ from loyalty.undecodable import UNDECODABLE
 MAX_TEMPLATES = 32
 # A till's words and shapes fill two pages.
 MAX_TEMPLATE_LETTERS = 64 * 1024
-_KEYS = ("identification", "templates")
+_KEYS = ("identification", "templates", "consents")
 
 TemplateName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
 
@@ -39,10 +40,13 @@ class LayoutTemplate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class CentreConfig(Struct, frozen=True, kw_only=True):
-    """A whole config. Rules count in their order; templates are in that of their names."""
+    """A whole config. Rules count in their order; templates are in that of their names. Without `consents` people are
+    asked in the words of the pages.
+    """
 
     identification: tuple[IdentificationRule, ...]
     templates: tuple[LayoutTemplate, ...] = ()
+    consents: ConsentTexts | None = None
 
 
 def config_from_json(document: bytes) -> CentreConfig:
@@ -60,7 +64,7 @@ def config_from_values(values: object) -> CentreConfig:
         raise ConfigError('there is no "identification"; write its list of rules, an empty one for none')
     for key in values:
         if key not in _KEYS:
-            raise ConfigError(f"{key!r}: no such key; this version reads {' and '.join(_KEYS)}")
+            raise ConfigError(f"{key!r}: no such key; this version reads {', '.join(_KEYS)}")
     try:
         rules = rules_from_documents(values["identification"])
     except RulesError as error:
@@ -68,7 +72,11 @@ def config_from_values(values: object) -> CentreConfig:
     wrong = [problem for problem in rule_problems(rules) if problem.serious]
     if wrong:
         raise ConfigError("; ".join(map(str, wrong)))
-    return CentreConfig(identification=rules, templates=templates_from(values.get("templates", [])))
+    return CentreConfig(
+        identification=rules,
+        templates=templates_from(values.get("templates", [])),
+        consents=consents_from(values["consents"]) if "consents" in values else None,
+    )
 
 
 def templates_from(values: object) -> tuple[LayoutTemplate, ...]:
@@ -86,6 +94,14 @@ def templates_from(values: object) -> tuple[LayoutTemplate, ...]:
     return tuple(sorted(templates, key=lambda template: template.name))
 
 
+def consents_from(values: object) -> ConsentTexts:
+    """Texts of consents. Raises ConfigError."""
+    try:
+        return consent_texts_from(values)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"consents: {error}; write a version, and texts by channel and language") from error
+
+
 def config_warnings(config: CentreConfig) -> tuple[RuleProblem, ...]:
     """What is allowed but probably not meant."""
     return rule_problems(config.identification)
@@ -99,6 +115,8 @@ def config_json(config: CentreConfig) -> bytes:
     document: dict[str, object] = {"identification": rule_documents(config.identification)}
     if config.templates:
         document["templates"] = config.templates
+    if config.consents is not None:
+        document["consents"] = config.consents
     return msgspec.json.encode(document, order="sorted")
 
 

@@ -385,13 +385,20 @@ function findPanel() {
   ];
 }
 
+// The chain's own text, where it has one in this language; what is agreed to is kept with its version.
+function consentText() {
+  const { language } = words.texts, own = link.state.consents;
+  const text = own?.texts.sms?.[language];
+  return { text: text ?? say("join_consent"), version: `${text ? own.version : CONSENT_TEXT}-${language}` };
+}
+
 function joinPanel({ customer }) {
   return [
     heading(customer?.invitation ? say("join_here") : customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
     make("form", { onsubmit: join },
       ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: String(SHORT_NAME_CHARS) }),
       ...field("phone", say("join_phone"), "tel", { maxlength: "32" }),
-      make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent" }), make("span", {}, say("join_consent"))),
+      make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent" }), make("span", {}, consentText().text)),
       make("div", { class: "row" }, make("button", { class: "main" }, key(say("key_Enter")), make("span", {}, say("join_do"))), backButton())),
   ];
 }
@@ -502,7 +509,7 @@ function join(event) {
     if (at(name).value.trim()) given[name] = at(name).value.trim();
   }
   if (at("consent").checked) {
-    given.consents = [{ channel: "sms", state: "granted", text_version: `${CONSENT_TEXT}-${words.texts.language}` }];
+    given.consents = [{ channel: "sms", state: "granted", text_version: consentText().version }];
   }
   sendJoin(given);
 }

@@ -24,6 +24,7 @@ for _name, _where, _help in (
     ("enrolment", "registers:enrolment", "Let a register in."),
     ("program", "programs:app", "Check and publish the loyalty program."),
     ("identification", "identification:app", "Check and publish the rules of which codes are members'."),
+    ("consents", "consents:app", "Publish the texts by which people are asked whether they may be written to."),
     ("items", "items:app", "Check and publish the map of what the goods are."),
     ("template", "templates:app", "Publish the layouts of tills, as templates."),
     ("members", "members:app", "Import, link, show, merge and erase members."),

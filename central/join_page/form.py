@@ -5,6 +5,7 @@ Owns reading it, and saying by the name of a text (`words-*.json`) what is wrong
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -12,11 +13,13 @@ from msgspec import Struct
 
 from central.invited import Told
 from loyalty.addresses import email_address, phone_number
+from loyalty.consent_texts import AskedText, ConsentTexts
 from loyalty.identification import normal_code
 from loyalty.join_codes import is_join_code
 from loyalty.pan import first_pan
 
-# The version of the texts `consent_…`, of which each language has its own. Another text is another version.
+# The version of the texts `consent_…`, of which each language has its own, where the chain has published none. Another
+# text is another version.
 CONSENT_TEXT: Final = "join-page-2026-11"
 # A channel that people may be written to on, and the field with the address that it takes.
 CHANNELS: Final = {"sms": "phone", "email": "email"}
@@ -26,13 +29,14 @@ _MAX_FIELDS: Final = 16
 
 
 class Form(Struct, frozen=True, kw_only=True):
-    """The fields as they were written; `agreed` are channels."""
+    """The fields as they were written; `agreed` are channels, and `texts` the version by which they were asked."""
 
     code: str = ""
     short_name: str = ""
     phone: str = ""
     email: str = ""
     agreed: frozenset[str] = frozenset()
+    texts: str = ""
 
     @property
     def problem(self) -> tuple[str, str] | None:
@@ -53,16 +57,26 @@ class Form(Struct, frozen=True, kw_only=True):
                 return field, f"problem_no_{field}"
         return None
 
-    def told(self, language: str) -> Told:
-        """What is told by it, where it has no problem, by who read the page in `language`."""
+    def told(self, language: str, asked: Mapping[str, AskedText]) -> Told:
+        """What is told by it, where it has no problem, by who read the page in `language` and was `asked` so."""
         return Told(
             code=normal_code(self.code),
             language=language,
             short_name=self.short_name,
             phone=self.phone,
             email=self.email,
-            consents=dict.fromkeys(self.agreed, f"{CONSENT_TEXT}-{language}"),
+            consents={channel: asked[channel].version for channel in self.agreed},
         )
+
+
+def asked_in(texts: ConsentTexts | None, language: str, words: Mapping[str, str], brand: str) -> dict[str, AskedText]:
+    """By which text people are asked on a channel: the chain's own where it has one in the language, or the page's."""
+    asked = {}
+    for channel in CHANNELS:
+        own = texts.asked(channel, language) if texts is not None else None
+        pages = AskedText(text=words[f"consent_{channel}"].format(brand=brand), version=f"{CONSENT_TEXT}-{language}")
+        asked[channel] = own or pages
+    return asked
 
 
 def form_from(body: bytes) -> tuple[Form, str] | None:
@@ -76,7 +90,7 @@ def form_from(body: bytes) -> tuple[Form, str] | None:
         return None
     written = {name: first.get(name, "") for name in ("code", "short_name", "phone", "email")}
     agreed = frozenset(channel for channel in CHANNELS if first.get(f"consent_{channel}") == "granted")
-    return Form(agreed=agreed, **written), first.get("language", "")
+    return Form(agreed=agreed, texts=first.get("texts", ""), **written), first.get("language", "")
 
 
 def _is_phone(written: str) -> bool:

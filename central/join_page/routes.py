@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -18,18 +18,22 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec.structs import replace
 from sqlalchemy.exc import OperationalError
 
-from central import invited
+from central import configs, invited
 from central.clock import Clock
 from central.db.database import Database
 from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import JoinSettings
-from central.invited import CodeUsedError, NotOurCodeError
-from central.join_page.form import CHANNELS, Form, form_from
+from central.invited import CodeUsedError, NotOurCodeError, Told
+from central.join_page.form import Form, asked_in, form_from
 from central.join_page.visitors import Visitors, visitor_of
 from central.join_page.words import LANGUAGES, language_of, words_of
+from loyalty.consent_texts import AskedText
+from loyalty.made_codes import shown_code
+from sync.qr import qr_path
 
 _log = structlog.get_logger(__name__)
 
@@ -85,6 +89,7 @@ class JoinPage:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self._brand = brand
         self._database = database
         self._sequencer = sequencer
         self._clock = clock
@@ -101,9 +106,7 @@ class JoinPage:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.globals.update(
-            brand=brand, languages=LANGUAGES, channels=tuple(CHANNELS), privacy=settings.privacy or ""
-        )
+        environment.globals.update(brand=brand, languages=LANGUAGES, privacy=settings.privacy or "")
         self._template = environment.get_template("page.html")
 
     def application(self) -> web.Application:
@@ -151,7 +154,9 @@ class JoinPage:
         return web.Response(body=self._files[name], content_type=_FILES[name], charset="utf-8")
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        return self._shown(request, HTTPStatus.OK, form=Form())
+        language = self._language(request, request.query.get("language", ""))
+        asked = await self._asked(language)
+        return self._shown(request, HTTPStatus.OK, form=Form(), asked=asked, language=language)
 
     async def _join(self, request: web.Request) -> web.StreamResponse:
         guesses = self._visitors.guesses(
@@ -164,28 +169,43 @@ class JoinPage:
             raise _RefusedError(HTTPStatus.BAD_REQUEST, "problem_form")
         form, chosen = written
         language = self._language(request, chosen)
+        asked = await self._asked(language)
+        wrong, problem, wallet = "", "", ""
         if form.problem is not None:
             wrong, problem = form.problem
-            return self._shown(request, _WRONG, form=form, wrong=wrong, problem=problem, language=language)
-        try:
-            with guesses.asking(NotOurCodeError), guesses.asking(CodeUsedError):
-                await self._take(form, language)
-        except NotOurCodeError:
-            return self._shown(request, _WRONG, form=form, wrong="code", problem="problem_code", language=language)
-        except CodeUsedError:
-            return self._shown(request, _WRONG, form=form, wrong="code", problem="problem_used", language=language)
-        return self._shown(request, HTTPStatus.OK, done=True, language=language)
+        elif form.agreed and form.texts != _versions(asked):
+            form, problem = replace(form, agreed=frozenset()), "problem_texts"
+        else:
+            try:
+                with guesses.asking(NotOurCodeError), guesses.asking(CodeUsedError):
+                    wallet = await self._take(form.told(language, asked))
+            except NotOurCodeError:
+                wrong, problem = "code", "problem_code"
+            except CodeUsedError:
+                wrong, problem = "code", "problem_used"
+        if wallet:
+            return self._shown(request, HTTPStatus.OK, wallet=wallet, language=language)
+        return self._shown(request, _WRONG, form=form, asked=asked, wrong=wrong, problem=problem, language=language)
 
-    async def _take(self, form: Form, language: str) -> None:
+    async def _asked(self, language: str) -> dict[str, AskedText]:
+        """By which texts people are asked now."""
+        texts = await self._database.read(configs.consents_in_force)
+        return asked_in(texts, language, words_of(language), self._brand)
+
+    async def _take(self, told: Told) -> str:
+        """Lets them join; the code that stands for their card from now on."""
         if self._joining >= MAX_JOINING:
             raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "problem_busy", wait_s=1)
         self._joining += 1
         try:
-            told, now = form.told(language), self._clock()
-            await self._database.write(lambda connection: invited.join(connection, told, now, self._randomness))
+            now = self._clock()
+            joined = await self._database.write(
+                lambda connection: invited.join(connection, told, now, self._randomness)
+            )
         finally:
             self._joining -= 1
         await self._sequencer.place()
+        return joined.wallet
 
     # ---- what is shown
 
@@ -198,16 +218,30 @@ class JoinPage:
         status: HTTPStatus,
         *,
         form: Form | None = None,
+        asked: Mapping[str, AskedText] | None = None,
         wrong: str = "",
         problem: str = "",
-        done: bool = False,
+        wallet: str = "",
         language: str = "",
     ) -> web.Response:
         language = language or self._language(request, request.query.get("language", ""))
         text = self._template.render(
-            words=words_of(language), language=language, form=form, wrong=wrong, problem=problem, done=done
+            words=words_of(language),
+            language=language,
+            form=form,
+            asked=asked,
+            texts=_versions(asked or {}),
+            wrong=wrong,
+            problem=problem,
+            wallet=shown_code(wallet),
+            picture=qr_path(wallet) if wallet else None,
         )
         return web.Response(text=text, content_type="text/html", status=status)
+
+
+def _versions(asked: Mapping[str, AskedText]) -> str:
+    """What the form says it was asked by."""
+    return " ".join(sorted({one.version for one in asked.values()}))
 
 
 _WRONG: Final = HTTPStatus.UNPROCESSABLE_ENTITY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from functools import partial
 
 import msgspec
@@ -42,6 +43,7 @@ from loyalty.join_codes import store_of
 from loyalty.member import Balance, Identifier
 from loyalty.program import program_from_json
 from loyalty.receipt import Discount, Line, MemberReference, Receipt
+from loyalty.wallet_codes import made_wallet_code
 from sync.guesses import MAX_MISSES, Guesses
 from sync.loop import LookedUp
 from sync.records import MAX_DRAWS, AttachBody, RedeemBody
@@ -244,6 +246,26 @@ async def test_a_typed_number_finds_a_member_and_cannot_spend(till: Till) -> Non
     await till.counter.find(CodeTyped(typed="+381 64 123 4567"))
     assert till.customer.member is not None
 
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("five")
+    assert refusal(error) == "needs_card"
+
+
+@pytest.mark.parametrize("spends", [True, False])
+async def test_the_code_that_somebody_left_the_join_page_with_spends_where_they_were_new(
+    till: Till, spends: bool
+) -> None:
+    code = made_wallet_code(secrets.token_bytes, KEY, spends=spends)
+    iva = replace(RICH, member="m-iva", identifiers=(Identifier(kind="wallet", code=code),))
+    await till.shop.seed((iva,), PROGRAM)
+    await grant(till.shop, 500, member="m-iva", number=2)
+    await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, KEY))
+    await till.scan(code)
+    assert till.customer.member is not None
+
+    if spends:
+        await till.reserve("five")
+        return
     with pytest.raises(SaleRefusedError) as error:
         await till.reserve("five")
     assert refusal(error) == "needs_card"

@@ -18,7 +18,7 @@ from central.join_page.words import LANGUAGES, words_of
 from tests.agent.shop import receipt
 from tests.browser.measures import AMISS
 from tests.browser.test_states import axe_finds
-from tests.browser.till import Till, free_port
+from tests.browser.till import QR, Till, free_port
 from tests.sync.centre import Centre, running_centre
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -67,6 +67,16 @@ async def scanned(page: Page, folder: Path) -> str:
     return found.text
 
 
+async def card_on(phone: Page, folder: Path) -> str:
+    """What a scanner reads of the code that somebody leaves with."""
+    picture = folder / "telephone.png"
+    await phone.screenshot(path=picture, full_page=True)
+    (found,) = zxingcpp.read_barcodes(Image.open(picture))
+    assert re.fullmatch("W[2-9A-Z]{23}", found.text)
+    assert await phone.evaluate(AMISS) == []
+    return str(found.text)
+
+
 async def test_from_the_cashiers_key_to_points_on_the_new_member(
     till: Till, centre: Centre, browser: Browser, tmp_path: Path
 ) -> None:
@@ -92,6 +102,7 @@ async def test_from_the_cashiers_key_to_points_on_the_new_member(
     await phone.get_by_label("SMS").check()
     await phone.get_by_role("button", name="Mitmachen").click()
     await expect(phone.get_by_role("heading")).to_have_text("Willkommen")
+    wallet = await card_on(phone, tmp_path)
 
     # Then the till knows them before they pay, and the sale's points are theirs
     await expect(page.locator("#name")).to_have_text("Iva P.")
@@ -103,6 +114,12 @@ async def test_from_the_cashiers_key_to_points_on_the_new_member(
     (member,) = [one for one in members_of(centre) if one.startswith("j-")]
     await expect(page.locator("#spendable")).to_have_text("268")
     assert sum(centre.counted(member).values()) == 268
+
+    # And next time by the picture that they took of their card
+    await page.keyboard.press("Delete")
+    await expect(page.locator("#name")).to_have_text("Ready")
+    till.scan(wallet, aim=QR)
+    await expect(page.locator("#name")).to_have_text("Iva P.")
     assert not any(secret in url for url in asked for secret in (address.rpartition("#")[2], "641234567", "Iva"))
 
 

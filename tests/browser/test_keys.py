@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
 from agent.view import CustomerView
+from loyalty.consent_texts import ConsentTexts
 from loyalty.member import ContextLine
 from tests.browser.stage import Stage, staged
 from tests.browser.states import ANA, IDLE, KNOWN, LATE, NOW, STATES
@@ -244,6 +245,23 @@ async def test_points_do_not_shrink_without_a_word(stage: Stage) -> None:
     await stage.tell(replace(IDLE, customer=replace(KNOWN, member=replace(KNOWN.member, spendable=2460))))
 
     await expect(stage.page.locator("#fewer")).to_have_text("20 points fewer: counted anew at the centre.")
+
+
+async def test_a_customer_is_asked_in_the_chains_own_words_where_it_has_some(stage: Stage) -> None:
+    stage.answers["/v1/customer/join"] = (201, {"member": "p-1", "entries": 1})
+    own = ConsentTexts(version="2026-12", texts={"sms": {"en": "Jutro may write to me."}})
+    await stage.tell(replace(STATES["unknown"], consents=own))
+    await stage.press("n")
+    await stage.page.get_by_label("Jutro may write to me.").check()
+    await stage.page.locator("#short_name").focus()
+    await stage.press("Enter")
+
+    consent = {"channel": "sms", "state": "granted", "text_version": "2026-12-en"}
+    assert stage.asked == [("POST", "/v1/customer/join", {"turn": 8, "language": "en", "consents": [consent]})]
+    # in a language that it has none in, by those of the page
+    await stage.tell(replace(STATES["unknown"], consents=own, language="de"))
+    await stage.press("n")
+    await expect(stage.page.get_by_label("SMS")).to_be_visible()
 
 
 async def test_a_new_card_and_a_telephone_number_that_is_known_end_at_that_member(stage: Stage) -> None:

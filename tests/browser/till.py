@@ -29,7 +29,7 @@ from sync.store.writing import Writing
 from sync.wire import Change, SignedProgram
 from tests.sync.programs import put_in_force
 
-CODE_128, EAN_13 = "]C0", "]E0"
+CODE_128, EAN_13, QR = "]C0", "]E0", "]Q1"
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
 ROWS_PER_WRITE = 1000

@@ -16,12 +16,16 @@ from aiohttp import ClientResponse
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from central import cards, erasing, feed, operations, profiles, scopes
+from central import cards, configs, erasing, feed, operations, profiles, scopes
 from central.db import tables
 from central.folder import Address, DataFolder, JoinSettings
 from central.join_page.routes import MAX_BODY_BYTES, MAX_JOINING
 from central.scopes import ALL_STORES, DEFAULT
-from loyalty.join_codes import made_join_code, shown_join_code
+from loyalty.consent_texts import ConsentTexts
+from loyalty.identification import normal_code
+from loyalty.join_codes import made_join_code
+from loyalty.made_codes import shown_code
+from loyalty.wallet_codes import only_earns
 from sync.guesses import MAX_MISSES
 from tests.central.conftest import RunningCentre, fill_disk, serving
 from tests.central.till import NOON, receipt
@@ -32,7 +36,9 @@ WRONG, OFTEN = 422, 429
 
 
 class Telephone:
-    """Somebody's browser, behind the house's proxy. `visitor` is their address."""
+    """Somebody's browser, behind the house's proxy. `visitor` is their address; `texts` is what asked them."""
+
+    texts = "join-page-2026-11-en"
 
     def __init__(self, centre: RunningCentre, port: int, visitor: str = "192.0.2.1") -> None:
         self.centre = centre
@@ -47,7 +53,14 @@ class Telephone:
 
     async def join(self, code: str, **fields: str) -> tuple[int, str]:
         """Fills the form in and sends it; the status, and what it then says."""
-        written = {"code": code, "language": "en", "short_name": "", "phone": "", "email": ""} | fields
+        written = {
+            "code": code,
+            "language": "en",
+            "short_name": "",
+            "phone": "",
+            "email": "",
+            "texts": self.texts,
+        } | fields
         answer, text = await self.ask("POST", "/", written, Origin=f"https://{HOST}")
         return answer.status, text
 
@@ -74,6 +87,16 @@ def owner(centre: RunningCentre, code: str) -> str | None:
     return found
 
 
+def wallet_in(page: str) -> str:
+    """The code that stands for a card, as the page shows it."""
+    (found,) = re.findall(r'<p class="code">(W[2-9A-Z-]+)</p>', page)
+    return str(found)
+
+
+def without_wallet(page: str) -> str:
+    return re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL).replace(wallet_in(page), "")
+
+
 async def test_who_joins_has_the_sale_at_once_and_one_that_comes_later(phone: Telephone) -> None:
     centre = phone.centre
     till, code, later = await centre.till(), a_code(centre), a_code(centre)
@@ -81,13 +104,15 @@ async def test_who_joins_has_the_sale_at_once_and_one_that_comes_later(phone: Te
     change = centre.read(feed.feed_position)
 
     status, text = await phone.join(
-        shown_join_code(code).lower(), short_name="Iva P.", phone=PHONE, email=EMAIL, consent_sms="granted"
+        shown_code(code).lower(), short_name="Iva P.", phone=PHONE, email=EMAIL, consent_sms="granted"
     )
 
     assert (status, "Welcome" in text) == (200, True)
     member = owner(centre, PHONE)
     assert member is not None
-    assert {owner(centre, one) for one in (code, EMAIL)} == {member}
+    wallet = wallet_in(text)
+    assert {owner(centre, one) for one in (code, EMAIL, wallet)} == {member}
+    assert not only_earns(normal_code(wallet), centre.read(cards.code_key))
     assert centre.points(member) == 26
     row = centre.read(lambda c: operations.show(c, member, NOON)).member
     assert (row.short_name, row.language, row.balance.confirmed) == ("Iva P.", "en", 26)
@@ -157,8 +182,13 @@ async def test_whoever_knows_a_members_number_changes_and_learns_nothing(phone: 
         second, short_name="Vuk", phone="00381641234567", email="vuk@example.com", consent_sms="granted"
     )
 
-    assert (status, text) == (200, welcomed)
-    assert owner(centre, second) == member
+    # what is shown to who was a member before can be told from nothing but the key
+    first_wallet, second_wallet = wallet_in(welcomed), wallet_in(text)
+    assert (status, without_wallet(text)) == (200, without_wallet(welcomed))
+    assert first_wallet != second_wallet
+    key = centre.read(cards.code_key)
+    assert [only_earns(normal_code(one), key) for one in (first_wallet, second_wallet)] == [False, True]
+    assert {owner(centre, one) for one in (second, second_wallet)} == {member}
     assert owner(centre, "vuk@example.com") is None
     after = centre.read(lambda c: operations.show(c, member, NOON))
     assert (after.member.short_name, after.consents) == (before.short_name, ())
@@ -264,6 +294,38 @@ async def test_the_page_is_in_the_visitors_language(phone: Telephone) -> None:
         assert f'<html lang="{locale}">' in text
     _, text = await phone.ask("GET", "/?language=sr", **{"Accept-Language": "de"})
     assert '<html lang="sr-Latn-RS">' in text
+
+
+async def test_people_are_asked_by_the_chains_own_texts_where_it_has_some(phone: Telephone) -> None:
+    centre = phone.centre
+    await centre.till()
+    own = ConsentTexts(version="2026-12", texts={"sms": {"en": "Jutro <b>may</b> write to me."}})
+    key = centre.folder.program_key()
+    centre.write(lambda c: configs.publish_consents(c, own, key, NOON))
+
+    _, page = await phone.ask("GET", "/?language=en")
+    assert "Jutro &lt;b&gt;may&lt;/b&gt; write to me." in page
+    assert "sends me offers by e-mail" in page
+    _, german = await phone.ask("GET", "/?language=de")
+    assert "Jutro" not in german
+
+    # Whoever read the texts of before is shown the new ones, and agrees to nothing by the old
+    code, agreed = a_code(centre), {"consent_sms": "granted", "consent_email": "granted"}
+    status, again = await phone.join(code, phone=PHONE, email=EMAIL, **agreed)
+    assert (status, "worded anew" in again, "checked" in again, PHONE in again) == (WRONG, True, False, True)
+    assert owner(centre, code) is None
+    (asked_by,) = re.findall(r'name="texts" value="([^"]*)"', again)
+    assert (await phone.join(code, phone=PHONE, email=EMAIL, texts=asked_by, **agreed))[0] == 200
+
+    member = owner(centre, code)
+    assert member is not None
+    said = centre.read(lambda c: profiles.evidence(c, member))
+    assert [(one.channel, one.text_version) for one in said] == [
+        ("email", "join-page-2026-11-en"),
+        ("sms", "2026-12-en"),
+    ]
+    # Whoever agrees to nothing joins by any
+    assert (await phone.join(a_code(centre), phone="+381 64 999 9999", texts=""))[0] == 200
 
 
 async def test_a_full_disk_is_said_and_keeps_nothing(phone: Telephone, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loyalty.identification import is_member_code, normal_code
-from loyalty.join_codes import RANDOM_BYTES, is_join_code, made_join_code, shown_join_code, store_of
+from loyalty.join_codes import is_join_code, made_join_code, store_of
+from loyalty.made_codes import RANDOM_BYTES, shown_code
 from loyalty.pan import first_pan
 
 KEY = "ab" * 32
@@ -24,7 +25,7 @@ def test_a_code_says_at_which_store_it_was_made(drawn: bytes) -> None:
 
     assert store_of(code, KEY, STORES) == "12"
     assert is_member_code(code)
-    assert normal_code(shown_join_code(code).lower()) == code
+    assert normal_code(shown_code(code).lower()) == code
 
 
 def test_nobody_else_can_make_one() -> None:
@@ -46,8 +47,8 @@ def test_a_code_is_shown_in_groups_of_four() -> None:
     # From another reading of the form, so that it stays what it is
     code = made_join_code(bytes, KEY, "12")
 
-    assert shown_join_code(code).startswith("J222-2222-2222-222")
-    assert [len(group) for group in shown_join_code(code).split("-")] == [4] * 6
+    assert shown_code(code).startswith("J222-2222-2222-222")
+    assert [len(group) for group in shown_code(code).split("-")] == [4] * 6
     assert len({made_join_code(secrets.token_bytes, KEY, "12") for _ in range(1000)}) == 1000
 
 
@@ -64,4 +65,4 @@ def test_the_example_of_the_protocol_is_one() -> None:
     code = "JNS7-S4QX-84JB-4SF7-8JF8-H3RZ".replace("-", "")
 
     assert store_of(code, bytes(range(32)).hex(), STORES) == "12"
-    assert shown_join_code(code) in (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    assert shown_code(code) in (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
