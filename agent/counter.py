@@ -455,7 +455,7 @@ def _meant(
     if isinstance(wanted, VoucherShown):
         brought = brought_by(writing, program, owner.member, owner.standing, wanted.voucher, now=now)
         return brought.reward.id, brought
-    if any(one.id == wanted.reward and one.issued for one in program.rewards):
+    if any(one.id == wanted.reward and one.is_leased for one in program.rewards):
         return wanted.reward, own(writing, program, owner.member, owner.standing, wanted.reward, now=now)
     return wanted.reward, None
 

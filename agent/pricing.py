@@ -31,7 +31,7 @@ from loyalty.exchange import parts_of
 from loyalty.identification import normal_code
 from loyalty.instant import Instant
 from loyalty.join_codes import is_join_code
-from loyalty.member import Counters, Member, MemberState, ending_of
+from loyalty.member import Counters, Member, MemberState, ending_of, stamps_of
 from loyalty.next import preview
 from loyalty.program import Program, Reward
 from loyalty.purchase import Purchase
@@ -45,6 +45,10 @@ from sync.wire import Wanted
 
 # What anybody may know of somebody else: enough to earn, and not to spend.
 _NO_CARD: Final = frozenset({"phone", "email"})
+
+
+# Of a full card of stamps of which this register holds nothing.
+_ASKED_FOR: Final = "the centre is asked for what does not lie at this register"
 
 
 class Owner(Struct, frozen=True, kw_only=True):
@@ -222,7 +226,7 @@ def _chosen(
     named = next((reward for reward in program.rewards if reward.id == given.reward), None)
     if given.voucher:
         brought = brought_by(writing, program, member, standing, given.voucher, now=now)
-    elif named is not None and named.issued and not given.points:
+    elif named is not None and named.is_leased and not given.points:
         brought = own(writing, program, member, standing, named.id, now=now)
     else:
         return *_bought(look, priced, given), None
@@ -255,7 +259,10 @@ def _offers(look: Look, priced: Priced) -> tuple[Offer, ...]:
     if priced.purchase is None or look.owner is None or not priced.program.rewards:
         return ()
     before = look.owner.member.balance.spendable + sum(one.points for one in look.reserved)
-    return offers(priced.purchase, priced.program, before, look.taken, look.owner.vouchers)
+    owner = look.owner
+    return offers(
+        priced.purchase, priced.program, before, look.taken, brought=owner.vouchers, stamps=stamps_of(owner.member)
+    )
 
 
 def report(writing: Writing, look: Look, *, online: bool, with_could: bool = True) -> SaleReport:
@@ -279,7 +286,7 @@ def report(writing: Writing, look: Look, *, online: bool, with_could: bool = Tru
         points=priced.points,
         estimated=priced.estimated,
         could=preview(priced.basket, priced.program, _state(owner.member)).could if with_could else (),
-        rewards=tuple(_offered(offer, priced.program, owner.standing) for offer in _offers(look, priced)),
+        rewards=tuple(_offered(offer, priced.program, owner) for offer in _offers(look, priced)),
     )
 
 
@@ -311,11 +318,12 @@ def _member(reference: MemberReference, owner: Owner | None, now: Instant) -> Sa
     )
 
 
-def _offered(offer: Offer, program: Program, standing: Standing) -> RewardOffer:
-    reward = next(one for one in program.rewards if one.id == offer.reward)
+def _offered(offer: Offer, program: Program, owner: Owner) -> RewardOffer:
+    reward, standing = next(one for one in program.rewards if one.id == offer.reward), owner.standing
     safe, why = 0, ""
     if not offer.cost:
-        safe = offer.times
+        safe = min(offer.times, owner.vouchers.get(offer.reward, 0))
+        why = _ASKED_FOR if safe < offer.times else ""
     elif not offer.missing:
         safe = min(offer.times, standing.safe // offer.cost)
         try:

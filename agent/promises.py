@@ -19,17 +19,19 @@ from loyalty.account import facts_of
 from loyalty.allowances import Standing
 from loyalty.fold import Fold
 from loyalty.history import scope_of
-from loyalty.member import Counters, Member, MemberState
+from loyalty.member import Counters, Member, MemberState, stamps_of
 from loyalty.money import minor_digits
 from loyalty.program import Program, ProgramError, Reward, program_from_json
 from loyalty.receipt import Receipt
-from loyalty.rewards import NOTHING, offers
+from loyalty.rewards import NOTHING, full_cards, offers
 from sync.programs import program_at
 from sync.store.rows import KeptRedemption
 from sync.store.spending_rows import SpendingReads
 from sync.store.store import Store
 
 _NOTHING_BOUGHT: Final = "nothing-bought"
+# What a member lacks, and not a basket.
+_NOT_HAD: Final = frozenset({"points", "stamps"})
 
 
 class Promises:
@@ -52,9 +54,10 @@ class Promises:
             return promise
         own = own_vouchers(self._store, member, standing, now)
         known = {one.id: one for one in program.rewards}
+        full = full_cards(program, stamps_of(member))
         return replace(
             promise,
-            rewards=tuple(_view(one, standing, own) for one in affordable(program, member, now, own)),
+            rewards=tuple(_view(one, standing, own, full) for one in affordable(program, member, now, own)),
             reserved=tuple(
                 _reserved(one, known.get(one.reward)) for one in reserved_on_page(self._store, member.member)
             ),
@@ -112,8 +115,9 @@ def affordable(
         program,
         member.balance.spendable,
         brought=brought,
+        stamps=state.counters.stamps or {},
     )
-    return tuple(rewards[one.reward] for one in offered if all(lack.kind != "points" for lack in one.missing))
+    return tuple(rewards[one.reward] for one in offered if all(lack.kind not in _NOT_HAD for lack in one.missing))
 
 
 def reserved_on_page(reads: SpendingReads, member: str) -> tuple[KeptRedemption, ...]:
@@ -131,13 +135,13 @@ def unsafe_because(standing: Standing) -> Unsafe | None:
     return "partly_granted" if standing.safe else "not_granted"
 
 
-def _view(reward: Reward, standing: Standing, own: Mapping[str, int]) -> RewardView:
+def _view(reward: Reward, standing: Standing, own: Mapping[str, int], full: Mapping[str, int]) -> RewardView:
     return RewardView(
         reward=reward.id,
         title=reward.title or None,
         cost=reward.points,
-        times=standing.balance // reward.points if reward.points else own[reward.id],
-        safe=reward.points <= standing.safe,
+        times=standing.balance // reward.points if reward.points else max(own[reward.id], full.get(reward.id, 0)),
+        safe=reward.points <= standing.safe if reward.points else own[reward.id] > 0,
         discount_minor=reward.discount_minor or None,
         discount_percent=reward.discount_percent or None,
         piece_minor=_piece_minor(reward),

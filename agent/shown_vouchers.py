@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from agent.sale_shapes import SaleRefusedError
 from loyalty.allowances import CannotSpendError, Draw, Lease, Standing, leased
 from loyalty.identification import normal_code
-from loyalty.member import Member
+from loyalty.member import Member, stamps_of
 from loyalty.program import Program, Reward
-from loyalty.rewards import by_code
-from loyalty.voucher_codes import is_voucher_code, voucher_id
+from loyalty.rewards import by_code, full_cards
+from loyalty.voucher_codes import is_voucher_code, stamp_card_id, voucher_id
 from sync.store.writing import Writing
 from sync.wire import Wanted
 
@@ -81,11 +81,22 @@ def own(
         for one in writing.leases_of(member)
         if one.reward == reward and one.epoch == standing.epoch and not one.is_over(now)
     ]
-    if not usable:
+    card = _card(program, member, reward)
+    if not usable and card is None:
         raise SaleRefusedError("no_voucher", f"{reward!r} needs its voucher: scan that, or give its code.")
-    return _brought(
-        program, _lease(standing, usable, Wanted(member=member.member, points=1, voucher=usable[0].voucher))
-    )
+    which = usable[0].voucher if usable else card
+    return _brought(program, _lease(standing, usable, Wanted(member=member.member, points=1, voucher=which or UNSET)))
+
+
+def _card(program: Program, member: Member, reward: str) -> str | None:
+    """The voucher that stands for the member's full cards; None where stamps do not bring the reward.
+
+    Raises SaleRefusedError where none is full.
+    """
+    full = full_cards(program, stamps_of(member)).get(reward)
+    if full == 0:
+        raise SaleRefusedError("not_enough", f"No card of stamps is full: {reward!r} costs one.")
+    return None if full is None else stamp_card_id(member.member, reward)
 
 
 def _lease(standing: Standing, leases: Iterable[Lease], wanted: Wanted) -> Lease:
@@ -96,7 +107,7 @@ def _lease(standing: Standing, leases: Iterable[Lease], wanted: Wanted) -> Lease
 
 
 def _brought(program: Program, lease: Lease) -> Brought:
-    reward = next((one for one in program.rewards if one.id == lease.reward and one.issued), None)
+    reward = next((one for one in program.rewards if one.id == lease.reward and one.is_leased), None)
     if reward is None:
         raise SaleRefusedError("not_for_basket", f"The program in force has no reward {lease.reward!r} for vouchers.")
     return Brought(reward=reward, lease=lease)

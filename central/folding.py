@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, delete, func, insert, select, union_all
 from sqlalchemy.exc import OperationalError
 
-from central import feed, ledger, programs, spent, states, variances
+from central import feed, ledger, programs, spent, states, variances, vouchers
 from central import members as roll
 from central.db import tables
 from central.spent import Standing
@@ -323,7 +323,9 @@ def _write(connection: Connection, done: Mapping[str, _Done], now: datetime) -> 
     variances.renew(connection, list(done), found, now)
     # One whose last receipt went has nothing to go on from any more.
     states.forget(connection, [member for member, one in done.items() if one.carried is None])
-    states.save(connection, {member: one.carried for member, one in done.items() if one.carried is not None})
+    carried = {member: one.carried for member, one in done.items() if one.carried is not None}
+    states.save(connection, carried)
+    vouchers.fill_cards(connection, {member: one.counters for member, one in carried.items()}, now)
 
 
 def _note_undone(connection: Connection, tried: Iterable[str], undone: Mapping[str, str], now: datetime) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, select
 
-from central import cards, ledger, limits, members, originals, programs, receipts, states, unmapped, variances
+from central import cards, ledger, limits, members, originals, programs, receipts, states, unmapped, variances, vouchers
 from central.cards import Holder
 from central.db import tables
 from central.db.sets import among, insert_rows
@@ -204,6 +204,7 @@ def keep(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[st
     insert_rows(connection, tables.ledger, [row for one in fresh for row in one.ledger_rows])
     variances.note(connection, [one.variance for one in fresh if one.variance is not None], now)
     states.save(connection, carried)
+    vouchers.fill_cards(connection, {member: one.counters for member, one in carried.items()}, now)
     unmapped.note(connection, ((None, one.stored.receipt) for one in fresh), now)
 
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row
 
-from central import allowances, members, spent, vouchers
+from central import allowances, members, spent, uses, vouchers
 from central.devices import Device, Randomness
 from central.problems import UnreadableError
 from central.recalling import NotGrantedError, asked_back
@@ -107,7 +107,7 @@ def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
     """
     policy, epochs, room = replace(ahead.policy, rewards=_AHEAD), ahead.epochs, ahead.room
     rows = vouchers.of_members(connection, sorted(ahead.visits), rewards, ahead.now)
-    given = vouchers.standing(connection, [row.id for row in rows])
+    given = uses.standing(connection, [row.id for row in rows])
     leases: defaultdict[str, list[Row[Any]]] = defaultdict(list)
     for one in allowances.open_of_vouchers(connection, [row.id for row in rows]):
         leases[one.voucher].append(one)

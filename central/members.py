@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import cards, context, profiles, programs
+from central import cards, context, profiles, programs, uses
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.db.sets import among
@@ -268,14 +268,14 @@ def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> di
     """The rows registers may hold, as of `now`; ids that mean another member have none."""
     found: dict[str, Member] = {}
     in_force = programs.program_in_force(connection, now) if members else None
-    program = in_force.program if in_force is not None and reached_by_activity(in_force.program) else None
+    program = in_force.program if in_force is not None else None
     for start in range(0, len(members), AT_ONCE):
         found.update(_rows(connection, members[start : start + AT_ONCE], now, program))
     return found
 
 
-def _rows(connection: Connection, members: Sequence[str], now: datetime, program: Program | None) -> dict[str, Member]:
-    """`program` is there where its tiers are reached by what members do."""
+def _rows(connection: Connection, members: Sequence[str], now: datetime, in_force: Program | None) -> dict[str, Member]:
+    program = in_force if in_force is not None and reached_by_activity(in_force) else None
     identifiers = cards.identifiers_of(connection, members)
     aliases, told = aliases_of(connection, members), profiles.shown(connection, members)
     elsewhere = context.of_members(connection, members, now)
@@ -296,6 +296,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime, program
         .where(among(tables.members.c.id, members))
     ).all()
     counted = {row.id: _counters.decode(row.counters) for row in rows if row.counters is not None}
+    spent = uses.stamps_spent(connection, list(counted), in_force) if in_force is not None and counted else {}
     return {
         row.id: Member(
             member=row.id,
@@ -305,7 +306,7 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime, program
             language=UNSET if row.language is None else row.language,
             balance=Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed - row.reserved),
             as_of=now,
-            counters=_counters_of(row, counted.get(row.id)),
+            counters=_counters_of(row, counted.get(row.id), spent.get(row.id, {})),
             aliases=aliases.get(row.id) or UNSET,
             note=told[row.id].note or UNSET,
             consents=told[row.id].consents or UNSET,
@@ -317,12 +318,15 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime, program
     }
 
 
-def _counters_of(row: Row[Any], counted: Counters | None) -> Counters | UnsetType:
-    """What a register may hold of what was counted: the tier stands for the activity that it was reached with."""
+def _counters_of(row: Row[Any], counted: Counters | None, spent: Mapping[str, int]) -> Counters | UnsetType:
+    """What a register may hold of what was counted: the tier stands for the activity that it was reached with, and
+    stamps that were spent are off.
+    """
     segments = msgspec.json.decode(row.segments, type=tuple[str, ...])
     if counted is None:
         return Counters(segments=segments) if segments else UNSET
-    return replace(counted, activity=UNSET, segments=segments)
+    stamps = {rule: max(0, count - spent.get(rule, 0)) for rule, count in (counted.stamps or {}).items()}
+    return replace(counted, activity=UNSET, segments=segments, stamps=stamps if counted.stamps else counted.stamps)
 
 
 def _progress(row: Row[Any], counted: Counters | None, program: Program | None, now: datetime) -> Progress | UnsetType:

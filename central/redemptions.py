@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from central import allowances, members, spent, vouchers
+from central import allowances, members, spent, uses, vouchers
 from central.db import tables
 from central.devices import Device
 from central.plausible import AHEAD
@@ -88,7 +88,7 @@ def _wrong_with(connection: Connection, voucher: str, body: RedeemBody, member: 
     row = vouchers.hold(connection, voucher)
     if row is None:
         return ("unknown_voucher",)
-    given = vouchers.standing(connection, [voucher]).get(voucher, 0)
+    given = uses.standing(connection, [voucher]).get(voucher, 0)
     problems = {
         "foreign_voucher": row.member not in (None, member),
         "revoked_voucher": row.revoked_at is not None,

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, Row, select
 
-from central import allowances, ledger
+from central import allowances, ledger, uses
 from central.allowances import Drawn
 from central.db import tables
 from central.db.sets import among
@@ -24,7 +24,7 @@ from loyalty.entry_rules import is_spent, spent_rule
 from loyalty.ledger import LedgerEntry
 from loyalty.spending import LotPart, Spending, free_lots, spent_entries
 
-GIVEN, RELEASED = "given", "released"
+GIVEN, RELEASED = uses.GIVEN, uses.RELEASED
 
 _PARTS = tuple[LotPart, ...]
 _DRAWN = tuple[Drawn, ...]

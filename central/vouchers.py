@@ -6,23 +6,25 @@ what registers hold (`central.leasing`). A code is told once, to who has it issu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, and_, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from central import allowances, cards, devices, members, programs
+from central import uses as used
 from central.db import tables
 from central.db.sets import among
-from central.spent import GIVEN
 from loyalty.identification import normal_code
+from loyalty.member import Counters
 from loyalty.periods import Expiry, expiry
 from loyalty.program import Program
 from loyalty.receipt import AwareDatetime
+from loyalty.rewards import full_cards
 from loyalty.schedule import in_force_at
-from loyalty.voucher_codes import is_voucher_code, made_code, voucher_id
+from loyalty.voucher_codes import is_voucher_code, made_code, stamp_card_id, voucher_id
 from sync.wire import HeldAllowance
 
 # In one go: some seconds of the one writer.
@@ -165,7 +167,7 @@ def listed(
     rows = connection.execute(query.order_by(table.c.issued_at.desc(), table.c.id).limit(MAX_LISTED + 1)).all()
     shown = rows[:MAX_LISTED]
     ids = [row.id for row in shown]
-    given, places = standing(connection, ids), devices.places_of(connection)
+    given, places = used.standing(connection, ids), devices.places_of(connection)
     held = allowances.open_of_vouchers(connection, ids)
     return VoucherList(
         vouchers=tuple(
@@ -196,6 +198,35 @@ def recall_over(connection: Connection, now: datetime) -> None:
     allowances.recall(connection, allowances.open_of_vouchers(connection, sorted(set(some))))
 
 
+def fill_cards(connection: Connection, counted: Mapping[str, Counters], now: datetime) -> None:
+    """These members have so many stamps: a full card is one use of the voucher that stands for their cards.
+
+    What members brought with them who were merged into these stands for the cards of then, and goes off.
+    """
+    in_force = programs.program_in_force(connection, now) if any(one.stamps for one in counted.values()) else None
+    if in_force is None:
+        return
+    full = {member: full_cards(in_force.program, counters.stamps or {}) for member, counters in counted.items()}
+    rewards = [reward.id for reward in in_force.program.rewards if reward.stamps]
+    table = tables.vouchers
+    query = select(table).where(among(table.c.member, sorted(full)), table.c.reward.in_(rewards))
+    rows = connection.execute(query).all() if rewards else ()
+    known = {row.id: row for row in rows}
+    for member, cards_of in full.items():
+        for reward, count in cards_of.items():
+            card = stamp_card_id(member, reward)
+            others = sum(row.uses for row in rows if (row.member, row.reward) == (member, reward) and row.id != card)
+            wanted = max(0, count - others)
+            if card not in known and wanted:
+                row = {"id": card, "reward": reward, "member": member, "uses": wanted, "issued_at": now}
+                connection.execute(insert(table).values(row))
+            elif card in known and known[card].uses != wanted:
+                connection.execute(update(table).where(table.c.id == card).values(uses=wanted))
+            else:
+                continue
+            _to_be_planned(connection, member)
+
+
 # ---- what is so
 
 
@@ -212,39 +243,8 @@ def hold(connection: Connection, voucher: str) -> Row[Any] | None:
 def free_of(connection: Connection, voucher: Row[Any]) -> int:
     """Uses that nobody took and no register holds. Below zero where more were given than there are."""
     held = allowances.open_of_vouchers(connection, [voucher.id])
-    given = standing(connection, [voucher.id]).get(voucher.id, 0)
+    given = used.standing(connection, [voucher.id]).get(voucher.id, 0)
     return int(voucher.uses - given - sum(allowances.left_of(row) for row in held))
-
-
-def standing(connection: Connection, some: Sequence[str]) -> dict[str, int]:
-    """How often each of these was used: on sales that took place and were not wholly brought back.
-
-    A use is one thing: a sale of which something stays keeps it, and so does one that the voucher paid for whole, since
-    its returns do not tell by their totals what stayed.
-    """
-    given, keys, sales = tables.redemptions, tables.receipt_keys, tables.receipts
-    returns = sales.alias("returns")
-    came_back = (
-        select(func.sum(returns.c.total_minor))
-        .where(returns.c.original == sales.c.key, returns.c.kind == "return", returns.c.status == "final")
-        .scalar_subquery()
-    )
-    stands = or_(
-        sales.c.key.is_(None),
-        and_(
-            sales.c.status != "voided",
-            or_(came_back.is_(None), sales.c.total_minor <= 0, sales.c.total_minor + came_back > 0),
-        ),
-    )
-    query = (
-        select(given.c.voucher, func.sum(case((stands, given.c.times), else_=0)).label("times"))
-        .select_from(
-            given.outerjoin(keys, keys.c.key == given.c.receipt).outerjoin(sales, sales.c.key == keys.c.receipt)
-        )
-        .where(among(given.c.voucher, some), given.c.state == GIVEN)
-        .group_by(given.c.voucher)
-    )
-    return {row.voucher: int(row.times) for row in connection.execute(query)} if some else {}
 
 
 def rows_of(connection: Connection, some: Sequence[str]) -> dict[str, Row[Any]]:

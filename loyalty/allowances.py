@@ -175,13 +175,13 @@ class Share(Struct, frozen=True, kw_only=True):
 
 def unit_of(program: Program) -> int | None:
     """The points that the cheapest reward costs which can be had by allowance; None where there is none."""
-    costs = (reward.points for reward in program.rewards if reward.offline == "allowance" and not reward.issued)
+    costs = (reward.points for reward in program.rewards if reward.offline == "allowance" and not reward.is_leased)
     return min(costs, default=None)
 
 
 def issued_ahead(program: Program) -> tuple[str, ...]:
-    """The rewards whose vouchers are set aside ahead."""
-    return tuple(one.id for one in program.rewards if one.issued and one.offline == "allowance")
+    """The rewards whose vouchers, or full cards of stamps, are set aside ahead."""
+    return tuple(one.id for one in program.rewards if one.is_leased and one.offline == "allowance")
 
 
 def ahead_of(program: Program | None) -> tuple[int | None, frozenset[str]]:

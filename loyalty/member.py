@@ -186,6 +186,11 @@ class MemberState(Struct, frozen=True, kw_only=True):
         return Balance(confirmed=self.confirmed, pending=self.pending, spendable=spendable)
 
 
+def stamps_of(member: Member) -> dict[str, int]:
+    """The stamps that a member has, by their rule."""
+    return (member.counters.stamps or {}) if member.counters else {}
+
+
 def ahead_of(counters: Counters, until: datetime) -> str | None:
     """The first of a member's activity and visits that lies on a later day than `until`, by the clock of `until`."""
     midnight = datetime.combine(until, time.max, until.tzinfo)

@@ -92,7 +92,10 @@ def preview(basket: Receipt, program: Program, member: MemberState = NEW) -> Pre
     could += _of_stamps(looked_at, program, fold.streaks.stamps(), entries)
     if at is not None:
         could += _of_tiers(program, fold, fold.tier(program, facts, at), at)
-    rewards = offers(looked_at.purchase, program, _spendable(member, program, at)) if program.rewards else ()
+    stamps = member.counters.stamps or {}
+    rewards = (
+        offers(looked_at.purchase, program, _spendable(member, program, at), stamps=stamps) if program.rewards else ()
+    )
     return replace(
         nothing, points=sum(entry.points for entry in entries), gives=entries, could=tuple(could), rewards=rewards
     )
@@ -199,6 +202,8 @@ def _of_stamps(
     basket: Basket, program: Program, has: Mapping[str, int], entries: Iterable[LedgerEntry]
 ) -> Iterator[Next]:
     for rule, pieces in zip(program.stamps, terms_of(program).stamps, strict=True):
+        if rule.give is UNSET:
+            continue  # the reward that costs its stamps says how many are missing
         count = rule.every - has.get(rule.id, 0)
         fuller = basket.with_more(pieces, count)
         full = pieces.basis_of(basket.purchase) + count * QUANTITY_SCALE

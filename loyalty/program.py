@@ -147,12 +147,15 @@ class VisitRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class StampRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stamp for each whole piece that `when` names; points for every so many stamps."""
+    """A stamp for each whole piece that `when` names; points for every so many stamps.
+
+    One that gives nothing fills cards of so many stamps, and a reward costs a full one (`Reward.stamps`).
+    """
 
     id: RuleName
     every: Annotated[int, Meta(ge=1, le=1_000)]
     when: Condition | UnsetType = UNSET
-    give: Points
+    give: Points | UnsetType = UNSET
     pending: Duration | UnsetType = UNSET
     expires: Expiry | UnsetType = UNSET
 
@@ -179,11 +182,11 @@ class EventRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What points buy, or a voucher: a discount on a basket. Which there are for a basket, `loyalty.rewards` says.
 
-    It has a `cost` in points, or a `code` that whoever shows it may use as often as they like: nothing is spent then,
-    so it can be had without the centre. Or it is `issued`: the centre makes vouchers that bring it, each with a code
-    of its own, and a register takes one only where that was set aside for it. A voucher is good until what `expires`
-    says of the moment at which it was issued, unless who issues it says otherwise. What a voucher brings comes once on
-    a receipt where nothing else is said.
+    It has a `cost` in points, or costs a full card of `stamps`, of the stamp rule that is named. Or a `code`: whoever
+    shows it may use as often as they like: nothing is spent then, so it can be had without the centre. Or it is
+    `issued`: the centre makes vouchers that bring it, each with a code of its own, and a register takes one only where
+    that was set aside for it. A voucher is good until what `expires` says of the moment at which it was issued, unless
+    who issues it says otherwise. What a voucher brings comes once on a receipt where nothing else is said.
 
     One of three: `discount_minor` off the goods that `when` names (off all goods without it), `discount_percent` of
     them, or one piece of them at `piece_minor` (0: for nothing), the dearest or the cheapest as `piece` says.
@@ -197,6 +200,7 @@ class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: Name | UnsetType = UNSET
     priority: int = 0
     cost: PositiveInt | UnsetType = UNSET
+    stamps: RuleName | UnsetType = UNSET
     code: VoucherCode | UnsetType = UNSET
     issued: bool | UnsetType = UNSET
     expires: Expiry | UnsetType = UNSET
@@ -215,8 +219,18 @@ class Reward(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def points(self) -> int:
-        """What one of it costs; 0 where a voucher brings it."""
+        """What one of it costs; 0 where a voucher or a full card brings it."""
         return self.cost or 0
+
+    @property
+    def is_brought(self) -> bool:
+        """Whether it takes a voucher, which is not shown before: points and stamps are the member's own."""
+        return self.cost is UNSET and self.stamps is UNSET
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether it is taken only where a use of a voucher, or of a full card, was set aside."""
+        return bool(self.issued) or self.stamps is not UNSET
 
 
 class Returns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -301,6 +315,7 @@ def _wrong(program: Program) -> Iterator[str]:
         if code is not UNSET and code in codes[:index]:
             yield f"$.rewards[{index}].code: {code!r} is another reward's code; a voucher brings one reward"
     yield from _wrong_tiers(program)
+    yield from _wrong_cards(program)
     for index, rule in enumerate(program.earn):
         yield from _wrong_give(f"$.earn[{index}].give", rule.give)
     for part in ("earn", "visits", "stamps", "events"):
@@ -331,6 +346,20 @@ def _wrong_tiers(program: Program) -> Iterator[str]:
             yield f"{path}.at_least: not above a tier before it by the same measure; list tiers from the lowest up"
         else:
             least[measures[0]] = tier.from_.at_least
+
+
+def _wrong_cards(program: Program) -> Iterator[str]:
+    """Full cards are spent once: for points, or for one reward."""
+    fills = {rule.id for rule in program.stamps if rule.give is UNSET}
+    spends = [reward.stamps for reward in program.rewards if reward.stamps is not UNSET]
+    for index, reward in enumerate(program.rewards):
+        if reward.stamps is not UNSET and reward.stamps not in fills:
+            yield f"$.rewards[{index}].stamps: {reward.stamps!r} is no stamp rule without give; name one"
+        elif reward.stamps is not UNSET and spends.count(reward.stamps) > 1:
+            yield f"$.rewards[{index}].stamps: {reward.stamps!r} is spent on another, too; write a rule for each"
+    for index, rule in enumerate(program.stamps):
+        if rule.id in fills and rule.id not in spends:
+            yield f"$.stamps[{index}]: it gives nothing; say give, or have a reward cost its stamps"
 
 
 def _wrong_give(path: str, give: Give) -> Iterator[str]:
@@ -372,14 +401,15 @@ def _wrong_reward(path: str, reward: Reward) -> Iterator[str]:
 
 def _wrong_source(path: str, reward: Reward) -> Iterator[str]:
     """What brings a reward: points, a code, or vouchers that are issued."""
-    if (reward.cost is not UNSET) + (reward.code is not UNSET) + bool(reward.issued) != 1:
-        yield f'{path}: give one of cost, in points, the code of a voucher, and "issued": true for issued ones'
+    ways = (reward.cost, reward.code, reward.issued or UNSET, reward.stamps)
+    if sum(way is not UNSET for way in ways) != 1:
+        yield f'{path}: give one of cost, in points, stamps, the code of a voucher, and "issued": true for issued ones'
     if reward.expires is not UNSET:
         if not reward.issued:
             yield f"{path}.expires: only vouchers that are issued have an end of their own; say valid_until"
         yield from _wrong_expiry(path, reward.expires)
-    if reward.issued and reward.offline == "floor":
-        yield f"{path}.offline: an issued voucher goes by no balance; say allowance or refuse"
+    if reward.is_leased and reward.offline == "floor":
+        yield f"{path}.offline: an issued voucher, and a card of stamps, goes by no balance; say allowance or refuse"
     if reward.code is not UNSET and reward.offline != "refuse":
         yield f"{path}.offline: nothing is spent where a voucher is shown, so it needs no centre; take it out"
 

@@ -59,9 +59,9 @@ class Redeemed(Struct, frozen=True, kw_only=True):
 class Missing(Struct, frozen=True, kw_only=True):
     """Why a reward cannot be had now. `count` is how much is missing; None where nothing that is bought helps."""
 
-    kind: Literal["points", "basket", "goods", "stacked", "most"]
+    kind: Literal["points", "stamps", "basket", "goods", "stacked", "most"]
     count: int | None
-    unit: Literal["points", "minor", "pieces"] | None
+    unit: Literal["points", "stamps", "minor", "pieces"] | None
     why: str
 
 
@@ -87,23 +87,49 @@ def offers(
     program: Program,
     spendable: int,
     taken: Sequence[Taken] = (),
+    *,
     brought: Mapping[str, int] = NOTHING,
+    stamps: Mapping[str, int] = NOTHING,
 ) -> tuple[Offer, ...]:
     """The rewards that are meant for this basket, here and now, in the order of `(priority, id)`, beside those `taken`.
 
     `spendable` is what the member may spend, before what is `taken`. A reward whose conditions do not hold is left out:
     nothing that could be bought would bring it; so is one that only a voucher brings, but for those that vouchers
-    bring so many times (`brought`).
+    bring so many times (`brought`). `stamps` are those that the member has, by their rule: a full card brings its
+    reward, too.
 
     Raises RewardUnavailableError where `taken` cannot be had.
     """
     basket = _Basket(purchase, program.currency)
+    filled = full_cards(program, stamps)
     spendable -= sum(each.points for each in _redeem(basket, program, taken))
     return tuple(
-        _offer(ready, basket, spendable, brought.get(ready.reward.id, 0))
+        _offer(
+            ready,
+            basket,
+            spendable,
+            brought=max(brought.get(ready.reward.id, 0), filled.get(ready.reward.id, 0)),
+            lacking=_to_a_full_card(program, ready.reward, stamps),
+        )
         for ready in _ready(program)
-        if (ready.reward.cost is not UNSET or ready.reward.id in brought) and _is_meant(ready, purchase)
+        if (not ready.reward.is_brought or ready.reward.id in brought) and _is_meant(ready, purchase)
     )
+
+
+def full_cards(program: Program, stamps: Mapping[str, int]) -> dict[str, int]:
+    """How often a member with these stamps can have each reward that costs a full card."""
+    every = {rule.id: rule.every for rule in program.stamps}
+    return {
+        reward.id: stamps.get(reward.stamps, 0) // every[reward.stamps]
+        for reward in program.rewards
+        if reward.stamps is not UNSET
+    }
+
+
+def _to_a_full_card(program: Program, reward: Reward, stamps: Mapping[str, int]) -> int:
+    """How many stamps more fill the next card; 0 for a reward that costs none."""
+    every = next((rule.every for rule in program.stamps if rule.id == reward.stamps), 0)
+    return every - stamps.get(reward.stamps or "", 0) % every if every else 0
 
 
 def by_code(program: Program, code: str) -> Reward | None:
@@ -265,7 +291,7 @@ def per_receipt(reward: Reward) -> int:
     """How many times a receipt can have a reward, whatever is on it."""
     if reward.max_per_receipt is not UNSET:
         return reward.max_per_receipt
-    return MAX_TIMES if reward.cost is not UNSET else 1
+    return 1 if reward.is_brought else MAX_TIMES
 
 
 def _redeem(basket: _Basket, program: Program, taken: Sequence[Taken]) -> list[Redeemed]:
@@ -290,10 +316,15 @@ def _check(ready: _Ready, times: int, basket: _Basket) -> None:
         raise RewardUnavailableError(f"{name!r}: this basket can have it {most} times at most")
 
 
-def _offer(ready: _Ready, basket: _Basket, spendable: int, brought: int) -> Offer:
+def _offer(ready: _Ready, basket: _Basket, spendable: int, *, brought: int, lacking: int) -> Offer:
     reward = ready.reward
     affordable = spendable // reward.points if reward.points else brought
-    missing = (*_too_few_points(reward, spendable), *_stacked(ready, basket), *_lacking(ready, basket))
+    missing = (
+        *_too_few_points(reward, spendable),
+        *_too_few_stamps(0 if brought else lacking),
+        *_stacked(ready, basket),
+        *_lacking(ready, basket),
+    )
     minor = {} if missing else basket.off(ready, 1)[0]
     return Offer(
         reward=reward.id,
@@ -311,6 +342,11 @@ def _too_few_points(reward: Reward, spendable: int) -> Iterator[Missing]:
     if 0 < reward.points > spendable:
         count = reward.points - max(0, spendable)
         yield Missing(kind="points", count=count, unit="points", why=f"{count} points more")
+
+
+def _too_few_stamps(count: int) -> Iterator[Missing]:
+    if count:
+        yield Missing(kind="stamps", count=count, unit="stamps", why=f"{count} stamps more")
 
 
 def _stacked(ready: _Ready, basket: _Basket) -> Iterator[Missing]:

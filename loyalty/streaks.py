@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from loyalty.entry_rules import numbered
@@ -75,6 +75,8 @@ class Streaks:
     def check(sale: Purchase, program: Program) -> None:
         """Raises TooManyPointsError where a rule may give more for `sale` than an entry can hold."""
         for rule, pieces in zip(program.stamps, terms_of(program).stamps, strict=True):
+            if rule.give is UNSET:
+                continue
             full = pieces.basis_of(sale) // QUANTITY_SCALE // rule.every + 1
             check_size(rule.id, full * rule.give.points)
 
@@ -95,7 +97,7 @@ class Streaks:
         return (self._counters.visited or {}) | newest
 
     def stamps(self) -> dict[str, int]:
-        """The stamps of each rule that gave nothing yet."""
+        """The stamps of each rule that gave nothing yet: of one that fills cards all, full ones too."""
         return (self._counters.stamps or {}) | {name: book.over for name, book in self._stamps.items()}
 
     def _cards(self) -> list[_Visits | _Stamps]:
@@ -246,7 +248,7 @@ class _Stamps:
 
     @property
     def over(self) -> int:
-        return self._stamps % self._rule.every
+        return self._stamps if self._rule.give is UNSET else self._stamps % self._rule.every
 
     def sold(self, sale: Purchase, terms: _StampTerms) -> Iterator[LedgerEntry]:
         if terms.rule.every != self._rule.every:
@@ -255,9 +257,10 @@ class _Stamps:
         pieces = terms.pieces.basis_of(sale)
         self._sold[sale.receipt.key] = (pieces, terms)
         full = self._filled(pieces // QUANTITY_SCALE)
-        if full <= 0:
+        rule = self._rule
+        if full <= 0 or rule.give is UNSET:
             return
-        rule, points = self._rule, full * self._rule.give.points
+        points = full * rule.give.points
         matures, gone = sale.times(rule.pending, rule.expires)
         entry = LedgerEntry(
             receipt=sale.receipt.key,

@@ -8,6 +8,7 @@ brings.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from collections.abc import Callable
@@ -42,6 +43,11 @@ def is_voucher_code(code: str) -> bool:
 def voucher_id(code: str, key: str) -> str:
     """What is kept of a code in normal form, 64 hexadecimal digits. `key` is the centre's key of codes."""
     return hmac.digest(bytes.fromhex(key), b"voucher\0" + code.encode(), "sha256").hex()
+
+
+def stamp_card_id(member: str, reward: str) -> str:
+    """The one voucher that stands for a member's full cards of stamps, which this reward costs. It has no code."""
+    return hashlib.sha256(f"stamps\0{member}\0{reward}".encode()).hexdigest()
 
 
 def printed_code(code: str) -> str:

@@ -12,17 +12,19 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from agent.sale_shapes import RedemptionGiven, SaleRefusedError, SaleReport
 from central import cards, vouchers
 from central.db.tables import redemptions
+from loyalty.member import Counters
 from loyalty.program import program_from_json
 from loyalty.receipt import AwareDatetime
-from loyalty.voucher_codes import made_code, printed_code, voucher_id
+from loyalty.voucher_codes import made_code, printed_code, stamp_card_id, voucher_id
 from sync.guesses import MAX_MISSES
 from sync.store.reading import CODE_KEY
-from sync.wire import GrantedAllowance, NothingGranted
-from tests.agent.shop import Shop, at
+from sync.wire import Change, GrantedAllowance, NothingGranted, Wanted
+from tests.agent.shop import ANA, Shop, at
 from tests.agent.test_redeeming import CARD, MEMBER, Counter, counter, rewards, told
 from tests.agent.test_sales import CENTRE, EPOCH, KEY, Pos, ready, redeemed, states, till
 from tests.agent.test_webhook import sale
@@ -230,6 +232,72 @@ async def test_a_voucher_that_is_over_is_not_taken_though_it_lies_here(shop: Sho
         # one that ends later is
         await holding(shop, made_code((8).to_bytes), member="m-ana", number=2, until=at(30).wall + timedelta(days=1))
         assert states(await pos.told("POST", f"/{name}/redemptions", {"reward": "gift"})) == ["reserved"]
+
+
+CARDS = program_from_json(
+    msgspec.json.encode(
+        {
+            "program": "test",
+            "currency": "RSD",
+            "earn": [],
+            "stamps": [{"id": "coffee", "every": 10}],
+            "rewards": [{"id": "free", "stamps": "coffee", "discount_minor": 5000, "offline": "allowance"}],
+        }
+    )
+)
+
+
+async def stamped(shop: Shop, stamps: int) -> None:
+    """A register that knows the cards program, and a member with so many stamps."""
+    await ready(shop, points=0, program=CARDS)
+    anas = replace(ANA, counters=Counters(stamps={"coffee": stamps}))
+    change = Change(pos=1000, op="upsert", member=anas.member, row=anas)
+    await shop.store.write(lambda writing: writing.apply_changes((change,), 1000, None))
+
+
+async def test_a_full_card_of_stamps_that_lies_here_is_spent_without_a_network(shop: Shop) -> None:
+    # given a member with a full card, a use of which was set aside for this register
+    await stamped(shop, 23)
+    await holding(shop, member="m-ana", reward="free")
+    async with till(shop) as pos:
+        name = await pos.opened()
+        report = await pos.told("GET", f"/{name}")
+        [offer] = report["rewards"]
+        assert (offer["reward"], offer["times"], offer["safe_times"]) == ("free", 2, 1)
+        # when it is wanted twice
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "free"})
+        assert (await refused(pos, {"reward": "free"}, name))[0] == "not_offline"
+        await pos.told("POST", f"/{name}/close", sale(1))
+    # then one counts, and costs no points
+    [body] = redeemed(shop)
+    assert (body.reward, body.points, [one.allowance for one in body.drawn]) == ("free", 0, ["a-1"])
+
+
+async def test_a_full_card_is_asked_of_the_centre_and_one_that_is_not_full_of_nobody(shop: Shop) -> None:
+    await stamped(shop, 10)
+    async with till(shop) as pos:
+        pos.centre.is_online = True
+        wanted: list[Wanted] = []
+
+        async def grants(one: Wanted) -> None:
+            wanted.append(one)
+            await holding(shop, member="m-ana", reward="free")
+
+        pos.centre.grants = grants
+        name = await pos.opened()
+        assert states(await pos.told("POST", f"/{name}/redemptions", {"reward": "free"})) == ["reserved"]
+    assert [one.voucher for one in wanted] == [stamp_card_id("m-ana", "free")]
+
+
+async def test_a_card_that_is_not_full_says_how_many_stamps_are_missing(shop: Shop) -> None:
+    await stamped(shop, 7)
+    async with till(shop) as pos:
+        pos.centre.is_online = True
+        name = await pos.opened()
+        [offer] = (await pos.told("GET", f"/{name}"))["rewards"]
+        assert [(lack["kind"], lack["count"]) for lack in offer["missing"]] == [("stamps", 3)]
+        assert (await refused(pos, {"reward": "free"}, name))[0] == "not_enough"
+    assert pos.centre.wanted == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from loyalty.allowances import (
     unit_of,
 )
 from loyalty.program import Reward
+from tests.loyalty.receipts import MORNING
 from tests.loyalty.test_rewards import program
 
 FIVE = Reward(id="five", cost=500, discount_minor=500, offline="allowance")
@@ -64,6 +67,12 @@ class TestVouchers:
             leased([lease("a", epoch=epoch) for epoch in leases], epoch="now", is_sure=is_sure)
 
         assert caught.value.reason == reason
+
+    def test_one_that_has_an_end_is_over_from_then_on(self) -> None:
+        ends = replace(lease("a"), expires_at=MORNING)
+
+        assert [ends.is_over(MORNING - timedelta(seconds=1)), ends.is_over(MORNING)] == [False, True]
+        assert not lease("a").is_over(MORNING)
 
 
 class TestSpending:
@@ -146,6 +155,7 @@ class TestPlanning:
         # what a voucher brings costs no points
         gift = {"id": "v", "issued": True, "discount_minor": 1, "offline": "allowance"}
         assert ahead_of(program(one, gift)) == (None, frozenset("v"))
+        assert ahead_of(None) == (None, frozenset())
         assert unit_of(program(one, {"id": "v", "issued": True, "discount_minor": 1, "offline": "allowance"})) is None
 
     def test_whole_rewards_are_dealt_out_from_where_the_member_shops_most(self) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from loyalty.member import Activity, Counters, Identifier, Lot, Member, ahead_of, ending_of
+from loyalty.member import Activity, Counters, Identifier, Lot, Member, ahead_of, ending_of, stamps_of
 
 BLOCKED = Identifier(kind="card", code="TS2", card="TS2", state="blocked")
 
@@ -62,3 +62,8 @@ def test_a_row_of_a_newer_centre_is_read_as_far_as_it_is_known() -> None:
         lots=(Lot(points=5),),
         activity=(Activity(at=datetime.fromisoformat("2026-11-23T12:00:00+01:00"), visits=1),),
     )
+
+
+def test_of_whom_nothing_is_counted_no_stamps_are_known() -> None:
+    assert stamps_of(Member(member="m1")) == stamps_of(Member(member="m1", counters=Counters())) == {}
+    assert stamps_of(Member(member="m1", counters=Counters(stamps={"coffee": 7}))) == {"coffee": 7}

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from loyalty.periods import FIRST, earlier, expiry, in_utc, later
+from loyalty.periods import FIRST, earlier, expiry, in_utc, is_expiry, later
 from tests.loyalty.receipts import MORNING
 
 
@@ -45,3 +45,7 @@ def test_a_time_that_utc_has_no_date_for_is_its_first_or_last_day() -> None:
     assert in_utc(first) == FIRST
     assert in_utc(last).isoformat() == "9999-12-31T00:00:00+00:00"
     assert in_utc(datetime.fromisoformat("2026-11-22T09:00+01:00")).isoformat() == "2026-11-22T08:00:00+00:00"
+
+
+def test_an_end_is_written_as_a_day_or_a_duration() -> None:
+    assert [is_expiry(text) for text in ("2027-12-31", "P3M", "P1Y/end-of-year", "soon")] == [True, True, True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from loyalty.rewards import (
     redeemed,
     shared_out,
 )
+from loyalty.streaks import Streaks, Undoing
 from tests.loyalty.receipts import MORNING, sale
 
 FIVE = {"id": "five", "cost": 500, "discount_minor": 500}
@@ -112,13 +114,14 @@ def test_a_code_names_one_reward_or_none() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ([FIVE | {"code": "SUMMER10"}], r"\$.rewards\[0\]: give one of cost, in points, the code of a voucher"),
+        ([FIVE | {"code": "SUMMER10"}], r"\$.rewards\[0\]: give one of cost, in points, stamps, the code"),
         ([{"id": "r", "discount_minor": 1}], r"\$.rewards\[0\]: give one of cost"),
         ([SUMMER | {"offline": "allowance"}], r"\$.rewards\[0\].offline: nothing is spent"),
+        ([{"id": "r", "stamps": "coffee", "discount_minor": 1}], r"\$.rewards\[0\].stamps: 'coffee' is no stamp rule"),
         ([SUMMER | {"expires": "P1M"}], r"\$.rewards\[0\].expires: only vouchers that are issued"),
         ([ISSUED | {"expires": "2027-02-30"}], r"\$.rewards\[0\].expires: '2027-02-30' is no day"),
         ([SUMMER | {"issued": True}], r"\$.rewards\[0\]: give one of cost"),
-        ([ISSUED | {"offline": "floor", "floor_points": 1}], r"\$.rewards\[0\].offline: an issued voucher goes by no"),
+        ([ISSUED | {"offline": "floor", "floor_points": 1}], r"\$.rewards\[0\].offline: an issued voucher, and a card"),
         ([SUMMER | {"code": "summer"}], "Expected a code of 4 to 64 capital letters"),
         ([SUMMER, SUMMER | {"id": "other"}], r"\$.rewards\[1\].code: 'SUMMER10' is another reward's code"),
     ],
@@ -126,6 +129,68 @@ def test_a_code_names_one_reward_or_none() -> None:
 def test_what_a_voucher_cannot_be(wrong: list[dict[str, Any]], said: str) -> None:
     with pytest.raises(ProgramError, match=said):
         program(*wrong)
+
+
+# ---- what costs stamps
+
+
+CARD_OF_TEN = {"id": "coffee", "every": 10, "when": {"line_tag_in": ["coffee"]}}
+FREE = {"id": "free", "stamps": "coffee", "piece_minor": 0, "offline": "allowance"}
+
+
+def stamped(*rewards: dict[str, Any], stamps: Sequence[dict[str, Any]] = (CARD_OF_TEN,)) -> Program:
+    document = {"program": "test", "currency": "EUR", "earn": [], "stamps": list(stamps), "rewards": list(rewards)}
+    return program_from_json(json.encode(document))
+
+
+@pytest.mark.parametrize(
+    ("has", "leased", "times", "missing"),
+    [(0, 0, 0, [10]), (7, 0, 0, [3]), (10, 0, 1, []), (27, 0, 2, []), (7, 1, 1, [])],
+)
+def test_a_reward_costs_a_full_card_of_stamps(has: int, leased: int, times: int, missing: list[int]) -> None:
+    brought = {"free": leased} if leased else {}
+
+    shop = basket(sale("1", 200, 300, 400))
+    [offer] = offers(shop, stamped(FREE), 0, brought=brought, stamps={"coffee": has})
+
+    assert (offer.cost, offer.times) == (0, times)
+    assert [lack.count for lack in offer.missing if lack.kind == "stamps"] == missing
+
+
+def test_stamps_of_cards_give_no_points_and_are_all_kept() -> None:
+    book = Streaks(Counters(stamps={"coffee": 8}))
+    coffees = sale("1", 200, 300, 400)
+    tagged = replace(coffees, lines=tuple(replace(line, tags=("coffee",)) for line in coffees.lines))
+
+    assert book.sold(basket(tagged), stamped(FREE)) == []
+    assert book.stamps() == {"coffee": 11}
+    book.check(basket(tagged), stamped(FREE))
+    assert list(book.voided(basket(tagged), Undoing(receipt="back"))) == []
+    assert book.stamps() == {"coffee": 8}
+
+
+def test_the_reward_says_how_many_stamps_are_missing_and_the_rule_nothing() -> None:
+    member = MemberState(code="1", counters=Counters(stamps={"coffee": 8}))
+
+    told = preview(sale("1", 200, 300), stamped(FREE), member)
+
+    assert told.could == ()
+    assert [(one.reward, one.missing[0].why) for one in told.rewards] == [("free", "2 stamps more")]
+
+
+@pytest.mark.parametrize(
+    ("rewards", "stamps", "said"),
+    [
+        ([FREE, FREE | {"id": "other"}], [CARD_OF_TEN], r"\$.rewards\[0\].stamps: 'coffee' is spent on another"),
+        ([FREE], [CARD_OF_TEN | {"give": {"points": 5}}], r"\$.rewards\[0\].stamps: 'coffee' is no stamp rule without"),
+        ([FREE | {"cost": 5}], [CARD_OF_TEN], r"\$.rewards\[0\]: give one of cost, in points, stamps"),
+        ([FREE | {"offline": "floor", "floor_points": 1}], [CARD_OF_TEN], r"\$.rewards\[0\].offline: an issued"),
+        ([], [CARD_OF_TEN], r"\$.stamps\[0\]: it gives nothing"),
+    ],
+)
+def test_a_card_is_spent_on_one_thing(rewards: list[dict[str, Any]], stamps: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(ProgramError, match=said):
+        stamped(*rewards, stamps=stamps)
 
 
 # ---- what comes off

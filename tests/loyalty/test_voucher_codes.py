@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loyalty.identification import normal_code
-from loyalty.voucher_codes import RANDOM_BYTES, is_voucher_code, made_code, printed_code, voucher_id
+from loyalty.voucher_codes import RANDOM_BYTES, is_voucher_code, made_code, printed_code, stamp_card_id, voucher_id
 
 KEY = "ab" * 32
 CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTVWXYZ"
@@ -51,3 +51,11 @@ def test_what_is_kept_of_a_code_tells_it_only_to_who_has_the_key() -> None:
     assert voucher_id(code, KEY) == voucher_id(code, KEY)
     assert len({voucher_id(code, KEY), voucher_id(other, KEY), voucher_id(code, "cd" * 32)}) == 3
     assert code not in voucher_id(code, KEY)
+
+
+def test_full_cards_of_each_member_and_reward_are_one_voucher() -> None:
+    cards = [stamp_card_id("m1", "free"), stamp_card_id("m1", "cake"), stamp_card_id("m2", "free")]
+
+    assert len(set(cards)) == 3
+    assert all(len(card) == 64 for card in cards)
+    assert stamp_card_id("m1", "free") == cards[0]
