@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Connection
 from typer.testing import CliRunner
 
 from central import allowance_desk, erasing, granting, joining, operations, vouchers
@@ -22,7 +23,7 @@ from central.problems import UnreadableError
 from central.vouchers import VoucherError
 from loyalty.allowances import Policy
 from loyalty.voucher_codes import is_voucher_code
-from sync.wire import HeldAllowance
+from sync.wire import GrantedAllowance, HeldAllowance
 from tests.central.redeeming import GIFT, REWARD, UNIT, Shop, rewards
 from tests.central.till import Till
 
@@ -340,18 +341,7 @@ def test_a_restored_centre_hears_of_what_registers_hold(shop: Shop) -> None:
     shop.write(lambda connection: connection.execute(gone))
     # when the register tells what it holds, after what it gave
     shop.take(till, leases[1], key="k1")
-    held = tuple(
-        HeldAllowance(
-            allowance=one.allowance,
-            member=one.member,
-            epoch=one.epoch,
-            points=one.points,
-            used=int(one.voucher == used),
-            voucher=one.voucher,
-            reward=one.reward,
-        )
-        for one in leases
-    )
+    held = tuple(_held(one, used=int(one.voucher == used)) for one in leases)
     for _ in range(2):
         shop.ask(till, held=held)
     # then each is where it was
@@ -359,6 +349,29 @@ def test_a_restored_centre_hears_of_what_registers_hold(shop: Shop) -> None:
     assert [shop.voucher(one).given for one in (forgotten, used, known)] == [0, 1, 0]
     assert refused(shop, other, used) == "this voucher was used already"
     assert "register 12/1 holds this voucher" in refused(shop, other, forgotten)
+
+
+def test_a_voucher_that_was_forgotten_has_as_many_uses_as_registers_were_given(shop: Shop) -> None:
+    # given a voucher of two uses, both of which registers hold, at a centre that forgot it
+    tills = [shop.till("1"), shop.till("2")]
+    [voucher] = shop.issue(uses=2)
+    leases = [shop.lease(till, voucher) for till in tills]
+    for table in (tables.allowances, tables.vouchers):
+        shop.write(partial(Connection.execute, statement=table.delete()))
+    # when both tell, one of them after it gave its use
+    shop.take(tills[0], leases[0])
+    for till, one in zip(tills, leases, strict=True):
+        shop.ask(till, held=(_held(one, used=int(till is tills[0])),))
+    # then there are these two, and no third
+    listed = shop.voucher(voucher)
+    assert (listed.uses, listed.given, listed.held) == (2, 1, 1)
+    assert "not issued here" in str(listed.because)
+    assert "register 12/2 holds this voucher" in refused(shop, tills[0], voucher)
+
+
+def _held(one: GrantedAllowance, used: int = 0) -> HeldAllowance:
+    facts = {name: getattr(one, name) for name in ("allowance", "member", "epoch", "points", "voucher", "reward")}
+    return HeldAllowance(used=used, **facts)
 
 
 def test_what_is_held_of_nobodys_voucher_is_passed_over(shop: Shop) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from central import (
     allowances,
@@ -34,6 +35,7 @@ from central import (
     quarantine,
     review,
     scopes,
+    vouchers,
 )
 from central.db import tables
 from central.db.database import Database
@@ -49,6 +51,7 @@ from central.setup import InitOptions, initialise
 from central.snapshots import zstd_lines
 from loyalty.limits import Limits
 from loyalty.program import Program
+from loyalty.voucher_codes import voucher_id
 from sync.signing import public_key_text
 from sync.wire import (
     AllowancesRequest,
@@ -72,7 +75,15 @@ FACTS: Final = Facts(version="0.1.0", platform="simulation")
 HOLDS_ALL: Final = "0"
 _ROWS_PER_CHUNK: Final = 200
 # How often the planted one does.
-_LAGS: Final = 0.3
+_LAGS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A voucher that was issued: its id is another in each run, its `name` is not."""
+
+    name: str
+    uses: int
 
 
 class CentreDownError(Exception):
@@ -89,6 +100,7 @@ class SimulatedCentre:
         self.down = False
         self.busy = False
         self.erasures = 0
+        self.vouchers: dict[str, Issued] = {}
         self.news: dict[str, int] = {}
         self._store_of: dict[str, str] = {}
         initialise(folder, InitOptions(), clock())
@@ -130,12 +142,36 @@ class SimulatedCentre:
         self._store_of[device], self.news[store] = store, 0
         return device
 
-    def erase(self, member: str) -> None:
-        self._trace.note("centre", f"erases {member}")
-        erasure = self._write(lambda connection: operations.erase_member(connection, member, self._clock()))
+    def issue(self, reward: str, *, member: str | None = None, uses: int = 1) -> str:
+        """The id of a new voucher."""
+
+        def work(connection: Connection) -> str:
+            now, randomness = self._clock(), self._chance.randbytes
+            made = vouchers.issue(connection, reward, 1, member=member, uses=uses, now=now, randomness=randomness)
+            return voucher_id(made.codes[0], cards.code_key(connection))
+
+        voucher = str(self._write(work))
+        self.vouchers[voucher] = Issued(name=f"V{len(self.vouchers)}", uses=uses)
+        self._trace.note("centre", f"issues {self.vouchers[voucher].name} {member or ''}")
+        return voucher
+
+    def member_of(self, code: str) -> str | None:
+        """Whom a code names here."""
+        return self._read(lambda connection: cards.owner_of(connection, code))
+
+    def merge(self, gone: str, kept: str) -> None:
+        self._trace.note("centre", "takes two members for one")
+        self._write(lambda connection: operations.merge_members(connection, gone, kept, "the same", self._clock()))
+        self._place()
+
+    def erase(self, which: str) -> tuple[str, ...]:
+        """By an id or a code; returns all ids by which they were known."""
+        self._trace.note("centre", f"erases {which}")
+        erasure = self._write(lambda connection: operations.erase_member(connection, which, self._clock()))
         Journal(self._data.journal).note(erased(erasure))
         self.erasures = erasure.number
         self._place()
+        return (erasure.member, *erasure.aliases)
 
     def back_up(self, target: Path) -> None:
         self._trace.note("centre", "is backed up")
@@ -392,6 +428,22 @@ class CarelessCentre(SimulatedCentre):
         answer = super()._ingest(device, request_id, body)
         self._write(lambda connection: connection.execute(delete(tables.quarantine)))
         return answer
+
+
+class LavishCentre(SimulatedCentre):
+    """Planted: who shows a voucher has it, whoever holds it already."""
+
+    def _allowances(self, device: str, request_id: str, body: bytes) -> Struct:
+        want = msgspec.json.decode(body, type=AllowancesRequest).want
+
+        def work(connection: Connection) -> None:
+            table = tables.allowances
+            elsewhere = (table.c.voucher == (want.voucher if want else None)) & (table.c.device != device)
+            connection.execute(update(table).where(elsewhere).values(state="returned"))
+
+        if want and want.voucher:
+            self._write(work)
+        return super()._allowances(device, request_id, body)
 
 
 class ReclaimingCentre(SimulatedCentre):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -24,11 +24,12 @@ from sync.retry import Backoff
 from sync.store.purge_rows import ERASURES_THROUGH
 from tests.simulation.centre import SimulatedCentre
 from tests.simulation.disk import Disk, SimulatedStore
-from tests.simulation.network import Link, SimulatedClient
-from tests.simulation.people import People, card_of
-from tests.simulation.register import Machine, SimulatedRegister
+from tests.simulation.histories import CLOSES_S, DAY_S, LOSE_A_DISK, Guest
+from tests.simulation.network import FINE, Link, SimulatedClient
+from tests.simulation.people import WITH_VOUCHERS, People, card_of
+from tests.simulation.register import Machine, SimulatedRegister, number_of
 from tests.simulation.trace import Trace
-from tests.simulation.trouble import CLOSES_S, DAY_S, Trouble
+from tests.simulation.trouble import ALL_AT_ONCE, Trouble
 
 OPENS: Final = datetime(2026, 11, 23, 7, tzinfo=UTC)
 # Seconds between two customers of a register.
@@ -41,10 +42,15 @@ _NO_CARD: Final = 0.2
 # How many join, and how many of those who are on the page tell something of themselves.
 _JOINS: Final = 0.04
 _TELLS: Final = 0.15
-# How many of those who are on the page want a reward, and what it takes off.
+# How many of those who are on the page want a reward, and what it takes off; how many of these show a voucher.
 _WANTS_ONE: Final = 0.5
 _OFF_MINOR: Final = 100
-_AFTER_OUTAGE_S: Final = 600.0
+_SHOWS: Final = 0.3
+# How many of those who do show their own, where they have one; and how many of the others one that is new. A new one's
+# code is in two hands: a friend shows it elsewhere within so many seconds.
+_OWN: Final = 0.5
+_NEW: Final = 0.6
+_FRIEND_S: Final = 60.0
 _LOOKS_S: Final = 1.0
 # Under which name a store keeps which centre it told last (`sync.loop`).
 _EPOCH_CENTRE: Final = "epoch_centre"
@@ -62,18 +68,24 @@ PROGRAM: Final = program_from_json(
                 {"id": "base", "priority": 1, "give": {"points": 1, "per_minor": 100}},
                 {"id": "kept", "priority": 2, "give": {"points": 1, "per_minor": 700}, "pending": "P14D"},
             ],
-            "rewards": [{"id": "treat", "cost": 10, "discount_minor": 100, "offline": "allowance"}],
+            "rewards": [
+                {"id": "treat", "cost": 10, "discount_minor": 100, "offline": "allowance"},
+                {"id": "gift", "issued": True, "discount_minor": 100, "offline": "allowance"},
+            ],
             "returns": {"policy": "reverse"},
         }
     )
 )
 
 
+TREAT, GIFT = PROGRAM.rewards
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sold:
     """What a POS printed, once. `member` is who was on the page; with `unsure` nobody can say whether they were.
 
-    `reward` is the id of the redemption whose discount the cashier keyed.
+    `reward` is the id of the redemption whose discount the cashier keyed, `voucher` the id of what brought it.
     """
 
     receipt: Receipt
@@ -82,11 +94,12 @@ class Sold:
     unsure: bool
     returns: str | None = None
     reward: str | None = None
+    voucher: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """How large a run is, what is planted in it, and whether all that can go wrong does, or the network alone, once.
+    """How large a run is, what is planted in it, and which `troubles` it has: all, if nothing else is said.
 
     With `calm` there is as much longer between two customers, two faults, two pieces of news.
     """
@@ -101,7 +114,7 @@ class Plan:
     client: type[SimulatedClient] = SimulatedClient
     backoff: Backoff = field(default_factory=Backoff)
     drains_within_s: float = 2 * 3_600.0
-    only_network: bool = False
+    troubles: frozenset[str] = ALL_AT_ONCE
 
 
 class Chain:
@@ -125,7 +138,10 @@ class Chain:
         self.riddles: dict[str, str] = {}
         self.returns_of_network: list[float] = []
         self.people = People()
+        self._passed_on: list[str] = []
+        self._going = asyncio.TaskGroup()
         self._numbers = 0
+        self.disk_is_in = {name: asyncio.Event() for name in LOSE_A_DISK if name in plan.troubles}
         self._trouble = Trouble(self)
 
     def now(self) -> datetime:
@@ -136,7 +152,7 @@ class Chain:
         return self._loop.time()
 
     def store_of(self, register: SimulatedRegister) -> str:
-        return str(int(register.machine.name.lstrip("rc")) // self.plan.registers_in_store)
+        return str(number_of(register) // self.plan.registers_in_store)
 
     def own(self) -> Random:
         """Everybody rolls their own dice, so that one more event here changes nothing there."""
@@ -149,11 +165,8 @@ class Chain:
         ends = self._loop.time() + self.plan.hours * 3_600
         going = [self._serve(register, ends) for register in self.registers]
         going.append(self._setting_aside(ends))
-        if self.plan.only_network:
-            going += [self._trouble.without_network(for_s=ends - self._loop.time() - _AFTER_OUTAGE_S)]
-        else:
-            going += self._trouble.all_at_once(ends)
-        async with asyncio.TaskGroup() as tasks:
+        going += self._trouble.going(ends)
+        async with self._going as tasks:
             for each in going:
                 tasks.create_task(each)
         await self._heal()
@@ -167,6 +180,7 @@ class Chain:
         ]
         self.centre.publish(PROGRAM)
         self.centre.import_members(msgspec.json.encode({"members": rows}))
+        self.people.vouchers |= {member: self.issue(member) for member in WITH_VOUCHERS}
         for number in range(self.plan.registers):
             store = str(number // self.plan.registers_in_store)
             device = self.centre.enrol(store, str(number))
@@ -210,14 +224,16 @@ class Chain:
             if not self.centre.down:
                 self.centre.set_aside_ahead()
 
-    async def customer(self, register: SimulatedRegister, chance: Random, *, keen: bool = False) -> None:
-        """One after the other at each register. Who is `keen` is a regular who wants a reward."""
+    async def customer(self, register: SimulatedRegister, chance: Random, guest: Guest | None = None) -> None:
+        """One after the other at each register: whoever comes, or a certain guest, if they were not erased by then."""
         async with register.till:
-            await self._serve_one(register, chance, keen=keen)
+            if guest and guest.member in self.people.erased:
+                return
+            await self._serve_one(register, chance, guest)
             await asyncio.sleep(_GOES_S)
 
-    async def _serve_one(self, register: SimulatedRegister, chance: Random, *, keen: bool) -> None:
-        what = 1.0 if keen else chance.random()
+    async def _serve_one(self, register: SimulatedRegister, chance: Random, guest: Guest | None) -> None:
+        what = 1.0 if guest else chance.random()
         earlier = [sold for sold in self.sold if sold.returns is None and sold.receipt.status == "final"]
         if earlier and what < 0.06:
             self._return(register, chance.choice(earlier[-200:]))
@@ -227,33 +243,38 @@ class Chain:
             register.print(register.machine.spool[-1].receipt)
             return
         disk = register.machine.disks
-        member, unsure, code = await self._who(register, chance, keen=keen)
+        member, unsure, code = await self._who(register, chance, guest)
         amounts = [chance.randint(50, 3_000) for _ in range(chance.randint(1, 6))]
-        reward = None
-        if member is not None and not unsure and sum(amounts) > _OFF_MINOR and (keen or chance.random() < _WANTS_ONE):
-            reward = await self._reward(register, member, code)
+        reward = voucher = None
+        if member is not None and not unsure and sum(amounts) > _OFF_MINOR and (guest or chance.random() < _WANTS_ONE):
+            voucher = guest.voucher if guest else self._voucher(register, member, chance)
+            reward = await self._reward(register, member, code, voucher)
         await asyncio.sleep(chance.uniform(1.0, 90.0))
         # What was on the page went with the disk, if that was put away meanwhile.
         unsure |= member is not None and register.machine.disks != disk
         receipt = self._receipt(register, amounts, _OFF_MINOR if reward is not None else 0)
-        name = register.machine.name
-        self._print(register, Sold(receipt=receipt, register=name, member=member, unsure=unsure, reward=reward))
+        sold = Sold(receipt=receipt, register=register.machine.name, member=member, unsure=unsure)
+        self._print(register, sold if reward is None else replace(sold, reward=reward, voucher=voucher))
 
-    async def _who(self, register: SimulatedRegister, chance: Random, *, keen: bool) -> tuple[str | None, bool, str]:
+    async def _who(
+        self, register: SimulatedRegister, chance: Random, guest: Guest | None
+    ) -> tuple[str | None, bool, str]:
         """Who is on the page, whether nobody can say if they are, and by which code.
 
         Some have joined just now, or tell something.
         """
-        if not keen and chance.random() < _NO_CARD:
+        if guest:
+            code = guest.code or card_of(guest.member)
+            return *await self._card(register, guest.member, code), code
+        if chance.random() < _NO_CARD:
             return None, False, ""
-        number = int(register.machine.name.lstrip("rc"))
-        comes: str | None = self.people.comes(number, chance, regular=keen or chance.random() < _REGULAR)
-        if not keen and chance.random() < _JOINS:
+        comes: str | None = self.people.comes(number_of(register), chance, regular=chance.random() < _REGULAR)
+        if chance.random() < _JOINS:
             comes = await self.people.join(register)
             self.trace.note(register.machine.name, f"joins {comes}")
         if comes is None:
             return None, False, ""
-        code = card_of(comes) if keen else chance.choice(self.people.codes[comes])
+        code = chance.choice(self.people.codes[comes])
         member, unsure = await self._card(register, comes, code)
         if member is not None and not unsure and chance.random() < _TELLS:
             await self.people.tell(register, member, code, chance)
@@ -272,14 +293,61 @@ class Chain:
             await asyncio.sleep(2.0)
         return member if unsure else None, unsure
 
-    async def _reward(self, register: SimulatedRegister, member: str, code: str) -> str | None:
+    def say_who_is_one(self) -> None:
+        """Whoever the centre takes for two members, since they joined twice, is one."""
+        for name in self.people.codes.keys() - self.people.erased.keys():
+            first, *others = (self.centre.member_of(code) for code in self.people.codes[name])
+            for other in others:
+                if first is not None and other not in (None, first):
+                    self.centre.merge(str(other), first)
+
+    def issue(self, member: str | None = None, *, uses: int = 1) -> str:
+        """A new voucher, by its id."""
+        return self.centre.issue(GIFT.id, member=member, uses=uses)
+
+    def regular(self, register: SimulatedRegister, chance: Random) -> str:
+        return self.people.comes(number_of(register), chance, regular=True)
+
+    def rewards_at(self, register: SimulatedRegister, member: str) -> int:
+        """How many rewards a register may give of a member's points without asking."""
+        store = register.store
+        known = store.member(member) if store is not None else None
+        return 0 if store is None or known is None else store.standing(known, is_sure=True).safe // TREAT.points
+
+    def lies_at(self, register: SimulatedRegister, voucher: str) -> bool:
+        return register.store is not None and bool(register.store.leases(voucher))
+
+    def _voucher(self, register: SimulatedRegister, member: str, chance: Random) -> str | None:
+        """What they show, if anything: their own, or one for whoever shows it, which a friend knows of too."""
+        if chance.random() >= _SHOWS:
+            return None
+        if member in self.people.vouchers and chance.random() < _OWN:
+            return self.people.vouchers[member]
+        if self._passed_on and chance.random() >= _NEW:
+            return chance.choice(self._passed_on)
+        self._passed_on.append(self.issue(uses=chance.choice((1, 1, 2))))
+        others = [other for other in self.registers if other is not register]
+        self._going.create_task(self._friend(chance.choice(others), self._passed_on[-1]))
+        return self._passed_on[-1]
+
+    async def _friend(self, register: SimulatedRegister, voucher: str) -> None:
+        chance = self.own()
+        await asyncio.sleep(chance.uniform(0.0, _FRIEND_S))
+        await self.customer(register, chance, Guest(member=self.regular(register, chance), voucher=voucher))
+
+    async def _reward(self, register: SimulatedRegister, member: str, code: str, voucher: str | None) -> str | None:
         """Ask for the reward; the id of what the page says is given, and the cashier keys.
 
         A register that has not heard of a further card of somebody's gives nothing to it.
         """
         self._numbers += 1
-        reward = await register.redeem(code, PROGRAM.rewards[0], f"S{self._numbers}")
-        self.trace.note(register.machine.name, f"rewards {member}: {reward}")
+        sale = f"S{self._numbers}"
+        if voucher is None:
+            reward = await register.redeem(code, TREAT, sale)
+        else:
+            reward = await register.show(code, voucher, GIFT, sale)
+        shown = self.centre.vouchers[voucher].name if voucher is not None else ""
+        self.trace.note(register.machine.name, f"rewards {member}: {reward} {shown} ")
         return reward
 
     def _return(self, register: SimulatedRegister, sold: Sold) -> None:
@@ -312,7 +380,7 @@ class Chain:
                         "source": "escpos",
                         "kind": "sale",
                         "store": self.store_of(register),
-                        "register": register.machine.name.lstrip("rc"),
+                        "register": str(number_of(register)),
                         "number": f"N{self._numbers}",
                         "business_day": self.now().date(),
                         "issued_at": self.now().replace(microsecond=0),
@@ -341,7 +409,7 @@ class Chain:
         self.centre.down = self.centre.busy = False
         for register in (*self.registers, *self.clones):
             machine = register.machine
-            machine.link.up, machine.link.bad = True, False
+            machine.link.up, machine.link.fates = True, FINE
             machine.disk.full = machine.disk.failing = False
             machine.clock_off = timedelta()
             register.is_off = False
@@ -360,6 +428,7 @@ class Chain:
                         await self.until(register, self.is_drained)
                     self.centre.say_that_one_is_left()
                     self.centre.say_that_times_are_right()
+                    self.say_who_is_one()
                 # What one of them asks for may still be news to another.
                 while not all(map(self._is_level, self.registers)):
                     for register in self.registers:
@@ -374,10 +443,16 @@ class Chain:
 
     def is_drained(self, register: SimulatedRegister) -> bool:
         store = register.store
-        if store is None or store.meta(_EPOCH_CENTRE) != self.centre.epoch:
+        if store is None or store.meta(_EPOCH_CENTRE) != self.centre.epoch or store.salvaging():
             return False
-        taken = max(register.place(store), register.machine.taken)
-        return taken == len(register.machine.spool) and store.queued() == 0
+        return self.has_read(register) and store.queued() == 0
+
+    def has_read(self, register: SimulatedRegister) -> bool:
+        """Whether all is booked that was printed."""
+        if register.store is None:
+            return False
+        taken = max(register.place(register.store), register.machine.taken)
+        return taken == len(register.machine.spool)
 
     def _is_level(self, register: SimulatedRegister) -> bool:
         store = register.store

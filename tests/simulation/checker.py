@@ -11,12 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Row, Table, select
+from sqlalchemy import Connection, Row, Table, select
 
+from central import allowances, devices
 from central.allowances import Drawn
 from central.db import tables
 from loyalty.entry_rules import is_spent
@@ -24,7 +26,10 @@ from loyalty.member import Member
 from tests.simulation.centre import HOLDS_ALL
 from tests.simulation.chain import Chain, Sold
 from tests.simulation.disk import SimulatedStore
+from tests.simulation.register import number_of
 
+# What a centre that was restored says of a reward of which it hears before it hears of what allowed it.
+_TOLD_EARLY: Final = frozenset({"unknown_allowance", "beyond_balance", "unknown_voucher", "beyond_uses"})
 # Of all registers at most so many may come back within one second of a network's return.
 _HERD_S: Final = 1.0
 # So few meet by chance.
@@ -42,7 +47,8 @@ class Fault:
 
 def faults(chain: Chain) -> list[Fault]:
     return [
-        *(*_receipts(chain), *_riddles(chain), *_points(chain), *_rewards(chain), *_spending(chain), *_balances(chain)),
+        *(*_receipts(chain), *_riddles(chain), *_points(chain), *_rewards(chain), *_spending(chain)),
+        *(*_vouchers(chain), *_balances(chain)),
         *(*_people(chain), *_erased(chain), *_registers(chain), *_scopes(chain), *_marks(chain), *_herds(chain)),
     ]
 
@@ -87,8 +93,9 @@ def _riddles(chain: Chain) -> Iterator[Fault]:
 def _points(chain: Chain) -> Iterator[Fault]:
     """The ledger gives what the terms promise whoever was on the page, and takes it back when the goods come back."""
     given: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    means = _means(chain)
     for row in _rows(chain, tables.ledger):
-        given[row.receipt][row.member, row.rule] += row.points
+        given[row.receipt][means.get(row.member, row.member), row.rule] += row.points
     of_key, ids = {sold.receipt.key: sold for sold in chain.sold}, _ids(chain)
     for sold in chain.sold:
         sale = of_key[sold.returns] if sold.returns else sold
@@ -114,7 +121,13 @@ def _points(chain: Chain) -> Iterator[Fault]:
 def _ids(chain: Chain) -> dict[str, str]:
     """Whom the centre takes for whom: ids by the names that the simulation has for members."""
     owner = {row.code: row.member for row in _rows(chain, tables.identifiers)}
-    return {name: owner.get(codes[0]) or name for name, codes in chain.people.codes.items()}
+    known = {name: owner.get(codes[0]) or name for name, codes in chain.people.codes.items()}
+    return known | {name: ids[0] for name, ids in chain.people.erased.items()}
+
+
+def _means(chain: Chain) -> dict[str, str]:
+    """Which id of a member means which other one."""
+    return {row.alias: row.member for row in _rows(chain, tables.member_aliases)}
 
 
 def _is_unsure(chain: Chain, sold: Sold) -> bool:
@@ -152,14 +165,14 @@ def _told(chain: Chain, name: str, row: Member) -> Iterator[Fault]:
 def _erased(chain: Chain) -> Iterator[Fault]:
     """No register holds anything that tells of who was erased; and at the centre their codes name nobody."""
     named = {row.code for row in _rows(chain, tables.identifiers)}
-    for member in sorted(chain.people.erased):
+    for member, ids in sorted(chain.people.erased.items()):
         for code in named.intersection(chain.people.codes[member]):
             yield Fault(about="centre", what=f"{code} of {member}, who was erased, names somebody at the centre")
         for register in chain.registers:
             store, name = register.store, register.machine.name
             if store is None:
                 continue
-            if store.member(member) is not None or any(map(store.member_by_code, chain.people.codes[member])):
+            if any(map(store.member, ids)) or any(map(store.member_by_code, chain.people.codes[member])):
                 yield Fault(about=name, what=f"{name} still knows {member}, who was erased")
             for code in chain.people.codes[member]:
                 if places := store.places_of(code):
@@ -209,7 +222,7 @@ def _spending(chain: Chain) -> Iterator[Fault]:
     for row in rows:
         for one in msgspec.json.decode(row.drawn, type=tuple[Drawn, ...]):
             drawn[one.allowance] += one.points
-        wrong = set(msgspec.json.decode(row.problems, type=tuple[str, ...])) - {"unknown_allowance", "beyond_balance"}
+        wrong = set(msgspec.json.decode(row.problems, type=tuple[str, ...])) - _TOLD_EARLY
         if row.member in chain.people.erased:
             wrong.discard("closed_allowance")
         if wrong and row.device not in twice:
@@ -219,16 +232,47 @@ def _spending(chain: Chain) -> Iterator[Fault]:
             yield Fault(about=row.member, what=f"allowance {row.id} was overspent: {drawn[row.id]} of {row.granted}")
 
 
+def _vouchers(chain: Chain) -> Iterator[Fault]:
+    """No voucher was given more often than it was issued for, but by one disk that ran in two machines.
+
+    Nor can it be once more where somebody has what was given.
+    """
+    returned = {sold.returns for sold in chain.sold if sold.returns}
+    twice = {f"{copy}{number_of(clone)}" for clone in chain.clones for copy in ("r", "cr")}
+    given: defaultdict[str, list[Sold]] = defaultdict(list)
+    for sold in chain.sold:
+        if sold.voucher is not None and sold.receipt.key not in returned and not sold.unsure:
+            given[sold.voucher].append(sold)
+    for voucher, issued in chain.centre.vouchers.items():
+        sales, uses = given[voucher], f"voucher {issued.name} of {issued.uses}"
+        if any(sold.register in twice for sold in sales):
+            continue
+        if len(sales) > issued.uses:
+            numbers = ", ".join(str(sold.receipt.number) for sold in sales)
+            yield Fault(about=f" {issued.name} ", what=f"{uses} was given too often: {numbers}")
+        held = chain.centre.database.read_now(partial(_held_of, voucher=voucher))
+        if len(sales) + held > max(issued.uses, len(sales)):
+            yield Fault(about=f" {issued.name} ", what=f"{uses} was given {len(sales)} times, and can be {held} more")
+
+
+def _held_of(connection: Connection, voucher: str) -> int:
+    """What registers may still give of it: what was set aside in an epoch that ended, none can."""
+    live = devices.live_epochs(connection)
+    rows = allowances.open_of_vouchers(connection, [voucher])
+    return sum(allowances.left_of(row) for row in rows if (row.device, row.epoch) in live)
+
+
 def _balances(chain: Chain) -> Iterator[Fault]:
     """What a member has is the sum of what the ledger gives them, but for what waits to confirm, or is set aside.
 
     By the one program of these runs: what `kept` gives waits longer than any run, and nothing expires.
     """
     confirmed, pending, aside = Counter[str](), Counter[str](), Counter[str]()
+    means = _means(chain)
     for row in _rows(chain, tables.ledger):
-        (pending if row.rule == "kept" else confirmed)[row.member] += row.points
+        (pending if row.rule == "kept" else confirmed)[means.get(row.member, row.member)] += row.points
     for row in _rows(chain, tables.allowances):
-        if row.state == "open":
+        if row.state == "open" and row.voucher is None:
             aside[row.member] += row.granted - row.used - row.returned
     for row in _rows(chain, tables.balances):
         member = row.member
@@ -254,6 +298,8 @@ def _registers(chain: Chain) -> Iterator[Fault]:
         if store is None:
             yield Fault(about=name, what=f"{name} did not come up")
             continue
+        if store.salvaging():
+            yield Fault(about=name, what=f"{name} still brings back what stands in a damaged file")
         there = held[chain.store_of(register)] & rows.keys()
         if store.count_members() != len(there):
             yield Fault(about=name, what=f"{name} holds {store.count_members()} members, its store {len(there)}")

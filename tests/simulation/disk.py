@@ -1,14 +1,14 @@
 """A register's store without its thread: the real rows, on a disk that is slow, full, or gone with the power.
 
-Owns when a write is durable and when its writer is told. What a power cut makes of the file's bytes is
-tests/faults/test_power_cut.py's.
+Owns when a write is durable and when its writer is told, and which pages of a file go bad. What a power cut makes of
+the file's bytes is tests/faults/test_power_cut.py's, what any damage does to it tests/sync/store/test_salvage.py's.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,13 +21,17 @@ from loyalty.allowances import Standing
 from loyalty.identity import bytes_id, key_of
 from loyalty.member import Member
 from sync.hlc import HybridClock, parse_hlc
+from sync.store.damaged import INDEX_LEAF, TABLE_LEAF, DamagedFile
 from sync.store.errors import StoreError, StoreFullError, StoreUnavailableError
+from sync.store.examination import examined, remove_set_aside, set_aside_before
 from sync.store.packing import Packer, unpacked
 from sync.store.purge_rows import About
-from sync.store.rows import Committed
+from sync.store.recovery import begin_recovery, is_same_file, note_removed, recovery_of
+from sync.store.rows import Committed, Recovered
 from sync.store.schema import migrate
 from sync.store.spending_rows import SPENDING_COUNT, SpendingReads
-from sync.store.sqlite import connect
+from sync.store.sqlite import PAGE_BYTES, connect
+from sync.store.whole_rows import table_of
 from sync.store.witness import Witness, witness_of
 from sync.store.writing import Writing
 from sync.wire import Change, IngestRequest
@@ -37,7 +41,7 @@ T = TypeVar("T")
 _KEY: Final = bytes(48)
 _COMMIT_S: Final = (0.001, 0.02)
 # How often a failing disk fails, before a commit and after it.
-_FAILS: Final = 0.3
+_FAILS: Final = 0.5
 # How much later, at most, the planted ones write what they said they have.
 _ROWS_LATER_S: Final = 7_200.0
 _COMMIT_LATER_S: Final = 7_200.0
@@ -51,6 +55,18 @@ class Disk:
     chance: Random
     full: bool = False
     failing: bool = False
+
+    def go_bad(self) -> None:
+        """While nobody has the file open: its first page is gone, and one that is not the only one to know something.
+
+        What stands on one page alone and is on no spool any more, nobody could bring back.
+        """
+        content = bytearray(self.path.read_bytes())
+        with closing(DamagedFile(self.path, _KEY)) as file:
+            expendable = [number for number in file.numbers[1:] if _may_go(file, number)]
+        for number in (1, self.chance.choice(expendable)):
+            content[(number - 1) * PAGE_BYTES : number * PAGE_BYTES] = self.chance.randbytes(PAGE_BYTES)
+        self.path.write_bytes(content)
 
     async def delay(self) -> None:
         await asyncio.sleep(self.chance.uniform(*_COMMIT_S))
@@ -67,6 +83,7 @@ class SimulatedStore(SpendingReads):
     writes_with: ClassVar[type[Writing]] = Writing
 
     def __init__(self, disk: Disk, *, clock: Callable[[], datetime], randomness: Callable[[int], bytes]) -> None:
+        recovered = examined(disk.path, _KEY, clock, recover=True)
         connection = connect(disk.path, _KEY)
         # The file stands in memory: a crash of the register is an end without COMMIT.
         connection.execute("PRAGMA journal_mode = MEMORY")
@@ -90,7 +107,14 @@ class SimulatedStore(SpendingReads):
         )
         self.committed: Callable[[Committed], None] = lambda committed: None
         self.closed = False
+        self.note_damage(recovered or set_aside_before(disk.path))
         self.ask_witness()
+
+    def note_damage(self, recovered: Recovered | None) -> None:
+        """As the real store notes it."""
+        known = recovery_of(self)
+        if recovered is not None and not (known and is_same_file(known.recovered, recovered)):
+            self._commit(lambda writing: begin_recovery(writing, recovered), drains=True)
 
     def ask_witness(self) -> None:
         """As the real store asks it."""
@@ -127,8 +151,11 @@ class SimulatedStore(SpendingReads):
         return self.code_ranges()
 
     def salvaging(self) -> bool:
-        """These disks are never damaged."""
-        return False
+        recovery = recovery_of(self)
+        return recovery is not None and not recovery.recovered.salvaged.done
+
+    def damaged_file(self, moved_to: str) -> DamagedFile:
+        return DamagedFile(Path(moved_to), _KEY)
 
     def places_of(self, text: str) -> list[str]:
         """The tables that hold a text anywhere."""
@@ -153,7 +180,8 @@ class SimulatedStore(SpendingReads):
         return {key: unpacked(body) for key, body in rows}
 
     async def remove_damaged(self) -> None:
-        """There is none."""
+        if remove_set_aside(self.disk.path):
+            await self.write(note_removed, drains=True)
 
     async def cut_log(self) -> None:
         """There is none."""
@@ -187,6 +215,12 @@ class SimulatedStore(SpendingReads):
 
     def _end(self) -> None:
         self.committed(self.writing.commit())
+
+
+def _may_go(file: DamagedFile, number: int) -> bool:
+    """Whether a page holds receipts, which their entries tell of too, or what a register can do without."""
+    tables = {table_of(row) for row in file.rows(number) if row is not None}
+    return file.kind(number) in (TABLE_LEAF, INDEX_LEAF) and tables <= {"receipts", "members", None}
 
 
 def _plain(value: object) -> tuple[bytes, ...]:
@@ -223,6 +257,13 @@ class KeepingStore(SimulatedStore):
     """Planted: an erasure is confirmed, and the member stays, with scans and receipts that no later snapshot takes."""
 
     writes_with = _KeepingWriting
+
+
+class DroppingStore(SimulatedStore):
+    """Planted: what stands in a damaged file is not looked for."""
+
+    def note_damage(self, recovered: Recovered | None) -> None:
+        """Planted."""
 
 
 class EagerStore(SimulatedStore):

@@ -42,7 +42,10 @@ from tests.simulation.trace import Trace
 T = TypeVar("T")
 
 Fate = Literal["fine", "request lost", "answer lost", "twice", "late", "torn", "portal"]
-_BAD_LINE: Final[tuple[Fate, ...]] = ("fine", "fine", "request lost", "answer lost", "twice", "late", "torn", "portal")
+FINE: Final[tuple[Fate, ...]] = ("fine",)
+BAD_LINE: Final[tuple[Fate, ...]] = ("fine", "fine", "request lost", "answer lost", "twice", "late", "torn", "portal")
+# Requests come through, and most answers do not.
+DEAF: Final[tuple[Fate, ...]] = ("fine", "answer lost", "answer lost", "answer lost")
 _CONNECT_S: Final = 5.0
 _SILENCE_S: Final = 10.0
 _LATE_S: Final = (5.0, 29.0)
@@ -54,7 +57,7 @@ _HEARTBEAT_S: Final = 1_800.0
 
 
 class Link:
-    """One register's way to the centre: `up` or not, and `bad` while it loses and doubles.
+    """One register's way to the centre: `up` or not, and what becomes of what it carries, one of its `fates`.
 
     With `calm` there is as much longer between two pieces of news.
     """
@@ -64,7 +67,7 @@ class Link:
         self.heartbeat_s = _HEARTBEAT_S * calm
         self.hinted_s = (soonest * calm, latest * calm)
         self.up = True
-        self.bad = False
+        self.fates = FINE
         self.broke = asyncio.Event()
 
     def cut(self) -> None:
@@ -148,8 +151,8 @@ class SimulatedClient:
             if (news := self._centre.news_of(self._device)) > told:
                 told = news
                 yield LiveHint(feed=told)
-                if self._centre.owes(self._device):
-                    yield LiveHint(command=ALLOWANCES_HINT)
+            if self._centre.owes(self._device):
+                yield LiveHint(command=ALLOWANCES_HINT)
 
     async def _typed(self, operation: str, type_: type[T], request: Any) -> T:
         return _decoded(await self._exchange(operation, msgspec.json.encode(request)), type_)
@@ -157,7 +160,7 @@ class SimulatedClient:
     async def _exchange(self, operation: str, body: bytes) -> bytes:
         await self._pass_the_link()
         request_id = self._chance.randbytes(16).hex()
-        fate = self._chance.choice(_BAD_LINE) if self._link.bad else "fine"
+        fate = self._chance.choice(self._link.fates)
         if fate != "fine":
             self._trace.note(self._device[:6], f"{operation}: {fate}")
         if fate == "portal":

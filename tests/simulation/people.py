@@ -18,6 +18,8 @@ REGULARS: Final = 3
 # How many of those who come joined at a till, where somebody did.
 _JOINED: Final = 0.2
 _CHANNEL: Final = "sms"
+# Who have a voucher of their own.
+WITH_VOUCHERS: Final = tuple(f"m{n}" for n in range(0, MEMBERS, 6))
 
 
 @dataclass(slots=True)
@@ -31,14 +33,16 @@ class Told:
 class People:
     """Members have names of the simulation's: `m5` is the centre's id as well, `j5` joined at a till.
 
-    `codes` are the numbers that a till said name somebody, `told` their notes and consents.
+    `codes` are the numbers that a till said name somebody, `told` their notes and consents, `vouchers` the ids of
+    those that were issued for one of them. `erased` are by which ids the centre knew who was.
     """
 
     def __init__(self) -> None:
         self.tiers: dict[str, str | None] = {f"m{n}": "gold" if n % 5 == 0 else None for n in range(MEMBERS)}
         self.codes: dict[str, list[str]] = {member: [card_of(member)] for member in self.tiers}
         self.told: dict[tuple[str, str], Told] = {}
-        self.erased: set[str] = set()
+        self.erased: dict[str, tuple[str, ...]] = {}
+        self.vouchers: dict[str, str] = {}
         self._numbers = 0
 
     def comes(self, number: int, chance: Random, *, regular: bool) -> str:
@@ -58,17 +62,31 @@ class People:
         """Somebody joins, and may shop at once. Their name, None where the till did not say that it knows them."""
         self._numbers += 1
         name = f"j{self._numbers}"
-        request = JoinRequest(
-            short_name=f"Name {self._numbers}",
-            phone=f"+38591{self._numbers:06}",
-            code=GivenCode(code=card_of(name)),
-            consents=(GivenConsent(channel=_CHANNEL, state="granted", text_version="1"),),
-        )
-        if await register.join(request) is None:
+        if not await self._joined(register, name, self._numbers, card_of(name)):
             return None
         self.tiers[name], self.codes[name] = None, [card_of(name)]
         self.told[name, _CHANNEL] = Told(values=["granted"])
         return name
+
+    async def join_again(self, register: SimulatedRegister, name: str, *, phone: bool) -> str | None:
+        """They join once more where nobody knows them, with the same telephone or another: by which card, if at all."""
+        self._numbers += 1
+        code = f"TA{self._numbers:06}"
+        if not await self._joined(register, name, int(name[1:]) if phone else self._numbers, code):
+            return None
+        self.codes[name].append(code)
+        self.told[name, _CHANNEL].values.append("granted")
+        return code
+
+    @staticmethod
+    async def _joined(register: SimulatedRegister, name: str, phone: int, code: str) -> bool:
+        request = JoinRequest(
+            short_name=f"Name {name}",
+            phone=f"+38591{phone:06}",
+            code=GivenCode(code=code),
+            consents=(GivenConsent(channel=_CHANNEL, state="granted", text_version="1"),),
+        )
+        return await register.join(request) is not None
 
     async def tell(self, register: SimulatedRegister, name: str, shown: str, chance: Random) -> None:
         """Whoever is on the page, by the code that is `shown`, tells something of themselves."""

@@ -24,18 +24,22 @@ from agent.recognition import Recognition
 from agent.scans import ScanIntake
 from agent.view import PlaceView
 from drivers.scanning.driver import ScanEvent
-from loyalty.allowances import CannotSpendError
+from loyalty.allowances import CannotSpendError, Draw, leased
 from loyalty.instant import Instant
+from loyalty.member import Member
 from loyalty.program import Reward
 from loyalty.receipt import Receipt
 from sync.client import CentreClient
 from sync.loop import LookedUp, SyncLoop
 from sync.retry import Backoff
 from sync.store.errors import StoreError
+from sync.store.recovery import recovery_of, told
 from sync.store.rows import KeptRedemption
+from sync.store.salvage import salvage
 from sync.store.store import Store
 from sync.store.witness import witness_of
 from sync.store.writing import Writing
+from sync.wire import Wanted
 from tests.simulation.centre import FACTS
 from tests.simulation.disk import Disk, SimulatedStore
 from tests.simulation.network import Link, SimulatedClient
@@ -206,42 +210,71 @@ class SimulatedRegister:
             return None
         try:
             return working.result()
-        except (StoreError, NotFoundError):
+        except (StoreError, NotFoundError, CannotSpendError):
             return None
 
     async def redeem(self, code: str, reward: Reward, sale: str) -> str | None:
         """A reward is chosen for the customer: its id once it is on the page, None where it was not said to be."""
-        store, agent = self.store, self._agent
-        if store is None or agent is None:
-            return None
+
+        def drawn(writing: Writing, member: Member) -> tuple[Draw, ...]:
+            return writing.standing(member, is_sure=writing.is_sure()).drawn(reward, reward.points)
+
+        return await self._reserve(code, reward, sale, drawn)
+
+    async def show(self, code: str, voucher: str, reward: Reward, sale: str) -> str | None:
+        """A voucher is shown for the customer, and the centre asked for it where it does not lie here."""
+
+        def drawn(writing: Writing, _member: Member) -> tuple[Draw, ...]:
+            leases, epoch = writing.leases(voucher), writing.live_epoch_id()
+            return (Draw(allowance=leased(leases, epoch=epoch, is_sure=writing.is_sure()).allowance, points=1),)
+
+        chosen = await self._reserve(code, reward, sale, drawn, voucher)
+        if chosen is not None:
+            return chosen
+        await self._ask_for(code, voucher)
+        return await self._reserve(code, reward, sale, drawn, voucher)
+
+    async def _ask_for(self, code: str, voucher: str) -> None:
+        """What the centre says shows in what then is there."""
+        store, loop = self.store, self._loop
+        member = store.member_by_code(code) if store is not None else None
+        if member is not None and loop is not None:
+            want = Wanted(member=member.member, points=1, voucher=voucher)
+            await self._kept(lambda _store: loop.want(want))
+
+    async def _reserve(
+        self,
+        code: str,
+        reward: Reward,
+        sale: str,
+        drawn: Callable[[Writing, Member], tuple[Draw, ...]],
+        voucher: str | None = None,
+    ) -> str | None:
+        """The id of what is reserved for the sale; None where the page did not say that it is."""
         at, chosen = self.instant(), self._chance.randbytes(12).hex()
 
-        def reserve(writing: Writing) -> None:
+        def reserve(writing: Writing) -> str:
             member = writing.member_by_code(code)
             if member is None:
                 raise CannotSpendError("not_enough", "not known here")
-            draws = writing.standing(member, is_sure=writing.is_sure()).drawn(reward, reward.points)
-            writing.open_sale(sale, at, by_page=True)
-            writing.reserve(
-                KeptRedemption(
-                    id=chosen,
-                    sale=sale,
-                    member=member.member,
-                    reward=reward.id,
-                    times=1,
-                    points=reward.points,
-                    discount_minor=reward.discount_minor or 0,
-                    draws=draws,
-                    at=at.wall,
-                )
+            one = KeptRedemption(
+                id=chosen,
+                sale=sale,
+                member=member.member,
+                reward=reward.id,
+                times=1,
+                points=reward.points,
+                discount_minor=reward.discount_minor or 0,
+                draws=drawn(writing, member),
+                at=at.wall,
+                voucher=voucher,
+                reserved=at,
             )
+            writing.open_sale(sale, at, by_page=True)
+            writing.reserve(one)
+            return chosen
 
-        reserving = asyncio.get_running_loop().create_task(store.write(reserve))
-        await asyncio.wait({reserving, agent}, return_when=asyncio.FIRST_COMPLETED)
-        if not reserving.done():
-            reserving.cancel()
-            return None
-        return chosen if reserving.exception() is None else None
+        return await self._kept(lambda store: store.write(reserve))
 
     # ---- the agent
 
@@ -251,10 +284,11 @@ class SimulatedRegister:
         self._intake = ScanIntake(
             store=cast("Store", store), desk=self._desk, lookup=self._lookup, guesses=lambda: _RECOGNITION.guesses
         )
-        self.store = store
+        self.store, receipts_back = store, asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read_spool(store, self._desk))
+                tasks.create_task(self._bring_back(store, receipts_back.set))
+                tasks.create_task(self._read_spool(store, self._desk, receipts_back))
                 tasks.create_task(self._exchange(store))
         finally:
             self.store, intake, self._intake, self._loop = None, self._intake, None, None
@@ -304,14 +338,28 @@ class SimulatedRegister:
                 self._trace.note(self.machine.name, f"exchange ended: {error}")
             await asyncio.sleep(_STORE_RETRY_S)
 
+    async def _bring_back(self, store: SimulatedStore, receipts_back: Callable[[], None]) -> None:
+        """What stands in a damaged file, if there is one; a disk that fails meanwhile is asked again."""
+        was_damaged = store.salvaging()
+        while store.salvaging():
+            try:
+                await salvage(cast("Store", store), receipts_back=receipts_back)
+            except StoreError:
+                await asyncio.sleep(_STORE_RETRY_S)
+        receipts_back()
+        recovery = recovery_of(store)
+        if was_damaged and recovery is not None:
+            self._trace.note(self.machine.name, told(recovery.recovered.salvaged))
+
     @staticmethod
     def place(store: SimulatedStore) -> int:
         """How many of the spool's receipts the store has."""
         return int(store.meta(_SPOOL) or 0)
 
-    async def _read_spool(self, store: SimulatedStore, desk: Desk) -> None:
+    async def _read_spool(self, store: SimulatedStore, desk: Desk, receipts_back: asyncio.Event) -> None:
         """One receipt after the other; the place in the spool moves in the same transaction."""
         rules = Rules()
+        await receipts_back.wait()
         while True:
             place = max(self.place(store), self.machine.taken)
             if place >= len(self.machine.spool):
@@ -343,6 +391,11 @@ async def _kept(intake: ScanIntake, event: ScanEvent) -> bool:
     """Whether a scan is durable that was taken."""
     keeping = await intake.take(event)
     return keeping is not None and await keeping is not None
+
+
+def number_of(register: SimulatedRegister) -> int:
+    """That of a copy is the one of what was copied."""
+    return int(register.machine.name.lstrip("rc"))
 
 
 def copied(machine: Machine, path: Path, name: str, calm: float) -> Machine:

@@ -19,15 +19,16 @@ from tests.in_memory import memory_folder
 from tests.simulation.chain import Chain, Plan
 from tests.simulation.checker import Fault, faults
 
-# Two hours of a store, a busy morning of two, and 50 stores of one till each that are open for 40 hours in three days.
+# An hour and a half of a store, a busy morning of two, and 50 stores of one till each, which are open for 40 hours in
+# three days.
 RUNS: Final[dict[str, dict[str, Any]]] = {
-    "hours": {"registers": 4, "hours": 2.0},
+    "hours": {"registers": 3, "hours": 1.5},
     "morning": {"registers": 8, "hours": 4.0},
     "days": {
         "registers": 50,
         "registers_in_store": 1,
         "hours": 60.0,
-        "calm": 2.5,
+        "calm": 3.0,
         # Hours without a network are many of the same.
         "backoff": Backoff(cap_s=120.0),
     },
