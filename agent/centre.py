@@ -34,6 +34,7 @@ from sync.network import way_of
 from sync.purging import Masked
 from sync.session import HEARTBEAT_S
 from sync.store.store import Store
+from sync.updates import Updates
 from sync.wire import Facts, NothingGranted, Wanted
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,7 @@ class CentreLink:
         configured: Callable[[CentreConfig | None], None],
         mapped: Callable[[ItemMatcher | None], None],
         masked: Masked,
+        updates: Updates,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._folder = folder
@@ -72,6 +74,7 @@ class CentreLink:
         self._configured = configured
         self._mapped = mapped
         self._masked = masked
+        self._updates = updates
         self._heartbeat_s = heartbeat_s
         # The item map in force, and the key of the centre that it is by: a large one is made ready once.
         self._item_map: ItemMatcher | None = None
@@ -205,6 +208,7 @@ class CentreLink:
                 mapped=self._use_item_map,
                 item_map=self.item_map,
                 masked=self._masked,
+                updates=self._updates,
                 heartbeat_s=self._heartbeat_s,
             )
             exchanging = asyncio.create_task(self._loop.run(ready))

@@ -73,7 +73,8 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     `keys` says where secrets are kept, `ignored` counts what was heard and is no receipt by kind, `reasons`
     why the verdict is not `healthy`; `program` is the hash of the program in force, `programs` are all that the
     centre announced, in order of time; `waiting` counts receipts of further sources without their partner;
-    `templates` names those of the centre that a running agent reads with.
+    `templates` names those of the centre that a running agent reads with; `selling` is true while a sale is open, or a
+    member is served.
     """
 
     verdict: Verdict
@@ -102,6 +103,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     store_bytes: int
     recovered: Recovered | None
     spending: SpendingStatus
+    selling: bool
     page: str
     versions: Versions
 

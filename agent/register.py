@@ -41,6 +41,8 @@ from agent.scans import ScanIntake
 from agent.state import place_of, sources_of
 from agent.store_inspection import Live, StoreInspection
 from agent.supervisor import Clocks, Health, Supervisor, Worker
+from agent.updating.versions import Versions
+from agent.updating.wish import CentreUpdates
 from agent.view import PlaceView
 from agent.voucher_scans import VoucherScans
 from config.load import state_folder
@@ -58,6 +60,7 @@ from sync.store.errors import StoreUnavailableError
 from sync.store.purge_rows import starred, written_anyhow
 from sync.store.rows import Committed
 from sync.store.store import Store
+from sync.updates import NoUpdates, Updates
 
 if TYPE_CHECKING:
     from agent.bookkeeping import Bookkeeper, Take
@@ -136,6 +139,7 @@ class Register:
             configured=self._configured,
             mapped=self._rules.map_items_with,
             masked=self._mask_spools,
+            updates=_updates(self._state),
             heartbeat_s=heartbeat_s,
         )
 
@@ -499,7 +503,13 @@ class Register:
             templates=tuple(template.name for template in self._central_in_force()),
             sources=sources_of(self._settings),
             item_map=self._link.item_map,
+            serving=self._desk.serving() is not None,
         )
+
+
+def _updates(state: Path) -> Updates:
+    versions = Versions.around(Path(__file__))
+    return CentreUpdates(state, versions) if versions is not None else NoUpdates()
 
 
 def _of_centre(problem: str) -> Health:

@@ -91,6 +91,7 @@ class Live(Struct, frozen=True, kw_only=True):
     templates: tuple[str, ...] = ()
     sources: tuple[SourceView, ...] = ()
     item_map: str | None = None
+    serving: bool = False
 
 
 class StoreInspection:
@@ -155,6 +156,7 @@ class StoreInspection:
             store_bytes=kept.file_bytes,
             recovered=kept.recovered,
             spending=kept.spending,
+            selling=live.serving or kept.spending.open_sales > 0,
             page=live.page,
             versions=Versions(
                 tillside=version("tillside"), python=platform.python_version(), sqlite=dbapi2.sqlite_version

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -33,6 +34,7 @@ from central import (
     members,
     problems,
     programs,
+    releases,
     scopes,
 )
 from central.clock import Clock
@@ -103,6 +105,7 @@ class DeviceApi:
         ca_pem: bytes,
         program_key: str,
         join_url: str | None,
+        releases_in: Path,
         clock: Clock,
         randomness: Randomness,
     ) -> None:
@@ -114,6 +117,7 @@ class DeviceApi:
         self._ca_pem = ca_pem
         self._program_key = program_key
         self._join_url = join_url
+        self._releases = releases_in
         self._clock = clock
         self._randomness = randomness
         self._pace = Pace(time.monotonic)
@@ -144,6 +148,14 @@ class DeviceApi:
 
     async def openapi(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=self._document, content_type="application/json")
+
+    async def release_file(self, request: web.Request) -> web.StreamResponse:
+        """A register goes on after a break by asking for a range, which a file is served by."""
+        kind, name = request.match_info["kind"], request.match_info["name"]
+        path = await asyncio.to_thread(releases.release_file, self._releases, kind, name)
+        if path is None:
+            raise problems.NotFoundError("no release has this file")
+        return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
 
     async def enrol(self, request: web.Request) -> web.StreamResponse:
         operation = next(known for known in OPERATIONS if known.id == "enrol")
@@ -294,6 +306,7 @@ class DeviceApi:
                 join_url=self._join_url or msgspec.UNSET,
                 scope=scopes.scope_of(connection, device.store).name,
                 allowances=granting.number(connection, device.id),
+                release=releases.offered_to(connection, device.id, device.store) or msgspec.UNSET,
                 epoch=state.epoch,
                 acked_through=devices.mark_of(connection, device.id, state.epoch) if state.epoch else msgspec.UNSET,
             )

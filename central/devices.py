@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from central import releases
 from central.db import tables
 from central.problems import DeviceRevokedError, RequestIdReusedError, TokenRefusedError
 from sync.records import chain_start
@@ -325,6 +326,7 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
             quarantine_reasons=_reasons(request.reasons or {}),
             programs=_programs(request.programs or ()),
             templates_refused=request.templates_refused[:MAX_REFUSAL_CHARS] if request.templates_refused else None,
+            given_up=releases.given_up(request.given_up or ()),
             oldest_queued_at=None if request.oldest_queued_at is UNSET else request.oldest_queued_at,
             last_contact=now,
         )

@@ -106,6 +106,7 @@ class DataFolder:
         self.server_certificate = path / "server.pem"
         self.server_key = path / "server.key"
         self.snapshots = path / "snapshots"
+        self.releases = path / "releases"
         self.journal = path / "journal.jsonl"
         self._settings = path / "centre.json"
         self._serving = path / "serving.json"

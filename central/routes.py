@@ -96,6 +96,19 @@ OPERATIONS = (
         refusals=(403, 413, 422),
     ),
     Operation(
+        id="release_file",
+        method="GET",
+        path="/v1/releases/{kind}/{name}",
+        summary="A file of The Update Framework, by which a register proves a release; nothing in it is a secret",
+        answer="application/octet-stream",
+        parameters=(
+            _path("kind", "`metadata` or `targets`"),
+            _path("name", "as the framework names it, such as timestamp.json"),
+        ),
+        signed=False,
+        refusals=(404,),
+    ),
+    Operation(
         id="open_epoch",
         method="POST",
         path="/v1/epochs",

@@ -20,7 +20,20 @@ from msgspec import Struct
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from central import allowances, devices, feed, folding, granting, ledger, programs, quarantine, scopes, states, vouchers
+from central import (
+    allowances,
+    devices,
+    feed,
+    folding,
+    granting,
+    ledger,
+    programs,
+    quarantine,
+    releases,
+    scopes,
+    states,
+    vouchers,
+)
 from central.admin.pages import AdminPages
 from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
@@ -48,6 +61,7 @@ PLAN_EVERY = timedelta(seconds=2)
 FORGET_EVERY = timedelta(minutes=1)
 # Who was not seen at a store for a year may stay a day longer.
 LET_GO_EVERY = timedelta(days=1)
+RELEASE_EVERY = timedelta(minutes=1)
 # The server's certificate is renewed a year before its end.
 CERTIFICATE_EVERY = timedelta(days=1)
 # Answers still under way when told to stop get this long.
@@ -98,6 +112,7 @@ class Server:
             ca_pem=self._folder.ca_certificate.read_bytes(),
             program_key=public_key_text(self._folder.program_key()),
             join_url=join_url,
+            releases_in=self._folder.releases,
             clock=self._clock,
             randomness=self._randomness,
         )
@@ -146,9 +161,9 @@ class Server:
         self, database: Database, sequencer: Sequencer, live: LiveConnections, tls: ssl.SSLContext
     ) -> None:
         """What no request asks for. A busy or full database is tried again; anything else ends `serve`."""
-        mature, plan, forget, renew, let_go = (
+        mature, plan, forget, renew, let_go, release = (
             _Every(span, self._clock())
-            for span in (MATURE_EVERY, PLAN_EVERY, FORGET_EVERY, CERTIFICATE_EVERY, LET_GO_EVERY)
+            for span in (MATURE_EVERY, PLAN_EVERY, FORGET_EVERY, CERTIFICATE_EVERY, LET_GO_EVERY, RELEASE_EVERY)
         )
         while True:
             try:
@@ -166,6 +181,8 @@ class Server:
                     )
                 if let_go.due(self._clock()):
                     await _let_go(database, self._clock)
+                if release.due(self._clock()):
+                    await self._release(database)
                 await sequencer.place_if_any()
                 await tell_of_allowances(database, live)
                 await _shut_revoked(database, live)
@@ -194,6 +211,22 @@ class Server:
         """Set points aside where members shop, of a bounded number of them in a transaction."""
         while await database.read(lambda connection: granting.may_plan(connection, self._clock())):
             await database.write(lambda connection: granting.plan(connection, self._clock(), self._randomness))
+
+    async def _release(self, database: Database) -> None:
+        """Let releases go on or stop, and say anew that what was released is still the newest."""
+        for moved in await database.write(lambda connection: releases.move(connection, self._clock())):
+            if moved.stopped:
+                _log.error("release_stopped", version=moved.version, ring=moved.ring, reason=moved.stopped)
+            else:
+                _log.info("release_goes_on", version=moved.version, ring=moved.ring)
+        if not self._folder.releases.exists():
+            return
+        from central.release_folder import ReleaseFolder  # noqa: PLC0415 - only a centre that releases pays for it
+
+        try:
+            await asyncio.to_thread(ReleaseFolder(self._folder.releases).renew, self._clock())
+        except (OSError, ValueError) as error:
+            _log.error("releases_not_renewed", error=str(error))
 
     async def _renew_certificate(self, tls: ssl.SSLContext) -> None:
         """Registers connect on; the certificate in use is good for a year more, so a failure is only said."""

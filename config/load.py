@@ -22,6 +22,7 @@ from config.settings import (
     ScannerSettings,
     Settings,
     SettingsError,
+    UpdateSettings,
     refuse_one_folder_for_two,
     settings_from,
 )
@@ -46,7 +47,14 @@ def load_settings(path: str | Path | None = None, environment: Mapping[str, str]
     receipts = tuple(_with_folders_from(file.parent, source) for source in settings.receipts)
     scanners = tuple(_with_folder_from(file.parent, scanner) for scanner in settings.scanners)
     refuse_one_folder_for_two(scanners, receipts, where=str(file))
-    return replace(settings, paths=PathSettings(state=file.parent / state), scanners=scanners, receipts=receipts)
+    root = settings.update.root
+    return replace(
+        settings,
+        paths=PathSettings(state=file.parent / state),
+        update=UpdateSettings(root=file.parent / root if root is not None else None),
+        scanners=scanners,
+        receipts=receipts,
+    )
 
 
 def _with_folders_from(folder: Path, source: ReceiptSettings) -> ReceiptSettings:

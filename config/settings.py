@@ -92,6 +92,12 @@ class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ca_file: Path | None = None
 
 
+class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose releases are installed here. It is set at this register alone: no centre can change it."""
+
+    root: Path | None = None
+
+
 class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the store takes of the disk for bad times: twice its log, so that a full disk can always be drained."""
 
@@ -151,6 +157,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     store: StoreSettings = StoreSettings()
     centre: CentreSettings = CentreSettings()
     page: PageSettings = PageSettings()
+    update: UpdateSettings = UpdateSettings()
     scanners: Annotated[tuple[ScannerSettings, ...], Meta(max_length=MAX_SCANNERS)] = ()
     receipts: Annotated[tuple[ReceiptSettings, ...], Meta(max_length=MAX_RECEIPT_SOURCES)] = ()
     identification: Annotated[tuple[IdentificationRule, ...], Meta(max_length=MAX_RULES)] = ()

@@ -68,6 +68,7 @@ from sync.store.reading import CODE_KEY, EPOCH_VOID, JOIN_URL
 from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
+from sync.updates import NoUpdates, Updates
 from sync.wire import (
     ALLOWANCES_HINT,
     AllowancesRequest,
@@ -143,6 +144,7 @@ class SyncLoop:
         backoff: Backoff | None = None,
         heartbeat_s: float = HEARTBEAT_S,
         masked: Masked = nothing_else,
+        updates: Updates | None = None,
     ) -> None:
         self._store = store
         self._client = client
@@ -158,6 +160,7 @@ class SyncLoop:
         self._backoff = backoff or Backoff()
         self._heartbeat_s = heartbeat_s
         self._masked = masked
+        self._updates = updates or NoUpdates()
         self._session = Session(self._backoff, heartbeat_s)
         self._snapshots = SnapshotIntake(store, client.chunk)
         self._woken = asyncio.Event()
@@ -270,6 +273,8 @@ class SyncLoop:
             self._names_erasures = answer.erasures is not UNSET
             await self._follow_schedule(answer)
             await self._keep_joining(answer)
+            if answer.release is not UNSET:
+                self._updates.wanted(answer.release)
             for shed in (Writing.shed, Writing.drop_used_scans):
                 while await self._store.write(shed, drains=True):
                     pass
@@ -347,6 +352,7 @@ class SyncLoop:
             reasons=self._store.quarantine_reasons() or UNSET,
             programs=told_of(self._store),
             templates_refused=self._store.meta(TEMPLATES_REFUSED) or UNSET,
+            given_up=self._updates.given_up() or UNSET,
             epoch=self._store.live_epoch_id() or UNSET,
         )
 

@@ -262,12 +262,19 @@ class HeldProgram(Struct, frozen=True, kw_only=True):
     refused: str | UnsetType = UNSET
 
 
+class GivenUp(Struct, frozen=True, kw_only=True):
+    """A release that a register went back from, or would not take, and why."""
+
+    version: str
+    reason: str
+
+
 class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     """`reasons` counts by reason what the register itself set aside; the rest of `quarantined` the centre refused.
 
     `programs` are those that the register holds, and those that it refused; absent where it does not tell.
     `templates_refused` says why the templates of the config are not in force there; absent where they are. `epoch` is
-    the one that the register is in; absent before it has one.
+    the one that the register is in; absent before it has one. `given_up` are releases that it does not take any more.
     """
 
     version: str
@@ -277,6 +284,7 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     reasons: dict[str, int] | UnsetType = UNSET
     programs: tuple[HeldProgram, ...] | UnsetType = UNSET
     templates_refused: str | UnsetType = UNSET
+    given_up: tuple[GivenUp, ...] | UnsetType = UNSET
     epoch: str | UnsetType = UNSET
 
 
@@ -287,7 +295,8 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     the number of the newest one, `code_key` makes codes of telephone numbers and addresses (`loyalty.addresses`).
     `join_url` is where people join by telephone with a code (`loyalty.join_codes`); absent where they cannot. `scope`
     is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted to it or
-    asked back. `acked_through` is the mark of the `epoch` that the register named; None where that has ended.
+    asked back. `release` is the version that the register should run, as far as it can prove it; absent where it is on
+    its own. `acked_through` is the mark of the `epoch` that the register named; None where that has ended.
     """
 
     centre_epoch: str
@@ -302,6 +311,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     join_url: str | UnsetType = UNSET
     scope: str | UnsetType = UNSET
     allowances: int | UnsetType = UNSET
+    release: str | UnsetType = UNSET
     epoch: str | UnsetType = UNSET
     acked_through: int | UnsetType | None = UNSET
 

@@ -197,6 +197,34 @@ def status(
     raise typer.Exit(status_command(metrics=metrics, config=config, as_json=as_json))
 
 
+@app.command("self-test")
+def self_test(
+    store: Annotated[
+        bool, typer.Option("--store", help="Open a copy of the store too, and keep one; the agent must not run.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Say whether this version can run on this machine."""
+    from agent.cli.self_test import self_test_command
+
+    raise typer.Exit(self_test_command(store=store, config=config))
+
+
+@app.command()
+def update(
+    to: Annotated[
+        str | None, typer.Option("--to", help="Wish for this version, also if it was given up before.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Carry out what is wished for, as the service does.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say which version is in use and which is wanted."""
+    from agent.cli.update import update_command
+
+    raise typer.Exit(update_command(to=to, run=run, config=config, as_json=as_json))
+
+
 @app.command("pos-token")
 def pos_token(
     renew: Annotated[bool, typer.Option("--renew", help="Make another: the one before is refused at once.")] = False,

@@ -64,6 +64,10 @@ class RunningAgent:
     def status(self) -> StatusReport:
         return self._get("/v1/status", StatusReport)
 
+    def status_as(self, kind: type[T]) -> T:
+        """What `kind` has of the status, of an agent that may be of another version than this program."""
+        return self._get("/v1/status", kind)
+
     def queue(self) -> QueueReport:
         return self._get("/v1/queue", QueueReport, timeout_s=READ_TIMEOUT_S)
 

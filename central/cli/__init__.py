@@ -30,6 +30,7 @@ for _name, _where, _help in (
     ("members", "members:app", "Import, link, show, merge and erase members."),
     ("cards", "cards:app", "Hand out, block and replace cards."),
     ("registers", "registers:registers", "List registers and shut one out."),
+    ("release", "releases:app", "Release versions of the program to registers, ring by ring."),
     ("allowances", "allowances:app", "Say what is set aside for registers to spend, and write off what is lost."),
     ("vouchers", "vouchers:app", "Issue vouchers, see what became of them, and revoke one."),
     ("scopes", "scopes:app", "Say which members the registers of a store hold."),

@@ -113,6 +113,19 @@ devices = Table(
     Column("templates_refused", Text),
     Column("allowances", BigInteger, nullable=False, server_default="0"),
     Column("owes_report", Integer, nullable=False, server_default="0"),
+    Column("given_up", Text, nullable=False, server_default="[]"),
+)
+
+# Releases that registers are offered, ring by ring (central.rings); `canaries` are the stores of the first, as JSON.
+releases = Table(
+    "releases",
+    metadata,
+    Column("version", String(64), primary_key=True),
+    Column("ring", String(16), nullable=False),
+    Column("entered_at", Moment, nullable=False),
+    Column("soak_s", Integer, nullable=False),
+    Column("canaries", Text, nullable=False),
+    Column("stopped", Text),
 )
 
 # One row per epoch a register opened. `acked_through` and `chain_hash` are the high-water mark.

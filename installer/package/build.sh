@@ -56,4 +56,10 @@ VERSION=$version ARCH=$(dpkg --print-architecture) STAGE=$stage MINOR=$minor NEX
   LICENCE=$root/LICENSE \
   "$work/tools/bin/nfpm" package --config nfpm.yaml --packager deb --target "$out" >&2
 cp "$work/sbom.json" "$out/tillside_$version.cdx.json"
-(cd "$out" && sha256sum tillside_"$version"*)
+# The same for an update by the centre: one version's folder, as agent.updating.releases names it.
+install -D -m 0755 files/tillside "$stage/bin/tillside"
+find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+archive=tillside-$version-linux-$(uname -m)-py$minor.tar.xz
+tar --create --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$stage" bin lib |
+  xz --threads=1 -6 >"$out/$archive"
+(cd "$out" && sha256sum tillside[_-]"$version"*)

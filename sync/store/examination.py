@@ -20,7 +20,7 @@ from sync.durable import sync_folder, write_private
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
 from sync.store.errors import StoreCorruptError, StoreKeyError, StoreUnavailableError
 from sync.store.rows import Recovered
-from sync.store.schema import refuse_newer, version_of
+from sync.store.schema import refuse_newer
 from sync.store.sqlite import PAGE_BYTES, DatabaseError, connect, is_corruption
 
 log = structlog.get_logger(__name__)
@@ -107,7 +107,7 @@ def _damage(path: Path, key: bytes) -> str | None:
     cut_off = _size(_beside(path, "-wal")) > 0
     try:
         with closing(connect(path, key, read_only=True)) as connection:
-            refuse_newer(version_of(connection))
+            refuse_newer(connection)
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             if _size(path) <= READ_WHOLE_BYTES or _suspicion(path).exists():

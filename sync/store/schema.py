@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database as Tables
 
 _MIGRATION_SET = "tillside"
+# The name in `meta` of the least number of migrations that a program has to know.
+READABLE_FROM = "readable_from"
 
 Migration = tuple[str, tuple[str, ...]]
 """A name that never changes, and its statements."""
@@ -272,6 +274,15 @@ _VOUCHERS_END: Migration = (
     ("ALTER TABLE allowances ADD COLUMN expires_at TEXT",),
 )
 
+_READABLE_BEFORE: Migration = (
+    "readable_before",
+    (
+        # How many migrations a program has to know, to work with this file as it is. One that takes away or changes
+        # what its predecessor reads sets this anew; one that only adds leaves it, and an update can be gone back from.
+        "INSERT INTO meta (name, value) VALUES ('readable_from', '16')",
+    ),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -289,6 +300,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _VOUCHERS,
     _RESERVED_AT,
     _VOUCHERS_END,
+    _READABLE_BEFORE,
 )
 
 
@@ -298,9 +310,13 @@ def version_of(connection: Connection) -> int:
     return version
 
 
-def refuse_newer(version: int, known: int = len(MIGRATIONS)) -> None:
-    """Raises StoreTooNewError for a file of a later version of the program."""
-    if version > known:
+def refuse_newer(connection: Connection, known: int = len(MIGRATIONS)) -> None:
+    """Raises StoreTooNewError for a file of a later version of the program, unless that left it readable."""
+    version = version_of(connection)
+    if version <= known:
+        return
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (READABLE_FROM,)).fetchone()
+    if row is None or int(row[0]) > known:
         raise StoreTooNewError(
             f"the store is of version {version} and this program knows up to {known}; "
             "install the newer version again, the store was left as it is"
@@ -308,8 +324,8 @@ def refuse_newer(version: int, known: int = len(MIGRATIONS)) -> None:
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Brings the file to the last of `migrations`, each in a transaction of its own."""
-    if version_of(connection) == len(migrations):
+    """Brings the file to the last of `migrations`, each in a transaction of its own; one that is further stays so."""
+    if version_of(connection) >= len(migrations):
         return
     # sqlite-utils looks for a replacement of the standard library's sqlite3 under these names.
     sys.modules.setdefault("pysqlite3", dbapi2)

@@ -26,6 +26,7 @@ from sync.purging import nothing_else
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import EpochState
 from sync.store.store import Store
+from sync.updates import NoUpdates
 from tests.agent.shop import Shop
 from tests.browser.till import free_port
 from tests.sync.centre import FACTS, running_centre
@@ -67,6 +68,7 @@ def link_of(shop: Shop, changed: asyncio.Event) -> CentreLink:
         configured=lambda _: None,
         mapped=lambda _: None,
         masked=nothing_else,
+        updates=NoUpdates(),
     )
 
 
@@ -153,6 +155,7 @@ async def test_an_exchange_that_failed_is_never_shown_as_online(shop: Shop, tmp_
             configured=lambda _: None,
             mapped=lambda _: None,
             masked=nothing_else,
+            updates=NoUpdates(),
         )
         running = asyncio.create_task(link.run(lambda: None))
         while not is_online(link):

@@ -77,7 +77,8 @@ def test_what_is_packed_is_there_and_is_what_the_units_start() -> None:
     for unit in units.glob("*.service"):
         started = re.search(r"^ExecStart=(\S+)", unit.read_text(encoding="utf-8"), re.MULTILINE)
         assert started is not None
-        assert started[1] in places
+        assert started[1].replace("/updater/bin/", "/bin/") in places
+    assert "/opt/tillside/updater" in places
     # And each version's folder holds itself alone: an update lays the next one beside it
     assert "/opt/tillside/versions/${VERSION}/lib" in text
 

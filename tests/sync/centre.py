@@ -49,6 +49,7 @@ from sync.retry import Backoff
 from sync.session import HEARTBEAT_S
 from sync.store.store import Store
 from sync.store.writing import Writing
+from sync.updates import Updates
 from sync.wire import Facts, IngestRequest, IngestResponse
 from tests.faults.figures import Figures
 
@@ -233,6 +234,7 @@ class Register:
         ballast_bytes: int,
         heartbeat_s: float,
         sending: Callable[[IngestRequest], None],
+        updates: Updates | None,
     ) -> None:
         dice = random.Random(seed)
         self.enrolment = enrolment
@@ -270,6 +272,7 @@ class Register:
             item_map=self.kept_item_map,
             backoff=QUICK,
             heartbeat_s=heartbeat_s,
+            updates=updates,
         )
         self.store.listen(lambda _: self._woken())
 
@@ -342,6 +345,7 @@ async def register(
     ballast_bytes: int = 0,
     heartbeat_s: float = HEARTBEAT_S,
     sending: Callable[[IngestRequest], None] = lambda _: None,
+    updates: Updates | None = None,
 ) -> AsyncIterator[Register]:
     """A register in `folder`, enrolled the first time and started again after that.
 
@@ -364,6 +368,7 @@ async def register(
         ballast_bytes=ballast_bytes,
         heartbeat_s=heartbeat_s,
         sending=sending,
+        updates=updates,
     )
     running = asyncio.create_task(till.loop.run(lambda: None)) if exchanging else None
     try:

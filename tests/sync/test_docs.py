@@ -68,7 +68,7 @@ def test_every_entry_kind_is_named() -> None:
         ("`GET /v1/snapshot?last=SHA256` → `", [wire.SnapshotResponse, wire.SnapshotChunk]),
         ("`GET /v1/members/{code}` → `", [wire.MemberResponse]),
         ("`GET /v1/erasures?after=NUMBER` → `", [wire.ErasuresResponse, wire.Erasure]),
-        ("every 30 s:\n```json\n", [wire.HeartbeatRequest, wire.HeldProgram]),
+        ("every 30 s:\n```json\n", [wire.HeartbeatRequest, wire.HeldProgram, wire.GivenUp]),
         ("All of it is for people. The answer:\n```json\n", [wire.HeartbeatResponse, wire.AnnouncedProgram]),
         ("**`GET /v1/programs/{hash}`** → `", [wire.SignedProgram]),
         ("**`GET /v1/item-maps/{hash}`** → `", [wire.SignedItemMap]),

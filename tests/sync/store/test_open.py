@@ -22,6 +22,7 @@ from sync.store.errors import (
     StoreUnavailableError,
 )
 from sync.store.examination import READ_WHOLE_BYTES, examined
+from sync.store.schema import MIGRATIONS, version_of
 from sync.store.sqlite import PAGE_BYTES, connect, has_wal_reset_bug, refuse_unsafe
 from tests.sync.store.samples import capturing, keeper, member, opened, receipt, upsert
 
@@ -128,11 +129,30 @@ def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path)
     key = keeper(tmp_path).get_or_create(STORE_KEY, STORE_KEY_BYTES)
     with closing(connect(tmp_path / "store.db", key)) as newer:
         newer.execute("PRAGMA user_version = 99")
+        newer.execute("UPDATE meta SET value = '99' WHERE name = 'readable_from'")
     before = bytes_of(tmp_path)
 
     with pytest.raises(StoreTooNewError, match="version 99"):
         opened(tmp_path)
     assert {name: kept for name, kept in bytes_of(tmp_path).items() if name in before} == before
+
+
+def test_a_store_that_a_newer_version_only_added_to_is_gone_on_with(tmp_path: Path) -> None:
+    """An update that is gone back from takes nothing with it that was queued meanwhile."""
+    filled(tmp_path)
+    with closing(opened(tmp_path)) as store:
+        queued = store.queued()
+    key = keeper(tmp_path).get_or_create(STORE_KEY, STORE_KEY_BYTES)
+    with closing(connect(tmp_path / "store.db", key)) as newer:
+        newer.execute("CREATE TABLE of_tomorrow (id INTEGER PRIMARY KEY) STRICT")
+        newer.execute("ALTER TABLE receipts ADD COLUMN of_tomorrow TEXT")
+        newer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+
+    with closing(opened(tmp_path)) as store:
+        store.submit(capturing(queued)).result()
+        assert store.queued() == queued + 1
+    with closing(connect(tmp_path / "store.db", key)) as again:
+        assert version_of(again) == len(MIGRATIONS) + 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""`tillside update`: which version is in use and wanted, and the run that updates."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
+from agent.cli.outcome import complain, guarded, say, say_json
+from agent.updating.releases import ReleaseUnreachableError
+from agent.updating.services import ServiceError, Systemd
+from agent.updating.trial import Record
+from agent.updating.versions import NoRoomError, Versions
+from agent.updating.wish import Wish, wish, wished
+from config.load import load_settings, settings_file, state_folder
+from config.settings import Settings
+from sync.enrolment import EnrolmentError
+from sync.network import NetworkSettingError
+from sync.program_versions import version_key
+
+_NOT_BY_VERSIONS = "this program was not installed by versions: update it the way it was installed"
+
+
+class UpdateReport(Struct, frozen=True, kw_only=True):
+    """Which versions there are. `wanted` is the centre's wish, or a person's."""
+
+    current: str | None
+    installed: tuple[str, ...]
+    wanted: str | None
+    record: Record
+
+
+def update_command(*, config: str | None, to: str | None, run: bool, as_json: bool) -> int:
+    """Say which version is in use; with `to` wish for one; with `run` do what is wished for, and watch over it.
+
+    Exit codes: 0 done, 1 it could not be done now, 2 a setting is wrong.
+    """
+
+    def work() -> int:
+        settings = load_settings(config)
+        versions = Versions.around(Path(__file__))
+        if versions is None:
+            return complain("update", _NOT_BY_VERSIONS, PROBLEM, as_json=as_json)
+        if run:
+            return _run(settings_file(config), settings, versions)
+        state = state_folder(settings)
+        if to is not None:
+            try:
+                version_key(to)
+            except ValueError as error:
+                return complain("update", error, USAGE, as_json=as_json)
+            wish(state, Wish(version=to, again=True))
+        wanted = wished(state)
+        report = UpdateReport(
+            current=versions.current(),
+            installed=tuple(sorted(versions.installed(), key=version_key)),
+            wanted=wanted.version if wanted is not None else None,
+            record=versions.record(),
+        )
+        if as_json:
+            say_json(report)
+        else:
+            _print(report)
+        return DONE
+
+    try:
+        return guarded("update", work, as_json=as_json)
+    except (ReleaseUnreachableError, NoRoomError, ServiceError, EnrolmentError, NetworkSettingError) as error:
+        return complain("update", error, PROBLEM, as_json=as_json)
+
+
+def _run(config: Path, settings: Settings, versions: Versions) -> int:
+    """One run at a time: another one has begun the same, and goes on with it."""
+    from agent.cli.run import log_to_stderr
+    from agent.updating.machine import RegisterMachine
+    from agent.updating.updater import Updater
+
+    log_to_stderr()
+    root = settings.update.root
+    with _alone(versions.root) as first:
+        if not first:
+            return DONE
+        machine = RegisterMachine(config, settings, versions, root or Path())
+        updater = Updater(
+            versions, machine, Systemd(), now=lambda: datetime.now(UTC), monotonic_s=time.monotonic, sleep=time.sleep
+        )
+        updater.take_up()
+        done = None
+        # What was wished for while the last wish was carried out is carried out too.
+        while root is not None and (wanted := wished(state_folder(settings))) is not None and wanted != done:
+            if wanted.again:
+                versions.remember(versions.record().without(wanted.version))
+            updater.update_to(wanted.version)
+            done = wanted
+    return DONE
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[bool]:
+    with (root / "update.lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _print(report: UpdateReport) -> None:
+    trial = report.record.trial
+    on_trial = f", on trial since {trial.began:%H:%M}; before it {trial.previous}" if trial is not None else ""
+    say(f"In use      {report.current or 'none'}{on_trial}")
+    say(f"Installed   {', '.join(report.installed)}")
+    say(f"Wanted      {report.wanted or 'none'}")
+    for one in report.record.refused:
+        say(f"Given up    {one.version} on {one.at:%Y-%m-%d %H:%M}: {one.reason}")

@@ -1,0 +1,52 @@
+"""The agent as a service of this machine. On Linux, systemd; another system needs a module beside this one."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Final, Protocol
+
+AGENT: Final = "tillside.service"
+RELAY: Final = "tillside-relay.service"
+# The unit's own limit for stopping is 20 s.
+WITHIN_S: Final = 40.0
+
+
+class ServiceError(Exception):
+    """The service could not be stopped or started. The message says what was asked."""
+
+
+class Services(Protocol):
+    """What an update needs of whoever runs the agent."""
+
+    def stop(self) -> None:
+        """Returns once the agent is gone. Raises ServiceError."""
+
+    def start(self) -> None:
+        """Starts the agent by the link `current`; one that runs is started anew. Raises ServiceError."""
+
+    def renew_relay(self) -> None:
+        """A relay that runs goes on with the version in use. The POS's port stays open meanwhile."""
+
+
+class Systemd:
+    """`Services` by systemctl."""
+
+    def stop(self) -> None:
+        _systemctl("stop", AGENT)
+
+    def start(self) -> None:
+        _systemctl("restart", AGENT)
+
+    def renew_relay(self) -> None:
+        _systemctl("try-restart", RELAY)
+
+
+def _systemctl(verb: str, unit: str) -> None:
+    asked = ["/usr/bin/systemctl", verb, unit]
+    try:
+        done = subprocess.run(asked, timeout=WITHIN_S, capture_output=True, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServiceError(f"{' '.join(asked)}: {error}") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise ServiceError(f"{' '.join(asked)} ended with {done.returncode}: {said}")

@@ -1,0 +1,115 @@
+"""When a new version is kept, and when the one before it comes back.
+
+Owns what is remembered of an update and the judgement of a version on trial. Pure: it takes what the agent said and the
+time, and never touches a file, a service or a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from loyalty.receipt import AwareDatetime
+from sync.program_versions import newer, version_key
+
+# A version that does not get well in this time is no better a minute later, and the till stands without a page.
+WELL_WITHIN_S: Final = 40.0
+# So long may one that was well be unwell: a device that is unplugged, a disk that is slow.
+UNWELL_FOR_S: Final = 30.0
+# One that was well for this long is kept.
+KEPT_AFTER_S: Final = 600.0
+# The machine, or the one that watches, started so often during one trial: then the new version is taken for the cause.
+MAX_STARTS: Final = 3
+# Versions that were given up; a register meets few of them before somebody looks.
+MAX_REFUSED: Final = 32
+
+Verdict = Literal["wait", "keep", "revert"]
+
+
+class Trial(Struct, frozen=True, kw_only=True):
+    """A version that is in use until it is kept or gone back from.
+
+    `verdict` is how the register was before, as `tillside status` says it. `starts` counts who took the trial up.
+    `failed` says why it is being gone back from; until then it is empty.
+    """
+
+    version: str
+    previous: str
+    began: AwareDatetime
+    verdict: str
+    starts: int = 1
+    failed: str = ""
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """A version that is not tried again here, and why."""
+
+    version: str
+    at: AwareDatetime
+    reason: str
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """All that is remembered, as `update.json` has it."""
+
+    trial: Trial | None = None
+    refused: tuple[Refused, ...] = ()
+
+    def refuses(self, version: str) -> bool:
+        return any(one.version == version for one in self.refused)
+
+    def without(self, version: str) -> Record:
+        """Let it be tried again: a person asks for it."""
+        return replace(self, refused=tuple(one for one in self.refused if one.version != version))
+
+    def gone_back(self, at: AwareDatetime) -> Record:
+        """The trial is over, and its version is not tried again."""
+        if self.trial is None:
+            return self
+        return replace(self.refusing(self.trial.version, at, self.trial.failed), trial=None)
+
+    def refusing(self, version: str, at: AwareDatetime, reason: str) -> Record:
+        others = [one for one in self.refused if one.version != version]
+        refused = (*others, Refused(version=version, at=at, reason=reason))[-MAX_REFUSED:]
+        return replace(self, refused=refused)
+
+
+class Probation(Struct, frozen=True, kw_only=True):
+    """How a version on trial did so far. Seconds are of one monotonic clock; `well_since` is None while it is not."""
+
+    since: float
+    well_since: float | None = None
+    last_well: float | None = None
+
+
+def watched(probation: Probation, *, is_well: bool, now: float) -> Probation:
+    if not is_well:
+        return replace(probation, well_since=None)
+    since = probation.well_since if probation.well_since is not None else now
+    return replace(probation, well_since=since, last_well=now)
+
+
+def judged(probation: Probation, now: float) -> Verdict:
+    """`well_since` counts from its last fall: one that falls again and again is not kept, but gone back from."""
+    if probation.well_since is not None:
+        return "keep" if now - probation.well_since >= KEPT_AFTER_S else "wait"
+    if probation.last_well is None:
+        return "revert" if now - probation.since >= WELL_WITHIN_S else "wait"
+    if now - probation.last_well >= UNWELL_FOR_S or now - probation.since >= 2 * KEPT_AFTER_S:
+        return "revert"
+    return "wait"
+
+
+def is_well(verdict: str | None, before: str) -> bool:
+    """Whether it answers and is no worse than the version before it was. A network that went is not its fault."""
+    return verdict is not None and (verdict in ("healthy", "degraded") or verdict == before)
+
+
+def superfluous(installed: Collection[str], *, current: str, updater: str | None, trial: Trial | None) -> set[str]:
+    """Versions whose folder can go: all but the one in use, the one that watches, and the newest before it."""
+    keep = {current, *([updater] if updater else []), *([trial.version, trial.previous] if trial else [])}
+    earlier = sorted((one for one in installed if newer(current, one)), key=version_key)
+    return set(installed) - keep - set(earlier[-1:])

@@ -1,0 +1,210 @@
+"""One update from the wish to the kept version, or back.
+
+    fetch, prove, unpack | wait until no sale is open | remember the trial | stop the agent
+    | try the new version on a copy of the store | switch | start | watch: keep, or go back
+
+Owns the order, and that after a cut at any moment `take_up` ends in the version before or the new one, running. The
+store is never put back: a version reads what its successor wrote (sync.store.schema), so what was queued meanwhile
+stays queued. Its copy is for a person. Never judges (`agent.updating.trial` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.updating.releases import ReleaseRefusedError
+from agent.updating.services import ServiceError, Services
+from agent.updating.trial import MAX_STARTS, Probation, Trial, is_well, judged, superfluous, watched
+from agent.updating.versions import UnusableArchiveError, Versions
+from sync.program_versions import newer
+
+log = structlog.get_logger(__name__)
+
+# How often a version on trial is looked at, and how often it is asked whether a sale is open.
+LOOK_EVERY_S: Final = 2.0
+# The till is used all day in some shops; after this the wish is taken up again by the next run.
+WAIT_FOR_QUIET_S: Final = 12 * 3600.0
+
+
+class Glance(Struct, frozen=True, kw_only=True):
+    """What the running agent says of itself."""
+
+    version: str
+    verdict: str
+    is_selling: bool
+
+
+class Machine(Protocol):
+    """What an update does outside the folder of versions."""
+
+    def fetch(self, version: str) -> Path:
+        """The proven archive. Raises ReleaseUnreachableError, ReleaseRefusedError, OSError."""
+
+    def glance(self) -> Glance | None:
+        """None where no agent answers."""
+
+    def check(self, command: Path) -> str:
+        """Has a version look at itself, without the store: why it cannot be used; empty where it can."""
+
+    def try_store(self, command: Path) -> str:
+        """The same with a copy of the store, which is kept beside it. The agent does not run meanwhile."""
+
+
+class Updater:
+    """Updates one register's folder of versions."""
+
+    def __init__(
+        self,
+        versions: Versions,
+        machine: Machine,
+        services: Services,
+        *,
+        now: Callable[[], datetime],
+        monotonic_s: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._versions = versions
+        self._machine = machine
+        self._services = services
+        self._now = now
+        self._monotonic_s = monotonic_s
+        self._sleep = sleep
+
+    def take_up(self) -> None:
+        """Ends what an earlier run began. Call it first, always. Raises ServiceError, OSError."""
+        self._versions.clear()
+        record = self._versions.record()
+        trial = record.trial
+        if trial is None:
+            return
+        if trial.failed:
+            self._go_back(trial)
+        elif self._versions.current() != trial.version:
+            # Cut before the switch: nothing of the new version ran, and the agent may have been stopped for it.
+            self._have_it_run(trial.previous)
+            self._versions.remember(replace(record, trial=None))
+        elif trial.starts >= MAX_STARTS:
+            self._give_up(trial, f"machine or updater started {trial.starts} times during its trial")
+        else:
+            again = replace(trial, starts=trial.starts + 1)
+            self._versions.remember(replace(record, trial=again))
+            self._have_it_run(trial.version)
+            self._watch(again)
+
+    def update_to(self, version: str) -> bool:
+        """Whether that version is in use afterwards, or was. Raises ReleaseUnreachableError, NoRoomError, OSError."""
+        current = self._versions.current()
+        if current is None or not newer(version, current) or self._versions.record().refuses(version):
+            return current == version
+        try:
+            if version not in self._versions.installed():
+                self._versions.unpack(self._machine.fetch(version), version)
+        except (ReleaseRefusedError, UnusableArchiveError) as error:
+            # Tomorrow the same name may be a whole file or a signed one: it is not remembered.
+            log.error("update_refused", version=version, reason=str(error))
+            return False
+        reason = self._machine.check(self._versions.command(version))
+        if reason:
+            self._refuse(version, reason)
+            return False
+        if not self._is_quiet():
+            return False
+        return self._switch(version, current)
+
+    # Steps
+
+    def _is_quiet(self) -> bool:
+        """Waits until no sale is open."""
+        until = self._monotonic_s() + WAIT_FOR_QUIET_S
+        while (glance := self._machine.glance()) is not None and glance.is_selling:
+            if self._monotonic_s() >= until:
+                return False
+            self._sleep(LOOK_EVERY_S)
+        return True
+
+    def _switch(self, version: str, current: str) -> bool:
+        before = self._machine.glance()
+        trial = Trial(
+            version=version,
+            previous=current,
+            began=self._now(),
+            verdict=before.verdict if before is not None else "",
+        )
+        # Before the agent is stopped: whoever takes this up after a cut starts it again.
+        self._versions.remember(replace(self._versions.record(), trial=trial))
+        self._services.stop()
+        reason = self._machine.try_store(self._versions.command(version))
+        if reason:
+            self._services.start()
+            self._refuse(version, reason)
+            return False
+        self._versions.use(version)
+        log.info("update_on_trial", version=version, previous=current)
+        try:
+            self._services.start()
+        except ServiceError as error:
+            self._give_up(trial, str(error))
+            return False
+        return self._watch(trial)
+
+    def _watch(self, trial: Trial) -> bool:
+        probation = Probation(since=self._monotonic_s())
+        said = ""
+        while True:
+            glance = self._machine.glance()
+            now = self._monotonic_s()
+            well = glance is not None and glance.version == trial.version and is_well(glance.verdict, trial.verdict)
+            said = said if well else _told(glance)
+            probation = watched(probation, is_well=well, now=now)
+            verdict = judged(probation, now)
+            if verdict == "keep":
+                self._keep(trial)
+                return True
+            if verdict == "revert":
+                self._give_up(trial, said)
+                return False
+            self._sleep(LOOK_EVERY_S)
+
+    def _keep(self, trial: Trial) -> None:
+        """Here alone the version that watches becomes the new one."""
+        self._versions.watch_with(trial.version)
+        self._versions.remember(replace(self._versions.record(), trial=None))
+        log.info("update_kept", version=trial.version)
+        self._services.renew_relay()
+        installed = self._versions.installed()
+        for version in superfluous(installed, current=trial.version, updater=self._versions.updater(), trial=None):
+            self._versions.remove(version)
+
+    def _give_up(self, trial: Trial, reason: str) -> None:
+        failed = replace(trial, failed=reason)
+        self._versions.remember(replace(self._versions.record(), trial=failed))
+        self._go_back(failed)
+
+    def _go_back(self, trial: Trial) -> None:
+        self._versions.use(trial.previous)
+        self._services.start()
+        self._versions.remember(self._versions.record().gone_back(self._now()))
+        log.error("update_gone_back", version=trial.version, to=trial.previous, reason=trial.failed)
+
+    def _have_it_run(self, version: str) -> None:
+        glance = self._machine.glance()
+        if glance is None or glance.version != version:
+            self._services.start()
+
+    def _refuse(self, version: str, reason: str) -> None:
+        record = self._versions.record().refusing(version, self._now(), reason)
+        self._versions.remember(replace(record, trial=None))
+        log.error("update_refused", version=version, reason=reason)
+
+
+def _told(glance: Glance | None) -> str:
+    if glance is None:
+        return "the agent did not answer"
+    return f"the agent of {glance.version} says of itself: {glance.verdict.replace('_', ' ')}"

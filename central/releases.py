@@ -1,0 +1,214 @@
+"""Releases and who is offered them.
+
+Owns their rows and the files that registers fetch. Which ring is next `central.rings` judges; what is signed
+`central.release_folder` makes, which alone knows how and is imported by whoever signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Connection, Row, insert, select, update
+
+from central import rings
+from central.db import tables
+from central.rings import Judgement, Ring
+from loyalty.receipt import AwareDatetime
+from sync.program_versions import version_key
+from sync.wire import GivenUp
+
+# What a register says of releases that it gave up, so many and so long at most.
+MAX_GIVEN_UP = 32
+MAX_REASON_CHARS = 300
+
+
+class ReleaseRefusedError(ValueError):
+    """A release cannot be offered so. The message says what to do."""
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """One release: the ring that it has reached, since when, and why it goes no further if it does not."""
+
+    version: str
+    ring: Ring
+    entered_at: AwareDatetime
+    soak_s: int
+    canaries: tuple[str, ...]
+    stopped: str | None
+    runs: int = 0
+    of: int = 0
+
+
+class ReleaseList(Struct, frozen=True, kw_only=True):
+    """Newest first."""
+
+    releases: tuple[Release, ...]
+
+
+class Moved(Struct, frozen=True, kw_only=True):
+    """What became of a release: it stopped, or began with a ring."""
+
+    version: str
+    ring: Ring
+    stopped: str = ""
+
+
+def release_file(folder: Path, kind: str, name: str) -> Path | None:
+    """A file that a register asks for; None where there is none of that name."""
+    path = folder / kind / name
+    is_one = kind in ("metadata", "targets") and path.parent == folder / kind and not name.startswith(".")
+    return path if is_one and path.is_file() else None
+
+
+def offer(connection: Connection, version: str, canaries: Sequence[str], soak: timedelta, now: datetime) -> None:
+    """Offers a release to its first ring. Raises ReleaseRefusedError."""
+    version_key(version)
+    if _row(connection, version) is not None:
+        raise ReleaseRefusedError(f"{version} was offered already: a version is released once, give the next one")
+    connection.execute(
+        insert(tables.releases).values(
+            version=version,
+            ring=rings.RINGS[0],
+            entered_at=now,
+            soak_s=int(soak.total_seconds()),
+            canaries=msgspec.json.encode(list(canaries)).decode(),
+        )
+    )
+
+
+def stop(connection: Connection, version: str, reason: str) -> None:
+    """Nobody else is offered it. Registers that run it run it on. Raises ReleaseRefusedError."""
+    _named(connection, version)
+    _change(connection, version, stopped=reason)
+
+
+def go_on(connection: Connection, version: str, now: datetime) -> Ring:
+    """Takes a stopped release up again in its ring, or lets one that runs begin with the next. Raises
+    ReleaseRefusedError.
+    """
+    release = _named(connection, version)
+    ring = release.ring
+    if release.stopped is None:
+        following = rings.after(ring)
+        if following is None:
+            raise ReleaseRefusedError(f"{version} is offered to all already")
+        ring = following
+    _change(connection, version, ring=ring, entered_at=now, stopped=None)
+    return ring
+
+
+def offered_to(connection: Connection, device: str, store: str) -> str | None:
+    """The newest version that this register should run."""
+    offered = [
+        release.version
+        for release in _releases(connection)
+        if release.stopped is None and rings.takes(device, store, release.ring, release.canaries)
+    ]
+    return max(offered, key=version_key, default=None)
+
+
+def listed(connection: Connection, now: datetime) -> ReleaseList:
+    """All releases with how many registers of the ring run each."""
+    told = []
+    for release in _releases(connection):
+        judgement = _judged(connection, release, now)
+        told.append(replace(release, runs=judgement.runs, of=judgement.of))
+    return ReleaseList(releases=tuple(sorted(told, key=lambda one: version_key(one.version), reverse=True)))
+
+
+def move(connection: Connection, now: datetime) -> tuple[Moved, ...]:
+    """Stops releases that do harm and lets those that do not go on to their next ring."""
+    moved = []
+    for release in _releases(connection):
+        if release.stopped is not None:
+            continue
+        judgement = _judged(connection, release, now)
+        following = rings.after(release.ring)
+        if judgement.stop:
+            _change(connection, release.version, stopped=judgement.stop)
+            moved.append(Moved(version=release.version, ring=release.ring, stopped=judgement.stop))
+        elif judgement.on and following is not None:
+            _change(connection, release.version, ring=following, entered_at=now)
+            moved.append(Moved(version=release.version, ring=following))
+    return tuple(moved)
+
+
+def given_up(told: Sequence[GivenUp]) -> str:
+    """What a register said as JSON, a bounded part of it."""
+    bounded = [GivenUp(version=one.version[:64], reason=one.reason[:MAX_REASON_CHARS]) for one in told[-MAX_GIVEN_UP:]]
+    return msgspec.json.encode(bounded).decode()
+
+
+def _judged(connection: Connection, release: Release, now: datetime) -> Judgement:
+    return rings.judged(
+        release.version,
+        release.ring,
+        release.canaries,
+        _devices(connection, release.version),
+        since=release.entered_at,
+        soak=timedelta(seconds=release.soak_s),
+        now=now,
+    )
+
+
+def _devices(connection: Connection, version: str) -> list[rings.Device]:
+    devices = tables.devices.c
+    found = connection.execute(
+        select(devices.id, devices.store, devices.version, devices.last_contact, devices.given_up).where(
+            devices.revoked_at.is_(None)
+        )
+    )
+    return [
+        rings.Device(
+            id=row.id,
+            store=row.store,
+            version=row.version,
+            last_contact=row.last_contact,
+            gave_up=_reason(row.given_up, version),
+        )
+        for row in found
+    ]
+
+
+def _reason(given_up: str, version: str) -> str:
+    if version not in given_up:
+        return ""
+    told = msgspec.json.decode(given_up, type=tuple[GivenUp, ...])
+    return next((one.reason or "it did not say why" for one in told if one.version == version), "")
+
+
+def _releases(connection: Connection) -> list[Release]:
+    return [_release(row) for row in connection.execute(select(tables.releases))]
+
+
+def _row(connection: Connection, version: str) -> Row[Any] | None:
+    return connection.execute(select(tables.releases).where(tables.releases.c.version == version)).one_or_none()
+
+
+def _named(connection: Connection, version: str) -> Release:
+    row = _row(connection, version)
+    if row is None:
+        raise ReleaseRefusedError(f"{version} was never offered; `release list` shows what was")
+    return _release(row)
+
+
+def _release(row: Row[Any]) -> Release:
+    canaries = tuple(msgspec.json.decode(row.canaries, type=list[str]))
+    return Release(
+        version=row.version,
+        ring=row.ring,
+        entered_at=row.entered_at,
+        soak_s=row.soak_s,
+        canaries=canaries,
+        stopped=row.stopped,
+    )
+
+
+def _change(connection: Connection, version: str, **values: object) -> None:
+    connection.execute(update(tables.releases).where(tables.releases.c.version == version).values(**values))

@@ -1,0 +1,197 @@
+"""Releases of a centre that runs, proven at the register; and what somebody in between, or at the centre, may try."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.updating.releases import ReleaseRefusedError, Releases, ReleaseUnreachableError, archive_name
+from central.release_folder import ReleaseError, ReleaseFolder, new_root_key, signer_of
+from central.server import Server
+from tests.sync.centre import Centre, running_centre
+
+PASSPHRASE = b"of a test"
+NOW = datetime.now(UTC)
+VERSION = "0.2.0"
+
+
+class Chain:
+    """A centre with releases, and a register that trusts its first root."""
+
+    def __init__(self, centre: Centre, folder: Path) -> None:
+        self.centre = centre
+        self.folder = folder
+        self.keys = folder / "keys"
+        self.releases = ReleaseFolder(centre.folder.releases)
+        self.releases.create(self.keys, PASSPHRASE, NOW)
+        self.root = self.releases.first_root()
+
+    def publish(self, version: str = VERSION, content: bytes = b"a version", *, now: datetime = NOW) -> None:
+        archive = self.folder / archive_name(version)
+        archive.write_bytes(content)
+        self.releases.publish([archive], signer_of(self.keys / "targets.pem", PASSPHRASE), now)
+
+    async def fetched(self, version: str = VERSION, *, at: str = "register", root: bytes | None = None) -> bytes:
+        register = self.folder / at
+        releases = Releases(
+            url=self.centre.url,
+            ca_pem=self.centre.folder.ca_certificate.read_text(),
+            root=root or self.root,
+            metadata=register / "metadata",
+        )
+        path = await asyncio.to_thread(releases.fetch, version, register / "archives")
+        return path.read_bytes()
+
+    def served(self, pattern: str) -> Path:
+        [path] = self.releases.path.glob(pattern)
+        return path
+
+
+@pytest.fixture
+async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
+    async with running_centre(tmp_path / "centre", members=1) as centre:
+        yield Chain(centre, tmp_path)
+
+
+async def test_a_release_is_proven_and_fetched(chain: Chain) -> None:
+    chain.publish()
+    assert await chain.fetched() == b"a version"
+    # one that is there is not fetched again
+    chain.served("targets/*").unlink()
+    assert await chain.fetched() == b"a version"
+
+
+async def test_a_machine_of_another_kind_is_told_so(chain: Chain) -> None:
+    with pytest.raises(ReleaseRefusedError, match="needs a build of its own"):
+        await chain.fetched()
+
+
+async def test_a_tampered_archive_is_refused(chain: Chain) -> None:
+    chain.publish()
+    chain.served("targets/*").write_bytes(b"a versioN")
+    with pytest.raises((ReleaseRefusedError, ReleaseUnreachableError)):
+        await chain.fetched()
+    assert not list((chain.folder / "register" / "archives").iterdir())
+
+
+async def test_one_that_only_the_centre_signed_is_refused(chain: Chain) -> None:
+    """Whoever has taken over the centre has its key, and not that of the releases."""
+    chain.publish()
+    metadata = chain.served("metadata/2.targets.json")
+    before = metadata.read_bytes()
+    metadata.write_bytes(re.sub(rb'("length": ?)9', rb"\g<1>8", before))
+    assert metadata.read_bytes() != before
+    with pytest.raises(ReleaseRefusedError, match="not signed as it has to be"):
+        await chain.fetched()
+    with pytest.raises(ReleaseError, match="signs no releases"):
+        chain.releases.publish([], signer_of(chain.releases.path / "online.pem", b""), NOW)
+
+
+async def test_going_back_to_an_earlier_word_is_refused(chain: Chain, tmp_path: Path) -> None:
+    chain.publish()
+    before = tmp_path / "before"
+    shutil.copytree(chain.releases.metadata, before)
+    chain.publish("0.3.0", now=NOW + timedelta(seconds=2))
+    assert await chain.fetched("0.3.0") == b"a version"
+    shutil.rmtree(chain.releases.metadata)
+    shutil.copytree(before, chain.releases.metadata)
+    with pytest.raises(ReleaseRefusedError):
+        await chain.fetched("0.3.0")
+    # a register that never saw more is not wiser; nor does it get anything else than was released
+    assert await chain.fetched(VERSION, at="another") == b"a version"
+
+
+async def test_a_word_that_is_held_back_gets_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a centre that somebody keeps from saying it anew
+    monkeypatch.setattr(Server, "_release", lambda *_: asyncio.sleep(0))
+    async with running_centre(tmp_path / "centre", members=1) as centre:
+        chain = Chain(centre, tmp_path)
+        chain.publish(now=NOW - timedelta(days=8))
+        with pytest.raises(ReleaseRefusedError, match="held back, or this machine's clock is wrong"):
+            await chain.fetched()
+        # the centre says it anew while it serves
+        assert chain.releases.renew(NOW)
+        assert await chain.fetched() == b"a version"
+
+
+async def test_a_root_needs_two_keys_and_follows_the_first(chain: Chain) -> None:
+    chain.publish()
+    one, two = (signer_of(chain.keys / f"root-{number}.pem", PASSPHRASE) for number in (1, 2))
+    with pytest.raises(ReleaseError, match="bring another"):
+        chain.releases.sign_root([one], NOW, {})
+    lost = signer_of(chain.keys / "root-3.pem", PASSPHRASE).public_key.keyid
+    chain.releases.sign_root([one, two], NOW, {lost: new_root_key(chain.keys / "root-4.pem", PASSPHRASE)})
+    assert lost not in chain.releases.root_keys()
+    assert await chain.fetched() == b"a version"
+    # the lost key counts no more
+    with pytest.raises(ReleaseError, match="bring another"):
+        chain.releases.sign_root([one, signer_of(chain.keys / "root-3.pem", PASSPHRASE)], NOW, {})
+
+
+async def test_releases_of_another_chain_are_refused(chain: Chain, tmp_path: Path) -> None:
+    chain.publish()
+    stranger = ReleaseFolder(tmp_path / "stranger")
+    stranger.create(tmp_path / "strange-keys", PASSPHRASE, NOW)
+    with pytest.raises(ReleaseRefusedError):
+        await chain.fetched(root=stranger.first_root())
+
+
+async def test_a_centre_without_releases_or_an_answer_is_asked_again_later(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre", members=1) as centre:
+        chain = Chain(centre, tmp_path)
+        chain.served("metadata/timestamp.json").unlink()
+        with pytest.raises(ReleaseUnreachableError):
+            await chain.fetched()
+    with pytest.raises(ReleaseUnreachableError):
+        await chain.fetched()
+
+
+async def test_nothing_else_of_the_centre_is_served(chain: Chain) -> None:
+    from central.releases import release_file
+
+    folder = chain.releases.path
+    assert release_file(folder, "metadata", "1.root.json") is not None
+    for kind, name in (("metadata", "../online.pem"), ("..", "centre.json"), (".", "online.pem"), ("targets", ".x")):
+        assert release_file(folder, kind, name) is None
+
+
+def test_a_release_is_never_made_over_another(tmp_path: Path) -> None:
+    folder = ReleaseFolder(tmp_path / "releases")
+    with pytest.raises(ReleaseError, match="no releases yet"):
+        folder.released()
+    with pytest.raises(ReleaseError, match="passphrase"):
+        folder.create(tmp_path / "keys", b"", NOW)
+    folder.create(tmp_path / "keys", PASSPHRASE, NOW)
+    with pytest.raises(ReleaseError, match="has releases already"):
+        folder.create(tmp_path / "others", PASSPHRASE, NOW)
+    with pytest.raises(ReleaseError, match="never written over"):
+        ReleaseFolder(tmp_path / "second").create(tmp_path / "keys", PASSPHRASE, NOW)
+    archive = tmp_path / archive_name(VERSION)
+    archive.write_bytes(b"one")
+    signer = signer_of(tmp_path / "keys" / "targets.pem", PASSPHRASE)
+    folder.publish([archive], signer, NOW)
+    archive.write_bytes(b"two")
+    with pytest.raises(ReleaseError, match="another content"):
+        folder.publish([archive], signer, NOW)
+    with pytest.raises(ReleaseError, match="is the passphrase its own"):
+        signer_of(tmp_path / "keys" / "targets.pem", b"wrong")
+
+
+def test_a_centre_that_was_put_back_is_believed_again(tmp_path: Path) -> None:
+    """What it says counts by time, which a backup does not put back."""
+    folder = ReleaseFolder(tmp_path / "releases")
+    folder.create(tmp_path / "keys", PASSPHRASE, NOW)
+    shutil.copytree(folder.path, tmp_path / "backup")
+    for day in range(1, 20):
+        folder.renew(NOW + timedelta(days=3 * day))
+    seen = max(path.name for path in folder.metadata.glob("*.snapshot.json"))
+    restored = ReleaseFolder(tmp_path / "backup")
+    restored.renew(NOW + timedelta(days=70))
+    assert max(path.name for path in restored.metadata.glob("*.snapshot.json")) > seen
+    assert len(list(folder.metadata.glob("*.snapshot.json"))) <= 4

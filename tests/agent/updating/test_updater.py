@@ -1,0 +1,271 @@
+"""An update from the wish to the kept version or back, cut at every moment."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.updating.releases import ReleaseRefusedError, ReleaseUnreachableError
+from agent.updating.services import ServiceError
+from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, WELL_WITHIN_S
+from agent.updating.updater import Glance, Updater
+from agent.updating.versions import Versions
+
+OLD, NEW = "0.1.0", "0.2.0"
+
+
+class Cut(BaseException):
+    """The power went."""
+
+
+class Register:
+    """A machine with its services and its folder of versions; it counts what touches it, and can be cut at each."""
+
+    def __init__(self, root: Path, *broken: str) -> None:
+        self.versions = Versions(root)
+        self.root = root
+        if not root.exists():
+            folder = root / "versions" / OLD
+            (folder / "lib").mkdir(parents=True)
+            (folder / "bin").mkdir()
+            (folder / "bin" / "tillside").touch()
+            self.versions.use(OLD)
+            self.versions.watch_with(OLD)
+        self.running = self.versions.current()
+        self.archive = archive()
+        self.now = 0.0
+        self.steps = 0
+        self.cut_at: int | None = None
+        self.selling_until = 0.0
+        self.reason = ""
+        self.store_reason = ""
+        self.broken = set(broken)
+        self.refused: Exception | None = None
+        self.seen: list[str] = []
+        self.unstartable: set[str] = set()
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.cut_at is not None and self.steps >= self.cut_at:
+            raise Cut
+
+    # Machine
+
+    def fetch(self, version: str) -> Path:
+        self.step()
+        if self.refused is not None:
+            raise self.refused
+        path = self.root / "archive"
+        path.write_bytes(self.archive)
+        return path
+
+    def glance(self) -> Glance | None:
+        self.step()
+        if self.running is None:
+            return None
+        verdict = "problem" if self.running in self.broken else "healthy"
+        return Glance(version=self.running, verdict=verdict, is_selling=self.now < self.selling_until)
+
+    def check(self, command: Path) -> str:
+        self.step()
+        assert command.is_file()
+        return self.reason
+
+    def try_store(self, command: Path) -> str:
+        self.step()
+        assert self.running is None, "the agent has its store open"
+        return self.store_reason
+
+    # Services
+
+    def stop(self) -> None:
+        self.step()
+        assert self.now >= self.selling_until, "a sale is open"
+        self.seen.append("stop")
+        self.running = None
+
+    def start(self) -> None:
+        self.step()
+        current = self.versions.current()
+        assert current is not None
+        if current in self.unstartable:
+            self.running = None
+            raise ServiceError("it does not start")
+        self.running = current
+        self.seen.append(current)
+
+    def renew_relay(self) -> None:
+        self.step()
+        self.seen.append("relay")
+
+    def updater(self) -> Updater:
+        return Updater(
+            self.versions,
+            self,
+            self,
+            now=lambda: datetime(2026, 11, 29, tzinfo=UTC),
+            monotonic_s=lambda: self.now,
+            sleep=self.sleep,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.step()
+        self.now += seconds
+
+
+def archive(*, names: tuple[str, ...] = ("bin/tillside", "lib/agent.py")) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:xz") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = 3, 0o755
+            tar.addfile(member, io.BytesIO(b"abc"))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Register:
+    return Register(tmp_path / "opt")
+
+
+def test_a_good_version_is_kept_and_watches_from_then_on(register: Register) -> None:
+    assert register.updater().update_to(NEW)
+    versions = register.versions
+    assert (register.running, versions.current(), versions.updater()) == (NEW, NEW, NEW)
+    assert versions.record().trial is None
+    assert register.now >= KEPT_AFTER_S
+    # the agent was stopped and started once, and the relay goes over at the end
+    assert register.seen == ["stop", NEW, "relay"]
+    assert versions.installed() == {OLD, NEW}
+
+
+def test_one_that_is_unwell_is_gone_back_from_by_itself_and_not_tried_again(register: Register) -> None:
+    register.broken.add(NEW)
+    updater = register.updater()
+    assert not updater.update_to(NEW)
+    assert (register.running, register.versions.current(), register.versions.updater()) == (OLD, OLD, OLD)
+    assert register.now < 60
+    [refused] = register.versions.record().refused
+    assert (refused.version, refused.reason) == (NEW, "the agent of 0.2.0 says of itself: problem")
+    fetched = register.steps
+    assert not updater.update_to(NEW)
+    assert register.steps == fetched
+
+
+def test_one_that_does_not_start_is_gone_back_from_at_once(register: Register) -> None:
+    register.unstartable.add(NEW)
+    assert not register.updater().update_to(NEW)
+    assert register.running == OLD
+    assert register.now < WELL_WITHIN_S
+
+
+def test_one_that_fails_its_own_test_never_stops_the_agent(register: Register) -> None:
+    register.reason = "its self-test failed: no zstd"
+    assert not register.updater().update_to(NEW)
+    assert (register.running, register.seen) == (OLD, [])
+    assert register.versions.record().refuses(NEW)
+
+
+def test_one_that_cannot_read_the_store_is_not_put_in_use(register: Register) -> None:
+    register.store_reason = "its self-test failed: no such column"
+    assert not register.updater().update_to(NEW)
+    assert (register.running, register.versions.current()) == (OLD, OLD)
+    record = register.versions.record()
+    assert (record.trial, record.refuses(NEW)) == (None, True)
+
+
+def test_it_waits_until_the_sale_is_over(register: Register) -> None:
+    register.selling_until = 125.0
+    assert register.updater().update_to(NEW)  # `stop` asserts that no sale was open
+    assert register.running == NEW
+
+
+def test_a_sale_that_never_ends_is_never_interrupted(register: Register) -> None:
+    register.selling_until = float("inf")
+    assert not register.updater().update_to(NEW)
+    assert (register.running, register.seen) == (OLD, [])
+
+
+@pytest.mark.parametrize("problem", [ReleaseRefusedError("not signed"), ReleaseUnreachableError("no answer")])
+def test_what_is_not_proven_or_not_there_is_asked_for_again_another_time(
+    register: Register, problem: Exception
+) -> None:
+    register.refused = problem
+    if isinstance(problem, ReleaseUnreachableError):
+        with pytest.raises(ReleaseUnreachableError):
+            register.updater().update_to(NEW)
+    else:
+        assert not register.updater().update_to(NEW)
+    assert not register.versions.record().refuses(NEW)
+    assert (register.running, register.versions.installed()) == (OLD, {OLD})
+
+
+def test_an_older_version_or_the_same_is_left_alone(register: Register) -> None:
+    assert register.updater().update_to(OLD)
+    assert not register.updater().update_to("0.0.9")
+    assert register.steps == 0
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("reboots", [False, True])
+def test_a_cut_at_any_moment_ends_in_one_version_or_the_other_and_it_runs(
+    tmp_path: Path, broken: bool, reboots: bool
+) -> None:
+    """Each run is cut one step later; then the updater starts again, alone or with the whole machine."""
+    uncut = Register(tmp_path / "uncut", *[NEW] * broken)
+    uncut.updater().update_to(NEW)
+    ended = set()
+    for cut_at in range(1, min(uncut.steps, 60) + 1):
+        register = Register(tmp_path / f"cut-{cut_at}", *[NEW] * broken)
+        cut(register, lambda updater: updater.update_to(NEW), cut_at, reboots=reboots)
+        register.updater().take_up()
+        assert_whole(register)
+        ended.add(register.versions.current())
+    assert ended == ({OLD} if broken else {OLD, NEW})
+
+
+def test_the_same_while_it_is_taken_up(tmp_path: Path) -> None:
+    for first in (6, 8, 30):
+        for cut_at in range(1, 30):
+            register = Register(tmp_path / f"{first}-{cut_at}", NEW)
+            cut(register, lambda updater: updater.update_to(NEW), first, reboots=True)
+            cut(register, lambda updater: updater.take_up(), cut_at, reboots=cut_at % 2 == 0)
+            register.updater().take_up()
+            assert_whole(register)
+            assert register.versions.current() == OLD
+
+
+def test_a_machine_that_starts_again_and_again_is_not_left_with_the_new_version(register: Register) -> None:
+    """It takes the machine down with it before anybody could see it unwell."""
+    cut(register, lambda updater: updater.update_to(NEW), 12, reboots=True)
+    for _ in range(MAX_STARTS - 1):
+        assert register.versions.current() == NEW
+        cut(register, lambda updater: updater.take_up(), 5, reboots=True)
+    register.updater().take_up()
+    assert (register.running, register.versions.current()) == (OLD, OLD)
+    assert f"started {MAX_STARTS} times" in register.versions.record().refused[0].reason
+
+
+def cut(register: Register, work: Callable[[Updater], object], at: int, *, reboots: bool) -> None:
+    """The updater is gone at its `at`th step, if it takes so many; what the system starts by itself is there again."""
+    register.steps, register.cut_at = 0, at
+    with suppress(Cut):
+        work(register.updater())
+    register.cut_at = None
+    if reboots:
+        register.running = register.versions.current()
+
+
+def assert_whole(register: Register) -> None:
+    versions = register.versions
+    assert register.running == versions.current()
+    assert versions.current() in versions.installed()
+    assert versions.updater() in versions.installed()
+    assert versions.record().trial is None
+    assert not list((register.root / "versions").glob(".*"))

@@ -1,0 +1,55 @@
+"""The version that is wanted, from the centre to the file that wakes the updater; and back what was given up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from agent.updating.wish import CentreUpdates, Wish, wish, wished
+from central import releases
+from central.db import tables
+from tests.agent.updating.test_updater import NEW, OLD, Register
+from tests.sync.centre import QUICK_HEARTBEAT_S, register, running_centre, utc_now
+
+
+@pytest.fixture
+def updates(tmp_path: Path) -> CentreUpdates:
+    (tmp_path / "state").mkdir()
+    return CentreUpdates(tmp_path / "state", Register(tmp_path / "opt").versions)
+
+
+@pytest.mark.parametrize("version", [OLD, "0.0.9", "latest", "../../etc", ""])
+def test_what_is_not_newer_or_no_version_is_not_wished_for(
+    updates: CentreUpdates, tmp_path: Path, version: str
+) -> None:
+    updates.wanted(version)
+    assert wished(tmp_path / "state") is None
+
+
+def test_the_newest_wish_stands_also_a_persons(updates: CentreUpdates, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    updates.wanted(NEW)
+    assert wished(state) == Wish(version=NEW)
+    wish(state, Wish(version="0.9.0", again=True))
+    updates.wanted("0.3.0")
+    assert wished(state) == Wish(version="0.9.0", again=True)
+    (state / "update.json").write_text("{")
+    assert wished(state) is None
+
+
+async def test_it_comes_with_the_centres_answer_and_what_was_given_up_goes_back(
+    updates: CentreUpdates, tmp_path: Path
+) -> None:
+    versions = Register(tmp_path / "opt").versions
+    versions.remember(versions.record().refusing("0.1.9", datetime(2026, 11, 29, tzinfo=UTC), "did not answer"))
+    async with running_centre(tmp_path / "centre", members=1) as centre:
+        centre.write(lambda c: releases.offer(c, NEW, ["12"], timedelta(hours=1), utc_now()))
+        async with register(tmp_path / "3", centre, updates=updates, heartbeat_s=QUICK_HEARTBEAT_S) as till:
+            await till.until(lambda: wished(tmp_path / "state") is not None)
+        assert wished(tmp_path / "state") == Wish(version=NEW)
+        [told] = centre.database.read_now(lambda c: c.scalars(select(tables.devices.c.given_up)).all())
+        assert "0.1.9" in told
+        assert "did not answer" in told

@@ -1,0 +1,213 @@
+"""Which registers are offered a release, what stops it, and the commands for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, insert, update
+from typer.testing import CliRunner
+
+from central import releases
+from central.cli import app
+from central.db import tables
+from central.db.database import Database
+from central.folder import DataFolder
+from central.releases import ReleaseRefusedError
+from central.rings import RINGS, SILENT_AFTER, Device, Judgement, Ring, judged, takes
+from sync.wire import GivenUp
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+SOAK = timedelta(hours=24)
+NEW, OLD = "0.2.0", "0.1.0"
+
+Within = Callable[[Callable[[Connection], None]], None]
+
+
+def device(number: int, version: str = NEW, *, ago: timedelta = timedelta(0), gave_up: str = "") -> Device:
+    return Device(id=f"d{number}", store="7", version=version, last_contact=NOW - ago, gave_up=gave_up)
+
+
+def judgement(devices: list[Device], ring: Ring = "all", *, since: datetime = NOW - SOAK) -> Judgement:
+    return judged(NEW, ring, ["7"], devices, since=since, soak=SOAK, now=NOW)
+
+
+def test_rings_hold_one_another() -> None:
+    chosen = {ring: {n for n in range(5000) if takes(f"d{n}", "7", ring, ())} for ring in RINGS}
+    assert chosen["canary"] < chosen["tenth"] < chosen["all"]
+    assert len(chosen["canary"]) == pytest.approx(50, abs=25)
+    assert len(chosen["tenth"]) == pytest.approx(500, abs=75)
+
+
+@given(st.text(max_size=12), st.sampled_from(["7", "8"]), st.sets(st.sampled_from(["7", "8", "9"])))
+def test_whoever_is_in_a_ring_is_in_the_next(identity: str, store: str, canaries: set[str]) -> None:
+    inside = [takes(identity, store, ring, canaries) for ring in RINGS]
+    assert inside == sorted(inside)
+    assert inside[-1]
+
+
+def test_stores_that_are_named_go_first_and_alone() -> None:
+    assert takes("any", "7", "canary", ["7"])
+    assert not any(takes(f"d{n}", "8", "canary", ["7"]) for n in range(200))
+
+
+def test_a_ring_is_through_when_it_runs_there_for_long_enough() -> None:
+    nearly_all = [*map(device, range(18)), device(18, OLD), device(19, OLD)]
+    assert judgement(nearly_all) == Judgement(on=True, runs=18, of=20)
+    assert not judgement(nearly_all, since=NOW - SOAK / 2).on
+    assert not judgement([*nearly_all, device(20, OLD)]).on
+    assert not judgement([]).on
+
+
+def test_who_is_off_for_days_is_not_waited_for() -> None:
+    away = [device(n, OLD, ago=timedelta(days=3)) for n in range(10, 20)]
+    assert judgement([*map(device, range(10)), *away]).on
+
+
+def test_one_that_gives_it_up_stops_the_first_ring() -> None:
+    failed = judgement([*map(device, range(50)), device(50, OLD, gave_up="no answer")], "canary")
+    assert failed.stop == "1 of 51 registers gave it up, such as d50: no answer"
+    assert not failed.on
+
+
+def test_later_a_machine_may_break_by_itself() -> None:
+    one_of_many = [*map(device, range(200)), device(200, OLD, gave_up="disk")]
+    assert judgement(one_of_many).stop == ""
+    assert judgement([*one_of_many, device(201, OLD, gave_up="x"), device(202, OLD, gave_up="x")]).stop
+
+
+def test_silence_after_it_stops_it_and_silence_everywhere_does_not() -> None:
+    quiet = SILENT_AFTER + timedelta(minutes=1)
+    took = [*map(device, range(10)), *(device(n, ago=quiet) for n in range(10, 15))]
+    assert judgement([*took, *(device(n, OLD) for n in range(20, 40))]).stop.startswith("5 of 15 registers")
+    # a carrier is down: those that did not take it are as silent
+    assert (
+        judgement([*took, *(device(n, OLD, ago=quiet) for n in range(20, 27)), *map(device, range(50, 60))]).stop == ""
+    )
+    # one till that was switched off is no sign
+    assert judgement([*map(device, range(3)), device(3, ago=quiet)]).stop == ""
+
+
+@pytest.fixture
+def within(data: Path) -> Iterator[Within]:
+    """Runs a story in one transaction of a centre with four registers in store 7, on either database."""
+    database = Database(DataFolder(data).database)
+
+    def run(story: Callable[[Connection], None]) -> None:
+        def work(connection: Connection) -> None:
+            for number in range(4):
+                connection.execute(
+                    insert(tables.devices).values(
+                        id=f"d{number}", store="7", register=str(number), public_key="k" * 43, enrolled_at=NOW,
+                        version=OLD, platform="linux", last_contact=NOW,
+                    )
+                )  # fmt: skip
+            story(connection)
+
+        database.write_now(work)
+
+    yield run
+    database.close()
+
+
+def set_version(connection: Connection, version: str) -> None:
+    connection.execute(update(tables.devices).values(version=version))
+
+
+def test_a_release_goes_from_ring_to_ring_by_itself(within: Within) -> None:
+    def story(connection: Connection) -> None:
+        releases.offer(connection, NEW, ["7"], SOAK, NOW)
+        assert releases.offered_to(connection, "d1", "7") == NEW
+        assert releases.offered_to(connection, "d1", "8") is None
+        assert releases.move(connection, NOW + SOAK) == ()
+        set_version(connection, NEW)
+        later = NOW
+        for ring in ("tenth", "all"):
+            later += SOAK
+            connection.execute(update(tables.devices).values(last_contact=later))
+            [moved] = releases.move(connection, later)
+            assert (moved.version, moved.ring, moved.stopped) == (NEW, ring, "")
+        assert releases.offered_to(connection, "any", "8") == NEW
+        assert releases.move(connection, later + SOAK) == ()
+
+    within(story)
+
+
+def test_what_a_register_says_stops_it_and_a_person_takes_it_up_again(within: Within) -> None:
+    def story(connection: Connection) -> None:
+        releases.offer(connection, NEW, ["7"], SOAK, NOW)
+        told = releases.given_up([GivenUp(version=NEW, reason="the agent did not answer")])
+        connection.execute(update(tables.devices).where(tables.devices.c.id == "d2").values(given_up=told))
+        [moved] = releases.move(connection, NOW)
+        assert moved.stopped == "1 of 1 registers gave it up, such as d2: the agent did not answer"
+        assert releases.offered_to(connection, "d1", "7") is None
+        [listed] = releases.listed(connection, NOW).releases
+        assert (listed.stopped, listed.of) == (moved.stopped, 4)
+        assert releases.go_on(connection, NEW, NOW) == "canary"
+        assert releases.offered_to(connection, "d1", "7") == NEW
+        assert releases.go_on(connection, NEW, NOW) == "tenth"
+        assert releases.go_on(connection, NEW, NOW) == "all"
+        with pytest.raises(ReleaseRefusedError, match="to all already"):
+            releases.go_on(connection, NEW, NOW)
+
+    within(story)
+
+
+def test_the_newest_that_is_offered_counts(within: Within) -> None:
+    def story(connection: Connection) -> None:
+        for version in ("0.9.0", "0.10.0", "0.2.0"):
+            releases.offer(connection, version, ["7"], SOAK, NOW)
+        assert releases.offered_to(connection, "d1", "7") == "0.10.0"
+        releases.stop(connection, "0.10.0", "because")
+        assert releases.offered_to(connection, "d1", "7") == "0.9.0"
+        with pytest.raises(ReleaseRefusedError, match="offered already"):
+            releases.offer(connection, "0.9.0", (), SOAK, NOW)
+        with pytest.raises(ReleaseRefusedError, match="never offered"):
+            releases.stop(connection, "0.3.0", "because")
+
+    within(story)
+
+
+def test_what_a_register_says_is_bounded() -> None:
+    told = [GivenUp(version=f"{number}" * 200, reason="x" * 5000) for number in range(100)]
+    assert len(releases.given_up(told)) < 32 * (300 + 64 + 40)
+
+
+def test_the_commands_make_sign_offer_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLSIDE_RELEASE_PASSPHRASE", "of a test")
+    data, keys = str(tmp_path / "centre"), tmp_path / "keys"
+    assert told("init", "--data", data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+    release = ("release", "init", "--data", data, "--keys", str(keys))
+    assert Path(told(*release)["root"]).is_file()
+    assert sorted(path.name for path in keys.iterdir()) == ["root-1.pem", "root-2.pem", "root-3.pem", "targets.pem"]
+    archive = tmp_path / f"tillside-{NEW}-linux-x86_64-py3.11.tar.xz"
+    archive.write_bytes(b"a version")
+    assert "no file of 0.2.0 is signed" in told("release", "offer", NEW, "--data", data, code=1)["error"]
+    key = str(keys / "targets.pem")
+    assert told("release", "sign", str(archive), "--key", key, "--data", data)["files"] == [archive.name]
+    told("release", "offer", NEW, "--canary", "7", "--data", data)
+    assert "offered already" in told("release", "offer", NEW, "--data", data, code=1)["error"]
+    assert told("release", "list", "--data", data)["releases"][0]["canaries"] == ["7"]
+    told("release", "stop", NEW, "--because", "a test", "--data", data)
+    assert told("release", "list", "--data", data)["releases"][0]["stopped"] == "a test"
+    assert told("release", "go-on", NEW, "--data", data)["ring"] == "canary"
+    signed = told(
+        "release", "root", "--key", str(keys / "root-1.pem"), "--key", str(keys / "root-3.pem"), "--data", data
+    )
+    assert len(signed["files"]) == 3
+    assert "go together" in told(
+        "release", "root", "--key", str(keys / "root-1.pem"), "--replaces", "x", "--data", data, code=2
+    )["error"]  # fmt: skip
+
+
+def told(*arguments: str, code: int = 0) -> dict[str, Any]:
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == code, done.output
+    answer: dict[str, Any] = json.loads(done.output.splitlines()[-1])
+    return answer

@@ -1,0 +1,226 @@
+"""A register whose new version is signed and broken: it goes back by itself, with its queue and a page that answers.
+
+The versions are folders as they are installed, the agent is a process of its own, and releases come from a running
+centre. Only systemd is played: a process that is started and stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from agent.cli.connection import running_agent
+from agent.updating import trial
+from agent.updating.machine import RegisterMachine
+from agent.updating.releases import archive_name
+from agent.updating.updater import Updater
+from agent.updating.versions import Versions
+from central.db import tables
+from central.release_folder import ReleaseFolder, signer_of
+from config.load import load_settings, state_folder
+from sync.enrolling import enrol
+from sync.enrolment import parse_code
+from sync.keys import keeper_for
+from sync.store.store import Store
+from tests.browser.till import free_port
+from tests.faults.figures import Figures, Tell
+from tests.sync.centre import FACTS, Centre, running_centre
+from tests.sync.store.samples import capturing, receipt
+
+ROOT = Path(__file__).parents[2]
+OLD, GOOD, BROKEN, GREEDY = "0.1.0", "0.2.0", "0.3.0", "0.4.0"
+PASSPHRASE = b"of a test"
+QUEUED = 5
+# It starts and listens, and ends after a moment: what a self-test does not see.
+FAULT = "import os, sys, threading\nif 'run' in sys.argv:\n    threading.Timer(4, os._exit, (1,)).start()\n"
+# It changes what the version before it reads, and is refused by its own self-test for an error in it.
+BAD_MIGRATION = (
+    "import sync.store.schema as s\n"
+    "s.MIGRATIONS = (*s.MIGRATIONS, ('bad', ('ALTER TABLE of_nobody ADD COLUMN x TEXT',)))\n"
+    "s.migrate.__defaults__ = (s.MIGRATIONS,)\n"
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="versions are links")
+
+
+class Played:
+    """A service manager: one process, started anew whenever it ended, as the unit has it."""
+
+    def __init__(self, root: Path, config: Path) -> None:
+        self._command = [str(root / "current" / "bin" / "tillside"), "run", "--config", str(config)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def start(self) -> None:
+        self.stop()
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def renew_relay(self) -> None:
+        """None runs here."""
+
+
+class Installed:
+    """A register of version 0.1.0 that belongs to a centre, with entries that wait."""
+
+    def __init__(self, folder: Path, releases: ReleaseFolder, keys: Path) -> None:
+        self.releases, self.keys = releases, keys
+        self.root = folder / "opt"
+        self.config = folder / "tillside.toml"
+        self.config.write_text(
+            f'[paths]\nstate = "state"\n[page]\nport = {free_port()}\n[update]\nroot = "root.json"\n', encoding="utf-8"
+        )
+        (folder / "root.json").write_bytes(releases.first_root())
+        self.settings = load_settings(self.config)
+        self.versions = Versions(self.root)
+        first = self.root / "versions" / OLD
+        for name, content in version_files(OLD).items():
+            (first / name).parent.mkdir(parents=True, exist_ok=True)
+            (first / name).write_bytes(content)
+            (first / name).chmod(0o755)
+        self.versions.use(OLD)
+        self.versions.watch_with(OLD)
+        self.services = Played(self.root, self.config)
+
+    def release(self, version: str, fault: str = "") -> None:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:xz") as tar:
+            for name, content in version_files(version, fault).items():
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(content), 0o755
+                tar.addfile(member, io.BytesIO(content))
+        archive = self.root.parent / archive_name(version)
+        archive.write_bytes(packed.getvalue())
+        signer = signer_of(self.keys / "targets.pem", PASSPHRASE)
+        self.releases.publish([archive], signer, datetime.now(UTC))
+
+    def update_to(self, version: str) -> bool:
+        root = self.settings.update.root
+        assert root is not None
+        updater = Updater(
+            self.versions,
+            RegisterMachine(self.config, self.settings, self.versions, root),
+            self.services,
+            now=lambda: datetime.now(UTC),
+            monotonic_s=time.monotonic,
+            sleep=time.sleep,
+        )
+        updater.take_up()
+        return updater.update_to(version)
+
+    @property
+    def state(self) -> Path:
+        return state_folder(self.settings)
+
+    def start(self) -> None:
+        self.services.start()
+        self.version()
+
+    def version(self) -> str:
+        """Of the agent that answers."""
+        while (agent := running_agent(self.settings)) is None:
+            time.sleep(0.1)
+        return agent.status().versions.tillside
+
+
+def version_files(version: str, fault: str = "") -> dict[str, bytes]:
+    """A version as it is packed; its libraries are those of this project."""
+    command = (ROOT / "installer/package/files/tillside").read_text().replace("/usr/bin/python3", sys.executable)
+    paths = [str(ROOT), sysconfig.get_path("purelib")]
+    return {
+        "bin/tillside": command.encode(),
+        "lib/sitecustomize.py": f"import sys\nsys.path += {paths!r}\n{fault}".encode(),
+        f"lib/tillside-{version}.dist-info/METADATA": f"Name: tillside\nVersion: {version}\n".encode(),
+    }
+
+
+@pytest.fixture
+async def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Installed, Centre]]:
+    # Of the times only those are shorter in which nothing happens.
+    monkeypatch.setattr(trial, "KEPT_AFTER_S", 8.0)
+    monkeypatch.setattr(trial, "UNWELL_FOR_S", 2.0)
+    monkeypatch.setattr(trial, "WELL_WITHIN_S", 20.0)
+    async with running_centre(tmp_path / "centre", members=1) as centre:
+        releases = ReleaseFolder(centre.folder.releases)
+        releases.create(tmp_path / "keys", PASSPHRASE, datetime.now(UTC))
+        folder = tmp_path / "register"
+        folder.mkdir()
+        installed = Installed(folder, releases, tmp_path / "keys")
+        state = folder / "state"
+        state.mkdir(mode=0o700)
+        await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
+        yield installed, centre
+        installed.services.stop()
+
+
+async def test_a_good_one_is_kept_and_a_broken_one_gone_back_from_with_the_queue(
+    register: tuple[Installed, Centre], tell: Tell
+) -> None:
+    till, centre = register
+    sold: set[str] = set()
+
+    def sell() -> None:
+        """While no agent has the store open; what waits goes to the centre by whichever version runs next."""
+        till.services.stop()
+        with closing(Store.open(till.state / "store.db", keeper_for(till.state))) as store:
+            for number in range(len(sold), len(sold) + QUEUED):
+                store.submit(capturing(number)).result()
+                sold.add(receipt(number).key)
+        till.start()
+
+    await asyncio.to_thread(sell)
+    till.release(GOOD)
+    assert await asyncio.to_thread(till.update_to, GOOD)
+    assert await asyncio.to_thread(till.version) == GOOD
+    assert till.versions.updater() == GOOD
+    # then one that is signed, passes its self-test, and ends soon after it started
+    till.release(BROKEN, FAULT)
+    assert not await asyncio.to_thread(till.update_to, BROKEN)
+    assert await asyncio.to_thread(till.version) == GOOD
+    # and one that cannot read the store
+    await asyncio.to_thread(sell)
+    till.release(GREEDY, BAD_MIGRATION)
+    assert not await asyncio.to_thread(till.update_to, GREEDY)
+    assert await asyncio.to_thread(till.version) == GOOD
+    assert (till.state / "before-update" / "store.db").is_file()
+    refused = till.versions.record().refused
+    assert [one.version for one in refused] == [BROKEN, GREEDY]
+    assert "no such table" in refused[1].reason
+    # and nothing that was sold is missing, or there twice
+    counted = await asyncio.to_thread(_counted, centre, len(sold))
+    figures = Figures(
+        row=15,
+        fault="an update that is signed and broken",
+        points=2,
+        acknowledged=len(sold),
+        lost=len(sold - set(counted)),
+        double=len(counted) - len(set(counted)),
+    )
+    tell(figures)
+    assert (figures.lost, figures.double) == (0, 0)
+
+
+def _counted(centre: Centre, wanted: int) -> list[str]:
+    """Keys of the entries that the centre has taken, once there are so many or it was long enough."""
+    until = time.monotonic() + 30
+    while True:
+        found = centre.database.read_now(lambda c: c.scalars(select(tables.receipts.c.key)).all())
+        if len(found) >= wanted or time.monotonic() > until:
+            return list(found)
+        time.sleep(0.2)
