@@ -199,6 +199,11 @@ class SimulatedCentre:
         while self._write(lambda connection: quarantine.retry_what_may(connection, self._clock())).applied:
             self._place()
 
+    def apply_again(self) -> None:
+        """A person applies what waits: of a member whose register told of them later, once a centre was restored."""
+        while self._write(lambda connection: quarantine.retry(connection, self._clock())).applied:
+            self._place()
+
     def say_that_times_are_right(self) -> None:
         """A person looked at the receipts that a register with a wrong clock sent: all are of when they say."""
         while held := [one for one in self._read(review.held).receipts if not one.with_sale]:

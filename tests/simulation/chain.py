@@ -427,6 +427,7 @@ class Chain:
                     for register in self.registers:
                         await self.until(register, self.is_drained)
                     self.centre.say_that_one_is_left()
+                    self.centre.apply_again()
                     self.centre.say_that_times_are_right()
                     self.say_who_is_one()
                 # What one of them asks for may still be news to another.
