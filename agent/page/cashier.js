@@ -59,7 +59,8 @@ async function show() {
   if (performance.now() > saidUntil) write("said", "");
 }
 
-const cardName = (ending) => (ending ? say("card", { ending }) : say("card_short"));
+const cardName = (ending = "") => say("card", { ending }); // of a short code nothing is told
+const nameOf = (customer) => customer?.member?.name ?? cardName(customer?.ending);
 const placeOf = ({ store, register }) => (store && register ? say("place", { store, register }) : say("place_unknown"));
 const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
 
@@ -105,8 +106,8 @@ function whoTexts(customer, sale) {
   }
   if (standing === "checking") return [cardName(ending), say("checking")];
   if (customer.invitation) return [say("invited_title"), sale?.current ? "" : say("invited_text")];
-  const title = ending ? say(`${standing}_title`, { ending }) : say(`${standing}_title_short`);
-  return [title, sale?.current ? "" : say(`${standing}_text`)];
+  const about = standing === "blocked" ? standing : "unknown"; // to the cashier an unissued card is as new
+  return [say(`${about}_title`, { ending }), sale?.current ? "" : say(`${standing}_text`)];
 }
 
 const asOf = (member) => (member.as_of ? say("as_of", { time: words.clock(member.as_of) }) : say("as_of_unknown"));
@@ -250,13 +251,8 @@ const PANELS = {
 };
 
 function showPanel(state) {
-  const { customer } = state;
-  const member = customer?.member;
-  const about = {
-    home: [member?.rewards, member?.reserved, member?.safe_offline, member?.unsafe_because, customer?.standing, customer?.turn, customer?.invitation],
-    receipts: [state.recent, customer],
-    why: state.sale,
-  }[panel.name];
+  const { customer, recent, sale } = state;
+  const about = { home: customer, receipts: [recent, customer], why: sale }[panel.name];
   const desk = at("desk");
   desk.dataset.panel = panel.name;
   fill(desk, [words.locale, panel, chosen, about ?? null], () => PANELS[panel.name](state));
@@ -267,6 +263,8 @@ const heading = (text) => make("h2", {}, text);
 const key = (name) => make("kbd", { "aria-hidden": "true" }, name);
 const button = (name, text, act, more = {}) =>
   make("button", { type: "button", "aria-keyshortcuts": name, onclick: act, ...more }, key(words.has(`key_${name}`) ? say(`key_${name}`) : name), make("span", {}, text));
+const choice = (place, act, ...parts) => make("li", {}, make("button",
+  { type: "button", class: "choice", "aria-keyshortcuts": String(place + 1), onclick: act }, key(String(place + 1)), ...parts));
 const backButton = () => button("Escape", say("back"), home);
 
 function homePanel({ customer }) {
@@ -316,24 +314,25 @@ function rewardLine(reward, place, { digits, currency }) {
   const name = make("span", { class: "what" }, rewardName(reward), hints.length > 0 ? make("small", {}, hints.join(" · ")) : "");
   const points = [words.number(reward.cost), make("span", { class: "hidden" }, ` ${say("in_points")}`)];
   const cost = make("span", { class: "cost" }, reward.cost ? points : say("voucher"));
-  const number = String(place + 1);
-  return make("li", {}, make("button",
-    { type: "button", class: "choice", "aria-keyshortcuts": number, onclick: () => open("reward", { reward: reward.reward }) },
-    key(number), name, cost));
+  return choice(place, () => open("reward", { reward: reward.reward }), name, cost);
 }
+
+// One key more, and it is done.
+const confirmPanel = (title, amount, text, label, act) => [
+  heading(title),
+  make("p", { class: "amount" }, amount),
+  make("p", {}, text),
+  make("div", { class: "row" }, button("Enter", label, act, { class: "main", "data-first": true }), backButton()),
+];
 
 function rewardPanel({ customer }) {
   const member = customer?.member;
   const reward = member?.rewards.find((one) => one.reward === panel.reward);
   if (!reward) return [make("p", {}, say("refused_not_enough")), backButton()];
-  return [
-    heading(rewardName(reward)),
-    make("p", { class: "amount" }, words.off(reward, member.digits, member.currency)),
-    make("p", {}, reward.cost ? say(reward.piece_minor === null ? "reward_costs" : "piece_costs", { n: reward.cost }) : say("voucher")),
-    make("div", { class: "row" },
-      button("Enter", say("reserve"), () => reserve(reward.reward), { class: "main", "data-first": true }),
-      backButton()),
-  ];
+  const costs = reward.piece_minor === null ? "reward_costs" : "piece_costs";
+  const text = reward.cost ? say(costs, { n: reward.cost }) : say("voucher");
+  const off = words.off(reward, member.digits, member.currency);
+  return confirmPanel(rewardName(reward), off, text, say("reserve"), () => reserve(reward.reward));
 }
 
 function receiptsPanel({ recent, customer }) {
@@ -341,7 +340,7 @@ function receiptsPanel({ recent, customer }) {
   const parts = [heading(say("late"))];
   if (recent.length === 0) parts.push(make("p", {}, say("late_none")));
   else if (turn === null) parts.push(make("p", {}, say("late_scan")));
-  else parts.push(make("p", {}, say("late_choose", { name: customer.member?.name ?? cardName(customer.ending) })));
+  else parts.push(make("p", {}, say("late_choose", { name: nameOf(customer) })));
   const lines = recent.slice(0, MAX_KEYED).map((one, place) => receiptLine(one, place, turn));
   return [...parts, make("ol", { class: "choices" }, lines), backButton()];
 }
@@ -352,22 +351,13 @@ function receiptLine(one, place, turn) {
     make("span", { class: "cost" }, totalOf(one)),
   ];
   if (turn === null) return make("li", {}, make("p", { class: "choice" }, texts));
-  const number = String(place + 1);
-  return make("li", {}, make("button",
-    { type: "button", class: "choice", "aria-keyshortcuts": number, onclick: () => open("receipt", { receipt: one }) },
-    key(number), texts));
+  return choice(place, () => open("receipt", { receipt: one }), texts);
 }
 
 function receiptPanel({ customer }) {
   const { receipt } = panel;
-  return [
-    heading(say("late")),
-    make("p", { class: "amount" }, totalOf(receipt)),
-    make("p", {}, say("late_give", { time: words.clock(receipt.at), name: customer?.member?.name ?? cardName(customer?.ending ?? "") })),
-    make("div", { class: "row" },
-      button("Enter", say("attach"), () => attach(receipt.receipt), { class: "main", "data-first": true }),
-      backButton()),
-  ];
+  const text = say("late_give", { time: words.clock(receipt.at), name: nameOf(customer) });
+  return confirmPanel(say("late"), totalOf(receipt), text, say("attach"), () => attach(receipt.receipt));
 }
 
 const field = (name, label, type, more = {}) => [
@@ -405,15 +395,8 @@ function joinPanel({ customer }) {
 
 // The telephone number of who would be new is a member's: whoever only knows it must not get a card of theirs.
 function knownPanel() {
-  const { whose, given } = panel;
-  return [
-    heading(say("refused_phone_known")),
-    make("p", { class: "amount" }, whose || say("welcome")),
-    make("p", {}, say("known_ask")),
-    make("div", { class: "row" },
-      button("Enter", say("known_do"), () => sendJoin({ ...given, known: true }), { class: "main", "data-first": true }),
-      backButton()),
-  ];
+  const theirs = () => sendJoin({ ...panel.given, known: true });
+  return confirmPanel(say("refused_phone_known"), panel.whose || say("welcome"), say("known_ask"), say("known_do"), theirs);
 }
 
 function menuPanel() {
@@ -479,13 +462,9 @@ async function act(method, path, given, done, but) {
   return null;
 }
 
-function refusal(status, { reason }) {
-  if (reason && words.has(`refused_${reason}`)) return say(`refused_${reason}`);
-  if (status === 404) return say("refused_unknown");
-  if (status === 422) return say("refused_text");
-  if (status === 429) return say("refused_often");
-  return say("refused_silent");
-}
+const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
+const refusal = (status, { reason }) =>
+  say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
 
 const turnOf = () => link.state?.customer?.turn ?? -1;
 const reserve = (reward) => act("POST", "/v1/customer/rewards", { turn: turnOf(), reward });
@@ -506,7 +485,8 @@ function join(event) {
   event.preventDefault();
   const given = { turn: turnOf(), language: words.texts.language };
   for (const name of ["short_name", "phone"]) {
-    if (at(name).value.trim()) given[name] = at(name).value.trim();
+    const text = at(name).value.trim();
+    if (text) given[name] = text;
   }
   if (at("consent").checked) {
     given.consents = [{ channel: "sms", state: "granted", text_version: consentText().version }];
@@ -541,20 +521,15 @@ function press(selector) {
   return found !== null;
 }
 
-// Two low tones where something needs a look; a scanner beeps for the rest itself.
+// A low tone where something needs a look; a scanner beeps for the rest itself.
 let audio = null;
 function beep() {
   if (chosen.sounds !== "on" || !navigator.userActivation?.hasBeenActive) return;
   audio ??= new AudioContext();
-  for (const start of [0, 0.16]) {
-    const tone = audio.createOscillator();
-    const volume = audio.createGain();
-    tone.frequency.value = 330;
-    volume.gain.value = 0.08;
-    tone.connect(volume).connect(audio.destination);
-    tone.start(audio.currentTime + start);
-    tone.stop(audio.currentTime + start + 0.1);
-  }
+  const tone = new OscillatorNode(audio, { frequency: 330 });
+  tone.connect(new GainNode(audio, { gain: 0.08 })).connect(audio.destination);
+  tone.start();
+  tone.stop(audio.currentTime + 0.2);
 }
 
 // What the mouse pressed does not keep the keyboard.

@@ -7,7 +7,7 @@ import { LANGUAGES, wordsOf } from "./words.js";
 
 async function show() {
   const language = link.state?.language ?? "en";
-  const words = await wordsOf(LANGUAGES[language] ? language : "en");
+  const words = await wordsOf(LANGUAGES[language] ? language : "en", ["screen"]);
   const { state } = link;
   const say = (key, values) => words.say(key, values);
   document.documentElement.lang = words.locale;

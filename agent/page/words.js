@@ -6,9 +6,10 @@ export const LANGUAGES = {
 const MINUTE_S = 60, HOUR_S = 3_600, DAY_S = 86_400;
 const loaded = {};
 
-// The words of a language that `LANGUAGES` has.
-export async function wordsOf(language) {
-  loaded[language] ??= new Words(await (await fetch(`/page/words-${language}.json`)).json());
+// The words of a language that `LANGUAGES` has: of the cashier page, and what `more` another page says.
+export async function wordsOf(language, more = []) {
+  const told = async (name) => (await fetch(`/page/${name}-${language}.json`)).json();
+  loaded[language] ??= new Words(Object.assign({}, ...await Promise.all(["words", ...more].map(told))));
   return loaded[language];
 }
 

@@ -72,9 +72,9 @@ async def _idle(till: Till) -> tuple[float, float]:
             before, began = _cpu_s(till.pid), time.monotonic()
             await asyncio.sleep(IDLE_S)
             used, elapsed = _cpu_s(till.pid) - before, time.monotonic() - began
-            rss_mb = _rss_mb(till.pid)
+            resident_mb = rss_mb(till.pid)
             listening.cancel()
-    return used / elapsed * 100, rss_mb
+    return used / elapsed * 100, resident_mb
 
 
 async def _listen(socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -88,6 +88,7 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _rss_mb(pid: int) -> float:
+def rss_mb(pid: int) -> float:
+    """What a process has in memory now."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2

@@ -147,7 +147,9 @@ STATES: Final[dict[str, PageState]] = {
         notice=NoticeView(kind="voucher", reason="no_voucher"),
     ),
     "offline": replace(
-        IDLE, badge=OFFLINE, customer=replace(KNOWN, member=replace(ANA, unsafe_because="partly_granted"))
+        IDLE,
+        badge=OFFLINE,
+        customer=replace(KNOWN, member=replace(ANA, unsafe_because="partly_granted", context=ELSEWHERE[1:3])),
     ),
     "attention": replace(
         IDLE,

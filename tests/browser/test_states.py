@@ -27,8 +27,9 @@ VIOLATIONS = """async (rules) => {
   const { violations } = await axe.run(document, { runOnly: rules, resultTypes: ["violations"] });
   return violations.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]);
 }"""
-# What is fetched for the cashier page, before it can be used: as it is, and as a browser gets it.
-MAX_PAGE_BYTES, MAX_FETCHED_BYTES = 70_000, 30_000
+# What is fetched for the cashier page, before it can be used: in English, as its files are, and in every language as a
+# browser gets it. (A Cyrillic letter takes two bytes.)
+MAX_PAGE_BYTES, MAX_FETCHED_BYTES = 60_000, 25_000
 SIZES = ((320, 560), (800, 600), (1024, 768))
 # From this width on nothing needs to be scrolled to.
 USUAL = 1024
@@ -143,5 +144,5 @@ async def test_the_page_is_small(browser: Browser, language: str) -> None:
     fetched = {name for name in files if not name.startswith("words-")} | {f"words-{language}.json"}
 
     contents = [(FOLDER / name).read_bytes() for name in fetched]
-    assert sum(map(len, contents)) < MAX_PAGE_BYTES, fetched
+    assert language != "en" or sum(map(len, contents)) < MAX_PAGE_BYTES, fetched
     assert sum(len(zlib.compress(content)) for content in contents) < MAX_FETCHED_BYTES, fetched

@@ -17,9 +17,14 @@ from loyalty.member import ContextKind
 from loyalty.program import Measure
 
 FOLDER = Path(__file__).parents[2] / "agent" / "page"
+# Of both pages: the customer view has its own, and those of the cashier page.
 WORDS: dict[str, dict[str, Any]] = {
-    file.stem.removeprefix("words-"): json.loads(file.read_text(encoding="utf-8"))
-    for file in FOLDER.glob("words-*.json")
+    language: {
+        key: text
+        for name in ("words", "screen")
+        for key, text in json.loads((FOLDER / f"{name}-{language}.json").read_text(encoding="utf-8")).items()
+    }
+    for language in (file.stem.removeprefix("words-") for file in FOLDER.glob("words-*.json"))
 }
 SCRIPTS = "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("cashier.js", "customer.js", "words.js"))
 VALUE = re.compile(r"\{(\w+)\}")
@@ -92,8 +97,8 @@ def test_what_the_pages_say_there_are_words_for() -> None:
     said |= {f"context_{kind}" for kind in get_args(ContextKind)}
     said |= {"problem_disk_full", "problem_disk_refuses"}
     said |= {f"progress_{measure}" for measure in get_args(Measure)}
-    for standing in ("unknown", "unissued", "blocked"):
-        said |= {f"{standing}_title", f"{standing}_title_short", f"{standing}_text"}
+    said |= {f"{standing}_text" for standing in ("unknown", "unissued", "blocked")} | {"unknown_title", "blocked_title"}
+    said |= {f"refused_{why}" for why in ("unknown", "text", "often", "silent")}
     said |= {outcome for outcome in get_args(Outcome) if outcome != "points"} | {"at_centre_return", "no_card_return"}
 
     assert said - set(WORDS["en"]) == set()
