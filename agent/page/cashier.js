@@ -1,6 +1,5 @@
-// The cashier page. Owns showing the register's state, and what a cashier does with the keys.
-// Never shows a number as fresh when the register is silent; never stands in the way: Escape and every scan lead back
-// to the sale.
+// The cashier page. Owns showing the register's state, and what a cashier does with the keys. Never shows a number as
+// fresh when the register is silent; never stands in the way: Escape and every scan lead to the sale.
 
 import { at, fill, make, qrCode, write } from "./dom.js";
 import { listen } from "./keys.js";
@@ -106,7 +105,7 @@ function whoTexts(customer, sale) {
   }
   if (standing === "checking") return [cardName(ending), say("checking")];
   if (customer.invitation) return [say("invited_title"), sale?.current ? "" : say("invited_text")];
-  const about = standing === "blocked" ? standing : "unknown"; // to the cashier an unissued card is as new
+  const about = standing === "blocked" ? standing : "unknown"; // an unissued card is new, too
   return [say(`${about}_title`, { ending }), sale?.current ? "" : say(`${standing}_text`)];
 }
 
@@ -233,6 +232,7 @@ function followTurn(customer) {
 }
 
 function open(name, more = {}) {
+  saidUntil = 0;
   panel = { name, turn: panel.turn, ...more };
   show().then(() => at("desk").querySelector("[data-first]")?.focus());
 }
@@ -375,7 +375,7 @@ function findPanel() {
   ];
 }
 
-// The chain's own text, where it has one in this language; what is agreed to is kept with its version.
+// The chain's own text, where it has one in this language; the version is kept with the answer.
 function consentText() {
   const { language } = words.texts, own = link.state.consents;
   const text = own?.texts.sms?.[language];
@@ -448,7 +448,7 @@ function tell(text, bad = false) {
   if (bad) beep();
 }
 
-// One thing at a time: a key that is pressed twice asks once. A refusal for the reason `but` is the caller's to tell.
+// One thing at a time: a key pressed twice asks once. A refusal for the reason `but` is the caller's to tell.
 async function act(method, path, given, done, but) {
   if (busy) return null;
   busy = true;
@@ -500,6 +500,7 @@ async function sendJoin(given) {
 }
 
 async function scanned(texts) {
+  saidUntil = 0;
   const { status, body: answer } = await ask("POST", "/v1/scans", { texts });
   if (status !== 200) tell(refusal(status, answer), true);
   else if (answer.heard === "goods") tell(say("heard_goods"), true);
@@ -521,7 +522,7 @@ function press(selector) {
   return found !== null;
 }
 
-// A low tone where something needs a look; a scanner beeps for the rest itself.
+// Where something needs a look; a scanner beeps for the rest itself.
 let audio = null;
 function beep() {
   if (chosen.sounds !== "on" || !navigator.userActivation?.hasBeenActive) return;

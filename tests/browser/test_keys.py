@@ -200,6 +200,27 @@ async def test_goods_belong_into_the_pos(stage: Stage) -> None:
     await expect(stage.page.locator("#said")).to_have_text("Those are goods: click into the POS and scan again.")
 
 
+async def test_what_was_said_goes_with_what_it_was_about(stage: Stage) -> None:
+    said = stage.page.locator("#said")
+    stage.answers["/v1/scans"] = (200, {"heard": "goods"})
+    await stage.tell(IDLE)
+    await scan(stage, "4006381333931")
+    await expect(said).not_to_be_empty()
+
+    # another scan, or another panel, is not about it any more
+    stage.answers["/v1/scans"] = (200, {"heard": "member"})
+    await scan(stage)
+    await stage.tell(STATES["member"])
+    await expect(said).to_be_empty()
+    stage.answers["/v1/customer"] = (404, {})
+    for key in ("f", "9", "Enter"):
+        await stage.press(key)
+    await expect(said).to_have_text("Nobody is known here by this number.")
+    await stage.press("Escape")
+    await stage.press("m")
+    await expect(said).to_be_empty()
+
+
 async def test_a_new_card_joins_with_what_was_typed(stage: Stage) -> None:
     stage.answers["/v1/customer/join"] = (201, {"member": "p-1", "entries": 1})
     await stage.tell(STATES["unknown"])
