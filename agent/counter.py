@@ -227,8 +227,7 @@ class Counter:
         code = normal_code(given.typed)
         if not code.startswith("+") and first_pan(code) is not None:
             raise MalformedBodyError("This is a payment card's number, and those are kept nowhere.")
-        if wait_s := self._guesses.wait_s():
-            raise TooOftenError(f"Too many numbers that nobody has: try again in {wait_s} s. Scans and sales go on.")
+        self._check_guesses()
         with self._guesses.asking(NotFoundError):
             kind, named = await self._named(given.typed, code)
         await self._scans.take(ScanEvent(scan=typed_scan(kind, named), at=self._now(), reader=PAGE))
@@ -277,7 +276,10 @@ class Counter:
         await self._scans.invite(self._invitations.make(), self._now())
 
     async def join(self, given: JoinHere, key: str | None) -> MemberTold:
-        """Raises SaleRefusedError, MalformedBodyError and StoreError."""
+        """A telephone number that is somebody's is told with their name: who tries numbers so is slowed down, too.
+
+        Raises TooOftenError, SaleRefusedError, MalformedBodyError and StoreError.
+        """
         shown = self._serving(given.turn)
         if self._store.member_by_code(shown.code) is not None:
             raise SaleRefusedError("has_member", "This card has a member already.")
@@ -286,6 +288,8 @@ class Counter:
             told = await self._profiles.join(JoinRequest(phone=given.phone, code=code), key)
             self._desk.publish()
             return told
+        if given.phone:
+            self._check_guesses()
         request = JoinRequest(
             short_name=given.short_name,
             phone=given.phone,
@@ -296,12 +300,17 @@ class Counter:
         try:
             return await self._profiles.join(request, key, only_new=True)
         except HasMemberError as error:
+            self._guesses.missed()
             # Whoever only knows a member's telephone number must not get a card of theirs by it, which could spend.
             raise SaleRefusedError(
                 "phone_known",
                 "The telephone number is a member's: ask for their name, and say `known` where it is the one here.",
                 name=error.name,
             ) from None
+
+    def _check_guesses(self) -> None:
+        if wait_s := self._guesses.wait_s():
+            raise TooOftenError(f"Too many numbers that were tried: try again in {wait_s} s. Scans and sales go on.")
 
     def _serving(self, turn: int) -> MemberScan:
         shown = self._desk.serving()

@@ -283,6 +283,12 @@ _READABLE_BEFORE: Migration = (
     ),
 )
 
+_REDEMPTIONS_OF_MEMBER: Migration = (
+    "redemptions_of_member",
+    # Each receipt asks for the last one.
+    ("CREATE INDEX redemptions_member ON redemptions (member)",),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -301,6 +307,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _RESERVED_AT,
     _VOUCHERS_END,
     _READABLE_BEFORE,
+    _REDEMPTIONS_OF_MEMBER,
 )
 
 

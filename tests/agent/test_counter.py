@@ -362,6 +362,21 @@ async def test_a_new_card_gets_nobodys_points_by_their_telephone_number(till: Ti
     assert till.customer.member is not None
 
 
+async def test_who_tries_telephone_numbers_of_members_at_a_new_card_is_slowed_down(till: Till) -> None:
+    await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
+    await till.scan("TS777123")
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
+    await till.scan("TS777124")
+    for number in range(MAX_MISSES):
+        with pytest.raises(SaleRefusedError):
+            await till.counter.join(JoinHere(turn=till.turn, phone="+381699876543"), f"try-{number}")
+
+    with pytest.raises(TooOftenError):
+        await till.counter.join(JoinHere(turn=till.turn, phone="+381699876543"), "one-more")
+    # who joins without a number is not
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Ivo"), "call-2")
+
+
 async def test_a_fiscal_receipts_address_is_taken_as_a_scan_however_long(till: Till) -> None:
     address = "https://suf.purs.gov.rs/v/?vl=" + "A" * 500
     assert (await till.counter.scan(ScansGiven(texts=(address,)))).heard in ("goods", "nothing")
