@@ -7,22 +7,27 @@ cashier's own; many numbers that nobody has are guesses, or a box of cards that 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Select, case, func, select
 
 from central import ledger, spent
 from central.db import tables
 from loyalty.receipt import AwareDatetime
 
 MAX_CASHIERS = 500
+MAX_FLAGGED = 500
+_NO_PROBLEMS = "[]"
 
 
 class CashierRow(Struct, frozen=True, kw_only=True):
     """Final sales of one cashier; of a till that names nobody `cashier` is empty.
 
     `most_for_one` are those of the `member` who has most of them; `unknown_codes` how many different numbers named
-    nobody; `held` are sales that count for nothing until somebody looked; `rewards` what was given for points.
+    nobody; `held` are sales that count for nothing until somebody looked; `rewards` what was given, `flagged` the
+    redemptions of these with which something is wrong.
     """
 
     store: str
@@ -35,6 +40,7 @@ class CashierRow(Struct, frozen=True, kw_only=True):
     unknown_codes: int
     held: int
     rewards: int
+    flagged: int
 
 
 class CashierReport(Struct, frozen=True, kw_only=True):
@@ -42,6 +48,28 @@ class CashierReport(Struct, frozen=True, kw_only=True):
 
     since: AwareDatetime
     cashiers: tuple[CashierRow, ...]
+    more: bool
+
+
+class Flagged(Struct, frozen=True, kw_only=True):
+    """A reward that was given and somebody should look at; it counts. `problems` are those of `docs/central.md`."""
+
+    redemption: str
+    at: AwareDatetime
+    store: str
+    register: str
+    cashier: str
+    member: str
+    reward: str
+    times: int
+    points: int
+    problems: tuple[str, ...]
+
+
+class FlaggedList(Struct, frozen=True, kw_only=True):
+    """`more` says that there are others before these."""
+
+    rewards: tuple[Flagged, ...]
     more: bool
 
 
@@ -93,21 +121,74 @@ def report(connection: Connection, since: datetime, store: str = "") -> CashierR
                 **row._asdict(),
                 most_for_one=sales,
                 member=member,
-                rewards=rewards.get(who, 0),
+                rewards=rewards.get(who, (0, 0))[0],
+                flagged=rewards.get(who, (0, 0))[1],
             )
         )
     found.sort(key=lambda one: (-one.held, -one.most_for_one, -one.unknown_codes, one.store, one.cashier))
     return CashierReport(since=since, cashiers=tuple(found[:MAX_CASHIERS]), more=len(found) > MAX_CASHIERS)
 
 
-def _rewards(connection: Connection, since: datetime) -> dict[tuple[str, str], int]:
-    """Rewards that were given and not taken back, by the store of their register and who gave them."""
-    columns, devices = tables.redemptions.c, tables.devices
-    cashier = func.coalesce(columns.operator, "")
+def _rewards(connection: Connection, since: datetime) -> dict[tuple[str, str], tuple[int, int]]:
+    """Rewards that were given and not taken back, and redemptions that are flagged, by the store of their register and
+    who gave them."""
+    given = _given(since).subquery()
     rows = connection.execute(
-        select(devices.c.store, cashier.label("cashier"), func.sum(columns.times).label("given"))
-        .select_from(tables.redemptions.join(devices, devices.c.id == columns.device))
-        .where(columns.at >= since, columns.state != spent.RELEASED)
-        .group_by(devices.c.store, cashier)
+        select(
+            given.c.store,
+            given.c.cashier,
+            func.sum(given.c.times).label("times"),
+            func.sum(case((given.c.problems != _NO_PROBLEMS, 1), else_=0)).label("flagged"),
+        ).group_by(given.c.store, given.c.cashier)
     )
-    return {(row.store, row.cashier): int(row.given) for row in rows}
+    return {(row.store, row.cashier): (int(row.times), int(row.flagged)) for row in rows}
+
+
+def flagged(connection: Connection, since: datetime, store: str = "") -> FlaggedList:
+    """Rewards that were given and not taken back with which something is wrong, the newest first."""
+    query = _given(since).where(tables.redemptions.c.problems != _NO_PROBLEMS)
+    if store:
+        query = query.where(tables.devices.c.store == store)
+    rows = connection.execute(query.order_by(tables.redemptions.c.at.desc()).limit(MAX_FLAGGED + 1)).all()
+    found = tuple(
+        Flagged(
+            redemption=row.key,
+            at=row.at,
+            store=row.store,
+            register=row.register,
+            cashier=row.cashier,
+            member=row.member,
+            reward=row.reward,
+            times=row.times,
+            points=row.points,
+            problems=msgspec.json.decode(row.problems, type=tuple[str, ...]),
+        )
+        for row in rows[:MAX_FLAGGED]
+    )
+    return FlaggedList(rewards=found, more=len(rows) > MAX_FLAGGED)
+
+
+def _given(since: datetime) -> Select[Any]:
+    """Redemptions that stand, with who gave them: who the register says, else who sold what they are on."""
+    given, devices, keys, sales = tables.redemptions, tables.devices, tables.receipt_keys, tables.receipts
+    columns = given.c
+    return (
+        select(
+            columns.key,
+            columns.at,
+            columns.member,
+            columns.reward,
+            columns.times,
+            columns.points,
+            columns.problems,
+            devices.c.store,
+            devices.c.register,
+            func.coalesce(columns.operator, sales.c.operator, "").label("cashier"),
+        )
+        .select_from(
+            given.join(devices, devices.c.id == columns.device)
+            .outerjoin(keys, keys.c.key == columns.receipt)
+            .outerjoin(sales, sales.c.key == keys.c.receipt)
+        )
+        .where(columns.at >= since, columns.state != spent.RELEASED)
+    )

@@ -1,6 +1,6 @@
-"""Limits on how often a card is used, and the sales that are held because they pass one.
+"""Limits on how often a card is used and rewards are given, and the sales that are held because one is passed.
 
-Owns the limits that hold, and finding the sales they are counted over. Which sale is one too many is
+Owns the limits that hold, and finding the sales and rewards they are counted over. Which sale is one too many is
 `loyalty.limits`'s; letting one count is `central.review`'s.
 """
 
@@ -12,18 +12,22 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
+from central import ledger, uses
 from central.db import tables
 from central.db.sets import among
 from central.stored import StoredReceipt
 from loyalty.identification import normal_code
-from loyalty.limits import WINDOW, Limits, OneTooMany, Sale, one_too_many
+from loyalty.limits import WINDOW, Limits, Of, OneTooMany, Sale, one_too_many
 from loyalty.receipt import AwareDatetime, Receipt
+
+# What is wrong with a redemption that is one too many.
+OVER_LIMIT = "over_limit"
 
 
 class LimitsSet(Struct, frozen=True, kw_only=True):
-    """The limits that hold, since when and why; `set_at` is None before anybody said."""
+    """The limits that hold on sales, or on rewards, since when and why; `set_at` is None before anybody said."""
 
     limits: Limits
     because: str
@@ -75,16 +79,17 @@ class Watch:
         return sales
 
 
-def in_force(connection: Connection) -> LimitsSet:
+def in_force(connection: Connection, of: Of = "sale") -> LimitsSet:
     table = tables.limits
-    row = connection.execute(select(table).order_by(table.c.id.desc()).limit(1)).one_or_none()
+    query = select(table).where(table.c.counts == of).order_by(table.c.id.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
     if row is None:
         return LimitsSet(limits=Limits(), because="", set_at=None)
     limits = Limits(cashier=row.cashier, register=row.register, card=row.card, member=row.member)
     return LimitsSet(limits=limits, because=row.because, set_at=row.set_at)
 
 
-def set_limits(connection: Connection, limits: Limits, because: str, now: datetime) -> None:
+def set_limits(connection: Connection, limits: Limits, because: str, now: datetime, of: Of = "sale") -> None:
     """Count by others from now on. What is held already stays until it is looked at."""
     connection.execute(
         insert(tables.limits).values(
@@ -94,6 +99,7 @@ def set_limits(connection: Connection, limits: Limits, because: str, now: dateti
             member=limits.member,
             because=because,
             set_at=now,
+            counts=of,
         )
     )
 
@@ -112,6 +118,59 @@ def passed(connection: Connection, stored: StoredReceipt) -> OneTooMany | None:
     rows = _rows(connection, {stored.member}, moment, moment)
     sale = _sale(stored.receipt, moment, stored.code or "")
     return one_too_many(limits, sale, [_sale_of_row(row) for row in rows if row.key != stored.key])
+
+
+def reward_passed(connection: Connection, redemption: str) -> OneTooMany | None:
+    """The limit that a redemption, which is kept by now, passes with those of its member before it."""
+    limits = in_force(connection, "reward").limits
+    if not limits.are_set:
+        return None
+    table, devices, keys, sales = tables.redemptions, tables.devices, tables.receipt_keys, tables.receipts
+    query = select(
+        table.c.key,
+        table.c.member,
+        table.c.at,
+        table.c.operator,
+        devices.c.store,
+        devices.c.register,
+        sales.c.operator.label("cashier"),
+        sales.c.code,
+    ).select_from(
+        table.join(devices, devices.c.id == table.c.device)
+        .outerjoin(keys, keys.c.key == table.c.receipt)
+        .outerjoin(sales, sales.c.key == keys.c.receipt)
+    )
+    one = connection.execute(query.where(table.c.key == redemption)).one()
+    window = table.c.at.between(one.at - WINDOW, one.at)
+    others = query.where(table.c.member == one.member, table.c.state == uses.GIVEN, window, table.c.key != redemption)
+    return one_too_many(limits, _reward_of_row(one), map(_reward_of_row, connection.execute(others)), "reward")
+
+
+def _reward_of_row(row: Any) -> Sale:
+    return Sale(
+        key=row.key,
+        at=row.at,
+        store=row.store,
+        register=row.register,
+        cashier=row.operator or row.cashier or "",
+        code=row.code or "",
+    )
+
+
+def hold_sale(connection: Connection, receipt: str) -> None:
+    """The sale on which a reward was one too many counts for nothing until somebody looked, if nobody did yet."""
+    keys, table = tables.receipt_keys.c, tables.receipts
+    key = select(keys.receipt).where(keys.key == receipt).scalar_subquery()
+    unseen = (table.c.kind == "sale") & (table.c.state == ledger.SETTLED) & table.c.reviewed_at.is_(None)
+    connection.execute(update(table).where(table.c.key == key, unseen).values(state=ledger.OVER_LIMIT))
+
+
+def has_reward_too_many(connection: Connection, stored: StoredReceipt) -> bool:
+    """Whether a reward that is one too many was given on a sale."""
+    table, keys = tables.redemptions.c, tables.receipt_keys.c
+    query = select(table.key).where(table.receipt == keys.key, keys.receipt == stored.key)
+    flagged = query.where(table.problems.contains(f'"{OVER_LIMIT}"'), table.state == uses.GIVEN)
+    return stored.receipt.kind == "sale" and connection.execute(flagged.limit(1)).first() is not None
 
 
 def _rows(connection: Connection, members: set[str], first: datetime, last: datetime) -> list[Row[Any]]:

@@ -55,6 +55,8 @@ def settle(connection: Connection, stored: StoredReceipt) -> set[str]:
 def why_held(connection: Connection, stored: StoredReceipt) -> str | None:
     """Why a person has to look at the receipt first."""
     if _is_over(stored):
+        if limits.has_reward_too_many(connection, stored):
+            return "more rewards than are given without a look"
         return str(limits.passed(connection, stored) or "more sales than count without a look")
     return _wrong_time(connection, stored)
 
@@ -69,7 +71,10 @@ def _held(connection: Connection, stored: StoredReceipt) -> str | None:
         return OVER_LIMIT
     # What counted goes on counting, whatever came since and whichever limits hold now.
     is_new = stored.state not in (SETTLED, WAITING)
-    return OVER_LIMIT if is_new and limits.passed(connection, stored) is not None else None
+    if not is_new:
+        return None
+    is_over = limits.passed(connection, stored) is not None or limits.has_reward_too_many(connection, stored)
+    return OVER_LIMIT if is_over else None
 
 
 def _is_over(stored: StoredReceipt) -> bool:

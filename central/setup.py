@@ -21,7 +21,7 @@ from central.db import tables
 from central.db.database import Database, Place
 from central.db.errors import DatabaseUrlError
 from central.folder import Address, AddressError, CentreSettings, DataFolder, JoinSettings
-from loyalty.limits import USUAL
+from loyalty.limits import USUAL, USUAL_REWARDS
 
 DEFAULT_LISTEN = Address(host="127.0.0.1", port=8443)
 DEFAULT_ADMIN = Address(host="127.0.0.1", port=8790)
@@ -148,3 +148,4 @@ def _first_row(connection: Connection, now: datetime) -> None:
             )
         )
         limits.set_limits(connection, USUAL, "as a new centre has them", now)
+        limits.set_limits(connection, USUAL_REWARDS, "as a new centre has them", now, "reward")

@@ -1,7 +1,8 @@
-"""How often one member's card may be used before a person looks at it.
+"""How often one member's card may be used, and rewards be given for it, before a person looks at it.
 
 A cashier who has no card to scan scans their own, or a friend's: no single receipt shows it, their number does. Owns
-which sale is one too many. Such a sale is kept and counts for nothing until a person says that it is right.
+which sale, and which reward, is one too many. Such a sale is kept and counts for nothing until a person says that it
+is right; so is the sale on which such a reward was given.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from msgspec import Meta, Struct
 WINDOW: Final = timedelta(hours=24)
 MAX_SALES: Final = 10_000
 
+Of = Literal["sale", "reward"]
 What = Literal["cashier", "register", "card", "member"]
 # How many sales within the window count without a look; None for any number.
 Allowed = Annotated[int, Meta(ge=1, le=MAX_SALES)] | None
@@ -29,7 +31,7 @@ _IN_WORDS: Final[dict[What, str]] = {
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Sales of one member within the window: by one cashier, at one register, with one card, and of all."""
+    """Sales, or rewards, of one member within the window: by one cashier, at one register, with one card, of all."""
 
     cashier: Allowed = None
     register: Allowed = None
@@ -43,10 +45,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 # Of a centre that is set up. A shop's regular comes three times a day, and a family shares a card.
 USUAL: Final = Limits(cashier=8, register=12, card=20, member=30)
+# Of rewards: who has points for more than that in a day is not found at a till.
+USUAL_REWARDS: Final = Limits(cashier=5, register=6, card=8, member=10)
 
 
 class Sale(Struct, frozen=True, kw_only=True):
-    """What of a member's sale is counted; who and what is empty where the receipt does not say."""
+    """What of a member's sale, or of a reward, is counted; who and what is empty where the receipt does not say."""
 
     key: str
     at: datetime
@@ -57,17 +61,19 @@ class Sale(Struct, frozen=True, kw_only=True):
 
 
 class OneTooMany(Struct, frozen=True, kw_only=True):
-    """A sale that is the `number`th of its kind within the window, where `allowed` count without a look."""
+    """A sale or a reward that is the `number`th of its kind within the window, where `allowed` count without a look."""
 
     what: What
     number: int
     allowed: int
+    of: Of = "sale"
 
     def __str__(self) -> str:
-        return f"sale {self.number} {_IN_WORDS[self.what]} within 24 hours, where {self.allowed} count without a look"
+        which = f"{self.of} {self.number} {_IN_WORDS[self.what]}"
+        return f"{which} within 24 hours, where {self.allowed} count without a look"
 
 
-def one_too_many(limits: Limits, sale: Sale, others: Iterable[Sale]) -> OneTooMany | None:
+def one_too_many(limits: Limits, sale: Sale, others: Iterable[Sale], of: Of = "sale") -> OneTooMany | None:
     """The first limit that `sale` passes, counted with the member's sales before it."""
     before = [one for one in others if sale.at - WINDOW < one.at and (one.at, one.key) < (sale.at, sale.key)]
     subjects: tuple[tuple[What, Allowed], ...] = (
@@ -77,12 +83,12 @@ def one_too_many(limits: Limits, sale: Sale, others: Iterable[Sale]) -> OneTooMa
         ("member", limits.member),
     )
     for what, allowed in subjects:
-        of = _subject(what, sale)
-        if allowed is None or of is None:
+        subject = _subject(what, sale)
+        if allowed is None or subject is None:
             continue
-        number = 1 + sum(_subject(what, one) == of for one in before)
+        number = 1 + sum(_subject(what, one) == subject for one in before)
         if number > allowed:
-            return OneTooMany(what=what, number=number, allowed=allowed)
+            return OneTooMany(what=what, number=number, allowed=allowed, of=of)
     return None
 
 

@@ -14,12 +14,13 @@ from central.cashiers import CashierRow
 from central.cli.command import Data, Json, opened, say
 from central.clock import utc_now
 from central.limits import LimitsSet
-from loyalty.limits import MAX_SALES, Limits
+from loyalty.limits import MAX_SALES, Limits, Of
 
 app = typer.Typer()
 
 _NONE = "; 0 for any number"
 MAX_DAYS = 366
+Rewards = Annotated[bool, typer.Option("--rewards", help="The limits on rewards, in place of those on sales.")]
 
 
 @app.command("set")
@@ -34,29 +35,54 @@ def limits_set(
     ] = None,
     card: Annotated[int | None, typer.Option(min=0, max=MAX_SALES, help=f"Sales with one card{_NONE}.")] = None,
     member: Annotated[int | None, typer.Option(min=0, max=MAX_SALES, help=f"Sales for one member{_NONE}.")] = None,
+    rewards: Rewards = False,
     because: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Say how many sales within 24 hours count without a look; what is not named stays as it is."""
+    """Say how many sales, or rewards, within 24 hours count without a look; what is not named stays as it is."""
+    of: Of = "reward" if rewards else "sale"
     given = {"cashier": cashier, "register": register, "card": card, "member": member}
     wanted = {name: allowed or None for name, allowed in given.items() if allowed is not None}
 
     def work(connection: Connection) -> LimitsSet:
-        before = limits.in_force(connection).limits
-        limits.set_limits(connection, replace(before, **wanted), because, utc_now())
-        return limits.in_force(connection)
+        before = limits.in_force(connection, of).limits
+        limits.set_limits(connection, replace(before, **wanted), because, utc_now(), of)
+        return limits.in_force(connection, of)
 
     with opened(data, as_json) as (_, database):
         shown = database.write_now(work)
-    say(as_json, shown, _text(shown))
+    say(as_json, shown, _text(shown, of))
 
 
 @app.command("show")
-def limits_show(*, data: Data, as_json: Json = False) -> None:
+def limits_show(*, data: Data, rewards: Rewards = False, as_json: Json = False) -> None:
     """Print the limits that hold, since when and why."""
+    of: Of = "reward" if rewards else "sale"
     with opened(data, as_json) as (_, database):
-        shown = database.read_now(limits.in_force)
-    say(as_json, shown, _text(shown))
+        shown = database.read_now(lambda connection: limits.in_force(connection, of))
+    say(as_json, shown, _text(shown, of))
+
+
+@app.command("flagged")
+def limits_flagged(
+    *,
+    data: Data,
+    store: Annotated[str, typer.Option(help="Of one store; without it, of all.")] = "",
+    days: Annotated[int, typer.Option(min=1, max=MAX_DAYS, help="Rewards of so many days until now.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Print the rewards that were given and somebody should look at, with what is wrong with each."""
+    since = utc_now() - timedelta(days=days)
+    with opened(data, as_json) as (_, database):
+        shown = database.read_now(lambda connection: cashiers.flagged(connection, since, store))
+    lines = [
+        f"{one.at:%Y-%m-%d %H:%M} UTC  register {one.store}/{one.register}  cashier {one.cashier or '-'}  "
+        f"{one.member}  {one.times} × {one.reward}, {one.points} points: {', '.join(one.problems)}"
+        for one in shown.rewards
+    ]
+    if shown.more:
+        lines.append("… and more: name a store, or fewer days")
+    say(as_json, shown, "\n".join(lines) or f"No reward since {since:%Y-%m-%d %H:%M} UTC that anybody should look at.")
 
 
 @app.command("report")
@@ -77,7 +103,7 @@ def limits_report(
     say(as_json, shown, "\n".join(lines) or f"No sale since {since:%Y-%m-%d %H:%M} UTC.")
 
 
-def _text(shown: LimitsSet) -> str:
+def _text(shown: LimitsSet, of: Of) -> str:
     held: Limits = shown.limits
     parts = [
         f"{name} {'any number' if allowed is None else allowed}"
@@ -89,12 +115,13 @@ def _text(shown: LimitsSet) -> str:
         )
     ]
     since = "" if shown.set_at is None else f"; since {shown.set_at:%Y-%m-%d %H:%M} UTC: {shown.because or 'no reason'}"
-    return f"Sales within 24 hours that count without a look: {', '.join(parts)}{since}"
+    return f"{of.capitalize()}s within 24 hours that count without a look: {', '.join(parts)}{since}"
 
 
 def _line(one: CashierRow) -> str:
     most = f", {one.most_for_one} of them for {one.member}" if one.member else ""
     return (
         f"store {one.store or '-'} cashier {one.cashier or '-'}: {one.sales} sales, {one.with_member} for "
-        f"{one.members} members{most}; {one.unknown_codes} numbers nobody has; {one.rewards} rewards; {one.held} held"
+        f"{one.members} members{most}; {one.unknown_codes} numbers nobody has; {one.rewards} rewards, "
+        f"{one.flagged} flagged; {one.held} held"
     )

@@ -538,6 +538,7 @@ limits = Table(
     Column("member", Integer),
     Column("because", Text, nullable=False),
     Column("set_at", Moment, nullable=False),
+    Column("counts", String(8), nullable=False, server_default="sale"),
     sqlite_autoincrement=True,
 )
 

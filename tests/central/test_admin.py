@@ -13,6 +13,7 @@ from aiohttp import ClientResponse
 from msgspec.structs import replace
 
 from central import devices, item_maps, limits, operations, programs
+from central.clock import utc_now
 from central.db import tables
 from central.devices import MAX_REASONS
 from loyalty.item_map import ItemMap
@@ -20,7 +21,7 @@ from loyalty.item_matching import ItemMatcher
 from loyalty.limits import Limits
 from loyalty.program import program_hash
 from loyalty.receipt import Line
-from sync.records import CorrectBody, ReceiptBody
+from sync.records import CorrectBody, ReceiptBody, RedeemBody
 from sync.wire import HeldProgram
 from tests.central.conftest import PROGRAM, RunningCentre, refuse_rows
 from tests.central.till import NOON, claims_of, receipt
@@ -426,6 +427,18 @@ async def test_the_front_page_says_which_register_refused_the_templates(browser:
     await till.heartbeat(templates_refused=why)
     centre.write(lambda c: devices.revoke(c, till.device, NOON))
     assert centre.read(operations.template_refusals) == ()
+
+
+async def test_a_reward_with_which_something_is_wrong_is_shown(centre: RunningCentre, browser: Browser) -> None:
+    till = await centre.till()
+    body = RedeemBody(member="m1", reward="coffee", times=1, points=100, discount_minor=0, at=utc_now())
+    till.entry("redeem", "r" * 32, msgspec.json.encode(body))
+    await till.send(1)
+
+    _, text = await browser.get("/held")
+
+    assert "coffee" in text
+    assert "beyond_balance" in text
 
 
 async def test_a_held_receipt_is_shown_and_counts_by_a_form(centre: RunningCentre, browser: Browser) -> None:

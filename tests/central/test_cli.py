@@ -405,6 +405,9 @@ def test_limits_are_set_shown_and_reported(tmp_path: Path) -> None:
     assert "for one member by one cashier 3, for one member at one register 12, with one card any number" in text
     assert "a small shop" in text
     assert run("limits", "report", *data)[1].startswith("No sale since")
+    assert run("limits", "flagged", *data)[1].startswith("No reward since")
+    assert answer("limits", "set", "--rewards", "--member", "3", *data)[1]["limits"]["member"] == 3
+    assert run("limits", "show", "--rewards", *data)[1].startswith("Rewards within 24 hours")
     # And setting up again changes nothing of it
     assert run("init", *data)[0] == 0
     assert answer("limits", "show", *data)[1]["limits"]["cashier"] == 3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,9 @@ from central.stored import stored_receipt
 from loyalty.limits import USUAL, Limits
 from loyalty.receipt import Line, Original, Receipt
 from tests.central.conftest import RunningCentre
+from tests.central.redeeming import UNIT, Shop, rewards
 from tests.central.test_canonical_stories import in_force, terms
-from tests.central.till import NOON, receipt, returned
+from tests.central.till import NOON, Till, receipt, returned
 
 
 def limited(centre: RunningCentre, wanted: Limits = USUAL) -> None:
@@ -169,3 +172,88 @@ async def test_an_exchange_is_counted_and_not_held(centre: RunningCentre) -> Non
     )
     await till.sell(first, swapped, more[1])
     assert states(centre) == [ledger.SETTLED, ledger.SETTLED, ledger.OVER_LIMIT]
+
+
+# ---- rewards
+
+
+@pytest.fixture
+def shop(data: Path) -> Iterator[Shop]:
+    made = Shop(data, rewards())
+    made.write(lambda connection: limits.set_limits(connection, Limits(cashier=2), "as usual", NOON, "reward"))
+    yield made
+    made.database.close()
+
+
+def give(shop: Shop, till: Till, number: int, cashier: str = "Savka") -> str:
+    """A sale by this cashier on which a reward was given; the key of that."""
+    shop.now += timedelta(minutes=1)
+    sold = shop.sell(till, 10, operator=cashier)
+    shop.redeem(till, UNIT, key=f"r{number}", receipt=sold.key)
+    return sold.key
+
+
+def state_of(shop: Shop, key: str) -> str:
+    return str(shop.read(lambda connection: stored_receipt(connection, key)).state)
+
+
+def test_a_cashier_who_gives_one_member_too_many_rewards_is_shown_and_no_sale_is_dropped(shop: Shop) -> None:
+    # given a member with points for rewards
+    till = shop.till()
+    shop.sell(till, 1000)
+    # when one cashier gives more of them than are given without a look, and another gives one
+    sold = [give(shop, till, number) for number in range(1, 4)]
+    other = give(shop, till, 4, cashier="Mira")
+    # then what was given was given, what is one too many is flagged, and its sale is held
+    assert [shop.redemption(f"r{number}").problems for number in range(1, 5)] == ["[]", "[]", '["over_limit"]', "[]"]
+    held = [ledger.SETTLED, ledger.SETTLED, ledger.OVER_LIMIT, ledger.SETTLED]
+    assert [state_of(shop, key) for key in (*sold, other)] == held
+    assert shop.balance().confirmed == 1000 + 30 - 4 * UNIT
+    [waits] = shop.read(review.held).receipts
+    assert waits.because == "more rewards than are given without a look"
+    # and the manager sees who gave it
+    [flagged] = shop.read(lambda connection: cashiers.flagged(connection, NOON, "12")).rewards
+    assert (flagged.redemption, flagged.cashier, flagged.problems) == ("r3", "Savka", ("over_limit",))
+    rows = shop.read(lambda connection: cashiers.report(connection, NOON)).cashiers
+    assert {row.cashier: (row.rewards, row.flagged) for row in rows if row.cashier} == {"Savka": (3, 1), "Mira": (1, 0)}
+    # when the manager says that it is right, the sale counts
+    shop.write(lambda connection: review.accept(connection, sold[2], None, shop.now))
+    assert shop.balance().confirmed == 1000 + 40 - 4 * UNIT
+
+
+def test_a_sale_that_comes_after_its_reward_is_held_for_it(shop: Shop) -> None:
+    till = shop.till()
+    shop.write(lambda connection: limits.set_limits(connection, Limits(member=1), "strict", NOON, "reward"))
+    shop.sell(till, 1000)
+    give(shop, till, 1)
+    late = receipt(90, 10, code="TS0001", issued_at=shop.now)
+    shop.redeem(till, UNIT, key="r2", receipt=late.key)
+
+    till.sale(late)
+    shop.send(till, len(till.sent))
+
+    assert state_of(shop, late.key) == ledger.OVER_LIMIT
+
+
+def test_rewards_that_were_taken_back_or_are_of_another_day_are_not_counted(shop: Shop) -> None:
+    till = shop.till()
+    shop.sell(till, 1000)
+    for number in (1, 2):
+        give(shop, till, number)
+    shop.release(till, "r2")
+    give(shop, till, 3)
+    shop.now += timedelta(days=2)
+    give(shop, till, 4)
+
+    assert [shop.redemption(f"r{number}").problems for number in (3, 4)] == ["[]", "[]"]
+
+
+def test_without_limits_rewards_are_not_counted(shop: Shop) -> None:
+    shop.write(lambda connection: limits.set_limits(connection, Limits(), "none", NOON, "reward"))
+    till = shop.till()
+    shop.sell(till, 1000)
+
+    for number in range(1, 5):
+        give(shop, till, number)
+
+    assert shop.redemption("r4").problems == "[]"

@@ -26,12 +26,23 @@ class HeldRow(Struct, frozen=True, kw_only=True):
     with_sale: bool
 
 
+class FlaggedRow(Struct, frozen=True, kw_only=True):
+    at: str
+    place: str
+    cashier: str
+    member: str
+    reward: str
+    problems: str
+
+
 class HeldPage(Struct, frozen=True, kw_only=True):
-    """`limits` are the sales within 24 hours that count without a look."""
+    """`limits` are the sales within 24 hours that count without a look, `of_rewards` the rewards."""
 
     receipts: tuple[HeldRow, ...]
     cashiers: tuple[CashierRow, ...]
+    flagged: tuple[FlaggedRow, ...]
     limits: Limits
+    of_rewards: Limits
     days: int
     shown: int = ROWS_SHOWN
 
@@ -54,6 +65,18 @@ def held_page(connection: Connection, now: datetime) -> HeldPage:
     return HeldPage(
         receipts=rows,
         cashiers=cashiers.report(connection, now - REPORTED).cashiers[:ROWS_SHOWN],
+        flagged=tuple(
+            FlaggedRow(
+                at=zone.text(one.at),
+                place=f"{one.store} / {one.register}",
+                cashier=one.cashier,
+                member=one.member,
+                reward=one.reward,
+                problems=", ".join(one.problems),
+            )
+            for one in cashiers.flagged(connection, now - REPORTED).rewards[:ROWS_SHOWN]
+        ),
         limits=limits.in_force(connection).limits,
+        of_rewards=limits.in_force(connection, "reward").limits,
         days=REPORTED.days,
     )
