@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from msgspec import Struct
 from msgspec.structs import replace
 
 from config.settings import (
@@ -23,8 +24,8 @@ from config.settings import (
     Settings,
     SettingsError,
     UpdateSettings,
+    judged_settings,
     refuse_one_folder_for_two,
-    settings_from,
 )
 
 FILE_NAME = "tillside.toml"
@@ -33,16 +34,46 @@ MAX_FILE_BYTES = 1024 * 1024
 TEMPLATE_ENDING = ".toml"
 
 
+class Loaded(Struct, frozen=True, kw_only=True):
+    """What a settings file and the environment came to: `settings`, or None and `problems`.
+
+    `document` is the file as it was written.
+    """
+
+    file: Path
+    document: dict[str, Any]
+    settings: Settings | None
+    problems: tuple[SettingsError, ...] = ()
+
+
 def load_settings(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from `path`, else from the file that TILLSIDE_CONFIG names, else from the default place.
 
     Only the file at the default place may be missing. Relative folders are taken from the file's own
-    folder, and `paths.state` is always set in the result. Raises SettingsError.
+    folder, and `paths.state` is always set in the result. Raises the first SettingsError.
     """
+    loaded = load_and_judge(path, environment)
+    if loaded.settings is None:
+        raise loaded.problems[0]
+    return loaded.settings
+
+
+def load_and_judge(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Loaded:
+    """The same with everything that is wrong, for who corrects it."""
     environment = os.environ if environment is None else environment
     file = settings_file(path, environment)
-    document = _read(file, must_exist=bool(path or environment.get(FILE_VARIABLE)))
-    settings = settings_from(document, environment, where=str(file))
+    document: dict[str, Any] = {}
+    try:
+        document = _read(file, must_exist=bool(path or environment.get(FILE_VARIABLE)))
+        judged = judged_settings(document, environment, where=str(file))
+        settings = _with_folders(file, judged.settings) if judged.settings is not None else None
+    except SettingsError as error:
+        return Loaded(file=file, document=document, settings=None, problems=(error,))
+    return Loaded(file=file, document=document, settings=settings, problems=judged.problems)
+
+
+def _with_folders(file: Path, settings: Settings) -> Settings:
+    """Every relative folder taken from the file's own. Raises SettingsError where two are one."""
     state = settings.paths.state or default_state_folder()
     receipts = tuple(_with_folders_from(file.parent, source) for source in settings.receipts)
     scanners = tuple(_with_folder_from(file.parent, scanner) for scanner in settings.scanners)

@@ -59,6 +59,11 @@ class SettingsError(ValueError):
         self.where = where
         self.key = key
         self.remedy = remedy
+        self.problem = problem.rstrip(".")
+
+
+class _NoTableError(SettingsError):
+    """What should hold settings is a single value."""
 
 
 Language = Literal["en", "sr", "sr-Cyrl", "hr", "sl", "de"]
@@ -189,24 +194,56 @@ def _keys(section: Section) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(section))
 
 
+class Judged(Struct, frozen=True, kw_only=True):
+    """Settings that can be used, or None and everything that is wrong with them."""
+
+    settings: Settings | None
+    problems: tuple[SettingsError, ...] = ()
+
+
 def settings_from(document: Mapping[str, Any], environment: Mapping[str, str], where: str) -> Settings:
     """Checked settings: defaults, the connector's, then `document` (parsed TOML, from `where`), then the environment.
 
-    Raises SettingsError.
+    Raises the first SettingsError.
     """
-    _refuse_unknown(document, where)
-    document = _with_connector(document, environment, where)
-    merged = _with_options(document)
-    for variable, section, key, value in _environment_values(environment):
-        _convert({section: {key: value}}, where=f"environment variable {variable}")
-        merged.setdefault(section, {})[key] = value
-    settings = _convert(merged, where=where)
-    _check(settings, where)
+    judged = judged_settings(document, environment, where)
+    if judged.settings is None:
+        raise judged.problems[0]
+    return judged.settings
+
+
+def judged_settings(document: Mapping[str, Any], environment: Mapping[str, str], where: str) -> Judged:
+    """The same with all that is wrong. How values go together is judged once each of them can be read."""
+    problems = [*_unknown(document, where)]
+    merged = {}
+    if not any(isinstance(problem, _NoTableError) for problem in problems):
+        try:
+            document = _with_connector(document, environment, where)
+        except SettingsError as error:
+            problems.append(error)
+        problems += _unreadable(document, where)
+        merged = _with_options(document)
+    for variable, text in sorted(environment.items()):
+        try:
+            _lay_over(merged, variable, text)
+        except SettingsError as error:
+            problems.append(error)
+    if problems:
+        return Judged(settings=None, problems=tuple(problems))
+    try:
+        settings = _convert(merged, where=where)
+    except SettingsError as error:
+        return Judged(settings=None, problems=(error,))
+    problems += _wrong_together(settings, document, where)
+    return Judged(settings=None if problems else settings, problems=tuple(problems))
+
+
+def _wrong_together(settings: Settings, document: Mapping[str, Any], where: str) -> Iterator[SettingsError]:
+    yield from _check(settings, where)
     for wrong in source_problems(document.get("receipts", ())):
         place = _table("receipts", wrong.index, document["receipts"][wrong.index])
         remedy = f"{wrong.remedy}{_of_connector(settings, document['receipts'])}"
-        raise SettingsError(where, f"{place}, {wrong.key}", wrong.problem, remedy)
-    return settings
+        yield SettingsError(where, f"{place}, {wrong.key}", wrong.problem, remedy)
 
 
 def _of_connector(settings: Settings, tables: Sequence[Mapping[str, Any]]) -> str:
@@ -241,30 +278,50 @@ def _with_connector(document: Mapping[str, Any], environment: Mapping[str, str],
     return merged
 
 
-def _refuse_unknown(document: Mapping[str, Any], where: str) -> None:
+def _unknown(document: Mapping[str, Any], where: str) -> Iterator[SettingsError]:
+    """Sections and keys that are none."""
     sections = _sections()
     for name, content in document.items():
         if name not in sections:
-            raise SettingsError(where, f"[{name}]", "no such section", _suggestion(name, sections))
+            yield SettingsError(where, f"[{name}]", "no such section", _suggestion(name, sections))
+            continue
         section, many = sections[name]
         tables = content if many else [content]
         brackets = f"[[{name}]]" if many else f"[{name}]"
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            raise SettingsError(where, name, "not a table", f"Write it as {brackets} with its keys below")
+            yield _NoTableError(where, name, "not a table", f"Write it as {brackets} with its keys below")
+            continue
         for index, table in enumerate(tables):
             place = f"{_table(name, index, table)}," if many else brackets
-            _refuse_unknown_keys(section, table, where, place)
+            yield from _unknown_keys(section, table, where, place)
 
 
-def _refuse_unknown_keys(section: Section, table: Mapping[str, Any], where: str, place: str) -> None:
+def _unknown_keys(section: Section, table: Mapping[str, Any], where: str, place: str) -> Iterator[SettingsError]:
     known = _keys(section)
     for key, value in table.items():
         if key in known and key != "options":
             continue
         if "options" not in known:
-            raise SettingsError(where, f"{place} {key}", "no such key", _suggestion(key, known))
-        if not isinstance(value, Option):
-            raise SettingsError(where, f"{place} {key}", "not a single value", "Give a text, number, true or false")
+            yield SettingsError(where, f"{place} {key}", "no such key", _suggestion(key, known))
+        elif not isinstance(value, Option):
+            yield SettingsError(where, f"{place} {key}", "not a single value", "Give a text, number, true or false")
+
+
+def _unreadable(document: Mapping[str, Any], where: str) -> Iterator[SettingsError]:
+    """Known keys whose values are of a wrong type, or out of their range."""
+    for name, (section, many) in _sections().items():
+        hints = get_type_hints(section, include_extras=True)
+        content = document.get(name, [] if many else {})
+        for index, table in enumerate(content if many else [content]):
+            place = f"{_table(name, index, table)}," if many else f"[{name}]"
+            for key in table:
+                if key not in hints or key == "options":
+                    continue
+                try:
+                    msgspec.convert(table[key], hints[key], dec_hook=_path_from)
+                except msgspec.ValidationError as error:
+                    problem = _plain(str(error).partition(" - at ")[0])
+                    yield SettingsError(where, f"{place} {key}", problem, "Correct the value")
 
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
@@ -284,23 +341,24 @@ def _with_options(document: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _environment_values(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
-    """Variable, section, key and typed value of each `TILLSIDE_SECTION__KEY`."""
+def _lay_over(merged: dict[str, Any], variable: str, text: str) -> None:
+    """Puts what `TILLSIDE_SECTION__KEY` says into `merged`; other variables say nothing. Raises SettingsError."""
+    if not variable.startswith(ENVIRONMENT_PREFIX) or "__" not in variable:
+        return
     sections = _sections()
-    for variable, text in sorted(environment.items()):
-        if not variable.startswith(ENVIRONMENT_PREFIX) or "__" not in variable:
-            continue
-        where = f"environment variable {variable}"
-        name, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
-        if name not in sections:
-            raise SettingsError(where, "", f"no section {name!r}", _suggestion(name, sections))
-        section, many = sections[name]
-        if many:
-            raise SettingsError(where, "", f"[[{name}]] is a list", "Set it in the settings file")
-        keys = get_type_hints(section)
-        if key not in keys:
-            raise SettingsError(where, "", f"[{name}] has no key {key!r}", _suggestion(key, keys))
-        yield variable, name, key, int(text) if _is_int(keys[key]) and text.isdecimal() else text
+    where = f"environment variable {variable}"
+    name, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+    if name not in sections:
+        raise SettingsError(where, "", f"no section {name!r}", _suggestion(name, sections))
+    section, many = sections[name]
+    if many:
+        raise SettingsError(where, "", f"[[{name}]] is a list", "Set it in the settings file")
+    keys = get_type_hints(section)
+    if key not in keys:
+        raise SettingsError(where, "", f"[{name}] has no key {key!r}", _suggestion(key, keys))
+    value = int(text) if _is_int(keys[key]) and text.isdecimal() else text
+    _convert({name: {key: value}}, where=where)
+    merged.setdefault(name, {})[key] = value
 
 
 def _is_int(hint: Any) -> bool:
@@ -348,14 +406,14 @@ def _table(section: str, index: int, table: Any) -> str:
     return f"[[{section}]] number {index + 1}" + (f" {name!r}" if isinstance(name, str) else "")
 
 
-def _check(settings: Settings, where: str) -> None:
+def _check(settings: Settings, where: str) -> Iterator[SettingsError]:
     """What types cannot say."""
     try:
         loopback = ipaddress.ip_address(settings.page.host).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
-        raise SettingsError(
+        yield SettingsError(
             where,
             "[page] host",
             f"{settings.page.host!r} is not a loopback address",
@@ -363,20 +421,18 @@ def _check(settings: Settings, where: str) -> None:
         )
     zone = settings.register.time_zone
     if zone is not None and not _is_time_zone(zone):
-        raise SettingsError(
+        yield SettingsError(
             where, "[register] time_zone", f"{zone!r} is no IANA time zone", "Write it like Europe/Belgrade"
         )
     names = [scanner.name for scanner in settings.scanners]
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated is not None:
-        raise SettingsError(
+    for repeated in sorted({name for name in names if names.count(name) > 1}):
+        yield SettingsError(
             where, "[[scanners]] name", f"{repeated!r} is used twice", "Give each its own name: messages use it"
         )
-    wrong = next((problem for problem in rule_problems(settings.identification) if problem.serious), None)
-    if wrong is not None:
+    for wrong in (problem for problem in rule_problems(settings.identification) if problem.serious):
         place = _table("identification", wrong.index or 0, {"name": wrong.name})
         key = f"{place}, {wrong.field}" if wrong.field else place
-        raise SettingsError(where, key, wrong.problem, f"{wrong.remedy[:1].upper()}{wrong.remedy[1:]}")
+        yield SettingsError(where, key, wrong.problem, f"{wrong.remedy[:1].upper()}{wrong.remedy[1:]}")
 
 
 def refuse_one_folder_for_two(

@@ -348,6 +348,26 @@ def connectors(
     raise typer.Exit(connectors_command(name=name, as_json=as_json))
 
 
+config_app = typer.Typer(help="Check and show this register's settings.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+@config_app.command("check")
+def config_check(config: Config = None, as_json: Json = False) -> None:
+    """Say everything that is wrong with the settings, and what to do."""
+    from agent.cli.settings import config_check_command
+
+    raise typer.Exit(config_check_command(config=config, as_json=as_json))
+
+
+@config_app.command("show")
+def config_show(config: Config = None, as_json: Json = False) -> None:
+    """Print each setting in force, and where it comes from."""
+    from agent.cli.settings import config_show_command
+
+    raise typer.Exit(config_show_command(config=config, as_json=as_json))
+
+
 @app.command()
 def members(
     action: Annotated[str, typer.Argument(help="find or show.")],

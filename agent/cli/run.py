@@ -15,13 +15,11 @@ import msgspec
 import structlog
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
-from agent.register import PageUnavailableError, Register, Running, scanner_driver
+from agent.register import PageUnavailableError, Register, Running
+from agent.scanner_settings import scanner_problems
 from agent.state import keeper_of, open_store
 from config.load import load_settings, settings_file
 from config.settings import Settings, SettingsError
-from drivers.registry import RegistryError
-from drivers.scanning.driver import DriverOptionsError
-from drivers.scanning.scan import parse_scan
 from loyalty.identification_checks import rule_problems
 from sync.keys import SecretError
 from sync.store.errors import StoreError
@@ -45,7 +43,8 @@ def run_command(*, config: str | None, as_json: bool) -> int:
     """Run the agent. Exit codes: 0 stopped, 1 it cannot start, 2 a setting is wrong."""
     try:
         settings = load_settings(config)
-        _check_scanners(settings, where=str(settings_file(config)))
+        for problem in scanner_problems(settings, where=str(settings_file(config))):
+            raise problem
     except SettingsError as error:
         sys.stderr.write(f"tillside run: {error}\n")
         return USAGE
@@ -102,18 +101,6 @@ def _say_ready(running: Running, *, as_json: bool) -> None:
         line = f"Ready. The cashier page is {running.page} (open it with `tillside open`).{enrolled}"
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def _check_scanners(settings: Settings, where: str) -> None:
-    """An option that its driver does not take is a wrong setting, not a device that is missing."""
-    for scanner in settings.scanners:
-        try:
-            scanner_driver(scanner, parse_scan)
-        except DriverOptionsError as error:
-            key = f"[[scanners]] {scanner.name!r} {error.key}".strip()
-            raise SettingsError(where, key, error.problem, "See docs/settings.md") from error
-        except RegistryError as error:
-            raise SettingsError(where, f"[[scanners]] {scanner.name!r} driver", str(error), "") from error
 
 
 def _warn_of_rules(settings: Settings) -> None:
