@@ -176,6 +176,7 @@ def book(
         captured,
         original=original.receipt.key if original is not None else None,
     )
+    writing.count_today("receipts", captured.wall.astimezone().date())
     _append(writing, receipt, member, evaluation)
     reward = None
     if told is None:  # whoever closes a sale says by that which rewards were given

@@ -35,7 +35,7 @@ from sync.purging import Masked
 from sync.session import HEARTBEAT_S
 from sync.store.store import Store
 from sync.updates import Updates
-from sync.wire import Facts, NothingGranted, Wanted
+from sync.wire import Facts, NothingGranted, RegisterState, Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,8 @@ class CentreLink:
     """Exchanges with the centre as long as the register is enrolled; waits for that until then.
 
     `configured` and `mapped` are told at once what the centre last said to do and what goods are, and again whenever
-    it says something else. `masked` takes what named an erased member out of the spools.
+    it says something else. `masked` takes what named an erased member out of the spools. `told` says with each
+    heartbeat how this register is.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class CentreLink:
         mapped: Callable[[ItemMatcher | None], None],
         masked: Masked,
         updates: Updates,
+        told: Callable[[], RegisterState] | None = None,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._folder = folder
@@ -75,6 +77,7 @@ class CentreLink:
         self._mapped = mapped
         self._masked = masked
         self._updates = updates
+        self._told_of_itself = told
         self._heartbeat_s = heartbeat_s
         # The item map in force, and the key of the centre that it is by: a large one is made ready once.
         self._item_map: ItemMatcher | None = None
@@ -209,6 +212,7 @@ class CentreLink:
                 item_map=self.item_map,
                 masked=self._masked,
                 updates=self._updates,
+                told=self._told_of_itself,
                 heartbeat_s=self._heartbeat_s,
             )
             exchanging = asyncio.create_task(self._loop.run(ready))

@@ -130,6 +130,7 @@ class Register:
         self._published: tuple[LayoutTemplate, ...] = ()
         self._consents: ConsentTexts | None = None
         self._central_templates: CentralTemplates | None = None
+        self._inspection = StoreInspection(store, self._live, options=self._options)
         self._link = CentreLink(
             folder=self._state,
             keeper=keeper,
@@ -140,6 +141,7 @@ class Register:
             mapped=self._rules.map_items_with,
             masked=self._mask_spools,
             updates=_updates(self._state),
+            told=self._inspection.told_to_centre,
             heartbeat_s=heartbeat_s,
         )
 
@@ -205,7 +207,7 @@ class Register:
         api = LocalApi(
             self._access,
             self._desk,
-            StoreInspection(self._store, self._live, options=self._options),
+            self._inspection,
             self._supervisor,
             self._link.take_up_enrolment,
             profiles=profiles,

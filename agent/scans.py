@@ -29,6 +29,7 @@ from loyalty.member import Member
 from sync.loop import LookedUp
 from sync.store.errors import StoreError
 from sync.store.store import Store
+from sync.store.writing import Writing
 
 # A scan is shown once it is durable, which takes a few milliseconds: what the cashier has seen survives a
 # crash. Only a disk that hangs for longer than this must not keep the till waiting; the scan is then written
@@ -207,13 +208,14 @@ class ScanIntake:
         if behind is not None and not behind.done():
             await asyncio.wait([behind])
         known = member.member if member is not None else None
+
+        def keep(writing: Writing) -> int:
+            writing.count_today("scans", event.at.wall.astimezone().date())
+            return writing.keep_scan(code.code, code.kind, known, event.at, reader=event.reader, entry=code.entry)
+
         for _ in range(KEEP_ATTEMPTS):
             try:
-                kept = await self._store.write(
-                    lambda writing: writing.keep_scan(
-                        code.code, code.kind, known, event.at, reader=event.reader, entry=code.entry
-                    )
-                )
+                kept = await self._store.write(keep)
             except StoreError as error:
                 log.warning("scan_not_kept_yet", reader=event.reader, error=type(error).__name__)
                 await self._sleep(KEEP_AGAIN_AFTER_S)

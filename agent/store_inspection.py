@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 from sqlcipher3 import dbapi2
 
 from agent.card_numbers import masked_text
@@ -54,6 +55,7 @@ from sync.store.recovery import told, whereabouts
 from sync.store.rows import Quarantined, Recovered, StoreStatus
 from sync.store.store import Store
 from sync.store.writing import Writing
+from sync.wire import MAX_REASONS_TOLD, MAX_TOLD_CHARS, MAX_WORKERS_TOLD, RegisterState, WorkerState
 
 if TYPE_CHECKING:
     from drivers.receipts.port import DecodeOptions
@@ -161,6 +163,23 @@ class StoreInspection:
             versions=Versions(
                 tillside=version("tillside"), python=platform.python_version(), sqlite=dbapi2.sqlite_version
             ),
+        )
+
+    def told_to_centre(self) -> RegisterState:
+        """What a heartbeat tells of this register: as `status`, bounded, while the centre listens."""
+        live, today = self._live(), self._now().astimezone().date()
+        reached = replace(live, badge=replace(live.badge, online=True))
+        programs, kept_bytes = programs_here(self._store), self._store.quarantine_bytes()
+        verdict, reasons = _verdict(reached, self._store.status(), programs, kept_bytes)
+        return RegisterState(
+            verdict=verdict,
+            reasons=tuple(reason[:MAX_TOLD_CHARS] for reason in reasons[:MAX_REASONS_TOLD]),
+            workers=tuple(
+                WorkerState(kind=one.kind, name=one.name, condition=one.condition)
+                for one in live.workers[:MAX_WORKERS_TOLD]
+            ),
+            scans=self._store.counted_on("scans", today),
+            receipts=self._store.counted_on("receipts", today),
         )
 
     def _source(self, source: SourceView) -> SourceReport:

@@ -14,8 +14,9 @@ import msgspec
 from msgspec import UNSET, Struct
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from central import releases
+from central import fleet, releases
 from central.db import tables
+from central.fleet import counted
 from central.problems import DeviceRevokedError, RequestIdReusedError, TokenRefusedError
 from sync.records import chain_start
 from sync.wire import MAX_ANNOUNCED, EnrolRequest, EpochRequest, Facts, HeartbeatRequest, HeldProgram
@@ -29,7 +30,6 @@ EPOCH_BYTES = 16
 MAX_FACT_CHARS = 120
 # Why a register cannot use a program: a path, what is wrong there, and whose turn it is.
 MAX_REFUSAL_CHARS = 500
-MAX_COUNT = 2**31 - 1
 # Why things are set aside at a register: more than there are reasons.
 MAX_REASONS = 64
 # What people are told of an epoch whose register did not know of entries that the centre has since.
@@ -48,6 +48,8 @@ class Device(Struct, frozen=True, kw_only=True):
     public_key: str
     revoked: bool
     epoch: str | None
+    state: str | None = None
+    hours: str = "[]"
 
 
 def token_hash(token: str) -> str:
@@ -321,14 +323,15 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
         .where(tables.devices.c.id == device.id)
         .values(
             version=_fact(request.version),
-            queued=_count(request.queued),
-            quarantined=_count(request.quarantined),
+            queued=counted(request.queued),
+            quarantined=counted(request.quarantined),
             quarantine_reasons=_reasons(request.reasons or {}),
             programs=_programs(request.programs or ()),
             templates_refused=request.templates_refused[:MAX_REFUSAL_CHARS] if request.templates_refused else None,
             given_up=releases.given_up(request.given_up or ()),
             oldest_queued_at=None if request.oldest_queued_at is UNSET else request.oldest_queued_at,
             last_contact=now,
+            **fleet.heard(device.state, device.hours, request, now),
         )
     )
 
@@ -345,7 +348,7 @@ def _programs(told: Sequence[HeldProgram]) -> str:
 def _reasons(told: dict[str, int]) -> str:
     """Counts by reason as JSON, the greatest first, a bounded number of them."""
     greatest = sorted(told.items(), key=lambda one: (-one[1], one[0]))[:MAX_REASONS]
-    return msgspec.json.encode({_fact(reason): _count(count) for reason, count in greatest}).decode()
+    return msgspec.json.encode({_fact(reason): counted(count) for reason, count in greatest}).decode()
 
 
 def _epoch_note(connection: Connection, device: Device, request: EpochRequest) -> str | None:
@@ -391,10 +394,6 @@ def _fact(text: str) -> str:
     return text[:MAX_FACT_CHARS].replace("\0", "")  # which PostgreSQL keeps in no text
 
 
-def _count(value: int) -> int:
-    return min(max(value, 0), MAX_COUNT)
-
-
 def _device(row: Row[Any]) -> Device:
     return Device(
         id=row.id,
@@ -403,4 +402,6 @@ def _device(row: Row[Any]) -> Device:
         public_key=row.public_key,
         revoked=row.revoked_at is not None,
         epoch=row.epoch,
+        state=row.state,
+        hours=row.hours,
     )

@@ -84,6 +84,7 @@ from sync.wire import (
     IngestResponse,
     MemberResponse,
     NothingGranted,
+    RegisterState,
     SignedConfig,
     SignedItemMap,
     SignedProgram,
@@ -124,7 +125,7 @@ class SyncLoop:
 
     `configured` and `mapped` are told each config and item map that comes and is kept; those kept before are for
     `kept_config` and `kept_item_map` to tell. `item_map` is the hash of the kept map. `masked` takes what named an
-    erased member out of files that are not the store's.
+    erased member out of files that are not the store's. `told` is asked with each heartbeat how this register is.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class SyncLoop:
         heartbeat_s: float = HEARTBEAT_S,
         masked: Masked = nothing_else,
         updates: Updates | None = None,
+        told: Callable[[], RegisterState] | None = None,
     ) -> None:
         self._store = store
         self._client = client
@@ -161,6 +163,7 @@ class SyncLoop:
         self._heartbeat_s = heartbeat_s
         self._masked = masked
         self._updates = updates or NoUpdates()
+        self._told = told
         self._session = Session(self._backoff, heartbeat_s)
         self._snapshots = SnapshotIntake(store, client.chunk)
         self._woken = asyncio.Event()
@@ -354,6 +357,8 @@ class SyncLoop:
             templates_refused=self._store.meta(TEMPLATES_REFUSED) or UNSET,
             given_up=self._updates.given_up() or UNSET,
             epoch=self._store.live_epoch_id() or UNSET,
+            sent_at=self._clock(),
+            state=self._told() if self._told is not None else UNSET,
         )
 
     def _allowances_request(self, step: PullAllowances) -> AllowancesRequest:

@@ -22,6 +22,10 @@ MAX_ENTRIES = 500  # of one ingest batch
 MAX_BODY_BYTES = 16 * 1024 * 1024
 # Programs that a register is told of, and tells of: the one in force, those planned, and some that were before.
 MAX_ANNOUNCED = 16
+# What a register tells of its workers and of what is wrong: a page shows no more, and a heartbeat stays small.
+MAX_WORKERS_TOLD = 16
+MAX_REASONS_TOLD = 4
+MAX_TOLD_CHARS = 300
 # Allowances that a register has at once; the centre grants it no more.
 MAX_HELD = 100_000
 
@@ -269,12 +273,35 @@ class GivenUp(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class WorkerState(Struct, frozen=True, kw_only=True):
+    """A scanner, a source of receipts or another worker of a register: `ready`, `starting`, `failing`, or `lent`."""
+
+    kind: str
+    name: str
+    condition: str
+
+
+class RegisterState(Struct, frozen=True, kw_only=True):
+    """How a register is, as its own `tillside status` says: nothing about members.
+
+    `reasons` say why the verdict is not `healthy` and what to do; `scans` of member codes and `receipts` are those
+    since midnight there.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    workers: tuple[WorkerState, ...] = ()
+    scans: int = 0
+    receipts: int = 0
+
+
 class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     """`reasons` counts by reason what the register itself set aside; the rest of `quarantined` the centre refused.
 
     `programs` are those that the register holds, and those that it refused; absent where it does not tell.
     `templates_refused` says why the templates of the config are not in force there; absent where they are. `epoch` is
     the one that the register is in; absent before it has one. `given_up` are releases that it does not take any more.
+    `sent_at` is the register's own clock, `state` how it is; absent where it does not tell.
     """
 
     version: str
@@ -286,6 +313,8 @@ class HeartbeatRequest(Struct, frozen=True, kw_only=True):
     templates_refused: str | UnsetType = UNSET
     given_up: tuple[GivenUp, ...] | UnsetType = UNSET
     epoch: str | UnsetType = UNSET
+    sent_at: AwareDatetime | UnsetType = UNSET
+    state: RegisterState | UnsetType = UNSET
 
 
 class HeartbeatResponse(Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts,
 from central.admin.views.allowances import allowances_page
 from central.admin.views.cards import blocked_cards, card_view, unknown_cards
 from central.admin.views.desk import quarantine_desk
+from central.admin.views.fleet import Wanted, fleet_page
 from central.admin.views.front import register_rows, rule_rows, shop_totals
 from central.admin.views.goods import goods_page
 from central.admin.views.held import held_page
@@ -58,9 +59,11 @@ MAX_FORM_BYTES = 16 * 1024
 MAX_FIELD_CHARS = 255
 MAX_NUMBER_DIGITS = 18
 REGISTERS_REFRESH_S = 10
+FLEET_REFRESH_S = 5
+_SCRIPT = (Path(__file__).parent / "live.js").read_bytes()
 _STYLE = (Path(__file__).parent / "style.css").read_bytes()
 # Whoever is on this machine may read numbers, which are about nobody.
-_OPEN_TO_ALL = frozenset({"/open", "/style.css", "/metrics"})
+_OPEN_TO_ALL = frozenset({"/open", "/style.css", "/live.js", "/metrics"})
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -72,6 +75,9 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# The one page that runs a script, which asks for nothing but this page.
+_LIVE = "/fleet"
+_LIVE_POLICY = _HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'"
 
 
 class _RefusedError(Exception):
@@ -112,6 +118,7 @@ class AdminPages:
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_FORM_BYTES)
         for path, handler in {
             "/": self._registers,
+            "/fleet": self._fleet,
             "/members": self._members,
             "/members/{member}": self._member,
             "/cards": self._cards,
@@ -124,6 +131,7 @@ class AdminPages:
             "/metrics": self._metrics,
             "/open": self._open,
             "/style.css": self._style,
+            "/live.js": self._script,
         }.items():
             app.router.add_get(path, handler, allow_head=False)
         app.router.add_post("/cards/link", self._link)
@@ -174,6 +182,8 @@ class AdminPages:
             text = f"The centre failed ({type(error).__name__}). Nothing was changed; its log has the time."
             response = self._page("message.html", 500, title="Failed", text=text)
         response.headers.update(_HEADERS)
+        if request.path == _LIVE:
+            response.headers["Content-Security-Policy"] = _LIVE_POLICY
         return response
 
     def _check_origin(self, request: web.Request) -> None:
@@ -228,6 +238,9 @@ class AdminPages:
     async def _style(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=_STYLE, content_type="text/css", charset="utf-8")
 
+    async def _script(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=_SCRIPT, content_type="text/javascript", charset="utf-8")
+
     async def _metrics(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=await self._read(metrics.exposition), headers={"Content-Type": metrics.CONTENT_TYPE})
 
@@ -252,6 +265,12 @@ class AdminPages:
             token=self._form_token(request),
             refresh_s=REGISTERS_REFRESH_S,
         )
+
+    async def _fleet(self, request: web.Request) -> web.StreamResponse:
+        asked = {name: request.query.get(name, "")[:MAX_FIELD_CHARS] for name in ("store", "version", "show")}
+        wanted, now = Wanted(**asked), self._clock()
+        page = await self._read(lambda connection: fleet_page(connection, wanted, now))
+        return self._page("fleet.html", page=page, token=self._form_token(request), refresh_s=FLEET_REFRESH_S)
 
     async def _members(self, request: web.Request) -> web.StreamResponse:
         text = request.query.get("q", "")[:MAX_FIELD_CHARS]

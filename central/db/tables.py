@@ -90,7 +90,8 @@ enrolments = Table(
 )
 
 # `allowances` is the newest number that one of its allowances was given; a device that `owes_report` has not said what
-# it holds since the centre was restored.
+# it holds since the centre was restored. `state` is what it said of itself last, `hours` its last day (central.fleet),
+# `clock_ahead_ms` what its clock is ahead of this one.
 devices = Table(
     "devices",
     metadata,
@@ -114,6 +115,9 @@ devices = Table(
     Column("allowances", BigInteger, nullable=False, server_default="0"),
     Column("owes_report", Integer, nullable=False, server_default="0"),
     Column("given_up", Text, nullable=False, server_default="[]"),
+    Column("clock_ahead_ms", Integer),
+    Column("state", Text),
+    Column("hours", Text, nullable=False, server_default="[]"),
 )
 
 # Releases that registers are offered, ring by ring (central.rings); `canaries` are the stores of the first, as JSON.

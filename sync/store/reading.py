@@ -7,7 +7,7 @@ claims that the row does not show yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from sync.store.packing import unpacked
 from sync.store.rows import (
     AnsweredCall,
     ChainPoint,
+    Counted,
     EntryState,
     EpochState,
     FeedState,
@@ -118,6 +119,11 @@ _STATES: dict[EntryState | None, str] = {
     "requeued": "o.code = 'requeued'",
 }
 _QUEUE = {state: f"{_QUEUED} {condition} ORDER BY e.number LIMIT :limit" for state, condition in _STATES.items()}
+
+
+def counter_of(what: Counted) -> str:
+    """The name under which a counter of today is kept, as `2026-11-22 17`."""
+    return f"today:{what}"
 
 
 def moment(text: str) -> datetime:
@@ -354,6 +360,11 @@ class Reading:
     def count_waiting(self) -> int:
         """Receipts of further sources that wait for their partners."""
         return int(self._row("SELECT count(*) FROM waiting")[0])
+
+    def counted_on(self, what: Counted, day: date) -> int:
+        """How many of `what` there were on the newest day that had any, if it is this one."""
+        counted_day, _, count = (self.meta(counter_of(what)) or "").partition(" ")
+        return int(count) if counted_day == day.isoformat() else 0
 
     def quarantined(self, limit: int = MAX_LISTED, after: int = 0) -> tuple[Quarantined, ...]:
         """What waits for a person, with an id beyond `after`, oldest first."""

@@ -15,6 +15,8 @@ from loyalty.receipt import Entry as MemberEntry
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.rewards import LineDiscount
 
+# What a register counts of a day.
+Counted = Literal["scans", "receipts"]
 EntryState = Literal["pending", "acknowledged", "quarantined", "requeued"]
 
 

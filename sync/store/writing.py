@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,8 +29,8 @@ from sync.store.member_rows import MemberRows
 from sync.store.packing import Packer, unpacked
 from sync.store.purge_rows import PurgeRows
 from sync.store.quarantine_rows import QuarantineRows
-from sync.store.reading import MAX_LISTED, Parameters, Reading
-from sync.store.rows import Committed, SourcePosition
+from sync.store.reading import MAX_LISTED, Parameters, Reading, counter_of
+from sync.store.rows import Committed, Counted, SourcePosition
 from sync.store.saved import SavedEntry
 from sync.store.source_rows import SourceRows
 from sync.store.spending_rows import SPENDING_COUNT, SpendingRows
@@ -385,6 +385,16 @@ class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, SpendingRows, Pu
         return self._execute(
             "INSERT INTO scans (code, kind, entry, member, at, reader) VALUES (?, ?, ?, ?, ?, ?)",
             (code, kind, entry, member, _encode(at).decode(), reader),
+        )
+
+    def count_today(self, what: Counted, day: date) -> None:
+        """One more of `what` on this day; of a day before the one that is counted nothing is said any more."""
+        self._execute(
+            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = CASE "
+            "WHEN substr(value, 1, 10) = substr(excluded.value, 1, 10) "
+            "THEN substr(value, 1, 11) || (CAST(substr(value, 12) AS INTEGER) + 1) "
+            "ELSE max(value, excluded.value) END",
+            (counter_of(what), f"{day} 1"),
         )
 
     def consume_scan(self, scan_id: int, used_by: str | None = None) -> None:

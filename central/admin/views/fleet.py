@@ -1,0 +1,243 @@
+"""The fleet: every register with how it is, narrowed by store, version or what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+from sqlalchemy import Connection, select
+
+from central import fleet
+from central.admin.views.programs import HeldHere, held_by_device
+from central.admin.views.shown import ROWS_SHOWN, Zone
+from central.db import tables
+from central.fleet import HOURS, Hour, Trouble
+from central.fleet_rows import Known, known
+from sync.wire import WorkerState
+
+UNTOLD: Final = HeldHere(hash="", behind=False, refused=())
+# Two clocks, and the way between them: less than this is no difference that a page could show.
+CLOCK_EVEN: Final = timedelta(seconds=2)
+# The drawing of a day: an hour is so many pixels wide with the gap after it, and the highest bar so high.
+HOUR_PX: Final = 4
+HIGH_PX: Final = 24
+
+
+class Bar(Struct, frozen=True, kw_only=True):
+    x: int
+    y: int
+    height: int
+
+
+class Spark(Struct, frozen=True, kw_only=True):
+    """The last day drawn: bars of receipts, the line of the queue as SVG points; and both said in words."""
+
+    width: int
+    height: int
+    bars: tuple[Bar, ...]
+    line: str
+    words: str
+
+
+class FleetRow(Struct, frozen=True, kw_only=True):
+    """`state` is online, offline, silent or revoked; `scans` and `receipts` are empty where the register tells none.
+
+    `clock` says how far its clock is off; empty where it does not tell.
+    """
+
+    device: str
+    store: str
+    register: str
+    state: str
+    since: str
+    last_contact: str
+    version: str
+    queued: int
+    queued_since: str
+    spark: Spark
+    clock: str
+    clock_is_off: bool
+    workers: tuple[WorkerState, ...]
+    scans: str
+    receipts: str
+    program: HeldHere
+    troubles: tuple[Trouble, ...]
+    notes: tuple[str, ...]
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What the page is narrowed to. `show` is `problems` or `revoked`; empty is all in service."""
+
+    store: str = ""
+    version: str = ""
+    show: str = ""
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """Of all registers in service, whatever the page is narrowed to."""
+
+    registers: int
+    online: int
+    silent: int
+    troubled: int
+    queued: int
+    scans: int
+    receipts: int
+
+
+class FleetPage(Struct, frozen=True, kw_only=True):
+    """`found` are more than the rows where a page cannot show all; those with problems stand first."""
+
+    as_of: str
+    wanted: Wanted
+    tally: Tally
+    stores: tuple[str, ...]
+    versions: tuple[str, ...]
+    rows: tuple[FleetRow, ...]
+    found: int
+
+
+class _Judged(Struct, frozen=True, kw_only=True):
+    one: Known
+    troubles: tuple[Trouble, ...]
+
+
+def fleet_page(connection: Connection, wanted: Wanted, now: datetime) -> FleetPage:
+    everybody = known(connection)
+    judged = [_Judged(one=one, troubles=() if one.revoked else fleet.troubles(one.seen, now)) for one in everybody]
+    in_service = [each for each in judged if not each.one.revoked]
+    chosen = sorted((each for each in judged if _is_wanted(each, wanted)), key=_place)
+    return FleetPage(
+        as_of=Zone(connection).text(now),
+        wanted=wanted,
+        tally=_tally(in_service, now),
+        stores=_names(each.one.store for each in in_service),
+        versions=_names(each.one.version for each in in_service)[::-1],
+        rows=_rows(connection, chosen[:ROWS_SHOWN], now),
+        found=len(chosen),
+    )
+
+
+def _is_wanted(each: _Judged, wanted: Wanted) -> bool:
+    if each.one.revoked != (wanted.show == "revoked") or (wanted.show == "problems" and not each.troubles):
+        return False
+    return wanted.store in ("", each.one.store) and wanted.version in ("", each.one.version)
+
+
+def _place(each: _Judged) -> tuple[bool, list[str | int], list[str | int]]:
+    """Problems first, then by store and register."""
+    return not each.troubles, _natural(each.one.store), _natural(each.one.register)
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names), key=_natural))
+
+
+def _natural(name: str) -> list[str | int]:
+    """A key by which 2 comes before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def _tally(in_service: Sequence[_Judged], now: datetime) -> Tally:
+    seen = [each.one.seen for each in in_service]
+    told = [one.state for one in seen if one.state is not None]
+    return Tally(
+        registers=len(seen),
+        online=sum(fleet.is_online(one.last_contact, now) for one in seen),
+        silent=sum(fleet.silent_for(one.last_contact, now) is not None for one in seen),
+        troubled=sum(bool(each.troubles) for each in in_service),
+        queued=sum(one.queued for one in seen),
+        scans=sum(one.scans for one in told),
+        receipts=sum(one.receipts for one in told),
+    )
+
+
+def _rows(connection: Connection, chosen: Sequence[_Judged], now: datetime) -> tuple[FleetRow, ...]:
+    zone, held = Zone(connection), held_by_device(connection, now)
+    notes = _notes(connection, [each.one.device for each in chosen])
+    return tuple(
+        _row(each, held.get(each.one.device, UNTOLD), notes.get(each.one.device, ()), zone, now) for each in chosen
+    )
+
+
+def _row(each: _Judged, program: HeldHere, notes: tuple[str, ...], zone: Zone, now: datetime) -> FleetRow:
+    one, seen = each.one, each.one.seen
+    return FleetRow(
+        device=one.device,
+        store=one.store,
+        register=one.register,
+        state=_state(one, now),
+        since="" if seen.last_contact is None else fleet.spoken(now - seen.last_contact),
+        last_contact=zone.text(seen.last_contact),
+        version=one.version,
+        queued=seen.queued,
+        queued_since=fleet.spoken(now - seen.oldest_queued_at) if seen.queued and seen.oldest_queued_at else "",
+        spark=spark(fleet.hours_of(one.hours), now),
+        clock=_clock(seen.clock_ahead_ms),
+        clock_is_off=fleet.is_off(seen.clock_ahead_ms),
+        workers=() if seen.state is None else seen.state.workers,
+        scans="" if seen.state is None else str(seen.state.scans),
+        receipts="" if seen.state is None else str(seen.state.receipts),
+        program=program,
+        troubles=each.troubles,
+        notes=notes,
+    )
+
+
+def _state(one: Known, now: datetime) -> str:
+    if one.revoked:
+        return "revoked"
+    if fleet.is_online(one.seen.last_contact, now):
+        return "online"
+    return "offline" if fleet.silent_for(one.seen.last_contact, now) is None else "silent"
+
+
+def _clock(ahead_ms: int | None) -> str:
+    if ahead_ms is None:
+        return ""
+    ahead = timedelta(milliseconds=ahead_ms)
+    if abs(ahead) < CLOCK_EVEN:
+        return "even"
+    return f"{'+' if ahead_ms > 0 else '−'}{fleet.spoken(abs(ahead))}"
+
+
+def spark(hours: Sequence[Hour], now: datetime) -> Spark:
+    """Bars to the busiest hour, the line to the longest queue: each has a scale of its own."""
+    first = fleet.hour_of(now) - HOURS + 1
+    told = {one.hour: one for one in hours if one.hour >= first}
+    day = [told.get(first + place, Hour(first + place)) for place in range(HOURS)]
+    receipts, queued = max(one.receipts for one in day), max(one.queued for one in day)
+    heights = [_high(one.receipts, receipts) for one in day]
+    bars = tuple(
+        Bar(x=place * HOUR_PX, y=HIGH_PX - height, height=height) for place, height in enumerate(heights) if height
+    )
+    line = " ".join(
+        f"{place * HOUR_PX + HOUR_PX // 2},{HIGH_PX - _high(one.queued, queued)}" for place, one in enumerate(day)
+    )
+    words = f"Last 24 hours: {sum(one.receipts for one in day)} receipts, {receipts} in the busiest hour; "
+    words += f"at most {queued} waiting" if queued else "nothing waiting"
+    return Spark(width=HOURS * HOUR_PX, height=HIGH_PX, bars=bars, line=line if queued else "", words=words)
+
+
+def _high(value: int, most: int) -> int:
+    """Anything at all is seen."""
+    return max(1, value * (HIGH_PX - 1) // most) if value else 0
+
+
+def _notes(connection: Connection, shown: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What was odd of how a register's epochs began, and that there were several."""
+    epochs = tables.epochs.c
+    found: dict[str, tuple[str, ...]] = {}
+    rows = connection.execute(
+        select(epochs.device, epochs.note).where(epochs.device.in_(shown)).order_by(epochs.opened_at)
+    )
+    opened: dict[str, list[str | None]] = {}
+    for row in rows:
+        opened.setdefault(row.device, []).append(row.note)
+    for device, notes in opened.items():
+        odd = [note for note in notes if note]
+        found[device] = (*([f"{len(notes)} epochs"] if len(notes) > 1 else []), *odd[-1:])
+    return found
