@@ -26,7 +26,7 @@ from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
 from sync.client import CentreClient
 from sync.configs import kept_config
-from sync.enrolment import Enrolment, EnrolmentError, NotEnrolledError, device_key, load_enrolment
+from sync.enrolment import Enrolment, EnrolmentCode, EnrolmentError, NotEnrolledError, device_key, load_enrolment
 from sync.item_maps import kept_item_map
 from sync.keys import KeyKeeper
 from sync.loop import LookedUp, SyncLoop, SyncState
@@ -128,6 +128,13 @@ class CentreLink:
     def take_up_enrolment(self) -> None:
         """The enrolment on the disk has changed: go on with that."""
         self._enrolment_changed.set()
+
+    async def enrol_by(self, code: EnrolmentCode) -> None:
+        """Spends a code. Raises EnrolmentError, NetworkSettingError, SecretError and OSError."""
+        from sync.enrolling import enrol  # noqa: PLC0415 - once in a register's life
+
+        way = way_of(self._settings.proxy, self._settings.ca_file)
+        await enrol(code, self._folder, self._keeper, facts(), now=_now(), way=way)
 
     def take_up_kept(self) -> None:
         """What the centre said last came back from a damaged store: it is in force until the centre says more."""

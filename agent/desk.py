@@ -61,8 +61,14 @@ from sync.store.rows import DiskFull
 SALE_SHOWN_FOR = timedelta(seconds=60)
 # That a scan was misread or a payment card's: read in a glance, and gone before it is in the way.
 NOTICE_SHOWN_FOR = timedelta(seconds=6)
-# That a card is blocked: long enough to tell the customer.
+# That a card is blocked: long enough to tell the customer. Of an enrolment: long enough to walk over and read it.
 BLOCKED_SHOWN_FOR = timedelta(seconds=60)
+_SHOWN_LONG: frozenset[NoticeKind] = frozenset(
+    (
+        *("blocked", "enrolling", "enrolled", "enrolled_already"),
+        *("enrolment_code_broken", "enrolment_unreachable", "enrolment_refused"),
+    )
+)
 # Rules whose points are told one by one; a sale to which more apply tells the first.
 MAX_GIVES = 12
 # Timers may fire a little early; the state is asked again just after its limit.
@@ -95,7 +101,7 @@ class _Notice(Struct, frozen=True, kw_only=True):
 
     @property
     def shown_for(self) -> timedelta:
-        return BLOCKED_SHOWN_FOR if self.kind == "blocked" else NOTICE_SHOWN_FOR
+        return BLOCKED_SHOWN_FOR if self.kind in _SHOWN_LONG else NOTICE_SHOWN_FOR
 
 
 class Desk:

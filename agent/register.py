@@ -37,6 +37,7 @@ from agent.profiles import Profiles
 from agent.promises import Promises
 from agent.recognition import Recognition
 from agent.sales import Sales
+from agent.scanned_enrolment import ScannedEnrolment
 from agent.scans import ScanIntake
 from agent.state import place_of, sources_of
 from agent.store_inspection import Live, StoreInspection
@@ -170,6 +171,7 @@ class Register:
             lookup=self._link.lookup,
             guesses=lambda: self._recognition.guesses,
             book_receipt=self._book_receipt,
+            enrol_by=self._scanned_enrolment().take,
         )
         self._matching = self._matching_of_sources()
         self._central_templates = self._templates_of_centre()
@@ -310,6 +312,15 @@ class Register:
             rules=self._rules,
         )
         await scanned.take(event)
+
+    def _scanned_enrolment(self) -> ScannedEnrolment:
+        return ScannedEnrolment(
+            enrol=self._link.enrol_by,
+            is_enrolled=lambda: self._link.enrolment is not None,
+            enrolled=self._link.take_up_enrolment,
+            page=self._desk,
+            now=now,
+        )
 
     def _rules_for(self, spool: Path) -> Run:
         async def run(ready: Callable[[], None]) -> None:

@@ -3,8 +3,9 @@
 Owns the order of steps: find the member in the local store, keep the scan, show it; ask the centre only
 about a code that nobody here knows, while the page already says so. Of a code that may as well be goods nothing is
 kept or shown unless the centre knows it as a card. A blocked card is shown and never kept. The code of a fiscal
-receipt goes to who books it (`agent.scanned_receipts`), a voucher's to who takes it (`agent.voucher_scans`). Never
-waits for the network before showing something.
+receipt goes to who books it (`agent.scanned_receipts`), a voucher's to who takes it (`agent.voucher_scans`). One that
+enrols goes to who does that (`agent.scanned_enrolment`), and is nowhere kept or shown. Never waits for the network
+before showing something.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from msgspec.structs import replace
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
 from drivers.scanning.driver import Keeping, ScanEvent
+from drivers.scanning.enrolment_codes import is_enrolment_code
 from drivers.scanning.receipt_codes import names_receipt
 from drivers.scanning.scan import MemberCode, Scan, typed_scan
 from loyalty.instant import Instant
@@ -49,6 +51,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Lookup = Callable[[str], Awaitable[LookedUp]]
+EnrolBy = Callable[[ScanEvent], Coroutine[Any, Any, None]]
 BookReceipt = Callable[[ScanEvent], Coroutine[Any, Any, None]]
 
 
@@ -64,7 +67,8 @@ class ScanIntake:
     """Takes the scans of all scanners of a register.
 
     `guesses` says whether a code that no rule claims may be a card's: nobody has said what the cards are.
-    `book_receipt` takes the codes of fiscal receipts; without it they are nobody's.
+    `book_receipt` takes the codes of fiscal receipts, `enrol_by` those that enrol a register; without them they are
+    nobody's.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class ScanIntake:
         lookup: Lookup,
         guesses: Callable[[], bool],
         book_receipt: BookReceipt | None = None,
+        enrol_by: EnrolBy | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         show_within_s: float = SHOW_WITHIN_S,
     ) -> None:
@@ -83,6 +88,7 @@ class ScanIntake:
         self._lookup = lookup
         self._guesses = guesses
         self._book_receipt = book_receipt
+        self._enrol_by = enrol_by
         self._vouchers: Vouchers | None = None
         self._sleep = sleep
         self._show_within_s = show_within_s
@@ -100,6 +106,8 @@ class ScanIntake:
         once it is.
         """
         event = self._after_the_latest(event)
+        if is_enrolment_code(event.scan):
+            return self._spawn(self._enrol_by(event)) if self._enrol_by is not None else None
         code = event.scan.member
         if self._book_receipt is not None and names_receipt(event.scan):
             return self._spawn(self._book_receipt(event))

@@ -28,6 +28,12 @@ NoticeKind = Literal[
     "receipt_code_old",
     "receipt_code_broken",
     "voucher",
+    "enrolling",
+    "enrolled",
+    "enrolled_already",
+    "enrolment_code_broken",
+    "enrolment_unreachable",
+    "enrolment_refused",
 ]
 
 

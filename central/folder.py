@@ -156,6 +156,13 @@ class DataFolder:
             settings = self.settings()
             return {"listen": settings.listen, "admin": settings.admin}
 
+    def device_url(self) -> str:
+        """Where registers reach this centre: its first host, and the port it really has. Raises FolderError."""
+        listen, hosts = self.serving()["listen"], self.settings().hosts
+        if listen.port == 0:
+            raise FolderError("the port is not known before the centre runs; start `serve`, or give --url")
+        return f"https://{Address(host=hosts[0] if hosts else listen.host, port=listen.port)}"
+
     def create_secrets(self) -> None:
         """The program-signing key and the admin secret, each only where it is not there yet."""
         if not self._program_key.exists():

@@ -236,6 +236,10 @@ class Released(Struct, frozen=True, kw_only=True):
     device: str
 
 
+# A code that lies about is found. Who images a hundred registers makes each its own on the day.
+MAX_CODE_LIFE = timedelta(hours=24)
+
+
 def create_enrolment(
     connection: Connection,
     *,

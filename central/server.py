@@ -120,6 +120,7 @@ class Server:
             database=database,
             sequencer=sequencer,
             journal=journal,
+            folder=self._folder,
             secret=self._folder.admin_secret(),
             brand=settings.brand,
             clock=self._clock,

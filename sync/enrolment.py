@@ -20,6 +20,7 @@ from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper
 from sync.records import HexDigest
 from sync.wire import PublicKey
 
+# `drivers.scanning.enrolment_codes` knows it, too.
 CODE_PREFIX = "tillside-enrol:"
 # A code is a URL, a token and a digest; a QR code of this length is still read by any scanner.
 MAX_CODE_CHARS = 2048

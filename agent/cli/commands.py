@@ -172,7 +172,12 @@ def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None
 
 @app.command()
 def enroll(
-    code: Annotated[str, typer.Argument(help="The code that `tillside-central enrolment create` printed.")],
+    code: Annotated[
+        str | None, typer.Argument(help="The code that `tillside-central enrolment create` printed; asked for without.")
+    ] = None,
+    code_file: Annotated[
+        str | None, typer.Option("--code-file", help="A file that holds the code; else TILLSIDE_ENROL_CODE does.")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Let an earlier enrolment go; what is queued is kept.")
     ] = False,
@@ -180,9 +185,13 @@ def enroll(
     as_json: Json = False,
 ) -> None:
     """Enrol this register at the centre."""
-    from agent.cli.enroll import enroll_command
+    from agent.cli.enroll import asked_unseen, enroll_command
 
-    raise typer.Exit(enroll_command(code=code, replace=replace, config=config, as_json=as_json))
+    raise typer.Exit(
+        enroll_command(
+            code=code, code_file=code_file, replace=replace, config=config, as_json=as_json, ask=asked_unseen()
+        )
+    )
 
 
 @app.command()

@@ -1,9 +1,14 @@
-"""`tillside enroll`: this register comes to belong to a centre."""
+"""`tillside enroll`: this register comes to belong to a centre, by a code that is told it."""
 
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -14,8 +19,14 @@ from agent.cli.outcome import complain, guarded, say, say_json
 from agent.state import keeper_of
 from config.load import load_settings, state_folder
 from sync.enrolling import enrol
-from sync.enrolment import CodeMalformedError, EnrolmentError, parse_code
+from sync.enrolment import MAX_CODE_CHARS, CodeMalformedError, EnrolmentError, parse_code
 from sync.network import NetworkSettingError, way_of
+
+CODE_VARIABLE = "TILLSIDE_ENROL_CODE"
+
+
+class NoCodeError(ValueError):
+    """No code was given, or more than one. The message says how to give it."""
 
 
 class Enrolled(Struct, frozen=True, kw_only=True):
@@ -28,13 +39,50 @@ class Enrolled(Struct, frozen=True, kw_only=True):
     running: bool
 
 
-def enroll_command(*, code: str, replace: bool, config: str | None, as_json: bool) -> int:
+def code_given(
+    code: str | None,
+    file: str | None,
+    environment: Mapping[str, str],
+    ask: Callable[[], str] | None,
+) -> str:
+    """The code as given, else in `file`, else in the environment, else what the person at the till answers.
+
+    Raises NoCodeError, and OSError where the file cannot be read.
+    """
+    if code is not None and file is not None:
+        raise NoCodeError("give the code or the file that holds it, not both")
+    if code is not None:
+        return code
+    if file is not None:
+        with Path(file).open(encoding="ascii", errors="replace") as stream:
+            return stream.read(MAX_CODE_CHARS + 1)
+    if CODE_VARIABLE in environment:
+        return environment[CODE_VARIABLE]
+    if ask is None:
+        raise NoCodeError(f"there is no code: give it, name a file with --code-file, or set {CODE_VARIABLE}")
+    return ask()
+
+
+def asked_unseen() -> Callable[[], str] | None:
+    """What asks the person at a terminal, without showing what is typed; None where nobody sits there."""
+    return (lambda: getpass.getpass("Enrolment code (it is not shown): ")) if sys.stdin.isatty() else None
+
+
+def enroll_command(
+    *,
+    code: str | None,
+    replace: bool,
+    config: str | None,
+    as_json: bool,
+    code_file: str | None = None,
+    ask: Callable[[], str] | None = None,
+) -> int:
     """Spend an enrolment code. Exit codes: 0 enrolled, 1 the centre refused or cannot be reached, 2 no code."""
 
     def work() -> int:
         try:
-            parsed = parse_code(code)
-        except CodeMalformedError as error:
+            parsed = parse_code(code_given(code, code_file, os.environ, ask))
+        except (NoCodeError, CodeMalformedError) as error:
             return complain("enroll", error, USAGE, as_json=as_json)
         settings = load_settings(config)
         folder, keeper = state_folder(settings), keeper_of(settings)

@@ -63,9 +63,11 @@ const nameOf = (customer) => customer?.member?.name ?? cardName(customer?.ending
 const placeOf = ({ store, register }) => (store && register ? say("place", { store, register }) : say("place_unknown"));
 const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
 
+const GOOD_NEWS = ["voucher", "enrolling", "enrolled"];
+
 function showNotice(notice) {
   const kind = notice?.reason ?? notice?.kind ?? "";
-  if (notice && kind !== "voucher" && at("notice").dataset.kind !== kind) beep();
+  if (notice && !GOOD_NEWS.includes(kind) && at("notice").dataset.kind !== kind) beep();
   at("notice").hidden = !notice;
   at("notice").dataset.kind = kind;
   const said = notice?.reason ? `refused_${kind}` : `notice_${kind}`;

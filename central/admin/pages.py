@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -42,12 +43,14 @@ from central.admin.views.held import held_page
 from central.admin.views.members import MEMBERS_SHOWN, member_page, member_rows
 from central.admin.views.programs import program_rows
 from central.admin.views.variances import variance_rows
+from central.certificates import ca_sha256
 from central.clock import Clock
 from central.db.database import Database
 from central.devices import Randomness
 from central.feed import Sequencer
-from central.folder import Address
+from central.folder import Address, DataFolder
 from central.journal import Journal, Revoked
+from sync.qr import qr_path
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +64,8 @@ MAX_NUMBER_DIGITS = 18
 REGISTERS_REFRESH_S = 10
 FLEET_REFRESH_S = 5
 _SCRIPT = (Path(__file__).parent / "live.js").read_bytes()
+# Somebody stands at the register, or will in a moment: what is left on a screen is soon of no use.
+CODE_LIFE = timedelta(minutes=30)
 _STYLE = (Path(__file__).parent / "style.css").read_bytes()
 # Whoever is on this machine may read numbers, which are about nobody.
 _OPEN_TO_ALL = frozenset({"/open", "/style.css", "/live.js", "/metrics"})
@@ -93,6 +98,7 @@ class AdminPages:
         database: Database,
         sequencer: Sequencer,
         journal: Journal,
+        folder: DataFolder,
         secret: bytes,
         brand: str,
         clock: Clock,
@@ -101,6 +107,7 @@ class AdminPages:
         self._database = database
         self._sequencer = sequencer
         self._journal = journal
+        self._folder = folder
         self._sessions = Sessions(secret, randomness)
         self._clock = clock
         self._randomness = randomness
@@ -119,6 +126,7 @@ class AdminPages:
         for path, handler in {
             "/": self._registers,
             "/fleet": self._fleet,
+            "/enrolment": self._enrolment,
             "/members": self._members,
             "/members/{member}": self._member,
             "/cards": self._cards,
@@ -137,6 +145,7 @@ class AdminPages:
         app.router.add_post("/cards/link", self._link)
         app.router.add_post("/cards/block", self._block)
         app.router.add_post("/cards/unblock", self._unblock)
+        app.router.add_post("/enrolment", self._make_code)
         app.router.add_post("/registers/revoke", self._revoke)
         app.router.add_post("/allowances/write-off", self._write_off)
         app.router.add_post("/held/accept", self._accept)
@@ -272,6 +281,9 @@ class AdminPages:
         page = await self._read(lambda connection: fleet_page(connection, wanted, now))
         return self._page("fleet.html", page=page, token=self._form_token(request), refresh_s=FLEET_REFRESH_S)
 
+    async def _enrolment(self, request: web.Request) -> web.StreamResponse:
+        return self._page("enrolment.html", token=self._form_token(request))
+
     async def _members(self, request: web.Request) -> web.StreamResponse:
         text = request.query.get("q", "")[:MAX_FIELD_CHARS]
         rows = await self._read(lambda connection: member_rows(connection, text))
@@ -396,6 +408,27 @@ class AdminPages:
             return self._page("message.html", 409, title="Not held", text=str(error))
         await self._sequencer.place()
         raise web.HTTPSeeOther("/held")
+
+    async def _make_code(self, request: web.Request) -> web.StreamResponse:
+        """The code is in this answer alone: a page that is loaded again has none."""
+        store, register = await _field(request, "store"), await _field(request, "register")
+        if not store or not register:
+            return self._page("message.html", 409, title="No code made", text="Say which store and which register.")
+        url, pinned, now = self._folder.device_url(), ca_sha256(self._folder), self._clock()
+        created = await self._database.write(
+            lambda connection: operations.create_enrolment(
+                connection,
+                store=store,
+                register=register,
+                valid_for=CODE_LIFE,
+                url=url,
+                ca_sha256=pinned,
+                now=now,
+                randomness=self._randomness,
+            )
+        )
+        minutes = CODE_LIFE // timedelta(minutes=1)
+        return self._page("code.html", created=created, picture=qr_path(created.code), minutes=minutes)
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         device, now = await _field(request, "device"), self._clock()

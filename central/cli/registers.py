@@ -15,14 +15,11 @@ from central import devices, operations
 from central.certificates import ca_sha256
 from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
-from central.folder import Address, DataFolder, FolderError
 from central.journal import Journal, Revoked
 
 enrolment = typer.Typer()
 registers = typer.Typer()
 
-# A code that lies about is found. Who images a hundred registers makes each its own on the day.
-MAX_VALID_FOR = timedelta(hours=24)
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -39,7 +36,7 @@ def enrolment_create(
     """Print a one-time code, and its QR, that lets one register in."""
     life = _duration(valid_for, as_json)
     with opened(data, as_json) as (folder, database):
-        address, pinned = url or _device_url(folder), ca_sha256(folder)
+        address, pinned = url or folder.device_url(), ca_sha256(folder)
         created = database.write_now(
             lambda connection: operations.create_enrolment(
                 connection,
@@ -55,7 +52,7 @@ def enrolment_create(
     text = (
         f"{_qr(created.code)}\n{created.code}\n\n"
         f"Store {store}, register {register}; usable once, until {created.expires_at:%Y-%m-%d %H:%M} UTC.\n"
-        "At the register: tillside enroll CODE"
+        "At the register: scan it, or tillside enroll CODE"
     )
     say(as_json, created, text)
 
@@ -105,17 +102,9 @@ def registers_release(
 def _duration(text: str, as_json: bool) -> timedelta:
     match = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text)
     life = int(match[1]) * _UNITS[match[2]] if match else None
-    if life is None or life > MAX_VALID_FOR:
+    if life is None or life > operations.MAX_CODE_LIFE:
         fail(as_json, f"{text!r} is no time a code may be valid for; write 90s, 30m or 24h, a day at most", USAGE)
     return life
-
-
-def _device_url(folder: DataFolder) -> str:
-    """Where registers reach this centre: the first host it was given, the port it really has."""
-    listen, hosts = folder.serving()["listen"], folder.settings().hosts
-    if listen.port == 0:
-        raise FolderError("the port is not known before the centre runs; start `serve`, or give --url")
-    return f"https://{Address(host=hosts[0] if hosts else listen.host, port=listen.port)}"
 
 
 def _qr(text: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from drivers.relay.clock import Moment
+from drivers.scanning.enrolment_codes import MAX_BEGINNING, may_become_one
 from drivers.scanning.framing import IDLE_MS, MAX_FRAME_BYTES
 
 # A code whose suffix does not come goes to the POS after this silence. The POS may wait 20 ms for a code, and
@@ -74,7 +75,7 @@ class ScannerPassage:
 
     `suffix` None ends a code at CR, LF or TAB, alone or together; empty means that the scanner sends none and
     that silence ends a code. `prefix` must lead a code for it to be judged. While `may_withhold` says no, nothing
-    is held, not even for a moment.
+    is held, not even for a moment, but what begins like the code that enrols a register.
     """
 
     def __init__(
@@ -126,9 +127,15 @@ class ScannerPassage:
         if len(self._code) > self._limit and not self._overlong:
             self._overlong = True
             self.unjudged["too_long"] += 1
-        if self._overlong or self._gone or not self._may_withhold():
+        if self._overlong or self._gone or not (self._may_withhold() or self._may_enrol()):
             self._let_go(steps)
         return steps
+
+    def _may_enrol(self) -> bool:
+        begun = bytes(self._code[self._code_start() :][: len(self._prefix) + MAX_BEGINNING])
+        if len(begun) <= len(self._prefix):
+            return bool(begun) and self._prefix.startswith(begun)
+        return begun.startswith(self._prefix) and may_become_one(begun[len(self._prefix) :])
 
     def idle(self, now: Moment) -> list[Step]:
         """Steps once `due_at_ns` has come; none before."""

@@ -186,3 +186,22 @@ async def test_a_loop_that_cannot_be_made_leaves_no_connection_open(shop: Shop) 
         await link.run(lambda: None)
     del link
     gc.collect()
+
+
+async def test_a_register_is_enrolled_by_a_code_while_it_waits(shop: Shop) -> None:
+    changed = asyncio.Event()
+    async with running_centre(shop.folder / "centre") as centre:
+        link = link_of(shop, changed)
+        running = asyncio.create_task(link.run(lambda: None))
+        try:
+            await link.enrol_by(parse_code(centre.code()))
+            link.take_up_enrolment()
+            while not is_online(link):
+                changed.clear()
+                await changed.wait()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    assert link.enrolment is not None
+    assert (link.enrolment.store, link.enrolment.register) == ("12", "3")

@@ -376,6 +376,15 @@ def test_a_notice_is_gone_after_a_few_seconds_or_with_the_next_scan() -> None:
     assert bench.desk.state().notice is None
 
 
+def test_what_is_told_of_an_enrolment_stays_long_enough_to_walk_over() -> None:
+    bench = Bench()
+
+    bench.desk.tell("enrolled", bench.now())
+    bench.move_to(bench.seconds + NOTICE_SHOWN_FOR.total_seconds() + 1)
+
+    assert bench.desk.state().notice == NoticeView(kind="enrolled")
+
+
 def test_what_was_scanned_long_ago_is_no_notice_and_no_customer() -> None:
     # given scans that lay in a spool while no agent ran
     bench = Bench()

@@ -193,6 +193,8 @@ STATES: Final[dict[str, PageState]] = {
     "receipt known": replace(IDLE, notice=NoticeView(kind="receipt_known")),
     "receipt old": replace(IDLE, customer=KNOWN, notice=NoticeView(kind="receipt_code_old")),
     "receipt broken": replace(IDLE, customer=AFTER, sale=SALE, notice=NoticeView(kind="receipt_code_broken")),
+    "enrolling": replace(IDLE, notice=NoticeView(kind="enrolling")),
+    "enrolment refused": replace(IDLE, notice=NoticeView(kind="enrolment_refused")),
     "payment card": replace(IDLE, customer=AFTER, sale=SALE, notice=NoticeView(kind="payment_card")),
 }
 

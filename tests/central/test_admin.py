@@ -9,8 +9,10 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+import zxingcpp
 from aiohttp import ClientResponse
 from msgspec.structs import replace
+from PIL import Image, ImageDraw
 
 from central import devices, item_maps, limits, operations, programs
 from central.clock import utc_now
@@ -21,10 +23,11 @@ from loyalty.item_matching import ItemMatcher
 from loyalty.limits import Limits
 from loyalty.program import program_hash
 from loyalty.receipt import Line
+from sync.enrolment import code_text, parse_code
 from sync.records import CorrectBody, ReceiptBody, RedeemBody
 from sync.wire import HeldProgram
 from tests.central.conftest import PROGRAM, RunningCentre, refuse_rows
-from tests.central.till import NOON, claims_of, receipt
+from tests.central.till import NOON, Till, claims_of, receipt
 
 PAGES = ("/", "/fleet", "/members", "/members/m1", "/cards", "/allowances", "/held", "/quarantine", "/variances")
 
@@ -459,3 +462,35 @@ async def test_a_held_receipt_is_shown_and_counts_by_a_form(centre: RunningCentr
     assert centre.points("m1") > before
     again = await browser.post("/held/accept", {"token": token, "key": key})
     assert (again.status, "is held" in await again.text()) == (409, True)
+
+
+async def test_a_register_is_let_in_by_a_picture(browser: Browser) -> None:
+    fields = {"store": "12", "register": "7", "token": await browser.token("/enrolment")}
+
+    answer = await browser.post("/enrolment", fields)
+
+    page = await answer.text()
+    assert answer.status == 200
+    assert "tillside-enrol" not in page
+    code = parse_code(read_code(page))
+    till = await Till.enrolled(code.url, code_text(code), browser.centre.session)
+    device = browser.centre.read(lambda connection: devices.find_device(connection, till.device))
+    assert (device.store, device.register) == ("12", "7")
+
+
+@pytest.mark.parametrize("missing", ["store", "register"])
+async def test_no_code_is_made_for_nowhere(browser: Browser, missing: str) -> None:
+    fields = {"store": "12", "register": "7", "token": await browser.token("/enrolment")} | {missing: " "}
+
+    assert (await browser.post("/enrolment", fields)).status == 409
+
+
+def read_code(page: str) -> str:
+    """The QR code of a page as a scanner reads it: each dark run of the path is a module high."""
+    size = int(re.search(r'viewBox="-4 -4 (\d+) ', page)[1])  # type: ignore[index]
+    picture = Image.new("L", (size, size), 255)
+    draw = ImageDraw.Draw(picture)
+    for x, y, length in re.findall(r"M(\d+) (\d+)h(\d+)v1", page):
+        draw.line([(int(x) + 4, int(y) + 4), (int(x) + 3 + int(length), int(y) + 4)], fill=0)
+    (found,) = zxingcpp.read_barcodes(picture.resize((4 * size, 4 * size), Image.Resampling.NEAREST))
+    return str(found.text)

@@ -205,7 +205,8 @@ def test_while_nothing_may_be_withheld_nothing_is_held() -> None:
     gone = [passed(passage.feed(bytes((byte,)), moment(at))) for at, byte in enumerate(GUESS + b"\r")]
 
     assert b"".join(gone) == GUESS + b"\r"
-    assert all(len(each) == 1 for each in gone)
+    # but the first byte of an identifier, until the second tells that it is no QR code's
+    assert [len(each) for each in gone] == [0, 2, *(1 for _ in gone[2:])]
 
 
 def test_at_the_end_what_is_held_goes_to_the_pos() -> None:
@@ -315,3 +316,32 @@ def test_codes_are_judged_by_the_rules_of_that_moment() -> None:
     after = passage.feed(MEMBER + b"\r", moment(100))
 
     assert (passed(before), withheld(after)) == (MEMBER + b"\r", MEMBER + b"\r")
+
+
+ENROLMENT = b"tillside-enrol:eyJ1cmwiOiJodHRwczovL2NlbnRyZSJ9"
+
+
+@pytest.mark.parametrize("aim", [b"", b"]Q1"])
+@pytest.mark.parametrize("prefix", [b"", b"#+"])
+def test_a_code_that_enrols_is_held_byte_by_byte_where_nothing_else_is(aim: bytes, prefix: bytes) -> None:
+    passage = ScannerPassage(
+        judge=lambda code: Verdict(keep=code, withhold=b"tillside-enrol:" in code),
+        may_withhold=lambda: False,
+        prefix=prefix,
+    )
+    code = prefix + aim + ENROLMENT + b"\r"
+
+    steps = [step for ms, byte in enumerate(code) for step in passage.feed(bytes([byte]), moment(ms))]
+
+    assert passed(steps) == b""
+    assert withheld(steps) == code
+    assert heard(steps) == [aim + ENROLMENT]
+
+
+@pytest.mark.parametrize("code", [b"7", b"ti7", b"]Q0tillside.example", b"]C1x", b"tillside-enrol7"])
+def test_what_only_began_like_one_goes_at_the_byte_that_tells(code: bytes) -> None:
+    passage = scanner(withholds=False)
+
+    steps = [step for ms, byte in enumerate(code) for step in passage.feed(bytes([byte]), moment(ms))]
+
+    assert passed(steps) == code
