@@ -130,6 +130,7 @@ def reward_passed(connection: Connection, redemption: str) -> OneTooMany | None:
         table.c.key,
         table.c.member,
         table.c.at,
+        table.c.times,
         table.c.operator,
         devices.c.store,
         devices.c.register,
@@ -154,6 +155,7 @@ def _reward_of_row(row: Any) -> Sale:
         register=row.register,
         cashier=row.operator or row.cashier or "",
         code=row.code or "",
+        times=row.times,
     )
 
 

@@ -50,7 +50,10 @@ USUAL_REWARDS: Final = Limits(cashier=5, register=6, card=8, member=10)
 
 
 class Sale(Struct, frozen=True, kw_only=True):
-    """What of a member's sale, or of a reward, is counted; who and what is empty where the receipt does not say."""
+    """What of a member's sale, or of a reward, is counted; who and what is empty where the receipt does not say.
+
+    `times` is how many it counts as: a reward may be given several times at once.
+    """
 
     key: str
     at: datetime
@@ -58,10 +61,14 @@ class Sale(Struct, frozen=True, kw_only=True):
     register: str
     cashier: str
     code: str
+    times: int = 1
 
 
 class OneTooMany(Struct, frozen=True, kw_only=True):
-    """A sale or a reward that is the `number`th of its kind within the window, where `allowed` count without a look."""
+    """A sale or a reward that is the `number`th of its kind within the window, where `allowed` count without a look.
+
+    Of what counts several times it is the last.
+    """
 
     what: What
     number: int
@@ -86,7 +93,7 @@ def one_too_many(limits: Limits, sale: Sale, others: Iterable[Sale], of: Of = "s
         subject = _subject(what, sale)
         if allowed is None or subject is None:
             continue
-        number = 1 + sum(_subject(what, one) == subject for one in before)
+        number = sale.times + sum(one.times for one in before if _subject(what, one) == subject)
         if number > allowed:
             return OneTooMany(what=what, number=number, allowed=allowed, of=of)
     return None

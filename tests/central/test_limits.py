@@ -221,6 +221,18 @@ def test_a_cashier_who_gives_one_member_too_many_rewards_is_shown_and_no_sale_is
     assert shop.balance().confirmed == 1000 + 40 - 4 * UNIT
 
 
+def test_rewards_given_at_once_are_counted_one_by_one(shop: Shop) -> None:
+    shop.write(lambda connection: limits.set_limits(connection, Limits(member=6), "as usual", NOON, "reward"))
+    till = shop.till()
+    shop.sell(till, 1000)
+    shop.redeem(till, 3 * UNIT, key="r1", times=3)
+    shop.redeem(till, 2 * UNIT, key="r2", times=2)
+    shop.redeem(till, UNIT, key="r3")
+    shop.redeem(till, UNIT, key="r4")
+
+    assert [shop.redemption(f"r{number}").problems for number in range(1, 5)] == ["[]", "[]", "[]", '["over_limit"]']
+
+
 def test_a_sale_that_comes_after_its_reward_is_held_for_it(shop: Shop) -> None:
     till = shop.till()
     shop.write(lambda connection: limits.set_limits(connection, Limits(member=1), "strict", NOON, "reward"))

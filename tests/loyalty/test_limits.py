@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from loyalty.limits import USUAL, WINDOW, Limits, OneTooMany, Sale, one_too_many
 
@@ -69,6 +70,16 @@ def test_only_a_day_is_counted_and_only_what_was_before() -> None:
 def test_sales_of_one_moment_are_counted_one_after_the_other() -> None:
     pair = [sale(5), Sale(key="z", at=sale(5).at, store="12", register="3", cashier="", code="")]
     assert [one_too_many(Limits(member=1), one, pair) is None for one in pair] == [True, False]
+
+
+def test_what_is_given_several_times_at_once_counts_as_often() -> None:
+    def reward(minute: int, times: int) -> Sale:
+        return replace(sale(minute), times=times)
+
+    limits = Limits(member=3)
+    assert one_too_many(limits, reward(2, 4), []) == OneTooMany(what="member", number=4, allowed=3)
+    assert one_too_many(limits, reward(2, 1), [reward(1, 3)]) == OneTooMany(what="member", number=4, allowed=3)
+    assert one_too_many(limits, reward(2, 2), [reward(1, 1)]) is None
 
 
 def test_the_narrowest_limit_is_named() -> None:
