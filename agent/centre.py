@@ -129,12 +129,16 @@ class CentreLink:
         """The enrolment on the disk has changed: go on with that."""
         self._enrolment_changed.set()
 
-    async def enrol_by(self, code: EnrolmentCode) -> None:
-        """Spends a code. Raises EnrolmentError, NetworkSettingError, SecretError and OSError."""
+    async def enrol_by(self, code: EnrolmentCode, register: str | None) -> None:
+        """Spends a code; `register` is which of its store this is, for one that leaves that open.
+
+        Raises EnrolmentError, NetworkSettingError, SecretError and OSError.
+        """
         from sync.enrolling import enrol  # noqa: PLC0415 - once in a register's life
 
         way = way_of(self._settings.proxy, self._settings.ca_file)
-        await enrol(code, self._folder, self._keeper, facts(), now=_now(), way=way)
+        which = register if code.asks_register else None
+        await enrol(code, self._folder, self._keeper, facts(), now=_now(), register=which, way=way)
 
     def take_up_kept(self) -> None:
         """What the centre said last came back from a damaged store: it is in force until the centre says more."""

@@ -54,6 +54,7 @@ from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
 from loyalty.centre_config import CentreConfig, LayoutTemplate
 from loyalty.consent_texts import ConsentTexts
+from sync.enrolment import EnrolmentCode
 from sync.guesses import Guesses
 from sync.keys import KeyKeeper
 from sync.session import HEARTBEAT_S
@@ -315,12 +316,15 @@ class Register:
 
     def _scanned_enrolment(self) -> ScannedEnrolment:
         return ScannedEnrolment(
-            enrol=self._link.enrol_by,
+            enrol=self._enrol_by,
             is_enrolled=lambda: self._link.enrolment is not None,
             enrolled=self._link.take_up_enrolment,
             page=self._desk,
             now=now,
         )
+
+    async def _enrol_by(self, code: EnrolmentCode) -> None:
+        await self._link.enrol_by(code, self._settings.register.register)
 
     def _rules_for(self, spool: Path) -> Run:
         async def run(ready: Callable[[], None]) -> None:

@@ -43,7 +43,7 @@ from central.db.dialects import Way
 from central.devices import Device, Randomness
 from central.feed import Sequencer
 from central.ingest import Applied, ingest
-from central.journal import Journal, enrolled
+from central.journal import Journal, Revoked, enrolled
 from central.live import LiveConnection, LiveConnections, live_socket
 from central.openapi import openapi_json
 from central.pace import MAX_CREDIT, Pace
@@ -166,6 +166,9 @@ class DeviceApi:
             lambda connection: devices.enrol(connection, wanted, now=now, randomness=self._randomness), Way.BESIDE
         )
         await asyncio.to_thread(self._journal.note, enrolled(device, wanted.token, now))
+        replaced = await self._database.read(lambda connection: devices.replaced_by(connection, device.id))
+        if replaced is not None:
+            await asyncio.to_thread(self._journal.note, Revoked(device=replaced, at=now))
         epoch = await self._database.read(feed.centre_epoch)
         _log.info("device_enrolled", device=device.id, store=device.store, register=device.register)
         return _answer(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -23,6 +24,8 @@ from sync.wire import MAX_ANNOUNCED, EnrolRequest, EpochRequest, Facts, Heartbea
 
 Randomness = Callable[[int], bytes]
 
+# What stands for any letters in the register of a code.
+ANY = "*"
 TOKEN_BYTES = 32
 DEVICE_ID_BYTES = 10
 EPOCH_BYTES = 16
@@ -58,20 +61,38 @@ def token_hash(token: str) -> str:
 
 
 def create_enrolment(
-    connection: Connection, *, token: str, store: str, register: str, valid_for: timedelta, now: datetime
+    connection: Connection,
+    *,
+    token: str,
+    store: str,
+    register: str,
+    valid_for: timedelta,
+    now: datetime,
+    replaces: str | None = None,
 ) -> datetime:
-    """Keep the hash of a one-time token for one register; returns when it expires."""
+    """Keep the hash of a one-time token for one register; returns when it expires.
+
+    `register` may be a pattern, `*` for any of the store. The device `replaces` is revoked when the token is used.
+    """
     expires_at = now + valid_for
     connection.execute(
         insert(tables.enrolments).values(
-            token_hash=token_hash(token), store=store, register=register, created_at=now, expires_at=expires_at
+            token_hash=token_hash(token),
+            store=store,
+            register=register,
+            created_at=now,
+            expires_at=expires_at,
+            replaces=replaces,
         )
     )
     return expires_at
 
 
 def enrol(connection: Connection, request: EnrolRequest, *, now: datetime, randomness: Randomness) -> Device:
-    """The device of a token. The same key with the same token is an honest retry and gets the first answer."""
+    """The device of a token. The same key with the same token is an honest retry and gets the first answer.
+
+    Raises TokenRefusedError.
+    """
     hashed = token_hash(request.token)
     row = connection.execute(
         select(tables.enrolments).where(tables.enrolments.c.token_hash == hashed).with_for_update()
@@ -85,12 +106,13 @@ def enrol(connection: Connection, request: EnrolRequest, *, now: datetime, rando
         raise TokenRefusedError("the code was used before; make a new one: tillside-central enrolment create")
     if now >= row.expires_at:
         raise TokenRefusedError("the code has expired; make a new one: tillside-central enrolment create")
+    register = _register_of(connection, row, request.register or None)
     device_id = f"d{randomness(DEVICE_ID_BYTES).hex()}"
     connection.execute(
         insert(tables.devices).values(
             id=device_id,
             store=row.store,
-            register=row.register,
+            register=register,
             public_key=request.public_key,
             enrolled_at=now,
             last_contact=now,
@@ -102,14 +124,56 @@ def enrol(connection: Connection, request: EnrolRequest, *, now: datetime, rando
     )
     if request.replaces is not UNSET:
         release(connection, request.replaces, now)
+    if row.replaces is not None:
+        revoke(connection, row.replaces, now)
     return Device(
         id=device_id,
         store=row.store,
-        register=row.register,
+        register=register,
         public_key=request.public_key,
         revoked=False,
         epoch=None,
     )
+
+
+def replaced_by(connection: Connection, device: str) -> str | None:
+    """The device in whose place this one was let in, by a code for that."""
+    codes = tables.enrolments.c
+    found: str | None = connection.execute(select(codes.replaces).where(codes.device == device)).scalar_one_or_none()
+    return found
+
+
+def at_place(connection: Connection, store: str, register: str) -> str | None:
+    """The device that stands there, and is not revoked; the newest of several."""
+    columns = tables.devices.c
+    here = (columns.store == store, columns.register == register, columns.revoked_at.is_(None))
+    query = select(columns.id).where(*here).order_by(columns.enrolled_at.desc()).limit(1)
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
+def _register_of(connection: Connection, code: Row[Any], said: str | None) -> str:
+    """Which register of its store a code lets in. Raises TokenRefusedError."""
+    if ANY not in code.register:
+        if said not in (None, code.register):
+            raise TokenRefusedError(f"the code is for register {code.register}; leave --register out, or make another")
+        return str(code.register)
+    where = f"the code is for registers {code.register} of store {code.store}"
+    if said is None:
+        raise TokenRefusedError(f"{where}: say which one this is with --register")
+    if ANY in said or not fnmatchcase(said, _literal(code.register)):
+        raise TokenRefusedError(f"{where}, and {said!r} is none of them; make another code for it")
+    if at_place(connection, code.store, said) is not None:
+        raise TokenRefusedError(
+            f"{where}, and {said!r} is enrolled already: say another, or let it be replaced by the code of "
+            "tillside-central registers replace"
+        )
+    return said
+
+
+def _literal(pattern: str) -> str:
+    """Only the asterisk stands for anything."""
+    return pattern.replace("[", "[[]").replace("?", "[?]")
 
 
 def find_device(connection: Connection, device_id: str) -> Device | None:

@@ -250,15 +250,18 @@ def create_enrolment(
     ca_sha256: str,
     now: datetime,
     randomness: Randomness,
+    replaces: str | None = None,
 ) -> EnrolmentCreated:
     """A one-time code for one register: address, token and the digest of the CA to pin.
 
+    `register` may be a pattern. The device `replaces` is revoked when the code is used.
     Raises AddressRefusedError where no register could connect to `url`.
     """
     token = base64url.encoded(randomness(devices.TOKEN_BYTES))
-    code = code_text(EnrolmentCode(url=url, token=token, ca_sha256=ca_sha256))
+    asks = True if devices.ANY in register else msgspec.UNSET
+    code = code_text(EnrolmentCode(url=url, token=token, ca_sha256=ca_sha256, asks_register=asks))
     expires_at = devices.create_enrolment(
-        connection, token=token, store=store, register=register, valid_for=valid_for, now=now
+        connection, token=token, store=store, register=register, valid_for=valid_for, now=now, replaces=replaces
     )
     return EnrolmentCreated(code=code, store=store, register=register, expires_at=expires_at)
 

@@ -27,6 +27,7 @@ from sync.enrolment import (
     EnrolmentAnswerError,
     EnrolmentCode,
     EnrolmentUnreachableError,
+    RegisterUnsaidError,
     TokenRefusedError,
     load_enrolment,
     save_enrolment,
@@ -48,13 +49,20 @@ async def enrol(
     *,
     now: datetime,
     replace: bool = False,
+    register: str | None = None,
     way: Way | None = None,
 ) -> Enrolment:
     """Enrols this register and saves the result to `folder`; asked again with the same code it goes on.
 
-    With `replace` an earlier enrolment gives way, with a key of its own, once the new one stands. Raises
-    EnrolmentError in one of its named forms, or SecretError.
+    `register` is which one of its store this is, for a code that leaves it open. With `replace` an earlier enrolment
+    gives way, with a key of its own, once the new one stands. Raises EnrolmentError in one of its named forms, or
+    SecretError.
     """
+    if code.asks_register and register is None:
+        raise RegisterUnsaidError(
+            "the code is for any of several registers: say which one this is with `tillside enroll --register`, or in "
+            "the settings, [register] register"
+        )
     key_name = DEVICE_KEY
     replaces: str | msgspec.UnsetType = msgspec.UNSET
     if (folder / FILE_NAME).exists():
@@ -63,7 +71,13 @@ async def enrol(
         replaces = load_enrolment(folder).device
         key_name = f"{DEVICE_KEY}-{hashlib.sha256(code.token.encode()).hexdigest()[:16]}"
     key = Ed25519PrivateKey.from_private_bytes(keeper.get_or_create(key_name, DEVICE_KEY_BYTES))
-    request = EnrolRequest(token=code.token, public_key=public_key_text(key), facts=facts, replaces=replaces)
+    request = EnrolRequest(
+        token=code.token,
+        public_key=public_key_text(key),
+        facts=facts,
+        replaces=replaces,
+        register=register or msgspec.UNSET,
+    )
     url = code.url.rstrip("/")
     timeout = aiohttp.ClientTimeout(total=EXCHANGE_S, connect=CONNECT_S)
     way = way or Way()

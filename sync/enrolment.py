@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from sync import base64url
 from sync.durable import write_private
@@ -28,11 +28,14 @@ FILE_NAME = "enrolment.json"
 
 
 class EnrolmentCode(Struct, frozen=True, kw_only=True):
-    """What an operator types or scans. `ca_sha256` is over the DER form of the centre's CA certificate."""
+    """What an operator types or scans. `ca_sha256` is over the DER form of the centre's CA certificate; `asks_register`
+    where the register has to say which one of its store it is.
+    """
 
     url: str
     token: str
     ca_sha256: HexDigest
+    asks_register: bool | UnsetType = UNSET
 
 
 class Enrolment(Struct, frozen=True, kw_only=True):
@@ -62,6 +65,10 @@ class AddressRefusedError(EnrolmentError):
 
 class TokenRefusedError(EnrolmentError):
     """The centre does not take this code: used, expired or unknown."""
+
+
+class RegisterUnsaidError(EnrolmentError):
+    """The code leaves open which register of its store this is, and nobody said."""
 
 
 class CentreMismatchError(EnrolmentError):

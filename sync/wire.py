@@ -42,12 +42,15 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class EnrolRequest(Struct, frozen=True, kw_only=True):
-    """`replaces` is the device that this machine was until now."""
+    """`replaces` is the device that this machine was until now; `register` which one of its store it is, where the code
+    leaves that open.
+    """
 
     token: str
     public_key: PublicKey
     facts: Facts
     replaces: str | UnsetType = UNSET
+    register: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
 
 
 class EnrolResponse(Struct, frozen=True, kw_only=True):

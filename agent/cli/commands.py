@@ -178,6 +178,9 @@ def enroll(
     code_file: Annotated[
         str | None, typer.Option("--code-file", help="A file that holds the code; else TILLSIDE_ENROL_CODE does.")
     ] = None,
+    register: Annotated[
+        str | None, typer.Option(help="Which register of its store this is, for a code that leaves it open.")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Let an earlier enrolment go; what is queued is kept.")
     ] = False,
@@ -189,7 +192,13 @@ def enroll(
 
     raise typer.Exit(
         enroll_command(
-            code=code, code_file=code_file, replace=replace, config=config, as_json=as_json, ask=asked_unseen()
+            code=code,
+            code_file=code_file,
+            register=register,
+            replace=replace,
+            config=config,
+            as_json=as_json,
+            ask=asked_unseen(),
         )
     )
 

@@ -75,6 +75,7 @@ def enroll_command(
     config: str | None,
     as_json: bool,
     code_file: str | None = None,
+    register: str | None = None,
     ask: Callable[[], str] | None = None,
 ) -> int:
     """Spend an enrolment code. Exit codes: 0 enrolled, 1 the centre refused or cannot be reached, 2 no code."""
@@ -89,7 +90,10 @@ def enroll_command(
         try:
             way = way_of(settings.centre.proxy, settings.centre.ca_file)
             now = datetime.now(UTC)
-            enrolment = asyncio.run(enrol(parsed, folder, keeper, facts(), now=now, replace=replace, way=way))
+            which = register or (settings.register.register if parsed.asks_register else None)
+            enrolment = asyncio.run(
+                enrol(parsed, folder, keeper, facts(), now=now, replace=replace, register=which, way=way)
+            )
         except (EnrolmentError, NetworkSettingError) as error:
             return complain("enroll", error, PROBLEM, as_json=as_json)
         agent = running_agent(settings)

@@ -15,11 +15,15 @@ from central import devices, operations
 from central.certificates import ca_sha256
 from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
+from central.db.database import Database
+from central.folder import DataFolder
 from central.journal import Journal, Revoked
 
 enrolment = typer.Typer()
 registers = typer.Typer()
 
+ValidFor = Annotated[str, typer.Option(help="How long it can be used: 90s, 30m, 24h; a day at most.")]
+Url = Annotated[str, typer.Option(help="The address registers use, if it is not the one served.")]
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -28,31 +32,73 @@ def enrolment_create(
     *,
     data: Data,
     store: Annotated[str, typer.Option(help="The store's number or name.")],
-    register: Annotated[str, typer.Option(help="The register's number in the store.")],
-    valid_for: Annotated[str, typer.Option(help="How long it can be used: 90s, 30m, 24h; a day at most.")] = "24h",
-    url: Annotated[str, typer.Option(help="The address registers use, if it is not the one served.")] = "",
+    register: Annotated[str, typer.Option(help="The register's number in the store; * for any, 1* for such.")],
+    valid_for: ValidFor = "24h",
+    url: Url = "",
     as_json: Json = False,
 ) -> None:
     """Print a one-time code, and its QR, that lets one register in."""
     life = _duration(valid_for, as_json)
     with opened(data, as_json) as (folder, database):
-        address, pinned = url or folder.device_url(), ca_sha256(folder)
-        created = database.write_now(
-            lambda connection: operations.create_enrolment(
-                connection,
-                store=store,
-                register=register,
-                valid_for=life,
-                url=address,
-                ca_sha256=pinned,
-                now=utc_now(),
-                randomness=secrets.token_bytes,
-            )
+        created = _created(folder, database, store=store, register=register, life=life, url=url)
+    _say_code(as_json, created, asks_which=devices.ANY in register)
+
+
+@registers.command("replace")
+def registers_replace(
+    *,
+    data: Data,
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    valid_for: ValidFor = "24h",
+    url: Url = "",
+    as_json: Json = False,
+) -> None:
+    """Print a one-time code for the machine that takes a register's place: the old one is refused once it is used."""
+    life = _duration(valid_for, as_json)
+    with opened(data, as_json) as (folder, database):
+        old = database.read_now(lambda connection: devices.find_device(connection, device))
+        if old is None:
+            fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
+        created = _created(
+            folder, database, store=old.store, register=old.register, life=life, url=url, replaces=old.id
         )
+    _say_code(as_json, created, asks_which=False)
+
+
+def _created(
+    folder: DataFolder,
+    database: Database,
+    *,
+    store: str,
+    register: str,
+    life: timedelta,
+    url: str,
+    replaces: str | None = None,
+) -> operations.EnrolmentCreated:
+    address, pinned = url or folder.device_url(), ca_sha256(folder)
+    created: operations.EnrolmentCreated = database.write_now(
+        lambda connection: operations.create_enrolment(
+            connection,
+            store=store,
+            register=register,
+            valid_for=life,
+            url=address,
+            ca_sha256=pinned,
+            now=utc_now(),
+            randomness=secrets.token_bytes,
+            replaces=replaces,
+        )
+    )
+    return created
+
+
+def _say_code(as_json: bool, created: operations.EnrolmentCreated, *, asks_which: bool) -> None:
+    which = " --register NUMBER" if asks_which else ""
     text = (
         f"{_qr(created.code)}\n{created.code}\n\n"
-        f"Store {store}, register {register}; usable once, until {created.expires_at:%Y-%m-%d %H:%M} UTC.\n"
-        "At the register: scan it, or tillside enroll CODE"
+        f"Store {created.store}, register {created.register}; usable once, "
+        f"until {created.expires_at:%Y-%m-%d %H:%M} UTC.\n"
+        f"At the register: scan it, or tillside enroll CODE{which}"
     )
     say(as_json, created, text)
 

@@ -77,6 +77,8 @@ centre = Table(
 
 # ---- registers
 
+# `register` may be a pattern, `*` for any of the store: who uses the code says which. `replaces` is the device that is
+# revoked when the code is used.
 enrolments = Table(
     "enrolments",
     metadata,
@@ -87,6 +89,7 @@ enrolments = Table(
     Column("expires_at", Moment, nullable=False),
     Column("used_at", Moment),
     Column("device", String(64)),
+    Column("replaces", String(64)),
 )
 
 # `allowances` is the newest number that one of its allowances was given; a device that `owes_report` has not said what

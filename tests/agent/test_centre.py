@@ -194,7 +194,7 @@ async def test_a_register_is_enrolled_by_a_code_while_it_waits(shop: Shop) -> No
         link = link_of(shop, changed)
         running = asyncio.create_task(link.run(lambda: None))
         try:
-            await link.enrol_by(parse_code(centre.code()))
+            await link.enrol_by(parse_code(centre.code()), None)
             link.take_up_enrolment()
             while not is_online(link):
                 changed.clear()

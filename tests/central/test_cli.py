@@ -123,6 +123,13 @@ def test_a_code_can_be_shown_as_text_with_its_qr(data: Path) -> None:
     code, refused = answer("enrolment", "create", *arguments[:-1], "http://centre.example:8443")
     assert code == 2
     assert "https://HOST:PORT" in refused["error"]
+    # One for several registers says that it has to be told which
+    code, output = run("enrolment", "create", *arguments[:4], "--register", "*", *arguments[6:])
+    assert "--register NUMBER" in output
+    # Nobody's place can be taken who is not there
+    code, refused = answer("registers", "replace", *arguments[:2], "d0", *arguments[6:])
+    assert code == 1
+    assert "registers list" in refused["error"]
     # Without an address there is nothing to put in it
     code, refused = answer("enrolment", "create", *arguments[:-2])
     assert code == 1

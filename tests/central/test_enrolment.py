@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import secrets
 import stat
 from datetime import timedelta
 
@@ -11,8 +12,9 @@ import pytest
 from aiohttp import WSMsgType
 from msgspec import UNSET
 
-from central import devices, operations, quarantine
+from central import devices, live, operations, quarantine, server
 from central.db import tables
+from central.journal import Journal, Revoked
 from sync import base64url
 from sync.enrolment import parse_code
 from sync.wire import IngestResponse
@@ -83,6 +85,8 @@ async def test_a_revoked_register_is_refused_and_its_live_connection_shut(centre
         assert refused.value.status == 403
         assert refused.value.problem["type"] == "urn:tillside:problem:device-revoked"
     assert centre.count(tables.entries) == 0
+    # within a second: a look at the database, and the goodbye
+    assert server.LOOK_EVERY_S + live.CLOSE_S <= 1.0
 
 
 async def test_the_data_folder_is_for_its_owner_only(centre: RunningCentre) -> None:
@@ -197,3 +201,80 @@ async def test_an_old_disk_and_answers_that_are_lost_are_no_second_machine(centr
     assert centre.points("m1") == 70
     notes = centre.read(lambda connection: connection.execute(tables.epochs.select()).all())
     assert any("two machines" in (epoch.note or "") for epoch in notes)
+
+
+async def test_a_code_for_any_register_of_a_store_lets_in_the_one_that_says_which_it_is(centre: RunningCentre) -> None:
+    # Given a code for registers whose number begins with 1
+    code = parse_code(centre.code("1*"))
+    till = Till(centre.ready.device_api, centre.folder.ca_certificate.read_text(), centre.session)
+    assert code.asks_register
+    # When it is used without a number, with one that it is not for, and with a pattern
+    for said, part in (({}, "--register"), ({"register": "21"}, "none of them"), ({"register": "1*"}, "none of them")):
+        with pytest.raises(RefusedError) as refused:
+            await till.enrol(code.token, **said)
+        assert refused.value.status == 403
+        assert part in refused.value.problem["detail"]
+    # Then it is spent on the first that it is for, once
+    enrolled = await till.enrol(code.token, register="12")
+    assert (enrolled.store, enrolled.register) == ("12", "12")
+    assert (await till.enrol(code.token, register="13")).register == "12"
+    other = Till(centre.ready.device_api, centre.folder.ca_certificate.read_text(), centre.session)
+    with pytest.raises(RefusedError):
+        await other.enrol(code.token, register="13")
+
+
+async def test_nobody_says_to_be_a_register_that_is_enrolled(centre: RunningCentre) -> None:
+    till = await centre.till("3")
+    other = Till(centre.ready.device_api, centre.folder.ca_certificate.read_text(), centre.session)
+    token = _token(centre.code("*"))
+    with pytest.raises(RefusedError) as refused:
+        await other.enrol(token, register="3")
+    assert "registers replace" in refused.value.problem["detail"]
+    # But one that was shut out has left its place
+    centre.write(lambda connection: devices.revoke(connection, till.device, NOON))
+    assert (await other.enrol(token, register="3")).register == "3"
+
+
+@pytest.mark.parametrize(("pattern", "fits"), [("[1]*", "1a"), ("?*", "12")])
+async def test_only_an_asterisk_stands_for_anything(centre: RunningCentre, pattern: str, fits: str) -> None:
+    till = Till(centre.ready.device_api, centre.folder.ca_certificate.read_text(), centre.session)
+    with pytest.raises(RefusedError):
+        await till.enrol(_token(centre.code(pattern)), register=fits)
+
+
+async def test_a_code_for_one_register_lets_no_other_in(centre: RunningCentre) -> None:
+    till = Till(centre.ready.device_api, centre.folder.ca_certificate.read_text(), centre.session)
+    token = _token(centre.code("3"))
+    with pytest.raises(RefusedError) as refused:
+        await till.enrol(token, register="4")
+    assert "register 3" in refused.value.problem["detail"]
+    assert (await till.enrol(token, register="3")).register == "3"
+
+
+async def test_who_takes_a_place_shuts_out_who_had_it_by_the_same_act(centre: RunningCentre) -> None:
+    # Given a register that listens, and a code for another machine in its place
+    old = await centre.till()
+    created = centre.write(
+        lambda connection: operations.create_enrolment(
+            connection,
+            store="12",
+            register="3",
+            valid_for=timedelta(hours=1),
+            url=centre.ready.device_api,
+            ca_sha256="a" * 64,
+            now=centre.clock(),
+            randomness=secrets.token_bytes,
+            replaces=old.device,
+        )
+    )
+    assert await old.heartbeat()
+    # When that one uses it
+    anew = Till(centre.ready.device_api, centre.folder.ca_certificate.read_text(), centre.session)
+    await anew.enrol(_token(created.code))
+    # Then the old one is refused at its next word, the new one is not, and a backup brings neither back
+    with pytest.raises(RefusedError) as refused:
+        await old.heartbeat()
+    assert refused.value.status == 403
+    await anew.open_epoch()
+    assert await anew.heartbeat()
+    assert [fact.device for fact in Journal(centre.folder.journal).facts() if isinstance(fact, Revoked)] == [old.device]

@@ -32,6 +32,7 @@ from sync.enrolment import (
     EnrolmentError,
     EnrolmentUnreachableError,
     NotEnrolledError,
+    RegisterUnsaidError,
     TokenRefusedError,
     code_text,
     device_key,
@@ -320,3 +321,15 @@ def test_a_lost_key_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(EnrolmentDamagedError, match="device's key"):
         device_key(enrolment, keeper_for(tmp_path))
+
+
+async def test_a_code_that_leaves_the_register_open_goes_nowhere_until_it_is_said(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        code = parse_code(centre.code("*"))
+        keeper = keeper_for(tmp_path / "till")
+
+        with pytest.raises(RegisterUnsaidError, match="enroll --register"):
+            await enrol(code, tmp_path / "till", keeper, FACTS, now=utc_now())
+        enrolment = await enrol(code, tmp_path / "till", keeper, FACTS, now=utc_now(), register="7")
+
+    assert (enrolment.store, enrolment.register) == ("12", "7")
