@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from central import devices, fleet
 from central.db import tables
 from central.fleet import Seen
-from sync.wire import HeldProgram
+from sync.wire import GivenUp, HeldProgram
 
 # As many digits of a hash as tell programs apart for a person.
 SHORT = 12
@@ -30,6 +30,7 @@ class Known(Struct, frozen=True, kw_only=True):
     revoked: bool
     seen: Seen
     hours: str
+    given_up: tuple[GivenUp, ...]
 
 
 def known(connection: Connection) -> tuple[Known, ...]:
@@ -39,7 +40,7 @@ def known(connection: Connection) -> tuple[Known, ...]:
         select(
             *(columns.id, columns.store, columns.register, columns.version, columns.revoked_at, columns.last_contact),
             *(columns.queued, columns.oldest_queued_at, columns.quarantined, columns.programs),
-            *(columns.templates_refused, columns.clock_ahead_ms, columns.state, columns.hours),
+            *(columns.templates_refused, columns.clock_ahead_ms, columns.state, columns.hours, columns.given_up),
         ).order_by(columns.store, columns.register, columns.enrolled_at)
     )
     return tuple(_known(row, row.id in shared) for row in rows)
@@ -65,6 +66,7 @@ def _known(row: Any, shared: bool) -> Known:
         revoked=row.revoked_at is not None,
         seen=seen,
         hours=row.hours,
+        given_up=msgspec.json.decode(row.given_up, type=tuple[GivenUp, ...]),
     )
 
 

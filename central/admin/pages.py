@@ -29,6 +29,7 @@ from central import (
     metrics,
     operations,
     quarantine,
+    releases,
     review,
     unmapped,
 )
@@ -36,8 +37,8 @@ from central.admin.session import COOKIE, SESSION_LIFE, Sessions, allowed_hosts,
 from central.admin.views.allowances import allowances_page
 from central.admin.views.cards import blocked_cards, card_view, unknown_cards
 from central.admin.views.desk import quarantine_desk
-from central.admin.views.fleet import Wanted, fleet_page
-from central.admin.views.front import register_rows, rule_rows, shop_totals
+from central.admin.views.fleet import Wanted, fleet_page, fleet_tally
+from central.admin.views.front import rule_rows, shop_totals
 from central.admin.views.goods import goods_page
 from central.admin.views.held import held_page
 from central.admin.views.members import MEMBERS_SHOWN, member_page, member_rows
@@ -61,7 +62,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_FORM_BYTES = 16 * 1024
 MAX_FIELD_CHARS = 255
 MAX_NUMBER_DIGITS = 18
-REGISTERS_REFRESH_S = 10
+OVERVIEW_REFRESH_S = 10
 FLEET_REFRESH_S = 5
 _SCRIPT = (Path(__file__).parent / "live.js").read_bytes()
 # Somebody stands at the register, or will in a moment: what is left on a screen is soon of no use.
@@ -124,7 +125,7 @@ class AdminPages:
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_FORM_BYTES)
         for path, handler in {
-            "/": self._registers,
+            "/": self._overview,
             "/fleet": self._fleet,
             "/enrolment": self._enrolment,
             "/members": self._members,
@@ -147,6 +148,8 @@ class AdminPages:
         app.router.add_post("/cards/unblock", self._unblock)
         app.router.add_post("/enrolment", self._make_code)
         app.router.add_post("/registers/revoke", self._revoke)
+        app.router.add_post("/releases/stop", self._stop_release)
+        app.router.add_post("/releases/go-on", self._release_goes_on)
         app.router.add_post("/allowances/write-off", self._write_off)
         app.router.add_post("/held/accept", self._accept)
         app.router.add_post("/quarantine/again", self._apply_again)
@@ -253,11 +256,11 @@ class AdminPages:
     async def _metrics(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=await self._read(metrics.exposition), headers={"Content-Type": metrics.CONTENT_TYPE})
 
-    async def _registers(self, request: web.Request) -> web.StreamResponse:
+    async def _overview(self, _request: web.Request) -> web.StreamResponse:
         now = self._clock()
-        rows, totals, versions, rules, alarm = await self._read(
+        tally, totals, versions, rules, alarm = await self._read(
             lambda connection: (
-                register_rows(connection, now),
+                fleet_tally(connection, now),
                 shop_totals(connection),
                 program_rows(connection, now),
                 rule_rows(connection),
@@ -265,14 +268,13 @@ class AdminPages:
             )
         )
         return self._page(
-            "registers.html",
-            registers=rows,
+            "overview.html",
+            fleet=tally,
             totals=totals,
             programs=versions,
             rules=rules,
             alarm=alarm,
-            token=self._form_token(request),
-            refresh_s=REGISTERS_REFRESH_S,
+            refresh_s=OVERVIEW_REFRESH_S,
         )
 
     async def _fleet(self, request: web.Request) -> web.StreamResponse:
@@ -430,11 +432,28 @@ class AdminPages:
         minutes = CODE_LIFE // timedelta(minutes=1)
         return self._page("code.html", created=created, picture=qr_path(created.code), minutes=minutes)
 
+    async def _stop_release(self, request: web.Request) -> web.StreamResponse:
+        version, because = await _field(request, "version"), await _field(request, "because")
+        if not because:
+            return self._page("message.html", 409, title="Not stopped", text="Say why nobody else is to get it.")
+        return await self._change_release(lambda connection: releases.stop(connection, version, because))
+
+    async def _release_goes_on(self, request: web.Request) -> web.StreamResponse:
+        version, now = await _field(request, "version"), self._clock()
+        return await self._change_release(lambda connection: releases.go_on(connection, version, now))
+
+    async def _change_release(self, work: Callable[[Connection], object]) -> web.StreamResponse:
+        try:
+            await self._database.write(work)
+        except releases.ReleaseRefusedError as error:
+            return self._page("message.html", 409, title="Not changed", text=str(error))
+        raise web.HTTPSeeOther("/fleet")
+
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         device, now = await _field(request, "device"), self._clock()
         await asyncio.to_thread(self._journal.note, Revoked(device=device, at=now))
         await self._database.write(lambda connection: devices.revoke(connection, device, now))
-        raise web.HTTPSeeOther("/")
+        raise web.HTTPSeeOther("/fleet")
 
 
 async def _field(request: web.Request, name: str) -> str:

@@ -17,8 +17,11 @@ from PIL import Image, ImageDraw, ImageFont
 from playwright.async_api import Browser
 
 from agent.customer_screen import screen_of
+from tests.browser.fleet import fill
 from tests.browser.stage import Stage, staged
 from tests.browser.states import LATE, PANELS, STATES
+from tests.browser.test_fleet import opened
+from tests.sync.centre import running_centre, utc_now
 
 FOLDER = os.environ.get("TILLSIDE_PICTURES", "")
 
@@ -122,3 +125,11 @@ async def test_the_pictures_of_the_readme(browser: Browser) -> None:
         await stage.page.emulate_media(color_scheme="dark" if dark else "light")
         strips.paste((await taken(stage, state, language)).crop((0, 0, *STRIP)), (place * (STRIP[0] + GAP_PX), 0))
     save(strips, "strips")
+
+
+async def test_the_picture_of_the_fleet(browser: Browser, tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        centre.write(lambda connection: fill(connection, utc_now()))
+        page = await opened(browser, centre, "/fleet", width=1280)
+        shot = await page.screenshot(full_page=True, animations="disabled")
+    save(Image.open(io.BytesIO(shot)).convert("RGB"), "fleet")

@@ -126,7 +126,7 @@ async def test_without_a_session_there_is_nothing(centre: RunningCentre, path: s
 async def test_a_foreign_host_or_origin_is_refused(browser: Browser, headers: dict[str, str]) -> None:
     # Given a form that would be taken from the right place
     till = await browser.centre.till()
-    fields = {"token": await browser.token("/"), "device": till.device}
+    fields = {"token": await browser.token("/fleet"), "device": till.device}
     # When a page of another site, or a name bound to this address, asks
     for path in (*PAGES, "/style.css"):
         assert (await browser.ask("GET", path, headers)).status == 403
@@ -139,7 +139,7 @@ async def test_a_form_needs_origin_session_and_token(browser: Browser) -> None:
     # Given a register that could be revoked
     centre = browser.centre
     till = await centre.till()
-    token = await browser.token("/")
+    token = await browser.token("/fleet")
     fields = {"token": token, "device": till.device}
     # When a form comes without one of them, or with another session's
     other = Browser(centre)
@@ -153,7 +153,7 @@ async def test_a_form_needs_origin_session_and_token(browser: Browser) -> None:
         await browser.ask("POST", "/registers/revoke", {}, fields),
         await browser.post("/registers/revoke", {"device": till.device}),
         await browser.post("/registers/revoke", fields | {"token": "0" * 64}),
-        await browser.post("/registers/revoke", fields | {"token": await other.token("/")}),
+        await browser.post("/registers/revoke", fields | {"token": await other.token("/fleet")}),
         await browser.post("/registers/revoke", fields, **{"Content-Type": "text/plain"}),
         await Browser(centre).post("/registers/revoke", fields),
     ]
@@ -189,7 +189,7 @@ async def test_the_pages_show_what_happened(browser: Browser) -> None:
     await till.send(1)
     await till.heartbeat(queued=7)
     # Then each page says so
-    _, registers = await browser.get("/")
+    _, registers = await browser.get("/fleet")
     assert "12 / 3" in registers
     assert "online" in registers
     assert ">7" in registers
@@ -207,7 +207,7 @@ async def test_the_pages_show_what_happened(browser: Browser) -> None:
     assert "Vuk &lt;b&gt;" in member
     # And after a while the register is offline
     centre.clock.now = NOON + timedelta(minutes=12)
-    _, registers = await browser.get("/")
+    _, registers = await browser.get("/fleet")
     assert "offline" in registers
     assert "12 min ago" in registers
 
@@ -279,7 +279,7 @@ async def test_a_page_that_fails_says_so_and_names_nobody(browser: Browser, caps
     await browser.centre.till()
     browser.centre.write(lambda connection: refuse_rows(connection, "identifiers"))
     # When a card is linked
-    fields = {"token": await browser.token("/"), "code": "TS-PRIVATE", "member": "m1"}
+    fields = {"token": await browser.token("/fleet"), "code": "TS-PRIVATE", "member": "m1"}
     answer = await browser.post("/cards/link", fields)
     # Then the person sees that it failed, with the headers of every page, and neither page nor log has the code
     text = await answer.text()
@@ -381,7 +381,7 @@ async def test_the_front_page_says_which_register_has_which_program(browser: Bro
     await tills[0].heartbeat(programs=(HeldProgram(program=now), HeldProgram(program=later)))
     await tills[1].heartbeat(programs=(HeldProgram(program=now, refused="<i>unknown</i> key: update the register"),))
     # When the page is looked at
-    _, page = await browser.get("/")
+    page = "".join([(await browser.get(path))[1] for path in ("/", "/fleet")])
     rows = re.sub(r"\s+", " ", page)
     # Then each version says from when and where it is
     assert f'richer &lt;b&gt;<br><small class="soft code">{later[:12]}</small>' in rows
@@ -389,10 +389,10 @@ async def test_the_front_page_says_which_register_has_which_program(browser: Bro
     assert rows.count("1 of 3") == 2
     # And each register what it goes by
     assert rows.count("not the one in force") == rows.count("not told yet") == 1
-    assert f"refused {now[:12]}: &lt;i&gt;unknown&lt;/i&gt; key: update the register" in rows
+    assert f"refused program {now[:12]}: &lt;i&gt;unknown&lt;/i&gt; key: update the register" in rows
     # And when the time has come, who is behind
     centre.clock.now = begins
-    _, page = await browser.get("/")
+    _, page = await browser.get("/fleet")
     assert page.count("not the one in force") == 1
     assert f'<small class="code">{later[:12]}</small>' in page
 
@@ -413,20 +413,20 @@ async def test_an_item_map_that_cannot_be_read_is_told_on_the_pages(browser: Bro
         assert "Publish the map&#39;s file again" in page
 
 
-async def test_the_front_page_says_which_register_refused_the_templates(browser: Browser) -> None:
+async def test_the_fleet_says_which_register_refused_the_templates(browser: Browser) -> None:
     centre = browser.centre
     till = await centre.till()
     why = "receipt <4711> in the capture captures/paper/monday.txt reads operator otherwise; " + "x" * 10_000
     await till.heartbeat(templates_refused=why)
 
-    _, page = await browser.get("/")
+    _, page = await browser.get("/fleet")
     assert "templates refused: receipt &lt;4711&gt; in the capture" in page
     (refusal,) = centre.read(operations.template_refusals)
     assert (refusal.store, refusal.register, len(refusal.why)) == ("12", "3", devices.MAX_REFUSAL_CHARS)
 
     # and no more, once they are in force there, or the register is out of service
     await till.heartbeat()
-    assert "templates refused" not in (await browser.get("/"))[1]
+    assert "templates refused" not in (await browser.get("/fleet"))[1]
     await till.heartbeat(templates_refused=why)
     centre.write(lambda c: devices.revoke(c, till.device, NOON))
     assert centre.read(operations.template_refusals) == ()

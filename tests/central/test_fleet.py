@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from sqlalchemy import update
 
-from central import fleet
-from central.admin.views.fleet import HIGH_PX, Wanted, fleet_page, spark
+from central import fleet, releases
+from central.admin.views.fleet import HIGH_PX, LONG_QUEUE, Wanted, fleet_page, spark
 from central.db import tables
 from central.fleet import HOURS, SILENT_AFTER, Hour, Seen, after, hour_of
 from central.fleet_rows import known
@@ -21,6 +21,7 @@ from sync.wire import (
     MAX_REASONS_TOLD,
     MAX_TOLD_CHARS,
     MAX_WORKERS_TOLD,
+    GivenUp,
     HeartbeatRequest,
     HeartbeatResponse,
     RegisterState,
@@ -107,12 +108,14 @@ def test_what_a_register_tells_is_kept_to_a_size_and_without_what_no_database_ta
 
 def test_a_day_is_drawn_with_each_hour_in_its_place() -> None:
     now = hour_of(NOON)
-    drawn = spark((Hour(now - HOURS, 999, 999), Hour(now - HOURS + 1, 0, 10), Hour(now, 8, 40)), NOON)
+    drawn = spark((Hour(now - HOURS, 999, 999), Hour(now - HOURS + 1, 0, 10), Hour(now, 80, 40)), NOON)
     first, last = drawn.bars
     assert (first.x, last.x) == (0, drawn.width - 4)
     assert (first.height, last.height) == (10 * (HIGH_PX - 1) // 40, HIGH_PX - 1)
     assert drawn.line.endswith(f",{HIGH_PX - (HIGH_PX - 1)}")
-    assert drawn.words == "Last 24 hours: 50 receipts, 40 in the busiest hour; at most 8 waiting"
+    assert drawn.words == "Last 24 hours: 50 receipts, 40 in the busiest hour; at most 80 waiting"
+    short = spark((Hour(now, LONG_QUEUE // 4, 1),), NOON)  # a queue that is no queue does not fill the drawing
+    assert short.line.endswith(f",{HIGH_PX - (HIGH_PX - 1) // 4}")
     idle = spark((), NOON)
     assert (idle.bars, idle.line, idle.words.split("; ")[1]) == ((), "", "nothing waiting")
 
@@ -209,16 +212,46 @@ async def test_who_is_not_heard_is_offline_and_then_silent(centre: RunningCentre
     assert page.tally.silent == 1
 
 
+async def test_a_release_is_shown_stopped_and_taken_up_again(centre: RunningCentre) -> None:
+    browser = Browser(centre)
+    await browser.open(centre.ready.open)
+    till = await centre.till()
+    await beat(till, WELL, version="0.2.0", given_up=(GivenUp(version="0.3.0", reason="self-test: <no> room"),))
+    centre.write(lambda connection: releases.offer(connection, "0.2.0", ["12"], HOUR, NOON))
+
+    _, page = await browser.get("/fleet")
+    assert "gave up 0.3.0: self-test: &lt;no&gt; room" in page
+    assert "1 of 1 there run it" in page
+    fields = {"token": await browser.token("/fleet"), "version": "0.2.0"}
+    assert (await browser.post("/releases/stop", fields)).status == 409
+    assert (await browser.post("/releases/stop", fields | {"because": "slow <tills>"})).status == 303
+    assert "Stopped: slow &lt;tills&gt;" in (await browser.get("/fleet"))[1]
+    for ring in ("the first registers", "a tenth", "all"):
+        assert (await browser.post("/releases/go-on", fields)).status == 303
+        assert f"is offered to {ring}," in (await browser.get("/fleet"))[1]
+    answer = await browser.post("/releases/go-on", fields)
+    assert (answer.status, "offered to all already" in await answer.text()) == (409, True)
+
+
 async def test_the_page_says_it_all_and_runs_its_own_script_alone(centre: RunningCentre) -> None:
     browser = Browser(centre)
     await browser.open(centre.ready.open)
     worker = WorkerState(kind="scanner", name="<b>counter</b>", condition="failing")
-    told = RegisterState(verdict="degraded", reasons=("scanner: <i>gone</i>",), workers=(worker,), receipts=5)
+    told = RegisterState(
+        verdict="degraded", reasons=("scanner: <i>gone</i>; run `tillside <doctor>`",), workers=(worker,), receipts=5
+    )
     await beat(await centre.till(), told, sent_at=NOON + timedelta(minutes=5))
 
     answer = await browser.ask("GET", "/fleet")
     text = await answer.text()
-    for part in ("scanner: &lt;i&gt;gone", "&lt;b&gt;counter", "its clock is 5 min ahead", "<svg", ">+5 min<"):
+    for part in (
+        "scanner: &lt;i&gt;gone",
+        "<code>tillside &lt;doctor&gt;</code>",
+        "&lt;b&gt;counter",
+        "its clock is 5 min ahead",
+        "<svg",
+        ">+5 min<",
+    ):
         assert part in text
     policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'self'")

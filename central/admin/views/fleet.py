@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import Connection, select
 
-from central import fleet
+from central import fleet, releases, rings
 from central.admin.views.programs import HeldHere, held_by_device
 from central.admin.views.shown import ROWS_SHOWN, Zone
 from central.db import tables
 from central.fleet import HOURS, Hour, Trouble
 from central.fleet_rows import Known, known
+from central.rings import Ring
 from sync.wire import WorkerState
 
+RELEASES_SHOWN: Final = 3
+IN_WORDS: Final[Mapping[Ring, str]] = {"canary": "the first registers", "tenth": "a tenth", "all": "all"}
 UNTOLD: Final = HeldHere(hash="", behind=False, refused=())
 # Two clocks, and the way between them: less than this is no difference that a page could show.
 CLOCK_EVEN: Final = timedelta(seconds=2)
 # The drawing of a day: an hour is so many pixels wide with the gap after it, and the highest bar so high.
 HOUR_PX: Final = 4
-HIGH_PX: Final = 24
+HIGH_PX: Final = 28
+# A queue shorter than this, or fewer receipts an hour, do not fill the drawing.
+LONG_QUEUE: Final = 20
+BUSY: Final = 10
 
 
 class Bar(Struct, frozen=True, kw_only=True):
@@ -88,6 +94,18 @@ class Tally(Struct, frozen=True, kw_only=True):
     receipts: int
 
 
+class ReleaseRow(Struct, frozen=True, kw_only=True):
+    """A release: its ring in words, how many of the ring run it, and why it stopped if it did."""
+
+    version: str
+    ring: str
+    since: str
+    runs: int
+    of: int
+    stopped: str
+    is_last: bool
+
+
 class FleetPage(Struct, frozen=True, kw_only=True):
     """`found` are more than the rows where a page cannot show all; those with problems stand first."""
 
@@ -98,6 +116,7 @@ class FleetPage(Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...]
     rows: tuple[FleetRow, ...]
     found: int
+    releases: tuple[ReleaseRow, ...]
 
 
 class _Judged(Struct, frozen=True, kw_only=True):
@@ -106,8 +125,7 @@ class _Judged(Struct, frozen=True, kw_only=True):
 
 
 def fleet_page(connection: Connection, wanted: Wanted, now: datetime) -> FleetPage:
-    everybody = known(connection)
-    judged = [_Judged(one=one, troubles=() if one.revoked else fleet.troubles(one.seen, now)) for one in everybody]
+    judged = _judged(connection, now)
     in_service = [each for each in judged if not each.one.revoked]
     chosen = sorted((each for each in judged if _is_wanted(each, wanted)), key=_place)
     return FleetPage(
@@ -118,7 +136,18 @@ def fleet_page(connection: Connection, wanted: Wanted, now: datetime) -> FleetPa
         versions=_names(each.one.version for each in in_service)[::-1],
         rows=_rows(connection, chosen[:ROWS_SHOWN], now),
         found=len(chosen),
+        releases=_releases(connection, now),
     )
+
+
+def fleet_tally(connection: Connection, now: datetime) -> Tally:
+    return _tally([each for each in _judged(connection, now) if not each.one.revoked], now)
+
+
+def _judged(connection: Connection, now: datetime) -> list[_Judged]:
+    return [
+        _Judged(one=one, troubles=() if one.revoked else fleet.troubles(one.seen, now)) for one in known(connection)
+    ]
 
 
 def _is_wanted(each: _Judged, wanted: Wanted) -> bool:
@@ -157,9 +186,10 @@ def _tally(in_service: Sequence[_Judged], now: datetime) -> Tally:
 
 def _rows(connection: Connection, chosen: Sequence[_Judged], now: datetime) -> tuple[FleetRow, ...]:
     zone, held = Zone(connection), held_by_device(connection, now)
-    notes = _notes(connection, [each.one.device for each in chosen])
+    epochs = _epoch_notes(connection, [each.one.device for each in chosen])
     return tuple(
-        _row(each, held.get(each.one.device, UNTOLD), notes.get(each.one.device, ()), zone, now) for each in chosen
+        _row(each, held.get(each.one.device, UNTOLD), _notes(each.one, epochs[each.one.device]), zone, now)
+        for each in chosen
     )
 
 
@@ -200,7 +230,7 @@ def _clock(ahead_ms: int | None) -> str:
         return ""
     ahead = timedelta(milliseconds=ahead_ms)
     if abs(ahead) < CLOCK_EVEN:
-        return "even"
+        return "±0 s"
     return f"{'+' if ahead_ms > 0 else '−'}{fleet.spoken(abs(ahead))}"
 
 
@@ -210,12 +240,13 @@ def spark(hours: Sequence[Hour], now: datetime) -> Spark:
     told = {one.hour: one for one in hours if one.hour >= first}
     day = [told.get(first + place, Hour(first + place)) for place in range(HOURS)]
     receipts, queued = max(one.receipts for one in day), max(one.queued for one in day)
-    heights = [_high(one.receipts, receipts) for one in day]
+    heights = [_high(one.receipts, max(receipts, BUSY)) for one in day]
     bars = tuple(
         Bar(x=place * HOUR_PX, y=HIGH_PX - height, height=height) for place, height in enumerate(heights) if height
     )
     line = " ".join(
-        f"{place * HOUR_PX + HOUR_PX // 2},{HIGH_PX - _high(one.queued, queued)}" for place, one in enumerate(day)
+        f"{place * HOUR_PX + HOUR_PX // 2},{HIGH_PX - _high(one.queued, max(queued, LONG_QUEUE))}"
+        for place, one in enumerate(day)
     )
     words = f"Last 24 hours: {sum(one.receipts for one in day)} receipts, {receipts} in the busiest hour; "
     words += f"at most {queued} waiting" if queued else "nothing waiting"
@@ -227,17 +258,35 @@ def _high(value: int, most: int) -> int:
     return max(1, value * (HIGH_PX - 1) // most) if value else 0
 
 
-def _notes(connection: Connection, shown: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What was odd of how a register's epochs began, and that there were several."""
-    epochs = tables.epochs.c
-    found: dict[str, tuple[str, ...]] = {}
-    rows = connection.execute(
-        select(epochs.device, epochs.note).where(epochs.device.in_(shown)).order_by(epochs.opened_at)
+def _releases(connection: Connection, now: datetime) -> tuple[ReleaseRow, ...]:
+    zone = Zone(connection)
+    return tuple(
+        ReleaseRow(
+            version=one.version,
+            ring=IN_WORDS[one.ring],
+            since=zone.text(one.entered_at),
+            runs=one.runs,
+            of=one.of,
+            stopped=one.stopped or "",
+            is_last=rings.after(one.ring) is None,
+        )
+        for one in releases.listed(connection, now).releases[:RELEASES_SHOWN]
     )
-    opened: dict[str, list[str | None]] = {}
-    for row in rows:
-        opened.setdefault(row.device, []).append(row.note)
-    for device, notes in opened.items():
-        odd = [note for note in notes if note]
-        found[device] = (*([f"{len(notes)} epochs"] if len(notes) > 1 else []), *odd[-1:])
-    return found
+
+
+def _epoch_notes(connection: Connection, shown: Sequence[str]) -> dict[str, list[str | None]]:
+    """What was odd of how each epoch of these registers began, the oldest first."""
+    epochs = tables.epochs.c
+    notes: dict[str, list[str | None]] = {device: [] for device in shown}
+    for row in connection.execute(
+        select(epochs.device, epochs.note).where(epochs.device.in_(shown)).order_by(epochs.opened_at)
+    ):
+        notes[row.device].append(row.note)
+    return notes
+
+
+def _notes(one: Known, epochs: Sequence[str | None]) -> tuple[str, ...]:
+    """What is worth knowing and no problem now."""
+    several = [f"{len(epochs)} epochs"] if len(epochs) > 1 else []
+    odd = [note for note in epochs if note][-1:]
+    return (*several, *odd, *(f"gave up {told.version}: {told.reason}" for told in one.given_up))
