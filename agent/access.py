@@ -1,15 +1,15 @@
-"""Who may use the local API: the control token, a POS's token, pairing codes and the page's cookie.
+"""Who may use the local API: the control token, a POS's token, tokens of other origins, pairing codes and cookies.
 
-Owns deciding from a request's own words whether it comes from this machine's cashier page or command
-line. Never keeps a cookie: one is valid when this register made it, so that a restart of the agent does
-not send the cashier away. Pure but for the clock and the randomness it is given.
+Owns deciding from a request's own words whether it comes from this machine's cashier page, command line or POS, or from
+a page of another origin that the settings let in. Never keeps a cookie: one is valid when this register made it, so
+that a restart of the agent does not send the cashier away. Pure but for the clock and the randomness it is given.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from msgspec import Struct
@@ -21,6 +21,8 @@ MAX_OPEN_PAIRINGS = 16
 TOKEN_BYTES = 32
 
 Party = Literal["page", "control", "pos", "display"]
+Role = Literal["pos", "page"]
+"""What a token of another origin is for: what a POS may ask, or what the cashier page may."""
 View = Literal["cashier", "customer"]
 """Which page a pairing opens: the cashier's, or what the customer sees, which may nothing else."""
 # Begins what a customer view's cookie seals; no token has such a character.
@@ -48,8 +50,13 @@ class Access:
         monotonic_s: Callable[[], float],
         token: Callable[[], str],
         pos_token: Callable[[], str | None] = lambda: None,
+        origins: Collection[str] = (),
+        role_of: Callable[[str, str], Role | None] = lambda _origin, _token: None,
     ) -> None:
-        """`pos_token` gives the token of a POS that posts receipts, as it is now; None where nobody made one."""
+        """`pos_token` gives the token of a POS that posts receipts, as it is now; None where nobody made one.
+
+        `origins` are those of others whose pages are let in; `role_of` says what a token of one is for, as it is now.
+        """
         self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.origin = f"http://{self.authority}"
         # A browser keeps one jar per host, whatever the port: two registers on one machine need two names.
@@ -60,18 +67,37 @@ class Access:
         self._monotonic_s = monotonic_s
         self._token = token
         self._pos_token = pos_token
+        self._origins = frozenset(origins)
+        self._role_of = role_of
         self._pairings: dict[str, tuple[float, View]] = {}
 
     def is_ours(self, host: str | None, origin: str | None) -> bool:
-        """Whether the request was meant for this listener and comes from no other site.
+        """Whether the request was meant for this listener and comes from no site that is not let in.
 
         A name that was rebound to 127.0.0.1 shows in Host, another site's page in Origin. Programs send
         no Origin.
         """
-        return host == self.authority and origin in (None, self.origin)
+        return host == self.authority and (origin in (None, self.origin) or origin in self._origins)
 
-    def party(self, authorization: str | None, cookie: str | None, display_cookie: str | None = None) -> Party | None:
-        """Who is asking, or None for nobody we know."""
+    def elsewhere(self, host: str | None, origin: str | None) -> str | None:
+        """The origin of another's page that is let in, where the request comes from one; else None."""
+        return origin if origin != self.origin and self.is_ours(host, origin) else None
+
+    def party(
+        self,
+        authorization: str | None,
+        cookie: str | None,
+        display_cookie: str | None = None,
+        *,
+        elsewhere: str | None = None,
+    ) -> Party | None:
+        """Who is asking, or None for nobody we know. `elsewhere` is the origin of another's page that asks.
+
+        A browser would send our cookies from another port of this machine, too: such a page has its token alone.
+        """
+        if elsewhere is not None:
+            scheme, _, token = (authorization or "").partition(" ")
+            return self._role_of(elsewhere, token) if scheme == "Bearer" else None
         if authorization is not None:
             if _is_bearer(authorization, self._control_token):
                 return "control"

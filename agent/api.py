@@ -1,13 +1,14 @@
 """The local API and the cashier page, for this machine only.
 
-Owns the checks every request passes, and the routes that are no part of their own. Host and Origin must be exactly
-ours and the caller must be known before anything else is looked at; whatever fails a check gets 403 and
-changes nothing. Never renders data into HTML: the page gets JSON and writes it as text.
+Owns the routes that are no part of their own, and that every request passes `agent.gate` before anything else is looked
+at; whatever fails there gets 403 and changes nothing. Never renders data into HTML: the page gets JSON and writes it as
+text.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -16,12 +17,14 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from agent.access import Access, Pairing, Party, View
+from agent.access import Access, Pairing, View
 from agent.answers import answer_of, body_of, problem
 from agent.counter import Counter, TooOftenError
 from agent.counter_routes import CounterRoutes
+from agent.cross_origin import shared_with
 from agent.desk import Desk
 from agent.event_routes import EventRoutes
+from agent.gate import Gate
 from agent.inspection import (
     EntryReport,
     ExportReport,
@@ -92,22 +95,24 @@ class LocalApi:
         counter: Counter | None = None,
         webhook: Webhook | None = None,
         rereader: Callable[[], Rereader] | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`webhook` is the source that takes posted receipts, where the settings have one; `guesses` are of all calls.
 
         `rereader` gives what reads the quarantine again: it is loaded when it is first asked.
         """
         self._access = access
+        self._gate = Gate(access, self._route, monotonic_s)
         self._inspection = inspection
         self._supervisor = supervisor
         self._take_up_enrolment = take_up_enrolment
         self._profiles = profiles
         self._webhook = webhook
         self._rereader = rereader
-        self._sales = SaleRoutes(sales, self._party) if sales is not None else None
+        self._sales = SaleRoutes(sales, self._gate.party) if sales is not None else None
         self._guesses = guesses
         self._counter = CounterRoutes(counter) if counter is not None else None
-        self._pages, self._listeners = Watchers(MAX_PAGES), Watchers(MAX_LISTENERS)
+        self._pages, self._listeners = (Watchers(most, self._gate.lets_in) for most in (MAX_PAGES, MAX_LISTENERS))
         self._events = EventRoutes(desk, self._listeners)
         self._page = PageRoutes(access, desk, self._pages)
         self.routes = self._routes()
@@ -302,46 +307,9 @@ class LocalApi:
         response = await self._answer(request, handler)
         if not response.prepared:
             response.headers.update(self._headers)
+            if elsewhere := self._gate.elsewhere(request):
+                response.headers.update(shared_with(elsewhere))
         return response
-
-    def _refusal(self, request: web.Request) -> web.Response | None:
-        headers = request.headers
-        # A second one would let one be checked and the other be meant.
-        if any(len(headers.getall(name, [])) > 1 for name in ("Host", "Origin", "Authorization", "Idempotency-Key")):
-            return problem(HTTPStatus.FORBIDDEN, "Send each header once.")
-        if not self._access.is_ours(headers.get("Host"), headers.get("Origin")):
-            return problem(HTTPStatus.FORBIDDEN, f"This register answers at {self._access.origin} only.")
-        route = self._route(request)
-        if route is not None and route.open:
-            return None
-        party = self._party(request)
-        if party is None and "Authorization" in headers:
-            remedy = (
-                "Read the token anew: a POS's with `tillside pos-token`, the command line's in control.json in the "
-                "state folder, of which each start makes another."
-            )
-            return problem(HTTPStatus.FORBIDDEN, remedy)
-        if party == "pos" and (route is None or not route.pos):
-            return problem(
-                HTTPStatus.FORBIDDEN,
-                "This token is for sales, receipts and members alone: see /openapi.json.",
-            )
-        known = {"page": route is not None and route.page, "display": route is not None and route.display}
-        if party is None or not known.get(party, True):
-            remedy = (
-                "Run `tillside open` to open the page, already paired. A POS sends `Authorization: Bearer` and the "
-                "token that `tillside pos-token` prints."
-            )
-            return problem(HTTPStatus.FORBIDDEN, remedy)
-        return None
-
-    def _party(self, request: web.Request) -> Party | None:
-        access, cookies = self._access, request.cookies
-        return access.party(
-            request.headers.get("Authorization"),
-            cookies.get(access.cookie_name),
-            cookies.get(access.display_cookie_name),
-        )
 
     def _route(self, request: web.Request) -> Route | None:
         resource = request.match_info.route.resource
@@ -353,7 +321,7 @@ class LocalApi:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return self._refusal(request) or await handler(request)
+            return self._gate.answer_instead(request) or await handler(request)
         except _TOLD as error:
             return problem(next(status for kind, status in _STATUS_OF if isinstance(error, kind)), str(error))
         except SaleRefusedError as error:

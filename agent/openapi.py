@@ -58,7 +58,10 @@ def openapi(routes: Sequence[Route], origin: str) -> bytes:
         "info": {
             "title": "Tillside local API",
             "version": version("tillside"),
-            "description": "Served to this machine only. Every request needs the exact Host; one with an Origin, ours.",
+            "description": (
+                "Served to this machine only. Every request needs the exact Host; one with an Origin, ours or one of "
+                "[page] origins in the settings, whose pages send a token that was made for it."
+            ),
         },
         "servers": [{"url": origin}],
         "paths": _paths(routes, schema_of),

@@ -91,6 +91,7 @@ class PageRoutes:
                 status=204,
                 page=True,
                 display=True,
+                pos=True,
             ),
         )
 

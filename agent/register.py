@@ -32,6 +32,7 @@ from agent.counter import Counter, recent_receipts
 from agent.desk import Desk, restored
 from agent.invitations import Invitations
 from agent.layouts import templates_of
+from agent.origin_tokens import OriginTokens
 from agent.pos_token import token_in_force
 from agent.profiles import Profiles
 from agent.promises import Promises
@@ -123,6 +124,8 @@ class Register:
             monotonic_s=time.monotonic,
             token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
             pos_token=lambda: token_in_force(keeper),
+            origins=page.origins,
+            role_of=OriginTokens(self._state).role_of,
         )
         self._reading_changed = asyncio.Event()
         self._to_count: asyncio.TimerHandle | None = None

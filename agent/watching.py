@@ -1,6 +1,7 @@
 """The sockets of those who watch a register: pages, or programs of the POS.
 
-Owns how many of a kind there may be, and that one who does not read is let go of. Never knows what is told.
+Owns how many of a kind there may be, and that one who does not read, or may no more, is let go of. Never knows what is
+told.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from agent.answers import problem
+from agent.cross_origin import SUBPROTOCOL
 
 # The page calls the register silent after 12 s without a word.
 ALIVE_EVERY_S: Final = 5.0
@@ -29,11 +31,18 @@ SENT_WITHIN_S: Final = 10.0
 Send = Callable[[bytes], Awaitable[None]]
 
 
-class Watchers:
-    """All of one kind that are open now, `most` at once."""
+class _NoMoreError(Exception):
+    """Whoever listens would not be let in any more."""
 
-    def __init__(self, most: int, sent_within_s: float = SENT_WITHIN_S) -> None:
+
+class Watchers:
+    """All of one kind that are open now, `most` at once; `may_still` says whether one may be told more."""
+
+    def __init__(
+        self, most: int, may_still: Callable[[web.Request], bool], *, sent_within_s: float = SENT_WITHIN_S
+    ) -> None:
         self._most = most
+        self._may_still = may_still
         self._sent_within_s = sent_within_s
         self._open: set[web.WebSocketResponse] = set()
 
@@ -42,7 +51,9 @@ class Watchers:
         if len(self._open) >= self._most:
             detail = f"{self._most} of these are open already: close one, or wait until one that is gone was missed."
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
-        socket = web.WebSocketResponse(max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False)
+        socket = web.WebSocketResponse(
+            max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False, protocols=(SUBPROTOCOL,)
+        )
         await socket.prepare(request)
         self._open.add(socket)
         telling = asyncio.create_task(self._tell(request, socket, tell))
@@ -63,12 +74,16 @@ class Watchers:
         self, request: web.Request, socket: web.WebSocketResponse, tell: Callable[[Send], Awaitable[None]]
     ) -> None:
         async def send(message: bytes) -> None:
+            if not self._may_still(request):
+                raise _NoMoreError
             async with asyncio.timeout(self._sent_within_s):
                 await socket.send_str(message.decode())
 
         try:
             with suppress(ConnectionError):
                 await tell(send)
+        except _NoMoreError:
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()  # a goodbye would not be read either

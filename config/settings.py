@@ -22,6 +22,7 @@ from msgspec import Meta, Struct
 
 from config.connector import connector_named, connector_names, laid_over, still_to_say
 from config.receipt_sources import source_problems
+from config.web_origins import MAX_ORIGINS, origin_problem
 from loyalty.identification import MAX_RULES, IdentificationRule
 from loyalty.identification_checks import rule_problems
 from loyalty.receipt import Currency
@@ -110,10 +111,13 @@ class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class PageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the cashier page and the local API listen. Only this machine may reach them."""
+    """Where the cashier page and the local API listen. Only this machine may reach them, and of pages that a browser
+    has from elsewhere those of `origins` alone.
+    """
 
     host: Name = "127.0.0.1"
     port: Port = 8787
+    origins: Annotated[tuple[Text, ...], Meta(max_length=MAX_ORIGINS)] = ()
 
 
 class ScannerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -356,6 +360,8 @@ def _lay_over(merged: dict[str, Any], variable: str, text: str) -> None:
     keys = get_type_hints(section)
     if key not in keys:
         raise SettingsError(where, "", f"[{name}] has no key {key!r}", _suggestion(key, keys))
+    if get_origin(keys[key]) is tuple:
+        raise SettingsError(where, "", f"[{name}] {key} is a list", "Set it in the settings file")
     value = int(text) if _is_int(keys[key]) and text.isdecimal() else text
     _convert({name: {key: value}}, where=where)
     merged.setdefault(name, {})[key] = value
@@ -419,6 +425,8 @@ def _check(settings: Settings, where: str) -> Iterator[SettingsError]:
             f"{settings.page.host!r} is not a loopback address",
             "The page shows members' points to whoever reaches it: use 127.0.0.1",
         )
+    for problem, remedy in filter(None, map(origin_problem, settings.page.origins)):
+        yield SettingsError(where, "[page] origins", problem, remedy)
     zone = settings.register.time_zone
     if zone is not None and not _is_time_zone(zone):
         yield SettingsError(

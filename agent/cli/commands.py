@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -246,13 +246,36 @@ def update(
 @app.command("pos-token")
 def pos_token(
     renew: Annotated[bool, typer.Option("--renew", help="Make another: the one before is refused at once.")] = False,
+    origin: Annotated[
+        str | None, typer.Option("--origin", help="Make one for pages of this origin, which [page] origins names.")
+    ] = None,
+    role: Annotated[
+        Literal["pos", "page"], typer.Option("--role", help="With --origin: what a POS may ask, or the cashier page.")
+    ] = "pos",
+    listing: Annotated[bool, typer.Option("--list", help="Print which origins have tokens, and since when.")] = False,
+    revoke: Annotated[
+        str | None, typer.Option("--revoke", metavar="ID", help="Refuse one of these from now on.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Print the token with which a POS posts receipts; it stays the same when the agent starts again."""
+    from agent.cli import origin_token
+    from agent.cli.exit_codes import USAGE
+    from agent.cli.outcome import complain
     from agent.cli.pos_token import pos_token_command
 
-    raise typer.Exit(pos_token_command(config=config, renew=renew, as_json=as_json))
+    if sum((renew, origin is not None, listing, revoke is not None)) > 1:
+        code = complain("pos-token", "use one of --renew, --origin, --list and --revoke", USAGE, as_json=as_json)
+    elif origin is not None:
+        code = origin_token.make_command(origin=origin, role=role, config=config, as_json=as_json)
+    elif listing:
+        code = origin_token.list_command(config=config, as_json=as_json)
+    elif revoke is not None:
+        code = origin_token.revoke_command(name=revoke, config=config, as_json=as_json)
+    else:
+        code = pos_token_command(config=config, renew=renew, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ import structlog
 from aiohttp import web
 from openapi_spec_validator import validate
 
-from agent.access import Access
+from agent.access import Access, Role
 from agent.api import LocalApi
 from agent.booking import checkout_of
 from agent.checkout import MemberScan
@@ -100,8 +100,11 @@ class Served:
         inspection: Callable[[Callable[[], Live]], StoreInspection] | None = None,
         *,
         pos_token: Callable[[], str | None] = lambda: None,
+        origins: Sequence[str] = (),
+        role_of: Callable[[str, str], Role | None] = lambda _origin, _token: None,
     ) -> None:
         self.port = free_port()
+        self.monotonic_s = 0.0
         numbers = count(1)
         self.access = Access(
             host="127.0.0.1",
@@ -111,6 +114,8 @@ class Served:
             monotonic_s=lambda: 0.0,
             token=lambda: f"token-{next(numbers)}",
             pos_token=pos_token,
+            origins=origins,
+            role_of=role_of,
         )
         place = PlaceView(store="12", register="3")
         self.desk = Desk(
@@ -161,8 +166,12 @@ class Served:
                 guesses=self.guesses,
                 invitations=Invitations(shop.store, lambda: "12"),
             ),
+            monotonic_s=lambda: self.monotonic_s,
         )
         self.url = self.access.origin
+
+    def badge(self, *, online: bool) -> BadgeView:
+        return BadgeView(enrolled=True, online=online, since=None, queued=0)
 
     def _enrolled(self) -> None:
         self.enrolments += 1

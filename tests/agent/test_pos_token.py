@@ -74,7 +74,7 @@ async def test_a_pos_may_post_receipts_tell_of_members_and_serve_its_sales_and_n
     token = pos_token(keeper_for(shop.folder / "state"))
     served = Served(shop, pos_token=lambda: token)
     may = {("POST", path) for path in ("/v1/receipts", "/v1/returns", "/v1/members", "/v1/members/{code}")}
-    may.add(("GET", "/v1/events"))
+    may |= {("GET", "/v1/events"), ("GET", "/v1/ping")}
     may |= {(route.method, route.path) for route in served.api.routes if route.path.startswith("/v1/sales")}
     async with served.running() as http:
         for route in served.api.routes:

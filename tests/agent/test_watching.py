@@ -17,7 +17,7 @@ HANDSHAKE = (
 
 
 async def test_one_that_never_reads_is_let_go_of() -> None:
-    watchers, port, sent = Watchers(1, sent_within_s=0.2), free_port(), 0
+    watchers, port, sent = Watchers(1, lambda _request: True, sent_within_s=0.2), free_port(), 0
 
     async def tell(send: Send) -> None:
         nonlocal sent

@@ -27,6 +27,7 @@ state = "state"
 
 [page]
 port = 9000
+origins = ["https://pos.example", "http://[::1]:8080"]
 
 [[scanners]]
 name = "counter"
@@ -60,6 +61,7 @@ def test_a_whole_file_is_read_and_relative_folders_stand_beside_it(tmp_path: Pat
     assert settings.register.store == "12"
     assert settings.page.port == 9000
     assert settings.page.host == "127.0.0.1"
+    assert settings.page.origins == ("https://pos.example", "http://[::1]:8080")
     assert settings.paths.state == tmp_path / "state"
     assert settings.scanners[0].driver == "serial"
     assert settings.scanners[0].options == {"port": "/dev/ttyACM0", "baud": 115200}
@@ -130,6 +132,20 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
         ("[page]\nport = 70000", ["[page] port", "<= 65535"]),
         ('[page]\nhost = "0.0.0.0"', ["[page] host", "loopback", "127.0.0.1"]),
         ('[page]\nhost = "localhost"', ["[page] host", "loopback", "127.0.0.1"]),
+        ('[page]\norigins = "https://pos.example"', ["[page] origins", "expected array"]),
+        ('[page]\norigins = ["*"]', ["[page] origins", "'*' is a pattern", "by itself"]),
+        ('[page]\norigins = ["https://*.pos.example"]', ["[page] origins", "is a pattern"]),
+        ('[page]\norigins = ["null"]', ["[page] origins", "'null' is no origin", "https://pos.example"]),
+        ('[page]\norigins = ["pos.example"]', ["[page] origins", "is no origin"]),
+        ('[page]\norigins = ["file:///pos.html"]', ["[page] origins", "is no origin"]),
+        ('[page]\norigins = ["https://"]', ["[page] origins", "is no origin"]),
+        ('[page]\norigins = ["https://[::1"]', ["[page] origins", "is no origin"]),
+        ('[page]\norigins = ["https://pos.example:x"]', ["[page] origins", "is no origin"]),
+        ('[page]\norigins = ["https://kasa-č.example"]', ["[page] origins", "is no origin"]),
+        ('[page]\norigins = ["https://pos.example/"]', ["[page] origins", "Write 'https://pos.example'"]),
+        ('[page]\norigins = ["https://Pos.example:443/till?a"]', ["[page] origins", "Write 'https://pos.example'"]),
+        ('[page]\norigins = ["http://u@10.0.0.4:8080"]', ["[page] origins", "Write 'http://10.0.0.4:8080'"]),
+        (f"[page]\norigins = {['https://pos.example'] * 9}", ["[page] origins", "<= 8"]),
         ('[register]\ncurrency = "din"', ["[register] currency"]),
         ('[register]\nlanguage = "xx"', ["[register] language"]),
         ('[register]\ntime_zone = "Mars/Base"', ["[register] time_zone", "Europe/Belgrade"]),
@@ -229,6 +245,7 @@ def test_there_is_a_limit_to_rules(tmp_path: Path) -> None:
         ("TILLSIDE_PAGES__PORT", "1", ["TILLSIDE_PAGES__PORT", "'pages'", "'page'"]),
         ("TILLSIDE_PAGE__PORT", "http", ["TILLSIDE_PAGE__PORT", "expected int"]),
         ("TILLSIDE_SCANNERS__NAME", "x", ["TILLSIDE_SCANNERS__NAME", "a list", "settings file"]),
+        ("TILLSIDE_PAGE__ORIGINS", "https://pos.example", ["TILLSIDE_PAGE__ORIGINS", "a list", "settings file"]),
         ("TILLSIDE_IDENTIFICATION__NAME", "x", ["TILLSIDE_IDENTIFICATION__NAME", "a list", "settings file"]),
     ],
 )
@@ -264,7 +281,7 @@ def test_documented_defaults_are_the_real_ones() -> None:
         if section in ("scanners[]", "receipts[]", "identification[]", "paths"):
             continue
         default = getattr(getattr(settings, section), key)
-        expected = "none" if default is None else f"`{default}`"
+        expected = "none" if default is None else f"`{list(default) if isinstance(default, tuple) else default}`"
         assert f"| `{name}` | {expected} |" in text, name
 
 
