@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,15 @@ from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
 from sync.client import CentreClient
 from sync.configs import kept_config
-from sync.enrolment import Enrolment, EnrolmentCode, EnrolmentError, NotEnrolledError, device_key, load_enrolment
+from sync.enrolment import (
+    Enrolment,
+    EnrolmentCode,
+    EnrolmentError,
+    NotEnrolledError,
+    device_key,
+    load_enrolment,
+    save_enrolment,
+)
 from sync.item_maps import kept_item_map
 from sync.keys import KeyKeeper
 from sync.loop import LookedUp, SyncLoop, SyncState
@@ -224,6 +233,7 @@ class CentreLink:
                 masked=self._masked,
                 updates=self._updates,
                 told=self._told_of_itself,
+                placed=partial(self._stands_at, enrolment.device),
                 heartbeat_s=self._heartbeat_s,
             )
             exchanging = asyncio.create_task(self._loop.run(ready))
@@ -238,6 +248,22 @@ class CentreLink:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._state = _ended(self._state)
             await client.close()
+
+    def _stands_at(self, device: str, store: str, register: str) -> None:
+        """The centre says where this register is. What cannot be kept now is told again with the next heartbeat."""
+        known = self.enrolment
+        if known is None or known.device != device or (known.store, known.register) == (store, register):
+            return
+        moved = replace(known, store=store, register=register)
+        try:
+            if load_enrolment(self._folder) == known:  # not enrolled anew this moment
+                save_enrolment(self._folder, moved)
+                self.enrolment = moved
+        except (EnrolmentError, OSError) as error:
+            log.warning("move_not_kept", error=type(error).__name__)
+            return
+        log.info("moved", store=store, register=register)
+        self._changed()
 
     def _told(self, state: SyncState) -> None:
         self._state = state

@@ -312,8 +312,11 @@ class DeviceApi:
                 release=releases.offered_to(connection, device.id, device.store) or msgspec.UNSET,
                 epoch=state.epoch,
                 acked_through=devices.mark_of(connection, device.id, state.epoch) if state.epoch else msgspec.UNSET,
+                store=device.store,
+                register=device.register,
             )
 
+        self._live.stands_at(call.device, call.store)
         return _answer(call.http, await self._database.write(work, Way.BESIDE))
 
     async def allowances(self, call: Call) -> web.StreamResponse:

@@ -44,6 +44,10 @@ MAX_SHARED = 16
 REQUEST_IDS_KEPT = timedelta(hours=1)
 
 
+class NotMovedError(ValueError):
+    """A register cannot stand there. The message says why."""
+
+
 class Device(Struct, frozen=True, kw_only=True):
     id: str
     store: str
@@ -213,6 +217,24 @@ def revoke(connection: Connection, device_id: str, now: datetime) -> bool:
         .values(revoked_at=now)
     )
     return found.rowcount == 1 or find_device(connection, device_id) is not None
+
+
+def move(connection: Connection, device_id: str, store: str, register: str) -> None:
+    """Let a device stand elsewhere; it hears of it with its next heartbeat. Raises NotMovedError."""
+    device = find_device(connection, device_id)
+    if device is None or device.revoked:
+        raise NotMovedError(f"no device {device_id} is in service; `tillside-central registers list` shows them")
+    there = at_place(connection, store, register)
+    if there not in (None, device_id):
+        raise NotMovedError(f"register {register} of store {store} is {there}; revoke that one, or name another place")
+    put_at(connection, device_id, store, register)
+
+
+def put_at(connection: Connection, device_id: str, store: str, register: str) -> None:
+    """The same without a look at who stands there."""
+    connection.execute(
+        update(tables.devices).where(tables.devices.c.id == device_id).values(store=store, register=register)
+    )
 
 
 def revoked_devices(connection: Connection) -> frozenset[str]:

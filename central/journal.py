@@ -1,4 +1,4 @@
-"""What a backup of the database does not take back: who was let in with which code, who was shut out, who was erased.
+"""What a backup of the database does not take back: who was let in by which code, shut out, moved, or erased.
 
 Owns the file beside the database, one JSON line for each, synced before the answer goes out; and putting all of it into
 a database that may be older than it. A line is never changed or removed.
@@ -40,6 +40,13 @@ class Revoked(Struct, frozen=True, kw_only=True, tag_field="what", tag="revoked"
     device: str
 
 
+class Moved(Struct, frozen=True, kw_only=True, tag_field="what", tag="moved"):
+    at: AwareDatetime
+    device: str
+    store: str
+    register: str
+
+
 class Erased(Struct, frozen=True, kw_only=True, tag_field="what", tag="erased"):
     """Nothing that tells who the member is may come back; of the codes there are digests only."""
 
@@ -50,7 +57,7 @@ class Erased(Struct, frozen=True, kw_only=True, tag_field="what", tag="erased"):
     codes: tuple[str, ...]
 
 
-Fact = Enrolled | Revoked | Erased
+Fact = Enrolled | Revoked | Moved | Erased
 
 
 class Journal:
@@ -95,6 +102,8 @@ def replay(connection: Connection, facts: Iterable[Fact]) -> None:
                 _let_in(connection, fact)
             case Revoked():
                 devices.revoke(connection, fact.device, fact.at)
+            case Moved():
+                devices.put_at(connection, fact.device, fact.store, fact.register)
             case Erased():
                 operations.erase_again(connection, _erasure(fact))
 

@@ -105,6 +105,11 @@ class LiveConnections:
             for connection in self._of.get(device, ()):
                 connection.announce_allowances()
 
+    def stands_at(self, device: str, store: str) -> None:
+        """Where a register is now: from here on it hears of what concerns that store."""
+        for connection in self._of.get(device, ()):
+            connection.store = store
+
     def stores(self) -> frozenset[str]:
         return frozenset(connection.store for listening in self._of.values() for connection in listening)
 

@@ -232,6 +232,12 @@ class Revoked(Struct, frozen=True, kw_only=True):
     device: str
 
 
+class Moved(Struct, frozen=True, kw_only=True):
+    device: str
+    store: str
+    register: str
+
+
 class Released(Struct, frozen=True, kw_only=True):
     device: str
 

@@ -125,7 +125,8 @@ class SyncLoop:
 
     `configured` and `mapped` are told each config and item map that comes and is kept; those kept before are for
     `kept_config` and `kept_item_map` to tell. `item_map` is the hash of the kept map. `masked` takes what named an
-    erased member out of files that are not the store's. `told` is asked with each heartbeat how this register is.
+    erased member out of files that are not the store's. `placed` is told store and register
+    with each heartbeat, `told` is asked with each how this register is.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class SyncLoop:
         masked: Masked = nothing_else,
         updates: Updates | None = None,
         told: Callable[[], RegisterState] | None = None,
+        placed: Callable[[str, str], None] | None = None,
     ) -> None:
         self._store = store
         self._client = client
@@ -164,6 +166,7 @@ class SyncLoop:
         self._masked = masked
         self._updates = updates or NoUpdates()
         self._told = told
+        self._placed = placed
         self._session = Session(self._backoff, heartbeat_s)
         self._snapshots = SnapshotIntake(store, client.chunk)
         self._woken = asyncio.Event()
@@ -276,6 +279,8 @@ class SyncLoop:
             self._names_erasures = answer.erasures is not UNSET
             await self._follow_schedule(answer)
             await self._keep_joining(answer)
+            if self._placed is not None and answer.store and answer.register:
+                self._placed(answer.store, answer.register)
             if answer.release is not UNSET:
                 self._updates.wanted(answer.release)
             for shed in (Writing.shed, Writing.drop_used_scans):

@@ -328,7 +328,8 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     `join_url` is where people join by telephone with a code (`loyalty.join_codes`); absent where they cannot. `scope`
     is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted to it or
     asked back. `release` is the version that the register should run, as far as it can prove it; absent where it is on
-    its own. `acked_through` is the mark of the `epoch` that the register named; None where that has ended.
+    its own. `acked_through` is the mark of the `epoch` that the register named; None where that has ended. `store` and
+    `register` are where it stands, which may be elsewhere than it was enrolled.
     """
 
     centre_epoch: str
@@ -346,6 +347,8 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     release: str | UnsetType = UNSET
     epoch: str | UnsetType = UNSET
     acked_through: int | UnsetType | None = UNSET
+    store: str | UnsetType = UNSET
+    register: str | UnsetType = UNSET
 
     @property
     def announced(self) -> tuple[AnnouncedProgram, ...]:

@@ -17,7 +17,7 @@ from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
 from central.db.database import Database
 from central.folder import DataFolder
-from central.journal import Journal, Revoked
+from central.journal import Journal, Moved, Revoked
 
 enrolment = typer.Typer()
 registers = typer.Typer()
@@ -128,6 +128,26 @@ def registers_revoke(
     if not found:
         fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
     say(as_json, operations.Revoked(device=device), f"{device} is refused from now on.")
+
+
+@registers.command("move")
+def registers_move(
+    *,
+    data: Data,
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    store: Annotated[str, typer.Option(help="The store where it stands now.")],
+    register: Annotated[str, typer.Option(help="Its number there.")],
+    as_json: Json = False,
+) -> None:
+    """Let a register stand in another store, or under another number; what it has queued arrives as it is."""
+    with opened(data, as_json) as (folder, database):
+        try:
+            database.write_now(lambda connection: devices.move(connection, device, store, register))
+        except devices.NotMovedError as error:
+            fail(as_json, str(error))
+        Journal(folder.journal).note(Moved(device=device, store=store, register=register, at=utc_now()))
+    text = f"{device} is register {register} of store {store}; it hears of it within half a minute of being on line."
+    say(as_json, operations.Moved(device=device, store=store, register=register), text)
 
 
 @registers.command("release")

@@ -15,21 +15,24 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
 from agent.centre import CentreLink
+from central import devices
 from config.settings import CentreSettings
 from sync.enrolling import enrol
-from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, parse_code
+from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, load_enrolment, parse_code
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
 from sync.loop import LookedUp
 from sync.purging import nothing_else
+from sync.session import HEARTBEAT_S
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import EpochState
 from sync.store.store import Store
 from sync.updates import NoUpdates
 from tests.agent.shop import Shop
 from tests.browser.till import free_port
-from tests.sync.centre import FACTS, running_centre
+from tests.sync.centre import FACTS, QUICK_HEARTBEAT_S, running_centre
 
 
 def ca_pem() -> str:
@@ -57,7 +60,7 @@ def save_enrolment(shop: Shop, *, with_key: bool = True) -> None:
     (state / FILE_NAME).write_bytes(msgspec.json.encode(enrolment))
 
 
-def link_of(shop: Shop, changed: asyncio.Event) -> CentreLink:
+def link_of(shop: Shop, changed: asyncio.Event, *, heartbeat_s: float = HEARTBEAT_S) -> CentreLink:
     state = shop.folder / "state"
     return CentreLink(
         folder=state,
@@ -69,6 +72,7 @@ def link_of(shop: Shop, changed: asyncio.Event) -> CentreLink:
         mapped=lambda _: None,
         masked=nothing_else,
         updates=NoUpdates(),
+        heartbeat_s=heartbeat_s,
     )
 
 
@@ -205,3 +209,23 @@ async def test_a_register_is_enrolled_by_a_code_while_it_waits(shop: Shop) -> No
 
     assert link.enrolment is not None
     assert (link.enrolment.store, link.enrolment.register) == ("12", "3")
+
+
+async def test_a_register_that_is_moved_goes_by_its_new_place_and_says_so_at_its_next_start(shop: Shop) -> None:
+    changed = asyncio.Event()
+    state = shop.folder / "state"
+    async with running_centre(shop.folder / "centre") as centre:
+        before = await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
+        link = link_of(shop, changed, heartbeat_s=QUICK_HEARTBEAT_S)
+        running = asyncio.create_task(link.run(lambda: None))
+        try:
+            centre.write(lambda connection: devices.move(connection, before.device, "13", "2"))
+            while link.enrolment is None or link.enrolment.store != "13":
+                changed.clear()
+                await changed.wait()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    assert link.enrolment == replace(before, store="13", register="2")
+    assert load_enrolment(state) == link.enrolment

@@ -338,6 +338,10 @@ async def test_a_centre_from_nothing_to_points_and_a_clean_stop(tmp_path: Path) 
             assert [entry["points"] for entry in shown["entries"]] == [10]
             _, listed = await asyncio.to_thread(answer, "registers", "list", *where)
             assert [register["device"] for register in listed["registers"]] == [till.device]
+            move = ("registers", "move", *where, till.device, "--store", "13", "--register")
+            assert (await asyncio.to_thread(answer, *move, "2"))[0] == 0
+            assert (await till.heartbeat()).store == "13"
+            assert (await asyncio.to_thread(answer, *move[:-4], "d0", *move[-3:], "9"))[0] == 1
             _, link = await asyncio.to_thread(answer, "open", *where)
             async with session.get(link["open"], allow_redirects=False) as opened:
                 assert opened.status == 303

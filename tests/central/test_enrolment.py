@@ -12,9 +12,9 @@ import pytest
 from aiohttp import WSMsgType
 from msgspec import UNSET
 
-from central import devices, live, operations, quarantine, server
+from central import devices, live, operations, quarantine, scopes, server
 from central.db import tables
-from central.journal import Journal, Revoked
+from central.journal import Enrolled, Journal, Moved, Revoked, replay
 from sync import base64url
 from sync.enrolment import parse_code
 from sync.wire import IngestResponse
@@ -278,3 +278,57 @@ async def test_who_takes_a_place_shuts_out_who_had_it_by_the_same_act(centre: Ru
     await anew.open_epoch()
     assert await anew.heartbeat()
     assert [fact.device for fact in Journal(centre.folder.journal).facts() if isinstance(fact, Revoked)] == [old.device]
+
+
+async def test_a_register_that_moves_goes_on_with_its_chain_in_the_scope_of_its_new_store(
+    centre: RunningCentre,
+) -> None:
+    # Given a register that sold in store 12, where registers hold whom they saw
+    centre.write(lambda connection: scopes.set_policy(connection, scopes.ALL_STORES, scopes.DEFAULT, NOON))
+    till = await centre.till()
+    assert (await till.sell(receipt(1))).acked_through == 1
+    before = await till.heartbeat()
+    # When it is moved
+    centre.write(lambda connection: devices.move(connection, till.device, "13", "2"))
+    # Then it hears where it is and whose members it holds, and its chain goes on
+    after = await till.heartbeat()
+    assert (before.store, before.register, after.store, after.register) == ("12", "3", "13", "2")
+    assert after.scope == centre.read(lambda connection: scopes.scope_of(connection, "13")).name != before.scope
+    assert (await till.sell(receipt(2))).acked_through == 2
+
+
+async def test_a_live_connection_hears_of_the_store_where_its_register_is() -> None:
+    moved, stays = (live.LiveConnection(live.live_socket(), "12") for _ in range(2))
+    connections = live.LiveConnections()
+    connections._of = {"d1": [moved], "d2": [stays]}
+
+    connections.stands_at("d1", "13")
+
+    assert connections.stores() == {"12", "13"}
+
+
+async def test_a_register_moves_to_a_place_that_is_free_and_only_in_service(centre: RunningCentre) -> None:
+    here, there = await centre.till("3"), await centre.till("4")
+
+    def move(device: str, register: str) -> None:
+        centre.write(lambda connection: devices.move(connection, device, "12", register))
+
+    with pytest.raises(devices.NotMovedError, match=there.device):
+        move(here.device, "4")
+    move(here.device, "3")
+    centre.write(lambda connection: devices.revoke(connection, there.device, NOON))
+    move(here.device, "4")
+    for gone in (there.device, "d0"):
+        with pytest.raises(devices.NotMovedError, match="registers list"):
+            move(gone, "5")
+
+
+def test_a_backup_takes_no_move_back(centre: RunningCentre) -> None:
+    facts = (
+        Enrolled(at=NOON, token_hash="a" * 64, device="d1", store="12", register="3", public_key="k"),
+        Moved(at=NOON, device="d1", store="13", register="2"),
+    )
+
+    centre.write(lambda connection: replay(connection, facts))
+
+    assert centre.read(devices.places_of)["d1"] == "13/2"
