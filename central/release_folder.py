@@ -10,9 +10,11 @@ Never decides which register takes a release (`central.rings` does), and keeps n
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
@@ -49,6 +51,8 @@ SNAPSHOT_GOOD_FOR: Final = timedelta(days=30)
 TIMESTAMP_GOOD_FOR: Final = timedelta(days=7)
 # The centre signs anew when a third of the time is over.
 RENEWED_AFTER: Final = 1 / 3
+# So long before a person's signature ends it is asked for.
+SIGNED_AGAIN_BEFORE: Final = timedelta(days=60)
 # A register that is just reading goes by the timestamp before.
 KEPT_SNAPSHOTS: Final = 4
 MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
@@ -146,6 +150,10 @@ class ReleaseFolder:
 
     def publish(self, archives: Sequence[Path], signer: CryptoSigner, now: datetime) -> None:
         """Adds files to what registers can prove. Raises ReleaseError; then nothing is published."""
+        with self._alone():
+            self._publish(archives, signer, now)
+
+    def _publish(self, archives: Sequence[Path], signer: CryptoSigner, now: datetime) -> None:
         version, targets = self._newest(Targets)
         for archive in archives:
             size = archive.stat().st_size
@@ -180,15 +188,29 @@ class ReleaseFolder:
             Timestamp.type: self._timestamp().signed.expires,
         }
 
-    def renew(self, now: datetime) -> bool:
-        """Says anew that all is still so, where that was some time ago. Whether it did."""
+    def renew(self, now: datetime) -> dict[str, datetime]:
+        """Says anew that all is still so, where that was some time ago. What a person has to sign soon, and by when.
+
+        Raises ReleaseError where the folder cannot be read, OSError.
+        """
         if not self.is_set_up():
-            return False
-        since = self._timestamp().signed.expires - TIMESTAMP_GOOD_FOR
-        if now < since + TIMESTAMP_GOOD_FOR * RENEWED_AFTER:
-            return False
-        self._tell_of(self._newest(Targets)[0], now)
-        return True
+            return {}
+        with self._alone():
+            try:
+                since = self._timestamp().signed.expires - TIMESTAMP_GOOD_FOR
+                if now >= since + TIMESTAMP_GOOD_FOR * RENEWED_AFTER:
+                    self._tell_of(self._newest(Targets)[0], now)
+                ends = self.expires()
+            except RepositoryError as error:
+                raise ReleaseError(f"{self.metadata} is damaged ({error}); put it back from a copy") from error
+        return {kind: ends[kind] for kind in (Root.type, Targets.type) if ends[kind] - now < SIGNED_AGAIN_BEFORE}
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The centre that serves and a command sign one after the other."""
+        with (self.path / "lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
 
     def _sign_targets(self, targets: Metadata[Targets], version: int, signer: CryptoSigner, now: datetime) -> None:
         targets.signed.version = version

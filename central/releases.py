@@ -6,7 +6,7 @@ Owns their rows and the files that registers fetch. Which ring is next `central.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,13 @@ def release_file(folder: Path, kind: str, name: str) -> Path | None:
 def offer(connection: Connection, version: str, canaries: Sequence[str], soak: timedelta, now: datetime) -> None:
     """Offers a release to its first ring. Raises ReleaseRefusedError."""
     version_key(version)
+    stores = _stores(connection)
+    unknown = [store for store in canaries if store not in stores]
+    if unknown:
+        raise ReleaseRefusedError(f"no register is enrolled in store {unknown[0]}; name stores that have some")
+    if not canaries and not any(rings.takes(device, store, "canary", ()) for store, device in stores.items()):
+        # A small chain: the first ring is the store of whoever stands first among all.
+        canaries = sorted(stores, key=lambda store: rings.share_of(stores[store]))[:1]
     if _row(connection, version) is not None:
         raise ReleaseRefusedError(f"{version} was offered already: a version is released once, give the next one")
     connection.execute(
@@ -80,6 +87,16 @@ def offer(connection: Connection, version: str, canaries: Sequence[str], soak: t
             canaries=msgspec.json.encode(list(canaries)).decode(),
         )
     )
+
+
+def _stores(connection: Connection) -> dict[str, str]:
+    """Of each store with registers in service, the one that stands first among all."""
+    devices = tables.devices.c
+    found: dict[str, str] = {}
+    for row in connection.execute(select(devices.id, devices.store).where(devices.revoked_at.is_(None))):
+        first = found.setdefault(row.store, row.id)
+        found[row.store] = min(first, row.id, key=rings.share_of)
+    return found
 
 
 def stop(connection: Connection, version: str, reason: str) -> None:
@@ -99,7 +116,8 @@ def go_on(connection: Connection, version: str, now: datetime) -> Ring:
         if following is None:
             raise ReleaseRefusedError(f"{version} is offered to all already")
         ring = following
-    _change(connection, version, ring=ring, entered_at=now, stopped=None)
+    excused = [one.id for one in _devices(connection, version) if one.gave_up]
+    _change(connection, version, ring=ring, entered_at=now, stopped=None, excused=msgspec.json.encode(excused).decode())
     return ring
 
 
@@ -150,14 +168,20 @@ def _judged(connection: Connection, release: Release, now: datetime) -> Judgemen
         release.version,
         release.ring,
         release.canaries,
-        _devices(connection, release.version),
+        _devices(connection, release.version, _excused(connection, release.version)),
         since=release.entered_at,
         soak=timedelta(seconds=release.soak_s),
         now=now,
     )
 
 
-def _devices(connection: Connection, version: str) -> list[rings.Device]:
+def _excused(connection: Connection, version: str) -> frozenset[str]:
+    """Registers that had given it up when somebody had it go on."""
+    row = _row(connection, version)
+    return frozenset(msgspec.json.decode(row.excused, type=list[str])) if row is not None else frozenset()
+
+
+def _devices(connection: Connection, version: str, excused: Collection[str] = ()) -> list[rings.Device]:
     devices = tables.devices.c
     found = connection.execute(
         select(devices.id, devices.store, devices.version, devices.last_contact, devices.given_up).where(
@@ -171,6 +195,7 @@ def _devices(connection: Connection, version: str) -> list[rings.Device]:
             version=row.version,
             last_contact=row.last_contact,
             gave_up=_reason(row.given_up, version),
+            excused=row.id in excused,
         )
         for row in found
     ]

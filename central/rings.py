@@ -19,10 +19,13 @@ RINGS: Final[tuple[Ring, ...]] = get_args(Ring)
 # Registers of the first ring, of 10,000, where no stores were named for it.
 CANARY_SHARE: Final = 0.01
 TENTH_SHARE: Final = 0.1
-# A register that did not speak for this long is silent; it speaks every half minute.
-SILENT_AFTER: Final = timedelta(minutes=15)
-# A register that was off for this long is not waited for.
-AWAY_AFTER: Final = timedelta(days=1)
+# A register that did not speak for this long is silent: longer than from one evening to the next, so that when a shop
+# closes tells nothing.
+SILENT_AFTER: Final = timedelta(hours=26)
+# A register that was off for this long was off for something else, and is not waited for.
+AWAY_AFTER: Final = timedelta(days=7)
+# Of so few others nothing is usual.
+MIN_OTHERS: Final = 10
 # Of those that took it, so many may have gone back; of the first ring none. A machine can break by itself.
 MAX_REVERTED_SHARE: Final = 0.01
 # So many more of those that took it may be silent than of the others, before that is no chance any more.
@@ -33,13 +36,17 @@ ENOUGH_SHARE: Final = 0.9
 
 
 class Device(Struct, frozen=True, kw_only=True):
-    """A register in service. `gave_up` says why it went back from the release, or would not take it; else empty."""
+    """A register in service. `gave_up` says why it went back from the release, or would not take it; else empty.
+
+    `excused` where somebody had the release go on all the same.
+    """
 
     id: str
     store: str
     version: str
     last_contact: datetime | None
     gave_up: str = ""
+    excused: bool = False
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -58,8 +65,8 @@ def takes(device: str, store: str, ring: Ring, canaries: Collection[str]) -> boo
     if canaries:
         if store in canaries:
             return True
-        return ring == "tenth" and _share_of(device) < TENTH_SHARE
-    return _share_of(device) < (CANARY_SHARE if ring == "canary" else TENTH_SHARE)
+        return ring == "tenth" and share_of(device) < TENTH_SHARE
+    return share_of(device) < (CANARY_SHARE if ring == "canary" else TENTH_SHARE)
 
 
 def judged(
@@ -68,7 +75,7 @@ def judged(
 ) -> Judgement:  # fmt: skip
     """How the ring does, in which the release is `since`; it lasts as long as `soak` at least."""
     inside = [one for one in devices if takes(one.id, one.store, ring, canaries)]
-    present = [one for one in inside if one.last_contact is not None and now - one.last_contact < AWAY_AFTER]
+    present = _present([one for one in inside if not one.excused], now)
     runs = sum(one.version == version for one in present)
     stop = _too_many_gave_up(version, ring, inside) or _too_many_silent(version, devices, inside, now)
     is_through = bool(present) and runs >= ENOUGH_SHARE * len(present) and now - since >= soak
@@ -77,7 +84,7 @@ def judged(
 
 def _too_many_gave_up(version: str, ring: Ring, inside: Sequence[Device]) -> str:
     took = sum(one.version == version or bool(one.gave_up) for one in inside)
-    gave_up = [one for one in inside if one.gave_up]
+    gave_up = [one for one in inside if one.gave_up and not one.excused]
     allowed = 0 if ring == "canary" else int(MAX_REVERTED_SHARE * took)
     if len(gave_up) <= allowed:
         return ""
@@ -88,11 +95,16 @@ def _too_many_silent(version: str, devices: Sequence[Device], inside: Sequence[D
     """By what is usual: where a line of the carrier is cut, those that did not take it are silent as well."""
     took = [one for one in inside if one.version == version]
     silent = _silent(took, now)
-    others = [one for one in devices if one.version != version]
-    usual = len(_silent(others, now)) / len(others) if others else 0.0
+    others = [one for one in _present(devices, now) if one.version != version]
+    usual = len(_silent(others, now)) / len(others) if len(others) >= MIN_OTHERS else 0.0
     if not silent or len(silent) < min(MIN_SILENT, len(took)) or len(silent) / len(took) <= usual + MAX_MORE_SILENT:
         return ""
     return f"{len(silent)} of {len(took)} registers that took it are silent, such as {silent[0].id}"
+
+
+def share_of(device: str) -> float:
+    """Where a register stands among all, always the same: 0 to 1."""
+    return int.from_bytes(hashlib.sha256(device.encode()).digest()[:8]) / 2**64
 
 
 def after(ring: Ring) -> Ring | None:
@@ -101,13 +113,10 @@ def after(ring: Ring) -> Ring | None:
     return RINGS[follows] if follows < len(RINGS) else None
 
 
+def _present(devices: Sequence[Device], now: datetime) -> list[Device]:
+    return [one for one in devices if one.last_contact is not None and now - one.last_contact < AWAY_AFTER]
+
+
 def _silent(devices: Sequence[Device], now: datetime) -> list[Device]:
-    """Those that spoke within the last day and do not any more: one that was switched off long ago tells nothing."""
-    return [
-        one for one in devices if one.last_contact is not None and SILENT_AFTER <= now - one.last_contact < AWAY_AFTER
-    ]
-
-
-def _share_of(device: str) -> float:
-    """Where a register stands among all, always the same: 0 to 1."""
-    return int.from_bytes(hashlib.sha256(device.encode()).digest()[:8]) / 2**64
+    """Those that spoke within the week and do not any more."""
+    return [one for one in _present(devices, now) if one.last_contact and now - one.last_contact >= SILENT_AFTER]

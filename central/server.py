@@ -222,12 +222,16 @@ class Server:
                 _log.info("release_goes_on", version=moved.version, ring=moved.ring)
         if not self._folder.releases.exists():
             return
-        from central.release_folder import ReleaseFolder  # noqa: PLC0415 - only a centre that releases pays for it
+        # Only a centre that releases pays for what this loads.
+        from central.release_folder import ReleaseError, ReleaseFolder  # noqa: PLC0415
 
         try:
-            await asyncio.to_thread(ReleaseFolder(self._folder.releases).renew, self._clock())
-        except (OSError, ValueError) as error:
+            soon = await asyncio.to_thread(ReleaseFolder(self._folder.releases).renew, self._clock())
+        except (OSError, ReleaseError) as error:
             _log.error("releases_not_renewed", error=str(error))
+        else:
+            for kind, until in soon.items():
+                _log.warning("releases_end_soon", signed=kind, until=until.isoformat())
 
     async def _renew_certificate(self, tls: ssl.SSLContext) -> None:
         """Registers connect on; the certificate in use is good for a year more, so a failure is only said."""

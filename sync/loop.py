@@ -281,8 +281,7 @@ class SyncLoop:
             await self._keep_joining(answer)
             if self._placed is not None and answer.store and answer.register:
                 self._placed(answer.store, answer.register)
-            if answer.release is not UNSET:
-                self._updates.wanted(answer.release)
+            self._updates.wanted(answer.release or None)
             for shed in (Writing.shed, Writing.drop_used_scans):
                 while await self._store.write(shed, drains=True):
                     pass

@@ -13,8 +13,8 @@ class Updates(Protocol):
     def given_up(self) -> tuple[GivenUp, ...]:
         """Releases that were tried here, or looked at, and are not tried again."""
 
-    def wanted(self, version: str) -> None:
-        """The centre wants this version here."""
+    def wanted(self, version: str | None) -> None:
+        """The centre wants this version here, or none in particular."""
 
 
 class NoUpdates:
@@ -23,5 +23,5 @@ class NoUpdates:
     def given_up(self) -> tuple[GivenUp, ...]:
         return ()
 
-    def wanted(self, version: str) -> None:
+    def wanted(self, version: str | None) -> None:
         """Nothing can be done about it here."""

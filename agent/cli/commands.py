@@ -221,11 +221,12 @@ def self_test(
         bool, typer.Option("--store", help="Open a copy of the store too, and keep one; the agent must not run.")
     ] = False,
     config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Say whether this version can run on this machine."""
     from agent.cli.self_test import self_test_command
 
-    raise typer.Exit(self_test_command(store=store, config=config))
+    raise typer.Exit(self_test_command(store=store, config=config, as_json=as_json))
 
 
 @app.command()

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
 from agent.cli.exit_codes import DONE, PROBLEM
-from agent.cli.outcome import complain, guarded, say
-from agent.state import STORE_FILE, keeper_of, store_path
+from agent.cli.outcome import complain, guarded, say, say_json
+from agent.state import keeper_of, store_path
+from agent.updating.machine import NOT_NOW, TriedStore
 from config.load import load_settings
 from config.settings import Settings
+from sync.keys import SecretError
+from sync.store.errors import StoreKeyError
+from sync.store.examination import backup_of, files_of
 from sync.store.store import Store
+from sync.store.witness import witness_of
 
 # What a register loads while it runs; a library that does not load on this machine shows here.
 _PARTS = (
     "agent.register",
     "agent.updating.updater",
-    "agent.updating.machine",
+    "agent.cli.update",
     "drivers.relay.process",
     "drivers.receipts.readers",
     "sync.loop",
 )
-BACKUP_FOLDER = "before-update"
+# What has to be free besides two copies: the room of the sales that come while it is tried.
+SPARE_BYTES = 50 * 1024 * 1024
 
 
-def self_test_command(*, config: str | None, store: bool) -> int:
+def self_test_command(*, config: str | None, store: bool, as_json: bool) -> int:
     """Load all parts and the settings, and with `store` open a copy of the store; the agent must not run then.
 
-    Exit codes: 0 it can run here, 1 it cannot, 2 a setting is not one that this version takes.
+    Exit codes: 0 it can run here, 1 it cannot, 2 a setting is not one that this version takes, 75 not to be said now.
     """
 
     def work() -> int:
@@ -36,38 +43,54 @@ def self_test_command(*, config: str | None, store: bool) -> int:
             try:
                 import_module(part)
             except ImportError as error:
-                return complain("self-test", f"{part} does not load: {error}", PROBLEM, as_json=False)
+                return complain("self-test", f"{part} does not load: {error}", PROBLEM, as_json=as_json)
         settings = load_settings(config)
-        if store and store_path(settings).exists():
-            say(f"The store opens; {_tried(settings)} entries wait in it.")
-        return DONE
-
-    return guarded("self-test", work, as_json=False)
-
-
-def _tried(settings: Settings) -> int:
-    """Entries that wait, by a copy that this version has brought up to date. The copy before that stays as a backup."""
-    folder = store_path(settings).parent
-    backup, tried = folder / BACKUP_FOLDER, folder / f"{BACKUP_FOLDER}.tried"
-    _copy(folder, backup)
-    _copy(backup, tried)
-    try:
-        opened = Store.open(tried / STORE_FILE, keeper_of(settings), recover=False)
+        if not store or not store_path(settings).exists():
+            return _say(TriedStore(), as_json=as_json)
         try:
-            return opened.queued()
-        finally:
-            opened.close()
+            return _say(_tried(settings), as_json=as_json)
+        except (StoreKeyError, SecretError, OSError) as error:
+            return complain("self-test", error, NOT_NOW, as_json=as_json)
+
+    return guarded("self-test", work, as_json=as_json)
+
+
+def _say(tried: TriedStore, *, as_json: bool) -> int:
+    if as_json:
+        say_json(tried)
+    else:
+        say(f"It can run here; {tried.queued} entries wait for the centre.")
+    return DONE
+
+
+def _tried(settings: Settings) -> TriedStore:
+    """By a copy that this version brings up to date. The copy of before stays, until the next update or an erasure."""
+    store = store_path(settings)
+    backup = backup_of(store)
+    tried = backup.with_name(f"{backup.name}.tried")
+    shutil.rmtree(tried, ignore_errors=True)
+    needed = 2 * sum(file.stat().st_size for file in files_of(store) if file.exists()) + SPARE_BYTES
+    if shutil.disk_usage(store.parent).free < needed:
+        raise OSError(f"{needed // (1024 * 1024)} MB have to be free on the disk of {store.parent}")
+    _copy(store, backup)
+    try:
+        _copy(backup / store.name, tried)
+        with closing(Store.open(tried / store.name, keeper_of(settings), recover=False)) as opened:
+            return TriedStore(queued=opened.queued(), readable_from=opened.readable_from())
     finally:
         shutil.rmtree(tried, ignore_errors=True)
 
 
-def _copy(source: Path, into: Path) -> None:
-    """The store's files; written beside, so that a cut leaves the earlier backup or the new one."""
+def _copy(store: Path, into: Path) -> None:
+    """The store's files; written beside, so that a cut leaves the earlier copy, or none, or this one."""
     beside = into.with_name(f".{into.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(mode=0o700)
-    for part in sorted(source.glob(f"{STORE_FILE}*")):
-        if part.is_file() and not part.name.endswith(".lock"):
-            shutil.copy2(part, beside / part.name)
-    shutil.rmtree(into, ignore_errors=True)
-    beside.rename(into)
+    try:
+        for part in (*files_of(store), witness_of(store)):
+            if part.exists():
+                shutil.copy2(part, beside / part.name)
+        shutil.rmtree(into, ignore_errors=True)
+        beside.rename(into)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

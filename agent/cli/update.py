@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import random
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, guarded, say, say_json
-from agent.updating.releases import ReleaseUnreachableError
 from agent.updating.services import ServiceError, Systemd
 from agent.updating.trial import Record
-from agent.updating.versions import NoRoomError, Versions
+from agent.updating.versions import Versions
 from agent.updating.wish import Wish, wish, wished
 from config.load import load_settings, settings_file, state_folder
 from config.settings import Settings
@@ -24,6 +26,8 @@ from sync.enrolment import EnrolmentError
 from sync.network import NetworkSettingError
 from sync.program_versions import version_key
 
+# A ring of thousands does not fetch at once; nobody waits for it.
+SPREAD_S = 1800.0
 _NOT_BY_VERSIONS = "this program was not installed by versions: update it the way it was installed"
 
 
@@ -55,7 +59,7 @@ def update_command(*, config: str | None, to: str | None, run: bool, as_json: bo
                 version_key(to)
             except ValueError as error:
                 return complain("update", error, USAGE, as_json=as_json)
-            wish(state, Wish(version=to, again=True))
+            wish(state, Wish(version=to, asked=secrets.token_hex(8)))
         wanted = wished(state)
         report = UpdateReport(
             current=versions.current(),
@@ -71,7 +75,7 @@ def update_command(*, config: str | None, to: str | None, run: bool, as_json: bo
 
     try:
         return guarded("update", work, as_json=as_json)
-    except (ReleaseUnreachableError, NoRoomError, ServiceError, EnrolmentError, NetworkSettingError) as error:
+    except (ServiceError, EnrolmentError, NetworkSettingError) as error:
         return complain("update", error, PROBLEM, as_json=as_json)
 
 
@@ -82,7 +86,7 @@ def _run(config: Path, settings: Settings, versions: Versions) -> int:
     from agent.updating.updater import Updater
 
     log_to_stderr()
-    root = settings.update.root
+    root, state = settings.update.root, state_folder(settings)
     with _alone(versions.root) as first:
         if not first:
             return DONE
@@ -91,14 +95,21 @@ def _run(config: Path, settings: Settings, versions: Versions) -> int:
             versions, machine, Systemd(), now=lambda: datetime.now(UTC), monotonic_s=time.monotonic, sleep=time.sleep
         )
         updater.take_up()
-        done = None
+        done: Wish | None = None
         # What was wished for while the last wish was carried out is carried out too.
-        while root is not None and (wanted := wished(state_folder(settings))) is not None and wanted != done:
-            if wanted.again:
-                versions.remember(versions.record().without(wanted.version))
-            updater.update_to(wanted.version)
+        while root is not None and (wanted := wished(state)) is not None and wanted != done:
+            if wanted.asked:
+                versions.remember(versions.record().asked_for(wanted.version, wanted.asked))
+            else:
+                time.sleep(random.SystemRandom().uniform(0, SPREAD_S))
+            if wished(state) == wanted:
+                updater.update_to(wanted.version, is_wanted=partial(_stands, state, wanted))
             done = wanted
     return DONE
+
+
+def _stands(state: Path, wanted: Wish) -> bool:
+    return wished(state) == wanted
 
 
 @contextmanager

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from agent.cli.connection import AgentUnreachableError, running_agent
+from agent.cli.outcome import Failure
+from agent.inspection import NotFoundError
 from agent.updating.releases import Releases
+from agent.updating.trial import MAX_REASON_CHARACTERS
 from agent.updating.updater import Glance
-from agent.updating.versions import Versions
+from agent.updating.versions import NoRoomError, Versions
 from config.load import state_folder
 from config.settings import Settings
 from loyalty.undecodable import UNDECODABLE
 from sync.enrolment import load_enrolment
 from sync.network import way_of
+from sync.store.schema import MIGRATIONS
 
 # Loading everything takes a second, copying and opening a large store some more.
 SELF_TEST_WITHIN_S: Final = 120.0
-# What a failed self-test says last is the reason; the rest is a traceback.
-MAX_REASON_CHARACTERS: Final = 300
+# The exit code of a self-test that could not find out: no room for a copy, or the key is not at hand.
+NOT_NOW: Final = 75
+
+
+class TriedStore(Struct, frozen=True, kw_only=True):
+    """What a self-test says of the store: entries that wait, and how many migrations a program has to know then."""
+
+    queued: int = 0
+    readable_from: int = 0
 
 
 class _Version(Struct, frozen=True, kw_only=True):
@@ -64,28 +77,64 @@ class RegisterMachine:
             return None
         try:
             status = agent.status_as(_Status)
-        except (AgentUnreachableError, *UNDECODABLE):
+        except (AgentUnreachableError, NotFoundError, *UNDECODABLE):
             return None
         return Glance(version=status.versions.tillside, verdict=status.verdict, is_selling=status.selling)
 
     def check(self, command: Path) -> str:
-        return self._self_tested(command)
+        return self._self_tested(command)[0]
 
     def try_store(self, command: Path) -> str:
-        return self._self_tested(command, "--store")
+        reason, said = self._self_tested(command, "--store")
+        if reason:
+            return reason
+        told = msgspec.json.decode(said, type=TriedStore)
+        if told.readable_from > len(MIGRATIONS):
+            return (
+                f"the version in use could not go on with its store: it knows {len(MIGRATIONS)} migrations of it, and "
+                f"{told.readable_from} are needed; update to a version between the two first"
+            )
+        return ""
 
-    def _self_tested(self, command: Path, *options: str) -> str:
-        """Why the version cannot be used; empty where it can."""
+    def _self_tested(self, command: Path, *options: str) -> tuple[str, bytes]:
+        """Why the version cannot be used, empty where it can; and what it printed. Raises NoRoomError."""
         try:
             done = subprocess.run(
-                [command, "self-test", "--config", self._config, *options],
+                [command, "self-test", "--config", self._config, "--json", *options],
                 timeout=SELF_TEST_WITHIN_S,
                 capture_output=True,
                 check=False,
+                **_as_agent(state_folder(self._settings)),
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"its self-test did not end: {error}"[:MAX_REASON_CHARACTERS]
+        except subprocess.TimeoutExpired as error:
+            return f"its self-test did not end within {error.timeout:.0f} s", b""
+        except OSError as error:
+            return f"its self-test does not start: {error}", b""
         if done.returncode == 0:
-            return ""
-        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"ended with {done.returncode}"]
-        return f"its self-test failed: {said[-1]}"[:MAX_REASON_CHARACTERS]
+            return "", done.stdout
+        said = _last_line(done.stdout) or _last_line(done.stderr) or f"it ended with {done.returncode}"
+        if done.returncode == NOT_NOW:
+            raise NoRoomError(said)
+        return f"its self-test failed: {said}"[:MAX_REASON_CHARACTERS], b""
+
+
+def _as_agent(state: Path) -> dict[str, Any]:
+    """As whom the version tests itself: whose the state folder is. Not by `runuser`, whose PAM needs what the unit of
+    the updater may not.
+    """
+    if os.name != "posix" or os.geteuid() != 0:
+        return {}
+    import grp  # noqa: PLC0415 - not on Windows
+    import pwd  # noqa: PLC0415
+
+    owner = pwd.getpwuid(state.stat().st_uid)
+    groups = [group.gr_gid for group in grp.getgrall() if owner.pw_name in group.gr_mem]
+    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": groups}
+
+
+def _last_line(said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    try:
+        return msgspec.json.decode(lines[-1], type=Failure).error if lines else ""
+    except UNDECODABLE:
+        return lines[-1]

@@ -9,6 +9,7 @@ AGENT: Final = "tillside.service"
 RELAY: Final = "tillside-relay.service"
 # The unit's own limit for stopping is 20 s.
 WITHIN_S: Final = 40.0
+MAX_SAID_CHARACTERS: Final = 200
 
 
 class ServiceError(Exception):
@@ -25,7 +26,9 @@ class Services(Protocol):
         """Starts the agent by the link `current`; one that runs is started anew. Raises ServiceError."""
 
     def renew_relay(self) -> None:
-        """A relay that runs goes on with the version in use. The POS's port stays open meanwhile."""
+        """A relay that runs goes on with the version in use. The POS's port stays open meanwhile. Raises ServiceError
+        where it does not come up again.
+        """
 
 
 class Systemd:
@@ -49,4 +52,4 @@ def _systemctl(verb: str, unit: str) -> None:
         raise ServiceError(f"{' '.join(asked)}: {error}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
-        raise ServiceError(f"{' '.join(asked)} ended with {done.returncode}: {said}")
+        raise ServiceError(f"{' '.join(asked)} ended with {done.returncode}: {said[:MAX_SAID_CHARACTERS]}")

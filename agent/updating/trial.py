@@ -24,7 +24,8 @@ KEPT_AFTER_S: Final = 600.0
 # The machine, or the one that watches, started so often during one trial: then the new version is taken for the cause.
 MAX_STARTS: Final = 3
 # Versions that were given up; a register meets few of them before somebody looks.
-MAX_REFUSED: Final = 32
+MAX_REFUSED: Final = 16
+MAX_REASON_CHARACTERS: Final = 300
 
 Verdict = Literal["wait", "keep", "revert"]
 
@@ -33,7 +34,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     """A version that is in use until it is kept or gone back from.
 
     `verdict` is how the register was before, as `tillside status` says it. `starts` counts who took the trial up.
-    `failed` says why it is being gone back from; until then it is empty.
+    `failed` says why it is being gone back from; until then it is empty. `relay` is true once the relay may run it.
     """
 
     version: str
@@ -42,6 +43,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     verdict: str
     starts: int = 1
     failed: str = ""
+    relay: bool = False
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -53,17 +55,31 @@ class Refused(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """All that is remembered, as `update.json` has it."""
+    """All that is remembered, as `update.json` has it.
+
+    `asked` names the last wish of a person that was taken up, `cut` the version that was stopped for and not switched
+    to, and how often in a row.
+    """
 
     trial: Trial | None = None
     refused: tuple[Refused, ...] = ()
+    asked: str = ""
+    cut: tuple[str, int] = ("", 0)
 
     def refuses(self, version: str) -> bool:
         return any(one.version == version for one in self.refused)
 
-    def without(self, version: str) -> Record:
-        """Let it be tried again: a person asks for it."""
-        return replace(self, refused=tuple(one for one in self.refused if one.version != version))
+    def asked_for(self, version: str, asked: str) -> Record:
+        """A person asks for it: once for each time that they ask, it is tried again."""
+        if self.asked == asked:
+            return self
+        refused = tuple(one for one in self.refused if one.version != version)
+        return replace(self, refused=refused, asked=asked, cut=("", 0))
+
+    def was_cut(self, version: str) -> Record:
+        """The trial ended before its version ran."""
+        times = self.cut[1] + 1 if self.cut[0] == version else 1
+        return replace(self, trial=None, cut=(version, times))
 
     def gone_back(self, at: AwareDatetime) -> Record:
         """The trial is over, and its version is not tried again."""
@@ -73,7 +89,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
     def refusing(self, version: str, at: AwareDatetime, reason: str) -> Record:
         others = [one for one in self.refused if one.version != version]
-        refused = (*others, Refused(version=version, at=at, reason=reason))[-MAX_REFUSED:]
+        refused = (*others, Refused(version=version, at=at, reason=reason[:MAX_REASON_CHARACTERS]))[-MAX_REFUSED:]
         return replace(self, refused=refused)
 
 

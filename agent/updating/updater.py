@@ -13,24 +13,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.updating.releases import ReleaseRefusedError
+from agent.updating.releases import ReleaseRefusedError, ReleaseUnreachableError
 from agent.updating.services import ServiceError, Services
 from agent.updating.trial import MAX_STARTS, Probation, Trial, is_well, judged, superfluous, watched
-from agent.updating.versions import UnusableArchiveError, Versions
+from agent.updating.versions import NoRoomError, UnusableArchiveError, Versions
 from sync.program_versions import newer
 
 log = structlog.get_logger(__name__)
 
 # How often a version on trial is looked at, and how often it is asked whether a sale is open.
 LOOK_EVERY_S: Final = 2.0
+# An agent that is busy answers late, and between two customers there is a moment: so many looks in a row say that it is
+# quiet.
+QUIET_LOOKS: Final = 3
 # The till is used all day in some shops; after this the wish is taken up again by the next run.
-WAIT_FOR_QUIET_S: Final = 12 * 3600.0
+WAIT_FOR_QUIET_S: Final = 2 * 3600.0
+# A stop for an update that was cut so often in a row is the new version's doing.
+MAX_CUTS: Final = 3
+
+Ended = Literal["in_use", "given_up", "not_now"]
+"""What came of a wish: the version runs; it is not tried again; or the next run may do it."""
 
 
 class Glance(Struct, frozen=True, kw_only=True):
@@ -51,7 +59,10 @@ class Machine(Protocol):
         """None where no agent answers."""
 
     def check(self, command: Path) -> str:
-        """Has a version look at itself, without the store: why it cannot be used; empty where it can."""
+        """Has a version look at itself, without the store: why it cannot be used; empty where it can.
+
+        Raises NoRoomError where that cannot be said now.
+        """
 
     def try_store(self, command: Path) -> str:
         """The same with a copy of the store, which is kept beside it. The agent does not run meanwhile."""
@@ -80,16 +91,21 @@ class Updater:
     def take_up(self) -> None:
         """Ends what an earlier run began. Call it first, always. Raises ServiceError, OSError."""
         self._versions.clear()
-        record = self._versions.record()
+        record, current = self._versions.record(), self._versions.current()
         trial = record.trial
         if trial is None:
             return
-        if trial.failed:
+        if current not in (trial.version, trial.previous) or trial.previous not in self._versions.installed():
+            # Somebody installed another one meanwhile: theirs counts.
+            self._versions.remember(replace(record, trial=None))
+        elif trial.failed:
             self._go_back(trial)
-        elif self._versions.current() != trial.version:
+        elif current != trial.version:
             # Cut before the switch: nothing of the new version ran, and the agent may have been stopped for it.
             self._have_it_run(trial.previous)
-            self._versions.remember(replace(record, trial=None))
+            self._versions.remember(record.was_cut(trial.version))
+            if self._versions.record().cut[1] >= MAX_CUTS:
+                self._refuse(trial.version, f"the update was cut off {MAX_CUTS} times before the switch")
         elif trial.starts >= MAX_STARTS:
             self._give_up(trial, f"machine or updater started {trial.starts} times during its trial")
         else:
@@ -98,24 +114,26 @@ class Updater:
             self._have_it_run(trial.version)
             self._watch(again)
 
-    def update_to(self, version: str) -> bool:
-        """Whether that version is in use afterwards, or was. Raises ReleaseUnreachableError, NoRoomError, OSError."""
+    def update_to(self, version: str, *, is_wanted: Callable[[], bool] = lambda: True) -> Ended:
+        """`is_wanted` is asked again before the till is stopped. Raises ServiceError, OSError."""
         current = self._versions.current()
-        if current is None or not newer(version, current) or self._versions.record().refuses(version):
-            return current == version
+        if current is None or not newer(version, current):
+            return "in_use"
+        if self._versions.record().refuses(version):
+            return "given_up"
         try:
             if version not in self._versions.installed():
                 self._versions.unpack(self._machine.fetch(version), version)
-        except (ReleaseRefusedError, UnusableArchiveError) as error:
-            # Tomorrow the same name may be a whole file or a signed one: it is not remembered.
-            log.error("update_refused", version=version, reason=str(error))
-            return False
-        reason = self._machine.check(self._versions.command(version))
+            reason = self._machine.check(self._versions.command(version))
+        except (ReleaseRefusedError, ReleaseUnreachableError, UnusableArchiveError, NoRoomError) as error:
+            # Later the same name may be a whole file, or a signed one, and there may be room: it is not remembered.
+            log.error("update_not_now", version=version, reason=str(error))
+            return "not_now"
         if reason:
             self._refuse(version, reason)
-            return False
-        if not self._is_quiet():
-            return False
+            return "given_up"
+        if not self._is_quiet() or not is_wanted():
+            return "not_now"
         return self._switch(version, current)
 
     # Steps
@@ -123,14 +141,20 @@ class Updater:
     def _is_quiet(self) -> bool:
         """Waits until no sale is open."""
         until = self._monotonic_s() + WAIT_FOR_QUIET_S
-        while (glance := self._machine.glance()) is not None and glance.is_selling:
+        quiet = 0
+        while True:
+            glance = self._machine.glance()
+            quiet = 0 if glance is not None and glance.is_selling else quiet + 1
+            if quiet >= QUIET_LOOKS:
+                return True
             if self._monotonic_s() >= until:
                 return False
             self._sleep(LOOK_EVERY_S)
-        return True
 
-    def _switch(self, version: str, current: str) -> bool:
+    def _switch(self, version: str, current: str) -> Ended:
         before = self._machine.glance()
+        if before is not None and before.is_selling:
+            return "not_now"
         trial = Trial(
             version=version,
             previous=current,
@@ -139,25 +163,32 @@ class Updater:
         )
         # Before the agent is stopped: whoever takes this up after a cut starts it again.
         self._versions.remember(replace(self._versions.record(), trial=trial))
-        self._services.stop()
-        reason = self._machine.try_store(self._versions.command(version))
+        try:
+            self._services.stop()
+            reason = self._machine.try_store(self._versions.command(version))
+            if not reason:
+                self._versions.use(version)
+        except (NoRoomError, ServiceError, OSError) as error:
+            self._services.start()
+            self._versions.remember(replace(self._versions.record(), trial=None))
+            log.error("update_not_now", version=version, reason=str(error))
+            return "not_now"
         if reason:
             self._services.start()
             self._refuse(version, reason)
-            return False
-        self._versions.use(version)
+            return "given_up"
         log.info("update_on_trial", version=version, previous=current)
         try:
             self._services.start()
         except ServiceError as error:
             self._give_up(trial, str(error))
-            return False
+            return "given_up"
         return self._watch(trial)
 
-    def _watch(self, trial: Trial) -> bool:
+    def _watch(self, trial: Trial) -> Ended:
         probation = Probation(since=self._monotonic_s())
         said = ""
-        while True:
+        while self._versions.current() == trial.version:
             glance = self._machine.glance()
             now = self._monotonic_s()
             well = glance is not None and glance.version == trial.version and is_well(glance.verdict, trial.verdict)
@@ -165,22 +196,31 @@ class Updater:
             probation = watched(probation, is_well=well, now=now)
             verdict = judged(probation, now)
             if verdict == "keep":
-                self._keep(trial)
-                return True
+                return self._keep(trial)
             if verdict == "revert":
                 self._give_up(trial, said)
-                return False
+                return "given_up"
             self._sleep(LOOK_EVERY_S)
-
-    def _keep(self, trial: Trial) -> None:
-        """Here alone the version that watches becomes the new one."""
-        self._versions.watch_with(trial.version)
+        # Somebody installed another one over it.
         self._versions.remember(replace(self._versions.record(), trial=None))
+        return "not_now"
+
+    def _keep(self, trial: Trial) -> Ended:
+        """The relay has to run it, too. Only then the version that watches becomes the new one."""
+        trial = replace(trial, relay=True)
+        self._versions.remember(replace(self._versions.record(), trial=trial))
+        try:
+            self._services.renew_relay()
+        except ServiceError as error:
+            self._give_up(trial, str(error))
+            return "given_up"
+        self._versions.watch_with(trial.version)
+        self._versions.remember(replace(self._versions.record(), trial=None, cut=("", 0)))
         log.info("update_kept", version=trial.version)
-        self._services.renew_relay()
         installed = self._versions.installed()
         for version in superfluous(installed, current=trial.version, updater=self._versions.updater(), trial=None):
             self._versions.remove(version)
+        return "in_use"
 
     def _give_up(self, trial: Trial, reason: str) -> None:
         failed = replace(trial, failed=reason)
@@ -190,8 +230,11 @@ class Updater:
     def _go_back(self, trial: Trial) -> None:
         self._versions.use(trial.previous)
         self._services.start()
+        if trial.relay:
+            self._services.renew_relay()
         self._versions.remember(self._versions.record().gone_back(self._now()))
         log.error("update_gone_back", version=trial.version, to=trial.previous, reason=trial.failed)
+        self._let_go_of(trial.version)
 
     def _have_it_run(self, version: str) -> None:
         glance = self._machine.glance()
@@ -202,6 +245,12 @@ class Updater:
         record = self._versions.record().refusing(version, self._now(), reason)
         self._versions.remember(replace(record, trial=None))
         log.error("update_refused", version=version, reason=reason)
+        self._let_go_of(version)
+
+    def _let_go_of(self, version: str) -> None:
+        """Its room is the next version's."""
+        if version in self._versions.installed() - {self._versions.current(), self._versions.updater()}:
+            self._versions.remove(version)
 
 
 def _told(glance: Glance | None) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -76,6 +76,8 @@ class Versions:
         return self._folders / version / COMMAND
 
     def use(self, version: str) -> None:
+        """Raises FileNotFoundError for one that is not installed: a link that leads nowhere starts nothing."""
+        self.command(version).stat()
         self._link("current", version)
 
     def watch_with(self, version: str) -> None:
@@ -100,19 +102,20 @@ class Versions:
 
         self.clear()
         into = self._folders / f"{_UNPACKING}-{version}"
-        into.mkdir(parents=True)
-        into.chmod(0o755)  # the agent's user reads it, whatever the umask
+        _make_folder(into)
         try:
             with tarfile.open(archive, "r:xz") as packed:
                 members = _checked(packed)
                 self._ask_for_room(sum(member.size for member in members))
-                packed.extractall(into, members=members, filter="data")
+                for member in members:
+                    _extract(packed, member, into)
         except (tarfile.TarError, EOFError, ValueError) as error:
             raise UnusableArchiveError(f"the archive of {version} cannot be unpacked: {error}") from error
         if not (into / COMMAND).is_file() or not (into / "lib").is_dir():
             raise UnusableArchiveError(f"the archive of {version} has no {COMMAND} or no lib")
         # All of its files, and only then the name by which it counts as complete.
         os.sync()
+        archive.unlink()
         into.rename(self._folders / version)
         sync_folder(self._folders)
 
@@ -161,10 +164,38 @@ def _checked(packed: tarfile.TarFile) -> list[tarfile.TarInfo]:
     size = 0
     for member in packed:
         size += member.size
+        name = PurePosixPath(member.name)
+        if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
+            raise ValueError(f"{member.name!r} is no plain file or folder below its own")
         if size > MAX_UNPACKED_BYTES or len(members) >= MAX_FILES:
             raise ValueError(f"more than {MAX_UNPACKED_BYTES // (1024 * 1024)} MB or {MAX_FILES} files")
         members.append(member)
     return members
+
+
+def _extract(packed: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
+    """By hand: not every Python 3.11 has the filters of `tarfile`, and whose files they are no archive has to say.
+
+    The agent's user reads them all, whatever the umask of who unpacks.
+    """
+    path = into / member.name
+    if member.isdir():
+        _make_folder(path)
+        return
+    _make_folder(path.parent)
+    source = packed.extractfile(member)
+    if source is None:
+        raise ValueError(f"{member.name!r} has no content")
+    with source, path.open("wb") as file:
+        shutil.copyfileobj(source, file)
+    path.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
+def _make_folder(path: Path) -> None:
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir()
+        path.chmod(0o755)
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -6,6 +6,9 @@ signed, and for nothing else.
 
 from __future__ import annotations
 
+import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,26 +25,31 @@ from sync.wire import GivenUp
 log = structlog.get_logger(__name__)
 
 WISH_FILE: Final = "update.json"
+MAX_WISH_BYTES: Final = 4096
 
 
 class Wish(Struct, frozen=True, kw_only=True):
-    """`again`: also one that was given up, since a person asks for it."""
+    """`asked` tells apart the times that a person asked; the centre's wish has none."""
 
     version: str
-    again: bool = False
+    asked: str = ""
 
 
 def wished(state: Path) -> Wish | None:
     """None where nothing is, or nothing that can be read."""
     try:
-        return msgspec.json.decode((state / WISH_FILE).read_bytes(), type=Wish)
+        return msgspec.json.decode(_content(state / WISH_FILE), type=Wish)
     except (OSError, *UNDECODABLE):
         return None
 
 
-def wish(state: Path, wanted: Wish) -> None:
-    """Puts it where the updater finds it; systemd looks at this file, and wakes it. Raises OSError."""
-    if wished(state) != wanted:
+def wish(state: Path, wanted: Wish | None) -> None:
+    """Puts it where the updater finds it, or takes it away; systemd looks at this file. Raises OSError."""
+    if wished(state) == wanted:
+        return
+    if wanted is None:
+        (state / WISH_FILE).unlink(missing_ok=True)
+    else:
         write_private(state / WISH_FILE, msgspec.json.encode(wanted))
 
 
@@ -53,16 +61,28 @@ class CentreUpdates:
         self._versions = versions
 
     def given_up(self) -> tuple[GivenUp, ...]:
-        return tuple(GivenUp(version=one.version, reason=one.reason) for one in self._versions.record().refused)
+        with suppress(OSError):
+            return tuple(GivenUp(version=one.version, reason=one.reason) for one in self._versions.record().refused)
+        return ()
 
-    def wanted(self, version: str) -> None:
-        """A wish of a person for something newer stands."""
-        current, standing = self._versions.current(), wished(self._state)
+    def wanted(self, version: str | None) -> None:
+        """What the centre wants counts as it is now, and a person's wish until it was taken up."""
         try:
-            if current is None or not newer(version, current):
+            standing = wished(self._state)
+            if standing is not None and standing.asked and self._versions.record().asked != standing.asked:
                 return
-            if standing is not None and not newer(version, standing.version):
-                return
-            wish(self._state, Wish(version=version))
+            current = self._versions.current()
+            is_new = version is not None and current is not None and newer(version, current)
+            wish(self._state, Wish(version=version) if version is not None and is_new else None)
         except (ValueError, OSError) as error:
-            log.error("update_not_wished", version=version[:64], reason=str(error))
+            log.error("update_not_wished", reason=str(error))
+
+
+def _content(path: Path) -> bytes:
+    """Of a plain file: the updater reads as another user than who may write here, and follows nothing."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path} is no plain file")
+        return file.read(MAX_WISH_BYTES)

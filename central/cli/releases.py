@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 PASSPHRASE_VARIABLE = "TILLSIDE_RELEASE_PASSPHRASE"  # noqa: S105 - a name
-DEFAULT_SOAK_HOURS = 24
+DEFAULT_SOAK_HOURS = 48
 
 Version = Annotated[str, typer.Argument(help="Three numbers, as in 1.20.3.")]
 Key = Annotated[Path, typer.Option("--key", help="The file of the key that signs releases, targets.pem.")]

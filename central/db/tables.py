@@ -132,6 +132,7 @@ releases = Table(
     Column("entered_at", Moment, nullable=False),
     Column("soak_s", Integer, nullable=False),
     Column("canaries", Text, nullable=False),
+    Column("excused", Text, nullable=False, server_default="[]"),
     Column("stopped", Text),
 )
 

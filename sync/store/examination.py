@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -35,6 +36,11 @@ _CORRUPT = ".corrupt-"
 def files_of(path: Path) -> tuple[Path, ...]:
     """The store's file, its log and the log's index."""
     return tuple(_beside(path, suffix) for suffix in _SUFFIXES)
+
+
+def backup_of(path: Path) -> Path:
+    """The folder of the copy that is made before an update."""
+    return path.with_name("before-update")
 
 
 def key_is_kept(path: Path, keeper: KeyKeeper) -> None:
@@ -69,7 +75,12 @@ def examined(path: Path, key: bytes, clock: Callable[[], datetime], *, recover: 
 
 
 def remove_set_aside(path: Path) -> bool:
-    """Deletes what was ever renamed for being damaged, for good; whether there was any. Raises OSError."""
+    """Deletes what was ever renamed for being damaged, for good; whether there was any. Raises OSError.
+
+    A copy from before an update goes as well.
+    """
+    with suppress(FileNotFoundError):
+        shutil.rmtree(backup_of(path))
     found = list(path.parent.glob(f"{escape(path.name)}{_CORRUPT}*"))
     for file in found:
         file.unlink(missing_ok=True)

@@ -39,6 +39,7 @@ from sync.store.rows import (
     SourcePosition,
     StoredReceipt,
 )
+from sync.store.schema import READABLE_FROM
 from sync.wire import MAX_ENTRIES, IngestRequest, SignedProgram
 
 if TYPE_CHECKING:
@@ -547,6 +548,10 @@ class Reading:
     def kept_from(self) -> int:
         """The first number from which on every entry is kept."""
         return int(self.meta("shed_through") or 0) + 1
+
+    def readable_from(self) -> int:
+        """How many migrations of the store a program has to know to go on with it."""
+        return int(self.meta(READABLE_FROM) or self._row("PRAGMA user_version")[0])
 
     def queued(self) -> int:
         """Entries that the centre has not acknowledged."""

@@ -66,7 +66,7 @@ def test_a_ring_is_through_when_it_runs_there_for_long_enough() -> None:
 
 
 def test_who_is_off_for_days_is_not_waited_for() -> None:
-    away = [device(n, OLD, ago=timedelta(days=3)) for n in range(10, 20)]
+    away = [device(n, OLD, ago=timedelta(days=8)) for n in range(10, 20)]
     assert judgement([*map(device, range(10)), *away]).on
 
 
@@ -87,11 +87,23 @@ def test_silence_after_it_stops_it_and_silence_everywhere_does_not() -> None:
     took = [*map(device, range(10)), *(device(n, ago=quiet) for n in range(10, 15))]
     assert judgement([*took, *(device(n, OLD) for n in range(20, 40))]).stop.startswith("5 of 15 registers")
     # a carrier is down: those that did not take it are as silent
-    assert (
-        judgement([*took, *(device(n, OLD, ago=quiet) for n in range(20, 27)), *map(device, range(50, 60))]).stop == ""
-    )
+    others = [*(device(n, OLD, ago=quiet) for n in range(20, 27)), *(device(n, OLD) for n in range(27, 40))]
+    assert judgement([*took, *others]).stop == ""
+    # what was switched off long ago hides nothing
+    gone = [device(n, OLD, ago=timedelta(days=30)) for n in range(40, 60)]
+    assert judgement([*took, *gone]).stop.startswith("5 of 15 registers")
     # one till that was switched off is no sign
     assert judgement([*map(device, range(3)), device(3, ago=quiet)]).stop == ""
+
+
+def test_a_shop_that_closes_before_others_is_no_sign() -> None:
+    evening = timedelta(hours=14)
+    assert judgement([*(device(n, ago=evening) for n in range(3)), *(device(n, OLD) for n in range(10, 40))]).stop == ""
+
+
+def test_who_was_excused_neither_stops_it_nor_is_waited_for() -> None:
+    excused = Device(id="d9", store="7", version=OLD, last_contact=NOW, gave_up="disk", excused=True)
+    assert judgement([*map(device, range(3)), excused], "canary") == Judgement(on=True, runs=3, of=3)
 
 
 @pytest.fixture
@@ -150,6 +162,8 @@ def test_what_a_register_says_stops_it_and_a_person_takes_it_up_again(within: Wi
         [listed] = releases.listed(connection, NOW).releases
         assert (listed.stopped, listed.of) == (moved.stopped, 4)
         assert releases.go_on(connection, NEW, NOW) == "canary"
+        # that register says it again and again, and stops it no more
+        assert releases.move(connection, NOW) == ()
         assert releases.offered_to(connection, "d1", "7") == NEW
         assert releases.go_on(connection, NEW, NOW) == "tenth"
         assert releases.go_on(connection, NEW, NOW) == "all"
@@ -174,6 +188,16 @@ def test_the_newest_that_is_offered_counts(within: Within) -> None:
     within(story)
 
 
+def test_a_small_chain_has_a_first_ring_and_a_store_of_nobody_is_refused(within: Within) -> None:
+    def story(connection: Connection) -> None:
+        with pytest.raises(ReleaseRefusedError, match="no register is enrolled in store 77"):
+            releases.offer(connection, NEW, ["77"], SOAK, NOW)
+        releases.offer(connection, NEW, (), SOAK, NOW)
+        assert releases.offered_to(connection, "d1", "7") == NEW
+
+    within(story)
+
+
 def test_what_a_register_says_is_bounded() -> None:
     told = [GivenUp(version=f"{number}" * 200, reason="x" * 5000) for number in range(100)]
     assert len(releases.given_up(told)) < 32 * (300 + 64 + 40)
@@ -191,9 +215,9 @@ def test_the_commands_make_sign_offer_and_list(tmp_path: Path, monkeypatch: pyte
     assert "no file of 0.2.0 is signed" in told("release", "offer", NEW, "--data", data, code=1)["error"]
     key = str(keys / "targets.pem")
     assert told("release", "sign", str(archive), "--key", key, "--data", data)["files"] == [archive.name]
-    told("release", "offer", NEW, "--canary", "7", "--data", data)
+    told("release", "offer", NEW, "--data", data)
     assert "offered already" in told("release", "offer", NEW, "--data", data, code=1)["error"]
-    assert told("release", "list", "--data", data)["releases"][0]["canaries"] == ["7"]
+    assert told("release", "list", "--data", data)["releases"][0]["ring"] == "canary"
     told("release", "stop", NEW, "--because", "a test", "--data", data)
     assert told("release", "list", "--data", data)["releases"][0]["stopped"] == "a test"
     assert told("release", "go-on", NEW, "--data", data)["ring"] == "canary"

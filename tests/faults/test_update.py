@@ -25,7 +25,7 @@ from agent.cli.connection import running_agent
 from agent.updating import trial
 from agent.updating.machine import RegisterMachine
 from agent.updating.releases import archive_name
-from agent.updating.updater import Updater
+from agent.updating.updater import Ended, Updater
 from agent.updating.versions import Versions
 from central.db import tables
 from central.release_folder import ReleaseFolder, signer_of
@@ -110,7 +110,7 @@ class Installed:
         signer = signer_of(self.keys / "targets.pem", PASSPHRASE)
         self.releases.publish([archive], signer, datetime.now(UTC))
 
-    def update_to(self, version: str) -> bool:
+    def update_to(self, version: str) -> Ended:
         root = self.settings.update.root
         assert root is not None
         updater = Updater(
@@ -186,17 +186,17 @@ async def test_a_good_one_is_kept_and_a_broken_one_gone_back_from_with_the_queue
 
     await asyncio.to_thread(sell)
     till.release(GOOD)
-    assert await asyncio.to_thread(till.update_to, GOOD)
+    assert await asyncio.to_thread(till.update_to, GOOD) == "in_use"
     assert await asyncio.to_thread(till.version) == GOOD
     assert till.versions.updater() == GOOD
     # then one that is signed, passes its self-test, and ends soon after it started
     till.release(BROKEN, FAULT)
-    assert not await asyncio.to_thread(till.update_to, BROKEN)
+    assert await asyncio.to_thread(till.update_to, BROKEN) == "given_up"
     assert await asyncio.to_thread(till.version) == GOOD
     # and one that cannot read the store
     await asyncio.to_thread(sell)
     till.release(GREEDY, BAD_MIGRATION)
-    assert not await asyncio.to_thread(till.update_to, GREEDY)
+    assert await asyncio.to_thread(till.update_to, GREEDY) == "given_up"
     assert await asyncio.to_thread(till.version) == GOOD
     assert (till.state / "before-update" / "store.db").is_file()
     refused = till.versions.record().refused

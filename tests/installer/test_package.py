@@ -93,3 +93,32 @@ def test_what_is_left_after_purging_is_nothing() -> None:
     purged = re.search(r"purge\)\n\s*rm -rf (.*)", script)
     assert purged is not None
     assert kept | {"/etc/tillside", "/opt/tillside"} == set(purged[1].split())
+
+
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="no Python of the system's own")
+def test_an_archive_is_unpacked_by_the_systems_own_python(tmp_path: Path) -> None:
+    """Debian's 3.11 is older than the one that developers use, and it is the one that registers have."""
+    archive = tmp_path / "one.tar.xz"
+    root = tmp_path / "opt"
+    (root / "versions").mkdir(parents=True)
+    for name in ("bin/tillside", "lib/agent.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("x")
+    subprocess.run(["tar", "-cJf", archive, "-C", tmp_path, "bin", "lib"], check=True)
+    work = (
+        "from pathlib import Path\nfrom agent.updating.versions import Versions\n"
+        f"Versions(Path({str(root)!r})).unpack(Path({str(archive)!r}), '0.2.0')"
+    )
+    paths = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", work],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+        umask=0o077,
+    )
+    if "ModuleNotFoundError" in done.stderr or "ImportError" in done.stderr:
+        pytest.skip("the system's Python is of another version than the libraries here")
+    assert done.stderr == ""
+    assert (root / "versions" / "0.2.0" / "lib").stat().st_mode & 0o777 == 0o755

@@ -116,7 +116,7 @@ async def test_a_word_that_is_held_back_gets_too_old(tmp_path: Path, monkeypatch
         with pytest.raises(ReleaseRefusedError, match="held back, or this machine's clock is wrong"):
             await chain.fetched()
         # the centre says it anew while it serves
-        assert chain.releases.renew(NOW)
+        assert chain.releases.renew(NOW) == {}
         assert await chain.fetched() == b"a version"
 
 
@@ -192,6 +192,8 @@ def test_a_centre_that_was_put_back_is_believed_again(tmp_path: Path) -> None:
         folder.renew(NOW + timedelta(days=3 * day))
     seen = max(path.name for path in folder.metadata.glob("*.snapshot.json"))
     restored = ReleaseFolder(tmp_path / "backup")
-    restored.renew(NOW + timedelta(days=70))
+    assert restored.renew(NOW + timedelta(days=70)) == {}
+    soon = restored.renew(NOW + timedelta(days=320))
+    assert list(soon) == ["targets"]
     assert max(path.name for path in restored.metadata.glob("*.snapshot.json")) > seen
     assert len(list(folder.metadata.glob("*.snapshot.json"))) <= 4

@@ -93,7 +93,12 @@ def test_what_was_given_up_is_remembered_and_forgotten_when_asked_for() -> None:
     failed = Record(trial=Trial(version="0.2.0", previous="0.1.0", began=NOW, verdict="", failed="no answer"))
     back = failed.gone_back(NOW)
     assert (back.trial, back.refuses("0.2.0"), back.refused[0].reason) == (None, True, "no answer")
-    assert not back.without("0.2.0").refuses("0.2.0")
+    # once each time that a person asks
+    asked = back.asked_for("0.2.0", "a")
+    assert not asked.refuses("0.2.0")
+    again = asked.refusing("0.2.0", NOW, "no answer again")
+    assert again.asked_for("0.2.0", "a").refuses("0.2.0")
+    assert not again.asked_for("0.2.0", "b").refuses("0.2.0")
     assert Record().gone_back(NOW) == Record()
 
 

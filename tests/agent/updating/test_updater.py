@@ -15,7 +15,7 @@ from agent.updating.releases import ReleaseRefusedError, ReleaseUnreachableError
 from agent.updating.services import ServiceError
 from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, WELL_WITHIN_S
 from agent.updating.updater import Glance, Updater
-from agent.updating.versions import Versions
+from agent.updating.versions import NoRoomError, Versions
 
 OLD, NEW = "0.1.0", "0.2.0"
 
@@ -49,6 +49,8 @@ class Register:
         self.refused: Exception | None = None
         self.seen: list[str] = []
         self.unstartable: set[str] = set()
+        self.relay_broken: set[str] = set()
+        self.no_room = False
 
     def step(self) -> None:
         self.steps += 1
@@ -80,6 +82,8 @@ class Register:
     def try_store(self, command: Path) -> str:
         self.step()
         assert self.running is None, "the agent has its store open"
+        if self.no_room:
+            raise NoRoomError("10 MB have to be free")
         return self.store_reason
 
     # Services
@@ -102,6 +106,8 @@ class Register:
 
     def renew_relay(self) -> None:
         self.step()
+        if self.versions.current() in self.relay_broken:
+            raise ServiceError("the relay does not start")
         self.seen.append("relay")
 
     def updater(self) -> Updater:
@@ -123,8 +129,11 @@ def archive(*, names: tuple[str, ...] = ("bin/tillside", "lib/agent.py")) -> byt
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz") as tar:
         for name in names:
-            member = tarfile.TarInfo(name)
+            member = tarfile.TarInfo(name.rstrip("/@"))
             member.size, member.mode = 3, 0o755
+            if name[-1] in "/@":
+                member.type, member.size = (tarfile.DIRTYPE, 0) if name[-1] == "/" else (tarfile.SYMTYPE, 0)
+                member.linkname = "/etc" if name[-1] == "@" else ""
             tar.addfile(member, io.BytesIO(b"abc"))
     return packed.getvalue()
 
@@ -135,7 +144,7 @@ def register(tmp_path: Path) -> Register:
 
 
 def test_a_good_version_is_kept_and_watches_from_then_on(register: Register) -> None:
-    assert register.updater().update_to(NEW)
+    assert register.updater().update_to(NEW) == "in_use"
     versions = register.versions
     assert (register.running, versions.current(), versions.updater()) == (NEW, NEW, NEW)
     assert versions.record().trial is None
@@ -148,33 +157,33 @@ def test_a_good_version_is_kept_and_watches_from_then_on(register: Register) -> 
 def test_one_that_is_unwell_is_gone_back_from_by_itself_and_not_tried_again(register: Register) -> None:
     register.broken.add(NEW)
     updater = register.updater()
-    assert not updater.update_to(NEW)
+    assert updater.update_to(NEW) == "given_up"
     assert (register.running, register.versions.current(), register.versions.updater()) == (OLD, OLD, OLD)
     assert register.now < 60
     [refused] = register.versions.record().refused
     assert (refused.version, refused.reason) == (NEW, "the agent of 0.2.0 says of itself: problem")
     fetched = register.steps
-    assert not updater.update_to(NEW)
+    assert updater.update_to(NEW) == "given_up"
     assert register.steps == fetched
 
 
 def test_one_that_does_not_start_is_gone_back_from_at_once(register: Register) -> None:
     register.unstartable.add(NEW)
-    assert not register.updater().update_to(NEW)
+    assert register.updater().update_to(NEW) == "given_up"
     assert register.running == OLD
     assert register.now < WELL_WITHIN_S
 
 
 def test_one_that_fails_its_own_test_never_stops_the_agent(register: Register) -> None:
     register.reason = "its self-test failed: no zstd"
-    assert not register.updater().update_to(NEW)
+    assert register.updater().update_to(NEW) == "given_up"
     assert (register.running, register.seen) == (OLD, [])
     assert register.versions.record().refuses(NEW)
 
 
 def test_one_that_cannot_read_the_store_is_not_put_in_use(register: Register) -> None:
     register.store_reason = "its self-test failed: no such column"
-    assert not register.updater().update_to(NEW)
+    assert register.updater().update_to(NEW) == "given_up"
     assert (register.running, register.versions.current()) == (OLD, OLD)
     record = register.versions.record()
     assert (record.trial, record.refuses(NEW)) == (None, True)
@@ -182,13 +191,13 @@ def test_one_that_cannot_read_the_store_is_not_put_in_use(register: Register) ->
 
 def test_it_waits_until_the_sale_is_over(register: Register) -> None:
     register.selling_until = 125.0
-    assert register.updater().update_to(NEW)  # `stop` asserts that no sale was open
+    assert register.updater().update_to(NEW) == "in_use"  # `stop` asserts that no sale was open
     assert register.running == NEW
 
 
 def test_a_sale_that_never_ends_is_never_interrupted(register: Register) -> None:
     register.selling_until = float("inf")
-    assert not register.updater().update_to(NEW)
+    assert register.updater().update_to(NEW) == "not_now"
     assert (register.running, register.seen) == (OLD, [])
 
 
@@ -197,18 +206,57 @@ def test_what_is_not_proven_or_not_there_is_asked_for_again_another_time(
     register: Register, problem: Exception
 ) -> None:
     register.refused = problem
-    if isinstance(problem, ReleaseUnreachableError):
-        with pytest.raises(ReleaseUnreachableError):
-            register.updater().update_to(NEW)
-    else:
-        assert not register.updater().update_to(NEW)
+    assert register.updater().update_to(NEW) == "not_now"
     assert not register.versions.record().refuses(NEW)
     assert (register.running, register.versions.installed()) == (OLD, {OLD})
 
 
+def test_what_is_not_wanted_any_more_does_not_stop_the_till(register: Register) -> None:
+    assert register.updater().update_to(NEW, is_wanted=lambda: False) == "not_now"
+    assert (register.running, register.seen) == (OLD, [])
+
+
+def test_a_disk_without_room_for_a_copy_is_tried_again_another_time(register: Register) -> None:
+    register.no_room = True
+    assert register.updater().update_to(NEW) == "not_now"
+    record = register.versions.record()
+    assert (register.running, record.trial, record.refuses(NEW)) == (OLD, None, False)
+
+
+def test_one_whose_relay_does_not_come_up_is_gone_back_from(register: Register) -> None:
+    register.relay_broken = {NEW}
+    assert register.updater().update_to(NEW) == "given_up"
+    assert (register.running, register.versions.updater()) == (OLD, OLD)
+    # the relay prints by the version before again
+    assert register.seen[-2:] == [OLD, "relay"]
+
+
+def test_another_that_somebody_installs_meanwhile_counts(register: Register) -> None:
+    """A package: its folder is there, the one before is gone."""
+    cut(register, lambda updater: updater.update_to(NEW), 16, reboots=False)
+    assert register.versions.record().trial is not None
+    register.versions.unpack(register.fetch("0.3.0"), "0.3.0")
+    register.versions.use("0.3.0")
+    register.versions.remove(OLD)
+    register.running = "0.3.0"
+    register.updater().take_up()
+    assert (register.running, register.versions.current()) == ("0.3.0", "0.3.0")
+    assert register.versions.record().trial is None
+
+
+def test_a_stop_that_is_cut_again_and_again_is_given_up(register: Register) -> None:
+    for at in (10, 9, 9):  # it is fetched once
+        assert not register.versions.record().refuses(NEW)
+        cut(register, lambda updater: updater.update_to(NEW), at, reboots=False)
+        assert register.running is None
+        register.updater().take_up()
+        assert register.running == OLD
+    assert register.versions.record().refuses(NEW)
+
+
 def test_an_older_version_or_the_same_is_left_alone(register: Register) -> None:
-    assert register.updater().update_to(OLD)
-    assert not register.updater().update_to("0.0.9")
+    assert register.updater().update_to(OLD) == "in_use"
+    assert register.updater().update_to("0.0.9") == "in_use"
     assert register.steps == 0
 
 

@@ -33,7 +33,15 @@ def packed(versions: Versions, content: bytes) -> Path:
 
 
 def test_a_version_is_unpacked_beside_the_one_in_use(versions: Versions) -> None:
-    versions.unpack(packed(versions, archive()), NEW)
+    before = os.umask(0o077)
+    try:
+        versions.unpack(packed(versions, archive(names=("bin/", "bin/tillside", "lib/", "lib/x/y.py"))), NEW)
+    finally:
+        os.umask(before)
+    folder = versions.root / "versions" / NEW
+    # the agent's user enters every folder and reads every file
+    assert {path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*")) if path.is_dir()} == {0o755}
+    assert (folder / "lib" / "x" / "y.py").stat().st_mode & 0o777 == 0o755
     assert versions.installed() == {OLD, NEW}
     assert versions.current() == OLD
     assert os.access(versions.command(NEW), os.X_OK)
@@ -45,11 +53,13 @@ def test_a_version_is_unpacked_beside_the_one_in_use(versions: Versions) -> None
         archive(names=("lib/agent.py",)),
         archive(names=("bin/tillside",)),
         archive(names=("bin/tillside", "lib/agent.py", "../../current")),
+        archive(names=("bin/tillside", "lib/agent.py", "/etc/passwd")),
+        archive(names=("bin/tillside", "lib/agent.py", "lib/link@")),
         archive()[:60],
         b"no archive",
         b"",
     ],
-    ids=["no command", "no libraries", "climbs out", "cut short", "text", "empty"],
+    ids=["no command", "no libraries", "climbs out", "absolute", "link", "cut short", "text", "empty"],
 )
 def test_an_archive_that_is_no_version_leaves_nothing(versions: Versions, content: bytes) -> None:
     with pytest.raises(UnusableArchiveError):

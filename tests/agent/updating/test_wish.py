@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,15 +30,37 @@ def test_what_is_not_newer_or_no_version_is_not_wished_for(
     assert wished(tmp_path / "state") is None
 
 
-def test_the_newest_wish_stands_also_a_persons(updates: CentreUpdates, tmp_path: Path) -> None:
+def test_the_centres_wish_counts_as_it_is_now(updates: CentreUpdates, tmp_path: Path) -> None:
     state = tmp_path / "state"
+    updates.wanted("999999.0.0")
     updates.wanted(NEW)
     assert wished(state) == Wish(version=NEW)
-    wish(state, Wish(version="0.9.0", again=True))
-    updates.wanted("0.3.0")
-    assert wished(state) == Wish(version="0.9.0", again=True)
-    (state / "update.json").write_text("{")
+    # a release that was stopped is wished for no more
+    updates.wanted(None)
     assert wished(state) is None
+
+
+def test_a_persons_wish_stands_until_it_was_taken_up(updates: CentreUpdates, tmp_path: Path) -> None:
+    state, versions = tmp_path / "state", Register(tmp_path / "opt").versions
+    wish(state, Wish(version="0.9.0", asked="a"))
+    updates.wanted(NEW)
+    assert wished(state) == Wish(version="0.9.0", asked="a")
+    versions.remember(versions.record().asked_for("0.9.0", "a"))
+    updates.wanted(NEW)
+    assert wished(state) == Wish(version=NEW)
+
+
+def test_what_is_no_plain_file_is_no_wish(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text('{"version":"0.2.0"}')
+    path = tmp_path / "update.json"
+    path.symlink_to(tmp_path / "elsewhere")
+    assert wished(tmp_path) is None
+    path.unlink()
+    os.mkfifo(path)
+    assert wished(tmp_path) is None
+    path.unlink()
+    path.write_text("{")
+    assert wished(tmp_path) is None
 
 
 async def test_it_comes_with_the_centres_answer_and_what_was_given_up_goes_back(
@@ -46,8 +69,8 @@ async def test_it_comes_with_the_centres_answer_and_what_was_given_up_goes_back(
     versions = Register(tmp_path / "opt").versions
     versions.remember(versions.record().refusing("0.1.9", datetime(2026, 11, 29, tzinfo=UTC), "did not answer"))
     async with running_centre(tmp_path / "centre", members=1) as centre:
-        centre.write(lambda c: releases.offer(c, NEW, ["12"], timedelta(hours=1), utc_now()))
         async with register(tmp_path / "3", centre, updates=updates, heartbeat_s=QUICK_HEARTBEAT_S) as till:
+            centre.write(lambda c: releases.offer(c, NEW, ["12"], timedelta(hours=1), utc_now()))
             await till.until(lambda: wished(tmp_path / "state") is not None)
         assert wished(tmp_path / "state") == Wish(version=NEW)
         [told] = centre.database.read_now(lambda c: c.scalars(select(tables.devices.c.given_up)).all())
