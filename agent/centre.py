@@ -27,24 +27,29 @@ from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
 from sync.client import CentreClient
 from sync.configs import kept_config
+from sync.delayed_enrolment import forget_code, kept_code
 from sync.enrolment import (
     Enrolment,
     EnrolmentCode,
     EnrolmentError,
     NotEnrolledError,
+    TokenRefusedError,
     device_key,
     load_enrolment,
     save_enrolment,
 )
 from sync.item_maps import kept_item_map
-from sync.keys import KeyKeeper
+from sync.keys import KeyKeeper, SecretError
 from sync.loop import LookedUp, SyncLoop, SyncState
-from sync.network import way_of
+from sync.network import NetworkSettingError, way_of
 from sync.purging import Masked
 from sync.session import HEARTBEAT_S
 from sync.store.store import Store
 from sync.updates import Updates
 from sync.wire import Facts, NothingGranted, RegisterState, Wanted
+
+# A machine that was imaged finds its network some time after it starts; the centre takes so many tries of a chain.
+DELAYED_RETRY_S = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -173,7 +178,7 @@ class CentreLink:
             self._load()
             if self.enrolment is None:
                 ready()
-                await self._enrolment_changed.wait()
+                await self._until_enrolled()
                 continue
             try:
                 await self._exchange(self.enrolment, ready)
@@ -181,11 +186,38 @@ class CentreLink:
                 self._changed()  # the badge goes offline with the exchange; a cancelled one tells nobody
                 raise
 
+    async def _until_enrolled(self) -> None:
+        """Until somebody enrols this register, or a code that waits here can be spent."""
+        while not self._enrolment_changed.is_set():
+            wait_s = await self._spend_delayed()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._enrolment_changed.wait()
+
+    async def _spend_delayed(self) -> float | None:
+        """After how long to try again; None where nothing waits, or it is done."""
+        delayed = kept_code(self._folder)
+        if delayed is None:
+            return None
+        try:
+            await self.enrol_by(delayed.code, delayed.register)
+        except TokenRefusedError as error:
+            log.error("delayed_enrolment_refused", problem=str(error))
+            forget_code(self._folder)
+            return None
+        except (EnrolmentError, NetworkSettingError, SecretError, OSError) as error:
+            log.warning("delayed_enrolment_waits", problem=str(error))
+            return DELAYED_RETRY_S
+        self._enrolment_changed.set()
+        return None
+
     def _load(self) -> None:
         try:
             self.enrolment = load_enrolment(self._folder)
         except NotEnrolledError:
             self.enrolment = None
+        if self.enrolment is not None:
+            forget_code(self._folder)
         self._tell_config()
         self._changed()
 

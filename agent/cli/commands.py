@@ -176,11 +176,15 @@ def enroll(
         str | None, typer.Argument(help="The code that `tillside-central enrolment create` printed; asked for without.")
     ] = None,
     code_file: Annotated[
-        str | None, typer.Option("--code-file", help="A file that holds the code; else TILLSIDE_ENROL_CODE does.")
+        str | None,
+        typer.Option("--code-file", help="A file that holds the code, or -; else TILLSIDE_ENROL_CODE does."),
     ] = None,
     register: Annotated[
         str | None, typer.Option(help="Which register of its store this is, for a code that leaves it open.")
     ] = None,
+    delay: Annotated[
+        bool, typer.Option("--delay", help="Keep the code; the agent uses it once it reaches the centre.")
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Let an earlier enrolment go; what is queued is kept.")
     ] = False,
@@ -190,17 +194,35 @@ def enroll(
     """Enrol this register at the centre."""
     from agent.cli.enroll import asked_unseen, enroll_command
 
+    if delay and replace:
+        raise typer.BadParameter("--replace is for a register that belongs to a centre, --delay for one that does not")
+
     raise typer.Exit(
         enroll_command(
             code=code,
             code_file=code_file,
             register=register,
+            delay=delay,
             replace=replace,
             config=config,
             as_json=as_json,
             ask=asked_unseen(),
         )
     )
+
+
+@app.command()
+def generalize(
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Also what waits for the centre, and print jobs that nobody has read.")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Take everything out of an installed machine that makes it this register, before an image is made of it."""
+    from agent.cli.generalize import generalize_command
+
+    raise typer.Exit(generalize_command(discard=discard, config=config, as_json=as_json))
 
 
 @app.command()

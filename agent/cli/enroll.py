@@ -18,9 +18,19 @@ from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, guarded, say, say_json
 from agent.state import keeper_of
 from config.load import load_settings, state_folder
+from config.settings import Settings
+from sync.delayed_enrolment import DelayedCode, keep_code
 from sync.enrolling import enrol
-from sync.enrolment import MAX_CODE_CHARS, CodeMalformedError, EnrolmentError, parse_code
+from sync.enrolment import FILE_NAME as ENROLMENT_FILE
+from sync.enrolment import MAX_CODE_CHARS, CodeMalformedError, EnrolmentCode, EnrolmentError, parse_code
 from sync.network import NetworkSettingError, way_of
+
+
+class KeptCode(Struct, frozen=True, kw_only=True):
+    """Where the agent will enrol this register."""
+
+    centre: str
+
 
 CODE_VARIABLE = "TILLSIDE_ENROL_CODE"
 
@@ -53,6 +63,8 @@ def code_given(
         raise NoCodeError("give the code or the file that holds it, not both")
     if code is not None:
         return code
+    if file == "-":
+        return sys.stdin.read(MAX_CODE_CHARS + 1)
     if file is not None:
         with Path(file).open(encoding="ascii", errors="replace") as stream:
             return stream.read(MAX_CODE_CHARS + 1)
@@ -76,9 +88,13 @@ def enroll_command(
     as_json: bool,
     code_file: str | None = None,
     register: str | None = None,
+    delay: bool = False,
     ask: Callable[[], str] | None = None,
 ) -> int:
-    """Spend an enrolment code. Exit codes: 0 enrolled, 1 the centre refused or cannot be reached, 2 no code."""
+    """Spend an enrolment code, or with `delay` keep it for the agent.
+
+    Exit codes: 0 enrolled or kept, 1 the centre refused or cannot be reached, 2 no code.
+    """
 
     def work() -> int:
         try:
@@ -87,6 +103,8 @@ def enroll_command(
             return complain("enroll", error, USAGE, as_json=as_json)
         settings = load_settings(config)
         folder, keeper = state_folder(settings), keeper_of(settings)
+        if delay:
+            return _keep(parsed, register, settings, as_json=as_json)
         try:
             way = way_of(settings.centre.proxy, settings.centre.ca_file)
             now = datetime.now(UTC)
@@ -118,3 +136,25 @@ def enroll_command(
         return DONE
 
     return guarded("enroll", work, as_json=as_json)
+
+
+def _keep(code: EnrolmentCode, register: str | None, settings: Settings, *, as_json: bool) -> int:
+    folder = state_folder(settings)
+    if (folder / ENROLMENT_FILE).exists():
+        problem = "this machine belongs to a centre: a code is kept for one that does not; see `tillside generalize`"
+        return complain("enroll", problem, PROBLEM, as_json=as_json)
+    which = register or settings.register.register
+    if code.asks_register and which is None:
+        return complain("enroll", "say with --register which one of its store this is", USAGE, as_json=as_json)
+    keep_code(folder, DelayedCode(code=code, register=which if code.asks_register else None))
+    agent = running_agent(settings)
+    if agent is not None:
+        try:
+            agent.take_up_enrolment()
+        except AgentUnreachableError as error:
+            return complain("enroll", f"the code is kept, but {error}", PROBLEM, as_json=as_json)
+    if as_json:
+        say_json(KeptCode(centre=code.url))
+    else:
+        say(f"The code is kept: the agent enrols this register at {code.url} as soon as it reaches it.")
+    return DONE

@@ -16,10 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from agent.centre import CentreLink
 from central import devices
 from config.settings import CentreSettings
+from sync.delayed_enrolment import DelayedCode, keep_code, kept_code
 from sync.enrolling import enrol
 from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, load_enrolment, parse_code
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
@@ -33,6 +35,10 @@ from sync.updates import NoUpdates
 from tests.agent.shop import Shop
 from tests.browser.till import free_port
 from tests.sync.centre import FACTS, QUICK_HEARTBEAT_S, running_centre
+
+# A test waits for a state, never for a time.
+LOOK_AGAIN_S = 0.005
+LOOKS = 2_000
 
 
 def ca_pem() -> str:
@@ -229,3 +235,44 @@ async def test_a_register_that_is_moved_goes_by_its_new_place_and_says_so_at_its
 
     assert link.enrolment == replace(before, store="13", register="2")
     assert load_enrolment(state) == link.enrolment
+
+
+async def test_a_code_that_waits_is_spent_once_the_agent_runs(shop: Shop) -> None:
+    changed = asyncio.Event()
+    state = shop.folder / "state"
+    async with running_centre(shop.folder / "centre") as centre:
+        keep_code(state, DelayedCode(code=parse_code(centre.code("*")), register="7"))
+        link = link_of(shop, changed)
+        running = asyncio.create_task(link.run(lambda: None))
+        try:
+            while not is_online(link):
+                changed.clear()
+                await changed.wait()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    assert load_enrolment(state).register == "7"
+    assert kept_code(state) is None
+
+
+async def test_a_code_that_the_centre_refuses_is_forgotten_and_one_that_it_cannot_hear_of_is_not(shop: Shop) -> None:
+    state = shop.folder / "state"
+    link = link_of(shop, asyncio.Event())
+    async with running_centre(shop.folder / "centre") as centre:
+        used = parse_code(centre.code())
+        await enrol(used, shop.folder / "other", keeper_for(shop.folder / "other"), FACTS, now=datetime.now(UTC))
+        away = replace(used, url=f"https://127.0.0.1:{free_port()}")
+        for code, kept in ((away, True), (used, False)):
+            keep_code(state, DelayedCode(code=code))
+            link.take_up_enrolment()
+            with capture_logs() as logged:
+                running = asyncio.create_task(link.run(lambda: None))
+                for _ in range(LOOKS):
+                    await asyncio.sleep(0 if logged else LOOK_AGAIN_S)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            assert (kept_code(state) is not None) == kept
+            assert used.token not in str(logged)
+
+    assert link.enrolment is None
