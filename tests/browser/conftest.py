@@ -36,9 +36,15 @@ def settings() -> str:
     return ""
 
 
+@pytest.fixture
+def origins() -> tuple[str, ...]:
+    """Whose pages may call it, besides its own."""
+    return ()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def till(tmp_path: Path, settings: str, program: Program) -> AsyncIterator[Till]:
-    till = Till(tmp_path, settings=settings)
+async def till(tmp_path: Path, settings: str, origins: tuple[str, ...], program: Program) -> AsyncIterator[Till]:
+    till = Till(tmp_path, settings=settings, origins=origins)
     ana = member(ANA, name="Ana P.", tier="gold", balance=Balance(confirmed=12480, pending=320, spendable=12000))
     lost = member(LOST, name="Secret", identifiers=cards(LOST, "blocked"))
     worn = member(WORN, name="Jelena M.", identifiers=cards(WORN, "replaced", replaced_by="1234"))

@@ -77,8 +77,8 @@ def spooled(job: bytes) -> bytes:
 class Till:
     """One register in `folder`. Seed it before it starts."""
 
-    def __init__(self, folder: Path, *, language: str = "en", settings: str = "") -> None:
-        """`settings` are further tables of the settings file."""
+    def __init__(self, folder: Path, *, language: str = "en", settings: str = "", origins: Iterable[str] = ()) -> None:
+        """`settings` are further tables of the settings file, `origins` those whose pages may call."""
         self.folder = folder
         self.port = free_port()
         self.spool = folder / "spool"
@@ -102,6 +102,7 @@ state = "state"
 ballast_mb = 1
 [page]
 port = {self.port}
+origins = {list(origins)}
 [[scanners]]
 name = "counter"
 port = "{os.ttyname(terminal)}"
