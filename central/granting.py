@@ -23,7 +23,7 @@ from central.devices import Device, Randomness
 from central.leasing import Ahead
 from central.problems import EpochFencedError, UnreadableError
 from central.recalling import NotGrantedError, asked_back, named
-from loyalty.allowances import Place, Policy, issued_ahead, misplaced, planned, unit_of
+from loyalty.allowances import Place, Policy, Unit, issued_ahead, misplaced, planned, units_of
 from loyalty.receipt import AwareDatetime
 from loyalty.spending import beyond, taken_of
 from sync.wire import (
@@ -343,8 +343,8 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
 def _plan(connection: Connection, rows: Sequence[Row[Any]], now: datetime, randomness: Randomness) -> None:
     epochs = dict(devices.live_epochs(connection))
     living = {row.member for row in rows} - members.erased_among(connection, [row.member for row in rows])
-    unit, rewards = _unit(connection, now), _issued_ahead(connection, now)
-    rich = [row for row in rows if unit is not None and row.confirmed >= unit and row.member in living]
+    units, rewards = _units(connection, now), _issued_ahead(connection, now)
+    rich = [row for row in rows if units and row.confirmed >= units[-1].points and row.member in living]
     having = {row.member for row in vouchers.of_members(connection, sorted(living), rewards, now)}
     ahead = Ahead(
         policy=policy(connection).policy,
@@ -355,22 +355,26 @@ def _plan(connection: Connection, rows: Sequence[Row[Any]], now: datetime, rando
         now=now,
         randomness=randomness,
     )
-    if unit is not None:
-        _plan_points(connection, ahead, rich, unit)
+    if units:
+        _plan_points(connection, ahead, rich, units)
     if having:
         leasing.plan(connection, ahead, rewards)
 
 
-def _plan_points(connection: Connection, ahead: Ahead, rows: Sequence[Row[Any]], unit: int) -> None:
+def _plan_points(connection: Connection, ahead: Ahead, rows: Sequence[Row[Any]], units: Sequence[Unit]) -> None:
     granted, now, epochs, room = set[str](), ahead.now, ahead.epochs, ahead.room
     rich = sorted(row.member for row in rows)
     places = _places(connection, rich, ahead.visits, epochs)
-    # Of most members all is set aside already; what is free by lot is read from their whole ledger.
-    has_free = {row.member for row in rows if row.confirmed - row.reserved >= unit}
+    free = {row.member: row.confirmed - row.reserved for row in rows}
     for member in rich:
-        lots = spent.lots_free(connection, member, now) if member in has_free else ()
         held = {place.device: place for place in places[member]}
-        for share in planned(sum(part.points for part in lots), unit, places[member], ahead.policy):
+        shares = planned(free[member], units, places[member], ahead.policy)
+        # Of most members all is set aside already; what is free by lot is read from their whole ledger.
+        lots = spent.lots_free(connection, member, now) if shares else ()
+        if shares:
+            free[member] = sum(part.points for part in lots)
+            shares = planned(free[member], units, places[member], ahead.policy)
+        for share in shares:
             if room[share.device] <= 0:
                 continue
             room[share.device] -= 1
@@ -384,11 +388,11 @@ def _plan_points(connection: Connection, ahead: Ahead, rows: Sequence[Row[Any]],
                 now=now,
             )
             lots = beyond(lots, share.points)
+            free[member] -= share.points
             granted.add(member)
             held[share.device] = replace(held[share.device], held=held[share.device].held + share.points)
-        free = sum(part.points for part in lots)
         told = [replace(one, takes_more=one.device in ahead.heard and room[one.device] > 0) for one in held.values()]
-        _ask_for(connection, member, misplaced(free, unit, told, ahead.policy), epochs)
+        _ask_for(connection, member, misplaced(free[member], units, told, ahead.policy), epochs)
     tell_of(connection, granted, now)
 
 
@@ -434,10 +438,10 @@ def _places(
     }
 
 
-def _unit(connection: Connection, now: datetime) -> int | None:
-    """What the cheapest reward costs that may be had by what was set aside, under the program in force."""
+def _units(connection: Connection, now: datetime) -> tuple[Unit, ...]:
+    """What rewards cost that may be had by what was set aside, under the program in force, the dearest first."""
     published = programs.program_in_force(connection, now)
-    return None if published is None else unit_of(published.program)
+    return () if published is None else units_of(published.program, now)
 
 
 def _issued_ahead(connection: Connection, now: datetime) -> tuple[str, ...]:
@@ -448,6 +452,6 @@ def _issued_ahead(connection: Connection, now: datetime) -> tuple[str, ...]:
 
 def _is_any_ahead(connection: Connection, now: datetime) -> bool:
     """Whether anything at all is set aside ahead."""
-    if _unit(connection, now) is not None:
+    if _units(connection, now):
         return True
     return bool(_issued_ahead(connection, now)) and vouchers.are_anybodys(connection)

@@ -20,12 +20,13 @@ from central import allowances, members, spent, uses, vouchers
 from central.devices import Device, Randomness
 from central.problems import UnreadableError
 from central.recalling import NotGrantedError, asked_back
-from loyalty.allowances import Place, Policy, misplaced, planned
+from loyalty.allowances import Place, Policy, Unit, misplaced, planned
 from loyalty.spending import LotPart
 from sync.wire import AllowancesRequest, HeldAllowance, Wanted
 
 # What is set aside of a voucher at one register ahead.
 _AHEAD = 1
+_USE = (Unit(points=_AHEAD),)
 
 
 def lease(
@@ -127,14 +128,14 @@ def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
             for device in sorted({*visits, *held})
         }
         free = row.uses - given.get(row.id, 0) - sum(map(allowances.left_of, every))
-        for share in planned(free, _AHEAD, list(at.values()), policy):
+        for share in planned(free, _USE, list(at.values()), policy):
             if room[share.device] <= 0:
                 continue
             room[share.device] -= 1
             _set_aside(connection, row, share.device, epochs[share.device], now=ahead.now, randomness=ahead.randomness)
             free -= share.points
             at[share.device] = replace(at[share.device], held=at[share.device].held + share.points)
-        away = misplaced(free, _AHEAD, list(at.values()), policy)
+        away = misplaced(free, _USE, list(at.values()), policy)
         lying = [one for one in every if one.device in away and epochs.get(one.device) == one.epoch]
         allowances.recall(connection, lying, allowances.MISPLACED)
 

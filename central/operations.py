@@ -292,7 +292,10 @@ def publish(
     """Put a program in force, now or at `valid_from`, and evaluate what waited for one. Raises ProgramError."""
     before = programs.hash_in_force(connection, now)
     instead_of = programs.program_in_force(connection, valid_from or now)
-    is_ahead_otherwise = ahead_of(program) != ahead_of(instead_of.program if instead_of is not None else None)
+    since = valid_from or now
+    is_ahead_otherwise = ahead_of(program, since) != ahead_of(
+        instead_of.program if instead_of is not None else None, since
+    )
     hashed = programs.publish(connection, program, key, now, valid_from)
     all_anew = reached_by_activity(program) or is_ahead_otherwise
     schedule_changed(connection, valid_from or now, now, all_anew=all_anew)

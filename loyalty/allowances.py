@@ -1,19 +1,20 @@
 """What a register may give without asking: points and vouchers, how much is granted where, and what it may give now.
 
-Owns that arithmetic, the centre's half and the register's. An allowance is so many points of one member, in whole
-rewards, that the centre sets aside for one register in one of its epochs; nobody else can spend them until that
-register itself says that it will not, or a person writes them off. So what is spent in any partition was set aside
+Owns that arithmetic, the centre's half and the register's. An allowance is so many points of one member that the centre
+sets aside for one register in one of its epochs; nobody else can spend them until that register itself says that it
+will not, or a person writes them off. So what is spent in any partition was set aside
 before, and that never was more than the balance. A voucher that was issued goes by the same rule: what is set aside is
 one of its uses, and a register takes no voucher of which it holds none. Never asks a clock: no allowance ends by time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from loyalty.program import Program, Reward
 from loyalty.receipt import AwareDatetime
@@ -147,7 +148,7 @@ def leased(leases: Iterable[Lease], *, epoch: str, is_sure: bool) -> Lease:
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far ahead the centre goes: it sets aside up to so many `rewards` of a member at each of the `places`
-    registers where they shop most. What is beyond that stays for who asks.
+    registers where they shop most, or so many parts where points are money. What is beyond that stays for who asks.
     """
 
     places: Annotated[int, Meta(ge=0, le=MAX_PLACES)] = 8
@@ -173,10 +174,28 @@ class Share(Struct, frozen=True, kw_only=True):
     points: int
 
 
-def unit_of(program: Program) -> int | None:
-    """The points that the cheapest reward costs which can be had by allowance; None where there is none."""
-    costs = (reward.points for reward in program.rewards if reward.offline == "allowance" and not reward.is_leased)
-    return min(costs, default=None)
+class Unit(Struct, frozen=True, kw_only=True, order=True):
+    """What is dealt out at once: the `points` of one reward; `is_money` where a basket takes as many as it is worth."""
+
+    points: int
+    is_money: bool = False
+
+
+def units_of(program: Program, now: datetime) -> tuple[Unit, ...]:
+    """What rewards cost that can be had by allowance, the dearest first; those that are over by then have none.
+
+    For whom a reward is meant is not looked at.
+    """
+    today = now.astimezone(ZoneInfo(program.time_zone)).date().isoformat()
+    units = {
+        Unit(
+            points=reward.points,
+            is_money=reward.discount_minor is not UNSET and reward.max_per_receipt is UNSET,
+        )
+        for reward in program.rewards
+        if reward.points and reward.offline == "allowance" and today <= (reward.valid_until or today)
+    }
+    return tuple(sorted(units, reverse=True))
 
 
 def issued_ahead(program: Program) -> tuple[str, ...]:
@@ -184,43 +203,51 @@ def issued_ahead(program: Program) -> tuple[str, ...]:
     return tuple(one.id for one in program.rewards if one.is_leased and one.offline == "allowance")
 
 
-def ahead_of(program: Program | None) -> tuple[int | None, frozenset[str]]:
-    """What a program has set aside ahead: points by the unit, and the vouchers of which rewards."""
-    return (None, frozenset()) if program is None else (unit_of(program), frozenset(issued_ahead(program)))
+def ahead_of(program: Program | None, now: datetime) -> tuple[tuple[Unit, ...], frozenset[str]]:
+    """What a program has set aside ahead: points by these units, and the vouchers of which rewards."""
+    return ((), frozenset()) if program is None else (units_of(program, now), frozenset(issued_ahead(program)))
 
 
-def planned(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:
-    """What to set aside besides what is held already, in whole rewards of `unit` points.
+def planned(free: int, units: Sequence[Unit], places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:
+    """What to set aside besides what is held already, so that a register holds whole rewards.
 
-    `free` is what the member may spend, and nobody holds. They are dealt out one by one, to the register where they
-    shop most first and each time to one that has fewest: who wants a reward wants one, and may be anywhere. Nothing is
-    taken from a register that holds more: only that register can give it back.
+    `free` is what the member may spend, and nobody holds. The dearest reward that they can afford is dealt out first,
+    one by one, to the register where they shop most and each time to one that has fewest: who wants a reward wants one,
+    and may be anywhere. Cheaper ones come of the rest, for registers that have not as many of these. Nothing is taken
+    from a register that holds more: only that register can give it back.
     """
     best = _ranked(places)[: policy.places]
-    dealt = _dealt(max(0, free) // unit, [place.held // unit for place in best], policy.rewards)
+    held = [place.held for place in best]
+    for place, points in _dealt(free + sum(one.held for one in places), units, len(best), policy.rewards):
+        if 0 < points - held[place] <= free:
+            free -= points - held[place]
+            held[place] = points
     return tuple(
-        Share(device=place.device, points=rewards * unit) for place, rewards in zip(best, dealt, strict=True) if rewards
+        Share(device=place.device, points=points - place.held)
+        for place, points in zip(best, held, strict=True)
+        if points > place.held
     )
 
 
-def misplaced(free: int, unit: int, places: Sequence[Place], policy: Policy) -> tuple[str, ...]:
-    """The registers that hold rewards which one where the member shops more often lacks, once `free` was dealt out.
+def misplaced(free: int, units: Sequence[Unit], places: Sequence[Place], policy: Policy) -> tuple[str, ...]:
+    """The registers that hold what one where the member shops more often lacks, once `free` was dealt out.
 
     A member who spends where they mostly shop is left with what lies elsewhere. Asked back, it is dealt out anew. For a
     register that does not take more nothing is asked back: who has a reward would lose it to one that cannot give it.
     """
     ranked = _ranked(places)
-    had = [place.held // unit for place in ranked]
-    best = ranked[: policy.places]
-    due = _dealt(max(0, free // unit + sum(had)), [0] * len(best), policy.rewards)
-    due += [0] * (len(ranked) - len(best))
+    due = [0] * len(ranked)
+    for place, points in _dealt(
+        free + sum(one.held for one in places), units, min(policy.places, len(ranked)), policy.rewards
+    ):
+        due[place] = points
     lacking = [
-        place.visits for place, has, wanted in zip(ranked, had, due, strict=True) if has < wanted and place.takes_more
+        place.visits for place, points in zip(ranked, due, strict=True) if place.held < points and place.takes_more
     ]
     return tuple(
         place.device
-        for place, has, wanted in zip(ranked, had, due, strict=True)
-        if has > wanted and lacking and place.visits < lacking[0]
+        for place, points in zip(ranked, due, strict=True)
+        if place.held > points and lacking and place.visits < lacking[0]
     )
 
 
@@ -228,12 +255,30 @@ def _ranked(places: Sequence[Place]) -> list[Place]:
     return sorted(places, key=lambda place: (-place.visits, place.device))
 
 
-def _dealt(rewards: int, had: Sequence[int], most: int) -> list[int]:
-    """So many rewards, each to the first of those that have fewest, and none to who has `most`."""
-    dealt = [0] * len(had)
-    for _ in range(min(rewards, most * len(had))):
-        fewest = min(range(len(had)), key=lambda place: had[place] + dealt[place])
-        if had[fewest] + dealt[fewest] >= most:
-            break
-        dealt[fewest] += 1
-    return dealt
+def _dealt(points: int, units: Sequence[Unit], places: int, most: int) -> Iterator[tuple[int, int]]:
+    """All these points anew: which place gets a reward next, and what it has then; none beyond `most` of a unit."""
+    if not places:
+        return
+    has = [0] * places
+    left = points
+    for size in sorted({_size(unit, points, places * most) for unit in units}, reverse=True):
+        while left >= size:
+            fewest = min(range(places), key=lambda place: has[place] // size)
+            if has[fewest] // size >= most:
+                break
+            has[fewest] += size
+            left -= size
+            yield fewest, has[fewest]
+
+
+def _size(unit: Unit, points: int, parts: int) -> int:
+    """What is dealt out at once: of money 1, 2, 5, 10, … rewards, so many that all parts together come to the points.
+
+    By such steps a part stays as it is until a member has twice as much, or half: not each sale is dealt out anew.
+    """
+    if not unit.is_money:
+        return unit.points
+    times, tens = points // (unit.points * parts), 1
+    while tens * 10 <= times:
+        tens *= 10
+    return unit.points * max((step * tens for step in (1, 2, 5) if step * tens <= times), default=1)

@@ -4,7 +4,9 @@ By hand: `python -m tests.central.offline_share [HOUSEHOLDS [PICTURE.png]]`, wit
 `tests.central.journey`. Round the clock, a twelfth of the shops has no network for two hours, and then the next
 twelfth. A household that could have a reward wants one at some of its visits. What a shop without a network gives is
 drawn of its allowances by the register's own rule, what the centre sets aside is planned by the centre's own; the
-network and the ledger around them are made here, one household at a time. A shop has one register.
+network and the ledger around them are made here, one household at a time. A shop has one register. The picture and the
+first lines are of a program with one reward; the last ones of one with a dearer reward besides, which a household wants
+every other time that it could have it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from random import Random
 
 from msgspec import Struct
 
-from loyalty.allowances import Allowance, CannotSpendError, Place, Policy, Standing, misplaced, planned
+from loyalty.allowances import Allowance, CannotSpendError, Place, Policy, Standing, Unit, misplaced, planned
 from loyalty.program import Reward
 from tests.central import journey
 
@@ -29,7 +31,9 @@ SEED = 20261129
 # What is wanted before fills the history only: a shop that opens knows nobody, and the data begins with the year.
 MEASURED_FROM_MONTH = 7
 # A point for a dollar, a dollar off for a hundred points: a household spends some 1,900 dollars in the year.
-REWARD = Reward(id="dollar", cost=100, discount_minor=100, offline="allowance")
+# One on a receipt.
+REWARD = Reward(id="dollar", cost=100, discount_minor=100, offline="allowance", max_per_receipt=1)
+DEARER = Reward(id="five", cost=500, discount_minor=600, offline="allowance", max_per_receipt=1)
 POLICIES = tuple(Policy(places=places, rewards=rewards) for rewards in (1, 3) for places in (1, 2, 4, 8))
 # At how many of the visits at which they could have one a household wants a reward.
 WANTS = (1.0, 0.25, 0.1)
@@ -51,6 +55,7 @@ class Served(Struct, kw_only=True):
     `had` counts those without one by how many rewards the household had just then: wanted, and given. `strange` were
     wanted in a shop that has never told the centre of the household, where nobody can set aside anything for it.
     `moved` is how often the centre asked a shop for what it held, to deal it out anew.
+    `dear_wanted` and `dear_given` are those of more than one reward, without a network.
     """
 
     wanted_offline: int = 0
@@ -61,6 +66,8 @@ class Served(Struct, kw_only=True):
     strange: int = 0
     moved: int = 0
     had: dict[int, tuple[int, int]] = {}
+    dear_wanted: int = 0
+    dear_given: int = 0
 
     @property
     def share(self) -> float:
@@ -82,8 +89,11 @@ class _Grant(Struct, kw_only=True):
 class _Household:
     """One member at the centre and at the registers of the shops they go to."""
 
-    def __init__(self, policy: Policy, served: Served) -> None:
+    def __init__(self, policy: Policy, served: Served, rewards: Sequence[Reward]) -> None:
         self._policy = policy
+        self._rewards = sorted(rewards, key=lambda reward: -reward.points)
+        self._units = tuple(Unit(points=reward.points) for reward in self._rewards)
+        self._cheapest = self._units[-1].points
         self._served = served
         self._balance = 0
         self._grants: dict[str, list[_Grant]] = defaultdict(list)
@@ -92,14 +102,16 @@ class _Household:
         self._often: Counter[str] = Counter()
         self._untold: dict[str, int] = {}  # points earned in shops without a network
 
-    def come(self, visit: Visit, *, wants: bool) -> None:
+    def come(self, visit: Visit, *, wants: bool, dearly: bool) -> None:
         self._reconnect(visit.at)
-        rewards = (self._balance + sum(self._untold.values()) - self._used_untold()) // REWARD.points
+        points = self._balance + sum(self._untold.values()) - self._used_untold()
         offline = is_cut_off(visit.store, visit.at)
-        if wants and rewards > 0:
-            given = self._want(visit, offline=offline)
+        could = [reward for reward in self._rewards if reward.points <= points]
+        if wants and could:
+            wanted = could[0] if dearly else could[-1]
+            given = self._want(visit, wanted, offline=offline)
             if visit.at.month >= MEASURED_FROM_MONTH:
-                self._count(visit, rewards, given=given, offline=offline)
+                self._count(visit, wanted, points, given=given, offline=offline)
         if offline:
             self._untold[visit.store] = self._untold.get(visit.store, 0) + visit.points
         else:
@@ -123,7 +135,7 @@ class _Household:
         self._untold.clear()
         self._plan(began(self._visits[-1].at) + OUTAGE)
 
-    def _want(self, visit: Visit, *, offline: bool) -> bool:
+    def _want(self, visit: Visit, reward: Reward, *, offline: bool) -> bool:
         mine = [one for one in self._grants[visit.store] if not offline or one.at < began(visit.at)]
         here = Standing(
             epoch="",
@@ -134,9 +146,9 @@ class _Household:
             ),
         )
         try:
-            draws = here.drawn(REWARD, REWARD.points)
+            draws = here.drawn(reward, reward.points)
         except CannotSpendError:
-            given = not offline and self._on_the_spot(visit)
+            given = not offline and self._on_the_spot(visit, reward.points)
         else:
             given = True
             for draw in draws:
@@ -148,7 +160,7 @@ class _Household:
             grant.told = grant.used
         return given
 
-    def _count(self, visit: Visit, rewards: int, *, given: bool, offline: bool) -> None:
+    def _count(self, visit: Visit, reward: Reward, points: int, *, given: bool, offline: bool) -> None:
         served = self._served
         if not offline:
             served.wanted_online += 1
@@ -157,20 +169,24 @@ class _Household:
         served.wanted_offline += 1
         served.given_offline += given
         served.strange += not any(one.store == visit.store and one.at < began(visit.at) for one in self._visits)
+        if reward.points > self._cheapest:
+            served.dear_wanted += 1
+            served.dear_given += given
+        rewards = points // self._cheapest
         wanted, gave = served.had.get(min(rewards, MANY), (0, 0))
         served.had[min(rewards, MANY)] = (wanted + 1, gave + given)
 
-    def _on_the_spot(self, visit: Visit) -> bool:
+    def _on_the_spot(self, visit: Visit, points: int) -> bool:
         """The centre gives what is free, and asks back what is set aside where there is a network."""
         for store, grants in self._grants.items():
-            if self._balance - self._set_aside() >= REWARD.points:
+            if self._balance - self._set_aside() >= points:
                 break
             if not is_cut_off(store, visit.at):
                 for grant in grants:
                     grant.points = grant.used
-        if self._balance - self._set_aside() < REWARD.points:
+        if self._balance - self._set_aside() < points:
             return False
-        self._balance -= REWARD.points
+        self._balance -= points
         return True
 
     def _plan(self, now: datetime) -> None:
@@ -179,7 +195,7 @@ class _Household:
             self._grants[store] = [one for one in grants if one.held]
         self._deal(now)
         free = self._balance - self._set_aside()
-        wrong = misplaced(free, REWARD.points, self._places(now), self._policy)
+        wrong = misplaced(free, self._units, self._places(now), self._policy)
         back = [store for store in wrong if not is_cut_off(store, now)]
         for grant in (grant for store in back for grant in self._grants[store]):
             grant.points = grant.used
@@ -189,9 +205,7 @@ class _Household:
 
     def _deal(self, now: datetime) -> None:
         free = self._balance - self._set_aside()
-        if free < REWARD.points:
-            return
-        for share in planned(free, REWARD.points, self._places(now), self._policy):
+        for share in planned(free, self._units, self._places(now), self._policy):
             self._grants[share.device].append(_Grant(at=now, points=share.points))
 
     def _places(self, now: datetime) -> list[Place]:
@@ -221,14 +235,22 @@ def began(at: datetime) -> datetime:
 
 
 def measure(
-    households: Iterable[tuple[str, Sequence[Visit]]], policy: Policy, *, wants: float, seed: int = SEED
+    households: Iterable[tuple[str, Sequence[Visit]]],
+    policy: Policy,
+    *,
+    wants: float,
+    rewards: Sequence[Reward] = (REWARD,),
+    seed: int = SEED,
 ) -> Served:
-    """What these households wanted and got, each at a share of `wants` of the visits at which they could."""
+    """What these households wanted and got, each at a share of `wants` of the visits at which they could.
+
+    Of two rewards they want the dearest that they can afford every other time, and else the cheapest.
+    """
     served = Served()
     for name, visits in households:
-        random, household = Random(f"{seed} {name}"), _Household(policy, served)
-        for visit in visits:
-            household.come(visit, wants=random.random() < wants)
+        random, household = Random(f"{seed} {name}"), _Household(policy, served, rewards)
+        for number, visit in enumerate(visits):
+            household.come(visit, wants=random.random() < wants, dearly=number % 2 == 0)
     return served
 
 
@@ -253,6 +275,16 @@ def by_rewards(served: Served) -> str:
     return ", ".join(
         f"{rewards}{'+' if rewards == MANY else ''}: {given} of {wanted}"
         for rewards, (wanted, given) in sorted(served.had.items())
+    )
+
+
+def say(what: str, served: Served) -> None:
+    print(
+        f"{what}: {served.given_offline} of {served.wanted_offline} without a network ({served.share:.1%}), "
+        f"{served.given_online} of {served.wanted_online} with one, {max(0, served.overspent)} overspent; "
+        f"{served.strange} in a shop that is new to them; {served.moved} moved; "
+        f"by rewards that they had: {by_rewards(served)}",
+        flush=True,
     )
 
 
@@ -290,14 +322,11 @@ def main(count: str = "300", picture: str = "") -> None:
         for policy in POLICIES:
             served = measure(households, policy, wants=wants)
             shares[wants, policy.rewards].append((policy.places, served.share))
-            print(
-                f"wanted at {wants:.0%} of visits, {policy.places} registers, {policy.rewards} rewards: "
-                f"{served.given_offline} of {served.wanted_offline} without a network ({served.share:.1%}), "
-                f"{served.given_online} of {served.wanted_online} with one, {max(0, served.overspent)} overspent; "
-                f"{served.strange} in a shop that is new to them; {served.moved} moved; "
-                f"by rewards that they had: {by_rewards(served)}",
-                flush=True,
-            )
+            say(f"wanted at {wants:.0%} of visits, {policy.places} registers, {policy.rewards} rewards", served)
+    for wants in WANTS:
+        served = measure(households, Policy(), wants=wants, rewards=(REWARD, DEARER))
+        say(f"two rewards, wanted at {wants:.0%} of visits", served)
+        print(f"of the dearer one {served.dear_given} of {served.dear_wanted} without a network", flush=True)
     if picture:
         draw(shares, Path(picture))
 

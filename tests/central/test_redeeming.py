@@ -588,6 +588,36 @@ def test_nothing_is_set_aside_ahead_for_rewards_that_ask_first(shop: Shop) -> No
     assert shop.balance() == balance(500, 500)
 
 
+@pytest.mark.parametrize(
+    "shop",
+    [
+        {
+            "rewards": [
+                {"id": "coffee", "cost": 90, "piece_minor": 0, "offline": "allowance"},
+                {"id": "mug", "cost": 500, "piece_minor": 0, "offline": "allowance"},
+            ]
+        }
+    ],
+    indirect=True,
+)
+def test_a_dear_reward_is_set_aside_before_cheaper_ones(shop: Shop) -> None:
+    # given a member with points for coffee, at two registers
+    for register, points in (("1", 200), ("1", 100), ("2", 100)):
+        shop.sell(shop.till(register), points)
+    shop.plan()
+    assert (held_by(shop, "1"), held_by(shop, "2")) == ([180], [180])
+    # when they have enough for a mug, and what lies elsewhere is back
+    shop.sell(shop.till("1"), 200)
+    shop.plan()
+    # then that is there where they shop most, and coffee of the rest elsewhere
+    assert (held_by(shop, "1"), held_by(shop, "2")) == ([180], [180])
+    [there] = shop.ask(shop.till("2")).allowances
+    assert there.recalled
+    shop.give_back(shop.till("2"), there.allowance, 180)
+    shop.plan()
+    assert (held_by(shop, "1"), held_by(shop, "2")) == ([180, 320], [90])
+
+
 def test_the_policy_says_how_much_is_set_aside_where(shop: Shop) -> None:
     for register in ("1", "1", "2"):
         shop.sell(shop.till(register), 200)
@@ -596,7 +626,8 @@ def test_the_policy_says_how_much_is_set_aside_where(shop: Shop) -> None:
 
     shop.plan()
 
-    assert (held_by(shop, "1"), held_by(shop, "2")) == ([200], [])
+    # of 600 points as money two parts of 200
+    assert (held_by(shop, "1"), held_by(shop, "2")) == ([400], [])
     kept = shop.read(granting.policy)
     assert (kept.policy, kept.because, kept.set_at) == (wanted, "one till each", shop.now)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -19,11 +19,12 @@ from loyalty.allowances import (
     Refused,
     Share,
     Standing,
+    Unit,
     ahead_of,
     leased,
     misplaced,
     planned,
-    unit_of,
+    units_of,
 )
 from loyalty.program import Reward
 from tests.loyalty.receipts import MORNING
@@ -32,6 +33,12 @@ from tests.loyalty.test_rewards import program
 FIVE = Reward(id="five", cost=500, discount_minor=500, offline="allowance")
 ASKED = Reward(id="asked", cost=500, discount_minor=500)
 FLOOR = Reward(id="floor", cost=500, discount_minor=500, offline="floor", floor_points=200)
+
+# What is dealt out: one reward of 500 points, or that and a coffee, or points as money.
+ONE = (Unit(points=500),)
+TWO = (Unit(points=500), Unit(points=90))
+MONEY = (Unit(points=1, is_money=True),)
+UNITS = st.builds(Unit, points=st.integers(1, 700), is_money=st.booleans())
 
 
 def standing(*allowances: Allowance, balance: int = 0, is_sure: bool = True) -> Standing:
@@ -145,117 +152,180 @@ class TestSpending:
 
 
 class TestPlanning:
-    def test_the_cheapest_reward_by_allowance_is_the_unit(self) -> None:
-        five = {"id": "five", "cost": 500, "discount_minor": 500, "offline": "allowance"}
-        two = {"id": "two", "cost": 200, "discount_minor": 200, "offline": "allowance"}
-        one = {"id": "one", "cost": 100, "discount_minor": 100}
-
-        assert unit_of(program(five, two, one)) == 200
-        assert unit_of(program(one)) is None
+    def test_what_rewards_cost_by_allowance_are_the_units_the_dearest_first(self) -> None:
+        two = {"id": "two", "cost": 200, "discount_minor": 200, "offline": "allowance", "max_per_receipt": 1}
+        five = {"id": "five", "cost": 500, "discount_percent": 10, "offline": "allowance"}
+        other = {"id": "other", "cost": 500, "piece_minor": 0, "offline": "allowance"}
+        money = {"id": "money", "cost": 1, "discount_minor": 1, "offline": "allowance"}
+        asked = {"id": "asked", "cost": 100, "discount_minor": 100}
         # what a voucher brings costs no points
         gift = {"id": "v", "issued": True, "discount_minor": 1, "offline": "allowance"}
-        assert ahead_of(program(one, gift)) == (None, frozenset("v"))
-        assert ahead_of(None) == (None, frozenset())
-        assert unit_of(program(one, {"id": "v", "issued": True, "discount_minor": 1, "offline": "allowance"})) is None
+
+        assert units_of(program(two, five, other, money, asked, gift), MORNING) == (
+            Unit(points=500),
+            Unit(points=200),
+            Unit(points=1, is_money=True),
+        )
+        assert ahead_of(program(asked, gift), MORNING) == ((), frozenset("v"))
+        assert ahead_of(None, MORNING) == ((), frozenset())
+
+    def test_a_reward_that_is_over_has_nothing_set_aside_for_it(self) -> None:
+        until = {"id": "a", "cost": 500, "piece_minor": 0, "offline": "allowance", "valid_until": "2026-11-22"}
+        last = datetime(2026, 11, 22, 22, 59, tzinfo=UTC)  # in Belgrade a minute before midnight
+
+        assert units_of(program(until, time_zone="Europe/Belgrade"), last) == ONE
+        assert units_of(program(until, time_zone="Europe/Belgrade"), last + timedelta(minutes=1)) == ()
+
+    def test_the_dearest_that_they_can_afford_comes_first_and_cheaper_ones_of_the_rest(self) -> None:
+        places = [Place(device=name, visits=visits) for name, visits in (("often", 9), ("seldom", 3), ("once", 1))]
+
+        def shares(free: int, policy: Policy | None = None) -> list[int]:
+            dealt = planned(free, TWO, places, policy or Policy())
+            assert [share.device for share in dealt] == ["often", "seldom", "once"][: len(dealt)]
+            return [share.points for share in dealt]
+
+        assert shares(499) == [180, 180, 90]  # five coffees: none can be had for 500
+        assert shares(5_000) == [1_500, 1_500, 1_500]
+        assert shares(1_000) == [500, 500]
+        assert shares(1_490) == [500, 500, 270]  # one has five coffees in what is there
+        assert shares(700) == [500, 90, 90]
+        assert shares(700, Policy(places=1, rewards=1)) == [500]
+
+    def test_a_register_is_filled_up_to_whole_rewards(self) -> None:
+        one = [Place(device="d", visits=1, held=270)]
+
+        assert planned(229, TWO, one, Policy()) == ()
+        assert planned(230, TWO, one, Policy()) == (Share(device="d", points=230),)
+
+    def test_of_points_as_money_the_registers_have_even_parts(self) -> None:
+        one, two = Place(device="one", visits=9), Place(device="two", visits=3)
+
+        assert planned(5_000, MONEY, [one], Policy()) == (Share(device="one", points=3_000),)
+        assert planned(5_000, MONEY, [one, two], Policy()) == (
+            Share(device="one", points=1_500),
+            Share(device="two", points=1_500),
+        )
+        assert planned(2, MONEY, [one, two], Policy()) == (
+            Share(device="one", points=1),
+            Share(device="two", points=1),
+        )
+        # so it stays until they have twice as much
+        had = [replace(one, held=1_500), replace(two, held=1_500)]
+        assert planned(2_999, MONEY, had, Policy()) == ()
+        assert sum(share.points for share in planned(3_000, MONEY, had, Policy())) == 3_000
+
+    def test_a_dear_reward_whose_points_lie_about_in_coffees_is_gathered(self) -> None:
+        often, seldom = Place(device="often", visits=9, held=270), Place(device="seldom", visits=3, held=270)
+
+        assert misplaced(0, TWO, [seldom, often], Policy()) == ("seldom",)
+        assert planned(270, TWO, [replace(seldom, held=0), often], Policy()) == (Share(device="often", points=230),)
 
     def test_whole_rewards_are_dealt_out_from_where_the_member_shops_most(self) -> None:
         places = [Place(device="seldom", visits=3), Place(device="often", visits=9), Place(device="once", visits=1)]
 
-        assert planned(1_990, 500, places, Policy(places=2)) == (
+        assert planned(1_990, ONE, places, Policy(places=2)) == (
             Share(device="often", points=1_000),
             Share(device="seldom", points=500),
         )
-        assert planned(450, 500, places, Policy()) == ()
-        assert planned(500, 500, places, Policy()) == (Share(device="often", points=500),)
-        assert planned(5_000, 500, [], Policy()) == ()
+        assert planned(450, ONE, places, Policy()) == ()
+        assert planned(500, ONE, places, Policy()) == (Share(device="often", points=500),)
+        assert planned(5_000, ONE, [], Policy()) == ()
 
     def test_a_register_gets_no_more_than_the_policy_says(self) -> None:
-        assert planned(9_000, 500, [Place(device="d", visits=1)], Policy(rewards=2)) == (
+        assert planned(9_000, ONE, [Place(device="d", visits=1)], Policy(rewards=2)) == (
             Share(device="d", points=1_000),
         )
-        assert planned(9_000, 500, [Place(device="d", visits=1, held=500)], Policy(rewards=2)) == (
+        assert planned(9_000, ONE, [Place(device="d", visits=1, held=500)], Policy(rewards=2)) == (
             Share(device="d", points=500),
         )
 
     def test_less_than_a_whole_reward_counts_as_none(self) -> None:
         places = [Place(device="often", visits=9, held=499), Place(device="seldom", visits=3)]
 
-        assert planned(500, 500, places, Policy()) == (Share(device="often", points=500),)
+        assert planned(500, ONE, places, Policy()) == (Share(device="often", points=1),)
+        assert planned(501, ONE, places, Policy()) == (
+            Share(device="often", points=1),
+            Share(device="seldom", points=500),
+        )
 
     def test_what_a_register_holds_counts_and_is_not_taken_from_it(self) -> None:
         places = [Place(device="a", visits=1, held=2_000), Place(device="b", visits=1, held=499)]
 
-        assert planned(1_000, 500, places, Policy()) == (Share(device="b", points=1_000),)
-        assert planned(0, 500, places, Policy()) == ()
-        assert planned(-300, 500, places, Policy()) == ()
-        assert planned(0, 1, [Place(device="a", visits=1)], Policy()) == ()
+        assert planned(1_000, ONE, places, Policy()) == (Share(device="b", points=501),)
+        assert planned(0, ONE, places, Policy()) == ()
+        assert planned(-300, ONE, places, Policy()) == ()
+        assert planned(0, MONEY, [Place(device="a", visits=1)], Policy()) == ()
 
     def test_what_lies_where_they_seldom_shop_is_asked_back_for_where_they_shop_more(self) -> None:
         often, seldom = Place(device="often", visits=9), Place(device="seldom", visits=3, held=500)
 
-        assert misplaced(0, 500, [seldom, often], Policy()) == ("seldom",)
+        assert misplaced(0, ONE, [seldom, often], Policy()) == ("seldom",)
         # not where something is free for the first, or that has as much
-        assert misplaced(500, 500, [seldom, often], Policy()) == ()
-        assert misplaced(0, 500, [seldom, replace(often, held=500)], Policy()) == ()
+        assert misplaced(500, ONE, [seldom, often], Policy()) == ()
+        assert misplaced(0, ONE, [seldom, replace(often, held=500)], Policy()) == ()
         # nor between two where they shop as often, however often that changes
-        assert misplaced(0, 500, [seldom, replace(often, visits=3)], Policy()) == ()
-        assert misplaced(0, 500, [], Policy()) == ()
+        assert misplaced(0, ONE, [seldom, replace(often, visits=3)], Policy()) == ()
+        assert misplaced(0, ONE, [], Policy()) == ()
 
     def test_nothing_is_asked_back_for_a_register_that_takes_no_more(self) -> None:
         silent = Place(device="silent", visits=9, takes_more=False)
         seldom = Place(device="seldom", visits=3, held=1_000)
 
-        assert misplaced(0, 500, [silent, seldom], Policy()) == ()
+        assert misplaced(0, ONE, [silent, seldom], Policy()) == ()
         # but for one that does and comes after it
-        assert misplaced(0, 500, [silent, seldom, Place(device="next", visits=5)], Policy()) == ("seldom",)
+        assert misplaced(0, ONE, [silent, seldom, Place(device="next", visits=5)], Policy()) == ("seldom",)
 
     def test_what_is_beyond_the_policy_is_asked_back_where_it_is_lacking(self) -> None:
         places = [Place(device="a", visits=9), Place(device="b", visits=5), Place(device="c", visits=2, held=1_000)]
 
-        assert misplaced(0, 500, places, Policy(places=2)) == ("c",)
-        assert misplaced(0, 500, [replace(one, held=1_000) for one in places], Policy(places=2, rewards=2)) == ()
+        assert misplaced(0, ONE, places, Policy(places=2)) == ("c",)
+        assert misplaced(0, ONE, [replace(one, held=1_000) for one in places], Policy(places=2, rewards=2)) == ()
 
     @given(
         st.integers(-1_000, 10_000),
         st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3_000), st.booleans()), max_size=6),
         st.integers(1, 4),
         st.integers(1, 9),
+        st.lists(UNITS, min_size=1, max_size=3),
     )
     def test_once_it_is_dealt_out_anew_nothing_is_misplaced_any_more(
-        self, free: int, some: list[tuple[int, int, bool]], at_most: int, rewards: int
+        self, free: int, some: list[tuple[int, int, bool]], at_most: int, rewards: int, units: list[Unit]
     ) -> None:
-        policy, unit = Policy(places=at_most, rewards=rewards), 100
+        policy = Policy(places=at_most, rewards=rewards)
         places = {
             str(n): Place(device=str(n), visits=visits, held=held, takes_more=takes_more)
             for n, (visits, held, takes_more) in enumerate(some)
         }
 
         for _ in range(2):
-            for share in planned(free, unit, tuple(places.values()), policy):
+            for share in planned(free, units, tuple(places.values()), policy):
                 free -= share.points
                 places[share.device] = replace(places[share.device], held=places[share.device].held + share.points)
-            for device in misplaced(free, unit, tuple(places.values()), policy):
+            for device in misplaced(free, units, tuple(places.values()), policy):
                 free += places[device].held
                 places[device] = replace(places[device], held=0)
 
-        assert planned(free, unit, tuple(places.values()), policy) == ()
-        assert misplaced(free, unit, tuple(places.values()), policy) == ()
+        assert planned(free, units, tuple(places.values()), policy) == ()
+        assert misplaced(free, units, tuple(places.values()), policy) == ()
 
     @given(
         st.integers(-1_000, 10_000),
-        st.integers(1, 700),
+        st.lists(UNITS, min_size=1, max_size=3),
         st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3_000)), max_size=6),
         st.integers(0, 4),
         st.integers(1, 9),
     )
     def test_never_more_than_is_free_and_always_whole(
-        self, free: int, unit: int, some: list[tuple[int, int]], at_most: int, rewards: int
+        self, free: int, units: list[Unit], some: list[tuple[int, int]], at_most: int, rewards: int
     ) -> None:
         places = [Place(device=str(n), visits=visits, held=held) for n, (visits, held) in enumerate(some)]
 
-        plan = planned(free, unit, places, Policy(places=at_most, rewards=rewards))
+        plan = planned(free, units, places, Policy(places=at_most, rewards=rewards))
 
+        had = {place.device: place.held for place in places}
         assert sum(share.points for share in plan) <= max(0, free)
-        assert all(share.points > 0 and share.points % unit == 0 for share in plan)
-        assert all(share.points <= rewards * unit for share in plan)
+        assert all(share.points > 0 for share in plan)
         assert len(plan) <= at_most
+        if len(units) == 1 and not units[0].is_money:
+            assert all((had[share.device] + share.points) % units[0].points == 0 for share in plan)
+            assert all(had[share.device] + share.points <= rewards * units[0].points for share in plan)
