@@ -26,8 +26,9 @@ class CashierRow(Struct, frozen=True, kw_only=True):
     """Final sales of one cashier; of a till that names nobody `cashier` is empty.
 
     `most_for_one` are those of the `member` who has most of them; `unknown_codes` how many different numbers named
-    nobody; `held` are sales that count for nothing until somebody looked; `rewards` what was given, `flagged` the
-    redemptions of these with which something is wrong.
+    nobody; `given_late` are sales that were nobody's and given to a member later; `held` are sales that count for
+    nothing until somebody looked; `rewards` what was given, `flagged` the redemptions of these with which something is
+    wrong.
     """
 
     store: str
@@ -38,6 +39,7 @@ class CashierRow(Struct, frozen=True, kw_only=True):
     most_for_one: int
     member: str
     unknown_codes: int
+    given_late: int
     held: int
     rewards: int
     flagged: int
@@ -90,6 +92,7 @@ def report(connection: Connection, since: datetime, store: str = "") -> CashierR
             func.count(columns.member).label("with_member"),
             func.count(columns.member.distinct()).label("members"),
             func.count(nobodys.distinct()).label("unknown_codes"),
+            func.count(columns.attached_at).label("given_late"),
             held.label("held"),
         )
         .where(*counted)

@@ -371,7 +371,7 @@ class _Batch:
                 return receipts.see_receipt(connection, self._device.id, new.body, now), "identity"
             case AttachBody():
                 receipts.note_attach(connection, new.entry.key, new.body)
-                return receipts.attach(connection, self._epoch, new.entry.seq, new.body), "member"
+                return receipts.attach(connection, self._epoch, new.entry, new.body), "member"
             case CorrectBody():
                 return receipts.correct(connection, new.body, now), "correction"
             case SignalBody():

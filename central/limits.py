@@ -19,7 +19,7 @@ from central.db import tables
 from central.db.sets import among
 from central.stored import StoredReceipt
 from loyalty.identification import normal_code
-from loyalty.limits import WINDOW, Limits, Of, OneTooMany, Sale, one_too_many
+from loyalty.limits import WINDOW, Limits, Of, OneTooMany, Sale, given_late, one_too_many
 from loyalty.receipt import AwareDatetime, Receipt
 
 # What is wrong with a redemption that is one too many.
@@ -85,7 +85,9 @@ def in_force(connection: Connection, of: Of = "sale") -> LimitsSet:
     row = connection.execute(query).one_or_none()
     if row is None:
         return LimitsSet(limits=Limits(), because="", set_at=None)
-    limits = Limits(cashier=row.cashier, register=row.register, card=row.card, member=row.member)
+    limits = Limits(
+        cashier=row.cashier, register=row.register, card=row.card, member=row.member, late_minutes=row.late_minutes
+    )
     return LimitsSet(limits=limits, because=row.because, set_at=row.set_at)
 
 
@@ -97,6 +99,7 @@ def set_limits(connection: Connection, limits: Limits, because: str, now: dateti
             register=limits.register,
             card=limits.card,
             member=limits.member,
+            late_minutes=limits.late_minutes,
             because=because,
             set_at=now,
             counts=of,
@@ -118,6 +121,18 @@ def passed(connection: Connection, stored: StoredReceipt) -> OneTooMany | None:
     rows = _rows(connection, {stored.member}, moment, moment)
     sale = _sale(stored.receipt, moment, stored.code or "")
     return one_too_many(limits, sale, [_sale_of_row(row) for row in rows if row.key != stored.key])
+
+
+def late(connection: Connection, stored: StoredReceipt) -> str | None:
+    """Why a sale that was given to its member later is to be looked at. What gives goods back stands as its sale does.
+
+    It is told from when the register caught it, which is by the same clock; else from when it was issued.
+    """
+    receipt = stored.receipt
+    if stored.attached_at is None or receipt.status != "final" or receipt.kind != "sale":
+        return None
+    sold = receipt.captured_at or receipt.issued_at or stored.received_at
+    return given_late(in_force(connection).limits, sold, stored.attached_at)
 
 
 def reward_passed(connection: Connection, redemption: str) -> OneTooMany | None:

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, and_, insert, select, update
 
 from central import cards, events, ledger, members, scopes, settling, unmapped
-from central.cards import Holder
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty.identification import normal_code
@@ -25,10 +24,10 @@ from loyalty.originals import printed_number
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.reconcile import unearning
 from loyalty.sightings import corrected, filled, revised, sighting_of
-from sync.records import AttachBody, CorrectBody, ReceiptBody
+from sync.records import AttachBody, CorrectBody, Entry, ReceiptBody
 
 CARD_BLOCKED = "held: its card was blocked before"
-TOO_MANY = "held: more sales than count without a look"
+TOO_MANY = "held: more sales than count without a look, or given to its member late"
 _DETAILS = {ledger.BLOCKED: CARD_BLOCKED, ledger.OVER_LIMIT: TOO_MANY}
 
 
@@ -63,7 +62,7 @@ def see_receipt(connection: Connection, device: str, body: ReceiptBody, now: dat
     return _seen_again(connection, stored_receipt(connection, known_as[0]), body, now)
 
 
-def attach(connection: Connection, epoch: str, seq: int, body: AttachBody) -> Seen:
+def attach(connection: Connection, epoch: str, entry: Entry, body: AttachBody) -> Seen:
     """Let a receipt belong to a member; kept until the receipt comes where it is not here yet."""
     key = connection.execute(
         select(tables.receipt_keys.c.receipt).where(tables.receipt_keys.c.key == body.target)
@@ -73,10 +72,11 @@ def attach(connection: Connection, epoch: str, seq: int, body: AttachBody) -> Se
             insert(tables.attachments).values(
                 target=body.target,
                 epoch=epoch,
-                seq=seq,
+                seq=entry.seq,
                 code=normal_code(body.member.code),
                 kind=body.member.kind,
                 entry=body.member.entry,
+                at=entry.wall,
             )
         )
         return Seen(code="accepted", detail="waits for its receipt")
@@ -90,7 +90,7 @@ def attach(connection: Connection, epoch: str, seq: int, body: AttachBody) -> Se
         return Seen(
             code="quarantined", detail="the receipt belongs to another member already; detaching is not handled yet"
         )
-    return _give_to(connection, stored, body.member, holder)
+    return _give_to(connection, stored, body.member, entry.wall)
 
 
 def note_attach(connection: Connection, key: str, body: AttachBody) -> None:
@@ -289,33 +289,36 @@ def _rewrite(
 def _arrived(connection: Connection, stored: StoredReceipt) -> frozenset[str]:
     """Apply what waited for this receipt, then see where it and the returns that waited for it stand."""
     if stored.code is None and stored.member is None:
-        reference = _taken_attachment(connection, stored)
-        if reference is not None:
-            stored = _with_member(connection, stored, reference, cards.holder_of(connection, reference.code))
+        taken = _taken_attachment(connection, stored)
+        if taken is not None:
+            stored = _with_member(connection, stored, *taken)
     return frozenset(settling.arrived(connection, stored))
 
 
-def _give_to(connection: Connection, stored: StoredReceipt, reference: MemberReference, holder: Holder) -> Seen:
-    given = _with_member(connection, stored, reference, holder)
-    touched = frozenset(settling.arrived(connection, given))
-    held = given.member is None and holder.refuses(stored.receipt)
-    return Seen(code="accepted", detail=CARD_BLOCKED if held else "", member=given.member, touched=touched)
+def _give_to(connection: Connection, stored: StoredReceipt, reference: MemberReference, at: datetime) -> Seen:
+    touched = frozenset(settling.arrived(connection, _with_member(connection, stored, reference, at)))
+    member, state = _now(connection, stored.key)
+    return Seen(code="accepted", detail=_DETAILS.get(state, ""), member=member, touched=touched)
 
 
 def _with_member(
-    connection: Connection, stored: StoredReceipt, reference: MemberReference, holder: Holder
+    connection: Connection, stored: StoredReceipt, reference: MemberReference, at: datetime | None
 ) -> StoredReceipt:
+    holder = cards.holder_of(connection, reference.code)
     member = None if holder.refuses(stored.receipt) else holder.member
     connection.execute(
         update(tables.receipts)
         .where(tables.receipts.c.key == stored.key)
-        .values(code=normal_code(reference.code), member=member)
+        .values(code=normal_code(reference.code), member=member, attached_at=at)
     )
-    return replace(stored, code=normal_code(reference.code), member=member)
+    return replace(stored, code=normal_code(reference.code), member=member, attached_at=at)
 
 
-def _taken_attachment(connection: Connection, stored: StoredReceipt) -> MemberReference | None:
-    """The newest `attach` that came before its receipt. Others stay, without effect, so that an erasure finds them."""
+def _taken_attachment(connection: Connection, stored: StoredReceipt) -> tuple[MemberReference, datetime | None] | None:
+    """Whom the newest `attach` that came before its receipt names, and when it did.
+
+    Others stay, without effect, so that an erasure finds them.
+    """
     table = tables.attachments
     rows: list[Row[Any]] = list(
         connection.execute(
@@ -327,7 +330,7 @@ def _taken_attachment(connection: Connection, stored: StoredReceipt) -> MemberRe
     newest = rows[0]
     this = and_(table.c.target == newest.target, table.c.epoch == newest.epoch, table.c.seq == newest.seq)
     connection.execute(table.delete().where(this))
-    return MemberReference(code=newest.code, kind=newest.kind, entry=newest.entry)
+    return MemberReference(code=newest.code, kind=newest.kind, entry=newest.entry), newest.at
 
 
 def _member_of(connection: Connection, body: ReceiptBody) -> str | None:

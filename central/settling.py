@@ -57,7 +57,8 @@ def why_held(connection: Connection, stored: StoredReceipt) -> str | None:
     if _is_over(stored):
         if limits.has_reward_too_many(connection, stored):
             return "more rewards than are given without a look"
-        return str(limits.passed(connection, stored) or "more sales than count without a look")
+        passed = limits.late(connection, stored) or limits.passed(connection, stored)
+        return str(passed or "more sales than count without a look")
     return _wrong_time(connection, stored)
 
 
@@ -73,7 +74,11 @@ def _held(connection: Connection, stored: StoredReceipt) -> str | None:
     is_new = stored.state not in (SETTLED, WAITING)
     if not is_new:
         return None
-    is_over = limits.passed(connection, stored) is not None or limits.has_reward_too_many(connection, stored)
+    is_over = (
+        limits.passed(connection, stored) is not None
+        or limits.late(connection, stored) is not None
+        or limits.has_reward_too_many(connection, stored)
+    )
     return OVER_LIMIT if is_over else None
 
 

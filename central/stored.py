@@ -18,6 +18,7 @@ from loyalty.receipt import Receipt
 class StoredReceipt(Struct, frozen=True, kw_only=True):
     """`claims` and `program` are the register's own evaluation; `knew_member` whether it had one to make.
 
+    At `attached_at`, by its register's clock, an entry of its own gave it to whose it is; None where it came with that.
     At `reviewed_at` a person said that the receipt's time is right, or that it counts at `counts_at`.
     """
 
@@ -34,6 +35,7 @@ class StoredReceipt(Struct, frozen=True, kw_only=True):
     received_at: datetime
     reviewed_at: datetime | None = None
     counts_at: datetime | None = None
+    attached_at: datetime | None = None
 
     def promised(self, published: Collection[str]) -> tuple[LedgerEntry, ...]:
         """What a till printed for a sale; nothing where it did not know the member, or no program of ours gave it."""
@@ -63,4 +65,5 @@ def stored_receipt(connection: Connection, key: str) -> StoredReceipt:
         received_at=row.received_at,
         reviewed_at=row.reviewed_at,
         counts_at=row.counts_at,
+        attached_at=row.attached_at,
     )

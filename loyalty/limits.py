@@ -1,8 +1,9 @@
 """How often one member's card may be used, and rewards be given for it, before a person looks at it.
 
-A cashier who has no card to scan scans their own, or a friend's: no single receipt shows it, their number does. Owns
-which sale, and which reward, is one too many. Such a sale is kept and counts for nothing until a person says that it
-is right; so is the sale on which such a reward was given.
+A cashier who has no card to scan scans their own, or a friend's: no single receipt shows it, their number does. Or
+they give it what others bought without one, later. Owns which sale, and which reward, is one too many, and what was
+given too late. Such a sale is kept and counts for nothing until a person says that it is right; so is the sale on which
+such a reward was given.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from msgspec import Meta, Struct
 # Sales are counted over so much time before each.
 WINDOW: Final = timedelta(hours=24)
 MAX_SALES: Final = 10_000
+# A year: what is older than that nobody gives away any more.
+MAX_LATE_MINUTES: Final = 366 * 24 * 60
 
 Of = Literal["sale", "reward"]
 What = Literal["cashier", "register", "card", "member"]
 # How many sales within the window count without a look; None for any number.
 Allowed = Annotated[int, Meta(ge=1, le=MAX_SALES)] | None
+# So many minutes after it was caught a sale that was nobody's may be given to a member without a look; None for any.
+Late = Annotated[int, Meta(ge=1, le=MAX_LATE_MINUTES)] | None
 
 _IN_WORDS: Final[dict[What, str]] = {
     "cashier": "for one member by one cashier",
@@ -31,20 +36,26 @@ _IN_WORDS: Final[dict[What, str]] = {
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Sales, or rewards, of one member within the window: by one cashier, at one register, with one card, of all."""
+    """Sales, or rewards, of one member within the window: by one cashier, at one register, with one card, of all.
+
+    `late_minutes` is of sales only.
+    """
 
     cashier: Allowed = None
     register: Allowed = None
     card: Allowed = None
     member: Allowed = None
+    late_minutes: Late = None
 
     @property
     def are_set(self) -> bool:
+        """Whether anything is counted."""
         return any(allowed is not None for allowed in (self.cashier, self.register, self.card, self.member))
 
 
-# Of a centre that is set up. A shop's regular comes three times a day, and a family shares a card.
-USUAL: Final = Limits(cashier=8, register=12, card=20, member=30)
+# Of a centre that is set up. A shop's regular comes three times a day, and a family shares a card. The page of a till
+# gives away what is an hour old at most, by a clock that may be set right in between.
+USUAL: Final = Limits(cashier=8, register=12, card=20, member=30, late_minutes=120)
 # Of rewards: who has points for more than that in a day is not found at a till.
 USUAL_REWARDS: Final = Limits(cashier=5, register=6, card=8, member=10)
 
@@ -78,6 +89,18 @@ class OneTooMany(Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         which = f"{self.of} {self.number} {_IN_WORDS[self.what]}"
         return f"{which} within 24 hours, where {self.allowed} count without a look"
+
+
+def given_late(limits: Limits, sold: datetime, given: datetime) -> str | None:
+    """What is wrong where a sale of the one moment was given to its member at the other; None where nothing is.
+
+    Both are by the register's clock: one that was set back in between tells nothing, and is wrong by as much.
+    """
+    apart = abs(given - sold)
+    if limits.late_minutes is None or apart <= timedelta(minutes=limits.late_minutes):
+        return None
+    minutes = apart // timedelta(minutes=1)
+    return f"given to its member {minutes} minutes from it, where {limits.late_minutes} pass without a look"
 
 
 def one_too_many(limits: Limits, sale: Sale, others: Iterable[Sale], of: Of = "sale") -> OneTooMany | None:

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from central import cashiers, limits
 from central.cashiers import CashierRow
-from central.cli.command import Data, Json, opened, say
+from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
 from central.limits import LimitsSet
-from loyalty.limits import MAX_SALES, Limits, Of
+from loyalty.limits import MAX_LATE_MINUTES, MAX_SALES, Limits, Of
 
 app = typer.Typer()
 
@@ -35,13 +35,23 @@ def limits_set(
     ] = None,
     card: Annotated[int | None, typer.Option(min=0, max=MAX_SALES, help=f"Sales with one card{_NONE}.")] = None,
     member: Annotated[int | None, typer.Option(min=0, max=MAX_SALES, help=f"Sales for one member{_NONE}.")] = None,
+    late: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=MAX_LATE_MINUTES,
+            help=f"Minutes after which a sale that was nobody's is given to a member{_NONE}.",
+        ),
+    ] = None,
     rewards: Rewards = False,
     because: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")] = "",
     as_json: Json = False,
 ) -> None:
     """Say how many sales, or rewards, within 24 hours count without a look; what is not named stays as it is."""
     of: Of = "reward" if rewards else "sale"
-    given = {"cashier": cashier, "register": register, "card": card, "member": member}
+    if rewards and late is not None:
+        fail(as_json, "--late is a limit on sales: say it without --rewards", USAGE)
+    given = {"cashier": cashier, "register": register, "card": card, "member": member, "late_minutes": late}
     wanted = {name: allowed or None for name, allowed in given.items() if allowed is not None}
 
     def work(connection: Connection) -> LimitsSet:
@@ -114,6 +124,9 @@ def _text(shown: LimitsSet, of: Of) -> str:
             ("for one member", held.member),
         )
     ]
+    if of == "sale":
+        late = "at any time" if held.late_minutes is None else f"within {held.late_minutes} minutes"
+        parts.append(f"given to a member later {late}")
     since = "" if shown.set_at is None else f"; since {shown.set_at:%Y-%m-%d %H:%M} UTC: {shown.because or 'no reason'}"
     return f"{of.capitalize()}s within 24 hours that count without a look: {', '.join(parts)}{since}"
 
@@ -122,6 +135,6 @@ def _line(one: CashierRow) -> str:
     most = f", {one.most_for_one} of them for {one.member}" if one.member else ""
     return (
         f"store {one.store or '-'} cashier {one.cashier or '-'}: {one.sales} sales, {one.with_member} for "
-        f"{one.members} members{most}; {one.unknown_codes} numbers nobody has; {one.rewards} rewards, "
-        f"{one.flagged} flagged; {one.held} held"
+        f"{one.members} members{most}; {one.unknown_codes} numbers nobody has; {one.given_late} given late; "
+        f"{one.rewards} rewards, {one.flagged} flagged; {one.held} held"
     )

@@ -235,6 +235,7 @@ receipts = Table(
     Column("reviewed_at", Moment),
     Column("counts_at", Moment),
     Column("operator", Text),
+    Column("attached_at", Moment),
     _partial("ix_receipts_problem", "problem", where="problem IS NOT NULL"),  # few earn nothing
     Index("ix_receipts_number", "number"),
     Index("ix_receipts_member", "member", "issued_at"),
@@ -279,6 +280,7 @@ attachments = Table(
     Column("code", Text, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("entry", String(16), nullable=False),
+    Column("at", Moment),
 )
 
 # The running sums of `central.unmapped`: `goods` in JSON, null in the row of all further ones.
@@ -547,6 +549,7 @@ limits = Table(
     Column("because", Text, nullable=False),
     Column("set_at", Moment, nullable=False),
     Column("counts", String(8), nullable=False, server_default="sale"),
+    Column("late_minutes", Integer),
     sqlite_autoincrement=True,
 )
 

@@ -408,10 +408,24 @@ def test_limits_are_set_shown_and_reported(tmp_path: Path) -> None:
     data = ("--data", str(tmp_path / "c"))
     assert run("init", *data)[0] == 0
     # Given a new centre: it has the usual limits
-    assert answer("limits", "show", *data)[1]["limits"] == {"cashier": 8, "register": 12, "card": 20, "member": 30}
+    assert answer("limits", "show", *data)[1]["limits"] == {
+        "cashier": 8,
+        "register": 12,
+        "card": 20,
+        "member": 30,
+        "late_minutes": 120,
+    }
     # When some are set, then the others stay, and 0 is none
     code, shown = answer("limits", "set", "--cashier", "3", "--card", "0", "--because", "a small shop", *data)
-    assert (code, shown["limits"]) == (0, {"cashier": 3, "register": 12, "card": None, "member": 30})
+    assert (code, shown["limits"]) == (
+        0,
+        {"cashier": 3, "register": 12, "card": None, "member": 30, "late_minutes": 120},
+    )
+    code, shown = answer("limits", "set", "--late", "0", "--because", "a small shop", *data)
+    assert (code, shown["limits"]["late_minutes"]) == (0, None)
+    assert "given to a member later at any time" in run("limits", "show", *data)[1]
+    code, text = run("limits", "set", "--rewards", "--late", "60", *data)
+    assert (code, text.strip()) == (2, "--late is a limit on sales: say it without --rewards")
     text = run("limits", "show", *data)[1]
     assert "for one member by one cashier 3, for one member at one register 12, with one card any number" in text
     assert "a small shop" in text

@@ -106,7 +106,7 @@ def _one_by_one(connection: Connection, till: Till) -> None:
             seen = receipts.see_receipt(connection, till.device, receipt_body, NOON)
         else:
             attach_body = msgspec.json.decode(entry.json, type=AttachBody)
-            seen = receipts.attach(connection, till.epoch, entry.seq, attach_body)
+            seen = receipts.attach(connection, till.epoch, entry, attach_body)
         folding.settle(connection, seen.touched, NOON)
 
 

@@ -174,6 +174,86 @@ async def test_an_exchange_is_counted_and_not_held(centre: RunningCentre) -> Non
     assert states(centre) == [ledger.SETTLED, ledger.SETTLED, ledger.OVER_LIMIT]
 
 
+# ---- what is given to a member later
+
+
+@pytest.mark.parametrize("comes_first", [True, False], ids=["after its receipt", "before its receipt"])
+async def test_a_sale_that_is_given_to_somebody_long_after_it_is_held(
+    centre: RunningCentre, *, comes_first: bool
+) -> None:
+    limited(centre)
+    till = await centre.till()
+    # Given sales that were nobody's; a till's clock is another than that of its register
+    hour = timedelta(hours=1)
+    early, late, taken_up = (
+        replace(one, captured_at=NOON + timedelta(minutes=place), issued_at=NOON + 9 * hour)
+        for place, one in enumerate([receipt(number, operator="Savka") for number in (1, 2, 3)])
+    )
+    # When they are given to a member: within the time that the page leaves, the next day, and both
+    for sold, at in ((early, NOON + hour), (late, NOON + 24 * hour), (taken_up, NOON + 2 * hour)):
+        if comes_first:
+            till.sale(sold)
+        till.attach(sold.key, "TS0001", at)
+        if not comes_first:
+            till.sale(sold)
+    answer = await till.send(1)
+    # Then no sale is dropped, what came late is held with the reason, and the others count
+    assert {outcome.code for outcome in answer.outcomes} == {"accepted"}
+    assert [outcome.detail for outcome in answer.outcomes].count(receipts.TOO_MANY) == 1
+    assert centre.points("m1") == 200
+    [waits] = centre.read(review.held).receipts
+    assert (waits.key, waits.member) == (late.key, "m1")
+    assert waits.because == "given to its member 1439 minutes from it, where 120 pass without a look"
+    # And the manager sees whose sales were given away
+    [savka] = centre.read(lambda connection: cashiers.report(connection, NOON)).cashiers
+    assert (savka.cashier, savka.given_late, savka.held) == ("Savka", 3, 1)
+    done = centre.write(lambda connection: review.accept(connection, late.key, None, NOON))
+    assert (done.state, centre.points("m1")) == (ledger.SETTLED, 300)
+
+
+async def test_at_any_time_a_sale_is_given_away_where_no_limit_says_otherwise(centre: RunningCentre) -> None:
+    limited(centre, Limits(member=9))
+    till = await centre.till()
+    [sold] = await nobodys(till, 1)
+    till.attach(sold.key, "TS0001", NOON + timedelta(days=30))
+    await till.send(2)
+    assert states(centre) == [ledger.SETTLED]
+
+
+async def test_what_is_given_away_is_counted_as_any_sale(centre: RunningCentre) -> None:
+    limited(centre, Limits(cashier=2))
+    till = await centre.till()
+    first, second, third = await nobodys(till, 3)
+    for sold in (first, second, third):
+        till.attach(sold.key, "TS0001", NOON + timedelta(minutes=9))
+    answer = await till.send(4)
+    assert [outcome.detail or "" for outcome in answer.outcomes] == ["", "", receipts.TOO_MANY]
+    assert states(centre) == [ledger.SETTLED] * 2 + [ledger.OVER_LIMIT]
+    # A sale that came with its member is no late one
+    await till.sell(receipt(9, code="TS0002", operator="Savka"))
+    [savka] = centre.read(lambda connection: cashiers.report(connection, NOON)).cashiers
+    assert (savka.sales, savka.given_late, savka.held) == (4, 3, 1)
+
+
+async def test_a_return_that_is_given_to_somebody_stands_as_its_sale(centre: RunningCentre) -> None:
+    limited(centre)
+    till = await centre.till()
+    [sold] = await nobodys(till, 1)
+    back = returned(2, sold)
+    await till.sell(back)
+    for one, at in ((sold, NOON), (back, NOON + timedelta(days=9))):
+        till.attach(one.key, "TS0001", at)
+    await till.send(3)
+    assert set(states(centre)) == {ledger.SETTLED}
+
+
+async def nobodys(till: Till, count: int) -> list[Receipt]:
+    """So many sales of one cashier without a member."""
+    sold = [receipt(number, operator="Savka") for number in range(1, count + 1)]
+    await till.sell(*sold)
+    return sold
+
+
 # ---- rewards
 
 

@@ -127,14 +127,14 @@ class Till:
 
     # ---- entries
 
-    def entry(self, kind: str, key: str, body: bytes) -> Entry:
+    def entry(self, kind: str, key: str, body: bytes, wall: datetime = NOON) -> Entry:
         """The next entry of the chain, kept as sent."""
         made = Entry(
             seq=len(self.sent) + 1,
             key=key,
             kind=kind,
             hlc=f"{len(self.sent):016x}",
-            wall=NOON,
+            wall=wall,
             salt=secrets.token_hex(16),
             body=Raw(body),
         )
@@ -146,9 +146,9 @@ class Till:
         body = ReceiptBody(receipt=sold, member=member or msgspec.UNSET, claims=claims)
         return self.entry("receipt", sold.key, msgspec.json.encode(body))
 
-    def attach(self, target: str, code: str) -> Entry:
+    def attach(self, target: str, code: str, wall: datetime = NOON) -> Entry:
         body = AttachBody(target=target, member=MemberReference(code=code))
-        return self.entry("attach", secrets.token_hex(8), msgspec.json.encode(body))
+        return self.entry("attach", secrets.token_hex(8), msgspec.json.encode(body), wall)
 
     def told(self, kind: str, body: Struct, hlc: str | None = None) -> Entry:
         """What the register tells of a member, now or by a clock that says `hlc`."""

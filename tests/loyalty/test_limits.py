@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from loyalty.limits import USUAL, WINDOW, Limits, OneTooMany, Sale, one_too_many
+from loyalty.limits import USUAL, WINDOW, Limits, OneTooMany, Sale, given_late, one_too_many
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -80,6 +80,13 @@ def test_what_is_given_several_times_at_once_counts_as_often() -> None:
     assert one_too_many(limits, reward(2, 4), []) == OneTooMany(what="member", number=4, allowed=3)
     assert one_too_many(limits, reward(2, 1), [reward(1, 3)]) == OneTooMany(what="member", number=4, allowed=3)
     assert one_too_many(limits, reward(2, 2), [reward(1, 1)]) is None
+
+
+@pytest.mark.parametrize(("minutes", "words"), [(0, None), (120, None), (-120, None), (121, "121"), (-180, "180")])
+def test_a_sale_may_be_given_to_a_member_for_so_long(minutes: int, words: str | None) -> None:
+    said = given_late(USUAL, NOON, NOON + timedelta(minutes=minutes))
+    assert said == (words and f"given to its member {words} minutes from it, where 120 pass without a look")
+    assert given_late(Limits(member=1), NOON, NOON + timedelta(minutes=minutes)) is None
 
 
 def test_the_narrowest_limit_is_named() -> None:

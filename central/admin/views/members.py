@@ -28,7 +28,7 @@ _STATES = {
     ledger.NO_PROGRAM: "waits for a program",
     ledger.WAITING: "waits for its original",
     ledger.HELD: "held: its time cannot be",
-    ledger.OVER_LIMIT: "held: one of very many",
+    ledger.OVER_LIMIT: "held: one of very many, or given late",
     ledger.NEW: "new",
 }
 
