@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from central import allowances, limits, members, spent, uses, vouchers
+from central import allowances, limits, members, reward_terms, spent, uses, vouchers
 from central.db import tables
 from central.devices import Device
 from central.plausible import AHEAD
@@ -74,6 +74,7 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
             problems=msgspec.json.encode(problems).decode(),
         )
     )
+    problems = reward_terms.judge(connection, entry.key)
     if limits.reward_passed(connection, entry.key) is not None:
         problems = (*problems, limits.OVER_LIMIT)
         told = msgspec.json.encode(problems).decode()

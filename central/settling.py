@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
 
-from central import cards, limits, originals, programs, spent
+from central import cards, limits, originals, programs, reward_terms, spent
 from central.db import tables
 from central.devices import enrolled_at
 from central.ledger import BLOCKED, HELD, NO_MEMBER, NO_PROGRAM, OVER_LIMIT, SETTLED, WAITING
@@ -22,6 +22,7 @@ from loyalty.schedule import in_force_at, judged_at
 
 def arrived(connection: Connection, stored: StoredReceipt) -> set[str]:
     """A receipt is here, or known better: it and the returns that it has, or that waited for it, find their place."""
+    reward_terms.judge_on(connection, stored)
     touched = settle(connection, stored)
     sold, _ = parts_of(stored.receipt)
     if sold is None:

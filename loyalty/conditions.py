@@ -14,6 +14,7 @@ from itertools import compress
 from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from loyalty.check_digit import GTIN_LENGTHS, shortest_gtin
 from loyalty.purchase import QUANTITY_SCALE, Purchase, tagged, thousandths_of
@@ -71,6 +72,8 @@ LineTest = Callable[[Purchase, Sequence[Line]], Sequence[bool]]
 _ABOUT_LINES: Final = frozenset(
     {"line_tag_in", "sku_in", "gtin_in", "category_in", "line_kind_in", "min_line_minor", "min_line_quantity"}
 )
+# What can be told of a basket by its goods alone.
+_OF_GOODS: Final = frozenset({*_ABOUT_LINES, "min_basket_minor", "all_", "any_", "not_"})
 _THRESHOLDS: Final = frozenset({"min_basket_minor", "min_line_minor", "min_line_quantity"})
 
 
@@ -119,6 +122,15 @@ def criterion_of(condition: Condition | UnsetType) -> Criterion:
         kinds=frozenset({"goods", *_named_kinds(condition)}),
         has_threshold=any(not _THRESHOLDS.isdisjoint(_keys(part)) for part in within(condition)),
     )
+
+
+def criterion_of_goods(condition: Condition | UnsetType) -> Criterion:
+    """The same of what is asked for the goods alone; the rest is left out: it holds wherever the whole does."""
+    if condition is UNSET:
+        return Criterion()
+    of_goods = tuple(part for part in _conjuncts(condition) if keys_in(part) <= _OF_GOODS)
+    criterion = criterion_of(Condition(all_=of_goods)) if of_goods else Criterion()
+    return replace(criterion, kinds=criterion_of(condition).kinds)
 
 
 def within(condition: Condition) -> Iterator[Condition]:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from loyalty.conditions import Criterion, criterion_of
+from loyalty.conditions import Criterion, criterion_of, criterion_of_goods
 from loyalty.money import to_major
 from loyalty.program import PositiveInt, Program, Reward
 from loyalty.purchase import QUANTITY_SCALE, Purchase, thousandths_of
@@ -144,6 +144,12 @@ def redeemed(purchase: Purchase, program: Program, taken: Sequence[Taken]) -> tu
     the member has the points is not asked. Raises RewardUnavailableError.
     """
     return tuple(_redeem(_Basket(purchase, program.currency), program, taken))
+
+
+def goods_allow(purchase: Purchase, program: Program, reward: Reward, times: int) -> bool:
+    """Whether the goods of a basket can have a reward of the program so often, whatever it asks besides."""
+    ready = _Ready(reward=reward, criterion=criterion_of_goods(reward.when))
+    return ready.criterion.holds(purchase) and times <= _Basket(purchase, program.currency).most(ready)
 
 
 def shared_out(amount: int, weights: Sequence[int]) -> list[int]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from central import cashiers, ledger, limits, operations, receipts, review, settling
+from central import cashiers, ledger, limits, operations, receipts, review, reward_terms, settling
 from central.db import tables
 from central.stored import stored_receipt
 from loyalty.limits import USUAL, Limits
@@ -268,7 +269,7 @@ def shop(data: Path) -> Iterator[Shop]:
 def give(shop: Shop, till: Till, number: int, cashier: str = "Savka") -> str:
     """A sale by this cashier on which a reward was given; the key of that."""
     shop.now += timedelta(minutes=1)
-    sold = shop.sell(till, 10, operator=cashier)
+    sold = shop.sell(till, 500, operator=cashier)
     shop.redeem(till, UNIT, key=f"r{number}", receipt=sold.key)
     return sold.key
 
@@ -288,7 +289,7 @@ def test_a_cashier_who_gives_one_member_too_many_rewards_is_shown_and_no_sale_is
     assert [shop.redemption(f"r{number}").problems for number in range(1, 5)] == ["[]", "[]", '["over_limit"]', "[]"]
     held = [ledger.SETTLED, ledger.SETTLED, ledger.OVER_LIMIT, ledger.SETTLED]
     assert [state_of(shop, key) for key in (*sold, other)] == held
-    assert shop.balance().confirmed == 1000 + 30 - 4 * UNIT
+    assert shop.balance().confirmed == 1000 + 1500 - 4 * UNIT
     [waits] = shop.read(review.held).receipts
     assert waits.because == "more rewards than are given without a look"
     # and the manager sees who gave it
@@ -298,7 +299,7 @@ def test_a_cashier_who_gives_one_member_too_many_rewards_is_shown_and_no_sale_is
     assert {row.cashier: (row.rewards, row.flagged) for row in rows if row.cashier} == {"Savka": (3, 1), "Mira": (1, 0)}
     # when the manager says that it is right, the sale counts
     shop.write(lambda connection: review.accept(connection, sold[2], None, shop.now))
-    assert shop.balance().confirmed == 1000 + 40 - 4 * UNIT
+    assert shop.balance().confirmed == 1000 + 2000 - 4 * UNIT
 
 
 def test_rewards_given_at_once_are_counted_one_by_one(shop: Shop) -> None:
@@ -338,6 +339,38 @@ def test_rewards_that_were_taken_back_or_are_of_another_day_are_not_counted(shop
     give(shop, till, 4)
 
     assert [shop.redemption(f"r{number}").problems for number in (3, 4)] == ["[]", "[]"]
+
+
+COFFEE = {"id": "coffee", "cost": UNIT, "piece_minor": 0, "when": {"sku_in": ["C1"]}, "offline": "allowance"}
+
+
+@pytest.mark.parametrize("comes_first", [True, False], ids=["the receipt first", "its reward first"])
+@pytest.mark.parametrize(("sku", "problems"), [("C1", ()), ("B1", (reward_terms.NOT_FOR_BASKET,))])
+def test_a_reward_on_goods_that_it_is_not_for_counts_and_is_shown(
+    data: Path, sku: str, problems: tuple[str, ...], *, comes_first: bool
+) -> None:
+    # given a member with points for a coffee
+    shop = Shop(data, rewards(rewards=[COFFEE]))
+    till = shop.till()
+    shop.sell(till, 1000)
+    # when it was taken off by hand on a receipt that tells its goods
+    bought = replace(receipt(2, 250, code="TS0001"), lines=(Line(position=1, amount_minor=250, sku=sku),))
+    given = {"key": "r1", "reward": "coffee", "receipt": bought.key}
+    if comes_first:
+        till.sale(bought)
+        shop.send(till, len(till.sent))
+        outcome = shop.redeem(till, UNIT, **given)
+        assert outcome.detail == (", ".join(problems) or UNSET)
+    else:
+        shop.redeem(till, UNIT, **given)
+        till.sale(bought)
+        shop.send(till, len(till.sent))
+    # then what was given was given, and what is wrong is for the manager
+    assert shop.balance().confirmed == 1250 - UNIT
+    assert state_of(shop, bought.key) == ledger.SETTLED
+    shown = shop.read(lambda connection: cashiers.flagged(connection, NOON)).rewards
+    assert [one.problems for one in shown] == ([problems] if problems else [])
+    shop.database.close()
 
 
 def test_without_limits_rewards_are_not_counted(shop: Shop) -> None:

@@ -1,0 +1,59 @@
+"""What is wrong with a reward that was given, by the sale that shows it.
+
+Owns judging that when the redemption comes, and again when its receipt does, or is known better. What was given was
+given and counts: what is found is kept with the redemption as `problems`, for a person.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, select, update
+
+from central import item_maps, programs, uses
+from central.db import tables
+from central.stored import StoredReceipt, stored_receipt
+from loyalty.exchange import parts_of
+from loyalty.given_rewards import is_not_for
+from loyalty.rewards import Taken
+
+# The goods on the receipt cannot have it.
+NOT_FOR_BASKET = "not_for_basket"
+
+
+def judge(connection: Connection, redemption: str) -> tuple[str, ...]:
+    """What is wrong with a redemption, with what is known now of its sale; kept with it."""
+    table, keys = tables.redemptions, tables.receipt_keys
+    query = select(table, keys.c.receipt.label("sale")).select_from(
+        table.outerjoin(keys, keys.c.key == table.c.receipt)
+    )
+    row = connection.execute(query.where(table.c.key == redemption)).one()
+    known = msgspec.json.decode(row.problems, type=tuple[str, ...])
+    problems = tuple(one for one in known if one != NOT_FOR_BASKET)
+    if row.sale is not None and _is_not_for(connection, row, stored_receipt(connection, row.sale)):
+        problems = (*problems, NOT_FOR_BASKET)
+    if problems != known:
+        told = msgspec.json.encode(problems).decode()
+        connection.execute(update(table).where(table.c.key == redemption).values(problems=told))
+    return problems
+
+
+def judge_on(connection: Connection, stored: StoredReceipt) -> None:
+    """The same of all that stands on a receipt, which is here now, or known better."""
+    table, keys = tables.redemptions.c, tables.receipt_keys.c
+    given = select(table.key).where(table.receipt == keys.key, keys.receipt == stored.key, table.state == uses.GIVEN)
+    for redemption in connection.execute(given.order_by(table.at, table.key)).scalars().all():
+        judge(connection, redemption)
+
+
+def _is_not_for(connection: Connection, row: Row[Any], stored: StoredReceipt) -> bool:
+    """Whether the goods on a final receipt cannot have the reward, by the program that it was offered by."""
+    sold, _ = parts_of(stored.receipt)
+    if sold is None or sold.status != "final":
+        return False
+    terms = programs.published(connection, row.program or "") or programs.program_in_force(connection, row.at)
+    is_mapped = item_maps.hash_in_force(connection) is not None
+    return terms is not None and is_not_for(
+        sold, terms.program, Taken(reward=row.reward, times=row.times), is_mapped=is_mapped
+    )

@@ -1,0 +1,60 @@
+"""A reward that was given, held against the goods on the receipt that shows it.
+
+Whoever takes a discount off at a till by hand can do so on any sale. Owns what the goods on its receipt say of that.
+What a reward asks of the member, the day or the shop is not asked again: it was when it was chosen. A discount that was
+given was given: what is found here is for a person to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
+
+from loyalty.conditions import keys_in
+from loyalty.program import Program, Reward
+from loyalty.purchase import Known, Purchase, tags_of
+from loyalty.receipt import Line, Receipt
+from loyalty.reconcile import unearning
+from loyalty.rewards import Taken, goods_allow
+
+# By what a line tells whether it is the goods that a condition asks for.
+_TELLS: Final[dict[str, Callable[[Line], object]]] = {
+    "sku_in": lambda line: line.sku,
+    "gtin_in": lambda line: line.gtin,
+    "category_in": lambda line: line.mapped,
+    "line_tag_in": tags_of,
+}
+_BY_MAP: Final = frozenset({"category_in", "line_tag_in"})
+
+
+def is_not_for(sold: Receipt, program: Program, taken: Taken, *, is_mapped: bool) -> bool:
+    """Whether the goods of a sale cannot have the reward that was given on it.
+
+    They are looked at as printed and as they were before any discount, since that of the reward is among these: it is
+    for them if it is by either. False where the program has no such reward, or nobody can tell the goods: without
+    lines, with sums that are wrong, with goods that cost nothing and do not say what they did, or where a condition
+    asks for what no line tells and no item map (`is_mapped`) could.
+    """
+    reward = next((one for one in program.rewards if one.id == taken.reward), None)
+    if reward is None or not _are_told(sold, reward, is_mapped=is_mapped):
+        return False
+    before = replace(sold, lines=tuple(map(_before_discount, sold.lines)), discounts=())
+    return not any(
+        goods_allow(Purchase(each, program.time_zone, Known()), program, reward, taken.times) for each in (before, sold)
+    )
+
+
+def _before_discount(line: Line) -> Line:
+    return replace(line, amount_minor=line.amount_minor + line.discount_minor, discount_minor=0)
+
+
+def _are_told(sold: Receipt, reward: Reward, *, is_mapped: bool) -> bool:
+    lines = [line for line in sold.lines if not line.voided]
+    if not lines or unearning(sold) is not None:
+        return False
+    if any(line.amount_minor + line.discount_minor == 0 for line in lines):
+        return False
+    asked = keys_in(reward.when) & _TELLS.keys() if reward.when else ()
+    return all((is_mapped and name in _BY_MAP) or any(map(_TELLS[name], lines)) for name in asked)
