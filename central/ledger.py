@@ -30,6 +30,8 @@ BLOCKED = "blocked"
 WAITING = "waiting"
 HELD = "held_for_time"
 OVER_LIMIT = "held_for_limit"
+# What counts, and goes on counting whichever limits hold later.
+COUNTED_STATES = (SETTLED, WAITING)
 # What gives nothing until a person looked at it.
 HELD_STATES = (HELD, OVER_LIMIT)
 

@@ -136,7 +136,10 @@ def late(connection: Connection, stored: StoredReceipt) -> str | None:
 
 
 def reward_passed(connection: Connection, redemption: str) -> OneTooMany | None:
-    """The limit that a redemption, which is kept by now, passes with those of its member before it."""
+    """The limit that a redemption, which is kept by now, passes with those of its member before it.
+
+    Who gave it, where its register does not say, and with which card is known once its sale is.
+    """
     limits = in_force(connection, "reward").limits
     if not limits.are_set:
         return None

@@ -74,11 +74,8 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
             problems=msgspec.json.encode(problems).decode(),
         )
     )
-    problems = reward_terms.judge(connection, entry.key)
-    if limits.reward_passed(connection, entry.key) is not None:
-        problems = (*problems, limits.OVER_LIMIT)
-        told = msgspec.json.encode(problems).decode()
-        connection.execute(update(table).where(table.c.key == entry.key).values(problems=told))
+    problems = reward_terms.judge(connection, entry.key, is_counted=True)
+    if limits.OVER_LIMIT in problems:
         limits.hold_sale(connection, body.receipt or "")
     return Seen(
         code="accepted",

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, select, update
 
-from central import item_maps, programs, uses
+from central import item_maps, ledger, limits, programs, uses
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty.exchange import parts_of
@@ -22,8 +22,11 @@ from loyalty.rewards import Taken
 NOT_FOR_BASKET = "not_for_basket"
 
 
-def judge(connection: Connection, redemption: str) -> tuple[str, ...]:
-    """What is wrong with a redemption, with what is known now of its sale; kept with it."""
+def judge(connection: Connection, redemption: str, *, is_counted: bool) -> tuple[str, ...]:
+    """What is wrong with a redemption, with what is known now of its sale; kept with it.
+
+    `is_counted` says that it is held against the limits; one that passed any stays flagged.
+    """
     table, keys = tables.redemptions, tables.receipt_keys
     query = select(table, keys.c.receipt.label("sale")).select_from(
         table.outerjoin(keys, keys.c.key == table.c.receipt)
@@ -33,6 +36,8 @@ def judge(connection: Connection, redemption: str) -> tuple[str, ...]:
     problems = tuple(one for one in known if one != NOT_FOR_BASKET)
     if row.sale is not None and _is_not_for(connection, row, stored_receipt(connection, row.sale)):
         problems = (*problems, NOT_FOR_BASKET)
+    if is_counted and limits.OVER_LIMIT not in known and limits.reward_passed(connection, redemption) is not None:
+        problems = (*problems, limits.OVER_LIMIT)
     if problems != known:
         told = msgspec.json.encode(problems).decode()
         connection.execute(update(table).where(table.c.key == redemption).values(problems=told))
@@ -40,11 +45,14 @@ def judge(connection: Connection, redemption: str) -> tuple[str, ...]:
 
 
 def judge_on(connection: Connection, stored: StoredReceipt) -> None:
-    """The same of all that stands on a receipt, which is here now, or known better."""
+    """The same of all that stands on a receipt, which is here now, or known better.
+
+    What is on a sale that counts already is not counted again: the limits may be others by now.
+    """
     table, keys = tables.redemptions.c, tables.receipt_keys.c
     given = select(table.key).where(table.receipt == keys.key, keys.receipt == stored.key, table.state == uses.GIVEN)
     for redemption in connection.execute(given.order_by(table.at, table.key)).scalars().all():
-        judge(connection, redemption)
+        judge(connection, redemption, is_counted=stored.state not in ledger.COUNTED_STATES)
 
 
 def _is_not_for(connection: Connection, row: Row[Any], stored: StoredReceipt) -> bool:

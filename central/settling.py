@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select, update
 from central import cards, limits, originals, programs, reward_terms, spent
 from central.db import tables
 from central.devices import enrolled_at
-from central.ledger import BLOCKED, HELD, NO_MEMBER, NO_PROGRAM, OVER_LIMIT, SETTLED, WAITING
+from central.ledger import BLOCKED, COUNTED_STATES, HELD, NO_MEMBER, NO_PROGRAM, OVER_LIMIT, SETTLED, WAITING
 from central.plausible import implausible
 from central.stored import StoredReceipt, stored_receipt
 from loyalty.exchange import parts_of
@@ -72,8 +72,7 @@ def _held(connection: Connection, stored: StoredReceipt) -> str | None:
     if _is_over(stored):
         return OVER_LIMIT
     # What counted goes on counting, whatever came since and whichever limits hold now.
-    is_new = stored.state not in (SETTLED, WAITING)
-    if not is_new:
+    if stored.state in COUNTED_STATES:
         return None
     is_over = (
         limits.passed(connection, stored) is not None

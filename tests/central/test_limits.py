@@ -341,6 +341,45 @@ def test_rewards_that_were_taken_back_or_are_of_another_day_are_not_counted(shop
     assert [shop.redemption(f"r{number}").problems for number in (3, 4)] == ["[]", "[]"]
 
 
+@pytest.mark.parametrize(
+    "wanted", [Limits(cashier=2), Limits(register=2), Limits(card=2)], ids=["cashier", "register", "card"]
+)
+@pytest.mark.parametrize("comes_first", [True, False], ids=["the receipt first", "its reward first"])
+def test_a_reward_is_counted_by_what_its_receipt_says_whenever_that_comes(
+    shop: Shop, wanted: Limits, *, comes_first: bool
+) -> None:
+    shop.write(lambda connection: limits.set_limits(connection, wanted, "strict", NOON, "reward"))
+    till, other = shop.till(), shop.till("2")
+    shop.sell(till, 1000)
+
+    def given(number: int, at: Till, **facts: str) -> str:
+        shop.now += timedelta(minutes=1)
+        sold = receipt(50 + number, 500, **({"code": "TS0001", "operator": "Savka"} | facts))
+        if comes_first:
+            at.sale(sold)
+        shop.note_redemption(at, UNIT, key=f"r{number}", receipt=sold.key)
+        if not comes_first:
+            at.sale(sold)
+        shop.send(at, 1)
+        return sold.key
+
+    elsewhere = {"register": "2", "code": "TS0001X", "operator": "Mira"}
+    given(1, till)
+    apart = given(2, other, **elsewhere)
+    within = given(3, till)
+    over = given(4, till)
+
+    told = [shop.redemption(f"r{number}").problems for number in range(1, 5)]
+    assert told == ["[]", "[]", "[]", '["over_limit"]']
+    held = [state_of(shop, key) for key in (apart, within, over)]
+    assert held[1:] == [ledger.SETTLED, ledger.OVER_LIMIT]
+    assert held[0] != ledger.OVER_LIMIT
+    # when a stricter limit holds and one that counts is heard of again, it goes on counting
+    shop.write(lambda connection: limits.set_limits(connection, Limits(member=1), "stricter", NOON, "reward"))
+    shop.write(lambda connection: settling.arrived(connection, stored_receipt(connection, within)))
+    assert (shop.redemption("r3").problems, state_of(shop, within)) == ("[]", ledger.SETTLED)
+
+
 COFFEE = {"id": "coffee", "cost": UNIT, "piece_minor": 0, "when": {"sku_in": ["C1"]}, "offline": "allowance"}
 
 
