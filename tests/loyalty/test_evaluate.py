@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,24 @@ def test_only_goods_earn_and_share_the_discounts_and_taxes_of_the_whole_receipt(
 
     # (100 − 401) × 3000 ÷ 4000 = −225.75, towards zero
     assert earning_minor(receipt) == 3000 - 225
+
+
+@pytest.mark.parametrize(
+    ("more", "less_points_paid"),
+    [
+        ({"discounts": (Discount(amount_minor=500),)}, False),
+        ({"lines": (Line(position=1, amount_minor=1500), Line(position=2, amount_minor=-500))}, False),
+        ({"lines": (Line(position=1, amount_minor=1000), Line(position=2, amount_minor=0, discount_minor=500))}, False),
+        ({"tenders": (Tender(kind="points", amount_minor=500),)}, True),
+    ],
+    ids=["off the receipt", "a line below zero", "a piece for nothing", "paid with points"],
+)
+def test_what_a_reward_takes_off_earns_nothing(more: dict[str, Any], *, less_points_paid: bool) -> None:
+    rule = EarnRule(id="base", give=Give(points=1, per_minor=100), basis=Basis(less_points_paid=less_points_paid))
+
+    [entry] = evaluate(replace(sale("1", 1500), **more), program=program(rule))
+
+    assert entry.points == 10
 
 
 def test_without_lines_the_total_earns() -> None:

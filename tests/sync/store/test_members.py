@@ -286,6 +286,18 @@ async def test_a_snapshot_replaces_everything_even_positions_of_another_centre_e
     assert balance(store).confirmed == 3
 
 
+async def test_a_snapshot_brings_back_who_left_before_it(store: Store) -> None:
+    await apply(store, upsert(900, member(ANA, "CARD-1")), Change(pos=901, op="leave", member=ANA))
+    assert store.member_by_code("CARD-1") is None
+
+    await store.write(lambda writing: writing.begin_snapshot())
+    await store.write(lambda writing: writing.apply_snapshot([fed(upsert(3, member(ANA, "CARD-1")))]))
+    await sweep(store)
+    await store.write(lambda writing: writing.finish_snapshot("centre-2", 7, NOON, "everything"))
+
+    assert store.member_by_code("CARD-1") is not None
+
+
 async def test_members_are_found_by_the_start_of_a_code(store: Store) -> None:
     await apply(
         store, upsert(1, member(ANA, "2900-1")), upsert(2, member(BOB, "2900-2")), upsert(3, member("m-c", "31"))
