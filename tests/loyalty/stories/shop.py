@@ -18,7 +18,9 @@ from loyalty.history import Facts, scope_of
 from loyalty.ledger import LedgerEntry
 from loyalty.member import Balance, MemberState
 from loyalty.program import Program, program_from_json
+from loyalty.purchase import Known, Purchase
 from loyalty.receipt import Discount, Entry, Line, LineKind, Mapped, MemberReference, Original, Receipt, Tax, Tender
+from loyalty.rewards import offers
 
 PROGRAMS = Path(__file__).parents[3] / "docs" / "programs"
 
@@ -123,6 +125,16 @@ class Member:
 
     def balance(self, at: str) -> Balance:
         return self._fold.balance(self.program, self._moment(at))
+
+    def can_have(self, *lines: Line, at: str) -> dict[str, tuple[int, int]]:
+        """Rewards for a basket: how often each can be had now, and what one of it takes off in minor units."""
+        purchase = Purchase(
+            self._receipt("sale", lines, at), self.program.time_zone, Known(segments=self._facts.segments)
+        )
+        return {
+            offer.reward: (offer.times, offer.discount_minor)
+            for offer in offers(purchase, self.program, self.points(at))
+        }
 
     def points(self, at: str) -> int:
         """What they may spend."""

@@ -42,3 +42,13 @@ def test_points_are_good_to_the_end_of_the_sixth_month() -> None:
 
     assert ana.points("Monday 2027-05-31 23:59") == 4
     assert ana.points("Tuesday 2027-06-01 00:00") == 0
+
+
+def test_thirty_points_take_a_euro_off_each_five() -> None:
+    ana = Member("bakery")
+    ana.buys(item("cake", "95.00"), at="Tuesday 2026-11-24 09:00")
+    at = "Wednesday 2026-11-25 09:00"
+
+    assert ana.can_have(item("loaf", "4.90", "bread"), at=at) == {"off": (0, 0)}
+    assert ana.can_have(item("cake", "11.00"), at=at) == {"off": (2, 100)}
+    assert ana.can_have(item("cakes", "50.00"), at=at) == {"off": (3, 100)}

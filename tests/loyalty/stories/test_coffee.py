@@ -63,3 +63,14 @@ def test_three_friends_a_month() -> None:
 
     assert friends == [{"friend": 100}, {"friend": 100}, {"friend": 100}, {}]
     assert nora.does("member.referred", at="Tuesday 2026-12-01 10:00") == {"friend": 100}
+
+
+def test_the_tenth_coffee_is_the_dearest_and_cake_is_none() -> None:
+    nora = Member("coffee")
+    nora.buys(item("flat white", "28.80", "coffee", pieces="9"), at="Monday 2026-11-23 08:00")
+    at = "Monday 2026-11-30 08:00"
+
+    assert nora.can_have(item("espresso", "2.20", "coffee"), COFFEE, item("cake", "5.00"), at=at) == {
+        "coffee": (1, 320)
+    }
+    assert nora.can_have(item("cake", "5.00"), at=at) == {"coffee": (0, 0)}

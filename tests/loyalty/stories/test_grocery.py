@@ -90,3 +90,25 @@ def test_points_are_good_for_two_years_to_the_end_of_the_month() -> None:
 
     assert boris.points("Thursday 2028-11-30 23:00") == 20
     assert boris.points("Friday 2028-12-01 00:00") == 0
+
+
+def test_five_euros_off_and_none_of_it_off_tobacco() -> None:
+    vid = Member("grocery")
+    vid.buys(item("wine", "510.00"), at="Monday 2026-11-23 10:00")
+    tuesday = "Tuesday 2026-11-24 10:00"
+    tobacco = item("tobacco", "24.00", "tobacco")
+
+    assert vid.can_have(item("bread", "21.00"), at=tuesday) == {"five": (1, 500)}
+    assert vid.can_have(item("bread", "19.00"), at=tuesday) == {"five": (0, 0)}
+    assert vid.can_have(tobacco, item("bread", "4.00"), at=tuesday) == {"five": (0, 0)}
+
+
+def test_on_wednesdays_fruit_at_half_price_in_place_of_it() -> None:
+    vid = Member("grocery")
+    vid.buys(item("wine", "510.00"), at="Monday 2026-11-23 10:00")
+    apples = item("apples", "6.40", category="fruit and vegetables")
+
+    assert vid.can_have(apples, item("rice", "18.00"), at="Wednesday 2026-11-25 10:00") == {
+        "five": (1, 500),
+        "wednesday": (1, 320),
+    }

@@ -35,6 +35,6 @@ def test_each_rule_of_a_sample_stands_in_its_story(name: str) -> None:
     program = json.loads((PROGRAMS / f"{name}.json").read_bytes())
     story = Path(__file__).with_name(f"test_{name.replace('-', '_')}.py").read_text(encoding="utf-8")
 
-    for part in ("earn", "visits", "stamps", "events"):
+    for part in ("earn", "visits", "stamps", "events", "rewards"):
         for rule in program.get(part, []):
             assert f'"{rule["id"]}"' in story
