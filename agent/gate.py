@@ -66,7 +66,9 @@ class Gate:
             return problem(HTTPStatus.FORBIDDEN, "Send each header once.")
         if not self._access.is_ours(headers.get("Host"), headers.get("Origin")):
             detail = f"This register answers at {self._access.origin} only, and no page but its own and [page] origins."
-            return problem(HTTPStatus.FORBIDDEN, detail)
+            refused = problem(HTTPStatus.FORBIDDEN, detail)
+            refused.force_close()  # a stranger's page keeps none of our connections
+            return refused
         route, elsewhere = self._route_of(request), self.elsewhere(request)
         if route is not None and route.open and elsewhere is None:
             return None

@@ -111,6 +111,7 @@ async def test_strangers_names_that_were_rebound_and_calls_without_a_page_get_40
         for method, more in (("OPTIONS", asks), ("GET", {"Authorization": f"Bearer {let.token}"})):
             status, headers = await asked(http, let, {**stranger, **more}, method)
             assert (status, [name for name in UNSHARED if name in headers]) == (403, []), stranger
+            assert headers["Connection"] == "close"
     # no page, or our own, may not send this token either
     assert (await asked(http, let, let.headers(let.token, None)))[0] == 403
     assert (await asked(http, let, let.headers(let.token, let.served.url)))[0] == 403
