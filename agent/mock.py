@@ -7,6 +7,7 @@ and its first members, half of whose points may be spent here. Never starts it; 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,13 +54,13 @@ def mock_members() -> tuple[MockMember, ...]:
     )
 
 
-def mock_settings(folder: Path, port: int) -> Settings:
+def mock_settings(folder: Path, port: int, origins: Sequence[str] = ()) -> Settings:
     """Of a register whose state is in `folder` and whose one source are the calls of a POS. Raises SettingsError."""
     document = {
         "register": {"store": STORE, "register": REGISTER, "currency": CURRENCY, "time_zone": TIME_ZONE},
         "paths": {"state": str(folder)},
         "store": {"ballast_mb": 0},
-        "page": {"port": port},
+        "page": {"port": port, "origins": list(origins)},
         "receipts": [{"name": "pos", "webhook": True}],
         **tomllib.loads(sample_rules().decode()),
     }

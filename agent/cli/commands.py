@@ -304,12 +304,13 @@ def pos_token(
 @app.command()
 def mock(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it answers, on this machine only.")] = 8787,
+    origin: Annotated[str | None, typer.Option("--origin", help="Let pages of this origin call, too.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a register without devices, with a sample program and members, to let a POS call in."""
     from agent.cli.mock import mock_command
 
-    raise typer.Exit(mock_command(port=port, as_json=as_json))
+    raise typer.Exit(mock_command(port=port, origin=origin, as_json=as_json))
 
 
 @app.command()

@@ -93,6 +93,30 @@ async def test_its_cashier_page_opens_as_often_as_one_likes(register: dict[str, 
             assert "Tillside" in await page.text()
 
 
+async def test_a_page_of_an_origin_that_was_named_calls_it() -> None:
+    origin = "http://localhost:3000"
+    for wrong in ("localhost:3000", "*"):
+        refused = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agent.cli.entry", "mock", "--origin", wrong), stderr=asyncio.subprocess.PIPE
+        )
+        _, err = await refused.communicate()
+        assert (refused.returncode, "[page] origins" in err.decode()) == (2, True)
+    mock = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent.cli.entry", "mock", "--port", str(free_port()), "--origin", origin),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert mock.stdout is not None
+    said = await asyncio.wait_for(mock.stdout.readuntil(b"Members, by card:\n"), READY_WITHIN_S)
+    told = dict(re.findall(r"export (\w+)=(\S+)", said.decode()))
+
+    for token, status in ((told["ORIGIN_TOKEN"], 204), (told["TOKEN"], 403)):
+        headers = {"Origin": origin, "Authorization": f"Bearer {token}"}
+        async with ClientSession() as page, page.get(f"{told['TILL']}/v1/ping", headers=headers) as answer:
+            assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (status, origin)
+    mock.terminate()
+    assert await mock.wait() == 0
+
+
 async def test_the_sample_client_redeems_what_is_safe_and_sells_on_without_the_rest(register: dict[str, str]) -> None:
     client = (sys.executable, str(CLIENT), "TS10023776J")
 
