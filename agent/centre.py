@@ -46,7 +46,7 @@ from sync.purging import Masked
 from sync.session import HEARTBEAT_S
 from sync.store.store import Store
 from sync.updates import Updates
-from sync.wire import Facts, NothingGranted, RegisterState, Wanted
+from sync.wire import UNANSWERED, Facts, NothingGranted, RegisterState, Wanted
 
 # A machine that was imaged finds its network some time after it starts; the centre takes so many tries of a chain.
 DELAYED_RETRY_S = 30.0
@@ -165,7 +165,7 @@ class CentreLink:
 
     async def want(self, wanted: Wanted) -> NothingGranted | None:
         """Asks the centre for points or a voucher; why it grants none (`sync.loop.SyncLoop.want`)."""
-        return await self._loop.want(wanted) if self._loop is not None else None
+        return await self._loop.want(wanted) if self._loop is not None else UNANSWERED
 
     async def lookup(self, code: str) -> LookedUp:
         """What the centre knows of `code`, if it says so in time; a member is then also in the store."""

@@ -325,7 +325,9 @@ class Counter:
 
         What is not safe here is asked of the centre first, for as long as that may take.
         """
-        return await granted(self._centre, self._guesses, lambda: self._reserve(wanted, key))
+        return await granted(
+            self._centre, self._guesses, lambda is_granted: self._reserve(wanted, key, is_granted=is_granted)
+        )
 
     async def take(self, written: str) -> Reserved:
         """The same of what a voucher brings to whoever is shown: its code as it was typed, or all that was scanned."""
@@ -333,13 +335,17 @@ class Counter:
         if serving is None:
             raise SaleRefusedError("no_member", "Nobody is shown: scan the member's card first, then the voucher.")
         shown = VoucherShown(turn=serving.id, voucher=self._parse(written).text)
-        return await granted(self._centre, self._guesses, lambda: self._reserve(shown, None))
+        return await granted(
+            self._centre, self._guesses, lambda is_granted: self._reserve(shown, None, is_granted=is_granted)
+        )
 
-    async def _reserve(self, wanted: RewardWanted | VoucherShown, key: str | None) -> Reserved:
+    async def _reserve(self, wanted: RewardWanted | VoucherShown, key: str | None, *, is_granted: bool) -> Reserved:
         now, call = self._now(), call_of(key)
         shown = self._serving(wanted.turn)
         reserved: list[KeptRedemption] = []
-        work = functools.partial(self._reserved, shown=shown, wanted=wanted, now=now, reserved=reserved)
+        work = functools.partial(
+            self._reserved, shown=shown, wanted=wanted, now=now, reserved=reserved, is_granted=is_granted
+        )
         asked = msgspec.json.encode(wanted)
         told = await self._store.write(
             lambda writing: once(writing, source=PAGE, call=call, asked=asked, answer=Reserved, work=work)
@@ -361,6 +367,7 @@ class Counter:
         wanted: RewardWanted | VoucherShown,
         now: Instant,
         reserved: list[KeptRedemption],
+        is_granted: bool,
     ) -> Reserved:
         """`reserved` is told what is kept of it."""
         reference = scanned_now(writing, now)
@@ -377,7 +384,7 @@ class Counter:
         meant = affordable(program, member, now.wall, {which: 1} if brought is not None else {})
         before = reserved_on_page(writing, member.member)
         reward = _chosen({one.id: one for one in meant}, which, before, every)
-        draws = brought.draws if brought is not None else drawn(owner, reward, reward.points)
+        draws = brought.draws if brought is not None else drawn(owner, reward, reward.points, is_granted=is_granted)
         sale = before[0].sale if before else _opened(writing, reference, now)
         one = KeptRedemption(
             id=writing.new_id("r-"),

@@ -167,8 +167,11 @@ def check_spends(reference: MemberReference, key: str | None) -> None:
         raise SaleRefusedError("needs_card", "A code by which somebody joined is no card: they need one to spend.")
 
 
-def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) -> Look:
-    """Reserves a reward for the sale, and looks again. Raises SaleRefusedError; then nothing changed."""
+def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant, *, is_granted: bool) -> Look:
+    """Reserves a reward for the sale, and looks again. Raises SaleRefusedError; then nothing changed.
+
+    `is_granted` says that the centre was asked for it just now, and did not refuse.
+    """
     reference, owner, priced = look.reference, look.owner, look.priced
     if reference is None or owner is None:
         raise SaleRefusedError("no_member", "Nobody is known here whose points these are: scan the member's card.")
@@ -182,7 +185,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
         redemption = _redeemed(look, (*look.taken, Taken(reward=reward.id, times=times)))[-1]
     except RewardUnavailableError as error:
         raise SaleRefusedError("not_for_basket", f"{error}.") from error
-    draws = brought.draws if brought is not None else drawn(owner, reward, redemption.points)
+    draws = brought.draws if brought is not None else drawn(owner, reward, redemption.points, is_granted=is_granted)
     one = KeptRedemption(
         id=writing.new_id("r-"),
         sale=look.sale.id,
@@ -206,12 +209,12 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant) 
     return replace(look, reserved=(*look.reserved, one), owner=owner_of(writing, reference, now.wall))
 
 
-def drawn(owner: Owner, reward: Reward, points: int) -> tuple[Draw, ...]:
+def drawn(owner: Owner, reward: Reward, points: int, *, is_granted: bool) -> tuple[Draw, ...]:
     """What the points are taken from. Raises NotGrantedError, and SaleRefusedError where no `redeem` could name it."""
     try:
-        draws = owner.standing.drawn(reward, points)
+        draws = owner.standing.drawn(reward, points, is_granted=is_granted)
     except CannotSpendError as error:
-        wanted = Wanted(member=owner.member.member, points=points - owner.standing.safe)
+        wanted = Wanted(member=owner.member.member, points=max(0, points - owner.standing.safe))
         raise NotGrantedError(error, wanted) from error
     if len(draws) > MAX_DRAWS:
         raise SaleRefusedError("not_enough", f"That draws on more than {MAX_DRAWS} allowances: take it in parts.")
@@ -325,7 +328,7 @@ def _offered(offer: Offer, program: Program, owner: Owner) -> RewardOffer:
         safe = min(offer.times, owner.vouchers.get(offer.reward, 0))
         why = _ASKED_FOR if safe < offer.times else ""
     elif not offer.missing:
-        safe = min(offer.times, standing.safe // offer.cost)
+        safe = min(offer.times, standing.times(reward))
         try:
             standing.drawn(reward, (safe + 1) * offer.cost)
         except CannotSpendError as error:

@@ -141,7 +141,7 @@ def _view(reward: Reward, standing: Standing, own: Mapping[str, int], full: Mapp
         title=reward.title or None,
         cost=reward.points,
         times=standing.balance // reward.points if reward.points else max(own[reward.id], full.get(reward.id, 0)),
-        safe=reward.points <= standing.safe if reward.points else own[reward.id] > 0,
+        safe=standing.times(reward) > 0 if reward.points else own[reward.id] > 0,
         discount_minor=reward.discount_minor or None,
         discount_percent=reward.discount_percent or None,
         piece_minor=_piece_minor(reward),

@@ -200,9 +200,11 @@ class Sales:
             if not code:
                 raise SaleRefusedError("no_voucher", "The voucher has no code: scan it again, or type it.")
             given = replace(given, voucher=code)
-        return await granted(self._centre, self._guesses, lambda: self._reserve(sale, given, key))
+        return await granted(
+            self._centre, self._guesses, lambda is_granted: self._reserve(sale, given, key, is_granted=is_granted)
+        )
 
-    async def _reserve(self, sale: str, given: RedemptionGiven, key: str | None) -> SaleReport:
+    async def _reserve(self, sale: str, given: RedemptionGiven, key: str | None, *, is_granted: bool) -> SaleReport:
         now = self._now()
         reserved: list[KeptRedemption] = []
 
@@ -211,7 +213,7 @@ class Sales:
             if len(writing.redemptions_of(sale)) >= MAX_REDEMPTIONS:
                 raise SaleRefusedError("not_for_basket", f"A sale has {MAX_REDEMPTIONS} rewards at most.")
             # What could be had next is of the goods, and was told with them: it would be half of the work here.
-            after = reserve(writing, look, given, now)
+            after = reserve(writing, look, given, now, is_granted=is_granted)
             reserved[:] = after.reserved[-1:]
             return report(writing, after, online=self._centre.is_online, with_could=False)
 
@@ -354,14 +356,16 @@ class Sales:
         return MemberReference(code=code, kind=given.kind, entry=given.entry)
 
 
-async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[], Awaitable[T]]) -> T:
+async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[bool], Awaitable[T]]) -> T:
     """What is reserved; where it is not safe here the centre is asked for it once, and it is tried again.
+
+    `reserve` is told whether the centre was asked, and did not refuse.
 
     A voucher's code that nobody issued counts as a guess: who tries codes is slowed down, and who has points, or a
     voucher that lies at another register, is not. Raises SaleRefusedError.
     """
     try:
-        return await reserve()
+        return await reserve(False)
     except NotGrantedError as lacking:
         if not centre.is_online or lacking.reason == "register_unsure":
             raise
@@ -372,17 +376,17 @@ async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[], Awaita
         if is_voucher:
             guesses.missed()  # others may ask meanwhile
         refused = await centre.want(lacking.wanted)
-        if is_voucher and (refused is None or refused.reason in _SAID):
+        if is_voucher and (refused is None or not refused.detail or refused.reason in _SAID):
             guesses.found()
         try:
-            return await reserve()
+            return await reserve(refused is None)
         except NotGrantedError as still:
             raise _not_granted(still, refused) from still
 
 
 def _not_granted(still: NotGrantedError, refused: NothingGranted | None) -> SaleRefusedError:
     """What the centre said, in the words that there are for it; what this register says where that said nothing."""
-    if refused is None:
+    if refused is None or not refused.detail:
         return still
     lacking: Refused = still.reason if still.wanted.voucher is UNSET else "no_voucher"
     return SaleRefusedError(_SAID.get(refused.reason, lacking), refused.detail)

@@ -97,14 +97,19 @@ class Standing(Struct, frozen=True, kw_only=True):
     def _usable(self) -> list[Allowance]:
         return [one for one in self.allowances if one.epoch == self.epoch and one.left > 0]
 
-    def drawn(self, reward: Reward, points: int) -> tuple[Draw, ...]:
+    def times(self, reward: Reward) -> int:
+        """How often a reward that costs points can be given without asking anybody."""
+        return self.safe // reward.points if reward.offline != "refuse" else 0
+
+    def drawn(self, reward: Reward, points: int, *, is_granted: bool = False) -> tuple[Draw, ...]:
         """What is drawn of which allowance for `points` of this reward, before the centre is asked for more.
 
-        Nothing for a reward that goes by the balance (`floor`). Raises CannotSpendError.
+        `is_granted` says that the centre was asked just now and granted what was lacking. Nothing is drawn for a reward
+        that goes by the balance (`floor`). Raises CannotSpendError.
         """
         if not self.is_sure:
             raise CannotSpendError("register_unsure", _UNSURE)
-        if points <= self.safe:
+        if points <= self.safe and (is_granted or reward.offline != "refuse"):
             return _drawn(self._usable(), points)
         match reward.offline:
             case "floor":

@@ -71,6 +71,7 @@ from sync.store.writing import Writing
 from sync.updates import NoUpdates, Updates
 from sync.wire import (
     ALLOWANCES_HINT,
+    UNANSWERED,
     AllowancesRequest,
     AllowancesResponse,
     Change,
@@ -223,23 +224,23 @@ class SyncLoop:
         """Asks the centre for points of a member who stands at the till, or for a voucher that is shown there; what it
         grants is then in the store.
 
-        Returns why it grants nothing; None where it said nothing of that, or nothing at all in time. Never raises:
+        Returns None where it granted that; else why not, or UNANSWERED where it said nothing in time. Never raises:
         what failed is logged.
         """
         epoch, cursor = self._store.live_epoch_id(), self._store.allowance_cursor()
         if not (self._state.online and epoch):
-            return None
+            return UNANSWERED
         try:
             answer = await self._client.allowances(AllowancesRequest(epoch=epoch, after=cursor.number, want=wanted))
             if cursor.centre_epoch not in (None, answer.centre_epoch):
-                return None  # it was restored, and wants to be told first what is held here
+                return UNANSWERED  # it was restored, and wants to be told first what is held here
             await self._store.write(partial(_keep_allowances, answer=answer))
         except (CentreError, StoreError) as error:
             if isinstance(error, CentreRefusedError) and error.status == HTTPStatus.GONE:
                 self._session.fenced()
                 self.wake()
             _log.info("points_not_granted", error=type(error).__name__)
-            return None
+            return UNANSWERED
         return NothingGranted(detail=answer.refused, reason=answer.refused_because or "") if answer.refused else None
 
     # -- the conversation ------------------------------------------------------------------------

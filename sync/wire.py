@@ -209,10 +209,13 @@ class HeldAllowance(Struct, frozen=True, kw_only=True):
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """A member stands at the till and wants a reward for so many points, or for one use of a `voucher`, by its id."""
+    """A member stands at the till and wants a reward for so many points, or for one use of a `voucher`, by its id.
+
+    No points are asked for where the register holds enough, and the reward is given only with the centre's word.
+    """
 
     member: str
-    points: Annotated[int, Meta(ge=1, le=10**14)]
+    points: Annotated[int, Meta(ge=0, le=10**14)]
     voucher: HexDigest | UnsetType = UNSET
 
 
@@ -253,6 +256,10 @@ class NothingGranted(Struct, frozen=True, kw_only=True):
 
     detail: str
     reason: str = ""
+
+
+UNANSWERED: Final = NothingGranted(detail="")
+"""A centre was asked, and said nothing in time."""
 
 
 class AnnouncedProgram(Struct, frozen=True, kw_only=True):

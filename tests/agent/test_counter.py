@@ -52,7 +52,7 @@ from sync.store.reading import CODE_KEY, JOIN_URL, MAX_LISTED
 from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
 from sync.store.writing import Writing
-from sync.wire import NothingGranted
+from sync.wire import UNANSWERED, NothingGranted
 from tests.agent.shop import ANA, BOOT, BORA, Shop, at
 from tests.agent.test_sales import EPOCH, KEY, Centre, grant
 from tests.sync.store.spending import open_epoch
@@ -398,7 +398,7 @@ async def test_the_page_offers_what_the_member_may_have(till: Till) -> None:
     assert shown == {
         "cup": (None, None, True),
         "five": (5000, 20000, True),
-        "nine": (9000, None, True),
+        "nine": (9000, None, False),  # whatever is set aside here
         "tenth": (None, None, True),
     }
     of_goods = {one.reward: (one.discount_percent, one.piece_minor) for one in member.rewards if not one.discount_minor}
@@ -551,19 +551,24 @@ async def test_what_is_not_safe_here_is_asked_of_the_centre(till: Till, shop: Sh
     await till.reserve("five")
     await till.reserve("five")
     await till.counter.release()
-    await till.reserve("nine")
     with pytest.raises(SaleRefusedError) as error:
-        await till.reserve("nine")  # 300 are left of what was granted
+        await till.reserve("nine")  # 1,000 are set aside, for other rewards
     assert refusal(error) == "not_offline"
 
     till.centre.is_online = True
+    till.centre.refuses = UNANSWERED
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("nine")
+    assert refusal(error) == "not_offline"
+    till.centre.refuses = None
+    await till.reserve("nine")
     till.centre.refuses = NothingGranted(detail="Nothing is free.")
     with pytest.raises(SaleRefusedError, match=r"Nothing is free\."):
         await till.reserve("nine")
     till.centre.refuses = None
     await till.reserve("nine")
 
-    assert till.centre.wanted == [("m-ana", 400), ("m-ana", 400)]
+    assert till.centre.wanted == [("m-ana", 0), ("m-ana", 0), ("m-ana", 400), ("m-ana", 400)]
     assert till.reserved == ["nine", "nine"]
 
 

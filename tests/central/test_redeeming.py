@@ -724,6 +724,10 @@ async def test_a_register_hears_of_an_allowance_and_spends_it(centre: RunningCen
     [allowance] = granted.allowances
     assert (await till.heartbeat()).allowances == granted.next == allowance.number
     assert await told_balance(till) == balance(500, 200)
+    # and for a reward that takes the centre's word it has that, and no more points
+    request = AllowancesRequest(epoch=till.epoch, after=granted.next, want=Wanted(member="m1", points=0))
+    word = await till.post("/v1/allowances", request, AllowancesResponse, request_id="word-1")
+    assert (word.refused, word.allowances) == (UNSET, ())
     # and what it spends counts once, however often it is sent
     body = RedeemBody(
         member="m1",

@@ -88,7 +88,6 @@ class TestSpending:
 
         assert here.safe == 600
         assert here.drawn(FIVE, 500) == (Draw(allowance="a", points=300), Draw(allowance="b", points=200))
-        assert here.drawn(ASKED, 300) == (Draw(allowance="a", points=300),)
 
     def test_a_balance_is_no_allowance(self) -> None:
         assert refused(standing(held(400), balance=5_000), FIVE, 500) == "not_enough"
@@ -111,6 +110,15 @@ class TestSpending:
 
     def test_a_reward_that_needs_the_centre_is_refused_without_it(self) -> None:
         assert refused(standing(balance=5_000), ASKED, 500) == "not_offline"
+
+    def test_what_was_set_aside_for_another_reward_is_none_of_one_that_needs_the_centre(self) -> None:
+        here = standing(held(1_000), balance=1_000)
+
+        assert [here.times(FIVE), here.times(ASKED)] == [2, 0]
+        assert refused(here, ASKED, 500) == "not_offline"
+        assert here.drawn(ASKED, 500, is_granted=True) == (Draw(allowance="a", points=500),)
+        with pytest.raises(CannotSpendError):
+            here.drawn(ASKED, 1_500, is_granted=True)
 
     @pytest.mark.parametrize(
         ("here", "reward", "words"),
