@@ -26,7 +26,7 @@ from config.settings import CentreSettings
 from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
 from sync.client import CentreClient
-from sync.configs import kept_config
+from sync.configs import kept_configs
 from sync.delayed_enrolment import forget_code, kept_code
 from sync.enrolment import (
     Enrolment,
@@ -96,6 +96,7 @@ class CentreLink:
         # The item map in force, and the key of the centre that it is by: a large one is made ready once.
         self._item_map: ItemMatcher | None = None
         self._item_map_by: str | None = None
+        self._rolled_back = ""
         self._enrolment_changed = asyncio.Event()
         self._loop: SyncLoop | None = None
         self._state: SyncState | None = None
@@ -127,7 +128,8 @@ class CentreLink:
     @property
     def problems(self) -> tuple[str, ...]:
         """What of the exchange needs a person, in the operator's words."""
-        return tuple(problem.detail for problem in self._state.problems) if self._state is not None else ()
+        told = tuple(problem.detail for problem in self._state.problems) if self._state is not None else ()
+        return (*told, self._rolled_back) if self._rolled_back else told
 
     @property
     def item_map(self) -> str | None:
@@ -221,10 +223,34 @@ class CentreLink:
         self._tell_config()
         self._changed()
 
+    def _put_in_force(self, config: CentreConfig) -> None:
+        """A config that has come. Raises what the register cannot run with; what was in force is so again."""
+        try:
+            self._configured(config)
+        except Exception:
+            self._tell_config()
+            raise
+        self._rolled_back = ""
+
     def _tell_config(self) -> None:
-        """What this centre said last, network or not; None where it never said anything."""
-        kept = kept_config(self._store, self.enrolment.program_key) if self.enrolment is not None else None
-        self._configured(kept[1] if kept is not None else None)
+        """What this centre said last, network or not; None where it never said anything.
+
+        One that this register cannot run with, though it could when it came, gives way to the one before.
+        """
+        self._rolled_back = ""
+        kept = kept_configs(self._store, self.enrolment.program_key) if self.enrolment is not None else ()
+        for hashed, config in kept:
+            try:
+                self._configured(config)
+                break
+            except Exception as error:  # noqa: BLE001 - whatever it is: the register starts without this config
+                log.error("config_not_in_force", config=hashed, error=type(error).__name__)
+                self._rolled_back = (
+                    f"this version cannot run with the centre's config ({type(error).__name__}) and does without: "
+                    "update the register, or publish another config at the centre"
+                )
+        else:
+            self._configured(None)
         key = self.enrolment.program_key if self.enrolment is not None else None
         if key != self._item_map_by:
             self._item_map_by = key
@@ -259,7 +285,7 @@ class CentreLink:
                 clock=_now,
                 chance=random.SystemRandom().random,
                 changed=self._told,
-                configured=self._configured,
+                configured=self._put_in_force,
                 mapped=self._use_item_map,
                 item_map=self.item_map,
                 masked=self._masked,

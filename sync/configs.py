@@ -1,6 +1,6 @@
-"""A config from the centre: is it whole, signed, and readable here? And the one that is kept.
+"""A config from the centre: is it whole, signed, and readable here? And the two that are kept.
 
-Owns that check and where the store keeps the config in force. Never acts on one.
+Owns that check and where the store keeps the config in force and the one before. Never acts on one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sync.store.reading import Reading
 from sync.store.writing import Writing
 from sync.wire import SignedConfig
 
-_META = "config"
+_META, _META_BEFORE = "config", "config-before"
 
 
 class ConfigUnusableError(ValueError):
@@ -41,17 +41,27 @@ def verified_config(signed: SignedConfig, key: str) -> CentreConfig:
 
 
 def keep_config(writing: Writing, signed: SignedConfig) -> None:
-    """Keeps a config in place of the one before. It was verified by the caller."""
-    writing.set_meta(_META, msgspec.json.encode(signed).decode())
+    """Keeps a config, and the one before for when this register cannot run with it. It was verified by the caller."""
+    kept, fresh = writing.meta(_META), msgspec.json.encode(signed).decode()
+    if kept is not None and kept != fresh:
+        writing.set_meta(_META_BEFORE, kept)
+    writing.set_meta(_META, fresh)
+
+
+def kept_configs(reading: Reading, key: str) -> tuple[tuple[str, CentreConfig], ...]:
+    """Hash and config of those kept that are by the centre with `key` and that this version reads, the newest first."""
+    found = []
+    for kept in (reading.meta(_META), reading.meta(_META_BEFORE)):
+        if kept is None:
+            continue
+        try:
+            signed = msgspec.json.decode(kept, type=SignedConfig)
+            found.append((signed.hash, verified_config(signed, key)))
+        except (msgspec.DecodeError, ConfigUnusableError):
+            continue
+    return tuple(found)
 
 
 def kept_config(reading: Reading, key: str) -> tuple[str, CentreConfig] | None:
-    """Hash and config last kept, if it is by the centre with `key` and this version reads it: else none is in force."""
-    kept = reading.meta(_META)
-    if kept is None:
-        return None
-    try:
-        signed = msgspec.json.decode(kept, type=SignedConfig)
-        return signed.hash, verified_config(signed, key)
-    except (msgspec.DecodeError, ConfigUnusableError):
-        return None
+    """The newest of those; None where there is none."""
+    return next(iter(kept_configs(reading, key)), None)

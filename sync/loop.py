@@ -124,6 +124,7 @@ class LookedUp(Struct, frozen=True, kw_only=True):
 class SyncLoop:
     """One register's exchange. Call `wake` after every commit of the store.
 
+    `configured` raises where this register cannot run with a config; the one before is then in force again.
     `configured` and `mapped` are told each config and item map that comes and is kept; those kept before are for
     `kept_config` and `kept_item_map` to tell. `item_map` is the hash of the kept map. `masked` takes what named an
     erased member out of files that are not the store's. `placed` is told store and register
@@ -498,6 +499,7 @@ class SyncLoop:
     async def _put_config_in_force(self, answer: SignedConfig) -> None:
         try:
             config = verified_config(answer, self._program_key)
+            self._try(config)
         except ConfigUnusableError as error:
             _log.warning("config_unusable", config=answer.hash, reason=str(error))
             self._session.config_unusable(str(error), _now(), self._chance())
@@ -505,7 +507,16 @@ class SyncLoop:
         await self._store.write(lambda writing: keep_config(writing, answer))
         self._config_hash = answer.hash
         _log.info("config_in_force", config=answer.hash)
-        self._configured(config)
+
+    def _try(self, config: CentreConfig) -> None:
+        """Puts it in force before it is kept: what a register cannot run with is gone at its next start."""
+        try:
+            self._configured(config)
+        except Exception as error:
+            raise ConfigUnusableError(
+                f"this register cannot run with the config of the centre ({type(error).__name__}) and goes on with the "
+                "one before; publish that again there, and report this one"
+            ) from error
 
     async def _put_item_map_in_force(self, step: FetchItemMap, answer: SignedItemMap) -> None:
         try:

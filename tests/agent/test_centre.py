@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +20,11 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from agent.centre import CentreLink
-from central import devices
+from central import configs, devices
 from config.settings import CentreSettings
+from loyalty.centre_config import CentreConfig
+from loyalty.identification import IdentificationRule
+from sync.configs import keep_config, kept_config
 from sync.delayed_enrolment import DelayedCode, keep_code, kept_code
 from sync.enrolling import enrol
 from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, load_enrolment, parse_code
@@ -34,7 +38,7 @@ from sync.store.store import Store
 from sync.updates import NoUpdates
 from tests.agent.shop import Shop
 from tests.browser.till import free_port
-from tests.sync.centre import FACTS, QUICK_HEARTBEAT_S, running_centre
+from tests.sync.centre import FACTS, QUICK_HEARTBEAT_S, running_centre, utc_now
 
 # A test waits for a state, never for a time.
 LOOK_AGAIN_S = 0.005
@@ -66,7 +70,13 @@ def save_enrolment(shop: Shop, *, with_key: bool = True) -> None:
     (state / FILE_NAME).write_bytes(msgspec.json.encode(enrolment))
 
 
-def link_of(shop: Shop, changed: asyncio.Event, *, heartbeat_s: float = HEARTBEAT_S) -> CentreLink:
+def link_of(
+    shop: Shop,
+    changed: asyncio.Event,
+    *,
+    heartbeat_s: float = HEARTBEAT_S,
+    configured: Callable[[CentreConfig | None], None] = lambda _: None,
+) -> CentreLink:
     state = shop.folder / "state"
     return CentreLink(
         folder=state,
@@ -74,7 +84,7 @@ def link_of(shop: Shop, changed: asyncio.Event, *, heartbeat_s: float = HEARTBEA
         store=shop.store,
         settings=CentreSettings(lookup_deadline_ms=100),
         changed=changed.set,
-        configured=lambda _: None,
+        configured=configured,
         mapped=lambda _: None,
         masked=nothing_else,
         updates=NoUpdates(),
@@ -276,3 +286,80 @@ async def test_a_code_that_the_centre_refuses_is_forgotten_and_one_that_it_canno
             assert used.token not in str(logged)
 
     assert link.enrolment is None
+
+
+class Picky:
+    """A register that cannot run with rules of a name, and what it goes by."""
+
+    def __init__(self, cannot: str) -> None:
+        self.cannot = cannot
+        self.in_force: CentreConfig | None = None
+
+    def __call__(self, config: CentreConfig | None) -> None:
+        if config is not None and any(rule.name == self.cannot for rule in config.identification):
+            raise RuntimeError(self.cannot)
+        self.in_force = config
+
+
+def rules(name: str) -> CentreConfig:
+    return CentreConfig(identification=(IdentificationRule(name=name, prefixes=("29",)),))
+
+
+async def test_a_config_that_a_register_cannot_run_with_is_rolled_back_and_told(shop: Shop) -> None:
+    changed, picky, state = asyncio.Event(), Picky("heavy"), shop.folder / "state"
+    async with running_centre(shop.folder / "centre") as centre:
+
+        def publish(config: CentreConfig) -> None:
+            centre.write(lambda connection: configs.publish(connection, config, centre.folder.program_key(), utc_now()))
+
+        await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
+        publish(rules("light"))
+        link = link_of(shop, changed, heartbeat_s=QUICK_HEARTBEAT_S, configured=picky)
+        running = asyncio.create_task(link.run(lambda: None))
+
+        async def until(reached: Callable[[], object]) -> None:
+            for _ in range(LOOKS):
+                if reached():
+                    return
+                await asyncio.sleep(LOOK_AGAIN_S)
+            pytest.fail("it never came to that")
+
+        try:
+            await until(lambda: picky.in_force == rules("light"))
+            publish(rules("lighter"))
+            await until(lambda: picky.in_force == rules("lighter"))
+            # When one comes with which it cannot run
+            publish(rules("heavy"))
+            await until(lambda: link.problems)
+            # Then it goes on with the one before, says so, and does not meet the other at its next start
+            assert "publish that again" in link.problems[0]
+            assert picky.in_force == rules("lighter")
+            again = Picky("heavy")
+            link_of(shop, changed, configured=again)
+            assert again.in_force == rules("lighter")
+            # And all is well once that is published again
+            publish(rules("lighter"))
+            await until(lambda: not link.problems)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    # And a version that cannot run with what is kept starts with the one before
+    before = Picky("lighter")
+    assert "update the register" in link_of(shop, changed, configured=before).problems[0]
+    assert before.in_force == rules("light")
+
+
+async def test_a_register_that_runs_with_no_kept_config_starts_without_one(shop: Shop) -> None:
+    state, picky = shop.folder / "state", Picky("light")
+    async with running_centre(shop.folder / "centre") as centre:
+        enrolment = await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
+        centre.write(lambda c: configs.publish(c, rules("light"), centre.folder.program_key(), utc_now()))
+        signed = centre.write(configs.signed_config)
+    await shop.store.write(lambda writing: keep_config(writing, signed))
+    assert kept_config(shop.store, enrolment.program_key) is not None
+
+    link = link_of(shop, asyncio.Event(), configured=picky)
+
+    assert picky.in_force is None
+    assert "does without" in link.problems[0]

@@ -61,9 +61,9 @@ class Scanner:
         self._writers.append(writer)
         self._connected.set()
 
-    async def scan(self, code: str) -> None:
+    async def scan(self, code: str, aim: str = "]E0") -> None:
         await asyncio.wait_for(self._connected.wait(), PATIENCE_S)
-        self._writers[-1].write(f"]E0{code}\r".encode())
+        self._writers[-1].write(f"{aim}{code}\r".encode())
         await self._writers[-1].drain()
 
     def let_go(self) -> None:

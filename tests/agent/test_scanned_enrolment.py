@@ -25,7 +25,11 @@ from sync.enrolment import (
 )
 from sync.loop import LookedUp
 from tests.agent.shop import Shop, at
+from tests.agent.test_rules_in_force import Scanner, configured, running, scanner
 from tests.agent.test_scans import desk_of, event, intake_of
+from tests.sync.centre import running_centre
+
+__all__ = ["scanner"]
 
 CODE = EnrolmentCode(url="https://centre.example:8443", token="a-Token_of-43-characters", ca_sha256="a" * 64)
 
@@ -160,3 +164,28 @@ async def settled(intake: ScanIntake, text: str) -> None:
 
 def files_of(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
+
+
+async def test_a_register_that_runs_is_enrolled_by_its_scanner_and_tells_the_code_to_nobody(
+    tmp_path: Path, scanner: Scanner, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Given a register that belongs to no centre
+    config = configured(tmp_path, scanner, '[register]\nregister = "7"\n')
+    async with running_centre(tmp_path / "centre") as centre, running(config, scanner) as till:
+        assert not till.status.badge.enrolled
+        # When its scanner reads the code of its store
+        code = centre.code("*")
+        await scanner.scan(code, "]Q1")
+        # Then it is the register that its settings name, and goes on without a restart
+        await till.until(lambda: till.status.badge.online)
+        assert (till.status.place.store, till.status.place.register) == ("12", "7")
+        # And the same code read again changes nothing
+        await scanner.scan(code, "]Q1")
+        await scanner.scan("2912345678900", "]C0")
+        await till.until(till.kept)
+        assert till.kept() == ["2912345678900"]
+
+    output = capfd.readouterr()
+    for secret in (parse_code(code).token, code):
+        assert secret not in output.out + output.err
+        assert all(secret.encode() not in file.read_bytes() for file in files_of(tmp_path / "state"))

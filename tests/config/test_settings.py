@@ -11,6 +11,7 @@ import pytest
 from config.load import load_settings
 from config.settings import Settings, SettingsError, setting_names, settings_from
 from drivers.scanning.serial_scanner import SerialScannerOptions
+from loyalty.centre_config import CentreConfig, ConfigError, config_from_values
 from loyalty.identification import IdentificationRule
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -312,3 +313,15 @@ def test_every_option_of_the_serial_driver_is_documented_with_its_default() -> N
     assert sorted(documented(text)) == sorted(options)
     for name in ("baud", "data_bits", "parity", "stop_bits", "idle_ms", "repeat_ms"):
         assert f"| `{name}` | `{options[name]}` |" in text, name
+
+
+@pytest.mark.parametrize("section", sorted({name.partition(".")[0].removesuffix("[]") for name in setting_names()}))
+def test_of_a_registers_settings_the_centre_says_identification_rules_alone(section: str) -> None:
+    # where it listens, the way to the centre, whose releases it takes, and where things are kept stay a register's own
+    said: dict[str, list[object]] = {"identification": [], section: []}
+
+    if section == "identification":
+        assert config_from_values(said) == CentreConfig(identification=())
+    else:
+        with pytest.raises(ConfigError, match="no such key"):
+            config_from_values(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from loyalty.centre_config import CentreConfig, config_hash, config_json
 from loyalty.identification import IdentificationRule
 from sync import base64url
-from sync.configs import ConfigUnusableError, keep_config, kept_config, verified_config
+from sync.configs import ConfigUnusableError, keep_config, kept_config, kept_configs, verified_config
 from sync.keys import keeper_for
 from sync.signing import public_key_text
 from sync.store.store import Store
@@ -74,4 +75,22 @@ async def test_a_kept_one_that_is_no_config_is_none(store: Store, kept: str) -> 
     await store.write(lambda writing: writing.set_meta("config", kept))
 
     assert kept_config(store, CENTRE) is None
+    store.close()
+
+
+PAPER = config_json(CentreConfig(identification=(IdentificationRule(name="paper", prefixes=("28",)),)))
+
+
+async def test_the_one_before_is_kept_and_stands_in_for_one_that_cannot_be_read(store: Store) -> None:
+    for document in (config_json(PLASTIC), PAPER, PAPER):
+        await store.write(partial(keep_config, signed=signed(document)))
+
+    assert [hashed for hashed, _ in kept_configs(store, CENTRE)] == [config_hash(PAPER), signed().hash]
+
+    # when the register went back to a version that does not read the newest
+    await store.write(lambda writing: keep_config(writing, signed(b'{"identification":[],"later":1}')))
+    assert [hashed for hashed, _ in kept_configs(store, CENTRE)] == [config_hash(PAPER)]
+    found = kept_config(store, CENTRE)
+    assert found is not None
+    assert found[0] == config_hash(PAPER)
     store.close()
