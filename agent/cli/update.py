@@ -22,8 +22,6 @@ from agent.updating.versions import Versions
 from agent.updating.wish import Wish, wish, wished
 from config.load import load_settings, settings_file, state_folder
 from config.settings import Settings
-from sync.enrolment import EnrolmentError
-from sync.network import NetworkSettingError
 from sync.program_versions import version_key
 
 # A ring of thousands does not fetch at once; nobody waits for it.
@@ -75,7 +73,7 @@ def update_command(*, config: str | None, to: str | None, run: bool, as_json: bo
 
     try:
         return guarded("update", work, as_json=as_json)
-    except (ServiceError, EnrolmentError, NetworkSettingError) as error:
+    except ServiceError as error:
         return complain("update", error, PROBLEM, as_json=as_json)
 
 

@@ -13,15 +13,15 @@ from msgspec import Struct
 from agent.cli.connection import AgentUnreachableError, running_agent
 from agent.cli.outcome import Failure
 from agent.inspection import NotFoundError
-from agent.updating.releases import Releases
+from agent.updating.releases import Releases, ReleaseUnreachableError
 from agent.updating.trial import MAX_REASON_CHARACTERS
 from agent.updating.updater import Glance
 from agent.updating.versions import NoRoomError, Versions
 from config.load import state_folder
 from config.settings import Settings
 from loyalty.undecodable import UNDECODABLE
-from sync.enrolment import load_enrolment
-from sync.network import way_of
+from sync.enrolment import EnrolmentError, load_enrolment
+from sync.network import NetworkSettingError, way_of
 from sync.store.schema import MIGRATIONS
 
 # Loading everything takes a second, copying and opening a large store some more.
@@ -61,14 +61,17 @@ class RegisterMachine:
         self._root = root
 
     def fetch(self, version: str) -> Path:
-        enrolment, centre = load_enrolment(state_folder(self._settings)), self._settings.centre
-        releases = Releases(
-            url=enrolment.url,
-            ca_pem=enrolment.ca_pem,
-            root=self._root.read_bytes(),
-            metadata=self._versions.metadata,
-            way=way_of(centre.proxy, centre.ca_file),
-        )
+        try:
+            enrolment, centre = load_enrolment(state_folder(self._settings)), self._settings.centre
+            releases = Releases(
+                url=enrolment.url,
+                ca_pem=enrolment.ca_pem,
+                root=self._root.read_bytes(),
+                metadata=self._versions.metadata,
+                way=way_of(centre.proxy, centre.ca_file),
+            )
+        except (EnrolmentError, NetworkSettingError, OSError) as error:
+            raise ReleaseUnreachableError(str(error)) from error
         return releases.fetch(version, self._versions.root / "archives")
 
     def glance(self) -> Glance | None:
