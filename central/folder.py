@@ -69,11 +69,30 @@ class JoinSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     privacy: str | None = None
 
 
+class MailSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mail server and who gets mail from whom by it; with STARTTLS unless `tls` is false, as to one beside it."""
+
+    server: Address
+    sender: str
+    to: tuple[str, ...]
+    tls: bool = True
+    user: str | None = None
+    password: str = ""
+
+
+class AlertSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told of registers that are silent or have a problem. A webhook's address is a secret, like a password."""
+
+    webhook: str | None = None
+    mail: MailSettings | None = None
+    silent_after_min: int = 15
+
+
 class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`centre.json`: what `init` was told. `hosts` are the names in the server's certificate.
 
     `database` is the URL of a PostgreSQL database, without a password; None is SQLite in the data folder. Without
-    `join` nobody joins by telephone.
+    `join` nobody joins by telephone, without `alerts` nobody is told of registers that are silent.
     """
 
     listen: Address
@@ -82,6 +101,7 @@ class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     brand: str = "Tillside"
     database: str | None = None
     join: JoinSettings | None = None
+    alerts: AlertSettings | None = None
 
 
 class DataFolder:

@@ -35,6 +35,7 @@ from central import (
     vouchers,
 )
 from central.admin.pages import AdminPages
+from central.alerting import Alerting
 from central.certificates import ensure_certificates, present_certificate, server_context
 from central.clock import Clock
 from central.db.database import Database
@@ -148,6 +149,8 @@ class Server:
             await sequencer.place()
             upkeep = asyncio.create_task(self._upkeep(database, sequencer, live, tls))
             stack.push_async_callback(_cancelled, upkeep)
+            alerting = asyncio.create_task(Alerting(self._folder, database, self._clock).run())
+            stack.push_async_callback(_cancelled, alerting)
             link = await pages.one_time_link()
             ready(Ready(device_api=f"https://{devices_at}", admin=f"http://{admin_at}", open=link, join=join_url))
             _log.info("serving", device_api=str(devices_at), admin=str(admin_at))

@@ -95,6 +95,7 @@ def _settings(folder: DataFolder, options: InitOptions) -> CentreSettings:
         brand=options.brand or before.brand,
         database=options.database or before.database,
         join=_join(before.join, options),
+        alerts=before.alerts,
     )
 
 

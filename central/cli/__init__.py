@@ -30,6 +30,7 @@ for _name, _where, _help in (
     ("members", "members:app", "Import, link, show, merge and erase members."),
     ("cards", "cards:app", "Hand out, block and replace cards."),
     ("registers", "registers:registers", "List registers and shut one out."),
+    ("alerts", "alerts:app", "Say who is told of registers that are silent or have a problem."),
     ("release", "releases:app", "Release versions of the program to registers, ring by ring."),
     ("allowances", "allowances:app", "Say what is set aside for registers to spend, and write off what is lost."),
     ("vouchers", "vouchers:app", "Issue vouchers, see what became of them, and revoke one."),

@@ -94,7 +94,8 @@ enrolments = Table(
 
 # `allowances` is the newest number that one of its allowances was given; a device that `owes_report` has not said what
 # it holds since the centre was restored. `state` is what it said of itself last, `hours` its last day (central.fleet),
-# `clock_ahead_ms` what its clock is ahead of this one.
+# `clock_ahead_ms` what its clock is ahead of this one, `told` what an
+# alert said of it last (central.alerts).
 devices = Table(
     "devices",
     metadata,
@@ -121,6 +122,7 @@ devices = Table(
     Column("clock_ahead_ms", Integer),
     Column("state", Text),
     Column("hours", Text, nullable=False, server_default="[]"),
+    Column("told", String(16), nullable=False, server_default="well"),
 )
 
 # Releases that registers are offered, ring by ring (central.rings); `canaries` are the stores of the first, as JSON.

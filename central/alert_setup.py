@@ -1,0 +1,76 @@
+"""`alerts set`: what the operator gave, laid over what was set up before.
+
+Owns which of it can be used. Never sends anything.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from central.folder import Address, AddressError, AlertSettings, MailSettings
+
+OFF: Final = "off"
+_MAIL_ADDRESS: Final = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
+
+
+class Given(Struct, frozen=True, kw_only=True):
+    """What the operator gave; empty or None keeps what was there. `webhook` and `mail` may be OFF."""
+
+    webhook: str = ""
+    mail: tuple[str, ...] = ()
+    smtp: str = ""
+    sender: str = ""
+    user: str = ""
+    password: str = ""
+    plain: bool = False
+    silent_after_min: int | None = None
+
+
+def changed(before: AlertSettings | None, given: Given) -> AlertSettings | None:
+    """What is set up then; None where nobody is told. Raises AddressError."""
+    settings = before or AlertSettings()
+    after = AlertSettings(
+        webhook=_webhook(settings.webhook, given.webhook),
+        mail=_mail(settings.mail, given),
+        silent_after_min=given.silent_after_min or settings.silent_after_min,
+    )
+    return after if after.webhook is not None or after.mail is not None else None
+
+
+def _webhook(before: str | None, given: str) -> str | None:
+    if not given:
+        return before
+    if given == OFF:
+        return None
+    parts = urlsplit(given)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise AddressError("that is no address of a webhook; write https://…")
+    return given
+
+
+def _mail(before: MailSettings | None, given: Given) -> MailSettings | None:
+    if given.mail == (OFF,):
+        return None
+    if not (given.mail or given.smtp or given.sender or given.user or given.plain or (before and given.password)):
+        return before
+    for address in (*given.mail, *filter(None, [given.sender])):
+        if not _MAIL_ADDRESS.fullmatch(address):
+            raise AddressError(f"{address!r} is no address of mail; write name@shop.example")
+    if before is None:
+        if not (given.mail and given.smtp and given.sender):
+            raise AddressError("mail takes all of --mail, --smtp and --from")
+        before = MailSettings(server=Address.parse(given.smtp), sender=given.sender, to=given.mail)
+    return replace(
+        before,
+        server=Address.parse(given.smtp) if given.smtp else before.server,
+        sender=given.sender or before.sender,
+        to=given.mail or before.to,
+        tls=not given.plain if given.smtp else before.tls and not given.plain,
+        user=given.user or before.user,
+        password=given.password or before.password,
+    )
