@@ -329,12 +329,11 @@ def _offered(offer: Offer, program: Program, owner: Owner) -> RewardOffer:
         why = _ASKED_FOR if safe < offer.times else ""
     elif not offer.missing:
         safe = min(offer.times, standing.times(reward))
-        try:
-            standing.drawn(reward, (safe + 1) * offer.cost)
-        except CannotSpendError as error:
-            why = f"{error}" if safe < offer.times else ""
-        else:
-            safe = offer.times if reward.offline == "floor" else safe
+        if safe < offer.times:
+            try:
+                standing.drawn(reward, (safe + 1) * offer.cost)
+            except CannotSpendError as error:
+                why = f"{error}"
     return RewardOffer(
         reward=offer.reward,
         title=offer.title,

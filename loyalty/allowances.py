@@ -99,7 +99,12 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     def times(self, reward: Reward) -> int:
         """How often a reward that costs points can be given without asking anybody."""
-        return self.safe // reward.points if reward.offline != "refuse" else 0
+        if reward.offline == "refuse" or not self.is_sure:
+            return 0
+        aside = self.safe // reward.points
+        if reward.offline != "floor":
+            return aside
+        return max(aside, (self.balance - (reward.floor_points or 0)) // reward.points)
 
     def drawn(self, reward: Reward, points: int, *, is_granted: bool = False) -> tuple[Draw, ...]:
         """What is drawn of which allowance for `points` of this reward, before the centre is asked for more.

@@ -63,6 +63,7 @@ PROGRAM = program_from_json(
     b'{"id":"five","title":"5 off","cost":500,"discount_minor":5000,"offline":"allowance","max_per_receipt":2,'
     b'"stack_group":"a","min_basket_minor":20000},'
     b'{"id":"nine","cost":700,"discount_minor":9000,"offline":"refuse","stack_group":"a"},'
+    b'{"id":"loaf","cost":1500,"piece_minor":0,"offline":"floor","floor_points":500},'
     b'{"id":"pale","cost":100,"discount_minor":500,"offline":"allowance","when":{"tier_in":["silver"]}},'
     b'{"id":"tenth","cost":200,"discount_percent":10,"offline":"allowance"},'
     b'{"id":"cup","cost":100,"piece_minor":0,"offline":"allowance"}]}'
@@ -398,11 +399,12 @@ async def test_the_page_offers_what_the_member_may_have(till: Till) -> None:
     assert shown == {
         "cup": (None, None, True),
         "five": (5000, 20000, True),
+        "loaf": (None, None, True),  # by the balance, and not by what is set aside here
         "nine": (9000, None, False),  # whatever is set aside here
         "tenth": (None, None, True),
     }
     of_goods = {one.reward: (one.discount_percent, one.piece_minor) for one in member.rewards if not one.discount_minor}
-    assert of_goods == {"cup": (None, 0), "tenth": (10, None)}
+    assert of_goods == {"cup": (None, 0), "loaf": (None, 0), "tenth": (10, None)}
     assert (member.currency, member.digits) == ("RSD", 2)
 
 

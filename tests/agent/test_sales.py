@@ -241,9 +241,13 @@ async def test_a_reward_that_goes_by_the_balance_leaves_the_floor(shop: Shop) ->
     await ready(shop, points=0)
     async with till(shop) as pos:
         name = await pos.opened()
+        before = await pos.told("PUT", f"/{name}", {"basket": sale(1)})
         report = await pos.told("POST", f"/{name}/redemptions", {"reward": "tea", "times": 18})
         status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "tea"})
 
+    [tea] = [one for one in before["rewards"] if one["reward"] == "tea"]
+    assert (tea["times"], tea["safe_times"]) == (20, 18)
+    assert tea["why"] == "200 points have to be left, and 100 would be"
     assert report["member"]["spendable"] == 200
     assert (status, document["reason"]) == (409, "below_floor")
 

@@ -108,6 +108,23 @@ class TestSpending:
         assert standing(balance=700).drawn(FLOOR, 500) == ()
         assert refused(standing(balance=699), FLOOR, 500) == "below_floor"
 
+    def test_what_goes_by_the_balance_is_counted_down_to_its_floor(self) -> None:
+        assert standing(balance=1_699).times(FLOOR) == 2
+        assert standing(balance=1_700).times(FLOOR) == 3
+        # or by what was set aside here, which is drawn without a look at the floor
+        assert standing(held(1_000), balance=1_000).times(FLOOR) == 2
+        assert standing(balance=100).times(FLOOR) == 0
+        assert standing(held(5_000), balance=5_000, is_sure=False).times(FLOOR) == 0
+
+    @given(st.integers(-500, 5_000), st.integers(0, 3_000), st.sampled_from([FIVE, ASKED, FLOOR]))
+    def test_so_often_it_can_be_drawn_and_no_more(self, balance: int, aside: int, reward: Reward) -> None:
+        here = standing(held(aside), balance=balance)
+        times = here.times(reward)
+
+        if times:
+            here.drawn(reward, times * reward.points)
+        assert refused(here, reward, (times + 1) * reward.points)
+
     def test_a_reward_that_needs_the_centre_is_refused_without_it(self) -> None:
         assert refused(standing(balance=5_000), ASKED, 500) == "not_offline"
 
