@@ -32,6 +32,7 @@ from agent.counter import Counter, recent_receipts
 from agent.desk import Desk, restored
 from agent.invitations import Invitations
 from agent.layouts import templates_of
+from agent.listening import CappedSite, runner_of
 from agent.origin_tokens import OriginTokens
 from agent.pos_token import token_in_force
 from agent.profiles import Profiles
@@ -223,7 +224,7 @@ class Register:
             webhook=self._webhook,
             rereader=self._rereader,
         )
-        runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=STOP_WITHIN_S)
+        runner = runner_of(api.application(), stop_within_s=STOP_WITHIN_S)
         await runner.setup()
         try:
             await self._listen(runner)
@@ -244,7 +245,7 @@ class Register:
     async def _listen(self, runner: web.AppRunner) -> None:
         page = self._settings.page
         try:
-            await web.TCPSite(runner, page.host, page.port).start()
+            await CappedSite(runner, page.host, page.port).start()
         except OSError as error:
             raise PageUnavailableError(
                 f"cannot listen on {page.host}:{page.port} ({error.strerror}): another agent may run there; stop it, "

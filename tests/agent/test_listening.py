@@ -1,0 +1,64 @@
+"""One more connection than may be is closed, and one that asks nothing is let go of."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+
+from aiohttp import web
+
+from agent.listening import CappedSite, runner_of
+from tests.browser.till import free_port
+
+ASKED = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+# Whatever takes longer never comes.
+WAIT_S = 20.0
+
+
+async def served(port: int, *, idle_s: float, most: int) -> web.AppRunner:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="here")
+
+    application = web.Application()
+    application.router.add_get("/", answer)
+    runner = runner_of(application, stop_within_s=1, idle_s=idle_s)
+    await runner.setup()
+    await CappedSite(runner, "127.0.0.1", port, most=most).start()
+    return runner
+
+
+async def test_one_too_many_is_closed_and_gets_in_once_another_has_left() -> None:
+    port = free_port()
+    runner = await served(port, idle_s=WAIT_S * 2, most=2)
+    async with asyncio.timeout(WAIT_S):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        reading, writing = await asyncio.open_connection("127.0.0.1", port)
+        with closing(writing):
+            assert await reading.read() == b""
+
+        # who is in is served meanwhile
+        held[1][1].write(ASKED)
+        assert (await held[1][0].readline()).startswith(b"HTTP/1.1 200")
+
+        held[0][1].close()
+        assert runner.server is not None
+        while len(runner.server.connections) > 1:  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0.01)
+        reading, writing = await asyncio.open_connection("127.0.0.1", port)
+        with closing(writing):
+            writing.write(ASKED)
+            assert (await reading.readline()).startswith(b"HTTP/1.1 200")
+        held[1][1].close()
+    await runner.cleanup()
+
+
+async def test_a_connection_on_which_nothing_is_asked_is_closed() -> None:
+    port = free_port()
+    runner = await served(port, idle_s=0.1, most=8)
+    async with asyncio.timeout(WAIT_S):
+        for asked in (b"", ASKED):
+            reading, writing = await asyncio.open_connection("127.0.0.1", port)
+            with closing(writing):
+                writing.write(asked)
+                assert (await reading.read())[:12] == (b"HTTP/1.1 200" if asked else b"")
+    await runner.cleanup()
