@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -83,6 +84,10 @@ class UnmappedReport(Struct, frozen=True, kw_only=True):
     unmapped: tuple[UnmappedGoods, ...]
 
 
+# What tells goods apart, as it stands on a line, with the receipt's currency.
+_Printed = tuple[Any, ...]
+
+
 class _Sum:
     __slots__ = ("currency", "goods", "lines", "turnover_minor")
 
@@ -104,10 +109,15 @@ def note(
     max_goods: int = MAX_GOODS,
 ) -> None:
     """Take receipts as they are now in place of what they were before (None for one that is new)."""
-    sums: dict[str, _Sum] = {}
+    printed: dict[_Printed, _Sum] = {}
     for before, after in changes:
-        _add(sums, before, -1)
-        _add(sums, after, 1)
+        _add(printed, before, -1)
+        _add(printed, after, 1)
+    sums: dict[str, _Sum] = {}
+    for one in printed.values():
+        same = sums.setdefault(_key(one.goods, one.currency), one)
+        if same is not one:
+            same.add(one.lines, one.turnover_minor)
     moved = {key: one for key, one in sorted(sums.items()) if one.lines or one.turnover_minor}
     if not moved:
         return
@@ -177,17 +187,20 @@ def _cells(goods: Goods) -> dict[str, str]:
     return {column: f"'{cell}" if cell.startswith(FORMULA_SIGNS) else cell for column, cell in cells.items()}
 
 
-def _add(sums: dict[str, _Sum], receipt: Receipt | None, sign: int) -> None:
+def _add(sums: dict[_Printed, _Sum], receipt: Receipt | None, sign: int) -> None:
+    """Count a receipt's lines by what is printed on them: the same goods come often, most in the same words."""
     if receipt is None or receipt.status != "final":
         return
+    currency = receipt.currency
     for line in receipt.lines:
         if line.voided or line.mapped:
             continue
-        goods = _goods_of(line)
-        key = _key(goods, receipt.currency)
-        if key not in sums:
-            sums[key] = _Sum(goods, receipt.currency)
-        sums[key].add(sign, sign * line.amount_minor)
+        told_by = (currency, line.description, line.sku, line.gtin, line.tax_labels, line.department)
+        one = sums.get(told_by)
+        if one is None:
+            one = sums[told_by] = _Sum(_goods_of(line), currency)
+        one.lines += sign
+        one.turnover_minor += sign * line.amount_minor
 
 
 def _goods_of(line: Line) -> Goods:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from central.server import Ready
 
 
+# Objects made and not yet gone before cycles are looked for: more than a batch of entries has at one time, since few of
+# them are ever part of one.
+GARBAGE_AFTER = 50_000
+
+
 def init(
     *,
     data: Data,
@@ -65,6 +70,7 @@ def serve(data: Data, as_json: Json = False) -> None:
         sys.stdout.flush()
         # What was loaded stays: walking through all of it would hold up every request for a tenth of a second.
         gc.freeze()
+        gc.set_threshold(GARBAGE_AFTER)
 
     async def run(folder: DataFolder) -> None:
         stop = asyncio.Event()
