@@ -136,7 +136,7 @@ def holder_of(connection: Connection, code: str) -> Holder:
 def holders(connection: Connection, codes: Collection[str]) -> dict[str, Holder]:
     """The same for many, which are in normal form; codes that nobody knows are absent."""
     rows = _in_parts(connection, select(_numbers.code, _numbers.member, _numbers.blocked_at), _numbers.code, codes)
-    return {row.code: Holder(member=row.member, blocked_at=row.blocked_at) for row in rows}
+    return {code: Holder(member=member, blocked_at=blocked_at) for code, member, blocked_at in rows}
 
 
 def code_key(connection: Connection) -> str:
@@ -202,10 +202,12 @@ def blocked_cards(connection: Connection, limit: int) -> tuple[Card, ...]:
 
 def identifiers_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[Identifier, ...]]:
     """The codes of these members, as registers may hold them."""
-    rows_of: dict[str, list[Row[Any]]] = defaultdict(list)
-    for row in _in_parts(connection, select(tables.identifiers).order_by(_numbers.code), _numbers.member, members):
-        rows_of[row.member].append(row)
-    return {member: _identifiers(rows) for member, rows in rows_of.items()}
+    numbers_of: dict[str, list[_Number]] = defaultdict(list)
+    columns = (_numbers[name] for name in _Number.__struct_fields__)
+    for row in _in_parts(connection, select(*columns).order_by(_numbers.code), _numbers.member, members):
+        number = _Number(*row)
+        numbers_of[number.member].append(number)
+    return {member: _identifiers(numbers) for member, numbers in numbers_of.items()}
 
 
 def changes_of(connection: Connection, card: Card) -> tuple[CardChange, ...]:
@@ -470,9 +472,21 @@ def _record(
     )
 
 
-def _identifiers(rows: Sequence[Row[Any]]) -> tuple[Identifier, ...]:
+class _Number(Struct, frozen=True):
+    """What of a number's row is told to registers."""
+
+    member: str
+    code: str
+    kind: MemberKind
+    card: str
+    printed: int
+    blocked_at: datetime | None
+    replaced_by: str | None
+
+
+def _identifiers(rows: Sequence[_Number]) -> tuple[Identifier, ...]:
     """One member's numbers; those of a card with one number say nothing of a card."""
-    on: dict[str, list[Row[Any]]] = defaultdict(list)
+    on: dict[str, list[_Number]] = defaultdict(list)
     for row in rows:
         on[row.card].append(row)
     made = []
@@ -484,13 +498,13 @@ def _identifiers(rows: Sequence[Row[Any]]) -> tuple[Identifier, ...]:
                 code=row.code,
                 card=row.card if len(on[row.card]) > 1 else "",
                 state=state,
-                replaced_by=_ending_of_newest(row.replaced_by, on) if state == "replaced" else "",
+                replaced_by=_ending_of_newest(row.replaced_by or "", on) if state == "replaced" else "",
             )
         )
     return tuple(made)
 
 
-def _ending_of_newest(card: str, on: Mapping[str, Sequence[Row[Any]]]) -> str:
+def _ending_of_newest(card: str, on: Mapping[str, Sequence[_Number]]) -> str:
     """How the card that is in use now ends, as a person reads it; a replacement may have been replaced."""
     for _ in range(len(on)):
         numbers = on.get(card)
@@ -502,7 +516,9 @@ def _ending_of_newest(card: str, on: Mapping[str, Sequence[Row[Any]]]) -> str:
     return ""
 
 
-def _in_parts(connection: Connection, query: Any, column: Any, values: Collection[str]) -> Iterable[Row[Any]]:
+def _in_parts(
+    connection: Connection, query: Any, column: Any, values: Collection[str]
+) -> Iterable[Row[*tuple[Any, ...]]]:
     """The rows where `column` is one of `values`, however many those are."""
     ordered = sorted(values)
     for start in range(0, len(ordered), AT_ONCE):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -52,6 +53,8 @@ MAX_CHANGES = 1000
 SPAN = 20_000
 # Of a row that changed where it is held.
 _HELD: Final = literal_column("1", Integer).label("held")
+# Position, member, op, row, and whether the row is held.
+_Found = Row[*tuple[Any, ...]]
 
 
 class FedChange(Struct, frozen=True, kw_only=True):
@@ -90,8 +93,8 @@ def note_changes(connection: Connection, members: Iterable[str], now: datetime) 
     rows = select(changed.c.value, literal(now, table.c.created_at.type))
     made = connection.execute(
         insert(table).from_select(["member", "created_at"], rows).returning(table.c.member, table.c.id)
-    ).all()
-    return {row.member: row.id for row in made}
+    )
+    return dict(made.all())
 
 
 def newest_changes(connection: Connection, members: Collection[str]) -> dict[str, int]:
@@ -128,18 +131,18 @@ def place_changes(connection: Connection, now: datetime) -> Placed:
     if not found and not moved:
         return Placed()
     before = feed_position(connection)
-    members = dict.fromkeys(change.member for change in found)
-    every = dict.fromkeys((*members, *(one.member for one in moved)))
+    members = dict.fromkeys(member for _, member in found)
+    every = dict.fromkeys((*members, *(member for member, _ in moved)))
     pos_of = {member: before + place for place, member in enumerate(every, start=1)}
     newest = before + len(every)
     if found:
         _put_rows(connection, {member: pos_of[member] for member in members}, now)
-        change_rows(connection, changes, [{"id": one.id, "pos": pos_of[one.member]} for one in found], by="id")
+        change_rows(connection, changes, [{"id": change, "pos": pos_of[member]} for change, member in found], by="id")
     if moved:
         this = and_(scoped.c.store == bindparam("at"), scoped.c.member == bindparam("whose"))
         connection.execute(
             update(scoped).where(this).values(pos=bindparam("given")),
-            [{"at": one.store, "whose": one.member, "given": pos_of[one.member]} for one in moved],
+            [{"at": store, "whose": member, "given": pos_of[member]} for member, store in moved],
         )
     connection.execute(update(tables.centre).values(feed_pos=newest))
     return Placed(members=frozenset(every), pos=newest, more=PLACED_AT_ONCE in (len(found), len(moved)))
@@ -195,7 +198,7 @@ def positions_of(connection: Connection, change_ids: Sequence[int]) -> dict[int,
             among(tables.changes.c.id, change_ids), tables.changes.c.pos.is_not(None)
         )
     )
-    return {row.id: row.pos for row in rows}
+    return dict(rows.all())
 
 
 def changes_after(connection: Connection, after: int, limit: int, now: datetime, scope: Scope = WHOLE) -> FedChanges:
@@ -210,20 +213,20 @@ def changes_after(connection: Connection, after: int, limit: int, now: datetime,
     reached = rows[-1].at if cut else max(after, through)
     return FedChanges(
         centre_epoch=centre_epoch(connection),
-        changes=tuple(_change(row) for row in rows),
+        changes=tuple(_change(*row) for row in rows),
         next=reached,
         more=reached < newest,
         as_of=now,
     )
 
 
-def _all_changes(connection: Connection, after: int, through: int, limit: int) -> list[Row[Any]]:
+def _all_changes(connection: Connection, after: int, through: int, limit: int) -> list[_Found]:
     columns = tables.feed.c
     query = select(columns.pos.label("at"), columns.member, columns.op, columns.row, _HELD)
     return list(connection.execute(_between(query, columns.pos, after, through, limit)))
 
 
-def _changes_of_store(connection: Connection, store: str, after: int, through: int, limit: int) -> list[Row[Any]]:
+def _changes_of_store(connection: Connection, store: str, after: int, through: int, limit: int) -> list[_Found]:
     """Rows that changed while they were in the scope, and those that came into it or left it.
 
     What is gone for all (`erase`) is told to every store: a register may hold it that the scope no longer knows of.
@@ -247,7 +250,7 @@ def _changes_of_store(connection: Connection, store: str, after: int, through: i
         for query, pos in ((changed, rows.pos), (moved, scoped.pos))
         for row in connection.execute(_between(query, pos, after, through, limit))
     ]
-    return sorted(found, key=lambda row: row.at)
+    return sorted(found, key=itemgetter(0))
 
 
 def _between(query: Select[Any], pos: ColumnElement[int], after: int, through: int, limit: int) -> Select[Any]:
@@ -272,11 +275,11 @@ def rows_page(connection: Connection, after_member: str, limit: int, scope: Scop
     return [FedChange(pos=pos, op="upsert", member=member, row=Raw(row)) for member, pos, row in found]
 
 
-def _change(row: Row[Any]) -> FedChange:
+def _change(at: int, member: str, op: str, row: bytes, held: int) -> FedChange:
     """As a register is told it. What left the scope while its row is gone for all is told as the latter."""
-    if row.op == "upsert" and row.held:
-        return FedChange(pos=row.at, op="upsert", member=row.member, row=Raw(row.row))
-    return FedChange(pos=row.at, op="leave" if row.op == "upsert" else row.op, member=row.member)
+    if op == "upsert" and held:
+        return FedChange(pos=at, op="upsert", member=member, row=Raw(row))
+    return FedChange(pos=at, op="leave" if op == "upsert" else op, member=member)
 
 
 class Sequencer:

@@ -526,5 +526,5 @@ def _plain(books: Books, body: ReceiptBody) -> FreshReceipt | None:
         return None
 
 
-def _outcome(seq: int, code: str, detail: str | None) -> Outcome:
-    return msgspec.convert({"seq": seq, "code": code} | ({"detail": detail} if detail else {}), Outcome)
+def _outcome(seq: int, code: Any, detail: str | None) -> Outcome:
+    return Outcome(seq=seq, code=code, detail=detail or UNSET)

@@ -98,23 +98,23 @@ def advance_balances(connection: Connection, given: Mapping[str, Sequence[dict[s
     if not given:
         return
     balances = tables.balances.c
-    held = connection.execute(select(tables.balances).where(among(balances.member, given))).all()
+    held = select(balances.member, balances.confirmed, balances.pending, balances.reserved, balances.matures_at)
     reached = states.reached(connection, tuple(given), now)
     whole = reached.keys() | roll.aliases_of(connection, tuple(given)).keys()
     anew, rows = [], []
-    for row in held:
-        late = any(entry["expires_at"] is not None and entry["expires_at"] <= now for entry in given[row.member])
-        if late or row.member in whole or (row.matures_at is not None and row.matures_at <= now):
-            anew.append(row.member)
+    for member, before, waiting, reserved, matures_at in connection.execute(held.where(among(balances.member, given))):
+        late = any(entry["expires_at"] is not None and entry["expires_at"] <= now for entry in given[member])
+        if late or member in whole or (matures_at is not None and matures_at <= now):
+            anew.append(member)
             continue
-        confirmed, pending, due = row.confirmed, row.pending, [row.matures_at]
-        for entry in given[row.member]:
+        confirmed, pending, due = before, waiting, [matures_at]
+        for entry in given[member]:
             waits = entry["pending_until"] is not None and entry["pending_until"] > now
             pending += entry["points"] if waits else 0
             confirmed += 0 if waits else entry["points"]
             due += [entry["expires_at"], entry["pending_until"] if waits else None]
-        points = {"confirmed": confirmed, "pending": pending, "reserved": row.reserved}
-        rows.append(_balance_row(row.member, due, None, **points) | {"unplanned": 1})
+        points = {"confirmed": confirmed, "pending": pending, "reserved": reserved}
+        rows.append(_balance_row(member, due, None, **points) | {"unplanned": 1})
     change_rows(connection, tables.balances, rows, by="member")
     refresh_balances(connection, anew, now)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from central import cards, context, profiles, programs, uses
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
@@ -45,6 +45,7 @@ Segments = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ..
 # Facts that rules ask for: what they were stays known, for the receipts of then.
 _COUNTING = ("tier", "birth_month", "segments")
 _counters = msgspec.json.Decoder(Counters)
+_segments = msgspec.json.Decoder(tuple[str, ...])
 
 
 class MembersFileError(ValueError):
@@ -197,11 +198,14 @@ def named(connection: Connection, which: str) -> str:
 def meant(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
     """Whom each of these ids means: itself, or the member that it is an alias of; unknown ones are absent."""
     every = sorted(set(ids))
-    table = tables.member_aliases
-    to = {member: member for member in _known_members(connection, every)}
+    known, aliases = tables.members.c.id, tables.member_aliases.c
+    to: dict[str, str] = {}
     for start in range(0, len(every), AT_ONCE):
-        some = among(table.c.alias, every[start : start + AT_ONCE])
-        to |= {row.alias: row.member for row in connection.execute(select(table).where(some))}
+        some = every[start : start + AT_ONCE]
+        own = connection.execute(select(known).where(among(known, some))).scalars()
+        to |= {member: member for member in own}
+        others = connection.execute(select(aliases.alias, aliases.member).where(among(aliases.alias, some)))
+        to |= dict(others.all())
     return to
 
 
@@ -250,18 +254,20 @@ def facts_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[
         some = members[start : start + AT_ONCE]
         since: dict[str, datetime] = {}
         before: dict[str, list[KnownFacts]] = defaultdict(list)
-        past = tables.member_facts
-        for row in connection.execute(select(past).where(among(past.c.member, some)).order_by(past.c.until)).all():
-            before[row.member].append(KnownFacts(valid_from=since.get(row.member), facts=_facts(row)))
-            since[row.member] = row.until
-        for row in connection.execute(select(tables.members).where(among(tables.members.c.id, some))).all():
-            found[row.id] = (*before[row.id], KnownFacts(valid_from=since.get(row.id), facts=_facts(row)))
+        past, now = tables.member_facts.c, tables.members.c
+        query = select(past.member, past.until, *(past[name] for name in _COUNTING))
+        for member, until, *told in connection.execute(query.where(among(past.member, some)).order_by(past.until)):
+            before[member].append(KnownFacts(valid_from=since.get(member), facts=_facts(*told)))
+            since[member] = until
+        query = select(now.id, *(now[name] for name in _COUNTING))
+        for member, *told in connection.execute(query.where(among(now.id, some))):
+            found[member] = (*before[member], KnownFacts(valid_from=since.get(member), facts=_facts(*told)))
     return found
 
 
-def _facts(row: Row[Any]) -> Facts:
-    segments = msgspec.json.decode(row.segments, type=frozenset[str])
-    return Facts(tier=UNSET if row.tier is None else row.tier, birth_month=row.birth_month, segments=segments)
+def _facts(tier: str | None, birth_month: int | None, segments: str) -> Facts:
+    segments_then = frozenset(_segments.decode(segments))
+    return Facts(tier=UNSET if tier is None else tier, birth_month=birth_month, segments=segments_then)
 
 
 def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
@@ -274,27 +280,34 @@ def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> di
     return found
 
 
+class _Row(Struct, frozen=True):
+    """What is read of a member for their row at a register."""
+
+    id: str
+    short_name: str | None
+    tier: str | None
+    language: str | None
+    segments: str
+    confirmed: int
+    pending: int
+    reserved: int
+    reached: str | None
+    counters: bytes | None
+
+
 def _rows(connection: Connection, members: Sequence[str], now: datetime, in_force: Program | None) -> dict[str, Member]:
     program = in_force if in_force is not None and reached_by_activity(in_force) else None
     identifiers = cards.identifiers_of(connection, members)
     aliases, told = aliases_of(connection, members), profiles.shown(connection, members)
     elsewhere = context.of_members(connection, members, now)
-    states = tables.member_states
-    joined = tables.members.join(tables.balances, tables.balances.c.member == tables.members.c.id).outerjoin(
-        states, states.c.member == tables.members.c.id
+    known, points, states = tables.members.c, tables.balances.c, tables.member_states.c
+    joined = tables.members.join(tables.balances, points.member == known.id).outerjoin(
+        tables.member_states, states.member == known.id
     )
-    rows = connection.execute(
-        select(
-            tables.members,
-            tables.balances.c.confirmed,
-            tables.balances.c.pending,
-            tables.balances.c.reserved,
-            tables.balances.c.tier.label("reached"),
-            states.c.counters,
-        )
-        .select_from(joined)
-        .where(among(tables.members.c.id, members))
-    ).all()
+    about = (known.id, known.short_name, known.tier, known.language, known.segments)
+    stands = (points.confirmed, points.pending, points.reserved, points.tier, states.counters)
+    query: Select[*tuple[Any, ...]] = select(*about, *stands).select_from(joined).where(among(known.id, members))
+    rows = [_Row(*row) for row in connection.execute(query)]
     counted = {row.id: _counters.decode(row.counters) for row in rows if row.counters is not None}
     spent = uses.stamps_spent(connection, list(counted), in_force) if in_force is not None and counted else {}
     return {
@@ -318,18 +331,18 @@ def _rows(connection: Connection, members: Sequence[str], now: datetime, in_forc
     }
 
 
-def _counters_of(row: Row[Any], counted: Counters | None, spent: Mapping[str, int]) -> Counters | UnsetType:
+def _counters_of(row: _Row, counted: Counters | None, spent: Mapping[str, int]) -> Counters | UnsetType:
     """What a register may hold of what was counted: the tier stands for the activity that it was reached with, and
     stamps that were spent are off.
     """
-    segments = msgspec.json.decode(row.segments, type=tuple[str, ...])
+    segments = _segments.decode(row.segments)
     if counted is None:
         return Counters(segments=segments) if segments else UNSET
     stamps = {rule: max(0, count - spent.get(rule, 0)) for rule, count in (counted.stamps or {}).items()}
     return replace(counted, activity=UNSET, segments=segments, stamps=stamps if counted.stamps else counted.stamps)
 
 
-def _progress(row: Row[Any], counted: Counters | None, program: Program | None, now: datetime) -> Progress | UnsetType:
+def _progress(row: _Row, counted: Counters | None, program: Program | None, now: datetime) -> Progress | UnsetType:
     if program is None:
         return UNSET
     past = (counted.activity or ()) if counted is not None else ()

@@ -135,13 +135,18 @@ def seen(connection: Connection, store: str, members: Collection[str], now: date
 
 def _seen(connection: Connection, store: str, members: Sequence[str], at: datetime) -> None:
     columns = tables.scope_members.c
-    known = {row.member: row for row in connection.execute(_rows_of(store, members))}
+    known, again, back = set(), [], []
+    query = select(columns.member, columns.held, columns.pinned_at, columns.seen_at)
+    for member, held, pinned_at, seen_at in connection.execute(_where(query, store, members)):
+        known.add(member)
+        if not held:
+            back.append(member)
+        elif pinned_at is not None or seen_at is None or seen_at < at - SEEN_AGAIN:
+            again.append(member)
     fresh = [member for member in members if member not in known]
     if fresh:
         rows = [{"store": store, "member": member, "seen_at": at, "held": 1} for member in fresh]
         insert_rows(connection, tables.scope_members, rows)
-    again = [row.member for row in known.values() if row.held and _long_ago(row, at)]
-    back = [row.member for row in known.values() if not row.held]
     for some, values in ((again, {}), (back, {"held": 1, "pos": None})):
         if some:
             connection.execute(
@@ -149,10 +154,6 @@ def _seen(connection: Connection, store: str, members: Sequence[str], at: dateti
                 .where(columns.store == store, among(columns.member, some))
                 .values(seen_at=at, pinned_at=None, **values)
             )
-
-
-def _long_ago(row: Any, at: datetime) -> bool:
-    return row.pinned_at is not None or row.seen_at is None or row.seen_at < at - SEEN_AGAIN
 
 
 def seen_with(connection: Connection, member: str, receipts: Sequence[str]) -> None:
@@ -221,8 +222,12 @@ def stores_holding(connection: Connection, members: Sequence[str]) -> set[str]:
 
 
 def _rows_of(store: str, members: Iterable[str]) -> Select[Any]:
+    return _where(select(tables.scope_members), store, members)
+
+
+def _where(query: Select[Any], store: str, members: Iterable[str]) -> Select[Any]:
     columns = tables.scope_members.c
-    return select(tables.scope_members).where(columns.store == store, among(columns.member, members))
+    return query.where(columns.store == store, among(columns.member, members))
 
 
 # ---- who falls out
