@@ -170,10 +170,13 @@ def change_rows(
 
 def _array(values: Sequence[Any]) -> str:
     """An array as PostgreSQL reads it. The driver's own way looks at every value several times."""
-    if values and all(type(value) is str for value in values):
+    kinds = set(map(type, values))
+    if kinds == {str}:
         joined = '","'.join(values)
         if "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
             return f'{{"{joined}"}}'
+    if kinds == {int}:
+        return f"{{{','.join(map(str, values))}}}"
     return f"{{{','.join(map(_element, values))}}}"
 
 
