@@ -4,12 +4,11 @@ Owns the rows of `identifiers` and `card_changes`, and the errors about them. A 
 member, a phone's or a wallet's too; numbers with the same `card` are one card and are always changed together.
 The state is stored nowhere: a card that is blocked is `blocked`, one without a member `unissued`, one that another
 took the place of `replaced`, any other `active`; so unblocking leads back to what it was. Never touches receipts,
-points or the feed: `central.operations` joins them.
+points or the feed: `central.operations` joins them; what registers are told of numbers is `central.fed_rows`'.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -23,7 +22,7 @@ from central.db import tables
 from central.db.sets import among
 from loyalty.addresses import codes_as_typed
 from loyalty.identification import MemberKind, normal_code, owns_number
-from loyalty.member import CardState, Identifier, ending_of
+from loyalty.member import CardState, ending_of
 from loyalty.pan import first_pan
 from loyalty.receipt import AwareDatetime, Receipt
 
@@ -84,7 +83,7 @@ class Card(Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> CardState:
-        return _state(self.member, self.blocked_at, self.replaced_by)
+        return state_of(self.member, self.blocked_at, self.replaced_by)
 
 
 class CardChange(Struct, frozen=True, kw_only=True):
@@ -123,6 +122,15 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 NOBODY = Holder(member=None)
+
+
+def state_of(member: str | None, blocked_at: datetime | None, replaced_by: str | None) -> CardState:
+    """What these columns of a card's numbers make of it."""
+    if blocked_at is not None:
+        return "blocked"
+    if member is None:
+        return "unissued"
+    return "active" if replaced_by is None else "replaced"
 
 
 # ---- whose a code is
@@ -198,16 +206,6 @@ def blocked_cards(connection: Connection, limit: int) -> tuple[Card, ...]:
     )
     found = (find(connection, card) for card in connection.execute(newest).scalars().all())
     return tuple(card for card in found if card is not None)
-
-
-def identifiers_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[Identifier, ...]]:
-    """The codes of these members, as registers may hold them."""
-    numbers_of: dict[str, list[_Number]] = defaultdict(list)
-    columns = (_numbers[name] for name in _Number.__struct_fields__)
-    for row in _in_parts(connection, select(*columns).order_by(_numbers.code), _numbers.member, members):
-        number = _Number(*row)
-        numbers_of[number.member].append(number)
-    return {member: _identifiers(numbers) for member, numbers in numbers_of.items()}
 
 
 def changes_of(connection: Connection, card: Card) -> tuple[CardChange, ...]:
@@ -375,14 +373,6 @@ def forget(connection: Connection, member: str) -> None:
 # ---- rows
 
 
-def _state(member: str | None, blocked_at: datetime | None, replaced_by: str | None) -> CardState:
-    if blocked_at is not None:
-        return "blocked"
-    if member is None:
-        return "unissued"
-    return "active" if replaced_by is None else "replaced"
-
-
 def _card(rows: Sequence[Row[Any]]) -> Card:
     first = rows[0]
     return Card(
@@ -470,50 +460,6 @@ def _record(
     connection.execute(
         insert(tables.card_changes).values(code=code, what=what, member=member, detail=detail, changed_at=now)
     )
-
-
-class _Number(Struct, frozen=True):
-    """What of a number's row is told to registers."""
-
-    member: str
-    code: str
-    kind: MemberKind
-    card: str
-    printed: int
-    blocked_at: datetime | None
-    replaced_by: str | None
-
-
-def _identifiers(rows: Sequence[_Number]) -> tuple[Identifier, ...]:
-    """One member's numbers; those of a card with one number say nothing of a card."""
-    on: dict[str, list[_Number]] = defaultdict(list)
-    for row in rows:
-        on[row.card].append(row)
-    made = []
-    for row in rows:
-        state = _state(row.member, row.blocked_at, row.replaced_by)
-        made.append(
-            Identifier(
-                kind=row.kind,
-                code=row.code,
-                card=row.card if len(on[row.card]) > 1 else "",
-                state=state,
-                replaced_by=_ending_of_newest(row.replaced_by or "", on) if state == "replaced" else "",
-            )
-        )
-    return tuple(made)
-
-
-def _ending_of_newest(card: str, on: Mapping[str, Sequence[_Number]]) -> str:
-    """How the card that is in use now ends, as a person reads it; a replacement may have been replaced."""
-    for _ in range(len(on)):
-        numbers = on.get(card)
-        if not numbers:
-            return ""
-        if numbers[0].replaced_by is None:
-            return ending_of(max(numbers, key=lambda number: number.printed).code)
-        card = numbers[0].replaced_by
-    return ""
 
 
 def _in_parts(

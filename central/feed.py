@@ -41,7 +41,8 @@ from central.db import tables
 from central.db.database import Database
 from central.db.dialects import Way
 from central.db.sets import among, change_rows, each, insert_rows
-from central.members import erased_among, rows_of
+from central.fed_rows import rows_of
+from central.members import erased_among
 from central.scopes import WHOLE, Scope
 from loyalty.member import Member
 from sync.wire import MemberResponse

@@ -1,7 +1,7 @@
-"""Members at the centre: who they are, and the row a register may hold.
+"""Members at the centre: who they are, and what people told of them.
 
 Owns importing and finding members. Never touches points (`central.ledger` does), and says nothing of the states
-of their cards (`central.cards` does).
+of their cards (`central.cards` does) nor of what registers are told (`central.fed_rows` does).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, Select, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
-from central import cards, context, profiles, programs, uses
+from central import cards, profiles
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.db.sets import among
@@ -24,9 +24,6 @@ from loyalty.addresses import address_code
 from loyalty.canonical import KnownFacts
 from loyalty.history import Facts
 from loyalty.identification import MemberKind, normal_code
-from loyalty.member import Balance, Counters, Member, Progress
-from loyalty.program import Program
-from loyalty.standing import progress, reached_by_activity
 from loyalty.undecodable import UNDECODABLE
 from sync.records import FieldName, MemberId
 
@@ -44,7 +41,6 @@ Segments = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ..
 
 # Facts that rules ask for: what they were stays known, for the receipts of then.
 _COUNTING = ("tier", "birth_month", "segments")
-_counters = msgspec.json.Decoder(Counters)
 _segments = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -270,85 +266,6 @@ def _facts(tier: str | None, birth_month: int | None, segments: str) -> Facts:
     return Facts(tier=UNSET if tier is None else tier, birth_month=birth_month, segments=segments_then)
 
 
-def rows_of(connection: Connection, members: Sequence[str], now: datetime) -> dict[str, Member]:
-    """The rows registers may hold, as of `now`; ids that mean another member have none."""
-    found: dict[str, Member] = {}
-    in_force = programs.program_in_force(connection, now) if members else None
-    program = in_force.program if in_force is not None else None
-    for start in range(0, len(members), AT_ONCE):
-        found.update(_rows(connection, members[start : start + AT_ONCE], now, program))
-    return found
-
-
-class _Row(Struct, frozen=True):
-    """What is read of a member for their row at a register."""
-
-    id: str
-    short_name: str | None
-    tier: str | None
-    language: str | None
-    segments: str
-    confirmed: int
-    pending: int
-    reserved: int
-    reached: str | None
-    counters: bytes | None
-
-
-def _rows(connection: Connection, members: Sequence[str], now: datetime, in_force: Program | None) -> dict[str, Member]:
-    program = in_force if in_force is not None and reached_by_activity(in_force) else None
-    identifiers = cards.identifiers_of(connection, members)
-    aliases, told = aliases_of(connection, members), profiles.shown(connection, members)
-    elsewhere = context.of_members(connection, members, now)
-    known, points, states = tables.members.c, tables.balances.c, tables.member_states.c
-    joined = tables.members.join(tables.balances, points.member == known.id).outerjoin(
-        tables.member_states, states.member == known.id
-    )
-    about = (known.id, known.short_name, known.tier, known.language, known.segments)
-    stands = (points.confirmed, points.pending, points.reserved, points.tier, states.counters)
-    query: Select[*tuple[Any, ...]] = select(*about, *stands).select_from(joined).where(among(known.id, members))
-    rows = [_Row(*row) for row in connection.execute(query)]
-    counted = {row.id: _counters.decode(row.counters) for row in rows if row.counters is not None}
-    spent = uses.stamps_spent(connection, list(counted), in_force) if in_force is not None and counted else {}
-    return {
-        row.id: Member(
-            member=row.id,
-            identifiers=identifiers.get(row.id, ()),
-            short_name=UNSET if row.short_name is None else row.short_name,
-            tier=row.reached or row.tier or UNSET,
-            language=UNSET if row.language is None else row.language,
-            balance=Balance(confirmed=row.confirmed, pending=row.pending, spendable=row.confirmed - row.reserved),
-            as_of=now,
-            counters=_counters_of(row, counted.get(row.id), spent.get(row.id, {})),
-            aliases=aliases.get(row.id) or UNSET,
-            note=told[row.id].note or UNSET,
-            consents=told[row.id].consents or UNSET,
-            stamps=told[row.id].stamps or UNSET,
-            progress=_progress(row, counted.get(row.id), program, now),
-            context=elsewhere.get(row.id, UNSET),
-        )
-        for row in rows
-    }
-
-
-def _counters_of(row: _Row, counted: Counters | None, spent: Mapping[str, int]) -> Counters | UnsetType:
-    """What a register may hold of what was counted: the tier stands for the activity that it was reached with, and
-    stamps that were spent are off.
-    """
-    segments = _segments.decode(row.segments)
-    if counted is None:
-        return Counters(segments=segments) if segments else UNSET
-    stamps = {rule: max(0, count - spent.get(rule, 0)) for rule, count in (counted.stamps or {}).items()}
-    return replace(counted, activity=UNSET, segments=segments, stamps=stamps if counted.stamps else counted.stamps)
-
-
-def _progress(row: _Row, counted: Counters | None, program: Program | None, now: datetime) -> Progress | UnsetType:
-    if program is None:
-        return UNSET
-    past = (counted.activity or ()) if counted is not None else ()
-    return progress(program, row.reached or row.tier or UNSET, past, now)
-
-
 def _known_members(connection: Connection, members: Sequence[str]) -> dict[str, Row[Any]]:
     known: dict[str, Row[Any]] = {}
     columns = tables.members.c
@@ -492,7 +409,7 @@ def take_facts(connection: Connection, source: str, target: str, now: datetime) 
         member=target,
         tier=theirs.tier if mine.tier is None and theirs.tier else UNSET,
         birth_month=theirs.birth_month if mine.birth_month is None and theirs.birth_month else UNSET,
-        segments=msgspec.json.decode(theirs.segments, type=tuple[str, ...]) if mine.segments == "[]" else UNSET,
+        segments=_segments.decode(theirs.segments) if mine.segments == "[]" else UNSET,
         short_name=theirs.short_name if mine.short_name is None and theirs.short_name else UNSET,
         language=theirs.language if mine.language is None and theirs.language else UNSET,
     )

@@ -19,6 +19,7 @@ from central import (
     context,
     devices,
     erasing,
+    fed_rows,
     feed,
     folding,
     item_maps,
@@ -485,7 +486,7 @@ def fold_member(connection: Connection, member: str, now: datetime) -> MemberFol
 def show(connection: Connection, which: str, now: datetime) -> MemberShown:
     """A member by code or id. Raises UnknownMemberError."""
     member = members.named(connection, which)
-    row = members.rows_of(connection, [member], now)[member]
+    row = fed_rows.rows_of(connection, [member], now)[member]
     return MemberShown(
         member=row,
         entries=ledger.entries_of_member(connection, member),

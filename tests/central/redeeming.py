@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection
 
-from central import allowances, cards, devices, feed, granting, ledger, members, operations, vouchers
+from central import allowances, cards, devices, fed_rows, feed, granting, ledger, operations, vouchers
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
@@ -240,7 +240,7 @@ class Shop:
     def balance(self, member: str = "m1") -> Balance:
         """As registers are told of it, after checking that it is what the ledger and the allowances come to."""
         assert self.read(lambda connection: ledger.check_balances(connection, self.now)) == []
-        return self.read(lambda connection: members.rows_of(connection, [member], self.now)[member].balance)  # type: ignore[no-any-return]
+        return self.read(lambda connection: fed_rows.rows_of(connection, [member], self.now)[member].balance)  # type: ignore[no-any-return]
 
     def allowance(self, which: str) -> Any:
         table = tables.allowances

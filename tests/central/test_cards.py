@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET
 from sqlalchemy import Connection, event
 
-from central import audit, cards, configs, members, operations, programs
+from central import audit, cards, configs, fed_rows, members, operations, programs
 from central.admin.views.cards import blocked_cards
 from central.cards import CardError, CardStateError, CodeTakenError, NoCodeError, UnknownCardError
 from central.db import tables
@@ -74,7 +74,7 @@ def link(centre: RunningCentre, member: str, code: str, **how: str) -> operation
 
 
 def row(centre: RunningCentre, member: str) -> Member:
-    found: dict[str, Member] = centre.read(lambda c: members.rows_of(c, [member], NOON))
+    found: dict[str, Member] = centre.read(lambda c: fed_rows.rows_of(c, [member], NOON))
     return found[member]
 
 
@@ -560,7 +560,7 @@ async def test_the_numbers_of_many_members_are_read_in_parts(centre: RunningCent
         {"members": [{"member": f"n{n}", "identifiers": [{"code": f"N{n}", "printed": f"P{n}"}]} for n in range(count)]}
     )
     centre.write(lambda c: operations.import_file(c, document, NOON))
-    rows = centre.read(lambda c: members.rows_of(c, [f"n{n}" for n in range(count)], NOON))
+    rows = centre.read(lambda c: fed_rows.rows_of(c, [f"n{n}" for n in range(count)], NOON))
     assert {len(one.identifiers) for one in rows.values()} == {2}
 
 

@@ -22,7 +22,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Column, Connection, ForeignKeyConstraint, Inspector, func, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
-from central import feed, members, operations, programs
+from central import fed_rows, feed, operations, programs
 from central.clock import utc_now
 from central.db import tables
 from central.db.database import MIGRATIONS, Database, Place
@@ -268,7 +268,7 @@ def test_members_and_their_codes_outlive_the_coming_of_cards(tmp_path: Path) -> 
     database.upgrade()
     database.check_version()
     # Then every code is a card of its own, in use by whom it named, and can be blocked
-    [shown] = database.read_now(lambda connection: members.rows_of(connection, ["m1"], NOON)).values()
+    [shown] = database.read_now(lambda connection: fed_rows.rows_of(connection, ["m1"], NOON)).values()
     assert (shown.short_name, shown.balance.confirmed) == ("Ana P.", 7)
     phone, card = sorted(shown.identifiers, key=lambda one: one.kind == "card")
     assert card == Identifier(kind="card", code="TS1")

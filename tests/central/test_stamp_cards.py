@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from central import members, operations, vouchers
+from central import fed_rows, operations, vouchers
 from loyalty.program import Program
 from loyalty.receipt import Line
 from loyalty.voucher_codes import stamp_card_id
@@ -42,7 +42,7 @@ def coffees(count: int) -> tuple[Line, ...]:
 
 def stamps(shop: Shop, member: str = "m1") -> int:
     """As registers are told."""
-    row = shop.read(lambda connection: members.rows_of(connection, [member], shop.now))[member]
+    row = shop.read(lambda connection: fed_rows.rows_of(connection, [member], shop.now))[member]
     return (row.counters.stamps or {}).get("coffee", 0) if row.counters else 0
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import Connection, select
 
-from central import cards, ledger, members
+from central import cards, fed_rows, ledger, members
 from central.admin.views.allowances import AllowancesPage, allowances_page
 from central.admin.views.cards import CardView, view_of_card
 from central.admin.views.shown import ROWS_SHOWN, Zone
@@ -112,7 +112,7 @@ def member_page(connection: Connection, which: str, now: datetime) -> MemberPage
         .limit(ROWS_SHOWN)
     )
     return MemberPage(
-        member=members.rows_of(connection, [member], now)[member],
+        member=fed_rows.rows_of(connection, [member], now)[member],
         cards=tuple(view_of_card(connection, one, zone) for one in cards.cards_of(connection, member)),
         set_aside=allowances_page(connection, member),
         receipts=tuple(_receipt_row(connection, key, zone) for key in keys.all()),
