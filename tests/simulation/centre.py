@@ -111,7 +111,8 @@ class SimulatedCentre:
         self.epoch = self._read(feed.centre_epoch)
         self._snapshots: dict[str, bytes] = {}
         self._write(lambda connection: scopes.set_policy(connection, HOLDS_ALL, EVERYTHING, clock()))
-        self._write(lambda connection: limits.set_limits(connection, Limits(), "few members buy all day", clock()))
+        for of in ("sale", "reward"):
+            self._write(partial(limits.set_limits, limits=Limits(), because="few buy all day", now=clock(), of=of))
 
     # ---- what its operator does
 
