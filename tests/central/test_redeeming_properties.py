@@ -143,7 +143,7 @@ class Story:
         lease = register.leases.pop(sorted(register.leases)[size % len(register.leases)])
         assert lease.voucher
         self.shop.sold += 1
-        sold = receipt(self.shop.sold, 50, code=self.code, issued_at=self.shop.now, register=register.till.device[:8])
+        sold = receipt(self.shop.sold, 300, code=self.code, issued_at=self.shop.now, register=register.till.device[:8])
         register.till.sale(sold)
         draw = (lease.allowance, 1)
         self.shop.note_redemption(
