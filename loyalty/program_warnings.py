@@ -60,6 +60,7 @@ Code = Literal[
     "odd_currency",
     "nothing_earns",
     "floor_unused",
+    "floor_beside_allowance",
 ]
 
 
@@ -104,6 +105,7 @@ def _warnings(program: Program) -> Iterator[_Found]:
                 f'it counts only with "offline": "floor", and {reward.id!r} has {reward.offline!r}',
                 "take it out",
             )
+    yield from _of_floors(program)
     for found in overlapping_windows(program):
         yield (
             f"$.earn[{found.later}].when",
@@ -111,6 +113,20 @@ def _warnings(program: Program) -> Iterator[_Found]:
             f"{found.when} rule {program.earn[found.earlier].id!r} holds too, and both give for the same goods",
             'part their windows, or put both into one group with "conflict": "best_per_group"',
         )
+
+
+def _of_floors(program: Program) -> Iterator[_Found]:
+    """Rewards that go by the balance beside such as go by what was set aside."""
+    aside = [reward.id for reward in program.rewards if reward.offline == "allowance" and reward.points]
+    for index, reward in enumerate(program.rewards):
+        if aside and reward.offline == "floor":
+            yield (
+                f"$.rewards[{index}].offline",
+                "floor_beside_allowance",
+                f"without a network {reward.id!r} may take points that are set aside elsewhere for {aside[0]!r}, "
+                "and both be given: the balance can go below zero",
+                'write "offline": "allowance" or "refuse", or allow for that',
+            )
 
 
 def _of_money_and_time(program: Program) -> Iterator[_Found]:

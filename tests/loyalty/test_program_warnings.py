@@ -405,6 +405,18 @@ def test_a_floor_that_nothing_goes_down_to() -> None:
     assert found(program({}, rewards=[reward])) == [("$.rewards[0].floor_points", "floor_unused")]
 
 
+def test_what_goes_by_the_balance_beside_what_goes_by_what_was_set_aside() -> None:
+    floor = {"id": "tea", "cost": 100, "piece_minor": 0, "offline": "floor", "floor_points": 200}
+    aside = {"id": "five", "cost": 500, "discount_minor": 500, "offline": "allowance"}
+    of_vouchers = {"id": "gift", "issued": True, "discount_minor": 500, "offline": "allowance"}
+
+    warned = [("$.rewards[1].offline", "floor_beside_allowance")]
+    assert found(program({}, rewards=[aside, floor])) == warned
+    # none where no points are set aside for the other
+    assert found(program({}, rewards=[aside | {"offline": "refuse"}, floor])) == []
+    assert found(program({}, rewards=[of_vouchers, floor])) == []
+
+
 def test_currency_and_zone() -> None:
     assert found(program({}, currency="XXX")) == [("$.currency", "odd_currency")]
     assert found(program({}, time_zone="UTC")) == []
