@@ -220,15 +220,22 @@ class _Basket:
 
     def most(self, ready: _Ready) -> int:
         """How many times more the goods allow a reward, whatever the points."""
-        reward, places = ready.reward, self.places(ready)
+        reward = ready.reward
         most = per_receipt(reward) - self.times[reward.id]
         if reward.min_basket_minor is not UNSET:
             most = min(most, self.purchase.basket_minor // reward.min_basket_minor - self.times[reward.id])
+        if reward.discount_percent is not UNSET:
+            most = min(most, 1 - self.times[reward.id])
+        return min(most, self.of_goods(ready))
+
+    def of_goods(self, ready: _Ready) -> int:
+        """How many times more the goods that a reward is for would do, whatever else it needs."""
+        reward, places = ready.reward, self.places(ready)
         if reward.discount_minor is not UNSET:
-            return min(most, sum(self.left[place] for place in places) // reward.discount_minor)
+            return sum(self.left[place] for place in places) // reward.discount_minor
         if reward.piece_minor is not UNSET:
-            return min(most, sum(self.pieces[place] for place, _ in self._pieces(reward, places)))
-        return min(most, 1 - self.times[reward.id], int(self._percentage(reward, places) > 0))
+            return sum(self.pieces[place] for place, _ in self._pieces(reward, places))
+        return int(self._percentage(reward, places) > 0)
 
     def off(self, ready: _Ready, times: int) -> tuple[dict[int, int], dict[int, int]]:
         """What comes off each place, and how many pieces are taken there. `times` is at most what `most` says."""
@@ -317,7 +324,7 @@ def _check(ready: _Ready, times: int, basket: _Basket) -> None:
     if not _is_meant(ready, basket.purchase):
         raise RewardUnavailableError(f"{name!r} does not hold for this member, shop or day")
     if missing := [*_stacked(ready, basket), *_lacking(ready, basket)]:
-        raise RewardUnavailableError(f"{name!r}: {missing[0].why}")
+        raise RewardUnavailableError(f"{name!r}: {'; '.join(one.why for one in missing)}")
     if times > (most := basket.most(ready)):
         raise RewardUnavailableError(f"{name!r}: this basket can have it {most} times at most")
 
@@ -374,6 +381,7 @@ def _lacking(ready: _Ready, basket: _Basket) -> Iterator[Missing]:
     short = (reward.min_basket_minor or 0) * (had + 1) - basket.purchase.basket_minor
     if short > 0:
         yield Missing(kind="basket", count=short, unit="minor", why=f"goods for {_money(short, basket)} more")
+    if basket.of_goods(ready) > 0:
         return
     left = sum(basket.left[place] for place in basket.places(ready))
     if reward.discount_minor is not UNSET:

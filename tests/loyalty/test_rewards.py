@@ -322,6 +322,15 @@ def test_goods_worth_less_than_the_reward_do_not_waste_it() -> None:
     assert offered(sale("1", 420), FIVE | {"min_basket_minor": 420}).missing == (missing,)
 
 
+def test_goods_that_are_missing_are_said_beside_a_basket_that_is_too_small() -> None:
+    coffee = {"id": "cup", "cost": 90, "piece_minor": 0, "when": {"category_in": ["coffee"]}, "min_basket_minor": 1000}
+    goods = sale("1", 420)
+
+    assert [lack.why for lack in offered(goods, coffee).missing] == ["goods for 5.80 EUR more", "goods it is for"]
+    with pytest.raises(RewardUnavailableError, match=r"goods for 5\.80 EUR more; goods it is for$"):
+        redeemed(basket(goods), program(coffee), (Taken(reward="cup"),))
+
+
 def test_a_basket_with_nothing_in_it_yet_misses_the_goods() -> None:
     [missing] = offered(sale("1", 0), FIVE).missing
 
