@@ -7,14 +7,15 @@ are bought is seen when a sale is priced (`agent.pricing`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from fractions import Fraction
 from typing import Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from agent.view import Promise, ReservedView, RewardView, Unsafe
+from agent.view import NearestView, Promise, ReservedView, RewardView, Unsafe
 from loyalty.account import facts_of
 from loyalty.allowances import Standing
 from loyalty.fold import Fold
@@ -23,7 +24,7 @@ from loyalty.member import Counters, Member, MemberState, stamps_of
 from loyalty.money import minor_digits
 from loyalty.program import Program, ProgramError, Reward, program_from_json
 from loyalty.receipt import Receipt
-from loyalty.rewards import NOTHING, full_cards, offers
+from loyalty.rewards import NOTHING, Offer, full_cards, offers
 from sync.programs import program_at
 from sync.store.rows import KeptRedemption
 from sync.store.spending_rows import SpendingReads
@@ -53,11 +54,13 @@ class Promises:
         if not program.rewards:
             return promise
         own = own_vouchers(self._store, member, standing, now)
+        offered = _offered(program, member, now, own)
         known = {one.id: one for one in program.rewards}
         full = full_cards(program, stamps_of(member))
         return replace(
             promise,
-            rewards=tuple(_view(one, standing, own, full) for one in affordable(program, member, now, own)),
+            rewards=tuple(_view(known[one.reward], standing, own, full) for one in offered if _lacks_nothing(one)),
+            nearest=_nearest(program, offered),
             reserved=tuple(
                 _reserved(one, known.get(one.reward)) for one in reserved_on_page(self._store, member.member)
             ),
@@ -98,6 +101,13 @@ def affordable(
 
     What goods a reward is for is not looked at.
     """
+    rewards = {reward.id: reward for reward in program.rewards}
+    offered = _offered(program, member, now, brought)
+    return tuple(rewards[one.reward] for one in offered if _lacks_nothing(one))
+
+
+def _offered(program: Program, member: Member, now: datetime, brought: Mapping[str, int]) -> tuple[Offer, ...]:
+    """What a member is offered who has bought nothing yet."""
     state = MemberState(
         code=member.member,
         tier=member.tier,
@@ -109,15 +119,38 @@ def affordable(
     fold = Fold(scope_of((program,)), state)
     nothing = Receipt(key=_NOTHING_BOUGHT, kind="sale", currency=program.currency, total_minor=0, issued_at=now)
     fold.sell(nothing, program=program, facts=facts_of(state, program))
-    rewards = {reward.id: reward for reward in program.rewards}
-    offered = offers(
+    return offers(
         fold.purchase(_NOTHING_BOUGHT),
         program,
         member.balance.spendable,
         brought=brought,
         stamps=state.counters.stamps or {},
     )
-    return tuple(rewards[one.reward] for one in offered if all(lack.kind not in _NOT_HAD for lack in one.missing))
+
+
+def _lacks_nothing(offer: Offer) -> bool:
+    """Whether the member has what it costs."""
+    return all(lack.kind not in _NOT_HAD for lack in offer.missing)
+
+
+def _nearest(program: Program, offered: Sequence[Offer]) -> NearestView | None:
+    """The reward of which the least part is missing, of equals the first; None where the member can have any."""
+    if any(map(_lacks_nothing, offered)):
+        return None
+    every = {rule.id: rule.every for rule in program.stamps}
+    whole = {reward.id: reward.points or every.get(reward.stamps or "", 0) for reward in program.rewards}
+    lacking = [
+        (offer, lack.count or 0, lack.kind) for offer in offered for lack in offer.missing if lack.kind in _NOT_HAD
+    ]
+    if not lacking:
+        return None
+    offer, count, kind = min(lacking, key=lambda one: Fraction(one[1], whole[one[0].reward]))
+    return NearestView(
+        reward=offer.reward,
+        title=offer.title or None,
+        measure="stamps" if kind == "stamps" else "points_in",
+        missing=count,
+    )
 
 
 def reserved_on_page(reads: SpendingReads, member: str) -> tuple[KeptRedemption, ...]:

@@ -62,6 +62,15 @@ class RewardView(Struct, frozen=True, kw_only=True):
     min_basket_minor: int | None = None
 
 
+class NearestView(Struct, frozen=True, kw_only=True):
+    """The reward that a member is nearest to who can have none yet, and how many points, or stamps, are missing."""
+
+    reward: str
+    title: str | None
+    measure: Literal["points_in", "stamps"]
+    missing: int
+
+
 class ReservedView(Struct, frozen=True, kw_only=True):
     """A reward that was reserved on the page: the cashier takes it off at the POS, as RewardView says."""
 
@@ -104,6 +113,7 @@ class Promise(Struct, frozen=True, kw_only=True):
     safe_offline: int = 0
     why: Unsafe | None = None
     rewards: tuple[RewardView, ...] = ()
+    nearest: NearestView | None = None
     reserved: tuple[ReservedView, ...] = ()
     currency: str = ""
     digits: int = 0
@@ -148,6 +158,7 @@ class MemberView(Struct, frozen=True, kw_only=True):
     safe_offline: int = 0
     unsafe_because: Unsafe | None = None
     rewards: tuple[RewardView, ...] = ()
+    nearest: NearestView | None = None
     reserved: tuple[ReservedView, ...] = ()
     currency: str = ""
     digits: int = 0
@@ -256,6 +267,7 @@ def member_view(member: Member, promise: Promise, now: datetime) -> MemberView:
         safe_offline=promise.safe_offline,
         unsafe_because=promise.why,
         rewards=promise.rewards,
+        nearest=promise.nearest,
         reserved=promise.reserved,
         currency=promise.currency,
         digits=promise.digits,

@@ -10,7 +10,6 @@ const MAX_KEYED = 9; // rewards and receipts with a key of their own
 const GIVES_SHOWN = 3; // in a glance; all of them with W
 const SAID_FOR_MS = 8_000;
 const CONSENT_TEXT = "till-2026-11"; // the version of the words that a customer is asked by
-const SHORT_NAME_CHARS = 80;
 const MINUTE_S = 60;
 const body = document.body;
 
@@ -30,6 +29,7 @@ let busy = false;
 let shownBefore = { turn: undefined, spendable: 0, reserved: 0, fewer: 0 };
 
 const say = (key, values) => words.say(key, values);
+const sayOr = (key, otherwise) => (words.has(key) ? say(key) : otherwise);
 
 // ---- showing
 
@@ -140,7 +140,7 @@ function showElsewhere(customer) {
   const lines = customer?.turn == null ? [] : customer.member?.context ?? [];
   const about = lines.map(({ kind, text, at: since }) => {
     const age = secondsSince(since);
-    return [words.has(`context_${kind}`) ? say(`context_${kind}`) : "", text, age > 0 ? say("ago", { age: words.span(age) }) : words.clock(since)];
+    return [sayOr(`context_${kind}`, ""), text, age > 0 ? say("ago", { age: words.span(age) }) : words.clock(since)];
   });
   at("elsewhere").hidden = about.length === 0;
   const [title, list] = at("elsewhere").children;
@@ -153,10 +153,7 @@ function showSale(sale, customer) {
   const current = Boolean(sale?.current && customer);
   at("gave").hidden = !current;
   body.dataset.outcome = current ? sale.outcome : "";
-  if (!current) {
-    write("gave-reward", "");
-    return;
-  }
+  if (!current) return write("gave-reward", "");
   write("gave-points", sale.outcome === "points" && sale.points !== 0 ? words.signed(sale.points) : "");
   write("gave-text", saleText(sale));
   write("gave-estimate", sale.estimated ? say("estimate") : "");
@@ -166,16 +163,13 @@ function showSale(sale, customer) {
   fill(at("gives"), [words.locale, gives], () => gives.slice(0, GIVES_SHOWN).map((give) => make("li", {}, giveText(give))));
 }
 
-function giveText({ rule, points, pending_until: until }) {
-  return until
-    ? say("give_pending", { points: words.signed(points), rule, date: words.date(until) })
-    : say("give", { points: words.signed(points), rule });
-}
+const giveText = ({ rule, points, pending_until: until }) =>
+  say(until ? "give_pending" : "give", { points: words.signed(points), rule, date: until && words.date(until) });
 
 function saleText(sale) {
   const total = totalOf(sale);
   const back = sale.kind === "return" ? "_return" : "";
-  if (sale.outcome === "held" || sale.outcome === "blocked") return say(sale.outcome, { total });
+  if (["held", "blocked"].includes(sale.outcome)) return say(sale.outcome, { total });
   if (sale.outcome !== "points") return say(`${sale.outcome}${back}`, { total });
   const n = Math.abs(sale.points);
   if (sale.points < 0) return say("took_points", { n, total });
@@ -191,7 +185,7 @@ function lastSale(sale, customer) {
 
 function showProblems(problems) {
   const lines = problems.map(({ kind, name, problem }) =>
-    words.has(`problem_${kind}`) ? say(`problem_${kind}`) : say("problem", { what: words.has(`kind_${kind}`) ? say(`kind_${kind}`) : kind, name, problem }));
+    sayOr(`problem_${kind}`, say("problem", { what: sayOr(`kind_${kind}`, kind), name, problem })));
   at("problems").hidden = lines.length === 0;
   fill(at("problems"), lines, () => lines.map((line) => make("li", {}, line)));
 }
@@ -210,16 +204,15 @@ function badge(state) {
     return ["silent", silent < MINUTE_S ? say("reconnecting") : say("not_live", { age: words.span(silent) })];
   }
   const { enrolled, online, since, queued } = state.badge;
-  const parts = [];
-  if (state.problems.length > 0) parts.push(say("attention"));
+  const parts = [], attention = state.problems.length > 0;
+  if (attention) parts.push(say("attention"));
   if (!enrolled) parts.push(say("not_enrolled"));
   else if (online) parts.push(say("online"));
   else parts.push(since ? say("offline", { age: words.span(secondsSince(since)) }) : say("offline_unknown"));
   if (queued > 0) parts.push(say("queued", { n: queued }));
   const asOf = state.customer?.member?.as_of;
   if (!online && asOf) parts.push(say("balance_as_of", { time: words.clock(asOf) }));
-  const kind = state.problems.length > 0 ? "attention" : online ? "online" : "offline";
-  return [kind, parts.join(" · ")];
+  return [attention ? "attention" : online ? "online" : "offline", parts.join(" · ")];
 }
 
 const secondsSince = (time) => Math.max(0, (Date.now() - Date.parse(time)) / 1000);
@@ -229,7 +222,7 @@ const secondsSince = (time) => Math.max(0, (Date.now() - Date.parse(time)) / 100
 // Another customer leads back to the sale; who looks for the receipt of a late one may scan the card then.
 function followTurn(customer) {
   const turn = customer?.turn ?? null;
-  if (turn !== panel.turn && panel.name !== "receipts" && panel.name !== "menu") panel = { name: "home" };
+  if (turn !== panel.turn && !["receipts", "menu"].includes(panel.name)) panel = { name: "home" };
   panel.turn = turn;
 }
 
@@ -264,25 +257,26 @@ function showPanel(state) {
 const heading = (text) => make("h2", {}, text);
 const key = (name) => make("kbd", { "aria-hidden": "true" }, name);
 const button = (name, text, act, more = {}) =>
-  make("button", { type: "button", "aria-keyshortcuts": name, onclick: act, ...more }, key(words.has(`key_${name}`) ? say(`key_${name}`) : name), make("span", {}, text));
+  make("button", { type: "button", "aria-keyshortcuts": name, onclick: act, ...more }, key(sayOr(`key_${name}`, name)), make("span", {}, text));
 const choice = (place, act, ...parts) => make("li", {}, make("button",
   { type: "button", class: "choice", "aria-keyshortcuts": String(place + 1), onclick: act }, key(String(place + 1)), ...parts));
+const soft = (...parts) => make("p", { class: "soft" }, parts);
 const backButton = () => button("Escape", say("back"), home);
 
 function homePanel({ customer }) {
   const member = customer?.member;
   if (customer?.invitation) return invitedPanel(customer);
   if (customer?.turn == null) return []; // what was bought is settled: what could be had is for the next sale
-  if (!member) return customer.standing === "unknown" || customer.standing === "unissued" ? [joinOffer()] : [];
+  if (!member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : [];
   const parts = [];
   if (member.reserved.length > 0) parts.push(reservedCard(member));
-  const rewards = member.rewards.slice(0, MAX_KEYED);
+  const rewards = member.rewards.slice(0, MAX_KEYED), near = member.nearest;
   if (rewards.length > 0) {
     parts.push(make("div", { class: "title" }, heading(say("rewards")), make("span", { class: "soft", "aria-hidden": "true" }, say("in_points"))));
     parts.push(make("ol", { class: "choices" }, rewards.map((one, place) => rewardLine(one, place, member))));
     const why = member.unsafe_because ? say(member.unsafe_because) : "";
-    if (why) parts.push(make("p", { class: "soft" }, say("safe", { n: member.safe_offline }), " ", why));
-  } else if (member.reserved.length === 0) parts.push(make("p", { class: "soft" }, say("no_rewards")));
+    if (why) parts.push(soft(say("safe", { n: member.safe_offline }), " ", why));
+  } else if (near && !parts.length) parts.push(soft(say(`progress_${near.measure}`, { n: near.missing, tier: rewardName(near) })));
   return parts;
 }
 
@@ -302,7 +296,7 @@ function reservedCard({ reserved, digits, currency }) {
     make("p", { class: "take" }, say("take_off")),
     parts.map((part) => make("p", { class: "amount" }, part)),
     make("p", {}, reserved.map(rewardName).join(", ")),
-    make("p", { class: "soft" }, say("receipt_confirms")),
+    soft(say("receipt_confirms")),
     button("Delete", say("release"), release));
 }
 
@@ -324,7 +318,7 @@ const confirmPanel = (title, amount, text, label, act) => [
   heading(title),
   make("p", { class: "amount" }, amount),
   make("p", {}, text),
-  make("div", { class: "row" }, button("Enter", label, act, { class: "main", "data-first": true }), backButton()),
+  row(button("Enter", label, act, { class: "main", "data-first": true })),
 ];
 
 function rewardPanel({ customer }) {
@@ -339,12 +333,9 @@ function rewardPanel({ customer }) {
 
 function receiptsPanel({ recent, customer }) {
   const turn = customer?.turn ?? null;
-  const parts = [heading(say("late"))];
-  if (recent.length === 0) parts.push(make("p", {}, say("late_none")));
-  else if (turn === null) parts.push(make("p", {}, say("late_scan")));
-  else parts.push(make("p", {}, say("late_choose", { name: nameOf(customer) })));
+  const hint = recent.length === 0 ? "late_none" : turn === null ? "late_scan" : "late_choose";
   const lines = recent.slice(0, MAX_KEYED).map((one, place) => receiptLine(one, place, turn));
-  return [...parts, make("ol", { class: "choices" }, lines), backButton()];
+  return [heading(say("late")), make("p", {}, say(hint, { name: nameOf(customer) })), make("ol", { class: "choices" }, lines), backButton()];
 }
 
 function receiptLine(one, place, turn) {
@@ -367,13 +358,16 @@ const field = (name, label, type, more = {}) => [
   make("input", { id: name, name, type, autocomplete: "off", spellcheck: "false", ...more }),
 ];
 
+const row = (...buttons) => make("div", { class: "row" }, buttons, backButton());
+const submitRow = (label) => row(make("button", { class: "main" }, key(say("key_Enter")), make("span", {}, label)));
+
 function findPanel() {
   return [
     heading(say("find")),
     make("form", { onsubmit: find },
       ...field("typed", say("find_label"), "text", { "data-first": true, maxlength: "64", "aria-describedby": "find-hint" }),
       make("p", { id: "find-hint", class: "soft" }, say("find_hint")),
-      make("div", { class: "row" }, make("button", { class: "main" }, key(say("key_Enter")), make("span", {}, say("find_do"))), backButton())),
+      submitRow(say("find_do"))),
   ];
 }
 
@@ -388,10 +382,10 @@ function joinPanel({ customer }) {
   return [
     heading(customer?.invitation ? say("join_here") : customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
     make("form", { onsubmit: join },
-      ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: String(SHORT_NAME_CHARS) }),
+      ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: "80" }),
       ...field("phone", say("join_phone"), "tel", { maxlength: "32" }),
       make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent" }), make("span", {}, consentText().text)),
-      make("div", { class: "row" }, make("button", { class: "main" }, key(say("key_Enter")), make("span", {}, say("join_do"))), backButton())),
+      submitRow(say("join_do"))),
   ];
 }
 
@@ -490,9 +484,7 @@ function join(event) {
     const text = at(name).value.trim();
     if (text) given[name] = text;
   }
-  if (at("consent").checked) {
-    given.consents = [{ channel: "sms", state: "granted", text_version: consentText().version }];
-  }
+  if (at("consent").checked) given.consents = [{ channel: "sms", state: "granted", text_version: consentText().version }];
   sendJoin(given);
 }
 

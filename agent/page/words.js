@@ -3,7 +3,7 @@
 export const LANGUAGES = {
   en: "English", sr: "Srpski", "sr-Cyrl": "Српски", hr: "Hrvatski", sl: "Slovenščina", de: "Deutsch",
 };
-const MINUTE_S = 60, HOUR_S = 3_600, DAY_S = 86_400;
+const UNITS = [["days", 86_400], ["hours", 3_600], ["minutes", 60]]; // in seconds
 const loaded = {};
 
 // The words of a language that `LANGUAGES` has: of the cashier page, and what `more` another page says.
@@ -74,9 +74,7 @@ class Words {
   }
 
   span(seconds) {
-    if (seconds < MINUTE_S) return this.say("seconds", { n: Math.floor(seconds) });
-    if (seconds < HOUR_S) return this.say("minutes", { n: Math.floor(seconds / MINUTE_S) });
-    if (seconds < DAY_S) return this.say("hours", { n: Math.floor(seconds / HOUR_S) });
-    return this.say("days", { n: Math.floor(seconds / DAY_S) });
+    const [unit, long] = UNITS.find(([, long]) => seconds >= long) ?? ["seconds", 1];
+    return this.say(unit, { n: Math.floor(seconds / long) });
   }
 }

@@ -40,8 +40,8 @@ from loyalty.addresses import address_code
 from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.join_codes import store_of
-from loyalty.member import Balance, Identifier
-from loyalty.program import program_from_json
+from loyalty.member import Balance, Counters, Identifier
+from loyalty.program import Program, program_from_json
 from loyalty.receipt import Discount, Line, MemberReference, Receipt
 from loyalty.wallet_codes import made_wallet_code
 from sync.guesses import MAX_MISSES, Guesses
@@ -406,6 +406,51 @@ async def test_the_page_offers_what_the_member_may_have(till: Till) -> None:
     of_goods = {one.reward: (one.discount_percent, one.piece_minor) for one in member.rewards if not one.discount_minor}
     assert of_goods == {"cup": (None, 0), "loaf": (None, 0), "tenth": (10, None)}
     assert (member.currency, member.digits) == ("RSD", 2)
+    assert member.nearest is None
+
+
+COFFEES = (
+    b'{"program":"test","currency":"RSD","time_zone":"Europe/Belgrade","earn":[],'
+    b'"stamps":[{"id":"coffee","every":10,"when":{"line_tag_in":["coffee"]}}],"rewards":['
+    b'{"id":"free","title":"A coffee","stamps":"coffee","piece_minor":0},'
+    b'{"id":"five","cost":500,"discount_minor":5000}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("program", "spendable", "stamps", "nearest"),
+    [
+        (PROGRAM, 60, 0, ("cup", None, "points_in", 40)),
+        (COFFEES, 450, 8, ("five", None, "points_in", 50)),
+        (COFFEES, 350, 8, ("free", "A coffee", "stamps", 2)),
+        (COFFEES, 0, 0, ("five", None, "points_in", 500)),
+        (b'{"program":"test","currency":"RSD","earn":[{"id":"base","give":{"points":1}}]}', 60, 0, None),
+        (
+            b'{"program":"test","currency":"RSD","tiers":[{"id":"silver"}],"earn":[],'
+            b'"rewards":[{"id":"pale","cost":100,"discount_minor":500,"when":{"tier_in":["silver"]}}]}',
+            60,
+            0,
+            None,
+        ),
+    ],
+    ids=["the only one", "in points", "in stamps", "the first of equals", "no rewards", "none for them"],
+)
+async def test_who_can_have_no_reward_yet_is_told_what_is_missing_to_the_nearest(
+    shop: Shop, program: Program | bytes, spendable: int, stamps: int, nearest: tuple[str, str | None, str, int] | None
+) -> None:
+    terms = program_from_json(program) if isinstance(program, bytes) else program
+    balance = Balance(confirmed=spendable, spendable=spendable)
+    poor = replace(ANA, tier="gold", balance=balance, counters=Counters(stamps={"coffee": stamps}))
+    await shop.seed((poor,), terms)
+    till = Till(shop)
+
+    await till.scan("TS1001")
+
+    member = till.customer.member
+    assert member is not None
+    assert member.rewards == ()
+    found = member.nearest
+    assert nearest == (found and (found.reward, found.title, found.measure, found.missing))
 
 
 async def test_the_receipt_that_shows_the_discount_confirms_it(till: Till) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from agent.view import (
     CustomerView,
     GiveView,
     MemberView,
+    NearestView,
     NoticeView,
     PageState,
     PlaceView,
@@ -38,6 +39,12 @@ REWARDS: Final = (
     RewardView(reward="coffee", title="A coffee", cost=120, times=9, safe=True, piece_minor=0),
     RewardView(reward="tenth", title="10 % off organic", cost=900, times=1, safe=True, discount_percent=10),
 )
+
+
+def to_reward(measure: Literal["points_in", "stamps"], missing: int) -> NearestView:
+    return NearestView(reward="r5", title="5 € off", measure=measure, missing=missing)
+
+
 OWN: Final = RewardView(reward="birthday", title="3 € off", cost=0, times=1, safe=True, discount_minor=300)
 ANA: Final = MemberView(
     name="Ana P.",
@@ -139,7 +146,14 @@ STATES: Final[dict[str, PageState]] = {
     ),
     "member, from elsewhere": replace(IDLE, customer=replace(KNOWN, member=replace(ANA, context=ELSEWHERE))),
     "member, no rewards": replace(
-        IDLE, customer=replace(KNOWN, turn=5, member=replace(ANA, rewards=(), spendable=40, pending=2))
+        IDLE,
+        customer=replace(
+            KNOWN, turn=5, member=replace(ANA, rewards=(), spendable=40, pending=2, nearest=to_reward("points_in", 460))
+        ),
+    ),
+    "member, no full card": replace(
+        IDLE,
+        customer=replace(KNOWN, turn=5, member=replace(ANA, rewards=(), spendable=0, nearest=to_reward("stamps", 1))),
     ),
     "member, voucher of their own": replace(
         IDLE,

@@ -71,6 +71,15 @@ async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
     await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
 
 
+@pytest.mark.parametrize(
+    ("state", "told"), [("member, no rewards", "460 points to 5 € off"), ("member, no full card", "1 stamp to 5 € off")]
+)
+async def test_who_can_have_no_reward_yet_is_told_how_far_it_is(stage: Stage, state: str, told: str) -> None:
+    await stage.tell(STATES[state])
+
+    await expect(stage.page.locator("#desk p")).to_have_text(told)
+
+
 @pytest.mark.parametrize(("key", "reward", "shown"), [("4", "coffee", "one piece free"), ("5", "tenth", "10%")])
 async def test_a_reward_that_hangs_on_the_goods_is_redeemed_as_any_other(
     stage: Stage, key: str, reward: str, shown: str

@@ -96,7 +96,7 @@ def test_what_the_pages_say_there_are_words_for() -> None:
     said |= {f"screen_{standing}" for standing in get_args(Standing) if standing != "known"} | set(get_args(Unsafe))
     said |= {f"context_{kind}" for kind in get_args(ContextKind)}
     said |= {"problem_disk_full", "problem_disk_refuses"}
-    said |= {f"progress_{measure}" for measure in get_args(Measure)}
+    said |= {f"progress_{measure}" for measure in (*get_args(Measure), "stamps")}
     said |= {f"{standing}_text" for standing in ("unknown", "unissued", "blocked")} | {"unknown_title", "blocked_title"}
     said |= {f"refused_{why}" for why in ("unknown", "text", "often", "silent")}
     said |= {outcome for outcome in get_args(Outcome) if outcome != "points"} | {"at_centre_return", "no_card_return"}
