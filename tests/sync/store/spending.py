@@ -15,7 +15,7 @@ from sync.wire import GrantedAllowance
 from tests.sync.store.samples import NOON, member, upsert
 
 ANA, EPOCH, DEVICE, CENTRE = "m-ana", "e-1", "d-1", "centre-1"
-REWARD = Reward(id="r5", cost=500, discount_minor=500)
+REWARD = Reward(id="r5", cost=500, discount_minor=500, offline="allowance")
 TOUCHED = Instant(wall=datetime(2026, 11, 22, 12, 0, tzinfo=UTC), boot="boot-1", monotonic_ns=0)
 
 
