@@ -124,8 +124,8 @@ def is_well(verdict: str | None, before: str) -> bool:
     return verdict is not None and (verdict in ("healthy", "degraded") or verdict == before)
 
 
-def superfluous(installed: Collection[str], *, current: str, updater: str | None, trial: Trial | None) -> set[str]:
+def superfluous(installed: Collection[str], *, current: str, updater: str | None) -> set[str]:
     """Versions whose folder can go: all but the one in use, the one that watches, and the newest before it."""
-    keep = {current, *([updater] if updater else []), *([trial.version, trial.previous] if trial else [])}
+    keep = {current, *([updater] if updater else [])}
     earlier = sorted((one for one in installed if newer(current, one)), key=version_key)
     return set(installed) - keep - set(earlier[-1:])

@@ -218,7 +218,7 @@ class Updater:
         self._versions.remember(replace(self._versions.record(), trial=None, cut=("", 0)))
         log.info("update_kept", version=trial.version)
         installed = self._versions.installed()
-        for version in superfluous(installed, current=trial.version, updater=self._versions.updater(), trial=None):
+        for version in superfluous(installed, current=trial.version, updater=self._versions.updater()):
             self._versions.remove(version)
         return "in_use"
 

@@ -24,7 +24,6 @@ from agent.updating.trial import (
 from sync.program_versions import newer, version_key
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-TRIAL = Trial(version="0.2.0", previous="0.1.0", began=NOW, verdict="healthy")
 
 
 def played(*answers: tuple[float, bool]) -> list[str]:
@@ -112,8 +111,8 @@ def test_what_is_remembered_stays_small() -> None:
 
 def test_what_can_go_is_never_in_use() -> None:
     installed = {"0.1.0", "0.2.0", "0.9.0", "0.10.0", "0.11.0"}
-    assert superfluous(installed, current="0.10.0", updater="0.10.0", trial=None) == {"0.1.0", "0.2.0", "0.11.0"}
-    kept = superfluous(installed, current="0.2.0", updater="0.1.0", trial=TRIAL)
+    assert superfluous(installed, current="0.10.0", updater="0.10.0") == {"0.1.0", "0.2.0", "0.11.0"}
+    kept = superfluous(installed, current="0.2.0", updater="0.1.0")
     assert kept == {"0.9.0", "0.10.0", "0.11.0"}
 
 
