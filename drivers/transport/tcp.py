@@ -40,7 +40,10 @@ class TcpTransport:
             raise PortMissingError(
                 f"Nothing answers at {self._name}. Check that the device is on, and its address."
             ) from error
-        _keep_alive(self._streams[1].get_extra_info("socket"))
+        connected = self._streams[1].get_extra_info("socket")
+        # Set, it no longer grows by itself (to 32 MiB on Linux): what nobody reads is held back at the device.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, INPUT_LIMIT_BYTES)
+        _keep_alive(connected)
 
     async def read(self) -> bytes:
         reader, _ = streams = self._opened()
