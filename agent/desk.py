@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +26,7 @@ from agent.checkout import (
     MemberScanned,
     ReceiptPrinted,
     TimePassed,
+    current,
     ends_a_sale,
     step,
 )
@@ -75,6 +77,13 @@ MAX_GIVES = 12
 _AFTER_S = 0.05
 
 
+class Timer(Protocol):
+    """A call that is still to come."""
+
+    def cancel(self) -> object:
+        """It comes no more."""
+
+
 class Settlement(Struct, frozen=True, kw_only=True):
     """What a receipt came to: whose it is (`code`), and what it gives as far as this register can tell.
 
@@ -115,7 +124,7 @@ class Desk:
         clock: Callable[[], Instant],
         find_member: Callable[[str], Member | None],
         checkout: Checkout,
-        schedule: Callable[[float, Callable[[], None]], object],
+        schedule: Callable[[float, Callable[[], None]], Timer],
         promise: Callable[[Member], Promise] = lambda _member: Promise(),
         recent: Callable[[], tuple[RecentView, ...]] = tuple,
         invites: Callable[[], bool] = lambda: False,
@@ -135,6 +144,7 @@ class Desk:
         self._clock = clock
         self._find_member = find_member
         self._schedule = schedule
+        self._timer: Timer | None = None
         self._checkout = checkout
         self._last_scan_id = max((scan.id for scan in checkout.scans), default=0)
         self._checking: set[int] = set()
@@ -186,8 +196,6 @@ class Desk:
             self._checking.add(scan.id)
         if unissued:
             self._unissued |= {scan.code}
-        left = UNUSED_MEMBER_CLEARS_AFTER - self._since(scan.at)
-        self._schedule(max(0.0, left.total_seconds()) + _AFTER_S, self._time_passed)
         self._time_passed()  # one that waited in a spool may be too old already
 
     def checked(self, scan: MemberScan, *, unissued: bool = False) -> None:
@@ -219,7 +227,6 @@ class Desk:
         a voucher was not taken.
         """
         self._notice = _Notice(kind=kind, at=at, code=code, reason=reason)
-        self._schedule(self._notice.shown_for.total_seconds() + _AFTER_S, self.publish)
         self.publish()
 
     def settled(self, settlement: Settlement) -> None:
@@ -232,7 +239,6 @@ class Desk:
         receipt, sale = settlement.receipt, self._sale(current=True)
         if sale is not None:
             self.events.receipt(receipt.key, receipt.number or None, sale, self._clock().wall)
-        self._schedule(SALE_SHOWN_FOR.total_seconds() + _AFTER_S, self.publish)
         self.publish()
 
     def set_place(self, place: PlaceView) -> None:
@@ -255,6 +261,7 @@ class Desk:
 
     def publish(self) -> None:
         """Tells the watchers, if anything they see has changed."""
+        self._wake_when_next()
         state = self.state()
         told = msgspec.json.encode(state)
         if told == self._told:
@@ -294,6 +301,23 @@ class Desk:
     def _time_passed(self) -> None:
         self._checkout, _ = step(self._checkout, TimePassed(at=self._clock()))
         self.publish()
+
+    def _wake_when_next(self) -> None:
+        """One timer for all that leaves by itself: however much was scanned, no more of them wait than that."""
+        if self._timer is not None:
+            self._timer.cancel()
+        left = [left for left in self._shown_for() if left > timedelta(0)]
+        self._timer = self._schedule(min(left).total_seconds() + _AFTER_S, self._time_passed) if left else None
+
+    def _shown_for(self) -> Iterator[timedelta]:
+        """How long each of what is shown stays where nothing happens; what is over already has nothing left."""
+        waiting = current(self._checkout, self._clock()) if self._checkout.shown is not None else None
+        if waiting is not None:
+            yield UNUSED_MEMBER_CLEARS_AFTER - self._since(waiting.at)
+        if self._notice is not None:
+            yield self._notice.shown_for - self._since(self._notice.at)
+        if self._settled is not None:
+            yield SALE_SHOWN_FOR - self._since(self._settled.captured)
 
     def _customer(self, code: str, *, checking: bool, turn: int | None = None) -> CustomerView:
         member, ending = self._find_member(code), ending_of(code)

@@ -53,6 +53,18 @@ def at(seconds: float, *, boot: str = BOOT) -> Instant:
     return Instant(wall=MORNING + timedelta(seconds=seconds), boot=boot, monotonic_ns=int(seconds * 1e9))
 
 
+class _Never:
+    """A timer that nobody waits for."""
+
+    def cancel(self) -> None:
+        """It would not have come either."""
+
+
+def never(_delay: float, _callback: Callable[[], None]) -> _Never:
+    """For a desk on which nothing leaves by itself."""
+    return _Never()
+
+
 def receipt(number: int, *, total: str = "268,28", head: str = "", tail: str = "") -> bytes:
     """A printed sale; `head` and `tail` are further lines."""
     return (

@@ -54,7 +54,7 @@ from sync.store.reading import MAX_LISTED
 from sync.store.rows import DiskFull
 from sync.store.store import Store
 from sync.store.writing import Writing
-from tests.agent.shop import BOOT, Alone, Shop, at, receipt
+from tests.agent.shop import BOOT, Alone, Shop, at, never, receipt
 from tests.browser.till import free_port
 
 TOKEN = "control-token"
@@ -124,7 +124,7 @@ class Served:
             clock=lambda: at(10),
             find_member=shop.store.member_by_code,
             checkout=checkout_of(shop.store, BOOT),
-            schedule=lambda _delay, _callback: None,
+            schedule=never,
         )
         self.enrolments = 0
         badge = BadgeView(enrolled=False, online=False, since=None, queued=0)

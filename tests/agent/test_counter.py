@@ -53,7 +53,7 @@ from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
 from sync.store.writing import Writing
 from sync.wire import UNANSWERED, NothingGranted
-from tests.agent.shop import ANA, BOOT, BORA, Shop, at
+from tests.agent.shop import ANA, BOOT, BORA, Shop, at, never
 from tests.agent.test_sales import EPOCH, KEY, Centre, grant
 from tests.sync.store.spending import open_epoch
 
@@ -91,7 +91,7 @@ class Till:
             clock=self.now,
             find_member=shop.store.member_by_code,
             checkout=Checkout(boot=BOOT),
-            schedule=lambda _delay, _callback: None,
+            schedule=never,
             promise=promises.of,
             recent=lambda: recent_receipts(shop.store, self.now()),
             invites=lambda: self.invitations.are_offered,

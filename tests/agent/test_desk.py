@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, Checkout, MemberScan
 from agent.desk import BLOCKED_SHOWN_FOR, NOTICE_SHOWN_FOR, SALE_SHOWN_FOR, Desk, Settlement, restored
 from agent.supervisor import Health
-from agent.view import BadgeView, CustomerView, NoticeKind, NoticeView, PlaceView
+from agent.view import BadgeView, CustomerView, NoticeKind, NoticeView, PageState, PlaceView
 from loyalty.instant import Instant
 from loyalty.member import ContextLine, Identifier, Member
 from loyalty.receipt import Receipt
@@ -18,12 +18,24 @@ from sync.store.rows import DiskFull
 from tests.agent.shop import ANA, BOOT, BORA, at
 
 
+class Pending:
+    """A timer of the bench."""
+
+    def __init__(self, due: float, callback: Callable[[], None]) -> None:
+        self.due = due
+        self.callback = callback
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
 class Bench:
     """A desk with a clock that the test moves, and members that it may change."""
 
-    def __init__(self, checkout: Checkout | None = None) -> None:
-        self.seconds = 0.0
-        self.timers: list[tuple[float, Callable[[], None]]] = []
+    def __init__(self, checkout: Checkout | None = None, *, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.timers: list[Pending] = []
         self.members: dict[str, Member] = {"TS1001": ANA, "TS1002": BORA}
         self.desk = Desk(
             language="en",
@@ -31,17 +43,32 @@ class Bench:
             clock=self.now,
             find_member=self.members.get,
             checkout=checkout or Checkout(boot=BOOT),
-            schedule=lambda delay, callback: self.timers.append((self.seconds + delay, callback)),
+            schedule=self.schedule,
         )
 
     def now(self) -> Instant:
         return at(self.seconds)
 
+    def schedule(self, delay: float, callback: Callable[[], None]) -> Pending:
+        timer = Pending(self.seconds + delay, callback)
+        self.timers.append(timer)
+        return timer
+
+    def waiting(self) -> list[Pending]:
+        return [timer for timer in self.timers if not timer.is_cancelled]
+
     def move_to(self, seconds: float) -> None:
-        self.seconds = seconds
-        for timer in [timer for timer in self.timers if timer[0] <= seconds]:
+        """Everything that is due on the way happens at its time."""
+        while due := [timer for timer in self.waiting() if timer.due <= seconds]:
+            timer = min(due, key=lambda one: one.due)
             self.timers.remove(timer)
-            timer[1]()
+            self.seconds = timer.due
+            timer.callback()
+        self.seconds = seconds
+
+    def told(self) -> PageState:
+        """What the page was told last, asked for or not."""
+        return msgspec.json.decode(self.desk.told, type=PageState)
 
     def scan(self, code: str, *, checking: bool = False) -> MemberScan:
         scan = MemberScan(id=self.desk.next_scan_id(), code=code, at=self.now())
@@ -111,6 +138,42 @@ def test_an_unused_member_clears_after_ten_minutes() -> None:
 
     bench.move_to(UNUSED_MEMBER_CLEARS_AFTER.total_seconds() + 1)
     assert bench.desk.state().customer is None
+
+
+def test_however_much_is_scanned_one_timer_waits_and_what_is_shown_leaves_in_its_turn() -> None:
+    bench = Bench()
+
+    # when a customer was scanned, nine more and a blocked card after them, and a receipt was printed before
+    bench.sell("TS1002")
+    for second in range(1, 11):
+        bench.move_to(second)
+        bench.scan("TS1001")
+    bench.desk.tell("blocked", bench.now(), "X1")
+    clears = 10 + UNUSED_MEMBER_CLEARS_AFTER.total_seconds()
+
+    # then there is a timer for what leaves first, and one at a time for what leaves later; nobody else does anything
+    assert [timer.due for timer in bench.waiting()] == [SALE_SHOWN_FOR.total_seconds() + 0.05]
+    bench.move_to(10 + BLOCKED_SHOWN_FOR.total_seconds() + 1)
+    assert bench.told().notice is None
+    assert bench.told().customer is not None
+    assert [timer.due for timer in bench.waiting()] == [clears + 0.05]
+    bench.move_to(clears + 1)
+    assert bench.told().customer is None
+    assert bench.waiting() == []
+
+
+def test_a_customer_from_before_a_restart_leaves_like_any_other() -> None:
+    scan = MemberScan(id=1, code="TS1001", at=at(0))
+
+    # given a register that starts a minute later
+    bench = Bench(restored(Checkout(boot=BOOT, scans=(scan,)), at(60)), seconds=60)
+    assert bench.told().customer is not None
+
+    # when nothing happens until ten minutes after the scan
+    bench.move_to(UNUSED_MEMBER_CLEARS_AFTER.total_seconds() + 1)
+
+    # then the page is told so
+    assert bench.told().customer is None
 
 
 def test_what_a_sale_gave_is_shown_with_its_customer_and_then_leaves() -> None:

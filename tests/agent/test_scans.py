@@ -22,7 +22,7 @@ from loyalty.member import Identifier, Member
 from sync.loop import LookedUp
 from sync.store.errors import StoreUnavailableError
 from sync.wire import Change
-from tests.agent.shop import ANA, BOOT, BORA, MORNING, Shop, at, receipt
+from tests.agent.shop import ANA, BOOT, BORA, MORNING, Shop, at, never, receipt
 
 LOST = Member(
     member="m-lost",
@@ -41,7 +41,7 @@ def desk_of(shop: Shop) -> Desk:
         clock=lambda: at(10),
         find_member=shop.store.member_by_code,
         checkout=checkout_of(shop.store, BOOT),
-        schedule=lambda _delay, _callback: None,
+        schedule=never,
     )
 
 

@@ -22,7 +22,7 @@ from drivers.scanning.scan import parse_scan
 from drivers.scanning.shared_scanner import SharedScannerDriver, scans_taken
 from loyalty.identification import IdentificationRule
 from sync.loop import LookedUp
-from tests.agent.shop import ANA, BOOT, MORNING, Shop, at, receipt
+from tests.agent.shop import ANA, BOOT, MORNING, Shop, at, never, receipt
 
 RULES = (IdentificationRule(name="club", prefixes=("TS",), lengths=(6,)),)
 WAIT_S = 20.0
@@ -41,7 +41,7 @@ class Counter:
             clock=lambda: at(seconds),
             find_member=shop.store.member_by_code,
             checkout=checkout_of(shop.store, BOOT),
-            schedule=lambda _delay, _callback: None,
+            schedule=never,
         )
         intake: dict[str, Any] = {"store": shop.store, "lookup": _centre_is_away, **how}
         self.scans = ScanIntake(desk=self.desk, guesses=lambda: False, **intake)

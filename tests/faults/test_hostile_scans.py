@@ -24,7 +24,7 @@ from drivers.scanning.scan import parse_scan
 from loyalty.identification import IdentificationRule, normal_code
 from sync.loop import LookedUp
 from sync.store.reading import MAX_LISTED
-from tests.agent.shop import BOOT, Shop, at, receipt
+from tests.agent.shop import BOOT, Shop, at, never, receipt
 from tests.faults.evidence import all_logs
 from tests.faults.hostile import WRITTEN, hostile_codes
 
@@ -70,7 +70,7 @@ def desk_of(shop: Shop) -> Desk:
         clock=lambda: at(10),
         find_member=shop.store.member_by_code,
         checkout=checkout_of(shop.store, BOOT),
-        schedule=lambda _delay, _callback: None,
+        schedule=never,
     )
 
 

@@ -24,7 +24,7 @@ from drivers.scanning.scan import parse_scan
 from loyalty.identification import IdentificationRule
 from loyalty.pan import _ISSUER_RANGES, first_pan, luhn_holds, masked
 from sync.loop import LookedUp
-from tests.agent.shop import BOOT, Shop, at, receipt
+from tests.agent.shop import BOOT, Shop, at, never, receipt
 from tests.faults.evidence import all_logs, file_bytes, store_values, wire_entries
 
 COUNT = 200
@@ -164,7 +164,7 @@ async def test_no_number_that_is_scanned_reaches_store_page_or_log(
         clock=lambda: at(10),
         find_member=shop.store.member_by_code,
         checkout=checkout_of(shop.store, BOOT),
-        schedule=lambda _delay, _callback: None,
+        schedule=never,
     )
     intake = ScanIntake(store=shop.store, desk=desk, lookup=centre, guesses=lambda: True)
     pages: set[bytes] = set()

@@ -298,8 +298,8 @@ class SimulatedRegister:
     def _desk_of(self, store: SimulatedStore) -> Desk:
         loop = asyncio.get_running_loop()
 
-        def later(after_s: float, work: Callable[[], None]) -> None:
-            loop.call_later(after_s, lambda: None if store.closed else work())
+        def later(after_s: float, work: Callable[[], None]) -> asyncio.TimerHandle:
+            return loop.call_later(after_s, lambda: None if store.closed else work())
 
         return Desk(
             language="en",
