@@ -1,39 +1,38 @@
 // The cashier page. Owns showing the register's state, and what a cashier does with the keys. Never shows a number as
 // fresh when the register is silent; never stands in the way: Escape and every scan lead to the sale.
 
-import { at, fill, make, qrCode, write } from "./dom.js";
+import { at, fill, make, write } from "./dom.js";
 import { listen } from "./keys.js";
 import { ask, watch } from "./link.js";
 import { LANGUAGES, wordsOf } from "./words.js";
 
-const MAX_KEYED = 9; // rewards and receipts with a key of their own
+export const MAX_KEYED = 9; // rewards and receipts with a key of their own
 const GIVES_SHOWN = 3; // in a glance; all of them with W
 const SAID_FOR_MS = 8_000;
-const CONSENT_TEXT = "till-2026-11"; // the version of the words that a customer is asked by
 const MINUTE_S = 60;
 const body = document.body;
 
 const kept = (name, otherwise) => {
   try { return localStorage.getItem(name) ?? otherwise; } catch { return otherwise; }
 };
-const keep = (name, value) => {
+export const keep = (name, value) => {
   try { localStorage.setItem(name, value); } catch { /* it holds until the page is closed */ }
   chosen[name] = value;
 };
-const chosen = { language: kept("language", ""), sounds: kept("sounds", "on"), keys: kept("keys", "on") };
+export const chosen = { language: kept("language", ""), sounds: kept("sounds", "on"), keys: kept("keys", "on") };
 
-let words = null;
-let panel = { name: "home" };
+export let words = null;
+export let panel = { name: "home" };
 let saidUntil = 0;
 let busy = false;
 let shownBefore = { turn: undefined, spendable: 0, reserved: 0, fewer: 0 };
 
-const say = (key, values) => words.say(key, values);
+export const say = (key, values) => words.say(key, values);
 const sayOr = (key, otherwise) => (words.has(key) ? say(key) : otherwise);
 
 // ---- showing
 
-async function show() {
+export async function show() {
   const language = chosen.language || link.state?.language || "en";
   words = await wordsOf(LANGUAGES[language] ? language : "en");
   const { state } = link; // as it is now: an earlier one would be old
@@ -56,12 +55,13 @@ async function show() {
   showProblems(state.problems);
   write("last-sale", lastSale(sale, customer));
   if (performance.now() > saidUntil) write("said", "");
+  prepare ??= setTimeout(() => { fetchPanels(); words.ready(); });
 }
 
 const cardName = (ending = "") => say("card", { ending }); // of a short code nothing is told
-const nameOf = (customer) => customer?.member?.name ?? cardName(customer?.ending);
+export const nameOf = (customer) => customer?.member?.name ?? cardName(customer?.ending);
 const placeOf = ({ store, register }) => (store && register ? say("place", { store, register }) : say("place_unknown"));
-const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
+export const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
 
 const GOOD_NEWS = ["voucher", "enrolling", "enrolled"];
 
@@ -163,7 +163,7 @@ function showSale(sale, customer) {
   fill(at("gives"), [words.locale, gives], () => gives.slice(0, GIVES_SHOWN).map((give) => make("li", {}, giveText(give))));
 }
 
-const giveText = ({ rule, points, pending_until: until }) =>
+export const giveText = ({ rule, points, pending_until: until }) =>
   say(until ? "give_pending" : "give", { points: words.signed(points), rule, date: until && words.date(until) });
 
 function saleText(sale) {
@@ -226,13 +226,15 @@ function followTurn(customer) {
   panel.turn = turn;
 }
 
-function open(name, more = {}) {
+export async function open(name, more = {}) {
   saidUntil = 0;
+  if (!await fetchPanels()) return tell(say("refused_silent"), true);
   panel = { name, turn: panel.turn, ...more };
-  show().then(() => at("desk").querySelector("[data-first]")?.focus());
+  await show();
+  at("desk").querySelector("[data-first]")?.focus();
 }
 
-function home() {
+export function home() {
   const away = panel.name !== "home";
   panel = { name: "home", turn: panel.turn };
   if (at("desk").contains(document.activeElement)) document.activeElement.blur();
@@ -240,32 +242,40 @@ function home() {
   return away;
 }
 
-const PANELS = {
-  home: homePanel, reward: rewardPanel, receipts: receiptsPanel, receipt: receiptPanel, find: findPanel, join: joinPanel,
-  known: knownPanel, menu: menuPanel, why: whyPanel,
-};
+const PANELS = { home: homePanel };
+
+// What a cashier opens is fetched once the page is there: nobody waits for it, and all of it is there when they do.
+let fetched = null, prepare = null;
+function fetchPanels() {
+  fetched ??= import("./panels.js").then(
+    (module) => { Object.assign(PANELS, module.PANELS); show(); return true; },
+    () => { fetched = null; return false; }, // the register is away: it is asked for again
+  );
+  return fetched;
+}
 
 function showPanel(state) {
   const { customer, recent, sale } = state;
-  const about = { home: customer, receipts: [recent, customer], why: sale }[panel.name];
-  const desk = at("desk");
+  const name = panel.name === "home" && customer?.invitation ? "invited" : panel.name;
+  const about = { home: customer, invited: customer, receipts: [recent, customer], why: sale }[name];
+  const desk = at("desk"), made = PANELS[name];
   desk.dataset.panel = panel.name;
-  fill(desk, [words.locale, panel, chosen, about ?? null], () => PANELS[panel.name](state));
+  fill(desk, [words.locale, panel, chosen, about ?? null, Boolean(made)], () => made?.(state) ?? []);
+  desk.ariaBusy = String(!made);
   desk.hidden = desk.childElementCount === 0;
 }
 
-const heading = (text) => make("h2", {}, text);
-const key = (name) => make("kbd", { "aria-hidden": "true" }, name);
-const button = (name, text, act, more = {}) =>
+export const heading = (text) => make("h2", {}, text);
+export const key = (name) => make("kbd", { "aria-hidden": "true" }, name);
+export const button = (name, text, act, more = {}) =>
   make("button", { type: "button", "aria-keyshortcuts": name, onclick: act, ...more }, key(sayOr(`key_${name}`, name)), make("span", {}, text));
-const choice = (place, act, ...parts) => make("li", {}, make("button",
+export const choice = (place, act, ...parts) => make("li", {}, make("button",
   { type: "button", class: "choice", "aria-keyshortcuts": String(place + 1), onclick: act }, key(String(place + 1)), ...parts));
 const soft = (...parts) => make("p", { class: "soft" }, parts);
-const backButton = () => button("Escape", say("back"), home);
+export const backButton = () => button("Escape", say("back"), home);
 
 function homePanel({ customer }) {
   const member = customer?.member;
-  if (customer?.invitation) return invitedPanel(customer);
   if (customer?.turn == null) return []; // what was bought is settled: what could be had is for the next sale
   if (!member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : [];
   const parts = [];
@@ -278,12 +288,6 @@ function homePanel({ customer }) {
     if (why) parts.push(soft(say("safe", { n: member.safe_offline }), " ", why));
   } else if (near && !parts.length) parts.push(soft(say(`progress_${near.measure}`, { n: near.missing, tier: rewardName(near) })));
   return parts;
-}
-
-// The sale may be over: who joins afterwards gets its points, too.
-function invitedPanel({ invitation, turn }) {
-  const parts = [qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, " ", make("strong", {}, invitation.code))];
-  return turn == null ? parts : [...parts, button("N", say("join_here"), () => open("join"), { class: "wide" })];
 }
 
 const joinOffer = () => button("N", say("join"), () => open("join"), { class: "wide main" });
@@ -300,7 +304,7 @@ function reservedCard({ reserved, digits, currency }) {
     button("Delete", say("release"), release));
 }
 
-const rewardName = ({ reward, title }) => title ?? reward;
+export const rewardName = ({ reward, title }) => title ?? reward;
 
 function rewardLine(reward, place, { digits, currency }) {
   const hints = [];
@@ -311,113 +315,6 @@ function rewardLine(reward, place, { digits, currency }) {
   const points = [words.number(reward.cost), make("span", { class: "hidden" }, ` ${say("in_points")}`)];
   const cost = make("span", { class: "cost" }, reward.cost ? points : say("voucher"));
   return choice(place, () => open("reward", { reward: reward.reward }), name, cost);
-}
-
-// One key more, and it is done.
-const confirmPanel = (title, amount, text, label, act) => [
-  heading(title),
-  make("p", { class: "amount" }, amount),
-  make("p", {}, text),
-  row(button("Enter", label, act, { class: "main", "data-first": true })),
-];
-
-function rewardPanel({ customer }) {
-  const member = customer?.member;
-  const reward = member?.rewards.find((one) => one.reward === panel.reward);
-  if (!reward) return [make("p", {}, say("refused_not_enough")), backButton()];
-  const costs = reward.piece_minor === null ? "reward_costs" : "piece_costs";
-  const text = reward.cost ? say(costs, { n: reward.cost }) : say("voucher");
-  const off = words.off(reward, member.digits, member.currency);
-  return confirmPanel(rewardName(reward), off, text, say("reserve"), () => reserve(reward.reward));
-}
-
-function receiptsPanel({ recent, customer }) {
-  const turn = customer?.turn ?? null;
-  const hint = recent.length === 0 ? "late_none" : turn === null ? "late_scan" : "late_choose";
-  const lines = recent.slice(0, MAX_KEYED).map((one, place) => receiptLine(one, place, turn));
-  return [heading(say("late")), make("p", {}, say(hint, { name: nameOf(customer) })), make("ol", { class: "choices" }, lines), backButton()];
-}
-
-function receiptLine(one, place, turn) {
-  const texts = [
-    make("span", { class: "what" }, words.clock(one.at), one.number ? make("small", {}, say("receipt_number", { number: one.number })) : ""),
-    make("span", { class: "cost" }, totalOf(one)),
-  ];
-  if (turn === null) return make("li", {}, make("p", { class: "choice" }, texts));
-  return choice(place, () => open("receipt", { receipt: one }), texts);
-}
-
-function receiptPanel({ customer }) {
-  const { receipt } = panel;
-  const text = say("late_give", { time: words.clock(receipt.at), name: nameOf(customer) });
-  return confirmPanel(say("late"), totalOf(receipt), text, say("attach"), () => attach(receipt.receipt));
-}
-
-const field = (name, label, type, more = {}) => [
-  make("label", { for: name }, label),
-  make("input", { id: name, name, type, autocomplete: "off", spellcheck: "false", ...more }),
-];
-
-const row = (...buttons) => make("div", { class: "row" }, buttons, backButton());
-const submitRow = (label) => row(make("button", { class: "main" }, key(say("key_Enter")), make("span", {}, label)));
-
-function findPanel() {
-  return [
-    heading(say("find")),
-    make("form", { onsubmit: find },
-      ...field("typed", say("find_label"), "text", { "data-first": true, maxlength: "64", "aria-describedby": "find-hint" }),
-      make("p", { id: "find-hint", class: "soft" }, say("find_hint")),
-      submitRow(say("find_do"))),
-  ];
-}
-
-// The chain's own text, where it has one in this language; the version is kept with the answer.
-function consentText() {
-  const { language } = words.texts, own = link.state.consents;
-  const text = own?.texts.sms?.[language];
-  return { text: text ?? say("join_consent"), version: `${text ? own.version : CONSENT_TEXT}-${language}` };
-}
-
-function joinPanel({ customer }) {
-  return [
-    heading(customer?.invitation ? say("join_here") : customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
-    make("form", { onsubmit: join },
-      ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: "80" }),
-      ...field("phone", say("join_phone"), "tel", { maxlength: "32" }),
-      make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent" }), make("span", {}, consentText().text)),
-      submitRow(say("join_do"))),
-  ];
-}
-
-// The telephone number of who would be new is a member's: whoever only knows it must not get a card of theirs.
-function knownPanel() {
-  const theirs = () => sendJoin({ ...panel.given, known: true });
-  return confirmPanel(say("refused_phone_known"), panel.whose || say("welcome"), say("known_ask"), say("known_do"), theirs);
-}
-
-function menuPanel() {
-  const on = (name) => say(chosen[name] === "on" ? "on" : "off");
-  const flip = (name) => { keep(name, chosen[name] === "on" ? "off" : "on"); show(); };
-  const languages = Object.entries(LANGUAGES).map(([code, name], place) =>
-    button(String(place + 1), name, () => { keep("language", code); show(); },
-      { lang: code, "aria-pressed": String(words.texts.language === code), class: "choice" }));
-  return [
-    heading(say("menu")),
-    button("S", say("sounds", { state: on("sounds") }), () => flip("sounds"), { class: "wide", "data-first": true }),
-    button("K", say("shortcuts", { state: on("keys") }), () => flip("keys"), { class: "wide" }),
-    make("div", { class: "choices two" }, languages),
-    backButton(),
-  ];
-}
-
-function whyPanel({ sale }) {
-  const gives = sale?.gives ?? [];
-  return [
-    heading(say("why")),
-    gives.length === 0 ? make("p", {}, say("why_none")) : make("ul", { class: "why" }, gives.map((give) =>
-      make("li", {}, make("span", {}, giveText(give)), make("code", {}, give.why)))),
-    backButton(),
-  ];
 }
 
 function showKeys(state) {
@@ -445,7 +342,7 @@ function tell(text, bad = false) {
 }
 
 // One thing at a time: a key pressed twice asks once. A refusal for the reason `but` is the caller's to tell.
-async function act(method, path, given, done, but) {
+export async function act(method, path, given, done, but) {
   if (busy) return null;
   busy = true;
   const { status, body: answer } = await ask(method, path, given);
@@ -462,36 +359,11 @@ const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
 const refusal = (status, { reason }) =>
   say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
 
-const turnOf = () => link.state?.customer?.turn ?? -1;
-const reserve = (reward) => act("POST", "/v1/customer/rewards", { turn: turnOf(), reward });
+export const turnOf = () => link.state?.customer?.turn ?? -1;
 const release = () => act("DELETE", "/v1/customer/rewards", null, () => say("released"));
-const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
 
 const invite = () => act("POST", "/v1/customer/invitation", null);
 const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
-
-function find(event) {
-  event.preventDefault();
-  const typed = at("typed").value.trim();
-  if (typed) act("POST", "/v1/customer", { typed });
-  else home();
-}
-
-function join(event) {
-  event.preventDefault();
-  const given = { turn: turnOf(), language: words.texts.language };
-  for (const name of ["short_name", "phone"]) {
-    const text = at(name).value.trim();
-    if (text) given[name] = text;
-  }
-  if (at("consent").checked) given.consents = [{ channel: "sms", state: "granted", text_version: consentText().version }];
-  sendJoin(given);
-}
-
-async function sendJoin(given) {
-  const refused = await act("POST", "/v1/customer/join", given, () => say("joined"), "phone_known");
-  if (refused) open("known", { whose: refused.name, given });
-}
 
 async function scanned(texts) {
   saidUntil = 0;
@@ -531,5 +403,5 @@ function beep() {
 addEventListener("pointerup", () => { if (document.activeElement instanceof HTMLButtonElement) document.activeElement.blur(); });
 
 listen({ scanned, pressed });
-const link = watch("/v1/page", show);
+export const link = watch("/v1/page", show);
 show();

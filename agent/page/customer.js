@@ -1,8 +1,9 @@
 // The customer view. Owns showing customers themselves, in their language; nothing can be done here, and nothing of the
 // cashier's is told to it.
 
-import { at, fill, make, qrCode, write } from "./dom.js";
+import { at, fill, make, write } from "./dom.js";
 import { watch } from "./link.js";
+import { qrCode } from "./qr.js";
 import { LANGUAGES, wordsOf } from "./words.js";
 
 async function show() {

@@ -9,21 +9,40 @@ const loaded = {};
 // The words of a language that `LANGUAGES` has: of the cashier page, and what `more` another page says.
 export async function wordsOf(language, more = []) {
   const told = async (name) => (await fetch(`/page/${name}-${language}.json`)).json();
-  loaded[language] ??= new Words(Object.assign({}, ...await Promise.all(["words", ...more].map(told))));
-  return loaded[language];
+  loaded[language] ??= Promise.all(["words", ...more].map(told)).then((texts) => new Words(Object.assign({}, ...texts)));
+  try {
+    return await loaded[language];
+  } catch (error) {
+    delete loaded[language]; // the register is away: they are asked for again
+    throw error;
+  }
 }
 
+// A browser makes the first of these in 20 to 30 ms: none is made before something is written with it.
+const FORMATS = {
+  plural: (locale) => new Intl.PluralRules(locale),
+  plain: (locale) => new Intl.NumberFormat(locale, { useGrouping: "always" }),
+  withSign: (locale) => new Intl.NumberFormat(locale, { useGrouping: "always", signDisplay: "exceptZero" }),
+  percent: (locale) => new Intl.NumberFormat(locale, { style: "percent" }),
+  time: (locale) => new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hour12: false }),
+  day: (locale) => new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" }),
+};
+
 class Words {
+  #made = {};
+
   constructor(texts) {
-    const { locale } = texts;
     this.texts = texts;
-    this.locale = locale;
-    this.plural = new Intl.PluralRules(locale);
-    this.plain = new Intl.NumberFormat(locale, { useGrouping: "always" });
-    this.withSign = new Intl.NumberFormat(locale, { useGrouping: "always", signDisplay: "exceptZero" });
-    this.percent = new Intl.NumberFormat(locale, { style: "percent" });
-    this.time = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hour12: false });
-    this.day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+    this.locale = texts.locale;
+  }
+
+  #by(name) {
+    return this.#made[name] ??= FORMATS[name](this.locale);
+  }
+
+  // Has all of them made, while there is time.
+  ready() {
+    for (const name of Object.keys(FORMATS)) this.#by(name);
   }
 
   has(key) {
@@ -33,19 +52,24 @@ class Words {
   // A text with its {values}; where it has plural forms, `n` chooses and is written as a number.
   say(key, values = {}) {
     const text = this.texts[key];
-    const template = typeof text === "string" ? text : text[this.plural.select(Math.abs(values.n))];
+    const template = typeof text === "string" ? text : text[this.form(Math.abs(values.n))];
     return template.replace(/\{(\w+)\}/g, (_, name) => {
       const value = values[name] ?? "";
       return typeof value === "number" ? this.number(value) : String(value);
     });
   }
 
+  // Which of its plural forms the language takes for a number.
+  form(value) {
+    return this.#by("plural").select(value);
+  }
+
   number(value) {
-    return this.plain.format(value);
+    return this.#by("plain").format(value);
   }
 
   signed(value) {
-    return this.withSign.format(value);
+    return this.#by("withSign").format(value);
   }
 
   money(minor, digits, currency) {
@@ -58,7 +82,7 @@ class Words {
   // What a reward takes off: money, a part of the goods' price, or a piece of them.
   off({ discount_minor: minor, discount_percent: percent, piece_minor: price }, digits, currency) {
     if (minor !== null) return this.money(minor, digits, currency);
-    if (percent !== null) return this.percent.format(percent / 100);
+    if (percent !== null) return this.#by("percent").format(percent / 100);
     return price ? this.say("piece_for", { total: this.money(price, digits, currency) }) : this.say("piece_free");
   }
 
@@ -66,11 +90,11 @@ class Words {
   clock(time) {
     const moment = new Date(time);
     const today = moment.toDateString() === new Date().toDateString();
-    return today ? this.time.format(moment) : `${this.day.format(moment)} ${this.time.format(moment)}`;
+    return today ? this.#by("time").format(moment) : `${this.#by("day").format(moment)} ${this.#by("time").format(moment)}`;
   }
 
   date(time) {
-    return this.day.format(new Date(time));
+    return this.#by("day").format(new Date(time));
   }
 
   span(seconds) {

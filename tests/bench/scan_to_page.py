@@ -7,7 +7,8 @@ clock when the page began, and `performance.now()` counts from there. `next_fram
 draws its next frame; a headless one draws 60 a second.
 
 `ready_*` is from the start of a navigation to the first state on the page, files and all, in a browser that has
-nothing of it. `page_bytes` is what that fetches, as the files are. `rss_mb` of the agent and `heap_mb` of the page are
+nothing of it. `page_bytes` is what that fetches, as the files are, and `later_bytes` what is fetched afterwards, before
+anybody asks for it. `rss_mb` of the agent and `heap_mb` of the page are
 taken after the first scans, and `…_after` when `steady_scans` more were made as fast as they are taken.
 """
 
@@ -57,6 +58,12 @@ _EXPECT = """text => {
   });
 }"""
 _SHOWN = "() => window.shown"
+# Bytes of files that were there at a moment, and of those after it.
+_FETCHED = """ready => {
+  const files = performance.getEntries().filter((one) => one.decodedBodySize !== undefined);
+  const sum = (some) => some.reduce((total, one) => total + one.decodedBodySize, 0);
+  return [sum(files.filter((one) => one.responseEnd <= ready)), sum(files.filter((one) => one.responseEnd > ready))];
+}"""
 # Before anything of the page: when the badge first says how the register is.
 _READY = """
   window.ready = new Promise((resolve) => {
@@ -110,21 +117,21 @@ def _seed(state: Path) -> None:
 
 async def _loads(till: Till, browser: Browser) -> dict[str, int | float]:
     """How soon the page is there, each time in a browser that was never there."""
-    times, fetched = [], 0
+    times, fetched, later = [], 0, 0
     for _ in range(LOADS):
         context = await browser.new_context()
         await context.add_init_script(_READY)
         page = await context.new_page()
         await page.goto(await till.pairing_url())
         times.append(await asyncio.wait_for(page.evaluate("() => window.ready"), SEEN_WITHIN_S))
-        fetched = await page.evaluate(
-            "() => performance.getEntries().reduce((sum, one) => sum + (one.decodedBodySize ?? 0), 0)"
-        )
+        await page.wait_for_load_state("networkidle")
+        fetched, later = await page.evaluate(_FETCHED, times[-1])
         await context.close()
     return {
         "ready_p50_ms": rounded(statistics.median(times)),
         "ready_max_ms": rounded(max(times)),
         "page_bytes": fetched,
+        "later_bytes": later,
     }
 
 

@@ -56,6 +56,7 @@ class Stage:
         self._socket.send(msgspec.json.encode(state).decode())
         await self.page.evaluate(DRAWN)
         await expect(self.page.locator("html")).to_have_attribute("lang", lang or LOCALES[state.language])
+        await expect(self.page.locator("#desk[aria-busy=true]")).to_have_count(0)
 
     async def fall_silent(self) -> None:
         """The register is gone. Returns when the page has noticed."""

@@ -19,7 +19,7 @@ NUMBERS = (0, 1, 2, 3, 5, 11, 12, 21, 22, 25, 100, 101, 102, 103, 111, 999, 1000
 MOMENT = datetime(2026, 11, 21, 9, 7, tzinfo=UTC)
 ASKED = """async ([language, numbers, time]) => {
   const words = await (await import("/page/words.js")).wordsOf(language);
-  return [numbers.map((n) => words.plural.select(n)), numbers.map((n) => words.number(n)), words.date(time),
+  return [numbers.map((n) => words.form(n)), numbers.map((n) => words.number(n)), words.date(time),
     words.money(-1234567, 2, "EUR"), words.money(120, 0, "JPY"), words.clock(time)];
 }"""
 

@@ -26,7 +26,9 @@ WORDS: dict[str, dict[str, Any]] = {
     }
     for language in (file.stem.removeprefix("words-") for file in FOLDER.glob("words-*.json"))
 }
-SCRIPTS = "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("cashier.js", "customer.js", "words.js"))
+SCRIPTS = "".join(
+    (FOLDER / name).read_text(encoding="utf-8") for name in ("cashier.js", "customer.js", "panels.js", "words.js")
+)
 VALUE = re.compile(r"\{(\w+)\}")
 # Serbian has two alphabets, letter for letter.
 LETTERS = {"lj": "љ", "nj": "њ", "dž": "џ"} | dict(

@@ -1,0 +1,158 @@
+// What a cashier opens: a reward to confirm, receipts for who is late, finding, joining, settings. Fetched once the page
+// is there; never what is shown without being asked for.
+
+import { at, make } from "./dom.js";
+import { qrCode } from "./qr.js";
+import { LANGUAGES } from "./words.js";
+import {
+  MAX_KEYED, act, backButton, button, choice, chosen, giveText, heading, home, keep, key, link, nameOf, open, panel,
+  rewardName, say, show, totalOf, turnOf, words,
+} from "./cashier.js";
+
+const CONSENT_TEXT = "till-2026-11"; // the version of the words that a customer is asked by
+
+export const PANELS = {
+  reward: rewardPanel, receipts: receiptsPanel, receipt: receiptPanel, find: findPanel, join: joinPanel,
+  known: knownPanel, menu: menuPanel, why: whyPanel, invited: invitedPanel,
+};
+
+const row = (...buttons) => make("div", { class: "row" }, buttons, backButton());
+
+// One key more, and it is done.
+const confirmPanel = (title, amount, text, label, act) => [
+  heading(title),
+  make("p", { class: "amount" }, amount),
+  make("p", {}, text),
+  row(button("Enter", label, act, { class: "main", "data-first": true })),
+];
+
+function rewardPanel({ customer }) {
+  const member = customer?.member;
+  const reward = member?.rewards.find((one) => one.reward === panel.reward);
+  if (!reward) return [make("p", {}, say("refused_not_enough")), backButton()];
+  const costs = reward.piece_minor === null ? "reward_costs" : "piece_costs";
+  const text = reward.cost ? say(costs, { n: reward.cost }) : say("voucher");
+  const off = words.off(reward, member.digits, member.currency);
+  return confirmPanel(rewardName(reward), off, text, say("reserve"), () => reserve(reward.reward));
+}
+
+const reserve = (reward) => act("POST", "/v1/customer/rewards", { turn: turnOf(), reward });
+
+function receiptsPanel({ recent, customer }) {
+  const turn = customer?.turn ?? null;
+  const hint = recent.length === 0 ? "late_none" : turn === null ? "late_scan" : "late_choose";
+  const lines = recent.slice(0, MAX_KEYED).map((one, place) => receiptLine(one, place, turn));
+  return [heading(say("late")), make("p", {}, say(hint, { name: nameOf(customer) })), make("ol", { class: "choices" }, lines), backButton()];
+}
+
+function receiptLine(one, place, turn) {
+  const texts = [
+    make("span", { class: "what" }, words.clock(one.at), one.number ? make("small", {}, say("receipt_number", { number: one.number })) : ""),
+    make("span", { class: "cost" }, totalOf(one)),
+  ];
+  if (turn === null) return make("li", {}, make("p", { class: "choice" }, texts));
+  return choice(place, () => open("receipt", { receipt: one }), texts);
+}
+
+function receiptPanel({ customer }) {
+  const { receipt } = panel;
+  const text = say("late_give", { time: words.clock(receipt.at), name: nameOf(customer) });
+  return confirmPanel(say("late"), totalOf(receipt), text, say("attach"), () => attach(receipt.receipt));
+}
+
+const field = (name, label, type, more = {}) => [
+  make("label", { for: name }, label),
+  make("input", { id: name, name, type, autocomplete: "off", spellcheck: "false", ...more }),
+];
+
+const submitRow = (label) => row(make("button", { class: "main" }, key(say("key_Enter")), make("span", {}, label)));
+
+function findPanel() {
+  return [
+    heading(say("find")),
+    make("form", { onsubmit: find },
+      ...field("typed", say("find_label"), "text", { "data-first": true, maxlength: "64", "aria-describedby": "find-hint" }),
+      make("p", { id: "find-hint", class: "soft" }, say("find_hint")),
+      submitRow(say("find_do"))),
+  ];
+}
+
+// The chain's own text, where it has one in this language; the version is kept with the answer.
+function consentText() {
+  const { language } = words.texts, own = link.state.consents;
+  const text = own?.texts.sms?.[language];
+  return { text: text ?? say("join_consent"), version: `${text ? own.version : CONSENT_TEXT}-${language}` };
+}
+
+function joinPanel({ customer }) {
+  return [
+    heading(customer?.invitation ? say("join_here") : customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
+    make("form", { onsubmit: join },
+      ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: "80" }),
+      ...field("phone", say("join_phone"), "tel", { maxlength: "32" }),
+      make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent" }), make("span", {}, consentText().text)),
+      submitRow(say("join_do"))),
+  ];
+}
+
+// The sale may be over: who joins afterwards gets its points, too.
+function invitedPanel({ customer: { invitation, turn } }) {
+  const parts = [qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, " ", make("strong", {}, invitation.code))];
+  return turn == null ? parts : [...parts, button("N", say("join_here"), () => open("join"), { class: "wide" })];
+}
+
+// The telephone number of who would be new is a member's: whoever only knows it must not get a card of theirs.
+function knownPanel() {
+  const theirs = () => sendJoin({ ...panel.given, known: true });
+  return confirmPanel(say("refused_phone_known"), panel.whose || say("welcome"), say("known_ask"), say("known_do"), theirs);
+}
+
+function menuPanel() {
+  const on = (name) => say(chosen[name] === "on" ? "on" : "off");
+  const flip = (name) => { keep(name, chosen[name] === "on" ? "off" : "on"); show(); };
+  const languages = Object.entries(LANGUAGES).map(([code, name], place) =>
+    button(String(place + 1), name, () => { keep("language", code); show(); },
+      { lang: code, "aria-pressed": String(words.texts.language === code), class: "choice" }));
+  return [
+    heading(say("menu")),
+    button("S", say("sounds", { state: on("sounds") }), () => flip("sounds"), { class: "wide", "data-first": true }),
+    button("K", say("shortcuts", { state: on("keys") }), () => flip("keys"), { class: "wide" }),
+    make("div", { class: "choices two" }, languages),
+    backButton(),
+  ];
+}
+
+function whyPanel({ sale }) {
+  const gives = sale?.gives ?? [];
+  return [
+    heading(say("why")),
+    gives.length === 0 ? make("p", {}, say("why_none")) : make("ul", { class: "why" }, gives.map((give) =>
+      make("li", {}, make("span", {}, giveText(give)), make("code", {}, give.why)))),
+    backButton(),
+  ];
+}
+
+const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
+
+function find(event) {
+  event.preventDefault();
+  const typed = at("typed").value.trim();
+  if (typed) act("POST", "/v1/customer", { typed });
+  else home();
+}
+
+function join(event) {
+  event.preventDefault();
+  const given = { turn: turnOf(), language: words.texts.language };
+  for (const name of ["short_name", "phone"]) {
+    const text = at(name).value.trim();
+    if (text) given[name] = text;
+  }
+  if (at("consent").checked) given.consents = [{ channel: "sms", state: "granted", text_version: consentText().version }];
+  sendJoin(given);
+}
+
+async function sendJoin(given) {
+  const refused = await act("POST", "/v1/customer/join", given, () => say("joined"), "phone_known");
+  if (refused) open("known", { whose: refused.name, given });
+}
