@@ -78,10 +78,11 @@ def _with_folders(file: Path, settings: Settings) -> Settings:
     receipts = tuple(_with_folders_from(file.parent, source) for source in settings.receipts)
     scanners = tuple(_with_folder_from(file.parent, scanner) for scanner in settings.scanners)
     refuse_one_folder_for_two(scanners, receipts, where=str(file))
-    root = settings.update.root
+    root, ca_file = settings.update.root, settings.centre.ca_file
     return replace(
         settings,
         paths=PathSettings(state=file.parent / state),
+        centre=replace(settings.centre, ca_file=file.parent / ca_file if ca_file is not None else None),
         update=UpdateSettings(root=file.parent / root if root is not None else None),
         scanners=scanners,
         receipts=receipts,

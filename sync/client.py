@@ -104,6 +104,9 @@ _SECOND_TRY = Backoff(base_s=0.1, cap_s=0.1)
 _PCHAR = "!$&'()*+,;=:@"
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
+# What OpenSSL calls it that no common version of TLS was found, by who notices first.
+_OLD_TLS = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"})
+
 T = TypeVar("T")
 
 
@@ -326,16 +329,18 @@ class CentreClient:
 
     def _translated(self, error: Exception) -> CentreError:
         match error:
-            case aiohttp.ClientConnectorCertificateError() if why := _certificate_problem(error):
+            case aiohttp.ClientConnectorCertificateError() if why := certificate_problem(error):
                 return CentreUntrustedError(f"{self._url}: {why}")
+            case _ if told := old_tls_problem(error):
+                return CentreUntrustedError(f"{self._url}: {told}")
             case aiohttp.ClientSSLError() | ssl.SSLError():
                 return CentreUntrustedError(
                     f"{self._url} is not the centre this register was enrolled with: something on the way answers for "
                     "it (a captive portal, an inspecting proxy), or the address is another's now; check the network, "
                     "and sign in to it where it asks for that"
                 )
-            case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-                return CentreProxyError(self._of_proxy(error))
+            case _ if told := proxy_problem(error, self._url, self._proxy()):
+                return CentreProxyError(told)
             case aiohttp.ClientConnectorDNSError():
                 return CentreUnavailableError(
                     f"the name in {self._url} cannot be looked up; check the network and its name server (DNS)"
@@ -350,17 +355,23 @@ class CentreClient:
                     "is something between this register and its centre?"
                 )
 
-    def _of_proxy(self, error: Exception) -> str:
-        """A proxy's own words are not the centre's, and are not repeated."""
-        name = without_password(self._proxy() or "")
-        if not isinstance(error, aiohttp.ClientHttpProxyError):
-            return f"the proxy {name} cannot be reached; check centre.proxy, or HTTPS_PROXY where that is not set"
-        if error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            return f"the proxy {name} asks who this is; put http://USER:PASSWORD@{name} into centre.proxy"
-        return (
-            f"the proxy {name} does not let this register through to {self._url} ({error.status}); allow it there, or "
-            "set centre.proxy"
-        )
+
+def proxy_problem(error: Exception, url: str, proxy: str | None) -> str | None:
+    """What is wrong with the proxy on the way to `url`, and what to do; None where `error` is not of a proxy.
+
+    A proxy's own words are not the centre's, and are not repeated.
+    """
+    name = without_password(proxy or "")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy {name} cannot be reached; check centre.proxy, or HTTPS_PROXY where that is not set"
+    if not isinstance(error, aiohttp.ClientHttpProxyError):
+        return None
+    if error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return f"the proxy {name} asks who this is; put http://USER:PASSWORD@{name} into centre.proxy"
+    return (
+        f"the proxy {name} does not let this register through to {url} ({error.status}); allow it there, or "
+        "set centre.proxy"
+    )
 
 
 def _in_query(text: str) -> str:
@@ -370,7 +381,7 @@ def _in_query(text: str) -> str:
     return text
 
 
-def _certificate_problem(error: aiohttp.ClientConnectorCertificateError) -> str | None:
+def certificate_problem(error: aiohttp.ClientConnectorCertificateError) -> str | None:
     """What is wrong with a certificate of the right CA; None where it is another's."""
     why = error.certificate_error
     code = why.verify_code if isinstance(why, ssl.SSLCertVerificationError) else None
@@ -387,6 +398,15 @@ def _certificate_problem(error: aiohttp.ClientConnectorCertificateError) -> str 
             "name, or check the address"
         )
     return None
+
+
+def old_tls_problem(error: Exception) -> str | None:
+    """What to do where the other side speaks no TLS 1.3, as the centre does; None where that is not it."""
+    why = error.os_error if isinstance(error, aiohttp.ClientConnectorSSLError) else error
+    # One that is made by hand has no reason.
+    if not isinstance(why, ssl.SSLError) or getattr(why, "reason", None) not in _OLD_TLS:
+        return None
+    return "what answers there speaks no TLS 1.3; let the proxy or the server before the centre speak it"
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

@@ -18,7 +18,14 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from loyalty.undecodable import UNDECODABLE
-from sync.client import CONNECT_S, pinned_context, plausible
+from sync.client import (
+    CONNECT_S,
+    certificate_problem,
+    old_tls_problem,
+    pinned_context,
+    plausible,
+    proxy_problem,
+)
 from sync.enrolment import (
     FILE_NAME,
     AlreadyEnrolledError,
@@ -88,14 +95,18 @@ async def enrol(
             context = pinned_context(ca_pem, check_time=plausible(now), also_trusted=way.ca_pem)
             answer = await _enrolled(http, url, request, context)
     except aiohttp.ClientConnectorCertificateError as error:
-        raise CentreMismatchError(
-            f"the centre's certificate does not name {url}; run `tillside-central init` there with this host's name"
-        ) from error
+        why = certificate_problem(error) or (
+            "its certificate is of no CA that is trusted here: where a proxy inspects TLS, or a server stands before "
+            "the centre, name its CA in centre.ca_file; else do not enrol until you know why"
+        )
+        raise CentreMismatchError(f"{url}: {why}") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise EnrolmentUnreachableError(
-            f"no usable answer from {url}; check the network and that the centre runs there, "
-            "then give the same code again"
-        ) from error
+        why = (
+            old_tls_problem(error)
+            or proxy_problem(error, url, proxy)
+            or "check the network and that the centre runs there"
+        )
+        raise EnrolmentUnreachableError(f"no usable answer from {url}: {why}; then give the same code again") from error
     enrolment = Enrolment(
         device=answer.device,
         store=answer.store,
@@ -115,6 +126,11 @@ async def _pinned_ca(http: aiohttp.ClientSession, url: str, ca_sha256: str) -> s
     async with http.get(f"{url}/v1/ca", ssl=False, allow_redirects=False) as response:
         pem = await _bounded(response)
         found = response.status == HTTPStatus.OK
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise EnrolmentUnreachableError(
+                f"{url} answers {response.status}: the centre, or a server before it, is not ready; see to it there, "
+                "then give the same code again"
+            )
     try:
         der = ssl.PEM_cert_to_DER_cert(pem.decode("ascii")) if found else b""
     except ValueError:

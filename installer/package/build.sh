@@ -19,7 +19,8 @@ export SOURCE_DATE_EPOCH
 
 # Only what is committed goes in.
 mkdir "$work/source"
-git -C "$root" archive HEAD | tar -x -C "$work/source"
+# Modes are those of the index, whoever builds.
+git -C "$root" -c tar.umask=0022 archive HEAD | tar -x -C "$work/source"
 root=$work/source
 
 # Tools of the build, then what a register needs: each in an environment of its own.

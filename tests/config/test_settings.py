@@ -105,6 +105,13 @@ def test_the_spool_of_a_shared_scanner_stands_beside_the_file_too(tmp_path: Path
     assert absolute.scanners[0].options == {"spool": "/var/spool/scans"}
 
 
+@pytest.mark.parametrize(("given", "beside"), [("shop-ca.pem", True), ("/etc/ssl/shop-ca.pem", False)])
+def test_the_ca_of_the_shops_network_stands_beside_the_file_too(tmp_path: Path, given: str, beside: bool) -> None:
+    settings = load_settings(written(tmp_path, f'[centre]\nca_file = "{given}"\n'), environment={})
+
+    assert settings.centre.ca_file == (tmp_path / given if beside else Path(given))
+
+
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
     file = written(tmp_path, WHOLE)
 

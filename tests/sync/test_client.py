@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
@@ -17,8 +18,17 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Raw, Struct
 
+from central.certificates import ensure_certificates, server_context
+from central.folder import DataFolder
 from loyalty.member import Member
-from sync.client import EARLIEST_PLAUSIBLE, LATEST_PLAUSIBLE, CentreClient, plausible
+from sync.client import (
+    EARLIEST_PLAUSIBLE,
+    LATEST_PLAUSIBLE,
+    CentreClient,
+    old_tls_problem,
+    pinned_context,
+    plausible,
+)
 from sync.errors import (
     CentreAnswerError,
     CentreBusyError,
@@ -329,6 +339,31 @@ async def test_nobody_listening_is_unreachable(tmp_path: Path) -> None:
     async with client_of(f"https://127.0.0.1:{port}", ca_pem) as client:
         with pytest.raises(CentreUnavailableError, match="check the network"):
             await client.heartbeat(ALIVE)
+
+
+def test_a_server_without_tls_1_3_is_told(tmp_path: Path) -> None:
+    # Given a server before the centre as nginx is without a word on TLS
+    folder = DataFolder(tmp_path)
+    folder.create()
+    ensure_certificates(folder, (), NOW)
+    old = server_context(folder)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    ca_pem = folder.ca_certificate.read_text()
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = pinned_context(ca_pem, check_time=True).wrap_bio(to_client, to_server, server_hostname="localhost")
+    server = old.wrap_bio(to_server, to_client, server_side=True)
+
+    # When they greet each other
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    with pytest.raises(ssl.SSLError):
+        server.do_handshake()
+    with pytest.raises(ssl.SSLError) as refused:
+        client.do_handshake()
+
+    assert "TLS 1.3" in (old_tls_problem(refused.value) or "")
+    assert old_tls_problem(ssl.SSLError(1, "something else")) is None
+    assert old_tls_problem(TimeoutError()) is None
 
 
 async def test_a_silent_network_ends_at_the_deadline(tmp_path: Path) -> None:

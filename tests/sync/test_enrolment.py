@@ -199,7 +199,7 @@ async def test_a_register_is_enrolled_where_the_shops_network_inspects_only_with
         HttpFaultProxy(centre.url, server_context(inspector), lambda _: "fine") as network,
     ):
         code = centre.code(url=network.url)
-        with pytest.raises(EnrolmentError):
+        with pytest.raises(CentreMismatchError, match=r"centre\.ca_file"):
             await enrolled(centre, tmp_path / "till", code)
 
         found, _ = await enrolled(centre, tmp_path / "till", code, way=Way(ca_pem=inspector.ca_certificate.read_text()))
@@ -258,6 +258,32 @@ async def test_a_certificate_that_does_not_name_the_address_is_told(tmp_path: Pa
     ):
         with pytest.raises(CentreMismatchError, match="does not name"):
             await enrolled(centre, tmp_path / "till", centre.code(url=f"https://127.0.0.2:{network.port}"))
+
+
+async def test_a_proxy_that_is_away_is_told(tmp_path: Path) -> None:
+    with closing(create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+
+    with pytest.raises(EnrolmentUnreachableError, match=rf"the proxy 127\.0\.0\.1:{port} cannot be reached.*same code"):
+        await enrol(
+            CODE,
+            tmp_path / "till",
+            keeper_for(tmp_path / "till"),
+            FACTS,
+            now=utc_now(),
+            way=Way(proxy=f"http://127.0.0.1:{port}"),
+        )
+
+
+async def test_a_server_before_the_centre_that_has_none_is_not_taken_for_another_centre(tmp_path: Path) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=502, text="Bad Gateway")
+
+    async with listening(tmp_path / "front", answer, made_at=utc_now()) as listener:
+        code = msgspec.structs.replace(CODE, url=listener.url)
+
+        with pytest.raises(EnrolmentUnreachableError, match="answers 502"):
+            await enrol(code, tmp_path / "till", keeper_for(tmp_path / "till"), FACTS, now=utc_now())
 
 
 async def test_nobody_at_the_address(tmp_path: Path) -> None:
