@@ -10,15 +10,26 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET
 
 from agent.attaching import attach
 from agent.booking import Rules, checkout_of
 from agent.calls import call_of, once
 from agent.checkout import MemberRemoved, MemberScan, UseUp, step
+from agent.counter_shapes import (
+    Attached,
+    CodeTyped,
+    ForTurn,
+    JoinHere,
+    Reserved,
+    RewardWanted,
+    ScanHeard,
+    ScansGiven,
+    VoucherShown,
+)
 from agent.desk import Desk, Settlement
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
@@ -26,18 +37,14 @@ from agent.pricing import Owner, check_spends, drawn, owner_of, scanned_now
 from agent.problem import MalformedBodyError
 from agent.profiles import (
     GivenCode,
-    GivenConsent,
     HasMemberError,
     JoinRequest,
-    Language,
     MemberTold,
-    Name,
     Profiles,
-    Written,
 )
-from agent.promises import affordable, reserved_on_page
+from agent.promises import affordable, left_on_receipt, reserved_on_page
 from agent.sale_shapes import SaleRefusedError
-from agent.sales import MAX_REDEMPTIONS, Centre, granted, make_room, take_back
+from agent.sales import Centre, granted, make_room, take_back
 from agent.scans import ScanIntake
 from agent.shown_vouchers import Brought, brought_by, own
 from agent.view import RecentView
@@ -51,7 +58,6 @@ from loyalty.money import minor_digits
 from loyalty.pan import first_pan
 from loyalty.program import Program, Reward
 from loyalty.receipt import MemberReference
-from loyalty.rewards import per_receipt
 from sync.guesses import Guesses
 from sync.store.errors import StoreUnavailableError
 from sync.store.rows import KeptRedemption, StoredReceipt
@@ -65,82 +71,8 @@ RECENT_FOR: Final = timedelta(hours=1)
 _LOOKED_THROUGH: Final = 32
 # A scanner of five codes in a second, for a while.
 SCANS_AT_ONCE, SCANS_PER_S = 30, 2.0
-# Of a keyboard scanner's text, as `keys.js` cuts it: a fiscal receipt's address has some 500.
-MAX_SCAN_CHARS: Final = 1024
-Keys = Annotated[str, Meta(min_length=1, max_length=MAX_SCAN_CHARS)]
 # The name under which the page's scans and calls are kept.
 PAGE: Final = "page"
-
-
-class ScansGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a keyboard scanner typed into the page, as the keyboard's layout has it and as other layouts do."""
-
-    texts: Annotated[tuple[Keys, ...], Meta(min_length=1, max_length=4)]
-
-
-class ScanHeard(Struct, frozen=True, kw_only=True):
-    """What a scan was: a `member` code, a `voucher`, `goods` that belong into the POS, or `nothing` that is known.
-
-    The page says what came of a voucher.
-    """
-
-    heard: Literal["member", "voucher", "goods", "nothing"]
-
-
-class CodeTyped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The number of a card or telephone, or a voucher's code, that a person typed."""
-
-    typed: Written
-
-
-class ForTurn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For whom something is asked: the `turn` of the customer that the page showed."""
-
-    turn: int
-
-
-class RewardWanted(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A reward of the program in force, once."""
-
-    reward: Annotated[str, Meta(min_length=1, max_length=48)]
-
-
-class VoucherShown(ForTurn, frozen=True, kw_only=True):
-    """A voucher of whoever is shown: its code as it was typed, or all that a scanner sent."""
-
-    voucher: Written
-
-
-class JoinHere(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whoever holds the unknown card that is shown joins with it.
-
-    `known`: the telephone number is a member's, who said their name when they were asked: the card is one more of
-    theirs, and nothing but that is told of them.
-    """
-
-    short_name: Name | UnsetType = UNSET
-    phone: Written | UnsetType = UNSET
-    language: Language | UnsetType = UNSET
-    consents: Annotated[tuple[GivenConsent, ...], Meta(max_length=16)] = ()
-    known: bool = False
-
-
-class Reserved(Struct, frozen=True, kw_only=True):
-    """A reward is reserved: the cashier takes `discount_minor` of `currency` off at the POS; None where the goods say
-    how much that is.
-    """
-
-    reward: str
-    points: int
-    discount_minor: int | None
-    currency: str
-
-
-class Attached(Struct, frozen=True, kw_only=True):
-    """The receipt is the member's; `points` as far as this register can tell."""
-
-    receipt: str
-    points: int
 
 
 class TooOftenError(Exception):
@@ -383,17 +315,19 @@ class Counter:
         which, brought = _meant(writing, program, owner, wanted, now.wall)
         meant = affordable(program, member, now.wall, {which: 1} if brought is not None else {})
         before = reserved_on_page(writing, member.member)
-        reward = _chosen({one.id: one for one in meant}, which, before, every)
-        draws = brought.draws if brought is not None else drawn(owner, reward, reward.points, is_granted=is_granted)
+        times = wanted.times if isinstance(wanted, RewardWanted) else 1
+        reward = _chosen({one.id: one for one in meant}, which, times, before, every)
+        points = times * reward.points
+        draws = brought.draws if brought is not None else drawn(owner, reward, points, is_granted=is_granted)
         sale = before[0].sale if before else _opened(writing, reference, now)
         one = KeptRedemption(
             id=writing.new_id("r-"),
             sale=sale,
             member=member.member,
             reward=reward.id,
-            times=1,
-            points=reward.points,
-            discount_minor=reward.discount_minor or 0,
+            times=times,
+            points=points,
+            discount_minor=times * (reward.discount_minor or 0),
             draws=draws,
             program=name,
             at=now.wall,
@@ -404,7 +338,11 @@ class Counter:
         writing.reserve(one)
         reserved[:] = [one]
         return Reserved(
-            reward=reward.id, points=one.points, discount_minor=one.discount_minor or None, currency=program.currency
+            reward=reward.id,
+            times=times,
+            points=points,
+            discount_minor=one.discount_minor or None,
+            currency=program.currency,
         )
 
     async def release(self) -> None:
@@ -477,16 +415,15 @@ def _meant(
 
 
 def _chosen(
-    meant: dict[str, Reward], wanted: str, before: Sequence[KeptRedemption], every: dict[str, Reward]
+    meant: dict[str, Reward], wanted: str, times: int, before: Sequence[KeptRedemption], every: dict[str, Reward]
 ) -> Reward:
     reward = meant.get(wanted)
     if reward is None:
         raise SaleRefusedError("not_for_basket", "The member cannot have this reward now.")
-    if not reward.discount_minor and any(not one.discount_minor for one in before):
-        raise SaleRefusedError("not_for_basket", "On paper nobody could tell two of these apart: one on each receipt.")
-    had = [one for one in before if one.reward == wanted]
-    if len(before) >= MAX_REDEMPTIONS or len(had) >= per_receipt(reward):
-        raise SaleRefusedError("not_for_basket", "One receipt cannot have it more often.")
+    if times > left_on_receipt(reward, before):
+        raise SaleRefusedError("not_for_basket", "One receipt cannot have it so often beside what is reserved.")
+    if times > 1 and not reward.points:
+        raise SaleRefusedError("not_for_basket", "A voucher or a full card brings it once.")
     for other in before:
         group = every[other.reward].stack_group if other.reward in every else UNSET
         if group is not UNSET and group == reward.stack_group and other.reward != wanted:

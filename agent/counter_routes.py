@@ -10,10 +10,10 @@ from http import HTTPStatus
 from aiohttp import web
 
 from agent.answers import answer_of, body_of
-from agent.counter import (
+from agent.counter import Counter
+from agent.counter_shapes import (
     Attached,
     CodeTyped,
-    Counter,
     ForTurn,
     JoinHere,
     Reserved,

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from agent.sale_shapes import MAX_REDEMPTIONS
 from agent.view import NearestView, Promise, ReservedView, RewardView, Unsafe
 from loyalty.account import facts_of
 from loyalty.allowances import Standing
@@ -24,7 +25,7 @@ from loyalty.member import Counters, Member, MemberState, stamps_of
 from loyalty.money import minor_digits
 from loyalty.program import Program, ProgramError, Reward, program_from_json
 from loyalty.receipt import Receipt
-from loyalty.rewards import NOTHING, Offer, full_cards, offers
+from loyalty.rewards import NOTHING, Offer, full_cards, offers, per_receipt
 from sync.programs import program_at
 from sync.store.rows import KeptRedemption
 from sync.store.spending_rows import SpendingReads
@@ -57,13 +58,25 @@ class Promises:
         offered = _offered(program, member, now, own)
         known = {one.id: one for one in program.rewards}
         full = full_cards(program, stamps_of(member))
+        reserved = reserved_on_page(self._store, member.member)
+        stamps = {rule.id: rule.every for rule in program.stamps}
+        can = (known[one.reward] for one in offered if _lacks_nothing(one))
         return replace(
             promise,
-            rewards=tuple(_view(known[one.reward], standing, own, full) for one in offered if _lacks_nothing(one)),
-            nearest=_nearest(program, offered),
-            reserved=tuple(
-                _reserved(one, known.get(one.reward)) for one in reserved_on_page(self._store, member.member)
+            rewards=tuple(
+                _view(
+                    one,
+                    standing,
+                    own=own[one.id],
+                    full=full.get(one.id, 0),
+                    stamps=stamps.get(one.stamps or ""),
+                    on_receipt=times,
+                )
+                for one in can
+                if (times := left_on_receipt(one, reserved))
             ),
+            nearest=_nearest(program, offered),
+            reserved=tuple(_reserved(one, known.get(one.reward)) for one in reserved),
         )
 
     def program(self) -> Program | None:
@@ -159,6 +172,18 @@ def reserved_on_page(reads: SpendingReads, member: str) -> tuple[KeptRedemption,
     return tuple(one for one in reserved if (sale := reads.sale(one.sale)) is not None and sale.by_page)
 
 
+def left_on_receipt(reward: Reward, reserved: Sequence[KeptRedemption]) -> int:
+    """How often a receipt that only prints can have a reward beside what is reserved for it.
+
+    Of those whose discount hangs on the goods it can have one: on paper nobody could tell two of them apart.
+    """
+    had = sum(one.times for one in reserved if one.reward == reward.id)
+    left = min(per_receipt(reward) - had, MAX_REDEMPTIONS - len(reserved))
+    if not reward.discount_minor:
+        left = min(left, 0 if any(not one.discount_minor for one in reserved) else 1)
+    return max(0, left)
+
+
 def unsafe_because(standing: Standing) -> Unsafe | None:
     """Why less than the balance can be spent without asking; None where all of it can."""
     if standing.safe >= standing.balance:
@@ -168,13 +193,17 @@ def unsafe_because(standing: Standing) -> Unsafe | None:
     return "partly_granted" if standing.safe else "not_granted"
 
 
-def _view(reward: Reward, standing: Standing, own: Mapping[str, int], full: Mapping[str, int]) -> RewardView:
+def _view(
+    reward: Reward, standing: Standing, *, own: int, full: int, stamps: int | None, on_receipt: int
+) -> RewardView:
+    """`own` vouchers and `full` cards bring it, one of so many `stamps`; a receipt can have it `on_receipt` times."""
     return RewardView(
         reward=reward.id,
         title=reward.title or None,
         cost=reward.points,
-        times=standing.balance // reward.points if reward.points else max(own[reward.id], full.get(reward.id, 0)),
-        safe=standing.times(reward) > 0 if reward.points else own[reward.id] > 0,
+        times=min(standing.balance // reward.points if reward.points else max(own, full), on_receipt),
+        safe=standing.times(reward) > 0 if reward.points else own > 0,
+        stamps=stamps,
         discount_minor=reward.discount_minor or None,
         discount_percent=reward.discount_percent or None,
         piece_minor=_piece_minor(reward),
@@ -184,7 +213,9 @@ def _view(reward: Reward, standing: Standing, own: Mapping[str, int], full: Mapp
 
 def _reserved(one: KeptRedemption, reward: Reward | None) -> ReservedView:
     """`reward` is what the program in force has by that name."""
-    view = ReservedView(reward=one.reward, title=None, points=one.points, discount_minor=one.discount_minor or None)
+    view = ReservedView(
+        reward=one.reward, title=None, points=one.points, times=one.times, discount_minor=one.discount_minor or None
+    )
     if reward is None:
         return view
     view = replace(view, title=reward.title or None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -16,6 +16,8 @@ from loyalty.receipt import Entry as MemberEntry
 from loyalty.rewards import LineDiscount, Missing
 from sync.store.rows import RedemptionState, SaleState
 
+# Rewards of one sale.
+MAX_REDEMPTIONS: Final = 32
 Written = Annotated[str, Meta(min_length=1, max_length=MAX_WRITTEN_CHARS)]
 
 

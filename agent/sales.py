@@ -24,7 +24,15 @@ from agent.paper_spending import shown_minor
 from agent.posted import BusyError
 from agent.pricing import Look, fitted, look_at, report, reserve
 from agent.problem import MalformedBodyError
-from agent.sale_shapes import BasketGiven, MemberGiven, RedemptionGiven, Refused, SaleRefusedError, SaleReport
+from agent.sale_shapes import (
+    MAX_REDEMPTIONS,
+    BasketGiven,
+    MemberGiven,
+    RedemptionGiven,
+    Refused,
+    SaleRefusedError,
+    SaleReport,
+)
 from agent.shown_vouchers import NotGrantedError
 from drivers.clock import Clock
 from drivers.receipts.given import GivenReceipt
@@ -49,8 +57,6 @@ if TYPE_CHECKING:
 FORGOTTEN_AFTER: Final = timedelta(hours=12)
 # How often it is looked whether there are such.
 SWEEP_EVERY_S: Final = 60.0
-# Rewards of one sale.
-MAX_REDEMPTIONS: Final = 32
 _OPENING: Final = "sales"
 # Why the centre grants nothing, as the page says it. Of vouchers only one that was issued is refused so.
 _SAID: Final[Mapping[str, Refused]] = {

@@ -45,7 +45,8 @@ Unsafe = Literal["register_unsure", "not_granted", "partly_granted"]
 
 class RewardView(Struct, frozen=True, kw_only=True):
     """A reward that the member has the points for, or a voucher that lies here (`cost` 0); `safe` where it can be given
-    without asking the centre.
+    without asking the centre. It can be had `times` times beside what is reserved, as far as the balance and one
+    receipt allow. `stamps` are those of a full card, where it costs one.
 
     `discount_minor` is what it takes off whatever is bought. Where that hangs on the goods it is so many percent of
     them, or one piece of them at `piece_minor`. `min_basket_minor` is what goods it needs.
@@ -56,6 +57,7 @@ class RewardView(Struct, frozen=True, kw_only=True):
     cost: int
     times: int
     safe: bool
+    stamps: int | None = None
     discount_minor: int | None = None
     discount_percent: int | None = None
     piece_minor: int | None = None
@@ -72,11 +74,15 @@ class NearestView(Struct, frozen=True, kw_only=True):
 
 
 class ReservedView(Struct, frozen=True, kw_only=True):
-    """A reward that was reserved on the page: the cashier takes it off at the POS, as RewardView says."""
+    """A reward that was reserved on the page, so many `times`: the cashier takes it off at the POS, as RewardView says.
+
+    `points` and `discount_minor` are those of all its times together.
+    """
 
     reward: str
     title: str | None
     points: int
+    times: int = 1
     discount_minor: int | None = None
     discount_percent: int | None = None
     piece_minor: int | None = None

@@ -229,7 +229,7 @@ function followTurn(customer) {
 export async function open(name, more = {}) {
   saidUntil = 0;
   if (!await fetchPanels()) return tell(say("refused_silent"), true);
-  panel = { name, turn: panel.turn, ...more };
+  panel = { name, turn: panel.turn, since: performance.now(), ...more };
   await show();
   at("desk").querySelector("[data-first]")?.focus();
 }
@@ -293,18 +293,27 @@ function homePanel({ customer }) {
 const joinOffer = () => button("N", say("join"), () => open("join"), { class: "wide main" });
 
 function reservedCard({ reserved, digits, currency }) {
-  const total = reserved.reduce((sum, { discount_minor: minor }) => sum + minor, 0);
-  const parts = reserved.filter(({ discount_minor: minor }) => minor === null).map((one) => words.off(one, digits, currency));
-  if (total > 0) parts.unshift(words.money(total, digits, currency));
+  const names = new Map();
+  for (const one of reserved) names.set(rewardName(one), (names.get(rewardName(one)) ?? 0) + one.times);
   return make("div", { class: "reserved", role: "status" },
     make("p", { class: "take" }, say("take_off")),
-    parts.map((part) => make("p", { class: "amount" }, part)),
-    make("p", {}, reserved.map(rewardName).join(", ")),
+    reservedOff(reserved, digits, currency).map((part) => make("p", { class: "amount" }, part)),
+    make("p", {}, [...names].map(([name, times]) => severalTimes(times, name)).join(", ")),
     soft(say("receipt_confirms")),
-    button("Delete", say("release"), release));
+    button("Delete", say("release"), () => open("release")));
+}
+
+// What to key: all money in one, and what hangs on the goods.
+export function reservedOff(reserved, digits, currency) {
+  const total = reserved.reduce((sum, { discount_minor: minor }) => sum + minor, 0);
+  const parts = reserved.filter(({ discount_minor: minor }) => minor === null).map((one) => words.off(one, digits, currency));
+  return total > 0 ? [words.money(total, digits, currency), ...parts] : parts;
 }
 
 export const rewardName = ({ reward, title }) => title ?? reward;
+export const severalTimes = (times, name) => (times > 1 ? `${words.number(times)} × ${name}` : name);
+
+export const broughtBy = ({ stamps }) => say(stamps ? "full_card" : "voucher");
 
 function rewardLine(reward, place, { digits, currency }) {
   const hints = [];
@@ -313,7 +322,7 @@ function rewardLine(reward, place, { digits, currency }) {
   if (!reward.safe) hints.push(say("needs_centre"));
   const name = make("span", { class: "what" }, rewardName(reward), hints.length > 0 ? make("small", {}, hints.join(" · ")) : "");
   const points = [words.number(reward.cost), make("span", { class: "hidden" }, ` ${say("in_points")}`)];
-  const cost = make("span", { class: "cost" }, reward.cost ? points : say("voucher"));
+  const cost = make("span", { class: "cost" }, reward.cost ? points : broughtBy(reward));
   return choice(place, () => open("reward", { reward: reward.reward }), name, cost);
 }
 
@@ -322,7 +331,8 @@ function showKeys(state) {
   const sale = state?.sale;
   const recent = state?.recent.length ?? 0;
   const actions = [];
-  if (customer) actions.push(["Delete", say("remove"), remove]);
+  // Who was served is only shown still; whoever would be the next receipt's goes by no stray key.
+  if (customer) actions.push(["Delete", say("remove"), customer.turn == null ? remove : () => open("remove")]);
   if (sale?.current && customer && sale.gives.length > 0) actions.push(["W", say("why_key"), () => open("why")]);
   if (state?.invites && customer?.turn == null) actions.push(["J", say("invite_key"), invite]);
   if (recent > 0) actions.push(["L", say("late_key", { n: recent }), () => open("receipts")]);
@@ -360,10 +370,9 @@ const refusal = (status, { reason }) =>
   say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
 
 export const turnOf = () => link.state?.customer?.turn ?? -1;
-const release = () => act("DELETE", "/v1/customer/rewards", null, () => say("released"));
 
 const invite = () => act("POST", "/v1/customer/invitation", null);
-const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
+export const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
 
 async function scanned(texts) {
   saidUntil = 0;

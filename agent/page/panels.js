@@ -5,38 +5,61 @@ import { at, make } from "./dom.js";
 import { qrCode } from "./qr.js";
 import { LANGUAGES } from "./words.js";
 import {
-  MAX_KEYED, act, backButton, button, choice, chosen, giveText, heading, home, keep, key, link, nameOf, open, panel,
-  rewardName, say, show, totalOf, turnOf, words,
+  MAX_KEYED, act, backButton, broughtBy, button, choice, chosen, giveText, heading, home, keep, key, link, nameOf, open,
+  panel, remove, reservedOff, rewardName, say, severalTimes, show, totalOf, turnOf, words,
 } from "./cashier.js";
 
+const GLANCE_MS = 400; // what was there for less nobody has read
 const CONSENT_TEXT = "till-2026-11"; // the version of the words that a customer is asked by
 
 export const PANELS = {
   reward: rewardPanel, receipts: receiptsPanel, receipt: receiptPanel, find: findPanel, join: joinPanel,
-  known: knownPanel, menu: menuPanel, why: whyPanel, invited: invitedPanel,
+  known: knownPanel, menu: menuPanel, why: whyPanel, invited: invitedPanel, remove: removePanel, release: releasePanel,
 };
 
 const row = (...buttons) => make("div", { class: "row" }, buttons, backButton());
 
-// One key more, and it is done.
-const confirmPanel = (title, amount, text, label, act) => [
+// One key more, and it is done; not by what was typed into this window in passing, as "2" and Enter for the POS.
+const confirmPanel = (title, amounts, text, label, act, ...more) => [
   heading(title),
-  make("p", { class: "amount" }, amount),
+  [amounts].flat().map((amount) => make("p", { class: "amount" }, amount)),
   make("p", {}, text),
-  row(button("Enter", label, act, { class: "main", "data-first": true })),
-];
+  ...more,
+  row(button("Enter", label, () => { if (performance.now() - panel.since >= GLANCE_MS) act(); }, { class: "main", "data-first": true })),
+].flat();
 
 function rewardPanel({ customer }) {
   const member = customer?.member;
   const reward = member?.rewards.find((one) => one.reward === panel.reward);
   if (!reward) return [make("p", {}, say("refused_not_enough")), backButton()];
   const costs = reward.piece_minor === null ? "reward_costs" : "piece_costs";
-  const text = reward.cost ? say(costs, { n: reward.cost }) : say("voucher");
-  const off = words.off(reward, member.digits, member.currency);
-  return confirmPanel(rewardName(reward), off, text, say("reserve"), () => reserve(reward.reward));
+  const most = Math.min(reward.cost ? reward.times : 1, MAX_KEYED), times = Math.min(panel.times ?? 1, most);
+  const text = reward.cost ? say(costs, { n: times * reward.cost }) : broughtBy(reward);
+  const minor = reward.discount_minor === null ? null : times * reward.discount_minor;
+  const off = words.off({ ...reward, discount_minor: minor }, member.digits, member.currency);
+  const done = () => reserve(reward.reward, times);
+  return confirmPanel(severalTimes(times, rewardName(reward)), off, text, say("reserve"), done, most > 1 ? timesChoice(most, times) : "");
 }
 
-const reserve = (reward) => act("POST", "/v1/customer/rewards", { turn: turnOf(), reward });
+// How often, each on its key.
+function timesChoice(most, times) {
+  const one = (n) => button(String(n), "×", () => open("reward", { reward: panel.reward, times: n }), {
+    "aria-label": severalTimes(n, "").trim() || "1", "aria-pressed": String(n === times) });
+  return make("div", { class: "times", role: "group", "aria-label": say("times") },
+    Array.from({ length: most }, (_, place) => one(place + 1)));
+}
+
+const reserve = (reward, times) => act("POST", "/v1/customer/rewards", { turn: turnOf(), reward, times });
+
+function removePanel({ customer }) {
+  return confirmPanel(say("remove"), nameOf(customer), say("remove_text"), say("remove"), remove);
+}
+
+function releasePanel({ customer }) {
+  const { reserved, digits, currency } = customer?.member ?? { reserved: [] };
+  const release = () => act("DELETE", "/v1/customer/rewards", null, () => say("released"));
+  return confirmPanel(say("release"), reservedOff(reserved, digits, currency), say("release_text"), say("release"), release);
+}
 
 function receiptsPanel({ recent, customer }) {
   const turn = customer?.turn ?? null;

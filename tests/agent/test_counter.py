@@ -12,18 +12,8 @@ from msgspec.structs import replace
 
 from agent.booking import book
 from agent.checkout import Checkout
-from agent.counter import (
-    MAX_RECENT,
-    MAX_SCAN_CHARS,
-    CodeTyped,
-    Counter,
-    ForTurn,
-    JoinHere,
-    RewardWanted,
-    ScansGiven,
-    TooOftenError,
-    recent_receipts,
-)
+from agent.counter import MAX_RECENT, Counter, TooOftenError, recent_receipts
+from agent.counter_shapes import MAX_SCAN_CHARS, CodeTyped, ForTurn, JoinHere, RewardWanted, ScansGiven
 from agent.desk import Desk
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
@@ -180,8 +170,14 @@ class Till:
         member = self.customer.member
         return [one.reward for one in member.reserved] if member is not None else []
 
-    async def reserve(self, reward: str, call: str | None = None) -> None:
-        await self.counter.reserve(RewardWanted(turn=self.turn, reward=reward), call)
+    @property
+    def offered(self) -> dict[str, int]:
+        """How often each reward can be had now."""
+        member = self.customer.member
+        return {one.reward: one.times for one in member.rewards} if member is not None else {}
+
+    async def reserve(self, reward: str, call: str | None = None, *, times: int = 1) -> None:
+        await self.counter.reserve(RewardWanted(turn=self.turn, reward=reward, times=times), call)
 
 
 @pytest.fixture
@@ -466,6 +462,54 @@ async def test_the_receipt_that_shows_the_discount_confirms_it(till: Till) -> No
     assert sale is not None
     assert (sale.reward, till.reserved) == ("confirmed", [])
     assert [one.kind for one in till.shop.store.queue(limit=MAX_LISTED)] == ["receipt", "redeem"]
+
+
+async def test_the_cashier_chooses_how_often_a_reward_is_had(till: Till) -> None:
+    await till.scan("TS1001")
+    assert till.offered == {"cup": 1, "five": 2, "loaf": 1, "nine": 2, "tenth": 1}
+
+    # more than a receipt can have, and more than one of what nobody could tell apart
+    for reward, times in (("five", 3), ("cup", 2)):
+        with pytest.raises(SaleRefusedError) as error:
+            await till.reserve(reward, times=times)
+        assert refusal(error) == "not_for_basket"
+    await till.reserve("five", times=2)
+
+    assert till.customer.member is not None
+    (reserved,) = till.customer.member.reserved
+    assert (reserved.times, reserved.points, reserved.discount_minor) == (2, 1000, 10000)
+    assert till.customer.member.spendable == 1000
+    assert till.offered == {"cup": 1, "nine": 1, "tenth": 1}
+
+    # and the receipt has to show all of it
+    await till.sell(discount_minor=10000)
+    assert till.page.sale is not None
+    assert till.page.sale.reward == "confirmed"
+    assert [one.kind for one in till.shop.store.queue(limit=MAX_LISTED)] == ["receipt", "redeem"]
+
+
+async def test_a_receipt_that_shows_less_than_was_chosen_gives_none_of_it(till: Till) -> None:
+    await till.scan("TS1001")
+    await till.reserve("five", times=2)
+
+    await till.sell(discount_minor=5000)
+
+    assert till.page.sale is not None
+    assert till.page.sale.reward == "released"
+    assert till.customer.member is not None
+    assert till.customer.member.spendable == 2000
+
+
+async def test_a_full_card_is_told_as_one_and_brings_its_reward_once(shop: Shop) -> None:
+    full = replace(ANA, balance=Balance(), counters=Counters(stamps={"coffee": 23}))
+    await shop.seed((full,), program_from_json(COFFEES))
+    till = Till(shop)
+
+    await till.scan("TS1001")
+
+    assert till.customer.member is not None
+    (free,) = till.customer.member.rewards
+    assert (free.reward, free.cost, free.stamps, free.times) == ("free", 0, 10, 1)
 
 
 async def test_the_receipt_without_the_discount_releases_it(till: Till) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from agent.counter import CodeTyped, RewardWanted
+from agent.counter_shapes import CodeTyped, RewardWanted
 from agent.sale_shapes import BasketGiven, MemberGiven, SaleRefusedError
 from drivers.receipts.given import GivenReceipt
 from drivers.scanning.driver import ScanEvent

@@ -46,6 +46,7 @@ def to_reward(measure: Literal["points_in", "stamps"], missing: int) -> NearestV
 
 
 OWN: Final = RewardView(reward="birthday", title="3 € off", cost=0, times=1, safe=True, discount_minor=300)
+TENTH: Final = RewardView(reward="cup", title="The tenth coffee", cost=0, times=1, safe=True, stamps=10, piece_minor=0)
 ANA: Final = MemberView(
     name="Ana P.",
     tier="gold",
@@ -93,6 +94,18 @@ RESERVED: Final = replace(
         spendable=1980,
         reserved=(ReservedView(reward="r5", title="5 € off", points=500, discount_minor=500),),
         rewards=REWARDS[:2],
+    ),
+)
+THREE: Final = replace(
+    RESERVED,
+    member=replace(
+        ANA,
+        spendable=480,
+        reserved=(
+            ReservedView(reward="r5", title="5 € off", points=1500, times=3, discount_minor=1500),
+            ReservedView(reward="r5", title="5 € off", points=500, discount_minor=500),
+        ),
+        rewards=REWARDS[3:4],
     ),
 )
 OF_GOODS: Final = replace(
@@ -174,7 +187,9 @@ STATES: Final[dict[str, PageState]] = {
         ),
     ),
     "not enrolled": replace(IDLE, badge=BadgeView(enrolled=False, online=False, since=None, queued=2)),
+    "member, full card": replace(IDLE, customer=replace(KNOWN, member=replace(ANA, rewards=(TENTH, *REWARDS[:2])))),
     "reserved": replace(IDLE, customer=RESERVED),
+    "reserved, three": replace(IDLE, customer=THREE),
     "reserved, of the goods": replace(IDLE, customer=OF_GOODS),
     "reserved, a piece": replace(IDLE, customer=PIECE),
     "sale": replace(IDLE, customer=AFTER, sale=SALE),
@@ -215,6 +230,9 @@ STATES: Final[dict[str, PageState]] = {
 # What a cashier opens, by the state it is opened in and the keys that do.
 PANELS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "redeem": ("member", ("1",)),
+    "redeem, twice": ("member", ("1", "2")),
+    "give back": ("reserved, of the goods", ("Delete",)),
+    "remove": ("member", ("Delete",)),
     "find": ("idle", ("f",)),
     "join": ("unknown", ("n",)),
     "join here": ("invited", ("n",)),

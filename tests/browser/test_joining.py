@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 import zxingcpp
@@ -15,11 +16,14 @@ from sqlalchemy import select
 
 from central.db import tables
 from central.join_page.words import LANGUAGES, words_of
+from loyalty.program import Program
 from tests.agent.shop import receipt
 from tests.browser.measures import AMISS
+from tests.browser.stage import READ_MS
+from tests.browser.test_shift import DISCOUNT
 from tests.browser.test_states import axe_finds
 from tests.browser.till import QR, Till, free_port
-from tests.sync.centre import Centre, running_centre
+from tests.sync.centre import Centre, program, running_centre
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -29,6 +33,8 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/#(?:[2-9A-Z]{4}-){5}[2-9A-Z]{4}")
 @pytest_asyncio.fixture(loop_scope="session")
 async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
     async with running_centre(tmp_path / "centre", join=f"127.0.0.1:{free_port()}") as centre:
+        fifty = {"id": "fifty", "title": "50 off", "cost": 200, "discount_minor": 5000, "offline": "allowance"}
+        centre.publish(msgspec.convert(msgspec.to_builtins(program()) | {"rewards": [fifty]}, Program))
         yield centre
 
 
@@ -120,6 +126,21 @@ async def test_from_the_cashiers_key_to_points_on_the_new_member(
     await expect(page.locator("#name")).to_have_text("Ready")
     till.scan(wallet, aim=QR)
     await expect(page.locator("#name")).to_have_text("Iva P.")
+
+    # And it spends their points, as a card does
+    await page.keyboard.press("1")
+    await expect(page.locator("#desk .amount")).to_have_text("50.00\u00a0RSD")
+    await page.wait_for_timeout(READ_MS)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".reserved .amount")).to_have_text("50.00\u00a0RSD")
+    await expect(customer.locator("#reserved")).to_have_text("50 off: −50,00\u00a0RSD")
+    till.print(receipt(2, total="218,28").replace(*DISCOUNT))
+    await expect(page.locator("#gave-reward")).to_have_text("The receipt shows the discount: the reward is given.")
+    await expect(page.locator("#gave-points")).to_have_text("+218")
+    await expect(page.locator("#badge-text")).to_have_text("online")
+    await page.keyboard.press("Delete")
+    till.scan(wallet, aim=QR)
+    await expect(page.locator("#spendable")).to_have_text("286")
     assert not any(secret in url for url in asked for secret in (address.rpartition("#")[2], "641234567", "Iva"))
 
 

@@ -47,6 +47,18 @@ SCANNED = """([code, end]) => {
   if (end) press(end, end);
 }"""
 
+# As a person types who looks elsewhere: a key each 90 ms.
+TYPED = """async (keys) => {
+  for (const key of keys) {
+    const code = /^[0-9]$/.test(key) ? `Digit${key}` : /^[a-z]$/.test(key) ? `Key${key.toUpperCase()}` : key;
+    const target = document.activeElement ?? document.body;
+    const event = new KeyboardEvent("keydown", { key, code, bubbles: true, cancelable: true });
+    target.dispatchEvent(event);
+    if (key === "Enter" && !event.defaultPrevented && target instanceof HTMLButtonElement) target.click();
+    await new Promise((done) => setTimeout(done, 90));
+  }
+}"""
+
 # A scanner set to a US keyboard on a French system, whose row of digits gives signs.
 FRENCH = """() => {
   const keys = [["T", "KeyT", true], ["S", "KeyS", true], ["&", "Digit1"], ["à", "Digit0"], ["à", "Digit0"],
@@ -65,10 +77,44 @@ async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
     await stage.press("2")
     await expect(stage.page.locator("#desk h2")).to_have_text("12 € off")
     assert stage.asked == []
-    await stage.press("Enter")
+    await stage.confirm()
 
-    assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": 7, "reward": "r12"})]
+    assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": 7, "reward": "r12", "times": 1})]
     await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
+
+
+async def test_what_is_typed_in_passing_redeems_releases_and_removes_nothing(stage: Stage) -> None:
+    # when a cashier means the POS and types into this window: quantities, an amount, corrections, a letter
+    for state in (STATES["member"], STATES["reserved"], LATE):
+        for typed in ("1 2 Enter", "2 0 0 Enter", "Delete Enter", "1 Backspace Enter", "l 1 Enter", "m Enter"):
+            await stage.tell(state)
+            await stage.page.evaluate(TYPED, typed.split())
+            await stage.settle()
+            await stage.press("Escape")
+
+    assert stage.asked == []
+
+
+async def test_a_reward_is_had_several_times_at_once_as_far_as_it_can_be(stage: Stage) -> None:
+    stage.answers["/v1/customer/rewards"] = (201, {"reward": "r5"})
+    await stage.tell(STATES["member"])
+    await stage.press("1")
+    await expect(stage.page.locator("#desk .times button")).to_have_count(3)
+    await stage.press("3")
+    await expect(stage.page.locator("#desk .amount")).to_have_text("15.00\u00a0EUR")
+    await expect(stage.page.locator("#desk p").last).to_have_text("off this sale, for 1,500 points.")
+    await stage.confirm()
+
+    assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": 7, "reward": "r5", "times": 3})]
+    await stage.tell(STATES["reserved, three"])
+    await expect(stage.page.locator(".reserved .amount")).to_have_text("20.00\u00a0EUR")
+    await expect(stage.page.locator(".reserved p").nth(2)).to_have_text("4 × 5 € off")
+    # one that a voucher or a full card brings comes once
+    await stage.tell(STATES["member, full card"])
+    await expect(stage.page.locator("#desk .cost").first).to_have_text("Full card")
+    await stage.press("1")
+    await expect(stage.page.locator("#desk p").last).to_have_text("Full card")
+    await expect(stage.page.locator("#desk .times")).to_have_count(0)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +135,9 @@ async def test_a_reward_that_hangs_on_the_goods_is_redeemed_as_any_other(
 
     await stage.press(key)
     await expect(stage.page.locator("#desk .amount")).to_have_text(shown)
-    await stage.press("Enter")
+    await stage.confirm()
 
-    assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": 7, "reward": reward})]
+    assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": 7, "reward": reward, "times": 1})]
 
 
 async def test_what_is_reserved_says_all_that_is_to_be_keyed(stage: Stage) -> None:
@@ -131,8 +177,11 @@ async def test_what_is_reserved_is_given_back_before_the_customer_is_removed(sta
     await stage.tell(STATES["reserved"])
     await expect(stage.page.locator(".reserved .amount")).to_have_text("5.00\u00a0EUR")
     await stage.press("Delete")
+    await stage.confirm()
     await stage.tell(STATES["member"])
     await stage.press("Delete")
+    await expect(stage.page.locator("#desk .amount")).to_have_text("Ana P.")
+    await stage.confirm()
 
     assert stage.asked == [("DELETE", "/v1/customer/rewards", None), ("DELETE", "/v1/customer", None)]
     await expect(stage.page.locator("#said")).to_have_text("Removed. Scan again to bring them back.")
@@ -149,7 +198,7 @@ async def test_a_late_customer_is_scanned_and_given_a_receipt_by_key(stage: Stag
     await scan(stage)
     await stage.tell(LATE)
     await stage.press("2")
-    await stage.press("Enter")
+    await stage.confirm()
 
     assert stage.asked == [SCANS, ("POST", "/v1/receipts/k1/member", {"turn": 7})]
 
@@ -238,7 +287,7 @@ async def test_a_new_card_joins_with_what_was_typed(stage: Stage) -> None:
     await stage.settle()
     await stage.page.locator("#consent").check()
     await stage.page.locator("#short_name").focus()
-    await stage.press("Enter")
+    await stage.confirm()
 
     [(_, path, given)] = stage.asked
     assert path == "/v1/customer/join"
@@ -305,7 +354,7 @@ async def test_a_new_card_and_a_telephone_number_that_is_known_end_at_that_membe
     await expect(stage.page.locator("#desk .amount")).to_have_text("Iva K.")
 
     stage.answers["/v1/customer/join"] = (201, {"member": "m-iva", "entries": 1})
-    await stage.press("Enter")
+    await stage.confirm()
 
     given = {"turn": 8, "language": "en", "phone": "0641234567"}
     assert [told for _, _, told in stage.asked] == [given, given | {"known": True}]

@@ -11,6 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.agent.shop import receipt
+from tests.browser.stage import READ_MS
 from tests.browser.till import Till
 from tests.sync.centre import Centre, running_centre
 
@@ -67,6 +68,9 @@ async def test_two_tills_in_one_browser(tills: tuple[Till, Till], browser: Brows
 
     # And what was earned at one is there at the other
     await other.keyboard.press("Delete")
+    await expect(other.locator("#desk .amount")).to_have_text("M 2")
+    await other.wait_for_timeout(READ_MS)
+    await other.keyboard.press("Enter")
     await expect(other.locator("#name")).to_have_text("Ready")
     tills[1].scan("TS00001")
     await expect(other.locator("#name")).to_have_text("M 1")
