@@ -39,6 +39,7 @@ from agent.inspection import (
     Resolve,
     StatusReport,
 )
+from agent.listening import BODY_WITHIN_S
 from agent.openapi import Route, openapi
 from agent.page_routes import PageRoutes
 from agent.posted import BusyError, ReceiptsTaken
@@ -96,6 +97,7 @@ class LocalApi:
         webhook: Webhook | None = None,
         rereader: Callable[[], Rereader] | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
+        body_within_s: float = BODY_WITHIN_S,
     ) -> None:
         """`webhook` is the source that takes posted receipts, where the settings have one; `guesses` are of all calls.
 
@@ -111,6 +113,7 @@ class LocalApi:
         self._rereader = rereader
         self._sales = SaleRoutes(sales, self._gate.party) if sales is not None else None
         self._guesses = guesses
+        self._body_within_s = body_within_s
         self._counter = CounterRoutes(counter) if counter is not None else None
         self._pages, self._listeners = (Watchers(most, self._gate.lets_in) for most in (MAX_PAGES, MAX_LISTENERS))
         self._events = EventRoutes(desk, self._listeners)
@@ -321,7 +324,7 @@ class LocalApi:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return self._gate.answer_instead(request) or await handler(request)
+            return self._gate.answer_instead(request) or await self._answer_whole(request, handler)
         except _TOLD as error:
             return problem(next(status for kind, status in _STATUS_OF if isinstance(error, kind)), str(error))
         except SaleRefusedError as error:
@@ -334,6 +337,19 @@ class LocalApi:
         except Exception as error:  # noqa: BLE001 — the caller gets an answer, the log the kind of error
             log.error("request_failed", method=request.method, error=type(error).__name__)
             return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; the agent's log names it.")
+
+    async def _answer_whole(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Once all of the body is here: who sends it slowly takes up a connection for so long, and nothing else."""
+        if request.can_read_body:
+            try:
+                async with asyncio.timeout(self._body_within_s):
+                    await request.read()
+            except TimeoutError:
+                detail = f"The body was not whole within {self._body_within_s:g} s: send it in one go."
+                slow = problem(HTTPStatus.REQUEST_TIMEOUT, detail)
+                slow.force_close()
+                return slow
+        return await handler(request)
 
     async def _document(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")

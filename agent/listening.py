@@ -1,6 +1,6 @@
-"""The listener of the local API: how many may be connected, and how long one may stay that asks nothing.
+"""The listener of the local API: how many may be connected, and how long one may stay that asks nothing whole.
 
-Owns these two limits. Never looks at what is asked (`agent.gate`).
+Owns these limits. Never looks at what is asked (`agent.gate`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from aiohttp import web
 
 # 16 sockets of those who watch, the six connections of a browser's pages, a POS's few, and as many again for each.
 MAX_CONNECTIONS: Final = 64
-# A page and a POS ask again, or connect again, at no cost on one machine.
+# A page and a POS ask again, or connect again, at no cost on one machine. A request's head has to be whole within this,
+# too, however it trickles in: from when the connection was opened, or answered last.
 IDLE_S: Final = 60.0
+# On one machine the largest body takes milliseconds.
+BODY_WITHIN_S: Final = 10.0
 
 
 def runner_of(application: web.Application, *, stop_within_s: float, idle_s: float = IDLE_S) -> web.AppRunner:

@@ -8,7 +8,7 @@ import re
 import threading
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,7 @@ class Served:
         pos_token: Callable[[], str | None] = lambda: None,
         origins: Sequence[str] = (),
         role_of: Callable[[str, str], Role | None] = lambda _origin, _token: None,
+        body_within_s: float = WAIT_S,
     ) -> None:
         self.port = free_port()
         self.monotonic_s = 0.0
@@ -153,6 +154,7 @@ class Served:
             profiles=Profiles(shop.store),
             guesses=self.guesses,
             sales=self.sales,
+            body_within_s=body_within_s,
             counter=Counter(
                 shop.store,
                 self.desk,
@@ -229,6 +231,33 @@ async def test_the_files_of_the_page_come_compressed_to_who_reads_that(shop: Sho
         async with http.get(asset, headers=served.cookie() | {"Accept-Encoding": "identity"}) as answer:
             assert "Content-Encoding" not in answer.headers
             assert await answer.read() == whole
+
+
+async def test_a_body_that_trickles_in_is_not_waited_for(shop: Shop) -> None:
+    served = Served(shop, body_within_s=0.1)
+    async with served.running(), asyncio.timeout(WAIT_S):
+        reading, writing = await asyncio.open_connection("127.0.0.1", served.port)
+        head = (
+            f"POST /v1/sales HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"
+        )
+        writing.write(head.encode())
+
+        async def trickle() -> None:
+            while True:
+                writing.write(b" ")
+                await asyncio.sleep(0.02)
+
+        trickling = asyncio.create_task(trickle())
+        with closing(writing):
+            answer = await reading.readuntil(b"}")
+            trickling.cancel()
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"Connection: close" in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == (
+        "The body was not whole within 0.1 s: send it in one go."
+    )
 
 
 async def test_every_answer_forbids_foreign_code_frames_and_copies(shop: Shop) -> None:

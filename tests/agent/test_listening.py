@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+import itertools
+from contextlib import closing, suppress
 
 from aiohttp import web
 
@@ -49,6 +50,24 @@ async def test_one_too_many_is_closed_and_gets_in_once_another_has_left() -> Non
             writing.write(ASKED)
             assert (await reading.readline()).startswith(b"HTTP/1.1 200")
         held[1][1].close()
+    await runner.cleanup()
+
+
+async def test_a_head_that_trickles_in_has_no_longer_than_one_that_does_not_come() -> None:
+    port = free_port()
+    runner = await served(port, idle_s=0.3, most=8)
+    async with asyncio.timeout(WAIT_S):
+        reading, writing = await asyncio.open_connection("127.0.0.1", port)
+
+        async def trickle() -> None:
+            for byte in itertools.chain(ASKED[:-2], itertools.repeat(ord("x"))):
+                writing.write(bytes([byte]))
+                await asyncio.sleep(0.01)
+
+        trickling = asyncio.create_task(trickle())
+        with closing(writing), suppress(ConnectionError):
+            assert await reading.read() == b""
+        trickling.cancel()
     await runner.cleanup()
 
 
