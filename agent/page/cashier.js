@@ -58,7 +58,8 @@ export async function show() {
   prepare ??= setTimeout(() => { fetchPanels(); words.ready(); });
 }
 
-const cardName = (ending = "") => say("card", { ending }); // of a short code nothing is told
+const ended = (name, ending = "") => say(name, { ending }).replace(ending ? "" : " …", ""); // of a short code nothing is told
+const cardName = (ending) => ended("card", ending);
 export const nameOf = (customer) => customer?.member?.name ?? cardName(customer?.ending);
 const placeOf = ({ store, register }) => (store && register ? say("place", { store, register }) : say("place_unknown"));
 export const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
@@ -108,7 +109,7 @@ function whoTexts(customer, sale) {
   if (standing === "checking") return [cardName(ending), say("checking")];
   if (customer.invitation) return [say("invited_title"), sale?.current ? "" : say("invited_text")];
   const about = standing === "blocked" ? standing : "unknown"; // an unissued card is new, too
-  return [say(`${about}_title`, { ending }), sale?.current ? "" : say(`${standing}_text`)];
+  return [ended(`${about}_title`, ending), sale?.current ? "" : say(`${standing}_text`)];
 }
 
 const asOf = (member) => (member.as_of ? say("as_of", { time: words.clock(member.as_of) }) : say("as_of_unknown"));
@@ -244,7 +245,7 @@ export function home() {
 
 const PANELS = { home: homePanel };
 
-// What a cashier opens is fetched once the page is there: nobody waits for it, and all of it is there when they do.
+// What a cashier opens is fetched once the page is there: nobody waits for it.
 let fetched = null, prepare = null;
 function fetchPanels() {
   fetched ??= import("./panels.js").then(
@@ -286,7 +287,7 @@ function homePanel({ customer }) {
     parts.push(make("ol", { class: "choices" }, rewards.map((one, place) => rewardLine(one, place, member))));
     const why = member.unsafe_because ? say(member.unsafe_because) : "";
     if (why) parts.push(soft(say("safe", { n: member.safe_offline }), " ", why));
-  } else if (near && !parts.length) parts.push(soft(say(`progress_${near.measure}`, { n: near.missing, tier: rewardName(near) })));
+  } else if (near && !parts.length) parts.push(make("p", { class: "near" }, say(`progress_${near.measure}`, { n: near.missing, tier: rewardName(near) })));
   return parts;
 }
 

@@ -166,7 +166,7 @@ STATES: Final[dict[str, PageState]] = {
     ),
     "member, no full card": replace(
         IDLE,
-        customer=replace(KNOWN, turn=5, member=replace(ANA, rewards=(), spendable=0, nearest=to_reward("stamps", 1))),
+        customer=replace(KNOWN, turn=6, member=replace(ANA, rewards=(), spendable=0, nearest=to_reward("stamps", 1))),
     ),
     "member, voucher of their own": replace(
         IDLE,
