@@ -415,11 +415,10 @@ def pinned(connection: Connection, store: str, member: str, now: datetime) -> No
 
 def ingested(connection: Connection, applied: Applied, now: datetime, credit: int = MAX_CREDIT) -> IngestResponse:
     """The answer, with the positions that the sequencer gave."""
-    ids = [change for _, change in applied.outcomes if change is not None]
-    positions = feed.positions_of(connection, ids)
+    positions = feed.positions_of(connection, {member for _, member in applied.outcomes if member is not None})
     outcomes = tuple(
-        outcome if change not in positions else msgspec.structs.replace(outcome, pos=positions[change])
-        for outcome, change in applied.outcomes
+        outcome if member not in positions else msgspec.structs.replace(outcome, pos=positions[member])
+        for outcome, member in applied.outcomes
     )
     return IngestResponse(
         centre_epoch=feed.centre_epoch(connection),

@@ -12,7 +12,7 @@ or where it came into the scope or left it, whichever is later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
@@ -29,8 +29,6 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    insert,
-    literal,
     literal_column,
     or_,
     select,
@@ -40,7 +38,7 @@ from sqlalchemy import (
 from central.db import tables
 from central.db.database import Database
 from central.db.dialects import Way
-from central.db.sets import among, change_rows, each, insert_rows
+from central.db.sets import among, insert_rows
 from central.fed_rows import rows_of
 from central.members import erased_among
 from central.scopes import WHOLE, Scope
@@ -85,29 +83,10 @@ class Placed(Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-def note_changes(connection: Connection, members: Iterable[str], now: datetime) -> dict[str, int]:
-    """Leave an unplaced change for each member; returns the change's id for each."""
-    every = list(dict.fromkeys(members))
-    if not every:
-        return {}
-    table, changed = tables.changes, each(connection, every)
-    rows = select(changed.c.value, literal(now, table.c.created_at.type))
-    made = connection.execute(
-        insert(table).from_select(["member", "created_at"], rows).returning(table.c.member, table.c.id)
-    )
-    return dict(made.all())
-
-
-def newest_changes(connection: Connection, members: Collection[str]) -> dict[str, int]:
-    """The newest change of each member that has one."""
-    if not members:
-        return {}
-    rows = connection.execute(
-        select(tables.changes.c.member, func.max(tables.changes.c.id).label("newest"))
-        .where(among(tables.changes.c.member, members))
-        .group_by(tables.changes.c.member)
-    )
-    return {row.member: row.newest for row in rows}
+def note_changes(connection: Connection, members: Iterable[str], now: datetime) -> None:
+    """Leave an unplaced change for each member."""
+    rows = [{"member": member, "created_at": now} for member in dict.fromkeys(members)]
+    insert_rows(connection, tables.changes, rows)
 
 
 def place_changes(connection: Connection, now: datetime) -> Placed:
@@ -119,7 +98,6 @@ def place_changes(connection: Connection, now: datetime) -> Placed:
     changes, scoped = tables.changes, tables.scope_members
     found = connection.execute(
         select(changes.c.id, changes.c.member)
-        .where(changes.c.pos.is_(None))
         .order_by(changes.c.id)
         .limit(PLACED_AT_ONCE)
     ).all()
@@ -138,7 +116,7 @@ def place_changes(connection: Connection, now: datetime) -> Placed:
     newest = before + len(every)
     if found:
         _put_rows(connection, {member: pos_of[member] for member in members}, now)
-        change_rows(connection, changes, [{"id": change, "pos": pos_of[member]} for change, member in found], by="id")
+        connection.execute(changes.delete().where(among(changes.c.id, [change for change, _ in found])))
     if moved:
         this = and_(scoped.c.store == bindparam("at"), scoped.c.member == bindparam("whose"))
         connection.execute(
@@ -192,14 +170,12 @@ def centre_epoch(connection: Connection) -> str:
     return str(connection.execute(select(tables.centre.c.centre_epoch)).scalar_one())
 
 
-def positions_of(connection: Connection, change_ids: Sequence[int]) -> dict[int, int]:
-    """The positions of these changes, as far as they have one."""
-    rows = connection.execute(
-        select(tables.changes.c.id, tables.changes.c.pos).where(
-            among(tables.changes.c.id, change_ids), tables.changes.c.pos.is_not(None)
-        )
-    )
-    return dict(rows.all())
+def positions_of(connection: Connection, members: Collection[str]) -> dict[str, int]:
+    """Where the rows of these members stand, as far as they have one: at or behind all that was placed of them."""
+    if not members:
+        return {}
+    columns = tables.feed.c
+    return dict(connection.execute(select(columns.member, columns.pos).where(among(columns.member, members))).all())
 
 
 def changes_after(connection: Connection, after: int, limit: int, now: datetime, scope: Scope = WHOLE) -> FedChanges:
@@ -326,7 +302,5 @@ class Sequencer:
 
 def _any_unplaced(connection: Connection) -> bool:
     changes, scoped = tables.changes.c, tables.scope_members.c
-    return any(
-        connection.execute(select(column).where(pos.is_(None)).limit(1)).first() is not None
-        for column, pos in ((changes.id, changes.pos), (scoped.member, scoped.pos))
-    )
+    unplaced = (select(changes.id), select(scoped.member).where(scoped.pos.is_(None)))
+    return any(connection.execute(query.limit(1)).first() is not None for query in unplaced)

@@ -71,11 +71,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Applied(Struct, frozen=True, kw_only=True):
-    """Where the chain stands after the batch, and each entry's outcome with its change, still unplaced."""
+    """Where the chain stands after the batch, and each outcome with whom it is about, whose change is still unplaced."""
 
     acked_through: int
     chain_hash: str
-    outcomes: tuple[tuple[Outcome, int | None], ...]
+    outcomes: tuple[tuple[Outcome, str | None], ...]
 
 
 class _New(Struct, frozen=True, kw_only=True):
@@ -122,14 +122,14 @@ def ingest(
     h = _hash_before(connection, device, request, mark)
     if request.prev_hash != h.hex():
         return batch.fork(request.entries, f"the chain differs already at seq {request.first_seq - 1}")
-    repeated: list[tuple[Outcome, int | None]] = []
+    repeated: list[tuple[Outcome, str | None]] = []
     for index, entry in enumerate(request.entries):
         h = chain_next(h, entry)
         known = stored.get(entry.seq)
         if known is None:
             batch.add(entry, h)
         elif known.h == h.hex():
-            repeated.append((_outcome(entry.seq, known.code, known.detail), known.change))
+            repeated.append((_outcome(entry.seq, known.code, known.detail), known.member))
         else:
             return batch.fork(request.entries[index:], f"seq {entry.seq} is known with other content")
     taken = batch.keep()
@@ -163,7 +163,7 @@ def _stored(connection: Connection, request: IngestRequest, mark: _Mark) -> dict
         return {}
     columns = tables.entries.c
     rows = connection.execute(
-        select(columns.seq, columns.h, columns.code, columns.detail, columns.change).where(
+        select(columns.seq, columns.h, columns.code, columns.detail, columns.member).where(
             columns.epoch == request.epoch,
             columns.seq >= request.first_seq,
             columns.seq < request.first_seq + len(request.entries),
@@ -428,7 +428,7 @@ class _Batch:
         )
         return Seen(code="accepted", member=member, touched=frozenset({member} if member is not None else ()))
 
-    def keep(self) -> list[tuple[Outcome, int | None]]:
+    def keep(self) -> list[tuple[Outcome, str | None]]:
         """Apply and store the new entries, and note whose feed rows they change; returns their outcomes."""
         if not self._new:
             return []
@@ -447,18 +447,12 @@ class _Batch:
         ledger.refresh_balances(self._connection, [member for member in moved if member not in plain], self._now)
         only_aside = sorted(set_aside.difference(moved))
         ledger.refresh_balances(self._connection, only_aside, self._now, to_be_planned=False)
-        change_of = feed.note_changes(self._connection, sorted(changed), self._now)
+        feed.note_changes(self._connection, sorted(changed), self._now)
         shown = {one.seen.member for one in self._taken if one.seen.member is not None}
-        change_of |= feed.newest_changes(self._connection, shown.difference(change_of))
         scopes.seen(self._connection, self._device.store, shown, self._now)
-        rows, outcomes = [], []
-        for one in self._taken:
-            change = None if one.seen.member is None else change_of.get(one.seen.member)
-            rows.append(self._row(one, change))
-            outcomes.append((_outcome(one.entry.seq, one.seen.code, one.seen.detail), change))
-        insert_rows(self._connection, tables.entries, rows)
+        insert_rows(self._connection, tables.entries, [self._row(one) for one in self._taken])
         self._set_aside([one for one in self._taken if one.seen.code == "quarantined" or one.seen is _HELD])
-        return outcomes
+        return [(_outcome(one.entry.seq, one.seen.code, one.seen.detail), one.seen.member) for one in self._taken]
 
     def fork(self, entries: tuple[Entry, ...], detail: str) -> EpochFencedError:
         """Set the other history aside, where people see it, and fence the epoch.
@@ -479,7 +473,7 @@ class _Batch:
             "and send what is unacknowledged again"
         )
 
-    def _row(self, one: _Taken, change: int | None) -> dict[str, Any]:
+    def _row(self, one: _Taken) -> dict[str, Any]:
         erased = one.entry.seq in self._erased
         return {
             "epoch": self._epoch,
@@ -495,7 +489,7 @@ class _Batch:
             "h": one.h.hex(),
             "code": one.seen.code,
             "detail": one.seen.detail or None,
-            "change": change,
+            "member": one.seen.member,
             "received_at": self._now,
         }
 

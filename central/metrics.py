@@ -61,12 +61,12 @@ def _of_registers(connection: Connection) -> Iterator[Metric]:
 
 
 def _of_centre(connection: Connection) -> Iterator[Metric]:
-    epochs, changes, receipts, aside = tables.epochs.c, tables.changes.c, tables.receipts.c, tables.quarantine.c
+    epochs, receipts, aside = tables.epochs.c, tables.receipts.c, tables.quarantine.c
     taken = connection.execute(select(func.coalesce(func.sum(epochs.acked_through), 0))).scalar_one()
     yield CounterMetricFamily("tillside_entries", "Entries of registers that were acknowledged.", value=float(taken))
     placed = connection.execute(select(tables.centre.c.feed_pos)).scalar_one()
     yield GaugeMetricFamily("tillside_feed_position", "The position of the newest change.", value=float(placed))
-    unplaced = select(func.count()).select_from(tables.changes).where(changes.pos.is_(None))
+    unplaced = select(func.count()).select_from(tables.changes)
     yield GaugeMetricFamily(
         "tillside_changes_unplaced",
         "Changes that the sequencer has not given a position yet.",

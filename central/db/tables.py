@@ -181,7 +181,7 @@ entries = Table(
     Column("h", String(64), nullable=False),
     Column("code", String(16), nullable=False),
     Column("detail", Text),
-    Column("change", BigInteger),
+    Column("member", String(64)),
     Column("received_at", Moment, nullable=False),
     Column("digest", String(64)),
     Index("ix_entries_key", "key"),
@@ -636,13 +636,12 @@ variances = Table(
 
 # ---- what goes down to registers
 
-# Committed changes; the sequencer gives `pos`.
+# Members whose row changed, until the sequencer gives that a position in `feed`.
 changes = Table(
     "changes",
     metadata,
     Column("id", Serial, primary_key=True),
-    Column("member", String(64), nullable=False, index=True),
-    Column("pos", BigInteger, index=True),
+    Column("member", String(64), nullable=False),
     Column("created_at", Moment, nullable=False),
     sqlite_autoincrement=True,
 )

@@ -607,5 +607,4 @@ def _program(centre: RunningCentre) -> Any:
 async def _placed(centre: RunningCentre) -> list[Any]:
     """Places what waits, as the server does by itself; returns what is still without a position."""
     centre.place(NOON)
-    changes = tables.changes
-    return list(centre.read(lambda c: c.execute(changes.select().where(changes.c.pos.is_(None))).all()))
+    return list(centre.read(lambda c: c.execute(tables.changes.select()).all()))

@@ -230,9 +230,9 @@ def _placed(database: Database) -> None:
 
 def take_positions(connection: Connection) -> None:
     """Give positions as a centre might that takes them from a sequence, in the transaction that makes the change."""
-    connection.exec_driver_sql("UPDATE changes SET pos = nextval('positions') WHERE pos IS NULL")
-    newest = "(SELECT max(changes.pos) FROM changes WHERE changes.member = feed.member)"
-    connection.exec_driver_sql(f"UPDATE feed SET pos = {newest} WHERE pos < {newest}")
+    changed = "member IN (SELECT changes.member FROM changes)"
+    connection.exec_driver_sql(f"UPDATE feed SET pos = nextval('positions') WHERE {changed}")
+    connection.exec_driver_sql("DELETE FROM changes")
 
 
 def _newest_told(database: Database) -> None:

@@ -64,7 +64,7 @@ async def test_what_another_process_committed_is_placed_at_start(data: Path) -> 
     await started
     centre = RunningCentre(DataFolder(data), started.result(), None, lambda: NOON)  # type: ignore[arg-type]
     # Then they have one as soon as it serves
-    assert [row.pos for row in centre.read(lambda c: c.execute(tables.changes.select()).all())] == [1, 2, 3]
+    assert [row.pos for row in centre.read(lambda c: c.execute(tables.feed.select()).all())] == [1, 2, 3]
     centre.database.close()
     stop.set()
     await running
