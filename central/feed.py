@@ -97,9 +97,7 @@ def place_changes(connection: Connection, now: datetime) -> Placed:
     """
     changes, scoped = tables.changes, tables.scope_members
     found = connection.execute(
-        select(changes.c.id, changes.c.member)
-        .order_by(changes.c.id)
-        .limit(PLACED_AT_ONCE)
+        select(changes.c.id, changes.c.member).order_by(changes.c.id).limit(PLACED_AT_ONCE)
     ).all()
     moved = connection.execute(
         select(scoped.c.member, scoped.c.store)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -24,6 +25,7 @@ from central.plausible import implausible
 from central.receipts import Seen
 from central.states import Carried
 from central.stored import StoredReceipt
+from central.unmapped import Counted
 from central.variances import Compared, compared
 from loyalty.canonical import Holding, Position, facts_at, position_of
 from loyalty.evaluate import TooManyPointsError, earned, earns
@@ -41,11 +43,35 @@ from loyalty.schedule import in_force_at
 from sync.records import AttachBody, ReceiptBody, RedeemBody
 
 
+class Sale(Struct, frozen=True, kw_only=True):
+    """A receipt that came, and what can be said of it before others are kept from its member."""
+
+    body: ReceiptBody
+    keys: tuple[str, ...]
+    names: frozenset[str]
+    position: Position
+    facts: dict[str, Any]
+    counted: tuple[Counted, ...]
+
+
+def sale_of(body: ReceiptBody, now: datetime) -> Sale:
+    """Raises whatever is wrong with the receipt; then it is to be applied by itself, where it is set aside."""
+    receipt = body.receipt
+    return Sale(
+        body=body,
+        keys=identity_keys(receipt),
+        names=frozenset(originals.names_of(receipt)),
+        position=position_of(receipt, now),
+        facts=receipts.facts_of(receipt),
+        counted=unmapped.counted_of(receipt),
+    )
+
+
 class FreshReceipt(Struct, frozen=True, kw_only=True):
     """A receipt to be stored, its evaluation, and what its register hears of it."""
 
+    sale: Sale
     stored: StoredReceipt
-    keys: tuple[str, ...]
     ledger_rows: tuple[dict[str, Any], ...]
     variance: Compared | None
     seen: Seen
@@ -71,12 +97,13 @@ class _Going(Struct, kw_only=True):
 class Books:
     """What a batch needs to know of receipts, members and programs, read once."""
 
-    def __init__(self, connection: Connection, device: str, bodies: Sequence[ReceiptBody], now: datetime) -> None:
+    def __init__(self, connection: Connection, device: str, sales: Sequence[Sale], now: datetime) -> None:
         self._device = device
         self._now = now
         self._enrolled_at = enrolled_at(connection, device)
-        keys = {key for body in bodies for key in identity_keys(body.receipt)}
-        names = keys.union(*(originals.names_of(body.receipt) for body in bodies))
+        bodies = [sale.body for sale in sales]
+        keys = {key for sale in sales for key in sale.keys}
+        names = keys.union(*(sale.names for sale in sales))
         codes = {normal_code(body.receipt.member.code) for body in bodies if body.receipt.member}
         self._known = set(_matching(connection, tables.receipt_keys.c.key, keys))
         self._connection, self._names = connection, names
@@ -101,17 +128,16 @@ class Books:
         self._going = _going(connection, self._facts, self._scope) if self._keeps_states else {}
         self._ahead: dict[str, _Going] = {}
 
-    def fresh(self, body: ReceiptBody) -> FreshReceipt | None:
+    def fresh(self, sale: Sale) -> FreshReceipt | None:
         """The receipt with its evaluation; None where it is not plain."""
+        body, position = sale.body, sale.position
         receipt = body.receipt
-        keys = identity_keys(receipt)
-        position = position_of(receipt, self._now)
         holding = in_force_at(self._schedule, position[0])
         if holding is None or parts_of(receipt)[1] is not None:
             return None
         if self._wrong_time(receipt) is not None:
             return None
-        if not self._known.isdisjoint(keys) or not self._awaited.isdisjoint(originals.names_of(receipt)):
+        if not self._known.isdisjoint(sale.keys) or not self._awaited.isdisjoint(sale.names):
             return None
         holder = self._holder(body)
         held = holder.refuses(receipt)
@@ -124,8 +150,8 @@ class Books:
         entries = self._entries(stored, position, holding) if member is not None else ()
         self.note(body)
         return FreshReceipt(
+            sale=sale,
             stored=stored,
-            keys=keys,
             ledger_rows=tuple(ledger.row_of(entry, member or "", holding.hash, self._now) for entry in entries or ()),
             variance=None if entries is None else _compared(stored, entries),
             seen=Seen(
@@ -198,14 +224,14 @@ def keep(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[st
     Unique keys go in their own order: two batches that hold the same receipts never wait for each other.
     """
     by_key = sorted(fresh, key=lambda one: one.stored.key)
-    insert_rows(connection, tables.receipts, [receipts.row_of(one.stored) for one in by_key])
-    keys = sorted((key, one.stored.key) for one in fresh for key in one.keys)
+    insert_rows(connection, tables.receipts, [receipts.row_of(one.stored, one.sale.facts) for one in by_key])
+    keys = sorted((key, one.stored.key) for one in fresh for key in one.sale.keys)
     insert_rows(connection, tables.receipt_keys, [{"key": key, "receipt": receipt} for key, receipt in keys])
     insert_rows(connection, tables.ledger, [row for one in fresh for row in one.ledger_rows])
     variances.note(connection, [one.variance for one in fresh if one.variance is not None], now)
     states.save(connection, carried)
     vouchers.fill_cards(connection, {member: one.counters for member, one in carried.items()}, now)
-    unmapped.note(connection, ((None, one.stored.receipt) for one in fresh), now)
+    unmapped.note_counted(connection, chain.from_iterable(one.sale.counted for one in fresh), now)
 
 
 def _going(connection: Connection, known: Iterable[str], scope: Scope) -> dict[str, _Going]:

@@ -39,7 +39,7 @@ from central.db import tables
 from central.db.dialects import give_way
 from central.db.sets import insert_rows
 from central.devices import Device, close_epoch, device_of, first_use, is_shared, locked_device
-from central.fresh import Books, FreshReceipt
+from central.fresh import Books, FreshReceipt, Sale
 from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
@@ -71,7 +71,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Applied(Struct, frozen=True, kw_only=True):
-    """Where the chain stands after the batch, and each outcome with whom it is about, whose change is still unplaced."""
+    """Where the chain stands after the batch, and of each entry the outcome and whom it is about, still unplaced."""
 
     acked_through: int
     chain_hash: str
@@ -257,11 +257,12 @@ class _Batch:
     def _take_all(self) -> None:
         """Apply the entries in their order: runs of plain receipts together, all others one by one."""
         self._without_erased()
+        sales = [_sale(new.body, self._now) for new in self._new]
         books: Books | None = None
-        for index, new in enumerate(self._new):
-            if isinstance(new.body, ReceiptBody):
-                books = books or self._books(self._new[index:])
-                if (plain := _plain(books, new.body)) is not None:
+        for index, (new, sale) in enumerate(zip(self._new, sales, strict=True)):
+            if sale is not None:
+                books = books or self._books(sales[index:])
+                if (plain := _plain(books, sale)) is not None:
                     self._plain.append((new, plain))
                     continue
             self._flush(books)
@@ -272,10 +273,10 @@ class _Batch:
                 self._note(new, books)
         self._flush(books)
 
-    def _books(self, new: Iterable[_New]) -> Books:
+    def _books(self, sales: Iterable[Sale | None]) -> Books:
         """What these need to know; whom an entry before them touched is folded anew at the end."""
-        bodies = [one.body for one in new if isinstance(one.body, ReceiptBody)]
-        books = Books(self._connection, self._device.id, bodies, self._now)
+        some = [sale for sale in sales if sale is not None]
+        books = Books(self._connection, self._device.id, some, self._now)
         books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
         return books
 
@@ -513,9 +514,16 @@ class _Batch:
         insert_rows(self._connection, tables.quarantine, rows)
 
 
-def _plain(books: Books, body: ReceiptBody) -> FreshReceipt | None:
+def _sale(body: Body | Fault, now: datetime) -> Sale | None:
     try:
-        return books.fresh(body)
+        return fresh.sale_of(body, now) if isinstance(body, ReceiptBody) else None
+    except Exception:  # noqa: BLE001 - applied by itself instead, where it is set aside with its reason
+        return None
+
+
+def _plain(books: Books, sale: Sale) -> FreshReceipt | None:
+    try:
+        return books.fresh(sale)
     except Exception:  # noqa: BLE001 - applied by itself instead, where it is set aside with its reason
         return None
 

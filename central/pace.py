@@ -16,7 +16,7 @@ FRESH_ENTRIES: Final = 20
 # An answer to a backlog's batch should take about this long, whoever else waits: a register gives up after 10 s of
 # silence, and what a batch costs by itself is that of a hundred entries, so that small ones make a slow centre slower.
 ANSWER_S: Final = 2.0
-MAX_CREDIT: Final = 500
+MAX_CREDIT: Final = 2_000
 MIN_CREDIT: Final = 100
 # Backlogs that are taken in at the same time: while one waits for the database, the others have the one processor that
 # this process uses. The other writers are for fresh sales.

@@ -167,9 +167,9 @@ def stored_of(body: ReceiptBody, *, device: str, member: str | None, state: str,
     )
 
 
-def row_of(stored: StoredReceipt) -> dict[str, Any]:
-    """The row of a receipt seen for the first time."""
-    return _facts(stored.receipt) | {
+def row_of(stored: StoredReceipt, facts: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The row of a receipt seen for the first time; `facts` are those of the receipt, where they are at hand."""
+    return (facts or facts_of(stored.receipt)) | {
         "key": stored.key,
         "device": stored.device,
         "member": stored.member,
@@ -278,7 +278,7 @@ def _rewrite(
         return frozenset()
     if new:
         connection.execute(insert(tables.receipt_keys), [{"key": key, "receipt": known.key} for key in new])
-    facts = _facts(receipt) | {"member": member}
+    facts = facts_of(receipt) | {"member": member}
     if receipt.member is UNSET:
         facts["code"] = known.code  # an `attach` gave it, no print says it
     connection.execute(update(tables.receipts).where(tables.receipts.c.key == known.key).values(facts))
@@ -353,7 +353,7 @@ def _now(connection: Connection, key: str) -> tuple[str | None, str]:
     return row.member, row.state
 
 
-def _facts(receipt: Receipt) -> dict[str, Any]:
+def facts_of(receipt: Receipt) -> dict[str, Any]:
     """The columns that repeat facts of the receipt, to find it by."""
     return {
         "kind": receipt.kind,

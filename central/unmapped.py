@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -84,15 +84,25 @@ class UnmappedReport(Struct, frozen=True, kw_only=True):
     unmapped: tuple[UnmappedGoods, ...]
 
 
-# What tells goods apart, as it stands on a line, with the receipt's currency.
+# What tells goods apart: the receipt's currency, and of a line its description, SKU, GTIN, tax labels, department.
 _Printed = tuple[Any, ...]
 
 
-class _Sum:
-    __slots__ = ("currency", "goods", "lines", "turnover_minor")
+class Counted(NamedTuple):
+    """An unmapped line as it counts: 1, or -1 where it is taken back."""
 
-    def __init__(self, goods: Goods | None, currency: str) -> None:
-        self.goods = goods
+    printed: _Printed
+    lines: int
+    turnover_minor: int
+
+
+class _Sum:
+    """Lines of the same goods, as they are `printed` on the first; None for all goods that are not told apart."""
+
+    __slots__ = ("currency", "lines", "printed", "turnover_minor")
+
+    def __init__(self, printed: _Printed | None, currency: str) -> None:
+        self.printed = printed
         self.currency = currency
         self.lines = self.turnover_minor = 0
 
@@ -109,15 +119,44 @@ def note(
     max_goods: int = MAX_GOODS,
 ) -> None:
     """Take receipts as they are now in place of what they were before (None for one that is new)."""
-    printed: dict[_Printed, _Sum] = {}
-    for before, after in changes:
-        _add(printed, before, -1)
-        _add(printed, after, 1)
+    counted = (
+        line
+        for before, after in changes
+        for line in (*(counted_of(before, -1) if before is not None else ()), *counted_of(after))
+    )
+    note_counted(connection, counted, now, max_goods=max_goods)
+
+
+def counted_of(receipt: Receipt, sign: Literal[1, -1] = 1) -> tuple[Counted, ...]:
+    """A receipt's unmapped lines; none of one that is not final."""
+    if receipt.status != "final":
+        return ()
+    currency = receipt.currency
+    return tuple(
+        Counted(
+            (currency, line.description, line.sku, line.gtin, line.tax_labels, line.department),
+            sign,
+            sign * line.amount_minor,
+        )
+        for line in receipt.lines
+        if not (line.voided or line.mapped)
+    )
+
+
+def note_counted(
+    connection: Connection, counted: Iterable[Counted], now: datetime, *, max_goods: int = MAX_GOODS
+) -> None:
+    """Add to the sums of goods: the same goods come often, most in the same words."""
+    printed: dict[_Printed, list[int]] = {}
+    for told_by, lines, minor in counted:
+        if (one := printed.get(told_by)) is None:
+            printed[told_by] = [lines, minor]
+        else:
+            one[0] += lines
+            one[1] += minor
     sums: dict[str, _Sum] = {}
-    for one in printed.values():
-        same = sums.setdefault(_key(one.goods, one.currency), one)
-        if same is not one:
-            same.add(one.lines, one.turnover_minor)
+    for told_by, (lines, minor) in printed.items():
+        sums.setdefault(_key(told_by), _Sum(told_by, told_by[0])).add(lines, minor)
     moved = {key: one for key, one in sorted(sums.items()) if one.lines or one.turnover_minor}
     if not moved:
         return
@@ -187,36 +226,22 @@ def _cells(goods: Goods) -> dict[str, str]:
     return {column: f"'{cell}" if cell.startswith(FORMULA_SIGNS) else cell for column, cell in cells.items()}
 
 
-def _add(sums: dict[_Printed, _Sum], receipt: Receipt | None, sign: int) -> None:
-    """Count a receipt's lines by what is printed on them: the same goods come often, most in the same words."""
-    if receipt is None or receipt.status != "final":
-        return
-    currency = receipt.currency
-    for line in receipt.lines:
-        if line.voided or line.mapped:
-            continue
-        told_by = (currency, line.description, line.sku, line.gtin, line.tax_labels, line.department)
-        one = sums.get(told_by)
-        if one is None:
-            one = sums[told_by] = _Sum(_goods_of(line), currency)
-        one.lines += sign
-        one.turnover_minor += sign * line.amount_minor
-
-
-def _goods_of(line: Line) -> Goods:
+def _goods_of(printed: _Printed) -> Goods:
+    _, description, sku, gtin, tax_labels, department = printed
     return Goods(
-        name=(line.description or "")[:MAX_NAME_CHARS],
-        sku=line.sku or "",
-        gtin=line.gtin or "",
-        tax_labels=line.tax_labels,
-        department=line.department or "",
+        name=(description or "")[:MAX_NAME_CHARS],
+        sku=sku or "",
+        gtin=gtin or "",
+        tax_labels=tax_labels,
+        department=department or "",
     )
 
 
 @lru_cache(_KEYS_KEPT)
-def _key(goods: Goods, currency: str) -> str:
+def _key(printed: _Printed) -> str:
     """The same for all spellings of a name."""
-    told_by = (currency, normal_name(goods.name), goods.sku, goods.gtin, sorted(goods.tax_labels), goods.department)
+    goods = _goods_of(printed)
+    told_by = (printed[0], normal_name(goods.name), goods.sku, goods.gtin, sorted(goods.tax_labels), goods.department)
     return hashlib.sha256(msgspec.json.encode(told_by)).hexdigest()
 
 
@@ -240,7 +265,7 @@ def _insert(connection: Connection, sums: dict[str, _Sum], now: datetime) -> Non
         {
             "key": key,
             "currency": one.currency,
-            "goods": msgspec.json.encode(one.goods),
+            "goods": msgspec.json.encode(None if one.printed is None else _goods_of(one.printed)),
             "lines": one.lines,
             "turnover_minor": one.turnover_minor,
             "last_seen": now,

@@ -48,6 +48,7 @@ from sync.steps import (
     Wait,
 )
 from sync.wire import (
+    FIRST_ENTRIES,
     MAX_ENTRIES,
     AllowancesResponse,
     ChangesResponse,
@@ -105,7 +106,7 @@ class Session:
         self._problems: dict[ProblemCode, Problem] = {}
         self._centre_epoch: str | None = None
         self._epoch_due = self._all_kept = False
-        self._credit = self._batch_cap = MAX_ENTRIES
+        self._credit, self._batch_cap = FIRST_ENTRIES, MAX_ENTRIES
         self._resend_from: int | None = None
         self._digest_of: int | None = None  # the entry whose body is not taken
         self._up_last = False
@@ -316,7 +317,7 @@ class Session:
         self._epoch_due = self._all_kept = False
         self._allowances.go_on()
         self._resend_from = self._digest_of = None
-        self._credit = MAX_ENTRIES
+        self._credit = FIRST_ENTRIES
         return True
 
     def _acknowledged(self, step: SendBatch, answer: IngestResponse, held: Held, now: float, chance: float) -> bool:

@@ -204,11 +204,11 @@ async def test_what_is_not_one_whole_frame_is_refused(register: Register, what: 
 
 
 async def test_more_entries_than_a_batch_may_hold_are_refused(register: Register) -> None:
-    for _ in range(501):
+    for _ in range(2001):
         register.write("signal", '{"what":"c"}', key="k")
     request = register.request("POST", "/v1/ingest", register.batch())
     answer = await register.send(request.sign(register.device.id, register.device.key))
-    require(answer.status == 422, "limits", f"A batch held 501 entries; the centre answered {answer}; 422 is due.")
+    require(answer.status == 422, "limits", f"A batch held 2,001 entries; the centre answered {answer}; 422 is due.")
     all_accepted(await register.ingest(1, 500), "limits", "A batch held 500 entries")
 
 

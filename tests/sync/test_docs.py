@@ -94,8 +94,8 @@ def test_every_shape_is_shown_with_all_its_keys(before: str, shapes: list[type[S
         f"at most {wire.MAX_BODY_BYTES // MIB} MiB as it travels and at most {wire.MAX_BODY_BYTES // MIB} MiB once",
         f"| a body of enrol, epochs, heartbeat | {routes.SMALL_BODY_BYTES // KIB} KiB | 413 |",
         f"| {enrolling.MAX_ANSWER_BYTES // KIB} KiB | the register ends the attempt |",
-        f"| entries of a batch | {wire.MAX_ENTRIES} | 422 |",
-        f"at most {wire.MAX_ENTRIES}\nentries",
+        f"| entries of a batch | {wire.MAX_ENTRIES:,}; {wire.FIRST_ENTRIES} without a `credit` for more | 422 |",
+        f"at most {wire.MAX_ENTRIES:,}\nentries, {wire.FIRST_ENTRIES} until",
         f"| {reading.MAX_BATCH_BYTES // MIB} MiB, or one entry |",
         f"| ids in `also` | {MAX_ALSO} |",
         f"| a hint | {client.MAX_HINT_BYTES // KIB} KiB |",
@@ -144,7 +144,7 @@ def test_every_limit_of_our_register_is_the_codes(words: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        f"| {wire.MAX_ENTRIES} entries, {reading.MAX_BATCH_BYTES // 1024**2} MiB of bodies |",
+        f"| {wire.MAX_ENTRIES:,} entries, {reading.MAX_BATCH_BYTES // 1024**2} MiB of bodies |",
         f"| {writer.MAX_BATCH_ITEMS}, or {writer.MAX_BATCH_NS // 10**6} ms of work |",
         f"| {writer.MAX_WAITING:,} |",
         f"| {reading.MAX_LISTED:,} rows |",

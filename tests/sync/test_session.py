@@ -45,6 +45,7 @@ from sync.steps import (
     Wait,
 )
 from sync.wire import (
+    FIRST_ENTRIES,
     MAX_ENTRIES,
     AnnouncedProgram,
     Change,
@@ -316,13 +317,16 @@ def test_something_new_is_sent_at_once() -> None:
 
 def test_a_batch_never_exceeds_the_limit_or_the_credit() -> None:
     talk = Talk().settled()
-    talk.hold(queued=2000)
+    talk.hold(queued=5000)
 
+    assert talk.take(SendBatch).max_entries == FIRST_ENTRIES
+    talk.answer(acked(500, credit=9999))
+    talk.hold(next_seq=501, queued=4500)
     assert talk.take(SendBatch).max_entries == MAX_ENTRIES
-    talk.answer(acked(500, credit=20))
-    talk.hold(next_seq=501, queued=1500)
+    talk.answer(acked(2500, credit=20))
+    talk.hold(next_seq=2501, queued=2500)
 
-    assert talk.take(SendBatch) == SendBatch(first_seq=501, max_entries=20)
+    assert talk.take(SendBatch) == SendBatch(first_seq=2501, max_entries=20)
 
 
 def test_without_credit_it_waits_and_then_probes_with_one_entry() -> None:

@@ -25,7 +25,7 @@ from sync.store.purge_rows import ERASURES_THROUGH
 from sync.store.reserve import PART_OF_DISK, Disk, Reserve, ballast_of
 from sync.store.store import Store
 from sync.store.writing import Writing
-from sync.wire import MAX_ENTRIES
+from sync.wire import FIRST_ENTRIES
 from tests.faults.figures import Figures, Tell
 from tests.machine import MountDisk
 from tests.sync.centre import program, register, running_centre, utc_now
@@ -158,10 +158,10 @@ async def test_a_queue_on_a_full_disk_goes_up_whatever_the_centre_has_to_tell(sm
         async with started() as till:
             await till.until(lambda: till.loop.state.online and till.confirmed("TS00005") is not None)
         async with started(exchanging=False) as till:
-            await asyncio.gather(*(till.store.write(capturing(number)) for number in range(MAX_ENTRIES + 100)))
+            await asyncio.gather(*(till.store.write(capturing(number)) for number in range(FIRST_ENTRIES + 100)))
             filling = fill_up(small_disk)
-            await until_refused(till.store, MAX_ENTRIES + 100)
-            assert till.store.queued() > MAX_ENTRIES
+            await until_refused(till.store, FIRST_ENTRIES + 100)
+            assert till.store.queued() > FIRST_ENTRIES
             # somebody else took a part of what the ballast left: what draining frees is not room enough for sales
             (small_disk / "log").write_bytes(bytes(4 * TMPFS_BYTES // PART_OF_DISK // 2))
 
