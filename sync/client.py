@@ -38,6 +38,7 @@ from sync.errors import (
 from sync.network import Way, proxy_for, without_password
 from sync.retry import Backoff, CappedFullJitter
 from sync.signing import sign_request
+from sync.turns import PIECE
 from sync.wire import (
     MAX_BODY_BYTES,
     AllowancesRequest,
@@ -62,6 +63,7 @@ from sync.wire import (
     SnapshotResponse,
     compress,
     decompress,
+    packed,
 )
 
 # No machine that runs this program is younger than it.
@@ -190,7 +192,8 @@ class CentreClient:
         return await self._typed("POST", "/v1/epochs", EpochResponse, request)
 
     async def ingest(self, request: IngestRequest) -> IngestResponse:
-        return await self._typed("POST", "/v1/ingest", IngestResponse, request)
+        body = await asyncio.to_thread(packed, request) if len(request.entries) > PIECE else packed(request)
+        return _decoded(_accepted(await self._exchange("POST", "/v1/ingest", body)), IngestResponse)
 
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
         return await self._typed("POST", "/v1/heartbeat", HeartbeatResponse, request)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sync.records import chain_next
+from sync.turns import pieces
 from sync.wire import IngestRequest, IngestResponse
 
 # Entries whose acknowledgement is one transaction: a millisecond or two of the writer's time.
@@ -46,7 +47,8 @@ class Sent(Struct, frozen=True, kw_only=True):
 def sent_of(batch: IngestRequest) -> Sent:
     """Walks the chain through a batch."""
     reached, hashes = bytes.fromhex(batch.prev_hash), []
-    for entry in batch.entries:
-        reached = chain_next(reached, entry)
-        hashes.append(reached)
+    for piece in pieces(len(batch.entries)):
+        for index in piece:
+            reached = chain_next(reached, batch.entries[index])
+            hashes.append(reached)
     return Sent(first_seq=batch.first_seq, hashes=tuple(hashes))

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from loyalty.member import CardState, Member
 from loyalty.receipt import AwareDatetime
 from sync.compression import zstd
 from sync.records import Entry, HexDigest
+from sync.turns import pieces
 
 COMPRESS_ABOVE_BYTES = 1024
 # Receipts repeat what those before them had: the fastest level takes half the time of the usual one, and makes less.
@@ -421,6 +424,16 @@ class NobodysCode(Refusal, frozen=True, kw_only=True):
     """404 of members: nobody has this code. `card` is the state of a card of ours that has it all the same."""
 
     card: CardState | UnsetType = UNSET
+
+
+def packed(request: IngestRequest) -> bytes:
+    """A batch as JSON, made in pieces."""
+    parts = [
+        b",".join([msgspec.json.encode(request.entries[index]) for index in piece])
+        for piece in pieces(len(request.entries))
+    ]
+    whole = msgspec.json.encode(replace(request, entries=()))
+    return b"%b%b]}" % (whole.removesuffix(b"]}"), b",".join(parts))
 
 
 class BodyTooLargeError(ValueError):

@@ -40,6 +40,7 @@ from sync.store.rows import (
     StoredReceipt,
 )
 from sync.store.schema import READABLE_FROM
+from sync.turns import pieces
 from sync.wire import MAX_ENTRIES, IngestRequest, SignedProgram
 
 if TYPE_CHECKING:
@@ -461,7 +462,7 @@ class Reading:
         if live is None:
             return None
         epoch, device, base, acked, chain_hash = live
-        entries = _within(self._entries_after(base + acked, limit, base), limit_bytes)
+        entries = self._entries_after(base + acked, limit, base, limit_bytes)
         if not entries:
             return None
         return IngestRequest(
@@ -486,7 +487,7 @@ class Reading:
         if walked_from < self.kept_from() or walked_from <= int(self.meta("rewritten_through") or 0):
             return None
         before = self.walk(first_seq - 1)
-        entries = _within(self._entries_after(base + first_seq - 1, limit, base), MAX_BATCH_BYTES)
+        entries = self._entries_after(base + first_seq - 1, limit, base, MAX_BATCH_BYTES)
         return IngestRequest(
             device=device, epoch=epoch, first_seq=first_seq, prev_hash=before.hash.hex(), entries=tuple(entries)
         )
@@ -586,20 +587,28 @@ class Reading:
         live = self._live_epoch()
         return int(live[2] + live[3]) if live else 0
 
-    def _entries_after(self, number: int, limit: int, base: int) -> list[Entry]:
-        rows = self._rows(f"{_ENTRY} WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
-        return [
-            Entry(
-                seq=row[0] - base,
-                key=row[1],
-                kind=row[2],
-                hlc=row[3],
-                wall=moment(row[4]),
-                salt=row[5],
-                body=Raw(unpacked(row[6])),
-            )
-            for row in rows
-        ]
+    def _entries_after(self, number: int, limit: int, base: int, limit_bytes: int) -> list[Entry]:
+        """At most `limit`, whose bodies have at most `limit_bytes`; but one at least, if there is one."""
+        entries: list[Entry] = []
+        total = 0
+        for piece in pieces(limit):
+            rows = self._rows(f"{_ENTRY} WHERE number > ? ORDER BY number LIMIT ?", (number, len(piece)))
+            for row in rows:
+                body = unpacked(row[6])
+                total += len(body)
+                if entries and total > limit_bytes:
+                    return entries
+                entries.append(_entry(row, body, base))
+            if len(rows) < len(piece):
+                break
+            number = rows[-1][0]
+        return entries
+
+
+def _entry(row: Any, body: bytes, base: int) -> Entry:
+    return Entry(
+        seq=row[0] - base, key=row[1], kind=row[2], hlc=row[3], wall=moment(row[4]), salt=row[5], body=Raw(body)
+    )
 
 
 def _scan(row: Any) -> KeptScan:
@@ -620,13 +629,3 @@ def _state(settled: bool, code: str | None) -> EntryState:
     if code == "quarantined":
         return "quarantined"
     return "requeued" if code == "requeued" else "acknowledged"
-
-
-def _within(entries: list[Entry], limit_bytes: int) -> list[Entry]:
-    """The longest start of `entries` whose bodies fit, but at least one."""
-    total = 0
-    for index, entry in enumerate(entries):
-        total += len(entry.json)
-        if total > limit_bytes and index:
-            return entries[:index]
-    return entries
