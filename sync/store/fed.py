@@ -18,7 +18,7 @@ from loyalty.member import Member
 from sync.wire import Change, ChangesResponse
 
 # Changes of one page that go into the store in one transaction: some milliseconds of the writer's time.
-APPLIED_AT_ONCE: Final = 64
+APPLIED_AT_ONCE: Final = 32
 
 _encode = msgspec.json.Encoder().encode
 

@@ -587,8 +587,8 @@ class Reading:
         live = self._live_epoch()
         return int(live[2] + live[3]) if live else 0
 
-    def _entries_after(self, number: int, limit: int, base: int, limit_bytes: int) -> list[Entry]:
-        """At most `limit`, whose bodies have at most `limit_bytes`; but one at least, if there is one."""
+    def _entries_after(self, number: int, limit: int, base: int, limit_bytes: int | None = None) -> list[Entry]:
+        """At most `limit`, whose bodies have at most `limit_bytes` where that is given; but one, if there is one."""
         entries: list[Entry] = []
         total = 0
         for piece in pieces(limit):
@@ -596,7 +596,7 @@ class Reading:
             for row in rows:
                 body = unpacked(row[6])
                 total += len(body)
-                if entries and total > limit_bytes:
+                if limit_bytes is not None and total > limit_bytes and entries:
                     return entries
                 entries.append(_entry(row, body, base))
             if len(rows) < len(piece):
