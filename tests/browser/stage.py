@@ -56,6 +56,8 @@ class Stage:
 
     async def tell(self, state: PageState | CustomerScreen, *, lang: str = "") -> None:
         """Returns when the page has been drawn with it, in its language or the one that was chosen there."""
+        while not self._sockets.empty():
+            await self.reopened()  # on a slow machine the page called the register silent, and connected anew
         assert self._socket is not None
         self._socket.send(msgspec.json.encode(state).decode())
         await self.page.evaluate(DRAWN)
