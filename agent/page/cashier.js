@@ -15,10 +15,6 @@ const body = document.body;
 const kept = (name, otherwise) => {
   try { return localStorage.getItem(name) ?? otherwise; } catch { return otherwise; }
 };
-export const keep = (name, value) => {
-  try { localStorage.setItem(name, value); } catch { /* it holds until the page is closed */ }
-  chosen[name] = value;
-};
 export const chosen = { language: kept("language", ""), sounds: kept("sounds", "on"), keys: kept("keys", "on") };
 
 export let words = null;
@@ -59,8 +55,7 @@ export async function show() {
 }
 
 const ended = (name, ending = "") => say(name, { ending }).replace(ending ? "" : " …", ""); // of a short code nothing is told
-const cardName = (ending) => ended("card", ending);
-export const nameOf = (customer) => customer?.member?.name ?? cardName(customer?.ending);
+export const cardName = (ending) => ended("card", ending);
 const placeOf = ({ store, register }) => (store && register ? say("place", { store, register }) : say("place_unknown"));
 export const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
 
@@ -223,7 +218,10 @@ const secondsSince = (time) => Math.max(0, (Date.now() - Date.parse(time)) / 100
 // Another customer leads back to the sale; who looks for the receipt of a late one may scan the card then.
 function followTurn(customer) {
   const turn = customer?.turn ?? null;
-  if (turn !== panel.turn && !["receipts", "menu"].includes(panel.name)) panel = { name: "home" };
+  if (turn !== panel.turn) {
+    if (turn !== null) saidUntil = 0; // it was about somebody else
+    if (!["receipts", "menu"].includes(panel.name)) panel = { name: "home" };
+  }
   panel.turn = turn;
 }
 
@@ -285,7 +283,8 @@ function homePanel({ customer }) {
   if (rewards.length > 0) {
     parts.push(make("div", { class: "title" }, heading(say("rewards")), make("span", { class: "soft", "aria-hidden": "true" }, say("in_points"))));
     parts.push(make("ol", { class: "choices" }, rewards.map((one, place) => rewardLine(one, place, member))));
-    const why = member.unsafe_because ? say(member.unsafe_because) : "";
+    const needs = rewards.some(({ cost, safe }) => cost && !safe);
+    const why = needs && member.unsafe_because ? say(member.unsafe_because) : "";
     if (why) parts.push(soft(say("safe", { n: member.safe_offline }), " ", why));
   } else if (near && !parts.length) parts.push(make("p", { class: "near" }, say(`progress_${near.measure}`, { n: near.missing, tier: rewardName(near) })));
   return parts;
@@ -370,7 +369,6 @@ const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
 const refusal = (status, { reason }) =>
   say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
 
-export const turnOf = () => link.state?.customer?.turn ?? -1;
 
 const invite = () => act("POST", "/v1/customer/invitation", null);
 export const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
@@ -386,7 +384,7 @@ async function scanned(texts) {
 // Whether a key did something.
 function pressed(name) {
   if (name === "Escape") return home();
-  if (name === "Enter") return press("#desk .main");
+  if (name === "Enter") return panel.name !== "home" && press("#desk .main"); // nothing is begun by it alone
   if (chosen.keys === "off" && name.length === 1) return false;
   const place = (root) => `${root} [aria-keyshortcuts="${CSS.escape(name)}"]`;
   return press(place("#desk")) || press(place("#keys"));

@@ -5,12 +5,20 @@ import { at, make } from "./dom.js";
 import { qrCode } from "./qr.js";
 import { LANGUAGES } from "./words.js";
 import {
-  MAX_KEYED, act, backButton, broughtBy, button, choice, chosen, giveText, heading, home, keep, key, link, nameOf, open,
-  panel, remove, reservedOff, rewardName, say, severalTimes, show, totalOf, turnOf, words,
+  MAX_KEYED, act, backButton, broughtBy, button, cardName, choice, chosen, giveText, heading, home, key, link, open,
+  panel, remove, reservedOff, rewardName, say, severalTimes, show, totalOf, words,
 } from "./cashier.js";
 
 const GLANCE_MS = 400; // what was there for less nobody has read
 const CONSENT_TEXT = "till-2026-11"; // the version of the words that a customer is asked by
+
+const keep = (name, value) => {
+  try { localStorage.setItem(name, value); } catch { /* it holds until the page is closed */ }
+  chosen[name] = value;
+};
+
+const nameOf = (customer) => customer?.member?.name ?? cardName(customer?.ending);
+const turnOf = () => link.state?.customer?.turn ?? -1;
 
 export const PANELS = {
   reward: rewardPanel, receipts: receiptsPanel, receipt: receiptPanel, find: findPanel, join: joinPanel,
@@ -25,8 +33,10 @@ const confirmPanel = (title, amounts, text, label, act, ...more) => [
   [amounts].flat().map((amount) => make("p", { class: "amount" }, amount)),
   make("p", {}, text),
   ...more,
-  row(button("Enter", label, () => { if (performance.now() - panel.since >= GLANCE_MS) act(); }, { class: "main", "data-first": true })),
+  row(button("Enter", label, () => { if (isRead()) act(); }, { class: "main", "data-first": true })),
 ].flat();
+
+const isRead = () => performance.now() - panel.since >= GLANCE_MS;
 
 function rewardPanel({ customer }) {
   const member = customer?.member;
@@ -166,6 +176,7 @@ function find(event) {
 
 function join(event) {
   event.preventDefault();
+  if (!isRead()) return;
   const given = { turn: turnOf(), language: words.texts.language };
   for (const name of ["short_name", "phone"]) {
     const text = at(name).value.trim();

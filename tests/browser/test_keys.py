@@ -95,6 +95,43 @@ async def test_what_is_typed_in_passing_redeems_releases_and_removes_nothing(sta
     assert stage.asked == []
 
 
+async def test_nobody_joins_by_a_stray_enter(stage: Stage) -> None:
+    await stage.tell(STATES["unknown"])
+
+    for typed in ("Enter Enter Enter", "n Enter"):
+        await stage.page.evaluate(TYPED, typed.split())
+        await stage.settle()
+        await stage.press("Escape")
+
+    assert stage.asked == []
+
+
+async def test_what_was_said_of_one_customer_is_gone_with_the_next(stage: Stage) -> None:
+    # given somebody who was removed
+    await stage.tell(STATES["member"])
+    await stage.press("Delete")
+    await stage.confirm()
+    await stage.tell(IDLE)
+    await expect(stage.page.locator("#said")).to_have_text("Removed. Scan again to bring them back.")
+
+    # when the register's own scanner reads another card
+    await stage.tell(OTHER)
+
+    await expect(stage.page.locator("#said")).to_be_empty()
+
+
+async def test_that_points_need_the_centre_is_said_where_a_reward_does(stage: Stage) -> None:
+    some = replace(ANA, unsafe_because="not_granted", safe_offline=0)
+    said = stage.page.get_by_text("0 points can be spent without the centre.")
+    await stage.tell(replace(IDLE, customer=replace(KNOWN, member=some)))
+    await expect(said).to_be_visible()
+
+    # those that go by the balance, and full cards, need no points that were set aside
+    free = tuple(one for one in ANA.rewards if one.safe)
+    await stage.tell(replace(IDLE, customer=replace(KNOWN, member=replace(some, rewards=free))))
+    await expect(said).to_have_count(0)
+
+
 async def test_a_reward_is_had_several_times_at_once_as_far_as_it_can_be(stage: Stage) -> None:
     stage.answers["/v1/customer/rewards"] = (201, {"reward": "r5"})
     await stage.tell(STATES["member"])
