@@ -27,9 +27,10 @@ class Route(Struct, frozen=True, kw_only=True):
     """One operation: what it is for, what it answers, and who may ask.
 
     `answer` is None where there is no JSON in the answer, several where it may be of each; `body` has the shapes that
-    the request may be of, if any; `query` names the query parameters it needs, `optional` and `headers` those it can do
-    without; `page` is true where the cashier page may ask too, not only the command line; `display` where the customer
-    view may; `pos` where a POS with its token may; `open` where anyone on this machine may.
+    the request may be of, if any, and `may_be_empty` says that it can do without; `query` names the query parameters
+    it needs, `optional` and `headers` those it can do without; `page` is true where the cashier page may ask too, not
+    only the command line; `display` where the customer view may; `pos` where a POS with its token may; `open` where
+    anyone on this machine may.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Route(Struct, frozen=True, kw_only=True):
     summary: str
     answer: type[Struct] | tuple[type[Struct], ...] | None = None
     body: tuple[type[Struct], ...] = ()
+    may_be_empty: bool = False
     status: int = 200
     query: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
@@ -115,7 +117,8 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
     }
     if route.body:
         schema = _any_of(route.body, schema_of)
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schema}}
+        operation["requestBody"] = {"required": not route.may_be_empty, "content": content}
     names += [(name, "header", False) for name in route.headers]
     if names:
         operation["parameters"] = [

@@ -36,6 +36,7 @@ class SaleRoutes:
                 handler=self._open,
                 summary="Opens a sale, with its basket so far or without.",
                 body=(BasketGiven,),
+                may_be_empty=True,
                 answer=SaleReport,
                 status=201,
                 headers=_KEY,
