@@ -244,10 +244,10 @@ export function home() {
 const PANELS = { home: homePanel };
 
 // What a cashier opens is fetched once the page is there: nobody waits for it.
-let fetched = null, prepare = null;
+let fetched = null, prepare = null, sound = null;
 function fetchPanels() {
   fetched ??= import("./panels.js").then(
-    (module) => { Object.assign(PANELS, module.PANELS); show(); return true; },
+    (module) => { Object.assign(PANELS, module.PANELS); sound = module.sound; show(); return true; },
     () => { fetched = null; return false; }, // the register is away: it is asked for again
   );
   return fetched;
@@ -397,14 +397,8 @@ function press(selector) {
 }
 
 // Where something needs a look; a scanner beeps for the rest itself.
-let audio = null;
 function beep() {
-  if (chosen.sounds !== "on" || !navigator.userActivation?.hasBeenActive) return;
-  audio ??= new AudioContext();
-  const tone = new OscillatorNode(audio, { frequency: 330 });
-  tone.connect(new GainNode(audio, { gain: 0.08 })).connect(audio.destination);
-  tone.start();
-  tone.stop(audio.currentTime + 0.2);
+  if (chosen.sounds === "on" && navigator.userActivation?.hasBeenActive) fetchPanels().then(() => sound?.());
 }
 
 // What the mouse pressed does not keep the keyboard.

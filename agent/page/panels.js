@@ -190,3 +190,12 @@ async function sendJoin(given) {
   const refused = await act("POST", "/v1/customer/join", given, () => say("joined"), "phone_known");
   if (refused) open("known", { whose: refused.name, given });
 }
+
+let audio = null;
+export function sound() {
+  audio ??= new AudioContext();
+  const tone = new OscillatorNode(audio, { frequency: 330 });
+  tone.connect(new GainNode(audio, { gain: 0.08 })).connect(audio.destination);
+  tone.start();
+  tone.stop(audio.currentTime + 0.2);
+}
