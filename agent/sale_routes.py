@@ -129,7 +129,7 @@ class SaleRoutes:
         )
 
     async def _open(self, request: web.Request) -> web.Response:
-        given = await body_of(request, BasketGiven) if request.can_read_body else BasketGiven()
+        given = await body_of(request, BasketGiven) if await request.read() else BasketGiven()
         told = await self._sales.open(given, _key(request), by_page=self._party(request) == "page")
         return answer_of(told, HTTPStatus.CREATED)
 

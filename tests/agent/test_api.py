@@ -233,6 +233,14 @@ async def test_the_files_of_the_page_come_compressed_to_who_reads_that(shop: Sho
             assert await answer.read() == whole
 
 
+async def test_a_sale_is_opened_without_a_body_and_not_with_a_wrong_one(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        for told, status in ((None, 201), ([None], 422), ({"basket": {"kind": "nothing"}}, 422), ({}, 201)):
+            async with http.post(f"{served.url}/v1/sales", json=told, headers=BEARER) as answer:
+                assert answer.status == status, told
+
+
 async def test_a_body_that_trickles_in_is_not_waited_for(shop: Shop) -> None:
     served = Served(shop, body_within_s=0.1)
     async with served.running(), asyncio.timeout(WAIT_S):
