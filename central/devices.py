@@ -355,6 +355,12 @@ def heard_since(connection: Connection, since: datetime) -> frozenset[str]:
     return frozenset(connection.execute(select(columns.id).where(columns.last_contact > since)).scalars())
 
 
+def stores_of(connection: Connection) -> dict[str, str]:
+    """The store in which each device is or was."""
+    columns = tables.devices.c
+    return {row.id: row.store for row in connection.execute(select(columns.id, columns.store))}
+
+
 def places_of(connection: Connection) -> dict[str, str]:
     """Where each device is or was, as people name it: `store/register`."""
     columns = tables.devices.c

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -24,6 +25,7 @@ from central.leasing import Ahead
 from central.problems import EpochFencedError, UnreadableError
 from central.recalling import NotGrantedError, asked_back, named
 from loyalty.allowances import Place, Policy, Unit, issued_ahead, misplaced, planned, units_of
+from loyalty.meant import Meant, asks_for_whom
 from loyalty.receipt import AwareDatetime
 from loyalty.spending import beyond, taken_of
 from sync.wire import (
@@ -364,7 +366,7 @@ def _plan(connection: Connection, rows: Sequence[Row[Any]], now: datetime, rando
 def _plan_points(connection: Connection, ahead: Ahead, rows: Sequence[Row[Any]], units: Sequence[Unit]) -> None:
     granted, now, epochs, room = set[str](), ahead.now, ahead.epochs, ahead.room
     rich = sorted(row.member for row in rows)
-    places = _places(connection, rich, ahead.visits, epochs)
+    places = _open_places(connection, _places(connection, rich, ahead.visits, epochs), units, now)
     free = {row.member: row.confirmed - row.reserved for row in rows}
     for member in rich:
         held = {place.device: place for place in places[member]}
@@ -435,6 +437,27 @@ def _places(
             for device in sorted({*visits[member], *has[member]})
         ]
         for member in some
+    }
+
+
+def _open_places(
+    connection: Connection, places: dict[str, list[Place]], units: Sequence[Unit], now: datetime
+) -> dict[str, list[Place]]:
+    """The same places, closed to what the member there cannot have: rewards for other members, or other stores."""
+    published = programs.program_in_force(connection, now)
+    if published is None or not asks_for_whom(published.program):
+        return places
+    program, every = published.program, frozenset(units)
+    stores = devices.stores_of(connection)
+    stand = members.stand_of(connection, list(places))
+
+    @cache
+    def closed_to(tier: str, segments: frozenset[str], store: str) -> frozenset[Unit]:
+        return every.difference(units_of(program, now, Meant(tier=tier, segments=segments, store=store)))
+
+    return {
+        member: [replace(one, closed_to=closed_to(*stand[member], stores[one.device])) for one in theirs]
+        for member, theirs in places.items()
     }
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from central import cards, profiles
 from central.cards import AT_ONCE, CardError, CardNumber, CodeTakenError
@@ -241,6 +241,15 @@ def hold(connection: Connection, members: Iterable[str]) -> None:
     for start in range(0, len(every), AT_ONCE):
         some = among(columns.id, every[start : start + AT_ONCE])
         connection.execute(select(columns.id).where(some).order_by(columns.id).with_for_update(key_share=True)).all()
+
+
+def stand_of(connection: Connection, some: Sequence[str]) -> dict[str, tuple[str, frozenset[str]]]:
+    """The tier, reached or given, and the segments that these members have now."""
+    known, reached = tables.members.c, tables.balances.c
+    joined = tables.members.outerjoin(tables.balances, reached.member == known.id)
+    query = select(known.id, func.coalesce(reached.tier, known.tier, ""), known.segments).select_from(joined)
+    rows = connection.execute(query.where(among(known.id, some)))
+    return {member: (tier, frozenset(_segments.decode(segments))) for member, tier, segments in rows}
 
 
 def facts_of(connection: Connection, members: Sequence[str]) -> dict[str, tuple[KnownFacts, ...]]:

@@ -9,18 +9,21 @@ one of its uses, and a register takes no voucher of which it holds none. Never a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from loyalty.conditions import Condition
+from loyalty.meant import Meant, is_meant_for
 from loyalty.program import Program, Reward
 from loyalty.receipt import AwareDatetime
 
 # Registers to which the centre grants points of one member ahead.
-MAX_PLACES: Final = 16
+MAX_PLACES: Final = 32
 # Whole rewards of one member at one register.
 MAX_REWARDS: Final = 100
 
@@ -161,19 +164,28 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     registers where they shop most, or so many parts where points are money. What is beyond that stays for who asks.
     """
 
-    places: Annotated[int, Meta(ge=0, le=MAX_PLACES)] = 8
+    places: Annotated[int, Meta(ge=0, le=MAX_PLACES)] = 16
     rewards: Annotated[int, Meta(ge=1, le=MAX_REWARDS)] = 3
+
+
+class Unit(Struct, frozen=True, kw_only=True, order=True):
+    """What is dealt out at once: the `points` of one reward; `is_money` where a basket takes as many as it is worth."""
+
+    points: int
+    is_money: bool = False
 
 
 class Place(Struct, frozen=True, kw_only=True):
     """A register where a member shops: how often of late, and what it holds of theirs already.
 
-    `takes_more` where it is in contact and has room: what is set aside for it now can be spent there soon.
+    `closed_to` is what cannot be spent there. `takes_more` where it is in contact and has room: what is set aside for
+    it now can be spent there soon.
     """
 
     device: str
     visits: int
     held: int = 0
+    closed_to: frozenset[Unit] = frozenset()
     takes_more: bool = True
 
 
@@ -184,28 +196,24 @@ class Share(Struct, frozen=True, kw_only=True):
     points: int
 
 
-class Unit(Struct, frozen=True, kw_only=True, order=True):
-    """What is dealt out at once: the `points` of one reward; `is_money` where a basket takes as many as it is worth."""
-
-    points: int
-    is_money: bool = False
-
-
-def units_of(program: Program, now: datetime) -> tuple[Unit, ...]:
+def units_of(program: Program, now: datetime, meant: Meant | None = None) -> tuple[Unit, ...]:
     """What rewards cost that can be had by allowance, the dearest first; those that are over by then have none.
 
-    For whom a reward is meant is not looked at.
+    With `meant`, those that are for them and there; whether the goods are bought, or the weekday comes, is not known.
     """
+    return tuple(sorted({_unit(one) for one in _by_allowance(program, now, meant)}, reverse=True))
+
+
+def _by_allowance(program: Program, now: datetime, meant: Meant | None = None) -> Iterator[Reward]:
     today = now.astimezone(ZoneInfo(program.time_zone)).date().isoformat()
-    units = {
-        Unit(
-            points=reward.points,
-            is_money=reward.discount_minor is not UNSET and reward.max_per_receipt is UNSET,
-        )
-        for reward in program.rewards
-        if reward.points and reward.offline == "allowance" and today <= (reward.valid_until or today)
-    }
-    return tuple(sorted(units, reverse=True))
+    for reward in program.rewards:
+        is_set_aside = reward.points and reward.offline == "allowance" and today <= (reward.valid_until or today)
+        if is_set_aside and (meant is None or is_meant_for(reward.when, meant)):
+            yield reward
+
+
+def _unit(reward: Reward) -> Unit:
+    return Unit(points=reward.points, is_money=reward.discount_minor is not UNSET and reward.max_per_receipt is UNSET)
 
 
 def issued_ahead(program: Program) -> tuple[str, ...]:
@@ -213,9 +221,19 @@ def issued_ahead(program: Program) -> tuple[str, ...]:
     return tuple(one.id for one in program.rewards if one.is_leased and one.offline == "allowance")
 
 
-def ahead_of(program: Program | None, now: datetime) -> tuple[tuple[Unit, ...], frozenset[str]]:
-    """What a program has set aside ahead: points by these units, and the vouchers of which rewards."""
-    return ((), frozenset()) if program is None else (units_of(program, now), frozenset(issued_ahead(program)))
+class SetAside(Struct, frozen=True, kw_only=True):
+    """What a program has set aside ahead: points by these units, for whom, and the vouchers of which rewards."""
+
+    units: tuple[tuple[Unit, Condition | UnsetType], ...] = ()
+    issued: frozenset[str] = frozenset()
+
+
+def ahead_of(program: Program | None, now: datetime) -> SetAside:
+    """By which it is told whether another program sets other things aside."""
+    if program is None:
+        return SetAside()
+    found = {(_unit(one), one.when): None for one in sorted(_by_allowance(program, now), key=_unit)}
+    return SetAside(units=tuple(found), issued=frozenset(issued_ahead(program)))
 
 
 def planned(free: int, units: Sequence[Unit], places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:
@@ -228,7 +246,7 @@ def planned(free: int, units: Sequence[Unit], places: Sequence[Place], policy: P
     """
     best = _ranked(places)[: policy.places]
     held = [place.held for place in best]
-    for place, points in _dealt(free + sum(one.held for one in places), units, len(best), policy.rewards):
+    for place, points in _dealt(free + sum(one.held for one in places), units, best, policy.rewards):
         if 0 < points - held[place] <= free:
             free -= points - held[place]
             held[place] = points
@@ -240,24 +258,25 @@ def planned(free: int, units: Sequence[Unit], places: Sequence[Place], policy: P
 
 
 def misplaced(free: int, units: Sequence[Unit], places: Sequence[Place], policy: Policy) -> tuple[str, ...]:
-    """The registers that hold what one where the member shops more often lacks, once `free` was dealt out.
+    """The registers that hold what another one lacks, once `free` was dealt out.
 
-    A member who spends where they mostly shop is left with what lies elsewhere. Asked back, it is dealt out anew. For a
+    A member who spends where they mostly shop is left with what lies elsewhere, and one who comes to a shop anew has
+    all in those that knew them. What lies where they seldom shop goes to where they shop more often, and what a
+    register holds besides its first reward to one that has none at all. Asked back, it is dealt out anew. For a
     register that does not take more nothing is asked back: who has a reward would lose it to one that cannot give it.
     """
     ranked = _ranked(places)
     due = [0] * len(ranked)
-    for place, points in _dealt(
-        free + sum(one.held for one in places), units, min(policy.places, len(ranked)), policy.rewards
-    ):
+    best = ranked[: policy.places]
+    for place, points in _dealt(free + sum(one.held for one in places), units, best, policy.rewards):
         due[place] = points
-    lacking = [
-        place.visits for place, points in zip(ranked, due, strict=True) if place.held < points and place.takes_more
-    ]
+    least = min((unit.points for unit in units), default=0)
+    lacking = [place for place, points in zip(ranked, due, strict=True) if place.held < points and place.takes_more]
+    has_none = any(place.held < least for place in lacking)
     return tuple(
         place.device
         for place, points in zip(ranked, due, strict=True)
-        if place.held > points and lacking and place.visits < lacking[0]
+        if place.held > points and lacking and (place.visits < lacking[0].visits or (has_none and points >= least))
     )
 
 
@@ -265,15 +284,18 @@ def _ranked(places: Sequence[Place]) -> list[Place]:
     return sorted(places, key=lambda place: (-place.visits, place.device))
 
 
-def _dealt(points: int, units: Sequence[Unit], places: int, most: int) -> Iterator[tuple[int, int]]:
+def _dealt(points: int, units: Sequence[Unit], places: Sequence[Place], most: int) -> Iterator[tuple[int, int]]:
     """All these points anew: which place gets a reward next, and what it has then; none beyond `most` of a unit."""
-    if not places:
-        return
-    has = [0] * places
+    has = [0] * len(places)
     left = points
-    for size in sorted({_size(unit, points, places * most) for unit in units}, reverse=True):
+    open_to: defaultdict[int, set[int]] = defaultdict(set)
+    for unit in units:
+        able = {number for number, place in enumerate(places) if unit not in place.closed_to}
+        if able:
+            open_to[_size(unit, points, len(able) * most)] |= able
+    for size in sorted(open_to, reverse=True):
         while left >= size:
-            fewest = min(range(places), key=lambda place: has[place] // size)
+            fewest = min(sorted(open_to[size]), key=lambda place: has[place] // size)
             if has[fewest] // size >= most:
                 break
             has[fewest] += size

@@ -357,7 +357,7 @@ class Reading:
     def answered_call(self, source: str, call: str) -> AnsweredCall | None:
         """What the call with this name was answered the first time; None where it never was."""
         row = self._row("SELECT digest, answer FROM answered_calls WHERE source = ? AND call = ?", (source, call))
-        return AnsweredCall(digest=row[0], answer=bytes(row[1])) if row else None
+        return AnsweredCall(digest=row[0], answer=unpacked(bytes(row[1]))) if row else None
 
     def count_waiting(self) -> int:
         """Receipts of further sources that wait for their partners."""

@@ -57,7 +57,7 @@ class SourceRows(Reading):
         """The answer to a call, in the same commit as what the call brought."""
         self._execute(
             "INSERT INTO answered_calls (source, call, digest, answer) VALUES (?, ?, ?, ?)",
-            (source, call, digest, answer),
+            (source, call, digest, self._packer.pack(answer)),
         )
 
     def forget_answered_call(self, source: str, call: str) -> None:

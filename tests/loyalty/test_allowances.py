@@ -17,6 +17,7 @@ from loyalty.allowances import (
     Place,
     Policy,
     Refused,
+    SetAside,
     Share,
     Standing,
     Unit,
@@ -26,6 +27,7 @@ from loyalty.allowances import (
     planned,
     units_of,
 )
+from loyalty.meant import Meant
 from loyalty.program import Reward
 from tests.loyalty.receipts import MORNING
 from tests.loyalty.test_rewards import program
@@ -191,8 +193,35 @@ class TestPlanning:
             Unit(points=200),
             Unit(points=1, is_money=True),
         )
-        assert ahead_of(program(asked, gift), MORNING) == ((), frozenset("v"))
-        assert ahead_of(None, MORNING) == ((), frozenset())
+        assert ahead_of(program(asked, gift), MORNING) == SetAside(issued=frozenset("v"))
+        assert ahead_of(None, MORNING) == SetAside()
+
+    def test_a_reward_for_others_is_no_unit_of_theirs(self) -> None:
+        coffee = {"id": "coffee", "cost": 90, "piece_minor": 0, "offline": "allowance"}
+        mug = {"id": "mug", "cost": 500, "piece_minor": 0, "offline": "allowance"}
+        gold = mug | {"when": {"tier_in": ["gold"]}}
+        terms = program(coffee, gold)
+
+        assert units_of(terms, MORNING, Meant()) == (Unit(points=90),)
+        assert units_of(terms, MORNING, Meant(tier="gold")) == TWO
+        # so who publishes it for others has all dealt out anew
+        assert ahead_of(terms, MORNING) != ahead_of(program(coffee, mug), MORNING)
+        assert ahead_of(terms, MORNING) == ahead_of(program(gold, coffee), MORNING)
+
+    def test_what_cannot_be_spent_somewhere_is_not_set_aside_there(self) -> None:
+        dear, cheap = TWO
+        often = Place(device="often", visits=9, closed_to=frozenset({dear}))
+        seldom = Place(device="seldom", visits=1)
+
+        assert planned(1_090, TWO, [often, seldom], Policy()) == (
+            Share(device="often", points=90),
+            Share(device="seldom", points=1_000),
+        )
+        assert planned(1_000, ONE, [often], Policy()) == ()
+        assert planned(180, [cheap], [replace(often, closed_to=frozenset({cheap})), seldom], Policy()) == (
+            Share(device="seldom", points=180),
+        )
+        assert misplaced(0, TWO, [replace(often, held=500), seldom], Policy()) == ()
 
     def test_a_reward_that_is_over_has_nothing_set_aside_for_it(self) -> None:
         until = {"id": "a", "cost": 500, "piece_minor": 0, "offline": "allowance", "valid_until": "2026-11-22"}
@@ -291,6 +320,19 @@ class TestPlanning:
         # nor between two where they shop as often, however often that changes
         assert misplaced(0, ONE, [seldom, replace(often, visits=3)], Policy()) == ()
         assert misplaced(0, ONE, [], Policy()) == ()
+
+    def test_what_a_register_holds_besides_its_first_goes_to_one_that_has_none(self) -> None:
+        often, anew = Place(device="often", visits=9, held=1_500), Place(device="anew", visits=1)
+
+        assert misplaced(0, ONE, [often, anew], Policy()) == ("often",)
+        assert planned(1_500, ONE, [replace(often, held=0), anew], Policy()) == (
+            Share(device="often", points=1_000),
+            Share(device="anew", points=500),
+        )
+        # an only one stays where it is, and who has one already gets no second one so
+        assert misplaced(0, ONE, [replace(often, held=500), anew], Policy()) == ()
+        assert misplaced(0, ONE, [replace(often, held=2_000), replace(anew, held=500)], Policy()) == ()
+        assert misplaced(0, ONE, [often, replace(anew, takes_more=False)], Policy()) == ()
 
     def test_nothing_is_asked_back_for_a_register_that_takes_no_more(self) -> None:
         silent = Place(device="silent", visits=9, takes_more=False)
