@@ -246,13 +246,16 @@ class Chain:
         member, unsure, code = await self._who(register, chance, guest)
         amounts = [chance.randint(50, 3_000) for _ in range(chance.randint(1, 6))]
         reward = voucher = None
+        times = 1
         if member is not None and not unsure and sum(amounts) > _OFF_MINOR and (guest or chance.random() < _WANTS_ONE):
             voucher = guest.voucher if guest else self._voucher(register, member, chance)
-            reward = await self._reward(register, member, code, voucher)
+            if voucher is None and sum(amounts) > 2 * _OFF_MINOR and self._numbers % 2:
+                times = min(2, max(1, self.rewards_at(register, member)))
+            reward = await self._reward(register, member, code, voucher, times)
         await asyncio.sleep(chance.uniform(1.0, 90.0))
         # What was on the page went with the disk, if that was put away meanwhile.
         unsure |= member is not None and register.machine.disks != disk
-        receipt = self._receipt(register, amounts, _OFF_MINOR if reward is not None else 0)
+        receipt = self._receipt(register, amounts, times * _OFF_MINOR if reward is not None else 0)
         sold = Sold(receipt=receipt, register=register.machine.name, member=member, unsure=unsure)
         self._print(register, sold if reward is None else replace(sold, reward=reward, voucher=voucher))
 
@@ -335,15 +338,17 @@ class Chain:
         await asyncio.sleep(chance.uniform(0.0, _FRIEND_S))
         await self.customer(register, chance, Guest(member=self.regular(register, chance), voucher=voucher))
 
-    async def _reward(self, register: SimulatedRegister, member: str, code: str, voucher: str | None) -> str | None:
-        """Ask for the reward; the id of what the page says is given, and the cashier keys.
+    async def _reward(
+        self, register: SimulatedRegister, member: str, code: str, voucher: str | None, times: int
+    ) -> str | None:
+        """Ask for the reward, so many at once; the id of what the page says is given, and the cashier keys.
 
         A register that has not heard of a further card of somebody's gives nothing to it.
         """
         self._numbers += 1
         sale = f"S{self._numbers}"
         if voucher is None:
-            reward = await register.redeem(code, TREAT, sale)
+            reward = await register.redeem(code, TREAT, sale, times)
         else:
             reward = await register.show(code, voucher, GIFT, sale)
         shown = self.centre.vouchers[voucher].name if voucher is not None else ""

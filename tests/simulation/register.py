@@ -213,13 +213,14 @@ class SimulatedRegister:
         except (StoreError, NotFoundError, CannotSpendError):
             return None
 
-    async def redeem(self, code: str, reward: Reward, sale: str) -> str | None:
-        """A reward is chosen for the customer: its id once it is on the page, None where it was not said to be."""
+    async def redeem(self, code: str, reward: Reward, sale: str, times: int) -> str | None:
+        """A reward is chosen for the customer, so many at once: its id once it is on the page, None where it was not
+        said to be."""
 
         def drawn(writing: Writing, member: Member) -> tuple[Draw, ...]:
-            return writing.standing(member, is_sure=writing.is_sure()).drawn(reward, reward.points)
+            return writing.standing(member, is_sure=writing.is_sure()).drawn(reward, times * reward.points)
 
-        return await self._reserve(code, reward, sale, drawn)
+        return await self._reserve(code, reward, sale, drawn, times=times)
 
     async def show(self, code: str, voucher: str, reward: Reward, sale: str) -> str | None:
         """A voucher is shown for the customer, and the centre asked for it where it does not lie here."""
@@ -249,6 +250,8 @@ class SimulatedRegister:
         sale: str,
         drawn: Callable[[Writing, Member], tuple[Draw, ...]],
         voucher: str | None = None,
+        *,
+        times: int = 1,
     ) -> str | None:
         """The id of what is reserved for the sale; None where the page did not say that it is."""
         at, chosen = self.instant(), self._chance.randbytes(12).hex()
@@ -262,9 +265,9 @@ class SimulatedRegister:
                 sale=sale,
                 member=member.member,
                 reward=reward.id,
-                times=1,
-                points=reward.points,
-                discount_minor=reward.discount_minor or 0,
+                times=times,
+                points=times * reward.points,
+                discount_minor=times * (reward.discount_minor or 0),
                 draws=drawn(writing, member),
                 at=at.wall,
                 voucher=voucher,
