@@ -133,6 +133,12 @@ def moment(text: str) -> datetime:
     return msgspec.convert(text, AwareDatetime)
 
 
+# A reward asks for it several times.
+_LIVE_EPOCH = """
+SELECT epoch FROM (SELECT epoch FROM epochs ORDER BY id DESC LIMIT 1)
+WHERE epoch IS NOT (SELECT value FROM meta WHERE name = ?)"""
+
+
 class Reading:
     """Reads of one connection. `clock` tells which claims are still pending; `walked` a known place in the chain."""
 
@@ -260,8 +266,8 @@ class Reading:
 
     def live_epoch_id(self) -> str:
         """The epoch whose allowances count; empty where there is none, or it is to be left."""
-        live = self._live_epoch()
-        return live[0] if live is not None and live[0] != self.meta(EPOCH_VOID) else ""
+        row = self._row(_LIVE_EPOCH, (EPOCH_VOID,))
+        return row[0] if row else ""
 
     def _with_claims(self, balance: Balance, claims: Iterable[tuple[int, str | None, int]], held: int) -> Balance:
         """Own claims are pending until the centre confirms them; points taken back are not promised any more.
