@@ -20,6 +20,7 @@ from agent.scanner_settings import scanner_problems
 from agent.state import keeper_of, open_store
 from config.load import load_settings, settings_file
 from config.settings import Settings, SettingsError
+from drivers.relay.service import keep_alive, tell
 from loyalty.identification_checks import rule_problems
 from sync.keys import SecretError
 from sync.store.errors import StoreError
@@ -84,13 +85,19 @@ async def _run(register: Register, tell_ready: Callable[[Running], None]) -> Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    alive = asyncio.create_task(keep_alive())
 
     def ready(running: Running) -> None:
         tell_ready(running)
+        tell("READY=1")
         # What was loaded stays: walking through all of it would hold up a scan or a receipt for a tenth of a second.
         gc.freeze()
 
-    await register.run(ready, stop)
+    try:
+        await register.run(ready, stop)
+    finally:
+        alive.cancel()
+        tell("STOPPING=1")
 
 
 def _say_ready(running: Running, *, as_json: bool) -> None:

@@ -23,7 +23,9 @@ class Services(Protocol):
         """Returns once the agent is gone. Raises ServiceError."""
 
     def start(self) -> None:
-        """Starts the agent by the link `current`; one that runs is started anew. Raises ServiceError."""
+        """Has the agent started by the link `current`; one that runs is started anew. Whether it comes up is for who
+        watches it. Raises ServiceError.
+        """
 
     def renew_relay(self) -> None:
         """A relay that runs goes on with the version in use. The POS's port stays open meanwhile. Raises ServiceError
@@ -38,14 +40,14 @@ class Systemd:
         _systemctl("stop", AGENT)
 
     def start(self) -> None:
-        _systemctl("restart", AGENT)
+        _systemctl("restart", AGENT, "--no-block")
 
     def renew_relay(self) -> None:
         _systemctl("try-restart", RELAY)
 
 
-def _systemctl(verb: str, unit: str) -> None:
-    asked = ["/usr/bin/systemctl", verb, unit]
+def _systemctl(verb: str, unit: str, *options: str) -> None:
+    asked = ["/usr/bin/systemctl", *options, verb, unit]
     try:
         done = subprocess.run(asked, timeout=WITHIN_S, capture_output=True, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.shop import PROGRAM, receipt
-from tests.browser.till import Till, card, member
+from tests.browser.till import READY_WITHIN_S, Till, card, member
 
 pytestmark = pytest.mark.processes
 
@@ -62,6 +63,30 @@ async def test_not_enrolled_it_runs_keeps_and_says_so(till: Till) -> None:
     assert (code, queue["queued"]) == (0, 1)
     code, entry = await asked(till, "queue", "show", "1")
     assert entry["kind"] == "receipt"
+
+
+async def test_it_tells_systemd_when_it_answers_that_it_is_alive_and_that_it_ends(
+    till: Till, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "20000")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+
+        async def until_told(state: bytes) -> None:
+            while await asyncio.wait_for(asyncio.get_running_loop().sock_recv(systemd, 100), READY_WITHIN_S) != state:
+                pass
+
+        # when it answers, and not before
+        await till.start()
+        await until_told(b"READY=1")
+        await until_told(b"WATCHDOG=1")
+
+        # and when it is stopped
+        stopping = asyncio.create_task(till.stop())
+        await until_told(b"STOPPING=1")
+        assert await stopping == 0
 
 
 async def test_open_gives_a_one_time_address(till: Till) -> None:

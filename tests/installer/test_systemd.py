@@ -95,6 +95,15 @@ def test_the_relay_is_watched_started_again_for_ever_and_has_its_port_from_its_s
     assert str(register.printer.spool).startswith(service["Service"]["ReadWritePaths"])
 
 
+def test_the_agent_is_watched_and_started_again_for_ever() -> None:
+    unit = Unit("tillside.service")
+
+    assert (unit["Service"]["Type"], unit["Service"]["Restart"]) == ("notify", "always")
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert "WatchdogSec" in unit["Service"]
+    assert unit["Service"]["WatchdogSignal"] == "SIGKILL", "a stopped process hears no other"
+
+
 def test_both_services_are_one_user() -> None:
     relay, register = Unit("tillside-relay.service")["Service"], Unit("tillside.service")["Service"]
 

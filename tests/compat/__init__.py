@@ -1,0 +1,1 @@
+"""An older agent against the centre of now."""
