@@ -10,21 +10,17 @@ from __future__ import annotations
 import platform
 import ssl
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, ExpiredMetadataError, RepositoryError
-from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, ExpiredMetadataError, RepositoryError
+from tuf.ngclient import Updater, UpdaterConfig
 
+from agent.updating.fetching import Fetcher
 from sync.network import Way, proxy_for
 
 # An archive of one version; the package is about 30 MB.
 MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
-TIMEOUT_S: Final = 30.0
-_CHUNK_BYTES: Final = 64 * 1024
 _METADATA = "/v1/releases/metadata/"
 _TARGETS = "/v1/releases/targets/"
 
@@ -49,26 +45,29 @@ class Releases:
     def __init__(self, *, url: str, ca_pem: str, root: bytes, metadata: Path, way: Way | None = None) -> None:
         self._url = url.rstrip("/")
         way = way or Way()
-        context = ssl.create_default_context(cadata=ca_pem + way.ca_pem)
-        self._fetcher = _Fetcher(context, proxy_for(self._url, way))
+        self._context = ssl.create_default_context(cadata=ca_pem + way.ca_pem)
+        self._proxy = proxy_for(self._url, way)
         self._root = root
         self._metadata = metadata
 
     def fetch(self, version: str, folder: Path) -> Path:
-        """The proven archive of `version` in `folder`; one that is there and whole is not fetched again.
+        """The proven archive of `version` in `folder`. One that is whole there is not fetched again, and of one that
+        broke off the rest alone.
 
         Raises ReleaseUnreachableError, ReleaseRefusedError, OSError.
         """
         self._metadata.mkdir(mode=0o755, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = archive_name(version)
+        targets = self._url + _TARGETS
+        fetcher = Fetcher(self._context, self._proxy, kept_below=targets, parts=folder)
         try:
             updater = Updater(
                 str(self._metadata),
                 self._url + _METADATA,
                 target_dir=str(folder),
-                target_base_url=self._url + _TARGETS,
-                fetcher=self._fetcher,
+                target_base_url=targets,
+                fetcher=fetcher,
                 config=UpdaterConfig(app_user_agent="tillside"),
                 bootstrap=self._root,
             )
@@ -80,6 +79,10 @@ class Releases:
                     f"{name} would be {target.length} bytes; at most {MAX_ARCHIVE_BYTES} are read"
                 )
             found = updater.find_cached_target(target) or updater.download_target(target)
+            fetcher.forget()
+        except DownloadLengthMismatchError as error:
+            fetcher.forget()
+            raise ReleaseRefusedError(f"what the centre gave is longer than what was signed: {error}") from error
         except DownloadError as error:
             raise ReleaseUnreachableError(f"the releases could not be read: {error}") from error
         except ExpiredMetadataError as error:
@@ -87,41 +90,8 @@ class Releases:
                 f"what is said of releases is too old ({error}): it is held back, or this machine's clock is wrong"
             ) from error
         except RepositoryError as error:
+            fetcher.forget()
             raise ReleaseRefusedError(
                 f"what the centre says of releases is not signed as it has to be: {error}"
             ) from error
         return Path(found)
-
-
-class _Fetcher(FetcherInterface):
-    """By the standard library, on the way that the exchange takes."""
-
-    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({"https": proxy} if proxy is not None else {}),
-            urllib.request.HTTPSHandler(context=context),
-            _NoRedirects(),
-        )
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        # An enrolment names https alone.
-        request = urllib.request.Request(url, headers={"User-Agent": "tillside"})  # noqa: S310
-        try:
-            answer = self._opener.open(request, timeout=TIMEOUT_S)
-        except urllib.error.HTTPError as error:
-            raise DownloadHTTPError(str(error), error.code) from error
-        return _chunks(answer)
-
-
-def _chunks(answer: object) -> Iterator[bytes]:
-    read = answer.read  # type: ignore[attr-defined]
-    with answer:  # type: ignore[attr-defined]
-        while chunk := read(_CHUNK_BYTES):
-            yield chunk
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The centre redirects nowhere; a captive portal does."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,13 @@ import pytest
 from agent.updating.releases import ReleaseRefusedError, Releases, ReleaseUnreachableError, archive_name
 from central.release_folder import ReleaseError, ReleaseFolder, new_root_key, signer_of
 from central.server import Server
+from tests.faults.proxy import Fault, FaultyProxy
 from tests.sync.centre import Centre, running_centre
 
 PASSPHRASE = b"of a test"
 NOW = datetime.now(UTC)
 VERSION = "0.2.0"
+MEGABYTE = 1024 * 1024
 
 
 class Chain:
@@ -37,10 +40,12 @@ class Chain:
         archive.write_bytes(content)
         self.releases.publish([archive], signer_of(self.keys / "targets.pem", PASSPHRASE), now)
 
-    async def fetched(self, version: str = VERSION, *, at: str = "register", root: bytes | None = None) -> bytes:
+    async def fetched(
+        self, version: str = VERSION, *, at: str = "register", root: bytes | None = None, over: str | None = None
+    ) -> bytes:
         register = self.folder / at
         releases = Releases(
-            url=self.centre.url,
+            url=over or self.centre.url,
             ca_pem=self.centre.folder.ca_certificate.read_text(),
             root=root or self.root,
             metadata=register / "metadata",
@@ -78,6 +83,39 @@ async def test_a_tampered_archive_is_refused(chain: Chain) -> None:
     with pytest.raises((ReleaseRefusedError, ReleaseUnreachableError)):
         await chain.fetched()
     assert not list((chain.folder / "register" / "archives").iterdir())
+
+
+async def test_what_came_of_an_archive_before_the_network_broke_is_not_fetched_again(chain: Chain) -> None:
+    # Given an archive of some MB, and a network over which no connection lasts so long
+    content = secrets.token_bytes(3 * MEGABYTE)
+    chain.publish(content=content)
+    async with FaultyProxy("127.0.0.1", chain.centre.port, lambda _: Fault(cut_answer_after=MEGABYTE // 4)) as network:
+        with pytest.raises(ReleaseUnreachableError, match="broken off"):
+            await chain.fetched(over=f"https://127.0.0.1:{network.port}")
+    [part] = (chain.folder / "register" / "archives").iterdir()
+    came = part.stat().st_size
+    assert MEGABYTE < came < len(content)
+
+    # When the centre has that beginning no more
+    with chain.served("targets/*").open("r+b") as kept:
+        kept.write(bytes(came))
+
+    # Then it is whole all the same, and nothing else is left
+    assert await chain.fetched() == content
+    assert [one.name for one in (chain.folder / "register" / "archives").iterdir()] == [archive_name(VERSION)]
+
+
+@pytest.mark.parametrize("came", [b"not", b"not of it, and too long for it"])
+async def test_a_wrong_beginning_is_refused_and_forgotten(chain: Chain, came: bytes) -> None:
+    chain.publish()
+    archives = chain.folder / "register" / "archives"
+    archives.mkdir(parents=True)
+    (archives / f"{chain.served('targets/*').name}.part").write_bytes(came)
+
+    with pytest.raises(ReleaseRefusedError):
+        await chain.fetched()
+
+    assert await chain.fetched() == b"a version"
 
 
 async def test_one_that_only_the_centre_signed_is_refused(chain: Chain) -> None:
