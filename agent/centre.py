@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
+from agent.verbosity import OF_THIS_PROCESS
 from agent.view import BadgeView
 from config.settings import CentreSettings
 from loyalty.centre_config import CentreConfig
@@ -291,6 +292,7 @@ class CentreLink:
                 masked=self._masked,
                 updates=self._updates,
                 told=self._told_of_itself,
+                logs=OF_THIS_PROCESS.more_for,
                 placed=partial(self._stands_at, enrolment.device),
                 heartbeat_s=self._heartbeat_s,
             )

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Protocol
 
 import msgspec
+import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -29,6 +30,8 @@ from drivers.receipts.spool_source import SpooledJob, SpoolPosition
 from sync.store.rows import SourcePosition
 from sync.store.store import Store
 from sync.store.writing import Writing
+
+log = structlog.get_logger(__name__)
 
 
 class JobSource(Protocol):
@@ -185,7 +188,15 @@ class ReceiptIntake:
         return replace(whole, set_aside=(*given_up.set_aside, *whole.set_aside)) if given_up is not None else whole
 
     def _decoded(self, payload: bytes) -> Decoded:
-        return decode(payload, self._options())
+        decoded = decode(payload, self._options())
+        log.debug(
+            "job_read",
+            bytes=len(payload),
+            receipts=len(decoded.receipts),
+            ignored=[each.kind for each in decoded.ignored],
+            problems=[each.code for each in decoded.problems],
+        )
+        return decoded
 
     def _given_up(self, torn: Sequence[Torn]) -> Prepared:
         """Begun receipts whose rest did not come."""

@@ -109,6 +109,14 @@ class ScanIntake:
         if is_enrolment_code(event.scan):
             return self._spawn(self._enrol_by(event)) if self._enrol_by is not None else None
         code = event.scan.member
+        log.debug(
+            "scan_heard",
+            reader=event.reader,
+            symbology=event.scan.symbology,
+            characters=len(event.scan.text),
+            kind=code.kind if code is not None else None,
+            problems=event.scan.problems,
+        )
         if self._book_receipt is not None and names_receipt(event.scan):
             return self._spawn(self._book_receipt(event))
         if self._vouchers is not None and self.is_voucher(event.scan):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -310,6 +311,7 @@ class DeviceApi:
                 scope=scopes.scope_of(connection, device.store).name,
                 allowances=granting.number(connection, device.id),
                 release=releases.offered_to(connection, device.id, device.store) or msgspec.UNSET,
+                log_s=_seconds_until(device.log_until, now),
                 epoch=state.epoch,
                 acked_through=devices.mark_of(connection, device.id, state.epoch) if state.epoch else msgspec.UNSET,
                 store=device.store,
@@ -452,6 +454,11 @@ def _decoded(body: bytes, request: web.Request, expected: type[RequestType]) -> 
         raise problems.UnreadableError(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise problems.UnreadableError(str(error)) from error
+
+
+def _seconds_until(moment: datetime | None, now: datetime) -> int | msgspec.UnsetType:
+    left = 0 if moment is None else math.ceil((moment - now).total_seconds())
+    return left if left > 0 else msgspec.UNSET
 
 
 def _number(request: web.Request, name: str, *, minimum: int, maximum: int, default: int | None = None) -> int:

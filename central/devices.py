@@ -44,6 +44,10 @@ MAX_SHARED = 16
 REQUEST_IDS_KEPT = timedelta(hours=1)
 
 
+class NotInServiceError(ValueError):
+    """There is no such register, or it was revoked. The message says how to find one."""
+
+
 class NotMovedError(ValueError):
     """A register cannot stand there. The message says why."""
 
@@ -57,6 +61,7 @@ class Device(Struct, frozen=True, kw_only=True):
     epoch: str | None
     state: str | None = None
     hours: str = "[]"
+    log_until: datetime | None = None
 
 
 def token_hash(token: str) -> str:
@@ -228,6 +233,14 @@ def move(connection: Connection, device_id: str, store: str, register: str) -> N
     if there not in (None, device_id):
         raise NotMovedError(f"register {register} of store {store} is {there}; revoke that one, or name another place")
     put_at(connection, device_id, store, register)
+
+
+def log_more(connection: Connection, device_id: str, until: datetime | None) -> None:
+    """Have the register's log say everything until then; None: what matters. Raises NotInServiceError."""
+    device = find_device(connection, device_id)
+    if device is None or device.revoked:
+        raise NotInServiceError(f"no device {device_id} is in service; `tillside-central registers list` shows them")
+    connection.execute(update(tables.devices).where(tables.devices.c.id == device_id).values(log_until=until))
 
 
 def put_at(connection: Connection, device_id: str, store: str, register: str) -> None:
@@ -496,4 +509,5 @@ def _device(row: Row[Any]) -> Device:
         epoch=row.epoch,
         state=row.state,
         hours=row.hours,
+        log_until=row.log_until,
     )

@@ -239,6 +239,13 @@ class Moved(Struct, frozen=True, kw_only=True):
     register: str
 
 
+class Logging(Struct, frozen=True, kw_only=True):
+    """A register whose log says everything `until` then; None: what matters."""
+
+    device: str
+    until: datetime | None
+
+
 class Released(Struct, frozen=True, kw_only=True):
     device: str
 

@@ -128,7 +128,8 @@ class SyncLoop:
     `configured` and `mapped` are told each config and item map that comes and is kept; those kept before are for
     `kept_config` and `kept_item_map` to tell. `item_map` is the hash of the kept map. `masked` takes what named an
     erased member out of files that are not the store's. `placed` is told store and register
-    with each heartbeat, `told` is asked with each how this register is.
+    with each heartbeat, `logs` for how many seconds the log should say everything; `told` is asked with each how this
+    register is.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class SyncLoop:
         updates: Updates | None = None,
         told: Callable[[], RegisterState] | None = None,
         placed: Callable[[str, str], None] | None = None,
+        logs: Callable[[int | None], None] | None = None,
     ) -> None:
         self._store = store
         self._client = client
@@ -169,6 +171,7 @@ class SyncLoop:
         self._updates = updates or NoUpdates()
         self._told = told
         self._placed = placed
+        self._logs = logs
         self._session = Session(self._backoff, heartbeat_s)
         self._snapshots = SnapshotIntake(store, client.chunk)
         self._woken = asyncio.Event()
@@ -277,6 +280,7 @@ class SyncLoop:
             self._session.cannot_resend()
             return
         self._last_contact = self._clock()
+        _log.debug("exchanged", step=type(step).__name__)
         if isinstance(answer, HeartbeatResponse):
             self._names_erasures = answer.erasures is not UNSET
             await self._follow_schedule(answer)
@@ -284,6 +288,8 @@ class SyncLoop:
             if self._placed is not None and answer.store and answer.register:
                 self._placed(answer.store, answer.register)
             self._updates.wanted(answer.release or None)
+            if self._logs is not None:
+                self._logs(answer.log_s or None)
             for shed in (Writing.shed, Writing.drop_used_scans):
                 while await self._store.write(shed, drains=True):
                     pass

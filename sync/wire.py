@@ -338,9 +338,10 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     `schedule` are the programs that a register should hold, in order of time: receipts go by their own. `erasures` is
     the number of the newest one, `code_key` makes codes of telephone numbers and addresses (`loyalty.addresses`).
     `join_url` is where people join by telephone with a code (`loyalty.join_codes`); absent where they cannot. `scope`
-    is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted to it or
-    asked back. `release` is the version that the register should run, as far as it can prove it; absent where it is on
-    its own. `acked_through` is the mark of the `epoch` that the register named; None where that has ended. `store` and
+    is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted to it
+    or asked back. `release` is the version that the register should run, as far as it can prove it; absent where it is
+    on its own. `log_s` is for how many seconds its log should say everything; absent where it need not.
+    `acked_through` is the mark of the `epoch` that the register named; None where that has ended. `store` and
     `register` are where it stands, which may be elsewhere than it was enrolled.
     """
 
@@ -357,6 +358,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     scope: str | UnsetType = UNSET
     allowances: int | UnsetType = UNSET
     release: str | UnsetType = UNSET
+    log_s: int | UnsetType = UNSET
     epoch: str | UnsetType = UNSET
     acked_through: int | UnsetType | None = UNSET
     store: str | UnsetType = UNSET

@@ -18,6 +18,7 @@ from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.register import PageUnavailableError, Register, Running
 from agent.scanner_settings import scanner_problems
 from agent.state import keeper_of, open_store
+from agent.verbosity import OF_THIS_PROCESS
 from config.load import load_settings, settings_file
 from config.settings import Settings, SettingsError
 from drivers.relay.service import keep_alive, tell
@@ -116,10 +117,11 @@ def _warn_of_rules(settings: Settings) -> None:
         log.warning("identification_rule_doubtful", problem=str(problem))
 
 
-def log_to_stderr(least: int = logging.INFO) -> None:
-    """JSON lines from the level `least` on; standard output holds the ready line only."""
+def log_to_stderr(least: int = logging.DEBUG) -> None:
+    """JSON lines from the level `least` on, `debug` while it is asked for; standard output has the ready line only."""
     structlog.configure(
         processors=[
+            OF_THIS_PROCESS,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(serializer=_line),

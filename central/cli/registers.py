@@ -150,6 +150,25 @@ def registers_move(
     say(as_json, operations.Moved(device=device, store=store, register=register), text)
 
 
+@registers.command("log")
+def registers_log(
+    *,
+    data: Data,
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    minutes: Annotated[int, typer.Option(min=0, max=60, help="For how long; 0 ends it.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Have a register's log say everything for a while, an hour at most; nobody's codes and names stand in it."""
+    until = utc_now() + timedelta(minutes=minutes) if minutes else None
+    with opened(data, as_json) as (_, database):
+        try:
+            database.write_now(lambda connection: devices.log_more(connection, device, until))
+        except devices.NotInServiceError as error:
+            fail(as_json, str(error))
+    text = f"{device} logs everything until {until:%H:%M} UTC" if until is not None else f"{device} logs what matters"
+    say(as_json, operations.Logging(device=device, until=until), f"{text}; it hears of it within half a minute.")
+
+
 @registers.command("release")
 def registers_release(
     data: Data, device: Annotated[str, typer.Argument(help="The device's id.")], as_json: Json = False

@@ -95,7 +95,7 @@ enrolments = Table(
 # `allowances` is the newest number that one of its allowances was given; a device that `owes_report` has not said what
 # it holds since the centre was restored. `state` is what it said of itself last, `hours` its last day (central.fleet),
 # `clock_ahead_ms` what its clock is ahead of this one, `told` what an
-# alert said of it last (central.alerts).
+# alert said of it last (central.alerts), `log_until` until when its log should say everything.
 devices = Table(
     "devices",
     metadata,
@@ -123,6 +123,7 @@ devices = Table(
     Column("state", Text),
     Column("hours", Text, nullable=False, server_default="[]"),
     Column("told", String(16), nullable=False, server_default="well"),
+    Column("log_until", Moment),
 )
 
 # Releases that registers are offered, ring by ring (central.rings); `canaries` are the stores of the first, as JSON.

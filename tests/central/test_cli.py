@@ -342,6 +342,11 @@ async def test_a_centre_from_nothing_to_points_and_a_clean_stop(tmp_path: Path) 
             assert (await asyncio.to_thread(answer, *move, "2"))[0] == 0
             assert (await till.heartbeat()).store == "13"
             assert (await asyncio.to_thread(answer, *move[:-4], "d0", *move[-3:], "9"))[0] == 1
+            for minutes, logs in (("10", True), ("0", False)):
+                logs_for = ("registers", "log", *where, "--minutes", minutes)
+                assert (await asyncio.to_thread(answer, *logs_for, till.device))[0] == 0
+                assert (0 < ((await till.heartbeat()).log_s or 0) <= 600) == logs
+            assert (await asyncio.to_thread(answer, *logs_for, "d0"))[0] == 1
             _, link = await asyncio.to_thread(answer, "open", *where)
             async with session.get(link["open"], allow_redirects=False) as opened:
                 assert opened.status == 303
