@@ -19,7 +19,7 @@ from agent.cli.outcome import complain, guarded, say, say_json
 from agent.updating.services import ServiceError, Systemd
 from agent.updating.trial import Record
 from agent.updating.versions import Versions
-from agent.updating.wish import Wish, wish, wished
+from agent.updating.wish import Wish, spread, wish, wished
 from config.load import load_settings, settings_file, state_folder
 from config.settings import Settings
 from sync.program_versions import version_key
@@ -99,7 +99,7 @@ def _run(config: Path, settings: Settings, versions: Versions) -> int:
             if wanted.asked:
                 versions.remember(versions.record().asked_for(wanted.version, wanted.asked))
             else:
-                time.sleep(random.SystemRandom().uniform(0, SPREAD_S))
+                spread(random.SystemRandom().uniform(0, SPREAD_S), partial(_stands, state, wanted), time.sleep)
             if wished(state) == wanted:
                 updater.update_to(wanted.version, is_wanted=partial(_stands, state, wanted))
             done = wanted

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 WISH_FILE: Final = "update.json"
 MAX_WISH_BYTES: Final = 4096
+# How soon somebody who asks by hand is heard, while the centre's wish waits for its turn.
+LOOK_EVERY_S: Final = 2.0
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -51,6 +54,13 @@ def wish(state: Path, wanted: Wish | None) -> None:
         (state / WISH_FILE).unlink(missing_ok=True)
     else:
         write_private(state / WISH_FILE, msgspec.json.encode(wanted))
+
+
+def spread(seconds: float, stands: Callable[[], bool], sleep: Callable[[float], None]) -> None:
+    """Lets so many seconds pass, so that not all registers fetch at once; none any more once the wish is another."""
+    while seconds > 0 and stands():
+        sleep(min(LOOK_EVERY_S, seconds))
+        seconds -= LOOK_EVERY_S
 
 
 class CentreUpdates:

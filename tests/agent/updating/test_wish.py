@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from agent.updating.wish import CentreUpdates, Wish, wish, wished
+from agent.updating.wish import CentreUpdates, Wish, spread, wish, wished
 from central import releases
 from central.db import tables
 from tests.agent.updating.test_updater import NEW, OLD, Register
@@ -20,6 +20,15 @@ from tests.sync.centre import QUICK_HEARTBEAT_S, register, running_centre, utc_n
 def updates(tmp_path: Path) -> CentreUpdates:
     (tmp_path / "state").mkdir()
     return CentreUpdates(tmp_path / "state", Register(tmp_path / "opt").versions)
+
+
+@pytest.mark.parametrize(("another_after_s", "lasts_s"), [(9.0, 10.0), (1000.0, 301.0), (0.0, 0.0)])
+def test_who_asks_by_hand_does_not_wait_for_the_centres_turn(another_after_s: float, lasts_s: float) -> None:
+    slept: list[float] = []
+
+    spread(301.0, lambda: sum(slept) < another_after_s, slept.append)
+
+    assert sum(slept) == lasts_s
 
 
 @pytest.mark.parametrize("version", [OLD, "0.0.9", "latest", "../../etc", ""])
