@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from agent.access import TOKEN_BYTES, Role
 from agent.inspection import NotFoundError
-from sync.durable import sync_folder, write_private
+from sync.durable import private_folder, sync_folder, write_private
 from sync.keys import SecretError
 
 FOLDER_NAME: Final = "origin-tokens"
@@ -63,7 +63,7 @@ class OriginTokens:
         name = secrets.token_hex(_ID_BYTES)
         text = f"{name}.{secrets.token_urlsafe(TOKEN_BYTES)}"
         token = OriginToken(id=name, origin=origin, role=role, made=made, digest=_digest(text))
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._folder)
         write_private(self._file(name), msgspec.json.encode(token))
         return token, text
 

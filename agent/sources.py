@@ -14,18 +14,16 @@ from msgspec.structs import replace
 
 from agent.arrivals import ArrivalIntake
 from agent.bookkeeping import Bookkeeper
-from agent.receipts import ReceiptIntake
 from config.settings import ReceiptSettings
 from drivers.receipts.arrivals import ArrivalSource
 from drivers.receipts.decode import decode
-from drivers.receipts.folder_source import FolderReader, FolderRules
 from drivers.receipts.port import DecodeOptions
 from drivers.receipts.row_mapping import MAX_MAPPING_BYTES, MappingError, RowMapping, mapping_from
-from drivers.receipts.spool_source import SpoolReader
 from sync.store.store import Store
 
 if TYPE_CHECKING:
     from drivers.receipts.database_source import DatabaseReader
+    from drivers.receipts.folder_source import FolderReader
 
 
 class MissingExtraError(Exception):
@@ -50,14 +48,17 @@ def intake_of(
 ) -> Intake:
     """The intake of one source that is read, for one start."""
     if settings.spool is not None:
+        # What the relay writes is read by what Windows does not have.
+        from agent.receipts import ReceiptIntake  # noqa: PLC0415
+        from drivers.receipts.spool_source import SpoolReader  # noqa: PLC0415
+
         return ReceiptIntake(
             source=SpoolReader(settings.spool), books=books, store=store, options=options, scans_taken=scans_taken
         )
     if settings.database is not None:
         source: ArrivalSource = _database(settings, options)
         return ArrivalIntake(source=source, books=books, store=store, options=options, scans_taken=scans_taken)
-    assert settings.folder is not None  # noqa: S101 — `config` has checked that one kind is named
-    source = FolderReader(settings.folder, _folder_rules(settings))
+    source = _folder(settings)
     mapping = _mapping(settings.mapping) if settings.mapping is not None else None
     return ArrivalIntake(
         source=source,
@@ -68,14 +69,18 @@ def intake_of(
     )
 
 
-def _folder_rules(settings: ReceiptSettings) -> FolderRules:
-    return FolderRules(
+def _folder(settings: ReceiptSettings) -> FolderReader:
+    from drivers.receipts.folder_source import FolderReader, FolderRules  # noqa: PLC0415 - not on Windows
+
+    assert settings.folder is not None  # noqa: S101 — `config` has checked that one kind is named
+    rules = FolderRules(
         pattern=settings.pattern,
         complete=settings.complete,
         settle_ms=settings.settle_ms,
         temporary=settings.temporary,
         afterwards=settings.afterwards,
     )
+    return FolderReader(settings.folder, rules)
 
 
 def _database(settings: ReceiptSettings, options: Callable[[], DecodeOptions]) -> DatabaseReader:
@@ -108,7 +113,7 @@ def tried(settings: ReceiptSettings, options: DecodeOptions) -> str:
     decode(b"", replace(options, mapping=mapping))
     if settings.folder is None:
         return "takes calls once the agent runs"
-    FolderReader(settings.folder, _folder_rules(settings)).tried()
+    _folder(settings).tried()
     return f"{settings.folder} can be read{', with its mapping' if mapping is not None else ''}"
 
 

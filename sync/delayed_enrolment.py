@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from loyalty.undecodable import UNDECODABLE
-from sync.durable import write_private
+from sync.durable import private_folder, write_private
 from sync.enrolment import EnrolmentCode
 
 FILE_NAME = "enrolment-code.json"
@@ -26,7 +26,7 @@ class DelayedCode(Struct, frozen=True, kw_only=True):
 
 def keep_code(folder: Path, delayed: DelayedCode) -> None:
     """In place of an earlier one. Raises OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     write_private(folder / FILE_NAME, msgspec.json.encode(delayed))
 
 

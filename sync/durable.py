@@ -21,6 +21,13 @@ def write_private(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def private_folder(folder: Path) -> None:
+    """Makes `folder`, mode 0700, where it is not there. On Windows the folder above says who is let in: there mode 0700
+    would close what an administrator's command made to the service's own account.
+    """
+    folder.mkdir(mode=0o700 if os.name == "posix" else 0o777, parents=True, exist_ok=True)
+
+
 def overwrite(path: Path, offset: int, content: bytes) -> None:
     """Puts `content` over what stands at `offset` of a file that is there: one write to the disk, where
     `write_private` needs three. A crash leaves the old content, the new, or something of both.

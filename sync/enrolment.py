@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct, UnsetType
 
 from sync import base64url
-from sync.durable import write_private
+from sync.durable import private_folder, write_private
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper
 from sync.records import HexDigest
 from sync.wire import PublicKey
@@ -165,5 +165,5 @@ def device_key(enrolment: Enrolment, keeper: KeyKeeper) -> Ed25519PrivateKey:
 
 def save_enrolment(folder: Path, enrolment: Enrolment) -> None:
     """A power cut leaves the old enrolment or the new one."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     write_private(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(enrolment), indent=2) + b"\n")

@@ -1,6 +1,9 @@
-"""Secrets on Windows: files sealed by DPAPI for the account that runs the register.
+"""Secrets on Windows: files sealed by DPAPI for this machine.
 
-Not yet run on Windows: written from the documentation of CryptProtectData and CryptUnprotectData
+The service's account and an administrator at its prompt both work with them, so it is not one account that seals; who
+may read the files is said by their folder, which the installer gives to the service and to administrators alone.
+
+Tried under wine, not yet run on Windows: written from the documentation of CryptProtectData and CryptUnprotectData
 (dpapi.h), and `where()` says so. Owns the calls into crypt32; never keeps a secret unsealed on disk.
 """
 
@@ -15,13 +18,13 @@ from typing import Any
 
 from sync.keys import SecretError
 
-# CRYPTPROTECT_UI_FORBIDDEN: a service has nobody to ask.
-_NO_PROMPT = 0x1
+# CRYPTPROTECT_UI_FORBIDDEN, as a service has nobody to ask, and CRYPTPROTECT_LOCAL_MACHINE.
+_FLAGS = 0x1 | 0x4
 _DWORD = ctypes.c_uint32
 
 
 class SecretSealedError(SecretError):
-    """DPAPI cannot open or seal a secret: another account or another machine sealed it."""
+    """DPAPI cannot open or seal a secret: another machine sealed it."""
 
 
 class _Blob(Structure):
@@ -61,7 +64,7 @@ class DpapiKeyKeeper:
         return secret
 
     def where(self) -> str:
-        return "Windows DPAPI (not yet run on Windows)"
+        return "Windows DPAPI (tried under wine, not yet run on Windows)"
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.dpapi"
@@ -76,11 +79,11 @@ def _call(function: str, data: bytes) -> bytes:
     entry.restype = ctypes.c_int
     buffer = create_string_buffer(data, len(data))
     given, made = _Blob(len(data), cast(buffer, POINTER(c_char))), _Blob()
-    if not entry(byref(given), None, None, None, None, _NO_PROMPT, byref(made)):
+    if not entry(byref(given), None, None, None, None, _FLAGS, byref(made)):
         error: Any = getattr(ctypes, "get_last_error")  # noqa: B009 - likewise
         raise SecretSealedError(
-            f"{function} failed with error {error()}; run the register under the account that enrolled it, "
-            "or enrol it anew"
+            f"{function} failed with error {error()}; it is of another machine: take its .dpapi files away "
+            "and enrol this one anew"
         )
     try:
         return ctypes.string_at(made.pbData, made.cbData)

@@ -188,14 +188,20 @@ def enroll(
     replace: Annotated[
         bool, typer.Option("--replace", help="Let an earlier enrolment go; what is queued is kept.")
     ] = False,
+    unless_enrolled: Annotated[
+        bool, typer.Option("--unless-enrolled", help="Do nothing where this register belongs to a centre already.")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Enrol this register at the centre."""
     from agent.cli.enroll import asked_unseen, enroll_command
 
-    if delay and replace:
-        raise typer.BadParameter("--replace is for a register that belongs to a centre, --delay for one that does not")
+    if replace and (delay or unless_enrolled):
+        option = "--delay" if delay else "--unless-enrolled"
+        raise typer.BadParameter(
+            f"--replace is for a register that belongs to a centre, {option} for one that does not"
+        )
 
     raise typer.Exit(
         enroll_command(
@@ -204,6 +210,7 @@ def enroll(
             register=register,
             delay=delay,
             replace=replace,
+            unless_enrolled=unless_enrolled,
             config=config,
             as_json=as_json,
             ask=asked_unseen(),

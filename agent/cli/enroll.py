@@ -89,14 +89,18 @@ def enroll_command(
     code_file: str | None = None,
     register: str | None = None,
     delay: bool = False,
+    unless_enrolled: bool = False,
     ask: Callable[[], str] | None = None,
 ) -> int:
-    """Spend an enrolment code, or with `delay` keep it for the agent.
+    """Spend an enrolment code, or with `delay` keep it for the agent; `unless_enrolled` leaves an enrolled one alone.
 
     Exit codes: 0 enrolled or kept, 1 the centre refused or cannot be reached, 2 no code.
     """
 
     def work() -> int:
+        if unless_enrolled and (state_folder(load_settings(config)) / ENROLMENT_FILE).exists():
+            say("This machine belongs to a centre already: nothing was done.")
+            return DONE
         try:
             parsed = parse_code(code_given(code, code_file, os.environ, ask))
         except (NoCodeError, CodeMalformedError) as error:

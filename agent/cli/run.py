@@ -1,4 +1,4 @@
-"""`tillside run`: this register's agent, until SIGTERM or Ctrl-C."""
+"""`tillside run`: this register's agent, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import gc
 import logging
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -18,7 +17,9 @@ from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.register import PageUnavailableError, Register, Running
 from agent.scanner_settings import scanner_problems
 from agent.state import keeper_of, open_store
+from agent.stopping import Stops, by_signals
 from agent.verbosity import OF_THIS_PROCESS
+from agent.windows.limits import problems as problems_on_windows
 from config.load import load_settings, settings_file
 from config.settings import Settings, SettingsError
 from drivers.relay.service import keep_alive, tell
@@ -41,11 +42,17 @@ def main(arguments: list[str]) -> int:
     return run_command(config=chosen.config, as_json=chosen.json)
 
 
-def run_command(*, config: str | None, as_json: bool) -> int:
-    """Run the agent. Exit codes: 0 stopped, 1 it cannot start, 2 a setting is wrong."""
+def run_command(
+    *, config: str | None, as_json: bool, stops: Stops = by_signals, told: Callable[[Running], None] | None = None
+) -> int:
+    """Run the agent until `stops` says so; `told` is told, too, once it answers.
+
+    Exit codes: 0 stopped, 1 it cannot start, 2 a setting is wrong.
+    """
     try:
         settings = load_settings(config)
-        for problem in scanner_problems(settings, where=str(settings_file(config))):
+        where = str(settings_file(config))
+        for problem in (*problems_on_windows(settings, where), *scanner_problems(settings, where=where)):
             raise problem
     except SettingsError as error:
         sys.stderr.write(f"tillside run: {error}\n")
@@ -59,7 +66,7 @@ def run_command(*, config: str | None, as_json: bool) -> int:
         sys.stderr.write(f"tillside run: {error}\n")
         return PROBLEM
     try:
-        run_until_stopped(Register(settings, store, keeper), partial(_say_ready, as_json=as_json))
+        run_until_stopped(Register(settings, store, keeper), partial(_say_ready, as_json=as_json, told=told), stops)
     except (PageUnavailableError, SecretError) as error:
         sys.stderr.write(f"tillside run: {error}\n")
         return PROBLEM
@@ -68,9 +75,9 @@ def run_command(*, config: str | None, as_json: bool) -> int:
     return DONE
 
 
-def run_until_stopped(register: Register, ready: Callable[[Running], None]) -> None:
-    """Runs it until SIGTERM or Ctrl-C; `ready` is told once it answers. Raises PageUnavailableError and SecretError."""
-    _run_fast(_run(register, ready))
+def run_until_stopped(register: Register, ready: Callable[[Running], None], stops: Stops = by_signals) -> None:
+    """Runs it until `stops` says so; `ready` is told once it answers. Raises PageUnavailableError and SecretError."""
+    _run_fast(_run(register, ready, stops))
 
 
 def _run_fast(work: Coroutine[None, None, None]) -> None:
@@ -81,11 +88,9 @@ def _run_fast(work: Coroutine[None, None, None]) -> None:
         uvloop.run(work)
 
 
-async def _run(register: Register, tell_ready: Callable[[Running], None]) -> None:
+async def _run(register: Register, tell_ready: Callable[[Running], None], stops: Stops) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stops(stop.set)
     alive = asyncio.create_task(keep_alive())
 
     def ready(running: Running) -> None:
@@ -101,7 +106,9 @@ async def _run(register: Register, tell_ready: Callable[[Running], None]) -> Non
         tell("STOPPING=1")
 
 
-def _say_ready(running: Running, *, as_json: bool) -> None:
+def _say_ready(running: Running, *, as_json: bool, told: Callable[[Running], None] | None = None) -> None:
+    if told is not None:
+        told(running)
     if as_json:
         line = msgspec.json.encode(running).decode()
     else:

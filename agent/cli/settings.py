@@ -14,6 +14,7 @@ from agent.cli.outcome import guarded, say, say_json
 from agent.inspection import NoRegisterError
 from agent.layouts import templates_of
 from agent.scanner_settings import scanner_problems
+from agent.windows.limits import problems as problems_on_windows
 from config.load import Loaded, load_and_judge, state_folder
 from config.origins import ValueInForce, values_in_force
 from config.settings import Settings, SettingsError
@@ -86,6 +87,7 @@ def config_show_command(*, config: str | None, as_json: bool, environment: Mappi
 
 def _of_parts(settings: Settings, where: str) -> Iterator[SettingsError]:
     """What the parts that are set say of their settings."""
+    yield from problems_on_windows(settings, where)
     yield from scanner_problems(settings, where)
     try:
         templates_of(settings)

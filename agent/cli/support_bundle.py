@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +24,7 @@ from agent.cli.outcome import complain, say, say_json
 from agent.doctor.checks import DoctorReport, examined
 from agent.inspection import NoRegisterError, QueueReport, StatusReport
 from agent.support import MAX_LOG_LINES, bundle
+from agent.windows.capped_log import last_lines, log_file
 from config.load import load_settings, settings_file
 from config.settings import Settings, SettingsError
 from sync.durable import write_private
@@ -64,7 +66,7 @@ def support_bundle_command(
         status=looked("status.json", lambda: _status(settings)) if settings is not None else None,
         queue=looked("queue.json", lambda: _queue(settings)) if settings is not None else None,
         doctor=looked("doctor.json", lambda: _doctor(settings, config)) if settings is not None else None,
-        log=looked("log.jsonl", log or _journal) or (),
+        log=looked("log.jsonl", log or partial(_log, settings_file(config))) or (),
         failed=failed,
     )
     packed = BytesIO()
@@ -110,9 +112,15 @@ def _doctor(settings: Settings, config: str | None) -> DoctorReport:
     return asyncio.run(examined(settings, settings_file(config)))
 
 
+def _log(config: Path) -> list[str]:
+    """The newest lines of the services' log. Raises OSError where there is none to ask."""
+    if sys.platform == "win32":
+        return last_lines(log_file(config), MAX_LOG_LINES)
+    return _journal()
+
+
 def _journal() -> list[str]:
-    """The newest lines of the services' log. Raises OSError where there is none to ask: not yet run on Windows."""
-    if sys.platform == "win32" or shutil.which("journalctl") is None:
+    if shutil.which("journalctl") is None:
         raise OSError("there is no journal here; add the output of `tillside run`, after reading it")
     units = [f"--unit={unit}" for unit in UNITS]
     command = ["journalctl", *units, "--output=cat", f"--lines={MAX_LOG_LINES}", "--no-pager", "--quiet"]

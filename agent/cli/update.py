@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import random
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +23,9 @@ from agent.updating.wish import Wish, spread, wish, wished
 from config.load import load_settings, settings_file, state_folder
 from config.settings import Settings
 from sync.program_versions import version_key
+
+if sys.platform != "win32":  # where the installer alone changes versions
+    import fcntl
 
 # A ring of thousands does not fetch at once; nobody waits for it.
 SPREAD_S = 1800.0

@@ -8,11 +8,11 @@ blocks on the disk, so it runs in a thread of its own.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -23,6 +23,10 @@ from typing import Literal
 
 from drivers.relay.clock import Moment
 
+if sys.platform != "win32":  # the spool's writer is not for Windows, what it writes is told of there
+    import fcntl
+
+_DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 # Segments are deleted whole, so a small one frees acknowledged receipts soon: about 1,000 jobs of 4 KiB.
 SEGMENT_BYTES = 4 * 1024 * 1024
 # A job's bytes beyond this still print; 2 MiB is thirty metres of receipt drawn dot by dot.
@@ -220,7 +224,7 @@ class SpoolWriter:
         *,
         cap_bytes: int,
         segment_bytes: int = SEGMENT_BYTES,
-        sync: Callable[[int], None] = os.fdatasync,
+        sync: Callable[[int], None] = _DATA_SYNC,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder

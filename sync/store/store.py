@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from sync.durable import private_folder
 from sync.hlc import HybridClock, parse_hlc
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
 from sync.store.damaged import DamagedFile
@@ -141,7 +142,7 @@ class Store(SpendingReads):
         StoreTooNewError, StoreUnavailableError, SecretError.
         """
         refuse_unsafe()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         lock = StoreLock.take(path.with_name(path.name + ".lock"))
         try:
             key_is_kept(path, keeper)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.durable import overwrite, write_private
+from sync.durable import overwrite, private_folder, write_private
 
 
 def test_content_is_synced_before_its_name_and_the_name_before_it_returns(
@@ -48,3 +48,14 @@ def test_nobody_else_may_read_it_whatever_was_there(tmp_path: Path) -> None:
     path.touch(mode=0o644)
     write_private(path, b"secret")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_private_folder_is_made_with_those_above_it_and_left_as_it_is_where_it_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "above" / "state"
+
+    private_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+    folder.chmod(0o750)
+    private_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750

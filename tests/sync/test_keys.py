@@ -121,4 +121,4 @@ def test_this_machine_has_a_keeper(tmp_path: Path) -> None:
 
 
 def test_windows_says_that_it_was_not_run_there(tmp_path: Path) -> None:
-    assert DpapiKeyKeeper(tmp_path).where() == "Windows DPAPI (not yet run on Windows)"
+    assert DpapiKeyKeeper(tmp_path).where() == "Windows DPAPI (tried under wine, not yet run on Windows)"

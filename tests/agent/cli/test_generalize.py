@@ -168,3 +168,25 @@ def test_a_code_that_leaves_the_register_open_is_kept_with_it(
 def test_no_code_is_kept_for_a_register_that_is_enrolled(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert enroll_command(code=code_text(CODE), replace=False, config=config, as_json=False, delay=True) == PROBLEM
     assert "generalize" in capsys.readouterr().err
+
+
+def test_a_register_that_is_enrolled_is_left_alone_where_that_is_asked_for(
+    tmp_path: Path, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enrolled = tmp_path / "state" / "enrolment.json"
+    before = (enrolled.read_bytes(), kept_code(enrolled.parent))
+    another = code_text(EnrolmentCode(url=CODE.url, token="another", ca_sha256=CODE.ca_sha256))
+
+    # When an installer gives each machine its code, whether it has been one of ours before or not
+    done = enroll_command(code=another, replace=False, config=config, as_json=False, delay=True, unless_enrolled=True)
+    assert done == DONE
+    assert "nothing was done" in capsys.readouterr().out
+    assert (enrolled.read_bytes(), kept_code(enrolled.parent)) == before
+
+    # Then one that was not is let in as ever
+    new = fresh(tmp_path, "")
+    assert (
+        enroll_command(code=code_text(CODE), replace=False, config=new, as_json=False, delay=True, unless_enrolled=True)
+        == DONE
+    )
+    assert kept_code(tmp_path / "fresh") is not None
