@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 OUT ?= dist
 
-.PHONY: demo test check types lint compiled bench coverage mutants fuzz package lock clean
+.PHONY: demo test check types lint compiled bench coverage mutants fuzz package msi msi-wine lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready-central
@@ -57,6 +57,17 @@ package:
 	installer/setup.sh python3-venv binutils
 	installer/package/build.sh $(OUT)
 
+# The register's Windows package with its SBOM, into OUT, with the embeddable Python that installer/windows/python.toml
+# pins: `make msi PYTHON=python-3.13.14-embed-amd64.zip`. The same commit gives the same bytes.
+msi:
+	installer/setup.sh python3-venv wixl msitools
+	installer/windows/build.sh "$(PYTHON)" $(OUT)
+
+# Two of them, built with another Python, put through installing, selling, upgrading, going back and removing under wine.
+msi-wine: .venv/ready-central
+	installer/setup.sh wixl msitools wine wine64 gcc-mingw-w64-x86-64
+	installer/windows/wine/try.sh
+
 # Debian packages come first: a virtual environment needs python3-venv there.
 .venv/ready-central: requirements/central.txt pyproject.toml
 	installer/setup.sh python3-venv
@@ -72,7 +83,7 @@ package:
 # and watch what processes ask of the disk. Where the system has no browser or database those tests are skipped; without
 # strace, or root for small disks, they fail unless ARGS=--without-root-or-strace.
 .venv/ready-tests: .venv/ready-dev
-	installer/setup.sh chromium curl fonts-dejavu-core libatomic1 postgresql-15 strace
+	installer/setup.sh chromium curl fonts-dejavu-core libatomic1 msitools postgresql-15 strace wixl
 	touch $@
 
 # Hashes, no index lines: the files name no registry.
