@@ -275,7 +275,7 @@ class CentreClient:
         except aiohttp.WSServerHandshakeError as error:
             raise CentreRefusedError(error.status, "no live connection") from error
         except (aiohttp.ClientError, TimeoutError, OSError, *UNDECODABLE) as error:
-            raise self._translated(error) from error
+            raise translated(error, self._url, self._proxy()) from error
 
     async def _typed(self, method: str, target: str, type_: type[T], request: Struct | None = None) -> T:
         body = msgspec.json.encode(request) if request is not None else b""
@@ -293,7 +293,7 @@ class CentreClient:
         try:
             return await self._retrying.copy()(self._once, method, target, signed, sent)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise self._translated(error) from error
+            raise translated(error, self._url, self._proxy()) from error
 
     async def _once(self, method: str, target: str, headers: dict[str, str], body: bytes) -> _Answer:
         async with self._http.request(
@@ -330,33 +330,35 @@ class CentreClient:
     def _proxy(self) -> str | None:
         return proxy_for(self._url, self._way)
 
-    def _translated(self, error: Exception) -> CentreError:
-        match error:
-            case aiohttp.ClientConnectorCertificateError() if why := certificate_problem(error):
-                return CentreUntrustedError(f"{self._url}: {why}")
-            case _ if told := old_tls_problem(error):
-                return CentreUntrustedError(f"{self._url}: {told}")
-            case aiohttp.ClientSSLError() | ssl.SSLError():
-                return CentreUntrustedError(
-                    f"{self._url} is not the centre this register was enrolled with: something on the way answers for "
-                    "it (a captive portal, an inspecting proxy), or the address is another's now; check the network, "
-                    "and sign in to it where it asks for that"
-                )
-            case _ if told := proxy_problem(error, self._url, self._proxy()):
-                return CentreProxyError(told)
-            case aiohttp.ClientConnectorDNSError():
-                return CentreUnavailableError(
-                    f"the name in {self._url} cannot be looked up; check the network and its name server (DNS)"
-                )
-            case TimeoutError():
-                return CentreUnavailableError(f"{self._url} did not answer in time; check the network")
-            case aiohttp.ClientConnectionError() | OSError():
-                return CentreUnavailableError(f"{self._url} cannot be reached; check the network")
-            case _:
-                return CentreAnswerError(
-                    f"the answer cannot be read ({type(error).__name__}); "
-                    "is something between this register and its centre?"
-                )
+
+def translated(error: Exception, url: str, proxy: str | None) -> CentreError:
+    """What it means that nothing usable came from `url`, and what to do."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError() if why := certificate_problem(error):
+            return CentreUntrustedError(f"{url}: {why}")
+        case _ if told := old_tls_problem(error):
+            return CentreUntrustedError(f"{url}: {told}")
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return CentreUntrustedError(
+                f"{url} is not the centre this register was enrolled with: something on the way answers for "
+                "it (a captive portal, an inspecting proxy), or the address is another's now; check the network, "
+                "and sign in to it where it asks for that"
+            )
+        case _ if told := proxy_problem(error, url, proxy):
+            return CentreProxyError(told)
+        case aiohttp.ClientConnectorDNSError():
+            return CentreUnavailableError(
+                f"the name in {url} cannot be looked up; check the network and its name server (DNS)"
+            )
+        case TimeoutError():
+            return CentreUnavailableError(f"{url} did not answer in time; check the network")
+        case aiohttp.ClientConnectionError() | OSError():
+            return CentreUnavailableError(f"{url} cannot be reached; check the network")
+        case _:
+            return CentreAnswerError(
+                f"the answer cannot be read ({type(error).__name__}); "
+                "is something between this register and its centre?"
+            )
 
 
 def proxy_problem(error: Exception, url: str, proxy: str | None) -> str | None:

@@ -10,7 +10,8 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from agent.cli.connection import AgentUnreachableError, running_agent
+from agent.doctor.centre import Sight, seen
 from agent.doctor.code_pages import PageChoice, choices_of, setting
 from agent.doctor.listening import Ear, NotRawError, ear_of
 from agent.inspection import StatusReport, Verdict
@@ -39,12 +41,17 @@ from sync.store.reserve import ballast_of
 # Below this a store cannot be relied on to take a day of receipts.
 MIN_FREE_BYTES = 100 * 1024 * 1024
 MAX_STATUS_BYTES = 64 * 1024
+# Who is further off sees sales of others in the future.
+MAX_CLOCK_OFF_S = 60
 SHARED = "shared"
 
 Area = Literal[
     "settings",
     "enrolment",
     "agent",
+    "version",
+    "centre",
+    "clock",
     "scanner",
     "rules",
     "program",
@@ -84,6 +91,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     ear: Callable[[ScannerSettings], Ear] = ear_of
     status: StatusReport | None = None
     agent_problem: str = ""
+    sees: Callable[[Settings], Awaitable[Sight | None]] = seen
 
 
 async def examined(settings: Settings, file: Path) -> DoctorReport:
@@ -138,6 +146,27 @@ async def _agent(look: Surroundings) -> AsyncIterator[Check]:
         yield Check(area="agent", name="", verdict="problem", said=said)
     else:
         yield Check(area="agent", name="", verdict="healthy", said=f"runs; its page is {look.status.page}")
+
+
+async def _way(look: Surroundings) -> AsyncIterator[Check]:
+    """What answers where the centre is, however the agent is."""
+    yield Check(area="version", name="", verdict="healthy", said=f"tillside {version('tillside')}")
+    sight = await look.sees(look.settings)
+    if sight is None:
+        return
+    if sight.problem:
+        yield Check(area="centre", name="way", verdict="degraded", said=sight.problem)
+        return
+    yield Check(area="centre", name="way", verdict="healthy", said=f"answers at {sight.way}")
+    if sight.clock_behind_s is None:
+        return
+    off = round(abs(sight.clock_behind_s))
+    if off <= MAX_CLOCK_OFF_S:
+        yield Check(area="clock", name="", verdict="healthy", said="goes with the centre's")
+        return
+    side = "behind" if sight.clock_behind_s > 0 else "ahead of"
+    said = f"is {off} s {side} the centre's: set it, or have this machine ask a time server"
+    yield Check(area="clock", name="", verdict="degraded", said=said)
 
 
 async def _scanners(look: Surroundings) -> AsyncIterator[Check]:
@@ -347,6 +376,7 @@ CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
     _settings,
     _enrolment,
     _agent,
+    _way,
     _scanners,
     _rules,
     _programs,
