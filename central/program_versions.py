@@ -5,7 +5,7 @@ Owns that picture. Never publishes or withdraws anything (`central.programs` doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final, Literal
 
@@ -98,11 +98,14 @@ def program_versions(connection: Connection, now: datetime) -> ProgramVersions:
     )
 
 
-def register_programs(connection: Connection) -> tuple[RegisterPrograms, ...]:
-    """What each register in service said last, by store and register."""
+def register_programs(connection: Connection, devices: Collection[str] | None = None) -> tuple[RegisterPrograms, ...]:
+    """What each register in service, or of `devices`, said last, by store and register."""
     rows = tables.devices
+    which = rows.c.revoked_at.is_(None) if devices is None else rows.c.id.in_(devices) & rows.c.revoked_at.is_(None)
     found = connection.execute(
-        select(rows).where(rows.c.revoked_at.is_(None)).order_by(rows.c.store, rows.c.register, rows.c.enrolled_at)
+        select(rows.c.id, rows.c.store, rows.c.register, rows.c.programs)
+        .where(which)
+        .order_by(rows.c.store, rows.c.register, rows.c.enrolled_at)
     )
     return tuple(
         RegisterPrograms(

@@ -185,8 +185,9 @@ def _tally(in_service: Sequence[_Judged], now: datetime) -> Tally:
 
 
 def _rows(connection: Connection, chosen: Sequence[_Judged], now: datetime) -> tuple[FleetRow, ...]:
-    zone, held = Zone(connection), held_by_device(connection, now)
-    epochs = _epoch_notes(connection, [each.one.device for each in chosen])
+    devices = [each.one.device for each in chosen]
+    zone, held = Zone(connection), held_by_device(connection, devices, now)
+    epochs = _epoch_notes(connection, devices)
     return tuple(
         _row(each, held.get(each.one.device, UNTOLD), _notes(each.one, epochs[each.one.device]), zone, now)
         for each in chosen
