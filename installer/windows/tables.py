@@ -93,9 +93,10 @@ def _compiled(package: Package) -> Table:
     rows = []
     for folder in package.compiled:
         component, cache = package.component_id(folder), package.cache_id(folder)
+        # Each by its name, which wine takes too; by a pattern, as Windows takes it, what is besides; then the folder.
         rows += [
-            (identifier("pyc", folder), component, "*.pyc", cache, str(_ON_REMOVE)),
-            (identifier("pyd", folder), component, "", cache, str(_ON_REMOVE)),
+            (identifier("pyc", f"{folder}/{name}"), component, name, cache, str(_ON_REMOVE))
+            for name in (*package.compiled_in(folder), "*.pyc", "")
         ]
     return Table(
         name="RemoveFile",

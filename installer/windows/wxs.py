@@ -5,6 +5,7 @@ A pure core: paths in, text out. What wixl has no words for is in `installer.win
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -52,6 +53,17 @@ class Package:
         """Folders with a module of ours, beside which Python puts what it makes of it."""
         modules = (PurePosixPath(file) for file in self.files if file.startswith("lib/") and file.endswith(".py"))
         return tuple(sorted({str(module.parent) for module in modules}))
+
+    def compiled_in(self, folder: str) -> tuple[str, ...]:
+        """What Python makes of the modules in `folder`, by name."""
+        modules = (PurePosixPath(file) for file in self.files if file.endswith(".py"))
+        return tuple(f"{module.stem}.{self._tag}.pyc" for module in modules if str(module.parent) == folder)
+
+    @property
+    def _tag(self) -> str:
+        """Which Python made it, as it says in the names: `cpython-313`."""
+        found = (re.fullmatch(r"python/python(\d+)\.zip", file) for file in self.files)
+        return f"cpython-{next(match[1] for match in found if match)}"
 
     def folder_id(self, folder: str) -> str:
         return identifier("dir", f"{self.version}/{folder}")
