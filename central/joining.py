@@ -221,7 +221,7 @@ def _of(connection: Connection, entry: Entry, told: MemberId) -> str | Seen:
     """Whom an id means that a register told; what becomes of the entry where that is nobody, or nobody any more."""
     member = members.meant(connection, [told]).get(told)
     if member is None:
-        return Seen(code="quarantined", detail="no member has this id here; merge or import them, then apply it again")
+        return Seen(code="quarantined", detail=members.UNKNOWN_ID)
     return _about(member, connection, entry) or member
 
 

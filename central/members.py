@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -189,6 +189,10 @@ def named(connection: Connection, which: str) -> str:
     if member is None:
         raise UnknownMemberError("no member has this code or id")
     return member
+
+
+# What is said of an entry about an id that nobody has, here; somebody may be joined with it yet.
+UNKNOWN_ID: Final = "no member has this id here; merge or import them, then apply it again"
 
 
 def meant(connection: Connection, ids: Iterable[str]) -> dict[str, str]:

@@ -16,12 +16,14 @@ from msgspec import UNSET, Raw, Struct
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
-from central import erasing, feed, folding, ledger, scopes
+from central import erasing, feed, folding, ledger, members, scopes
 from central.bodies import HANDLED
 from central.db import tables
+from central.db.sets import among
 from central.devices import shared_devices
 from central.ingest import ON_HOLD, TakenAgain, apply_again
 from central.receipts import Seen
+from central.redemptions import NOT_HERE
 from loyalty.receipt import AwareDatetime
 from loyalty.remedies import remedy_for
 from loyalty.undecodable import UNDECODABLE
@@ -81,6 +83,13 @@ class Body(Struct, frozen=True, kw_only=True):
     body: Raw
 
 
+class _About(Struct, frozen=True):
+    """Of a body, whom it is about, or which redemption."""
+
+    member: str = ""
+    target: str = ""
+
+
 class Again(Struct, frozen=True, kw_only=True):
     """How many of the entries that were tried have an effect now, and how many of them still wait for a person."""
 
@@ -118,11 +127,14 @@ def retry(connection: Connection, now: datetime, items: Collection[int] = ()) ->
 
 
 def retry_what_may(connection: Connection, now: datetime) -> Again:
-    """Apply what waited for a version that handles its kind, or for one machine to be left, AGAIN at once."""
+    """Apply what waited for a version that handles its kind, for one machine to be left, or for a member who joined
+    since, AGAIN at once.
+    """
     columns = tables.quarantine.c
     learnt = and_(columns.reason.in_(_AWAIT_UPDATE), columns.kind.in_(tuple(HANDLED)))
     released = and_(columns.reason == ON_HOLD, _not_on_hold(connection))
-    return _apply(connection, _waiting().where(or_(learnt, released)), now)
+    known = columns.id.in_(_known_by_now(connection))
+    return _apply(connection, _waiting().where(or_(learnt, released, known)), now)
 
 
 def bring_body(connection: Connection, item: int, document: bytes, now: datetime) -> Again:
@@ -197,6 +209,24 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
     ledger.refresh_balances(connection, sorted(set_aside.difference(settled)), now, to_be_planned=False)
     feed.note_changes(connection, sorted(moved.union(settled, set_aside)), now)
     return Again(applied=applied, waiting=len(rows) - applied)
+
+
+def _known_by_now(connection: Connection) -> list[int]:
+    """Of the oldest AGAIN about an id that nobody had, or a redemption that was not here, those whose is here by now.
+
+    Of who joined at one register another may tell first, as when all send again to a centre that was restored.
+    """
+    columns, redemptions = tables.quarantine.c, tables.redemptions.c
+    query = _waiting().where(columns.detail.in_((members.UNKNOWN_ID, NOT_HERE))).order_by(columns.id).limit(AGAIN)
+    about = {row.id: _about(msgspec.json.decode(row.raw, type=Entry)) for row in connection.execute(query)}
+    meant = members.meant(connection, (one.member for one in about.values()))
+    given = among(redemptions.key, {one.target for one in about.values()})
+    keys = set(connection.execute(select(redemptions.key).where(given)).scalars()) if about else set()
+    return [item for item, one in about.items() if one.member in meant or one.target in keys]
+
+
+def _about(entry: Entry) -> _About:
+    return _About() if entry.body is UNSET else msgspec.json.decode(entry.body, type=_About)
 
 
 def _not_on_hold(connection: Connection) -> ColumnElement[bool]:

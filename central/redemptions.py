@@ -9,6 +9,7 @@ What it takes of the ledger is `central.folding`'s. Never refuses one for want o
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
@@ -25,6 +26,10 @@ from sync.records import AllowanceReturnBody, Entry, RedeemBody, ReleaseBody
 BEYOND_BALANCE, BEYOND_USES = "beyond_balance", "beyond_uses"
 
 
+# What is said of a release whose redemption did not come, or waits itself.
+NOT_HERE: Final = "its redemption is not here"
+
+
 def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBody, now: datetime) -> Seen:
     """A reward was given: it counts, once, by what was set aside for this register and by the balance."""
     table = tables.redemptions
@@ -33,7 +38,7 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
         return Seen(code="duplicate", member=known)
     member = members.meant(connection, [body.member]).get(body.member)
     if member is None:
-        return Seen(code="quarantined", detail="no member has this id here; merge or import them, then apply it again")
+        return Seen(code="quarantined", detail=members.UNKNOWN_ID)
     members.hold(connection, [member])
     voucher = body.voucher or None
     wrong = _wrong_with(connection, voucher, body, member) if voucher is not None else ()
@@ -106,7 +111,7 @@ def release(connection: Connection, device: Device, body: ReleaseBody, now: date
     table = tables.redemptions
     row = connection.execute(select(table).where(table.c.key == body.target)).one_or_none()
     if row is None:
-        return Seen(code="quarantined", detail="its redemption is not here")
+        return Seen(code="quarantined", detail=NOT_HERE)
     if row.device != device.id:
         return Seen(code="quarantined", detail="another register gave this reward", member=row.member)
     if row.state == RELEASED:

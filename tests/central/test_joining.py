@@ -9,14 +9,24 @@ from typing import Any
 import msgspec
 import pytest
 
-from central import cards, events, members, operations, profiles
+from central import cards, events, members, operations, profiles, quarantine
 from central.admin.views.members import member_page
 from central.db import tables
 from loyalty.addresses import address_code
 from loyalty.member import Member
 from loyalty.receipt import MemberReference
 from sync.hlc import Hlc, milliseconds
-from sync.records import AliasBody, ConsentBody, JoinBody, ProfileBody, ToldCode, ToldConsent, ToldValue
+from sync.records import (
+    AliasBody,
+    ConsentBody,
+    JoinBody,
+    ProfileBody,
+    RedeemBody,
+    ReleaseBody,
+    ToldCode,
+    ToldConsent,
+    ToldValue,
+)
 from sync.wire import Outcome
 from tests.central.conftest import RunningCentre, refuse_changes
 from tests.central.till import NOON, Till, receipt
@@ -240,3 +250,24 @@ async def test_the_page_of_a_member_has_the_points_of_both_under_either_id(centr
         assert page.member.member == "m1"
         assert [one.points for one in page.entries] == [10, 10]
         assert [one.points for one in page.receipts] == [10, 10]
+
+
+async def test_what_comes_ahead_of_its_members_join_counts_as_soon_as_that_is_there(centre: RunningCentre) -> None:
+    # Given what one register tells of somebody who joined at another, which sends later: as after a restored backup
+    late, early = await centre.till("1"), await centre.till("2")
+    given = RedeemBody(member="p-1", reward="r5", times=1, points=5, discount_minor=500, at=NOON)
+    language = ProfileBody(member="p-1", fields={"language": told("sl")})
+    told_early = [await outcome(early, "redeem", given), await outcome(early, "profile", language)]
+    [redeemed, _] = early.sent
+    told_early.append(await outcome(early, "release", ReleaseBody(target=redeemed.key)))
+    assert {one.code for one in told_early} == {"quarantined"}
+    assert centre.write(lambda c: quarantine.retry_what_may(c, NOON)) == quarantine.NOTHING
+    # When the join comes
+    await outcome(late, "join", join())
+    while centre.write(lambda c: quarantine.retry_what_may(c, NOON)) != quarantine.NOTHING:
+        pass
+    # Then nobody has to do anything: all three have their effect
+    assert centre.read(quarantine.listed).items == ()
+    assert row(centre, "p-1").language == "sl"
+    [redemption] = centre.read(lambda c: c.execute(tables.redemptions.select()).all())
+    assert (redemption.key, redemption.state) == (redeemed.key, "released")
