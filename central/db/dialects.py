@@ -152,9 +152,12 @@ class Serving:
 
     def let_go(self) -> None:
         held, self._held = self._held, None
-        if held is not None:
-            held.invalidate()  # not back into the pool: the lock would live on
-            held.close()
+        if held is None:
+            return
+        with suppress(OperationalError):  # its server may be gone; and would notice a little later that it was closed
+            held.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+        held.invalidate()  # not back into the pool: the lock would live on
+        held.close()
 
 
 # ---- SQLite
