@@ -40,7 +40,7 @@ from central.db.database import Database
 from central.db.dialects import Way
 from central.db.sets import among, insert_rows
 from central.fed_rows import rows_of
-from central.members import erased_among
+from central.members import erased_among, meant
 from central.scopes import WHOLE, Scope
 from loyalty.member import Member
 from sync.wire import MemberResponse
@@ -169,11 +169,21 @@ def centre_epoch(connection: Connection) -> str:
 
 
 def positions_of(connection: Connection, members: Collection[str]) -> dict[str, int]:
-    """Where the rows of these members stand, as far as they have one: at or behind all that was placed of them."""
+    """Where the rows of these members stand, as far as they have one: at or behind all that was placed of them.
+
+    What was of a member who is merged into another shows in the other's row.
+    """
     if not members:
         return {}
     columns = tables.feed.c
-    return dict(connection.execute(select(columns.member, columns.pos).where(among(columns.member, members))).all())
+    query = select(columns.member, columns.pos, columns.op).where(among(columns.member, members))
+    rows = connection.execute(query).all()
+    found = {row.member: row.pos for row in rows}
+    if left := [row.member for row in rows if row.op == "leave"]:
+        into = meant(connection, left)
+        theirs = positions_of(connection, set(into.values()).difference(left))
+        found |= {member: theirs[other] for member, other in into.items() if other in theirs}
+    return found
 
 
 def changes_after(connection: Connection, after: int, limit: int, now: datetime, scope: Scope = WHOLE) -> FedChanges:

@@ -98,6 +98,20 @@ class _Mark(Struct, frozen=True, kw_only=True):
     chain_hash: str
 
 
+def parts_of(batch: IngestRequest, entries: int) -> list[IngestRequest]:
+    """A batch of one entry or more in smaller ones; applied one after the other they come to the same.
+
+    What a batch repeats comes first in it, so a fork is found before anything new has an effect.
+    """
+    parts, h = [], bytes.fromhex(batch.prev_hash)
+    for start in range(0, len(batch.entries), entries):
+        some = batch.entries[start : start + entries]
+        parts.append(replace(batch, first_seq=batch.first_seq + start, prev_hash=h.hex(), entries=some))
+        for entry in some:
+            h = chain_next(h, entry)
+    return parts
+
+
 def ingest(
     connection: Connection, device_id: str, request: IngestRequest, *, request_id: str, fingerprint: str, now: datetime
 ) -> Applied | EpochFencedError:
@@ -214,6 +228,7 @@ class _Batch:
         self._new: list[_New] = []
         self._plain: list[tuple[_New, FreshReceipt]] = []
         self._taken: list[_Taken] = []
+        self._noted = 0  # how many of them the books were told of
         self._given: dict[
             str, list[dict[str, Any]]
         ] = {}  # rows of the ledger by member, where only sales in order came
@@ -278,11 +293,13 @@ class _Batch:
         some = [sale for sale in sales if sale is not None]
         books = Books(self._connection, self._device.id, some, self._now)
         books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
+        self._noted = len(self._taken)
         return books
 
     def _note(self, new: _New, books: Books) -> None:
         """What an entry that was taken by itself means for those behind it."""
-        books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
+        books.fold_anew(one for taken in self._taken[self._noted :] for one in taken.seen.touched)
+        self._noted = len(self._taken)
         books.kept_apart(new.body.receipt.key if isinstance(new.body, ReceiptBody) else None)
         if isinstance(new.body, ReceiptBody | AttachBody | RedeemBody):
             books.note(new.body)

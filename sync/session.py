@@ -68,6 +68,9 @@ HEARTBEAT_S = 30.0
 MAX_RETRY_AFTER_S = 3600.0
 # An entry or device that the centre will not take: a person has to act, so ask seldom.
 REFUSED_RETRY_S = 300.0
+# By which part of itself a batch grows again that was halved: twofold where one had too much in it, as few do; else by
+# an eighth, so that a slow line is seldom given more than it carries.
+AT_ONCE, SLOWLY = 1, 8
 # A granted credit of 0 is asked about again after this.
 NO_CREDIT_S = 5.0
 # While so much is still to be sent, what came down to its end is looked at again only after a pause, as where no live
@@ -107,6 +110,7 @@ class Session:
         self._centre_epoch: str | None = None
         self._epoch_due = self._all_kept = False
         self._credit, self._batch_cap = FIRST_ENTRIES, MAX_ENTRIES
+        self._grows_by_part = AT_ONCE
         self._resend_from: int | None = None
         self._digest_of: int | None = None  # the entry whose body is not taken
         self._up_last = False
@@ -335,7 +339,7 @@ class Session:
         self._up.go_on()
         self._drop_entry_problems()
         self._digest_of = None
-        self._batch_cap = min(self._batch_cap * 2, MAX_ENTRIES)
+        self._batch_cap = min(self._batch_cap + max(1, self._batch_cap // self._grows_by_part), MAX_ENTRIES)
         self._credit = answer.credit
         if answer.credit <= 0:
             self._up.until = now + NO_CREDIT_S * (1 + chance)
@@ -459,9 +463,10 @@ class Session:
                 self._all.stop(self._backoff, now, chance)
 
     def _send_less(self, step: Exchange) -> None:
-        """A slow line may carry half of what it did not carry."""
+        """A slow line may carry half of what it did not carry; and others come back who were promised as much."""
+        self._credit = min(self._credit, FIRST_ENTRIES)
         if isinstance(step, SendBatch):
-            self._batch_cap = max(1, step.max_entries // 2)
+            self._batch_cap, self._grows_by_part = max(1, step.max_entries // 2), SLOWLY
 
     def _reached(self) -> None:
         """The centre itself answered."""
@@ -533,7 +538,7 @@ class Session:
 
     def _split(self, step: SendBatch, error: CentreRefusedError, now: float, chance: float) -> None:
         if step.max_entries > 1:
-            self._batch_cap = step.max_entries // 2
+            self._batch_cap, self._grows_by_part = step.max_entries // 2, AT_ONCE
             return
         if not step.digests:
             self._digest_of = step.first_seq

@@ -62,6 +62,10 @@ class Database:
     async def write(self, work: Work[T], way: Way = Way.ALONE) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_now, work, way)
 
+    async def attempt(self, work: Work[T], way: Way) -> T:
+        """`write` once. Raises GiveWayError where it would have to be run again, alone."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._attempt_now, work, way)
+
     def read_now(self, work: Work[T]) -> T:
         with self._engines[Way.READ].begin() as connection:
             return work(connection)
@@ -77,6 +81,14 @@ class Database:
                     raise
             way = Way.ALONE if way is Way.BESIDE else way
         return self._once(work, way)
+
+    def _attempt_now(self, work: Work[T], way: Way) -> T:
+        try:
+            return self._once(work, way)
+        except (OperationalError, IntegrityError) as error:
+            if not self._backend.may_run_again(error, way):
+                raise
+            raise GiveWayError("another transaction got in the way") from error
 
     def _once(self, work: Work[T], way: Way) -> T:
         with self._engines[way].begin() as connection:
@@ -109,6 +121,11 @@ class Database:
             raise DatabaseOlderError(
                 f"{self._backend} is of an older version; stop the server, make a backup, and run: {self._init}"
             )
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether a transaction that writes keeps all others that do waiting."""
+        return self._backend.writers == 1
 
     @property
     def kind(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import psycopg
 from sqlalchemy import Connection, Engine, String, create_engine, event, inspect
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlcipher3 import dbapi2
 
@@ -154,7 +154,7 @@ class Serving:
         held, self._held = self._held, None
         if held is None:
             return
-        with suppress(OperationalError):  # its server may be gone; and would notice a little later that it was closed
+        with suppress(SQLAlchemyError):  # its server may be gone; and would notice a little later that it was closed
             held.exec_driver_sql("SELECT pg_advisory_unlock_all()")
         held.invalidate()  # not back into the pool: the lock would live on
         held.close()

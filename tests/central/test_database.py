@@ -283,6 +283,37 @@ def test_members_and_their_codes_outlive_the_coming_of_cards(tmp_path: Path) -> 
     database.close()
 
 
+def test_changes_that_had_a_position_go_and_entries_say_whom_they_were_about(tmp_path: Path) -> None:
+    # Given a database of the version before, with changes placed and unplaced, and entries that made them, or none
+    database = Database(Place(data=tmp_path))
+    database.upgrade("0029")
+    at = "'2026-11-22 12:00:00'"
+    columns = "epoch, seq, device, key, kind, hlc, wall, salt, body, h, code, received_at, change"
+    old = [
+        "insert into devices (id, store, register, public_key, enrolled_at, version, platform) "
+        f"values ('d', '1', '1', 'k', {at}, '', '')",
+        f"insert into epochs (epoch, device, request_id, opened_at, acked_through, chain_hash) "
+        f"values ('e', 'd', 'r', {at}, 3, '')",
+        f"insert into changes (id, member, pos, created_at) values (1, 'm1', 7, {at}), (2, 'm2', null, {at})",
+        *(
+            f"insert into entries ({columns}) "
+            f"values ('e', {seq}, 'd', 'k{seq}', 'receipt', '', '', '', '', '', 'accepted', {at}, {change})"
+            for seq, change in ((1, 1), (2, 2), (3, "null"))
+        ),
+    ]
+    for statement in old:
+        database.write_now(lambda connection, statement=statement: connection.execute(text(statement)))  # type: ignore[misc]
+    # When it is brought to this version
+    database.upgrade()
+    # Then what has no position yet waits for it, and each entry names whom its change was of
+    changes = database.read_now(lambda c: c.execute(select(tables.changes.c.id, tables.changes.c.member)).all())
+    assert changes == [(2, "m2")]
+    entries = tables.entries.c
+    about = database.read_now(lambda c: c.execute(select(entries.seq, entries.member).order_by(entries.seq)).all())
+    assert about == [(1, "m1"), (2, "m2"), (3, None)]
+    database.close()
+
+
 def test_programs_published_before_times_were_kept_hold_from_when_they_were(tmp_path: Path) -> None:
     # Given a database of the version before, in which the first program was brought back after a second
     database = Database(Place(data=tmp_path))

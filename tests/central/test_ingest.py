@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from central.db import tables
 from central.ingest import ingest
+from central.pace import ALONE_ENTRIES
 from sync.records import Entry, ReceiptBody
 from tests.central.conftest import RunningCentre, empty_disk, fill_disk, refuse_rows
 from tests.central.till import NOON, RefusedError, receipt
@@ -47,6 +48,32 @@ async def test_batch_boundaries_mean_nothing(centre: RunningCentre) -> None:
     [*before, newest] = third.outcomes
     assert before == [replace(outcome, pos=newest.pos) for outcome in (*first.outcomes, second.outcomes[-1])]
     assert centre.points("m1") == 50
+
+
+async def test_a_long_batch_that_is_more_than_plain_sales_counts_each_entry_once(centre: RunningCentre) -> None:
+    # Given more than what is taken in at once, with a sale that is given to somebody later, and one that comes twice
+    till = await centre.till()
+    sold = till.sale(receipt(1))
+    for number in range(2, ALONE_ENTRIES + 50):
+        till.sale(receipt(number, code="TS0001"))
+    till.attach(sold.key, "TS0002")
+    till.sale(receipt(2, code="TS0001"))
+    # When it comes, and comes again with one more
+    first = await till.send(1)
+    till.sale(receipt(ALONE_ENTRIES + 50, code="TS0001"))
+    second = await till.send(1)
+    # Then all of it counts, once
+    assert [one.code for one in first.outcomes[-3:]] == ["accepted", "accepted", "duplicate"]
+    assert [one.seq for one in second.outcomes] == list(range(1, ALONE_ENTRIES + 53))
+    assert [one.code for one in second.outcomes[:-1]] == [one.code for one in first.outcomes]
+    assert (centre.points("m1"), centre.points("m2")) == (10 * (ALONE_ENTRIES + 49), 15)  # the other is gold
+    # And of another history nothing new has an effect, however far behind what is known
+    till.sent[ALONE_ENTRIES + 10] = replace(till.sent[ALONE_ENTRIES + 10], key="another")
+    till.sale(receipt(ALONE_ENTRIES + 51, code="TS0001"))
+    with pytest.raises(RefusedError) as refused:
+        await till.send(1)
+    assert refused.value.status == 410
+    assert centre.points("m1") == 10 * (ALONE_ENTRIES + 49)
 
 
 async def test_a_gap_is_named(centre: RunningCentre) -> None:

@@ -271,3 +271,18 @@ async def test_what_comes_ahead_of_its_members_join_counts_as_soon_as_that_is_th
     assert row(centre, "p-1").language == "sl"
     [redemption] = centre.read(lambda c: c.execute(tables.redemptions.select()).all())
     assert (redemption.key, redemption.state) == (redeemed.key, "released")
+
+
+async def test_what_a_merged_member_bought_shows_in_the_others_row(centre: RunningCentre) -> None:
+    # Given a sale of somebody who is then merged into another, and whose acknowledgement was lost
+    till = await centre.till()
+    await outcome(till, "join", join(card="TS-NEW"))
+    till.sale(receipt(1, code="TS-NEW"))
+    await till.send(2)
+    centre.write(lambda c: operations.merge_members(c, "p-1", "m1", "same person", NOON))
+    centre.place(NOON)
+    # When the register sends it again
+    [sold] = (await till.send(2)).outcomes
+    # Then it waits for the row that shows it, which is there, and not for the other's going
+    [shown] = [change.pos for change in (await till.changes()).changes if change.member == "m1"]
+    assert sold.pos == shown

@@ -27,6 +27,12 @@ TABLES = (
     tables.receipts,
     tables.ledger,
     tables.changes,
+    tables.feed,
+    tables.centre,
+    tables.members,
+    tables.balances,
+    tables.allowances,
+    tables.redemptions,
 )
 
 
