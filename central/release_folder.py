@@ -117,21 +117,25 @@ class ReleaseFolder:
         return (self.metadata / "1.root.json").read_bytes()
 
     def sign_root(self, signers: Sequence[CryptoSigner], now: datetime, replaced: Mapping[str, CryptoSigner]) -> None:
-        """The next root, good for longer; `replaced` are new keys by the id of the one whose place they take.
+        """The next root, good for longer; `replaced` are new keys by the id of the one whose place they take: of the
+        root, or of who signs releases, by whom they are signed anew at once.
 
         Raises ReleaseError where fewer than two of the keys in force sign.
         """
         version, before = self._newest(Root)
         root = before.signed
+        new: dict[str, list[CryptoSigner]] = {Root.type: [], Targets.type: []}
         for keyid, signer in replaced.items():
-            if keyid not in root.roles[Root.type].keyids:
-                raise ReleaseError(f"no key {keyid} signs the root")
-            root.revoke_key(keyid, Root.type)
-            root.add_key(signer.public_key, Root.type)
+            role = next((one for one in new if keyid in root.roles[one].keyids), None)
+            if role is None:
+                raise ReleaseError(f"no key {keyid} signs the root or releases")
+            root.revoke_key(keyid, role)
+            root.add_key(signer.public_key, role)
+            new[role].append(signer)
         root.version = version + 1
         root.expires = _whole(now + ROOT_GOOD_FOR)
         signed = Metadata(root)
-        for signer in (*signers, *replaced.values()):
+        for signer in (*signers, *new[Root.type]):
             signed.sign(signer, append=True)
         old = Metadata[Root].from_bytes((self.metadata / f"{version}.root.json").read_bytes()).signed
         for judge in (old, root):
@@ -143,6 +147,15 @@ class ReleaseFolder:
                     f"that will be: bring another ({error})"
                 ) from error
         _write(self.metadata / f"{version + 1}.root.json", signed.to_bytes())
+        for signer in new[Targets.type]:
+            with self._alone():
+                known, targets = self._newest(Targets)
+                self._sign_targets(targets, known + 1, signer, now)
+                self._tell_of(known + 1, now)
+
+    def releases_key(self) -> str:
+        """The id of the key that signs releases."""
+        return str(self._newest(Root)[1].signed.roles[Targets.type].keyids[0])
 
     def root_keys(self) -> tuple[str, ...]:
         """The ids of the keys that sign the root."""

@@ -81,8 +81,12 @@ def release_root(
         signers = [signer_of(key, passphrase) for key in keys]
         replaced = {replaces: new_root_key(new_key, passphrase)} if new_key is not None else {}
         folder.sign_root(signers, utc_now(), replaced)
-        ids = folder.root_keys()
-    say(as_json, Signed(files=ids), "The root is signed anew. Its keys are:\n" + "\n".join(ids))
+        ids, releases_key = folder.root_keys(), folder.releases_key()
+    say(
+        as_json,
+        Signed(files=ids),
+        "The root is signed anew. Its keys are:\n" + "\n".join(ids) + f"\nReleases are signed by:\n{releases_key}",
+    )
 
 
 @app.command("sign")

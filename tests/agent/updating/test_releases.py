@@ -118,6 +118,27 @@ async def test_a_wrong_beginning_is_refused_and_forgotten(chain: Chain, came: by
     assert await chain.fetched() == b"a version"
 
 
+async def test_a_lost_key_of_releases_is_replaced_by_two_of_the_roots(chain: Chain) -> None:
+    chain.publish()
+    assert await chain.fetched() == b"a version"
+    one, two = (signer_of(chain.keys / f"root-{number}.pem", PASSPHRASE) for number in (1, 2))
+    lost = chain.releases.releases_key()
+
+    chain.releases.sign_root([one, two], NOW, {lost: new_root_key(chain.keys / "targets-2.pem", PASSPHRASE)})
+
+    # What was released stays so, at registers that knew the old key and at others; the old one signs nothing any more
+    assert chain.releases.releases_key() != lost
+    assert await chain.fetched() == b"a version"
+    assert await chain.fetched(at="another") == b"a version"
+    with pytest.raises(ReleaseError, match="signs no releases"):
+        chain.publish("0.3.0")
+    (chain.folder / "keys" / "targets-2.pem").replace(chain.keys / "targets.pem")
+    chain.publish("0.3.0")
+    assert await chain.fetched("0.3.0") == b"a version"
+    with pytest.raises(ReleaseError, match="no key"):
+        chain.releases.sign_root([one, two], NOW, {lost: one})
+
+
 async def test_one_that_only_the_centre_signed_is_refused(chain: Chain) -> None:
     """Whoever has taken over the centre has its key, and not that of the releases."""
     chain.publish()
