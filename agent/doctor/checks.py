@@ -21,7 +21,9 @@ from msgspec import UNSET, Struct, UnsetType
 from agent.cli.connection import AgentUnreachableError, running_agent
 from agent.doctor.centre import Sight, seen
 from agent.doctor.code_pages import PageChoice, choices_of, setting
+from agent.doctor.keeping import keys_said, store_said
 from agent.doctor.listening import Ear, NotRawError, ear_of
+from agent.doctor.printing import printer_said
 from agent.inspection import StatusReport, Verdict
 from agent.layouts import templates_of
 from agent.reading_options import options_of
@@ -57,9 +59,12 @@ Area = Literal[
     "program",
     "spending",
     "spool",
+    "printer",
     "code page",
     "receipts",
     "disk",
+    "keys",
+    "database",
 ]
 
 
@@ -275,6 +280,17 @@ def _of_spool(folder: Path) -> tuple[Verdict, str]:
     return ("degraded", "; ".join(troubles)) if troubles else ("healthy", well)
 
 
+async def _printers(look: Surroundings) -> AsyncIterator[Check]:
+    """Whether each printer answers through its relay, where that runs."""
+    selling = look.status is not None and look.status.selling
+    for source in look.settings.receipts:
+        relay = _status_of_relay(source.spool) if source.spool is not None else None
+        if relay is None or not _lives(relay.get("pid")):
+            continue  # told of the spool
+        if (told := await printer_said(relay, selling=selling)) is not None:
+            yield Check(area="printer", name=source.name, verdict=told[0], said=told[1])
+
+
 async def _sources(look: Surroundings) -> AsyncIterator[Check]:
     """What the running agent says of its sources of receipts; where none runs, what each says that is asked."""
     if look.status is None:
@@ -372,6 +388,13 @@ async def _disk(look: Surroundings) -> AsyncIterator[Check]:
         yield Check(area="disk", name="state", verdict="healthy", said=f"{folder}, {free // 2**20} MB free")
 
 
+async def _keeping(look: Surroundings) -> AsyncIterator[Check]:
+    verdict, said = await asyncio.to_thread(keys_said, look.settings, look.status)
+    yield Check(area="keys", name="", verdict=verdict, said=said)
+    if (told := await asyncio.to_thread(store_said, look.settings)) is not None:
+        yield Check(area="database", name="", verdict=told[0], said=told[1])
+
+
 CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
     _settings,
     _enrolment,
@@ -382,7 +405,9 @@ CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
     _programs,
     _spending,
     _spools,
+    _printers,
     _code_pages,
     _sources,
     _disk,
+    _keeping,
 )

@@ -74,6 +74,7 @@ class PrinterPart:
             printer=self._outlet.name,
             register=self._register,
             started_at=system_clock().wall,
+            language=self._printer.language,
         )
         status = Status(self._printer.spool, facts)
         keeper = JobKeeper(writer=self._writer, status=status, announcer=self._announcer)

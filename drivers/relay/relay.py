@@ -74,7 +74,16 @@ class Relay:
         connection = Connection(arrival, origin, self._around, on_wire=on_wire)
         task = asyncio.create_task(self._carry(connection))
         self._connections[task] = connection
-        task.add_done_callback(self._connections.pop)
+        self._count()
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._connections.pop(task)
+        self._count()
+
+    def _count(self) -> None:
+        with self._around.status.changing() as figures:
+            figures.connections = len(self._connections)
 
     async def _carry(self, connection: Connection) -> None:
         try:

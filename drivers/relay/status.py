@@ -41,11 +41,12 @@ class SpoolFigures:
 @dataclass(slots=True, kw_only=True)
 class Figures(SpoolFigures):
     """Those of the printer's way. `late` jobs printed before they were durable. `plain` counts connections that
-    were passed on without being understood.
+    were passed on without being understood; `connections` of the POS are open now.
     """
 
     late: int = 0
     plain: int = 0
+    connections: int = 0
     printer_trouble: str = ""
 
 
@@ -77,6 +78,7 @@ class Facts:
     printer: str
     register: str
     started_at: datetime
+    language: str = "escpos"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def examined(path: Path, key: bytes, clock: Callable[[], datetime], *, recover: 
         recovered = _set_aside(path, reason, clock)
         log.error("store_corrupt", moved_to=recovered.moved_to, reason=reason)
     _make_private(path)
-    _suspicion(path).unlink(missing_ok=True)
+    suspicion_of(path).unlink(missing_ok=True)
     _keep_fingerprint(path, key)
     return recovered
 
@@ -110,7 +110,7 @@ def suspect(path: Path) -> None:
     """Has the whole file read at the next start, since the disk gave or took something wrong."""
     # A full disk may not even take an empty file.
     with suppress(OSError):
-        _suspicion(path).touch(mode=0o600)
+        suspicion_of(path).touch(mode=0o600)
 
 
 def _damage(path: Path, key: bytes) -> str | None:
@@ -121,13 +121,13 @@ def _damage(path: Path, key: bytes) -> str | None:
             refuse_newer(connection)
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if _size(path) <= READ_WHOLE_BYTES or _suspicion(path).exists():
+            if _size(path) <= READ_WHOLE_BYTES or suspicion_of(path).exists():
                 found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
                 return None if found == "ok" else found
     except DatabaseError as error:
         if not is_corruption(error):
             raise StoreUnavailableError(f"{path} cannot be read ({error}); check the disk and its mount") from error
-        if not _is_its_key(path, key):
+        if not is_its_key(path, key):
             raise StoreKeyError(
                 f"the key at hand does not open {path}; put the key back that was made with it, or move the "
                 "store away to start with an empty one"
@@ -139,7 +139,7 @@ def _damage(path: Path, key: bytes) -> str | None:
     return None
 
 
-def _is_its_key(path: Path, key: bytes) -> bool:
+def is_its_key(path: Path, key: bytes) -> bool:
     """By the fingerprint; without one, by the salt that SQLCipher leaves in the first 16 bytes."""
     try:
         return _fingerprint(path).read_text() == _fingerprint_of(key)
@@ -173,7 +173,8 @@ def _keep_fingerprint(path: Path, key: bytes) -> None:
     write_private(_fingerprint(path), text.encode())
 
 
-def _suspicion(path: Path) -> Path:
+def suspicion_of(path: Path) -> Path:
+    """The file whose presence has the whole store read at the next start."""
     return _beside(path, ".suspect")
 
 

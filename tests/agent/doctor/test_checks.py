@@ -231,6 +231,29 @@ async def test_a_spool_without_a_relay_is_named(tmp_path: Path) -> None:
         assert "tillside relay" in of(report, "spool", "printer").said
 
 
+async def test_a_printer_is_asked_where_its_relay_runs(tmp_path: Path) -> None:
+    source = ReceiptSettings(name="printer", spool=tmp_path / "spool")
+    for pid, asked in ((os.getpid(), True), (2**22 + 7, False)):
+        relay_says(tmp_path / "spool", pid=pid, listen="pty:/run/till", printer="/dev/usb/lp0")
+
+        report = await checked(look(tmp_path, receipts=(source,)))
+
+        assert [each.name for each in report.checks if each.area == "printer"] == ["printer"] * asked
+
+
+async def test_keys_and_database_are_looked_at(tmp_path: Path, shop: Shop) -> None:
+    shop.close()
+    (shop.folder / "state" / "store-key").chmod(0o600)
+    around = look(tmp_path)
+
+    well = await checked(replace(around, settings=Settings(paths=PathSettings(state=shop.folder / "state"))))
+    assert (of(well, "keys").verdict, of(well, "database").verdict) == ("healthy", "healthy")
+
+    (shop.folder / "state" / "store-key").chmod(0o644)
+    exposed = await checked(replace(around, settings=Settings(paths=PathSettings(state=shop.folder / "state"))))
+    assert (of(exposed, "keys").verdict, exposed.verdict) == ("problem", "not_enrolled")
+
+
 async def test_a_shared_scanners_spool_is_looked_at_too(tmp_path: Path) -> None:
     relay_says(tmp_path / "scans", scanner_trouble="/dev/ttyACM0 is not there")
     scanner = ScannerSettings(name="counter", driver="shared", options={"spool": str(tmp_path / "scans")})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import random
 import socket
@@ -17,6 +18,7 @@ import pytest
 from agent.demo.printer import VirtualPrinter
 from drivers.receipts.spool_source import SpoolPosition, SpoolReader
 from drivers.relay.relay import MAX_CONNECTIONS
+from drivers.relay.spool import STATUS_NAME
 from tests.drivers.relay.running import WAIT_S, relaying
 
 CUT = b"\x1dVB\x00"
@@ -79,6 +81,20 @@ async def test_a_job_is_in_the_spool_when_its_cut_reaches_the_printer(tmp_path: 
     await printer.switch_off()
 
     assert seen == [[b"receipt %d" % number + CUT for number in range(until + 1)] for until in range(3)]
+
+
+async def test_the_status_says_how_many_connections_are_open(printer: VirtualPrinter, tmp_path: Path) -> None:
+    async with relaying(printer.address, tmp_path) as relay:
+        for count in (1, 0):
+            if count:
+                reader, writer = await relay.connect()
+                writer.write(ASK)
+                assert await reader.readexactly(1) == ANSWER
+            else:
+                await hang_up(writer)
+            async with asyncio.timeout(WAIT_S):
+                while json.loads((tmp_path / STATUS_NAME).read_text())["connections"] != count:  # noqa: ASYNC110  a file tells nobody
+                    await asyncio.sleep(0.01)
 
 
 async def test_text_prints_while_its_job_still_waits_for_the_disk_and_answers_pass(tmp_path: Path) -> None:
