@@ -159,6 +159,7 @@ class LocalApi:
                 summary="A member by code, from this register's own store.",
                 answer=Member,
                 page=True,
+                pos=True,
             ),
             Route(
                 method=post,

@@ -70,11 +70,11 @@ def test_a_token_given_by_the_system_is_renewed_there(tmp_path: Path) -> None:
         renewed_pos_token(keeper)
 
 
-async def test_a_pos_may_post_receipts_tell_of_members_and_serve_its_sales_and_nothing_else(shop: Shop) -> None:
+async def test_a_pos_may_post_receipts_ask_and_tell_of_members_and_serve_its_sales_and_nothing_else(shop: Shop) -> None:
     token = pos_token(keeper_for(shop.folder / "state"))
     served = Served(shop, pos_token=lambda: token)
     may = {("POST", path) for path in ("/v1/receipts", "/v1/returns", "/v1/members", "/v1/members/{code}")}
-    may |= {("GET", "/v1/events"), ("GET", "/v1/ping")}
+    may |= {("GET", "/v1/members/{code}"), ("GET", "/v1/events"), ("GET", "/v1/ping")}
     may |= {(route.method, route.path) for route in served.api.routes if route.path.startswith("/v1/sales")}
     async with served.running() as http:
         for route in served.api.routes:
@@ -85,6 +85,39 @@ async def test_a_pos_may_post_receipts_tell_of_members_and_serve_its_sales_and_n
                 route.method, served.url + path, headers={"Authorization": f"Bearer {token}"}
             ) as answer:
                 assert (answer.status == 403) == ((route.method, route.path) not in may), route.path
+
+
+# What a POS is promised.
+PROMISED = (
+    "POST /v1/sales",
+    "PUT /v1/sales/{id}",
+    "POST /v1/sales/{id}/member",
+    "DELETE /v1/sales/{id}/member",
+    "POST /v1/sales/{id}/redemptions",
+    "DELETE /v1/sales/{id}/redemptions/{redemption}",
+    "POST /v1/sales/{id}/close",
+    "POST /v1/sales/{id}/void",
+    "POST /v1/returns",
+    "GET /v1/members/{code}",
+    "POST /v1/members",
+    "GET /v1/events",
+)
+
+
+@pytest.mark.parametrize("call", PROMISED)
+def test_a_pos_may_call_all_that_it_is_promised(shop: Shop, call: str) -> None:
+    assert call in {f"{route.method} {route.path}" for route in Served(shop).api.routes if route.pos}
+
+
+async def test_a_pos_looks_a_member_up_by_code(shop: Shop) -> None:
+    await shop.seed()
+    token = pos_token(keeper_for(shop.folder / "state"))
+    served = Served(shop, pos_token=lambda: token)
+    async with (
+        served.running() as http,
+        http.get(f"{served.url}/v1/members/TS1001", headers={"Authorization": f"Bearer {token}"}) as answer,
+    ):
+        assert (answer.status, (await answer.json())["member"]) == (200, "m-ana")
 
 
 def test_the_command_prints_it_and_makes_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
