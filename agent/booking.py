@@ -65,6 +65,13 @@ class Ownership(Struct, frozen=True, kw_only=True):
     blocked: bool = False
 
 
+class ClosedSale(Struct, frozen=True, kw_only=True):
+    """A sale that the POS itself closes with a receipt, and whose it is by its word; None where it said nobody."""
+
+    sale: str
+    member: MemberReference | None = None
+
+
 class Evaluation(Struct, frozen=True, kw_only=True):
     """What a receipt claims. `counted` is false where this register cannot tell.
 
@@ -148,11 +155,11 @@ def book(
     *,
     boot: str,
     rules: Rules,
-    told: MemberReference | None = None,
+    closes: ClosedSale | None = None,
 ) -> Booked:
     """Books `receipt`, or says why not. A receipt that is known under any of its ids counts once.
 
-    `told` is whose it is by the word of who closed the sale; it uses up scans as any does, and takes none.
+    A member whom the POS told of the sale that it `closes` uses up scans as any does, and takes none.
     """
     receipt = _hidden(writing, rules.mapped(receipt))
     known = _known(writing, receipt)
@@ -161,10 +168,10 @@ def book(
     if receipt.status == "copy":
         return Booked(fate="copy")
     if known:
-        return _again(writing, known[0], receipt, captured, boot=boot, rules=rules)
+        return _again(writing, known[0], receipt, captured, boot=boot, rules=rules, closes=closes)
     if receipt.captured_at is UNSET:
         receipt = replace(receipt, captured_at=captured.wall)
-    owner = _owner(writing, receipt, captured, boot, told)
+    owner = _owner(writing, receipt, captured, boot, closes.member if closes is not None else None)
     if owner.reference is not None:
         receipt = replace(receipt, member=owner.reference)
     evaluation = evaluation_of(writing, receipt, owner, rules)
@@ -178,11 +185,9 @@ def book(
     )
     writing.count_today("receipts", captured.wall.astimezone().date())
     _append(writing, receipt, member, evaluation)
-    reward = None
-    if told is None:  # whoever closes a sale says by that which rewards were given
-        reward = settled_by_paper(writing, receipt, member, captured, _terms(writing, receipt, rules))
-        if ends_a_sale(receipt):
-            let_go_of_others(writing, receipt, member, captured)
+    reward = _spent(writing, receipt, member, captured, rules=rules, closes=closes)
+    if (closes is None or closes.member is None) and ends_a_sale(receipt):
+        let_go_of_others(writing, receipt, member, captured)
     return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation, reward))
 
 
@@ -225,16 +230,43 @@ def _known(writing: Writing, receipt: Receipt) -> list[StoredReceipt]:
     return list({stored.receipt.key: stored for stored in found if stored is not None}.values())
 
 
+def _spent(
+    writing: Writing,
+    receipt: Receipt,
+    member: str | None,
+    captured: Instant,
+    *,
+    rules: Rules,
+    closes: ClosedSale | None,
+) -> RewardOutcome | None:
+    """What the receipt means for what was reserved and the POS cannot tell of.
+
+    A POS that `closes` a sale says by that which of its own rewards were given, in whichever sale they were reserved;
+    what the page reserved it does not know of, unless it reserved for this sale itself.
+    """
+    if closes is not None and (closes.member is not None or writing.redemptions_of(closes.sale)):
+        return None
+    terms = _terms(writing, receipt, rules)
+    return settled_by_paper(writing, receipt, member, captured, terms, by_page_alone=closes is not None)
+
+
 def _again(
-    writing: Writing, known: StoredReceipt, seen: Receipt, captured: Instant, *, boot: str, rules: Rules
+    writing: Writing,
+    known: StoredReceipt,
+    seen: Receipt,
+    captured: Instant,
+    *,
+    boot: str,
+    rules: Rules,
+    closes: ClosedSale | None,
 ) -> Booked:
     match sighting_of(known.receipt, seen):
         case "revision" if known.receipt.status == "final":
             return _void(writing, known, seen, captured, boot=boot, rules=rules)
         case "revision":
-            return _revise(writing, known, seen, captured, boot=boot, rules=rules)
+            return _revise(writing, known, seen, captured, boot=boot, rules=rules, closes=closes)
         case "same":
-            return _fill_in(writing, known, seen, rules)
+            return _fill_in(writing, known, seen, rules, closes)
         case "told_before":
             return Booked(fate="seen_again")
         case "conflict":
@@ -242,7 +274,14 @@ def _again(
 
 
 def _revise(
-    writing: Writing, known: StoredReceipt, seen: Receipt, captured: Instant, *, boot: str, rules: Rules
+    writing: Writing,
+    known: StoredReceipt,
+    seen: Receipt,
+    captured: Instant,
+    *,
+    boot: str,
+    rules: Rules,
+    closes: ClosedSale | None,
 ) -> Booked:
     """What was suspended is final (or voided) now: it keeps its member unless another was scanned for it."""
     receipt = replace(revised(known.receipt, seen), captured_at=captured.wall)
@@ -252,7 +291,7 @@ def _revise(
     evaluation = evaluation_of(writing, receipt, owner, rules)
     member = beneficiary(owner, evaluation)
     _rewrite(writing, receipt, member, evaluation)
-    reward = settled_by_paper(writing, receipt, member, captured, _terms(writing, receipt, rules))
+    reward = _spent(writing, receipt, member, captured, rules=rules, closes=closes)
     return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation, reward))
 
 
@@ -274,7 +313,9 @@ def _void(
     return Booked(fate="booked", settlement=settlement_of(receipt, captured, owner, evaluation))
 
 
-def _fill_in(writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules) -> Booked:
+def _fill_in(
+    writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules, closes: ClosedSale | None = None
+) -> Booked:
     """The centre hears of a further print only if it adds something."""
     receipt = filled(known.receipt, seen)
     if receipt == known.receipt:
@@ -290,7 +331,7 @@ def _fill_in(writing: Writing, known: StoredReceipt, seen: Receipt, rules: Rules
         member = member or beneficiary(owner, evaluation)
         _rewrite(writing, receipt, member, evaluation)
     if says_nothing(known.receipt):
-        settled_by_paper(writing, receipt, member, known.captured, _terms(writing, receipt, rules))
+        _spent(writing, receipt, member, known.captured, rules=rules, closes=closes)
     return Booked(fate="seen_again")
 
 

@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.booking import Booked
+from agent.booking import Booked, ClosedSale
 from agent.card_numbers import masked_receipt, masked_text
 from agent.desk import Settlement
 from agent.posted import Outcome
@@ -25,7 +25,7 @@ from drivers.receipts.decode import Decoded
 from drivers.receipts.job_masking import masked_job
 from loyalty.identification import IdentificationRule, owns_number
 from loyalty.instant import Instant
-from loyalty.receipt import MemberReference, Receipt
+from loyalty.receipt import Receipt
 from loyalty.reconcile import unearning
 from sync.records import wall_text
 from sync.store.errors import StoreError
@@ -40,11 +40,11 @@ log = structlog.get_logger(__name__)
 class Take(Protocol):
     """Decides what becomes of a receipt, in the transaction: `agent.booking.book`, or a way of `agent.matching`.
 
-    `told` is whose it is, where the source told that before; else scans and the receipt itself tell.
+    `closes` is the sale that a POS closes with it by a call; else scans and the receipt itself tell whose it is.
     """
 
     def __call__(
-        self, writing: Writing, receipt: Receipt, captured: Instant, /, *, told: MemberReference | None = None
+        self, writing: Writing, receipt: Receipt, captured: Instant, /, *, closes: ClosedSale | None = None
     ) -> Booked: ...
 
 
@@ -60,7 +60,7 @@ class SetAside(Struct, frozen=True, kw_only=True):
 class Prepared(Struct, frozen=True, kw_only=True):
     """A document as it is written to the store: nothing in it holds a card or buyer's number. `masked` is all of it.
 
-    `told` is as `Take` has it.
+    `closes` is as `Take` has it.
     """
 
     masked: bytes
@@ -68,7 +68,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     receipts: tuple[Receipt, ...] = ()
     ignored: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
-    told: MemberReference | None = None
+    closes: ClosedSale | None = None
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -161,7 +161,7 @@ class Bookkeeper:
         ignored = list(prepared.ignored)
         unearned: list[SetAside] = []
         for receipt in prepared.receipts:
-            booked = self.take(writing, receipt, prepared.captured, told=prepared.told)
+            booked = self.take(writing, receipt, prepared.captured, closes=prepared.closes)
             outcomes.append(Outcome(key=receipt.key, fate=booked.fate))
             if booked.settlement is not None:
                 settlements.append(booked.settlement)

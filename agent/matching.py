@@ -17,13 +17,13 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
-from agent.booking import Booked, Rules, book, enrich
+from agent.booking import Booked, ClosedSale, Rules, book, enrich
 from drivers.clock import Clock
 from drivers.clock import now as system_now
 from loyalty.identity import identity_keys
 from loyalty.instant import Instant
 from loyalty.pairing import WITHIN, Told, content_of, pair, said_at
-from loyalty.receipt import MemberReference, Receipt
+from loyalty.receipt import Receipt
 from loyalty.sightings import sighting_of
 from sync.store.rows import StoredReceipt, WaitingReceipt
 from sync.store.store import Store
@@ -78,10 +78,10 @@ class Matching:
     # What the sources give
 
     def take_authoritative(
-        self, writing: Writing, receipt: Receipt, captured: Instant, *, told: MemberReference | None = None
+        self, writing: Writing, receipt: Receipt, captured: Instant, *, closes: ClosedSale | None = None
     ) -> Booked:
         """Books a receipt, and notes it as one that others may be matched to."""
-        booked = book(writing, receipt, captured, boot=self._boot, rules=self._rules, told=told)
+        booked = book(writing, receipt, captured, boot=self._boot, rules=self._rules, closes=closes)
         if booked.fate == "booked":
             stored = writing.known_receipt(identity_keys(receipt))
             if stored is not None:
@@ -98,11 +98,11 @@ class Matching:
         receipt: Receipt,
         captured: Instant,
         *,
-        told: MemberReference | None = None,
+        closes: ClosedSale | None = None,
     ) -> Booked:
         """Matches a receipt of a further source by its ids, or lets it wait for its partner."""
-        if told is not None:
-            receipt = msgspec.structs.replace(receipt, member=told)
+        if closes is not None and closes.member is not None:
+            receipt = msgspec.structs.replace(receipt, member=closes.member)
         if receipt.status == "copy":
             return Booked(fate="copy")
         matched = self._by_ids(source, writing, receipt)

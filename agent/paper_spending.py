@@ -33,7 +33,13 @@ SUSPENDED_FOR: Final = timedelta(hours=12)
 
 
 def settled_by_paper(
-    writing: Writing, receipt: Receipt, member: str | None, captured: Instant, program: Program | None
+    writing: Writing,
+    receipt: Receipt,
+    member: str | None,
+    captured: Instant,
+    program: Program | None,
+    *,
+    by_page_alone: bool = False,
 ) -> RewardOutcome | None:
     """Confirms what is reserved for the member's open sale if the receipt takes at least as much off, and closes that.
 
@@ -41,11 +47,13 @@ def settled_by_paper(
 
     Else what the page reserved is released; a POS still closes or voids its own sale. None where nothing was reserved
     before the receipt was `captured`, and nothing that it shows was taken away by another's receipt; and where the
-    receipt says nothing of it yet.
+    receipt says nothing of it yet. With `by_page_alone` sales of a POS are left to it, open as they are.
     """
     if member is None or receipt.kind == "return" or receipt.status != "final" or says_nothing(receipt):
         return None
     reserved = [one for one in _reserved_before(writing, receipt, captured) if one.member == member]
+    if by_page_alone:
+        reserved = [one for one in reserved if (sale := writing.sale(one.sale)) is not None and sale.by_page]
     if not reserved:
         return _given_after_all(writing, receipt, member, captured, program)
     # Of several open sales of one member a receipt ends one: the one that was reserved for last.

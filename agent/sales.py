@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from agent.booking import Rules
+from agent.booking import ClosedSale, Rules
 from agent.calls import call_of, once
 from agent.card_numbers import masked_receipt
 from agent.inspection import NotFoundError
@@ -288,7 +288,7 @@ class Sales:
             first = await self._answered(sale, call, asked)
             if first is not None:
                 return first
-            await webhook.keep(replace(prepared, told=known.member), mark)
+            await webhook.keep(replace(prepared, closes=ClosedSale(sale=sale, member=known.member)), mark)
             return answer[0]
 
     async def _answered(self, sale: str, call: str | None, asked: bytes) -> SaleReport | None:

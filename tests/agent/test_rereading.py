@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from agent.booking import Booked
+from agent.booking import Booked, ClosedSale
 from agent.inspection import NotFoundError, Reread
 from agent.rereading import REREAD_AT_ONCE, Rereader
 from agent.store_inspection import ignored_of
 from drivers.receipts.port import DecodeOptions
 from loyalty.instant import Instant
-from loyalty.receipt import MemberReference, Receipt
+from loyalty.receipt import Receipt
 from sync.records import CorrectBody
 from sync.store.reading import MAX_LISTED
 from sync.store.writing import Writing
@@ -237,7 +237,7 @@ async def test_a_command_reads_all_in_parts(shop: Shop) -> None:
 
 async def test_what_cannot_be_booked_holds_up_nothing(shop: Shop) -> None:
     def failing(
-        writing: Writing, receipt: Receipt, captured: Instant, /, *, told: MemberReference | None = None
+        writing: Writing, receipt: Receipt, captured: Instant, /, *, closes: ClosedSale | None = None
     ) -> Booked:
         raise ValueError("too much")
 

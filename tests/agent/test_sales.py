@@ -268,6 +268,47 @@ async def test_two_sales_at_once_never_touch_one_another(shop: Shop) -> None:
         assert status == 404
 
 
+def promoted(number: int) -> dict[str, Any]:
+    """A sale with 50.00 off, as much as the reward takes."""
+    whole = sale(number)
+    off = {"description": "PROMO", "amount_minor": 5000}
+    return whole | {"total_minor": whole["total_minor"] - 5000, "discounts": [off], "tenders": []}
+
+
+async def test_a_sale_that_is_closed_for_nobody_leaves_the_rewards_of_a_parked_one(shop: Shop) -> None:
+    # Given Ana's parked sale with a reward, and her card scanned at a sale whose POS says nothing of her
+    await ready(shop)
+    async with till(shop) as pos:
+        parked = await pos.opened()
+        await pos.told("POST", f"/{parked}/redemptions", {"reward": "r5"})
+        await shop.scan("TS1001", 20)
+        other = await pos.opened(code=None, basket=sale(2))
+        # When that is closed with as much off for another reason
+        closed = await pos.told("POST", f"/{other}/close", promoted(2))
+        # Then nothing was given for it, and the parked one is as it was
+        assert states(closed) == []
+        assert redeemed(shop) == []
+        assert states(await pos.told("GET", f"/{parked}")) == ["reserved"]
+        await pos.told("POST", f"/{parked}/void")
+
+
+async def test_a_suspended_sale_that_is_closed_gives_its_own_reward_and_no_other_sales(shop: Shop) -> None:
+    # Given a sale with a reward that was told as suspended, and another of the same member with one
+    await ready(shop)
+    async with till(shop) as pos:
+        first = await pos.opened(basket=sale(2))
+        await pos.told("POST", f"/{first}/redemptions", {"reward": "r5"})
+        await pos.told("POST", f"/{first}/close", sale(2, status="suspended"))
+        second = await pos.opened()
+        await pos.told("POST", f"/{second}/redemptions", {"reward": "r5"})
+        # When the first is closed for good, with one reward's discount
+        closed = await pos.told("POST", f"/{first}/close", promoted(2))
+        # Then one was given
+        assert states(closed) == ["confirmed"]
+        assert states(await pos.told("GET", f"/{second}")) == ["reserved"]
+        assert len(redeemed(shop)) == 1
+
+
 @pytest.mark.parametrize("state", ["reserved", "confirmed", "released"])
 async def test_a_restart_goes_on_where_it_was(shop: Shop, state: str) -> None:
     await ready(shop)
