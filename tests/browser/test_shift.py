@@ -53,6 +53,14 @@ async def confirm(page: Page) -> None:
     await page.keyboard.press("Enter")
 
 
+async def typed(page: Page, text: str) -> None:
+    """Text, by a person who sees the field that it goes into."""
+    field = page.locator("input:focus")
+    await expect(field).to_be_visible()
+    await page.keyboard.type(text, delay=PERSON_MS)
+    await expect(field).to_have_value(text)
+
+
 async def type_like_a_scanner(page: Page, code: str) -> None:
     """Keys as Chromium gets them from a keyboard: through the system's own events, a few milliseconds apart."""
     await page.keyboard.type(code)
@@ -109,7 +117,7 @@ async def test_a_shift(till: Till, page: Page) -> None:
     await confirm(page)
     await expect(said).to_have_text("Removed. Scan again to bring them back.")
     await press(page, "f")
-    await page.keyboard.type(card(9), delay=PERSON_MS)
+    await typed(page, card(9))
     await press(page, "Enter")
     await expect(name).to_have_text("Member 9")
 
@@ -119,8 +127,8 @@ async def test_a_new_card_joins_at_the_till(till: Till, page: Page) -> None:
     await expect(page.locator("#name")).to_have_text("New card …1234")
 
     await press(page, "n")
-    await page.keyboard.type("Iva K", delay=PERSON_MS)
-    await press(page, "Enter")
+    await typed(page, "Iva K")
+    await confirm(page)
 
     await expect(page.locator("#name")).to_have_text("Iva K")
     till.print(receipt(4))
