@@ -110,7 +110,7 @@ function findPanel() {
   ];
 }
 
-// The chain's own text, where it has one in this language; the version is kept with the answer.
+// The chain's own text, where it has one in this language; the version of what was read is kept with the answer.
 function consentText() {
   const { language } = words.texts, own = link.state.consents;
   const text = own?.texts.sms?.[language];
@@ -118,12 +118,13 @@ function consentText() {
 }
 
 function joinPanel({ customer }) {
+  const { text, version } = consentText(); // what comes in force meanwhile was not read
   return [
     heading(customer?.invitation ? say("join_here") : customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
     make("form", { onsubmit: join },
       ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: "80" }),
       ...field("phone", say("join_phone"), "tel", { maxlength: "32" }),
-      make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent" }), make("span", {}, consentText().text)),
+      make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent", value: version }), make("span", {}, text)),
       submitRow(say("join_do"))),
   ];
 }
@@ -182,7 +183,8 @@ function join(event) {
     const text = at(name).value.trim();
     if (text) given[name] = text;
   }
-  if (at("consent").checked) given.consents = [{ channel: "sms", state: "granted", text_version: consentText().version }];
+  const { checked, value: version } = at("consent");
+  if (checked) given.consents = [{ channel: "sms", state: "granted", text_version: version }];
   sendJoin(given);
 }
 

@@ -380,6 +380,25 @@ async def test_a_customer_is_asked_in_the_chains_own_words_where_it_has_some(sta
     await expect(stage.page.get_by_label("SMS")).to_be_visible()
 
 
+async def test_a_customer_agrees_to_the_words_that_were_shown_not_to_those_that_came_since(stage: Stage) -> None:
+    stage.answers["/v1/customer/join"] = (201, {"member": "p-1", "entries": 1})
+    shown = ConsentTexts(version="2026-12", texts={"sms": {"en": "Jutro may write to me."}})
+    since = ConsentTexts(version="2027-01", texts={"sms": {"en": "Jutro may write and call."}})
+    await stage.tell(replace(STATES["unknown"], consents=shown))
+    await stage.press("n")
+    await stage.page.get_by_label("Jutro may write to me.").check()
+
+    # when the centre's next ones come in force before Enter
+    await stage.tell(replace(STATES["unknown"], consents=since))
+    await expect(stage.page.get_by_label("Jutro may write to me.")).to_be_checked()
+    await stage.page.locator("#short_name").focus()
+    await stage.confirm()
+
+    [(_, _, given)] = stage.asked
+    consent = {"channel": "sms", "state": "granted", "text_version": "2026-12-en"}
+    assert given == {"turn": 8, "language": "en", "consents": [consent]}
+
+
 async def test_a_new_card_and_a_telephone_number_that_is_known_end_at_that_member(stage: Stage) -> None:
     stage.answers["/v1/customer/join"] = (409, {"reason": "phone_known", "name": "Iva K."})
     await stage.tell(STATES["unknown"])
