@@ -21,7 +21,7 @@ export let words = null;
 export let panel = { name: "home" };
 let saidUntil = 0;
 let busy = false;
-let shownBefore = { turn: undefined, spendable: 0, reserved: 0, fewer: 0 };
+let shownBefore = {};
 
 export const say = (key, values) => words.say(key, values);
 const sayOr = (key, otherwise) => (words.has(key) ? say(key) : otherwise);
@@ -43,7 +43,7 @@ export async function show() {
   body.dataset.live = link.live;
   showNotice(state.notice);
   showWho(customer, sale);
-  showPoints(member, customer?.turn);
+  showPoints(member, `${customer?.ending} ${customer?.turn ?? [sale?.kind, sale?.total_minor]}`);
   showElsewhere(customer);
   showSale(sale, customer);
   showPanel(state);
@@ -109,9 +109,9 @@ function whoTexts(customer, sale) {
 
 const asOf = (member) => (member.as_of ? say("as_of", { time: words.clock(member.as_of) }) : say("as_of_unknown"));
 
-function showPoints(member, turn) {
+function showPoints(member, whose) {
   at("points").hidden = !member;
-  if (!member) return;
+  if (!member) return void (shownBefore = {});
   const { spendable, pending } = member;
   write("spendable", words.number(spendable));
   write("spendable-label", say("spendable", { n: spendable }));
@@ -119,15 +119,16 @@ function showPoints(member, turn) {
   write("pending-label", say("pending", { n: pending }));
   at("points").dataset.long = at("spendable").textContent.length > 6;
   write("as-of", link.live || !member.as_of ? asOf(member) : say("last_known", { time: words.clock(member.as_of) }));
-  write("fewer", fewerText(member, turn ?? null));
+  write("fewer", fewerText(member, whose));
 }
 
-// Points that are shown never shrink without a word: what is reserved says so itself, the rest is the centre's.
-function fewerText({ spendable, reserved }, turn) {
-  const held = reserved.reduce((sum, { points }) => sum + points, 0);
-  if (turn === null || turn !== shownBefore.turn) shownBefore = { turn, spendable, reserved: held, fewer: 0 };
-  const lost = shownBefore.spendable + shownBefore.reserved - spendable - held;
-  if (lost !== 0) shownBefore = { turn, spendable, reserved: held, fewer: Math.max(0, lost) };
+// Points that are shown never shrink without a word: what is reserved, or a receipt took, says so itself, the rest is
+// the centre's.
+function fewerText({ spendable, pending, reserved }, whose) {
+  const own = reserved.reduce((sum, { points }) => sum + points, spendable), all = own + pending;
+  if (whose !== shownBefore.whose) shownBefore = { whose, own, all, fewer: 0 };
+  const fewer = Math.max(0, shownBefore.own - own, shownBefore.all - all);
+  if (own !== shownBefore.own || all !== shownBefore.all) shownBefore = { whose, own, all, fewer };
   return shownBefore.fewer > 0 ? say("fewer", { n: shownBefore.fewer }) : "";
 }
 

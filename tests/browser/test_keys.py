@@ -9,11 +9,11 @@ import pytest_asyncio
 from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
-from agent.view import CustomerView
+from agent.view import CustomerView, MemberView
 from loyalty.consent_texts import ConsentTexts
 from loyalty.member import ContextLine
 from tests.browser.stage import Stage, staged
-from tests.browser.states import ANA, IDLE, KNOWN, LATE, NOW, STATES
+from tests.browser.states import AFTER, ANA, IDLE, KNOWN, LATE, NOW, STATES
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -361,6 +361,34 @@ async def test_points_do_not_shrink_without_a_word(stage: Stage) -> None:
     await stage.tell(replace(IDLE, customer=replace(KNOWN, member=replace(KNOWN.member, spendable=2460))))
 
     await expect(stage.page.locator("#fewer")).to_have_text("20 points fewer: counted anew at the centre.")
+
+
+async def test_what_the_centre_takes_after_the_sale_is_said_as_well(stage: Stage) -> None:
+    fewer = stage.page.locator("#fewer")
+    sale, after = STATES["sale"], AFTER.member
+    assert after is not None
+
+    async def told(member: MemberView) -> None:
+        await stage.tell(replace(sale, customer=replace(AFTER, member=member)))
+
+    # given points that were paid with, which the receipt says itself
+    await stage.tell(STATES["reserved"])
+    await told(replace(after, spendable=1980))
+    await expect(fewer).to_be_empty()
+    # and such as count from now on
+    await told(replace(after, spendable=1990, pending=320))
+    await expect(fewer).to_be_empty()
+
+    # when it counts fewer, or has fewer to come
+    await told(replace(after, spendable=1970, pending=320))
+    await expect(fewer).to_have_text("20 points fewer: counted anew at the centre.")
+    await told(replace(after, spendable=1970, pending=310))
+    await expect(fewer).to_have_text("10 points fewer: counted anew at the centre.")
+
+    # then nothing of it is said of the same customer's next visit
+    await stage.tell(IDLE)
+    await told(replace(after, spendable=900))
+    await expect(fewer).to_be_empty()
 
 
 async def test_a_customer_is_asked_in_the_chains_own_words_where_it_has_some(stage: Stage) -> None:
