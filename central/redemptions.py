@@ -82,6 +82,7 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
     problems = reward_terms.judge(connection, entry.key, is_counted=True)
     if limits.OVER_LIMIT in problems:
         limits.hold_sale(connection, body.receipt or "")
+    reward_terms.judge_later(connection, entry.key)
     return Seen(
         code="accepted",
         detail=", ".join(problems),

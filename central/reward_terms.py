@@ -16,6 +16,7 @@ from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty.exchange import parts_of
 from loyalty.given_rewards import is_not_for
+from loyalty.limits import WINDOW
 from loyalty.rewards import Taken
 
 # The goods on the receipt cannot have it.
@@ -42,6 +43,23 @@ def judge(connection: Connection, redemption: str, *, is_counted: bool) -> tuple
         told = msgspec.json.encode(problems).decode()
         connection.execute(update(table).where(table.c.key == redemption).values(problems=told))
     return problems
+
+
+def judge_later(connection: Connection, redemption: str) -> None:
+    """The same of what its member had within the time of the limits after one that comes late: it counts for those."""
+    if not limits.in_force(connection, "reward").limits.are_set:
+        return
+    table = tables.redemptions.c
+    one = connection.execute(select(table.member, table.at).where(table.key == redemption)).one()
+    later = select(table.key, table.receipt).where(
+        table.member == one.member,
+        table.state == uses.GIVEN,
+        table.at.between(one.at, one.at + WINDOW),
+        table.key != redemption,
+    )
+    for row in connection.execute(later.order_by(table.at, table.key)).all():
+        if limits.OVER_LIMIT in judge(connection, row.key, is_counted=True):
+            limits.hold_sale(connection, row.receipt or "")
 
 
 def judge_on(connection: Connection, stored: StoredReceipt) -> None:

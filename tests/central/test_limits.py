@@ -421,3 +421,24 @@ def test_without_limits_rewards_are_not_counted(shop: Shop) -> None:
         give(shop, till, number)
 
     assert shop.redemption("r4").problems == "[]"
+
+
+def test_rewards_that_come_late_count_for_those_that_were_given_after_them(data: Path) -> None:
+    # Given a register without a network that gave two rewards, as many as a member may have
+    shop = Shop(data, rewards())
+    shop.write(lambda connection: limits.set_limits(connection, Limits(member=2), "two", NOON, "reward"))
+    other, away = shop.till(), shop.till("2")
+    shop.sell(other, 2000)
+    for number in (1, 2):
+        shop.now += timedelta(minutes=1)
+        shop.note_redemption(away, UNIT, key=f"away{number}")
+    # When another gives two more before the first are known
+    for number in (1, 2):
+        shop.now += timedelta(minutes=1)
+        shop.redeem(other, UNIT, key=f"other{number}")
+    shop.send(away, 1)
+    # Then the later ones are the ones too many, in whichever order they came
+    found = {key: shop.redemption(key).problems for key in ("away1", "away2", "other1", "other2")}
+    too_many = f'["{limits.OVER_LIMIT}"]'
+    assert found == {"away1": "[]", "away2": "[]", "other1": too_many, "other2": too_many}
+    shop.database.close()
