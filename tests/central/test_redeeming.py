@@ -254,6 +254,22 @@ def test_a_released_redemption_gives_all_back_once(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("shop", [EXPIRING], indirect=True)
+def test_what_a_release_gives_back_is_of_the_lot_that_it_came_from(shop: Shop) -> None:
+    # given points that end in ten days, of which some were set aside and drawn
+    till = shop.till()
+    shop.sell(till, 300)
+    granted = shop.grant(till, 100)
+    shop.redeem(till, 100, (granted.allowance, 100), key="k1")
+    # when the reward was not given after all, and another is
+    shop.release(till, "k1")
+    shop.redeem(till, 100, (granted.allowance, 100), key="k2")
+    assert shop.balance() == balance(200, 200)
+    # then the rest ends with the lot, and nothing is owed for it
+    shop.pass_time(timedelta(days=11))
+    assert shop.balance() == balance(0, 0)
+
+
+@pytest.mark.parametrize("shop", [EXPIRING], indirect=True)
 def test_two_redemptions_of_one_batch_take_different_lots(shop: Shop) -> None:
     # given points of two lots
     till = shop.till()

@@ -219,7 +219,7 @@ def _rewards(chain: Chain) -> Iterator[Fault]:
 
 
 def _spending(chain: Chain) -> Iterator[Fault]:
-    """No register spent what was not set aside for it, but for one disk that ran in two machines.
+    """No register spent what was not set aside for it, and one disk that ran in two machines no more than twice that.
 
     A centre that was restored may hear of a reward before it hears of its allowance; and of one that was given while
     the register was offline, after its member was erased.
@@ -236,7 +236,8 @@ def _spending(chain: Chain) -> Iterator[Fault]:
         if wrong and row.device not in twice:
             yield Fault(about=row.key, what=f"reward {row.key} overspent: {', '.join(sorted(wrong))}")
     for row in _rows(chain, tables.allowances):
-        if max(row.used, drawn[row.id]) + row.returned > row.granted and row.device not in twice:
+        most = row.granted * (2 if row.device in twice else 1)
+        if max(row.used, drawn[row.id]) + row.returned > most:
             yield Fault(about=row.member, what=f"allowance {row.id} was overspent: {drawn[row.id]} of {row.granted}")
 
 
