@@ -20,7 +20,6 @@ export const chosen = { language: kept("language", ""), sounds: kept("sounds", "
 export let words = null;
 export let panel = { name: "home" };
 let saidUntil = 0;
-let busy = false;
 let shownBefore = {};
 
 export const say = (key, values) => words.say(key, values);
@@ -245,14 +244,15 @@ export function home() {
 const PANELS = { home: homePanel };
 
 // What a cashier opens is fetched once the page is there: nobody waits for it.
-let fetched = null, prepare = null, sound = null;
+let fetched = null, prepare = null, panels = null;
 function fetchPanels() {
   fetched ??= import("./panels.js").then(
-    (module) => { Object.assign(PANELS, module.PANELS); sound = module.sound; show(); return true; },
+    (module) => { panels = module; Object.assign(PANELS, panels.PANELS); show(); return true; },
     () => { fetched = null; return false; }, // the register is away: it is asked for again
   );
   return fetched;
 }
+const later = async (name) => (await fetchPanels() ? panels[name]() : tell(say("refused_silent"), true));
 
 function showPanel(state) {
   const { customer, recent, sale } = state;
@@ -333,9 +333,9 @@ function showKeys(state) {
   const recent = state?.recent.length ?? 0;
   const actions = [];
   // Who was served is only shown still; whoever would be the next receipt's goes by no stray key.
-  if (customer) actions.push(["Delete", say("remove"), customer.turn == null ? remove : () => open("remove")]);
+  if (customer) actions.push(["Delete", say("remove"), () => (customer.turn == null ? later("remove") : open("remove"))]);
   if (sale?.current && customer && sale.gives.length > 0) actions.push(["W", say("why_key"), () => open("why")]);
-  if (state?.invites && customer?.turn == null) actions.push(["J", say("invite_key"), invite]);
+  if (state?.invites && customer?.turn == null) actions.push(["J", say("invite_key"), () => later("invite")]);
   if (recent > 0) actions.push(["L", say("late_key", { n: recent }), () => open("receipts")]);
   actions.push(["F", say("find_key"), () => open("find")], ["M", say("menu_key"), () => open("menu")]);
   fill(at("keys"), [words.locale, actions.map(([name, text]) => name + text)], () =>
@@ -345,34 +345,16 @@ function showKeys(state) {
 
 // ---- acting
 
-function tell(text, bad = false) {
+export function tell(text, bad = false) {
   saidUntil = performance.now() + SAID_FOR_MS;
   at("said").dataset.bad = bad;
   write("said", text);
   if (bad) beep();
 }
 
-// One thing at a time: a key pressed twice asks once. A refusal for the reason `but` is the caller's to tell.
-export async function act(method, path, given, done, but) {
-  if (busy) return null;
-  busy = true;
-  const { status, body: answer } = await ask(method, path, given);
-  busy = false;
-  if (status >= 200 && status < 300) {
-    home();
-    if (done) tell(done(answer));
-  } else if (but && answer.reason === but) return answer;
-  else tell(refusal(status, answer), true);
-  return null;
-}
-
 const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
-const refusal = (status, { reason }) =>
+export const refusal = (status, { reason }) =>
   say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
-
-
-const invite = () => act("POST", "/v1/customer/invitation", null);
-export const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
 
 async function scanned(texts) {
   saidUntil = 0;
@@ -398,12 +380,7 @@ function press(selector) {
 }
 
 // Where something needs a look; a scanner beeps for the rest itself.
-function beep() {
-  if (chosen.sounds === "on" && navigator.userActivation?.hasBeenActive) fetchPanels().then(() => sound?.());
-}
-
-// What the mouse pressed does not keep the keyboard.
-addEventListener("pointerup", () => { if (document.activeElement instanceof HTMLButtonElement) document.activeElement.blur(); });
+const beep = () => fetchPanels().then(() => panels?.sound());
 
 listen({ scanned, pressed });
 export const link = watch("/v1/page", show);

@@ -5,12 +5,13 @@ const GAP_MS = 50; // between two characters of a scanner; a slow one leaves 20 
 const MIN_ENDED = 4, MIN_BARE = 7; // characters of a scan with Enter or Tab behind it, and without
 const MAX_SCAN_CHARS = 1_024;
 const SCANS_WAITING = 8;
+const GS = { key: "\x1d", code: "GS" }; // between the parts of a GS1 code, typed as Ctrl+]
 
 // What a US keyboard, which scanners are set to, means by a key, whatever layout the system has.
 const US = {
   Minus: "-_", Equal: "=+", BracketLeft: "[{", BracketRight: "]}", Backslash: "\\|", Semicolon: ";:", Quote: "'\"",
   Backquote: "`~", Comma: ",<", Period: ".>", Slash: "/?", Space: "  ", NumpadAdd: "++", NumpadSubtract: "--",
-  NumpadMultiply: "**", NumpadDivide: "//", NumpadDecimal: "..",
+  NumpadMultiply: "**", NumpadDivide: "//", NumpadDecimal: "..", GS: GS.key,
 };
 const SHIFTED_DIGITS = ")!@#$%^&*(";
 
@@ -27,12 +28,13 @@ const isField = (element) => element instanceof HTMLInputElement && /^(text|tel)
 // "Delete". `pressed` says whether it did something with it.
 export function listen({ scanned, pressed }) {
   let held = []; // characters that may be a scanner's
+  let torn = false; // a scan with what cannot be read: none of it is taken
   let last = 0;
   let timer = null;
   const waiting = [];
 
   async function scan(keys) {
-    if (keys.length > MAX_SCAN_CHARS || waiting.length >= SCANS_WAITING) return;
+    if (keys.length === 0 || keys.length > MAX_SCAN_CHARS || waiting.length >= SCANS_WAITING) return;
     const readings = [keys.map(({ key }) => key).join(""), keys.map(onUsKeyboard).join("")];
     waiting.push([...new Set(readings)].filter((text) => text.trim() !== ""));
     if (waiting.length > 1) return; // the one before is still being taken: they stay in order
@@ -52,40 +54,48 @@ export function listen({ scanned, pressed }) {
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  // A person is done with these, or a scanner that sends nothing at the end.
-  function release() {
+  function taken() {
     clearTimeout(timer);
     const keys = held;
     held = [];
-    if (keys.length >= MIN_BARE) scan(keys);
+    torn = false;
+    return keys;
+  }
+
+  // A person is done with these, or a scanner that sends nothing at the end.
+  function release() {
+    const keys = taken();
+    if (keys.length >= MIN_BARE || keys.includes(GS)) scan(keys);
     else if (keys.length > 0) type(keys);
   }
 
   addEventListener("keydown", (event) => {
-    const composed = event.isComposing || event.ctrlKey || event.altKey || event.metaKey;
-    if (composed || event.timeStamp - last > GAP_MS) release();
-    if (composed) return;
-    if (event.key.length === 1) {
-      if (event.key === " " && held.length === 0 && !isField(event.target)) return; // presses a button
+    const { key, code, shiftKey, ctrlKey, altKey, timeStamp } = event;
+    const running = (torn || held.length > 0) && !event.isComposing && timeStamp - last <= GAP_MS;
+    if (!running) release();
+    const composed = event.isComposing || ctrlKey || altKey || event.metaKey;
+    if (composed && (!running || /^(Control|Alt|AltGraph|Meta)$/.test(key))) return;
+    if (composed || key.length === 1) {
+      if (key === " " && !running && !isField(event.target)) return; // presses a button
       event.preventDefault();
       if (event.repeat) return;
-      const { key, code, shiftKey, timeStamp } = event;
-      held.push({ key, code, shiftKey, capital: event.getModifierState("CapsLock") });
+      const isGs = ctrlKey && !altKey && (code === "BracketRight" || key === "]");
+      const altGr = (ctrlKey && altKey) || event.getModifierState("AltGraph"); // gives a character as Shift does
+      torn ||= composed && !isGs && !(altGr && key.length === 1);
+      if (torn) held = [];
+      else held.push(isGs ? GS : { key, code, shiftKey, capital: event.getModifierState("CapsLock") });
       last = timeStamp;
       clearTimeout(timer);
       timer = setTimeout(release, GAP_MS);
-    } else if ((event.key === "Enter" || event.key === "Tab") && held.length >= MIN_ENDED) {
+    } else if ((key === "Enter" || key === "Tab") && (torn || held.length >= MIN_ENDED)) {
       event.preventDefault();
-      clearTimeout(timer);
-      const keys = held;
-      held = [];
-      scan(keys);
-    } else if (event.key === "Enter" || event.key === "Escape" || event.key === "Delete" || event.key === "Backspace") {
+      scan(taken());
+    } else if (key === "Enter" || key === "Escape" || key === "Delete" || key === "Backspace") {
       release();
       const inField = isField(event.target);
-      if (inField && event.key !== "Escape") return;
-      if (event.key === "Enter" && event.target instanceof HTMLButtonElement) return; // it presses itself
-      if (event.repeat || pressed(event.key === "Backspace" ? "Delete" : event.key)) event.preventDefault();
+      if (inField && key !== "Escape") return;
+      if (key === "Enter" && event.target instanceof HTMLButtonElement) return; // it presses itself
+      if (event.repeat || pressed(key === "Backspace" ? "Delete" : key)) event.preventDefault();
     }
   }, { capture: true });
 }

@@ -1,12 +1,13 @@
-// What a cashier opens: a reward to confirm, receipts for who is late, finding, joining, settings. Fetched once the page
-// is there; never what is shown without being asked for.
+// What a cashier opens: a reward to confirm, receipts for who is late, finding, joining, settings; and what is asked of
+// the register for it. Fetched once the page is there; never what is shown without being asked for.
 
 import { at, make } from "./dom.js";
+import { ask } from "./link.js";
 import { qrCode } from "./qr.js";
 import { LANGUAGES } from "./words.js";
 import {
-  MAX_KEYED, act, backButton, broughtBy, button, cardName, choice, chosen, giveText, heading, home, key, link, open,
-  panel, remove, reservedOff, rewardName, say, severalTimes, show, totalOf, words,
+  MAX_KEYED, backButton, broughtBy, button, cardName, choice, chosen, giveText, heading, home, key, link, open, panel,
+  refusal, reservedOff, rewardName, say, severalTimes, show, tell, totalOf, words,
 } from "./cashier.js";
 
 const GLANCE_MS = 400; // what was there for less nobody has read
@@ -166,6 +167,24 @@ function whyPanel({ sale }) {
   ];
 }
 
+let busy = false;
+
+// One thing at a time: a key pressed twice asks once. A refusal for the reason `but` is the caller's to tell.
+async function act(method, path, given, done, but) {
+  if (busy) return null;
+  busy = true;
+  const { status, body: answer } = await ask(method, path, given);
+  busy = false;
+  if (status >= 200 && status < 300) {
+    home();
+    if (done) tell(done(answer));
+  } else if (but && answer.reason === but) return answer;
+  else tell(refusal(status, answer), true);
+  return null;
+}
+
+export const invite = () => act("POST", "/v1/customer/invitation", null);
+export const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
 const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
 
 function find(event) {
@@ -195,9 +214,13 @@ async function sendJoin(given) {
 
 let audio = null;
 export function sound() {
+  if (chosen.sounds === "off" || !navigator.userActivation?.hasBeenActive) return;
   audio ??= new AudioContext();
   const tone = new OscillatorNode(audio, { frequency: 330 });
   tone.connect(new GainNode(audio, { gain: 0.08 })).connect(audio.destination);
   tone.start();
   tone.stop(audio.currentTime + 0.2);
 }
+
+// What the mouse pressed does not keep the keyboard.
+addEventListener("pointerup", () => { if (document.activeElement instanceof HTMLButtonElement) document.activeElement.blur(); });

@@ -47,6 +47,22 @@ SCANNED = """([code, end]) => {
   if (end) press(end, end);
 }"""
 
+# With modifiers, each pressed as a key of its own first, as a scanner sends them.
+CHORDS = """(chords) => {
+  const target = document.activeElement ?? document.body;
+  const press = (key, code, held = {}) => target.dispatchEvent(
+    new KeyboardEvent("keydown", { key, code, ...held, bubbles: true, cancelable: true }));
+  const ctrlKey = true, altKey = true, modifierAltGraph = true;
+  const HELD = { Ctrl: { ctrlKey }, Alt: { altKey }, AltGr: { ctrlKey, altKey, modifierAltGraph } };
+  const NAMES = { Ctrl: ["Control"], Alt: ["Alt"], AltGr: ["Control", "AltGraph"] };
+  const CODES = { "]": "BracketRight", "@": "KeyQ", " ": "Space", Enter: "Enter", Tab: "Tab" };
+  for (const chord of chords) {
+    const [key, modifier] = chord.split("+").reverse();
+    for (const name of NAMES[modifier] ?? []) press(name, name, name === "Control" ? HELD.Ctrl : HELD[modifier]);
+    press(key, CODES[key] ?? (/[0-9]/.test(key) ? `Digit${key}` : `Key${key.toUpperCase()}`), HELD[modifier]);
+  }
+}"""
+
 # As a person types who looks elsewhere: a key each 90 ms.
 TYPED = """async (keys) => {
   for (const key of keys) {
@@ -285,6 +301,51 @@ async def test_a_scanner_on_another_layout_is_read_by_its_keys(stage: Stage) -> 
     await stage.settle()
 
     assert stage.asked == [("POST", "/v1/scans", {"texts": ["TS&àà&", "TS1001"]})]
+
+
+async def test_a_scan_with_a_separator_is_one_scan_and_never_typed(stage: Stage) -> None:
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+
+    # a GS, which a scanner types as Ctrl+]
+    await stage.page.evaluate(CHORDS, [*"010950", "Ctrl+]", *"211234567", "Enter"])
+    await stage.settle()
+    assert stage.asked == [("POST", "/v1/scans", {"texts": ["010950\x1d211234567"]})]
+    # also in what is too short for a scan otherwise, with nothing at its end
+    await stage.page.evaluate(CHORDS, [*"21", "Ctrl+]"])
+    await stage.settle()
+    assert stage.asked[1:] == [("POST", "/v1/scans", {"texts": ["21\x1d"]})]
+    await expect(stage.page.locator("#short_name")).to_have_value("")
+
+
+async def test_a_character_of_the_third_level_belongs_to_its_scan(stage: Stage) -> None:
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+
+    await stage.page.evaluate(CHORDS, [*"1234", "AltGr+@", *"5678", "Enter"])
+    await stage.settle()
+
+    [(_, path, given)] = stage.asked
+    assert path == "/v1/scans"
+    assert isinstance(given, dict)
+    assert given["texts"][0] == "1234@5678"
+    await expect(stage.page.locator("#short_name")).to_have_value("")
+
+
+@pytest.mark.parametrize("end", [["Enter"], ["Tab"], []])
+@pytest.mark.parametrize("chord", ["Ctrl+m", "Alt+0"])
+async def test_a_scan_with_any_other_shortcut_in_it_is_dropped_whole(stage: Stage, chord: str, end: list[str]) -> None:
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+
+    await stage.page.evaluate(CHORDS, [*"010950", chord, *"2112 34567", *end])
+    await stage.settle()
+    assert stage.asked == []
+    await expect(stage.page.locator("#short_name")).to_have_value("")
+
+    # and the next one is taken
+    await scan(stage)
+    assert stage.asked == [SCANS]
 
 
 async def test_goods_belong_into_the_pos(stage: Stage) -> None:
