@@ -125,18 +125,26 @@ def _damage(path: Path, key: bytes) -> str | None:
                 found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
                 return None if found == "ok" else found
     except DatabaseError as error:
-        if not is_corruption(error):
-            raise StoreUnavailableError(f"{path} cannot be read ({error}); check the disk and its mount") from error
-        if not is_its_key(path, key):
-            raise StoreKeyError(
-                f"the key at hand does not open {path}; put the key back that was made with it, or move the "
-                "store away to start with an empty one"
-            ) from error
-        return str(error)
+        return damage_in(error, path, key)
     # Until a cut-off register's log is folded in, its file may rightly be shorter.
     if not cut_off and _size(path) < pages * PAGE_BYTES:
         return f"{pages * PAGE_BYTES - _size(path)} bytes are missing at its end"
     return None
+
+
+def damage_in(error: Exception, path: Path, key: bytes) -> str:
+    """What an error of reading a store says is damaged.
+
+    Raises StoreUnavailableError where the disk does not give it, StoreKeyError where the key is another's.
+    """
+    if not is_corruption(error):
+        raise StoreUnavailableError(f"{path} cannot be read ({error}); check the disk and its mount") from error
+    if not is_its_key(path, key):
+        raise StoreKeyError(
+            f"the key at hand does not open {path}; put the key back that was made with it, or move the "
+            "store away to start with an empty one"
+        ) from error
+    return str(error)
 
 
 def is_its_key(path: Path, key: bytes) -> bool:

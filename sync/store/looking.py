@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sync.store.errors import StoreKeyError, StoreUnavailableError
-from sync.store.examination import files_of, is_its_key, set_aside_before
+from sync.store.examination import damage_in, files_of, set_aside_before
 from sync.store.reading import Reading
 from sync.store.recovery import recovery_of
 from sync.store.rows import Recovered
@@ -66,14 +65,7 @@ def looked_at(
         with closing(connect(path, key, read_only=True)) as connection:
             return _seen(connection, look, monotonic_s() + within_s, monotonic_s)
     except DatabaseError as error:
-        if not is_corruption(error):
-            raise StoreUnavailableError(f"{path} cannot be read ({error}); check the disk and its mount") from error
-        if not is_its_key(path, key):
-            raise StoreKeyError(
-                f"the key at hand does not open {path}; put the key back that was made with it, or move the "
-                "store away to start with an empty one"
-            ) from error
-        return replace(look, fault=str(error))
+        return replace(look, fault=damage_in(error, path, key))
 
 
 def _seen(connection: Connection, look: StoreLook, until_s: float, monotonic_s: Callable[[], float]) -> StoreLook:
