@@ -18,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
-    FromClause,
     Integer,
     LargeBinary,
     Table,
@@ -94,12 +93,6 @@ def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
 def among(column: ColumnElement[Any], values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
     """Whether a column of texts or numbers is one of these values, however many."""
     return _Among(column, _Each(_parameter(values, _NUMBERS if isinstance(column.type, Integer) else _TEXTS)))
-
-
-def each(connection: Connection, values: Iterable[str]) -> FromClause:
-    """A table of these texts, in its one column `value`."""
-    found = _Each(_parameter(values, _TEXTS)).table_valued("value")
-    return found.render_derived() if connection.dialect.name == "postgresql" else found
 
 
 def _parameter(values: Iterable[Any], kind: _Values) -> Any:

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from central.db import tables
 from central.db.database import Database
-from central.db.sets import among, change_rows, each, insert_rows
+from central.db.sets import among, change_rows, insert_rows
 from central.folder import DataFolder
 from tests.central.conftest import only_sqlite
 from tests.central.till import NOON
@@ -50,11 +50,14 @@ def test_it_is_looked_for_by_the_index(database: Database) -> None:
     assert any("SEARCH members USING INDEX" in row[3] for row in plan), plan
 
 
-def test_a_set_is_a_table_too(database: Database) -> None:
-    plain, odd = ["a", "ž", "NULL", "", " b", "{c,d}", "a"], ['"', "\\", '","', '\\"', "null"]
-    for values in (plain, odd, [*plain, *odd], odd[:1], []):
-        rows = database.read_now(lambda c, values=values: list(c.execute(select(each(c, values).c.value)).scalars()))  # type: ignore[misc]
-        assert sorted(rows) == sorted(values)
+def test_a_set_holds_each_text_as_it_is(database: Database) -> None:
+    plain, odd = ["a", "ž", "NULL", "", " b", "{c,d}"], ['"', "\\", '","', '\\"', "null"]
+    same = {"currency": "EUR", "goods": b"{}", "lines": 1, "turnover_minor": 10, "last_seen": NOON}
+    database.write_now(lambda c: insert_rows(c, GOODS, [same | {"key": key} for key in (*plain, *odd)]))
+    for values in (plain, odd, [*plain, *odd], [*odd, *odd], odd[:1], []):
+        found = select(GOODS.c.key).where(among(GOODS.c.key, values))
+        rows = database.read_now(lambda c, found=found: list(c.execute(found).scalars()))  # type: ignore[misc]
+        assert sorted(rows) == sorted(set(values))
 
 
 def test_rows_change_all_at_once_to_what_is_given_or_by_it(database: Database) -> None:
