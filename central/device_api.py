@@ -377,8 +377,7 @@ class DeviceApi:
         socket = live_socket()
         await socket.prepare(call.http)
         connection = LiveConnection(socket, call.store)
-        connection.announce(await self._database.read(feed.feed_position))
-        await self._live.serve(call.device, connection)
+        await self._live.serve(call.device, connection, lambda: self._database.read(feed.feed_position))
         return socket
 
     # ---- who calls

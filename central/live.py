@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import WSCloseCode, web
@@ -46,7 +46,7 @@ class LiveConnection:
         self._news = asyncio.Event()
 
     def announce(self, pos: int) -> None:
-        self._pos = pos
+        self._pos = pos if self._pos is None else max(pos, self._pos)
         self._news.set()
 
     def announce_allowances(self) -> None:
@@ -76,12 +76,16 @@ class LiveConnections:
     def __init__(self) -> None:
         self._of: dict[str, list[LiveConnection]] = {}
 
-    async def serve(self, device: str, connection: LiveConnection) -> None:
-        """Keep a connection until it ends; the oldest goes where a device has too many."""
+    async def serve(self, device: str, connection: LiveConnection, position: Callable[[], Awaitable[int]]) -> None:
+        """Keep a connection until it ends, told first where the feed is; the oldest goes where a device has too many.
+
+        It is kept before `position` is asked, so that no news falls between and the last to come is the newest.
+        """
         listening = self._of.setdefault(device, [])
         listening.append(connection)
         telling = asyncio.create_task(connection.tell())
         try:
+            connection.announce(await position())
             for old in listening[:-PER_DEVICE]:
                 await old.shut(WSCloseCode.POLICY_VIOLATION, b"a newer connection of this device took over")
             async for _ in connection.socket:

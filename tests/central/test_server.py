@@ -6,12 +6,13 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, web
 from sqlalchemy import Connection
 
 from central import ledger
@@ -19,6 +20,7 @@ from central.certificates import RENEW_BEFORE, SERVER_LIFE
 from central.db import tables
 from central.devices import REQUEST_IDS_KEPT
 from central.folder import DataFolder
+from central.live import LiveConnection, LiveConnections
 from central.server import CERTIFICATE_EVERY, FORGET_EVERY, MATURE_EVERY, MATURED_AT_ONCE, Server
 from sync.wire import LiveHint
 from tests.central.conftest import RunningCentre
@@ -48,6 +50,53 @@ async def test_a_register_that_connects_again_and_again_keeps_the_newest(centre:
     for socket in sockets[1:]:
         assert (await socket.receive()).type == WSMsgType.TEXT
         await socket.close()
+
+
+class Line:
+    """A register's end of a live connection: what it was sent, and whether it was shut."""
+
+    def __init__(self) -> None:
+        self.hints: list[int] = []
+        self.shut = asyncio.Event()
+
+    async def send_str(self, text: str) -> None:
+        feed = msgspec.json.decode(text, type=LiveHint).feed
+        assert isinstance(feed, int)
+        self.hints.append(feed)
+
+    async def close(self, **_why: object) -> None:
+        self.shut.set()
+
+    def __aiter__(self) -> Line:
+        return self
+
+    async def __anext__(self) -> None:
+        await self.shut.wait()
+        raise StopAsyncIteration
+
+
+async def test_the_newest_connection_is_the_last_to_come_however_late_the_others_hear_where_the_feed_is() -> None:
+    # Given three connections of a register, of which the first hears last
+    lines, connections = [Line() for _ in range(3)], LiveConnections()
+    known: list[asyncio.Future[int]] = [asyncio.get_running_loop().create_future() for _ in lines]
+    serving = []
+    for line, future in zip(lines, known, strict=True):
+        connection = LiveConnection(cast("web.WebSocketResponse", line), "12")
+        position = partial(asyncio.wait_for, future, None)
+        serving.append(asyncio.create_task(connections.serve("d1", connection, position)))
+        await asyncio.sleep(0)
+    # When the feed moves in the meantime
+    connections.announce(8, {"12"}.__contains__)
+    for future in reversed(known):
+        future.set_result(7)
+        await asyncio.sleep(0.01)
+    # Then the first is shut, and what the others were told last is the news
+    assert [line.shut.is_set() for line in lines] == [True, False, False]
+    assert [line.hints[-1] for line in lines[1:]] == [8, 8]
+    for line in lines:
+        line.shut.set()
+    await asyncio.gather(*serving)
+    assert connections.devices() == frozenset()
 
 
 async def test_a_live_connection_needs_a_signature(centre: RunningCentre) -> None:
