@@ -128,25 +128,25 @@ def _priced(writing: Writing, basket: Receipt | None, owner: Owner | None, rules
 
 
 def fitted(writing: Writing, look: Look, now: Instant) -> Look:
-    """What is reserved as the basket has it now: discounts anew, and released from the last on what it cannot have."""
-    reserved = list(look.reserved)
-    while reserved:
+    """What is reserved as the basket has it now: discounts anew, and released what it cannot have beside those before."""
+    reserved: list[KeptRedemption] = []
+    fresh: tuple[Redeemed, ...] = ()
+    for one in look.reserved:
         try:
-            anew = _redeemed(look, tuple(Taken(reward=one.reward, times=one.times) for one in reserved))
+            fresh = _redeemed(look, tuple(Taken(reward=kept.reward, times=kept.times) for kept in (*reserved, one)))
         except RewardUnavailableError:
-            writing.release(reserved.pop())
-            continue
-        fresh = [
-            replace(one, discount_minor=each.discount_minor, lines=each.lines)
-            for one, each in zip(reserved, anew, strict=True)
-        ]
-        for one in fresh:
-            writing.reprice(one)
-        reserved = fresh
-        break
-    if len(reserved) == len(look.reserved):
-        return replace(look, reserved=tuple(reserved))
-    return replace(look, reserved=tuple(reserved), owner=owner_of(writing, look.reference, now.wall))
+            writing.release(one)
+        else:
+            reserved.append(one)
+    anew = tuple(
+        replace(one, discount_minor=each.discount_minor, lines=each.lines)
+        for one, each in zip(reserved, fresh, strict=True)
+    )
+    for one in anew:
+        writing.reprice(one)
+    if len(anew) == len(look.reserved):
+        return replace(look, reserved=anew)
+    return replace(look, reserved=anew, owner=owner_of(writing, look.reference, now.wall))
 
 
 def _redeemed(look: Look, taken: tuple[Taken, ...]) -> tuple[Redeemed, ...]:

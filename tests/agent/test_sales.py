@@ -22,10 +22,11 @@ from agent.sales import FORGOTTEN_AFTER, Sales
 from agent.webhook import Webhook
 from drivers.scanning.scan import parse_scan
 from loyalty.addresses import address_code, hidden_code
+from loyalty.conditions import Condition
 from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
-from loyalty.program import Program, program_from_json
+from loyalty.program import Program, Reward, program_from_json
 from sync.guesses import MAX_MISSES
 from sync.purging import carry_out, nothing_else
 from sync.records import RedeemBody
@@ -549,6 +550,27 @@ async def test_a_smaller_basket_gives_back_what_it_can_no_longer_have(shop: Shop
 
     assert states(report) == ["reserved", "released"]
     assert report["redemptions"][0]["lines"] == [{"position": 7, "amount_minor": 5000}]
+
+
+async def test_goods_that_are_taken_out_again_take_their_own_reward_along_and_no_other(shop: Shop) -> None:
+    # given a coffee for nothing, and money off what else there is
+    coffee = Reward(id="coffee", cost=100, piece_minor=0, when=Condition(sku_in=("C1",)), offline="allowance")
+    await ready(shop, program=replace(PROGRAM, rewards=(coffee, *PROGRAM.rewards)))
+    goods = {"position": 1, "description": "K", "amount_minor": 9000}
+    cup = {"position": 2, "description": "C", "sku": "C1", "amount_minor": 200}
+    async with till(shop) as pos:
+        name = await pos.opened(basket=sale(1, total_minor=9200, tenders=[], lines=[goods, cup]))
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "coffee"})
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "r5"})
+
+        # when the customer does without the coffee
+        report = await pos.told("PUT", f"/{name}", {"basket": sale(1, total_minor=9000, tenders=[], lines=[goods])})
+
+    assert [(one["reward"], one["state"]) for one in report["redemptions"]] == [
+        ("coffee", "released"),
+        ("r5", "reserved"),
+    ]
+    assert report["safe_offline"] == 500
 
 
 async def test_somebody_who_is_erased_at_the_till_leaves_a_sale_of_nobody(shop: Shop) -> None:
