@@ -6,6 +6,7 @@ not given. Never prices anything. It runs in the store's writer.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -56,8 +57,7 @@ def settled_by_paper(
         reserved = [one for one in reserved if (sale := writing.sale(one.sale)) is not None and sale.by_page]
     if not reserved:
         return _given_after_all(writing, receipt, member, captured, program)
-    # Of several open sales of one member a receipt ends one: the one that was reserved for last.
-    sale = writing.sale(reserved[-1].sale)
+    sale = _ended_by(writing, receipt, reserved)
     reserved = [one for one in reserved if sale is not None and one.sale == sale.id]
     if sale is None or not reserved:
         return None
@@ -71,6 +71,33 @@ def settled_by_paper(
         return None
     _end(writing, sale, "released")
     return "released"
+
+
+def _ended_by(writing: Writing, receipt: Receipt, reserved: Sequence[KeptRedemption]) -> KeptSale | None:
+    """Of a member's open sales the one that a receipt ends: the one whose basket is most like it.
+
+    Of one that was told no basket, as of the page, nothing is alike. Among equals it is the one reserved for last.
+    """
+    sales = {one.sale: writing.sale(one.sale) for one in reversed(reserved)}
+    return min(filter(None, sales.values()), key=lambda sale: _unlike(receipt, sale.basket), default=None)
+
+
+def _unlike(receipt: Receipt, basket: Receipt | None) -> tuple[bool, int]:
+    """How far a basket is from a receipt: whether it has another number, and the goods that are on one of them alone.
+
+    Goods are told by what they cost before discounts, in minor units: till and POS may write their names in two ways.
+    """
+    has_its_number = basket is not None and bool(receipt.number) and basket.number == receipt.number
+    goods, sold = _prices(basket), _prices(receipt)
+    if receipt.lines:
+        return not has_its_number, sum(((goods - sold) + (sold - goods)).elements())
+    taken_off = sum(discount.amount_minor for discount in receipt.discounts)
+    return not has_its_number, abs(sum(goods.elements()) - receipt.total_minor - taken_off)
+
+
+def _prices(receipt: Receipt | None) -> Counter[int]:
+    lines = receipt.lines if receipt is not None else ()
+    return Counter(line.amount_minor + line.discount_minor for line in lines if not line.voided)
 
 
 def let_go_of_others(writing: Writing, receipt: Receipt, member: str | None, captured: Instant) -> None:

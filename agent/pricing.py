@@ -128,7 +128,7 @@ def _priced(writing: Writing, basket: Receipt | None, owner: Owner | None, rules
 
 
 def fitted(writing: Writing, look: Look, now: Instant) -> Look:
-    """What is reserved as the basket has it now: discounts anew, and released what it cannot have beside those before."""
+    """What is reserved as the basket has it now: discounts anew; what it cannot have beside those before is let go."""
     reserved: list[KeptRedemption] = []
     fresh: tuple[Redeemed, ...] = ()
     for one in look.reserved:

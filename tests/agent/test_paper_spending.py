@@ -15,10 +15,13 @@ from agent.paper_spending import SUSPENDED_FOR, shown_minor
 from agent.sale_shapes import BasketGiven
 from drivers.receipts.decode import decode
 from drivers.receipts.given import GivenReceipt
+from loyalty.allowances import Draw
 from loyalty.instant import Instant
 from loyalty.receipt import Discount, Line, MemberReference, Receipt, Tender
 from sync.records import AllowanceReturnBody
-from tests.agent.shop import BOOT, MORNING, OPTIONS, Shop, at
+from sync.store.rows import KeptRedemption
+from sync.store.writing import Writing
+from tests.agent.shop import ANA, BOOT, MORNING, OPTIONS, Shop, at
 from tests.agent.test_sales import Clock, Pos, grant, ready, redeemed, states, till
 from tests.agent.test_webhook import sale
 
@@ -35,10 +38,12 @@ def paper(number: int, voucher: str | None = ALL_OF_IT, *, head: str = "", issue
     ).encode()
 
 
-async def reserved(pos: Pos, *, by_page: bool = True, reward: str = "r5", code: str = "TS1001") -> str:
-    """A sale of this member with a reward, made on the page or by a POS."""
-    basket = msgspec.convert(sale(1), GivenReceipt)
-    name = (await pos.sales.open(BasketGiven(basket=basket), None, by_page=by_page)).sale
+async def reserved(
+    pos: Pos, *, by_page: bool = True, reward: str = "r5", code: str = "TS1001", basket: dict[str, Any] | None = None
+) -> str:
+    """A sale of this member with a reward, made on the page or by a POS; by default of the goods of `paper`."""
+    given = BasketGiven(basket=msgspec.convert(basket or sale(1), GivenReceipt))
+    name = (await pos.sales.open(given, None, by_page=by_page)).sale
     await pos.told("POST", f"/{name}/member", {"code": code})
     await pos.told("POST", f"/{name}/redemptions", {"reward": reward})
     return name
@@ -363,6 +368,73 @@ async def test_of_two_open_sales_of_a_member_a_receipt_ends_one(shop: Shop) -> N
 
         found = [states(await pos.told("GET", f"/{name}")) for name in (first, second)]
     assert found == [["reserved"], ["confirmed"]]
+
+
+def dear(number: int) -> dict[str, Any]:
+    """A basket of other goods than `paper` has."""
+    return sale(number, total_minor=90000, tenders=[], lines=[{"position": 1, "amount_minor": 90000}])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ended"),
+    [(sale(1), dear(2), 0), (dear(2), sale(1), 1), (sale(1), dear(7), 1), (dear(7), sale(1), 0)],
+    ids=["its goods", "its goods later", "its number later", "its number"],
+)
+async def test_of_two_open_sales_a_receipt_ends_the_one_that_it_is_of(
+    shop: Shop, first: dict[str, Any], second: dict[str, Any], ended: int
+) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        names = [await reserved(pos, by_page=False, basket=basket) for basket in (first, second)]
+
+        assert await printed(shop, paper(7)) == "confirmed"
+
+        found = [states(await pos.told("GET", f"/{name}")) for name in names]
+    assert [place for place, one in enumerate(found) if one == ["confirmed"]] == [ended]
+
+
+def chosen_on_page(writing: Writing) -> None:
+    """A reward of Ana's, for a sale of which nobody told the goods."""
+    one = KeptRedemption(
+        id="r-page",
+        sale="s-page",
+        member=ANA.member,
+        reward="r5",
+        times=1,
+        points=500,
+        discount_minor=5000,
+        draws=(Draw(allowance="a-1", points=500),),
+        at=at(31).wall,
+        reserved=at(31),
+    )
+    writing.open_sale("s-page", at(31), by_page=True)
+    writing.reserve(one)
+
+
+@pytest.mark.parametrize(("basket", "confirmed"), [(sale(1), ["confirmed"]), (dear(2), ["reserved"])])
+async def test_a_sale_of_the_page_is_ended_before_one_of_other_goods_alone(
+    shop: Shop, basket: dict[str, Any], confirmed: list[str]
+) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await reserved(pos, by_page=False, basket=basket)
+        await shop.store.write(chosen_on_page)
+
+        assert await printed(shop, paper(7)) == "confirmed"
+
+        assert states(await pos.told("GET", f"/{name}")) == confirmed
+
+
+async def test_a_receipt_without_lines_ends_the_sale_that_comes_to_its_total(shop: Shop) -> None:
+    await ready(shop)
+    [text] = decode(paper(7), OPTIONS).receipts
+    total = replace(text, lines=(), member=MemberReference(code="TS1001"))
+    async with till(shop) as pos:
+        names = [await reserved(pos), await reserved(pos, basket=dear(2))]
+
+        await shop.store.write(lambda writing: book(writing, total, at(40), boot=BOOT, rules=shop.rules))
+
+        assert [states(await pos.told("GET", f"/{name}")) for name in names] == [["confirmed"], ["reserved"]]
 
 
 async def test_two_rewards_of_a_sale_stand_and_fall_together(shop: Shop) -> None:
