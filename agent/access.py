@@ -1,16 +1,15 @@
 """Who may use the local API: the control token, a POS's token, tokens of other origins, pairing codes and cookies.
 
 Owns deciding from a request's own words whether it comes from this machine's cashier page, command line or POS, or from
-a page of another origin that the settings let in. Never keeps a cookie: one is valid when this register made it, so
-that a restart of the agent does not send the cashier away. Pure but for the clock and the randomness it is given.
+a page of another origin that the settings let in. Never keeps a token or cookie (`agent.tokens`): a restart of the
+agent does not send the cashier away. Pure but for the clock, the randomness and the tokens it is given.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable, Collection
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -21,12 +20,14 @@ MAX_OPEN_PAIRINGS = 16
 TOKEN_BYTES = 32
 
 Party = Literal["page", "control", "pos", "display"]
-Role = Literal["pos", "page"]
-"""What a token of another origin is for: what a POS may ask, or what the cashier page may."""
+Role = Literal["pos", "page", "display"]
+"""What a token is for: what a POS may ask, what the cashier page may, or the customer view."""
 View = Literal["cashier", "customer"]
 """Which page a pairing opens: the cashier's, or what the customer sees, which may nothing else."""
-# Begins what a customer view's cookie seals; no token has such a character.
-_DISPLAY = "customer~"
+ROLE_OF: Final[dict[View, Role]] = {"cashier": "page", "customer": "display"}
+
+
+RoleOf = Callable[[str, str], Role | None]
 
 
 class Pairing(Struct, frozen=True, kw_only=True):
@@ -45,30 +46,33 @@ class Access:
         *,
         host: str,
         port: int,
-        key: bytes,
         control_token: str,
         monotonic_s: Callable[[], float],
         token: Callable[[], str],
+        own_role_of: RoleOf,
+        admit: Callable[[str, Role], str],
         pos_token: Callable[[], str | None] = lambda: None,
         origins: Collection[str] = (),
-        role_of: Callable[[str, str], Role | None] = lambda _origin, _token: None,
+        role_of: RoleOf = lambda _origin, _token: None,
     ) -> None:
-        """`pos_token` gives the token of a POS that posts receipts, as it is now; None where nobody made one.
+        """`own_role_of` says what the cookie of a page that is ours is for, as it is now; `admit` makes one.
 
-        `origins` are those of others whose pages are let in; `role_of` says what a token of one is for, as it is now.
+        `pos_token` gives the token of a POS that posts receipts, as it is now; None where nobody made one. `origins`
+        are those of others whose pages are let in; `role_of` says what a token of one is for, as it is now.
         """
         self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.origin = f"http://{self.authority}"
         # A browser keeps one jar per host, whatever the port: two registers on one machine need two names.
         self.cookie_name = f"tillside-{port}"
         self.display_cookie_name = f"tillside-{port}-customer"
-        self._key = key
         self._control_token = control_token
         self._monotonic_s = monotonic_s
         self._token = token
         self._pos_token = pos_token
         self._origins = frozenset(origins)
         self._role_of = role_of
+        self._own_role_of = own_role_of
+        self._admit = admit
         self._pairings: dict[str, tuple[float, View]] = {}
 
     def is_ours(self, host: str | None, origin: str | None) -> bool:
@@ -103,9 +107,9 @@ class Access:
                 return "control"
             pos_token = self._pos_token()
             return "pos" if pos_token is not None and _is_bearer(authorization, pos_token) else None
-        if cookie is not None and not cookie.startswith(_DISPLAY) and self._is_our_cookie(cookie):
+        if cookie is not None and self._own_role_of(self.origin, cookie) == "page":
             return "page"
-        if display_cookie is not None and display_cookie.startswith(_DISPLAY) and self._is_our_cookie(display_cookie):
+        if display_cookie is not None and self._own_role_of(self.origin, display_cookie) == "display":
             return "display"
         return None
 
@@ -118,26 +122,19 @@ class Access:
         self._pairings[code] = (self._monotonic_s() + PAIRING_LIVES_S, view)
         return Pairing(code=code, url=f"{self.origin}/pair?code={code}", expires_in_s=PAIRING_LIVES_S)
 
-    def redeem(self, code: str) -> tuple[View, str] | None:
-        """The cookie for a code and its page, once; None for a code that is unknown, used or too old."""
+    def redeem(self, code: str) -> View | None:
+        """The page that a code opens, once; None for a code that is unknown, used or too old."""
         self._forget_expired()
         known = self._pairings.pop(code, None)
-        if known is None:
-            return None
-        _, view = known
-        name = f"{_DISPLAY if view == 'customer' else ''}{self._token()}"
-        return view, f"{name}.{self._seal(name)}"
+        return known[1] if known is not None else None
+
+    def admit(self, view: View) -> str:
+        """The cookie for a page. Waits for the disk. Raises SecretError and OSError."""
+        return self._admit(self.origin, ROLE_OF[view])
 
     def _forget_expired(self) -> None:
         now = self._monotonic_s()
         self._pairings = {code: known for code, known in self._pairings.items() if known[0] > now}
-
-    def _is_our_cookie(self, cookie: str) -> bool:
-        name, _, seal = cookie.partition(".")
-        return hmac.compare_digest(_bytes(seal), _bytes(self._seal(name)))
-
-    def _seal(self, name: str) -> str:
-        return hmac.new(self._key, _bytes(f"{self.cookie_name} {name}"), hashlib.sha256).hexdigest()
 
 
 def _is_bearer(authorization: str, token: str) -> bool:

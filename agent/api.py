@@ -201,6 +201,13 @@ class LocalApi:
             ),
             Route(
                 method=post,
+                path="/v1/revocations",
+                handler=self._revoked,
+                summary="Closes the sockets of those whose token or cookie the command line has just revoked.",
+                status=204,
+            ),
+            Route(
+                method=post,
                 path="/v1/enrolment",
                 handler=self._enrolled,
                 summary="Take up the enrolment that the command line has just saved.",
@@ -385,6 +392,11 @@ class LocalApi:
     async def _open_pairing(self, request: web.Request) -> web.Response:
         view: View = "customer" if request.query.get("view") == "customer" else "cashier"
         return answer_of(self._access.open_pairing(view), HTTPStatus.CREATED)
+
+    async def _revoked(self, _request: web.Request) -> web.Response:
+        for watchers in (self._pages, self._listeners):
+            watchers.look_again()
+        return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _enrolled(self, _request: web.Request) -> web.Response:
         self._take_up_enrolment()

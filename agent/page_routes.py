@@ -6,11 +6,13 @@ may ask (`agent.api`).
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
+import structlog
 from aiohttp import web
 
 from agent.access import Access
@@ -21,9 +23,12 @@ from agent.inspection import NotFoundError
 from agent.openapi import Route
 from agent.view import PageState
 from agent.watching import Send, Watchers, changed_or_alive
+from sync.keys import SecretError
 
 FOLDER = Path(__file__).parent / "page"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
+
+log = structlog.get_logger(__name__)
 
 
 class PageRoutes:
@@ -111,10 +116,15 @@ class PageRoutes:
         return self._assets[name].answer(request)
 
     async def _pair(self, request: web.Request) -> web.Response:
-        known = self._access.redeem(request.query.get("code", ""))
-        if known is None:
+        view = self._access.redeem(request.query.get("code", ""))
+        if view is None:
             return problem(HTTPStatus.FORBIDDEN, "This address was used or is too old: run `tillside open` again.")
-        view, cookie = known
+        try:
+            cookie = await asyncio.to_thread(self._access.admit, view)
+        except (SecretError, OSError) as error:
+            log.error("page_not_admitted", error=type(error).__name__)
+            detail = "The state folder takes no more files: make room on its disk, then run `tillside open` again."
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
         place, name = ("/", self._access.cookie_name)
         if view == "customer":
             place, name = ("/customer", self._access.display_cookie_name)

@@ -33,7 +33,6 @@ from agent.desk import Desk, restored
 from agent.invitations import Invitations
 from agent.layouts import templates_of
 from agent.listening import CappedSite, runner_of
-from agent.origin_tokens import OriginTokens
 from agent.pos_token import token_in_force
 from agent.profiles import Profiles
 from agent.promises import Promises
@@ -44,6 +43,7 @@ from agent.scans import ScanIntake
 from agent.state import place_of, sources_of
 from agent.store_inspection import Live, StoreInspection
 from agent.supervisor import Clocks, Health, Supervisor, Worker
+from agent.tokens import origin_tokens, page_tokens
 from agent.updating.versions import Versions
 from agent.updating.wish import CentreUpdates
 from agent.view import PlaceView
@@ -75,8 +75,6 @@ if TYPE_CHECKING:
     from drivers.receipts.port import DecodeOptions
     from drivers.receipts.template import Template
 
-PAGE_KEY = "page-key"
-PAGE_KEY_BYTES = 32
 # The driver that reads what the relay heard; the rules are handed to its relay.
 SHARED = "shared"
 # After a damaged store was set aside: sources read on once their receipts are known again, or after this. What the
@@ -117,16 +115,18 @@ class Register:
         self._state = state_folder(settings)
         page = settings.page
         self._control = Control(host=page.host, port=page.port, token=new_token(), pid=os.getpid())
+        pages = page_tokens(self._state)
         self._access = Access(
             host=page.host,
             port=page.port,
-            key=keeper.get_or_create(PAGE_KEY, PAGE_KEY_BYTES),
             control_token=self._control.token,
             monotonic_s=time.monotonic,
             token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
+            own_role_of=pages.role_of,
+            admit=lambda origin, role: pages.make(origin, role, now().wall)[1],
             pos_token=lambda: token_in_force(keeper),
             origins=page.origins,
-            role_of=OriginTokens(self._state).role_of,
+            role_of=origin_tokens(self._state).role_of,
         )
         self._reading_changed = asyncio.Event()
         self._to_count: asyncio.TimerHandle | None = None

@@ -44,7 +44,8 @@ class Watchers:
         self._most = most
         self._may_still = may_still
         self._sent_within_s = sent_within_s
-        self._open: set[web.WebSocketResponse] = set()
+        self._open: dict[web.WebSocketResponse, web.Request] = {}
+        self._closing: set[asyncio.Task[bool]] = set()
 
     async def serve(self, request: web.Request, tell: Callable[[Send], Awaitable[None]]) -> web.StreamResponse:
         """Keep a socket until it ends, beside `tell`, which sends to it for ever."""
@@ -55,20 +56,28 @@ class Watchers:
             max_msg_size=MAX_INCOMING_MESSAGE_BYTES, compress=False, protocols=(SUBPROTOCOL,)
         )
         await socket.prepare(request)
-        self._open.add(socket)
+        self._open[socket] = request
         telling = asyncio.create_task(self._tell(request, socket, tell))
         try:
             async for _ in socket:
                 pass  # nobody has anything to say; reading is what notices that they left
         finally:
             telling.cancel()
-            self._open.discard(socket)
+            del self._open[socket]
         return socket
 
     async def leave(self, _application: web.Application) -> None:
         """Tells everyone that the register goes."""
         for socket in tuple(self._open):
             await socket.close(code=WSCloseCode.GOING_AWAY)
+
+    def look_again(self) -> None:
+        """Lets go of those who may no more, now and not only at the next word to them."""
+        for socket, request in self._open.items():
+            if not self._may_still(request):
+                closing = asyncio.create_task(socket.close(code=WSCloseCode.POLICY_VIOLATION))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     async def _tell(
         self, request: web.Request, socket: web.WebSocketResponse, tell: Callable[[Send], Awaitable[None]]

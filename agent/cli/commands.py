@@ -471,13 +471,28 @@ def open_page(
         bool, typer.Option("--customer", help="What the customer sees, for a display of theirs.")
     ] = False,
     print_only: Annotated[bool, typer.Option("--print", help="Print the address; open no browser.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Print which browsers have a page, and since when.")] = False,
+    forget: Annotated[
+        str | None, typer.Option("--forget", metavar="ID", help="Shut one of these out from now on, or all.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Open the cashier page or the customer view, already paired."""
+    from agent.cli import open_pages
+    from agent.cli.exit_codes import USAGE
     from agent.cli.open import open_command
+    from agent.cli.outcome import complain
 
-    raise typer.Exit(open_command(config=config, customer=customer, print_only=print_only, as_json=as_json))
+    if sum((customer or print_only, listing, forget is not None)) > 1:
+        code = complain("open", "use --list and --forget alone", USAGE, as_json=as_json)
+    elif listing:
+        code = open_pages.list_command(config=config, as_json=as_json)
+    elif forget is not None:
+        code = open_pages.forget_command(which=forget, config=config, as_json=as_json)
+    else:
+        code = open_command(config=config, customer=customer, print_only=print_only, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
@@ -103,6 +103,10 @@ class RunningAgent:
     def open_pairing(self, view: View = "cashier") -> Pairing:
         return msgspec.json.decode(self._exchange("POST", f"/v1/pairings?view={view}"), type=Pairing)
 
+    def let_go_of_revoked(self) -> None:
+        """Have the agent close at once what is open by a token or cookie that was revoked."""
+        self._exchange("POST", "/v1/revocations")
+
     def take_up_enrolment(self) -> None:
         self._exchange("POST", "/v1/enrolment")
 
@@ -156,6 +160,14 @@ def running_agent(settings: Settings) -> RunningAgent | None:
     """The agent of this state folder, if one runs; what a killed one left behind is nobody."""
     control = read_control(state_folder(settings))
     return RunningAgent(control) if control is not None and _listens(control) else None
+
+
+def let_go_of_revoked(settings: Settings) -> None:
+    """Has an agent that runs close at once what is open by what was revoked; it does by itself within seconds."""
+    agent = running_agent(settings)
+    if agent is not None:
+        with suppress(AgentUnreachableError, NotFoundError):
+            agent.let_go_of_revoked()
 
 
 def _listens(control: Control) -> bool:

@@ -18,15 +18,16 @@ from agent.cli.exit_codes import DONE, PROBLEM
 from agent.cli.outcome import complain, guarded, say, say_json
 from agent.cli.stopped import stopped_register
 from agent.state import store_path
+from agent.tokens import ORIGINS_FOLDER, PAGES_FOLDER
 from config.load import load_settings, state_folder
 from config.settings import SPOOL_OPTION, Settings
 from drivers.relay.spool import SEGMENT_BYTES, SpoolWriter, read_acknowledged, segment_name, segment_numbers
 
 # The store and its copies, keys (on Windows with an ending), the enrolment and a code that waits for one, where the
-# agent listens, the version that is wished for, and receipts on which the centre's templates are tried.
+# agent listens, the version that is wished for, receipts on which the centre's templates are tried, and pages' tokens.
 _OF_STATE: Final = (
     *("store.db*", "before-update*", "*-key", "*-key.dpapi", "device-key-*", "enrolment.json", "enrolment-code.json"),
-    *("control.json", "update.json", "captures", ".*.*"),
+    *("control.json", "update.json", "captures", ORIGINS_FOLDER, PAGES_FOLDER, ".*.*"),
 )
 # Print jobs and scans, how far they are read, and what was told of the relay.
 _OF_SPOOL: Final = ("*.spool", "acknowledged", "status.json", "identification.json", ".identification.json.*")

@@ -16,10 +16,10 @@ from agent.cli.exit_codes import DONE, PROBLEM
 from agent.cli.outcome import complain, guarded, say, say_json
 from agent.cli.run import log_to_stderr, run_until_stopped
 from agent.mock import MockMember, mock_members, mock_settings, stock
-from agent.origin_tokens import OriginTokens
 from agent.pos_token import pos_token
 from agent.register import PageUnavailableError, Register, Running
 from agent.state import keeper_of, open_store
+from agent.tokens import origin_tokens
 
 
 class MockReady(Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ def _run_in(folder: Path, port: int, origin: str | None, *, as_json: bool) -> in
     settings = mock_settings(folder, port, [origin] if origin is not None else [])
     keeper = keeper_of(settings)
     token = pos_token(keeper)
-    origin_token = OriginTokens(folder).make(origin, "pos", datetime.now(UTC))[1] if origin is not None else None
+    origin_token = origin_tokens(folder).make(origin, "pos", datetime.now(UTC))[1] if origin is not None else None
     config = folder / "tillside.toml"
     config.write_text(f"[paths]\nstate = {msgspec.json.encode(str(folder)).decode()}\n", encoding="utf-8")
     with closing(open_store(settings, keeper)) as store:

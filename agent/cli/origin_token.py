@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from agent.access import Role
+from agent.cli.connection import let_go_of_revoked
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, guarded, say, say_json
-from agent.origin_tokens import OriginTokens
+from agent.tokens import origin_tokens
 from config.load import load_settings, state_folder
 from config.web_origins import origin_problem
 
@@ -50,7 +51,7 @@ def make_command(*, origin: str, role: Role, config: str | None, as_json: bool) 
             return complain("pos-token", f"{wrong[0]}. {wrong[1]}", USAGE, as_json=as_json)
         if origin not in settings.page.origins:
             return complain("pos-token", _not_let_in(origin), PROBLEM, as_json=as_json)
-        token, text = OriginTokens(state_folder(settings)).make(origin, role, datetime.now(UTC))
+        token, text = origin_tokens(state_folder(settings)).make(origin, role, datetime.now(UTC))
         url = f"http://{settings.page.host}:{settings.page.port}"
         if as_json:
             say_json(MadeToken(id=token.id, origin=origin, role=role, token=text, url=url))
@@ -76,7 +77,7 @@ def list_command(*, config: str | None, as_json: bool) -> int:
                 made=token.made,
                 let_in=token.origin in settings.page.origins,
             )
-            for token in OriginTokens(state_folder(settings)).all()
+            for token in origin_tokens(state_folder(settings)).all()
         )
         if as_json:
             say_json(ListedTokens(tokens=listed))
@@ -96,7 +97,8 @@ def revoke_command(*, name: str, config: str | None, as_json: bool) -> int:
 
     def work() -> int:
         settings = load_settings(config)
-        OriginTokens(state_folder(settings)).revoke(name)
+        origin_tokens(state_folder(settings)).revoke(name)
+        let_go_of_revoked(settings)
         return list_command(config=config, as_json=True) if as_json else DONE
 
     return guarded("pos-token", work, as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from agent.cli.connection import let_go_of_revoked
 from agent.cli.exit_codes import DONE
 from agent.cli.outcome import guarded, say, say_json
 from agent.pos_token import pos_token, renewed_pos_token
@@ -28,6 +29,8 @@ def pos_token_command(*, config: str | None, renew: bool, as_json: bool) -> int:
         settings = load_settings(config)
         keeper = keeper_of(settings)
         token = renewed_pos_token(keeper) if renew else pos_token(keeper)
+        if renew:
+            let_go_of_revoked(settings)
         url = f"http://{settings.page.host}:{settings.page.port}/v1/receipts"
         if as_json:
             say_json(PosToken(token=token, url=url))

@@ -19,6 +19,7 @@ export const chosen = { language: kept("language", ""), sounds: kept("sounds", "
 
 export let words = null;
 export let panel = { name: "home" };
+let language = "en";
 let saidUntil = 0;
 let shownBefore = {};
 
@@ -28,12 +29,14 @@ const sayOr = (key, otherwise) => (words.has(key) ? say(key) : otherwise);
 // ---- showing
 
 export async function show() {
-  const language = chosen.language || link.state?.language || "en";
-  words = await wordsOf(LANGUAGES[language] ? language : "en");
+  language = chosen.language || link.state?.language || language; // who is shut out is told so in their own
+  if (!LANGUAGES[language]) language = "en";
+  words = await wordsOf(language, panels ? PANEL_WORDS : []);
   const { state } = link; // as it is now: an earlier one would be old
   document.documentElement.lang = words.locale;
   showBadge(state);
   showKeys(state);
+  for (const part of document.querySelectorAll("main, footer, #notice")) part.hidden = !link.paired; // who is shut out sees nobody
   if (state === null) return;
   const { customer, sale } = state;
   const member = customer?.member;
@@ -241,13 +244,13 @@ export function home() {
   return away;
 }
 
-const PANELS = { home: homePanel };
+const PANELS = { home: homePanel }, PANEL_WORDS = ["panels"];
 
 // What a cashier opens is fetched once the page is there: nobody waits for it.
 let fetched = null, prepare = null, panels = null;
 function fetchPanels() {
-  fetched ??= import("./panels.js").then(
-    (module) => { panels = module; Object.assign(PANELS, panels.PANELS); show(); return true; },
+  fetched ??= Promise.all([import("./panels.js"), wordsOf(language, PANEL_WORDS)]).then(
+    async ([module]) => { panels = module; Object.assign(PANELS, panels.PANELS); await show(); return true; },
     () => { fetched = null; return false; }, // the register is away: it is asked for again
   );
   return fetched;

@@ -5,7 +5,8 @@ const RETRY_MS = { first: 250, cap: 5_000 };
 const REQUEST_TIMEOUT_MS = 4_000;
 const CLOCK_TICK_MS = 5_000; // how often ages are written anew
 
-// Tells `show` whenever there is something to show. `link.state` is the last state of the register.
+// Tells `show` whenever there is something to show. `link.state` is the last state of the register; null before it was
+// told, and for who may know it no more.
 export function watch(path, show) {
   const link = {
     state: null,
@@ -56,6 +57,7 @@ export function watch(path, show) {
     } catch {
       link.paired = true; // the register is away, which says nothing about the pairing
     }
+    if (!link.paired) link.state = null;
     show();
     connect();
   }

@@ -4,16 +4,19 @@ export const LANGUAGES = {
   en: "English", sr: "Srpski", "sr-Cyrl": "Српски", hr: "Hrvatski", sl: "Slovenščina", de: "Deutsch",
 };
 const UNITS = [["days", 86_400], ["hours", 3_600], ["minutes", 60]]; // in seconds
-const loaded = {};
+const files = {}, made = {};
 
-// The words of a language that `LANGUAGES` has: of the cashier page, and what `more` another page says.
+const fileOf = async (name) => (await fetch(`/page/${name}.json`)).json();
+
+// The words of a language that `LANGUAGES` has: what the cashier page says at once, and `more`, what another page says
+// or a panel. Each file is fetched once.
 export async function wordsOf(language, more = []) {
-  const told = async (name) => (await fetch(`/page/${name}-${language}.json`)).json();
-  loaded[language] ??= Promise.all(["words", ...more].map(told)).then((texts) => new Words(Object.assign({}, ...texts)));
+  const names = ["words", ...more].map((name) => `${name}-${language}`);
   try {
-    return await loaded[language];
+    const texts = await Promise.all(names.map((name) => (files[name] ??= fileOf(name))));
+    return (made[names] ??= new Words(Object.assign({}, ...texts)));
   } catch (error) {
-    delete loaded[language]; // the register is away: they are asked for again
+    for (const name of names) delete files[name]; // the register is away: they are asked for again
     throw error;
   }
 }

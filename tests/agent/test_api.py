@@ -42,6 +42,7 @@ from agent.sales import Sales
 from agent.scans import ScanIntake
 from agent.store_inspection import COUNTED_FOR_S, MAX_EXPORTED_BYTES, Live, StoreInspection
 from agent.supervisor import Clocks, Supervisor, Worker
+from agent.tokens import page_tokens
 from agent.view import BadgeView, PlaceView
 from agent.watching import MAX_LISTENERS, MAX_PAGES
 from drivers.scanning.scan import parse_scan
@@ -107,13 +108,15 @@ class Served:
         self.port = free_port()
         self.monotonic_s = 0.0
         numbers = count(1)
+        self.pages = page_tokens(shop.folder / "state")
         self.access = Access(
             host="127.0.0.1",
             port=self.port,
-            key=b"k" * 32,
             control_token=TOKEN,
             monotonic_s=lambda: 0.0,
             token=lambda: f"token-{next(numbers)}",
+            own_role_of=self.pages.role_of,
+            admit=lambda origin, role: self.pages.make(origin, role, at(0).wall)[1],
             pos_token=pos_token,
             origins=origins,
             role_of=role_of,
@@ -179,12 +182,10 @@ class Served:
         self.enrolments += 1
 
     def cookie(self) -> dict[str, str]:
-        _, value = self.access.redeem(self.access.open_pairing().code) or ("", "")
-        return {"Cookie": f"{self.access.cookie_name}={value}"}
+        return {"Cookie": f"{self.access.cookie_name}={self.access.admit('cashier')}"}
 
     def customer_cookie(self) -> dict[str, str]:
-        _, value = self.access.redeem(self.access.open_pairing("customer").code) or ("", "")
-        return {"Cookie": f"{self.access.display_cookie_name}={value}"}
+        return {"Cookie": f"{self.access.display_cookie_name}={self.access.admit('customer')}"}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[aiohttp.ClientSession]:

@@ -18,7 +18,7 @@ from agent.access import Role
 from agent.cli.commands import app
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.gate import ELSEWHERE_AT_ONCE
-from agent.origin_tokens import FOLDER_NAME, MAX_TOKENS, OriginTokens, TooManyTokensError
+from agent.tokens import MAX_TOKENS, ORIGINS_FOLDER, TooManyTokensError, origin_tokens
 from sync.keys import SecretError
 from tests.agent.shop import Shop
 from tests.agent.test_api import BEARER, PLACES, WAIT_S, Served
@@ -33,7 +33,7 @@ class Let:
     """A register that lets two origins in, and its tokens."""
 
     def __init__(self, shop: Shop) -> None:
-        self.tokens = OriginTokens(shop.folder / "state")
+        self.tokens = origin_tokens(shop.folder / "state")
         self.served = Served(shop, pos_token=lambda: "pos-token", origins=(POS, TRAINING), role_of=self.tokens.role_of)
         self.id, self.token = self.made()
 
@@ -201,21 +201,21 @@ async def test_pages_of_other_origins_are_slowed_and_nobody_else_with_them(
 
 
 def test_a_token_is_kept_as_a_digest_that_nobody_else_may_read(tmp_path: Path) -> None:
-    tokens = OriginTokens(tmp_path)
+    tokens = origin_tokens(tmp_path)
     token, text = tokens.make(POS, "pos", NOW)
 
-    (file,) = (tmp_path / FOLDER_NAME).iterdir()
+    (file,) = (tmp_path / ORIGINS_FOLDER).iterdir()
     assert text.partition(".")[2] not in file.read_text()
     assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o700)
     # over a restart it is the same
-    assert OriginTokens(tmp_path).role_of(POS, text) == "pos"
-    assert OriginTokens(tmp_path).all() == (token,)
+    assert origin_tokens(tmp_path).role_of(POS, text) == "pos"
+    assert origin_tokens(tmp_path).all() == (token,)
 
 
 def test_a_damaged_token_opens_nothing_and_can_be_revoked(tmp_path: Path) -> None:
-    tokens = OriginTokens(tmp_path)
+    tokens = origin_tokens(tmp_path)
     token, text = tokens.make(POS, "pos", NOW)
-    (tmp_path / FOLDER_NAME / f"{token.id}.json").write_bytes(b"{")
+    (tmp_path / ORIGINS_FOLDER / f"{token.id}.json").write_bytes(b"{")
 
     assert tokens.role_of(POS, text) is None
     with pytest.raises(SecretError, match=f"--revoke {token.id}"):
@@ -225,7 +225,7 @@ def test_a_damaged_token_opens_nothing_and_can_be_revoked(tmp_path: Path) -> Non
 
 
 def test_there_is_an_end_to_tokens(tmp_path: Path) -> None:
-    tokens = OriginTokens(tmp_path)
+    tokens = origin_tokens(tmp_path)
     made = [tokens.make(POS, "pos", NOW + timedelta(seconds=n))[0] for n in range(MAX_TOKENS)]
     assert tokens.all() == tuple(made)
     with pytest.raises(TooManyTokensError, match="--revoke"):

@@ -24,10 +24,11 @@ def access(folder: Path) -> Access:
     return Access(
         host="127.0.0.1",
         port=8787,
-        key=b"k" * 32,
         control_token="control",
         monotonic_s=lambda: 0.0,
         token=lambda: "token",
+        own_role_of=lambda _origin, _cookie: None,
+        admit=lambda _origin, _role: "",
         pos_token=lambda: token_in_force(keeper),
     )
 

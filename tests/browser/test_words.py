@@ -17,11 +17,11 @@ from loyalty.member import ContextKind
 from loyalty.program import Measure
 
 FOLDER = Path(__file__).parents[2] / "agent" / "page"
-# Of both pages: the customer view has its own, and those of the cashier page.
+# Of both pages: the customer view has its own, and those that the cashier page says at once.
 WORDS: dict[str, dict[str, Any]] = {
     language: {
         key: text
-        for name in ("words", "screen")
+        for name in ("words", "panels", "screen")
         for key, text in json.loads((FOLDER / f"{name}-{language}.json").read_text(encoding="utf-8")).items()
     }
     for language in (file.stem.removeprefix("words-") for file in FOLDER.glob("words-*.json"))

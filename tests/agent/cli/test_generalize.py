@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from socket import create_server
 
@@ -12,9 +13,9 @@ from agent.cli.enroll import enroll_command
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.generalize import generalize_command
 from agent.control import Control, write_control
-from agent.pos_token import token_in_force
-from agent.register import PAGE_KEY, PAGE_KEY_BYTES
+from agent.pos_token import pos_token
 from agent.state import keeper_of, open_store
+from agent.tokens import origin_tokens, page_tokens
 from agent.updating.wish import Wish, wish
 from config.load import load_settings
 from drivers.relay.spool import SpoolWriter
@@ -40,8 +41,12 @@ def config(tmp_path: Path) -> str:
     open_store(settings, keeper).close()
     for name in (DEVICE_KEY, f"{DEVICE_KEY}-0123456789abcdef"):
         keeper.get_or_create(name, DEVICE_KEY_BYTES)
-    keeper.get_or_create(PAGE_KEY, PAGE_KEY_BYTES)
-    token_in_force(keeper)
+    pos_token(keeper)
+    for tokens, origin in (
+        (origin_tokens(state), "https://pos.example"),
+        (page_tokens(state), "http://127.0.0.1:8787"),
+    ):
+        tokens.make(origin, "page", datetime(2026, 11, 27, tzinfo=UTC))
     enrolment = Enrolment(
         device="d1", store="12", register="3", url=CODE.url, ca_pem="", centre_epoch="e", program_key="a" * 43
     )
