@@ -43,7 +43,7 @@ from agent.listening import BODY_WITHIN_S
 from agent.openapi import Route, openapi
 from agent.page_routes import PageRoutes
 from agent.posted import BusyError, ReceiptsTaken
-from agent.problem import MalformedBodyError
+from agent.problem import MEDIA_TYPE, MalformedBodyError
 from agent.profiles import EditRequest, JoinRequest, MemberTold, Profiles
 from agent.returns import ReturnReport
 from agent.sale_routes import SaleRoutes
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 # A receipt of a thousand lines; everything else that is sent here is small.
 MAX_BODY_BYTES = 256 * 1024
+JSON = "application/json"
 
 # Errors whose message is for whoever asked.
 _STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
@@ -127,6 +128,7 @@ class LocalApi:
         application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         for route in self.routes:
             application.router.add_route(route.method, route.path, route.handler)
+        application.on_response_prepare.append(self._say_as_problem)
         application.on_shutdown.extend((self._pages.leave, self._listeners.leave))
         return application
 
@@ -322,6 +324,14 @@ class LocalApi:
                 response.headers.update(shared_with(elsewhere))
         return response
 
+    async def _say_as_problem(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """An `Expect` that aiohttp does not know it refuses before it asks us, in a text of its own."""
+        if isinstance(response, web.HTTPExpectationFailed):
+            told = problem(HTTPStatus.EXPECTATION_FAILED, "Send no `Expect` but `100-continue`, or none.")
+            response.body = told.body
+            length = {"Content-Type": MEDIA_TYPE, "Content-Length": str(told.content_length)}
+            response.headers.update({**self._headers, **length})
+
     def _route(self, request: web.Request) -> Route | None:
         resource = request.match_info.route.resource
         if resource is None:
@@ -349,6 +359,9 @@ class LocalApi:
     async def _answer_whole(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Once all of the body is here: who sends it slowly takes up a connection for so long, and nothing else."""
         if request.can_read_body:
+            if self._route(request) is not None and request.content_type != JSON:
+                detail = f"Send JSON, and say so: `Content-Type: {JSON}`."
+                return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
             try:
                 async with asyncio.timeout(self._body_within_s):
                     await request.read()

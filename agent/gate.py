@@ -22,7 +22,7 @@ from agent.openapi import Route
 ELSEWHERE_AT_ONCE: Final = 100
 ELSEWHERE_PER_S: Final = 20.0
 # A second one would let one be checked and the other be meant.
-_SENT_ONCE: Final = ("Host", "Origin", "Authorization", "Idempotency-Key", "Sec-WebSocket-Protocol")
+_SENT_ONCE: Final = ("Host", "Origin", "Authorization", "Content-Type", "Idempotency-Key", "Sec-WebSocket-Protocol")
 
 
 class Gate:

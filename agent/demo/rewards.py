@@ -48,7 +48,7 @@ class Counter:
         url, headers = self._register.api
         data = None if body is None else msgspec.json.encode(body)
         async with (
-            aiohttp.ClientSession(headers=headers) as session,
+            aiohttp.ClientSession(headers={**headers, "Content-Type": "application/json"}) as session,
             session.request(method, f"{url}/v1/sales{path}", data=data) as answer,
         ):
             told = await answer.read()

@@ -21,6 +21,7 @@ TOTAL = sum(line["amount_minor"] for line in LINES)
 def ask(method: str, path: str, key: str, body: dict) -> dict:
     """What the register answers. Raises HTTPError where it refuses, another OSError where it does not answer."""
     headers = {"Authorization": f"Bearer {os.environ['TOKEN']}", "Idempotency-Key": key}
+    headers["Content-Type"] = "application/json"
     request = Request(f"{os.environ['TILL']}/v1{path}", json.dumps(body).encode(), headers, method=method)
     with TILL.open(request, timeout=3) as answer:
         return json.load(answer)

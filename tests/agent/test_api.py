@@ -379,6 +379,40 @@ async def test_the_customer_view_is_paired_for_itself_and_told_of_the_customer_a
     assert "1001" not in str(told)
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "", None],
+)
+async def test_a_body_that_does_not_say_it_is_json_is_refused_unread(shop: Shop, given: str | None) -> None:
+    served = Served(shop)
+    await shop.seed()
+    body = b'{"texts":["TS1001"]}'
+    async with served.running() as http:
+        headers = {**served.cookie(), **({"Content-Type": given} if given is not None else {})}
+        url = f"{served.url}/v1/scans"
+        async with http.post(url, headers=headers, data=body, skip_auto_headers=["Content-Type"]) as answer:
+            told = await answer.json(content_type="application/problem+json")
+            assert (answer.status, "application/json" in told["detail"]) == (415, True)
+        assert served.desk.serving() is None
+        json_too = {**served.cookie(), "Content-Type": "Application/JSON; charset=utf-8"}
+        async with http.post(url, headers=json_too, data=body) as answer:
+            assert answer.status == 200
+        assert served.desk.serving() is not None
+
+
+async def test_an_expectation_that_nobody_knows_is_refused_in_our_words(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        for path in ("/v1/ping", "/nowhere"):
+            async with http.get(f"{served.url}{path}", headers={**BEARER, "Expect": "x"}) as answer:
+                told = await answer.json(content_type="application/problem+json")
+                assert (answer.status, told["status"]) == (417, 417)
+                assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        # one that is known is met
+        async with http.post(f"{served.url}/v1/sales", headers=BEARER, json={}, expect100=True) as answer:
+            assert answer.status == 201
+
+
 async def test_a_page_that_scans_without_end_is_slowed(shop: Shop) -> None:
     served = Served(shop)
     await shop.seed()
@@ -704,7 +738,8 @@ async def test_a_scanner_is_lent_with_its_port_closed_and_taken_back(shop: Shop)
 async def test_lending_for_no_sensible_time_is_refused(shop: Shop, body: bytes) -> None:
     served = Served(shop)
     async with served.running() as http:
-        async with http.post(f"{served.url}/v1/scanners/counter/lend", headers=BEARER, data=body) as answer:
+        headers = {**BEARER, "Content-Type": "application/json"}
+        async with http.post(f"{served.url}/v1/scanners/counter/lend", headers=headers, data=body) as answer:
             assert answer.status == 422
             assert "openapi.json" in (await answer.json())["detail"]
         assert [worker.condition for worker in served.supervisor.health] == ["starting"]
@@ -715,6 +750,6 @@ async def test_a_scanner_that_is_not_there_cannot_be_lent(shop: Shop) -> None:
     async with served.running() as http:
         for method in ("POST", "DELETE"):
             url = f"{served.url}/v1/scanners/other/lend"
-            async with http.request(method, url, headers=BEARER, data=b'{"seconds":1}') as answer:
+            async with http.request(method, url, headers=BEARER, json={"seconds": 1}) as answer:
                 assert answer.status == 404
                 assert "'counter'" in (await answer.json())["detail"]

@@ -94,7 +94,7 @@ class Pos:
         self._client = client
         self.centre = centre
         self.sales = sales
-        self.headers: dict[str, str] = dict(BEARER)
+        self.headers: dict[str, str] = {**BEARER, "Content-Type": "application/json"}
 
     async def ask(self, method: str, path: str, body: object = None, call: str | None = None) -> tuple[int, Any]:
         headers = {**self.headers, **({"Idempotency-Key": call} if call is not None else {})}

@@ -79,7 +79,11 @@ async def posting(
             async def post(
                 body: object, idempotency_key: str | None = None, *, path: str = PATH, **headers: str
             ) -> tuple[int, Any]:
-                sent = {**headers, **({"Idempotency-Key": idempotency_key} if idempotency_key is not None else {})}
+                sent = {
+                    "Content-Type": "application/json",
+                    **headers,
+                    **({"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}),
+                }
                 data = body if isinstance(body, bytes) else json.dumps(body)
                 async with client.post(path, data=data, headers=sent) as response:
                     return response.status, json.loads(await response.read())
@@ -227,7 +231,7 @@ async def test_a_register_without_the_source_says_how_to_add_it(shop: Shop) -> N
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", served.port).start()
     try:
-        async with aiohttp.ClientSession(headers=BEARER) as client, client.post(served.url + PATH, data=b"{}") as asked:
+        async with aiohttp.ClientSession(headers=BEARER) as client, client.post(served.url + PATH, json={}) as asked:
             answer = json.loads(await asked.read())
     finally:
         await runner.cleanup()

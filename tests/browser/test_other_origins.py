@@ -138,5 +138,6 @@ async def test_strangers_read_nothing_and_change_nothing_even_beside_an_open_cas
 
     # then the register noticed nothing, and what its own page scans it does notice
     await expect(page.locator("#name")).to_have_text("Ready")
-    assert (await call(page, till, "/v1/scans", method="POST", body=scan))[0] == 200
+    says_so = {"Content-Type": "application/json"}
+    assert (await call(page, till, "/v1/scans", method="POST", headers=says_so, body=scan))[0] == 200
     await expect(page.locator("#name")).to_have_text("Ana P.")

@@ -57,7 +57,7 @@ class Counter:
         control = read_control(self._register.folder / "state")
         assert control is not None
         url = f"http://{control.host}:{control.port}{path}"
-        headers = {"Authorization": f"Bearer {control.token}"}
+        headers = {"Authorization": f"Bearer {control.token}", "Content-Type": "application/json"}
         async with (
             aiohttp.ClientSession() as http,
             http.post(url, data=msgspec.json.encode(body), headers=headers) as answer,
