@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import shutil
 import subprocess
@@ -12,9 +13,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from msgspec import Struct
 
@@ -23,11 +23,11 @@ from agent.cli.exit_codes import DONE, PROBLEM
 from agent.cli.outcome import complain, say, say_json
 from agent.doctor.checks import DoctorReport, examined
 from agent.inspection import NoRegisterError, QueueReport, StatusReport
+from agent.state_owner import become, owner_of
 from agent.support import MAX_LOG_LINES, bundle
 from agent.windows.capped_log import last_lines, log_file
-from config.load import load_settings, settings_file
+from config.load import load_settings, settings_file, state_folder
 from config.settings import Settings, SettingsError
-from sync.durable import write_private
 from sync.keys import SecretError
 from sync.store.errors import StoreError
 
@@ -49,7 +49,10 @@ class SavedBundle(Struct, frozen=True, kw_only=True):
 def support_bundle_command(
     *, out: str, config: str | None, as_json: bool, log: Callable[[], Iterable[str]] | None = None
 ) -> int:
-    """Write the bundle. Exit codes: 0 it is there, whatever is not in it; 1 it could not be written."""
+    """Write the bundle. Exit codes: 0 it is there, whatever is not in it; 1 it could not be written.
+
+    Root reads the journal and opens the file, and looks at the register as the user whose it is.
+    """
     failed: dict[str, str] = {}
 
     def looked(name: str, look: Callable[[], T]) -> T | None:
@@ -60,24 +63,26 @@ def support_bundle_command(
             return None
 
     settings = looked("settings.json", lambda: load_settings(config))
+    lines = looked("log.jsonl", log or partial(_log, settings_file(config))) or ()
+    try:
+        file = _opened(Path(out))
+    except OSError as error:
+        problem = f"{out} cannot be written ({error.strerror or error}): name another file with --out"
+        return complain("support-bundle", problem, PROBLEM, as_json=as_json)
+    if settings is not None and (owner := owner_of(state_folder(settings))) is not None:
+        become(owner)
     files = bundle(
         about=_about(),
         settings=settings,
         status=looked("status.json", lambda: _status(settings)) if settings is not None else None,
         queue=looked("queue.json", lambda: _queue(settings)) if settings is not None else None,
         doctor=looked("doctor.json", lambda: _doctor(settings, config)) if settings is not None else None,
-        log=looked("log.jsonl", log or partial(_log, settings_file(config))) or (),
+        log=lines,
         failed=failed,
     )
-    packed = BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    try:
-        write_private(Path(out), packed.getvalue())
-    except OSError as error:
-        problem = f"{out} cannot be written ({error.strerror or error}): name another file with --out"
-        return complain("support-bundle", problem, PROBLEM, as_json=as_json)
     if as_json:
         say_json(SavedBundle(file=out, holds=tuple(files), failed=failed))
         return DONE
@@ -86,6 +91,12 @@ def support_bundle_command(
     for name, why in failed.items():
         say(f"  ! without {name}: {why}")
     return DONE
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A new file that nobody else may read, in the place of one that was there. Raises OSError."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _about() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ from msgspec import Struct
 from agent.cli.connection import AgentUnreachableError, running_agent
 from agent.cli.outcome import Failure
 from agent.inspection import NotFoundError
+from agent.state_owner import owner_of
 from agent.updating.releases import Releases, ReleaseUnreachableError
 from agent.updating.trial import MAX_REASON_CHARACTERS
 from agent.updating.updater import Glance
@@ -125,14 +125,10 @@ def _as_agent(state: Path) -> dict[str, Any]:
     """As whom the version tests itself: whose the state folder is. Not by `runuser`, whose PAM needs what the unit of
     the updater may not.
     """
-    if os.name != "posix" or os.geteuid() != 0:
+    owner = owner_of(state)
+    if owner is None:
         return {}
-    import grp  # noqa: PLC0415 - not on Windows
-    import pwd  # noqa: PLC0415
-
-    owner = pwd.getpwuid(state.stat().st_uid)
-    groups = [group.gr_gid for group in grp.getgrall() if owner.pw_name in group.gr_mem]
-    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": groups}
+    return {"user": owner.user, "group": owner.group, "extra_groups": owner.groups}
 
 
 def _last_line(said: bytes) -> str:

@@ -7,11 +7,8 @@ centre. Only systemd is played: a process that is started and stopped.
 from __future__ import annotations
 
 import asyncio
-import io
 import subprocess
 import sys
-import sysconfig
-import tarfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -21,25 +18,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from agent.cli.connection import running_agent
 from agent.updating import trial
 from agent.updating.machine import RegisterMachine
 from agent.updating.releases import archive_name
 from agent.updating.updater import Ended, Updater
-from agent.updating.versions import Versions
 from central.db import tables
 from central.release_folder import ReleaseFolder, signer_of
-from config.load import load_settings, state_folder
 from sync.enrolling import enrol
 from sync.enrolment import parse_code
 from sync.keys import keeper_for
 from sync.store.store import Store
-from tests.browser.till import free_port
 from tests.faults.figures import Figures, Tell
+from tests.faults.installed import Installed, packed
 from tests.sync.centre import FACTS, Centre, running_centre
 from tests.sync.store.samples import capturing, receipt
 
-ROOT = Path(__file__).parents[2]
 OLD, GOOD, BROKEN, GREEDY = "0.1.0", "0.2.0", "0.3.0", "0.4.0"
 PASSPHRASE = b"of a test"
 QUEUED = 5
@@ -58,8 +51,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="versions are li
 class Played:
     """A service manager: one process, started anew whenever it ended, as the unit has it."""
 
-    def __init__(self, root: Path, config: Path) -> None:
-        self._command = [str(root / "current" / "bin" / "tillside"), "run", "--config", str(config)]
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
     def stop(self) -> None:
@@ -76,46 +69,25 @@ class Played:
         """None runs here."""
 
 
-class Installed:
+class Till:
     """A register of version 0.1.0 that belongs to a centre, with entries that wait."""
 
-    def __init__(self, folder: Path, releases: ReleaseFolder, keys: Path) -> None:
-        self.releases, self.keys = releases, keys
-        self.root = folder / "opt"
-        self.config = folder / "tillside.toml"
-        self.config.write_text(
-            f'[paths]\nstate = "state"\n[page]\nport = {free_port()}\n[update]\nroot = "root.json"\n', encoding="utf-8"
-        )
-        (folder / "root.json").write_bytes(releases.first_root())
-        self.settings = load_settings(self.config)
-        self.versions = Versions(self.root)
-        first = self.root / "versions" / OLD
-        for name, content in version_files(OLD).items():
-            (first / name).parent.mkdir(parents=True, exist_ok=True)
-            (first / name).write_bytes(content)
-            (first / name).chmod(0o755)
-        self.versions.use(OLD)
-        self.versions.watch_with(OLD)
-        self.services = Played(self.root, self.config)
+    def __init__(self, installed: Installed, releases: ReleaseFolder, keys: Path) -> None:
+        self.installed, self.versions, self.state = installed, installed.versions, installed.state
+        self._releases, self._keys = releases, keys
+        self.services = Played(installed.command)
 
     def release(self, version: str, fault: str = "") -> None:
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w:xz") as tar:
-            for name, content in version_files(version, fault).items():
-                member = tarfile.TarInfo(name)
-                member.size, member.mode = len(content), 0o755
-                tar.addfile(member, io.BytesIO(content))
-        archive = self.root.parent / archive_name(version)
-        archive.write_bytes(packed.getvalue())
-        signer = signer_of(self.keys / "targets.pem", PASSPHRASE)
-        self.releases.publish([archive], signer, datetime.now(UTC))
+        archive = self.installed.root.parent / archive_name(version)
+        archive.write_bytes(packed(version, fault))
+        signer = signer_of(self._keys / "targets.pem", PASSPHRASE)
+        self._releases.publish([archive], signer, datetime.now(UTC))
 
     def update_to(self, version: str) -> Ended:
-        root = self.settings.update.root
-        assert root is not None
+        of = self.installed
         updater = Updater(
             self.versions,
-            RegisterMachine(self.config, self.settings, self.versions, root),
+            RegisterMachine(of.config, of.settings, self.versions, of.update_root),
             self.services,
             now=lambda: datetime.now(UTC),
             monotonic_s=time.monotonic,
@@ -124,34 +96,17 @@ class Installed:
         updater.take_up()
         return updater.update_to(version)
 
-    @property
-    def state(self) -> Path:
-        return state_folder(self.settings)
-
     def start(self) -> None:
         self.services.start()
         self.version()
 
     def version(self) -> str:
         """Of the agent that answers."""
-        while (agent := running_agent(self.settings)) is None:
-            time.sleep(0.1)
-        return agent.status().versions.tillside
-
-
-def version_files(version: str, fault: str = "") -> dict[str, bytes]:
-    """A version as it is packed; its libraries are those of this project."""
-    command = (ROOT / "installer/package/files/tillside").read_text().replace("/usr/bin/python3", sys.executable)
-    paths = [str(ROOT), sysconfig.get_path("purelib")]
-    return {
-        "bin/tillside": command.encode(),
-        "lib/sitecustomize.py": f"import sys\nsys.path += {paths!r}\n{fault}".encode(),
-        f"lib/tillside-{version}.dist-info/METADATA": f"Name: tillside\nVersion: {version}\n".encode(),
-    }
+        return self.installed.version()
 
 
 @pytest.fixture
-async def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Installed, Centre]]:
+async def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Till, Centre]]:
     # Of the times only those are shorter in which nothing happens.
     monkeypatch.setattr(trial, "KEPT_AFTER_S", 8.0)
     monkeypatch.setattr(trial, "UNWELL_FOR_S", 2.0)
@@ -161,16 +116,14 @@ async def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         releases.create(tmp_path / "keys", PASSPHRASE, datetime.now(UTC))
         folder = tmp_path / "register"
         folder.mkdir()
-        installed = Installed(folder, releases, tmp_path / "keys")
-        state = folder / "state"
-        state.mkdir(mode=0o700)
-        await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
-        yield installed, centre
-        installed.services.stop()
+        till = Till(Installed(folder, OLD, releases.first_root()), releases, tmp_path / "keys")
+        await enrol(parse_code(centre.code()), till.state, keeper_for(till.state), FACTS, now=datetime.now(UTC))
+        yield till, centre
+        till.services.stop()
 
 
 async def test_a_good_one_is_kept_and_a_broken_one_gone_back_from_with_the_queue(
-    register: tuple[Installed, Centre], tell: Tell
+    register: tuple[Till, Centre], tell: Tell
 ) -> None:
     till, centre = register
     sold: set[str] = set()

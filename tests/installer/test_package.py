@@ -58,6 +58,16 @@ def test_it_runs_from_any_folder_and_loads_nothing_from_there(installed: Path, t
     assert json.loads(done.stdout)["symbology"] == "gs1-128"
 
 
+def test_commands_work_as_the_services_user_but_for_what_needs_root_first() -> None:
+    """A support bundle reads the journal and opens its file as who asks; then it becomes that user by itself."""
+    text = (FILES / "tillside").read_text(encoding="utf-8")
+    as_user = re.search(r"^  (enroll \|[^)]*)\)$", text, re.MULTILINE)
+    assert as_user is not None
+    commands = set(as_user[1].split(" | "))
+    assert {"enroll", "status", "doctor", "queue", "members", "open", "generalize"} <= commands
+    assert not commands & {"support-bundle", "relay", "config"}
+
+
 @pytest.mark.parametrize("name", ["tillside", "postinst", "prerm", "postrm"])
 def test_scripts_are_of_any_shell(name: str) -> None:
     shell = shutil.which("dash") or shutil.which("sh")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -158,3 +160,20 @@ async def test_a_scanners_relay_has_no_printer() -> None:
 )
 def test_an_answer_means_what_the_reference_says(answer: bytes, verdict: str, part: str) -> None:
     assert (meaning(answer)[0], part in meaning(answer)[1]) == (verdict, True)
+
+
+async def test_an_address_is_not_looked_for_in_the_folder_that_doctor_is_called_in(tmp_path: Path) -> None:
+    """Root calls it in a folder of its own, and it works as the agent's user."""
+    script = (
+        "import asyncio, concurrent.futures.thread, os\n"
+        "from agent.doctor.printing import printer_said\n"
+        "os.chmod('.', 0)\n"
+        "if os.geteuid() == 0: os.setuid(1)\n"
+        "said = {'listen': '127.0.0.1:1', 'printer': '127.0.0.1:9100', 'connections': 0}\n"
+        "print(asyncio.run(printer_said(said, selling=True))[0])"
+    )
+    shut = tmp_path / "shut"
+    shut.mkdir()
+    done = await asyncio.create_subprocess_exec(sys.executable, "-c", script, cwd=shut, stdout=PIPE, stderr=PIPE)
+    told, error = await done.communicate()
+    assert (told, error) == (b"healthy\n", b"")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -300,6 +301,28 @@ def test_a_machine_that_starts_again_and_again_is_not_left_with_the_new_version(
     assert f"started {MAX_STARTS} times" in register.versions.record().refused[0].reason
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_nor_does_a_cut_before_any_change_of_a_file_leave_half_of_either(tmp_path: Path, broken: bool) -> None:
+    """What an update makes, renames and removes is counted, and each run is cut before the next of it."""
+    uncut = Register(tmp_path / "uncut", *[NEW] * broken)
+    with changes_of(uncut.root) as changes:
+        uncut.updater().update_to(NEW)
+    ended = set()
+    for cut_at in range(1, len(changes) + 1):
+        register = Register(tmp_path / f"cut-{cut_at}", *[NEW] * broken)
+        with changes_of(register.root, cut_at), suppress(Cut):
+            register.updater().update_to(NEW)
+        if cut_at % 2:
+            register.running = register.versions.current()
+        register.updater().take_up()
+        assert_whole(register)
+        if NEW in register.versions.installed():
+            assert (register.root / "versions" / NEW / "lib" / "agent.py").read_bytes() == b"abc"
+        ended.add(register.versions.current())
+    assert len(changes) > 20
+    assert ended == ({OLD} if broken else {OLD, NEW})
+
+
 def cut(register: Register, work: Callable[[Updater], object], at: int, *, reboots: bool) -> None:
     """The updater is gone at its `at`th step, if it takes so many; what the system starts by itself is there again."""
     register.steps, register.cut_at = 0, at
@@ -317,3 +340,34 @@ def assert_whole(register: Register) -> None:
     assert versions.updater() in versions.installed()
     assert versions.record().trial is None
     assert not list((register.root / "versions").glob(".*"))
+
+
+_CHANGES = {"open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate"}
+_heard: list[Callable[[str, str], None]] = []
+
+
+def _hear(event: str, arguments: tuple[object, ...]) -> None:
+    if _heard and event in _CHANGES:
+        _heard[-1](event, str(arguments[1] if event == "os.symlink" else arguments[0]))
+
+
+# A hook stays for as long as the process does.
+sys.addaudithook(_hear)
+
+
+@contextmanager
+def changes_of(root: Path, cut_at: int | None = None) -> Iterator[list[str]]:
+    """What Python opens or changes of the files below `root`; from the `cut_at`th on the power is gone."""
+    changes: list[str] = []
+
+    def heard(event: str, path: str) -> None:
+        if path.startswith(str(root)) or event == "os.rmdir":  # which names its folder by a handle
+            changes.append(event)
+            if cut_at is not None and len(changes) >= cut_at:
+                raise Cut
+
+    _heard.append(heard)
+    try:
+        yield changes
+    finally:
+        _heard.remove(heard)
