@@ -208,7 +208,7 @@ class Counter:
         await self._scans.invite(self._invitations.make(), self._now())
 
     async def join(self, given: JoinHere, key: str | None) -> MemberTold:
-        """A telephone number that is somebody's is told with their name: who tries numbers so is slowed down, too.
+        """A telephone number or address that is somebody's is told with their name: who tries them is slowed down, too.
 
         Raises TooOftenError, SaleRefusedError, MalformedBodyError and StoreError.
         """
@@ -217,14 +217,15 @@ class Counter:
             raise SaleRefusedError("has_member", "This card has a member already.")
         code = GivenCode(code=shown.code, kind=shown.kind)
         if given.known:
-            told = await self._profiles.join(JoinRequest(phone=given.phone, code=code), key)
+            told = await self._profiles.join(JoinRequest(phone=given.phone, email=given.email, code=code), key)
             self._desk.publish()
             return told
-        if given.phone:
+        if given.phone or given.email:
             self._check_guesses()
         request = JoinRequest(
             short_name=given.short_name,
             phone=given.phone,
+            email=given.email,
             language=given.language,
             consents=given.consents,
             code=code,
@@ -236,7 +237,7 @@ class Counter:
             # Whoever only knows a member's telephone number must not get a card of theirs by it, which could spend.
             raise SaleRefusedError(
                 "phone_known",
-                "The telephone number is a member's: ask for their name, and say `known` where it is the one here.",
+                "The number or address is a member's: ask for their name, and say `known` where it is the one here.",
                 name=error.name,
             ) from None
 

@@ -58,12 +58,13 @@ class VoucherShown(ForTurn, frozen=True, kw_only=True):
 class JoinHere(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whoever holds the unknown card that is shown joins with it.
 
-    `known`: the telephone number is a member's, who said their name when they were asked: the card is one more of
-    theirs, and nothing but that is told of them.
+    `known`: the telephone number or address is a member's, who said their name when they were asked: the card is one
+    more of theirs, and nothing but that is told of them.
     """
 
     short_name: Name | UnsetType = UNSET
     phone: Written | UnsetType = UNSET
+    email: Written | UnsetType = UNSET
     language: Language | UnsetType = UNSET
     consents: Annotated[tuple[GivenConsent, ...], Meta(max_length=16)] = ()
     known: bool = False

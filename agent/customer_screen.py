@@ -42,9 +42,10 @@ class ScreenMember(Struct, frozen=True, kw_only=True):
 
 
 class CustomerScreen(Struct, frozen=True, kw_only=True, tag_field="type", tag="screen"):
-    """Everything the customer view shows. `language` is the member's own, else the register's."""
+    """Everything the customer view shows. `language` is the member's own, else the register's; `turn` as the page's."""
 
     language: str
+    turn: int | None = None
     standing: Standing | None = None
     member: ScreenMember | None = None
     sale: ScreenSale | None = None
@@ -59,10 +60,15 @@ def screen_of(state: PageState) -> CustomerScreen:
     member = customer.member
     if member is None:
         return CustomerScreen(
-            language=state.language, standing=customer.standing, sale=sale, invitation=customer.invitation
+            language=state.language,
+            turn=customer.turn,
+            standing=customer.standing,
+            sale=sale,
+            invitation=customer.invitation,
         )
     return CustomerScreen(
         language=spoken(member.language) or state.language,
+        turn=customer.turn,
         standing=customer.standing,
         member=ScreenMember(
             name=shortened(member.name),

@@ -36,6 +36,8 @@ from sync.store.overlay import SHOWN, Edit
 from sync.store.store import Store
 from sync.store.writing import Writing
 
+# By what a channel reaches people.
+ADDRESS_OF: Final = {"sms": "phone", "viber": "phone", "whatsapp": "phone", "email": "email"}
 # Under which name calls are remembered.
 CALLS: Final = "members"
 
@@ -182,6 +184,7 @@ def _join(writing: Writing, request: JoinRequest, *, only_new: bool) -> MemberTo
             raise HasMemberError(found.short_name or "")
         # They are known here: what is told is told of who they are.
         return _tell(writing, found, _as_edit(request))
+    _check_reachable(request)
     provisional = writing.new_id("p-")
     stamp = writing.stamp()
     told: dict[FieldName, str | UnsetType] = {
@@ -213,6 +216,16 @@ def _join(writing: Writing, request: JoinRequest, *, only_new: bool) -> MemberTo
     )
     writing.tell("join", provisional, body, edit)
     return MemberTold(member=provisional, entries=1)
+
+
+def _check_reachable(request: JoinRequest) -> None:
+    """Of who is new nobody was told an address before."""
+    for one in request.consents:
+        address = ADDRESS_OF.get(one.channel)
+        if one.state == "granted" and address is not None and not getattr(request, address):
+            raise MalformedBodyError(
+                f"A consent to {one.channel!r} needs the `{address}` that it is for: ask for it, or leave it out."
+            )
 
 
 def _edit(writing: Writing, which: str, request: EditRequest) -> MemberTold:

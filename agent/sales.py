@@ -58,6 +58,8 @@ FORGOTTEN_AFTER: Final = timedelta(hours=12)
 # How often it is looked whether there are such.
 SWEEP_EVERY_S: Final = 60.0
 _OPENING: Final = "sales"
+_CLOSING: Final = "closing/"
+_NOT_HERE: Final = "there is no sale {!r} here, or no more; one is opened by POST /v1/sales"
 # Why the centre grants nothing, as the page says it. Of vouchers only one that was issued is refused so.
 _SAID: Final[Mapping[str, Refused]] = {
     "elsewhere": "elsewhere",
@@ -263,6 +265,8 @@ class Sales:
         A sale that is closed already, or was ended because nobody came back to it, takes its receipt all the same.
         """
         webhook, call, now = self._webhook, call_of(key), self._now()
+        # Its answer is kept as long as its receipt: longer than the sale.
+        source = _CLOSING + sale
         if webhook is None:
             raise NotFoundError("no source takes receipts: add a [[receipts]] with webhook = true to the settings")
         async with webhook.in_turn():
@@ -272,9 +276,6 @@ class Sales:
             [receipt] = prepared.receipts
             if receipt.kind == "return":
                 raise MalformedBodyError("A sale is closed by its own receipt, and this is a return's.")
-            known = self._store.sale(sale)
-            if known is None:
-                raise _no_such(sale)
             answer: list[SaleReport] = []
             asked = prepared.masked
 
@@ -283,24 +284,27 @@ class Sales:
                     _close(writing, _known(writing, sale), receipt)
                     return replace(self._report(writing, sale, now), quarantined=kept.quarantined)
 
-                answer[:] = [once(writing, source=_calls(sale), call=call, asked=asked, answer=SaleReport, work=work)]
+                answer[:] = [once(writing, source=source, call=call, asked=asked, answer=SaleReport, work=work)]
 
-            first = await self._answered(sale, call, asked)
+            first = await self._answered(source, call, asked)
             if first is not None:
                 return first
+            known = self._store.sale(sale)
+            if known is None:
+                raise NotFoundError(f"{_NOT_HERE.format(sale[:64])}, and its receipt goes to POST /v1/receipts")
             await webhook.keep(replace(prepared, closes=ClosedSale(sale=sale, member=known.member)), mark)
             return answer[0]
 
-    async def _answered(self, sale: str, call: str | None, asked: bytes) -> SaleReport | None:
+    async def _answered(self, source: str, call: str | None, asked: bytes) -> SaleReport | None:
         """The answer to a call that was made before, so that its receipt is not even looked at."""
-        if call is None or self._store.answered_call(_calls(sale), call) is None:
+        if call is None or self._store.answered_call(source, call) is None:
             return None
 
         def work(_writing: Writing) -> SaleReport:
             raise NotFoundError("this sale is forgotten meanwhile")
 
         return await self._store.write(
-            lambda writing: once(writing, source=_calls(sale), call=call, asked=asked, answer=SaleReport, work=work)
+            lambda writing: once(writing, source=source, call=call, asked=asked, answer=SaleReport, work=work)
         )
 
     # In the writer
@@ -410,7 +414,7 @@ def _calls(sale: str) -> str:
 
 
 def _no_such(sale: str) -> NotFoundError:
-    return NotFoundError(f"there is no sale {sale[:64]!r}; one is opened by POST /v1/sales")
+    return NotFoundError(_NOT_HERE.format(sale[:64]))
 
 
 def _known(writing: Writing, sale: str) -> KeptSale:

@@ -2,6 +2,7 @@
 // fresh when the register is silent; never stands in the way: Escape and every scan lead to the sale.
 
 import { at, fill, make, write } from "./dom.js";
+import { fewerCounter } from "./fewer.js";
 import { listen } from "./keys.js";
 import { ask, watch } from "./link.js";
 import { LANGUAGES, wordsOf } from "./words.js";
@@ -21,7 +22,7 @@ export let words = null;
 export let panel = { name: "home" };
 let language = "en";
 let saidUntil = 0;
-let shownBefore = {};
+const fewerOf = fewerCounter();
 
 export const say = (key, values) => words.say(key, values);
 const sayOr = (key, otherwise) => (words.has(key) ? say(key) : otherwise);
@@ -101,7 +102,7 @@ function whoTexts(customer, sale) {
   const { standing, ending, member, replaced_by: by } = customer;
   if (member) {
     const replaced = typeof by === "string" ? (by ? say("replaced", { ending: by }) : say("replaced_short")) : "";
-    return [member.name ?? cardName(ending), replaced || (member.note ?? "")];
+    return [member.name ?? cardName(ending), [replaced, member.note].filter(Boolean).join(" · ")];
   }
   if (standing === "checking") return [cardName(ending), say("checking")];
   if (customer.invitation) return [say("invited_title"), sale?.current ? "" : say("invited_text")];
@@ -113,7 +114,8 @@ const asOf = (member) => (member.as_of ? say("as_of", { time: words.clock(member
 
 function showPoints(member, whose) {
   at("points").hidden = !member;
-  if (!member) return void (shownBefore = {});
+  const fewer = fewerOf(member, whose);
+  if (!member) return;
   const { spendable, pending } = member;
   write("spendable", words.number(spendable));
   write("spendable-label", say("spendable", { n: spendable }));
@@ -121,17 +123,7 @@ function showPoints(member, whose) {
   write("pending-label", say("pending", { n: pending }));
   at("points").dataset.long = at("spendable").textContent.length > 6;
   write("as-of", link.live || !member.as_of ? asOf(member) : say("last_known", { time: words.clock(member.as_of) }));
-  write("fewer", fewerText(member, whose));
-}
-
-// Points that are shown never shrink without a word: what is reserved, or a receipt took, says so itself, the rest is
-// the centre's.
-function fewerText({ spendable, pending, reserved }, whose) {
-  const own = reserved.reduce((sum, { points }) => sum + points, spendable), all = own + pending;
-  if (whose !== shownBefore.whose) shownBefore = { whose, own, all, fewer: 0 };
-  const fewer = Math.max(0, shownBefore.own - own, shownBefore.all - all);
-  if (own !== shownBefore.own || all !== shownBefore.all) shownBefore = { whose, own, all, fewer };
-  return shownBefore.fewer > 0 ? say("fewer", { n: shownBefore.fewer }) : "";
+  write("fewer", fewer > 0 ? say("fewer", { n: fewer }) : "");
 }
 
 // What other channels know of whoever is served; what lies ahead has its time, all else its age.
@@ -283,16 +275,24 @@ function homePanel({ customer }) {
   if (!member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : [];
   const parts = [];
   if (member.reserved.length > 0) parts.push(reservedCard(member));
-  const rewards = member.rewards.slice(0, MAX_KEYED), near = member.nearest;
+  const from = panel.from < member.rewards.length ? panel.from : 0, near = member.nearest;
+  const rewards = member.rewards.slice(from, from + MAX_KEYED);
   if (rewards.length > 0) {
     parts.push(make("div", { class: "title" }, heading(say("rewards")), make("span", { class: "soft", "aria-hidden": "true" }, say("in_points"))));
     parts.push(make("ol", { class: "choices" }, rewards.map((one, place) => rewardLine(one, place, member))));
+    if (rewards.length < member.rewards.length) parts.push(moreRewards(member.rewards.length, from));
     const needs = rewards.some(({ cost, safe }) => cost && !safe);
     const why = needs && member.unsafe_because ? say(member.unsafe_because) : "";
     if (why) parts.push(soft(say("safe", { n: member.safe_offline }), " ", why));
   } else if (near && !parts.length) parts.push(make("p", { class: "near" }, say(`progress_${near.measure}`, { n: near.missing, tier: rewardName(near) })));
   return parts;
 }
+
+// The next nine of all, and after the last the first.
+const moreRewards = (all, from) => button("0", say("more", { n: all - Math.min(MAX_KEYED, all - from) }), () => {
+  panel = { ...panel, from: from + MAX_KEYED };
+  show();
+}, { class: "wide" });
 
 const joinOffer = () => button("N", say("join"), () => open("join"), { class: "wide main" });
 
@@ -338,7 +338,9 @@ function showKeys(state) {
   // Who was served is only shown still; whoever would be the next receipt's goes by no stray key.
   if (customer) actions.push(["Delete", say("remove"), () => (customer.turn == null ? later("remove") : open("remove"))]);
   if (sale?.current && customer && sale.gives.length > 0) actions.push(["W", say("why_key"), () => open("why")]);
-  if (state?.invites && customer?.turn == null) actions.push(["J", say("invite_key"), () => later("invite")]);
+  if (state && customer?.turn == null) {
+    actions.push(state.invites ? ["J", say("invite_key"), () => later("invite")] : ["J", say("join_key"), () => open("newcomer")]);
+  }
   if (recent > 0) actions.push(["L", say("late_key", { n: recent }), () => open("receipts")]);
   actions.push(["F", say("find_key"), () => open("find")], ["M", say("menu_key"), () => open("menu")]);
   fill(at("keys"), [words.locale, actions.map(([name, text]) => name + text)], () =>
@@ -373,7 +375,7 @@ function pressed(name) {
   if (name === "Enter") return panel.name !== "home" && press("#desk .main"); // nothing is begun by it alone
   if (chosen.keys === "off" && name.length === 1) return false;
   const place = (root) => `${root} [aria-keyshortcuts="${CSS.escape(name)}"]`;
-  return press(place("#desk")) || press(place("#keys"));
+  return press(place("#desk")) || press(place("#keys")) || (name === "J" && pressed("N")); // who has a card joins by that
 }
 
 function press(selector) {

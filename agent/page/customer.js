@@ -2,6 +2,7 @@
 // cashier's is told to it.
 
 import { at, fill, make, write } from "./dom.js";
+import { fewerCounter } from "./fewer.js";
 import { watch } from "./link.js";
 import { qrCode } from "./qr.js";
 import { LANGUAGES, wordsOf } from "./words.js";
@@ -14,7 +15,7 @@ async function show() {
   document.documentElement.lang = words.locale;
   if (state === null) return;
   // Of a register that is silent nobody knows whose turn it is: the last customer's name is not the next one's to see.
-  const { member, standing, sale, invitation } = link.live ? state : {};
+  const { member, standing, sale, invitation, turn } = link.live ? state : {};
   document.body.dataset.phase = standing ?? "idle";
   document.body.dataset.live = link.live;
   write("tier", member?.tier ?? "");
@@ -23,17 +24,21 @@ async function show() {
   fill(at("invitation"), [words.locale, invitation ?? null], () => (invitation ? [
     qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, make("strong", {}, invitation.code)),
   ] : []));
-  showPoints(member, words);
+  showPoints(member, words, `${member?.name} ${turn ?? [sale?.kind, sale?.points]}`);
   showSale(sale, words);
 }
 
-function showPoints(member, words) {
+const fewerOf = fewerCounter();
+
+function showPoints(member, words, whose) {
   for (const id of ["spendable", "points-text"]) at(id).hidden = !member;
   write("as-of", member?.as_of ? words.say("as_of", { time: words.clock(member.as_of) }) : "");
   fill(at("reserved"), [words.locale, member?.reserved], () => (member?.reserved ?? []).map((one) => {
     const off = words.off(one, member.digits, member.currency);
     return make("li", {}, `${one.title ?? one.reward}: ${one.piece_minor === null ? "−" : ""}${off}`);
   }));
+  const fewer = fewerOf(member, whose);
+  write("fewer", fewer > 0 ? words.say("fewer", { n: fewer }) : "");
   if (!member) return;
   write("spendable", words.number(member.spendable));
   const pending = member.pending > 0 ? ` · ${words.say("screen_pending", { n: member.pending })}` : "";

@@ -5,7 +5,7 @@ const GAP_MS = 50; // between two characters of a scanner; a slow one leaves 20 
 const MIN_ENDED = 4, MIN_BARE = 7; // characters of a scan with Enter or Tab behind it, and without
 const MAX_SCAN_CHARS = 1_024;
 const SCANS_WAITING = 8;
-const GS = { key: "\x1d", code: "GS" }; // between the parts of a GS1 code, typed as Ctrl+]
+const GS = { key: "\x1d", code: "GS" }; // between the parts of a GS1 code, typed as Ctrl+] or as F8
 
 // What a US keyboard, which scanners are set to, means by a key, whatever layout the system has.
 const US = {
@@ -75,15 +75,16 @@ export function listen({ scanned, pressed }) {
     if (!running) release();
     const composed = event.isComposing || ctrlKey || altKey || event.metaKey;
     if (composed && (!running || /^(Control|Alt|AltGraph|Meta)$/.test(key))) return;
-    if (composed || key.length === 1) {
+    const isFunction = running && /^F\d+$/.test(key); // a person's does what the browser has for it
+    if (composed || isFunction || key.length === 1) {
       if (key === " " && !running && !isField(event.target)) return; // presses a button
       event.preventDefault();
       if (event.repeat) return;
-      const isGs = ctrlKey && !altKey && (code === "BracketRight" || key === "]");
+      const isGs = key === "F8" || (ctrlKey && !altKey && (code === "BracketRight" || key === "]"));
       const altGr = (ctrlKey && altKey) || event.getModifierState("AltGraph"); // gives a character as Shift does
       torn ||= composed && !isGs && !(altGr && key.length === 1);
       if (torn) held = [];
-      else held.push(isGs ? GS : { key, code, shiftKey, capital: event.getModifierState("CapsLock") });
+      else if (isGs || !isFunction) held.push(isGs ? GS : { key, code, shiftKey, capital: event.getModifierState("CapsLock") });
       last = timeStamp;
       clearTimeout(timer);
       timer = setTimeout(release, GAP_MS);

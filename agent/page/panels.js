@@ -12,6 +12,7 @@ import {
 
 const GLANCE_MS = 400; // what was there for less nobody has read
 const CONSENT_TEXT = "till-2026-11"; // the version of the words that a customer is asked by
+const ADDRESS_OF = { sms: "phone", viber: "phone", whatsapp: "phone", email: "email" }; // what a channel needs
 
 const keep = (name, value) => {
   try { localStorage.setItem(name, value); } catch { /* it holds until the page is closed */ }
@@ -23,7 +24,7 @@ const turnOf = () => link.state?.customer?.turn ?? -1;
 
 export const PANELS = {
   reward: rewardPanel, receipts: receiptsPanel, receipt: receiptPanel, find: findPanel, join: joinPanel,
-  known: knownPanel, menu: menuPanel, why: whyPanel, invited: invitedPanel, remove: removePanel, release: releasePanel,
+  known: knownPanel, newcomer: newcomerPanel, menu: menuPanel, why: whyPanel, invited: invitedPanel, remove: removePanel, release: releasePanel,
 };
 
 const row = (...buttons) => make("div", { class: "row" }, buttons, backButton());
@@ -111,23 +112,35 @@ function findPanel() {
   ];
 }
 
-// The chain's own text, where it has one in this language; the version of what was read is kept with the answer.
-function consentText() {
+// What a customer is asked, channel by channel: by the chain's own text where it has one in this language, else by ours.
+// The version of what was read is kept with the answer.
+function consentsAsked() {
   const { language } = words.texts, own = link.state.consents;
-  const text = own?.texts.sms?.[language];
-  return { text: text ?? say("join_consent"), version: `${text ? own.version : CONSENT_TEXT}-${language}` };
+  return Object.keys(own?.texts ?? { sms: "" }).flatMap((channel) => {
+    const text = own?.texts[channel][language], ours = `join_consent_${channel}`;
+    if (text) return { channel, text, version: `${own.version}-${language}` };
+    return words.has(ours) ? { channel, text: say(ours), version: `${CONSENT_TEXT}-${language}` } : [];
+  });
 }
 
 function joinPanel({ customer }) {
-  const { text, version } = consentText(); // what comes in force meanwhile was not read
+  const asked = consentsAsked(); // what comes in force meanwhile was not read
+  const byMail = asked.some(({ channel }) => ADDRESS_OF[channel] === "email");
   return [
     heading(customer?.invitation ? say("join_here") : customer?.ending ? say("join_card", { ending: customer.ending }) : say("join")),
     make("form", { onsubmit: join },
       ...field("short_name", say("join_name"), "text", { "data-first": true, maxlength: "80" }),
       ...field("phone", say("join_phone"), "tel", { maxlength: "32" }),
-      make("label", { class: "tick" }, make("input", { type: "checkbox", id: "consent", value: version }), make("span", {}, text)),
+      byMail ? field("email", say("join_email"), "text", { maxlength: "128", inputmode: "email" }) : "",
+      asked.map(({ channel, text, version }) => make("label", { class: "tick" },
+        make("input", { type: "checkbox", id: `consent_${channel}`, name: channel, value: version }), make("span", {}, text))),
       submitRow(say("join_do"))),
   ];
+}
+
+// Neither a card nor a page to join on: what to do.
+function newcomerPanel() {
+  return [heading(say("join_key")), make("p", {}, say("refused_no_join_page")), backButton()];
 }
 
 // The sale may be over: who joins afterwards gets its points, too.
@@ -198,12 +211,17 @@ function join(event) {
   event.preventDefault();
   if (!isRead()) return;
   const given = { turn: turnOf(), language: words.texts.language };
-  for (const name of ["short_name", "phone"]) {
-    const text = at(name).value.trim();
+  for (const name of ["short_name", "phone", "email"]) {
+    const text = at(name)?.value.trim();
     if (text) given[name] = text;
   }
-  const { checked, value: version } = at("consent");
-  if (checked) given.consents = [{ channel: "sms", state: "granted", text_version: version }];
+  const agreed = [...event.target.querySelectorAll(":checked")];
+  const lacking = agreed.map(({ name }) => ADDRESS_OF[name]).find((address) => address && !given[address]);
+  if (lacking) {
+    at(lacking).focus();
+    return tell(say(`needs_${lacking}`), true);
+  }
+  if (agreed.length) given.consents = agreed.map(({ name, value }) => ({ channel: name, state: "granted", text_version: value }));
   sendJoin(given);
 }
 

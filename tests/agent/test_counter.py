@@ -18,7 +18,7 @@ from agent.desk import Desk
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
 from agent.problem import MalformedBodyError
-from agent.profiles import Profiles
+from agent.profiles import GivenConsent, Profiles
 from agent.promises import Promises
 from agent.sale_shapes import SaleRefusedError
 from agent.sales import Sales
@@ -337,6 +337,26 @@ async def test_a_new_card_joins_and_is_usable_at_once(till: Till) -> None:
     with pytest.raises(SaleRefusedError) as error:
         await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K."), "call-2")
     assert refusal(error) == "has_member"
+
+
+async def test_a_new_card_joins_by_e_mail_and_gets_nobodys_points_by_it(till: Till) -> None:
+    await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
+    agreed = GivenConsent(channel="email", state="granted", text_version="2026-12-en")
+    await till.scan("TS777123")
+    iva = JoinHere(turn=till.turn, short_name="Iva K.", email="iva@example.com", consents=(agreed,))
+    await till.counter.join(iva, "call-1")
+    till.desk.publish()
+    assert till.customer.member is not None
+    assert till.customer.member.consents == {"email": True}
+
+    await till.scan("TS777124")
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.join(JoinHere(turn=till.turn, email="IVA@example.com"), "call-2")
+    assert (refusal(error), error.value.name) == ("phone_known", "Iva K.")
+    await till.counter.join(JoinHere(turn=till.turn, email="iva@example.com", known=True), "call-3")
+    till.desk.publish()
+    assert till.customer.member is not None
+    assert till.customer.member.name == "Iva K."
 
 
 async def test_a_new_card_gets_nobodys_points_by_their_telephone_number(till: Till) -> None:

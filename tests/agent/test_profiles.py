@@ -189,6 +189,20 @@ def consent(text_version: str) -> GivenConsent:
     return GivenConsent(channel="sms", state="granted", text_version=text_version)
 
 
+def by_mail(text_version: str) -> GivenConsent:
+    return GivenConsent(channel="email", state="granted", text_version=text_version)
+
+
+async def test_who_refuses_a_channel_needs_no_address_for_it(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    try:
+        no = GivenConsent(channel="sms", state="withdrawn", text_version="2026-01")
+        await Profiles(shop.store).join(JoinRequest(code=GivenCode(code="TS9"), consents=(no,)), None)
+        assert shop.store.queued() == 1
+    finally:
+        shop.close()
+
+
 @pytest.mark.parametrize("told", [{"note": PAYMENT_CARD}, {"code": GivenCode(code="TS9", of=PAYMENT_CARD)}])
 async def test_no_edit_brings_a_payment_card(tmp_path: Path, told: dict[str, Any]) -> None:
     shop = Shop(tmp_path)
@@ -233,6 +247,8 @@ async def test_a_telephone_number_with_its_country_is_no_payment_card(tmp_path: 
         (JoinRequest(phone=PHONE, email="4111111111111111@example.com"), "in `email`"),
         (JoinRequest(phone=PHONE, operator=PAYMENT_CARD), "in `operator`"),
         (JoinRequest(phone=PHONE, consents=(consent(PAYMENT_CARD),)), "in `text_version`"),
+        (JoinRequest(code=GivenCode(code="TS9"), consents=(consent("2026-01"),)), "'sms' needs the `phone`"),
+        (JoinRequest(phone=PHONE, consents=(by_mail("2026-01"),)), "'email' needs the `email`"),
     ],
 )
 async def test_what_could_not_be_found_again_or_may_not_be_kept_is_refused(

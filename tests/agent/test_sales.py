@@ -31,8 +31,9 @@ from sync.guesses import MAX_MISSES
 from sync.purging import carry_out, nothing_else
 from sync.records import RedeemBody
 from sync.store.reading import CODE_KEY, MAX_LISTED
-from sync.store.spending_rows import MAX_OPEN_SALES
+from sync.store.spending_rows import MAX_ENDED_SALES, MAX_OPEN_SALES
 from sync.store.witness import witness_of
+from sync.store.writing import Writing
 from sync.wire import Change, Erasure, GrantedAllowance, NothingGranted, Wanted
 from tests.agent.shop import ANA, BORA, OPTIONS, Shop, at
 from tests.agent.test_api import BEARER, Served
@@ -706,6 +707,30 @@ async def test_an_unknown_sale_is_not_found(shop: Shop) -> None:
             assert status == 404
         status, _ = await pos.ask("POST", "/s-none/close", sale(1))
     assert status == 404
+
+
+async def test_a_close_is_answered_as_before_when_its_sale_is_long_forgotten(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name, other = await pos.opened(), await pos.opened()
+        closed = await pos.ask("POST", f"/{name}/close", sale(1), "4711-close")
+        await pos.told("POST", f"/{other}/void", None, "4712-void")
+
+        def sell(writing: Writing) -> None:
+            """All the sales of the days since."""
+            for number in range(MAX_ENDED_SALES):
+                writing.open_sale(f"s-later-{number}", at(60), by_page=False)
+                writing.end_sale(f"s-later-{number}", "closed")
+
+        await shop.store.write(sell)
+
+        assert await pos.ask("POST", f"/{name}/close", sale(1), "4711-close") == closed
+        status, problem = await pos.ask("POST", f"/{name}/close", sale(2), "4711-close")
+        assert (status, "another body" in problem["detail"]) == (422, True)
+        # of one that no receipt closed nothing is known any more: the receipt has a way of its own
+        status, problem = await pos.ask("POST", f"/{other}/close", sale(2), "4712-close")
+        assert (status, "POST /v1/receipts" in problem["detail"]) == (404, True)
+    assert len([body for body in shop.bodies() if body]) == 1
 
 
 async def test_a_sale_is_closed_by_one_receipt_of_its_own(shop: Shop) -> None:

@@ -123,6 +123,21 @@ async def test_a_character_of_the_third_level_belongs_to_its_scan(stage: Stage) 
     await expect(stage.page.locator("#short_name")).to_have_value("")
 
 
+async def test_a_function_key_inside_a_scan_is_the_separator_or_nothing(stage: Stage) -> None:
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+
+    for keys in ([*"1234", "F8", *"5678", "Enter"], [*"1234", "F3", *"5678", "F5", "Enter"]):
+        await stage.page.evaluate(CHORDS, keys)
+        await stage.settle()
+
+    assert [given["texts"] for _, _, given in stage.asked if isinstance(given, dict)] == [
+        ["1234\x1d5678"],
+        ["12345678"],
+    ]
+    await expect(stage.page.locator("#short_name")).to_have_value("")
+
+
 @pytest.mark.parametrize("end", [["Enter"], ["Tab"], []])
 @pytest.mark.parametrize("chord", ["Ctrl+m", "Alt+0"])
 async def test_a_scan_with_any_other_shortcut_in_it_is_dropped_whole(stage: Stage, chord: str, end: list[str]) -> None:

@@ -9,6 +9,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
+from agent.customer_screen import screen_of
 from agent.view import CustomerView, MemberView
 from loyalty.consent_texts import ConsentTexts
 from loyalty.member import ContextLine
@@ -265,8 +266,8 @@ async def test_a_new_card_joins_with_what_was_typed(stage: Stage) -> None:
     await stage.press("n")
     await stage.page.keyboard.type("Iva K", delay=70)
     await stage.settle()
-    await stage.page.locator("#consent").check()
-    await stage.page.locator("#short_name").focus()
+    await stage.page.locator("#consent_sms").check()
+    await stage.page.locator("#phone").fill("+381641234567")
     await stage.confirm()
 
     [(_, path, given)] = stage.asked
@@ -275,6 +276,7 @@ async def test_a_new_card_joins_with_what_was_typed(stage: Stage) -> None:
         "turn": 8,
         "language": "en",
         "short_name": "Iva K",
+        "phone": "+381641234567",
         "consents": [{"channel": "sms", "state": "granted", "text_version": "till-2026-11-en"}],
     }
 
@@ -340,11 +342,12 @@ async def test_a_customer_is_asked_in_the_chains_own_words_where_it_has_some(sta
     await stage.tell(replace(STATES["unknown"], consents=own))
     await stage.press("n")
     await stage.page.get_by_label("Jutro may write to me.").check()
-    await stage.page.locator("#short_name").focus()
-    await stage.press("Enter")
+    await stage.page.locator("#phone").fill("1234567")
+    await stage.confirm()
 
     consent = {"channel": "sms", "state": "granted", "text_version": "2026-12-en"}
-    assert stage.asked == [("POST", "/v1/customer/join", {"turn": 8, "language": "en", "consents": [consent]})]
+    [(_, _, given)] = stage.asked
+    assert given == {"turn": 8, "language": "en", "phone": "1234567", "consents": [consent]}
     # in a language that it has none in, by those of the page
     await stage.tell(replace(STATES["unknown"], consents=own, language="de"))
     await stage.press("n")
@@ -362,12 +365,102 @@ async def test_a_customer_agrees_to_the_words_that_were_shown_not_to_those_that_
     # when the centre's next ones come in force before Enter
     await stage.tell(replace(STATES["unknown"], consents=since))
     await expect(stage.page.get_by_label("Jutro may write to me.")).to_be_checked()
-    await stage.page.locator("#short_name").focus()
+    await stage.page.locator("#phone").fill("1234567")
     await stage.confirm()
 
     [(_, _, given)] = stage.asked
     consent = {"channel": "sms", "state": "granted", "text_version": "2026-12-en"}
-    assert given == {"turn": 8, "language": "en", "consents": [consent]}
+    assert given == {"turn": 8, "language": "en", "phone": "1234567", "consents": [consent]}
+
+
+async def test_a_customer_is_asked_for_each_channel_and_for_the_address_that_it_takes(stage: Stage) -> None:
+    stage.answers["/v1/customer/join"] = (201, {"member": "p-1", "entries": 1})
+    own = ConsentTexts(
+        version="2026-12",
+        texts={
+            "sms": {"en": "By SMS?"},
+            "email": {"en": "By e-mail?"},
+            "post": {"en": "By post?"},
+            "fax": {"de": "Fax?"},
+        },
+    )
+    await stage.tell(replace(STATES["unknown"], consents=own))
+    await stage.press("n")
+    for question in ("By e-mail?", "By post?"):
+        await stage.page.get_by_label(question).check()
+    await expect(stage.page.locator("#desk input[type=checkbox]")).to_have_count(3)
+
+    # without the address nothing is asked of the register, and the page says what is missing
+    await stage.page.locator("#phone").fill("1234567")
+    await stage.confirm()
+    assert stage.asked == []
+    await expect(stage.page.locator("#said")).to_contain_text("their e-mail address is needed")
+    await expect(stage.page.locator("#email")).to_be_focused()
+
+    await stage.page.keyboard.type("iva@example.com", delay=70)
+    await stage.settle()
+    await stage.press("Enter")
+    [(_, _, given)] = stage.asked
+    agreed = [{"channel": name, "state": "granted", "text_version": "2026-12-en"} for name in ("email", "post")]
+    assert given == {"turn": 8, "language": "en", "phone": "1234567", "email": "iva@example.com", "consents": agreed}
+
+
+async def test_j_joins_whoever_has_a_card_by_it(stage: Stage) -> None:
+    await stage.tell(STATES["unknown"])
+    await stage.press("j")
+    await expect(stage.page.locator("#short_name")).to_be_focused()
+
+
+async def test_with_neither_a_card_nor_a_page_to_join_on_it_says_what_to_do(stage: Stage) -> None:
+    await stage.tell(replace(IDLE, invites=False))
+    await stage.press("j")
+    await expect(stage.page.locator("#desk")).to_contain_text("hand out a new card, scan it, then press N")
+    assert stage.asked == []
+
+    # and once that is scanned the way is open
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+    await expect(stage.page.locator("#short_name")).to_be_focused()
+
+
+async def test_all_rewards_are_reached_nine_at_a_time(stage: Stage) -> None:
+    stage.answers["/v1/customer/rewards"] = (201, {})
+    every = tuple(replace(ANA.rewards[0], reward=f"r{n}", title=f"Reward {n}", times=1) for n in range(1, 21))
+    shown = stage.page.locator("#desk .choices .what")
+    await stage.tell(replace(IDLE, customer=replace(KNOWN, member=replace(ANA, rewards=every))))
+
+    for page, more in ((range(1, 10), 11), (range(10, 19), 11), (range(19, 21), 18), (range(1, 10), 11)):
+        assert await shown.all_text_contents() == [f"Reward {n}" for n in page]
+        await expect(stage.page.locator("#desk [aria-keyshortcuts='0']")).to_contain_text(f"{more} more")
+        await stage.press("0")
+    await stage.press("3")
+    await stage.confirm()
+
+    assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": KNOWN.turn, "reward": "r12", "times": 1})]
+
+
+async def test_a_note_is_shown_with_an_old_card_too(stage: Stage) -> None:
+    noted = replace(KNOWN, replaced_by="1234", member=replace(ANA, note="asks for a blue bag"))
+    await stage.tell(replace(IDLE, customer=noted))
+    shown = "Old card, replaced by …1234: take it in. · asks for a blue bag"
+    await expect(stage.page.locator("#message")).to_have_text(shown)
+
+
+async def test_the_customer_is_told_why_points_are_fewer(browser: Browser) -> None:
+    stage = await staged(browser, path="/customer")
+    fewer = stage.page.locator("#fewer")
+
+    async def told(spendable: int, turn: int = 7) -> None:
+        customer = replace(KNOWN, turn=turn, member=replace(ANA, spendable=spendable))
+        await stage.tell(screen_of(replace(IDLE, customer=customer)))
+
+    await told(2480)
+    await expect(fewer).to_be_empty()
+    await told(2460)
+    await expect(fewer).to_have_text("20 points fewer: counted anew at the centre.")
+    # of another customer with the same name nothing is said
+    await told(900, turn=8)
+    await expect(fewer).to_be_empty()
 
 
 async def test_a_new_card_and_a_telephone_number_that_is_known_end_at_that_member(stage: Stage) -> None:
