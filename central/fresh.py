@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from central import cards, ledger, limits, members, originals, programs, receipts, states, unmapped, variances, vouchers
@@ -67,11 +68,19 @@ def sale_of(body: ReceiptBody, now: datetime) -> Sale:
     )
 
 
-class FreshReceipt(Struct, frozen=True, kw_only=True):
-    """A receipt to be stored, its evaluation, and what its register hears of it."""
+class Placed(Struct, frozen=True, kw_only=True):
+    """A receipt to be stored and what its register hears of it; what it gives hangs on where its member stands."""
 
     sale: Sale
     stored: StoredReceipt
+    holding: Holding
+    seen: Seen
+
+
+class FreshReceipt(Struct, frozen=True, kw_only=True):
+    """A receipt that is placed, its evaluation, and whom it moved."""
+
+    placed: Placed
     ledger_rows: tuple[dict[str, Any], ...]
     variance: Compared | None
     seen: Seen
@@ -95,44 +104,52 @@ class _Going(Struct, kw_only=True):
 
 
 class Books:
-    """What a batch needs to know of receipts, members and programs, read once."""
+    """What a batch needs to know of receipts, members and programs, read once.
+
+    First each sale is placed; then its members are held, and from there on is said what each gives. What was placed may
+    be stored before that.
+    """
 
     def __init__(self, connection: Connection, device: str, sales: Sequence[Sale], now: datetime) -> None:
         self._device = device
         self._now = now
         self._enrolled_at = enrolled_at(connection, device)
-        bodies = [sale.body for sale in sales]
-        keys = {key for sale in sales for key in sale.keys}
-        names = keys.union(*(sale.names for sale in sales))
-        codes = {normal_code(body.receipt.member.code) for body in bodies if body.receipt.member}
-        self._known = set(_matching(connection, tables.receipt_keys.c.key, keys))
+        self._bodies = [sale.body for sale in sales]
+        self._keys = {key for sale in sales for key in sale.keys}
+        names = self._keys.union(*(sale.names for sale in sales))
+        codes = {normal_code(body.receipt.member.code) for body in self._bodies if body.receipt.member}
+        self._known = set(_matching(connection, tables.receipt_keys.c.key, self._keys))
         self._connection, self._names = connection, names
         self._awaited = {
             *_matching(connection, tables.waits.c.what, names),
-            *_matching(connection, tables.attachments.c.target, keys),
-            *_matching(connection, tables.redemptions.c.receipt, keys),
+            *_matching(connection, tables.attachments.c.target, self._keys),
+            *_matching(connection, tables.redemptions.c.receipt, self._keys),
         }
         self._holders = cards.holders(connection, codes)
-        self._meant = members.meant(connection, {body.member for body in bodies if body.member is not UNSET})
-        named = set(self._meant.values())
-        held_by = {holder.member for holder in self._holders.values() if holder.member is not None}
-        members.hold(connection, named | held_by)
-        self._facts = members.facts_of(connection, sorted(named | held_by))
-        # What has a time that cannot be is held for that, and is not counted.
-        plausible = [body.receipt for body in bodies if self._wrong_time(body.receipt) is None]
-        self._watch = limits.Watch(connection, named | held_by, plausible, now)
+        self._meant = members.meant(connection, {body.member for body in self._bodies if body.member is not UNSET})
         self._schedule = programs.schedule(connection)
+
+    def hold(self, stored: frozenset[str] = frozenset()) -> None:
+        """Keep others from the members, and read where they stand. Receipts of these keys are stored, uncounted yet."""
+        connection = self._connection
+        held_by = (holder.member for holder in self._holders.values() if holder.member is not None)
+        whom = {*self._meant.values(), *held_by}
+        members.hold(connection, whom)
+        self._facts = members.facts_of(connection, sorted(whom))
+        # What has a time that cannot be is held for that, and is not counted.
+        plausible = [body.receipt for body in self._bodies if self._wrong_time(body.receipt) is None]
+        self._watch = limits.Watch(connection, whom, plausible, self._now, stored)
         self._scope = scope_of(holding.program for holding in self._schedule)
         self._published = programs.published_hashes(connection)
         self._keeps_states = states.are_kept(self._schedule)
-        self._going = _going(connection, self._facts, self._scope) if self._keeps_states else {}
+        self._going = _going(connection, self._facts, self._scope, stored) if self._keeps_states else {}
         self._ahead: dict[str, _Going] = {}
 
-    def fresh(self, sale: Sale) -> FreshReceipt | None:
-        """The receipt with its evaluation; None where it is not plain."""
-        body, position = sale.body, sale.position
+    def placed(self, sale: Sale) -> Placed | None:
+        """The receipt as it is stored; None where it is not plain."""
+        body = sale.body
         receipt = body.receipt
-        holding = in_force_at(self._schedule, position[0])
+        holding = in_force_at(self._schedule, sale.position[0])
         if holding is None or parts_of(receipt)[1] is not None:
             return None
         if self._wrong_time(receipt) is not None:
@@ -142,22 +159,28 @@ class Books:
         holder = self._holder(body)
         held = holder.refuses(receipt)
         member = None if held else self._member(body, holder)
-        if member is not None and self._watch.passed(member, receipt) is not None:
-            return None
         unsettled = ledger.BLOCKED if held else ledger.NO_MEMBER
         state = unsettled if member is None else ledger.SETTLED
-        stored = receipts.stored_of(body, device=self._device, member=member, state=state, now=self._now)
-        entries = self._entries(stored, position, holding) if member is not None else ()
         self.note(body)
-        return FreshReceipt(
+        return Placed(
             sale=sale,
-            stored=stored,
+            stored=receipts.stored_of(body, device=self._device, member=member, state=state, now=self._now),
+            holding=holding,
+            seen=Seen(code="accepted", detail=receipts.CARD_BLOCKED if held else "", member=member),
+        )
+
+    def fresh(self, placed: Placed) -> FreshReceipt | None:
+        """The receipt with its evaluation, once its members are held; None where it passes a limit."""
+        sale, stored, holding, member = placed.sale, placed.stored, placed.holding, placed.stored.member
+        if member is not None and self._watch.passed(member, stored.receipt) is not None:
+            return None
+        entries = self._entries(stored, sale.position, holding) if member is not None else ()
+        return FreshReceipt(
+            placed=placed,
             ledger_rows=tuple(ledger.row_of(entry, member or "", holding.hash, self._now) for entry in entries or ()),
             variance=None if entries is None else _compared(stored, entries),
-            seen=Seen(
-                code="accepted",
-                detail=receipts.CARD_BLOCKED if held else "",
-                member=member,
+            seen=replace(
+                placed.seen,
                 touched=frozenset({member} if member is not None and entries is None else ()),
                 moved=frozenset({member} if member is not None and (entries or self._keeps_states) else ()),
             ),
@@ -218,26 +241,27 @@ class Books:
         return self._meant.get(body.member, holder.member) if body.member is not UNSET else holder.member
 
 
-def keep(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[str, Carried], now: datetime) -> None:
-    """Store receipts, their keys, ledger entries, variances, states: a statement for each; and what is unmapped.
-
-    Unique keys go in their own order: two batches that hold the same receipts never wait for each other.
-    """
-    by_key = sorted(fresh, key=lambda one: one.stored.key)
+def store(connection: Connection, placed: Iterable[Placed]) -> None:
+    """Store receipts and their keys, each in order: two batches that hold the same never wait for each other."""
+    by_key = sorted(placed, key=lambda one: one.stored.key)
     insert_rows(connection, tables.receipts, [receipts.row_of(one.stored, one.sale.facts) for one in by_key])
-    keys = sorted((key, one.stored.key) for one in fresh for key in one.sale.keys)
+    keys = sorted((key, one.stored.key) for one in by_key for key in one.sale.keys)
     insert_rows(connection, tables.receipt_keys, [{"key": key, "receipt": receipt} for key, receipt in keys])
+
+
+def give(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[str, Carried], now: datetime) -> None:
+    """Store what receipts that are stored give, and count them: a statement for each kind of rows."""
     insert_rows(connection, tables.ledger, [row for one in fresh for row in one.ledger_rows])
     variances.note(connection, [one.variance for one in fresh if one.variance is not None], now)
     states.save(connection, carried)
     vouchers.fill_cards(connection, {member: one.counters for member, one in carried.items()}, now)
-    unmapped.note_counted(connection, chain.from_iterable(one.sale.counted for one in fresh), now)
+    unmapped.note_counted(connection, chain.from_iterable(one.placed.sale.counted for one in fresh), now)
 
 
-def _going(connection: Connection, known: Iterable[str], scope: Scope) -> dict[str, _Going]:
+def _going(connection: Connection, known: Iterable[str], scope: Scope, stored: frozenset[str]) -> dict[str, _Going]:
     """From where these members' sales go on; those who have receipts and no state are to be folded anew."""
     every = list(known)
-    carried, unknown = states.load(connection, every), states.without(connection, every)
+    carried, unknown = states.load(connection, every), states.without(connection, every, stored)
     found: dict[str, _Going] = {}
     for member in every:
         state = carried.get(member)

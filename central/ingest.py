@@ -7,7 +7,7 @@ nothing behind it. Never judges what a receipt is worth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ from central.db import tables
 from central.db.dialects import give_way
 from central.db.sets import insert_rows
 from central.devices import Device, close_epoch, device_of, first_use, is_shared, locked_device
-from central.fresh import Books, FreshReceipt, Sale
+from central.fresh import Books, FreshReceipt, Placed, Sale
 from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
 from central.receipts import Seen
@@ -89,6 +89,10 @@ class _Taken(Struct, frozen=True, kw_only=True):
     h: bytes
     seen: Seen
     reason: str
+
+
+class _ApartError(Exception):
+    """One of the sales that were stored together is to be applied by itself."""
 
 
 class _Mark(Struct, frozen=True, kw_only=True):
@@ -229,6 +233,7 @@ class _Batch:
         self._plain: list[tuple[_New, FreshReceipt]] = []
         self._taken: list[_Taken] = []
         self._noted = 0  # how many of them the books were told of
+        self._recorded = 0  # how many of them are stored as entries
         self._given: dict[
             str, list[dict[str, Any]]
         ] = {}  # rows of the ledger by member, where only sales in order came
@@ -273,11 +278,14 @@ class _Batch:
         """Apply the entries in their order: runs of plain receipts together, all others one by one."""
         self._without_erased()
         sales = [_sale(new.body, self._now) for new in self._new]
+        if self._take_together(sales):
+            return
         books: Books | None = None
         for index, (new, sale) in enumerate(zip(self._new, sales, strict=True)):
             if sale is not None:
                 books = books or self._books(sales[index:])
-                if (plain := _plain(books, sale)) is not None:
+                placed = _placed(books, sale)
+                if placed is not None and (plain := _plain(books, placed)) is not None:
                     self._plain.append((new, plain))
                     continue
             self._flush(books)
@@ -288,10 +296,47 @@ class _Batch:
                 self._note(new, books)
         self._flush(books)
 
+    def _take_together(self, sales: Sequence[Sale | None]) -> bool:
+        """A batch of nothing but plain sales; False, and nothing of it is done, where it is another one.
+
+        It is stored before its members are held: this takes the longest, and other batches wait for these.
+        """
+        some = [sale for sale in sales if sale is not None]
+        if len(some) < len(sales):
+            return False
+        books = Books(self._connection, self._device.id, some, self._now)
+        placed = [one for sale in some if (one := _placed(books, sale)) is not None]
+        if len(placed) < len(some):
+            return False
+        try:
+            with self._connection.begin_nested():
+                fresh.store(self._connection, placed)
+                rows = [
+                    self._row(_Taken(entry=new.entry, h=new.h, seen=one.seen, reason=""))
+                    for new, one in zip(self._new, placed, strict=True)
+                ]
+                insert_rows(self._connection, tables.entries, rows)
+                books.hold(frozenset(one.stored.key for one in placed))
+                taken = [(new, _plain(books, one)) for new, one in zip(self._new, placed, strict=True)]
+                plain = [(new, one) for new, one in taken if one is not None]
+                if len(plain) < len(taken):
+                    raise _ApartError
+                fresh.give(self._connection, [one for _, one in plain], books.states(), self._now)
+        except OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - found out by whom it is applied again, one by one
+            give_way(self._connection)
+            _log.warning("plain_receipts_not_kept", device=self._device.id, error=type(error).__name__)
+            return False
+        self._were_taken(plain)
+        self._recorded = len(self._taken)
+        return True
+
     def _books(self, sales: Iterable[Sale | None]) -> Books:
         """What these need to know; whom an entry before them touched is folded anew at the end."""
         some = [sale for sale in sales if sale is not None]
         books = Books(self._connection, self._device.id, some, self._now)
+        books.hold()
         books.fold_anew(one for taken in self._taken for one in taken.seen.touched)
         self._noted = len(self._taken)
         return books
@@ -351,7 +396,8 @@ class _Batch:
             return
         try:
             with self._connection.begin_nested():
-                fresh.keep(self._connection, [one for _, one in plain], books.states(), self._now)
+                fresh.store(self._connection, [one.placed for _, one in plain])
+                fresh.give(self._connection, [one for _, one in plain], books.states(), self._now)
         except OperationalError:
             raise
         except Exception as error:  # noqa: BLE001 - found out below, where it is one entry's own
@@ -361,10 +407,13 @@ class _Batch:
             for new, _ in plain:
                 self._take(new)
         else:
-            self._taken += [_Taken(entry=new.entry, h=new.h, seen=one.seen, reason="") for new, one in plain]
-            for _, one in plain:
-                if one.seen.moved and one.seen.member is not None:
-                    self._given.setdefault(one.seen.member, []).extend(one.ledger_rows)
+            self._were_taken(plain)
+
+    def _were_taken(self, plain: Sequence[tuple[_New, FreshReceipt]]) -> None:
+        self._taken += [_Taken(entry=new.entry, h=new.h, seen=one.seen, reason="") for new, one in plain]
+        for _, one in plain:
+            if one.seen.moved and one.seen.member is not None:
+                self._given.setdefault(one.seen.member, []).extend(one.ledger_rows)
 
     def _take(self, new: _New) -> None:
         """Apply one entry under a savepoint; whatever goes wrong in it stays its own."""
@@ -468,7 +517,7 @@ class _Batch:
         feed.note_changes(self._connection, sorted(changed), self._now)
         shown = {one.seen.member for one in self._taken if one.seen.member is not None}
         scopes.seen(self._connection, self._device.store, shown, self._now)
-        insert_rows(self._connection, tables.entries, [self._row(one) for one in self._taken])
+        insert_rows(self._connection, tables.entries, [self._row(one) for one in self._taken[self._recorded :]])
         self._set_aside([one for one in self._taken if one.seen.code == "quarantined" or one.seen is _HELD])
         return [(_outcome(one.entry.seq, one.seen.code, one.seen.detail), one.seen.member) for one in self._taken]
 
@@ -538,9 +587,16 @@ def _sale(body: Body | Fault, now: datetime) -> Sale | None:
         return None
 
 
-def _plain(books: Books, sale: Sale) -> FreshReceipt | None:
+def _placed(books: Books, sale: Sale) -> Placed | None:
     try:
-        return books.fresh(sale)
+        return books.placed(sale)
+    except Exception:  # noqa: BLE001 - applied by itself instead, where it is set aside with its reason
+        return None
+
+
+def _plain(books: Books, placed: Placed) -> FreshReceipt | None:
+    try:
+        return books.fresh(placed)
     except Exception:  # noqa: BLE001 - applied by itself instead, where it is set aside with its reason
         return None
 

@@ -37,13 +37,19 @@ class LimitsSet(Struct, frozen=True, kw_only=True):
 class Watch:
     """The sales of some members over which the limits of a batch are counted, read once.
 
-    `receipts` are those of the batch whose times can be.
+    `receipts` are those of the batch whose times can be; those of the keys `stored` count as they are asked for.
     """
 
     def __init__(
-        self, connection: Connection, members: Iterable[str], receipts: Iterable[Receipt], now: datetime
+        self,
+        connection: Connection,
+        members: Iterable[str],
+        receipts: Iterable[Receipt],
+        now: datetime,
+        stored: frozenset[str],
     ) -> None:
         self._connection = connection
+        self._stored = stored
         self._now = now
         self._limits = in_force(connection).limits
         self._members = set(members)
@@ -75,7 +81,8 @@ class Watch:
     def _read(self) -> dict[str, list[Sale]]:
         sales: dict[str, list[Sale]] = defaultdict(list)
         for row in _rows(self._connection, self._members, min(self._moments), max(self._moments)):
-            sales[row.member].append(_sale_of_row(row))
+            if row.key not in self._stored:
+                sales[row.member].append(_sale_of_row(row))
         return sales
 
 

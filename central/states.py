@@ -6,13 +6,13 @@ member's receipts are folded anew (`central.folding`), to the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, true, update
 
 from central import members as roll
 from central import programs
@@ -106,14 +106,18 @@ def are_kept(schedule: Sequence[Holding]) -> bool:
     return any(remembers(holding.program) for holding in schedule)
 
 
-def without(connection: Connection, members: Iterable[str]) -> set[str]:
-    """Of these members those that have receipts or events and no state: they are to be folded anew."""
+def without(connection: Connection, members: Iterable[str], ignored: Collection[str] = ()) -> set[str]:
+    """Of these members those that have receipts or events and no state: they are to be folded anew.
+
+    Receipts of `ignored` keys are as none.
+    """
     found: set[str] = set()
-    held = tables.member_states.c.member
+    held, receipts, events = tables.member_states.c.member, tables.receipts.c, tables.events.c
+    others = ~among(receipts.key, ignored) if ignored else true()
     for some in _parts(members):
-        for column in (tables.receipts.c.member, tables.events.c.member):
-            query = select(column).where(among(column, some), ~select(held).where(held == column).exists()).distinct()
-            found |= set(connection.execute(query).scalars())
+        for column, which in ((receipts.member, others), (events.member, true())):
+            query = select(column).where(among(column, some), ~select(held).where(held == column).exists(), which)
+            found |= set(connection.execute(query.distinct()).scalars())
     return found
 
 

@@ -32,6 +32,7 @@ from central.certificates import ca_sha256
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
+from central.ingest import parts_of
 from central.setup import InitOptions, initialise
 from loyalty.identity import identified
 from loyalty.instant import Instant
@@ -42,13 +43,13 @@ from loyalty.receipt import Line, MemberReference, Receipt, Tax, Tender
 from loyalty.reconcile import reconciled
 from sync.client import CentreClient
 from sync.enrolling import enrol
-from sync.enrolment import device_key, load_enrolment, parse_code
+from sync.enrolment import Enrolment, device_key, load_enrolment, parse_code
 from sync.keys import keeper_for
 from sync.loop import SyncLoop
 from sync.records import ReceiptBody
 from sync.store.store import Store
 from sync.store.writing import Writing
-from sync.wire import MAX_ENTRIES, Facts, compress
+from sync.wire import MAX_ENTRIES, EpochRequest, Facts, IngestRequest, compress
 from tests.bench.machine import disk_folder, measured
 from tests.bench.report import Report, rounded
 from tests.postgres import programs, started
@@ -58,6 +59,8 @@ REGISTERS = 4
 MEMBERS = 2_000
 GOODS = 2_000
 LINES = 8
+# Entries of a batch that was made before.
+SENT_AT_ONCE = 1_500
 SEED = 20261122
 # Sales of the first register, one after the other with a pause, before and while the queues drain.
 SALES = 500
@@ -81,25 +84,20 @@ def run() -> Report:
     found = programs()
     if found is None:
         return Report(name="catchup", figures={}, machine=machine, absent=("postgresql",))
-    with (
-        disk_folder() as folder,
-        started(found, durable=True, under=STANDS_BACK) as server,
-        _centre(folder, server.database()) as centre,
-    ):
-        data, url = centre
-        with ExitStack() as ending:
-            tills = [_till(folder / f"till-{number}", data, url, number) for number in range(1, REGISTERS + 1)]
-            for till in tills:
-                ending.callback(till.kill)
-            told = [json.loads(_line(till)) for till in tills]  # each has filled its queue, the first sold with it idle
-            began = time.perf_counter()
-            for till in tills:
-                assert till.stdin is not None
-                till.stdin.write("go\n")
-                till.stdin.flush()
-            done = [json.loads(_line(till)) for till in tills]
-            drained_s = time.perf_counter() - began
+    with _around(found) as (folder, data, url), ExitStack() as ending:
+        tills = [_till(folder / f"till-{number}", data, url, number) for number in range(1, REGISTERS + 1)]
+        for till in tills:
+            ending.callback(till.kill)
+        told = [json.loads(_line(till)) for till in tills]  # each has filled its queue, the first sold with it idle
+        drained_s, done = _timed(tills)
         taken = _counted(data)
+    with _around(found) as (folder, data, url), ExitStack() as ending:
+        codes = [_code(data, url, number) for number in range(1, REGISTERS + 1)]
+        senders = _process([*STANDS_BACK, sys.executable, "-m", "tests.bench.catchup", str(folder / "sender"), *codes])
+        ending.callback(senders.kill)
+        _line(senders)
+        taken_s, _ = _timed([senders])
+        assert _counted(data) == QUEUED
     idle, busy = told[0]["ack_p99_ms"], done[0]["ack_p99_ms"]
     sold = QUEUED + done[0]["sold"] + told[0]["sold"]
     assert taken == sold, f"{taken} of {sold} transactions are in the ledger"
@@ -109,6 +107,7 @@ def run() -> Report:
             "queued": QUEUED,
             "registers": REGISTERS,
             "per_s": rounded(QUEUED / drained_s),
+            "per_s_made_before": rounded(QUEUED / taken_s),
             "ack_p50_ms_idle": rounded(told[0]["ack_p50_ms"]),
             "ack_p50_ms_busy": rounded(done[0]["ack_p50_ms"]),
             "ack_p99_ms_idle": rounded(idle),
@@ -121,6 +120,17 @@ def run() -> Report:
 
 
 # ---- the centre
+
+
+@contextmanager
+def _around(found: Path) -> Iterator[tuple[Path, DataFolder, str]]:
+    """A folder, and a centre in it with a server of its own."""
+    with (
+        disk_folder() as folder,
+        started(found, durable=True, under=STANDS_BACK) as server,
+        _centre(folder, server.database()) as (data, url),
+    ):
+        yield folder, data, url
 
 
 @contextmanager
@@ -166,7 +176,8 @@ def _counted(data: DataFolder) -> int:
         database.close()
 
 
-def _till(folder: Path, data: DataFolder, url: str, number: int) -> subprocess.Popen[str]:
+def _code(data: DataFolder, url: str, number: int) -> str:
+    """With which a register is enrolled."""
     database = Database(data.database)
     created = database.write_now(
         lambda connection: operations.create_enrolment(
@@ -181,15 +192,27 @@ def _till(folder: Path, data: DataFolder, url: str, number: int) -> subprocess.P
         )
     )
     database.close()
-    command = [sys.executable, "-m", "tests.bench.catchup", str(folder), created.code, str(number)]
-    if number != 1:
-        command = [*STANDS_BACK, *command]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    return created.code
+
+
+def _till(folder: Path, data: DataFolder, url: str, number: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.bench.catchup", str(folder), _code(data, url, number), str(number)]
+    return _process(command if number == 1 else [*STANDS_BACK, *command])
+
+
+def _process(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _timed(processes: list[subprocess.Popen[str]]) -> tuple[float, list[Any]]:
+    """Lets them go; seconds until all are done, and what each says then."""
+    began = time.perf_counter()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    done = [json.loads(_line(process)) for process in processes]
+    return time.perf_counter() - began, done
 
 
 def _line(process: subprocess.Popen[str]) -> str:
@@ -310,18 +333,43 @@ class _Till:
         return taken
 
 
-async def _register(folder: Path, code: str, number: str) -> None:
+async def _senders(folder: Path, codes: list[str]) -> None:
+    """All registers, whose batches were made before: what is timed costs them next to nothing."""
     structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=sys.stderr))  # what is told goes by the other
+    ready = [
+        await _ready(folder.with_name(f"{folder.name}-{number}"), code, str(number))
+        for number, code in enumerate(codes, start=1)
+    ]
+    _say({})
+    await asyncio.to_thread(sys.stdin.readline)
+    await asyncio.gather(*(_send(client, batches) for client, batches in ready))
+    _say({})
+    await asyncio.gather(*(client.close() for client, _ in ready))
+
+
+async def _ready(folder: Path, code: str, number: str) -> tuple[CentreClient, list[IngestRequest]]:
+    till, client, _ = await _opened(folder, code, number)
+    device = load_enrolment(folder).device
+    epoch = (await client.open_epoch(EpochRequest(facts=FACTS))).epoch
+    await till.store.write(lambda writing: writing.open_epoch(epoch, device))
+    whole = till.store.next_batch(QUEUED, 10**9)
+    assert whole is not None
+    till.store.close()
+    return client, parts_of(whole, SENT_AT_ONCE)
+
+
+async def _send(client: CentreClient, batches: list[IngestRequest]) -> None:
+    for batch in batches:
+        answer = await client.ingest(batch)
+        assert answer.acked_through == batch.first_seq + len(batch.entries) - 1
+
+
+async def _opened(folder: Path, code: str, number: str) -> tuple[_Till, CentreClient, Enrolment]:
     keeper = keeper_for(folder)
     await enrol(parse_code(code), folder, keeper, FACTS, now=datetime.now(UTC))
     enrolment = load_enrolment(folder)
-    store = Store.open(folder / "store.db", keeper)
-    till = _Till(store, number)
+    till = _Till(Store.open(folder / "store.db", keeper), number)
     await till.fill(QUEUED // REGISTERS)
-    first, before = number == "1", till.sold
-    idle = await till.sell(lambda: first and till.sold < before + SALES)
-    _say(_figures(idle) | {"sold": len(idle), "bytes_per_transaction": await _travelling(store, enrolment.device)})
-    await asyncio.to_thread(sys.stdin.readline)
     client = CentreClient(
         url=enrolment.url,
         ca_pem=enrolment.ca_pem,
@@ -332,6 +380,17 @@ async def _register(folder: Path, code: str, number: str) -> None:
         chance=random.random,
         sleep=asyncio.sleep,
     )
+    return till, client, enrolment
+
+
+async def _register(folder: Path, code: str, number: str) -> None:
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=sys.stderr))  # what is told goes by the other
+    till, client, enrolment = await _opened(folder, code, number)
+    store = till.store
+    first, before = number == "1", till.sold
+    idle = await till.sell(lambda: first and till.sold < before + SALES)
+    _say(_figures(idle) | {"sold": len(idle), "bytes_per_transaction": await _travelling(store, enrolment.device)})
+    await asyncio.to_thread(sys.stdin.readline)
     loop = SyncLoop(
         store=store,
         client=client,
@@ -386,4 +445,5 @@ def _say(what: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_register(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    folder, *codes = sys.argv[1:]
+    asyncio.run(_senders(Path(folder), codes) if len(codes) == REGISTERS else _register(Path(folder), *codes))

@@ -5,23 +5,25 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
+from structlog.testing import capture_logs
 
-from central import devices, folding, ledger, operations, receipts
+from central import devices, folding, ledger, limits, operations, receipts
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
 from central.ingest import Applied, ingest
 from loyalty.entry_rules import corrected_rule
-from loyalty.program import Program
+from loyalty.limits import Limits
+from loyalty.program import Program, program_from_json
 from loyalty.receipt import Fiscal, Receipt
 from sync.records import AttachBody, ReceiptBody
 from sync.wire import EnrolRequest, EpochRequest
@@ -110,6 +112,19 @@ def _one_by_one(connection: Connection, till: Till) -> None:
         folding.settle(connection, seen.touched, NOON)
 
 
+def _take(database: Database, till: Till, first: int, last: int) -> Applied:
+    """A batch of these entries."""
+
+    def work(connection: Connection) -> object:
+        batch = till.batch(first, last)
+        request_id = secrets.token_hex(8)
+        return ingest(connection, till.device, batch, request_id=request_id, fingerprint="f", now=NOON)
+
+    applied = database.write_now(work)
+    assert isinstance(applied, Applied)
+    return applied
+
+
 def _state(database: Database) -> dict[str, Any]:
     points: Counter[tuple[str, str, str]] = Counter()
     for row in database.read_now(lambda connection: connection.execute(tables.ledger.select()).all()):
@@ -142,21 +157,76 @@ def test_batches_come_to_the_same_as_single_receipts(
         _shift(till, program, random.Random(seed))
         # When one centre takes it in batches and another entry by entry
         for first in range(1, len(till.sent) + 1, batch):
-            request = till.batch(first, first + batch - 1)
-            applied = together.write_now(
-                lambda connection, request=request: ingest(  # type: ignore[misc]
-                    connection,
-                    till.device,
-                    request,
-                    request_id=secrets.token_hex(8),
-                    fingerprint="f",
-                    now=NOON,
-                )
-            )
-            assert isinstance(applied, Applied)
+            _take(together, till, first, first + batch - 1)
         single.write_now(lambda connection: _one_by_one(connection, till))
         # Then both hold the same receipts, ledger, variances and balances
         assert _state(together) == _state(single)
         assert together.read_now(lambda connection: ledger.check_balances(connection, NOON)) == []
         assert len(_state(together)["ledger"]) > ENTRIES // 10
         assert any("'blocked'" in row for row in _state(together)["receipts"])
+
+
+def test_sales_that_are_stored_together_are_counted_once_for_the_limits(
+    copied: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    # Given at most five sales of a member within the window, and a batch of nothing but sales that keeps to that
+    with _database(copied(tmp_path / "a")) as database:
+        till = Till("", (tmp_path / "a" / "ca.pem").read_text(), None)  # type: ignore[arg-type]
+        database.write_now(lambda connection: _enrolled(connection, till))
+        database.write_now(lambda connection: limits.set_limits(connection, Limits(member=5), "few", NOON))
+        for count in range(1, 6):
+            till.sale(receipt(count, code="TS0001"))
+        for count, code in enumerate(("TS0002", "TS0001", "TS0002"), start=6):
+            till.sale(receipt(count, code=code))
+        # When it comes, none of its sales is held, nor was any taken by itself
+        with capture_logs() as logs:
+            _take(database, till, 1, 5)
+        assert (_held(database), logs) == ([], [])
+        # And of a batch that passes it the sale that is one too many alone, with the others stored once
+        _take(database, till, 6, 8)
+        assert _held(database) == ["7"]
+        assert _rows(database, tables.entries) == _rows(database, tables.receipts) == 8
+
+
+def test_a_members_first_sales_go_on_from_nothing(
+    copied: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a program under which what a sale gives hangs on those before it
+    welcome = {"id": "first", "when": {"first_purchase": True}, "give": {"points": 5}}
+    remembering = program_from_json(msgspec.json.encode({"program": "test", "currency": "RSD", "earn": [welcome]}))
+    folded: list[str] = []
+    fold_anew = folding.fold_anew
+
+    def overheard(connection: Connection, members: Iterable[str], now: datetime) -> set[str]:
+        every = list(members)
+        folded.extend(every)
+        return fold_anew(connection, every, now)
+
+    with _database(copied(tmp_path / "a")) as database:
+        till = Till("", (tmp_path / "a" / "ca.pem").read_text(), None)  # type: ignore[arg-type]
+        database.write_now(lambda connection: _enrolled(connection, till))
+        key = DataFolder(tmp_path / "a").program_key()
+        database.write_now(lambda connection: operations.publish(connection, remembering, key, NOON))
+        for count in range(1, 9):
+            till.sale(receipt(count, code=f"TS000{1 + count % 2}"))
+        monkeypatch.setattr(folding, "fold_anew", overheard)
+        # When the first sales of two members come, some together and some behind those
+        _take(database, till, 1, 5)
+        _take(database, till, 6, 8)
+        # Then nobody's receipts were folded anew, and the first sale of each gave more
+        assert folded == []
+        given = database.read_now(lambda connection: connection.execute(tables.ledger.select()).all())
+        assert sorted(row.member for row in given if row.rule == "first") == ["m1", "m2"]
+        assert database.read_now(lambda connection: ledger.check_balances(connection, NOON)) == []
+
+
+def _held(database: Database) -> list[str]:
+    """The numbers of the sales that are one too many."""
+    columns = tables.receipts.c
+    query = columns.state == ledger.OVER_LIMIT
+    held = database.read_now(lambda connection: connection.execute(tables.receipts.select().where(query)).all())
+    return sorted(row.number for row in held)
+
+
+def _rows(database: Database, table: Table) -> int:
+    return len(database.read_now(lambda connection: connection.execute(table.select()).all()))
