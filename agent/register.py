@@ -37,6 +37,7 @@ from agent.pos_token import token_in_force
 from agent.profiles import Profiles
 from agent.promises import Promises
 from agent.recognition import Recognition
+from agent.relay_word import RelayWatch
 from agent.sales import Sales
 from agent.scanned_enrolment import ScannedEnrolment
 from agent.scans import ScanIntake
@@ -267,6 +268,9 @@ class Register:
     def _workers(self) -> list[Worker]:
         scanners = [Worker(name=each.name, kind="scanner", run=self._scanner(each)) for each in self._settings.scanners]
         receipts = [Worker(name=each.name, kind="receipts", run=self._source(each)) for each in self._settings.receipts]
+        relays = [
+            Worker(name=name, kind="relay", run=RelayWatch(spool).run) for name, spool in self._spools_of_relays()
+        ]
         rules = [
             Worker(name=each.name, kind="rules", run=self._rules_for(spool))
             for each in self._settings.scanners
@@ -279,7 +283,12 @@ class Register:
         quarantine = [Worker(name="quarantine", kind="quarantine", run=self._read_again)] if receipts else []
         centre = Worker(name="centre", kind="sync", run=self._link.run)
         sales = Worker(name="sales", kind="sales", run=self._sales.run)
-        return [centre, *self._salvages(), *scanners, *rules, *receipts, *quarantine, sales]
+        return [centre, *self._salvages(), *scanners, *rules, *receipts, *relays, *quarantine, sales]
+
+    def _spools_of_relays(self) -> list[tuple[str, Path]]:
+        of_printers = [(each.name, each.spool) for each in self._settings.receipts if each.spool is not None]
+        shared = ((each.name, spool_of_shared(each)) for each in self._settings.scanners)
+        return of_printers + [(name, spool) for name, spool in shared if spool is not None]
 
     def _salvages(self) -> list[Worker]:
         """What brings back a store that was damaged, where there is one."""

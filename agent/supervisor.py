@@ -33,7 +33,7 @@ LENT = "lent to `tillside doctor`: what it scans now is a test, and counts for n
 log = structlog.get_logger(__name__)
 
 Condition = Literal["starting", "ready", "failing", "lent"]
-Kind = Literal["scanner", "rules", "receipts", "matching", "quarantine", "sales", "store", "sync"]
+Kind = Literal["scanner", "rules", "receipts", "relay", "matching", "quarantine", "sales", "store", "sync"]
 
 
 class Health(Struct, frozen=True, kw_only=True):

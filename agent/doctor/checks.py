@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from agent.cli.connection import AgentUnreachableError, running_agent
@@ -27,13 +25,13 @@ from agent.doctor.printing import printer_said
 from agent.inspection import StatusReport, Verdict
 from agent.layouts import templates_of
 from agent.reading_options import options_of
+from agent.relay_word import judged, lives, status_of
 from agent.state import store_path
 from agent.supervisor import Health
 from agent.view import PlaceView
 from config.load import state_folder
 from config.settings import ReceiptSettings, ScannerSettings, Settings, SettingsError
 from drivers.registry import RegistryError
-from drivers.relay.spool import STATUS_NAME
 from drivers.scanning.driver import DriverOptionsError
 from drivers.transport.port import TransportError
 from loyalty.identification_checks import rule_problems
@@ -42,7 +40,6 @@ from sync.store.reserve import ballast_of
 
 # Below this a store cannot be relied on to take a day of receipts.
 MIN_FREE_BYTES = 100 * 1024 * 1024
-MAX_STATUS_BYTES = 64 * 1024
 # Who is further off sees sales of others in the future.
 MAX_CLOCK_OFF_S = 60
 SHARED = "shared"
@@ -267,25 +264,18 @@ def _of_spool(folder: Path) -> tuple[Verdict, str]:
         return "problem", f"{folder} is not there: start the relay (`tillside relay`) with this folder"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return "problem", f"{folder} may not be used by this user: run agent, relay and doctor as the same user"
-    relay = _status_of_relay(folder)
+    relay = status_of(folder)
     if relay is None:
         return "degraded", f"no relay has used {folder} yet: start it (`tillside relay`) with this folder"
-    of_cups = str(relay.get("listen", "")).startswith("cups:")  # it runs while a job prints, and no longer
-    if not (of_cups or _lives(relay.get("pid"))):
-        return "problem", f"the relay of {folder} does not run: start its service, or `tillside relay`"
-    troubles = [str(said) for key, said in relay.items() if key.endswith("_trouble") and said]
-    if relay.get("unspooled"):
-        troubles.append(f"{relay['unspooled']} could not be kept since the relay started: look at its log")
-    well = f"{folder}, of a queue of CUPS" if of_cups else f"{folder}, its relay runs"
-    return ("degraded", "; ".join(troubles)) if troubles else ("healthy", well)
+    return judged(folder, relay)
 
 
 async def _printers(look: Surroundings) -> AsyncIterator[Check]:
     """Whether each printer answers through its relay, where that runs."""
     selling = look.status is not None and look.status.selling
     for source in look.settings.receipts:
-        relay = _status_of_relay(source.spool) if source.spool is not None else None
-        if relay is None or not _lives(relay.get("pid")):
+        relay = status_of(source.spool) if source.spool is not None else None
+        if relay is None or not lives(relay.get("pid")):
             continue  # told of the spool
         if (told := await printer_said(relay, selling=selling)) is not None:
             yield Check(area="printer", name=source.name, verdict=told[0], said=told[1])
@@ -319,29 +309,6 @@ def _tried(settings: Settings, source: ReceiptSettings) -> tuple[Verdict, str]:
         return "healthy", tried(source, options_of(settings, place, source.name, templates_of(settings)))
     except (SettingsError, MissingExtraError, ValueError, OSError) as error:  # of options and mappings, of the source
         return "problem", str(error)
-
-
-def _status_of_relay(folder: Path) -> dict[str, Any] | None:
-    """What the relay says of itself; None where it has said nothing that can be read."""
-    try:
-        with (folder / STATUS_NAME).open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_STATUS_BYTES), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _lives(pid: object) -> bool:
-    if sys.platform == "win32":  # has no relay, and signal 0 would end the process there
-        return True
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 async def _code_pages(look: Surroundings) -> AsyncIterator[Check]:

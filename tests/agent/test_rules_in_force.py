@@ -24,6 +24,7 @@ from loyalty.identification_json import rules_from_json
 from sync.enrolling import enrol
 from sync.enrolment import parse_code
 from sync.store.store import Store
+from sync.wire import RegisterState
 from tests.browser.till import free_port
 from tests.faults.proxy import FaultyProxy
 from tests.sync.centre import FACTS, QUICK_HEARTBEAT_S, Centre, running_centre, utc_now
@@ -96,6 +97,9 @@ class Till:
     @property
     def status(self) -> StatusReport:
         return StoreInspection(self.store, self._register._live).status()
+
+    def told_to_centre(self) -> RegisterState:
+        return StoreInspection(self.store, self._register._live).told_to_centre()
 
     def kept(self) -> list[str]:
         """Codes that were taken for a member's."""
