@@ -13,13 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from central.folder import Address, AddressError, AlertSettings, MailSettings
+from central.opening import OpeningError, spans_of
 
 OFF: Final = "off"
 _MAIL_ADDRESS: Final = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 
 
 class Given(Struct, frozen=True, kw_only=True):
-    """What the operator gave; empty or None keeps what was there. `webhook` and `mail` may be OFF."""
+    """What the operator gave; empty or None keeps what was there. `webhook`, `mail` and `open` may be OFF."""
 
     webhook: str = ""
     mail: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class Given(Struct, frozen=True, kw_only=True):
     password: str = ""
     plain: bool = False
     silent_after_min: int | None = None
+    open: str = ""
 
 
 def changed(before: AlertSettings | None, given: Given) -> AlertSettings | None:
@@ -38,8 +40,19 @@ def changed(before: AlertSettings | None, given: Given) -> AlertSettings | None:
         webhook=_webhook(settings.webhook, given.webhook),
         mail=_mail(settings.mail, given),
         silent_after_min=given.silent_after_min or settings.silent_after_min,
+        open=_open(settings.open, given.open),
     )
     return after if after.webhook is not None or after.mail is not None else None
+
+
+def _open(before: str, given: str) -> str:
+    if given in ("", OFF):
+        return "" if given else before
+    try:
+        spans_of(given)
+    except OpeningError as error:
+        raise AddressError(str(error)) from error
+    return given
 
 
 def _webhook(before: str | None, given: str) -> str | None:

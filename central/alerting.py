@@ -22,13 +22,14 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from central import alerts
+from central import alerts, programs
 from central.alerts import Message, Watch
 from central.clock import Clock
 from central.db.database import Database
 from central.db.dialects import Way
 from central.fleet_rows import known
 from central.folder import AlertSettings, DataFolder, MailSettings
+from central.opening import open_since, spans_of
 from sync.retry import Backoff, CappedFullJitter
 
 _log = structlog.get_logger(__name__)
@@ -81,8 +82,12 @@ class Alerting:
         if settings.alerts is None:
             return
         silent_after = timedelta(minutes=settings.alerts.silent_after_min)
-        registers, told = await self._database.read(lambda connection: (known(connection), alerts.told(connection)))
-        news = self._watch.news(registers, told, silent_after, self._clock())
+        registers, told, zone = await self._database.read(
+            lambda connection: (known(connection), alerts.told(connection), programs.zone(connection))
+        )
+        now, spans = self._clock(), spans_of(settings.alerts.open) if settings.alerts.open else ()
+        since = open_since(spans, now.astimezone(zone)) if spans else alerts.ALWAYS
+        news = self._watch.news(registers, told, silent_after, now, since)
         if not news:
             return
         await self._database.write(lambda connection: alerts.keep_told(connection, news), Way.BESIDE)

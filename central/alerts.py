@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -23,6 +23,8 @@ Standing = Literal["well", "problem", "silent"]
 
 # What does not last is not told: a scanner that is plugged in again, a network's hiccup, a centre that starts.
 LASTS: Final = timedelta(minutes=5)
+# Since when it is open where nobody said when it is shut.
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 # When a line is cut, thousands are silent at once: a message names so many and counts the others.
 MAX_NAMED: Final = 50
 _WORDS: Final[Mapping[Standing, str]] = {"silent": "silent", "problem": "with a problem", "well": "well again"}
@@ -57,13 +59,18 @@ class Watch:
         self._since: dict[str, tuple[Standing, datetime]] = {}
 
     def news(
-        self, registers: Iterable[Known], told: Mapping[str, Standing], silent_after: timedelta, now: datetime
+        self,
+        registers: Iterable[Known],
+        told: Mapping[str, Standing],
+        silent_after: timedelta,
+        now: datetime,
+        open_since: datetime | None = ALWAYS,
     ) -> tuple[Alert, ...]:
-        """Registers that have differed from what was told for long enough."""
+        """Registers that differed from what was told for long enough; `open_since` is None while shops are shut."""
         differ: dict[str, tuple[Standing, datetime]] = {}
         alerts = []
         for one in registers:
-            standing = standing_of(one.seen, silent_after, now)
+            standing = standing_of(one.seen, silent_after, now, open_since)
             if one.revoked or standing in (None, told.get(one.device, "well")):
                 continue
             before, since = self._since.get(one.device, (standing, now))
@@ -77,10 +84,14 @@ class Watch:
         return tuple(alerts)
 
 
-def standing_of(seen: Seen, silent_after: timedelta, now: datetime) -> Standing | None:
-    """None where nobody can tell: it is not heard of, and not yet for long enough to be called silent."""
+def standing_of(
+    seen: Seen, silent_after: timedelta, now: datetime, open_since: datetime | None = ALWAYS
+) -> Standing | None:
+    """None where nobody can tell: it is not heard of, and not yet for long enough, in which it was open, to be called
+    silent.
+    """
     if seen.last_contact is not None and now - seen.last_contact >= silent_after:
-        return "silent"
+        return "silent" if open_since is not None and now - open_since >= silent_after else None
     if not fleet.is_online(seen.last_contact, now):
         return None
     return "problem" if fleet.troubles(seen, now) else "well"

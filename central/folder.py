@@ -81,11 +81,15 @@ class MailSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class AlertSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is told of registers that are silent or have a problem. A webhook's address is a secret, like a password."""
+    """Who is told of registers that are silent or have a problem. A webhook's address is a secret, like a password.
+
+    `open` says when silence is news, as `central.opening` reads it; empty is always.
+    """
 
     webhook: str | None = None
     mail: MailSettings | None = None
     silent_after_min: int = 15
+    open: str = ""
 
 
 class CentreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

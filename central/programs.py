@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -161,6 +162,12 @@ def heads(connection: Connection) -> tuple[tuple[Publication, Head], ...]:
     )
     read = {row.hash: msgspec.json.decode(row.document, type=Head) for row in rows}
     return tuple((one, read[one.hash]) for one in known)
+
+
+def zone(connection: Connection) -> ZoneInfo:
+    """That of the newest program: in which shops read times."""
+    known = heads(connection)
+    return ZoneInfo(known[-1][1].time_zone if known else "UTC")
 
 
 def announced(connection: Connection) -> tuple[AnnouncedProgram, ...]:

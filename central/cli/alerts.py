@@ -30,6 +30,7 @@ class AlertsShown(Struct, frozen=True, kw_only=True):
     mail: tuple[str, ...]
     smtp: str | None
     silent_after_min: int | None
+    open: str = ""
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -51,6 +52,12 @@ def alerts_set(
     silent_after: Annotated[
         int | None, typer.Option(min=2, max=MAX_SILENT_MIN, help="Minutes without a word, then it is silent.")
     ] = None,
+    hours: Annotated[
+        str,
+        typer.Option(
+            "--open", help="When silence is news, as in `mo-fr 07:00-21:00, sa 08:00-14:00`; `off` for always."
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Say who is told; what is not named stays as it is. A centre that serves goes by it within a minute."""
@@ -66,6 +73,7 @@ def alerts_set(
         password=os.environ.get(PASSWORD_VARIABLE, ""),
         plain=plain,
         silent_after_min=silent_after,
+        open=hours,
     )
     with failures(as_json):
         folder = DataFolder(data)
@@ -113,8 +121,9 @@ def _show(as_json: bool, settings: AlertSettings | None) -> None:
         mail=mail.to if mail is not None else (),
         smtp=str(mail.server) if mail is not None else None,
         silent_after_min=settings.silent_after_min,
+        open=settings.open,
     )
-    lines = [f"Silent after {shown.silent_after_min} min."]
+    lines = [f"Silent after {shown.silent_after_min} min{f', {settings.open}' if settings.open else ''}."]
     if shown.webhook is not None:
         lines.append(f"Webhook at {shown.webhook}.")
     if mail is not None:

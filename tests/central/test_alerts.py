@@ -96,6 +96,21 @@ def test_what_is_over_soon_is_not_told() -> None:
         assert follower.watch_for(LOOK, WELL) == []
 
 
+def test_who_is_switched_off_at_night_is_no_news_and_who_does_not_come_up_is() -> None:
+    follower, heard = Follower(), NOON
+    opens = NOON + timedelta(hours=12)
+    told = []
+    while follower.now < opens + timedelta(hours=1):
+        shut = follower.now < opens
+        news = follower.watch.news(
+            [known(WELL, heard)], follower.told, SILENT_AFTER, follower.now, None if shut else opens
+        )
+        follower.told |= {alert.device: alert.standing for alert in news}
+        told += [(follower.now - opens, alert.standing) for alert in news]
+        follower.now += LOOK
+    assert told == [(SILENT_AFTER + LASTS, "silent")]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["well", "problem", "gone"]), st.integers(1, 60)), max_size=12))
 def test_nobody_is_told_the_same_twice_in_a_row(story: list[tuple[str, int]]) -> None:
     follower, told, heard = Follower(), ["well"], NOON
@@ -296,7 +311,6 @@ async def test_a_centre_tells_of_its_registers_once_even_if_it_starts_again(cent
     till = await centre.till()
     async with listening(Hook()) as hook:
         settings = centre.folder.settings()
-        centre.folder.save_settings(replace(settings, alerts=AlertSettings(webhook=hook.url)))
 
         async def looks() -> None:
             """As long as a change has to last, by a centre that has just started."""
@@ -305,8 +319,15 @@ async def test_a_centre_tells_of_its_registers_once_even_if_it_starts_again(cent
                 await alerting.look()
                 centre.clock.now += LOOK
 
+        def opened(hours: str) -> None:
+            centre.folder.save_settings(replace(settings, alerts=AlertSettings(webhook=hook.url, open=hours)))
+
         await beat(till, WELL)
+        opened("mo-su 03:00-03:01")
         centre.clock.now = NOON + SILENT_AFTER
+        await looks()
+        assert hook.got == []
+        opened("mo-su 00:00-24:00")
         await looks()
         await looks()
         [message] = hook.got
@@ -362,6 +383,8 @@ class TestCommands:
     def test_who_is_told_is_set_shown_and_kept(self, fresh: Path) -> None:
         code, shown = run(fresh, "set", "--webhook", "https://hooks.example/T1/secret", "--silent-after", "60")
         assert (code, shown["webhook"], shown["silent_after_min"]) == (0, "hooks.example", 60)
+        assert run(fresh, "set", "--open", "mo-su 07:00-21:00")[1]["open"] == "mo-su 07:00-21:00"
+        assert "write mo-fr" in run(fresh, "set", "--open", "always")[1]["error"]
         code, shown = run(fresh, "set", *MAIL, "--user", "it", TILLSIDE_SMTP_PASSWORD="secret")
         assert (code, shown["mail"], shown["smtp"]) == (0, ["it@shop.example"], "mail.shop.example:587")
         initialise(fresh, InitOptions(brand="Other"), NOON)
@@ -376,8 +399,10 @@ class TestCommands:
                 password="secret",
             ),
             silent_after_min=60,
+            open="mo-su 07:00-21:00",
         )
         assert stat.S_IMODE((fresh / "centre.json").stat().st_mode) == 0o600
+        assert run(fresh, "set", "--open", "off")[1]["open"] == ""
         shown_text = CliRunner().invoke(app, ["alerts", "show", "--data", str(fresh)]).output
         assert "by mail.shop.example:587 (STARTTLS) as it" in shown_text
         assert "secret" not in shown_text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
@@ -18,8 +17,7 @@ class Zone:
     """Times as the shop reads them: in the zone of the newest program."""
 
     def __init__(self, connection: Connection) -> None:
-        heads = programs.heads(connection)
-        self._zone = ZoneInfo(heads[-1][1].time_zone if heads else "UTC")
+        self._zone = programs.zone(connection)
 
     def text(self, moment: datetime | None) -> str:
         return "" if moment is None else moment.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
