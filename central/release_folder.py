@@ -74,6 +74,7 @@ class ReleaseFolder:
         self.metadata = path / "metadata"
         self.targets = path / "targets"
         self._online_key = path / "online.pem"
+        self._next_online_key = path / "online.new.pem"
 
     def is_set_up(self) -> bool:
         return (self.metadata / "1.root.json").exists()
@@ -96,8 +97,7 @@ class ReleaseFolder:
             write_private(
                 keys / name, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
             )
-        online = Ed25519PrivateKey.generate()
-        write_private(self._online_key, online.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        online = _made(self._online_key)
         signers = [CryptoSigner(made[name]) for name in ROOT_KEY_NAMES]
         root = Root(version=1, expires=_whole(now + ROOT_GOOD_FOR), consistent_snapshot=True)
         for signer in signers:
@@ -105,7 +105,7 @@ class ReleaseFolder:
         root.roles[Root.type].threshold = ROOT_THRESHOLD
         root.add_key(CryptoSigner(made[TARGETS_KEY_NAME]).public_key, Targets.type)
         for role in (Snapshot.type, Timestamp.type):
-            root.add_key(CryptoSigner(online).public_key, role)
+            root.add_key(online.public_key, role)
         targets = Metadata(Targets(version=1, expires=_whole(now + TARGETS_GOOD_FOR)))
         self._put(targets, [CryptoSigner(made[TARGETS_KEY_NAME])], "1.targets.json")
         self._tell_of(1, now)
@@ -116,9 +116,17 @@ class ReleaseFolder:
         """What every register is given by hand, with its settings: it is what all trust begins with."""
         return (self.metadata / "1.root.json").read_bytes()
 
-    def sign_root(self, signers: Sequence[CryptoSigner], now: datetime, replaced: Mapping[str, CryptoSigner]) -> None:
+    def sign_root(
+        self,
+        signers: Sequence[CryptoSigner],
+        now: datetime,
+        replaced: Mapping[str, CryptoSigner],
+        *,
+        new_online: bool = False,
+    ) -> None:
         """The next root, good for longer; `replaced` are new keys by the id of the one whose place they take: of the
-        root, or of who signs releases, by whom they are signed anew at once.
+        root, or of who signs releases, by whom they are signed anew at once. With `new_online` the centre gets another
+        key of its own, and registers forget what was said by the one before, however new that was.
 
         Raises ReleaseError where fewer than two of the keys in force sign.
         """
@@ -132,6 +140,8 @@ class ReleaseFolder:
             root.revoke_key(keyid, role)
             root.add_key(signer.public_key, role)
             new[role].append(signer)
+        if new_online:
+            self._replace_online(root)
         root.version = version + 1
         root.expires = _whole(now + ROOT_GOOD_FOR)
         signed = Metadata(root)
@@ -147,11 +157,22 @@ class ReleaseFolder:
                     f"that will be: bring another ({error})"
                 ) from error
         _write(self.metadata / f"{version + 1}.root.json", signed.to_bytes())
+        if new_online:
+            with self._alone():
+                self._tell_of(self._newest(Targets)[0], now)
         for signer in new[Targets.type]:
             with self._alone():
                 known, targets = self._newest(Targets)
                 self._sign_targets(targets, known + 1, signer, now)
                 self._tell_of(known + 1, now)
+
+    def _replace_online(self, root: Root) -> None:
+        """It takes its place once that root is written."""
+        made = _made(self._next_online_key).public_key
+        for kind in (Snapshot.type, Timestamp.type):
+            for keyid in tuple(root.roles[kind].keyids):
+                root.revoke_key(keyid, kind)
+            root.add_key(made, kind)
 
     def releases_key(self) -> str:
         """The id of the key that signs releases."""
@@ -211,7 +232,7 @@ class ReleaseFolder:
         with self._alone():
             try:
                 since = self._timestamp().signed.expires - TIMESTAMP_GOOD_FOR
-                if now >= since + TIMESTAMP_GOOD_FOR * RENEWED_AFTER:
+                if now >= since + TIMESTAMP_GOOD_FOR * RENEWED_AFTER or self._has_another_key():
                     self._tell_of(self._newest(Targets)[0], now)
                 ends = self.expires()
             except RepositoryError as error:
@@ -238,7 +259,7 @@ class ReleaseFolder:
 
     def _tell_of(self, targets: int, now: datetime) -> None:
         """The snapshot of all, and then the word that it is the newest: nobody sees half of it."""
-        signer = CryptoSigner(_loaded(self._online_key, None))
+        signer = self._online()
         # A centre that was put back from a backup goes on above what registers have seen, since time went on.
         version = max([int(now.timestamp()), *(one + 1 for one in self._versions(Snapshot))])
         snapshot = Snapshot(version=version, expires=_whole(now + SNAPSHOT_GOOD_FOR))
@@ -249,6 +270,20 @@ class ReleaseFolder:
         self._put(Metadata(timestamp), [signer], "timestamp.json")
         for old in sorted(self._versions(Snapshot))[:-KEPT_SNAPSHOTS]:
             (self.metadata / f"{old}.snapshot.json").unlink()
+
+    def _online(self) -> CryptoSigner:
+        """The centre's own key. One that was made for a root that is in force by now takes its place."""
+        if self._next_online_key.exists():
+            coming = CryptoSigner(_loaded(self._next_online_key, None))
+            if coming.public_key.keyid in self._newest(Root)[1].signed.roles[Timestamp.type].keyids:
+                self._next_online_key.replace(self._online_key)
+                sync_folder(self.path)
+        return CryptoSigner(_loaded(self._online_key, None))
+
+    def _has_another_key(self) -> bool:
+        """Than that by which it was told last: the command that replaced it was cut off."""
+        keyids = self._newest(Root)[1].signed.roles[Timestamp.type].keyids
+        return not set(self._timestamp().signatures) & set(keyids)
 
     def _put(self, metadata: Metadata[S], signers: Sequence[CryptoSigner], name: str) -> None:
         for signer in signers:
@@ -281,6 +316,13 @@ def new_root_key(path: Path, passphrase: bytes) -> CryptoSigner:
         raise ReleaseError(f"{path} is there already; keys are never written over")
     key = Ed25519PrivateKey.generate()
     write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase)))
+    return CryptoSigner(key)
+
+
+def _made(path: Path) -> CryptoSigner:
+    """A new key of the centre's own, which signs without a person."""
+    key = Ed25519PrivateKey.generate()
+    write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return CryptoSigner(key)
 
 

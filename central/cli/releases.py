@@ -69,6 +69,10 @@ def release_root(
     keys: Annotated[list[Path], typer.Option("--key", help="Two of the root's keys, each with this option.")],
     replaces: Annotated[str, typer.Option(help="The id of a key that is lost: a new one takes its place.")] = "",
     new_key: Annotated[Path | None, typer.Option(help="Where to put the new one.")] = None,
+    new_online: Annotated[
+        bool,
+        typer.Option("--new-online", help="Give the centre another key of its own; somebody has the old one."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Sign the root anew, for two years more; without `--replaces` with the keys that it has."""
@@ -80,7 +84,7 @@ def release_root(
         passphrase = _passphrase()
         signers = [signer_of(key, passphrase) for key in keys]
         replaced = {replaces: new_root_key(new_key, passphrase)} if new_key is not None else {}
-        folder.sign_root(signers, utc_now(), replaced)
+        folder.sign_root(signers, utc_now(), replaced, new_online=new_online)
         ids, releases_key = folder.root_keys(), folder.releases_key()
     say(
         as_json,

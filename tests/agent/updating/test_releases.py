@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tuf.api.metadata import Metadata, Snapshot, Timestamp
 
 from agent.updating.releases import ReleaseRefusedError, Releases, ReleaseUnreachableError, archive_name
 from central.release_folder import ReleaseError, ReleaseFolder, new_root_key, signer_of
@@ -191,6 +192,57 @@ async def test_a_root_needs_two_keys_and_follows_the_first(chain: Chain) -> None
     # the lost key counts no more
     with pytest.raises(ReleaseError, match="bring another"):
         chain.releases.sign_root([one, signer_of(chain.keys / "root-3.pem", PASSPHRASE)], NOW, {})
+
+
+def far_ahead(folder: ReleaseFolder) -> None:
+    """What somebody with the centre's own key can say: there is nothing newer, for ever."""
+    key, metadata = signer_of(folder.path / "online.pem", b""), folder.metadata
+    snapshot = Metadata[Snapshot].from_bytes(max(metadata.glob("*.snapshot.json")).read_bytes())
+    timestamp = Metadata[Timestamp].from_bytes((metadata / "timestamp.json").read_bytes())
+    snapshot.signed.version = timestamp.signed.version = timestamp.signed.snapshot_meta.version = 2**31
+    snapshot.sign(key)
+    timestamp.sign(key)
+    (metadata / f"{2**31}.snapshot.json").write_bytes(snapshot.to_bytes())
+    (metadata / "timestamp.json").write_bytes(timestamp.to_bytes())
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+async def test_a_stolen_key_of_the_centre_is_replaced_and_what_it_said_forgotten(chain: Chain, cut_off: bool) -> None:
+    # Given a register that was told, by the stolen key, of the newest word that there can be
+    chain.publish()
+    before = chain.releases.path / "online.pem"
+    stolen = before.read_bytes()
+    far_ahead(chain.releases)
+    assert await chain.fetched() == b"a version"
+
+    # When two of the root's keys give the centre another one, also where that is cut off before it is in its place
+    for path in chain.releases.metadata.glob(f"{2**31}.*"):
+        path.unlink()
+    chain.publish("0.2.9", b"held back")
+    with pytest.raises(ReleaseRefusedError):
+        await chain.fetched("0.2.9")
+    one, two = (signer_of(chain.keys / name, PASSPHRASE) for name in ("root-1.pem", "root-2.pem"))
+    chain.releases.sign_root([one, two], NOW, {}, new_online=True)
+    assert before.read_bytes() != stolen
+    if cut_off:
+        before.rename(before.with_name("online.new.pem"))
+        before.write_bytes(stolen)
+        last_word = chain.releases.metadata / "timestamp.json"
+        said = Metadata[Timestamp].from_bytes(last_word.read_bytes())
+        said.sign(signer_of(before, b""))
+        last_word.write_bytes(said.to_bytes())
+        with pytest.raises(ReleaseRefusedError):
+            await chain.fetched()
+        chain.releases.renew(NOW)
+        assert before.read_bytes() != stolen
+
+    # Then it goes on from there, and the stolen key counts no more
+    chain.publish("0.3.0", b"the next")
+    assert await chain.fetched("0.3.0") == b"the next"
+    before.write_bytes(stolen)
+    far_ahead(chain.releases)
+    with pytest.raises(ReleaseRefusedError):
+        await chain.fetched("0.3.0")
 
 
 async def test_releases_of_another_chain_are_refused(chain: Chain, tmp_path: Path) -> None:
