@@ -104,6 +104,12 @@ def test_the_agent_is_watched_and_started_again_for_ever() -> None:
     assert unit["Service"]["WatchdogSignal"] == "SIGKILL", "a stopped process hears no other"
 
 
+def test_no_service_takes_the_journal_for_itself() -> None:
+    for name in MOST_EXPOSED:
+        service = Unit(name)["Service"]
+        assert (service["LogRateLimitIntervalSec"], service["LogRateLimitBurst"]) == ("5min", "2000")
+
+
 def test_both_services_are_one_user() -> None:
     relay, register = Unit("tillside-relay.service")["Service"], Unit("tillside.service")["Service"]
 
