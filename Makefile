@@ -49,9 +49,9 @@ coverage: .venv/ready-dev
 mutants: .venv/ready-dev
 	tests/loyalty/mutants.sh $(MODULES)
 
-# Whether a register answers a POS as its OpenAPI document says, whatever it is asked.
-fuzz: .venv/ready-central
-	tests/agent/fuzz_api.sh
+# Whether a register answers as its OpenAPI document says, whatever it is asked: a longer look than the tests have.
+fuzz: .venv/ready-dev
+	$(PY) -m tests.agent.fuzzing $(ARGS)
 
 # The register's Debian package with its SBOM, into OUT: the same commit gives the same bytes.
 package:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from agent.access import Access, Pairing, View
@@ -351,7 +351,10 @@ class LocalApi:
             detail = f"The body is larger than {MAX_BODY_BYTES // 1024} KiB: send fewer receipts in one call."
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
         except web.HTTPException as error:
-            return problem(HTTPStatus(error.status), "Nothing here; see /openapi.json for what is.")
+            refused = problem(HTTPStatus(error.status), "Nothing here; see /openapi.json for what is.")
+            if allowed := error.headers.get(hdrs.ALLOW):
+                refused.headers[hdrs.ALLOW] = allowed
+            return refused
         except Exception as error:  # noqa: BLE001 — the caller gets an answer, the log the kind of error
             log.error("request_failed", method=request.method, error=type(error).__name__)
             return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; the agent's log names it.")
@@ -388,7 +391,9 @@ class LocalApi:
             return answer_of(self._inspection.member(request.match_info["code"]))
 
     async def _members(self, request: web.Request) -> web.Response:
-        return answer_of(FoundMembers(members=self._inspection.find_members(request.query.get("starts", ""))))
+        if "starts" not in request.query:
+            raise MalformedBodyError("Say in `starts` how a code of theirs begins.")
+        return answer_of(FoundMembers(members=self._inspection.find_members(request.query["starts"])))
 
     async def _join(self, request: web.Request) -> web.Response:
         wanted = await body_of(request, JoinRequest)

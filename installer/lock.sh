@@ -9,7 +9,6 @@ compile() {
 }
 printf 'hatchling>=1.27\neditables>=0.5\n' | compile build -
 printf 'cyclonedx-bom>=7\nhatchling>=1.27\nnfpm>=2.47\n' | compile package -
-printf 'schemathesis>=4.32\n' | compile fuzz -
 compile run pyproject.toml
 # The same versions, for the Python in the Windows package; and what its trial under wine takes a Python from.
 uv pip compile --quiet --python-platform x86_64-pc-windows-msvc --python-version 3.13 --generate-hashes \

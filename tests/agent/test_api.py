@@ -413,6 +413,15 @@ async def test_an_expectation_that_nobody_knows_is_refused_in_our_words(shop: Sh
             assert answer.status == 201
 
 
+async def test_what_cannot_be_asked_so_is_answered_with_what_can(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        async with http.delete(f"{served.url}/v1/queue", headers=BEARER) as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+        async with http.get(f"{served.url}/v1/members", headers=BEARER) as answer:
+            assert (answer.status, "starts" in (await answer.json())["detail"]) == (422, True)
+
+
 async def test_a_page_that_scans_without_end_is_slowed(shop: Shop) -> None:
     served = Served(shop)
     await shop.seed()
