@@ -9,6 +9,7 @@ import { LANGUAGES, wordsOf } from "./words.js";
 
 export const MAX_KEYED = 9; // rewards and receipts with a key of their own
 const GIVES_SHOWN = 3; // in a glance; all of them with W
+const LONG_NAME_CHARS = 24; // written smaller
 const SAID_FOR_MS = 8_000;
 const MINUTE_S = 60;
 const body = document.body;
@@ -37,7 +38,7 @@ export async function show() {
   document.documentElement.lang = words.locale;
   showBadge(state);
   showKeys(state);
-  for (const part of document.querySelectorAll("main, footer, #notice")) part.hidden = !link.paired; // who is shut out sees nobody
+  showPaired();
   if (state === null) return;
   const { customer, sale } = state;
   const member = customer?.member;
@@ -55,6 +56,16 @@ export async function show() {
   write("last-sale", lastSale(sale, customer));
   if (performance.now() > saidUntil) write("said", "");
   prepare ??= setTimeout(() => { fetchPanels(); words.ready(); });
+}
+
+// Who is shut out sees nobody.
+function showPaired() {
+  document.querySelector("footer").hidden = !link.paired;
+  if (link.paired) return;
+  for (const part of document.querySelectorAll("main > :not(#who), #progress, #notice, #problems")) part.hidden = true;
+  for (const id of ["tier", "message", "place"]) write(id, "");
+  write("name", "Tillside");
+  body.dataset.phase = "idle";
 }
 
 const ended = (name, ending = "") => say(name, { ending }).replace(ending ? "" : " …", ""); // of a short code nothing is told
@@ -81,6 +92,7 @@ function showWho(customer, sale) {
   showProgress(member);
   const [name, message] = whoTexts(customer, sale);
   write("name", name);
+  at("name").dataset.long = name.length > LONG_NAME_CHARS;
   write("message", message);
 }
 
@@ -98,6 +110,7 @@ function showProgress(member) {
 }
 
 function whoTexts(customer, sale) {
+  if (!customer && !link.live) return [say("silent_title"), say("silent_text")];
   if (!customer) return [say("idle_title"), sale?.current ? saleText(sale) : say("idle_text")];
   const { standing, ending, member, replaced_by: by } = customer;
   if (member) {
@@ -143,7 +156,7 @@ function showElsewhere(customer) {
 function showSale(sale, customer) {
   const current = Boolean(sale?.current && customer);
   at("gave").hidden = !current;
-  body.dataset.outcome = current ? sale.outcome : "";
+  body.dataset.outcome = current ? (sale.points < 0 ? "taken" : sale.outcome) : "";
   if (!current) return write("gave-reward", "");
   write("gave-points", sale.outcome === "points" && sale.points !== 0 ? words.signed(sale.points) : "");
   write("gave-text", saleText(sale));

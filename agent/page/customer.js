@@ -49,6 +49,7 @@ function showSale(sale, words) {
   at("gave").hidden = !sale?.points;
   write("gave-estimate", "");
   if (!sale?.points) return;
+  at("gave").dataset.back = sale.points < 0;
   write("gave-points", words.signed(sale.points));
   write("gave-text", words.say(sale.points > 0 ? "screen_gave" : "screen_took", { n: Math.abs(sale.points) }));
   write("gave-estimate", sale.estimated ? words.say("estimate") : "");

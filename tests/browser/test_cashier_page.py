@@ -77,7 +77,7 @@ async def test_a_sale_without_a_card_and_a_return(till: Till, page: Page) -> Non
 
     # a return takes back from whom the sale gave to, and the page says whom
     till.print(printed_return(4, of=2))
-    await expect(page.locator("#gave-points")).to_have_text("-40")
+    await expect(page.locator("#gave-points")).to_have_text("−40")
     await expect(page.locator("#gave-text")).to_have_text("points taken back with 268.28 RSD")
     await expect(page.locator("#name")).to_have_text("Ana P.")
 

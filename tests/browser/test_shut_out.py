@@ -28,7 +28,8 @@ async def test_a_forgotten_browser_shows_nobody_and_one_that_is_paired_anew_goes
 
     # then
     await expect(page.locator("#badge-text")).to_have_text("not paired: run “tillside open”")
-    for part in ("main", "footer", "#notice"):
+    await expect(page.locator("#name")).to_have_text("Tillside")
+    for part in ("#tier", "#progress", "#points", "#desk", "#elsewhere", "#gave", "#notice", "footer"):
         await expect(page.locator(part)).to_be_hidden()
     await expect(view.locator("#name")).not_to_contain_text("Ana")
 
