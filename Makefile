@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 OUT ?= dist
 
-.PHONY: demo test check types lint compiled bench coverage mutants fuzz package msi msi-wine lock clean
+.PHONY: demo test check types lint compiled bench pictures coverage mutants fuzz package msi msi-wine lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready-central
@@ -39,6 +39,10 @@ compiled: .venv/ready-dev
 
 bench: .venv/ready-dev .venv/ready-tests
 	$(PY) -m tests.bench $(if $(ARGS),$(ARGS),all)
+
+# What docs/pictures shows, made anew with this machine's fonts: look at each.
+pictures: .venv/ready-dev .venv/ready-tests
+	TILLSIDE_PICTURES=docs/pictures $(PY) -m pytest -q -n $$(nproc) tests/browser/test_pictures.py
 
 # Which branches of the loyalty engine its tests leave out; none should be.
 coverage: .venv/ready-dev

@@ -37,8 +37,10 @@ class Stage:
         self._sockets: asyncio.Queue[WebSocketRoute] = asyncio.Queue()
         self._socket: WebSocketRoute | None = None
 
-    async def open(self, path: str = "/") -> None:
-        await self.page.clock.set_fixed_time(NOW)
+    async def open(self, path: str = "/", *, frozen: bool = True) -> None:
+        """Its clock stands still, unless a test moves it."""
+        if frozen:
+            await self.page.clock.set_fixed_time(NOW)
         await self.page.route("**/*", self._serve)
         await self.page.route_web_socket("**/v1/*", self._sockets.put_nowait)
         await self.page.goto(f"http://{AUTHORITY}{path}")
@@ -64,10 +66,14 @@ class Stage:
         await expect(self.page.locator("html")).to_have_attribute("lang", lang or LOCALES[state.language])
         await expect(self.page.locator("#desk[aria-busy=true]")).to_have_count(0)
 
-    async def fall_silent(self) -> None:
-        """The register is gone. Returns when the page has noticed."""
+    async def hang_up(self) -> None:
+        """The register is gone."""
         assert self._socket is not None
         await self._socket.close()
+
+    async def fall_silent(self) -> None:
+        """The register is gone. Returns when the page, which showed something, has noticed."""
+        await self.hang_up()
         await expect(self.page.locator("body")).to_have_attribute("data-live", "false")
 
     async def press(self, key: str) -> None:
@@ -75,9 +81,13 @@ class Stage:
         await self.page.keyboard.press(key)
         await self.settle()
 
+    async def read(self) -> None:
+        """Returns when a person has read what Enter would do."""
+        await self.page.wait_for_timeout(READ_MS)
+
     async def confirm(self) -> None:
         """Enter, by a person who has read what it does."""
-        await self.page.wait_for_timeout(READ_MS)
+        await self.read()
         await self.press("Enter")
 
     async def _serve(self, route: Route) -> None:

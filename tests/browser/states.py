@@ -225,21 +225,41 @@ STATES: Final[dict[str, PageState]] = {
     "enrolling": replace(IDLE, notice=NoticeView(kind="enrolling")),
     "enrolment refused": replace(IDLE, notice=NoticeView(kind="enrolment_refused")),
     "payment card": replace(IDLE, customer=AFTER, sale=SALE, notice=NoticeView(kind="payment_card")),
+    "enrolled": replace(IDLE, notice=NoticeView(kind="enrolled")),
 }
-
-# What a cashier opens, by the state it is opened in and the keys that do.
-PANELS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "redeem": ("member", ("1",)),
-    "redeem, twice": ("member", ("1", "2")),
-    "give back": ("reserved, of the goods", ("Delete",)),
-    "remove": ("member", ("Delete",)),
-    "find": ("idle", ("f",)),
-    "join": ("unknown", ("n",)),
-    "join here": ("invited", ("n",)),
-    "settings": ("idle", ("m",)),
-    "why": ("sale", ("w",)),
-    "late, scan": ("idle, late receipts", ("l",)),
-    "late": ("late", ("l",)),
-    "late, give": ("late", ("l", "1")),
-}
+# Somebody who came late with the card, and three receipts that may be theirs.
 LATE: Final = replace(IDLE, customer=KNOWN, recent=RECENT)
+# As much of everything as there may be, and as long.
+CROWDED: Final = replace(
+    IDLE,
+    badge=OFFLINE,
+    customer=replace(
+        KNOWN,
+        member=replace(
+            ANA,
+            name="Aleksandra-Konstantina Hadžistevanović-Đorđević",
+            tier="Platinum ambassador",
+            spendable=1_234_567,
+            pending=98_765,
+            note="Ordered a pram in grey for her sister: ready to collect at the desk on the first floor.",
+            context=ELSEWHERE,
+            rewards=tuple(
+                replace(
+                    one, reward=f"{one.reward}{number}", title=f"{one.title}, as long as a title of a reward may be"
+                )
+                for number in range(2)
+                for one in REWARDS
+            )[:9],
+        ),
+    ),
+    problems=(
+        ProblemView(kind="disk_full", name="", problem="the disk of /var/lib/tillside is full: free some space"),
+        ProblemView(
+            kind="scanner",
+            name="counter-left",
+            problem="/dev/serial/by-id/usb-0-if00 is not there: plug the scanner in",
+        ),
+    ),
+    notice=NoticeView(kind="enrolment_refused"),
+    recent=RECENT,
+)

@@ -1,7 +1,9 @@
-"""Pictures of every state, made where they are asked for: `TILLSIDE_PICTURES=docs/pictures`, a folder.
+"""Pictures of every state, and whether all of it can be read there.
 
-Each sheet has all states in one form, named; single pictures are the README's. Whoever changes the pages makes them
-anew and looks at each. They were made with Noto Sans (Debian's fonts-noto-core); another font gives other pictures.
+Each sheet has many states in one form, named; single pictures are the README's. `make pictures` makes all of them in
+docs/pictures, which TILLSIDE_PICTURES names; without it each state is pictured once, in one form or another. Whoever
+changes the pages makes them anew and looks at each. They were made with Noto Sans (Debian's fonts-noto-core); another
+font gives other pictures.
 """
 
 from __future__ import annotations
@@ -12,48 +14,79 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 from msgspec.structs import replace
 from PIL import Image, ImageDraw, ImageFont
 from playwright.async_api import Browser
 
 from agent.customer_screen import screen_of
 from tests.browser.fleet import fill
+from tests.browser.measures import CLIPPED, CUT_OFF
+from tests.browser.scenes import GROUPS, SCENES, leave, play
 from tests.browser.stage import Stage, staged
-from tests.browser.states import LATE, PANELS, STATES
+from tests.browser.states import STATES
 from tests.browser.test_fleet import opened
 from tests.sync.centre import running_centre, utc_now
 
 FOLDER = os.environ.get("TILLSIDE_PICTURES", "")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(not FOLDER, reason="TILLSIDE_PICTURES names no folder"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 STRIP, FULL = (320, 720), (1280, 800)
-CAPTION_PX, GAP_PX, COLOURS = 26, 12, 96
-# Name of the sheet: window, dark, language, scale and columns.
-SHEETS = {
-    "strip-light": (STRIP, False, "en", 1.0, 8),
-    "strip-dark": (STRIP, True, "en", 1.0, 8),
-    "strip-cyrillic": (STRIP, False, "sr-Cyrl", 1.0, 8),
-    "full-light": (FULL, False, "en", 0.5, 4),
-    "full-dark": (FULL, True, "en", 0.5, 4),
-    "full-cyrillic": (FULL, True, "sr-Cyrl", 0.5, 4),
+CAPTION_PX, GAP_PX, COLOURS = 26, 12, 256
+GROUND = "#8d948f"
+
+
+class Form(Struct, frozen=True, kw_only=True):
+    """A window, and how its pictures are put on a sheet."""
+
+    window: tuple[int, int] = STRIP
+    dark: bool = False
+    language: str = "en"
+    scale: float = 1.0
+    columns: int = 8
+
+
+FORMS = {
+    "strip-light": Form(),
+    "strip-dark": Form(dark=True),
+    "strip-cyrillic": Form(language="sr-Cyrl"),
+    "full-light": Form(window=FULL, scale=0.5, columns=4),
+    "full-dark": Form(window=FULL, scale=0.5, columns=4, dark=True),
+    "full-cyrillic": Form(window=FULL, scale=0.5, columns=4, dark=True, language="sr-Cyrl"),
 }
-EVERY = (*STATES, *PANELS)
-CUSTOMER = ("idle", "member", "reserved", "sale", "return", "unknown", "blocked", "checking")
+CUSTOMER = ("idle", "member", "reserved", "sale", "return", "unknown", "blocked", "checking", "invited")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the pictures go."""
+    folder = Path(FOLDER) if FOLDER else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def pictured(form: str) -> set[str]:
+    """The scenes that are pictured in this form: all, or each in one form only."""
+    if FOLDER:
+        return set(SCENES)
+    forms = list(FORMS)
+    return {name for place, name in enumerate(SCENES) if forms[place % len(forms)] == form}
+
+
+async def formed(browser: Browser, form: Form) -> Stage:
+    stage = await staged(browser, width=form.window[0], height=form.window[1])
+    await stage.page.emulate_media(color_scheme="dark" if form.dark else "light")
+    return stage
 
 
 async def taken(stage: Stage, name: str, language: str) -> Image.Image:
-    before, keys = PANELS.get(name, (name, ()))
-    await stage.tell(replace(LATE if before == "late" else STATES[before], language=language))
-    for key in keys:
-        await stage.press(key)
-    picture = Image.open(io.BytesIO(await stage.page.screenshot(full_page=True, animations="disabled"))).convert("RGB")
-    await stage.press("Escape")
-    return picture
+    await play(stage, SCENES[name], language)
+    shot = await stage.page.screenshot(full_page=True, animations="disabled")
+    for measure in (CUT_OFF, CLIPPED):
+        assert await stage.page.evaluate(measure) == [], name
+    await leave(stage, SCENES[name])
+    return Image.open(io.BytesIO(shot)).convert("RGB")
 
 
 def sheet(pictures: Sequence[tuple[str, Image.Image]], columns: int) -> Image.Image:
@@ -61,7 +94,7 @@ def sheet(pictures: Sequence[tuple[str, Image.Image]], columns: int) -> Image.Im
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     heights = [max(picture.height for _, picture in row) + CAPTION_PX + GAP_PX for row in rows]
     width = max(sum(picture.width + GAP_PX for _, picture in row) for row in rows) + GAP_PX
-    whole = Image.new("RGB", (width, sum(heights) + GAP_PX), "#8d948f")
+    whole = Image.new("RGB", (width, sum(heights) + GAP_PX), GROUND)
     draw, font = ImageDraw.Draw(whole), ImageFont.load_default(16)
     top = GAP_PX
     for row, height in zip(rows, heights, strict=True):
@@ -74,62 +107,67 @@ def sheet(pictures: Sequence[tuple[str, Image.Image]], columns: int) -> Image.Im
     return whole
 
 
-def save(picture: Image.Image, name: str) -> None:
-    folder = Path(FOLDER)
-    folder.mkdir(parents=True, exist_ok=True)
+def save(picture: Image.Image, folder: Path, name: str) -> None:
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
 
 
-@pytest.mark.parametrize("name", SHEETS)
-async def test_a_sheet_of_every_state(browser: Browser, name: str) -> None:
-    (width, height), dark, language, scale, columns = SHEETS[name]
-    stage = await staged(browser, width=width, height=height)
-    await stage.page.emulate_media(color_scheme="dark" if dark else "light")
+@pytest.mark.parametrize("name", FORMS)
+async def test_every_state_is_pictured_and_nothing_in_it_is_cut_off(browser: Browser, folder: Path, name: str) -> None:
+    form, wanted = FORMS[name], pictured(name)
+    stage = await formed(browser, form)
+    for group, scenes in GROUPS.items():
+        pictures = []
+        for scene in scenes:
+            if scene in wanted:
+                picture = await taken(stage, scene, form.language)
+                size = (round(picture.width * form.scale), round(picture.height * form.scale))
+                pictures.append((scene, picture.resize(size, Image.Resampling.LANCZOS)))
 
-    pictures = []
-    for state in EVERY:
-        picture = await taken(stage, state, language)
-        size = (round(picture.width * scale), round(picture.height * scale))
-        pictures.append((state, picture.resize(size, Image.Resampling.LANCZOS)))
-
-    save(sheet(pictures, columns), name)
+        save(sheet(pictures, form.columns), folder, f"{name}-{group}")
 
 
-async def test_a_sheet_of_the_customer_view(browser: Browser) -> None:
+async def test_the_customer_view_is_pictured(browser: Browser, folder: Path) -> None:
     stage = await staged(browser, width=1024, height=600, path="/customer")
     pictures = []
     for dark in (False, True):
         await stage.page.emulate_media(color_scheme="dark" if dark else "light")
-        for state in CUSTOMER:
-            await stage.tell(screen_of(replace(STATES[state], language="sr-Cyrl" if dark else "en")))
+        for state in (*CUSTOMER, "silent"):
+            shown = STATES["member" if state == "silent" else state]
+            await stage.tell(screen_of(replace(shown, language="sr-Cyrl" if dark else "en")))
+            if state == "silent":
+                await stage.fall_silent()
             shot = await stage.page.screenshot(animations="disabled")
+            for measure in (CUT_OFF, CLIPPED):
+                assert await stage.page.evaluate(measure) == [], state
             pictures.append((state, Image.open(io.BytesIO(shot)).convert("RGB").resize((512, 300))))
+        await stage.reopened()
 
-    save(sheet(pictures, 4), "customer")
+    save(sheet(pictures, 5), folder, "customer")
 
 
-async def test_the_pictures_of_the_readme(browser: Browser) -> None:
-    full = await staged(browser, width=FULL[0], height=FULL[1])
-    save(await taken(full, "offline", "en"), "cashier")
+async def test_the_pictures_of_the_readme(browser: Browser, folder: Path) -> None:
+    full = await formed(browser, Form(window=FULL))
+    save(await taken(full, "offline", "en"), folder, "cashier")
 
-    strips = Image.new("RGB", (4 * (STRIP[0] + GAP_PX) - GAP_PX, STRIP[1]), "#8d948f")
-    for place, (state, dark, language) in enumerate(
+    strips = Image.new("RGB", (4 * (STRIP[0] + GAP_PX) - GAP_PX, STRIP[1]), GROUND)
+    for place, (scene, form) in enumerate(
         [
-            ("redeem", False, "en"),
-            ("reserved", False, "sr-Cyrl"),
-            ("sale, reward given", True, "de"),
-            ("late", True, "en"),
+            ("redeem", Form()),
+            ("reserved", Form(language="sr-Cyrl")),
+            ("sale, reward given", Form(dark=True, language="de")),
+            ("late", Form(dark=True)),
         ]
     ):
-        stage = await staged(browser, width=STRIP[0], height=STRIP[1])
-        await stage.page.emulate_media(color_scheme="dark" if dark else "light")
-        strips.paste((await taken(stage, state, language)).crop((0, 0, *STRIP)), (place * (STRIP[0] + GAP_PX), 0))
-    save(strips, "strips")
+        stage = await formed(browser, form)
+        picture = await taken(stage, scene, form.language)
+        strips.paste(picture.crop((0, 0, *STRIP)), (place * (STRIP[0] + GAP_PX), 0))
+    save(strips, folder, "strips")
 
 
-async def test_the_picture_of_the_fleet(browser: Browser, tmp_path: Path) -> None:
+async def test_the_fleet_is_pictured(browser: Browser, folder: Path, tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         centre.write(lambda connection: fill(connection, utc_now()))
         page = await opened(browser, centre, "/fleet", width=1280)
         shot = await page.screenshot(full_page=True, animations="disabled")
-    save(Image.open(io.BytesIO(shot)).convert("RGB"), "fleet")
+        assert await page.evaluate(CUT_OFF) == []
+    save(Image.open(io.BytesIO(shot)).convert("RGB"), folder, "fleet")

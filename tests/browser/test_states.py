@@ -16,9 +16,10 @@ from playwright.async_api import Browser, Page, expect
 from agent.customer_screen import CustomerScreen, screen_of
 from agent.page_routes import FOLDER
 from agent.view import NoticeView, ProblemView
-from tests.browser.measures import AMISS, CUT_OFF
+from tests.browser.measures import AMISS, CLIPPED, PALE
+from tests.browser.scenes import GROUPS, PANELS, SCENES, leave, play
 from tests.browser.stage import LOCALES, Stage, staged
-from tests.browser.states import ANA, IDLE, LATE, PANELS, STATES
+from tests.browser.states import ANA, IDLE, STATES
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -34,6 +35,8 @@ MAX_LATER_BYTES = 18_000
 SIZES = ((320, 560), (800, 600), (1024, 768))
 # From this width on nothing needs to be scrolled to.
 USUAL = 1024
+# Width, height, dark. A window of 1024 × 768 that is zoomed to 200 % has half of that.
+LOOKS = {"strip": (320, 720, False), "zoomed": (512, 384, False), "whole": (1024, 768, True)}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -52,19 +55,31 @@ async def test_every_state_can_be_read_at_every_size(stage: Stage, language: str
                 assert await stage.page.evaluate("document.documentElement.scrollHeight <= innerHeight"), (name, width)
 
 
-@pytest.mark.parametrize(("width", "dark"), [(320, False), (1024, True)])
-async def test_axe_finds_nothing_in_any_state_or_panel(browser: Browser, width: int, dark: bool) -> None:
-    stage = await staged(browser, width=width, height=768)
-    await stage.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
-    for name, state in STATES.items():
-        await stage.tell(state)
-        await judge(stage, name)
-    for name, (before, keys) in PANELS.items():
-        await stage.tell(LATE if before == "late" else STATES[before])
-        for key in keys:
-            await stage.press(key)
-        await judge(stage, name)
-        await stage.press("Escape")
+async def test_every_panel_can_be_read_beside_a_pos_in_every_language(browser: Browser) -> None:
+    stage = await staged(browser, width=320, height=720)
+    for name, scene in PANELS.items():
+        await play(stage, scene)
+        for language in LOCALES:
+            await stage.tell(replace(scene.then or scene.told[-1], language=language))
+            for measure in (AMISS, CLIPPED):
+                assert await stage.page.evaluate(measure) == [], (name, language)
+        await leave(stage, scene)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+async def test_everybody_can_read_and_press_all_of_it_in_every_look(stage: Stage, group: str) -> None:
+    await stage.page.emulate_media(reduced_motion="reduce")
+    for name in GROUPS[group]:
+        await play(stage, SCENES[name])
+        for look, (width, height, dark) in LOOKS.items():
+            await stage.page.set_viewport_size({"width": width, "height": height})
+            await stage.page.emulate_media(color_scheme="dark" if dark else "light")
+            for measure in (AMISS, CLIPPED, PALE):
+                assert await stage.page.evaluate(measure) == [], (name, look)
+            assert await stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, look)
+            if look != "zoomed":
+                assert await axe_finds(stage.page) == [], (name, look)
+        await leave(stage, SCENES[name])
 
 
 async def test_a_full_disk_is_told_in_words_of_the_page(stage: Stage) -> None:
@@ -77,12 +92,21 @@ async def test_a_full_disk_is_told_in_words_of_the_page(stage: Stage) -> None:
         await expect(stage.page.locator("#badge-text")).to_contain_text("needs attention")
 
 
-async def test_axe_finds_nothing_in_the_customer_view(browser: Browser) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+async def test_everybody_can_read_the_customer_view(browser: Browser, dark: bool) -> None:
     stage = await staged(browser, path="/customer")
+    await stage.page.emulate_media(color_scheme="dark" if dark else "light")
     for screen in dict.fromkeys(msgspec.json.encode(screen_of(state)) for state in STATES.values()):
         await stage.tell(msgspec.json.decode(screen, type=CustomerScreen))
-        assert await stage.page.evaluate(AMISS) == [], screen
         await judge(stage, screen.decode())
+    await stage.fall_silent()
+    await judge(stage, "silent")
+
+
+async def judge(stage: Stage, name: str) -> None:
+    for measure in (AMISS, CLIPPED, PALE):
+        assert await stage.page.evaluate(measure) == [], name
+    assert await axe_finds(stage.page) == [], name
 
 
 async def test_the_customer_view_of_a_silent_register_shows_nobody(browser: Browser) -> None:
@@ -100,24 +124,11 @@ async def test_the_customer_view_of_a_silent_register_shows_nobody(browser: Brow
         await expect(stage.page.locator(f"#{part}")).to_be_hidden()
 
 
-async def judge(stage: Stage, name: str) -> None:
-    assert await axe_finds(stage.page) == [], name
-
-
 async def axe_finds(page: Page) -> list[Any]:
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE_SCRIPT)
     found: list[Any] = await page.evaluate(VIOLATIONS, AXE_RULES)
     return found
-
-
-async def test_twice_as_large_is_read_as_well(browser: Browser) -> None:
-    # zoomed to 200 %, a window of 1024 × 768 has half of that
-    stage = await staged(browser, width=512, height=384)
-    for name, state in STATES.items():
-        await stage.tell(state)
-        assert await stage.page.evaluate(CUT_OFF) == [], name
-        assert await stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
 async def test_what_a_state_carries_is_only_text(stage: Stage) -> None:
