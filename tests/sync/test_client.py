@@ -42,6 +42,7 @@ from sync.signing import verify_request
 from sync.wire import (
     MAX_BODY_BYTES,
     MAX_ENTRIES,
+    AllowancesRequest,
     ChangesResponse,
     HeartbeatRequest,
     HeartbeatResponse,
@@ -51,6 +52,7 @@ from sync.wire import (
     MemberResponse,
     NobodysCode,
     SnapshotChunk,
+    Wanted,
     compress_always,
     decompress,
 )
@@ -457,6 +459,17 @@ async def test_a_lookup_has_its_own_short_deadline(tmp_path: Path) -> None:
     async with talking(tmp_path, think, lookup_s=0.05) as (client, _):
         with pytest.raises(CentreUnavailableError, match=r"0\.05 s"):
             await client.member("TS1")
+
+
+async def test_a_customer_waits_for_points_that_are_not_here_for_less_than_a_second(tmp_path: Path) -> None:
+    async def think(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    wanted = AllowancesRequest(epoch="e1", after=0, want=Wanted(member="m1", points=500))
+    async with talking(tmp_path, think) as (client, _):
+        with pytest.raises(CentreUnavailableError, match=r"within 0\.8 s"):
+            await client.allowances(wanted)
 
 
 # -- hints -----------------------------------------------------------------------------------------
