@@ -33,7 +33,7 @@ _TEXTS = """const texts = () => {
   return found;
 };
 const broken = (element) => [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).flatMap((node) =>
-  [...node.data.matchAll(/\\p{L}{2,}/gu)].filter(({ 0: word, index }) => {
+  [...node.data.matchAll(/…?[\\p{L}\\d]{2,}/gu)].filter(({ 0: word, index }) => {
     const range = document.createRange();
     range.setStart(node, index);
     range.setEnd(node, index + word.length);

@@ -139,6 +139,8 @@ async def test_the_customer_view_is_pictured(browser: Browser, folder: Path) -> 
             shot = await stage.page.screenshot(animations="disabled")
             for measure in (CUT_OFF, CLIPPED):
                 assert await stage.page.evaluate(measure) == [], state
+            # nobody can scroll there
+            assert await stage.page.evaluate("document.documentElement.scrollHeight <= innerHeight"), (state, dark)
             pictures.append((state, Image.open(io.BytesIO(shot)).convert("RGB").resize((512, 300))))
         await stage.reopened()
 

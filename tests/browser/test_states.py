@@ -66,6 +66,7 @@ async def test_every_panel_can_be_read_beside_a_pos_in_every_language(browser: B
         await leave(stage, scene)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", GROUPS)
 async def test_everybody_can_read_and_press_all_of_it_in_every_look(stage: Stage, group: str) -> None:
     await stage.page.emulate_media(reduced_motion="reduce")
