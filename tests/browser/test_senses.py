@@ -7,6 +7,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
+from agent.customer_screen import screen_of
 from agent.view import NoticeView
 from tests.browser.stage import Stage, staged
 from tests.browser.states import IDLE, STATES
@@ -68,8 +69,8 @@ async def test_what_needs_a_look_is_heard_unless_sounds_are_off(stage: Stage) ->
 
 @pytest.mark.parametrize("path", ["/", "/customer"])
 async def test_nothing_moves_where_somebody_asked_for_less_of_it(browser: Browser, path: str) -> None:
-    stage = await staged(browser)
-    await stage.tell(STATES["sale"])
+    stage = await staged(browser, path=path)
+    await stage.tell(STATES["sale"] if path == "/" else screen_of(STATES["sale"]))
     assert await stage.page.evaluate(MOVING) == ["gave"]
 
     await stage.page.emulate_media(reduced_motion="reduce")
