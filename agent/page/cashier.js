@@ -9,7 +9,7 @@ import { LANGUAGES, wordsOf } from "./words.js";
 
 export const MAX_KEYED = 9; // rewards and receipts with a key of their own
 const GIVES_SHOWN = 3; // in a glance; all of them with W
-const LONG_NAME_CHARS = 24; // written smaller
+const LONG_NAME_CHARS = 24;
 const SAID_FOR_MS = 8_000;
 const MINUTE_S = 60;
 const body = document.body;
@@ -38,7 +38,8 @@ export async function show() {
   document.documentElement.lang = words.locale;
   showBadge(state);
   showKeys(state);
-  showPaired();
+  body.dataset.paired = link.paired;
+  if (!link.paired) write("name", "Tillside"); // who is shut out sees nobody
   if (state === null) return;
   const { customer, sale } = state;
   const member = customer?.member;
@@ -56,16 +57,6 @@ export async function show() {
   write("last-sale", lastSale(sale, customer));
   if (performance.now() > saidUntil) write("said", "");
   prepare ??= setTimeout(() => { fetchPanels(); words.ready(); });
-}
-
-// Who is shut out sees nobody.
-function showPaired() {
-  document.querySelector("footer").hidden = !link.paired;
-  if (link.paired) return;
-  for (const part of document.querySelectorAll("main > :not(#who), #progress, #notice, #problems")) part.hidden = true;
-  for (const id of ["tier", "message", "place"]) write(id, "");
-  write("name", "Tillside");
-  body.dataset.phase = "idle";
 }
 
 const ended = (name, ending = "") => say(name, { ending }).replace(ending ? "" : " …", ""); // of a short code nothing is told

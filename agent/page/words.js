@@ -72,7 +72,7 @@ class Words {
   }
 
   signed(value) {
-    return this.#by("withSign").format(value).replace("-", "\u2212"); // as wide as a plus
+    return this.#by("withSign").format(value).replace("-", "\u2212");
   }
 
   money(minor, digits, currency) {
