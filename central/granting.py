@@ -1,33 +1,26 @@
-"""Setting points aside for a register: for who stands at its till, and ahead where a member shops.
+"""Setting points aside for a register, for who stands at its till.
 
 Owns whether that may be done, and what a register hears of it (`POST /v1/allowances`). Points are set aside only under
 the lock of their member, and only where nobody holds them already: what all registers hold together never is more than
-what the member may spend. The rows are `central.allowances`'.
+what the member may spend. What is set aside ahead is `central.planning`'s, the rows are `central.allowances`'.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import cache
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import replace
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+from msgspec import UNSET, UnsetType
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
-from central import allowances, devices, feed, leasing, ledger, members, programs, spent, vouchers
+from central import allowances, devices, feed, leasing, ledger, members, spent, vouchers
 from central.db import tables
 from central.db.sets import among
 from central.devices import Device, Randomness
-from central.leasing import Ahead
 from central.problems import EpochFencedError, UnreadableError
 from central.recalling import NotGrantedError, asked_back, named
-from loyalty.allowances import Place, Policy, Unit, issued_ahead, misplaced, planned, units_of
-from loyalty.meant import Meant, asks_for_whom
-from loyalty.receipt import AwareDatetime
-from loyalty.spending import beyond, taken_of
+from loyalty.spending import taken_of
 from sync.wire import (
     MAX_HELD,
     AllowancesRequest,
@@ -44,32 +37,6 @@ MAX_NUMBER = 2**53
 # Of what a register may say that it holds.
 MAX_POINTS = 10**14
 MAX_ID_CHARS = 64
-# Members for whom is planned in one transaction, which others wait for.
-PLANNED_AT_ONCE = 200
-# How far back a register counts as one where a member shops.
-SHOPPED_WITHIN = timedelta(days=183)
-# A register says something every half minute; for one that is silent for longer nothing is asked back elsewhere.
-HEARD_WITHIN = timedelta(minutes=5)
-
-
-class PolicySet(Struct, frozen=True, kw_only=True):
-    """How much is set aside ahead, where, since when and why; `set_at` is None before anybody said."""
-
-    policy: Policy
-    because: str
-    set_at: AwareDatetime | None
-
-
-class _Room(dict[str, int]):
-    """How many allowances more each device may have, counted when it is first asked for."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    def __missing__(self, device: str) -> int:
-        self[device] = MAX_HELD - _count_of(self._connection, device)
-        return self[device]
 
 
 # ---- what a register asks
@@ -241,7 +208,7 @@ def _grant(
     member = members.meant(connection, [want.member]).get(want.member)
     if member is None or members.erased_among(connection, [member]):
         raise NotGrantedError("the head office knows no such member")
-    if _count_of(connection, device.id) >= MAX_HELD:
+    if count_of(connection, device.id) >= MAX_HELD:
         raise NotGrantedError("this register holds points of too many members; it has to give some back first")
     if want.voucher:
         leasing.lease(connection, device, request, want, now=now, randomness=randomness)
@@ -286,195 +253,7 @@ def _too_few(connection: Connection, others: Sequence[Row[Any]], *, free: int, w
     return NotGrantedError("; ".join([f"{wanted} points are wanted, and {free} are free", *said]), "elsewhere")
 
 
-def _count_of(connection: Connection, device: str) -> int:
+def count_of(connection: Connection, device: str) -> int:
     columns = tables.allowances.c
     query = select(func.count()).where(columns.device == device, columns.state == "open")
     return int(connection.execute(query).scalar_one())
-
-
-# ---- ahead
-
-
-def policy(connection: Connection) -> PolicySet:
-    """How much is set aside ahead, and where."""
-    table = tables.allowance_policies
-    row = connection.execute(select(table).order_by(table.c.id.desc()).limit(1)).one_or_none()
-    if row is None:
-        return PolicySet(policy=Policy(), because="", set_at=None)
-    return PolicySet(policy=Policy(places=row.places, rewards=row.rewards), because=row.because, set_at=row.set_at)
-
-
-def set_policy(connection: Connection, wanted: Policy, because: str, now: datetime) -> None:
-    """Set aside ahead by another policy from now on. What is held already stays until it is spent or given back."""
-    connection.execute(
-        insert(tables.allowance_policies).values(
-            places=wanted.places, rewards=wanted.rewards, because=because, set_at=now
-        )
-    )
-    balances, issued = tables.balances.c, tables.vouchers.c
-    with_vouchers = select(issued.member).where(issued.member.is_not(None), issued.revoked_at.is_(None))
-    concerned = or_(balances.confirmed > 0, balances.member.in_(with_vouchers))
-    connection.execute(update(tables.balances).where(concerned).values(unplanned=1))
-
-
-def may_plan(connection: Connection, now: datetime) -> bool:
-    """Whether there is anything to set aside ahead."""
-    balances = tables.balances.c
-    waits = connection.execute(select(balances.member).where(balances.unplanned == 1).limit(1)).first() is not None
-    return waits and _is_any_ahead(connection, now) and not silent_registers(connection)
-
-
-def plan(connection: Connection, now: datetime, randomness: Randomness, limit: int = PLANNED_AT_ONCE) -> int:
-    """Set aside ahead for some of the members whose balance moved; returns how many were looked at.
-
-    Runs alone: it holds many members, and changes what several devices have.
-    """
-    if not _is_any_ahead(connection, now) or silent_registers(connection):
-        return 0
-    balances = tables.balances
-    rows = connection.execute(
-        select(balances).where(balances.c.unplanned == 1).order_by(balances.c.member).limit(limit)
-    ).all()
-    looked_at = [row.member for row in rows]
-    if looked_at:
-        _plan(connection, rows, now, randomness)
-        connection.execute(update(balances).where(among(balances.c.member, looked_at)).values(unplanned=0))
-    return len(looked_at)
-
-
-def _plan(connection: Connection, rows: Sequence[Row[Any]], now: datetime, randomness: Randomness) -> None:
-    epochs = dict(devices.live_epochs(connection))
-    living = {row.member for row in rows} - members.erased_among(connection, [row.member for row in rows])
-    units, rewards = _units(connection, now), _issued_ahead(connection, now)
-    rich = [row for row in rows if units and row.confirmed >= units[-1].points and row.member in living]
-    having = {row.member for row in vouchers.of_members(connection, sorted(living), rewards, now)}
-    ahead = Ahead(
-        policy=policy(connection).policy,
-        visits=_visits(connection, sorted(having.union(row.member for row in rich)), epochs, now),
-        epochs=epochs,
-        heard=devices.heard_since(connection, now - HEARD_WITHIN),
-        room=_Room(connection),
-        now=now,
-        randomness=randomness,
-    )
-    if units:
-        _plan_points(connection, ahead, rich, units)
-    if having:
-        leasing.plan(connection, ahead, rewards)
-
-
-def _plan_points(connection: Connection, ahead: Ahead, rows: Sequence[Row[Any]], units: Sequence[Unit]) -> None:
-    granted, now, epochs, room = set[str](), ahead.now, ahead.epochs, ahead.room
-    rich = sorted(row.member for row in rows)
-    places = _open_places(connection, _places(connection, rich, ahead.visits, epochs), units, now)
-    free = {row.member: row.confirmed - row.reserved for row in rows}
-    for member in rich:
-        held = {place.device: place for place in places[member]}
-        shares = planned(free[member], units, places[member], ahead.policy)
-        # Of most members all is set aside already; what is free by lot is read from their whole ledger.
-        lots = spent.lots_free(connection, member, now) if shares else ()
-        if shares:
-            free[member] = sum(part.points for part in lots)
-            shares = planned(free[member], units, places[member], ahead.policy)
-        for share in shares:
-            if room[share.device] <= 0:
-                continue
-            room[share.device] -= 1
-            allowances.set_aside(
-                connection,
-                allowance=allowances.new_id(ahead.randomness),
-                member=member,
-                device=share.device,
-                epoch=epochs[share.device],
-                lots=taken_of(lots, share.points),
-                now=now,
-            )
-            lots = beyond(lots, share.points)
-            free[member] -= share.points
-            granted.add(member)
-            held[share.device] = replace(held[share.device], held=held[share.device].held + share.points)
-        told = [replace(one, takes_more=one.device in ahead.heard and room[one.device] > 0) for one in held.values()]
-        _ask_for(connection, member, misplaced(free[member], units, told, ahead.policy), epochs)
-    tell_of(connection, granted, now)
-
-
-def _ask_for(connection: Connection, member: str, some: Sequence[str], epochs: Mapping[str, str]) -> None:
-    """Ask these registers for what they hold of a member, to deal it out anew."""
-    if some:
-        rows = allowances.open_of(connection, [member])
-        rows = [row for row in rows if row.device in some and epochs.get(row.device) == row.epoch]
-        allowances.recall(connection, rows, allowances.MISPLACED)
-
-
-def _visits(
-    connection: Connection, some: Sequence[str], epochs: Mapping[str, str], now: datetime
-) -> dict[str, Counter[str]]:
-    """How often each of these members shopped of late where, by the device that is there now."""
-    visits: dict[str, Counter[str]] = {member: Counter() for member in some}
-    successor = devices.successors(connection, epochs)
-    columns = tables.receipts.c
-    since = func.coalesce(columns.issued_at, columns.received_at) >= now - SHOPPED_WITHIN
-    query = select(columns.member, columns.device, func.count().label("visits")).where(
-        among(columns.member, some), columns.kind == "sale", columns.status == "final", since
-    )
-    for row in connection.execute(query.group_by(columns.member, columns.device)):
-        if row.device in successor:
-            visits[row.member][successor[row.device]] += row.visits
-    return visits
-
-
-def _places(
-    connection: Connection, some: Sequence[str], visits: Mapping[str, Counter[str]], epochs: Mapping[str, str]
-) -> dict[str, list[Place]]:
-    """Where each of these members shopped of late, and what a register there or elsewhere holds of theirs."""
-    has: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in allowances.open_of(connection, some):
-        if epochs.get(row.device) == row.epoch:
-            has[row.member][row.device] += allowances.left_of(row)
-    return {
-        member: [
-            Place(device=device, visits=visits[member][device], held=has[member][device])
-            for device in sorted({*visits[member], *has[member]})
-        ]
-        for member in some
-    }
-
-
-def _open_places(
-    connection: Connection, places: dict[str, list[Place]], units: Sequence[Unit], now: datetime
-) -> dict[str, list[Place]]:
-    """The same places, closed to what the member there cannot have: rewards for other members, or other stores."""
-    published = programs.program_in_force(connection, now)
-    if published is None or not asks_for_whom(published.program):
-        return places
-    program, every = published.program, frozenset(units)
-    stores = devices.stores_of(connection)
-    stand = members.stand_of(connection, list(places))
-
-    @cache
-    def closed_to(tier: str, segments: frozenset[str], store: str) -> frozenset[Unit]:
-        return every.difference(units_of(program, now, Meant(tier=tier, segments=segments, store=store)))
-
-    return {
-        member: [replace(one, closed_to=closed_to(*stand[member], stores[one.device])) for one in theirs]
-        for member, theirs in places.items()
-    }
-
-
-def _units(connection: Connection, now: datetime) -> tuple[Unit, ...]:
-    """What rewards cost that may be had by what was set aside, under the program in force, the dearest first."""
-    published = programs.program_in_force(connection, now)
-    return () if published is None else units_of(published.program, now)
-
-
-def _issued_ahead(connection: Connection, now: datetime) -> tuple[str, ...]:
-    """The rewards whose vouchers are set aside ahead, under the program in force."""
-    published = programs.program_in_force(connection, now)
-    return () if published is None else issued_ahead(published.program)
-
-
-def _is_any_ahead(connection: Connection, now: datetime) -> bool:
-    """Whether anything at all is set aside ahead."""
-    if _units(connection, now):
-        return True
-    return bool(_issued_ahead(connection, now)) and vouchers.are_anybodys(connection)

@@ -8,7 +8,7 @@ register at a time. The rows are allowances (`central.allowances`), and end as t
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -101,10 +101,14 @@ class Ahead(Struct, frozen=True, kw_only=True):
     randomness: Randomness
 
 
-def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
+# The rewards that a member cannot have at a register.
+KeptFrom = Callable[[str, str], frozenset[str]]
+
+
+def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str], kept_from: KeptFrom) -> None:
     """Set uses of members' vouchers for these rewards aside where they shop, and ask back what lies elsewhere.
 
-    Runs alone.
+    None is set aside where its member is `kept_from` the reward. Runs alone.
     """
     policy, epochs, room = replace(ahead.policy, rewards=_AHEAD), ahead.epochs, ahead.room
     rows = vouchers.of_members(connection, sorted(ahead.visits), rewards, ahead.now)
@@ -123,6 +127,7 @@ def plan(connection: Connection, ahead: Ahead, rewards: Sequence[str]) -> None:
                 device=device,
                 visits=visits[device],
                 held=held[device],
+                closed_to=frozenset(_USE if row.reward in kept_from(row.member, device) else ()),
                 takes_more=device in ahead.heard and room[device] > 0,
             )
             for device in sorted({*visits, *held})

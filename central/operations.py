@@ -39,7 +39,6 @@ from central.db import tables
 from central.devices import Randomness
 from central.erasing import Erased
 from central.folder import Address
-from loyalty.allowances import ahead_of
 from loyalty.identification import IdentificationRule, MemberKind, normal_code
 from loyalty.item_map import ItemEntry
 from loyalty.ledger import LedgerEntry
@@ -299,14 +298,8 @@ def publish(
 ) -> str:
     """Put a program in force, now or at `valid_from`, and evaluate what waited for one. Raises ProgramError."""
     before = programs.hash_in_force(connection, now)
-    instead_of = programs.program_in_force(connection, valid_from or now)
-    since = valid_from or now
-    is_ahead_otherwise = ahead_of(program, since) != ahead_of(
-        instead_of.program if instead_of is not None else None, since
-    )
     hashed = programs.publish(connection, program, key, now, valid_from)
-    all_anew = reached_by_activity(program) or is_ahead_otherwise
-    schedule_changed(connection, valid_from or now, now, all_anew=all_anew)
+    schedule_changed(connection, valid_from or now, now, all_anew=reached_by_activity(program))
     if before is None and valid_from is None:
         # It holds for all that was before, events too, which have no state that tells them.
         folding.settle_and_tell(connection, settling.members_with_events(connection), now)

@@ -25,8 +25,8 @@ from central import (
     devices,
     feed,
     folding,
-    granting,
     ledger,
+    planning,
     programs,
     quarantine,
     releases,
@@ -213,8 +213,8 @@ class Server:
 
     async def _plan(self, database: Database) -> None:
         """Set points aside where members shop, of a bounded number of them in a transaction."""
-        while await database.read(lambda connection: granting.may_plan(connection, self._clock())):
-            await database.write(lambda connection: granting.plan(connection, self._clock(), self._randomness))
+        while await database.read(lambda connection: planning.may_plan(connection, self._clock())):
+            await database.write(lambda connection: planning.plan(connection, self._clock(), self._randomness))
 
     async def _release(self, database: Database) -> None:
         """Let releases go on or stop, and say anew that what was released is still the newest."""

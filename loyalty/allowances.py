@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct
 
 from loyalty.conditions import Condition
 from loyalty.meant import Meant, is_meant_for
@@ -197,18 +197,23 @@ class Share(Struct, frozen=True, kw_only=True):
 
 
 def units_of(program: Program, now: datetime, meant: Meant | None = None) -> tuple[Unit, ...]:
-    """What rewards cost that can be had by allowance, the dearest first; those that are over by then have none.
+    """What rewards cost that can be had by allowance on this day, the dearest first.
 
     With `meant`, those that are for them and there; whether the goods are bought, or the weekday comes, is not known.
     """
-    return tuple(sorted({_unit(one) for one in _by_allowance(program, now, meant)}, reverse=True))
+    return tuple(sorted({_unit(one) for one in _ahead(program, now, meant) if one.points}, reverse=True))
 
 
-def _by_allowance(program: Program, now: datetime, meant: Meant | None = None) -> Iterator[Reward]:
+def issued_ahead(program: Program, now: datetime, meant: Meant | None = None) -> tuple[str, ...]:
+    """The rewards whose vouchers, or full cards of stamps, are set aside ahead on this day, as `units_of`."""
+    return tuple(one.id for one in _ahead(program, now, meant) if one.is_leased)
+
+
+def _ahead(program: Program, now: datetime, meant: Meant | None = None) -> Iterator[Reward]:
     today = now.astimezone(ZoneInfo(program.time_zone)).date().isoformat()
     for reward in program.rewards:
-        is_set_aside = reward.points and reward.offline == "allowance" and today <= (reward.valid_until or today)
-        if is_set_aside and (meant is None or is_meant_for(reward.when, meant)):
+        is_of_today = (reward.valid_from or today) <= today <= (reward.valid_until or today)
+        if reward.offline == "allowance" and is_of_today and (meant is None or is_meant_for(reward.when, meant)):
             yield reward
 
 
@@ -216,24 +221,20 @@ def _unit(reward: Reward) -> Unit:
     return Unit(points=reward.points, is_money=reward.discount_minor is not UNSET and reward.max_per_receipt is UNSET)
 
 
-def issued_ahead(program: Program) -> tuple[str, ...]:
-    """The rewards whose vouchers, or full cards of stamps, are set aside ahead."""
-    return tuple(one.id for one in program.rewards if one.is_leased and one.offline == "allowance")
-
-
 class SetAside(Struct, frozen=True, kw_only=True):
-    """What a program has set aside ahead: points by these units, for whom, and the vouchers of which rewards."""
+    """What a program has set aside ahead, and for whom: points by these units, and the vouchers of these rewards."""
 
-    units: tuple[tuple[Unit, Condition | UnsetType], ...] = ()
-    issued: frozenset[str] = frozenset()
+    units: tuple[tuple[Unit, Condition | None], ...] = ()
+    issued: tuple[tuple[str, Condition | None], ...] = ()
 
 
 def ahead_of(program: Program | None, now: datetime) -> SetAside:
-    """By which it is told whether another program sets other things aside."""
+    """By which it is told whether another program, or another day, sets other things aside."""
     if program is None:
         return SetAside()
-    found = {(_unit(one), one.when): None for one in sorted(_by_allowance(program, now), key=_unit)}
-    return SetAside(units=tuple(found), issued=frozenset(issued_ahead(program)))
+    rewards = tuple(_ahead(program, now))
+    units = {(_unit(one), one.when or None): None for one in sorted(rewards, key=_unit) if one.points}
+    return SetAside(units=tuple(units), issued=tuple((one.id, one.when or None) for one in rewards if one.is_leased))
 
 
 def planned(free: int, units: Sequence[Unit], places: Sequence[Place], policy: Policy) -> tuple[Share, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from central import allowance_desk, granting, members
+from central import allowance_desk, members, planning
 from central.allowance_desk import AllowanceList, Listed
 from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
@@ -33,7 +33,7 @@ def allowances_policy(
     with opened(data, as_json) as (_, database):
         if places is not None or rewards is not None:
             database.write_now(lambda connection: _set(connection, places, rewards, because))
-        shown = database.read_now(granting.policy)
+        shown = database.read_now(planning.policy)
     since = "" if shown.set_at is None else f", since {shown.set_at:%Y-%m-%d %H:%M} UTC: {shown.because or 'no reason'}"
     say(
         as_json,
@@ -86,11 +86,11 @@ def allowances_write_off(
 
 
 def _set(connection: Connection, places: int | None, rewards: int | None, because: str) -> None:
-    before = granting.policy(connection).policy
+    before = planning.policy(connection).policy
     wanted = Policy(
         places=before.places if places is None else places, rewards=before.rewards if rewards is None else rewards
     )
-    granting.set_policy(connection, wanted, because, utc_now())
+    planning.set_policy(connection, wanted, because, utc_now())
 
 
 def _text(one: Listed) -> str:

@@ -73,6 +73,8 @@ centre = Table(
     Column("feed_pos", BigInteger, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("code_key", String(64), nullable=False),
+    # What was set aside ahead when members were thought over last: a digest of it.
+    Column("set_aside", String(64)),
 )
 
 # ---- registers

@@ -23,7 +23,7 @@ from agent.receipts import at_once
 from agent.sale_shapes import BasketGiven, MemberGiven, RedemptionGiven, SaleRefusedError, SaleReport
 from agent.sales import Sales
 from agent.webhook import Webhook
-from central import allowance_desk, granting, ledger
+from central import allowance_desk, ledger, planning
 from central.db import tables
 from drivers.clock import boot_id, now
 from drivers.receipts.given import GivenReceipt
@@ -202,7 +202,7 @@ def shows(at: Counter, wanted: Balance) -> bool:
 async def test_two_tills_that_try_the_same_points_at_once_give_one_reward(tmp_path: Path, centre: Centre) -> None:
     # given points for one reward that nobody holds yet
     nothing_ahead = Policy(places=0)
-    centre.write(lambda connection: granting.set_policy(connection, nothing_ahead, "to be asked", utc_now()))
+    centre.write(lambda connection: planning.set_policy(connection, nothing_ahead, "to be asked", utc_now()))
     async with counter(tmp_path / "till", centre) as first, counter(tmp_path / "other", centre, "4") as other:
         await first.till.sell(receipt(1, CARD, 199 * 100))
         for at in (first, other):

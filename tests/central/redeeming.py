@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection
 
-from central import allowances, cards, devices, fed_rows, feed, granting, ledger, operations, vouchers
+from central import allowances, cards, devices, fed_rows, feed, granting, ledger, operations, planning, vouchers
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
@@ -232,7 +232,7 @@ class Shop:
         return listed  # type: ignore[no-any-return]
 
     def plan(self) -> None:
-        while self.write(lambda connection: granting.plan(connection, self.now, secrets.token_bytes)):
+        while self.write(lambda connection: planning.plan(connection, self.now, secrets.token_bytes)):
             pass
 
     # ---- what is so

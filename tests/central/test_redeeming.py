@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, String, cast, event, literal, select
 
-from central import allowance_desk, devices, granting, operations
+from central import allowance_desk, devices, operations, planning
 from central.db import tables
 from central.problems import EpochFencedError
 from loyalty.allowances import Draw, Policy
@@ -537,7 +537,7 @@ def test_nothing_is_asked_back_for_a_register_that_is_silent_or_full(shop: Shop,
     shop.redeem(first, 100, (here.allowance, 100))
     # when that one was not heard of since, or holds as much as it may
     if lacks == "contact":
-        shop.now += granting.HEARD_WITHIN
+        shop.now += planning.HEARD_WITHIN
     else:
         shop.write(lambda connection: _fill(connection, shop, first))
     shop.plan()
@@ -567,7 +567,7 @@ def test_the_ledger_of_a_member_is_read_only_where_points_are_free(shop: Shop) -
 
     def looked_at(connection: Connection) -> int:
         event.listen(connection, "before_cursor_execute", lambda *about: read.append(about[2]))
-        return granting.plan(connection, shop.now, secrets.token_bytes)
+        return planning.plan(connection, shop.now, secrets.token_bytes)
 
     # when the centre looks at them again
     assert shop.write(looked_at) == 1
@@ -665,17 +665,52 @@ def test_nothing_is_set_aside_for_a_reward_that_is_for_others(shop: Shop) -> Non
     assert held_by(shop, "1") == [270, 230]
 
 
+@pytest.mark.parametrize(
+    "shop",
+    [
+        {
+            "rewards": [
+                {"id": "coffee", "cost": 90, "piece_minor": 0, "offline": "allowance", "valid_until": "2026-11-23"},
+                {"id": "mug", "cost": 500, "piece_minor": 0, "offline": "allowance", "valid_from": "2026-11-23"},
+            ]
+        }
+    ],
+    indirect=True,
+)
+def test_what_begins_or_ends_on_a_day_is_set_aside_by_that_though_nobody_shops(shop: Shop) -> None:
+    # given a member with points for what begins tomorrow
+    one, other = shop.till("1"), shop.till("2")
+    shop.sell(one, 1_010)
+    shop.plan()
+    assert held_by(shop, "1") == [270]
+    # when it is almost tomorrow in Belgrade, nothing is due
+    shop.pass_time(timedelta(hours=10, minutes=59))
+    assert not shop.read(lambda connection: planning.may_plan(connection, shop.now))
+    # and then that is there
+    shop.pass_time(timedelta(minutes=1))
+    assert shop.read(lambda connection: planning.may_plan(connection, shop.now))
+    shop.plan()
+    assert held_by(shop, "1") == [270, 730]
+    assert not shop.read(lambda connection: planning.may_plan(connection, shop.now))
+    # when the day after the other is over, nothing more is set aside for it
+    shop.pass_time(timedelta(days=1))
+    shop.plan()
+    shop.sell(other, 90)
+    shop.plan()
+    assert held_by(shop, "2") == []
+
+
 def test_the_policy_says_how_much_is_set_aside_where(shop: Shop) -> None:
     for register in ("1", "1", "2"):
         shop.sell(shop.till(register), 200)
     wanted = Policy(places=1, rewards=2)
-    shop.write(lambda connection: granting.set_policy(connection, wanted, "one till each", shop.now))
+    shop.write(lambda connection: planning.set_policy(connection, wanted, "one till each", shop.now))
 
     shop.plan()
 
     # of 600 points as money two parts of 200
     assert (held_by(shop, "1"), held_by(shop, "2")) == ([400], [])
-    kept = shop.read(granting.policy)
+    kept = shop.read(planning.policy)
     assert (kept.policy, kept.because, kept.set_at) == (wanted, "one till each", shop.now)
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 from typer.testing import CliRunner
 
-from central import allowance_desk, erasing, granting, joining, operations, vouchers
+from central import allowance_desk, erasing, joining, operations, planning, vouchers
 from central.cli import app
 from central.db import tables
 from central.members import UnknownMemberError
@@ -291,15 +291,56 @@ def test_where_the_program_does_not_say_so_none_is_set_aside_ahead(shop: Shop) -
     [voucher] = shop.issue(member="m1")
     shop.plan()
 
-    assert not shop.read(lambda connection: granting.may_plan(connection, shop.now))
+    assert not shop.read(lambda connection: planning.may_plan(connection, shop.now))
     assert shop.ask(till).allowances == ()
     assert shop.lease(till, voucher).voucher == voucher
+
+
+HERE_FOR_VIPS = rewards(
+    rewards=[
+        {
+            "id": GIFT,
+            "issued": True,
+            "discount_minor": 300,
+            "offline": "allowance",
+            "when": {"all": [{"segment_in": ["vip"]}, {"store_in": ["12"]}]},
+        }
+    ]
+)
+
+
+@pytest.mark.parametrize(("segments", "held"), [('["vip"]', 1), ("[]", 0)])
+def test_a_voucher_lies_only_where_its_member_can_have_what_it_brings(data: Path, segments: str, held: int) -> None:
+    shop = Shop(data, HERE_FOR_VIPS)
+    shop.sell(shop.till(), 1)
+    shop.write(lambda connection: connection.execute(tables.members.update().values(segments=segments)))
+    [voucher] = shop.issue(member="m1")
+
+    shop.plan()
+
+    assert shop.voucher(voucher).held == held
+    shop.database.close()
+
+
+def test_a_voucher_whose_reward_begins_tomorrow_is_set_aside_then(data: Path) -> None:
+    gift = {"id": GIFT, "issued": True, "discount_minor": 300, "offline": "allowance", "valid_from": "2026-11-23"}
+    shop = Shop(data, rewards(rewards=[gift]))
+    shop.sell(shop.till(), 1)
+    [voucher] = shop.issue(member="m1")
+    shop.plan()
+    assert shop.voucher(voucher).held == 0
+
+    shop.pass_time(timedelta(hours=11))
+    shop.plan()
+
+    assert shop.voucher(voucher).held == 1
+    shop.database.close()
 
 
 def test_with_no_places_nothing_lies_anywhere(shop: Shop) -> None:
     till = shop.till()
     shop.sell(till, 1)
-    shop.write(lambda connection: granting.set_policy(connection, Policy(places=0), "to be asked", shop.now))
+    shop.write(lambda connection: planning.set_policy(connection, Policy(places=0), "to be asked", shop.now))
     shop.issue(member="m1")
     shop.plan()
 
@@ -397,7 +438,7 @@ def test_another_policy_looks_at_who_has_vouchers_and_no_points(shop: Shop) -> N
     shop.issue(member="m2")
     shop.write(lambda connection: connection.execute(tables.balances.update().values(unplanned=0)))
 
-    shop.write(lambda connection: granting.set_policy(connection, Policy(), "more", shop.now))
+    shop.write(lambda connection: planning.set_policy(connection, Policy(), "more", shop.now))
 
     unplanned = tables.balances.select().where(tables.balances.c.unplanned == 1)
     assert "m2" in {row.member for row in shop.read(lambda connection: connection.execute(unplanned).all())}

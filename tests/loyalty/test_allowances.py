@@ -22,6 +22,7 @@ from loyalty.allowances import (
     Standing,
     Unit,
     ahead_of,
+    issued_ahead,
     leased,
     misplaced,
     planned,
@@ -193,7 +194,7 @@ class TestPlanning:
             Unit(points=200),
             Unit(points=1, is_money=True),
         )
-        assert ahead_of(program(asked, gift), MORNING) == SetAside(issued=frozenset("v"))
+        assert ahead_of(program(asked, gift), MORNING) == SetAside(issued=(("v", None),))
         assert ahead_of(None, MORNING) == SetAside()
 
     def test_a_reward_for_others_is_no_unit_of_theirs(self) -> None:
@@ -223,12 +224,34 @@ class TestPlanning:
         )
         assert misplaced(0, TWO, [replace(often, held=500), seldom], Policy()) == ()
 
-    def test_a_reward_that_is_over_has_nothing_set_aside_for_it(self) -> None:
-        until = {"id": "a", "cost": 500, "piece_minor": 0, "offline": "allowance", "valid_until": "2026-11-22"}
+    @pytest.mark.parametrize(
+        ("days", "before", "after"),
+        [({"valid_until": "2026-11-22"}, True, False), ({"valid_from": "2026-11-23"}, False, True)],
+        ids=["over", "yet to come"],
+    )
+    def test_only_what_can_be_had_on_the_day_is_set_aside(
+        self, days: dict[str, str], before: bool, after: bool
+    ) -> None:
+        points = {"id": "a", "cost": 500, "piece_minor": 0, "offline": "allowance"} | days
+        gift = {"id": "v", "issued": True, "piece_minor": 0, "offline": "allowance"} | days
+        terms = program(points, gift, time_zone="Europe/Belgrade")
         last = datetime(2026, 11, 22, 22, 59, tzinfo=UTC)  # in Belgrade a minute before midnight
+        first = last + timedelta(minutes=1)
 
-        assert units_of(program(until, time_zone="Europe/Belgrade"), last) == ONE
-        assert units_of(program(until, time_zone="Europe/Belgrade"), last + timedelta(minutes=1)) == ()
+        assert [units_of(terms, at) for at in (last, first)] == [ONE if is_had else () for is_had in (before, after)]
+        assert [issued_ahead(terms, at) for at in (last, first)] == [("v",) * is_had for is_had in (before, after)]
+        # so the day on which it begins or ends has all dealt out anew, and no other
+        assert ahead_of(terms, last) != ahead_of(terms, first)
+        assert ahead_of(terms, first) == ahead_of(terms, first + timedelta(days=30))
+
+    def test_vouchers_are_set_aside_for_whom_and_where_their_reward_is(self) -> None:
+        gift = {"id": "v", "issued": True, "piece_minor": 0, "offline": "allowance"}
+        gold = gift | {"when": {"all": [{"tier_in": ["gold"]}, {"store_in": ["12"]}]}}
+
+        assert issued_ahead(program(gold), MORNING, Meant(tier="gold", store="12")) == ("v",)
+        assert issued_ahead(program(gold), MORNING, Meant(tier="gold", store="13")) == ()
+        assert issued_ahead(program(gold), MORNING, Meant(store="12")) == ()
+        assert ahead_of(program(gold), MORNING) != ahead_of(program(gift), MORNING)
 
     def test_the_dearest_that_they_can_afford_comes_first_and_cheaper_ones_of_the_rest(self) -> None:
         places = [Place(device=name, visits=visits) for name, visits in (("often", 9), ("seldom", 3), ("once", 1))]

@@ -31,6 +31,7 @@ from central import (
     limits,
     members,
     operations,
+    planning,
     programs,
     quarantine,
     review,
@@ -216,8 +217,8 @@ class SimulatedCentre:
     def set_aside_ahead(self) -> None:
         """What its server does in between: points of members whose balance moved go where they shop."""
 
-        while self._read(lambda connection: granting.may_plan(connection, self._clock())):
-            self._write(lambda connection: granting.plan(connection, self._clock(), self._chance.randbytes))
+        while self._read(lambda connection: planning.may_plan(connection, self._clock())):
+            self._write(lambda connection: planning.plan(connection, self._clock(), self._chance.randbytes))
             self._place()
 
     # ---- what its hints are made of
