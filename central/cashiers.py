@@ -20,6 +20,7 @@ from loyalty.receipt import AwareDatetime
 MAX_CASHIERS = 500
 MAX_FLAGGED = 500
 _NO_PROBLEMS = "[]"
+_NOTHING_SOLD = dict.fromkeys(("sales", "with_member", "members", "unknown_codes", "given_late", "held"), 0)
 
 
 class CashierRow(Struct, frozen=True, kw_only=True):
@@ -76,7 +77,10 @@ class FlaggedList(Struct, frozen=True, kw_only=True):
 
 
 def report(connection: Connection, since: datetime, store: str = "") -> CashierReport:
-    """Of sales issued since then, of one store or all; first those of whom most is held."""
+    """Of sales issued since then, of one store or all; first those of whom most is held.
+
+    Who gave rewards and sold nothing stands there, too: a sale may be missing, or another's.
+    """
     columns = tables.receipts.c
     place, cashier = func.coalesce(columns.store, ""), func.coalesce(columns.operator, "")
     counted = [columns.issued_at >= since, columns.status == "final", columns.kind != "return"]
@@ -114,28 +118,22 @@ def report(connection: Connection, since: datetime, store: str = "") -> CashierR
     )
     first = connection.execute(select(for_one).where(for_one.c.rank == 1))
     most = {(row.store, row.cashier): (row.member, row.sales) for row in first}
-    rewards = _rewards(connection, since)
+    rewards = _rewards(connection, since, store)
+    sold = {(row.store, row.cashier): row._asdict() for row in rows}
     found = []
-    for row in rows:
-        who = (row.store, row.cashier)
+    for who in sold.keys() | rewards.keys():
         member, sales = most.get(who, ("", 0))
-        found.append(
-            CashierRow(
-                **row._asdict(),
-                most_for_one=sales,
-                member=member,
-                rewards=rewards.get(who, (0, 0))[0],
-                flagged=rewards.get(who, (0, 0))[1],
-            )
-        )
+        given, wrong = rewards.get(who, (0, 0))
+        of_sales = sold.get(who, _NOTHING_SOLD | {"store": who[0], "cashier": who[1]})
+        found.append(CashierRow(**of_sales, most_for_one=sales, member=member, rewards=given, flagged=wrong))
     found.sort(key=lambda one: (-one.held, -one.most_for_one, -one.unknown_codes, one.store, one.cashier))
     return CashierReport(since=since, cashiers=tuple(found[:MAX_CASHIERS]), more=len(found) > MAX_CASHIERS)
 
 
-def _rewards(connection: Connection, since: datetime) -> dict[tuple[str, str], tuple[int, int]]:
+def _rewards(connection: Connection, since: datetime, store: str) -> dict[tuple[str, str], tuple[int, int]]:
     """Rewards that were given and not taken back, and redemptions that are flagged, by the store of their register and
     who gave them."""
-    given = _given(since).subquery()
+    given = (_given(since).where(tables.devices.c.store == store) if store else _given(since)).subquery()
     rows = connection.execute(
         select(
             given.c.store,

@@ -49,10 +49,12 @@ class NotHeldError(LookupError):
     """No receipt with this key is held."""
 
 
-def held(connection: Connection) -> HeldReceipts:
-    """Receipts that give nothing until a person looked at them."""
+def held(connection: Connection, store: str = "") -> HeldReceipts:
+    """Receipts of one store, or all, that give nothing until a person looked at them."""
     columns = tables.receipts.c
     query = select(columns.key).where(columns.state.in_(HELD_STATES)).order_by(columns.received_at.desc(), columns.key)
+    if store:
+        query = query.where(columns.store == store)
     found = []
     for key in connection.execute(query.limit(SHOWN)).scalars().all():
         stored = stored_receipt(connection, key)

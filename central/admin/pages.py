@@ -316,8 +316,8 @@ class AdminPages:
         return self._page("allowances.html", page=page, token=self._form_token(request))
 
     async def _held(self, request: web.Request) -> web.StreamResponse:
-        now = self._clock()
-        page = await self._read(lambda connection: held_page(connection, now))
+        now, store = self._clock(), request.query.get("store", "")[:MAX_FIELD_CHARS]
+        page = await self._read(lambda connection: held_page(connection, now, store))
         return self._page("held.html", page=page, token=self._form_token(request))
 
     async def _goods(self, _request: web.Request) -> web.StreamResponse:
@@ -403,13 +403,13 @@ class AdminPages:
         raise web.HTTPSeeOther("/allowances")
 
     async def _accept(self, request: web.Request) -> web.StreamResponse:
-        key, now = await _field(request, "key"), self._clock()
+        key, store, now = await _field(request, "key"), await _field(request, "store"), self._clock()
         try:
             await self._database.write(lambda connection: review.accept(connection, key, None, now))
         except review.NotHeldError as error:
             return self._page("message.html", 409, title="Not held", text=str(error))
         await self._sequencer.place()
-        raise web.HTTPSeeOther("/held")
+        raise web.HTTPSeeOther(f"/held?{urlencode({'store': store})}" if store else "/held")
 
     async def _make_code(self, request: web.Request) -> web.StreamResponse:
         """The code is in this answer alone: a page that is loaded again has none."""

@@ -14,10 +14,15 @@ app = typer.Typer()
 
 
 @app.command("held")
-def receipts_held(data: Data, as_json: Json = False) -> None:
-    """List receipts that give nothing until somebody looked at their time, with the reason."""
+def receipts_held(
+    *,
+    data: Data,
+    store: Annotated[str, typer.Option(help="Of one store; without it, of all.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List receipts that give nothing until somebody looked at them, with the reason."""
     with opened(data, as_json) as (_, database):
-        shown = database.read_now(review.held)
+        shown = database.read_now(lambda connection: review.held(connection, store))
     lines = [
         f"{one.key}  store {one.store or '-'} register {one.register or '-'} number {one.number or '-'}  {one.because}"
         for one in shown.receipts

@@ -14,7 +14,7 @@ from aiohttp import ClientResponse
 from msgspec.structs import replace
 from PIL import Image, ImageDraw
 
-from central import devices, item_maps, limits, operations, programs
+from central import devices, item_maps, limits, operations, programs, review
 from central.clock import utc_now
 from central.db import tables
 from central.devices import MAX_REASONS
@@ -462,6 +462,34 @@ async def test_a_held_receipt_is_shown_and_counts_by_a_form(centre: RunningCentr
     assert centre.points("m1") > before
     again = await browser.post("/held/accept", {"token": token, "key": key})
     assert (again.status, "is held" in await again.text()) == (409, True)
+
+
+async def test_the_manager_of_a_store_sees_what_was_flagged_and_held_there(
+    centre: RunningCentre, browser: Browser
+) -> None:
+    # given two stores, in each of which a sale is one too many and a reward beyond the balance
+    centre.write(lambda connection: limits.set_limits(connection, Limits(cashier=1), "one is enough", NOON))
+    for store, cashier, number in (("12", "Savka", 1), ("13", "Mira", 11)):
+        till = await centre.till(register="3", store=store)
+        await till.sell(
+            *(receipt(at, code="TS0001", operator=cashier, store=store) for at in (number, number + 1)),
+        )
+        body = RedeemBody(member="m1", reward=f"coffee-{cashier}", times=1, points=100, discount_minor=0, at=utc_now())
+        till.entry("redeem", cashier.ljust(32, "r"), msgspec.json.encode(body))
+        await till.send(3)
+    # when the manager of one looks
+    _, text = await browser.get("/held?store=12")
+    # then that store is there alone
+    assert ("Savka" in text, "coffee-Savka" in text, "Mira" in text) == (True, True, False)
+    [key] = re.findall(r'name="key" value="([^"]+)"', text)
+    assert [one.key for one in centre.read(lambda connection: review.held(connection, "12")).receipts] == [key]
+    # and stays there once something was said to be right
+    fields = {"token": await browser.token("/held?store=12"), "key": key, "store": "12"}
+    answer = await browser.post("/held/accept", fields)
+    assert answer.headers["Location"] == "/held?store=12"
+    # who looks at all has both
+    _, text = await browser.get("/held")
+    assert ("Savka" in text, "Mira" in text) == (True, True)
 
 
 async def test_a_register_is_let_in_by_a_picture(browser: Browser) -> None:

@@ -302,6 +302,19 @@ def test_a_cashier_who_gives_one_member_too_many_rewards_is_shown_and_no_sale_is
     assert shop.balance().confirmed == 1000 + 2000 - 4 * UNIT
 
 
+def test_who_gives_rewards_and_sells_nothing_is_in_the_report_of_their_store_alone(shop: Shop) -> None:
+    till = shop.till()
+    shop.sell(till, 1000, operator="Savka", store="12")
+    shop.redeem(till, UNIT, operator="Mira")
+
+    def report(store: str) -> dict[str, tuple[int, int]]:
+        rows = shop.read(lambda connection: cashiers.report(connection, NOON, store)).cashiers
+        return {row.cashier: (row.sales, row.rewards) for row in rows}
+
+    assert report("12") == report("") == {"Savka": (1, 0), "Mira": (0, 1)}
+    assert report("13") == {}
+
+
 def test_rewards_given_at_once_are_counted_one_by_one(shop: Shop) -> None:
     shop.write(lambda connection: limits.set_limits(connection, Limits(member=6), "as usual", NOON, "reward"))
     till = shop.till()

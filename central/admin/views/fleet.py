@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from central import fleet, releases, rings
 from central.admin.views.programs import HeldHere, held_by_device
-from central.admin.views.shown import ROWS_SHOWN, Zone
+from central.admin.views.shown import ROWS_SHOWN, Zone, names, natural
 from central.db import tables
 from central.fleet import HOURS, Hour, Trouble
 from central.fleet_rows import Known, known
@@ -132,8 +131,8 @@ def fleet_page(connection: Connection, wanted: Wanted, now: datetime) -> FleetPa
         as_of=Zone(connection).text(now),
         wanted=wanted,
         tally=_tally(in_service, now),
-        stores=_names(each.one.store for each in in_service),
-        versions=_names(each.one.version for each in in_service)[::-1],
+        stores=names(each.one.store for each in in_service),
+        versions=names(each.one.version for each in in_service)[::-1],
         rows=_rows(connection, chosen[:ROWS_SHOWN], now),
         found=len(chosen),
         releases=_releases(connection, now),
@@ -158,16 +157,7 @@ def _is_wanted(each: _Judged, wanted: Wanted) -> bool:
 
 def _place(each: _Judged) -> tuple[bool, list[str | int], list[str | int]]:
     """Problems first, then by store and register."""
-    return not each.troubles, _natural(each.one.store), _natural(each.one.register)
-
-
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(names), key=_natural))
-
-
-def _natural(name: str) -> list[str | int]:
-    """A key by which 2 comes before 10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    return not each.troubles, natural(each.one.store), natural(each.one.register)
 
 
 def _tally(in_service: Sequence[_Judged], now: datetime) -> Tally:

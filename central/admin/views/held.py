@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from central import cashiers, limits, review
-from central.admin.views.shown import ROWS_SHOWN, Zone
+from central import cashiers, devices, limits, review
+from central.admin.views.shown import ROWS_SHOWN, Zone, names
 from central.cashiers import CashierRow
 from loyalty.limits import Limits
 
@@ -36,8 +36,13 @@ class FlaggedRow(Struct, frozen=True, kw_only=True):
 
 
 class HeldPage(Struct, frozen=True, kw_only=True):
-    """`limits` are the sales within 24 hours that count without a look, `of_rewards` the rewards."""
+    """What there is to look at in one `store`, or in all of the `stores` where that is empty.
 
+    `limits` are the sales within 24 hours that count without a look, `of_rewards` the rewards.
+    """
+
+    store: str
+    stores: tuple[str, ...]
     receipts: tuple[HeldRow, ...]
     cashiers: tuple[CashierRow, ...]
     flagged: tuple[FlaggedRow, ...]
@@ -47,7 +52,7 @@ class HeldPage(Struct, frozen=True, kw_only=True):
     shown: int = ROWS_SHOWN
 
 
-def held_page(connection: Connection, now: datetime) -> HeldPage:
+def held_page(connection: Connection, now: datetime, store: str = "") -> HeldPage:
     zone = Zone(connection)
     rows = tuple(
         HeldRow(
@@ -60,11 +65,13 @@ def held_page(connection: Connection, now: datetime) -> HeldPage:
             because=one.because,
             with_sale=one.with_sale,
         )
-        for one in review.held(connection).receipts
+        for one in review.held(connection, store).receipts
     )
     return HeldPage(
+        store=store,
+        stores=names({*devices.stores_of(connection).values(), *filter(None, [store])}),
         receipts=rows,
-        cashiers=cashiers.report(connection, now - REPORTED).cashiers[:ROWS_SHOWN],
+        cashiers=cashiers.report(connection, now - REPORTED, store).cashiers[:ROWS_SHOWN],
         flagged=tuple(
             FlaggedRow(
                 at=zone.text(one.at),
@@ -74,7 +81,7 @@ def held_page(connection: Connection, now: datetime) -> HeldPage:
                 reward=one.reward,
                 problems=", ".join(one.problems),
             )
-            for one in cashiers.flagged(connection, now - REPORTED).rewards[:ROWS_SHOWN]
+            for one in cashiers.flagged(connection, now - REPORTED, store).rewards[:ROWS_SHOWN]
         ),
         limits=limits.in_force(connection).limits,
         of_rewards=limits.in_force(connection, "reward").limits,

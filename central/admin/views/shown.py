@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -28,3 +30,13 @@ def place_names(connection: Connection) -> dict[str, str]:
     columns = tables.devices.c
     rows = connection.execute(select(columns.id, columns.store, columns.register))
     return {row.id: f"{row.store} / {row.register}" for row in rows}
+
+
+def names(some: Iterable[str]) -> tuple[str, ...]:
+    """Each once, 2 before 10."""
+    return tuple(sorted(set(some), key=natural))
+
+
+def natural(name: str) -> list[str | int]:
+    """A key by which 2 comes before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
