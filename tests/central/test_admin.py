@@ -520,5 +520,6 @@ def read_code(page: str) -> str:
     draw = ImageDraw.Draw(picture)
     for x, y, length in re.findall(r"M(\d+) (\d+)h(\d+)v1", page):
         draw.line([(int(x) + 4, int(y) + 4), (int(x) + 3 + int(length), int(y) + 4)], fill=0)
-    (found,) = zxingcpp.read_barcodes(picture.resize((4 * size, 4 * size), Image.Resampling.NEAREST))
+    large = picture.resize((4 * size, 4 * size), Image.Resampling.NEAREST)
+    (found,) = (one for one in zxingcpp.read_barcodes(large) if one.format == zxingcpp.BarcodeFormat.QRCode)
     return str(found.text)

@@ -21,6 +21,7 @@ from msgspec import UNSET, Struct
 from sqlalchemy import Connection, delete, select, update
 
 from central import (
+    allowance_desk,
     allowances,
     backups,
     cards,
@@ -213,6 +214,19 @@ class SimulatedCentre:
                 self._trace.note("centre", f"{one.number} is of when it says")
                 self._write(partial(review.accept, key=one.key, counts_at=None, now=self._clock()))
             self._place()
+
+    def write_off(self, device: str) -> None:
+        """A person lets go of what a register that has told all cannot spend any more."""
+
+        def work(connection: Connection) -> None:
+            listed = allowance_desk.listed(connection, register=device)
+            dead = [one.allowance for one in listed.allowances if not one.is_live]
+            if dead:
+                self._trace.note("centre", f"{device[:6]} is written off")
+                allowance_desk.write_off(connection, dead, "of an epoch that ended", self._clock())
+
+        self._write(work)
+        self._place()
 
     def set_aside_ahead(self) -> None:
         """What its server does in between: points of members whose balance moved go where they shop."""

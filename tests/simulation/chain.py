@@ -20,6 +20,7 @@ from loyalty.identity import identified
 from loyalty.program import program_from_json
 from loyalty.receipt import Line, Original, Receipt
 from loyalty.reconcile import reconciled
+from loyalty.voucher_codes import stamp_card_id
 from sync.retry import Backoff
 from sync.store.purge_rows import ERASURES_THROUGH
 from tests.simulation.centre import SimulatedCentre
@@ -71,14 +72,19 @@ PROGRAM: Final = program_from_json(
             "rewards": [
                 {"id": "treat", "cost": 10, "discount_minor": 100, "offline": "allowance"},
                 {"id": "gift", "issued": True, "discount_minor": 100, "offline": "allowance"},
+                {"id": "tea", "cost": 10, "discount_minor": 100, "offline": "floor", "floor_points": 5},
+                {"id": "card", "stamps": "lines", "discount_minor": 100, "offline": "allowance"},
             ],
+            "stamps": [{"id": "lines", "every": 8}],
             "returns": {"policy": "reverse"},
         }
     )
 )
 
 
-TREAT, GIFT = PROGRAM.rewards
+TREAT, GIFT, TEA, CARD = PROGRAM.rewards
+# So many lines fill a card.
+CARD_OF: Final = PROGRAM.stamps[0].every
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +228,9 @@ class Chain:
         while self._loop.time() < ends:
             await asyncio.sleep(_SETS_ASIDE_S * self.plan.calm)
             if not self.centre.down:
+                for register in self.registers:
+                    if self.is_drained(register) and register.store and not register.store.reserved_redemptions():
+                        self.centre.write_off(register.machine.device)
                 self.centre.set_aside_ahead()
 
     async def customer(self, register: SimulatedRegister, chance: Random, guest: Guest | None = None) -> None:
@@ -320,6 +329,12 @@ class Chain:
     def lies_at(self, register: SimulatedRegister, voucher: str) -> bool:
         return register.store is not None and bool(register.store.leases(voucher))
 
+    @staticmethod
+    def _full_card(register: SimulatedRegister, code: str) -> str | None:
+        """Whoever has this code as the register knows them, by the id of their full card."""
+        known = register.store.member_by_code(code) if register.store is not None else None
+        return stamp_card_id(known.member, CARD.id) if known is not None else None
+
     def _voucher(self, register: SimulatedRegister, member: str, chance: Random) -> str | None:
         """What they show, if anything: their own, or one for whoever shows it, which a friend knows of too."""
         if chance.random() >= _SHOWS:
@@ -347,8 +362,11 @@ class Chain:
         """
         self._numbers += 1
         sale = f"S{self._numbers}"
-        if voucher is None:
-            reward = await register.redeem(code, TREAT, sale, times)
+        card = self._full_card(register, code)
+        if voucher is None and times == 1 and card is not None and self._numbers % 3 == 0:
+            reward = await register.show(code, card, CARD, sale)
+        elif voucher is None:
+            reward = await register.redeem(code, TEA if self._numbers % 3 == 1 else TREAT, sale, times)
         else:
             reward = await register.show(code, voucher, GIFT, sale)
         shown = self.centre.vouchers[voucher].name if voucher is not None else ""

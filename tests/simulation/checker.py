@@ -21,10 +21,11 @@ from sqlalchemy import Connection, Row, Table, select
 from central import allowances, devices
 from central.allowances import Drawn
 from central.db import tables
+from central.limits import OVER_LIMIT
 from loyalty.entry_rules import is_spent
 from loyalty.member import Member
 from tests.simulation.centre import HOLDS_ALL
-from tests.simulation.chain import Chain, Sold
+from tests.simulation.chain import CARD, CARD_OF, TEA, Chain, Sold
 from tests.simulation.disk import SimulatedStore
 from tests.simulation.register import number_of
 
@@ -48,7 +49,7 @@ class Fault:
 def faults(chain: Chain) -> list[Fault]:
     return [
         *(*_receipts(chain), *_riddles(chain), *_points(chain), *_rewards(chain), *_spending(chain)),
-        *(*_vouchers(chain), *_balances(chain)),
+        *(*_vouchers(chain), *_cards(chain), *_balances(chain), *_covered(chain)),
         *(*_people(chain), *_erased(chain), *_registers(chain), *_scopes(chain), *_marks(chain), *_herds(chain)),
     ]
 
@@ -225,13 +226,14 @@ def _spending(chain: Chain) -> Iterator[Fault]:
     the register was offline, after its member was erased.
     """
     twice = {clone.machine.device for clone in chain.clones}
+    erased = {known_as for ids in chain.people.erased.values() for known_as in ids}
     rows = _rows(chain, tables.redemptions)
     drawn: Counter[str] = Counter()
     for row in rows:
         for one in msgspec.json.decode(row.drawn, type=tuple[Drawn, ...]):
             drawn[one.allowance] += one.points
-        wrong = set(msgspec.json.decode(row.problems, type=tuple[str, ...])) - _TOLD_EARLY
-        if row.member in chain.people.erased:
+        wrong = set(msgspec.json.decode(row.problems, type=tuple[str, ...])) - _TOLD_EARLY - {OVER_LIMIT}
+        if row.member in erased:
             wrong.discard("closed_allowance")
         if wrong and row.device not in twice:
             yield Fault(about=row.key, what=f"reward {row.key} overspent: {', '.join(sorted(wrong))}")
@@ -262,6 +264,48 @@ def _vouchers(chain: Chain) -> Iterator[Fault]:
         held = chain.centre.database.read_now(partial(_held_of, voucher=voucher))
         if len(sales) + held > max(issued.uses, len(sales)):
             yield Fault(about=f" {issued.name} ", what=f"{uses} was given {len(sales)} times, and can be {held} more")
+
+
+def _cards(chain: Chain) -> Iterator[Fault]:
+    """No more full cards were given, or can be, than were filled, but by one disk that ran in two machines."""
+    means, ids = _means(chain), _ids(chain)
+    twice = {clone.machine.device for clone in chain.clones}
+    lines, given, cards = Counter[str](), Counter[str](), defaultdict[str, set[str]](set)
+    for sold in chain.sold:
+        if sold.member is not None and sold.returns is None:
+            lines[ids.get(sold.member, sold.member)] += len(sold.receipt.lines)
+    returned = {sold.returns for sold in chain.sold if sold.returns}
+    back = {sold.reward for sold in chain.sold if sold.reward and sold.receipt.key in returned}
+    for row in _rows(chain, tables.redemptions):
+        if row.reward == CARD.id and row.device not in twice:
+            member = means.get(row.member, row.member)
+            cards[member].add(row.voucher)
+            given[member] += row.key not in back
+    for member, some in sorted(cards.items()):
+        held = sum(chain.centre.database.read_now(partial(_held_of, voucher=one)) for one in some)
+        if given[member] + held > max(given[member], lines[member] // CARD_OF):
+            what = f"{member} had {given[member]} full cards of {lines[member]} lines, and can have {held} more"
+            yield Fault(about=member, what=what)
+        if given[member] * CARD_OF > lines[member]:
+            yield Fault(about=member, what=f"{member} was given {given[member]} full cards of {lines[member]} lines")
+
+
+def _covered(chain: Chain) -> Iterator[Fault]:
+    """Nobody spent more than they had, but for what goods that came back took of it, and what went by the balance."""
+    means, ids, twice = _means(chain), _ids(chain), {clone.machine.device for clone in chain.clones}
+    bound: Counter[str] = Counter()
+    of_key = {sold.receipt.key: sold for sold in chain.sold}
+    for sold in chain.sold:
+        sale = of_key[sold.returns] if sold.returns else sold
+        if sold.returns and sale.member is not None:
+            bound[ids.get(sale.member, sale.member)] += sum(_promised(chain, sale).values())
+    for row in _rows(chain, tables.redemptions):
+        goes_by_balance = row.reward == TEA.id and not msgspec.json.decode(row.drawn)
+        if goes_by_balance or row.device in twice:
+            bound[means.get(row.member, row.member)] += row.points
+    for row in _rows(chain, tables.balances):
+        if row.member not in means and row.confirmed + bound[row.member] < 0:
+            yield Fault(about=row.member, what=f"{row.member} overspent: {row.confirmed}, beyond {bound[row.member]}")
 
 
 def _held_of(connection: Connection, voucher: str) -> int:

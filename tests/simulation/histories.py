@@ -231,6 +231,11 @@ class History:
         other.machine.link.up = True
 
     async def _erased_while_off(self, name: str, register: SimulatedRegister) -> None:
+        # A centre that was restored meanwhile may have to hear of them again.
+        while self._chain.centre.member_of(card_of(name)) is None:
+            await asyncio.sleep(_LOOKS_S)
+            if not self._goes_on():
+                return
         register.is_off = True
         await register.die(power=True)
         self._chain.people.erased[name] = self._chain.centre.erase(card_of(name))

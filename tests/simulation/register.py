@@ -175,9 +175,9 @@ class SimulatedRegister:
         event = ScanEvent(scan=_RECOGNITION.parse(code), at=self.instant(), reader="simulated")
         taking = asyncio.get_running_loop().create_task(_kept(intake, event))
         await asyncio.wait({taking, agent}, return_when=asyncio.FIRST_COMPLETED, timeout=_PATIENCE_S)
-        if not taking.done():
+        if not taking.done() or taking.cancelled():
             taking.cancel()
-            return None
+            return None  # the agent ended in the middle of it
         shown = desk.serving()
         return True if taking.result() and shown is not None and shown.code == code else None
 
@@ -205,7 +205,7 @@ class SimulatedRegister:
             return None
         working = asyncio.get_running_loop().create_task(work(store))
         await asyncio.wait({working, agent}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        if not working.done() or working.cancelled():
             working.cancel()
             return None
         try:
