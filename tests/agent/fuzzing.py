@@ -46,6 +46,9 @@ def register() -> Iterator[MockReady]:
 
 def fuzz(folder: Path, *, seed: int, examples: int, phases: str) -> subprocess.CompletedProcess[str]:
     """Its findings, with exit code 1 where there are any; by who may ask everything."""
+    program = Path(sys.executable).with_name("st")
+    if not program.exists():
+        raise FileNotFoundError(f"{program} is not here: touch requirements/dev.txt, and make .venv/ready-dev")
     with register() as ready:
         control = read_control(Path(ready.config).parent)
         assert control is not None
@@ -58,7 +61,7 @@ def fuzz(folder: Path, *, seed: int, examples: int, phases: str) -> subprocess.C
         )
         return subprocess.run(
             [
-                *(str(Path(sys.executable).with_name("st")), "run", "openapi.json", "--url", ready.url),
+                *(str(program), "run", "openapi.json", "--url", ready.url),
                 *("--header", f"Authorization: Bearer {control.token}", "--seed", str(seed), "--phases", phases),
                 *("--max-examples", str(examples), "--exclude-checks", _NOT_CHECKED, "--no-color"),
             ],
