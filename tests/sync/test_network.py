@@ -156,6 +156,25 @@ async def test_a_centre_is_reached_through_a_proxy_and_still_only_the_pinned_one
     assert proxy.asked == [f"127.0.0.1:{listener.port}"]
 
 
+async def test_the_systems_proxy_is_taken_but_for_hosts_that_the_system_excepts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with listening(tmp_path, said(HEARD), made_at=NOW) as listener, proxying() as proxy:
+        # Given a proxy in the environment, and settings that say nothing of one
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with client_of(listener.url, listener.ca_pem, way=way_of("system", None)) as client:
+            assert await client.heartbeat(ALIVE) == HEARD
+        assert proxy.asked == [f"127.0.0.1:{listener.port}"]
+        # When the environment excepts the centre from it
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        async with client_of(listener.url, listener.ca_pem, way=way_of("system", None)) as client:
+            assert await client.heartbeat(ALIVE) == HEARD
+        # Then it is not asked again
+        assert len(proxy.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "words"), [(407, "USER:PASSWORD"), (403, "allow it there"), (502, r"does not let .* through")]
 )
