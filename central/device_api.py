@@ -11,7 +11,7 @@ import hashlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -53,6 +53,7 @@ from central.pace import ALONE_ENTRIES, MAX_CREDIT, Pace
 from central.routes import OPERATIONS, Operation
 from central.snapshots import Snapshots
 from sync.guesses import Guesses
+from sync.records import Entry
 from sync.signing import DEVICE_HEADER, MAX_ID_LENGTH, REQUEST_ID_HEADER, SignatureError, public_key_of, verify_request
 from sync.wire import (
     AllowancesRequest,
@@ -218,9 +219,15 @@ class DeviceApi:
     async def _applied(self, call: Call, batch: IngestRequest, now: datetime) -> Applied | problems.EpochFencedError:
         """In one transaction beside others; what would keep them waiting in small ones, so that they get in between."""
 
-        def work(part: IngestRequest) -> Work[Applied | problems.EpochFencedError]:
-            return lambda connection: ingest(
-                connection, call.device, part, request_id=call.request_id, fingerprint=call.fingerprint, now=now
+        def work(part: IngestRequest, behind: Sequence[Entry] = ()) -> Work[Applied | problems.EpochFencedError]:
+            return partial(
+                ingest,
+                device_id=call.device,
+                request=part,
+                behind=behind,
+                request_id=call.request_id,
+                fingerprint=call.fingerprint,
+                now=now,
             )
 
         if len(batch.entries) <= ALONE_ENTRIES:
@@ -230,7 +237,8 @@ class DeviceApi:
                 return await self._database.attempt(work(batch), Way.BESIDE)
         taken: list[Applied] = []
         for part in await asyncio.to_thread(parts_of, batch, ALONE_ENTRIES):
-            applied = await self._database.write(work(part), Way.BESIDE)
+            behind = batch.entries[part.first_seq - batch.first_seq + len(part.entries) :]
+            applied = await self._database.write(work(part, behind), Way.BESIDE)
             if isinstance(applied, problems.EpochFencedError):
                 return applied
             taken.append(applied)
@@ -505,7 +513,7 @@ async def _problems(
         return _refused(problems.MethodError("see /openapi.json for what this version answers"))
     except OperationalError as error:
         _log.error("database_failed", error=str(error.orig))
-        return _refused(problems.BusyError("nothing of this request was stored; send it again"))
+        return _refused(problems.BusyError("the centre's database failed; send it again, under the same id"))
     except (asyncio.CancelledError, web.HTTPException, ConnectionError):
         raise
     except Exception as error:  # noqa: BLE001 - the edge: whatever failed, the register hears one form

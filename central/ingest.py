@@ -117,9 +117,16 @@ def parts_of(batch: IngestRequest, entries: int) -> list[IngestRequest]:
 
 
 def ingest(
-    connection: Connection, device_id: str, request: IngestRequest, *, request_id: str, fingerprint: str, now: datetime
+    connection: Connection,
+    device_id: str,
+    request: IngestRequest,
+    *,
+    request_id: str,
+    fingerprint: str,
+    now: datetime,
+    behind: Sequence[Entry] = (),
 ) -> Applied | EpochFencedError:
-    """Apply a batch, all of it with its high-water mark or nothing.
+    """Apply a batch, all of it with its high-water mark or nothing. Of a part `behind` are the entries of the others.
 
     A fork is returned, not raised, so that its quarantined entries and the fenced epoch are committed.
     Raises RefusedError (and changes nothing) for everything else that is refused.
@@ -139,7 +146,7 @@ def ingest(
     stored = _stored(connection, request, mark)
     h = _hash_before(connection, device, request, mark)
     if request.prev_hash != h.hex():
-        return batch.fork(request.entries, f"the chain differs already at seq {request.first_seq - 1}")
+        return batch.fork((*request.entries, *behind), f"the chain differs already at seq {request.first_seq - 1}")
     repeated: list[tuple[Outcome, str | None]] = []
     for index, entry in enumerate(request.entries):
         h = chain_next(h, entry)
@@ -149,7 +156,7 @@ def ingest(
         elif known.h == h.hex():
             repeated.append((_outcome(entry.seq, known.code, known.detail), known.member))
         else:
-            return batch.fork(request.entries[index:], f"seq {entry.seq} is known with other content")
+            return batch.fork((*request.entries[index:], *behind), f"seq {entry.seq} is known with other content")
     taken = batch.keep()
     if taken:
         mark = _Mark(acked_through=request.entries[-1].seq, chain_hash=h.hex())
@@ -324,6 +331,9 @@ class _Batch:
                 fresh.give(self._connection, [one for _, one in plain], books.states(), self._now)
         except OperationalError:
             raise
+        except _ApartError:
+            give_way(self._connection)
+            return False
         except Exception as error:  # noqa: BLE001 - found out by whom it is applied again, one by one
             give_way(self._connection)
             _log.warning("plain_receipts_not_kept", device=self._device.id, error=type(error).__name__)

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from central.problems import BusyError
+
 # A batch of so many entries at most is what a till sold just now; more of them are a backlog.
 FRESH_ENTRIES: Final = 20
 # An answer to a backlog's batch should take about this long, whoever else waits: a register gives up after 10 s of
@@ -23,8 +25,10 @@ MIN_CREDIT: Final = 100
 # Backlogs that are taken in at the same time: while one waits for the database, the others have the one processor that
 # this process uses. The other writers are for fresh sales.
 BACKLOGS_AT_ONCE: Final = 3
-# Backlogs that may wait for their turn; who comes on top of them is told to pause.
+# Backlogs that wait for their turn before who comes on top of them is told to pause; and that may wait at all: each is
+# a body that is held, and would be answered after its register gave up.
 BACKLOGS_WAITING: Final = 32
+BACKLOGS_AT_MOST: Final = 48
 # What an entry is thought to take before the first was measured, and how much a new measurement counts: more where it
 # is slower, since entries that are no plain sales take ten times as long, and come many together.
 _ENTRY_S: Final = 0.001
@@ -43,10 +47,12 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self, entries: int) -> AsyncIterator[None]:
-        """A batch is taken in inside; one of a backlog waits until it is its turn."""
+        """A batch is taken in inside; one of a backlog waits for its turn. Raises BusyError for one too many."""
         if entries <= FRESH_ENTRIES:
             yield
             return
+        if self._backlogs >= BACKLOGS_AT_ONCE + BACKLOGS_AT_MOST:
+            raise BusyError("many registers send what they had queued; send this again later")
         self._backlogs += 1
         try:
             async with self._turns:

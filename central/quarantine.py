@@ -7,7 +7,7 @@ twice: what was applied under its key since is a duplicate. Another history of a
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from central import erasing, feed, folding, ledger, members, scopes
-from central.bodies import HANDLED
+from central.bodies import HANDLED, opened
 from central.db import tables
 from central.db.sets import among
 from central.devices import shared_devices
@@ -27,7 +27,7 @@ from central.redemptions import NOT_HERE
 from loyalty.receipt import AwareDatetime
 from loyalty.remedies import remedy_for
 from loyalty.undecodable import UNDECODABLE
-from sync.records import Entry, Salt
+from sync.records import AliasBody, ConsentBody, Entry, ProfileBody, RedeemBody, ReleaseBody, Salt
 
 # Entries that are applied again in one transaction.
 AGAIN = 2000
@@ -35,6 +35,9 @@ AGAIN = 2000
 MAX_LISTED = 200
 # What an update of the centre may have learnt to handle.
 _AWAIT_UPDATE = ("not_yet", "unknown_kind")
+# What is told of who or what was not here, and may come from another register.
+_AWAIT_OTHERS = (members.UNKNOWN_ID, NOT_HERE)
+_ABOUT_A_MEMBER = (ProfileBody, ConsentBody, AliasBody, RedeemBody)
 
 
 class NotWaitingError(Exception):
@@ -83,11 +86,11 @@ class Body(Struct, frozen=True, kw_only=True):
     body: Raw
 
 
-class _About(Struct, frozen=True):
-    """Of a body, whom it is about, or which redemption."""
+class Ripe(Struct, frozen=True, kw_only=True):
+    """Of the entries that were looked through those to try again; `through` is the last, None where none is left."""
 
-    member: str = ""
-    target: str = ""
+    items: tuple[int, ...]
+    through: int | None
 
 
 class Again(Struct, frozen=True, kw_only=True):
@@ -95,9 +98,6 @@ class Again(Struct, frozen=True, kw_only=True):
 
     applied: int
     waiting: int
-
-
-NOTHING = Again(applied=0, waiting=0)
 
 
 def listed(connection: Connection, after: int = 0) -> Listed:
@@ -126,15 +126,23 @@ def retry(connection: Connection, now: datetime, items: Collection[int] = ()) ->
     return _apply(connection, query.where(columns.id.in_(tuple(items))) if items else query, now)
 
 
-def retry_what_may(connection: Connection, now: datetime) -> Again:
-    """Apply what waited for a version that handles its kind, for one machine to be left, or for a member who joined
-    since, AGAIN at once.
+def ripe(connection: Connection, after: int) -> Ripe:
+    """What waited for a version that handles its kind, for one machine to be left, or for what another register told
+    since: of the oldest AGAIN with a number beyond `after`.
+
+    Of who joined at one register another may tell first, as when all send again to a centre that was restored.
     """
     columns = tables.quarantine.c
     learnt = and_(columns.reason.in_(_AWAIT_UPDATE), columns.kind.in_(tuple(HANDLED)))
     released = and_(columns.reason == ON_HOLD, _not_on_hold(connection))
-    known = columns.id.in_(_known_by_now(connection))
-    return _apply(connection, _waiting().where(or_(learnt, released, known)), now)
+    to_come = columns.detail.in_(_AWAIT_OTHERS)
+    query = _waiting().where(columns.id > after, or_(learnt, released, to_come))
+    rows = connection.execute(query.order_by(columns.id).limit(AGAIN)).all()
+    known = _known_by_now(connection, [row for row in rows if row.detail in _AWAIT_OTHERS])
+    return Ripe(
+        items=tuple(row.id for row in rows if row.detail not in _AWAIT_OTHERS or row.id in known),
+        through=rows[-1].id if rows else None,
+    )
 
 
 def bring_body(connection: Connection, item: int, document: bytes, now: datetime) -> Again:
@@ -211,22 +219,18 @@ def _apply(connection: Connection, query: Any, now: datetime) -> Again:
     return Again(applied=applied, waiting=len(rows) - applied)
 
 
-def _known_by_now(connection: Connection) -> list[int]:
-    """Of the oldest AGAIN about an id that nobody had, or a redemption that was not here, those whose is here by now.
-
-    Of who joined at one register another may tell first, as when all send again to a centre that was restored.
-    """
-    columns, redemptions = tables.quarantine.c, tables.redemptions.c
-    query = _waiting().where(columns.detail.in_((members.UNKNOWN_ID, NOT_HERE))).order_by(columns.id).limit(AGAIN)
-    about = {row.id: _about(msgspec.json.decode(row.raw, type=Entry)) for row in connection.execute(query)}
-    meant = members.meant(connection, (one.member for one in about.values()))
-    given = among(redemptions.key, {one.target for one in about.values()})
-    keys = set(connection.execute(select(redemptions.key).where(given)).scalars()) if about else set()
-    return [item for item, one in about.items() if one.member in meant or one.target in keys]
-
-
-def _about(entry: Entry) -> _About:
-    return _About() if entry.body is UNSET else msgspec.json.decode(entry.body, type=_About)
+def _known_by_now(connection: Connection, rows: Sequence[Row[Any]]) -> set[int]:
+    """Of entries about an id that nobody had, or a redemption that was not here, those whose is here by now."""
+    bodies = {row.id: opened(msgspec.json.decode(row.raw, type=Entry)) for row in rows}
+    whom = {item: body.member for item, body in bodies.items() if isinstance(body, _ABOUT_A_MEMBER)}
+    which = {item: body.target for item, body in bodies.items() if isinstance(body, ReleaseBody)}
+    meant = members.meant(connection, set(whom.values()))
+    keys = tables.redemptions.c.key
+    given = set(connection.execute(select(keys).where(among(keys, set(which.values())))).scalars()) if which else set()
+    return {
+        *(item for item, member in whom.items() if member in meant),
+        *(item for item, target in which.items() if target in given),
+    }
 
 
 def _not_on_hold(connection: Connection) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -147,8 +147,14 @@ class Server:
             await asyncio.to_thread(self._folder.note_serving, devices_at, admin_at)
             await self._apply_what_may(database)
             await sequencer.place()
-            upkeep = asyncio.create_task(self._upkeep(database, sequencer, live, tls))
-            stack.push_async_callback(_cancelled, upkeep)
+            works = (
+                self._upkeep(database, tls),
+                _again_and_again(partial(_tell_news, database, sequencer, live)),
+                _again_and_again(partial(_shut_revoked, database, live)),
+            )
+            upkeep = [asyncio.create_task(work) for work in works]
+            for task in upkeep:
+                stack.push_async_callback(_cancelled, task)
             alerting = asyncio.create_task(Alerting(self._folder, database, self._clock).run())
             stack.push_async_callback(_cancelled, alerting)
             link = await pages.one_time_link()
@@ -156,14 +162,13 @@ class Server:
             _log.info("serving", device_api=str(devices_at), admin=str(admin_at))
             stopped = asyncio.create_task(stop.wait())
             stack.push_async_callback(_cancelled, stopped)
-            await asyncio.wait({stopped, upkeep}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopped, *upkeep}, return_when=asyncio.FIRST_COMPLETED)
             _log.info("stopping")
-            if upkeep.done():
-                upkeep.result()
+            for task in upkeep:
+                if task.done():
+                    task.result()
 
-    async def _upkeep(
-        self, database: Database, sequencer: Sequencer, live: LiveConnections, tls: ssl.SSLContext
-    ) -> None:
+    async def _upkeep(self, database: Database, tls: ssl.SSLContext) -> None:
         """What no request asks for. A busy or full database is tried again; anything else ends `serve`."""
         mature, plan, forget, renew, let_go, release = (
             _Every(span, self._clock())
@@ -187,19 +192,23 @@ class Server:
                     await _let_go(database, self._clock)
                 if release.due(self._clock()):
                     await self._release(database)
-                await sequencer.place_if_any()
-                await tell_of_allowances(database, live)
-                await _shut_revoked(database, live)
             except OperationalError as error:
                 _log.error("upkeep_failed", error=str(error.orig))
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _apply_what_may(self, database: Database) -> None:
-        """Apply what was set aside for a reason that is gone: an older version, two machines under one identity."""
-        while (
-            again := await database.write(lambda connection: quarantine.retry_what_may(connection, self._clock()))
-        ) != quarantine.NOTHING:
-            _log.info("quarantine_applied", applied=again.applied, waiting=again.waiting)
+        """Apply what was set aside for a reason that is gone: an older version, two machines under one identity.
+
+        All that waits is looked through once; what waits for something that this brings has its turn the next time.
+        """
+        through: int | None = 0
+        while through is not None:
+            found = await database.read(partial(quarantine.ripe, after=through))
+            if found.items:
+                retry = partial(quarantine.retry, now=self._clock(), items=found.items)
+                again = await database.write(retry)
+                _log.info("quarantine_applied", applied=again.applied, waiting=again.waiting)
+            through = found.through
 
     async def _mature(self, database: Database) -> None:
         """Confirm what is no longer pending, in transactions that leave room for others between them."""
@@ -280,6 +289,21 @@ async def _let_go(database: Database, clock: Clock) -> None:
     """Members leave the scopes of stores that have not seen them, a bounded number in a transaction."""
     while await database.write(lambda connection: scopes.let_go(connection, clock())):
         pass
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    """What must not wait for the upkeep, which may take long. A busy or full database is tried again."""
+    while True:
+        try:
+            await work()
+        except OperationalError as error:
+            _log.error("upkeep_failed", error=str(error.orig))
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _tell_news(database: Database, sequencer: Sequencer, live: LiveConnections) -> None:
+    await sequencer.place_if_any()
+    await tell_of_allowances(database, live)
 
 
 async def _shut_revoked(database: Database, live: LiveConnections) -> None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from aiohttp import ClientSession
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from central import feed, ledger, limits, operations, scopes
+from central import feed, ledger, limits, operations, quarantine, scopes
 from central.certificates import ca_sha256
 from central.db.database import Database, Work
 from central.db.dialects import Way
@@ -83,6 +84,15 @@ class RunningCentre:
 
     def write(self, work: Work[Any]) -> Any:
         return self.database.write_now(work)
+
+    def apply_what_may(self) -> int:
+        """Looks once through what was set aside, as the server does; how many entries have an effect since."""
+        applied, through = 0, 0
+        while (found := self.read(partial(quarantine.ripe, after=through))).through is not None:
+            if found.items:
+                applied += self.write(partial(quarantine.retry, now=self.clock(), items=found.items)).applied
+            through = found.through
+        return applied
 
     def place(self, now: datetime) -> feed.Placed:
         """Places changes as the server does, which may be at it at the same moment."""

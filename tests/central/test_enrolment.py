@@ -155,12 +155,12 @@ async def test_machines_that_alternate_are_on_hold_and_shown_until_one_is_enroll
     counted = centre.points("m1")
     assert counted < 130
     assert centre.read(quarantine.listed).reasons["shared_identity"] == 13 - counted // 10
-    assert centre.write(lambda c: quarantine.retry(c, NOON)) == quarantine.NOTHING
+    assert centre.write(lambda c: quarantine.retry(c, NOON)) == quarantine.Again(applied=0, waiting=0)
     # When one of them is enrolled anew
     anew = Till(twin.url, centre.folder.ca_certificate.read_text(), centre.session)
     await anew.enrol(parse_code(centre.code("4")).token, replaces=twin.device)
     # Then all of it counts, once, and both go on
-    centre.write(lambda c: quarantine.retry_what_may(c, NOON))
+    centre.apply_what_may()
     assert centre.points("m1") == 130
     assert _shared(centre) == [False, False]
     await anew.open_epoch()
@@ -177,7 +177,7 @@ async def test_a_machine_that_is_gone_is_released_by_a_person(centre: RunningCen
         await _sells(centre, till if number % 2 else twin, number)
     assert centre.write(lambda c: devices.release(c, till.device, NOON))
     assert not centre.write(lambda c: devices.release(c, till.device, NOON))
-    centre.write(lambda c: quarantine.retry_what_may(c, NOON))
+    centre.apply_what_may()
     await _sells(centre, till, 8)
     assert centre.points("m1") == 80
 

@@ -246,7 +246,7 @@ def on_hold(centre: RunningCentre, till: Till) -> None:
 def released(centre: RunningCentre, till: Till) -> None:
     """One machine is left, and what waited for that is applied."""
     assert centre.write(lambda c: devices.release(c, till.device, centre.clock()))
-    centre.write(lambda c: quarantine.retry_what_may(c, centre.clock()))
+    centre.apply_what_may()
 
 
 def other(number: int, **facts: Any) -> Receipt:

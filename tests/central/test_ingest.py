@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from central import device_api
 from central.db import tables
 from central.ingest import ingest
 from central.pace import ALONE_ENTRIES
@@ -132,6 +133,25 @@ async def test_a_fork_is_set_aside_and_the_resend_counts_once(centre: RunningCen
     answer = await till.sell(receipt(4, code="TS0001"), receipt(3, code="TS0001"))
     assert [outcome.code for outcome in answer.outcomes] == ["accepted", "duplicate"]
     assert centre.points("m1") == 40
+
+
+async def test_a_fork_is_set_aside_whole_however_long_it_is(
+    centre: RunningCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch that is taken in by parts, of which the first finds the fork
+    monkeypatch.setattr(device_api, "ALONE_ENTRIES", 2)
+    till = await centre.till()
+    await till.sell(receipt(1, code="TS0001"))
+    till.sent, till.hashes = [], []
+    for number in range(2, 8):
+        till.attach(receipt(number).key, "TS0001")
+    # When it comes
+    with pytest.raises(RefusedError) as refused:
+        await till.send(1)
+    # Then all of the other history is kept, in sight
+    assert refused.value.status == 410
+    aside = centre.read(lambda connection: connection.execute(tables.quarantine.select()).all())
+    assert sorted((one.reason, one.seq) for one in aside) == [("fork", seq) for seq in range(1, 7)]
 
 
 async def test_a_chain_that_differs_before_the_batch_is_a_fork(centre: RunningCentre) -> None:

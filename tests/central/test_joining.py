@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,7 +30,7 @@ from sync.records import (
     ToldValue,
 )
 from sync.wire import Outcome
-from tests.central.conftest import RunningCentre, refuse_changes
+from tests.central.conftest import RunningCentre, refuse_changes, serving
 from tests.central.till import NOON, Till, receipt
 
 PHONE = "+381 64 123 4567"
@@ -261,10 +263,10 @@ async def test_what_comes_ahead_of_its_members_join_counts_as_soon_as_that_is_th
     [redeemed, _] = early.sent
     told_early.append(await outcome(early, "release", ReleaseBody(target=redeemed.key)))
     assert {one.code for one in told_early} == {"quarantined"}
-    assert centre.write(lambda c: quarantine.retry_what_may(c, NOON)) == quarantine.NOTHING
+    assert centre.apply_what_may() == 0
     # When the join comes
     await outcome(late, "join", join())
-    while centre.write(lambda c: quarantine.retry_what_may(c, NOON)) != quarantine.NOTHING:
+    while centre.apply_what_may():
         pass
     # Then nobody has to do anything: all three have their effect
     assert centre.read(quarantine.listed).items == ()
@@ -286,3 +288,38 @@ async def test_what_a_merged_member_bought_shows_in_the_others_row(centre: Runni
     # Then it waits for the row that shows it, which is there, and not for the other's going
     [shown] = [change.pos for change in (await till.changes()).changes if change.member == "m1"]
     assert sold.pos == shown
+
+
+async def test_what_a_newer_register_adds_to_a_body_is_passed_over_when_that_is_tried_again(data: Path) -> None:
+    async with serving(data) as centre:
+        # Given a release and an edit of what is not here, with keys that nobody knows yet but others use
+        till = await centre.till()
+        release = {"target": "nothing", "because": "", "member": {"code": "TS0001"}}
+        edit = {"member": "p-9", "fields": {}, "target": {"of": "another version"}}
+        known = {"target": "nothing", "because": "", "member": "m1"}
+        for kind, body in (("release", release), ("profile", edit), ("release", known)):
+            till.entry(kind, secrets.token_hex(8), msgspec.json.encode(body))
+        assert {one.code for one in (await till.send(1)).outcomes} == {"quarantined"}
+        # When it is looked through
+        assert centre.apply_what_may() == 0
+        assert len(centre.read(quarantine.listed).items) == 3
+    # Then the centre serves on, and starts again
+    async with serving(data) as centre:
+        assert centre.read(lambda c: quarantine.ripe(c, 0)).items == ()
+
+
+async def test_what_may_be_applied_is_found_behind_however_much_that_may_not(
+    centre: RunningCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "AGAIN", 3)
+    # Given edits of many whom nobody knows, and behind them one of somebody who joins later at another register
+    early, late = await centre.till("1"), await centre.till("2")
+    for number in range(7):
+        await outcome(early, "profile", ProfileBody(member=f"nobody-{number}", fields={"language": told("sl")}))
+    await outcome(early, "profile", ProfileBody(member="p-1", fields={"language": told("sl")}))
+    await outcome(late, "join", join())
+    # When all that waits was looked through once
+    assert centre.apply_what_may() == 1
+    # Then hers has its effect
+    assert row(centre, "p-1").language == "sl"
+    assert len(centre.read(quarantine.listed).items) == 7

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from central.pace import (
     ANSWER_S,
+    BACKLOGS_AT_MOST,
     BACKLOGS_AT_ONCE,
     BACKLOGS_WAITING,
     FRESH_ENTRIES,
@@ -13,6 +16,7 @@ from central.pace import (
     MIN_CREDIT,
     Pace,
 )
+from central.problems import BusyError
 
 
 class Clock:
@@ -76,3 +80,19 @@ async def test_a_crowd_is_told_to_pause_but_not_who_has_a_sale_or_two() -> None:
     end.set()
     await asyncio.gather(*tasks)
     assert pace.credit(MAX_CREDIT) == MAX_CREDIT
+
+
+async def test_no_more_backlogs_wait_than_can_be_held() -> None:
+    pace = Pace(Clock())
+    end, tasks = await _full(pace, BACKLOGS_AT_ONCE + BACKLOGS_AT_MOST)
+
+    with pytest.raises(BusyError, match="send this again later"):
+        async with pace.turn(MAX_CREDIT):
+            pass
+    async with asyncio.timeout(5), pace.turn(FRESH_ENTRIES):
+        pass
+
+    end.set()
+    await asyncio.gather(*tasks)
+    async with asyncio.timeout(5), pace.turn(MAX_CREDIT):
+        pass

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from central import quarantine, scopes
 from central.cli import app
 from central.db import tables
-from central.quarantine import NOTHING, Again, Body, BodyRefusedError
+from central.quarantine import Again, Body, BodyRefusedError
 from sync.records import Entry
 from tests.central.conftest import RunningCentre, serving
 from tests.central.till import NOON, Till, receipt
@@ -117,7 +117,7 @@ async def test_what_a_version_did_not_know_is_applied_by_itself_after_the_update
         await till.send(1)
         assert centre.points("m1") == 0
         # And as long as it stays unknown nothing is tried
-        assert centre.write(lambda c: quarantine.retry_what_may(c, NOON)) == NOTHING
+        assert centre.apply_what_may() == 0
         # When a version starts that handles it
         _known_later(centre, "receipt")
     async with serving(data) as centre:

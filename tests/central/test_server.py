@@ -15,9 +15,10 @@ import pytest
 from aiohttp import WSMsgType, web
 from sqlalchemy import Connection
 
-from central import ledger
+from central import devices, ledger
 from central.certificates import RENEW_BEFORE, SERVER_LIFE
 from central.db import tables
+from central.db.database import Database
 from central.devices import REQUEST_IDS_KEPT
 from central.folder import DataFolder
 from central.live import LiveConnection, LiveConnections
@@ -103,6 +104,29 @@ async def test_a_live_connection_needs_a_signature(centre: RunningCentre) -> Non
     till = await centre.till()
     status, _ = await till.request("GET", "/v1/live", b"", headers={"Tillside-Device": till.device})
     assert status == 401
+
+
+async def test_a_revoked_register_is_shut_out_while_the_upkeep_is_at_long_work(
+    centre: RunningCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an upkeep that will not come to an end
+    busy = asyncio.Event()
+
+    async def long_work(_server: Server, _database: Database) -> None:
+        busy.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Server, "_mature", long_work)
+    till = await centre.till()
+    socket = await till.live()
+    assert (await socket.receive()).type == WSMsgType.TEXT
+    centre.clock.now += MATURE_EVERY
+    await busy.wait()
+    # When the register is revoked
+    centre.write(lambda connection: devices.revoke(connection, till.device, NOON))
+    # Then its live connection is shut all the same
+    async with asyncio.timeout(10):
+        assert (await socket.receive()).type in ENDED
 
 
 async def test_what_another_process_committed_is_placed_at_start(data: Path) -> None:

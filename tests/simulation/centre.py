@@ -199,8 +199,14 @@ class SimulatedCentre:
                 devices.release(connection, device, self._clock())
 
         self._write(work)
-        while self._write(lambda connection: quarantine.retry_what_may(connection, self._clock())).applied:
-            self._place()
+        applied = 1
+        while applied:
+            applied, through = 0, 0
+            while (found := self._read(partial(quarantine.ripe, after=through))).through is not None:
+                if found.items:
+                    applied += self._write(partial(quarantine.retry, now=self._clock(), items=found.items)).applied
+                    self._place()
+                through = found.through
 
     def apply_again(self) -> None:
         """A person applies what waits: of a member whose register told of them later, once a centre was restored."""
