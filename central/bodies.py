@@ -5,6 +5,7 @@ Looks at one entry alone, never at the database. Never says what becomes of it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import get_args
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from central import events
 from loyalty.program import MAX_NAME_CHARS
+from loyalty.receipt import MAX_FOUND_BY_CHARS, overlong
 from loyalty.undecodable import UNDECODABLE
 from sync.records import (
     AliasBody,
@@ -88,6 +90,8 @@ def opened(entry: Entry) -> Body | Fault:
         return Fault(reason="unknown_kind", detail="this kind is not known here; is the centre older?")
     if entry.digest:
         return Fault(reason="digest_only", detail="too large for the way here: its register sent its digest")
+    if len(entry.key) > MAX_FOUND_BY_CHARS:
+        return _too_long("the entry's key")
     text = entry.json
     if _NUL_ESCAPED in text and _NUL.search(text):
         return Fault(reason="unreadable", detail="the body holds a NUL, which not every database keeps")
@@ -95,8 +99,42 @@ def opened(entry: Entry) -> Body | Fault:
         body = msgspec.json.decode(text, type=expected)
     except UNDECODABLE as error:
         return Fault(reason="unreadable", detail=f"the body cannot be read: {error}")
+    long = _overlong(body)
+    if long is not None:
+        return _too_long(long)
     unfit = _unfit(entry, body)
     return body if unfit is None else Fault(reason="unreadable", detail=unfit)
+
+
+def kept_key(key: str) -> str:
+    """The key of an entry as it is found by; one that is too long is by its digest, the entry itself has it whole."""
+    return key if len(key) <= MAX_FOUND_BY_CHARS else f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _too_long(what: str) -> Fault:
+    return Fault(reason="out_of_bounds", detail=f"{what} is longer than {MAX_FOUND_BY_CHARS} characters")
+
+
+def _overlong(body: Body) -> str | None:
+    """Where a text stands that is too long to be found by; of the others their shapes say how long they may be."""
+    match body:
+        case ReceiptBody():
+            where = overlong(body.receipt)
+            return None if where is None else f"receipt.{where}"
+        case CorrectBody():
+            where = overlong(body.reading.receipt)
+            return "target" if _is_long(body.target) else None if where is None else f"reading.receipt.{where}"
+        case AttachBody():
+            return "target" if _is_long(body.target) else "member.code" if _is_long(body.member.code) else None
+        case SignalBody():
+            return "member.code" if body.member and _is_long(body.member.code) else None
+        case ReleaseBody():
+            return "target" if _is_long(body.target) else None
+    return None
+
+
+def _is_long(text: str) -> bool:
+    return len(text) > MAX_FOUND_BY_CHARS
 
 
 def _unfit(entry: Entry, body: Body) -> str | None:

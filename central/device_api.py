@@ -24,7 +24,6 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from central import (
     cards,
@@ -42,7 +41,7 @@ from central import (
 )
 from central.clock import Clock
 from central.db.database import Database, Work
-from central.db.dialects import GiveWayError, Way
+from central.db.dialects import GiveWayError, Way, database_failed
 from central.devices import Device, Randomness
 from central.feed import Sequencer
 from central.ingest import Applied, ingest, parts_of
@@ -137,11 +136,18 @@ class DeviceApi:
     def _endpoint(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         if not operation.signed:
             unsigned: Callable[[web.Request], Awaitable[web.StreamResponse]] = getattr(self, operation.id)
-            return unsigned
+
+            async def anybodys(request: web.Request) -> web.StreamResponse:
+                _refuse_nul(request)
+                return await unsigned(request)
+
+            return anybodys
         handler: Callable[[Call], Awaitable[web.StreamResponse]] = getattr(self, operation.id)
 
         async def signed(request: web.Request) -> web.StreamResponse:
-            return await handler(await self._verified(request, operation.max_body_bytes))
+            call = await self._verified(request, operation.max_body_bytes)
+            _refuse_nul(request)
+            return await handler(call)
 
         return signed
 
@@ -452,6 +458,12 @@ def ingested(connection: Connection, applied: Applied, now: datetime, credit: in
     )
 
 
+def _refuse_nul(request: web.Request) -> None:
+    """Nothing has a name with a NUL, for which neither PostgreSQL nor a folder can be asked."""
+    if any("\0" in part for part in request.match_info.values()):
+        raise problems.NotFoundError("a name without a NUL is under this address")
+
+
 async def _read_body(request: web.Request, limit: int) -> bytes:
     """At most `limit` bytes; refused by its length where one is given."""
     too_large = problems.TooLargeError(f"send at most {limit} bytes in one request")
@@ -511,12 +523,12 @@ async def _problems(
         return _refused(problems.NotFoundError("see /openapi.json for what this version answers"))
     except web.HTTPMethodNotAllowed:
         return _refused(problems.MethodError("see /openapi.json for what this version answers"))
-    except OperationalError as error:
-        _log.error("database_failed", error=str(error.orig))
-        return _refused(problems.BusyError("the centre's database failed; send it again, under the same id"))
     except (asyncio.CancelledError, web.HTTPException, ConnectionError):
         raise
     except Exception as error:  # noqa: BLE001 - the edge: whatever failed, the register hears one form
+        if database_failed(error):
+            _log.error("database_failed", error=str(getattr(error, "orig", "")))
+            return _refused(problems.BusyError("the centre's database failed; send it again, under the same id"))
         _log.error("request_failed", path=request.match_info.route.resource, error=type(error).__name__)
         return _refused(problems.BrokenError("the failure is in the centre's log; send the request again later"))
 

@@ -6,6 +6,7 @@ Owns who may talk to the device API. Never sees what a register sends in its ent
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -20,6 +21,7 @@ from central.db import tables
 from central.fleet import counted
 from central.problems import DeviceRevokedError, RequestIdReusedError, TokenRefusedError
 from sync.records import chain_start
+from sync.signing import MAX_ID_LENGTH
 from sync.wire import MAX_ANNOUNCED, EnrolRequest, EpochRequest, Facts, HeartbeatRequest, HeldProgram
 
 Randomness = Callable[[int], bytes]
@@ -42,6 +44,8 @@ MAX_SHARED = 16
 # A register repeats a request within seconds. A heartbeat replayed after this could change the shown queue depth, until
 # the next honest one half a minute later, and nothing else: entries have their chain, epochs their own request id.
 REQUEST_IDS_KEPT = timedelta(hours=1)
+# Visible ASCII without `"` and `\`.
+_ID = re.compile(rf"[!#-\[\]-~]{{1,{MAX_ID_LENGTH}}}")
 
 
 class NotInServiceError(ValueError):
@@ -186,7 +190,8 @@ def _literal(pattern: str) -> str:
 
 
 def find_device(connection: Connection, device_id: str) -> Device | None:
-    row = connection.execute(select(tables.devices).where(tables.devices.c.id == device_id)).one_or_none()
+    query = select(tables.devices).where(tables.devices.c.id == device_id)
+    row = connection.execute(query).one_or_none() if is_id(device_id) else None
     return None if row is None else _device(row)
 
 
@@ -341,6 +346,11 @@ def shared_devices(connection: Connection, device: str | None = None) -> frozens
     return frozenset(connection.execute(query if device is None else query.where(epochs.device == device)).scalars())
 
 
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a device or an epoch; no database is asked for what cannot, such as a NUL."""
+    return _ID.fullmatch(text) is not None
+
+
 def is_live(connection: Connection, device: str, epoch: str) -> bool:
     """Whether a device may go on in this epoch."""
     return mark_of(connection, device, epoch) is not None
@@ -352,7 +362,7 @@ def mark_of(connection: Connection, device: str, epoch: str) -> int | None:
     query = select(epochs.acked_through).where(
         epochs.epoch == epoch, epochs.device == device, epochs.closed_at.is_(None)
     )
-    return connection.execute(query).scalar_one_or_none()
+    return connection.execute(query).scalar_one_or_none() if is_id(epoch) else None
 
 
 def live_epochs(connection: Connection) -> frozenset[tuple[str, str]]:
@@ -462,11 +472,11 @@ def _epoch_note(connection: Connection, device: Device, request: EpochRequest) -
         return None
     if request.previous is UNSET:
         return "opened without naming the epoch before it: the register lost its store, or was cloned"
-    before = connection.execute(
-        select(tables.epochs.c.acked_through, tables.epochs.c.chain_hash, tables.epochs.c.opened_at).where(
-            tables.epochs.c.epoch == request.previous, tables.epochs.c.device == device.id
-        )
-    ).one_or_none()
+    epochs = tables.epochs.c
+    query = select(epochs.acked_through, epochs.chain_hash, epochs.opened_at).where(
+        epochs.epoch == request.previous, epochs.device == device.id
+    )
+    before = connection.execute(query).one_or_none() if is_id(request.previous) else None
     if before is None:
         return "names an epoch before it that this centre does not know"
     if before.opened_at < _newest_used(connection, device):

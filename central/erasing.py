@@ -108,6 +108,12 @@ def erasures_after(connection: Connection, number: int, epoch: str, limit: int =
     )
 
 
+def every(connection: Connection) -> list[Erasure]:
+    """All erasures, in the order of their numbers."""
+    table = tables.erasures
+    return [_erasure(row) for row in connection.execute(select(table).order_by(table.c.number))]
+
+
 def newest(connection: Connection) -> int:
     """The number of the newest erasure, 0 before the first."""
     return int(connection.execute(select(func.coalesce(func.max(tables.erasures.c.number), 0))).scalar_one())

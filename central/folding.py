@@ -17,11 +17,11 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, delete, func, insert, select, union_all
-from sqlalchemy.exc import OperationalError
 
 from central import feed, ledger, programs, spent, states, variances, vouchers
 from central import members as roll
 from central.db import tables
+from central.db.dialects import database_failed
 from central.spent import Standing
 from central.states import Carried
 from central.variances import Compared, compared
@@ -303,9 +303,9 @@ def _written(connection: Connection, done: Mapping[str, _Done], now: datetime) -
     try:
         with connection.begin_nested():
             _write(connection, done, now)
-    except OperationalError:
-        raise
-    except Exception as error:  # noqa: BLE001 - found out one by one
+    except Exception as error:  # found out one by one
+        if database_failed(error):
+            raise
         if len(done) == 1:
             return dict.fromkeys(done, _broken(error))
         undone: dict[str, str] = {}

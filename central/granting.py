@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
@@ -53,6 +54,8 @@ def ask(
         raise EpochFencedError("open a new epoch with POST /v1/epochs and ask for allowances of that")
     if request.after > MAX_NUMBER:
         raise UnreadableError("$.after is no number that a centre gave")
+    if b"\\u0000" in msgspec.json.encode(request):
+        raise UnreadableError("a NUL is in no id, and not every database keeps one")
     _raise_number(connection, device.id, request.after)
     touched: set[str] = set()
     if request.held is not UNSET:

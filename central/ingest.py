@@ -16,7 +16,6 @@ import structlog
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
-from sqlalchemy.exc import OperationalError
 
 from central import (
     cards,
@@ -33,12 +32,12 @@ from central import (
     scopes,
 )
 from central.addressed import Addressed, id_in, with_body
-from central.bodies import Body, Fault, Spending, Telling, opened
+from central.bodies import Body, Fault, Spending, Telling, kept_key, opened
 from central.cards import CardError
 from central.db import tables
-from central.db.dialects import give_way
+from central.db.dialects import database_failed, give_way
 from central.db.sets import insert_rows
-from central.devices import Device, close_epoch, device_of, first_use, is_shared, locked_device
+from central.devices import Device, close_epoch, device_of, first_use, is_id, is_shared, locked_device
 from central.fresh import Books, FreshReceipt, Placed, Sale
 from central.item_maps import Maps
 from central.problems import EpochFencedError, SequenceGapError, UnreadableError, WrongDeviceError
@@ -131,13 +130,13 @@ def ingest(
     A fork is returned, not raised, so that its quarantined entries and the fenced epoch are committed.
     Raises RefusedError (and changes nothing) for everything else that is refused.
     """
-    device = locked_device(connection, device_id)
-    if request.device != device.id:
-        raise WrongDeviceError("sign with the key of the device that the body names")
     if any(entry.seq != request.first_seq + index for index, entry in enumerate(request.entries)):
         raise UnreadableError("$.entries[…].seq must count up from first_seq by one")
     if any("\0" in f"{entry.key}{entry.kind}{entry.hlc}" for entry in request.entries):
         raise UnreadableError("$.entries[…] has a NUL in key, kind or hlc, which not every database keeps")
+    device = locked_device(connection, device_id)
+    if request.device != device.id:
+        raise WrongDeviceError("sign with the key of the device that the body names")
     mark = _live_mark(connection, device, request.epoch)
     first_use(connection, device.id, request_id, fingerprint, now)
     if request.first_seq > mark.acked_through + 1:
@@ -166,9 +165,9 @@ def ingest(
 
 
 def _live_mark(connection: Connection, device: Device, epoch: str) -> _Mark:
-    row = connection.execute(
-        select(tables.epochs).where(tables.epochs.c.epoch == epoch, tables.epochs.c.device == device.id)
-    ).one_or_none()
+    epochs = tables.epochs
+    query = select(epochs).where(epochs.c.epoch == epoch, epochs.c.device == device.id)
+    row = connection.execute(query).one_or_none() if is_id(epoch) else None
     if row is None or row.closed_at is not None:
         raise EpochFencedError("open a new epoch with POST /v1/epochs and send what is unacknowledged again")
     return _Mark(acked_through=row.acked_through, chain_hash=row.chain_hash)
@@ -261,9 +260,9 @@ class _Batch:
         """The entry with what it says, its lines as the maps have them; whatever goes wrong in it stays its own."""
         try:
             body = self._mapped(opened(entry))
-        except OperationalError:
-            raise  # the database itself failed; nothing may be acknowledged
-        except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
+        except Exception as error:  # a poison entry must not hold back the ones behind it
+            if database_failed(error):
+                raise  # nothing may be acknowledged
             body = self._poison(entry, error)
         return _New(entry=entry, h=h, body=body)
 
@@ -277,7 +276,7 @@ class _Batch:
         return body
 
     def _poison(self, entry: Entry, error: Exception) -> Fault:
-        name = type(error).__name__
+        name = type(getattr(error, "orig", None) or error).__name__
         _log.warning("entry_not_applied", device=self._device.id, seq=entry.seq, kind=entry.kind, error=name)
         return Fault(reason="poison", detail=f"could not be applied ({name}); report this")
 
@@ -329,12 +328,12 @@ class _Batch:
                 if len(plain) < len(taken):
                     raise _ApartError
                 fresh.give(self._connection, [one for _, one in plain], books.states(), self._now)
-        except OperationalError:
-            raise
         except _ApartError:
             give_way(self._connection)
             return False
-        except Exception as error:  # noqa: BLE001 - found out by whom it is applied again, one by one
+        except Exception as error:  # found out by whom it is applied again, one by one
+            if database_failed(error):
+                raise
             give_way(self._connection)
             _log.warning("plain_receipts_not_kept", device=self._device.id, error=type(error).__name__)
             return False
@@ -408,9 +407,9 @@ class _Batch:
             with self._connection.begin_nested():
                 fresh.store(self._connection, [one.placed for _, one in plain])
                 fresh.give(self._connection, [one for _, one in plain], books.states(), self._now)
-        except OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001 - found out below, where it is one entry's own
+        except Exception as error:  # found out below, where it is one entry's own
+            if database_failed(error):
+                raise
             give_way(self._connection)  # or another register's: the same receipt at the same moment
             _log.warning("plain_receipts_not_kept", device=self._device.id, error=type(error).__name__)
             books.fold_anew(one.seen.member for _, one in plain if one.seen.member is not None)
@@ -433,9 +432,9 @@ class _Batch:
         try:
             with self._connection.begin_nested():
                 seen, reason = self._apply(new)
-        except OperationalError:
-            raise  # the database itself failed; nothing may be acknowledged
-        except Exception as error:  # noqa: BLE001 - a poison entry must not hold back the ones behind it
+        except Exception as error:  # a poison entry must not hold back the ones behind it
+            if database_failed(error):
+                raise  # nothing may be acknowledged
             fault = self._poison(entry, error)
             seen, reason = Seen(code="quarantined", detail=fault.detail), fault.reason
         self._taken.append(_Taken(entry=entry, h=new.h, seen=seen, reason=reason))
@@ -556,7 +555,7 @@ class _Batch:
             "epoch": self._epoch,
             "seq": one.entry.seq,
             "device": self._device.id,
-            "key": one.entry.key,
+            "key": kept_key(one.entry.key),
             "kind": one.entry.kind,
             "hlc": one.entry.hlc,
             "wall": wall_text(one.entry.wall),
@@ -578,7 +577,7 @@ class _Batch:
                 "device": self._device.id,
                 "epoch": self._epoch,
                 "seq": one.entry.seq,
-                "key": one.entry.key,
+                "key": kept_key(one.entry.key),
                 "kind": one.entry.kind,
                 "reason": one.reason,
                 "detail": one.seen.detail,

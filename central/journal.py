@@ -1,13 +1,16 @@
 """What a backup of the database does not take back: who was let in by which code, shut out, moved, or erased.
 
-Owns the file beside the database, one JSON line for each, synced before the answer goes out; and putting all of it into
-a database that may be older than it. A line is never changed or removed.
+Owns the file beside the database, one JSON line for each, synced before the answer goes out; putting all of it into
+a database that may be older than it; and finding what a database knows that it lacks, as when a process was killed
+between the two. A line is never changed or removed.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, insert, select, update
 
-from central import devices, operations
+from central import devices, erasing, operations
 from central.db import tables
 from central.folder import FolderError
 from loyalty.receipt import AwareDatetime
@@ -66,16 +69,26 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def note(self, fact: Fact) -> None:
-        """Durable when this returns. Two processes may write at once: a line is one write to the end of the file."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    def note(self, *facts: Fact) -> None:
+        """Durable when this returns, all of them or none. Raises FolderError.
+
+        Two processes may write at once: each waits for the other, so that what one takes back is its own.
+        """
+        # A line that a crash cut short ends where this one begins.
+        lines = b"".join(b"\n" + msgspec.json.encode(fact) + b"\n" for fact in facts)
         try:
-            # A line that a crash cut short ends where this one begins.
-            os.write(descriptor, b"\n" + msgspec.json.encode(fact) + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_folder(self.path.parent)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _append(descriptor, lines)
+            finally:
+                os.close(descriptor)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise FolderError(
+                f"{self.path} cannot be written ({error.strerror}), so that a restored backup would forget this; "
+                "correct that, and do the same again"
+            ) from error
 
     def facts(self) -> tuple[Fact, ...]:
         """All of them, oldest first; a line that was cut short was never answered for. Raises FolderError."""
@@ -92,6 +105,56 @@ class Journal:
             except UNDECODABLE:
                 continue
         return tuple(found)
+
+
+def _append(descriptor: int, content: bytes) -> None:
+    """All of it, or nothing: a full disk takes a part without an error. The caller has the file to itself."""
+    end = os.fstat(descriptor).st_size
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, end)
+        raise
+
+
+def missing(connection: Connection, facts: Iterable[Fact], now: datetime) -> tuple[Fact, ...]:
+    """What a database knows and these facts do not tell.
+
+    A process that is killed after its commit leaves such; whoever asked for it had no answer, and may not ask again.
+    """
+    tokens: set[str] = set()
+    revoked: set[str] = set()
+    members: set[str] = set()
+    places: dict[str, tuple[str, str]] = {}
+    for fact in facts:
+        match fact:
+            case Enrolled():
+                tokens.add(fact.token_hash)
+                places[fact.device] = (fact.store, fact.register)
+            case Revoked():
+                revoked.add(fact.device)
+            case Moved():
+                places[fact.device] = (fact.store, fact.register)
+            case Erased():
+                members.add(fact.member)
+    codes, registers = tables.enrolments, tables.devices
+    let_in = select(codes.c.token_hash, codes.c.used_at, registers).join(registers, registers.c.id == codes.c.device)
+    found: list[Fact] = []
+    for row in connection.execute(let_in.order_by(codes.c.used_at)):
+        here = (row.store, row.register)
+        place = {"device": row.id, "store": row.store, "register": row.register}
+        if row.token_hash not in tokens:
+            found.append(Enrolled(at=row.used_at, token_hash=row.token_hash, public_key=row.public_key, **place))
+        elif places.get(row.id, here) != here:
+            found.append(Moved(at=now, **place))
+        if row.revoked_at is not None and row.id not in revoked:
+            found.append(Revoked(at=row.revoked_at, device=row.id))
+    found += [erased(one) for one in erasing.every(connection) if one.member not in members]
+    return tuple(found)
 
 
 def replay(connection: Connection, facts: Iterable[Fact]) -> None:

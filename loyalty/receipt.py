@@ -22,6 +22,8 @@ Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 AwareDatetime = Annotated[datetime, Meta(tz=True)]
 ContentHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Minor = Annotated[int, Meta(ge=-(10**14), le=10**14)]
+# Of a text that something is found by: databases keep indexes of these, whose rows have a limit.
+MAX_FOUND_BY_CHARS = 255
 
 ReceiptKind = Literal["sale", "return", "exchange"]
 ReceiptStatus = Literal["final", "voided", "suspended", "training", "copy", "proforma", "advance"]
@@ -177,3 +179,20 @@ class Receipt(Struct, frozen=True, kw_only=True, gc=False):
 
     def has_problem(self, code: str) -> bool:
         return any(problem.code == code for problem in self.problems)
+
+
+def overlong(receipt: Receipt) -> str | None:
+    """Where the first text stands that is too long to find a receipt, its original or its member by; None of none.
+
+    Checked where a receipt comes in and no part of its shape: what was kept before can be read still.
+    """
+    original, fiscal, member = receipt.original, receipt.fiscal, receipt.member
+    found_by = {
+        "key": receipt.key,
+        "number": receipt.number,
+        "fiscal.number": fiscal.number if fiscal else UNSET,
+        "original.key": original.key if original else UNSET,
+        "original.number": original.number if original else UNSET,
+        "member.code": member.code if member else UNSET,
+    }
+    return next((where for where, text in found_by.items() if text and len(text) > MAX_FOUND_BY_CHARS), None)

@@ -240,7 +240,8 @@ class SyncLoop:
                 return UNANSWERED  # it was restored, and wants to be told first what is held here
             await self._store.write(partial(_keep_allowances, answer=answer))
         except (CentreError, StoreError) as error:
-            if isinstance(error, CentreRefusedError) and error.status == HTTPStatus.GONE:
+            gone = isinstance(error, CentreRefusedError) and error.status == HTTPStatus.GONE
+            if gone and self._store.live_epoch_id() == epoch:  # else another was opened since it was asked
                 self._session.fenced()
                 self.wake()
             _log.info("points_not_granted", error=type(error).__name__)

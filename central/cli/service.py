@@ -62,6 +62,7 @@ def init(
 
 def serve(data: Data, as_json: Json = False) -> None:
     """Serve registers and the admin pages until SIGTERM or Ctrl-C. Logs are JSON lines on standard error."""
+    from central.journal import Journal, missing
     from central.server import Server
 
     def ready(addresses: Ready) -> None:
@@ -78,8 +79,13 @@ def serve(data: Data, as_json: Json = False) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await Server(folder, clock=utc_now).run(ready, stop)
 
-    with opened(data, as_json) as (folder, _):
-        pass  # what is wrong with the folder is said as by any command, before the log begins
+    # What is wrong with the folder is said as by any command, before the log begins.
+    with opened(data, as_json) as (folder, database):
+        journal = Journal(folder.journal)
+        facts = journal.facts()
+        lacking = database.read_now(lambda connection: missing(connection, facts, utc_now()))
+        if lacking:
+            journal.note(*lacking)
     _log_json()
     with failures(as_json):
         _run_fast(run(folder))

@@ -46,6 +46,8 @@ _RUN_AGAIN = frozenset({"40001", "40P01"})
 _KEY_TAKEN = "23505"
 # The class of errors whose very message tells the value.
 _BAD_VALUE = "22"
+# The class of errors of what is more than PostgreSQL can do, such as a text too long for its index.
+_BEYOND_LIMITS = "54"
 
 # What `pg_dump` makes, who owned what left out.
 _DUMP = "centre.dump"
@@ -77,6 +79,15 @@ def give_way(connection: Connection) -> None:
     """In doubt about what others do at this moment: from here on only alone. Raises GiveWayError where it is not."""
     if connection.dialect.name != "sqlite" and connection.get_execution_options().get(_WAY) is Way.BESIDE:
         raise GiveWayError("to be run again, alone")
+
+
+def database_failed(error: Exception) -> bool:
+    """Whether the database itself failed, and not what it was asked to do: then the same may well succeed later.
+
+    What is beyond a limit of PostgreSQL never will. Its driver calls that operational, too.
+    """
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, OperationalError) else None
+    return isinstance(error, OperationalError) and not (state or "").startswith(_BEYOND_LIMITS)
 
 
 class Backend(Protocol):

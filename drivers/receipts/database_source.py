@@ -37,7 +37,7 @@ from drivers.receipts.port import DecodeOptions, MalformedReceiptError
 from drivers.receipts.row_mapping import RowMapping
 from drivers.receipts.row_receipts import Row, cell_text, receipts_of
 from loyalty.instant import Instant
-from loyalty.receipt import Receipt
+from loyalty.receipt import MAX_FOUND_BY_CHARS, Receipt, overlong
 from loyalty.reconcile import reconciled
 
 # A POS's database is there to sell: a query that takes longer needs an index.
@@ -260,6 +260,8 @@ def _decoded(rows: Sequence[Mapping[str, str]], mapping: RowMapping, options: De
             try:
                 # Structs do not check themselves when made: what leaves here can be read back.
                 _RECEIPTS.decode(msgspec.json.encode(receipt))
+                if (long := overlong(receipt)) is not None:
+                    raise msgspec.ValidationError(f"`{long}` has more than {MAX_FOUND_BY_CHARS} characters")
             except msgspec.ValidationError as error:
                 detail = f"{error}; correct the row, or the mapping"
                 problems.append(DecodeProblem(code="out_of_bounds", detail=detail, start=start, end=end))

@@ -19,7 +19,7 @@ from drivers.receipts.fiscal_codes import KnownOfReceipt
 from drivers.receipts.port import DecodeOptions, MalformedReceiptError
 from loyalty.identity import identified
 from loyalty.money import MAX_MINOR
-from loyalty.receipt import Receipt
+from loyalty.receipt import MAX_FOUND_BY_CHARS, Receipt, overlong
 
 _JSON: Final = msgspec.json.Encoder()
 _RECEIPTS: Final = msgspec.json.Decoder(Receipt)
@@ -62,6 +62,8 @@ def checked(
         document = _JSON.encode(receipt)
         if not (is_ours and is_within_bounds(receipt)):
             _RECEIPTS.decode(document)
+        if (long := overlong(receipt)) is not None:
+            raise MalformedReceiptError("out_of_bounds", too_long(long))
     except MalformedReceiptError as error:
         return DecodeProblem(code=error.code, detail=str(error), start=start, end=end)
     except msgspec.ValidationError as error:
@@ -70,6 +72,11 @@ def checked(
         detail = f"reader {reader} failed ({type(error).__name__}); report it with these bytes"
         return DecodeProblem(code="reader_failed", detail=detail, start=start, end=end)
     return receipt
+
+
+def too_long(where: str) -> str:
+    """What is wrong with a receipt that could not be found by what stands there."""
+    return f"`{where}` has more than {MAX_FOUND_BY_CHARS} characters; correct it at the sender"
 
 
 def is_within_bounds(receipt: Receipt) -> bool:

@@ -391,6 +391,17 @@ async def test_what_cannot_be_meant_is_refused_and_reserves_nothing(shop: Shop, 
         assert states(await pos.told("GET", f"/{name}")) == []
 
 
+async def test_a_number_too_long_to_be_found_by_is_refused_and_closes_no_sale(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        status, document = await pos.ask("POST", f"/{name}/close", sale(1) | {"number": "7" * 6000})
+        assert status == 422
+        assert "`number` has more than 255 characters" in document["detail"]
+        assert (await pos.told("GET", f"/{name}"))["state"] == "open"
+        assert [entry for entry in shop.store.queue(limit=MAX_LISTED) if entry.kind == "receipt"] == []
+
+
 async def test_the_cashier_may_say_how_many_points(shop: Shop) -> None:
     await ready(shop)
     async with till(shop) as pos:

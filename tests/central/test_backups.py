@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from central import backups
+from central import backups, devices, operations
 from central.backups import restore
 from central.db.errors import DatabaseError
 from central.folder import DataFolder, FolderError
-from central.journal import Enrolled, Journal, Revoked
+from central.journal import Enrolled, Journal, Moved, Revoked, erased, missing
 from sync.enrolment import parse_code
 from sync.records import Entry
 from tests.central.conftest import RunningCentre, only_postgresql, only_sqlite, serving
@@ -133,3 +134,62 @@ def test_a_line_that_a_crash_cut_short_hides_no_other(tmp_path: Path) -> None:
         file.write(msgspec.json.encode(facts[0])[:20])
     journal.note(facts[1])
     assert journal.facts() == tuple(facts)
+
+
+def test_a_disk_that_takes_a_part_of_a_line_leaves_none_of_it(tmp_path: Path) -> None:
+    # Given a journal on a disk that has room for a part of the next line
+    journal = Journal(tmp_path / "journal.jsonl")
+    kept, refused = (Revoked(at=NOON, device=device) for device in ("d1", "d2"))
+    journal.note(kept)
+    before = journal.path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # When a fact comes, it is not taken for noted
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, hard))
+    try:
+        with pytest.raises(FolderError, match=r"journal\.jsonl cannot be written .* do the same again"):
+            journal.note(refused)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    # Then nothing of it is there, and with room again it is
+    assert journal.path.read_bytes() == before
+    journal.note(refused)
+    assert journal.facts() == (kept, refused)
+
+
+def test_a_last_line_that_was_cut_short_is_passed_over_wherever_it_was_cut(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    kept, torn = Revoked(at=NOON, device="d1"), Revoked(at=NOON, device="č2")
+    journal.note(kept)
+    before = journal.path.read_bytes()
+    journal.note(torn)
+    whole = journal.path.read_bytes()
+    for end in range(len(before), len(whole) - 1):
+        journal.path.write_bytes(whole[:end])
+        assert journal.facts() == ((kept,) if end < len(whole) - 1 else (kept, torn)), end
+
+
+async def test_what_a_killed_process_did_not_note_is_found(centre: RunningCentre) -> None:
+    # Given facts of which the journal has none: a process was killed after each commit
+    journal = Journal(centre.folder.journal)
+    gone, moved, stays = await centre.till("1"), await centre.till("2"), await centre.till("3")
+    centre.write(lambda connection: devices.revoke(connection, gone.device, NOON))
+    centre.write(lambda connection: devices.move(connection, moved.device, "13", "9"))
+    erasure = centre.write(lambda connection: operations.erase_member(connection, "m1", NOON))
+    enrolments = journal.facts()
+    # When what is missing is added
+    lacking = centre.read(lambda connection: missing(connection, enrolments, NOON))
+    journal.note(*lacking)
+    # Then it is all there, and nothing is missing any more
+    assert set(lacking) == {
+        Revoked(at=NOON, device=gone.device),
+        Moved(at=NOON, device=moved.device, store="13", register="9"),
+        erased(erasure),
+    }
+    assert centre.read(lambda connection: missing(connection, journal.facts(), NOON)) == ()
+    # And of a journal that is gone every fact is found anew
+    anew = centre.read(lambda connection: missing(connection, (), NOON))
+    places = {(one.device, one.store, one.register) for one in anew if isinstance(one, Enrolled)}
+    assert places == {(gone.device, "12", "1"), (moved.device, "13", "9"), (stays.device, "12", "3")}
+    assert {one.token_hash for one in anew if isinstance(one, Enrolled)} == {
+        one.token_hash for one in enrolments if isinstance(one, Enrolled)
+    }

@@ -15,9 +15,12 @@ from urllib.parse import unquote
 import pytest
 from typer.testing import CliRunner
 
+from central import operations
 from central.cli import app
+from central.clock import utc_now
 from central.db.database import Database
 from central.folder import DataFolder
+from central.journal import Journal, erased
 from tests.central.conftest import MEMBERS, refuse_rows
 from tests.central.till import Till, client_session, receipt
 
@@ -312,6 +315,20 @@ async def _serving(data: Path) -> tuple[asyncio.subprocess.Process, Any]:
     )
     assert process.stdout is not None
     return process, json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+
+
+async def test_serve_notes_what_a_killed_process_did_not(data: Path) -> None:
+    # Given an erasure whose process was killed between its commit and the journal
+    folder = DataFolder(data)
+    database = Database(folder.database)
+    erasure = database.write_now(lambda connection: operations.erase_member(connection, "m1", utc_now()))
+    database.close()
+    # When the centre is served again
+    process, _ = await _serving(data)
+    process.terminate()
+    await process.communicate()
+    # Then a backup of before does not bring the member back
+    assert Journal(folder.journal).facts() == (erased(erasure),)
 
 
 async def test_a_centre_from_nothing_to_points_and_a_clean_stop(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+from typing import Any
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -12,8 +15,9 @@ from central import device_api
 from central.db import tables
 from central.ingest import ingest
 from central.pace import ALONE_ENTRIES
-from sync.records import Entry, ReceiptBody
-from tests.central.conftest import RunningCentre, empty_disk, fill_disk, refuse_rows
+from loyalty.receipt import MAX_FOUND_BY_CHARS, Fiscal, MemberReference, Original
+from sync.records import AttachBody, CorrectBody, Entry, ReceiptBody, ReleaseBody, SignalBody
+from tests.central.conftest import RunningCentre, empty_disk, fill_disk, only_postgresql, refuse_rows
 from tests.central.till import NOON, RefusedError, receipt
 
 
@@ -240,6 +244,132 @@ async def test_a_nul_stops_nothing_on_either_database(centre: RunningCentre) -> 
     till.entry("signal", "s\0", b'{"what":"unknown_card"}')
     with pytest.raises(RefusedError, match="422"):
         await till.send(4)
+
+
+async def test_a_text_too_long_to_be_found_by_is_set_aside_alone(centre: RunningCentre) -> None:
+    # Given entries with a text that no index of PostgreSQL takes, wherever one is found by it, and an honest sale
+    till = await centre.till()
+    long = secrets.token_hex(3_000)
+    sold = receipt(1, code="TS0001")
+    for found_by in (
+        {"number": long},
+        {"fiscal": Fiscal(scheme="rs-purs", number=long)},
+        {"member": MemberReference(code=long)},
+        {"original": Original(number=long), "kind": "return"},
+        {"original": Original(key=long), "kind": "return"},
+        {"key": long},
+    ):
+        till.sale(replace(sold, **found_by))
+    till.attach(long, "TS0001")
+    till.attach(sold.key, long)
+    till.entry("correct", sold.key, msgspec.json.encode(CorrectBody(target=long, reading=ReceiptBody(receipt=sold))))
+    reading = ReceiptBody(receipt=replace(sold, number=long))
+    till.entry("correct", sold.key, msgspec.json.encode(CorrectBody(target=sold.key, reading=reading)))
+    body = SignalBody(what="app_installed", member=MemberReference(code=long))
+    till.entry("signal", "s", msgspec.json.encode(body))
+    till.entry("release", "r", msgspec.json.encode(ReleaseBody(target=long)))
+    for kind, key_only in (("signal", b'{"what":"w"}'), ("join", b'{"provisional_id":"p1"}'), ("erased", b"[]")):
+        till.entry(kind, long, key_only)
+    long_ones = list(till.sent)
+    till.sale(sold)
+    # When they come in one batch
+    answer = await till.send(1)
+    # Then each is quarantined alone, with what is too long, and what is behind them counts
+    assert [outcome.code for outcome in answer.outcomes] == [*["quarantined"] * len(long_ones), "accepted"]
+    assert {outcome.detail for outcome in answer.outcomes[:-1]} == {
+        f"{where} is longer than 255 characters"
+        for where in (
+            *(f"receipt.{one}" for one in ("number", "fiscal.number", "member.code")),
+            *("receipt.original.number", "receipt.original.key", "reading.receipt.number"),
+            *("the entry's key", "target", "member.code"),
+        )
+    }
+    assert centre.points("m1") == 10
+    # And what is set aside is the whole of it
+    aside = centre.read(lambda connection: connection.execute(tables.quarantine.select()).all())
+    assert {row.reason for row in aside} == {"out_of_bounds"}
+    assert [msgspec.json.decode(row.raw, type=Entry) for row in aside] == long_ones
+    # And coming again they are known, and another history under a long key is a fork like any
+    assert (await till.send(1)).outcomes[:-1] == answer.outcomes[:-1]
+    till.sent[0] = replace(till.sent[0], key=long)
+    with pytest.raises(RefusedError, match="410"):
+        await till.send(1)
+
+
+@pytest.mark.parametrize("name", ["number", "member.code"])
+async def test_what_is_as_long_as_may_be_is_taken_in(centre: RunningCentre, name: str) -> None:
+    # Given texts of the greatest length, of letters that take the most bytes
+    till = await centre.till()
+    letters = "".join(chr(0x20000 + secrets.randbelow(0x8000)) for _ in range(MAX_FOUND_BY_CHARS))
+    facts: dict[str, Any] = {"number": letters} if name == "number" else {"code": letters}
+    till.sale(receipt(1, **facts))
+    till.attach(letters, letters)
+    till.entry("attach", letters, b'{"target":"t","member":{"code":"TS0001"}}')
+    till.entry("attach", letters, msgspec.json.encode(AttachBody(target=letters, member=MemberReference(code="T"))))
+    assert [outcome.code for outcome in (await till.send(1)).outcomes] == ["accepted"] * 4
+
+
+@only_postgresql
+async def test_what_is_beyond_a_limit_of_the_database_is_its_entry_s_own_fault(centre: RunningCentre) -> None:
+    # Given a receipt that the database cannot hold, for a limit that nobody here thought of
+    till = await centre.till()
+    beyond = "BEGIN RAISE 'index row size exceeds maximum' USING ERRCODE = '54000'; END"
+
+    def limit(connection: Connection) -> None:
+        connection.exec_driver_sql(f"CREATE FUNCTION beyond() RETURNS trigger LANGUAGE plpgsql AS $$ {beyond} $$")
+        connection.exec_driver_sql(
+            "CREATE TRIGGER beyond BEFORE INSERT ON receipts FOR EACH ROW WHEN (new.number = '2') "
+            "EXECUTE FUNCTION beyond()"
+        )
+
+    centre.write(limit)
+    # When it comes among others, and by itself
+    for number in (1, 2, 3):
+        till.sale(receipt(number, code="TS0001"))
+    together = await till.send(1)
+    till.sale(receipt(2, code="TS0001"))
+    alone = await till.send(4)
+    # Then it is set aside alone
+    assert [outcome.code for outcome in together.outcomes] == ["accepted", "quarantined", "accepted"]
+    assert [outcome.code for outcome in alone.outcomes] == ["quarantined"]
+    aside = centre.read(lambda connection: connection.execute(tables.quarantine.select()).all())
+    assert {(row.reason, row.detail) for row in aside} == {
+        ("poison", "could not be applied (ProgramLimitExceeded); report this")
+    }
+    assert centre.points("m1") == 20
+
+
+async def test_an_id_with_a_nul_is_nobodys_on_either_database(centre: RunningCentre) -> None:
+    till = await centre.till()
+    till.sale(receipt(1))
+    for path, body, status in (
+        ("/v1/ingest", msgspec.json.encode(replace(till.batch(1), epoch="e\0")), 410),
+        ("/v1/allowances", b'{"epoch":"e\\u0000","after":0}', 410),
+        ("/v1/allowances", b'{"epoch":"%s","after":0,"want":{"member":"m\\u0000","points":1}}', 422),
+        ("/v1/heartbeat", b'{"version":"1","queued":0,"quarantined":0,"epoch":"e\\u0000"}', 200),
+        ("/v1/members/%00", b"", 404),
+        ("/v1/members/TS%00", b"", 404),
+        ("/v1/programs/%00", b"", 404),
+        ("/v1/item-maps/%00", b"", 404),
+        ("/v1/snapshots/%00/%00", b"", 404),
+        ("/v1/releases/metadata/%00", b"", 404),
+    ):
+        sent = body.replace(b"%s", till.epoch.encode())
+        answer = await till.request("POST" if sent else "GET", path, sent)
+        assert answer[0] == status, (path, answer)
+    # An epoch before that was none is one that the centre does not know
+    assert await till.open_epoch(previous="e\0")
+
+
+async def test_a_batch_out_of_step_is_unreadable_whoever_it_says_it_is_of(centre: RunningCentre) -> None:
+    till = await centre.till()
+    till.sale(receipt(1))
+    till.sale(receipt(2))
+    batch = replace(till.batch(1), device="another")
+    with pytest.raises(RefusedError, match="422"):
+        await till.ingest(replace(batch, entries=batch.entries[::-1]))
+    with pytest.raises(RefusedError, match="403"):
+        await till.ingest(batch)
 
 
 async def test_a_database_that_fails_acknowledges_nothing(centre: RunningCentre) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import replace
 
 import pytest
@@ -278,6 +279,45 @@ async def test_a_poison_entry_delays_nothing(register: Register) -> None:
         "kinds",
         "The second to seventh of eight entries are of an unknown kind, of other shapes, under another key than "
         f"their receipt's, and with 5,000 ids; the outcomes are {taken.codes}.",
+    )
+
+
+async def test_a_text_that_is_too_long_delays_nothing(register: Register) -> None:
+    # Given texts that entries are found by, longer than may be and of no pattern, before an honest sale
+    long = secrets.token_hex(3000)
+    register.receipt(register.sale() | {"number": long})
+    register.receipt(register.sale() | {"member": {"code": long}})
+    register.write("signal", {"what": "w"}, key=long)
+    register.write("attach", {"target": long, "member": {"code": "C"}}, key="a")
+    register.receipt(register.sale())
+    # When they come in one batch
+    taken = await register.ingest()
+    # Then each is set aside alone
+    require(
+        taken.codes == [*["quarantined"] * 4, "accepted"],
+        "limits",
+        "Of five entries a number, a member's code, a key and a target have 6,000 characters, the last is a sale; "
+        f"the outcomes are {taken.codes}.",
+    )
+
+
+async def test_an_epoch_that_can_be_none_is_gone(register: Register) -> None:
+    register.signal()
+    batch = json.loads(register.batch()) | {"epoch": "e\0"}
+    request = register.request("POST", "/v1/ingest", json.dumps(batch).encode())
+    answer = await register.send(request.sign(register.device.id, register.device.key))
+    require(answer.status == 410, "up", f"An epoch had a NUL in its name; the centre answered {answer}; 410 is due.")
+
+
+async def test_a_batch_that_is_unreadable_is_that_whoever_it_is_of(register: Register) -> None:
+    register.signal()
+    register.signal()
+    batch = json.loads(register.batch()) | {"device": "another"}
+    batch["entries"].reverse()
+    await unreadable(
+        register,
+        register.request("POST", "/v1/ingest", json.dumps(batch).encode()),
+        "out of step and of another device",
     )
 
 

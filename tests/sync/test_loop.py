@@ -7,25 +7,33 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from random import Random
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from sync.client import CentreClient
+from sync.errors import CentreRefusedError
 from sync.loop import SyncLoop
 from sync.store.errors import StoreClosedError
 from sync.store.store import Store
 from sync.wire import (
+    UNANSWERED,
+    AllowancesRequest,
+    AllowancesResponse,
     ChangesResponse,
     EpochRequest,
     EpochResponse,
     HeartbeatRequest,
     HeartbeatResponse,
     LiveHint,
+    NothingGranted,
     SnapshotChunk,
     SnapshotResponse,
+    Wanted,
 )
 from tests.faults.proxy import REFUSED, FaultyProxy
 from tests.faults.virtual_time import VirtualTimeLoop
@@ -87,6 +95,22 @@ class Closing:
         yield LiveHint()
 
 
+def loop_of(store: SimulatedStore, centre: Closing, chance: Random, now: datetime) -> SyncLoop:
+    return SyncLoop(
+        store=cast("Store", store),
+        client=cast("CentreClient", centre),
+        device="dev-1",
+        program_key="",
+        facts=FACTS,
+        clock=lambda: now,
+        chance=chance.random,
+        changed=lambda _state: None,
+        configured=lambda _config: None,
+        mapped=lambda _matcher: None,
+        item_map=None,
+    )
+
+
 def test_a_live_connection_that_ends_as_soon_as_it_stands_is_made_less_and_less(tmp_path: Path) -> None:
     # given a register whose live connections are cut off at once
     seed = random.randrange(2**32)
@@ -99,19 +123,7 @@ def test_a_live_connection_that_ends_as_soon_as_it_stands_is_made_less_and_less(
 
     # when an hour goes by
     async def an_hour() -> None:
-        loop = SyncLoop(
-            store=cast("Store", store),
-            client=cast("CentreClient", centre),
-            device="dev-1",
-            program_key="",
-            facts=FACTS,
-            clock=lambda: now,
-            chance=chance.random,
-            changed=lambda _state: None,
-            configured=lambda _config: None,
-            mapped=lambda _matcher: None,
-            item_map=None,
-        )
+        loop = loop_of(store, centre, chance, now)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(3600):
                 await loop.run(lambda: None)
@@ -124,3 +136,58 @@ def test_a_live_connection_that_ends_as_soon_as_it_stands_is_made_less_and_less(
     # then it tries again every quarter of a minute, and none of that makes more heartbeats than the half minute's
     assert 100 < centre.asked["live connection"] < 500
     assert 100 < centre.asked["heartbeat"] < 150
+
+
+class Moving(Closing):
+    """A centre that ends the first epoch while it is asked for points there, and answers once another is open."""
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__(now)
+        self.opened: list[str] = []
+        self.heard_of = asyncio.Event()
+        self._ended: set[str] = set()
+
+    async def open_epoch(self, _request: EpochRequest) -> EpochResponse:
+        self.opened.append(f"e{len(self.opened) + 1}")
+        return EpochResponse(epoch=self.opened[-1], centre_epoch="c1", server_time=self._now)
+
+    async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatResponse:
+        mark = None if request.epoch in self._ended else 0
+        if len(self.opened) > 1 and request.epoch == self.opened[-1]:
+            self.heard_of.set()
+        answer = await super().heartbeat(request)
+        return replace(answer, epoch=request.epoch, acked_through=mark) if request.epoch else answer
+
+    async def allowances(self, request: AllowancesRequest) -> AllowancesResponse:
+        self._ended.add(request.epoch)
+        await self.heard_of.wait()
+        raise CentreRefusedError(HTTPStatus.GONE, "open a new epoch")
+
+
+def test_a_want_that_is_answered_for_an_epoch_that_ended_meanwhile_ends_no_other(tmp_path: Path) -> None:
+    # given a register whose epoch ends while it asks for points, and that opened another before it is told so
+    now = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+    chance, centre = Random(0), Moving(now)
+    store = SimulatedStore(
+        Disk(path=tmp_path / "store.db", chance=chance), clock=lambda: now, randomness=chance.randbytes
+    )
+    loop = loop_of(store, centre, chance, now)
+
+    async def some_minutes() -> NothingGranted | None:
+        running = asyncio.create_task(loop.run(lambda: None))
+        await asyncio.sleep(60)
+        answer = await loop.want(Wanted(member="m1", points=1))
+        await asyncio.sleep(300)
+        running.cancel()
+        await asyncio.wait({running})
+        return answer
+
+    # when some minutes go by
+    time = VirtualTimeLoop()
+    answer = time.run_until_complete(some_minutes())
+    time.close()
+    store.close()
+
+    # then nothing was granted, and the second epoch goes on
+    assert answer == UNANSWERED
+    assert centre.opened == ["e1", "e2"]

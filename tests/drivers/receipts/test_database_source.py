@@ -128,6 +128,15 @@ def test_a_receipt_beyond_the_contract_is_a_problem(pos: Pos, amounts: tuple[str
     assert [problem.code for problem in arrival.decoded.problems] == [code]
 
 
+def test_a_number_too_long_to_be_found_by_is_a_problem(pos: Pos) -> None:
+    facts = f"'{'1' * 256}' AS number, '2026-11-22 10:07:00' AS sold_at, '' AS total, 'KAFA' AS name, '1.00' AS amount"
+    (arrival,) = pos.reading(query=f"SELECT 1 AS id, {facts} WHERE 1 > :high_water").read({})
+    assert arrival.decoded is not None
+    assert arrival.decoded.receipts == ()
+    [problem] = arrival.decoded.problems
+    assert (problem.code, "`number` has more than 255 characters" in problem.detail) == ("out_of_bounds", True)
+
+
 def test_it_goes_on_after_a_restart(pos: Pos) -> None:
     pos.sell(1, 2)
     pos.take()

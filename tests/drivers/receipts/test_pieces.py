@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,7 +13,17 @@ from msgspec.structs import replace
 
 from drivers.receipts.pieces import DecodeProblem, checked, is_within_bounds
 from loyalty.money import MAX_MINOR
-from loyalty.receipt import Discount, Line, Original, Receipt, Tax, Tender
+from loyalty.receipt import (
+    MAX_FOUND_BY_CHARS,
+    Discount,
+    Fiscal,
+    Line,
+    MemberReference,
+    Original,
+    Receipt,
+    Tax,
+    Tender,
+)
 
 LINE = Line(position=1, quantity="1.5", unit_price="2.00", amount_minor=300)
 TAX = Tax(rate="20.00", amount_minor=50)
@@ -38,6 +49,24 @@ def test_what_is_within_bounds_can_be_read_back() -> None:
     assert within > 100
 
 
+def test_what_is_found_by_too_long_a_text_is_a_problem_of_its_sender() -> None:
+    long = "x" * (MAX_FOUND_BY_CHARS + 1)
+    for change, where in (
+        ({"key": long}, "key"),
+        ({"number": long}, "number"),
+        ({"fiscal": Fiscal(scheme="rs-purs", number=long)}, "fiscal.number"),
+        ({"original": Original(key=long)}, "original.key"),
+        ({"original": Original(number=long)}, "original.number"),
+        ({"member": MemberReference(code=long)}, "member.code"),
+    ):
+        found = checked("text", partial(replace, SALE, **change), 3, 9)
+        assert isinstance(found, DecodeProblem)
+        said = f"`{where}` has more than 255 characters; correct it at the sender"
+        assert (found.code, found.detail) == ("out_of_bounds", said)
+    just = replace(SALE, number=long[1:], member=MemberReference(code=long[1:]))
+    assert checked("text", lambda: just, 3, 9) == just
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -60,7 +89,7 @@ def test_what_is_out_of_bounds_is_a_problem(change: dict[str, Any]) -> None:
 
 def test_a_third_partys_types_are_checked_too() -> None:
     # as one may do it whose types nobody checks
-    receipt = replace(SALE, number=7)
+    receipt = replace(SALE, store=7)
     assert checked("theirs", lambda: receipt, 0, 1) is receipt
     assert isinstance(checked("theirs", lambda: receipt, 0, 1, is_ours=False), DecodeProblem)
 
