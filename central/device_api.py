@@ -46,7 +46,7 @@ from central.devices import Device, Randomness
 from central.feed import Sequencer
 from central.ingest import Applied, ingest, parts_of
 from central.journal import Journal, Revoked, enrolled
-from central.live import LiveConnection, LiveConnections, live_socket
+from central.live import AwaitedHint, LiveConnection, LiveConnections, live_socket
 from central.openapi import openapi_json
 from central.pace import ALONE_ENTRIES, MAX_CREDIT, Pace
 from central.routes import OPERATIONS, Operation
@@ -55,6 +55,7 @@ from sync.guesses import Guesses
 from sync.records import Entry
 from sync.signing import DEVICE_HEADER, MAX_ID_LENGTH, REQUEST_ID_HEADER, SignatureError, public_key_of, verify_request
 from sync.wire import (
+    MAX_HINT_WAIT_S,
     AllowancesRequest,
     AllowancesResponse,
     BodyTooLargeError,
@@ -393,6 +394,22 @@ class DeviceApi:
         connection = LiveConnection(socket, call.store)
         await self._live.serve(call.device, connection, lambda: self._database.read(feed.feed_position))
         return socket
+
+    async def hint(self, call: Call) -> web.StreamResponse:
+        """Kept among the live connections meanwhile, and counted as one."""
+        after = _number(call.http, "after", minimum=0, maximum=2**63 - 1)
+        wait_s = _number(call.http, "wait", minimum=0, maximum=MAX_HINT_WAIT_S)
+
+        def come_to(connection: Connection) -> int:
+            scope = scopes.scope_of(connection, call.store)
+            return feed.feed_position(connection) if feed.has_news(connection, after, scope) else after
+
+        waiting = AwaitedHint(after)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                connection = LiveConnection(waiting, call.store)
+                await self._live.serve(call.device, connection, lambda: self._database.read(come_to))
+        return _answer(call.http, waiting.hint)
 
     # ---- who calls
 

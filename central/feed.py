@@ -205,6 +205,14 @@ def changes_after(connection: Connection, after: int, limit: int, now: datetime,
     )
 
 
+def has_news(connection: Connection, after: int, scope: Scope) -> bool:
+    """Whether the feed goes on beyond a position, by anything that is of a scope."""
+    if scope.store is None:
+        return feed_position(connection) > after
+    newest = feed_position(connection)
+    return newest > after and bool(_changes_of_store(connection, scope.store, after, newest, 1))
+
+
 def _all_changes(connection: Connection, after: int, through: int, limit: int) -> list[_Found]:
     columns = tables.feed.c
     query = select(columns.pos.label("at"), columns.member, columns.op, columns.row, _HELD)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 from aiohttp import WSCloseCode, web
@@ -35,10 +36,45 @@ def live_socket() -> web.WebSocketResponse:
     return web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSE_S, max_msg_size=MAX_MESSAGE_BYTES)
 
 
+class Line(Protocol):
+    """A register's end, as far as hints go down it: open for as long as it is iterated over."""
+
+    async def send_str(self, data: str) -> None: ...
+
+    async def close(self, *, code: int, message: bytes) -> object: ...
+
+    def __aiter__(self) -> AsyncIterator[object]: ...
+
+
+class AwaitedHint:
+    """The end of a register that asked for the next hint beyond `after`: open until that came."""
+
+    def __init__(self, after: int) -> None:
+        self.hint = LiveHint()
+        self._after = after
+        self._ended = asyncio.Event()
+
+    async def send_str(self, data: str) -> None:
+        hint = msgspec.json.decode(data, type=LiveHint)
+        if (hint.feed or 0) > self._after or hint.command:
+            self.hint = hint
+            self._ended.set()
+
+    async def close(self, *, code: int, message: bytes) -> None:  # noqa: ARG002 - there is nobody to tell
+        self._ended.set()
+
+    def __aiter__(self) -> AsyncIterator[object]:
+        return self
+
+    async def __anext__(self) -> object:
+        await self._ended.wait()
+        raise StopAsyncIteration
+
+
 class LiveConnection:
     """One register that listens. However many hints come while one is sent, only the newest goes next."""
 
-    def __init__(self, socket: web.WebSocketResponse, store: str) -> None:
+    def __init__(self, socket: Line, store: str) -> None:
         self.socket = socket
         self.store = store
         self._pos: int | None = None

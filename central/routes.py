@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from sync.wire import (
     MAX_BODY_BYTES,
+    MAX_HINT_WAIT_S,
     AllowancesRequest,
     AllowancesResponse,
     ChangesResponse,
@@ -218,6 +219,28 @@ OPERATIONS = (
         answer=LiveHint,
         answer_description="Each text message of the WebSocket is one of these",
         live=True,
+    ),
+    Operation(
+        id="hint",
+        method="GET",
+        path="/v1/hint",
+        summary="The next hint, as soon as there is one, for a register whose way lets no WebSocket through",
+        answer=LiveHint,
+        parameters=(
+            Parameter(
+                name="after",
+                where="query",
+                schema={"type": "integer", "minimum": 0},
+                description="the position that the register has been told of",
+            ),
+            Parameter(
+                name="wait",
+                where="query",
+                schema={"type": "integer", "minimum": 0, "maximum": MAX_HINT_WAIT_S},
+                description="seconds after which the answer is an empty hint",
+            ),
+        ),
+        refusals=(422,),
     ),
     Operation(
         id="heartbeat",

@@ -41,6 +41,7 @@ from sync.signing import sign_request
 from sync.turns import PIECE
 from sync.wire import (
     MAX_BODY_BYTES,
+    MAX_HINT_WAIT_S,
     AllowancesRequest,
     AllowancesResponse,
     ChangesResponse,
@@ -179,6 +180,7 @@ class CentreClient:
             sleep=sleep,
             reraise=True,
         )
+        self._exchange_s = exchange_s
         self._http = aiohttp.ClientSession(
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=exchange_s, connect=CONNECT_S, sock_read=SILENCE_S),
@@ -277,11 +279,16 @@ class CentreClient:
         except (aiohttp.ClientError, TimeoutError, OSError, *UNDECODABLE) as error:
             raise translated(error, self._url, self._proxy()) from error
 
+    async def hint(self, after: int) -> LiveHint:
+        """The next one, where no live connection is let through; an empty one if none comes in MAX_HINT_WAIT_S."""
+        target = f"/v1/hint?after={after}&wait={MAX_HINT_WAIT_S}"
+        return _decoded(_accepted(await self._exchange("GET", target, silence_s=EXCHANGE_S)), LiveHint)
+
     async def _typed(self, method: str, target: str, type_: type[T], request: Struct | None = None) -> T:
         body = msgspec.json.encode(request) if request is not None else b""
         return _decoded(_accepted(await self._exchange(method, target, body)), type_)
 
-    async def _exchange(self, method: str, target: str, body: bytes = b"") -> _Answer:
+    async def _exchange(self, method: str, target: str, body: bytes = b"", silence_s: float = SILENCE_S) -> _Answer:
         headers = {"Accept": "application/json", "Accept-Encoding": "zstd"}
         # What takes long is done beside the event loop, where a scan or a receipt may be waiting.
         sent, encoding = await asyncio.to_thread(compress, body) if len(body) > COMPRESS_APART_BYTES else compress(body)
@@ -291,11 +298,11 @@ class CentreClient:
             headers["Content-Encoding"] = encoding
         signed = self._signed(method, target, headers, sent)
         try:
-            return await self._retrying.copy()(self._once, method, target, signed, sent)
+            return await self._retrying.copy()(self._once, method, target, signed, sent, silence_s)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise translated(error, self._url, self._proxy()) from error
 
-    async def _once(self, method: str, target: str, headers: dict[str, str], body: bytes) -> _Answer:
+    async def _once(self, method: str, target: str, headers: dict[str, str], body: bytes, silence_s: float) -> _Answer:
         async with self._http.request(
             method,
             self._url + target,
@@ -304,6 +311,7 @@ class CentreClient:
             ssl=self._context(),
             proxy=self._proxy(),
             allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=self._exchange_s, connect=CONNECT_S, sock_read=silence_s),
         ) as response:
             received = await _bounded(response.content)
             return _Answer(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -83,6 +83,7 @@ from sync.wire import (
     HeartbeatRequest,
     HeartbeatResponse,
     IngestResponse,
+    LiveHint,
     MemberResponse,
     NothingGranted,
     RegisterState,
@@ -93,6 +94,10 @@ from sync.wire import (
     Wanted,
 )
 
+# Live connections that failed one after the other before hints are asked for one by one.
+ASKS_AFTER_FAILURES = 2
+# Between two of these requests: what is on the way might answer each at once.
+ASKS_EVERY_S = 0.5
 _EPOCH_CENTRE = "epoch_centre"
 # Why the templates that the centre published are not in force here; empty where they are. The agent tries them.
 TEMPLATES_REFUSED = "templates-refused"
@@ -547,7 +552,10 @@ class SyncLoop:
     # -- hints and state -------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        """Keeps a live connection; what it says only wakes, and nothing waits for it."""
+        """Keeps a live connection; what it says only wakes, and nothing waits for it.
+
+        Between two tries hints are asked for one by one: something on the way may let no live connection stand.
+        """
         refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
         failures = 0
         while True:
@@ -556,11 +564,7 @@ class SyncLoop:
                 async with aclosing(self._client.hints()) as hints:
                     async for hint in hints:
                         stood_since = stood_since or _now()
-                        self._session.reachable()
-                        self._session.hinted(hint.feed or 0)
-                        if hint.command == ALLOWANCES_HINT:
-                            self._session.poked_of_allowances()
-                        self.wake()
+                        self._heard(hint)
             except CentreRefusedError as error:
                 # A proxy that passes no live connections, or a device that is not let in: ask seldom.
                 backoff = refusals
@@ -574,7 +578,29 @@ class SyncLoop:
                 self._session.doubted()
                 self.wake()
             failures += 1
-            await asyncio.sleep(backoff.delay_s(failures, self._chance()))
+            pause_s = backoff.delay_s(failures, self._chance())
+            until = _now() + pause_s
+            if failures > ASKS_AFTER_FAILURES or backoff is refusals:
+                await self._ask_for_hints(pause_s)
+            await asyncio.sleep(until - _now())
+
+    async def _ask_for_hints(self, for_s: float) -> None:
+        """One request after the other, each answered with the next hint: until one fails, or for so many seconds."""
+        told = self._store.feed().position
+        with suppress(TimeoutError, CentreError):
+            async with asyncio.timeout(for_s):
+                while True:
+                    hint = await self._client.hint(told)
+                    told = max(told, hint.feed or 0, self._store.feed().position)
+                    self._heard(hint)
+                    await asyncio.sleep(ASKS_EVERY_S)
+
+    def _heard(self, hint: LiveHint) -> None:
+        self._session.reachable()
+        self._session.hinted(hint.feed or 0)
+        if hint.command == ALLOWANCES_HINT:
+            self._session.poked_of_allowances()
+        self.wake()
 
     def _publish(self) -> None:
         online = self._session.online

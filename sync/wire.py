@@ -400,8 +400,13 @@ class SignedItemMap(Struct, frozen=True, kw_only=True):
 ALLOWANCES_HINT: Final = "allowances"
 
 
+# A request may wait so long for a hint, where no live connection is let through: most proxies end one that is silent
+# for twice as long.
+MAX_HINT_WAIT_S = 25
+
+
 class LiveHint(Struct, frozen=True, kw_only=True):
-    """A WebSocket message: a hint only, never the truth."""
+    """A WebSocket message, or the answer to who waits for one: a hint only, never the truth."""
 
     feed: int | UnsetType = UNSET
     command: str | UnsetType = UNSET

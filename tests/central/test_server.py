@@ -100,6 +100,34 @@ async def test_the_newest_connection_is_the_last_to_come_however_late_the_others
     assert connections.devices() == frozenset()
 
 
+async def test_a_hint_is_waited_for_where_no_live_connection_can_stand(centre: RunningCentre) -> None:
+    # Given a register that was told of all there is, and one that was not
+    till, other = [await centre.till(register) for register in ("1", "2")]
+    newest = (await till.changes()).next
+    assert (await till.get(f"/v1/hint?after={newest - 1}&wait=20", LiveHint)).feed == newest
+    assert await till.get(f"/v1/hint?after={newest}&wait=0", LiveHint) == LiveHint()
+    # When it waits and the other sells
+    waiting = asyncio.create_task(till.get(f"/v1/hint?after={newest}&wait=20", LiveHint))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    answer = await other.sell(receipt(1, code="TS0001"))
+    # Then it hears of that at once
+    assert (await waiting).feed == answer.outcomes[0].pos
+    # And no request waits longer than is said
+    status, _ = await till.request("GET", f"/v1/hint?after={newest}&wait=26", b"")
+    assert status == 422
+
+
+async def test_a_hint_that_is_waited_for_ends_with_its_device(centre: RunningCentre) -> None:
+    till = await centre.till()
+    newest = (await till.changes()).next
+    waiting = asyncio.create_task(till.get(f"/v1/hint?after={newest}&wait=20", LiveHint))
+    await asyncio.sleep(0.1)
+    centre.write(lambda connection: devices.revoke(connection, till.device, NOON))
+    async with asyncio.timeout(10):
+        assert await waiting == LiveHint()
+
+
 async def test_a_live_connection_needs_a_signature(centre: RunningCentre) -> None:
     till = await centre.till()
     status, _ = await till.request("GET", "/v1/live", b"", headers={"Tillside-Device": till.device})

@@ -154,6 +154,12 @@ class SimulatedClient:
             if self._centre.owes(self._device):
                 yield LiveHint(command=ALLOWANCES_HINT)
 
+    async def hint(self, told: int) -> LiveHint:
+        await self._pass_the_link()
+        await asyncio.sleep(self._chance.uniform(*self._link.hinted_s))
+        news = self._centre.news_of(self._device)
+        return LiveHint(feed=news) if news > told else LiveHint()
+
     async def _typed(self, operation: str, type_: type[T], request: Any) -> T:
         return _decoded(await self._exchange(operation, msgspec.json.encode(request)), type_)
 

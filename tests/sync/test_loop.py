@@ -21,6 +21,7 @@ from sync.loop import SyncLoop
 from sync.store.errors import StoreClosedError
 from sync.store.store import Store
 from sync.wire import (
+    MAX_HINT_WAIT_S,
     UNANSWERED,
     AllowancesRequest,
     AllowancesResponse,
@@ -38,7 +39,7 @@ from sync.wire import (
 from tests.faults.proxy import REFUSED, FaultyProxy
 from tests.faults.virtual_time import VirtualTimeLoop
 from tests.simulation.disk import Disk, SimulatedStore
-from tests.sync.centre import FACTS, register, running_centre
+from tests.sync.centre import FACTS, receipt, register, running_centre
 
 
 async def test_what_the_store_raises_comes_out_as_itself(tmp_path: Path) -> None:
@@ -94,6 +95,11 @@ class Closing:
         self.asked["live connection"] += 1
         yield LiveHint()
 
+    async def hint(self, _told: int) -> LiveHint:
+        self.asked["hint"] += 1
+        await asyncio.sleep(MAX_HINT_WAIT_S)
+        return LiveHint()
+
 
 def loop_of(store: SimulatedStore, centre: Closing, chance: Random, now: datetime) -> SyncLoop:
     return SyncLoop(
@@ -134,6 +140,8 @@ def test_a_live_connection_that_ends_as_soon_as_it_stands_is_made_less_and_less(
     store.close()
 
     # then it tries again every quarter of a minute, and none of that makes more heartbeats than the half minute's
+    # (in between it asks for hints one by one, each as long as there is time)
+    assert 100 < centre.asked["hint"] < 500
     assert 100 < centre.asked["live connection"] < 500
     assert 100 < centre.asked["heartbeat"] < 150
 
@@ -191,3 +199,28 @@ def test_a_want_that_is_answered_for_an_epoch_that_ended_meanwhile_ends_no_other
     # then nothing was granted, and the second epoch goes on
     assert answer == UNANSWERED
     assert centre.opened == ["e1", "e2"]
+
+
+async def test_news_comes_at_once_where_no_live_connection_can_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a register behind something that lets no WebSocket through, which asks the centre once an hour by itself
+    async def no_upgrade() -> LiveHint:
+        raise CentreRefusedError(403, "no upgrades here")
+
+    async def refused(_client: CentreClient) -> AsyncGenerator[LiveHint, None]:
+        yield await no_upgrade()
+
+    monkeypatch.setattr(CentreClient, "hints", refused)
+    async with (
+        running_centre(tmp_path / "centre") as centre,
+        register(tmp_path / "behind", centre, number="3", heartbeat_s=3600) as behind,
+        register(tmp_path / "other", centre, number="4", heartbeat_s=3600) as other,
+    ):
+        await behind.until(lambda: behind.confirmed("TS00001") is not None)
+        await other.until(lambda: other.confirmed("TS00001") is not None)
+        before = behind.confirmed("TS00001")
+        # When a member buys at another one
+        await other.sell(receipt(1, "TS00001", register_number="4"))
+        # Then it hears of that
+        await behind.until(lambda: behind.confirmed("TS00001") != before)
