@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from central import erasing, feed, folding, ledger, members, scopes
+from central.batch import ON_HOLD, TakenAgain, apply_again
 from central.bodies import HANDLED, opened
 from central.db import tables
 from central.db.sets import among
 from central.devices import shared_devices
-from central.ingest import ON_HOLD, TakenAgain, apply_again
 from central.receipts import Seen
 from central.redemptions import NOT_HERE
 from loyalty.receipt import AwareDatetime

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing, suppress
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -28,6 +27,7 @@ from sync.configs import ConfigUnusableError, keep_config, kept_config, verified
 from sync.errors import CentreError, CentreRefusedError
 from sync.item_maps import ItemMapUnusableError, keep_item_map, verified_item_map
 from sync.lanes import Problem
+from sync.listening import Listening
 from sync.programs import (
     ProgramUnusableError,
     follow_schedule,
@@ -40,7 +40,7 @@ from sync.programs import (
 from sync.purging import Masked, all_but_erased, carry_out, nothing_else
 from sync.retry import Backoff
 from sync.sent import Sent, sent_of
-from sync.session import HEARTBEAT_S, REFUSED_RETRY_S, Session
+from sync.session import HEARTBEAT_S, Session
 from sync.snapshots import SNAPSHOT, SnapshotIntake
 from sync.steps import (
     Answer,
@@ -70,7 +70,6 @@ from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
 from sync.updates import NoUpdates, Updates
 from sync.wire import (
-    ALLOWANCES_HINT,
     UNANSWERED,
     AllowancesRequest,
     AllowancesResponse,
@@ -83,7 +82,6 @@ from sync.wire import (
     HeartbeatRequest,
     HeartbeatResponse,
     IngestResponse,
-    LiveHint,
     MemberResponse,
     NothingGranted,
     RegisterState,
@@ -94,10 +92,6 @@ from sync.wire import (
     Wanted,
 )
 
-# Live connections that failed one after the other before hints are asked for one by one.
-ASKS_AFTER_FAILURES = 2
-# Between two of these requests: what is on the way might answer each at once.
-ASKS_EVERY_S = 0.5
 _EPOCH_CENTRE = "epoch_centre"
 # Why the templates that the centre published are not in force here; empty where they are. The agent tries them.
 TEMPLATES_REFUSED = "templates-refused"
@@ -200,13 +194,23 @@ class SyncLoop:
         self._session = Session(self._backoff, self._heartbeat_s)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._listen(), name="live hints")
+                tasks.create_task(self._listening().run(), name="live hints")
                 tasks.create_task(self._converse(ready), name="exchange")
         except BaseExceptionGroup as errors:
             # One of the two failed and the other was cancelled for it; the operator reads its own words.
             raise errors.exceptions[0] from errors
         finally:
             self._snapshots.drop()
+
+    def _listening(self) -> Listening:
+        return Listening(
+            client=self._client,
+            session=self._session,
+            backoff=self._backoff,
+            chance=self._chance,
+            position=lambda: self._store.feed().position,
+            wake=self.wake,
+        )
 
     async def lookup(self, code: str) -> LookedUp:
         """Asks the centre about a code that this register does not know; a member is then in the store.
@@ -549,58 +553,7 @@ class SyncLoop:
             _log.warning("snapshot_chunk_broken", index=step.index)
             self._session.chunk_broken(_now(), self._chance())
 
-    # -- hints and state -------------------------------------------------------------------------
-
-    async def _listen(self) -> None:
-        """Keeps a live connection; what it says only wakes, and nothing waits for it.
-
-        Between two tries hints are asked for one by one: something on the way may let no live connection stand.
-        """
-        refusals = Backoff(base_s=self._backoff.cap_s, cap_s=REFUSED_RETRY_S)
-        failures = 0
-        while True:
-            backoff, stood_since = self._backoff, None
-            try:
-                async with aclosing(self._client.hints()) as hints:
-                    async for hint in hints:
-                        stood_since = stood_since or _now()
-                        self._heard(hint)
-            except CentreRefusedError as error:
-                # A proxy that passes no live connections, or a device that is not let in: ask seldom.
-                backoff = refusals
-                _log.info("live_connection_refused", status=error.status)
-            except CentreError as error:
-                _log.debug("live_connection_failed", error=type(error).__name__)
-            if stood_since is not None and _now() - stood_since >= self._backoff.cap_s:
-                failures = 0
-            if failures == 0:
-                # What something cuts off again and again says nothing of the centre.
-                self._session.doubted()
-                self.wake()
-            failures += 1
-            pause_s = backoff.delay_s(failures, self._chance())
-            until = _now() + pause_s
-            if failures > ASKS_AFTER_FAILURES or backoff is refusals:
-                await self._ask_for_hints(pause_s)
-            await asyncio.sleep(until - _now())
-
-    async def _ask_for_hints(self, for_s: float) -> None:
-        """One request after the other, each answered with the next hint: until one fails, or for so many seconds."""
-        told = self._store.feed().position
-        with suppress(TimeoutError, CentreError):
-            async with asyncio.timeout(for_s):
-                while True:
-                    hint = await self._client.hint(told)
-                    told = max(told, hint.feed or 0, self._store.feed().position)
-                    self._heard(hint)
-                    await asyncio.sleep(ASKS_EVERY_S)
-
-    def _heard(self, hint: LiveHint) -> None:
-        self._session.reachable()
-        self._session.hinted(hint.feed or 0)
-        if hint.command == ALLOWANCES_HINT:
-            self._session.poked_of_allowances()
-        self.wake()
+    # -- state -----------------------------------------------------------------------------------
 
     def _publish(self) -> None:
         online = self._session.online
