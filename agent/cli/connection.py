@@ -33,7 +33,7 @@ from agent.inspection import (
     Resolve,
     StatusReport,
 )
-from agent.problem import Problem
+from agent.problem import MEDIA_TYPE, Problem
 from agent.supervisor import LET_GO_WITHIN_S
 from config.load import state_folder
 from config.settings import Settings
@@ -47,6 +47,7 @@ LEND_TIMEOUT_S = LET_GO_WITHIN_S + TIMEOUT_S
 # Some papers hold pictures, which take a second each to read.
 READ_TIMEOUT_S = 120.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_JSON = ("application/json", MEDIA_TYPE)
 
 T = TypeVar("T", bound=Struct)
 
@@ -82,11 +83,11 @@ class RunningAgent:
 
     def reread(self, item: int) -> Reread:
         answer = self._exchange("POST", f"/v1/quarantine/{item}/reread", timeout_s=READ_TIMEOUT_S)
-        return msgspec.json.decode(answer, type=Reread)
+        return self._understood(answer, Reread)
 
     def reread_all(self, after: int) -> RereadReport:
         answer = self._exchange("POST", f"/v1/quarantine/reread?after={after}", timeout_s=READ_TIMEOUT_S)
-        return msgspec.json.decode(answer, type=RereadReport)
+        return self._understood(answer, RereadReport)
 
     def resolve(self, item: int, how: Resolve) -> None:
         self._exchange("POST", f"/v1/quarantine/{item}/resolve", msgspec.json.encode(how))
@@ -101,7 +102,7 @@ class RunningAgent:
         return self._get(f"/v1/members/{quote(code, safe='')}", Member)
 
     def open_pairing(self, view: View = "cashier") -> Pairing:
-        return msgspec.json.decode(self._exchange("POST", f"/v1/pairings?view={view}"), type=Pairing)
+        return self._understood(self._exchange("POST", f"/v1/pairings?view={view}"), Pairing)
 
     def let_go_of_revoked(self) -> None:
         """Have the agent close at once what is open by a token or cookie that was revoked."""
@@ -119,7 +120,19 @@ class RunningAgent:
         self._exchange("DELETE", f"/v1/scanners/{quote(scanner, safe='')}/lend")
 
     def _get(self, path: str, kind: type[T], *, timeout_s: float = TIMEOUT_S) -> T:
-        return msgspec.json.decode(self._exchange("GET", path, timeout_s=timeout_s), type=kind)
+        return self._understood(self._exchange("GET", path, timeout_s=timeout_s), kind)
+
+    def _understood(self, answer: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except msgspec.ValidationError as error:
+            raise AgentUnreachableError(
+                f"what answers at {self._place} is an agent of another version than this command ({error}), or another "
+                "program: start the agent again; if that does not help, stop the other program or set another [page] "
+                "port"
+            ) from error
+        except UNDECODABLE as error:
+            raise self._is_another() from error
 
     def _exchange(self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = TIMEOUT_S) -> bytes:
         connection = http.client.HTTPConnection(self._control.host, self._control.port, timeout=timeout_s)
@@ -130,6 +143,7 @@ class RunningAgent:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             body = answer.read(MAX_ANSWER_BYTES)
+            is_json = answer.headers.get_content_type() in _JSON
         except (OSError, http.client.HTTPException) as error:
             raise AgentUnreachableError(
                 f"the agent (process {self._control.pid}) does not answer ({error}): see its log, or start it again "
@@ -137,23 +151,32 @@ class RunningAgent:
             ) from error
         finally:
             connection.close()
-        if answer.status < HTTPStatus.BAD_REQUEST:
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and (is_json or not body):
             return body
         raise self._refused(answer.status, body)
 
     def _refused(self, status: int, body: bytes) -> Exception:
+        """An agent says why, but where it failed itself; and it knows the token that is its own."""
         try:
             detail = msgspec.json.decode(body, type=Problem).detail or ""
         except UNDECODABLE:
             detail = ""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return AgentUnreachableError(f"the agent answered {status}: {detail or 'see its log'}")
+        if status == HTTPStatus.FORBIDDEN or not detail:
+            return self._is_another()
         if status == HTTPStatus.NOT_FOUND:
             return NotFoundError(detail)
-        if status == HTTPStatus.FORBIDDEN:
-            return AgentUnreachableError(
-                f"another program answers at {self._control.host}:{self._control.port}: stop it, or set another "
-                "[page] port and start the agent again"
-            )
         return AgentUnreachableError(f"the agent answered {status}: {detail}")
+
+    def _is_another(self) -> AgentUnreachableError:
+        return AgentUnreachableError(
+            f"another program answers at {self._place}: stop it, or set another [page] port and start the agent again"
+        )
+
+    @property
+    def _place(self) -> str:
+        return f"{self._control.host}:{self._control.port}"
 
 
 def running_agent(settings: Settings) -> RunningAgent | None:

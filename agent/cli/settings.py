@@ -11,7 +11,7 @@ from msgspec import Struct
 from agent.cli.connection import AgentUnreachableError, inspection
 from agent.cli.exit_codes import DONE, USAGE
 from agent.cli.outcome import guarded, say, say_json
-from agent.inspection import NoRegisterError
+from agent.inspection import NoRegisterError, NotFoundError
 from agent.layouts import templates_of
 from agent.scanner_settings import scanner_problems
 from agent.windows.limits import problems as problems_on_windows
@@ -113,7 +113,7 @@ def _in_force(loaded: Loaded, settings: Settings, environment: Mapping[str, str]
             status = register.status()
         values["identification"] = _of_centre("identification", f"{status.rules.centre} rules", enrolment.url)
         values["templates"] = _of_centre("templates", status.templates, enrolment.url)
-    except (AgentUnreachableError, NoRegisterError, StoreError, SecretError, OSError) as error:
+    except (AgentUnreachableError, NoRegisterError, NotFoundError, StoreError, SecretError, OSError) as error:
         unknown = str(error)
     return SettingsInForce(file=str(loaded.file), values=tuple(values.values()), unknown=unknown)
 

@@ -22,7 +22,7 @@ from agent.cli.connection import AgentUnreachableError, inspection
 from agent.cli.exit_codes import DONE, PROBLEM
 from agent.cli.outcome import complain, say, say_json
 from agent.doctor.checks import DoctorReport, examined
-from agent.inspection import NoRegisterError, QueueReport, StatusReport
+from agent.inspection import NoRegisterError, NotFoundError, QueueReport, StatusReport
 from agent.state_owner import become, owner_of
 from agent.support import MAX_LOG_LINES, bundle
 from agent.windows.capped_log import last_lines, log_file
@@ -33,7 +33,7 @@ from sync.store.errors import StoreError
 
 UNITS: Final = ("tillside.service", "tillside-relay.service")
 LOG_WITHIN_S: Final = 30.0
-_EXPECTED = (AgentUnreachableError, NoRegisterError, SettingsError, StoreError, SecretError, OSError)
+_EXPECTED = (AgentUnreachableError, NoRegisterError, NotFoundError, SettingsError, StoreError, SecretError, OSError)
 
 T = TypeVar("T")
 
@@ -60,7 +60,9 @@ def support_bundle_command(
             return look()
         except _EXPECTED as error:
             failed[name] = str(error)
-            return None
+        except Exception as error:  # noqa: BLE001 - the edge: the rest helps all the more where this fails
+            failed[name] = f"looking failed itself ({type(error).__name__}: {error})"
+        return None
 
     settings = looked("settings.json", lambda: load_settings(config))
     lines = looked("log.jsonl", log or partial(_log, settings_file(config))) or ()

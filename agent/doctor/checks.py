@@ -22,7 +22,7 @@ from agent.doctor.code_pages import PageChoice, choices_of, setting
 from agent.doctor.keeping import keys_said, store_said
 from agent.doctor.listening import Ear, NotRawError, ear_of
 from agent.doctor.printing import printer_said
-from agent.inspection import StatusReport, Verdict
+from agent.inspection import NotFoundError, StatusReport, Verdict
 from agent.layouts import templates_of
 from agent.reading_options import options_of
 from agent.relay_word import judged, lives, status_of
@@ -96,6 +96,9 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     sees: Callable[[Settings], Awaitable[Sight | None]] = seen
 
 
+Look = Callable[[Surroundings], AsyncIterator[Check]]
+
+
 async def examined(settings: Settings, file: Path) -> DoctorReport:
     """The report on the register of `settings`, which were read from `file`."""
     status, problem = await asyncio.to_thread(_asked, settings)
@@ -104,8 +107,24 @@ async def examined(settings: Settings, file: Path) -> DoctorReport:
 
 async def checked(surroundings: Surroundings) -> DoctorReport:
     """The report on these surroundings."""
-    checks = [check for each in CHECKS async for check in each(surroundings)]
+    checks = [check for area, look in CHECKS async for check in isolated(area, look, surroundings)]
     return DoctorReport(verdict=_gravest(checks), checks=tuple(checks))
+
+
+async def isolated(area: Area, look: Look, surroundings: Surroundings) -> AsyncIterator[Check]:
+    """What one look finds; where it fails itself, that too, as a problem of `area`: the others go on."""
+    try:
+        async for check in look(surroundings):
+            yield check
+    except PermissionError as error:
+        said = f"this user may not look ({error}): run the doctor as root, or as the agent's user"
+        yield Check(area=area, name="check", verdict="problem", said=said)
+    except Exception as error:  # noqa: BLE001 - the edge: who calls the doctor needs all else that it finds
+        said = (
+            f"this check failed itself ({type(error).__name__}: {error}): what it looks at is not known; send who "
+            "helps a `tillside support-bundle`"
+        )
+        yield Check(area=area, name="check", verdict="problem", said=said)
 
 
 def _gravest(checks: Sequence[Check]) -> Verdict:
@@ -119,7 +138,7 @@ def _asked(settings: Settings) -> tuple[StatusReport | None, str]:
     try:
         agent = running_agent(settings)
         return (agent.status() if agent is not None else None), ""
-    except AgentUnreachableError as error:
+    except (AgentUnreachableError, NotFoundError) as error:
         return None, str(error)
 
 
@@ -260,7 +279,12 @@ async def _spools(look: Surroundings) -> AsyncIterator[Check]:
 
 
 def _of_spool(folder: Path) -> tuple[Verdict, str]:
-    if not folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except OSError as error:
+        remedy = "run the doctor as root or as the agent's user, or correct the path"
+        return "problem", f"{folder} cannot be looked at ({error.strerror}): {remedy}"
+    if not is_there:
         return "problem", f"{folder} is not there: start the relay (`tillside relay`) with this folder"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return "problem", f"{folder} may not be used by this user: run agent, relay and doctor as the same user"
@@ -362,19 +386,20 @@ async def _keeping(look: Surroundings) -> AsyncIterator[Check]:
         yield Check(area="database", name="", verdict=told[0], said=told[1])
 
 
-CHECKS: tuple[Callable[[Surroundings], AsyncIterator[Check]], ...] = (
-    _settings,
-    _enrolment,
-    _agent,
-    _way,
-    _scanners,
-    _rules,
-    _programs,
-    _spending,
-    _spools,
-    _printers,
-    _code_pages,
-    _sources,
-    _disk,
-    _keeping,
+# Each with the area that it is of, should it fail.
+CHECKS: tuple[tuple[Area, Look], ...] = (
+    ("settings", _settings),
+    ("enrolment", _enrolment),
+    ("agent", _agent),
+    ("centre", _way),
+    ("scanner", _scanners),
+    ("rules", _rules),
+    ("program", _programs),
+    ("spending", _spending),
+    ("spool", _spools),
+    ("printer", _printers),
+    ("code page", _code_pages),
+    ("receipts", _sources),
+    ("disk", _disk),
+    ("keys", _keeping),
 )

@@ -6,7 +6,7 @@ import json
 import os
 import pty
 import tty
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from agent.cli.status import status_command
 from agent.cli.stopped import stopped_register
-from agent.doctor.checks import Check, DoctorReport, Surroundings, checked, examined
+from agent.doctor.checks import Check, DoctorReport, Look, Surroundings, checked, examined, isolated
 from agent.inspection import ProgramHere, StatusReport
 from agent.supervisor import Health
 from config.load import load_settings
@@ -282,6 +282,34 @@ async def test_each_source_of_receipts_is_named_with_how_it_is(tmp_path: Path, s
         "problem",
         "folder, no receipt yet: connect the share",
     )
+
+
+async def test_a_check_that_fails_itself_is_a_problem_with_what_to_do(tmp_path: Path) -> None:
+    def failing(error: Exception) -> Look:
+        async def look(_around: Surroundings) -> AsyncIterator[Check]:
+            yield Check(area="disk", name="first", verdict="healthy", said="well")
+            raise error
+
+        return look
+
+    for error, said in (
+        (PermissionError(13, "Permission denied", "/root/x"), "run the doctor as root"),
+        (KeyError("gone"), "support-bundle"),
+    ):
+        found = [check async for check in isolated("disk", failing(error), look(tmp_path))]
+
+        assert [(check.name, check.verdict) for check in found] == [("first", "healthy"), ("check", "problem")]
+        assert said in found[1].said
+
+
+async def test_a_spool_that_cannot_be_looked_at_loses_no_other_check(tmp_path: Path) -> None:
+    unreachable = tmp_path / ("x" * 300)  # as a folder in one that this user may not enter: the system refuses to look
+
+    report = await checked(look(tmp_path, receipts=(ReceiptSettings(name="printer", spool=unreachable),)))
+
+    assert of(report, "spool", "printer").verdict == "problem"
+    assert "cannot be looked at" in of(report, "spool", "printer").said
+    assert of(report, "keys")
 
 
 async def test_the_gravest_gives_the_verdict(tmp_path: Path) -> None:
