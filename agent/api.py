@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 
 from agent.access import Access, Pairing, View
 from agent.answers import answer_of, body_of, problem
-from agent.counter import Counter, TooOftenError
+from agent.counter import Counter
 from agent.counter_routes import CounterRoutes
 from agent.cross_origin import shared_with
 from agent.desk import Desk
@@ -41,6 +41,7 @@ from agent.inspection import (
 )
 from agent.listening import BODY_WITHIN_S
 from agent.openapi import Route, openapi
+from agent.pace import TooOftenError, check_guesses
 from agent.page_routes import PageRoutes
 from agent.posted import BusyError, ReceiptsTaken
 from agent.problem import MEDIA_TYPE, MalformedBodyError
@@ -70,7 +71,6 @@ _STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (UnknownWorkerError, HTTPStatus.NOT_FOUND),
     (MalformedBodyError, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (TooOftenError, HTTPStatus.TOO_MANY_REQUESTS),
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (StuckWorkerError, HTTPStatus.SERVICE_UNAVAILABLE),
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -345,6 +345,10 @@ class LocalApi:
             return self._gate.answer_instead(request) or await self._answer_whole(request, handler)
         except _TOLD as error:
             return problem(next(status for kind, status in _STATUS_OF if isinstance(error, kind)), str(error))
+        except TooOftenError as error:
+            slowed = problem(HTTPStatus.TOO_MANY_REQUESTS, str(error))
+            slowed.headers[hdrs.RETRY_AFTER] = str(error.wait_s)
+            return slowed
         except SaleRefusedError as error:
             return problem(HTTPStatus.CONFLICT, str(error), error.reason, error.name)
         except web.HTTPRequestEntityTooLarge:
@@ -385,8 +389,7 @@ class LocalApi:
         return answer_of(self._inspection.status_with(members))
 
     async def _member(self, request: web.Request) -> web.Response:
-        if wait_s := self._guesses.wait_s():
-            return _slowed(wait_s)
+        check_guesses(self._guesses)
         with self._guesses.asking(NotFoundError):
             return answer_of(self._inspection.member(request.match_info["code"]))
 
@@ -402,8 +405,7 @@ class LocalApi:
     async def _edit_member(self, request: web.Request) -> web.Response:
         wanted = await body_of(request, EditRequest)
         which, key = request.match_info["code"], request.headers.get("Idempotency-Key")
-        if wait_s := self._guesses.wait_s():
-            return _slowed(wait_s)
+        check_guesses(self._guesses)
         with self._guesses.asking(NotFoundError):
             return answer_of(await self._profiles.edit(which, wanted, key))
 
@@ -475,13 +477,6 @@ class LocalApi:
     async def _give_back(self, request: web.Request) -> web.Response:
         self._supervisor.give_back("scanner", request.match_info["name"])
         return web.Response(status=HTTPStatus.NO_CONTENT)
-
-
-def _slowed(wait_s: int) -> web.Response:
-    detail = f"Too many codes that nobody has: ask again in {wait_s} s. Scans and sales go on."
-    refused = problem(HTTPStatus.TOO_MANY_REQUESTS, detail)
-    refused.headers["Retry-After"] = str(wait_s)
-    return refused
 
 
 def _number(text: str) -> int:

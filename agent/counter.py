@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from agent.attaching import attach
 from agent.booking import Rules, checkout_of
@@ -33,14 +33,17 @@ from agent.counter_shapes import (
 from agent.desk import Desk, Settlement
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
+from agent.pace import Allowed, check_guesses
 from agent.pricing import Owner, check_spends, drawn, owner_of, scanned_now
 from agent.problem import MalformedBodyError
 from agent.profiles import (
+    EditRequest,
     GivenCode,
     HasMemberError,
     JoinRequest,
     MemberTold,
     Profiles,
+    TwoMembersError,
 )
 from agent.promises import affordable, left_on_receipt, reserved_on_page
 from agent.sale_shapes import SaleRefusedError
@@ -51,7 +54,7 @@ from agent.view import RecentView
 from drivers.clock import Clock
 from drivers.scanning.driver import ScanEvent
 from drivers.scanning.scan import Parse, Scan, typed_scan
-from loyalty.addresses import phone_number
+from loyalty.addresses import email_address, phone_number
 from loyalty.identification import MemberKind, is_member_code, normal_code
 from loyalty.instant import Instant
 from loyalty.money import minor_digits
@@ -71,31 +74,22 @@ RECENT_FOR: Final = timedelta(hours=1)
 _LOOKED_THROUGH: Final = 32
 # A scanner of five codes in a second, for a while.
 SCANS_AT_ONCE, SCANS_PER_S = 30, 2.0
+# Codes to join with: a queue of people who all want one, and whoever plays with the key.
+INVITES_AT_ONCE, INVITES_PER_S = 10, 0.5
 # The name under which the page's scans and calls are kept.
 PAGE: Final = "page"
 
 
-class TooOftenError(Exception):
-    """Something was asked more often than a person at a till would."""
+# A telephone number or address that is a member's: who tries them learns whose they are.
+_SOMEBODYS: Final = (HasMemberError, TwoMembersError)
 
 
-class Allowed:
-    """So much at once, and then so many in a second."""
+class _Asked(Struct, frozen=True, kw_only=True):
+    """By what somebody would join with the card of a turn."""
 
-    def __init__(self, at_once: int, per_s: float, monotonic_s: Callable[[], float]) -> None:
-        self._most = float(at_once)
-        self._per_s = per_s
-        self._monotonic_s = monotonic_s
-        self._left, self._at = self._most, monotonic_s()
-
-    def take(self) -> None:
-        """Raises TooOftenError."""
-        now = self._monotonic_s()
-        self._left = min(self._most, self._left + (now - self._at) * self._per_s)
-        self._at = now
-        if self._left < 1:
-            raise TooOftenError(f"Too many at once: wait {1 / self._per_s:.0f} s.")
-        self._left -= 1
+    turn: int
+    phone: str | None
+    email: str | None
 
 
 class Counter:
@@ -125,21 +119,43 @@ class Counter:
         self._parse = parse
         self._now = now
         self._scanning = Allowed(SCANS_AT_ONCE, SCANS_PER_S, monotonic_s)
+        self._inviting = Allowed(INVITES_AT_ONCE, INVITES_PER_S, monotonic_s)
         self._guesses = guesses
+        # Of its own: whatever a POS asks about, a scanner at the page is heard.
+        self._scanned = Guesses(monotonic_s)
         self._invitations = invitations
+        # Whose the number and address are of which it was told last that they are a member's.
+        self._whose: tuple[_Asked, str] | None = None
 
     # Who is served
 
     async def scan(self, given: ScansGiven) -> ScanHeard:
         """Raises TooOftenError."""
         self._scanning.take()
-        scan = self._meant([self._parse(text) for text in given.texts])
+        scans = [self._parse(text) for text in given.texts]
+        scan = self._meant(scans)
+        if not self._scans.is_voucher(scan):
+            self._count(scans)
         await self._scans.take(ScanEvent(scan=scan, at=self._now(), reader=PAGE))
         if self._scans.is_voucher(scan):
             return ScanHeard(heard="voucher")
         if scan.member is not None:
             return ScanHeard(heard="member")
         return ScanHeard(heard="goods" if scan.identifier is not None else "nothing")
+
+    def _count(self, scans: Sequence[Scan]) -> None:
+        """What nobody here has counts, since any program can call itself a scanner. Raises TooOftenError.
+
+        Each way to read the keys is a code that was tried; whoever is shown already is none.
+        """
+        shown, found = self._desk.serving(), [scan.member for scan in scans if scan.member is not None]
+        codes = {self._store.hidden(one.kind, one.code) for one in found} - {shown.code if shown is not None else ""}
+        if not codes:
+            return
+        check_guesses(self._scanned)
+        if all(self._store.member_by_code(code) is None for code in codes):
+            for _ in codes:
+                self._scanned.missed()
 
     def _meant(self, scans: Sequence[Scan]) -> Scan:
         """Of several ways to read the keys the one that names somebody here, else one that a rule claims."""
@@ -159,7 +175,7 @@ class Counter:
         code = normal_code(given.typed)
         if not code.startswith("+") and first_pan(code) is not None:
             raise MalformedBodyError("This is a payment card's number, and those are kept nowhere.")
-        self._check_guesses()
+        check_guesses(self._guesses)
         with self._guesses.asking(NotFoundError):
             kind, named = await self._named(given.typed, code)
         await self._scans.take(ScanEvent(scan=typed_scan(kind, named), at=self._now(), reader=PAGE))
@@ -199,16 +215,18 @@ class Counter:
 
         Raises TooOftenError and SaleRefusedError.
         """
-        self._scanning.take()
         shown = self._desk.serving()
         if shown is not None and self._invitations.view(shown.code) is not None:
             return
         if shown is not None:
             raise SaleRefusedError("not_shown", "A customer is shown by now: look again.")
+        self._inviting.take()
         await self._scans.invite(self._invitations.make(), self._now())
 
     async def join(self, given: JoinHere, key: str | None) -> MemberTold:
         """A telephone number or address that is somebody's is told with their name: who tries them is slowed down, too.
+
+        `known` is taken of what was told so for this customer last, and makes the card one more of that member's.
 
         Raises TooOftenError, SaleRefusedError, MalformedBodyError and StoreError.
         """
@@ -216,12 +234,14 @@ class Counter:
         if self._store.member_by_code(shown.code) is not None:
             raise SaleRefusedError("has_member", "This card has a member already.")
         code = GivenCode(code=shown.code, kind=shown.kind)
-        if given.known:
-            told = await self._profiles.join(JoinRequest(phone=given.phone, email=given.email, code=code), key)
+        asked = _Asked(turn=given.turn, phone=phone_number(given.phone or ""), email=email_address(given.email or ""))
+        whose = self._whose
+        if given.known and whose is not None and whose[0] == asked:
+            told = await self._profiles.edit(whose[1], EditRequest(code=code), key)
             self._desk.publish()
             return told
         if given.phone or given.email:
-            self._check_guesses()
+            check_guesses(self._guesses)
         request = JoinRequest(
             short_name=given.short_name,
             phone=given.phone,
@@ -231,19 +251,20 @@ class Counter:
             code=code,
         )
         try:
-            return await self._profiles.join(request, key, only_new=True)
+            with self._guesses.asking(_SOMEBODYS):
+                return await self._profiles.join(request, key, only_new=True)
+        except TwoMembersError:
+            raise SaleRefusedError(
+                "two_members", "The telephone number is one member's, the address another's: give theirs alone."
+            ) from None
         except HasMemberError as error:
-            self._guesses.missed()
             # Whoever only knows a member's telephone number must not get a card of theirs by it, which could spend.
+            self._whose = (asked, error.member)
             raise SaleRefusedError(
                 "phone_known",
                 "The number or address is a member's: ask for their name, and say `known` where it is the one here.",
                 name=error.name,
             ) from None
-
-    def _check_guesses(self) -> None:
-        if wait_s := self._guesses.wait_s():
-            raise TooOftenError(f"Too many numbers that were tried: try again in {wait_s} s. Scans and sales go on.")
 
     def _serving(self, turn: int) -> MemberScan:
         shown = self._desk.serving()

@@ -14,15 +14,18 @@ from aiohttp import web
 
 from agent.access import Access, Party
 from agent.answers import problem
-from agent.counter import Allowed
 from agent.cross_origin import authorization_of, is_preflight, preflight_answer
 from agent.openapi import Route
+from agent.pace import Acting, Allowed
 
 # Of pages of other origins, all together: a basket of a hundred lines told line by line, then faster than hands are.
 ELSEWHERE_AT_ONCE: Final = 100
 ELSEWHERE_PER_S: Final = 20.0
 # A second one would let one be checked and the other be meant.
 _SENT_ONCE: Final = ("Host", "Origin", "Authorization", "Content-Type", "Idempotency-Key", "Sec-WebSocket-Protocol")
+
+# What changes nothing.
+_LOOKS: Final = ("GET", "HEAD")
 
 
 class Gate:
@@ -33,6 +36,7 @@ class Gate:
     ) -> None:
         self._access = access
         self._route_of = route_of
+        self._acting = Acting(monotonic_s)
         self._from_elsewhere = Allowed(ELSEWHERE_AT_ONCE, ELSEWHERE_PER_S, monotonic_s)
 
     def answer_instead(self, request: web.Request) -> web.Response | None:
@@ -41,7 +45,11 @@ class Gate:
             if is_preflight(request):
                 return preflight_answer(request)
             self._from_elsewhere.take()
-        return self._refusal(request)
+        refused = self._refusal(request)
+        # Whoever may read the control token may do anything here anyway.
+        if refused is None and request.method not in _LOOKS and self.party(request) != "control":
+            self._acting.take(self._token(request))
+        return refused
 
     def lets_in(self, request: web.Request) -> bool:
         """Whether who sent `request` a while ago may go on by it: a token may be revoked meanwhile."""
@@ -59,6 +67,10 @@ class Gate:
             cookies.get(access.display_cookie_name),
             elsewhere=self.elsewhere(request),
         )
+
+    def _token(self, request: web.Request) -> str:
+        """What who asks is known by."""
+        return authorization_of(request) or request.cookies.get(self._access.cookie_name, "")
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         headers = request.headers

@@ -103,11 +103,19 @@ Work = Callable[[Writing], MemberTold]
 
 
 class HasMemberError(Exception):
-    """A code, telephone number or address of somebody who would be new names a member already, of this short name."""
+    """A code, telephone number or address of somebody who would be new names a `member` already, of this short name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, member: str) -> None:
         super().__init__("somebody has it")
         self.name = name
+        self.member = member
+
+
+class TwoMembersError(Exception):
+    """What somebody who would be new gave is one member's and another's: nobody can tell who they are."""
+
+    def __init__(self) -> None:
+        super().__init__("two members have it")
 
 
 class Profiles:
@@ -117,7 +125,7 @@ class Profiles:
         self._store = store
 
     async def join(self, request: JoinRequest, idempotency_key: str | None, *, only_new: bool = False) -> MemberTold:
-        """Raises MalformedBodyError and StoreError, with `only_new` HasMemberError; nothing is kept then."""
+        """Raises MalformedBodyError, StoreError, with `only_new` HasMemberError, TwoMembersError; keeps nothing."""
         _check(request)
         if not (request.phone or request.email or request.code):
             raise MalformedBodyError("Give a phone, an email or a code: nothing else finds the member again.")
@@ -178,10 +186,13 @@ def _texts(request: JoinRequest | EditRequest) -> Iterator[tuple[str, str | Unse
 
 def _join(writing: Writing, request: JoinRequest, *, only_new: bool) -> MemberTold:
     key = writing.code_key()
-    found = _named(writing, request)
-    if found is not None:
+    named = _named(writing, request)
+    if named:
+        found = next(iter(named.values()))
+        if only_new and len(named) > 1:
+            raise TwoMembersError
         if only_new:
-            raise HasMemberError(found.short_name or "")
+            raise HasMemberError(found.short_name or "", found.member)
         # They are known here: what is told is told of who they are.
         return _tell(writing, found, _as_edit(request))
     _check_reachable(request)
@@ -290,9 +301,10 @@ def _as_edit(request: JoinRequest) -> EditRequest:
     )
 
 
-def _named(writing: Writing, request: JoinRequest) -> Member | None:
+def _named(writing: Writing, request: JoinRequest) -> dict[str, Member]:
+    """Whose the code, telephone number and address are, by their ids, in that order."""
     found = (writing.member_by_code(code) for _, code in _codes_of(request))
-    return next((member for member in found if member is not None), None)
+    return {member.member: member for member in found if member is not None}
 
 
 def _codes_of(request: JoinRequest) -> list[tuple[MemberKind, str]]:

@@ -101,7 +101,8 @@ class SaleReport(Struct, frozen=True, kw_only=True):
     redemption; `estimated` where the centre knows more of the
     member's past. `safe_offline` are the member's points that can be spent here without asking the centre;
     `unsafe_because` why they are fewer than may be spent. `receipt` is the key of the one that closed it; `quarantined`
-    says what of that is kept for a person.
+    says what of that is kept for a person. With `told_in_s` the member is called unknown, whoever it is, until so many
+    seconds have gone by: too many codes that nobody has were tried.
     """
 
     sale: str
@@ -117,6 +118,7 @@ class SaleReport(Struct, frozen=True, kw_only=True):
     unsafe_because: Unsafe | None = None
     receipt: str | UnsetType = UNSET
     quarantined: tuple[str, ...] = ()
+    told_in_s: int | UnsetType = UNSET
 
 
 Refused = Literal[
@@ -138,6 +140,7 @@ Refused = Literal[
     "not_shown",
     "has_member",
     "phone_known",
+    "two_members",
     "no_join_page",
     "no_sale",
     "too_old",

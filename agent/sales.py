@@ -34,6 +34,7 @@ from agent.sale_shapes import (
     SaleReport,
 )
 from agent.shown_vouchers import NotGrantedError
+from agent.untold import Untold
 from drivers.clock import Clock
 from drivers.receipts.given import GivenReceipt
 from drivers.scanning.scan import Parse
@@ -111,6 +112,7 @@ class Sales:
         self._now = now
         self._sleep = sleep
         self._guesses = guesses
+        self._untold = Untold(store, guesses, centre)
         self._webhook = webhook
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -144,6 +146,7 @@ class Sales:
         if not given.basket:
             raise MalformedBodyError("Give the basket so far.")
         basket = replace(self._basket(given.basket, now), key=sale)
+        self._untold.look_again(sale)
 
         def work(writing: Writing) -> SaleReport:
             _open(writing, sale)
@@ -154,6 +157,7 @@ class Sales:
 
     def look(self, sale: str) -> Awaitable[SaleReport]:
         now = self._now()
+        self._untold.look_again(sale)
 
         def work(writing: Writing) -> SaleReport:
             _known(writing, sale)
@@ -164,30 +168,19 @@ class Sales:
     async def attach(self, sale: str, given: MemberGiven, key: str | None) -> SaleReport:
         """Whom this register does not know is asked of the centre, within the time that a lookup has.
 
-        A sale waits for nobody who tries codes: after too many that nobody has, one is kept without asking.
+        A sale waits for nobody who tries codes: after too many that nobody has, one is kept, and nothing told of it.
         """
         reference, now = self._reference(given), self._now()
-        if self._store.sale(sale) is not None and self._store.member_by_code(reference.code) is None:
-            await self._ask_centre(reference, counts=not given.scan)
+        told = await self._untold.tries(sale, reference)
 
         def work(writing: Writing) -> SaleReport:
             _open(writing, sale)
             hidden = replace(reference, code=writing.hidden(reference.kind, reference.code))
             self._change_member(writing, sale, hidden)
+            self._untold.given(sale, hidden.code, told=told)
             return self._report(writing, sale, now)
 
         return await self._once(_calls(sale), key, given, work)
-
-    async def _ask_centre(self, reference: MemberReference, *, counts: bool) -> None:
-        """`counts` what can be tried: a code that no scanner sent."""
-        code = self._store.hidden(reference.kind, reference.code)  # no telephone number stands in an address
-        if counts:
-            if self._guesses.wait_s():
-                return
-            self._guesses.missed()
-        await self._centre.lookup(code)
-        if counts and self._store.member_by_code(code) is not None:
-            self._guesses.found()
 
     async def detach(self, sale: str, key: str | None) -> SaleReport:
         now = self._now()
@@ -195,6 +188,7 @@ class Sales:
         def work(writing: Writing) -> SaleReport:
             _open(writing, sale)
             self._change_member(writing, sale, None)
+            self._untold.given(sale, None, told=True)
             return self._report(writing, sale, now)
 
         return await self._once(_calls(sale), key, MemberGiven(), work)
@@ -208,6 +202,7 @@ class Sales:
             if not code:
                 raise SaleRefusedError("no_voucher", "The voucher has no code: scan it again, or type it.")
             given = replace(given, voucher=code)
+        self._untold.look_again(sale)
         return await granted(
             self._centre, self._guesses, lambda is_granted: self._reserve(sale, given, key, is_granted=is_granted)
         )
@@ -218,6 +213,7 @@ class Sales:
 
         def work(writing: Writing) -> SaleReport:
             look = self._fitted(writing, _open(writing, sale), now)
+            self._untold.check(sale)
             if len(writing.redemptions_of(sale)) >= MAX_REDEMPTIONS:
                 raise SaleRefusedError("not_for_basket", f"A sale has {MAX_REDEMPTIONS} rewards at most.")
             # What could be had next is of the goods, and was told with them: it would be half of the work here.
@@ -318,6 +314,9 @@ class Sales:
     def _report(self, writing: Writing, sale: str, now: Instant) -> SaleReport:
         kept = _known(writing, sale)
         look = self._fitted(writing, kept, now) if kept.state == "open" else look_at(writing, kept, now, self._rules)
+        if wait_s := self._untold.wait_s(sale):
+            nobodys = report(writing, replace(look, owner=None), online=self._centre.is_online)
+            return replace(nobodys, told_in_s=wait_s)
         return report(writing, look, online=self._centre.is_online)
 
     def _fitted(self, writing: Writing, sale: KeptSale, now: Instant) -> Look:

@@ -39,12 +39,12 @@ class Guesses:
         self._misses = max(0.0, self._misses - 1)
 
     @contextmanager
-    def asking(self, nobodys: type[Exception]) -> Iterator[None]:
-        """What is asked about here counts at once, since others may ask meanwhile; then only if it is `nobodys`."""
+    def asking(self, counts: type[Exception] | tuple[type[Exception], ...]) -> Iterator[None]:
+        """What is asked about here counts at once, since others may ask meanwhile; then only if it ends in `counts`."""
         self.missed()
         try:
             yield
-        except nobodys:
+        except counts:
             raise
         except BaseException:
             self.found()

@@ -36,6 +36,7 @@ from agent.inspection import (
 )
 from agent.invitations import Invitations
 from agent.openapi import Route
+from agent.pace import ACTS_AT_ONCE, ACTS_PER_S
 from agent.page_routes import FOLDER
 from agent.profiles import Profiles
 from agent.sales import Sales
@@ -137,7 +138,8 @@ class Served:
         self.scanner = LentScanner()
         clocks = Clocks(monotonic_s=lambda: 0.0, now=lambda: at(10).wall, sleep=_never, chance=lambda: 0.0)
         self.supervisor = Supervisor([self.scanner.worker], clocks, lambda: None)
-        self.guesses = Guesses(lambda: 0.0)
+        self.guessing_s = 0.0
+        self.guesses = Guesses(lambda: self.guessing_s)
         self.sales = Sales(
             shop.store,
             shop.rules,
@@ -433,6 +435,71 @@ async def test_a_page_that_scans_without_end_is_slowed(shop: Shop) -> None:
                 statuses.append(answer.status)
 
     assert statuses == [200] * SCANS_AT_ONCE + [429]
+
+
+async def test_a_token_that_acts_without_end_is_slowed_and_no_other(shop: Shop) -> None:
+    served = Served(shop, pos_token=lambda: "pos-token")
+    page, other = served.cookie(), served.cookie()
+    async with served.running() as http:
+
+        async def removed(headers: dict[str, str], times: int = 1) -> list[int]:
+            async def once() -> int:
+                async with http.delete(f"{served.url}/v1/customer", headers=headers) as answer:
+                    if answer.status == 429:
+                        assert answer.headers["Retry-After"] == "1"
+                    return answer.status
+
+            return sorted([await once() for _ in range(times)])
+
+        assert await removed(page, ACTS_AT_ONCE + 5) == [204] * ACTS_AT_ONCE + [429] * 5
+        assert (await removed(other), await removed(BEARER)) == ([204], [204])
+        pos = {"Authorization": "Bearer pos-token"}
+        async with http.post(f"{served.url}/v1/sales", headers=pos) as answer:
+            assert answer.status == 201
+        # it may look
+        async with http.get(f"{served.url}/v1/status", headers=page) as answer:
+            assert answer.status == 200
+        served.monotonic_s += 1.0
+        assert await removed(page, int(ACTS_PER_S) + 1) == [204] * int(ACTS_PER_S) + [429]
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        ("Host: {host}", "Host: {host}"),
+        ("Host: {host}", "Host: attacker.example"),
+        ("Origin: http://{host}", "Origin: http://{host}"),
+        ("Origin: http://{host}", "Origin: https://attacker.example"),
+        ("Authorization: Bearer control-token", "Authorization: Bearer control-token"),
+        ("Authorization: Bearer control-token", "Authorization: Bearer another"),
+    ],
+)
+async def test_a_header_that_would_let_one_be_checked_and_another_be_meant_is_refused(
+    shop: Shop, twice: tuple[str, str]
+) -> None:
+    served = Served(shop)
+    own = f"127.0.0.1:{served.port}"
+    once = {"Host": f"Host: {own}", "Authorization": f"Authorization: Bearer {TOKEN}"}
+
+    async def asked(lines: Sequence[str]) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write("\r\n".join(("POST /v1/enrolment HTTP/1.1", *lines, "Connection: close", "", "")).encode())
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async with served.running():
+        sent = [line.format(host=own) for line in twice]
+        once.pop(twice[0].partition(":")[0], None)
+        refused = await asked([*sent, *once.values()])
+        if sent[0].startswith("Host"):
+            assert refused.split()[1] in (b"400", b"403")  # aiohttp refuses a second one before it asks us
+        else:
+            assert refused.startswith(b"HTTP/1.1 403 ")
+            assert b"Send each header once." in refused
+        assert served.enrolments == 0
+        # and one of each goes through
+        assert (await asked([sent[0], *once.values()])).startswith(b"HTTP/1.1 204 ")
 
 
 async def test_a_foreign_websocket_is_refused(shop: Shop) -> None:

@@ -8,15 +8,17 @@ from functools import partial
 
 import msgspec
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from agent.booking import book
 from agent.checkout import Checkout
-from agent.counter import MAX_RECENT, Counter, TooOftenError, recent_receipts
+from agent.counter import INVITES_AT_ONCE, MAX_RECENT, Counter, recent_receipts
 from agent.counter_shapes import MAX_SCAN_CHARS, CodeTyped, ForTurn, JoinHere, RewardWanted, ScansGiven
 from agent.desk import Desk
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
+from agent.pace import TooOftenError
 from agent.problem import MalformedBodyError
 from agent.profiles import GivenConsent, Profiles
 from agent.promises import Promises
@@ -34,7 +36,7 @@ from loyalty.member import Balance, Counters, Identifier
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Discount, Line, MemberReference, Receipt
 from loyalty.wallet_codes import made_wallet_code
-from sync.guesses import MAX_MISSES, Guesses
+from sync.guesses import MAX_MISSES, REGAINED_EVERY_S, Guesses
 from sync.loop import LookedUp
 from sync.records import MAX_DRAWS, AttachBody, RedeemBody
 from sync.store.errors import StoreUnavailableError
@@ -203,6 +205,32 @@ async def test_a_keyboard_scanner_is_read_by_the_layout_that_names_somebody(till
     assert await till.scan("4006381333931") == "goods"
     assert await till.scan("what is this?") == "nothing"
     assert till.customer.ending == "1001"
+
+
+async def test_codes_that_are_tried_as_a_keyboard_scanners_are_told_nothing_of(till: Till) -> None:
+    # given as many that nobody has as may be tried, in whichever layout
+    for number in range(MAX_MISSES // 2):
+        await till.counter.scan(ScansGiven(texts=(f"TS9{number:03}", f"TS8{number:03}")))
+
+    # when a member's code comes, it is not shown
+    with pytest.raises(TooOftenError) as error:
+        await till.counter.scan(ScansGiven(texts=("TS1001",)))
+    assert error.value.wait_s == REGAINED_EVERY_S
+    assert till.customer.member is None
+    # and goods, and whoever is shown already, are heard as before
+    shown = f"TS9{MAX_MISSES // 2 - 1:03}"
+    assert (await till.counter.scan(ScansGiven(texts=(shown,)))).heard == "member"
+    assert (await till.counter.scan(ScansGiven(texts=("3856015400017",)))).heard == "goods"
+    # a typed number has a count of its own
+    await till.counter.find(CodeTyped(typed="TS1001"))
+    assert till.customer.member is not None
+
+
+async def test_a_scanner_at_the_page_that_finds_members_is_never_slowed(till: Till) -> None:
+    for _ in range(MAX_MISSES):
+        for code in ("TS1001", "TS1002"):
+            till.seconds += 1
+            assert await till.scan(code) == "member"
 
 
 async def test_nobody_is_the_customer_once_they_are_removed(till: Till) -> None:
@@ -377,6 +405,68 @@ async def test_a_new_card_gets_nobodys_points_by_their_telephone_number(till: Ti
     assert iva is not None
     assert (iva.short_name, iva) == ("Iva K.", till.shop.store.member_by_code("TS777123"))
     assert till.customer.member is not None
+
+
+async def test_known_is_nothing_that_was_not_told_of_this_customer(till: Till) -> None:
+    # given two members, and a card whose holder says one's number
+    await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
+    iva, ivo = "+381699876543", "+381699876544"
+    await till.scan("TS777123")
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone=iva), "call-1")
+    await till.scan("TS777124")
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Ivo", phone=ivo, email="ivo@example.com"), "call-2")
+    await till.scan("TS777125")
+
+    async def refused(**given: object) -> tuple[str, object]:
+        with pytest.raises(SaleRefusedError) as error:
+            await till.counter.join(msgspec.convert({"turn": till.turn, **given}, JoinHere), None)
+        return refusal(error), error.value.name
+
+    # when it is called known that nobody told is, it is told as ever
+    assert await refused(phone=iva, known=True) == ("phone_known", "Iva K.")
+    # nor is it of another number, another address beside it, or another customer
+    assert await refused(phone=ivo, known=True) == ("phone_known", "Ivo")
+    assert await refused(phone=iva, known=True) == ("phone_known", "Iva K.")
+    assert await refused(phone=iva, email="new@example.com", known=True) == ("phone_known", "Iva K.")
+    await till.scan("TS777126")
+    assert await refused(phone=iva, email="new@example.com", known=True) == ("phone_known", "Iva K.")
+    # and what is two members' is neither's
+    assert await refused(phone=iva, email="ivo@example.com") == ("two_members", UNSET)
+    assert await refused(phone=iva, email="ivo@example.com", known=True) == ("two_members", UNSET)
+    assert till.shop.store.member_by_code("TS777126") is None
+
+
+async def test_who_is_known_by_an_address_keeps_their_telephone_number(till: Till) -> None:
+    await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
+    await till.scan("TS777123")
+    iva = JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543", email="iva@example.com")
+    await till.counter.join(iva, "call-1")
+    await till.scan("TS777124")
+    again = JoinHere(turn=till.turn, phone="+381690000000", email="iva@example.com")
+    with pytest.raises(SaleRefusedError):
+        await till.counter.join(again, "call-2")
+
+    told = await till.counter.join(replace(again, known=True), "call-3")
+
+    assert told.entries == 1
+    assert till.shop.store.member_by_code("+381690000000") is None
+    assert [till.shop.store.member_by_code(code) for code in ("TS777124", "+381699876543")] == [
+        till.shop.store.member_by_code("TS777123")
+    ] * 2
+
+
+async def test_telephone_numbers_that_are_tried_at_once_count_at_once(till: Till) -> None:
+    await till.shop.store.write(lambda writing: writing.set_meta(CODE_KEY, "5a" * 32))
+    await till.scan("TS777123")
+    await till.counter.join(JoinHere(turn=till.turn, short_name="Iva K.", phone="+381699876543"), "call-1")
+    await till.scan("TS777124")
+    tried = JoinHere(turn=till.turn, phone="+381699876543")
+
+    answers = await asyncio.gather(
+        *(till.counter.join(tried, None) for _ in range(2 * MAX_MISSES)), return_exceptions=True
+    )
+
+    assert [type(each) for each in answers].count(SaleRefusedError) == MAX_MISSES
 
 
 async def test_who_tries_telephone_numbers_of_members_at_a_new_card_is_slowed_down(till: Till) -> None:
@@ -864,6 +954,19 @@ async def test_the_code_is_asked_for_once_and_is_the_next_customers_another(till
         await till.sell()
         till.seconds += 1
     assert codes[0] != codes[1]
+
+
+async def test_codes_to_join_with_are_made_as_fast_as_people_come_and_scans_go_on(till: Till) -> None:
+    await told_of_the_join_page(till)
+    for _ in range(INVITES_AT_ONCE):
+        await till.counter.invite()
+        await till.counter.remove()
+
+    with pytest.raises(TooOftenError) as error:
+        await till.counter.invite()
+
+    assert error.value.wait_s == 2
+    assert await till.scan("TS1001") == "member"
 
 
 async def test_nobody_who_is_served_is_pushed_aside_by_a_code(till: Till) -> None:

@@ -27,7 +27,7 @@ from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
 from loyalty.program import Program, Reward, program_from_json
-from sync.guesses import MAX_MISSES
+from sync.guesses import MAX_MISSES, REGAINED_EVERY_S
 from sync.purging import carry_out, nothing_else
 from sync.records import RedeemBody
 from sync.store.reading import CODE_KEY, MAX_LISTED
@@ -91,10 +91,11 @@ async def grant(
 class Pos:
     """What a POS says to the register; answers are status and document."""
 
-    def __init__(self, client: aiohttp.ClientSession, centre: Centre, sales: Sales) -> None:
+    def __init__(self, client: aiohttp.ClientSession, centre: Centre, sales: Sales, served: Served) -> None:
         self._client = client
         self.centre = centre
         self.sales = sales
+        self.served = served
         self.headers: dict[str, str] = {**BEARER, "Content-Type": "application/json"}
 
     async def ask(self, method: str, path: str, body: object = None, call: str | None = None) -> tuple[int, Any]:
@@ -156,7 +157,7 @@ async def till(shop: Shop, clock: Callable[[], Instant] | None = None) -> AsyncI
     await web.TCPSite(runner, "127.0.0.1", served.port).start()
     try:
         async with aiohttp.ClientSession(served.url) as client:
-            yield Pos(client, centre, sales)
+            yield Pos(client, centre, sales, served)
     finally:
         await runner.cleanup()
 
@@ -479,24 +480,67 @@ async def test_nobody_spends_by_a_number_that_was_typed(shop: Shop) -> None:
     assert (status, document["reason"]) == (409, "needs_card")
 
 
-async def test_a_pos_that_tries_codes_is_slowed_and_its_sales_are_not(shop: Shop) -> None:
+@pytest.mark.parametrize("field", ["code", "scan"])
+async def test_a_pos_that_tries_codes_is_told_of_nobody_and_sells_on(shop: Shop, field: str) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        # given as many codes as may be tried, in whichever field
+        name = await pos.opened(code=None)
+        for number in range(MAX_MISSES):
+            report = await pos.told("POST", f"/{name}/member", {field: f"TS900{number:03}"})
+            assert (report["member"]["standing"], report["member"]["ending"]) == ("unknown", f"0{number:03}")
+            assert "told_in_s" not in report
+
+        # when one more comes, a member's and nobody's are told alike, and the centre is not asked
+        nobodys = await pos.told("POST", f"/{name}/member", {field: "TS9001"})
+        anas = await pos.told("POST", f"/{name}/member", {field: "TS1001"})
+        assert nobodys["member"].pop("ending") == "9001"
+        assert anas["member"].pop("ending") == "1001"
+        assert anas == nobodys
+        assert (anas["member"]["standing"], anas["told_in_s"]) == ("unknown", REGAINED_EVERY_S)
+        assert len(pos.centre.looked_up) == MAX_MISSES
+        # nor does anything else tell
+        assert (await pos.told("GET", f"/{name}"))["member"]["standing"] == "unknown"
+        assert (await pos.told("PUT", f"/{name}", {"basket": sale(1)}))["points"] is None
+        status, refused = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5"})
+        assert (status, refused["reason"]) == (409, "no_member")
+        status, _ = await pos.ask("POST", "/../members/TS1001", {"note": "n"})
+        assert status == 429
+
+        # then the sale is hers all the same
+        closed = await pos.told("POST", f"/{name}/close", sale(1))
+        assert (closed["state"], closed["member"]["name"]) == ("closed", None)
+    assert shop.store.last_receipts(1)[0].member == "m-ana"
+
+
+async def test_what_was_not_told_is_told_later_and_counts_then(shop: Shop) -> None:
+    await ready(shop)
+    async with till(shop) as pos:
+        anas, other = await pos.opened(code=None), await pos.opened(code=None)
+        for number in range(MAX_MISSES):
+            await pos.told("POST", f"/{anas}/member", {"code": f"TS900{number:03}"})
+        await pos.told("POST", f"/{anas}/member", {"code": "TS1001"})
+        await pos.told("POST", f"/{other}/member", {"code": "TS9001"})
+
+        pos.served.guessing_s += REGAINED_EVERY_S
+        assert (await pos.told("GET", f"/{anas}"))["member"]["name"] == "Ana P."
+        # it was no guess, and the other is one
+        assert "told_in_s" not in await pos.told("GET", f"/{other}")
+        await pos.told("POST", f"/{other}/member", {"code": "TS1002"})
+        assert (await pos.told("GET", f"/{other}"))["told_in_s"] == REGAINED_EVERY_S
+        # whose a sale is that was told once stays told
+        report = await pos.told("POST", f"/{anas}/member", {"code": "TS1001"})
+        assert (report["member"]["name"], "told_in_s" in report) == ("Ana P.", False)
+        assert states(await pos.told("POST", f"/{anas}/redemptions", {"reward": "r5"})) == ["reserved"]
+
+
+async def test_a_card_that_nobody_has_counts_once_in_its_sale(shop: Shop) -> None:
     await ready(shop)
     async with till(shop) as pos:
         name = await pos.opened(code=None)
-        for number in range(MAX_MISSES + 1):
-            report = await pos.told("POST", f"/{name}/member", {"code": f"TS900{number:03}"})
-            assert (report["member"]["standing"], report["member"]["ending"]) == ("unknown", f"0{number:03}")
-        assert len(pos.centre.looked_up) == MAX_MISSES
-
-        # what a scanner sent is no guess
-        await pos.told("POST", f"/{name}/member", {"scan": "TS999"})
-        assert pos.centre.looked_up[-1] == "TS999"
-        # who is known here is served
-        report = await pos.told("POST", f"/{name}/member", {"code": "TS1001"})
-        assert report["member"]["standing"] == "known"
-        # and nothing else tells of codes either
-        status, _ = await pos.ask("POST", "/../members/TS1001", {"note": "n"})
-        assert status == 429
+        for _ in range(2 * MAX_MISSES):
+            await pos.told("POST", f"/{name}/member", {"scan": "TS999"})
+        assert (await pos.told("POST", f"/{name}/member", {"scan": "TS1001"}))["member"]["name"] == "Ana P."
 
 
 async def test_whom_the_centre_finds_is_no_guess(shop: Shop) -> None:
