@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from central import alerts
 from central.alerting import ATTEMPTS, Alerting, send
-from central.alerts import LASTS, MAX_NAMED, Alert, Message, Standing, Watch, message_of
+from central.alerts import CALM, LASTS, MAX_NAMED, MOST_LASTS, Alert, Message, Standing, Watch, message_of
 from central.cli import app
 from central.fleet import SILENT_AFTER, Seen
 from central.fleet_rows import Known
@@ -94,6 +94,59 @@ def test_what_is_over_soon_is_not_told() -> None:
     for _ in range(20):
         assert follower.watch_for(LASTS / 2, ILL) == []
         assert follower.watch_for(LOOK, WELL) == []
+
+
+@pytest.mark.parametrize("every_s", [100, 150, 240, 600, 1080, 1200])
+def test_a_register_that_is_heard_now_and_then_is_told_once(every_s: int) -> None:
+    follower, told = Follower(), []
+    for _ in range(timedelta(days=1) // LOOK):
+        elapsed = follower.now - NOON
+        told += follower.look(known(ILL, NOON + elapsed // timedelta(seconds=every_s) * timedelta(seconds=every_s)))
+    assert told == ["problem"]
+
+
+def test_a_problem_of_a_while_ago_is_not_told_of_who_is_well_when_it_is_heard_again() -> None:
+    follower = Follower()
+    assert follower.watch_for(LASTS / 2, ILL) == []
+    heard = follower.now
+    assert follower.watch_for(SILENT_AFTER / 2, ILL, heard) == []
+    assert follower.watch_for(LASTS * 3, WELL) == []
+
+
+@pytest.mark.parametrize(("phase_min", "most"), [(6, 3), (15, 5), (30, 7), (60, 9), (180, 9)])
+def test_who_goes_back_and_forth_gives_a_few_messages_a_day(phase_min: int, most: int) -> None:
+    follower, told = Follower(), []
+    phase = timedelta(minutes=phase_min)
+    for _ in range(timedelta(days=1) // LOOK):
+        is_ill = (follower.now - NOON) // phase % 2 == 0
+        told += follower.look(known(ILL if is_ill else WELL, follower.now))
+    assert told[:2] == ["problem", "well"]
+    assert len(told) <= most
+
+    # and who stays well is told of in the end
+    assert (told + follower.watch_for(MOST_LASTS * 1.1, WELL))[-1] == "well"
+
+
+def test_who_was_calm_for_a_day_is_told_of_as_soon_as_before() -> None:
+    follower = Follower()
+    for _ in range(5):
+        follower.watch_for(LASTS, ILL)
+        follower.watch_for(MOST_LASTS, WELL)
+    follower.watch_for(CALM, WELL)
+    assert follower.watch_for(LASTS, ILL) == ["problem"]
+    assert follower.watch_for(LASTS, WELL) == ["well"]
+
+
+def test_who_falls_ill_again_is_told_of_with_why_the_next_word_may_take_longer() -> None:
+    follower = Follower()
+    for state in (ILL, WELL):
+        follower.watch_for(LASTS, state)
+    said: list[str] = []
+    for _ in range(LASTS // LOOK + 1):
+        for alert in follower.watch.news([known(ILL, follower.now)], {}, SILENT_AFTER, follower.now):
+            said += alert.said
+        follower.now += LOOK
+    assert said[-1].endswith("only once that lasts 10 min")
 
 
 def test_who_is_switched_off_at_night_is_no_news_and_who_does_not_come_up_is() -> None:
