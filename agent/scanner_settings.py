@@ -20,4 +20,4 @@ def scanner_problems(settings: Settings, where: str) -> Iterator[SettingsError]:
             key = f"[[scanners]] {scanner.name!r} {error.key}".strip()
             yield SettingsError(where, key, error.problem, "See docs/settings.md")
         except RegistryError as error:
-            yield SettingsError(where, f"[[scanners]] {scanner.name!r} driver", str(error), "")
+            yield SettingsError(where, f"[[scanners]] {scanner.name!r} driver", str(error), "See docs/drivers.md")

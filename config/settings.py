@@ -383,9 +383,9 @@ def _convert(document: Mapping[str, Any], where: str) -> Settings:
 
 
 def _path_from(wanted: type, value: Any) -> Path:
-    if wanted is Path and isinstance(value, str) and value:
+    if wanted is Path and isinstance(value, str) and value and "\0" not in value:
         return Path(value)
-    raise ValueError("Expected the path of a folder, as text")
+    raise ValueError("Expected the path of a folder, as text" + (" without NUL" if value else ""))
 
 
 def _plain(problem: str) -> str:
@@ -463,6 +463,6 @@ def refuse_one_folder_for_two(
 def _is_time_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # the last of a folder of zones, such as `Europe`
         return False
     return True

@@ -301,7 +301,7 @@ def _wrong(program: Program) -> Iterator[str]:
     """What the shapes cannot say, each with path and remedy."""
     try:
         ZoneInfo(program.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # the last of a folder of zones, such as `Europe`
         yield f"$.time_zone: {program.time_zone!r} is no IANA time zone, such as Europe/Belgrade"
     yield from _repeated(
         (f"$.{part}[{index}].id", rule.id)

@@ -19,6 +19,12 @@ NO_PROXY = "none"
 class NetworkSettingError(ValueError):
     """A setting of the way to the centre cannot be used. The message says what to change."""
 
+    def __init__(self, key: str, problem: str, remedy: str) -> None:
+        super().__init__(f"centre.{key}: {problem}: {remedy}")
+        self.key = key
+        self.problem = problem
+        self.remedy = remedy
+
 
 class Way(Struct, frozen=True, kw_only=True):
     """`proxy` is `system`, `none` or an address; `ca_pem` is trusted beside the centre's own CA."""
@@ -31,12 +37,16 @@ def way_of(proxy: str, ca_file: Path | None) -> Way:
     """From the settings. Raises NetworkSettingError."""
     if proxy not in (SYSTEM_PROXY, NO_PROXY) and not _usable(proxy):
         raise NetworkSettingError(
-            f"centre.proxy is no address: give http://HOST:PORT, `{SYSTEM_PROXY}` or `{NO_PROXY}`"
+            "proxy",
+            f"{proxy.rpartition('@')[2]!r} is no address of a proxy",
+            f"give http://HOST:PORT, `{SYSTEM_PROXY}` or `{NO_PROXY}`",
         )
     try:
         ca_pem = ca_file.read_text("ascii") if ca_file is not None else ""
     except (OSError, ValueError) as error:
-        raise NetworkSettingError(f"centre.ca_file: {ca_file} cannot be read as PEM ({error})") from error
+        raise NetworkSettingError(
+            "ca_file", f"'{ca_file}' cannot be read as PEM ({error})", "name a file of certificates, or take it out"
+        ) from error
     return Way(proxy=proxy, ca_pem=ca_pem)
 
 

@@ -12,15 +12,14 @@ from agent.cli.connection import AgentUnreachableError, inspection
 from agent.cli.exit_codes import DONE, USAGE
 from agent.cli.outcome import guarded, say, say_json
 from agent.inspection import NoRegisterError, NotFoundError
-from agent.layouts import templates_of
 from agent.scanner_settings import scanner_problems
+from agent.setting_checks import part_problems
 from agent.windows.limits import problems as problems_on_windows
 from config.load import Loaded, load_and_judge, state_folder
 from config.origins import ValueInForce, values_in_force
 from config.settings import Settings, SettingsError
 from sync.enrolment import EnrolmentError, load_enrolment
 from sync.keys import SecretError
-from sync.network import NetworkSettingError, way_of
 from sync.store.errors import StoreError
 
 
@@ -89,14 +88,7 @@ def _of_parts(settings: Settings, where: str) -> Iterator[SettingsError]:
     """What the parts that are set say of their settings."""
     yield from problems_on_windows(settings, where)
     yield from scanner_problems(settings, where)
-    try:
-        templates_of(settings)
-    except SettingsError as error:
-        yield error
-    try:
-        way_of(settings.centre.proxy, settings.centre.ca_file)
-    except NetworkSettingError as error:
-        yield SettingsError(where, "[centre]", str(error), "")
+    yield from part_problems(settings, where)
 
 
 def _in_force(loaded: Loaded, settings: Settings, environment: Mapping[str, str]) -> SettingsInForce:

@@ -158,6 +158,8 @@ def test_without_a_file_at_the_default_place_everything_has_a_default() -> None:
         ('[register]\nlanguage = "xx"', ["[register] language"]),
         ('[register]\ntime_zone = "Mars/Base"', ["[register] time_zone", "Europe/Belgrade"]),
         ('[register]\ntime_zone = "../../etc/passwd"', ["[register] time_zone"]),
+        ('[register]\ntime_zone = "Europe"', ["[register] time_zone", "'Europe'", "Europe/Belgrade"]),
+        ('[paths]\nstate = "\\u0000"', ["[paths] state", "without NUL"]),
         ("[paths]\nstate = 5", ["[paths] state", "folder"]),
         ('[[scanners]]\nport = "x"', ["[[scanners]] number 1:", "name"]),
         ('[[scanners]]\nname = "a"\nlimits = [1]', ["[[scanners]] number 1 'a', limits", "not a single value"]),

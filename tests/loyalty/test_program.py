@@ -46,6 +46,7 @@ REWARD = b'{"id":"r","cost":5,"discount_minor":1}'
         (GOOD.replace(b'"EUR"', b'"EUR","rewards":[' + b",".join([REWARD, REWARD]) + b"]"), "$.rewards[1].id"),
         (GOOD.replace(b'"program":"p"', b'"program":"p","surprise":1'), "surprise"),
         (GOOD.replace(b'"EUR"', b'"EUR","time_zone":"Mars/Base"'), "$.time_zone"),
+        (GOOD.replace(b'"EUR"', b'"EUR","time_zone":"Europe"'), "$.time_zone"),
         (GOOD.replace(b'"EUR"', b'"EUR","time_zone":"../etc/passwd"'), "$.time_zone"),
         (GOOD.replace(b"]}", b',{"id":"base","give":{"points":1,"per_minor":1}}]}'), "$.earn[1].id"),
         (GOOD.replace(b'"EUR"', b'"EUR","tiers":[{"id":"a"},{"id":"a"}]'), "$.tiers[1].id"),

@@ -97,8 +97,40 @@ def test_what_drivers_templates_and_the_network_refuse_is_said_too(
 
     assert code == USAGE
     said = [f"{each['where']} {each['key']} {each['problem']}" for each in problems]
-    for part, line in zip(("'a' driver", "'b' baud", "gone.toml", "centre.proxy"), said, strict=True):
+    for part, line in zip(("'a' driver", "'b' baud", "gone.toml", "[centre] proxy"), said, strict=True):
         assert part in line
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ('[register]\ntime_zone = "Europe"\n', "[register] time_zone", "'Europe'"),
+        ('[centre]\nproxy = "ftp://u:secret@x"\n', "[centre] proxy", "'x'"),
+        ('[centre]\nca_file = "gone.pem"\n', "[centre] ca_file", "gone.pem"),
+        ('[update]\nroot = "gone.json"\n', "[update] root", "gone.json"),
+        ('[update]\nroot = "tillside.toml"\n', "[update] root", "tillside.toml"),
+        ('[[scanners]]\nname = "a"\ndriver = "magic"\n', "[[scanners]] 'a' driver", "'magic'"),
+        ('[[receipts]]\nname = "p"\nspool = "s"\ncode_page = "zzz"\n', "[[receipts]] 'p' code_page", "'zzz'"),
+        ('[[receipts]]\nname = "p"\nspool = "s"\nprofile = "zzz"\n', "[[receipts]] 'p' profile", "'zzz'"),
+        ('[[receipts]]\nname = "p"\nspool = "s"\ntemplate = "nope"\n', "[[receipts]] 'p' template", "'nope'"),
+    ],
+)
+def test_what_only_a_part_can_judge_is_said_with_file_key_value_and_remedy(
+    text: str, key: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, text)
+
+    code, (problem,) = check(capsys, file)
+
+    assert (code, problem["where"], problem["key"]) == (USAGE, file, key)
+    assert value in problem["problem"]
+    assert problem["remedy"]
+    assert "secret" not in str(problem)
+
+
+def test_a_root_of_releases_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "root.json").write_text('{"signed":{"_type":"root"},"signatures":[]}')
+    assert check(capsys, written(tmp_path, '[update]\nroot = "root.json"\n')) == (DONE, [])
 
 
 @pytest.mark.parametrize("text", ["page = 3", "[page", 'scanners = "counter"'])
