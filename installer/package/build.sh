@@ -54,7 +54,7 @@ find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 cd "$root/installer/package"
 VERSION=$version ARCH=$(dpkg --print-architecture) STAGE=$stage MINOR=$minor NEXT=$next UNITS=$root/installer/systemd \
-  LICENCE=$root/LICENSE POLICIES=$root/installer/browser-policies \
+  LICENCE=$root/LICENSE POLICIES=$root/installer/browser-policies CUPS=$root/installer/cups \
   "$work/tools/bin/nfpm" package --config nfpm.yaml --packager deb --target "$out" >&2
 cp "$work/sbom.json" "$out/tillside_$version.cdx.json"
 # The same for an update by the centre: one version's folder, as agent.updating.releases names it.
