@@ -6,9 +6,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -26,7 +27,8 @@ from agent.inspection import (
     RereadReport,
     Resolve,
 )
-from config.load import load_settings
+from agent.state_owner import become, owner_of
+from config.load import load_settings, state_folder
 from drivers.receipts.glimpse import Glimpse
 from loyalty.money import to_major
 from loyalty.receipt import Receipt
@@ -66,14 +68,21 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def queue_command(asked: Asked, config: str | None) -> int:
-    """Run one action. Exit codes: 0 done, 1 problem, 2 usage; 4 where `list` or `retry` leaves something waiting."""
+    """Run one action. Exit codes: 0 done, 1 problem, 2 usage; 4 where `list` or `retry` leaves something waiting.
+
+    Root opens the file of an export, and works with the register as the user whose it is.
+    """
     work = _work_of(asked)
     if work is None:
         return complain("queue", _USAGE, USAGE, as_json=asked.as_json)
 
     def run() -> int:
-        with inspection(load_settings(config)) as register:
-            return work(register)
+        settings = load_settings(config)
+        with _opened(asked) as file:
+            if (owner := owner_of(state_folder(settings))) is not None:
+                become(owner)
+            with inspection(settings) as register:
+                return work(register) if file is None else _export_to(file, register, asked)
 
     return guarded("queue", run, as_json=asked.as_json)
 
@@ -88,7 +97,7 @@ def _work_of(asked: Asked) -> _Work | None:
         case "list":
             return partial(_list, as_json=asked.as_json)
         case "export":
-            return partial(_export, file=asked.ident, as_json=asked.as_json)
+            return _export
         case "retry" if asked.everything and asked.ident is None:
             return partial(_retry_all, as_json=asked.as_json)
         case _ if named is None or asked.everything:
@@ -268,27 +277,43 @@ def _resolve(register: Inspection, *, item: int, how: Resolve, as_json: bool) ->
     return DONE
 
 
-def _export(register: Inspection, *, file: str | None, as_json: bool) -> int:
-    """JSON lines; raw bytes are in base64, so that nothing in them is run or rendered."""
-    if file is None or file == "-":
-        for item in _exported(register):
-            sys.stdout.write(msgspec.json.encode(item).decode() + "\n")
-        return DONE
+@contextmanager
+def _opened(asked: Asked) -> Iterator[BinaryIO | None]:
+    """The new file of an export, None where none is asked for; gone again where the export fails. Raises OSError."""
+    if asked.action != "export" or asked.ident in (None, "-"):
+        yield None
+        return
+    path = Path(asked.ident or "")
     # Receipts are personal: only this user may read the file.
-    descriptor = os.open(Path(file), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        try:
+            yield stream
+        except BaseException:
+            stream.truncate(0)
+            with suppress(OSError):  # of root's folder, where this is root no more
+                path.unlink()  # half of it would look like all of it
+            raise
+
+
+def _export(register: Inspection) -> int:
+    """JSON lines; raw bytes are in base64, so that nothing in them is run or rendered."""
+    for item in _exported(register):
+        sys.stdout.write(msgspec.json.encode(item).decode() + "\n")
+    return DONE
+
+
+def _export_to(stream: BinaryIO, register: Inspection, asked: Asked) -> int:
+    """The same into a file."""
     count = 0
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            for item in _exported(register):
-                stream.write(msgspec.json.encode(item) + b"\n")
-                count += 1
-    except BaseException:
-        Path(file).unlink()  # half of it would look like all of it
-        raise
-    if as_json:
-        say_json(Exported(file=file, items=count))
+    for item in _exported(register):
+        stream.write(msgspec.json.encode(item) + b"\n")
+        count += 1
+    stream.flush()
+    if asked.as_json:
+        say_json(Exported(file=str(asked.ident), items=count))
     else:
-        say(f"{count} written to {file}.")
+        say(f"{count} written to {asked.ident}.")
     return DONE
 
 

@@ -19,10 +19,10 @@ from agent.cli.outcome import complain, guarded, say, say_json
 from agent.updating.services import ServiceError, Systemd
 from agent.updating.trial import Record
 from agent.updating.versions import Versions
-from agent.updating.wish import Wish, spread, wish, wished
+from agent.updating.wish import WISH_FILE, Wish, spread, wish, wished
 from config.load import load_settings, settings_file, state_folder
 from config.settings import Settings
-from sync.program_versions import version_key
+from sync.program_versions import newer, version_key
 
 if sys.platform != "win32":  # where the installer alone changes versions
     import fcntl
@@ -33,12 +33,13 @@ _NOT_BY_VERSIONS = "this program was not installed by versions: update it the wa
 
 
 class UpdateReport(Struct, frozen=True, kw_only=True):
-    """Which versions there are. `wanted` is the centre's wish, or a person's."""
+    """Which versions there are. `wanted` is the centre's wish, or a person's; `unreadable` says why it is not known."""
 
     current: str | None
     installed: tuple[str, ...]
     wanted: str | None
     record: Record
+    unreadable: str = ""
 
 
 def update_command(*, config: str | None, to: str | None, run: bool, as_json: bool) -> int:
@@ -60,6 +61,8 @@ def update_command(*, config: str | None, to: str | None, run: bool, as_json: bo
                 version_key(to)
             except ValueError as error:
                 return complain("update", error, USAGE, as_json=as_json)
+            if (why_not := _not_an_update(to, versions.current())) is not None:
+                return complain("update", why_not, USAGE, as_json=as_json)
             wish(state, Wish(version=to, asked=secrets.token_hex(8)))
         wanted = wished(state)
         report = UpdateReport(
@@ -67,6 +70,7 @@ def update_command(*, config: str | None, to: str | None, run: bool, as_json: bo
             installed=tuple(sorted(versions.installed(), key=version_key)),
             wanted=wanted.version if wanted is not None else None,
             record=versions.record(),
+            unreadable=_unreadable(state / WISH_FILE),
         )
         if as_json:
             say_json(report)
@@ -109,6 +113,27 @@ def _run(config: Path, settings: Settings, versions: Versions) -> int:
     return DONE
 
 
+def _not_an_update(to: str, current: str | None) -> str | None:
+    """Why `to` cannot be wished for where `current` is in use; None where it can."""
+    if current is None or not newer(current, to):
+        return None
+    return (
+        f"{to} is older than {current}, which is in use, and updates go forward alone: to go back, install its package "
+        "over this one"
+    )
+
+
+def _unreadable(file: Path) -> str:
+    """Why a wish that may be there cannot be known; empty where it can, or where there is none."""
+    try:
+        file.open("rb").close()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"not readable ({error.strerror}): use sudo"
+    return ""
+
+
 def _stands(state: Path, wanted: Wish) -> bool:
     return wished(state) == wanted
 
@@ -129,6 +154,6 @@ def _print(report: UpdateReport) -> None:
     on_trial = f", on trial since {trial.began:%H:%M}; before it {trial.previous}" if trial is not None else ""
     say(f"In use      {report.current or 'none'}{on_trial}")
     say(f"Installed   {', '.join(report.installed)}")
-    say(f"Wanted      {report.wanted or 'none'}")
+    say(f"Wanted      {report.wanted or report.unreadable or 'none'}")
     for one in report.record.refused:
         say(f"Given up    {one.version} on {one.at:%Y-%m-%d %H:%M}: {one.reason}")
