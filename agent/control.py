@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+
+from loyalty.undecodable import UNDECODABLE
 
 FILE_NAME = "control.json"
 MAX_FILE_BYTES = 4096
@@ -43,15 +46,21 @@ def write_control(folder: Path, control: Control) -> Path:
 
 
 def read_control(folder: Path) -> Control | None:
-    """What the running agent wrote; None where there is no such file, or none that can be read."""
+    """What the running agent wrote; None where there is no such file, or none that makes sense.
+
+    Raises PermissionError where this user may not read it: then an agent may run or not.
+    """
     try:
         with (folder / FILE_NAME).open("rb") as stream:
             return msgspec.json.decode(stream.read(MAX_FILE_BYTES), type=Control)
-    except (OSError, msgspec.DecodeError):
+    except PermissionError:
+        raise
+    except (OSError, *UNDECODABLE):
         return None
 
 
 def remove_control(folder: Path, control: Control) -> None:
     """Takes the file away, unless another agent has put its own there."""
-    if read_control(folder) == control:
-        (folder / FILE_NAME).unlink(missing_ok=True)
+    with suppress(PermissionError):  # on Windows, of a file that somebody has open
+        if read_control(folder) == control:
+            (folder / FILE_NAME).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct, UnsetType
 
+from loyalty.undecodable import UNDECODABLE
 from sync import base64url
 from sync.durable import private_folder, write_private
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper
@@ -145,7 +146,9 @@ def load_enrolment(folder: Path) -> Enrolment:
             "this register is not enrolled; make a code with `tillside-central enrolment create` at the centre "
             "and give it to `tillside enroll`"
         ) from None
-    except (OSError, msgspec.DecodeError) as error:
+    except PermissionError as error:
+        raise EnrolmentDamagedError(f"{path} may not be read by this user: use sudo, or be the agent's user") from error
+    except (OSError, *UNDECODABLE) as error:
         raise EnrolmentDamagedError(
             f"{path} cannot be read ({error}); put it back from a backup, or enrol anew with "
             "`tillside enroll --replace`: what waits in the queue is kept"

@@ -180,8 +180,18 @@ class RunningAgent:
 
 
 def running_agent(settings: Settings) -> RunningAgent | None:
-    """The agent of this state folder, if one runs; what a killed one left behind is nobody."""
-    control = read_control(state_folder(settings))
+    """The agent of this state folder, if one runs; what a killed one left behind is nobody.
+
+    Raises AgentUnreachableError where this user may not know.
+    """
+    folder = state_folder(settings)
+    try:
+        control = read_control(folder)
+    except PermissionError as error:
+        raise AgentUnreachableError(
+            f"this user may not look into {folder}, so that nobody can tell whether the agent runs: use sudo, or be "
+            "the agent's user"
+        ) from error
     return RunningAgent(control) if control is not None and _listens(control) else None
 
 

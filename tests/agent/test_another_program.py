@@ -144,6 +144,14 @@ def test_a_support_bundle_says_why_it_is_without_the_agents_word(tmp_path: Path,
     assert answer.said in about["not_there"]["queue.json"]
 
 
+def test_what_is_left_of_a_torn_control_file_is_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = left_behind(tmp_path, 9)
+    (tmp_path / "state" / "control.json").write_bytes(b'{"host":"\xff\xfe"}')
+
+    assert status_command(config=config, as_json=False) == 3
+    assert "there is no register" in capsys.readouterr().err
+
+
 def test_a_look_that_fails_itself_is_no_reason_for_no_bundle(tmp_path: Path) -> None:
     def failing() -> list[str]:
         raise RuntimeError("the journal is upside down")

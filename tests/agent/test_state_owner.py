@@ -37,6 +37,21 @@ import agent.cli.stopped
 from agent.cli.queue import Asked, queue_command
 sys.exit(queue_command(Asked(action="export", ident=sys.argv[2], as_json=True), sys.argv[1]))
 """
+ASKING = """
+import os, pwd, sys
+from pathlib import Path
+from agent.cli.connection import AgentUnreachableError, running_agent
+from config.settings import PathSettings, Settings
+from sync.enrolment import EnrolmentError, load_enrolment
+os.setuid(pwd.getpwnam(sys.argv[2]).pw_uid)
+state = Path(sys.argv[1])
+settings = Settings(paths=PathSettings(state=state))
+for ask in (lambda: running_agent(settings), lambda: load_enrolment(state)):
+    try:
+        print(ask())
+    except (AgentUnreachableError, EnrolmentError) as error:
+        print(error)
+"""
 
 
 @pytest.fixture
@@ -94,3 +109,16 @@ def test_root_exports_the_queue_of_another_user_into_a_folder_of_its_own(unread:
     # and nothing of the register became root's
     somebody = pwd.getpwnam(SOMEBODY).pw_uid
     assert {path.stat().st_uid for path in (unread.parent / "state").rglob("*")} == {somebody}
+
+
+def test_who_may_not_look_is_told_so_and_not_that_nothing_runs_or_to_enrol_anew(state: Path) -> None:
+    state.chmod(0o700)
+
+    done = subprocess.run([sys.executable, "-c", ASKING, state, SOMEBODY], capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""
+    agent, enrolment = done.stdout.splitlines()
+    assert "nobody can tell whether the agent runs" in agent
+    assert "may not be read by this user" in enrolment
+    assert all("use sudo" in said for said in (agent, enrolment))
+    assert "enrol" not in enrolment.partition("enrolment.json")[2]

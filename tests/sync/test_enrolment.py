@@ -327,7 +327,7 @@ def test_a_register_that_was_never_enrolled_says_how(tmp_path: Path) -> None:
         load_enrolment(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"device":1}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"device":1}', b'{"device":"\xff"}'])
 def test_a_damaged_file_says_what_is_kept(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
 
