@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
 from central import ledger, uses
@@ -58,15 +59,15 @@ class Watch:
         self._counted: set[str] = set()
 
     def passed(self, member: str, receipt: Receipt) -> OneTooMany | None:
-        """The limit that a member's sale passes; from now on it counts for those behind it."""
-        if not self._limits.are_set:
+        """The limit that a member's sale passes; from now on it counts for the others."""
+        if not self._limits.are_set or receipt.status != "final":
             return None
         if self._sales is None:
             self._sales = self._read()
         code = normal_code(receipt.member.code) if receipt.member else ""
         sale = _sale(receipt, receipt.issued_at or self._now, code)
         over = one_too_many(self._limits, sale, self._sales[member])
-        self._sales[member].append(sale)
+        self._sales[member].append(replace(sale, counts=over is None))
         self._counted.add(sale.key)
         return over
 
@@ -201,11 +202,11 @@ def has_reward_too_many(connection: Connection, stored: StoredReceipt) -> bool:
 
 
 def _rows(connection: Connection, members: set[str], first: datetime, last: datetime) -> list[Row[Any]]:
-    """Final sales of these members that may be counted for sales between two moments.
+    """Final sales of these members that may be counted for sales between two moments: a window before and behind them.
 
     Each half is found by the index of members and times.
     """
-    columns, since = tables.receipts.c, first - WINDOW
+    columns, since, until = tables.receipts.c, first - WINDOW, last + WINDOW
     query = select(
         columns.member,
         columns.key,
@@ -215,9 +216,10 @@ def _rows(connection: Connection, members: set[str], first: datetime, last: date
         columns.operator,
         columns.issued_at,
         columns.received_at,
+        columns.state,
     ).where(among(columns.member, members), columns.status == "final", columns.kind != "return")
-    timed = query.where(columns.issued_at.between(since, last))
-    untimed = query.where(columns.issued_at.is_(None), columns.received_at.between(since, last))
+    timed = query.where(columns.issued_at.between(since, until))
+    untimed = query.where(columns.issued_at.is_(None), columns.received_at.between(since, until))
     return [*connection.execute(timed), *connection.execute(untimed)]
 
 
@@ -229,6 +231,7 @@ def _sale_of_row(row: Row[Any]) -> Sale:
         register=row.register or "",
         cashier=row.operator or "",
         code=row.code or "",
+        counts=row.state in ledger.COUNTED_STATES,
     )
 
 

@@ -8,7 +8,8 @@ such a reward was given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
@@ -63,7 +64,8 @@ USUAL_REWARDS: Final = Limits(cashier=5, register=6, card=8, member=10)
 class Sale(Struct, frozen=True, kw_only=True):
     """What of a member's sale, or of a reward, is counted; who and what is empty where the receipt does not say.
 
-    `times` is how many it counts as: a reward may be given several times at once.
+    `times` is how many it counts as: a reward may be given several times at once. `counts` says that it gave its points
+    already: an earlier one that comes after it is counted with it, too.
     """
 
     key: str
@@ -73,6 +75,7 @@ class Sale(Struct, frozen=True, kw_only=True):
     cashier: str
     code: str
     times: int = 1
+    counts: bool = False
 
 
 class OneTooMany(Struct, frozen=True, kw_only=True):
@@ -104,8 +107,17 @@ def given_late(limits: Limits, sold: datetime, given: datetime) -> str | None:
 
 
 def one_too_many(limits: Limits, sale: Sale, others: Iterable[Sale], of: Of = "sale") -> OneTooMany | None:
-    """The first limit that `sale` passes, counted with the member's sales before it."""
-    before = [one for one in others if sale.at - WINDOW < one.at and (one.at, one.key) < (sale.at, sale.key)]
+    """The first limit that `sale` passes, counted with the member's sales before it.
+
+    One that comes late is counted with the later ones that count already, too: no window holds more of what counts than
+    are allowed, in whichever order its sales came.
+    """
+    place = (sale.at, sale.key)
+    around = [
+        one
+        for one in others
+        if abs(one.at - sale.at) < WINDOW and (one.counts or (one.at, one.key) < place) and one.key != sale.key
+    ]
     subjects: tuple[tuple[What, Allowed], ...] = (
         ("cashier", limits.cashier),
         ("register", limits.register),
@@ -116,10 +128,25 @@ def one_too_many(limits: Limits, sale: Sale, others: Iterable[Sale], of: Of = "s
         subject = _subject(what, sale)
         if allowed is None or subject is None:
             continue
-        number = sale.times + sum(one.times for one in before if _subject(what, one) == subject)
+        number = _most_in_a_window(sale, [one for one in around if _subject(what, one) == subject])
         if number > allowed:
             return OneTooMany(what=what, number=number, allowed=allowed, of=of)
     return None
+
+
+def _most_in_a_window(sale: Sale, around: Sequence[Sale]) -> int:
+    """How many are in the fullest window that holds `sale` and ends with it or with one behind it."""
+    place = (sale.at, sale.key)
+    before = sorted((one for one in around if (one.at, one.key) < place), key=lambda one: one.at)
+    moments = [one.at for one in before]
+    most = number = sale.times + sum(one.times for one in before)
+    gone = 0
+    for later in sorted((one for one in around if (one.at, one.key) > place), key=lambda one: (one.at, one.key)):
+        # Nothing from `sale` on falls out: the later ones are less than a window behind it.
+        still = bisect_right(moments, later.at - WINDOW)
+        number += later.times - sum(one.times for one in before[gone:still])
+        gone, most = still, max(most, number)
+    return most
 
 
 def _subject(what: What, sale: Sale) -> tuple[str, ...] | None:

@@ -136,17 +136,50 @@ async def test_what_is_taken_by_itself_is_counted_for_those_behind_it(centre: Ru
     assert centre.points("m1") == 300
 
 
+NEWEST_FIRST = list(reversed(range(20)))
+IN_BLOCKS = [*range(12, 20), *range(4, 12), *range(4)]
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 20], ids=["one by one", "in batches", "in one batch"])
+@pytest.mark.parametrize("order", [NEWEST_FIRST, IN_BLOCKS], ids=["newest first", "in blocks"])
+async def test_no_order_of_arrival_lets_more_count(centre: RunningCentre, order: list[int], at_once: int) -> None:
+    # Given a cashier's own card at one register that has a network and at one that has none
+    limited(centre)
+    till = await centre.till()
+    own = sales(20)
+    # When the sales come in another order than they were
+    for start in range(0, 20, at_once):
+        await till.sell(*(own[place] for place in order[start : start + at_once]))
+    # Then as many are held as if they had come in theirs
+    assert states(centre).count(ledger.OVER_LIMIT) == 12
+    assert centre.points("m1") == 800
+    assert len(centre.read(review.held).receipts) == 12
+
+
 async def test_what_counted_goes_on_counting(centre: RunningCentre) -> None:
     limited(centre, Limits(member=2))
     till = await centre.till()
     late, *counted = sales(3)
     await till.sell(*counted)
     assert centre.points("m1") == 200
-    # When an earlier sale comes late, the limit is lowered, and a counted sale is heard of with more facts
+    # When an earlier sale comes late, it is the one too many
     await till.sell(late)
+    assert states(centre) == [ledger.OVER_LIMIT, ledger.SETTLED, ledger.SETTLED]
+    [waits] = centre.read(review.held).receipts
+    assert waits.because == "sale 3 for one member within 24 hours, where 2 count without a look"
+    # When a person lets it count, the limit is lowered, and a counted sale is heard of with more facts
+    centre.write(lambda connection: review.accept(connection, late.key, None, NOON))
     centre.write(lambda connection: limits.set_limits(connection, Limits(member=1), "stricter", NOON))
     centre.write(lambda connection: settling.arrived(connection, stored_receipt(connection, counted[1].key)))
     assert states(centre) == [ledger.SETTLED] * 3
+
+
+async def test_a_parked_sale_is_not_counted_in_a_batch_either(centre: RunningCentre) -> None:
+    limited(centre, Limits(member=2))
+    till = await centre.till()
+    parked, *sold = sales(3)
+    await till.sell(replace(parked, status="suspended"), *sold)
+    assert ledger.OVER_LIMIT not in states(centre)
 
 
 async def test_a_return_of_what_is_held_counts_with_it(centre: RunningCentre) -> None:

@@ -67,6 +67,21 @@ def test_only_a_day_is_counted_and_only_what_was_before() -> None:
     assert told(limits, sale(5), sale(6), sale(5)) == ""
 
 
+def test_one_that_comes_late_is_counted_with_the_later_ones_that_count() -> None:
+    limits, minutes = Limits(member=2), int(WINDOW.total_seconds()) // 60
+
+    def counting(minute: int, **facts: str) -> Sale:
+        return replace(sale(minute, **facts), counts=True)
+
+    # Whatever window holds it: with what is behind it, before and behind it, and never with what is a day away
+    assert told(limits, sale(5), counting(6), counting(7)).startswith("sale 3 for one member")
+    assert told(limits, sale(5), sale(4), counting(6)).startswith("sale 3 for one member")
+    assert told(limits, sale(5), counting(6), sale(7)) == ""
+    assert told(limits, sale(minutes), sale(1), counting(2 * minutes - 1)) == ""
+    assert told(limits, sale(5), counting(6), counting(5 + minutes)) == ""
+    assert told(Limits(cashier=1), sale(5), counting(6, cashier="Mira")) == ""
+
+
 def test_sales_of_one_moment_are_counted_one_after_the_other() -> None:
     pair = [sale(5), Sale(key="z", at=sale(5).at, store="12", register="3", cashier="", code="")]
     assert [one_too_many(Limits(member=1), one, pair) is None for one in pair] == [True, False]
@@ -110,3 +125,16 @@ def test_what_counts_never_passes_the_limit_by_more_than_what_a_day_brings(minut
         before = [other for other in sales if one.at - WINDOW < other.at <= one.at]
         # Of all that a day holds only the first count, in whatever order they came.
         assert (one in counting) == (len(before) <= allowed)
+
+
+@given(st.lists(st.integers(0, 3_000), unique=True, max_size=40), st.integers(1, 5))
+def test_no_day_holds_more_of_what_counts_than_are_allowed_in_whichever_order_it_came(
+    minutes: list[int], allowed: int
+) -> None:
+    here: list[Sale] = []
+    for minute in minutes:
+        came = sale(minute)
+        over = one_too_many(Limits(member=allowed), came, here)
+        here.append(replace(came, counts=over is None))
+    counting = [one.at for one in here if one.counts]
+    assert all(sum(end - WINDOW < at <= end for at in counting) <= allowed for end in counting)
