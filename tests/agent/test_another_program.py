@@ -114,7 +114,7 @@ def test_what_another_program_was_asked_for_is_not_called_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: Answer
 ) -> None:
     with answering(answer) as port:
-        assert queue_command(Asked(action="retry", ident="1"), left_behind(tmp_path, port)) == 1
+        assert queue_command(Asked(action="retry", ident="e1"), left_behind(tmp_path, port)) == 1
     assert answer.said in capsys.readouterr().err
 
 
