@@ -28,9 +28,10 @@ from agent.counter_shapes import (
     RewardWanted,
     ScanHeard,
     ScansGiven,
+    Shown,
     VoucherShown,
 )
-from agent.desk import Desk, Settlement
+from agent.desk import RECENT_FOR, Desk, Settlement
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
 from agent.pace import Allowed, check_guesses
@@ -69,7 +70,6 @@ from sync.store.writing import Writing
 
 # Receipts that a late member can still be given: as many as have a key on the page, of the last hour.
 MAX_RECENT: Final = 9
-RECENT_FOR: Final = timedelta(hours=1)
 # How many of the last ones are looked through for them.
 _LOOKED_THROUGH: Final = 32
 # A scanner of five codes in a second, for a while.
@@ -170,6 +170,7 @@ class Counter:
         Raises TooOftenError, MalformedBodyError, NotFoundError, SaleRefusedError and StoreError.
         """
         if self._scans.is_voucher(self._parse(given.typed)):
+            self._check_shown(given.turn)
             await self.take(given.typed)
             return
         code = normal_code(given.typed)
@@ -196,9 +197,13 @@ class Counter:
         member = self._parse(code).member
         return member is not None and member.claimed and member.kind == "card"
 
-    async def remove(self) -> None:
-        """Nobody is the customer; what was reserved for whoever was is released."""
+    async def remove(self, given: Shown) -> None:
+        """Nobody is the customer; what the page reserved for whoever was is released.
+
+        Raises SaleRefusedError and StoreError.
+        """
         now = self._now()
+        self._check_shown(given.turn)
 
         def work(writing: Writing) -> None:
             shown = scanned_now(writing, now)
@@ -269,8 +274,15 @@ class Counter:
     def _serving(self, turn: int) -> MemberScan:
         shown = self._desk.serving()
         if shown is None or shown.id != turn:
-            raise SaleRefusedError("not_shown", "Another customer is shown by now: look again.")
+            raise _not_shown()
         return shown
+
+    def _check_shown(self, turn: int | None) -> None:
+        """None is nobody, or whoever is only shown still. Raises SaleRefusedError."""
+        if turn is not None:
+            self._serving(turn)
+        elif self._desk.serving() is not None:
+            raise _not_shown()
 
     # Rewards
 
@@ -367,9 +379,10 @@ class Counter:
             currency=program.currency,
         )
 
-    async def release(self) -> None:
-        """What was reserved for whoever is shown can be spent again."""
+    async def release(self, given: ForTurn) -> None:
+        """What the page reserved for whoever is shown can be spent again. Raises SaleRefusedError and StoreError."""
         now = self._now()
+        self._serving(given.turn)
 
         def work(writing: Writing) -> None:
             owner = owner_of(writing, scanned_now(writing, now), now.wall)
@@ -403,6 +416,10 @@ def recent_receipts(store: Store, now: Instant) -> tuple[RecentView, ...]:
     """Sales of the last hour that are nobody's, the newest first."""
     free = [one for one in store.last_receipts(_LOOKED_THROUGH) if _is_free(one, now)]
     return tuple(_recent(one) for one in free[:MAX_RECENT])
+
+
+def _not_shown() -> SaleRefusedError:
+    return SaleRefusedError("not_shown", "Another customer is shown by now: look again.")
 
 
 def _is_free(one: StoredReceipt, now: Instant) -> bool:

@@ -20,6 +20,7 @@ from agent.counter_shapes import (
     RewardWanted,
     ScanHeard,
     ScansGiven,
+    Shown,
 )
 from agent.openapi import Route
 from agent.profiles import MemberTold
@@ -58,6 +59,7 @@ class CounterRoutes:
                 path="/v1/customer",
                 handler=self._remove,
                 summary="Nobody is the customer; what the page reserved for whoever was is released.",
+                body=(Shown,),
                 status=204,
                 page=True,
             ),
@@ -96,6 +98,7 @@ class CounterRoutes:
                 path="/v1/customer/rewards",
                 handler=self._release,
                 summary="Releases what the page reserved for whoever is shown.",
+                body=(ForTurn,),
                 status=204,
                 page=True,
             ),
@@ -117,8 +120,8 @@ class CounterRoutes:
         await self._counter.find(await body_of(request, CodeTyped))
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
-    async def _remove(self, _request: web.Request) -> web.Response:
-        await self._counter.remove()
+    async def _remove(self, request: web.Request) -> web.Response:
+        await self._counter.remove(await body_of(request, Shown))
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _invite(self, _request: web.Request) -> web.Response:
@@ -132,8 +135,8 @@ class CounterRoutes:
         wanted = await body_of(request, RewardWanted)
         return answer_of(await self._counter.reserve(wanted, _key(request)), HTTPStatus.CREATED)
 
-    async def _release(self, _request: web.Request) -> web.Response:
-        await self._counter.release()
+    async def _release(self, request: web.Request) -> web.Response:
+        await self._counter.release(await body_of(request, ForTurn))
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _attach(self, request: web.Request) -> web.Response:

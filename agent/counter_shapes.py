@@ -31,15 +31,22 @@ class ScanHeard(Struct, frozen=True, kw_only=True):
 
 
 class CodeTyped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The number of a card or telephone, or a voucher's code, that a person typed."""
+    """The number of a card or telephone that a person typed, or a voucher's code for the customer of that `turn`."""
 
     typed: Written
+    turn: int | None = None
 
 
 class ForTurn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For whom something is asked: the `turn` of the customer that the page showed."""
 
     turn: int
+
+
+class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is taken away: the `turn` of the customer that the page showed, null of one whose sale is over."""
+
+    turn: int | None
 
 
 class RewardWanted(ForTurn, frozen=True, kw_only=True, forbid_unknown_fields=True):

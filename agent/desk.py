@@ -71,6 +71,10 @@ _SHOWN_LONG: frozenset[NoticeKind] = frozenset(
         *("enrolment_code_broken", "enrolment_unreachable", "enrolment_refused"),
     )
 )
+# For how long a late member can be given a receipt. Where a clock that was put forward says that it is over already, it
+# is looked at again as often as this.
+RECENT_FOR = timedelta(hours=1)
+_RECENT_AGAIN = timedelta(minutes=1)
 # Rules whose points are told one by one; a sale to which more apply tells the first.
 MAX_GIVES = 12
 # Timers may fire a little early; the state is asked again just after its limit.
@@ -146,7 +150,8 @@ class Desk:
         self._schedule = schedule
         self._timer: Timer | None = None
         self._checkout = checkout
-        self._last_scan_id = max((scan.id for scan in checkout.scans), default=0)
+        # Above those of before a restart, also where no scan is kept: a page that still shows one of them means it.
+        self._last_scan_id = max((int(clock().wall.timestamp()), *(scan.id for scan in checkout.scans)))
         self._checking: set[int] = set()
         self._unissued: frozenset[str] = frozenset()
         self._notice: _Notice | None = None
@@ -302,12 +307,16 @@ class Desk:
         self._checkout, _ = step(self._checkout, TimePassed(at=self._clock()))
         self.publish()
 
+    def _due(self) -> None:
+        self._recent = self._find_recent()
+        self._time_passed()
+
     def _wake_when_next(self) -> None:
         """One timer for all that leaves by itself: however much was scanned, no more of them wait than that."""
         if self._timer is not None:
             self._timer.cancel()
         left = [left for left in self._shown_for() if left > timedelta(0)]
-        self._timer = self._schedule(min(left).total_seconds() + _AFTER_S, self._time_passed) if left else None
+        self._timer = self._schedule(min(left).total_seconds() + _AFTER_S, self._due) if left else None
 
     def _shown_for(self) -> Iterator[timedelta]:
         """How long each of what is shown stays where nothing happens; what is over already has nothing left."""
@@ -318,6 +327,9 @@ class Desk:
             yield self._notice.shown_for - self._since(self._notice.at)
         if self._settled is not None:
             yield SALE_SHOWN_FOR - self._since(self._settled.captured)
+        if self._recent:
+            left = RECENT_FOR - (self._clock().wall - min(one.at for one in self._recent))
+            yield left if left > timedelta(0) else _RECENT_AGAIN
 
     def _customer(self, code: str, *, checking: bool, turn: int | None = None) -> CustomerView:
         member, ending = self._find_member(code), ending_of(code)

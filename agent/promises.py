@@ -58,7 +58,8 @@ class Promises:
         offered = _offered(program, member, now, own)
         known = {one.id: one for one in program.rewards}
         full = full_cards(program, stamps_of(member))
-        reserved = reserved_on_page(self._store, member.member)
+        waiting = [one for one in self._store.reserved_redemptions() if one.member == member.member]
+        reserved = [one for one in waiting if _is_pages(self._store, one)]
         stamps = {rule.id: rule.every for rule in program.stamps}
         can = (known[one.reward] for one in offered if _lacks_nothing(one))
         return replace(
@@ -76,7 +77,7 @@ class Promises:
                 if (times := left_on_receipt(one, reserved))
             ),
             nearest=_nearest(program, offered),
-            reserved=tuple(_reserved(one, known.get(one.reward)) for one in reserved),
+            reserved=tuple(_reserved(one, known.get(one.reward), by_pos=one not in reserved) for one in waiting),
         )
 
     def program(self) -> Program | None:
@@ -168,8 +169,12 @@ def _nearest(program: Program, offered: Sequence[Offer]) -> NearestView | None:
 
 def reserved_on_page(reads: SpendingReads, member: str) -> tuple[KeptRedemption, ...]:
     """What the page reserved for a member and no receipt has settled yet."""
-    reserved = [one for one in reads.reserved_redemptions() if one.member == member]
-    return tuple(one for one in reserved if (sale := reads.sale(one.sale)) is not None and sale.by_page)
+    return tuple(one for one in reads.reserved_redemptions() if one.member == member and _is_pages(reads, one))
+
+
+def _is_pages(reads: SpendingReads, one: KeptRedemption) -> bool:
+    sale = reads.sale(one.sale)
+    return sale is not None and sale.by_page
 
 
 def left_on_receipt(reward: Reward, reserved: Sequence[KeptRedemption]) -> int:
@@ -211,10 +216,15 @@ def _view(
     )
 
 
-def _reserved(one: KeptRedemption, reward: Reward | None) -> ReservedView:
+def _reserved(one: KeptRedemption, reward: Reward | None, *, by_pos: bool) -> ReservedView:
     """`reward` is what the program in force has by that name."""
     view = ReservedView(
-        reward=one.reward, title=None, points=one.points, times=one.times, discount_minor=one.discount_minor or None
+        reward=one.reward,
+        title=None,
+        points=one.points,
+        times=one.times,
+        discount_minor=one.discount_minor or None,
+        by_pos=by_pos,
     )
     if reward is None:
         return view

@@ -74,7 +74,8 @@ class NearestView(Struct, frozen=True, kw_only=True):
 
 
 class ReservedView(Struct, frozen=True, kw_only=True):
-    """A reward that was reserved on the page, so many `times`: the cashier takes it off at the POS, as RewardView says.
+    """A reward that waits for its receipt, so many `times`: reserved on the page, where the cashier takes it off at the
+    POS, as RewardView says; or `by_pos`, which took it off itself and alone gives it back.
 
     `points` and `discount_minor` are those of all its times together.
     """
@@ -86,6 +87,7 @@ class ReservedView(Struct, frozen=True, kw_only=True):
     discount_minor: int | None = None
     discount_percent: int | None = None
     piece_minor: int | None = None
+    by_pos: bool = False
 
 
 class GiveView(Struct, frozen=True, kw_only=True):
@@ -112,8 +114,8 @@ class RecentView(Struct, frozen=True, kw_only=True):
 class Promise(Struct, frozen=True, kw_only=True):
     """What of a member's points can be spent here: `safe_offline` without asking anybody, and why no more.
 
-    `reserved` are rewards that were chosen on the page and wait for their receipt; amounts are in `currency`, of so
-    many `digits`.
+    `reserved` are rewards that were chosen on the page or at a POS and wait for their receipt; amounts are in
+    `currency`, of so many `digits`.
     """
 
     safe_offline: int = 0

@@ -4,7 +4,7 @@
 import { at, fill, make, write } from "./dom.js";
 import { fewerCounter } from "./fewer.js";
 import { listen } from "./keys.js";
-import { ask, watch } from "./link.js";
+import { watch } from "./link.js";
 import { LANGUAGES, wordsOf } from "./words.js";
 
 export const MAX_KEYED = 9; // rewards and receipts with a key of their own
@@ -251,7 +251,7 @@ function fetchPanels() {
   );
   return fetched;
 }
-const later = async (name) => (await fetchPanels() ? panels[name]() : tell(say("refused_silent"), true));
+const later = async (name, given) => (await fetchPanels() ? panels[name](given) : tell(say("refused_silent"), true));
 
 function showPanel(state) {
   const { customer, recent, sale } = state;
@@ -277,8 +277,7 @@ function homePanel({ customer }) {
   const member = customer?.member;
   if (customer?.turn == null) return []; // what was bought is settled: what could be had is for the next sale
   if (!member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : [];
-  const parts = [];
-  if (member.reserved.length > 0) parts.push(reservedCard(member));
+  const parts = [false, true].map((byPos) => reservedCard(member, byPos)).filter(Boolean);
   const from = panel.from < member.rewards.length ? panel.from : 0, near = member.nearest;
   const rewards = member.rewards.slice(from, from + MAX_KEYED);
   if (rewards.length > 0) {
@@ -300,15 +299,17 @@ const moreRewards = (all, from) => button("0", say("more", { n: all - Math.min(M
 
 const joinOffer = () => button("N", say("join"), () => open("join"), { class: "wide main" });
 
-function reservedCard({ reserved, digits, currency }) {
+// What is to be keyed and can be given back here; or what a POS took off, and alone gives back.
+function reservedCard({ reserved, digits, currency }, byPos) {
+  const own = reserved.filter((one) => one.by_pos === byPos);
+  if (!own.length) return "";
   const names = new Map();
-  for (const one of reserved) names.set(rewardName(one), (names.get(rewardName(one)) ?? 0) + one.times);
-  return make("div", { class: "reserved", role: "status" },
-    make("p", { class: "take" }, say("take_off")),
-    reservedOff(reserved, digits, currency).map((part) => make("p", { class: "amount" }, part)),
-    make("p", {}, [...names].map(([name, times]) => severalTimes(times, name)).join(", ")),
-    soft(say("receipt_confirms")),
-    button("Delete", say("release"), () => open("release")));
+  for (const one of own) names.set(rewardName(one), (names.get(rewardName(one)) ?? 0) + one.times);
+  const off = reservedOff(own, digits, currency), what = [...names].map(([name, times]) => severalTimes(times, name)).join(", ");
+  return make("div", { class: "reserved", role: "status" }, make("p", { class: "take" }, say(byPos ? "taken_off" : "take_off")),
+    ...(byPos ? [make("p", {}, [...off, what].join(" · "))] : [
+      ...off.map((part) => make("p", { class: "amount" }, part)), make("p", {}, what), soft(say("receipt_confirms")),
+      button("Delete", say("release"), () => open("release"))]));
 }
 
 // What to key: all money in one, and what hangs on the goods.
@@ -365,32 +366,9 @@ const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
 export const refusal = (status, { reason }) =>
   say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
 
-async function scanned(texts) {
-  saidUntil = 0;
-  const { status, body: answer } = await ask("POST", "/v1/scans", { texts });
-  if (status !== 200) tell(refusal(status, answer), true);
-  else if (answer.heard === "goods") tell(say("heard_goods"), true);
-  else if (answer.heard === "nothing" && !link.state?.notice) tell(say("heard_nothing"), true);
-}
-
-// Whether a key did something.
-function pressed(name) {
-  if (name === "Escape") return home();
-  if (name === "Enter") return panel.name !== "home" && press("#desk .main"); // nothing is begun by it alone
-  if (chosen.keys === "off" && name.length === 1) return false;
-  const place = (root) => `${root} [aria-keyshortcuts="${CSS.escape(name)}"]`;
-  return press(place("#desk")) || press(place("#keys")) || (name === "J" && pressed("N")); // who has a card joins by that
-}
-
-function press(selector) {
-  const found = document.querySelector(selector);
-  found?.click();
-  return found !== null;
-}
-
 // Where something needs a look; a scanner beeps for the rest itself.
 const beep = () => fetchPanels().then(() => panels?.sound());
 
-listen({ scanned, pressed });
+listen({ scanned: (texts) => later("scanned", texts), pressed: (name) => panels?.pressed(name) ?? later("pressed", name) });
 export const link = watch("/v1/page", show);
 show();

@@ -5,6 +5,7 @@ const GAP_MS = 50; // between two characters of a scanner; a slow one leaves 20 
 const MIN_ENDED = 4, MIN_BARE = 7; // characters of a scan with Enter or Tab behind it, and without
 const MAX_SCAN_CHARS = 1_024;
 const SCANS_WAITING = 8;
+const ALONE_MS = 400; // from one key to the next: what follows sooner is part of a number or a word
 const GS = { key: "\x1d", code: "GS" }; // between the parts of a GS1 code, typed as Ctrl+] or as F8
 
 // What a US keyboard, which scanners are set to, means by a key, whatever layout the system has.
@@ -24,6 +25,10 @@ function onUsKeyboard({ code, shiftKey, capital }) {
 
 const isField = (element) => element instanceof HTMLInputElement && /^(text|tel)$/.test(element.type);
 
+let gap = ALONE_MS, pressedAt = -ALONE_MS;
+// Whether a key was pressed just now that followed at once on another.
+export const isHurried = () => gap < ALONE_MS && performance.now() - pressedAt < ALONE_MS;
+
 // Calls `scanned` with the ways to read a scan, and `pressed` with a command: "1" to "9", a letter, "Enter", "Escape" or
 // "Delete". `pressed` says whether it did something with it.
 export function listen({ scanned, pressed }) {
@@ -34,6 +39,7 @@ export function listen({ scanned, pressed }) {
   const waiting = [];
 
   async function scan(keys) {
+    pressedAt = -ALONE_MS; // nobody typed them
     if (keys.length === 0 || keys.length > MAX_SCAN_CHARS || waiting.length >= SCANS_WAITING) return;
     const readings = [keys.map(({ key }) => key).join(""), keys.map(onUsKeyboard).join("")];
     waiting.push([...new Set(readings)].filter((text) => text.trim() !== ""));
@@ -47,7 +53,7 @@ export function listen({ scanned, pressed }) {
   function type(keys) {
     const field = document.activeElement;
     if (!isField(field)) {
-      if (keys.length === 1) pressed(commandOf(keys[0]));
+      if (!field?.form) pressed(keys.length > 1 ? "" : commandOf(keys[0])); // a form keeps what was typed
       return;
     }
     field.setRangeText(keys.map(({ key }) => key).join(""), field.selectionStart, field.selectionEnd, "end");
@@ -73,6 +79,10 @@ export function listen({ scanned, pressed }) {
     const { key, code, shiftKey, ctrlKey, altKey, timeStamp } = event;
     const running = (torn || held.length > 0) && !event.isComposing && timeStamp - last <= GAP_MS;
     if (!running) release();
+    if (/^(.|Enter|Delete|Backspace)$/.test(key)) {
+      gap = timeStamp - pressedAt;
+      if (key !== "Enter") pressedAt = timeStamp; // a number or a word ends with it
+    }
     const composed = event.isComposing || ctrlKey || altKey || event.metaKey;
     if (composed && (!running || /^(Control|Alt|AltGraph|Meta)$/.test(key))) return;
     const isFunction = running && /^F\d+$/.test(key); // a person's does what the browser has for it
@@ -94,7 +104,7 @@ export function listen({ scanned, pressed }) {
     } else if (key === "Enter" || key === "Escape" || key === "Delete" || key === "Backspace") {
       release();
       const inField = isField(event.target);
-      if (inField && key !== "Escape") return;
+      if ((inField || (key !== "Enter" && event.target.form)) && key !== "Escape") return;
       if (key === "Enter" && event.target instanceof HTMLButtonElement) return; // it presses itself
       if (event.repeat || pressed(key === "Backspace" ? "Delete" : key)) event.preventDefault();
     }

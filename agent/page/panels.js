@@ -2,6 +2,7 @@
 // the register for it. Fetched once the page is there; never what is shown without being asked for.
 
 import { at, make } from "./dom.js";
+import { isHurried } from "./keys.js";
 import { ask } from "./link.js";
 import { qrCode } from "./qr.js";
 import { LANGUAGES } from "./words.js";
@@ -20,7 +21,8 @@ const keep = (name, value) => {
 };
 
 const nameOf = (customer) => customer?.member?.name ?? cardName(customer?.ending);
-const turnOf = () => link.state?.customer?.turn ?? -1;
+const shownTurn = () => link.state?.customer?.turn ?? null; // null of nobody, and of whose sale is over
+const turnOf = () => shownTurn() ?? -1;
 
 export const PANELS = {
   reward: rewardPanel, receipts: receiptsPanel, receipt: receiptPanel, find: findPanel, join: joinPanel,
@@ -29,16 +31,41 @@ export const PANELS = {
 
 const row = (...buttons) => make("div", { class: "row" }, buttons, backButton());
 
-// One key more, and it is done; not by what was typed into this window in passing, as "2" and Enter for the POS.
+// One key more, and it is done, by an Enter of its own: never by what was typed into this window in passing, as an
+// amount and Enter for the POS, or by a slow scanner.
 const confirmPanel = (title, amounts, text, label, act, ...more) => [
   heading(title),
   [amounts].flat().map((amount) => make("p", { class: "amount" }, amount)),
   make("p", {}, text),
   ...more,
-  row(button("Enter", label, () => { if (isRead()) act(); }, { class: "main", "data-first": true })),
+  row(button("Enter", label, () => { if (isRead()) act(); else if (isHurried()) tooSoon(); }, { class: "main", "data-first": true })),
 ].flat();
 
-const isRead = () => performance.now() - panel.since >= GLANCE_MS;
+const isRead = () => !isHurried() && performance.now() - panel.since >= GLANCE_MS;
+
+function tooSoon() {
+  if (!panel.given) home(); // what was typed to join stays
+  tell(say("too_soon"));
+}
+
+// Whether a key did something. What follows at once on another is a number or a word that was meant for something else,
+// and closes what its first key has opened; so does all that a panel has no use for.
+export function pressed(name) {
+  const isHome = panel.name === "home";
+  if (name === "Escape") return home();
+  if (name === "Enter") return !isHome && (press("#desk .main") || home()); // nothing is begun by it alone
+  const isMeant = (!isHurried() || name === "0") && (chosen.keys === "on" || name.length > 1);
+  const place = (root, key = name) => `${root} [aria-keyshortcuts="${CSS.escape(key)}"]`;
+  if (isMeant && press(place("#desk"))) return true;
+  if (isMeant && isHome) return press(place("#keys")) || (name === "J" && press(place("#desk", "N"))); // who has a card joins by that
+  return !isHome && home();
+}
+
+function press(selector) {
+  const found = document.querySelector(selector);
+  found?.click();
+  return found !== null;
+}
 
 function rewardPanel({ customer }) {
   const member = customer?.member;
@@ -69,8 +96,8 @@ function removePanel({ customer }) {
 
 function releasePanel({ customer }) {
   const { reserved, digits, currency } = customer?.member ?? { reserved: [] };
-  const release = () => act("DELETE", "/v1/customer/rewards", null, () => say("released"));
-  return confirmPanel(say("release"), reservedOff(reserved, digits, currency), say("release_text"), say("release"), release);
+  const release = () => act("DELETE", "/v1/customer/rewards", { turn: turnOf() }, () => say("released"));
+  return confirmPanel(say("release"), reservedOff(reserved.filter((one) => !one.by_pos), digits, currency), say("release_text"), say("release"), release);
 }
 
 function receiptsPanel({ recent, customer }) {
@@ -196,21 +223,29 @@ async function act(method, path, given, done, but) {
   return null;
 }
 
+export async function scanned(texts) {
+  tell("");
+  const { status, body: answer } = await ask("POST", "/v1/scans", { texts });
+  if (status !== 200) tell(refusal(status, answer), true);
+  else if (answer.heard === "goods") tell(say("heard_goods"), true);
+  else if (answer.heard === "nothing" && !link.state?.notice) tell(say("heard_nothing"), true);
+}
+
 export const invite = () => act("POST", "/v1/customer/invitation", null);
-export const remove = () => act("DELETE", "/v1/customer", null, () => say("removed"));
+export const remove = () => act("DELETE", "/v1/customer", { turn: shownTurn() }, () => say("removed"));
 const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
 
 function find(event) {
   event.preventDefault();
   const typed = at("typed").value.trim();
-  if (typed) act("POST", "/v1/customer", { typed });
+  if (typed) act("POST", "/v1/customer", { typed, turn: shownTurn() });
   else home();
 }
 
 function join(event) {
   event.preventDefault();
-  if (!isRead()) return;
-  const given = { turn: turnOf(), language: words.texts.language };
+  if (!isRead()) return isHurried() && tell(say("too_soon"));
+  const given = { turn: turnOf() };
   for (const name of ["short_name", "phone", "email"]) {
     const text = at(name)?.value.trim();
     if (text) given[name] = text;

@@ -29,6 +29,7 @@ const FORMATS = {
   percent: (locale) => new Intl.NumberFormat(locale, { style: "percent" }),
   time: (locale) => new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hour12: false }),
   day: (locale) => new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" }),
+  dayOfYear: (locale) => new Intl.DateTimeFormat(locale, { dateStyle: "medium" }),
 };
 
 class Words {
@@ -89,15 +90,15 @@ class Words {
     return price ? this.say("piece_for", { total: this.money(price, digits, currency) }) : this.say("piece_free");
   }
 
-  // The time of day, with its day where that is not today.
+  // The time of day, with its day where that is not today, and the year where that is not this one.
   clock(time) {
-    const moment = new Date(time);
-    const today = moment.toDateString() === new Date().toDateString();
-    return today ? this.#by("time").format(moment) : `${this.#by("day").format(moment)} ${this.#by("time").format(moment)}`;
+    const moment = new Date(time), hour = this.#by("time").format(moment);
+    return moment.toDateString() === new Date().toDateString() ? hour : `${this.date(time)} ${hour}`;
   }
 
   date(time) {
-    return this.#by("day").format(new Date(time));
+    const moment = new Date(time), isThisYear = moment.getFullYear() === new Date().getFullYear();
+    return this.#by(isThisYear ? "day" : "dayOfYear").format(moment);
   }
 
   span(seconds) {

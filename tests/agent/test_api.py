@@ -444,7 +444,7 @@ async def test_a_token_that_acts_without_end_is_slowed_and_no_other(shop: Shop) 
 
         async def removed(headers: dict[str, str], times: int = 1) -> list[int]:
             async def once() -> int:
-                async with http.delete(f"{served.url}/v1/customer", headers=headers) as answer:
+                async with http.delete(f"{served.url}/v1/customer", json={"turn": None}, headers=headers) as answer:
                     if answer.status == 429:
                         assert answer.headers["Retry-After"] == "1"
                     return answer.status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -14,7 +15,8 @@ from msgspec.structs import replace
 from agent.booking import book
 from agent.checkout import Checkout
 from agent.counter import INVITES_AT_ONCE, MAX_RECENT, Counter, recent_receipts
-from agent.counter_shapes import MAX_SCAN_CHARS, CodeTyped, ForTurn, JoinHere, RewardWanted, ScansGiven
+from agent.counter_shapes import MAX_SCAN_CHARS, CodeTyped, ForTurn, JoinHere, RewardWanted, ScansGiven, Shown
+from agent.customer_screen import CustomerScreen
 from agent.desk import Desk
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
@@ -22,11 +24,12 @@ from agent.pace import TooOftenError
 from agent.problem import MalformedBodyError
 from agent.profiles import GivenConsent, Profiles
 from agent.promises import Promises
-from agent.sale_shapes import SaleRefusedError
+from agent.sale_shapes import BasketGiven, MemberGiven, RedemptionGiven, SaleRefusedError
 from agent.sales import Sales
 from agent.scans import ScanIntake
 from agent.view import CustomerView, PageState, PlaceView
 from agent.voucher_scans import VoucherScans
+from drivers.receipts.given import GivenReceipt
 from drivers.scanning.scan import parse_scan
 from loyalty.addresses import address_code
 from loyalty.identification import IdentificationRule
@@ -35,6 +38,7 @@ from loyalty.join_codes import store_of
 from loyalty.member import Balance, Counters, Identifier
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Discount, Line, MemberReference, Receipt
+from loyalty.voucher_codes import made_code
 from loyalty.wallet_codes import made_wallet_code
 from sync.guesses import MAX_MISSES, REGAINED_EVERY_S, Guesses
 from sync.loop import LookedUp
@@ -60,6 +64,7 @@ PROGRAM = program_from_json(
     b'{"id":"tenth","cost":200,"discount_percent":10,"offline":"allowance"},'
     b'{"id":"cup","cost":100,"piece_minor":0,"offline":"allowance"}]}'
 )
+VOUCHER = made_code((9).to_bytes)
 RICH = replace(ANA, balance=Balance(confirmed=2000, spendable=2000))
 GONE = replace(BORA, member="m-gone", identifiers=(Identifier(kind="card", code="TS1003", card="c", state="blocked"),))
 CALLED = replace(RICH, member="m-phone", identifiers=(Identifier(kind="phone", code="+381641234567"),))
@@ -169,8 +174,9 @@ class Till:
 
     @property
     def reserved(self) -> list[str]:
+        """What was reserved on the page."""
         member = self.customer.member
-        return [one.reward for one in member.reserved] if member is not None else []
+        return [one.reward for one in member.reserved if not one.by_pos] if member is not None else []
 
     @property
     def offered(self) -> dict[str, int]:
@@ -239,7 +245,7 @@ async def test_nobody_is_the_customer_once_they_are_removed(till: Till) -> None:
     await till.reserve("five")
 
     till.seconds += 1
-    await till.counter.remove()
+    await till.counter.remove(Shown(turn=till.customer.turn))
 
     assert till.page.customer is None
     key = await till.sell()
@@ -259,7 +265,7 @@ async def test_the_customer_of_a_sale_that_is_over_is_removed_from_sight(till: T
     assert till.customer.member is not None
 
     till.seconds += 1
-    await till.counter.remove()
+    await till.counter.remove(Shown(turn=till.customer.turn))
 
     assert till.page.customer is None
 
@@ -706,7 +712,7 @@ async def test_what_is_given_back_can_be_spent_again(till: Till) -> None:
     await till.reserve("five")
     assert till.reserved == ["five", "five"]
 
-    await till.counter.release()
+    await till.counter.release(ForTurn(turn=till.turn))
 
     assert till.reserved == []
     assert till.customer.member is not None
@@ -751,7 +757,7 @@ async def test_what_is_not_safe_here_is_asked_of_the_centre(till: Till, shop: Sh
     await till.scan("TS1001")
     await till.reserve("five")
     await till.reserve("five")
-    await till.counter.release()
+    await till.counter.release(ForTurn(turn=till.turn))
     with pytest.raises(SaleRefusedError) as error:
         await till.reserve("nine")  # 1,000 are set aside, for other rewards
     assert refusal(error) == "not_offline"
@@ -830,6 +836,78 @@ async def test_a_sale_of_the_page_makes_room_for_itself(till: Till, shop: Shop) 
     await till.reserve("five")
 
     assert (len(shop.store.open_sales()), till.reserved) == (MAX_OPEN_SALES, ["five"])
+
+
+async def test_what_a_pos_reserves_for_whoever_is_shown_is_told_as_the_poss_and_left_to_it(till: Till) -> None:
+    # given a member at the page for whom the POS takes a reward off
+    await till.scan("TS1001")
+    basket = GivenReceipt(kind="sale", currency="RSD", total_minor=26828, lines=(Line(position=1, amount_minor=26828),))
+    sale = (await till.sales.open(BasketGiven(basket=basket), None, by_page=False)).sale
+    await till.sales.attach(sale, MemberGiven(code="TS1001"), None)
+    await till.sales.redeem(sale, RedemptionGiven(reward="five"), None)
+    till.desk.publish()
+
+    # then the points are fewer for a reason that is told to both, and as much can be had here as before
+    member = till.customer.member
+    assert member is not None
+    told = [(one.reward, one.points, one.discount_minor, one.by_pos) for one in member.reserved]
+    assert (member.spendable, told) == (1500, [("five", 500, 5000, True)])
+    screen = msgspec.json.decode(till.desk.screen, type=CustomerScreen)
+    assert screen.member is not None
+    assert screen.member.reserved == member.reserved
+
+    # and beside it what is reserved here, which alone is given back here
+    await till.reserve("cup")
+    assert till.customer.member is not None
+    assert [(one.reward, one.by_pos) for one in till.customer.member.reserved] == [("five", True), ("cup", False)]
+    await till.counter.release(ForTurn(turn=till.turn))
+    assert till.customer.member is not None
+    assert [(one.reward, one.by_pos) for one in till.customer.member.reserved] == [("five", True)]
+    await till.sales.void(sale, None)
+    till.desk.publish()
+    assert till.customer.member is not None
+    assert till.customer.member.reserved == ()
+
+
+# ---- what is asked of somebody is for nobody else
+
+
+@pytest.mark.parametrize("what", ["remove", "release", "attach", "join", "reserve", "voucher", "remove nobody"])
+async def test_what_was_asked_of_a_customer_is_not_done_to_the_next(till: Till, what: str) -> None:
+    # given a page that shows one customer still, and the scanner of the register read the card of another
+    key = await till.sell()
+    await till.scan("TS1002")
+    turn = till.turn
+    await till.scan("TS777123" if what == "join" else "TS1001")
+    if what == "release":
+        await till.reserve("cup")
+    counter, told, queued = till.counter, till.desk.told, till.shop.store.queue(limit=MAX_LISTED)
+    asked: dict[str, Callable[[], Awaitable[object]]] = {
+        "remove": lambda: counter.remove(Shown(turn=turn)),
+        "remove nobody": lambda: counter.remove(Shown(turn=None)),
+        "release": lambda: counter.release(ForTurn(turn=turn)),
+        "attach": lambda: counter.attach(key, ForTurn(turn=turn)),
+        "join": lambda: counter.join(JoinHere(turn=turn, short_name="Iva K."), None),
+        "reserve": lambda: counter.reserve(RewardWanted(turn=turn, reward="cup"), None),
+        "voucher": lambda: counter.find(CodeTyped(typed=VOUCHER, turn=turn)),
+    }
+
+    with pytest.raises(SaleRefusedError) as error:
+        await asked[what]()
+
+    assert refusal(error) == "not_shown"
+    assert (till.desk.told, till.shop.store.queue(limit=MAX_LISTED)) == (told, queued)
+
+
+async def test_a_voucher_that_was_typed_while_nobody_was_shown_is_for_nobody(till: Till) -> None:
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.find(CodeTyped(typed=VOUCHER))
+    assert refusal(error) == "no_member"
+
+    await till.scan("TS1001")
+    with pytest.raises(SaleRefusedError) as error:
+        await till.counter.find(CodeTyped(typed=VOUCHER))
+    assert refusal(error) == "not_shown"
 
 
 # ---- late members
@@ -959,8 +1037,9 @@ async def test_the_code_is_asked_for_once_and_is_the_next_customers_another(till
 async def test_codes_to_join_with_are_made_as_fast_as_people_come_and_scans_go_on(till: Till) -> None:
     await told_of_the_join_page(till)
     for _ in range(INVITES_AT_ONCE):
+        till.seconds += 0.001
         await till.counter.invite()
-        await till.counter.remove()
+        await till.counter.remove(Shown(turn=till.turn))
 
     with pytest.raises(TooOftenError) as error:
         await till.counter.invite()

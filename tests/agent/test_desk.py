@@ -8,9 +8,9 @@ import msgspec
 from msgspec.structs import replace
 
 from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, Checkout, MemberScan
-from agent.desk import BLOCKED_SHOWN_FOR, NOTICE_SHOWN_FOR, SALE_SHOWN_FOR, Desk, Settlement, restored
+from agent.desk import BLOCKED_SHOWN_FOR, NOTICE_SHOWN_FOR, RECENT_FOR, SALE_SHOWN_FOR, Desk, Settlement, restored
 from agent.supervisor import Health
-from agent.view import BadgeView, CustomerView, NoticeKind, NoticeView, PageState, PlaceView
+from agent.view import BadgeView, CustomerView, NoticeKind, NoticeView, PageState, PlaceView, RecentView
 from loyalty.instant import Instant
 from loyalty.member import ContextLine, Identifier, Member
 from loyalty.receipt import Receipt
@@ -37,6 +37,7 @@ class Bench:
         self.seconds = seconds
         self.timers: list[Pending] = []
         self.members: dict[str, Member] = {"TS1001": ANA, "TS1002": BORA}
+        self.recent: Callable[[], tuple[RecentView, ...]] = tuple
         self.desk = Desk(
             language="en",
             place=PlaceView(store="12", register="3"),
@@ -44,6 +45,7 @@ class Bench:
             find_member=self.members.get,
             checkout=checkout or Checkout(boot=BOOT),
             schedule=self.schedule,
+            recent=lambda: tuple(self.recent()),
         )
 
     def now(self) -> Instant:
@@ -245,7 +247,51 @@ def test_a_restart_in_the_middle_of_a_sale_shows_the_member_again() -> None:
 
     assert Bench(soon).desk.state().customer is not None
     assert Bench(late).desk.state().customer is None
-    assert Bench(soon).desk.next_scan_id() == 8
+    assert Bench(soon).desk.next_scan_id() > 7
+
+
+def test_no_turn_of_before_a_restart_is_anothers_after_it() -> None:
+    # given a page that still shows whoever was scanned before, and whose scan is not kept any more
+    before = Bench()
+    turn = before.scan("TS1001").id
+
+    after = Bench(seconds=60)
+
+    assert after.scan("TS1002").id > turn
+
+
+def test_a_receipt_is_offered_to_late_members_for_an_hour_though_nothing_happens() -> None:
+    bench = Bench()
+    first, second = (
+        RecentView(receipt=f"k{at_s}", number=None, at=at(at_s).wall, total_minor=100, digits=2, currency="RSD")
+        for at_s in (0, 1_800)
+    )
+    hour = RECENT_FOR.total_seconds()
+    bench.recent = lambda: tuple(
+        one for one, since in ((second, 1_800), (first, 0)) if since <= bench.seconds < since + hour
+    )
+    bench.sell(None)
+    bench.move_to(1_800)
+    bench.sell(None)
+
+    told = []
+    for seconds in (hour - 1, hour + 1, hour + 1_799, hour + 1_801):
+        bench.move_to(seconds)
+        told.append([one.receipt for one in bench.told().recent])
+
+    assert told == [["k1800", "k0"], ["k1800"], ["k1800"], []]
+    assert bench.waiting() == []
+
+
+def test_receipts_that_a_clock_put_forward_makes_look_old_are_looked_for_again() -> None:
+    bench = Bench()
+    old = RecentView(receipt="k", number=None, at=at(-7_200).wall, total_minor=100, digits=2, currency="RSD")
+    bench.recent = lambda: (old,) if bench.seconds < 600 else ()
+    bench.sell(None)
+
+    bench.move_to(900)
+
+    assert bench.told().recent == ()
 
 
 def test_watchers_are_told_of_changes_only() -> None:
@@ -331,12 +377,12 @@ def test_an_old_card_is_the_members_and_names_the_new_one() -> None:
 
 def test_a_card_that_is_blocked_while_its_customer_is_served_loses_name_and_points() -> None:
     bench = Bench()
-    bench.scan("TS1666")
+    scan = bench.scan("TS1666")
     bench.members["TS1666"] = LOST
 
     bench.desk.publish()
 
-    assert bench.desk.state().customer == replace(BLOCKED, turn=1)
+    assert bench.desk.state().customer == replace(BLOCKED, turn=scan.id)
     assert b"Secret" not in bench.desk.told
 
 
@@ -405,7 +451,7 @@ def test_a_card_from_the_drawer_is_new_until_it_is_somebodys() -> None:
     bench = Bench()
     scan = bench.scan("NEW12345", checking=True)
     bench.desk.checked(scan, unissued=True)
-    assert bench.desk.state().customer == CustomerView(standing="unissued", ending="2345", turn=1)
+    assert bench.desk.state().customer == CustomerView(standing="unissued", ending="2345", turn=scan.id)
 
     # the sale's own view says so too
     bench.sell("NEW12345")

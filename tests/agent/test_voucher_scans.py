@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from agent.counter_shapes import CodeTyped, RewardWanted
+from agent.counter_shapes import CodeTyped, RewardWanted, Shown
 from agent.sale_shapes import BasketGiven, MemberGiven, SaleRefusedError
 from drivers.receipts.given import GivenReceipt
 from drivers.scanning.driver import ScanEvent
@@ -73,7 +73,7 @@ async def test_a_voucher_is_reserved_for_whoever_is_shown_and_its_receipt_confir
 
 
 async def test_a_code_of_the_program_counts_there_too_and_once(till: Till) -> None:
-    await till.counter.find(CodeTyped(typed="summer-10"))
+    await till.counter.find(CodeTyped(typed="summer-10", turn=till.turn))
 
     assert till.reserved == ["summer"]
     assert await taken(till, "SUMMER10") == "not_for_basket"
@@ -150,7 +150,7 @@ async def test_it_does_not_count_for_a_parked_sale_of_somebody_else(till: Till) 
 
 
 async def test_without_a_member_it_waits_for_nobody_and_says_so(till: Till) -> None:
-    await till.counter.remove()
+    await till.counter.remove(Shown(turn=till.turn))
 
     await till.scan(CODE)
 

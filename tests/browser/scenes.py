@@ -52,18 +52,18 @@ _PHONE_KNOWN: Final = {"/v1/customer/join": (409, {"reason": "phone_known", "nam
 # What a cashier opens, each of which Escape closes.
 PANELS: Final[dict[str, Scene]] = {
     "redeem": opened(STATES["member"], "1"),
-    "redeem, twice": opened(STATES["member"], "1", "2"),
+    "redeem, twice": opened(STATES["member"], "1", READS, "2"),
     "give back": opened(STATES["reserved, of the goods"], "Delete"),
     "remove": opened(STATES["member"], "Delete"),
     "find": opened(IDLE, "f"),
     "join": opened(_UNKNOWN, "n"),
     "join here": opened(STATES["invited"], "n"),
-    "number is a member's": Scene(told=(_UNKNOWN,), keys=("n", "Tab", "0641234567", "Enter"), answers=_PHONE_KNOWN),
+    "number is a member's": Scene(told=(_UNKNOWN,), keys=("n", "Tab", "0641234567", *DONE), answers=_PHONE_KNOWN),
     "settings": opened(IDLE, "m"),
     "why": opened(STATES["sale"], "w"),
     "late, nobody scanned": opened(replace(LATE, customer=None), "l"),
     "late": opened(LATE, "l"),
-    "late, give": opened(LATE, "l", "1"),
+    "late, give": opened(LATE, "l", READS, "1"),
     "late, no receipt": Scene(told=(LATE,), keys=("l",), then=STATES["member"]),
 }
 SAID: Final[dict[str, Scene]] = {

@@ -96,6 +96,28 @@ RESERVED: Final = replace(
         rewards=REWARDS[:2],
     ),
 )
+# What a POS took off itself, and beside it what the cashier is to take off.
+AT_POS: Final = replace(
+    RESERVED,
+    member=replace(
+        ANA,
+        spendable=1980,
+        reserved=(ReservedView(reward="r5", title="5 € off", points=500, discount_minor=500, by_pos=True),),
+        rewards=REWARDS[:2],
+    ),
+)
+AT_BOTH: Final = replace(
+    RESERVED,
+    member=replace(
+        ANA,
+        spendable=1080,
+        reserved=(
+            ReservedView(reward="r5", title="5 € off", points=500, discount_minor=500, by_pos=True),
+            ReservedView(reward="tenth", title="10 % off organic", points=900, discount_percent=10),
+        ),
+        rewards=REWARDS[:1],
+    ),
+)
 THREE: Final = replace(
     RESERVED,
     member=replace(
@@ -189,6 +211,8 @@ STATES: Final[dict[str, PageState]] = {
     "not enrolled": replace(IDLE, badge=BadgeView(enrolled=False, online=False, since=None, queued=2)),
     "member, full card": replace(IDLE, customer=replace(KNOWN, member=replace(ANA, rewards=(TENTH, *REWARDS[:2])))),
     "reserved": replace(IDLE, customer=RESERVED),
+    "reserved at a POS": replace(IDLE, customer=AT_POS),
+    "reserved here and at a POS": replace(IDLE, customer=AT_BOTH),
     "reserved, three": replace(IDLE, customer=THREE),
     "reserved, of the goods": replace(IDLE, customer=OF_GOODS),
     "reserved, a piece": replace(IDLE, customer=PIECE),

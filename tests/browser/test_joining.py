@@ -128,6 +128,7 @@ async def test_from_the_cashiers_key_to_points_on_the_new_member(
     await expect(page.locator("#name")).to_have_text("Iva P.")
 
     # And it spends their points, as a card does
+    await page.wait_for_timeout(READ_MS)
     await page.keyboard.press("1")
     await expect(page.locator("#desk .amount")).to_have_text("50.00\u00a0RSD")
     await page.wait_for_timeout(READ_MS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,6 @@ from playwright.async_api import Browser, expect
 
 from agent.customer_screen import screen_of
 from agent.view import CustomerView, MemberView
-from loyalty.consent_texts import ConsentTexts
 from loyalty.member import ContextLine
 from tests.browser.scenes import PANELS, leave, play
 from tests.browser.stage import Stage, staged
@@ -49,18 +49,6 @@ SCANNED = """([code, end]) => {
   if (end) press(end, end);
 }"""
 
-# As a person types who looks elsewhere: a key each 90 ms.
-TYPED = """async (keys) => {
-  for (const key of keys) {
-    const code = /^[0-9]$/.test(key) ? `Digit${key}` : /^[a-z]$/.test(key) ? `Key${key.toUpperCase()}` : key;
-    const target = document.activeElement ?? document.body;
-    const event = new KeyboardEvent("keydown", { key, code, bubbles: true, cancelable: true });
-    target.dispatchEvent(event);
-    if (key === "Enter" && !event.defaultPrevented && target instanceof HTMLButtonElement) target.click();
-    await new Promise((done) => setTimeout(done, 90));
-  }
-}"""
-
 
 async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
     stage.answers["/v1/customer/rewards"] = (201, {"reward": "r12"})
@@ -73,29 +61,6 @@ async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
 
     assert stage.asked == [("POST", "/v1/customer/rewards", {"turn": 7, "reward": "r12", "times": 1})]
     await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
-
-
-async def test_what_is_typed_in_passing_redeems_releases_and_removes_nothing(stage: Stage) -> None:
-    # when a cashier means the POS and types into this window: quantities, an amount, corrections, a letter
-    for state in (STATES["member"], STATES["reserved"], LATE):
-        for typed in ("1 2 Enter", "2 0 0 Enter", "Delete Enter", "1 Backspace Enter", "l 1 Enter", "m Enter"):
-            await stage.tell(state)
-            await stage.page.evaluate(TYPED, typed.split())
-            await stage.settle()
-            await stage.press("Escape")
-
-    assert stage.asked == []
-
-
-async def test_nobody_joins_by_a_stray_enter(stage: Stage) -> None:
-    await stage.tell(STATES["unknown"])
-
-    for typed in ("Enter Enter Enter", "n Enter"):
-        await stage.page.evaluate(TYPED, typed.split())
-        await stage.settle()
-        await stage.press("Escape")
-
-    assert stage.asked == []
 
 
 async def test_what_was_said_of_one_customer_is_gone_with_the_next(stage: Stage) -> None:
@@ -129,6 +94,7 @@ async def test_a_reward_is_had_several_times_at_once_as_far_as_it_can_be(stage: 
     await stage.tell(STATES["member"])
     await stage.press("1")
     await expect(stage.page.locator("#desk .times button")).to_have_count(3)
+    await stage.read()
     await stage.press("3")
     await expect(stage.page.locator("#desk .amount")).to_have_text("15.00\u00a0EUR")
     await expect(stage.page.locator("#desk p").last).to_have_text("off this sale, for 1,500 points.")
@@ -187,7 +153,7 @@ async def test_a_voucher_is_typed_and_taken_or_its_refusal_said(stage: Stage) ->
     await stage.settle()
     await stage.press("Enter")
 
-    assert stage.asked == [("POST", "/v1/customer", {"typed": "vk7q-2f9m-xrt4"})]
+    assert stage.asked == [("POST", "/v1/customer", {"typed": "vk7q-2f9m-xrt4", "turn": 7})]
     await expect(stage.page.locator("#said")).to_contain_text("No such voucher")
 
 
@@ -216,8 +182,50 @@ async def test_what_is_reserved_is_given_back_before_the_customer_is_removed(sta
     await expect(stage.page.locator("#desk .amount")).to_have_text("Ana P.")
     await stage.confirm()
 
-    assert stage.asked == [("DELETE", "/v1/customer/rewards", None), ("DELETE", "/v1/customer", None)]
+    assert stage.asked == [("DELETE", "/v1/customer/rewards", {"turn": 7}), ("DELETE", "/v1/customer", {"turn": 7})]
     await expect(stage.page.locator("#said")).to_have_text("Removed. Scan again to bring them back.")
+
+
+async def test_what_a_pos_reserved_is_told_and_is_the_poss_alone_to_give_back(stage: Stage, browser: Browser) -> None:
+    customers = await staged(browser, path="/customer")
+    cards = stage.page.locator("#desk .reserved")
+    for state in (STATES["member"], STATES["reserved at a POS"]):
+        await stage.tell(state)
+        await customers.tell(screen_of(state))
+
+    # then the points are fewer for that, and not by the centre's word
+    await expect(cards).to_have_text(re.compile("^Already in the POS:5.00.EUR · 5 € off$"))
+    for page in (stage.page, customers.page):
+        await expect(page.locator("#fewer")).to_be_empty()
+    await expect(customers.page.locator("#reserved li")).to_have_text("5 € off: −5.00\u00a0EUR")
+
+    # beside what was reserved here, which alone is given back here
+    await stage.tell(STATES["reserved here and at a POS"])
+    await expect(cards).to_have_count(2)
+    await expect(stage.page.locator("#desk .reserved [aria-keyshortcuts=Delete]")).to_have_count(1)
+    await stage.press("Delete")
+    await expect(stage.page.locator("#desk .amount")).to_have_text(["10%"])
+    await stage.confirm()
+    assert stage.asked == [("DELETE", "/v1/customer/rewards", {"turn": 7})]
+
+
+async def test_whose_sale_is_over_is_taken_from_sight_and_nobody_else(stage: Stage) -> None:
+    await stage.tell(STATES["sale"])
+
+    await stage.press("Delete")
+
+    assert stage.asked == [("DELETE", "/v1/customer", {"turn": None})]
+
+
+async def test_a_day_of_another_year_has_its_year(stage: Stage) -> None:
+    member = replace(ANA, as_of=NOW - timedelta(days=370))
+    await stage.tell(replace(IDLE, customer=replace(KNOWN, member=member)))
+    await expect(stage.page.locator("#as-of")).to_have_text(re.compile(r"\b\d+ \w+ 2025,? \d\d:\d\d$"))
+
+    # and one of this year has not
+    member = replace(ANA, as_of=NOW - timedelta(days=3))
+    await stage.tell(replace(IDLE, customer=replace(KNOWN, member=member)))
+    await expect(stage.page.locator("#as-of")).not_to_contain_text("2026")
 
 
 async def test_a_late_customer_is_scanned_and_given_a_receipt_by_key(stage: Stage) -> None:
@@ -230,6 +238,7 @@ async def test_a_late_customer_is_scanned_and_given_a_receipt_by_key(stage: Stag
 
     await scan(stage)
     await stage.tell(LATE)
+    await stage.read()
     await stage.press("2")
     await stage.confirm()
 
@@ -261,6 +270,7 @@ async def test_what_was_said_goes_with_what_it_was_about(stage: Stage) -> None:
         await stage.press(key)
     await expect(said).to_have_text("Nobody is known here by this number.")
     await stage.press("Escape")
+    await stage.read()
     await stage.press("m")
     await expect(said).to_be_empty()
 
@@ -279,7 +289,6 @@ async def test_a_new_card_joins_with_what_was_typed(stage: Stage) -> None:
     assert path == "/v1/customer/join"
     assert given == {
         "turn": 8,
-        "language": "en",
         "short_name": "Iva K",
         "phone": "+381641234567",
         "consents": [{"channel": "sms", "state": "granted", "text_version": "till-2026-11-en"}],
@@ -290,7 +299,7 @@ async def test_a_refusal_says_why_in_the_pages_words(stage: Stage) -> None:
     stage.answers["/v1/customer/rewards"] = (409, {"reason": "not_enough"})
     await stage.tell(replace(STATES["member"], language="de"))
     await stage.press("1")
-    await stage.press("Enter")
+    await stage.confirm()
     await expect(stage.page.locator("#said")).to_have_text("So viele Punkte sind hier ohne die Zentrale nicht sicher.")
 
     stage.answers["/v1/customer"] = (404, {})
@@ -341,75 +350,6 @@ async def test_what_the_centre_takes_after_the_sale_is_said_as_well(stage: Stage
     await expect(fewer).to_be_empty()
 
 
-async def test_a_customer_is_asked_in_the_chains_own_words_where_it_has_some(stage: Stage) -> None:
-    stage.answers["/v1/customer/join"] = (201, {"member": "p-1", "entries": 1})
-    own = ConsentTexts(version="2026-12", texts={"sms": {"en": "Jutro may write to me."}})
-    await stage.tell(replace(STATES["unknown"], consents=own))
-    await stage.press("n")
-    await stage.page.get_by_label("Jutro may write to me.").check()
-    await stage.page.locator("#phone").fill("1234567")
-    await stage.confirm()
-
-    consent = {"channel": "sms", "state": "granted", "text_version": "2026-12-en"}
-    [(_, _, given)] = stage.asked
-    assert given == {"turn": 8, "language": "en", "phone": "1234567", "consents": [consent]}
-    # in a language that it has none in, by those of the page
-    await stage.tell(replace(STATES["unknown"], consents=own, language="de"))
-    await stage.press("n")
-    await expect(stage.page.get_by_label("SMS")).to_be_visible()
-
-
-async def test_a_customer_agrees_to_the_words_that_were_shown_not_to_those_that_came_since(stage: Stage) -> None:
-    stage.answers["/v1/customer/join"] = (201, {"member": "p-1", "entries": 1})
-    shown = ConsentTexts(version="2026-12", texts={"sms": {"en": "Jutro may write to me."}})
-    since = ConsentTexts(version="2027-01", texts={"sms": {"en": "Jutro may write and call."}})
-    await stage.tell(replace(STATES["unknown"], consents=shown))
-    await stage.press("n")
-    await stage.page.get_by_label("Jutro may write to me.").check()
-
-    # when the centre's next ones come in force before Enter
-    await stage.tell(replace(STATES["unknown"], consents=since))
-    await expect(stage.page.get_by_label("Jutro may write to me.")).to_be_checked()
-    await stage.page.locator("#phone").fill("1234567")
-    await stage.confirm()
-
-    [(_, _, given)] = stage.asked
-    consent = {"channel": "sms", "state": "granted", "text_version": "2026-12-en"}
-    assert given == {"turn": 8, "language": "en", "phone": "1234567", "consents": [consent]}
-
-
-async def test_a_customer_is_asked_for_each_channel_and_for_the_address_that_it_takes(stage: Stage) -> None:
-    stage.answers["/v1/customer/join"] = (201, {"member": "p-1", "entries": 1})
-    own = ConsentTexts(
-        version="2026-12",
-        texts={
-            "sms": {"en": "By SMS?"},
-            "email": {"en": "By e-mail?"},
-            "post": {"en": "By post?"},
-            "fax": {"de": "Fax?"},
-        },
-    )
-    await stage.tell(replace(STATES["unknown"], consents=own))
-    await stage.press("n")
-    for question in ("By e-mail?", "By post?"):
-        await stage.page.get_by_label(question).check()
-    await expect(stage.page.locator("#desk input[type=checkbox]")).to_have_count(3)
-
-    # without the address nothing is asked of the register, and the page says what is missing
-    await stage.page.locator("#phone").fill("1234567")
-    await stage.confirm()
-    assert stage.asked == []
-    await expect(stage.page.locator("#said")).to_contain_text("their e-mail address is needed")
-    await expect(stage.page.locator("#email")).to_be_focused()
-
-    await stage.page.keyboard.type("iva@example.com", delay=70)
-    await stage.settle()
-    await stage.press("Enter")
-    [(_, _, given)] = stage.asked
-    agreed = [{"channel": name, "state": "granted", "text_version": "2026-12-en"} for name in ("email", "post")]
-    assert given == {"turn": 8, "language": "en", "phone": "1234567", "email": "iva@example.com", "consents": agreed}
-
-
 async def test_j_joins_whoever_has_a_card_by_it(stage: Stage) -> None:
     await stage.tell(STATES["unknown"])
     await stage.press("j")
@@ -438,6 +378,7 @@ async def test_all_rewards_are_reached_nine_at_a_time(stage: Stage) -> None:
         assert await shown.all_text_contents() == [f"Reward {n}" for n in page]
         await expect(stage.page.locator("#desk [aria-keyshortcuts='0']")).to_contain_text(f"{more} more")
         await stage.press("0")
+    await stage.read()
     await stage.press("3")
     await stage.confirm()
 
@@ -474,14 +415,13 @@ async def test_a_new_card_and_a_telephone_number_that_is_known_end_at_that_membe
     await stage.press("n")
     await stage.page.locator("#phone").focus()
     await stage.page.keyboard.type("0641234567", delay=70)
-    await stage.settle()
-    await stage.press("Enter")
+    await stage.confirm()
     await expect(stage.page.locator("#desk .amount")).to_have_text("Iva K.")
 
     stage.answers["/v1/customer/join"] = (201, {"member": "m-iva", "entries": 1})
     await stage.confirm()
 
-    given = {"turn": 8, "language": "en", "phone": "0641234567"}
+    given = {"turn": 8, "phone": "0641234567"}
     assert [told for _, _, told in stage.asked] == [given, given | {"known": True}]
     await expect(stage.page.locator("#said")).to_have_text("Welcome: points count from now on.")
 
@@ -507,12 +447,11 @@ async def test_what_other_channels_know_stands_there_with_its_age_while_they_are
 
 async def test_language_sounds_and_letters_are_the_cashiers_choice(stage: Stage) -> None:
     await stage.tell(STATES["member"])
-    await stage.press("m")
-    await stage.press("3")
+    for key in ("m", "3", "s", "k"):
+        await stage.press(key)
+        await stage.read()
     await expect(stage.page.locator("html")).to_have_attribute("lang", "sr-Cyrl-RS")
-    await stage.press("s")
     await expect(stage.page.locator("#desk button").first).to_have_text("SЗвук: не")
-    await stage.press("k")
     await stage.press("Escape")
 
     # without letters and digits everything is reached by Tab and Enter

@@ -48,6 +48,7 @@ async def test_what_needs_a_look_is_heard_unless_sounds_are_off(stage: Stage) ->
 
     # when the cashier turns them off
     await stage.press("m")
+    await stage.read()
     await stage.press("s")
     await expect(page.locator("#desk button").first).to_have_text("SSounds: off")
     await scan(stage, "4006381333931")

@@ -44,7 +44,7 @@ def program() -> Program:
 async def press(page: Page, *keys: str) -> None:
     for key in keys:
         await page.keyboard.press(key)
-        await page.wait_for_timeout(PERSON_MS)
+        await page.wait_for_timeout(READ_MS)
 
 
 async def confirm(page: Page) -> None:
