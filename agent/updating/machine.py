@@ -41,12 +41,19 @@ class _Version(Struct, frozen=True, kw_only=True):
     tillside: str
 
 
+class _Worker(Struct, frozen=True, kw_only=True):
+    kind: str
+    name: str
+    condition: str
+
+
 class _Status(Struct, frozen=True, kw_only=True):
     """What every version says of itself, whatever else it says: later ones keep these names."""
 
     verdict: str
     selling: bool
     versions: _Version
+    workers: tuple[_Worker, ...] = ()
 
 
 class RegisterMachine:
@@ -82,7 +89,14 @@ class RegisterMachine:
             status = agent.status_as(_Status)
         except (AgentUnreachableError, NotFoundError, *UNDECODABLE):
             return None
-        return Glance(version=status.versions.tillside, verdict=status.verdict, is_selling=status.selling)
+        # The exchange with the centre fails where the network does, whichever version runs.
+        failing = (one for one in status.workers if one.condition == "failing" and one.kind != "sync")
+        return Glance(
+            version=status.versions.tillside,
+            verdict=status.verdict,
+            is_selling=status.selling,
+            failing=tuple(f"{one.kind} {one.name}" for one in failing),
+        )
 
     def check(self, command: Path) -> str:
         return self._self_tested(command)[0]

@@ -6,6 +6,7 @@ import subprocess
 from typing import Final, Protocol
 
 AGENT: Final = "tillside.service"
+SYSTEMCTL: Final = "/usr/bin/systemctl"
 RELAY: Final = "tillside-relay.service"
 # The unit's own limit for stopping is 20 s.
 WITHIN_S: Final = 40.0
@@ -27,6 +28,9 @@ class Services(Protocol):
         watches it. Raises ServiceError.
         """
 
+    def runs(self) -> bool:
+        """Whether the agent is up, though it may not answer; true where nobody can say."""
+
     def renew_relay(self) -> None:
         """A relay that runs goes on with the version in use. The POS's port stays open meanwhile. Raises ServiceError
         where it does not come up again.
@@ -42,12 +46,20 @@ class Systemd:
     def start(self) -> None:
         _systemctl("restart", AGENT, "--no-block")
 
+    def runs(self) -> bool:
+        # One that crashes again and again is "activating", and serves nobody.
+        asked = [SYSTEMCTL, "is-active", "--quiet", AGENT]
+        try:
+            return subprocess.run(asked, timeout=WITHIN_S, capture_output=True, check=False).returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            return True
+
     def renew_relay(self) -> None:
         _systemctl("try-restart", RELAY)
 
 
 def _systemctl(verb: str, unit: str, *options: str) -> None:
-    asked = ["/usr/bin/systemctl", *options, verb, unit]
+    asked = [SYSTEMCTL, *options, verb, unit]
     try:
         done = subprocess.run(asked, timeout=WITHIN_S, capture_output=True, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

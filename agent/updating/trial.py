@@ -15,14 +15,17 @@ from msgspec.structs import replace
 from loyalty.receipt import AwareDatetime
 from sync.program_versions import newer, version_key
 
-# A version that does not get well in this time is no better a minute later, and the till stands without a page.
-WELL_WITHIN_S: Final = 40.0
+# A version that does not get well in this time is no better a minute later, and the till stands without a page. With
+# what an agent that hangs takes to be seen and to be killed, the version before is back within a minute.
+WELL_WITHIN_S: Final = 30.0
 # So long may one that was well be unwell: a device that is unplugged, a disk that is slow.
 UNWELL_FOR_S: Final = 30.0
 # One that was well for this long is kept.
 KEPT_AFTER_S: Final = 600.0
 # The machine, or the one that watches, started so often during one trial: then the new version is taken for the cause.
 MAX_STARTS: Final = 3
+# A till that was stopped for a version so often in a row and did not keep it is not stopped for it again.
+MAX_CUTS: Final = 3
 # Versions that were given up; a register meets few of them before somebody looks.
 MAX_REFUSED: Final = 16
 MAX_REASON_CHARACTERS: Final = 300
@@ -33,16 +36,19 @@ Verdict = Literal["wait", "keep", "revert"]
 class Trial(Struct, frozen=True, kw_only=True):
     """A version that is in use until it is kept or gone back from.
 
-    `verdict` is how the register was before, as `tillside status` says it. `starts` counts who took the trial up.
-    `failed` says why it is being gone back from; until then it is empty. `relay` is true once the relay may run it.
+    `verdict` is how the register was before, as `tillside status` says it, and `failing` names the workers that failed;
+    None where nobody could say. `starts` counts who took the trial up. `failed` says why it is being gone back from;
+    until then it is empty. `worse` names the workers for which that is. `relay` is true once the relay may run it.
     """
 
     version: str
     previous: str
     began: AwareDatetime
     verdict: str
+    failing: tuple[str, ...] | None = None
     starts: int = 1
     failed: str = ""
+    worse: tuple[str, ...] = ()
     relay: bool = False
 
 
@@ -57,8 +63,8 @@ class Refused(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """All that is remembered, as `update.json` has it.
 
-    `asked` names the last wish of a person that was taken up, `cut` the version that was stopped for and not switched
-    to, and how often in a row.
+    `asked` names the last wish of a person that was taken up, `cut` the version that was stopped for in vain without a
+    fault of its own, and how often in a row.
     """
 
     trial: Trial | None = None
@@ -77,7 +83,7 @@ class Record(Struct, frozen=True, kw_only=True):
         return replace(self, refused=refused, asked=asked, cut=("", 0))
 
     def was_cut(self, version: str) -> Record:
-        """The trial ended before its version ran."""
+        """The trial came to nothing, and nobody can say that its version is the cause."""
         times = self.cut[1] + 1 if self.cut[0] == version else 1
         return replace(self, trial=None, cut=(version, times))
 
@@ -86,6 +92,13 @@ class Record(Struct, frozen=True, kw_only=True):
         if self.trial is None:
             return self
         return replace(self.refusing(self.trial.version, at, self.trial.failed), trial=None)
+
+    def acquitted(self, version: str) -> Record:
+        """The one before it does no better: after MAX_CUTS such trials it stays refused all the same."""
+        tried = self.was_cut(version)
+        if tried.cut[1] >= MAX_CUTS:
+            return tried
+        return replace(tried, refused=tuple(one for one in self.refused if one.version != version))
 
     def refusing(self, version: str, at: AwareDatetime, reason: str) -> Record:
         others = [one for one in self.refused if one.version != version]
@@ -120,8 +133,13 @@ def judged(probation: Probation, now: float) -> Verdict:
 
 
 def is_well(verdict: str | None, before: str) -> bool:
-    """Whether it answers and is no worse than the version before it was. A network that went is not its fault."""
+    """Whether it answers and its verdict is no worse than that of the version before. `worse` looks at its workers."""
     return verdict is not None and (verdict in ("healthy", "degraded") or verdict == before)
+
+
+def worse(failing: Collection[str], before: Collection[str] | None) -> tuple[str, ...]:
+    """Workers that fail and did not before; none where nobody could say how it was."""
+    return () if before is None else tuple(sorted(set(failing) - set(before)))
 
 
 def superfluous(installed: Collection[str], *, current: str, updater: str | None) -> set[str]:

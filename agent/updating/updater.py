@@ -21,7 +21,18 @@ from msgspec.structs import replace
 
 from agent.updating.releases import ReleaseRefusedError, ReleaseUnreachableError
 from agent.updating.services import ServiceError, Services
-from agent.updating.trial import MAX_STARTS, Probation, Trial, is_well, judged, superfluous, watched
+from agent.updating.trial import (
+    MAX_CUTS,
+    MAX_STARTS,
+    WELL_WITHIN_S,
+    Probation,
+    Trial,
+    is_well,
+    judged,
+    superfluous,
+    watched,
+    worse,
+)
 from agent.updating.versions import NoRoomError, UnusableArchiveError, Versions
 from sync.program_versions import newer
 
@@ -34,26 +45,31 @@ LOOK_EVERY_S: Final = 2.0
 QUIET_LOOKS: Final = 3
 # The till is used all day in some shops; after this the wish is taken up again by the next run.
 WAIT_FOR_QUIET_S: Final = 2 * 3600.0
-# A stop for an update that was cut so often in a row is the new version's doing.
-MAX_CUTS: Final = 3
+# An agent that runs and does not answer may be at a sale. After so long nobody is served by it: systemd, which its
+# watchdog asks for longer than a minute, did not help it either.
+HUNG_AFTER_S: Final = 600.0
+
+Quiet = Literal["answers", "silent"]
+"""No sale is open, as the agent says; or there is no agent that could have one open."""
 
 Ended = Literal["in_use", "given_up", "not_now"]
 """What came of a wish: the version runs; it is not tried again; or the next run may do it."""
 
 
 class Glance(Struct, frozen=True, kw_only=True):
-    """What the running agent says of itself."""
+    """What the running agent says of itself. `failing` names workers that fail, but not for the network."""
 
     version: str
     verdict: str
     is_selling: bool
+    failing: tuple[str, ...] = ()
 
 
 class Machine(Protocol):
     """What an update does outside the folder of versions."""
 
     def fetch(self, version: str) -> Path:
-        """The proven archive. Raises ReleaseUnreachableError, ReleaseRefusedError, OSError."""
+        """The proven archive. Raises ReleaseUnreachableError, ReleaseRefusedError, NoRoomError, OSError."""
 
     def glance(self) -> Glance | None:
         """None where no agent answers."""
@@ -123,7 +139,7 @@ class Updater:
             return "given_up"
         try:
             if version not in self._versions.installed():
-                self._versions.unpack(self._machine.fetch(version), version)
+                self._bring(version)
             reason = self._machine.check(self._versions.command(version))
         except (ReleaseRefusedError, ReleaseUnreachableError, UnusableArchiveError, NoRoomError) as error:
             # Later the same name may be a whole file, or a signed one, and there may be room: it is not remembered.
@@ -132,34 +148,51 @@ class Updater:
         if reason:
             self._refuse(version, reason)
             return "given_up"
-        if not self._is_quiet() or not is_wanted():
+        quiet = self._quiet()
+        if quiet is None or not is_wanted():
             return "not_now"
-        return self._switch(version, current)
+        return self._switch(version, current, quiet)
 
     # Steps
 
-    def _is_quiet(self) -> bool:
-        """Waits until no sale is open."""
+    def _bring(self, version: str) -> None:
+        """Raises what `fetch` and `unpack` do; a disk that is full is never left so."""
+        try:
+            self._versions.unpack(self._machine.fetch(version), version)
+        except OSError as error:
+            self._versions.clear()
+            raise NoRoomError(f"the update could not be put on the disk: {error}") from error
+
+    def _quiet(self) -> Quiet | None:
+        """Waits until no sale is open; None where that did not come."""
         until = self._monotonic_s() + WAIT_FOR_QUIET_S
-        quiet = 0
+        quiet, silent_since = 0, None
         while True:
-            glance = self._machine.glance()
-            quiet = 0 if glance is not None and glance.is_selling else quiet + 1
+            glance, now = self._machine.glance(), self._monotonic_s()
+            if glance is not None:
+                quiet, silent_since = (0 if glance.is_selling else quiet + 1), None
+            elif not self._services.runs():
+                quiet += 1
+            else:
+                silent_since = now if silent_since is None else silent_since
+                quiet = QUIET_LOOKS if now - silent_since >= HUNG_AFTER_S else 0
             if quiet >= QUIET_LOOKS:
-                return True
-            if self._monotonic_s() >= until:
-                return False
+                return "silent" if glance is None else "answers"
+            if now >= until:
+                return None
             self._sleep(LOOK_EVERY_S)
 
-    def _switch(self, version: str, current: str) -> Ended:
+    def _switch(self, version: str, current: str, quiet: Quiet) -> Ended:
         before = self._machine.glance()
-        if before is not None and before.is_selling:
+        # Somebody may have come to the till since, or it is busy with them.
+        if before.is_selling if before is not None else quiet == "answers":
             return "not_now"
         trial = Trial(
             version=version,
             previous=current,
             began=self._now(),
             verdict=before.verdict if before is not None else "",
+            failing=before.failing if before is not None else None,
         )
         # Before the agent is stopped: whoever takes this up after a cut starts it again.
         self._versions.remember(replace(self._versions.record(), trial=trial))
@@ -181,8 +214,7 @@ class Updater:
         try:
             self._services.start()
         except ServiceError as error:
-            self._give_up(trial, str(error))
-            return "given_up"
+            return self._give_up(trial, str(error))
         return self._watch(trial)
 
     def _watch(self, trial: Trial) -> Ended:
@@ -192,14 +224,15 @@ class Updater:
             glance = self._machine.glance()
             now = self._monotonic_s()
             well = glance is not None and glance.version == trial.version and is_well(glance.verdict, trial.verdict)
-            said = said if well else _told(glance)
+            fail = worse(glance.failing, trial.failing) if glance is not None and well else ()
+            well = well and not fail
+            said = said if well else _told(glance, fail)
             probation = watched(probation, is_well=well, now=now)
             verdict = judged(probation, now)
             if verdict == "keep":
                 return self._keep(trial)
             if verdict == "revert":
-                self._give_up(trial, said)
-                return "given_up"
+                return self._give_up(replace(trial, worse=fail), said)
             self._sleep(LOOK_EVERY_S)
         # Somebody installed another one over it.
         self._versions.remember(replace(self._versions.record(), trial=None))
@@ -212,8 +245,7 @@ class Updater:
         try:
             self._services.renew_relay()
         except ServiceError as error:
-            self._give_up(trial, str(error))
-            return "given_up"
+            return self._give_up(trial, str(error))
         self._versions.watch_with(trial.version)
         self._versions.remember(replace(self._versions.record(), trial=None, cut=("", 0)))
         log.info("update_kept", version=trial.version)
@@ -222,19 +254,44 @@ class Updater:
             self._versions.remove(version)
         return "in_use"
 
-    def _give_up(self, trial: Trial, reason: str) -> None:
+    def _give_up(self, trial: Trial, reason: str) -> Ended:
         failed = replace(trial, failed=reason)
         self._versions.remember(replace(self._versions.record(), trial=failed))
-        self._go_back(failed)
+        return self._go_back(failed)
 
-    def _go_back(self, trial: Trial) -> None:
+    def _go_back(self, trial: Trial) -> Ended:
         self._versions.use(trial.previous)
         self._services.start()
-        if trial.relay:
-            self._services.renew_relay()
+        relay_is_back = self._relay_is_back() if trial.relay else True
         self._versions.remember(self._versions.record().gone_back(self._now()))
         log.error("update_gone_back", version=trial.version, to=trial.previous, reason=trial.failed)
+        if not relay_is_back or self._fail_as_well(trial):
+            record = self._versions.record().acquitted(trial.version)
+            self._versions.remember(record)
+            if not record.refuses(trial.version):
+                log.info("update_not_the_cause", version=trial.version, reason=trial.failed)
+                return "not_now"
         self._let_go_of(trial.version)
+        return "given_up"
+
+    def _relay_is_back(self) -> bool:
+        """One that comes up in neither version, such as by its settings, must not hold the agent up as well."""
+        try:
+            self._services.renew_relay()
+        except ServiceError as error:
+            log.error("update_relay_not_back", reason=str(error))
+            return False
+        return True
+
+    def _fail_as_well(self, trial: Trial) -> bool:
+        """Whether the workers that failed in the new version do so in the one before, too: a cable that was pulled
+        meanwhile. Waits until they had the time to get well.
+        """
+        if not trial.worse:
+            return False
+        self._sleep(WELL_WITHIN_S)
+        glance = self._machine.glance()
+        return glance is not None and glance.version == trial.previous and set(trial.worse) <= set(glance.failing)
 
     def _have_it_run(self, version: str) -> None:
         glance = self._machine.glance()
@@ -253,7 +310,9 @@ class Updater:
             self._versions.remove(version)
 
 
-def _told(glance: Glance | None) -> str:
+def _told(glance: Glance | None, fail: tuple[str, ...]) -> str:
     if glance is None:
         return "the agent did not answer"
+    if fail:
+        return f"in {glance.version} there fails, and did not before: {', '.join(fail)}"
     return f"the agent of {glance.version} says of itself: {glance.verdict.replace('_', ' ')}"

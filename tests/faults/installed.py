@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import tarfile
 import time
+from importlib.metadata import distribution
 from pathlib import Path
 
 from agent.cli.connection import running_agent
@@ -64,11 +65,14 @@ class Installed:
 def version_files(version: str, fault: str = "") -> dict[str, bytes]:
     """A version as it is packed; its libraries are those of this project. `fault` is run whenever it starts."""
     command = (ROOT / "installer/package/files/tillside").read_text().replace("/usr/bin/python3", sys.executable)
+    entry_points = distribution("tillside").read_text("entry_points.txt")
     paths = [str(ROOT), sysconfig.get_path("purelib")]
     return {
         "bin/tillside": command.encode(),
         "lib/sitecustomize.py": f"import sys\nsys.path += {paths!r}\n{fault}".encode(),
         f"lib/tillside-{version}.dist-info/METADATA": f"Name: tillside\nVersion: {version}\n".encode(),
+        # Drivers are found by these.
+        f"lib/tillside-{version}.dist-info/entry_points.txt": (entry_points or "").encode(),
     }
 
 

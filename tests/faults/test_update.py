@@ -11,14 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from agent.updating import trial
+from agent.updating import trial, updater
 from agent.updating.machine import RegisterMachine
 from agent.updating.releases import archive_name
 from agent.updating.updater import Ended, Updater
@@ -45,6 +45,14 @@ BAD_MIGRATION = (
     "s.migrate.__defaults__ = (s.MIGRATIONS,)\n"
 )
 
+# Its self-test passes, it answers, and no code is ever heard of again.
+DEAF = (
+    "import drivers.transport.tcp as tcp\n"
+    "async def opened(self):\n"
+    "    raise OSError('no port is opened any more')\n"
+    "tcp.TcpTransport.open = opened\n"
+)
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="versions are links")
 
 
@@ -64,6 +72,9 @@ class Played:
     def start(self) -> None:
         self.stop()
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def renew_relay(self) -> None:
         """None runs here."""
@@ -85,7 +96,7 @@ class Till:
 
     def update_to(self, version: str) -> Ended:
         of = self.installed
-        updater = Updater(
+        made = Updater(
             self.versions,
             RegisterMachine(of.config, of.settings, self.versions, of.update_root),
             self.services,
@@ -93,8 +104,8 @@ class Till:
             monotonic_s=time.monotonic,
             sleep=time.sleep,
         )
-        updater.take_up()
-        return updater.update_to(version)
+        made.take_up()
+        return made.update_to(version)
 
     def start(self) -> None:
         self.services.start()
@@ -105,18 +116,35 @@ class Till:
         return self.installed.version()
 
 
+@asynccontextmanager
+async def scanner() -> AsyncIterator[int]:
+    """One at a TCP port, which is silent."""
+
+    async def plugged_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(plugged_in, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
 @pytest.fixture
 async def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Till, Centre]]:
     # Of the times only those are shorter in which nothing happens.
     monkeypatch.setattr(trial, "KEPT_AFTER_S", 8.0)
     monkeypatch.setattr(trial, "UNWELL_FOR_S", 2.0)
-    monkeypatch.setattr(trial, "WELL_WITHIN_S", 20.0)
-    async with running_centre(tmp_path / "centre", members=1) as centre:
+    for module in (trial, updater):
+        monkeypatch.setattr(module, "WELL_WITHIN_S", 20.0)
+    async with running_centre(tmp_path / "centre", members=1) as centre, scanner() as port:
         releases = ReleaseFolder(centre.folder.releases)
         releases.create(tmp_path / "keys", PASSPHRASE, datetime.now(UTC))
         folder = tmp_path / "register"
         folder.mkdir()
-        till = Till(Installed(folder, OLD, releases.first_root()), releases, tmp_path / "keys")
+        counter = f'[[scanners]]\nname = "counter"\nport = "tcp://127.0.0.1:{port}"\n'
+        till = Till(Installed(folder, OLD, releases.first_root(), counter), releases, tmp_path / "keys")
         await enrol(parse_code(centre.code()), till.state, keeper_for(till.state), FACTS, now=datetime.now(UTC))
         yield till, centre
         till.services.stop()
@@ -167,6 +195,16 @@ async def test_a_good_one_is_kept_and_a_broken_one_gone_back_from_with_the_queue
     )
     tell(figures)
     assert (figures.lost, figures.double) == (0, 0)
+
+
+async def test_one_that_answers_and_hears_no_scanner_is_gone_back_from(register: tuple[Till, Centre]) -> None:
+    till, _ = register
+    await asyncio.to_thread(till.start)
+    till.release(GOOD, DEAF)
+    assert await asyncio.to_thread(till.update_to, GOOD) == "given_up"
+    assert await asyncio.to_thread(till.version) == OLD
+    [refused] = till.versions.record().refused
+    assert refused.reason == "in 0.2.0 there fails, and did not before: scanner counter"
 
 
 def _counted(centre: Centre, wanted: int) -> list[str]:

@@ -38,6 +38,10 @@ class Asked:
     def start(self) -> None:
         self._ask("start")
 
+    def runs(self) -> bool:
+        """Its manager starts it again whenever it ends."""
+        return True
+
     def renew_relay(self) -> None:
         self._ask("relay")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.updating import services
 from agent.updating.machine import RegisterMachine
 from agent.updating.releases import ReleaseUnreachableError
 from agent.updating.versions import NoRoomError
@@ -64,3 +65,14 @@ def test_what_cannot_be_said_now_is_no_fault_of_the_version(machine: RegisterMac
 
 def test_one_that_cannot_be_run_at_all_says_so(machine: RegisterMachine, tmp_path: Path) -> None:
     assert machine.check(tmp_path / "nothing").startswith("its self-test does not start")
+
+
+def test_systemd_says_whether_the_agent_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that crashes and is started anew again and again is not, nor does that count as a fault."""
+    for code, up in ((0, True), (3, False)):
+        asked = saying(tmp_path, f'[ "$*" = "is-active --quiet tillside.service" ] || exit 0\nexit {code}')
+        monkeypatch.setattr(services, "SYSTEMCTL", str(asked))
+        assert services.Systemd().runs() is up
+    # where nobody can say, it may be at a sale
+    monkeypatch.setattr(services, "SYSTEMCTL", str(tmp_path / "nothing"))
+    assert services.Systemd().runs()

@@ -20,6 +20,7 @@ from agent.updating.trial import (
     judged,
     superfluous,
     watched,
+    worse,
 )
 from sync.program_versions import newer, version_key
 
@@ -86,6 +87,13 @@ def test_every_trial_ends(steps: list[tuple[float, bool]]) -> None:
 )
 def test_well_is_no_worse_than_before(verdict: str | None, before: str, well: bool) -> None:
     assert is_well(verdict, before) is well
+
+
+def test_worse_is_what_fails_and_did_not_before() -> None:
+    assert worse(("scanner b", "scanner a", "receipts pos"), ("receipts pos",)) == ("scanner a", "scanner b")
+    assert worse((), ("scanner a",)) == ()
+    # nobody answered before: then whatever answers is no worse
+    assert worse(("scanner a",), None) == ()
 
 
 def test_what_was_given_up_is_remembered_and_forgotten_when_asked_for() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import re
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -12,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
+import installer
+from agent.cli.connection import TIMEOUT_S
 from agent.updating.releases import ReleaseRefusedError, ReleaseUnreachableError
 from agent.updating.services import ServiceError
 from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, WELL_WITHIN_S
-from agent.updating.updater import Glance, Updater
+from agent.updating.updater import HUNG_AFTER_S, Glance, Updater
 from agent.updating.versions import NoRoomError, Versions
 
 OLD, NEW = "0.1.0", "0.2.0"
+# What an agent takes to start at most.
+READY_WITHIN_S = 1.5
 
 
 class Cut(BaseException):
@@ -47,6 +53,13 @@ class Register:
         self.reason = ""
         self.store_reason = ""
         self.broken = set(broken)
+        self.failing: dict[str, set[str]] = {}
+        self.mute = False
+        self.mute_versions: set[str] = set()
+        self.answer_takes_s = 0.0
+        self.stop_takes_s = 0.0
+        self.started: dict[str, float] = {}
+        self.to_come: list[tuple[float, Callable[[], None]]] = []
         self.refused: Exception | None = None
         self.seen: list[str] = []
         self.unstartable: set[str] = set()
@@ -70,10 +83,15 @@ class Register:
 
     def glance(self) -> Glance | None:
         self.step()
-        if self.running is None:
+        if self.running is None or self.mute:
             return None
-        verdict = "problem" if self.running in self.broken else "healthy"
-        return Glance(version=self.running, verdict=verdict, is_selling=self.now < self.selling_until)
+        if self.running in self.mute_versions:
+            self.now += self.answer_takes_s
+            return None
+        failing = tuple(sorted(self.failing.get(self.running, ())))
+        verdict = "problem" if self.running in self.broken else "degraded" if failing else "healthy"
+        is_selling = self.now < self.selling_until
+        return Glance(version=self.running, verdict=verdict, is_selling=is_selling, failing=failing)
 
     def check(self, command: Path) -> str:
         self.step()
@@ -93,7 +111,7 @@ class Register:
         self.step()
         assert self.now >= self.selling_until, "a sale is open"
         self.seen.append("stop")
-        self.running = None
+        self.running, self.mute = None, False
 
     def start(self) -> None:
         self.step()
@@ -102,8 +120,14 @@ class Register:
         if current in self.unstartable:
             self.running = None
             raise ServiceError("it does not start")
+        if self.running is not None:
+            self.now += self.stop_takes_s
         self.running = current
+        self.started[current] = self.now
         self.seen.append(current)
+
+    def runs(self) -> bool:
+        return self.running is not None
 
     def renew_relay(self) -> None:
         self.step()
@@ -124,6 +148,10 @@ class Register:
     def sleep(self, seconds: float) -> None:
         self.step()
         self.now += seconds
+        due = [act for at, act in self.to_come if at <= self.now]
+        self.to_come = [one for one in self.to_come if one[0] > self.now]
+        for act in due:
+            act()
 
 
 def archive(*, names: tuple[str, ...] = ("bin/tillside", "lib/agent.py")) -> bytes:
@@ -232,6 +260,117 @@ def test_one_whose_relay_does_not_come_up_is_gone_back_from(register: Register) 
     assert register.seen[-2:] == [OLD, "relay"]
 
 
+def test_a_relay_that_comes_up_in_neither_version_does_not_hold_up_the_agent(register: Register) -> None:
+    # Given settings of the relay that no version reads
+    register.relay_broken = {OLD, NEW}
+    assert register.updater().update_to(NEW) == "not_now"
+    assert (register.running, register.versions.record().trial) == (OLD, None)
+
+    # Then nobody restarts the agent again and again, nor is the version tried for ever
+    seen = len(register.seen)
+    register.updater().take_up()
+    assert len(register.seen) == seen
+    assert [register.updater().update_to(NEW) for _ in range(3)] == ["not_now", "given_up", "given_up"]
+    assert register.versions.record().refuses(NEW)
+
+
+def test_one_in_which_a_scanner_fails_that_did_not_before_is_gone_back_from(register: Register) -> None:
+    register.failing = {OLD: {"receipts spool"}, NEW: {"receipts spool", "scanner counter"}}
+    assert register.updater().update_to(NEW) == "given_up"
+    assert (register.running, register.versions.current()) == (OLD, OLD)
+    [refused] = register.versions.record().refused
+    assert refused.reason == "in 0.2.0 there fails, and did not before: scanner counter"
+
+
+def test_what_failed_before_is_no_fault_of_the_new_version(register: Register) -> None:
+    register.failing = {OLD: {"scanner counter"}, NEW: {"scanner counter"}}
+    assert register.updater().update_to(NEW) == "in_use"
+
+
+def test_one_in_which_a_scanner_begins_to_fail_later_is_gone_back_from(register: Register) -> None:
+    plug(register, NEW, "scanner counter", at=100.0)
+    assert register.updater().update_to(NEW) == "given_up"
+    assert register.running == OLD
+
+
+def test_a_cable_that_was_pulled_during_the_trial_is_no_fault_of_the_version(register: Register) -> None:
+    # Given a scanner that fails in both from then on
+    plug(register, NEW, "scanner counter", at=100.0)
+    plug(register, OLD, "scanner counter", at=100.0)
+
+    # Then it goes back to be sure, and is tried another time, when it is known that this one failed before
+    assert register.updater().update_to(NEW) == "not_now"
+    assert (register.running, register.versions.record().refused) == (OLD, ())
+    assert register.updater().update_to(NEW) == "in_use"
+
+
+def test_a_till_is_not_stopped_for_ever_for_what_fails_now_and_then(register: Register) -> None:
+    for attempt in ("not_now", "not_now", "given_up"):
+        register.failing = {}
+        plug(register, NEW, "scanner counter", at=register.now + 100.0)
+        plug(register, OLD, "scanner counter", at=register.now + 100.0)
+        assert register.updater().update_to(NEW) == attempt
+    assert register.versions.record().refuses(NEW)
+
+
+def test_an_agent_that_is_busy_and_does_not_answer_is_not_stopped(register: Register) -> None:
+    register.mute = True
+    register.selling_until = HUNG_AFTER_S - 60
+    after(register, HUNG_AFTER_S - 30, lambda: setattr(register, "mute", False))
+    assert register.updater().update_to(NEW) == "in_use"  # `stop` asserts that no sale was open
+    assert register.seen[0] == "stop"
+
+
+def test_one_that_hangs_can_be_updated(register: Register) -> None:
+    register.mute = True
+    assert register.updater().update_to(NEW) == "in_use"
+    assert register.now >= HUNG_AFTER_S
+
+
+def test_one_that_does_not_run_is_not_waited_for(register: Register) -> None:
+    register.running = None
+    assert register.updater().update_to(NEW) == "in_use"
+    assert register.now < KEPT_AFTER_S + 60
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_who_comes_to_the_till_at_the_last_moment_is_not_interrupted(register: Register, silent: bool) -> None:
+    def asked_last() -> bool:
+        register.selling_until, register.mute = float("inf"), silent
+        return True
+
+    assert register.updater().update_to(NEW, is_wanted=asked_last) == "not_now"
+    assert (register.running, register.seen) == (OLD, [])
+
+
+def test_a_disk_that_fills_up_is_not_left_full(register: Register) -> None:
+    register.refused = OSError(errno.ENOSPC, "no space left")
+    (register.root / "versions" / ".unpacking-0.2.0").mkdir()
+    assert register.updater().update_to(NEW) == "not_now"
+    assert_whole(register)
+    assert not register.versions.record().refuses(NEW)
+
+
+@pytest.mark.parametrize("how", ["says so", "fails", "hangs", "later"])
+def test_the_version_before_runs_again_within_a_minute(register: Register, how: str) -> None:
+    """By the times as they are, with an agent that does not stop before it is killed: from when the new version was
+    started, or fell, until the one before is ready.
+    """
+    register.stop_takes_s = stop_timeout_s()
+    fell = 100.0 if how == "later" else 0.0
+    if how == "says so":
+        register.broken.add(NEW)
+    elif how == "hangs":
+        register.mute_versions, register.answer_takes_s = {NEW}, TIMEOUT_S
+    else:
+        plug(register, NEW, "scanner counter", at=fell)
+
+    assert register.updater().update_to(NEW) == "given_up"
+
+    assert register.seen == ["stop", NEW, OLD]
+    assert register.started[OLD] + READY_WITHIN_S - max(fell, register.started[NEW]) < 60
+
+
 def test_another_that_somebody_installs_meanwhile_counts(register: Register) -> None:
     """A package: its folder is there, the one before is gone."""
     cut(register, lambda updater: updater.update_to(NEW), 16, reboots=False)
@@ -321,6 +460,23 @@ def test_nor_does_a_cut_before_any_change_of_a_file_leave_half_of_either(tmp_pat
         ended.add(register.versions.current())
     assert len(changes) > 20
     assert ended == ({OLD} if broken else {OLD, NEW})
+
+
+def after(register: Register, at: float, act: Callable[[], None]) -> None:
+    """Once the register's clock is there."""
+    register.to_come.append((at, act))
+
+
+def stop_timeout_s() -> float:
+    """After which the agent's unit is killed."""
+    unit = Path(installer.__file__).parent / "systemd" / "tillside.service"
+    [seconds] = re.findall(r"^TimeoutStopSec=(\d+)s$", unit.read_text(encoding="utf-8"), re.MULTILINE)
+    return float(seconds)
+
+
+def plug(register: Register, version: str, worker: str, *, at: float) -> None:
+    """From then on this worker fails in that version."""
+    after(register, at, lambda: register.failing.setdefault(version, set()).add(worker))
 
 
 def cut(register: Register, work: Callable[[Updater], object], at: int, *, reboots: bool) -> None:
