@@ -13,10 +13,11 @@ from typing import Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from loyalty.cancelled import net
 from loyalty.conditions import Criterion, criterion_of, criterion_of_goods
 from loyalty.money import to_major
 from loyalty.program import PositiveInt, Program, Reward
-from loyalty.purchase import QUANTITY_SCALE, Purchase, thousandths_of
+from loyalty.purchase import Purchase
 from loyalty.receipt import Line
 
 # More of one reward than any basket has; where nothing else bounds it.
@@ -196,22 +197,34 @@ def _is_meant(ready: _Ready, purchase: Purchase) -> bool:
 class _Basket:
     """What is left of each line after the receipt's own discounts, and after the rewards that were taken.
 
-    Lines stand by their place: nothing promises that a source numbers them only once. Lines below zero give nothing.
+    Lines stand by their place: nothing promises that a source numbers them only once. Lines below zero give nothing,
+    nor does what they take back of the others.
     """
 
     def __init__(self, purchase: Purchase, currency: str) -> None:
         self.purchase = purchase
         self.currency = currency
-        self.lines: list[Line] = [line for line in purchase.lines if line.amount_minor > 0]
-        amounts = [line.amount_minor for line in self.lines]
+        kept, taken_back = net(purchase.lines)
+        self.lines: list[Line] = [one.line for one in kept]
+        self.left = [one.amount_minor for one in kept]
+        beyond = 0
+        for kind, minor in taken_back.items():
+            beyond += self._lower(minor, [place for place, line in enumerate(self.lines) if line.counts_as == kind])
         discounts = sum(discount.amount_minor for discount in purchase.receipt.discounts)
-        shares = shared_out(min(max(0, discounts), sum(amounts)), amounts)
-        self.left = [amount - share for amount, share in zip(amounts, shares, strict=True)]
+        self._lower(max(0, discounts) + beyond, range(len(kept)))
         # Pieces that nobody took yet, and what one costs.
-        self.pieces = [_pieces_of(line) for line in self.lines]
-        self.each = [left // pieces for left, pieces in zip(self.left, self.pieces, strict=True)]
+        self.pieces = [one.pieces for one in kept]
+        self.each = [left // max(1, pieces) for left, pieces in zip(self.left, self.pieces, strict=True)]
         self.times: Counter[str] = Counter()
         self.groups: dict[str, str] = {}
+
+    def _lower(self, minor: int, places: Sequence[int]) -> int:
+        """Take so much off these places by what is left of each; what they do not have is told."""
+        weights = [self.left[place] for place in places]
+        taken = min(minor, sum(weights))
+        for place, share in zip(places, shared_out(taken, weights), strict=True):
+            self.left[place] -= share
+        return minor - taken
 
     def places(self, ready: _Ready) -> list[int]:
         """Where the lines are that a reward is about."""
@@ -234,7 +247,7 @@ class _Basket:
         if reward.discount_minor is not UNSET:
             return sum(self.left[place] for place in places) // reward.discount_minor
         if reward.piece_minor is not UNSET:
-            return sum(self.pieces[place] for place, _ in self._pieces(reward, places))
+            return sum(count for _, _, count in self._pieces(reward, places))
         return int(self._percentage(reward, places) > 0)
 
     def off(self, ready: _Ready, times: int) -> tuple[dict[int, int], dict[int, int]]:
@@ -246,11 +259,12 @@ class _Basket:
             )
             shares = shared_out(amount, [self.left[place] for place in places])
             return dict(zip(places, shares, strict=True)), {}
-        minor, pieces = {}, {}
-        for place, saved in self._pieces(reward, places):
-            count = min(times, self.pieces[place])
-            times -= count
-            minor[place], pieces[place] = saved * count, count
+        minor, pieces = Counter[int](), Counter[int]()
+        for place, saved, count in self._pieces(reward, places):
+            taken = min(times, count)
+            times -= taken
+            minor[place] += saved * taken
+            pieces[place] += taken
         return minor, pieces
 
     def take(self, ready: _Ready, times: int) -> Redeemed:
@@ -283,21 +297,22 @@ class _Basket:
         """So many percent of what is left, rounded once."""
         return sum(self.left[place] for place in places) * (reward.discount_percent or 0) // 100
 
-    def _pieces(self, reward: Reward, places: Sequence[int]) -> list[tuple[int, int]]:
-        """Places with pieces that cost more than the reward's price, in the order it takes them, and what one saves."""
+    def _pieces(self, reward: Reward, places: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Places with what one piece saves there, and how many do, in the order in which the reward takes them.
+
+        Where rewards before it left less of a line than its pieces cost, the last one saves the rest.
+        """
         price = reward.piece_minor or 0
-        dearer = [
-            (place, saved)
-            for place in places
-            if self.pieces[place] and (saved := min(self.each[place], self.left[place]) - price) > 0
-        ]
-        return sorted(dearer, key=lambda one: one[1], reverse=reward.piece == "dearest")
-
-
-def _pieces_of(line: Line) -> int:
-    """How many pieces a line is of; goods by weight, and what says no whole number, are one."""
-    count, part = divmod(thousandths_of(line), QUANTITY_SCALE)
-    return count if count > 0 and part == 0 else 1
+        dearer: list[tuple[int, int, int]] = []
+        for place in places:
+            saved, pieces = self.each[place] - price, self.pieces[place]
+            if saved <= 0:
+                continue
+            whole, rest = divmod(max(0, self.left[place] - price), saved)
+            dearer.append((place, saved, min(whole, pieces)))
+            dearer.append((place, rest, int(rest > 0 and whole < pieces)))
+        some = [one for one in dearer if one[2]]
+        return sorted(some, key=lambda one: one[1], reverse=reward.piece == "dearest")
 
 
 def per_receipt(reward: Reward) -> int:

@@ -262,7 +262,8 @@ def test_lines_below_zero_and_what_is_no_goods_give_nothing() -> None:
 
     offer = offered(sale("1", lines=(line(1, 1000), bottle, returned)), TENTH)
 
-    assert off(offer) == {1: 100}
+    # of the 600 that goods come to
+    assert off(offer) == {1: 60}
 
 
 # ---- how often, and what is missing
@@ -505,35 +506,79 @@ def test_parts_are_whole_and_sum_to_what_was_shared(weights: list[int], share: i
     assert all(0 <= part <= weight for part, weight in zip(parts, weights, strict=True))
 
 
+def test_several_pieces_together_take_no_more_than_one_after_the_other() -> None:
+    goods = basket(sale("1", lines=(line(1, 30000, "3", "coffee"),)))
+    rules = program(COFFEE, TENTH | {"discount_percent": 50}, FIVE | {"discount_minor": 15000})
+
+    for before in ("five", "tenth"):
+        # half of the money is gone: one piece and a half are left to give
+        taken = redeemed(goods, rules, [Taken(reward=before), Taken(reward="coffee", times=2)])
+        assert [each.discount_minor for each in taken] == [15000, 15000]
+        with pytest.raises(RewardUnavailableError, match="2 times at most"):
+            redeemed(goods, rules, [Taken(reward=before), Taken(reward="coffee", times=3)])
+
+
+def test_of_what_is_left_the_dearest_or_the_cheapest_piece_is_taken() -> None:
+    lines = (line(1, 300, "3", "coffee"), line(2, 60, "1", "tea"))
+    half = FIVE | {"discount_minor": 150, "when": {"category_in": ["coffee"]}}
+
+    def off_lines(piece: str, times: int) -> dict[int, int]:
+        rules = program(half, {"id": "free", "cost": 1, "piece_minor": 0, "piece": piece})
+        goods = basket(sale("1", lines=lines))
+        _, one = redeemed(goods, rules, [Taken(reward="five"), Taken(reward="free", times=times)])
+        return {each.position: each.amount_minor for each in one.lines}
+
+    assert [off_lines("dearest", times) for times in (1, 2, 3)] == [{1: 100}, {1: 100, 2: 60}, {1: 150, 2: 60}]
+    assert [off_lines("cheapest", times) for times in (1, 2, 3)] == [{1: 50}, {1: 50, 2: 60}, {1: 150, 2: 60}]
+
+
+# Amounts below zero take back goods of the same name, or of none that was bought.
+bought = st.tuples(st.integers(-5000, 5000), st.integers(1, 5), st.sampled_from(["coffee", "tea", "cake"]))
+
+
 @given(
-    prices=st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 5)), min_size=1, max_size=6),
+    prices=st.lists(bought, min_size=1, max_size=6),
     discount=st.integers(0, 3000),
-    chosen=st.lists(st.sampled_from(["five", "tenth", "coffee"]), max_size=6),
+    price=st.sampled_from([0, 70]),
+    piece=st.sampled_from(["dearest", "cheapest"]),
+    chosen=st.lists(st.tuples(st.sampled_from(["five", "tenth", "coffee"]), st.integers(1, 4)), max_size=6),
 )
 def test_no_rewards_together_take_more_off_a_line_than_it_costs(
-    prices: list[tuple[int, int]], discount: int, chosen: list[str]
+    prices: list[tuple[int, int, str]], discount: int, price: int, piece: str, chosen: list[tuple[str, int]]
 ) -> None:
-    lines = tuple(line(place, price, str(count), "coffee") for place, (price, count) in enumerate(prices, 1))
+    lines = tuple(
+        replace(line(place, amount, str(count), "coffee"), description=name)
+        for place, (amount, count, name) in enumerate(prices, 1)
+    )
     receipt = replace(sale("1", lines=lines), discounts=(Discount(amount_minor=discount),))
-    rules = program(FIVE | {"cost": 1, "discount_minor": 50}, TENTH, COFFEE)
+    tenth = TENTH | {"discount_percent": 50}
+    rules = program(FIVE | {"cost": 1, "discount_minor": 50}, tenth, COFFEE | {"piece_minor": price, "piece": piece})
 
-    # when whatever is still offered is taken
+    # when whatever is still offered is taken, several times of one where it can be had so often
     taken: tuple[Taken, ...] = ()
-    for name in chosen:
+    one_by_one: tuple[Taken, ...] = ()
+    for name, wanted in chosen:
         offer = next(o for o in offers(basket(receipt), rules, 10_000, taken) if o.reward == name)
-        if offer.times:
+        if times := min(offer.times, wanted):
             before = sum(each.discount_minor for each in redeemed(basket(receipt), rules, taken))
-            taken += (Taken(reward=name),)
+            taken += (Taken(reward=name, times=times),)
+            one_by_one += (Taken(reward=name),) * times
             assert sum(each.discount_minor for each in redeemed(basket(receipt), rules, taken)) > before
 
     # then each line bears it, and the whole basket too
     off_lines = dict.fromkeys(range(1, len(lines) + 1), 0)
-    for each in redeemed(basket(receipt), rules, taken):
+    whole = redeemed(basket(receipt), rules, taken)
+    for each in whole:
         assert each.discount_minor == sum(one.amount_minor for one in each.lines)
         for one in each.lines:
+            assert one.amount_minor > 0
             off_lines[one.position] += one.amount_minor
-    assert all(0 <= off_lines[each.position] <= each.amount_minor for each in lines)
+    assert all(0 <= off_lines[each.position] <= max(0, each.amount_minor) for each in lines)
     assert sum(off_lines.values()) <= max(0, sum(each.amount_minor for each in lines) - discount)
+
+    # and one after the other they come to the same
+    singly = redeemed(basket(receipt), rules, one_by_one)
+    assert sum(each.discount_minor for each in singly) == sum(each.discount_minor for each in whole)
 
 
 # ---- seen from the till
