@@ -24,6 +24,10 @@ class NotOpenError(LookupError):
     """Nothing is set aside under an id. The message says what to do; nothing was changed."""
 
 
+class StillLiveError(RuntimeError):
+    """A register can still spend what was to be written off. The message says what to do; nothing was changed."""
+
+
 class Listed(Struct, frozen=True, kw_only=True):
     """An allowance. `is_live` says that its register can still spend it; without that a person may write it off.
 
@@ -95,8 +99,14 @@ def listed(
     )
 
 
-def write_off(connection: Connection, ids: Sequence[str], because: str, now: datetime) -> WrittenOff:
-    """Let what is left of these allowances be free. Raises NotOpenError where one is not open."""
+def write_off(
+    connection: Connection, ids: Sequence[str], because: str, now: datetime, *, even_live: bool = False
+) -> WrittenOff:
+    """Let what is left of these allowances be free. Raises NotOpenError where one is not open.
+
+    What a register can still spend may be spent there and elsewhere, and the balance go below zero: StillLiveError,
+    unless it is wanted `even_live`.
+    """
     table = tables.allowances
     query = select(table.c.member).where(among(table.c.id, ids)).distinct()
     members.hold(connection, connection.execute(query).scalars().all())
@@ -104,6 +114,15 @@ def write_off(connection: Connection, ids: Sequence[str], because: str, now: dat
     missing = sorted(set(ids) - {row.id for row in rows})
     if missing:
         raise NotOpenError(f"nothing is set aside under {missing[0]}; `tillside-central allowances list` shows what is")
+    live = frozenset() if even_live else devices.live_epochs(connection)
+    spendable = next((row for row in rows if (row.device, row.epoch) in live), None)
+    if spendable is not None:
+        place = devices.places_of(connection)[spendable.device]
+        raise StillLiveError(
+            f"register {place} is in service and can still spend {spendable.id}: written off it could be spent twice. "
+            f"The register gives it back when it is asked, or revoke it if it is gone "
+            f"(`tillside-central registers revoke`); `--even-live` writes it off all the same"
+        )
     allowances.close(connection, rows, "written_off", because, now)
     whose = sorted({row.member for row in rows if row.member})
     ledger.refresh_balances(connection, whose, now)

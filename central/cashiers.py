@@ -77,13 +77,15 @@ class FlaggedList(Struct, frozen=True, kw_only=True):
 
 
 def report(connection: Connection, since: datetime, store: str = "") -> CashierReport:
-    """Of sales issued since then, of one store or all; first those of whom most is held.
+    """Of sales issued since then, of one store or all; first those of whom most is held. One without a time of its own
+    counts when it was received.
 
     Who gave rewards and sold nothing stands there, too: a sale may be missing, or another's.
     """
     columns = tables.receipts.c
     place, cashier = func.coalesce(columns.store, ""), func.coalesce(columns.operator, "")
-    counted = [columns.issued_at >= since, columns.status == "final", columns.kind != "return"]
+    issued_at = func.coalesce(columns.issued_at, columns.received_at)
+    counted = [issued_at >= since, columns.status == "final", columns.kind != "return"]
     if store:
         counted.append(columns.store == store)
     nobodys = case((columns.member.is_(None), columns.code))
@@ -170,7 +172,9 @@ def flagged(connection: Connection, since: datetime, store: str = "") -> Flagged
 
 
 def _given(since: datetime) -> Select[Any]:
-    """Redemptions that stand, with who gave them: who the register says, else who sold what they are on."""
+    """Redemptions that stand, with who gave them: who the register says, else who sold what they are on. One on a sale
+    that was voided does not stand.
+    """
     given, devices, keys, sales = tables.redemptions, tables.devices, tables.receipt_keys, tables.receipts
     columns = given.c
     return (
@@ -191,5 +195,5 @@ def _given(since: datetime) -> Select[Any]:
             .outerjoin(keys, keys.c.key == columns.receipt)
             .outerjoin(sales, sales.c.key == keys.c.receipt)
         )
-        .where(columns.at >= since, columns.state != spent.RELEASED)
+        .where(columns.at >= since, columns.state != spent.RELEASED, func.coalesce(sales.c.status, "") != "voided")
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from central import ledger, uses
 from central.db import tables
@@ -144,7 +144,7 @@ def late(connection: Connection, stored: StoredReceipt) -> str | None:
 
 
 def reward_passed(connection: Connection, redemption: str) -> OneTooMany | None:
-    """The limit that a redemption, which is kept by now, passes with those of its member before it.
+    """The limit that a redemption, which is kept by now, passes with those of its member before it that stand.
 
     Who gave it, where its register does not say, and with which card is known once its sale is.
     """
@@ -162,14 +162,18 @@ def reward_passed(connection: Connection, redemption: str) -> OneTooMany | None:
         devices.c.register,
         sales.c.operator.label("cashier"),
         sales.c.code,
+        sales.c.status,
     ).select_from(
         table.join(devices, devices.c.id == table.c.device)
         .outerjoin(keys, keys.c.key == table.c.receipt)
         .outerjoin(sales, sales.c.key == keys.c.receipt)
     )
     one = connection.execute(query.where(table.c.key == redemption)).one()
+    if one.status == "voided":
+        return None
     window = table.c.at.between(one.at - WINDOW, one.at)
-    others = query.where(table.c.member == one.member, table.c.state == uses.GIVEN, window, table.c.key != redemption)
+    stands = (table.c.state == uses.GIVEN) & (func.coalesce(sales.c.status, "") != "voided")
+    others = query.where(table.c.member == one.member, stands, window, table.c.key != redemption)
     return one_too_many(limits, _reward_of_row(one), map(_reward_of_row, connection.execute(others)), "reward")
 
 

@@ -397,7 +397,7 @@ class AdminPages:
             return self._page("message.html", 409, title="Not written off", text=text)
         try:
             await self._database.write(lambda connection: allowance_desk.write_off(connection, [which], because, now))
-        except allowance_desk.NotOpenError as error:
+        except (allowance_desk.NotOpenError, allowance_desk.StillLiveError) as error:
             return self._page("message.html", 409, title="Not written off", text=str(error))
         await self._sequencer.place()
         raise web.HTTPSeeOther("/allowances")

@@ -71,15 +71,24 @@ def allowances_write_off(
     data: Data,
     ids: Annotated[list[str], typer.Argument(help="Ids that `allowances list` prints.")],
     because: Annotated[str, typer.Option(help="Why nothing more can be spent of them; kept with each.")],
+    even_live: Annotated[
+        bool,
+        typer.Option(
+            "--even-live",
+            help="Also what a register in service can still spend: it may be spent twice, and a balance go below zero.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Let what is left of these be free; all of them or none. A register that can still spend it must not be one."""
+    """Let what is left of these be free; all of them or none."""
     if not because.strip():
         fail(as_json, "--because says why nothing more can be spent of them; write it", USAGE)
     with opened(data, as_json) as (_, database):
         try:
-            done = database.write_now(lambda connection: allowance_desk.write_off(connection, ids, because, utc_now()))
-        except allowance_desk.NotOpenError as error:
+            done = database.write_now(
+                lambda connection: allowance_desk.write_off(connection, ids, because, utc_now(), even_live=even_live)
+            )
+        except (allowance_desk.NotOpenError, allowance_desk.StillLiveError) as error:
             fail(as_json, str(error))
     uses = f", and {done.uses} uses of vouchers" if done.uses else ""
     say(as_json, done, f"{len(done.allowances)} written off, {done.points} points{uses} are free")

@@ -112,6 +112,15 @@ async def test_a_manager_sees_who_uses_whose_cards(centre: RunningCentre) -> Non
     assert centre.read(lambda connection: cashiers.report(connection, NOON, store="13")).cashiers == ()
 
 
+async def test_a_sale_without_a_time_is_in_the_report_when_it_was_received(centre: RunningCentre) -> None:
+    limited(centre, Limits(cashier=2))
+    till = await centre.till()
+    await till.sell(*sales(3, issued_at=UNSET))
+    [savka] = centre.read(lambda connection: cashiers.report(connection, NOON - timedelta(days=1))).cashiers
+    assert (savka.cashier, savka.sales, savka.most_for_one, savka.held) == ("Savka", 3, 3, 1)
+    assert centre.read(lambda connection: cashiers.report(connection, NOON + timedelta(days=9_000))).cashiers == ()
+
+
 @pytest.mark.parametrize(
     "issued_at", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:30:00-01:00", "1970-01-01T00:00:00+00:00"]
 )
@@ -385,6 +394,23 @@ def test_rewards_that_were_taken_back_or_are_of_another_day_are_not_counted(shop
     give(shop, till, 4)
 
     assert [shop.redemption(f"r{number}").problems for number in (3, 4)] == ["[]", "[]"]
+
+
+def test_rewards_on_sales_that_were_voided_are_not_counted(shop: Shop) -> None:
+    # given as many rewards as are given without a look
+    till = shop.till()
+    shop.sell(till, 1000)
+    for number in (1, 2):
+        give(shop, till, number)
+    sold = receipt(shop.sold, 500, code="TS0001", issued_at=shop.now, register=till.device[:8], operator="Savka")
+    # when the sale of one was voided, and it is given anew
+    till.sale(replace(sold, status="voided"))
+    shop.send(till, len(till.sent))
+    give(shop, till, 3)
+    # then nothing is one too many, and the report has what stands
+    assert [shop.redemption(f"r{number}").problems for number in (1, 2, 3)] == ["[]"] * 3
+    report = shop.read(lambda connection: cashiers.report(connection, NOON)).cashiers
+    assert sum(row.rewards for row in report) == 2
 
 
 @pytest.mark.parametrize(

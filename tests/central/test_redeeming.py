@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -772,6 +773,29 @@ def test_a_person_writes_off_what_is_lost(shop: Shop) -> None:
     assert shop.balance() == balance(200, 200)
 
 
+def test_what_a_register_can_still_spend_is_written_off_only_where_that_is_wanted(shop: Shop) -> None:
+    # given points at a register in service
+    till = shop.till()
+    shop.sell(till, 500)
+    ids = [shop.grant(till, 300).allowance]
+    write_off = partial(allowance_desk.write_off, ids=ids, because="so", now=shop.now)
+    # when they are to be written off, then nothing is, and what to do is said
+    with pytest.raises(allowance_desk.StillLiveError, match=r"register 12/1 is in service .* `--even-live`"):
+        shop.write(write_off)
+    assert (shop.allowance(ids[0]).state, shop.balance()) == ("open", balance(500, 200))
+    # but they are where somebody knows what that means
+    assert shop.write(partial(write_off, even_live=True)).points == 300
+    assert shop.balance() == balance(500, 500)
+
+
+def test_of_a_register_that_was_revoked_it_is_written_off(shop: Shop) -> None:
+    till = shop.till()
+    shop.sell(till, 500)
+    ids = [shop.grant(till, 300).allowance]
+    shop.write(lambda connection: devices.revoke(connection, till.device, shop.now))
+    assert shop.write(partial(allowance_desk.write_off, ids=ids, because="gone", now=shop.now)).points == 300
+
+
 def test_a_revoked_register_keeps_what_was_set_aside(shop: Shop) -> None:
     till = shop.till()
     shop.sell(till, 500)
@@ -890,6 +914,8 @@ async def test_what_is_lost_is_written_off_on_the_pages(centre: RunningCentre) -
     await browser.open(centre.ready.open)
     # while it can spend them there is no form for it
     assert "Write off" not in (await browser.get("/allowances"))[1]
+    by_hand = {"allowance": allowance.allowance, "because": "x", "token": await browser.token("/fleet")}
+    assert (await browser.post("/allowances/write-off", by_hand)).status == 409
     await till.open_epoch()
     # when somebody says why, on the list or at the member
     for page in ("/allowances", "/members/m1"):

@@ -576,6 +576,8 @@ def test_what_is_set_aside_is_listed_with_the_voucher(shop: Shop, data: Path) ->
     listed = CliRunner().invoke(app, ["allowances", "list", "--data", str(data)]).output
 
     assert f"{lease.allowance}  voucher {voucher}" in listed
+    live = CliRunner().invoke(app, ["allowances", "write-off", lease.allowance, "--because", "x", "--data", str(data)])
+    assert (live.exit_code, shop.allowance(lease.allowance).state) == (1, "open")
     shop.open_epoch(till)
     off = (
         CliRunner()
