@@ -7,6 +7,7 @@ was seen. Never unpacks or runs anything.
 
 from __future__ import annotations
 
+import errno
 import platform
 import ssl
 import sys
@@ -17,10 +18,13 @@ from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, Expir
 from tuf.ngclient import Updater, UpdaterConfig
 
 from agent.updating.fetching import Fetcher
+from agent.updating.versions import NoRoomError, ask_for_room
 from sync.network import Way, proxy_for
 
 # An archive of one version; the package is about 30 MB.
 MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
+# While it is fetched it is on the disk as what came so far, as the library's own copy, and as what was proven of that.
+COPIES: Final = 3
 _METADATA = "/v1/releases/metadata/"
 _TARGETS = "/v1/releases/targets/"
 
@@ -54,8 +58,19 @@ class Releases:
         """The proven archive of `version` in `folder`. One that is whole there is not fetched again, and of one that
         broke off the rest alone.
 
-        Raises ReleaseUnreachableError, ReleaseRefusedError, OSError.
+        Raises ReleaseUnreachableError, ReleaseRefusedError, NoRoomError, OSError; what came is gone where the disk is
+        full.
         """
+        try:
+            return self._fetched(version, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            for left in folder.iterdir():
+                left.unlink()
+            raise NoRoomError(f"the disk of {folder} is full: what came of {version} was taken away again") from error
+
+    def _fetched(self, version: str, folder: Path) -> Path:
         self._metadata.mkdir(mode=0o755, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = archive_name(version)
@@ -78,7 +93,10 @@ class Releases:
                 raise ReleaseRefusedError(
                     f"{name} would be {target.length} bytes; at most {MAX_ARCHIVE_BYTES} are read"
                 )
-            found = updater.find_cached_target(target) or updater.download_target(target)
+            found = updater.find_cached_target(target)
+            if found is None:
+                ask_for_room(folder, COPIES * target.length)
+                found = updater.download_target(target)
             fetcher.forget()
         except DownloadLengthMismatchError as error:
             fetcher.forget()

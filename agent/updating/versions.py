@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # A version takes about 100 MB; a bad archive must not fill the disk.
 MAX_UNPACKED_BYTES: Final = 500 * 1024 * 1024
 MAX_FILES: Final = 50_000
-# What has to be free besides, so that unpacking never takes the room that sales need.
+# What has to be free besides, so that neither fetching nor unpacking takes the room that sales need.
 SPARE_BYTES: Final = 200 * 1024 * 1024
 COMMAND: Final = Path("bin", "tillside")
 _UNPACKING = ".unpacking"
@@ -106,7 +106,7 @@ class Versions:
         try:
             with tarfile.open(archive, "r:xz") as packed:
                 members = _checked(packed)
-                self._ask_for_room(sum(member.size for member in members))
+                ask_for_room(self._folders, sum(member.size for member in members))
                 for member in members:
                     _extract(packed, member, into)
         except (tarfile.TarError, EOFError, ValueError) as error:
@@ -131,11 +131,6 @@ class Versions:
         for left in self._folders.glob(f"{_UNPACKING}*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    def _ask_for_room(self, size: int) -> None:
-        missing = size + SPARE_BYTES - shutil.disk_usage(self._folders).free
-        if missing > 0:
-            raise NoRoomError(f"{missing // (1024 * 1024) + 1} MB more are needed on the disk of {self._folders}")
-
     def _leads_to(self, link: str) -> str | None:
         try:
             name = (self.root / link).readlink().name
@@ -149,6 +144,13 @@ class Versions:
         beside.symlink_to(Path("versions", version))
         beside.replace(self.root / link)
         sync_folder(self.root)
+
+
+def ask_for_room(folder: Path, size: int) -> None:
+    """Whether `size` bytes can be written in `folder`, with SPARE_BYTES left to others. Raises NoRoomError."""
+    missing = size + SPARE_BYTES - shutil.disk_usage(folder).free
+    if missing > 0:
+        raise NoRoomError(f"{missing // (1024 * 1024) + 1} MB more are needed on the disk of {folder}")
 
 
 def _is_version(name: str) -> bool:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Snapshot, Timestamp
 
+from agent.updating import versions
 from agent.updating.releases import ReleaseRefusedError, Releases, ReleaseUnreachableError, archive_name
+from agent.updating.versions import NoRoomError
 from central.release_folder import ReleaseError, ReleaseFolder, new_root_key, signer_of
 from central.server import Server
 from tests.faults.proxy import Fault, FaultyProxy
@@ -104,6 +106,31 @@ async def test_what_came_of_an_archive_before_the_network_broke_is_not_fetched_a
     # Then it is whole all the same, and nothing else is left
     assert await chain.fetched() == content
     assert [one.name for one in (chain.folder / "register" / "archives").iterdir()] == [archive_name(VERSION)]
+
+
+async def test_an_archive_for_which_there_is_no_room_is_not_begun(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain.publish()
+    monkeypatch.setattr(versions, "SPARE_BYTES", 2**60)
+    with pytest.raises(NoRoomError, match="MB more are needed"):
+        await chain.fetched()
+    assert not list((chain.folder / "register" / "archives").iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is Linux's")
+async def test_a_disk_that_fills_up_meanwhile_gets_its_room_back(chain: Chain) -> None:
+    # Given a disk on which all but the last of an archive's copies has room
+    chain.publish()
+    archives = chain.folder / "register" / "archives"
+    archives.mkdir(parents=True)
+    (archives / archive_name(VERSION)).symlink_to("/dev/full")
+
+    with pytest.raises(NoRoomError, match="is full"):
+        await chain.fetched()
+
+    assert not list(archives.iterdir())
+    assert await chain.fetched() == b"a version"
 
 
 @pytest.mark.parametrize("came", [b"not", b"not of it, and too long for it"])
