@@ -56,6 +56,7 @@ from drivers.clock import Clock
 from drivers.scanning.driver import ScanEvent
 from drivers.scanning.scan import Parse, Scan, typed_scan
 from loyalty.addresses import email_address, phone_number
+from loyalty.allowances import Asked
 from loyalty.identification import MemberKind, is_member_code, normal_code
 from loyalty.instant import Instant
 from loyalty.money import minor_digits
@@ -291,9 +292,7 @@ class Counter:
 
         What is not safe here is asked of the centre first, for as long as that may take.
         """
-        return await granted(
-            self._centre, self._guesses, lambda is_granted: self._reserve(wanted, key, is_granted=is_granted)
-        )
+        return await granted(self._centre, self._guesses, lambda asked: self._reserve(wanted, key, asked=asked))
 
     async def take(self, written: str) -> Reserved:
         """The same of what a voucher brings to whoever is shown: its code as it was typed, or all that was scanned."""
@@ -301,20 +300,16 @@ class Counter:
         if serving is None:
             raise SaleRefusedError("no_member", "Nobody is shown: scan the member's card first, then the voucher.")
         shown = VoucherShown(turn=serving.id, voucher=self._parse(written).text)
-        return await granted(
-            self._centre, self._guesses, lambda is_granted: self._reserve(shown, None, is_granted=is_granted)
-        )
+        return await granted(self._centre, self._guesses, lambda asked: self._reserve(shown, None, asked=asked))
 
-    async def _reserve(self, wanted: RewardWanted | VoucherShown, key: str | None, *, is_granted: bool) -> Reserved:
+    async def _reserve(self, wanted: RewardWanted | VoucherShown, key: str | None, *, asked: Asked) -> Reserved:
         now, call = self._now(), call_of(key)
         shown = self._serving(wanted.turn)
         reserved: list[KeptRedemption] = []
-        work = functools.partial(
-            self._reserved, shown=shown, wanted=wanted, now=now, reserved=reserved, is_granted=is_granted
-        )
-        asked = msgspec.json.encode(wanted)
+        work = functools.partial(self._reserved, shown=shown, wanted=wanted, now=now, reserved=reserved, asked=asked)
+        call_made = msgspec.json.encode(wanted)
         told = await self._store.write(
-            lambda writing: once(writing, source=PAGE, call=call, asked=asked, answer=Reserved, work=work)
+            lambda writing: once(writing, source=PAGE, call=call, asked=call_made, answer=Reserved, work=work)
         )
         if not self._store.is_witnessed():
             # A copy of this register could not be told from it: nobody gets anything on that word.
@@ -333,7 +328,7 @@ class Counter:
         wanted: RewardWanted | VoucherShown,
         now: Instant,
         reserved: list[KeptRedemption],
-        is_granted: bool,
+        asked: Asked,
     ) -> Reserved:
         """`reserved` is told what is kept of it."""
         reference = scanned_now(writing, now)
@@ -352,7 +347,7 @@ class Counter:
         times = wanted.times if isinstance(wanted, RewardWanted) else 1
         reward = _chosen({one.id: one for one in meant}, which, times, before, every)
         points = times * reward.points
-        draws = brought.draws if brought is not None else drawn(owner, reward, points, is_granted=is_granted)
+        draws = brought.draws if brought is not None else drawn(owner, reward, points, asked=asked)
         sale = before[0].sale if before else _opened(writing, reference, now)
         one = KeptRedemption(
             id=writing.new_id("r-"),

@@ -25,7 +25,7 @@ from agent.sale_shapes import (
     SaleReport,
 )
 from agent.shown_vouchers import Brought, NotGrantedError, brought_by, own
-from loyalty.allowances import CannotSpendError, Draw, Standing
+from loyalty.allowances import Asked, CannotSpendError, Draw, Standing
 from loyalty.evaluate import earns
 from loyalty.exchange import parts_of
 from loyalty.identification import normal_code
@@ -167,10 +167,10 @@ def check_spends(reference: MemberReference, key: str | None) -> None:
         raise SaleRefusedError("needs_card", "A code by which somebody joined is no card: they need one to spend.")
 
 
-def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant, *, is_granted: bool) -> Look:
+def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant, *, asked: Asked) -> Look:
     """Reserves a reward for the sale, and looks again. Raises SaleRefusedError; then nothing changed.
 
-    `is_granted` says that the centre was asked for it just now, and did not refuse.
+    `asked` says whether the centre was asked for it just now, and granted it.
     """
     reference, owner, priced = look.reference, look.owner, look.priced
     if reference is None or owner is None:
@@ -185,7 +185,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant, 
         redemption = _redeemed(look, (*look.taken, Taken(reward=reward.id, times=times)))[-1]
     except RewardUnavailableError as error:
         raise SaleRefusedError("not_for_basket", f"{error}.") from error
-    draws = brought.draws if brought is not None else drawn(owner, reward, redemption.points, is_granted=is_granted)
+    draws = brought.draws if brought is not None else drawn(owner, reward, redemption.points, asked=asked)
     one = KeptRedemption(
         id=writing.new_id("r-"),
         sale=look.sale.id,
@@ -209,10 +209,10 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant, 
     return replace(look, reserved=(*look.reserved, one), owner=owner_of(writing, reference, now.wall))
 
 
-def drawn(owner: Owner, reward: Reward, points: int, *, is_granted: bool) -> tuple[Draw, ...]:
+def drawn(owner: Owner, reward: Reward, points: int, *, asked: Asked) -> tuple[Draw, ...]:
     """What the points are taken from. Raises NotGrantedError, and SaleRefusedError where no `redeem` could name it."""
     try:
-        draws = owner.standing.drawn(reward, points, is_granted=is_granted)
+        draws = owner.standing.drawn(reward, points, asked=asked)
     except CannotSpendError as error:
         wanted = Wanted(member=owner.member.member, points=max(0, points - owner.standing.safe))
         raise NotGrantedError(error, wanted) from error

@@ -38,6 +38,7 @@ from agent.untold import Untold
 from drivers.clock import Clock
 from drivers.receipts.given import GivenReceipt
 from drivers.scanning.scan import Parse
+from loyalty.allowances import Asked
 from loyalty.identification import IdentificationRule, is_member_code, normal_code
 from loyalty.instant import Instant
 from loyalty.pan import first_pan
@@ -203,11 +204,9 @@ class Sales:
                 raise SaleRefusedError("no_voucher", "The voucher has no code: scan it again, or type it.")
             given = replace(given, voucher=code)
         self._untold.look_again(sale)
-        return await granted(
-            self._centre, self._guesses, lambda is_granted: self._reserve(sale, given, key, is_granted=is_granted)
-        )
+        return await granted(self._centre, self._guesses, lambda asked: self._reserve(sale, given, key, asked=asked))
 
-    async def _reserve(self, sale: str, given: RedemptionGiven, key: str | None, *, is_granted: bool) -> SaleReport:
+    async def _reserve(self, sale: str, given: RedemptionGiven, key: str | None, *, asked: Asked) -> SaleReport:
         now = self._now()
         reserved: list[KeptRedemption] = []
 
@@ -217,7 +216,7 @@ class Sales:
             if len(writing.redemptions_of(sale)) >= MAX_REDEMPTIONS:
                 raise SaleRefusedError("not_for_basket", f"A sale has {MAX_REDEMPTIONS} rewards at most.")
             # What could be had next is of the goods, and was told with them: it would be half of the work here.
-            after = reserve(writing, look, given, now, is_granted=is_granted)
+            after = reserve(writing, look, given, now, asked=asked)
             reserved[:] = after.reserved[-1:]
             return report(writing, after, online=self._centre.is_online, with_could=False)
 
@@ -365,18 +364,20 @@ class Sales:
         return MemberReference(code=code, kind=given.kind, entry=given.entry)
 
 
-async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[bool], Awaitable[T]]) -> T:
+async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[Asked], Awaitable[T]]) -> T:
     """What is reserved; where it is not safe here the centre is asked for it once, and it is tried again.
 
-    `reserve` is told whether the centre was asked, and did not refuse.
+    `reserve` is told whether the centre was asked, and granted it: what goes by the balance goes so only where no
+    centre answers.
 
     A voucher's code that nobody issued counts as a guess: who tries codes is slowed down, and who has points, or a
     voucher that lies at another register, is not. Raises SaleRefusedError.
     """
+    is_online = centre.is_online
     try:
-        return await reserve(False)
+        return await reserve("not_yet" if is_online else "unanswered")
     except NotGrantedError as lacking:
-        if not centre.is_online or lacking.reason == "register_unsure":
+        if not is_online or lacking.reason == "register_unsure":
             raise
         is_voucher = lacking.wanted.voucher is not UNSET
         if is_voucher and (wait_s := guesses.wait_s()):
@@ -388,9 +389,15 @@ async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[bool], Aw
         if is_voucher and (refused is None or not refused.detail or refused.reason in _SAID):
             guesses.found()
         try:
-            return await reserve(refused is None)
+            return await reserve(_asked(refused))
         except NotGrantedError as still:
             raise _not_granted(still, refused) from still
+
+
+def _asked(refused: NothingGranted | None) -> Asked:
+    if refused is None:
+        return "granted"
+    return "not_yet" if refused.detail else "unanswered"
 
 
 def _not_granted(still: NotGrantedError, refused: NothingGranted | None) -> SaleRefusedError:

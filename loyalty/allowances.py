@@ -29,6 +29,9 @@ MAX_REWARDS: Final = 100
 
 Refused = Literal["not_enough", "not_offline", "register_unsure", "below_floor"]
 
+Asked = Literal["not_yet", "granted", "unanswered"]
+"""Whether the centre was asked for what is wanted: it can be; it was just now, and granted it; it does not answer."""
+
 _UNSURE: Final = "this register's database may be an older copy; it spends nothing until it is online"
 
 
@@ -104,35 +107,36 @@ class Standing(Struct, frozen=True, kw_only=True):
         """How often a reward that costs points can be given without asking anybody."""
         if reward.offline == "refuse" or not self.is_sure:
             return 0
-        aside = self.safe // reward.points
         if reward.offline != "floor":
-            return aside
-        return max(aside, (self.balance - (reward.floor_points or 0)) // reward.points)
+            return self.safe // reward.points
+        return max(0, self.balance - (reward.floor_points or 0)) // reward.points
 
-    def drawn(self, reward: Reward, points: int, *, is_granted: bool = False) -> tuple[Draw, ...]:
-        """What is drawn of which allowance for `points` of this reward, before the centre is asked for more.
+    def drawn(self, reward: Reward, points: int, *, asked: Asked = "unanswered") -> tuple[Draw, ...]:
+        """What is drawn of which allowance for `points` of this reward.
 
-        `is_granted` says that the centre was asked just now and granted what was lacking. Nothing is drawn for a reward
-        that goes by the balance (`floor`). Raises CannotSpendError.
+        Of a reward that goes by the balance (`floor`) less is drawn than it costs where less was set aside here, and
+        the centre does not answer: the rest goes by the balance. Unless the centre granted it, its floor is left.
+        Raises CannotSpendError.
         """
         if not self.is_sure:
             raise CannotSpendError("register_unsure", _UNSURE)
-        if points <= self.safe and (is_granted or reward.offline != "refuse"):
+        if reward.offline == "floor" and asked != "granted":
+            self._check_floor(reward, points)
+        if points <= self.safe and (asked == "granted" or reward.offline != "refuse"):
             return _drawn(self._usable(), points)
         match reward.offline:
-            case "floor":
-                return self._by_balance(reward, points)
+            case "floor" if asked == "unanswered":
+                return _drawn(self._usable(), self.safe)
             case "refuse":
                 raise CannotSpendError("not_offline", "this reward needs the centre, which does not answer")
             case _:
                 lacking = points - self.safe
                 raise CannotSpendError("not_enough", f"{lacking} points more than may be spent here without the centre")
 
-    def _by_balance(self, reward: Reward, points: int) -> tuple[Draw, ...]:
+    def _check_floor(self, reward: Reward, points: int) -> None:
         left = self.balance - points
         if left < (reward.floor_points or 0):
             raise CannotSpendError("below_floor", f"{reward.floor_points} points have to be left, and {left} would be")
-        return ()
 
 
 def _drawn(allowances: Iterable[Allowance], points: int) -> tuple[Draw, ...]:

@@ -333,10 +333,7 @@ class SpendingRows(SpendingReads):
                 _encode(one.reserved).decode() if one.reserved is not None else None,
             ),
         )
-        self._execute(
-            "INSERT INTO claims (key, member, points, spent) VALUES (?, ?, ?, ?)",
-            (one.id, one.member, -one.points, DRAWN if one.draws else BY_BALANCE),
-        )
+        self._claim_spent(one)
         self._touched.add(one.member)
         self._count()
 
@@ -387,11 +384,19 @@ class SpendingRows(SpendingReads):
                 drawn.append(Draw(allowance=draw.allowance, points=min(draw.points, row[0])))
         for draw in drawn:
             self._execute("UPDATE allowances SET used = used + ? WHERE id = ?", (draw.points, draw.allowance))
-        self._execute(
-            "INSERT INTO claims (key, member, points, spent) VALUES (?, ?, ?, ?)",
-            (one.id, one.member, -one.points, DRAWN if drawn else BY_BALANCE),
-        )
-        self.confirm(replace(one, draws=tuple(drawn)), receipt)
+        given = replace(one, draws=tuple(drawn))
+        self._claim_spent(given)
+        self.confirm(given, receipt)
+
+    def _claim_spent(self, one: KeptRedemption) -> None:
+        """Points that it costs: those of allowances, and those that go by the balance. A voucher costs none."""
+        drawn = min(one.points, sum(draw.points for draw in one.draws))
+        for points, spent in ((drawn, DRAWN), (one.points - drawn, BY_BALANCE)):
+            if points:
+                self._execute(
+                    "INSERT INTO claims (key, member, points, spent) VALUES (?, ?, ?, ?)",
+                    (one.id, one.member, -points, spent),
+                )
 
     def reprice(self, one: KeptRedemption) -> None:
         """What it takes off, after the basket has changed."""

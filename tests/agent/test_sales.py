@@ -255,6 +255,51 @@ async def test_a_reward_that_goes_by_the_balance_leaves_the_floor(shop: Shop) ->
     assert (status, document["reason"]) == (409, "below_floor")
 
 
+async def test_what_goes_by_the_balance_and_what_was_set_aside_here_leave_the_floor_together(shop: Shop) -> None:
+    # given 2,000 points of which 300 are set aside here, and no network
+    await ready(shop, points=300)
+    async with till(shop) as pos:
+        name = await pos.opened()
+        # when all but the floor is spent, of which what is set aside goes first
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "tea", "times": 18})
+        assert (report["member"]["spendable"], report["safe_offline"]) == (200, 0)
+        # then nothing is left for another sale, until this one ends without them
+        other = await pos.opened(basket=sale(2))
+        status, document = await pos.ask("POST", f"/{other}/redemptions", {"reward": "tea", "times": 3})
+        assert (status, document["reason"]) == (409, "below_floor")
+        await pos.told("POST", f"/{name}/void")
+        report = await pos.told("POST", f"/{other}/redemptions", {"reward": "tea", "times": 4})
+        assert (report["member"]["spendable"], report["safe_offline"]) == (1600, 0)
+        await pos.told("POST", f"/{other}/close", sale(2))
+
+    [body] = redeemed(shop)
+    assert (body.points, [(one.allowance, one.points) for one in body.drawn]) == (400, [("a-1", 300)])
+
+
+async def test_with_a_network_nothing_goes_by_the_balance_before_the_centre_was_asked(shop: Shop) -> None:
+    await ready(shop, points=300)
+    async with till(shop) as pos:
+        pos.centre.is_online = True
+        name = await pos.opened()
+        # what is set aside here is nobody's business
+        await pos.told("POST", f"/{name}/redemptions", {"reward": "tea", "times": 3})
+        assert pos.centre.wanted == []
+        # what it says of the rest holds
+        pos.centre.refuses = NothingGranted(detail="register 2 holds the rest", reason="elsewhere")
+        status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "tea", "times": 15})
+        assert (status, document["reason"]) == (409, "elsewhere")
+        # without a word from it in time it is as without a network
+        pos.centre.refuses = NothingGranted(detail="")
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "tea"})
+        assert report["member"]["spendable"] == 1600
+        # and what it grants leaves no floor
+        pos.centre.refuses = None
+        report = await pos.told("POST", f"/{name}/redemptions", {"reward": "tea", "times": 16})
+
+    assert pos.centre.wanted == [("m-ana", 1500), ("m-ana", 100), ("m-ana", 1600)]
+    assert (report["member"]["spendable"], states(report)) == (0, ["reserved"] * 3)
+
+
 async def test_two_sales_at_once_never_touch_one_another(shop: Shop) -> None:
     await ready(shop)
     async with till(shop) as pos:

@@ -111,11 +111,28 @@ class TestSpending:
         assert standing(balance=700).drawn(FLOOR, 500) == ()
         assert refused(standing(balance=699), FLOOR, 500) == "below_floor"
 
+    def test_what_was_set_aside_here_goes_before_the_balance_and_leaves_the_floor_too(self) -> None:
+        here = standing(held(300, used=100), held(100, name="b"), balance=1_700)
+
+        assert here.drawn(FLOOR, 1_500) == (Draw(allowance="a", points=200), Draw(allowance="b", points=100))
+        assert standing(held(1_000), balance=1_000).drawn(FLOOR, 500) == (Draw(allowance="a", points=500),)
+        assert refused(standing(held(1_000), balance=1_000), FLOOR, 1_000) == "below_floor"
+
+    def test_a_centre_that_answers_is_asked_before_anything_goes_by_the_balance(self) -> None:
+        here = standing(held(500), balance=2_000)
+
+        assert here.drawn(FLOOR, 500, asked="not_yet") == (Draw(allowance="a", points=500),)
+        with pytest.raises(CannotSpendError, match="500 points more"):
+            here.drawn(FLOOR, 1_000, asked="not_yet")
+        # and what it grants needs no floor: nobody else can spend it
+        assert standing(held(500), balance=500).drawn(FLOOR, 500, asked="granted") == (Draw(allowance="a", points=500),)
+
     def test_what_goes_by_the_balance_is_counted_down_to_its_floor(self) -> None:
         assert standing(balance=1_699).times(FLOOR) == 2
         assert standing(balance=1_700).times(FLOOR) == 3
-        # or by what was set aside here, which is drawn without a look at the floor
-        assert standing(held(1_000), balance=1_000).times(FLOOR) == 2
+        # what was set aside here is no more than that
+        assert standing(held(1_000), balance=1_700).times(FLOOR) == 3
+        assert standing(held(1_000), balance=1_000).times(FLOOR) == 1
         assert standing(balance=100).times(FLOOR) == 0
         assert standing(held(5_000), balance=5_000, is_sure=False).times(FLOOR) == 0
 
@@ -136,9 +153,9 @@ class TestSpending:
 
         assert [here.times(FIVE), here.times(ASKED)] == [2, 0]
         assert refused(here, ASKED, 500) == "not_offline"
-        assert here.drawn(ASKED, 500, is_granted=True) == (Draw(allowance="a", points=500),)
+        assert here.drawn(ASKED, 500, asked="granted") == (Draw(allowance="a", points=500),)
         with pytest.raises(CannotSpendError):
-            here.drawn(ASKED, 1_500, is_granted=True)
+            here.drawn(ASKED, 1_500, asked="granted")
 
     @pytest.mark.parametrize(
         ("here", "reward", "words"),

@@ -300,9 +300,9 @@ def _covered(chain: Chain) -> Iterator[Fault]:
         if sold.returns and sale.member is not None:
             bound[ids.get(sale.member, sale.member)] += sum(_promised(chain, sale).values())
     for row in _rows(chain, tables.redemptions):
-        goes_by_balance = row.reward == TEA.id and not msgspec.json.decode(row.drawn)
-        if goes_by_balance or row.device in twice:
-            bound[means.get(row.member, row.member)] += row.points
+        by_balance = row.points - sum(one.points for one in msgspec.json.decode(row.drawn, type=tuple[Drawn, ...]))
+        if row.reward == TEA.id or row.device in twice:
+            bound[means.get(row.member, row.member)] += row.points if row.device in twice else by_balance
     for row in _rows(chain, tables.balances):
         if row.member not in means and row.confirmed + bound[row.member] < 0:
             yield Fault(about=row.member, what=f"{row.member} overspent: {row.confirmed}, beyond {bound[row.member]}")
