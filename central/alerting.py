@@ -10,7 +10,7 @@ import asyncio
 import random
 import smtplib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from datetime import timedelta
 from email.message import EmailMessage
@@ -22,7 +22,7 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from central import alerts, programs
+from central import alerts, programs, releases
 from central.alerts import Message, Watch
 from central.clock import Clock
 from central.db.database import Database
@@ -30,6 +30,7 @@ from central.db.dialects import Way
 from central.fleet_rows import known
 from central.folder import AlertSettings, DataFolder, MailSettings
 from central.opening import open_since, spans_of
+from central.releases import Release
 from sync.retry import Backoff, CappedFullJitter
 
 _log = structlog.get_logger(__name__)
@@ -76,11 +77,21 @@ class Alerting:
                 _log.error("registers_not_looked_at", error=type(error).__name__)
             await self._sleep(LOOK_EVERY_S)
 
+    async def _tell_of_releases(self, settings: AlertSettings, brand: str) -> None:
+        """Those that stopped by themselves: once, as registers are."""
+        stopped = await self._database.read(releases.untold)
+        if not stopped:
+            return
+        await self._database.write(lambda connection: releases.keep_told(connection, stopped), Way.BESIDE)
+        for failed in await send(settings, message_of_stopped(stopped, brand), self._sleep):
+            _log.error("alert_not_sent", releases=len(stopped), reason=str(failed))
+
     async def look(self) -> None:
         """Tells what is news. What was told is kept before it is sent: nobody is told twice."""
         settings = await asyncio.to_thread(self._folder.settings)
         if settings.alerts is None:
             return
+        await self._tell_of_releases(settings.alerts, settings.brand)
         silent_after = timedelta(minutes=settings.alerts.silent_after_min)
         registers, told, zone = await self._database.read(
             lambda connection: (known(connection), alerts.told(connection), programs.zone(connection))
@@ -93,6 +104,16 @@ class Alerting:
         await self._database.write(lambda connection: alerts.keep_told(connection, news), Way.BESIDE)
         for failed in await send(settings.alerts, alerts.message_of(news, settings.brand), self._sleep):
             _log.error("alert_not_sent", registers=len(news), reason=str(failed))
+
+
+def message_of_stopped(stopped: Sequence[Release], brand: str) -> Message:
+    lines = [f"{brand}, releases: {', '.join(one.version for one in stopped)} stopped"]
+    for one in stopped:
+        lines.append(f"- {one.version}, ring {one.ring}: {one.stopped}")
+        lines.append(
+            f"    nobody else is offered it; once it is clear why: tillside-central release go-on {one.version}"
+        )
+    return Message(text="\n".join(lines), alerts=())
 
 
 async def send(

@@ -63,6 +63,7 @@ class Device(Struct, frozen=True, kw_only=True):
     public_key: str
     revoked: bool
     epoch: str | None
+    version: str = ""
     state: str | None = None
     hours: str = "[]"
     log_until: datetime | None = None
@@ -446,6 +447,7 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
             given_up=releases.given_up(request.given_up or ()),
             oldest_queued_at=None if request.oldest_queued_at is UNSET else request.oldest_queued_at,
             last_contact=now,
+            **fleet.failed_before(device.version, device.state, request),
             **fleet.heard(device.state, device.hours, request, now),
         )
     )
@@ -517,6 +519,7 @@ def _device(row: Row[Any]) -> Device:
         public_key=row.public_key,
         revoked=row.revoked_at is not None,
         epoch=row.epoch,
+        version=row.version,
         state=row.state,
         hours=row.hours,
         log_until=row.log_until,

@@ -82,6 +82,21 @@ def heard(state: str | None, hours: str, request: HeartbeatRequest, now: datetim
     }
 
 
+def failing_of(state: RegisterState) -> frozenset[str]:
+    """Workers that fail, but for the exchange with the centre: that is the network's."""
+    return frozenset(
+        f"{one.kind} {one.name}" for one in state.workers if one.condition == "failing" and one.kind != "sync"
+    )
+
+
+def failed_before(version: str, state: str | None, request: HeartbeatRequest) -> Mapping[str, Any]:
+    """The column that says what failed before the version that it tells of now; none where that is the same."""
+    if request.version == version:
+        return {}
+    before = state_of(state)
+    return {"failed_before": None if before is None else msgspec.json.encode(sorted(failing_of(before))).decode()}
+
+
 def after(hours: tuple[Hour, ...], now: datetime, queued: int, receipts: int) -> tuple[Hour, ...]:
     """The last day's hours, the oldest first, once so much waits and so many receipts more were heard of."""
     this = hour_of(now)

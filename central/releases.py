@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from central import rings
+from central import fleet, rings
 from central.db import tables
 from central.rings import Judgement, Ring
 from loyalty.receipt import AwareDatetime
@@ -102,7 +102,7 @@ def _stores(connection: Connection) -> dict[str, str]:
 def stop(connection: Connection, version: str, reason: str) -> None:
     """Nobody else is offered it. Registers that run it run it on. Raises ReleaseRefusedError."""
     _named(connection, version)
-    _change(connection, version, stopped=reason)
+    _change(connection, version, stopped=reason, told=reason)
 
 
 def go_on(connection: Connection, version: str, now: datetime) -> Ring:
@@ -116,8 +116,9 @@ def go_on(connection: Connection, version: str, now: datetime) -> Ring:
         if following is None:
             raise ReleaseRefusedError(f"{version} is offered to all already")
         ring = following
-    excused = [one.id for one in _devices(connection, version) if one.gave_up]
-    _change(connection, version, ring=ring, entered_at=now, stopped=None, excused=msgspec.json.encode(excused).decode())
+    excused = [one.id for one in _devices(connection, version) if one.gave_up or one.worse > 0]
+    known = msgspec.json.encode(excused).decode()
+    _change(connection, version, ring=ring, entered_at=now, stopped=None, told=None, excused=known)
     return ring
 
 
@@ -157,6 +158,17 @@ def move(connection: Connection, now: datetime) -> tuple[Moved, ...]:
     return tuple(moved)
 
 
+def untold(connection: Connection) -> tuple[Release, ...]:
+    """Those that stopped by themselves, and nobody was told."""
+    rows = connection.execute(select(tables.releases).where(tables.releases.c.stopped.is_not(None)))
+    return tuple(_release(row) for row in rows if row.told != row.stopped)
+
+
+def keep_told(connection: Connection, stopped: Sequence[Release]) -> None:
+    for release in stopped:
+        _change(connection, release.version, told=release.stopped)
+
+
 def given_up(told: Sequence[GivenUp]) -> str:
     """What a register said as JSON, a bounded part of it."""
     bounded = [GivenUp(version=one.version[:64], reason=one.reason[:MAX_REASON_CHARS]) for one in told[-MAX_GIVEN_UP:]]
@@ -184,9 +196,10 @@ def _excused(connection: Connection, version: str) -> frozenset[str]:
 def _devices(connection: Connection, version: str, excused: Collection[str] = ()) -> list[rings.Device]:
     devices = tables.devices.c
     found = connection.execute(
-        select(devices.id, devices.store, devices.version, devices.last_contact, devices.given_up).where(
-            devices.revoked_at.is_(None)
-        )
+        select(
+            *(devices.id, devices.store, devices.version, devices.last_contact, devices.given_up),
+            *(devices.state, devices.failed_before),
+        ).where(devices.revoked_at.is_(None))
     )
     return [
         rings.Device(
@@ -196,9 +209,19 @@ def _devices(connection: Connection, version: str, excused: Collection[str] = ()
             last_contact=row.last_contact,
             gave_up=_reason(row.given_up, version),
             excused=row.id in excused,
+            worse=_newly_failing(row) if row.version == version else 0,
         )
         for row in found
     ]
+
+
+def _newly_failing(row: Any) -> int:
+    """1 where something fails that did not before this version, -1 where what failed then does not any more."""
+    state = fleet.state_of(row.state)
+    if state is None or row.failed_before is None:
+        return 0
+    before, now = frozenset(msgspec.json.decode(row.failed_before, type=list[str])), fleet.failing_of(state)
+    return 1 if now - before else -1 if before - now else 0
 
 
 def _reason(given_up: str, version: str) -> str:

@@ -31,6 +31,9 @@ MAX_REVERTED_SHARE: Final = 0.01
 # So many more of those that took it may be silent than of the others, before that is no chance any more.
 MAX_MORE_SILENT: Final = 0.1
 MIN_SILENT: Final = 2
+# So many more of those that took it may have become worse than better, before that is no chance any more.
+MAX_WORSE_SHARE: Final = 0.1
+MIN_WORSE: Final = 2
 # A ring is through when so many of its registers run the release.
 ENOUGH_SHARE: Final = 0.9
 
@@ -38,6 +41,7 @@ ENOUGH_SHARE: Final = 0.9
 class Device(Struct, frozen=True, kw_only=True):
     """A register in service. `gave_up` says why it went back from the release, or would not take it; else empty.
 
+    `worse` is 1 where one of its workers fails that did not before this version, -1 where it is the other way round.
     `excused` where somebody had the release go on all the same.
     """
 
@@ -46,6 +50,7 @@ class Device(Struct, frozen=True, kw_only=True):
     version: str
     last_contact: datetime | None
     gave_up: str = ""
+    worse: int = 0
     excused: bool = False
 
 
@@ -77,7 +82,11 @@ def judged(
     inside = [one for one in devices if takes(one.id, one.store, ring, canaries)]
     present = _present([one for one in inside if not one.excused], now)
     runs = sum(one.version == version for one in present)
-    stop = _too_many_gave_up(version, ring, inside) or _too_many_silent(version, devices, inside, now)
+    stop = (
+        _too_many_gave_up(version, ring, inside)
+        or _too_many_worse(version, inside)
+        or _too_many_silent(version, devices, inside, now)
+    )
     is_through = bool(present) and runs >= ENOUGH_SHARE * len(present) and now - since >= soak
     return Judgement(stop=stop, on=is_through and not stop, runs=runs, of=len(present))
 
@@ -89,6 +98,18 @@ def _too_many_gave_up(version: str, ring: Ring, inside: Sequence[Device]) -> str
     if len(gave_up) <= allowed:
         return ""
     return f"{len(gave_up)} of {took} registers gave it up, such as {gave_up[0].id}: {gave_up[0].gave_up}"
+
+
+def _too_many_worse(version: str, inside: Sequence[Device]) -> str:
+    """By how they were before: scanners fail that are off for the night, and are well in the morning."""
+    took = [one for one in inside if one.version == version and not one.excused]
+    more, worse = sum(one.worse for one in took), [one for one in took if one.worse > 0]
+    if not worse or more < min(MIN_WORSE, len(took)) or more <= MAX_WORSE_SHARE * len(took):
+        return ""
+    return (
+        f"in {len(worse)} of {len(took)} registers that took it something fails that did not before, such as "
+        f"{worse[0].id}"
+    )
 
 
 def _too_many_silent(version: str, devices: Sequence[Device], inside: Sequence[Device], now: datetime) -> str:

@@ -126,6 +126,7 @@ devices = Table(
     Column("hours", Text, nullable=False, server_default="[]"),
     Column("told", String(16), nullable=False, server_default="well"),
     Column("log_until", Moment),
+    Column("failed_before", Text),
 )
 
 # Releases that registers are offered, ring by ring (central.rings); `canaries` are the stores of the first, as JSON.
@@ -139,6 +140,7 @@ releases = Table(
     Column("canaries", Text, nullable=False),
     Column("excused", Text, nullable=False, server_default="[]"),
     Column("stopped", Text),
+    Column("told", Text),
 )
 
 # One row per epoch a register opened. `acked_through` and `chain_hash` are the high-water mark.

@@ -19,17 +19,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
+from sqlalchemy import Connection, update
 from typer.testing import CliRunner
 
-from central import alerts
+from central import alerts, releases
 from central.alerting import ATTEMPTS, Alerting, send
 from central.alerts import CALM, LASTS, MAX_NAMED, MOST_LASTS, Alert, Message, Standing, Watch, message_of
 from central.cli import app
+from central.db import tables
 from central.fleet import SILENT_AFTER, Seen
 from central.fleet_rows import Known
 from central.folder import Address, AlertSettings, DataFolder, MailSettings
 from central.setup import InitOptions, initialise
-from sync.wire import HeartbeatRequest, HeartbeatResponse, RegisterState
+from sync.wire import GivenUp, HeartbeatRequest, HeartbeatResponse, RegisterState
 from tests.central.conftest import RunningCentre, only_sqlite
 from tests.central.till import NOON, Till
 
@@ -395,6 +397,29 @@ async def test_a_centre_tells_of_its_registers_once_even_if_it_starts_again(cent
             centre.clock.now += LOOK
         assert [one.alerts[0].standing for one in hook.got] == ["silent", "well"]
         assert centre.read(alerts.told) == {}
+
+
+async def test_a_release_that_stopped_by_itself_is_told_once(centre: RunningCentre) -> None:
+    till = await centre.till()
+    async with listening(Hook()) as hook:
+        settings = replace(centre.folder.settings(), alerts=AlertSettings(webhook=hook.url))
+        centre.folder.save_settings(settings)
+        given_up = releases.given_up([GivenUp(version="0.2.0", reason="no answer")])
+
+        def stops(connection: Connection) -> None:
+            releases.offer(connection, "0.2.0", ["12"], timedelta(0), NOON)
+            connection.execute(update(tables.devices).values(given_up=given_up))
+            releases.move(connection, NOON)
+
+        await centre.database.write(stops)
+        for _ in range(2):
+            await Alerting(centre.folder, centre.database, centre.clock).look()
+
+        [message] = hook.got
+        assert message.text.startswith(
+            "Test & Co, releases: 0.2.0 stopped\n- 0.2.0, ring canary: 1 of 1 registers gave"
+        )
+        assert till.device in message.text
 
 
 @only_sqlite

@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, insert, update
+from msgspec.structs import replace
+from sqlalchemy import Connection, insert, select, update
 from typer.testing import CliRunner
 
-from central import releases
+from central import devices, releases
+from central.alerting import message_of_stopped
 from central.cli import app
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
 from central.releases import ReleaseRefusedError
 from central.rings import RINGS, SILENT_AFTER, Device, Judgement, Ring, judged, takes
-from sync.wire import GivenUp
+from sync.wire import GivenUp, HeartbeatRequest, RegisterState, WorkerState
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 SOAK = timedelta(hours=24)
@@ -94,6 +96,20 @@ def test_silence_after_it_stops_it_and_silence_everywhere_does_not() -> None:
     assert judgement([*took, *gone]).stop.startswith("5 of 15 registers")
     # one till that was switched off is no sign
     assert judgement([*map(device, range(3)), device(3, ago=quiet)]).stop == ""
+
+
+def test_registers_that_become_worse_by_it_stop_it_and_a_few_cables_do_not() -> None:
+    def took(worse: int, better: int, of: int) -> list[Device]:
+        signs = [1] * worse + [-1] * better + [0] * (of - worse - better)
+        return [replace(device(number), worse=sign) for number, sign in enumerate(signs)]
+
+    assert judgement(took(3, 0, 20)).stop.startswith("in 3 of 20 registers that took it something fails")
+    assert judgement(took(2, 0, 20)).stop == ""
+    assert judgement(took(1, 0, 5)).stop == ""
+    # as many were mended meanwhile
+    assert judgement(took(4, 4, 20)).stop == ""
+    # somebody has looked at them
+    assert judgement([replace(one, excused=True) for one in took(3, 0, 20)]).stop == ""
 
 
 def test_a_shop_that_closes_before_others_is_no_sign() -> None:
@@ -169,6 +185,44 @@ def test_what_a_register_says_stops_it_and_a_person_takes_it_up_again(within: Wi
         assert releases.go_on(connection, NEW, NOW) == "all"
         with pytest.raises(ReleaseRefusedError, match="to all already"):
             releases.go_on(connection, NEW, NOW)
+
+    within(story)
+
+
+def test_heartbeats_tell_which_registers_are_worse_than_before_it_and_people_are_told_once(within: Within) -> None:
+    def beat(connection: Connection, number: int, version: str, *failing: str) -> None:
+        workers = tuple(WorkerState(kind=kind, name="x", condition="failing") for kind in failing)
+        state = RegisterState(verdict="degraded" if failing else "healthy", workers=workers)
+        known = devices.find_device(connection, f"d{number}")
+        assert known is not None
+        request = HeartbeatRequest(version=version, queued=0, quarantined=0, state=state)
+        devices.heartbeat(connection, known, request, NOW)
+
+    def story(connection: Connection) -> None:
+        # Given registers of which one had a scanner that failed, and a release that breaks receipts
+        releases.offer(connection, NEW, ["7"], SOAK, NOW)
+        found = [row.id for row in connection.execute(select(tables.devices.c.id).where(tables.devices.c.store == "7"))]
+        numbers = [int(one[1:]) for one in found]
+        for number in numbers:
+            beat(connection, number, OLD, *["scanner"] * (number == numbers[0]))
+        # the network is nobody's fault, nor is what failed before
+        for number in numbers:
+            beat(connection, number, NEW, "sync", *["scanner"] * (number == numbers[0]))
+        assert releases.move(connection, NOW) == ()
+        for number in numbers:
+            beat(connection, number, NEW, "receipts")
+        [moved] = releases.move(connection, NOW)
+        assert "something fails that did not before" in moved.stopped
+        [untold] = releases.untold(connection)
+        assert moved.stopped in message_of_stopped([untold], "Till").text
+        releases.keep_told(connection, [untold])
+        assert releases.untold(connection) == ()
+        # who takes it up again has seen these registers
+        releases.go_on(connection, NEW, NOW)
+        assert releases.move(connection, NOW) == ()
+        # and who stops it knows of it
+        releases.stop(connection, NEW, "by hand")
+        assert releases.untold(connection) == ()
 
     within(story)
 
