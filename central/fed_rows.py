@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from sqlalchemy import Connection, Select, select
 
-from central import cards, context, members, profiles, programs, uses
+from central import cards, context, members, profiles, programs, stamp_cards
 from central.cards import AT_ONCE
 from central.db import tables
 from central.db.sets import among
@@ -81,7 +81,7 @@ def _rows(connection: Connection, ids: Sequence[str], now: datetime, in_force: P
     query: Select[*tuple[Any, ...]] = select(*about, *stands).select_from(joined).where(among(known.id, ids))
     rows = [_Row(*row) for row in connection.execute(query)]
     counted = {row.id: _counters.decode(row.counters) for row in rows if row.counters is not None}
-    spent = uses.stamps_spent(connection, list(counted), in_force) if in_force is not None and counted else {}
+    spent = stamp_cards.spent(connection, list(counted), in_force) if in_force is not None and counted else {}
     return {
         row.id: Member(
             member=row.id,

@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, delete, func, insert, select, union_all
 
-from central import feed, ledger, programs, spent, states, variances, vouchers
+from central import feed, ledger, programs, spent, stamp_cards, states, variances
 from central import members as roll
 from central.db import tables
 from central.db.dialects import database_failed
@@ -325,7 +325,7 @@ def _write(connection: Connection, done: Mapping[str, _Done], now: datetime) -> 
     states.forget(connection, [member for member, one in done.items() if one.carried is None])
     carried = {member: one.carried for member, one in done.items() if one.carried is not None}
     states.save(connection, carried)
-    vouchers.fill_cards(connection, {member: one.counters for member, one in carried.items()}, now)
+    stamp_cards.fill(connection, {member: one.counters for member, one in carried.items()}, now)
 
 
 def _note_undone(connection: Connection, tried: Iterable[str], undone: Mapping[str, str], now: datetime) -> None:

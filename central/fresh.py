@@ -17,7 +17,19 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
-from central import cards, ledger, limits, members, originals, programs, receipts, states, unmapped, variances, vouchers
+from central import (
+    cards,
+    ledger,
+    limits,
+    members,
+    originals,
+    programs,
+    receipts,
+    stamp_cards,
+    states,
+    unmapped,
+    variances,
+)
 from central.cards import Holder
 from central.db import tables
 from central.db.sets import among, insert_rows
@@ -254,7 +266,7 @@ def give(connection: Connection, fresh: Sequence[FreshReceipt], carried: dict[st
     insert_rows(connection, tables.ledger, [row for one in fresh for row in one.ledger_rows])
     variances.note(connection, [one.variance for one in fresh if one.variance is not None], now)
     states.save(connection, carried)
-    vouchers.fill_cards(connection, {member: one.counters for member, one in carried.items()}, now)
+    stamp_cards.fill(connection, {member: one.counters for member, one in carried.items()}, now)
     unmapped.note_counted(connection, chain.from_iterable(one.placed.sale.counted for one in fresh), now)
 
 

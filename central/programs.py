@@ -5,7 +5,7 @@ Owns which program a moment falls to. Never evaluates one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from central.db import tables
 from loyalty.program import (
@@ -193,6 +193,17 @@ def published(connection: Connection, hashed: str) -> PublishedProgram | None:
         select(tables.programs.c.document).where(tables.programs.c.hash == hashed)
     ).scalar_one_or_none()
     return None if document is None else PublishedProgram(hash=hashed, program=_decoded(document))
+
+
+def newest_first(connection: Connection) -> Iterator[Program]:
+    """Every program that was ever published here, also one that was withdrawn or replaced; the last one first."""
+    rows, documents = tables.publications, tables.programs
+    query = select(documents.c.hash).join(rows, rows.c.program == documents.c.hash)
+    latest = query.group_by(documents.c.hash).order_by(func.max(rows.c.id).desc())
+    for hashed in connection.execute(latest).scalars().all():
+        found = published(connection, hashed)
+        if found is not None:
+            yield found.program
 
 
 def published_hashes(connection: Connection) -> frozenset[str]:

@@ -1,20 +1,29 @@
-"""How often vouchers were used, and stamps were spent: redemptions that stand.
+"""How often vouchers were used: redemptions that stand.
 
 Owns counting them. Never says how often they may be (`central.vouchers` does).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
+from msgspec import Struct
 from sqlalchemy import Connection, and_, case, func, or_, select
 
 from central.db import tables
 from central.db.sets import among
-from loyalty.program import Program
 
 GIVEN, RELEASED = "given", "released"
+
+
+class Used(Struct, frozen=True, kw_only=True):
+    """How often a voucher was used, as which reward and by which program; None where the register named none."""
+
+    voucher: str
+    program: str | None
+    reward: str
+    times: int
 
 
 def standing(connection: Connection, some: Sequence[str]) -> dict[str, int]:
@@ -23,6 +32,14 @@ def standing(connection: Connection, some: Sequence[str]) -> dict[str, int]:
     A use is one thing: a sale of which something stays keeps it, and so does one that the voucher paid for whole, since
     its returns do not tell by their totals what stayed.
     """
+    found = Counter[str]()
+    for one in standing_by_program(connection, some):
+        found[one.voucher] += one.times
+    return dict(found)
+
+
+def standing_by_program(connection: Connection, some: Sequence[str]) -> list[Used]:
+    """The same, by what each was used for."""
     given, keys, sales = tables.redemptions, tables.receipt_keys, tables.receipts
     returns = sales.alias("returns")
     came_back = (
@@ -38,27 +55,19 @@ def standing(connection: Connection, some: Sequence[str]) -> dict[str, int]:
         ),
     )
     query = (
-        select(given.c.voucher, func.sum(case((stands, given.c.times), else_=0)).label("times"))
+        select(
+            given.c.voucher,
+            given.c.program,
+            given.c.reward,
+            func.sum(case((stands, given.c.times), else_=0)).label("times"),
+        )
         .select_from(
             given.outerjoin(keys, keys.c.key == given.c.receipt).outerjoin(sales, sales.c.key == keys.c.receipt)
         )
         .where(among(given.c.voucher, some), given.c.state == GIVEN)
-        .group_by(given.c.voucher)
+        .group_by(given.c.voucher, given.c.program, given.c.reward)
     )
-    return {row.voucher: int(row.times) for row in connection.execute(query)} if some else {}
-
-
-def stamps_spent(connection: Connection, members: Sequence[str], program: Program) -> dict[str, Counter[str]]:
-    """Stamps of each rule that these members spent on full cards, under the program in force."""
-    every = {rule.id: rule.every for rule in program.stamps}
-    rule_of = {reward.id: reward.stamps for reward in program.rewards if reward.stamps}
-    if not rule_of:
-        return {}
-    table = tables.vouchers.c
-    query = select(table.id, table.member, table.reward).where(among(table.member, members), table.reward.in_(rule_of))
-    rows = connection.execute(query).all()
-    given, spent = standing(connection, [row.id for row in rows]), defaultdict[str, Counter[str]](Counter)
-    for row in rows:
-        rule = rule_of[row.reward]
-        spent[row.member][rule] += given.get(row.id, 0) * every[rule]
-    return dict(spent)
+    return [
+        Used(voucher=row.voucher, program=row.program, reward=row.reward, times=int(row.times))
+        for row in (connection.execute(query) if some else ())
+    ]

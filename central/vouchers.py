@@ -6,7 +6,7 @@ what registers hold (`central.leasing`). A code is told once, to who has it issu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,13 +18,11 @@ from central import uses as used
 from central.db import tables
 from central.db.sets import among
 from loyalty.identification import normal_code
-from loyalty.member import Counters
 from loyalty.periods import Expiry, expiry
 from loyalty.program import Program
 from loyalty.receipt import AwareDatetime
-from loyalty.rewards import full_cards
 from loyalty.schedule import in_force_at
-from loyalty.voucher_codes import is_voucher_code, made_code, stamp_card_id, voucher_id
+from loyalty.voucher_codes import is_voucher_code, made_code, voucher_id
 from sync.wire import HeldAllowance
 
 # In one go: some seconds of the one writer.
@@ -109,7 +107,7 @@ def issue(
     expires_at = _end_of(program, reward, until, now)
     row = {"reward": reward, "member": whose, "uses": uses, "issued_at": now, "expires_at": expires_at}
     connection.execute(insert(tables.vouchers), [row | {"id": voucher_id(code, key)} for code in codes])
-    _to_be_planned(connection, whose)
+    to_be_planned(connection, whose)
     return Issued(reward=reward, member=whose, uses=uses, expires_at=expires_at, codes=codes)
 
 
@@ -198,35 +196,6 @@ def recall_over(connection: Connection, now: datetime) -> None:
     allowances.recall(connection, allowances.open_of_vouchers(connection, sorted(set(some))))
 
 
-def fill_cards(connection: Connection, counted: Mapping[str, Counters], now: datetime) -> None:
-    """These members have so many stamps: a full card is one use of the voucher that stands for their cards.
-
-    What members brought with them who were merged into these stands for the cards of then, and goes off.
-    """
-    in_force = programs.program_in_force(connection, now) if any(one.stamps for one in counted.values()) else None
-    if in_force is None:
-        return
-    full = {member: full_cards(in_force.program, counters.stamps or {}) for member, counters in counted.items()}
-    rewards = [reward.id for reward in in_force.program.rewards if reward.stamps]
-    table = tables.vouchers
-    query = select(table).where(among(table.c.member, sorted(full)), table.c.reward.in_(rewards))
-    rows = connection.execute(query).all() if rewards else ()
-    known = {row.id: row for row in rows}
-    for member, cards_of in full.items():
-        for reward, count in cards_of.items():
-            card = stamp_card_id(member, reward)
-            others = sum(row.uses for row in rows if (row.member, row.reward) == (member, reward) and row.id != card)
-            wanted = max(0, count - others)
-            if card not in known and wanted:
-                row = {"id": card, "reward": reward, "member": member, "uses": wanted, "issued_at": now}
-                connection.execute(insert(table).values(row))
-            elif card in known and known[card].uses != wanted:
-                connection.execute(update(table).where(table.c.id == card).values(uses=wanted))
-            else:
-                continue
-            _to_be_planned(connection, member)
-
-
 # ---- what is so
 
 
@@ -298,6 +267,7 @@ def forget(connection: Connection, member: str, now: datetime) -> None:
     allowances.close(connection, allowances.open_leases_of(connection, member), "erased", because, now)
 
 
-def _to_be_planned(connection: Connection, member: str | None) -> None:
+def to_be_planned(connection: Connection, member: str | None) -> None:
+    """What is set aside ahead for the member may be another now."""
     table = tables.balances
     connection.execute(update(table).where(table.c.member == member).values(unplanned=1))

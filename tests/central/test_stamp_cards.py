@@ -108,3 +108,89 @@ def test_cards_of_members_that_are_merged_are_one(shop: Shop) -> None:
     shop.write(partial(operations.merge_members, source="m2", target="m1", because="one person", now=shop.now))
     # then they have three cards, of which one lies under the id of before
     assert (uses(shop), uses(shop, stamp_card_id("m2", FREE)), stamps(shop)) == (2, 1, 15)
+
+
+# ---- another program
+
+
+def published(shop: Shop, reward: str = FREE, every: int = 5) -> str:
+    """The same stamps from now on, with a reward under this name for a card of so many."""
+    made = rewards(
+        earn=[],
+        stamps=[{"id": "coffee", "every": every, "when": {"line_tag_in": ["coffee"]}}],
+        rewards=[{"id": reward, "stamps": "coffee", "piece_minor": 0, "offline": "allowance"}],
+    )
+    key = shop.folder.program_key()
+    hashed: str = shop.write(lambda connection: operations.publish(connection, made, key, shop.now))
+    return hashed
+
+
+def drink(shop: Shop, count: int) -> None:
+    shop.sell(shop.till(), count * 100, lines=coffees(count))
+
+
+def spend(shop: Shop, hashed: str, count: int) -> None:
+    """So many coffees are bought, and the card that they fill is spent by this program."""
+    till = shop.till()
+    drink(shop, count)
+    shop.plan()
+    shop.take(till, lease(shop, till), reward=FREE, key="k1", program=hashed)
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["by a register that tells its program", "by one that does not"])
+def test_a_reward_under_another_name_gives_no_stamps_back(shop: Shop, *, is_told: bool) -> None:
+    # given a card that was spent
+    hashed, renamed = published(shop), stamp_card_id("m1", "free2")
+    till = shop.till()
+    drink(shop, 5)
+    shop.plan()
+    shop.take(till, lease(shop, till), reward=FREE, key="k1", **({"program": hashed} if is_told else {}))
+    assert stamps(shop) == 0
+    # when the reward has another name, and the member goes on
+    published(shop, "free2")
+    drink(shop, 1)
+    # then what was spent is spent, and four coffees more fill the next card
+    assert (stamps(shop), uses(shop, renamed)) == (1, 0)
+    drink(shop, 4)
+    assert (stamps(shop), uses(shop, renamed)) == (5, 1)
+
+
+@pytest.mark.parametrize(("every", "more", "full"), [(2, 1, 0), (2, 2, 1), (10, 9, 0), (10, 10, 1)])
+def test_a_card_of_another_size_is_filled_by_what_was_not_spent(shop: Shop, every: int, more: int, full: int) -> None:
+    # given a card of five that was spent
+    spend(shop, published(shop), 5)
+    # when a card has another size
+    published(shop, every=every)
+    drink(shop, more)
+    # then new ones are full of new coffees
+    assert (stamps(shop), uses(shop) - 1) == (more, full)
+
+
+def test_what_a_register_holds_of_a_card_is_not_had_by_another_name_as_well(shop: Shop) -> None:
+    # given a full card at a register without a network
+    hashed, renamed = published(shop), stamp_card_id("m1", "free2")
+    till, other = shop.till("1"), shop.till("2")
+    drink(shop, 5)
+    shop.plan()
+    held = lease(shop, till)
+    # when the reward has another name, and the member goes on at another register
+    published(shop, "free2")
+    shop.sell(other, 100, lines=coffees(1))
+    # then it is asked back, and there is no second card, before the register spends it and after
+    assert (shop.allowance(held.allowance).recalled != 0, uses(shop, renamed)) == (True, 0)
+    shop.take(till, held, reward=FREE, key="k1", program=hashed)
+    shop.sell(other, 100, lines=coffees(1))
+    assert (shop.redemption("k1").problems, stamps(shop), uses(shop, renamed)) == ("[]", 2, 0)
+
+
+def test_a_card_that_comes_back_is_had_under_the_new_name_alone(shop: Shop) -> None:
+    published(shop)
+    till = shop.till()
+    drink(shop, 5)
+    shop.plan()
+    held = lease(shop, till)
+    published(shop, "free2")
+    drink(shop, 1)
+    shop.give_back(till, held.allowance, 1)
+    drink(shop, 1)
+    assert (uses(shop), uses(shop, stamp_card_id("m1", "free2")), stamps(shop)) == (0, 1, 7)
