@@ -5,6 +5,8 @@ Owns that cut. Each part has the receipt's key, and the sums that go with its li
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from loyalty.receipt import Receipt
@@ -24,6 +26,28 @@ def parts_of(receipt: Receipt) -> tuple[Receipt | None, Receipt | None]:
     return sold if sold.lines else None, returned if returned.lines else None
 
 
+def came_back_whole(sale: Receipt, returns: Iterable[Receipt]) -> bool:
+    """Whether nothing stays of what a receipt sold, by the sums of all that gave something of it back.
+
+    What cash was rounded by is no goods. Of what cost nothing the sums do not tell.
+    """
+    sold, _ = parts_of(sale)
+    if sold is None:
+        return False
+    backs = [back for one in returns if (back := parts_of(one)[1]) is not None]
+    if not backs:
+        return False
+    goods = _goods_minor(sold)
+    left = goods + sum(_goods_minor(back) for back in backs)
+    left_of_totals = sold.total_minor + sum(back.total_minor for back in backs)
+    return goods > 0 and min(left, left_of_totals) <= 0
+
+
+def _goods_minor(part: Receipt) -> int:
+    """A total before it was rounded; that of a part of an exchange never was."""
+    return part.total_minor - part.rounding_minor
+
+
 def _part(receipt: Receipt, sign: int) -> Receipt:
     lines = tuple(line for line in receipt.lines if not line.voided and line.amount_minor * sign > 0)
     discounts = tuple(discount for discount in receipt.discounts if discount.amount_minor * sign > 0)
@@ -36,5 +60,6 @@ def _part(receipt: Receipt, sign: int) -> Receipt:
         lines=lines,
         discounts=discounts,
         taxes=taxes,
+        rounding_minor=0,
         tenders=tuple(tender for tender in receipt.tenders if tender.amount_minor * sign > 0),
     )

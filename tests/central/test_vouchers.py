@@ -22,6 +22,7 @@ from central.members import UnknownMemberError
 from central.problems import UnreadableError
 from central.vouchers import VoucherError
 from loyalty.allowances import Policy
+from loyalty.receipt import Line, Original
 from loyalty.voucher_codes import is_voucher_code
 from sync.wire import GrantedAllowance, HeldAllowance
 from tests.central.redeeming import GIFT, REWARD, UNIT, Shop, rewards
@@ -200,6 +201,46 @@ def test_goods_that_come_back_whole_bring_it_back_and_a_part_of_them_does_not(sh
 
     assert shop.voucher(voucher).given == 0
     assert shop.lease(till, voucher).voucher == voucher
+
+
+@pytest.mark.parametrize(("back", "given"), [(999, 0), (1000, 0), (998, 1)])
+def test_what_cash_was_rounded_by_keeps_no_use(shop: Shop, back: int, given: int) -> None:
+    # given a sale of 999 for which 1,000 were paid, with a voucher
+    till = shop.till()
+    sold = shop.sell(till, 1000, rounding_minor=1, lines=(Line(position=1, amount_minor=999),))
+    [voucher] = shop.issue()
+    shop.take(till, shop.lease(till, voucher), receipt=sold.key)
+    # when it comes back, then the voucher does where nothing of the goods stays
+    shop.take_back(till, sold, -back)
+    assert shop.voucher(voucher).given == given
+
+
+@pytest.mark.parametrize(("back", "given"), [(300, 0), (100, 1)])
+def test_goods_that_are_exchanged_come_back_as_others_do(shop: Shop, back: int, given: int) -> None:
+    # given a sale with a voucher
+    till = shop.till()
+    sold = shop.sell(till, 300)
+    [voucher] = shop.issue()
+    shop.take(till, shop.lease(till, voucher), receipt=sold.key)
+    # when all of it, or a part, is exchanged for something dearer
+    lines = (Line(position=1, amount_minor=-back), Line(position=2, amount_minor=500))
+    shop.sell(till, 500 - back, kind="exchange", original=Original(number=sold.number), lines=lines)
+    # then the voucher is back where all of it is
+    assert shop.voucher(voucher).given == given
+
+
+def test_of_an_exchange_its_sale_is_what_may_come_back(shop: Shop) -> None:
+    # given an exchange for something cheaper, on which a voucher was taken
+    till = shop.till()
+    first = shop.sell(till, 500)
+    lines = (Line(position=1, amount_minor=-500), Line(position=2, amount_minor=300))
+    swapped = shop.sell(till, -200, kind="exchange", original=Original(number=first.number), lines=lines)
+    [voucher] = shop.issue()
+    shop.take(till, shop.lease(till, voucher), receipt=swapped.key)
+    assert shop.voucher(voucher).given == 1
+    # when that comes back
+    shop.take_back(till, swapped, -300)
+    assert shop.voucher(voucher).given == 0
 
 
 def test_goods_that_a_voucher_paid_for_whole_do_not_bring_it_back(shop: Shop) -> None:
