@@ -341,7 +341,7 @@ class Counter:
             raise SaleRefusedError("no_program", "No program holds here now.")
         name, program = named
         member, every = owner.member, {one.id: one for one in program.rewards}
-        which, brought = _meant(writing, program, owner, wanted, now.wall)
+        which, brought = _meant(writing, program, owner, wanted, now=now.wall, asked=asked)
         meant = affordable(program, member, now.wall, {which: 1} if brought is not None else {})
         before = reserved_on_page(writing, member.member)
         times = wanted.times if isinstance(wanted, RewardWanted) else 1
@@ -437,14 +437,20 @@ def _recent(one: StoredReceipt) -> RecentView:
 
 
 def _meant(
-    writing: Writing, program: Program, owner: Owner, wanted: RewardWanted | VoucherShown, now: datetime
+    writing: Writing,
+    program: Program,
+    owner: Owner,
+    wanted: RewardWanted | VoucherShown,
+    *,
+    now: datetime,
+    asked: Asked,
 ) -> tuple[str, Brought | None]:
     """The id of the reward that is wanted, and what brings it where that is a voucher."""
     if isinstance(wanted, VoucherShown):
-        brought = brought_by(writing, program, owner.member, owner.standing, wanted.voucher, now=now)
+        brought = brought_by(writing, program, owner.member, owner.standing, wanted.voucher, now=now, asked=asked)
         return brought.reward.id, brought
     if any(one.id == wanted.reward and one.is_leased for one in program.rewards):
-        return wanted.reward, own(writing, program, owner.member, owner.standing, wanted.reward, now=now)
+        return wanted.reward, own(writing, program, owner.member, owner.standing, wanted.reward, now=now, asked=asked)
     return wanted.reward, None
 
 

@@ -180,7 +180,7 @@ def reserve(writing: Writing, look: Look, given: RedemptionGiven, now: Instant, 
         raise SaleRefusedError("no_basket", "Tell the basket first: PUT /v1/sales/{id}.")
     if priced is None:
         raise SaleRefusedError("no_program", "No program holds here at the time of this basket.")
-    reward, times, brought = _chosen(writing, look, owner, priced, given, now=now.wall)
+    reward, times, brought = _chosen(writing, look, owner, priced, given, now=now.wall, asked=asked)
     try:
         redemption = _redeemed(look, (*look.taken, Taken(reward=reward.id, times=times)))[-1]
     except RewardUnavailableError as error:
@@ -222,15 +222,15 @@ def drawn(owner: Owner, reward: Reward, points: int, *, asked: Asked) -> tuple[D
 
 
 def _chosen(
-    writing: Writing, look: Look, owner: Owner, priced: Priced, given: RedemptionGiven, *, now: datetime
+    writing: Writing, look: Look, owner: Owner, priced: Priced, given: RedemptionGiven, *, now: datetime, asked: Asked
 ) -> tuple[Reward, int, Brought | None]:
     """Which reward, how often, and what brings it where that is a voucher."""
     member, standing, program = owner.member, owner.standing, priced.program
     named = next((reward for reward in program.rewards if reward.id == given.reward), None)
     if given.voucher:
-        brought = brought_by(writing, program, member, standing, given.voucher, now=now)
+        brought = brought_by(writing, program, member, standing, given.voucher, now=now, asked=asked)
     elif named is not None and named.is_leased and not given.points:
-        brought = own(writing, program, member, standing, named.id, now=now)
+        brought = own(writing, program, member, standing, named.id, now=now, asked=asked)
     else:
         return *_bought(look, priced, given), None
     if brought.lease is not None and given.times != 1:
@@ -325,7 +325,8 @@ def _offered(offer: Offer, program: Program, owner: Owner) -> RewardOffer:
     reward, standing = next(one for one in program.rewards if one.id == offer.reward), owner.standing
     safe, why = 0, ""
     if not offer.cost:
-        safe = min(offer.times, owner.vouchers.get(offer.reward, 0))
+        held = owner.vouchers.get(offer.reward, 0)
+        safe = 0 if reward.offline == "refuse" else min(offer.times, held)
         why = _ASKED_FOR if safe < offer.times else ""
     elif not offer.missing:
         safe = min(offer.times, standing.times(reward))

@@ -207,7 +207,7 @@ def _view(
         title=reward.title or None,
         cost=reward.points,
         times=min(standing.balance // reward.points if reward.points else max(own, full), on_receipt),
-        safe=standing.times(reward) > 0 if reward.points else own > 0,
+        safe=standing.times(reward) > 0 if reward.points else own > 0 and reward.offline != "refuse",
         stamps=stamps,
         discount_minor=reward.discount_minor or None,
         discount_percent=reward.discount_percent or None,

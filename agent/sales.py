@@ -397,7 +397,7 @@ async def granted(centre: Centre, guesses: Guesses, reserve: Callable[[Asked], A
 def _asked(refused: NothingGranted | None) -> Asked:
     if refused is None:
         return "granted"
-    return "not_yet" if refused.detail else "unanswered"
+    return "refused" if refused.detail else "unanswered"
 
 
 def _not_granted(still: NotGrantedError, refused: NothingGranted | None) -> SaleRefusedError:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from agent.sale_shapes import SaleRefusedError
-from loyalty.allowances import CannotSpendError, Draw, Lease, Standing, leased
+from loyalty.allowances import Asked, CannotSpendError, Draw, Lease, Standing, leased
 from loyalty.identification import normal_code
 from loyalty.member import Member, stamps_of
 from loyalty.program import Program, Reward
@@ -20,6 +22,8 @@ from loyalty.rewards import by_code, full_cards
 from loyalty.voucher_codes import is_voucher_code, stamp_card_id, voucher_id
 from sync.store.writing import Writing
 from sync.wire import Wanted
+
+_ASKS_EACH_TIME: Final = "the centre is asked for it each time, and does not answer: try again once it is online"
 
 
 class NotGrantedError(SaleRefusedError):
@@ -46,7 +50,14 @@ class Brought(Struct, frozen=True, kw_only=True):
 
 
 def brought_by(
-    writing: Writing, program: Program, member: Member, standing: Standing, written: str, *, now: datetime
+    writing: Writing,
+    program: Program,
+    member: Member,
+    standing: Standing,
+    written: str,
+    *,
+    now: datetime,
+    asked: Asked,
 ) -> Brought:
     """By a code as it was typed, or what a scanner sent says. Raises SaleRefusedError, also NotGrantedError."""
     code = normal_code(written)
@@ -59,18 +70,30 @@ def brought_by(
     if key is None:
         raise SaleRefusedError("not_offline", "This register never reached the centre, which issued this voucher.")
     voucher = voucher_id(code, key)
-    if any(one.voucher == voucher for one in writing.reserved_redemptions()):
-        raise SaleRefusedError("voucher_used", "This voucher is on an open sale here already.")
-    lease = _lease(standing, writing.leases(voucher), Wanted(member=member.member, points=1, voucher=voucher))
+    wanted = Wanted(member=member.member, points=1, voucher=voucher)
+    try:
+        lease = _lease(standing, writing.leases(voucher), wanted)
+    except NotGrantedError:
+        # The centre may know of further uses.
+        if asked != "not_yet" and any(one.voucher == voucher for one in writing.reserved_redemptions()):
+            raise SaleRefusedError("voucher_used", "This voucher is on an open sale here already.") from None
+        raise
     if lease.member not in ("", member.member):
         raise SaleRefusedError("voucher_anothers", "This voucher is another member's.")
     if lease.is_over(now):
         raise SaleRefusedError("voucher_over", "This voucher is over.")
-    return _brought(program, lease)
+    return _brought(program, lease, wanted, asked)
 
 
 def own(
-    writing: Writing, program: Program, member: Member, standing: Standing, reward: str, *, now: datetime
+    writing: Writing,
+    program: Program,
+    member: Member,
+    standing: Standing,
+    reward: str,
+    *,
+    now: datetime,
+    asked: Asked,
 ) -> Brought:
     """By a voucher of the member's own that was set aside here for this reward: nobody has to show it.
 
@@ -85,7 +108,8 @@ def own(
     if not usable and card is None:
         raise SaleRefusedError("no_voucher", f"{reward!r} needs its voucher: scan that, or give its code.")
     which = usable[0].voucher if usable else card
-    return _brought(program, _lease(standing, usable, Wanted(member=member.member, points=1, voucher=which or UNSET)))
+    wanted = Wanted(member=member.member, points=1, voucher=which or UNSET)
+    return _brought(program, _lease(standing, usable, wanted), wanted, asked)
 
 
 def _card(program: Program, member: Member, reward: str) -> str | None:
@@ -106,8 +130,11 @@ def _lease(standing: Standing, leases: Iterable[Lease], wanted: Wanted) -> Lease
         raise NotGrantedError(error, wanted) from error
 
 
-def _brought(program: Program, lease: Lease) -> Brought:
+def _brought(program: Program, lease: Lease, wanted: Wanted, asked: Asked) -> Brought:
+    """What lies here brings its reward, where the centre has answered for this one if that is to be asked each time."""
     reward = next((one for one in program.rewards if one.id == lease.reward and one.is_leased), None)
     if reward is None:
         raise SaleRefusedError("not_for_basket", f"The program in force has no reward {lease.reward!r} for vouchers.")
+    if reward.offline == "refuse" and asked != "granted":
+        raise NotGrantedError(CannotSpendError("not_offline", _ASKS_EACH_TIME), replace(wanted, points=0))
     return Brought(reward=reward, lease=lease)

@@ -44,8 +44,8 @@ def lease(
     """
     row = vouchers.hold(connection, want.voucher or "")
     _may_be_taken(connection, row, want.member, now)
-    if row is None:
-        return
+    if row is None or not want.points:
+        return  # it lies there, and is asked for all the same
     every = allowances.open_of_vouchers(connection, [row.id])
     own = [one for one in every if (one.device, one.epoch) == (device.id, request.epoch) and allowances.left_of(one)]
     if any(not one.recalled and (one.number is None or one.number > request.after) for one in own):

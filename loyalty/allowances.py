@@ -29,8 +29,8 @@ MAX_REWARDS: Final = 100
 
 Refused = Literal["not_enough", "not_offline", "register_unsure", "below_floor"]
 
-Asked = Literal["not_yet", "granted", "unanswered"]
-"""Whether the centre was asked for what is wanted: it can be; it was just now, and granted it; it does not answer."""
+Asked = Literal["not_yet", "granted", "refused", "unanswered"]
+"""Whether the centre was asked for what is wanted: it can be; it was just now, and granted it or not; it is silent."""
 
 _UNSURE: Final = "this register's database may be an older copy; it spends nothing until it is online"
 

@@ -216,7 +216,7 @@ class HeldAllowance(Struct, frozen=True, kw_only=True):
 class Wanted(Struct, frozen=True, kw_only=True):
     """A member stands at the till and wants a reward for so many points, or for one use of a `voucher`, by its id.
 
-    No points are asked for where the register holds enough, and the reward is given only with the centre's word.
+    None are asked for (0) where the register holds enough, and the reward is given only with the centre's word.
     """
 
     member: str

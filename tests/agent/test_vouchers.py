@@ -41,12 +41,14 @@ PROGRAM = program_from_json(
             "rewards": [
                 {"id": "r5", "cost": 500, "discount_minor": 5000, "offline": "allowance"},
                 {"id": "gift", "issued": True, "discount_minor": 5000, "offline": "allowance"},
-                {"id": "twice", "issued": True, "discount_percent": 10},
+                {"id": "twice", "issued": True, "discount_percent": 10, "offline": "allowance"},
+                {"id": "asked", "issued": True, "discount_percent": 10},
             ],
         }
     )
 )
 CODE = made_code((7).to_bytes)
+ON_A_SALE = "This voucher is on an open sale here already."
 
 
 # ---- at one register, which the centre told of what it holds
@@ -133,6 +135,51 @@ async def test_a_voucher_of_several_uses_counts_once_each_time_it_is_shown(shop:
             await pos.told("POST", f"/{name}/close", sale(number))
 
     assert [body.discount_minor for body in redeemed(shop)] == [2682, 2682]
+
+
+async def test_several_uses_of_a_voucher_are_on_several_open_sales_at_once(shop: Shop) -> None:
+    # given a parked sale with one of two uses that lie here
+    await knowing(shop)
+    await holding(shop, uses=2, reward="twice")
+    async with till(shop) as pos:
+        parked, other, third = await pos.opened(), await pos.opened(basket=sale(2)), await pos.opened(basket=sale(3))
+        await pos.told("POST", f"/{parked}/redemptions", {"voucher": CODE})
+        # when the other one is shown at another sale
+        assert states(await pos.told("POST", f"/{other}/redemptions", {"voucher": CODE})) == ["reserved"]
+        # then there is none for a third, unless the centre knows of one
+        assert await refused(pos, {"voucher": CODE}, third) == ("voucher_used", ON_A_SALE)
+        pos.centre.is_online = True
+        pos.centre.refuses = NothingGranted(detail="this voucher was used already", reason="used")
+        assert await refused(pos, {"voucher": CODE}, third) == ("voucher_used", ON_A_SALE)
+        pos.centre.refuses, pos.centre.grants = None, lambda _wanted: holding(shop, reward="twice", number=2)
+        assert states(await pos.told("POST", f"/{third}/redemptions", {"voucher": CODE})) == ["reserved"]
+        for number, name in enumerate((parked, other, third), 1):
+            await pos.told("POST", f"/{name}/close", sale(number))
+
+    assert [one.allowance for body in redeemed(shop) for one in body.drawn] == ["a-1", "a-1", "a-2"]
+
+
+@pytest.mark.parametrize("asked", [{"voucher": CODE}, {"reward": "asked"}])
+async def test_a_voucher_that_the_centre_is_asked_for_each_time_is_also_where_it_lies(
+    shop: Shop, asked: dict[str, str]
+) -> None:
+    # given one that lies here, and no network
+    await knowing(shop)
+    await holding(shop, member="m-ana", reward="asked")
+    async with till(shop) as pos:
+        name = await pos.opened()
+        [offer] = [one for one in (await pos.told("GET", f"/{name}"))["rewards"] if one["reward"] == "asked"]
+        assert (offer["times"], offer["safe_times"]) == (1, 0)
+        assert (await refused(pos, asked, name))[0] == "not_offline"
+        # when there is one, the centre is asked for no further use, and may say no
+        pos.centre.is_online = True
+        pos.centre.refuses = NothingGranted(detail="this voucher was revoked: stolen", reason="revoked")
+        assert await refused(pos, asked, name) == ("voucher_over", "this voucher was revoked: stolen")
+        pos.centre.refuses = None
+        report = await pos.told("POST", f"/{name}/redemptions", asked)
+
+    assert states(report) == ["reserved"]
+    assert pos.centre.wanted == [("m-ana", 0), ("m-ana", 0)]
 
 
 async def test_a_members_own_voucher_is_had_by_the_name_of_its_reward(shop: Shop) -> None:

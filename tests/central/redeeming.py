@@ -172,16 +172,19 @@ class Shop:
         till: Till,
         *,
         after: int = 0,
-        want: int = 0,
+        want: int | None = None,
         member: str = "m1",
         voucher: str = "",
         held: tuple[HeldAllowance, ...] | None = None,
     ) -> AllowancesResponse:
-        """`want` points of the member are wanted, or one use of a `voucher`."""
+        """`want` points of the member are wanted, or one use of a `voucher`; with `want` 0 a word alone."""
+        points = want if want is not None else 1
         request = AllowancesRequest(
             epoch=till.epoch,
             after=after,
-            want=Wanted(member=member, points=want or 1, voucher=voucher or UNSET) if want or voucher else UNSET,
+            want=Wanted(member=member, points=points, voucher=voucher or UNSET)
+            if want is not None or voucher
+            else UNSET,
             held=UNSET if held is None else held,
         )
 

@@ -129,7 +129,7 @@ class Story:
         members.add(connection, [ImportedMember(member=self.member)], self.shop.now)
         cards.unite(connection, [CardNumber(code=self.code, kind="card")], self.member, self.shop.now)
 
-    def ask(self, register: Register, *, after: int, want: int = 0) -> Any:
+    def ask(self, register: Register, *, after: int, want: int | None = None) -> Any:
         return self.shop.ask(register.till, after=after, want=want, member=self.member)
 
     # ---- steps

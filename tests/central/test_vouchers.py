@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 from sqlalchemy import Connection
 from typer.testing import CliRunner
@@ -100,6 +101,18 @@ def test_a_want_whose_answer_was_lost_is_granted_once(shop: Shop) -> None:
     # once the register has it, the same want is the other use; there is no third
     assert len(shop.ask(till, after=lost.next, voucher=voucher).allowances) == 1
     assert refused(shop, till, voucher) == "this voucher was used already"
+
+
+def test_a_register_that_holds_one_can_have_the_centres_word_alone(shop: Shop) -> None:
+    till = shop.till()
+    [voucher] = shop.issue(uses=2)
+    lease = shop.lease(till, voucher)
+
+    answer = shop.ask(till, after=lease.number, want=0, voucher=voucher)
+
+    assert (answer.allowances, answer.refused, shop.voucher(voucher).held) == ((), UNSET, 1)
+    shop.write(partial(vouchers.revoke, voucher=voucher, because="stolen", now=shop.now))
+    assert shop.ask(till, after=lease.number, want=0, voucher=voucher).refused_because == "revoked"
 
 
 def test_of_an_epoch_that_ended_it_stays_set_aside_until_a_person_writes_it_off(shop: Shop) -> None:
