@@ -103,6 +103,19 @@ async def test_a_members_own_voucher_is_shown_among_their_rewards(till: Till, sh
     assert [one.reward for one in till.customer.member.rewards] == ["r5"]
 
 
+async def test_one_that_the_centre_is_asked_for_each_time_is_not_shown_as_safe(till: Till, shop: Shop) -> None:
+    await holding(shop, made_code((8).to_bytes), number=2, member="m-ana", reward="asked")
+    till.desk.publish()
+    assert till.customer.member is not None
+    [own] = [one for one in till.customer.member.rewards if one.reward == "asked"]
+    assert (own.times, own.safe) == (1, False)
+
+    with pytest.raises(SaleRefusedError, match="asked for it each time"):
+        await till.counter.reserve(RewardWanted(turn=till.turn, reward="asked"), None)
+
+    assert till.reserved == []
+
+
 async def test_a_register_that_is_not_sure_shows_none(till: Till, shop: Shop) -> None:
     await holding(shop, made_code((8).to_bytes), number=2, member="m-ana")
     await shop.store.write(lambda writing: writing.doubt_spending("a copy", 9))
