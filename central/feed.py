@@ -206,11 +206,11 @@ def changes_after(connection: Connection, after: int, limit: int, now: datetime,
 
 
 def has_news(connection: Connection, after: int, scope: Scope) -> bool:
-    """Whether the feed goes on beyond a position, by anything that is of a scope."""
-    if scope.store is None:
-        return feed_position(connection) > after
+    """Whether the feed goes on beyond a position by anything that is of a scope; who is far behind has to look."""
     newest = feed_position(connection)
-    return newest > after and bool(_changes_of_store(connection, scope.store, after, newest, 1))
+    if newest <= after or scope.store is None or newest > after + SPAN:
+        return newest > after
+    return bool(_changes_of_store(connection, scope.store, after, newest, 1))
 
 
 def _all_changes(connection: Connection, after: int, through: int, limit: int) -> list[_Found]:

@@ -131,6 +131,27 @@ def stores(data: Path) -> Any:
 # -- who is in -------------------------------------------------------------------------------------
 
 
+def test_what_concerns_other_stores_is_no_news_but_for_who_is_far_behind(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_news(store: str, after: int) -> bool:
+        return bool(stores.read(lambda c: feed.has_news(c, after, scopes.scope_of(c, store))))
+
+    # Given a member whom one of two stores holds
+    stores.seen(HERE, "p1")
+    stores.place()
+    newest = stores.read(feed.feed_position)
+    assert not has_news(HERE, newest)
+    # When something changes of her
+    stores.change("p1")
+    stores.place()
+    # Then that is news there alone
+    assert (has_news(HERE, newest), has_news(THERE, newest)) == (True, False)
+    # And who is further behind than is looked through has to look
+    monkeypatch.setattr(feed, "SPAN", 0)
+    assert (has_news(THERE, newest), has_news(THERE, newest + 1)) == (True, False)
+
+
 def test_a_store_holds_whom_it_saw_and_nobody_else(stores: Stores) -> None:
     stores.seen(HERE, "p1", "p2")
     stores.seen(THERE, "p2")
