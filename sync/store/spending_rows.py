@@ -422,11 +422,6 @@ class SpendingRows(SpendingReads):
             self._execute("DELETE FROM redemptions WHERE member = ?", (member,))
 
 
-def instant_age_s(at: Instant, now: Instant) -> int:
-    """Whole seconds from `at` to `now`; negative where the clock went back over a restart."""
-    return now.ns_since(at) // 1_000_000_000
-
-
 def _sale(row: Any) -> KeptSale:
     sale, by_page, state, touched, member, receipt, basket = row
     return KeptSale(
