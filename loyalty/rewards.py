@@ -141,8 +141,9 @@ def by_code(program: Program, code: str) -> Reward | None:
 def redeemed(purchase: Purchase, program: Program, taken: Sequence[Taken]) -> tuple[Redeemed, ...]:
     """What the chosen rewards take off, one by one: each looks at what those before it left.
 
-    They count in the order in which they were chosen, so that none changes a discount that a POS has already. Whether
-    the member has the points is not asked. Raises RewardUnavailableError.
+    They count in the order in which they were chosen, so that none changes a discount that a POS has already. Several
+    times of one money off are shared out together: its lines may differ by minor units from those of one after the
+    other, the sum never does. Whether the member has the points is not asked. Raises RewardUnavailableError.
     """
     return tuple(_redeem(_Basket(purchase, program.currency), program, taken))
 
