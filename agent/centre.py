@@ -28,7 +28,7 @@ from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
 from sync.client import CentreClient
 from sync.configs import kept_configs
-from sync.delayed_enrolment import forget_code, kept_code
+from sync.delayed_enrolment import DelayedCode, forget_code, kept_code
 from sync.enrolment import (
     Enrolment,
     EnrolmentCode,
@@ -65,7 +65,8 @@ class CentreLink:
 
     `configured` and `mapped` are told at once what the centre last said to do and what goods are, and again whenever
     it says something else. `masked` takes what named an erased member out of the spools. `told` says with each
-    heartbeat how this register is.
+    heartbeat how this register is. `given` is a code that somebody gave with the service: it is tried as one is that
+    waits here, until the centre refuses it.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class CentreLink:
         masked: Masked,
         updates: Updates,
         told: Callable[[], RegisterState] | None = None,
+        given: DelayedCode | None = None,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._folder = folder
@@ -93,6 +95,7 @@ class CentreLink:
         self._masked = masked
         self._updates = updates
         self._told_of_itself = told
+        self._given = given
         self._heartbeat_s = heartbeat_s
         # The item map in force, and the key of the centre that it is by: a large one is made ready once.
         self._item_map: ItemMatcher | None = None
@@ -199,7 +202,8 @@ class CentreLink:
 
     async def _spend_delayed(self) -> float | None:
         """After how long to try again; None where nothing waits, or it is done."""
-        delayed = kept_code(self._folder)
+        kept = kept_code(self._folder)
+        delayed = kept or self._given
         if delayed is None:
             return None
         try:
@@ -207,7 +211,9 @@ class CentreLink:
         except TokenRefusedError as error:
             log.error("delayed_enrolment_refused", problem=str(error))
             forget_code(self._folder)
-            return None
+            if kept is None:
+                self._given = None
+            return None if self._given is None else 0.0
         except (EnrolmentError, NetworkSettingError, SecretError, OSError) as error:
             log.warning("delayed_enrolment_waits", problem=str(error))
             return DELAYED_RETRY_S

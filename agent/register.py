@@ -57,6 +57,7 @@ from drivers.scanning.driver import ScanEvent, ScannerDriver
 from drivers.scanning.scan import Parse
 from loyalty.centre_config import CentreConfig, LayoutTemplate
 from loyalty.consent_texts import ConsentTexts
+from sync.delayed_enrolment import given_code
 from sync.enrolment import EnrolmentCode
 from sync.guesses import Guesses
 from sync.keys import KeyKeeper
@@ -149,6 +150,7 @@ class Register:
             masked=self._mask_spools,
             updates=_updates(self._state),
             told=self._inspection.told_to_centre,
+            given=given_code(settings.register.register),
             heartbeat_s=heartbeat_s,
         )
 

@@ -1,7 +1,7 @@
 """Secrets on Linux: systemd credentials where the unit passes them, else files of mode 0600.
 
-Owns the checks of owner and mode. A credential is read-only: a secret that is not among them is made as
-a file. Never repairs permissions by itself: whoever could read a secret may have done so.
+Owns the checks of owner and mode, and how credentials are named. A credential is read-only: a secret that is not among
+them is made as a file. Never repairs permissions by itself: whoever could read a secret may have done so.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from sync.durable import sync_folder
 from sync.keys import DEVICE_KEY, STORE_KEY, SecretError
 
 CREDENTIALS = "systemd credentials"
 FILES = "files, mode 0600"
+# The unit's credentials have it before their names: the places where systemd looks for them are all services'.
+PREFIX: Final = "tillside."
+# Where systemd has those of the agent while it runs, readable for its user alone.
+OF_THE_AGENT: Final = Path("/run/credentials/tillside.service")
 
 
 class SecretExposedError(SecretError):
@@ -32,12 +38,17 @@ class SecretGivenError(SecretError):
 
 
 class LinuxKeyKeeper:
-    """Reads `$CREDENTIALS_DIRECTORY/NAME`, else `folder/NAME`; makes the latter where both are absent."""
+    """Reads the credential `tillside.NAME` or `NAME`, else `folder/NAME`; makes the latter where all are absent.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] = os.environ) -> None:
+    A command that systemd does not start goes by the credentials of the agent that runs, in `of_the_agent`.
+    """
+
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] = os.environ, of_the_agent: Path = OF_THE_AGENT
+    ) -> None:
         self._folder = folder
-        credentials = environment.get("CREDENTIALS_DIRECTORY")
-        self._credentials = Path(credentials) if credentials else None
+        given = environment.get("CREDENTIALS_DIRECTORY")
+        self._credentials = Path(given) if given else of_the_agent
 
     def get_or_create(self, name: str, length: int) -> bytes:
         found = self.find(name, length)
@@ -56,7 +67,9 @@ class LinuxKeyKeeper:
 
     def renew(self, name: str, length: int) -> bytes:
         if self._credential(name) is not None:
-            raise SecretGivenError(f"{name} is given by the system: change it at LoadCredentialEncrypted= in the unit")
+            raise SecretGivenError(
+                f"{name} is given by systemd: change it where it is placed, such as in /etc/credstore.encrypted"
+            )
         secret, beside = self._written_beside(name, length)
         beside.replace(self._folder / name)
         sync_folder(self._folder)
@@ -67,9 +80,11 @@ class LinuxKeyKeeper:
         return " and ".join(sorted(places, reverse=True))
 
     def _credential(self, name: str) -> Path | None:
-        if self._credentials is None or not (self._credentials / name).is_file():
-            return None
-        return self._credentials / name
+        with suppress(PermissionError):  # of somebody else's service
+            for credential in (self._credentials / f"{PREFIX}{name}", self._credentials / name):
+                if credential.is_file():
+                    return credential
+        return None
 
     def _create(self, name: str, length: int) -> bytes:
         """Linked to its name: a power cut leaves all of it or nothing."""

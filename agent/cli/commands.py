@@ -249,13 +249,16 @@ def self_test(
     store: Annotated[
         bool, typer.Option("--store", help="Open a copy of the store too, and keep one; the agent must not run.")
     ] = False,
+    relay: Annotated[
+        bool, typer.Option("--relay", help="Read the relay's settings too, relay.toml beside the register's.")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Say whether this version can run on this machine."""
     from agent.cli.self_test import self_test_command
 
-    raise typer.Exit(self_test_command(store=store, config=config, as_json=as_json))
+    raise typer.Exit(self_test_command(store=store, relay=relay, config=config, as_json=as_json))
 
 
 @app.command()

@@ -8,11 +8,12 @@ from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
-from agent.cli.exit_codes import DONE, PROBLEM
+from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, guarded, say, say_json
 from agent.state import keeper_of, store_path
 from agent.updating.machine import NOT_NOW, TriedStore
-from config.load import load_settings
+from agent.updating.relay_settings import relay_file, relay_settings_problem
+from config.load import load_settings, settings_file
 from config.settings import Settings
 from sync.keys import SecretError
 from sync.store.errors import StoreKeyError
@@ -35,8 +36,9 @@ _NOT_ON_WINDOWS = frozenset({"drivers.relay.process"})
 SPARE_BYTES = 50 * 1024 * 1024
 
 
-def self_test_command(*, config: str | None, store: bool, as_json: bool) -> int:
-    """Load all parts and the settings, and with `store` open a copy of the store; the agent must not run then.
+def self_test_command(*, config: str | None, store: bool, relay: bool = False, as_json: bool) -> int:
+    """Load all parts and the settings, and with `store` open a copy of the store; the agent must not run then. With
+    `relay` read the relay's settings, too.
 
     Exit codes: 0 it can run here, 1 it cannot, 2 a setting is not one that this version takes, 75 not to be said now.
     """
@@ -50,6 +52,8 @@ def self_test_command(*, config: str | None, store: bool, as_json: bool) -> int:
             except ImportError as error:
                 return complain("self-test", f"{part} does not load: {error}", PROBLEM, as_json=as_json)
         settings = load_settings(config)
+        if relay and (problem := relay_settings_problem(relay_file(settings_file(config)))):
+            return complain("self-test", problem, USAGE, as_json=as_json)
         if not store or not store_path(settings).exists():
             return _say(TriedStore(), as_json=as_json)
         try:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +12,9 @@ from agent.cli.connection import AgentUnreachableError, running_agent
 from agent.cli.outcome import Failure
 from agent.inspection import NotFoundError
 from agent.state_owner import owner_of
+from agent.updating.relay_settings import relay_file, relay_settings_problem
 from agent.updating.releases import Releases, ReleaseUnreachableError
+from agent.updating.self_testing import SELF_TEST_WITHIN_S, ByChild, ByUnit, SelfTests, SelfTestTimeoutError
 from agent.updating.trial import MAX_REASON_CHARACTERS
 from agent.updating.updater import Glance
 from agent.updating.versions import NoRoomError, Versions
@@ -24,8 +25,6 @@ from sync.enrolment import EnrolmentError, load_enrolment
 from sync.network import NetworkSettingError, way_of
 from sync.store.schema import MIGRATIONS
 
-# Loading everything takes a second, copying and opening a large store some more.
-SELF_TEST_WITHIN_S: Final = 120.0
 # The exit code of a self-test that could not find out: no room for a copy, or the key is not at hand.
 NOT_NOW: Final = 75
 
@@ -61,8 +60,12 @@ class RegisterMachine:
     root's file.
     """
 
-    def __init__(self, config: Path, settings: Settings, versions: Versions, root: Path) -> None:
+    def __init__(
+        self, config: Path, settings: Settings, versions: Versions, root: Path, tests: SelfTests | None = None
+    ) -> None:
         self._config = config
+        is_agent = owner_of(state_folder(settings)) is None
+        self._tests = tests or (ByChild(config) if is_agent else ByUnit())
         self._settings = settings
         self._versions = versions
         self._root = root
@@ -113,36 +116,26 @@ class RegisterMachine:
             )
         return ""
 
+    def relay_problem(self) -> str:
+        return relay_settings_problem(relay_file(self._config))
+
+    def check_relay(self, command: Path) -> str:
+        return self._self_tested(command, "--relay")[0]
+
     def _self_tested(self, command: Path, *options: str) -> tuple[str, bytes]:
-        """Why the version cannot be used, empty where it can; and what it printed. Raises NoRoomError."""
+        """Why the version cannot be used, empty where it can; and what it printed. Raises NoRoomError, ServiceError."""
         try:
-            done = subprocess.run(
-                [command, "self-test", "--config", self._config, "--json", *options],
-                timeout=SELF_TEST_WITHIN_S,
-                capture_output=True,
-                check=False,
-                **_as_agent(state_folder(self._settings)),
-            )
-        except subprocess.TimeoutExpired as error:
-            return f"its self-test did not end within {error.timeout:.0f} s", b""
+            done = self._tests.run(command, *options)
+        except SelfTestTimeoutError:
+            return f"its self-test did not end within {SELF_TEST_WITHIN_S:.0f} s", b""
         except OSError as error:
             return f"its self-test does not start: {error}", b""
-        if done.returncode == 0:
-            return "", done.stdout
-        said = _last_line(done.stdout) or _last_line(done.stderr) or f"it ended with {done.returncode}"
-        if done.returncode == NOT_NOW:
+        if done.code == 0:
+            return "", done.out
+        said = _last_line(done.out) or _last_line(done.err) or f"it ended with {done.code}"
+        if done.code == NOT_NOW:
             raise NoRoomError(said)
         return f"its self-test failed: {said}"[:MAX_REASON_CHARACTERS], b""
-
-
-def _as_agent(state: Path) -> dict[str, Any]:
-    """As whom the version tests itself: whose the state folder is. Not by `runuser`, whose PAM needs what the unit of
-    the updater may not.
-    """
-    owner = owner_of(state)
-    if owner is None:
-        return {}
-    return {"user": owner.user, "group": owner.group, "extra_groups": owner.groups}
 
 
 def _last_line(said: bytes) -> str:

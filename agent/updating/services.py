@@ -31,6 +31,9 @@ class Services(Protocol):
     def runs(self) -> bool:
         """Whether the agent is up, though it may not answer; true where nobody can say."""
 
+    def relay_runs(self) -> bool:
+        """Whether a relay prints now; true where nobody can say."""
+
     def renew_relay(self) -> None:
         """A relay that runs goes on with the version in use. The POS's port stays open meanwhile. Raises ServiceError
         where it does not come up again.
@@ -47,15 +50,22 @@ class Systemd:
         _systemctl("restart", AGENT, "--no-block")
 
     def runs(self) -> bool:
-        # One that crashes again and again is "activating", and serves nobody.
-        asked = [SYSTEMCTL, "is-active", "--quiet", AGENT]
-        try:
-            return subprocess.run(asked, timeout=WITHIN_S, capture_output=True, check=False).returncode == 0
-        except (OSError, subprocess.TimeoutExpired):
-            return True
+        return _is_active(AGENT)
+
+    def relay_runs(self) -> bool:
+        return _is_active(RELAY)
 
     def renew_relay(self) -> None:
         _systemctl("try-restart", RELAY)
+
+
+def _is_active(unit: str) -> bool:
+    """One that crashes again and again is "activating", and serves nobody."""
+    asked = [SYSTEMCTL, "is-active", "--quiet", unit]
+    try:
+        return subprocess.run(asked, timeout=WITHIN_S, capture_output=True, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return True
 
 
 def _systemctl(verb: str, unit: str, *options: str) -> None:

@@ -77,11 +77,17 @@ class Machine(Protocol):
     def check(self, command: Path) -> str:
         """Has a version look at itself, without the store: why it cannot be used; empty where it can.
 
-        Raises NoRoomError where that cannot be said now.
+        Raises NoRoomError or ServiceError where that cannot be said now.
         """
 
     def try_store(self, command: Path) -> str:
         """The same with a copy of the store, which is kept beside it. The agent does not run meanwhile."""
+
+    def relay_problem(self) -> str:
+        """Why this version could not start a relay by the settings as they are now; empty where it could."""
+
+    def check_relay(self, command: Path) -> str:
+        """The same of another version, by itself. Raises as `check`."""
 
 
 class Updater:
@@ -141,7 +147,7 @@ class Updater:
             if version not in self._versions.installed():
                 self._bring(version)
             reason = self._machine.check(self._versions.command(version))
-        except (ReleaseRefusedError, ReleaseUnreachableError, UnusableArchiveError, NoRoomError) as error:
+        except (ReleaseRefusedError, ReleaseUnreachableError, UnusableArchiveError, NoRoomError, ServiceError) as error:
             # Later the same name may be a whole file, or a signed one, and there may be room: it is not remembered.
             log.error("update_not_now", version=version, reason=str(error))
             return "not_now"
@@ -240,12 +246,15 @@ class Updater:
 
     def _keep(self, trial: Trial) -> Ended:
         """The relay has to run it, too. Only then the version that watches becomes the new one."""
-        trial = replace(trial, relay=True)
-        self._versions.remember(replace(self._versions.record(), trial=trial))
-        try:
-            self._services.renew_relay()
-        except ServiceError as error:
-            return self._give_up(trial, str(error))
+        if not self._relay_is_to_be_left():
+            if reason := self._relay_refusal(trial.version):
+                return self._give_up(trial, reason)
+            trial = replace(trial, relay=True)
+            self._versions.remember(replace(self._versions.record(), trial=trial))
+            try:
+                self._services.renew_relay()
+            except ServiceError as error:
+                return self._give_up(trial, str(error))
         self._versions.watch_with(trial.version)
         self._versions.remember(replace(self._versions.record(), trial=None, cut=("", 0)))
         log.info("update_kept", version=trial.version)
@@ -274,8 +283,30 @@ class Updater:
         self._let_go_of(trial.version)
         return "given_up"
 
+    def _relay_is_to_be_left(self) -> bool:
+        """A relay that prints, by settings that somebody has broken since: started again, it would print no more.
+
+        It goes on by what it has read, in the version before, until they are mended and somebody restarts it.
+        """
+        reason = self._machine.relay_problem() if self._services.relay_runs() else ""
+        if reason:
+            log.error("update_relay_left", reason=reason)
+        return bool(reason)
+
+    def _relay_refusal(self, version: str) -> str:
+        """Why a version would not take settings by which the one before prints; empty where it takes them."""
+        if not self._services.relay_runs():
+            return ""
+        try:
+            return self._machine.check_relay(self._versions.command(version))
+        except (NoRoomError, ServiceError) as error:
+            log.warning("update_relay_unchecked", version=version, reason=str(error))
+            return ""
+
     def _relay_is_back(self) -> bool:
         """One that comes up in neither version, such as by its settings, must not hold the agent up as well."""
+        if self._relay_is_to_be_left():
+            return False
         try:
             self._services.renew_relay()
         except ServiceError as error:

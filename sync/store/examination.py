@@ -47,8 +47,8 @@ def key_is_kept(path: Path, keeper: KeyKeeper) -> None:
     """Raises StoreKeyError where there is a store but its key is gone: a new key could never open it."""
     if _size(path) and keeper.find(STORE_KEY, STORE_KEY_BYTES) is None:
         raise StoreKeyError(
-            f"{path} is there, its key {STORE_KEY!r} is not ({keeper.where()}); put the key back, or move the "
-            "store away to start with an empty one"
+            f"{path} is there, its key {STORE_KEY!r} is not ({keeper.where()}); put the key back (one that is "
+            "sealed for the service is there only while that runs), or move the store away to start with an empty one"
         )
 
 

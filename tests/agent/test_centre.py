@@ -25,7 +25,7 @@ from config.settings import CentreSettings
 from loyalty.centre_config import CentreConfig
 from loyalty.identification import IdentificationRule
 from sync.configs import keep_config, kept_config
-from sync.delayed_enrolment import DelayedCode, keep_code, kept_code
+from sync.delayed_enrolment import CREDENTIAL, DelayedCode, given_code, keep_code, kept_code
 from sync.enrolling import enrol
 from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, load_enrolment, parse_code
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
@@ -76,6 +76,7 @@ def link_of(
     *,
     heartbeat_s: float = HEARTBEAT_S,
     configured: Callable[[CentreConfig | None], None] = lambda _: None,
+    given: DelayedCode | None = None,
 ) -> CentreLink:
     state = shop.folder / "state"
     return CentreLink(
@@ -88,6 +89,7 @@ def link_of(
         mapped=lambda _: None,
         masked=nothing_else,
         updates=NoUpdates(),
+        given=given,
         heartbeat_s=heartbeat_s,
     )
 
@@ -286,6 +288,59 @@ async def test_a_code_that_the_centre_refuses_is_forgotten_and_one_that_it_canno
             assert used.token not in str(logged)
 
     assert link.enrolment is None
+
+
+@pytest.mark.parametrize("text", ["", "TS1:torn", "a POS's own"])
+def test_a_credential_that_holds_no_code_is_told_and_nothing_else(tmp_path: Path, text: str) -> None:
+    (tmp_path / CREDENTIAL).write_text(text, encoding="utf-8")
+    with capture_logs() as logged:
+        assert given_code("7", {"CREDENTIALS_DIRECTORY": str(tmp_path)}) is None
+    assert [one["credential"] for one in logged] == [CREDENTIAL]
+    assert given_code("7", {"CREDENTIALS_DIRECTORY": str(tmp_path / "none")}) is None
+    assert given_code("7", {}) is None
+
+
+async def test_a_code_that_came_as_a_credential_is_spent_and_once_refused_not_again(shop: Shop) -> None:
+    state, changed = shop.folder / "state", asyncio.Event()
+    async with running_centre(shop.folder / "centre") as centre:
+        # Given a code that another machine has used, as in an image, and one that waits here
+        code = centre.code()
+        await enrol(parse_code(code), shop.folder / "other", keeper_for(shop.folder / "other"), FACTS, now=utc_now())
+        keep_code(state, DelayedCode(code=parse_code(centre.code("*")), register="7"))
+        (shop.folder / CREDENTIAL).write_text(code + "\n", encoding="ascii")
+        given = given_code("9", {"CREDENTIALS_DIRECTORY": str(shop.folder)})
+        assert given is not None
+
+        await until_online(link_of(shop, changed, given=given), changed)
+        assert load_enrolment(state).register == "7"
+
+        # When nothing else waits
+        (state / FILE_NAME).unlink()
+        with capture_logs() as logged:
+            running = asyncio.create_task(link_of(shop, changed, given=given).run(lambda: None))
+            for _ in range(LOOKS):
+                await asyncio.sleep(0 if logged else LOOK_AGAIN_S)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        assert [one["event"] for one in logged] == ["delayed_enrolment_refused"]
+
+        # Then a fresh one, for any register, lets in the one that its settings name
+        (shop.folder / CREDENTIAL).write_text(centre.code("*"), encoding="ascii")
+        given = given_code("9", {"CREDENTIALS_DIRECTORY": str(shop.folder)})
+        await until_online(link_of(shop, changed, given=given), changed)
+    assert load_enrolment(state).register == "9"
+    assert kept_code(state) is None
+
+
+async def until_online(link: CentreLink, changed: asyncio.Event) -> None:
+    running = asyncio.create_task(link.run(lambda: None))
+    try:
+        while not is_online(link):
+            changed.clear()
+            await changed.wait()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 class Picky:

@@ -76,6 +76,9 @@ class Played:
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def relay_runs(self) -> bool:
+        return False
+
     def renew_relay(self) -> None:
         """None runs here."""
 

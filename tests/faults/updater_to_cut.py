@@ -42,6 +42,9 @@ class Asked:
         """Its manager starts it again whenever it ends."""
         return True
 
+    def relay_runs(self) -> bool:
+        return False
+
     def renew_relay(self) -> None:
         self._ask("relay")
 

@@ -80,14 +80,14 @@ def test_scripts_are_of_any_shell(name: str) -> None:
 def test_what_is_packed_is_there_and_is_what_the_units_start() -> None:
     text = (PACKAGE / "nfpm.yaml").read_text(encoding="utf-8")
     units = ROOT / "installer" / "systemd"
-    for source in re.findall(r"src: \"?(files/[\w.]+|\$\{UNITS\}/[\w.-]+)", text):
+    for source in re.findall(r"src: \"?(files/[\w.]+|\$\{UNITS\}/[\w.@-]+)", text):
         path = source.replace("${UNITS}", str(units))
         assert (PACKAGE / path).is_file(), source
-    places = set(re.findall(r"dst: \"?(/[^\",}\s]+)", text))
+    places = set(re.findall(r"dst: \"?(/[^\",}\s]+)", text.replace("${VERSION}", "9")))
     for unit in units.glob("*.service"):
         started = re.search(r"^ExecStart=(\S+)", unit.read_text(encoding="utf-8"), re.MULTILINE)
         assert started is not None
-        assert started[1].replace("/updater/bin/", "/bin/") in places
+        assert started[1].replace("/updater/bin/", "/bin/").replace("%i", "9") in places
     assert "/opt/tillside/updater" in places
     # And each version's folder holds itself alone: an update lays the next one beside it
     assert "/opt/tillside/versions/${VERSION}/lib" in text

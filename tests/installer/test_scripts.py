@@ -44,6 +44,12 @@ class System:
         (root / "opt/tillside/versions/9").mkdir(parents=True)
         self._environment = {"PATH": f"{played}{os.pathsep}/usr/bin{os.pathsep}/bin"}
 
+    def takes_relay_settings(self, *, well: bool) -> None:
+        """What the installed program says of /etc/tillside/relay.toml."""
+        command = self.root / "opt/tillside/bin/tillside"
+        command.parent.mkdir(exist_ok=True)
+        self._play(command, f'[ "$*" = "self-test --relay" ] && exec {"true" if well else "false"}')
+
     def _play(self, command: Path, does: str) -> None:
         command.write_text(f"#!/bin/sh\n{does}\n", encoding="utf-8")
         command.chmod(0o755)
@@ -106,10 +112,18 @@ def test_a_package_that_is_removed_stops_all_and_takes_every_version_along(syste
 
 def test_one_that_is_upgraded_ends_a_trial_and_lets_the_till_run(system: System) -> None:
     assert stopped(system.run("prerm", "upgrade", "0.2.0")) == {"tillside-update.service"}
+    system.takes_relay_settings(well=True)
     called = system.run("postinst", "configure")
     assert "systemctl restart --no-block tillside.service" in called
     assert "systemctl try-restart tillside-relay.service" in called
     assert called.index("systemctl daemon-reload") < called.index("systemctl restart --no-block tillside.service")
+
+
+def test_one_that_is_installed_over_leaves_a_relay_that_could_not_be_started_again(system: System) -> None:
+    system.takes_relay_settings(well=False)
+    called = system.run("postinst", "configure")
+    assert "systemctl restart --no-block tillside.service" in called
+    assert not [line for line in called if "restart" in line and "relay" in line]
 
 
 def test_whatever_ends_the_updater_a_till_that_was_stopped_for_a_trial_is_started(system: System) -> None:
@@ -125,7 +139,9 @@ def test_whatever_ends_the_updater_a_till_that_was_stopped_for_a_trial_is_starte
     assert system.called(command) == ["systemctl start --no-block tillside.service"]
 
 
-@pytest.mark.parametrize("unit", ["tillside.service", "tillside-relay.service", "tillside-update.service"])
+@pytest.mark.parametrize(
+    "unit", ["tillside.service", "tillside-relay.service", "tillside-update.service", "tillside-self-test@.service"]
+)
 def test_no_service_may_call_what_only_root_needs(unit: str) -> None:
     text = (INSTALLER / "systemd" / unit).read_text(encoding="utf-8")
     filters = re.findall(r"^SystemCallFilter=(.*)$", text, re.MULTILINE)

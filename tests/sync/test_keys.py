@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, STORE_KEY, STORE_KEY_BYTES, SecretError, keeper_for
-from sync.keys_linux import LinuxKeyKeeper, SecretDamagedError, SecretExposedError
+from sync.keys_linux import LinuxKeyKeeper, SecretDamagedError, SecretExposedError, SecretGivenError
 from sync.keys_windows import DpapiKeyKeeper
 
 
 def in_files(folder: Path) -> LinuxKeyKeeper:
-    return LinuxKeyKeeper(folder / "keys", {})
+    return LinuxKeyKeeper(folder / "keys", {}, folder / "no service")
 
 
 def test_a_secret_is_made_once_and_found_again(tmp_path: Path) -> None:
@@ -76,14 +76,33 @@ def test_a_cut_off_secret_is_refused_and_not_replaced(tmp_path: Path) -> None:
     assert len(path.read_bytes()) == 40
 
 
-def test_systemd_credentials_come_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("credential", [STORE_KEY, f"tillside.{STORE_KEY}"])
+def test_systemd_credentials_come_first(tmp_path: Path, credential: str) -> None:
     credentials = tmp_path / "credentials"
     credentials.mkdir()
-    (credentials / STORE_KEY).write_bytes(bytes(range(STORE_KEY_BYTES)))
+    (credentials / credential).write_bytes(bytes(range(STORE_KEY_BYTES)))
     keeper = LinuxKeyKeeper(tmp_path / "keys", {"CREDENTIALS_DIRECTORY": str(credentials)})
 
     assert keeper.get_or_create(STORE_KEY, STORE_KEY_BYTES) == bytes(range(STORE_KEY_BYTES))
     assert not (tmp_path / "keys").exists()
+
+
+def test_a_command_goes_by_the_credentials_of_the_agent_that_runs(tmp_path: Path) -> None:
+    """Else it would make a key of its own, and the agent go on with the sealed one."""
+    service = tmp_path / "tillside.service"
+    service.mkdir()
+    (service / f"tillside.{DEVICE_KEY}").write_bytes(bytes(range(DEVICE_KEY_BYTES)))
+
+    assert LinuxKeyKeeper(tmp_path / "keys", {}, service).get_or_create(DEVICE_KEY, DEVICE_KEY_BYTES)[-1] == 31
+    # but a service that systemd gave others, or none, goes by those alone
+    given = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert LinuxKeyKeeper(tmp_path / "keys", given, service).find(DEVICE_KEY, DEVICE_KEY_BYTES) is None
+
+
+def test_a_credential_cannot_be_renewed_here(tmp_path: Path) -> None:
+    (tmp_path / f"tillside.{STORE_KEY}").write_bytes(bytes(STORE_KEY_BYTES))
+    with pytest.raises(SecretGivenError, match="credstore"):
+        LinuxKeyKeeper(tmp_path / "keys", {}, tmp_path).renew(STORE_KEY, STORE_KEY_BYTES)
 
 
 def test_a_secret_that_is_no_credential_is_kept_in_a_file(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 import installer
 from agent.cli.connection import TIMEOUT_S
 from agent.updating.releases import ReleaseRefusedError, ReleaseUnreachableError
 from agent.updating.services import ServiceError
-from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, WELL_WITHIN_S
+from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, WELL_WITHIN_S, Record
 from agent.updating.updater import HUNG_AFTER_S, Glance, Updater
 from agent.updating.versions import NoRoomError, Versions
 
@@ -63,7 +64,11 @@ class Register:
         self.refused: Exception | None = None
         self.seen: list[str] = []
         self.unstartable: set[str] = set()
+        self.relay = self.versions.current()
         self.relay_broken: set[str] = set()
+        self.relay_settings_broken = ""
+        self.relay_refused: dict[str, str] = {}
+        self.relay_is_checkable = True
         self.no_room = False
 
     def step(self) -> None:
@@ -105,6 +110,16 @@ class Register:
             raise NoRoomError("10 MB have to be free")
         return self.store_reason
 
+    def relay_problem(self) -> str:
+        self.step()
+        return self.relay_settings_broken
+
+    def check_relay(self, command: Path) -> str:
+        self.step()
+        if not self.relay_is_checkable:
+            raise ServiceError("systemd does not answer")
+        return self.relay_refused.get(command.parents[1].name, "")
+
     # Services
 
     def stop(self) -> None:
@@ -129,10 +144,15 @@ class Register:
     def runs(self) -> bool:
         return self.running is not None
 
+    def relay_runs(self) -> bool:
+        return self.relay is not None
+
     def renew_relay(self) -> None:
         self.step()
-        if self.versions.current() in self.relay_broken:
+        self.relay = None
+        if self.versions.current() in self.relay_broken or self.relay_settings_broken:
             raise ServiceError("the relay does not start")
+        self.relay = self.versions.current()
         self.seen.append("relay")
 
     def updater(self) -> Updater:
@@ -272,6 +292,40 @@ def test_a_relay_that_comes_up_in_neither_version_does_not_hold_up_the_agent(reg
     assert len(register.seen) == seen
     assert [register.updater().update_to(NEW) for _ in range(3)] == ["not_now", "given_up", "given_up"]
     assert register.versions.record().refuses(NEW)
+
+
+def test_a_relay_whose_settings_were_broken_meanwhile_prints_on_by_those_it_has(register: Register) -> None:
+    """Nobody's update takes the printer away for what somebody wrote into a file."""
+    register.relay_settings_broken = "relay.toml: no such printer"
+    with capture_logs() as logged:
+        assert register.updater().update_to(NEW) == "in_use"
+
+    assert (register.running, register.versions.updater(), register.relay) == (NEW, NEW, OLD)
+    assert register.versions.record() == Record()
+    [left] = [one for one in logged if one["event"] == "update_relay_left"]
+    assert "no such printer" in left["reason"]
+
+
+def test_one_that_does_not_take_the_relays_settings_is_gone_back_from_before_the_relay_stops(
+    register: Register,
+) -> None:
+    register.relay_refused[NEW] = "relay.toml: idle_ms is no option"
+    assert register.updater().update_to(NEW) == "given_up"
+
+    assert (register.running, register.relay, "relay" in register.seen) == (OLD, OLD, False)
+    assert "idle_ms" in register.versions.record().refused[0].reason
+
+
+def test_settings_of_a_relay_that_does_not_run_are_nobodys_concern(register: Register) -> None:
+    register.relay, register.relay_refused[NEW] = None, "relay.toml is not there"
+    assert register.updater().update_to(NEW) == "in_use"
+    assert register.versions.record() == Record()
+
+
+def test_where_nobody_can_ask_the_new_version_the_relay_is_tried(register: Register) -> None:
+    register.relay_is_checkable = False
+    assert register.updater().update_to(NEW) == "in_use"
+    assert register.relay == NEW
 
 
 def test_one_in_which_a_scanner_fails_that_did_not_before_is_gone_back_from(register: Register) -> None:
