@@ -93,12 +93,13 @@ class RegisterMachine:
         except (AgentUnreachableError, NotFoundError, *UNDECODABLE):
             return None
         # The exchange with the centre fails where the network does, whichever version runs.
-        failing = (one for one in status.workers if one.condition == "failing" and one.kind != "sync")
+        workers = [(one.condition, f"{one.kind} {one.name}") for one in status.workers if one.kind != "sync"]
         return Glance(
             version=status.versions.tillside,
             verdict=status.verdict,
             is_selling=status.selling,
-            failing=tuple(f"{one.kind} {one.name}" for one in failing),
+            failing=tuple(name for condition, name in workers if condition == "failing"),
+            starting=tuple(name for condition, name in workers if condition == "starting"),
         )
 
     def check(self, command: Path) -> str:

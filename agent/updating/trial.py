@@ -20,6 +20,9 @@ from sync.program_versions import newer, version_key
 WELL_WITHIN_S: Final = 30.0
 # So long may one that was well be unwell: a device that is unplugged, a disk that is slow.
 UNWELL_FOR_S: Final = 30.0
+# A worker that is still starting counts as failing from then on: a folder full of receipts is read before it is ready,
+# and a device that neither opens nor fails never is.
+STARTS_WITHIN_S: Final = 120.0
 # One that was well for this long is kept.
 KEPT_AFTER_S: Final = 600.0
 # The machine, or the one that watches, started so often during one trial: then the new version is taken for the cause.
@@ -36,8 +39,8 @@ Verdict = Literal["wait", "keep", "revert"]
 class Trial(Struct, frozen=True, kw_only=True):
     """A version that is in use until it is kept or gone back from.
 
-    `verdict` is how the register was before, as `tillside status` says it, and `failing` names the workers that failed;
-    None where nobody could say. `starts` counts who took the trial up. `failed` says why it is being gone back from;
+    `verdict` is how the register was before, as `tillside status` says it, and `failing` names the workers that failed or
+    were not up; None where nobody could say. `starts` counts who took the trial up. `failed` says why it is being gone back from;
     until then it is empty. `worse` names the workers for which that is. `relay` is true once the relay may run it.
     """
 
@@ -140,6 +143,11 @@ def is_well(verdict: str | None, before: str) -> bool:
 def worse(failing: Collection[str], before: Collection[str] | None) -> tuple[str, ...]:
     """Workers that fail and did not before; none where nobody could say how it was."""
     return () if before is None else tuple(sorted(set(failing) - set(before)))
+
+
+def ailing(failing: Collection[str], starting: Collection[str], for_s: float) -> tuple[str, ...]:
+    """Workers that fail, in a version that has been looked at for so long."""
+    return (*failing, *(starting if for_s >= STARTS_WITHIN_S else ()))
 
 
 def superfluous(installed: Collection[str], *, current: str, updater: str | None) -> set[str]:

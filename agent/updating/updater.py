@@ -27,6 +27,7 @@ from agent.updating.trial import (
     WELL_WITHIN_S,
     Probation,
     Trial,
+    ailing,
     is_well,
     judged,
     superfluous,
@@ -57,12 +58,19 @@ Ended = Literal["in_use", "given_up", "not_now"]
 
 
 class Glance(Struct, frozen=True, kw_only=True):
-    """What the running agent says of itself. `failing` names workers that fail, but not for the network."""
+    """What the running agent says of itself. `failing` names workers that fail, but not for the network, and `starting`
+    those that are not up yet.
+    """
 
     version: str
     verdict: str
     is_selling: bool
     failing: tuple[str, ...] = ()
+    starting: tuple[str, ...] = ()
+
+    @property
+    def not_up(self) -> tuple[str, ...]:
+        return (*self.failing, *self.starting)
 
 
 class Machine(Protocol):
@@ -198,7 +206,7 @@ class Updater:
             previous=current,
             began=self._now(),
             verdict=before.verdict if before is not None else "",
-            failing=before.failing if before is not None else None,
+            failing=before.not_up if before is not None else None,
         )
         # Before the agent is stopped: whoever takes this up after a cut starts it again.
         self._versions.remember(replace(self._versions.record(), trial=trial))
@@ -230,7 +238,9 @@ class Updater:
             glance = self._machine.glance()
             now = self._monotonic_s()
             well = glance is not None and glance.version == trial.version and is_well(glance.verdict, trial.verdict)
-            fail = worse(glance.failing, trial.failing) if glance is not None and well else ()
+            fail: tuple[str, ...] = ()
+            if glance is not None and well:
+                fail = worse(ailing(glance.failing, glance.starting, now - probation.since), trial.failing)
             well = well and not fail
             said = said if well else _told(glance, fail)
             probation = watched(probation, is_well=well, now=now)
@@ -322,7 +332,7 @@ class Updater:
             return False
         self._sleep(WELL_WITHIN_S)
         glance = self._machine.glance()
-        return glance is not None and glance.version == trial.previous and set(trial.worse) <= set(glance.failing)
+        return glance is not None and glance.version == trial.previous and set(trial.worse) <= set(glance.not_up)
 
     def _have_it_run(self, version: str) -> None:
         glance = self._machine.glance()

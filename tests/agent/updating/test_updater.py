@@ -19,7 +19,7 @@ import installer
 from agent.cli.connection import TIMEOUT_S
 from agent.updating.releases import ReleaseRefusedError, ReleaseUnreachableError
 from agent.updating.services import ServiceError
-from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, WELL_WITHIN_S, Record
+from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, STARTS_WITHIN_S, WELL_WITHIN_S, Record
 from agent.updating.updater import HUNG_AFTER_S, Glance, Updater
 from agent.updating.versions import NoRoomError, Versions
 
@@ -55,6 +55,7 @@ class Register:
         self.store_reason = ""
         self.broken = set(broken)
         self.failing: dict[str, set[str]] = {}
+        self.starting: dict[str, set[str]] = {}
         self.mute = False
         self.mute_versions: set[str] = set()
         self.answer_takes_s = 0.0
@@ -96,7 +97,8 @@ class Register:
         failing = tuple(sorted(self.failing.get(self.running, ())))
         verdict = "problem" if self.running in self.broken else "degraded" if failing else "healthy"
         is_selling = self.now < self.selling_until
-        return Glance(version=self.running, verdict=verdict, is_selling=is_selling, failing=failing)
+        starting = tuple(sorted(self.starting.get(self.running, ())))
+        return Glance(version=self.running, verdict=verdict, is_selling=is_selling, failing=failing, starting=starting)
 
     def check(self, command: Path) -> str:
         self.step()
@@ -334,6 +336,33 @@ def test_one_in_which_a_scanner_fails_that_did_not_before_is_gone_back_from(regi
     assert (register.running, register.versions.current()) == (OLD, OLD)
     [refused] = register.versions.record().refused
     assert refused.reason == "in 0.2.0 there fails, and did not before: scanner counter"
+
+
+def test_one_in_which_a_scanner_never_comes_up_is_gone_back_from(register: Register) -> None:
+    """It neither opens nor fails: the agent answers, and nothing is ever heard of it."""
+    register.starting[NEW] = {"scanner counter"}
+    assert register.updater().update_to(NEW) == "given_up"
+    assert (register.running, "scanner counter" in register.versions.record().refused[0].reason) == (OLD, True)
+
+
+def test_one_that_takes_its_time_to_come_up_is_kept(register: Register) -> None:
+    register.starting[NEW] = {"receipts folder"}
+    after(register, STARTS_WITHIN_S - 1, register.starting.clear)
+    assert register.updater().update_to(NEW) == "in_use"
+
+
+@pytest.mark.parametrize("was", ["failing", "starting"])
+def test_what_did_not_come_up_before_either_is_no_fault_of_the_new_version(register: Register, was: str) -> None:
+    getattr(register, was)[OLD] = {"scanner counter"}
+    register.starting[NEW] = {"scanner counter"}
+    assert register.updater().update_to(NEW) == "in_use"
+
+
+def test_nor_is_what_does_not_come_up_in_the_version_before_any_more(register: Register) -> None:
+    register.starting[NEW] = {"scanner counter"}
+    after(register, STARTS_WITHIN_S, lambda: register.starting.setdefault(OLD, {"scanner counter"}))
+    assert register.updater().update_to(NEW) == "not_now"
+    assert register.running == OLD
 
 
 def test_what_failed_before_is_no_fault_of_the_new_version(register: Register) -> None:
