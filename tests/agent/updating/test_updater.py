@@ -360,7 +360,7 @@ def test_what_did_not_come_up_before_either_is_no_fault_of_the_new_version(regis
 
 def test_nor_is_what_does_not_come_up_in_the_version_before_any_more(register: Register) -> None:
     register.starting[NEW] = {"scanner counter"}
-    after(register, STARTS_WITHIN_S, lambda: register.starting.setdefault(OLD, {"scanner counter"}))
+    after(register, STARTS_WITHIN_S, lambda: register.starting.update({OLD: {"scanner counter"}}))
     assert register.updater().update_to(NEW) == "not_now"
     assert register.running == OLD
 
