@@ -39,9 +39,10 @@ Verdict = Literal["wait", "keep", "revert"]
 class Trial(Struct, frozen=True, kw_only=True):
     """A version that is in use until it is kept or gone back from.
 
-    `verdict` is how the register was before, as `tillside status` says it, and `failing` names the workers that failed or
-    were not up; None where nobody could say. `starts` counts who took the trial up. `failed` says why it is being gone back from;
-    until then it is empty. `worse` names the workers for which that is. `relay` is true once the relay may run it.
+    `verdict` is how the register was before, as `tillside status` says it, and `failing` names the workers that failed
+    or were not up; None where nobody could say. `starts` counts who took the trial up. `failed` says why it is being
+    gone back from; until then it is empty. `worse` names the workers for which that is. `relay` is true once the relay
+    may run it.
     """
 
     version: str
