@@ -17,6 +17,15 @@ SUBPROTOCOL: Final = "tillside"
 BEARER_SUBPROTOCOL: Final = "tillside.token."
 # How long a browser may remember an answer; an origin that is taken out of the settings is refused all the same.
 REMEMBERED_FOR_S: Final = 600
+_OF_OWN: Final = (None, "same-origin", "none")
+
+
+def is_of_own_page(request: web.Request) -> bool:
+    """Whether nothing tells that another's page asks: a browser says so with each request, a program does not.
+
+    `none` is what a person opened. Source: Fetch Metadata Request Headers, section 2.
+    """
+    return request.headers.get("Sec-Fetch-Site") in _OF_OWN
 
 
 def is_preflight(request: web.Request) -> bool:

@@ -14,15 +14,18 @@ from aiohttp import web
 
 from agent.access import Access, Party
 from agent.answers import problem
-from agent.cross_origin import authorization_of, is_preflight, preflight_answer
+from agent.cross_origin import authorization_of, is_of_own_page, is_preflight, preflight_answer
 from agent.openapi import Route
-from agent.pace import Acting, Allowed
+from agent.pace import ACTS_AT_ONCE, ACTS_PER_S, LOOKS_AT_ONCE, LOOKS_PER_S, Allowed, Paced
 
 # Of pages of other origins, all together: a basket of a hundred lines told line by line, then faster than hands are.
 ELSEWHERE_AT_ONCE: Final = 100
 ELSEWHERE_PER_S: Final = 20.0
 # A second one would let one be checked and the other be meant.
-_SENT_ONCE: Final = ("Host", "Origin", "Authorization", "Content-Type", "Idempotency-Key", "Sec-WebSocket-Protocol")
+_SENT_ONCE: Final = (
+    *("Host", "Origin", "Authorization", "Content-Type", "Idempotency-Key", "Sec-Fetch-Site"),
+    "Sec-WebSocket-Protocol",
+)
 
 # What changes nothing.
 _LOOKS: Final = ("GET", "HEAD")
@@ -36,7 +39,8 @@ class Gate:
     ) -> None:
         self._access = access
         self._route_of = route_of
-        self._acting = Acting(monotonic_s)
+        self._acting = Paced(ACTS_AT_ONCE, ACTS_PER_S, monotonic_s)
+        self._looking = Paced(LOOKS_AT_ONCE, LOOKS_PER_S, monotonic_s)
         self._from_elsewhere = Allowed(ELSEWHERE_AT_ONCE, ELSEWHERE_PER_S, monotonic_s)
 
     def answer_instead(self, request: web.Request) -> web.Response | None:
@@ -46,9 +50,10 @@ class Gate:
                 return preflight_answer(request)
             self._from_elsewhere.take()
         refused = self._refusal(request)
-        # Whoever may read the control token may do anything here anyway.
-        if refused is None and request.method not in _LOOKS and self.party(request) != "control":
-            self._acting.take(self._token(request))
+        # Whoever may read the control token may do anything here anyway; who is nobody finds only what is open.
+        party = self.party(request) if refused is None else None
+        if party is not None and party != "control":
+            (self._looking if request.method in _LOOKS else self._acting).take(self._token(request))
         return refused
 
     def lets_in(self, request: web.Request) -> bool:
@@ -60,17 +65,19 @@ class Gate:
         return self._access.elsewhere(request.headers.get("Host"), request.headers.get("Origin"))
 
     def party(self, request: web.Request) -> Party | None:
-        access, cookies = self._access, request.cookies
-        return access.party(
-            authorization_of(request),
-            cookies.get(access.cookie_name),
-            cookies.get(access.display_cookie_name),
-            elsewhere=self.elsewhere(request),
-        )
+        authorization, elsewhere = authorization_of(request), self.elsewhere(request)
+        return self._access.party(authorization, *self._cookies(request), elsewhere=elsewhere)
+
+    def _cookies(self, request: web.Request) -> tuple[str | None, str | None]:
+        """Those of our own pages. A browser sends them from every port of this machine, with what tells no `Origin`."""
+        if not is_of_own_page(request):
+            return None, None
+        access = self._access
+        return request.cookies.get(access.cookie_name), request.cookies.get(access.display_cookie_name)
 
     def _token(self, request: web.Request) -> str:
         """What who asks is known by."""
-        return authorization_of(request) or request.cookies.get(self._access.cookie_name, "")
+        return authorization_of(request) or next(filter(None, self._cookies(request)), "")
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         headers = request.headers

@@ -15,6 +15,10 @@ from sync.guesses import Guesses
 # Of one token: a basket of a hundred lines told line by line, then faster than hands are. Each may be a durable write.
 ACTS_AT_ONCE: Final = 100
 ACTS_PER_S: Final = 20.0
+# Of one token, too: a page with its files, a POS that asks ten times a second how a sale stands; a loop would keep the
+# store busy.
+LOOKS_AT_ONCE: Final = 300
+LOOKS_PER_S: Final = 60.0
 # More tokens than this are never let in at the same time: 32 of pages, 32 of other origins, a POS's.
 MAX_ASKERS: Final = 128
 
@@ -47,17 +51,19 @@ class Allowed:
         self._left -= 1
 
 
-class Acting:
-    """What each token may ask that does something. Whoever was not heard of for longest is forgotten first."""
+class Paced:
+    """What each token may ask of one kind. Whoever was not heard of for longest is forgotten first."""
 
-    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, at_once: int, per_s: float, monotonic_s: Callable[[], float]) -> None:
+        self._at_once = at_once
+        self._per_s = per_s
         self._monotonic_s = monotonic_s
         self._by_token: dict[bytes, Allowed] = {}
 
     def take(self, token: str) -> None:
         """Raises TooOftenError."""
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        allowed = self._by_token.pop(digest, None) or Allowed(ACTS_AT_ONCE, ACTS_PER_S, self._monotonic_s)
+        allowed = self._by_token.pop(digest, None) or Allowed(self._at_once, self._per_s, self._monotonic_s)
         self._by_token[digest] = allowed
         if len(self._by_token) > MAX_ASKERS:
             self._by_token.pop(next(iter(self._by_token)))

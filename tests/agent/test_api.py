@@ -36,7 +36,7 @@ from agent.inspection import (
 )
 from agent.invitations import Invitations
 from agent.openapi import Route
-from agent.pace import ACTS_AT_ONCE, ACTS_PER_S
+from agent.pace import ACTS_AT_ONCE, ACTS_PER_S, LOOKS_AT_ONCE, LOOKS_PER_S
 from agent.page_routes import FOLDER
 from agent.profiles import Profiles
 from agent.sales import Sales
@@ -302,6 +302,9 @@ def foreign(served: Served) -> list[dict[str, str]]:
         {**BEARER, "Origin": "null"},
         {**cookie, "Origin": f"http://127.0.0.1:{served.port + 1}"},
         {**cookie, "Host": f"rebound.example:{served.port}"},
+        {**cookie, "Sec-Fetch-Site": "same-site"},
+        {**cookie, "Sec-Fetch-Site": "cross-site"},
+        {**served.customer_cookie(), "Sec-Fetch-Site": "same-site"},
     ]
 
 
@@ -332,6 +335,14 @@ async def test_a_token_of_an_earlier_start_is_refused_with_where_the_new_one_is(
     ):
         assert answer.status == 403
         assert "control.json" in (await answer.json(content_type=None))["detail"]
+
+
+async def test_our_own_page_and_what_a_person_opened_may_say_so(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        for site in ("same-origin", "none"):
+            async with http.get(f"{served.url}/v1/ping", headers={**served.cookie(), "Sec-Fetch-Site": site}) as answer:
+                assert answer.status == 204
 
 
 async def test_open_routes_still_need_our_own_host_and_origin(shop: Shop) -> None:
@@ -463,6 +474,40 @@ async def test_a_token_that_acts_without_end_is_slowed_and_no_other(shop: Shop) 
         assert await removed(page, int(ACTS_PER_S) + 1) == [204] * int(ACTS_PER_S) + [429]
 
 
+async def test_a_token_that_looks_without_end_is_slowed_and_no_other(shop: Shop) -> None:
+    served = Served(shop, pos_token=lambda: "pos-token")
+    pos = {"Authorization": "Bearer pos-token"}
+    async with served.running() as http:
+
+        async def looked(headers: dict[str, str], times: int = 1) -> list[int]:
+            statuses = []
+            for _ in range(times):
+                async with http.get(f"{served.url}/v1/sales/s-x", headers=headers) as answer:
+                    statuses.append(answer.status)
+            return sorted(statuses)
+
+        assert await looked(pos, LOOKS_AT_ONCE + 5) == [404] * LOOKS_AT_ONCE + [429] * 5
+        assert (await looked(BEARER), await looked(served.cookie())) == ([404], [404])
+        # it may act
+        async with http.post(f"{served.url}/v1/sales", headers=pos) as answer:
+            assert answer.status == 201
+        served.monotonic_s += 1.0
+        assert await looked(pos, int(LOOKS_PER_S) + 1) == [404] * int(LOOKS_PER_S) + [429]
+
+
+async def test_a_customer_view_that_looks_without_end_slows_no_other(shop: Shop) -> None:
+    served = Served(shop)
+    one, other = served.customer_cookie(), served.customer_cookie()
+    async with served.running() as http:
+
+        async def pinged(headers: dict[str, str]) -> int:
+            async with http.get(f"{served.url}/v1/ping", headers=headers) as answer:
+                return answer.status
+
+        assert [await pinged(one) for _ in range(LOOKS_AT_ONCE + 1)][-2:] == [204, 429]
+        assert await pinged(other) == 204
+
+
 @pytest.mark.parametrize(
     "twice",
     [
@@ -472,6 +517,7 @@ async def test_a_token_that_acts_without_end_is_slowed_and_no_other(shop: Shop) 
         ("Origin: http://{host}", "Origin: https://attacker.example"),
         ("Authorization: Bearer control-token", "Authorization: Bearer control-token"),
         ("Authorization: Bearer control-token", "Authorization: Bearer another"),
+        ("Sec-Fetch-Site: none", "Sec-Fetch-Site: cross-site"),
     ],
 )
 async def test_a_header_that_would_let_one_be_checked_and_another_be_meant_is_refused(

@@ -11,6 +11,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
+from sync.guesses import MAX_MISSES
 from tests.browser.conftest import ANA
 from tests.browser.till import Till, card, free_port
 
@@ -29,6 +30,11 @@ LISTEN = """([url, names]) => new Promise((done) => {
   socket.onmessage = (message) => { done([socket.protocol, JSON.parse(message.data).type]); socket.close(); };
   socket.onerror = () => done(["", null]);
 })"""
+
+# Asks as pictures are asked for, which tells no origin; done when all have failed.
+PICTURES = """(urls) => Promise.all(urls.map((src) => new Promise((done) => {
+  Object.assign(new Image(), { onload: done, onerror: done, src });
+})))"""
 
 
 @pytest.fixture
@@ -140,4 +146,25 @@ async def test_strangers_read_nothing_and_change_nothing_even_beside_an_open_cas
     await expect(page.locator("#name")).to_have_text("Ready")
     says_so = {"Content-Type": "application/json"}
     assert (await call(page, till, "/v1/scans", method="POST", headers=says_so, body=scan))[0] == 200
+    await expect(page.locator("#name")).to_have_text("Ana P.")
+
+
+async def test_a_page_of_another_port_counts_no_guesses_against_the_cashier(
+    till: Till, browser: Browser, shop: str
+) -> None:
+    # given a tab at another port of this machine, beside the cashier page
+    context = await browser.new_context()
+    page, tab = await context.new_page(), await context.new_page()
+    await page.goto(await till.pairing_url())
+    await page.wait_for_selector("body[data-badge='offline']")
+    await tab.goto(shop)
+
+    # when it asks about more codes that nobody has than may be asked about, as pictures are asked for
+    guesses = [f"http://127.0.0.1:{till.port}/v1/members/GUESS{number}" for number in range(MAX_MISSES + 10)]
+    await tab.evaluate(PICTURES, guesses)
+
+    # then the cashier page is asked as before
+    says_so = {"Content-Type": "application/json"}
+    typed = json.dumps({"typed": card(ANA)})
+    assert (await call(page, till, "/v1/customer", method="POST", headers=says_so, body=typed))[0] == 204
     await expect(page.locator("#name")).to_have_text("Ana P.")
