@@ -1,8 +1,8 @@
-"""The templates that the settings name, read when the register starts, so that a wrong one is told at once."""
+"""The templates that the settings name, read when the register starts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from config.settings import Settings, SettingsError
@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from drivers.receipts.template import Template
 
 
-def templates_of(settings: Settings) -> Mapping[str, tuple[Template, ...]]:
-    """By the name of its source, the template to read with. Raises SettingsError that names the template's file."""
-    named = {source.name: source.template for source in settings.receipts if source.template is not None}
+def templates_of(settings: Settings, without: Collection[str] = ()) -> Mapping[str, tuple[Template, ...]]:
+    """By the name of its source, the template to read with; none for sources `without`.
+
+    Raises SettingsError that names the template's file.
+    """
+    sources = (source for source in settings.receipts if source.name not in without)
+    named = {source.name: source.template for source in sources if source.template is not None}
     if not named:
         return {}
     # Loaded where there is one.

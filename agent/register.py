@@ -41,6 +41,7 @@ from agent.relay_word import RelayWatch
 from agent.sales import Sales
 from agent.scanned_enrolment import ScannedEnrolment
 from agent.scans import ScanIntake
+from agent.setting_checks import reading_problems, way_problem
 from agent.state import place_of, sources_of
 from agent.store_inspection import Live, StoreInspection
 from agent.supervisor import Clocks, Health, Supervisor, Worker
@@ -61,6 +62,7 @@ from sync.delayed_enrolment import given_code
 from sync.enrolment import EnrolmentCode
 from sync.guesses import Guesses
 from sync.keys import KeyKeeper
+from sync.network import NetworkSettingError
 from sync.session import HEARTBEAT_S
 from sync.store.errors import StoreUnavailableError
 from sync.store.purge_rows import starred, written_anyhow
@@ -107,12 +109,19 @@ class Running(Struct, frozen=True, kw_only=True):
 
 
 class Register:
-    """The running register of one settings file."""
+    """The running register of one settings file, which `file` names to people."""
 
     def __init__(
-        self, settings: Settings, store: Store, keeper: KeyKeeper, *, heartbeat_s: float = HEARTBEAT_S
+        self,
+        settings: Settings,
+        store: Store,
+        keeper: KeyKeeper,
+        *,
+        file: str = "settings",
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._settings = settings
+        self._file = file
         self._store = store
         self._state = state_folder(settings)
         page = settings.page
@@ -134,7 +143,13 @@ class Register:
         self._to_count: asyncio.TimerHandle | None = None
         self._recognition = Recognition(settings.identification)
         self._rules = Rules()
-        self._templates = templates_of(settings)
+        # Until the next start, as the settings are: what cannot be read by them waits where it is.
+        self._unreadable = {
+            source.name: problem
+            for source in settings.receipts
+            if (problem := next(reading_problems(source, file), None)) is not None
+        }
+        self._templates = templates_of(settings, without=self._unreadable)
         self._published: tuple[LayoutTemplate, ...] = ()
         self._consents: ConsentTexts | None = None
         self._central_templates: CentralTemplates | None = None
@@ -283,7 +298,7 @@ class Register:
         if self._central_templates is not None:
             rules.append(Worker(name="templates", kind="rules", run=self._central_templates.run))
         quarantine = [Worker(name="quarantine", kind="quarantine", run=self._read_again)] if receipts else []
-        centre = Worker(name="centre", kind="sync", run=self._link.run)
+        centre = Worker(name="centre", kind="sync", run=self._exchange)
         sales = Worker(name="sales", kind="sales", run=self._sales.run)
         return [centre, *self._salvages(), *scanners, *rules, *receipts, *relays, *quarantine, sales]
 
@@ -347,6 +362,12 @@ class Register:
 
         return run
 
+    async def _exchange(self, ready: Callable[[], None]) -> None:
+        try:
+            await self._link.run(ready)
+        except NetworkSettingError as error:
+            raise way_problem(error, self._file) from error
+
     def _source(self, receipts: ReceiptSettings) -> Run:
         if receipts.webhook and self._webhook is not None:
             return self._webhook.run
@@ -356,6 +377,8 @@ class Register:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RECEIPTS_BACK_WITHIN_S):
                     await self._receipts_back.wait()
+            if receipts.name in self._unreadable:
+                raise self._unreadable[receipts.name]
             await intake(ready)
 
         return run

@@ -1,7 +1,9 @@
-"""What the parts of a register say of their settings, before it starts: readers, the way to the centre, updates.
+"""What the parts of a register say of their settings: readers, the way to the centre, updates.
 
-Owns what only a part can judge: a name that it has to know, a file that it has to read. Never opens a device or a
-connection, and judges no single value's type (`config.settings` does).
+Owns what only a part can judge: a name that it has to know, a file that it has to read. None of it keeps the register
+from starting: a source whose reading is wrong fails by itself, and its receipts wait; without its way to the centre a
+register sells on, and without a root it has no updates. Never opens a device or a connection, and judges no single
+value's type (`config.settings` does, and a register does not start with such).
 """
 
 from __future__ import annotations
@@ -33,18 +35,25 @@ class _Root(Struct, frozen=True):
 def part_problems(settings: Settings, where: str) -> Iterator[SettingsError]:
     """All that is wrong, each with the key in the file `where` and what to write there."""
     for source in settings.receipts:
-        yield from _of_reading(source, where)
+        yield from reading_problems(source, where)
     try:
         way_of(settings.centre.proxy, settings.centre.ca_file)
     except NetworkSettingError as error:
-        yield SettingsError(
-            where, f"[centre] {error.key}", error.problem, f"{error.remedy[:1].upper()}{error.remedy[1:]}"
-        )
+        yield way_problem(error, where)
     if settings.update.root is not None:
-        yield from _of_root(settings.update.root, where)
+        yield from root_problems(settings.update.root, where)
 
 
-def _of_reading(source: ReceiptSettings, where: str) -> Iterator[SettingsError]:
+def way_problem(error: NetworkSettingError, where: str) -> SettingsError:
+    """The same with the file in which it stands."""
+    remedy = f"{error.remedy[:1].upper()}{error.remedy[1:]}"
+    return SettingsError(where, f"[centre] {error.key}", error.problem, remedy)
+
+
+def reading_problems(source: ReceiptSettings, where: str) -> Iterator[SettingsError]:
+    """Why what comes from a source could not be read."""
+    if source.code_page is None and source.profile is None and source.template is None:
+        return
     # Readers are loaded where there is something to read.
     from drivers.escpos.codepages import CodePageError, code_page, profile_pages  # noqa: PLC0415
     from drivers.receipts.template import TemplateError  # noqa: PLC0415
@@ -70,7 +79,8 @@ def _of_reading(source: ReceiptSettings, where: str) -> Iterator[SettingsError]:
                 yield SettingsError(where, f"{place} template", problem, each.remedy)
 
 
-def _of_root(file: Path, where: str) -> Iterator[SettingsError]:
+def root_problems(file: Path, where: str) -> Iterator[SettingsError]:
+    """Why no release could be proven."""
     remedy = "Copy releases/metadata/1.root.json of the centre there"
     try:
         with file.open("rb") as stream:

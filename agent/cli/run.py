@@ -16,6 +16,7 @@ import structlog
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.register import PageUnavailableError, Register, Running
 from agent.scanner_settings import scanner_problems
+from agent.setting_checks import part_problems
 from agent.state import keeper_of, open_store
 from agent.stopping import Stops, by_signals
 from agent.verbosity import OF_THIS_PROCESS
@@ -59,6 +60,8 @@ def run_command(
         return USAGE
     log_to_stderr()
     _warn_of_rules(settings)
+    for wrong in part_problems(settings, where):
+        log.error("setting_wrong", problem=str(wrong))
     keeper = keeper_of(settings)
     try:
         store = open_store(settings, keeper)
@@ -66,7 +69,8 @@ def run_command(
         sys.stderr.write(f"tillside run: {error}\n")
         return PROBLEM
     try:
-        run_until_stopped(Register(settings, store, keeper), partial(_say_ready, as_json=as_json, told=told), stops)
+        register = Register(settings, store, keeper, file=where)
+        run_until_stopped(register, partial(_say_ready, as_json=as_json, told=told), stops)
     except (PageUnavailableError, SecretError) as error:
         sys.stderr.write(f"tillside run: {error}\n")
         return PROBLEM

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, guarded, say, say_json
+from agent.setting_checks import root_problems
 from agent.updating.services import ServiceError, Systemd
 from agent.updating.trial import Record
 from agent.updating.versions import Versions
@@ -33,13 +34,17 @@ _NOT_BY_VERSIONS = "this program was not installed by versions: update it the wa
 
 
 class UpdateReport(Struct, frozen=True, kw_only=True):
-    """Which versions there are. `wanted` is the centre's wish, or a person's; `unreadable` says why it is not known."""
+    """Which versions there are. `wanted` is the centre's wish, or a person's.
+
+    `unreadable` says why that is not known, and `unprovable` why no release could be installed.
+    """
 
     current: str | None
     installed: tuple[str, ...]
     wanted: str | None
     record: Record
     unreadable: str = ""
+    unprovable: str = ""
 
 
 def update_command(*, config: str | None, to: str | None, run: bool, as_json: bool) -> int:
@@ -71,6 +76,7 @@ def update_command(*, config: str | None, to: str | None, run: bool, as_json: bo
             wanted=wanted.version if wanted is not None else None,
             record=versions.record(),
             unreadable=_unreadable(state / WISH_FILE),
+            unprovable=_unprovable(settings, str(settings_file(config))),
         )
         if as_json:
             say_json(report)
@@ -134,6 +140,13 @@ def _unreadable(file: Path) -> str:
     return ""
 
 
+def _unprovable(settings: Settings, where: str) -> str:
+    """Why no release could be proven by the root that the settings name; empty where one could, or none is named."""
+    root = settings.update.root
+    problem = next(root_problems(root, where), None) if root is not None else None
+    return str(problem) if problem is not None else ""
+
+
 def _stands(state: Path, wanted: Wish) -> bool:
     return wished(state) == wanted
 
@@ -155,5 +168,7 @@ def _print(report: UpdateReport) -> None:
     say(f"In use      {report.current or 'none'}{on_trial}")
     say(f"Installed   {', '.join(report.installed)}")
     say(f"Wanted      {report.wanted or report.unreadable or 'none'}")
+    if report.unprovable:
+        say(f"Releases    {report.unprovable}")
     for one in report.record.refused:
         say(f"Given up    {one.version} on {one.at:%Y-%m-%d %H:%M}: {one.reason}")

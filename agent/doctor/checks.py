@@ -26,6 +26,7 @@ from agent.inspection import NotFoundError, StatusReport, Verdict
 from agent.layouts import templates_of
 from agent.reading_options import options_of
 from agent.relay_word import judged, lives, status_of
+from agent.setting_checks import part_problems
 from agent.state import store_path
 from agent.supervisor import Health
 from agent.view import PlaceView
@@ -145,6 +146,8 @@ def _asked(settings: Settings) -> tuple[StatusReport | None, str]:
 async def _settings(look: Surroundings) -> AsyncIterator[Check]:
     found = str(look.file) if look.file.exists() else f"{look.file} is not there: every setting has its default"
     yield Check(area="settings", name="file", verdict="healthy", said=found)
+    for wrong in await asyncio.to_thread(lambda: tuple(part_problems(look.settings, str(look.file)))):
+        yield Check(area="settings", name=wrong.key, verdict="problem", said=f"{wrong.problem}. {wrong.remedy}")
 
 
 async def _enrolment(look: Surroundings) -> AsyncIterator[Check]:

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sync.enrolment import Enrolment, save_enrolment
+from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
 from tests.agent.shop import PROGRAM, receipt
-from tests.browser.till import READY_WITHIN_S, Till, card, member
+from tests.agent.test_centre import ca_pem
+from tests.browser.till import READY_WITHIN_S, Till, card, free_port, member
 
 pytestmark = pytest.mark.processes
 
@@ -212,6 +215,78 @@ async def test_a_wrong_setting_stops_the_start(till: Till, added: str, parts: li
     assert (code, out) == (2, "")
     for part in [str(till.config), *parts]:
         assert part in err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("code_page", "CP99999"), ("profile", "NO-SUCH"), ("template", "gone.toml")]
+)
+async def test_a_source_that_could_not_be_read_fails_alone_and_says_what_to_write(
+    till: Till, key: str, value: str
+) -> None:
+    """What comes from it waits where it is; the till sells on."""
+    folder = f'[[receipts]]\nname = "journal"\nfolder = "journal"\n{key} = "{value}"\n'
+    till.config.write_text(f"{till.config.read_text()}authoritative = true\n{folder}")
+    waits = till.folder / "journal" / "1.txt"
+    waits.parent.mkdir()
+    waits.write_bytes(receipt(2))
+    await till.start()
+
+    till.scan(card(7))
+    till.print(receipt(1))
+    await until_queued(till, 1)
+
+    journal = await worker(till, "journal")
+    assert journal["condition"] == "failing"
+    for part in (str(till.config), f"[[receipts]] 'journal' {key}", f"{value}'"):
+        assert part in str(journal["problem"])
+    assert waits.exists()
+
+
+async def test_a_wrong_way_to_the_centre_or_to_releases_stops_nothing_and_is_named(till: Till) -> None:
+    centre = '[centre]\nproxy = "ftp://10.0.0.1"\n[update]\nroot = "gone.json"\n'
+    till.config.write_text(till.config.read_text() + centre)
+    enrolled(till.folder / "state")
+    await till.start()
+
+    till.scan(card(7))
+    till.print(receipt(1))
+    await until_queued(till, 1)
+
+    problem = str((await worker(till, "centre"))["problem"])
+    assert f"{till.config}: [centre] proxy: 'ftp://10.0.0.1'" in problem
+    assert "http://HOST:PORT" in problem
+    _, report = await asked(till, "doctor")
+    said = {str(one["name"]): str(one["said"]) for one in report["checks"]}  # type: ignore[attr-defined]
+    assert "'ftp://10.0.0.1'" in said["[centre] proxy"]
+    assert "gone.json" in said["[update] root"]
+    log = (till.folder / "agent.log").read_text()
+    assert log.count('"setting_wrong"') == 2
+
+
+async def worker(till: Till, name: str) -> dict[str, object]:
+    """How a worker is that has failed, as `status` says it."""
+    for _ in range(500):
+        _, status = await asked(till, "status")
+        workers = status["workers"]
+        assert isinstance(workers, list)
+        [found] = [one for one in workers if one["name"] == name and one["kind"] != "relay"]
+        if found["condition"] != "starting":
+            return dict(found)
+    raise AssertionError(name)
+
+
+def enrolled(state: Path) -> None:
+    keeper_for(state).get_or_create(DEVICE_KEY, DEVICE_KEY_BYTES)
+    enrolment = Enrolment(
+        device="d1",
+        store="12",
+        register="3",
+        url=f"https://127.0.0.1:{free_port()}",
+        ca_pem=ca_pem(),
+        centre_epoch="c1",
+        program_key="A" * 43,
+    )
+    save_enrolment(state, enrolment)
 
 
 async def test_a_missing_scanner_stops_nothing_and_is_named(till: Till) -> None:

@@ -73,3 +73,16 @@ def test_a_wish_that_cannot_be_read_is_not_called_none(installed: Installed) -> 
 
     assert done.returncode == 0
     assert "Wanted      not readable (Is a directory): use sudo" in done.stdout
+
+
+def test_a_root_that_cannot_be_used_is_said_with_file_key_and_remedy(installed: Installed) -> None:
+    config = installed.state.parent / "tillside.toml"
+    before = config.read_text(encoding="utf-8")
+    config.write_text(before + '[update]\nroot = "gone.json"\n', encoding="utf-8")
+
+    done = installed.update()
+
+    config.write_text(before, encoding="utf-8")
+    assert (done.returncode, "Releases" in installed.update().stdout) == (0, False)
+    for part in (str(config), "[update] root", "gone.json", "1.root.json"):
+        assert part in done.stdout
