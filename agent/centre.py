@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from agent.verbosity import OF_THIS_PROCESS
@@ -168,6 +169,10 @@ class CentreLink:
     @property
     def is_online(self) -> bool:
         return self._state is not None and self._state.online
+
+    def device_key(self) -> Ed25519PrivateKey:
+        """The key by which this register proves itself. Raises EnrolmentError and SecretError."""
+        return device_key(self.enrolment or load_enrolment(self._folder), self._keeper)
 
     async def want(self, wanted: Wanted) -> NothingGranted | None:
         """Asks the centre for points or a voucher; why it grants none (`sync.loop.SyncLoop.want`)."""

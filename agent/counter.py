@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -31,10 +31,11 @@ from agent.counter_shapes import (
     Shown,
     VoucherShown,
 )
-from agent.desk import RECENT_FOR, Desk, Settlement
+from agent.desk import Desk, Settlement
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
 from agent.pace import Allowed, check_guesses
+from agent.phone_points import PhonePoints
 from agent.pricing import Owner, check_spends, drawn, owner_of, scanned_now
 from agent.problem import MalformedBodyError
 from agent.profiles import (
@@ -47,32 +48,28 @@ from agent.profiles import (
     TwoMembersError,
 )
 from agent.promises import affordable, left_on_receipt, reserved_on_page
+from agent.recent import recent_receipts
 from agent.sale_shapes import SaleRefusedError
 from agent.sales import Centre, granted, make_room, take_back
 from agent.scans import ScanIntake
-from agent.shown_vouchers import Brought, brought_by, own
-from agent.view import RecentView
+from agent.shown_vouchers import Brought, NotGrantedError, brought_by, own
 from drivers.clock import Clock
 from drivers.scanning.driver import ScanEvent
+from drivers.scanning.grant_codes import is_grant_code
 from drivers.scanning.scan import Parse, Scan, typed_scan
 from loyalty.addresses import email_address, phone_number
 from loyalty.allowances import Asked
 from loyalty.identification import MemberKind, is_member_code, normal_code
 from loyalty.instant import Instant
-from loyalty.money import minor_digits
 from loyalty.pan import first_pan
 from loyalty.program import Program, Reward
 from loyalty.receipt import MemberReference
 from sync.guesses import Guesses
 from sync.store.errors import StoreUnavailableError
-from sync.store.rows import KeptRedemption, StoredReceipt
+from sync.store.rows import KeptRedemption
 from sync.store.store import Store
 from sync.store.writing import Writing
 
-# Receipts that a late member can still be given: as many as have a key on the page, of the last hour.
-MAX_RECENT: Final = 9
-# How many of the last ones are looked through for them.
-_LOOKED_THROUGH: Final = 32
 # A scanner of five codes in a second, for a while.
 SCANS_AT_ONCE, SCANS_PER_S = 30, 2.0
 # Codes to join with: a queue of people who all want one, and whoever plays with the key.
@@ -110,6 +107,7 @@ class Counter:
         monotonic_s: Callable[[], float],
         guesses: Guesses,
         invitations: Invitations,
+        phone: PhonePoints,
     ) -> None:
         self._store = store
         self._desk = desk
@@ -125,6 +123,7 @@ class Counter:
         # Of its own: whatever a POS asks about, a scanner at the page is heard.
         self._scanned = Guesses(monotonic_s)
         self._invitations = invitations
+        self._phone = phone
         # Whose the number and address are of which it was told last that they are a member's.
         self._whose: tuple[_Asked, str] | None = None
 
@@ -135,6 +134,9 @@ class Counter:
         self._scanning.take()
         scans = [self._parse(text) for text in given.texts]
         scan = self._meant(scans)
+        if is_grant_code(scan):
+            await self._scans.take(ScanEvent(scan=scan, at=self._now(), reader=PAGE))
+            return ScanHeard(heard="grant")
         if not self._scans.is_voucher(scan):
             self._count(scans)
         await self._scans.take(ScanEvent(scan=scan, at=self._now(), reader=PAGE))
@@ -163,7 +165,7 @@ class Counter:
         found = [scan for scan in scans if scan.member is not None]
         known = [scan for scan in found if scan.member and self._store.member_by_code(scan.member.code) is not None]
         claimed = [scan for scan in found if scan.member and scan.member.claimed]
-        return next(iter([*known, *claimed, *scans]))
+        return next(iter([*filter(is_grant_code, scans), *known, *claimed, *scans]))
 
     async def find(self, given: CodeTyped) -> None:
         """Shows whose number was typed, or takes a voucher for whoever is shown.
@@ -290,9 +292,25 @@ class Counter:
     async def reserve(self, wanted: RewardWanted, key: str | None) -> Reserved:
         """Reserves a reward; the receipt that shows its discount confirms it. Raises SaleRefusedError and StoreError.
 
-        What is not safe here is asked of the centre first, for as long as that may take.
+        What is not safe here is asked of the centre first, for as long as that may take. Where that does not answer,
+        the member is shown how to ask by telephone.
         """
-        return await granted(self._centre, self._guesses, lambda asked: self._reserve(wanted, key, asked=asked))
+        try:
+            return await granted(self._centre, self._guesses, lambda asked: self._reserve(wanted, key, asked=asked))
+        except NotGrantedError as lacking:
+            if lacking.reason != "not_enough" or not await self._phone.offer(lacking.wanted, wanted.turn):
+                raise
+            self._desk.publish()
+            raise SaleRefusedError(
+                "by_phone",
+                "The centre does not answer: the member can ask it by telephone, with the code that is shown.",
+            ) from lacking
+
+    def end_by_phone(self, given: ForTurn) -> None:
+        """The code by which the member could ask is not shown any more. Raises SaleRefusedError."""
+        self._serving(given.turn)
+        self._phone.close()
+        self._desk.publish()
 
     async def take(self, written: str) -> Reserved:
         """The same of what a voucher brings to whoever is shown: its code as it was typed, or all that was scanned."""
@@ -342,7 +360,8 @@ class Counter:
         name, program = named
         member, every = owner.member, {one.id: one for one in program.rewards}
         which, brought = _meant(writing, program, owner, wanted, now=now.wall, asked=asked)
-        meant = affordable(program, member, now.wall, {which: 1} if brought is not None else {})
+        own = {which: 1} if brought is not None else {}
+        meant = affordable(program, member, now.wall, own, reach=self._phone.reach(member))
         before = reserved_on_page(writing, member.member)
         times = wanted.times if isinstance(wanted, RewardWanted) else 1
         reward = _chosen({one.id: one for one in meant}, which, times, before, every)
@@ -407,33 +426,8 @@ class Counter:
         return Attached(receipt=receipt, points=settled.points)
 
 
-def recent_receipts(store: Store, now: Instant) -> tuple[RecentView, ...]:
-    """Sales of the last hour that are nobody's, the newest first."""
-    free = [one for one in store.last_receipts(_LOOKED_THROUGH) if _is_free(one, now)]
-    return tuple(_recent(one) for one in free[:MAX_RECENT])
-
-
 def _not_shown() -> SaleRefusedError:
     return SaleRefusedError("not_shown", "Another customer is shown by now: look again.")
-
-
-def _is_free(one: StoredReceipt, now: Instant) -> bool:
-    receipt = one.receipt
-    age = timedelta(microseconds=now.ns_since(one.captured) // 1000)
-    nobodys = one.member is None and not receipt.member
-    return nobodys and receipt.kind == "sale" and receipt.status == "final" and timedelta(0) <= age < RECENT_FOR
-
-
-def _recent(one: StoredReceipt) -> RecentView:
-    receipt = one.receipt
-    return RecentView(
-        receipt=receipt.key,
-        number=receipt.number or None,
-        at=one.captured.wall,
-        total_minor=receipt.total_minor,
-        digits=minor_digits(receipt.currency),
-        currency=receipt.currency,
-    )
 
 
 def _meant(

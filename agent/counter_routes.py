@@ -103,6 +103,15 @@ class CounterRoutes:
                 page=True,
             ),
             Route(
+                method="DELETE",
+                path="/v1/customer/phone",
+                handler=self._end_by_phone,
+                summary="The code by which whoever is shown could ask for points by telephone is not shown any more.",
+                body=(ForTurn,),
+                status=204,
+                page=True,
+            ),
+            Route(
                 method="POST",
                 path="/v1/receipts/{key}/member",
                 handler=self._attach,
@@ -137,6 +146,10 @@ class CounterRoutes:
 
     async def _release(self, request: web.Request) -> web.Response:
         await self._counter.release(await body_of(request, ForTurn))
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _end_by_phone(self, request: web.Request) -> web.Response:
+        self._counter.end_by_phone(await body_of(request, ForTurn))
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _attach(self, request: web.Request) -> web.Response:

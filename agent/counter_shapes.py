@@ -22,12 +22,13 @@ class ScansGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ScanHeard(Struct, frozen=True, kw_only=True):
-    """What a scan was: a `member` code, a `voucher`, `goods` that belong into the POS, or `nothing` that is known.
+    """What a scan was: a `member` code, a `voucher`, a `grant` by telephone, `goods` that belong into the POS, or
+    `nothing` that is known.
 
-    The page says what came of a voucher.
+    The page says what came of a voucher or a grant.
     """
 
-    heard: Literal["member", "voucher", "goods", "nothing"]
+    heard: Literal["member", "voucher", "grant", "goods", "nothing"]
 
 
 class CodeTyped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

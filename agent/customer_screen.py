@@ -9,7 +9,7 @@ from typing import get_args
 
 from msgspec import Struct
 
-from agent.view import InvitationView, PageState, ReservedView, SaleView, Standing
+from agent.view import InvitationView, PageState, PictureView, ReservedView, SaleView, Standing
 from config.settings import Language
 from loyalty.receipt import AwareDatetime, ReceiptKind
 
@@ -50,6 +50,7 @@ class CustomerScreen(Struct, frozen=True, kw_only=True, tag_field="type", tag="s
     member: ScreenMember | None = None
     sale: ScreenSale | None = None
     invitation: InvitationView | None = None
+    phone: PictureView | None = None
 
 
 def screen_of(state: PageState) -> CustomerScreen:
@@ -81,6 +82,7 @@ def screen_of(state: PageState) -> CustomerScreen:
             digits=member.digits,
         ),
         sale=sale,
+        phone=customer.phone,
     )
 
 

@@ -42,6 +42,7 @@ from agent.view import (
     NoticeView,
     Outcome,
     PageState,
+    PictureView,
     PlaceView,
     Promise,
     RecentView,
@@ -134,12 +135,14 @@ class Desk:
         invites: Callable[[], bool] = lambda: False,
         invitation: Callable[[str], InvitationView | None] = lambda _code: None,
         consents: Callable[[], ConsentTexts | None] = lambda: None,
+        phone: Callable[[Member, int], PictureView | None] = lambda _member, _turn: None,
     ) -> None:
         """`promise` says what of a member's points can be spent here, `recent` which receipts are nobody's, `invites`
-        whether people can join by telephone, `invitation` how with a code, and `consents` by which texts they are
-        asked.
+        whether people can join by telephone, `invitation` how with a code, `consents` by which texts they are
+        asked, and `phone` what a member whose turn it is may ask for by theirs.
         """
         self._consents = consents
+        self._phone = phone
         self._promise = promise
         self._find_recent = recent
         self._invites = invites
@@ -349,6 +352,7 @@ class Desk:
             ending=ending,
             turn=turn,
             member=member_view(member, self._promise(member), self._clock().wall),
+            phone=self._phone(member, turn) if turn is not None else None,
             replaced_by=card.replaced_by if card is not None and card.state == "replaced" else None,
         )
 

@@ -39,7 +39,11 @@ _NOT_HAD: Final = frozenset({"points", "stamps"})
 class Promises:
     """Asks one store. The program in force is read once."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, now: Callable[[], datetime], reach: Callable[[Member], int] = lambda _member: 0
+    ) -> None:
+        """`reach` says how many points that lie elsewhere a member could have set aside here."""
+        self._reach = reach
         self._store = store
         self._now = now
         self._read: tuple[str, Program | None] = ("", None)
@@ -55,19 +59,21 @@ class Promises:
         if not program.rewards:
             return promise
         own = own_vouchers(self._store, member, standing, now)
-        offered = _offered(program, member, now, own)
+        reach = self._reach(member)
+        offered = _offered(program, member, now, own, reach)
         known = {one.id: one for one in program.rewards}
         full = full_cards(program, stamps_of(member))
         waiting = [one for one in self._store.reserved_redemptions() if one.member == member.member]
         reserved = [one for one in waiting if _is_pages(self._store, one)]
         stamps = {rule.id: rule.every for rule in program.stamps}
-        can = (known[one.reward] for one in offered if _lacks_nothing(one))
+        can = (known[one.reward] for one in offered if _can_have(one, known[one.reward], member))
         return replace(
             promise,
             rewards=tuple(
                 _view(
                     one,
                     standing,
+                    reach=reach,
                     own=own[one.id],
                     full=full.get(one.id, 0),
                     stamps=stamps.get(one.stamps or ""),
@@ -108,19 +114,25 @@ def own_vouchers(reads: SpendingReads, member: Member, standing: Standing, now: 
 
 
 def affordable(
-    program: Program, member: Member, now: datetime, brought: Mapping[str, int] = NOTHING
+    program: Program, member: Member, now: datetime, brought: Mapping[str, int] = NOTHING, *, reach: int = 0
 ) -> tuple[Reward, ...]:
     """The rewards that are meant for this member, here and today, and that they have the points for, or vouchers that
     brought them, in their order.
 
-    What goods a reward is for is not looked at.
+    What goods a reward is for is not looked at. `reach` are points besides, for rewards that are given by allowance.
     """
     rewards = {reward.id: reward for reward in program.rewards}
-    offered = _offered(program, member, now, brought)
-    return tuple(rewards[one.reward] for one in offered if _lacks_nothing(one))
+    offered = _offered(program, member, now, brought, reach)
+    return tuple(rewards[one.reward] for one in offered if _can_have(one, rewards[one.reward], member))
 
 
-def _offered(program: Program, member: Member, now: datetime, brought: Mapping[str, int]) -> tuple[Offer, ...]:
+def _can_have(offer: Offer, reward: Reward, member: Member) -> bool:
+    return _lacks_nothing(offer) and (reward.offline == "allowance" or reward.points <= member.balance.spendable)
+
+
+def _offered(
+    program: Program, member: Member, now: datetime, brought: Mapping[str, int], reach: int
+) -> tuple[Offer, ...]:
     """What a member is offered who has bought nothing yet."""
     state = MemberState(
         code=member.member,
@@ -136,7 +148,7 @@ def _offered(program: Program, member: Member, now: datetime, brought: Mapping[s
     return offers(
         fold.purchase(_NOTHING_BOUGHT),
         program,
-        member.balance.spendable,
+        member.balance.spendable + reach,
         brought=brought,
         stamps=state.counters.stamps or {},
     )
@@ -199,14 +211,16 @@ def unsafe_because(standing: Standing) -> Unsafe | None:
 
 
 def _view(
-    reward: Reward, standing: Standing, *, own: int, full: int, stamps: int | None, on_receipt: int
+    reward: Reward, standing: Standing, *, reach: int, own: int, full: int, stamps: int | None, on_receipt: int
 ) -> RewardView:
     """`own` vouchers and `full` cards bring it, one of so many `stamps`; a receipt can have it `on_receipt` times."""
     return RewardView(
         reward=reward.id,
         title=reward.title or None,
         cost=reward.points,
-        times=min(standing.balance // reward.points if reward.points else max(own, full), on_receipt),
+        times=min(
+            _points_for(reward, standing, reach) // reward.points if reward.points else max(own, full), on_receipt
+        ),
         safe=standing.times(reward) > 0 if reward.points else own > 0 and reward.offline != "refuse",
         stamps=stamps,
         discount_minor=reward.discount_minor or None,
@@ -214,6 +228,10 @@ def _view(
         piece_minor=_piece_minor(reward),
         min_basket_minor=reward.min_basket_minor or None,
     )
+
+
+def _points_for(reward: Reward, standing: Standing, reach: int) -> int:
+    return standing.balance + (reach if reward.offline == "allowance" else 0)
 
 
 def _reserved(one: KeptRedemption, reward: Reward | None, *, by_pos: bool) -> ReservedView:

@@ -28,14 +28,16 @@ from agent.api import LocalApi
 from agent.booking import Rules, book, checkout_of
 from agent.centre import CentreLink
 from agent.control import Control, new_token, remove_control, write_control
-from agent.counter import Counter, recent_receipts
+from agent.counter import Counter
 from agent.desk import Desk, restored
 from agent.invitations import Invitations
 from agent.layouts import templates_of
 from agent.listening import CappedSite, runner_of
+from agent.phone_points import GrantScans, PhonePoints
 from agent.pos_token import token_in_force
 from agent.profiles import Profiles
 from agent.promises import Promises
+from agent.recent import recent_receipts
 from agent.recognition import Recognition
 from agent.relay_word import RelayWatch
 from agent.sales import Sales
@@ -172,7 +174,8 @@ class Register:
     async def run(self, ready: Callable[[Running], None], stop: asyncio.Event) -> None:
         """Runs until `stop` is set. Raises PageUnavailableError."""
         loop = asyncio.get_running_loop()
-        promises = Promises(self._store, lambda: now().wall)
+        phone = PhonePoints(self._store, self._link)
+        promises = Promises(self._store, lambda: now().wall, phone.reach)
         invitations = Invitations(self._store, self._store_name)
         self._desk = Desk(
             language=self._settings.register.language,
@@ -186,6 +189,7 @@ class Register:
             invites=lambda: invitations.are_offered,
             invitation=invitations.view,
             consents=lambda: self._consents,
+            phone=phone.view,
         )
         self._receipts_back = asyncio.Event()
         self._scans = ScanIntake(
@@ -195,6 +199,7 @@ class Register:
             guesses=lambda: self._recognition.guesses,
             book_receipt=self._book_receipt,
             enrol_by=self._scanned_enrolment().take,
+            grants=GrantScans(phone, self._desk).take,
         )
         self._matching = self._matching_of_sources()
         self._central_templates = self._templates_of_centre()
@@ -227,6 +232,7 @@ class Register:
             monotonic_s=time.monotonic,
             guesses=guesses,
             invitations=invitations,
+            phone=phone,
         )
         self._scans.hand_vouchers_to(VoucherScans(self._store, self._desk, self._sales, counter, promises.program))
         api = LocalApi(

@@ -129,6 +129,7 @@ Refused = Literal[
     "no_basket",
     "not_for_basket",
     "not_enough",
+    "by_phone",
     "not_offline",
     "register_unsure",
     "below_floor",

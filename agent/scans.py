@@ -4,8 +4,8 @@ Owns the order of steps: find the member in the local store, keep the scan, show
 about a code that nobody here knows, while the page already says so. Of a code that may as well be goods nothing is
 kept or shown unless the centre knows it as a card. A blocked card is shown and never kept. The code of a fiscal
 receipt goes to who books it (`agent.scanned_receipts`), a voucher's to who takes it (`agent.voucher_scans`). One that
-enrols goes to who does that (`agent.scanned_enrolment`), and is nowhere kept or shown. Never waits for the network
-before showing something.
+enrols goes to who does that (`agent.scanned_enrolment`), one that grants points to `agent.phone_points`; neither is
+anywhere kept or shown. Never waits for the network before showing something.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from agent.checkout import UNUSED_MEMBER_CLEARS_AFTER, MemberScan
 from agent.desk import Desk
 from drivers.scanning.driver import Keeping, ScanEvent
 from drivers.scanning.enrolment_codes import is_enrolment_code
+from drivers.scanning.grant_codes import is_grant_code
 from drivers.scanning.receipt_codes import names_receipt
 from drivers.scanning.scan import MemberCode, Scan, typed_scan
 from loyalty.instant import Instant
@@ -51,8 +52,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Lookup = Callable[[str], Awaitable[LookedUp]]
-EnrolBy = Callable[[ScanEvent], Coroutine[Any, Any, None]]
-BookReceipt = Callable[[ScanEvent], Coroutine[Any, Any, None]]
+TakeScan = Callable[[ScanEvent], Coroutine[Any, Any, None]]
 
 
 class Vouchers(Protocol):
@@ -67,8 +67,8 @@ class ScanIntake:
     """Takes the scans of all scanners of a register.
 
     `guesses` says whether a code that no rule claims may be a card's: nobody has said what the cards are.
-    `book_receipt` takes the codes of fiscal receipts, `enrol_by` those that enrol a register; without them they are
-    nobody's.
+    `book_receipt` takes the codes of fiscal receipts, `enrol_by` those that enrol a register, `grants` those that grant
+    it points; without them they are nobody's.
     """
 
     def __init__(
@@ -78,8 +78,9 @@ class ScanIntake:
         desk: Desk,
         lookup: Lookup,
         guesses: Callable[[], bool],
-        book_receipt: BookReceipt | None = None,
-        enrol_by: EnrolBy | None = None,
+        book_receipt: TakeScan | None = None,
+        enrol_by: TakeScan | None = None,
+        grants: TakeScan | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         show_within_s: float = SHOW_WITHIN_S,
     ) -> None:
@@ -89,6 +90,7 @@ class ScanIntake:
         self._guesses = guesses
         self._book_receipt = book_receipt
         self._enrol_by = enrol_by
+        self._grants = grants
         self._vouchers: Vouchers | None = None
         self._sleep = sleep
         self._show_within_s = show_within_s
@@ -106,8 +108,9 @@ class ScanIntake:
         once it is.
         """
         event = self._after_the_latest(event)
-        if is_enrolment_code(event.scan):
-            return self._spawn(self._enrol_by(event)) if self._enrol_by is not None else None
+        if (enrols := is_enrolment_code(event.scan)) or is_grant_code(event.scan):
+            by = self._enrol_by if enrols else self._grants
+            return self._spawn(by(event)) if by is not None else None
         code = event.scan.member
         log.debug(
             "scan_heard",

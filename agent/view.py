@@ -34,6 +34,13 @@ NoticeKind = Literal[
     "enrolment_code_broken",
     "enrolment_unreachable",
     "enrolment_refused",
+    "granted",
+    "grant_known",
+    "grant_broken",
+    "grant_foreign",
+    "grant_over",
+    "grant_nobody",
+    "grant_anothers",
 ]
 
 
@@ -184,12 +191,20 @@ class InvitationView(Struct, frozen=True, kw_only=True):
     path: str
 
 
+class PictureView(Struct, frozen=True, kw_only=True):
+    """A QR code as an SVG path, `size` modules wide and high."""
+
+    size: int
+    path: str
+
+
 class CustomerView(Struct, frozen=True, kw_only=True):
     """Who was scanned. `member` goes with standing `known`.
 
     `replaced_by` is there where this is an old card: how the one ends that took its place, empty where that is
     not known. `turn` names who is being served, for what is asked about them; None once the receipt was printed.
-    `invitation` goes with a code by which somebody may join, until they have.
+    `invitation` goes with a code by which somebody may join, until they have. `phone` is what a member scans to have
+    points set aside for this register, which has no network.
     """
 
     standing: Standing
@@ -198,12 +213,14 @@ class CustomerView(Struct, frozen=True, kw_only=True):
     member: MemberView | None = None
     replaced_by: str | None = None
     invitation: InvitationView | None = None
+    phone: PictureView | None = None
 
 
 class NoticeView(Struct, frozen=True, kw_only=True):
     """A scan that is nobody's, for a short while: `blocked` beside a customer who stays; `ending` is that card's.
 
-    A `voucher` was taken, or not for a `reason`, in the words of the local API; `silent` where the store failed.
+    A `voucher` was taken, or points `granted` by telephone, or not for a `reason`, in the words of the local API;
+    `silent` where the store failed.
     """
 
     kind: NoticeKind

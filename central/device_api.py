@@ -49,6 +49,7 @@ from central.journal import Journal, Revoked, enrolled
 from central.live import AwaitedHint, LiveConnection, LiveConnections, live_socket
 from central.openapi import openapi_json
 from central.pace import ALONE_ENTRIES, MAX_CREDIT, Pace
+from central.phone_grants import PHONE_PATH
 from central.routes import OPERATIONS, Operation
 from central.snapshots import Snapshots
 from sync.guesses import Guesses
@@ -336,6 +337,7 @@ class DeviceApi:
                 erasures=erasing.newest(connection),
                 code_key=cards.code_key(connection),
                 join_url=self._join_url or msgspec.UNSET,
+                phone_url=f"{self._join_url}{PHONE_PATH}" if self._join_url else msgspec.UNSET,
                 scope=scopes.scope_of(connection, device.store).name,
                 allowances=granting.number(connection, device.id),
                 release=releases.offered_to(connection, device.id, device.store) or msgspec.UNSET,

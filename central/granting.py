@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from central import allowances, devices, feed, leasing, ledger, members, spent, vouchers
@@ -29,6 +29,7 @@ from sync.wire import (
     GrantedAllowance,
     HeldAllowance,
     NotGranted,
+    Wanted,
 )
 
 # Allowances in one answer.
@@ -193,6 +194,45 @@ def silent_registers(connection: Connection) -> tuple[str, ...]:
 # ---- for who stands at a till
 
 
+class Unheard(Struct, frozen=True, kw_only=True):
+    """What a device has not heard of in an epoch: what has a number beyond `after`, or none yet, and is not `known`."""
+
+    device: str
+    epoch: str
+    after: int
+    known: frozenset[str] = frozenset()
+
+    def of(self, rows: Iterable[Row[Any]]) -> list[Row[Any]]:
+        """Those of these open allowances that are on their way to it, and not asked back."""
+        return [
+            row
+            for row in rows
+            if (row.device, row.epoch) == (self.device, self.epoch)
+            and not row.recalled
+            and (row.number is None or row.number > self.after)
+            and row.id not in self.known
+        ]
+
+
+def grant_points(
+    connection: Connection,
+    device: Device,
+    unheard: Unheard,
+    want: Wanted,
+    *,
+    allowance: str,
+    now: datetime,
+) -> None:
+    """Set aside the points that are wanted, in whole, for a register that is told by another way than an answer.
+
+    The caller holds the device, and nothing has the id `allowance` yet. Raises NotGrantedError; then others were asked
+    for what they hold all the same.
+    """
+    member = _whose(connection, device, want)
+    touched = _set_aside(connection, unheard, member=member, points=want.points, allowance=allowance, now=now)
+    tell_of(connection, touched, now)
+
+
 def _grant(
     connection: Connection, device: Device, request: AllowancesRequest, now: datetime, randomness: Randomness
 ) -> set[str]:
@@ -200,47 +240,58 @@ def _grant(
     want = request.want
     if want is UNSET:
         return set()
+    member = _whose(connection, device, want)
+    if want.voucher:
+        leasing.lease(connection, device, request, want, now=now, randomness=randomness)
+        return set()
+    unheard = Unheard(device=device.id, epoch=request.epoch, after=request.after)
+    given = allowances.new_id(randomness)
+    return _set_aside(connection, unheard, member=member, points=want.points, allowance=given, now=now)
+
+
+def _whose(connection: Connection, device: Device, want: Wanted) -> str:
+    """The member, where anything may be set aside for this register at all. Raises NotGrantedError."""
     if devices.is_shared(connection, device.id):
-        raise NotGrantedError("two machines use this register's identity; until that is put right it spends nothing")
+        raise NotGrantedError(
+            "two machines use this register's identity; until that is put right it spends nothing", why="till"
+        )
     silent = silent_registers(connection)
     if silent:
         raise NotGrantedError(
             f"the head office was restored from a backup and waits to hear from {named(silent)}; "
-            "connect these registers, or have those that are gone revoked"
+            "connect these registers, or have those that are gone revoked",
+            why="restored",
         )
     member = members.meant(connection, [want.member]).get(want.member)
     if member is None or members.erased_among(connection, [member]):
-        raise NotGrantedError("the head office knows no such member")
+        raise NotGrantedError("the head office knows no such member", why="nobody")
     if count_of(connection, device.id) >= MAX_HELD:
-        raise NotGrantedError("this register holds points of too many members; it has to give some back first")
-    if want.voucher:
-        leasing.lease(connection, device, request, want, now=now, randomness=randomness)
-        return set()
+        raise NotGrantedError(
+            "this register holds points of too many members; it has to give some back first", why="full"
+        )
+    return member
+
+
+def _set_aside(
+    connection: Connection, unheard: Unheard, *, member: str, points: int, allowance: str, now: datetime
+) -> set[str]:
     members.hold(connection, [member])
     every = allowances.open_of(connection, [member])
-    # What it was granted and has not heard of: its answer was lost.
-    on_its_way = sum(
-        allowances.left_of(row)
-        for row in every
-        if row.device == device.id
-        and row.epoch == request.epoch
-        and not row.recalled
-        and (row.number is None or row.number > request.after)
-    )
-    wanted = want.points - on_its_way
+    # Its answer was lost, or it was cut off since.
+    wanted = points - sum(map(allowances.left_of, unheard.of(every)))
     if wanted <= 0:
         return set()
     lots = spent.lots_free(connection, member, now)
     free = sum(part.points for part in lots)
     if free < wanted:
-        others = [row for row in every if (row.device, row.epoch) != (device.id, request.epoch)]
+        others = [row for row in every if (row.device, row.epoch) != (unheard.device, unheard.epoch)]
         raise _too_few(connection, others, free=free, wanted=wanted)
     allowances.set_aside(
         connection,
-        allowance=allowances.new_id(randomness),
+        allowance=allowance,
         member=member,
-        device=device.id,
-        epoch=request.epoch,
+        device=unheard.device,
+        epoch=unheard.epoch,
         lots=taken_of(lots, wanted),
         now=now,
     )
@@ -251,9 +302,11 @@ def _too_few(connection: Connection, others: Sequence[Row[Any]], *, free: int, w
     """Why there is not enough; where other registers hold what is missing, they are asked for it."""
     elsewhere = sum(allowances.left_of(row) for row in others)
     if free + elsewhere < wanted:
-        return NotGrantedError(f"{wanted} points are wanted, and {free + elsewhere} can be spent")
+        return NotGrantedError(f"{wanted} points are wanted, and {free + elsewhere} can be spent", why="few")
     said = asked_back(connection, others, "the rest")
-    return NotGrantedError("; ".join([f"{wanted} points are wanted, and {free} are free", *said]), "elsewhere")
+    return NotGrantedError(
+        "; ".join([f"{wanted} points are wanted, and {free} are free", *said]), "elsewhere", why="elsewhere"
+    )
 
 
 def count_of(connection: Connection, device: str) -> int:

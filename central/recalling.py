@@ -6,7 +6,7 @@ Owns those words, and what is raised where nothing is set aside. Never sets anyt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Row
@@ -18,12 +18,19 @@ from sync.wire import NotGranted
 MAX_NAMED = 5
 
 
-class NotGrantedError(Exception):
-    """Nothing is set aside. The message is for a cashier, `reason` for the register."""
+Why = Literal["other", "till", "restored", "nobody", "full", "few", "elsewhere"]
+"""Why nothing is granted, for who stands before a page: the register may spend nothing; the centre was restored and
+waits for registers; there is no such member; the register holds points of too many; there are not so many; others hold
+them, and were asked."""
 
-    def __init__(self, message: str, reason: NotGranted | UnsetType = UNSET) -> None:
+
+class NotGrantedError(Exception):
+    """Nothing is set aside. The message is for a cashier, `reason` for the register, `why` for a page."""
+
+    def __init__(self, message: str, reason: NotGranted | UnsetType = UNSET, *, why: Why = "other") -> None:
         super().__init__(message)
         self.reason = reason
+        self.why = why
 
 
 def asked_back(connection: Connection, others: Sequence[Row[Any]], what: str) -> list[str]:

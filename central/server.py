@@ -142,6 +142,7 @@ class Server:
                     sequencer=sequencer,
                     clock=self._clock,
                     randomness=self._randomness,
+                    key=self._folder.program_key(),
                 )
                 await _listen(stack, joins.application(), settings.join.listen, None)
             await asyncio.to_thread(self._folder.note_serving, devices_at, admin_at)

@@ -64,7 +64,7 @@ from sync.steps import (
 from sync.store.errors import AckRefusedError, StoreError, StoreFullError
 from sync.store.fed import parts_of
 from sync.store.purge_rows import ERASURES_THROUGH
-from sync.store.reading import CODE_KEY, EPOCH_VOID, JOIN_URL
+from sync.store.reading import CODE_KEY, EPOCH_VOID, JOIN_URL, PHONE_URL
 from sync.store.rows import EpochState
 from sync.store.store import AT_ONCE, Store
 from sync.store.writing import Writing
@@ -483,15 +483,19 @@ class SyncLoop:
             self._session.ack_refused(_now(), self._chance())
 
     async def _keep_joining(self, answer: HeartbeatResponse) -> None:
-        """The key of codes, which a centre tells once it has one, and the page on which people join with one."""
-        key, url = answer.code_key or self._store.code_key(), answer.join_url or ""
-        if (key, url) == (self._store.code_key(), self._store.join_url()):
+        """The key of codes, which a centre tells once it has one, and the pages on which people join with one, and
+        have points granted.
+        """
+        store, key = self._store, answer.code_key or self._store.code_key()
+        pages = {JOIN_URL: answer.join_url or "", PHONE_URL: answer.phone_url or ""}
+        if (key, *pages.values()) == (store.code_key(), store.join_url(), store.phone_url()):
             return
 
         def keep(writing: Writing) -> None:
             if key is not None:
                 writing.set_meta(CODE_KEY, key)
-            writing.set_meta(JOIN_URL, url)
+            for name, url in pages.items():
+                writing.set_meta(name, url)
 
         await self._store.write(keep, drains=True)
 

@@ -337,10 +337,12 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
 
     `schedule` are the programs that a register should hold, in order of time: receipts go by their own. `erasures` is
     the number of the newest one, `code_key` makes codes of telephone numbers and addresses (`loyalty.addresses`).
-    `join_url` is where people join by telephone with a code (`loyalty.join_codes`); absent where they cannot. `scope`
-    is what the register should hold members of, as a snapshot names it. `allowances` grows when one is granted to it
-    or asked back. `release` is the version that the register should run, as far as it can prove it; absent where it is
-    on its own. `log_s` is for how many seconds its log should say everything; absent where it need not.
+    `join_url` is where people join by telephone with a code (`loyalty.join_codes`); absent where they cannot.
+    `phone_url`, with the code of an ask appended, is where they have points granted to a register without a network
+    (`sync.phone_codes`). `scope` is what the register should hold members of, as a snapshot names it. `allowances`
+    grows when one is granted to it or asked back. `release` is the version that the register should run, as far as it
+    can prove it; absent where it is on its own. `log_s` is for how many seconds its log should say everything; absent
+    where it need not.
     `acked_through` is the mark of the `epoch` that the register named; None where that has ended. `store` and
     `register` are where it stands, which may be elsewhere than it was enrolled.
     """
@@ -355,6 +357,7 @@ class HeartbeatResponse(Struct, frozen=True, kw_only=True):
     erasures: int | UnsetType = UNSET
     code_key: HexDigest | UnsetType = UNSET
     join_url: str | UnsetType = UNSET
+    phone_url: str | UnsetType = UNSET
     scope: str | UnsetType = UNSET
     allowances: int | UnsetType = UNSET
     release: str | UnsetType = UNSET

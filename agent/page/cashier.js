@@ -64,7 +64,7 @@ export const cardName = (ending) => ended("card", ending);
 const placeOf = ({ store, register }) => (store && register ? say("place", { store, register }) : say("place_unknown"));
 export const totalOf = ({ total_minor, digits, currency }) => words.money(total_minor, digits, currency);
 
-const GOOD_NEWS = ["voucher", "enrolling", "enrolled"];
+const GOOD_NEWS = ["voucher", "granted", "enrolling", "enrolled"];
 
 function showNotice(notice) {
   const kind = notice?.reason ?? notice?.kind ?? "";
@@ -255,7 +255,7 @@ const later = async (name, given) => (await fetchPanels() ? panels[name](given) 
 
 function showPanel(state) {
   const { customer, recent, sale } = state;
-  const name = panel.name === "home" && customer?.invitation ? "invited" : panel.name;
+  const name = panel.name === "home" && (customer?.invitation ?? customer?.phone) ? "invited" : panel.name;
   const about = { home: customer, invited: customer, receipts: [recent, customer], why: sale }[name];
   const desk = at("desk"), made = PANELS[name];
   desk.dataset.panel = panel.name;

@@ -15,15 +15,16 @@ async function show() {
   document.documentElement.lang = words.locale;
   if (state === null) return;
   // Of a register that is silent nobody knows whose turn it is: the last customer's name is not the next one's to see.
-  const { member, standing, sale, invitation, turn } = link.live ? state : {};
+  const { member, standing, sale, invitation, phone, turn } = link.live ? state : {};
   document.body.dataset.phase = standing ?? "idle";
   document.body.dataset.live = link.live;
   write("tier", member?.tier ?? "");
   write("name", member ? member.name ?? say("screen_member") : say("screen_idle"));
-  write("message", member || !link.live ? "" : say(invitation ? "screen_invited" : `screen_${standing ?? "scan"}`));
-  fill(at("invitation"), [words.locale, invitation ?? null], () => (invitation ? [
+  const message = phone ? "phone" : member || !link.live ? "" : invitation ? "invited" : standing ?? "scan";
+  write("message", message && say(`screen_${message}`));
+  fill(at("invitation"), [words.locale, invitation ?? phone ?? null], () => (invitation ? [
     qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, make("strong", {}, invitation.code)),
-  ] : []));
+  ] : phone ? [qrCode(phone, say("screen_phone"))] : []));
   showPoints(member, words, `${member?.name} ${turn ?? [sale?.kind, sale?.points]}`);
   showSale(sale, words);
 }

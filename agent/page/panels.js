@@ -52,7 +52,7 @@ function tooSoon() {
 // and closes what its first key has opened; so does all that a panel has no use for.
 export function pressed(name) {
   const isHome = panel.name === "home";
-  if (name === "Escape") return home();
+  if (name === "Escape") return isHome && link.state?.customer?.phone ? endByPhone() : home();
   if (name === "Enter") return !isHome && (press("#desk .main") || home()); // nothing is begun by it alone
   const isMeant = (!isHurried() || name === "0") && (chosen.keys === "on" || name.length > 1);
   const place = (root, key = name) => `${root} [aria-keyshortcuts="${CSS.escape(key)}"]`;
@@ -88,7 +88,9 @@ function timesChoice(most, times) {
     Array.from({ length: most }, (_, place) => one(place + 1)));
 }
 
-const reserve = (reward, times) => act("POST", "/v1/customer/rewards", { turn: turnOf(), reward, times });
+async function reserve(reward, times) {
+  if (await act("POST", "/v1/customer/rewards", { turn: turnOf(), reward, times }, null, "by_phone")) home(); // it is shown there
+}
 
 function removePanel({ customer }) {
   return confirmPanel(say("remove"), nameOf(customer), say("remove_text"), say("remove"), remove);
@@ -170,8 +172,9 @@ function newcomerPanel() {
   return [heading(say("join_key")), make("p", {}, say("refused_no_join_page")), backButton()];
 }
 
-// The sale may be over: who joins afterwards gets its points, too.
-function invitedPanel({ customer: { invitation, turn } }) {
+// The sale may be over: who joins afterwards gets its points, too. Or a member whose points lie elsewhere asks for them.
+function invitedPanel({ customer: { invitation, phone, turn } }) {
+  if (phone) return [qrCode(phone, say("phone_picture")), make("p", {}, say("phone_text")), button("Escape", say("back"), endByPhone)];
   const parts = [qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, " ", make("strong", {}, invitation.code))];
   return turn == null ? parts : [...parts, button("N", say("join_here"), () => open("join"), { class: "wide" })];
 }
@@ -233,6 +236,10 @@ export async function scanned(texts) {
 
 export const invite = () => act("POST", "/v1/customer/invitation", null);
 export const remove = () => act("DELETE", "/v1/customer", { turn: shownTurn() }, () => say("removed"));
+function endByPhone() {
+  act("DELETE", "/v1/customer/phone", { turn: turnOf() });
+  return true;
+}
 const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
 
 function find(event) {

@@ -1,4 +1,4 @@
-"""The join page's listener: one page with one form, for anybody who can reach it.
+"""The join page's listener: one page with one form, for anybody who can reach it, and the page for points beside it.
 
 Owns its routes, the checks before them and the headers after them. Plain HTTP behind the house's own proxy, which has
 the public certificate. What is asked is small, its size, pace and number are limited, and nothing personal is in an
@@ -28,26 +28,22 @@ from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import JoinSettings
 from central.invited import CodeUsedError, NotOurCodeError, Told
+from central.join_page.asked import AtOnce, RefusedError, body_of
 from central.join_page.form import Form, asked_in, form_from
+from central.join_page.points import ROUTE, PointsPage, Shown
 from central.join_page.visitors import Visitors, visitor_of
 from central.join_page.words import LANGUAGES, language_of, words_of
 from loyalty.consent_texts import AskedText
 from loyalty.made_codes import shown_code
+from sync.phone_codes import Signer
 from sync.qr import qr_path
 
 _log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# The form has nine short fields.
-MAX_BODY_BYTES: Final = 4 * 1024
-# A telephone on a bad line sends it in less.
-BODY_WITHIN_S: Final = 10.0
-# Joins that are under way at once: registers need the same database.
-MAX_JOINING: Final = 8
 _FOLDER = Path(__file__).parent
 _FILES: Final = {"style.css": "text/css", "join.js": "text/javascript"}
-_FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -64,16 +60,6 @@ _HEADERS: Final = {
 }
 
 
-class _RefusedError(Exception):
-    """A request that does nothing; `problem` names the text that says why."""
-
-    def __init__(self, status: HTTPStatus, problem: str, *, wait_s: int = 0) -> None:
-        super().__init__(problem)
-        self.status = status
-        self.problem = problem
-        self.headers = {"Retry-After": str(wait_s)} if wait_s else {}
-
-
 class JoinPage:
     """The page, and what its form does."""
 
@@ -86,8 +72,10 @@ class JoinPage:
         sequencer: Sequencer,
         clock: Clock,
         randomness: Randomness,
+        key: Signer,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`key` signs what registers are granted by telephone."""
         self._settings = settings
         self._brand = brand
         self._database = database
@@ -97,7 +85,7 @@ class JoinPage:
         self._host = urlsplit(settings.url).netloc
         self._origin = settings.url.removesuffix("/")
         self._visitors = Visitors(monotonic_s)
-        self._joining = 0
+        self._at_once = AtOnce()
         self._files = {name: (_FOLDER / name).read_bytes() for name in _FILES}
         environment = Environment(
             loader=PackageLoader("central.join_page", "."),
@@ -108,11 +96,23 @@ class JoinPage:
         )
         environment.globals.update(brand=brand, languages=LANGUAGES, privacy=settings.privacy or "")
         self._template = environment.get_template("page.html")
+        self._points_template = environment.get_template("points.html")
+        self._points = PointsPage(
+            database=database,
+            sequencer=sequencer,
+            clock=clock,
+            key=key,
+            visitors=self._visitors,
+            at_once=self._at_once,
+            show=self._shown_points,
+        )
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/", self._page, allow_head=False)
         app.router.add_post("/", self._join)
+        app.router.add_get(ROUTE, self._points.look, allow_head=False)
+        app.router.add_post(ROUTE, self._points.grant)
         for name in _FILES:
             app.router.add_get(f"/{name}", self._file, allow_head=False)
         return app
@@ -124,7 +124,7 @@ class JoinPage:
         try:
             self._check_origin(request)
             response = await handler(request)
-        except _RefusedError as error:
+        except RefusedError as error:
             response = self._shown(request, error.status, problem=error.problem)
             response.headers.update(error.headers)
         except web.HTTPException as error:
@@ -143,9 +143,9 @@ class JoinPage:
     def _check_origin(self, request: web.Request) -> None:
         """The page under its own name, and its form from nowhere else."""
         if request.headers.getall("Host", []) != [self._host]:
-            raise _RefusedError(HTTPStatus.MISDIRECTED_REQUEST, "problem_missing")
+            raise RefusedError(HTTPStatus.MISDIRECTED_REQUEST, "problem_missing")
         if request.method == "POST" and request.headers.getall("Origin", []) not in ([], [self._origin]):
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "problem_form")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "problem_form")
 
     # ---- what can be asked
 
@@ -163,10 +163,10 @@ class JoinPage:
             visitor_of(request.remote or "", request.headers.getall("X-Forwarded-For", []))
         )
         if wait_s := guesses.wait_s():
-            raise _RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "problem_often", wait_s=wait_s)
-        written = form_from(await _body(request))
+            raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "problem_often", wait_s=wait_s)
+        written = form_from(await body_of(request))
         if written is None:
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, "problem_form")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "problem_form")
         form, chosen = written
         language = self._language(request, chosen)
         asked = await self._asked(language)
@@ -194,16 +194,11 @@ class JoinPage:
 
     async def _take(self, told: Told) -> str:
         """Lets them join; the code that stands for their card from now on."""
-        if self._joining >= MAX_JOINING:
-            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "problem_busy", wait_s=1)
-        self._joining += 1
-        try:
+        with self._at_once.one_more():
             now = self._clock()
             joined = await self._database.write(
                 lambda connection: invited.join(connection, told, now, self._randomness)
             )
-        finally:
-            self._joining -= 1
         await self._sequencer.place()
         return joined.wallet
 
@@ -228,6 +223,7 @@ class JoinPage:
         text = self._template.render(
             words=words_of(language),
             language=language,
+            path=request.path if "code" in request.match_info else "/",
             form=form,
             asked=asked,
             texts=_versions(asked or {}),
@@ -238,6 +234,13 @@ class JoinPage:
         )
         return web.Response(text=text, content_type="text/html", status=status)
 
+    def _shown_points(self, request: web.Request, status: HTTPStatus, shown: Shown, chosen: str) -> web.Response:
+        language = self._language(request, chosen)
+        text = self._points_template.render(
+            words=words_of(language), language=language, path=request.path, asked=shown, problem=shown.problem
+        )
+        return web.Response(text=text, content_type="text/html", status=status)
+
 
 def _versions(asked: Mapping[str, AskedText]) -> str:
     """What the form says it was asked by."""
@@ -245,20 +248,3 @@ def _versions(asked: Mapping[str, AskedText]) -> str:
 
 
 _WRONG: Final = HTTPStatus.UNPROCESSABLE_ENTITY
-
-
-async def _body(request: web.Request) -> bytes:
-    """All of a form, where it is one and is not too large or too slow."""
-    refused = _RefusedError(HTTPStatus.BAD_REQUEST, "problem_form")
-    if request.content_type != _FORM_TYPE or (request.content_length or 0) > MAX_BODY_BYTES:
-        raise refused
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_WITHIN_S):
-            async for part in request.content.iter_any():
-                body += part
-                if len(body) > MAX_BODY_BYTES:
-                    raise refused
-    except TimeoutError:
-        raise refused from None
-    return bytes(body)

@@ -19,7 +19,7 @@ from drivers.relay.announce import Announcer
 from drivers.relay.arguments import ToPos
 from drivers.relay.scanner_passage import Verdict
 from drivers.relay.status import ScannerFigures, StatusFile
-from drivers.scanning.enrolment_codes import is_enrolment_code
+from drivers.scanning.own_codes import is_own_code
 from drivers.scanning.receipt_codes import names_receipt
 from drivers.scanning.scan import Scan, parse_scan
 from loyalty.identification import IdentificationRule
@@ -67,11 +67,11 @@ class RulesInForce:
 
         One that a rule would claim but for its check digit is kept, for the page to ask for another scan, and the
         POS has it too; so is the code of a fiscal receipt. Payment cards and goods are never kept. A code that enrols a
-        register is the agent's alone, whatever the rules.
+        register, or grants it points, is the agent's alone, whatever the rules.
         """
         now = self._in_force
         scan = parse_scan(code, now.rules)
-        if is_enrolment_code(scan):
+        if is_own_code(scan):
             return Verdict(keep=_kept(code, scan), withhold=True)
         if "payment_card" in scan.problems:
             return Verdict()

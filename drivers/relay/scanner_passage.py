@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from drivers.relay.clock import Moment
-from drivers.scanning.enrolment_codes import MAX_BEGINNING, may_become_one
 from drivers.scanning.framing import IDLE_MS, MAX_FRAME_BYTES
+from drivers.scanning.own_codes import MAX_BEGINNING, may_become_one
 
 # A code whose suffix does not come goes to the POS after this silence. The POS may wait 20 ms for a code, and
 # timers and threads need some of that. At 9600 baud there is 1 ms between two bytes of a code.
@@ -75,7 +75,7 @@ class ScannerPassage:
 
     `suffix` None ends a code at CR, LF or TAB, alone or together; empty means that the scanner sends none and
     that silence ends a code. `prefix` must lead a code for it to be judged. While `may_withhold` says no, nothing
-    is held, not even for a moment, but what begins like the code that enrols a register.
+    is held, not even for a moment, but what begins like a code that is the register's own.
     """
 
     def __init__(
@@ -127,11 +127,11 @@ class ScannerPassage:
         if len(self._code) > self._limit and not self._overlong:
             self._overlong = True
             self.unjudged["too_long"] += 1
-        if self._overlong or self._gone or not (self._may_withhold() or self._may_enrol()):
+        if self._overlong or self._gone or not (self._may_withhold() or self._may_be_own()):
             self._let_go(steps)
         return steps
 
-    def _may_enrol(self) -> bool:
+    def _may_be_own(self) -> bool:
         begun = bytes(self._code[self._code_start() :][: len(self._prefix) + MAX_BEGINNING])
         if len(begun) <= len(self._prefix):
             return bool(begun) and self._prefix.startswith(begun)

@@ -80,6 +80,8 @@ DRAWN, BY_BALANCE = 1, 2
 CODE_KEY = "code-key"
 # Where people join by telephone, as the centre said last; empty where they cannot.
 JOIN_URL = "join-url"
+# Where a code has to be appended for points to be asked for by telephone; empty where they cannot.
+PHONE_URL = "phone-url"
 
 _member = msgspec.json.Decoder(Member)
 _edit = msgspec.json.Decoder(Edit)
@@ -186,6 +188,10 @@ class Reading:
         """Where people join by telephone; empty where they cannot."""
         return self.meta(JOIN_URL) or ""
 
+    def phone_url(self) -> str:
+        """Where points are asked for by telephone, once a code is appended; empty where they cannot."""
+        return self.meta(PHONE_URL) or ""
+
     def hidden(self, kind: MemberKind, code: str) -> str:
         """A code as it is kept: of a telephone number or address, one that is made of it under the centre's key.
 
@@ -254,6 +260,13 @@ class Reading:
             as_of=as_of,
             balance=self._with_claims(member.balance, claims, held) if claims or held else member.balance,
         )
+
+    def points_elsewhere(self, member: Member) -> int:
+        """Of a member's points what other registers hold, at most: the centre alone knows."""
+        spent = self._row(
+            "SELECT coalesce(sum(points), 0) FROM claims WHERE member = ? AND spent <> 0", (member.member,)
+        )
+        return max(0, member.balance.confirmed + int(spent[0]) - member.balance.spendable)
 
     def _points_held(self, member: str) -> int:
         """What is left of the member's allowances here, which the row tells as set aside."""

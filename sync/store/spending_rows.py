@@ -22,6 +22,7 @@ from loyalty.member import Member
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.rewards import LineDiscount
 from sync.records import AllowanceReturnBody, EntryKind, RedeemBody, wall_text
+from sync.store.asked_rows import AskedRows
 from sync.store.packing import Packer, unpacked
 from sync.store.reading import BY_BALANCE, DRAWN, EPOCH_VOID, Reading, moment
 from sync.store.rows import (
@@ -162,7 +163,7 @@ class SpendingReads(Reading):
         return self.meta(SPENDING_DOUBTED)
 
 
-class SpendingRows(SpendingReads):
+class SpendingRows(SpendingReads, AskedRows):
     """The part of `Writing` that spends."""
 
     _packer: Packer
@@ -241,11 +242,13 @@ class SpendingRows(SpendingReads):
                 self._count()
 
     def _forget_spent(self) -> None:
-        self._execute(
-            f"DELETE FROM allowances WHERE NOT ({_OPEN}) AND number <= "  # noqa: S608 - ours
-            f"(SELECT number FROM allowances WHERE NOT ({_OPEN}) ORDER BY number DESC LIMIT 1 OFFSET ?)",
+        last = self._row(
+            f"SELECT number FROM allowances WHERE NOT ({_OPEN}) ORDER BY number DESC LIMIT 1 OFFSET ?",  # noqa: S608 - ours
             (MAX_SPENT_ALLOWANCES,),
         )
+        if last is not None:
+            self._execute(f"DELETE FROM allowances WHERE NOT ({_OPEN}) AND number <= ?", (last[0],))  # noqa: S608 - ours
+            self.forget_asks()
 
     def leave_epoch(self) -> None:
         """Another epoch was opened: what the database forgot belongs to one whose allowances nobody uses any more.
@@ -257,6 +260,7 @@ class SpendingRows(SpendingReads):
             "DELETE FROM allowances WHERE epoch NOT IN (SELECT value FROM json_each(?))", (_encode(epochs).decode(),)
         )
         self._execute("DELETE FROM meta WHERE name = ?", (SPENDING_DOUBTED,))
+        self.forget_asks()
         # An older copy would be in the epoch before.
         self._count()
 
@@ -267,6 +271,10 @@ class SpendingRows(SpendingReads):
         live = self._live_epoch()
         if live is not None:
             self.set_meta(EPOCH_VOID, live[0])
+
+    def _taken(self, member: str) -> None:
+        self._touched.add(member)
+        self._count()
 
     def _count(self) -> None:
         self.set_meta(SPENDING_COUNT, str(int(self.meta(SPENDING_COUNT) or 0) + 1))
@@ -417,6 +425,7 @@ class SpendingRows(SpendingReads):
         for one in self.reserved_redemptions():
             if one.member in members and one.voucher is not None:
                 self.release(one)  # the voucher may be for whoever shows it
+        self.forget_asks()
         for member in members:
             self._execute("DELETE FROM allowances WHERE member = ?", (member,))
             self._execute("DELETE FROM redemptions WHERE member = ?", (member,))

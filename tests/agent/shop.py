@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from agent.booking import Rules, book
 from agent.bookkeeping import Bookkeeper, Take
 from agent.desk import Settlement
@@ -20,6 +22,7 @@ from loyalty.identification import IdentificationRule
 from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
 from loyalty.program import Program, program_from_json, program_hash, program_json
+from sync.enrolment import Enrolment
 from sync.keys import keeper_for
 from sync.records import ReceiptBody
 from sync.store.reading import MAX_LISTED
@@ -90,6 +93,19 @@ class Alone:
 
     async def want(self, wanted: Wanted) -> NothingGranted | None:
         return None
+
+
+class Tie:
+    """What a register without a network is to its centre; to none before it has an `enrolment`."""
+
+    is_online = False
+
+    def __init__(self) -> None:
+        self.enrolment: Enrolment | None = None
+        self.key = Ed25519PrivateKey.generate()
+
+    def device_key(self) -> Ed25519PrivateKey:
+        return self.key
 
 
 class Shop:

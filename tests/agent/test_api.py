@@ -38,6 +38,7 @@ from agent.invitations import Invitations
 from agent.openapi import Route
 from agent.pace import ACTS_AT_ONCE, ACTS_PER_S, LOOKS_AT_ONCE, LOOKS_PER_S
 from agent.page_routes import FOLDER
+from agent.phone_points import PhonePoints
 from agent.profiles import Profiles
 from agent.sales import Sales
 from agent.scans import ScanIntake
@@ -56,7 +57,7 @@ from sync.store.reading import MAX_LISTED
 from sync.store.rows import DiskFull
 from sync.store.store import Store
 from sync.store.writing import Writing
-from tests.agent.shop import BOOT, Alone, Shop, at, never, receipt
+from tests.agent.shop import BOOT, Alone, Shop, Tie, at, never, receipt
 from tests.browser.till import free_port
 
 TOKEN = "control-token"
@@ -172,6 +173,7 @@ class Served:
                 monotonic_s=lambda: 0.0,
                 guesses=self.guesses,
                 invitations=Invitations(shop.store, lambda: "12"),
+                phone=PhonePoints(shop.store, Tie()),
             ),
             monotonic_s=lambda: self.monotonic_s,
         )

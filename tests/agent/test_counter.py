@@ -14,16 +14,18 @@ from msgspec.structs import replace
 
 from agent.booking import book
 from agent.checkout import Checkout
-from agent.counter import INVITES_AT_ONCE, MAX_RECENT, Counter, recent_receipts
+from agent.counter import INVITES_AT_ONCE, Counter
 from agent.counter_shapes import MAX_SCAN_CHARS, CodeTyped, ForTurn, JoinHere, RewardWanted, ScansGiven, Shown
 from agent.customer_screen import CustomerScreen
 from agent.desk import Desk
 from agent.inspection import NotFoundError
 from agent.invitations import Invitations
 from agent.pace import TooOftenError
+from agent.phone_points import GrantScans, PhonePoints
 from agent.problem import MalformedBodyError
 from agent.profiles import GivenConsent, Profiles
 from agent.promises import Promises
+from agent.recent import MAX_RECENT, recent_receipts
 from agent.sale_shapes import BasketGiven, MemberGiven, RedemptionGiven, SaleRefusedError
 from agent.sales import Sales
 from agent.scans import ScanIntake
@@ -49,7 +51,7 @@ from sync.store.spending_rows import MAX_OPEN_SALES
 from sync.store.witness import witness_of
 from sync.store.writing import Writing
 from sync.wire import UNANSWERED, NothingGranted
-from tests.agent.shop import ANA, BOOT, BORA, Shop, at, never
+from tests.agent.shop import ANA, BOOT, BORA, Shop, Tie, at, never
 from tests.agent.test_sales import EPOCH, KEY, Centre, grant
 from tests.sync.store.spending import open_epoch
 
@@ -80,7 +82,9 @@ class Till:
         self.looked_up: list[str] = []
         self.centre = Centre(shop)
         self._number = 0
-        promises = Promises(shop.store, lambda: self.now().wall)
+        self.tie = Tie()
+        self.phone = PhonePoints(shop.store, self.tie)
+        promises = Promises(shop.store, lambda: self.now().wall, self.phone.reach)
         self.invitations = Invitations(shop.store, lambda: "12")
         self.desk = Desk(
             language="en",
@@ -93,8 +97,12 @@ class Till:
             recent=lambda: recent_receipts(shop.store, self.now()),
             invites=lambda: self.invitations.are_offered,
             invitation=self.invitations.view,
+            phone=self.phone.view,
         )
-        self.scans = ScanIntake(store=shop.store, desk=self.desk, lookup=self._lookup, guesses=lambda: True)
+        grants = GrantScans(self.phone, self.desk).take
+        self.scans = ScanIntake(
+            store=shop.store, desk=self.desk, lookup=self._lookup, guesses=lambda: True, grants=grants
+        )
         self.counter = Counter(
             shop.store,
             self.desk,
@@ -107,6 +115,7 @@ class Till:
             monotonic_s=lambda: self.seconds,
             guesses=Guesses(lambda: self.seconds),
             invitations=self.invitations,
+            phone=self.phone,
         )
         self.sales = Sales(
             shop.store,

@@ -16,6 +16,7 @@ from agent.view import (
     NearestView,
     NoticeView,
     PageState,
+    PictureView,
     PlaceView,
     ProblemView,
     RecentView,
@@ -24,6 +25,7 @@ from agent.view import (
     SaleView,
 )
 from loyalty.member import ContextLine, Progress
+from sync.qr import qr_path
 
 # When all of it is shown; the stage's clock stands still there.
 NOW: Final = datetime(2026, 11, 22, 9, 46, tzinfo=UTC)
@@ -169,6 +171,9 @@ INVITED: Final = CustomerView(
     turn=8,
     invitation=drawn("https://join.shop.example/", "J222222222222222RNW44NLX"),
 )
+_PICTURE = qr_path("https://join.shop.example/p/" + "TS2" * 106)
+# A member asks by telephone for points that lie elsewhere.
+ASKING: Final = replace(KNOWN, phone=PictureView(size=_PICTURE.size, path=_PICTURE.path))
 AFTER: Final = replace(KNOWN, turn=None, member=replace(ANA, pending=330, confirmed=2576, spendable=2576))
 HELD: Final = replace(SALE, outcome="held", points=0, pending=0, gives=())
 
@@ -232,6 +237,8 @@ STATES: Final[dict[str, PageState]] = {
     "idle, invites": replace(IDLE, invites=True),
     "invited": replace(IDLE, customer=INVITED, invites=True),
     "invited, at the sale": replace(IDLE, customer=replace(INVITED, turn=None), sale=HELD, invites=True),
+    "by telephone": replace(IDLE, customer=ASKING),
+    "points brought": replace(IDLE, customer=KNOWN, notice=NoticeView(kind="granted")),
     "blocked": replace(IDLE, customer=CustomerView(standing="blocked", ending="0055")),
     "blocked, short": replace(IDLE, customer=CustomerView(standing="blocked", ending="")),
     "blocked beside": replace(IDLE, customer=KNOWN, notice=NoticeView(kind="blocked", ending="0055")),

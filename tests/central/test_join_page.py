@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from central import cards, configs, erasing, feed, operations, profiles, scopes
 from central.db import tables
 from central.folder import Address, DataFolder, JoinSettings
-from central.join_page.routes import MAX_BODY_BYTES, MAX_JOINING
+from central.join_page.asked import MAX_BODY_BYTES, MAX_JOINING
 from central.scopes import ALL_STORES, DEFAULT
 from loyalty.consent_texts import ConsentTexts
 from loyalty.identification import normal_code

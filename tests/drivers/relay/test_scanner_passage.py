@@ -318,27 +318,30 @@ def test_codes_are_judged_by_the_rules_of_that_moment() -> None:
     assert (passed(before), withheld(after)) == (MEMBER + b"\r", MEMBER + b"\r")
 
 
-ENROLMENT = b"tillside-enrol:eyJ1cmwiOiJodHRwczovL2NlbnRyZSJ9"
+ENROLMENT, GRANT = b"tillside-enrol:eyJ1cmwiOiJodHRwczovL2NlbnRyZSJ9", b"TILLSIDE-GRANT:G6VBF6AP4BK3"
 
 
+@pytest.mark.parametrize("own", [ENROLMENT, GRANT])
 @pytest.mark.parametrize("aim", [b"", b"]Q1"])
 @pytest.mark.parametrize("prefix", [b"", b"#+"])
-def test_a_code_that_enrols_is_held_byte_by_byte_where_nothing_else_is(aim: bytes, prefix: bytes) -> None:
+def test_a_code_of_the_registers_own_is_held_byte_by_byte_where_nothing_else_is(
+    own: bytes, aim: bytes, prefix: bytes
+) -> None:
     passage = ScannerPassage(
-        judge=lambda code: Verdict(keep=code, withhold=b"tillside-enrol:" in code),
+        judge=lambda code: Verdict(keep=code, withhold=own in code),
         may_withhold=lambda: False,
         prefix=prefix,
     )
-    code = prefix + aim + ENROLMENT + b"\r"
+    code = prefix + aim + own + b"\r"
 
     steps = [step for ms, byte in enumerate(code) for step in passage.feed(bytes([byte]), moment(ms))]
 
     assert passed(steps) == b""
     assert withheld(steps) == code
-    assert heard(steps) == [aim + ENROLMENT]
+    assert heard(steps) == [aim + own]
 
 
-@pytest.mark.parametrize("code", [b"7", b"ti7", b"]Q0tillside.example", b"]C1x", b"tillside-enrol7"])
+@pytest.mark.parametrize("code", [b"7", b"ti7", b"]Q0tillside.example", b"]C1x", b"tillside-enrol7", b"TS1001"])
 def test_what_only_began_like_one_goes_at_the_byte_that_tells(code: bytes) -> None:
     passage = scanner(withholds=False)
 

@@ -449,11 +449,11 @@ async def test_no_payment_card_is_kept_however_it_is_read_and_the_pos_gets_each(
     assert [card for card in cards if card.encode() in content] == []
 
 
+@pytest.mark.parametrize("code", [b"tillside-enrol:eyJ1cmwiOiJodHRwczovL2NlbnRyZSJ9", b"TILLSIDE-GRANT:G6VBF6AP4BK3"])
 @pytest.mark.parametrize("to_pos", ["all", "others"])
-async def test_a_code_that_enrols_reaches_the_agent_and_no_pos_whatever_the_rules(
-    tmp_path: Path, to_pos: ToPos
+async def test_a_code_of_the_registers_own_reaches_the_agent_and_no_pos_whatever_the_rules(
+    tmp_path: Path, to_pos: ToPos, code: bytes
 ) -> None:
-    code = b"tillside-enrol:eyJ1cmwiOiJodHRwczovL2NlbnRyZSJ9"
     async with counter(tmp_path, to_pos=to_pos, rules=[]) as shop:
         await shop.scanner.write(code + b"\r")
         await shop.scanner.write(GOODS)

@@ -1,0 +1,123 @@
+"""The page by which a member's telephone brings points to a register that has no network.
+
+Owns what is shown of an ask and of what came of it. Its checks, headers and limits are those of the join page, which
+it stands beside. Looking grants nothing, so that what fetches an address in advance does nothing by it. The address
+holds nothing that anybody but this centre can read. Never says whether points may be spent (`central.phone_grants`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from aiohttp import web
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from central import phone_grants
+from central.clock import Clock
+from central.db.database import Database
+from central.db.dialects import Way
+from central.feed import Sequencer
+from central.join_page.asked import AtOnce, RefusedError, body_of
+from central.join_page.visitors import Visitors, visitor_of
+from central.phone_grants import PHONE_PATH, Asked, NotByPhoneError
+from sync.phone_codes import MAX_CODE_CHARS, Signer, grant_code
+from sync.qr import QrPath, qr_path
+
+ROUTE: Final = f"/{PHONE_PATH}{{code:[A-Z2-7]{{1,{MAX_CODE_CHARS}}}}}"
+# Of what may be done about it in a moment, by the same key.
+_AGAIN: Final = frozenset({"elsewhere", "restored", "full"})
+_MAX_FIELDS: Final = 4
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """What the page says: `points` are asked for by `place`, or granted, as `picture` says to the register."""
+
+    points: int
+    place: str
+    problem: str = ""
+    again: bool = True
+    picture: QrPath | None = None
+
+
+Show = Callable[[web.Request, HTTPStatus, Shown, str], web.Response]
+
+
+class PointsPage:
+    """The page for what registers ask; `show` makes it, in a language."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sequencer: Sequencer,
+        clock: Clock,
+        key: Signer,
+        visitors: Visitors,
+        at_once: AtOnce,
+        show: Show,
+    ) -> None:
+        self._database = database
+        self._sequencer = sequencer
+        self._clock = clock
+        self._key = key
+        self._visitors = visitors
+        self._at_once = at_once
+        self._show = show
+
+    async def look(self, request: web.Request) -> web.StreamResponse:
+        asked = await self._asked(request)
+        return self._show(request, HTTPStatus.OK, _shown(asked), request.query.get("language", ""))
+
+    async def grant(self, request: web.Request) -> web.StreamResponse:
+        language = _language_in(await body_of(request))
+        asked = await self._asked(request)
+        code, now = request.match_info["code"], self._clock()
+        with self._at_once.one_more():
+            granted = await self._database.write(
+                lambda connection: phone_grants.grant(connection, code, now), Way.BESIDE
+            )
+        await self._sequencer.place_if_any()
+        if isinstance(granted, NotByPhoneError):
+            shown = _shown(asked, problem=f"points_{granted.why}", again=granted.why in _AGAIN)
+            return self._show(request, HTTPStatus.CONFLICT, shown, language)
+        return self._show(
+            request, HTTPStatus.OK, _shown(asked, picture=qr_path(grant_code(granted, self._key))), language
+        )
+
+    async def _asked(self, request: web.Request) -> Asked:
+        """What a code of ours asks for. Raises RefusedError; who tries codes is slowed down."""
+        guesses = self._visitors.guesses(
+            visitor_of(request.remote or "", request.headers.getall("X-Forwarded-For", []))
+        )
+        if wait_s := guesses.wait_s():
+            raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "problem_often", wait_s=wait_s)
+
+        def read(connection: Connection) -> Asked | NotByPhoneError:
+            try:
+                return phone_grants.read(connection, request.match_info["code"])
+            except NotByPhoneError as error:
+                return error
+
+        found: Any = await self._database.read(read)
+        if isinstance(found, Asked):
+            return found
+        if found.why == "code":
+            guesses.missed()
+        raise RefusedError(HTTPStatus.CONFLICT, f"points_{found.why}")
+
+
+def _shown(asked: Asked, **more: Any) -> Shown:
+    device = asked.device
+    return Shown(points=asked.ask.points, place=f"{device.store}/{device.register}", **more)
+
+
+def _language_in(body: bytes) -> str:
+    try:
+        fields = parse_qs(body.decode(), errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "problem_form") from None
+    return fields.get("language", [""])[0]
