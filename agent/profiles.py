@@ -7,6 +7,7 @@ answered, once under its Idempotency-Key. Never decides what counts: the centre 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Annotated, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from agent.problem import MalformedBodyError
 from loyalty.addresses import address_code, email_address, phone_number
 from loyalty.identification import MAX_WRITTEN_CHARS, MemberKind, is_member_code, normal_code
 from loyalty.member import Consent, Identifier, Member
+from loyalty.nul import holds_nul
 from loyalty.pan import first_pan
 from sync.records import (
     AliasBody,
@@ -144,6 +146,13 @@ class Profiles:
 
 
 def _check(request: JoinRequest | EditRequest) -> None:
+    """Whatever passes has an effect at the centre: nobody is told that it is kept, and finds it thrown out."""
+    if holds_nul(msgspec.json.encode(request)):
+        raise MalformedBodyError("A text holds a NUL, which nothing keeps: leave it out.")
+    if request.short_name and not request.short_name.strip():
+        raise MalformedBodyError("The short_name is blank: leave it out, or give a name.")
+    if isinstance(request, JoinRequest) and request.birth_date and not _is_date(request.birth_date):
+        raise MalformedBodyError("The birth_date is no day of the calendar.")
     if request.phone:
         _check_phone(request.phone)
     if isinstance(request, JoinRequest) and request.email and email_address(request.email) is None:
@@ -153,6 +162,14 @@ def _check(request: JoinRequest | EditRequest) -> None:
     for name, text in _texts(request):
         if text and first_pan(text) is not None:
             raise MalformedBodyError(f"There is a payment card's number in `{name}`, and those are kept nowhere.")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_phone(phone: str) -> None:

@@ -6,15 +6,15 @@ Looks at one entry alone, never at the database. Never says what becomes of it.
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import get_args
 
 import msgspec
 from msgspec import Struct
 
 from central import events
+from loyalty.nul import holds_nul
 from loyalty.program import MAX_NAME_CHARS
-from loyalty.receipt import MAX_FOUND_BY_CHARS, overlong
+from loyalty.receipt import MAX_ALSO, MAX_FOUND_BY_CHARS, overlong
 from loyalty.undecodable import UNDECODABLE
 from sync.records import (
     AliasBody,
@@ -33,13 +33,7 @@ from sync.records import (
     SignalBody,
 )
 
-# A NUL in a JSON text: its escape, behind any number of escaped backslashes.
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_NUL_ESCAPED = rb"\u0000"
-
 KNOWN_KINDS = frozenset(get_args(EntryKind))
-# A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
-MAX_ALSO = 16
 # Of redemptions, and of the receipts that show them: as long as a ledger entry's `receipt` may be.
 MAX_KEY_CHARS = 64
 # What registers say of points that are spent.
@@ -93,7 +87,7 @@ def opened(entry: Entry) -> Body | Fault:
     if len(entry.key) > MAX_FOUND_BY_CHARS:
         return _too_long("the entry's key")
     text = entry.json
-    if _NUL_ESCAPED in text and _NUL.search(text):
+    if holds_nul(text):
         return Fault(reason="unreadable", detail="the body holds a NUL, which not every database keeps")
     try:
         body = msgspec.json.decode(text, type=expected)

@@ -24,6 +24,8 @@ ContentHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Minor = Annotated[int, Meta(ge=-(10**14), le=10**14)]
 # Of a text that something is found by: databases keep indexes of these, whose rows have a limit.
 MAX_FOUND_BY_CHARS = 255
+# A receipt has a fiscal number, a till's number and perhaps a code beside; a hundred ids are an attack.
+MAX_ALSO = 16
 
 ReceiptKind = Literal["sale", "return", "exchange"]
 ReceiptStatus = Literal["final", "voided", "suspended", "training", "copy", "proforma", "advance"]

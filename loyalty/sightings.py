@@ -12,7 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import fields, replace
 
 from loyalty.identity import identity_keys, key_of, natural_ids, same_content
-from loyalty.receipt import Receipt
+from loyalty.receipt import MAX_ALSO, Receipt
 from loyalty.reconcile import reconciled
 
 Sighting = Literal["same", "revision", "told_before", "conflict"]
@@ -53,8 +53,7 @@ def filled(known: Receipt, seen: Receipt) -> Receipt:
         facts["taxes"] = seen.taxes
     if not known.tenders and seen.tenders:
         facts |= {name: getattr(seen, name) for name in _PAYMENT}
-    held = identity_keys(known)
-    further = tuple(natural_id for natural_id in natural_ids(seen) if key_of(natural_id) not in held)
+    further = _further(known, seen)
     if not facts and not further:
         return known
     return reconciled(replace(known, also=(*known.also, *further), **facts))
@@ -73,15 +72,20 @@ def revised(known: Receipt, seen: Receipt) -> Receipt:
 
 def corrected(known: Receipt, reading: Receipt) -> Receipt:
     """What is true once the same paper was read right: the new reading, under the key and ids of `known`."""
-    held = identity_keys(known)
-    further = tuple(natural_id for natural_id in natural_ids(reading) if key_of(natural_id) not in held)
     return replace(
         reading,
         key=known.key,
-        also=(*known.also, *further),
+        also=(*known.also, *_further(known, reading)),
         captured_at=known.captured_at,
         member=known.member or reading.member,
     )
+
+
+def _further(known: Receipt, seen: Receipt) -> tuple[str, ...]:
+    """Ids that only `seen` has, as many as there is room for: no transaction has so many names of its own."""
+    held = identity_keys(known)
+    further = tuple(natural_id for natural_id in natural_ids(seen) if key_of(natural_id) not in held)
+    return further[: max(0, MAX_ALSO - len(known.also))]
 
 
 def _adds(known: Receipt, seen: Receipt, name: str) -> bool:

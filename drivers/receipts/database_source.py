@@ -32,12 +32,12 @@ from drivers.clock import Clock
 from drivers.clock import now as system_now
 from drivers.receipts.arrivals import Arrival
 from drivers.receipts.decode import Decoded
-from drivers.receipts.pieces import DecodeProblem, Ignored
+from drivers.receipts.pieces import DecodeProblem, Ignored, unkeepable
 from drivers.receipts.port import DecodeOptions, MalformedReceiptError
 from drivers.receipts.row_mapping import RowMapping
 from drivers.receipts.row_receipts import Row, cell_text, receipts_of
 from loyalty.instant import Instant
-from loyalty.receipt import MAX_FOUND_BY_CHARS, Receipt, overlong
+from loyalty.receipt import Receipt
 from loyalty.reconcile import reconciled
 
 # A POS's database is there to sell: a query that takes longer needs an index.
@@ -259,9 +259,10 @@ def _decoded(rows: Sequence[Mapping[str, str]], mapping: RowMapping, options: De
             receipt = reconciled(replace(part, source="database"))
             try:
                 # Structs do not check themselves when made: what leaves here can be read back.
-                _RECEIPTS.decode(msgspec.json.encode(receipt))
-                if (long := overlong(receipt)) is not None:
-                    raise msgspec.ValidationError(f"`{long}` has more than {MAX_FOUND_BY_CHARS} characters")
+                as_json = msgspec.json.encode(receipt)
+                _RECEIPTS.decode(as_json)
+                if (wrong := unkeepable(receipt, as_json)) is not None:
+                    raise msgspec.ValidationError(wrong)
             except msgspec.ValidationError as error:
                 detail = f"{error}; correct the row, or the mapping"
                 problems.append(DecodeProblem(code="out_of_bounds", detail=detail, start=start, end=end))

@@ -19,7 +19,8 @@ from drivers.receipts.fiscal_codes import KnownOfReceipt
 from drivers.receipts.port import DecodeOptions, MalformedReceiptError
 from loyalty.identity import identified
 from loyalty.money import MAX_MINOR
-from loyalty.receipt import MAX_FOUND_BY_CHARS, Receipt, overlong
+from loyalty.nul import holds_nul
+from loyalty.receipt import MAX_ALSO, MAX_FOUND_BY_CHARS, Receipt, overlong
 
 _JSON: Final = msgspec.json.Encoder()
 _RECEIPTS: Final = msgspec.json.Decoder(Receipt)
@@ -62,8 +63,8 @@ def checked(
         document = _JSON.encode(receipt)
         if not (is_ours and is_within_bounds(receipt)):
             _RECEIPTS.decode(document)
-        if (long := overlong(receipt)) is not None:
-            raise MalformedReceiptError("out_of_bounds", too_long(long))
+        if (wrong := unkeepable(receipt, document)) is not None:
+            raise MalformedReceiptError("out_of_bounds", wrong)
     except MalformedReceiptError as error:
         return DecodeProblem(code=error.code, detail=str(error), start=start, end=end)
     except msgspec.ValidationError as error:
@@ -74,9 +75,13 @@ def checked(
     return receipt
 
 
-def too_long(where: str) -> str:
-    """What is wrong with a receipt that could not be found by what stands there."""
-    return f"`{where}` has more than {MAX_FOUND_BY_CHARS} characters; correct it at the sender"
+def unkeepable(receipt: Receipt, document: bytes) -> str | None:
+    """Why the centre would have none of a receipt that can be read, `document` as JSON; None where it would."""
+    if (long := overlong(receipt)) is not None:
+        return f"`{long}` has more than {MAX_FOUND_BY_CHARS} characters; correct it at the sender"
+    if len(receipt.also) > MAX_ALSO:
+        return f"`also` has more than {MAX_ALSO} ids; correct it at the sender"
+    return "a text holds a NUL; correct it at the sender" if holds_nul(document) else None
 
 
 def is_within_bounds(receipt: Receipt) -> bool:

@@ -14,6 +14,7 @@ from loyalty.account import Account
 from loyalty.identity import identified, key_of, rs_purs
 from loyalty.member import Balance
 from loyalty.receipt import (
+    MAX_ALSO,
     Discount,
     Fiscal,
     Line,
@@ -243,3 +244,11 @@ def test_a_right_reading_takes_the_place_of_a_wrong_one_under_its_key_and_ids() 
 
 
 PARKED_ID = "pos:12/3/2026-11-22/1"
+
+
+def test_a_transaction_keeps_no_more_ids_than_one_can_have() -> None:
+    ids = [f"a:{number}" for number in range(MAX_ALSO + 4)]
+    known = replace(FINAL, also=tuple(ids[:10]))
+    for told in (filled(known, replace(FINAL, also=tuple(ids[8:]))), corrected(known, replace(FINAL, also=tuple(ids)))):
+        assert told.also == tuple(ids[:MAX_ALSO])
+        assert filled(told, replace(FINAL, also=("b:1",))) is told

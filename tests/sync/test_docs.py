@@ -11,9 +11,9 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from central import routes
-from central.bodies import MAX_ALSO
 from central.routes import OPERATIONS
 from loyalty import addresses, item_map
+from loyalty.receipt import MAX_ALSO
 from sync import client, enrolling, enrolment, records, retry, session, signing, steps, wire
 from sync.records import EntryKind
 from sync.store import packing, reading, writer

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from drivers.receipts.pieces import DecodeProblem, checked, is_within_bounds
 from loyalty.money import MAX_MINOR
 from loyalty.receipt import (
+    MAX_ALSO,
     MAX_FOUND_BY_CHARS,
     Discount,
     Fiscal,
@@ -64,6 +65,19 @@ def test_what_is_found_by_too_long_a_text_is_a_problem_of_its_sender() -> None:
         said = f"`{where}` has more than 255 characters; correct it at the sender"
         assert (found.code, found.detail) == ("out_of_bounds", said)
     just = replace(SALE, number=long[1:], member=MemberReference(code=long[1:]))
+    assert checked("text", lambda: just, 3, 9) == just
+
+
+def test_what_the_centre_would_have_none_of_is_a_problem_of_its_sender() -> None:
+    for change, said in (
+        ({"also": tuple(f"x:{number}" for number in range(MAX_ALSO + 1))}, "`also` has more than 16 ids"),
+        ({"operator": "a\0b"}, "a text holds a NUL"),
+        ({"lines": (replace(LINE, description="\\\0"),)}, "a text holds a NUL"),
+    ):
+        found = checked("text", partial(replace, SALE, **change), 3, 9)
+        assert isinstance(found, DecodeProblem)
+        assert (found.code, found.detail) == ("out_of_bounds", f"{said}; correct it at the sender")
+    just = replace(SALE, also=tuple(f"x:{number}" for number in range(MAX_ALSO)), operator="\\u0000")
     assert checked("text", lambda: just, 3, 9) == just
 
 
