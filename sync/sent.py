@@ -16,7 +16,7 @@ from sync.turns import pieces
 from sync.wire import IngestRequest, IngestResponse
 
 # Entries whose acknowledgement is one transaction: a millisecond or two of the writer's time.
-ACKNOWLEDGED_AT_ONCE = 32
+ACKNOWLEDGED_AT_ONCE = 64
 
 
 class Sent(Struct, frozen=True, kw_only=True):

@@ -73,9 +73,10 @@ REFUSED_RETRY_S = 300.0
 AT_ONCE, SLOWLY = 1, 8
 # A granted credit of 0 is asked about again after this.
 NO_CREDIT_S = 5.0
-# While so much is still to be sent, what came down to its end is looked at again only after a pause, as where no live
-# connection stands: most of it are the same members again, changed by what the registers of the store catch up with,
-# and taking one in costs a register more than sending an entry.
+# While so much is still to be sent, what came down to where its end was when a look at it began is looked at again only
+# after a pause, as where no live connection stands: most of it are the same members again, changed by what the
+# registers of the store catch up with, and taking one in costs a register more than sending an entry. They may change
+# faster than a register takes them in, which then would never come to the end itself.
 BACKLOG_ENTRIES = 100
 PULL_IN_BACKLOG_S = HEARTBEAT_S
 # A network that is away comes back by itself; these want a person.
@@ -116,6 +117,7 @@ class Session:
         self._up_last = False
         self._pull_due = True
         self._goal = 0  # the furthest feed position heard of
+        self._look_through: int | None = None  # where that was when this look at the feed began
         self._snapshot_due = False
         self._snapshot: FetchChunk | None = None
         self._erasures = Lane()
@@ -374,12 +376,17 @@ class Session:
         if any(change.op == "erase" for change in answer.changes):
             self._ask_of_erasures()
         self._pull_due = answer.more
+        if self._look_through is None:
+            self._look_through = self._goal
+        seen = not answer.more or answer.next >= self._look_through
+        if seen:
+            self._look_through = None
         if answer.next == step.after and (answer.more or self._goal > answer.next):
             # News is promised and does not come: ask on, less and less.
             self._down.stop(self._backoff, now, chance)
         else:
             self._down.go_on()
-            if held.queued >= BACKLOG_ENTRIES and not answer.more:
+            if held.queued >= BACKLOG_ENTRIES and seen:
                 self._down.until = now + PULL_IN_BACKLOG_S
         return True
 

@@ -6,6 +6,7 @@ Owns pragmas and cipher settings. Never knows a table.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -92,6 +93,20 @@ def make_durable(connection: Connection, log_bytes: int = CHECKPOINT_BYTES) -> N
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_KEEP_BYTES}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {max(1, log_bytes // PAGE_BYTES)}")
+
+
+def fold_log(connection: Connection) -> bool:
+    """Folds in the log where it is half of what a commit would fold in; whether the next commit begins it anew.
+
+    Outside of a transaction. What the disk does not take of it now is folded in later, as after a commit.
+    """
+    (most,) = connection.execute("PRAGMA wal_autocheckpoint").fetchone()
+    _, written, folded = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+    if 2 * (written - folded) < most:
+        return False
+    with suppress(DatabaseError):
+        _, written, folded = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return bool(written == folded)
 
 
 def insert_rows(connection: Connection, into: str, rows: Sequence[tuple[object, ...]]) -> None:

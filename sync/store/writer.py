@@ -40,6 +40,7 @@ class Transaction(Protocol):
     def end_item(self) -> None: ...
     def undo_item(self) -> None: ...
     def commit(self) -> Committed: ...
+    def rest(self) -> None: ...
     def discard(self) -> None: ...
 
 
@@ -121,6 +122,8 @@ class GroupWriter(Generic[W]):
             batch, ending = self._gather()
             if batch:
                 self._write(batch)
+            if not self._held_over and self._waiting.empty():
+                self._rest()
         while self._held_over:
             self._write(self._held_over)
         if self._transaction is not None:
@@ -150,6 +153,14 @@ class GroupWriter(Generic[W]):
             self._abandon(batch, error)
         else:
             self._answer(outcomes, committed)
+
+    def _rest(self) -> None:
+        """Nobody waits: what is to be done now and then is done now."""
+        try:
+            if self._transaction is not None:
+                self._transaction.rest()
+        except Exception as error:  # noqa: BLE001 - whatever broke it, the next one begins on a connection that works
+            self._abandon([], error)
 
     def _run_items(self, transaction: W, batch: list[Item[W]]) -> list[Told]:
         refused = self._refusal(transaction)

@@ -34,7 +34,7 @@ from sync.store.rows import Committed, Counted, SourcePosition
 from sync.store.saved import SavedEntry
 from sync.store.source_rows import SourceRows
 from sync.store.spending_rows import SPENDING_COUNT, SpendingRows
-from sync.store.sqlite import PAGE_BYTES, DatabaseError
+from sync.store.sqlite import PAGE_BYTES, DatabaseError, fold_log
 from sync.store.witness import Witness
 from sync.wire import IngestResponse, Outcome, SignedProgram
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 _INSERT_ENTRY = "INSERT INTO entries (number, key, kind, hlc, wall, salt, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+# And leaves nothing.
+_WRITES_A_PAGE = ("INSERT INTO meta (name, value) VALUES ('', '')", "DELETE FROM meta WHERE name = ''")
 _SALT_BYTES = 16
 _ID_BYTES = 16
 
@@ -124,6 +126,16 @@ class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, SpendingRows, Pu
             self._witness.reach(int(count))
             self._counted = bool(self._witness.problem)
         return Committed(appended=self._number - self._batch_number, members=frozenset(self._touched))
+
+    def rest(self) -> None:
+        """While nobody waits: what a commit would have to do else, which is then answered that much later. It folds the
+        log in, and begins it anew, which takes a sync by itself.
+        """
+        if fold_log(self._connection):
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement in _WRITES_A_PAGE:
+                self._connection.execute(statement)
+            self._connection.execute("COMMIT")
 
     def discard(self) -> None:
         """Rolls back what is open and closes the connection, whatever state the disk left it in."""

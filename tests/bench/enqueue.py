@@ -43,13 +43,12 @@ from sync.store.packing import Packer
 from sync.store.sqlite import PAGE_BYTES
 from sync.store.store import Store
 from sync.store.writing import Writing
-from tests.bench.machine import disk_folder, measured
+from tests.bench.machine import disk_folder, measured, slow_flush
 from tests.bench.report import Report, rounded
 
 PRODUCERS = 64
 ROWS_PER_COMMIT = 64
 SLOW = "slow_flush"
-SLOW_SOURCE = Path(__file__).with_name("slow_flush.c")
 PEERS = {"persist_queue": "persistqueue", "huey": "huey", "nats_jetstream": "nats"}
 NATS_STARTS_WITHIN_S = 20.0
 
@@ -200,11 +199,9 @@ def _ratios(figures: dict[str, float]) -> dict[str, float]:
 
 def _slow_rates(folder: Path) -> dict[str, float] | None:
     """The same in a process whose every flush takes 2 ms longer; None where that cannot be made."""
-    compiler = shutil.which("cc")
-    if compiler is None or sys.platform != "linux":
+    library = slow_flush(folder)
+    if library is None:
         return None
-    library = folder / f"{SLOW}.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(SLOW_SOURCE), "-ldl"], check=True)
     told = subprocess.run(
         [sys.executable, "-m", "tests.bench.enqueue", str(folder)],
         env={**os.environ, "LD_PRELOAD": str(library)},

@@ -566,6 +566,39 @@ def test_who_catches_up_looks_seldom_at_what_comes_down() -> None:
     assert talk.take(PullChanges).after == 12, "what is behind at the feed is not made to wait"
 
 
+def test_who_catches_up_takes_down_what_was_there_and_not_what_came_meanwhile() -> None:
+    # given a feed that grows faster than it is taken in
+    talk = Talk().settled()
+    talk.hold(queued=2 * BACKLOG_ENTRIES)
+    talk.answer(acked(1, pos=12))
+    talk.hold(next_seq=2, queued=2 * BACKLOG_ENTRIES - 1)
+    assert talk.answer(changes(11, more=True))
+    talk.hold(feed=11)
+    talk.answer(acked(2, pos=20))
+    talk.hold(next_seq=3, queued=2 * BACKLOG_ENTRIES - 2)
+
+    # when a look at it came to where its end was as it began
+    assert talk.take(PullChanges).after == 11
+    assert talk.answer(changes(13, more=True))
+    talk.hold(feed=13)
+
+    # then only entries go, until the next look, which goes as far as the end is by then
+    for seq in (3, 4):
+        talk.answer(acked(seq, pos=30))
+        talk.hold(next_seq=seq + 1, queued=2 * BACKLOG_ENTRIES - seq)
+        assert isinstance(talk.next(), SendBatch)
+    talk.now += PULL_IN_BACKLOG_S
+    talk.answer(heartbeat(30))
+    talk.answer(acked(5))
+    talk.hold(next_seq=6, queued=2 * BACKLOG_ENTRIES - 5)
+    assert talk.take(PullChanges).after == 13
+    assert talk.answer(changes(29, more=True))
+    talk.hold(feed=29)
+    talk.answer(acked(6))
+    talk.hold(next_seq=7, queued=2 * BACKLOG_ENTRIES - 6)
+    assert talk.take(PullChanges).after == 29
+
+
 def test_a_hint_during_a_pull_is_not_lost() -> None:
     talk = Talk()
     talk.answer(heartbeat(10))

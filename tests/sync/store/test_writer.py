@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -11,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from sync.hlc import HybridClock
 from sync.keys import STORE_KEY, STORE_KEY_BYTES
 from sync.store.errors import StoreBusyError, StoreClosedError
 from sync.store.rows import Committed
-from sync.store.sqlite import connect
+from sync.store.schema import migrate
+from sync.store.sqlite import PAGE_BYTES, connect, make_durable
 from sync.store.store import Store
-from sync.store.writer import MAX_BATCH_ITEMS, MAX_WAITING
+from sync.store.witness import Witness
+from sync.store.writer import MAX_BATCH_ITEMS, MAX_WAITING, GroupWriter
 from sync.store.writing import Writing
-from tests.sync.store.samples import CAPTURED, capture, keeper, opened, receipt, signalling
+from tests.sync.store.samples import CAPTURED, NOON, capture, keeper, opened, receipt, signalling
 
 
 class Gate:
@@ -223,3 +227,104 @@ async def test_a_listener_hears_what_changed_before_its_writer_goes_on(store: St
     await store.write(lambda writing: capture(writing, receipt(1), "m-ana"))
 
     assert heard == [Committed(appended=1, members=frozenset({"m-ana"}))]
+
+
+class Recording:
+    """A transaction that keeps what it is driven to do."""
+
+    def __init__(self, done: list[str], *, rests: bool = True) -> None:
+        self.done = done
+        self._rests = rests
+
+    def begin(self) -> None:
+        self.done.append("begin")
+
+    def begin_item(self) -> None: ...
+    def end_item(self) -> None: ...
+    def undo_item(self) -> None: ...
+
+    def commit(self) -> Committed:
+        self.done.append("commit")
+        return Committed(appended=0, members=frozenset())
+
+    def rest(self) -> None:
+        self.done.append("rest")
+        if not self._rests:
+            raise OSError("the disk failed")
+
+    def discard(self) -> None:
+        self.done.append("discard")
+
+
+def test_the_writer_rests_when_nobody_waits() -> None:
+    # given more than one commit takes, waiting behind one
+    done: list[str] = []
+    writer = GroupWriter(Recording(done), lambda: Recording(done))
+    reached, goes_on = threading.Event(), threading.Event()
+
+    def gate(_: Recording) -> None:
+        reached.set()
+        assert goes_on.wait(10)
+
+    first = writer.submit(gate)
+    assert reached.wait(10)
+    waiting = [writer.submit(lambda _: None) for _ in range(MAX_BATCH_ITEMS + 1)]
+
+    # when all of it is written
+    goes_on.set()
+    for answer in (first, *waiting):
+        answer.result(10)
+    writer.close()
+
+    # then nobody waited for a rest
+    assert done[: done.index("rest")] == ["begin", "commit"] * 3
+    assert done[-1] == "discard"
+
+
+def test_a_rest_that_fails_is_nobodys_error_and_the_next_write_has_another_connection() -> None:
+    done: list[str] = []
+    failures: list[Exception] = []
+    writer = GroupWriter(Recording([], rests=False), lambda: Recording(done), failed=failures.append)
+
+    writer.submit(lambda _: None).result(10)
+    while not failures:
+        time.sleep(0.001)
+    writer.submit(lambda _: None).result(10)
+    writer.close()
+
+    assert done[:2] == ["begin", "commit"]
+    assert [str(error) for error in failures] == ["the disk failed"]
+
+
+def test_no_commit_has_to_fold_in_the_log_where_the_writer_may_rest(tmp_path: Path) -> None:
+    # given a log that a commit would fold in at so many pages
+    pages = 64
+    connection = connect(tmp_path / "store.db", bytes(48))
+    make_durable(connection, pages * PAGE_BYTES)
+    migrate(connection)
+    witness = Witness(tmp_path / "witness")
+    writing = Writing(connection, lambda: NOON, bytes, HybridClock("00000000", None), witness)
+
+    def log() -> int:
+        return int(connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()[1])
+
+    grown, begun_anew = [], 0
+    for number in range(100):
+        writing.begin()
+        writing.begin_item()
+        signalling(f"s-{number}")(writing)
+        writing.end_item()
+        writing.commit()
+        written = log()
+        grown.append(written)
+
+        # when it rests after each
+        writing.rest()
+        begun_anew += log() < written
+
+    # then it stays below that, is begun anew each time, and what was for that is not there
+    assert max(grown) < pages
+    assert begun_anew > 1
+    assert writing.meta("") is None
+    assert writing.last_number() == 100
+    writing.discard()
