@@ -86,7 +86,8 @@ export function listen({ scanned, pressed }) {
     const composed = event.isComposing || ctrlKey || altKey || event.metaKey;
     if (composed && (!running || /^(Control|Alt|AltGraph|Meta)$/.test(key))) return;
     const isFunction = running && /^F\d+$/.test(key); // a person's does what the browser has for it
-    if (composed || isFunction || key.length === 1) {
+    const isDead = running && key === "Dead"; // a person's waits for a letter
+    if (composed || isFunction || isDead || key.length === 1) {
       if (key === " " && !running && !isField(event.target)) return; // presses a button
       event.preventDefault();
       if (event.repeat) return;
@@ -94,7 +95,7 @@ export function listen({ scanned, pressed }) {
       const altGr = (ctrlKey && altKey) || event.getModifierState("AltGraph"); // gives a character as Shift does
       torn ||= composed && !isGs && !(altGr && key.length === 1);
       if (torn) held = [];
-      else if (isGs || !isFunction) held.push(isGs ? GS : { key, code, shiftKey, capital: event.getModifierState("CapsLock") });
+      else if (isGs || !isFunction) held.push(isGs ? GS : { key: isDead ? "" : key, code, shiftKey, capital: event.getModifierState("CapsLock") });
       last = timeStamp;
       clearTimeout(timer);
       timer = setTimeout(release, GAP_MS);

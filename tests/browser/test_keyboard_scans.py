@@ -46,6 +46,21 @@ FRENCH = """() => {
   }
 }"""
 
+# The same on a German one: `D` stands for the dead key.
+GERMAN = """(typed) => {
+  const target = document.activeElement ?? document.body;
+  const CODES = { _: ["Slash", true], D: ["Equal", false], 1: ["Digit1", false] };
+  const press = (key, code, shiftKey) => target.dispatchEvent(
+    new KeyboardEvent("keydown", { key, code, shiftKey, bubbles: true, cancelable: true }));
+  for (const key of typed) {
+    press(key === "D" ? "Dead" : key, ...(CODES[key] ?? [`Key${key.toUpperCase()}`, key !== key.toLowerCase()]));
+  }
+  press("Enter", "Enter", false);
+}"""
+# Whether the browser has an accent that nothing came before.
+ACCENT = """() => document.activeElement.dispatchEvent(
+  new KeyboardEvent("keydown", { key: "Dead", code: "Equal", bubbles: true, cancelable: true }))"""
+
 
 async def test_a_scan_is_never_typed_into_a_field_nor_taken_for_a_command(stage: Stage) -> None:
     await stage.tell(STATES["unknown"])
@@ -92,6 +107,23 @@ async def test_a_scanner_on_another_layout_is_read_by_its_keys(stage: Stage) -> 
     await stage.settle()
 
     assert stage.asked == [("POST", "/v1/scans", {"texts": ["TS&àà&", "TS1001"]})]
+
+
+async def test_a_dead_key_of_another_layout_belongs_to_its_scan(stage: Stage) -> None:
+    # given a scanner set to a US keyboard on a German system, where `=` is an accent that waits for its letter
+    await stage.tell(IDLE)
+    await stage.page.evaluate(GERMAN, "h_mDTS1")
+    await stage.settle()
+
+    assert stage.asked == [("POST", "/v1/scans", {"texts": ["h_mTS1", "h?m=TS1"]})]
+    # and in a field, where a person's is theirs
+    await stage.tell(STATES["unknown"])
+    await stage.press("n")
+    await stage.page.evaluate(GERMAN, "h_mDTS1")
+    await stage.settle()
+    assert len(stage.asked) == 2
+    await expect(stage.page.locator("#short_name")).to_have_value("")
+    assert await stage.page.evaluate(ACCENT) is True
 
 
 async def test_a_scan_with_a_separator_is_one_scan_and_never_typed(stage: Stage) -> None:
