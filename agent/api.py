@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from agent.access import Access, Pairing, View
-from agent.answers import answer_of, body_of, problem
+from agent.answers import answer_of, body_of, problem, unreadable
 from agent.counter import Counter
 from agent.counter_routes import CounterRoutes
 from agent.cross_origin import shared_with
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
 
 # A receipt of a thousand lines; everything else that is sent here is small.
 MAX_BODY_BYTES = 256 * 1024
-JSON = "application/json"
 
 # Errors whose message is for whoever asked.
 _STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
@@ -106,6 +105,7 @@ class LocalApi:
         """
         self._access = access
         self._gate = Gate(access, self._route, monotonic_s)
+        self.known = self._gate.known
         self._inspection = inspection
         self._supervisor = supervisor
         self._take_up_enrolment = take_up_enrolment
@@ -366,9 +366,8 @@ class LocalApi:
     async def _answer_whole(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Once all of the body is here: who sends it slowly takes up a connection for so long, and nothing else."""
         if request.can_read_body:
-            if self._route(request) is not None and request.content_type != JSON:
-                detail = f"Send JSON, and say so: `Content-Type: {JSON}`."
-                return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+            if self._route(request) is not None and (unread := unreadable(request)):
+                return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, unread)
             try:
                 async with asyncio.timeout(self._body_within_s):
                     await request.read()

@@ -6,9 +6,11 @@ and the caller known and allowed here. Never answers what is asked.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -42,6 +44,8 @@ class Gate:
         self._acting = Paced(ACTS_AT_ONCE, ACTS_PER_S, monotonic_s)
         self._looking = Paced(LOOKS_AT_ONCE, LOOKS_PER_S, monotonic_s)
         self._from_elsewhere = Allowed(ELSEWHERE_AT_ONCE, ELSEWHERE_PER_S, monotonic_s)
+        self.known: WeakSet[asyncio.BaseTransport] = WeakSet()
+        """Connections on which somebody asked who may."""
 
     def answer_instead(self, request: web.Request) -> web.Response | None:
         """A refusal, or what a browser asks ahead of a page's call; None for who may go on. Raises TooOftenError."""
@@ -52,6 +56,8 @@ class Gate:
         refused = self._refusal(request)
         # Whoever may read the control token may do anything here anyway; who is nobody finds only what is open.
         party = self.party(request) if refused is None else None
+        if party is not None and request.transport is not None:
+            self.known.add(request.transport)
         if party is not None and party != "control":
             (self._looking if request.method in _LOOKS else self._acting).take(self._token(request))
         return refused

@@ -251,7 +251,7 @@ class Register:
         runner = runner_of(api.application(), stop_within_s=STOP_WITHIN_S)
         await runner.setup()
         try:
-            await self._listen(runner)
+            await self._listen(runner, api)
             write_control(self._state, self._control)
             ready(
                 Running(
@@ -266,10 +266,10 @@ class Register:
             if self._to_count is not None:
                 self._to_count.cancel()
 
-    async def _listen(self, runner: web.AppRunner) -> None:
+    async def _listen(self, runner: web.AppRunner, api: LocalApi) -> None:
         page = self._settings.page
         try:
-            await CappedSite(runner, page.host, page.port).start()
+            await CappedSite(runner, page.host, page.port, known=api.known).start()
         except OSError as error:
             raise PageUnavailableError(
                 f"cannot listen on {page.host}:{page.port} ({error.strerror}): another agent may run there; stop it, "

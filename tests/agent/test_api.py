@@ -35,6 +35,7 @@ from agent.inspection import (
     StatusReport,
 )
 from agent.invitations import Invitations
+from agent.listening import runner_of
 from agent.openapi import Route
 from agent.pace import ACTS_AT_ONCE, ACTS_PER_S, LOOKS_AT_ONCE, LOOKS_PER_S
 from agent.page_routes import FOLDER
@@ -193,7 +194,7 @@ class Served:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[aiohttp.ClientSession]:
-        runner = web.AppRunner(self.api.application(), access_log=None, shutdown_timeout=1)
+        runner = runner_of(self.api.application(), stop_within_s=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port).start()
         try:
@@ -329,6 +330,19 @@ async def test_strangers_get_403_everywhere_and_change_nothing(shop: Shop) -> No
     assert served.access.redeem("token-100") is None
 
 
+async def test_only_who_is_known_keeps_a_connection_that_others_need(shop: Shop) -> None:
+    served = Served(shop)
+    async with served.running() as http:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {**served.cookie(), "Sec-Fetch-Site": "same-site"}):
+            for path in ("/openapi.json", "/v1/ping", "/nowhere"):
+                async with http.get(f"{served.url}{path}", headers=headers) as answer:
+                    assert answer.status in (200, 403)
+        assert len(served.api.known) == 0
+        async with http.get(f"{served.url}/v1/ping", headers=served.cookie()) as answer:
+            assert answer.status == 204
+            assert len(served.api.known) == 1
+
+
 async def test_a_token_of_an_earlier_start_is_refused_with_where_the_new_one_is(shop: Shop) -> None:
     served = Served(shop)
     async with (
@@ -413,6 +427,26 @@ async def test_a_body_that_does_not_say_it_is_json_is_refused_unread(shop: Shop,
         async with http.post(url, headers=json_too, data=body) as answer:
             assert answer.status == 200
         assert served.desk.serving() is not None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"Content-Type": "application/json; charset=utf-16"},
+        {"Content-Encoding": "gzip"},
+        {"Content-Encoding": "foo"},
+    ],
+)
+async def test_a_body_that_is_packed_or_in_other_letters_is_refused_unread(shop: Shop, given: dict[str, str]) -> None:
+    # given bytes that are no gzip either
+    served = Served(shop)
+    await shop.seed()
+    asked = {**served.cookie(), "Content-Type": "application/json", **given}
+    async with served.running() as http:
+        async with http.post(f"{served.url}/v1/scans", headers=asked, data=b'{"texts":["TS1001"]}') as answer:
+            assert answer.status == 415
+            assert "Send" in (await answer.json(content_type="application/problem+json"))["detail"]
+        assert served.desk.serving() is None
 
 
 async def test_an_expectation_that_nobody_knows_is_refused_in_our_words(shop: Shop) -> None:

@@ -17,39 +17,73 @@ WAIT_S = 20.0
 
 
 async def served(port: int, *, idle_s: float, most: int) -> web.AppRunner:
-    async def answer(_request: web.Request) -> web.Response:
+    """Whoever has asked is known."""
+    known: set[asyncio.BaseTransport] = set()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.transport is not None:
+            known.add(request.transport)
         return web.Response(text="here")
 
     application = web.Application()
     application.router.add_get("/", answer)
     runner = runner_of(application, stop_within_s=1, idle_s=idle_s)
     await runner.setup()
-    await CappedSite(runner, "127.0.0.1", port, most=most).start()
+    await CappedSite(runner, "127.0.0.1", port, known=known, most=most).start()
     return runner
+
+
+async def asked(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which somebody known was answered."""
+    reading, writing = await asyncio.open_connection("127.0.0.1", port)
+    await ask(reading, writing)
+    return reading, writing
+
+
+async def ask(reading: asyncio.StreamReader, writing: asyncio.StreamWriter) -> None:
+    writing.write(ASKED)
+    assert (await reading.readuntil(b"here")).startswith(b"HTTP/1.1 200")
 
 
 async def test_one_too_many_is_closed_and_gets_in_once_another_has_left() -> None:
     port = free_port()
     runner = await served(port, idle_s=WAIT_S * 2, most=2)
     async with asyncio.timeout(WAIT_S):
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        held = [await asked(port) for _ in range(2)]
         reading, writing = await asyncio.open_connection("127.0.0.1", port)
         with closing(writing):
             assert await reading.read() == b""
 
         # who is in is served meanwhile
-        held[1][1].write(ASKED)
-        assert (await held[1][0].readline()).startswith(b"HTTP/1.1 200")
+        await ask(*held[1])
 
         held[0][1].close()
         assert runner.server is not None
         while len(runner.server.connections) > 1:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0.01)
-        reading, writing = await asyncio.open_connection("127.0.0.1", port)
-        with closing(writing):
-            writing.write(ASKED)
-            assert (await reading.readline()).startswith(b"HTTP/1.1 200")
+        _, writing = await asked(port)
+        writing.close()
         held[1][1].close()
+    await runner.cleanup()
+
+
+async def test_who_says_nothing_keeps_nobody_out() -> None:
+    # given somebody known, and as many strangers that hold a connection each as there is room for
+    port = free_port()
+    runner = await served(port, idle_s=WAIT_S * 2, most=4)
+    async with asyncio.timeout(WAIT_S):
+        known = await asked(port)
+        strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        # when others come
+        others = [await asked(port) for _ in range(2)]
+        # then the strangers that came first have left for them, and nobody else
+        for reading, _ in strangers[:2]:
+            assert await reading.read() == b""
+        for one in (known, *others):
+            await ask(*one)
+        await ask(*strangers[2])
+        for _, writing in (known, *strangers, *others):
+            writing.close()
     await runner.cleanup()
 
 
