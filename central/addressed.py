@@ -6,8 +6,8 @@ Owns finding whom the bodies of entries are about, and writing bodies and entrie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -24,12 +24,14 @@ from sync.records import (
     ConsentBody,
     CorrectBody,
     Entry,
+    FieldName,
     JoinBody,
     ProfileBody,
     ReceiptBody,
     RedeemBody,
     ReleaseBody,
     SignalBody,
+    ToldValue,
 )
 from sync.wire import Erasure
 
@@ -37,6 +39,7 @@ from sync.wire import Erasure
 _MIN_TEXT_CHARS = 6
 # Of a body that is another than the one that was sent: with the salt of that, its digest would tell what is missing.
 _NO_SALT = "0" * 32
+_ADDRESSES: Final[tuple[Literal["phone", "email"], ...]] = ("phone", "email")
 
 
 class Named(Struct, frozen=True, kw_only=True):
@@ -62,10 +65,20 @@ class Addressed:
             return body
         return _with_reference(body, replace(reference, code=code))
 
-    def code(self, body: Struct) -> str | None:
-        """The code that a body names somebody by, in normal form."""
+    def codes(self, body: Struct) -> tuple[str, ...]:
+        """The codes that a body names somebody by, in normal form."""
         reference = _reference(body)
-        return None if reference is None else normal_code(reference.code)
+        if reference is not None:
+            return (normal_code(reference.code),)
+        return tuple(self._made(kind, text) for kind, text in told_codes(body))
+
+    def _made(self, kind: MemberKind, text: str) -> str:
+        return address_code(kind, text, self._key()) or normal_code(text)
+
+    def without_fields(self, body: ProfileBody, codes: Collection[str]) -> ProfileBody:
+        """What is told of somebody, without the number and address that these codes were made of."""
+        theirs = {name for name, text in _addresses(body.fields) if self._made(name, text) in codes}
+        return replace(body, fields={name: told for name, told in body.fields.items() if name not in theirs})
 
     def without(self, body: Any, erased: Named, *, is_given: bool) -> Any:
         """The body without the code of somebody who was erased. A receipt of before is still the same nobody's.
@@ -126,10 +139,8 @@ class About:
                 return None if named else body
             case RedeemBody() | ReleaseBody() | AllowanceReturnBody():
                 return body  # what was spent counts, by an id that names nobody
-            case JoinBody():
-                named = any(self.names(one.code, one.kind) for one in body.codes)
-            case AliasBody():
-                named = self.names(body.code.code, body.code.kind) or (bool(body.of) and self.names(body.of or ""))
+            case JoinBody() | AliasBody():
+                named = any(self.names(text, kind) for kind, text in told_codes(body))
             case ProfileBody() if not theirs:
                 return self._fields_of_another(body)
         return None if theirs or named else body
@@ -163,9 +174,25 @@ def id_in(body: Struct) -> str | None:
     return None
 
 
+def told_codes(body: Struct) -> tuple[tuple[MemberKind, str], ...]:
+    """What registers tell that somebody is known by: kinds, and codes, numbers and addresses as they are written."""
+    match body:
+        case JoinBody():
+            return (*((one.kind, one.code) for one in body.codes), *_addresses(body.fields))
+        case AliasBody():
+            return ((body.code.kind, body.code.code), *((("card", body.of),) if body.of else ()))
+        case ProfileBody():
+            return _addresses(body.fields)
+    return ()
+
+
 def with_body(entry: Entry, body: Struct) -> Entry:
     """The entry with another body than it was sent with."""
     return replace(entry, salt=_NO_SALT, body=Raw(msgspec.json.encode(body)), digest=UNSET)
+
+
+def _addresses(fields: Mapping[FieldName, ToldValue]) -> tuple[tuple[Literal["phone", "email"], str], ...]:
+    return tuple((name, told.value) for name in _ADDRESSES if (told := fields.get(name)) is not None and told.value)
 
 
 def _id_written(member: str) -> re.Pattern[bytes]:

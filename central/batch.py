@@ -26,12 +26,11 @@ from central import (
     fresh,
     joining,
     ledger,
-    members,
     receipts,
     redemptions,
     scopes,
 )
-from central.addressed import Addressed, id_in, with_body
+from central.addressed import Addressed
 from central.bodies import Body, Fault, Spending, Telling, kept_key, opened
 from central.cards import CardError
 from central.db import tables
@@ -42,6 +41,7 @@ from central.fresh import Books, FreshReceipt, Placed, Sale
 from central.item_maps import Maps
 from central.problems import EpochFencedError
 from central.receipts import Seen
+from central.stripping import Said, stripped
 from sync.records import (
     AliasBody,
     AllowanceReturnBody,
@@ -71,6 +71,7 @@ class _New(Struct, frozen=True, kw_only=True):
     entry: Entry
     h: bytes
     body: Body | Fault
+    of: str | None = None  # the erased member whom all that it tells is about
 
 
 class _Taken(Struct, frozen=True, kw_only=True):
@@ -236,28 +237,10 @@ class Batch:
 
     def _without_erased(self) -> None:
         """What is about an erased member names nobody, and its body is not kept as it was sent."""
-        self._strip_codes()
-        told = {new.entry.seq: id_in(new.body) or "" for new in self._new if isinstance(new.body, Telling)}
-        meant = members.meant(self._connection, told.values())
-        gone = members.erased_among(self._connection, sorted(set(meant.values())))
-        for new in self._new:
-            if meant.get(told.get(new.entry.seq, "")) in gone:
-                self._erased[new.entry.seq] = new.entry.without_body()
-
-    def _strip_codes(self) -> None:
-        codes = {new.entry.seq: self._addressed.code(new.body) for new in self._new if not isinstance(new.body, Fault)}
-        erased = erasing.erased_codes(self._connection, {code for code in codes.values() if code is not None})
-        holders = cards.holders(self._connection, erased)
-        for index, new in enumerate(self._new):
-            code = codes.get(new.entry.seq) or ""
-            if code not in erased:
-                continue
-            is_given = holders.get(code, cards.NOBODY).member is not None
-            body = self._addressed.without(new.body, erased[code], is_given=is_given)
-            if body is not new.body:
-                is_sale = isinstance(body, ReceiptBody | CorrectBody)
-                self._erased[new.entry.seq] = with_body(new.entry, body) if is_sale else new.entry.without_body()
-                self._new[index] = replace(new, body=body)
+        came = [Said(entry=new.entry, body=new.body) for new in self._new]
+        found = stripped(self._connection, self._addressed, came)
+        self._erased |= found.kept
+        self._new = [replace(new, body=said.body, of=said.of) for new, said in zip(self._new, found.said, strict=True)]
 
     def _kept(self, entry: Entry) -> Entry:
         """The entry as it may be set aside."""
@@ -330,15 +313,17 @@ class Batch:
                 first = erasing.confirm(connection, self._device.id, new.body.erasure, now)
                 return Seen(code="accepted" if first else "duplicate"), ""
             case JoinBody() | ProfileBody() | ConsentBody() | AliasBody():
-                return self._told(new.entry, new.body), "member"
+                return self._told(new.entry, new.body, new.of), "member"
             case RedeemBody() | ReleaseBody() | AllowanceReturnBody():
                 return self._spending(new.entry, new.body), "redemption"
             case Fault():
                 return Seen(code="quarantined", detail=new.body.detail), new.body.reason
 
-    def _told(self, entry: Entry, body: Telling) -> Seen:
+    def _told(self, entry: Entry, body: Telling, of: str | None) -> Seen:
         """What a register tells of a member; what would take another's card is for a person."""
         connection, now = self._connection, self._now
+        if of is not None:
+            return joining.nobody(connection, entry, body, of, now)
         try:
             with connection.begin_nested():
                 match body:

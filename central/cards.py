@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from central import configs
 from central.db import tables
@@ -363,11 +363,12 @@ def move(connection: Connection, source: str, target: str) -> None:
     _set(connection, _numbers.member == source, member=target)
 
 
-def forget(connection: Connection, member: str) -> None:
-    """The numbers of a member, and what was done to their cards, go."""
-    theirs = select(_numbers.code).where(_numbers.member == member)
-    connection.execute(delete(tables.card_changes).where(tables.card_changes.c.code.in_(theirs)))
-    connection.execute(delete(tables.identifiers).where(_numbers.member == member))
+def forget(connection: Connection, ids: Sequence[str]) -> None:
+    """The numbers of a member, whom these ids mean, and what was done to their cards, go; of former numbers, too."""
+    changes = tables.card_changes
+    theirs = select(_numbers.code).where(_numbers.member.in_(ids))
+    connection.execute(delete(changes).where(or_(changes.c.code.in_(theirs), changes.c.member.in_(ids))))
+    connection.execute(delete(tables.identifiers).where(_numbers.member.in_(ids)))
 
 
 # ---- rows

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -17,17 +17,20 @@ from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
 from central import allowances, cards, context, ledger, members, profiles, scopes, vouchers
-from central.addressed import About, Named
+from central.addressed import About, Named, told_codes
 from central.cards import AT_ONCE
 from central.db import tables
-from central.members import ImportedMember
-from loyalty.addresses import hidden_code
+from central.members import ImportedMember, UnknownMemberError
+from loyalty.addresses import address_code, codes_as_typed, hidden_code
+from loyalty.identification import MemberKind, normal_code
 from loyalty.receipt import AwareDatetime, Receipt
-from sync.records import Entry, body_digest
+from sync.records import AliasBody, Entry, JoinBody, ProfileBody, body_digest
 from sync.wire import Erasure, ErasuresResponse
 
 # Erasures in one answer.
 MAX_ERASURES = 200
+# What tells by which codes a member is known.
+_TELLING: Final[dict[str, type[Struct]]] = {"join": JoinBody, "profile": ProfileBody, "alias": AliasBody}
 # What is set aside is looked through for what was known of the member: rows at once.
 _PAGE = 200
 
@@ -43,7 +46,7 @@ class Erased(Struct, frozen=True, kw_only=True):
 
 def erase(connection: Connection, which: str, now: datetime) -> Erasure:
     """Erase the member with this id, code, number or address; again, it changes nothing. Raises UnknownMemberError."""
-    member = members.named(connection, which)
+    member = _named(connection, which)
     known = _of_member(connection, member)
     if known is not None:
         return known
@@ -60,6 +63,17 @@ def erase(connection: Connection, which: str, now: datetime) -> Erasure:
     _keep(connection, erasure)
     _forget(connection, erasure, codes)
     return erasure
+
+
+def _named(connection: Connection, which: str) -> str:
+    """Whom a person names; by what named them before, too, so that the command can be given again."""
+    try:
+        return members.named(connection, which)
+    except UnknownMemberError:
+        before = erased_codes(connection, codes_as_typed(which, cards.code_key(connection)))
+        if not before:
+            raise
+        return next(iter(before.values())).member
 
 
 def make_known(connection: Connection, erasure: Erasure) -> None:
@@ -187,12 +201,17 @@ def _keep(connection: Connection, erasure: Erasure) -> None:
 
 
 def _codes_of(connection: Connection, member: str) -> set[str]:
-    """Everything that named a member, now or on a receipt, and names nobody else since."""
+    """Everything that named a member, now, before, or on a receipt, and names nobody else since."""
     found: set[str] = set()
     for table in (tables.identifiers, tables.receipts, tables.events):
         column = table.c.code
         query = select(column).where(table.c.member == member, column.is_not(None)).distinct()
         found |= set(connection.execute(query).scalars())
+    changes = tables.card_changes.c
+    whose = changes.member.in_(members.ids_of(connection, member))
+    found |= set(connection.execute(select(changes.code).where(whose).distinct()).scalars())
+    key = cards.code_key(connection)
+    found |= {address_code(kind, text, key) or normal_code(text) for kind, text in _told_of(connection, member)}
     return _not_of_others(connection, found, member)
 
 
@@ -203,14 +222,16 @@ def _not_of_others(connection: Connection, codes: Collection[str], member: str) 
 
 def _forget(connection: Connection, erasure: Erasure, codes: Collection[str]) -> None:
     member, ids = erasure.member, (erasure.member, *erasure.aliases)
-    about = About(erasure, cards.code_key(connection), {*codes, *_addresses_of(connection, member)})
+    key = cards.code_key(connection)
+    written = {text for kind, text in _told_of(connection, member) if (address_code(kind, text, key) or "") in codes}
+    about = About(erasure, key, {*codes, *written})
     keys = _strip_receipts(connection, member, codes)
     for table in (tables.member_entries, tables.events):
         keys |= set(connection.execute(select(table.c.key).where(table.c.member.in_(ids))).scalars())
     _drop_bodies(connection, keys)
     _drop_waiting(connection, codes)
     _strip_set_aside(connection, about, erasure.erased_at)
-    cards.forget(connection, member)
+    cards.forget(connection, ids)
     scopes.forget(connection, ids)
     profiles.forget(connection, member)
     context.forget(connection, member)
@@ -223,15 +244,25 @@ def _forget(connection: Connection, erasure: Erasure, codes: Collection[str]) ->
         ledger.refresh_balances(connection, [member], erasure.erased_at, to_be_planned=False)
     vouchers.forget(connection, member, erasure.erased_at)
     connection.execute(delete(tables.member_facts).where(tables.member_facts.c.member == member))
+    for table in (tables.member_aliases, tables.allowances):  # in an operator's words
+        said = table.c.because
+        connection.execute(update(table).where(table.c.member == member, said.is_not(None)).values(because="erased"))
     nothing = {"short_name": None, "language": None, "birth_month": None, "segments": "[]"}
     connection.execute(update(tables.members).where(tables.members.c.id.in_(ids)).values(nothing))
 
 
-def _addresses_of(connection: Connection, member: str) -> set[str]:
-    """The telephone number and e-mail address of a member, as they were told."""
-    fields = tables.profile_fields.c
-    told = select(fields.value).where(fields.member == member, fields.field.in_(("phone", "email")))
-    return {value for value in connection.execute(told).scalars() if value}
+def _told_of(connection: Connection, member: str) -> set[tuple[MemberKind, str]]:
+    """By which codes, numbers and addresses a member was known by what was told of them, as these were written."""
+    fields, told, entries = tables.profile_fields.c, tables.member_entries.c, tables.entries.c
+    addresses = select(fields.field, fields.value).where(fields.member == member, fields.field.in_(("phone", "email")))
+    found = {(kind, value) for kind, value in connection.execute(addresses) if value}
+    keys = connection.execute(select(told.key).where(told.member.in_(members.ids_of(connection, member)))).scalars()
+    columns = (entries.kind, entries.body)
+    for some in _parts(keys.all()):
+        telling = select(*columns).where(entries.key.in_(some), entries.kind.in_(_TELLING), entries.digest.is_(None))
+        for kind, body in connection.execute(telling):
+            found.update(told_codes(msgspec.json.decode(body, type=_TELLING[kind])))
+    return found
 
 
 def _strip_receipts(connection: Connection, member: str, codes: Collection[str]) -> set[str]:
@@ -299,7 +330,8 @@ def _strip_set_aside(connection: Connection, about: About, now: datetime) -> Non
             kept = about.entry_without(entry)
             if kept is entry:
                 continue
-            drop_body(connection, row.epoch, row.seq)
+            if row.reason != "fork":  # under its number stands an entry of the other history
+                drop_body(connection, row.epoch, row.seq)
             values: dict[str, Any] = {"raw": msgspec.json.encode(kept), "note": None}
             if kept.digest:
                 values |= {

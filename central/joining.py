@@ -15,6 +15,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, delete, insert, select, update
 
 from central import cards, context, members, profiles, receipts, scopes, states
+from central.bodies import Telling
 from central.cards import CardError, CardNumber, CodeTakenError
 from central.db import tables
 from central.devices import Device
@@ -125,6 +126,16 @@ def alias(connection: Connection, entry: Entry, body: AliasBody, now: datetime) 
         return Seen(code="duplicate", member=member)
     touched = _adopted(connection, member, named)
     return Seen(code="accepted", member=member, touched=touched, moved=frozenset({member}))
+
+
+def nobody(connection: Connection, entry: Entry, body: Telling, erased: str, now: datetime) -> Seen:
+    """What was told of somebody before they were erased has no effect; an id that they joined under means them."""
+    changed: frozenset[str] = frozenset()
+    if isinstance(body, JoinBody) and body.provisional_id not in members.meant(connection, [body.provisional_id]):
+        _alias(connection, body.provisional_id, erased, "joined before they were erased", now)
+        changed = frozenset({body.provisional_id})
+    note_entry(connection, erased, entry.key)
+    return Seen(code="accepted", detail=_ERASED, member=erased, changed=changed)
 
 
 def merge(connection: Connection, source: MemberId, target: MemberId, because: str, now: datetime) -> Merged:

@@ -151,6 +151,8 @@ def bring_body(connection: Connection, item: int, document: bytes, now: datetime
     Raises NotWaitingError, BodyRefusedError.
     """
     row = _one(connection, item)
+    if row.reason == "fork":
+        raise BodyRefusedError(f"entry {item} is of another history, which is never applied; {remedy_for('fork')}")
     entry = msgspec.json.decode(row.raw, type=Entry)
     if not entry.digest:
         raise BodyRefusedError(f"entry {item} has its body; `tillside-central quarantine retry {item}` applies it")

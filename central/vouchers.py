@@ -262,8 +262,9 @@ def forget(connection: Connection, member: str, now: datetime) -> None:
     """A member was erased: their vouchers bring nothing more."""
     table = tables.vouchers
     because = "the member was erased"
-    own = update(table).where(table.c.member == member, table.c.revoked_at.is_(None))
-    connection.execute(own.values(revoked_at=now, because=because))
+    own = update(table).where(table.c.member == member)
+    connection.execute(own.where(table.c.revoked_at.is_(None)).values(revoked_at=now))
+    connection.execute(own.values(because=because))
     allowances.close(connection, allowances.open_leases_of(connection, member), "erased", because, now)
 
 

@@ -150,9 +150,9 @@ class Till:
         body = AttachBody(target=target, member=MemberReference(code=code))
         return self.entry("attach", secrets.token_hex(8), msgspec.json.encode(body), wall)
 
-    def told(self, kind: str, body: Struct, hlc: str | None = None) -> Entry:
+    def told(self, kind: str, body: Struct, hlc: str | None = None, wall: datetime = NOON) -> Entry:
         """What the register tells of a member, now or by a clock that says `hlc`."""
-        made = self.entry(kind, secrets.token_hex(8), msgspec.json.encode(body))
+        made = self.entry(kind, secrets.token_hex(8), msgspec.json.encode(body), wall)
         noon = Hlc(ms=milliseconds(NOON), counter=len(self.sent), node="aaaaaaaa").text
         self.sent[-1] = stamped = replace(made, hlc=hlc or noon)
         self.hashes[-1] = chain_next(self.hash_at(len(self.sent) - 1), stamped)
