@@ -78,12 +78,12 @@ class Alerting:
             await self._sleep(LOOK_EVERY_S)
 
     async def _tell_of_releases(self, settings: AlertSettings, brand: str) -> None:
-        """Those that stopped by themselves: once, as registers are."""
+        """Those that stopped by themselves or get nowhere: once, as registers are."""
         stopped = await self._database.read(releases.untold)
         if not stopped:
             return
         await self._database.write(lambda connection: releases.keep_told(connection, stopped), Way.BESIDE)
-        for failed in await send(settings, message_of_stopped(stopped, brand), self._sleep):
+        for failed in await send(settings, message_of_releases(stopped, brand), self._sleep):
             _log.error("alert_not_sent", releases=len(stopped), reason=str(failed))
 
     async def look(self) -> None:
@@ -106,13 +106,14 @@ class Alerting:
             _log.error("alert_not_sent", registers=len(news), reason=str(failed))
 
 
-def message_of_stopped(stopped: Sequence[Release], brand: str) -> Message:
-    lines = [f"{brand}, releases: {', '.join(one.version for one in stopped)} stopped"]
-    for one in stopped:
-        lines.append(f"- {one.version}, ring {one.ring}: {one.stopped}")
-        lines.append(
-            f"    nobody else is offered it; once it is clear why: tillside-central release go-on {one.version}"
-        )
+def message_of_releases(told: Sequence[Release], brand: str) -> Message:
+    """Of releases that stopped by themselves, and of those that get nowhere."""
+    heads = [f"{one.version} {'stopped' if one.stopped else 'gets nowhere'}" for one in told]
+    lines = [f"{brand}, releases: {', '.join(heads)}"]
+    for one in told:
+        lines.append(f"- {one.version}, ring {one.ring}: {one.stopped or one.waits}")
+        first = "nobody else is offered it; once it is clear why" if one.stopped else releases.REMEDY
+        lines.append(f"    {first}: tillside-central release go-on {one.version}")
     return Message(text="\n".join(lines), alerts=())
 
 

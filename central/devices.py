@@ -20,6 +20,7 @@ from central import fleet, releases
 from central.db import tables
 from central.fleet import counted
 from central.problems import DeviceRevokedError, RequestIdReusedError, TokenRefusedError
+from central.texts import MAX_NAME_CHARS, NameRefusedError, checked_name, one_line
 from sync.records import chain_start
 from sync.signing import MAX_ID_LENGTH
 from sync.wire import MAX_ANNOUNCED, EnrolRequest, EpochRequest, Facts, HeartbeatRequest, HeldProgram
@@ -87,7 +88,11 @@ def create_enrolment(
     """Keep the hash of a one-time token for one register; returns when it expires.
 
     `register` may be a pattern, `*` for any of the store. The device `replaces` is revoked when the token is used.
+    Raises NameRefusedError.
     """
+    if replaces is None:  # a register that is there goes by the name that it has
+        checked_name(store, "store")
+        checked_name(register, "register")
     expires_at = now + valid_for
     connection.execute(
         insert(tables.enrolments).values(
@@ -177,6 +182,10 @@ def _register_of(connection: Connection, code: Row[Any], said: str | None) -> st
         raise TokenRefusedError(f"{where}: say which one this is with --register")
     if ANY in said or not fnmatchcase(said, _literal(code.register)):
         raise TokenRefusedError(f"{where}, and {said!r} is none of them; make another code for it")
+    try:
+        checked_name(said, "register")
+    except NameRefusedError as error:
+        raise TokenRefusedError(str(error)) from error
     if at_place(connection, code.store, said) is not None:
         raise TokenRefusedError(
             f"{where}, and {said!r} is enrolled already: say another, or let it be replaced by the code of "
@@ -235,6 +244,11 @@ def move(connection: Connection, device_id: str, store: str, register: str) -> N
     device = find_device(connection, device_id)
     if device is None or device.revoked:
         raise NotMovedError(f"no device {device_id} is in service; `tillside-central registers list` shows them")
+    try:
+        checked_name(store, "store")
+        checked_name(register, "register")
+    except NameRefusedError as error:
+        raise NotMovedError(str(error)) from error
     there = at_place(connection, store, register)
     if there not in (None, device_id):
         raise NotMovedError(f"register {register} of store {store} is {there}; revoke that one, or name another place")
@@ -438,12 +452,12 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
         update(tables.devices)
         .where(tables.devices.c.id == device.id)
         .values(
-            version=_fact(request.version),
+            version=_version(request.version),
             queued=counted(request.queued),
             quarantined=counted(request.quarantined),
             quarantine_reasons=_reasons(request.reasons or {}),
             programs=_programs(request.programs or ()),
-            templates_refused=request.templates_refused[:MAX_REFUSAL_CHARS] if request.templates_refused else None,
+            templates_refused=one_line(request.templates_refused or "", MAX_REFUSAL_CHARS) or None,
             given_up=releases.given_up(request.given_up or ()),
             oldest_queued_at=None if request.oldest_queued_at is UNSET else request.oldest_queued_at,
             last_contact=now,
@@ -456,7 +470,9 @@ def heartbeat(connection: Connection, device: Device, request: HeartbeatRequest,
 def _programs(told: Sequence[HeldProgram]) -> str:
     """What a register said of programs as JSON, a bounded number of them."""
     bounded = [
-        one if one.refused is UNSET else HeldProgram(program=one.program, refused=one.refused[:MAX_REFUSAL_CHARS])
+        one
+        if one.refused is UNSET
+        else HeldProgram(program=one.program, refused=one_line(one.refused, MAX_REFUSAL_CHARS))
         for one in told[:MAX_ANNOUNCED]
     ]
     return msgspec.json.encode(bounded).decode()
@@ -501,14 +517,18 @@ def _newest_used(connection: Connection, device: Device) -> datetime:
 
 def _facts(facts: Facts) -> dict[str, Any]:
     return {
-        "version": _fact(facts.version)[:64],
+        "version": _version(facts.version),
         "platform": _fact(facts.platform),
         "hostname": None if facts.hostname is UNSET else _fact(facts.hostname),
     }
 
 
+def _version(text: str) -> str:
+    return one_line(text, MAX_NAME_CHARS)
+
+
 def _fact(text: str) -> str:
-    return text[:MAX_FACT_CHARS].replace("\0", "")  # which PostgreSQL keeps in no text
+    return one_line(text, MAX_FACT_CHARS)
 
 
 def _device(row: Row[Any]) -> Device:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from central.texts import MAX_NAME_CHARS, one_line
 from sync.wire import (
     MAX_REASONS_TOLD,
     MAX_TOLD_CHARS,
@@ -25,7 +26,6 @@ from sync.wire import (
 # Hours that are kept of a register: a day, the one under way among them.
 HOURS: Final = 24
 HOUR: Final = timedelta(hours=1)
-MAX_NAME_CHARS: Final = 64
 MAX_COUNT: Final = 2**31 - 1
 
 # A register says something every half minute; without a word for this long it is offline.
@@ -193,20 +193,16 @@ def _more_receipts(before: RegisterState | None, told: RegisterState) -> int:
 
 def _bounded(told: RegisterState) -> RegisterState:
     return RegisterState(
-        verdict=_text(told.verdict, MAX_NAME_CHARS),
-        reasons=tuple(_text(reason, MAX_TOLD_CHARS) for reason in told.reasons[:MAX_REASONS_TOLD]),
+        verdict=one_line(told.verdict, MAX_NAME_CHARS),
+        reasons=tuple(one_line(reason, MAX_TOLD_CHARS) for reason in told.reasons[:MAX_REASONS_TOLD]),
         workers=tuple(
             WorkerState(
-                kind=_text(one.kind, MAX_NAME_CHARS),
-                name=_text(one.name, MAX_NAME_CHARS),
-                condition=_text(one.condition, MAX_NAME_CHARS),
+                kind=one_line(one.kind, MAX_NAME_CHARS),
+                name=one_line(one.name, MAX_NAME_CHARS),
+                condition=one_line(one.condition, MAX_NAME_CHARS),
             )
             for one in told.workers[:MAX_WORKERS_TOLD]
         ),
         scans=counted(told.scans),
         receipts=counted(told.receipts),
     )
-
-
-def _text(text: str, most: int) -> str:
-    return text[:most].replace("\0", "")

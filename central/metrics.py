@@ -6,18 +6,25 @@ index or a row for each register, so that asking every few seconds costs little.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from importlib.metadata import version
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from central import devices, ledger
 from central.db import tables
+from sync.program_versions import version_key
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _REGISTER = ("store", "register", "device")
+# Each value of a label is a series for ever. What one register alone says could be another at each of its heartbeats.
+OTHER: Final = "other"
+SYSTEMS: Final = frozenset({"Linux", "Windows", "macOS"})
 
 
 def exposition(connection: Connection) -> bytes:
@@ -48,9 +55,13 @@ def _of_registers(connection: Connection) -> Iterator[Metric]:
     rows = connection.execute(
         select(tables.devices).where(tables.devices.c.revoked_at.is_(None)).order_by(tables.devices.c.id)
     )
-    for row in rows:
+    registers = rows.all()
+    versions = _versions(connection, registers)
+    for row in registers:
         named = (row.store, row.register, row.id)
-        info.add_metric(named, {"version": row.version, "platform": row.platform})
+        system = row.platform.partition("-")[0]
+        runs = row.version if row.version in versions else OTHER
+        info.add_metric(named, {"version": runs, "platform": system if system in SYSTEMS else OTHER})
         queued.add_metric(named, row.queued)
         aside.add_metric(named, row.quarantined)
         shared.add_metric(named, int(row.id in alternating))
@@ -58,6 +69,23 @@ def _of_registers(connection: Connection) -> Iterator[Metric]:
             if moment is not None:
                 gauge.add_metric(named, _seconds(moment))
     yield from (info, contact, queued, oldest, aside, shared)
+
+
+def _versions(connection: Connection, registers: Sequence[Row[Any]]) -> frozenset[str]:
+    """Those that were released here, the centre's own, and what several registers say that is a version."""
+    told = Counter(row.version for row in registers)
+    released = connection.execute(select(tables.releases.c.version)).scalars()
+    return frozenset(
+        {version("tillside"), *released, *(one for one, by in told.items() if by > 1 and _is_version(one))}
+    )
+
+
+def _is_version(text: str) -> bool:
+    try:
+        version_key(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_centre(connection: Connection) -> Iterator[Metric]:

@@ -268,7 +268,7 @@ def create_enrolment(
     """A one-time code for one register: address, token and the digest of the CA to pin.
 
     `register` may be a pattern. The device `replaces` is revoked when the code is used.
-    Raises AddressRefusedError where no register could connect to `url`.
+    Raises AddressRefusedError where no register could connect to `url`, NameRefusedError for a name that is none.
     """
     token = base64url.encoded(randomness(devices.TOKEN_BYTES))
     asks = True if devices.ANY in register else msgspec.UNSET

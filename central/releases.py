@@ -6,7 +6,7 @@ Owns their rows and the files that registers fetch. Which ring is next `central.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from central import fleet, rings
 from central.db import tables
 from central.rings import Judgement, Ring
+from central.texts import MAX_NAME_CHARS, one_line
 from loyalty.receipt import AwareDatetime
 from sync.program_versions import version_key
 from sync.wire import GivenUp
@@ -26,6 +27,8 @@ from sync.wire import GivenUp
 # What a register says of releases that it gave up, so many and so long at most.
 MAX_GIVEN_UP = 32
 MAX_REASON_CHARS = 300
+# What to do where a ring waits.
+REMEDY = "`tillside update` and `tillside doctor` at its registers say why; the next ring begins with"
 
 
 class ReleaseRefusedError(ValueError):
@@ -33,7 +36,10 @@ class ReleaseRefusedError(ValueError):
 
 
 class Release(Struct, frozen=True, kw_only=True):
-    """One release: the ring that it has reached, since when, and why it goes no further if it does not."""
+    """One release: the ring that it has reached, since when, and why it goes no further if it does not.
+
+    `stopped` is why it is offered to nobody else, `waits` for what its ring waits that may never come.
+    """
 
     version: str
     ring: Ring
@@ -43,6 +49,7 @@ class Release(Struct, frozen=True, kw_only=True):
     stopped: str | None
     runs: int = 0
     of: int = 0
+    waits: str = ""
 
 
 class ReleaseList(Struct, frozen=True, kw_only=True):
@@ -102,12 +109,14 @@ def _stores(connection: Connection) -> dict[str, str]:
 def stop(connection: Connection, version: str, reason: str) -> None:
     """Nobody else is offered it. Registers that run it run it on. Raises ReleaseRefusedError."""
     _named(connection, version)
-    _change(connection, version, stopped=reason, told=reason)
+    _change(connection, version, stopped=reason, told=reason, lost="[]", waits=None)
 
 
 def go_on(connection: Connection, version: str, now: datetime) -> Ring:
-    """Takes a stopped release up again in its ring, or lets one that runs begin with the next. Raises
-    ReleaseRefusedError.
+    """Takes a stopped release up again in its ring, or lets one that runs begin with the next.
+
+    Registers that gave it up or got worse are excused, and who is silent since before counts no more: somebody knows of
+    them. Raises ReleaseRefusedError.
     """
     release = _named(connection, version)
     ring = release.ring
@@ -116,9 +125,9 @@ def go_on(connection: Connection, version: str, now: datetime) -> Ring:
         if following is None:
             raise ReleaseRefusedError(f"{version} is offered to all already")
         ring = following
-    excused = [one.id for one in _devices(connection, version) if one.gave_up or one.worse > 0]
-    known = msgspec.json.encode(excused).decode()
-    _change(connection, version, ring=ring, entered_at=now, stopped=None, told=None, excused=known)
+    excused = _ids(one.id for one in _devices(_rows(connection), version) if one.gave_up or one.worse > 0)
+    anew = {"entered_at": now, "stopped": None, "told": None, "waits": None, "lost": "[]"}
+    _change(connection, version, ring=ring, excused=excused, **anew)
     return ring
 
 
@@ -134,53 +143,65 @@ def offered_to(connection: Connection, device: str, store: str) -> str | None:
 
 def listed(connection: Connection, now: datetime) -> ReleaseList:
     """All releases with how many registers of the ring run each."""
-    told = []
+    told, rows = [], _rows(connection)
     for release in _releases(connection):
-        judgement = _judged(connection, release, now)
-        told.append(replace(release, runs=judgement.runs, of=judgement.of))
+        judgement = _judged(connection, release, rows, now)
+        waits = "" if release.stopped else judgement.waits
+        told.append(replace(release, runs=judgement.runs, of=judgement.of, waits=waits))
     return ReleaseList(releases=tuple(sorted(told, key=lambda one: version_key(one.version), reverse=True)))
 
 
 def move(connection: Connection, now: datetime) -> tuple[Moved, ...]:
-    """Stops releases that do harm and lets those that do not go on to their next ring."""
-    moved = []
+    """Stops releases that do harm and lets those that do not go on to their next ring.
+
+    One that stopped because registers were silent is taken up again once all of those speak, and run it: the shop was
+    shut. Of those that come back with another version nobody knows what they went through.
+    """
+    moved, rows = [], _rows(connection)
     for release in _releases(connection):
-        if release.stopped is not None:
-            continue
-        judgement = _judged(connection, release, now)
+        judgement, version = _judged(connection, release, rows, now), release.version
         following = rings.after(release.ring)
-        if judgement.stop:
-            _change(connection, release.version, stopped=judgement.stop)
-            moved.append(Moved(version=release.version, ring=release.ring, stopped=judgement.stop))
+        if release.stopped is not None:
+            if not judgement.stop and _are_back(connection, version, rows, now):
+                _change(connection, version, stopped=None, told=None, lost="[]")
+                moved.append(Moved(version=version, ring=release.ring))
+        elif judgement.stop:
+            _change(connection, version, stopped=judgement.stop, lost=_ids(judgement.lost), waits=None)
+            moved.append(Moved(version=version, ring=release.ring, stopped=judgement.stop))
         elif judgement.on and following is not None:
-            _change(connection, release.version, ring=following, entered_at=now)
-            moved.append(Moved(version=release.version, ring=following))
+            _change(connection, version, ring=following, entered_at=now, waits=None)
+            moved.append(Moved(version=version, ring=following))
+        elif judgement.is_long and not release.waits:  # once in a ring
+            _change(connection, version, waits=judgement.waits)
     return tuple(moved)
 
 
 def untold(connection: Connection) -> tuple[Release, ...]:
-    """Those that stopped by themselves, and nobody was told."""
-    rows = connection.execute(select(tables.releases).where(tables.releases.c.stopped.is_not(None)))
-    return tuple(_release(row) for row in rows if row.told != row.stopped)
+    """Those that stopped by themselves or get nowhere, and nobody was told."""
+    rows = connection.execute(select(tables.releases))
+    return tuple(_release(row) for row in rows if (row.stopped or row.waits) and row.told != (row.stopped or row.waits))
 
 
-def keep_told(connection: Connection, stopped: Sequence[Release]) -> None:
-    for release in stopped:
-        _change(connection, release.version, told=release.stopped)
+def keep_told(connection: Connection, told: Sequence[Release]) -> None:
+    for release in told:
+        _change(connection, release.version, told=release.stopped or release.waits)
 
 
 def given_up(told: Sequence[GivenUp]) -> str:
     """What a register said as JSON, a bounded part of it."""
-    bounded = [GivenUp(version=one.version[:64], reason=one.reason[:MAX_REASON_CHARS]) for one in told[-MAX_GIVEN_UP:]]
+    bounded = [
+        GivenUp(version=one_line(one.version, MAX_NAME_CHARS), reason=one_line(one.reason, MAX_REASON_CHARS))
+        for one in told[-MAX_GIVEN_UP:]
+    ]
     return msgspec.json.encode(bounded).decode()
 
 
-def _judged(connection: Connection, release: Release, now: datetime) -> Judgement:
+def _judged(connection: Connection, release: Release, rows: Sequence[Any], now: datetime) -> Judgement:
     return rings.judged(
         release.version,
         release.ring,
         release.canaries,
-        _devices(connection, release.version, _excused(connection, release.version)),
+        _devices(rows, release.version, _excused(connection, release.version)),
         since=release.entered_at,
         soak=timedelta(seconds=release.soak_s),
         now=now,
@@ -193,14 +214,34 @@ def _excused(connection: Connection, version: str) -> frozenset[str]:
     return frozenset(msgspec.json.decode(row.excused, type=list[str])) if row is not None else frozenset()
 
 
-def _devices(connection: Connection, version: str, excused: Collection[str] = ()) -> list[rings.Device]:
+def _are_back(connection: Connection, version: str, rows: Sequence[Any], now: datetime) -> bool:
+    """Whether a release stopped because of registers that were silent, and each of them runs it."""
+    row = _row(connection, version)
+    lost = frozenset(msgspec.json.decode(row.lost, type=list[str])) if row is not None else frozenset()
+    well = {one.id for one in _devices(rows, version) if one.version == version and not _is_silent(one, now)}
+    return bool(lost) and lost <= well
+
+
+def _is_silent(one: rings.Device, now: datetime) -> bool:
+    return one.last_contact is None or now - one.last_contact >= rings.SILENT_AFTER
+
+
+def _ids(devices: Iterable[str]) -> str:
+    return msgspec.json.encode(sorted(devices)).decode()
+
+
+def _rows(connection: Connection) -> Sequence[Any]:
+    """Registers in service."""
     devices = tables.devices.c
-    found = connection.execute(
+    return connection.execute(
         select(
             *(devices.id, devices.store, devices.version, devices.last_contact, devices.given_up),
             *(devices.state, devices.failed_before),
         ).where(devices.revoked_at.is_(None))
-    )
+    ).all()
+
+
+def _devices(rows: Sequence[Any], version: str, excused: Collection[str] = ()) -> list[rings.Device]:
     return [
         rings.Device(
             id=row.id,
@@ -211,7 +252,7 @@ def _devices(connection: Connection, version: str, excused: Collection[str] = ()
             excused=row.id in excused,
             worse=_newly_failing(row) if row.version == version else 0,
         )
-        for row in found
+        for row in rows
     ]
 
 
@@ -255,6 +296,7 @@ def _release(row: Row[Any]) -> Release:
         soak_s=row.soak_s,
         canaries=canaries,
         stopped=row.stopped,
+        waits=row.waits or "",
     )
 
 

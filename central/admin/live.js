@@ -15,8 +15,9 @@ async function refresh() {
   if (document.hidden || shown.querySelector("details[open]")) return;
   try {
     const answer = await fetch(location.href, { cache: "no-store", redirect: "error" });
+    if (answer.status === 403) return say("ended", "The session has ended: run `tillside-central open`.");
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
-    if (!answer.ok || !fresh) return say("ended", "The session has ended: run `tillside-central open`.");
+    if (!answer.ok || !fresh) return say("lost", `The centre failed (${answer.status}), its log says why; shown is ${shown.dataset.asOf}.`);
     const focused = shown.contains(document.activeElement) && document.activeElement.getAttribute("href");
     shown.replaceWith(document.adoptNode(fresh));
     if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();

@@ -51,6 +51,7 @@ from central.devices import Randomness
 from central.feed import Sequencer
 from central.folder import Address, DataFolder
 from central.journal import Journal, Revoked
+from central.texts import NameRefusedError
 from sync.qr import qr_path
 
 _log = structlog.get_logger(__name__)
@@ -281,7 +282,13 @@ class AdminPages:
         asked = {name: request.query.get(name, "")[:MAX_FIELD_CHARS] for name in ("store", "version", "show")}
         wanted, now = Wanted(**asked), self._clock()
         page = await self._read(lambda connection: fleet_page(connection, wanted, now))
-        return self._page("fleet.html", page=page, token=self._form_token(request), refresh_s=FLEET_REFRESH_S)
+        return self._page(
+            "fleet.html",
+            page=page,
+            token=self._form_token(request),
+            refresh_s=FLEET_REFRESH_S,
+            remedy=releases.REMEDY,
+        )
 
     async def _enrolment(self, request: web.Request) -> web.StreamResponse:
         return self._page("enrolment.html", token=self._form_token(request))
@@ -414,21 +421,22 @@ class AdminPages:
     async def _make_code(self, request: web.Request) -> web.StreamResponse:
         """The code is in this answer alone: a page that is loaded again has none."""
         store, register = await _field(request, "store"), await _field(request, "register")
-        if not store or not register:
-            return self._page("message.html", 409, title="No code made", text="Say which store and which register.")
         url, pinned, now = self._folder.device_url(), ca_sha256(self._folder), self._clock()
-        created = await self._database.write(
-            lambda connection: operations.create_enrolment(
-                connection,
-                store=store,
-                register=register,
-                valid_for=CODE_LIFE,
-                url=url,
-                ca_sha256=pinned,
-                now=now,
-                randomness=self._randomness,
+        try:
+            created = await self._database.write(
+                lambda connection: operations.create_enrolment(
+                    connection,
+                    store=store,
+                    register=register,
+                    valid_for=CODE_LIFE,
+                    url=url,
+                    ca_sha256=pinned,
+                    now=now,
+                    randomness=self._randomness,
+                )
             )
-        )
+        except NameRefusedError as error:
+            return self._page("message.html", 409, title="No code made", text=str(error))
         minutes = CODE_LIFE // timedelta(minutes=1)
         return self._page("code.html", created=created, picture=qr_path(created.code), minutes=minutes)
 
@@ -451,6 +459,10 @@ class AdminPages:
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         device, now = await _field(request, "device"), self._clock()
+        if await self._read(lambda connection: devices.find_device(connection, device)) is None:
+            return self._page(
+                "message.html", 409, title="Not revoked", text="There is no such register; reload the page."
+            )
         await asyncio.to_thread(self._journal.note, Revoked(device=device, at=now))
         await self._database.write(lambda connection: devices.revoke(connection, device, now))
         raise web.HTTPSeeOther("/fleet")

@@ -64,6 +64,7 @@ def _told(error: Exception) -> tuple[str, int]:
     from central.folder import FolderError
     from central.members import MembersFileError, UnknownMemberError
     from central.stock import StockFileError
+    from central.texts import NameRefusedError
     from loyalty.centre_config import ConfigError
     from loyalty.item_map import ItemMapError
     from sync.enrolment import AddressRefusedError
@@ -81,7 +82,7 @@ def _told(error: Exception) -> tuple[str, int]:
             | UnknownMemberError()
         ):
             return str(error), getattr(error, "exit_code", PROBLEM)
-        case AddressRefusedError():
+        case AddressRefusedError() | NameRefusedError():
             return str(error), USAGE
         case OperationalError():
             return f"the database cannot be used now ({error.orig}); nothing was changed, try again", PROBLEM

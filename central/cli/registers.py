@@ -123,10 +123,10 @@ def registers_revoke(
     """Refuse a register from now on and shut its live connection; a new code lets it in again."""
     now = utc_now()
     with opened(data, as_json) as (folder, database):
+        if database.read_now(lambda connection: devices.find_device(connection, device)) is None:
+            fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
         Journal(folder.journal).note(Revoked(device=device, at=now))
-        found = database.write_now(lambda connection: devices.revoke(connection, device, now))
-    if not found:
-        fail(as_json, f"there is no device {device}; `tillside-central registers list` shows them")
+        database.write_now(lambda connection: devices.revoke(connection, device, now))
     say(as_json, operations.Revoked(device=device), f"{device} is refused from now on.")
 
 

@@ -161,11 +161,17 @@ def release_go_on(version: Version, *, data: Data, as_json: Json = False) -> Non
     """Take up one that stopped in its ring, or let one that runs begin with the next ring now."""
     with opened(data, as_json) as (_, database), _refusals(as_json):
         ring = database.write_now(lambda connection: releases.go_on(connection, version, utc_now()))
-    say(as_json, Moved(version=version, ring=ring), f"{version} is offered to the ring: {ring}.")
+        listed = database.read_now(lambda connection: releases.listed(connection, utc_now())).releases
+    waits = next(one.waits for one in listed if one.version == version)
+    told = f"{version} is offered to the ring: {ring}."
+    if waits:
+        told += f"\nIt waits there: {waits}; {releases.REMEDY} tillside-central release go-on {version}."
+    say(as_json, Moved(version=version, ring=ring), told)
 
 
 def _line(release: Release) -> str:
     state = f"STOPPED: {release.stopped}" if release.stopped else f"since {release.entered_at:%Y-%m-%d %H:%M} UTC"
+    state += f"  {release.waits}" if release.waits else ""
     return f"{release.version}  {release.ring}  {release.runs} of {release.of} run it  {state}"
 
 

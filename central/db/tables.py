@@ -141,6 +141,8 @@ releases = Table(
     Column("excused", Text, nullable=False, server_default="[]"),
     Column("stopped", Text),
     Column("told", Text),
+    Column("lost", Text, nullable=False, server_default="[]"),
+    Column("waits", Text),
 )
 
 # One row per epoch a register opened. `acked_through` and `chain_hash` are the high-water mark.

@@ -70,6 +70,14 @@ def _well(connection: Connection) -> None:
 async def test_the_page_says_when_it_no_longer_follows(browser: Browser, tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         page = await opened(browser, centre, "/fleet")
+        # a centre that is busy or fails for a moment has ended nothing
+        for status in (503, 500):
+            await page.route("**/fleet", lambda route, status=status: route.fulfill(status=status, body="no"))
+            await page.evaluate("refresh()")
+            await expect(page.locator("#live-state")).to_contain_text(f"The centre failed ({status})")
+            await page.unroute("**/fleet")
+        await page.evaluate("refresh()")
+        await expect(page.locator("#live-state")).to_contain_text("Live, ")
         await page.context.clear_cookies()
         await page.evaluate("refresh()")
         await expect(page.locator("#live-state")).to_contain_text("The session has ended")

@@ -18,6 +18,7 @@ from central import devices, item_maps, limits, operations, programs, review
 from central.clock import utc_now
 from central.db import tables
 from central.devices import MAX_REASONS
+from central.journal import Journal, Revoked
 from loyalty.item_map import ItemMap
 from loyalty.item_matching import ItemMatcher
 from loyalty.limits import Limits
@@ -160,8 +161,12 @@ async def test_a_form_needs_origin_session_and_token(browser: Browser) -> None:
     # Then it is refused without effect
     assert [answer.status for answer in refused] == [403] * len(refused)
     assert centre.read(devices.revoked_devices) == frozenset()
-    # And the honest one works
+    # And the honest one works, for a register that there is
+    assert (await browser.post("/registers/revoke", fields | {"device": "d0"})).status == 409
     assert (await browser.post("/registers/revoke", fields)).status == 303
+    assert [fact.device for fact in Journal(centre.folder.journal).facts() if isinstance(fact, Revoked)] == [
+        till.device
+    ]
     assert centre.read(devices.revoked_devices) == {till.device}
 
 

@@ -331,6 +331,19 @@ async def test_serve_notes_what_a_killed_process_did_not(data: Path) -> None:
     assert Journal(folder.journal).facts() == (erased(erasure),)
 
 
+def test_who_is_not_there_is_not_revoked_nor_let_in_and_the_journal_has_nothing_of_it(tmp_path: Path) -> None:
+    where = ("--data", str(tmp_path / "centre"))
+    assert run("init", *where, "--listen", "127.0.0.1:8443", "--admin", "127.0.0.1:0")[0] == 0
+
+    code, told = answer("registers", "revoke", *where, "nobody")
+    assert (code, "there is no device nobody" in told["error"]) == (1, True)
+    for name in ("", "1\n2", "x" * 5000):
+        code, told = answer("enrolment", "create", *where, "--store", name, "--register", "1")
+        assert (code, "cannot name a store" in told["error"]) == (2, True)
+
+    assert Journal(DataFolder(tmp_path / "centre").journal).facts() == ()
+
+
 async def test_a_centre_from_nothing_to_points_and_a_clean_stop(tmp_path: Path) -> None:
     # Given a centre made and started by command
     data, program = tmp_path / "centre", tmp_path / "program.json"

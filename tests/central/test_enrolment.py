@@ -7,17 +7,28 @@ import copy
 import secrets
 import stat
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from aiohttp import WSMsgType
 from msgspec import UNSET
+from sqlalchemy import Connection
 
 from central import devices, live, operations, quarantine, scopes, server
 from central.db import tables
 from central.journal import Enrolled, Journal, Moved, Revoked, replay
+from central.texts import NameRefusedError
 from sync import base64url
 from sync.enrolment import parse_code
-from sync.wire import IngestResponse
+from sync.wire import (
+    GivenUp,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    HeldProgram,
+    IngestResponse,
+    RegisterState,
+    WorkerState,
+)
 from tests.central.conftest import RunningCentre, everything_in
 from tests.central.till import NOON, RefusedError, Till, receipt
 
@@ -249,6 +260,52 @@ async def test_a_code_for_one_register_lets_no_other_in(centre: RunningCentre) -
         await till.enrol(token, register="4")
     assert "register 3" in refused.value.problem["detail"]
     assert (await till.enrol(token, register="3")).register == "3"
+
+
+@pytest.mark.parametrize("name", ["", "1\n- store 2, register 1: well", "\x1b[2J", "x" * 65])
+async def test_no_name_forges_what_people_read(centre: RunningCentre, name: str) -> None:
+    # neither by who makes a code
+    def made(connection: Connection, store: str, register: str) -> None:
+        hour = timedelta(hours=1)
+        devices.create_enrolment(connection, token="t", store=store, register=register, valid_for=hour, now=NOON)
+
+    for store, register in ((name, "1"), ("12", name)):
+        with pytest.raises(NameRefusedError, match="cannot name a"):
+            centre.write(partial(made, store=store, register=register))
+    # nor by the register that it lets in, or who moves it
+    till = Till(centre.ready.device_api, centre.folder.ca_certificate.read_text(), centre.session)
+    with pytest.raises(RefusedError) as refused:
+        await till.enrol(_token(centre.code("*")), register=name)
+    assert refused.value.status in (403, 422)
+    assert centre.count(tables.devices) == 0
+    there = await centre.till()
+    with pytest.raises(devices.NotMovedError, match="cannot name a store"):
+        centre.write(lambda connection: devices.move(connection, there.device, name, "1"))
+
+
+async def test_what_a_register_says_of_itself_is_kept_in_one_line(centre: RunningCentre) -> None:
+    till = await centre.till()
+    forged = "x\n- store 1, register 1: silent\n    call +49 900\x1b[2J\u202e"
+    state = RegisterState(
+        verdict=forged, reasons=(forged,), workers=(WorkerState(kind=forged, name=forged, condition=forged),)
+    )
+    request = HeartbeatRequest(
+        version=forged * 9,
+        queued=0,
+        quarantined=1,
+        reasons={forged: 1},
+        programs=(HeldProgram(program="a" * 64, refused=forged),),
+        templates_refused=forged,
+        given_up=(GivenUp(version=forged, reason=forged),),
+        state=state,
+    )
+    await till.post("/v1/heartbeat", request, HeartbeatResponse)
+    [row] = centre.read(lambda connection: connection.execute(tables.devices.select()).all())
+    texts = (row.version, row.quarantine_reasons, row.programs, row.templates_refused, row.given_up, row.state)
+    for text in texts:
+        assert "- store 1, register 1: silent" in text
+        for bad in ("\n", "\\n", "\x1b", "u001b", "\u202e"):
+            assert bad not in text
 
 
 async def test_who_takes_a_place_shuts_out_who_had_it_by_the_same_act(centre: RunningCentre) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 from typer.testing import CliRunner
 
 from central import devices, releases
-from central.alerting import message_of_stopped
+from central.alerting import message_of_releases
 from central.cli import app
 from central.db import tables
 from central.db.database import Database
@@ -84,18 +84,83 @@ def test_later_a_machine_may_break_by_itself() -> None:
     assert judgement([*one_of_many, device(201, OLD, gave_up="x"), device(202, OLD, gave_up="x")]).stop
 
 
-def test_silence_after_it_stops_it_and_silence_everywhere_does_not() -> None:
-    quiet = SILENT_AFTER + timedelta(minutes=1)
-    took = [*map(device, range(10)), *(device(n, ago=quiet) for n in range(10, 15))]
-    assert judgement([*took, *(device(n, OLD) for n in range(20, 40))]).stop.startswith("5 of 15 registers")
-    # a carrier is down: those that did not take it are as silent
-    others = [*(device(n, OLD, ago=quiet) for n in range(20, 27)), *(device(n, OLD) for n in range(27, 40))]
-    assert judgement([*took, *others]).stop == ""
-    # what was switched off long ago hides nothing
-    gone = [device(n, OLD, ago=timedelta(days=30)) for n in range(40, 60)]
-    assert judgement([*took, *gone]).stop.startswith("5 of 15 registers")
-    # one till that was switched off is no sign
-    assert judgement([*map(device, range(3)), device(3, ago=quiet)]).stop == ""
+QUIET = SILENT_AFTER + timedelta(minutes=1)
+
+
+def other(number: int, *, ago: timedelta = timedelta(0)) -> Device:
+    """A register of a store to which it is not offered."""
+    return replace(device(number, OLD, ago=ago), store="8")
+
+
+def offered(devices: list[Device], days: float = 3, ring: Ring = "canary") -> Judgement:
+    return judgement(devices, ring, since=days_ago(days))
+
+
+def days_ago(days: float) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+OTHERS = [other(n) for n in range(100, 600)]
+
+
+@pytest.mark.parametrize("days", [1.2, 2, 5, 6.9, 7.1, 30])
+def test_a_release_that_ends_registers_before_they_tell_of_it_stops(days: float) -> None:
+    # Given nine of ten that were heard until 20 min after it was offered, and told the version before
+    dead = [device(n, OLD, ago=timedelta(days=days, minutes=-20)) for n in range(1, 10)]
+    found = offered([device(0), *dead, *OTHERS], days)
+    assert found.stop == "9 of 10 registers that it was offered to are silent, such as d1"
+    assert (found.on, found.lost) == (False, tuple(f"d{n}" for n in range(1, 10)))
+
+
+def test_a_few_of_many_stop_it_where_others_are_heard() -> None:
+    dead = [device(n, OLD, ago=timedelta(days=5)) for n in range(8)]
+    took = [device(n) for n in range(8, 100)]
+    assert offered([*dead, *took, *OTHERS], 6).stop
+    # where there is nobody to compare with it waits, and stops when they are away for longer than any weekend
+    assert offered([*dead, *took], 6).stop == ""
+    assert not offered([*dead, *took], 6).on
+    assert "8 of 100" in offered([*dead, *took], 6).waits
+    assert offered([*(replace(one, last_contact=NOW - timedelta(days=7)) for one in dead), *took], 8).stop
+
+
+def test_what_is_usual_stops_nothing() -> None:
+    # one till that was put away, or one of many machines
+    assert offered([*map(device, range(3)), device(3, ago=QUIET), *OTHERS]).stop == ""
+    assert offered([*map(device, range(100)), *(device(n, ago=QUIET) for n in range(100, 103)), *OTHERS]).on
+    # a Sunday, or the line of a carrier: those to which it is not offered are silent as well
+    shut = [other(n, ago=QUIET) for n in range(100, 600)]
+    assert offered([*(device(n, ago=QUIET) for n in range(10)), *shut]).stop == ""
+    half = [other(n, ago=QUIET * (n % 2)) for n in range(100, 130)]
+    assert offered([*map(device, range(6)), *(device(n, ago=QUIET) for n in range(6, 10)), *half]).stop == ""
+    # who was off before it was offered is off for something else
+    assert (
+        offered([*map(device, range(10)), *(device(n, OLD, ago=timedelta(days=4)) for n in range(10, 15))]).stop == ""
+    )
+    # others that were off before hide nothing
+    gone = [other(n, ago=timedelta(days=30)) for n in range(100, 600)]
+    dead = [device(n, OLD, ago=timedelta(days=2)) for n in range(9)]
+    assert offered([*dead, device(9), *gone, *(other(n) for n in range(600, 610))]).stop
+
+
+def test_in_the_last_ring_a_weekend_stops_nothing_nor_does_what_is_put_away_later() -> None:
+    shut = [device(n, ago=timedelta(days=2)) for n in range(100)]
+    assert judgement(shut, since=days_ago(3)) == Judgement(runs=100, of=100, on=True)
+    away = [device(n, ago=timedelta(days=8)) for n in range(20)]
+    assert judgement([*away, *(device(n) for n in range(20, 100))], since=days_ago(9)).stop
+    assert judgement([*away, *(device(n) for n in range(20, 100))], since=days_ago(60)).stop == ""
+
+
+def test_a_ring_that_gets_nowhere_says_so_after_a_while() -> None:
+    idle = [device(0), *(device(n, OLD) for n in range(1, 4))]
+    assert judgement(idle, "canary", since=NOW - 2 * SOAK) == Judgement(runs=1, of=4)
+    late = judgement(idle, "canary", since=NOW - 3 * SOAK)
+    assert (late.waits, late.is_long) == ("3 of 4 registers have not taken it for 3 d", True)
+    # nobody is left: that is said at once
+    excused = [replace(device(0, OLD, gave_up="disk"), excused=True)]
+    alone = judgement(excused, "canary")
+    assert (alone.waits, alone.is_long, alone.of) == ("no register is left in this ring to try it", False, 0)
+    # and who took one after it has taken it
+    assert judgement([device(n, "0.10.0") for n in range(4)], since=NOW - 3 * SOAK) == Judgement(on=True, runs=4, of=4)
 
 
 def test_registers_that_become_worse_by_it_stop_it_and_a_few_cables_do_not() -> None:
@@ -114,7 +179,7 @@ def test_registers_that_become_worse_by_it_stop_it_and_a_few_cables_do_not() -> 
 
 def test_a_shop_that_closes_before_others_is_no_sign() -> None:
     evening = timedelta(hours=14)
-    assert judgement([*(device(n, ago=evening) for n in range(3)), *(device(n, OLD) for n in range(10, 40))]).stop == ""
+    assert offered([*(device(n, ago=evening) for n in range(3)), *OTHERS]).stop == ""
 
 
 def test_who_was_excused_neither_stops_it_nor_is_waited_for() -> None:
@@ -214,7 +279,7 @@ def test_heartbeats_tell_which_registers_are_worse_than_before_it_and_people_are
         [moved] = releases.move(connection, NOW)
         assert "something fails that did not before" in moved.stopped
         [untold] = releases.untold(connection)
-        assert moved.stopped in message_of_stopped([untold], "Till").text
+        assert moved.stopped in message_of_releases([untold], "Till").text
         releases.keep_told(connection, [untold])
         assert releases.untold(connection) == ()
         # who takes it up again has seen these registers
@@ -248,6 +313,87 @@ def test_a_small_chain_has_a_first_ring_and_a_store_of_nobody_is_refused(within:
             releases.offer(connection, NEW, ["77"], SOAK, NOW)
         releases.offer(connection, NEW, (), SOAK, NOW)
         assert releases.offered_to(connection, "d1", "7") == NEW
+
+    within(story)
+
+
+def test_a_shop_that_was_shut_takes_the_release_up_again_when_it_opens(within: Within) -> None:
+    def heard(connection: Connection, which: str, at: datetime, version: str = NEW) -> None:
+        devices_ = tables.devices
+        connection.execute(update(devices_).where(devices_.c.store == which).values(last_contact=at, version=version))
+
+    def story(connection: Connection) -> None:
+        # Given a canary store that takes it and shuts for a week, while others are open
+        for number in range(10, 20):
+            connection.execute(
+                insert(tables.devices).values(
+                    id=f"d{number}", store="8", register=str(number), public_key="k" * 43, enrolled_at=NOW,
+                    version=OLD, platform="linux", last_contact=NOW,
+                )
+            )  # fmt: skip
+        releases.offer(connection, NEW, ["7"], SOAK, NOW)
+        heard(connection, "7", NOW + timedelta(hours=1))
+        later = NOW + timedelta(days=4)
+        heard(connection, "8", later, OLD)
+        [moved] = releases.move(connection, later)
+        assert moved.stopped == "4 of 4 registers that it was offered to are silent, such as d0"
+        assert releases.offered_to(connection, "d0", "7") is None
+        # When it opens again, in the version before: nobody knows what they went through
+        opens = NOW + timedelta(days=8)
+        heard(connection, "7", opens, OLD)
+        assert releases.move(connection, opens) == ()
+        # but in this one they are well with it
+        heard(connection, "7", opens)
+        heard(connection, "8", opens, OLD)
+        [moved] = releases.move(connection, opens)
+        assert (moved.stopped, moved.ring) == ("", "canary")
+        [moved] = releases.move(connection, opens)
+        assert moved.ring == "tenth"
+
+    within(story)
+
+
+def test_who_stopped_it_by_silence_does_not_stop_it_again_once_a_person_takes_it_up(within: Within) -> None:
+    def story(connection: Connection) -> None:
+        releases.offer(connection, NEW, ["7"], SOAK, NOW)
+        connection.execute(update(tables.devices).values(last_contact=NOW + timedelta(hours=1)))
+        later = NOW + timedelta(days=9)
+        [moved] = releases.move(connection, later)
+        assert moved.stopped
+        assert releases.go_on(connection, NEW, later) == "canary"
+        assert releases.move(connection, later) == ()
+        [listed] = releases.listed(connection, later).releases
+        assert (listed.stopped, listed.waits) == (None, "no register is left in this ring to try it")
+        # once more begins with the next
+        assert releases.go_on(connection, NEW, later) == "tenth"
+
+    within(story)
+
+
+def test_a_release_that_gets_nowhere_is_told_once_in_a_ring(within: Within) -> None:
+    def story(connection: Connection) -> None:
+        releases.offer(connection, NEW, ["7"], SOAK, NOW)
+        for days in (1, 3, 4, 5):
+            later = NOW + timedelta(days=days)
+            connection.execute(update(tables.devices).values(last_contact=later))
+            assert releases.move(connection, later) == ()
+            untold = releases.untold(connection)
+            assert len(untold) == (days == 3)
+            if untold:
+                text = message_of_releases(untold, "Till").text
+                assert text.startswith(
+                    "Till, releases: 0.2.0 gets nowhere\n- 0.2.0, ring canary: 4 of 4 registers have"
+                )
+                assert "release go-on 0.2.0" in text
+                releases.keep_told(connection, untold)
+        [listed] = releases.listed(connection, later).releases
+        assert listed.waits == "4 of 4 registers have not taken it for 5 d"
+        # in the next ring anew
+        releases.go_on(connection, NEW, later)
+        later += 3 * SOAK
+        connection.execute(update(tables.devices).values(last_contact=later))
+        releases.move(connection, later)
+        assert len(releases.untold(connection)) == 1
 
     within(story)
 

@@ -94,7 +94,7 @@ class Tally(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):
-    """A release: its ring in words, how many of the ring run it, and why it stopped if it did."""
+    """A release: its ring in words, how many of the ring run it, why it stopped, or for what it waits in vain."""
 
     version: str
     ring: str
@@ -102,6 +102,7 @@ class ReleaseRow(Struct, frozen=True, kw_only=True):
     runs: int
     of: int
     stopped: str
+    waits: str
     is_last: bool
 
 
@@ -259,6 +260,7 @@ def _releases(connection: Connection, now: datetime) -> tuple[ReleaseRow, ...]:
             runs=one.runs,
             of=one.of,
             stopped=one.stopped or "",
+            waits=one.waits,
             is_last=rings.after(one.ring) is None,
         )
         for one in releases.listed(connection, now).releases[:RELEASES_SHOWN]
