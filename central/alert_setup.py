@@ -60,10 +60,22 @@ def _webhook(before: str | None, given: str) -> str | None:
         return before
     if given == OFF:
         return None
-    parts = urlsplit(given)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(given)
+        is_one = parts.scheme in ("http", "https") and parts.port != 0 and _is_host(parts.hostname or "")
+    except ValueError:  # brackets that are none of IPv6, a port beyond 65535
+        is_one = False
+    if not is_one or not given.isprintable() or " " in given:
         raise AddressError("that is no address of a webhook; write https://…")
     return given
+
+
+def _is_host(name: str) -> bool:
+    """Whether a name can be asked for at all: no label of it is empty or longer than 63 characters."""
+    try:
+        return bool(name.removesuffix(".").encode("idna")) and name.isprintable() and " " not in name
+    except UnicodeError:
+        return False
 
 
 def _mail(before: MailSettings | None, given: Given) -> MailSettings | None:
@@ -72,8 +84,15 @@ def _mail(before: MailSettings | None, given: Given) -> MailSettings | None:
     if not (given.mail or given.smtp or given.sender or given.user or given.plain or (before and given.password)):
         return before
     for address in (*given.mail, *filter(None, [given.sender])):
-        if not _MAIL_ADDRESS.fullmatch(address):
+        if not _MAIL_ADDRESS.fullmatch(address) or not address.isprintable():
             raise AddressError(f"{address!r} is no address of mail; write name@shop.example")
+    if not (given.user + given.password).isascii() or not (given.user + given.password).isprintable():
+        raise AddressError(
+            "nobody signs in to a mail server from here with letters beyond ASCII in the account or the password; set "
+            "another one there"
+        )
+    if given.smtp and not _is_host(Address.parse(given.smtp).host):
+        raise AddressError(f"{given.smtp!r} names no mail server; write HOST:PORT, such as mail.shop.example:587")
     if before is None:
         if not (given.mail and given.smtp and given.sender):
             raise AddressError("mail takes all of --mail, --smtp and --from")

@@ -1,97 +1,90 @@
-"""Tells people of registers by webhook and e-mail.
+"""Tells people of registers and releases by webhook and e-mail.
 
-Owns when to look, the two ways out, and how often each is tried. What is news `central.alerts` decides. A message that
-cannot be sent in the end is logged and given up: the fleet page has what it said.
+Owns when to look, and when to send what is kept. What is news `central.alerts` decides, how it goes out
+`central.alert_ways`, what waits is kept by `central.alert_outbox`. A message that does not go out within a day is
+logged and given up: the fleet page has what it said.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import smtplib
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing, suppress
 from datetime import timedelta
-from email.message import EmailMessage
-from http import HTTPStatus
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
-import msgspec
 import structlog
-from aiohttp import ClientError, ClientSession, ClientTimeout
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+from sqlalchemy import Connection
 
-from central import alerts, programs, releases
+from central import alert_outbox, alerts, programs, releases
+from central.alert_outbox import GIVEN_UP_AFTER, Waiting
+from central.alert_ways import WAYS, AlertWay, NotNowError, NotSentError, send_by, set_up
 from central.alerts import Message, Watch
 from central.clock import Clock
 from central.db.database import Database
 from central.db.dialects import Way
 from central.fleet_rows import known
-from central.folder import AlertSettings, DataFolder, MailSettings
+from central.folder import AlertSettings, DataFolder
 from central.opening import open_since, spans_of
 from central.releases import Release
-from sync.retry import Backoff, CappedFullJitter
+from central.texts import MAX_NAME_CHARS, one_line
 
 _log = structlog.get_logger(__name__)
 
-# How often registers are looked at: they speak as often.
+# How often registers are looked at: they speak as often. What waits to go out is looked at as often.
 LOOK_EVERY_S: Final = 30.0
-# A server that does not answer for this long counts as one that failed.
-PATIENCE_S: Final = 15.0
-ATTEMPTS: Final = 5
-BACKOFF: Final = Backoff(base_s=2.0, cap_s=60.0)
-# A mail server's answers from here on are no for good.
-FINAL: Final = 500
-# A webhook's answer is not read beyond this; it is only told to who tests it.
-MAX_ANSWER_BYTES: Final = 300
 
-T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class NotSentError(RuntimeError):
-    """A message did not go out by one way. The text says what to do, and holds no secret."""
-
-
-class _NotNowError(NotSentError):
-    """The same, of what may be over in a moment."""
-
-
 class Alerting:
-    """Looks at the registers again and again while a centre serves, as its settings are at that moment."""
+    """Looks at the registers again and again while a centre serves, as its settings are at that moment.
 
-    def __init__(self, folder: DataFolder, database: Database, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+    Each way out has a turn of its own: none holds another, nor the next look.
+    """
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        database: Database,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._folder = folder
         self._database = database
         self._clock = clock
         self._sleep = sleep
+        self._chance = chance
         self._watch = Watch()
+        self._sent_with: dict[AlertWay, AlertSettings] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
+        async with asyncio.TaskGroup() as turns:
+            turns.create_task(self._again_and_again(self.look))
+            for way in WAYS:
+                turns.create_task(self._again_and_again(partial(self.send, way)))
+
+    async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.look()
+                await work()
             except Exception as error:  # noqa: BLE001 - the edge: registers are served whatever becomes of an alert
                 _log.error("registers_not_looked_at", error=type(error).__name__)
             await self._sleep(LOOK_EVERY_S)
 
-    async def _tell_of_releases(self, settings: AlertSettings, brand: str) -> None:
-        """Those that stopped by themselves or get nowhere: once, as registers are."""
-        stopped = await self._database.read(releases.untold)
-        if not stopped:
-            return
-        await self._database.write(lambda connection: releases.keep_told(connection, stopped), Way.BESIDE)
-        for failed in await send(settings, message_of_releases(stopped, brand), self._sleep):
-            _log.error("alert_not_sent", releases=len(stopped), reason=str(failed))
-
     async def look(self) -> None:
-        """Tells what is news. What was told is kept before it is sent: nobody is told twice."""
+        """Keeps what is news to be sent. That it was told is kept by the same act: nothing is lost nor made twice."""
         settings = await asyncio.to_thread(self._folder.settings)
         if settings.alerts is None:
             return
-        await self._tell_of_releases(settings.alerts, settings.brand)
+        brand = one_line(settings.brand, MAX_NAME_CHARS)
+        stopped = await self._database.read(releases.untold)
+        if stopped:
+            message = message_of_releases(stopped, brand)
+            await self._keep(settings.alerts, message, partial(releases.keep_told, told=stopped))
         silent_after = timedelta(minutes=settings.alerts.silent_after_min)
         registers, told, zone = await self._database.read(
             lambda connection: (known(connection), alerts.told(connection), programs.zone(connection))
@@ -99,11 +92,51 @@ class Alerting:
         now, spans = self._clock(), spans_of(settings.alerts.open) if settings.alerts.open else ()
         since = open_since(spans, now.astimezone(zone)) if spans else alerts.ALWAYS
         news = self._watch.news(registers, told, silent_after, now, since)
-        if not news:
+        if news:
+            message = alerts.message_of([one.alert for one in news], brand)
+            await self._keep(settings.alerts, message, partial(alerts.keep_told, news=news))
+
+    async def _keep(self, settings: AlertSettings, message: Message, told: Callable[[Connection], None]) -> None:
+        now = self._clock()
+
+        def work(connection: Connection) -> int:
+            told(connection)
+            return alert_outbox.put(connection, set_up(settings), message, now)
+
+        dropped = await self._database.write(work, Way.BESIDE)
+        if dropped:
+            _log.error("alerts_not_sent", messages=dropped, reason="too many wait; see why they do not go out")
+
+    async def send(self, way: AlertWay) -> None:
+        """Sends what is due by one way, the oldest first; after a failure of the way itself the rest waits with it."""
+        settings = (await asyncio.to_thread(self._folder.settings)).alerts
+        if settings is None or way not in set_up(settings):
+            if not await self._database.read(partial(alert_outbox.is_empty, way=way)):
+                await self._database.write(partial(alert_outbox.forget, way=way), Way.BESIDE)
             return
-        await self._database.write(lambda connection: alerts.keep_told(connection, news), Way.BESIDE)
-        for failed in await send(settings.alerts, alerts.message_of(news, settings.brand), self._sleep):
-            _log.error("alert_not_sent", registers=len(news), reason=str(failed))
+        before, self._sent_with[way] = self._sent_with.get(way), settings
+        if before not in (None, settings):
+            await self._database.write(partial(alert_outbox.hasten, way=way, now=self._clock()), Way.BESIDE)
+        for one in await self._database.read(partial(alert_outbox.due, way=way, now=self._clock())):
+            try:
+                await send_by(way, settings, one.message)
+            except NotSentError as error:
+                await self._in_vain(way, one, error)
+                if isinstance(error, NotNowError):
+                    return
+            else:
+                await self._database.write(partial(alert_outbox.gone, one=one), Way.BESIDE)
+
+    async def _in_vain(self, way: AlertWay, one: Waiting, error: NotSentError) -> None:
+        now, is_final = self._clock(), not isinstance(error, NotNowError)
+        if now - one.made_at >= GIVEN_UP_AFTER:
+            _log.error("alert_not_sent", way=way, reason=str(error))
+            await self._database.write(partial(alert_outbox.gone, one=one), Way.BESIDE)
+            return
+        if not one.tries:
+            _log.warning("alert_waits", way=way, reason=str(error))
+        wait = partial(alert_outbox.wait, way=way, one=one, is_final=is_final, now=now, chance=self._chance())
+        await self._database.write(wait, Way.BESIDE)
 
 
 def message_of_releases(told: Sequence[Release], brand: str) -> Message:
@@ -115,86 +148,3 @@ def message_of_releases(told: Sequence[Release], brand: str) -> Message:
         first = "nobody else is offered it; once it is clear why" if one.stopped else releases.REMEDY
         lines.append(f"    {first}: tillside-central release go-on {one.version}")
     return Message(text="\n".join(lines), alerts=())
-
-
-async def send(
-    settings: AlertSettings, message: Message, sleep: Sleep = asyncio.sleep, *, attempts: int = ATTEMPTS
-) -> tuple[NotSentError, ...]:
-    """Sends by each way that is set up, at the same time; returns why one failed for good."""
-    retrying = AsyncRetrying(
-        stop=stop_after_attempt(attempts),
-        wait=CappedFullJitter(BACKOFF, random.random),
-        retry=retry_if_exception_type(_NotNowError),
-        sleep=sleep,
-        reraise=True,
-    )
-
-    async def sent(way: Callable[[T, Message], Awaitable[None]], where: T) -> NotSentError | None:
-        try:
-            await retrying.copy()(way, where, message)
-        except NotSentError as error:
-            return error
-        return None
-
-    ways = []
-    if settings.webhook is not None:
-        ways.append(sent(_post, settings.webhook))
-    if settings.mail is not None:
-        ways.append(sent(_mail, settings.mail))
-    return tuple(filter(None, await asyncio.gather(*ways)))
-
-
-async def _post(url: str, message: Message) -> None:
-    """The address often holds a secret, so no error names it."""
-    body, headers = msgspec.json.encode(message), {"Content-Type": "application/json"}
-    try:
-        async with (
-            ClientSession(timeout=ClientTimeout(total=PATIENCE_S)) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
-        ):
-            status, said = answer.status, await answer.content.read(MAX_ANSWER_BYTES)
-    except (ClientError, TimeoutError, OSError) as error:
-        raise _NotNowError(f"the webhook cannot be reached ({type(error).__name__})") from error
-    if status < HTTPStatus.MULTIPLE_CHOICES:
-        return
-    why = f"the webhook answered {status}: {said.decode(errors='replace')}"
-    if (
-        status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    ):
-        raise _NotNowError(why)
-    raise NotSentError(f"{why}; correct its address: tillside-central alerts set --webhook")
-
-
-async def _mail(settings: MailSettings, message: Message) -> None:
-    await asyncio.to_thread(_hand_in, settings, message)
-
-
-def _hand_in(settings: MailSettings, message: Message) -> None:
-    mail = EmailMessage()
-    mail["Subject"], mail["From"], mail["To"] = message.subject, settings.sender, ", ".join(settings.to)
-    mail.set_content(message.text)
-    try:
-        with closing(smtplib.SMTP(settings.server.host, settings.server.port, timeout=PATIENCE_S)) as server:
-            if settings.tls:
-                server.starttls(context=ssl.create_default_context())
-            if settings.user is not None:
-                server.login(settings.user, settings.password)
-            server.send_message(mail)
-            with suppress(smtplib.SMTPException, OSError):  # it was taken: whoever says goodbye badly gets it once
-                server.quit()
-    except (smtplib.SMTPException, OSError) as error:
-        why = f"no mail can be sent by {settings.server} ({type(error).__name__})"
-        if not _is_final(error):
-            raise _NotNowError(why) from error
-        raise NotSentError(f"{why}; correct the account or the addresses: tillside-central alerts set") from error
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether a server will say the same again: a 5xx, or no STARTTLS or no accounts where there should be."""
-    match error:
-        case smtplib.SMTPRecipientsRefused():
-            return all(code >= FINAL for code, _ in error.recipients.values())
-        case smtplib.SMTPResponseException():
-            return error.smtp_code >= FINAL
-    return isinstance(error, smtplib.SMTPNotSupportedError)

@@ -1,7 +1,7 @@
 """Which registers people are told of: those that became silent, have a problem, or are well again; each once.
 
 Owns what counts as news and the words of it. Pure but for the columns that say what was told. Never sends anything:
-`central.alerting` does.
+`central.alert_ways` does.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
-from sqlalchemy import Connection, bindparam, select, update
+from msgspec.structs import asdict, replace
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from central import fleet
 from central.db import tables
@@ -73,16 +73,30 @@ class _Differs(Struct, frozen=True, kw_only=True):
         return self.silent_since if standing == "silent" else self.since
 
 
-class _Turns(Struct, frozen=True, kw_only=True):
-    """How often a register that was told to be unwell was told to be otherwise, and when last."""
+class Told(Struct, frozen=True, kw_only=True):
+    """What was told of a register last, and how often one that was told to be unwell was told to be otherwise."""
 
-    count: int
-    last: datetime
+    standing: Standing = "well"
+    turns: int = 0
+    turned_at: datetime | None = None
 
-    @property
-    def lasts(self) -> timedelta:
-        """How long it must be otherwise before that is told again."""
-        return min(LASTS * (1 << min(self.count, 16)), MOST_LASTS)
+    def turns_lately(self, now: datetime) -> int:
+        return self.turns if self.turned_at is not None and now - self.turned_at < CALM else 0
+
+
+class News(Struct, frozen=True, kw_only=True):
+    """What is to be told of a register, and what was told of it then."""
+
+    alert: Alert
+    told: Told
+
+
+NOTHING_TOLD: Final = Told()
+
+
+def lasts(turns: int) -> timedelta:
+    """How long it must be otherwise before that is told again."""
+    return min(LASTS * (1 << min(turns, 16)), MOST_LASTS)
 
 
 class Watch:
@@ -90,40 +104,38 @@ class Watch:
 
     def __init__(self) -> None:
         self._differs: dict[str, _Differs] = {}
-        self._turns: dict[str, _Turns] = {}
 
     def news(
         self,
         registers: Iterable[Known],
-        told: Mapping[str, Standing],
+        told: Mapping[str, Told],
         silent_after: timedelta,
         now: datetime,
         open_since: datetime | None = ALWAYS,
-    ) -> tuple[Alert, ...]:
+    ) -> tuple[News, ...]:
         """Registers that differed from what was told for long enough; `open_since` is None while shops are shut."""
-        self._turns = {device: turns for device, turns in self._turns.items() if now - turns.last < CALM}
         still: dict[str, _Differs] = {}
-        alerts = []
+        news = []
         for one in registers:
             if one.revoked:
                 continue
-            was = told.get(one.device, "well")
+            before = told.get(one.device, NOTHING_TOLD)
             standing = standing_of(one.seen, silent_after, now, open_since)
             is_lately = one.seen.last_contact is not None and now - one.seen.last_contact < silent_after
-            differs = _differing(self._differs.get(one.device), standing, was, is_lately=is_lately, now=now)
+            differs = _differing(self._differs.get(one.device), standing, before.standing, is_lately=is_lately, now=now)
             if differs is None:
                 continue
-            turns = self._turns.get(one.device, _Turns(count=0, last=now))
-            lasts = LASTS if was == "well" else turns.lasts
+            turns, was_well = before.turns_lately(now), before.standing == "well"
             began = None if standing is None else differs.became(standing)
-            if standing is None or began is None or now - began < lasts:
+            if standing is None or began is None or now - began < (LASTS if was_well else lasts(turns)):
                 still[one.device] = differs
                 continue
-            if was != "well":
-                turns = self._turns[one.device] = _Turns(count=turns.count + 1, last=now)
-            alerts.append(_alert(one, standing, now, back_and_forth=turns))
+            after = replace(before, standing=standing, turns=turns)
+            if not was_well:
+                after = replace(after, turns=turns + 1, turned_at=now)
+            news.append(News(alert=_alert(one, standing, now, after.turns), told=after))
         self._differs = still
-        return tuple(alerts)
+        return tuple(news)
 
 
 def _differing(
@@ -154,13 +166,13 @@ def standing_of(
     return "problem" if fleet.troubles(seen, now) else "well"
 
 
-def _alert(one: Known, standing: Standing, now: datetime, back_and_forth: _Turns) -> Alert:
+def _alert(one: Known, standing: Standing, now: datetime, turns: int) -> Alert:
     said = tuple(
         f"{trouble.what}: {trouble.remedy}" if trouble.remedy else trouble.what
         for trouble in fleet.troubles(one.seen, now)
     )
-    if standing != "well" and back_and_forth.count:
-        span = fleet.spoken(back_and_forth.lasts)
+    if standing != "well" and turns:
+        span = fleet.spoken(lasts(turns))
         said = (*said, f"it was well again and is not: you are told of another change only once that lasts {span}")
     return Alert(standing=standing, device=one.device, store=one.store, register=one.register, said=said)
 
@@ -180,15 +192,20 @@ def message_of(alerts: Sequence[Alert], brand: str) -> Message:
     return Message(text="\n".join(lines), alerts=named, more=more)
 
 
-def told(connection: Connection) -> dict[str, Standing]:
-    """What was told of each register last, where that is not that it is well."""
+def told(connection: Connection) -> dict[str, Told]:
+    """What was told of each register last, where anything was."""
     columns = tables.devices.c
-    rows = connection.execute(select(columns.id, columns.told).where(columns.told != "well"))
-    return {row.id: row.told for row in rows}
+    is_something = or_(columns.told != "well", columns.told_turned_at.is_not(None))
+    rows = connection.execute(
+        select(columns.id, columns.told, columns.told_turns, columns.told_turned_at).where(is_something)
+    )
+    return {row.id: Told(standing=row.told, turns=row.told_turns, turned_at=row.told_turned_at) for row in rows}
 
 
-def keep_told(connection: Connection, alerts: Sequence[Alert]) -> None:
+def keep_told(connection: Connection, news: Sequence[News]) -> None:
     connection.execute(
-        update(tables.devices).where(tables.devices.c.id == bindparam("device")).values(told=bindparam("standing")),
-        [{"device": alert.device, "standing": alert.standing} for alert in alerts],
+        update(tables.devices)
+        .where(tables.devices.c.id == bindparam("device"))
+        .values(told=bindparam("standing"), told_turns=bindparam("turns"), told_turned_at=bindparam("turned_at")),
+        [{"device": one.alert.device, **asdict(one.told)} for one in news],
     )

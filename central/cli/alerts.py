@@ -96,16 +96,17 @@ def alerts_show(data: Data, as_json: Json = False) -> None:
 @app.command("test")
 def alerts_test(data: Data, as_json: Json = False) -> None:
     """Send a message by each way now, and say what a server answers that does not take it."""
-    from central.alerting import send
+    from central.alert_ways import send
     from central.alerts import Message
     from central.folder import DataFolder
+    from central.texts import MAX_NAME_CHARS, one_line
 
     with failures(as_json):
         settings = DataFolder(data).settings()
     if settings.alerts is None:
         fail(as_json, _NOBODY)
-    text = f"{settings.brand}, registers: this is a test, nothing is wrong"
-    failed = asyncio.run(send(settings.alerts, Message(text=text, alerts=()), attempts=1))
+    text = f"{one_line(settings.brand, MAX_NAME_CHARS)}, registers: this is a test, nothing is wrong"
+    failed = asyncio.run(send(settings.alerts, Message(text=text, alerts=())))
     if failed:
         fail(as_json, "\n".join(map(str, failed)))
     say(as_json, Sent(), "It went out by every way that is set up; see whether it came.")

@@ -125,6 +125,8 @@ devices = Table(
     Column("state", Text),
     Column("hours", Text, nullable=False, server_default="[]"),
     Column("told", String(16), nullable=False, server_default="well"),
+    Column("told_turns", Integer, nullable=False, server_default="0"),
+    Column("told_turned_at", Moment),
     Column("log_until", Moment),
     Column("failed_before", Text),
 )
@@ -143,6 +145,19 @@ releases = Table(
     Column("told", Text),
     Column("lost", Text, nullable=False, server_default="[]"),
     Column("waits", Text),
+)
+
+# One row per message to people and way by which it did not go out yet (central.alert_outbox).
+alerts_waiting = Table(
+    "alerts_waiting",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("way", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # One row per epoch a register opened. `acked_through` and `chain_hash` are the high-water mark.

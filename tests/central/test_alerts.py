@@ -22,9 +22,11 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, update
 from typer.testing import CliRunner
 
-from central import alerts, releases
-from central.alerting import ATTEMPTS, Alerting, send
-from central.alerts import CALM, LASTS, MAX_NAMED, MOST_LASTS, Alert, Message, Standing, Watch, message_of
+from central import alert_outbox, alerts, releases
+from central.alert_outbox import AFTER_NO, GIVEN_UP_AFTER, MAX_WAITING
+from central.alert_ways import WAYS, NotNowError, NotSentError, send, send_by
+from central.alerting import Alerting
+from central.alerts import CALM, LASTS, MAX_NAMED, MOST_LASTS, Alert, Message, Standing, Told, Watch, message_of
 from central.cli import app
 from central.db import tables
 from central.fleet import SILENT_AFTER, Seen
@@ -62,14 +64,14 @@ class Follower:
 
     def __init__(self) -> None:
         self.watch = Watch()
-        self.told: dict[str, Standing] = {}
+        self.told: dict[str, Told] = {}
         self.now = NOON
 
     def look(self, *registers: Known) -> list[Standing]:
         news = self.watch.news(registers, self.told, SILENT_AFTER, self.now)
-        self.told |= {alert.device: alert.standing for alert in news}
+        self.told |= {one.alert.device: one.told for one in news}
         self.now += LOOK
-        return [alert.standing for alert in news]
+        return [one.alert.standing for one in news]
 
     def watch_for(self, span: timedelta, state: RegisterState, heard: datetime | None = None) -> list[Standing]:
         found: list[Standing] = []
@@ -145,8 +147,8 @@ def test_who_falls_ill_again_is_told_of_with_why_the_next_word_may_take_longer()
         follower.watch_for(LASTS, state)
     said: list[str] = []
     for _ in range(LASTS // LOOK + 1):
-        for alert in follower.watch.news([known(ILL, follower.now)], {}, SILENT_AFTER, follower.now):
-            said += alert.said
+        for one in follower.watch.news([known(ILL, follower.now)], follower.told, SILENT_AFTER, follower.now):
+            said += one.alert.said
         follower.now += LOOK
     assert said[-1].endswith("only once that lasts 10 min")
 
@@ -160,8 +162,8 @@ def test_who_is_switched_off_at_night_is_no_news_and_who_does_not_come_up_is() -
         news = follower.watch.news(
             [known(WELL, heard)], follower.told, SILENT_AFTER, follower.now, None if shut else opens
         )
-        follower.told |= {alert.device: alert.standing for alert in news}
-        told += [(follower.now - opens, alert.standing) for alert in news]
+        follower.told |= {one.alert.device: one.told for one in news}
+        told += [(follower.now - opens, one.alert.standing) for one in news]
         follower.now += LOOK
     assert told == [(SILENT_AFTER + LASTS, "silent")]
 
@@ -275,45 +277,37 @@ async def mailing(mails: MailServer) -> AsyncIterator[MailServer]:
         yield mails
 
 
-async def sent(settings: AlertSettings) -> tuple[list[str], int]:
-    """Why it was not sent by a way, and how often it was waited for another attempt."""
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    return [str(failed) for failed in await send(settings, NEWS, sleep)], len(waited)
+async def sent(settings: AlertSettings) -> list[NotSentError]:
+    return list(await send(settings, NEWS))
 
 
 @pytest.mark.parametrize(
-    ("answers", "posts", "said"),
+    ("answer", "said", "kind"),
     [
-        ((), 1, None),
-        ((500, 429), 3, None),
-        ((503,) * 99, ATTEMPTS, "the webhook answered 503: because"),
-        ((404,), 1, "the webhook answered 404: because; correct its address: tillside-central alerts set --webhook"),
-        ((302,), 1, "the webhook answered 302: because; correct its address: tillside-central alerts set --webhook"),
+        (204, None, None),
+        (500, "the webhook answered 500", NotNowError),
+        (429, "the webhook answered 429", NotNowError),
+        (404, "the webhook answered 404; correct its address: tillside-central alerts set --webhook", NotSentError),
+        (302, "the webhook answered 302; correct its address: tillside-central alerts set --webhook", NotSentError),
     ],
 )
-async def test_a_webhook_is_tried_again_where_that_may_help(
-    answers: Sequence[int], posts: int, said: str | None
-) -> None:
-    async with listening(Hook(*answers)) as hook:
-        assert await sent(AlertSettings(webhook=hook.url)) == ([said] if said else [], posts - 1)
-        assert hook.got == [NEWS] * posts
+async def test_a_webhook_says_its_status_alone(answer: int, said: str | None, kind: type[Exception] | None) -> None:
+    async with listening(Hook(answer)) as hook:
+        failed = await sent(AlertSettings(webhook=hook.url))
+        assert [(str(one), type(one)) for one in failed] == ([(said, kind)] if said else [])
+        assert hook.got == [NEWS]
 
 
-async def test_a_webhook_that_is_not_there_is_given_up_and_its_address_not_told() -> None:
-    [said], waits = await sent(BROKEN)
-    assert waits == ATTEMPTS - 1
-    assert said.startswith("the webhook cannot be reached")
-    assert "secret" not in said
+async def test_a_webhook_that_is_not_there_fails_and_its_address_is_not_told() -> None:
+    [failed] = await sent(BROKEN)
+    assert isinstance(failed, NotNowError)
+    assert str(failed).startswith("the webhook cannot be reached")
+    assert "secret" not in str(failed)
 
 
 async def test_mail_goes_out_beside_a_webhook_that_fails() -> None:
     async with mailing(MailServer()) as mails:
-        failed, _ = await sent(replace(BROKEN, mail=mails.settings()))
-    assert len(failed) == 1
+        assert len(await sent(replace(BROKEN, mail=mails.settings()))) == 1
     [mail] = mails.mails
     assert "Subject: Shop, registers: 1 silent\r\n" in mail
     assert "To: it@shop.example\r\n" in mail
@@ -321,37 +315,100 @@ async def test_mail_goes_out_beside_a_webhook_that_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refuses", "code", "more", "waits"),
+    ("refuses", "code", "more", "is_final"),
     [
-        ("RCPT", 550, {}, 0),
-        ("RCPT", 450, {}, ATTEMPTS - 1),
-        ("MAIL", 550, {}, 0),
-        ("MAIL", 451, {}, ATTEMPTS - 1),
-        ("", 0, {"user": "it", "password": "secret"}, 0),
+        ("RCPT", 550, {}, True),
+        ("RCPT", 450, {}, False),
+        ("MAIL", 550, {}, True),
+        ("MAIL", 451, {}, False),
+        ("", 0, {"user": "it", "password": "secret"}, True),
     ],
 )
-async def test_a_mail_is_sent_again_where_that_may_help(
-    refuses: str, code: int, more: dict[str, str], waits: int
+async def test_a_mail_is_refused_for_good_or_for_now(
+    refuses: str, code: int, more: dict[str, str], is_final: bool
 ) -> None:
     async with mailing(MailServer(refuses, code)) as mails:
-        [said], waited = await sent(AlertSettings(mail=mails.settings(**more)))
-        assert waited == waits
-        assert ("correct the account" in said) == (waits == 0)
-        assert "secret" not in said
+        [failed] = await sent(AlertSettings(mail=mails.settings(**more)))
+        assert isinstance(failed, NotNowError) != is_final
+        assert ("correct the account" in str(failed)) == is_final
+        assert "secret" not in str(failed)
         assert mails.mails == []
 
 
 async def test_a_mail_that_was_taken_is_not_sent_again_by_a_bad_goodbye() -> None:
     async with mailing(MailServer("QUIT", 421)) as mails:
-        assert await sent(AlertSettings(mail=mails.settings())) == ([], 0)
+        assert await sent(AlertSettings(mail=mails.settings())) == []
         assert len(mails.mails) == 1
 
 
 async def test_a_mail_server_without_tls_gets_nothing_unless_told_so() -> None:
     async with mailing(MailServer()) as mails:
-        [said], _ = await sent(AlertSettings(mail=replace(mails.settings(), tls=True)))
-        assert "SMTPNotSupportedError" in said
+        [failed] = await sent(AlertSettings(mail=replace(mails.settings(), tls=True)))
+        assert "SMTPNotSupportedError" in str(failed)
         assert not any(line.startswith("MAIL") for line in mails.commands)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        AlertSettings(webhook="http://a..b/secret"),
+        AlertSettings(webhook=f"http://{'a' * 70}.example/secret"),
+        AlertSettings(webhook="http://[bad/secret"),
+        AlertSettings(webhook="http://shop.example:99999/secret"),
+    ],
+    ids=["empty label", "long label", "no IPv6", "no port"],
+)
+async def test_what_a_library_makes_nothing_of_is_a_message_that_was_not_sent(settings: AlertSettings) -> None:
+    [failed] = await sent(settings)
+    assert "secret" not in str(failed)
+
+
+async def test_texts_that_no_mail_takes_are_a_message_that_was_not_sent() -> None:
+    class WithAccounts(MailServer):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 here\r\n")
+            while line := await reader.readline():
+                writer.write(b"250-here\r\n250 AUTH PLAIN\r\n" if line.startswith(b"ehlo") else b"250 fine\r\n")
+            writer.close()
+
+    async with mailing(WithAccounts()) as mails:
+        password = AlertSettings(mail=mails.settings(user="it", password="straße"))
+        host = AlertSettings(mail=replace(mails.settings(), server=Address(host="a" * 70 + ".example", port=25)))
+        for settings in (password, host):
+            [failed] = await sent(settings)
+            assert "straße" not in str(failed)
+        [failed] = await send(AlertSettings(mail=mails.settings()), Message(text="Shop\rBcc: x@y\n- a", alerts=()))
+        assert "correct it" in str(failed)
+
+
+async def test_a_mail_server_that_goes_on_saying_little_is_cut_off() -> None:
+    # Given one that greets for ever, a line at a time, which no timeout of a socket minds
+    ended, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220-hold\r\n")
+        goes_on.set()
+        while await reader.read(100):
+            pass
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(greets, "127.0.0.1", 0) as server:
+        at = Address(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        mail = MailSettings(server=at, sender="a@b.example", to=("c@d.example",), tls=False)
+        # When it is waited for, Then it ends by its deadline
+        with pytest.raises(NotNowError, match="the mail was not through within"):
+            await send_by("mail", AlertSettings(mail=mail), NEWS, deadline_s=0.2)
+        await ended.wait()
+        # and at once where the centre ends
+        goes_on.clear()
+        ended.clear()
+        task = asyncio.create_task(send_by("mail", AlertSettings(mail=mail), NEWS))
+        await goes_on.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await ended.wait()
 
 
 # ---- from the rows of either database
@@ -372,6 +429,7 @@ async def test_a_centre_tells_of_its_registers_once_even_if_it_starts_again(cent
             alerting = Alerting(centre.folder, centre.database, centre.clock)
             for _ in range(LASTS // LOOK + 2):
                 await alerting.look()
+                await alerting.send("webhook")
                 centre.clock.now += LOOK
 
         def opened(hours: str) -> None:
@@ -388,15 +446,124 @@ async def test_a_centre_tells_of_its_registers_once_even_if_it_starts_again(cent
         [message] = hook.got
         assert message.text.startswith("Test & Co, registers: 1 silent\n- store 12, register 3: silent\n")
         assert message.alerts[0].device == till.device
-        assert centre.read(alerts.told) == {till.device: "silent"}
+        assert centre.read(alerts.told) == {till.device: Told(standing="silent")}
 
         alerting = Alerting(centre.folder, centre.database, centre.clock)
         for _ in range(LASTS // LOOK + 2):
             await beat(till, WELL)
             await alerting.look()
+            await alerting.send("webhook")
             centre.clock.now += LOOK
         assert [one.alerts[0].standing for one in hook.got] == ["silent", "well"]
-        assert centre.read(alerts.told) == {}
+        [told] = centre.read(alerts.told).values()
+        assert (told.standing, told.turns) == ("well", 1)
+
+
+async def test_who_goes_back_and_forth_is_told_of_no_more_often_by_a_centre_that_starts_again(
+    centre: RunningCentre,
+) -> None:
+    till = await centre.till()
+    centre.folder.save_settings(replace(centre.folder.settings(), alerts=BROKEN))
+    news = 0
+    for state in (ILL, WELL) * 6:  # each for as long as a change has to last, and by a new process
+        alerting = Alerting(centre.folder, centre.database, centre.clock)
+        before = centre.read(alerts.told)
+        for _ in range(LASTS // LOOK + 2):
+            await beat(till, state)
+            await alerting.look()
+            centre.clock.now += LOOK
+        news += centre.read(alerts.told) != before
+    assert news == 3  # ill, well, ill; then it would have to last longer
+
+
+async def test_what_cannot_be_sent_waits_by_its_way_alone_and_goes_out_hours_later_by_another_process(
+    centre: RunningCentre,
+) -> None:
+    # Given a register that became silent while the webhook's server is down, and mail that works
+    await centre.till()
+    async with listening(Hook(*[503] * 1000)) as hook, mailing(MailServer()) as mails:
+        both = AlertSettings(webhook=hook.url, mail=mails.settings())
+        centre.folder.save_settings(replace(centre.folder.settings(), alerts=both))
+        centre.clock.now = NOON + SILENT_AFTER
+        alerting = Alerting(centre.folder, centre.database, centre.clock, chance=lambda: 0.999)
+        for _ in range(LASTS // LOOK + 2):
+            await alerting.look()
+            for way in WAYS:
+                await alerting.send(way)
+            centre.clock.now += LOOK
+        assert len(mails.mails) == 1
+        # When it is down for hours: it is asked now and then
+        for _ in range(timedelta(hours=3) // LOOK):
+            await alerting.send("webhook")
+            centre.clock.now += LOOK
+        assert 10 < len(hook.got) < 25
+        # Then a centre that starts again sends it once that server is back
+        hook.answers, hook.got = [], []
+        alerting = Alerting(centre.folder, centre.database, centre.clock)
+        for _ in range(timedelta(hours=1) // LOOK):
+            for way in WAYS:
+                await alerting.send(way)
+            centre.clock.now += LOOK
+        [message] = hook.got
+        assert message.subject == "Test & Co, registers: 1 silent"
+        assert len(mails.mails) == 1
+        assert centre.count(tables.alerts_waiting) == 0
+
+
+async def keeps(centre: RunningCentre, text: str, *ways: Any) -> None:
+    message = Message(text=text, alerts=())
+    await centre.database.write(lambda connection: alert_outbox.put(connection, ways, message, centre.clock.now))
+
+
+async def test_a_message_that_is_refused_for_good_holds_no_other_and_is_given_up_after_a_day(
+    centre: RunningCentre,
+) -> None:
+    async with listening(Hook(400)) as hook:
+        centre.folder.save_settings(replace(centre.folder.settings(), alerts=AlertSettings(webhook=hook.url)))
+        alerting = Alerting(centre.folder, centre.database, centre.clock)
+        await keeps(centre, "first", "webhook")
+        await keeps(centre, "second", "webhook")
+        await alerting.send("webhook")
+        assert [one.text for one in hook.got] == ["first", "second"]
+        # it is tried in case somebody corrects that
+        hook.answers, hook.got = [400] * 1000, []
+        for _ in range(GIVEN_UP_AFTER // AFTER_NO * 2 + 4):
+            await alerting.send("webhook")
+            centre.clock.now += AFTER_NO / 2
+        assert len(hook.got) == GIVEN_UP_AFTER // AFTER_NO
+        assert centre.count(tables.alerts_waiting) == 0
+
+
+async def test_what_waits_is_tried_at_once_by_other_settings_and_dropped_with_its_way(centre: RunningCentre) -> None:
+    def told_by(webhook: str | None) -> None:
+        alert = AlertSettings(webhook=webhook, mail=MailServer().settings())
+        centre.folder.save_settings(replace(centre.folder.settings(), alerts=alert))
+
+    async with listening(Hook(404)) as hook:
+        told_by(hook.url)
+        alerting = Alerting(centre.folder, centre.database, centre.clock)
+        await keeps(centre, "first", "webhook", "mail")
+        for _ in range(2):
+            await alerting.send("webhook")
+        assert len(hook.got) == 1
+        told_by(f"{hook.url}?corrected")
+        await alerting.send("webhook")
+        assert len(hook.got) == 2
+        await keeps(centre, "second", "webhook")
+        told_by(None)
+        await alerting.send("webhook")
+        told_by(hook.url)
+        await alerting.send("webhook")
+        assert len(hook.got) == 2
+        assert centre.count(tables.alerts_waiting) == 1  # the mail's
+
+
+async def test_so_many_wait_and_the_oldest_go_first(centre: RunningCentre) -> None:
+    for number in range(MAX_WAITING + 3):
+        await keeps(centre, f"{number}", "webhook")
+    await keeps(centre, "a mail", "mail")
+    waiting = centre.read(lambda connection: alert_outbox.due(connection, "webhook", centre.clock.now))
+    assert (len(waiting), waiting[0].message.text) == (MAX_WAITING, "3")
 
 
 async def test_a_release_that_stopped_by_itself_is_told_once(centre: RunningCentre) -> None:
@@ -413,7 +580,9 @@ async def test_a_release_that_stopped_by_itself_is_told_once(centre: RunningCent
 
         await centre.database.write(stops)
         for _ in range(2):
-            await Alerting(centre.folder, centre.database, centre.clock).look()
+            alerting = Alerting(centre.folder, centre.database, centre.clock)
+            await alerting.look()
+            await alerting.send("webhook")
 
         [message] = hook.got
         assert message.text.startswith(
@@ -426,18 +595,22 @@ async def test_a_release_that_stopped_by_itself_is_told_once(centre: RunningCent
 async def test_what_becomes_of_an_alert_does_not_end_the_watch(
     centre: RunningCentre, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    looks = 0
+    thrice, looks = asyncio.Event(), 0
 
     async def sleep(_seconds: float) -> None:
         nonlocal looks
         looks += 1
-        if looks == 3:
-            raise asyncio.CancelledError
+        if looks >= 3 * (1 + len(WAYS)):
+            thrice.set()
+        await asyncio.sleep(0)
 
     (centre.folder.path / "centre.json").write_text("{")
+    running = asyncio.create_task(Alerting(centre.folder, centre.database, centre.clock, sleep).run())
+    await thrice.wait()
+    running.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await Alerting(centre.folder, centre.database, centre.clock, sleep).run()
-    assert capsys.readouterr().out.count("registers_not_looked_at") == 3
+        await running
+    assert capsys.readouterr().out.count("registers_not_looked_at") >= 3
 
 
 # ---- the commands
@@ -510,12 +683,24 @@ class TestCommands:
             ("--smtp", "mail.shop.example:587"),
             (*MAIL[2:], "--mail", "a@b\nBcc: c@d"),
             (*MAIL[:2], "--smtp", "mail", *MAIL[4:]),
+            (*MAIL[:2], "--smtp", "a" * 70 + ".example:25", *MAIL[4:]),
+            (*MAIL, "--user", "straße"),
+            (*MAIL, "--user", "a\nb"),
+            ("--webhook", "http://a..b/x"),
+            ("--webhook", f"http://{'a' * 70}.example/x"),
+            ("--webhook", "http://[bad"),
+            ("--webhook", "http://hooks.example:99999/x"),
+            ("--webhook", "https://hooks.example/x\nHost: y"),
         ],
     )
     def test_what_cannot_be_used_is_refused(self, fresh: Path, arguments: Sequence[str]) -> None:
         code, refused = run(fresh, "set", *arguments)
         assert (code, list(refused)) == (2, ["error"])
         assert DataFolder(fresh).settings().alerts is None
+
+    def test_a_password_that_nobody_can_sign_in_with_is_refused_and_not_repeated(self, fresh: Path) -> None:
+        code, refused = run(fresh, "set", *MAIL, "--user", "it", TILLSIDE_SMTP_PASSWORD="straße")
+        assert (code, "beyond ASCII" in refused["error"], "straße" in refused["error"]) == (2, True, False)
 
     async def test_a_test_says_what_came_of_it(self, fresh: Path) -> None:
         async with listening(Hook(204, 410)) as hook:
