@@ -279,8 +279,10 @@ class AdminPages:
         )
 
     async def _fleet(self, request: web.Request) -> web.StreamResponse:
-        asked = {name: request.query.get(name, "")[:MAX_FIELD_CHARS] for name in ("store", "version", "show")}
-        wanted, now = Wanted(**asked), self._clock()
+        asked = {name: request.query.get(name, "")[:MAX_FIELD_CHARS] for name in ("store", "version", "show", "q")}
+        number = request.query.get("page", "")
+        is_number = number.isascii() and number.isdecimal() and len(number) < MAX_NUMBER_DIGITS
+        wanted, now = Wanted(**asked, page=int(number) if is_number else 1), self._clock()
         page = await self._read(lambda connection: fleet_page(connection, wanted, now))
         return self._page(
             "fleet.html",

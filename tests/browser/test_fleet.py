@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from sqlalchemy import Connection, update
 
 from central import operations
@@ -71,11 +71,16 @@ async def test_the_page_says_when_it_no_longer_follows(browser: Browser, tmp_pat
     async with running_centre(tmp_path / "centre") as centre:
         page = await opened(browser, centre, "/fleet")
         # a centre that is busy or fails for a moment has ended nothing
+        answers = [503, 500]
+
+        async def fails(route: Route) -> None:
+            await route.fulfill(status=answers.pop(0), body="no")
+
+        await page.route("**/fleet", fails)
         for status in (503, 500):
-            await page.route("**/fleet", lambda route, status=status: route.fulfill(status=status, body="no"))
             await page.evaluate("refresh()")
             await expect(page.locator("#live-state")).to_contain_text(f"The centre failed ({status})")
-            await page.unroute("**/fleet")
+        await page.unroute("**/fleet")
         await page.evaluate("refresh()")
         await expect(page.locator("#live-state")).to_contain_text("Live, ")
         await page.context.clear_cookies()

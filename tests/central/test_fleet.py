@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -10,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from central import fleet, releases
 from central.admin.views.fleet import HIGH_PX, LONG_QUEUE, Wanted, fleet_page, spark
+from central.admin.views.shown import ROWS_SHOWN
 from central.db import tables
 from central.fleet import HOURS, SILENT_AFTER, Hour, Seen, after, hour_of
 from central.fleet_rows import known
@@ -189,7 +192,7 @@ async def test_the_page_is_narrowed_and_shows_problems_first(centre: RunningCent
         )
     )
 
-    def shown(**narrowed: str) -> list[str]:
+    def shown(**narrowed: Any) -> list[str]:
         page = centre.read(lambda connection: fleet_page(connection, Wanted(**narrowed), NOON))
         return [f"{row.store}/{row.register}" for row in page.rows]
 
@@ -202,6 +205,44 @@ async def test_the_page_is_narrowed_and_shows_problems_first(centre: RunningCent
     assert (page.rows, page.stores, page.versions) == ((), ("2", "10"), ("0.2.0", "0.1.0"))
     assert (page.tally.registers, page.tally.online, page.tally.troubled) == (3, 3, 1)
     assert (page.tally.scans, page.tally.receipts) == (16, 23)
+
+
+async def test_a_register_is_found_and_a_large_fleet_has_pages(centre: RunningCentre) -> None:
+    # Given more registers than a page shows, in stores of five
+    many = ROWS_SHOWN * 2 + 3
+    rows = [
+        {
+            "id": f"d{number:04}", "store": f"{number // 5}", "register": f"{number % 5}", "public_key": "k" * 43,
+            "enrolled_at": NOON, "version": "0.1.0", "platform": "Linux", "last_contact": NOON,
+        }
+        for number in range(many)
+    ]  # fmt: skip
+    centre.write(lambda connection: connection.execute(insert(tables.devices), rows))
+    browser = Browser(centre)
+    await browser.open(centre.ready.open)
+
+    def found(q: str) -> list[str]:
+        page = centre.read(lambda connection: fleet_page(connection, Wanted(q=q), NOON))
+        return [row.device for row in page.rows]
+
+    assert found("12/3") == found("12 / 3") == found("d0063") == ["d0063"]
+    assert len(found("3")) == many // 5  # its number in each store
+    assert found("12/33") == []
+
+    # When one goes from page to page, Then each register is on one, and the filters go along
+    path, seen = "/fleet?version=0.1.0&page=0", []
+    for first in (1, ROWS_SHOWN + 1, 2 * ROWS_SHOWN + 1):
+        _, text = await browser.get(path)
+        seen += re.findall(r"code\">(d\d{4})<", text)
+        assert f"{first} to " in text
+        following = re.search(r'href="([^"]+)">the next ones', text)
+        path = html.unescape(following[1]) if following else ""
+        assert not path or "version=0.1.0" in path
+    assert not path
+    assert len(seen) == len(set(seen)) == many
+    # one beyond the last shows the last
+    assert f"of {many}" in (await browser.get("/fleet?page=99999"))[1]
+    assert (await browser.get("/fleet?page=²"))[0] == 200
 
 
 async def test_who_is_not_heard_is_offline_and_then_silent(centre: RunningCentre) -> None:

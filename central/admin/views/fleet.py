@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import asdict, replace
 from sqlalchemy import Connection, select
 
 from central import fleet, releases, rings
@@ -74,11 +76,16 @@ class FleetRow(Struct, frozen=True, kw_only=True):
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """What the page is narrowed to. `show` is `problems` or `revoked`; empty is all in service."""
+    """What the page is narrowed to. `show` is `problems` or `revoked`; empty is all in service.
+
+    `q` is a register's number, `store/number`, or how its device's id begins. `page` counts from 1.
+    """
 
     store: str = ""
     version: str = ""
     show: str = ""
+    q: str = ""
+    page: int = 1
 
 
 class Tally(Struct, frozen=True, kw_only=True):
@@ -107,7 +114,10 @@ class ReleaseRow(Struct, frozen=True, kw_only=True):
 
 
 class FleetPage(Struct, frozen=True, kw_only=True):
-    """`found` are more than the rows where a page cannot show all; those with problems stand first."""
+    """Those with problems stand first. Of `found` rows this page shows those from the `first`, counted from 1, on.
+
+    `before` and `after` are the addresses of the pages beside it, empty where there is none.
+    """
 
     as_of: str
     wanted: Wanted
@@ -116,6 +126,9 @@ class FleetPage(Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...]
     rows: tuple[FleetRow, ...]
     found: int
+    first: int
+    before: str
+    after: str
     releases: tuple[ReleaseRow, ...]
 
 
@@ -128,16 +141,26 @@ def fleet_page(connection: Connection, wanted: Wanted, now: datetime) -> FleetPa
     judged = _judged(connection, now)
     in_service = [each for each in judged if not each.one.revoked]
     chosen = sorted((each for each in judged if _is_wanted(each, wanted)), key=_place)
+    page = max(1, min(wanted.page, -(-len(chosen) // ROWS_SHOWN)))  # registers may have become fewer
+    first, end = (page - 1) * ROWS_SHOWN, page * ROWS_SHOWN
     return FleetPage(
         as_of=Zone(connection).text(now),
         wanted=wanted,
         tally=_tally(in_service, now),
         stores=names(each.one.store for each in in_service),
         versions=names(each.one.version for each in in_service)[::-1],
-        rows=_rows(connection, chosen[:ROWS_SHOWN], now),
+        rows=_rows(connection, chosen[first:end], now),
         found=len(chosen),
+        first=first + 1,
+        before=_address(wanted, page - 1) if page > 1 else "",
+        after=_address(wanted, page + 1) if end < len(chosen) else "",
         releases=_releases(connection, now),
     )
+
+
+def _address(wanted: Wanted, page: int) -> str:
+    asked = {name: value for name, value in asdict(replace(wanted, page=page)).items() if value}
+    return f"/fleet?{urlencode(asked)}"
 
 
 def fleet_tally(connection: Connection, now: datetime) -> Tally:
@@ -153,7 +176,14 @@ def _judged(connection: Connection, now: datetime) -> list[_Judged]:
 def _is_wanted(each: _Judged, wanted: Wanted) -> bool:
     if each.one.revoked != (wanted.show == "revoked") or (wanted.show == "problems" and not each.troubles):
         return False
+    if wanted.q and not _is_meant(each.one, wanted.q.strip().casefold()):
+        return False
     return wanted.store in ("", each.one.store) and wanted.version in ("", each.one.version)
+
+
+def _is_meant(one: Known, text: str) -> bool:
+    place = f"{one.store}/{one.register}".casefold()
+    return text in (one.register.casefold(), place, place.replace("/", " / ")) or one.device.startswith(text)
 
 
 def _place(each: _Judged) -> tuple[bool, list[str | int], list[str | int]]:
