@@ -266,6 +266,8 @@ def _edit(writing: Writing, which: str, request: EditRequest) -> MemberTold:
 def _tell(writing: Writing, member: Member, request: EditRequest) -> MemberTold:
     """An entry for the fields, one for each channel, one for the code."""
     entries = 0
+    # Later than what is shown, which may be from a register whose clock is ahead: what is told next has seen this.
+    writing.follow([*(member.stamps or {}).values(), *(one.hlc for one in member.consents or () if one.hlc)])
     fields = _fields(request)
     if fields:
         stamp, seen = writing.stamp(), member.stamps or {}

@@ -275,7 +275,8 @@ class DeviceApi:
     async def snapshot(self, call: Call) -> web.StreamResponse:
         scope = await self._database.read(lambda connection: scopes.scope_of(connection, call.store))
         begun = call.http.query.get("last")
-        return _answer(call.http, await self._snapshots.newest(scope, self._clock(), begun))
+        as_of = _number(call.http, "as_of", minimum=0, maximum=2**63 - 1, default=0)
+        return _answer(call.http, await self._snapshots.newest(scope, self._clock(), begun, as_of))
 
     async def snapshot_chunk(self, call: Call) -> web.StreamResponse:
         match = call.http.match_info

@@ -63,16 +63,21 @@ class Snapshots:
         self._one_at_a_time = asyncio.Lock()
         self._making: dict[str, asyncio.Task[SnapshotResponse | None]] = {}
 
-    async def newest(self, scope: Scope, now: datetime, begun: str | None = None) -> SnapshotResponse:
+    async def newest(
+        self, scope: Scope, now: datetime, begun: str | None = None, begun_as_of: int = 0
+    ) -> SnapshotResponse:
         """A snapshot that is new enough, made if there is none; or the one that has a chunk with the digest `begun`.
+
+        Several may have it, where nothing of it changed: then it is the one that was made as of `begun_as_of`, else the
+        oldest.
 
         Raises SnapshotInTheMakingError where that takes longer than a register should wait.
         """
         as_of, epoch = await self._database.read(lambda c: (feed.feed_position(c), feed.centre_epoch(c)))
         kept = [one for one in await asyncio.to_thread(self._kept, scope) if one.answer.centre_epoch == epoch]
-        for made in kept:
-            if begun is not None and any(chunk.sha256 == begun for chunk in made.answer.chunks):
-                return made.answer
+        has_it = [made.answer for made in kept if any(chunk.sha256 == begun for chunk in made.answer.chunks)]
+        if has_it:
+            return next((answer for answer in has_it if answer.as_of == begun_as_of), has_it[-1])
         for made in kept[:1]:
             fresh = timedelta() <= now - made.made_at < REUSED_FOR
             if made.answer.as_of == as_of or (fresh and made.answer.as_of < as_of):

@@ -217,8 +217,9 @@ class CentreClient:
         except TimeoutError as error:
             raise CentreUnavailableError(f"the centre did not answer within {WANT_S:g} s") from error
 
-    async def snapshot(self, last: str | None = None) -> SnapshotResponse:
-        target = "/v1/snapshot" if last is None else f"/v1/snapshot?last={_in_query(last)}"
+    async def snapshot(self, last: str | None = None, as_of: int = 0) -> SnapshotResponse:
+        """`last` is the digest of the last chunk that is here of a snapshot that was begun, and made `as_of`."""
+        target = "/v1/snapshot" if last is None else f"/v1/snapshot?last={_in_query(last)}&as_of={as_of}"
         return await self._typed("GET", target, SnapshotResponse)
 
     async def chunk(self, chunk: SnapshotChunk) -> bytes:

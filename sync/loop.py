@@ -325,7 +325,7 @@ class SyncLoop:
             case PullChanges() | PullErasures() | PullAllowances():
                 return await self._pull(step)
             case AskSnapshot():
-                return await client.snapshot(step.last)
+                return await client.snapshot(step.last, step.as_of)
             case FetchChunk():
                 return await self._snapshots.fetch(step)
             case FetchProgram() | FetchConfig() | FetchItemMap():
@@ -464,7 +464,7 @@ class SyncLoop:
         """A centre that was restored lost what it acknowledged since its backup; keys make the rest count once."""
         known = writing.meta(_EPOCH_CENTRE)
         live = self._live_epoch()
-        restored = known is not None and known != answer.centre_epoch and live is not None
+        restored = known is not None and known != answer.centre_epoch
         writing.open_epoch(answer.epoch, self._device, all_kept=all_kept or restored)
         writing.set_meta(_EPOCH_CENTRE, answer.centre_epoch)
         if live is None or live.epoch != answer.epoch:

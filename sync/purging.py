@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 from sync.store.purge_rows import About, codes_in_receipts, texts_about
 from sync.store.store import Store
 from sync.store.writing import Writing
 from sync.wire import Change, Erasure
 
-Step = Callable[[Writing, int], int | None]
+P = TypeVar("P", int, tuple[str, str])
+Step = Callable[[Writing, P], P | None]
 Masked = Callable[[frozenset[str]], Awaitable[None]]
 """Takes what named a member out of files that are not the store's."""
 
@@ -43,22 +45,23 @@ async def carry_out(store: Store, erasure: Erasure, masked: Masked) -> None:
         await asyncio.sleep(0)
     known = frozenset(texts)
     await masked(known)
-    await _through(store, lambda writing, after: writing.purge_quarantine(known, after))
-    await _through(store, lambda writing, after: writing.purge_receipts(about, after))
-    await _through(store, lambda writing, after: writing.purge_entries(about, known, after))
-    await _through(store, lambda writing, after: writing.purge_waiting(about, after))
-    await _through(store, lambda writing, after: writing.purge_scans(about, after))
+    await _through(store, lambda writing, after: writing.purge_quarantine(known, after), 0)
+    await _through(store, lambda writing, after: writing.purge_receipts(about, after), 0)
+    await _through(store, lambda writing, after: writing.purge_entries(about, known, after), 0)
+    await _through(store, lambda writing, after: writing.purge_waiting(about, after), 0)
+    await _through(store, lambda writing, after: writing.purge_scans(about, after), 0)
+    await _through(store, lambda writing, after: writing.purge_answers(about, known, after), ("", ""))
     await store.remove_damaged()
     await store.write(lambda writing: writing.purge_member(about), drains=True)
     await store.cut_log()
     await store.write(lambda writing: writing.confirm_erasure(erasure), drains=True)
 
 
-def _from(step: Step, after: int) -> Callable[[Writing], int | None]:
+def _from(step: Step[P], after: P) -> Callable[[Writing], P | None]:
     return lambda writing: step(writing, after)
 
 
-async def _through(store: Store, step: Step) -> None:
-    after: int | None = 0
+async def _through(store: Store, step: Step[P], begin: P) -> None:
+    after: P | None = begin
     while after is not None:
         after = await store.write(_from(step, after), drains=True)

@@ -216,7 +216,8 @@ class Session:
         if held.feed is None or held.scope is None or self._snapshot_due or self._restored(held.feed_centre):
             if self._snapshot is not None and self._snapshot.snapshot.centre_epoch == self._centre_epoch:
                 return self._snapshot
-            return AskSnapshot(last=held.snapshot.last if held.snapshot is not None else None)
+            begun = held.snapshot
+            return AskSnapshot() if begun is None else AskSnapshot(last=begun.last, as_of=begun.as_of)
         return PullChanges(after=held.feed, scope=held.scope) if self._pull_due or self._goal > held.feed else None
 
     def _restored(self, known: str | None) -> bool:

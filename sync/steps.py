@@ -106,10 +106,11 @@ class PullAllowances(Struct, frozen=True, kw_only=True):
 class AskSnapshot(Struct, frozen=True, kw_only=True):
     """GET /v1/snapshot; its chunks are fetched by FetchChunk.
 
-    `last` is the digest of the last chunk that the store has of one.
+    `last` is the digest of the last chunk that the store has of one, which was made `as_of`.
     """
 
     last: str | None = None
+    as_of: int = 0
 
 
 class FetchChunk(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ READ_WHOLE_BYTES = 16 * 1024 * 1024
 
 _SUFFIXES = ("", "-wal", "-shm")
 _CORRUPT = ".corrupt-"
+# Stands beside a damaged file of which all came back that could be read.
+_SALVAGED = ".salvaged"
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
@@ -58,6 +60,8 @@ def examined(path: Path, key: bytes, clock: Callable[[], datetime], *, recover: 
     Raises StoreKeyError, StoreTooNewError, StoreUnavailableError, without `recover` also StoreCorruptError, and
     has then changed nothing.
     """
+    if recover:
+        _end_setting_aside(path)
     reason = _damage(path, key) if _size(path) else None
     recovered = None
     if reason is not None and not recover:
@@ -91,13 +95,34 @@ def remove_set_aside(path: Path) -> bool:
 
 def set_aside_before(path: Path) -> Recovered | None:
     """The newest damaged file that stands beside `path`, whatever became of it."""
+    return next((_found(file) for file in _all_set_aside(path)), None)
+
+
+def not_salvaged(path: Path) -> tuple[Recovered, ...]:
+    """The damaged files beside `path` of which something may still come back, the newest first."""
+    return tuple(_found(file) for file in _all_set_aside(path) if not _beside(file, _SALVAGED).exists())
+
+
+def note_salvaged(moved_to: Path) -> None:
+    """All came back of a damaged file that could be read; the file itself remembers it, since the store that has it
+    may be damaged next. Raises OSError.
+    """
+    if moved_to.exists():
+        write_private(_beside(moved_to, _SALVAGED), b"")
+
+
+def _found(file: Path) -> Recovered:
+    return Recovered(moved_to=str(file), reason="found corrupt at an earlier start")
+
+
+def _all_set_aside(path: Path) -> list[Path]:
+    """The damaged files beside `path`, the newest first."""
     found = [
         file
         for file in path.parent.glob(f"{escape(path.name)}{_CORRUPT}*")
-        if not file.name.endswith(("-wal", "-shm")) and file.is_file()
+        if not file.name.endswith(("-wal", "-shm", _SALVAGED)) and file.is_file()
     ]
-    newest = max(found, key=lambda file: _age(file.name), default=None)
-    return None if newest is None else Recovered(moved_to=str(newest), reason="found corrupt at an earlier start")
+    return sorted(found, key=lambda file: _age(file.name), reverse=True)
 
 
 def _age(name: str) -> tuple[str, int]:
@@ -157,15 +182,34 @@ def is_its_key(path: Path, key: bytes) -> bool:
 
 
 def _set_aside(path: Path, reason: str, clock: Callable[[], datetime]) -> Recovered:
-    """Renames the file and its log, and never overwrites an earlier one."""
+    """Renames the file and then its log, and never overwrites an earlier one."""
     stamp = clock().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     number = 0
     while (moved_to := path.with_name(f"{path.name}{_CORRUPT}{stamp}-{number}")).exists():
         number += 1
+    _rename(path, moved_to)
+    return Recovered(moved_to=str(moved_to), reason=reason)
+
+
+def _end_setting_aside(path: Path) -> None:
+    """Renames a log that was left behind: the power may go when its file has a new name and it has not.
+
+    SQLite deletes the log of a file that is not there, with all that stands in it alone.
+    """
+    written_ahead = files_of(path)[1]
+    if path.exists() or _size(written_ahead) == 0:
+        return
+    lone = next((file for file in _all_set_aside(path) if not files_of(file)[1].exists()), None)
+    if lone is not None:
+        _rename(path, lone)
+
+
+def _rename(path: Path, moved_to: Path) -> None:
+    """The file first, and durably: as long as it is there, so is its log."""
     for file, renamed in zip(files_of(path), files_of(moved_to), strict=True):
         if file.exists():
             file.rename(renamed)
-    return Recovered(moved_to=str(moved_to), reason=reason)
+            sync_folder(path.parent)
 
 
 def _make_private(path: Path) -> None:

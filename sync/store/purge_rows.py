@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from loyalty.addresses import address_code, hidden_code
 from loyalty.identification import MemberKind
-from loyalty.member import Member
+from loyalty.member import Member, ending_of
 from loyalty.receipt import MemberReference, Receipt
 from loyalty.undecodable import UNDECODABLE
 from sync.records import (
@@ -63,6 +63,7 @@ _BODIES: Final[dict[str, type[Struct]]] = {
 _encode = msgspec.json.Encoder().encode
 _receipt = msgspec.json.Decoder(Receipt)
 _member = msgspec.json.Decoder(Member)
+_reference = msgspec.json.Decoder(MemberReference)
 
 
 class About:
@@ -187,6 +188,34 @@ class PurgeRows(Reading):
             if member in about.ids or about.names(code):
                 self._execute("DELETE FROM scans WHERE id = ?", (row_id,))
         return rows[-1][0] if len(rows) == AT_ONCE else None
+
+    def purge_answers(self, about: About, texts: frozenset[str], after: tuple[str, str]) -> tuple[str, str] | None:
+        """Takes the member out of answers that are given again to a call that is made again: of their sales, and of
+        those in which somebody stands whose name, or the end of whose code, is theirs. Where to go on, None at the end.
+        """
+        rows = self._rows(
+            "SELECT source, call, answer FROM answered_calls WHERE (source, call) > (?, ?) "
+            "ORDER BY source, call LIMIT ?",
+            (*after, AT_ONCE),
+        )
+        members = [shown for member in about.ids if (shown := self.member(member)) is not None]
+        names, endings = {shown.short_name for shown in members}, {ending_of(text) for text in texts} - {""}
+        sales = {
+            sale
+            for sale, reference in self._rows("SELECT sale, member FROM sales WHERE member IS NOT NULL")
+            if about.is_of(None, _reference.decode(reference))
+        }
+        for source, call, answer in rows:
+            told = msgspec.json.decode(unpacked(bytes(answer)))
+            shown = told.get("member")
+            if not isinstance(shown, dict):
+                continue
+            if source.partition("/")[2] in sales or shown.get("name") in names or shown.get("ending") in endings:
+                bare = self._packer.pack(_encode(told | {"member": None}))
+                self._execute(
+                    "UPDATE answered_calls SET answer = ? WHERE source = ? AND call = ?", (bare, source, call)
+                )
+        return (rows[-1][0], rows[-1][1]) if len(rows) == AT_ONCE else None
 
     def purge_member(self, about: About) -> None:
         """Last, since all else is found by what stands here: rows, codes, overlay."""

@@ -5,6 +5,7 @@ Owns the note and the item in quarantine that tells a person. Never reads the da
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -21,17 +22,21 @@ _META: Final = "salvage"
 
 
 class Recovery(Struct, frozen=True, kw_only=True):
-    """`item` is the id in quarantine; `reached` the last row id of each table that was brought back."""
+    """`item` is the id in quarantine; `reached` the last row id of each table that was brought back; `before` are those
+    that were done, of other files.
+    """
 
     recovered: Recovered
     item: int
     reached: dict[str, int] = {}
+    before: tuple[Recovery, ...] = ()
 
 
-def begin_recovery(writing: Writing, recovered: Recovered) -> None:
-    """A damaged file was renamed."""
+def begin_recovery(writing: Writing, recovered: Recovered, before: Recovery | None = None) -> None:
+    """A damaged file was renamed; `before` it another one gave what it had."""
     item = writing.quarantine("store", "corrupt_store", _detail(recovered), b"")
-    keep_recovery(writing, Recovery(recovered=recovered, item=item))
+    others = (*before.before, replace(before, before=())) if before is not None else ()
+    keep_recovery(writing, Recovery(recovered=recovered, item=item, before=others))
 
 
 def recovery_of(reading: Reading) -> Recovery | None:
@@ -45,24 +50,44 @@ def is_same_file(one: Recovered, other: Recovered) -> bool:
     return Path(one.moved_to).name == Path(other.moved_to).name
 
 
-def finish_recovery(writing: Writing, recovery: Recovery) -> None:
-    """All that can be read came back, and the item in quarantine says what."""
+def next_to_salvage(known: Recovery | None, found: Iterable[Recovered]) -> Recovered | None:
+    """Of damaged files that are `found` the one that comes after what is `known`, which may not be done itself."""
+    if known is not None and not known.recovered.salvaged.done:
+        return None
+    return next((one for one in found if known is None or not is_same_file(known.recovered, one)), None)
+
+
+def done(recovery: Recovery) -> Recovery:
+    """All that can be read came back."""
     salvaged = replace(recovery.recovered.salvaged, done=True)
+    return replace(recovery, recovered=replace(recovery.recovered, salvaged=salvaged))
+
+
+def finish_recovery(writing: Writing, recovery: Recovery, then: Recovered | None) -> None:
+    """It is done, and the item in quarantine says what came back; `then` another file has its turn."""
     # Whoever was erased meanwhile may have come back with it: all erasures are carried out anew.
     writing.set_meta(ERASURES_THROUGH, "0")
-    recovery = replace(recovery, recovered=replace(recovery.recovered, salvaged=salvaged))
+    recovery = done(recovery)
     keep_recovery(writing, recovery)
     writing.still_quarantined(recovery.item, "corrupt_store", _detail(recovery.recovered), "", receipt=None)
+    if then is not None:
+        begin_recovery(writing, then, recovery)
 
 
 def note_removed(writing: Writing) -> None:
-    """The damaged file went with a member who was erased."""
+    """The damaged files went with a member who was erased."""
     recovery = recovery_of(writing)
     if recovery is None or recovery.recovered.removed:
         return
-    recovery = replace(recovery, recovered=replace(recovery.recovered, removed=True))
+    before = tuple(_removed(one) for one in recovery.before)
+    recovery = replace(_removed(recovery), before=before)
     keep_recovery(writing, recovery)
-    writing.still_quarantined(recovery.item, "corrupt_store", _detail(recovery.recovered), "", receipt=None)
+    for one in (*before, recovery):
+        writing.still_quarantined(one.item, "corrupt_store", _detail(one.recovered), "", receipt=None)
+
+
+def _removed(recovery: Recovery) -> Recovery:
+    return replace(recovery, recovered=replace(recovery.recovered, removed=True))
 
 
 def keep_recovery(writing: Writing, recovery: Recovery) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import structlog
@@ -24,6 +25,7 @@ from loyalty.identity import identity_keys
 from sync.records import ReceiptBody
 from sync.store.damaged import DamagedFile, Row
 from sync.store.errors import QuarantineFullError
+from sync.store.examination import note_salvaged
 from sync.store.recovery import Recovery, finish_recovery, keep_recovery, recovery_of
 from sync.store.rows import Salvaged
 from sync.store.saved import (
@@ -85,27 +87,36 @@ class Piece(Struct, frozen=True, kw_only=True):
 
 
 async def salvage(store: Store, *, receipts_back: Callable[[], None]) -> None:
-    """Goes on with what `store.status().recovered` names until it is done: the file is as long as it is, and no longer.
+    """Goes on with what `store.status().recovered` names until it is done, and with what was set aside before it and
+    was not: files are as long as they are, and no longer.
 
     `receipts_back` is called once a receipt that comes again would be known. Raises StoreError; called again, it goes
     on.
     """
-    recovery = recovery_of(store)
     try:
-        if recovery is not None and not recovery.recovered.salvaged.done:
-            await _salvage(store, recovery, receipts_back)
+        while (recovery := recovery_of(store)) is not None and not recovery.recovered.salvaged.done:
+            then = await asyncio.to_thread(store.set_aside_beside, recovery)
+            recovery = await _salvaged(store, recovery, receipts_back if then is None else _not_yet)
+            # Where the disk takes no note, all of it comes back once more after the next damage, and counts once.
+            with suppress(OSError):
+                await asyncio.to_thread(note_salvaged, Path(recovery.recovered.moved_to))
+            await store.write(partial(finish_recovery, recovery=recovery, then=then))
     finally:
         receipts_back()
 
 
-async def _salvage(store: Store, recovery: Recovery, receipts_back: Callable[[], None]) -> None:
+def _not_yet() -> None:
+    """Receipts of an older file are still to come."""
+
+
+async def _salvaged(store: Store, recovery: Recovery, receipts_back: Callable[[], None]) -> Recovery:
+    """What came back of a file, once all did that can be read."""
     moved_to = recovery.recovered.moved_to
     try:
         file = await asyncio.to_thread(store.damaged_file, moved_to)
     except OSError as error:
         log.error("salvage_impossible", file=moved_to, error=type(error).__name__)
-        await store.write(partial(finish_recovery, recovery=recovery))
-        return
+        return recovery
     reader = Reader(file, recovery.reached)
     pieces = reader.pieces()
     try:
@@ -118,9 +129,8 @@ async def _salvage(store: Store, recovery: Recovery, receipts_back: Callable[[],
         file.close()
     came = recovery.recovered.salvaged.brought_back
     salvaged = replace(reader.lost, brought_back=came)
-    done = replace(recovery, recovered=replace(recovery.recovered, salvaged=salvaged))
-    await store.write(partial(finish_recovery, recovery=done))
     log.info("salvaged", file=moved_to, lost_pages=salvaged.lost_pages, lost_rows=salvaged.lost_rows, **came)
+    return replace(recovery, recovered=replace(recovery.recovered, salvaged=salvaged))
 
 
 # -- into the store --------------------------------------------------------------------------------

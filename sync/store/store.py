@@ -24,10 +24,17 @@ from sync.hlc import HybridClock, parse_hlc
 from sync.keys import STORE_KEY, STORE_KEY_BYTES, KeyKeeper
 from sync.store.damaged import DamagedFile
 from sync.store.errors import StoreError, StoreUnavailableError, closed, unavailable
-from sync.store.examination import examined, files_of, key_is_kept, remove_set_aside, set_aside_before, suspect
+from sync.store.examination import (
+    examined,
+    files_of,
+    key_is_kept,
+    not_salvaged,
+    remove_set_aside,
+    suspect,
+)
 from sync.store.lock import StoreLock
 from sync.store.reading import Parameters, Reading
-from sync.store.recovery import begin_recovery, is_same_file, note_removed, recovery_of
+from sync.store.recovery import Recovery, begin_recovery, done, next_to_salvage, note_removed, recovery_of
 from sync.store.reserve import Reserve, ballast_of
 from sync.store.rows import ChainPoint, Committed, DiskFull, Recovered, StoreStatus
 from sync.store.schema import migrate
@@ -158,7 +165,8 @@ class Store(SpendingReads):
             lock.release()
             raise
         try:
-            store.note_damage(recovered or (set_aside_before(path) if recover else None))
+            if recover:
+                store.note_damage(recovered)
             store.ask_witness()
         except BaseException:
             store.close()
@@ -166,12 +174,15 @@ class Store(SpendingReads):
         return store
 
     def note_damage(self, recovered: Recovered | None) -> None:
-        """Has what can be read of a file that was set aside come back, also where a start ended before it said so."""
+        """Has what can be read of files that were set aside come back, one after the other: of the one that was
+        `recovered` now, and of those before it that were not done when the store that took their place was damaged.
+        """
         known = recovery_of(self)
-        if recovered is None or (known is not None and is_same_file(known.recovered, recovered)):
+        found = recovered or next_to_salvage(known, not_salvaged(self.path))
+        if found is None:
             return
         self._tells_recovery = True
-        self.submit(lambda writing: begin_recovery(writing, recovered), drains=True).result()
+        self.submit(lambda writing: begin_recovery(writing, found, known), drains=True).result()
 
     def ask_witness(self) -> None:
         """Where the witness tells of more than this database does, or is gone, nothing is spent.
@@ -257,6 +268,10 @@ class Store(SpendingReads):
     def damaged_file(self, moved_to: str) -> DamagedFile:
         """What `status().recovered` names, to be read page by page; for a thread. Raises OSError."""
         return DamagedFile(Path(moved_to), self._key)
+
+    def set_aside_beside(self, known: Recovery) -> Recovered | None:
+        """Which damaged file has its turn once one is done."""
+        return next_to_salvage(done(known), not_salvaged(self.path))
 
     def salvaging(self) -> bool:
         """Whether more may come back of a damaged file."""

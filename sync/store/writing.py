@@ -21,7 +21,7 @@ from loyalty.instant import Instant
 from loyalty.ledger import LedgerEntry
 from loyalty.receipt import Entry as MemberEntry
 from loyalty.receipt import Receipt
-from sync.hlc import HybridClock, parse_hlc
+from sync.hlc import HybridClock, MalformedHlcError, parse_hlc
 from sync.records import Entry, EntryKind, chain_next, chain_start, wall_text
 from sync.store.errors import AckRefusedError, NoEpochError, UnknownEntryError, UnknownReceiptError
 from sync.store.kept_rows import KeptRows
@@ -203,6 +203,15 @@ class Writing(SourceRows, QuarantineRows, KeptRows, MemberRows, SpendingRows, Pu
     def stamp(self) -> str:
         """A reading of the register's hybrid clock, for what is told now."""
         return self._hybrid.tick(self._clock())
+
+    def follow(self, stamps: Iterable[str]) -> None:
+        """Whatever is told from now on is later by the hybrid clock than what these stamps are of.
+
+        A stamp of another form, which no release makes, is passed over.
+        """
+        for stamp in stamps:
+            with suppress(MalformedHlcError):
+                self._hybrid.follow(parse_hlc(stamp))
 
     def new_id(self, prefix: str) -> str:
         """An id that no other register makes."""

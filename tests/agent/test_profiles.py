@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -18,14 +19,17 @@ from agent.problem import MalformedBodyError
 from agent.profiles import EditRequest, GivenCode, GivenConsent, JoinRequest, Profiles
 from agent.view import Promise, member_view
 from central import operations
+from loyalty.member import Consent
 from loyalty.pan import first_pan
 from loyalty.receipt import MemberReference, Receipt
+from sync.hlc import milliseconds
 from sync.session import HEARTBEAT_S
 from sync.store.reading import CODE_KEY
 from tests.agent.shop import BOOT, Shop, at
 from tests.sync.centre import Centre, Register, receipt, register, running_centre, utc_now
 from tests.sync.programs import in_force
 from tests.sync.store.raw import everything_in
+from tests.sync.store.samples import Clock, member, opened, upsert
 
 PHONE, DIGITS = "+381 64 123 4567", b"641234567"
 PAYMENT_CARD = "4111 1111 1111 1111"
@@ -88,6 +92,42 @@ async def test_an_edit_is_shown_at_once_and_on_the_other_register_by_the_feed(tm
         assert one.store.member_by_code(PHONE) == replace(there, as_of=one.store.member("m1").as_of)  # type: ignore[union-attr, type-var]
     assert not digits_in(tmp_path / "3")
     assert not digits_in(tmp_path / "4")
+
+
+async def test_what_is_told_is_later_than_what_is_shown_though_another_registers_clock_is_ahead(tmp_path: Path) -> None:
+    # given a member whose language and consent were told at a register whose clock is a minute ahead of this one's
+    ahead = f"{milliseconds(at(10).wall):012x}0003-5e1f00a4"
+    shown = replace(
+        member("m1", "TS00001", 1),
+        language="en",
+        stamps={"language": ahead},
+        consents=(Consent(channel="sms", state="granted", hlc=ahead),),
+    )
+    clock = Clock()
+    clock.now = at(9).wall
+    with closing(opened(tmp_path, clock)) as store:
+        await store.write(lambda writing: writing.apply_changes([upsert(1, shown)], 1, None))
+
+        # when both are told otherwise here, and again before the feed brings anything
+        for language, state in (("sl", "withdrawn"), ("sr-Latn", "granted")):
+            told = EditRequest(
+                language=language,
+                consents=(GivenConsent(channel="sms", state=state, text_version="2026-01"),),  # type: ignore[arg-type]
+            )
+            await Profiles(store).edit("TS00001", told, None)
+        store.submit(lambda writing: writing.open_epoch("e-1", "device-1")).result()
+        batch = store.next_batch()
+        assert batch is not None
+        entries = batch.entries
+        bodies = [msgspec.json.decode(entry.body) for entry in entries]
+
+        # then each saw what was before it, and is later
+        fields = [body["fields"]["language"] for body in bodies if "fields" in body]
+        assert [one["seen"] for one in fields] == [ahead, fields[0]["hlc"]]
+        assert ahead < fields[0]["hlc"] < fields[1]["hlc"]
+        stamps = [entry.hlc for entry in entries if entry.kind == "consent"]
+        assert [body["seen"] for body in bodies if "state" in body] == [ahead, stamps[0]]
+        assert ahead < stamps[0] < stamps[1]
 
 
 async def test_who_joins_offline_earns_at_once_and_keeps_it_when_they_are_linked(tmp_path: Path) -> None:

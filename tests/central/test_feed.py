@@ -265,6 +265,29 @@ async def test_a_register_goes_on_with_the_snapshot_it_began_whatever_came_since
     assert await till.get(path, SnapshotResponse) == newer
 
 
+async def test_of_snapshots_that_have_the_same_chunk_a_register_goes_on_with_its_own(
+    centre: RunningCentre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given three snapshots, of which the first chunks are the same, since who changed is in the last
+    monkeypatch.setattr(snapshots, "ROWS_PER_CHUNK", 1)
+    till, other = await centre.till("3"), await centre.till("4")
+    made = []
+    for number in range(3):
+        if number:
+            centre.clock.now += snapshots.REUSED_FOR
+            await till.sell(receipt(number, code="TS0002"))
+        made.append(await other.snapshot())
+    assert len({one.as_of for one in made}) == 3
+    assert len({one.chunks[0].sha256 for one in made}) == 1
+
+    # then each is gone on with by who has its first chunk; who does not say as of when, with the oldest
+    last = f"/v1/snapshot?last={made[0].chunks[0].sha256}"
+    for one in made:
+        assert await till.get(f"{last}&as_of={one.as_of}", SnapshotResponse) == one
+    for as_of in ("", "&as_of=77"):
+        assert await till.get(f"{last}{as_of}", SnapshotResponse) == made[0]
+
+
 async def test_what_was_left_half_made_is_no_snapshot(centre: RunningCentre) -> None:
     till = await centre.till()
     made = await till.snapshot()

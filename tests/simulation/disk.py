@@ -23,10 +23,10 @@ from loyalty.member import Member
 from sync.hlc import HybridClock, parse_hlc
 from sync.store.damaged import INDEX_LEAF, TABLE_LEAF, DamagedFile
 from sync.store.errors import StoreError, StoreFullError, StoreUnavailableError
-from sync.store.examination import examined, remove_set_aside, set_aside_before
+from sync.store.examination import examined, not_salvaged, remove_set_aside
 from sync.store.packing import Packer, unpacked
 from sync.store.purge_rows import About
-from sync.store.recovery import begin_recovery, is_same_file, note_removed, recovery_of
+from sync.store.recovery import Recovery, begin_recovery, done, next_to_salvage, note_removed, recovery_of
 from sync.store.rows import Committed, Recovered
 from sync.store.schema import migrate
 from sync.store.spending_rows import SPENDING_COUNT, SpendingReads
@@ -107,14 +107,18 @@ class SimulatedStore(SpendingReads):
         )
         self.committed: Callable[[Committed], None] = lambda committed: None
         self.closed = False
-        self.note_damage(recovered or set_aside_before(disk.path))
+        self.note_damage(recovered)
         self.ask_witness()
 
     def note_damage(self, recovered: Recovered | None) -> None:
         """As the real store notes it."""
         known = recovery_of(self)
-        if recovered is not None and not (known and is_same_file(known.recovered, recovered)):
-            self._commit(lambda writing: begin_recovery(writing, recovered), drains=True)
+        found = recovered or next_to_salvage(known, not_salvaged(self.disk.path))
+        if found is not None:
+            self._commit(lambda writing: begin_recovery(writing, found, known), drains=True)
+
+    def set_aside_beside(self, known: Recovery) -> Recovered | None:
+        return next_to_salvage(done(known), not_salvaged(self.disk.path))
 
     def ask_witness(self) -> None:
         """As the real store asks it."""

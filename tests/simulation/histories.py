@@ -106,8 +106,16 @@ class History:
             register.machine.disk.go_bad()
             register.machine.disks += 1
             self._chain.trace.note(register.machine.name, "has a damaged file")
-            self._chain.disk_is_in["damaged disk"].set()
             register.start()
+            # It may go bad once more before all came back.
+            if self._chance.random() < 0.5:
+                await asyncio.sleep(self._chance.uniform(0.0, 0.2))
+                await register.die()
+                register.machine.disk.go_bad()
+                register.machine.disks += 1
+                self._chain.trace.note(register.machine.name, "has a damaged file once more")
+                register.start()
+            self._chain.disk_is_in["damaged disk"].set()
         for _ in range(2):
             await self._chain.customer(register, self._chance)
         register.machine.link.up = True

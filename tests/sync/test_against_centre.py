@@ -658,6 +658,31 @@ async def test_a_register_enrolled_anew_sends_what_waits_as_another_device(tmp_p
         assert centre.counted(MEMBER) == expected(2)
 
 
+async def test_a_register_enrolled_anew_at_a_restored_centre_brings_what_that_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "till"
+    # Given a backup, sales that were acknowledged after it, and a CA that is lost with the rest
+    async with running_centre(tmp_path / "centre") as centre, register(folder, centre) as till:
+        await known(till)
+        await till.sell(receipt(1, CARD))
+        await up_to_date(till)
+        await asyncio.to_thread(back_up, centre.folder, tmp_path / "backup", utc_now())
+        for number in (2, 3):
+            await till.sell(receipt(number, CARD))
+        await up_to_date(till)
+    again = DataFolder(tmp_path / "again")
+    await asyncio.to_thread(restore, again, tmp_path / "backup", None, utc_now())
+    async with serving(again.path) as centre:
+        assert centre.counted(MEMBER) == expected(1)
+
+        code = parse_code(centre.code("4"))
+        await enrol(code, folder, keeper_for(folder), FACTS, now=utc_now(), replace=True)
+
+        async with register(folder, centre, url=centre.url) as till:
+            await till.until(lambda: till.confirmed(CARD) == 300)
+            await up_to_date(till)
+        assert centre.counted(MEMBER) == expected(3)
+
+
 async def test_used_scans_go_with_a_heartbeat(tmp_path: Path) -> None:
     async with running_centre(tmp_path / "centre") as centre:
         async with register(tmp_path / "till", centre, exchanging=False) as till:

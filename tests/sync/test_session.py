@@ -228,7 +228,7 @@ def test_what_is_held_of_a_snapshot_says_which_one_to_go_on_with() -> None:
     talk = Talk(Held(epoch="e1", epoch_centre="c1", snapshot=progress))
     talk.answer(heartbeat(50))
 
-    assert talk.take(AskSnapshot).last == HASH
+    assert talk.take(AskSnapshot) == AskSnapshot(last=HASH, as_of=50)
 
 
 def test_rows_of_before_scopes_are_taken_anew() -> None:

@@ -283,6 +283,89 @@ async def test_what_was_only_in_the_log_of_a_register_that_was_cut_off_comes_bac
     assert {receipt(number).key for number in range(SALES - 15, SALES)} <= keys
 
 
+async def test_a_start_that_is_killed_before_the_log_has_its_new_name_loses_nothing_of_it(
+    morning: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a start that ends when the damaged file has its new name and the log, in which alone some sales are, has not
+    def damage(content: bytearray) -> None:
+        content[:] = random.Random(1).randbytes(len(content))
+
+    folder = damaged(morning / "cut-off", tmp_path / "till", damage)
+    with (folder / "store.db-wal").open("r+b") as log:
+        log.write(b"broken")
+    renamed, rename = [], Path.rename
+
+    def once(path: Path, name: Path) -> Path:
+        if renamed:
+            raise KeyboardInterrupt
+        renamed.append(path.name)
+        return rename(path, name)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "rename", once)
+        opened(folder)
+    assert renamed == ["store.db"]
+
+    with closing(opened(folder)) as store:
+        await salvaged(store)
+        keys = {entry.key for entry in entries_of(store)}
+
+    assert {receipt(number).key for number in range(SALES - 15, SALES)} <= keys
+
+
+async def test_a_store_that_is_damaged_before_all_came_back_brings_back_what_was_in_both(
+    morning: Path, tmp_path: Path
+) -> None:
+    def damage(content: bytearray) -> None:
+        content[:PAGE_BYTES] = random.Random(1).randbytes(PAGE_BYTES)
+
+    # given a store that took the place of a damaged one, sold, and was damaged itself
+    folder = damaged(morning, tmp_path / "till", damage)
+    with closing(opened(folder)) as store:
+        await store.write(lambda writing: writing.append("signal", "s-between", SignalBody(what="opened")))
+    path = folder / "store.db"
+    content = bytearray(path.read_bytes())
+    damage(content)
+    path.write_bytes(content)
+
+    with closing(opened(folder)) as store:
+        calls: list[set[str]] = []
+        await salvage(store, receipts_back=lambda: calls.append({entry.key for entry in entries_of(store)}))
+        keys = [entry.key for entry in entries_of(store)]
+        assert store.status().quarantined == len(store.quarantined())
+
+    # then all is there once, and receipts were known only when those of both were
+    waited = {receipt(number).key for number in range(ACKNOWLEDGED, SALES)}
+    assert waited | {"s-between", "s-1"} == set(keys)
+    assert len(keys) == len(set(keys))
+    assert waited <= calls[0]
+    # and neither is looked through again
+    with closing(opened(folder)) as store:
+        assert store.status().recovered is None
+        assert not store.salvaging()
+
+
+async def test_of_files_that_gave_what_they_had_nothing_comes_back_after_the_next_damage(
+    morning: Path, tmp_path: Path
+) -> None:
+    def damage(content: bytearray) -> None:
+        content[:PAGE_BYTES] = random.Random(1).randbytes(PAGE_BYTES)
+
+    folder = damaged(morning, tmp_path / "till", damage)
+    with closing(opened(folder)) as store:
+        await salvaged(store)
+    path = folder / "store.db"
+    path.write_bytes(random.Random(2).randbytes(PAGE_BYTES))
+
+    with closing(opened(folder)) as store:
+        told = await salvaged(store)
+
+        recovered = store.status().recovered
+        assert recovered is not None
+        assert Path(recovered.moved_to).name.endswith("-1")
+        assert told.brought_back == {}
+
+
 async def test_a_sale_whose_entry_is_lost_is_told_to_the_centre_from_its_receipt(morning: Path, tmp_path: Path) -> None:
     # given a file in which no page with an entry that waits can be read
     key = keeper(morning).get_or_create(STORE_KEY, STORE_KEY_BYTES)
