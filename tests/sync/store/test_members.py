@@ -12,6 +12,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from loyalty.instant import Instant
 from loyalty.member import Balance, Identifier, Member
 from loyalty.receipt import Receipt
 from sync.records import ProfileBody, ReceiptBody
@@ -206,6 +207,31 @@ async def test_a_row_shows_what_was_claimed_under_an_id_that_means_its_member_to
     await apply(store, upsert(6, replace(member(ANA, "CARD-1", confirmed=25), aliases=("p-1",))))
 
     assert balance(store) == Balance(confirmed=25, pending=0, spendable=25)
+
+
+async def test_what_was_told_under_an_id_that_means_another_member_is_shown_of_them(store: Store) -> None:
+    # given a card that was told here of a member, before another register made the two one
+    await apply(store, upsert(1, member("p-1", "CARD-1")), upsert(2, member(ANA, "CARD-2")))
+    told = Edit(fields={"note": "blue bag"}, codes=(Identifier(kind="card", code="CARD3"),))
+    await store.write(lambda writing: writing.tell("profile", "k1", ProfileBody(member="p-1", fields={}), told))
+
+    await apply(store, upsert(3, replace(member(ANA, "CARD-2"), aliases=("p-1",))))
+
+    for code in ("CARD-2", "CARD-3"):
+        shown = store.member_by_code(code)
+        assert shown is not None
+        assert (shown.member, shown.note) == (ANA, "blue bag")
+
+
+async def test_scans_of_who_is_erased_are_forgotten_with_the_row(store: Store) -> None:
+    now = Instant(wall=NOON, boot="b", monotonic_ns=0)
+    await apply(store, upsert(10, member(ANA, "CARD-1")), upsert(11, member(BOB, "CARD-2")))
+    for code, name in (("CARD1", ANA), ("CARD2", BOB)):
+        await store.write(lambda w, code=code, name=name: w.keep_scan(code, "card", name, now))  # type: ignore[misc]
+
+    await store.write(lambda writing: writing.apply_changes([Change(pos=12, op="erase", member=ANA)], 12, None))
+
+    assert [scan.code for scan in store.unused_scans()] == ["CARD2"]
 
 
 async def test_of_who_is_erased_nothing_is_claimed_sent_or_not(store: Store) -> None:
