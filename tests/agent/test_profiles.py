@@ -119,7 +119,7 @@ async def test_what_is_told_is_later_than_what_is_shown_though_another_registers
         batch = store.next_batch()
         assert batch is not None
         entries = batch.entries
-        bodies = [msgspec.json.decode(entry.body) for entry in entries]
+        bodies = [msgspec.json.decode(entry.body) for entry in entries if entry.body]
 
         # then each saw what was before it, and is later
         fields = [body["fields"]["language"] for body in bodies if "fields" in body]

@@ -308,8 +308,9 @@ async def test_answers_that_would_be_given_again_tell_nobody_of_who_was_erased(s
         for sale, reference in (("s-theirs", MemberReference(code=CARD)), ("s-other", MemberReference(code="TS0001"))):
             writing.open_sale(sale, CAPTURED, by_page=False)
             writing.set_sale_member(sale, reference)
-        iva, typed = {"ending": "7001", "name": NAME}, {"ending": "", "name": NAME}
-        bora = {"ending": "0001", "name": "Bora Other"}
+        iva: dict[str, str | None] = {"ending": "7001", "name": NAME}
+        typed: dict[str, str | None] = {"ending": "", "name": NAME}
+        bora: dict[str, str | None] = {"ending": "0001", "name": "Bora Other"}
         for number in range(AT_ONCE + 1):
             keep(writing, "sale/s-theirs", f"call-{number}", iva)
         keep(writing, "closing/s-theirs", "call", typed | {"name": None})

@@ -293,7 +293,8 @@ async def test_a_start_that_is_killed_before_the_log_has_its_new_name_loses_noth
     folder = damaged(morning / "cut-off", tmp_path / "till", damage)
     with (folder / "store.db-wal").open("r+b") as log:
         log.write(b"broken")
-    renamed, rename = [], Path.rename
+    renamed: list[str] = []
+    rename = Path.rename
 
     def once(path: Path, name: Path) -> Path:
         if renamed:
