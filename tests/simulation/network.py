@@ -108,7 +108,7 @@ class SimulatedClient:
     async def changes(self, after: int, limit: int, scope: str) -> ChangesResponse:
         return await self._typed("changes", ChangesResponse, (after, limit, scope))
 
-    async def snapshot(self, last: str | None = None, as_of: int = 0) -> SnapshotResponse:  # noqa: ARG002
+    async def snapshot(self, last: str | None = None, as_of: int = 0) -> SnapshotResponse:
         return await self._typed("snapshot", SnapshotResponse, last)
 
     async def chunk(self, chunk: SnapshotChunk) -> bytes:

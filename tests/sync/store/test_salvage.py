@@ -302,9 +302,10 @@ async def test_a_start_that_is_killed_before_the_log_has_its_new_name_loses_noth
         renamed.append(path.name)
         return rename(path, name)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", once)
-        opened(folder)
+        with pytest.raises(KeyboardInterrupt):
+            opened(folder)
     assert renamed == ["store.db"]
 
     with closing(opened(folder)) as store:
