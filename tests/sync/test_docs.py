@@ -65,7 +65,7 @@ def test_every_entry_kind_is_named() -> None:
         ("in their order: `", [wire.Outcome]),
         ("scope=NAME` → `", [wire.ChangesResponse]),
         ("each beyond `after`: `", [wire.Change]),
-        ("`GET /v1/snapshot?last=SHA256` → `", [wire.SnapshotResponse, wire.SnapshotChunk]),
+        ("`GET /v1/snapshot?last=SHA256&as_of=POS` → `", [wire.SnapshotResponse, wire.SnapshotChunk]),
         ("`GET /v1/members/{code}` → `", [wire.MemberResponse]),
         ("`GET /v1/erasures?after=NUMBER` → `", [wire.ErasuresResponse, wire.Erasure]),
         (
