@@ -157,6 +157,8 @@ class PhonePoints:
             return "grant_broken"
         if grant.device != enrolment.device:
             return "grant_foreign"
+        if not self._store.is_sure():
+            raise UnsureError
         if grant.epoch != self._store.live_epoch_id():
             return "grant_over"
         member = self._store.member_by_code(code) if code is not None else None

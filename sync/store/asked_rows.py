@@ -63,13 +63,11 @@ class AskedRows(Reading):
     def take_grant(self, grant: Grant, member: str) -> Taken:
         """Keeps what was granted of this member's points in the live epoch, which the caller has looked at."""
         asks, nonce = self._asks(), grant.nonce.hex()
-        if grant.epoch != self.live_epoch_id():
-            return "not_asked"
         new = [part for part in grant.parts if not self._is_known(part)]
-        if nonce not in asks:
-            return "not_asked" if new else "known"
         if not self.is_sure():
             return "unsure"
+        if nonce not in asks or grant.epoch != self.live_epoch_id():
+            return "not_asked" if new else "known"
         for part in new:
             self._execute(
                 "INSERT INTO allowances (id, member, epoch, number, points) VALUES (?, ?, ?, ?, ?)",

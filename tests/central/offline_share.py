@@ -7,6 +7,10 @@ drawn of its allowances by the register's own rule, what the centre sets aside i
 network and the ledger around them are made here, one household at a time. A shop has one register, but in the lines
 that say so, where a household comes to any of several. A second reward is a dearer one, which a household wants
 every other time that it could have it. The picture is of one reward.
+
+Some households have a telephone with a signal, by which the centre grants what does not lie there: what is free, on its
+way to the register, or held by registers that have a network, and only where the register knows the household. How many
+have one is an assumption, not in the data.
 """
 
 from __future__ import annotations
@@ -40,6 +44,8 @@ PLACES = (1, 2, 4, 8, 16)
 SEVERAL = 3
 # At how many of the visits at which they could have one a household wants a reward.
 WANTS = (1.0, 0.25, 0.1)
+# Members who have a telephone with a signal when they want a reward.
+PHONES = (0.0, 0.25, 0.5, 1.0)
 # From so many rewards on that a household has, they are counted together.
 MANY = 6
 
@@ -66,7 +72,8 @@ class Served(Struct, kw_only=True):
     register of the shop; `missed` counts causes of what was not given. `could` is at how many visits without a network
     the household could have had a reward, wanted or not, and `there` at how many of them one lay there: what `share` is
     of, without the chance of what was wanted.
-    `dear_wanted` and `dear_given` are those of more than one reward, without a network.
+    `dear_wanted` and `dear_given` are those of more than one reward, without a network. `brought` of what was given
+    came by telephone; `could_bring` is at how many of the visits `could` at which none lay there one could have.
     """
 
     wanted_offline: int = 0
@@ -83,6 +90,8 @@ class Served(Struct, kw_only=True):
     had: dict[int, tuple[int, int]] = {}
     dear_wanted: int = 0
     dear_given: int = 0
+    brought: int = 0
+    could_bring: int = 0
 
     @property
     def share(self) -> float:
@@ -104,8 +113,11 @@ class _Grant(Struct, kw_only=True):
 class _Household:
     """One member at the centre and at the registers of the shops they go to."""
 
-    def __init__(self, policy: Policy, served: Served, rewards: Sequence[Reward]) -> None:
+    def __init__(
+        self, policy: Policy, served: Served, rewards: Sequence[Reward], *, known_everywhere: bool = False
+    ) -> None:
         self._policy = policy
+        self._known_everywhere = known_everywhere
         self._rewards = sorted(rewards, key=lambda reward: -reward.points)
         self._units = tuple(Unit(points=reward.points) for reward in self._rewards)
         self._cheapest = self._units[-1].points
@@ -117,17 +129,21 @@ class _Household:
         self._often: Counter[str] = Counter()
         self._untold: dict[str, int] = {}  # points earned in shops without a network
 
-    def come(self, visit: Visit, *, wants: bool, dearly: bool) -> None:
+    def come(self, visit: Visit, *, wants: bool, dearly: bool, phone: bool = False) -> None:
         self._reconnect(visit.at)
         points = self._balance + sum(self._untold.values()) - self._used_untold()
         offline = is_cut_off(visit.store, visit.at)
         could = [reward for reward in self._rewards if reward.points <= points]
         if could and offline and visit.at.month >= MEASURED_FROM_MONTH:
             self._served.could += 1
-            self._served.there += self._standing(visit, offline=True).safe >= self._cheapest
+            lies_there = self._standing(visit, offline=True).safe >= self._cheapest
+            self._served.there += lies_there
+            self._served.could_bring += not lies_there and self._can_bring(visit, self._cheapest)
         if wants and could:
             wanted = could[0] if dearly else could[-1]
             given = self._want(visit, wanted, offline=offline)
+            if offline and phone and not given and self._can_bring(visit, wanted.points):
+                given = self._bring(visit, wanted)
             if visit.at.month >= MEASURED_FROM_MONTH:
                 self._count(visit, wanted, points, given=given, offline=offline)
         if offline:
@@ -182,6 +198,40 @@ class _Household:
         for grant in self._grants[visit.device]:
             self._balance -= grant.used - grant.told
             grant.told = grant.used
+        return given
+
+    def _can_bring(self, visit: Visit, points: int) -> bool:
+        """Whether a telephone could have the centre grant what is lacking there, and the register knows whose it is."""
+        knows = any(one.store == visit.store for one in self._visits if one.at < began(visit.at))
+        if not (knows or self._known_everywhere):
+            return False
+        elsewhere = sum(
+            one.held
+            for device, grants in self._grants.items()
+            for one in grants
+            if device != visit.device and not is_cut_off(_store_of(device), visit.at)
+        )
+        unheard = sum(one.points - one.used for one in self._grants[visit.device] if one.at >= began(visit.at))
+        lies_there = self._standing(visit, offline=True).safe
+        return self._balance - self._set_aside() + elsewhere + unheard + lies_there >= points
+
+    def _bring(self, visit: Visit, reward: Reward) -> bool:
+        """Hands over what was on its way, and sets aside what is lacking then."""
+        before = began(visit.at) - timedelta.resolution
+        for one in self._grants[visit.device]:
+            one.at = min(one.at, before)
+        lacking = reward.points - self._standing(visit, offline=True).safe
+        for device, grants in self._grants.items():
+            if self._balance - self._set_aside() >= lacking:
+                break
+            if device != visit.device and not is_cut_off(_store_of(device), visit.at):
+                for grant in grants:
+                    grant.points = grant.used
+        if lacking > 0:
+            assert self._balance - self._set_aside() >= lacking
+            self._grants[visit.device].append(_Grant(at=before, points=lacking))
+        given = self._want(visit, reward, offline=True)
+        self._served.brought += given and visit.at.month >= MEASURED_FROM_MONTH
         return given
 
     def _count(self, visit: Visit, reward: Reward, points: int, *, given: bool, offline: bool) -> None:
@@ -293,21 +343,27 @@ def measure(
     wants: float,
     rewards: Sequence[Reward] = (REWARD,),
     registers: int = 1,
+    phones: float = 0.0,
+    known_everywhere: bool = False,
     seed: int = SEED,
 ) -> Served:
     """What these households wanted and got, each at a share of `wants` of the visits at which they could.
 
-    They come to any of so many `registers` of a shop.
+    They come to any of so many `registers` of a shop. A share of `phones` of what they want and does not lie there can
+    be asked for by telephone; with `known_everywhere` registers know all households, and not their own alone.
 
     Of two rewards they want the dearest that they can afford every other time, and else the cheapest.
     """
     served = Served()
     for name, visits in households:
-        random, household = Random(f"{seed} {name}"), _Household(policy, served, rewards)
+        random = Random(f"{seed} {name}")
+        household = _Household(policy, served, rewards, known_everywhere=known_everywhere)
+        signal = Random(f"{seed} {name} telephones")
         which = Random(f"{seed} {name} registers")
         for number, visit in enumerate(visits):
             there = replace(visit, register=which.randrange(registers))
-            household.come(there, wants=random.random() < wants, dearly=number % 2 == 0)
+            phone = signal.random() < phones
+            household.come(there, wants=random.random() < wants, dearly=number % 2 == 0, phone=phone)
     return served
 
 
@@ -341,6 +397,7 @@ def say(what: str, served: Served) -> None:
         f"{served.given_online} of {served.wanted_online} with one, {max(0, served.overspent)} overspent; "
         f"{served.strange} in a shop that is new to them; {served.next_to_it} more at the register next to it; "
         f"one was there at {served.there} of {served.could} visits ({served.there / max(1, served.could):.1%}); "
+        f"{served.brought} by telephone, which could bring one to {served.could_bring} of the others; "
         f"{served.moved} moved; causes: {dict(served.missed.most_common())}; "
         f"by rewards that they had: {by_rewards(served)}",
         flush=True,
@@ -392,6 +449,13 @@ def main(count: str = "300", picture: str = "") -> None:
         served = measure(households, Policy(), wants=wants, rewards=(REWARD, DEARER))
         say(f"two rewards, wanted at {wants:.0%} of visits", served)
         print(f"of the dearer one {served.dear_given} of {served.dear_wanted} without a network", flush=True)
+    for phones in PHONES:
+        served = measure(households, Policy(), wants=WANTS[-1], phones=phones)
+        say(f"{phones:.0%} have a telephone with a signal", served)
+        several = measure(households, Policy(), wants=WANTS[-1], phones=phones, registers=SEVERAL)
+        say(f"{phones:.0%} have one, {SEVERAL} registers in a shop", several)
+    everywhere = measure(households, Policy(), wants=WANTS[-1], phones=1.0, known_everywhere=True)
+    say("all have one, and every register knows everybody", everywhere)
     say(f"{SEVERAL} registers in a shop", measure(households, Policy(), wants=WANTS[-1], registers=SEVERAL))
     if picture:
         draw(households, Path(picture))

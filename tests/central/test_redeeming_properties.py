@@ -22,8 +22,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 
-from central import allowance_desk, allowances, cards, granting, members
+from central import allowance_desk, allowances, cards, granting, members, phone_grants
 from central.cards import CardNumber
 from central.db import tables
 from central.limits import OVER_LIMIT
@@ -33,6 +34,7 @@ from loyalty.program import Reward
 from loyalty.receipt import Line, Receipt
 from loyalty.spending import LotPart
 from loyalty.voucher_codes import stamp_card_id
+from sync.phone_codes import MAX_HAS, Ask, Grant, ask_code
 from sync.wire import GrantedAllowance
 from tests.central.redeeming import GIFT, REWARD, UNIT, Shop, rewards
 from tests.central.till import Till, receipt
@@ -55,6 +57,7 @@ STEPS = (
         "plan",
     ),
     *("show", "show", "take", "take", "bring_back", "collect", "redeem_by_balance", "copy", "put_back", "write_off"),
+    *("ask_by_phone", "tap", "tap", "scan", "scan", "bring"),
 )
 # So many coffees make a full card, which costs one for nothing.
 FREE, EVERY = "free", 3
@@ -83,6 +86,8 @@ class Register(Struct, kw_only=True):
     """An honest register: it spends what it was granted and told, and tells of it when it can.
 
     `balance` is what it was told that the member may spend besides; `copy` what lay there when its disk was copied.
+    `asks` are those that wait for a grant by telephone, `known` the allowances of its epoch, `by_phone` those of them
+    that no answer has told of.
     """
 
     till: Till
@@ -92,6 +97,9 @@ class Register(Struct, kw_only=True):
     sent: int = 0
     balance: int = 0
     copy: dict[str, int] = {}
+    asks: set[bytes] = set()
+    known: set[str] = set()
+    by_phone: set[str] = set()
 
 
 class Story:
@@ -101,7 +109,13 @@ class Story:
         self.shop = shop
         self.member = member
         self.code = f"C{member}".upper()
-        self.registers = [Register(till=shop.till(name), left={}, leases={}) for name in REGISTERS]
+        self.registers = [
+            Register(till=shop.till(name), left={}, leases={}, asks=set(), known=set(), by_phone=set())
+            for name in REGISTERS
+        ]
+        # What was shown on a screen, of a register or of a telephone, and may be shown again at any time.
+        self.shown: list[str] = []
+        self.grants: list[Grant] = []
         for one in self.registers:
             one.sent, one.after = len(one.till.sent), self.ask(one, after=0).next
         self.sales: list[Receipt] = []
@@ -173,11 +187,69 @@ class Story:
             elif one.voucher:
                 register.leases.setdefault(one.allowance, one)
             else:
-                register.left.setdefault(one.allowance, one.points)
+                self._hear(register, one.allowance, one.points)
+                register.by_phone.discard(one.allowance)
         register.after = answer.next
         untold = self.by_balance.keys() - self._rows().keys()
         own = {entry.key for entry in register.till.sent}
         register.balance = self.shop.balance(self.member).spendable - UNIT * len(untold & own)
+
+    @staticmethod
+    def _hear(register: Register, allowance: str, points: int) -> None:
+        """One that is known stays as it is, whatever became of it."""
+        if allowance not in register.known:
+            register.known.add(allowance)
+            register.left[allowance] = points
+
+    def ask_by_phone(self, register: Register, size: int) -> None:
+        """A reward or two are wanted, and no network is there."""
+        till = register.till
+        ask = Ask(
+            device=till.device,
+            epoch=till.epoch,
+            member=self.member,
+            points=UNIT * (1 + size // 8),
+            after=register.after,
+            through=len(till.sent),
+            nonce=secrets.token_bytes(16),
+            has=tuple(sorted(register.by_phone)[:MAX_HAS]),
+        )
+        register.asks.add(ask.nonce)
+        self.shown.append(ask_code(ask, till.key, self.shop.read(cards.code_key), secrets.token_bytes))
+
+    def tap(self, _register: Register, size: int) -> None:
+        """A telephone asks what a screen showed, now or long ago."""
+        if self.shown:
+            code = self.shown[size % len(self.shown)]
+            granted = self.shop.write(lambda connection: phone_grants.grant(connection, code, self.shop.now))
+            if isinstance(granted, Grant):
+                self.grants.append(granted)
+
+    def scan(self, register: Register, size: int) -> None:
+        """A register reads what a telephone shows, whosever it is."""
+        if self.grants:
+            self._take(register, self.grants[size % len(self.grants)])
+
+    def bring(self, register: Register, size: int) -> None:
+        """All of it at once, while the others give back what they hold."""
+        for other in self.registers:
+            if other is not register:
+                for allowance in sorted(other.left):
+                    self._give_back(other, allowance)
+                self.send(other, 0)
+        self.ask_by_phone(register, size)
+        self.tap(register, len(self.shown) - 1)
+        self.scan(register, len(self.grants) - 1)
+
+    def _take(self, register: Register, grant: Grant) -> None:
+        if (grant.device, grant.epoch) != (register.till.device, register.till.epoch):
+            return
+        if grant.nonce in register.asks:
+            register.asks.discard(grant.nonce)
+            for part in grant.parts:
+                if part.allowance not in register.known:
+                    register.by_phone.add(part.allowance)
+                self._hear(register, part.allowance, part.points)
 
     def redeem_by_balance(self, register: Register, _size: int) -> None:
         """One tea, by the product's own rule; nobody is told yet."""
@@ -278,6 +350,12 @@ class Story:
             register.till.entry(entry.kind, entry.key, bytes(entry.body))
         register.sent = 0
         register.left, register.leases = self._left_of(register), {}
+        register.known, register.by_phone = set(register.left), set()
+        self._forget_asks(register)
+
+    @staticmethod
+    def _forget_asks(register: Register) -> None:
+        register.asks = set()
 
     @staticmethod
     def _left_of(_register: Register) -> dict[str, int]:
@@ -385,6 +463,35 @@ class GrantOfAnyEpoch(Story):
         return dict(register.copy)
 
 
+class GrantByPhoneOfAnyEpoch(Story):
+    """Planted: a register takes what it was granted by telephone in an epoch that ended."""
+
+    def _take(self, register: Register, grant: Grant) -> None:
+        super()._take(register, replace(grant, epoch=register.till.epoch))
+
+    @staticmethod
+    def _forget_asks(register: Register) -> None:
+        """They outlive the epoch."""
+
+
+class CountedByPhoneAndByTheFeed(Story):
+    """Planted: what came by telephone counts once more when the centre tells of it."""
+
+    @staticmethod
+    def _hear(register: Register, allowance: str, points: int) -> None:
+        register.known.add(allowance)
+        register.left[allowance] = register.left.get(allowance, 0) + points
+
+
+class ScannedAgain(Story):
+    """Planted: a grant can be scanned as often as it is shown, and what was spent of it is there anew."""
+
+    def _take(self, register: Register, grant: Grant) -> None:
+        register.asks.add(grant.nonce)
+        register.known -= {part.allowance for part in grant.parts}
+        super()._take(register, grant)
+
+
 ONCE = settings(
     max_examples=6,
     deadline=None,
@@ -407,6 +514,18 @@ BELOW_ZERO: Steps = [
 ]
 # What a register spent in an epoch that ended is written off, and set aside elsewhere, before it is told.
 WRITTEN_OFF: Steps = [("redeem", 0, 0), ("put_back", 0, 0), ("write_off", 0, 0), ("plan", 0, 0), ("send", 0, 0)]
+# An ask is granted by telephone, spent and told of in another order than it was heard, and all of it is shown again.
+BY_PHONE: Steps = [
+    *[("ask_by_phone", 1, 9), ("tap", 0, 0), ("bring", 1, 9), ("tap", 0, 1), ("tap", 0, 0), ("scan", 0, 0)],
+    *[("scan", 1, 0), *[("redeem", 1, 0)] * 5, ("scan", 1, 0), ("redeem", 1, 0), ("ask", 1, 0), ("redeem", 1, 0)],
+    *[("bring", 1, 0), ("scan", 1, 1), ("redeem", 1, 0), ("send", 1, 0), ("tap", 0, 0), ("tap", 0, 1)],
+    *[("put_back", 1, 0), ("scan", 1, 0), ("redeem", 1, 0), ("tap", 0, 0), ("send", 1, 0)],
+]
+# What was granted by telephone is shown in the next epoch, once a person has let go of it.
+SHOWN_LATE: Steps = [
+    *[("sell", 0, 9), ("ask_by_phone", 1, 0), ("tap", 0, 0), ("put_back", 1, 0), ("write_off", 1, 0), ("scan", 1, 0)],
+    ("redeem", 1, 0),
+]
 # A full card is spent, and its coffees are brought back.
 CARD: Steps = [("collect", 0, 2), ("plan", 0, 0), ("ask", 0, 0), ("take", 0, 0), ("take_back", 1, 2), ("send", 0, 0)]
 
@@ -416,6 +535,8 @@ CARD: Steps = [("collect", 0, 2), ("plan", 0, 0), ("ask", 0, 0), ("take", 0, 0),
 @example(steps=BELOW_ZERO)
 @example(steps=WRITTEN_OFF)
 @example(steps=CARD)
+@example(steps=BY_PHONE)
+@example(steps=SHOWN_LATE)
 def test_no_interleaving_spends_a_point_twice(shop: Shop, steps: Steps) -> None:
     play(Story, shop, steps)
 
@@ -427,6 +548,20 @@ def test_one_voucher_at_two_registers_is_found(shop: Shop) -> None:
 @pytest.mark.parametrize("planted", [ReclaimedByTime, GrantOfAnyEpoch])
 def test_what_would_spend_points_twice_is_found(shop: Shop, planted: type[Story]) -> None:
     assert found(planted, shop)
+
+
+@pytest.mark.parametrize(
+    ("planted", "steps"),
+    [
+        (GrantByPhoneOfAnyEpoch, SHOWN_LATE),
+        (CountedByPhoneAndByTheFeed, BY_PHONE),
+        (ScannedAgain, BY_PHONE),
+    ],
+)
+def test_a_grant_by_telephone_that_would_count_twice_is_found(shop: Shop, planted: type[Story], steps: Steps) -> None:
+    play(Story, shop, steps)
+    with pytest.raises(AssertionError):
+        play(planted, shop, steps)
 
 
 def found(planted: type[Story], shop: Shop) -> list[Steps]:

@@ -11,6 +11,7 @@ runs that the product passes.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 from collections import Counter
@@ -33,6 +34,7 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from loyalty.allowances import CannotSpendError, Draw
+from sync.phone_codes import Grant, Part
 from sync.records import AllowanceReturnBody, RedeemBody
 from sync.store.rows import KeptRedemption
 from sync.store.store import Store
@@ -43,6 +45,7 @@ from tests.sync.store.samples import NOON, Clock, member, opened, upsert
 from tests.sync.store.spending import (
     ANA,
     CENTRE,
+    DEVICE,
     REWARD,
     TOUCHED,
     confirm,
@@ -68,6 +71,9 @@ class Spending(RuleBasedStateMachine):
         self.live, self.clock = self.folder / "live", Clock()
         self.store: Store = opened(self.live, self.clock)
         self.granted: dict[str, GrantedAllowance] = {}
+        # What was asked for by telephone, and by which epoch; and what telephones showed then, at any time.
+        self.asked: list[tuple[bytes, str]] = []
+        self.shown: list[Grant] = []
         self.gave: dict[str, dict[str, int]] = {}
         self.given_up: dict[str, KeptRedemption] = {}
         self.returned: dict[str, int] = {}
@@ -116,6 +122,69 @@ class Spending(RuleBasedStateMachine):
         one = GrantedAllowance(number=number, allowance=f"a-{number}", epoch=self.centre_epoch_of_register, **what)
         self.granted[one.allowance] = one
         self._page(one, number)
+
+    # By telephone
+
+    @rule()
+    def ask_by_phone(self) -> None:
+        """What is asked for is noted in this database; the centre hears of it by a telephone alone."""
+        nonce = secrets.token_bytes(16)
+        self.store.submit(lambda writing: writing.note_ask(nonce)).result()
+        self.asked.append((nonce, self.store.live_epoch_id()))
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data(), rewards=st.integers(1, 2))
+    def tap(self, data: st.DataObject, rewards: int) -> None:
+        """A telephone has something granted, once, where the centre knows the epoch still."""
+        nonce, epoch = self.asked.pop(data.draw(st.integers(0, len(self.asked) - 1)))
+        if epoch == self.centre_epoch_of_register:
+            self._tap(nonce, rewards * REWARD.points)
+
+    def _tap(self, nonce: bytes, points: int) -> None:
+        allowance, epoch = nonce.hex(), self.centre_epoch_of_register
+        self.granted[allowance] = GrantedAllowance(
+            number=1, allowance=allowance, member=ANA, epoch=epoch, points=points
+        )
+        parts = (Part(allowance=allowance, points=points),)
+        self.shown.append(Grant(device=DEVICE, epoch=epoch, nonce=nonce, whose=bytes(12), parts=parts))
+
+    @precondition(lambda self: self.shown)
+    @rule(data=st.data())
+    def scan(self, data: st.DataObject) -> None:
+        """A grant is shown, now or long after it was."""
+        self._scan(data.draw(st.sampled_from(self.shown)))
+
+    def _scan(self, grant: Grant) -> None:
+        self.store.submit(lambda writing: writing.take_grant(grant, ANA)).result()
+
+    @precondition(lambda self: self.granted)
+    @rule(data=st.data())
+    def told(self, data: st.DataObject) -> None:
+        """The centre tells of one that it granted, by whatever way."""
+        one = self.granted[data.draw(st.sampled_from(sorted(self.granted)))]
+        if self._agrees() and one.epoch == self.centre_epoch_of_register:
+            number = next(self.names) + 1
+            self._page(replace(one, number=number), number)
+
+    @rule(rewards=st.integers(1, 3))
+    def brought_and_put_back_and_brought(self, rewards: int) -> None:
+        """A database of when something was asked for is put back after that was brought and spent; the picture of the
+        grant is shown again, then and in the next epoch.
+        """
+        self._new_epoch()
+        self.ask_by_phone()
+        self.copy()
+        nonce, _ = self.asked.pop()
+        self._tap(nonce, rewards * REWARD.points)
+        for _ in range(2):
+            self._scan(self.shown[-1])
+            self._spend_all()
+        self._put_back(self.copies)
+        self._scan(self.shown[-1])
+        self._spend_all()
+        self._new_epoch()
+        self._scan(self.shown[-1])
+        self._spend_all()
 
     @precondition(lambda self: self.granted)
     @rule(data=st.data())
@@ -365,7 +434,35 @@ class GrantOfAnyEpoch(Spending):
         self.store.submit(lambda writing: writing._execute("UPDATE allowances SET epoch = ?", (live,))).result()
 
 
-@pytest.mark.parametrize("planted", [WitnessPutBackToo, FreedByTime, ConfirmedTwice, GrantOfAnyEpoch])
+class BroughtInAnyEpoch(Spending):
+    """What was granted by telephone in one epoch is taken in any, by a register that remembers its asks for ever."""
+
+    def _scan(self, grant: Grant) -> None:
+        live = self.store.live_epoch_id()
+        if live and live != grant.epoch:
+            self.store.submit(lambda writing: writing.note_ask(grant.nonce)).result()
+            self.store.submit(
+                lambda writing: writing._execute("DELETE FROM allowances WHERE id = ?", (grant.parts[0].allowance,))
+            ).result()
+        super()._scan(replace(grant, epoch=live))
+
+
+class BroughtAgain(Spending):
+    """A grant that is shown again is there anew, whatever was spent of it."""
+
+    def _scan(self, grant: Grant) -> None:
+        self.store.submit(
+            lambda writing: writing._execute(
+                "UPDATE allowances SET used = 0, returned = NULL WHERE id = ?", (grant.parts[0].allowance,)
+            )
+        ).result()
+        super()._scan(grant)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [WitnessPutBackToo, FreedByTime, ConfirmedTwice, GrantOfAnyEpoch, BroughtInAnyEpoch, BroughtAgain],
+)
 def test_what_is_planted_is_found(planted: type[Spending]) -> None:
     found = settings(ONCE, derandomize=True, database=None, phases=[Phase.generate], print_blob=False)
 
