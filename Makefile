@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 OUT ?= dist
 
-.PHONY: demo test check types lint compiled bench pictures coverage mutants fuzz package msi msi-wine lock clean
+.PHONY: demo test check types lint compiled bench pictures coverage mutants fuzz package package-twice msi msi-wine lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready-central
@@ -61,6 +61,11 @@ fuzz: .venv/ready-dev
 package:
 	installer/setup.sh python3-venv binutils
 	installer/package/build.sh $(OUT)
+
+# The same twice, by another path, umask, time zone and seed: fails where any byte differs.
+package-twice:
+	installer/setup.sh python3-venv binutils
+	installer/package/twice.sh $(OUT)
 
 # The register's Windows package with its SBOM, into OUT, with the embeddable Python that installer/windows/python.toml
 # pins: `make msi PYTHON=python-3.13.14-embed-amd64.zip`. The same commit gives the same bytes.

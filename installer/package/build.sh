@@ -4,6 +4,9 @@
 # The package holds this commit and what a register needs besides, hash-pinned, under /opt/tillside/versions/VERSION; of
 # the system it asks Debian's Python alone. It has no centre, and so no demo.
 set -euo pipefail
+# Whoever builds, and with what of their own settings.
+umask 022
+export LC_ALL=C.UTF-8 TZ=UTC PYTHONHASHSEED=0
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/tillside-package.XXXXXX")
