@@ -20,7 +20,15 @@ from agent.updating.versions import Versions
 
 INSTALLER = Path(__file__).resolve().parents[2] / "installer"
 FILES = INSTALLER / "package" / "files"
-PLACES = ("/run/systemd/system", "/opt", "/etc/tillside", "/etc/cups", "/var/lib/tillside", "/var/spool/tillside")
+PLACES = (
+    "/run/systemd/system",
+    "/run/tillside",
+    "/opt",
+    "/etc/tillside",
+    "/etc/cups",
+    "/var/lib/tillside",
+    "/var/spool/tillside",
+)
 PLAYED = ("systemctl", "runuser", "getent", "userdel", "udevadm", "systemd-sysusers", "install", "python3")
 UNITS = ("tillside.service", "tillside-relay.socket", "tillside-relay.service", "tillside-update.service")
 
@@ -104,6 +112,7 @@ def test_a_package_that_is_removed_stops_all_and_takes_every_version_along(syste
 
     system.run("postrm", "remove")
     assert not (system.root / "opt/tillside").exists()
+    assert not (system.root / "run/tillside").exists()
     assert (system.root / "var/lib/tillside").exists()
 
     system.run("postrm", "purge")
