@@ -7,7 +7,6 @@ for the centre. Never decodes, and never waits: it runs in the store's writer.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Final, Literal
 
 import msgspec
@@ -115,14 +114,10 @@ class Rules:
     def in_force(self, writing: Writing, moment: datetime) -> tuple[str, Program] | None:
         """The same at a moment."""
         while (name := program_at(writing, moment)) is not None:
-            program = self.named(writing, name)
+            program = self._parsed.get(name) or self._read(writing, name)
             if program is not None:
                 return name, program
         return None
-
-    def named(self, writing: Writing, name: str | None) -> Program | None:
-        """The program with this hash; None where it is not kept any more."""
-        return (self._parsed.get(name) or self._read(writing, name)) if name is not None else None
 
     def _read(self, writing: Writing, name: str) -> Program | None:
         signed = writing.program(name)
@@ -251,7 +246,7 @@ def _spent(
     """
     if closes is not None and (closes.member is not None or writing.redemptions_of(closes.sale)):
         return None
-    terms = partial(rules.named, writing)
+    terms = _terms(writing, receipt, rules)
     return settled_by_paper(writing, receipt, member, captured, terms, by_page_alone=closes is not None)
 
 
@@ -338,6 +333,11 @@ def _fill_in(
     if says_nothing(known.receipt):
         _spent(writing, receipt, member, known.captured, rules=rules, closes=closes)
     return Booked(fate="seen_again")
+
+
+def _terms(writing: Writing, receipt: Receipt, rules: Rules) -> Program | None:
+    named = rules.at(writing, receipt)
+    return named[1] if named is not None else None
 
 
 def _owner(

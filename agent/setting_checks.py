@@ -85,6 +85,8 @@ def root_problems(file: Path, where: str) -> Iterator[SettingsError]:
     try:
         with file.open("rb") as stream:
             msgspec.json.decode(stream.read(MAX_ROOT_BYTES), type=_Root)
+    except PermissionError:
+        return  # the updater alone has to read it, as root
     except OSError as error:
         yield SettingsError(where, "[update] root", f"{str(file)!r} cannot be read ({error.strerror})", remedy)
     except UNDECODABLE:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.cli.exit_codes import DONE, PROBLEM, USAGE
 from agent.cli.outcome import complain, guarded, say, say_json
@@ -20,7 +21,7 @@ from agent.setting_checks import root_problems
 from agent.updating.services import ServiceError, Systemd
 from agent.updating.trial import Record
 from agent.updating.versions import Versions
-from agent.updating.wish import WISH_FILE, Wish, spread, wish, wished
+from agent.updating.wish import WISH_FILE, Wish, spread, still_wanted, wish, wished
 from config.load import load_settings, settings_file, state_folder
 from config.settings import Settings
 from sync.program_versions import newer, version_key
@@ -112,9 +113,11 @@ def _run(config: Path, settings: Settings, versions: Versions) -> int:
             if wanted.asked:
                 versions.remember(versions.record().asked_for(wanted.version, wanted.asked))
             else:
-                spread(random.SystemRandom().uniform(0, SPREAD_S), partial(_stands, state, wanted), time.sleep)
+                spread(random.SystemRandom().uniform(0, SPREAD_S), partial(still_wanted, state, wanted), time.sleep)
             if wished(state) == wanted:
-                updater.update_to(wanted.version, is_wanted=partial(_stands, state, wanted))
+                ended = updater.update_to(wanted.version, is_wanted=partial(still_wanted, state, wanted))
+                if wanted.asked and ended != "not_now":
+                    versions.remember(replace(versions.record(), settled=wanted.asked))
             done = wanted
     return DONE
 
@@ -145,10 +148,6 @@ def _unprovable(settings: Settings, where: str) -> str:
     root = settings.update.root
     problem = next(root_problems(root, where), None) if root is not None else None
     return str(problem) if problem is not None else ""
-
-
-def _stands(state: Path, wanted: Wish) -> bool:
-    return wished(state) == wanted
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from agent.relay_word import judged, lives, status_of
 from agent.setting_checks import part_problems
 from agent.state import store_path
 from agent.supervisor import Health
+from agent.updating.relay_settings import relay_file, relay_settings_problem
 from agent.view import PlaceView
 from config.load import state_folder
 from config.settings import ReceiptSettings, ScannerSettings, Settings, SettingsError
@@ -148,6 +149,12 @@ async def _settings(look: Surroundings) -> AsyncIterator[Check]:
     yield Check(area="settings", name="file", verdict="healthy", said=found)
     for wrong in await asyncio.to_thread(lambda: tuple(part_problems(look.settings, str(look.file)))):
         yield Check(area="settings", name=wrong.key, verdict="problem", said=f"{wrong.problem}. {wrong.remedy}")
+    relay = relay_file(look.file)
+    if relay.exists() and (broken := await asyncio.to_thread(relay_settings_problem, relay)):
+        said = (
+            f"{broken}. A relay that runs prints on, and could not be started again: correct the file, and restart it"
+        )
+        yield Check(area="settings", name="relay", verdict="problem", said=said)
 
 
 async def _enrolment(look: Surroundings) -> AsyncIterator[Check]:

@@ -23,6 +23,8 @@ UNWELL_FOR_S: Final = 30.0
 # A worker that is still starting counts as failing from then on: a folder full of receipts is read before it is ready,
 # and a device that neither opens nor fails never is.
 STARTS_WITHIN_S: Final = 120.0
+# A shorter time in which it was well does not count: one that ends again and again answers in between.
+STEADY_AFTER_S: Final = 10.0
 # One that was well for this long is kept.
 KEPT_AFTER_S: Final = 600.0
 # The machine, or the one that watches, started so often during one trial: then the new version is taken for the cause.
@@ -67,13 +69,14 @@ class Refused(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """All that is remembered, as `update.json` has it.
 
-    `asked` names the last wish of a person that was taken up, `cut` the version that was stopped for in vain without a
-    fault of its own, and how often in a row.
+    `asked` names the last wish of a person that was taken up, `settled` the last that came to an end, `cut` the version
+    that was stopped for in vain without a fault of its own, and how often in a row.
     """
 
     trial: Trial | None = None
     refused: tuple[Refused, ...] = ()
     asked: str = ""
+    settled: str = ""
     cut: tuple[str, int] = ("", 0)
 
     def refuses(self, version: str) -> bool:
@@ -111,7 +114,10 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 class Probation(Struct, frozen=True, kw_only=True):
-    """How a version on trial did so far. Seconds are of one monotonic clock; `well_since` is None while it is not."""
+    """How a version on trial did so far. Seconds are of one monotonic clock.
+
+    `well_since` is None while it is not well; `last_well` is when it last was for STEADY_AFTER_S and more.
+    """
 
     since: float
     well_since: float | None = None
@@ -122,7 +128,18 @@ def watched(probation: Probation, *, is_well: bool, now: float) -> Probation:
     if not is_well:
         return replace(probation, well_since=None)
     since = probation.well_since if probation.well_since is not None else now
-    return replace(probation, well_since=since, last_well=now)
+    last_well = now if now - since >= STEADY_AFTER_S else probation.last_well
+    return replace(probation, well_since=since, last_well=last_well)
+
+
+def resumed(probation: Probation, stood_still_s: float) -> Probation:
+    """The same after a time in which nobody looked: a virtual machine that was halted. It counts neither way."""
+    return replace(
+        probation,
+        since=probation.since + stood_still_s,
+        well_since=None if probation.well_since is None else probation.well_since + stood_still_s,
+        last_well=None if probation.last_well is None else probation.last_well + stood_still_s,
+    )
 
 
 def judged(probation: Probation, now: float) -> Verdict:

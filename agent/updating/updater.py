@@ -30,6 +30,7 @@ from agent.updating.trial import (
     ailing,
     is_well,
     judged,
+    resumed,
     superfluous,
     watched,
     worse,
@@ -41,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 # How often a version on trial is looked at, and how often it is asked whether a sale is open.
 LOOK_EVERY_S: Final = 2.0
+# A look that comes so much later than it should says that the whole machine stood still, and nothing of the version.
+STOOD_STILL_S: Final = 5.0
 # An agent that is busy answers late, and between two customers there is a moment: so many looks in a row say that it is
 # quiet.
 QUIET_LOOKS: Final = 3
@@ -249,7 +252,11 @@ class Updater:
                 return self._keep(trial)
             if verdict == "revert":
                 return self._give_up(replace(trial, worse=fail), said)
+            slept_from = self._monotonic_s()
             self._sleep(LOOK_EVERY_S)
+            overslept_s = self._monotonic_s() - slept_from - LOOK_EVERY_S
+            if overslept_s >= STOOD_STILL_S:
+                probation = resumed(probation, overslept_s)
         # Somebody installed another one over it.
         self._versions.remember(replace(self._versions.record(), trial=None))
         return "not_now"

@@ -56,6 +56,12 @@ def wish(state: Path, wanted: Wish | None) -> None:
         write_private(state / WISH_FILE, msgspec.json.encode(wanted))
 
 
+def still_wanted(state: Path, taken_up: Wish) -> bool:
+    """Whether a wish that was taken up is to be carried out: a person's, unless one has asked for another since."""
+    now = wished(state)
+    return now == taken_up or bool(taken_up.asked and (now is None or not now.asked))
+
+
 def spread(seconds: float, stands: Callable[[], bool], sleep: Callable[[float], None]) -> None:
     """Lets so many seconds pass, so that not all registers fetch at once; none any more once the wish is another."""
     while seconds > 0 and stands():
@@ -76,13 +82,18 @@ class CentreUpdates:
         return ()
 
     def wanted(self, version: str | None) -> None:
-        """What the centre wants counts as it is now, and a person's wish until it was taken up."""
+        """What the centre wants counts as it is now.
+
+        A person's wish stands until it was taken up, and where the centre has none, until it came to an end: a sale may
+        be open for long.
+        """
         try:
-            standing = wished(self._state)
-            if standing is not None and standing.asked and self._versions.record().asked != standing.asked:
-                return
-            current = self._versions.current()
+            standing, record, current = wished(self._state), self._versions.record(), self._versions.current()
             is_new = version is not None and current is not None and newer(version, current)
+            if standing is not None and standing.asked:
+                is_over = record.settled == standing.asked
+                if record.asked != standing.asked or not (is_over or is_new):
+                    return
             wish(self._state, Wish(version=version) if version is not None and is_new else None)
         except (ValueError, OSError) as error:
             log.error("update_not_wished", reason=str(error))

@@ -78,11 +78,7 @@ class SpendingReads(Reading):
         )
         held = (Allowance(id=row[0], epoch=row[1], points=row[2], used=row[3]) for row in rows)
         return Standing(
-            epoch=self.live_epoch_id(),
-            is_sure=is_sure,
-            balance=member.balance.spendable,
-            is_short=self.is_short(member.member),
-            allowances=tuple(held),
+            epoch=self.live_epoch_id(), is_sure=is_sure, balance=member.balance.spendable, allowances=tuple(held)
         )
 
     def leases(self, voucher: str) -> tuple[Lease, ...]:
@@ -135,10 +131,6 @@ class SpendingReads(Reading):
     def redemptions_of(self, sale: str) -> tuple[KeptRedemption, ...]:
         """In the order in which they were chosen."""
         return tuple(map(_redemption, self._rows(f"{_REDEMPTION}sale = ? ORDER BY id", (sale,))))
-
-    def redemptions_on(self, receipt: str) -> tuple[KeptRedemption, ...]:
-        """Those given on the receipt with this key, and those that lapsed when it said that their sale is suspended."""
-        return tuple(map(_redemption, self._rows(f"{_REDEMPTION}receipt = ? ORDER BY id", (receipt,))))
 
     def reserved_redemptions(self) -> tuple[KeptRedemption, ...]:
         """Those of all open sales."""
@@ -353,16 +345,11 @@ class SpendingRows(SpendingReads, AskedRows):
         self._touched.add(one.member)
         self._count()
 
-    def release(
-        self, one: KeptRedemption, state: RedemptionState = "released", suspended_by: str | None = None
-    ) -> None:
-        """The sale goes on or ended without it: its points can be used again.
-
-        `suspended_by` is the key of the receipt by which the sale was suspended, and may be paid for later.
-        """
+    def release(self, one: KeptRedemption, state: RedemptionState = "released") -> None:
+        """The sale goes on or ended without it: its points can be used again."""
         for draw in one.draws:
             self._execute("UPDATE allowances SET used = used - ? WHERE id = ?", (draw.points, draw.allowance))
-        self._set_state(one, state, suspended_by)
+        self._set_state(one, state, None)
         self._execute("DELETE FROM claims WHERE key = ?", (one.id,))
         self._touched.add(one.member)
         self._count()
@@ -390,11 +377,10 @@ class SpendingRows(SpendingReads, AskedRows):
         self._count()
         self.give_back_recalled()
 
-    def confirm_lapsed(self, one: KeptRedemption, receipt: str) -> bool:
+    def confirm_lapsed(self, one: KeptRedemption, receipt: str) -> None:
         """The receipt of a sale that was given up came all the same: what is left where it drew from counts as drawn.
 
-        The rest goes by the balance, whatever that is: it was given. Returns whether there is none that was not so
-        before.
+        The rest goes by the balance, whatever that is: it was given.
         """
         live, drawn = self.live_epoch_id(), []
         for draw in one.draws:
@@ -409,7 +395,6 @@ class SpendingRows(SpendingReads, AskedRows):
         given = replace(one, draws=tuple(drawn))
         self._claim_spent(given)
         self.confirm(given, receipt)
-        return sum(draw.points for draw in drawn) == sum(draw.points for draw in one.draws)
 
     def _claim_spent(self, one: KeptRedemption) -> None:
         """Points that it costs: those of allowances, and those that go by the balance. A voucher costs none."""

@@ -10,6 +10,7 @@ import pytest
 
 from agent.cli.exit_codes import DONE, USAGE
 from agent.cli.settings import config_check_command, config_show_command
+from agent.setting_checks import root_problems
 from sync.enrolment import Enrolment, save_enrolment
 
 WRONG = """
@@ -126,6 +127,14 @@ def test_what_only_a_part_can_judge_is_said_with_file_key_value_and_remedy(
     assert value in problem["problem"]
     assert problem["remedy"]
     assert "secret" not in str(problem)
+
+
+def test_a_root_that_root_alone_may_read_is_for_the_updater_to_judge() -> None:
+    class Closed(type(Path())):  # type: ignore[misc]
+        def open(self, *_: object, **__: object) -> None:
+            raise PermissionError
+
+    assert list(root_problems(Closed("root.json"), "tillside.toml")) == []
 
 
 def test_a_root_of_releases_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,16 @@ async def test_a_fresh_machine_is_not_enrolled(tmp_path: Path) -> None:
     assert "tillside run" in of(report, "agent").said
 
 
+async def test_settings_of_the_relay_that_are_broken_are_told_before_it_has_to_start_by_them(tmp_path: Path) -> None:
+    relay = tmp_path / "relay.toml"
+    relay.write_text('[[register]]\nregister = "1"\nprinters = "p:9100"\n')
+    told = of(await checked(look(tmp_path)), "settings", "relay")
+    assert (told.verdict, "printers" in told.said, str(relay) in told.said) == ("problem", True, True)
+
+    relay.unlink()
+    assert [one.name for one in (await checked(look(tmp_path))).checks if one.area == "settings"] == ["file"]
+
+
 async def test_a_damaged_enrolment_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "enrolment.json").write_text("{")
 

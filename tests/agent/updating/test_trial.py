@@ -27,6 +27,14 @@ from sync.program_versions import newer, version_key
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
+def test_one_that_ends_again_and_again_is_not_well_because_it_answers_in_between() -> None:
+    probation, now = Probation(since=0.0), 0.0
+    while judged(probation, now) == "wait":
+        now += 2
+        probation = watched(probation, is_well=now % 6 == 0, now=now)
+    assert (judged(probation, now), now < WELL_WITHIN_S + 6) == ("revert", True)
+
+
 def played(*answers: tuple[float, bool]) -> list[str]:
     """The verdict after each look, at seconds since the switch."""
     probation, verdicts = Probation(since=0.0), list[str]()

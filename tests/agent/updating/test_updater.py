@@ -19,7 +19,7 @@ import installer
 from agent.cli.connection import TIMEOUT_S
 from agent.updating.releases import ReleaseRefusedError, ReleaseUnreachableError
 from agent.updating.services import ServiceError
-from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, STARTS_WITHIN_S, WELL_WITHIN_S, Record
+from agent.updating.trial import KEPT_AFTER_S, MAX_STARTS, STARTS_WITHIN_S, UNWELL_FOR_S, WELL_WITHIN_S, Record
 from agent.updating.updater import HUNG_AFTER_S, Glance, Updater
 from agent.updating.versions import NoRoomError, Versions
 
@@ -336,6 +336,32 @@ def test_one_in_which_a_scanner_fails_that_did_not_before_is_gone_back_from(regi
     assert (register.running, register.versions.current()) == (OLD, OLD)
     [refused] = register.versions.record().refused
     assert refused.reason == "in 0.2.0 there fails, and did not before: scanner counter"
+
+
+def test_a_machine_that_stood_still_is_no_fault_of_the_new_version(register: Register) -> None:
+    """systemd killed an agent that had said nothing all that time; it comes up once the machine goes on."""
+
+    def stands_still() -> None:
+        register.now += 200
+        register.mute = True
+        after(register, register.now + WELL_WITHIN_S - 5, speaks)
+
+    def speaks() -> None:
+        register.mute = False
+
+    after(register, 60, stands_still)
+    assert register.updater().update_to(NEW) == "in_use"
+    assert register.now > KEPT_AFTER_S + 200
+
+
+def test_one_that_does_not_come_up_after_that_is_gone_back_from(register: Register) -> None:
+    def stands_still() -> None:
+        register.now += 200
+        register.mute_versions = {NEW}
+
+    after(register, 60, stands_still)
+    assert register.updater().update_to(NEW) == "given_up"
+    assert (register.running, register.now < 60 + 200 + 2 * UNWELL_FOR_S) == (OLD, True)
 
 
 def test_one_in_which_a_scanner_never_comes_up_is_gone_back_from(register: Register) -> None:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import select
 
-from agent.updating.wish import CentreUpdates, Wish, spread, wish, wished
+from agent.updating.wish import CentreUpdates, Wish, spread, still_wanted, wish, wished
 from central import releases
 from central.db import tables
 from tests.agent.updating.test_updater import NEW, OLD, Register
@@ -57,6 +58,39 @@ def test_a_persons_wish_stands_until_it_was_taken_up(updates: CentreUpdates, tmp
     versions.remember(versions.record().asked_for("0.9.0", "a"))
     updates.wanted(NEW)
     assert wished(state) == Wish(version=NEW)
+
+
+def test_one_that_waits_for_the_end_of_a_sale_is_not_taken_back_by_a_centre_that_wants_nothing(
+    updates: CentreUpdates, tmp_path: Path
+) -> None:
+    state, versions = tmp_path / "state", Register(tmp_path / "opt").versions
+    asked = Wish(version=NEW, asked="a")
+    wish(state, asked)
+    versions.remember(versions.record().asked_for(NEW, "a"))
+    for wants in (None, OLD):
+        updates.wanted(wants)
+        assert wished(state) == asked
+    # once it came to an end it is over
+    versions.remember(replace(versions.record(), settled="a"))
+    updates.wanted(None)
+    assert wished(state) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "stands"),
+    [
+        (Wish(version=NEW, asked="a"), True),
+        (None, True),
+        (Wish(version="0.9.0"), True),
+        (Wish(version="0.9.0", asked="b"), False),
+    ],
+)
+def test_a_persons_wish_that_was_taken_up_gives_way_to_a_person_alone(
+    tmp_path: Path, now: Wish | None, stands: bool
+) -> None:
+    wish(tmp_path, now)
+    assert still_wanted(tmp_path, Wish(version=NEW, asked="a")) is stands
+    assert still_wanted(tmp_path, Wish(version=NEW)) is False
 
 
 def test_what_is_no_plain_file_is_no_wish(tmp_path: Path) -> None:
