@@ -29,11 +29,12 @@ from loyalty.centre_config import CentreConfig
 from loyalty.item_matching import ItemMatcher
 from sync.client import CentreClient
 from sync.configs import kept_configs
-from sync.delayed_enrolment import DelayedCode, forget_code, kept_code
+from sync.delayed_enrolment import DelayedCode, forget_all, forget_code, kept_code, note, told_of_code
 from sync.enrolment import (
     Enrolment,
     EnrolmentCode,
     EnrolmentError,
+    EnrolmentUnreachableError,
     NotEnrolledError,
     TokenRefusedError,
     device_key,
@@ -131,6 +132,11 @@ class CentreLink:
         return self._state.silence if self._state is not None else ""
 
     @property
+    def code_given(self) -> str:
+        """What became of the code that this register is to be enrolled by; empty where none was given."""
+        return told_of_code(self._folder) if self.enrolment is None else ""
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What of the exchange needs a person, in the operator's words."""
         told = tuple(problem.detail for problem in self._state.problems) if self._state is not None else ()
@@ -151,15 +157,14 @@ class CentreLink:
         self._enrolment_changed.set()
 
     async def enrol_by(self, code: EnrolmentCode, register: str | None) -> None:
-        """Spends a code; `register` is which of its store this is, for one that leaves that open.
+        """Spends a code; `register` is which of its store this is, which another code than that refuses.
 
         Raises EnrolmentError, NetworkSettingError, SecretError and OSError.
         """
         from sync.enrolling import enrol  # noqa: PLC0415 - once in a register's life
 
         way = way_of(self._settings.proxy, self._settings.ca_file)
-        which = register if code.asks_register else None
-        await enrol(code, self._folder, self._keeper, facts(), now=_now(), register=which, way=way)
+        await enrol(code, self._folder, self._keeper, facts(), now=_now(), register=register, way=way)
 
     def take_up_kept(self) -> None:
         """What the centre said last came back from a damaged store: it is in force until the centre says more."""
@@ -215,15 +220,23 @@ class CentreLink:
             await self.enrol_by(delayed.code, delayed.register)
         except TokenRefusedError as error:
             log.error("delayed_enrolment_refused", problem=str(error))
-            forget_code(self._folder)
+            self._note(delayed, str(error), refused=True)
             if kept is None:
                 self._given = None
+            elif kept_code(self._folder) == kept:  # no other was given meanwhile
+                forget_code(self._folder)
             return None if self._given is None else 0.0
         except (EnrolmentError, NetworkSettingError, SecretError, OSError) as error:
             log.warning("delayed_enrolment_waits", problem=str(error))
+            why = error.why if isinstance(error, EnrolmentUnreachableError) else str(error)
+            self._note(delayed, why, refused=False)
             return DELAYED_RETRY_S
         self._enrolment_changed.set()
         return None
+
+    def _note(self, delayed: DelayedCode, problem: str, *, refused: bool) -> None:
+        with suppress(OSError):  # then the log alone tells it
+            note(self._folder, delayed, problem, _now(), refused=refused)
 
     def _load(self) -> None:
         try:
@@ -231,7 +244,7 @@ class CentreLink:
         except NotEnrolledError:
             self.enrolment = None
         if self.enrolment is not None:
-            forget_code(self._folder)
+            forget_all(self._folder)
         self._tell_config()
         self._changed()
 

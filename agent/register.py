@@ -360,7 +360,7 @@ class Register:
         )
 
     async def _enrol_by(self, code: EnrolmentCode) -> None:
-        await self._link.enrol_by(code, self._settings.register.register)
+        await self._link.enrol_by(code, self._settings.register.register if code.asks_register else None)
 
     def _rules_for(self, spool: Path) -> Run:
         async def run(ready: Callable[[], None]) -> None:
@@ -559,6 +559,7 @@ class Register:
             device=self._link.enrolment.device if self._link.enrolment is not None else None,
             last_contact=self._link.last_contact,
             silence=self._link.silence,
+            code_given=self._link.code_given,
             workers=self._health(),
             rules=self._recognition.in_force,
             templates=tuple(template.name for template in self._central_in_force()),

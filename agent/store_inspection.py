@@ -79,7 +79,9 @@ def _utc_now() -> datetime:
 
 
 class Live(Struct, frozen=True, kw_only=True):
-    """What is known of a register besides its store. `running` is false where no agent runs."""
+    """What is known of a register besides its store. `running` is false where no agent runs; `code_given` says what
+    became of the code by which one is to be enrolled that is not.
+    """
 
     running: bool
     place: PlaceView
@@ -88,6 +90,7 @@ class Live(Struct, frozen=True, kw_only=True):
     device: str | None = None
     last_contact: AwareDatetime | None = None
     silence: str = ""
+    code_given: str = ""
     workers: tuple[Health, ...] = ()
     rules: RulesInForce = RulesInForce()
     templates: tuple[str, ...] = ()
@@ -345,7 +348,7 @@ def _verdict(
     live: Live, kept: StoreStatus, programs: tuple[ProgramHere, ...], quarantine_bytes: int
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The gravest condition, and everything that is not as it should be."""
-    not_enrolled = [] if live.badge.enrolled else ["not enrolled: run `tillside enroll CODE`"]
+    not_enrolled = [] if live.badge.enrolled else [f"not enrolled: {live.code_given or 'run `tillside enroll CODE`'}"]
     problems = [] if live.running else ["the agent does not run: start it with `tillside run`"]
     failing = [worker for worker in live.workers if worker.condition in ("failing", "lent") and worker.problem]
     degraded = [f"{worker.kind} {worker.name}: {worker.problem}" for worker in failing]

@@ -43,9 +43,9 @@ from central.clock import Clock
 from central.db.database import Database, Work
 from central.db.dialects import GiveWayError, Way, database_failed
 from central.devices import Device, Randomness
+from central.doorway import Doorway
 from central.feed import Sequencer
 from central.ingest import Applied, ingest, parts_of
-from central.journal import Journal, Revoked, enrolled
 from central.live import AwaitedHint, LiveConnection, LiveConnections, live_socket
 from central.openapi import openapi_json
 from central.pace import ALONE_ENTRIES, MAX_CREDIT, Pace
@@ -106,7 +106,7 @@ class DeviceApi:
         sequencer: Sequencer,
         snapshots: Snapshots,
         live: LiveConnections,
-        journal: Journal,
+        doorway: Doorway,
         ca_pem: bytes,
         program_key: str,
         join_url: str | None,
@@ -118,7 +118,7 @@ class DeviceApi:
         self._sequencer = sequencer
         self._snapshots = snapshots
         self._live = live
-        self._journal = journal
+        self._doorway = doorway
         self._ca_pem = ca_pem
         self._program_key = program_key
         self._join_url = join_url
@@ -174,15 +174,9 @@ class DeviceApi:
         body = await _read_body(request, operation.max_body_bytes)
         wanted = _decoded(body, request, EnrolRequest)
         now = self._clock()
-        device = await self._database.write(
-            lambda connection: devices.enrol(connection, wanted, now=now, randomness=self._randomness), Way.BESIDE
-        )
-        await asyncio.to_thread(self._journal.note, enrolled(device, wanted.token, now))
-        replaced = await self._database.read(lambda connection: devices.replaced_by(connection, device.id))
-        if replaced is not None:
-            await asyncio.to_thread(self._journal.note, Revoked(device=replaced, at=now))
+        let_in = await self._doorway.let_in(wanted, request, body, now)
+        device = let_in.device
         epoch = await self._database.read(feed.centre_epoch)
-        _log.info("device_enrolled", device=device.id, store=device.store, register=device.register)
         return _answer(
             request,
             EnrolResponse(
@@ -192,6 +186,7 @@ class DeviceApi:
                 centre_epoch=epoch,
                 program_key=self._program_key,
                 server_time=now,
+                replaced=let_in.shut_out[0] if let_in.shut_out else msgspec.UNSET,
             ),
         )
 

@@ -1,15 +1,14 @@
-"""Registers as the centre knows them: enrolment tokens, devices, epochs, contact.
+"""Registers as the centre knows them: devices, epochs, contact.
 
-Owns who may talk to the device API. Never sees what a register sends in its entries.
+Owns who may talk to the device API, once `central.enrolling` let it in. Never sees what a register sends in its
+entries.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -19,18 +18,14 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from central import fleet, releases
 from central.db import tables
 from central.fleet import counted
-from central.problems import DeviceRevokedError, RequestIdReusedError, TokenRefusedError
+from central.problems import DeviceRevokedError, RequestIdReusedError
 from central.texts import MAX_NAME_CHARS, NameRefusedError, checked_name, one_line
 from sync.records import chain_start
 from sync.signing import MAX_ID_LENGTH
-from sync.wire import MAX_ANNOUNCED, EnrolRequest, EpochRequest, Facts, HeartbeatRequest, HeldProgram
+from sync.wire import MAX_ANNOUNCED, EpochRequest, Facts, HeartbeatRequest, HeldProgram
 
 Randomness = Callable[[int], bytes]
 
-# What stands for any letters in the register of a code.
-ANY = "*"
-TOKEN_BYTES = 32
-DEVICE_ID_BYTES = 10
 EPOCH_BYTES = 16
 # Facts and counts come from a register and are shown to people: kept to a size that fits a page.
 MAX_FACT_CHARS = 120
@@ -70,98 +65,6 @@ class Device(Struct, frozen=True, kw_only=True):
     log_until: datetime | None = None
 
 
-def token_hash(token: str) -> str:
-    """What is kept of a one-time token."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def create_enrolment(
-    connection: Connection,
-    *,
-    token: str,
-    store: str,
-    register: str,
-    valid_for: timedelta,
-    now: datetime,
-    replaces: str | None = None,
-) -> datetime:
-    """Keep the hash of a one-time token for one register; returns when it expires.
-
-    `register` may be a pattern, `*` for any of the store. The device `replaces` is revoked when the token is used.
-    Raises NameRefusedError.
-    """
-    if replaces is None:  # a register that is there goes by the name that it has
-        checked_name(store, "store")
-        checked_name(register, "register")
-    expires_at = now + valid_for
-    connection.execute(
-        insert(tables.enrolments).values(
-            token_hash=token_hash(token),
-            store=store,
-            register=register,
-            created_at=now,
-            expires_at=expires_at,
-            replaces=replaces,
-        )
-    )
-    return expires_at
-
-
-def enrol(connection: Connection, request: EnrolRequest, *, now: datetime, randomness: Randomness) -> Device:
-    """The device of a token. The same key with the same token is an honest retry and gets the first answer.
-
-    Raises TokenRefusedError.
-    """
-    hashed = token_hash(request.token)
-    row = connection.execute(
-        select(tables.enrolments).where(tables.enrolments.c.token_hash == hashed).with_for_update()
-    ).one_or_none()
-    if row is None:
-        raise TokenRefusedError("the code is not known here; make a new one: tillside-central enrolment create")
-    if row.used_at is not None:
-        device = find_device(connection, row.device)
-        if device is not None and device.public_key == request.public_key and not device.revoked:
-            return device
-        raise TokenRefusedError("the code was used before; make a new one: tillside-central enrolment create")
-    if now >= row.expires_at:
-        raise TokenRefusedError("the code has expired; make a new one: tillside-central enrolment create")
-    register = _register_of(connection, row, request.register or None)
-    device_id = f"d{randomness(DEVICE_ID_BYTES).hex()}"
-    connection.execute(
-        insert(tables.devices).values(
-            id=device_id,
-            store=row.store,
-            register=register,
-            public_key=request.public_key,
-            enrolled_at=now,
-            last_contact=now,
-            **_facts(request.facts),
-        )
-    )
-    connection.execute(
-        update(tables.enrolments).where(tables.enrolments.c.token_hash == hashed).values(used_at=now, device=device_id)
-    )
-    if request.replaces is not UNSET:
-        release(connection, request.replaces, now)
-    if row.replaces is not None:
-        revoke(connection, row.replaces, now)
-    return Device(
-        id=device_id,
-        store=row.store,
-        register=register,
-        public_key=request.public_key,
-        revoked=False,
-        epoch=None,
-    )
-
-
-def replaced_by(connection: Connection, device: str) -> str | None:
-    """The device in whose place this one was let in, by a code for that."""
-    codes = tables.enrolments.c
-    found: str | None = connection.execute(select(codes.replaces).where(codes.device == device)).scalar_one_or_none()
-    return found
-
-
 def at_place(connection: Connection, store: str, register: str) -> str | None:
     """The device that stands there, and is not revoked; the newest of several."""
     columns = tables.devices.c
@@ -169,34 +72,6 @@ def at_place(connection: Connection, store: str, register: str) -> str | None:
     query = select(columns.id).where(*here).order_by(columns.enrolled_at.desc()).limit(1)
     found: str | None = connection.execute(query).scalar_one_or_none()
     return found
-
-
-def _register_of(connection: Connection, code: Row[Any], said: str | None) -> str:
-    """Which register of its store a code lets in. Raises TokenRefusedError."""
-    if ANY not in code.register:
-        if said not in (None, code.register):
-            raise TokenRefusedError(f"the code is for register {code.register}; leave --register out, or make another")
-        return str(code.register)
-    where = f"the code is for registers {code.register} of store {code.store}"
-    if said is None:
-        raise TokenRefusedError(f"{where}: say which one this is with --register")
-    if ANY in said or not fnmatchcase(said, _literal(code.register)):
-        raise TokenRefusedError(f"{where}, and {said!r} is none of them; make another code for it")
-    try:
-        checked_name(said, "register")
-    except NameRefusedError as error:
-        raise TokenRefusedError(str(error)) from error
-    if at_place(connection, code.store, said) is not None:
-        raise TokenRefusedError(
-            f"{where}, and {said!r} is enrolled already: say another, or let it be replaced by the code of "
-            "tillside-central registers replace"
-        )
-    return said
-
-
-def _literal(pattern: str) -> str:
-    """Only the asterisk stands for anything."""
-    return pattern.replace("[", "[[]").replace("?", "[?]")
 
 
 def find_device(connection: Connection, device_id: str) -> Device | None:
@@ -334,7 +209,7 @@ def open_epoch(
     connection.execute(
         update(tables.devices)
         .where(tables.devices.c.id == device.id)
-        .values(epoch=epoch, last_contact=now, **_facts(request.facts))
+        .values(epoch=epoch, last_contact=now, **told_facts(request.facts))
     )
     return epoch
 
@@ -515,7 +390,8 @@ def _newest_used(connection: Connection, device: Device) -> datetime:
     return moment or datetime.min.replace(tzinfo=UTC)
 
 
-def _facts(facts: Facts) -> dict[str, Any]:
+def told_facts(facts: Facts) -> dict[str, Any]:
+    """The columns that hold what a register says of itself, each to a size that fits a page."""
     return {
         "version": _version(facts.version),
         "platform": _fact(facts.platform),

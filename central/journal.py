@@ -20,6 +20,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from central import devices, erasing, operations
 from central.db import tables
+from central.enrolling import token_hash
 from central.folder import FolderError
 from loyalty.receipt import AwareDatetime
 from loyalty.undecodable import UNDECODABLE
@@ -174,7 +175,7 @@ def replay(connection: Connection, facts: Iterable[Fact]) -> None:
 def enrolled(device: devices.Device, token: str, now: datetime) -> Enrolled:
     return Enrolled(
         at=now,
-        token_hash=devices.token_hash(token),
+        token_hash=token_hash(token),
         device=device.id,
         store=device.store,
         register=device.register,

@@ -7,7 +7,7 @@ index or a row for each register, so that asking every few seconds costs little.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
@@ -27,10 +27,11 @@ OTHER: Final = "other"
 SYSTEMS: Final = frozenset({"Linux", "Windows", "macOS"})
 
 
-def exposition(connection: Connection) -> bytes:
-    """All numbers as they are now, in Prometheus' text format."""
+def exposition(connection: Connection, refused: Mapping[str, int]) -> bytes:
+    """All numbers as they are now, in Prometheus' text format; `refused` are those who were not let in, by why."""
     collected = CollectorRegistry(auto_describe=False)
-    collected.register(_Collected(tuple(_of_registers(connection)) + tuple(_of_centre(connection))))
+    metrics = (*_of_registers(connection), *_of_centre(connection), _of_refused(refused))
+    collected.register(_Collected(metrics))
     return generate_latest(collected)
 
 
@@ -112,6 +113,14 @@ def _of_centre(connection: Connection) -> Iterator[Metric]:
     for reason, count in connection.execute(open_ones.order_by(aside.reason)):
         waiting.add_metric([reason], count)
     yield waiting
+
+
+def _of_refused(refused: Mapping[str, int]) -> Metric:
+    said = "Registers that were not let in since the centre started, by why."
+    counter = CounterMetricFamily("tillside_enrolments_refused", said, labels=["reason"])
+    for reason, count in sorted(refused.items()):
+        counter.add_metric([reason], count)
+    return counter
 
 
 def _gauge(name: str, said: str) -> GaugeMetricFamily:

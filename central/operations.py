@@ -18,6 +18,7 @@ from central import (
     configs,
     context,
     devices,
+    enrolling,
     erasing,
     fed_rows,
     feed,
@@ -37,6 +38,7 @@ from central import (
 from central.cards import Card, CardChange, CardNumber
 from central.db import tables
 from central.devices import Randomness
+from central.enrolling import Standing
 from central.erasing import Erased
 from central.folder import Address
 from loyalty.identification import IdentificationRule, MemberKind, normal_code
@@ -55,10 +57,14 @@ LINK_TOKEN_BYTES = 32
 
 
 class EnrolmentCreated(Struct, frozen=True, kw_only=True):
+    """`there` is who stands at the place now; `replaces` which of them is refused once the code is used."""
+
     code: str
     store: str
     register: str
     expires_at: AwareDatetime
+    there: tuple[Standing, ...] = ()
+    replaces: str | msgspec.UnsetType = UNSET
 
 
 class AdminLink(Struct, frozen=True, kw_only=True):
@@ -263,20 +269,31 @@ def create_enrolment(
     ca_sha256: str,
     now: datetime,
     randomness: Randomness,
+    replace: bool = False,
     replaces: str | None = None,
 ) -> EnrolmentCreated:
     """A one-time code for one register: address, token and the digest of the CA to pin.
 
-    `register` may be a pattern. The device `replaces` is revoked when the code is used.
-    Raises AddressRefusedError where no register could connect to `url`, NameRefusedError for a name that is none.
+    `register` may be a pattern. The device `replaces`, with `replace` the one that stands there, is revoked when the
+    code is used. Raises AddressRefusedError where no register could connect to `url`, NameRefusedError for a name that
+    is none, NobodyToReplaceError.
     """
-    token = base64url.encoded(randomness(devices.TOKEN_BYTES))
-    asks = True if devices.ANY in register else msgspec.UNSET
+    if replace:
+        replaces = enrolling.to_replace(connection, store, register)
+    token = base64url.encoded(randomness(enrolling.TOKEN_BYTES))
+    asks = True if enrolling.ANY in register else msgspec.UNSET
     code = code_text(EnrolmentCode(url=url, token=token, ca_sha256=ca_sha256, asks_register=asks))
-    expires_at = devices.create_enrolment(
+    expires_at = enrolling.create_enrolment(
         connection, token=token, store=store, register=register, valid_for=valid_for, now=now, replaces=replaces
     )
-    return EnrolmentCreated(code=code, store=store, register=register, expires_at=expires_at)
+    return EnrolmentCreated(
+        code=code,
+        store=store,
+        register=register,
+        expires_at=expires_at,
+        there=enrolling.standing_at(connection, store, register),
+        replaces=UNSET if replaces is None else replaces,
+    )
 
 
 def admin_link(connection: Connection, admin: Address, now: datetime, randomness: Randomness) -> AdminLink:
@@ -285,7 +302,7 @@ def admin_link(connection: Connection, admin: Address, now: datetime, randomness
     expires_at = now + ADMIN_LINK_LIFE
     links = tables.admin_links
     connection.execute(links.delete().where(links.c.expires_at < now))
-    connection.execute(insert(links).values(token_hash=devices.token_hash(token), expires_at=expires_at))
+    connection.execute(insert(links).values(token_hash=enrolling.token_hash(token), expires_at=expires_at))
     return AdminLink(open=f"http://{admin}/open?token={token}", expires_at=expires_at)
 
 

@@ -31,7 +31,13 @@ class RefusedError(Exception):
 
 
 class TokenRefusedError(RefusedError):
+    """`reason` is one word of a few, for the log and the numbers."""
+
     status, name, title = 403, "enrolment-token", "This enrolment code cannot be used"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class NotSignedError(RefusedError):
@@ -110,6 +116,14 @@ class GuessingError(RefusedError):
 
 class MethodError(RefusedError):
     status, name, title = 405, "method", "This address does not take this method"
+
+
+class TooManyRefusedError(RefusedError):
+    status, name, title = 429, "too-many-codes", "Too many enrolment codes that cannot be used came from there"
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"give the same code again in {wait_s} s")
+        self.retry_after_s = wait_s
 
 
 class BusyError(RefusedError):

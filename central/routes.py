@@ -94,7 +94,7 @@ OPERATIONS = (
         answer=EnrolResponse,
         max_body_bytes=SMALL_BODY_BYTES,
         signed=False,
-        refusals=(403, 413, 422),
+        refusals=(403, 413, 422, 429),
     ),
     Operation(
         id="release_file",

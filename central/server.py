@@ -42,6 +42,7 @@ from central.db.database import Database
 from central.db.dialects import Way
 from central.device_api import DeviceApi
 from central.devices import Randomness
+from central.doorway import Doorway
 from central.feed import Sequencer
 from central.folder import Address, DataFolder, FolderError
 from central.join_page.routes import JoinPage
@@ -104,12 +105,13 @@ class Server:
         live, journal = LiveConnections(), Journal(self._folder.journal)
         sequencer = Sequencer(database, self._clock, partial(tell_registers, database, live))
         snapshots = Snapshots(self._folder.snapshots, database)
+        doorway = Doorway(database=database, journal=journal, randomness=self._randomness)
         api = DeviceApi(
             database=database,
             sequencer=sequencer,
             snapshots=snapshots,
             live=live,
-            journal=journal,
+            doorway=doorway,
             ca_pem=self._folder.ca_certificate.read_bytes(),
             program_key=public_key_text(self._folder.program_key()),
             join_url=join_url,
@@ -124,6 +126,7 @@ class Server:
             folder=self._folder,
             secret=self._folder.admin_secret(),
             brand=settings.brand,
+            refused=doorway.refused,
             clock=self._clock,
             randomness=self._randomness,
         )

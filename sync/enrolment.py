@@ -77,7 +77,11 @@ class CentreMismatchError(EnrolmentError):
 
 
 class EnrolmentUnreachableError(EnrolmentError):
-    """The centre did not answer."""
+    """The centre did not answer. `why` is for who tries again by itself; the message says what a person does then."""
+
+    def __init__(self, why: str, then: str = "then give the same code again") -> None:
+        super().__init__(f"{why}; {then}")
+        self.why = why
 
 
 class EnrolmentAnswerError(EnrolmentError):

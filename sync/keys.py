@@ -37,6 +37,10 @@ class KeyKeeper(Protocol):
         """Another secret in its place, durable, in one step. Raises SecretError where it is not ours to change."""
         ...
 
+    def forget(self, name: str) -> None:
+        """Takes the secret away; one that is not there, or is the system's to take away, stays so. Raises OSError."""
+        ...
+
     def where(self) -> str:
         """Where secrets are kept, in words for `status`."""
         ...

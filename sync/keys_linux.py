@@ -75,6 +75,10 @@ class LinuxKeyKeeper:
         sync_folder(self._folder)
         return secret
 
+    def forget(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
+        sync_folder(self._folder)
+
     def where(self) -> str:
         places = {CREDENTIALS if self._credential(name) else FILES for name in (STORE_KEY, DEVICE_KEY)}
         return " and ".join(sorted(places, reverse=True))

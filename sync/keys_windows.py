@@ -63,6 +63,9 @@ class DpapiKeyKeeper:
             raise SecretSealedError(f"{path} holds {len(secret)} bytes, not {length}; put the original back")
         return secret
 
+    def forget(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
     def where(self) -> str:
         return "Windows DPAPI (tried under wine, not yet run on Windows)"
 

@@ -47,8 +47,8 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class EnrolRequest(Struct, frozen=True, kw_only=True):
-    """`replaces` is the device that this machine was until now; `register` which one of its store it is, where the code
-    leaves that open.
+    """`replaces` is the device that this machine was until now, which its signature over the request proves;
+    `register` which one of its store it is, where the code leaves that open.
     """
 
     token: str
@@ -59,7 +59,9 @@ class EnrolRequest(Struct, frozen=True, kw_only=True):
 
 
 class EnrolResponse(Struct, frozen=True, kw_only=True):
-    """`program_key` is the Ed25519 key that signs programs."""
+    """`program_key` is the Ed25519 key that signs programs; `replaced` the device that is refused since, in whose place
+    this one is.
+    """
 
     device: str
     store: str
@@ -67,6 +69,7 @@ class EnrolResponse(Struct, frozen=True, kw_only=True):
     centre_epoch: str
     program_key: PublicKey
     server_time: AwareDatetime
+    replaced: str | UnsetType = UNSET
 
 
 class EpochRequest(Struct, frozen=True, kw_only=True):

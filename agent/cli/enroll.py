@@ -20,7 +20,7 @@ from agent.state import keeper_of
 from config.load import load_settings, state_folder
 from config.settings import Settings
 from sync.delayed_enrolment import DelayedCode, keep_code
-from sync.enrolling import enrol
+from sync.enrolling import CameIn, enrol
 from sync.enrolment import FILE_NAME as ENROLMENT_FILE
 from sync.enrolment import MAX_CODE_CHARS, CodeMalformedError, EnrolmentCode, EnrolmentError, parse_code
 from sync.network import NetworkSettingError, way_of
@@ -40,13 +40,17 @@ class NoCodeError(ValueError):
 
 
 class Enrolled(Struct, frozen=True, kw_only=True):
-    """Which register this machine is now; `running` tells whether its agent goes on with it."""
+    """Which register this machine is now; `running` tells whether its agent goes on with it. `left` is the device that
+    it was before, `left_refused` whether the centre refuses that from now on.
+    """
 
     device: str
     store: str
     register: str
     centre: str
     running: bool
+    left: str | None = None
+    left_refused: bool = False
 
 
 def code_given(
@@ -113,33 +117,52 @@ def enroll_command(
             way = way_of(settings.centre.proxy, settings.centre.ca_file)
             now = datetime.now(UTC)
             which = register or (settings.register.register if parsed.asks_register else None)
-            enrolment = asyncio.run(
+            came_in = asyncio.run(
                 enrol(parsed, folder, keeper, facts(), now=now, replace=replace, register=which, way=way)
             )
         except (EnrolmentError, NetworkSettingError) as error:
             return complain("enroll", error, PROBLEM, as_json=as_json)
-        agent = running_agent(settings)
-        if agent is not None:
-            try:
-                agent.take_up_enrolment()
-            except AgentUnreachableError as error:
-                return complain("enroll", f"enrolled, but {error}", PROBLEM, as_json=as_json)
-        enrolled = Enrolled(
-            device=enrolment.device,
-            store=enrolment.store,
-            register=enrolment.register,
-            centre=enrolment.url,
-            running=agent is not None,
-        )
-        if as_json:
-            say_json(enrolled)
-            return DONE
-        say(f"This is register {enrolled.register} of store {enrolled.store} at {enrolled.centre} now.")
-        if not enrolled.running:
-            say("Start its agent with `tillside run`.")
-        return DONE
+        return _taken_up(came_in, settings, as_json=as_json)
 
     return guarded("enroll", work, as_json=as_json)
+
+
+def _taken_up(came_in: CameIn, settings: Settings, *, as_json: bool) -> int:
+    """The agent goes on with it, where one runs; what it comes to is told."""
+    agent = running_agent(settings)
+    if agent is not None:
+        try:
+            agent.take_up_enrolment()
+        except AgentUnreachableError as error:
+            return complain("enroll", f"enrolled, but {error}", PROBLEM, as_json=as_json)
+    enrolment = came_in.enrolment
+    enrolled = Enrolled(
+        device=enrolment.device,
+        store=enrolment.store,
+        register=enrolment.register,
+        centre=enrolment.url,
+        running=agent is not None,
+        left=came_in.left,
+        left_refused=came_in.left_refused,
+    )
+    if as_json:
+        say_json(enrolled)
+        return DONE
+    say(f"This is register {enrolled.register} of store {enrolled.store} at {enrolled.centre} now.")
+    if enrolled.left is not None:
+        say(_of_before(enrolled.left, refused=enrolled.left_refused))
+    if not enrolled.running:
+        say("Start its agent with `tillside run`.")
+    return DONE
+
+
+def _of_before(left: str, *, refused: bool) -> str:
+    if refused:
+        return f"It was {left}, which its centre refuses from now on; the key of that is gone."
+    return (
+        f"It was {left}, whose key is gone here, and which is still in service: where no other machine goes on under "
+        f"it, shut it out at its centre with `tillside-central registers revoke {left}`."
+    )
 
 
 def _keep(code: EnrolmentCode, register: str | None, settings: Settings, *, as_json: bool) -> int:
@@ -147,10 +170,10 @@ def _keep(code: EnrolmentCode, register: str | None, settings: Settings, *, as_j
     if (folder / ENROLMENT_FILE).exists():
         problem = "this machine belongs to a centre: a code is kept for one that does not; see `tillside generalize`"
         return complain("enroll", problem, PROBLEM, as_json=as_json)
-    which = register or settings.register.register
+    which = register or (settings.register.register if code.asks_register else None)
     if code.asks_register and which is None:
         return complain("enroll", "say with --register which one of its store this is", USAGE, as_json=as_json)
-    keep_code(folder, DelayedCode(code=code, register=which if code.asks_register else None))
+    keep_code(folder, DelayedCode(code=code, register=which))
     agent = running_agent(settings)
     if agent is not None:
         try:

@@ -26,7 +26,7 @@ from drivers.relay.spool import SEGMENT_BYTES, SpoolWriter, read_acknowledged, s
 # The store and its copies, keys (on Windows with an ending), the enrolment and a code that waits for one, where the
 # agent listens, the version that is wished for, receipts on which the centre's templates are tried, and pages' tokens.
 _OF_STATE: Final = (
-    *("store.db*", "before-update*", "*-key", "*-key.dpapi", "device-key-*", "enrolment.json", "enrolment-code.json"),
+    *("store.db*", "before-update*", "*-key", "*-key.dpapi", "device-key-*", "enrolment.json", "enrolment-code*.json"),
     *("control.json", "update.json", "captures", ORIGINS_FOLDER, PAGES_FOLDER, ".*.*"),
 )
 # Print jobs and scans, how far they are read, and what was told of the relay.

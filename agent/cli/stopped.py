@@ -14,6 +14,7 @@ from agent.view import BadgeView, PlaceView
 from config.load import state_folder
 from config.settings import Settings
 from sync.configs import kept_config
+from sync.delayed_enrolment import told_of_code
 from sync.enrolment import Enrolment, EnrolmentError, load_enrolment
 from sync.item_maps import kept_item_map
 from sync.store.store import Store
@@ -40,6 +41,7 @@ def stopped_register(settings: Settings) -> Iterator[StoreInspection]:
             badge=BadgeView(enrolled=enrolment is not None, online=False, since=None, queued=store.queued()),
             device=enrolment.device if enrolment is not None else None,
             page=f"http://{page.host}:{page.port}/",
+            code_given=told_of_code(state_folder(settings)) if enrolment is None else "",
             rules=_rules(settings, enrolment, store),
             sources=sources_of(settings),
             item_map=_item_map(enrolment, store),

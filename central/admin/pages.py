@@ -8,7 +8,7 @@ nothing but its own style sheet. Says nothing about what a page shows: `central.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +48,7 @@ from central.certificates import ca_sha256
 from central.clock import Clock
 from central.db.database import Database
 from central.devices import Randomness
+from central.enrolling import NobodyToReplaceError
 from central.feed import Sequencer
 from central.folder import Address, DataFolder
 from central.journal import Journal, Revoked
@@ -103,6 +104,7 @@ class AdminPages:
         folder: DataFolder,
         secret: bytes,
         brand: str,
+        refused: Mapping[str, int],
         clock: Clock,
         randomness: Randomness,
     ) -> None:
@@ -111,6 +113,7 @@ class AdminPages:
         self._journal = journal
         self._folder = folder
         self._sessions = Sessions(secret, randomness)
+        self._refused = refused
         self._clock = clock
         self._randomness = randomness
         self._at = Address(host="127.0.0.1", port=0)
@@ -255,7 +258,8 @@ class AdminPages:
         return web.Response(body=_SCRIPT, content_type="text/javascript", charset="utf-8")
 
     async def _metrics(self, _request: web.Request) -> web.StreamResponse:
-        return web.Response(body=await self._read(metrics.exposition), headers={"Content-Type": metrics.CONTENT_TYPE})
+        told = await self._read(lambda connection: metrics.exposition(connection, self._refused))
+        return web.Response(body=told, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _overview(self, _request: web.Request) -> web.StreamResponse:
         now = self._clock()
@@ -423,6 +427,7 @@ class AdminPages:
     async def _make_code(self, request: web.Request) -> web.StreamResponse:
         """The code is in this answer alone: a page that is loaded again has none."""
         store, register = await _field(request, "store"), await _field(request, "register")
+        replace = bool(await _field(request, "replace"))
         url, pinned, now = self._folder.device_url(), ca_sha256(self._folder), self._clock()
         try:
             created = await self._database.write(
@@ -435,9 +440,10 @@ class AdminPages:
                     ca_sha256=pinned,
                     now=now,
                     randomness=self._randomness,
+                    replace=replace,
                 )
             )
-        except NameRefusedError as error:
+        except (NameRefusedError, NobodyToReplaceError) as error:
             return self._page("message.html", 409, title="No code made", text=str(error))
         minutes = CODE_LIFE // timedelta(minutes=1)
         return self._page("code.html", created=created, picture=qr_path(created.code), minutes=minutes)

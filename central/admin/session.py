@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, select, update
 
 from central.db import tables
-from central.devices import Randomness, token_hash
+from central.devices import Randomness
+from central.enrolling import token_hash
 from central.folder import Address
 
 COOKIE = "tillside_admin"

@@ -16,6 +16,7 @@ from central.certificates import ca_sha256
 from central.cli.command import USAGE, Data, Json, fail, opened, say
 from central.clock import utc_now
 from central.db.database import Database
+from central.enrolling import ANY, NobodyToReplaceError
 from central.folder import DataFolder
 from central.journal import Journal, Moved, Revoked
 
@@ -33,6 +34,9 @@ def enrolment_create(
     data: Data,
     store: Annotated[str, typer.Option(help="The store's number or name.")],
     register: Annotated[str, typer.Option(help="The register's number in the store; * for any, 1* for such.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="It takes the place of the one that is there, which is refused then.")
+    ] = False,
     valid_for: ValidFor = "24h",
     url: Url = "",
     as_json: Json = False,
@@ -40,8 +44,11 @@ def enrolment_create(
     """Print a one-time code, and its QR, that lets one register in."""
     life = _duration(valid_for, as_json)
     with opened(data, as_json) as (folder, database):
-        created = _created(folder, database, store=store, register=register, life=life, url=url)
-    _say_code(as_json, created, asks_which=devices.ANY in register)
+        try:
+            created = _created(folder, database, store=store, register=register, life=life, url=url, replace=replace)
+        except NobodyToReplaceError as error:
+            fail(as_json, str(error), USAGE)
+    _say_code(as_json, created, asks_which=ANY in register)
 
 
 @registers.command("replace")
@@ -73,6 +80,7 @@ def _created(
     register: str,
     life: timedelta,
     url: str,
+    replace: bool = False,
     replaces: str | None = None,
 ) -> operations.EnrolmentCreated:
     address, pinned = url or folder.device_url(), ca_sha256(folder)
@@ -86,6 +94,7 @@ def _created(
             ca_sha256=pinned,
             now=utc_now(),
             randomness=secrets.token_bytes,
+            replace=replace,
             replaces=replaces,
         )
     )
@@ -99,8 +108,28 @@ def _say_code(as_json: bool, created: operations.EnrolmentCreated, *, asks_which
         f"Store {created.store}, register {created.register}; usable once, "
         f"until {created.expires_at:%Y-%m-%d %H:%M} UTC.\n"
         f"At the register: scan it, or tillside enroll CODE{which}"
+        f"{_of_the_place(created)}"
     )
     say(as_json, created, text)
+
+
+def _of_the_place(created: operations.EnrolmentCreated) -> str:
+    """Who is shut out by this code, or who is in its way."""
+    told = ""
+    for one in created.there:
+        heard = f"last heard of {one.last_contact:%Y-%m-%d %H:%M} UTC" if one.last_contact else "never heard of"
+        who = f"{one.device}, {heard} with {one.queued} entries unsent"
+        if one.device == created.replaces:
+            told += (
+                f"\nOnce it is used, {who}, is refused. What it has not sent is on its disk alone: let it send"
+                "\nthat first, or use the code at that machine itself, which keeps it (tillside enroll --replace)."
+            )
+        else:
+            told += (
+                f"\nThis register is {who}. Only that machine can use the code (tillside enroll --replace);\n"
+                "for another one in its place make the code with --replace."
+            )
+    return told
 
 
 @registers.command("list")

@@ -22,8 +22,8 @@ from central.db.database import Database
 from central.db.dialects import Way
 from central.feed import Sequencer
 from central.join_page.asked import AtOnce, RefusedError, body_of
-from central.join_page.visitors import Visitors, visitor_of
 from central.phone_grants import PHONE_PATH, Asked, NotByPhoneError
+from central.visitors import Visitors, visitor_of
 from sync.phone_codes import MAX_CODE_CHARS, Signer, grant_code
 from sync.qr import QrPath, qr_path
 

@@ -31,8 +31,8 @@ from central.invited import CodeUsedError, NotOurCodeError, Told
 from central.join_page.asked import AtOnce, RefusedError, body_of
 from central.join_page.form import Form, asked_in, form_from
 from central.join_page.points import ROUTE, PointsPage, Shown
-from central.join_page.visitors import Visitors, visitor_of
 from central.join_page.words import LANGUAGES, language_of, words_of
+from central.visitors import Visitors, visitor_of
 from loyalty.consent_texts import AskedText
 from loyalty.made_codes import shown_code
 from sync.phone_codes import Signer

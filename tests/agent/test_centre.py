@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,9 +25,9 @@ from config.settings import CentreSettings
 from loyalty.centre_config import CentreConfig
 from loyalty.identification import IdentificationRule
 from sync.configs import keep_config, kept_config
-from sync.delayed_enrolment import CREDENTIAL, DelayedCode, given_code, keep_code, kept_code
+from sync.delayed_enrolment import CREDENTIAL, DelayedCode, given_code, keep_code, kept_code, note, told_of_code
 from sync.enrolling import enrol
-from sync.enrolment import FILE_NAME, Enrolment, EnrolmentDamagedError, load_enrolment, parse_code
+from sync.enrolment import FILE_NAME, Enrolment, EnrolmentCode, EnrolmentDamagedError, load_enrolment, parse_code
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, keeper_for
 from sync.loop import LookedUp
 from sync.purging import nothing_else
@@ -233,7 +233,9 @@ async def test_a_register_that_is_moved_goes_by_its_new_place_and_says_so_at_its
     changed = asyncio.Event()
     state = shop.folder / "state"
     async with running_centre(shop.folder / "centre") as centre:
-        before = await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
+        before = (
+            await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
+        ).enrolment
         link = link_of(shop, changed, heartbeat_s=QUICK_HEARTBEAT_S)
         running = asyncio.create_task(link.run(lambda: None))
         try:
@@ -275,17 +277,22 @@ async def test_a_code_that_the_centre_refuses_is_forgotten_and_one_that_it_canno
         used = parse_code(centre.code())
         await enrol(used, shop.folder / "other", keeper_for(shop.folder / "other"), FACTS, now=datetime.now(UTC))
         away = replace(used, url=f"https://127.0.0.1:{free_port()}")
-        for code, kept in ((away, True), (used, False)):
+        for code, kept, said in ((away, True, "no usable answer"), (used, False, "was refused")):
             keep_code(state, DelayedCode(code=code))
             link.take_up_enrolment()
             with capture_logs() as logged:
                 running = asyncio.create_task(link.run(lambda: None))
                 for _ in range(LOOKS):
-                    await asyncio.sleep(0 if logged else LOOK_AGAIN_S)
+                    await asyncio.sleep(0 if delayed(logged) else LOOK_AGAIN_S)
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
             assert (kept_code(state) is not None) == kept
             assert used.token not in str(logged)
+            # And both are said, also by who looks later, without the code
+            assert said in link.code_given
+            assert code.url in told_of_code(state)
+            assert used.token not in told_of_code(state)
+    assert used.token not in "".join(file.read_text() for file in state.glob("enrolment-code*"))
 
     assert link.enrolment is None
 
@@ -319,10 +326,10 @@ async def test_a_code_that_came_as_a_credential_is_spent_and_once_refused_not_ag
         with capture_logs() as logged:
             running = asyncio.create_task(link_of(shop, changed, given=given).run(lambda: None))
             for _ in range(LOOKS):
-                await asyncio.sleep(0 if logged else LOOK_AGAIN_S)
+                await asyncio.sleep(0 if delayed(logged) else LOOK_AGAIN_S)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-        assert [one["event"] for one in logged] == ["delayed_enrolment_refused"]
+        assert delayed(logged) == ["delayed_enrolment_refused"]
 
         # Then a fresh one, for any register, lets in the one that its settings name
         (shop.folder / CREDENTIAL).write_text(centre.code("*"), encoding="ascii")
@@ -330,6 +337,11 @@ async def test_a_code_that_came_as_a_credential_is_spent_and_once_refused_not_ag
         await until_online(link_of(shop, changed, given=given), changed)
     assert load_enrolment(state).register == "9"
     assert kept_code(state) is None
+
+
+def delayed(logged: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the register says of a code that waits; the centre logs here, too."""
+    return [one["event"] for one in logged if one["event"].startswith("delayed")]
 
 
 async def until_online(link: CentreLink, changed: asyncio.Event) -> None:
@@ -341,6 +353,36 @@ async def until_online(link: CentreLink, changed: asyncio.Event) -> None:
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_code_for_another_register_than_was_said_is_refused_when_it_is_spent(shop: Shop) -> None:
+    state = shop.folder / "state"
+    link = link_of(shop, asyncio.Event())
+    async with running_centre(shop.folder / "centre") as centre:
+        keep_code(state, DelayedCode(code=parse_code(centre.code("3")), register="7"))
+        running = asyncio.create_task(link.run(lambda: None))
+        for _ in range(LOOKS):
+            await asyncio.sleep(LOOK_AGAIN_S)
+            if "refused" in link.code_given:
+                break
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert link.enrolment is None
+    assert "the code is for register 3" in link.code_given
+
+
+def test_what_keeps_a_code_is_written_once_and_is_of_no_other_code(tmp_path: Path) -> None:
+    waiting = DelayedCode(code=EnrolmentCode(url="https://centre.example", token="t", ca_sha256="a" * 64))
+    first, later = datetime(2026, 11, 22, 8, 7, tzinfo=UTC), datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+    keep_code(tmp_path, waiting)
+    for at in (first, later):
+        note(tmp_path, waiting, "no network", at, refused=False)
+    assert "since 2026-11-22 08:07 UTC: no network" in told_of_code(tmp_path)
+    # When another code is given
+    keep_code(tmp_path, replace(waiting, register="7"))
+    # Then nothing is known of that yet
+    assert "https://centre.example waits: the agent" in told_of_code(tmp_path)
 
 
 class Picky:
@@ -408,7 +450,9 @@ async def test_a_config_that_a_register_cannot_run_with_is_rolled_back_and_told(
 async def test_a_register_that_runs_with_no_kept_config_starts_without_one(shop: Shop) -> None:
     state, picky = shop.folder / "state", Picky("light")
     async with running_centre(shop.folder / "centre") as centre:
-        enrolment = await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
+        enrolment = (
+            await enrol(parse_code(centre.code()), state, keeper_for(state), FACTS, now=datetime.now(UTC))
+        ).enrolment
         centre.write(lambda c: configs.publish(c, rules("light"), centre.folder.program_key(), utc_now()))
         signed = centre.write(configs.signed_config)
     await shop.store.write(lambda writing: keep_config(writing, signed))

@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Raw
 from sqlalchemy import Connection, Table, insert, text
 
-from central import devices, limits, operations
+from central import devices, enrolling, limits, operations
 from central.db.database import Database
 from central.db.dialects import POSTGRES_WRITERS, Way
 from central.db.sets import insert_rows
@@ -224,9 +224,11 @@ class _Register:
 
     def _enrolled(self, connection: Connection) -> tuple[str, str]:
         facts, hour, token = Facts(version="0.1.0", platform="bench"), timedelta(hours=1), secrets.token_hex(8)
-        devices.create_enrolment(connection, token=token, store="12", register=self._number, valid_for=hour, now=BEGAN)
+        enrolling.create_enrolment(
+            connection, token=token, store="12", register=self._number, valid_for=hour, now=BEGAN
+        )
         request = EnrolRequest(token=token, public_key="k", facts=facts)
-        device = devices.enrol(connection, request, now=BEGAN, randomness=secrets.token_bytes)
+        device = enrolling.enrol(connection, request, now=BEGAN, randomness=secrets.token_bytes).device
         epoch = devices.open_epoch(
             connection, device, EpochRequest(facts=facts), request_id="e", now=BEGAN, randomness=secrets.token_bytes
         )

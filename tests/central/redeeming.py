@@ -12,7 +12,19 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection
 
-from central import allowances, cards, devices, fed_rows, feed, granting, ledger, operations, planning, vouchers
+from central import (
+    allowances,
+    cards,
+    devices,
+    enrolling,
+    fed_rows,
+    feed,
+    granting,
+    ledger,
+    operations,
+    planning,
+    vouchers,
+)
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
@@ -82,11 +94,11 @@ class Shop:
         def enrolled(connection: Connection) -> str:
             token = secrets.token_hex(8)
             life = timedelta(hours=1)
-            devices.create_enrolment(
+            enrolling.create_enrolment(
                 connection, token=token, store="12", register=register, valid_for=life, now=self.now
             )
             request = EnrolRequest(token=token, public_key=till.public_key, facts=FACTS)
-            return devices.enrol(connection, request, now=self.now, randomness=secrets.token_bytes).id
+            return enrolling.enrol(connection, request, now=self.now, randomness=secrets.token_bytes).device.id
 
         till.device = self.write(enrolled)
         self.open_epoch(till)

@@ -17,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from central import devices, ledger, operations, programs
+from central import devices, enrolling, ledger, operations, programs
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
@@ -176,11 +176,11 @@ def a_centre(folder: Path, *schedule: tuple[Program, datetime | None]) -> Iterat
 
 def a_till(connection: Connection, made: Path) -> Till:
     till = Till("", (made / "ca.pem").read_text(), None)  # type: ignore[arg-type]
-    devices.create_enrolment(
+    enrolling.create_enrolment(
         connection, token="t", store="12", register="3", valid_for=devices.REQUEST_IDS_KEPT, now=NOON
     )
     request = EnrolRequest(token="t", public_key=till.public_key, facts=FACTS)
-    device = devices.enrol(connection, request, now=NOON, randomness=bytes)
+    device = enrolling.enrol(connection, request, now=NOON, randomness=bytes).device
     till.device = device.id
     epoch = EpochRequest(facts=FACTS)
     till.epoch = devices.open_epoch(connection, device, epoch, request_id="e", now=NOON, randomness=bytes)

@@ -8,13 +8,14 @@ import secrets
 import stat
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from aiohttp import WSMsgType
 from msgspec import UNSET
 from sqlalchemy import Connection
 
-from central import devices, live, operations, quarantine, scopes, server
+from central import devices, enrolling, live, operations, quarantine, scopes, server
 from central.db import tables
 from central.journal import Enrolled, Journal, Moved, Revoked, replay
 from central.texts import NameRefusedError
@@ -46,7 +47,7 @@ async def test_a_code_lets_one_register_in_and_only_its_hash_is_kept(centre: Run
     # Then it is a device of that store and register, and the token is nowhere
     [device] = centre.read(lambda connection: connection.execute(tables.devices.select()).all())
     assert (device.id, device.store, device.register) == (till.device, "12", "3")
-    assert len(base64url.decoded(token)) == devices.TOKEN_BYTES
+    assert len(base64url.decoded(token)) == enrolling.TOKEN_BYTES
     held = centre.read(everything_in)
     assert len(held) > 10
     assert token not in repr(held)
@@ -169,7 +170,7 @@ async def test_machines_that_alternate_are_on_hold_and_shown_until_one_is_enroll
     assert centre.write(lambda c: quarantine.retry(c, NOON)) == quarantine.Again(applied=0, waiting=0)
     # When one of them is enrolled anew
     anew = Till(twin.url, centre.folder.ca_certificate.read_text(), centre.session)
-    await anew.enrol(parse_code(centre.code("4")).token, replaces=twin.device)
+    await anew.enrol(parse_code(centre.code("4")).token, before=twin)
     # Then all of it counts, once, and both go on
     centre.apply_what_may()
     assert centre.points("m1") == 130
@@ -220,7 +221,12 @@ async def test_a_code_for_any_register_of_a_store_lets_in_the_one_that_says_whic
     till = Till(centre.ready.device_api, centre.folder.ca_certificate.read_text(), centre.session)
     assert code.asks_register
     # When it is used without a number, with one that it is not for, and with a pattern
-    for said, part in (({}, "--register"), ({"register": "21"}, "none of them"), ({"register": "1*"}, "none of them")):
+    tried: tuple[tuple[dict[str, Any], str], ...] = (
+        ({}, "--register"),
+        ({"register": "21"}, "none of them"),
+        ({"register": "1*"}, "none of them"),
+    )
+    for said, part in tried:
         with pytest.raises(RefusedError) as refused:
             await till.enrol(code.token, **said)
         assert refused.value.status == 403
@@ -267,7 +273,7 @@ async def test_no_name_forges_what_people_read(centre: RunningCentre, name: str)
     # neither by who makes a code
     def made(connection: Connection, store: str, register: str) -> None:
         hour = timedelta(hours=1)
-        devices.create_enrolment(connection, token="t", store=store, register=register, valid_for=hour, now=NOON)
+        enrolling.create_enrolment(connection, token="t", store=store, register=register, valid_for=hour, now=NOON)
 
     for store, register in ((name, "1"), ("12", name)):
         with pytest.raises(NameRefusedError, match="cannot name a"):

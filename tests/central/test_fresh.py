@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, Table
 from structlog.testing import capture_logs
 
-from central import devices, folding, ledger, limits, operations, receipts
+from central import devices, enrolling, folding, ledger, limits, operations, receipts
 from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
@@ -91,11 +91,11 @@ def _shift(till: Till, program: Program, chance: random.Random) -> None:
 
 def _enrolled(connection: Connection, till: Till) -> None:
     """A device with an epoch; the same ids in every database."""
-    devices.create_enrolment(
+    enrolling.create_enrolment(
         connection, token="t", store="12", register="3", valid_for=devices.REQUEST_IDS_KEPT, now=NOON
     )
     request = EnrolRequest(token="t", public_key=till.public_key, facts=FACTS)
-    device = devices.enrol(connection, request, now=NOON, randomness=bytes)
+    device = enrolling.enrol(connection, request, now=NOON, randomness=bytes).device
     epoch = EpochRequest(facts=FACTS)
     till.device = device.id
     till.epoch = devices.open_epoch(connection, device, epoch, request_id="e", now=NOON, randomness=bytes)

@@ -9,9 +9,9 @@ import pytest
 
 from central.folder import AddressError, DataFolder
 from central.join_page.form import CHANNELS, CONSENT_TEXT
-from central.join_page.visitors import MAX_VISITORS, Visitors, visitor_of
 from central.join_page.words import LANGUAGES, words_of
 from central.setup import OFF, InitOptions, initialise
+from central.visitors import MAX_VISITORS, Visitors, visitor_of
 from sync.guesses import MAX_MISSES
 from tests.browser.test_words import WORDS, cyrillic
 from tests.central.till import NOON

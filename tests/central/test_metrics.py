@@ -55,7 +55,7 @@ async def test_a_register_that_says_another_version_each_time_makes_no_new_serie
         await till.post("/v1/heartbeat", HeartbeatRequest(version=version, queued=0, quarantined=0), HeartbeatResponse)
     centre.write(lambda connection: releases.offer(connection, "7.0.0", ["12"], timedelta(0), NOON))
 
-    text = centre.read(exposition).decode()
+    text = centre.read(lambda connection: exposition(connection, {})).decode()
 
     infos = [
         sample.labels

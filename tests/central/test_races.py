@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Event
 
@@ -16,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
-from central import devices, feed, ledger
+from central import devices, enrolling, feed, ledger
 from central.clock import utc_now
 from central.db import tables
 from central.db.database import ATTEMPTS, Database
@@ -24,6 +25,7 @@ from central.db.dialects import Way
 from central.db.errors import DatabaseServedError
 from central.folder import DataFolder
 from central.ingest import Applied, ingest
+from central.problems import TokenRefusedError
 from central.server import Server
 from loyalty.receipt import Line
 from sync.wire import EnrolRequest, EpochRequest
@@ -112,9 +114,9 @@ def taking(till: Till, first: int, also: Also) -> Callable[[Connection], Applied
 def _enrolled(connection: Connection, till: Till, register: str) -> None:
     token = secrets.token_hex(8)
     hour = timedelta(hours=1)
-    devices.create_enrolment(connection, token=token, store="12", register=register, valid_for=hour, now=NOON)
+    enrolling.create_enrolment(connection, token=token, store="12", register=register, valid_for=hour, now=NOON)
     request = EnrolRequest(token=token, public_key=till.public_key, facts=FACTS)
-    device = devices.enrol(connection, request, now=NOON, randomness=secrets.token_bytes)
+    device = enrolling.enrol(connection, request, now=NOON, randomness=secrets.token_bytes).device
     till.device = device.id
     till.epoch = devices.open_epoch(
         connection, device, EpochRequest(facts=FACTS), request_id="e", now=NOON, randomness=secrets.token_bytes
@@ -337,3 +339,39 @@ def _kill_who_serves(connection: Connection) -> None:
     assert len(holders) == 1
     # It waits until the process is gone.
     assert connection.exec_driver_sql(f"SELECT pg_terminate_backend({holders[0]}, 10000)").scalar_one()
+
+
+def test_of_two_codes_for_one_place_that_are_used_at_once_one_wins(races: Races) -> None:
+    for place in map(str, range(ROUNDS)):
+        # Given two codes for one place
+        tokens = [_code_for(races, place) for _ in range(2)]
+        gate = Barrier(2)
+        # When both are used at the same moment
+        ends = list(races.threads.map(partial(_use, races, gate), tokens))
+        # Then one of them is in
+        assert sorted(ends) == ["in", "place"]
+
+
+def _code_for(races: Races, place: str) -> str:
+    token, hour = secrets.token_hex(8), timedelta(hours=1)
+    races.database.write_now(
+        lambda connection: enrolling.create_enrolment(
+            connection, token=token, store="12", register=place, valid_for=hour, now=NOON
+        )
+    )
+    return token
+
+
+def _use(races: Races, gate: Barrier, token: str) -> str:
+    """How using a code ended, in a transaction that was begun beside others."""
+    request = EnrolRequest(token=token, public_key=secrets.token_urlsafe(32), facts=FACTS)
+
+    def work(connection: Connection) -> str:
+        enrolling.enrol(connection, request, now=NOON, randomness=secrets.token_bytes)
+        return "in"
+
+    gate.wait(PATIENCE_S)
+    try:
+        return races.database.write_now(work, Way.BESIDE)
+    except TokenRefusedError as error:
+        return error.reason

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientWebSocketResponse
 from sqlalchemy import Connection, event, select
 
-from central import devices, feed, operations, scopes
+from central import enrolling, feed, operations, scopes
 from central.db import tables
 from central.db.database import Database
 from central.device_api import pinned
@@ -116,9 +116,13 @@ class Stores:
 
 
 def _enrol(connection: Connection, store: str) -> str:
-    devices.create_enrolment(connection, token=store, store=store, register="1", valid_for=timedelta(hours=1), now=NOON)
+    enrolling.create_enrolment(
+        connection, token=store, store=store, register="1", valid_for=timedelta(hours=1), now=NOON
+    )
     request = EnrolRequest(token=store, public_key="k" * 43, facts=Facts(version="0.1.0", platform="test"))
-    return devices.enrol(connection, request, now=NOON, randomness=lambda count: store.encode().ljust(count, b"0")).id
+    return enrolling.enrol(
+        connection, request, now=NOON, randomness=lambda count: store.encode().ljust(count, b"0")
+    ).device.id
 
 
 @pytest.fixture

@@ -112,9 +112,13 @@ class Till:
     def public_key(self) -> str:
         return public_key_text(self.key)
 
-    async def enrol(self, token: str, **more: Any) -> EnrolResponse:
+    async def enrol(self, token: str, *, before: Till | None = None, **more: Any) -> EnrolResponse:
+        """With the proof that it was another device `before`."""
+        if before is not None:
+            more["replaces"] = before.device
         body = msgspec.json.encode(EnrolRequest(token=token, public_key=self.public_key, facts=FACTS, **more))
-        async with self.session.post(f"{self.url}/v1/enrol", data=body, ssl=self.tls) as answer:
+        headers = {} if before is None else before.signed("POST", "/v1/enrol", body)
+        async with self.session.post(f"{self.url}/v1/enrol", data=body, headers=headers, ssl=self.tls) as answer:
             enrolled = _decoded(answer.status, await answer.read(), EnrolResponse)
         self.device = enrolled.device
         return enrolled

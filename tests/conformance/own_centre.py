@@ -37,7 +37,7 @@ class OwnCentre:
 
     def code(self, *options: str) -> str:
         """An enrolment code, without the picture of it, which takes long to draw."""
-        created = self.run("enrolment", "create", "--store", "12", "--register", "3", "--json", *options)
+        created = self.run("enrolment", "create", "--store", "12", "--register", "*", "--json", *options)
         code: str = json.loads(created)["code"]
         return code
 

@@ -140,6 +140,7 @@ class Code:
     url: str
     token: str
     ca_sha256: str
+    asks_register: bool = False
 
 
 def read_code(text: str) -> Code:
@@ -149,7 +150,8 @@ def read_code(text: str) -> Code:
     require(packed, "enrolment", f"No enrolment code ({PREFIX}…) was given: {text[:200]!r}.")
     try:
         said = json.loads(from_base64url(packed))
-        return Code(url=said["url"], token=said["token"], ca_sha256=said["ca_sha256"])
+        asks = said.get("asks_register") is True
+        return Code(url=said["url"], token=said["token"], ca_sha256=said["ca_sha256"], asks_register=asks)
     except (ValueError, KeyError, TypeError) as error:
         violated("enrolment", f"The enrolment code cannot be read: {error!r}.")
 
@@ -189,17 +191,33 @@ def pinned(ca_pem: str) -> ssl.SSLContext:
     return context
 
 
-async def ask_to_enrol(session: ClientSession, code: Code, ca_pem: str, key: Ed25519PrivateKey) -> Answer:
-    """POST /v1/enrol, whatever it answers."""
-    body = json.dumps({"token": code.token, "public_key": public_text(key), "facts": FACTS}).encode()
-    request = Request(method="POST", target="/v1/enrol", body=body, headers={"Content-Type": "application/json"})
+async def ask_to_enrol(
+    session: ClientSession,
+    code: Code,
+    ca_pem: str,
+    key: Ed25519PrivateKey,
+    *,
+    replaces: Device | None = None,
+    proven: bool = True,
+) -> Answer:
+    """POST /v1/enrol, whatever it answers; in place of a device, whose key signs it where that is `proven`."""
+    said: Json = {"token": code.token, "public_key": public_text(key), "facts": FACTS}
+    if code.asks_register:
+        said["register"] = f"c{hashlib.sha256(code.token.encode()).hexdigest()[:8]}"
+    if replaces is not None:
+        said["replaces"] = replaces.id
+    body, headers = json.dumps(said).encode(), {"Content-Type": "application/json"}
+    request = Request(method="POST", target="/v1/enrol", body=body, headers=headers)
+    if replaces is not None and proven:
+        request = request.sign(replaces.id, replaces.key)
     return await sent(session, code.url, pinned(ca_pem), request)
 
 
-async def enrol(session: ClientSession, text: str) -> Device:
+async def enrol(session: ClientSession, text: str, *, replaces: Device | None = None, proven: bool = True) -> Device:
     code, key = read_code(text), Ed25519PrivateKey.generate()
     ca_pem = await pinned_ca(session, code)
-    enrolled = (await ask_to_enrol(session, code, ca_pem, key)).read(Enrolled, "enrolment")
+    answer = await ask_to_enrol(session, code, ca_pem, key, replaces=replaces, proven=proven)
+    enrolled = answer.read(Enrolled, "enrolment")
     return Device(url=code.url, ca_pem=ca_pem, id=enrolled.device, key=key, enrolled=enrolled)
 
 

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.conformance.conftest import Centre
-from tests.conformance.register import Device, ask_to_enrol, pinned_ca, read_code
+from tests.conformance.register import Device, Register, ask_to_enrol, enrol, pinned_ca, read_code
 from tests.conformance.rules import require
 from tests.conformance.shapes import Enrolled, Problem
 
@@ -47,3 +47,23 @@ async def test_an_expired_token_is_refused(device: Device, centre: Centre, sessi
     code = replace(read_code(centre.expired), url=device.url)
     answer = await ask_to_enrol(session, code, device.ca_pem, Ed25519PrivateKey.generate())
     require(answer.status == 403, "enrolment", f"The token has expired; the centre answered {answer}.")
+
+
+async def test_nobody_takes_a_device_out_of_service_who_does_not_prove_to_be_it(
+    centre: Centre, session: ClientSession
+) -> None:
+    # Given a register, and somebody else who says to have been it
+    victim = await enrol(session, centre.code())
+    await enrol(session, centre.code(), replaces=victim, proven=False)
+    # Then it goes on
+    answer = await Register(victim, session).get("/v1/erasures?after=0")
+    require(
+        answer.status == 200,
+        "enrolment",
+        f"Another device said to be in place of this one, unsigned, and the centre answers this one {answer}.",
+    )
+    # When it is enrolled anew, and signs that with its key of before
+    await enrol(session, centre.code(), replaces=victim)
+    # Then it is that device no more
+    answer = await Register(victim, session).get("/v1/erasures?after=0")
+    require(answer.status == 403, "enrolment", f"A device that was replaced is answered {answer}.")

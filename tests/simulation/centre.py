@@ -26,6 +26,7 @@ from central import (
     backups,
     cards,
     devices,
+    enrolling,
     erasing,
     feed,
     granting,
@@ -131,7 +132,7 @@ class SimulatedCentre:
         request = EnrolRequest(token=token, public_key=key, facts=FACTS)
 
         def work(connection: Connection) -> Device:
-            devices.create_enrolment(
+            enrolling.create_enrolment(
                 connection,
                 token=token,
                 store=store,
@@ -139,7 +140,7 @@ class SimulatedCentre:
                 valid_for=timedelta(hours=1),
                 now=self._clock(),
             )
-            return devices.enrol(connection, request, now=self._clock(), randomness=self._chance.randbytes)
+            return enrolling.enrol(connection, request, now=self._clock(), randomness=self._chance.randbytes).device
 
         device = str(self._write(work).id)
         self._store_of[device], self.news[store] = store, 0

@@ -93,7 +93,14 @@ class Centre:
     def write(self, work: Callable[[Connection], Any]) -> Any:
         return self.database.write_now(work)
 
-    def code(self, register: str = "3", *, url: str | None = None, valid_for: timedelta = timedelta(hours=1)) -> str:
+    def code(
+        self,
+        register: str = "3",
+        *,
+        url: str | None = None,
+        valid_for: timedelta = timedelta(hours=1),
+        replace: bool = False,
+    ) -> str:
         created: operations.EnrolmentCreated = self.write(
             lambda connection: operations.create_enrolment(
                 connection,
@@ -104,6 +111,7 @@ class Centre:
                 ca_sha256=ca_sha256(self.folder),
                 now=utc_now(),
                 randomness=secrets.token_bytes,
+                replace=replace,
             )
         )
         return created.code
@@ -355,7 +363,7 @@ async def register(
     try:
         enrolment = load_enrolment(folder)
     except NotEnrolledError:
-        enrolment = await enrol(parse_code(centre.code(number)), folder, keeper, FACTS, now=utc_now())
+        enrolment = (await enrol(parse_code(centre.code(number)), folder, keeper, FACTS, now=utc_now())).enrolment
     if program_key is not None:
         enrolment = msgspec.structs.replace(enrolment, program_key=program_key)
     till = Register(

@@ -650,7 +650,7 @@ async def test_a_register_enrolled_anew_sends_what_waits_as_another_device(tmp_p
             await till.sell(receipt(2, CARD))
 
         code = parse_code(centre.code())
-        after = await enrol(code, folder, keeper_for(folder), FACTS, now=utc_now(), replace=True)
+        after = (await enrol(code, folder, keeper_for(folder), FACTS, now=utc_now(), replace=True)).enrolment
 
         assert (after.device, after.key) != (before.device, before.key)
         async with register(folder, centre) as till:

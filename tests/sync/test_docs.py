@@ -56,7 +56,7 @@ def test_every_entry_kind_is_named() -> None:
     ("before", "shapes"),
     [
         ("3. `POST /v1/enrol` `", [wire.EnrolRequest, wire.Facts]),
-        ("over TLS to that CA. The answer:\n```json\n", [wire.EnrolResponse]),
+        ("where the code leaves that open. The answer:\n```json\n", [wire.EnrolResponse]),
         ("padding, the JSON\n```json\n", [enrolment.EnrolmentCode]),
         ("`POST /v1/epochs` `", [wire.EpochRequest]),
         ('"facts":{…}}` → `', [wire.EpochResponse]),

@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from central.certificates import ensure_certificates, server_context
+from central.enrolling import standing_at
 from central.folder import DataFolder
 from sync import base64url
 from sync.enrolling import enrol
@@ -39,7 +40,7 @@ from sync.enrolment import (
     load_enrolment,
     parse_code,
 )
-from sync.keys import KeyKeeper, keeper_for
+from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, KeyKeeper, keeper_for
 from sync.network import Way
 from tests.faults.http_proxy import HttpFaultProxy
 from tests.faults.proxy import FaultyProxy
@@ -72,7 +73,9 @@ async def enrolled(
 ) -> tuple[Enrolment, KeyKeeper]:
     keeper = keeper_for(folder)
     parsed = parse_code(code or centre.code())
-    return await enrol(parsed, folder, keeper, FACTS, now=now or utc_now(), replace=replace, way=way), keeper
+    return (
+        await enrol(parsed, folder, keeper, FACTS, now=now or utc_now(), replace=replace, way=way)
+    ).enrolment, keeper
 
 
 # -- codes -----------------------------------------------------------------------------------------
@@ -176,8 +179,52 @@ async def test_a_replaced_enrolment_has_a_key_of_its_own(tmp_path: Path) -> None
         second, _ = await enrolled(centre, tmp_path / "till", centre.code("4"), replace=True)
 
     assert second.register == "4"
-    assert device_key(first, keeper).private_bytes_raw() != device_key(second, keeper).private_bytes_raw()
     assert load_enrolment(tmp_path / "till") == second
+    # And the first one's is gone
+    assert second.key != first.key
+    assert keeper.find(first.key, DEVICE_KEY_BYTES) is None
+    assert keeper.find(second.key, DEVICE_KEY_BYTES) is not None
+
+
+async def test_a_register_that_is_enrolled_anew_proves_what_it_was_and_that_is_refused(tmp_path: Path) -> None:
+    folder, keeper = tmp_path / "till", keeper_for(tmp_path / "till")
+    async with running_centre(tmp_path / "centre") as centre:
+        first, _ = await enrolled(centre, folder)
+        # Given a code for the place that it has
+        code = parse_code(centre.code())
+        # When it is enrolled anew
+        came_in = await enrol(code, folder, keeper, FACTS, now=utc_now(), replace=True)
+        # Then one device is there, and that is said
+        here = centre.write(lambda connection: standing_at(connection, "12", "3"))
+    assert [one.device for one in here] == [came_in.enrolment.device]
+    assert (came_in.left, came_in.left_refused) == (first.device, True)
+
+
+async def test_a_register_that_lost_its_key_or_its_file_proves_nothing(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        for number, lost in (("5", DEVICE_KEY), ("6", FILE_NAME)):
+            folder = tmp_path / lost
+            first, keeper = await enrolled(centre, folder, centre.code(number))
+            if lost == DEVICE_KEY:
+                (folder / lost).unlink()
+            else:
+                (folder / lost).write_bytes(b"{")
+            # Its old place is given away by the centre alone
+            with pytest.raises(TokenRefusedError, match="enrolment create --replace"):
+                await enrolled(centre, folder, centre.code(number), replace=True)
+            code = parse_code(centre.code(number, replace=True))
+            came_in = await enrol(code, folder, keeper, FACTS, now=utc_now(), replace=True)
+            here = centre.write(lambda connection, number=number: standing_at(connection, "12", number))  # type: ignore[misc]
+            assert [one.device for one in here] == [came_in.enrolment.device] != [first.device]
+            assert keeper.find(DEVICE_KEY, DEVICE_KEY_BYTES) is None
+
+
+async def test_a_register_that_goes_to_another_centre_is_told_of_the_device_that_it_leaves(tmp_path: Path) -> None:
+    folder, keeper = tmp_path / "till", keeper_for(tmp_path / "till")
+    async with running_centre(tmp_path / "one") as one, running_centre(tmp_path / "other") as other:
+        first, _ = await enrolled(one, folder)
+        came_in = await enrol(parse_code(other.code()), folder, keeper, FACTS, now=utc_now(), replace=True)
+    assert (came_in.left, came_in.left_refused) == (first.device, False)
 
 
 async def test_a_register_is_enrolled_through_a_proxy(tmp_path: Path) -> None:
@@ -356,6 +403,6 @@ async def test_a_code_that_leaves_the_register_open_goes_nowhere_until_it_is_sai
 
         with pytest.raises(RegisterUnsaidError, match="enroll --register"):
             await enrol(code, tmp_path / "till", keeper, FACTS, now=utc_now())
-        enrolment = await enrol(code, tmp_path / "till", keeper, FACTS, now=utc_now(), register="7")
+        enrolment = (await enrol(code, tmp_path / "till", keeper, FACTS, now=utc_now(), register="7")).enrolment
 
     assert (enrolment.store, enrolment.register) == ("12", "7")

@@ -170,6 +170,14 @@ def test_a_code_that_leaves_the_register_open_is_kept_with_it(
     assert (waiting.register if waiting else None) == kept
 
 
+def test_a_register_that_is_said_is_kept_with_any_code(tmp_path: Path) -> None:
+    enroll_command(code=code_text(CODE), register="7", replace=False, config=fresh(tmp_path), as_json=False, delay=True)
+
+    waiting = kept_code(tmp_path / "fresh")
+    assert waiting is not None
+    assert waiting.register == "7"
+
+
 def test_no_code_is_kept_for_a_register_that_is_enrolled(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert enroll_command(code=code_text(CODE), replace=False, config=config, as_json=False, delay=True) == PROBLEM
     assert "generalize" in capsys.readouterr().err

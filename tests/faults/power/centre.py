@@ -18,7 +18,7 @@ from msgspec import Raw
 from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
-from central import devices, members, programs
+from central import devices, enrolling, members, programs
 from central.db.database import Database
 from central.folder import DataFolder
 from central.ingest import ingest
@@ -77,11 +77,11 @@ def sell(folder: Path, sales: int) -> None:
 
 
 def enrolled(connection: Connection) -> devices.Device:
-    devices.create_enrolment(
+    enrolling.create_enrolment(
         connection, token="token", store="12", register="3", valid_for=timedelta(hours=1), now=NOON
     )
     request = EnrolRequest(token="token", public_key="A" * 43, facts=FACTS)
-    return devices.enrol(connection, request, now=NOON, randomness=secrets.token_bytes)
+    return enrolling.enrol(connection, request, now=NOON, randomness=secrets.token_bytes).device
 
 
 def entry(number: int) -> Entry:

@@ -1,4 +1,4 @@
-"""How much one visitor of the join page may ask, since anybody can come.
+"""How much one visitor may ask where anybody can come: the join page, and the door that registers come in by.
 
 Owns who a visitor is, and the counts of each. Keeps addresses in memory alone, and never tells one.
 """
