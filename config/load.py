@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from config.settings import (
     SettingsError,
     UpdateSettings,
     judged_settings,
-    refuse_one_folder_for_two,
 )
 
 FILE_NAME = "tillside.toml"
@@ -77,7 +77,7 @@ def _with_folders(file: Path, settings: Settings) -> Settings:
     state = settings.paths.state or default_state_folder()
     receipts = tuple(_with_folders_from(file.parent, source) for source in settings.receipts)
     scanners = tuple(_with_folder_from(file.parent, scanner) for scanner in settings.scanners)
-    refuse_one_folder_for_two(scanners, receipts, where=str(file))
+    _refuse_one_folder_for_two(scanners, receipts, where=str(file))
     root, ca_file = settings.update.root, settings.centre.ca_file
     return replace(
         settings,
@@ -87,6 +87,23 @@ def _with_folders(file: Path, settings: Settings) -> Settings:
         scanners=scanners,
         receipts=receipts,
     )
+
+
+def _refuse_one_folder_for_two(
+    scanners: Sequence[ScannerSettings], receipts: Sequence[ReceiptSettings], *, where: str
+) -> None:
+    """Two readers of one spool would each take all of it, and each say for the other what is taken.
+
+    The folders are absolute by now. Raises SettingsError.
+    """
+    spools = [scanner.options.get(SPOOL_OPTION) for scanner in scanners]
+    spools += [str(folder) for source in receipts for folder in (source.spool, source.folder) if folder is not None]
+    folders = [normpath(spool) for spool in spools if isinstance(spool, str)]
+    repeated = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if repeated is not None:
+        raise SettingsError(
+            where, "spool", f"{repeated!r} is used twice", "Give each shared scanner and each source its own folder"
+        )
 
 
 def _with_folders_from(folder: Path, source: ReceiptSettings) -> ReceiptSettings:

@@ -1,13 +1,13 @@
 """Where each setting in force comes from.
 
-Owns telling the default, the connector, the file and the environment apart, and which values are not shown. Never
+Owns telling the default, the connector, the file and the environment apart. Never
 judges a value (`config.settings` does), and knows nothing of the centre.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,11 +15,9 @@ from msgspec import Struct
 from config.connector import connector_named
 from config.load import Loaded
 from config.settings import ENVIRONMENT_PREFIX, Settings
+from config.shown_values import shown
 
 Origin = Literal["default", "connector", "file", "environment", "centre"]
-# What may hold a password, in an address.
-_ADDRESSES: Final = frozenset(("proxy", "database"))
-_NO_ADDRESS: Final = ("env:", "credential:")
 # Who may say a key, where, and what is said there.
 _Whose = tuple[Origin, str, Mapping[str, Any]]
 
@@ -61,19 +59,7 @@ def values_in_force(loaded: Loaded, settings: Settings, environment: Mapping[str
 def _in_force(place: str, key: str, value: Any, whose: Sequence[_Whose]) -> ValueInForce:
     """The value with the first who says this key."""
     found = next(((origin, source) for origin, source, said in whose if key in said), ("default", ""))
-    shown = _without_password(value) if key in _ADDRESSES and isinstance(value, str) else value
-    return ValueInForce(key=f"{place}{key}", value=shown, origin=found[0], source=found[1])
-
-
-def _without_password(address: str) -> str:
-    """Of an address that names a user, the host alone; the URL of a database may hold a password anywhere."""
-    if address.startswith(_NO_ADDRESS):
-        return address
-    kind, separator, rest = address.partition("://")
-    if not separator:
-        return f"…@{address.rpartition('@')[2]}" if "@" in address else address
-    host = rest.partition("?")[0]
-    return f"{kind}://…@{host.rpartition('@')[2]}" if "@" in host else f"{kind}://{host}"
+    return ValueInForce(key=f"{place}{key}", value=shown(key, value), origin=found[0], source=found[1])
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

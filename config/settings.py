@@ -11,7 +11,6 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from os.path import normpath
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -22,6 +21,7 @@ from msgspec import Meta, Struct
 
 from config.connector import connector_named, connector_names, laid_over, still_to_say
 from config.receipt_sources import source_problems
+from config.shown_values import quoted
 from config.web_origins import MAX_ORIGINS, origin_problem
 from loyalty.identification import MAX_RULES, IdentificationRule
 from loyalty.identification_checks import rule_problems
@@ -48,6 +48,7 @@ Letter = Annotated[str, Meta(min_length=1, max_length=1)]
 SPOOL_OPTION = "spool"
 Section = type[Struct] | type[IdentificationRule]
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _PATH_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]")
 
 
@@ -227,9 +228,10 @@ def judged_settings(document: Mapping[str, Any], environment: Mapping[str, str],
             problems.append(error)
         problems += _unreadable(document, where)
         merged = _with_options(document)
+    said: dict[str, str] = {}
     for variable, text in sorted(environment.items()):
         try:
-            _lay_over(merged, variable, text)
+            said |= _lay_over(merged, variable, text)
         except SettingsError as error:
             problems.append(error)
     if problems:
@@ -238,8 +240,19 @@ def judged_settings(document: Mapping[str, Any], environment: Mapping[str, str],
         settings = _convert(merged, where=where)
     except SettingsError as error:
         return Judged(settings=None, problems=(error,))
-    problems += _wrong_together(settings, document, where)
+    problems += (_where_said(error, said) for error in _wrong_together(settings, document, where))
     return Judged(settings=None if problems else settings, problems=tuple(problems))
+
+
+def _where_said(error: SettingsError, said: Mapping[str, str]) -> SettingsError:
+    """The same with the variable that says the value, where one does; `said` has it by key."""
+    if error.key not in said:
+        return error
+    return SettingsError(_variable(said[error.key]), error.key, error.problem, error.remedy)
+
+
+def _variable(name: str) -> str:
+    return f"environment variable {name}"
 
 
 def _wrong_together(settings: Settings, document: Mapping[str, Any], where: str) -> Iterator[SettingsError]:
@@ -269,11 +282,12 @@ def _with_connector(document: Mapping[str, Any], environment: Mapping[str, str],
     name = environment.get(CONNECTOR_VARIABLE) or document.get("register", {}).get("connector")
     if not isinstance(name, str):
         return document
+    named = _variable(CONNECTOR_VARIABLE) if environment.get(CONNECTOR_VARIABLE) else where
     try:
         connector = connector_named(name)
     except LookupError as error:
         remedy = _suggestion(name, connector_names())
-        raise SettingsError(where, "[register] connector", f"no connector {name!r}", remedy) from error
+        raise SettingsError(named, "[register] connector", f"no connector {name!r}", remedy) from error
     merged = laid_over(connector, document)
     for missing in still_to_say(connector, merged):
         place = f"[[{missing.section}]] {missing.table!r}, {missing.key}"
@@ -308,7 +322,8 @@ def _unknown_keys(section: Section, table: Mapping[str, Any], where: str, place:
         if "options" not in known:
             yield SettingsError(where, f"{place} {key}", "no such key", _suggestion(key, known))
         elif not isinstance(value, Option):
-            yield SettingsError(where, f"{place} {key}", "not a single value", "Give a text, number, true or false")
+            problem = f"{quoted(key, value)} is not a single value"
+            yield SettingsError(where, f"{place} {key}", problem, "Give a text, number, true or false")
 
 
 def _unreadable(document: Mapping[str, Any], where: str) -> Iterator[SettingsError]:
@@ -324,8 +339,7 @@ def _unreadable(document: Mapping[str, Any], where: str) -> Iterator[SettingsErr
                 try:
                     msgspec.convert(table[key], hints[key], dec_hook=_path_from)
                 except msgspec.ValidationError as error:
-                    problem = _plain(str(error).partition(" - at ")[0])
-                    yield SettingsError(where, f"{place} {key}", problem, "Correct the value")
+                    yield SettingsError(where, f"{place} {key}", _misfit(error, key, table[key]), _remedy(hints[key]))
 
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
@@ -345,12 +359,15 @@ def _with_options(document: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _lay_over(merged: dict[str, Any], variable: str, text: str) -> None:
-    """Puts what `TILLSIDE_SECTION__KEY` says into `merged`; other variables say nothing. Raises SettingsError."""
+def _lay_over(merged: dict[str, Any], variable: str, text: str) -> dict[str, str]:
+    """Puts what `TILLSIDE_SECTION__KEY` says into `merged`, and returns which key that is; other variables say nothing.
+
+    Raises SettingsError.
+    """
     if not variable.startswith(ENVIRONMENT_PREFIX) or "__" not in variable:
-        return
+        return {}
     sections = _sections()
-    where = f"environment variable {variable}"
+    where = _variable(variable)
     name, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
     if name not in sections:
         raise SettingsError(where, "", f"no section {name!r}", _suggestion(name, sections))
@@ -362,9 +379,32 @@ def _lay_over(merged: dict[str, Any], variable: str, text: str) -> None:
         raise SettingsError(where, "", f"[{name}] has no key {key!r}", _suggestion(key, keys))
     if get_origin(keys[key]) is tuple:
         raise SettingsError(where, "", f"[{name}] {key} is a list", "Set it in the settings file")
-    value = int(text) if _is_int(keys[key]) and text.isdecimal() else text
-    _convert({name: {key: value}}, where=where)
+    value = int(text) if _is_int(keys[key]) and _INTEGER.fullmatch(text) else text
+    hint, place = get_type_hints(section, include_extras=True)[key], f"[{name}] {key}"
+    try:
+        msgspec.convert(value, hint, dec_hook=_path_from)
+    except msgspec.ValidationError as error:
+        raise SettingsError(where, place, _misfit(error, key, text), _remedy(hint)) from error
     merged.setdefault(name, {})[key] = value
+    return {place: variable}
+
+
+def _misfit(error: msgspec.ValidationError, key: str, value: Any) -> str:
+    """What a value is not."""
+    problem, _, path = str(error).partition(" - at ")
+    inside = path.strip("`").removeprefix("$")
+    return f"{quoted(key, value)}{f' ({inside})' if inside else ''}: {_plain(problem)}"
+
+
+def _remedy(hint: Any) -> str:
+    """What may be written instead."""
+    words = list(_words_of(hint))
+    return f"Write one of {', '.join(words)}" if words else "Write such a value; docs/settings.md says what it is"
+
+
+def _words_of(hint: Any) -> Iterator[str]:
+    if get_origin(hint) is Literal:
+        yield from map(repr, get_args(hint))
 
 
 def _is_int(hint: Any) -> bool:
@@ -379,7 +419,7 @@ def _convert(document: Mapping[str, Any], where: str) -> Settings:
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at ")
         place = _readable(path.strip("`"), document)
-        raise SettingsError(where, place, _plain(problem), "Correct the value") from error
+        raise SettingsError(where, place, _plain(problem), "Write it as docs/settings.md has it") from error
 
 
 def _path_from(wanted: type, value: Any) -> Path:
@@ -441,23 +481,6 @@ def _check(settings: Settings, where: str) -> Iterator[SettingsError]:
         place = _table("identification", wrong.index or 0, {"name": wrong.name})
         key = f"{place}, {wrong.field}" if wrong.field else place
         yield SettingsError(where, key, wrong.problem, f"{wrong.remedy[:1].upper()}{wrong.remedy[1:]}")
-
-
-def refuse_one_folder_for_two(
-    scanners: Sequence[ScannerSettings], receipts: Sequence[ReceiptSettings], *, where: str
-) -> None:
-    """Two readers of one spool would each take all of it, and each say for the other what is taken.
-
-    The folders are absolute by now. Raises SettingsError.
-    """
-    spools = [scanner.options.get(SPOOL_OPTION) for scanner in scanners]
-    spools += [str(folder) for source in receipts for folder in (source.spool, source.folder) if folder is not None]
-    folders = [normpath(spool) for spool in spools if isinstance(spool, str)]
-    repeated = next((folder for folder in folders if folders.count(folder) > 1), None)
-    if repeated is not None:
-        raise SettingsError(
-            where, "spool", f"{repeated!r} is used twice", "Give each shared scanner and each source its own folder"
-        )
 
 
 def _is_time_zone(name: str) -> bool:

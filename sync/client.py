@@ -35,7 +35,7 @@ from sync.errors import (
     CentreUnavailableError,
     CentreUntrustedError,
 )
-from sync.network import Way, proxy_for, without_password
+from sync.network import NetworkSettingError, Way, proxy_for, without_password
 from sync.retry import Backoff, CappedFullJitter
 from sync.signing import sign_request
 from sync.turns import PIECE
@@ -337,7 +337,11 @@ class CentreClient:
         return self._contexts[plausible(self._clock(), self._last_contact())]
 
     def _proxy(self) -> str | None:
-        return proxy_for(self._url, self._way)
+        """Raises CentreProxyError."""
+        try:
+            return proxy_for(self._url, self._way)
+        except NetworkSettingError as error:
+            raise CentreProxyError(str(error)) from error
 
 
 def translated(error: Exception, url: str, proxy: str | None) -> CentreError:

@@ -95,9 +95,9 @@ def _refuse_to_lose(settings: Settings, spools: list[Path]) -> None:
             )
     for spool in spools:
         segment, offset = read_acknowledged(spool)
-        for number in segment_numbers(spool):
+        for number in segment_numbers(spool):  # who took the spool has deleted those before
             read = offset if number == segment else 0
-            if number >= segment and (spool / segment_name(number)).stat().st_size > read:
+            if (spool / segment_name(number)).stat().st_size > read:
                 raise NotEmptyError(
                     f"print jobs or scans in {spool} are not read yet: let the agent read them, or give "
                     "--discard to lose them"

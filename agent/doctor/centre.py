@@ -14,8 +14,16 @@ from msgspec import Struct
 
 from config.load import state_folder
 from config.settings import Settings
-from sync.enrolment import EnrolmentError, load_enrolment
-from sync.network import NetworkSettingError, proxy_for, way_of, without_password
+from sync.delayed_enrolment import kept_code
+from sync.enrolment import (
+    Enrolment,
+    EnrolmentCode,
+    EnrolmentError,
+    EnrolmentUnreachableError,
+    NotEnrolledError,
+    load_enrolment,
+)
+from sync.network import NetworkSettingError, Way, proxy_for, way_of, without_password
 
 WITHIN_S = 10.0
 
@@ -31,23 +39,46 @@ class Sight(Struct, frozen=True, kw_only=True):
 
 
 async def seen(settings: Settings) -> Sight | None:
-    """None for a machine that belongs to no centre."""
+    """None for a machine that belongs to no centre, and is on the way to none by a code that waits."""
+    folder = state_folder(settings)
     try:
-        enrolment = load_enrolment(state_folder(settings))
+        enrolment: Enrolment | None = load_enrolment(folder)
+    except NotEnrolledError:
+        enrolment = None
     except EnrolmentError:
         return None
+    waiting = kept_code(folder)
     try:
         way = way_of(settings.centre.proxy, settings.centre.ca_file)
+        if enrolment is not None:
+            return await _seen(enrolment.url, enrolment.ca_pem, way)
+        return await _seen_by(waiting.code, way) if waiting is not None else None
     except NetworkSettingError as error:
         return Sight(problem=str(error))
+
+
+async def _seen_by(code: EnrolmentCode, way: Way) -> Sight:
+    """Along the way of a code, which is not used."""
+    from sync.enrolling import centre_of  # noqa: PLC0415 - as below
+
+    try:
+        ca_pem = await centre_of(code, way)
+    except EnrolmentUnreachableError as error:
+        return Sight(problem=error.why)
+    except EnrolmentError as error:
+        return Sight(problem=str(error))
+    return await _seen(code.url, ca_pem, way)
+
+
+async def _seen(url: str, ca_pem: str, way: Way) -> Sight:
+    """Raises NetworkSettingError."""
     # Half a second, and not for the test sheet.
     import aiohttp  # noqa: PLC0415
 
     from sync.client import pinned_context, plausible, translated  # noqa: PLC0415
 
-    url = enrolment.url
     proxy = proxy_for(url, way)
-    context = pinned_context(enrolment.ca_pem, check_time=plausible(datetime.now(UTC)), also_trusted=way.ca_pem)
+    context = pinned_context(ca_pem, check_time=plausible(datetime.now(UTC)), also_trusted=way.ca_pem)
     timeout = aiohttp.ClientTimeout(total=WITHIN_S)
     try:
         async with (

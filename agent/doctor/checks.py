@@ -21,6 +21,7 @@ from agent.doctor.centre import Sight, seen
 from agent.doctor.code_pages import PageChoice, choices_of, setting
 from agent.doctor.keeping import keys_said, store_said
 from agent.doctor.listening import Ear, NotRawError, ear_of
+from agent.doctor.ports import held_by
 from agent.doctor.printing import printer_said
 from agent.inspection import NotFoundError, StatusReport, Verdict
 from agent.layouts import templates_of
@@ -32,11 +33,12 @@ from agent.supervisor import Health
 from agent.updating.relay_settings import relay_file, relay_settings_problem
 from agent.view import PlaceView
 from config.load import state_folder
-from config.settings import ReceiptSettings, ScannerSettings, Settings, SettingsError
+from config.settings import PageSettings, ReceiptSettings, ScannerSettings, Settings, SettingsError
 from drivers.registry import RegistryError
 from drivers.scanning.driver import DriverOptionsError
 from drivers.transport.port import TransportError
 from loyalty.identification_checks import rule_problems
+from sync.delayed_enrolment import told_of_code
 from sync.enrolment import EnrolmentDamagedError, NotEnrolledError, load_enrolment
 from sync.store.reserve import ballast_of
 
@@ -163,7 +165,8 @@ async def _enrolment(look: Surroundings) -> AsyncIterator[Check]:
         enrolment = load_enrolment(state_folder(look.settings))
         said = f"enrolled as store {enrolment.store}, register {enrolment.register}"
     except NotEnrolledError as error:
-        verdict, said = "not_enrolled", str(error)
+        given = told_of_code(state_folder(look.settings))
+        verdict, said = "not_enrolled", f"this register is not enrolled; {given}" if given else str(error)
     except EnrolmentDamagedError as error:
         verdict, said = "problem", str(error)
     yield Check(area="enrolment", name="centre", verdict=verdict, said=said)
@@ -173,10 +176,20 @@ async def _agent(look: Surroundings) -> AsyncIterator[Check]:
     if look.agent_problem:
         yield Check(area="agent", name="", verdict="problem", said=look.agent_problem)
     elif look.status is None:
-        said = "does not run: start it with `tillside run`, or its service"
+        said = f"does not run: start it with `tillside run`, or its service{_in_its_way(look.settings.page)}"
         yield Check(area="agent", name="", verdict="problem", said=said)
     else:
         yield Check(area="agent", name="", verdict="healthy", said=f"runs; its page is {look.status.page}")
+
+
+def _in_its_way(page: PageSettings) -> str:
+    """Who else has the port on which the agent would listen, and what to do then; empty where nobody has."""
+    if (holder := held_by(page.host, page.port)) is None:
+        return ""
+    return (
+        f"; first free its port: {page.host}:{page.port} is used by {holder}: stop that, or set another [page] port in "
+        "the settings file"
+    )
 
 
 async def _way(look: Surroundings) -> AsyncIterator[Check]:

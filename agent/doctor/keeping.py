@@ -9,10 +9,10 @@ from agent.inspection import StatusReport, Verdict
 from agent.state import keeper_of, store_path
 from config.load import state_folder
 from config.settings import Settings
-from sync.enrolment import EnrolmentError, load_enrolment
+from sync.enrolment import Enrolment, EnrolmentError, load_enrolment
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES, STORE_KEY, STORE_KEY_BYTES, SecretError
 from sync.store.errors import StoreError
-from sync.store.examination import key_is_kept, suspicion_of
+from sync.store.examination import key_is_kept, suspicion_of, write_problem
 from sync.store.looking import LOOKED_WITHIN_S, StoreLook, looked_at
 from sync.store.recovery import told, whereabouts
 
@@ -22,10 +22,11 @@ KIB = 1024
 
 def keys_said(settings: Settings, status: StatusReport | None) -> Said:
     """Whether the keeper gives this register's keys, which also looks at who else may read them."""
-    keeper, path = keeper_of(settings), store_path(settings)
+    keeper, path, enrolment = keeper_of(settings), store_path(settings), _enrolment(settings)
+    name = enrolment.key if enrolment is not None else DEVICE_KEY
     try:
         store_key = keeper.find(STORE_KEY, STORE_KEY_BYTES)
-        device_key = keeper.find(DEVICE_KEY, DEVICE_KEY_BYTES)
+        device_key = keeper.find(name, DEVICE_KEY_BYTES)
         if store_key is None and status is not None:
             return "healthy", f"the running agent has them ({status.keys}); nobody else is given them"
         key_is_kept(path, keeper)
@@ -33,14 +34,12 @@ def keys_said(settings: Settings, status: StatusReport | None) -> Said:
         return "problem", str(error)
     except OSError as error:
         return "problem", _unreadable(settings, error)
-    if device_key is None and _is_enrolled(settings):
-        said = (
-            f"the key {DEVICE_KEY!r} of this enrolled register is gone ({keeper.where()}): put it back, or enrol anew"
-        )
+    if device_key is None and enrolment is not None:
+        said = f"the key {name!r} of this enrolled register is gone ({keeper.where()}): put it back, or enrol anew"
         return "problem", said
     if store_key is None and device_key is None:
         return "healthy", "none yet: the agent and enrolling make them"
-    there = [name for name, key in ((STORE_KEY, store_key), (DEVICE_KEY, device_key)) if key is not None]
+    there = [one for one, key in ((STORE_KEY, store_key), (name, device_key)) if key is not None]
     return "healthy", f"{' and '.join(there)} can be read ({keeper.where()})"
 
 
@@ -51,6 +50,8 @@ def store_said(settings: Settings, within_s: float = LOOKED_WITHIN_S) -> Said | 
         key = keeper_of(settings).find(STORE_KEY, STORE_KEY_BYTES) if path.exists() else None
         if key is None or not path.stat().st_size:
             return None
+        if (closed := write_problem(path)) is not None:
+            return "problem", closed
         look = looked_at(path, key, within_s=within_s)
     except SecretError:
         return None
@@ -79,12 +80,11 @@ def _described(look: StoreLook, within_s: float) -> str:
     return f"{said}; a damaged one before it is {whereabouts(look.recovered)}: {told(look.recovered.salvaged)}"
 
 
-def _is_enrolled(settings: Settings) -> bool:
+def _enrolment(settings: Settings) -> Enrolment | None:
     try:
-        load_enrolment(state_folder(settings))
+        return load_enrolment(state_folder(settings))
     except EnrolmentError:
-        return False
-    return True
+        return None
 
 
 def _unreadable(settings: Settings, error: OSError) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -212,10 +213,26 @@ def _rename(path: Path, moved_to: Path) -> None:
             sync_folder(path.parent)
 
 
+def write_problem(path: Path) -> str | None:
+    """Why this user may not write the store, and what to do; None where it may, or where there is none."""
+    by_effective = os.access in os.supports_effective_ids
+    if not path.exists() or os.access(path, os.W_OK, effective_ids=by_effective):
+        return None
+    status = path.stat()
+    return (
+        f"{path} may not be written by this user (mode {stat.S_IMODE(status.st_mode):04o}, of user {status.st_uid}): "
+        f"run as that user, after `chmod 0600 {path}`"
+    )
+
+
 def _make_private(path: Path) -> None:
-    """SQLite gives the log and the index the mode of the file."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    path.chmod(0o600)
+    """SQLite gives the log and the index the mode of the file. Raises StoreUnavailableError."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        why = write_problem(path) or f"{path} cannot be written ({error.strerror}): check its folder, disk and mount"
+        raise StoreUnavailableError(why) from error
 
 
 def _keep_fingerprint(path: Path, key: bytes) -> None:

@@ -15,9 +15,11 @@ from msgspec.structs import replace
 
 from agent.cli.support_bundle import support_bundle_command
 from agent.control import FILE_NAME as CONTROL_FILE
+from agent.doctor.checks import Check, DoctorReport
 from agent.pos_token import pos_token
 from agent.profiles import JoinRequest, Profiles
 from agent.support import MAX_LOG_LINES, bundle, scrubbed
+from config.settings import ReceiptSettings, ScannerSettings, Settings
 from loyalty.member import Identifier
 from loyalty.pan import first_pan
 from sync.keys import keeper_for
@@ -45,6 +47,8 @@ class Secrets:
                 made = f"{''.join(pick(letters.lower(), k=9))}@{''.join(pick(letters.lower(), k=7))}.example"
             case "name":
                 made = "".join(pick(letters.lower(), k=11)).capitalize()
+            case "word":
+                made = "".join(pick(letters.lower(), k=14))
             case "pan":
                 body = "4" + "".join(pick(digits, k=14))
                 made = next(body + last for last in digits if first_pan(body + last) is not None)
@@ -91,20 +95,19 @@ state = "state"
 [centre]
 proxy = "http://{of("name")}:{of("token")}@proxy.example:3128"
 [[scanners]]
-name = "{of("token")}"
+name = "{of("word")}"
 driver = "serial"
-port = "/dev/ttyACM9"
+port = "/dev/serial/by-id/usb-{of("name")}_{of("token")}-if00"
 baud = 19200
 [[receipts]]
 name = "pos"
 webhook = true
 authoritative = true
 [[receipts]]
-name = "{of("token")[:12].lower()}"
-folder = "/home/{of("name").lower()}/receipts"
+name = "{of("word")}"
+folder = "/srv/pos/{of("name")} {of("name")}"
 '''
     )
-    secrets.made[-1] = secrets.made[-1].lower()
     log = [json.dumps({"event": "exchange_failed", "level": "info", "error": "Timeout", "status": 503, "step": "Send"})]
     for kind in ("card", "telephone", "mail", "name", "pan", "token") * 8:
         secret = of(kind)
@@ -112,6 +115,10 @@ folder = "/home/{of("name").lower()}/receipts"
         if kind != "name":
             log.append(json.dumps({"event": "x", "error": f"at https://{secret}/a?b={secret} with {secret}"}))
         log.append(json.dumps({"event": "x", "reason": f"'{secret}' is no number"}))
+    for said in ("password={}", "Authorization: Bearer {}", "token {} is refused", "pwd: {}", "lozinka {}"):
+        log.append(json.dumps({"event": "x", "error": said.format(of("word"))}))
+    for path in ("/srv/pos/{} {}/bon.json is gone", "/Users/{} is full", r"C:\Users\{} {}", r"\\srv\{}\{} x\y: away"):
+        log.append(json.dumps({"event": "x", "error": path.format(of("name"), secrets.made[-1])}))
     return settings, log
 
 
@@ -136,8 +143,31 @@ async def test_none_of_two_hundred_secrets_is_in_it_and_what_is_wrong_is(shop: S
     assert json.loads(files["settings.json"])["scanners"][0]["options"]["baud"] == 19200
     assert len(json.loads(files["queue.json"])["quarantined"]) >= 8
     assert "exchange_failed" in files["log.jsonl"]
+    # What settings.json hides is told by its place there
+    assert [source["name"] for source in json.loads(files["status.json"])["sources"]] == ["source 1", "source 2"]
     assert json.loads(files["status.json"])["quarantined"] >= 8
     assert {check["area"] for check in json.loads(files["doctor.json"])} >= {"settings", "agent", "disk"}
+
+
+def test_what_settings_hide_is_told_by_its_place_there(tmp_path: Path) -> None:
+    scanner = ScannerSettings(name="marija-kasa", options={"port": "/dev/ttyACM0", "product": "pultic"})
+    settings = Settings(scanners=(scanner,), receipts=(ReceiptSettings(name="serial", webhook=True),))
+    said = "marija-kasa at /dev/ttyACM0 (pultic) is read by the driver serial, which waits"
+    check = Check(area="scanner", name="marija-kasa", verdict="problem", said=said)
+
+    files = bundle(
+        about={},
+        settings=settings,
+        status=None,
+        doctor=DoctorReport(verdict="problem", checks=(check,)),
+        queue=None,
+        log=[json.dumps({"event": "x", "worker": "marija-kasa"})],
+        failed={},
+    )
+
+    [told] = json.loads(files["doctor.json"])
+    assert told["said"] == "scanner 1 at /dev/ttyACM0 (…) is read by the driver serial, which waits"
+    assert json.loads(files["log.jsonl"])["worker"] == "scanner 1"
 
 
 @pytest.mark.parametrize(
@@ -151,13 +181,26 @@ async def test_none_of_two_hundred_secrets_is_in_it_and_what_is_wrong_is(shop: S
         ("call +381 64 123 45 67", "call …"),
         ("write to ana.p@shop.example", "write to …@…"),
         ("'Ana Petrović' is no number", "'…' is no number"),
-        ("/home/ana/state cannot be written", "/home/…/state cannot be written"),
-        (r"C:\Users\Ana Novak\state is full", r"C:\Users\…\state is full"),
+        ("/home/ana/state cannot be written", "/home/… cannot be written"),
+        (r"C:\Users\Ana Novak\state is full", r"C:\… is full"),
         ("this card's member 'Ana Novak' is gone", "this card's member '…' is gone"),
         ("“Ana” and ‘Novak’ and »Mila«", "'…' and '…' and '…'"),
         ("voucher VK7Q 2F9M XRT4 of card TS101 in CP852", "voucher … of card … in CP852"),
-        (r"C:\Users\ana\state cannot be written", r"C:\Users\…\state cannot be written"),
+        (r"C:\Users\ana\state cannot be written", r"C:\… cannot be written"),
         ("4111 1111 1111 1111 was read", "… was read"),
+        ("IBAN DE89 3704 0044 0532 0130 00 of nobody", "… of nobody"),
+        ("cannot open /srv/pos/Ljubica Jovanovic/bon.json: see to it", "cannot open /srv/…: see to it"),
+        ("/Users/ana, /root/x and /home/ana kovac/x", "/Users/…, /root/… and /home/…"),
+        (r"C:\Users\Ana Kovac", r"C:\…"),
+        (r"\\srv\share\Ana is away", r"\\… is away"),
+        ("/var/lib/tillside/store.db is damaged", "/var/lib/tillside/store.db is damaged"),
+        ("/var/lib/tillside/ana is damaged", "/var/… is damaged"),
+        ("/dev/serial/by-id/usb-Acme_4711 is away", "/dev/… is away"),
+        ("password=geheimwort and pwd: geheimwort", "password=… and pwd: …"),
+        ("Authorization: Bearer abcdefghijkl", "Authorization: Bearer …"),
+        ("token sk_live_abcdefgh is gone", "token … is gone"),
+        ("card 9912 and code ABC-DEF-GHI", "card … and code …"),
+        ("the password is wrong", "the password is wrong"),
     ],
 )
 def test_a_sentence_keeps_what_helps(said: str, left: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from config.load import load_settings
-from config.settings import Settings, SettingsError, setting_names, settings_from
+from config.settings import Settings, SettingsError, judged_settings, setting_names, settings_from
+from config.shown_values import without_password
 from drivers.scanning.serial_scanner import SerialScannerOptions
 from loyalty.centre_config import CentreConfig, ConfigError, config_from_values
 from loyalty.identification import IdentificationRule
@@ -334,3 +336,66 @@ def test_of_a_registers_settings_the_centre_says_identification_rules_alone(sect
     else:
         with pytest.raises(ConfigError, match="no such key"):
             config_from_values(said)
+
+
+# -- what is said of a wrong value -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("document", "environment", "parts"),
+    [
+        ({"page": {"port": 70000}}, {}, ["till.toml: [page] port: 70000", "<= 65535"]),
+        ({"register": {"language": "xx"}}, {}, ["'xx'", "Write one of 'en', 'sr'"]),
+        ({"scanners": [{"name": "a", "port": [1]}]}, {}, ["[1] is not a single value"]),
+        ({}, {"STORE__BALLAST_MB": "-1"}, ["[store] ballast_mb: '-1'", ">= 0"]),
+        ({}, {"PAGE__HOST": "10.0.0.5"}, ["[page] host: '10.0.0.5'", "use 127.0.0.1"]),
+        ({}, {"REGISTER__TIME_ZONE": "Nowhere"}, ["[register] time_zone: 'Nowhere'", "Europe/Belgrade"]),
+        ({}, {"REGISTER__CONNECTOR": "zzz"}, ["[register] connector", "'zzz'", "Known here"]),
+        ({}, {"PAGE__PORT": "http"}, ["[page] port: 'http'", "expected int"]),
+    ],
+)
+def test_a_wrong_value_is_told_with_where_it_is_said_and_what_it_is(
+    document: dict[str, Any], environment: dict[str, str], parts: list[str]
+) -> None:
+    said = {f"TILLSIDE_{name}": text for name, text in environment.items()}
+
+    [problem] = judged_settings(document, said, "till.toml").problems
+
+    assert all(part in str(problem) for part in parts), str(problem)
+    for variable in said:
+        assert str(problem).startswith(f"environment variable {variable}: ")
+        assert "till.toml" not in str(problem)
+
+
+def test_a_value_of_the_file_is_told_of_the_file_though_a_variable_says_another() -> None:
+    document = {"register": {"time_zone": "Nowhere"}}
+    [problem] = judged_settings(document, {"TILLSIDE_PAGE__PORT": "8788"}, "till.toml").problems
+    assert problem.where == "till.toml"
+
+
+def test_a_password_in_a_wrong_value_is_not_told() -> None:
+    document = {"centre": {"proxy": f"http://till:secret@proxy/{'x' * 200}"}}
+    [problem] = judged_settings(document, {}, "till.toml").problems
+    assert "secret" not in str(problem)
+    assert "proxy/" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("system", "system"),
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("http://user:secret@proxy:3128", "http://…@proxy:3128"),
+        ("http://user:sec?ret@proxy:3128", "http://…"),
+        ("http://user:s@e?c@proxy", "http://…"),
+        ("user:secret@proxy:3128", "…@proxy:3128"),
+        ("postgresql://till:S3cr?et@db/pos", "postgresql://…"),
+        ("postgresql+psycopg://u:se#cret@h/d", "postgresql+psycopg://…@h/d"),
+        ("postgresql://h/d?password=secret", "postgresql://h/d"),
+        ("mssql+pyodbc://u:secret@h/d?driver=x", "mssql+pyodbc://…@h/d"),
+        ("DRIVER={x};SERVER=h;UID=u;PWD=secret", "…"),
+        ("env:POS_DB", "env:POS_DB"),
+    ],
+)
+def test_no_part_of_a_password_is_shown(address: str, shown: str) -> None:
+    assert without_password(address) == shown

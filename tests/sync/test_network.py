@@ -27,7 +27,7 @@ from sync.errors import (
     CentreUnavailableError,
     CentreUntrustedError,
 )
-from sync.network import NetworkSettingError, Way, proxy_for, way_of, without_password
+from sync.network import MAX_CA_BYTES, NetworkSettingError, Way, proxy_for, way_of, without_password
 from sync.records import Entry
 from sync.wire import IngestRequest, LiveHint
 from tests.faults.proxy import FaultyProxy
@@ -71,6 +71,53 @@ def test_a_proxy_that_is_no_address_is_named(proxy: str) -> None:
 def test_a_ca_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NetworkSettingError, match=r"centre\.ca_file"):
         way_of("none", tmp_path / "shop.pem")
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "cut", "device", "folder", "long", "der"])
+def test_a_ca_file_without_certificates_is_named(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "shop.pem"
+    block = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    content = {"empty": b"", "text": b"no certificate", "cut": block.encode(), "long": b"#" * (MAX_CA_BYTES + 1)}
+    if kind == "folder":
+        file.mkdir()
+    elif kind != "device":
+        file.write_bytes(content.get(kind, b"\x30\x82\xff"))
+
+    with pytest.raises(NetworkSettingError, match=r"centre\.ca_file"):
+        way_of("none", Path("/dev/null") if kind == "device" else file)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("socks5://proxy.shop:1080", "'socks5', which is not supported"),
+        ("http://u:a?b@h", "%3F"),
+        ("http://u:1?b@h", "%3F"),
+        ("http://:3128", "no address"),
+    ],
+)
+def test_a_proxy_of_the_system_that_cannot_be_used_is_named_where_it_would_be(proxy: str, said: str) -> None:
+    def proxied(bypassed: bool) -> str | None:
+        return proxy_for(CENTRE, Way(), proxies=lambda: {"https": proxy}, bypassed=lambda _host: bypassed)
+
+    with pytest.raises(NetworkSettingError, match=r"centre\.proxy.*HTTPS_PROXY") as wrong:
+        proxied(bypassed=False)
+    assert said in str(wrong.value)
+    assert "u:" not in str(wrong.value)
+    assert proxied(bypassed=True) is None
+
+
+async def test_an_exchange_by_a_proxy_that_cannot_be_used_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.shop:1080")
+    folder = DataFolder(tmp_path)
+    ensure_certificates(folder, ("centre.example",), NOW)
+
+    async with client_of(CENTRE, folder.ca_certificate.read_text()) as client:
+        for attempt in (client.changes(0, 1, "all"), anext(client.hints())):
+            with pytest.raises(CentreProxyError, match="not supported"):
+                await attempt
 
 
 def test_a_proxy_is_told_without_its_password() -> None:

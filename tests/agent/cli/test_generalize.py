@@ -18,7 +18,7 @@ from agent.state import keeper_of, open_store
 from agent.tokens import origin_tokens, page_tokens
 from agent.updating.wish import Wish, wish
 from config.load import load_settings
-from drivers.relay.spool import SpoolWriter
+from drivers.relay.spool import SpoolWriter, segment_name
 from sync.delayed_enrolment import DelayedCode, keep_code, kept_code
 from sync.enrolment import Enrolment, EnrolmentCode, code_text, save_enrolment
 from sync.keys import DEVICE_KEY, DEVICE_KEY_BYTES
@@ -106,6 +106,22 @@ def test_print_jobs_that_nobody_read_are_not_lost_unasked(
     assert generalize_command(discard=False, config=config, as_json=False) == PROBLEM
     assert "not read yet" in capsys.readouterr().err
     assert generalize_command(discard=True, config=config, as_json=False) == DONE
+
+
+def test_a_segment_before_the_one_that_is_being_read_was_read(config: str, tmp_path: Path) -> None:
+    # Given a spool of several segments: one that was read, which the relay has not deleted yet, and the newest
+    spool = tmp_path / "spool"
+    (first,) = spool.glob("*.spool")
+    newest = spool / segment_name(int(first.stem) + 1)
+    newest.write_bytes(first.read_bytes())
+    place = {"segment": int(newest.stem), "offset": newest.stat().st_size}
+    (spool / "acknowledged").write_text(json.dumps(place))
+
+    # Then nothing of it would be lost, unless something came behind what is read
+    (spool / segment_name(int(first.stem) + 2)).write_bytes(first.read_bytes())
+    assert generalize_command(discard=False, config=config, as_json=False) == PROBLEM
+    (spool / segment_name(int(first.stem) + 2)).unlink()
+    assert generalize_command(discard=False, config=config, as_json=False) == DONE
 
 
 def test_a_relay_that_runs_keeps_its_spool(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,9 @@ import pytest
 from agent.doctor.centre import Sight, seen
 from agent.doctor.checks import Check, Surroundings, checked
 from config.settings import CentreSettings, PathSettings, Settings
+from sync.delayed_enrolment import DelayedCode, keep_code, note
 from sync.enrolling import enrol
-from sync.enrolment import parse_code
+from sync.enrolment import EnrolmentCode, parse_code
 from sync.keys import keeper_for
 from tests.sync.centre import FACTS, Centre, running_centre, utc_now
 from tests.sync.test_network import proxying
@@ -24,6 +25,10 @@ async def let_in(centre: Centre, folder: Path) -> None:
 
 def settings(folder: Path, **centre: str) -> Settings:
     return Settings(paths=PathSettings(state=folder), centre=CentreSettings(**centre))  # type: ignore[arg-type]
+
+
+async def let_in_by(code: EnrolmentCode, folder: Path) -> None:
+    await enrol(code, folder, keeper_for(folder), FACTS, now=utc_now())
 
 
 async def told(sight: Sight) -> list[Check]:
@@ -84,3 +89,42 @@ async def test_a_centre_that_is_away_degrades(tmp_path: Path) -> None:
     [way] = await told(Sight(problem="https://centre cannot be reached; check the network"))
 
     assert (way.verdict, "check the network" in way.said) == ("degraded", True)
+
+
+async def test_the_way_of_a_code_that_waits_is_looked_along_and_the_code_is_not_used(tmp_path: Path) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        # Given a machine with a code that waits
+        code = parse_code(centre.code())
+        keep_code(tmp_path, DelayedCode(code=code))
+
+        seen_there = await seen(settings(tmp_path, proxy="none"))
+        # Then its centre answers, and the code is good as before
+        assert seen_there is not None
+        assert (seen_there.way, seen_there.problem) == (centre.url, "")
+        await let_in_by(code, tmp_path / "till")
+    gone = await seen(settings(tmp_path, proxy="none"))
+    assert gone is not None
+    assert "no usable answer" in gone.problem
+    assert "same code" not in gone.problem
+
+    # And what became of it is said
+    note(tmp_path, DelayedCode(code=code), "used before", utc_now(), refused=True)
+    report = await checked(Surroundings(settings=settings(tmp_path), file=Path("none.toml")))
+    [enrolment] = [check for check in report.checks if check.area == "enrolment"]
+    assert (enrolment.verdict, "was refused" in enrolment.said) == ("not_enrolled", True)
+
+
+@pytest.mark.parametrize("proxy", ["http://u:a?b@h", "socks5://proxy.shop:1080"])
+async def test_a_proxy_of_the_system_that_cannot_be_used_is_named(
+    tmp_path: Path, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_centre(tmp_path / "centre") as centre:
+        await let_in(centre, tmp_path)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", "")
+
+    sight = await seen(settings(tmp_path))
+
+    assert sight is not None
+    assert "centre.proxy" in sight.problem
+    assert "HTTPS_PROXY" in sight.problem

@@ -7,8 +7,10 @@ import os
 import pty
 import tty
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import create_server
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from agent.doctor.checks import Check, DoctorReport, Look, Surroundings, checked
 from agent.inspection import ProgramHere, StatusReport
 from agent.supervisor import Health
 from config.load import load_settings
-from config.settings import PathSettings, ReceiptSettings, ScannerSettings, Settings
+from config.settings import PageSettings, PathSettings, ReceiptSettings, ScannerSettings, Settings
 from drivers.relay.spool import STATUS_NAME
 from loyalty.identification import IdentificationRule
 from sync.store.witness import witness_of
@@ -28,6 +30,7 @@ from tests.agent.shop import Shop
 from tests.agent.test_sales import grant, ready, till
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+OURSELVES = Path("/proc/self/comm").read_text().strip()
 
 
 @pytest.fixture
@@ -333,3 +336,13 @@ def _config(folder: Path) -> Path:
     file = folder / "tillside.toml"
     file.write_text('[paths]\nstate = "state"\n')
     return file
+
+
+async def test_who_has_the_port_of_the_page_is_named_where_no_agent_runs(tmp_path: Path) -> None:
+    with closing(create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        taken = await checked(look(tmp_path, page=PageSettings(port=port)))
+    free = await checked(look(tmp_path, page=PageSettings(port=port)))
+
+    assert f"127.0.0.1:{port} is used by {OURSELVES} (process {os.getpid()}): stop that" in of(taken, "agent").said
+    assert "is used by" not in of(free, "agent").said

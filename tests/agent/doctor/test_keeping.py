@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from msgspec.structs import replace
@@ -13,11 +15,14 @@ from config.settings import PathSettings, Settings
 from sync.enrolling import enrol
 from sync.enrolment import parse_code
 from sync.keys import DEVICE_KEY, STORE_KEY, STORE_KEY_BYTES, keeper_for
+from sync.store.errors import StoreUnavailableError
 from sync.store.examination import set_aside_before
 from sync.store.sqlite import PAGE_BYTES
 from sync.store.store import Store
 from tests.agent.shop import Shop
 from tests.sync.centre import FACTS, running_centre, utc_now
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -129,6 +134,42 @@ async def test_an_enrolled_register_without_its_own_key_is_a_problem(tmp_path: P
 
     verdict, said = keys_said(here, None)
     assert (verdict, "enrol anew" in said) == ("problem", True)
+
+
+async def test_the_key_of_a_register_that_was_enrolled_anew_is_the_one_that_counts(tmp_path: Path) -> None:
+    here, keeper = Settings(paths=PathSettings(state=tmp_path)), keeper_for(tmp_path)
+    async with running_centre(tmp_path / "centre") as centre:
+        await enrol(parse_code(centre.code()), tmp_path, keeper, FACTS, now=utc_now())
+        code = parse_code(centre.code())
+        key = (await enrol(code, tmp_path, keeper, FACTS, now=utc_now(), replace=True)).enrolment.key
+    assert keys_said(here, None) == ("healthy", f"{key} can be read ({keeper.where()})")
+
+    (tmp_path / key).rename(tmp_path / DEVICE_KEY)
+
+    verdict, said = keys_said(here, None)
+    assert (verdict, key in said) == ("problem", True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_store_that_may_not_be_written_is_a_problem_with_its_remedy() -> None:
+    # Given the store of a user, which somebody made read-only
+    with TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            Store.open(state / "store.db", keeper_for(state)).close()
+            (state / "store.db").chmod(0o444)
+            # Then doctor and the agent say so
+            told = store_said(Settings(paths=PathSettings(state=state)))
+            with pytest.raises(StoreUnavailableError) as refused:
+                Store.open(state / "store.db", keeper_for(state))
+        finally:
+            os.seteuid(0)
+    assert told is not None
+    for said in (told[1], str(refused.value)):
+        assert "chmod 0600" in said
+    assert told[0] == "problem"
 
 
 def test_a_damaged_store_is_a_problem_and_its_remedy_works(shop: Shop, settings: Settings) -> None:
