@@ -511,6 +511,22 @@ async def test_a_register_is_let_in_by_a_picture(browser: Browser) -> None:
     assert (device.store, device.register) == ("12", "7")
 
 
+async def test_a_code_says_who_is_there_and_with_the_tick_who_is_shut_out(browser: Browser) -> None:
+    # Given a register at the place
+    there = await browser.centre.till("7")
+    fields = {"store": "12", "register": "7", "token": await browser.token("/enrolment")}
+
+    plain = await (await browser.post("/enrolment", fields)).text()
+    replacing = await (await browser.post("/enrolment", fields | {"replace": "yes"})).text()
+    nobody = await browser.post("/enrolment", fields | {"register": "8", "replace": "yes"})
+
+    assert f"This register is {there.device}. Only that machine" in plain
+    assert f"Once it is used, {there.device} is refused" in replacing
+    assert nobody.status == 409
+    await Till.enrolled(browser.centre.ready.device_api, read_code(replacing), browser.centre.session)
+    assert browser.centre.read(lambda connection: devices.find_device(connection, there.device)).revoked
+
+
 @pytest.mark.parametrize("missing", ["store", "register"])
 async def test_no_code_is_made_for_nowhere(browser: Browser, missing: str) -> None:
     fields = {"store": "12", "register": "7", "token": await browser.token("/enrolment")} | {missing: " "}

@@ -8,21 +8,25 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from sqlalchemy import Connection, update
 from typer.testing import CliRunner
 
-from central import operations
+from central import enrolling, operations
 from central.cli import app
 from central.clock import utc_now
+from central.db import tables
 from central.db.database import Database
 from central.folder import DataFolder
 from central.journal import Journal, erased
+from sync.wire import EnrolRequest
 from tests.central.conftest import MEMBERS, refuse_rows
-from tests.central.till import Till, client_session, receipt
+from tests.central.till import FACTS, Till, client_session, receipt
 
 PROGRAM = {"program": "p", "currency": "RSD", "earn": [{"id": "base", "give": {"points": 1, "per_minor": 1000}}]}
 
@@ -137,6 +141,34 @@ def test_a_code_can_be_shown_as_text_with_its_qr(data: Path) -> None:
     code, refused = answer("enrolment", "create", *arguments[:-2])
     assert code == 1
     assert "--url" in refused["error"]
+
+
+def test_a_code_for_a_place_that_is_taken_says_whose_it_is(data: Path) -> None:
+    # Given a register that had something unsent when it was heard of last
+    database = Database(DataFolder(data).database)
+
+    def enrolled(connection: Connection) -> str:
+        hour, now = timedelta(hours=1), utc_now()
+        enrolling.create_enrolment(connection, token="t", store="12", register="3", valid_for=hour, now=now)
+        request = EnrolRequest(token="t", public_key="A" * 43, facts=FACTS)
+        device = enrolling.enrol(connection, request, now=now, randomness=os.urandom).device
+        connection.execute(update(tables.devices).values(queued=7))
+        return device.id
+
+    device = database.write_now(enrolled)
+    database.close()
+    arguments = ("--data", str(data), "--store", "12", "--register", "3", "--url", "https://centre.example:8443")
+    # Then a code names it, and with --replace says what becomes of it
+    code, plain = run("enrolment", "create", *arguments)
+    assert (code, f"This register is {device}" in plain, "make the code with --replace" in plain) == (0, True, True)
+    code, replacing = run("enrolment", "create", *arguments, "--replace")
+    assert (code, f"Once it is used, {device}" in replacing, "with 7 entries unsent" in replacing) == (0, True, True)
+    code, created = answer("registers", "replace", *arguments[:2], device, *arguments[6:])
+    assert (code, created["replaces"], created["there"][0]["queued"]) == (0, device, 7)
+    # And nobody is replaced where nobody is
+    for register in ("4", "*"):
+        wrong = answer("enrolment", "create", *arguments[:4], "--register", register, *arguments[6:], "--replace")
+        assert wrong[0] == 2
 
 
 def test_members_are_imported_linked_and_shown(data: Path, tmp_path: Path) -> None:
