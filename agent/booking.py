@@ -7,6 +7,7 @@ for the centre. Never decodes, and never waits: it runs in the store's writer.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Final, Literal
 
 import msgspec
@@ -114,10 +115,14 @@ class Rules:
     def in_force(self, writing: Writing, moment: datetime) -> tuple[str, Program] | None:
         """The same at a moment."""
         while (name := program_at(writing, moment)) is not None:
-            program = self._parsed.get(name) or self._read(writing, name)
+            program = self.named(writing, name)
             if program is not None:
                 return name, program
         return None
+
+    def named(self, writing: Writing, name: str | None) -> Program | None:
+        """The program with this hash; None where it is not kept any more."""
+        return (self._parsed.get(name) or self._read(writing, name)) if name is not None else None
 
     def _read(self, writing: Writing, name: str) -> Program | None:
         signed = writing.program(name)
@@ -246,7 +251,7 @@ def _spent(
     """
     if closes is not None and (closes.member is not None or writing.redemptions_of(closes.sale)):
         return None
-    terms = _terms(writing, receipt, rules)
+    terms = partial(rules.named, writing)
     return settled_by_paper(writing, receipt, member, captured, terms, by_page_alone=closes is not None)
 
 
@@ -333,11 +338,6 @@ def _fill_in(
     if says_nothing(known.receipt):
         _spent(writing, receipt, member, known.captured, rules=rules, closes=closes)
     return Booked(fate="seen_again")
-
-
-def _terms(writing: Writing, receipt: Receipt, rules: Rules) -> Program | None:
-    named = rules.at(writing, receipt)
-    return named[1] if named is not None else None
 
 
 def _owner(

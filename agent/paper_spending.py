@@ -7,7 +7,7 @@ not given. Never prices anything. It runs in the store's writer.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -32,36 +32,45 @@ PRINTED: Final = frozenset({"escpos", "star"})
 # So long after what was reserved for it a suspended sale may be taken up again.
 SUSPENDED_FOR: Final = timedelta(hours=12)
 
+Terms = Callable[[str | None], Program | None]
+"""The program with this hash, by which something was reserved; None where it is not kept any more."""
+
 
 def settled_by_paper(
     writing: Writing,
     receipt: Receipt,
     member: str | None,
     captured: Instant,
-    program: Program | None,
+    terms: Terms,
     *,
     by_page_alone: bool = False,
 ) -> RewardOutcome | None:
     """Confirms what is reserved for the member's open sale if the receipt takes at least as much off, and closes that.
 
-    What a reward takes off that hangs on the goods is judged by those on the receipt, under the `program` of its time.
+    What a reward takes off that hangs on the goods is judged by those on the receipt, under the `terms` by which it was
+    reserved.
 
     Else what the page reserved is released; a POS still closes or voids its own sale. None where nothing was reserved
-    before the receipt was `captured`, and nothing that it shows was taken away by another's receipt; and where the
-    receipt says nothing of it yet. With `by_page_alone` sales of a POS are left to it, open as they are.
+    before the receipt was `captured`, and nothing that it shows was taken away by another's receipt, or when it was
+    suspended; and where the receipt says nothing of it yet. With `by_page_alone` sales of a POS are left to it, open as
+    they are.
     """
-    if member is None or receipt.kind == "return" or receipt.status != "final" or says_nothing(receipt):
+    if receipt.kind == "return" or receipt.status != "final" or says_nothing(receipt):
+        return None
+    if _paid_after_all(writing, receipt, terms):
+        return "confirmed"
+    if member is None:
         return None
     reserved = [one for one in _reserved_before(writing, receipt, captured) if one.member == member]
     if by_page_alone:
         reserved = [one for one in reserved if (sale := writing.sale(one.sale)) is not None and sale.by_page]
     if not reserved:
-        return _given_after_all(writing, receipt, member, captured, program)
+        return _given_after_all(writing, receipt, member, captured, terms)
     sale = _ended_by(writing, receipt, reserved)
     reserved = [one for one in reserved if sale is not None and one.sale == sale.id]
     if sale is None or not reserved:
         return None
-    given = _given(writing, receipt, program, reserved)
+    given = given_on(writing, receipt, receipt.key, reserved, terms)
     if given is not None:
         for one in given:
             writing.confirm(one, receipt.key)
@@ -113,7 +122,7 @@ def let_go_of_others(writing: Writing, receipt: Receipt, member: str | None, cap
 
 
 def _given_after_all(
-    writing: Writing, receipt: Receipt, member: str, captured: Instant, program: Program | None
+    writing: Writing, receipt: Receipt, member: str, captured: Instant, terms: Terms
 ) -> RewardOutcome | None:
     """Confirms what the member chose last on the page, where it has lapsed and the receipt shows it."""
     last = writing.last_redemption(member)
@@ -121,25 +130,56 @@ def _given_after_all(
     if last is None or sale is None or not sale.by_page or _came_before(receipt, captured, last):
         return None
     lapsed = [one for one in writing.redemptions_of(sale.id) if one.state == "lapsed"]
-    given = _given(writing, receipt, program, lapsed)
+    given = given_on(writing, receipt, receipt.key, lapsed, terms)
     if not given or captured.wall - last.at > SUSPENDED_FOR:
         return None
-    for one in given:
-        writing.confirm_lapsed(one, receipt.key)
+    confirmed_after_all(writing, given, receipt.key)
     writing.end_sale(sale.id, "closed", receipt.key)
     return "confirmed"
 
 
-def _given(
-    writing: Writing, receipt: Receipt, program: Program | None, chosen: Sequence[KeptRedemption]
-) -> tuple[KeptRedemption, ...] | None:
-    """What was chosen, with what the receipt shows of each; None where it shows too little for all of it.
+def _paid_after_all(writing: Writing, receipt: Receipt, terms: Terms) -> bool:
+    """Confirms what lapsed when this very sale was suspended, where its receipt shows it; whether there was any."""
+    for lapsed in suspended_on(writing, receipt.key):
+        if given := given_on(writing, receipt, receipt.key, lapsed, terms):
+            confirmed_after_all(writing, given, receipt.key)
+            return True
+    return False
 
-    At most one of them hangs on the goods (`agent.counter` sees to that): it is given what the others leave.
+
+def suspended_on(writing: Writing, key: str) -> list[list[KeptRedemption]]:
+    """What lapsed because its sale was suspended by the receipt with this key, by sale, the last one first."""
+    lapsed: dict[str, list[KeptRedemption]] = {}
+    for one in writing.redemptions_on(key):
+        if one.state == "lapsed":
+            lapsed.setdefault(one.sale, []).append(one)
+    return list(reversed(lapsed.values()))
+
+
+def confirmed_after_all(writing: Writing, given: Sequence[KeptRedemption], key: str) -> bool:
+    """Counts what had lapsed and was given; says whether what it draws of was there still."""
+    was_there = [writing.confirm_lapsed(one, key) for one in given]
+    return all(was_there)
+
+
+def given_on(
+    writing: Writing, receipt: Receipt, key: str, chosen: Sequence[KeptRedemption], terms: Terms
+) -> tuple[KeptRedemption, ...] | None:
+    """What was chosen for a sale, with what the receipt shows of each; None where it shows too little for all of it.
+
+    What its basket had off without them, and what else was given on the receipt with this `key`, is not for them. At
+    most one of them hangs on the goods (`agent.counter` sees to that): it is given what the others leave.
     """
-    rest = shown_minor(receipt) - sum(one.discount_minor for one in chosen)
+    if not chosen:
+        return ()
+    sale, ids = writing.sale(chosen[0].sale), {one.id for one in chosen}
+    besides = shown_minor(sale.basket) if sale is not None and sale.basket is not None else 0
+    besides += sum(
+        one.discount_minor for one in writing.redemptions_on(key) if one.state == "confirmed" and one.id not in ids
+    )
+    rest = shown_minor(receipt) - besides - sum(one.discount_minor for one in chosen)
     of_goods = [one for one in chosen if not one.discount_minor]
-    if rest < sum(_least_off(writing, receipt, program, one) for one in of_goods):
+    if rest < sum(_least_off(writing, receipt, terms(one.program), one) for one in of_goods):
         return None
     for one in of_goods:
         writing.reprice(replace(one, discount_minor=rest))

@@ -60,11 +60,16 @@ class Owner(Struct, frozen=True, kw_only=True):
 
 
 class Priced(Struct, frozen=True, kw_only=True):
-    """A basket under its program, which has this hash. `purchase` is None where nothing of it could be had."""
+    """A basket under the program of its time, and what can be had of it by `terms`, which have this hash.
+
+    These are the same, unless another program began after the first reward was reserved: a promise stands as it was
+    given, and what comes with it goes by the same. `purchase` is None where nothing of the basket could be had.
+    """
 
     basket: Receipt
-    name: str
     program: Program
+    name: str
+    terms: Program
     purchase: Purchase | None = None
     points: int | None = None
     estimated: bool = False
@@ -90,7 +95,7 @@ def look_at(writing: Writing, sale: KeptSale, now: Instant, rules: Rules) -> Loo
     reference = sale.member or scanned_now(writing, now)
     owner = owner_of(writing, reference, now.wall)
     reserved = tuple(one for one in writing.redemptions_of(sale.id) if one.state == "reserved")
-    priced = _priced(writing, sale.basket, owner, rules)
+    priced = _priced(writing, sale.basket, owner, rules, reserved[0].program if reserved else None)
     return Look(sale=sale, at=now, reference=reference, owner=owner, priced=priced, reserved=reserved)
 
 
@@ -109,26 +114,41 @@ def owner_of(writing: Writing, reference: MemberReference | None, now: datetime)
     return Owner(member=member, standing=standing, vouchers=own_vouchers(writing, member, standing, now))
 
 
-def _priced(writing: Writing, basket: Receipt | None, owner: Owner | None, rules: Rules) -> Priced | None:
+def _priced(
+    writing: Writing, basket: Receipt | None, owner: Owner | None, rules: Rules, reserved_by: str | None
+) -> Priced | None:
+    """`reserved_by` is the hash of the program by which something is reserved; None where that is not kept any more."""
     if basket is None:
         return None
     basket = rules.mapped(basket)
     named = rules.at(writing, basket)
     if named is None:
         return None
-    priced = Priced(basket=basket, name=named[0], program=named[1])
+    name, program = named
+    terms = program if reserved_by in (None, name) else rules.named(writing, reserved_by)
+    if terms is None:
+        return None
+    priced = Priced(basket=basket, program=program, name=reserved_by or name, terms=terms)
     sold, _ = parts_of(basket)
-    if owner is None or sold is None or not earns(sold, priced.program):
+    if owner is None or sold is None or not earns(sold, program):
         return priced
-    fold, entries, estimated = folded(writing, sold, owner.member, priced.program)
+    fold, entries, estimated = folded(writing, sold, owner.member, program)
     if sold.key in fold.refused:
         return priced  # it would give more than anything can: it is worth nothing at the centre either
     points = sum(entry.points for entry in entries)
-    return replace(priced, purchase=fold.purchase(sold.key), points=points, estimated=estimated)
+    priced = replace(priced, points=points, estimated=estimated)
+    if terms is not program:
+        fold, _, _ = folded(writing, sold, owner.member, terms)
+    if sold.key in fold.refused or not earns(sold, terms):
+        return priced
+    return replace(priced, purchase=fold.purchase(sold.key))
 
 
 def fitted(writing: Writing, look: Look, now: Instant) -> Look:
-    """What is reserved as the basket has it now: discounts anew; what it cannot have beside those before is let go."""
+    """What is reserved as the basket has it now: discounts anew; what it cannot have beside those before is let go.
+
+    All by the program by which the first was reserved.
+    """
     reserved: list[KeptRedemption] = []
     fresh: tuple[Redeemed, ...] = ()
     for one in look.reserved:
@@ -152,7 +172,7 @@ def fitted(writing: Writing, look: Look, now: Instant) -> Look:
 def _redeemed(look: Look, taken: tuple[Taken, ...]) -> tuple[Redeemed, ...]:
     if look.priced is None or look.priced.purchase is None:
         raise RewardUnavailableError("there are no goods in the basket that a reward could be for")
-    return redeemed(look.priced.purchase, look.priced.program, taken)
+    return redeemed(look.priced.purchase, look.priced.terms, taken)
 
 
 def check_spends(reference: MemberReference, key: str | None) -> None:
@@ -161,8 +181,9 @@ def check_spends(reference: MemberReference, key: str | None) -> None:
     `key` is the centre's key of codes, where it is known. Raises SaleRefusedError.
     """
     code = normal_code(reference.code)
-    if reference.kind in _NO_CARD and reference.entry == "typed":
-        raise SaleRefusedError("needs_card", "Whoever was found by a number that was typed needs a card to spend.")
+    if reference.kind in _NO_CARD:
+        why = "Whoever was found by a telephone number or an address needs a card to spend."
+        raise SaleRefusedError("needs_card", why)
     if is_join_code(code) or only_earns(code, key):
         raise SaleRefusedError("needs_card", "A code by which somebody joined is no card: they need one to spend.")
 
@@ -225,7 +246,7 @@ def _chosen(
     writing: Writing, look: Look, owner: Owner, priced: Priced, given: RedemptionGiven, *, now: datetime, asked: Asked
 ) -> tuple[Reward, int, Brought | None]:
     """Which reward, how often, and what brings it where that is a voucher."""
-    member, standing, program = owner.member, owner.standing, priced.program
+    member, standing, program = owner.member, owner.standing, priced.terms
     named = next((reward for reward in program.rewards if reward.id == given.reward), None)
     if given.voucher:
         brought = brought_by(writing, program, member, standing, given.voucher, now=now, asked=asked)
@@ -239,7 +260,7 @@ def _chosen(
 
 
 def _bought(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward, int]:
-    rewards = {reward.id: reward for reward in priced.program.rewards}
+    rewards = {reward.id: reward for reward in priced.terms.rewards}
     if given.reward:
         reward = rewards.get(given.reward)
         if reward is None:
@@ -259,12 +280,12 @@ def _bought(look: Look, priced: Priced, given: RedemptionGiven) -> tuple[Reward,
 
 
 def _offers(look: Look, priced: Priced) -> tuple[Offer, ...]:
-    if priced.purchase is None or look.owner is None or not priced.program.rewards:
+    if priced.purchase is None or look.owner is None or not priced.terms.rewards:
         return ()
     before = look.owner.member.balance.spendable + sum(one.points for one in look.reserved)
     owner = look.owner
     return offers(
-        priced.purchase, priced.program, before, look.taken, brought=owner.vouchers, stamps=stamps_of(owner.member)
+        priced.purchase, priced.terms, before, look.taken, brought=owner.vouchers, stamps=stamps_of(owner.member)
     )
 
 
@@ -289,7 +310,7 @@ def report(writing: Writing, look: Look, *, online: bool, with_could: bool = Tru
         points=priced.points,
         estimated=priced.estimated,
         could=preview(priced.basket, priced.program, _state(owner.member)).could if with_could else (),
-        rewards=tuple(_offered(offer, priced.program, owner) for offer in _offers(look, priced)),
+        rewards=tuple(_offered(offer, priced.terms, owner) for offer in _offers(look, priced)),
     )
 
 

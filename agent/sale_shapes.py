@@ -18,6 +18,8 @@ from sync.store.rows import RedemptionState, SaleState
 
 # Rewards of one sale.
 MAX_REDEMPTIONS: Final = 32
+# What a POS is warned of when it closes a sale.
+Warned = Literal["receipt_conflict", "receipt_of_another", "not_set_aside"]
 Written = Annotated[str, Meta(min_length=1, max_length=MAX_WRITTEN_CHARS)]
 
 
@@ -101,8 +103,10 @@ class SaleReport(Struct, frozen=True, kw_only=True):
     redemption; `estimated` where the centre knows more of the
     member's past. `safe_offline` are the member's points that can be spent here without asking the centre;
     `unsafe_because` why they are fewer than may be spent. `receipt` is the key of the one that closed it; `quarantined`
-    says what of that is kept for a person. With `told_in_s` the member is called unknown, whoever it is, until so many
-    seconds have gone by: too many codes that nobody has were tried.
+    says what of that is kept for a person, and `warnings` what is not as the POS may think: the receipt is known with
+    other content, or is another sale's, so that nothing was given by it; or a reward that lapsed was given, and its
+    points may have been spent elsewhere meanwhile. With `told_in_s` the member is called unknown, whoever it is, until
+    so many seconds have gone by: too many codes that nobody has were tried.
     """
 
     sale: str
@@ -118,6 +122,7 @@ class SaleReport(Struct, frozen=True, kw_only=True):
     unsafe_because: Unsafe | None = None
     receipt: str | UnsetType = UNSET
     quarantined: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     told_in_s: int | UnsetType = UNSET
 
 

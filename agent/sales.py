@@ -16,11 +16,11 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
+from agent import closing
 from agent.booking import ClosedSale, Rules
 from agent.calls import call_of, once
 from agent.card_numbers import masked_receipt
 from agent.inspection import NotFoundError
-from agent.paper_spending import shown_minor
 from agent.posted import BusyError
 from agent.pricing import Look, fitted, look_at, report, reserve
 from agent.problem import MalformedBodyError
@@ -276,8 +276,11 @@ class Sales:
 
             def mark(writing: Writing, kept: Kept) -> None:
                 def work(writing: Writing) -> SaleReport:
-                    _close(writing, _known(writing, sale), receipt)
-                    return replace(self._report(writing, sale, now), quarantined=kept.quarantined)
+                    fate = kept.outcomes[0].fate if kept.outcomes else None
+                    terms = functools.partial(self._rules.named, writing)
+                    warned = closing.close(writing, _known(writing, sale), receipt, fate, terms)
+                    report = self._report(writing, sale, now)
+                    return replace(report, quarantined=kept.quarantined, warnings=warned)
 
                 answer[:] = [once(writing, source=source, call=call, asked=asked, answer=SaleReport, work=work)]
 
@@ -453,25 +456,6 @@ def _end(writing: Writing, sale: str) -> None:
     for one in _reserved(writing, sale):
         writing.release(one, "lapsed")
     writing.end_sale(sale, "ended")
-
-
-def _close(writing: Writing, sale: KeptSale, receipt: Receipt) -> None:
-    """What is reserved counts if the receipt is that of a sale that took place, and is let go of else.
-
-    Of a sale that was ended before, what the receipt shows was given all the same.
-    """
-    took_place = receipt.status in ("final", "advance")
-    for one in _reserved(writing, sale.id):
-        if took_place:
-            writing.confirm(one, receipt.key)
-        else:
-            writing.release(one, "lapsed")
-    lapsed = [one for one in writing.redemptions_of(sale.id) if one.state == "lapsed"]
-    if took_place and shown_minor(receipt) >= sum(one.discount_minor for one in lapsed):
-        for one in lapsed:
-            writing.confirm_lapsed(one, receipt.key)
-    if sale.state != "closed":
-        writing.end_sale(sale.id, "closed", receipt.key)
 
 
 def make_room(writing: Writing) -> None:

@@ -148,7 +148,8 @@ class KeptRedemption(Struct, frozen=True, kw_only=True):
     """A reward that was chosen for a sale: what it costs and takes off, and the allowances that it draws from.
 
     `member` is the centre's id, `program` the hash by which it was offered, `entered` how the member was told. With a
-    `voucher`, by its id, it draws uses of that. `reserved` is the instant of `at`; None of one from before it was kept.
+    `voucher`, by its id, it draws uses of that. `receipt` is the key of the one that shows it, or that suspended its
+    sale. `reserved` is the instant of `at`; None of one from before it was kept.
     """
 
     id: str

@@ -289,6 +289,12 @@ _REDEMPTIONS_OF_MEMBER: Migration = (
     ("CREATE INDEX redemptions_member ON redemptions (member)",),
 )
 
+_REDEMPTIONS_OF_RECEIPT: Migration = (
+    "redemptions_of_receipt",
+    # So does each that closes a sale, or pays for one that was suspended, for what was given on it.
+    ("CREATE INDEX redemptions_receipt ON redemptions (receipt) WHERE receipt IS NOT NULL",),
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     _FIRST,
     _SOURCE_MARKS,
@@ -308,6 +314,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _VOUCHERS_END,
     _READABLE_BEFORE,
     _REDEMPTIONS_OF_MEMBER,
+    _REDEMPTIONS_OF_RECEIPT,
 )
 
 

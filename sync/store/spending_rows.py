@@ -132,6 +132,10 @@ class SpendingReads(Reading):
         """In the order in which they were chosen."""
         return tuple(map(_redemption, self._rows(f"{_REDEMPTION}sale = ? ORDER BY id", (sale,))))
 
+    def redemptions_on(self, receipt: str) -> tuple[KeptRedemption, ...]:
+        """Those given on the receipt with this key, and those that lapsed when it said that their sale is suspended."""
+        return tuple(map(_redemption, self._rows(f"{_REDEMPTION}receipt = ? ORDER BY id", (receipt,))))
+
     def reserved_redemptions(self) -> tuple[KeptRedemption, ...]:
         """Those of all open sales."""
         return tuple(map(_redemption, self._rows(f"{_REDEMPTION}state = 'reserved' ORDER BY id")))
@@ -345,11 +349,16 @@ class SpendingRows(SpendingReads, AskedRows):
         self._touched.add(one.member)
         self._count()
 
-    def release(self, one: KeptRedemption, state: RedemptionState = "released") -> None:
-        """The sale goes on or ended without it: its points can be used again."""
+    def release(
+        self, one: KeptRedemption, state: RedemptionState = "released", suspended_by: str | None = None
+    ) -> None:
+        """The sale goes on or ended without it: its points can be used again.
+
+        `suspended_by` is the key of the receipt by which the sale was suspended, and may be paid for later.
+        """
         for draw in one.draws:
             self._execute("UPDATE allowances SET used = used - ? WHERE id = ?", (draw.points, draw.allowance))
-        self._set_state(one, state, None)
+        self._set_state(one, state, suspended_by)
         self._execute("DELETE FROM claims WHERE key = ?", (one.id,))
         self._touched.add(one.member)
         self._count()
@@ -377,10 +386,11 @@ class SpendingRows(SpendingReads, AskedRows):
         self._count()
         self.give_back_recalled()
 
-    def confirm_lapsed(self, one: KeptRedemption, receipt: str) -> None:
+    def confirm_lapsed(self, one: KeptRedemption, receipt: str) -> bool:
         """The receipt of a sale that was given up came all the same: what is left where it drew from counts as drawn.
 
-        The rest goes by the balance, whatever that is: it was given.
+        The rest goes by the balance, whatever that is: it was given. Returns whether there is none that was not so
+        before.
         """
         live, drawn = self.live_epoch_id(), []
         for draw in one.draws:
@@ -395,6 +405,7 @@ class SpendingRows(SpendingReads, AskedRows):
         given = replace(one, draws=tuple(drawn))
         self._claim_spent(given)
         self.confirm(given, receipt)
+        return sum(draw.points for draw in drawn) == sum(draw.points for draw in one.draws)
 
     def _claim_spent(self, one: KeptRedemption) -> None:
         """Points that it costs: those of allowances, and those that go by the balance. A voucher costs none."""

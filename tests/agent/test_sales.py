@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import msgspec
@@ -42,6 +42,7 @@ from tests.sync.store.spending import open_epoch
 
 EPOCH, CENTRE = "e-1", "centre-1"
 KEY = "ab" * 32
+AddressKind = Literal["phone", "email"]
 PROGRAM = program_from_json(
     b'{"program":"test","currency":"RSD","time_zone":"Europe/Belgrade",'
     b'"earn":[{"id":"base","give":{"points":1,"per_minor":1000}}],'
@@ -514,12 +515,17 @@ async def test_a_voucher_that_is_none_or_not_for_this_member_brings_nothing(
     assert (status, document["reason"]) == (409, reason)
 
 
-async def test_nobody_spends_by_a_number_that_was_typed(shop: Shop) -> None:
-    number = Identifier(kind="phone", code="0641234567")
+@pytest.mark.parametrize("kind", ["phone", "email"])
+@pytest.mark.parametrize("entry", [{"entry": "typed"}, {"entry": "scanned"}, {}])
+async def test_nobody_spends_by_a_telephone_number_or_an_address(
+    shop: Shop, entry: dict[str, str], kind: AddressKind
+) -> None:
+    number = Identifier(kind=kind, code="0641234567")
     await ready(shop, ana=replace(RICH, identifiers=(*RICH.identifiers, number)))
     async with till(shop) as pos:
         name = await pos.opened(code=None)
-        await pos.told("POST", f"/{name}/member", {"code": "0641234567", "kind": "phone", "entry": "typed"})
+        report = await pos.told("POST", f"/{name}/member", {"code": "0641234567", "kind": kind} | entry)
+        assert report["member"]["name"] == "Ana P."
         status, document = await pos.ask("POST", f"/{name}/redemptions", {"reward": "r5"})
 
     assert (status, document["reason"]) == (409, "needs_card")
