@@ -279,6 +279,9 @@ def _set_aside(
     every = allowances.open_of(connection, [member])
     # Its answer was lost, or it was cut off since.
     wanted = points - sum(map(allowances.left_of, unheard.of(every)))
+    if points > 0 >= wanted:
+        return set()
+    _check_covered(connection, member, every, now)
     if wanted <= 0:
         return set()
     lots = spent.lots_free(connection, member, now)
@@ -296,6 +299,20 @@ def _set_aside(
         now=now,
     )
     return {member}
+
+
+def _check_covered(connection: Connection, member: str, every: Sequence[Row[Any]], now: datetime) -> None:
+    """Asks back all that is set aside of a member who has less by now. Raises NotGrantedError then."""
+    short = -spent.balance(connection, member, now).spendable
+    live = devices.live_epochs(connection)
+    reachable = [row for row in every if (row.device, row.epoch) in live]
+    if short > 0 and reachable:
+        allowances.recall(connection, reachable, allowances.MISPLACED)
+        raise NotGrantedError(
+            f"goods were brought back, and with them {short} points that are set aside and asked back now: try again "
+            "in a minute",
+            why="few",
+        )
 
 
 def _too_few(connection: Connection, others: Sequence[Row[Any]], *, free: int, wanted: int) -> NotGrantedError:

@@ -134,6 +134,7 @@ def plan(connection: Connection, now: datetime, randomness: Randomness, limit: i
 def _plan(connection: Connection, rows: Sequence[Row[Any]], now: datetime, randomness: Randomness) -> None:
     epochs = dict(devices.live_epochs(connection))
     living = {row.member for row in rows} - members.erased_among(connection, [row.member for row in rows])
+    _ask_back(connection, [row.member for row in rows if row.reserved > max(row.confirmed, 0)], epochs)
     units, rewards = _units(connection, now), _issued_ahead(connection, now)
     rich = [row for row in rows if units and row.confirmed >= units[-1].points and row.member in living]
     having = {row.member for row in vouchers.of_members(connection, sorted(living), rewards, now)}
@@ -193,6 +194,13 @@ def _ask_for(connection: Connection, member: str, some: Sequence[str], epochs: M
         rows = allowances.open_of(connection, [member])
         rows = [row for row in rows if row.device in some and epochs.get(row.device) == row.epoch]
         allowances.recall(connection, rows, allowances.MISPLACED)
+
+
+def _ask_back(connection: Connection, some: Sequence[str], epochs: Mapping[str, str]) -> None:
+    """Ask for all that is set aside of members who have less by now: what there is, is dealt out anew."""
+    rows = allowances.open_of(connection, some)
+    rows = [row for row in rows if epochs.get(row.device) == row.epoch]
+    allowances.recall(connection, rows, allowances.MISPLACED)
 
 
 def _visits(

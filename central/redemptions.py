@@ -42,6 +42,7 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
     members.hold(connection, [member])
     voucher = body.voucher or None
     wrong = _wrong_with(connection, voucher, body, member) if voucher is not None else ()
+    has = spent.balance(connection, member, now).confirmed if body.points and voucher is None else 0
     drawn, problems = allowances.draw(
         connection,
         body.drawn,
@@ -55,7 +56,7 @@ def redeem(connection: Connection, device: Device, entry: Entry, body: RedeemBod
     drawn_points = sum(one.counted for one in drawn) if voucher is None else 0
     rest = body.points - drawn_points
     free = spent.lots_free(connection, member, now) if rest else ()
-    if rest > sum(part.points for part in free):
+    if rest > sum(part.points for part in free) or (voucher is None and body.points > max(has, 0)):
         problems = (*problems, BEYOND_BALANCE)
     parts = [part for one in drawn for part in one.parts] if voucher is None else []
     connection.execute(

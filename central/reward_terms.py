@@ -15,12 +15,15 @@ from central import item_maps, ledger, limits, programs, uses
 from central.db import tables
 from central.stored import StoredReceipt, stored_receipt
 from loyalty.exchange import parts_of
-from loyalty.given_rewards import is_not_for
+from loyalty.given_rewards import is_not_for, is_other_than_offered
 from loyalty.limits import WINDOW
 from loyalty.rewards import Taken
 
 # The goods on the receipt cannot have it.
 NOT_FOR_BASKET = "not_for_basket"
+# The program by which it was offered has it not, at another cost, or with less off.
+OTHER_TERMS = "other_terms"
+_JUDGED_HERE = (NOT_FOR_BASKET, OTHER_TERMS)
 
 
 def judge(connection: Connection, redemption: str, *, is_counted: bool) -> tuple[str, ...]:
@@ -34,7 +37,9 @@ def judge(connection: Connection, redemption: str, *, is_counted: bool) -> tuple
     )
     row = connection.execute(query.where(table.c.key == redemption)).one()
     known = msgspec.json.decode(row.problems, type=tuple[str, ...])
-    problems = tuple(one for one in known if one != NOT_FOR_BASKET)
+    problems = tuple(one for one in known if one not in _JUDGED_HERE)
+    if _is_other(connection, row):
+        problems = (*problems, OTHER_TERMS)
     if row.sale is not None and _is_not_for(connection, row, stored_receipt(connection, row.sale)):
         problems = (*problems, NOT_FOR_BASKET)
     if is_counted and limits.OVER_LIMIT not in known and limits.reward_passed(connection, redemption) is not None:
@@ -71,6 +76,15 @@ def judge_on(connection: Connection, stored: StoredReceipt) -> None:
     given = select(table.key).where(table.receipt == keys.key, keys.receipt == stored.key, table.state == uses.GIVEN)
     for redemption in connection.execute(given.order_by(table.at, table.key)).scalars().all():
         judge(connection, redemption, is_counted=stored.state not in ledger.COUNTED_STATES)
+
+
+def _is_other(connection: Connection, row: Row[Any]) -> bool:
+    """Whether a reward is not as the program says that it was offered by; False where that was not published here."""
+    terms = programs.published(connection, row.program or "")
+    taken = Taken(reward=row.reward, times=row.times)
+    return terms is not None and is_other_than_offered(
+        terms.program, taken, points=row.points, discount_minor=row.discount_minor
+    )
 
 
 def _is_not_for(connection: Connection, row: Row[Any], stored: StoredReceipt) -> bool:

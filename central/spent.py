@@ -21,7 +21,8 @@ from central.db import tables
 from central.db.sets import among
 from loyalty.canonical import Spent
 from loyalty.entry_rules import is_spent, spent_rule
-from loyalty.ledger import LedgerEntry
+from loyalty.ledger import LedgerEntry, balance_of
+from loyalty.member import Balance
 from loyalty.spending import LotPart, Spending, free_lots, spent_entries
 
 GIVEN, RELEASED = uses.GIVEN, uses.RELEASED
@@ -58,9 +59,17 @@ def drawn_of_voucher(connection: Connection, voucher: str, allowance: str, state
 
 def lots_free(connection: Connection, member: str, now: datetime) -> tuple[LotPart, ...]:
     """What may be spent of a member now, by lot, and nobody holds."""
+    return free_lots(_entries(connection, member), now, allowances.held(connection, [member]).get(member))
+
+
+def balance(connection: Connection, member: str, now: datetime) -> Balance:
+    """What a member has now; what is `spendable` of it nobody holds. That is below zero where more is set aside."""
+    return balance_of(_entries(connection, member), now, allowances.held(connection, [member]).get(member))
+
+
+def _entries(connection: Connection, member: str) -> list[LedgerEntry]:
     entries = ledger.entries_of_member(connection, member)
-    untold = _not_in(connection, member, entries)
-    return free_lots([*entries, *untold], now, allowances.held(connection, [member]).get(member))
+    return [*entries, *_not_in(connection, member, entries)]
 
 
 def _not_in(connection: Connection, member: str, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:

@@ -87,18 +87,23 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     `balance` is what is shown of the member's points, what was spent here and not told yet taken off. `is_sure` says
     that the register's word outside its database agrees with it: one that was put back from an older copy has forgotten
-    what it spent.
+    what it spent. `is_short` says that goods were brought back, and points with them that were set aside: as this
+    register saw itself, or as the centre told. A balance that is only low may be older than what was set aside.
     """
 
     epoch: str
     is_sure: bool
     balance: int
+    is_short: bool = False
     allowances: tuple[Allowance, ...] = ()
 
     @property
     def safe(self) -> int:
         """Points that can be spent without asking anybody."""
-        return sum(one.left for one in self._usable()) if self.is_sure else 0
+        if not self.is_sure:
+            return 0
+        left = sum(one.left for one in self._usable())
+        return min(left, max(0, self.balance)) if self.is_short else left
 
     def _usable(self) -> list[Allowance]:
         return [one for one in self.allowances if one.epoch == self.epoch and one.left > 0]
@@ -116,13 +121,15 @@ class Standing(Struct, frozen=True, kw_only=True):
 
         Of a reward that goes by the balance (`floor`) less is drawn than it costs where less was set aside here, and
         the centre does not answer: the rest goes by the balance. Unless the centre granted it, its floor is left.
-        Raises CannotSpendError.
+        What was set aside here is given beyond the balance where the centre granted that, or does not answer: the
+        balance may be an older one. Raises CannotSpendError.
         """
         if not self.is_sure:
             raise CannotSpendError("register_unsure", _UNSURE)
         if reward.offline == "floor" and asked != "granted":
             self._check_floor(reward, points)
-        if points <= self.safe and (asked == "granted" or reward.offline != "refuse"):
+        is_known = points <= self.balance or asked in ("granted", "unanswered")
+        if points <= self.safe and is_known and (asked == "granted" or reward.offline != "refuse"):
             return _drawn(self._usable(), points)
         match reward.offline:
             case "floor" if asked == "unanswered":
@@ -130,7 +137,7 @@ class Standing(Struct, frozen=True, kw_only=True):
             case "refuse":
                 raise CannotSpendError("not_offline", "this reward needs the centre, which does not answer")
             case _:
-                lacking = points - self.safe
+                lacking = points - (self.safe if points > self.safe else self.balance)
                 raise CannotSpendError("not_enough", f"{lacking} points more than may be spent here without the centre")
 
     def _check_floor(self, reward: Reward, points: int) -> None:

@@ -1,8 +1,9 @@
-"""A reward that was given, held against the goods on the receipt that shows it.
+"""A reward that was given, held against the program by which it was offered and the goods on the receipt that shows it.
 
-Whoever takes a discount off at a till by hand can do so on any sale. Owns what the goods on its receipt say of that.
-What a reward asks of the member, the day or the shop is not asked again: it was when it was chosen. A discount that was
-given was given: what is found here is for a person to look at.
+Whoever takes a discount off at a till by hand can do so on any sale. Owns what the goods on its receipt say of that,
+and whether it cost, and took off, what its program says. What a reward asks of the member, the day or the shop is not
+asked again: it was when it was chosen. A discount that was given was given: what is found here is for a person to look
+at.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from loyalty.conditions import keys_in
@@ -44,6 +46,18 @@ def is_not_for(sold: Receipt, program: Program, taken: Taken, *, is_mapped: bool
     return not any(
         goods_allow(Purchase(each, program.time_zone, Known()), program, reward, taken.times) for each in (before, sold)
     )
+
+
+def is_other_than_offered(program: Program, taken: Taken, *, points: int, discount_minor: int) -> bool:
+    """Whether a reward that cost so many points, and took so much off, is not one that its program has.
+
+    A basket may be worth less than a discount. What hangs on the goods, nobody can tell any more.
+    """
+    reward = next((reward for reward in program.rewards if reward.id == taken.reward), None)
+    if reward is None:
+        return True
+    most = reward.discount_minor
+    return points != taken.times * reward.points or (most is not UNSET and discount_minor > taken.times * most)
 
 
 def _before_discount(line: Line) -> Line:

@@ -268,6 +268,21 @@ class Reading:
         )
         return max(0, member.balance.confirmed + int(spent[0]) - member.balance.spendable)
 
+    def is_short(self, member: str) -> bool:
+        """Whether points that are set aside may be gone: by the member's row there are fewer, or what was brought back
+        here is not in it yet.
+        """
+        row = self._row(_BY_ID, (member,))
+        if row is not None and _member.decode(row[3]).balance.spendable < 0:
+            return True
+        claims = self._rows("SELECT points, pending_until FROM claims WHERE member = ? AND spent = 0", (member,))
+        return self._due(claims) < 0
+
+    def _due(self, claims: Iterable[tuple[int, str | None]]) -> int:
+        """What of own claims is no more pending."""
+        now = self._clock()
+        return sum(points for points, until in claims if until is None or moment(until) <= now)
+
     def _points_held(self, member: str) -> int:
         """What is left of the member's allowances here, which the row tells as set aside."""
         rows = self._rows(
@@ -288,8 +303,8 @@ class Reading:
         What was spent here, or is reserved for a sale, comes off what may be spent: off what is `held` it came already.
         A row may not tell yet what was set aside, so that what is confirmed bounds it all.
         """
-        now = self._clock()
-        claimed = due = drawn = by_balance = 0
+        claimed = drawn = by_balance = 0
+        own = []
         for points, pending_until, spent in claims:
             if spent == DRAWN:
                 drawn += points
@@ -297,8 +312,8 @@ class Reading:
                 by_balance += points
             else:
                 claimed += points
-                if pending_until is None or moment(pending_until) <= now:
-                    due += points
+                own.append((points, pending_until))
+        due = self._due(own)
         spendable = balance.spendable + min(0, due) + by_balance
         if held or drawn:
             spendable = min(spendable + held, balance.confirmed + min(0, due) + by_balance + drawn)

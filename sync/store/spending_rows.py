@@ -78,7 +78,11 @@ class SpendingReads(Reading):
         )
         held = (Allowance(id=row[0], epoch=row[1], points=row[2], used=row[3]) for row in rows)
         return Standing(
-            epoch=self.live_epoch_id(), is_sure=is_sure, balance=member.balance.spendable, allowances=tuple(held)
+            epoch=self.live_epoch_id(),
+            is_sure=is_sure,
+            balance=member.balance.spendable,
+            is_short=self.is_short(member.member),
+            allowances=tuple(held),
         )
 
     def leases(self, voucher: str) -> tuple[Lease, ...]:

@@ -261,6 +261,30 @@ async def test_who_brings_everything_back_has_what_they_had(tmp_path: Path, cent
     assert balance(centre) == 250
 
 
+async def test_who_buys_brings_it_back_and_spends_gets_nothing(tmp_path: Path, centre: Centre) -> None:
+    # Given 250 points of goods, 200 of them set aside here
+    async with counter(tmp_path / "till", centre) as at:
+        await with_points(at)
+        # When all the goods are brought back at the same register, and two rewards are wanted at once
+        back = at.document(9) | {"kind": "return", "total_minor": -25000, "tenders": []}
+        back["lines"] = [{"position": 1, "description": "KAFA", "quantity": "-1", "amount_minor": -25000}]
+        back["original"] = {"key": receipt(1, CARD, 25000, register_number=at.number).key}
+        await at.webhook.take(msgspec.json.encode(back), None)
+        with pytest.raises(SaleRefusedError):
+            await at.redeem(await at.opened(2), 200)
+        # Then they are not given, nor later
+        await told(at)
+        await at.till.until(partial(shows, at, Balance()))
+        with pytest.raises(SaleRefusedError):
+            await at.redeem(await at.opened(3), 200)
+        # And what was set aside is free again, for what is bought next
+        await at.till.until(lambda: at.safe == 0 and at.till.store.queued() == 0)
+        await at.till.sell(receipt(4, CARD, 10000, register_number=at.number))
+        await at.till.until(lambda: at.safe == UNIT)
+
+    assert redemptions(centre) == []
+
+
 async def test_a_copied_register_spends_nothing_once_either_has_reached_the_centre(
     tmp_path: Path, centre: Centre
 ) -> None:

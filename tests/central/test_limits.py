@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from central import cashiers, ledger, limits, operations, receipts, review, reward_terms, settling
 from central.db import tables
 from central.stored import stored_receipt
 from loyalty.limits import USUAL, Limits
+from loyalty.program import program_hash
 from loyalty.receipt import Line, Original, Receipt
 from tests.central.conftest import RunningCentre
 from tests.central.redeeming import UNIT, Shop, rewards
@@ -482,6 +483,30 @@ def test_a_reward_on_goods_that_it_is_not_for_counts_and_is_shown(
     shown = shop.read(lambda connection: cashiers.flagged(connection, NOON)).rewards
     assert [one.problems for one in shown] == ([problems] if problems else [])
     shop.database.close()
+
+
+@pytest.mark.parametrize(
+    ("points", "more", "problems"),
+    [
+        (UNIT, {}, UNSET),
+        (2 * UNIT, {"times": 2, "discount_minor": 1000}, UNSET),
+        (UNIT, {"discount_minor": 501}, reward_terms.OTHER_TERMS),
+        (UNIT - 1, {}, reward_terms.OTHER_TERMS),
+        (UNIT, {"reward": "none"}, reward_terms.OTHER_TERMS),
+        (UNIT, {"discount_minor": 501, "program": "0" * 64}, UNSET),
+    ],
+    ids=["as offered", "twice", "more off", "less paid", "no such reward", "an unknown program"],
+)
+def test_a_reward_that_is_not_as_its_program_says_counts_and_is_shown(
+    shop: Shop, points: int, more: dict[str, Any], problems: str | UnsetType
+) -> None:
+    till = shop.till()
+    shop.sell(till, 1000)
+
+    outcome = shop.redeem(till, points, **{"program": program_hash(rewards())} | more)
+
+    assert (outcome.code, outcome.detail) == ("accepted", problems)
+    assert shop.balance().confirmed == 1000 - points
 
 
 def test_without_limits_rewards_are_not_counted(shop: Shop) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from loyalty.allowances import (
     Allowance,
+    Asked,
     CannotSpendError,
     Draw,
     Lease,
@@ -36,6 +37,14 @@ from tests.loyalty.test_rewards import program
 FIVE = Reward(id="five", cost=500, discount_minor=500, offline="allowance")
 ASKED = Reward(id="asked", cost=500, discount_minor=500)
 FLOOR = Reward(id="floor", cost=500, discount_minor=500, offline="floor", floor_points=200)
+
+# What is known of the centre's word, and whether it is for the points that are set aside, or there is none.
+ASKED_BEFORE: list[tuple[Asked, bool]] = [
+    ("not_yet", False),
+    ("refused", False),
+    ("granted", True),
+    ("unanswered", True),
+]
 
 # What is dealt out: one reward of 500 points, or that and a coffee, or points as money.
 ONE = (Unit(points=500),)
@@ -94,6 +103,29 @@ class TestSpending:
 
     def test_a_balance_is_no_allowance(self) -> None:
         assert refused(standing(held(400), balance=5_000), FIVE, 500) == "not_enough"
+
+    @pytest.mark.parametrize(("asked", "is_given"), ASKED_BEFORE)
+    def test_what_was_set_aside_here_is_given_beyond_the_balance_after_the_centre_was_asked(
+        self, asked: Asked, is_given: bool
+    ) -> None:
+        here = standing(held(1_000), balance=600)
+
+        assert here.drawn(FIVE, 500, asked=asked) == (Draw(allowance="a", points=500),)
+        if is_given:
+            assert here.drawn(FIVE, 1_000, asked=asked) == (Draw(allowance="a", points=1_000),)
+        else:
+            with pytest.raises(CannotSpendError, match="400 points more"):
+                here.drawn(FIVE, 1_000, asked=asked)
+
+    @pytest.mark.parametrize("asked", [one for one, _ in ASKED_BEFORE])
+    def test_where_goods_were_brought_back_nothing_is_given_beyond_the_balance(self, asked: Asked) -> None:
+        here = replace(standing(held(1_000), balance=600), is_short=True)
+
+        assert (here.safe, here.times(FIVE)) == (600, 1)
+        assert here.drawn(FIVE, 500, asked=asked) == (Draw(allowance="a", points=500),)
+        with pytest.raises(CannotSpendError, match="400 points more"):
+            here.drawn(FIVE, 1_000, asked=asked)
+        assert replace(here, balance=-1).safe == 0
 
     def test_what_another_epoch_was_given_is_nobodys_here(self) -> None:
         here = standing(held(500, epoch="before"))

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from loyalty.given_rewards import is_not_for
+from loyalty.given_rewards import is_not_for, is_other_than_offered
 from loyalty.program import Program, program_from_json
 from loyalty.receipt import Discount, Line, Mapped, Problem, Receipt
 from loyalty.rewards import Taken
@@ -115,3 +115,26 @@ def test_tags_are_told_by_a_line_or_by_a_map_that_could() -> None:
 def test_a_reward_that_the_program_does_not_have_is_no_matter_of_goods() -> None:
     receipt = sold(line(250, "B1"))
     assert not is_not_for(receipt, program(COFFEE), Taken(reward="tea"), is_mapped=False)
+
+
+@pytest.mark.parametrize(
+    ("reward", "times", "points", "discount_minor", "is_other"),
+    [
+        ("ten", 2, 100, 2000, False),
+        ("ten", 1, 50, 900, False),
+        ("ten", 1, 50, 1001, True),
+        ("ten", 2, 50, 2000, True),
+        ("coffee", 1, 50, 999_999, False),
+        ("coffee", 1, 0, 100, True),
+        ("none", 1, 50, 0, True),
+    ],
+    ids=["as it is", "of a small basket", "more off", "paid once", "by the goods", "for nothing", "none such"],
+)
+def test_what_it_cost_and_took_off_is_as_its_program_says(
+    reward: str, times: int, points: int, discount_minor: int, *, is_other: bool
+) -> None:
+    taken = Taken(reward=reward, times=times)
+
+    told = is_other_than_offered(program(COFFEE, TEN_OFF), taken, points=points, discount_minor=discount_minor)
+
+    assert told is is_other

@@ -12,6 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from loyalty.allowances import CannotSpendError, Draw
+from loyalty.ledger import LedgerEntry
+from loyalty.member import Balance
 from sync.durable import overwrite
 from sync.records import AllowanceReturnBody, RedeemBody
 from sync.store.reading import EPOCH_VOID
@@ -331,3 +333,87 @@ def test_sales_that_ended_are_forgotten_at_last_and_their_calls_with_them(store:
     assert (store.sale("s-x0"), store.sale("s-x1") is None) == (None, False)
     assert store.answered_call("sale/s-x0", "c") is None
     assert [sale.id for sale in store.open_sales()] == ["s-1"]
+
+
+def test_what_an_epoch_before_held_is_not_given_back_in_this_one(store: Store) -> None:
+    # Given an allowance of an epoch that was left
+    begun(store, granted(1, 1000))
+    store.submit(lambda writing: open_epoch(writing, "e-2")).result()
+    # When it is asked back
+    store.submit(lambda writing: writing.keep_allowances((granted(2, 1000, recalled=True),), 2, CENTRE)).result()
+    # Then nothing is said of it: another copy may have spent it
+    assert entries(store, "allowance_return") == []
+
+
+def test_a_copy_of_before_another_epoch_spends_nothing(tmp_path: Path, clock: Clock) -> None:
+    # Given a database that was put back to before an epoch that was opened and spent nothing
+    store = opened(tmp_path / "till", clock)
+    begun(store, granted(1, 1000))
+    store.close()
+    shutil.copytree(tmp_path / "till", tmp_path / "copy")
+    store = opened(tmp_path / "till", clock)
+    store.submit(lambda writing: open_epoch(writing, "e-2")).result()
+    store.close()
+    for file in files(tmp_path / "copy"):
+        shutil.copy(file, tmp_path / "till" / file.name)
+    # When it is opened
+    with closing(opened(tmp_path / "till", clock)) as store:
+        # Then it gives nothing of what it holds in an epoch that ended
+        assert (store.is_sure(), standing(store).safe) == (False, 0)
+
+
+@pytest.mark.parametrize(("epoch", "drawn"), [("e-1", 500), ("e-2", 0)])
+def test_what_lapsed_and_was_given_draws_of_the_epoch_that_lives(store: Store, epoch: str, drawn: int) -> None:
+    begun(store, granted(1, 1000))
+    one = reserve(store, "r-1", 500)
+    store.submit(lambda writing: writing.release(one, "lapsed")).result()
+    if epoch != "e-1":
+        store.submit(lambda writing: open_epoch(writing, epoch)).result()
+
+    was_there = store.submit(lambda writing: writing.confirm_lapsed(one, "receipt-1")).result()
+
+    [body] = entries(store, "redeem")
+    said = msgspec.json.decode(body, type=RedeemBody)
+    assert (sum(draw.points for draw in said.drawn), said.points, was_there) == (drawn, 500, drawn > 0)
+
+
+def brought_back(store: Store, points: int) -> None:
+    """Goods that this register took back, and the centre has not told of."""
+    entry = LedgerEntry(receipt="back", rule="base", points=-points, basis_minor=1, why="back")
+    store.submit(lambda writing: writing.add_claims("back", ANA, (entry,))).result()
+
+
+def told(store: Store, confirmed: int, spendable: int, pos: int = 9) -> None:
+    """What the centre tells of the member by now."""
+    row = replace(member(ANA, "CARD-1"), balance=Balance(confirmed=confirmed, spendable=spendable))
+    store.submit(lambda writing: writing.apply_changes((upsert(pos, row),), pos, NOON)).result()
+
+
+def test_what_was_brought_back_here_is_not_spent_of_what_was_set_aside(store: Store) -> None:
+    # Given 1,000 points of which 600 are set aside here, by a row that tells of it or an older one
+    begun(store, granted(1, 600))
+    for pos, free in ((9, 400), (10, 1000)):
+        told(store, 1000, free, pos)
+        assert standing(store).safe == 600
+    # When goods of 700 points come back here
+    brought_back(store, 700)
+    # Then 300 are left, and a reward takes of these
+    assert (standing(store).safe, spendable(store)) == (300, 300)
+    reserve(store, "r-1", 200)
+    assert (standing(store).safe, spendable(store)) == (100, 100)
+
+
+def test_what_the_centre_tells_is_gone_is_not_spent_of_what_was_set_aside(store: Store) -> None:
+    # Given 600 points that are set aside here, of a member who has 200 by now
+    begun(store, granted(1, 600))
+    told(store, 200, -400)
+
+    assert (standing(store).safe, spendable(store)) == (200, 200)
+    reserve(store, "r-1", 200)
+    assert standing(store).safe == 0
+
+
+def test_a_row_that_does_not_tell_yet_of_what_was_set_aside_lets_it_be_spent(store: Store) -> None:
+    begun(store, granted(1, 600), confirmed=0)
+
+    assert (standing(store).is_short, standing(store).safe) == (False, 600)
