@@ -47,7 +47,7 @@ def way_of(proxy: str, ca_file: Path | None) -> Way:
         if problem or address.port is None:
             raise NetworkSettingError(
                 "proxy",
-                f"{without_password(proxy)!r} {problem or 'has no port'}",
+                f"{proxy.rpartition('@')[2]!r} {problem or 'has no port'}",
                 f"give http://HOST:PORT, `{SYSTEM_PROXY}` or `{NO_PROXY}`",
             )
     return Way(proxy=proxy, ca_pem=_certificates(ca_file) if ca_file is not None else "")
@@ -103,7 +103,7 @@ def proxy_for(
     if problem := _judged(proxy, _OF_SYSTEM)[1]:
         raise NetworkSettingError(
             "proxy",
-            f"the system's (HTTPS_PROXY) {without_password(proxy)!r} {problem}",
+            f"the system's (HTTPS_PROXY) {proxy.rpartition('@')[2]!r} {problem}",
             "correct that, or give http://HOST:PORT here",
         )
     return proxy
