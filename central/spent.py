@@ -76,7 +76,8 @@ def _not_in(connection: Connection, member: str, entries: Sequence[LedgerEntry])
     """What was spent in this very transaction, and is in the ledger at its end."""
     folded = {entry.rule for entry in entries if is_spent(entry.rule)}
     table = tables.redemptions
-    query = select(table.c.key, table.c.reward, table.c.parts).where(table.c.member == member, table.c.state == GIVEN)
+    columns = (table.c.key, table.c.reward, table.c.parts, table.c.times)
+    query = select(*columns).where(table.c.member == member, table.c.state == GIVEN)
     return [
         entry
         for row in connection.execute(query)
@@ -115,4 +116,5 @@ def spenders(connection: Connection, receipt: str) -> set[str]:
 
 
 def _spending(row: Any) -> Spending:
-    return Spending(redemption=row.key, what=row.reward, parts=msgspec.json.decode(row.parts, type=_PARTS))
+    parts = msgspec.json.decode(row.parts, type=_PARTS)
+    return Spending(redemption=row.key, what=row.reward, parts=parts, times=row.times)

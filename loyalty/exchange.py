@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from loyalty.purchase import thousandths_of
 from loyalty.receipt import Receipt
 
 
@@ -27,9 +28,10 @@ def parts_of(receipt: Receipt) -> tuple[Receipt | None, Receipt | None]:
 
 
 def came_back_whole(sale: Receipt, returns: Iterable[Receipt]) -> bool:
-    """Whether nothing stays of what a receipt sold, by the sums of all that gave something of it back.
+    """Whether nothing stays of what a receipt sold, by the sums of all that gave something of it back, and by the pieces
+    where each says which they are: sums do not tell of what cost nothing.
 
-    What cash was rounded by is no goods. Of what cost nothing the sums do not tell.
+    What cash was rounded by is no goods.
     """
     sold, _ = parts_of(sale)
     if sold is None:
@@ -40,7 +42,21 @@ def came_back_whole(sale: Receipt, returns: Iterable[Receipt]) -> bool:
     goods = _goods_minor(sold)
     left = goods + sum(_goods_minor(back) for back in backs)
     left_of_totals = sold.total_minor + sum(back.total_minor for back in backs)
-    return goods > 0 and min(left, left_of_totals) <= 0
+    are_told = all(back.lines for back in backs)
+    all_pieces = 0 < _pieces(sold) <= -sum(map(_pieces, backs))
+    if goods <= 0:
+        return goods == 0 and are_told and all_pieces
+    return min(left, left_of_totals) <= 0 and (all_pieces or not are_told)
+
+
+def _pieces(part: Receipt) -> int:
+    """In thousandths: what comes back for nothing counts as what comes back for money does."""
+    sign = -1 if part.kind == "return" else 1
+    return sum(
+        sign * abs(thousandths_of(line)) if line.amount_minor == 0 else thousandths_of(line)
+        for line in part.lines
+        if not line.voided
+    )
 
 
 def _goods_minor(part: Receipt) -> int:

@@ -18,14 +18,16 @@ from msgspec.structs import replace
 from loyalty.entry_rules import GOODWILL, VOIDED, giving_rule, is_spent
 from loyalty.evaluate import TooManyPointsError, earned, evaluate
 from loyalty.events import Happened, event_entries
+from loyalty.given_rewards import given_pieces
 from loyalty.history import Facts, History, Scope
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance, Counters, MemberState
 from loyalty.periods import FIRST, bought_at
 from loyalty.program import Program, TierThreshold
-from loyalty.purchase import Purchase
+from loyalty.purchase import Purchase, thousandths_of
 from loyalty.receipt import Receipt
 from loyalty.returns import Returned, Settled, voiding, within
+from loyalty.rewards import Taken
 from loyalty.roll import roll
 from loyalty.spending import Spending, spent_entries
 from loyalty.streaks import Streaks, Undoing
@@ -87,8 +89,13 @@ class Fold:
             alone = [*spent_entries(spending, receipt, 0)]
             self.entries.extend(alone)
             return alone
-        spent = spent_entries(spending, receipt, sale.purchase.basket_minor)
-        sale.settled = replace(sale.settled, entries=(*sale.settled.entries, *spent))
+        pieces = given_pieces(sale.purchase, sale.program, Taken(reward=spending.what, times=spending.times))
+        basis = sum(abs(thousandths_of(sale.purchase.lines[place])) for place in pieces)
+        spent = spent_entries(spending, receipt, basis or sale.purchase.basket_minor)
+        settled = sale.settled
+        if pieces:
+            settled = replace(settled, pieces={**settled.pieces, **dict.fromkeys([one.rule for one in spent], pieces)})
+        sale.settled = replace(settled, entries=(*settled.entries, *spent))
         self.entries.extend(spent)
         return [*spent]
 

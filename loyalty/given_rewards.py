@@ -14,12 +14,12 @@ from typing import Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from loyalty.conditions import keys_in
+from loyalty.conditions import criterion_of_goods, keys_in
 from loyalty.program import Program, Reward
 from loyalty.purchase import Known, Purchase, tags_of
 from loyalty.receipt import Line, Receipt
 from loyalty.reconcile import unearning
-from loyalty.rewards import Taken, goods_allow
+from loyalty.rewards import Taken, goods_allow, pieces_for
 
 # By what a line tells whether it is the goods that a condition asks for.
 _TELLS: Final[dict[str, Callable[[Line], object]]] = {
@@ -58,6 +58,23 @@ def is_other_than_offered(program: Program, taken: Taken, *, points: int, discou
         return True
     most = reward.discount_minor
     return points != taken.times * reward.points or (most is not UNSET and discount_minor > taken.times * most)
+
+
+def given_pieces(sold: Purchase, program: Program, taken: Taken) -> frozenset[int]:
+    """Places of the lines of which pieces were given for `taken`: that cost nothing now, or else that it would choose
+    as they were before any discount. None where it is no reward of pieces, or there are no such goods.
+    """
+    reward = next((one for one in program.rewards if one.id == taken.reward), None)
+    if reward is None or reward.piece_minor is UNSET:
+        return frozenset()
+    about = {id(line) for line in criterion_of_goods(reward.when).lines_of(sold)}
+    free = [place for place, line in enumerate(sold.lines) if line.amount_minor == 0 and id(line) in about]
+    if free and reward.piece_minor == 0:
+        return frozenset(free)
+    before = replace(sold.receipt, lines=tuple(map(_before_discount, sold.receipt.lines)), discounts=())
+    then = Purchase(before, sold.time_zone, sold.known)
+    chosen = {id(line) for line in pieces_for(then, program, reward, taken.times)}
+    return frozenset(place for place, line in enumerate(then.lines) if id(line) in chosen)
 
 
 def _before_discount(line: Line) -> Line:

@@ -7,7 +7,7 @@ as the same goods did when they were sold. Never finds an original (`loyalty.ori
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -24,12 +24,16 @@ from loyalty.terms import Rule, Terms, written
 
 
 class Settled(Struct, frozen=True, kw_only=True):
-    """A sale that was evaluated, with what came back of it so far: the returns themselves, and what they took."""
+    """A sale that was evaluated, with what came back of it so far: the returns themselves, and what they took.
+
+    `pieces` says of points that were spent for pieces, by their rule, at which places the lines of these are.
+    """
 
     receipt: Receipt
     entries: tuple[LedgerEntry, ...]
     reversed: tuple[LedgerEntry, ...] = ()
     returns: tuple[Receipt, ...] = ()
+    pieces: Mapping[str, frozenset[int]] = {}
 
 
 def taken_back(receipt: Receipt, original: Settled, terms: Terms, known: Known) -> tuple[LedgerEntry, ...]:
@@ -88,6 +92,32 @@ class Returned:
         lines = [line for line in back.lines if self._counted(line, rule)]
         return -back.basis_of(lines, rule.earn.basis) if lines else 0
 
+    def pieces_of(self, places: frozenset[int]) -> int:
+        """How much came back of the lines at these places, in thousandths of a piece, by the goods on the returns.
+
+        Money does not tell: what was given for points cost nothing.
+        """
+        left = {place: abs(thousandths_of(line)) for place, line in enumerate(self.sold.lines)}
+        whole, missing = sum(left[place] for place in places), sum(left.values())
+        for back in self._all:
+            if not back.receipt.lines:
+                share = whole * -back.receipt.total_minor // max(1, self.sold.receipt.total_minor)
+                return whole if self.is_whole else max(0, min(whole, share))
+            for line in back.lines:
+                pieces = abs(thousandths_of(line))
+                missing -= pieces
+                for place in self._same_goods(line):
+                    gone = min(pieces, left[place])
+                    left[place], pieces = left[place] - gone, pieces - gone
+        # Some tills name what comes back otherwise than what they sold.
+        return whole if self.is_whole and missing <= 0 else whole - sum(left[place] for place in places)
+
+    def _same_goods(self, line: Line) -> list[int]:
+        """Places of the same goods: what cost nothing comes back for nothing, before what was paid for."""
+        same = [place for place, one in enumerate(self.sold.lines) if goods_of(one) == goods_of(line)]
+        is_free = line.amount_minor == 0
+        return sorted(same, key=lambda place: (self.sold.lines[place].amount_minor == 0) is not is_free)
+
     def basket_left(self) -> int:
         """What of the goods was not brought back, in minor units."""
         if self.is_whole:
@@ -122,7 +152,11 @@ def _reversal(entry: LedgerEntry, rule: Rule | None, back: Returned) -> LedgerEn
     # What was spent comes back as what was earned goes.
     sign = -1 if entry.points < 0 else 1
     given, reversed_before = abs(entry.points), -sign * sum(earlier.points for earlier in before)
-    returned = min(entry.basis_minor, entry.basis_minor if back.is_whole else back.basis_of(rule))
+    pieces = back.original.pieces.get(entry.rule)
+    if pieces is not None:
+        returned = back.pieces_of(pieces)
+    else:
+        returned = min(entry.basis_minor, entry.basis_minor if back.is_whole else back.basis_of(rule))
     if rule is not None:
         returned += back.lost(rule, entry.basis_minor - returned)
         if entry.basis_minor - returned < rule.least:
@@ -136,7 +170,7 @@ def _reversal(entry: LedgerEntry, rule: Rule | None, back: Returned) -> LedgerEn
         why = f"{entry.points} − {left} for the {remains} that remain − {reversed_before}"
     else:
         target = max(reversed_before, given * returned // entry.basis_minor)
-        scale = 1 if rule is None else rule.scale
+        scale = rule.scale if rule is not None else 1 if pieces is None else QUANTITY_SCALE
         parts = f"{written(returned, scale)} ÷ {written(entry.basis_minor, scale)}"
         why = f"floor({given} × {parts}) − {reversed_before}"
     return LedgerEntry(

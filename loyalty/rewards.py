@@ -154,6 +154,14 @@ def goods_allow(purchase: Purchase, program: Program, reward: Reward, times: int
     return ready.criterion.holds(purchase) and times <= _Basket(purchase, program.currency).most(ready)
 
 
+def pieces_for(purchase: Purchase, program: Program, reward: Reward, times: int) -> list[Line]:
+    """The lines of which pieces go to a reward of the program, taken so often, whatever it asks besides."""
+    ready = _Ready(reward=reward, criterion=criterion_of_goods(reward.when))
+    basket = _Basket(purchase, program.currency)
+    _, pieces = basket.off(ready, min(times, basket.of_goods(ready)))
+    return [basket.lines[place] for place, count in pieces.items() if count]
+
+
 def shared_out(amount: int, weights: Sequence[int]) -> list[int]:
     """`amount` in whole parts by `weights`, none of which is negative; they sum to it exactly.
 

@@ -26,28 +26,29 @@ class LotPart(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Spending(Struct, frozen=True, kw_only=True):
-    """The points of one redemption. `redemption` is its permanent id; `what` is the reward, for people."""
+    """The points of one redemption. `redemption` is its permanent id; `what` is the reward, given so many `times`."""
 
     redemption: str
     what: str
     parts: tuple[LotPart, ...]
+    times: int = 1
 
     @property
     def points(self) -> int:
         return sum(part.points for part in self.parts)
 
 
-def spent_entries(spending: Spending, receipt: str, basis_minor: int) -> tuple[LedgerEntry, ...]:
+def spent_entries(spending: Spending, receipt: str, basis: int) -> tuple[LedgerEntry, ...]:
     """The entries of a redemption on the sale with the key `receipt`, of which returns bring back their share.
 
-    `basis_minor` is what the goods of the sale came to.
+    `basis` is what the goods of the sale came to, in minor units; of a piece that was given, its thousandths.
     """
     return tuple(
         LedgerEntry(
             receipt=receipt,
             rule=numbered(spent_rule(spending.redemption), number),
             points=-part.points,
-            basis_minor=max(1, basis_minor),
+            basis_minor=max(1, basis),
             expires_at=part.expires_at,
             why=f"{part.points} spent on {spending.what}",
         )

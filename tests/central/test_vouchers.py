@@ -256,14 +256,35 @@ def test_of_an_exchange_its_sale_is_what_may_come_back(shop: Shop) -> None:
     assert shop.voucher(voucher).given == 0
 
 
-def test_goods_that_a_voucher_paid_for_whole_do_not_bring_it_back(shop: Shop) -> None:
-    """One of three free pieces comes back with a total of nothing, too."""
+def test_goods_that_a_voucher_paid_for_whole_bring_it_back_piece_by_piece(shop: Shop) -> None:
     till = shop.till()
-    sold = shop.sell(till, 0)
+    sold = shop.sell(till, 0, lines=(Line(position=1, amount_minor=0, quantity="3"),))
     [voucher] = shop.issue()
     shop.take(till, shop.lease(till, voucher), receipt=sold.key)
 
+    # one of three free pieces comes back with a total of nothing
     shop.take_back(till, sold, 0)
+    assert shop.voucher(voucher).given == 1
+
+    for _ in range(2):
+        shop.take_back(till, sold, 0)
+    assert shop.voucher(voucher).given == 0
+
+
+def test_a_free_piece_that_is_kept_keeps_its_voucher_used(shop: Shop) -> None:
+    # given a coffee for nothing, by a voucher, beside a cake that was paid for
+    till = shop.till()
+    shop.sell(till, 1000)
+    lines = (
+        Line(position=1, description="COFFEE", quantity="1", amount_minor=0, discount_minor=180),
+        Line(position=2, description="CAKE", quantity="1", amount_minor=50),
+    )
+    sold = shop.sell(till, 50, lines=lines)
+    [voucher] = shop.issue()
+    shop.take(till, shop.lease(till, voucher), receipt=sold.key)
+
+    # when the cake alone comes back
+    shop.take_back(till, sold, -50)
 
     assert shop.voucher(voucher).given == 1
 

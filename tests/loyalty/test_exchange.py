@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from loyalty.exchange import parts_of
+from loyalty.exchange import came_back_whole, parts_of
 from loyalty.receipt import Discount, Line, Receipt, Tax, Tender
 from tests.loyalty.receipts import refund, sale
 
@@ -96,3 +96,22 @@ def test_a_sale_and_a_return_are_whole_whatever_the_signs_of_their_lines() -> No
 
     assert parts_of(bought) == (bought, None)
     assert parts_of(back) == (None, back)
+
+
+def test_a_sale_came_back_whole_when_its_money_did_and_all_its_pieces() -> None:
+    coffee, cake = Line(position=1, amount_minor=0, description="coffee"), Line(position=2, amount_minor=50)
+    bought, gift = sale("1", lines=(coffee, cake)), sale("2", lines=(coffee,))
+    free = replace(refund("3", "1", 0), lines=(coffee,))
+    paid = refund("4", "1", 50)
+
+    assert not came_back_whole(bought, [paid])
+    assert not came_back_whole(bought, [free])
+    assert came_back_whole(bought, [paid, free])
+    assert came_back_whole(bought, [replace(paid, lines=(coffee, *paid.lines))])
+    # a return that does not say of which goods it is goes by its money
+    assert came_back_whole(bought, [replace(paid, lines=())])
+    assert came_back_whole(gift, [replace(free, total_minor=0)])
+    assert not came_back_whole(gift, [replace(free, total_minor=0, lines=())])
+    # what was cancelled at once is no piece
+    cancelled = sale("5", lines=(coffee, cake, replace(cake, position=3), replace(cake, position=4, amount_minor=-50)))
+    assert came_back_whole(cancelled, [paid, free])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
@@ -16,7 +17,7 @@ from loyalty.entry_rules import is_reserved, is_spent
 from loyalty.ledger import LedgerEntry, balance_of
 from loyalty.member import Balance
 from loyalty.program import Program, program_from_json
-from loyalty.receipt import Receipt
+from loyalty.receipt import Discount, Line, Receipt
 from loyalty.spending import LotPart, Spending, free_lots, spent_entries, taken_of
 from tests.loyalty.receipts import MORNING, refund, sale
 from tests.loyalty.test_canonical import Holding
@@ -37,6 +38,10 @@ def earned(points: int, rule: str = "base", **times: Any) -> LedgerEntry:
 
 def spending(*parts: LotPart, redemption: str = "r-1") -> Spending:
     return Spending(redemption=redemption, what="5 € off", parts=parts or (LotPart(points=500),))
+
+
+def named(name: str, **line: Any) -> Line:
+    return Line(**({"position": 1, "description": name, "quantity": "1"} | line))
 
 
 def seen(receipt: Receipt, **how: Any) -> Seen:
@@ -163,6 +168,62 @@ class TestReturns:
         ]
         assert back[0].why == "floor(301 × 400 ÷ 1000) − 0 = 120 given back"
         assert found.fold.balance(program(), MORNING + DAY).confirmed == 0
+
+    @pytest.mark.parametrize("shown", ["on its line", "on the receipt", "at no price"])
+    @pytest.mark.parametrize("order", [("coffee", "cake"), ("cake", "coffee")])
+    def test_points_for_a_piece_come_back_with_that_piece_whatever_the_money(
+        self, shown: str, order: tuple[str, str]
+    ) -> None:
+        # given a coffee of 1.80 for points, beside a cake of 0.50 that was paid for
+        free = {
+            "on its line": {"amount_minor": 0, "discount_minor": 180},
+            "on the receipt": {"amount_minor": 180},
+            "at no price": {"amount_minor": 0},
+        }[shown]
+        coffee, cake = named("coffee", **free), named("cake", amount_minor=50)
+        bought = sale("1", lines=(coffee, cake))
+        if shown == "on the receipt":
+            bought = replace(bought, discounts=(Discount(amount_minor=180),), total_minor=50)
+        back = {
+            "coffee": replace(refund("c", "1", 0), lines=(named("coffee", amount_minor=0),)),
+            "cake": replace(refund("d", "1", 50), lines=(named("cake", amount_minor=-50),)),
+        }
+        terms = program(rewards=[{"id": "free", "cost": 500, "piece_minor": 0, "piece": "dearest"}])
+
+        # when they come back one after the other
+        found = folded(
+            seen(bought),
+            *(seen(back[name], sells=False, original="key-1") for name in order),
+            spent=(on("key-1", replace(spending(), what="free")),),
+            terms=terms,
+        )
+
+        spent_back = [one.entry for one in found.wanted if one.entry.reverses and is_spent(one.entry.rule)]
+        assert [(one.receipt, one.points) for one in spent_back] == [("key-c", 500)]
+
+    def test_of_several_pieces_points_come_back_in_parts_and_with_a_return_that_names_none_by_its_money(self) -> None:
+        free = named("coffee", amount_minor=0, quantity="3")
+        bought = sale("1", lines=(free, named("cake", amount_minor=100)))
+        terms = program(rewards=[{"id": "free", "cost": 200, "piece_minor": 0}])
+        what = replace(spending(LotPart(points=600)), what="free", times=3)
+
+        def back(*returns: Receipt) -> list[int]:
+            returned = [seen(one, sells=False, original="key-1") for one in returns]
+            found = folded(seen(bought), *returned, spent=(on("key-1", what),), terms=terms)
+            return [one.entry.points for one in found.wanted if one.entry.reverses and is_spent(one.entry.rule)]
+
+        one, two = (
+            replace(refund(key, "1", 0), lines=(named("coffee", amount_minor=0, quantity=count),))
+            for key, count in (("one", "1"), ("two", "2"))
+        )
+        assert back(one) == [200]
+        assert back(one, two) == [200, 400]
+        assert back(replace(refund("half", "1", 50), lines=())) == [300]
+        assert back(replace(refund("all", "1", 100), lines=())) == [600]
+        # a till that names goods on its returns otherwise than on its sales
+        other = named("article 17", amount_minor=-100)
+        assert back(replace(refund("other", "1", 100), lines=(replace(other, quantity="4"),))) == [600]
+        assert back(replace(refund("other", "1", 100), lines=(other,))) == []
 
     def test_points_that_come_back_are_given_under_every_policy(self) -> None:
         for policy in ("pending_only", "within_balance"):
