@@ -28,8 +28,8 @@ def parts_of(receipt: Receipt) -> tuple[Receipt | None, Receipt | None]:
 
 
 def came_back_whole(sale: Receipt, returns: Iterable[Receipt]) -> bool:
-    """Whether nothing stays of what a receipt sold, by the sums of all that gave something of it back, and by the pieces
-    where each says which they are: sums do not tell of what cost nothing.
+    """Whether nothing stays of what a receipt sold, by the sums of all that gave something of it back; and by the
+    pieces, where each says which they are: sums do not tell of what cost nothing.
 
     What cash was rounded by is no goods.
     """

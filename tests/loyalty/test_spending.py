@@ -41,7 +41,8 @@ def spending(*parts: LotPart, redemption: str = "r-1") -> Spending:
 
 
 def named(name: str, **line: Any) -> Line:
-    return Line(**({"position": 1, "description": name, "quantity": "1"} | line))
+    facts: dict[str, Any] = {"position": 1, "description": name, "quantity": "1"}
+    return Line(**(facts | line))
 
 
 def seen(receipt: Receipt, **how: Any) -> Seen:
