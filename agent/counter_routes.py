@@ -22,6 +22,7 @@ from agent.counter_shapes import (
     ScansGiven,
     Shown,
 )
+from agent.joining import Joining
 from agent.openapi import Route
 from agent.profiles import MemberTold
 
@@ -31,8 +32,9 @@ _KEY = ("Idempotency-Key",)
 class CounterRoutes:
     """Handlers for one register's page."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, joining: Joining) -> None:
         self._counter = counter
+        self._joining = joining
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -118,6 +120,7 @@ class CounterRoutes:
                 summary="Gives a receipt of the last hour that is nobody's to whoever is shown.",
                 body=(ForTurn,),
                 answer=Attached,
+                headers=_KEY,
                 page=True,
             ),
         )
@@ -138,7 +141,7 @@ class CounterRoutes:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _join(self, request: web.Request) -> web.Response:
-        return answer_of(await self._counter.join(await body_of(request, JoinHere), _key(request)), HTTPStatus.CREATED)
+        return answer_of(await self._joining.join(await body_of(request, JoinHere), _key(request)), HTTPStatus.CREATED)
 
     async def _reserve(self, request: web.Request) -> web.Response:
         wanted = await body_of(request, RewardWanted)
@@ -153,7 +156,8 @@ class CounterRoutes:
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _attach(self, request: web.Request) -> web.Response:
-        return answer_of(await self._counter.attach(request.match_info["key"], await body_of(request, ForTurn)))
+        given, receipt = await body_of(request, ForTurn), request.match_info["key"]
+        return answer_of(await self._counter.attach(receipt, given, _key(request)))
 
 
 def _key(request: web.Request) -> str | None:

@@ -275,8 +275,8 @@ export const backButton = () => button("Escape", say("back"), home);
 
 function homePanel({ customer }) {
   const member = customer?.member;
+  if (customer && !member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : []; // also after the sale
   if (customer?.turn == null) return []; // what was bought is settled: what could be had is for the next sale
-  if (!member) return ["unknown", "unissued"].includes(customer.standing) ? [joinOffer()] : [];
   const parts = [false, true].map((byPos) => reservedCard(member, byPos)).filter(Boolean);
   const from = panel.from < member.rewards.length ? panel.from : 0, near = member.nearest;
   const rewards = member.rewards.slice(from, from + MAX_KEYED);
@@ -361,10 +361,6 @@ export function tell(text, bad = false) {
   write("said", text);
   if (bad) beep();
 }
-
-const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
-export const refusal = (status, { reason }) =>
-  say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
 
 // Where something needs a look; a scanner beeps for the rest itself.
 const beep = () => fetchPanels().then(() => panels?.sound());

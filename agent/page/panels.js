@@ -8,7 +8,7 @@ import { qrCode } from "./qr.js";
 import { LANGUAGES } from "./words.js";
 import {
   MAX_KEYED, backButton, broughtBy, button, cardName, choice, chosen, giveText, heading, home, key, link, open, panel,
-  refusal, reservedOff, rewardName, say, severalTimes, show, tell, totalOf, words,
+  reservedOff, rewardName, say, severalTimes, show, tell, totalOf, words,
 } from "./cashier.js";
 
 const GLANCE_MS = 400; // what was there for less nobody has read
@@ -173,10 +173,12 @@ function newcomerPanel() {
 }
 
 // The sale may be over: who joins afterwards gets its points, too. Or a member whose points lie elsewhere asks for them.
-function invitedPanel({ customer: { invitation, phone, turn } }) {
+function invitedPanel({ customer: { invitation, phone } }) {
   if (phone) return [qrCode(phone, say("phone_picture")), make("p", {}, say("phone_text")), button("Escape", say("back"), endByPhone)];
-  const parts = [qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, " ", make("strong", {}, invitation.code))];
-  return turn == null ? parts : [...parts, button("N", say("join_here"), () => open("join"), { class: "wide" })];
+  return [
+    qrCode(invitation, say("invited_picture")), make("p", { class: "code" }, invitation.url, " ", make("strong", {}, invitation.code)),
+    button("N", say("join_here"), () => open("join"), { class: "wide" }),
+  ];
 }
 
 // The telephone number of who would be new is a member's: whoever only knows it must not get a card of theirs.
@@ -210,6 +212,10 @@ function whyPanel({ sale }) {
   ];
 }
 
+const REFUSED = { 404: "unknown", 422: "text", 429: "often" };
+const refusal = (status, { reason }) =>
+  say(`refused_${words.has(`refused_${reason}`) ? reason : REFUSED[status] ?? "silent"}`);
+
 let busy = false;
 
 // One thing at a time: a key pressed twice asks once. A refusal for the reason `but` is the caller's to tell.
@@ -240,7 +246,8 @@ function endByPhone() {
   act("DELETE", "/v1/customer/phone", { turn: turnOf() });
   return true;
 }
-const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() });
+const attach = (receipt) => act("POST", `/v1/receipts/${encodeURIComponent(receipt)}/member`, { turn: turnOf() },
+  ({ released }) => (released ? say("released") : ""));
 
 function find(event) {
   event.preventDefault();
@@ -252,7 +259,7 @@ function find(event) {
 function join(event) {
   event.preventDefault();
   if (!isRead()) return isHurried() && tell(say("too_soon"));
-  const given = { turn: turnOf() };
+  const given = { turn: shownTurn() };
   for (const name of ["short_name", "phone", "email"]) {
     const text = at(name)?.value.trim();
     if (text) given[name] = text;

@@ -63,6 +63,32 @@ async def test_a_reward_is_redeemed_by_its_key_and_enter(stage: Stage) -> None:
     await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
 
 
+async def test_what_is_asked_again_since_nothing_was_answered_is_done_once(stage: Stage) -> None:
+    # given a register that does not answer
+    stage.answers["/v1/customer/rewards"] = None
+    await stage.tell(STATES["member"])
+    await stage.press("1")
+    await stage.confirm()
+    await expect(stage.page.locator("#said")).to_have_text("No answer yet: try again. The sale can go on.")
+
+    # when the cashier tries again, for another number meanwhile, and once more
+    await stage.confirm()
+    await stage.press("2")
+    await stage.confirm()
+    stage.answers["/v1/customer/rewards"] = (201, {"reward": "r5"})
+    await stage.press("1")
+    await stage.confirm()
+
+    # then each is one call, however often it is sent
+    await expect(stage.page.locator("#desk h2")).to_have_text("Rewards now")
+    one, again, other, last = stage.keys
+    assert one == again == last != other
+    # and what was answered is another one the next time
+    await stage.press("1")
+    await stage.confirm()
+    assert stage.keys[4] not in stage.keys[:4]
+
+
 async def test_what_was_said_of_one_customer_is_gone_with_the_next(stage: Stage) -> None:
     # given somebody who was removed
     await stage.tell(STATES["member"])
