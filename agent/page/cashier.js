@@ -72,7 +72,7 @@ function showNotice(notice) {
   at("notice").hidden = !notice;
   at("notice").dataset.kind = kind;
   const said = notice?.reason ? `refused_${kind}` : `notice_${kind}`;
-  write("notice", notice ? say(said, { card: cardName(notice.ending) }) : "");
+  write("notice", notice && words.has(said) ? say(said, { card: cardName(notice.ending) }) : ""); // some come with the panels
 }
 
 function showWho(customer, sale) {
