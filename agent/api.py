@@ -117,7 +117,9 @@ class LocalApi:
         self._sales = SaleRoutes(sales, self._gate.party) if sales is not None else None
         self._guesses = guesses
         self._body_within_s = body_within_s
-        self._counter = CounterRoutes(counter, joining) if counter is not None and joining is not None else None
+        self._counter = None
+        if counter is not None and joining is not None:
+            self._counter = CounterRoutes(counter, joining, self._gate.elsewhere)
         self._pages, self._listeners = (Watchers(most, self._gate.lets_in) for most in (MAX_PAGES, MAX_LISTENERS))
         self._events = EventRoutes(desk, self._listeners)
         self._page = PageRoutes(access, desk, self._pages)

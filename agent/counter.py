@@ -45,7 +45,9 @@ from agent.scans import ScanIntake
 from agent.shown_vouchers import Brought, NotGrantedError, brought_by, own
 from drivers.clock import Clock
 from drivers.scanning.driver import ScanEvent
+from drivers.scanning.enrolment_codes import is_enrolment_code
 from drivers.scanning.grant_codes import is_grant_code
+from drivers.scanning.receipt_codes import names_receipt
 from drivers.scanning.scan import Parse, Scan, typed_scan
 from loyalty.addresses import phone_number
 from loyalty.allowances import Asked
@@ -103,10 +105,17 @@ class Counter:
 
     # Who is served
 
-    async def scan(self, given: ScansGiven) -> ScanHeard:
-        """Raises TooOftenError."""
+    async def scan(self, given: ScansGiven, *, elsewhere: bool = False) -> ScanHeard:
+        """What a page calls a scan serves a customer; a page from `elsewhere` books no receipt by it, and none enrols.
+
+        Raises TooOftenError and MalformedBodyError.
+        """
         self._scanning.take()
         scans = [self._parse(text) for text in given.texts]
+        if any(map(is_enrolment_code, scans)):
+            raise MalformedBodyError("The register's own scanner enrols it, or `tillside enroll`: no page does.")
+        if elsewhere and any(map(names_receipt, scans)):
+            raise MalformedBodyError("A page of another origin posts receipts to /v1/receipts, with a token for that.")
         scan = self._meant(scans)
         if is_grant_code(scan):
             await self._scans.take(ScanEvent(scan=scan, at=self._now(), reader=PAGE))

@@ -5,6 +5,7 @@ Owns its routes and what they ask of `agent.counter`. Never decides anything, no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -32,9 +33,13 @@ _KEY = ("Idempotency-Key",)
 class CounterRoutes:
     """Handlers for one register's page."""
 
-    def __init__(self, counter: Counter, joining: Joining) -> None:
+    def __init__(
+        self, counter: Counter, joining: Joining, elsewhere: Callable[[web.Request], str | None] = lambda _request: None
+    ) -> None:
+        """`elsewhere` gives the origin of another's page that asks."""
         self._counter = counter
         self._joining = joining
+        self._elsewhere = elsewhere
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -126,7 +131,8 @@ class CounterRoutes:
         )
 
     async def _scan(self, request: web.Request) -> web.Response:
-        return answer_of(await self._counter.scan(await body_of(request, ScansGiven)))
+        given, elsewhere = await body_of(request, ScansGiven), self._elsewhere(request) is not None
+        return answer_of(await self._counter.scan(given, elsewhere=elsewhere))
 
     async def _find(self, request: web.Request) -> web.Response:
         await self._counter.find(await body_of(request, CodeTyped))
