@@ -7,8 +7,10 @@ answered. Never prices a basket (`agent.sales` does, for a POS that tells one), 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -66,6 +68,8 @@ from sync.store.writing import Writing
 SCANS_AT_ONCE, SCANS_PER_S = 30, 2.0
 # Codes to join with: a queue of people who all want one, and whoever plays with the key.
 INVITES_AT_ONCE, INVITES_PER_S = 10, 0.5
+# However long the settings let a lookup take: the page waits 4 s for an answer.
+ANSWERED_WITHIN_S: Final = 3.0
 # The name under which the page's scans and calls are kept.
 PAGE: Final = "page"
 
@@ -87,6 +91,7 @@ class Counter:
         guesses: Guesses,
         invitations: Invitations,
         phone: PhonePoints,
+        answered_within_s: float = ANSWERED_WITHIN_S,
     ) -> None:
         self._store = store
         self._desk = desk
@@ -102,6 +107,7 @@ class Counter:
         self._scanned = Guesses(monotonic_s)
         self._invitations = invitations
         self._phone = phone
+        self._answered_within_s = answered_within_s
 
     # Who is served
 
@@ -174,7 +180,9 @@ class Counter:
         if is_member_code(code, "card"):
             # The centre is asked by an address that others log: by no telephone number.
             if self._store.member_by_code(code) is None and (number is None or self._is_card(code)):
-                await self._centre.lookup(code)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._answered_within_s):
+                        await self._centre.lookup(code)
             if self._store.member_by_code(code) is not None:
                 return "card", code
         raise NotFoundError("Nobody is known here by this number.")

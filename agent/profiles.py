@@ -19,6 +19,7 @@ from agent.problem import MalformedBodyError
 from loyalty.addresses import address_code, email_address, phone_number
 from loyalty.identification import MAX_WRITTEN_CHARS, MemberKind, is_member_code, normal_code
 from loyalty.member import Consent, Identifier, Member
+from loyalty.names import shown_name
 from loyalty.nul import holds_nul
 from loyalty.pan import first_pan
 from sync.records import (
@@ -186,8 +187,8 @@ def _check(request: JoinRequest | EditRequest) -> None:
     """Whatever passes has an effect at the centre: nobody is told that it is kept, and finds it thrown out."""
     if holds_nul(msgspec.json.encode(request)):
         raise MalformedBodyError("A text holds a NUL, which nothing keeps: leave it out.")
-    if request.short_name and not request.short_name.strip():
-        raise MalformedBodyError("The short_name is blank: leave it out, or give a name.")
+    if request.short_name and not shown_name(request.short_name):
+        raise MalformedBodyError("There is nothing to read in the short_name: leave it out, or give a name.")
     if isinstance(request, JoinRequest) and request.birth_date and not _is_date(request.birth_date):
         raise MalformedBodyError("The birth_date is no day of the calendar.")
     if request.phone:
@@ -253,7 +254,7 @@ def _join(writing: Writing, request: JoinRequest, named_by: Named, *, only_new: 
     provisional = writing.new_id("p-")
     stamp = writing.stamp()
     told: dict[FieldName, str | UnsetType] = {
-        "short_name": request.short_name,
+        "short_name": _name(request),
         "language": request.language,
         "note": request.note,
         "phone": request.phone,
@@ -339,12 +340,17 @@ def _tell(writing: Writing, member: Member, request: EditRequest, named_by: Name
 
 def _fields(request: EditRequest) -> dict[FieldName, str | None]:
     given: dict[FieldName, str | UnsetType | None] = {
-        "short_name": request.short_name,
+        "short_name": _name(request),
         "language": request.language,
         "note": request.note,
         "phone": request.phone,
     }
     return {name: value for name, value in given.items() if value is not UNSET}
+
+
+def _name(request: JoinRequest | EditRequest) -> str | UnsetType | None:
+    """As it is shown: nobody is told what cannot be seen."""
+    return shown_name(request.short_name) if request.short_name else request.short_name
 
 
 def _as_edit(request: JoinRequest) -> EditRequest:

@@ -224,8 +224,11 @@ function followTurn(customer) {
   panel.turn = turn;
 }
 
+let opener = null; // the key of what had the focus when a panel was opened
+
 export async function open(name, more = {}) {
   saidUntil = 0;
+  if (panel.name === "home") opener = document.activeElement.getAttribute("aria-keyshortcuts");
   if (!await fetchPanels()) return tell(say("refused_silent"), true);
   panel = { name, turn: panel.turn, since: performance.now(), ...more };
   await show();
@@ -236,7 +239,7 @@ export function home() {
   const away = panel.name !== "home";
   panel = { name: "home", turn: panel.turn };
   if (at("desk").contains(document.activeElement)) document.activeElement.blur();
-  show();
+  show().then(() => away && opener && document.querySelector(`[aria-keyshortcuts="${CSS.escape(opener)}"]`)?.focus());
   return away;
 }
 

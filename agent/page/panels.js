@@ -33,13 +33,17 @@ const row = (...buttons) => make("div", { class: "row" }, buttons, backButton())
 
 // One key more, and it is done, by an Enter of its own: never by what was typed into this window in passing, as an
 // amount and Enter for the POS, or by a slow scanner.
-const confirmPanel = (title, amounts, text, label, act, ...more) => [
-  heading(title),
-  [amounts].flat().map((amount) => make("p", { class: "amount" }, amount)),
-  make("p", {}, text),
-  ...more,
-  row(button("Enter", label, () => { if (isRead()) act(); else if (isHurried()) tooSoon(); }, { class: "main", "data-first": true })),
-].flat();
+const confirmPanel = (title, amounts, text, label, act, ...more) => {
+  const about = [...[amounts].flat().map((amount) => [amount, "amount"]), [text, null]];
+  const confirm = () => { if (isRead()) act(); else if (isHurried()) tooSoon(); };
+  return [
+    heading(title),
+    about.map(([said, kind], place) => make("p", { id: `about-${place}`, class: kind }, said)),
+    ...more,
+    row(button("Enter", label, confirm,
+      { class: "main", "data-first": true, "aria-describedby": about.map((_, place) => `about-${place}`).join(" ") })),
+  ].flat();
+};
 
 const isRead = () => !isHurried() && performance.now() - panel.since >= GLANCE_MS;
 

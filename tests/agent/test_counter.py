@@ -118,6 +118,7 @@ class Till:
             guesses=guesses,
             invitations=self.invitations,
             phone=self.phone,
+            answered_within_s=0.5,
         )
         self.profiles = Profiles(shop.store, claiming(shop.rules, self.desk))
         self.joining = Joining(shop.store, self.desk, self.profiles, guesses)
@@ -356,6 +357,16 @@ async def test_a_number_that_a_rule_says_is_a_cards_is_asked_about(till: Till) -
         await till.counter.find(CodeTyped(typed="2900 0012"))
 
     assert till.centre.looked_up == ["29000012"]
+
+
+async def test_a_lookup_that_takes_longer_than_the_page_waits_is_not_waited_for(till: Till) -> None:
+    async def silent(_code: str) -> object:
+        return await asyncio.Event().wait()
+
+    till.centre.answers = silent
+    with pytest.raises(NotFoundError):
+        await till.counter.find(CodeTyped(typed="TS-424242"))
+    assert till.centre.looked_up == ["TS424242"]
 
 
 async def test_numbers_that_are_asked_at_once_count_at_once(till: Till) -> None:

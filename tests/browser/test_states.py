@@ -36,8 +36,9 @@ MAX_LATER_BYTES = 21_000
 SIZES = ((320, 560), (800, 600), (1024, 768))
 # From this width on nothing needs to be scrolled to.
 USUAL = 1024
-# Width, height, dark. A window of 1024 × 768 that is zoomed to 200 % has half of that.
+# Width, height, dark. A window of 1024 × 768 that is zoomed to 200 % has half of that, and so has the strip.
 LOOKS = {"strip": (320, 720, False), "zoomed": (512, 384, False), "whole": (1024, 768, True)}
+ZOOMED_STRIP = {"width": 160, "height": 360}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -54,6 +55,14 @@ async def test_every_state_can_be_read_at_every_size(stage: Stage, language: str
             assert await stage.page.evaluate(AMISS) == [], (name, width)
             if width >= USUAL:
                 assert await stage.page.evaluate("document.documentElement.scrollHeight <= innerHeight"), (name, width)
+
+
+@pytest.mark.parametrize("language", LOCALES)
+async def test_a_strip_at_twice_the_size_is_scrolled_down_alone(stage: Stage, language: str) -> None:
+    await stage.page.set_viewport_size(ZOOMED_STRIP)
+    for name, state in STATES.items():
+        await stage.tell(replace(state, language=language))
+        assert await stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
 async def test_every_panel_can_be_read_beside_a_pos_in_every_language(browser: Browser) -> None:
