@@ -14,6 +14,7 @@ from sync.store.reading import CODE_KEY, MAX_LISTED
 from tests.agent.shop import Shop
 from tests.agent.test_counter import Till, refusal, till
 from tests.agent.test_sales import KEY
+from tests.agent.test_vouchers import holding, stamped
 
 __all__ = ["till"]
 
@@ -188,3 +189,18 @@ async def test_a_sale_of_a_card_that_is_nobodys_names_who_was_served(till: Till)
     assert served.code == "TS900000003"
     till.seconds += 120
     assert till.desk.served() is None
+
+
+async def test_a_full_card_brings_its_reward_once_at_a_time_however_many_are_full(shop: Shop) -> None:
+    # given two full cards, each for money that could be taken off twice, and a use of each set aside here
+    await stamped(shop, 23)
+    await holding(shop, member="m-ana", reward="free")
+    till = Till(shop)
+    await till.scan("TS1001")
+
+    with pytest.raises(SaleRefusedError) as error:
+        await till.reserve("free", times=2)
+
+    assert (refusal(error), "once" in str(error.value)) == ("not_for_basket", True)
+    await till.reserve("free")
+    assert till.reserved == ["free"]

@@ -493,7 +493,9 @@ async def test_language_sounds_and_letters_are_the_cashiers_choice(stage: Stage)
 
 async def test_a_name_that_is_read_from_right_to_left_turns_nothing_around_it(stage: Stage) -> None:
     for name, shown in (("محمد علي", "\u2068محمد علي\u2069"), ("Ana P.", "Ana P.")):
-        await stage.tell(replace(STATES["idle, late receipts"], customer=replace(KNOWN, member=replace(ANA, name=name))))
+        await stage.tell(
+            replace(STATES["idle, late receipts"], customer=replace(KNOWN, member=replace(ANA, name=name)))
+        )
         await stage.press("l")
         await expect(stage.page.locator("#desk p").first).to_have_text(f"Which one is {shown}’s?")
         await stage.press("Escape")
