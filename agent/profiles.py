@@ -254,7 +254,7 @@ def _join(writing: Writing, request: JoinRequest, named_by: Named, *, only_new: 
     provisional = writing.new_id("p-")
     stamp = writing.stamp()
     told: dict[FieldName, str | UnsetType] = {
-        "short_name": _name(request),
+        "short_name": shown_name(request.short_name) if request.short_name else UNSET,
         "language": request.language,
         "note": request.note,
         "phone": request.phone,
@@ -340,17 +340,12 @@ def _tell(writing: Writing, member: Member, request: EditRequest, named_by: Name
 
 def _fields(request: EditRequest) -> dict[FieldName, str | None]:
     given: dict[FieldName, str | UnsetType | None] = {
-        "short_name": _name(request),
+        "short_name": shown_name(request.short_name) if request.short_name else request.short_name,
         "language": request.language,
         "note": request.note,
         "phone": request.phone,
     }
     return {name: value for name, value in given.items() if value is not UNSET}
-
-
-def _name(request: JoinRequest | EditRequest) -> str | UnsetType | None:
-    """As it is shown: nobody is told what cannot be seen."""
-    return shown_name(request.short_name) if request.short_name else request.short_name
 
 
 def _as_edit(request: JoinRequest) -> EditRequest:

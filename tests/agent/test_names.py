@@ -8,13 +8,12 @@ from msgspec.structs import replace
 
 from agent.problem import MalformedBodyError
 from agent.profiles import EditRequest, GivenCode, JoinRequest, Profiles
-from agent.promises import Promise
-from agent.view import member_view
+from agent.view import Promise, member_view
 from sync.records import JoinBody, ProfileBody
 from sync.store.reading import MAX_LISTED
 from tests.agent.shop import ANA, Shop, at
 
-TURNED = "Ana \u202e.DSR 00,9 fo elas eht tuB"
+TURNED = "Ana \u202e.DSR 00,9 sunim"
 
 
 async def test_a_name_of_the_feed_turns_nothing_around(shop: Shop) -> None:
@@ -22,7 +21,7 @@ async def test_a_name_of_the_feed_turns_nothing_around(shop: Shop) -> None:
     await shop.seed((replace(ANA, short_name=TURNED), nobody))
     for member in (shop.store.member_by_code("TS1001"), *shop.store.find_members("TS1001")):
         assert member is not None
-        assert member.short_name == "Ana .DSR 00,9 fo elas eht tuB"
+        assert member.short_name == "Ana .DSR 00,9 sunim"
     # and one of nothing is none
     found = shop.store.member("m-none")
     assert found is not None
@@ -35,7 +34,7 @@ async def test_a_name_that_is_told_here_is_told_as_it_is_shown(shop: Shop) -> No
     await profiles.join(JoinRequest(short_name=TURNED, code=GivenCode(code="TS900")), None)
     await profiles.edit("TS1001", EditRequest(short_name="Bo\nB\u2066"), None)
     join, edit = (shop.store.entry(one.number).json for one in shop.store.queue(limit=MAX_LISTED))
-    assert msgspec.json.decode(join, type=JoinBody).fields["short_name"].value == "Ana .DSR 00,9 fo elas eht tuB"
+    assert msgspec.json.decode(join, type=JoinBody).fields["short_name"].value == "Ana .DSR 00,9 sunim"
     assert msgspec.json.decode(edit, type=ProfileBody).fields["short_name"].value == "Bo B"
     # and taken away where that is meant
     await profiles.edit("TS1001", EditRequest(short_name=None), None)

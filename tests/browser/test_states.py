@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
 from msgspec.structs import replace
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from agent.customer_screen import CustomerScreen, screen_of
 from agent.page_routes import FOLDER
@@ -38,7 +38,7 @@ SIZES = ((320, 560), (800, 600), (1024, 768))
 USUAL = 1024
 # Width, height, dark. A window of 1024 × 768 that is zoomed to 200 % has half of that, and so has the strip.
 LOOKS = {"strip": (320, 720, False), "zoomed": (512, 384, False), "whole": (1024, 768, True)}
-ZOOMED_STRIP = {"width": 160, "height": 360}
+ZOOMED_STRIP: ViewportSize = {"width": 160, "height": 360}
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -18,7 +18,7 @@ TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
     [
         ("Ana P.", "Ana P."),
         ("  Ana\t P.\n", "Ana P."),
-        ("Ana \u202e.DSR 00,9 fo elas", "Ana .DSR 00,9 fo elas"),
+        ("Ana \u202e.DSR 00,9 sunim", "Ana .DSR 00,9 sunim"),
         ("\u2066Ana\u2069\u200f", "Ana"),
         ("Bo\nB\u2028C\x00d\u200b\ufeff", "Bo B Cd"),
         ("Đurđa\u00adna Č.", "Đurđana Č."),
