@@ -6,11 +6,10 @@ Owns where those settings are: beside the agent's. Never opens a port or a devic
 from __future__ import annotations
 
 import io
+import os
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Final
-
-from drivers.relay.arguments import read_all
 
 RELAY_FILE: Final = "relay.toml"
 
@@ -21,7 +20,13 @@ def relay_file(config: Path) -> Path:
 
 
 def relay_settings_problem(file: Path) -> str:
-    """Why this version could not start a relay by `file`, in the relay's own words; empty where it could."""
+    """Why this version could not start a relay by `file`, in the relay's own words; empty where it could, and where
+    there is no relay: on Windows.
+    """
+    if os.name != "posix":
+        return ""
+    from drivers.relay.arguments import read_all  # noqa: PLC0415 - what it needs is there on Linux alone
+
     said = io.StringIO()
     try:
         with redirect_stderr(said):
