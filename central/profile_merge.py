@@ -1,16 +1,18 @@
 """Which of several tellings of a member's profile and consent counts, whatever order they come in.
 
 Owns the rule: of a field the last writer's value, by hybrid logical clock; of a consent, that a grant counts only if
-it saw the latest withdrawal. Pure: what is merged is a maximum in a total order, so tellings may come in any order, in
-any grouping and any number of times. Never reads a clock: `now` is when the centre took a telling in, and is given
-once for each.
+it saw the latest withdrawal, and that what it cannot have seen is later. Pure: what is merged is a maximum in a total
+order, so tellings may come in any order, in any grouping and any number of times. Never reads a clock: `now` is when
+the centre took a telling in, and is given once for each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sync.hlc import Hlc, milliseconds, parse_hlc
 from sync.records import ConsentState
@@ -65,21 +67,58 @@ class Channel(Struct, frozen=True, kw_only=True):
 ZERO = ToldGrant(state="withdrawn", hlc="")
 
 
-def counted(hlc: str, seen: str | None, now: datetime) -> str:
+def counted(hlc: str, seen: str | None, now: datetime, wall: datetime) -> str:
     """The stamp by which a telling counts: later than what it saw, and never far ahead of the centre's clock.
 
-    Raises MalformedHlcError.
+    `wall` is when it was told by the register's own clock. Raises MalformedHlcError.
     """
-    own = parse_hlc(bounded(hlc, hlc, now))
-    before = parse_hlc(bounded(seen, hlc, now)) if seen else None
-    return own.text if before is None or before.text < own.text else before.next.text[:16] + f"-{own.node}"
+    own = parse_hlc(bounded(hlc, hlc, now, wall))
+    before = parse_hlc(bounded(seen, hlc, now, wall)) if seen else None
+    return own.text if before is None or before.text < own.text else _just_after(before.text, own.text)
 
 
-def bounded(stamp: str, of: str, now: datetime) -> str:
-    """`stamp`, or the present in its place where it lies too far ahead; `of` is a stamp of who tells."""
+def bounded(stamp: str, of: str, now: datetime, wall: datetime) -> str:
+    """`stamp`, or the time in its place at which it was told where it lies too far ahead; `of` is a stamp of who tells.
+
+    A hybrid clock never goes back: of a register whose clock was years ahead once, all are ahead from then on, while
+    its `wall` is right again. Where that is not, it is the present.
+    """
     if parse_hlc(stamp).ms <= milliseconds(now + MAX_AHEAD):
         return stamp
-    return Hlc(ms=milliseconds(now), counter=0, node=parse_hlc(of).node).text
+    told_at = max(0, min(milliseconds(now), milliseconds(wall)))
+    return Hlc(ms=told_at, counter=0, node=parse_hlc(of).node).text
+
+
+def placed(told: ToldGrant, known: Sequence[ToldGrant]) -> ToldGrant:
+    """What is told now of a channel of which all of `known` was told before, as it counts.
+
+    A withdrawal is later than all that any page showed before it came, unless its own page showed all of that: so no
+    grant can have seen it by a stamp that is older, however far its clock is behind. One that a grant names by its own
+    stamp was seen by that, and came late. A grant may name a withdrawal of its own register, which no page of the feed
+    had shown yet, by the stamp that it has there.
+    """
+    others = [one for one in known if one.state == "withdrawn"]
+    if told.state == "granted":
+        own = next((one for one in others if one.told == told.seen), None)
+        if own is None or not _saw_all(own, [one for one in others if one != own]):
+            return told
+        return replace(told, seen=max(told.seen, own.hlc))
+    newest = max((one.hlc for one in known), default="")
+    if told.seen >= newest:
+        return told
+    named = any(one.state == "granted" and one.seen in (told.hlc, told.told) for one in known)
+    if named and _saw_all(told, others):
+        return told
+    return replace(told, hlc=_just_after(max(told.hlc, newest), told.hlc))
+
+
+def _saw_all(told: ToldGrant, withdrawals: Sequence[ToldGrant]) -> bool:
+    return all(one.hlc <= told.seen for one in withdrawals)
+
+
+def _just_after(stamp: str, of: str) -> str:
+    """The moment after `stamp`, by the node of the stamp `of`."""
+    return parse_hlc(stamp).next.text[:16] + f"-{parse_hlc(of).node}"
 
 
 def later(one: Told, other: Told) -> Told:

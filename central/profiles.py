@@ -18,7 +18,7 @@ from central.cards import AT_ONCE
 from central.db import tables
 from central.db.sets import among
 from central.devices import Device
-from central.profile_merge import Channel, Told, ToldGrant, bounded, channel_of, counted, later, merged
+from central.profile_merge import Channel, Told, ToldGrant, bounded, channel_of, counted, later, merged, placed
 from loyalty.member import Consent
 from sync.hlc import Hlc, milliseconds
 from sync.records import Entry, FieldName, ToldConsent, ToldValue, wall_text
@@ -44,12 +44,12 @@ class Shown(Struct, frozen=True, kw_only=True):
 class Source(Struct, frozen=True, kw_only=True):
     """Where something was said: by an entry of a register, or on the centre's join page, which has no `device`.
 
-    `key` names the telling for ever; `hlc` and `told_at` are of the clock there.
+    `key` names the telling for ever; `hlc` and `wall` are of the clocks there.
     """
 
     key: str
     hlc: str
-    told_at: str
+    wall: datetime
     store: str
     device: str = ""
     register: str = ""
@@ -59,7 +59,7 @@ class Source(Struct, frozen=True, kw_only=True):
         return cls(
             key=entry.key,
             hlc=entry.hlc,
-            told_at=wall_text(entry.wall),
+            wall=entry.wall,
             store=device.store,
             device=device.id,
             register=device.register,
@@ -68,20 +68,21 @@ class Source(Struct, frozen=True, kw_only=True):
     @classmethod
     def here(cls, key: str, store: str, now: datetime) -> Source:
         """Said at the centre itself, by somebody who was at `store`."""
-        return cls(key=key, hlc=_stamp(now), told_at=wall_text(now), store=store)
+        return cls(key=key, hlc=_stamp(now), wall=now, store=store)
 
 
 _NOTHING = Shown()
 
 
 def tell(
-    connection: Connection, member: str, fields: Mapping[FieldName, ToldValue], key: str, now: datetime
+    connection: Connection, member: str, fields: Mapping[FieldName, ToldValue], entry: Entry, now: datetime
 ) -> set[str]:
-    """Take in fields as they were told; returns those that are another now."""
+    """Take in fields as an entry tells them; returns those that are another now."""
     known = {row.field: _told(row) for row in _fields(connection, [member])}
     changed: set[str] = set()
     for name, value in fields.items():
-        told = Told(value=value.value, hlc=counted(value.hlc, value.seen or None, now), told=value.hlc, key=key)
+        hlc = counted(value.hlc, value.seen or None, now, entry.wall)
+        told = Told(value=value.value, hlc=hlc, told=value.hlc, key=entry.key)
         before = known.get(name)
         if before is not None and later(before, told) == before:
             continue
@@ -102,7 +103,7 @@ def tell_here(connection: Connection, members: Mapping[str, Mapping[FieldName, s
             if before is None:
                 new.append(_row(member, name, Told(value=value or None, hlc=stamp, told=stamp, key="centre")))
             elif before.value != (value or None):
-                hlc = counted(stamp, before.hlc or None, now)
+                hlc = counted(stamp, before.hlc or None, now, now)
                 _keep(connection, member, name, Told(value=value or None, hlc=hlc, told=stamp, key="centre"))
     if new:
         connection.execute(insert(tables.profile_fields), new)
@@ -112,27 +113,41 @@ def keep_consents(
     connection: Connection, member: str, told: Sequence[ToldConsent], source: Source, now: datetime
 ) -> None:
     """Keep what was said to being written to: who, when, where, and shown which text."""
-    rows = [
-        {
-            "member": member,
-            "key": source.key,
-            "channel": one.channel,
-            "state": one.state,
-            "text_version": one.text_version,
-            "hlc": counted(source.hlc, one.seen or None, now),
-            "told": source.hlc,
-            "seen": bounded(one.seen, source.hlc, now) if one.seen else "",
-            "device": source.device,
-            "store": source.store,
-            "register": source.register,
-            "operator": one.operator or None,
-            "told_at": source.told_at,
-            "received_at": now,
-        }
-        for one in told
-    ]
+    known: defaultdict[str, list[ToldGrant]] = defaultdict(list)
+    for row in _of_members(connection, tables.consents, [member]) if told else ():
+        known[row.channel].append(_grant(row))
+    rows = []
+    for one in told:
+        counts = _placed(one, source, known[one.channel], now)
+        known[one.channel].append(counts)
+        rows.append(
+            {
+                "member": member,
+                "channel": one.channel,
+                **{name: getattr(counts, name) for name in counts.__struct_fields__},
+                "device": source.device,
+                "store": source.store,
+                "register": source.register,
+                "operator": one.operator or None,
+                "told_at": wall_text(source.wall),
+                "received_at": now,
+            }
+        )
     if rows:
         connection.execute(insert(tables.consents), rows)
+
+
+def _placed(told: ToldConsent, source: Source, known: Sequence[ToldGrant], now: datetime) -> ToldGrant:
+    seen = told.seen or None
+    grant = ToldGrant(
+        state=told.state,
+        hlc=counted(source.hlc, seen, now, source.wall),
+        seen=bounded(seen, source.hlc, now, source.wall) if seen else "",
+        told=source.hlc,
+        key=source.key,
+        text_version=told.text_version,
+    )
+    return placed(grant, known)
 
 
 def consented(connection: Connection, member: str, key: str) -> bool:

@@ -7,12 +7,14 @@ goes wrong by chance besides is `tests.simulation.trouble`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from sync.records import ConsentState
 from tests.simulation.network import DEAF, FINE
 from tests.simulation.people import card_of
 from tests.simulation.register import SimulatedRegister, copied
@@ -30,6 +32,10 @@ _VISITS: Final = 12
 _REWARDS: Final = 2
 # So many customers come while a disk fails, or no answer is heard.
 _MEANWHILE: Final = 6
+# So slow is a clock whose battery is empty.
+_BEHIND: Final = timedelta(days=3_650)
+# Longer than a register takes to hear of a consent, if nothing goes wrong.
+_HEARS_S: Final = 600.0
 # Longer than anybody who took points back by time would wait.
 _CUT_OFF_S: Final = 2_400.0
 
@@ -238,6 +244,38 @@ class History:
         await self._erased_while_off(name, other)
         other.machine.link.up = True
 
+    async def taken_back(self) -> None:
+        """A consent is taken back, and given anew; then taken back by a clock that is behind, unheard."""
+        chain, chance = self._chain, self._chance
+        one, other, behind = chance.sample(chain.registers, 3)
+        await self._part_of_a_day(0.1, 0.3)
+        member = chain.regular(one, chance)
+        if member in chain.people.erased:
+            return
+        for register in (one, other, behind):
+            await chain.customer(register, chance, Guest(member=member))
+        await self._consents(one, member, "granted", (one, other, behind))
+        chain.trace.note(behind.machine.name, f"is cut off, and behind, with the consent of {member}")
+        behind.machine.link.cut()
+        behind.machine.clock_off = -_BEHIND
+        await asyncio.sleep(_LOOKS_S)
+        await self._consents(other, member, "withdrawn", (one, other))
+        await self._consents(one, member, "granted", (one, other))
+        await self._consents(behind, member, "withdrawn", ())
+        behind.machine.clock_off = timedelta()
+        behind.machine.link.up = True
+
+    async def _consents(
+        self, register: SimulatedRegister, member: str, state: ConsentState, heard: Sequence[SimulatedRegister]
+    ) -> None:
+        """The member says so at a register, and the others hear of it where they can."""
+        await self._chain.people.consent(register, member, card_of(member), state)
+        self._chain.trace.note(register.machine.name, f"told by {member}: {state}")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HEARS_S):
+                for one in heard:
+                    await self._chain.until(one, lambda each: each.shows_consent(card_of(member), state))
+
     async def _erased_while_off(self, name: str, register: SimulatedRegister) -> None:
         # A centre that was restored meanwhile may have to hear of them again.
         while self._chain.centre.member_of(card_of(name)) is None:
@@ -271,6 +309,7 @@ HISTORIES: Final[dict[str, Callable[[History], Coroutine[Any, Any, None]]]] = {
     "restored centre": History.restored_centre,
     "erasure": History.erasure,
     "joined twice": History.joined_twice,
+    "taken back": History.taken_back,
     "failing disk": History.failing_disk,
     "riddles": History.riddles,
     "deaf line": History.deaf_line,

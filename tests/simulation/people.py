@@ -10,6 +10,7 @@ from random import Random
 from typing import Final
 
 from agent.profiles import EditRequest, GivenCode, GivenConsent, JoinRequest
+from sync.records import ConsentState
 from tests.simulation.register import SimulatedRegister
 
 MEMBERS: Final = 120
@@ -99,10 +100,13 @@ class People:
                 value = f"TA{self._numbers:06}"
                 if await register.edit(shown, EditRequest(code=GivenCode(code=value))):
                     self.codes[name].append(value)
-            case channel:
-                state = chance.choice(("granted", "withdrawn"))
-                said = GivenConsent(channel=channel, state=state, text_version="1")  # type: ignore[arg-type]
-                await self._told(register, shown, (name, channel), state, EditRequest(consents=(said,)))
+            case _:
+                await self.consent(register, name, shown, chance.choice(("granted", "withdrawn")))
+
+    async def consent(self, register: SimulatedRegister, name: str, shown: str, state: ConsentState) -> None:
+        """Whoever is on the page says whether they may be written to."""
+        said = GivenConsent(channel=_CHANNEL, state=state, text_version="1")
+        await self._told(register, shown, (name, _CHANNEL), state, EditRequest(consents=(said,)))
 
     async def _told(
         self, register: SimulatedRegister, shown: str, what: tuple[str, str], value: str, request: EditRequest

@@ -31,6 +31,7 @@ from loyalty.program import Reward
 from loyalty.receipt import Receipt
 from sync.client import CentreClient
 from sync.loop import LookedUp, SyncLoop
+from sync.records import ConsentState
 from sync.retry import Backoff
 from sync.store.errors import StoreError
 from sync.store.recovery import recovery_of, told
@@ -197,6 +198,11 @@ class SimulatedRegister:
     async def edit(self, code: str, request: EditRequest) -> MemberTold | None:
         """A member tells something of themselves; None where the page did not say that it is kept."""
         return await self._kept(lambda store: Profiles(cast("Store", store)).edit(code, request, None))
+
+    def shows_consent(self, code: str, state: ConsentState) -> bool:
+        """Whether the feed has told this register that whoever has this code said so; what was told here is no more."""
+        member = self.store.member_by_code(code) if self.store is not None else None
+        return member is not None and any(one.state == state and one.hlc for one in member.consents or ())
 
     async def _kept(self, work: Callable[[SimulatedStore], Coroutine[Any, Any, T]]) -> T | None:
         """What a piece of the agent's work gives; None where the agent ends before, or the store refuses."""
